@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kernels/average_pool2d.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "kernels/conv2d.h"
+#include "kernels/error.h"
+
+static int32_t divide_rounded(int32_t sum, int32_t count)
+{
+    return (sum > 0 ? sum + count / 2 : sum - count / 2) / count;
+}
+
+void mct_average_pool2d_s8_row(const mct_average_pool2d_params *p, const int8_t *const rows[],
+                               int8_t *out_row)
+{
+    for (int32_t x = 0; x < p->out_w; x++) {
+        int32_t x_in = x * p->stride_w - p->pad_left;
+        int32_t first = mct_clamp(-x_in, 0, p->kernel_w);
+        int32_t last = mct_clamp(p->in_w - x_in, first, p->kernel_w);
+        for (int32_t c = 0; c < p->channels; c++) {
+            int32_t sum = 0;
+            int32_t count = 0;
+            for (int32_t ky = 0; ky < p->kernel_h; ky++) {
+                for (int32_t kx = first; rows[ky] != NULL && kx < last; kx++) {
+                    sum += rows[ky][(x_in + kx) * p->channels + c];
+                    count++;
+                }
+            }
+            *out_row++ = (int8_t)mct_clamp(divide_rounded(sum, count), p->act_min, p->act_max);
+        }
+    }
+}
+
+void mct_average_pool2d_s8(const mct_average_pool2d_params *p, const int8_t *x, int8_t *out)
+{
+    const int8_t *rows[MCT_MAX_KERNEL_H];
+    for (int32_t y = 0; y < p->out_h; y++) {
+        for (int32_t ky = 0; ky < p->kernel_h; ky++) {
+            int32_t y_in = y * p->stride_h - p->pad_top + ky;
+            rows[ky] = y_in >= 0 && y_in < p->in_h ? x + y_in * p->in_w * p->channels : NULL;
+        }
+        mct_average_pool2d_s8_row(p, rows, out + y * p->out_w * p->channels);
+    }
+}
+
+void mct_average_pool2d_pass_error_s16(const mct_average_pool2d_pass_error_params *p,
+                                       const int16_t *dout, const int16_t *dout_e,
+                                       const int8_t *x, int16_t *dx, int16_t *dx_e)
+{
+    for (int32_t y = 0; y < p->in_h; y++) {
+        int32_t out_y = y / p->stride_h;
+        for (int32_t column = 0; column < p->in_w; column++) {
+            int32_t out_x = column / p->stride_w;
+            bool inside = out_y < p->out_h && y % p->stride_h < p->kernel_h &&
+                          out_x < p->out_w && column % p->stride_w < p->kernel_w;
+            for (int32_t c = 0; c < p->channels; c++, x++) {
+                bool open = inside && *x > p->x_min && *x < p->x_max;
+                *dx++ = open ? dout[(out_y * p->out_w + out_x) * p->channels + c] : (int16_t)0;
+            }
+        }
+    }
+    dx_e[0] = (int16_t)(dout_e[0] - p->exponent_step);
+}
+
+/* Positions of a window along one axis inside the input. */
+static int32_t overlap(int32_t start, int32_t kernel, int32_t size)
+{
+    int32_t end = start + kernel < size ? start + kernel : size;
+    return end - (start > 0 ? start : 0);
+}
+
+/* The raw error of channel c at one input position. */
+static int32_t error_at(const mct_average_pool2d_grad_params *p, const int16_t *dout, int32_t y,
+                        int32_t x, int32_t c)
+{
+    int32_t sum = 0;
+    for (int32_t out_y = 0; out_y < p->out_h; out_y++) {
+        int32_t top = out_y * p->stride_h - p->pad_top;
+        if (y < top || y >= top + p->kernel_h) {
+            continue;
+        }
+        for (int32_t out_x = 0; out_x < p->out_w; out_x++) {
+            int32_t left = out_x * p->stride_w - p->pad_left;
+            if (x >= left && x < left + p->kernel_w) {
+                int32_t count = overlap(top, p->kernel_h, p->in_h) *
+                                overlap(left, p->kernel_w, p->in_w);
+                int32_t share = (2 * (1 << 15) + count) / (2 * count);
+                sum += dout[(out_y * p->out_w + out_x) * p->channels + c] * share;
+            }
+        }
+    }
+    return sum;
+}
+
+void mct_average_pool2d_grad_s16(const mct_average_pool2d_grad_params *p, const int16_t *dout,
+                                 const int16_t *dout_e, const int8_t *x, int16_t *history,
+                                 int16_t *dx, int16_t *dx_e)
+{
+    mct_error_writer writer = mct_error_begin(dout_e[0] - 15, history);
+    for (int32_t position = 0; position < p->in_h * p->in_w; position++) {
+        for (int32_t c = 0; c < p->channels; c++, x++) {
+            bool open = *x > p->x_min && *x < p->x_max;
+            int32_t raw =
+                open ? error_at(p, dout, position / p->in_w, position % p->in_w, c) : 0;
+            *dx++ = mct_error_put(&writer, raw);
+        }
+    }
+    mct_error_end(&writer, history, dx_e);
+}

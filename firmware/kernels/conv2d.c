@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kernels/conv2d.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "kernels/error.h"
+#include "kernels/sgd.h"
+
+/* No overflow: |x + x_offset| <= 255, so size < 2^31 / (255 * 128) = 65,793 (the importer checks). */
+static int32_t dot(const int8_t *x, int32_t x_offset, const int8_t *w, int32_t size)
+{
+    int32_t acc = 0;
+    for (int32_t k = 0; k < size; k++) {
+        acc += (x[k] + x_offset) * w[k];
+    }
+    return acc;
+}
+
+/* The part of one output that comes from rows of in_ch channels, columns x_in + first..last-1. */
+static int32_t window(const mct_conv2d_params *p, const int8_t *const rows[], const int8_t *w,
+                      int32_t in_ch, int32_t x_in, int32_t first, int32_t last)
+{
+    int32_t acc = 0;
+    for (int32_t ky = 0; ky < p->kernel_h; ky++) {
+        if (rows[ky] != NULL) {
+            acc += dot(rows[ky] + (x_in + first) * in_ch, p->x_offset,
+                       w + (ky * p->kernel_w + first) * in_ch, (last - first) * in_ch);
+        }
+    }
+    return acc;
+}
+
+void mct_conv2d_s8_row(const mct_conv2d_params *p, const int8_t *const rows[], const int8_t *w,
+                       const int32_t *b, const int8_t *const rows_l[], const int8_t *w_l,
+                       const int32_t *multiplier, const int8_t *shift, int8_t *out_row)
+{
+    const int32_t filter = p->kernel_h * p->kernel_w;
+    for (int32_t x = 0; x < p->out_w; x++) {
+        int32_t x_in = x * p->stride_w - p->pad_left;
+        int32_t first = mct_clamp(-x_in, 0, p->kernel_w);
+        int32_t last = mct_clamp(p->in_w - x_in, first, p->kernel_w);
+        for (int32_t o = 0; o < p->out_ch; o++) {
+            int32_t acc = window(p, rows, w + o * filter * p->in_ch, p->in_ch, x_in, first, last);
+            if (p->learned_ch != 0) {
+                acc += window(p, rows_l, w_l + o * filter * p->learned_ch, p->learned_ch, x_in,
+                              first, last);
+            }
+            acc = mct_wrapping_add(acc, b != NULL ? b[o] : 0);
+            acc = mct_requantize(acc, multiplier[o], shift[o]) + p->out_offset;
+            *out_row++ = (int8_t)mct_clamp(acc, p->act_min, p->act_max);
+        }
+    }
+}
+
+void mct_conv2d_s8(const mct_conv2d_params *p, const int8_t *x, const int8_t *w, const int32_t *b,
+                   const int8_t *x_l, const int8_t *w_l, const int32_t *multiplier,
+                   const int8_t *shift, int8_t *out)
+{
+    const int8_t *rows[MCT_MAX_KERNEL_H];
+    const int8_t *rows_l[MCT_MAX_KERNEL_H];
+    for (int32_t y = 0; y < p->out_h; y++) {
+        for (int32_t ky = 0; ky < p->kernel_h; ky++) {
+            int32_t y_in = y * p->stride_h - p->pad_top + ky;
+            bool inside = y_in >= 0 && y_in < p->in_h;
+            rows[ky] = inside ? x + y_in * p->in_w * p->in_ch : NULL;
+            rows_l[ky] = inside && x_l != NULL ? x_l + y_in * p->in_w * p->learned_ch : NULL;
+        }
+        mct_conv2d_s8_row(p, rows, w, b, rows_l, w_l, multiplier, shift,
+                          out + y * p->out_w * p->out_ch);
+    }
+}
+
+/* The output that tap `k` of a kernel feeds from input position `at`, or -1. */
+static int32_t output_of(int32_t at, int32_t pad, int32_t k, int32_t stride, int32_t out_size)
+{
+    int32_t shifted = at + pad - k;
+    if (shifted < 0 || shifted % stride != 0 || shifted / stride >= out_size) {
+        return -1;
+    }
+    return shifted / stride;
+}
+
+static void add_scaled(int32_t *sums, int32_t factor, const int8_t *w, int32_t size)
+{
+    for (int32_t k = 0; k < size; k++) {
+        sums[k] += factor * w[k];
+    }
+}
+
+/* sums[0..in_ch) += the raw error of one input position; then in_ch.. of the learned channels. */
+static void gather_errors(const mct_conv2d_grad_input_params *p, const int16_t *dout,
+                          const int8_t *w, const int8_t *w_l, const uint16_t *fold, int32_t y,
+                          int32_t x, int32_t *sums)
+{
+    const int32_t filter = p->kernel_h * p->kernel_w;
+    for (int32_t ky = 0; ky < p->kernel_h; ky++) {
+        int32_t out_y = output_of(y, p->pad_top, ky, p->stride_h, p->out_h);
+        for (int32_t kx = 0; out_y >= 0 && kx < p->kernel_w; kx++) {
+            int32_t out_x = output_of(x, p->pad_left, kx, p->stride_w, p->out_w);
+            if (out_x < 0) {
+                continue;
+            }
+            const int16_t *dout_at = dout + (out_y * p->out_w + out_x) * p->out_ch;
+            int32_t tap = ky * p->kernel_w + kx;
+            for (int32_t o = 0; o < p->out_ch; o++) {
+                int32_t factor = mct_near(dout_at[o] * fold[o], 8);
+                if (factor != 0) {
+                    int32_t at = o * filter + tap;
+                    add_scaled(sums, factor, w + at * p->in_ch, p->in_ch);
+                    if (p->learned_ch != 0) {
+                        add_scaled(sums + p->in_ch, factor, w_l + at * p->learned_ch,
+                                   p->learned_ch);
+                    }
+                }
+            }
+        }
+    }
+}
+
+void mct_conv2d_grad_input_s16(const mct_conv2d_grad_input_params *p, const int16_t *dout,
+                               const int16_t *dout_e, const int8_t *w, const int8_t *w_l,
+                               const uint16_t *channel, const uint16_t *fold, const int8_t *x,
+                               int16_t *history, int32_t *scratch, int16_t *dx, int16_t *dx_e)
+{
+    mct_error_writer writer = mct_error_begin(dout_e[0] + p->scale_exponent, history);
+    for (int32_t y = 0; y < p->in_h; y++) {
+        for (int32_t column = 0; column < p->in_w; column++) {
+            memset(scratch, 0, (size_t)(p->in_ch + p->learned_ch) * sizeof *scratch);
+            gather_errors(p, dout, w, w_l, fold, y, column, scratch);
+            for (int32_t l = 0; l < p->learned_ch; l++) {
+                scratch[channel[l]] += scratch[p->in_ch + l];
+            }
+            for (int32_t i = 0; i < p->in_ch; i++, x++) {
+                bool open = *x > p->x_min && *x < p->x_max;
+                *dx++ = mct_error_put(&writer, open ? scratch[i] : 0);
+            }
+        }
+    }
+    mct_error_end(&writer, history, dx_e);
+}
+
+/* sums[i] = the gradient of w[o][ky][kx][i] over output rows first..last-1. */
+static void weight_gradient(const mct_conv2d_update_params *p, const int8_t *x,
+                            const int16_t *dout, int32_t o, int32_t ky, int32_t kx, int32_t first,
+                            int32_t last, int32_t *sums)
+{
+    memset(sums, 0, (size_t)p->in_ch * sizeof *sums);
+    for (int32_t out_y = first; out_y < last; out_y++) {
+        int32_t y = out_y * p->stride_h - p->pad_top + ky;
+        if (y < 0 || y >= p->in_h) {
+            continue;
+        }
+        for (int32_t out_x = 0; out_x < p->out_w; out_x++) {
+            int32_t column = out_x * p->stride_w - p->pad_left + kx;
+            int32_t error = dout[(out_y * p->out_w + out_x) * p->out_ch + o];
+            if (column < 0 || column >= p->in_w || error == 0) {
+                continue;
+            }
+            const int8_t *x_at = x + (y * p->in_w + column) * p->in_ch;
+            for (int32_t i = 0; i < p->in_ch; i++) {
+                sums[i] += (x_at[i] + p->x_offset) * error;
+            }
+        }
+    }
+}
+
+void mct_conv2d_update_s8(const mct_conv2d_update_params *p, int8_t *w, int8_t *frac,
+                          const int8_t *x, const int16_t *dout, const int16_t *dout_e,
+                          const uint32_t *sgd, const uint8_t *rate, const int16_t *rate_shift,
+                          int32_t *scratch)
+{
+    const mct_sgd state = mct_sgd_load(sgd);
+    if (state.multiplier == 0u) {
+        return;
+    }
+    const uint32_t seed = mct_seed_op(state.seed, state.step, (uint32_t)p->node);
+    uint32_t index = 0; /* of the element, counted on through the bands (SPEC 1.4) */
+    for (int32_t row = 0; row < p->out_h; row += p->band_rows) {
+        int32_t last = row + p->band_rows < p->out_h ? row + p->band_rows : p->out_h;
+        int32_t at = 0;
+        for (int32_t o = 0; o < p->out_ch; o++) {
+            mct_rate channel_rate = mct_channel_rate(&state, rate[o], rate_shift[o], dout_e);
+            for (int32_t tap = 0; tap < p->kernel_h * p->kernel_w; tap++) {
+                weight_gradient(p, x, dout, o, tap / p->kernel_w, tap % p->kernel_w, row, last,
+                                scratch);
+                for (int32_t i = 0; i < p->in_ch; i++, at++, index++) {
+                    if (scratch[i] != 0 && rate[o] != 0u) {
+                        mct_update_weight(&w[at], &frac[at], channel_rate, scratch[i],
+                                          mct_dither(seed, index));
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* 2-D convolution, its input gradient, its update in place. Twin of trainer/ops/conv2d.py.
+ *
+ * out[y][x][o] = requantize(b[o] + sum (x[y s + ky - pad][x s + kx - pad][i] + x_offset)
+ *                                       * w[o][ky][kx][i]) + out_offset, clamped
+ * dx[y][x][i]  = REQ(sum near(dout[oy][ox][o] * fold[o], 8) * w[o][ky][kx][i])
+ * dw[o][ky][kx][i] = sum (x + x_offset) * dout[oy][ox][o], applied at once (kernels/sgd.h)
+ *
+ * A layer learned in part adds the learned channels: x_l (gathered), w_l; else NULL and 0.
+ * b may be NULL. */
+#ifndef MCT_KERNELS_CONV2D_H
+#define MCT_KERNELS_CONV2D_H
+
+#include <stdint.h>
+
+enum { MCT_MAX_KERNEL_H = 32 };
+
+typedef struct {
+    int32_t in_h, in_w, in_ch, out_h, out_w, out_ch;
+    int32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
+    int32_t learned_ch;
+    int32_t x_offset, out_offset, act_min, act_max;
+} mct_conv2d_params;
+
+/* One output row from kernel_h input rows; a row of padding is NULL. */
+void mct_conv2d_s8_row(const mct_conv2d_params *p, const int8_t *const rows[], const int8_t *w,
+                       const int32_t *b, const int8_t *const rows_l[], const int8_t *w_l,
+                       const int32_t *multiplier, const int8_t *shift, int8_t *out_row);
+
+void mct_conv2d_s8(const mct_conv2d_params *p, const int8_t *x, const int8_t *w, const int32_t *b,
+                   const int8_t *x_l, const int8_t *w_l, const int32_t *multiplier,
+                   const int8_t *shift, int8_t *out);
+
+typedef struct {
+    int32_t in_h, in_w, in_ch, out_h, out_w, out_ch;
+    int32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
+    int32_t learned_ch;
+    int32_t scale_exponent, x_min, x_max;
+} mct_conv2d_grad_input_params;
+
+/* scratch: in_ch + learned_ch sums. */
+void mct_conv2d_grad_input_s16(const mct_conv2d_grad_input_params *p, const int16_t *dout,
+                               const int16_t *dout_e, const int8_t *w, const int8_t *w_l,
+                               const uint16_t *channel, const uint16_t *fold, const int8_t *x,
+                               int16_t *history, int32_t *scratch, int16_t *dx, int16_t *dx_e);
+
+typedef struct {
+    int32_t in_h, in_w, in_ch, out_h, out_w, out_ch;
+    int32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
+    int32_t band_rows, x_offset, node;
+} mct_conv2d_update_params;
+
+/* scratch: in_ch sums. */
+void mct_conv2d_update_s8(const mct_conv2d_update_params *p, int8_t *w, int8_t *frac,
+                          const int8_t *x, const int16_t *dout, const int16_t *dout_e,
+                          const uint32_t *sgd, const uint8_t *rate, const int16_t *rate_shift,
+                          int32_t *scratch);
+
+#endif

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kernels/depthwise_conv2d.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "kernels/conv2d.h"
+#include "kernels/error.h"
+#include "kernels/sgd.h"
+
+void mct_depthwise_conv2d_s8_row(const mct_depthwise_conv2d_params *p, const int8_t *const rows[],
+                                 const int8_t *w, const int32_t *b, const int32_t *multiplier,
+                                 const int8_t *shift, int8_t *out_row)
+{
+    const int32_t per_input = p->out_ch / p->in_ch;
+    for (int32_t x = 0; x < p->out_w; x++) {
+        int32_t x_in = x * p->stride_w - p->pad_left;
+        int32_t first = mct_clamp(-x_in, 0, p->kernel_w);
+        int32_t last = mct_clamp(p->in_w - x_in, first, p->kernel_w);
+        for (int32_t o = 0; o < p->out_ch; o++) {
+            int32_t i = o / per_input;
+            int32_t acc = 0;
+            for (int32_t ky = 0; ky < p->kernel_h; ky++) {
+                for (int32_t kx = first; rows[ky] != NULL && kx < last; kx++) {
+                    acc += (rows[ky][(x_in + kx) * p->in_ch + i] + p->x_offset) *
+                           w[(ky * p->kernel_w + kx) * p->out_ch + o];
+                }
+            }
+            acc = mct_wrapping_add(acc, b != NULL ? b[o] : 0);
+            acc = mct_requantize(acc, multiplier[o], shift[o]) + p->out_offset;
+            *out_row++ = (int8_t)mct_clamp(acc, p->act_min, p->act_max);
+        }
+    }
+}
+
+void mct_depthwise_conv2d_s8(const mct_depthwise_conv2d_params *p, const int8_t *x,
+                             const int8_t *w, const int32_t *b, const int32_t *multiplier,
+                             const int8_t *shift, int8_t *out)
+{
+    const int8_t *rows[MCT_MAX_KERNEL_H];
+    for (int32_t y = 0; y < p->out_h; y++) {
+        for (int32_t ky = 0; ky < p->kernel_h; ky++) {
+            int32_t y_in = y * p->stride_h - p->pad_top + ky;
+            rows[ky] = y_in >= 0 && y_in < p->in_h ? x + y_in * p->in_w * p->in_ch : NULL;
+        }
+        mct_depthwise_conv2d_s8_row(p, rows, w, b, multiplier, shift,
+                                    out + y * p->out_w * p->out_ch);
+    }
+}
+
+/* The sum over the taps of output channel o at one input position. */
+static int32_t error_at(const mct_depthwise_conv2d_grad_input_params *p, const int16_t *dout,
+                        const int8_t *w, int32_t y, int32_t x, int32_t o)
+{
+    int32_t sum = 0;
+    for (int32_t ky = 0; ky < p->kernel_h; ky++) {
+        int32_t down = y + p->pad_top - ky;
+        if (down < 0 || down % p->stride_h != 0 || down / p->stride_h >= p->out_h) {
+            continue;
+        }
+        for (int32_t kx = 0; kx < p->kernel_w; kx++) {
+            int32_t right = x + p->pad_left - kx;
+            if (right < 0 || right % p->stride_w != 0 || right / p->stride_w >= p->out_w) {
+                continue;
+            }
+            int32_t at = down / p->stride_h * p->out_w + right / p->stride_w;
+            sum += dout[at * p->out_ch + o] * w[(ky * p->kernel_w + kx) * p->out_ch + o];
+        }
+    }
+    return sum;
+}
+
+void mct_depthwise_conv2d_grad_input_s16(const mct_depthwise_conv2d_grad_input_params *p,
+                                         const int16_t *dout, const int16_t *dout_e,
+                                         const int8_t *w, const uint8_t *scale,
+                                         const uint8_t *scale_shift, const int8_t *x,
+                                         int16_t *history, int16_t *dx, int16_t *dx_e)
+{
+    const int32_t per_input = p->out_ch / p->in_ch;
+    mct_error_writer writer = mct_error_begin(dout_e[0] + p->scale_exponent, history);
+    for (int32_t position = 0; position < p->in_h * p->in_w; position++) {
+        for (int32_t i = 0; i < p->in_ch; i++, x++) {
+            int32_t raw = 0;
+            bool open = *x > p->x_min && *x < p->x_max;
+            for (int32_t o = i * per_input; open && o < (i + 1) * per_input; o++) {
+                int32_t sum =
+                    error_at(p, dout, w, position / p->in_w, position % p->in_w, o);
+                raw += mct_near(mct_sat23(sum) * scale[o], scale_shift[o]);
+            }
+            *dx++ = mct_error_put(&writer, raw);
+        }
+    }
+    mct_error_end(&writer, history, dx_e);
+}
+
+/* The gradient of w[ky][kx][o] over output rows first..last-1. */
+static int32_t weight_gradient(const mct_depthwise_conv2d_update_params *p, const int8_t *x,
+                               const int16_t *dout, int32_t ky, int32_t kx, int32_t o,
+                               int32_t first, int32_t last)
+{
+    const int32_t i = o / (p->out_ch / p->in_ch);
+    int32_t sum = 0;
+    for (int32_t out_y = first; out_y < last; out_y++) {
+        int32_t y = out_y * p->stride_h - p->pad_top + ky;
+        for (int32_t out_x = 0; y >= 0 && y < p->in_h && out_x < p->out_w; out_x++) {
+            int32_t column = out_x * p->stride_w - p->pad_left + kx;
+            if (column >= 0 && column < p->in_w) {
+                sum += (x[(y * p->in_w + column) * p->in_ch + i] + p->x_offset) *
+                       dout[(out_y * p->out_w + out_x) * p->out_ch + o];
+            }
+        }
+    }
+    return sum;
+}
+
+void mct_depthwise_conv2d_update_s8(const mct_depthwise_conv2d_update_params *p, int8_t *w,
+                                    int8_t *frac, const int8_t *x, const int16_t *dout,
+                                    const int16_t *dout_e, const uint32_t *sgd,
+                                    const uint8_t *rate, const int16_t *rate_shift)
+{
+    const mct_sgd state = mct_sgd_load(sgd);
+    if (state.multiplier == 0u) {
+        return;
+    }
+    const uint32_t seed = mct_seed_op(state.seed, state.step, (uint32_t)p->node);
+    uint32_t index = 0; /* of the element, counted on through the bands (SPEC 1.4) */
+    for (int32_t row = 0; row < p->out_h; row += p->band_rows) {
+        int32_t last = row + p->band_rows < p->out_h ? row + p->band_rows : p->out_h;
+        for (int32_t at = 0; at < p->kernel_h * p->kernel_w * p->out_ch; at++, index++) {
+            int32_t o = at % p->out_ch;
+            int32_t tap = at / p->out_ch;
+            int32_t dw = rate[o] == 0u ? 0
+                                       : weight_gradient(p, x, dout, tap / p->kernel_w,
+                                                         tap % p->kernel_w, o, row, last);
+            if (dw != 0) {
+                mct_update_weight(&w[at], &frac[at],
+                                  mct_channel_rate(&state, rate[o], rate_shift[o], dout_e), dw,
+                                  mct_dither(seed, index));
+            }
+        }
+    }
+}

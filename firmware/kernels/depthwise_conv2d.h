@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Depthwise convolution, its input gradient, its update. Twin of trainer/ops/depthwise_conv2d.py.
+ *
+ * With the multiplier M = out_ch / in_ch and o = i M + m:
+ * out[y][x][o] = requantize(b[o] + sum (x[..][i] + x_offset) * w[ky][kx][o]) + out_offset, clamped
+ * dx[y][x][i]  = REQ(sum_m near(sat23(sum dout[..][o] w[ky][kx][o]) * scale[o], scale_shift[o]))
+ * dw[ky][kx][o] = sum (x + x_offset) * dout[..][o], applied at once (kernels/sgd.h)
+ *
+ * b may be NULL. */
+#ifndef MCT_KERNELS_DEPTHWISE_CONV2D_H
+#define MCT_KERNELS_DEPTHWISE_CONV2D_H
+
+#include <stdint.h>
+
+typedef struct {
+    int32_t in_h, in_w, in_ch, out_h, out_w, out_ch;
+    int32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
+    int32_t x_offset, out_offset, act_min, act_max;
+} mct_depthwise_conv2d_params;
+
+/* One output row from kernel_h input rows; a row of padding is NULL. */
+void mct_depthwise_conv2d_s8_row(const mct_depthwise_conv2d_params *p, const int8_t *const rows[],
+                                 const int8_t *w, const int32_t *b, const int32_t *multiplier,
+                                 const int8_t *shift, int8_t *out_row);
+
+void mct_depthwise_conv2d_s8(const mct_depthwise_conv2d_params *p, const int8_t *x,
+                             const int8_t *w, const int32_t *b, const int32_t *multiplier,
+                             const int8_t *shift, int8_t *out);
+
+typedef struct {
+    int32_t in_h, in_w, in_ch, out_h, out_w, out_ch;
+    int32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
+    int32_t scale_exponent, x_min, x_max;
+} mct_depthwise_conv2d_grad_input_params;
+
+void mct_depthwise_conv2d_grad_input_s16(const mct_depthwise_conv2d_grad_input_params *p,
+                                         const int16_t *dout, const int16_t *dout_e,
+                                         const int8_t *w, const uint8_t *scale,
+                                         const uint8_t *scale_shift, const int8_t *x,
+                                         int16_t *history, int16_t *dx, int16_t *dx_e);
+
+typedef struct {
+    int32_t in_h, in_w, in_ch, out_h, out_w, out_ch;
+    int32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
+    int32_t band_rows, x_offset, node;
+} mct_depthwise_conv2d_update_params;
+
+void mct_depthwise_conv2d_update_s8(const mct_depthwise_conv2d_update_params *p, int8_t *w,
+                                    int8_t *frac, const int8_t *x, const int16_t *dout,
+                                    const int16_t *dout_e, const uint32_t *sgd,
+                                    const uint8_t *rate, const int16_t *rate_shift);
+
+#endif

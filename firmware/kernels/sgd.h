@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Plain SGD on integers (SPEC 1.5). Twin of trainer/ops/sgd.py.
+ *
+ * weight: M = clamp(256 w + frac - u), u = SR(sat23(dw) A, q + L - 8 - e, r),  w = (M + 128) >> 8
+ * bias:   b = clamp(b - SR(sat23(sum dout) A', q' + L - 8 - e, r))
+ */
+#ifndef MCT_KERNELS_SGD_H
+#define MCT_KERNELS_SGD_H
+
+#include "mct/fixedpoint.h"
+
+/* The state tensor: rate = multiplier * 2^-shift; multiplier 0 stands for no update. */
+typedef struct {
+    uint32_t seed, step, multiplier;
+    int32_t shift;
+} mct_sgd;
+
+enum { MCT_WEIGHT_MAX = 127 * 256, MCT_STEP_MAX = 1 << 16, MCT_BIAS_MAX = 1 << 30 };
+
+/* The rate of one channel in one call: SR(sat23(gradient) * multiplier, shift, r). */
+typedef struct {
+    int32_t multiplier, shift;
+} mct_rate;
+
+static inline mct_rate mct_channel_rate(const mct_sgd *sgd, uint8_t rate, int16_t rate_shift,
+                                        const int16_t *dout_e)
+{
+    mct_rate scaled = {(int32_t)((rate * sgd->multiplier + 128u) >> 8),
+                       rate_shift + sgd->shift - 8 - dout_e[0]};
+    return scaled;
+}
+
+static inline int32_t mct_scaled_step(mct_rate rate, int32_t gradient, uint32_t r)
+{
+    return mct_stochastic_round(mct_sat23(gradient) * rate.multiplier, rate.shift, r);
+}
+
+/* One weight; the caller leaves out dw = 0 and dead channels. */
+static inline void mct_update_weight(int8_t *w, int8_t *frac, mct_rate rate, int32_t dw, uint32_t r)
+{
+    int32_t u = mct_clamp(mct_scaled_step(rate, dw, r), -MCT_STEP_MAX, MCT_STEP_MAX);
+    int32_t m = mct_clamp(*w * 256 + *frac - u, -MCT_WEIGHT_MAX, MCT_WEIGHT_MAX);
+    int32_t rounded = mct_clamp((m + 128) >> 8, -127, 127);
+    *w = (int8_t)rounded;
+    *frac = (int8_t)(m - 256 * rounded);
+}
+
+typedef struct {
+    int32_t positions, channels, node;
+} mct_bias_update_params;
+
+void mct_bias_update_s16_s32(const mct_bias_update_params *p, int32_t *b, const int16_t *dout,
+                             const int16_t *dout_e, const uint32_t *sgd, const uint8_t *rate,
+                             const int16_t *rate_shift);
+
+void mct_count_step(uint32_t *sgd);
+
+static inline mct_sgd mct_sgd_load(const uint32_t *sgd)
+{
+    mct_sgd loaded = {sgd[0], sgd[1], sgd[2], (int32_t)sgd[3]};
+    return loaded;
+}
+
+#endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Softmax cross-entropy (SPEC 1.2). Twin of trainer/ops/softmax_cross_entropy.py.
+ *
+ * t = exponential[max(logits) - logits], S = sum t, p = (2^15 t + S / 2) / S
+ * dlogits = clamp(near(p - 2^15 [i == label], 4)), dlogits_e = -11
+ * loss = {S, max(logits) - logits[label], index of the first greatest logit} */
+#ifndef MCT_KERNELS_SOFTMAX_CROSS_ENTROPY_H
+#define MCT_KERNELS_SOFTMAX_CROSS_ENTROPY_H
+
+#include <stdint.h>
+
+typedef struct {
+    int32_t classes;
+} mct_softmax_cross_entropy_params;
+
+/* Index of the first greatest logit. */
+uint32_t mct_first_greatest(const int8_t *logits, int32_t classes);
+
+void mct_softmax_cross_entropy_s8(const mct_softmax_cross_entropy_params *p, const int8_t *logits,
+                                  const uint32_t *label, const uint16_t *exponential,
+                                  int16_t *dlogits, int16_t *dlogits_e, uint32_t *loss);
+
+#endif

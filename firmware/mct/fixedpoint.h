@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Bit-exact integer arithmetic (SPEC section 1). Twin of trainer/fixedpoint.py.
+ * Right shifts of negative numbers are arithmetic, as every supported compiler has them. */
+#ifndef MCT_FIXEDPOINT_H
+#define MCT_FIXEDPOINT_H
+
+#include <stdint.h>
+
+#define MCT_SAT23 ((INT32_C(1) << 23) - 1)
+
+static inline int32_t mct_clamp(int32_t x, int32_t lo, int32_t hi)
+{
+    return x < lo ? lo : x > hi ? hi : x;
+}
+
+/* a + b modulo 2^32: the accumulators of dead channels wrap, as in tflite-micro. */
+static inline int32_t mct_wrapping_add(int32_t a, int32_t b)
+{
+    return (int32_t)((uint32_t)a + (uint32_t)b);
+}
+
+/* round(a * b / 2^31), ties toward +inf, saturated (ARM VQRDMULH). */
+static inline int32_t mct_doubling_high_mul(int32_t a, int32_t b)
+{
+    if (a == INT32_MIN && b == INT32_MIN) {
+        return INT32_MAX;
+    }
+    return (int32_t)(((int64_t)a * b + (INT32_C(1) << 30)) >> 31);
+}
+
+/* round(x / 2^exponent), ties away from zero; exponent in 0..31. */
+static inline int32_t mct_rounding_shift_right(int32_t x, int32_t exponent)
+{
+    int32_t mask = (int32_t)((UINT32_C(1) << exponent) - 1u);
+    int32_t threshold = (mask >> 1) + (x < 0);
+    return (x >> exponent) + ((x & mask) > threshold);
+}
+
+/* acc * multiplier * 2^(shift - 31) with TFLite's two roundings; shift > 0 is left.
+ * The left shift is done unsigned: shifting a negative int32_t is undefined. */
+static inline int32_t mct_requantize(int32_t acc, int32_t multiplier, int32_t shift)
+{
+    int32_t left = shift > 0 ? shift : 0;
+    int32_t right = shift > 0 ? 0 : -shift;
+    int32_t scaled = (int32_t)((uint32_t)acc << left);
+    return mct_rounding_shift_right(mct_doubling_high_mul(scaled, multiplier), right);
+}
+
+/* round(x / 2^shift), ties toward +inf; shift in 0..31. */
+static inline int32_t mct_near(int32_t x, int32_t shift)
+{
+    return shift == 0 ? x : (x >> shift) + ((x >> (shift - 1)) & 1);
+}
+
+static inline int32_t mct_sat23(int32_t x)
+{
+    return mct_clamp(x, -MCT_SAT23, MCT_SAT23);
+}
+
+/* Bits of x; 0 for 0. */
+static inline int32_t mct_bit_length(uint32_t x)
+{
+    int32_t bits = 0;
+    while (x != 0u) {
+        x >>= 1;
+        bits++;
+    }
+    return bits;
+}
+
+static inline uint32_t mct_abs(int32_t x)
+{
+    return x < 0 ? 0u - (uint32_t)x : (uint32_t)x;
+}
+
+/* Finaliser of MurmurHash3 (Appleby). */
+static inline uint32_t mct_mix32(uint32_t x)
+{
+    x = (x ^ (x >> 16)) * UINT32_C(0x85EBCA6B);
+    x = (x ^ (x >> 13)) * UINT32_C(0xC2B2AE35);
+    return x ^ (x >> 16);
+}
+
+/* The dither seed of one tensor at one step; node is its stable identity. */
+static inline uint32_t mct_seed_op(uint32_t seed, uint32_t step, uint32_t node)
+{
+    return mct_mix32(seed ^ (step * UINT32_C(0x85EBCA6B)) ^ (node * UINT32_C(0xC2B2AE35)));
+}
+
+/* r_j of element j. */
+static inline uint32_t mct_dither(uint32_t seed, uint32_t index)
+{
+    return seed + index * UINT32_C(0x9E3779B9);
+}
+
+/* SR for a shift in 1..31: no overflow for any v. */
+static inline int32_t mct_dithered_shift(int32_t v, int32_t shift, uint32_t r)
+{
+    uint32_t rest = (uint32_t)v & ((UINT32_C(1) << shift) - 1u);
+    return (v >> shift) + (int32_t)((rest + (r >> (32 - shift))) >> shift);
+}
+
+/* v * 2^-shift for shift <= 0, saturated to int32_t. */
+static inline int32_t mct_saturating_left_shift(int32_t v, int32_t left)
+{
+    if (v == 0) {
+        return 0;
+    }
+    if (left > 31) {
+        return v < 0 ? INT32_MIN : INT32_MAX;
+    }
+    if (v > (INT32_MAX >> left)) {
+        return INT32_MAX;
+    }
+    if (v < (INT32_MIN >> left)) {
+        return INT32_MIN;
+    }
+    return (int32_t)((uint32_t)v << left);
+}
+
+/* SR(v, shift, r): v / 2^shift, rounded without bias by the dither r (Gupta et al. 2015). */
+static inline int32_t mct_stochastic_round(int32_t v, int32_t shift, uint32_t r)
+{
+    if (shift <= 0) {
+        return mct_saturating_left_shift(v, -shift);
+    }
+    if (shift <= 31) {
+        return mct_dithered_shift(v, shift, r);
+    }
+    if (shift <= 62) {
+        return mct_dithered_shift(mct_dithered_shift(v, 31, r), shift - 31, mct_mix32(r));
+    }
+    return 0;
+}
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a generated model offers to the runtime and to other firmware. */
+#ifndef MCT_MODEL_H
+#define MCT_MODEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "mct/status.h"
+
+/* Bumped when a kernel's parameters or meaning change; generated code checks it. */
+#define MCT_KERNEL_ABI 1
+
+/* What the loss is made of; loss = logit_scale * margin + ln(sum / 2^15) (SPEC 1.2). */
+typedef struct {
+    uint32_t sum;       /* S, the sum of the exponentials, in 2^-15 */
+    uint32_t margin;    /* d_y = max(logits) - logits[label], in logit quanta */
+    uint32_t predicted; /* index of the first greatest logit */
+} mct_loss;
+
+/* A block of RAM that the host may read, and write while no step is under way. */
+typedef struct {
+    uint8_t *data;
+    uint32_t nbytes;
+} mct_region;
+
+enum { MCT_REGION_ARENA = 0, MCT_REGION_STATE = 1, MCT_REGION_COUNT = 2 };
+
+#endif

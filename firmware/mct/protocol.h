@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Twin of host/protocol.py: message ids and payload sizes (tests/test_protocol.py compares them).
+ *
+ * A request and its reply are one frame each (runtime/frame.h), all integers little-endian. A reply
+ * has the request's type | MCT_MSG_REPLY, its sequence number, and a payload that begins with an
+ * int8 mct_status; what the table calls the reply follows only if that is MCT_OK.
+ *
+ *   message        request                         reply
+ *   HELLO          -                               version u16, largest payload u16,
+ *                                                  build hash 8 bytes, numerics hash 8 bytes,
+ *                                                  input bytes, classes, arena bytes,
+ *                                                  state bytes, steps, calls of a step: u32 each
+ *   RESET          seed u32                        -
+ *   LEARNING_RATE  multiplier u8, shift u8         -
+ *   SAMPLE         offset u32, bytes               -
+ *   STEP           label u32, flags u8             sum u32, margin u32, predicted u32, steps u32,
+ *                                                  digest u32 (0 unless MCT_STEP_DIGEST)
+ *   INFER          -                               predicted u32
+ *   BEGIN          label u32                       -
+ *   RUN            max calls u32                   done u8, next call u32
+ *   DIGEST         -                               as STEP, of the last complete step
+ *   READ           region u8, offset u32, size u16 bytes
+ *   WRITE          region u8, offset u32, bytes    -
+ *
+ * HELLO opens a session and sets the sequence number. After it, a request with the number of the
+ * last one is answered with the kept reply and not executed again; any number but the next is
+ * refused with MCT_ERR_SESSION. Damaged frames are dropped, and the host repeats. */
+#ifndef MCT_PROTOCOL_H
+#define MCT_PROTOCOL_H
+
+enum { MCT_PROTOCOL_VERSION = 1 };
+
+enum {
+    MCT_MSG_HELLO = 1,
+    MCT_MSG_RESET = 2,
+    MCT_MSG_LEARNING_RATE = 3,
+    MCT_MSG_SAMPLE = 4,
+    MCT_MSG_STEP = 5,
+    MCT_MSG_INFER = 6,
+    MCT_MSG_BEGIN = 7,
+    MCT_MSG_RUN = 8,
+    MCT_MSG_DIGEST = 9,
+    MCT_MSG_READ = 10,
+    MCT_MSG_WRITE = 11,
+    MCT_MSG_REPLY = 0x80
+};
+
+/* Fixed part of each request's payload; SAMPLE and WRITE carry data after it. */
+enum {
+    MCT_REQUEST_HELLO_BYTES = 0,
+    MCT_REQUEST_RESET_BYTES = 4,
+    MCT_REQUEST_LEARNING_RATE_BYTES = 2,
+    MCT_REQUEST_SAMPLE_BYTES = 4,
+    MCT_REQUEST_STEP_BYTES = 5,
+    MCT_REQUEST_INFER_BYTES = 0,
+    MCT_REQUEST_BEGIN_BYTES = 4,
+    MCT_REQUEST_RUN_BYTES = 4,
+    MCT_REQUEST_DIGEST_BYTES = 0,
+    MCT_REQUEST_READ_BYTES = 7,
+    MCT_REQUEST_WRITE_BYTES = 5
+};
+
+/* Fixed part of each reply that has one, after the status. */
+enum {
+    MCT_REPLY_HELLO_BYTES = 44,
+    MCT_REPLY_STEP_BYTES = 20,
+    MCT_REPLY_INFER_BYTES = 4,
+    MCT_REPLY_RUN_BYTES = 5,
+    MCT_REPLY_DIGEST_BYTES = 20
+};
+
+enum { MCT_STEP_DIGEST = 1 }; /* flag of STEP: compute the digest of the learned state */
+
+#endif

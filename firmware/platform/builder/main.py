@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Build script of the native and simulated boards, run by SCons inside `pio run`."""
+
+import os
+import shutil
+import sys
+
+from SCons.Script import Default, DefaultEnvironment
+
+env = DefaultEnvironment()
+board = env.BoardConfig()
+prefix = board.get("build.toolchain")
+ports_dir = os.path.join(env.subst("$PROJECT_SRC_DIR"), "ports")
+
+if shutil.which(prefix + "gcc") is None:
+    apt = board.get("build.apt")
+    sys.stderr.write(f"error: {prefix}gcc is not installed; run: sudo apt-get install {apt}\n")
+    env.Exit(1)
+
+cpu_flags = board.get("build.cpu_flags", [])
+env.Replace(
+    CC=prefix + "gcc",
+    AR=prefix + "gcc-ar",
+    RANLIB=prefix + "gcc-ranlib",
+    LINK=prefix + "gcc",
+    PROGNAME="firmware",
+    PROGSUFFIX=".elf",
+)
+env.Append(
+    CCFLAGS=cpu_flags,
+    CPPDEFINES=[("MCT_LINK_PAYLOAD", board.get("build.link_payload_bytes"))],
+    LINKFLAGS=[*cpu_flags, "-Wl,-Map,$BUILD_DIR/firmware.map"],
+)
+
+if board.get("build.linker_script", ""):
+    stack_bytes = os.environ.get("MCUTRAIN_STACK_BYTES") or board.get("build.stack_bytes")
+    env.Append(
+        # Not even the C library's start-up; only functions the compiler calls, such as memcpy.
+        LINKFLAGS=["-nostdlib", f"-Wl,--defsym=MCT_STACK_BYTES={stack_bytes}"],
+        LIBS=["c", "gcc"],
+    )
+    env.Replace(
+        LDSCRIPT_PATH=os.path.join(ports_dir, board.get("build.linker_script")),
+        SIZETOOL=prefix + "size",
+        SIZECHECKCMD="$SIZETOOL -A -d $SOURCES",
+        SIZEPROGREGEXP=r"^(?:\.text|\.rodata|\.data)\s+(\d+).*",
+        SIZEDATAREGEXP=r"^(?:\.stack|\.data|\.bss)\s+(\d+).*",
+    )
+
+elf = env.BuildProgram()
+if env.get("LDSCRIPT_PATH"):
+    env.Depends(elf, env["LDSCRIPT_PATH"])
+Default([elf])

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Adds the generated model to the firmware: the folder that MCUTRAIN_GEN names, or by default the
+embedded example, which is generated if it is missing. PlatformIO runs this before a build."""
+
+import os
+import subprocess
+import sys
+
+from SCons.Script import Import
+
+Import("env")
+project_dir = env.subst("$PROJECT_DIR")  # noqa: F821 (Import defines env)
+DEFAULT_GEN_DIR = os.path.join("build", "gen", "default")
+GENERATE = ["generate", "examples/watch/watch.tflite", "--update", "last:2"]
+
+
+def stop(message: str) -> None:
+    sys.stderr.write(f"error: {message}\n")
+    env.Exit(1)  # noqa: F821
+
+
+gen_dir = os.path.join(project_dir, os.environ.get("MCUTRAIN_GEN") or DEFAULT_GEN_DIR)
+if not os.path.isfile(os.path.join(gen_dir, "mct_selected_model.h")):
+    if os.environ.get("MCUTRAIN_GEN"):
+        stop(f"{gen_dir} holds no generated model; run `mcutrain generate` with --output {gen_dir}")
+    command = [sys.executable, "-m", "host.cli", *GENERATE, "--output", DEFAULT_GEN_DIR]
+    if subprocess.run(command, cwd=project_dir, check=False).returncode != 0:
+        stop("the default model could not be generated (see above)")
+
+env.Append(CPPPATH=[gen_dir])  # noqa: F821
+env.BuildSources(os.path.join("$BUILD_DIR", "model"), gen_dir, "-<*> +<*.c>")  # noqa: F821

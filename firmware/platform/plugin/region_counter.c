@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* QEMU TCG plugin: counts the guest instructions executed in named regions.
+ *
+ * Arguments: region=NAME:BEGIN:END (several) and out=FILE. A region runs from the instruction at
+ * address BEGIN, included, to the next at END, excluded. Each time it ends, the line "NAME COUNT" is
+ * added to FILE. BEGIN again before END starts over.
+ *
+ * Declares the few functions of plugin API version 1 (QEMU docs/devel/tcg-plugins) that it uses, so
+ * that it compiles without QEMU's headers. */
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef uint64_t qemu_plugin_id_t;
+typedef struct qemu_info_t qemu_info_t;
+struct qemu_plugin_tb;
+struct qemu_plugin_insn;
+typedef void (*tb_callback)(qemu_plugin_id_t, struct qemu_plugin_tb *);
+typedef void (*insn_callback)(unsigned int vcpu, void *data);
+enum { QEMU_PLUGIN_CB_NO_REGS = 0, QEMU_PLUGIN_INLINE_ADD_U64 = 0 };
+
+size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
+struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb, size_t index);
+uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *insn);
+void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t id, tb_callback callback);
+void qemu_plugin_register_vcpu_insn_exec_inline(struct qemu_plugin_insn *insn, int op,
+                                                void *counter, uint64_t amount);
+void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *insn, insn_callback callback,
+                                            int flags, void *data);
+int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, char **argv);
+
+extern int qemu_plugin_version;
+int qemu_plugin_version = 1;
+
+typedef struct {
+    char name[32];
+    uint64_t begin;
+    uint64_t end;
+    uint64_t count_at_begin;
+    bool is_running;
+} region;
+
+enum { MOST_REGIONS = 8 };
+static region regions[MOST_REGIONS];
+static size_t region_count;
+static uint64_t executed;
+static FILE *out;
+
+static void on_begin(unsigned int vcpu, void *data)
+{
+    (void)vcpu;
+    region *r = data;
+    r->count_at_begin = executed;
+    r->is_running = true;
+}
+
+static void on_end(unsigned int vcpu, void *data)
+{
+    (void)vcpu;
+    region *r = data;
+    if (r->is_running) {
+        r->is_running = false;
+        fprintf(out, "%s %" PRIu64 "\n", r->name, executed - r->count_at_begin);
+        fflush(out);
+    }
+}
+
+/* The callbacks come before the increment: they see the instructions before their own. */
+static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
+{
+    (void)id;
+    for (size_t n = 0; n < qemu_plugin_tb_n_insns(tb); n++) {
+        struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, n);
+        uint64_t address = qemu_plugin_insn_vaddr(insn);
+        for (region *r = regions; r < regions + region_count; r++) {
+            if (address == r->end) {
+                qemu_plugin_register_vcpu_insn_exec_cb(insn, on_end, QEMU_PLUGIN_CB_NO_REGS, r);
+            }
+            if (address == r->begin) {
+                qemu_plugin_register_vcpu_insn_exec_cb(insn, on_begin, QEMU_PLUGIN_CB_NO_REGS, r);
+            }
+        }
+        qemu_plugin_register_vcpu_insn_exec_inline(insn, QEMU_PLUGIN_INLINE_ADD_U64, &executed, 1);
+    }
+}
+
+static bool add_region(const char *text)
+{
+    region *r = regions + region_count;
+    if (region_count == MOST_REGIONS ||
+        sscanf(text, "%31[^:]:%" SCNx64 ":%" SCNx64, r->name, &r->begin, &r->end) != 3) {
+        return false;
+    }
+    region_count++;
+    return true;
+}
+
+int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, char **argv)
+{
+    (void)info;
+    for (int n = 0; n < argc; n++) {
+        bool is_good = false;
+        if (strncmp(argv[n], "region=", 7) == 0) {
+            is_good = add_region(argv[n] + 7);
+        } else if (strncmp(argv[n], "out=", 4) == 0 && out == NULL) {
+            out = fopen(argv[n] + 4, "w");
+            is_good = out != NULL;
+        }
+        if (!is_good) {
+            fprintf(stderr, "region_counter: bad argument %s\n", argv[n]);
+            return -1;
+        }
+    }
+    if (out == NULL || region_count == 0) {
+        fprintf(stderr, "region_counter: region= and out= are needed\n");
+        return -1;
+    }
+    qemu_plugin_register_vcpu_tb_trans_cb(id, on_translate);
+    return 0;
+}

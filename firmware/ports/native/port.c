@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The native port: the firmware as a process whose link is a pseudo-terminal. */
+#define _GNU_SOURCE
+
+#include "mct/port.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <termios.h>
+#include <unistd.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
+
+static int port_fd = -1;
+
+static void fail(const char *what)
+{
+    perror(what);
+    exit(1);
+}
+
+/* Prints the path to open on one line of standard output. */
+void mct_port_init(void)
+{
+#ifdef __linux__
+    /* An orphan would wait for ever. */
+    if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0) {
+        fail("prctl");
+    }
+#endif
+    port_fd = posix_openpt(O_RDWR | O_NOCTTY);
+    if (port_fd < 0 || grantpt(port_fd) != 0 || unlockpt(port_fd) != 0) {
+        fail("pseudo-terminal");
+    }
+    const char *path = ptsname(port_fd);
+    /* Kept open: without any open end, reading fails after the host has closed its own. */
+    int host_end = open(path, O_RDWR | O_NOCTTY);
+    struct termios settings;
+    if (host_end < 0 || tcgetattr(host_end, &settings) != 0) {
+        fail(path);
+    }
+    cfmakeraw(&settings);
+    if (tcsetattr(host_end, TCSANOW, &settings) != 0) {
+        fail(path);
+    }
+    if (printf("%s\n", path) < 0 || fflush(stdout) != 0) {
+        fail("standard output");
+    }
+}
+
+static bool is_readable(int timeout_ms)
+{
+    struct pollfd poller = {.fd = port_fd, .events = POLLIN, .revents = 0};
+    if (poll(&poller, 1, timeout_ms) < 0 && errno != EINTR) {
+        fail("poll");
+    }
+    return (poller.revents & POLLIN) != 0;
+}
+
+uint32_t mct_port_read(uint8_t *data, uint32_t capacity)
+{
+    if (!is_readable(0)) {
+        return 0;
+    }
+    ssize_t nbytes = read(port_fd, data, capacity);
+    if (nbytes < 0 && errno != EINTR) {
+        fail("read");
+    }
+    return nbytes > 0 ? (uint32_t)nbytes : 0;
+}
+
+void mct_port_write(const uint8_t *data, uint32_t nbytes)
+{
+    while (nbytes > 0) {
+        ssize_t written = write(port_fd, data, nbytes);
+        if (written < 0 && errno != EINTR) {
+            fail("write");
+        }
+        if (written > 0) {
+            data += written;
+            nbytes -= (uint32_t)written;
+        }
+    }
+}
+
+void mct_port_wait(void)
+{
+    (void)is_readable(-1);
+}

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/session.h"
+
+#include <string.h>
+
+#include "mct/port.h"
+#include "mct/protocol.h"
+#include "mct_selected_model.h"
+#include "runtime/frame.h"
+
+/* The largest payload of a frame, either way: the board's build says. */
+#ifndef MCT_LINK_PAYLOAD
+#error "define MCT_LINK_PAYLOAD, the largest payload of a frame, for this board"
+#endif
+_Static_assert(MCT_LINK_PAYLOAD >= 64 && MCT_LINK_PAYLOAD <= 0xffff,
+               "MCT_LINK_PAYLOAD must hold the HELLO reply and fit 16 bits");
+
+enum {
+    STATUS_BYTES = 1,
+    RAW_BYTES = MCT_FRAME_RAW_BYTES(MCT_LINK_PAYLOAD),
+    REFUSAL_RAW_BYTES = MCT_FRAME_RAW_BYTES(STATUS_BYTES)
+};
+
+/* The last reply stays encoded in mct_link_tx, to be repeated if the host did not get it. */
+static uint8_t mct_link_rx[RAW_BYTES];
+static uint8_t mct_link_tx[MCT_FRAME_WIRE_BYTES(RAW_BYTES)];
+static struct {
+    mct_frame_decoder decoder;
+    uint32_t tx_bytes;
+    uint16_t seq; /* of the last request executed */
+    bool is_open;
+} mct_link_session;
+
+__attribute__((noinline)) void mct_mark_end(void)
+{
+    __asm__ volatile("" ::: "memory");
+}
+
+void mct_session_init(void)
+{
+    memset(&mct_link_session, 0, sizeof mct_link_session);
+    mct_link_session.decoder.data = mct_link_rx;
+    mct_link_session.decoder.capacity = sizeof mct_link_rx;
+    MCT_MODEL(reset)(0);
+}
+
+/* Where a payload must end: 0 data bytes unless the message carries data. */
+static bool size_is_right(uint8_t type, uint32_t nbytes)
+{
+    switch (type) {
+    case MCT_MSG_HELLO:
+        return nbytes == MCT_REQUEST_HELLO_BYTES;
+    case MCT_MSG_RESET:
+        return nbytes == MCT_REQUEST_RESET_BYTES;
+    case MCT_MSG_LEARNING_RATE:
+        return nbytes == MCT_REQUEST_LEARNING_RATE_BYTES;
+    case MCT_MSG_SAMPLE:
+        return nbytes >= MCT_REQUEST_SAMPLE_BYTES;
+    case MCT_MSG_STEP:
+        return nbytes == MCT_REQUEST_STEP_BYTES;
+    case MCT_MSG_INFER:
+        return nbytes == MCT_REQUEST_INFER_BYTES;
+    case MCT_MSG_BEGIN:
+        return nbytes == MCT_REQUEST_BEGIN_BYTES;
+    case MCT_MSG_RUN:
+        return nbytes == MCT_REQUEST_RUN_BYTES;
+    case MCT_MSG_DIGEST:
+        return nbytes == MCT_REQUEST_DIGEST_BYTES;
+    case MCT_MSG_READ:
+        return nbytes == MCT_REQUEST_READ_BYTES;
+    case MCT_MSG_WRITE:
+        return nbytes >= MCT_REQUEST_WRITE_BYTES;
+    default:
+        return false;
+    }
+}
+
+/* Written so that no sum can overflow. */
+static bool is_inside(uint32_t offset, uint32_t nbytes, uint32_t limit_bytes)
+{
+    return offset <= limit_bytes && nbytes <= limit_bytes - offset;
+}
+
+/* The executors below get a payload of the right size, write their reply after the status and its
+ * size to *reply_bytes (0 on entry). */
+
+static mct_status execute_hello(uint8_t *reply, uint32_t *reply_bytes)
+{
+    static const uint8_t build_hash[8] = MCT_BUILD_HASH_BYTES;
+    mct_put_u16(reply, MCT_PROTOCOL_VERSION);
+    mct_put_u16(reply + 2, MCT_LINK_PAYLOAD);
+    memcpy(reply + 4, build_hash, sizeof build_hash);
+    memcpy(reply + 12, MCT_MODEL(numerics_hash), 8);
+    mct_put_u32(reply + 20, MCT_MODEL_CONST(INPUT_BYTES));
+    mct_put_u32(reply + 24, MCT_MODEL_CONST(CLASSES));
+    mct_put_u32(reply + 28, MCT_MODEL(regions)[MCT_REGION_ARENA].nbytes);
+    mct_put_u32(reply + 32, MCT_MODEL(regions)[MCT_REGION_STATE].nbytes);
+    mct_put_u32(reply + 36, MCT_MODEL(steps)());
+    mct_put_u32(reply + 40, MCT_MODEL_CONST(CALLS));
+    *reply_bytes = MCT_REPLY_HELLO_BYTES;
+    return MCT_OK;
+}
+
+static mct_status execute_learning_rate(uint8_t multiplier, uint8_t shift)
+{
+    if (MCT_MODEL(busy)()) {
+        return MCT_ERR_BUSY;
+    }
+    if ((multiplier != 0 && multiplier < 128) || shift > 31) {
+        return MCT_ERR_RANGE;
+    }
+    MCT_MODEL(set_learning_rate)(multiplier, shift);
+    return MCT_OK;
+}
+
+static mct_status execute_sample(const uint8_t *payload, uint32_t nbytes)
+{
+    uint32_t offset = mct_get_u32(payload);
+    uint32_t data_bytes = nbytes - MCT_REQUEST_SAMPLE_BYTES;
+    /* The input lies in the arena, which a step under way is using. */
+    if (MCT_MODEL(busy)()) {
+        return MCT_ERR_BUSY;
+    }
+    if (!is_inside(offset, data_bytes, MCT_MODEL_CONST(INPUT_BYTES))) {
+        return MCT_ERR_RANGE;
+    }
+    memcpy(MCT_MODEL(input)() + offset, payload + MCT_REQUEST_SAMPLE_BYTES, data_bytes);
+    return MCT_OK;
+}
+
+static mct_status execute_digest(bool wants_digest, uint8_t *reply, uint32_t *reply_bytes)
+{
+    mct_loss loss = MCT_MODEL(loss)();
+    mct_put_u32(reply, loss.sum);
+    mct_put_u32(reply + 4, loss.margin);
+    mct_put_u32(reply + 8, loss.predicted);
+    mct_put_u32(reply + 12, MCT_MODEL(steps)());
+    mct_put_u32(reply + 16, wants_digest ? MCT_MODEL(digest)() : 0);
+    *reply_bytes = MCT_REPLY_STEP_BYTES;
+    return MCT_OK;
+}
+
+static mct_status execute_step(uint32_t label, uint8_t flags, uint8_t *reply, uint32_t *reply_bytes)
+{
+    if ((flags & ~MCT_STEP_DIGEST) != 0) {
+        return MCT_ERR_RANGE;
+    }
+    mct_status status = MCT_MODEL(step)(label);
+    if (status != MCT_OK) {
+        return status;
+    }
+    mct_mark_end();
+    return execute_digest((flags & MCT_STEP_DIGEST) != 0, reply, reply_bytes);
+}
+
+static mct_status execute_infer(uint8_t *reply, uint32_t *reply_bytes)
+{
+    mct_status status = MCT_MODEL(infer)();
+    if (status != MCT_OK) {
+        return status;
+    }
+    mct_mark_end();
+    mct_put_u32(reply, MCT_MODEL(predicted)());
+    *reply_bytes = MCT_REPLY_INFER_BYTES;
+    return MCT_OK;
+}
+
+static mct_status execute_run(uint32_t max_calls, uint8_t *reply, uint32_t *reply_bytes)
+{
+    if (!MCT_MODEL(busy)()) {
+        return MCT_ERR_IDLE;
+    }
+    reply[0] = MCT_MODEL(run)(max_calls) ? 1 : 0;
+    mct_put_u32(reply + 1, MCT_MODEL(next_call)());
+    *reply_bytes = MCT_REPLY_RUN_BYTES;
+    return MCT_OK;
+}
+
+static mct_status execute_read(const uint8_t *payload, uint8_t *reply, uint32_t *reply_bytes)
+{
+    uint8_t index = payload[0];
+    uint32_t offset = mct_get_u32(payload + 1);
+    uint32_t nbytes = mct_get_u16(payload + 5);
+    if (index >= MCT_REGION_COUNT || nbytes > MCT_LINK_PAYLOAD - STATUS_BYTES ||
+        !is_inside(offset, nbytes, MCT_MODEL(regions)[index].nbytes)) {
+        return MCT_ERR_RANGE;
+    }
+    memcpy(reply, MCT_MODEL(regions)[index].data + offset, nbytes);
+    *reply_bytes = nbytes;
+    return MCT_OK;
+}
+
+static mct_status execute_write(const uint8_t *payload, uint32_t nbytes)
+{
+    uint8_t index = payload[0];
+    uint32_t offset = mct_get_u32(payload + 1);
+    uint32_t data_bytes = nbytes - MCT_REQUEST_WRITE_BYTES;
+    if (MCT_MODEL(busy)()) {
+        return MCT_ERR_BUSY;
+    }
+    if (index >= MCT_REGION_COUNT ||
+        !is_inside(offset, data_bytes, MCT_MODEL(regions)[index].nbytes)) {
+        return MCT_ERR_RANGE;
+    }
+    memcpy(MCT_MODEL(regions)[index].data + offset, payload + MCT_REQUEST_WRITE_BYTES, data_bytes);
+    return MCT_OK;
+}
+
+static mct_status execute(uint8_t type, const uint8_t *payload, uint32_t nbytes, uint8_t *reply,
+                          uint32_t *reply_bytes)
+{
+    if (!size_is_right(type, nbytes)) {
+        return MCT_ERR_MESSAGE;
+    }
+    switch (type) {
+    case MCT_MSG_HELLO:
+        return execute_hello(reply, reply_bytes);
+    case MCT_MSG_RESET:
+        MCT_MODEL(reset)(mct_get_u32(payload));
+        return MCT_OK;
+    case MCT_MSG_LEARNING_RATE:
+        return execute_learning_rate(payload[0], payload[1]);
+    case MCT_MSG_SAMPLE:
+        return execute_sample(payload, nbytes);
+    case MCT_MSG_STEP:
+        return execute_step(mct_get_u32(payload), payload[4], reply, reply_bytes);
+    case MCT_MSG_INFER:
+        return execute_infer(reply, reply_bytes);
+    case MCT_MSG_BEGIN:
+        return MCT_MODEL(begin)(mct_get_u32(payload));
+    case MCT_MSG_RUN:
+        return execute_run(mct_get_u32(payload), reply, reply_bytes);
+    case MCT_MSG_DIGEST:
+        return execute_digest(true, reply, reply_bytes);
+    case MCT_MSG_READ:
+        return execute_read(payload, reply, reply_bytes);
+    default: /* MCT_MSG_WRITE: size_is_right() has refused all others */
+        return execute_write(payload, nbytes);
+    }
+}
+
+static void put_header(uint8_t *raw, uint8_t type, uint16_t seq, mct_status status)
+{
+    raw[0] = type | MCT_MSG_REPLY;
+    mct_put_u16(raw + 1, seq);
+    raw[MCT_FRAME_HEADER_BYTES] = (uint8_t)status;
+}
+
+/* Answers from the stack: the kept reply must survive a stray frame. */
+static void refuse(uint8_t type, uint16_t seq)
+{
+    uint8_t raw[REFUSAL_RAW_BYTES];
+    uint8_t wire[MCT_FRAME_WIRE_BYTES(REFUSAL_RAW_BYTES)];
+    put_header(raw, type, seq, MCT_ERR_SESSION);
+    mct_port_write(wire, mct_frame_encode(raw, MCT_FRAME_HEADER_BYTES + STATUS_BYTES, wire));
+}
+
+/* Handles the request in mct_link_rx. */
+static void answer(uint32_t frame_bytes)
+{
+    uint8_t type = mct_link_rx[0];
+    uint16_t seq = (uint16_t)mct_get_u16(mct_link_rx + 1);
+    if (type == MCT_MSG_HELLO) {
+        mct_link_session.is_open = true;
+    } else if (!mct_link_session.is_open ||
+               (seq != mct_link_session.seq && seq != (uint16_t)(mct_link_session.seq + 1))) {
+        refuse(type, seq);
+        return;
+    }
+    if (type == MCT_MSG_HELLO || seq != mct_link_session.seq) {
+        uint8_t *raw = mct_link_tx + MCT_FRAME_GAP_BYTES(RAW_BYTES); /* encoded in place */
+        uint8_t *reply = raw + MCT_FRAME_HEADER_BYTES + STATUS_BYTES;
+        uint32_t reply_bytes = 0;
+        mct_status status = execute(type, mct_link_rx + MCT_FRAME_HEADER_BYTES,
+                                    frame_bytes - MCT_FRAME_HEADER_BYTES, reply, &reply_bytes);
+        put_header(raw, type, seq, status);
+        reply_bytes += MCT_FRAME_HEADER_BYTES + STATUS_BYTES;
+        mct_link_session.tx_bytes = mct_frame_encode(raw, reply_bytes, mct_link_tx);
+        mct_link_session.seq = seq;
+    }
+    mct_port_write(mct_link_tx, mct_link_session.tx_bytes);
+}
+
+void mct_session_receive(const uint8_t *bytes, uint32_t nbytes)
+{
+    for (uint32_t n = 0; n < nbytes; n++) {
+        uint32_t frame_bytes = mct_frame_push(&mct_link_session.decoder, bytes[n]);
+        if (frame_bytes != 0) {
+            answer(frame_bytes);
+        }
+    }
+}

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Exact instruction counts of steps and inferences on a board simulated by QEMU.
+
+Counts are guest instructions, not cycles. They repeat exactly for the same firmware and data,
+except that an interrupt inside a region adds its own: open the device with a `step_timeout_s` no
+step reaches, so that no repeated request arrives during one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+from pathlib import Path
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
+
+from host.errors import BuildError
+from host.pio import PROJECT_DIR
+
+PLUGIN_SOURCE = PROJECT_DIR / "firmware" / "platform" / "plugin" / "region_counter.c"
+PLUGIN_DIR = PROJECT_DIR / "build" / "plugin"
+
+
+def counter_args(elf: Path, model: str, out: Path) -> tuple[str, ...]:
+    """Arguments for `simulate` that count the steps and inferences of `model` into the file `out`.
+
+    Regions: `step` from the entry of MODEL_step, `forward` from the entry of MODEL_infer, both to
+    the entry of mct_mark_end, which the session calls when they have returned.
+    BuildError if the ELF lacks one of these functions or the plugin does not compile.
+    """
+    addresses = _function_addresses(elf, (f"{model}_step", f"{model}_infer", "mct_mark_end"))
+    step, forward, end = (f"{address:x}" for address in addresses)
+    regions = f"region=step:{step}:{end},region=forward:{forward}:{end}"
+    plugin, file = (str(path).replace(",", ",,") for path in (compile_plugin(), out))
+    return ("-plugin", f"{plugin},{regions},out={file}")
+
+
+def read_counts(path: Path) -> dict[str, list[int]]:
+    """Counts by region, in order of execution; regions that never ran are missing."""
+    counts: dict[str, list[int]] = {}
+    for line in path.read_text().splitlines():
+        name, count = line.split()
+        counts.setdefault(name, []).append(int(count))
+    return counts
+
+
+def compile_plugin() -> Path:
+    """The compiled plugin, compiled now unless this version of the source has been before."""
+    source = PLUGIN_SOURCE.read_bytes()
+    library = PLUGIN_DIR / f"region_counter-{hashlib.sha256(source).hexdigest()[:12]}.so"
+    if library.is_file():
+        return library
+    if shutil.which("gcc") is None:
+        raise BuildError("gcc is not installed; run: sudo apt-get install gcc libc6-dev")
+    PLUGIN_DIR.mkdir(parents=True, exist_ok=True)
+    unfinished = library.with_suffix(".tmp")
+    command = ["gcc", "-std=c11", "-O2", "-fPIC", "-shared", "-o", str(unfinished)]
+    result = subprocess.run([*command, str(PLUGIN_SOURCE)], capture_output=True, text=True)
+    if result.returncode != 0:
+        raise BuildError(f"the instruction counter does not compile: {result.stderr.strip()}")
+    unfinished.replace(library)
+    return library
+
+
+def _function_addresses(elf: Path, names: tuple[str, ...]) -> list[int]:
+    """Addresses of functions, the Thumb bit cleared."""
+    try:
+        with elf.open("rb") as file:
+            table = ELFFile(file).get_section_by_name(".symtab")
+            symbols = table.iter_symbols() if isinstance(table, SymbolTableSection) else ()
+            found = {symbol.name: int(symbol["st_value"]) & ~1 for symbol in symbols}
+    except (OSError, ELFError) as error:
+        raise BuildError(f"{elf}: not a firmware file ({error})") from error
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise BuildError(f"{elf}: no function {missing[0]}; is it this model's firmware?")
+    return [found[name] for name in names]

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Three weight rows that move towards the samples of their class: any lost, repeated or changed
+ * sample or step shows in the state. */
+#include "fake.h"
+
+#include <string.h>
+
+#include "mct/crc32.h"
+
+const uint8_t fake_numerics_hash[8] = {0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7};
+
+static struct {
+    int8_t x[FAKE_INPUT_BYTES];
+    int32_t logits[FAKE_CLASSES];
+} fake_arena;
+
+static struct {
+    int16_t w[FAKE_CLASSES][FAKE_INPUT_BYTES];
+    uint32_t seed;
+    uint32_t steps;
+    uint8_t multiplier;
+    uint8_t shift;
+} fake_state;
+
+static uint32_t label_of_step;
+static uint32_t next_call;
+static bool is_busy;
+static uint32_t predicted;
+static mct_loss loss;
+
+const mct_region fake_regions[MCT_REGION_COUNT] = {
+    [MCT_REGION_ARENA] = {(uint8_t *)&fake_arena, sizeof fake_arena},
+    [MCT_REGION_STATE] = {(uint8_t *)&fake_state, sizeof fake_state},
+};
+
+void fake_reset(uint32_t seed)
+{
+    memset(&fake_state, 0, sizeof fake_state);
+    memset(&loss, 0, sizeof loss);
+    fake_state.seed = seed;
+    fake_state.multiplier = 128;
+    fake_state.shift = 10;
+    is_busy = false;
+    next_call = 0;
+}
+
+int8_t *fake_input(void)
+{
+    return fake_arena.x;
+}
+
+static void forward(void)
+{
+    for (uint32_t o = 0; o < FAKE_CLASSES; o++) {
+        int32_t acc = 0;
+        for (uint32_t i = 0; i < FAKE_INPUT_BYTES; i++) {
+            acc += fake_arena.x[i] * fake_state.w[o][i];
+        }
+        fake_arena.logits[o] = acc;
+    }
+}
+
+static void predict(void)
+{
+    predicted = 0;
+    for (uint32_t o = 1; o < FAKE_CLASSES; o++) {
+        if (fake_arena.logits[o] > fake_arena.logits[predicted]) {
+            predicted = o;
+        }
+    }
+}
+
+static void compute_loss(void)
+{
+    loss.predicted = predicted;
+    loss.margin = (uint32_t)fake_arena.logits[predicted] - (uint32_t)fake_arena.logits[label_of_step];
+    loss.sum = fake_state.seed ^ fake_state.steps;
+}
+
+static void update(void)
+{
+    int16_t *w = fake_state.w[label_of_step];
+    for (uint32_t i = 0; i < FAKE_INPUT_BYTES; i++) {
+        int32_t rate = fake_state.multiplier >> (fake_state.shift & 7);
+        w[i] = (int16_t)((w[i] * 7 + fake_arena.x[i] * rate + (int32_t)(fake_state.steps & 3)) / 8);
+    }
+    fake_state.steps++;
+}
+
+mct_status fake_begin(uint32_t label)
+{
+    if (is_busy) {
+        return MCT_ERR_BUSY;
+    }
+    if (label >= FAKE_CLASSES) {
+        return MCT_ERR_LABEL;
+    }
+    label_of_step = label;
+    next_call = 0;
+    is_busy = true;
+    return MCT_OK;
+}
+
+bool fake_run(uint32_t max_calls)
+{
+    for (uint32_t n = 0; is_busy && n < max_calls; n++) {
+        switch (next_call++) {
+        case 0:
+            forward();
+            break;
+        case 1:
+            predict();
+            break;
+        case 2:
+            compute_loss();
+            break;
+        default:
+            update();
+            is_busy = false;
+            next_call = 0;
+        }
+    }
+    return !is_busy;
+}
+
+mct_status fake_step(uint32_t label)
+{
+    mct_status status = fake_begin(label);
+    if (status == MCT_OK) {
+        (void)fake_run(FAKE_CALLS);
+    }
+    return status;
+}
+
+mct_status fake_infer(void)
+{
+    if (is_busy) {
+        return MCT_ERR_BUSY;
+    }
+    forward();
+    predict();
+    return MCT_OK;
+}
+
+bool fake_busy(void)
+{
+    return is_busy;
+}
+
+uint32_t fake_next_call(void)
+{
+    return next_call;
+}
+
+uint32_t fake_predicted(void)
+{
+    return predicted;
+}
+
+mct_loss fake_loss(void)
+{
+    return loss;
+}
+
+void fake_set_learning_rate(uint8_t multiplier, uint8_t shift)
+{
+    fake_state.multiplier = multiplier;
+    fake_state.shift = shift;
+}
+
+uint32_t fake_steps(void)
+{
+    return fake_state.steps;
+}
+
+uint32_t fake_digest(void)
+{
+    return mct_crc32(0, fake_state.w, sizeof fake_state.w);
+}

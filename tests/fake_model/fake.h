@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A hand-written stand-in for a generated model: the same API, a toy instead of a network. */
+#ifndef FAKE_H
+#define FAKE_H
+
+#include "mct/model.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { FAKE_INPUT_BYTES = 300, FAKE_CLASSES = 3, FAKE_CALLS = 4, FAKE_FORWARD_CALLS = 2 };
+
+extern const uint8_t fake_numerics_hash[8];
+extern const mct_region fake_regions[MCT_REGION_COUNT];
+
+void fake_reset(uint32_t seed);
+int8_t *fake_input(void);
+mct_status fake_begin(uint32_t label);
+bool fake_run(uint32_t max_calls);
+mct_status fake_step(uint32_t label);
+mct_status fake_infer(void);
+bool fake_busy(void);
+uint32_t fake_next_call(void);
+uint32_t fake_predicted(void);
+mct_loss fake_loss(void);
+void fake_set_learning_rate(uint8_t multiplier, uint8_t shift);
+uint32_t fake_steps(void);
+uint32_t fake_digest(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs a TrainingPlan in NumPy, in the order and with the bits of the device."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from trainer.graph import Node
+from trainer.ops.sgd import LearningRate
+from trainer.ops.softmax_cross_entropy import cross_entropy
+from trainer.plan import TrainingPlan
+from trainer.tensor import Array, Tensor
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What a step reports: S, d_y, the first greatest logit (SPEC 1.2)."""
+
+    sum: int
+    margin: int
+    predicted: int
+
+    def real(self, logit_scale: float) -> float:
+        """Cross-entropy in nats."""
+        return cross_entropy(np.array([self.sum, self.margin]), logit_scale)
+
+
+class Interpreter:
+    """The reference trainer: the plan's nodes over arrays, and the state they leave.
+
+    ``state`` maps each PARAM and STATE tensor to its value.
+    """
+
+    def __init__(self, plan: TrainingPlan, seed: int = 0) -> None:
+        self.plan = plan
+        self.state: dict[Tensor, Array] = {}
+        self.reset(seed)
+
+    def reset(self, seed: int) -> None:
+        """Initial weights and histories, step number 0; the learning rate stays."""
+        rate = self.state[self.plan.sgd][2:] if self.state else None
+        self.state = {t: t.data.copy() for t in self.plan.state if t.data is not None}
+        self.state[self.plan.sgd][0] = seed & 0xFFFFFFFF
+        if rate is not None:
+            self.state[self.plan.sgd][2:] = rate
+
+    def set_learning_rate(self, rate: LearningRate) -> None:
+        self.state[self.plan.sgd] = np.array(
+            [*self.state[self.plan.sgd][:2], rate.multiplier, rate.shift & 0xFFFFFFFF], np.uint32
+        )
+
+    @property
+    def steps(self) -> int:
+        return int(self.state[self.plan.sgd][1])
+
+    def step(self, sample: Array, label: int) -> Loss:
+        """One training step on ``sample`` (the input's shape, int8)."""
+        values: Mapping[Tensor, Array] = {}
+        for _, values in self.trace(sample, label):
+            pass
+        total, margin, predicted = (int(v) for v in values[self.plan.loss])
+        return Loss(total, margin, predicted)
+
+    def infer(self, sample: Array) -> Array:
+        """The logits (classes,) int8 of the forward pass; touches no state."""
+        values = self._values(sample, 0)
+        for node in self.plan.forward:
+            self._run(node, values)
+        return values[self.plan.logits].reshape(-1)
+
+    def trace(self, sample: Array, label: int) -> Iterator[tuple[Node, Mapping[Tensor, Array]]]:
+        """Execute one step; yields each node after it ran, and all values so far."""
+        if not 0 <= label < self.plan.classes:
+            raise ValueError(f"label {label} is not one of {self.plan.classes} classes")
+        values = self._values(sample, label)
+        for node in self.plan.graph.nodes:
+            self._run(node, values)
+            yield node, values
+        self.state = {t: values[t] for t in self.state}
+
+    def digest(self) -> int:
+        """CRC-32 of all that is learned, as the device computes it (SPEC 1.5)."""
+        return state_digest(self.plan, self.state)
+
+    def _values(self, sample: Array, label: int) -> dict[Tensor, Array]:
+        plan = self.plan
+        values = {t: t.data for t in plan.graph.tensors if t.data is not None}
+        values |= self.state
+        values[plan.input] = sample.reshape(plan.input.type.shape)
+        values[plan.label] = np.array([label], np.uint32)
+        return values
+
+    def _run(self, node: Node, values: dict[Tensor, Array]) -> None:
+        outputs = node.op.reference(node, *(values[t] for t in node.inputs))
+        for tensor, value in zip(node.outputs, outputs, strict=True):
+            assert value.dtype == tensor.type.dtype.np, f"{node}: {tensor} is {value.dtype}"
+            assert value.shape == tensor.type.shape, f"{node}: {tensor} is {value.shape}"
+            values[tensor] = value
+
+
+def state_digest(plan: TrainingPlan, state: Mapping[Tensor, Array]) -> int:
+    """CRC-32 over the weights with their fractions as int16, the biases, the histories."""
+    crc = 0
+    for tensor in plan.digested:
+        crc = zlib.crc32(tensor_bytes(plan, state, tensor), crc)
+    return crc
+
+
+def tensor_bytes(plan: TrainingPlan, state: Mapping[Tensor, Array], tensor: Tensor) -> bytes:
+    """The digested bytes of a tensor, little-endian: a weight as M = 256 w + frac in int16."""
+    value = state[tensor]
+    if tensor in plan.fractions:
+        value = (value.astype(np.int32) * 256 + state[plan.fractions[tensor]]).astype(np.int16)
+    return value.astype(value.dtype.newbyteorder("<")).tobytes()
+
+
+def argmax_accuracy(logits: Sequence[Array], labels: Array) -> float:
+    """Share of rows whose first greatest logit is the label."""
+    return float(np.mean([int(row.argmax()) == y for row, y in zip(logits, labels, strict=True)]))

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Average over windows, and its gradient.
+
+Forward: the sum over the window divided by the positions inside the input, rounded half
+away from zero, clamped (TFLite quantisation specification, AVERAGE_POOL_2D).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from trainer.ops.base import Error, KernelCall, Op
+from trainer.ops.conv2d import Geometry, Placement
+from trainer.ops.error import ERROR_MAX, SUFFIXES, error_types, mask, requantize_error
+from trainer.tensor import Array, Tensor, TensorType
+
+if TYPE_CHECKING:
+    from trainer.autodiff import Tape
+    from trainer.graph import Node
+    from trainer.tflite import OperatorSource
+
+COUNT_BITS = 15  # of 1 / count in the gradient of uneven windows
+
+
+@dataclass(frozen=True)
+class AveragePool2D(Op):
+    """x (1, H, W, C) s8 -> out (1, H', W', C) s8, same quantisation."""
+
+    tflite_name = "AVERAGE_POOL_2D"
+    out_shape: tuple[int, ...]
+    window: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int] = (0, 0)  # top, left
+    act_min: int = -128
+    act_max: int = 127
+
+    @classmethod
+    def from_tflite(cls, source: OperatorSource) -> tuple[Op, tuple[Tensor, ...]]:
+        x = source.activation(0)
+        window = (int(source.option("FilterHeight")), int(source.option("FilterWidth")))
+        place = Placement.read(source, x, window)
+        shape = place.shape(x.type.shape[-1])
+        return cls(shape, window, place.stride, place.padding, *source.limits()), (x,)
+
+    def limits(self) -> tuple[int, int]:
+        return self.act_min, self.act_max
+
+    def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
+        (x,) = types
+        if x.shape[3] != self.out_shape[3]:
+            raise ValueError(f"{x.shape[3]} channels in, {self.out_shape[3]} out")
+        return (x.with_shape(*self.out_shape),)
+
+    def geometry(self, x: TensorType) -> Geometry:
+        _, in_h, in_w, channels = x.shape
+        out_h, out_w = self.out_shape[1:3]
+        sizes = (in_h, in_w, channels, out_h, out_w, channels)
+        return Geometry(*sizes, *self.window, *self.stride, *self.padding)
+
+    def counts(self, g: Geometry) -> Array:
+        """(out_h, out_w) int64: positions of each window inside the input."""
+        return np.asarray(g.windows(np.ones((g.in_h, g.in_w, 1), np.int64)).sum(axis=(2, 3, 4)))
+
+    def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
+        (x,) = inputs
+        g = self.geometry(node.inputs[0].type)
+        sums = g.windows(x.reshape(g.in_h, g.in_w, g.in_ch).astype(np.int64)).sum(axis=(3, 4))
+        counts = self.counts(g)[..., None]
+        out = np.sign(sums) * ((np.abs(sums) + counts // 2) // counts)
+        out = np.clip(out, self.act_min, self.act_max).astype(np.int8)
+        return (out.reshape(self.out_shape),)
+
+    def vjp(self, node: Node, error: Error, tape: Tape) -> Iterator[tuple[Tensor, Error]]:
+        (x,) = node.inputs
+        if not tape.needs(x):
+            return
+        if self.halvings(self.geometry(x.type)) is not None:
+            op = AveragePool2DPassError(self, x.limits)
+            yield x, tape.passed_error(op, node, x, *error, x)
+        else:
+            yield x, tape.raw_error(AveragePool2DGrad(self, x.limits), node, x, *error, x)
+
+    def halvings(self, g: Geometry) -> int | None:
+        """k if the windows are disjoint, inside the input and of 2**k positions; else None."""
+        count = g.kernel_h * g.kernel_w
+        disjoint = g.stride_h >= g.kernel_h and g.stride_w >= g.kernel_w
+        inside = bool((self.counts(g) == count).all())
+        return count.bit_length() - 1 if disjoint and inside and count & (count - 1) == 0 else None
+
+    def lower(self, node: Node) -> KernelCall:
+        (x,) = node.inputs
+        params = {**pool_params(self.geometry(x.type)), "act_min": self.act_min, "act_max": self.act_max}
+        return KernelCall(
+            "average_pool2d", "average_pool2d_s8", "average_pool2d", params, (x, node.output)
+        )
+
+
+def pool_params(g: Geometry) -> dict[str, int]:
+    return {("channels" if k == "in_ch" else k): v for k, v in vars(g).items() if k != "out_ch"}
+
+
+@dataclass(frozen=True)
+class AveragePool2DPassError(Op):
+    """dout s16, dout_e s16, x s8 -> dx s16, dx_e s16: each position has its window's error.
+
+    For disjoint windows of 2**k positions, which divide by moving the exponent: dx_e = dout_e - k.
+    """
+
+    pool: AveragePool2D
+    x_limits: tuple[int, int]
+    output_suffixes = SUFFIXES
+
+    def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
+        return error_types(types[2].shape)
+
+    def exponent_step(self, node: Node) -> int:
+        k = self.pool.halvings(self.pool.geometry(node.inputs[2].type))
+        assert k is not None
+        return k
+
+    def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
+        dout, exponent, x = inputs
+        g = self.pool.geometry(node.inputs[2].type)
+        spread = spread_error(g, dout, np.ones((g.out_h, g.out_w), np.int64)).reshape(x.shape)
+        dx = mask(spread, x, self.x_limits).astype(np.int16)
+        return dx, (exponent - self.exponent_step(node)).astype(np.int16)
+
+    def lower(self, node: Node) -> KernelCall:
+        params = grad_params(self.pool, node, self.x_limits)
+        params["exponent_step"] = self.exponent_step(node)
+        args = (*node.inputs, *node.outputs)
+        name = "average_pool2d_pass_error"
+        return KernelCall("average_pool2d", f"{name}_s16", name, params, args)
+
+
+@dataclass(frozen=True)
+class AveragePool2DGrad(Op):
+    """dout s16, dout_e s16, x s8, history s16 -> dx s16, dx_e s16; history in place.
+
+    raw = sum of dout * round(2**15 / count) over the windows that hold a position;
+    dx = REQ(raw, e - 15) with x's mask.
+    """
+
+    pool: AveragePool2D
+    x_limits: tuple[int, int]
+    mutates = (3,)
+    output_suffixes = SUFFIXES
+
+    def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
+        g = self.pool.geometry(types[2])
+        ones = np.full((g.out_h, g.out_w, g.in_ch), ERROR_MAX, np.int64)
+        if spread_error(g, ones, self.shares(g)).max() > 2**31 - 1:
+            raise ValueError("windows overlap so much that the gradient overflows 32 bits")
+        return error_types(types[2].shape)
+
+    def shares(self, g: Geometry) -> Array:
+        """(out_h, out_w) int64: round(2**15 / count)."""
+        counts = self.pool.counts(g)
+        return np.asarray((2 * 2**COUNT_BITS + counts) // (2 * counts))
+
+    def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
+        dout, exponent, x, history = inputs
+        g = self.pool.geometry(node.inputs[2].type)
+        raw = spread_error(g, dout, self.shares(g)).reshape(x.shape)
+        return requantize_error(raw, int(exponent[0]) - COUNT_BITS, x, self.x_limits, history)
+
+    def lower(self, node: Node) -> KernelCall:
+        params = grad_params(self.pool, node, self.x_limits)
+        args = (*node.inputs, *node.outputs[:2])
+        name = "average_pool2d_grad"
+        return KernelCall("average_pool2d", f"{name}_s16", name, params, args)
+
+
+def grad_params(pool: AveragePool2D, node: Node, limits: tuple[int, int]) -> dict[str, int]:
+    g = pool.geometry(node.inputs[2].type)
+    return {**pool_params(g), "x_min": limits[0], "x_max": limits[1]}
+
+
+def spread_error(g: Geometry, dout: Array, share: Array) -> Array:
+    """(in_h, in_w, C) int64: the sum of dout * share over the windows of each position."""
+    padded = g.padded(np.zeros((g.in_h, g.in_w, g.in_ch), np.int64))
+    scaled = dout.reshape(g.out_h, g.out_w, g.in_ch).astype(np.int64) * share[..., None]
+    for _, _, positions in g.taps():
+        padded[positions] += scaled
+    return g.unpadded(padded)

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an operator is: a few rules over tensors, with its attributes as fields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeAlias
+
+from trainer.tensor import Array, Tensor, TensorType
+
+if TYPE_CHECKING:
+    from trainer.autodiff import Tape
+    from trainer.graph import Node
+    from trainer.tflite import OperatorSource
+
+
+class Error(NamedTuple):
+    """Gradient of the loss by a tensor: ``value * 2**exponent`` (SPEC 1.3)."""
+
+    value: Tensor
+    exponent: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Constants of a kernel call, one per channel or the like; they lie in flash."""
+
+    name: str
+    data: Array
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """Working memory of one kernel call, in the arena while the call runs."""
+
+
+Arg: TypeAlias = Tensor | tuple[Tensor, ...] | Table | Scratch | None
+
+
+@dataclass(frozen=True)
+class KernelCall:
+    """A C call as data: codegen prints it, nothing else interprets it.
+
+    Calls ``mct_<kernel>``, declared in ``kernels/<unit>.h``, with a pointer to a
+    constant ``mct_<struct>_params`` made of ``params`` (int32 each; no pointer when
+    there are none) and then ``args``: a tensor, a tuple of tensors (an array of
+    pointers), a table, scratch memory, or None (a null pointer).
+    """
+
+    unit: str
+    kernel: str
+    struct: str
+    params: dict[str, int]
+    args: tuple[Arg, ...]
+
+
+@dataclass(frozen=True)
+class Op:
+    """Base of all operators. Instances are attributes only; they hold no data.
+
+    ``tflite_name`` is the operator's name in the TFLite schema, for those a file can hold.
+    ``mutates`` lists the inputs changed in place, ``output_suffixes`` the endings of
+    the names of the new outputs. ``alias`` ops only rename their input's bytes.
+    """
+
+    tflite_name: ClassVar[str] = ""
+    mutates: ClassVar[tuple[int, ...]] = ()
+    output_suffixes: ClassVar[tuple[str, ...]] = ("",)
+    alias: ClassVar[bool] = False
+
+    @classmethod
+    def from_tflite(cls, source: OperatorSource) -> tuple[Op, tuple[Tensor, ...]]:
+        """The op and its inputs, read from a model file. Raises ModelError."""
+        raise NotImplementedError
+
+    def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
+        """Types of the new outputs. Raises ValueError on a mismatch."""
+        raise NotImplementedError
+
+    def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
+        """Bit-exact NumPy semantics, one array per output: what the C kernel must equal."""
+        raise NotImplementedError
+
+    def vjp(self, node: Node, error: Error, tape: Tape) -> Iterator[tuple[Tensor, Error]]:
+        """Append gradient and update nodes; yield the error of each input that needs one."""
+        raise NotImplementedError(f"{type(self).__name__} has no gradient")
+
+    def lower(self, node: Node) -> KernelCall | None:
+        """The kernel call that computes this node on the device; None for an alias."""
+        raise NotImplementedError
+
+    def macs(self, node: Node) -> int:
+        """Multiply-accumulates, for the cost report."""
+        return 0
+
+    def scratch_bytes(self, node: Node) -> int:
+        """Working memory the call needs beside its tensors."""
+        return 0
+
+    def limits(self) -> tuple[int, int]:
+        """Values at which the output saturates; the error is masked there (SPEC 1.3)."""
+        return (-128, 127)

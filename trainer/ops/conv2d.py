@@ -1,0 +1,471 @@
+# SPDX-License-Identifier: Apache-2.0
+"""2-D convolution, the gradient of its input, and its update in place.
+
+Forward, in reals: out[y, x, o] = b[o] + sum_{ky, kx, i} x[y*s+ky-p, x*s+kx-p, i] * w[o, ky, kx, i]
+(TFLite quantisation specification, CONV_2D). Weights are symmetric.
+A layer learned in part has frozen weights ``w``, zero where learned, and the learned
+input channels' weights ``w_l``, which act on the gathered channels ``x_l``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from trainer.errors import ModelError, UnsupportedOpError
+from trainer.fixedpoint import Int64, Requant, near, requantize, wrap32
+from trainer.ops.base import Error, KernelCall, Op, Scratch, Table
+from trainer.ops.error import SUFFIXES, error_types, requantize_error
+from trainer.ops.sgd import WEIGHT, BiasUpdate, Rates, update_weights, weight_rates
+from trainer.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
+
+if TYPE_CHECKING:
+    from trainer.autodiff import Tape
+    from trainer.graph import Node
+    from trainer.tflite import OperatorSource
+
+MAX_KERNEL_H = 32  # row pointers that a kernel keeps on the stack (MCT_MAX_KERNEL_H)
+MAX_BAND = 4096  # positions summed into one weight gradient (SPEC 1.4)
+MAX_UNBANDED = 4113
+MAX_FAN_IN = 65792  # products of 255 * 128 that fit 32 bits
+DEAD_SCALE = 2.0**-12
+DEAD_BIAS = 2**30
+MAX_FAN_OUT = 8200  # out_ch * kernel_h * kernel_w of an input gradient (SPEC 1.4)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Sizes of a convolution: (in_h, in_w, in_ch) to (out_h, out_w, out_ch)."""
+
+    in_h: int
+    in_w: int
+    in_ch: int
+    out_h: int
+    out_w: int
+    out_ch: int
+    kernel_h: int
+    kernel_w: int
+    stride_h: int
+    stride_w: int
+    pad_top: int
+    pad_left: int
+
+    @property
+    def band_rows(self) -> int:
+        """Output rows whose weight gradient is applied at once (SPEC 1.4)."""
+        if self.out_h * self.out_w <= MAX_UNBANDED:
+            return self.out_h
+        return MAX_BAND // self.out_w
+
+    def padded(self, x: Array) -> Array:
+        """x (in_h, in_w, in_ch) with zeros around, as far as the kernel reaches."""
+        bottom = (self.out_h - 1) * self.stride_h + self.kernel_h - self.pad_top - self.in_h
+        right = (self.out_w - 1) * self.stride_w + self.kernel_w - self.pad_left - self.in_w
+        margins = ((self.pad_top, max(bottom, 0)), (self.pad_left, max(right, 0)), (0, 0))
+        return np.pad(x, margins)
+
+    def windows(self, x: Array) -> Array:
+        """View (out_h, out_w, in_ch, kernel_h, kernel_w) of the padded input ``x``."""
+        view = np.lib.stride_tricks.sliding_window_view(
+            self.padded(x), (self.kernel_h, self.kernel_w), axis=(0, 1)
+        )
+        return view[:: self.stride_h, :: self.stride_w][: self.out_h, : self.out_w]
+
+    def taps(self) -> Iterator[tuple[int, int, tuple[slice, slice]]]:
+        """(ky, kx, the padded input's positions that this tap reads, one per output)."""
+        for ky in range(self.kernel_h):
+            for kx in range(self.kernel_w):
+                rows = slice(ky, ky + (self.out_h - 1) * self.stride_h + 1, self.stride_h)
+                cols = slice(kx, kx + (self.out_w - 1) * self.stride_w + 1, self.stride_w)
+                yield ky, kx, (rows, cols)
+
+    def unpadded(self, padded: Array) -> Array:
+        """The part of a padded array that is the input."""
+        top, left = self.pad_top, self.pad_left
+        return padded[top : top + self.in_h, left : left + self.in_w]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the windows of a convolution or a pool lie: strides, top-left padding, outputs."""
+
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    out_hw: tuple[int, int]
+
+    def shape(self, channels: int) -> tuple[int, ...]:
+        return (1, *self.out_hw, channels)
+
+    @classmethod
+    def read(cls, source: OperatorSource, x: Tensor, kernel: tuple[int, ...]) -> Placement:
+        """As TFLite's ComputePaddingHeightWidth has it. Raises ModelError."""
+        stride = (int(source.option("StrideH")), int(source.option("StrideW")))
+        if len(x.type.shape) != 4 or min(*stride, *kernel) < 1:
+            raise ModelError(f"{source}: input {x.type.shape}, kernel {kernel}, strides {stride}")
+        if kernel[0] > MAX_KERNEL_H:
+            raise UnsupportedOpError(
+                f"{source} has a kernel of {kernel[0]} rows; up to {MAX_KERNEL_H} are supported"
+            )
+        same = source.is_same_padding()
+        sizes, pads = [], []
+        for size, k, step in zip(x.type.shape[1:3], kernel, stride, strict=True):
+            out = -(-size // step) if same else (size - k) // step + 1
+            if out < 1:
+                raise ModelError(f"{source}: a kernel of {kernel} exceeds {x.type.shape}")
+            sizes.append(out)
+            pads.append(max(0, (out - 1) * step + k - size) // 2)
+        return cls(stride, (pads[0], pads[1]), (sizes[0], sizes[1]))
+
+
+def dead_channels(w: TensorType, axis: int, bias: tuple[Tensor, ...]) -> tuple[int, ...]:
+    """Output channels that never learn: scale or bias out of all proportion (SPEC 1.4)."""
+    scales = filter_scales(w, axis)
+    dead = scales < DEAD_SCALE * scales.max()
+    if bias and bias[0].data is not None:
+        dead |= np.abs(bias[0].data.astype(np.int64).reshape(-1)) > DEAD_BIAS
+    return tuple(int(c) for c in np.flatnonzero(dead))
+
+
+@dataclass(frozen=True)
+class Conv2D(Op):
+    """x (1, H, W, I) s8, w (O, KH, KW, I) s8[, b (O,) s32][, x_l, w_l] -> out (1, H', W', O) s8.
+
+    ``dead`` are the output channels that never learn (SPEC 1.4); ``channels`` the input
+    channels that learn when only some do, and then x_l and w_l are given.
+    """
+
+    tflite_name = "CONV_2D"
+    out_axis: ClassVar[int] = 0  # of the filters in the weights
+    out_quant: QuantParams
+    out_shape: tuple[int, ...]
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)  # top, left
+    act_min: int = -128
+    act_max: int = 127
+    has_bias: bool = True
+    dead: tuple[int, ...] = ()
+    channels: tuple[int, ...] | None = None
+
+    @classmethod
+    def from_tflite(cls, source: OperatorSource) -> tuple[Op, tuple[Tensor, ...]]:
+        x, w = source.activation(0), source.weights()
+        if len(w.type.shape) != 4:
+            raise ModelError(f"{source}: the weights have the shape {w.type.shape}")
+        if (source.option("DilationHFactor"), source.option("DilationWFactor")) != (1, 1):
+            raise UnsupportedOpError(f"{source} is dilated; dilation 1 is supported")
+        place = Placement.read(source, x, w.type.shape[1:3])
+        return cls.read_layer(source, x, w, place.shape(w.type.shape[cls.out_axis]), place)
+
+    @classmethod
+    def read_layer(
+        cls,
+        source: OperatorSource,
+        x: Tensor,
+        w: Tensor,
+        out_shape: tuple[int, ...],
+        place: Placement | None = None,
+    ) -> tuple[Op, tuple[Tensor, ...]]:
+        """The part that all layers with weights share."""
+        assert w.type.quant is not None and source.out.type.quant is not None
+        if w.type.quant.axis not in (None, cls.out_axis):
+            raise UnsupportedOpError(f"{source}: weight scales lie along axis {w.type.quant.axis}")
+        if cls.out_axis == 0 and w.type.size // w.type.shape[0] > MAX_FAN_IN:
+            raise UnsupportedOpError(f"{source} sums more than {MAX_FAN_IN} products")
+        bias = source.bias(w.type.shape[cls.out_axis])
+        stride, padding = (place.stride, place.padding) if place else ((1, 1), (0, 0))
+        op = cls(
+            source.out.type.quant,
+            out_shape,
+            stride,
+            padding,
+            *source.limits(),
+            has_bias=bool(bias),
+            dead=dead_channels(w.type, cls.out_axis, bias),
+        )
+        return op, (x, w, *bias)
+
+    def limits(self) -> tuple[int, int]:
+        return self.act_min, self.act_max
+
+    def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
+        x, w = types[:2]
+        if x.shape[-1] != w.shape[-1]:
+            raise ValueError(f"x has {x.shape[-1]} channels, the weights expect {w.shape[-1]}")
+        if w.shape[0] != self.out_shape[-1]:
+            raise ValueError(f"{w.shape[0]} filters for {self.out_shape[-1]} output channels")
+        return (TensorType(self.out_shape, DType.S8, self.out_quant),)
+
+    def split_inputs(self, node: Node) -> tuple[Tensor | None, Tensor, Tensor]:
+        """(bias or None, the input that is saved for the update, the weights that learn)."""
+        b = node.inputs[2] if self.has_bias else None
+        if self.channels is None:
+            return b, node.inputs[0], node.inputs[1]
+        return b, node.inputs[-2], node.inputs[-1]
+
+    def geometry(self, x: TensorType, w: TensorType) -> Geometry:
+        _, in_h, in_w, in_ch = x.shape
+        out_ch, kernel_h, kernel_w, _ = w.shape
+        out_h, out_w = self.out_shape[1:3]
+        return Geometry(
+            in_h, in_w, in_ch, out_h, out_w, out_ch, kernel_h, kernel_w, *self.stride, *self.padding
+        )
+
+    def factors(self, x: TensorType, w: TensorType) -> list[float]:
+        """Output scale factors s_x s_w[c] / s_out, in float64 as tflite-micro has them."""
+        out_scale = self.out_quant.scale
+        return [x.scale * s / out_scale for s in filter_scales(w, self.out_axis)]
+
+    def requants(self, node: Node) -> tuple[Array, Array]:
+        """(multiplier (O,) s32, shift (O,) s8)."""
+        pairs = [Requant.from_real(f) for f in self.factors(*(t.type for t in node.inputs[:2]))]
+        multiplier = np.array([r.multiplier for r in pairs], np.int32)
+        return multiplier, np.array([r.shift for r in pairs], np.int8)
+
+    def whole_weights(self, w: Array, w_l: Array | None) -> Array:
+        """The weights with the learned channels in place."""
+        if self.channels is None or w_l is None:
+            return w
+        whole = w.copy()
+        whole[..., list(self.channels)] = w_l
+        return whole
+
+    def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
+        x, w = inputs[:2]
+        g = self.geometry(*(t.type for t in node.inputs[:2]))
+        w = self.whole_weights(w, inputs[-1] if self.channels else None)
+        centred = x.reshape(g.in_h, g.in_w, g.in_ch) - np.float64(node.inputs[0].type.zero_point)
+        acc = correlate(g, centred, w)
+        if self.has_bias:
+            acc = acc + inputs[2]
+        multiplier, shift = self.requants(node)
+        out = requantize(wrap32(acc), multiplier.astype(np.int64), shift.astype(np.int64))
+        out = np.clip(out + self.out_quant.zero_point, self.act_min, self.act_max)
+        return (out.astype(np.int8).reshape(self.out_shape),)
+
+    def vjp(self, node: Node, error: Error, tape: Tape) -> Iterator[tuple[Tensor, Error]]:
+        x, w = node.inputs[:2]
+        b, saved, learned = self.split_inputs(node)
+        if tape.needs(x):
+            split = (learned,) if self.channels else ()
+            op = self.grad_input(x)
+            yield x, tape.raw_error(op, node, x, *error, w, *split, x)
+        if learned.role is Role.PARAM:
+            tape.update(
+                self.weight_update(), node, learned, tape.fraction(learned), saved, *error, tape.sgd
+            )
+        if b is not None and b.role is Role.PARAM:
+            assert w.type.quant is not None
+            tape.update(BiasUpdate(x.type.scale, w.type.quant, self.dead), node, b, *error, tape.sgd)
+
+    def grad_input(self, x: Tensor) -> Op:
+        return Conv2DGradInput(self, x.limits)
+
+    def weight_update(self) -> Op:
+        return Conv2DUpdate(replace(self, channels=None))
+
+    def params(self, node: Node) -> dict[str, int]:
+        x, w = node.inputs[:2]
+        g = self.geometry(x.type, w.type)
+        return {
+            **vars(g),
+            "learned_ch": len(self.channels or ()),
+            "x_offset": -x.type.zero_point,
+            "out_offset": self.out_quant.zero_point,
+            "act_min": self.act_min,
+            "act_max": self.act_max,
+        }
+
+    def lower(self, node: Node) -> KernelCall:
+        x, w = node.inputs[:2]
+        b = node.inputs[2] if self.has_bias else None
+        x_l, w_l = node.inputs[-2:] if self.channels else (None, None)
+        multiplier, shift = self.requants(node)
+        tables = (Table("multiplier", multiplier), Table("shift", shift))
+        args = (x, w, b, x_l, w_l, *tables, node.output)
+        return KernelCall("conv2d", "conv2d_s8", "conv2d", self.params(node), args)
+
+    def macs(self, node: Node) -> int:
+        x, w = node.inputs[:2]
+        g = self.geometry(x.type, w.type)
+        return g.out_h * g.out_w * (w.type.size + (node.inputs[-1].type.size if self.channels else 0))
+
+
+def correlate(g: Geometry, x: Array, w: Array) -> Array:
+    """(out_h, out_w, out_ch) float64, exact: x (in_h, in_w, in_ch), w (O, KH, KW, I) integers."""
+    w = w.reshape(g.out_ch, g.kernel_h, g.kernel_w, g.in_ch)
+    columns = g.windows(x).transpose(0, 1, 3, 4, 2).reshape(g.out_h * g.out_w, -1)
+    out = columns.astype(np.float64) @ w.reshape(g.out_ch, -1).astype(np.float64).T
+    return out.reshape(g.out_h, g.out_w, g.out_ch)
+
+
+def filter_scales(w: TensorType, axis: int) -> Array:
+    """(out_ch,) float64: the scale of each filter; ``axis`` is the filters' in the weights."""
+    assert w.quant is not None
+    return w.quant.channel_scales(w.shape[axis])
+
+
+def scale_exponent(scales: Array) -> int:
+    """kf: 2**kf is the smallest power of two >= the greatest scale.
+
+    >>> scale_exponent(np.array([0.25])), scale_exponent(np.array([0.26]))
+    (-2, -1)
+    """
+    mantissa, exponent = math.frexp(float(scales.max()))
+    return exponent - 1 if mantissa == 0.5 else exponent
+
+
+@dataclass(frozen=True)
+class Conv2DGradInput(Op):
+    """dout s16, dout_e s16, w s8[, w_l s8], x s8, history s16 -> dx s16, dx_e s16; history in place.
+
+    raw[y, x, i] = sum near(dout[.., o] f[o], 8) w[o, ky, kx, i] over the outputs that read
+    it; dx = REQ(raw, e + kf) with x's mask (SPEC 1.4).
+    """
+
+    conv: Conv2D
+    x_limits: tuple[int, int]
+    output_suffixes = SUFFIXES
+
+    @property
+    def mutates(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (5,) if self.conv.channels else (4,)
+
+    def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
+        g = self.conv.geometry(types[-2], types[2])
+        if g.out_ch * g.kernel_h * g.kernel_w > MAX_FAN_OUT:
+            raise ValueError(
+                f"{g.out_ch} filters of {g.kernel_h}x{g.kernel_w} overflow the gradient's 32 bits "
+                f"(at most {MAX_FAN_OUT} products): no layer before this one can learn"
+            )
+        return error_types(types[-2].shape)
+
+    def fold(self, node: Node) -> tuple[Array, int]:
+        """(f (O,) u16, kf): the weights' scales as 8-bit fractions of 2**kf, dead channels 0."""
+        scales = filter_scales(node.inputs[2].type, self.conv.out_axis)
+        kf = scale_exponent(scales)
+        factors = np.floor(256 * scales / 2.0**kf + 0.5).astype(np.uint16)
+        factors[list(self.conv.dead)] = 0
+        return factors, kf
+
+    def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
+        dout, exponent, w = inputs[:3]
+        x, history = inputs[-2:]
+        w = self.conv.whole_weights(w, inputs[3] if self.conv.channels else None)
+        g = self.conv.geometry(node.inputs[-2].type, node.inputs[2].type)
+        factors, kf = self.fold(node)
+        dout = dout.reshape(g.out_h, g.out_w, g.out_ch).astype(np.int64)
+        raw = scatter(g, near(dout * factors, 8), w).reshape(x.shape)
+        return requantize_error(raw, int(exponent[0]) + kf, x, self.x_limits, history)
+
+    def lower(self, node: Node) -> KernelCall:
+        dout, exponent, w = node.inputs[:3]
+        w_l = node.inputs[3] if self.conv.channels else None
+        x, history = node.inputs[-2:]
+        g = self.conv.geometry(x.type, w.type)
+        factors, kf = self.fold(node)
+        params = {
+            **vars(g),
+            "learned_ch": len(self.conv.channels or ()),
+            "scale_exponent": kf,
+            "x_min": self.x_limits[0],
+            "x_max": self.x_limits[1],
+        }
+        channels = (
+            Table("channel", np.array(self.conv.channels, np.uint16)) if self.conv.channels else None
+        )
+        args = (dout, exponent, w, w_l, channels, Table("fold", factors), x, history)
+        outputs = (Scratch(), *node.outputs[:2])
+        return KernelCall(
+            "conv2d", "conv2d_grad_input_s16", "conv2d_grad_input", params, (*args, *outputs)
+        )
+
+    def scratch_bytes(self, node: Node) -> int:
+        return 4 * (node.inputs[2].type.shape[-1] + len(self.conv.channels or ()))
+
+    def macs(self, node: Node) -> int:
+        dout, w = node.inputs[0], node.inputs[2]
+        learned = node.inputs[3].type.size if self.conv.channels else 0
+        return dout.type.size // w.type.shape[0] * (w.type.size + learned)
+
+
+def scatter(g: Geometry, dout: Array, w: Array) -> Int64:
+    """(in_h, in_w, in_ch) int64: the transposed convolution of dout (out_h, out_w, out_ch)."""
+    w = w.reshape(g.out_ch, g.kernel_h, g.kernel_w, g.in_ch).astype(np.float64)
+    padded = g.padded(np.zeros((g.in_h, g.in_w, g.in_ch)))
+    flat = dout.reshape(-1, g.out_ch).astype(np.float64)
+    for ky, kx, positions in g.taps():
+        padded[positions] += (flat @ w[:, ky, kx]).reshape(g.out_h, g.out_w, g.in_ch)
+    return np.asarray(g.unpadded(padded).astype(np.int64))
+
+
+@dataclass(frozen=True)
+class Conv2DUpdate(Op):
+    """w s8 and frac s8 in place, x s8, dout s16, dout_e s16, sgd u32: w -= lr * dw, with no dw buffer.
+
+    dw[o, ky, kx, i] = sum (x - z) dout[.., o], applied at once, in bands of rows (SPEC 1.4, 1.5).
+    """
+
+    conv: Conv2D
+    mutates = (0, 1)
+
+    def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
+        if self.conv.geometry(types[2], types[0]).band_rows < 1:
+            raise ValueError(f"rows of more than {MAX_BAND} outputs cannot learn")
+        return ()
+
+    def rates(self, node: Node) -> Rates:
+        w, x = node.inputs[0].type, node.inputs[2].type
+        return weight_rates(x.scale, filter_scales(w, self.conv.out_axis), self.conv.dead)
+
+    def gradient(self, g: Geometry, x: Array, dout: Array, rows: slice) -> Int64:
+        """The weight gradient of one band of output rows, in the weights' order."""
+        columns = g.windows(x)[rows].transpose(0, 1, 3, 4, 2)
+        columns = columns.reshape(-1, g.kernel_h * g.kernel_w * g.in_ch)
+        return np.asarray((dout[rows].reshape(-1, g.out_ch).T @ columns).astype(np.int64))
+
+    def channel(self, g: Geometry) -> Int64:
+        """The rate's index of each weight, in the gradient's shape or broadcasting to it."""
+        return np.arange(g.out_ch)[:, None]
+
+    def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
+        w, frac, x, dout, exponent, sgd = inputs
+        g = self.conv.geometry(node.inputs[2].type, node.inputs[0].type)
+        x = x.reshape(g.in_h, g.in_w, g.in_ch) - np.float64(node.inputs[2].type.zero_point)
+        dout = dout.reshape(g.out_h, g.out_w, g.out_ch).astype(np.float64)
+        shape, rates, e = w.shape, self.rates(node), int(exponent[0])
+        for band, row in enumerate(range(0, g.out_h, g.band_rows)):
+            dw = self.gradient(g, x, dout, slice(row, row + g.band_rows))
+            channel = np.broadcast_to(self.channel(g), dw.shape)
+            w, frac = (v.reshape(dw.shape) for v in (w, frac))
+            node_id = 4 * node.index + WEIGHT
+            w, frac = update_weights(
+                w, frac, dw, channel, e, rates, sgd, node_id, first=band * w.size
+            )
+        return w.reshape(shape), frac.reshape(shape)
+
+    def lower(self, node: Node) -> KernelCall:
+        w, frac, x, dout, exponent, sgd = node.inputs
+        params = update_params(node, self.conv.geometry(x.type, w.type))
+        args = (w, frac, x, dout, exponent, sgd, *self.rates(node).tables, Scratch())
+        return KernelCall("conv2d", "conv2d_update_s8", "conv2d_update", params, args)
+
+    def scratch_bytes(self, node: Node) -> int:
+        return 4 * node.inputs[0].type.shape[-1]
+
+    def macs(self, node: Node) -> int:
+        w, dout = node.inputs[0], node.inputs[3]
+        return dout.type.size // dout.type.shape[-1] * w.type.size
+
+
+def update_params(node: Node, g: Geometry) -> dict[str, int]:
+    """Parameters of an update kernel: geometry, bands, the dither's node."""
+    return {
+        **vars(g),
+        "band_rows": g.band_rows,
+        "x_offset": -node.inputs[2].type.zero_point,
+        "node": 4 * node.index + WEIGHT,
+    }

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Depthwise convolution, the gradient of its input, and its update in place.
+
+Forward, in reals: out[y, x, i*M+m] = b[i*M+m] + sum_{ky, kx} x[.., i] * w[0, ky, kx, i*M+m]
+(TFLite quantisation specification, DEPTHWISE_CONV_2D), with the multiplier M.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from trainer.fixedpoint import Int64, near, requantize, sat23, scaled_byte, wrap32
+from trainer.ops.base import KernelCall, Op, Table
+from trainer.ops.conv2d import (
+    MAX_BAND,
+    MAX_FAN_OUT,
+    Conv2D,
+    Conv2DGradInput,
+    Conv2DUpdate,
+    Geometry,
+    filter_scales,
+    scale_exponent,
+    update_params,
+)
+from trainer.ops.error import error_types, requantize_error
+from trainer.tensor import Array, Tensor, TensorType
+
+if TYPE_CHECKING:
+    from trainer.graph import Node
+
+MAX_MULTIPLIER = 127  # terms below 2**24 in one raw error
+
+
+@dataclass(frozen=True)
+class DepthwiseConv2D(Conv2D):
+    """x (1, H, W, I) s8, w (1, KH, KW, I*M) s8[, b (I*M,) s32] -> out (1, H', W', I*M) s8."""
+
+    tflite_name = "DEPTHWISE_CONV_2D"
+    out_axis = 3
+
+    def geometry(self, x: TensorType, w: TensorType) -> Geometry:
+        _, in_h, in_w, in_ch = x.shape
+        _, kernel_h, kernel_w, out_ch = w.shape
+        out_h, out_w = self.out_shape[1:3]
+        return Geometry(
+            in_h, in_w, in_ch, out_h, out_w, out_ch, kernel_h, kernel_w, *self.stride, *self.padding
+        )
+
+    def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
+        x, w = types[:2]
+        if w.shape[0] != 1 or w.shape[3] % x.shape[3]:
+            raise ValueError(f"weights {w.shape} are not a multiple of {x.shape[3]} channels")
+        if w.shape[3] != self.out_shape[3]:
+            raise ValueError(f"{w.shape[3]} filters for {self.out_shape[3]} output channels")
+        return (TensorType(self.out_shape, types[0].dtype, self.out_quant),)
+
+    def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
+        x, w = inputs[:2]
+        g = self.geometry(*(t.type for t in node.inputs[:2]))
+        padded = g.padded(x.reshape(g.in_h, g.in_w, g.in_ch) - np.int64(node.inputs[0].type.zero_point))
+        acc = np.zeros((g.out_h, g.out_w, g.out_ch), np.int64)
+        for ky, kx, positions in g.taps():
+            acc += np.repeat(padded[positions], g.out_ch // g.in_ch, axis=2) * w[0, ky, kx]
+        if self.has_bias:
+            acc += inputs[2]
+        multiplier, shift = self.requants(node)
+        out = requantize(wrap32(acc), multiplier.astype(np.int64), shift.astype(np.int64))
+        out = np.clip(out + self.out_quant.zero_point, self.act_min, self.act_max)
+        return (out.astype(np.int8).reshape(self.out_shape),)
+
+    def grad_input(self, x: Tensor) -> Op:
+        return DepthwiseConv2DGradInput(self, x.limits)
+
+    def weight_update(self) -> Op:
+        return DepthwiseConv2DUpdate(self)
+
+    def lower(self, node: Node) -> KernelCall:
+        x, w = node.inputs[:2]
+        b = node.inputs[2] if self.has_bias else None
+        multiplier, shift = self.requants(node)
+        params = self.params(node)
+        del params["learned_ch"]
+        tables = (Table("multiplier", multiplier), Table("shift", shift))
+        return KernelCall(
+            "depthwise_conv2d",
+            "depthwise_conv2d_s8",
+            "depthwise_conv2d",
+            params,
+            (x, w, b, *tables, node.output),
+        )
+
+
+@dataclass(frozen=True)
+class DepthwiseConv2DGradInput(Conv2DGradInput):
+    """dout s16, dout_e s16, w s8, x s8, history s16 -> dx s16, dx_e s16; history in place.
+
+    raw = sum over the M outputs of a channel of near(sat23(sum dout w) m[c], k[c]), with
+    s_w[c] / 2**kf = m[c] 2**-k[c]; dx = REQ(raw, e + kf) with x's mask (SPEC 1.4).
+    """
+
+    def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
+        g = self.conv.geometry(types[3], types[2])
+        if g.kernel_h * g.kernel_w > MAX_FAN_OUT or g.out_ch > MAX_MULTIPLIER * g.in_ch:
+            raise ValueError(
+                f"a kernel of {g.kernel_h}x{g.kernel_w} with multiplier {g.out_ch // g.in_ch} "
+                f"overflows the gradient's 32 bits: no layer before this one can learn"
+            )
+        return error_types(types[3].shape)
+
+    def scales(self, node: Node) -> tuple[Array, Array, int]:
+        """(m (O,) u8, k (O,) u8, kf); m is 0 for dead channels."""
+        scales = filter_scales(node.inputs[2].type, self.conv.out_axis)
+        kf = scale_exponent(scales)
+        pairs = [scaled_byte(float(s) / 2.0**kf) for s in scales]
+        dead = self.conv.dead
+        m = [0 if c in dead else a for c, (a, _) in enumerate(pairs)]
+        k = [0 if c in dead else q for c, (_, q) in enumerate(pairs)]
+        return np.array(m, np.uint8), np.array(k, np.uint8), kf
+
+    def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
+        dout, exponent, w, x, history = inputs
+        g = self.conv.geometry(node.inputs[3].type, node.inputs[2].type)
+        m, k, kf = self.scales(node)
+        dout = dout.reshape(g.out_h, g.out_w, g.out_ch).astype(np.int64)
+        sums = g.padded(np.zeros((g.in_h, g.in_w, g.in_ch), np.int64))
+        sums = np.repeat(sums, g.out_ch // g.in_ch, axis=2)
+        for ky, kx, positions in g.taps():
+            sums[positions] += dout * w[0, ky, kx]
+        scaled = sat23(g.unpadded(sums)) * m
+        shift = k.astype(np.int64)
+        rounded = np.where(shift == 0, scaled, (scaled >> shift) + ((scaled >> np.maximum(shift - 1, 0)) & 1))
+        raw = rounded.reshape(g.in_h, g.in_w, g.in_ch, -1).sum(axis=3).reshape(x.shape)
+        return requantize_error(raw, int(exponent[0]) + kf, x, self.x_limits, history)
+
+    def lower(self, node: Node) -> KernelCall:
+        dout, exponent, w, x, history = node.inputs
+        m, k, kf = self.scales(node)
+        params = {
+            **vars(self.conv.geometry(x.type, w.type)),
+            "scale_exponent": kf,
+            "x_min": self.x_limits[0],
+            "x_max": self.x_limits[1],
+        }
+        tables = (Table("scale", m), Table("scale_shift", k))
+        return KernelCall(
+            "depthwise_conv2d",
+            "depthwise_conv2d_grad_input_s16",
+            "depthwise_conv2d_grad_input",
+            params,
+            (dout, exponent, w, *tables, x, history, *node.outputs[:2]),
+        )
+
+    def scratch_bytes(self, node: Node) -> int:
+        return 0
+
+    def macs(self, node: Node) -> int:
+        dout, w = node.inputs[0].type, node.inputs[2].type
+        return dout.size * w.shape[1] * w.shape[2]
+
+
+@dataclass(frozen=True)
+class DepthwiseConv2DUpdate(Conv2DUpdate):
+    """w s8 and frac s8 in place, x s8, dout s16, dout_e s16, sgd u32: w -= lr * dw.
+
+    dw[ky, kx, c] = sum (x[.., c / M] - z) dout[.., c], applied at once, in bands of rows.
+    """
+
+    def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
+        if self.conv.geometry(types[2], types[0]).band_rows < 1:
+            raise ValueError(f"rows of more than {MAX_BAND} outputs cannot learn")
+        return ()
+
+    def gradient(self, g: Geometry, x: Array, dout: Array, rows: slice) -> Int64:
+        columns = np.repeat(g.windows(x)[rows], g.out_ch // g.in_ch, axis=2)
+        return np.asarray(np.einsum("yxokl,yxo->klo", columns, dout[rows]).astype(np.int64))
+
+    def channel(self, g: Geometry) -> Int64:
+        return np.arange(g.out_ch)
+
+    def lower(self, node: Node) -> KernelCall:
+        w, frac, x, dout, exponent, sgd = node.inputs
+        return KernelCall(
+            "depthwise_conv2d",
+            "depthwise_conv2d_update_s8",
+            "depthwise_conv2d_update",
+            update_params(node, self.conv.geometry(x.type, w.type)),
+            (w, frac, x, dout, exponent, sgd, *self.rates(node).tables),
+        )
+
+    def scratch_bytes(self, node: Node) -> int:
+        return 0
+
+    def macs(self, node: Node) -> int:
+        w, dout = node.inputs[0].type, node.inputs[3].type
+        return dout.size * w.shape[1] * w.shape[2]

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fully connected layer: a 1x1 convolution over the rows of its input, on the same kernels.
+
+Forward, in reals: out[n, o] = b[o] + sum_i x[n, i] * w[o, i] (TFLite quantisation
+specification, FULLY_CONNECTED).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from trainer.errors import UnsupportedOpError
+from trainer.ops.base import Op
+from trainer.ops.conv2d import Conv2D, Geometry
+from trainer.tensor import Tensor, TensorType
+
+if TYPE_CHECKING:
+    from trainer.tflite import OperatorSource
+
+
+@dataclass(frozen=True)
+class FullyConnected(Conv2D):
+    """x (N.., I) s8, w (O, I) s8[, b (O,) s32][, x_l, w_l] -> out (N.., O) s8."""
+
+    tflite_name = "FULLY_CONNECTED"
+
+    @classmethod
+    def from_tflite(cls, source: OperatorSource) -> tuple[Op, tuple[Tensor, ...]]:
+        x, w = source.activation(0), source.weights()
+        if len(w.type.shape) != 2 or source.option("WeightsFormat") != 0:
+            raise UnsupportedOpError(f"{source}: weights {w.type.shape} in a packed format")
+        return cls.read_layer(source, x, w, source.out.type.shape)
+
+    def geometry(self, x: TensorType, w: TensorType) -> Geometry:
+        out_ch, in_ch = w.shape
+        rows = x.size // in_ch
+        return Geometry(1, rows, in_ch, 1, rows, out_ch, 1, 1, 1, 1, 0, 0)
+
+    def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
+        x, w = types[:2]
+        if len(w.shape) != 2 or x.size % w.shape[1]:
+            raise ValueError(f"x {x.shape} does not divide into rows of weights {w.shape}")
+        flat = x.with_shape(x.size // w.shape[1], w.shape[1])
+        return super().infer(flat, *types[1:])
+
+    def factors(self, x: TensorType, w: TensorType) -> list[float]:
+        """As Conv2D's; for one scale tflite-micro multiplies s_x s_w in float32 first."""
+        assert w.quant is not None
+        if w.quant.axis is not None:
+            return super().factors(x, w)
+        product = float(np.float32(x.scale) * np.float32(w.scale))
+        return [product / self.out_quant.scale] * w.shape[0]

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Another shape for the same bytes: costs nothing on the device."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from trainer.ops.base import Error, Op
+from trainer.tensor import Array, Tensor, TensorType
+
+if TYPE_CHECKING:
+    from trainer.autodiff import Tape
+    from trainer.graph import Node
+    from trainer.tflite import OperatorSource
+
+
+@dataclass(frozen=True)
+class Reshape(Op):
+    """x s8 -> out s8 of the same size (TFLite RESHAPE)."""
+
+    tflite_name = "RESHAPE"
+    alias = True
+    shape: tuple[int, ...]
+
+    @classmethod
+    def from_tflite(cls, source: OperatorSource) -> tuple[Op, tuple[Tensor, ...]]:
+        return cls(source.out.type.shape), (source.activation(0),)
+
+    def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
+        (x,) = types
+        if x.size != math.prod(self.shape):
+            raise ValueError(f"{x.shape} has {x.size} elements, {self.shape} does not")
+        return (x.with_shape(*self.shape),)
+
+    def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
+        return (inputs[0].reshape(self.shape),)
+
+    def vjp(self, node: Node, error: Error, tape: Tape) -> Iterator[tuple[Tensor, Error]]:
+        yield from tape.pass_on(node, error)
+
+    def lower(self, node: Node) -> None:
+        return None

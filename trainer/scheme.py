@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sparse update schemes: which layers, input channels and biases learn (Lin et al. 2022)."""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trainer.errors import SchemeError
+from trainer.graph import Graph, Node
+from trainer.model import Model, rebuild
+from trainer.ops.conv2d import Conv2D, filter_scales
+from trainer.ops.depthwise_conv2d import DepthwiseConv2D
+from trainer.ops.gather_channels import GatherChannels
+from trainer.tensor import Role, Tensor, TensorType
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+SPEC_HELP = "head, last:K, bias, full, or the path of a scheme file ending in .toml"
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """What learns, by index of the weighted layer counted from the input.
+
+    ``ratios`` gives the ratio of input channels whose weights learn, above 0 to 1.
+    """
+
+    name: str
+    ratios: dict[int, float] = field(default_factory=dict)
+    biases: frozenset[int] = frozenset()
+
+
+def parse_scheme(spec: str, model: Model) -> Scheme:
+    """The scheme that ``spec`` names for ``model``: see SPEC_HELP. Raises SchemeError."""
+    layers = len(model.weighted)
+    head = layers - 1
+    if spec == "head":
+        return whole_layers(spec, range(head, layers))
+    if spec == "full":
+        return whole_layers(spec, range(layers))
+    if spec == "bias":
+        return Scheme(spec, {head: 1.0}, frozenset(range(layers)))
+    if spec.startswith("last:"):
+        count = spec.removeprefix("last:")
+        if not count.isdecimal() or not 1 <= int(count) <= layers:
+            raise SchemeError(
+                f"scheme '{spec}': K must be 1 to {layers}, the weighted layers of {model.name}"
+            )
+        return whole_layers(spec, range(layers - int(count), layers))
+    if spec.endswith(".toml"):
+        return read_scheme(Path(spec), model)
+    raise SchemeError(f"unknown scheme '{spec}': give {SPEC_HELP}")
+
+
+def whole_layers(name: str, layers: range) -> Scheme:
+    return Scheme(name, dict.fromkeys(layers, 1.0), frozenset(layers))
+
+
+def read_scheme(path: Path, model: Model) -> Scheme:
+    """A scheme file: ``bias_last``, ``head`` and a table ``[weights]``. Raises SchemeError."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as err:
+        raise SchemeError(f"cannot read scheme file {path}: {err.strerror}") from err
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
+        raise SchemeError(f"{path} is not a TOML file: {err}") from err
+    unknown = set(table) - {"bias_last", "head", "weights"}
+    if unknown:
+        raise SchemeError(
+            f"{path}: unknown key '{min(unknown)}'; a scheme has bias_last, head and [weights]"
+        )
+    return scheme_of(path, table, model)
+
+
+def scheme_of(path: Path, table: dict[str, Any], model: Model) -> Scheme:
+    last = len(model.weighted) - 1
+    bias_last, head, weights = (
+        table.get(k, d) for k, d in (("bias_last", 0), ("head", True), ("weights", {}))
+    )
+    if type(bias_last) is not int or not 0 <= bias_last <= last:
+        raise SchemeError(
+            f"{path}: bias_last must be 0 to {last}, the layers of {model.name} before the head, "
+            f"not {bias_last!r}"
+        )
+    if type(head) is not bool or not isinstance(weights, dict):
+        raise SchemeError(f"{path}: head must be true or false, and [weights] a table")
+    ratios: dict[int, float] = {}
+    for key, ratio in weights.items():
+        layer = layer_of(path, key, model)
+        if layer in ratios:
+            raise SchemeError(f"{path}: [weights] names layer {layer} twice")
+        ratios[layer] = checked_ratio(path, key, ratio)
+    biases = set(range(last - bias_last, last))
+    if head:
+        if ratios.get(last, 1.0) != 1.0:
+            raise SchemeError(f"{path}: the head learns whole; drop its ratio or set head = false")
+        ratios[last] = 1.0
+        biases.add(last)
+    return Scheme(path.stem, {k: r for k, r in sorted(ratios.items()) if r}, frozenset(biases))
+
+
+def layer_of(path: Path, key: str, model: Model) -> int:
+    """The weighted layer that ``key`` names: an index, or a tensor's name in the model file."""
+    layers = model.weighted
+    if key.isdecimal():
+        if int(key) < len(layers):
+            return int(key)
+        raise SchemeError(
+            f"{path}: layer {key} is beyond the {len(layers)} weighted layers of {model.name}"
+        )
+    for k, node in enumerate(layers):
+        if key in {t.label for t in (node.inputs[1], node.output)} | {node.name}:
+            return k
+    raise SchemeError(
+        f"{path}: {model.name} has no weighted layer '{key}'; `mcutrain inspect` lists them"
+    )
+
+
+def checked_ratio(path: Path, key: str, ratio: object) -> float:
+    if isinstance(ratio, bool) or not isinstance(ratio, (int, float)) or not 0 <= ratio <= 1:
+        raise SchemeError(f"{path}: the ratio of layer {key} must be 0 to 1, not {ratio!r}")
+    return float(ratio)
+
+
+def learned_channels(node: Node, ratio: float) -> tuple[int, ...]:
+    """The input channels of a layer with the greatest L2 norm, ascending (SPEC 1.5)."""
+    w = node.inputs[1]
+    assert w.data is not None
+    scales = filter_scales(w.type, Conv2D.out_axis)
+    weight = np.floor(2**16 * (scales / scales.max()) ** 2 + 0.5).astype(np.int64)
+    squares = (w.data.astype(np.int64) ** 2).reshape(w.type.shape[0], -1, w.type.shape[-1])
+    score = (squares.sum(axis=1) * weight[:, None]).sum(axis=0)
+    count = math.floor(ratio * score.size + 0.5)
+    return tuple(sorted(int(c) for c in np.argsort(-score, kind="stable")[:count]))
+
+
+def apply_scheme(model: Model, scheme: Scheme) -> Model:
+    """The model with learned tensors as PARAM; layers learned in part are split.
+
+    Raises SchemeError if nothing would learn.
+    """
+    layer_index = {node: k for k, node in enumerate(model.weighted)}
+
+    def change(graph: Graph, node: Node, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+        if node not in layer_index:
+            return None
+        layer = layer_index[node]
+        assert isinstance(node.op, Conv2D)
+        inputs = list_learned(node, inputs, scheme, layer)
+        ratio = scheme.ratios.get(layer, 0.0)
+        if ratio in (0.0, 1.0):
+            return graph.add(node.op, *inputs, name=node.name, index=node.index)
+        if isinstance(node.op, DepthwiseConv2D):
+            raise SchemeError(
+                f"layer {layer} ({node.name}) is depthwise and learns whole or not at all: "
+                "use the ratio 0 or 1"
+            )
+        channels = learned_channels(node, ratio)
+        if not channels:
+            return graph.add(node.op, *inputs, name=node.name, index=node.index)
+        return add_split(graph, node, inputs, channels)
+
+    changed = rebuild(model, change)
+    if not any(t.role is Role.PARAM for t in changed.graph.tensors):
+        raise SchemeError(f"scheme '{scheme.name}' lets nothing learn; name a layer, or head = true")
+    return changed
+
+
+def list_learned(
+    node: Node, inputs: tuple[Tensor, ...], scheme: Scheme, layer: int
+) -> tuple[Tensor, ...]:
+    """The node's inputs with whole weights and bias turned to PARAM where they learn."""
+    changed = list(inputs)
+    if scheme.ratios.get(layer) == 1.0:
+        changed[1] = replace(inputs[1], role=Role.PARAM)
+    if layer in scheme.biases and len(inputs) > 2:
+        changed[2] = replace(inputs[2], role=Role.PARAM)
+    return tuple(changed)
+
+
+def add_split(
+    graph: Graph, node: Node, inputs: tuple[Tensor, ...], channels: tuple[int, ...]
+) -> tuple[Tensor, ...]:
+    """Append a layer whose ``channels`` learn in RAM and whose others stay in flash."""
+    x, w, *bias = inputs
+    assert w.data is not None and isinstance(node.op, Conv2D)
+    frozen, learned = w.data.copy(), w.data[..., list(channels)]
+    frozen[..., list(channels)] = 0
+    w_frozen = replace(w, data=frozen)
+    type_ = TensorType(learned.shape, w.type.dtype, w.type.quant)
+    w_l = Tensor(f"{w.name}_learned", type_, Role.PARAM, learned, w.label)
+    (x_l,) = graph.add(GatherChannels(channels), x, name=f"{node.name}_x", index=node.index)
+    op = replace(node.op, channels=channels)
+    return graph.add(op, x, w_frozen, *bias, x_l, w_l, name=node.name, index=node.index)
