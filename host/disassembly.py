@@ -105,9 +105,8 @@ def _resolve(
         popped = rf"(?:pop|ldmia(?:\.w)?\s+sp!,)\s*{{(?:.*\b)?{register}\b"
         if any(re.match(popped, text) for text in past):
             return replace(jump, flow=Flow.END)
-        # gcc's switch in position-independent x86 code: load an offset, add the table, jump.
-        loaded = any(re.match(r"movs(?:lq|xd)\s.*\(", text) for text in past)
-        if loaded and any(re.match(rf"add\s.*,{register}$", text) for text in past):
+        # gcc's switch in position-independent x86 code adds an offset to the address of a table.
+        if any(re.match(rf"add\s.*,{register}$", text) for text in past[-2:]):
             return replace(jump, flow=Flow.TABLE)
     return jump
 

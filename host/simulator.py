@@ -53,12 +53,14 @@ def simulate(board: str, elf: Path, plugin_args: Sequence[str] = ()) -> Iterator
     """
     process = _start(board, elf, plugin_args)
     try:
-        yield _await_port(board, process)
-    except TransportError as error:
-        words = _last_words(process)
-        if words is None:
-            raise
-        raise TransportError(f"{board} stopped: {words}") from error
+        port = _await_port(board, process)
+        try:
+            yield port
+        except TransportError as error:
+            words = _last_words(process)
+            if words is None:
+                raise
+            raise TransportError(f"{board} stopped: {words}") from error
     finally:
         process.terminate()  # QEMU and its plugins finish in order on SIGTERM
         try:
@@ -81,12 +83,14 @@ def _last_words(process: subprocess.Popen[bytes]) -> str | None:
 
 
 def _first_line(output: bytes) -> str:
-    return next(iter(output.decode(errors="replace").strip().splitlines()), "")
+    """The first line with a word in it; sanitizers begin with a row of signs."""
+    lines = output.decode(errors="replace").splitlines()
+    return next((line.strip() for line in lines if any(map(str.isalpha, line))), "")
 
 
 def _start(board: str, elf: Path, plugin_args: Sequence[str]) -> subprocess.Popen[bytes]:
     simulation = board_description(board)["simulation"]
-    command = [part.replace("$ELF", str(elf)) for part in simulation["command"]]
+    command = [part.replace("$ELF", str(elf.resolve())) for part in simulation["command"]]
     if not elf.is_file():
         raise TransportError(f"{elf}: there is no such firmware; build it first")
     if shutil.which(command[0]) is None:
@@ -124,4 +128,4 @@ def _await_port(board: str, process: subprocess.Popen[bytes]) -> str:
             return announced.group(1)
         if not data:
             break
-    raise TransportError(f"it announced no port ({_first_line(output) or 'no output'})")
+    raise TransportError(f"{board} did not start: {_first_line(output) or 'no output'}")

@@ -49,6 +49,7 @@ class Usage:
 
     nbytes: int
     qualifier: str  # static, dynamic, or dynamic,bounded
+    is_shared: bool  # by several clones: their maximum
 
 
 @dataclass(frozen=True)
@@ -116,32 +117,36 @@ def vector_table(image: Image, rows: Sequence[Row]) -> list[int]:
 
 
 def read_usage(path: Path) -> dict[str, Usage]:
-    """Frames of one object by function, clones under the name they are clones of.
+    """Frames of one object by function; empty without a file, as for assembly code.
 
-    The greatest of several clones counts; a missing file is empty, as for assembly code.
+    Clones of a function that share a name share the greatest frame.
     """
     frames: dict[str, Usage] = {}
     if not path.is_file():
         return frames
     for line in path.read_text(encoding="utf-8").splitlines():
         place, nbytes, qualifier = line.split("\t")
-        name = _source_name(place.rsplit(":", 1)[1])
-        usage = Usage(int(nbytes), qualifier)
-        known = frames.get(name)
-        if known is None or (usage.qualifier == "dynamic", usage.nbytes) > (
-            known.qualifier == "dynamic",
-            known.nbytes,
-        ):
-            frames[name] = usage
+        usage = Usage(int(nbytes), qualifier, is_shared=False)
+        name = place.rsplit(":", 1)[1]
+        if name in frames:
+            usage = _worse(usage, frames[name])
+        frames[name] = usage
     return frames
 
 
-def _source_name(symbol: str) -> str:
+def _worse(one: Usage, other: Usage) -> Usage:
+    dynamic = "dynamic" in (one.qualifier, other.qualifier)
+    qualifier = "dynamic" if dynamic else one.qualifier
+    return Usage(max(one.nbytes, other.nbytes), qualifier, is_shared=True)
+
+
+def _usage_name(symbol: str) -> str:
+    """The name gcc writes into a .su file: without the numbers of clones and cold parts.
+
+    >>> _usage_name("push_row.constprop.0.isra.1"), _usage_name("push_row.part.0.cold")
+    ('push_row.constprop.isra', 'push_row.part')
     """
-    >>> _source_name("push_row.constprop.0.isra.1"), _source_name("push_row.part.0.cold")
-    ('push_row', 'push_row')
-    """
-    return re.sub(r"\.(?:constprop|isra|part|cold|lto_priv)\b.*$", "", symbol)
+    return re.sub(r"\.(?:\d+|cold)\b", "", symbol)
 
 
 def _functions(image: Image, rows: Sequence[Row], objects: Mapping[str, Path]) -> list[Function]:
@@ -158,7 +163,7 @@ def _functions(image: Image, rows: Sequence[Row], objects: Mapping[str, Path]) -
         for start, end in zip(starts, [*starts[1:], row.end], strict=True):
             called = names.get(start, [row.symbol or row.input_section])
             frames = usages.get(row.origin, {})
-            known = [frames[n] for n in map(_source_name, called) if n in frames]
+            known = [frames[n] for n in map(_usage_name, called) if n in frames]
             usage = known[0] if known else None
             found.append(Function(called[0], start, end, row.origin in objects, usage))
     return found
@@ -234,7 +239,8 @@ class _Program:
         self._check_usage(entry, peak)
 
     def _callees(self, here: Instruction) -> list[int]:
-        called = [here.target] if here.flow is Flow.CALL and here.target is not None else []
+        is_call = here.flow is Flow.CALL and not self.is_far_jump(here)
+        called = [here.target] if is_call and here.target is not None else []
         if here.callback in self.index and here.callback in self.entries:
             called.append(here.callback)
         if here.flow in (Flow.INDIRECT_CALL, Flow.INDIRECT_JUMP):
@@ -271,13 +277,21 @@ class _Program:
     def _check_usage(self, entry: int, peak: int) -> None:
         """Two independent readings of one frame: a smaller one here means code not understood."""
         function = self.function_at(entry)
-        if function and function.usage and function.start == entry:
-            is_part = ".cold" in function.name or ".part" in function.name
-            if peak < function.usage.nbytes and not is_part:
-                raise Error(
-                    f"{function.name}: its code moves the stack by {peak} bytes, the compiler "
-                    f"says {function.usage.nbytes}; rebuild, so that the .su files fit the ELF"
-                )
+        if function is None or function.start != entry or function.name.endswith(".cold"):
+            return
+        usage = function.usage
+        if usage and not usage.is_shared and peak < usage.nbytes:
+            raise Error(
+                f"{function.name}: its code moves the stack by {peak} bytes, the compiler says "
+                f"{usage.nbytes}; rebuild, so that the .su files fit the ELF"
+            )
+
+    def is_far_jump(self, here: Instruction) -> bool:
+        """ARMv6-M has no long branch but BL, so gcc uses it inside a function."""
+        function = self.function_at(here.address)
+        if here.flow is not Flow.CALL or here.target is None or function is None:
+            return False
+        return function.usage is not None and function.start < here.target < function.end
 
 
 @dataclass(eq=False)
@@ -317,7 +331,8 @@ class _Walk:
 
     def _following(self, here: Instruction) -> list[int]:
         following = []
-        if here.flow in (Flow.BRANCH, Flow.JUMP) and here.target is not None:
+        is_far_jump = self.program.is_far_jump(here)
+        if here.target is not None and (is_far_jump or here.flow in (Flow.BRANCH, Flow.JUMP)):
             if here.target in self.program.index and self.program.function_at(here.target):
                 following.append(here.target)
             elif self.program.is_whole:
@@ -325,7 +340,8 @@ class _Walk:
                     f"{self.program.name(here.address)} jumps to 0x{here.target:x}, "
                     f"which is not code"
                 )
-        if here.flow in (Flow.NEXT, Flow.BRANCH, Flow.CALL, Flow.INDIRECT_CALL):
+        goes_on = here.flow in (Flow.NEXT, Flow.BRANCH, Flow.CALL, Flow.INDIRECT_CALL)
+        if goes_on and not is_far_jump:
             following += self._next(here)
         return following
 

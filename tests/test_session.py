@@ -6,7 +6,7 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -146,7 +146,7 @@ def test_written_regions_restore_a_device(device: Device) -> None:
 
 def test_a_step_under_way_refuses_what_would_disturb_it(device: Device) -> None:
     device.begin(1)
-    requests = [
+    requests: list[Callable[[], object]] = [
         lambda: device.write_sample(sample(1)),
         lambda: device.step(1),
         lambda: device.begin(1),

@@ -41,16 +41,13 @@ class Interpreter:
         self.reset(seed)
 
     def reset(self, seed: int) -> None:
-        """Initial weights and histories, step number 0; the learning rate stays."""
-        rate = self.state[self.plan.sgd][2:] if self.state else None
+        """Initial weights and histories, step number 0, the default learning rate."""
         self.state = {t: t.data.copy() for t in self.plan.state if t.data is not None}
         self.state[self.plan.sgd][0] = seed & 0xFFFFFFFF
-        if rate is not None:
-            self.state[self.plan.sgd][2:] = rate
 
     def set_learning_rate(self, rate: LearningRate) -> None:
         self.state[self.plan.sgd] = np.array(
-            [*self.state[self.plan.sgd][:2], rate.multiplier, rate.shift & 0xFFFFFFFF], np.uint32
+            [*self.state[self.plan.sgd][:2], rate.multiplier, rate.shift], np.uint32
         )
 
     @property

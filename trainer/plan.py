@@ -89,7 +89,7 @@ def make_plan(model: Model, update: str | Scheme, classes: int | None = None) ->
     graph, last = model.graph, forward[-1].index + 1
     sgd = sgd_state(DEFAULT_RATE)
     tape = Tape(graph, sgd)
-    label = Tensor("label", TensorType((1,), DType.U32), Role.INPUT)
+    label = Tensor("true_label", TensorType((1,), DType.U32), Role.INPUT)
     value, exponent, loss = graph.add(
         SoftmaxCrossEntropy(), model.logits, label, name="loss_d_logits", index=last
     )

@@ -2,15 +2,7 @@
 #include "kernels/softmax_cross_entropy.h"
 
 #include "kernels/error.h"
-
-uint32_t mct_first_greatest(const int8_t *logits, int32_t classes)
-{
-    int32_t greatest = 0;
-    for (int32_t i = 1; i < classes; i++) {
-        greatest = logits[i] > logits[greatest] ? i : greatest;
-    }
-    return (uint32_t)greatest;
-}
+#include "mct/model.h"
 
 void mct_softmax_cross_entropy_s8(const mct_softmax_cross_entropy_params *p, const int8_t *logits,
                                   const uint32_t *label, const uint16_t *exponential,

@@ -13,9 +13,6 @@ typedef struct {
     int32_t classes;
 } mct_softmax_cross_entropy_params;
 
-/* Index of the first greatest logit. */
-uint32_t mct_first_greatest(const int8_t *logits, int32_t classes);
-
 void mct_softmax_cross_entropy_s8(const mct_softmax_cross_entropy_params *p, const int8_t *logits,
                                   const uint32_t *label, const uint16_t *exponential,
                                   int16_t *dlogits, int16_t *dlogits_e, uint32_t *loss);

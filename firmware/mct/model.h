@@ -11,6 +11,10 @@
 /* Bumped when a kernel's parameters or meaning change; generated code checks it. */
 #define MCT_KERNEL_ABI 1
 
+/* Kernel calls are not copied into every caller of the step; its cases run on by design. */
+#define MCT_NOINLINE __attribute__((noinline))
+#define MCT_FALLTHROUGH __attribute__((fallthrough))
+
 /* What the loss is made of; loss = logit_scale * margin + ln(sum / 2^15) (SPEC 1.2). */
 typedef struct {
     uint32_t sum;       /* S, the sum of the exponentials, in 2^-15 */
@@ -23,6 +27,16 @@ typedef struct {
     uint8_t *data;
     uint32_t nbytes;
 } mct_region;
+
+/* Index of the first greatest logit: the class a model predicts. */
+static inline uint32_t mct_first_greatest(const int8_t *logits, int32_t classes)
+{
+    int32_t greatest = 0;
+    for (int32_t i = 1; i < classes; i++) {
+        greatest = logits[i] > logits[greatest] ? i : greatest;
+    }
+    return (uint32_t)greatest;
+}
 
 enum { MCT_REGION_ARENA = 0, MCT_REGION_STATE = 1, MCT_REGION_COUNT = 2 };
 

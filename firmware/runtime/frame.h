@@ -20,10 +20,10 @@ enum { MCT_FRAME_HEADER_BYTES = 3, MCT_FRAME_CRC_BYTES = 4 };
 typedef struct {
     uint8_t *data;
     uint32_t capacity;
-    uint32_t nbytes;   /* decoded so far */
-    uint8_t left;      /* literal bytes until the next code byte */
-    bool owes_zero;    /* the last code byte stands for a zero, if anything follows */
-    bool is_bad;       /* too long: wait for the next zero */
+    uint32_t nbytes; /* decoded so far */
+    uint8_t left;    /* literal bytes until the next code byte */
+    bool owes_zero;  /* the last code byte stands for a zero, if anything follows */
+    bool is_bad;     /* too long: wait for the next zero */
 } mct_frame_decoder;
 
 /* Takes one byte. Returns the bytes of header and payload now in d->data if it closed an undamaged

@@ -36,16 +36,15 @@ class LearningRate:
 
     @classmethod
     def from_real(cls, rate: float) -> LearningRate:
-        """Nearest rate with an 8-bit multiplier. Raises ValueError unless 0 <= rate < 2**16.
+        """Nearest rate with an 8-bit multiplier. Raises ValueError unless 0 <= rate < 256.
 
         >>> LearningRate.from_real(2**-6), LearningRate.from_real(0.1)
         (LearningRate(multiplier=128, shift=13), LearningRate(multiplier=205, shift=11))
         """
-        if not 0 <= rate < 2**16:
-            raise ValueError(f"the learning rate must be 0 or a positive number, got {rate}")
-        if rate < 2**-60:
-            return cls(0, 0)
-        return cls(*scaled_byte(rate))
+        if not 0 <= rate < 256:
+            raise ValueError(f"the learning rate must be a number from 0 to 256, got {rate}")
+        multiplier, shift = scaled_byte(rate) if rate >= 2**-100 else (0, 0)
+        return cls(multiplier, max(shift, 0))
 
     @property
     def real(self) -> float:
@@ -54,7 +53,7 @@ class LearningRate:
 
 def sgd_state(rate: LearningRate, seed: int = 0) -> Tensor:
     """STATE (4,) u32: seed, step number, multiplier and shift of the learning rate."""
-    data = np.array([seed, 0, rate.multiplier, rate.shift & 0xFFFFFFFF], np.uint32)
+    data = np.array([seed, 0, rate.multiplier, rate.shift], np.uint32)
     return Tensor("sgd", TensorType(data.shape, DType.U32), Role.STATE, data)
 
 
@@ -98,7 +97,6 @@ def _scaled_steps(
 ) -> Int64:
     """SR(sat23(gradient) A, q + L - 8 - e, r) for every element; ``first`` is the index of the first."""
     seed, step, multiplier, shift = (int(v) for v in sgd)
-    shift = shift - 2**32 if shift >= 2**31 else shift
     a = (rates.multiplier.astype(np.int64) * multiplier + 128) >> 8
     index = np.arange(first, first + gradient.size, dtype=np.int64).reshape(gradient.shape)
     r = dither(seed_op(seed, step, node), index)

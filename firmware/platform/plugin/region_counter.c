@@ -2,8 +2,8 @@
 /* QEMU TCG plugin: counts the guest instructions executed in named regions.
  *
  * Arguments: region=NAME:BEGIN:END (several) and out=FILE. A region runs from the instruction at
- * address BEGIN, included, to the next at END, excluded. Each time it ends, the line "NAME COUNT" is
- * added to FILE. BEGIN again before END starts over.
+ * address BEGIN, included, to the next at END, excluded. Each time it ends, the line "NAME COUNT"
+ * is added to FILE. BEGIN again before END starts over.
  *
  * Declares the few functions of plugin API version 1 (QEMU docs/devel/tcg-plugins) that it uses, so
  * that it compiles without QEMU's headers. */

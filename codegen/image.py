@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the C of a plan will hold: constants, parameter structs, calls, each named once.
+
+Printed by ``emit``, counted by ``manifest``: sizes are known without a compiler.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from trainer.graph import Node
+from trainer.ops.base import KernelCall, Table
+from trainer.plan import TrainingPlan
+from trainer.tensor import Array, DType, Role, Tensor
+
+SMALL = 4  # elements: state of up to this size is assigned at reset, not copied
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A static const array of the generated file."""
+
+    name: str
+    kind: str  # frozen, initial or table
+    data: Array
+
+    @property
+    def nbytes(self) -> int:
+        return int(self.data.nbytes)
+
+    @property
+    def ctype(self) -> str:
+        return DType.of(self.data).c
+
+
+@dataclass(frozen=True)
+class Params:
+    """A static const parameter struct: int32 fields only, so four bytes each on any target."""
+
+    name: str
+    struct: str
+    fields: dict[str, int]
+
+    @property
+    def nbytes(self) -> int:
+        return 4 * len(self.fields)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One numbered kernel call of the step."""
+
+    node: Node
+    call: KernelCall
+    params: Params | None
+    tables: dict[Table, str]
+
+
+@dataclass
+class Image:
+    """Everything the generated file holds. Equal tables and equal structs are shared."""
+
+    plan: TrainingPlan
+    frozen: dict[Tensor, Constant] = field(default_factory=dict)
+    initial: dict[Tensor, Constant] = field(default_factory=dict)
+    tables: dict[tuple[str, bytes], Constant] = field(default_factory=dict)
+    params: dict[tuple[str, tuple[tuple[str, int], ...]], Params] = field(default_factory=dict)
+    calls: list[Call] = field(default_factory=list)
+
+    @property
+    def constants(self) -> list[Constant]:
+        return [*self.frozen.values(), *self.initial.values(), *self.tables.values()]
+
+    @property
+    def constant_bytes(self) -> int:
+        """Bytes of flash of all arrays and structs."""
+        return sum(c.nbytes for c in self.constants) + sum(p.nbytes for p in self.params.values())
+
+    @property
+    def forward_calls(self) -> int:
+        forward = set(self.plan.forward)
+        return sum(call.node in forward for call in self.calls)
+
+    @property
+    def units(self) -> list[str]:
+        return sorted({call.call.unit for call in self.calls})
+
+
+def lay_out(plan: TrainingPlan) -> Image:
+    """Name every constant and every call of ``plan``."""
+    image = Image(plan)
+    for tensor in plan.graph.tensors:
+        if tensor.role is Role.CONST and tensor.data is not None:
+            name = f"{plan.name}_{tensor.name}"
+            image.frozen[tensor] = Constant(name, "frozen", tensor.data)
+    for tensor in plan.state:
+        if tensor.data is not None and tensor.data.size > SMALL and tensor.data.any():
+            name = f"{plan.name}_{tensor.name}_initial"
+            image.initial[tensor] = Constant(name, "initial", tensor.data)
+    for node in plan.graph.nodes:
+        if (call := node.op.lower(node)) is not None:
+            image.calls.append(add_call(image, node, call))
+    return image
+
+
+def add_call(image: Image, node: Node, call: KernelCall) -> Call:
+    prefix = f"{image.plan.name}_{node.name}"
+    tables = {}
+    for table in call.args:
+        if isinstance(table, Table):
+            data = np.ascontiguousarray(table.data)
+            key = (data.dtype.str, data.tobytes())
+            constant = Constant(f"{prefix}_{table.name}", "table", data)
+            tables[table] = image.tables.setdefault(key, constant).name
+    params = None
+    if call.params:
+        key_ = (call.struct, tuple(call.params.items()))
+        params = image.params.setdefault(key_, Params(f"{prefix}_params", call.struct, call.params))
+    return Call(node, call, params, tables)

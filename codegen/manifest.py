@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the host must know of a build (SPEC section 3): tensors, calls, sizes, hashes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from codegen.emit import KERNEL_ABI
+from codegen.image import Image
+from trainer.tensor import Role, Tensor
+
+MANIFEST_VERSION = 1
+REGIONS = ("arena", "state")
+
+
+def manifest(image: Image, build_hash: bytes) -> dict[str, Any]:
+    """The JSON document beside the generated C."""
+    plan = image.plan
+    placed = [t for t in plan.graph.tensors if place(image, t) is not None]
+    return {
+        "manifest": MANIFEST_VERSION,
+        "name": plan.name,
+        "scheme": plan.scheme.name,
+        "kernel_abi": KERNEL_ABI,
+        "numerics_hash": plan.numerics_hash.hex(),
+        "build_hash": build_hash.hex(),
+        "classes": plan.classes,
+        "logit_scale": plan.logit_scale,
+        "input": plan.input.name,
+        "arena_bytes": plan.memory.arena_bytes,
+        "state_bytes": plan.memory.state_bytes,
+        "constant_bytes": image.constant_bytes,
+        "digest": [t.name for t in plan.digested],
+        "tensors": [describe(image, t) for t in placed],
+        "calls": [
+            {
+                "node": call.node.name,
+                "operator": call.node.index,
+                "kernel": call.call.kernel,
+                "outputs": [t.name for t in call.node.outputs],
+                "macs": call.node.op.macs(call.node),
+            }
+            for call in image.calls
+        ],
+    }
+
+
+def place(image: Image, tensor: Tensor) -> tuple[int, int] | None:
+    """(region, offset) of a tensor in RAM; None for constants."""
+    memory = image.plan.memory
+    if tensor in memory.state:
+        return REGIONS.index("state"), memory.state[tensor]
+    if tensor in memory.slots:
+        return REGIONS.index("arena"), memory.slots[tensor].offset
+    return None
+
+
+def describe(image: Image, tensor: Tensor) -> dict[str, Any]:
+    where = place(image, tensor)
+    assert where is not None
+    quant = tensor.type.quant
+    described: dict[str, Any] = {
+        "name": tensor.name,
+        "label": tensor.label,
+        "role": tensor.role.name,
+        "dtype": tensor.type.dtype.value,
+        "shape": list(tensor.type.shape),
+        "region": REGIONS[where[0]],
+        "offset": where[1],
+    }
+    if quant is not None:
+        described |= {"scales": list(quant.scales), "zero_point": quant.zero_point}
+    if tensor.role is Role.PARAM and tensor in image.plan.fractions:
+        described["fraction"] = image.plan.fractions[tensor].name
+    return described

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compile a plan with codegen and load it: the device's code in this process, with UBSan."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from codegen.emit import emit_header, emit_source
+from codegen.image import lay_out
+from codegen.manifest import place
+from trainer.interpreter import Loss
+from trainer.ops.sgd import LearningRate
+from trainer.plan import TrainingPlan
+from trainer.tensor import Array, Tensor
+
+FIRMWARE = Path(__file__).parents[1] / "firmware"
+WARNINGS = [
+    "-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion",
+    "-Wno-sign-conversion", "-Wmissing-prototypes", "-Wdouble-promotion", "-Werror",
+]  # fmt: skip
+SANITIZERS = ["-fsanitize=undefined", "-fno-sanitize-recover"]
+
+
+class CLoss(ctypes.Structure):
+    _fields_ = [(field, ctypes.c_uint32) for field in ("sum", "margin", "predicted")]
+
+
+class CRegion(ctypes.Structure):
+    _fields_ = [("data", ctypes.c_void_p), ("nbytes", ctypes.c_uint32)]
+
+
+def write_sources(plan: TrainingPlan, folder: Path) -> Path:
+    """The generated C of ``plan`` in ``folder``; the path of the ``.c``."""
+    image = lay_out(plan)
+    (folder / f"{plan.name}.h").write_text(emit_header(image))
+    source = folder / f"{plan.name}.c"
+    source.write_text(emit_source(image))
+    return source
+
+
+def compile_shared(
+    sources: Iterable[Path], includes: Iterable[Path], out: Path, *flags: str
+) -> ctypes.CDLL:
+    command = ["gcc", "-O1", "-g", "-shared", "-fPIC", *WARNINGS, *SANITIZERS, *flags]
+    command += [f"-I{folder}" for folder in includes]
+    subprocess.run([*command, *map(str, sources), "-o", str(out)], check=True)
+    return ctypes.CDLL(str(out))
+
+
+class NativeModel:
+    """A generated model in a shared library; its tensors are NumPy views of its RAM."""
+
+    def __init__(self, plan: TrainingPlan, folder: Path, firmware: Path = FIRMWARE) -> None:
+        self.plan, self.image = plan, lay_out(plan)
+        sources = [write_sources(plan, folder), *firmware.glob("kernels/*.c")]
+        sources += [firmware / "mct/digest.c", firmware / "mct/crc32.c"]
+        self.lib = compile_shared(sources, (firmware, folder), folder / f"{plan.name}.so")
+        self._function("loss").restype = CLoss
+        self._function("digest").restype = ctypes.c_uint32
+        self._function("input").restype = ctypes.c_void_p
+        regions = (CRegion * 2).in_dll(self.lib, f"{plan.name}_regions")
+        self.regions = [self._view(r.data, r.nbytes) for r in regions]
+        self.input = self._view(self._function("input")(), plan.input.type.nbytes)
+        self.reset(0)
+
+    def _function(self, name: str):
+        return getattr(self.lib, f"{self.plan.name}_{name}")
+
+    @staticmethod
+    def _view(address: int, nbytes: int) -> Array:
+        return np.frombuffer((ctypes.c_uint8 * nbytes).from_address(address), np.uint8)
+
+    def __getitem__(self, tensor: Tensor) -> Array:
+        where = place(self.image, tensor)
+        assert where is not None
+        region, offset = where
+        raw = self.regions[region][offset : offset + tensor.type.nbytes]
+        return raw.view(tensor.type.dtype.np).reshape(tensor.type.shape)
+
+    def reset(self, seed: int) -> None:
+        self._function("reset")(ctypes.c_uint32(seed))
+
+    def set_learning_rate(self, rate: LearningRate) -> None:
+        self._function("set_learning_rate")(rate.multiplier, rate.shift)
+
+    def write_input(self, sample: Array) -> None:
+        self.input[:] = sample.reshape(-1).view(np.uint8)
+
+    def step(self, sample: Array, label: int) -> Loss:
+        self.write_input(sample)
+        assert self._function("step")(ctypes.c_uint32(label)) == 0
+        loss = self._function("loss")()
+        return Loss(loss.sum, loss.margin, loss.predicted)
+
+    def infer(self, sample: Array) -> Array:
+        self.write_input(sample)
+        assert self._function("infer")() == 0
+        return self[self.plan.logits].reshape(-1).copy()
+
+    def begin(self, label: int) -> int:
+        return int(self._function("begin")(ctypes.c_uint32(label)))
+
+    def run(self, max_calls: int) -> bool:
+        return bool(self._function("run")(ctypes.c_uint32(max_calls)) & 0xFF)
+
+    def digest(self) -> int:
+        return int(self._function("digest")())
+
+    def state(self) -> dict[Tensor, Array]:
+        return {t: self[t].copy() for t in self.plan.state}

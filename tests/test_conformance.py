@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The conformance vectors, step for step."""
+
+from tests import conformance
+from tests.native import NativeModel
+from trainer.interpreter import Interpreter
+from trainer.plan import make_plan
+
+
+def test_reference_reproduces_the_conformance_vectors():
+    plan = make_plan(conformance.model(), "full")
+    reference = Interpreter(plan, seed=conformance.NET["seed"])
+    reference.set_learning_rate(conformance.RATE)
+    samples = zip(conformance.SAMPLES, conformance.LABELS, conformance.EXPECTED, strict=True)
+    for sample, label, expected in samples:
+        logits = reference.infer(sample)
+        loss = reference.step(sample, int(label))
+
+        assert logits.tolist() == expected["logits"]
+        assert (loss.sum, loss.margin) == (expected["S"], expected["d_y"])
+        conformance.check_state(plan, reference.state, expected)
+
+
+def test_generated_c_reproduces_the_conformance_vectors(tmp_path):
+    plan = make_plan(conformance.model(), "full")
+    device = NativeModel(plan, tmp_path)
+    device.reset(conformance.NET["seed"])
+    device.set_learning_rate(conformance.RATE)
+    samples = zip(conformance.SAMPLES, conformance.LABELS, conformance.EXPECTED, strict=True)
+    for sample, label, expected in samples:
+        logits = device.infer(sample)
+        loss = device.step(sample, int(label))
+
+        assert logits.tolist() == expected["logits"]
+        assert (loss.sum, loss.margin) == (expected["S"], expected["d_y"])
+        conformance.check_state(plan, device.state(), expected)
