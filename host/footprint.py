@@ -166,7 +166,7 @@ def measure(
     rows = map_rows(image, linker_map)
     objects = find_objects({row.origin for row in rows}, object_dir)
     if not any(path.with_suffix(".su").is_file() for path in objects.values()):
-        raise Error(f"{object_dir}: no .su files; compile with -fstack-usage")
+        raise Error(f"{object_dir}: no .su files of its objects; compile with -fstack-usage, without LTO")
     classes = attribute(rows, objects, object_dir, model_name, whole=bool(toolchain_prefix))
     stack = worst_case_stack(image, rows, objects, toolchain_prefix, indirect_calls)
     if toolchain_prefix:
@@ -251,10 +251,12 @@ def _own_class(table: Sequence[Rule], row: Row, path: str) -> Class:
     raise _unattributed(row)
 
 
+_TOOLCHAIN_FILE = re.compile(r"^(?:/|[A-Za-z]:).*/(?:lib[^/]*\.a\(.*\)|crt[^/]*\.o)$")
+
+
 def _foreign_class(row: Row) -> Class:
-    """Bytes of the toolchain: archives, start-up objects and stubs it puts in by itself."""
-    is_file = row.origin.startswith("/") and row.origin.endswith((")", ".o"))
-    if row.origin == "linker stubs" or is_file:
+    """Bytes of the toolchain: its archives, its start-up objects, and stubs ld makes itself."""
+    if row.origin == "linker stubs" or _TOOLCHAIN_FILE.search(row.origin):
         return Class.LIBRARY
     raise _unattributed(row)
 

@@ -14,8 +14,7 @@ import numpy as np
 from trainer.errors import SchemeError
 from trainer.graph import Graph, Node
 from trainer.model import Model, rebuild
-from trainer.ops.conv2d import Conv2D, filter_scales
-from trainer.ops.depthwise_conv2d import DepthwiseConv2D
+from trainer.ops.conv2d import Conv2D
 from trainer.ops.gather_channels import GatherChannels
 from trainer.tensor import Role, Tensor, TensorType
 
@@ -133,12 +132,8 @@ def checked_ratio(path: Path, key: str, ratio: object) -> float:
 
 def learned_channels(node: Node, ratio: float) -> tuple[int, ...]:
     """The input channels of a layer with the greatest L2 norm, ascending (SPEC 1.5)."""
-    w = node.inputs[1]
-    assert w.data is not None
-    scales = filter_scales(w.type, Conv2D.out_axis)
-    weight = np.floor(2**16 * (scales / scales.max()) ** 2 + 0.5).astype(np.int64)
-    squares = (w.data.astype(np.int64) ** 2).reshape(w.type.shape[0], -1, w.type.shape[-1])
-    score = (squares.sum(axis=1) * weight[:, None]).sum(axis=0)
+    assert isinstance(node.op, Conv2D)
+    score = node.op.channel_scores(node.inputs[0].type, node.inputs[1])
     count = math.floor(ratio * score.size + 0.5)
     return tuple(sorted(int(c) for c in np.argsort(-score, kind="stable")[:count]))
 
@@ -159,11 +154,6 @@ def apply_scheme(model: Model, scheme: Scheme) -> Model:
         ratio = scheme.ratios.get(layer, 0.0)
         if ratio in (0.0, 1.0):
             return graph.add(node.op, *inputs, name=node.name, index=node.index)
-        if isinstance(node.op, DepthwiseConv2D):
-            raise SchemeError(
-                f"layer {layer} ({node.name}) is depthwise and learns whole or not at all: "
-                "use the ratio 0 or 1"
-            )
         channels = learned_channels(node, ratio)
         if not channels:
             return graph.add(node.op, *inputs, name=node.name, index=node.index)
@@ -192,12 +182,16 @@ def add_split(
 ) -> tuple[Tensor, ...]:
     """Append a layer whose ``channels`` learn in RAM and whose others stay in flash."""
     x, w, *bias = inputs
-    assert w.data is not None and isinstance(node.op, Conv2D)
-    frozen, learned = w.data.copy(), w.data[..., list(channels)]
-    frozen[..., list(channels)] = 0
-    w_frozen = replace(w, data=frozen)
-    type_ = TensorType(learned.shape, w.type.dtype, w.type.quant)
+    assert w.data is not None and w.type.quant is not None and isinstance(node.op, Conv2D)
+    op = replace(node.op, channels=channels)
+    columns = list(op.columns(x.type, w.type))
+    frozen, learned = w.data.copy(), w.data[..., columns]
+    frozen[..., columns] = 0
+    quant = w.type.quant
+    if quant.axis == len(w.type.shape) - 1 and len(quant.scales) > 1:
+        quant = replace(quant, scales=tuple(quant.scales[c] for c in columns))
+    type_ = TensorType(learned.shape, w.type.dtype, quant)
     w_l = Tensor(f"{w.name}_learned", type_, Role.PARAM, learned, w.label)
     (x_l,) = graph.add(GatherChannels(channels), x, name=f"{node.name}_x", index=node.index)
-    op = replace(node.op, channels=channels)
-    return graph.add(op, x, w_frozen, *bias, x_l, w_l, name=node.name, index=node.index)
+    inputs = (x, replace(w, data=frozen), *bias, x_l, w_l)
+    return graph.add(op, *inputs, name=node.name, index=node.index)

@@ -9,48 +9,64 @@
 #include "kernels/sgd.h"
 
 void mct_depthwise_conv2d_s8_row(const mct_depthwise_conv2d_params *p, const int8_t *const rows[],
-                                 const int8_t *w, const int32_t *b, const int32_t *multiplier,
-                                 const int8_t *shift, int8_t *out_row)
+                                 const int8_t *w, int32_t in_ch, const uint16_t *channel,
+                                 const int32_t *b, const int32_t *multiplier, const int8_t *shift,
+                                 int8_t *out_row)
 {
     const int32_t per_input = p->out_ch / p->in_ch;
-    for (int32_t x = 0; x < p->out_w; x++) {
+    const int32_t w_ch = in_ch * per_input;
+    for (int32_t x = 0; x < p->out_w; x++, out_row += p->out_ch) {
         int32_t x_in = x * p->stride_w - p->pad_left;
         int32_t first = mct_clamp(-x_in, 0, p->kernel_w);
         int32_t last = mct_clamp(p->in_w - x_in, first, p->kernel_w);
-        for (int32_t o = 0; o < p->out_ch; o++) {
-            int32_t i = o / per_input;
+        for (int32_t c = 0; c < w_ch; c++) {
+            int32_t k = c / per_input;
+            int32_t o = channel != NULL ? channel[k] * per_input + c % per_input : c;
             int32_t acc = 0;
             for (int32_t ky = 0; ky < p->kernel_h; ky++) {
                 for (int32_t kx = first; rows[ky] != NULL && kx < last; kx++) {
-                    acc += (rows[ky][(x_in + kx) * p->in_ch + i] + p->x_offset) *
-                           w[(ky * p->kernel_w + kx) * p->out_ch + o];
+                    acc += (rows[ky][(x_in + kx) * in_ch + k] + p->x_offset) *
+                           w[(ky * p->kernel_w + kx) * w_ch + c];
                 }
             }
             acc = mct_wrapping_add(acc, b != NULL ? b[o] : 0);
             acc = mct_requantize(acc, multiplier[o], shift[o]) + p->out_offset;
-            *out_row++ = (int8_t)mct_clamp(acc, p->act_min, p->act_max);
+            out_row[o] = (int8_t)mct_clamp(acc, p->act_min, p->act_max);
         }
     }
 }
 
 void mct_depthwise_conv2d_s8(const mct_depthwise_conv2d_params *p, const int8_t *x,
-                             const int8_t *w, const int32_t *b, const int32_t *multiplier,
-                             const int8_t *shift, int8_t *out)
+                             const int8_t *w, const int32_t *b, const int8_t *x_l,
+                             const int8_t *w_l, const uint16_t *channel,
+                             const int32_t *multiplier, const int8_t *shift, int8_t *out)
 {
     const int8_t *rows[MCT_MAX_KERNEL_H];
-    for (int32_t y = 0; y < p->out_h; y++) {
+    const int8_t *rows_l[MCT_MAX_KERNEL_H];
+    for (int32_t y = 0; y < p->out_h; y++, out += p->out_w * p->out_ch) {
         for (int32_t ky = 0; ky < p->kernel_h; ky++) {
             int32_t y_in = y * p->stride_h - p->pad_top + ky;
-            rows[ky] = y_in >= 0 && y_in < p->in_h ? x + y_in * p->in_w * p->in_ch : NULL;
+            bool inside = y_in >= 0 && y_in < p->in_h;
+            rows[ky] = inside ? x + y_in * p->in_w * p->in_ch : NULL;
+            rows_l[ky] = inside && x_l != NULL ? x_l + y_in * p->in_w * p->learned_ch : NULL;
         }
-        mct_depthwise_conv2d_s8_row(p, rows, w, b, multiplier, shift,
-                                    out + y * p->out_w * p->out_ch);
+        mct_depthwise_conv2d_s8_row(p, rows, w, p->in_ch, NULL, b, multiplier, shift, out);
+        if (p->learned_ch != 0) { /* over what the frozen weights, zero there, gave */
+            mct_depthwise_conv2d_s8_row(p, rows_l, w_l, p->learned_ch, channel, b, multiplier,
+                                        shift, out);
+        }
     }
 }
 
-/* The sum over the taps of output channel o at one input position. */
+/* The weights of one input channel: tap t of its output m is w[t * stride + m]. */
+typedef struct {
+    const int8_t *w;
+    int32_t stride;
+} channel_weights;
+
+/* The sum over the taps of dout (channel o) and the weights of output m, at one input position. */
 static int32_t error_at(const mct_depthwise_conv2d_grad_input_params *p, const int16_t *dout,
-                        const int8_t *w, int32_t y, int32_t x, int32_t o)
+                        channel_weights weights, int32_t y, int32_t x, int32_t o, int32_t m)
 {
     int32_t sum = 0;
     for (int32_t ky = 0; ky < p->kernel_h; ky++) {
@@ -64,7 +80,8 @@ static int32_t error_at(const mct_depthwise_conv2d_grad_input_params *p, const i
                 continue;
             }
             int32_t at = down / p->stride_h * p->out_w + right / p->stride_w;
-            sum += dout[at * p->out_ch + o] * w[(ky * p->kernel_w + kx) * p->out_ch + o];
+            sum += dout[at * p->out_ch + o] *
+                   weights.w[(ky * p->kernel_w + kx) * weights.stride + m];
         }
     }
     return sum;
@@ -72,19 +89,28 @@ static int32_t error_at(const mct_depthwise_conv2d_grad_input_params *p, const i
 
 void mct_depthwise_conv2d_grad_input_s16(const mct_depthwise_conv2d_grad_input_params *p,
                                          const int16_t *dout, const int16_t *dout_e,
-                                         const int8_t *w, const uint8_t *scale,
+                                         const int8_t *w, const int8_t *w_l,
+                                         const uint16_t *channel, const uint8_t *scale,
                                          const uint8_t *scale_shift, const int8_t *x,
                                          int16_t *history, int16_t *dx, int16_t *dx_e)
 {
     const int32_t per_input = p->out_ch / p->in_ch;
     mct_error_writer writer = mct_error_begin(dout_e[0] + p->scale_exponent, history);
     for (int32_t position = 0; position < p->in_h * p->in_w; position++) {
+        int32_t l = 0; /* of the next learned channel: they ascend */
         for (int32_t i = 0; i < p->in_ch; i++, x++) {
+            channel_weights weights = {w + i * per_input, p->out_ch};
+            if (l < p->learned_ch && channel[l] == i) {
+                weights.w = w_l + l * per_input;
+                weights.stride = p->learned_ch * per_input;
+                l++;
+            }
             int32_t raw = 0;
             bool open = *x > p->x_min && *x < p->x_max;
-            for (int32_t o = i * per_input; open && o < (i + 1) * per_input; o++) {
-                int32_t sum =
-                    error_at(p, dout, w, position / p->in_w, position % p->in_w, o);
+            for (int32_t m = 0; open && m < per_input; m++) {
+                int32_t o = i * per_input + m;
+                int32_t sum = error_at(p, dout, weights, position / p->in_w, position % p->in_w, o,
+                                       m);
                 raw += mct_near(mct_sat23(sum) * scale[o], scale_shift[o]);
             }
             *dx++ = mct_error_put(&writer, raw);
@@ -93,20 +119,20 @@ void mct_depthwise_conv2d_grad_input_s16(const mct_depthwise_conv2d_grad_input_p
     mct_error_end(&writer, history, dx_e);
 }
 
-/* The gradient of w[ky][kx][o] over output rows first..last-1. */
+/* The gradient of w[ky][kx][o] over output rows first..last-1; dout_o is o's channel of dout. */
 static int32_t weight_gradient(const mct_depthwise_conv2d_update_params *p, const int8_t *x,
-                               const int16_t *dout, int32_t ky, int32_t kx, int32_t o,
+                               const int16_t *dout, int32_t tap, int32_t o, int32_t dout_o,
                                int32_t first, int32_t last)
 {
     const int32_t i = o / (p->out_ch / p->in_ch);
     int32_t sum = 0;
     for (int32_t out_y = first; out_y < last; out_y++) {
-        int32_t y = out_y * p->stride_h - p->pad_top + ky;
+        int32_t y = out_y * p->stride_h - p->pad_top + tap / p->kernel_w;
         for (int32_t out_x = 0; y >= 0 && y < p->in_h && out_x < p->out_w; out_x++) {
-            int32_t column = out_x * p->stride_w - p->pad_left + kx;
+            int32_t column = out_x * p->stride_w - p->pad_left + tap % p->kernel_w;
             if (column >= 0 && column < p->in_w) {
                 sum += (x[(y * p->in_w + column) * p->in_ch + i] + p->x_offset) *
-                       dout[(out_y * p->out_w + out_x) * p->out_ch + o];
+                       dout[(out_y * p->out_w + out_x) * p->dout_ch + dout_o];
             }
         }
     }
@@ -116,7 +142,8 @@ static int32_t weight_gradient(const mct_depthwise_conv2d_update_params *p, cons
 void mct_depthwise_conv2d_update_s8(const mct_depthwise_conv2d_update_params *p, int8_t *w,
                                     int8_t *frac, const int8_t *x, const int16_t *dout,
                                     const int16_t *dout_e, const uint32_t *sgd,
-                                    const uint8_t *rate, const int16_t *rate_shift)
+                                    const uint16_t *column, const uint8_t *rate,
+                                    const int16_t *rate_shift)
 {
     const mct_sgd state = mct_sgd_load(sgd);
     if (state.multiplier == 0u) {
@@ -128,10 +155,11 @@ void mct_depthwise_conv2d_update_s8(const mct_depthwise_conv2d_update_params *p,
         int32_t last = row + p->band_rows < p->out_h ? row + p->band_rows : p->out_h;
         for (int32_t at = 0; at < p->kernel_h * p->kernel_w * p->out_ch; at++, index++) {
             int32_t o = at % p->out_ch;
-            int32_t tap = at / p->out_ch;
-            int32_t dw = rate[o] == 0u ? 0
-                                       : weight_gradient(p, x, dout, tap / p->kernel_w,
-                                                         tap % p->kernel_w, o, row, last);
+            if (rate[o] == 0u) {
+                continue;
+            }
+            int32_t dout_o = column != NULL ? column[o] : o;
+            int32_t dw = weight_gradient(p, x, dout, at / p->out_ch, o, dout_o, row, last);
             if (dw != 0) {
                 mct_update_weight(&w[at], &frac[at],
                                   mct_channel_rate(&state, rate[o], rate_shift[o], dout_e), dw,

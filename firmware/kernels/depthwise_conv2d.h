@@ -6,7 +6,8 @@
  * dx[y][x][i]  = REQ(sum_m near(sat23(sum dout[..][o] w[ky][kx][o]) * scale[o], scale_shift[o]))
  * dw[ky][kx][o] = sum (x + x_offset) * dout[..][o], applied at once (kernels/sgd.h)
  *
- * b may be NULL. */
+ * A layer learned in part adds the learned channels: x_l (gathered), w_l, channel; else NULL
+ * and 0. b may be NULL. */
 #ifndef MCT_KERNELS_DEPTHWISE_CONV2D_H
 #define MCT_KERNELS_DEPTHWISE_CONV2D_H
 
@@ -15,39 +16,47 @@
 typedef struct {
     int32_t in_h, in_w, in_ch, out_h, out_w, out_ch;
     int32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
+    int32_t learned_ch;
     int32_t x_offset, out_offset, act_min, act_max;
 } mct_depthwise_conv2d_params;
 
-/* One output row from kernel_h input rows; a row of padding is NULL. */
+/* One output row from kernel_h input rows of in_ch channels; a row of padding is NULL.
+ * Channel k of rows and w is input channel[k] of the layer; k itself if channel is NULL. */
 void mct_depthwise_conv2d_s8_row(const mct_depthwise_conv2d_params *p, const int8_t *const rows[],
-                                 const int8_t *w, const int32_t *b, const int32_t *multiplier,
-                                 const int8_t *shift, int8_t *out_row);
+                                 const int8_t *w, int32_t in_ch, const uint16_t *channel,
+                                 const int32_t *b, const int32_t *multiplier, const int8_t *shift,
+                                 int8_t *out_row);
 
 void mct_depthwise_conv2d_s8(const mct_depthwise_conv2d_params *p, const int8_t *x,
-                             const int8_t *w, const int32_t *b, const int32_t *multiplier,
-                             const int8_t *shift, int8_t *out);
+                             const int8_t *w, const int32_t *b, const int8_t *x_l,
+                             const int8_t *w_l, const uint16_t *channel,
+                             const int32_t *multiplier, const int8_t *shift, int8_t *out);
 
 typedef struct {
     int32_t in_h, in_w, in_ch, out_h, out_w, out_ch;
     int32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
+    int32_t learned_ch;
     int32_t scale_exponent, x_min, x_max;
 } mct_depthwise_conv2d_grad_input_params;
 
 void mct_depthwise_conv2d_grad_input_s16(const mct_depthwise_conv2d_grad_input_params *p,
                                          const int16_t *dout, const int16_t *dout_e,
-                                         const int8_t *w, const uint8_t *scale,
+                                         const int8_t *w, const int8_t *w_l,
+                                         const uint16_t *channel, const uint8_t *scale,
                                          const uint8_t *scale_shift, const int8_t *x,
                                          int16_t *history, int16_t *dx, int16_t *dx_e);
 
 typedef struct {
     int32_t in_h, in_w, in_ch, out_h, out_w, out_ch;
     int32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
-    int32_t band_rows, x_offset, node;
+    int32_t band_rows, x_offset, node, dout_ch;
 } mct_depthwise_conv2d_update_params;
 
+/* column[o] is the channel of dout that output o of w has; o itself if column is NULL. */
 void mct_depthwise_conv2d_update_s8(const mct_depthwise_conv2d_update_params *p, int8_t *w,
                                     int8_t *frac, const int8_t *x, const int16_t *dout,
                                     const int16_t *dout_e, const uint32_t *sgd,
-                                    const uint8_t *rate, const int16_t *rate_shift);
+                                    const uint16_t *column, const uint8_t *rate,
+                                    const int16_t *rate_shift);
 
 #endif

@@ -21,7 +21,7 @@ from trainer.fixedpoint import Int64, Requant, near, requantize, wrap32
 from trainer.ops.base import Error, KernelCall, Op, Scratch, Table
 from trainer.ops.error import SUFFIXES, error_types, requantize_error
 from trainer.ops.sgd import WEIGHT, BiasUpdate, Rates, update_weights, weight_rates
-from trainer.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
+from trainer.tensor import Array, DType, QuantParams, Role, Tensor, TensorType, constant
 
 if TYPE_CHECKING:
     from trainer.autodiff import Tape
@@ -225,18 +225,33 @@ class Conv2D(Op):
         multiplier = np.array([r.multiplier for r in pairs], np.int32)
         return multiplier, np.array([r.shift for r in pairs], np.int8)
 
-    def whole_weights(self, w: Array, w_l: Array | None) -> Array:
+    def columns(self, x: TensorType, w: TensorType) -> tuple[int, ...]:
+        """Indices along the weights' last axis that belong to the learned channels."""
+        return self.channels or ()
+
+    def whole_weights(self, x: TensorType, w: Array, w_l: Array) -> Array:
         """The weights with the learned channels in place."""
-        if self.channels is None or w_l is None:
+        if self.channels is None:
             return w
         whole = w.copy()
-        whole[..., list(self.channels)] = w_l
+        whole[..., list(self.columns(x, constant("w", w).type))] = w_l
         return whole
+
+    def channel_scores(self, x: TensorType, w: Tensor) -> Array:
+        """(I,) int64: the squared norm of each input channel's weights (SPEC 1.5)."""
+        assert w.data is not None
+        squares = (w.data.astype(np.int64) ** 2).reshape(w.type.shape[0], -1, w.type.shape[-1])
+        return np.asarray((squares.sum(axis=1) * self.filter_weights(w.type)[:, None]).sum(axis=0))
+
+    def filter_weights(self, w: TensorType) -> Array:
+        """(O,) int64: round(2**16 (s_w / max s_w)**2)."""
+        scales = filter_scales(w, self.out_axis)
+        return np.asarray(np.floor(2**16 * (scales / scales.max()) ** 2 + 0.5).astype(np.int64))
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
         x, w = inputs[:2]
         g = self.geometry(*(t.type for t in node.inputs[:2]))
-        w = self.whole_weights(w, inputs[-1] if self.channels else None)
+        w = self.whole_weights(node.inputs[0].type, w, inputs[-1])
         centred = x.reshape(g.in_h, g.in_w, g.in_ch) - np.float64(node.inputs[0].type.zero_point)
         acc = correlate(g, centred, w)
         if self.has_bias:
@@ -255,7 +270,7 @@ class Conv2D(Op):
             yield x, tape.raw_error(op, node, x, *error, w, *split, x)
         if learned.role is Role.PARAM:
             tape.update(
-                self.weight_update(), node, learned, tape.fraction(learned), saved, *error, tape.sgd
+                self.weight_update(x, w), node, learned, tape.fraction(learned), saved, *error, tape.sgd
             )
         if b is not None and b.role is Role.PARAM:
             assert w.type.quant is not None
@@ -264,7 +279,7 @@ class Conv2D(Op):
     def grad_input(self, x: Tensor) -> Op:
         return Conv2DGradInput(self, x.limits)
 
-    def weight_update(self) -> Op:
+    def weight_update(self, x: Tensor, w: Tensor) -> Op:
         return Conv2DUpdate(replace(self, channels=None))
 
     def params(self, node: Node) -> dict[str, int]:
@@ -300,6 +315,10 @@ def correlate(g: Geometry, x: Array, w: Array) -> Array:
     columns = g.windows(x).transpose(0, 1, 3, 4, 2).reshape(g.out_h * g.out_w, -1)
     out = columns.astype(np.float64) @ w.reshape(g.out_ch, -1).astype(np.float64).T
     return out.reshape(g.out_h, g.out_w, g.out_ch)
+
+
+def channel_table(channels: tuple[int, ...] | None, name: str = "channel") -> Table | None:
+    return Table(name, np.array(channels, np.uint16)) if channels else None
 
 
 def filter_scales(w: TensorType, axis: int) -> Array:
@@ -354,7 +373,7 @@ class Conv2DGradInput(Op):
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
         dout, exponent, w = inputs[:3]
         x, history = inputs[-2:]
-        w = self.conv.whole_weights(w, inputs[3] if self.conv.channels else None)
+        w = self.conv.whole_weights(node.inputs[-2].type, w, inputs[3])
         g = self.conv.geometry(node.inputs[-2].type, node.inputs[2].type)
         factors, kf = self.fold(node)
         dout = dout.reshape(g.out_h, g.out_w, g.out_ch).astype(np.int64)
@@ -374,10 +393,8 @@ class Conv2DGradInput(Op):
             "x_min": self.x_limits[0],
             "x_max": self.x_limits[1],
         }
-        channels = (
-            Table("channel", np.array(self.conv.channels, np.uint16)) if self.conv.channels else None
-        )
-        args = (dout, exponent, w, w_l, channels, Table("fold", factors), x, history)
+        channel = channel_table(self.conv.channels)
+        args = (dout, exponent, w, w_l, channel, Table("fold", factors), x, history)
         outputs = (Scratch(), *node.outputs[:2])
         return KernelCall(
             "conv2d", "conv2d_grad_input_s16", "conv2d_grad_input", params, (*args, *outputs)
@@ -435,7 +452,7 @@ class Conv2DUpdate(Op):
         w, frac, x, dout, exponent, sgd = inputs
         g = self.conv.geometry(node.inputs[2].type, node.inputs[0].type)
         x = x.reshape(g.in_h, g.in_w, g.in_ch) - np.float64(node.inputs[2].type.zero_point)
-        dout = dout.reshape(g.out_h, g.out_w, g.out_ch).astype(np.float64)
+        dout = dout.reshape(g.out_h, g.out_w, -1).astype(np.float64)
         shape, rates, e = w.shape, self.rates(node), int(exponent[0])
         for band, row in enumerate(range(0, g.out_h, g.band_rows)):
             dw = self.gradient(g, x, dout, slice(row, row + g.band_rows))

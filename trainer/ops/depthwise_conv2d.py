@@ -3,11 +3,13 @@
 
 Forward, in reals: out[y, x, i*M+m] = b[i*M+m] + sum_{ky, kx} x[.., i] * w[0, ky, kx, i*M+m]
 (TFLite quantisation specification, DEPTHWISE_CONV_2D), with the multiplier M.
+A layer learned in part has frozen weights, zero where learned, and the learned input
+channels' weights ``w_l``, which act on the gathered channels ``x_l``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,12 +17,12 @@ import numpy as np
 from trainer.fixedpoint import Int64, near, requantize, sat23, scaled_byte, wrap32
 from trainer.ops.base import KernelCall, Op, Table
 from trainer.ops.conv2d import (
-    MAX_BAND,
     MAX_FAN_OUT,
     Conv2D,
     Conv2DGradInput,
     Conv2DUpdate,
     Geometry,
+    channel_table,
     filter_scales,
     scale_exponent,
     update_params,
@@ -57,9 +59,19 @@ class DepthwiseConv2D(Conv2D):
             raise ValueError(f"{w.shape[3]} filters for {self.out_shape[3]} output channels")
         return (TensorType(self.out_shape, types[0].dtype, self.out_quant),)
 
+    def columns(self, x: TensorType, w: TensorType) -> tuple[int, ...]:
+        per_input = w.shape[3] // x.shape[3]
+        return tuple(c * per_input + m for c in self.channels or () for m in range(per_input))
+
+    def channel_scores(self, x: TensorType, w: Tensor) -> Array:
+        assert w.data is not None
+        squares = (w.data.astype(np.int64) ** 2).sum(axis=(0, 1, 2)) * self.filter_weights(w.type)
+        return np.asarray(squares.reshape(x.shape[3], -1).sum(axis=1))
+
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
         x, w = inputs[:2]
         g = self.geometry(*(t.type for t in node.inputs[:2]))
+        w = self.whole_weights(node.inputs[0].type, w, inputs[-1])
         padded = g.padded(x.reshape(g.in_h, g.in_w, g.in_ch) - np.int64(node.inputs[0].type.zero_point))
         acc = np.zeros((g.out_h, g.out_w, g.out_ch), np.int64)
         for ky, kx, positions in g.taps():
@@ -74,41 +86,38 @@ class DepthwiseConv2D(Conv2D):
     def grad_input(self, x: Tensor) -> Op:
         return DepthwiseConv2DGradInput(self, x.limits)
 
-    def weight_update(self) -> Op:
-        return DepthwiseConv2DUpdate(self)
+    def weight_update(self, x: Tensor, w: Tensor) -> Op:
+        columns = self.columns(x.type, w.type) or None
+        dead = tuple(columns.index(c) for c in self.dead if c in columns) if columns else self.dead
+        return DepthwiseConv2DUpdate(replace(self, channels=None, dead=dead), columns)
 
     def lower(self, node: Node) -> KernelCall:
         x, w = node.inputs[:2]
         b = node.inputs[2] if self.has_bias else None
+        x_l, w_l = node.inputs[-2:] if self.channels else (None, None)
         multiplier, shift = self.requants(node)
-        params = self.params(node)
-        del params["learned_ch"]
         tables = (Table("multiplier", multiplier), Table("shift", shift))
-        return KernelCall(
-            "depthwise_conv2d",
-            "depthwise_conv2d_s8",
-            "depthwise_conv2d",
-            params,
-            (x, w, b, *tables, node.output),
-        )
+        args = (x, w, b, x_l, w_l, channel_table(self.channels), *tables, node.output)
+        name = "depthwise_conv2d"
+        return KernelCall(name, f"{name}_s8", name, self.params(node), args)
 
 
 @dataclass(frozen=True)
 class DepthwiseConv2DGradInput(Conv2DGradInput):
-    """dout s16, dout_e s16, w s8, x s8, history s16 -> dx s16, dx_e s16; history in place.
+    """dout s16, dout_e s16, w s8[, w_l s8], x s8, history s16 -> dx s16, dx_e s16.
 
     raw = sum over the M outputs of a channel of near(sat23(sum dout w) m[c], k[c]), with
     s_w[c] / 2**kf = m[c] 2**-k[c]; dx = REQ(raw, e + kf) with x's mask (SPEC 1.4).
     """
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
-        g = self.conv.geometry(types[3], types[2])
+        g = self.conv.geometry(types[-2], types[2])
         if g.kernel_h * g.kernel_w > MAX_FAN_OUT or g.out_ch > MAX_MULTIPLIER * g.in_ch:
             raise ValueError(
                 f"a kernel of {g.kernel_h}x{g.kernel_w} with multiplier {g.out_ch // g.in_ch} "
                 f"overflows the gradient's 32 bits: no layer before this one can learn"
             )
-        return error_types(types[3].shape)
+        return error_types(types[-2].shape)
 
     def scales(self, node: Node) -> tuple[Array, Array, int]:
         """(m (O,) u8, k (O,) u8, kf); m is 0 for dead channels."""
@@ -121,8 +130,10 @@ class DepthwiseConv2DGradInput(Conv2DGradInput):
         return np.array(m, np.uint8), np.array(k, np.uint8), kf
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
-        dout, exponent, w, x, history = inputs
-        g = self.conv.geometry(node.inputs[3].type, node.inputs[2].type)
+        dout, exponent, w = inputs[:3]
+        x, history = inputs[-2:]
+        w = self.conv.whole_weights(node.inputs[-2].type, w, inputs[3])
+        g = self.conv.geometry(node.inputs[-2].type, node.inputs[2].type)
         m, k, kf = self.scales(node)
         dout = dout.reshape(g.out_h, g.out_w, g.out_ch).astype(np.int64)
         sums = g.padded(np.zeros((g.in_h, g.in_w, g.in_ch), np.int64))
@@ -136,21 +147,25 @@ class DepthwiseConv2DGradInput(Conv2DGradInput):
         return requantize_error(raw, int(exponent[0]) + kf, x, self.x_limits, history)
 
     def lower(self, node: Node) -> KernelCall:
-        dout, exponent, w, x, history = node.inputs
+        dout, exponent, w = node.inputs[:3]
+        x, history = node.inputs[-2:]
+        w_l = node.inputs[3] if self.conv.channels else None
         m, k, kf = self.scales(node)
         params = {
             **vars(self.conv.geometry(x.type, w.type)),
+            "learned_ch": len(self.conv.channels or ()),
             "scale_exponent": kf,
             "x_min": self.x_limits[0],
             "x_max": self.x_limits[1],
         }
         tables = (Table("scale", m), Table("scale_shift", k))
+        channel = channel_table(self.conv.channels)
         return KernelCall(
             "depthwise_conv2d",
             "depthwise_conv2d_grad_input_s16",
             "depthwise_conv2d_grad_input",
             params,
-            (dout, exponent, w, *tables, x, history, *node.outputs[:2]),
+            (dout, exponent, w, w_l, channel, *tables, x, history, *node.outputs[:2]),
         )
 
     def scratch_bytes(self, node: Node) -> int:
@@ -166,33 +181,34 @@ class DepthwiseConv2DUpdate(Conv2DUpdate):
     """w s8 and frac s8 in place, x s8, dout s16, dout_e s16, sgd u32: w -= lr * dw.
 
     dw[ky, kx, c] = sum (x[.., c / M] - z) dout[.., c], applied at once, in bands of rows.
+    ``columns`` are the channels of dout that w has, when the layer learns in part.
     """
 
-    def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
-        if self.conv.geometry(types[2], types[0]).band_rows < 1:
-            raise ValueError(f"rows of more than {MAX_BAND} outputs cannot learn")
-        return ()
+    columns: tuple[int, ...] | None = None
 
     def gradient(self, g: Geometry, x: Array, dout: Array, rows: slice) -> Int64:
-        columns = np.repeat(g.windows(x)[rows], g.out_ch // g.in_ch, axis=2)
-        return np.asarray(np.einsum("yxokl,yxo->klo", columns, dout[rows]).astype(np.int64))
+        windows = np.repeat(g.windows(x)[rows], g.out_ch // g.in_ch, axis=2)
+        dw = np.einsum("yxokl,yxo->klo", windows, dout[rows][..., self.chosen(g)], optimize=True)
+        return np.asarray(dw.astype(np.int64))
+
+    def chosen(self, g: Geometry) -> Array:
+        return np.array(self.columns if self.columns else range(g.out_ch))
 
     def channel(self, g: Geometry) -> Int64:
         return np.arange(g.out_ch)
 
     def lower(self, node: Node) -> KernelCall:
         w, frac, x, dout, exponent, sgd = node.inputs
-        return KernelCall(
-            "depthwise_conv2d",
-            "depthwise_conv2d_update_s8",
-            "depthwise_conv2d_update",
-            update_params(node, self.conv.geometry(x.type, w.type)),
-            (w, frac, x, dout, exponent, sgd, *self.rates(node).tables),
-        )
+        params = update_params(node, self.conv.geometry(x.type, w.type))
+        params["dout_ch"] = dout.type.shape[-1]
+        column = channel_table(self.columns, "column")
+        args = (w, frac, x, dout, exponent, sgd, column, *self.rates(node).tables)
+        name = "depthwise_conv2d_update"
+        return KernelCall("depthwise_conv2d", f"{name}_s8", name, params, args)
 
     def scratch_bytes(self, node: Node) -> int:
         return 0
 
     def macs(self, node: Node) -> int:
         w, dout = node.inputs[0].type, node.inputs[3].type
-        return dout.size * w.shape[1] * w.shape[2]
+        return dout.size // dout.shape[-1] * w.size
