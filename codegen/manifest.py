@@ -10,13 +10,12 @@ from codegen.image import Image
 from trainer.tensor import Role, Tensor
 
 MANIFEST_VERSION = 1
-REGIONS = ("arena", "state")
 
 
 def manifest(image: Image, build_hash: bytes) -> dict[str, Any]:
     """The JSON document beside the generated C."""
     plan = image.plan
-    placed = [t for t in plan.graph.tensors if place(image, t) is not None]
+    placed = [t for t in plan.graph.tensors if plan.memory.place(t) is not None]
     return {
         "manifest": MANIFEST_VERSION,
         "name": plan.name,
@@ -45,18 +44,8 @@ def manifest(image: Image, build_hash: bytes) -> dict[str, Any]:
     }
 
 
-def place(image: Image, tensor: Tensor) -> tuple[int, int] | None:
-    """(region, offset) of a tensor in RAM; None for constants."""
-    memory = image.plan.memory
-    if tensor in memory.state:
-        return REGIONS.index("state"), memory.state[tensor]
-    if tensor in memory.slots:
-        return REGIONS.index("arena"), memory.slots[tensor].offset
-    return None
-
-
 def describe(image: Image, tensor: Tensor) -> dict[str, Any]:
-    where = place(image, tensor)
+    where = image.plan.memory.place(tensor)
     assert where is not None
     quant = tensor.type.quant
     described: dict[str, Any] = {
@@ -65,7 +54,7 @@ def describe(image: Image, tensor: Tensor) -> dict[str, Any]:
         "role": tensor.role.name,
         "dtype": tensor.type.dtype.value,
         "shape": list(tensor.type.shape),
-        "region": REGIONS[where[0]],
+        "region": where[0],
         "offset": where[1],
     }
     if quant is not None:

@@ -42,6 +42,8 @@ class Instruction:
     callback: int | None = None  # function whose address is taken: a library may call it
     push_bytes: int = 0  # negative when the stack shrinks
     red_zone_bytes: int = 0  # touched below the stack pointer
+    frame_bytes: int = 0  # touched below the frame pointer, if the function has one
+    sets_frame: bool = False
     moves_stack: bool = False  # by a register, so the text does not say how far
 
 
@@ -204,7 +206,7 @@ def _register_bytes(operands: str) -> int:
 
 
 _X86_PREFIX = re.compile(r"^(?:(?:bnd|notrack|repz?|repnz|lock|data16|addr32|cs|ds|rex\S*)\s+)+")
-_RED_ZONE = re.compile(r"-0x([0-9a-f]+)\(%rsp")
+_BELOW = re.compile(r"-0x([0-9a-f]+)\(%(rsp|rbp)")
 
 
 def _decode_x86(address: int, text: str) -> Instruction:
@@ -220,7 +222,8 @@ def _decode_x86(address: int, text: str) -> Instruction:
     mnemonic, operands = _split(_X86_PREFIX.sub("", text))
     flow, target = _x86_flow(mnemonic, operands, text)
     push_bytes, moves_stack = _x86_stack(mnemonic, operands)
-    below = _RED_ZONE.search(operands)
+    found = _BELOW.search(operands)
+    below = {found[2]: int(found[1], 16)} if found and not push_bytes else {}
     return Instruction(
         address,
         _X86_PREFIX.sub("", text),
@@ -228,7 +231,9 @@ def _decode_x86(address: int, text: str) -> Instruction:
         target,
         callback=_x86_callback(mnemonic, operands),
         push_bytes=push_bytes,
-        red_zone_bytes=int(below[1], 16) if below and not push_bytes else 0,
+        red_zone_bytes=below.get("rsp", 0),
+        frame_bytes=below.get("rbp", 0),
+        sets_frame=mnemonic == "mov" and operands == "%rsp,%rbp",
         moves_stack=moves_stack,
     )
 

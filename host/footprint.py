@@ -166,7 +166,9 @@ def measure(
     rows = map_rows(image, linker_map)
     objects = find_objects({row.origin for row in rows}, object_dir)
     if not any(path.with_suffix(".su").is_file() for path in objects.values()):
-        raise Error(f"{object_dir}: no .su files of its objects; compile with -fstack-usage, without LTO")
+        raise Error(
+            f"{object_dir}: no .su files of its objects; compile with -fstack-usage, without LTO"
+        )
     classes = attribute(rows, objects, object_dir, model_name, whole=bool(toolchain_prefix))
     stack = worst_case_stack(image, rows, objects, toolchain_prefix, indirect_calls)
     if toolchain_prefix:

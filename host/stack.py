@@ -92,7 +92,9 @@ def worst_case_stack(
         return _report(program.worst(program.address_of("main")))
     _, reset, *handlers = vector_table(image, rows)
     thread = program.worst(reset & ~1)
-    frame = FPU_EXCEPTION_FRAME_BYTES if image.has_fpu else EXCEPTION_FRAME_BYTES
+    # The core saves floating-point registers only after an instruction has used them.
+    uses_fpu = image.has_fpu and any(here.text.startswith("v") for here in code)
+    frame = FPU_EXCEPTION_FRAME_BYTES if uses_fpu else EXCEPTION_FRAME_BYTES
     interrupts = [program.worst(address & ~1) for address in set(handlers) - {0, reset}]
     if not interrupts:
         return _report(thread)
@@ -225,10 +227,13 @@ class _Program:
     def _chains(self, entry: int) -> Iterator[Chain]:
         depths = _Walk(self, entry).run()
         peak = 0
+        framed = {self.name(at): depth for at, depth in depths.items() if self.at(at).sets_frame}
         for address, depth in depths.items():
-            here, name = self.instructions[self.index[address]], self.name(address)
+            here, name = self.at(address), self.name(address)
             after = self.depth_after(here, depth)
-            yield ((name, max(depth + here.red_zone_bytes, after)),)
+            # Up to 128 bytes below the stack pointer may be used without moving it (x86-64 ABI).
+            below_frame = framed[name] + here.frame_bytes if name in framed else 0
+            yield ((name, max(depth + here.red_zone_bytes, below_frame, after)),)
             if self.function_at(address) is self.function_at(entry):
                 peak = max(peak, after)
             for target in self._callees(here):
@@ -237,6 +242,9 @@ class _Program:
                 elif here.callback is None:
                     yield ((name, depth + self.machine.call_bytes),)
         self._check_usage(entry, peak)
+
+    def at(self, address: int) -> Instruction:
+        return self.instructions[self.index[address]]
 
     def _callees(self, here: Instruction) -> list[int]:
         is_call = here.flow is Flow.CALL and not self.is_far_jump(here)
@@ -309,7 +317,7 @@ class _Walk:
         switches: list[int] = []
         while self.work:
             address = self.work.pop()
-            here = self.program.instructions[self.program.index[address]]
+            here = self.program.at(address)
             after = self.program.depth_after(here, self.depths[address])
             for following in self._following(here):
                 self._reach(following, after)

@@ -12,8 +12,8 @@ import numpy as np
 
 from codegen.emit import emit_header, emit_source
 from codegen.image import lay_out
-from codegen.manifest import place
 from trainer.interpreter import Loss
+from trainer.memory import ARENA, STATE
 from trainer.ops.sgd import LearningRate
 from trainer.plan import TrainingPlan
 from trainer.tensor import Array, Tensor
@@ -64,7 +64,8 @@ class NativeModel:
         self._function("digest").restype = ctypes.c_uint32
         self._function("input").restype = ctypes.c_void_p
         regions = (CRegion * 2).in_dll(self.lib, f"{plan.name}_regions")
-        self.regions = [self._view(r.data, r.nbytes) for r in regions]
+        views = [self._view(r.data, r.nbytes) for r in regions]
+        self.regions = dict(zip((ARENA, STATE), views, strict=True))
         self.input = self._view(self._function("input")(), plan.input.type.nbytes)
         self.reset(0)
 
@@ -76,7 +77,7 @@ class NativeModel:
         return np.frombuffer((ctypes.c_uint8 * nbytes).from_address(address), np.uint8)
 
     def __getitem__(self, tensor: Tensor) -> Array:
-        where = place(self.image, tensor)
+        where = self.plan.memory.place(tensor)
         assert where is not None
         region, offset = where
         raw = self.regions[region][offset : offset + tensor.type.nbytes]

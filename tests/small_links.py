@@ -21,7 +21,9 @@ needs_arm = pytest.mark.skipif(
     shutil.which(f"{ARM}gcc") is None,
     reason="arm-none-eabi-gcc is missing: apt install gcc-arm-none-eabi libnewlib-arm-none-eabi",
 )
-needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is missing: apt install gcc")
+needs_gcc = pytest.mark.skipif(
+    shutil.which("gcc") is None, reason="gcc is missing: apt install gcc"
+)
 
 LINKER_SCRIPT = """
 ENTRY(Reset_Handler)
@@ -31,7 +33,13 @@ SECTIONS
     .vectors : { KEEP(*(.vectors)) } > FLASH
     .text : { *(.text .text.*) *(.rodata .rodata.*) } > FLASH
     .ARM.exidx : { *(.ARM.exidx*) } > FLASH
-    .data : ALIGN(4) { data_begin = .; *(.data .data.*) . = ALIGN(4); data_end = .; } > RAM AT > FLASH
+    .data : ALIGN(4)
+    {
+        data_begin = .;
+        *(.data .data.*)
+        . = ALIGN(4);
+        data_end = .;
+    } > RAM AT > FLASH
     data_image = LOADADDR(.data);
     .bss (NOLOAD) : { bss_begin = .; *(.bss .bss.* COMMON) . = ALIGN(4); bss_end = .; } > RAM
     .stack (NOLOAD) :

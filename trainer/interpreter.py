@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,6 +83,10 @@ class Interpreter:
         """CRC-32 of all that is learned, as the device computes it (SPEC 1.5)."""
         return state_digest(self.plan, self.state)
 
+    def state_bytes(self) -> bytes:
+        """The state region as the device holds it (SPEC section 4)."""
+        return pack_state(self.plan, self.state)
+
     def _values(self, sample: Array, label: int) -> dict[Tensor, Array]:
         plan = self.plan
         values = {t: t.data for t in plan.graph.tensors if t.data is not None}
@@ -115,6 +119,11 @@ def tensor_bytes(plan: TrainingPlan, state: Mapping[Tensor, Array], tensor: Tens
     return value.astype(value.dtype.newbyteorder("<")).tobytes()
 
 
-def argmax_accuracy(logits: Sequence[Array], labels: Array) -> float:
-    """Share of rows whose first greatest logit is the label."""
-    return float(np.mean([int(row.argmax()) == y for row, y in zip(logits, labels, strict=True)]))
+def pack_state(plan: TrainingPlan, state: Mapping[Tensor, Array]) -> bytes:
+    """The state region, little-endian, with zeros where tensors are padded."""
+    region = bytearray(plan.memory.state_bytes)
+    for tensor, offset in plan.memory.state.items():
+        value = state[tensor]
+        raw = value.astype(value.dtype.newbyteorder("<")).tobytes()
+        region[offset : offset + len(raw)] = raw
+    return bytes(region)

@@ -10,6 +10,7 @@ from trainer.graph import Graph, Node
 from trainer.tensor import Role, Tensor
 
 ALIGN = 4
+ARENA, STATE = "arena", "state"
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,14 @@ class MemoryPlan:
     slots: dict[Tensor | Node, Slot]
     state: dict[Tensor, int]
     state_bytes: int
+
+    def place(self, tensor: Tensor) -> tuple[str, int] | None:
+        """(region, offset) of a tensor in RAM; None for constants."""
+        if tensor in self.state:
+            return STATE, self.state[tensor]
+        if tensor in self.slots:
+            return ARENA, self.slots[tensor].offset
+        return None
 
     @property
     def arena_bytes(self) -> int:

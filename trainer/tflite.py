@@ -61,6 +61,12 @@ def parse(data: bytes, name: str, where: str = "the model") -> Model:
         raise ModelError(f"{where} is damaged or truncated: {err}") from err
 
 
+def output_tensors(path: Path) -> list[int]:
+    """The index of the tensor that each operator of the file writes."""
+    subgraph = tflite.Model.GetRootAsModel(path.read_bytes(), 0).Subgraphs(0)
+    return [subgraph.Operators(k).Outputs(0) for k in range(subgraph.OperatorsLength())]
+
+
 def identifier(name: str) -> str:
     """``name`` as a C identifier.
 

@@ -57,7 +57,8 @@ void mct_count_step(uint32_t *sgd);
 
 static inline mct_sgd mct_sgd_load(const uint32_t *sgd)
 {
-    mct_sgd loaded = {sgd[0], sgd[1], sgd[2], (int32_t)sgd[3]};
+    /* The host may have written any bytes: keep to what a learning rate can be. */
+    mct_sgd loaded = {sgd[0], sgd[1], sgd[2] & 0xffu, (int32_t)(sgd[3] & 0xffu)};
     return loaded;
 }
 

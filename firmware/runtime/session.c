@@ -106,7 +106,7 @@ static mct_status execute_learning_rate(uint8_t multiplier, uint8_t shift)
     if (MCT_MODEL(busy)()) {
         return MCT_ERR_BUSY;
     }
-    if ((multiplier != 0 && multiplier < 128)) {
+    if (multiplier != 0 && multiplier < 128) {
         return MCT_ERR_RANGE;
     }
     MCT_MODEL(set_learning_rate)(multiplier, shift);

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compares the reference's forward pass with tflite-micro, operator by operator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trainer.errors import Error, ModelError
+from trainer.model import Model
+from trainer.tensor import Array, Tensor
+from trainer.tflite import load, output_tensors
+
+ARENA_BYTES = 16 << 20
+RANDOM_INPUTS = 3
+
+
+def check_model(path: Path) -> dict[str, Any]:
+    """Every operator's output against tflite-micro's, for random and extreme inputs.
+
+    Raises Error if tflite-micro is not installed, ModelError if it refuses the model.
+    """
+    model = load(path)
+    interpreter, outputs = open_interpreter(path), output_tensors(path)
+    rows = {
+        node.index: {"operator": node.index, "name": node.name, "outputs": 0, "mismatches": 0}
+        for node in model.graph.nodes
+    }
+    for sample in sample_inputs(model):
+        interpreter.set_input(sample, 0)
+        interpreter.invoke()
+        values = forward(model, sample)
+        for node in model.graph.nodes:
+            expected = interpreter.GetTensor(outputs[node.index], 0)["tensor_data"]
+            actual = values[node.output].reshape(expected.shape)
+            rows[node.index]["outputs"] += int(actual.size)
+            rows[node.index]["mismatches"] += int((actual != expected).sum())
+    operators = list(rows.values())
+    return {
+        "model": str(path),
+        "operators": operators,
+        "outputs": sum(int(r["outputs"]) for r in operators),
+        "mismatches": sum(int(r["mismatches"]) for r in operators),
+    }
+
+
+def open_interpreter(path: Path) -> Any:
+    try:
+        from tflite_micro.python.tflite_micro import runtime
+    except ImportError as err:
+        raise Error(
+            "check needs tflite-micro, which has wheels for Linux on x86-64 only: "
+            "run `pip install tflite-micro`"
+        ) from err
+    try:
+        return runtime.Interpreter.from_file(
+            str(path),
+            intrepreter_config=runtime.InterpreterConfig.kPreserveAllTensors,
+            arena_size=ARENA_BYTES,
+        )
+    except (RuntimeError, ValueError) as err:
+        raise ModelError(f"tflite-micro refuses {path}: {err}") from err
+
+
+def sample_inputs(model: Model) -> Iterator[Array]:
+    """The extremes, then random inputs, in the model's input shape."""
+    shape, rng = model.input.type.shape, np.random.default_rng(0)
+    yield np.full(shape, -128, np.int8)
+    yield np.full(shape, 127, np.int8)
+    for _ in range(RANDOM_INPUTS):
+        yield rng.integers(-128, 128, shape).astype(np.int8)
+
+
+def forward(model: Model, sample: Array) -> dict[Tensor, Array]:
+    """Every tensor of the forward pass."""
+    values = {t: t.data for t in model.graph.tensors if t.data is not None}
+    values[model.input] = sample
+    for node in model.graph.nodes:
+        (values[node.output],) = node.op.reference(node, *(values[t] for t in node.inputs))
+    return values

@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ``mcutrain`` command: each verb calls one function of the package and prints the result."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+from rich.console import Console
+
+from host import show
+from host.build import build as build_firmware
+from host.build import generate as generate_code
+from host.check import check_model
+from host.cost import layer_rows, measured, planned
+from host.demo import run_demo
+from host.jobs import Job, run_job
+from host.ports import serial_ports
+from host.report import write_report
+from host.target import Kind, Target
+from host.train import Options
+from trainer.errors import Error
+from trainer.plan import TrainingPlan, make_plan
+from trainer.scheme import SPEC_HELP
+from trainer.tflite import load
+
+app = typer.Typer(
+    name="mcutrain",
+    help="Train the int8 network a microcontroller already runs, on the microcontroller.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+err = Console(stderr=True)
+
+ModelArg = Annotated[Path, typer.Argument(metavar="MODEL", help="An int8 .tflite file.")]
+UpdateOpt = Annotated[str, typer.Option("--update", metavar="SPEC", help=f"What learns: {SPEC_HELP}.")]
+ClassesOpt = Annotated[
+    Optional[int],
+    typer.Option("--classes", metavar="N", help="A new head of N classes; default: keep the head."),
+]
+TargetOpt = Annotated[
+    str, typer.Option("--target", metavar="T", help="reference, native or sim:BOARD.")
+]
+JsonOpt = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, nothing else.")]
+VerboseOpt = Annotated[bool, typer.Option("--verbose", "-v", help="Show the compiler's output.")]
+
+
+def print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value) + "\n")
+
+
+def plan_of(model: Path, update: str, classes: int | None) -> TrainingPlan:
+    return make_plan(load(model), update, classes)
+
+
+@app.command(epilog="Example: mcutrain inspect model.tflite")
+def inspect(model: ModelArg, json_: JsonOpt = False) -> None:
+    """Show a model's layers: shapes, quantisation, operations, bytes, what can learn."""
+    rows = show.model_rows(load(model))
+    print_json({"model": str(model), "layers": rows}) if json_ else show.model_table(model, rows)
+
+
+@app.command(epilog="Example: mcutrain plan model.tflite --update last:2 --target sim:mps2_an386")
+def plan(
+    model: ModelArg,
+    update: UpdateOpt = "head",
+    classes: ClassesOpt = None,
+    target: TargetOpt = "reference",
+    json_: JsonOpt = False,
+    verbose: VerboseOpt = False,
+) -> None:
+    """Show what training takes: RAM, flash, operations. With a target, measured in a real build."""
+    chosen = plan_of(model, update, classes)
+    place = Target.parse(target)
+    cost = planned(chosen)
+    if place.kind is not Kind.REFERENCE:
+        with err.status(f"building for {target}"):
+            cost = measured(build_firmware(chosen, place, verbose))
+    cost["layers"] = layer_rows(chosen)
+    print_json(cost) if json_ else show.cost_table(cost)
+
+
+@app.command(epilog="Example: mcutrain generate model.tflite --update head --output gen/")
+def generate(
+    model: ModelArg,
+    update: UpdateOpt = "head",
+    classes: ClassesOpt = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the C.")] = Path("gen"),
+    target: TargetOpt = "native",
+    json_: JsonOpt = False,
+) -> None:
+    """Write the C that trains the model: static buffers, no heap, one step function."""
+    chosen = plan_of(model, update, classes)
+    files = [str(path) for path in generate_code(chosen, output, Target.parse(target).board)]
+    if json_:
+        print_json({"files": files})
+    else:
+        show.lines(f"wrote {f}" for f in files)
+
+
+@app.command(epilog="Example: mcutrain build model.tflite --update last:2 --target sim:mps2_an386")
+def build(
+    model: ModelArg,
+    update: UpdateOpt = "head",
+    classes: ClassesOpt = None,
+    target: TargetOpt = "native",
+    json_: JsonOpt = False,
+    verbose: VerboseOpt = False,
+) -> None:
+    """Build the firmware that serves the model on the link."""
+    place = Target.parse(target)
+    if place.kind is Kind.REFERENCE:
+        raise Error("the reference needs no firmware: give --target native or sim:BOARD")
+    with err.status(f"building for {target}"):
+        cost = measured(build_firmware(plan_of(model, update, classes), place, verbose))
+    print_json(cost) if json_ else show.cost_table(cost)
+
+
+@app.command(
+    epilog="Example: mcutrain train model.tflite --data mine.npz --update last:2 --classes 5 "
+    "--target native --verify"
+)
+def train(
+    model: ModelArg,
+    data: Annotated[
+        Path, typer.Option(help=".npz with x_train, y_train, x_test, y_test: int8, or float in real units.")
+    ],
+    update: UpdateOpt = "head",
+    classes: ClassesOpt = None,
+    target: TargetOpt = "reference",
+    port: Annotated[Optional[str], typer.Option(help="Serial port of a flashed board.")] = None,
+    epochs: Annotated[int, typer.Option(min=0, help="Passes over the training samples.")] = 10,
+    lr: Annotated[
+        Optional[float], typer.Option(help="Learning rate; default 2^-6, 2^-7 if all layers learn.")
+    ] = None,
+    schedule: Annotated[
+        str, typer.Option(help="step (a quarter of the rate in the last third) or constant.")
+    ] = "step",
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of order and rounding.")] = 0,
+    steps: Annotated[Optional[int], typer.Option(min=0, help="Stop after N steps.")] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Replay every step in the reference and compare.")] = False,
+    count_instructions: Annotated[
+        bool, typer.Option("--count-instructions", help="Exact guest instructions per step (sim: targets).")
+    ] = False,
+    report: Annotated[Optional[Path], typer.Option(help="Write an HTML report here.")] = None,
+    json_: JsonOpt = False,
+    verbose: VerboseOpt = False,
+) -> None:
+    """Train on a data set: in the reference, on a simulated board, or on a board on a serial port."""
+    options = Options(epochs, lr, schedule, seed, steps, verify)
+    job = Job(model, data, update, classes, target, port, options, count_instructions, verbose)
+    outcome = run_job(job, err)
+    if report is not None:
+        write_report(report, [outcome])
+    print_json(outcome.to_json()) if json_ else show.outcome_table([outcome])
+    if outcome.failure:
+        raise Error(outcome.failure)
+
+
+@app.command(epilog="Example: mcutrain demo")
+def demo(
+    json_: JsonOpt = False,
+    fast: Annotated[bool, typer.Option("--fast", help="Fewer epochs.")] = False,
+) -> None:
+    """Adapt the smartwatch example to one person's left wrist, natively and on a Cortex-M4."""
+    outcomes, report = run_demo(err, fast)
+    if json_:
+        print_json({"runs": [o.to_json() for o in outcomes], "report": str(report)})
+    else:
+        show.outcome_table(outcomes)
+        show.lines([f"report: {report}"])
+    for outcome in outcomes:
+        if outcome.failure:
+            raise Error(outcome.failure)
+
+
+@app.command(epilog="Example: mcutrain check model.tflite")
+def check(model: ModelArg, json_: JsonOpt = False) -> None:
+    """Compare every operator of the model with tflite-micro, bit for bit."""
+    result = check_model(model)
+    print_json(result) if json_ else show.check_table(result)
+    if result["mismatches"]:
+        raise Error(f"{result['mismatches']} outputs differ from tflite-micro")
+
+
+@app.command(epilog="Example: mcutrain ports")
+def ports(json_: JsonOpt = False) -> None:
+    """List serial ports and simulated boards."""
+    found = serial_ports()
+    print_json(found) if json_ else show.ports_table(found)
+
+
+def main() -> None:
+    """Entry point: errors the user can mend are one line on standard error, status 1."""
+    try:
+        app()
+    except Error as error:
+        err.print(f"error: {error}", style=None, markup=False, highlight=False, soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        err.print("stopped", markup=False)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

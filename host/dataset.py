@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Data sets for training: an .npz of samples and labels, checked and quantised to the input."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from trainer.errors import DataError
+from trainer.plan import TrainingPlan
+from trainer.tensor import Array, TensorType
+
+KEYS = ("x_train", "y_train", "x_test", "y_test")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """x (N, input size) int8 as the model takes it, y (N,) int64."""
+
+    x_train: Array
+    y_train: Array
+    x_test: Array
+    y_test: Array
+
+
+def load_dataset(path: Path, plan: TrainingPlan) -> Dataset:
+    """The data set in ``path``, fitted to the plan's input and classes. Raises DataError."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            missing = [key for key in KEYS if key not in file]
+            if missing:
+                raise DataError(f"{path} has no array {missing[0]}; it needs {', '.join(KEYS)}")
+            arrays = {key: file[key] for key in KEYS}
+    except OSError as err:
+        raise DataError(f"cannot read data set {path}: {err.strerror or err}") from err
+    except (ValueError, zipfile.BadZipFile, EOFError, AttributeError, TypeError) as err:
+        raise DataError(f"{path} is not an .npz file of plain arrays: {err}") from err
+    checked = {}
+    for part in ("train", "test"):
+        x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
+        checked[f"x_{part}"] = quantised(x, f"{path}: x_{part}", plan.input.type)
+        checked[f"y_{part}"] = labels(y, f"{path}: y_{part}", plan.classes)
+        if len(x) != len(y):
+            raise DataError(f"{path}: x_{part} has {len(x)} samples, y_{part} {len(y)} labels")
+    return Dataset(**checked)
+
+
+def quantised(x: Array, what: str, wanted: TensorType) -> Array:
+    """(N, size) int8: int8 as it is, float in real units as round(x / scale) + zero point."""
+    if x.ndim < 1 or len(x) == 0:
+        raise DataError(f"{what} is empty")
+    if squeezed(x.shape[1:]) != squeezed(wanted.shape):
+        raise DataError(
+            f"{what} has samples of shape {x.shape[1:]}, the model takes {wanted.shape[1:]}"
+        )
+    if x.dtype == np.int8:
+        return x.reshape(len(x), -1)
+    if x.dtype.kind != "f":
+        raise DataError(
+            f"{what} is {x.dtype}: give int8 as the model takes it, or float in the model's real units"
+        )
+    if not np.isfinite(x).all():
+        row = int(np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(axis=1))[0])
+        raise DataError(f"{what} holds NaN or infinity, first in sample {row}")
+    q = np.floor(x.astype(np.float64) / wanted.scale + 0.5) + wanted.zero_point
+    return np.clip(q, -128, 127).astype(np.int8).reshape(len(x), -1)
+
+
+def squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(n for n in shape if n != 1)
+
+
+def labels(y: Array, what: str, classes: int) -> Array:
+    if y.ndim != 1 or y.dtype.kind not in "iu":
+        raise DataError(f"{what} is {y.dtype} of shape {y.shape}: one integer per sample is needed")
+    bad = np.flatnonzero((y < 0) | (y >= classes))
+    if bad.size:
+        raise DataError(
+            f"{what} holds the label {y[bad[0]]} (sample {bad[0]}), but the model has {classes} "
+            f"classes, 0 to {classes - 1}; give --classes {max(int(y.max()) + 1, 2)} for a new head"
+        )
+    return y.astype(np.int64)

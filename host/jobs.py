@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One training run as asked for on the command line, and what came of it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+from host.build import Build, build
+from host.cost import measured, planned
+from host.dataset import Dataset, load_dataset
+from host.instructions import read_counts
+from host.runner import ReferenceRunner, connected, simulated
+from host.target import Kind, Target
+from host.train import Options, Progress, Result, train
+from trainer.errors import Error
+from trainer.plan import TrainingPlan, make_plan
+from trainer.tflite import load
+
+COUNTED = {"instructions_per_step": "step", "forward_instructions": "forward"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """What `mcutrain train` was asked to do."""
+
+    model: Path
+    data: Path
+    update: str
+    classes: int | None
+    target: str
+    port: str | None
+    options: Options
+    count_instructions: bool = False
+    verbose: bool = False
+
+
+@dataclass
+class Outcome:
+    """A job's result, costs and instruction counts; ``failure`` says what did not hold."""
+
+    job: Job
+    target: str
+    result: Result
+    cost: dict[str, Any]
+    instructions: dict[str, dict[str, float]] = field(default_factory=dict)
+    failure: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "model": str(self.job.model),
+            "target": self.target,
+            "update": self.job.update,
+            "seed": self.job.options.seed,
+            **self.result.to_json(),
+            **self.instructions,
+            "cost": self.cost,
+        }
+
+
+def run_job(job: Job, console: Console) -> Outcome:
+    """Plan, build, train and measure; progress goes to ``console``. Raises Error."""
+    target = Target.parse(job.target)
+    if job.port is not None and target.kind is not Kind.REFERENCE:
+        raise Error("give --port or --target, not both")
+    if job.count_instructions and (job.port is not None or target.kind is not Kind.SIMULATED):
+        raise Error("--count-instructions needs a simulated board: --target sim:BOARD")
+    if job.options.schedule not in ("step", "constant"):
+        raise Error(f"unknown schedule '{job.options.schedule}': give step or constant")
+    plan = make_plan(load(job.model), job.update, job.classes)
+    data = load_dataset(job.data, plan)
+    if job.port is not None:
+        with connected(job.port, plan) as runner, bars(console) as report:
+            result = train(plan, data, runner, job.options, report)
+        return judged(Outcome(job, job.port, result, planned(plan)))
+    if target.kind is Kind.REFERENCE:
+        with bars(console) as report:
+            result = train(plan, data, ReferenceRunner(plan), job.options, report)
+        return judged(Outcome(job, target.name, result, planned(plan)))
+    with console.status(f"building for {target.name}"):
+        built = build(plan, target, job.verbose)
+    return judged(run_simulated(job, plan, built, data, console))
+
+
+def run_simulated(
+    job: Job, plan: TrainingPlan, built: Build, data: Dataset, console: Console
+) -> Outcome:
+    with tempfile.TemporaryDirectory() as folder:
+        counts = Path(folder) / "counts" if job.count_instructions else None
+        with simulated(built, counts) as runner, bars(console) as report:
+            result = train(plan, data, runner, job.options, report)
+        found = read_counts(counts) if counts and counts.is_file() else {}
+    outcome = Outcome(job, built.target.name, result, measured(built))
+    for key, region in COUNTED.items():
+        if values := found.get(region):
+            mean = sum(values) / len(values)
+            outcome.instructions[key] = {"min": min(values), "mean": mean, "max": max(values)}
+    return outcome
+
+
+def judged(outcome: Outcome) -> Outcome:
+    """The outcome with ``failure`` set if something asked for did not hold."""
+    if outcome.result.difference is not None:
+        outcome.failure = str(outcome.result.difference)
+    elif outcome.job.options.verify and not outcome.result.bit_exact:
+        outcome.failure = "the device was not verified in every step"
+    elif outcome.job.count_instructions and set(outcome.instructions) != set(COUNTED):
+        outcome.failure = "no instructions were counted: no step or no inference ran"
+    return outcome
+
+
+@contextmanager
+def bars(console: Console) -> Iterator[Callable[[Progress], None]]:
+    """A progress bar for each phase, on a terminal."""
+    columns = (
+        TextColumn("{task.description:<9}"), BarColumn(), MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"), TimeRemainingColumn(),
+    )  # fmt: skip
+    names = {"before": "evaluate", "train": "train", "after": "evaluate"}
+    with Bars(*columns, console=console) as view:
+        tasks: dict[str, Any] = {}
+        average = None
+
+        def report(progress: Progress) -> None:
+            nonlocal average
+            if progress.phase not in tasks:
+                name = names[progress.phase]
+                tasks[progress.phase] = view.add_task(name, total=progress.total, note="")
+            note = ""
+            if progress.loss is not None:
+                average = progress.loss if average is None else 0.95 * average + 0.05 * progress.loss
+                note = f"loss {average:.3f}"
+            elif progress.accuracy is not None:
+                note = f"accuracy {100 * progress.accuracy:.1f} %"
+            view.update(tasks[progress.phase], completed=progress.done, note=note)
+
+        yield report

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One self-contained HTML page about one or more training runs."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from host.jobs import Outcome
+
+STYLE = (
+    "body{font:16px/1.5 sans-serif;max-width:56em;margin:2em auto;padding:0 1em}"
+    "table{border-collapse:collapse}td,th{padding:.2em .8em;border-bottom:1px solid #ccc;"
+    "text-align:right}td:first-child,th:first-child{text-align:left}img{max-width:100%}"
+)
+
+
+def write_report(path: Path, outcomes: list[Outcome]) -> None:
+    """Write the page; nothing is left half-written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(page(outcomes), encoding="utf-8")
+    temporary.replace(path)
+
+
+def page(outcomes: list[Outcome]) -> str:
+    job = outcomes[0].job
+    title = html.escape(f"{job.model.stem}: {job.update}, seed {job.options.seed}")
+    details = "\n".join(
+        f"<details><summary>{html.escape(o.target)}, all figures</summary>"
+        f"<pre>{html.escape(json.dumps(without_losses(o), indent=1))}</pre></details>"
+        for o in outcomes
+    )
+    return (
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title>"
+        f"<style>{STYLE}</style><h1>{title}</h1>\n{figures(outcomes)}\n"
+        f'<img alt="loss by step" src="data:image/svg+xml;base64,{loss_plot(outcomes)}">\n'
+        f"{details}</html>\n"
+    )
+
+
+def without_losses(outcome: Outcome) -> dict[str, object]:
+    return {k: v for k, v in outcome.to_json().items() if k != "losses"}
+
+
+def figures(outcomes: list[Outcome]) -> str:
+    """The table of the figures that matter, a column per run."""
+    rows: list[tuple[str, Iterable[str]]] = [
+        ("accuracy before", (f"{100 * o.result.accuracy_before:.1f} %" for o in outcomes)),
+        ("accuracy after", (f"{100 * o.result.accuracy_after:.1f} %" for o in outcomes)),
+        ("steps", (f"{o.result.steps:,}" for o in outcomes)),
+        ("steps verified bit for bit", (f"{o.result.verified_steps:,}" for o in outcomes)),
+    ]
+    for key, text in (("sram_bytes", "RAM, bytes"), ("flash_bytes", "flash, bytes")):
+        rows.append((text, (f"{o.cost[key]:,}" if key in o.cost else "" for o in outcomes)))
+    for key in ("instructions_per_step", "forward_instructions"):
+        means = (o.instructions.get(key, {}).get("mean") for o in outcomes)
+        rows.append((key.replace("_", " "), ("" if m is None else f"{m:,.0f}" for m in means)))
+    head = "".join(f"<th>{html.escape(o.target)}" for o in outcomes)
+    body = "".join(f"<tr><td>{text}" + "".join(f"<td>{c}" for c in cells) for text, cells in rows)
+    return f"<table><tr><th>{head}{body}</table>"
+
+
+def loss_plot(outcomes: list[Outcome]) -> str:
+    """Base64 of an SVG: the loss of each step and its running mean."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(8, 3.5))
+    losses = np.array(outcomes[-1].result.losses)
+    axes.plot(losses, linewidth=0.5, alpha=0.5, label="loss of a step")
+    width = max(1, len(losses) // 30)
+    if len(losses) >= width:
+        mean = np.convolve(losses, np.ones(width) / width, "valid")
+        axes.plot(np.arange(width - 1, len(losses)), mean, label=f"mean of {width}")
+    axes.set_xlabel("step")
+    axes.set_ylabel("cross-entropy, nats")
+    axes.legend()
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", bbox_inches="tight")
+    pyplot.close(figure)
+    return base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What trains a plan: the NumPy reference, or a device on the link. Both do the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from host.build import Build, find_build
+from host.device import Device
+from host.errors import MismatchError
+from host.instructions import counter_args
+from host.protocol import Region
+from host.simulator import simulate
+from host.transport import SerialTransport
+from trainer.interpreter import Interpreter, Loss
+from trainer.ops.sgd import LearningRate
+from trainer.plan import TrainingPlan
+from trainer.tensor import Array
+
+COUNTING_STEP_TIMEOUT_S = 120.0  # a repeated request would interrupt the step that is counted
+
+
+class Runner(Protocol):
+    """One training run in progress."""
+
+    def reset(self, seed: int) -> None: ...
+
+    def set_learning_rate(self, rate: LearningRate) -> None: ...
+
+    def step(self, sample: Array, label: int, wants_digest: bool) -> tuple[Loss, int]:
+        """(loss, digest of the state after the step, or 0)."""
+        ...
+
+    def predict(self, sample: Array) -> int: ...
+
+    def digest(self) -> int: ...
+
+    def state(self) -> bytes: ...
+
+
+class ReferenceRunner:
+    """The reference itself."""
+
+    def __init__(self, plan: TrainingPlan) -> None:
+        self.reference = Interpreter(plan)
+
+    def reset(self, seed: int) -> None:
+        self.reference.reset(seed)
+
+    def set_learning_rate(self, rate: LearningRate) -> None:
+        self.reference.set_learning_rate(rate)
+
+    def step(self, sample: Array, label: int, wants_digest: bool) -> tuple[Loss, int]:
+        loss = self.reference.step(sample, label)
+        return loss, self.reference.digest() if wants_digest else 0
+
+    def predict(self, sample: Array) -> int:
+        return int(self.reference.infer(sample).argmax())
+
+    def digest(self) -> int:
+        return self.reference.digest()
+
+    def state(self) -> bytes:
+        return self.reference.state_bytes()
+
+
+class DeviceRunner:
+    """A device that runs the plan's firmware."""
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+
+    def reset(self, seed: int) -> None:
+        self.device.reset(seed)
+
+    def set_learning_rate(self, rate: LearningRate) -> None:
+        self.device.set_learning_rate(rate.multiplier, rate.shift)
+
+    def step(self, sample: Array, label: int, wants_digest: bool) -> tuple[Loss, int]:
+        self.device.write_sample(sample.tobytes())
+        result = self.device.step(label, wants_digest)
+        return Loss(result.sum, result.margin, result.predicted), result.digest
+
+    def predict(self, sample: Array) -> int:
+        self.device.write_sample(sample.tobytes())
+        return self.device.infer()
+
+    def digest(self) -> int:
+        return self.device.digest().digest
+
+    def state(self) -> bytes:
+        return self.device.read(Region.STATE)
+
+
+@contextmanager
+def simulated(build: Build, counts: Path | None = None) -> Iterator[DeviceRunner]:
+    """The build on its simulator; instruction counts go to the file ``counts`` at the end."""
+    args = counter_args(build.elf, build.plan.name, counts) if counts else ()
+    with simulate(build.target.board, build.elf, args) as port:
+        timeout = {"step_timeout_s": COUNTING_STEP_TIMEOUT_S} if counts else {}
+        device = Device.open(
+            SerialTransport(port), build.build_hash, build.plan.numerics_hash, **timeout
+        )
+        try:
+            yield DeviceRunner(device)
+        finally:
+            device.close()
+
+
+@contextmanager
+def connected(port: str, plan: TrainingPlan) -> Iterator[DeviceRunner]:
+    """A device on a serial port. Raises MismatchError unless it runs a build of this plan."""
+    device = Device.open(SerialTransport(port), None, plan.numerics_hash)
+    try:
+        if find_build(device.info.build_hash) is None:
+            raise MismatchError(
+                f"{port}: the device runs the build {device.info.build_hash.hex()}, which is none "
+                "of this checkout's; run `mcutrain build` and flash what it names"
+            )
+        yield DeviceRunner(device)
+    finally:
+        device.close()

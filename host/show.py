@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tables on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from host.jobs import Outcome
+from trainer.model import Model
+from trainer.tensor import QuantParams
+
+out = Console()
+
+
+def lines(text: Iterable[str]) -> None:
+    for line in text:
+        out.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def number(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}"
+
+
+def percent(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+def shape(dims: Iterable[int]) -> str:
+    return "x".join(map(str, dims))
+
+
+def quant(params: QuantParams | None) -> str:
+    if params is None:
+        return ""
+    scales = params.scales
+    text = f"{scales[0]:.4g}" if len(scales) == 1 else f"{len(scales)} scales"
+    return f"{text}, {params.zero_point}"
+
+
+def model_rows(model: Model) -> list[dict[str, Any]]:
+    """One row per operator, for `inspect`."""
+    layer_of = {node: k for k, node in enumerate(model.weighted)}
+    rows = []
+    for node in model.graph.nodes:
+        params = [t for t in node.inputs if t.data is not None]
+        dead = len(getattr(node.op, "dead", ()))
+        rows.append(
+            {
+                "operator": node.index,
+                "kind": type(node.op).__name__,
+                "name": node.output.label,
+                "layer": layer_of.get(node),
+                "output": list(node.output.type.shape),
+                "quantisation": quant(node.output.type.quant),
+                "macs": node.op.macs(node),
+                "bytes": sum(t.type.nbytes for t in params),
+                "trainable": trainable(node in layer_of, len(params) > 1, dead),
+            }
+        )
+    return rows
+
+
+def trainable(has_weights: bool, has_bias: bool, dead: int) -> str:
+    if not has_weights:
+        return "no weights"
+    what = "weights, bias" if has_bias else "weights"
+    return f"{what}; {dead} dead channels" if dead else what
+
+
+def model_table(path: Path, rows: list[dict[str, Any]]) -> None:
+    table = Table(title=str(path))
+    for name in ("op", "layer", "kind", "output", "scale, zero", "MACs", "bytes", "trainable", "name"):
+        table.add_column(name, justify="right" if name in ("op", "layer", "MACs", "bytes") else "left")
+    for r in rows:
+        layer = "" if r["layer"] is None else str(r["layer"])
+        table.add_row(
+            str(r["operator"]), layer, r["kind"], shape(r["output"]), r["quantisation"],
+            number(r["macs"]), number(r["bytes"]), r["trainable"], r["name"],
+        )  # fmt: skip
+    out.print(table)
+    total_macs, total_bytes = (sum(r[k] for r in rows) for k in ("macs", "bytes"))
+    lines([f"{number(total_macs)} MACs, {number(total_bytes)} bytes of weights and biases"])
+
+
+COST_LINES = {
+    "arena_bytes": "arena",
+    "learned_bytes": "learned weights and state",
+    "stack_bytes": "stack, worst case",
+    "link_bytes": "link buffers",
+    "sram_bytes": "RAM in all",
+    "constant_bytes": "constants",
+    "code_bytes": "code",
+    "flash_bytes": "flash in all",
+    "forward_macs": "MACs, forward",
+    "step_macs": "MACs, training step",
+}
+
+
+def cost_table(cost: dict[str, Any]) -> None:
+    title = f"{cost['model']}, {cost['scheme']}, {cost['classes']} classes"
+    table = Table(title=f"{title}, {cost['target']}" if "target" in cost else title)
+    table.add_column("")
+    table.add_column("bytes or operations", justify="right")
+    for key, text in COST_LINES.items():
+        if key in cost:
+            table.add_row(text, number(cost[key]))
+    out.print(table)
+    learning = [r for r in cost.get("layers", ()) if r["learns"]]
+    lines(f"learns: {', '.join(r['learns'])}" for r in learning)
+    if "elf" in cost:
+        lines([f"firmware: {cost['elf']}"])
+
+
+def outcome_table(outcomes: list[Outcome]) -> None:
+    table = Table(title=f"{outcomes[0].job.model.stem}, {outcomes[0].job.update}")
+    table.add_column("")
+    for outcome in outcomes:
+        table.add_column(outcome.target, justify="right")
+    rows = {
+        "accuracy before": lambda o: percent(o.result.accuracy_before),
+        "accuracy after": lambda o: percent(o.result.accuracy_after),
+        "steps": lambda o: number(o.result.steps),
+        "verified steps": lambda o: number(o.result.verified_steps) if o.result.verified else "-",
+        "RAM, bytes": lambda o: number(o.cost.get("sram_bytes")) or "-",
+        "flash, bytes": lambda o: number(o.cost.get("flash_bytes")) or "-",
+        "instructions per step": lambda o: number(
+            o.instructions.get("instructions_per_step", {}).get("mean")
+        )
+        or "-",
+        "instructions per inference": lambda o: number(
+            o.instructions.get("forward_instructions", {}).get("mean")
+        )
+        or "-",
+        "seconds": lambda o: f"{o.result.seconds:.1f}",
+    }
+    for text, cell in rows.items():
+        table.add_row(text, *(cell(o) for o in outcomes))
+    out.print(table)
+
+
+def check_table(result: dict[str, Any]) -> None:
+    table = Table(title=result["model"])
+    for name in ("operator", "name", "outputs compared", "mismatches"):
+        table.add_column(name, justify="left" if name == "name" else "right")
+    for r in result["operators"]:
+        table.add_row(str(r["operator"]), r["name"], number(r["outputs"]), number(r["mismatches"]))
+    out.print(table)
+    lines([f"{number(result['outputs'])} outputs compared, {number(result['mismatches'])} differ"])
+
+
+def ports_table(found: dict[str, list[dict[str, Any]]]) -> None:
+    table = Table()
+    table.add_column("give")
+    table.add_column("what")
+    for p in found["ports"]:
+        table.add_row(f"--port {p['port']}", p["description"])
+    for s in found["simulated"]:
+        missing = f" (missing: {', '.join(s['missing'])})" if s["missing"] else ""
+        table.add_row(f"--target {s['target']}", s["description"] + missing)
+    table.add_row("--target reference", "the NumPy reference on this computer")
+    out.print(table)

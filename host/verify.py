@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Replays a device's training in the reference, and finds where the two part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from host.device import Device
+from host.protocol import Region
+from trainer.graph import Node
+from trainer.interpreter import Interpreter, Loss, pack_state
+from trainer.memory import ARENA, STATE
+from trainer.ops.sgd import LearningRate
+from trainer.plan import TrainingPlan
+from trainer.tensor import Array, Tensor
+
+REGIONS = {ARENA: Region.ARENA, STATE: Region.STATE}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first element in which device and reference differ."""
+
+    step: int
+    node: str
+    operation: str
+    operator: int
+    tensor: str
+    element: tuple[int, ...]
+    device: int
+    reference: int
+    elements: int  # of the tensor that differ
+    reproduced: bool
+
+    def __str__(self) -> str:
+        where = f"{self.tensor}[{', '.join(map(str, self.element))}]"
+        again = "" if self.reproduced else "; a replay from the step before did not show it again"
+        return (
+            f"step {self.step}: the device differs from the reference first at node {self.node} "
+            f"({self.operation}, operator {self.operator}), tensor {where}: device {self.device}, "
+            f"reference {self.reference}; {self.elements} elements differ{again}"
+        )
+
+
+class Verifier:
+    """The reference beside a device: the same steps, compared after each."""
+
+    def __init__(self, plan: TrainingPlan, seed: int) -> None:
+        self.plan = plan
+        self.reference = Interpreter(plan, seed)
+        self.verified_steps = 0
+        self._before = dict(self.reference.state)
+
+    def set_learning_rate(self, rate: LearningRate) -> None:
+        self.reference.set_learning_rate(rate)
+
+    def step(self, sample: Array, label: int, loss: Loss, digest: int) -> bool:
+        """Replay a step; whether the loss and the digest of all that learns are equal."""
+        self._before = dict(self.reference.state)
+        expected = self.reference.step(sample, label)
+        equal = expected == loss and self.reference.digest() == digest
+        self.verified_steps += equal
+        return equal
+
+    def locate(self, device: Device, sample: Array, label: int) -> Difference:
+        """The first node, tensor and element that differ in the step just replayed.
+
+        The device takes up the state before the step and runs it call by call; what each
+        call wrote is read back.
+        """
+        after = device.read(Region.STATE)
+        step = self.reference.steps - 1
+        replay = Interpreter(self.plan)
+        replay.state = dict(self._before)
+        device.reset(0)
+        device.write(Region.STATE, pack_state(self.plan, self._before))
+        device.write_sample(sample.tobytes())
+        device.begin(label)
+        for node, values in replay.trace(sample, label):
+            if node.op.alias:
+                continue
+            device.run(1)
+            for tensor in node.outputs:
+                found = compare(step, node, tensor, self._read(device, tensor), values[tensor], True)
+                if found is not None:
+                    return found
+        return self._state_difference(step, after)
+
+    def _read(self, device: Device, tensor: Tensor) -> Array:
+        where = self.plan.memory.place(tensor)
+        assert where is not None
+        region, offset = where
+        raw = device.read(REGIONS[region], offset, tensor.type.nbytes)
+        return np.frombuffer(raw, tensor.type.dtype.np.newbyteorder("<")).reshape(tensor.type.shape)
+
+    def _state_difference(self, step: int, after: bytes) -> Difference:
+        """Where the state read after the step differs, if running it again did not show it."""
+        for tensor, offset in self.plan.memory.state.items():
+            raw = after[offset : offset + tensor.type.nbytes]
+            actual = np.frombuffer(raw, tensor.type.dtype.np).reshape(tensor.type.shape)
+            writer = next(n for n in self.plan.graph.nodes if tensor in n.outputs)
+            expected = self.reference.state[tensor]
+            found = compare(step, writer, tensor, actual, expected, False)
+            if found is not None:
+                return found
+        loss = self.plan.graph.producer(self.plan.loss)
+        assert loss is not None
+        return Difference(
+            step, loss.name, type(loss.op).__name__, loss.index, self.plan.loss.name, (0,),
+            0, 0, 0, False,
+        )  # fmt: skip
+
+
+def compare(
+    step: int, node: Node, tensor: Tensor, actual: Array, expected: Array, reproduced: bool
+) -> Difference | None:
+    differs = np.argwhere(actual != expected)
+    if not len(differs):
+        return None
+    first = tuple(int(k) for k in differs[0])
+    return Difference(
+        step, node.name, type(node.op).__name__, node.index, tensor.name, first,
+        int(actual[first]), int(expected[first]), len(differs), reproduced,
+    )  # fmt: skip
