@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help demo test check format setup packages benchmarks clean
+
+help: ## Show the commands
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: setup ## Adapt the smartwatch example to one person, natively and on an emulated Cortex-M4
+	@$(BIN)/mcutrain demo
+
+test: setup ## Run the test suite
+	@$(BIN)/pytest -n 2 --dist worksteal
+
+check: setup ## Lint, formatting and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: setup ## Format the Python
+	@$(BIN)/ruff format .
+
+benchmarks: setup ## Measure accuracy against float32 training (minutes)
+	@$(BIN)/python -m benchmarks.watch
+
+setup: packages $(READY) ## Create .venv and install everything
+	@$(BIN)/python -m host.pio
+
+packages:
+	@PYTHON=$(PYTHON) tools/packages.sh
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("error: Python 3.10 or later is needed" if sys.version_info < (3, 10) else 0)'
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+clean: ## Remove what was built
+	@rm -rf build .venv
