@@ -103,7 +103,9 @@ def add_params(node: Node, op: Conv2D, params: fl.Params, masks: fl.Params) -> N
     """Dequantise the node's weights and bias, and note what of them learns."""
     x, w = node.inputs[:2]
     bias, _, learned = op.split_inputs(node)
-    assert w.type.quant is not None and w.data is not None and learned.data is not None
+    assert w.type.quant is not None
+    assert w.data is not None
+    assert learned.data is not None
     out_ch = w.type.shape[op.out_axis]
     scales = w.type.quant.channel_scales(out_ch)
     alive = np.ones(out_ch, np.float32)

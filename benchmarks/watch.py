@@ -147,10 +147,9 @@ def run(target: Target, people: int, seeds: int, report: Callable[[str], None]) 
 
 def table(summaries: list[Summary]) -> str:
     lines = [f"{'update':8} {'before':>7} {'integer':>8} {'float32':>8} {'gap':>7}   s.e."]
-    lines += [
-        f"{s.scheme:8} {s.before:7.2f} {s.integer:8.2f} {s.float32:8.2f} {s.gap:+7.2f} {s.gap_error:6.2f}"
-        for s in summaries
-    ]
+    for s in summaries:
+        percents = f"{s.before:7.2f} {s.integer:8.2f} {s.float32:8.2f} {s.gap:+7.2f}"
+        lines.append(f"{s.scheme:8} {percents} {s.gap_error:6.2f}")
     return "\n".join(lines)
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -30,6 +31,22 @@ def build_native(folder: Path) -> Path:
     ]
     elf = folder / "firmware.elf"
     _compile(sources, elf, "-fsanitize=undefined,address", "-DMCT_LINK_PAYLOAD=128")
+    return elf
+
+
+def build_patched(gen_dir: Path, folder: Path, file: str, right: str, wrong: str) -> Path:
+    """The native firmware with the model in ``gen_dir``, and one fault put into ``file``."""
+    tree = folder / "firmware"
+    shutil.copytree(_FIRMWARE, tree)
+    text = (tree / file).read_text()
+    assert text.count(right) == 1, f"{file} holds {text.count(right)} times: {right}"
+    (tree / file).write_text(text.replace(right, wrong))
+    sources = [*tree.glob("runtime/*.c"), *tree.glob("mct/*.c"), *tree.glob("kernels/*.c")]
+    sources += [tree / "ports" / "native" / "port.c", *gen_dir.glob("*.c")]
+    elf = folder / "firmware.elf"
+    includes = (f"-I{tree}", f"-I{gen_dir}")
+    command = ["gcc", "-std=c11", "-O1", "-DMCT_LINK_PAYLOAD=1024", *includes, "-o", str(elf)]
+    subprocess.run([*command, *map(str, sources)], check=True)
     return elf
 
 

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Twenty steps of each scheme are bit-equal in NumPy, on the native port and on a Cortex-M4,
+and what the plan says about memory equals the linker map to the byte."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from host.build import build
+from host.cost import measured
+from host.dataset import load_dataset
+from host.runner import ReferenceRunner, simulated
+from host.target import Target
+from host.train import Options, train
+from tests.small_models import residual_model, write_dataset
+from trainer.plan import TrainingPlan, make_plan
+from trainer.tflite import parse
+
+PARTIAL = """
+bias_last = 2
+[weights]
+0 = 0.7
+dw_w = 0.5
+2 = 0.25
+"""
+SCHEMES = ("head", "last:2", "bias", "full", "partial.toml")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("targets")
+    write_dataset(path / "data.npz")
+    (path / "partial.toml").write_text(PARTIAL)
+    return path
+
+
+def plan_of(folder: Path, scheme: str) -> TrainingPlan:
+    spec = str(folder / scheme) if scheme.endswith(".toml") else scheme
+    return make_plan(parse(residual_model(), "small"), spec)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_twenty_steps_are_bit_equal_on_every_target(folder: Path, scheme: str) -> None:
+    plan = plan_of(folder, scheme)
+    data = load_dataset(folder / "data.npz", plan)
+    options = Options(epochs=1, steps=20, rate=2**-5, seed=3, verify=True)
+
+    def quiet(progress: object) -> None:
+        pass
+
+    expected = train(plan, data, ReferenceRunner(plan), options, quiet)
+    for name in ("native", "sim:mps2_an386"):
+        built = build(plan, Target.parse(name))
+        with simulated(built) as runner:
+            result = train(plan, data, runner, options, quiet)
+
+        assert result.difference is None, result.difference
+        assert result.verified_steps == result.steps == 20
+        assert result.state == expected.state
+        assert result.losses == expected.losses
+
+        cost = measured(built)  # raises where plan and linker map disagree
+        assert cost["arena_bytes"] == plan.memory.arena_bytes
+        assert cost["learned_bytes"] == plan.memory.state_bytes
+        named = sum(cost[k] for k in ("arena_bytes", "learned_bytes", "stack_bytes", "link_bytes"))
+        assert cost["sram_bytes"] == named + sum(cost["other_ram_bytes"].values())
