@@ -282,7 +282,8 @@ bool {name}_run(uint32_t max_calls)
 {{
     if ({name}_busy_now && max_calls > 0u) {{
         uint32_t left = {upper}_CALLS - {name}_next;
-        {name}_next = {name}_calls({name}_next, {name}_next + (max_calls < left ? max_calls : left));
+        uint32_t count = max_calls < left ? max_calls : left;
+        {name}_next = {name}_calls({name}_next, {name}_next + count);
         {name}_busy_now = {name}_next < {upper}_CALLS;
     }}
     return !{name}_busy_now;

@@ -25,7 +25,7 @@ def check_model(path: Path) -> dict[str, Any]:
     """
     model = load(path)
     interpreter, outputs = open_interpreter(path), output_tensors(path)
-    rows = {
+    rows: dict[int, dict[str, Any]] = {
         node.index: {"operator": node.index, "name": node.name, "outputs": 0, "mismatches": 0}
         for node in model.graph.nodes
     }
@@ -42,8 +42,8 @@ def check_model(path: Path) -> dict[str, Any]:
     return {
         "model": str(path),
         "operators": operators,
-        "outputs": sum(int(r["outputs"]) for r in operators),
-        "mismatches": sum(int(r["mismatches"]) for r in operators),
+        "outputs": sum(r["outputs"] for r in operators),
+        "mismatches": sum(r["mismatches"] for r in operators),
     }
 
 

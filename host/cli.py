@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -37,15 +37,19 @@ app = typer.Typer(
 err = Console(stderr=True)
 
 ModelArg = Annotated[Path, typer.Argument(metavar="MODEL", help="An int8 .tflite file.")]
-UpdateOpt = Annotated[str, typer.Option("--update", metavar="SPEC", help=f"What learns: {SPEC_HELP}.")]
+UpdateOpt = Annotated[
+    str, typer.Option("--update", metavar="SPEC", help=f"What learns: {SPEC_HELP}.")
+]
 ClassesOpt = Annotated[
-    Optional[int],
+    int | None,
     typer.Option("--classes", metavar="N", help="A new head of N classes; default: keep the head."),
 ]
 TargetOpt = Annotated[
     str, typer.Option("--target", metavar="T", help="reference, native or sim:BOARD.")
 ]
-JsonOpt = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, nothing else.")]
+JsonOpt = Annotated[
+    bool, typer.Option("--json", help="Print JSON on standard output, nothing else.")
+]
 VerboseOpt = Annotated[bool, typer.Option("--verbose", "-v", help="Show the compiler's output.")]
 
 
@@ -127,30 +131,38 @@ def build(
 def train(
     model: ModelArg,
     data: Annotated[
-        Path, typer.Option(help=".npz with x_train, y_train, x_test, y_test: int8, or float in real units.")
+        Path,
+        typer.Option(
+            help=".npz with x_train, y_train, x_test, y_test: int8, or float in real units."
+        ),
     ],
     update: UpdateOpt = "head",
     classes: ClassesOpt = None,
     target: TargetOpt = "reference",
-    port: Annotated[Optional[str], typer.Option(help="Serial port of a flashed board.")] = None,
+    port: Annotated[str | None, typer.Option(help="Serial port of a flashed board.")] = None,
     epochs: Annotated[int, typer.Option(min=0, help="Passes over the training samples.")] = 10,
     lr: Annotated[
-        Optional[float], typer.Option(help="Learning rate; default 2^-6, 2^-7 if all layers learn.")
+        float | None, typer.Option(help="Learning rate; default 2^-6, 2^-7 if all layers learn.")
     ] = None,
     schedule: Annotated[
         str, typer.Option(help="step (a quarter of the rate in the last third) or constant.")
     ] = "step",
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of order and rounding.")] = 0,
-    steps: Annotated[Optional[int], typer.Option(min=0, help="Stop after N steps.")] = None,
-    verify: Annotated[bool, typer.Option("--verify", help="Replay every step in the reference and compare.")] = False,
-    count_instructions: Annotated[
-        bool, typer.Option("--count-instructions", help="Exact guest instructions per step (sim: targets).")
+    steps: Annotated[int | None, typer.Option(min=0, help="Stop after N steps.")] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Replay every step in the reference and compare.")
     ] = False,
-    report: Annotated[Optional[Path], typer.Option(help="Write an HTML report here.")] = None,
+    count_instructions: Annotated[
+        bool,
+        typer.Option(
+            "--count-instructions", help="Exact guest instructions per step (sim: targets)."
+        ),
+    ] = False,
+    report: Annotated[Path | None, typer.Option(help="Write an HTML report here.")] = None,
     json_: JsonOpt = False,
     verbose: VerboseOpt = False,
 ) -> None:
-    """Train on a data set: in the reference, on a simulated board, or on a board on a serial port."""
+    """Train on a data set: in the reference, on a simulated board or on one at a serial port."""
     options = Options(epochs, lr, schedule, seed, steps, verify)
     job = Job(model, data, update, classes, target, port, options, count_instructions, verbose)
     outcome = run_job(job, err)

@@ -57,16 +57,17 @@ def quantised(x: Array, what: str, wanted: TensorType) -> Array:
             f"{what} has samples of shape {x.shape[1:]}, the model takes {wanted.shape[1:]}"
         )
     if x.dtype == np.int8:
-        return x.reshape(len(x), -1)
+        return np.asarray(x.reshape(len(x), -1))
     if x.dtype.kind != "f":
         raise DataError(
-            f"{what} is {x.dtype}: give int8 as the model takes it, or float in the model's real units"
+            f"{what} is {x.dtype}: give int8 as the model takes it, or float in the model's "
+            "real units"
         )
     if not np.isfinite(x).all():
         row = int(np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(axis=1))[0])
         raise DataError(f"{what} holds NaN or infinity, first in sample {row}")
     q = np.floor(x.astype(np.float64) / wanted.scale + 0.5) + wanted.zero_point
-    return np.clip(q, -128, 127).astype(np.int8).reshape(len(x), -1)
+    return np.asarray(np.clip(q, -128, 127).astype(np.int8).reshape(len(x), -1))
 
 
 def squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:

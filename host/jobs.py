@@ -73,8 +73,6 @@ def run_job(job: Job, console: Console) -> Outcome:
         raise Error("give --port or --target, not both")
     if job.count_instructions and (job.port is not None or target.kind is not Kind.SIMULATED):
         raise Error("--count-instructions needs a simulated board: --target sim:BOARD")
-    if job.options.schedule not in ("step", "constant"):
-        raise Error(f"unknown schedule '{job.options.schedule}': give step or constant")
     plan = make_plan(load(job.model), job.update, job.classes)
     data = load_dataset(job.data, plan)
     if job.port is not None:
@@ -136,7 +134,9 @@ def bars(console: Console) -> Iterator[Callable[[Progress], None]]:
                 tasks[progress.phase] = view.add_task(name, total=progress.total, note="")
             note = ""
             if progress.loss is not None:
-                average = progress.loss if average is None else 0.95 * average + 0.05 * progress.loss
+                average = (
+                    progress.loss if average is None else 0.95 * average + 0.05 * progress.loss
+                )
                 note = f"loss {average:.3f}"
             elif progress.accuracy is not None:
                 note = f"accuracy {100 * progress.accuracy:.1f} %"

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from host.jobs import Outcome
 from trainer.model import Model
 from trainer.tensor import QuantParams
 
-out = Console()
+PIPE_WIDTH = 160  # columns where there is no terminal to ask
+out = Console() if Console().is_terminal else Console(width=PIPE_WIDTH)
 
 
 def lines(text: Iterable[str]) -> None:
@@ -74,8 +75,20 @@ def trainable(has_weights: bool, has_bias: bool, dead: int) -> str:
 
 def model_table(path: Path, rows: list[dict[str, Any]]) -> None:
     table = Table(title=str(path))
-    for name in ("op", "layer", "kind", "output", "scale, zero", "MACs", "bytes", "trainable", "name"):
-        table.add_column(name, justify="right" if name in ("op", "layer", "MACs", "bytes") else "left")
+    for name in (
+        "op",
+        "layer",
+        "kind",
+        "output",
+        "scale, zero",
+        "MACs",
+        "bytes",
+        "trainable",
+        "name",
+    ):
+        table.add_column(
+            name, justify="right" if name in ("op", "layer", "MACs", "bytes") else "left"
+        )
     for r in rows:
         layer = "" if r["layer"] is None else str(r["layer"])
         table.add_row(
@@ -121,21 +134,19 @@ def outcome_table(outcomes: list[Outcome]) -> None:
     table.add_column("")
     for outcome in outcomes:
         table.add_column(outcome.target, justify="right")
-    rows = {
+    rows: dict[str, Callable[[Outcome], str]] = {
         "accuracy before": lambda o: percent(o.result.accuracy_before),
         "accuracy after": lambda o: percent(o.result.accuracy_after),
         "steps": lambda o: number(o.result.steps),
         "verified steps": lambda o: number(o.result.verified_steps) if o.result.verified else "-",
         "RAM, bytes": lambda o: number(o.cost.get("sram_bytes")) or "-",
         "flash, bytes": lambda o: number(o.cost.get("flash_bytes")) or "-",
-        "instructions per step": lambda o: number(
-            o.instructions.get("instructions_per_step", {}).get("mean")
-        )
-        or "-",
-        "instructions per inference": lambda o: number(
-            o.instructions.get("forward_instructions", {}).get("mean")
-        )
-        or "-",
+        "instructions per step": lambda o: (
+            number(o.instructions.get("instructions_per_step", {}).get("mean")) or "-"
+        ),
+        "instructions per inference": lambda o: (
+            number(o.instructions.get("forward_instructions", {}).get("mean")) or "-"
+        ),
         "seconds": lambda o: f"{o.result.seconds:.1f}",
     }
     for text, cell in rows.items():

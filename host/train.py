@@ -20,12 +20,16 @@ from trainer.plan import TrainingPlan
 from trainer.tensor import Array
 
 SPARSE_RATE, FULL_RATE = 2.0**-6, 2.0**-7
+SCHEDULES = ("step", "constant")
 FINAL_THIRD = 0.25  # of the learning rate, with the step schedule (SPEC 1.5)
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to train. ``rate`` None stands for the scheme's default, ``steps`` None for all epochs."""
+    """How to train. ``rate`` None stands for the scheme's default, ``steps`` None for all epochs.
+
+    Raises DataError for a rate or a schedule that there is not.
+    """
 
     epochs: int = 10
     rate: float | None = None
@@ -33,6 +37,14 @@ class Options:
     seed: int = 0
     steps: int | None = None
     verify: bool = False
+
+    def __post_init__(self) -> None:
+        if self.schedule not in SCHEDULES:
+            raise DataError(f"unknown schedule '{self.schedule}': give {' or '.join(SCHEDULES)}")
+        try:
+            LearningRate.from_real(0.0 if self.rate is None else self.rate)
+        except ValueError as err:
+            raise DataError(str(err)) from err
 
 
 @dataclass(frozen=True)
@@ -109,14 +121,11 @@ def train(
 ) -> Result:
     """Reset the runner and train it. With ``verify``, stops at the first difference.
 
-    Raises DataError for impossible options, MismatchError if predictions differ.
+    Raises MismatchError if predictions differ.
     """
-    try:
-        rate = options.rate if options.rate is not None else default_rate(plan)
-        order = sample_order(len(data.x_train), options.epochs, options.seed)[: options.steps]
-        schedule = dict(rates(len(order), rate, options.schedule))
-    except ValueError as err:
-        raise DataError(str(err)) from err
+    rate = options.rate if options.rate is not None else default_rate(plan)
+    order = sample_order(len(data.x_train), options.epochs, options.seed)[: options.steps]
+    schedule = dict(rates(len(order), rate, options.schedule))
     result = Result(verified=options.verify)
     started = time.monotonic()
     runner.reset(options.seed)

@@ -83,7 +83,9 @@ class Verifier:
                 continue
             device.run(1)
             for tensor in node.outputs:
-                found = compare(step, node, tensor, self._read(device, tensor), values[tensor], True)
+                found = compare(
+                    step, node, tensor, self._read(device, tensor), values[tensor], True
+                )
                 if found is not None:
                     return found
         return self._state_difference(step, after)

@@ -33,7 +33,8 @@ def weights(name: str, shape: tuple[int, ...], axis: int, rng: np.random.Generat
 
 
 def bias(name: str, size: int, rng: np.random.Generator) -> WriterTensor:
-    return WriterTensor(name, (size,), "int32", None, rng.integers(-900, 900, size).astype(np.int32))
+    data = rng.integers(-900, 900, size).astype(np.int32)
+    return WriterTensor(name, (size,), "int32", None, data)
 
 
 def activation(name: str, shape: tuple[int, ...], scale: float, zero: int) -> WriterTensor:

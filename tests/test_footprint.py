@@ -150,6 +150,18 @@ def test_bytes_are_where_the_sources_put_them(tmp_path: Path) -> None:
 
 
 @needs_arm
+def test_alignment_between_sections_counts(tmp_path: Path) -> None:
+    say = "const char last[5] = {1}; volatile int n = 2; int main(void) { return last[n]; }"
+    linked = link_arm(tmp_path, {"runtime/main": say})
+    data = linked.image.section(".data")
+    assert data is not None
+
+    gaps = [(row.flash_bytes, row.ram_bytes) for row in linked.rows if row.section == ""]
+    assert (3, 0) in gaps  # behind `last`, before the load image of `n`
+    assert linked.measure("watch").flash_bytes == data.load_address + data.nbytes
+
+
+@needs_arm
 def test_json_has_the_sums_and_each_row(tmp_path: Path) -> None:
     footprint = firmware(tmp_path, link_arm).measure("watch")
     found = json.loads(json.dumps(footprint.to_json()))
@@ -312,6 +324,11 @@ def test_on_the_host_only_our_objects_count(tmp_path: Path) -> None:
     assert footprint.classes[Class.LIBRARY].rows == ()
     assert all(origin.startswith("objects/") for origin in origins - {""})
     assert [name for name, _ in footprint.stack_path] == ["main", "serve", "watch_step", "dense"]
+    ours = {row.address for row in linked.rows if row.origin in origins - {""}}
+    alignment = footprint.classes[Class.ALIGNMENT].rows
+    assert alignment
+    ends = {row.end for row in linked.rows if row.origin in origins - {""}}
+    assert all(row.end in ours or row.address in ends for row in alignment)
     everything = sum(size_of_sections(linked)[name] for name in (".text", ".rodata", ".data"))
     assert footprint.flash_bytes < everything + size_of_sections(linked)[".eh_frame"]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from host.disassembly import MACHINES, Flow
-from host.stack import EXCEPTION_FRAME_BYTES, FPU_EXCEPTION_FRAME_BYTES, read_usage
-from tests.small_links import Linked, link_arm, link_native, needs_arm, needs_gcc
+from host.stack import read_usage
+from tests.small_links import ARM, Linked, link_arm, link_native, needs_arm, needs_gcc
 from trainer.errors import Error
 
 # Each function keeps an array alive across its call, and is not inlined.
@@ -50,10 +50,10 @@ def test_a_chain_of_calls_costs_its_frames(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cpu", "number", "expected"),
     [
-        (["-mcpu=cortex-m4", "-mfloat-abi=soft"], "float", EXCEPTION_FRAME_BYTES),
-        (["-mcpu=cortex-m0"], "int", EXCEPTION_FRAME_BYTES),
-        (["-mcpu=cortex-m7", "-mfloat-abi=hard"], "int", EXCEPTION_FRAME_BYTES),
-        (["-mcpu=cortex-m7", "-mfloat-abi=hard"], "float", FPU_EXCEPTION_FRAME_BYTES),
+        (["-mcpu=cortex-m4", "-mfloat-abi=soft"], "float", 36),
+        (["-mcpu=cortex-m0"], "int", 36),
+        (["-mcpu=cortex-m7", "-mfloat-abi=hard"], "int", 36),
+        (["-mcpu=cortex-m7", "-mfloat-abi=hard"], "float", 108),
     ],
 )
 def test_the_deepest_interrupt_comes_on_top(
@@ -171,6 +171,26 @@ def test_a_frame_too_large_for_one_instruction_counts(tmp_path: Path, cpu: str) 
     linked = link_arm(tmp_path, {"main": text}, cpu=[f"-mcpu={cpu}"])
 
     assert 9000 <= frames(linked)["inner"] <= 9000 + 28
+
+
+@needs_arm
+def test_a_far_branch_of_armv6_m_is_no_recursion(tmp_path: Path) -> None:
+    lines = "\n".join(f"seed += {n}; seed ^= n;" for n in range(1000, 1400))
+    text = f"""
+    volatile int seed;
+    __attribute__((noinline)) int far(int n)
+    {{
+        volatile char a[100];
+        while (n-- > 0) {{ {lines} a[n] = 1; }}
+        return seed;
+    }}
+    int main(void) {{ return far(seed) + 1; }}
+    """
+    linked = link_arm(tmp_path, {"main": text}, cpu=["-mcpu=cortex-m0"])
+    listing = subprocess.run([f"{ARM}objdump", "-d", linked.elf], capture_output=True, text=True)
+
+    assert re.search(r"\tbl\t[0-9a-f]+ <far\+0x", listing.stdout)
+    assert 100 <= frames(linked)["far"] <= 100 + 28
 
 
 FAULTS = {

@@ -29,7 +29,11 @@ from trainer.tflite_writer import (
     write_model,
 )
 
-runtime = pytest.importorskip("tflite_micro.python.tflite_micro.runtime")
+
+@pytest.fixture
+def runtime() -> Any:
+    return pytest.importorskip("tflite_micro.python.tflite_micro.runtime")
+
 
 X = QuantParams((0.05,), 7)
 Y = QuantParams((0.06,), -20)
@@ -191,7 +195,7 @@ def model_of(case: Case) -> bytes:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_single_operator_models_compute_what_they_say(case: Case) -> None:
+def test_single_operator_models_compute_what_they_say(case: Case, runtime: Any) -> None:
     x = random_s8(*case.x)
     operands = [t.data if t.quant is None else real(t.data, t.quant) for t in case.constants]
     wanted = np.clip(case.meaning(real(x, X), *operands), *case.limits)
@@ -209,7 +213,7 @@ def test_single_operator_models_compute_what_they_say(case: Case) -> None:
     assert np.abs(real(out, case.out_quant) - wanted).max() <= scale
 
 
-def test_a_chain_of_operators_with_an_absent_bias_runs() -> None:
+def test_a_chain_of_operators_with_an_absent_bias_runs(runtime: Any) -> None:
     w = constant("w", np.eye(3, dtype=np.int8) * 64, QuantParams((1 / 64,), 0))
     unit = QuantParams((1.0,), 0)
     tensors = [WriterTensor(name, (1, 3), quant=unit) for name in ("x", "h", "y")]
@@ -225,7 +229,7 @@ def test_a_chain_of_operators_with_an_absent_bias_runs() -> None:
     assert interpreter.get_output(0).tolist() == [[2, -4, 100]]
 
 
-def test_operators_without_an_options_class_and_float_tensors_can_be_written() -> None:
+def test_operators_without_an_options_class_and_float_tensors_can_be_written(runtime: Any) -> None:
     tensors = [WriterTensor(name, (1, 4), "float32") for name in ("x", "y")]
     model = write_model(tensors, [WriterOp("ABS", ("x",), ("y",))], ["x"], ["y"])
     interpreter = runtime.Interpreter.from_bytes(model)
@@ -255,7 +259,7 @@ def test_the_file_follows_the_schema() -> None:
 
 @pytest.mark.parametrize(
     ("case", "version"),
-    zip(CASES, (3, 3, 3, 4, 12, 2, 2, 1, 2), strict=True),
+    list(zip(CASES, (3, 3, 3, 4, 12, 2, 2, 1, 2), strict=True)),
     ids=[c.name for c in CASES],
 )
 def test_operator_versions_are_those_of_tflite(case: Case, version: int) -> None:

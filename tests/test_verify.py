@@ -64,8 +64,6 @@ def test_a_fault_in_a_kernel_is_found_and_named(fault: str, tmp_path: Path) -> N
     assert not result.bit_exact
 
 
-
-
 @pytest.fixture(autouse=True)
 def _no_predictions(monkeypatch: pytest.MonkeyPatch) -> None:
     """A faulty forward pass would be seen in the predictions; here the step must show it."""

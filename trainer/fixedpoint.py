@@ -67,7 +67,7 @@ def doubling_high_mul(a: Int64, b: Int64 | int) -> Int64:
     >>> doubling_high_mul(np.array([-3, -1, 1, 3]), 2**30)
     array([-1,  0,  1,  2])
     """
-    return np.minimum((a * b + (1 << 30)) >> 31, INT32_MAX)
+    return np.asarray(np.minimum((a * b + (1 << 30)) >> 31, INT32_MAX))
 
 
 def rounding_shift_right(x: Int64, exponent: Int64 | int) -> Int64:

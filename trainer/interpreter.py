@@ -56,9 +56,7 @@ class Interpreter:
 
     def step(self, sample: Array, label: int) -> Loss:
         """One training step on ``sample`` (the input's shape, int8)."""
-        values: Mapping[Tensor, Array] = {}
-        for _, values in self.trace(sample, label):
-            pass
+        *_, (_, values) = self.trace(sample, label)
         total, margin, predicted = (int(v) for v in values[self.plan.loss])
         return Loss(total, margin, predicted)
 

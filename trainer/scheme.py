@@ -161,7 +161,9 @@ def apply_scheme(model: Model, scheme: Scheme) -> Model:
 
     changed = rebuild(model, change)
     if not any(t.role is Role.PARAM for t in changed.graph.tensors):
-        raise SchemeError(f"scheme '{scheme.name}' lets nothing learn; name a layer, or head = true")
+        raise SchemeError(
+            f"scheme '{scheme.name}' lets nothing learn; name a layer, or head = true"
+        )
     return changed
 
 

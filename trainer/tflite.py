@@ -90,7 +90,9 @@ class _Reader:
         self.name, self.where = name, where
         self.file = tflite.Model.GetRootAsModel(data, 0)
         if self.file.SubgraphsLength() != 1:
-            raise ModelError(f"{where} has {self.file.SubgraphsLength()} subgraphs; one is supported")
+            raise ModelError(
+                f"{where} has {self.file.SubgraphsLength()} subgraphs; one is supported"
+            )
         self.subgraph = self.file.Subgraphs(0)
         self.graph = Graph()
         self.tensors: dict[int, Tensor] = {}
@@ -200,8 +202,10 @@ class _Reader:
                 f"{self.where}: tensor '{label}' needs {type_.nbytes} bytes of data, "
                 f"its buffer has {len(raw)}"
             )
-        return np.frombuffer(raw, type_.dtype.np.newbyteorder("<")).reshape(type_.shape).astype(
-            type_.dtype.np
+        return (
+            np.frombuffer(raw, type_.dtype.np.newbyteorder("<"))
+            .reshape(type_.shape)
+            .astype(type_.dtype.np)
         )
 
     def require_int8(self, tensor: Tensor, what: str) -> None:
@@ -267,7 +271,9 @@ class OperatorSource:
             return ()
         b = self.reader.read_tensor(self.operator.Inputs(2), f"{self.name}_b", Role.CONST)
         if b.type.dtype is not DType.S32 or b.type.size != out_ch:
-            raise UnsupportedOpError(f"{self}: the bias '{b.label}' is not int32 of {out_ch} channels")
+            raise UnsupportedOpError(
+                f"{self}: the bias '{b.label}' is not int32 of {out_ch} channels"
+            )
         return (b,)
 
     def limits(self) -> tuple[int, int]:

@@ -93,7 +93,11 @@ class AveragePool2D(Op):
 
     def lower(self, node: Node) -> KernelCall:
         (x,) = node.inputs
-        params = {**pool_params(self.geometry(x.type)), "act_min": self.act_min, "act_max": self.act_max}
+        params = {
+            **pool_params(self.geometry(x.type)),
+            "act_min": self.act_min,
+            "act_max": self.act_max,
+        }
         return KernelCall(
             "average_pool2d", "average_pool2d_s8", "average_pool2d", params, (x, node.output)
         )

@@ -18,7 +18,7 @@ import numpy as np
 
 from trainer.errors import ModelError, UnsupportedOpError
 from trainer.fixedpoint import Int64, Requant, near, requantize, wrap32
-from trainer.ops.base import Error, KernelCall, Op, Scratch, Table
+from trainer.ops.base import Arg, Error, KernelCall, Op, Scratch, Table
 from trainer.ops.error import SUFFIXES, error_types, requantize_error
 from trainer.ops.sgd import WEIGHT, BiasUpdate, Rates, update_weights, weight_rates
 from trainer.tensor import Array, DType, QuantParams, Role, Tensor, TensorType, constant
@@ -270,11 +270,19 @@ class Conv2D(Op):
             yield x, tape.raw_error(op, node, x, *error, w, *split, x)
         if learned.role is Role.PARAM:
             tape.update(
-                self.weight_update(x, w), node, learned, tape.fraction(learned), saved, *error, tape.sgd
+                self.weight_update(x, w),
+                node,
+                learned,
+                tape.fraction(learned),
+                saved,
+                *error,
+                tape.sgd,
             )
         if b is not None and b.role is Role.PARAM:
             assert w.type.quant is not None
-            tape.update(BiasUpdate(x.type.scale, w.type.quant, self.dead), node, b, *error, tape.sgd)
+            tape.update(
+                BiasUpdate(x.type.scale, w.type.quant, self.dead), node, b, *error, tape.sgd
+            )
 
     def grad_input(self, x: Tensor) -> Op:
         return Conv2DGradInput(self, x.limits)
@@ -306,7 +314,9 @@ class Conv2D(Op):
     def macs(self, node: Node) -> int:
         x, w = node.inputs[:2]
         g = self.geometry(x.type, w.type)
-        return g.out_h * g.out_w * (w.type.size + (node.inputs[-1].type.size if self.channels else 0))
+        return (
+            g.out_h * g.out_w * (w.type.size + (node.inputs[-1].type.size if self.channels else 0))
+        )
 
 
 def correlate(g: Geometry, x: Array, w: Array) -> Array:
@@ -339,7 +349,7 @@ def scale_exponent(scales: Array) -> int:
 
 @dataclass(frozen=True)
 class Conv2DGradInput(Op):
-    """dout s16, dout_e s16, w s8[, w_l s8], x s8, history s16 -> dx s16, dx_e s16; history in place.
+    """dout s16, dout_e s16, w s8[, w_l s8], x s8, history s16 (in place) -> dx s16, dx_e s16.
 
     raw[y, x, i] = sum near(dout[.., o] f[o], 8) w[o, ky, kx, i] over the outputs that read
     it; dx = REQ(raw, e + kf) with x's mask (SPEC 1.4).
@@ -394,11 +404,11 @@ class Conv2DGradInput(Op):
             "x_max": self.x_limits[1],
         }
         channel = channel_table(self.conv.channels)
-        args = (dout, exponent, w, w_l, channel, Table("fold", factors), x, history)
-        outputs = (Scratch(), *node.outputs[:2])
-        return KernelCall(
-            "conv2d", "conv2d_grad_input_s16", "conv2d_grad_input", params, (*args, *outputs)
-        )
+        fold = Table("fold", factors)
+        inputs: tuple[Arg, ...] = (dout, exponent, w, w_l, channel, fold, x, history)
+        args = (*inputs, Scratch(), *node.outputs[:2])
+        name = "conv2d_grad_input"
+        return KernelCall("conv2d", f"{name}_s16", name, params, args)
 
     def scratch_bytes(self, node: Node) -> int:
         return 4 * (node.inputs[2].type.shape[-1] + len(self.conv.channels or ()))
@@ -421,8 +431,9 @@ def scatter(g: Geometry, dout: Array, w: Array) -> Int64:
 
 @dataclass(frozen=True)
 class Conv2DUpdate(Op):
-    """w s8 and frac s8 in place, x s8, dout s16, dout_e s16, sgd u32: w -= lr * dw, with no dw buffer.
+    """w s8 and frac s8 in place, x s8, dout s16, dout_e s16, sgd u32: w -= lr * dw.
 
+    There is no buffer for dw:
     dw[o, ky, kx, i] = sum (x - z) dout[.., o], applied at once, in bands of rows (SPEC 1.4, 1.5).
     """
 

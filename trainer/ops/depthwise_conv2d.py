@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainer.fixedpoint import Int64, near, requantize, sat23, scaled_byte, wrap32
+from trainer.fixedpoint import Int64, requantize, sat23, scaled_byte, wrap32
 from trainer.ops.base import KernelCall, Op, Table
 from trainer.ops.conv2d import (
     MAX_FAN_OUT,
@@ -72,7 +72,9 @@ class DepthwiseConv2D(Conv2D):
         x, w = inputs[:2]
         g = self.geometry(*(t.type for t in node.inputs[:2]))
         w = self.whole_weights(node.inputs[0].type, w, inputs[-1])
-        padded = g.padded(x.reshape(g.in_h, g.in_w, g.in_ch) - np.int64(node.inputs[0].type.zero_point))
+        padded = g.padded(
+            x.reshape(g.in_h, g.in_w, g.in_ch) - np.int64(node.inputs[0].type.zero_point)
+        )
         acc = np.zeros((g.out_h, g.out_w, g.out_ch), np.int64)
         for ky, kx, positions in g.taps():
             acc += np.repeat(padded[positions], g.out_ch // g.in_ch, axis=2) * w[0, ky, kx]
@@ -142,7 +144,9 @@ class DepthwiseConv2DGradInput(Conv2DGradInput):
             sums[positions] += dout * w[0, ky, kx]
         scaled = sat23(g.unpadded(sums)) * m
         shift = k.astype(np.int64)
-        rounded = np.where(shift == 0, scaled, (scaled >> shift) + ((scaled >> np.maximum(shift - 1, 0)) & 1))
+        rounded = np.where(
+            shift == 0, scaled, (scaled >> shift) + ((scaled >> np.maximum(shift - 1, 0)) & 1)
+        )
         raw = rounded.reshape(g.in_h, g.in_w, g.in_ch, -1).sum(axis=3).reshape(x.shape)
         return requantize_error(raw, int(exponent[0]) + kf, x, self.x_limits, history)
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainer.fixedpoint import INT32_MAX, Int64, near
-from trainer.ops.base import KernelCall, Op
+from trainer.ops.base import Arg, KernelCall, Op
 from trainer.tensor import Array, DType, Role, Tensor, TensorType
 
 if TYPE_CHECKING:
@@ -92,7 +92,9 @@ class MaskError(Op):
 
     def lower(self, node: Node) -> KernelCall:
         params = mask_params(node.inputs[2], self.x_limits)
-        return KernelCall("error", "mask_error_s16", "mask_error", params, node.inputs + node.outputs)
+        return KernelCall(
+            "error", "mask_error_s16", "mask_error", params, node.inputs + node.outputs
+        )
 
 
 def mask_params(x: Tensor, limits: tuple[int, int]) -> dict[str, int]:
@@ -128,5 +130,5 @@ class SumErrors(Op):
     def lower(self, node: Node) -> KernelCall:
         pairs, (x, history) = node.inputs[:-2], node.inputs[-2:]
         params = {**mask_params(x, self.x_limits), "readers": self.readers}
-        args = (pairs[::2], pairs[1::2], x, history, *node.outputs[:2])
+        args: tuple[Arg, ...] = (pairs[::2], pairs[1::2], x, history, *node.outputs[:2])
         return KernelCall("error", "sum_errors_s16", "sum_errors", params, args)

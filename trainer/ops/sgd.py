@@ -95,7 +95,7 @@ def bias_rates(x_scale: float, w_scales: Array, dead: tuple[int, ...]) -> Rates:
 def _scaled_steps(
     gradient: Int64, channel: Int64, exponent: int, rates: Rates, sgd: Array, node: int, first: int
 ) -> Int64:
-    """SR(sat23(gradient) A, q + L - 8 - e, r) for every element; ``first`` is the index of the first."""
+    """SR(sat23(gradient) A, q + L - 8 - e, r); ``first`` is the first element's index."""
     seed, step, multiplier, shift = (int(v) for v in sgd)
     a = (rates.multiplier.astype(np.int64) * multiplier + 128) >> 8
     index = np.arange(first, first + gradient.size, dtype=np.int64).reshape(gradient.shape)
@@ -121,9 +121,7 @@ def update_weights(
     """
     if int(sgd[2]) == 0:
         return w, frac
-    u = np.clip(
-        _scaled_steps(dw, channel, exponent, rates, sgd, node, first), -STEP_MAX, STEP_MAX
-    )
+    u = np.clip(_scaled_steps(dw, channel, exponent, rates, sgd, node, first), -STEP_MAX, STEP_MAX)
     m = np.clip(256 * w.astype(np.int64) + frac - u, -WEIGHT_MAX, WEIGHT_MAX)
     new_w = np.clip((m + 128) >> 8, -127, 127)
     keep = (dw == 0) | (rates.multiplier[channel] == 0)

@@ -88,7 +88,7 @@ class Softmax(Op):
 
 
 def saturating_shift_left(x: Int64, bits: int) -> Int64:
-    return np.clip(x << bits, INT32_MIN, INT32_MAX)
+    return np.asarray(np.clip(x << bits, INT32_MIN, INT32_MAX))
 
 
 def exp_on_negative_values(x: Int64) -> Int64:

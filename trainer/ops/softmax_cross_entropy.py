@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trainer.fixedpoint import near
-from trainer.ops.base import KernelCall, Op, Table
+from trainer.ops.base import Arg, KernelCall, Op, Table
 from trainer.ops.error import ERROR_MAX, EXPONENT
 from trainer.tensor import Array, DType, TensorType
 
@@ -44,7 +44,9 @@ class SoftmaxCrossEntropy(Op):
     def exponentials(self, node: Node) -> Array:
         """(256,) u16: round(2**15 exp(-s d))."""
         scale = node.inputs[0].type.scale
-        return np.array([math.floor(ONE * math.exp(-scale * d) + 0.5) for d in range(256)], np.uint16)
+        return np.array(
+            [math.floor(ONE * math.exp(-scale * d) + 0.5) for d in range(256)], np.uint16
+        )
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
         logits, label = inputs[0].reshape(-1).astype(np.int64), int(inputs[1][0])
@@ -60,7 +62,8 @@ class SoftmaxCrossEntropy(Op):
     def lower(self, node: Node) -> KernelCall:
         logits, label = node.inputs
         params = {"classes": logits.type.size}
-        args = (logits, label, Table("exponential", self.exponentials(node)), *node.outputs)
+        table = Table("exponential", self.exponentials(node))
+        args: tuple[Arg, ...] = (logits, label, table, *node.outputs)
         name = "softmax_cross_entropy"
         return KernelCall(name, f"{name}_s8", name, params, args)
 

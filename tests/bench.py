@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows of op_cases.py as one plan: one node each, so that one library holds them all."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from tests.op_cases import Case
+from trainer.graph import Graph, Node
+from trainer.memory import plan_memory
+from trainer.ops.sgd import CountStep, LearningRate, sgd_state
+from trainer.ops.softmax_cross_entropy import SoftmaxCrossEntropy
+from trainer.plan import TrainingPlan
+from trainer.scheme import Scheme
+from trainer.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
+
+
+def node_of(graph: Graph, case: Case, index: int = 7) -> Node:
+    """Append the row to ``graph``; what its operator changes in place is STATE."""
+    name = re.sub(r"\W", "_", case.name)
+    roles = [Role.STATE if k in case.op.mutates else Role.INPUT for k in range(len(case.feeds))]
+    inputs = [
+        Tensor(f"{name}_in{k}", feed.type, role)
+        for k, (feed, role) in enumerate(zip(case.feeds, roles, strict=True))
+    ]
+    graph.add(case.op, *inputs, name=name, index=index)
+    return graph.nodes[-1]
+
+
+def draw_inputs(case: Case, seed: int, round_: int) -> list[Array]:
+    rng = np.random.RandomState(seed)
+    values: list[Array] = []
+    for feed in case.feeds:
+        values.append(feed.draw(rng, round_, values))
+    return values
+
+
+def bench_plan(cases: list[Case]) -> tuple[TrainingPlan, dict[str, Node]]:
+    """A plan whose step runs every row, and the rows' nodes by name.
+
+    Every tensor lives from before the first call to after the last, so that a kernel
+    which writes outside its outputs is seen in its neighbours.
+    """
+    graph = Graph()
+    nodes = {case.name: node_of(graph, case, index) for index, case in enumerate(cases)}
+    sgd = sgd_state(LearningRate(128, 13))
+    source = Tensor("bench_in", TensorType((1, 3), DType.S8, QuantParams((0.1,))), Role.INPUT)
+    label = Tensor("true_label", TensorType((1,), DType.U32), Role.INPUT)
+    (_, _, loss) = graph.add(SoftmaxCrossEntropy(), source, label, name="bench_loss", index=0)
+    graph.add(CountStep(), sgd, name="count_step", index=0)
+    state = [t for t in graph.tensors if t.role is Role.STATE]
+    memory = plan_memory(graph, state, keep=set(graph.tensors))
+    plan = TrainingPlan(
+        "bench", graph, [], source, label, source, loss, sgd, state, {}, [], memory,
+        Scheme("bench"), bytes(8),
+    )  # fmt: skip
+    return plan, nodes

@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line as a script sees it: JSON alone on standard output, one line per error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from host import cli
+from host.build import build
+from host.simulator import simulate
+from host.target import Target
+from tests.small_models import CLASSES, SHAPE, residual_model, write_dataset
+from trainer.plan import make_plan
+from trainer.tensor import QuantParams
+from trainer.tflite import load
+from trainer.tflite_writer import WriterOp, WriterTensor, write_model
+
+
+class Ran:
+    """Status and output of one command."""
+
+    def __init__(self, status: int, out: str, err: str) -> None:
+        self.status, self.out, self.err = status, out, err
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    def run_(*args: object) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["mcutrain", *map(str, args)])
+        capsys.readouterr()
+        try:
+            cli.main()
+            status = 0
+        except SystemExit as done:
+            status = int(done.code or 0)
+        return Ran(status, *capsys.readouterr())
+
+    return run_
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "small.tflite"
+    path.write_bytes(residual_model())
+    return path
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return write_dataset(tmp_path / "data.npz")
+
+
+def test_inspect_lists_the_layers(run: Run, model: Path) -> None:
+    layers = run("inspect", model, "--json").json["layers"]
+
+    assert [r["kind"] for r in layers][:4] == ["Conv2D", "DepthwiseConv2D", "Conv2D", "Add"]
+    assert [r["layer"] for r in layers if r["layer"] is not None] == [0, 1, 2, 3]
+    assert "stem" in run("inspect", model).out
+
+
+def test_plan_without_a_target_needs_no_compiler(
+    run: Run, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    cost = run("plan", model, "--update", "last:2", "--json").json
+
+    assert cost["arena_bytes"] > 0
+    assert cost["step_macs"] > cost["forward_macs"] > 0
+
+
+def test_plan_with_a_target_counts_everything(run: Run, model: Path) -> None:
+    cost = run("plan", model, "--target", "sim:mps2_an386", "--json").json
+
+    parts = ("arena_bytes", "learned_bytes", "stack_bytes", "link_bytes")
+    assert all(cost[part] > 0 for part in parts)
+    assert cost["sram_bytes"] >= sum(cost[part] for part in parts)
+    assert cost["flash_bytes"] > cost["constant_bytes"]
+
+
+def test_generate_writes_the_same_bytes_again(run: Run, model: Path, tmp_path: Path) -> None:
+    files = run("generate", model, "-o", tmp_path / "a", "--json").json["files"]
+    again = run("generate", model, "-o", tmp_path / "b", "--json").json["files"]
+
+    assert {Path(f).name for f in files} == {
+        "small.c", "small.h", "small.json", "mct_selected_model.h",
+    }  # fmt: skip
+    for one, other in zip(files, again, strict=True):
+        assert Path(one).read_bytes() == Path(other).read_bytes()
+
+
+def test_training_prints_only_json(run: Run, model: Path, data: Path) -> None:
+    ran = run("train", model, "--data", data, "--steps", 12, "--verify", "--json")
+
+    assert ran.status == 0
+    assert ran.json["steps"] == ran.json["verified_steps"] == len(ran.json["losses"]) == 12
+    assert ran.json["bit_exact"] is True
+    assert ran.json["target"] == "reference"
+    assert "train" in ran.err
+
+
+def test_a_new_head_learns_another_number_of_classes(run: Run, model: Path, tmp_path: Path) -> None:
+    data = write_dataset(tmp_path / "seven.npz", classes=7)
+    args = ("train", model, "--data", data, "--update", "last:2", "--epochs", 12)
+    ran = run(*args, "--classes", 7, "--target", "native", "--verify", "--json")
+
+    assert ran.status == 0, ran.err
+    assert ran.json["accuracy_after"] > ran.json["accuracy_before"] + 0.3
+
+
+def test_instructions_are_exact(run: Run, model: Path, data: Path) -> None:
+    args = ("train", model, "--data", data, "--steps", 3, "--target", "sim:mps2_an386", "--json")
+    first, second = (run(*args, "--count-instructions").json for _ in range(2))
+
+    assert first["instructions_per_step"] == second["instructions_per_step"]
+    assert first["forward_instructions"] == second["forward_instructions"]
+    assert first["instructions_per_step"]["min"] > first["forward_instructions"]["max"]
+
+
+def test_a_port_must_run_a_build_of_this_plan(run: Run, model: Path, data: Path) -> None:
+    built = build(make_plan(load(model), "head"), Target.parse("native"))
+    args = ("train", model, "--data", data, "--steps", 2, "--verify", "--json")
+    with simulate("native", built.elf) as port:
+        assert run(*args, "--update", "head", "--port", port).status == 0
+        other = run(*args, "--update", "full", "--port", port)
+
+    assert other.status == 1
+    assert "device runs model" in other.err
+    assert other.out == ""
+
+
+def with_arrays(path: Path, **changes: Any) -> Path:
+    arrays = dict(np.load(write_dataset(path)))
+    np.savez(path, **{k: v for k, v in {**arrays, **changes}.items() if v is not None})
+    return path
+
+
+NAN = np.zeros((4, *SHAPE[1:]), np.float32)
+NAN[2, 1] = np.nan
+BAD_DATA = {
+    "wrong shape": ({"x_train": np.zeros((4, 5, 5, 3), np.int8)}, "samples of shape (5, 5, 3)"),
+    "wrong dtype": ({"x_train": np.zeros((4, *SHAPE[1:]), np.uint8)}, "is uint8"),
+    "label too large": ({"y_test": np.full(12, CLASSES)}, f"label {CLASSES}"),
+    "negative label": ({"y_train": np.full(32, -1)}, "label -1"),
+    "float labels": ({"y_train": np.zeros(32)}, "one integer per sample"),
+    "not a number": ({"x_train": NAN, "y_train": np.zeros(4, int)}, "first in sample 2"),
+    "no samples": ({"x_train": np.zeros((0, *SHAPE[1:]), np.int8)}, "is empty"),
+    "no tests": ({"x_test": np.zeros((0, *SHAPE[1:]), np.int8)}, "is empty"),
+    "unequal": ({"y_train": np.zeros(3, int)}, "3 labels"),
+    "missing array": ({"y_test": None}, "no array y_test"),
+    "objects": ({"x_train": np.array([None] * 3)}, "plain arrays"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD_DATA)
+def test_bad_data_is_one_line(run: Run, model: Path, tmp_path: Path, case: str) -> None:
+    changes, words = BAD_DATA[case]
+    ran = run("train", model, "--data", with_arrays(tmp_path / "bad.npz", **changes), "--json")
+
+    assert_one_line(ran, words)
+
+
+def assert_one_line(ran: Ran, words: str) -> None:
+    assert ran.status == 1
+    assert ran.out == ""
+    assert len(ran.err.splitlines()) == 1
+    assert ran.err.startswith("error: ")
+    assert words in ran.err
+
+
+def float_model() -> bytes:
+    tensors = [WriterTensor(n, (1, 4), "float32") for n in ("x", "y")]
+    return write_model(tensors, [WriterOp("RELU", ("x",), ("y",))], ["x"], ["y"])
+
+
+def unsupported_model() -> bytes:
+    quant = QuantParams((0.1,), 0)
+    tensors = [WriterTensor(n, (1, 4), "int8", quant) for n in ("x", "y")]
+    return write_model(tensors, [WriterOp("TANH", ("x",), ("y",))], ["x"], ["y"])
+
+
+BAD_MODELS = {
+    "truncated": (residual_model()[:1500], "damaged or truncated"),
+    "empty": (b"", "not a .tflite file"),
+    "float": (float_model(), "FLOAT32"),
+    "unsupported": (unsupported_model(), "operator 0 (TANH, output 'y') is not supported"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_MODELS)
+def test_a_bad_model_is_one_line(run: Run, tmp_path: Path, case: str) -> None:
+    content, words = BAD_MODELS[case]
+    path = tmp_path / "bad.tflite"
+    path.write_bytes(content)
+
+    assert_one_line(run("plan", path, "--json"), words)
+    assert_one_line(run("generate", path, "-o", tmp_path / "gen"), words)
+    assert not (tmp_path / "gen").exists()
+
+
+def test_other_bad_requests_are_one_line(run: Run, model: Path, data: Path) -> None:
+    train = ("train", model, "--data", data, "--json")
+    assert_one_line(run("plan", "missing.tflite"), "No such file")
+    assert_one_line(run("train", model, "--data", "missing.npz"), "No such file")
+    assert_one_line(run("plan", model, "--update", "last:9"), "K must be 1 to 4")
+    assert_one_line(run("plan", model, "--update", "tail"), "unknown scheme 'tail'")
+    assert_one_line(run("plan", model, "--classes", 1), "2 to 65535 classes")
+    assert_one_line(run(*train, "--target", "sim:toaster"), "sim:mps2_an386")
+    assert_one_line(run(*train, "--port", "/dev/nowhere"), "/dev/nowhere")
+    assert_one_line(run(*train, "--lr", "nan"), "learning rate")
+    assert_one_line(run(*train, "--count-instructions"), "simulated board")
+
+
+def test_ports_lists_what_can_run(run: Run) -> None:
+    targets = {s["target"] for s in run("ports", "--json").json["simulated"]}
+
+    assert targets == {"native", "sim:mps2_an386"}
+
+
+def test_check_compares_with_tflite_micro(run: Run, model: Path) -> None:
+    pytest.importorskip("tflite_micro", reason="tflite-micro has no wheel for this platform")
+    result = run("check", model, "--json").json
+
+    assert result["mismatches"] == 0
+    assert result["outputs"] > 1000
