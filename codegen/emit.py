@@ -146,12 +146,23 @@ def emit_storage(image: Image) -> Iterator[str]:
     yield ""
     for tensor, offset in memory.state.items():
         yield pointer(tensor, f"{name}_state", offset)
-    placed = [(t, s) for t, s in memory.slots.items() if isinstance(t, Tensor)]
+    named = referenced(image)
+    placed = [(t, s) for t, s in memory.slots.items() if isinstance(t, Tensor) and t in named]
     for tensor, slot in sorted(placed, key=lambda item: (item[1].first, item[1].offset)):
         yield f"{pointer(tensor, f'{name}_arena', slot.offset)} {lifetime(slot)}"
     yield ""
     yield f"static uint32_t {name}_next; /* the call that run continues with */"
     yield f"static bool {name}_busy_now; /* a step is under way */"
+
+
+def referenced(image: Image) -> set[Tensor]:
+    """The tensors that the code names; one that an alias only renames again is not among them."""
+    plan = image.plan
+    args = (arg for call in image.calls for arg in call.call.args)
+    listed = (t for arg in args for t in (arg if isinstance(arg, tuple) else (arg,)))
+    return {t for t in listed if isinstance(t, Tensor)} | {
+        plan.input, plan.label, plan.logits, plan.loss
+    }  # fmt: skip
 
 
 def pointer(tensor: Tensor, buffer: str, offset: int) -> str:

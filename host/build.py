@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,19 +27,23 @@ from trainer.plan import TrainingPlan
 FIRMWARE_DIR = PROJECT_DIR / "firmware"
 BUILDS_DIR = PROJECT_DIR / "build" / "firmware"
 STACK_ALIGN = 8
+MEASURED_HOSTS = ("x86_64", "AMD64")  # whose code the stack analysis can read
 RECORD = "build.json"
 
 
 @dataclass(frozen=True)
 class Build:
-    """A built firmware: where it is, which it is, and what it takes (Footprint.to_json)."""
+    """A built firmware: where it is, which it is, and what it takes (Footprint.to_json).
+
+    ``footprint`` is None for a native build on a computer that is not an x86-64.
+    """
 
     plan: TrainingPlan
     target: Target
     folder: Path
     elf: Path
     build_hash: bytes
-    footprint: dict[str, Any]
+    footprint: dict[str, Any] | None
 
 
 def build_hash(image: Image, board: str) -> bytes:
@@ -101,15 +106,17 @@ def build(plan: TrainingPlan, target: Target, verbose: bool = False) -> Build:
 def link(plan: TrainingPlan, target: Target, folder: Path, verbose: bool) -> dict[str, Any]:
     """Build and measure; what the record of a build holds."""
 
-    def once(stack_bytes: int | None) -> tuple[Firmware, dict[str, Any]]:
+    def once(stack_bytes: int | None) -> tuple[Firmware, dict[str, Any] | None]:
         firmware = build_firmware(folder / "gen", target.env, folder / "pio", verbose, stack_bytes)
+        if target.kind is Kind.NATIVE and platform.machine() not in MEASURED_HOSTS:
+            return firmware, None
         footprint = measure(
             firmware.elf, firmware.map, firmware.objects_dir, plan.name, target.toolchain_prefix
         )
         return firmware, footprint.to_json()
 
     firmware, footprint = once(None)
-    if target.kind is Kind.SIMULATED:
+    if footprint is not None and target.kind is Kind.SIMULATED:
         stack = -(-footprint["stack_bytes"] // STACK_ALIGN) * STACK_ALIGN
         firmware, footprint = once(stack)
     return {"elf": str(firmware.elf.relative_to(folder.resolve())), "footprint": footprint}

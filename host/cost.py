@@ -28,30 +28,34 @@ def planned(plan: TrainingPlan) -> dict[str, Any]:
 
 def measured(build: Build) -> dict[str, Any]:
     """The whole cost of a build. Raises Error if the plan and the linker disagree by a byte."""
-    predicted, footprint = planned(build.plan), build.footprint
-    for key in ("arena_bytes", "learned_bytes", "constant_bytes"):
-        wanted = predicted[key] + (target_constants(build) if key == "constant_bytes" else 0)
-        if footprint[key] != wanted:
-            raise Error(
-                f"{build.elf}: the plan says {key} {wanted:,}, the linker map {footprint[key]:,}; "
-                "this is a bug of mcutrain"
-            )
-    shown = (
-        "stack_bytes", "link_bytes", "sram_bytes", "flash_bytes", "constant_bytes", "code_bytes",
-        "other_ram_bytes", "other_flash_bytes", "stack_path",
-    )  # fmt: skip
-    return {
-        **predicted,
+    predicted = {
+        **planned(build.plan),
         "target": build.target.name,
         "build_hash": build.build_hash.hex(),
-        **{key: footprint[key] for key in shown},
         "elf": str(build.elf),
     }
+    if build.footprint is None:
+        return predicted
+    footprint = dict(build.footprint)
+    interface = interface_bytes(build)
+    footprint["constant_bytes"] -= interface
+    footprint["other_flash_bytes"] = {**footprint["other_flash_bytes"], "interface": interface}
+    for key in ("arena_bytes", "learned_bytes", "constant_bytes"):
+        if footprint[key] != predicted[key]:
+            raise Error(
+                f"{build.elf}: the plan says {key} {predicted[key]:,}, the linker map "
+                f"{footprint[key]:,}; this is a bug of mcutrain"
+            )
+    shown = (
+        "stack_bytes", "link_bytes", "sram_bytes", "flash_bytes", "code_bytes",
+        "other_ram_bytes", "other_flash_bytes", "stack_path",
+    )  # fmt: skip
+    return {**predicted, **{key: footprint[key] for key in shown}}
 
 
-def target_constants(build: Build) -> int:
-    """Constants of the generated interface beside the plan's: the numerics hash, the regions."""
-    pointer = 8 if not build.target.toolchain_prefix else 4
+def interface_bytes(build: Build) -> int:
+    """Constants beside the plan's: the numerics hash, and address and size of two regions."""
+    pointer = 4 if build.target.toolchain_prefix else 8
     return 8 + 2 * 2 * pointer
 
 

@@ -105,9 +105,11 @@ COST_LINES = {
     "learned_bytes": "learned weights and state",
     "stack_bytes": "stack, worst case",
     "link_bytes": "link buffers",
+    "other_ram_bytes": "other RAM",
     "sram_bytes": "RAM in all",
     "constant_bytes": "constants",
     "code_bytes": "code",
+    "other_flash_bytes": "other flash",
     "flash_bytes": "flash in all",
     "forward_macs": "MACs, forward",
     "step_macs": "MACs, training step",
@@ -121,7 +123,8 @@ def cost_table(cost: dict[str, Any]) -> None:
     table.add_column("bytes or operations", justify="right")
     for key, text in COST_LINES.items():
         if key in cost:
-            table.add_row(text, number(cost[key]))
+            value = cost[key]
+            table.add_row(text, number(sum(value.values()) if isinstance(value, dict) else value))
     out.print(table)
     learning = [r for r in cost.get("layers", ()) if r["learns"]]
     lines(f"learns: {', '.join(r['learns'])}" for r in learning)

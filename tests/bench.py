@@ -9,7 +9,7 @@ import numpy as np
 
 from tests.op_cases import Case
 from trainer.graph import Graph, Node
-from trainer.memory import plan_memory
+from trainer.memory import MemoryPlan, Slot, place_state
 from trainer.ops.sgd import CountStep, LearningRate, sgd_state
 from trainer.ops.softmax_cross_entropy import SoftmaxCrossEntropy
 from trainer.plan import TrainingPlan
@@ -48,12 +48,29 @@ def bench_plan(cases: list[Case]) -> tuple[TrainingPlan, dict[str, Node]]:
     sgd = sgd_state(LearningRate(128, 13))
     source = Tensor("bench_in", TensorType((1, 3), DType.S8, QuantParams((0.1,))), Role.INPUT)
     label = Tensor("true_label", TensorType((1,), DType.U32), Role.INPUT)
-    (_, _, loss) = graph.add(SoftmaxCrossEntropy(), source, label, name="bench_loss", index=0)
+    (_, _, loss) = graph.add(SoftmaxCrossEntropy(), source, label, name="whole", index=0)
     graph.add(CountStep(), sgd, name="count_step", index=0)
     state = [t for t in graph.tensors if t.role is Role.STATE]
-    memory = plan_memory(graph, state, keep=set(graph.tensors))
+    memory = MemoryPlan(separate_slots(graph), *place_state(state))
     plan = TrainingPlan(
         "bench", graph, [], source, label, source, loss, sgd, state, {}, [], memory,
         Scheme("bench"), bytes(8),
     )  # fmt: skip
     return plan, nodes
+
+
+def separate_slots(graph: Graph) -> dict[Tensor | Node, Slot]:
+    """A place of its own for each tensor in the arena and each node's scratch memory."""
+    aliases = {node.output: node.inputs[0] for node in graph.nodes if node.op.alias}
+    slots: dict[Tensor | Node, Slot] = {}
+    wanted: list[tuple[Tensor | Node, int]] = [
+        (t, t.type.nbytes)
+        for t in graph.tensors
+        if t.role is not Role.STATE and t not in aliases
+    ]
+    wanted += [(node, node.op.scratch_bytes(node)) for node in graph.nodes]
+    end = 0
+    for item, nbytes in wanted:
+        slots[item] = Slot(end, -(-nbytes // 4) * 4, -1, len(graph.nodes))
+        end += slots[item].size
+    return slots | {alias: slots[source] for alias, source in aliases.items()}

@@ -299,7 +299,7 @@ CASES = [
     softmax_case("softmax/10", 1, 10, 0.0999),
     softmax_case("softmax/100", 1, 100, 0.0625),
     softmax_case("softmax/fine", 1, 12, 1e-6),
-    softmax_case("softmax/coarse", 1, 12, 40.0),
+    softmax_case("softmax/coarse", 1, 12, 15.9),
     softmax_case("softmax/beta", 2, 7, 0.3, 0.5),
     softmax_case("softmax/1", 4, 1, 0.1),
     softmax_case("softmax/1000", 1, 1000, 0.02),

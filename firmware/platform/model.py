@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Adds the generated model to the firmware: the folder that MCUTRAIN_GEN names, or by default the
-embedded example, which is generated if it is missing. PlatformIO runs this before a build."""
+embedded example, generated here. PlatformIO runs this before a build."""
 
 import os
 import subprocess
@@ -19,10 +19,11 @@ def stop(message: str) -> None:
     env.Exit(1)  # noqa: F821
 
 
-gen_dir = os.path.join(project_dir, os.environ.get("MCUTRAIN_GEN") or DEFAULT_GEN_DIR)
-if not os.path.isfile(os.path.join(gen_dir, "mct_selected_model.h")):
-    if os.environ.get("MCUTRAIN_GEN"):
-        stop(f"{gen_dir} holds no generated model; run `mcutrain generate` with --output {gen_dir}")
+chosen = os.environ.get("MCUTRAIN_GEN")
+gen_dir = os.path.join(project_dir, chosen or DEFAULT_GEN_DIR)
+if chosen and not os.path.isfile(os.path.join(gen_dir, "mct_selected_model.h")):
+    stop(f"{gen_dir} holds no generated model; run `mcutrain generate` with --output {gen_dir}")
+if not chosen:  # again each time: files that stay the same are not written
     command = [sys.executable, "-m", "host.cli", *GENERATE, "--output", DEFAULT_GEN_DIR]
     if subprocess.run(command, cwd=project_dir, check=False).returncode != 0:
         stop("the default model could not be generated (see above)")

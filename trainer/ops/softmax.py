@@ -34,6 +34,7 @@ SUM_INTEGER_BITS = 12
 QUARTER = 1 << (31 - DIFF_INTEGER_BITS - 2)
 # exp(-2**k) as Q0.31 for k = -2..4
 BARREL = (1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242)
+MAX_CHANNELS = 4095  # the sum of the exponentials is below 2**12
 OUT_QUANT = QuantParams((1 / 256,), -128)
 
 
@@ -52,12 +53,17 @@ class Softmax(Op):
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
         (x,) = types
+        if not 2.0**-26 < self.beta * x.scale < 16 or x.shape[-1] > MAX_CHANNELS:
+            raise ValueError(
+                f"softmax over {x.shape[-1]} logits of scale {self.beta * x.scale:.4g}; "
+                f"up to {MAX_CHANNELS} logits and scales between 2**-26 and 16 are supported"
+            )
         return (TensorType(x.shape, x.dtype, OUT_QUANT),)
 
     def scaling(self, node: Node) -> tuple[Requant, int]:
         """(factor of a logit difference to Q5.26, least difference that counts)."""
         factor = self.beta * node.inputs[0].type.scale * 2.0 ** (31 - DIFF_INTEGER_BITS)
-        r = Requant.from_real(min(factor, 2.0**31 - 1))
+        r = Requant.from_real(factor)
         reach = (2**DIFF_INTEGER_BITS - 1) * 2.0 ** (31 - DIFF_INTEGER_BITS) / 2.0**r.shift
         return r, -math.floor(reach)
 
