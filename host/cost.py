@@ -10,6 +10,12 @@ from trainer.errors import Error
 from trainer.plan import TrainingPlan
 from trainer.tensor import Role
 
+# What only a build tells; None without one.
+MEASURED = (
+    "stack_bytes", "link_bytes", "other_ram_bytes", "sram_bytes", "code_bytes",
+    "other_flash_bytes", "flash_bytes", "stack_path",
+)  # fmt: skip
+
 
 def planned(plan: TrainingPlan) -> dict[str, Any]:
     """Bytes and operations that follow from the plan alone, on any target."""
@@ -23,6 +29,7 @@ def planned(plan: TrainingPlan) -> dict[str, Any]:
         "constant_bytes": constant_bytes(plan),
         "forward_macs": plan.forward_macs,
         "step_macs": plan.step_macs,
+        **dict.fromkeys(MEASURED),
     }
 
 
@@ -46,11 +53,7 @@ def measured(build: Build) -> dict[str, Any]:
                 f"{build.elf}: the plan says {key} {predicted[key]:,}, the linker map "
                 f"{footprint[key]:,}; this is a bug of mcutrain"
             )
-    shown = (
-        "stack_bytes", "link_bytes", "sram_bytes", "flash_bytes", "code_bytes",
-        "other_ram_bytes", "other_flash_bytes", "stack_path",
-    )  # fmt: skip
-    return {**predicted, **{key: footprint[key] for key in shown}}
+    return {**predicted, **{key: footprint[key] for key in MEASURED}}
 
 
 def interface_bytes(build: Build) -> int:

@@ -58,7 +58,7 @@ def figures(outcomes: list[Outcome]) -> str:
         ("steps verified bit for bit", (f"{o.result.verified_steps:,}" for o in outcomes)),
     ]
     for key, text in (("sram_bytes", "RAM, bytes"), ("flash_bytes", "flash, bytes")):
-        rows.append((text, (f"{o.cost[key]:,}" if key in o.cost else "" for o in outcomes)))
+        rows.append((text, (f"{o.cost[key]:,}" if o.cost[key] is not None else "" for o in outcomes)))
     for key in ("instructions_per_step", "forward_instructions"):
         means = (o.instructions.get(key, {}).get("mean") for o in outcomes)
         rows.append((key.replace("_", " "), ("" if m is None else f"{m:,.0f}" for m in means)))

@@ -122,8 +122,8 @@ def cost_table(cost: dict[str, Any]) -> None:
     table.add_column("")
     table.add_column("bytes or operations", justify="right")
     for key, text in COST_LINES.items():
-        if key in cost:
-            value = cost[key]
+        value = cost[key]
+        if value is not None:
             table.add_row(text, number(sum(value.values()) if isinstance(value, dict) else value))
     out.print(table)
     learning = [r for r in cost.get("layers", ()) if r["learns"]]

@@ -91,10 +91,16 @@ def gathered(x: TensorType, channels: tuple[int, ...]) -> Feed:
     return Feed(type_, lambda draw, _: draw.earlier[0][..., list(channels)])
 
 
-def bias(channels: int, bits: int) -> Feed:
-    """Magnitudes up to 2**bits, as far as int32 reaches."""
-    low, high = -(2**bits), min(2**bits, 2**31 - 1)
-    return Feed(TensorType((channels,), DType.S32), integers(low, high))
+def bias(channels: int, bits: int, dead: tuple[int, ...] = ()) -> Feed:
+    """Magnitudes up to 2**bits; beyond 2**30 a channel is dead by definition."""
+    limit = np.full(channels, min(2**bits, 2**30), np.int64)
+    limit[list(dead)] = 2**bits
+
+    def rule(draw: Draw, _: TensorType) -> Array:
+        drawn = integers(-(2**bits), 2**bits)(draw, _)
+        return np.clip(drawn, -limit, np.minimum(limit, 2**31 - 1))
+
+    return Feed(TensorType((channels,), DType.S32), rule)
 
 
 def error(*shape: int) -> Feed:

@@ -101,7 +101,7 @@ class Layer:
         op, quant = self.op(), self.w_quant()
         x = s8(*self.x, quant=self.x_quant)
         w = filters(*self.w, quant=quant)
-        b = () if self.bias_bits is None else (bias(self.filters, self.bias_bits),)
+        b = () if self.bias_bits is None else (bias(self.filters, self.bias_bits, self.dead),)
         saved, learned, part = x, w, ()
         if self.channels is not None:
             columns = op.columns(x.type, w.type)

@@ -51,7 +51,7 @@ def rounds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Round]]:
     rng = np.random.RandomState(1)
     found: dict[str, list[Round]] = {case.name: [] for case in CASES}
     for round_ in range(ROUNDS):
-        for region in device.regions:  # nothing may depend on what was there before
+        for region in device.regions.values():  # nothing may depend on what was there before
             region[:] = rng.randint(0, 256, region.shape)
         made = {case.name: reference(case, nodes[case.name], round_) for case in CASES}
         for name, (inputs, _) in made.items():

@@ -173,7 +173,6 @@ def test_a_step_under_way_refuses_what_would_disturb_it(device: Device) -> None:
         (Status.LABEL, Message.BEGIN, (0xFFFFFFFF,)),
         (Status.RANGE, Message.STEP, (0, 2)),
         (Status.RANGE, Message.LEARNING_RATE, (127, 0)),
-        (Status.RANGE, Message.LEARNING_RATE, (128, 32)),
         (Status.RANGE, Message.SAMPLE, (INPUT_BYTES + 1,)),
         (Status.RANGE, Message.SAMPLE, (0xFFFFFFFF,)),
         (Status.RANGE, Message.READ, (2, 0, 1)),

@@ -68,13 +68,14 @@ def output_tensors(path: Path) -> list[int]:
 
 
 def identifier(name: str) -> str:
-    """``name`` as a C identifier.
+    """``name`` as a C identifier that no header and no symbol of the firmware has.
 
     >>> identifier("mcunet-5fps_int8"), identifier("5 fps")
     ('mcunet_5fps_int8', 'm_5_fps')
     """
     cleaned = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_").lower() or "model"
-    return cleaned if cleaned[0].isalpha() else f"m_{cleaned}"
+    is_taken = cleaned.startswith(("mct", "std")) or cleaned == "string"
+    return cleaned if cleaned[0].isalpha() and not is_taken else f"m_{cleaned}"
 
 
 def importers(base: type[Op] = Op) -> dict[str, type[Op]]:

@@ -70,11 +70,13 @@ static void softmax_row(const mct_softmax_params *p, const int8_t *x, int8_t *ou
     }
     int32_t headroom = 32 - mct_bit_length((uint32_t)total);
     int32_t reciprocal = inverse(total, headroom);
+    /* Beyond 31, for a flat row of 512 or more, every share rounds to 0. */
+    int32_t to_output = SUM_INTEGER_BITS - headroom + 31 - 8;
     for (int32_t i = 0; i < p->channels; i++) {
         int32_t value = INT8_MIN;
-        if (x[i] - top >= p->least_difference) {
+        if (x[i] - top >= p->least_difference && to_output <= 31) {
             int32_t share = mct_doubling_high_mul(reciprocal, exponential(p, x[i] - top));
-            value += mct_rounding_shift_right(share, SUM_INTEGER_BITS - headroom + 31 - 8);
+            value += mct_rounding_shift_right(share, to_output);
         }
         out[i] = (int8_t)mct_clamp(value, INT8_MIN, INT8_MAX);
     }
