@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from host.jobs import Outcome
+from host.show import FIGURES
 
 STYLE = (
     "body{font:16px/1.5 sans-serif;max-width:56em;margin:2em auto;padding:0 1em}"
@@ -51,19 +52,11 @@ def without_losses(outcome: Outcome) -> dict[str, object]:
 
 def figures(outcomes: list[Outcome]) -> str:
     """The table of the figures that matter, a column per run."""
-    rows: list[tuple[str, Iterable[str]]] = [
-        ("accuracy before", (f"{100 * o.result.accuracy_before:.1f} %" for o in outcomes)),
-        ("accuracy after", (f"{100 * o.result.accuracy_after:.1f} %" for o in outcomes)),
-        ("steps", (f"{o.result.steps:,}" for o in outcomes)),
-        ("steps verified bit for bit", (f"{o.result.verified_steps:,}" for o in outcomes)),
-    ]
-    for key, text in (("sram_bytes", "RAM, bytes"), ("flash_bytes", "flash, bytes")):
-        rows.append((text, (f"{o.cost[key]:,}" if o.cost[key] is not None else "" for o in outcomes)))
-    for key in ("instructions_per_step", "forward_instructions"):
-        means = (o.instructions.get(key, {}).get("mean") for o in outcomes)
-        rows.append((key.replace("_", " "), ("" if m is None else f"{m:,.0f}" for m in means)))
     head = "".join(f"<th>{html.escape(o.target)}" for o in outcomes)
-    body = "".join(f"<tr><td>{text}" + "".join(f"<td>{c}" for c in cells) for text, cells in rows)
+    body = "".join(
+        f"<tr><td>{text}" + "".join(f"<td>{html.escape(cell(o))}" for o in outcomes)
+        for text, cell in FIGURES.items()
+    )
     return f"<table><tr><th>{head}{body}</table>"
 
 

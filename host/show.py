@@ -132,27 +132,30 @@ def cost_table(cost: dict[str, Any]) -> None:
         lines([f"firmware: {cost['elf']}"])
 
 
+def instructions(outcome: Outcome, key: str) -> str:
+    return number(outcome.instructions.get(key, {}).get("mean")) or "-"
+
+
+# The figures of a run that matter, in the terminal's table and in the report.
+FIGURES: dict[str, Callable[[Outcome], str]] = {
+    "accuracy before": lambda o: percent(o.result.accuracy_before),
+    "accuracy after": lambda o: percent(o.result.accuracy_after),
+    "steps": lambda o: number(o.result.steps),
+    "verified steps": lambda o: number(o.result.verified_steps) if o.result.verified else "-",
+    "RAM, bytes": lambda o: number(o.cost["sram_bytes"]) or "-",
+    "flash, bytes": lambda o: number(o.cost["flash_bytes"]) or "-",
+    "instructions per step": lambda o: instructions(o, "instructions_per_step"),
+    "instructions per inference": lambda o: instructions(o, "forward_instructions"),
+    "seconds": lambda o: f"{o.result.seconds:.1f}",
+}
+
+
 def outcome_table(outcomes: list[Outcome]) -> None:
     table = Table(title=f"{outcomes[0].job.model.stem}, {outcomes[0].job.update}")
     table.add_column("")
     for outcome in outcomes:
         table.add_column(outcome.target, justify="right")
-    rows: dict[str, Callable[[Outcome], str]] = {
-        "accuracy before": lambda o: percent(o.result.accuracy_before),
-        "accuracy after": lambda o: percent(o.result.accuracy_after),
-        "steps": lambda o: number(o.result.steps),
-        "verified steps": lambda o: number(o.result.verified_steps) if o.result.verified else "-",
-        "RAM, bytes": lambda o: number(o.cost.get("sram_bytes")) or "-",
-        "flash, bytes": lambda o: number(o.cost.get("flash_bytes")) or "-",
-        "instructions per step": lambda o: (
-            number(o.instructions.get("instructions_per_step", {}).get("mean")) or "-"
-        ),
-        "instructions per inference": lambda o: (
-            number(o.instructions.get("forward_instructions", {}).get("mean")) or "-"
-        ),
-        "seconds": lambda o: f"{o.result.seconds:.1f}",
-    }
-    for text, cell in rows.items():
+    for text, cell in FIGURES.items():
         table.add_row(text, *(cell(o) for o in outcomes))
     out.print(table)
 

@@ -113,7 +113,9 @@ def test_constants_are_those_of_the_reference(row: list[str]) -> None:
 
 
 def test_constants_are_those_of_the_firmware(tmp_path: Path) -> None:
-    rows = [(row[0], row[1], re.findall(r"`([^`]+)`", row[3])) for row in table("Constant") if row[3]]
+    rows = [
+        (row[0], row[1], re.findall(r"`([^`]+)`", row[3])) for row in table("Constant") if row[3]
+    ]
     lines = [f'#include "{header}"' for _, _, (header, _) in rows]
     lines += [
         f'_Static_assert({symbol} == {int(number(value))}, "{name}");'

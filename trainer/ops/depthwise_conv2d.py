@@ -73,7 +73,7 @@ class DepthwiseConv2D(Conv2D):
         g = self.geometry(*(t.type for t in node.inputs[:2]))
         w = self.whole_weights(node.inputs[0].type, w, inputs[-1])
         padded = g.padded(
-            x.reshape(g.in_h, g.in_w, g.in_ch) - np.int64(node.inputs[0].type.zero_point)
+            x.reshape(g.in_h, g.in_w, g.in_ch).astype(np.int64) - node.inputs[0].type.zero_point
         )
         acc = np.zeros((g.out_h, g.out_w, g.out_ch), np.int64)
         for ky, kx, positions in g.taps():
