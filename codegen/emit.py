@@ -41,7 +41,7 @@ extern const mct_region {name}_regions[MCT_REGION_COUNT];
 /* Initial weights and histories, step number 0, the default learning rate. */
 void {name}_reset(uint32_t seed);
 
-/* rate = multiplier * 2^-shift; the multiplier is 128..255, or 0 for no update. */
+/* Between steps: rate = multiplier * 2^-shift; the multiplier is 128..255, or 0 (no update). */
 void {name}_set_learning_rate(uint8_t multiplier, uint8_t shift);
 
 /* Where a sample of {upper}_INPUT_BYTES is written before begin, step or infer. */

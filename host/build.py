@@ -51,7 +51,7 @@ def build_hash(image: Image, board: str) -> bytes:
     digest = hashlib.sha256(emit_source(image).encode())
     for path in sorted(FIRMWARE_DIR.rglob("*")):
         is_other_board = path.parent.name == "boards" and path.stem != board
-        if path.suffix in (".c", ".h", ".ld", ".json") and not is_other_board:
+        if path.suffix in (".c", ".h", ".ld", ".json", ".py") and not is_other_board:
             digest.update(path.relative_to(FIRMWARE_DIR).as_posix().encode())
             digest.update(path.read_bytes())
     digest.update((PROJECT_DIR / "platformio.ini").read_bytes())

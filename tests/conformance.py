@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,17 @@ def model() -> Model:
 
 HISTORIES = {"e": "fc_d_e_history", "b": "c_d_b_history", "a:dw": "b_d_a_history",
              "a": "a_d_history"}  # fmt: skip
+
+
+EXPONENTS = {"logits": "loss_d_logits_e", "e": "fc_d_e_e", "d": "e_d_d_e", "c": "d_d_c_e",
+             "b": "c_d_b_e", "a:dw": "b_d_a_e", "a": "a_d_e"}  # fmt: skip
+
+
+def check_exponents(values: Mapping[Tensor, Array], expected: dict[str, Any]) -> None:
+    """The exponent of every error of a step equals the vectors'."""
+    by_name = {t.name: int(v[0]) for t, v in values.items() if t.type.shape == (1,)}
+    for key, exponent in expected["exponents"].items():
+        assert by_name[EXPONENTS[key]] == exponent, (expected["step"], key)
 
 
 def check_state(plan: TrainingPlan, state: dict[Tensor, Array], expected: dict[str, Any]) -> None:

@@ -74,6 +74,10 @@ def filters(*shape: int, quant: Q) -> Feed:
     return Feed(TensorType(shape, DType.S8, quant), integers(-128, 127))
 
 
+def zero(feed: Feed) -> Feed:
+    return Feed(feed.type, lambda draw, type_: np.zeros(type_.shape))
+
+
 def frozen_part(whole: Feed, columns: tuple[int, ...]) -> Feed:
     """The frozen weights of a layer learned in part: zero in the learned columns."""
 
@@ -85,10 +89,11 @@ def frozen_part(whole: Feed, columns: tuple[int, ...]) -> Feed:
     return Feed(whole.type, rule)
 
 
-def gathered(x: TensorType, channels: tuple[int, ...]) -> Feed:
-    """The learned channels of the first input."""
-    type_ = x.with_shape(*x.shape[:-1], len(channels))
-    return Feed(type_, lambda draw, _: draw.earlier[0][..., list(channels)])
+def gathered(x: TensorType, in_ch: int, channels: tuple[int, ...]) -> Feed:
+    """The learned channels of the first input, which is rows of ``in_ch``."""
+    rows = x.shape[:-1] if x.shape[-1] == in_ch else (x.size // in_ch,)
+    type_ = x.with_shape(*rows, len(channels))
+    return Feed(type_, lambda draw, _: draw.earlier[0].reshape(-1, in_ch)[:, list(channels)])
 
 
 def bias(channels: int, bits: int, dead: tuple[int, ...] = ()) -> Feed:

@@ -20,6 +20,7 @@ from tests.feeds import (
     label,
     s8,
     sgd,
+    zero,
 )
 from trainer.ops.add import Add
 from trainer.ops.average_pool2d import AveragePool2D, AveragePool2DGrad, AveragePool2DPassError
@@ -105,7 +106,7 @@ class Layer:
         saved, learned, part = x, w, ()
         if self.channels is not None:
             columns = op.columns(x.type, w.type)
-            saved = gathered(x.type, self.channels)
+            saved = gathered(x.type, op.geometry(x.type, w.type).in_ch, self.channels)
             learned = filters(*self.w[:-1], len(columns), quant=part_quant(quant, columns))
             w, part = frozen_part(w, columns), (learned,)
         dout = error(*op.out_shape)
@@ -202,8 +203,18 @@ LAYERS = [
     Layer("fc/long", FC, (1, 3000), (2, 3000), out_quant=Q((0.9,), 3)),
     Layer("fc/great-bias", FC, (1, 9), (4, 9), bias_bits=31, dead=(0, 1, 2, 3)),
     Layer("fc/in-part", FC, (1, 12), (5, 12), channels=(0, 5, 11)),
+    Layer("fc/in-part-flattens", FC, (1, 2, 2, 3), (4, 12), channels=(3, 4, 11)),
     Layer("fc/in-part-of-rows", FC, (3, 4), (2, 4), channels=(1, 2), w_scales=(0.01,)),
 ]  # fmt: skip
+
+
+def offset_wraps(name: str, kind: type[Conv2D], w: tuple[int, ...]) -> Case:
+    """Accumulators at int32's ends under a factor just below 1: adding the zero point wraps."""
+    quants = Q((0.9994003772735596,), 0), Q((1.0,), 127)
+    layer = Layer(name, kind, (1, 1, 1, 2), w, x_quant=quants[0], out_quant=quants[1],
+                  w_scales=(1.000599980354309,) * 2, bias_bits=31, dead=(0, 1))  # fmt: skip
+    case = next(layer.rows())
+    return replace(case, feeds=(case.feeds[0], zero(case.feeds[1]), case.feeds[2]))
 
 
 @dataclass(frozen=True)
@@ -271,6 +282,8 @@ def softmax_case(name: str, rows: int, channels: int, scale: float, beta: float 
 
 CASES = [
     *(row for layer in LAYERS for row in layer.rows()),
+    offset_wraps("conv/offset-wraps", CONV, (2, 1, 1, 2)),
+    offset_wraps("dw/offset-wraps", DW, (1, 1, 1, 2)),
     *(row for pool in POOLS for row in pool.rows()),
     add_case("add/odd", Q((0.05,), -3), Q((0.11,), 4), Q((0.13,), 7)),
     add_case("add/relu", Q((0.05,), 127), Q((0.05,), -128), Q((0.05,), -128), (-128, 5)),
@@ -284,8 +297,9 @@ CASES = [
     sum_case("sum/far-exponents", (1, 9), (-60, 0), (-20, 30), (-90, -60)),
     sum_case("sum/of-1", (1, 4), (-12, -9)),
     sum_case("sum/of-5", (2, 7), *[(-14, -8)] * 5),
-    Case("gather/odd", GatherChannels((0, 2, 6)), (s8(1, 3, 2, 7),)),
-    Case("gather/one", GatherChannels((4,)), (s8(1, 5),)),
+    Case("gather/odd", GatherChannels((0, 2, 6), 7), (s8(1, 3, 2, 7),)),
+    Case("gather/one", GatherChannels((4,), 5), (s8(1, 5),)),
+    Case("gather/flattens", GatherChannels((1, 9), 12), (s8(1, 2, 2, 3),)),
     Case("reshape/odd", Reshape((1, 15)), (s8(1, 3, 5),)),
     Case("bias/greatest", BiasUpdate(0.05, Q((0.01,)), ()),
          (bias(6, 30), error(3, 6), exponent(-3, 40), sgd((0, 9)))),

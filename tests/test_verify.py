@@ -36,7 +36,7 @@ FAULTS = {
         "int32_t right = x + p->pad_left - kx - (x == 2);", "DepthwiseConv2DGradInput",
     ),
     "the forward pass": (
-        "kernels/add.c", "+ p->out_offset;", "+ p->out_offset + (k == 17);", "Add",
+        "kernels/add.c", "sum, p->out_offset)", "sum, p->out_offset + (k == 17))", "Add",
     ),
 }  # fmt: skip
 

@@ -194,6 +194,7 @@ def add_split(
         quant = replace(quant, scales=tuple(quant.scales[c] for c in columns))
     type_ = TensorType(learned.shape, w.type.dtype, quant)
     w_l = Tensor(f"{w.name}_learned", type_, Role.PARAM, learned, w.label)
-    (x_l,) = graph.add(GatherChannels(channels), x, name=f"{node.name}_x", index=node.index)
+    in_ch = op.geometry(x.type, w.type).in_ch
+    (x_l,) = graph.add(GatherChannels(channels, in_ch), x, name=f"{node.name}_x", index=node.index)
     inputs = (x, replace(w, data=frozen), *bias, x_l, w_l)
     return graph.add(op, *inputs, name=node.name, index=node.index)

@@ -46,15 +46,15 @@ void mct_average_pool2d_s8(const mct_average_pool2d_params *p, const int8_t *x, 
 }
 
 void mct_average_pool2d_pass_error_s16(const mct_average_pool2d_pass_error_params *p,
-                                       const int16_t *dout, const int16_t *dout_e,
-                                       const int8_t *x, int16_t *dx, int16_t *dx_e)
+                                       const int16_t *dout, const int16_t *dout_e, const int8_t *x,
+                                       int16_t *dx, int16_t *dx_e)
 {
     for (int32_t y = 0; y < p->in_h; y++) {
         int32_t out_y = y / p->stride_h;
         for (int32_t column = 0; column < p->in_w; column++) {
             int32_t out_x = column / p->stride_w;
-            bool inside = out_y < p->out_h && y % p->stride_h < p->kernel_h &&
-                          out_x < p->out_w && column % p->stride_w < p->kernel_w;
+            bool inside = out_y < p->out_h && y % p->stride_h < p->kernel_h && out_x < p->out_w &&
+                          column % p->stride_w < p->kernel_w;
             for (int32_t c = 0; c < p->channels; c++, x++) {
                 bool open = inside && *x > p->x_min && *x < p->x_max;
                 *dx++ = open ? dout[(out_y * p->out_w + out_x) * p->channels + c] : (int16_t)0;
@@ -84,8 +84,8 @@ static int32_t error_at(const mct_average_pool2d_grad_params *p, const int16_t *
         for (int32_t out_x = 0; out_x < p->out_w; out_x++) {
             int32_t left = out_x * p->stride_w - p->pad_left;
             if (x >= left && x < left + p->kernel_w) {
-                int32_t count = overlap(top, p->kernel_h, p->in_h) *
-                                overlap(left, p->kernel_w, p->in_w);
+                int32_t count =
+                    overlap(top, p->kernel_h, p->in_h) * overlap(left, p->kernel_w, p->in_w);
                 int32_t share = (2 * (1 << 15) + count) / (2 * count);
                 sum += dout[(out_y * p->out_w + out_x) * p->channels + c] * share;
             }
@@ -102,8 +102,7 @@ void mct_average_pool2d_grad_s16(const mct_average_pool2d_grad_params *p, const 
     for (int32_t position = 0; position < p->in_h * p->in_w; position++) {
         for (int32_t c = 0; c < p->channels; c++, x++) {
             bool open = *x > p->x_min && *x < p->x_max;
-            int32_t raw =
-                open ? error_at(p, dout, position / p->in_w, position % p->in_w, c) : 0;
+            int32_t raw = open ? error_at(p, dout, position / p->in_w, position % p->in_w, c) : 0;
             *dx++ = mct_error_put(&writer, raw);
         }
     }

@@ -28,8 +28,8 @@ typedef struct {
 } mct_average_pool2d_pass_error_params;
 
 void mct_average_pool2d_pass_error_s16(const mct_average_pool2d_pass_error_params *p,
-                                       const int16_t *dout, const int16_t *dout_e,
-                                       const int8_t *x, int16_t *dx, int16_t *dx_e);
+                                       const int16_t *dout, const int16_t *dout_e, const int8_t *x,
+                                       int16_t *dx, int16_t *dx_e);
 
 typedef struct {
     int32_t in_h, in_w, channels, out_h, out_w;

@@ -8,7 +8,8 @@
 #include "kernels/error.h"
 #include "kernels/sgd.h"
 
-/* No overflow: |x + x_offset| <= 255, so size < 2^31 / (255 * 128) = 65,793 (the importer checks). */
+/* No overflow: |x + x_offset| <= 255, so size < 2^31 / (255 * 128) = 65,793 (the importer checks).
+ */
 static int32_t dot(const int8_t *x, int32_t x_offset, const int8_t *w, int32_t size)
 {
     int32_t acc = 0;
@@ -48,7 +49,7 @@ void mct_conv2d_s8_row(const mct_conv2d_params *p, const int8_t *const rows[], c
                               first, last);
             }
             acc = mct_wrapping_add(acc, b != NULL ? b[o] : 0);
-            acc = mct_requantize(acc, multiplier[o], shift[o]) + p->out_offset;
+            acc = mct_wrapping_add(mct_requantize(acc, multiplier[o], shift[o]), p->out_offset);
             *out_row++ = (int8_t)mct_clamp(acc, p->act_min, p->act_max);
         }
     }
@@ -142,9 +143,9 @@ void mct_conv2d_grad_input_s16(const mct_conv2d_grad_input_params *p, const int1
 }
 
 /* sums[i] = the gradient of w[o][ky][kx][i] over output rows first..last-1. */
-static void weight_gradient(const mct_conv2d_update_params *p, const int8_t *x,
-                            const int16_t *dout, int32_t o, int32_t ky, int32_t kx, int32_t first,
-                            int32_t last, int32_t *sums)
+static void weight_gradient(const mct_conv2d_update_params *p, const int8_t *x, const int16_t *dout,
+                            int32_t o, int32_t ky, int32_t kx, int32_t first, int32_t last,
+                            int32_t *sums)
 {
     memset(sums, 0, (size_t)p->in_ch * sizeof *sums);
     for (int32_t out_y = first; out_y < last; out_y++) {

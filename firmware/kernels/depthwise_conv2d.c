@@ -30,16 +30,16 @@ void mct_depthwise_conv2d_s8_row(const mct_depthwise_conv2d_params *p, const int
                 }
             }
             acc = mct_wrapping_add(acc, b != NULL ? b[o] : 0);
-            acc = mct_requantize(acc, multiplier[o], shift[o]) + p->out_offset;
+            acc = mct_wrapping_add(mct_requantize(acc, multiplier[o], shift[o]), p->out_offset);
             out_row[o] = (int8_t)mct_clamp(acc, p->act_min, p->act_max);
         }
     }
 }
 
-void mct_depthwise_conv2d_s8(const mct_depthwise_conv2d_params *p, const int8_t *x,
-                             const int8_t *w, const int32_t *b, const int8_t *x_l,
-                             const int8_t *w_l, const uint16_t *channel,
-                             const int32_t *multiplier, const int8_t *shift, int8_t *out)
+void mct_depthwise_conv2d_s8(const mct_depthwise_conv2d_params *p, const int8_t *x, const int8_t *w,
+                             const int32_t *b, const int8_t *x_l, const int8_t *w_l,
+                             const uint16_t *channel, const int32_t *multiplier,
+                             const int8_t *shift, int8_t *out)
 {
     const int8_t *rows[MCT_MAX_KERNEL_H];
     const int8_t *rows_l[MCT_MAX_KERNEL_H];
@@ -80,8 +80,8 @@ static int32_t error_at(const mct_depthwise_conv2d_grad_input_params *p, const i
                 continue;
             }
             int32_t at = down / p->stride_h * p->out_w + right / p->stride_w;
-            sum += dout[at * p->out_ch + o] *
-                   weights.w[(ky * p->kernel_w + kx) * weights.stride + m];
+            sum +=
+                dout[at * p->out_ch + o] * weights.w[(ky * p->kernel_w + kx) * weights.stride + m];
         }
     }
     return sum;
@@ -109,8 +109,8 @@ void mct_depthwise_conv2d_grad_input_s16(const mct_depthwise_conv2d_grad_input_p
             bool open = *x > p->x_min && *x < p->x_max;
             for (int32_t m = 0; open && m < per_input; m++) {
                 int32_t o = i * per_input + m;
-                int32_t sum = error_at(p, dout, weights, position / p->in_w, position % p->in_w, o,
-                                       m);
+                int32_t sum =
+                    error_at(p, dout, weights, position / p->in_w, position % p->in_w, o, m);
                 raw += mct_near(mct_sat23(sum) * scale[o], scale_shift[o]);
             }
             *dx++ = mct_error_put(&writer, raw);

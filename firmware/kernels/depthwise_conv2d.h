@@ -27,10 +27,10 @@ void mct_depthwise_conv2d_s8_row(const mct_depthwise_conv2d_params *p, const int
                                  const int32_t *b, const int32_t *multiplier, const int8_t *shift,
                                  int8_t *out_row);
 
-void mct_depthwise_conv2d_s8(const mct_depthwise_conv2d_params *p, const int8_t *x,
-                             const int8_t *w, const int32_t *b, const int8_t *x_l,
-                             const int8_t *w_l, const uint16_t *channel,
-                             const int32_t *multiplier, const int8_t *shift, int8_t *out);
+void mct_depthwise_conv2d_s8(const mct_depthwise_conv2d_params *p, const int8_t *x, const int8_t *w,
+                             const int32_t *b, const int8_t *x_l, const int8_t *w_l,
+                             const uint16_t *channel, const int32_t *multiplier,
+                             const int8_t *shift, int8_t *out);
 
 typedef struct {
     int32_t in_h, in_w, in_ch, out_h, out_w, out_ch;

@@ -13,7 +13,8 @@ static inline int32_t mct_clamp(int32_t x, int32_t lo, int32_t hi)
     return x < lo ? lo : x > hi ? hi : x;
 }
 
-/* a + b modulo 2^32: the accumulators of dead channels wrap, as in tflite-micro. */
+/* a + b modulo 2^32: the accumulators of dead channels wrap, as in tflite-micro, and so does
+ * the addition of the zero point after they were requantised. */
 static inline int32_t mct_wrapping_add(int32_t a, int32_t b)
 {
     return (int32_t)((uint32_t)a + (uint32_t)b);

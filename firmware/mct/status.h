@@ -5,12 +5,12 @@
 
 typedef enum {
     MCT_OK = 0,
-    MCT_ERR_BUSY = -1,     /* a sliced step is under way */
-    MCT_ERR_LABEL = -2,    /* the label is not a class of this model */
-    MCT_ERR_MESSAGE = -3,  /* unknown message, or a payload of the wrong size */
-    MCT_ERR_RANGE = -4,    /* bytes outside the region, or a value outside its range */
-    MCT_ERR_SESSION = -5,  /* no HELLO yet, or a sequence number out of order */
-    MCT_ERR_IDLE = -6      /* no step is under way */
+    MCT_ERR_BUSY = -1,    /* a sliced step is under way */
+    MCT_ERR_LABEL = -2,   /* the label is not a class of this model */
+    MCT_ERR_MESSAGE = -3, /* unknown message, or a payload of the wrong size */
+    MCT_ERR_RANGE = -4,   /* bytes outside the region, or a value outside its range */
+    MCT_ERR_SESSION = -5, /* no HELLO yet, or a sequence number out of order */
+    MCT_ERR_IDLE = -6     /* no step is under way */
 } mct_status;
 
 #endif

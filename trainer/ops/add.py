@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainer.fixedpoint import Requant, requantize
+from trainer.fixedpoint import Requant, requantize, wrap32
 from trainer.ops.base import Error, KernelCall, Op
 from trainer.tensor import Array, DType, QuantParams, Tensor, TensorType
 
@@ -46,26 +46,27 @@ class Add(Op):
         a, b = types
         if a.shape != b.shape:
             raise ValueError(f"shapes {a.shape} and {b.shape} differ")
+        self.requants(a, b)  # a ValueError for scales that no multiplier can express
         return (TensorType(a.shape, DType.S8, self.out_quant),)
 
-    def requants(self, node: Node) -> tuple[Requant, Requant, Requant]:
+    def requants(self, a: TensorType, b: TensorType) -> tuple[Requant, Requant, Requant]:
         """Factors of a, of b and of their sum, as tflite-micro's reference ADD has them."""
-        a, b = (t.type.scale for t in node.inputs)
-        twice_max = 2.0 * max(a, b)
+        twice_max = 2.0 * max(a.scale, b.scale)
         out = twice_max / ((1 << LEFT_SHIFT) * self.out_quant.scale)
         return (
-            Requant.from_real(a / twice_max),
-            Requant.from_real(b / twice_max),
+            Requant.from_real(a.scale / twice_max),
+            Requant.from_real(b.scale / twice_max),
             Requant.from_real(out),
         )
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
-        *factors, out_factor = self.requants(node)
+        *factors, out_factor = self.requants(*(t.type for t in node.inputs))
         total = np.zeros(inputs[0].shape, np.int64)
         for tensor, value, r in zip(node.inputs, inputs, factors, strict=True):
             shifted = (value.astype(np.int64) - tensor.type.zero_point) << LEFT_SHIFT
             total += requantize(shifted, r.multiplier, r.shift)
-        out = requantize(total, out_factor.multiplier, out_factor.shift) + self.out_quant.zero_point
+        out = requantize(total, out_factor.multiplier, out_factor.shift)
+        out = wrap32(out + self.out_quant.zero_point)
         return (np.clip(out, self.act_min, self.act_max).astype(np.int8),)
 
     def vjp(self, node: Node, error: Error, tape: Tape) -> Iterator[tuple[Tensor, Error]]:
@@ -73,7 +74,7 @@ class Add(Op):
 
     def lower(self, node: Node) -> KernelCall:
         a, b = node.inputs
-        a_factor, b_factor, out_factor = self.requants(node)
+        a_factor, b_factor, out_factor = self.requants(a.type, b.type)
         params = {
             "size": a.type.size,
             "a_offset": -a.type.zero_point,

@@ -34,7 +34,7 @@ MAX_UNBANDED = 4113
 MAX_FAN_IN = 65792  # products of 255 * 128 that fit 32 bits
 DEAD_SCALE = 2.0**-12
 DEAD_BIAS = 2**30
-MAX_FAN_OUT = 8200  # out_ch * kernel_h * kernel_w of an input gradient (SPEC 1.4)
+MAX_FAN_OUT = 8196  # out_ch * kernel_h * kernel_w of an input gradient (SPEC 1.4)
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ class Conv2D(Op):
         assert w.type.quant is not None and source.out.type.quant is not None
         if w.type.quant.axis not in (None, cls.out_axis):
             raise UnsupportedOpError(f"{source}: weight scales lie along axis {w.type.quant.axis}")
-        if cls.out_axis == 0 and w.type.size // w.type.shape[0] > MAX_FAN_IN:
+        if w.type.size // w.type.shape[cls.out_axis] > MAX_FAN_IN:
             raise UnsupportedOpError(f"{source} sums more than {MAX_FAN_IN} products")
         bias = source.bias(w.type.shape[cls.out_axis])
         stride, padding = (place.stride, place.padding) if place else ((1, 1), (0, 0))
@@ -197,6 +197,7 @@ class Conv2D(Op):
             raise ValueError(f"x has {x.shape[-1]} channels, the weights expect {w.shape[-1]}")
         if w.shape[0] != self.out_shape[-1]:
             raise ValueError(f"{w.shape[0]} filters for {self.out_shape[-1]} output channels")
+        self.requants(x, w)  # a ValueError for scales that no multiplier can express
         return (TensorType(self.out_shape, DType.S8, self.out_quant),)
 
     def split_inputs(self, node: Node) -> tuple[Tensor | None, Tensor, Tensor]:
@@ -219,9 +220,9 @@ class Conv2D(Op):
         out_scale = self.out_quant.scale
         return [x.scale * s / out_scale for s in filter_scales(w, self.out_axis)]
 
-    def requants(self, node: Node) -> tuple[Array, Array]:
+    def requants(self, x: TensorType, w: TensorType) -> tuple[Array, Array]:
         """(multiplier (O,) s32, shift (O,) s8)."""
-        pairs = [Requant.from_real(f) for f in self.factors(*(t.type for t in node.inputs[:2]))]
+        pairs = [Requant.from_real(f) for f in self.factors(x, w)]
         multiplier = np.array([r.multiplier for r in pairs], np.int32)
         return multiplier, np.array([r.shift for r in pairs], np.int8)
 
@@ -256,9 +257,9 @@ class Conv2D(Op):
         acc = correlate(g, centred, w)
         if self.has_bias:
             acc = acc + inputs[2]
-        multiplier, shift = self.requants(node)
+        multiplier, shift = self.requants(*(t.type for t in node.inputs[:2]))
         out = requantize(wrap32(acc), multiplier.astype(np.int64), shift.astype(np.int64))
-        out = np.clip(out + self.out_quant.zero_point, self.act_min, self.act_max)
+        out = np.clip(wrap32(out + self.out_quant.zero_point), self.act_min, self.act_max)
         return (out.astype(np.int8).reshape(self.out_shape),)
 
     def vjp(self, node: Node, error: Error, tape: Tape) -> Iterator[tuple[Tensor, Error]]:
@@ -306,7 +307,7 @@ class Conv2D(Op):
         x, w = node.inputs[:2]
         b = node.inputs[2] if self.has_bias else None
         x_l, w_l = node.inputs[-2:] if self.channels else (None, None)
-        multiplier, shift = self.requants(node)
+        multiplier, shift = self.requants(*(t.type for t in node.inputs[:2]))
         tables = (Table("multiplier", multiplier), Table("shift", shift))
         args = (x, w, b, x_l, w_l, *tables, node.output)
         return KernelCall("conv2d", "conv2d_s8", "conv2d", self.params(node), args)

@@ -57,6 +57,7 @@ class DepthwiseConv2D(Conv2D):
             raise ValueError(f"weights {w.shape} are not a multiple of {x.shape[3]} channels")
         if w.shape[3] != self.out_shape[3]:
             raise ValueError(f"{w.shape[3]} filters for {self.out_shape[3]} output channels")
+        self.requants(x, w)
         return (TensorType(self.out_shape, types[0].dtype, self.out_quant),)
 
     def columns(self, x: TensorType, w: TensorType) -> tuple[int, ...]:
@@ -80,9 +81,9 @@ class DepthwiseConv2D(Conv2D):
             acc += np.repeat(padded[positions], g.out_ch // g.in_ch, axis=2) * w[0, ky, kx]
         if self.has_bias:
             acc += inputs[2]
-        multiplier, shift = self.requants(node)
+        multiplier, shift = self.requants(*(t.type for t in node.inputs[:2]))
         out = requantize(wrap32(acc), multiplier.astype(np.int64), shift.astype(np.int64))
-        out = np.clip(out + self.out_quant.zero_point, self.act_min, self.act_max)
+        out = np.clip(wrap32(out + self.out_quant.zero_point), self.act_min, self.act_max)
         return (out.astype(np.int8).reshape(self.out_shape),)
 
     def grad_input(self, x: Tensor) -> Op:
@@ -97,7 +98,7 @@ class DepthwiseConv2D(Conv2D):
         x, w = node.inputs[:2]
         b = node.inputs[2] if self.has_bias else None
         x_l, w_l = node.inputs[-2:] if self.channels else (None, None)
-        multiplier, shift = self.requants(node)
+        multiplier, shift = self.requants(*(t.type for t in node.inputs[:2]))
         tables = (Table("multiplier", multiplier), Table("shift", shift))
         args = (x, w, b, x_l, w_l, channel_table(self.channels), *tables, node.output)
         name = "depthwise_conv2d"

@@ -17,24 +17,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GatherChannels(Op):
-    """x (.., C) s8 -> x_l (.., L) s8: the listed channels. It passes no error on."""
+    """x (.., C) s8 -> x_l (.., L) s8: the listed channels of rows of C. It passes no error on.
+
+    x of another last dimension is read as rows of ``in_ch``, as FULLY_CONNECTED does.
+    """
 
     channels: tuple[int, ...]
+    in_ch: int
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
         (x,) = types
-        if max(self.channels) >= x.shape[-1]:
-            raise ValueError(f"channel {max(self.channels)} of {x.shape[-1]}")
-        return (x.with_shape(*x.shape[:-1], len(self.channels)),)
+        rows = x.shape[:-1] if x.shape[-1] == self.in_ch else (x.size // self.in_ch,)
+        return (x.with_shape(*rows, len(self.channels)),)
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
-        return (inputs[0][..., list(self.channels)],)
+        rows = inputs[0].reshape(-1, self.in_ch)
+        return (rows[:, list(self.channels)].reshape(node.output.type.shape),)
 
     def lower(self, node: Node) -> KernelCall:
         (x,) = node.inputs
         params = {
-            "positions": x.type.size // x.type.shape[-1],
-            "in_ch": x.type.shape[-1],
+            "positions": x.type.size // self.in_ch,
+            "in_ch": self.in_ch,
             "learned_ch": len(self.channels),
         }
         channels = Table("channel", np.array(self.channels, np.uint16))

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 WEIGHT_MAX = 127 * 256
 STEP_MAX = 2**16
 BIAS_MAX = 2**30
+MAX_POSITIONS = 2**20  # errors of up to 2047 that fit 32 bits in a bias's gradient
 WEIGHT, BIAS = 0, 1  # the low two bits of a dither's node number
 
 
@@ -36,15 +37,14 @@ class LearningRate:
 
     @classmethod
     def from_real(cls, rate: float) -> LearningRate:
-        """Nearest rate with an 8-bit multiplier. Raises ValueError unless 0 <= rate < 256.
+        """Nearest rate with an 8-bit multiplier. Raises ValueError unless 0 <= rate <= 255.
 
         >>> LearningRate.from_real(2**-6), LearningRate.from_real(0.1)
         (LearningRate(multiplier=128, shift=13), LearningRate(multiplier=205, shift=11))
         """
-        if not 0 <= rate < 256:
-            raise ValueError(f"the learning rate must be a number from 0 to 256, got {rate}")
-        multiplier, shift = scaled_byte(rate) if rate >= 2**-100 else (0, 0)
-        return cls(multiplier, max(shift, 0))
+        if not 0 <= rate <= 255:
+            raise ValueError(f"the learning rate must be a number from 0 to 255, got {rate}")
+        return cls(*scaled_byte(rate)) if rate >= 2**-100 else cls(0, 0)
 
     @property
     def real(self) -> float:
@@ -142,6 +142,8 @@ class BiasUpdate(Op):
         b, dout = types[:2]
         if dout.shape[-1] != b.size:
             raise ValueError(f"bias has {b.size} channels, its error {dout.shape[-1]}")
+        if dout.size // b.size > MAX_POSITIONS:
+            raise ValueError(f"a bias over more than {MAX_POSITIONS} positions cannot learn")
         return ()
 
     def rates(self, node: Node) -> Rates:
