@@ -17,7 +17,7 @@ from host.build import generate as generate_code
 from host.check import check_model
 from host.cost import layer_rows, measured, planned
 from host.demo import run_demo
-from host.jobs import Job, run_job
+from host.jobs import Job, run_job, save_state
 from host.ports import serial_ports
 from host.report import write_report
 from host.target import Kind, Target
@@ -159,6 +159,9 @@ def train(
         ),
     ] = False,
     report: Annotated[Path | None, typer.Option(help="Write an HTML report here.")] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Write the learned tensors here, as .npz.")
+    ] = None,
     json_: JsonOpt = False,
     verbose: VerboseOpt = False,
 ) -> None:
@@ -168,6 +171,8 @@ def train(
     outcome = run_job(job, err)
     if report is not None:
         write_report(report, [outcome])
+    if save is not None and not outcome.failure:
+        save_state(save, outcome)
     print_json(outcome.to_json()) if json_ else show.outcome_table([outcome])
     if outcome.failure:
         raise Error(outcome.failure)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
@@ -22,6 +23,7 @@ from host.runner import ReferenceRunner, connected, simulated
 from host.target import Kind, Target
 from host.train import Options, Progress, Result, train
 from trainer.errors import Error
+from trainer.interpreter import unpack_state
 from trainer.plan import TrainingPlan, make_plan
 from trainer.tflite import load
 
@@ -51,6 +53,7 @@ class Outcome:
     target: str
     result: Result
     cost: dict[str, Any]
+    plan: TrainingPlan
     instructions: dict[str, dict[str, float]] = field(default_factory=dict)
     failure: str = ""
 
@@ -66,6 +69,16 @@ class Outcome:
         }
 
 
+def save_state(path: Path, outcome: Outcome) -> None:
+    """Write what was learned as an .npz: each tensor of the state by its name."""
+    state = unpack_state(outcome.plan, outcome.result.state)
+    arrays: Any = {tensor.name: value for tensor, value in state.items()}
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("wb") as file:
+        np.savez(file, **arrays)
+    temporary.replace(path)
+
+
 def run_job(job: Job, console: Console) -> Outcome:
     """Plan, build, train and measure; progress goes to ``console``. Raises Error."""
     target = Target.parse(job.target)
@@ -78,11 +91,11 @@ def run_job(job: Job, console: Console) -> Outcome:
     if job.port is not None:
         with connected(job.port, plan) as runner, bars(console) as report:
             result = train(plan, data, runner, job.options, report)
-        return judged(Outcome(job, job.port, result, planned(plan)))
+        return judged(Outcome(job, job.port, result, planned(plan), plan))
     if target.kind is Kind.REFERENCE:
         with bars(console) as report:
             result = train(plan, data, ReferenceRunner(plan), job.options, report)
-        return judged(Outcome(job, target.name, result, planned(plan)))
+        return judged(Outcome(job, target.name, result, planned(plan), plan))
     with console.status(f"building for {target.name}"):
         built = build(plan, target, job.verbose)
     return judged(run_simulated(job, plan, built, data, console))
@@ -96,7 +109,7 @@ def run_simulated(
         with simulated(built, counts) as runner, bars(console) as report:
             result = train(plan, data, runner, job.options, report)
         found = read_counts(counts) if counts and counts.is_file() else {}
-    outcome = Outcome(job, built.target.name, result, measured(built))
+    outcome = Outcome(job, built.target.name, result, measured(built), plan)
     for key, region in COUNTED.items():
         if values := found.get(region):
             mean = sum(values) / len(values)

@@ -7,7 +7,6 @@ import base64
 import html
 import io
 import json
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np

@@ -10,7 +10,7 @@ import numpy as np
 from host.device import Device
 from host.protocol import Region
 from trainer.graph import Node
-from trainer.interpreter import Interpreter, Loss, pack_state
+from trainer.interpreter import Interpreter, Loss, pack_state, unpack_state
 from trainer.memory import ARENA, STATE
 from trainer.ops.sgd import LearningRate
 from trainer.plan import TrainingPlan
@@ -99,9 +99,7 @@ class Verifier:
 
     def _state_difference(self, step: int, after: bytes) -> Difference:
         """Where the state read after the step differs, if running it again did not show it."""
-        for tensor, offset in self.plan.memory.state.items():
-            raw = after[offset : offset + tensor.type.nbytes]
-            actual = np.frombuffer(raw, tensor.type.dtype.np).reshape(tensor.type.shape)
+        for tensor, actual in unpack_state(self.plan, after).items():
             writer = next(n for n in self.plan.graph.nodes if tensor in n.outputs)
             expected = self.reference.state[tensor]
             found = compare(step, writer, tensor, actual, expected, False)

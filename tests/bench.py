@@ -74,3 +74,12 @@ def separate_slots(graph: Graph) -> dict[Tensor | Node, Slot]:
         slots[item] = Slot(end, -(-nbytes // 4) * 4, -1, len(graph.nodes))
         end += slots[item].size
     return slots | {alias: slots[source] for alias, source in aliases.items()}
+
+
+def run_nodes(nodes: list[Node], values: dict[Tensor, Array]) -> dict[Tensor, Array]:
+    """All values after the references of ``nodes`` ran over ``values``."""
+    found = dict(values)
+    for node in nodes:
+        outputs = node.op.reference(node, *(found[t] for t in node.inputs))
+        found |= dict(zip(node.outputs, outputs, strict=True))
+    return found

@@ -289,7 +289,7 @@ CASES = [
     add_case("add/relu", Q((0.05,), 127), Q((0.05,), -128), Q((0.05,), -128), (-128, 5)),
     add_case("add/far-scales", Q((3.0,), 1), Q((1e-4,), 0), Q((2.0,), -9)),
     add_case("add/saturates", Q((1.0,), 1), Q((0.9,), 0), Q((0.001,), 3)),
-    add_case("add/left-shift", Q((1.0,), 1), Q((0.9,), 0), Q((1e-7,), 3)),
+    add_case("add/left-shift-wraps", Q((1.0,), 1), Q((0.9,), 0), Q((1e-7,), 3)),
     Case("mask/odd", MaskError((-3, 40)), (error(1, 3, 5), exponent(-20, 5), s8(1, 3, 5))),
     Case("mask/reshapes", MaskError((-128, 127)), (error(1, 6), exponent(-9, -9), s8(1, 3, 2))),
     sum_case("sum/of-2", (1, 3, 5), (-20, 0), (-20, 0), x_limits=(-3, 127)),

@@ -112,6 +112,32 @@ def test_training_prints_only_json(run: Run, model: Path, data: Path) -> None:
     assert "train" in ran.err
 
 
+def test_the_report_and_the_learned_tensors_are_written(
+    run: Run, model: Path, data: Path, tmp_path: Path
+) -> None:
+    report, saved = tmp_path / "report.html", tmp_path / "learned.npz"
+    args = ("train", model, "--data", data, "--target", "native", "--steps", 9, "--json")
+    ran = run(*args, "--report", report, "--save", saved)
+
+    page = report.read_text()
+    assert f"<td>RAM, bytes<td>{ran.json['cost']['sram_bytes']:,}" in page
+    assert "<td>steps<td>9" in page
+    with np.load(saved) as learned:
+        assert learned["fully_connected_6_w"].shape == (CLASSES, 8)
+        assert learned["sgd"][1] == 9
+
+
+def test_the_demo_adapts_and_verifies(run: Run) -> None:
+    ran = run("demo", "--fast", "--json")
+
+    native, simulated = ran.json["runs"]
+    assert ran.status == 0, ran.err
+    assert native["losses"] == simulated["losses"]
+    assert native["verified_steps"] == simulated["verified_steps"] == native["steps"] == 105
+    assert simulated["accuracy_after"] == native["accuracy_after"] > native["accuracy_before"]
+    assert Path(ran.json["report"]).is_file()
+
+
 def test_a_new_head_learns_another_number_of_classes(run: Run, model: Path, tmp_path: Path) -> None:
     data = write_dataset(tmp_path / "seven.npz", classes=7)
     args = ("train", model, "--data", data, "--update", "last:2", "--epochs", 12)

@@ -125,3 +125,13 @@ def pack_state(plan: TrainingPlan, state: Mapping[Tensor, Array]) -> bytes:
         raw = value.astype(value.dtype.newbyteorder("<")).tobytes()
         region[offset : offset + len(raw)] = raw
     return bytes(region)
+
+
+def unpack_state(plan: TrainingPlan, region: bytes) -> dict[Tensor, Array]:
+    """The tensors of a state region: the inverse of ``pack_state``."""
+    state: dict[Tensor, Array] = {}
+    for tensor, offset in plan.memory.state.items():
+        raw = region[offset : offset + tensor.type.nbytes]
+        value = np.frombuffer(raw, tensor.type.dtype.np.newbyteorder("<"))
+        state[tensor] = value.astype(tensor.type.dtype.np).reshape(tensor.type.shape)
+    return state

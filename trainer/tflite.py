@@ -15,7 +15,7 @@ import tflite
 
 from trainer.errors import ModelError, UnsupportedOpError
 from trainer.graph import Graph
-from trainer.model import Model
+from trainer.model import Model, trim
 from trainer.ops.base import Op
 from trainer.ops.softmax import Softmax
 from trainer.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
@@ -117,7 +117,7 @@ class _Reader:
         last = self.graph.producer(output)
         logits = last.inputs[0] if last and isinstance(last.op, Softmax) else output
         model = Model(self.name, self.graph, source, logits, output)
-        if not model.weighted:
+        if not trim(model).weighted:
             raise ModelError(f"{self.where} has no layer with weights: nothing can learn")
         return model
 

@@ -7,6 +7,7 @@ specification, FULLY_CONNECTED).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,8 @@ class FullyConnected(Conv2D):
         x, w = types[:2]
         if len(w.shape) != 2 or x.size % w.shape[1]:
             raise ValueError(f"x {x.shape} does not divide into rows of weights {w.shape}")
+        if x.size // w.shape[1] * w.shape[0] != math.prod(self.out_shape):
+            raise ValueError(f"x {x.shape} and weights {w.shape} do not give {self.out_shape}")
         flat = x.with_shape(x.size // w.shape[1], w.shape[1])
         return super().infer(flat, *types[1:])
 

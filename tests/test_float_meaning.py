@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The forward references mean what the operators mean in reals, within their rounding."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.bench import draw_inputs, node_of
+from tests.float_ops import MEANINGS, dequantise, meaning, real_inputs
+from tests.op_cases import CASES, Case
+from trainer.graph import Graph, Node
+from trainer.ops.add import LEFT_SHIFT, Add
+from trainer.ops.conv2d import Conv2D
+from trainer.ops.softmax import Softmax
+from trainer.tensor import Array
+
+# Accumulators that wrap mean nothing in reals.
+WRAPS = ("wraps", "in-part-dead", "great-bias", "far-right-shift")
+FORWARD = [
+    case
+    for case in CASES
+    if type(case.op) in MEANINGS and not any(word in case.name for word in WRAPS)
+]
+
+
+def quanta(node: Node) -> Array | float:
+    """Bound of the error in quanta of the output.
+
+    Two roundings: half a unit of the product, which the shift to the right makes smaller,
+    and half a unit of the result; with no shift to the right there is one. A multiplier's
+    own error is below 2**-31 of a value that the clamp keeps below 2**8.
+    """
+    slack = 1e-6
+    if isinstance(node.op, Conv2D):
+        _, shift = node.op.requants(node.inputs[0].type, node.inputs[1].type)
+        return 0.5 + np.where(shift < 0, 0.5 * 2.0 ** np.minimum(shift, 0), 0) + slack
+    if isinstance(node.op, Add):
+        # Each term has the two roundings, in units of 2 max(s) / 2**20; then the output's two.
+        unit = 2 * max(t.type.scale for t in node.inputs) / (1 << LEFT_SHIFT)
+        return 0.75 + 2 * 0.75 * unit / node.output.type.scale + slack
+    if isinstance(node.op, Softmax):
+        # Each exponential of the sum is rounded to 2**-19, and the sum is at least 1.
+        return 0.5 + 256 * node.output.type.shape[-1] * 2.0**-19
+    return 0.5 + slack
+
+
+@pytest.mark.parametrize("case", FORWARD, ids=lambda case: case.name)
+def test_reference_means_what_reals_mean(case: Case) -> None:
+    node = node_of(Graph(), case)
+    out = node.output.type
+    low, high = (dequantise(out, np.array(limit)) for limit in node.op.limits())
+    for round_ in range(12):
+        inputs = tuple(draw_inputs(case, round_, round_))
+        expected = np.clip(meaning(node, real_inputs(node, inputs)), low, high)
+        (found,) = node.op.reference(node, *inputs)
+        error = np.abs(dequantise(out, found) - expected.reshape(out.shape)) / out.scale
+
+        assert (error <= quanta(node)).all(), f"round {round_}: {error.max()} quanta"
