@@ -21,6 +21,7 @@ from codegen.image import Image, lay_out
 from codegen.manifest import manifest
 from host.footprint import measure
 from host.pio import PROJECT_DIR, Firmware, build_firmware
+from host.simulator import board_names
 from host.target import Kind, Target
 from trainer.plan import TrainingPlan
 
@@ -122,10 +123,10 @@ def link(plan: TrainingPlan, target: Target, folder: Path, verbose: bool) -> dic
     return {"elf": str(firmware.elf.relative_to(folder.resolve())), "footprint": footprint}
 
 
-def find_build(build_hash: bytes) -> Path | None:
-    """The folder of an earlier build with this hash."""
-    folders = BUILDS_DIR.glob(f"*/*-{build_hash.hex()}")
-    return next((f for f in folders if (f / RECORD).is_file()), None)
+def board_of(plan: TrainingPlan, digest: bytes) -> str | None:
+    """The board for which today's build of ``plan`` has this hash; None if there is none."""
+    image = lay_out(plan)
+    return next((b for b in board_names() if build_hash(image, b) == digest), None)
 
 
 @contextmanager

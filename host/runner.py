@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from host.build import Build, find_build
+from host.build import Build, board_of
 from host.device import Device
 from host.errors import MismatchError
 from host.instructions import counter_args
@@ -115,10 +115,10 @@ def connected(port: str, plan: TrainingPlan) -> Iterator[DeviceRunner]:
     """A device on a serial port. Raises MismatchError unless it runs a build of this plan."""
     device = Device.open(SerialTransport(port), None, plan.numerics_hash)
     try:
-        if find_build(device.info.build_hash) is None:
+        if board_of(plan, device.info.build_hash) is None:
             raise MismatchError(
-                f"{port}: the device runs the build {device.info.build_hash.hex()}, which is none "
-                "of this checkout's; run `mcutrain build` and flash what it names"
+                f"{port}: the device runs the build {device.info.build_hash.hex()}, which is not "
+                "this version's build of the plan; run `mcutrain build` and flash what it names"
             )
         yield DeviceRunner(device)
     finally:
