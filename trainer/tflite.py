@@ -22,6 +22,7 @@ from trainer.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
 
 MAX_FILE_BYTES = 256 << 20
 MAX_ELEMENTS = 1 << 26
+MIN_SCALE = 2.0**-100  # quotients of scales stay far inside float32
 DTYPES = {
     tflite.TensorType.INT8: DType.S8,
     tflite.TensorType.INT16: DType.S16,
@@ -123,6 +124,8 @@ class _Reader:
 
     def add_operator(self, index: int) -> None:
         operator = self.subgraph.Operators(index)
+        if operator.OpcodeIndex() >= self.file.OperatorCodesLength():
+            raise ModelError(f"{self.where}: operator {index} has no operator code")
         code = self.file.OperatorCodes(operator.OpcodeIndex())
         builtin = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
         kind = OP_NAMES.get(builtin, f"builtin {builtin}")
@@ -142,7 +145,10 @@ class _Reader:
         self.require_int8(declared, site)
         source = OperatorSource(self, operator, site, name, declared)
         op, inputs = known[kind].from_tflite(source)
-        (out,) = self.graph.add(op, *inputs, name=name, index=index)
+        try:
+            (out,) = self.graph.add(op, *inputs, name=name, index=index)
+        except ModelError as err:
+            raise ModelError(f"{self.where}: {err}") from err
         if out.type.shape != declared.type.shape or out.type.quant != declared.type.quant:
             raise ModelError(
                 f"{self.where}: {site} is declared as {describe(declared.type)}, "
@@ -183,7 +189,7 @@ class _Reader:
             return None
         scales = tuple(float(quant.Scale(k)) for k in range(quant.ScaleLength()))
         zeros = {int(quant.ZeroPoint(k)) for k in range(quant.ZeroPointLength())} or {0}
-        if not all(math.isfinite(s) and s > 0 for s in scales) or len(zeros) != 1:
+        if not all(MIN_SCALE < s < 1 / MIN_SCALE for s in scales) or len(zeros) != 1:
             raise ModelError(f"{self.where}: tensor '{label}' has unusable scales or zero points")
         if len(scales) == 1:
             return QuantParams(scales, zeros.pop())
@@ -196,6 +202,8 @@ class _Reader:
         return QuantParams(scales, zeros.pop(), axis)
 
     def read_buffer(self, index: int, type_: TensorType, label: str) -> Array:
+        if index >= self.file.BuffersLength():
+            raise ModelError(f"{self.where}: tensor '{label}' has no buffer")
         data = self.file.Buffers(index).DataAsNumpy()
         raw = b"" if isinstance(data, int) else data.tobytes()
         if len(raw) != type_.nbytes:
@@ -292,7 +300,10 @@ class OperatorSource:
         return low, high
 
     def is_same_padding(self) -> bool:
-        return bool(self.option("Padding") == tflite.Padding.SAME)
+        padding = self.option("Padding")
+        if padding not in (tflite.Padding.SAME, tflite.Padding.VALID):
+            raise ModelError(f"{self} has the unknown padding {padding}")
+        return bool(padding == tflite.Padding.SAME)
 
     def _quantised(self, real: float) -> int:
         """In float32 and half away from zero, as tflite-micro rounds."""

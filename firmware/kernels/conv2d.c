@@ -8,49 +8,94 @@
 #include "kernels/error.h"
 #include "kernels/sgd.h"
 
-/* No overflow: |x + x_offset| <= 255, so size < 2^31 / (255 * 128) = 65,793 (the importer checks).
+/* Filters summed at once: each input is read and centred once for all of them. */
+enum { FILTERS = 4 };
+
+/* sums[f] += x * filter f over one run of the window; filters lie `stride` weights apart.
+ * No overflow: |x + x_offset| <= 255 and at most 2^31 / (255 * 128) products (the importer checks).
  */
-static int32_t dot(const int8_t *x, int32_t x_offset, const int8_t *w, int32_t size)
+static void add_products(const int8_t *x, int32_t x_offset, const int8_t *w, int32_t stride,
+                         int32_t size, int32_t *sums)
 {
-    int32_t acc = 0;
+    const int8_t *w1 = w + stride;
+    const int8_t *w2 = w1 + stride;
+    const int8_t *w3 = w2 + stride;
+    int32_t sum0 = sums[0];
+    int32_t sum1 = sums[1];
+    int32_t sum2 = sums[2];
+    int32_t sum3 = sums[3];
     for (int32_t k = 0; k < size; k++) {
-        acc += (x[k] + x_offset) * w[k];
+        int32_t centred = x[k] + x_offset;
+        sum0 += centred * w[k];
+        sum1 += centred * w1[k];
+        sum2 += centred * w2[k];
+        sum3 += centred * w3[k];
     }
-    return acc;
+    sums[0] = sum0;
+    sums[1] = sum1;
+    sums[2] = sum2;
+    sums[3] = sum3;
 }
 
-/* The part of one output that comes from rows of in_ch channels, columns x_in + first..last-1. */
-static int32_t window(const mct_conv2d_params *p, const int8_t *const rows[], const int8_t *w,
-                      int32_t in_ch, int32_t x_in, int32_t first, int32_t last)
+/* The same for the one to three filters that are left over. */
+static void add_products_of(int32_t filters, const int8_t *x, int32_t x_offset, const int8_t *w,
+                            int32_t stride, int32_t size, int32_t *sums)
 {
-    int32_t acc = 0;
-    for (int32_t ky = 0; ky < p->kernel_h; ky++) {
-        if (rows[ky] != NULL) {
-            acc += dot(rows[ky] + (x_in + first) * in_ch, p->x_offset,
-                       w + (ky * p->kernel_w + first) * in_ch, (last - first) * in_ch);
+    for (int32_t f = 0; f < filters; f++, w += stride) {
+        int32_t sum = sums[f];
+        for (int32_t k = 0; k < size; k++) {
+            sum += (x[k] + x_offset) * w[k];
+        }
+        sums[f] = sum;
+    }
+}
+
+/* The part of `filters` outputs that comes from rows of in_ch channels; the window begins at
+ * column x_in and has columns first..last-1 inside the input. */
+static void add_window(const mct_conv2d_params *p, const int8_t *const rows[], const int8_t *w,
+                       int32_t in_ch, int32_t x_in, int32_t first, int32_t last, int32_t filters,
+                       int32_t *sums)
+{
+    const int32_t row = p->kernel_w * in_ch;
+    const int32_t stride = p->kernel_h * row;
+    const int32_t size = (last - first) * in_ch;
+    w += first * in_ch;
+    for (int32_t ky = 0; ky < p->kernel_h; ky++, w += row) {
+        if (rows[ky] == NULL) {
+            continue;
+        }
+        const int8_t *x = rows[ky] + (x_in + first) * in_ch;
+        if (filters == FILTERS) {
+            add_products(x, p->x_offset, w, stride, size, sums);
+        } else {
+            add_products_of(filters, x, p->x_offset, w, stride, size, sums);
         }
     }
-    return acc;
 }
 
 void mct_conv2d_s8_row(const mct_conv2d_params *p, const int8_t *const rows[], const int8_t *w,
                        const int32_t *b, const int8_t *const rows_l[], const int8_t *w_l,
                        const int32_t *multiplier, const int8_t *shift, int8_t *out_row)
 {
-    const int32_t filter = p->kernel_h * p->kernel_w;
+    const int32_t taps = p->kernel_h * p->kernel_w;
     for (int32_t x = 0; x < p->out_w; x++) {
         int32_t x_in = x * p->stride_w - p->pad_left;
         int32_t first = mct_clamp(-x_in, 0, p->kernel_w);
         int32_t last = mct_clamp(p->in_w - x_in, first, p->kernel_w);
-        for (int32_t o = 0; o < p->out_ch; o++) {
-            int32_t acc = window(p, rows, w + o * filter * p->in_ch, p->in_ch, x_in, first, last);
+        for (int32_t o = 0; o < p->out_ch; o += FILTERS) {
+            int32_t sums[FILTERS] = {0};
+            int32_t filters = p->out_ch - o < FILTERS ? p->out_ch - o : FILTERS;
+            add_window(p, rows, w + o * taps * p->in_ch, p->in_ch, x_in, first, last, filters,
+                       sums);
             if (p->learned_ch != 0) {
-                acc += window(p, rows_l, w_l + o * filter * p->learned_ch, p->learned_ch, x_in,
-                              first, last);
+                add_window(p, rows_l, w_l + o * taps * p->learned_ch, p->learned_ch, x_in, first,
+                           last, filters, sums);
             }
-            acc = mct_wrapping_add(acc, b != NULL ? b[o] : 0);
-            acc = mct_wrapping_add(mct_requantize(acc, multiplier[o], shift[o]), p->out_offset);
-            *out_row++ = (int8_t)mct_clamp(acc, p->act_min, p->act_max);
+            for (int32_t f = o; f < o + filters; f++) {
+                int32_t acc = mct_wrapping_add(sums[f - o], b != NULL ? b[f] : 0);
+                acc = mct_wrapping_add(mct_requantize(acc, multiplier[f], shift[f]), p->out_offset);
+                *out_row++ = (int8_t)mct_clamp(acc, p->act_min, p->act_max);
+            }
         }
     }
 }

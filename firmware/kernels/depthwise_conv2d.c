@@ -8,6 +8,17 @@
 #include "kernels/error.h"
 #include "kernels/sgd.h"
 
+/* The products of one channel with one row of taps; x_step and w_step lead to the next tap. */
+static int32_t row_sum(const int8_t *x, int32_t x_offset, int32_t x_step, const int8_t *w,
+                       int32_t w_step, int32_t taps)
+{
+    int32_t sum = 0;
+    for (; taps > 0; taps--, x += x_step, w += w_step) {
+        sum += (*x + x_offset) * *w;
+    }
+    return sum;
+}
+
 void mct_depthwise_conv2d_s8_row(const mct_depthwise_conv2d_params *p, const int8_t *const rows[],
                                  const int8_t *w, int32_t in_ch, const uint16_t *channel,
                                  const int32_t *b, const int32_t *multiplier, const int8_t *shift,
@@ -22,11 +33,12 @@ void mct_depthwise_conv2d_s8_row(const mct_depthwise_conv2d_params *p, const int
         for (int32_t c = 0; c < w_ch; c++) {
             int32_t k = c / per_input;
             int32_t o = channel != NULL ? channel[k] * per_input + c % per_input : c;
+            const int8_t *taps = w + first * w_ch + c;
             int32_t acc = 0;
-            for (int32_t ky = 0; ky < p->kernel_h; ky++) {
-                for (int32_t kx = first; rows[ky] != NULL && kx < last; kx++) {
-                    acc += (rows[ky][(x_in + kx) * in_ch + k] + p->x_offset) *
-                           w[(ky * p->kernel_w + kx) * w_ch + c];
+            for (int32_t ky = 0; ky < p->kernel_h; ky++, taps += p->kernel_w * w_ch) {
+                if (rows[ky] != NULL) {
+                    acc += row_sum(rows[ky] + (x_in + first) * in_ch + k, p->x_offset, in_ch, taps,
+                                   w_ch, last - first);
                 }
             }
             acc = mct_wrapping_add(acc, b != NULL ? b[o] : 0);

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from trainer.tflite import OperatorSource
 
 MAX_KERNEL_H = 32  # row pointers that a kernel keeps on the stack (MCT_MAX_KERNEL_H)
+MAX_KERNEL_W = 4096
 MAX_BAND = 4096  # positions summed into one weight gradient (SPEC 1.4)
 MAX_UNBANDED = 4113
 MAX_FAN_IN = 65792  # products of 255 * 128 that fit 32 bits
@@ -106,9 +107,10 @@ class Placement:
         stride = (int(source.option("StrideH")), int(source.option("StrideW")))
         if len(x.type.shape) != 4 or min(*stride, *kernel) < 1:
             raise ModelError(f"{source}: input {x.type.shape}, kernel {kernel}, strides {stride}")
-        if kernel[0] > MAX_KERNEL_H:
+        if kernel[0] > MAX_KERNEL_H or kernel[1] > MAX_KERNEL_W:
             raise UnsupportedOpError(
-                f"{source} has a kernel of {kernel[0]} rows; up to {MAX_KERNEL_H} are supported"
+                f"{source} has a kernel of {kernel[0]}x{kernel[1]}; "
+                f"up to {MAX_KERNEL_H}x{MAX_KERNEL_W} are supported"
             )
         same = source.is_same_padding()
         sizes, pads = [], []
