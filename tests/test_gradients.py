@@ -18,7 +18,7 @@ from tests.op_cases import CONV, DW, LAYERS, POOLS, Layer, Pool
 from trainer.autodiff import Tape, backward
 from trainer.graph import Graph, Node
 from trainer.ops.add import Add
-from trainer.ops.base import Error, Op
+from trainer.ops.base import ErrorTensor, Op
 from trainer.ops.conv2d import Conv2D, scale_exponent
 from trainer.ops.depthwise_conv2d import DepthwiseConv2D
 from trainer.ops.error import EXPONENT
@@ -63,7 +63,7 @@ class Net:
         self.values[exponent] = np.array([LOSS_EXPONENT], np.int16)
         sgd = sgd_state(RATE, seed=5)
         self.tape = Tape(self.graph, sgd)
-        backward(self.tape, y, Error(error, exponent))
+        backward(self.tape, y, ErrorTensor(error, exponent))
         fixed = [sgd, *self.tape.histories, *self.tape.fractions.values()]
         self.values |= {t: t.data for t in fixed if t.data is not None}
         self.after = run_nodes(self.graph.nodes, self.values)
@@ -147,11 +147,15 @@ def input_tolerance(net: Net, node: Node, g: Array, unit: float) -> Array:
     x, w = node.inputs[0], node.inputs[1]
     assert w.type.quant is not None
     kf = scale_exponent(np.array(w.type.quant.scales))
-    magnitudes = {t: np.abs(net.values[t]).astype(np.float64) for t in node.inputs[1:] if t in net.values}
+    magnitudes = {
+        t: np.abs(net.values[t]).astype(np.float64) for t in node.inputs[1:] if t in net.values
+    }
     if isinstance(op, DepthwiseConv2D):
         reals = {t: np.abs(v) for t, v in net.reals().items()}
         per_input = w.type.shape[3] // x.type.shape[3]
-        fold = through(node, reals, x, np.abs(g)) / 256 + 0.5 * per_input * 2.0 ** (LOSS_EXPONENT + kf)
+        fold = through(node, reals, x, np.abs(g)) / 256 + 0.5 * per_input * 2.0 ** (
+            LOSS_EXPONENT + kf
+        )
     else:
         off = 0.5 * 2.0**LOSS_EXPONENT + np.abs(g) / 512
         fold = through(node, magnitudes, x, off) * 2.0**kf
@@ -292,7 +296,9 @@ def test_errors_accumulate_where_a_tensor_has_several_readers(
         assert (np.abs(net.after[node.output].astype(int)) < 127).all()  # no mask but x's
     passed = sum(node.inputs.count(net.x) for node in adds)
     expected = passed * net.g + sum(through(node, reals, net.x, net.g) for node in inner)
-    tolerance = unit + sum(input_tolerance(net, node, net.g, edge_unit(net, node)) for node in inner)
+    tolerance = unit + sum(
+        input_tolerance(net, node, net.g, edge_unit(net, node)) for node in inner
+    )
     # near(E << 8, ..) is off by half of 2**(e - 8) per reader, and e by at most 4 more bits
     # than the sum's own exponent.
     tolerance = tolerance + (passed + len(inner)) * unit * 2.0**-4
@@ -310,7 +316,10 @@ def edge_unit(net: Net, node: Node) -> float:
 def test_logits_error_is_the_derivative_of_cross_entropy(classes: int) -> None:
     rng = np.random.RandomState(classes)
     type_ = TensorType((1, classes), DType.S8, QuantParams((0.125,), 7))
-    logits, label = Tensor("l", type_, Role.INPUT), Tensor("y", TensorType((1,), DType.U32), Role.INPUT)
+    logits, label = (
+        Tensor("l", type_, Role.INPUT),
+        Tensor("y", TensorType((1,), DType.U32), Role.INPUT),
+    )
     graph = Graph()
     graph.add(SoftmaxCrossEntropy(), logits, label, name="loss", index=0)
     for _ in range(20):

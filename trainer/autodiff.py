@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from trainer.graph import Graph, Node
-from trainer.ops.base import Error, Op
+from trainer.ops.base import ErrorTensor, Op
 from trainer.ops.error import MaskError, SumErrors, new_history
 from trainer.ops.sgd import fraction_of
 from trainer.tensor import Role, Tensor
@@ -30,19 +30,19 @@ class Tape:
         """Whether something that learns lies at or before ``tensor``."""
         return tensor in self._learned_from
 
-    def raw_error(self, op: Op, node: Node, x: Tensor, *inputs: Tensor) -> Error:
+    def raw_error(self, op: Op, node: Node, x: Tensor, *inputs: Tensor) -> ErrorTensor:
         """Append ``op``, whose raw errors of ``x`` are requantised by a history of its own."""
         name = self._error_name(node, x)
         history = new_history(f"{name}_history")
         self.histories.append(history)
-        return Error(*self.graph.add(op, *inputs, history, name=name, index=node.index))
+        return ErrorTensor(*self.graph.add(op, *inputs, history, name=name, index=node.index))
 
-    def passed_error(self, op: Op, node: Node, x: Tensor, *inputs: Tensor) -> Error:
+    def passed_error(self, op: Op, node: Node, x: Tensor, *inputs: Tensor) -> ErrorTensor:
         """Append ``op``, which only passes an error on to ``x``."""
         name = self._error_name(node, x)
-        return Error(*self.graph.add(op, *inputs, name=name, index=node.index))
+        return ErrorTensor(*self.graph.add(op, *inputs, name=name, index=node.index))
 
-    def pass_on(self, node: Node, error: Error) -> Iterator[tuple[Tensor, Error]]:
+    def pass_on(self, node: Node, error: ErrorTensor) -> Iterator[tuple[Tensor, ErrorTensor]]:
         """The error, masked, for each input that needs one: ADD, RESHAPE."""
         for x in filter(self.needs, node.inputs):
             yield x, self.passed_error(MaskError(x.limits), node, x, *error, x)
@@ -55,7 +55,7 @@ class Tape:
         """The fraction bits of a learned weight."""
         return self.fractions.setdefault(weight, fraction_of(weight))
 
-    def total(self, x: Tensor, errors: list[Error]) -> Error:
+    def total(self, x: Tensor, errors: list[ErrorTensor]) -> ErrorTensor:
         """The error of ``x``: the one it has, or the sum over its readers (SPEC 1.3)."""
         if len(errors) == 1:
             return errors[0]
@@ -66,7 +66,7 @@ class Tape:
         pairs = [tensor for error in errors for tensor in error]
         op = SumErrors(len(errors), x.limits)
         inputs = (*pairs, x, history)
-        return Error(*self.graph.add(op, *inputs, name=f"{x.name}_d", index=producer.index))
+        return ErrorTensor(*self.graph.add(op, *inputs, name=f"{x.name}_d", index=producer.index))
 
     def _error_name(self, node: Node, x: Tensor) -> str:
         taken = {n.name for n in self.graph.nodes}
@@ -83,13 +83,13 @@ def dependents(graph: Graph) -> set[Tensor]:
     return found
 
 
-def backward(tape: Tape, logits: Tensor, error: Error) -> None:
+def backward(tape: Tape, logits: Tensor, error: ErrorTensor) -> None:
     """Append the gradients and updates of everything learned before ``logits``.
 
     Errors accumulate where a tensor has several readers. A weight's update follows the
     last node that reads the weight, so that every gradient sees the weights before it.
     """
-    errors: dict[Tensor, list[Error]] = {logits: [error]}
+    errors: dict[Tensor, list[ErrorTensor]] = {logits: [error]}
     for node in reversed(list(tape.graph.nodes)):
         found = errors.pop(node.output, None)
         if found is None:

@@ -11,7 +11,7 @@ from trainer.errors import SchemeError
 from trainer.graph import Graph, Node
 from trainer.memory import MemoryPlan, plan_memory
 from trainer.model import Model, trim, with_new_head
-from trainer.ops.base import Error
+from trainer.ops.base import ErrorTensor
 from trainer.ops.sgd import CountStep, LearningRate, sgd_state
 from trainer.ops.softmax_cross_entropy import SoftmaxCrossEntropy
 from trainer.scheme import Scheme, apply_scheme, parse_scheme
@@ -93,7 +93,7 @@ def make_plan(model: Model, update: str | Scheme, classes: int | None = None) ->
     value, exponent, loss = graph.add(
         SoftmaxCrossEntropy(), model.logits, label, name="loss_d_logits", index=last
     )
-    backward(tape, model.logits, Error(value, exponent))
+    backward(tape, model.logits, ErrorTensor(value, exponent))
     graph.add(CountStep(), sgd, name="count_step", index=last)
 
     state = place_in_order(forward, tape)

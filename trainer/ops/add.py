@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trainer.fixedpoint import Requant, requantize, wrap32
-from trainer.ops.base import Error, KernelCall, Op
+from trainer.ops.base import ErrorTensor, KernelCall, Op
 from trainer.tensor import Array, DType, QuantParams, Tensor, TensorType
 
 if TYPE_CHECKING:
@@ -69,7 +69,9 @@ class Add(Op):
         out = wrap32(out + self.out_quant.zero_point)
         return (np.clip(out, self.act_min, self.act_max).astype(np.int8),)
 
-    def vjp(self, node: Node, error: Error, tape: Tape) -> Iterator[tuple[Tensor, Error]]:
+    def vjp(
+        self, node: Node, error: ErrorTensor, tape: Tape
+    ) -> Iterator[tuple[Tensor, ErrorTensor]]:
         yield from tape.pass_on(node, error)
 
     def lower(self, node: Node) -> KernelCall:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainer.ops.base import Error, KernelCall, Op
+from trainer.ops.base import ErrorTensor, KernelCall, Op
 from trainer.ops.conv2d import Geometry, Placement
 from trainer.ops.error import ERROR_MAX, SUFFIXES, error_types, mask, requantize_error
 from trainer.tensor import Array, Tensor, TensorType
@@ -74,7 +74,9 @@ class AveragePool2D(Op):
         out = np.clip(out, self.act_min, self.act_max).astype(np.int8)
         return (out.reshape(self.out_shape),)
 
-    def vjp(self, node: Node, error: Error, tape: Tape) -> Iterator[tuple[Tensor, Error]]:
+    def vjp(
+        self, node: Node, error: ErrorTensor, tape: Tape
+    ) -> Iterator[tuple[Tensor, ErrorTensor]]:
         (x,) = node.inputs
         if not tape.needs(x):
             return

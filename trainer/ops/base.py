@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from trainer.tflite import OperatorSource
 
 
-class Error(NamedTuple):
+class ErrorTensor(NamedTuple):
     """Gradient of the loss by a tensor: ``value * 2**exponent`` (SPEC 1.3)."""
 
     value: Tensor
@@ -82,7 +82,9 @@ class Op:
         """Bit-exact NumPy semantics, one array per output: what the C kernel must equal."""
         raise NotImplementedError
 
-    def vjp(self, node: Node, error: Error, tape: Tape) -> Iterator[tuple[Tensor, Error]]:
+    def vjp(
+        self, node: Node, error: ErrorTensor, tape: Tape
+    ) -> Iterator[tuple[Tensor, ErrorTensor]]:
         """Append gradient and update nodes; yield the error of each input that needs one."""
         raise NotImplementedError(f"{type(self).__name__} has no gradient")
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from trainer.errors import ModelError, UnsupportedOpError
 from trainer.fixedpoint import Int64, Requant, near, requantize, wrap32
-from trainer.ops.base import Arg, Error, KernelCall, Op, Scratch, Table
+from trainer.ops.base import Arg, ErrorTensor, KernelCall, Op, Scratch, Table
 from trainer.ops.error import SUFFIXES, error_types, requantize_error
 from trainer.ops.sgd import WEIGHT, BiasUpdate, Rates, update_weights, weight_rates
 from trainer.tensor import Array, DType, QuantParams, Role, Tensor, TensorType, constant
@@ -264,7 +264,9 @@ class Conv2D(Op):
         out = np.clip(wrap32(out + self.out_quant.zero_point), self.act_min, self.act_max)
         return (out.astype(np.int8).reshape(self.out_shape),)
 
-    def vjp(self, node: Node, error: Error, tape: Tape) -> Iterator[tuple[Tensor, Error]]:
+    def vjp(
+        self, node: Node, error: ErrorTensor, tape: Tape
+    ) -> Iterator[tuple[Tensor, ErrorTensor]]:
         x, w = node.inputs[:2]
         b, saved, learned = self.split_inputs(node)
         if tape.needs(x):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from trainer.ops.base import Error, Op
+from trainer.ops.base import ErrorTensor, Op
 from trainer.tensor import Array, Tensor, TensorType
 
 if TYPE_CHECKING:
@@ -38,7 +38,9 @@ class Reshape(Op):
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
         return (inputs[0].reshape(self.shape),)
 
-    def vjp(self, node: Node, error: Error, tape: Tape) -> Iterator[tuple[Tensor, Error]]:
+    def vjp(
+        self, node: Node, error: ErrorTensor, tape: Tape
+    ) -> Iterator[tuple[Tensor, ErrorTensor]]:
         yield from tape.pass_on(node, error)
 
     def lower(self, node: Node) -> None:
