@@ -17,12 +17,12 @@ test: setup ## Run the test suite
 check: setup ## Lint, formatting and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@git ls-files '*.c' '*.h' | xargs $(BIN)/clang-format --dry-run -Werror
+	@git ls-files '*.c' '*.h' ':!tests/golden' | xargs $(BIN)/clang-format --dry-run -Werror
 	@$(BIN)/mypy
 
 format: setup ## Format the Python and the C
 	@$(BIN)/ruff format .
-	@git ls-files '*.c' '*.h' | xargs $(BIN)/clang-format -i
+	@git ls-files '*.c' '*.h' ':!tests/golden' | xargs $(BIN)/clang-format -i
 
 benchmarks: setup ## Measure accuracy against float32 training (minutes)
 	@$(BIN)/python -m benchmarks.watch

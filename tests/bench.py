@@ -64,9 +64,7 @@ def separate_slots(graph: Graph) -> dict[Tensor | Node, Slot]:
     aliases = {node.output: node.inputs[0] for node in graph.nodes if node.op.alias}
     slots: dict[Tensor | Node, Slot] = {}
     wanted: list[tuple[Tensor | Node, int]] = [
-        (t, t.type.nbytes)
-        for t in graph.tensors
-        if t.role is not Role.STATE and t not in aliases
+        (t, t.type.nbytes) for t in graph.tensors if t.role is not Role.STATE and t not in aliases
     ]
     wanted += [(node, node.op.scratch_bytes(node)) for node in graph.nodes]
     end = 0

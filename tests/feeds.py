@@ -45,7 +45,7 @@ class Feed:
 
 
 def integers(low: int, high: int) -> Rule:
-    """The four combinations of least and greatest first; then corners, sparse and uniform values."""
+    """The four combinations of least and greatest; then corners, sparse and uniform values."""
 
     def rule(draw: Draw, type_: TensorType) -> Array:
         if draw.round < 4:
@@ -63,8 +63,22 @@ def integers(low: int, high: int) -> Rule:
     return rule
 
 
-def s8(*shape: int, quant: Q = Q((0.05,), -3)) -> Feed:
+DEFAULT = Q((0.05,), -3)
+
+
+def s8(*shape: int, quant: Q = DEFAULT) -> Feed:
     return Feed(TensorType(shape, DType.S8, quant), integers(-128, 127))
+
+
+def unmasked(x: TensorType, limits: tuple[int, int]) -> Feed:
+    """Forward values that mask nothing while the other inputs are at their extremes."""
+
+    def rule(draw: Draw, type_: TensorType) -> Array:
+        if draw.round < 4:
+            return np.full(type_.shape, (limits[0] + limits[1]) // 2)
+        return integers(-128, 127)(draw, type_)
+
+    return Feed(x, rule)
 
 
 def filters(*shape: int, quant: Q) -> Feed:

@@ -93,7 +93,9 @@ def fully_connected(node: Node, reals: list[Array]) -> Array:
 
 def average_pool(node: Node, reals: list[Array]) -> Array:
     assert isinstance(node.op, AveragePool2D)
-    return np.asarray(np.nanmean(windows(node.op, reals[0], node.op.window, np.nan), axis=(2, 3)))[None]
+    return np.asarray(np.nanmean(windows(node.op, reals[0], node.op.window, np.nan), axis=(2, 3)))[
+        None
+    ]
 
 
 def softmax(node: Node, reals: list[Array]) -> Array:

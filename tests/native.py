@@ -3,10 +3,15 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +29,7 @@ WARNINGS = [
     "-Wno-sign-conversion", "-Wmissing-prototypes", "-Wdouble-promotion", "-Werror",
 ]  # fmt: skip
 SANITIZERS = ["-fsanitize=undefined", "-fno-sanitize-recover"]
+FLAGS = ["-O1", "-g", "-fPIC", *WARNINGS, *SANITIZERS]
 
 
 class CLoss(ctypes.Structure):
@@ -46,10 +52,23 @@ def write_sources(plan: TrainingPlan, folder: Path) -> Path:
 def compile_shared(
     sources: Iterable[Path], includes: Iterable[Path], out: Path, *flags: str
 ) -> ctypes.CDLL:
-    command = ["gcc", "-O1", "-g", "-shared", "-fPIC", *WARNINGS, *SANITIZERS, *flags]
-    command += [f"-I{folder}" for folder in includes]
+    command = ["gcc", *FLAGS, "-shared", *flags, *(f"-I{folder}" for folder in includes)]
     subprocess.run([*command, *map(str, sources), "-o", str(out)], check=True)
     return ctypes.CDLL(str(out))
+
+
+@cache
+def kernel_library(firmware: Path) -> Path:
+    """The kernels and the digest as a static library, compiled once in a session."""
+    folder = Path(tempfile.mkdtemp(prefix="kernels-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    sources = [*firmware.glob("kernels/*.c"), firmware / "mct/digest.c", firmware / "mct/crc32.c"]
+    for source in sources:
+        command = ["gcc", *FLAGS, "-c", f"-I{firmware}", str(source)]
+        subprocess.run([*command, "-o", str(folder / f"{source.stem}.o")], check=True)
+    library = folder / "kernels.a"
+    subprocess.run(["ar", "rcs", str(library), *map(str, sorted(folder.glob("*.o")))], check=True)
+    return library
 
 
 class NativeModel:
@@ -57,8 +76,7 @@ class NativeModel:
 
     def __init__(self, plan: TrainingPlan, folder: Path, firmware: Path = FIRMWARE) -> None:
         self.plan, self.image = plan, lay_out(plan)
-        sources = [write_sources(plan, folder), *firmware.glob("kernels/*.c")]
-        sources += [firmware / "mct/digest.c", firmware / "mct/crc32.c"]
+        sources = [write_sources(plan, folder), kernel_library(firmware)]
         self.lib = compile_shared(sources, (firmware, folder), folder / f"{plan.name}.so")
         self._function("loss").restype = CLoss
         self._function("digest").restype = ctypes.c_uint32
@@ -103,8 +121,12 @@ class NativeModel:
         assert self._function("infer")() == 0
         return self[self.plan.logits].reshape(-1).copy()
 
+    def call(self, name: str, *args: int) -> Any:
+        """The result of ``<model>_<name>`` with uint32 arguments."""
+        return self._function(name)(*map(ctypes.c_uint32, args))
+
     def begin(self, label: int) -> int:
-        return int(self._function("begin")(ctypes.c_uint32(label)))
+        return int(self.call("begin", label))
 
     def run(self, max_calls: int) -> bool:
         return bool(self._function("run")(ctypes.c_uint32(max_calls)) & 0xFF)

@@ -20,6 +20,7 @@ from tests.feeds import (
     label,
     s8,
     sgd,
+    unmasked,
     zero,
 )
 from trainer.ops.add import Add
@@ -40,17 +41,21 @@ from trainer.tensor import Role, Tensor, TensorType
 
 @dataclass(frozen=True)
 class Case:
-    """One node: an operator and how each of its inputs is drawn."""
+    """One node: an operator, how each of its inputs is drawn, and how often."""
 
     name: str
     op: Op
     feeds: tuple[Feed, ...]
+    rounds: int = 24
 
 
 def place(size: int, kernel: int, stride: int, same: bool) -> tuple[int, int]:
     """(outputs, padding before) along one axis, by TFLite's rule."""
     out = -(-size // stride) if same else (size - kernel) // stride + 1
     return out, max(0, (out - 1) * stride + kernel - size) // 2
+
+
+X_QUANT, OUT_QUANT = Q((0.05,), -3), Q((0.07,), 5)
 
 
 @dataclass(frozen=True)
@@ -66,8 +71,8 @@ class Layer:
     w: tuple[int, ...]
     stride: tuple[int, int] = (1, 1)
     same: bool = True
-    x_quant: Q = Q((0.05,), -3)
-    out_quant: Q = Q((0.07,), 5)
+    x_quant: Q = X_QUANT
+    out_quant: Q = OUT_QUANT
     w_scales: tuple[float, ...] | None = None  # None: another one for each filter
     act: tuple[int, int] = (-128, 127)
     x_limits: tuple[int, int] = (-128, 127)
@@ -76,6 +81,7 @@ class Layer:
     channels: tuple[int, ...] | None = None
     exponents: tuple[int, int] = (-20, 0)
     rate_shifts: tuple[int, int] = (6, 20)
+    rounds: int = 24
 
     @property
     def filters(self) -> int:
@@ -114,18 +120,19 @@ class Layer:
         here = Tensor("x", x.type, Role.INPUT, limits=self.x_limits)
         weights = Tensor("w", w.type, Role.CONST)
         split = (saved, *part) if part else ()
-        yield Case(self.name, op, (x, w, *b, *split))
-        yield Case(
-            f"{self.name}/dx", op.grad_input(here), (dout, e, w, *part, x, history(self.exponents))
-        )
+        yield Case(self.name, op, (x, w, *b, *split), self.rounds)
+        inner = (unmasked(x.type, self.x_limits), history(self.exponents))
+        dx = op.grad_input(here)
+        yield Case(f"{self.name}/dx", dx, (dout, e, w, *part, *inner), self.rounds)
         frac = replace(learned, type=TensorType(learned.type.shape, learned.type.dtype))
         update = op.weight_update(here, weights)
         # On its own the saved input need not be a part of anything.
         saved = s8(*saved.type.shape, quant=self.x_quant)
-        yield Case(f"{self.name}/dw", update, (learned, frac, saved, dout, e, rate))
+        inputs = (learned, frac, saved, dout, e, rate)
+        yield Case(f"{self.name}/dw", update, inputs, self.rounds)
         if b:
             db = BiasUpdate(self.x_quant.scale, quant, self.dead)
-            yield Case(f"{self.name}/db", db, (*b, dout, e, rate))
+            yield Case(f"{self.name}/db", db, (*b, dout, e, rate), self.rounds)
 
 
 def part_quant(quant: Q, columns: tuple[int, ...]) -> Q:
@@ -170,7 +177,16 @@ LAYERS = [
     Layer("conv/rounding-exact-and-left", CONV, (1, 3, 4, 2), (3, 2, 2, 2), exponents=(0, 45)),
     Layer("conv/rounding-twice", CONV, (1, 3, 4, 2), (3, 2, 2, 2), exponents=(-70, -20)),
     Layer("conv/rounds-to-nothing", CONV, (1, 3, 4, 2), (3, 2, 2, 2), exponents=(-120, -75)),
-    Layer("conv/great-rate", CONV, (1, 5, 5, 2), (3, 3, 3, 2), exponents=(-6, 0), rate_shifts=(0, 3)),
+    Layer("conv/great-rate", CONV, (1, 5, 5, 2), (3, 3, 3, 2), exponents=(-6, 0),
+          rate_shifts=(0, 3)),
+    # At the bounds that rule out overflow (SPEC 1.4).
+    Layer("conv/greatest-fan-out", CONV, (1, 1, 1, 2), (8196, 1, 1, 2), w_scales=(0.25,),
+          rounds=5),
+    Layer("conv/most-positions", CONV, (1, 4113, 1, 1), (1, 1, 1, 1), x_quant=Q((0.05,), -128),
+          rounds=5),
+    Layer("fc/greatest-fan-in", FC, (1, 65792), (1, 65792), x_quant=Q((0.05,), -128),
+          bias_bits=None, out_quant=Q((40.0,), 0), rounds=5),
+    Layer("dw/saturated-sums", DW, (1, 6, 8, 2), (1, 6, 8, 2), w_scales=(0.25, 0.1)),
     Layer("dw/1x1", DW, (1, 1, 1, 1), (1, 1, 1, 1)),
     Layer("dw/odd", DW, (1, 5, 7, 3), (1, 3, 3, 3)),
     Layer("dw/stride", DW, (1, 6, 5, 4), (1, 3, 3, 4), stride=(2, 2), x_limits=(-3, 127)),
@@ -235,7 +251,7 @@ class Pool:
         pool = AveragePool2D((1, h, w, self.x[3]), self.window, self.stride, (top, left), *self.act)
         x = s8(*self.x, quant=Q((0.05,), -7))
         yield Case(self.name, pool, (x,))
-        inputs = (error(*pool.out_shape), exponent(-20, 0), x)
+        inputs = (error(*pool.out_shape), exponent(-20, 0), unmasked(x.type, self.x_limits))
         if pool.halvings(pool.geometry(x.type)) is None:
             dx = AveragePool2DGrad(pool, self.x_limits)
             yield Case(f"{self.name}/dx", dx, (*inputs, history((-35, -10))))
@@ -268,7 +284,8 @@ def sum_case(name: str, shape: tuple[int, ...], *exponents: tuple[int, int],
     pairs = [feed for e in exponents for feed in (error(*shape), exponent(*e))]
     low, high = min(e[0] for e in exponents), max(e[1] for e in exponents)
     op = SumErrors(len(exponents), x_limits)
-    return Case(name, op, (*pairs, s8(*shape), history((low, high))))
+    x = unmasked(s8(*shape).type, x_limits)
+    return Case(name, op, (*pairs, x, history((low, high))))
 
 
 def cross_entropy_case(name: str, classes: int, scale: float = 0.125) -> Case:
@@ -303,6 +320,8 @@ CASES = [
     Case("reshape/odd", Reshape((1, 15)), (s8(1, 3, 5),)),
     Case("bias/greatest", BiasUpdate(0.05, Q((0.01,)), ()),
          (bias(6, 30), error(3, 6), exponent(-3, 40), sgd((0, 9)))),
+    Case("bias/beyond-its-limits", BiasUpdate(0.05, Q((0.01,)), ()),
+         (bias(6, 31, tuple(range(6))), error(3, 6), exponent(-3, 40), sgd((0, 9)))),
     Case("bias/rounding-twice", BiasUpdate(0.05, Q((0.01,) * 5 + (1e-3,), 0, 0), (2,)),
          (bias(6, 10), error(4, 6), exponent(-60, -5), sgd((6, 30)))),
     Case("bias/positions", BiasUpdate(0.05, Q((0.01,)), ()),

@@ -88,7 +88,9 @@ class ModelMaker:
         return (1, self.c.number(1, 9), self.c.number(1, 9), self.c.number(1, 6))
 
     def finish(self) -> bytes:
-        return write_model(self.tensors, self.ops, [self.tensors[0].name], [self.ops[-1].outputs[0]])
+        return write_model(
+            self.tensors, self.ops, [self.tensors[0].name], [self.ops[-1].outputs[0]]
+        )
 
     def window(self, x: tuple[int, ...]) -> dict[str, Any]:
         padding = self.c.pick(*Padding)
@@ -171,7 +173,9 @@ def random_model(kind: str, seed: int) -> bytes:
     """A model around one operator of ``kind``, which is the schema's name of it."""
     make = ModelMaker(seed)
     if kind == "FULLY_CONNECTED":
-        x = make.activation("x", make.c.pick((1, make.c.number(1, 70)), make.image()), make.c.quant())
+        x = make.activation(
+            "x", make.c.pick((1, make.c.number(1, 70)), make.image()), make.c.quant()
+        )
         make.dense(x, "y")
         return make.finish()
     x = make.activation("x", make.image(), make.c.quant())

@@ -19,7 +19,6 @@ from trainer.graph import Graph, Node
 from trainer.ops.base import Op
 from trainer.tensor import Array
 
-ROUNDS = 24
 GOLDEN = Path(__file__).parent / "golden" / "op_hashes.txt"
 
 
@@ -50,10 +49,13 @@ def rounds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Round]]:
     views = {t: device[t] for node in nodes.values() for t in (*node.inputs, *node.outputs)}
     rng = np.random.RandomState(1)
     found: dict[str, list[Round]] = {case.name: [] for case in CASES}
-    for round_ in range(ROUNDS):
+    made: dict[str, tuple[list[Array], tuple[Array, ...]]] = {}
+    for round_ in range(max(case.rounds for case in CASES)):
         for region in device.regions.values():  # nothing may depend on what was there before
             region[:] = rng.randint(0, 256, region.shape)
-        made = {case.name: reference(case, nodes[case.name], round_) for case in CASES}
+        # Rows that are through go on with their last inputs.
+        drawn = [case for case in CASES if round_ < case.rounds]
+        made |= {case.name: reference(case, nodes[case.name], round_) for case in drawn}
         for name, (inputs, _) in made.items():
             for tensor, value in zip(nodes[name].inputs, inputs, strict=True):
                 views[tensor][...] = value
@@ -113,7 +115,7 @@ def op_hashes() -> str:
     lines = []
     for case in CASES:
         node, crc = node_of(Graph(), case), 0
-        for round_ in (2, 5, 6):
+        for round_ in (0, 2, case.rounds - 1):
             for value in reference(case, node, round_)[1]:
                 crc = zlib.crc32(value.astype(value.dtype.newbyteorder("<")).tobytes(), crc)
         lines.append(f"{crc:08x}  {case.name}")

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The importer: what it reads, what it refuses and how it says so, and that nothing else leaks."""
+"""The importer: what it reads, what it refuses, and how it says so."""
 
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,13 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from codegen.image import lay_out
-from tests.random_models import random_model
 from tests.small_models import residual_model
-from trainer.errors import Error, ModelError, UnsupportedOpError
+from trainer.errors import ModelError, UnsupportedOpError
 from trainer.ops.conv2d import Conv2D
 from trainer.ops.softmax import Softmax
-from trainer.plan import make_plan
 from trainer.tensor import QuantParams
 from trainer.tflite import load, parse
 from trainer.tflite_writer import (
@@ -442,69 +438,12 @@ def test_refuses(name: str) -> None:
 def test_refuses_what_is_no_tflite_file(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "model.tflite"
     path.write_bytes(data)
-    with pytest.raises(ModelError, match="model.tflite"):
+    with pytest.raises(ModelError, match=r"model\.tflite"):
         load(path)
 
 
 def test_names_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="cannot read model .*gone.tflite: No such file"):
+    with pytest.raises(ModelError, match=r"cannot read model .*gone\.tflite: No such file"):
         load(tmp_path / "gone.tflite")
     with pytest.raises(ModelError, match="cannot read model"):
         load(tmp_path)
-
-
-def only_model_errors(data: bytes) -> bool:
-    """Whether ``data`` could be read; whatever cannot must be a ModelError."""
-    try:
-        model = parse(data, "fuzz")
-    except ModelError as err:
-        assert "\n" not in str(err)
-        return False
-    try:  # what was read must also plan and print, or be refused as clearly
-        lay_out(make_plan(model, "full"))
-    except Error:
-        pass
-    return True
-
-
-@pytest.mark.filterwarnings("error")
-def test_a_file_cut_short_anywhere_is_a_model_error() -> None:
-    data = residual_model()
-    assert only_model_errors(data)
-    read = [length for length in range(0, len(data), 97) if only_model_errors(data[:length])]
-
-    assert not read
-
-
-@pytest.mark.filterwarnings("error")
-def test_a_real_file_cut_short_is_a_model_error(models: Path) -> None:
-    data = (models / "mlperf-tiny" / "kws_ref_model.tflite").read_bytes()
-    for length in range(0, len(data), 97 * 7):
-        only_model_errors(data[:length])
-
-
-INTEGERS = [b"\xff\xff\xff\x7f", b"\0\0\0\x80", b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x01\0\0\0"]
-
-
-def mutate(data: bytes, rng: random.Random) -> bytes:
-    """One or a few changes: a bit, a byte, or an extreme integer."""
-    spoilt = bytearray(data)
-    for _ in range(rng.choice((1, 1, 2, 8))):
-        at = rng.randrange(len(spoilt) - 4)
-        kind = rng.randrange(3)
-        if kind == 0:
-            spoilt[at] ^= 1 << rng.randrange(8)
-        elif kind == 1:
-            spoilt[at] = rng.randrange(256)
-        else:
-            spoilt[at : at + 4] = rng.choice(INTEGERS)
-    return bytes(spoilt)
-
-
-@pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("kind", ["residual", "CONV_2D", "FULLY_CONNECTED", "ADD", "SOFTMAX"])
-def test_a_damaged_file_is_a_model_error(kind: str) -> None:
-    data = residual_model() if kind == "residual" else random_model(kind, 1)
-    rng = random.Random(kind)
-    for _ in range(150):
-        only_model_errors(mutate(data, rng))

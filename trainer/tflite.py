@@ -23,6 +23,12 @@ from trainer.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
 MAX_FILE_BYTES = 256 << 20
 MAX_ELEMENTS = 1 << 26
 MIN_SCALE = 2.0**-100  # quotients of scales stay far inside float32
+# Of C11 and POSIX: the generated header of a model by such a name would stand in their place.
+C_HEADERS = {
+    "assert", "complex", "ctype", "errno", "fcntl", "fenv", "float", "inttypes", "iso646", "limits",
+    "locale", "math", "poll", "pty", "sched", "setjmp", "signal", "string", "termios", "tgmath",
+    "threads", "time", "uchar", "unistd", "wchar", "wctype",
+}  # fmt: skip
 DTYPES = {
     tflite.TensorType.INT8: DType.S8,
     tflite.TensorType.INT16: DType.S16,
@@ -75,7 +81,7 @@ def identifier(name: str) -> str:
     ('mcunet_5fps_int8', 'm_5_fps')
     """
     cleaned = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_").lower() or "model"
-    is_taken = cleaned.startswith(("mct", "std")) or cleaned == "string"
+    is_taken = cleaned.startswith(("mct", "std")) or cleaned in C_HEADERS
     return cleaned if cleaned[0].isalpha() and not is_taken else f"m_{cleaned}"
 
 

@@ -21,9 +21,10 @@ void mct_bias_update_s16_s32(const mct_bias_update_params *p, int32_t *b, const 
         mct_rate channel_rate = mct_channel_rate(&state, rate[c], rate_shift[c], dout_e);
         int32_t u = mct_scaled_step(channel_rate, db, mct_dither(seed, (uint32_t)c));
         u = mct_clamp(u, -(MCT_BIAS_MAX - 1), MCT_BIAS_MAX - 1);
-        /* The inner clamp is for bytes the host may have written: the difference fits. */
-        int32_t before = mct_clamp(b[c], -MCT_BIAS_MAX, MCT_BIAS_MAX);
-        b[c] = mct_clamp(before - u, -MCT_BIAS_MAX, MCT_BIAS_MAX);
+        /* In 64 bits: the host may have written a bias beyond MCT_BIAS_MAX. */
+        int64_t moved = (int64_t)b[c] - u;
+        moved = moved > MCT_BIAS_MAX ? MCT_BIAS_MAX : moved;
+        b[c] = (int32_t)(moved < -MCT_BIAS_MAX ? -MCT_BIAS_MAX : moved);
     }
 }
 

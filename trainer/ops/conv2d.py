@@ -67,7 +67,7 @@ class Geometry:
         bottom = (self.out_h - 1) * self.stride_h + self.kernel_h - self.pad_top - self.in_h
         right = (self.out_w - 1) * self.stride_w + self.kernel_w - self.pad_left - self.in_w
         margins = ((self.pad_top, max(bottom, 0)), (self.pad_left, max(right, 0)), (0, 0))
-        return np.pad(x, margins)
+        return np.pad(x, margins) if any(map(any, margins)) else x
 
     def windows(self, x: Array) -> Array:
         """View (out_h, out_w, in_ch, kernel_h, kernel_w) of the padded input ``x``."""

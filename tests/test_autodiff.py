@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Differentiation: which errors exist, where they add up, and when updates run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.small_models import residual_model
+from trainer.graph import Graph, Node, prune
+from trainer.ops.average_pool2d import AveragePool2DGrad, AveragePool2DPassError
+from trainer.ops.conv2d import Conv2DGradInput, Conv2DUpdate
+from trainer.ops.error import MaskError, SumErrors
+from trainer.ops.sgd import BiasUpdate, CountStep
+from trainer.ops.softmax import Softmax
+from trainer.plan import TrainingPlan, make_plan
+from trainer.tensor import Role, Tensor
+from trainer.tflite import parse
+
+PARTIAL = "bias_last = 2\n[weights]\n0 = 0.7\ndw_w = 0.5\n2 = 0.25\n"
+SCHEMES = ["head", "last:1", "last:2", "last:3", "bias", "full", "partial"]
+ERRORS = (Conv2DGradInput, MaskError, AveragePool2DGrad, AveragePool2DPassError)
+UPDATES = (Conv2DUpdate, BiasUpdate)
+
+
+def plan_of(scheme: str, folder: Path) -> TrainingPlan:
+    if scheme == "partial":
+        (folder / "partial.toml").write_text(PARTIAL)
+        scheme = str(folder / "partial.toml")
+    return make_plan(parse(residual_model(), "small"), scheme)
+
+
+@pytest.fixture(params=SCHEMES)
+def plan(request: pytest.FixtureRequest, tmp_path: Path) -> TrainingPlan:
+    return plan_of(request.param, tmp_path)
+
+
+def read_by(error_node: Node) -> Tensor:
+    """The forward tensor whose error the node computes."""
+    is_raw = bool(error_node.op.mutates)
+    return error_node.inputs[-2] if is_raw else error_node.inputs[-1]
+
+
+def learned_before(plan: TrainingPlan, tensor: Tensor) -> bool:
+    """Whether a learned tensor lies before ``tensor``: by walking back, not by the tape's sets."""
+    producer = next((n for n in plan.forward if n.output is tensor), None)
+    if producer is None:
+        return False
+    return any(
+        t.role is Role.PARAM or learned_before(plan, t)
+        for t in producer.inputs
+        if t.role is not Role.CONST
+    )
+
+
+def test_only_what_depends_on_something_learned_gets_an_error(plan: TrainingPlan) -> None:
+    for node in plan.graph.nodes:
+        if isinstance(node.op, ERRORS):
+            assert learned_before(plan, read_by(node)), node
+            assert read_by(node).role is not Role.INPUT
+
+
+def test_everything_learned_is_updated_once(plan: TrainingPlan) -> None:
+    updates = [n for n in plan.graph.nodes if isinstance(n.op, UPDATES)]
+
+    assert sorted(n.inputs[0].name for n in updates) == sorted(t.name for t in plan.learned)
+
+
+def test_head_computes_no_error_at_all(tmp_path: Path) -> None:
+    plan = plan_of("head", tmp_path)
+    kinds = [type(n.op).__name__ for n in plan.graph.nodes[len(plan.forward) :]]
+
+    assert kinds == ["SoftmaxCrossEntropy", "Conv2DUpdate", "BiasUpdate", "CountStep"]
+    assert plan.histories == []
+
+
+def test_weights_are_read_before_they_are_written(plan: TrainingPlan) -> None:
+    nodes = plan.graph.nodes
+    for update in (n for n in nodes if isinstance(n.op, UPDATES)):
+        at = nodes.index(update)
+
+        assert all(update.inputs[0] not in n.inputs for n in nodes[at + 1 :]), update
+
+
+def test_an_update_runs_as_soon_as_its_last_reader_has(plan: TrainingPlan) -> None:
+    """Once its last reader and its error are there, no other layer's error is computed first."""
+    nodes = plan.graph.nodes
+    for update in (n for n in nodes if isinstance(n.op, UPDATES)):
+        at = nodes.index(update)
+        needs = [k for k, n in enumerate(nodes[:at]) if update.inputs[0] in n.inputs]
+        needs += [k for k, n in enumerate(nodes[:at]) for t in n.outputs if t in update.inputs[1:]]
+        between = nodes[max(needs) + 1 : at]
+
+        assert all(n.index == update.index or isinstance(n.op, UPDATES) for n in between), update
+        if any(
+            isinstance(nodes[k].op, Conv2DGradInput)
+            for k in needs
+            if nodes[k].index == update.index
+        ):
+            assert all(n.index == update.index for n in between), update
+
+
+def test_errors_are_summed_where_a_tensor_has_several_readers(tmp_path: Path) -> None:
+    plan = plan_of("full", tmp_path)
+    sums = [n for n in plan.graph.nodes if isinstance(n.op, SumErrors)]
+    stem = next(n.output for n in plan.forward if n.output.label == "stem")
+
+    assert [n.inputs[-2] for n in sums] == [stem]
+    (node,) = sums
+    assert isinstance(node.op, SumErrors)
+    assert node.op.readers == 2
+    assert len({t.name for t in node.inputs[:4]}) == 4
+    assert node.index == 0  # the producer's
+    readers = {type(plan.graph.producer(t).op) for t in node.inputs[:4:2]}  # type: ignore[union-attr]
+    assert len(readers) == 2
+
+
+def test_a_tensor_with_one_reader_that_needs_it_has_no_sum(tmp_path: Path) -> None:
+    """With the branch frozen, nothing is learned before the stem."""
+    plan = plan_of("last:2", tmp_path)
+
+    assert not [n for n in plan.graph.nodes if isinstance(n.op, SumErrors)]
+
+
+def test_histories_are_listed_by_operator_backward_and_edges_before_their_sum(
+    tmp_path: Path,
+) -> None:
+    plan = plan_of("full", tmp_path)
+    names = [t.name for t in plan.histories]
+
+    assert names[-1] == "conv_2d_0_d_history"
+    assert names[-2].startswith("depthwise_conv_2d_1_d_")
+    assert len(set(names)) == len(names)
+    order = [n.index for n in plan.graph.nodes if any(t in plan.histories for t in n.inputs)]
+    assert order == sorted(order, reverse=True)
+
+
+def test_every_tensor_has_a_name_of_its_own(plan: TrainingPlan) -> None:
+    names = [t.name for t in plan.graph.tensors]
+
+    assert len(names) == len(set(names))
+    assert all(name.isidentifier() for name in names)
+
+
+def test_a_step_ends_with_its_count_and_has_no_softmax(plan: TrainingPlan) -> None:
+    assert isinstance(plan.graph.nodes[-1].op, CountStep)
+    assert not any(isinstance(n.op, Softmax) for n in plan.graph.nodes)
+
+
+def test_no_gradient_of_a_weight_is_ever_a_tensor(plan: TrainingPlan) -> None:
+    """Weight gradients are applied at once: an update writes nothing but what it changes."""
+    for node in plan.graph.nodes:
+        if isinstance(node.op, UPDATES):
+            assert set(node.outputs) <= set(node.inputs)
+            assert node.op.scratch_bytes(node) <= 4 * node.inputs[0].type.shape[-1]
+
+
+def test_prune_keeps_what_is_needed_and_nothing_else() -> None:
+    model = parse(residual_model(), "small")
+    graph = model.graph
+    pruned = prune(graph, {model.logits})
+    flat = next(n.output for n in graph.nodes if n.output.label == "pool")
+
+    assert pruned.nodes == graph.nodes[:-1]
+    assert [n.index for n in prune(graph, {flat}).nodes] == [0, 1, 2, 3, 4]
+    assert prune(Graph(graph.nodes), set()).nodes == []
