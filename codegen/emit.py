@@ -49,14 +49,14 @@ int8_t *{name}_input(void);
 
 /* A whole training step; or begin it, and run it in slices of max_calls kernel calls until
  * run returns true. */
-mct_status {name}_step(uint32_t label);
-mct_status {name}_begin(uint32_t label);
+MCT_CHECKED mct_status {name}_step(uint32_t label);
+MCT_CHECKED mct_status {name}_begin(uint32_t label);
 bool {name}_run(uint32_t max_calls);
 bool {name}_busy(void);
 uint32_t {name}_next_call(void);
 
 /* The forward pass alone; it never touches training state. */
-mct_status {name}_infer(void);
+MCT_CHECKED mct_status {name}_infer(void);
 const int8_t *{name}_logits(void);
 uint32_t {name}_predicted(void);
 
@@ -128,7 +128,10 @@ def emit_preamble(image: Image) -> Iterator[str]:
 
 
 def emit_params(params: Params) -> Iterator[str]:
-    yield from struct(params.name, f"mct_{params.struct}_params", params.fields)
+    type_ = f"mct_{params.struct}_params"
+    message = f"{type_} has other fields than mcutrain knows"
+    yield f'_Static_assert(sizeof({type_}) == {params.nbytes}, "{message}");'
+    yield from struct(params.name, type_, params.fields)
     yield ""
 
 

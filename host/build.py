@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import json
 import platform
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,10 +20,12 @@ from typing import Any
 from codegen.emit import emit_header, emit_selection, emit_source
 from codegen.image import Image, lay_out
 from codegen.manifest import manifest
-from host.footprint import measure
+from host.files import write_whole
+from host.footprint import Footprint, measure
 from host.pio import PROJECT_DIR, Firmware, build_firmware
-from host.simulator import board_names
+from host.simulator import board_description, board_names
 from host.target import Kind, Target
+from trainer.errors import BudgetError
 from trainer.plan import TrainingPlan
 
 FIRMWARE_DIR = PROJECT_DIR / "firmware"
@@ -75,52 +78,77 @@ def generate(plan: TrainingPlan, folder: Path, board: str) -> list[Path]:
         "mct_selected_model.h": emit_selection(plan.name, build),
         f"{plan.name}.json": json.dumps(manifest(image, build), indent=1) + "\n",
     }
-    folder.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
-        path = folder / name
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            path.write_text(text, encoding="utf-8")
+        write_whole(folder / name, text)
     return [folder / name for name in files]
 
 
 def build(plan: TrainingPlan, target: Target, verbose: bool = False) -> Build:
-    """The firmware of ``plan`` for ``target``, built now or before. Raises BuildError.
+    """The firmware of ``plan`` for ``target``, built now or before by the same compiler.
 
     A bare-metal firmware is linked twice: the second time its stack has exactly the bytes
-    that the analysis of the first link bounds it by.
+    that the analysis of the first link bounds it by. Raises BuildError, BudgetError.
     """
-    digest = build_hash(lay_out(plan), target.board)
+    check_budget(plan, target)
+    digest, compiler = build_hash(lay_out(plan), target.board), compiler_version(target)
     folder = BUILDS_DIR / target.board / f"{plan.name}-{digest.hex()}"
-    folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / "lock"):
         record = folder / RECORD
-        if not record.is_file():
+        done = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+        if done.get("compiler") != compiler:
             generate(plan, folder / "gen", target.board)
-            done = link(plan, target, folder, verbose)
-            temporary = record.with_suffix(".tmp")
-            temporary.write_text(json.dumps(done), encoding="utf-8")
-            temporary.replace(record)
-        done = json.loads(record.read_text(encoding="utf-8"))
+            done = {"compiler": compiler, **link(plan, target, folder, verbose)}
+            write_whole(record, json.dumps(done))
     return Build(plan, target, folder, folder / done["elf"], digest, done["footprint"])
+
+
+def check_budget(plan: TrainingPlan, target: Target) -> None:
+    """Raises BudgetError if arena and state alone exceed the board's RAM."""
+    available = int(board_description(target.board)["upload"]["maximum_ram_size"])
+    needed = plan.memory.arena_bytes + plan.memory.state_bytes
+    if available and needed > available:
+        raise BudgetError(
+            f"training needs {needed:,} bytes of RAM, {target.name} has {available:,}; the arena "
+            f"is fullest at {plan.memory.peak(plan.graph).name}. Train fewer or later layers",
+            needed,
+            available,
+        )
+
+
+def compiler_version(target: Target) -> str:
+    """The first line the target's compiler says of itself; empty if it is not there."""
+    try:
+        command = [f"{target.toolchain_prefix}gcc", "--version"]
+        said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    except OSError:
+        return ""
+    return said.partition("\n")[0]
 
 
 def link(plan: TrainingPlan, target: Target, folder: Path, verbose: bool) -> dict[str, Any]:
     """Build and measure; what the record of a build holds."""
-
-    def once(stack_bytes: int | None) -> tuple[Firmware, dict[str, Any] | None]:
-        firmware = build_firmware(folder / "gen", target.env, folder / "pio", verbose, stack_bytes)
-        if target.kind is Kind.NATIVE and platform.machine() not in MEASURED_HOSTS:
-            return firmware, None
-        footprint = measure(
-            firmware.elf, firmware.map, firmware.objects_dir, plan.name, target.toolchain_prefix
-        )
-        return firmware, footprint.to_json()
-
-    firmware, footprint = once(None)
-    if footprint is not None and target.kind is Kind.SIMULATED:
-        stack = -(-footprint["stack_bytes"] // STACK_ALIGN) * STACK_ALIGN
-        firmware, footprint = once(stack)
+    firmware = build_firmware(folder / "gen", target.env, folder / "pio", verbose)
+    footprint = None
+    if target.kind is Kind.SIMULATED:
+        bound = footprint_of(plan, target, firmware, is_final=False).stack_bytes
+        stack = -(-bound // STACK_ALIGN) * STACK_ALIGN
+        firmware = build_firmware(folder / "gen", target.env, folder / "pio", verbose, stack)
+    if target.kind is Kind.SIMULATED or platform.machine() in MEASURED_HOSTS:
+        footprint = footprint_of(plan, target, firmware, is_final=True).to_json()
     return {"elf": str(firmware.elf.relative_to(folder.resolve())), "footprint": footprint}
+
+
+def footprint_of(
+    plan: TrainingPlan, target: Target, firmware: Firmware, is_final: bool
+) -> Footprint:
+    return measure(
+        firmware.elf,
+        firmware.map,
+        firmware.objects_dir,
+        plan.name,
+        target.toolchain_prefix,
+        checks_reserve=is_final,
+    )
 
 
 def board_of(plan: TrainingPlan, digest: bytes) -> str | None:
@@ -132,6 +160,7 @@ def board_of(plan: TrainingPlan, digest: bytes) -> str | None:
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """One process at a time in here."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -17,6 +17,7 @@ from host.build import generate as generate_code
 from host.check import check_model
 from host.cost import layer_rows, measured, planned
 from host.demo import run_demo
+from host.files import check_writable
 from host.jobs import Job, run_job, save_state
 from host.ports import serial_ports
 from host.report import write_report
@@ -166,6 +167,8 @@ def train(
     verbose: VerboseOpt = False,
 ) -> None:
     """Train on a data set: in the reference, on a simulated board or on one at a serial port."""
+    check_writable(report)
+    check_writable(save)
     options = Options(epochs, lr, schedule, seed, steps, verify)
     job = Job(model, data, update, classes, target, port, options, count_instructions, verbose)
     outcome = run_job(job, err)
@@ -218,9 +221,6 @@ def main() -> None:
     except Error as error:
         err.print(f"error: {error}", style=None, markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        err.print("stopped", markup=False)
-        sys.exit(130)
 
 
 if __name__ == "__main__":

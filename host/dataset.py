@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import lzma
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +15,11 @@ from trainer.errors import DataError
 from trainer.plan import TrainingPlan
 from trainer.tensor import Array, TensorType
 
+# What NumPy and zipfile raise for files that are no .npz, or a damaged or encrypted one.
+DAMAGED = (
+    ValueError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, AttributeError, TypeError,
+    RuntimeError, KeyError, MemoryError,
+)  # fmt: skip
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 
@@ -36,7 +43,7 @@ def load_dataset(path: Path, plan: TrainingPlan) -> Dataset:
             arrays = {key: file[key] for key in KEYS}
     except OSError as err:
         raise DataError(f"cannot read data set {path}: {err.strerror or err}") from err
-    except (ValueError, zipfile.BadZipFile, EOFError, AttributeError, TypeError) as err:
+    except DAMAGED as err:
         raise DataError(f"{path} is not an .npz file of plain arrays: {err}") from err
     checked = {}
     for part in ("train", "test"):

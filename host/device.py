@@ -61,18 +61,28 @@ class Device:
         A hash that is None is not compared.
         """
         device = cls(transport, reply_timeout_s, step_timeout_s, patience_s)
-        transport.discard()
-        device.info = device._hello()
+        try:
+            transport.discard()
+            device.info = device._hello()
+            device._check_hashes(expected_build_hash, expected_numerics_hash)
+        except BaseException:
+            device.close()
+            raise
+        return device
+
+    def _check_hashes(
+        self, expected_build_hash: bytes | None, expected_numerics_hash: bytes | None
+    ) -> None:
         for what, expected, actual in (
-            ("model", expected_numerics_hash, device.info.numerics_hash),
-            ("build", expected_build_hash, device.info.build_hash),
+            ("model", expected_numerics_hash, self.info.numerics_hash),
+            ("build", expected_build_hash, self.info.build_hash),
         ):
             if expected is not None and expected != actual:
                 raise MismatchError(
-                    f"{transport.name}: the device runs {what} {actual.hex()}, but this plan is"
-                    f" {what} {expected.hex()}; build and flash it, or use the device's own plan"
+                    f"{self._transport.name}: the device runs {what} {actual.hex()}, but"
+                    f" this plan is {what} {expected.hex()}; build and flash it, or use the"
+                    " device's own plan"
                 )
-        return device
 
     def reset(self, seed: int) -> None:
         """Initial weights and history, step 0; aborts a step under way."""
@@ -185,7 +195,8 @@ class Device:
         timeout_s = self._step_timeout_s if runs_kernels else self._reply_timeout_s
         while time.monotonic() < give_up_at:
             self._transport.write(wire)
-            payload = self._await_reply(frame, min(timeout_s, patience_s))
+            left_s = give_up_at - time.monotonic()
+            payload = self._await_reply(frame, min(timeout_s, left_s))
             if payload is not None:
                 return payload
             timeout_s *= 2

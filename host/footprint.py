@@ -62,7 +62,7 @@ class Rule:
 def rules(model_name: str) -> tuple[Rule, ...]:
     """How our own bytes are attributed; the first rule that matches decides."""
     name = re.escape(model_name)
-    model = rf"(?:.*/)?{name}(?:\.c)?"
+    model = rf"(?:.*/)?model/{name}(?:\.c)?"
     constant = r"\.(?:rodata|data\.rel\.ro)"
     return (
         Rule(Class.ARENA, path=model, symbol=rf"{name}_arena(?:_\w+)?", in_ram=True),
@@ -154,13 +154,14 @@ def measure(
     model_name: str,
     toolchain_prefix: str,
     indirect_calls: Mapping[str, Sequence[str]] | None = None,
+    checks_reserve: bool = True,
 ) -> Footprint:
     """Measure a linked firmware; an empty ``toolchain_prefix`` means a host port.
 
     ``object_dir`` holds our own objects, with the .su file of -fstack-usage beside each.
     ``indirect_calls`` names what a function that calls through a pointer may call. Raises
-    BudgetError if the stack can outgrow its reserve, and Error where map and ELF disagree, a byte
-    has no class or the stack has no bound.
+    BudgetError if the stack can outgrow its reserve (unless that is not to be checked), and
+    Error where map and ELF disagree, a byte has no class or the stack has no bound.
     """
     image = load_image(elf)
     rows = map_rows(image, linker_map)
@@ -171,7 +172,7 @@ def measure(
         )
     classes = attribute(rows, objects, object_dir, model_name, whole=bool(toolchain_prefix))
     stack = worst_case_stack(image, rows, objects, toolchain_prefix, indirect_calls)
-    if toolchain_prefix:
+    if toolchain_prefix and checks_reserve:
         _check_reserve(image, classes[Class.STACK].ram_bytes, vector_table(image, rows)[0], stack)
     return _footprint(classes, stack)
 

@@ -9,6 +9,7 @@ step reaches, so that no repeated request arrives during one.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -56,7 +57,7 @@ def compile_plugin() -> Path:
     if shutil.which("gcc") is None:
         raise BuildError("gcc is not installed; run: sudo apt-get install gcc libc6-dev")
     PLUGIN_DIR.mkdir(parents=True, exist_ok=True)
-    unfinished = library.with_suffix(".tmp")
+    unfinished = library.with_suffix(f".{os.getpid()}")
     command = ["gcc", "-std=c11", "-O2", "-fPIC", "-shared", "-o", str(unfinished)]
     result = subprocess.run([*command, str(PLUGIN_SOURCE)], capture_output=True, text=True)
     if result.returncode != 0:

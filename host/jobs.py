@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from rich.progress import Progress as Bars
 from host.build import Build, build
 from host.cost import measured, planned
 from host.dataset import Dataset, load_dataset
+from host.files import write_whole
 from host.instructions import read_counts
 from host.runner import ReferenceRunner, connected, simulated
 from host.target import Kind, Target
@@ -73,10 +75,9 @@ def save_state(path: Path, outcome: Outcome) -> None:
     """Write what was learned as an .npz: each tensor of the state by its name."""
     state = unpack_state(outcome.plan, outcome.result.state)
     arrays: Any = {tensor.name: value for tensor, value in state.items()}
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        np.savez(file, **arrays)
-    temporary.replace(path)
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    write_whole(path, buffer.getvalue())
 
 
 def run_job(job: Job, console: Console) -> Outcome:

@@ -121,12 +121,12 @@ class Hello:
 class StepResult:
     """Outcome of the last complete step.
 
-    `sum` and `margin` make up the loss (SPEC 1.2), `predicted` is the class the forward pass chose,
-    `steps` counts the steps since reset, `digest` is 0 if it was not asked for.
+    `sum` and `distance` make up the loss (SPEC 1.2), `predicted` is the class that the forward
+    pass chose, `steps` counts the steps since reset, `digest` is 0 if it was not asked for.
     """
 
     sum: int
-    margin: int
+    distance: int
     predicted: int
     steps: int
     digest: int

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from host.files import write_whole
 from host.jobs import Outcome
 from host.show import FIGURES
 
@@ -22,11 +23,8 @@ STYLE = (
 
 
 def write_report(path: Path, outcomes: list[Outcome]) -> None:
-    """Write the page; nothing is left half-written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(page(outcomes), encoding="utf-8")
-    temporary.replace(path)
+    """Write the page. Raises Error."""
+    write_whole(path, page(outcomes))
 
 
 def page(outcomes: list[Outcome]) -> str:

@@ -20,7 +20,7 @@ from trainer.ops.sgd import LearningRate
 from trainer.plan import TrainingPlan
 from trainer.tensor import Array
 
-COUNTING_STEP_TIMEOUT_S = 120.0  # a repeated request would interrupt the step that is counted
+COUNTING_STEP_TIMEOUT_S = 600.0  # a repeated request would interrupt the step that is counted
 
 
 class Runner(Protocol):
@@ -82,7 +82,7 @@ class DeviceRunner:
     def step(self, sample: Array, label: int, wants_digest: bool) -> tuple[Loss, int]:
         self.device.write_sample(sample.tobytes())
         result = self.device.step(label, wants_digest)
-        return Loss(result.sum, result.margin, result.predicted), result.digest
+        return Loss(result.sum, result.distance, result.predicted), result.digest
 
     def predict(self, sample: Array) -> int:
         self.device.write_sample(sample.tobytes())
@@ -100,10 +100,13 @@ def simulated(build: Build, counts: Path | None = None) -> Iterator[DeviceRunner
     """The build on its simulator; instruction counts go to the file ``counts`` at the end."""
     args = counter_args(build.elf, build.plan.name, counts) if counts else ()
     with simulate(build.target.board, build.elf, args) as port:
-        timeout = {"step_timeout_s": COUNTING_STEP_TIMEOUT_S} if counts else {}
-        device = Device.open(
-            SerialTransport(port), build.build_hash, build.plan.numerics_hash, **timeout
-        )
+        transport = SerialTransport(port)
+        hashes = build.build_hash, build.plan.numerics_hash
+        if counts:
+            timeout_s = COUNTING_STEP_TIMEOUT_S
+            device = Device.open(transport, *hashes, step_timeout_s=timeout_s, patience_s=timeout_s)
+        else:
+            device = Device.open(transport, *hashes)
         try:
             yield DeviceRunner(device)
         finally:

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from host.dataset import Dataset
-from host.errors import MismatchError
+from host.device import Device
 from host.runner import DeviceRunner, Runner
-from host.verify import Difference, Verifier
+from host.verify import Difference, Differs, Verifier
 from trainer.errors import DataError
+from trainer.ops.conv2d import Conv2D
 from trainer.ops.sgd import LearningRate
 from trainer.plan import TrainingPlan
 from trainer.tensor import Array
@@ -97,9 +98,9 @@ class Result:
 
 def default_rate(plan: TrainingPlan) -> float:
     """2**-6 for a sparse update, 2**-7 where every layer learns."""
-    layers = sum(t in plan.fractions for t in plan.learned)
-    weighted = sum(bool(node.op.macs(node)) for node in plan.forward)
-    return FULL_RATE if layers == weighted else SPARSE_RATE
+    learned = sum(t in plan.fractions for t in plan.learned)
+    layers = sum(isinstance(node.op, Conv2D) for node in plan.forward)
+    return FULL_RATE if learned == layers else SPARSE_RATE
 
 
 def sample_order(samples: int, epochs: int, seed: int) -> Array:
@@ -119,18 +120,36 @@ def rates(total: int, rate: float, schedule: str) -> list[tuple[int, LearningRat
 def train(
     plan: TrainingPlan, data: Dataset, runner: Runner, options: Options, report: Report
 ) -> Result:
-    """Reset the runner and train it. With ``verify``, stops at the first difference.
+    """Reset the runner and train it. With ``verify``, stops at the first difference."""
+    result = Result(verified=options.verify)
+    verifier = Verifier(plan, options.seed) if options.verify else None
+    started = time.monotonic()
+    try:
+        runner.reset(options.seed)
+        result.accuracy_before = evaluate(runner, verifier, data, "before", report)
+        run_steps(plan, data, runner, verifier, options, report, result)
+        result.accuracy_after = evaluate(runner, verifier, data, "after", report)
+        result.state = runner.state()
+    except Differs as parted:
+        result.difference = parted.difference
+    result.verified_steps = verifier.verified_steps if verifier else 0
+    result.seconds = time.monotonic() - started
+    return result
 
-    Raises MismatchError if predictions differ.
-    """
+
+def run_steps(
+    plan: TrainingPlan,
+    data: Dataset,
+    runner: Runner,
+    verifier: Verifier | None,
+    options: Options,
+    report: Report,
+    result: Result,
+) -> None:
+    """All steps of a run, counted in ``result``. Raises Differs."""
     rate = options.rate if options.rate is not None else default_rate(plan)
     order = sample_order(len(data.x_train), options.epochs, options.seed)[: options.steps]
     schedule = dict(rates(len(order), rate, options.schedule))
-    result = Result(verified=options.verify)
-    started = time.monotonic()
-    runner.reset(options.seed)
-    verifier = Verifier(plan, options.seed) if options.verify else None
-    result.accuracy_before = evaluate(runner, verifier, data, "before", report)
     for k, index in enumerate(order):
         if k in schedule:
             runner.set_learning_rate(schedule[k])
@@ -141,30 +160,25 @@ def train(
         result.steps += 1
         result.losses.append(loss.real(plan.logit_scale))
         if verifier and not verifier.step(sample, label, loss, digest):
-            assert isinstance(runner, DeviceRunner)
-            result.difference = verifier.locate(runner.device, sample, label)
-            break
+            raise Differs(verifier.locate(device_of(runner), sample, label))
         report(Progress("train", k + 1, len(order), result.losses[-1]))
-    result.verified_steps = verifier.verified_steps if verifier else 0
-    if result.difference is None:
-        result.accuracy_after = evaluate(runner, verifier, data, "after", report)
-        result.state = runner.state()
-    result.seconds = time.monotonic() - started
-    return result
+
+
+def device_of(runner: Runner) -> Device:
+    """The device of a runner that differs from the reference: it is not the reference."""
+    assert isinstance(runner, DeviceRunner)
+    return runner.device
 
 
 def evaluate(
     runner: Runner, verifier: Verifier | None, data: Dataset, phase: str, report: Report
 ) -> float:
-    """Accuracy on the test samples. Raises MismatchError if the reference predicts otherwise."""
+    """Accuracy on the test samples. Raises Differs if the reference predicts otherwise."""
     correct = 0
     for k, (sample, label) in enumerate(zip(data.x_test, data.y_test, strict=True)):
         predicted = runner.predict(sample)
         if verifier and predicted != int(verifier.reference.infer(sample).argmax()):
-            raise MismatchError(
-                f"test sample {k}: the device predicts class {predicted}, the reference class "
-                f"{int(verifier.reference.infer(sample).argmax())}"
-            )
+            raise Differs(verifier.locate_prediction(device_of(runner), sample))
         correct += predicted == int(label)
         report(Progress(phase, k + 1, len(data.x_test), accuracy=correct / (k + 1)))
     return correct / len(data.x_test)

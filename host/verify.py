@@ -72,10 +72,23 @@ class Verifier:
         """
         after = device.read(Region.STATE)
         step = self.reference.steps - 1
-        replay = Interpreter(self.plan)
-        replay.state = dict(self._before)
         device.reset(0)
         device.write(Region.STATE, pack_state(self.plan, self._before))
+        found = self._first_difference(device, step, self._before, sample, label)
+        return found or self._state_difference(step, after)
+
+    def locate_prediction(self, device: Device, sample: Array) -> Difference:
+        """The first difference of a forward pass that predicted otherwise; leaves a step begun."""
+        step, state = self.reference.steps, self.reference.state
+        found = self._first_difference(device, step, state, sample, 0)
+        return found or self._unexplained(step, self.plan.logits)
+
+    def _first_difference(
+        self, device: Device, step: int, state: dict[Tensor, Array], sample: Array, label: int
+    ) -> Difference | None:
+        """Run a step call by call from ``state``, which the device has, and compare each output."""
+        replay = Interpreter(self.plan)
+        replay.state = dict(state)
         device.write_sample(sample.tobytes())
         device.begin(label)
         for node, values in replay.trace(sample, label):
@@ -83,12 +96,11 @@ class Verifier:
                 continue
             device.run(1)
             for tensor in node.outputs:
-                found = compare(
-                    step, node, tensor, self._read(device, tensor), values[tensor], True
-                )
+                actual = self._read(device, tensor)
+                found = compare(step, node, tensor, actual, values[tensor], True)
                 if found is not None:
                     return found
-        return self._state_difference(step, after)
+        return None
 
     def _read(self, device: Device, tensor: Tensor) -> Array:
         where = self.plan.memory.place(tensor)
@@ -105,12 +117,23 @@ class Verifier:
             found = compare(step, writer, tensor, actual, expected, False)
             if found is not None:
                 return found
-        loss = self.plan.graph.producer(self.plan.loss)
-        assert loss is not None
+        return self._unexplained(step, self.plan.loss)
+
+    def _unexplained(self, step: int, tensor: Tensor) -> Difference:
+        """A difference that was reported, but shows in nothing that can be read."""
+        node = self.plan.graph.producer(tensor)
+        assert node is not None
         return Difference(
-            step, loss.name, type(loss.op).__name__, loss.index, self.plan.loss.name, (0,),
-            0, 0, 0, False,
-        )  # fmt: skip
+            step, node.name, type(node.op).__name__, node.index, tensor.name, (0,), 0, 0, 0, False
+        )
+
+
+class Differs(Exception):
+    """Device and reference have parted."""
+
+    def __init__(self, difference: Difference) -> None:
+        super().__init__(str(difference))
+        self.difference = difference
 
 
 def compare(

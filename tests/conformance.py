@@ -86,7 +86,7 @@ HISTORIES = {"e": "fc_d_e_history", "b": "c_d_b_history", "a:dw": "b_d_a_history
              "a": "a_d_history"}  # fmt: skip
 
 
-EXPONENTS = {"logits": "loss_d_logits_e", "e": "fc_d_e_e", "d": "e_d_d_e", "c": "d_d_c_e",
+EXPONENTS = {"logits": "cross_entropy_d_logits_e", "e": "fc_d_e_e", "d": "e_d_d_e", "c": "d_d_c_e",
              "b": "c_d_b_e", "a:dw": "b_d_a_e", "a": "a_d_e"}  # fmt: skip
 
 

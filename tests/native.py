@@ -33,7 +33,7 @@ FLAGS = ["-O1", "-g", "-fPIC", *WARNINGS, *SANITIZERS]
 
 
 class CLoss(ctypes.Structure):
-    _fields_ = [(field, ctypes.c_uint32) for field in ("sum", "margin", "predicted")]
+    _fields_ = [(field, ctypes.c_uint32) for field in ("sum", "distance", "predicted")]
 
 
 class CRegion(ctypes.Structure):
@@ -114,7 +114,7 @@ class NativeModel:
         self.write_input(sample)
         assert self._function("step")(ctypes.c_uint32(label)) == 0
         loss = self._function("loss")()
-        return Loss(loss.sum, loss.margin, loss.predicted)
+        return Loss(loss.sum, loss.distance, loss.predicted)
 
     def infer(self, sample: Array) -> Array:
         self.write_input(sample)

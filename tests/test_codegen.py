@@ -100,14 +100,12 @@ def test_every_call_is_numbered_once_and_in_order() -> None:
     assert calls == re.findall(r"^ +mct_(\w+)\((?!crc)", source, re.MULTILINE)[: len(calls)]
 
 
-@pytest.mark.parametrize(
-    "name", ["string", "stdint", "Time", "signal", "mct", "int", "3d-net", "", "größe", "a/b"]
-)
-def test_a_models_name_hides_no_header_and_is_an_identifier(name: str) -> None:
+@pytest.mark.parametrize("name", ["string", "Time", "mct", "int", "3d-net", "", "größe", "a/b"])
+def test_a_models_name_begins_identifiers_of_its_own(name: str) -> None:
     found = identifier(name)
 
     assert re.fullmatch(r"[a-z][a-z0-9_]*", found)
-    assert found not in {"string", "stdint", "time", "signal", "mct"}
+    assert not found.startswith("mct")
 
 
 @pytest.mark.parametrize("flags", [("-Os",), ("-O3",)])

@@ -33,5 +33,5 @@ def test_generated_c_reproduces_the_conformance_vectors(tmp_path):
         loss = device.step(sample, int(label))
 
         assert logits.tolist() == expected["logits"]
-        assert (loss.sum, loss.margin) == (expected["S"], expected["d_y"])
+        assert (loss.sum, loss.distance) == (expected["S"], expected["d_y"])
         conformance.check_state(plan, device.state(), expected)

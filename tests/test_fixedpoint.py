@@ -17,7 +17,6 @@ from trainer.fixedpoint import (
     INT32_MIN,
     SAT23,
     Requant,
-    bit_length,
     dither,
     doubling_high_mul,
     mix32,
@@ -232,7 +231,7 @@ def test_the_twin_in_c_agrees(twin: ctypes.CDLL) -> None:
     np.testing.assert_array_equal(call(twin, "wrapping_add", x, y), wrap32(x + y))
     np.testing.assert_array_equal(call(twin, "doubling_high_mul", x, y), doubling_high_mul(x, y))
     np.testing.assert_array_equal(call(twin, "sat23", x), sat23(x))
-    lengths = [bit_length(abs(int(v))) for v in values(6)]
+    lengths = [abs(int(v)).bit_length() for v in values(6)]
     np.testing.assert_array_equal(call(twin, "bit_length", values(6)), lengths)
 
 

@@ -156,9 +156,21 @@ def test_a_scheme_file_of_bytes_that_are_no_text_is_refused(model: Model, tmp_pa
         parse_scheme(str(path), model)
 
 
-@pytest.mark.parametrize("text", ["head = false", "head = false\n[weights]\n1 = 0.01"])
-def test_a_scheme_that_learns_nothing_is_refused(model: Model, tmp_path: Path, text: str) -> None:
-    scheme = from_text(model, tmp_path, text)
+def test_a_ratio_that_rounds_to_no_channel_is_refused(model: Model, tmp_path: Path) -> None:
+    scheme = from_text(model, tmp_path, "[weights]\n1 = 0.01")
+    with pytest.raises(SchemeError, match="rounds to none of its 8 input channels"):
+        apply_scheme(model, scheme)
+
+
+def test_a_ratio_that_rounds_to_all_channels_is_no_split(model: Model, tmp_path: Path) -> None:
+    almost = apply_scheme(model, from_text(model, tmp_path, "[weights]\n1 = 0.99"))
+    whole = apply_scheme(model, from_text(model, tmp_path, "[weights]\n1 = 1"))
+
+    assert str(almost.graph) == str(whole.graph)
+
+
+def test_a_scheme_that_learns_nothing_is_refused(model: Model, tmp_path: Path) -> None:
+    scheme = from_text(model, tmp_path, "head = false")
     with pytest.raises(SchemeError, match=r"scheme 'scheme' .*nothing"):
         make_plan(model, scheme)
 

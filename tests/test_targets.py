@@ -15,6 +15,7 @@ from host.runner import ReferenceRunner, simulated
 from host.target import Target
 from host.train import Options, train
 from tests.small_models import residual_model, write_dataset
+from trainer.errors import BudgetError
 from trainer.plan import TrainingPlan, make_plan
 from trainer.tflite import parse
 
@@ -39,6 +40,25 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def plan_of(folder: Path, scheme: str) -> TrainingPlan:
     spec = str(folder / scheme) if scheme.endswith(".toml") else scheme
     return make_plan(parse(residual_model(), "small"), spec)
+
+
+@pytest.mark.parametrize("name", ["string", "crc32", "features"])
+@pytest.mark.parametrize("target", ["native", "sim:mps2_an386"])
+def test_a_model_may_be_called_as_a_header_or_a_source_is(name: str, target: str) -> None:
+    plan = make_plan(parse(residual_model(), name), "head")
+    cost = measured(build(plan, Target.parse(target)))
+
+    assert cost["flash_bytes"] > cost["constant_bytes"]
+
+
+def test_a_plan_beyond_the_boards_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = make_plan(parse(residual_model(), "small"), "full")
+    small = {"upload": {"maximum_ram_size": 2000}, "build": {"toolchain": ""}}
+    monkeypatch.setattr("host.build.board_description", lambda board: small)
+
+    with pytest.raises(BudgetError, match=r"has 2,000; the arena is fullest at \w+") as refused:
+        build(plan, Target.parse("native"))
+    assert refused.value.needed_bytes > refused.value.available_bytes == 2000
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

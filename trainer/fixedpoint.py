@@ -155,10 +155,6 @@ def _dithered_shift(v: Int64, shift: Int64 | np.int64, r: npt.NDArray[np.uint32]
     return (v >> shift) + ((rest + (r.astype(np.int64) >> (32 - shift))) >> shift)
 
 
-def bit_length(m: int) -> int:
-    return m.bit_length()
-
-
 def scaled_byte(factor: float) -> tuple[int, int]:
     """``factor`` as ``a * 2**-q`` with a in 128..255 (SPEC 1.5).
 

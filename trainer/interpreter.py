@@ -21,12 +21,12 @@ class Loss:
     """What a step reports: S, d_y, the first greatest logit (SPEC 1.2)."""
 
     sum: int
-    margin: int
+    distance: int
     predicted: int
 
     def real(self, logit_scale: float) -> float:
         """Cross-entropy in nats."""
-        return cross_entropy(np.array([self.sum, self.margin]), logit_scale)
+        return cross_entropy(np.array([self.sum, self.distance]), logit_scale)
 
 
 class Interpreter:
@@ -57,8 +57,8 @@ class Interpreter:
     def step(self, sample: Array, label: int) -> Loss:
         """One training step on ``sample`` (the input's shape, int8)."""
         *_, (_, values) = self.trace(sample, label)
-        total, margin, predicted = (int(v) for v in values[self.plan.loss])
-        return Loss(total, margin, predicted)
+        total, distance, predicted = (int(v) for v in values[self.plan.loss])
+        return Loss(total, distance, predicted)
 
     def infer(self, sample: Array) -> Array:
         """The logits (classes,) int8 of the forward pass; touches no state."""

@@ -48,6 +48,15 @@ class MemoryPlan:
             return ARENA, self.slots[tensor].offset
         return None
 
+    def peak(self, graph: Graph) -> Node:
+        """The node during which most bytes of the arena are in use."""
+        owned = set(self.slots.values())
+
+        def in_use(step: int) -> int:
+            return sum(s.size for s in owned if s.first <= step <= s.last)
+
+        return graph.nodes[max(range(len(graph.nodes)), key=in_use)]
+
     @property
     def arena_bytes(self) -> int:
         return max((s.end for s in self.slots.values()), default=0)

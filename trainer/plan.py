@@ -7,7 +7,6 @@ import hashlib
 from dataclasses import dataclass
 
 from trainer.autodiff import Tape, backward
-from trainer.errors import SchemeError
 from trainer.graph import Graph, Node
 from trainer.memory import MemoryPlan, plan_memory
 from trainer.model import Model, trim, with_new_head
@@ -83,15 +82,13 @@ def make_plan(model: Model, update: str | Scheme, classes: int | None = None) ->
     scheme = parse_scheme(update, model) if isinstance(update, str) else update
     model = apply_scheme(model, scheme)
     forward = list(model.graph.nodes)
-    if not any(t.role is Role.PARAM for t in model.graph.tensors):
-        raise SchemeError(f"scheme '{scheme.name}' learns nothing")
 
     graph, last = model.graph, forward[-1].index + 1
     sgd = sgd_state(DEFAULT_RATE)
     tape = Tape(graph, sgd)
     label = Tensor("true_label", TensorType((1,), DType.U32), Role.INPUT)
     value, exponent, loss = graph.add(
-        SoftmaxCrossEntropy(), model.logits, label, name="loss_d_logits", index=last
+        SoftmaxCrossEntropy(), model.logits, label, name="cross_entropy", index=last
     )
     backward(tape, model.logits, ErrorTensor(value, exponent))
     graph.add(CountStep(), sgd, name="count_step", index=last)

@@ -150,14 +150,19 @@ def apply_scheme(model: Model, scheme: Scheme) -> Model:
             return None
         layer = layer_index[node]
         assert isinstance(node.op, Conv2D)
-        inputs = list_learned(node, inputs, scheme, layer)
         ratio = scheme.ratios.get(layer, 0.0)
-        if ratio in (0.0, 1.0):
-            return graph.add(node.op, *inputs, name=node.name, index=node.index)
+        in_ch = node.op.geometry(node.inputs[0].type, node.inputs[1].type).in_ch
         channels = learned_channels(node, ratio)
-        if not channels:
-            return graph.add(node.op, *inputs, name=node.name, index=node.index)
-        return add_split(graph, node, inputs, channels)
+        if ratio and not channels:
+            raise SchemeError(
+                f"the ratio {ratio} of layer {layer} ({node.name}) rounds to none of its {in_ch} "
+                "input channels: give 0 or more"
+            )
+        is_whole = len(channels) == in_ch
+        inputs = learned_inputs(inputs, is_whole, layer in scheme.biases)
+        if channels and not is_whole:
+            return add_split(graph, node, inputs, channels)
+        return graph.add(node.op, *inputs, name=node.name, index=node.index)
 
     changed = rebuild(model, change)
     if not any(t.role is Role.PARAM for t in changed.graph.tensors):
@@ -167,15 +172,14 @@ def apply_scheme(model: Model, scheme: Scheme) -> Model:
     return changed
 
 
-def list_learned(
-    node: Node, inputs: tuple[Tensor, ...], scheme: Scheme, layer: int
+def learned_inputs(
+    inputs: tuple[Tensor, ...], has_weights: bool, has_bias: bool
 ) -> tuple[Tensor, ...]:
-    """The node's inputs with whole weights and bias turned to PARAM where they learn."""
+    """A layer's inputs with its weights and its bias turned to PARAM where they learn."""
     changed = list(inputs)
-    if scheme.ratios.get(layer) == 1.0:
-        changed[1] = replace(inputs[1], role=Role.PARAM)
-    if layer in scheme.biases and len(inputs) > 2:
-        changed[2] = replace(inputs[2], role=Role.PARAM)
+    for position, learns in ((1, has_weights), (2, has_bias)):
+        if learns and position < len(inputs):
+            changed[position] = replace(inputs[position], role=Role.PARAM)
     return tuple(changed)
 
 

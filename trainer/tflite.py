@@ -23,12 +23,6 @@ from trainer.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
 MAX_FILE_BYTES = 256 << 20
 MAX_ELEMENTS = 1 << 26
 MIN_SCALE = 2.0**-100  # quotients of scales stay far inside float32
-# Of C11 and POSIX: the generated header of a model by such a name would stand in their place.
-C_HEADERS = {
-    "assert", "complex", "ctype", "errno", "fcntl", "fenv", "float", "inttypes", "iso646", "limits",
-    "locale", "math", "poll", "pty", "sched", "setjmp", "signal", "string", "termios", "tgmath",
-    "threads", "time", "uchar", "unistd", "wchar", "wctype",
-}  # fmt: skip
 DTYPES = {
     tflite.TensorType.INT8: DType.S8,
     tflite.TensorType.INT16: DType.S16,
@@ -75,13 +69,13 @@ def output_tensors(path: Path) -> list[int]:
 
 
 def identifier(name: str) -> str:
-    """``name`` as a C identifier that no header and no symbol of the firmware has.
+    """``name`` as the start of C identifiers that no symbol of the firmware has.
 
     >>> identifier("mcunet-5fps_int8"), identifier("5 fps")
     ('mcunet_5fps_int8', 'm_5_fps')
     """
     cleaned = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_").lower() or "model"
-    is_taken = cleaned.startswith(("mct", "std")) or cleaned in C_HEADERS
+    is_taken = cleaned.startswith("mct")
     return cleaned if cleaned[0].isalpha() and not is_taken else f"m_{cleaned}"
 
 

@@ -47,7 +47,6 @@ DATA_SET = "seglearn/data/watch_dataset.npy"
 
 CLASSES = 7
 WINDOW = 50  # 2 s at 25 Hz
-PEOPLE = range(1, 11)
 SHOTS = 5  # windows of each exercise that one person's wrist is adapted with
 DEMO_PERSON = 1  # typical: 27 % before and 84 % after `last:2`; the ten's means are 29 and 87
 

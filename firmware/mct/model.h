@@ -11,14 +11,17 @@
 /* Bumped when a kernel's parameters or meaning change; generated code checks it. */
 #define MCT_KERNEL_ABI 1
 
+/* A status that must be looked at. */
+#define MCT_CHECKED __attribute__((warn_unused_result))
+
 /* Kernel calls are not copied into every caller of the step; its cases run on by design. */
 #define MCT_NOINLINE __attribute__((noinline))
 #define MCT_FALLTHROUGH __attribute__((fallthrough))
 
-/* What the loss is made of; loss = logit_scale * margin + ln(sum / 2^15) (SPEC 1.2). */
+/* What the loss is made of; loss = logit_scale * distance + ln(sum / 2^15) (SPEC 1.2). */
 typedef struct {
     uint32_t sum;       /* S, the sum of the exponentials, in 2^-15 */
-    uint32_t margin;    /* d_y = max(logits) - logits[label], in logit quanta */
+    uint32_t distance;  /* d_y = max(logits) - logits[label], in logit quanta */
     uint32_t predicted; /* index of the first greatest logit */
 } mct_loss;
 

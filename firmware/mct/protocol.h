@@ -13,7 +13,7 @@
  *   RESET          seed u32                        -
  *   LEARNING_RATE  multiplier u8, shift u8         -
  *   SAMPLE         offset u32, bytes               -
- *   STEP           label u32, flags u8             sum u32, margin u32, predicted u32, steps u32,
+ *   STEP           label u32, flags u8             sum u32, distance u32, predicted u32, steps u32,
  *                                                  digest u32 (0 unless MCT_STEP_DIGEST)
  *   INFER          -                               predicted u32
  *   BEGIN          label u32                       -

@@ -10,8 +10,10 @@ from SCons.Script import Import
 
 Import("env")
 project_dir = env.subst("$PROJECT_DIR")  # noqa: F821 (Import defines env)
-DEFAULT_GEN_DIR = os.path.join("build", "gen", "default")
-GENERATE = ["generate", "examples/watch/watch.tflite", "--update", "last:2"]
+board = env["BOARD"]  # noqa: F821
+DEFAULT_GEN_DIR = os.path.join("build", "gen", board)
+TARGET = board if board == "native" else f"sim:{board}"
+GENERATE = ["generate", "examples/watch/watch.tflite", "--update", "last:2", "--target", TARGET]
 
 
 def stop(message: str) -> None:
@@ -28,5 +30,6 @@ if not chosen:  # again each time: files that stay the same are not written
     if subprocess.run(command, cwd=project_dir, check=False).returncode != 0:
         stop("the default model could not be generated (see above)")
 
-env.Append(CPPPATH=[gen_dir])  # noqa: F821
+# For quoted includes only: a model may be called string, or limits.
+env.Append(CCFLAGS=["-iquote", gen_dir])  # noqa: F821
 env.BuildSources(os.path.join("$BUILD_DIR", "model"), gen_dir, "-<*> +<*.c>")  # noqa: F821

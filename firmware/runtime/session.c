@@ -132,7 +132,7 @@ static mct_status execute_digest(bool wants_digest, uint8_t *reply, uint32_t *re
 {
     mct_loss loss = MCT_MODEL(loss)();
     mct_put_u32(reply, loss.sum);
-    mct_put_u32(reply + 4, loss.margin);
+    mct_put_u32(reply + 4, loss.distance);
     mct_put_u32(reply + 8, loss.predicted);
     mct_put_u32(reply + 12, MCT_MODEL(steps)());
     mct_put_u32(reply + 16, wants_digest ? MCT_MODEL(digest)() : 0);

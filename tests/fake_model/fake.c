@@ -73,7 +73,7 @@ static void predict(void)
 static void compute_loss(void)
 {
     loss.predicted = predicted;
-    loss.margin =
+    loss.distance =
         (uint32_t)fake_arena.logits[predicted] - (uint32_t)fake_arena.logits[label_of_step];
     loss.sum = fake_state.seed ^ fake_state.steps;
 }

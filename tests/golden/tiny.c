@@ -40,7 +40,7 @@ static const int8_t tiny_fc_shift[3] = {
     -7, -7, -7,
 };
 
-static const uint16_t tiny_loss_d_logits_exponential[256] = {
+static const uint16_t tiny_cross_entropy_exponential[256] = {
     32768, 29650, 26828, 24275, 21965, 19875, 17983, 16272, 14724, 13322, 12055, 10908, 9870,
     8930, 8080, 7312, 6616, 5986, 5417, 4901, 4435, 4013, 3631, 3285, 2973, 2690, 2434, 2202,
     1993, 1803, 1631, 1476, 1336, 1209, 1094, 990, 895, 810, 733, 663, 600, 543, 491, 445, 402,
@@ -86,6 +86,7 @@ static const uint8_t tiny_conv_b_update_rate[2] = {
     250, 250,
 };
 
+_Static_assert(sizeof(mct_conv2d_params) == 68, "mct_conv2d_params has other fields than mcutrain knows");
 static const mct_conv2d_params tiny_conv_params = {
     .in_h = 3,
     .in_w = 3,
@@ -106,6 +107,7 @@ static const mct_conv2d_params tiny_conv_params = {
     .act_max = 127,
 };
 
+_Static_assert(sizeof(mct_conv2d_params) == 68, "mct_conv2d_params has other fields than mcutrain knows");
 static const mct_conv2d_params tiny_fc_params = {
     .in_h = 1,
     .in_w = 1,
@@ -126,10 +128,12 @@ static const mct_conv2d_params tiny_fc_params = {
     .act_max = 127,
 };
 
-static const mct_softmax_cross_entropy_params tiny_loss_d_logits_params = {
+_Static_assert(sizeof(mct_softmax_cross_entropy_params) == 4, "mct_softmax_cross_entropy_params has other fields than mcutrain knows");
+static const mct_softmax_cross_entropy_params tiny_cross_entropy_params = {
     .classes = 3,
 };
 
+_Static_assert(sizeof(mct_conv2d_grad_input_params) == 64, "mct_conv2d_grad_input_params has other fields than mcutrain knows");
 static const mct_conv2d_grad_input_params tiny_fc_d_conv_params = {
     .in_h = 1,
     .in_w = 1,
@@ -149,6 +153,7 @@ static const mct_conv2d_grad_input_params tiny_fc_d_conv_params = {
     .x_max = 127,
 };
 
+_Static_assert(sizeof(mct_conv2d_update_params) == 60, "mct_conv2d_update_params has other fields than mcutrain knows");
 static const mct_conv2d_update_params tiny_fc_w_update_params = {
     .in_h = 1,
     .in_w = 1,
@@ -167,12 +172,14 @@ static const mct_conv2d_update_params tiny_fc_w_update_params = {
     .node = 4,
 };
 
+_Static_assert(sizeof(mct_bias_update_params) == 12, "mct_bias_update_params has other fields than mcutrain knows");
 static const mct_bias_update_params tiny_fc_b_update_params = {
     .positions = 1,
     .channels = 3,
     .node = 5,
 };
 
+_Static_assert(sizeof(mct_conv2d_update_params) == 60, "mct_conv2d_update_params has other fields than mcutrain knows");
 static const mct_conv2d_update_params tiny_conv_w_update_params = {
     .in_h = 3,
     .in_w = 3,
@@ -191,6 +198,7 @@ static const mct_conv2d_update_params tiny_conv_w_update_params = {
     .node = 0,
 };
 
+_Static_assert(sizeof(mct_bias_update_params) == 12, "mct_bias_update_params has other fields than mcutrain knows");
 static const mct_bias_update_params tiny_conv_b_update_params = {
     .positions = 4,
     .channels = 2,
@@ -217,9 +225,9 @@ static uint32_t *const true_label = (uint32_t *)(void *)&tiny_arena[0]; /* 4 B, 
 static int8_t *const input = (int8_t *)(void *)&tiny_arena[48]; /* 12 B, nodes -1..6 */
 static int8_t *const conv = (int8_t *)(void *)&tiny_arena[72]; /* 8 B, nodes 0..4 */
 static int8_t *const fc = (int8_t *)(void *)&tiny_arena[4]; /* 4 B, nodes 1..2 */
-static uint32_t *const loss_d_logits_loss = (uint32_t *)(void *)&tiny_arena[60]; /* 12 B, nodes 2..9 */
-static int16_t *const loss_d_logits = (int16_t *)(void *)&tiny_arena[80]; /* 8 B, nodes 2..5 */
-static int16_t *const loss_d_logits_e = (int16_t *)(void *)&tiny_arena[88]; /* 4 B, nodes 2..5 */
+static uint32_t *const cross_entropy_record = (uint32_t *)(void *)&tiny_arena[60]; /* 12 B, nodes 2..9 */
+static int16_t *const cross_entropy_d_logits = (int16_t *)(void *)&tiny_arena[80]; /* 8 B, nodes 2..5 */
+static int16_t *const cross_entropy_d_logits_e = (int16_t *)(void *)&tiny_arena[88]; /* 4 B, nodes 2..5 */
 static int16_t *const fc_d_conv = (int16_t *)(void *)&tiny_arena[32]; /* 16 B, nodes 3..7 */
 static int16_t *const fc_d_conv_e = (int16_t *)(void *)&tiny_arena[92]; /* 4 B, nodes 3..7 */
 
@@ -245,29 +253,29 @@ static MCT_NOINLINE uint32_t tiny_calls(uint32_t first, uint32_t end)
         }
         MCT_FALLTHROUGH;
     case 2u:
-        /* loss_d_logits:s16[1x3], loss_d_logits_e:s16[1], loss_d_logits_loss:u32[3] = SoftmaxCrossEntropy(fc, true_label) */
-        mct_softmax_cross_entropy_s8(&tiny_loss_d_logits_params, fc, true_label, tiny_loss_d_logits_exponential, loss_d_logits, loss_d_logits_e, loss_d_logits_loss);
+        /* cross_entropy_d_logits:s16[1x3], cross_entropy_d_logits_e:s16[1], cross_entropy_record:u32[3] = SoftmaxCrossEntropy(fc, true_label) */
+        mct_softmax_cross_entropy_s8(&tiny_cross_entropy_params, fc, true_label, tiny_cross_entropy_exponential, cross_entropy_d_logits, cross_entropy_d_logits_e, cross_entropy_record);
         if (end == 3u) {
             break;
         }
         MCT_FALLTHROUGH;
     case 3u:
-        /* fc_d_conv:s16[1x2x2x2], fc_d_conv_e:s16[1], fc_d_conv_history:s16[2] = Conv2DGradInput(loss_d_logits, loss_d_logits_e, fc_w, conv, fc_d_conv_history) 24 MACs */
-        mct_conv2d_grad_input_s16(&tiny_fc_d_conv_params, loss_d_logits, loss_d_logits_e, fc_w, NULL, NULL, tiny_fc_d_conv_fold, conv, fc_d_conv_history, (void *)&tiny_arena[0], fc_d_conv, fc_d_conv_e);
+        /* fc_d_conv:s16[1x2x2x2], fc_d_conv_e:s16[1], fc_d_conv_history:s16[2] = Conv2DGradInput(cross_entropy_d_logits, cross_entropy_d_logits_e, fc_w, conv, fc_d_conv_history) 24 MACs */
+        mct_conv2d_grad_input_s16(&tiny_fc_d_conv_params, cross_entropy_d_logits, cross_entropy_d_logits_e, fc_w, NULL, NULL, tiny_fc_d_conv_fold, conv, fc_d_conv_history, (void *)&tiny_arena[0], fc_d_conv, fc_d_conv_e);
         if (end == 4u) {
             break;
         }
         MCT_FALLTHROUGH;
     case 4u:
-        /* fc_w:s8[3x8], fc_w_frac:s8[3x8] = Conv2DUpdate(fc_w, fc_w_frac, conv, loss_d_logits, loss_d_logits_e, sgd) 24 MACs */
-        mct_conv2d_update_s8(&tiny_fc_w_update_params, fc_w, fc_w_frac, conv, loss_d_logits, loss_d_logits_e, sgd, tiny_fc_w_update_rate, tiny_fc_w_update_rate_shift, (void *)&tiny_arena[0]);
+        /* fc_w:s8[3x8], fc_w_frac:s8[3x8] = Conv2DUpdate(fc_w, fc_w_frac, conv, cross_entropy_d_logits, cross_entropy_d_logits_e, sgd) 24 MACs */
+        mct_conv2d_update_s8(&tiny_fc_w_update_params, fc_w, fc_w_frac, conv, cross_entropy_d_logits, cross_entropy_d_logits_e, sgd, tiny_fc_w_update_rate, tiny_fc_w_update_rate_shift, (void *)&tiny_arena[0]);
         if (end == 5u) {
             break;
         }
         MCT_FALLTHROUGH;
     case 5u:
-        /* fc_b:s32[3] = BiasUpdate(fc_b, loss_d_logits, loss_d_logits_e, sgd) */
-        mct_bias_update_s16_s32(&tiny_fc_b_update_params, fc_b, loss_d_logits, loss_d_logits_e, sgd, tiny_fc_b_update_rate, tiny_fc_b_update_rate_shift);
+        /* fc_b:s32[3] = BiasUpdate(fc_b, cross_entropy_d_logits, cross_entropy_d_logits_e, sgd) */
+        mct_bias_update_s16_s32(&tiny_fc_b_update_params, fc_b, cross_entropy_d_logits, cross_entropy_d_logits_e, sgd, tiny_fc_b_update_rate, tiny_fc_b_update_rate_shift);
         if (end == 6u) {
             break;
         }
@@ -399,7 +407,7 @@ uint32_t tiny_predicted(void)
 
 mct_loss tiny_loss(void)
 {
-    return (mct_loss){loss_d_logits_loss[0], loss_d_logits_loss[1], loss_d_logits_loss[2]};
+    return (mct_loss){cross_entropy_record[0], cross_entropy_record[1], cross_entropy_record[2]};
 }
 
 uint32_t tiny_steps(void)

@@ -30,7 +30,7 @@ class SoftmaxCrossEntropy(Op):
     the index of the first greatest logit. Raises ValueError for more than one row.
     """
 
-    output_suffixes = ("", "_e", "_loss")
+    output_suffixes = ("_d_logits", "_d_logits_e", "_record")
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
         logits = types[0]
@@ -70,5 +70,5 @@ class SoftmaxCrossEntropy(Op):
 
 def cross_entropy(loss: Array, logit_scale: float) -> float:
     """The loss in nats of a loss record (S, d_y, predicted)."""
-    total, margin = int(loss[0]), int(loss[1])
-    return logit_scale * margin + math.log(total / ONE)
+    total, distance = int(loss[0]), int(loss[1])
+    return logit_scale * distance + math.log(total / ONE)

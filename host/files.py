@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes files whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from trainer.errors import Error
+
+
+def write_whole(path: Path, content: bytes | str) -> None:
+    """Put ``content`` at ``path`` at once; a file with the same content stays as it is.
+
+    Raises Error if that cannot be; what was there before is then still there.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_file() and path.read_bytes() == data:
+            return
+        try:
+            temporary.write_bytes(data)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as err:
+        raise Error(f"cannot write {path}: {err.strerror or err}") from err
+
+
+def check_writable(path: Path | None) -> None:
+    """Raises Error now if ``path`` could not be written later."""
+    if path is None:
+        return
+    folder = path.parent
+    while not folder.exists():
+        folder = folder.parent
+    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise Error(f"cannot write {path}: give a file in a folder that can be written")
