@@ -23,6 +23,7 @@ from host.ports import serial_ports
 from host.report import write_report
 from host.target import Kind, Target
 from host.train import Options
+from host.transport import BAUD
 from trainer.errors import Error
 from trainer.plan import TrainingPlan, make_plan
 from trainer.scheme import SPEC_HELP
@@ -141,6 +142,7 @@ def train(
     classes: ClassesOpt = None,
     target: TargetOpt = "reference",
     port: Annotated[str | None, typer.Option(help="Serial port of a flashed board.")] = None,
+    baud: Annotated[int, typer.Option(min=1, help="Speed of the serial port.")] = BAUD,
     epochs: Annotated[int, typer.Option(min=0, help="Passes over the training samples.")] = 10,
     lr: Annotated[
         float | None, typer.Option(help="Learning rate; default 2^-6, 2^-7 if all layers learn.")
@@ -170,7 +172,9 @@ def train(
     check_writable(report)
     check_writable(save)
     options = Options(epochs, lr, schedule, seed, steps, verify)
-    job = Job(model, data, update, classes, target, port, options, count_instructions, verbose)
+    job = Job(
+        model, data, update, classes, target, port, options, count_instructions, verbose, baud
+    )
     outcome = run_job(job, err)
     if report is not None:
         write_report(report, [outcome])

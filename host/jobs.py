@@ -24,6 +24,7 @@ from host.instructions import read_counts
 from host.runner import ReferenceRunner, connected, simulated
 from host.target import Kind, Target
 from host.train import Options, Progress, Result, train
+from host.transport import BAUD
 from trainer.errors import Error
 from trainer.interpreter import unpack_state
 from trainer.plan import TrainingPlan, make_plan
@@ -45,6 +46,7 @@ class Job:
     options: Options
     count_instructions: bool = False
     verbose: bool = False
+    baud: int = BAUD
 
 
 @dataclass
@@ -90,7 +92,7 @@ def run_job(job: Job, console: Console) -> Outcome:
     plan = make_plan(load(job.model), job.update, job.classes)
     data = load_dataset(job.data, plan)
     if job.port is not None:
-        with connected(job.port, plan) as runner, bars(console) as report:
+        with connected(job.port, plan, job.baud) as runner, bars(console) as report:
             result = train(plan, data, runner, job.options, report)
         return judged(Outcome(job, job.port, result, planned(plan), plan))
     if target.kind is Kind.REFERENCE:

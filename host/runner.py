@@ -114,9 +114,9 @@ def simulated(build: Build, counts: Path | None = None) -> Iterator[DeviceRunner
 
 
 @contextmanager
-def connected(port: str, plan: TrainingPlan) -> Iterator[DeviceRunner]:
+def connected(port: str, plan: TrainingPlan, baud: int) -> Iterator[DeviceRunner]:
     """A device on a serial port. Raises MismatchError unless it runs a build of this plan."""
-    device = Device.open(SerialTransport(port), None, plan.numerics_hash)
+    device = Device.open(SerialTransport(port, baud), None, plan.numerics_hash)
     try:
         if board_of(plan, device.info.build_hash) is None:
             raise MismatchError(

@@ -53,10 +53,13 @@ class Transport(ABC):
         self.close()
 
 
+BAUD = 1_000_000
+
+
 class SerialTransport(Transport):
     """A serial port or pseudo-terminal, locked against other programs."""
 
-    def __init__(self, port: str, baud: int = 1_000_000) -> None:
+    def __init__(self, port: str, baud: int = BAUD) -> None:
         self.name = port
         try:
             self._serial = serial.Serial(

@@ -250,6 +250,31 @@ def test_other_bad_requests_are_one_line(run: Run, model: Path, data: Path) -> N
     assert_one_line(run(*train, "--count-instructions"), "simulated board")
 
 
+def test_outputs_that_cannot_be_written_are_refused_before_work_begins(
+    run: Run, model: Path, data: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    train = ("train", model, "--data", data, "--steps", 1)
+    for wrong in (tmp_path, tmp_path / "file" / "x"):
+        for option in ("--save", "--report"):
+            ran = run(*train, option, wrong)
+            assert_one_line(ran, "cannot write")
+    assert_one_line(run("generate", model, "-o", tmp_path / "file"), "cannot write")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["data.npz", "file", "small.tflite"]
+
+
+def test_a_damaged_archive_is_one_line(run: Run, model: Path, data: Path, tmp_path: Path) -> None:
+    arrays = dict(np.load(data))
+    np.savez_compressed(tmp_path / "packed.npz", **arrays)
+    content = bytearray((tmp_path / "packed.npz").read_bytes())
+    for at in range(60, len(content), 211):
+        damaged = bytearray(content)
+        damaged[at] ^= 0xFF
+        (tmp_path / "packed.npz").write_bytes(damaged)
+        ran = run("train", model, "--data", tmp_path / "packed.npz", "--steps", 0)
+        assert ran.status == 0 or len(ran.err.splitlines()) == 1
+
+
 def test_ports_lists_what_can_run(run: Run) -> None:
     targets = {s["target"] for s in run("ports", "--json").json["simulated"]}
 

@@ -14,6 +14,7 @@ from trainer.ops.add import LEFT_SHIFT, Add
 from trainer.ops.conv2d import Conv2D
 from trainer.ops.softmax import Softmax
 from trainer.tensor import Array
+from trainer.tflite import importers
 
 # Accumulators that wrap mean nothing in reals.
 WRAPS = ("wraps", "in-part-dead", "great-bias", "far-right-shift")
@@ -22,6 +23,11 @@ FORWARD = [
     for case in CASES
     if type(case.op) in MEANINGS and not any(word in case.name for word in WRAPS)
 ]
+
+
+def test_every_forward_operator_has_a_meaning() -> None:
+    without = {kind.__name__ for kind in importers().values()} - {op.__name__ for op in MEANINGS}
+    assert not without, f"{min(without)} has no entry in MEANINGS of tests/float_ops.py"
 
 
 def quanta(node: Node) -> Array | float:
