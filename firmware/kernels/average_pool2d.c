@@ -4,8 +4,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "kernels/conv2d.h"
 #include "kernels/error.h"
+#include "kernels/window.h"
 
 static int32_t divide_rounded(int32_t sum, int32_t count)
 {
@@ -17,13 +17,12 @@ void mct_average_pool2d_s8_row(const mct_average_pool2d_params *p, const int8_t 
 {
     for (int32_t x = 0; x < p->out_w; x++) {
         int32_t x_in = x * p->stride_w - p->pad_left;
-        int32_t first = mct_clamp(-x_in, 0, p->kernel_w);
-        int32_t last = mct_clamp(p->in_w - x_in, first, p->kernel_w);
+        mct_columns columns = mct_window_columns(x_in, p->kernel_w, p->in_w);
         for (int32_t c = 0; c < p->channels; c++) {
             int32_t sum = 0;
             int32_t count = 0;
             for (int32_t ky = 0; ky < p->kernel_h; ky++) {
-                for (int32_t kx = first; rows[ky] != NULL && kx < last; kx++) {
+                for (int32_t kx = columns.first; rows[ky] != NULL && kx < columns.last; kx++) {
                     sum += rows[ky][(x_in + kx) * p->channels + c];
                     count++;
                 }
@@ -37,10 +36,8 @@ void mct_average_pool2d_s8(const mct_average_pool2d_params *p, const int8_t *x, 
 {
     const int8_t *rows[MCT_MAX_KERNEL_H];
     for (int32_t y = 0; y < p->out_h; y++) {
-        for (int32_t ky = 0; ky < p->kernel_h; ky++) {
-            int32_t y_in = y * p->stride_h - p->pad_top + ky;
-            rows[ky] = y_in >= 0 && y_in < p->in_h ? x + y_in * p->in_w * p->channels : NULL;
-        }
+        int32_t top = y * p->stride_h - p->pad_top;
+        mct_window_rows(x, p->in_w * p->channels, p->in_h, top, p->kernel_h, rows);
         mct_average_pool2d_s8_row(p, rows, out + y * p->out_w * p->channels);
     }
 }

@@ -7,6 +7,7 @@
 
 #include "kernels/error.h"
 #include "kernels/sgd.h"
+#include "kernels/window.h"
 
 /* Filters summed at once: each input is read and centred once for all of them. */
 enum { FILTERS = 4 };
@@ -51,20 +52,20 @@ static void add_products_of(int32_t filters, const int8_t *x, int32_t x_offset, 
 }
 
 /* The part of `filters` outputs that comes from rows of in_ch channels; the window begins at
- * column x_in and has columns first..last-1 inside the input. */
+ * column x_in. */
 static void add_window(const mct_conv2d_params *p, const int8_t *const rows[], const int8_t *w,
-                       int32_t in_ch, int32_t x_in, int32_t first, int32_t last, int32_t filters,
+                       int32_t in_ch, int32_t x_in, mct_columns columns, int32_t filters,
                        int32_t *sums)
 {
     const int32_t row = p->kernel_w * in_ch;
     const int32_t stride = p->kernel_h * row;
-    const int32_t size = (last - first) * in_ch;
-    w += first * in_ch;
+    const int32_t size = (columns.last - columns.first) * in_ch;
+    w += columns.first * in_ch;
     for (int32_t ky = 0; ky < p->kernel_h; ky++, w += row) {
         if (rows[ky] == NULL) {
             continue;
         }
-        const int8_t *x = rows[ky] + (x_in + first) * in_ch;
+        const int8_t *x = rows[ky] + (x_in + columns.first) * in_ch;
         if (filters == FILTERS) {
             add_products(x, p->x_offset, w, stride, size, sums);
         } else {
@@ -80,16 +81,14 @@ void mct_conv2d_s8_row(const mct_conv2d_params *p, const int8_t *const rows[], c
     const int32_t taps = p->kernel_h * p->kernel_w;
     for (int32_t x = 0; x < p->out_w; x++) {
         int32_t x_in = x * p->stride_w - p->pad_left;
-        int32_t first = mct_clamp(-x_in, 0, p->kernel_w);
-        int32_t last = mct_clamp(p->in_w - x_in, first, p->kernel_w);
+        mct_columns columns = mct_window_columns(x_in, p->kernel_w, p->in_w);
         for (int32_t o = 0; o < p->out_ch; o += FILTERS) {
             int32_t sums[FILTERS] = {0};
             int32_t filters = p->out_ch - o < FILTERS ? p->out_ch - o : FILTERS;
-            add_window(p, rows, w + o * taps * p->in_ch, p->in_ch, x_in, first, last, filters,
-                       sums);
+            add_window(p, rows, w + o * taps * p->in_ch, p->in_ch, x_in, columns, filters, sums);
             if (p->learned_ch != 0) {
-                add_window(p, rows_l, w_l + o * taps * p->learned_ch, p->learned_ch, x_in, first,
-                           last, filters, sums);
+                add_window(p, rows_l, w_l + o * taps * p->learned_ch, p->learned_ch, x_in, columns,
+                           filters, sums);
             }
             for (int32_t f = o; f < o + filters; f++) {
                 int32_t acc = mct_wrapping_add(sums[f - o], b != NULL ? b[f] : 0);
@@ -107,12 +106,9 @@ void mct_conv2d_s8(const mct_conv2d_params *p, const int8_t *x, const int8_t *w,
     const int8_t *rows[MCT_MAX_KERNEL_H];
     const int8_t *rows_l[MCT_MAX_KERNEL_H];
     for (int32_t y = 0; y < p->out_h; y++) {
-        for (int32_t ky = 0; ky < p->kernel_h; ky++) {
-            int32_t y_in = y * p->stride_h - p->pad_top + ky;
-            bool inside = y_in >= 0 && y_in < p->in_h;
-            rows[ky] = inside ? x + y_in * p->in_w * p->in_ch : NULL;
-            rows_l[ky] = inside && x_l != NULL ? x_l + y_in * p->in_w * p->learned_ch : NULL;
-        }
+        int32_t top = y * p->stride_h - p->pad_top;
+        mct_window_rows(x, p->in_w * p->in_ch, p->in_h, top, p->kernel_h, rows);
+        mct_window_rows(x_l, p->in_w * p->learned_ch, p->in_h, top, p->kernel_h, rows_l);
         mct_conv2d_s8_row(p, rows, w, b, rows_l, w_l, multiplier, shift,
                           out + y * p->out_w * p->out_ch);
     }

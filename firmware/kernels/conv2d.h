@@ -13,8 +13,6 @@
 
 #include <stdint.h>
 
-enum { MCT_MAX_KERNEL_H = 32 };
-
 typedef struct {
     int32_t in_h, in_w, in_ch, out_h, out_w, out_ch;
     int32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;

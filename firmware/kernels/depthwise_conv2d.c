@@ -4,9 +4,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "kernels/conv2d.h"
 #include "kernels/error.h"
 #include "kernels/sgd.h"
+#include "kernels/window.h"
 
 /* The products of one channel with one row of taps; x_step and w_step lead to the next tap. */
 static int32_t row_sum(const int8_t *x, int32_t x_offset, int32_t x_step, const int8_t *w,
@@ -28,17 +28,16 @@ void mct_depthwise_conv2d_s8_row(const mct_depthwise_conv2d_params *p, const int
     const int32_t w_ch = in_ch * per_input;
     for (int32_t x = 0; x < p->out_w; x++, out_row += p->out_ch) {
         int32_t x_in = x * p->stride_w - p->pad_left;
-        int32_t first = mct_clamp(-x_in, 0, p->kernel_w);
-        int32_t last = mct_clamp(p->in_w - x_in, first, p->kernel_w);
+        mct_columns columns = mct_window_columns(x_in, p->kernel_w, p->in_w);
         for (int32_t c = 0; c < w_ch; c++) {
             int32_t k = c / per_input;
             int32_t o = channel != NULL ? channel[k] * per_input + c % per_input : c;
-            const int8_t *taps = w + first * w_ch + c;
+            const int8_t *taps = w + columns.first * w_ch + c;
             int32_t acc = 0;
             for (int32_t ky = 0; ky < p->kernel_h; ky++, taps += p->kernel_w * w_ch) {
                 if (rows[ky] != NULL) {
-                    acc += row_sum(rows[ky] + (x_in + first) * in_ch + k, p->x_offset, in_ch, taps,
-                                   w_ch, last - first);
+                    acc += row_sum(rows[ky] + (x_in + columns.first) * in_ch + k, p->x_offset,
+                                   in_ch, taps, w_ch, columns.last - columns.first);
                 }
             }
             acc = mct_wrapping_add(acc, b != NULL ? b[o] : 0);
@@ -56,12 +55,9 @@ void mct_depthwise_conv2d_s8(const mct_depthwise_conv2d_params *p, const int8_t 
     const int8_t *rows[MCT_MAX_KERNEL_H];
     const int8_t *rows_l[MCT_MAX_KERNEL_H];
     for (int32_t y = 0; y < p->out_h; y++, out += p->out_w * p->out_ch) {
-        for (int32_t ky = 0; ky < p->kernel_h; ky++) {
-            int32_t y_in = y * p->stride_h - p->pad_top + ky;
-            bool inside = y_in >= 0 && y_in < p->in_h;
-            rows[ky] = inside ? x + y_in * p->in_w * p->in_ch : NULL;
-            rows_l[ky] = inside && x_l != NULL ? x_l + y_in * p->in_w * p->learned_ch : NULL;
-        }
+        int32_t top = y * p->stride_h - p->pad_top;
+        mct_window_rows(x, p->in_w * p->in_ch, p->in_h, top, p->kernel_h, rows);
+        mct_window_rows(x_l, p->in_w * p->learned_ch, p->in_h, top, p->kernel_h, rows_l);
         mct_depthwise_conv2d_s8_row(p, rows, w, p->in_ch, NULL, b, multiplier, shift, out);
         if (p->learned_ch != 0) { /* over what the frozen weights, zero there, gave */
             mct_depthwise_conv2d_s8_row(p, rows_l, w_l, p->learned_ch, channel, b, multiplier,

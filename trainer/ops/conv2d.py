@@ -256,13 +256,16 @@ class Conv2D(Op):
         g = self.geometry(*(t.type for t in node.inputs[:2]))
         w = self.whole_weights(node.inputs[0].type, w, inputs[-1])
         centred = x.reshape(g.in_h, g.in_w, g.in_ch) - np.float64(node.inputs[0].type.zero_point)
-        acc = correlate(g, centred, w)
+        return (self.requantized(node, correlate(g, centred, w), inputs),)
+
+    def requantized(self, node: Node, acc: Array, inputs: tuple[Array, ...]) -> Array:
+        """The output of accumulators without bias (out_h, out_w, out_ch)."""
         if self.has_bias:
             acc = acc + inputs[2]
         multiplier, shift = self.requants(*(t.type for t in node.inputs[:2]))
         out = requantize(wrap32(acc), multiplier.astype(np.int64), shift.astype(np.int64))
         out = np.clip(wrap32(out + self.out_quant.zero_point), self.act_min, self.act_max)
-        return (out.astype(np.int8).reshape(self.out_shape),)
+        return np.asarray(out.astype(np.int8).reshape(self.out_shape))
 
     def vjp(
         self, node: Node, error: ErrorTensor, tape: Tape
@@ -308,13 +311,18 @@ class Conv2D(Op):
         }
 
     def lower(self, node: Node) -> KernelCall:
-        x, w = node.inputs[:2]
-        b = node.inputs[2] if self.has_bias else None
-        x_l, w_l = node.inputs[-2:] if self.channels else (None, None)
-        multiplier, shift = self.requants(*(t.type for t in node.inputs[:2]))
-        tables = (Table("multiplier", multiplier), Table("shift", shift))
-        args = (x, w, b, x_l, w_l, *tables, node.output)
+        args = (*self.layer_args(node), *self.tables(node), node.output)
         return KernelCall("conv2d", "conv2d_s8", "conv2d", self.params(node), args)
+
+    def layer_args(self, node: Node) -> tuple[Tensor | None, ...]:
+        """x, w, b, x_l, w_l; None for what the layer has not."""
+        b = node.inputs[2] if self.has_bias else None
+        learned = node.inputs[-2:] if self.channels else (None, None)
+        return (*node.inputs[:2], b, *learned)
+
+    def tables(self, node: Node) -> tuple[Table, Table]:
+        multiplier, shift = self.requants(*(t.type for t in node.inputs[:2]))
+        return Table("multiplier", multiplier), Table("shift", shift)
 
     def macs(self, node: Node) -> int:
         x, w = node.inputs[:2]

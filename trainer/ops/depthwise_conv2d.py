@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainer.fixedpoint import Int64, requantize, sat23, scaled_byte, wrap32
+from trainer.fixedpoint import Int64, sat23, scaled_byte
 from trainer.ops.base import KernelCall, Op, Table
 from trainer.ops.conv2d import (
     MAX_FAN_OUT,
@@ -79,12 +79,7 @@ class DepthwiseConv2D(Conv2D):
         acc = np.zeros((g.out_h, g.out_w, g.out_ch), np.int64)
         for ky, kx, positions in g.taps():
             acc += np.repeat(padded[positions], g.out_ch // g.in_ch, axis=2) * w[0, ky, kx]
-        if self.has_bias:
-            acc += inputs[2]
-        multiplier, shift = self.requants(*(t.type for t in node.inputs[:2]))
-        out = requantize(wrap32(acc), multiplier.astype(np.int64), shift.astype(np.int64))
-        out = np.clip(wrap32(out + self.out_quant.zero_point), self.act_min, self.act_max)
-        return (out.astype(np.int8).reshape(self.out_shape),)
+        return (self.requantized(node, acc, inputs),)
 
     def grad_input(self, x: Tensor) -> Op:
         return DepthwiseConv2DGradInput(self, x.limits)
@@ -95,12 +90,8 @@ class DepthwiseConv2D(Conv2D):
         return DepthwiseConv2DUpdate(replace(self, channels=None, dead=dead), columns)
 
     def lower(self, node: Node) -> KernelCall:
-        x, w = node.inputs[:2]
-        b = node.inputs[2] if self.has_bias else None
-        x_l, w_l = node.inputs[-2:] if self.channels else (None, None)
-        multiplier, shift = self.requants(*(t.type for t in node.inputs[:2]))
-        tables = (Table("multiplier", multiplier), Table("shift", shift))
-        args = (x, w, b, x_l, w_l, channel_table(self.channels), *tables, node.output)
+        tables = (channel_table(self.channels), *self.tables(node))
+        args = (*self.layer_args(node), *tables, node.output)
         name = "depthwise_conv2d"
         return KernelCall(name, f"{name}_s8", name, self.params(node), args)
 

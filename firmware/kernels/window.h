@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where the window of one output lies in its input: what the spatial kernels share. */
+#ifndef MCT_KERNELS_WINDOW_H
+#define MCT_KERNELS_WINDOW_H
+
+#include <stddef.h>
+
+#include "mct/fixedpoint.h"
+
+enum { MCT_MAX_KERNEL_H = 32 };
+
+/* Row pointers of a window from row `top` on: row_size elements apart, NULL above and below the
+ * in_h rows of x, and everywhere if x is NULL. */
+static inline void mct_window_rows(const int8_t *x, int32_t row_size, int32_t in_h, int32_t top,
+                                   int32_t kernel_h, const int8_t *rows[])
+{
+    for (int32_t ky = 0; ky < kernel_h; ky++) {
+        int32_t y = top + ky;
+        rows[ky] = x != NULL && y >= 0 && y < in_h ? x + y * row_size : NULL;
+    }
+}
+
+/* Columns first..last-1 of a window from column `left` on lie in an input of in_w columns. */
+typedef struct {
+    int32_t first, last;
+} mct_columns;
+
+static inline mct_columns mct_window_columns(int32_t left, int32_t kernel_w, int32_t in_w)
+{
+    int32_t first = mct_clamp(-left, 0, kernel_w);
+    mct_columns columns = {first, mct_clamp(in_w - left, first, kernel_w)};
+    return columns;
+}
+
+#endif
