@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the README says is true of the code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from host.build import build
+from host.cost import measured
+from host.demo import TARGETS, WATCH
+from host.target import Target
+from trainer.plan import make_plan
+from trainer.tflite import importers, load
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+
+
+@pytest.mark.parametrize("column", range(len(TARGETS)))
+def test_the_demonstrations_bytes_are_those_of_a_build(column: int) -> None:
+    plan = make_plan(load(WATCH / "watch.tflite"), "last:2")
+    cost = measured(build(plan, Target.parse(TARGETS[column])))
+    for key, text in (("sram_bytes", "RAM, bytes"), ("flash_bytes", "flash, bytes")):
+        shown = re.search(rf"^ *{text} +(\S+) +(\S+)$", README, re.MULTILINE)
+
+        assert shown is not None
+        assert shown.group(column + 1) == f"{cost[key]:,}"
+
+
+def test_the_operators_are_all_named() -> None:
+    sentence = README[README.index("Operators: ") : README.index("Anything else is refused")]
+
+    assert set(re.findall(r"\b[A-Z][A-Z0-9_]{2,}\b", sentence)) >= set(importers())
