@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from host.build import build
+from host.build import build, compiler_version
 from host.cost import measured
 from host.demo import TARGETS, WATCH
 from host.target import Target
@@ -20,8 +20,11 @@ README = (Path(__file__).parents[1] / "README.md").read_text()
 
 @pytest.mark.parametrize("column", range(len(TARGETS)))
 def test_the_demonstrations_bytes_are_those_of_a_build(column: int) -> None:
+    target = Target.parse(TARGETS[column])
+    if "12.2" not in compiler_version(target):
+        pytest.skip(f"the README's bytes are gcc 12.2's, this is {compiler_version(target)}")
     plan = make_plan(load(WATCH / "watch.tflite"), "last:2")
-    cost = measured(build(plan, Target.parse(TARGETS[column])))
+    cost = measured(build(plan, target))
     for key, text in (("sram_bytes", "RAM, bytes"), ("flash_bytes", "flash, bytes")):
         shown = re.search(rf"^ *{text} +(\S+) +(\S+)$", README, re.MULTILINE)
 
