@@ -5,17 +5,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.small_models import residual_model
 from trainer.graph import Graph, Node, prune
 from trainer.ops.average_pool2d import AveragePool2DGrad, AveragePool2DPassError
-from trainer.ops.conv2d import Conv2DGradInput, Conv2DUpdate
+from trainer.ops.conv2d import Conv2DGradInput, Conv2DUpdate, dead_channels
 from trainer.ops.error import MaskError, SumErrors
 from trainer.ops.sgd import BiasUpdate, CountStep
 from trainer.ops.softmax import Softmax
 from trainer.plan import TrainingPlan, make_plan
-from trainer.tensor import Role, Tensor
+from trainer.tensor import DType, QuantParams, Role, Tensor, TensorType, constant
 from trainer.tflite import parse
 
 PARTIAL = "bias_last = 2\n[weights]\n0 = 0.7\ndw_w = 0.5\n2 = 0.25\n"
@@ -165,3 +166,13 @@ def test_prune_keeps_what_is_needed_and_nothing_else() -> None:
     assert pruned.nodes == graph.nodes[:-1]
     assert [n.index for n in prune(graph, {flat}).nodes] == [0, 1, 2, 3, 4]
     assert prune(Graph(graph.nodes), set()).nodes == []
+
+
+def test_a_channel_is_dead_only_beyond_its_bounds() -> None:
+    """Below 2**-12 of the greatest scale, or beyond 2**30 in the bias; at them it learns."""
+    scales = (0.5, 2.0**-13, 2.0**-13 - 2.0**-30, 0.25, 0.25, 0.25, 0.25)
+    type_ = TensorType((7, 1, 1, 2), DType.S8, QuantParams(scales, 0, 0))
+    b = np.array([0, 0, 0, 2**30, 2**30 + 1, -(2**30), -(2**31)], np.int32)
+
+    assert dead_channels(type_, 0, (constant("b", b),)) == (2, 4, 6)
+    assert dead_channels(type_, 0, ()) == (2,)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -71,10 +71,10 @@ class Geometry:
 
     def windows(self, x: Array) -> Array:
         """View (out_h, out_w, in_ch, kernel_h, kernel_w) of the padded input ``x``."""
-        view = np.lib.stride_tricks.sliding_window_view(
-            self.padded(x), (self.kernel_h, self.kernel_w), axis=(0, 1)
-        )
-        return view[:: self.stride_h, :: self.stride_w][: self.out_h, : self.out_w]
+        # NumPy's own types for this function differ between its versions.
+        slide: Any = np.lib.stride_tricks.sliding_window_view
+        view = slide(self.padded(x), (self.kernel_h, self.kernel_w), axis=(0, 1))
+        return np.asarray(view[:: self.stride_h, :: self.stride_w][: self.out_h, : self.out_w])
 
     def taps(self) -> Iterator[tuple[int, int, tuple[slice, slice]]]:
         """(ky, kx, the padded input's positions that this tap reads, one per output)."""
