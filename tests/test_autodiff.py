@@ -176,3 +176,17 @@ def test_a_channel_is_dead_only_beyond_its_bounds() -> None:
 
     assert dead_channels(type_, 0, (constant("b", b),)) == (2, 4, 6)
     assert dead_channels(type_, 0, ()) == (2,)
+
+
+def test_the_state_lists_weights_biases_histories_and_the_rate(plan: TrainingPlan) -> None:
+    """By operator in the forward order, each weight before its fraction; histories backward."""
+    params = [t for node in plan.forward for t in node.inputs if t.role is Role.PARAM]
+    weights = [t for t in params if t in plan.fractions]
+    biases = [t for t in params if t not in plan.fractions]
+    pairs = [t for w in weights for t in (w, plan.fractions[w])]
+
+    assert plan.state == [*pairs, *biases, *plan.histories, plan.sgd]
+    assert plan.digested == [*weights, *biases, *plan.histories]
+    assert list(plan.memory.state) == plan.state
+    offsets = [plan.memory.state[t] for t in plan.state]
+    assert offsets == sorted(offsets)

@@ -14,8 +14,9 @@ from tests.random_models import random_model, samples
 from trainer.graph import Node
 from trainer.model import Model
 from trainer.plan import make_plan
-from trainer.tensor import Array, Tensor
+from trainer.tensor import Array, QuantParams, Tensor
 from trainer.tflite import load, parse
+from trainer.tflite_writer import FullyConnectedOptions, WriterOp, WriterTensor, write_model
 
 runtime = pytest.importorskip(
     "tflite_micro.python.tflite_micro.runtime",
@@ -97,3 +98,26 @@ def test_logits_of_generated_c_equal_the_references(
         expected = forward(model, sample)[model.graph.producer(model.logits)]
 
         np.testing.assert_array_equal(device.infer(sample), expected.ravel())
+
+
+def test_a_fully_connected_layer_of_one_scale_multiplies_its_scales_in_float32() -> None:
+    """Biases between the rounding edges of the two products: float64 is off by one in each."""
+    s_x, s_w, s_y = (float(np.float32(s)) for s in (0.0123, 0.00516, 523.0))
+    narrow, wide = float(np.float32(s_x) * np.float32(s_w)), s_x * s_w
+    edges = [[(k + 0.5) * s_y / product for product in (narrow, wide)] for k in range(20, 120)]
+    b = np.array([np.mean(pair) for pair in edges]).round().astype(np.int32)
+    assert min(abs(first - second) for first, second in edges) > 8
+    w = np.zeros((len(b), 1), np.int8)
+    tensors = [
+        WriterTensor("x", (1, 1), "int8", QuantParams((s_x,), 0)),
+        WriterTensor("w", w.shape, "int8", QuantParams((s_w,), 0), w),
+        WriterTensor("b", b.shape, "int32", QuantParams((float(np.float32(narrow)),), 0), b),
+        WriterTensor("y", (1, len(b)), "int8", QuantParams((s_y,), 0)),
+    ]
+    op = WriterOp("FULLY_CONNECTED", ("x", "w", "b"), ("y",), FullyConnectedOptions())
+    data = write_model(tensors, [op], ["x"], ["y"])
+    found = Micro(data).run(np.zeros((1, 1), np.int8))[0].ravel().astype(int)
+    in_float64 = np.floor(b * wide / s_y + 0.5)
+
+    assert_equal_everywhere(parse(data, "edges"), Micro(data), np.zeros((1, 1), np.int8))
+    assert (found != in_float64).all()

@@ -250,11 +250,11 @@ def test_hostile_frames_are_all_answered(wire: Wire) -> None:
 
 
 def test_another_build_or_model_is_refused(port: str) -> None:
-    with SerialTransport(port) as transport:
-        with pytest.raises(MismatchError, match="runs build b0b1b2b3b4b5b6b7, but this plan is"):
-            Device.open(transport, bytes(8), NUMERICS_HASH)
-        with pytest.raises(MismatchError, match="runs model a0a1a2a3a4a5a6a7"):
-            Device.open(transport, BUILD_HASH, bytes(8))
+    with pytest.raises(MismatchError, match="runs build b0b1b2b3b4b5b6b7, but this plan is"):
+        Device.open(SerialTransport(port), bytes(8), NUMERICS_HASH)
+    # The port is free again: a device that was refused is closed.
+    with pytest.raises(MismatchError, match="runs model a0a1a2a3a4a5a6a7"):
+        Device.open(SerialTransport(port), BUILD_HASH, bytes(8))
 
 
 def test_another_protocol_is_refused(port: str, monkeypatch: pytest.MonkeyPatch) -> None:
