@@ -46,7 +46,7 @@ class Case:
     name: str
     op: Op
     feeds: tuple[Feed, ...]
-    rounds: int = 24
+    rounds: int = 16
 
 
 def place(size: int, kernel: int, stride: int, same: bool) -> tuple[int, int]:
@@ -81,7 +81,7 @@ class Layer:
     channels: tuple[int, ...] | None = None
     exponents: tuple[int, int] = (-20, 0)
     rate_shifts: tuple[int, int] = (6, 20)
-    rounds: int = 24
+    rounds: int = 16
 
     @property
     def filters(self) -> int:

@@ -95,7 +95,7 @@ def with_new_head(model: Model, classes: int) -> Model:
 
 def add_head(graph: Graph, node: Node, x: Tensor, classes: int) -> tuple[Tensor, ...]:
     assert isinstance(node.op, Conv2D)
-    w_quant = QuantParams((HEAD_WEIGHT_SCALE,) * classes, 0, axis=0)
+    w_quant = QuantParams((HEAD_WEIGHT_SCALE,))
     w_shape = (classes, *node.inputs[1].type.shape[1:])
     w = constant(f"{node.name}_w", np.zeros(w_shape, np.int8), w_quant)
     b = constant(f"{node.name}_b", np.zeros(classes, np.int32))

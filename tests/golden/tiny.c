@@ -33,7 +33,7 @@ static const int8_t tiny_conv_shift[2] = {
 };
 
 static const int32_t tiny_fc_multiplier[3] = {
-    1649267360, 1649267360, 1649267360,
+    1649267442, 1649267442, 1649267442,
 };
 
 static const int8_t tiny_fc_shift[3] = {

@@ -11,8 +11,6 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from trainer.errors import UnsupportedOpError
 from trainer.ops.base import Op
 from trainer.ops.conv2d import Conv2D, Geometry
@@ -48,11 +46,3 @@ class FullyConnected(Conv2D):
             raise ValueError(f"x {x.shape} and weights {w.shape} do not give {self.out_shape}")
         flat = x.with_shape(x.size // w.shape[1], w.shape[1])
         return super().infer(flat, *types[1:])
-
-    def factors(self, x: TensorType, w: TensorType) -> list[float]:
-        """As Conv2D's; for one scale tflite-micro multiplies s_x s_w in float32 first."""
-        assert w.quant is not None
-        if w.quant.axis is not None:
-            return super().factors(x, w)
-        product = float(np.float32(x.scale) * np.float32(w.scale))
-        return [product / self.out_quant.scale] * w.shape[0]
