@@ -94,12 +94,21 @@ def build(plan: TrainingPlan, target: Target, verbose: bool = False) -> Build:
     folder = BUILDS_DIR / target.board / f"{plan.name}-{digest.hex()}"
     with locked(folder / "lock"):
         record = folder / RECORD
-        done = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
-        if done.get("compiler") != compiler:
+        done = read_record(record)
+        if done.get("compiler") != compiler or not (folder / done["elf"]).is_file():
             generate(plan, folder / "gen", target.board)
             done = {"compiler": compiler, **link(plan, target, folder, verbose)}
             write_whole(record, json.dumps(done))
     return Build(plan, target, folder, folder / done["elf"], digest, done["footprint"])
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """What an earlier build left; empty if there was none, or it was cut short."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
 
 
 def check_budget(plan: TrainingPlan, target: Target) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ def open_interpreter(path: Path) -> Any:
             intrepreter_config=runtime.InterpreterConfig.kPreserveAllTensors,
             arena_size=ARENA_BYTES,
         )
-    except (RuntimeError, ValueError) as err:
+    except (RuntimeError, ValueError, struct.error) as err:
         raise ModelError(f"tflite-micro refuses {path}: {err}") from err
 
 

@@ -66,8 +66,12 @@ def plan_of(model: Path, update: str, classes: int | None) -> TrainingPlan:
 @app.command(epilog="Example: mcutrain inspect model.tflite")
 def inspect(model: ModelArg, json_: JsonOpt = False) -> None:
     """Show a model's layers: shapes, quantisation, operations, bytes, what can learn."""
-    rows = show.model_rows(load(model))
-    print_json({"model": str(model), "layers": rows}) if json_ else show.model_table(model, rows)
+    loaded = load(model)
+    rows, source = show.model_rows(loaded), show.input_row(loaded)
+    if json_:
+        print_json({"model": str(model), "input": source, "layers": rows})
+    else:
+        show.model_table(model, source, rows)
 
 
 @app.command(epilog="Example: mcutrain plan model.tflite --update last:2 --target sim:mps2_an386")
@@ -222,7 +226,7 @@ def main() -> None:
     """Entry point: errors the user can mend are one line on standard error, status 1."""
     try:
         app()
-    except Error as error:
+    except (Error, OSError) as error:
         err.print(f"error: {error}", style=None, markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)
 

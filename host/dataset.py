@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import lzma
+import tokenize
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -18,19 +19,23 @@ from trainer.tensor import Array, TensorType
 # What NumPy and zipfile raise for files that are no .npz, or a damaged or encrypted one.
 DAMAGED = (
     ValueError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, AttributeError, TypeError,
-    RuntimeError, KeyError, MemoryError,
+    RuntimeError, KeyError, MemoryError, SyntaxError, tokenize.TokenError,
 )  # fmt: skip
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """x (N, input size) int8 as the model takes it, y (N,) int64."""
+    """x (N, input size) int8 as the model takes it, y (N,) int64.
+
+    ``clipped`` is the share of float training values outside what the input can hold.
+    """
 
     x_train: Array
     y_train: Array
     x_test: Array
     y_test: Array
+    clipped: float = 0.0
 
 
 def load_dataset(path: Path, plan: TrainingPlan) -> Dataset:
@@ -41,6 +46,8 @@ def load_dataset(path: Path, plan: TrainingPlan) -> Dataset:
             if missing:
                 raise DataError(f"{path} has no array {missing[0]}; it needs {', '.join(KEYS)}")
             arrays = {key: file[key] for key in KEYS}
+            if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+                raise DataError(f"{path} holds members that are no NumPy arrays")
     except OSError as err:
         raise DataError(f"cannot read data set {path}: {err.strerror or err}") from err
     except DAMAGED as err:
@@ -52,7 +59,15 @@ def load_dataset(path: Path, plan: TrainingPlan) -> Dataset:
         checked[f"y_{part}"] = labels(y, f"{path}: y_{part}", plan.classes)
         if len(x) != len(y):
             raise DataError(f"{path}: x_{part} has {len(x)} samples, y_{part} {len(y)} labels")
-    return Dataset(**checked)
+    return Dataset(**checked, clipped=clipped_share(arrays["x_train"], plan.input.type))
+
+
+def clipped_share(x: Array, wanted: TensorType) -> float:
+    """Share of float values beyond the input's real range, half a quantum beside it allowed."""
+    if x.dtype.kind != "f":
+        return 0.0
+    q = x.astype(np.float64) / wanted.scale + wanted.zero_point
+    return float(np.mean((q < -128.5) | (q > 127.5)))
 
 
 def quantised(x: Array, what: str, wanted: TensorType) -> Array:
@@ -86,8 +101,10 @@ def labels(y: Array, what: str, classes: int) -> Array:
         raise DataError(f"{what} is {y.dtype} of shape {y.shape}: one integer per sample is needed")
     bad = np.flatnonzero((y < 0) | (y >= classes))
     if bad.size:
+        wanted = int(y.max()) + 1
+        advice = f"; give --classes {wanted} for a new head" if classes < wanted < 1000 else ""
         raise DataError(
             f"{what} holds the label {y[bad[0]]} (sample {bad[0]}), but the model has {classes} "
-            f"classes, 0 to {classes - 1}; give --classes {max(int(y.max()) + 1, 2)} for a new head"
+            f"classes, 0 to {classes - 1}{advice}"
         )
     return y.astype(np.int64)

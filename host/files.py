@@ -15,6 +15,7 @@ def write_whole(path: Path, content: bytes | str) -> None:
     Raises Error if that cannot be; what was there before is then still there.
     """
     data = content.encode() if isinstance(content, str) else content
+    path = path.resolve()  # through a link, to what it leads to
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,7 +35,11 @@ def check_writable(path: Path | None) -> None:
     if path is None:
         return
     folder = path.parent
-    while not folder.exists():
+    while not folder.exists() and folder != folder.parent:
         folder = folder.parent
-    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+    if (
+        (path.exists() and not path.is_file())
+        or not folder.is_dir()
+        or not os.access(folder, os.W_OK)
+    ):
         raise Error(f"cannot write {path}: give a file in a folder that can be written")

@@ -30,6 +30,7 @@ from trainer.interpreter import unpack_state
 from trainer.plan import TrainingPlan, make_plan
 from trainer.tflite import load
 
+CLIPPED_WARNING = 0.01
 COUNTED = {"instructions_per_step": "step", "forward_instructions": "forward"}
 
 
@@ -91,6 +92,13 @@ def run_job(job: Job, console: Console) -> Outcome:
         raise Error("--count-instructions needs a simulated board: --target sim:BOARD")
     plan = make_plan(load(job.model), job.update, job.classes)
     data = load_dataset(job.data, plan)
+    if data.clipped > CLIPPED_WARNING:
+        console.print(
+            f"warning: {100 * data.clipped:.1f} % of x_train lies outside the input's real range "
+            "and is clipped; `mcutrain inspect` shows the range",
+            markup=False,
+            soft_wrap=True,
+        )
     if job.port is not None:
         with connected(job.port, plan, job.baud) as runner, bars(console) as report:
             result = train(plan, data, runner, job.options, report)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from host.jobs import Outcome
@@ -27,8 +28,8 @@ def number(value: float | None) -> str:
     return "" if value is None else f"{value:,.0f}"
 
 
-def percent(value: float) -> str:
-    return f"{100 * value:.1f} %"
+def percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f} %"
 
 
 def shape(dims: Iterable[int]) -> str:
@@ -41,6 +42,18 @@ def quant(params: QuantParams | None) -> str:
     scales = params.scales
     text = f"{scales[0]:.4g}" if len(scales) == 1 else f"{len(scales)} scales"
     return f"{text}, {params.zero_point}"
+
+
+def input_row(model: Model) -> dict[str, Any]:
+    """The model's input: its samples' shape, and real = scale * (int8 - zero_point)."""
+    source = model.input.type
+    return {
+        "name": model.input.label,
+        "shape": list(source.shape),
+        "scale": source.scale,
+        "zero_point": source.zero_point,
+        "real_range": [source.scale * (q - source.zero_point) for q in (-128, 127)],
+    }
 
 
 def model_rows(model: Model) -> list[dict[str, Any]]:
@@ -73,8 +86,8 @@ def trainable(has_weights: bool, has_bias: bool, dead: int) -> str:
     return f"{what}; {dead} dead channels" if dead else what
 
 
-def model_table(path: Path, rows: list[dict[str, Any]]) -> None:
-    table = Table(title=str(path))
+def model_table(path: Path, source: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    table = Table(title=escape(str(path)))
     for name in (
         "op",
         "layer",
@@ -97,6 +110,13 @@ def model_table(path: Path, rows: list[dict[str, Any]]) -> None:
         )  # fmt: skip
     out.print(table)
     total_macs, total_bytes = (sum(r[k] for r in rows) for k in ("macs", "bytes"))
+    low, high = source["real_range"]
+    lines(
+        [
+            f"input: int8 {shape(source['shape'])}, scale {source['scale']:.6g}, "
+            f"zero point {source['zero_point']}: real values {low:.6g} to {high:.6g}"
+        ]
+    )
     lines([f"{number(total_macs)} MACs, {number(total_bytes)} bytes of weights and biases"])
 
 
@@ -151,7 +171,7 @@ FIGURES: dict[str, Callable[[Outcome], str]] = {
 
 
 def outcome_table(outcomes: list[Outcome]) -> None:
-    table = Table(title=f"{outcomes[0].job.model.stem}, {outcomes[0].job.update}")
+    table = Table(title=escape(f"{outcomes[0].job.model.stem}, {outcomes[0].job.update}"))
     table.add_column("")
     for outcome in outcomes:
         table.add_column(outcome.target, justify="right")
@@ -161,7 +181,7 @@ def outcome_table(outcomes: list[Outcome]) -> None:
 
 
 def check_table(result: dict[str, Any]) -> None:
-    table = Table(title=result["model"])
+    table = Table(title=escape(result["model"]))
     for name in ("operator", "name", "outputs compared", "mismatches"):
         table.add_column(name, justify="left" if name == "name" else "right")
     for r in result["operators"]:

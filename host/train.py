@@ -66,8 +66,8 @@ Report = Callable[[Progress], None]
 class Result:
     """What came of a training run."""
 
-    accuracy_before: float = 0.0
-    accuracy_after: float = 0.0
+    accuracy_before: float | None = None  # None until it is measured
+    accuracy_after: float | None = None
     steps: int = 0
     verified_steps: int = 0
     losses: list[float] = field(default_factory=list)

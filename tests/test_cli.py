@@ -70,6 +70,8 @@ def test_inspect_lists_the_layers(run: Run, model: Path) -> None:
     assert [r["kind"] for r in layers][:4] == ["Conv2D", "DepthwiseConv2D", "Conv2D", "Add"]
     assert [r["layer"] for r in layers if r["layer"] is not None] == [0, 1, 2, 3]
     assert "stem" in run("inspect", model).out
+    source = run("inspect", model, "--json").json["input"]
+    assert (source["shape"], source["scale"], source["zero_point"]) == ([1, 9, 7, 3], 1 / 64, 3)
 
 
 def test_plan_without_a_target_needs_no_compiler(
@@ -248,6 +250,28 @@ def test_other_bad_requests_are_one_line(run: Run, model: Path, data: Path) -> N
     assert_one_line(run(*train, "--port", "/dev/nowhere"), "/dev/nowhere")
     assert_one_line(run(*train, "--lr", "nan"), "learning rate")
     assert_one_line(run(*train, "--count-instructions"), "simulated board")
+
+
+def test_values_beyond_the_inputs_range_are_warned_of(
+    run: Run, model: Path, tmp_path: Path
+) -> None:
+    floats = np.zeros((32, *SHAPE[1:]), np.float32)
+    floats[:8] = 500.0
+    ran = run("train", model, "--data", with_arrays(tmp_path / "f.npz", x_train=floats), "--json")
+
+    assert ran.status == 0
+    assert "warning: 25.0 % of x_train" in ran.err
+
+
+def test_a_build_whose_file_is_gone_is_made_again(run: Run, model: Path) -> None:
+    build_ = ("build", model, "--update", "last:2", "--json")
+    elf = Path(run(*build_).json["elf"])
+    elf.unlink()
+
+    assert run(*build_).status == 0
+    assert elf.is_file()
+    (elf.parents[2] / "build.json").write_text("{")
+    assert run(*build_).status == 0
 
 
 def test_outputs_that_cannot_be_written_are_refused_before_work_begins(

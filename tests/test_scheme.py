@@ -169,6 +169,12 @@ def test_a_ratio_that_rounds_to_all_channels_is_no_split(model: Model, tmp_path:
     assert str(almost.graph) == str(whole.graph)
 
 
+def test_a_new_head_must_learn(model: Model, tmp_path: Path) -> None:
+    frozen = from_text(model, tmp_path, "head = false\nbias_last = 2")
+    with pytest.raises(SchemeError, match="does not train the new head of 5 classes"):
+        make_plan(model, frozen, 5)
+
+
 def test_a_scheme_that_learns_nothing_is_refused(model: Model, tmp_path: Path) -> None:
     scheme = from_text(model, tmp_path, "head = false")
     with pytest.raises(SchemeError, match=r"scheme 'scheme' .*nothing"):
@@ -301,7 +307,7 @@ def test_a_new_head_has_its_classes_and_starts_at_zero(model: Model, classes: in
 
     assert changed.classes == changed.output.type.shape[-1] == classes
     assert w.type.shape == (classes, 8)
-    assert w.type.quant == QuantParams((float(np.float32(0.5 / 127)),) * classes, 0, 0)
+    assert w.type.quant == QuantParams((float(np.float32(0.5 / 127)),))
     assert changed.logits.type.quant == QuantParams((0.125,), 0)
     assert not w.data.any() and not b.data.any()  # type: ignore[union-attr]
     assert model.classes == 4

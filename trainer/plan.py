@@ -7,6 +7,7 @@ import hashlib
 from dataclasses import dataclass
 
 from trainer.autodiff import Tape, backward
+from trainer.errors import SchemeError
 from trainer.graph import Graph, Node
 from trainer.memory import MemoryPlan, plan_memory
 from trainer.model import Model, trim, with_new_head
@@ -80,6 +81,11 @@ def make_plan(model: Model, update: str | Scheme, classes: int | None = None) ->
         model = with_new_head(model, classes)
     model = trim(model)
     scheme = parse_scheme(update, model) if isinstance(update, str) else update
+    if classes is not None and scheme.ratios.get(len(model.weighted) - 1) != 1.0:
+        raise SchemeError(
+            f"scheme '{scheme.name}' does not train the new head of {classes} classes, which "
+            "starts from zero: let it learn (head = true), or keep the old head"
+        )
     model = apply_scheme(model, scheme)
     forward = list(model.graph.nodes)
 
