@@ -17,13 +17,14 @@ from trainer import float_net as fl
 from trainer.graph import Node
 from trainer.ops.add import Add
 from trainer.ops.average_pool2d import AveragePool2D
-from trainer.ops.conv2d import Conv2D, Geometry
+from trainer.ops.conv2d import Conv2D
 from trainer.ops.depthwise_conv2d import DepthwiseConv2D
 from trainer.ops.fully_connected import FullyConnected
 from trainer.ops.gather_channels import GatherChannels
 from trainer.ops.reshape import Reshape
 from trainer.plan import TrainingPlan
 from trainer.tensor import Array, Role, Tensor
+from trainer.window import Geometry
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ OURS = {"trainer", "codegen", "host", "tests", "benchmarks"}
 # Within trainer each module may import its own layer and those below it.
 LAYERS = [
     {"errors", "fixedpoint", "tensor"},
+    {"window"},
     {"ops", "graph"},
     {"model", "autodiff", "memory"},
     {"scheme", "tflite", "tflite_writer", "float_net"},

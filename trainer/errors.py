@@ -25,7 +25,7 @@ class DataError(Error):
 
 
 class BudgetError(Error):
-    """The plan does not fit the memory: train less, or raise the budget."""
+    """The plan does not fit the memory: train fewer or later layers, or take a board with more."""
 
     def __init__(self, message: str, needed_bytes: int, available_bytes: int) -> None:
         super().__init__(message)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trainer.ops.base import ErrorTensor, KernelCall, Op
-from trainer.ops.conv2d import Geometry, Placement
 from trainer.ops.error import ERROR_MAX, SUFFIXES, error_types, mask, requantize_error
 from trainer.tensor import Array, Tensor, TensorType
+from trainer.window import Geometry, Placement
 
 if TYPE_CHECKING:
     from trainer.autodiff import Tape

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -22,105 +22,17 @@ from trainer.ops.base import Arg, ErrorTensor, KernelCall, Op, Scratch, Table
 from trainer.ops.error import SUFFIXES, error_types, requantize_error
 from trainer.ops.sgd import WEIGHT, BiasUpdate, Rates, update_weights, weight_rates
 from trainer.tensor import Array, DType, QuantParams, Role, Tensor, TensorType, constant
+from trainer.window import MAX_BAND, Geometry, Placement
 
 if TYPE_CHECKING:
     from trainer.autodiff import Tape
     from trainer.graph import Node
     from trainer.tflite import OperatorSource
 
-MAX_KERNEL_H = 32  # row pointers that a kernel keeps on the stack (MCT_MAX_KERNEL_H)
-MAX_KERNEL_W = 4096
-MAX_BAND = 4096  # positions summed into one weight gradient (SPEC 1.4)
-MAX_UNBANDED = 4113
 MAX_FAN_IN = 65792  # products of 255 * 128 that fit 32 bits
 DEAD_SCALE = 2.0**-12
 DEAD_BIAS = 2**30
 MAX_FAN_OUT = 8196  # out_ch * kernel_h * kernel_w of an input gradient (SPEC 1.4)
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """Sizes of a convolution: (in_h, in_w, in_ch) to (out_h, out_w, out_ch)."""
-
-    in_h: int
-    in_w: int
-    in_ch: int
-    out_h: int
-    out_w: int
-    out_ch: int
-    kernel_h: int
-    kernel_w: int
-    stride_h: int
-    stride_w: int
-    pad_top: int
-    pad_left: int
-
-    @property
-    def band_rows(self) -> int:
-        """Output rows whose weight gradient is applied at once (SPEC 1.4)."""
-        if self.out_h * self.out_w <= MAX_UNBANDED:
-            return self.out_h
-        return MAX_BAND // self.out_w
-
-    def padded(self, x: Array) -> Array:
-        """x (in_h, in_w, in_ch) with zeros around, as far as the kernel reaches."""
-        bottom = (self.out_h - 1) * self.stride_h + self.kernel_h - self.pad_top - self.in_h
-        right = (self.out_w - 1) * self.stride_w + self.kernel_w - self.pad_left - self.in_w
-        margins = ((self.pad_top, max(bottom, 0)), (self.pad_left, max(right, 0)), (0, 0))
-        return np.pad(x, margins) if any(map(any, margins)) else x
-
-    def windows(self, x: Array) -> Array:
-        """View (out_h, out_w, in_ch, kernel_h, kernel_w) of the padded input ``x``."""
-        # NumPy's own types for this function differ between its versions.
-        slide: Any = np.lib.stride_tricks.sliding_window_view
-        view = slide(self.padded(x), (self.kernel_h, self.kernel_w), axis=(0, 1))
-        return np.asarray(view[:: self.stride_h, :: self.stride_w][: self.out_h, : self.out_w])
-
-    def taps(self) -> Iterator[tuple[int, int, tuple[slice, slice]]]:
-        """(ky, kx, the padded input's positions that this tap reads, one per output)."""
-        for ky in range(self.kernel_h):
-            for kx in range(self.kernel_w):
-                rows = slice(ky, ky + (self.out_h - 1) * self.stride_h + 1, self.stride_h)
-                cols = slice(kx, kx + (self.out_w - 1) * self.stride_w + 1, self.stride_w)
-                yield ky, kx, (rows, cols)
-
-    def unpadded(self, padded: Array) -> Array:
-        """The part of a padded array that is the input."""
-        top, left = self.pad_top, self.pad_left
-        return padded[top : top + self.in_h, left : left + self.in_w]
-
-
-@dataclass(frozen=True)
-class Placement:
-    """Where the windows of a convolution or a pool lie: strides, top-left padding, outputs."""
-
-    stride: tuple[int, int]
-    padding: tuple[int, int]
-    out_hw: tuple[int, int]
-
-    def shape(self, channels: int) -> tuple[int, ...]:
-        return (1, *self.out_hw, channels)
-
-    @classmethod
-    def read(cls, source: OperatorSource, x: Tensor, kernel: tuple[int, ...]) -> Placement:
-        """As TFLite's ComputePaddingHeightWidth has it. Raises ModelError."""
-        stride = (int(source.option("StrideH")), int(source.option("StrideW")))
-        if len(x.type.shape) != 4 or min(*stride, *kernel) < 1:
-            raise ModelError(f"{source}: input {x.type.shape}, kernel {kernel}, strides {stride}")
-        if kernel[0] > MAX_KERNEL_H or kernel[1] > MAX_KERNEL_W:
-            raise UnsupportedOpError(
-                f"{source} has a kernel of {kernel[0]}x{kernel[1]}; "
-                f"up to {MAX_KERNEL_H}x{MAX_KERNEL_W} are supported"
-            )
-        same = source.is_same_padding()
-        sizes, pads = [], []
-        for size, k, step in zip(x.type.shape[1:3], kernel, stride, strict=True):
-            out = -(-size // step) if same else (size - k) // step + 1
-            if out < 1:
-                raise ModelError(f"{source}: a kernel of {kernel} exceeds {x.type.shape}")
-            sizes.append(out)
-            pads.append(max(0, (out - 1) * step + k - size) // 2)
-        return cls(stride, (pads[0], pads[1]), (sizes[0], sizes[1]))
 
 
 def dead_channels(w: TensorType, axis: int, bias: tuple[Tensor, ...]) -> tuple[int, ...]:

@@ -21,7 +21,6 @@ from trainer.ops.conv2d import (
     Conv2D,
     Conv2DGradInput,
     Conv2DUpdate,
-    Geometry,
     channel_table,
     filter_scales,
     scale_exponent,
@@ -29,6 +28,7 @@ from trainer.ops.conv2d import (
 )
 from trainer.ops.error import error_types, requantize_error
 from trainer.tensor import Array, Tensor, TensorType
+from trainer.window import Geometry
 
 if TYPE_CHECKING:
     from trainer.graph import Node

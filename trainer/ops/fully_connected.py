@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from trainer.errors import UnsupportedOpError
 from trainer.ops.base import Op
-from trainer.ops.conv2d import Conv2D, Geometry
+from trainer.ops.conv2d import Conv2D
 from trainer.tensor import Tensor, TensorType
+from trainer.window import Geometry
 
 if TYPE_CHECKING:
     from trainer.tflite import OperatorSource
