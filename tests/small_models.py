@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from trainer.tensor import QuantParams
-from trainer.tflite_writer import (
+from trainer.tflite_options import (
     Activation,
     AddOptions,
     Conv2DOptions,
@@ -17,6 +17,8 @@ from trainer.tflite_writer import (
     Pool2DOptions,
     ReshapeOptions,
     SoftmaxOptions,
+)
+from trainer.tflite_writer import (
     WriterOp,
     WriterTensor,
     write_model,

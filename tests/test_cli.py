@@ -20,7 +20,11 @@ from tests.small_models import CLASSES, SHAPE, residual_model, write_dataset
 from trainer.plan import make_plan
 from trainer.tensor import QuantParams
 from trainer.tflite import load
-from trainer.tflite_writer import WriterOp, WriterTensor, write_model
+from trainer.tflite_writer import (
+    WriterOp,
+    WriterTensor,
+    write_model,
+)
 
 
 class Ran:

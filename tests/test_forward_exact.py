@@ -10,16 +10,18 @@ import pytest
 import tflite
 
 from tests.native import NativeModel
-from tests.random_models import random_model, samples
+from tests.random_models import MAKERS, random_model, samples
 from trainer.graph import Node
 from trainer.model import Model
 from trainer.plan import make_plan
 from trainer.tensor import Array, QuantParams, Tensor
 from trainer.tflite import load, parse
-from trainer.tflite_writer import (
+from trainer.tflite_options import (
     Activation,
     Conv2DOptions,
     FullyConnectedOptions,
+)
+from trainer.tflite_writer import (
     WriterOp,
     WriterTensor,
     write_model,
@@ -30,10 +32,6 @@ runtime = pytest.importorskip(
     reason="tflite-micro, the forward reference, has wheels for Linux x86-64 only",
 )
 
-KINDS = {
-    "CONV_2D": 120, "DEPTHWISE_CONV_2D": 100, "FULLY_CONNECTED": 80, "AVERAGE_POOL_2D": 60,
-    "ADD": 60, "SOFTMAX": 40, "RESHAPE": 5,
-}  # fmt: skip
 MODELS = [
     "mlperf-tiny/ad01_int8", "mlperf-tiny/kws_ref_model", "mlperf-tiny/pretrainedResnet_quant",
     "mlperf-tiny/vww_96_int8", "tflite-micro/person_detect",
@@ -77,9 +75,9 @@ def assert_equal_everywhere(model: Model, micro: Micro, sample: Array) -> None:
         np.testing.assert_array_equal(output.ravel(), expected[node.index].ravel(), repr(node))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", MAKERS)
 def test_reference_equals_tflite_micro_over_options(kind: str) -> None:
-    for seed in range(KINDS[kind]):
+    for seed in range(MAKERS[kind][1]):
         data = random_model(kind, seed)
         model, micro = parse(data, f"{kind} {seed}"), Micro(data)
         for sample in samples(model.input.type.shape, 2, seed):

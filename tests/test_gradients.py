@@ -14,7 +14,8 @@ import pytest
 
 from tests.bench import run_nodes
 from tests.float_ops import bias_scales, meaning, real_inputs
-from tests.op_cases import CONV, DW, LAYERS, POOLS, Layer, Pool
+from tests.op_cases.layers import CONV, DW, LAYERS, Layer
+from tests.op_cases.pools import POOLS, Pool
 from trainer.autodiff import Tape, backward
 from trainer.graph import Graph, Node
 from trainer.ops.add import Add

@@ -18,7 +18,7 @@ from trainer.ops.conv2d import Conv2D
 from trainer.ops.softmax import Softmax
 from trainer.tensor import QuantParams
 from trainer.tflite import load, parse
-from trainer.tflite_writer import (
+from trainer.tflite_options import (
     Activation,
     AddOptions,
     Conv2DOptions,
@@ -27,6 +27,8 @@ from trainer.tflite_writer import (
     Padding,
     Pool2DOptions,
     SoftmaxOptions,
+)
+from trainer.tflite_writer import (
     WriterOp,
     WriterTensor,
     write_model,

@@ -13,7 +13,7 @@ import tflite
 
 from trainer import float_net as fl
 from trainer.tensor import QuantParams
-from trainer.tflite_writer import (
+from trainer.tflite_options import (
     Activation,
     AddOptions,
     Conv2DOptions,
@@ -23,6 +23,8 @@ from trainer.tflite_writer import (
     Pool2DOptions,
     ReshapeOptions,
     SoftmaxOptions,
+)
+from trainer.tflite_writer import (
     WriterOp,
     WriterTensor,
     constant,

@@ -18,7 +18,7 @@ from trainer.ops.sgd import LearningRate
 from trainer.plan import TrainingPlan, make_plan
 from trainer.tensor import QuantParams
 from trainer.tflite import load, parse
-from trainer.tflite_writer import (
+from trainer.tflite_options import (
     Activation,
     AddOptions,
     Conv2DOptions,
@@ -26,6 +26,8 @@ from trainer.tflite_writer import (
     FullyConnectedOptions,
     Padding,
     Pool2DOptions,
+)
+from trainer.tflite_writer import (
     WriterOp,
     WriterTensor,
     write_model,

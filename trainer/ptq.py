@@ -27,7 +27,7 @@ from trainer.float_net import (
     Window,
 )
 from trainer.tensor import QuantParams
-from trainer.tflite_writer import (
+from trainer.tflite_options import (
     Activation,
     AddOptions,
     Conv2DOptions,
@@ -37,6 +37,8 @@ from trainer.tflite_writer import (
     Pool2DOptions,
     ReshapeOptions,
     SoftmaxOptions,
+)
+from trainer.tflite_writer import (
     WriterOp,
     WriterTensor,
     constant,

@@ -6,22 +6,24 @@ from __future__ import annotations
 import math
 import re
 import struct
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tflite
 
+from trainer.constant_folding import FOLDS
 from trainer.errors import ModelError, UnsupportedOpError
 from trainer.graph import Graph
 from trainer.model import Model, trim
+from trainer.operator_source import OperatorSource
 from trainer.ops.base import Op
 from trainer.ops.softmax import Softmax
 from trainer.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
 
 MAX_FILE_BYTES = 256 << 20
 MAX_ELEMENTS = 1 << 26
+MAX_INTEGERS = 1 << 12  # elements of a shape, of axes or the like
 MIN_SCALE = 2.0**-100  # quotients of scales stay far inside float32
 DTYPES = {
     tflite.TensorType.INT8: DType.S8,
@@ -29,9 +31,10 @@ DTYPES = {
     tflite.TensorType.INT32: DType.S32,
     tflite.TensorType.UINT8: DType.U8,
 }
+INTEGERS = {tflite.TensorType.INT32: np.int32, tflite.TensorType.INT64: np.int64}
+EDGE_TYPES = (tflite.TensorType.FLOAT32, tflite.TensorType.UINT8)
 TYPE_NAMES = {v: k for k, v in vars(tflite.TensorType).items() if isinstance(v, int)}
 OP_NAMES = {v: k for k, v in vars(tflite.BuiltinOperator).items() if isinstance(v, int)}
-OPTION_NAMES = {v: k for k, v in vars(tflite.BuiltinOptions).items() if isinstance(v, int)}
 # What the flatbuffer reader raises on offsets that lead nowhere.
 READER_ERRORS = (struct.error, IndexError, TypeError, ValueError, AttributeError, OverflowError)
 
@@ -57,7 +60,7 @@ def parse(data: bytes, name: str, where: str = "the model") -> Model:
     if len(data) < 16 or data[4:8] != b"TFL3":
         raise ModelError(f"{where} is not a .tflite file (no TFL3 identifier)")
     try:
-        return _Reader(data, identifier(name), where).model()
+        return Reader(data, identifier(name), where).model()
     except READER_ERRORS as err:
         raise ModelError(f"{where} is damaged or truncated: {err}") from err
 
@@ -87,7 +90,7 @@ def importers(base: type[Op] = Op) -> dict[str, type[Op]]:
     return found
 
 
-class _Reader:
+class Reader:
     def __init__(self, data: bytes, name: str, where: str) -> None:
         self.name, self.where = name, where
         self.file = tflite.Model.GetRootAsModel(data, 0)
@@ -98,6 +101,8 @@ class _Reader:
         self.subgraph = self.file.Subgraphs(0)
         self.graph = Graph()
         self.tensors: dict[int, Tensor] = {}
+        self.folded: dict[int, Array] = {}
+        self.edges: set[int] = set()
 
     def model(self) -> Model:
         g = self.subgraph
@@ -106,13 +111,15 @@ class _Reader:
                 f"{self.where} has {g.InputsLength()} inputs and {g.OutputsLength()} outputs; "
                 "models with one of each are supported"
             )
-        source = self.read_tensor(g.Inputs(0), "input", Role.INPUT)
+        first_index, last_index = self.inner_input(g.Inputs(0)), self.inner_output(g.Outputs(0))
+        source = self.read_tensor(first_index, "input", Role.INPUT)
         self.require_int8(source, "input")
         if source.type.shape[0] != 1:
             raise ModelError(f"{self.where}: the input's batch is {source.type.shape[0]}; use 1")
         for index in range(g.OperatorsLength()):
-            self.add_operator(index)
-        output = self.tensors.get(g.Outputs(0))
+            if index not in self.edges:
+                self.add_operator(index)
+        output = self.tensors.get(last_index)
         if output is None or not self.graph.nodes:
             raise ModelError(f"{self.where}: no operator writes the output")
         last = self.graph.producer(output)
@@ -122,39 +129,76 @@ class _Reader:
             raise ModelError(f"{self.where} has no layer with weights: nothing can learn")
         return model
 
-    def add_operator(self, index: int) -> None:
+    def inner_input(self, index: int) -> int:
+        """The tensor that stands for the file's input: behind a QUANTIZE from float32 or uint8."""
+        readers = [k for k in range(self.subgraph.OperatorsLength()) if index in self.inputs_of(k)]
+        if self.type_of(index) in EDGE_TYPES and [self.kind(k) for k in readers] == ["QUANTIZE"]:
+            self.edges.add(readers[0])
+            return self.output_of(readers[0])
+        return index
+
+    def inner_output(self, index: int) -> int:
+        """The tensor that stands for the file's output: before a conversion to float32 or uint8."""
+        for k in range(self.subgraph.OperatorsLength()):
+            converts = self.kind(k) in ("DEQUANTIZE", "QUANTIZE") and len(self.inputs_of(k)) == 1
+            if converts and self.output_of(k) == index and self.type_of(index) in EDGE_TYPES:
+                self.edges.add(k)
+                return self.inputs_of(k)[0]
+        return index
+
+    def type_of(self, index: int) -> int:
+        self.label(index)  # checks the index
+        return int(self.subgraph.Tensors(index).Type())
+
+    def inputs_of(self, index: int) -> list[int]:
         operator = self.subgraph.Operators(index)
-        if operator.OpcodeIndex() >= self.file.OperatorCodesLength():
-            raise ModelError(f"{self.where}: operator {index} has no operator code")
-        code = self.file.OperatorCodes(operator.OpcodeIndex())
-        builtin = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-        kind = OP_NAMES.get(builtin, f"builtin {builtin}")
+        return [int(operator.Inputs(k)) for k in range(operator.InputsLength())]
+
+    def output_of(self, index: int) -> int:
+        operator = self.subgraph.Operators(index)
         if operator.OutputsLength() != 1:
+            kind = self.kind(index)
             raise ModelError(f"{self.where}: operator {index} ({kind}) has not one output")
-        out_index = operator.Outputs(0)
+        return int(operator.Outputs(0))
+
+    def kind(self, index: int) -> str:
+        """The schema's name of an operator."""
+        code = self.subgraph.Operators(index).OpcodeIndex()
+        if code >= self.file.OperatorCodesLength():
+            raise ModelError(f"{self.where}: operator {index} has no operator code")
+        table = self.file.OperatorCodes(code)
+        builtin = max(table.BuiltinCode(), table.DeprecatedBuiltinCode())
+        return str(OP_NAMES.get(builtin, f"builtin {builtin}"))
+
+    def add_operator(self, index: int) -> None:
+        kind, out_index = self.kind(index), self.output_of(index)
         site = f"operator {index} ({kind}, output '{self.label(out_index)}')"
         known = importers()
-        if kind not in known:
+        if kind not in known and kind not in FOLDS:
+            names = ", ".join(sorted({*known, *FOLDS}))
             raise UnsupportedOpError(
-                f"{self.where}: {site} is not supported; supported are {', '.join(sorted(known))}"
+                f"{self.where}: {site} is not supported; supported are {names}"
             )
-        if out_index in self.tensors:
+        if out_index in self.tensors or out_index in self.folded:
             raise ModelError(f"{self.where}: {site} writes a tensor that is already there")
         name = f"{kind.lower()}_{index}"
-        declared = self.read_tensor(out_index, name, Role.ACTIVATION)
-        self.require_int8(declared, site)
-        source = OperatorSource(self, operator, site, name, declared)
+        source = OperatorSource(self, self.subgraph.Operators(index), site, name)
+        if kind in FOLDS:
+            self.folded[out_index] = FOLDS[kind](source)
+            return
+        self.require_int8(source.out, site)
         op, inputs = known[kind].from_tflite(source)
         try:
             (out,) = self.graph.add(op, *inputs, name=name, index=index)
         except ModelError as err:
             raise ModelError(f"{self.where}: {err}") from err
-        if out.type.shape != declared.type.shape or out.type.quant != declared.type.quant:
+        declared = source.out.type
+        if out.type.shape != declared.shape or out.type.quant != declared.quant:
             raise ModelError(
-                f"{self.where}: {site} is declared as {describe(declared.type)}, "
+                f"{self.where}: {site} is declared as {describe(declared)}, "
                 f"but computes {describe(out.type)}"
             )
-        out.label = declared.label
+        out.label = source.out.label
         self.tensors[out_index] = out
 
     def label(self, index: int) -> str:
@@ -202,20 +246,37 @@ class _Reader:
         return QuantParams(scales, zeros.pop(), axis)
 
     def read_buffer(self, index: int, type_: TensorType, label: str) -> Array:
+        return self.read_array(index, type_.shape, type_.dtype.np, label)
+
+    def read_array(
+        self, index: int, shape: tuple[int, ...], dtype: np.dtype[Any], label: str
+    ) -> Array:
         if index >= self.file.BuffersLength():
             raise ModelError(f"{self.where}: tensor '{label}' has no buffer")
         data = self.file.Buffers(index).DataAsNumpy()
         raw = b"" if isinstance(data, int) else data.tobytes()
-        if len(raw) != type_.nbytes:
+        nbytes = math.prod(shape) * dtype.itemsize
+        if len(raw) != nbytes:
             raise ModelError(
-                f"{self.where}: tensor '{label}' needs {type_.nbytes} bytes of data, "
+                f"{self.where}: tensor '{label}' needs {nbytes} bytes of data, "
                 f"its buffer has {len(raw)}"
             )
-        return (
-            np.frombuffer(raw, type_.dtype.np.newbyteorder("<"))
-            .reshape(type_.shape)
-            .astype(type_.dtype.np)
-        )
+        return np.frombuffer(raw, dtype.newbyteorder("<")).reshape(shape).astype(dtype)
+
+    def read_integers(self, index: int) -> Array:
+        """A constant of int32 or int64 as int64: a shape, axes, widths; a scalar too."""
+        if index in self.folded:
+            return self.folded[index]
+        label, table = self.label(index), self.subgraph.Tensors(index)
+        shape = tuple(int(table.Shape(k)) for k in range(table.ShapeLength()))
+        is_small = all(d >= 0 for d in shape) and math.prod(shape) <= MAX_INTEGERS
+        if table.Type() not in INTEGERS or not is_small:
+            name = TYPE_NAMES.get(table.Type(), "unknown")
+            raise UnsupportedOpError(
+                f"{self.where}: tensor '{label}' is {name} {shape}; a few integers are expected"
+            )
+        dtype = np.dtype(INTEGERS[table.Type()])
+        return self.read_array(table.Buffer(), shape, dtype, label).astype(np.int64)
 
     def require_int8(self, tensor: Tensor, what: str) -> None:
         if tensor.type.dtype is not DType.S8 or tensor.type.quant is None:
@@ -225,91 +286,6 @@ class _Reader:
             )
         if len(tensor.type.quant.scales) != 1 or not -128 <= tensor.type.zero_point <= 127:
             raise ModelError(f"{self.where}: {what} has no single scale and int8 zero point")
-
-
-@dataclass(frozen=True)
-class OperatorSource:
-    """One operator of the file, as an Op's ``from_tflite`` rule reads it.
-
-    ``out`` is the output as declared; ``str(source)`` says where the operator stands.
-    """
-
-    reader: _Reader
-    operator: Any
-    site: str
-    name: str
-    out: Tensor
-
-    def __str__(self) -> str:
-        return f"{self.reader.where}: {self.site}"
-
-    @property
-    def is_last(self) -> bool:
-        """Whether its output is the model's."""
-        return bool(self.operator.Outputs(0) == self.reader.subgraph.Outputs(0))
-
-    def option(self, name: str) -> Any:
-        """A field of the operator's options, by the schema's accessor name."""
-        table = self.operator.BuiltinOptions()
-        kind = OPTION_NAMES.get(self.operator.BuiltinOptionsType(), "")
-        if table is None or not hasattr(getattr(tflite, kind, None), name):
-            raise ModelError(f"{self} has no option {name}")
-        options = getattr(tflite, kind)()
-        options.Init(table.Bytes, table.Pos)
-        return getattr(options, name)()
-
-    def activation(self, position: int) -> Tensor:
-        """Input ``position``, which an earlier operator must have written."""
-        index = self.operator.Inputs(position) if position < self.operator.InputsLength() else -1
-        if index not in self.reader.tensors:
-            raise UnsupportedOpError(
-                f"{self}: input {position} is not an activation written before it"
-            )
-        return self.reader.tensors[index]
-
-    def weights(self) -> Tensor:
-        """Input 1: symmetric int8 weights."""
-        w = self.reader.read_tensor(self.operator.Inputs(1), f"{self.name}_w", Role.CONST)
-        if w.type.dtype is not DType.S8 or w.type.quant is None or w.type.zero_point != 0:
-            raise UnsupportedOpError(f"{self}: the weights '{w.label}' are not symmetric int8")
-        return w
-
-    def bias(self, out_ch: int) -> tuple[Tensor, ...]:
-        """Input 2: (the int32 bias,), or () where there is none."""
-        if self.operator.InputsLength() < 3 or self.operator.Inputs(2) == -1:
-            return ()
-        b = self.reader.read_tensor(self.operator.Inputs(2), f"{self.name}_b", Role.CONST)
-        if b.type.dtype is not DType.S32 or b.type.size != out_ch:
-            raise UnsupportedOpError(
-                f"{self}: the bias '{b.label}' is not int32 of {out_ch} channels"
-            )
-        return (b,)
-
-    def limits(self) -> tuple[int, int]:
-        """Output limits of the fused activation (TFLite CalculateActivationRangeQuantized)."""
-        code, kinds = self.option("FusedActivationFunction"), tflite.ActivationFunctionType
-        low, high = -128, 127
-        if code in (kinds.RELU, kinds.RELU6):
-            low = max(low, self._quantised(0.0))
-        elif code != kinds.NONE:
-            raise UnsupportedOpError(
-                f"{self} has the fused activation {code}; NONE, RELU and RELU6 are supported"
-            )
-        if code == kinds.RELU6:
-            high = min(high, self._quantised(6.0))
-        return low, high
-
-    def is_same_padding(self) -> bool:
-        padding = self.option("Padding")
-        if padding not in (tflite.Padding.SAME, tflite.Padding.VALID):
-            raise ModelError(f"{self} has the unknown padding {padding}")
-        return bool(padding == tflite.Padding.SAME)
-
-    def _quantised(self, real: float) -> int:
-        """In float32 and half away from zero, as tflite-micro rounds."""
-        assert self.out.type.quant is not None
-        scaled = float(np.float32(real) / np.float32(self.out.type.quant.scale))
-        return self.out.type.zero_point + math.floor(scaled + 0.5)
 
 
 def describe(type_: TensorType) -> str:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes ``.tflite`` files from plain data, with the schema's own builder functions.
 
-Any builtin operator can be written: an options class is a dataclass named after its table in the
-TFLite schema, with fields named after the table's. Same input, same bytes out.
+Any builtin operator can be written, with an options class of ``tflite_options``. Same input, same
+bytes out.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Any
 
 import flatbuffers
@@ -23,75 +22,6 @@ from trainer.tensor import QuantParams
 SCHEMA_VERSION = 3
 FILE_IDENTIFIER = b"TFL3"
 DATA_ALIGNMENT = 16  # TFLite schema: Buffer.data has force_align: 16
-
-
-class Padding(IntEnum):
-    """Values of the schema's enum of that name."""
-
-    SAME = 0
-    VALID = 1
-
-
-class Activation(IntEnum):
-    """Fused activation functions, by the schema's values."""
-
-    NONE = 0
-    RELU = 1
-    RELU_N1_TO_1 = 2
-    RELU6 = 3
-    TANH = 4
-
-
-@dataclass(frozen=True)
-class Conv2DOptions:
-    padding: Padding = Padding.SAME
-    stride_h: int = 1
-    stride_w: int = 1
-    fused_activation_function: Activation = Activation.NONE
-    dilation_h_factor: int = 1
-    dilation_w_factor: int = 1
-
-
-@dataclass(frozen=True)
-class DepthwiseConv2DOptions:
-    padding: Padding = Padding.SAME
-    stride_h: int = 1
-    stride_w: int = 1
-    depth_multiplier: int = 1
-    fused_activation_function: Activation = Activation.NONE
-    dilation_h_factor: int = 1
-    dilation_w_factor: int = 1
-
-
-@dataclass(frozen=True)
-class FullyConnectedOptions:
-    fused_activation_function: Activation = Activation.NONE
-    keep_num_dims: bool = False
-
-
-@dataclass(frozen=True)
-class Pool2DOptions:
-    padding: Padding = Padding.VALID
-    stride_h: int = 1
-    stride_w: int = 1
-    filter_height: int = 1
-    filter_width: int = 1
-    fused_activation_function: Activation = Activation.NONE
-
-
-@dataclass(frozen=True)
-class AddOptions:
-    fused_activation_function: Activation = Activation.NONE
-
-
-@dataclass(frozen=True)
-class ReshapeOptions:
-    new_shape: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class SoftmaxOptions:
-    beta: float = 1.0
 
 
 @dataclass(frozen=True)

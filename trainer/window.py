@@ -13,7 +13,7 @@ from trainer.errors import ModelError, UnsupportedOpError
 from trainer.tensor import Array, Tensor
 
 if TYPE_CHECKING:
-    from trainer.tflite import OperatorSource
+    from trainer.operator_source import OperatorSource
 
 MAX_KERNEL_H = 32  # row pointers that a kernel keeps on the stack (MCT_MAX_KERNEL_H)
 MAX_KERNEL_W = 4096

@@ -19,7 +19,7 @@ from trainer.tensor import Array, DType, QuantParams, Tensor, TensorType
 if TYPE_CHECKING:
     from trainer.autodiff import Tape
     from trainer.graph import Node
-    from trainer.tflite import OperatorSource
+    from trainer.operator_source import OperatorSource
 
 LEFT_SHIFT = 20
 

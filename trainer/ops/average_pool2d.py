@@ -21,7 +21,7 @@ from trainer.window import Geometry, Placement
 if TYPE_CHECKING:
     from trainer.autodiff import Tape
     from trainer.graph import Node
-    from trainer.tflite import OperatorSource
+    from trainer.operator_source import OperatorSource
 
 COUNT_BITS = 15  # of 1 / count in the gradient of uneven windows
 

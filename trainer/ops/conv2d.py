@@ -27,7 +27,7 @@ from trainer.window import MAX_BAND, Geometry, Placement
 if TYPE_CHECKING:
     from trainer.autodiff import Tape
     from trainer.graph import Node
-    from trainer.tflite import OperatorSource
+    from trainer.operator_source import OperatorSource
 
 MAX_FAN_IN = 65792  # products of 255 * 128 that fit 32 bits
 DEAD_SCALE = 2.0**-12

@@ -18,7 +18,7 @@ from trainer.tensor import Tensor, TensorType
 from trainer.window import Geometry
 
 if TYPE_CHECKING:
-    from trainer.tflite import OperatorSource
+    from trainer.operator_source import OperatorSource
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from trainer.tensor import Array, Tensor, TensorType
 if TYPE_CHECKING:
     from trainer.autodiff import Tape
     from trainer.graph import Node
-    from trainer.tflite import OperatorSource
+    from trainer.operator_source import OperatorSource
 
 
 @dataclass(frozen=True)

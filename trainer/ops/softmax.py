@@ -27,7 +27,7 @@ from trainer.tensor import Array, QuantParams, Tensor, TensorType
 
 if TYPE_CHECKING:
     from trainer.graph import Node
-    from trainer.tflite import OperatorSource
+    from trainer.operator_source import OperatorSource
 
 DIFF_INTEGER_BITS = 5
 SUM_INTEGER_BITS = 12

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One row per thing worth checking about an operator. Every test of operators reads this."""
+"""Rows of the layers with weights: forward, input gradient, weight and bias update."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tests.feeds import (
-    Feed,
     bias,
     error,
     exponent,
@@ -17,43 +16,18 @@ from tests.feeds import (
     frozen_part,
     gathered,
     history,
-    label,
     s8,
     sgd,
     unmasked,
     zero,
 )
-from trainer.ops.add import Add
-from trainer.ops.average_pool2d import AveragePool2D, AveragePool2DGrad, AveragePool2DPassError
-from trainer.ops.base import Op
+from tests.op_cases.case import Case, place
 from trainer.ops.conv2d import Conv2D
 from trainer.ops.depthwise_conv2d import DepthwiseConv2D
-from trainer.ops.error import MaskError, SumErrors
 from trainer.ops.fully_connected import FullyConnected
-from trainer.ops.gather_channels import GatherChannels
-from trainer.ops.reshape import Reshape
-from trainer.ops.sgd import BiasUpdate, CountStep
-from trainer.ops.softmax import Softmax
-from trainer.ops.softmax_cross_entropy import SoftmaxCrossEntropy
+from trainer.ops.sgd import BiasUpdate
 from trainer.tensor import QuantParams as Q
 from trainer.tensor import Role, Tensor, TensorType
-
-
-@dataclass(frozen=True)
-class Case:
-    """One node: an operator, how each of its inputs is drawn, and how often."""
-
-    name: str
-    op: Op
-    feeds: tuple[Feed, ...]
-    rounds: int = 16
-
-
-def place(size: int, kernel: int, stride: int, same: bool) -> tuple[int, int]:
-    """(outputs, padding before) along one axis, by TFLite's rule."""
-    out = -(-size // stride) if same else (size - kernel) // stride + 1
-    return out, max(0, (out - 1) * stride + kernel - size) // 2
-
 
 X_QUANT, OUT_QUANT = Q((0.05,), -3), Q((0.07,), 5)
 
@@ -233,110 +207,8 @@ def offset_wraps(name: str, kind: type[Conv2D], w: tuple[int, ...]) -> Case:
     return replace(case, feeds=(case.feeds[0], zero(case.feeds[1]), case.feeds[2]))
 
 
-@dataclass(frozen=True)
-class Pool:
-    """An average pool: its forward and its gradient are two rows."""
-
-    name: str
-    x: tuple[int, ...]
-    window: tuple[int, int]
-    stride: tuple[int, int]
-    same: bool = False
-    act: tuple[int, int] = (-128, 127)
-    x_limits: tuple[int, int] = (-128, 127)
-
-    def rows(self) -> Iterator[Case]:
-        sizes = zip(self.x[1:3], self.window, self.stride, strict=True)
-        (h, top), (w, left) = (place(*size, self.same) for size in sizes)
-        pool = AveragePool2D((1, h, w, self.x[3]), self.window, self.stride, (top, left), *self.act)
-        x = s8(*self.x, quant=Q((0.05,), -7))
-        yield Case(self.name, pool, (x,))
-        inputs = (error(*pool.out_shape), exponent(-20, 0), unmasked(x.type, self.x_limits))
-        if pool.halvings(pool.geometry(x.type)) is None:
-            dx = AveragePool2DGrad(pool, self.x_limits)
-            yield Case(f"{self.name}/dx", dx, (*inputs, history((-35, -10))))
-        else:
-            yield Case(f"{self.name}/dx", AveragePool2DPassError(pool, self.x_limits), inputs)
-
-
-POOLS = [
-    Pool("pool/1x1", (1, 1, 1, 1), (1, 1), (1, 1)),
-    Pool("pool/whole", (1, 4, 4, 5), (4, 4), (4, 4), x_limits=(-7, 127)),
-    Pool("pool/whole-odd", (1, 5, 3, 4), (5, 3), (5, 3), x_limits=(-30, 30)),
-    Pool("pool/halves", (1, 6, 4, 2), (2, 2), (2, 2), act=(-7, 90)),
-    Pool("pool/gaps", (1, 7, 8, 2), (2, 2), (3, 3)),
-    Pool("pool/rest", (1, 5, 5, 3), (2, 2), (2, 2)),
-    Pool("pool/overlaps", (1, 6, 7, 2), (3, 3), (2, 2)),
-    Pool("pool/padded", (1, 5, 7, 3), (3, 3), (2, 2), same=True, x_limits=(-7, 100)),
-    Pool("pool/padded-overlaps", (1, 4, 5, 2), (3, 3), (1, 1), same=True),
-    Pool("pool/padded-disjoint", (1, 5, 5, 1), (2, 2), (2, 2), same=True),
-    Pool("pool/window-exceeds-x", (1, 2, 3, 2), (5, 5), (1, 1), same=True),
-    Pool("pool/three", (1, 6, 3, 2), (3, 1), (3, 1)),
-]
-
-
-def add_case(name: str, a: Q, b: Q, out: Q, act: tuple[int, int] = (-128, 127)) -> Case:
-    return Case(name, Add(out, *act), (s8(1, 3, 5, 7, quant=a), s8(1, 3, 5, 7, quant=b)))
-
-
-def sum_case(name: str, shape: tuple[int, ...], *exponents: tuple[int, int],
-             x_limits: tuple[int, int] = (-128, 127)) -> Case:  # fmt: skip
-    pairs = [feed for e in exponents for feed in (error(*shape), exponent(*e))]
-    low, high = min(e[0] for e in exponents), max(e[1] for e in exponents)
-    op = SumErrors(len(exponents), x_limits)
-    x = unmasked(s8(*shape).type, x_limits)
-    return Case(name, op, (*pairs, x, history((low, high))))
-
-
-def cross_entropy_case(name: str, classes: int, scale: float = 0.125) -> Case:
-    logits = s8(1, classes, quant=Q((scale,), 0))
-    return Case(name, SoftmaxCrossEntropy(), (logits, label(classes)))
-
-
-def softmax_case(name: str, rows: int, channels: int, scale: float, beta: float = 1.0) -> Case:
-    return Case(name, Softmax(beta), (s8(rows, channels, quant=Q((scale,), 11)),))
-
-
-CASES = [
+ROWS = [
     *(row for layer in LAYERS for row in layer.rows()),
     offset_wraps("conv/offset-wraps", CONV, (2, 1, 1, 2)),
     offset_wraps("dw/offset-wraps", DW, (1, 1, 1, 2)),
-    *(row for pool in POOLS for row in pool.rows()),
-    add_case("add/odd", Q((0.05,), -3), Q((0.11,), 4), Q((0.13,), 7)),
-    add_case("add/relu", Q((0.05,), 127), Q((0.05,), -128), Q((0.05,), -128), (-128, 5)),
-    add_case("add/far-scales", Q((3.0,), 1), Q((1e-4,), 0), Q((2.0,), -9)),
-    add_case("add/saturates", Q((1.0,), 1), Q((0.9,), 0), Q((0.001,), 3)),
-    add_case("add/left-shift-wraps", Q((1.0,), 1), Q((0.9,), 0), Q((1e-7,), 3)),
-    Case("mask/odd", MaskError((-3, 40)), (error(1, 3, 5), exponent(-20, 5), s8(1, 3, 5))),
-    Case("mask/reshapes", MaskError((-128, 127)), (error(1, 6), exponent(-9, -9), s8(1, 3, 2))),
-    sum_case("sum/of-2", (1, 3, 5), (-20, 0), (-20, 0), x_limits=(-3, 127)),
-    sum_case("sum/of-3", (1, 3, 5), (-20, 0), (-20, 0), (-20, 0)),
-    sum_case("sum/far-exponents", (1, 9), (-60, 0), (-20, 30), (-90, -60)),
-    sum_case("sum/of-1", (1, 4), (-12, -9)),
-    sum_case("sum/of-5", (2, 7), *[(-14, -8)] * 5),
-    Case("gather/odd", GatherChannels((0, 2, 6), 7), (s8(1, 3, 2, 7),)),
-    Case("gather/one", GatherChannels((4,), 5), (s8(1, 5),)),
-    Case("gather/flattens", GatherChannels((1, 9), 12), (s8(1, 2, 2, 3),)),
-    Case("reshape/odd", Reshape((1, 15)), (s8(1, 3, 5),)),
-    Case("bias/greatest", BiasUpdate(0.05, Q((0.01,)), ()),
-         (bias(6, 30), error(3, 6), exponent(-3, 40), sgd((0, 9)))),
-    Case("bias/beyond-its-limits", BiasUpdate(0.05, Q((0.01,)), ()),
-         (bias(6, 31, tuple(range(6))), error(3, 6), exponent(-3, 40), sgd((0, 9)))),
-    Case("bias/rounding-twice", BiasUpdate(0.05, Q((0.01,) * 5 + (1e-3,), 0, 0), (2,)),
-         (bias(6, 10), error(4, 6), exponent(-60, -5), sgd((6, 30)))),
-    Case("bias/positions", BiasUpdate(0.05, Q((0.01,)), ()),
-         (bias(2, 20), error(1, 70, 70, 2), exponent(-20, -8), sgd((6, 20)))),
-    Case("count/any", CountStep(), (sgd((0, 40)),)),
-    softmax_case("softmax/2", 1, 2, 0.05),
-    softmax_case("softmax/3-rows", 3, 5, 0.17),
-    softmax_case("softmax/10", 1, 10, 0.0999),
-    softmax_case("softmax/100", 1, 100, 0.0625),
-    softmax_case("softmax/fine", 1, 12, 1e-6),
-    softmax_case("softmax/coarse", 1, 12, 15.9),
-    softmax_case("softmax/beta", 2, 7, 0.3, 0.5),
-    softmax_case("softmax/1", 4, 1, 0.1),
-    softmax_case("softmax/1000", 1, 1000, 0.02),
-    *(cross_entropy_case(f"loss/{n}", n) for n in (2, 3, 10, 100, 1000)),
-    cross_entropy_case("loss/coarse", 7, 3.0),
-    cross_entropy_case("loss/fine", 7, 1e-5),
-]  # fmt: skip
+]

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows of everything that is neither a layer nor a pool."""
+
+from __future__ import annotations
+
+from tests.feeds import (
+    bias,
+    error,
+    exponent,
+    history,
+    label,
+    s8,
+    sgd,
+    unmasked,
+)
+from tests.op_cases.case import Case
+from trainer.ops.add import Add
+from trainer.ops.error import MaskError, SumErrors
+from trainer.ops.gather_channels import GatherChannels
+from trainer.ops.reshape import Reshape
+from trainer.ops.sgd import BiasUpdate, CountStep
+from trainer.ops.softmax import Softmax
+from trainer.ops.softmax_cross_entropy import SoftmaxCrossEntropy
+from trainer.tensor import QuantParams as Q
+
+
+def add_case(name: str, a: Q, b: Q, out: Q, act: tuple[int, int] = (-128, 127)) -> Case:
+    return Case(name, Add(out, *act), (s8(1, 3, 5, 7, quant=a), s8(1, 3, 5, 7, quant=b)))
+
+
+def sum_case(name: str, shape: tuple[int, ...], *exponents: tuple[int, int],
+             x_limits: tuple[int, int] = (-128, 127)) -> Case:  # fmt: skip
+    pairs = [feed for e in exponents for feed in (error(*shape), exponent(*e))]
+    low, high = min(e[0] for e in exponents), max(e[1] for e in exponents)
+    op = SumErrors(len(exponents), x_limits)
+    x = unmasked(s8(*shape).type, x_limits)
+    return Case(name, op, (*pairs, x, history((low, high))))
+
+
+def cross_entropy_case(name: str, classes: int, scale: float = 0.125) -> Case:
+    logits = s8(1, classes, quant=Q((scale,), 0))
+    return Case(name, SoftmaxCrossEntropy(), (logits, label(classes)))
+
+
+def softmax_case(name: str, rows: int, channels: int, scale: float, beta: float = 1.0) -> Case:
+    return Case(name, Softmax(beta), (s8(rows, channels, quant=Q((scale,), 11)),))
+
+
+ROWS = [
+    add_case("add/odd", Q((0.05,), -3), Q((0.11,), 4), Q((0.13,), 7)),
+    add_case("add/relu", Q((0.05,), 127), Q((0.05,), -128), Q((0.05,), -128), (-128, 5)),
+    add_case("add/far-scales", Q((3.0,), 1), Q((1e-4,), 0), Q((2.0,), -9)),
+    add_case("add/saturates", Q((1.0,), 1), Q((0.9,), 0), Q((0.001,), 3)),
+    add_case("add/left-shift-wraps", Q((1.0,), 1), Q((0.9,), 0), Q((1e-7,), 3)),
+    Case("mask/odd", MaskError((-3, 40)), (error(1, 3, 5), exponent(-20, 5), s8(1, 3, 5))),
+    Case("mask/reshapes", MaskError((-128, 127)), (error(1, 6), exponent(-9, -9), s8(1, 3, 2))),
+    sum_case("sum/of-2", (1, 3, 5), (-20, 0), (-20, 0), x_limits=(-3, 127)),
+    sum_case("sum/of-3", (1, 3, 5), (-20, 0), (-20, 0), (-20, 0)),
+    sum_case("sum/far-exponents", (1, 9), (-60, 0), (-20, 30), (-90, -60)),
+    sum_case("sum/of-1", (1, 4), (-12, -9)),
+    sum_case("sum/of-5", (2, 7), *[(-14, -8)] * 5),
+    Case("gather/odd", GatherChannels((0, 2, 6), 7), (s8(1, 3, 2, 7),)),
+    Case("gather/one", GatherChannels((4,), 5), (s8(1, 5),)),
+    Case("gather/flattens", GatherChannels((1, 9), 12), (s8(1, 2, 2, 3),)),
+    Case("reshape/odd", Reshape((1, 15)), (s8(1, 3, 5),)),
+    Case("bias/greatest", BiasUpdate(0.05, Q((0.01,)), ()),
+         (bias(6, 30), error(3, 6), exponent(-3, 40), sgd((0, 9)))),
+    Case("bias/beyond-its-limits", BiasUpdate(0.05, Q((0.01,)), ()),
+         (bias(6, 31, tuple(range(6))), error(3, 6), exponent(-3, 40), sgd((0, 9)))),
+    Case("bias/rounding-twice", BiasUpdate(0.05, Q((0.01,) * 5 + (1e-3,), 0, 0), (2,)),
+         (bias(6, 10), error(4, 6), exponent(-60, -5), sgd((6, 30)))),
+    Case("bias/positions", BiasUpdate(0.05, Q((0.01,)), ()),
+         (bias(2, 20), error(1, 70, 70, 2), exponent(-20, -8), sgd((6, 20)))),
+    Case("count/any", CountStep(), (sgd((0, 40)),)),
+    softmax_case("softmax/2", 1, 2, 0.05),
+    softmax_case("softmax/3-rows", 3, 5, 0.17),
+    softmax_case("softmax/10", 1, 10, 0.0999),
+    softmax_case("softmax/100", 1, 100, 0.0625),
+    softmax_case("softmax/fine", 1, 12, 1e-6),
+    softmax_case("softmax/coarse", 1, 12, 15.9),
+    softmax_case("softmax/beta", 2, 7, 0.3, 0.5),
+    softmax_case("softmax/1", 4, 1, 0.1),
+    softmax_case("softmax/1000", 1, 1000, 0.02),
+    *(cross_entropy_case(f"loss/{n}", n) for n in (2, 3, 10, 100, 1000)),
+    cross_entropy_case("loss/coarse", 7, 3.0),
+    cross_entropy_case("loss/fine", 7, 1e-5),
+]  # fmt: skip

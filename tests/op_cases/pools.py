@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows of pools: forward and gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tests.feeds import (
+    error,
+    exponent,
+    history,
+    s8,
+    unmasked,
+)
+from tests.op_cases.case import Case, place
+from trainer.ops.average_pool2d import AveragePool2D, AveragePool2DGrad, AveragePool2DPassError
+from trainer.tensor import QuantParams as Q
+
+
+@dataclass(frozen=True)
+class Pool:
+    """An average pool: its forward and its gradient are two rows."""
+
+    name: str
+    x: tuple[int, ...]
+    window: tuple[int, int]
+    stride: tuple[int, int]
+    same: bool = False
+    act: tuple[int, int] = (-128, 127)
+    x_limits: tuple[int, int] = (-128, 127)
+
+    def rows(self) -> Iterator[Case]:
+        sizes = zip(self.x[1:3], self.window, self.stride, strict=True)
+        (h, top), (w, left) = (place(*size, self.same) for size in sizes)
+        pool = AveragePool2D((1, h, w, self.x[3]), self.window, self.stride, (top, left), *self.act)
+        x = s8(*self.x, quant=Q((0.05,), -7))
+        yield Case(self.name, pool, (x,))
+        inputs = (error(*pool.out_shape), exponent(-20, 0), unmasked(x.type, self.x_limits))
+        if pool.halvings(pool.geometry(x.type)) is None:
+            dx = AveragePool2DGrad(pool, self.x_limits)
+            yield Case(f"{self.name}/dx", dx, (*inputs, history((-35, -10))))
+        else:
+            yield Case(f"{self.name}/dx", AveragePool2DPassError(pool, self.x_limits), inputs)
+
+
+POOLS = [
+    Pool("pool/1x1", (1, 1, 1, 1), (1, 1), (1, 1)),
+    Pool("pool/whole", (1, 4, 4, 5), (4, 4), (4, 4), x_limits=(-7, 127)),
+    Pool("pool/whole-odd", (1, 5, 3, 4), (5, 3), (5, 3), x_limits=(-30, 30)),
+    Pool("pool/halves", (1, 6, 4, 2), (2, 2), (2, 2), act=(-7, 90)),
+    Pool("pool/gaps", (1, 7, 8, 2), (2, 2), (3, 3)),
+    Pool("pool/rest", (1, 5, 5, 3), (2, 2), (2, 2)),
+    Pool("pool/overlaps", (1, 6, 7, 2), (3, 3), (2, 2)),
+    Pool("pool/padded", (1, 5, 7, 3), (3, 3), (2, 2), same=True, x_limits=(-7, 100)),
+    Pool("pool/padded-overlaps", (1, 4, 5, 2), (3, 3), (1, 1), same=True),
+    Pool("pool/padded-disjoint", (1, 5, 5, 1), (2, 2), (2, 2), same=True),
+    Pool("pool/window-exceeds-x", (1, 2, 3, 2), (5, 5), (1, 1), same=True),
+    Pool("pool/three", (1, 6, 3, 2), (3, 1), (3, 1)),
+]
+
+
+ROWS = [row for pool in POOLS for row in pool.rows()]
