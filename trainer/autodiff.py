@@ -71,7 +71,9 @@ class Tape:
     def _error_name(self, node: Node, x: Tensor) -> str:
         taken = {n.name for n in self.graph.nodes}
         name = f"{node.name}_d_{x.name}"
-        return name if name not in taken else f"{name}_again"
+        while name in taken:
+            name += "_again"
+        return name
 
 
 def dependents(graph: Graph) -> set[Tensor]:

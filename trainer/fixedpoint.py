@@ -106,6 +106,16 @@ def sat23(x: Int64) -> Int64:
     return np.clip(x, -SAT23, SAT23)
 
 
+def narrow23(x: Int64) -> tuple[Int64, Int64]:
+    """(v, t): x as v * 2**t, within 2**23 so that a product with 8 bits fits 32; t is 0 or 8.
+
+    >>> narrow23(np.array([2**23 - 1, -(2**23), 2**31 - 1]))
+    (array([8388607,  -32768, 8388608]), array([0, 8, 8]))
+    """
+    is_wide = np.abs(x) > SAT23
+    return np.where(is_wide, near(x, 8), x), np.where(is_wide, 8, 0)
+
+
 def mix32(x: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
     """Finaliser of MurmurHash3 (Appleby), all modulo 2**32.
 
@@ -164,3 +174,13 @@ def scaled_byte(factor: float) -> tuple[int, int]:
     mantissa, exponent = math.frexp(factor)
     a, q = math.floor(mantissa * 256 + 0.5), 8 - exponent
     return (128, q - 1) if a == 256 else (a, q)
+
+
+def scale_exponent(scales: npt.NDArray[Any]) -> int:
+    """kf: 2**kf is the smallest power of two >= the greatest scale.
+
+    >>> scale_exponent(np.array([0.25])), scale_exponent(np.array([0.26]))
+    (-2, -1)
+    """
+    mantissa, exponent = math.frexp(float(scales.max()))
+    return exponent - 1 if mantissa == 0.5 else exponent

@@ -61,6 +61,13 @@ class QuantParams:
         assert len(self.scales) == 1
         return self.scales[0]
 
+    def nearest(self, real: float) -> int:
+        """The quantum nearest to ``real`` >= 0, which may be no int8.
+
+        The quotient is in float32 and rounded half up, as tflite-micro does.
+        """
+        return self.zero_point + math.floor(float(np.float32(real) / np.float32(self.scale)) + 0.5)
+
     def channel_scales(self, channels: int) -> npt.NDArray[np.float64]:
         """(channels,) float64: the scale of each channel."""
         return np.broadcast_to(np.array(self.scales, np.float64), (channels,)).copy()

@@ -4,21 +4,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from trainer.errors import ModelError, UnsupportedOpError
-from trainer.tensor import Array, Tensor
+from trainer.tensor import Array, Tensor, TensorType
 
 if TYPE_CHECKING:
+    from trainer.graph import Node
     from trainer.operator_source import OperatorSource
 
 MAX_KERNEL_H = 32  # row pointers that a kernel keeps on the stack (MCT_MAX_KERNEL_H)
 MAX_KERNEL_W = 4096
 MAX_BAND = 4096  # positions summed into one weight gradient (SPEC 1.4)
 MAX_UNBANDED = 4113
+
+
+ALL = slice(None)
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,19 @@ class Geometry:
         slide: Any = np.lib.stride_tricks.sliding_window_view
         view = slide(self.padded(x), (self.kernel_h, self.kernel_w), axis=(0, 1))
         return np.asarray(view[:: self.stride_h, :: self.stride_w][: self.out_h, : self.out_w])
+
+    def columns(self, x: Array, rows: slice = ALL) -> Array:
+        """(positions, kernel_h * kernel_w * in_ch): what each output of ``rows`` reads, of x's
+        dtype, in the order of OHWI weights."""
+        padded = self.padded(x)
+        if self.kernel_h == self.kernel_w == self.stride_h == self.stride_w == 1:
+            return np.asarray(padded[: self.out_h, : self.out_w][rows].reshape(-1, self.in_ch))
+        height = len(range(self.out_h)[rows])
+        shape = (height, self.out_w, self.kernel_h, self.kernel_w, self.in_ch)
+        found = np.empty(shape, x.dtype)
+        for ky, kx, positions in self.taps():
+            found[:, :, ky, kx] = padded[positions][rows]
+        return found.reshape(height * self.out_w, -1)
 
     def taps(self) -> Iterator[tuple[int, int, tuple[slice, slice]]]:
         """(ky, kx, the padded input's positions that this tap reads, one per output)."""
@@ -104,3 +121,55 @@ class Placement:
             sizes.append(out)
             pads.append(max(0, (out - 1) * step + k - size) // 2)
         return cls(stride, (pads[0], pads[1]), (sizes[0], sizes[1]))
+
+
+@dataclass(frozen=True)
+class Pool2D:
+    """What pools share: x (1, H, W, C) s8 -> out (1, H', W', C) s8, same quantisation.
+
+    No operator of its own: one is a child of this and of Op.
+    """
+
+    out_shape: tuple[int, ...]
+    window: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int] = (0, 0)  # top, left
+    act_min: int = -128
+    act_max: int = 127
+
+    @classmethod
+    def from_tflite(cls, source: OperatorSource) -> tuple[Any, tuple[Tensor, ...]]:
+        x = source.activation(0)
+        window = (int(source.option("FilterHeight")), int(source.option("FilterWidth")))
+        place = Placement.read(source, x, window)
+        shape = place.shape(x.type.shape[-1])
+        return cls(shape, window, place.stride, place.padding, *source.limits()), (x,)
+
+    def limits(self) -> tuple[int, int]:
+        return self.act_min, self.act_max
+
+    def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
+        (x,) = types
+        if x.shape[3] != self.out_shape[3]:
+            raise ValueError(f"{x.shape[3]} channels in, {self.out_shape[3]} out")
+        return (x.with_shape(*self.out_shape),)
+
+    def narrowed(self, node: Node, channels: int) -> Any:
+        return replace(self, out_shape=(*self.out_shape[:-1], channels))
+
+    def geometry(self, x: TensorType) -> Geometry:
+        _, in_h, in_w, channels = x.shape
+        out_h, out_w = self.out_shape[1:3]
+        sizes = (in_h, in_w, channels, out_h, out_w, channels)
+        return Geometry(*sizes, *self.window, *self.stride, *self.padding)
+
+    @property
+    def is_disjoint(self) -> bool:
+        """Whether no position lies in two windows."""
+        steps = zip(self.stride, self.window, strict=True)
+        return all(stride >= size for stride, size in steps)
+
+    def params(self, x: TensorType) -> dict[str, int]:
+        """The sizes, as the C structs of pools have them."""
+        sizes = vars(self.geometry(x)).items()
+        return {("channels" if k == "in_ch" else k): v for k, v in sizes if k != "out_ch"}

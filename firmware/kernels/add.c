@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/add.h"
 
-#include "mct/fixedpoint.h"
+#include <stdbool.h>
+
+#include "kernels/broadcast.h"
+#include "kernels/error.h"
 
 void mct_add_s8(const mct_add_params *p, const int8_t *a, const int8_t *b, int8_t *out)
 {
@@ -13,4 +16,45 @@ void mct_add_s8(const mct_add_params *p, const int8_t *a, const int8_t *b, int8_
         sum = mct_wrapping_add(sum, p->out_offset);
         out[k] = (int8_t)mct_clamp(sum, p->act_min, p->act_max);
     }
+}
+
+void mct_add_broadcast_s8(const mct_add_params *p, const int8_t *a, const int8_t *b,
+                          const int32_t *axes, int8_t *out)
+{
+    const int32_t size = axes[3], a_step = axes[7], b_step = axes[11];
+    mct_row row = mct_first_row();
+    for (int32_t rows = mct_rows(axes); rows > 0; rows--, mct_next_row(&row, axes)) {
+        for (int32_t k = 0; k < size; k++) {
+            mct_add_s8(p, a + row.a + k * a_step, b + row.b + k * b_step, out++);
+        }
+    }
+}
+
+/* The raw error of the term that was repeated along the two axes of `sums`. */
+static int32_t error_at(const int16_t *dout, const int32_t *sums)
+{
+    int32_t raw = 0;
+    for (int32_t y = 0; y < sums[0]; y++) {
+        for (int32_t x = 0; x < sums[1]; x++) {
+            raw += dout[y * sums[2] + x * sums[3]];
+        }
+    }
+    return raw;
+}
+
+void mct_add_grad_s16(const mct_add_grad_params *p, const int16_t *dout, const int16_t *dout_e,
+                      const int8_t *x, const int32_t *axes, int16_t *history, int16_t *dx,
+                      int16_t *dx_e)
+{
+    const int32_t size = axes[3], dout_step = axes[7];
+    mct_error_writer writer = mct_error_begin(dout_e[0], history);
+    mct_row row = mct_first_row();
+    for (int32_t rows = mct_rows(axes); rows > 0; rows--, mct_next_row(&row, axes)) {
+        for (int32_t k = 0; k < size; k++, x++) {
+            bool open = *x > p->x_min && *x < p->x_max;
+            int32_t raw = open ? error_at(dout + row.a + k * dout_step, axes + 3 * MCT_AXES) : 0;
+            *dx++ = mct_error_put(&writer, raw);
+        }
+    }
+    mct_error_end(&writer, history, dx_e);
 }

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* out = a + b, elementwise. Twin of trainer/ops/add.py.
+/* out = a + b, elementwise, and the gradient of a repeated term. Twin of trainer/ops/add.py.
  *
- * out[k] = requantize(requantize((a[k] + a_offset) << 20) + requantize((b[k] + b_offset) << 20))
- *          + out_offset, clamped */
+ * out = requantize(requantize((a + a_offset) << 20) + requantize((b + b_offset) << 20))
+ *       + out_offset, clamped
+ * grad: dx = REQ(sum of dout over the positions that x was repeated along, dout_e): at most 2^20
+ *       of them, so that it fits 32 bits
+ * axes: kernels/broadcast.h */
 #ifndef MCT_KERNELS_ADD_H
 #define MCT_KERNELS_ADD_H
 
@@ -16,6 +19,19 @@ typedef struct {
     int32_t act_min, act_max;
 } mct_add_params;
 
+/* a and b of one size. */
 void mct_add_s8(const mct_add_params *p, const int8_t *a, const int8_t *b, int8_t *out);
+
+/* One of them repeated, element by element: p->size is 1. */
+void mct_add_broadcast_s8(const mct_add_params *p, const int8_t *a, const int8_t *b,
+                          const int32_t *axes, int8_t *out);
+
+typedef struct {
+    int32_t x_min, x_max;
+} mct_add_grad_params;
+
+void mct_add_grad_s16(const mct_add_grad_params *p, const int16_t *dout, const int16_t *dout_e,
+                      const int8_t *x, const int32_t *axes, int16_t *history, int16_t *dx,
+                      int16_t *dx_e);
 
 #endif

@@ -72,20 +72,16 @@ static int32_t overlap(int32_t start, int32_t kernel, int32_t size)
 static int32_t error_at(const mct_average_pool2d_grad_params *p, const int16_t *dout, int32_t y,
                         int32_t x, int32_t c)
 {
+    mct_readers rows = mct_window_readers(y + p->pad_top, p->kernel_h, p->stride_h, p->out_h);
+    mct_readers columns = mct_window_readers(x + p->pad_left, p->kernel_w, p->stride_w, p->out_w);
     int32_t sum = 0;
-    for (int32_t out_y = 0; out_y < p->out_h; out_y++) {
-        int32_t top = out_y * p->stride_h - p->pad_top;
-        if (y < top || y >= top + p->kernel_h) {
-            continue;
-        }
-        for (int32_t out_x = 0; out_x < p->out_w; out_x++) {
+    for (int32_t out_y = rows.first; out_y < rows.last; out_y++) {
+        int32_t height = overlap(out_y * p->stride_h - p->pad_top, p->kernel_h, p->in_h);
+        for (int32_t out_x = columns.first; out_x < columns.last; out_x++) {
             int32_t left = out_x * p->stride_w - p->pad_left;
-            if (x >= left && x < left + p->kernel_w) {
-                int32_t count =
-                    overlap(top, p->kernel_h, p->in_h) * overlap(left, p->kernel_w, p->in_w);
-                int32_t share = (2 * (1 << 15) + count) / (2 * count);
-                sum += dout[(out_y * p->out_w + out_x) * p->channels + c] * share;
-            }
+            int32_t count = height * overlap(left, p->kernel_w, p->in_w);
+            int32_t share = (2 * (1 << 15) + count) / (2 * count);
+            sum += dout[(out_y * p->out_w + out_x) * p->channels + c] * share;
         }
     }
     return sum;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Plain SGD on integers (SPEC 1.5). Twin of trainer/ops/sgd.py.
  *
- * weight: M = clamp(256 w + frac - u), u = SR(sat23(dw) A, q + L - 8 - e, r),  w = (M + 128) >> 8
- * bias:   b = clamp(b - SR(sat23(sum dout) A', q' + L - 8 - e, r))
+ * weight: M = clamp(256 w + frac - u), u = SR(g A, q + L - 8 - e - t, r),  w = (M + 128) >> 8
+ * bias:   b = clamp(b - SR(g A', q' + L - 8 - e - t, r))
+ * where the gradient is g 2^t, t = 0, or 8 beyond 23 bits
  */
 #ifndef MCT_KERNELS_SGD_H
 #define MCT_KERNELS_SGD_H
@@ -17,7 +18,7 @@ typedef struct {
 
 enum { MCT_WEIGHT_MAX = 127 * 256, MCT_STEP_MAX = 1 << 16, MCT_BIAS_MAX = 1 << 30 };
 
-/* The rate of one channel in one call: SR(sat23(gradient) * multiplier, shift, r). */
+/* The rate of one channel in one call: gradient * multiplier * 2^-shift. */
 typedef struct {
     int32_t multiplier, shift;
 } mct_rate;
@@ -32,7 +33,9 @@ static inline mct_rate mct_channel_rate(const mct_sgd *sgd, uint8_t rate, int16_
 
 static inline int32_t mct_scaled_step(mct_rate rate, int32_t gradient, uint32_t r)
 {
-    return mct_stochastic_round(mct_sat23(gradient) * rate.multiplier, rate.shift, r);
+    const int32_t excess = mct_excess23(gradient);
+    return mct_stochastic_round(mct_near(gradient, excess) * rate.multiplier, rate.shift - excess,
+                                r);
 }
 
 /* One weight; the caller leaves out dw = 0 and dead channels. */

@@ -3,18 +3,21 @@
  *
  * t = exponential[max(logits) - logits], S = sum t, p = (2^15 t + S / 2) / S
  * dlogits = clamp(near(p - 2^15 [i == label], 4)), dlogits_e = -11
- * loss = {S, max(logits) - logits[label], index of the first greatest logit} */
+ * record = {S, max(logits) - logits[label]}
+ * Only the first classes[0] logits take part, if classes is given; a lone logit is class 1
+ * against a class 0 whose logit is zero_point. */
 #ifndef MCT_KERNELS_SOFTMAX_CROSS_ENTROPY_H
 #define MCT_KERNELS_SOFTMAX_CROSS_ENTROPY_H
 
 #include <stdint.h>
 
 typedef struct {
-    int32_t classes;
+    int32_t classes, zero_point;
 } mct_softmax_cross_entropy_params;
 
 void mct_softmax_cross_entropy_s8(const mct_softmax_cross_entropy_params *p, const int8_t *logits,
-                                  const uint32_t *label, const uint16_t *exponential,
-                                  int16_t *dlogits, int16_t *dlogits_e, uint32_t *loss);
+                                  const uint32_t *label, const uint32_t *classes,
+                                  const uint16_t *exponential, int16_t *dlogits, int16_t *dlogits_e,
+                                  uint32_t *record);
 
 #endif

@@ -33,4 +33,19 @@ static inline mct_columns mct_window_columns(int32_t left, int32_t kernel_w, int
     return columns;
 }
 
+/* Outputs first..last-1 along one axis have windows that hold a position of the padded input. */
+typedef struct {
+    int32_t first, last;
+} mct_readers;
+
+static inline mct_readers mct_window_readers(int32_t position, int32_t kernel, int32_t stride,
+                                             int32_t outputs)
+{
+    int32_t before = position - kernel; /* the last position of the last window that ends early */
+    int32_t first = before < 0 ? 0 : before / stride + 1;
+    int32_t last = position / stride + 1;
+    mct_readers readers = {first, last < outputs ? last : outputs};
+    return readers;
+}
+
 #endif

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Elementwise sum of two tensors, as in a residual block.
+"""Elementwise sum, as in a residual block, and the gradient of a repeated term.
 
 Forward, in reals: out = a + b, clamped (TFLite quantisation specification, ADD).
 """
@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from trainer.broadcast import Broadcast, sum_to
 from trainer.fixedpoint import Requant, requantize, wrap32
-from trainer.ops.base import ErrorTensor, KernelCall, Op
-from trainer.tensor import Array, DType, QuantParams, Tensor, TensorType
+from trainer.ops.base import Arg, ErrorTensor, KernelCall, Op, Table
+from trainer.ops.error import SUFFIXES, MaskError, error_types, requantize_error
+from trainer.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
 
 if TYPE_CHECKING:
     from trainer.autodiff import Tape
@@ -22,11 +24,12 @@ if TYPE_CHECKING:
     from trainer.operator_source import OperatorSource
 
 LEFT_SHIFT = 20
+MAX_SUMMED = 2**20  # errors of 2047 that fit 32 bits
 
 
 @dataclass(frozen=True)
 class Add(Op):
-    """a s8, b s8 -> out s8, all of one shape."""
+    """a s8, b s8 -> out s8; of one shape, or one repeated along axes of the other."""
 
     tflite_name = "ADD"
     out_quant: QuantParams
@@ -36,18 +39,21 @@ class Add(Op):
     @classmethod
     def from_tflite(cls, source: OperatorSource) -> tuple[Op, tuple[Tensor, ...]]:
         assert source.out.type.quant is not None
-        inputs = source.activation(0), source.activation(1)
+        inputs = source.operand(0), source.operand(1)
         return cls(source.out.type.quant, *source.limits()), inputs
 
     def limits(self) -> tuple[int, int]:
         return self.act_min, self.act_max
 
+    def narrowed(self, node: Node, channels: int) -> Op | None:
+        a, b = node.inputs
+        is_plain = a.type.shape == b.type.shape and Role.CONST not in (a.role, b.role)
+        return self if is_plain else None
+
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
         a, b = types
-        if a.shape != b.shape:
-            raise ValueError(f"shapes {a.shape} and {b.shape} differ")
         self.requants(a, b)  # a ValueError for scales that no multiplier can express
-        return (TensorType(a.shape, DType.S8, self.out_quant),)
+        return (TensorType(Broadcast(a.shape, b.shape).shape, DType.S8, self.out_quant),)
 
     def requants(self, a: TensorType, b: TensorType) -> tuple[Requant, Requant, Requant]:
         """Factors of a, of b and of their sum, as tflite-micro's reference ADD has them."""
@@ -61,7 +67,7 @@ class Add(Op):
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
         *factors, out_factor = self.requants(*(t.type for t in node.inputs))
-        total = np.zeros(inputs[0].shape, np.int64)
+        total = np.zeros(node.output.type.shape, np.int64)
         for tensor, value, r in zip(node.inputs, inputs, factors, strict=True):
             shifted = (value.astype(np.int64) - tensor.type.zero_point) << LEFT_SHIFT
             total += requantize(shifted, r.multiplier, r.shift)
@@ -72,13 +78,18 @@ class Add(Op):
     def vjp(
         self, node: Node, error: ErrorTensor, tape: Tape
     ) -> Iterator[tuple[Tensor, ErrorTensor]]:
-        yield from tape.pass_on(node, error)
+        for x in filter(tape.needs, node.inputs):
+            if x.type.size == node.output.type.size:
+                yield x, tape.passed_error(MaskError(x.limits), node, x, *error, x)
+            else:
+                yield x, tape.raw_error(AddGrad(x.limits), node, x, *error, x)
 
     def lower(self, node: Node) -> KernelCall:
         a, b = node.inputs
+        where = Broadcast(a.type.shape, b.type.shape)
         a_factor, b_factor, out_factor = self.requants(a.type, b.type)
         params = {
-            "size": a.type.size,
+            "size": a.type.size if where.is_flat else 1,
             "a_offset": -a.type.zero_point,
             "a_multiplier": a_factor.multiplier,
             "a_shift": a_factor.shift,
@@ -91,4 +102,40 @@ class Add(Op):
             "act_min": self.act_min,
             "act_max": self.act_max,
         }
-        return KernelCall("add", "add_s8", "add", params, (a, b, node.output))
+        if where.is_flat:
+            return KernelCall("add", "add_s8", "add", params, (a, b, node.output))
+        args = (a, b, Table("axes", where.table()), node.output)
+        return KernelCall("add", "add_broadcast_s8", "add", params, args)
+
+
+@dataclass(frozen=True)
+class AddGrad(Op):
+    """dout s16, dout_e s16, x s8, history s16 -> dx s16, dx_e s16; history in place.
+
+    raw = sum of dout over the positions that x was repeated along; dx = REQ(raw, e), x's mask.
+    """
+
+    x_limits: tuple[int, int]
+    mutates = (3,)
+    output_suffixes = SUFFIXES
+
+    def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
+        dout, x = types[0], types[2]
+        if dout.size // x.size > MAX_SUMMED:
+            raise ValueError(
+                f"{dout.size // x.size} errors are summed into each error of a term, at most "
+                f"{MAX_SUMMED} fit 32 bits: no layer before this term can learn"
+            )
+        return error_types(x.shape)
+
+    def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
+        dout, exponent, x, history = inputs
+        raw = sum_to(dout.astype(np.int64), x.shape)
+        return requantize_error(raw, int(exponent[0]), x, self.x_limits, history)
+
+    def lower(self, node: Node) -> KernelCall:
+        dout, exponent, x, history = node.inputs
+        params = {"x_min": self.x_limits[0], "x_max": self.x_limits[1]}
+        axes = Table("axes", Broadcast(x.type.shape, dout.type.shape).sum_table())
+        args: tuple[Arg, ...] = (dout, exponent, x, axes, history, *node.outputs[:2])
+        return KernelCall("add", "add_grad_s16", "add_grad", params, args)

@@ -14,52 +14,28 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trainer.ops.base import ErrorTensor, KernelCall, Op
-from trainer.ops.error import ERROR_MAX, SUFFIXES, error_types, mask, requantize_error
+from trainer.ops.error import (
+    COUNT_BITS,
+    ERROR_MAX,
+    SUFFIXES,
+    count_share,
+    error_types,
+    mask,
+    requantize_error,
+)
 from trainer.tensor import Array, Tensor, TensorType
-from trainer.window import Geometry, Placement
+from trainer.window import Geometry, Pool2D
 
 if TYPE_CHECKING:
     from trainer.autodiff import Tape
     from trainer.graph import Node
-    from trainer.operator_source import OperatorSource
-
-COUNT_BITS = 15  # of 1 / count in the gradient of uneven windows
 
 
 @dataclass(frozen=True)
-class AveragePool2D(Op):
+class AveragePool2D(Pool2D, Op):
     """x (1, H, W, C) s8 -> out (1, H', W', C) s8, same quantisation."""
 
     tflite_name = "AVERAGE_POOL_2D"
-    out_shape: tuple[int, ...]
-    window: tuple[int, int]
-    stride: tuple[int, int]
-    padding: tuple[int, int] = (0, 0)  # top, left
-    act_min: int = -128
-    act_max: int = 127
-
-    @classmethod
-    def from_tflite(cls, source: OperatorSource) -> tuple[Op, tuple[Tensor, ...]]:
-        x = source.activation(0)
-        window = (int(source.option("FilterHeight")), int(source.option("FilterWidth")))
-        place = Placement.read(source, x, window)
-        shape = place.shape(x.type.shape[-1])
-        return cls(shape, window, place.stride, place.padding, *source.limits()), (x,)
-
-    def limits(self) -> tuple[int, int]:
-        return self.act_min, self.act_max
-
-    def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
-        (x,) = types
-        if x.shape[3] != self.out_shape[3]:
-            raise ValueError(f"{x.shape[3]} channels in, {self.out_shape[3]} out")
-        return (x.with_shape(*self.out_shape),)
-
-    def geometry(self, x: TensorType) -> Geometry:
-        _, in_h, in_w, channels = x.shape
-        out_h, out_w = self.out_shape[1:3]
-        sizes = (in_h, in_w, channels, out_h, out_w, channels)
-        return Geometry(*sizes, *self.window, *self.stride, *self.padding)
 
     def counts(self, g: Geometry) -> Array:
         """(out_h, out_w) int64: positions of each window inside the input."""
@@ -89,24 +65,20 @@ class AveragePool2D(Op):
     def halvings(self, g: Geometry) -> int | None:
         """k if the windows are disjoint, inside the input and of 2**k positions; else None."""
         count = g.kernel_h * g.kernel_w
-        disjoint = g.stride_h >= g.kernel_h and g.stride_w >= g.kernel_w
         inside = bool((self.counts(g) == count).all())
-        return count.bit_length() - 1 if disjoint and inside and count & (count - 1) == 0 else None
+        passes_on = self.is_disjoint and inside and count & (count - 1) == 0
+        return count.bit_length() - 1 if passes_on else None
 
     def lower(self, node: Node) -> KernelCall:
         (x,) = node.inputs
         params = {
-            **pool_params(self.geometry(x.type)),
+            **self.params(x.type),
             "act_min": self.act_min,
             "act_max": self.act_max,
         }
         return KernelCall(
             "average_pool2d", "average_pool2d_s8", "average_pool2d", params, (x, node.output)
         )
-
-
-def pool_params(g: Geometry) -> dict[str, int]:
-    return {("channels" if k == "in_ch" else k): v for k, v in vars(g).items() if k != "out_ch"}
 
 
 @dataclass(frozen=True)
@@ -159,19 +131,14 @@ class AveragePool2DGrad(Op):
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
         g = self.pool.geometry(types[2])
         ones = np.full((g.out_h, g.out_w, g.in_ch), ERROR_MAX, np.int64)
-        if spread_error(g, ones, self.shares(g)).max() > 2**31 - 1:
+        if spread_error(g, ones, count_share(self.pool.counts(g))).max() > 2**31 - 1:
             raise ValueError("windows overlap so much that the gradient overflows 32 bits")
         return error_types(types[2].shape)
-
-    def shares(self, g: Geometry) -> Array:
-        """(out_h, out_w) int64: round(2**15 / count)."""
-        counts = self.pool.counts(g)
-        return np.asarray((2 * 2**COUNT_BITS + counts) // (2 * counts))
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
         dout, exponent, x, history = inputs
         g = self.pool.geometry(node.inputs[2].type)
-        raw = spread_error(g, dout, self.shares(g)).reshape(x.shape)
+        raw = spread_error(g, dout, count_share(self.pool.counts(g))).reshape(x.shape)
         return requantize_error(raw, int(exponent[0]) - COUNT_BITS, x, self.x_limits, history)
 
     def lower(self, node: Node) -> KernelCall:
@@ -181,9 +148,8 @@ class AveragePool2DGrad(Op):
         return KernelCall("average_pool2d", f"{name}_s16", name, params, args)
 
 
-def grad_params(pool: AveragePool2D, node: Node, limits: tuple[int, int]) -> dict[str, int]:
-    g = pool.geometry(node.inputs[2].type)
-    return {**pool_params(g), "x_min": limits[0], "x_max": limits[1]}
+def grad_params(pool: Pool2D, node: Node, limits: tuple[int, int]) -> dict[str, int]:
+    return {**pool.params(node.inputs[2].type), "x_min": limits[0], "x_max": limits[1]}
 
 
 def spread_error(g: Geometry, dout: Array, share: Array) -> Array:

@@ -100,6 +100,10 @@ class Op:
         """Working memory the call needs beside its tensors."""
         return 0
 
+    def narrowed(self, node: Node, channels: int) -> Op | None:
+        """The op on ``channels`` of the last axis, if it treats each on its own; else None."""
+        return None
+
     def limits(self) -> tuple[int, int]:
         """Values at which the output saturates; the error is masked there (SPEC 1.3)."""
         return (-128, 127)

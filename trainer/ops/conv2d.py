@@ -9,15 +9,14 @@ input channels' weights ``w_l``, which act on the gathered channels ``x_l``.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from trainer.errors import ModelError, UnsupportedOpError
-from trainer.fixedpoint import Int64, Requant, near, requantize, wrap32
+from trainer.fixedpoint import Int64, Requant, near, requantize, scale_exponent, wrap32
 from trainer.ops.base import Arg, ErrorTensor, KernelCall, Op, Scratch, Table
 from trainer.ops.error import SUFFIXES, error_types, requantize_error
 from trainer.ops.sgd import WEIGHT, BiasUpdate, Rates, update_weights, weight_rates
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from trainer.operator_source import OperatorSource
 
 MAX_FAN_IN = 65792  # products of 255 * 128 that fit 32 bits
+MAX_FLOAT32_SUM = 514  # products of 255 * 128 below 2**24: sums of integers that float32 holds
 DEAD_SCALE = 2.0**-12
 DEAD_BIAS = 2**30
 MAX_FAN_OUT = 8196  # out_ch * kernel_h * kernel_w of an input gradient (SPEC 1.4)
@@ -245,11 +245,11 @@ class Conv2D(Op):
 
 
 def correlate(g: Geometry, x: Array, w: Array) -> Array:
-    """(out_h, out_w, out_ch) float64, exact: x (in_h, in_w, in_ch), w (O, KH, KW, I) integers."""
-    w = w.reshape(g.out_ch, g.kernel_h, g.kernel_w, g.in_ch)
-    columns = g.windows(x).transpose(0, 1, 3, 4, 2).reshape(g.out_h * g.out_w, -1)
-    out = columns.astype(np.float64) @ w.reshape(g.out_ch, -1).astype(np.float64).T
-    return out.reshape(g.out_h, g.out_w, g.out_ch)
+    """(out_h, out_w, out_ch) float, exact: x (in_h, in_w, in_ch) in +-255, w (O, KH, KW, I) s8."""
+    w = w.reshape(g.out_ch, -1)
+    exact: type[np.floating[Any]] = np.float32 if w.shape[1] <= MAX_FLOAT32_SUM else np.float64
+    out = g.columns(x.astype(exact)) @ w.astype(exact).T
+    return np.asarray(out.reshape(g.out_h, g.out_w, g.out_ch))
 
 
 def channel_table(channels: tuple[int, ...] | None, name: str = "channel") -> Table | None:
@@ -260,16 +260,6 @@ def filter_scales(w: TensorType, axis: int) -> Array:
     """(out_ch,) float64: the scale of each filter; ``axis`` is the filters' in the weights."""
     assert w.quant is not None
     return w.quant.channel_scales(w.shape[axis])
-
-
-def scale_exponent(scales: Array) -> int:
-    """kf: 2**kf is the smallest power of two >= the greatest scale.
-
-    >>> scale_exponent(np.array([0.25])), scale_exponent(np.array([0.26]))
-    (-2, -1)
-    """
-    mantissa, exponent = math.frexp(float(scales.max()))
-    return exponent - 1 if mantissa == 0.5 else exponent
 
 
 @dataclass(frozen=True)
@@ -376,9 +366,8 @@ class Conv2DUpdate(Op):
 
     def gradient(self, g: Geometry, x: Array, dout: Array, rows: slice) -> Int64:
         """The weight gradient of one band of output rows, in the weights' order."""
-        columns = g.windows(x)[rows].transpose(0, 1, 3, 4, 2)
-        columns = columns.reshape(-1, g.kernel_h * g.kernel_w * g.in_ch)
-        return np.asarray((dout[rows].reshape(-1, g.out_ch).T @ columns).astype(np.int64))
+        dw = dout[rows].reshape(-1, g.out_ch).T @ g.columns(x, rows)
+        return np.asarray(dw.astype(np.int64))
 
     def channel(self, g: Geometry) -> Int64:
         """The rate's index of each weight, in the gradient's shape or broadcasting to it."""

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainer.fixedpoint import Int64, sat23, scaled_byte
+from trainer.errors import ModelError
+from trainer.fixedpoint import Int64, sat23, scale_exponent, scaled_byte
 from trainer.ops.base import KernelCall, Op, Table
 from trainer.ops.conv2d import (
     MAX_FAN_OUT,
@@ -23,7 +24,6 @@ from trainer.ops.conv2d import (
     Conv2DUpdate,
     channel_table,
     filter_scales,
-    scale_exponent,
     update_params,
 )
 from trainer.ops.error import error_types, requantize_error
@@ -32,6 +32,7 @@ from trainer.window import Geometry
 
 if TYPE_CHECKING:
     from trainer.graph import Node
+    from trainer.operator_source import OperatorSource
 
 MAX_MULTIPLIER = 127  # terms below 2**24 in one raw error
 
@@ -42,6 +43,17 @@ class DepthwiseConv2D(Conv2D):
 
     tflite_name = "DEPTHWISE_CONV_2D"
     out_axis = 3
+
+    @classmethod
+    def from_tflite(cls, source: OperatorSource) -> tuple[Op, tuple[Tensor, ...]]:
+        op, inputs = super().from_tflite(source)
+        declared = int(source.option("DepthMultiplier"))
+        in_ch, out_ch = (t.type.shape[-1] for t in inputs[:2])
+        if declared * in_ch != out_ch:
+            raise ModelError(
+                f"{source}: the multiplier {declared} of {in_ch} channels does not give {out_ch}"
+            )
+        return op, inputs
 
     def geometry(self, x: TensorType, w: TensorType) -> Geometry:
         _, in_h, in_w, in_ch = x.shape

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 ERROR_BITS = 11
 ERROR_MAX = 2**ERROR_BITS - 1
 DECAY_AFTER = 16  # samples that need less before h falls by one
+COUNT_BITS = 15  # of 1 / count in the gradients of averages
 EXPONENT = TensorType((1,), DType.S16)
 SUFFIXES = ("", "_e")
 
@@ -64,6 +65,15 @@ def next_history(h: int, n: int, need: int) -> tuple[int, int]:
     if need >= h:
         return need, 0
     return (h - 1, 0) if n + 1 == DECAY_AFTER else (h, n + 1)
+
+
+def count_share(counts: npt.NDArray[Any]) -> Int64:
+    """round(2**15 / count): what each averaged value gets of an error, with e - 15.
+
+    >>> count_share(np.array([3, 2**16, 2**16 + 1]))
+    array([10923,     1,     0])
+    """
+    return np.asarray((2 * 2**COUNT_BITS + counts) // (2 * counts))
 
 
 def mask(error: npt.NDArray[Any], forward: Array, limits: tuple[int, int]) -> npt.NDArray[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from trainer.ops.base import ErrorTensor, Op
@@ -35,6 +35,11 @@ class Reshape(Op):
             raise ValueError(f"{x.shape} has {x.size} elements, {self.shape} does not")
         return (x.with_shape(*self.shape),)
 
+    def narrowed(self, node: Node, channels: int) -> Op | None:
+        if node.inputs[0].type.shape[-1] != self.shape[-1]:
+            return None
+        return replace(self, shape=(*self.shape[:-1], channels))
+
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
         return (inputs[0].reshape(self.shape),)
 
@@ -45,3 +50,17 @@ class Reshape(Op):
 
     def lower(self, node: Node) -> None:
         return None
+
+
+@dataclass(frozen=True)
+class Squeeze(Reshape):
+    """x s8 -> out s8 without axes of size 1 (TFLite SQUEEZE)."""
+
+    tflite_name = "SQUEEZE"
+
+
+@dataclass(frozen=True)
+class ExpandDims(Reshape):
+    """x s8 -> out s8 with one more axis, of size 1 (TFLite EXPAND_DIMS)."""
+
+    tflite_name = "EXPAND_DIMS"

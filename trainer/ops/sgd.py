@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainer.fixedpoint import Int64, dither, sat23, scaled_byte, seed_op, stochastic_round
+from trainer.fixedpoint import Int64, dither, narrow23, scaled_byte, seed_op, stochastic_round
 from trainer.ops.base import KernelCall, Op, Table
 from trainer.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
 
@@ -95,13 +95,14 @@ def bias_rates(x_scale: float, w_scales: Array, dead: tuple[int, ...]) -> Rates:
 def _scaled_steps(
     gradient: Int64, channel: Int64, exponent: int, rates: Rates, sgd: Array, node: int, first: int
 ) -> Int64:
-    """SR(sat23(gradient) A, q + L - 8 - e, r); ``first`` is the first element's index."""
+    """SR(g A, q + L - 8 - e - t, r), (g, t) = narrow23(gradient); ``first`` is the first index."""
     seed, step, multiplier, shift = (int(v) for v in sgd)
     a = (rates.multiplier.astype(np.int64) * multiplier + 128) >> 8
     index = np.arange(first, first + gradient.size, dtype=np.int64).reshape(gradient.shape)
     r = dither(seed_op(seed, step, node), index)
     total_shift = rates.shift.astype(np.int64) + (shift - 8 - exponent)
-    return stochastic_round(sat23(gradient) * a[channel], total_shift[channel], r)
+    value, dropped = narrow23(gradient)
+    return stochastic_round(value * a[channel], total_shift[channel] - dropped, r)
 
 
 def update_weights(

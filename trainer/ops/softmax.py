@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Softmax at the end of a classifier, as tflite-micro computes it; never differentiated.
-
-The fixed-point exponential and reciprocal are those of gemmlowp (fixedpoint.h): a
-polynomial on [-1/4, 0) with a barrel of exact factors, and Newton-Raphson division.
-"""
+"""Softmax at the end of a classifier, as tflite-micro computes it; never differentiated."""
 
 from __future__ import annotations
 
@@ -14,14 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trainer.errors import UnsupportedOpError
-from trainer.fixedpoint import (
-    INT32_MAX,
-    INT32_MIN,
-    Int64,
-    Requant,
-    doubling_high_mul,
-    rounding_shift_right,
+from trainer.exponential import (
+    exp_on_negative_values,
+    saturating_shift_left,
+    two_over_one_plus,
 )
+from trainer.fixedpoint import Int64, Requant, doubling_high_mul, rounding_shift_right
 from trainer.ops.base import KernelCall, Op
 from trainer.tensor import Array, QuantParams, Tensor, TensorType
 
@@ -31,9 +25,6 @@ if TYPE_CHECKING:
 
 DIFF_INTEGER_BITS = 5
 SUM_INTEGER_BITS = 12
-QUARTER = 1 << (31 - DIFF_INTEGER_BITS - 2)
-# exp(-2**k) as Q0.31 for k = -2..4
-BARREL = (1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242)
 MAX_CHANNELS = 4095  # the sum of the exponentials is below 2**12
 OUT_QUANT = QuantParams((1 / 256,), -128)
 
@@ -73,7 +64,7 @@ class Softmax(Op):
         difference = x.astype(np.int64) - x.max(axis=-1, keepdims=True)
         counted = difference >= least
         scaled = doubling_high_mul(np.maximum(difference, least) << r.shift, r.multiplier)
-        e = np.where(counted, exp_on_negative_values(scaled), 0)
+        e = np.where(counted, exp_on_negative_values(scaled, DIFF_INTEGER_BITS), 0)
         total = rounding_shift_right(e, SUM_INTEGER_BITS).sum(axis=-1, keepdims=True)
         reciprocal, bits_over_unit = inverse(total)
         out = rounding_shift_right(doubling_high_mul(reciprocal, e), bits_over_unit + 31 - 8)
@@ -93,36 +84,8 @@ class Softmax(Op):
         return KernelCall("softmax", "softmax_s8", "softmax", params, (x, node.output))
 
 
-def saturating_shift_left(x: Int64, bits: int) -> Int64:
-    return np.asarray(np.clip(x << bits, INT32_MIN, INT32_MAX))
-
-
-def exp_on_negative_values(x: Int64) -> Int64:
-    """exp(x) as Q0.31 of x <= 0 as Q5.26."""
-    in_quarter = (x & (QUARTER - 1)) - QUARTER
-    result = _exp_last_quarter(saturating_shift_left(in_quarter, DIFF_INTEGER_BITS))
-    rest = in_quarter - x
-    for k, factor in enumerate(BARREL):
-        result = np.where(rest & (QUARTER << k), doubling_high_mul(result, factor), result)
-    return np.where(x == 0, INT32_MAX, result)
-
-
-def _exp_last_quarter(x: Int64) -> Int64:
-    """exp(x) as Q0.31 of x in [-1/4, 0) as Q0.31, from its Taylor series about -1/8."""
-    at = x + (1 << 28)
-    at2 = doubling_high_mul(at, at)
-    at3, at4 = doubling_high_mul(at2, at), doubling_high_mul(at2, at2)
-    third = doubling_high_mul(rounding_shift_right(at4, 2) + at3, 715827883)
-    series = at + rounding_shift_right(third + at2, 1)
-    return 1895147668 + doubling_high_mul(series, 1895147668)
-
-
 def inverse(total: Int64) -> tuple[Int64, Int64]:
     """(mantissa Q0.31, bits above one) of 1 / total, total > 0 as Q12.19."""
     headroom = 32 - np.floor(np.log2(total.astype(np.float64))).astype(np.int64) - 1
-    half_denominator = ((total << headroom) - (1 << 31) + INT32_MAX + 1) >> 1
-    x = 1515870810 + doubling_high_mul(half_denominator, -1010580540)
-    for _ in range(3):
-        error = (1 << 29) - doubling_high_mul(half_denominator, x)
-        x = x + saturating_shift_left(doubling_high_mul(x, error), 2)
-    return saturating_shift_left(x, 1), SUM_INTEGER_BITS - headroom
+    reciprocal = two_over_one_plus((total << headroom) - (1 << 31))
+    return saturating_shift_left(reciprocal, 1), SUM_INTEGER_BITS - headroom

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Functions of one value and their gradient. Twin of trainer/ops/lookup.py.
+ *
+ * out[k] = table[x[k] + 128], 256 entries
+ * grad: dx = REQ(dout * slope[x + 128], dout_e + exponent_step); |slope| <= 2^14 fits 32 bits */
+#ifndef MCT_KERNELS_LOOKUP_H
+#define MCT_KERNELS_LOOKUP_H
+
+#include <stdint.h>
+
+typedef struct {
+    int32_t size;
+} mct_lookup_params;
+
+void mct_lookup_s8(const mct_lookup_params *p, const int8_t *x, const int8_t *table, int8_t *out);
+
+typedef struct {
+    int32_t size, exponent_step, x_min, x_max;
+} mct_lookup_grad_params;
+
+void mct_lookup_grad_s16(const mct_lookup_grad_params *p, const int16_t *dout,
+                         const int16_t *dout_e, const int8_t *x, const int16_t *slope,
+                         int16_t *history, int16_t *dx, int16_t *dx_e);
+
+#endif

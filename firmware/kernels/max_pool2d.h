@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Maximum over windows and its gradients. Twin of trainer/ops/max_pool2d.py.
+ *
+ * out = max(x over the window), clamped
+ * pass_error (disjoint windows): dx = dout of the window at its first maximum in row-major order,
+ *                                else 0, dx_e = dout_e, masked
+ * grad: dx = REQ(sum of dout over the windows whose first maximum it is, dout_e) */
+#ifndef MCT_KERNELS_MAX_POOL2D_H
+#define MCT_KERNELS_MAX_POOL2D_H
+
+#include <stdint.h>
+
+typedef struct {
+    int32_t in_h, in_w, channels, out_h, out_w;
+    int32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
+    int32_t act_min, act_max;
+} mct_max_pool2d_params;
+
+/* One output row from kernel_h input rows; a row of padding is NULL. */
+void mct_max_pool2d_s8_row(const mct_max_pool2d_params *p, const int8_t *const rows[],
+                           int8_t *out_row);
+
+void mct_max_pool2d_s8(const mct_max_pool2d_params *p, const int8_t *x, int8_t *out);
+
+typedef struct {
+    int32_t in_h, in_w, channels, out_h, out_w;
+    int32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
+    int32_t x_min, x_max;
+} mct_max_pool2d_grad_params;
+
+void mct_max_pool2d_pass_error_s16(const mct_max_pool2d_grad_params *p, const int16_t *dout,
+                                   const int16_t *dout_e, const int8_t *x, int16_t *dx,
+                                   int16_t *dx_e);
+
+void mct_max_pool2d_grad_s16(const mct_max_pool2d_grad_params *p, const int16_t *dout,
+                             const int16_t *dout_e, const int8_t *x, int16_t *history, int16_t *dx,
+                             int16_t *dx_e);
+
+#endif

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kernels/mean.h"
+
+#include <stdbool.h>
+
+#include "kernels/error.h"
+
+void mct_mean_s8(const mct_mean_params *p, const int8_t *x, int8_t *out)
+{
+    for (int32_t o = 0; o < p->outer; o++, x += p->count * p->inner) {
+        for (int32_t i = 0; i < p->inner; i++) {
+            int32_t sum = p->sum_offset;
+            for (int32_t k = 0; k < p->count; k++) {
+                sum += x[k * p->inner + i];
+            }
+            int32_t value = mct_requantize(sum, p->multiplier, p->shift);
+            *out++ = (int8_t)mct_clamp(mct_wrapping_add(value, p->out_offset), -128, 127);
+        }
+    }
+}
+
+void mct_mean_grad_s16(const mct_mean_grad_params *p, const int16_t *dout, const int16_t *dout_e,
+                       const int8_t *x, int16_t *history, int16_t *dx, int16_t *dx_e)
+{
+    mct_error_writer writer = mct_error_begin(dout_e[0] - 15, history);
+    for (int32_t o = 0; o < p->outer; o++, dout += p->inner) {
+        for (int32_t k = 0; k < p->count; k++) {
+            for (int32_t i = 0; i < p->inner; i++, x++) {
+                bool open = *x > p->x_min && *x < p->x_max;
+                *dx++ = mct_error_put(&writer, open ? dout[i] * p->share : 0);
+            }
+        }
+    }
+    mct_error_end(&writer, history, dx_e);
+}

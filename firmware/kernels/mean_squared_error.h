@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Mean squared error (SPEC 1.2). Twin of trainer/ops/mean_squared_error.py.
+ *
+ * dy = near((y - target) rate, 5), dy_e = exponent, record = {sum (y - target)^2, 0}
+ * |y - target| <= 255 and rate <= 255, so that |dy| <= 2032; size <= 2^16. */
+#ifndef MCT_KERNELS_MEAN_SQUARED_ERROR_H
+#define MCT_KERNELS_MEAN_SQUARED_ERROR_H
+
+#include <stdint.h>
+
+typedef struct {
+    int32_t size, rate, exponent;
+} mct_mean_squared_error_params;
+
+void mct_mean_squared_error_s8(const mct_mean_squared_error_params *p, const int8_t *y,
+                               const int8_t *target, int16_t *dy, int16_t *dy_e, uint32_t *record);
+
+#endif

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kernels/resize_nearest_neighbor.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "kernels/error.h"
+
+void mct_resize_nearest_neighbor_s8(const mct_resize_nearest_neighbor_params *p, const int8_t *x,
+                                    const uint16_t *row, const uint16_t *column, int8_t *out)
+{
+    for (int32_t y = 0; y < p->out_h; y++) {
+        const int8_t *from = x + row[y] * p->in_w * p->channels;
+        for (int32_t k = 0; k < p->out_w; k++, out += p->channels) {
+            memcpy(out, from + column[k] * p->channels, (size_t)p->channels);
+        }
+    }
+}
+
+/* Outputs first..last-1 along one axis read the input's position. */
+typedef struct {
+    int32_t first, last;
+} readers;
+
+/* The readers of `position`, given those of the position before it. */
+static readers next_readers(readers before, const uint16_t *index, int32_t outputs,
+                            int32_t position)
+{
+    readers next = {before.last, before.last};
+    while (next.last < outputs && index[next.last] == position) {
+        next.last++;
+    }
+    return next;
+}
+
+static int32_t error_at(const mct_resize_nearest_neighbor_grad_params *p, const int16_t *dout,
+                        readers rows, readers columns, int32_t c)
+{
+    int32_t sum = 0;
+    for (int32_t y = rows.first; y < rows.last; y++) {
+        for (int32_t x = columns.first; x < columns.last; x++) {
+            sum += dout[(y * p->out_w + x) * p->channels + c];
+        }
+    }
+    return sum;
+}
+
+void mct_resize_nearest_neighbor_pass_error_s16(const mct_resize_nearest_neighbor_grad_params *p,
+                                                const int16_t *dout, const int16_t *dout_e,
+                                                const int8_t *x, const uint16_t *row,
+                                                const uint16_t *column, int16_t *dx, int16_t *dx_e)
+{
+    readers rows = {0, 0};
+    for (int32_t y = 0; y < p->in_h; y++) {
+        rows = next_readers(rows, row, p->out_h, y);
+        readers columns = {0, 0};
+        for (int32_t k = 0; k < p->in_w; k++) {
+            columns = next_readers(columns, column, p->out_w, k);
+            for (int32_t c = 0; c < p->channels; c++, x++) {
+                bool open = *x > p->x_min && *x < p->x_max;
+                *dx++ = (int16_t)(open ? error_at(p, dout, rows, columns, c) : 0);
+            }
+        }
+    }
+    dx_e[0] = dout_e[0];
+}
+
+void mct_resize_nearest_neighbor_grad_s16(const mct_resize_nearest_neighbor_grad_params *p,
+                                          const int16_t *dout, const int16_t *dout_e,
+                                          const int8_t *x, const uint16_t *row,
+                                          const uint16_t *column, int16_t *history, int16_t *dx,
+                                          int16_t *dx_e)
+{
+    mct_error_writer writer = mct_error_begin(dout_e[0], history);
+    readers rows = {0, 0};
+    for (int32_t y = 0; y < p->in_h; y++) {
+        rows = next_readers(rows, row, p->out_h, y);
+        readers columns = {0, 0};
+        for (int32_t k = 0; k < p->in_w; k++) {
+            columns = next_readers(columns, column, p->out_w, k);
+            for (int32_t c = 0; c < p->channels; c++, x++) {
+                bool open = *x > p->x_min && *x < p->x_max;
+                int32_t raw = open ? error_at(p, dout, rows, columns, c) : 0;
+                *dx++ = mct_error_put(&writer, raw);
+            }
+        }
+    }
+    mct_error_end(&writer, history, dx_e);
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The error of what only moves values about. Twin of trainer/ops/strided_error.py.
+ *
+ * dx[i0][i1][i2][i3] = dout[offset + sum_k i_k stride_k] where x_min < x < x_max, else 0
+ * dx_e = dout_e - exponent_step */
+#ifndef MCT_KERNELS_STRIDED_ERROR_H
+#define MCT_KERNELS_STRIDED_ERROR_H
+
+#include <stdint.h>
+
+typedef struct {
+    int32_t size_0, size_1, size_2, size_3;
+    int32_t stride_0, stride_1, stride_2, stride_3;
+    int32_t offset, x_min, x_max, exponent_step;
+} mct_strided_error_params;
+
+void mct_strided_error_s16(const mct_strided_error_params *p, const int16_t *dout,
+                           const int16_t *dout_e, const int8_t *x, int16_t *dx, int16_t *dx_e);
+
+#endif

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Functions of one value: a table of 256 outputs, computed on the host, and their gradient.
+
+A child says how the table is made, in the integers of tflite-micro, and what its slope is.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from trainer.fixedpoint import Int64, Requant, requantize, scale_exponent, wrap32
+from trainer.ops.base import Arg, ErrorTensor, KernelCall, Op, Table
+from trainer.ops.error import SUFFIXES, error_types, requantize_error
+from trainer.tensor import Array, DType, QuantParams, Tensor, TensorType
+
+if TYPE_CHECKING:
+    from trainer.autodiff import Tape
+    from trainer.graph import Node
+    from trainer.operator_source import OperatorSource
+
+INPUTS = np.arange(-128, 128, dtype=np.int64)  # the inputs of a table, in its order
+SLOPE_BITS = 14
+
+
+@dataclass(frozen=True)
+class Lookup(Op, ABC):
+    """x s8 -> out s8 of x's shape: out = table[x + 128].
+
+    ``passes_on``: the slope is 1 wherever the output is inside its limits.
+    """
+
+    out_quant: QuantParams
+    passes_on: ClassVar[bool] = False
+
+    @classmethod
+    def from_tflite(cls, source: OperatorSource) -> tuple[Op, tuple[Tensor, ...]]:
+        assert source.out.type.quant is not None
+        return cls(source.out.type.quant), (source.activation(0),)
+
+    @abstractmethod
+    def outputs(self, x: TensorType) -> Int64:
+        """(256,): the outputs of INPUTS, before they saturate at ``limits``. May raise ValueError
+        for scales that cannot be expressed."""
+
+    def slope(self, real: Array) -> Array:
+        """The derivative at real inputs; of those that do not just pass errors on."""
+        raise NotImplementedError
+
+    def table(self, x: TensorType) -> Array:
+        """(256,) s8: the output of each input, from -128 on."""
+        return np.clip(self.outputs(x), *self.limits()).astype(np.int8)
+
+    def narrowed(self, node: Node, channels: int) -> Op | None:
+        return self
+
+    def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
+        (x,) = types
+        self.table(x)  # a ValueError for scales that cannot be expressed
+        return (TensorType(x.shape, DType.S8, self.out_quant),)
+
+    def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
+        return (self.table(node.inputs[0].type)[inputs[0].astype(np.int64) + 128],)
+
+    def vjp(
+        self, node: Node, error: ErrorTensor, tape: Tape
+    ) -> Iterator[tuple[Tensor, ErrorTensor]]:
+        (x,) = node.inputs
+        if self.passes_on:
+            yield from tape.pass_on(node, error)
+        elif tape.needs(x):
+            yield x, tape.raw_error(LookupGrad(self, x.limits), node, x, *error, x)
+
+    def lower(self, node: Node) -> KernelCall:
+        (x,) = node.inputs
+        table = Table("table", self.table(x.type))
+        params = {"size": x.type.size}
+        return KernelCall("lookup", "lookup_s8", "lookup", params, (x, table, node.output))
+
+
+def rescaled(x: TensorType, out: QuantParams, factor: float, centred: Int64) -> Int64:
+    """Inputs less their zero point, in the output's quanta: times ``factor s_x / s_y``."""
+    r = Requant.from_real(x.scale * factor / out.scale)
+    return wrap32(requantize(centred, r.multiplier, r.shift) + out.zero_point)
+
+
+def centred_inputs(x: TensorType) -> Int64:
+    """(256,): INPUTS less the zero point."""
+    return INPUTS - x.zero_point
+
+
+@dataclass(frozen=True)
+class LookupGrad(Op):
+    """dout s16, dout_e s16, x s8, history s16 -> dx s16, dx_e s16; history in place.
+
+    raw = dout * slope[x + 128], slope = round(2**14 f'(real x) / 2**kf);
+    dx = REQ(raw, e + kf - 14) with x's mask.
+    """
+
+    lookup: Lookup
+    x_limits: tuple[int, int]
+    mutates = (3,)
+    output_suffixes = SUFFIXES
+
+    def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
+        return error_types(types[2].shape)
+
+    def slopes(self, x: TensorType) -> tuple[Array, int]:
+        """(slope (256,) s16, kf): 2**kf is the smallest power of two >= the greatest |f'|."""
+        real = self.lookup.slope(x.scale * centred_inputs(x))
+        kf = scale_exponent(np.abs(real))
+        return np.floor(2.0**SLOPE_BITS * real / 2.0**kf + 0.5).astype(np.int16), kf
+
+    def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
+        dout, exponent, x, history = inputs
+        slope, kf = self.slopes(node.inputs[2].type)
+        raw = dout.astype(np.int64) * slope[x.astype(np.int64) + 128]
+        return requantize_error(raw, int(exponent[0]) + kf - SLOPE_BITS, x, self.x_limits, history)
+
+    def lower(self, node: Node) -> KernelCall:
+        dout, exponent, x, history = node.inputs
+        slope, kf = self.slopes(x.type)
+        params = {
+            "size": x.type.size,
+            "exponent_step": kf - SLOPE_BITS,
+            "x_min": self.x_limits[0],
+            "x_max": self.x_limits[1],
+        }
+        args: tuple[Arg, ...] = (
+            dout,
+            exponent,
+            x,
+            Table("slope", slope),
+            history,
+            *node.outputs[:2],
+        )
+        return KernelCall("lookup", "lookup_grad_s16", "lookup_grad", params, args)

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all losses have in common: they end the forward pass and begin the backward pass."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from trainer.ops.base import Op
+from trainer.tensor import Array, DType, TensorType
+
+RECORD = TensorType((2,), DType.U32)
+SUFFIXES = ("_d_logits", "_d_logits_e", "_record")
+
+
+@dataclass(frozen=True)
+class Loss(Op, ABC):
+    """logits s8, a target -> dlogits s16 of their shape, dlogits_e s16 (1,), record (2,) u32.
+
+    The record holds the integers that the loss is made of; ``real`` is the loss.
+    """
+
+    output_suffixes = SUFFIXES
+
+    @abstractmethod
+    def labels(self, logits: TensorType) -> int:
+        """How many labels there are, from 0; 0 if the target is a tensor of values."""
+
+    @abstractmethod
+    def real(self, record: Array, logits: TensorType) -> float:
+        """The loss of a record, in real units."""

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Maximum over windows, and its gradient.
+
+Forward: the greatest value of the window inside the input, clamped (TFLite MAX_POOL_2D). The
+error of a window goes to its first maximum in row-major order, which is found again from x.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from trainer.fixedpoint import Int64
+from trainer.ops.base import ErrorTensor, KernelCall, Op
+from trainer.ops.error import SUFFIXES, error_types, mask, requantize_error
+from trainer.tensor import Array, Tensor, TensorType
+from trainer.window import Geometry, Pool2D
+
+if TYPE_CHECKING:
+    from trainer.autodiff import Tape
+    from trainer.graph import Node
+
+ABOVE_PADDING = 129  # makes every int8 greater than the zeros around the input
+
+
+@dataclass(frozen=True)
+class MaxPool2D(Pool2D, Op):
+    """x (1, H, W, C) s8 -> out (1, H', W', C) s8, same quantisation."""
+
+    tflite_name = "MAX_POOL_2D"
+
+    def windows(self, g: Geometry, x: Array) -> Int64:
+        """(out_h, out_w, C, kernel_h * kernel_w): x + 129 in each window, 0 outside."""
+        raised = x.reshape(g.in_h, g.in_w, g.in_ch).astype(np.int64) + ABOVE_PADDING
+        return g.windows(raised).reshape(g.out_h, g.out_w, g.in_ch, -1)
+
+    def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
+        greatest = self.windows(self.geometry(node.inputs[0].type), inputs[0]).max(axis=-1)
+        out = np.clip(greatest - ABOVE_PADDING, self.act_min, self.act_max).astype(np.int8)
+        return (out.reshape(self.out_shape),)
+
+    def vjp(
+        self, node: Node, error: ErrorTensor, tape: Tape
+    ) -> Iterator[tuple[Tensor, ErrorTensor]]:
+        (x,) = node.inputs
+        if not tape.needs(x):
+            return
+        if self.is_disjoint:
+            op = MaxPool2DPassError(self, x.limits)
+            yield x, tape.passed_error(op, node, x, *error, x)
+        else:
+            yield x, tape.raw_error(MaxPool2DGrad(self, x.limits), node, x, *error, x)
+
+    def routed(self, g: Geometry, dout: Array, x: Array) -> Int64:
+        """(in_h, in_w, C) int64: the sum of dout over the windows whose first maximum it is."""
+        first = self.windows(g, x).argmax(axis=-1)  # the first of equals
+        padded = g.padded(np.zeros((g.in_h, g.in_w, g.in_ch), np.int64))
+        error = dout.reshape(first.shape).astype(np.int64)
+        for ky, kx, positions in g.taps():
+            padded[positions] += np.where(first == ky * g.kernel_w + kx, error, 0)
+        return g.unpadded(padded)
+
+    def lower(self, node: Node) -> KernelCall:
+        (x,) = node.inputs
+        params = {**self.params(x.type), "act_min": self.act_min, "act_max": self.act_max}
+        return KernelCall("max_pool2d", "max_pool2d_s8", "max_pool2d", params, (x, node.output))
+
+
+@dataclass(frozen=True)
+class MaxPool2DPassError(Op):
+    """dout s16, dout_e s16, x s8 -> dx s16, dx_e = dout_e, for disjoint windows."""
+
+    pool: MaxPool2D
+    x_limits: tuple[int, int]
+    output_suffixes = SUFFIXES
+
+    def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
+        if not self.pool.is_disjoint:
+            raise ValueError("windows that overlap do not only pass errors on")
+        return error_types(types[2].shape)
+
+    def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
+        dout, exponent, x = inputs
+        routed = self.pool.routed(self.pool.geometry(node.inputs[2].type), dout, x)
+        return mask(routed.reshape(x.shape), x, self.x_limits).astype(np.int16), exponent.copy()
+
+    def lower(self, node: Node) -> KernelCall:
+        return grad_call("max_pool2d_pass_error_s16", self.pool, node, self.x_limits)
+
+
+@dataclass(frozen=True)
+class MaxPool2DGrad(Op):
+    """dout s16, dout_e s16, x s8, history s16 -> dx s16, dx_e s16; history in place.
+
+    raw = sum of dout over the windows whose first maximum a position is; dx = REQ(raw, e).
+    A window has at most 2**17 positions (trainer.window), so no sum of errors passes int32.
+    """
+
+    pool: MaxPool2D
+    x_limits: tuple[int, int]
+    mutates = (3,)
+    output_suffixes = SUFFIXES
+
+    def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
+        return error_types(types[2].shape)
+
+    def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
+        dout, exponent, x, history = inputs
+        raw = self.pool.routed(self.pool.geometry(node.inputs[2].type), dout, x)
+        raw = raw.reshape(x.shape)
+        return requantize_error(raw, int(exponent[0]), x, self.x_limits, history)
+
+    def lower(self, node: Node) -> KernelCall:
+        return grad_call("max_pool2d_grad_s16", self.pool, node, self.x_limits)
+
+
+def grad_call(kernel: str, pool: MaxPool2D, node: Node, limits: tuple[int, int]) -> KernelCall:
+    params = {**pool.params(node.inputs[2].type), "x_min": limits[0], "x_max": limits[1]}
+    args = (*node.inputs, *node.outputs[:2])
+    return KernelCall("max_pool2d", kernel, "max_pool2d_grad", params, args)

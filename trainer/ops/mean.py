@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mean over neighbouring axes, as over height and width before a classifier, and its gradient.
+
+Forward: requantize(sum(x - z_x), s_x / (count s_y)) + z_y, clamped. tflite-micro divides the
+integer multiplier of s_x / s_y by the count (established by experiment).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from trainer.errors import ModelError, UnsupportedOpError
+from trainer.fixedpoint import Requant, requantize, wrap32
+from trainer.ops.base import ErrorTensor, KernelCall, Op
+from trainer.ops.error import (
+    COUNT_BITS,
+    SUFFIXES,
+    count_share,
+    error_types,
+    mask_params,
+    requantize_error,
+)
+from trainer.ops.strided_error import StridedError, Strides
+from trainer.tensor import Array, DType, QuantParams, Tensor, TensorType
+
+if TYPE_CHECKING:
+    from trainer.autodiff import Tape
+    from trainer.graph import Node
+    from trainer.operator_source import OperatorSource
+
+MAX_COUNT = (2**31 - 1) // 255  # values whose sum, less their zero points, fits int32
+
+
+@dataclass(frozen=True)
+class Mean(Op):
+    """x s8 -> out s8: the mean over the axes ``first`` to ``last``, which are not the batch."""
+
+    tflite_name = "MEAN"
+    out_quant: QuantParams
+    first: int
+    last: int
+    keep_dims: bool = False
+
+    @classmethod
+    def from_tflite(cls, source: OperatorSource) -> tuple[Op, tuple[Tensor, ...]]:
+        x, quant = source.activation(0), source.out.type.quant
+        assert quant is not None
+        rank = len(x.type.shape)
+        given = [int(v) for v in source.integers(1).ravel()]
+        if not all(-rank <= axis < rank for axis in given):
+            raise ModelError(f"{source}: axes {given} of {x.type.shape}")
+        axes = sorted({axis % rank for axis in given})
+        if not axes or axes[0] == 0 or axes[-1] - axes[0] + 1 != len(axes):
+            raise UnsupportedOpError(
+                f"{source}: a mean over the axes {given} of {x.type.shape}; "
+                "neighbouring axes without the first are supported"
+            )
+        return cls(quant, axes[0], axes[-1], bool(source.option("KeepDims"))), (x,)
+
+    def block(self, x: TensorType) -> tuple[int, int, int]:
+        """(outer, count, inner): sizes before, in and after the axes of the mean."""
+        parts = x.shape[: self.first], x.shape[self.first : self.last + 1], x.shape[self.last + 1 :]
+        outer, count, inner = (math.prod(part) for part in parts)
+        return outer, count, inner
+
+    def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
+        (x,) = types
+        if not 0 < self.first <= self.last < len(x.shape):
+            raise ValueError(f"a mean over the axes {self.first} to {self.last} of {x.shape}")
+        count = self.block(x)[1]
+        if count > MAX_COUNT:
+            raise ValueError(f"a mean over {count} values; up to {MAX_COUNT} are supported")
+        self.factor(x)  # a ValueError for scales that no multiplier can express
+        ones = (1,) * (self.last + 1 - self.first) if self.keep_dims else ()
+        shape = (*x.shape[: self.first], *ones, *x.shape[self.last + 1 :])
+        return (TensorType(shape, DType.S8, self.out_quant),)
+
+    def factor(self, x: TensorType) -> Requant:
+        """s_x / (count s_y): the multiplier of s_x / s_y, divided by count and truncated."""
+        whole, count = Requant.from_real(x.scale / self.out_quant.scale), self.block(x)[1]
+        shift = min(count.bit_length() - 1, 31 + whole.shift)
+        return Requant((whole.multiplier << shift) // count, whole.shift - shift)
+
+    def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
+        x = node.inputs[0].type
+        sums = inputs[0].reshape(self.block(x)).astype(np.int64).sum(axis=1)
+        r = self.factor(x)
+        out = requantize(sums - self.block(x)[1] * x.zero_point, r.multiplier, r.shift)
+        out = np.clip(wrap32(out + self.out_quant.zero_point), -128, 127).astype(np.int8)
+        return (out.reshape(node.output.type.shape),)
+
+    def narrowed(self, node: Node, channels: int) -> Op | None:
+        return self if self.last + 1 < len(node.inputs[0].type.shape) else None
+
+    def vjp(
+        self, node: Node, error: ErrorTensor, tape: Tape
+    ) -> Iterator[tuple[Tensor, ErrorTensor]]:
+        (x,) = node.inputs
+        if not tape.needs(x):
+            return
+        outer, count, inner = self.block(x.type)
+        if count & (count - 1) == 0:
+            where = Strides.of((outer, count, inner), (inner, 0, 1))
+            op = StridedError(where, x.limits, count.bit_length() - 1)
+            yield x, tape.passed_error(op, node, x, *error, x)
+        else:
+            grad = MeanGrad(self, x.limits)
+            yield x, tape.raw_error(grad, node, x, *error, x)
+
+    def lower(self, node: Node) -> KernelCall:
+        (x,) = node.inputs
+        outer, count, inner = self.block(x.type)
+        factor = self.factor(x.type)
+        params = {
+            "outer": outer,
+            "count": count,
+            "inner": inner,
+            "sum_offset": -count * x.type.zero_point,
+            "out_offset": self.out_quant.zero_point,
+            "multiplier": factor.multiplier,
+            "shift": factor.shift,
+        }
+        return KernelCall("mean", "mean_s8", "mean", params, (x, node.output))
+
+
+@dataclass(frozen=True)
+class MeanGrad(Op):
+    """dout s16, dout_e s16, x s8, history s16 -> dx s16, dx_e s16; history in place.
+
+    raw = dout * round(2**15 / count); dx = REQ(raw, e - 15) with x's mask.
+    """
+
+    mean: Mean
+    x_limits: tuple[int, int]
+    mutates = (3,)
+    output_suffixes = SUFFIXES
+
+    def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
+        x = types[2]
+        count = self.mean.block(x)[1]
+        if not self.share(x):
+            raise ValueError(f"the gradient of a mean over {count} values rounds to nothing")
+        return error_types(x.shape)
+
+    def share(self, x: TensorType) -> int:
+        return int(count_share(np.array(self.mean.block(x)[1])))
+
+    def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
+        dout, exponent, x, history = inputs
+        type_ = node.inputs[2].type
+        outer, count, inner = self.mean.block(type_)
+        share = dout.reshape(outer, 1, inner).astype(np.int64) * self.share(type_)
+        raw = np.broadcast_to(share, (outer, count, inner)).reshape(x.shape)
+        return requantize_error(raw, int(exponent[0]) - COUNT_BITS, x, self.x_limits, history)
+
+    def lower(self, node: Node) -> KernelCall:
+        x = node.inputs[2]
+        outer, count, inner = self.mean.block(x.type)
+        limits = mask_params(x, self.x_limits)
+        params = {
+            "outer": outer,
+            "count": count,
+            "inner": inner,
+            "share": self.share(x.type),
+            "x_min": limits["x_min"],
+            "x_max": limits["x_max"],
+        }
+        args = (*node.inputs, *node.outputs[:2])
+        return KernelCall("mean", "mean_grad_s16", "mean_grad", params, args)

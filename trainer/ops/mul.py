@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Elementwise product, as of a gate and what it gates, and its gradient.
+
+Forward, in reals: out = a * b, clamped (TFLite quantisation specification, MUL).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from trainer.broadcast import Broadcast, sum_to
+from trainer.fixedpoint import Requant, near, requantize, scale_exponent, wrap32
+from trainer.ops.base import Arg, ErrorTensor, KernelCall, Op, Table
+from trainer.ops.error import SUFFIXES, error_types, requantize_error
+from trainer.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
+
+if TYPE_CHECKING:
+    from trainer.autodiff import Tape
+    from trainer.graph import Node
+    from trainer.operator_source import OperatorSource
+
+MAX_SUMMED = 4113  # products of 2047 * 255 that fit 32 bits
+
+
+@dataclass(frozen=True)
+class Mul(Op):
+    """a s8, b s8 -> out s8; of one shape, or one repeated along axes of the other."""
+
+    tflite_name = "MUL"
+    out_quant: QuantParams
+    act_min: int = -128
+    act_max: int = 127
+
+    @classmethod
+    def from_tflite(cls, source: OperatorSource) -> tuple[Op, tuple[Tensor, ...]]:
+        assert source.out.type.quant is not None
+        inputs = source.operand(0), source.operand(1)
+        return cls(source.out.type.quant, *source.limits()), inputs
+
+    def limits(self) -> tuple[int, int]:
+        return self.act_min, self.act_max
+
+    def narrowed(self, node: Node, channels: int) -> Op | None:
+        a, b = node.inputs
+        is_plain = a.type.shape == b.type.shape and Role.CONST not in (a.role, b.role)
+        return self if is_plain else None
+
+    def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
+        a, b = types
+        self.requant(a, b)  # a ValueError for scales that no multiplier can express
+        return (TensorType(Broadcast(a.shape, b.shape).shape, DType.S8, self.out_quant),)
+
+    def requant(self, a: TensorType, b: TensorType) -> Requant:
+        return Requant.from_real(a.scale * b.scale / self.out_quant.scale)
+
+    def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
+        a, b = (
+            value.astype(np.int64) - tensor.type.zero_point
+            for tensor, value in zip(node.inputs, inputs, strict=True)
+        )
+        r = self.requant(*(t.type for t in node.inputs))
+        out = wrap32(requantize(a * b, r.multiplier, r.shift) + self.out_quant.zero_point)
+        return (np.clip(out, self.act_min, self.act_max).astype(np.int8),)
+
+    def vjp(
+        self, node: Node, error: ErrorTensor, tape: Tape
+    ) -> Iterator[tuple[Tensor, ErrorTensor]]:
+        for x, other in (node.inputs, node.inputs[::-1]):
+            if tape.needs(x):
+                yield x, tape.raw_error(MulGrad(x.limits), node, x, *error, other, x)
+
+    def lower(self, node: Node) -> KernelCall:
+        a, b = node.inputs
+        r = self.requant(a.type, b.type)
+        params = {
+            "a_offset": -a.type.zero_point,
+            "b_offset": -b.type.zero_point,
+            "out_offset": self.out_quant.zero_point,
+            "multiplier": r.multiplier,
+            "shift": r.shift,
+            "act_min": self.act_min,
+            "act_max": self.act_max,
+        }
+        axes = Table("axes", Broadcast(a.type.shape, b.type.shape).table())
+        return KernelCall("mul", "mul_s8", "mul", params, (a, b, axes, node.output))
+
+    def macs(self, node: Node) -> int:
+        return node.output.type.size
+
+
+@dataclass(frozen=True)
+class MulGrad(Op):
+    """dout s16, dout_e s16, b s8, x s8, history s16 -> dx s16, dx_e s16; history in place.
+
+    raw = sum near(dout f, 8) (b - z_b) over the positions that x was repeated along,
+    f = round(256 s_b / 2**kf); dx = REQ(raw, e + kf) with x's mask.
+    """
+
+    x_limits: tuple[int, int]
+    mutates = (4,)
+    output_suffixes = SUFFIXES
+
+    def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
+        dout, x = types[0], types[3]
+        if dout.size // x.size > MAX_SUMMED:
+            raise ValueError(
+                f"{dout.size // x.size} products are summed into each error of a factor, at most "
+                f"{MAX_SUMMED} fit 32 bits: no layer before this factor can learn"
+            )
+        return error_types(x.shape)
+
+    def fold(self, b: TensorType) -> tuple[int, int]:
+        """(f, kf): the scale of b as an 8-bit fraction of 2**kf."""
+        kf = scale_exponent(np.array([b.scale]))
+        return int(np.floor(256 * b.scale / 2.0**kf + 0.5)), kf
+
+    def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
+        dout, exponent, b, x, history = inputs
+        factor, kf = self.fold(node.inputs[2].type)
+        centred = b.astype(np.int64) - node.inputs[2].type.zero_point
+        raw = sum_to(near(dout.astype(np.int64) * factor, 8) * centred, x.shape)
+        return requantize_error(raw, int(exponent[0]) + kf, x, self.x_limits, history)
+
+    def lower(self, node: Node) -> KernelCall:
+        b, x = (t.type for t in node.inputs[2:4])
+        factor, kf = self.fold(b)
+        params = {
+            "fold": factor,
+            "scale_exponent": kf,
+            "b_offset": -b.zero_point,
+            "x_min": self.x_limits[0],
+            "x_max": self.x_limits[1],
+        }
+        axes = Table("axes", Broadcast(x.shape, b.shape).sum_table())
+        args: tuple[Arg, ...] = (*node.inputs[:4], axes, node.inputs[4], *node.outputs[:2])
+        return KernelCall("mul", "mul_grad_s16", "mul_grad", params, args)
+
+    def macs(self, node: Node) -> int:
+        return node.inputs[0].type.size

@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Another scale and zero point for the same real values, int8 to int8."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from trainer.fixedpoint import Int64
+from trainer.ops.lookup import Lookup, centred_inputs, rescaled
+from trainer.tensor import TensorType
+
+
+@dataclass(frozen=True)
+class Quantize(Lookup):
+    """x s8 -> out s8 (TFLite QUANTIZE of int8). Conversions at a model's edges have no op."""
+
+    tflite_name = "QUANTIZE"
+    passes_on = True
+
+    def outputs(self, x: TensorType) -> Int64:
+        return rescaled(x, self.out_quant, 1.0, centred_inputs(x))

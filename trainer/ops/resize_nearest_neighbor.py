@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Another height and width, by repeating and skipping positions, and its gradient.
+
+Forward: out[y][x] = x[row[y]][column[x]], one quantisation (TFLite RESIZE_NEAREST_NEIGHBOR).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from trainer.errors import ModelError
+from trainer.fixedpoint import INT32_MAX, Int64
+from trainer.ops.base import Arg, ErrorTensor, KernelCall, Op, Table
+from trainer.ops.error import (
+    ERROR_MAX,
+    SUFFIXES,
+    error_types,
+    mask,
+    mask_params,
+    requantize_error,
+)
+from trainer.tensor import Array, Tensor, TensorType
+
+if TYPE_CHECKING:
+    from trainer.autodiff import Tape
+    from trainer.graph import Node
+    from trainer.operator_source import OperatorSource
+
+MAX_SIDE = 65536  # an index is a uint16
+
+
+@dataclass(frozen=True)
+class ResizeNearestNeighbor(Op):
+    """x (1, H, W, C) s8 -> out (1, *size, C) s8."""
+
+    tflite_name = "RESIZE_NEAREST_NEIGHBOR"
+    size: tuple[int, int]
+    align_corners: bool = False
+    half_pixel_centers: bool = False
+
+    @classmethod
+    def from_tflite(cls, source: OperatorSource) -> tuple[Op, tuple[Tensor, ...]]:
+        size = tuple(int(v) for v in source.integers(1).ravel())
+        if len(size) != 2 or min(size) < 1:
+            raise ModelError(f"{source}: a size of {list(size)}; a height and a width are needed")
+        flags = bool(source.option("AlignCorners")), bool(source.option("HalfPixelCenters"))
+        return cls((size[0], size[1]), *flags), (source.activation(0),)
+
+    def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
+        (x,) = types
+        if len(x.shape) != 4 or x.shape[0] != 1 or max(*x.shape[1:3], *self.size) > MAX_SIDE:
+            raise ValueError(
+                f"an input {x.shape} to {self.size}; (1, H, W, C) of up to {MAX_SIDE} rows and "
+                "columns is supported"
+            )
+        return (x.with_shape(1, *self.size, x.shape[3]),)
+
+    def indices(self, x: TensorType) -> tuple[Array, Array]:
+        """(row, column) of the input that each output row and column repeats; ascending."""
+        h, w = (self.nearest(*pair) for pair in zip(x.shape[1:3], self.size, strict=True))
+        return h, w
+
+    def nearest(self, inputs: int, outputs: int) -> Array:
+        """(outputs,) int64, in float32 as tflite-micro computes it."""
+        if self.align_corners and outputs > 1:
+            scale = np.float32(inputs - 1) / np.float32(outputs - 1)
+        else:
+            scale = np.float32(inputs) / np.float32(outputs)
+        offset = np.float32(0.5 if self.half_pixel_centers else 0.0)
+        at = (np.arange(outputs).astype(np.float32) + offset) * scale
+        nearest = np.floor(at + np.float32(0.5)) if self.align_corners else np.floor(at)
+        return np.asarray(np.minimum(nearest.astype(np.int64), inputs - 1))
+
+    def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
+        rows, columns = self.indices(node.inputs[0].type)
+        return (inputs[0][:, rows][:, :, columns],)
+
+    def narrowed(self, node: Node, channels: int) -> Op | None:
+        return self
+
+    def vjp(
+        self, node: Node, error: ErrorTensor, tape: Tape
+    ) -> Iterator[tuple[Tensor, ErrorTensor]]:
+        (x,) = node.inputs
+        if not tape.needs(x):
+            return
+        if self.readers(x.type) == 1:
+            op = ResizePassError(self, x.limits)
+            yield x, tape.passed_error(op, node, x, *error, x)
+        else:
+            yield x, tape.raw_error(ResizeGrad(self, x.limits), node, x, *error, x)
+
+    def readers(self, x: TensorType) -> int:
+        """How many outputs read the position that most read."""
+        rows, columns = (np.bincount(index).max() for index in self.indices(x))
+        return int(rows * columns)
+
+    def gathered(self, x: TensorType, dout: Array) -> Int64:
+        """x's shape, int64: the sum of dout over the outputs that read a position."""
+        rows, columns = self.indices(x)
+        taken = np.zeros((x.shape[1], *dout.shape[2:]), np.int64)
+        np.add.at(taken, rows, dout[0].astype(np.int64))
+        found = np.zeros((x.shape[2], x.shape[1], x.shape[3]), np.int64)
+        np.add.at(found, columns, taken.swapaxes(0, 1))
+        return found.swapaxes(0, 1)[None]
+
+    def tables(self, x: TensorType) -> tuple[Table, Table]:
+        rows, columns = (index.astype(np.uint16) for index in self.indices(x))
+        return Table("row", rows), Table("column", columns)
+
+    def params(self, x: TensorType) -> dict[str, int]:
+        _, in_h, in_w, channels = x.shape
+        out_h, out_w = self.size
+        sizes = {"in_h": in_h, "in_w": in_w, "channels": channels}
+        return {**sizes, "out_h": out_h, "out_w": out_w}
+
+    def lower(self, node: Node) -> KernelCall:
+        (x,) = node.inputs
+        args = (x, *self.tables(x.type), node.output)
+        name = "resize_nearest_neighbor"
+        return KernelCall(name, f"{name}_s8", name, self.params(x.type), args)
+
+
+@dataclass(frozen=True)
+class ResizePassError(Op):
+    """dout s16, dout_e s16, x s8 -> dx s16, dx_e = dout_e, where no position is read twice."""
+
+    resize: ResizeNearestNeighbor
+    x_limits: tuple[int, int]
+    output_suffixes = SUFFIXES
+
+    def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
+        if self.resize.readers(types[2]) != 1:
+            raise ValueError("positions that are read twice do not only pass errors on")
+        return error_types(types[2].shape)
+
+    def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
+        dout, exponent, x = inputs
+        raw = self.resize.gathered(node.inputs[2].type, dout)
+        return mask(raw, x, self.x_limits).astype(np.int16), exponent.copy()
+
+    def lower(self, node: Node) -> KernelCall:
+        kernel = "resize_nearest_neighbor_pass_error_s16"
+        return grad_call(kernel, self.resize, node, self.x_limits)
+
+
+@dataclass(frozen=True)
+class ResizeGrad(Op):
+    """dout s16, dout_e s16, x s8, history s16 -> dx s16, dx_e s16; history in place.
+
+    raw = sum of dout over the outputs that read a position; dx = REQ(raw, e) with x's mask.
+    """
+
+    resize: ResizeNearestNeighbor
+    x_limits: tuple[int, int]
+    mutates = (3,)
+    output_suffixes = SUFFIXES
+
+    def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
+        readers = self.resize.readers(types[2])
+        if readers * ERROR_MAX > INT32_MAX:
+            raise ValueError(f"{readers} outputs read one position: their sum overflows 32 bits")
+        return error_types(types[2].shape)
+
+    def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
+        dout, exponent, x, history = inputs
+        raw = self.resize.gathered(node.inputs[2].type, dout)
+        return requantize_error(raw, int(exponent[0]), x, self.x_limits, history)
+
+    def lower(self, node: Node) -> KernelCall:
+        kernel = "resize_nearest_neighbor_grad_s16"
+        return grad_call(kernel, self.resize, node, self.x_limits)
+
+
+def grad_call(
+    kernel: str, resize: ResizeNearestNeighbor, node: Node, limits: tuple[int, int]
+) -> KernelCall:
+    dout, exponent, x, *history = node.inputs
+    ends = mask_params(x, limits)
+    params = {**resize.params(x.type), "x_min": ends["x_min"], "x_max": ends["x_max"]}
+    tables: tuple[Arg, ...] = resize.tables(x.type)
+    args = (dout, exponent, x, *tables, *history, *node.outputs[:2])
+    name = "resize_nearest_neighbor"
+    return KernelCall(name, kernel, f"{name}_grad", params, args)

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The error of what only moves values about: read from elsewhere, masked, not changed.
+
+PAD, CONCATENATION, TRANSPOSE and an even MEAN differ in where each element of their input
+went, and that is an offset and a stride along each axis.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from trainer.ops.base import KernelCall, Op
+from trainer.ops.error import SUFFIXES, error_types, mask, mask_params
+from trainer.tensor import Array, TensorType
+
+if TYPE_CHECKING:
+    from trainer.graph import Node
+
+AXES = 4
+
+
+def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The stride along each axis, in elements.
+
+    >>> row_major((2, 3, 5))
+    (15, 5, 1)
+    """
+    return tuple(math.prod(shape[k + 1 :]) for k in range(len(shape)))
+
+
+@dataclass(frozen=True)
+class Strides:
+    """Elements at ``offset + sum(index * stride)`` of an array, in row-major order of index."""
+
+    sizes: tuple[int, ...]
+    strides: tuple[int, ...]
+    offset: int = 0
+
+    @classmethod
+    def of(cls, sizes: tuple[int, ...], strides: tuple[int, ...], offset: int = 0) -> Strides:
+        """With axes of size 1 dropped and neighbours joined: exactly 4 axes are left.
+
+        Raises ValueError if it takes more.
+
+        >>> Strides.of((1, 5, 2, 3), (0, 12, 3, 1), 7)
+        Strides(sizes=(1, 1, 5, 6), strides=(0, 0, 12, 1), offset=7)
+        """
+        axes: list[tuple[int, int]] = []
+        for size, stride in zip(sizes, strides, strict=True):
+            if axes and axes[-1][1] == stride * size:
+                axes[-1] = (axes[-1][0] * size, stride)
+            elif size > 1:
+                axes.append((size, stride))
+        if len(axes) > AXES:
+            raise ValueError(f"{len(axes)} axes move apart; up to {AXES} are supported")
+        axes = [(1, 0)] * (AXES - len(axes)) + axes
+        return cls(tuple(a[0] for a in axes), tuple(a[1] for a in axes), offset)
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.sizes)
+
+    @property
+    def greatest(self) -> int:
+        """The greatest index that is read; no stride is negative."""
+        steps = zip(self.sizes, self.strides, strict=True)
+        return self.offset + sum((size - 1) * stride for size, stride in steps)
+
+    def read(self, source: Array) -> Array:
+        """The elements, in an array of the 4 sizes."""
+        grid = np.ix_(*(np.arange(n) * s for n, s in zip(self.sizes, self.strides, strict=True)))
+        return np.asarray(source.ravel()[self.offset + sum(grid)])
+
+    def params(self) -> dict[str, int]:
+        sizes = {f"size_{k}": size for k, size in enumerate(self.sizes)}
+        return sizes | {f"stride_{k}": stride for k, stride in enumerate(self.strides)}
+
+
+@dataclass(frozen=True)
+class StridedError(Op):
+    """dout s16, dout_e s16 (1,), x s8 -> dx s16 of x's shape, dx_e = dout_e - exponent_step.
+
+    The error of x's element i, in row-major order, is the i-th that ``where`` reads of dout.
+    """
+
+    where: Strides
+    x_limits: tuple[int, int]
+    exponent_step: int = 0
+    output_suffixes = SUFFIXES
+
+    def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
+        dout, _, x = types
+        if self.where.size != x.size or self.where.greatest >= dout.size:
+            raise ValueError(f"{self.where} does not lead from {x.shape} into {dout.shape}")
+        return error_types(x.shape)
+
+    def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
+        dout, exponent, x = inputs
+        moved = self.where.read(dout).reshape(x.shape)
+        dx = mask(moved, x, self.x_limits).astype(np.int16)
+        return dx, (exponent - self.exponent_step).astype(np.int16)
+
+    def lower(self, node: Node) -> KernelCall:
+        limits = mask_params(node.inputs[2], self.x_limits)
+        params = {
+            **self.where.params(),
+            "offset": self.where.offset,
+            "x_min": limits["x_min"],
+            "x_max": limits["x_max"],
+            "exponent_step": self.exponent_step,
+        }
+        args = (*node.inputs, *node.outputs)
+        return KernelCall("strided_error", "strided_error_s16", "strided_error", params, args)
