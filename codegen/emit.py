@@ -9,9 +9,10 @@ from codegen.c import INDENT, array, comment, hash_bytes, literal, struct
 from codegen.image import Call, Constant, Image, Params
 from trainer.memory import Slot
 from trainer.ops.base import Arg, Scratch, Table
+from trainer.plan import TrainingPlan
 from trainer.tensor import Role, Tensor
 
-KERNEL_ABI = 1  # of firmware/mct/model.h: another number, other kernels
+KERNEL_ABI = 2  # of firmware/mct/model.h: another number, other kernels
 
 
 def emit_header(image: Image) -> str:
@@ -30,6 +31,7 @@ extern "C" {{
 
 enum {{
     {upper}_INPUT_BYTES = {image.plan.input.type.nbytes},
+    {upper}_TARGET_BYTES = {target_bytes(image.plan)},
     {upper}_CLASSES = {image.plan.classes},
     {upper}_CALLS = {len(image.calls)},
     {upper}_FORWARD_CALLS = {image.forward_calls}
@@ -47,6 +49,15 @@ void {name}_set_learning_rate(uint8_t multiplier, uint8_t shift);
 /* Where a sample of {upper}_INPUT_BYTES is written before begin, step or infer. */
 int8_t *{name}_input(void);
 
+/* Where the {upper}_TARGET_BYTES of the wanted output are written before a step; NULL if a step
+ * takes a label, or makes its target itself: then the label is not looked at. */
+int8_t *{name}_target(void);
+
+/* How many classes are in use, at first and at most {upper}_CLASSES; spare ones wait to be taken
+ * into use between steps. MCT_ERR_RANGE if there is no spare output for them. */
+uint32_t {name}_classes(void);
+MCT_CHECKED mct_status {name}_set_classes(uint32_t classes);
+
 /* A whole training step; or begin it, and run it in slices of max_calls kernel calls until
  * run returns true. */
 MCT_CHECKED mct_status {name}_step(uint32_t label);
@@ -55,7 +66,7 @@ bool {name}_run(uint32_t max_calls);
 bool {name}_busy(void);
 uint32_t {name}_next_call(void);
 
-/* The forward pass alone; it never touches training state. */
+/* The forward pass alone; it never touches training state. predicted is the class. */
 MCT_CHECKED mct_status {name}_infer(void);
 const int8_t *{name}_logits(void);
 uint32_t {name}_predicted(void);
@@ -163,9 +174,13 @@ def referenced(image: Image) -> set[Tensor]:
     plan = image.plan
     args = (arg for call in image.calls for arg in call.call.args)
     listed = (t for arg in args for t in (arg if isinstance(arg, tuple) else (arg,)))
-    return {t for t in listed if isinstance(t, Tensor)} | {
-        plan.input, plan.label, plan.logits, plan.loss
-    }  # fmt: skip
+    named = (plan.input, plan.target, plan.logits, plan.predicted, plan.record)
+    return {t for t in (*listed, *named) if isinstance(t, Tensor)}
+
+
+def target_bytes(plan: TrainingPlan) -> int:
+    """Bytes of the target tensor that the host writes; 0 for a label."""
+    return 0 if plan.takes_label or plan.target is None else plan.target.type.nbytes
 
 
 def pointer(tensor: Tensor, buffer: str, offset: int) -> str:
@@ -219,8 +234,8 @@ def argument(image: Image, call: Call, arg: Arg) -> str:
         return f"(void *)&{image.plan.name}_arena[{offset}]"
     if isinstance(arg, Tensor):
         return image.frozen[arg].name if arg.role is Role.CONST else arg.name
-    ctype = arg[0].type.dtype.c
-    return f"(const {ctype} *const[]){{{', '.join(t.name for t in arg)}}}"
+    ctype, names = arg[0].type.dtype.c, (argument(image, call, tensor) for tensor in arg)
+    return f"(const {ctype} *const[]){{{', '.join(names)}}}"
 
 
 def emit_reset(image: Image) -> Iterator[str]:
@@ -265,7 +280,7 @@ def emit_digest(image: Image) -> Iterator[str]:
 
 def emit_interface(image: Image) -> Iterator[str]:
     plan, name, upper = image.plan, image.plan.name, image.plan.name.upper()
-    sgd, loss = plan.sgd.name, plan.loss.name
+    sgd, record = plan.sgd.name, plan.record.name
     text = f"""\
 void {name}_set_learning_rate(uint8_t multiplier, uint8_t shift)
 {{
@@ -278,15 +293,27 @@ int8_t *{name}_input(void)
     return {plan.input.name};
 }}
 
+int8_t *{name}_target(void)
+{{
+    return {plan.target.name if plan.target and target_bytes(plan) else "NULL"};
+}}
+
+uint32_t {name}_classes(void)
+{{
+    return {class_count(plan)};
+}}
+
+mct_status {name}_set_classes(uint32_t classes)
+{{
+{indented(setting_classes(plan))}
+}}
+
 mct_status {name}_begin(uint32_t label)
 {{
     if ({name}_busy_now) {{
         return MCT_ERR_BUSY;
     }}
-    if (label >= {upper}_CLASSES) {{
-        return MCT_ERR_LABEL;
-    }}
-    {plan.label.name}[0] = label;
+{indented(taking_label(plan))}
     {name}_next = 0;
     {name}_busy_now = true;
     return MCT_OK;
@@ -338,12 +365,12 @@ const int8_t *{name}_logits(void)
 
 uint32_t {name}_predicted(void)
 {{
-    return mct_first_greatest({plan.logits.name}, {upper}_CLASSES);
+    return {f"{plan.predicted.name}[0]" if plan.predicted else "0"};
 }}
 
 mct_loss {name}_loss(void)
 {{
-    return (mct_loss){{{loss}[0], {loss}[1], {loss}[2]}};
+    return (mct_loss){{{record}[0], {record}[1]}};
 }}
 
 uint32_t {name}_steps(void)
@@ -351,3 +378,39 @@ uint32_t {name}_steps(void)
     return {sgd}[1];
 }}"""
     yield from text.splitlines()
+
+
+def class_count(plan: TrainingPlan) -> str:
+    """The expression of the number of classes in use."""
+    return f"{plan.active.name}[0]" if plan.active else f"{plan.name.upper()}_CLASSES"
+
+
+def indented(lines: Iterator[str]) -> str:
+    return "\n".join(INDENT + line for line in lines)
+
+
+def taking_label(plan: TrainingPlan) -> Iterator[str]:
+    """Statements of begin: the label is checked and kept, or passed over."""
+    if not plan.takes_label or plan.target is None:
+        yield "(void)label;"
+        return
+    yield f"if (label >= {class_count(plan)}) {{"
+    yield f"{INDENT}return MCT_ERR_LABEL;"
+    yield "}"
+    yield f"{plan.target.name}[0] = label;"
+
+
+def setting_classes(plan: TrainingPlan) -> Iterator[str]:
+    """Statements of set_classes."""
+    name = plan.name
+    yield f"if ({name}_busy_now) {{"
+    yield f"{INDENT}return MCT_ERR_BUSY;"
+    yield "}"
+    if plan.active is None:
+        yield f"return classes == {name.upper()}_CLASSES ? MCT_OK : MCT_ERR_RANGE;"
+        return
+    yield f"if (classes < 2u || classes > {name.upper()}_CLASSES) {{"
+    yield f"{INDENT}return MCT_ERR_RANGE;"
+    yield "}"
+    yield f"{plan.active.name}[0] = classes;"
+    yield "return MCT_OK;"

@@ -80,8 +80,8 @@ class Image:
 
     @property
     def forward_calls(self) -> int:
-        forward = set(self.plan.forward)
-        return sum(call.node in forward for call in self.calls)
+        inference = set(self.plan.inference)
+        return sum(call.node in inference for call in self.calls)
 
     @property
     def units(self) -> list[str]:

@@ -11,22 +11,21 @@ import numpy as np
 
 from trainer.graph import Node
 from trainer.ops.sgd import LearningRate
-from trainer.ops.softmax_cross_entropy import cross_entropy
 from trainer.plan import TrainingPlan
 from trainer.tensor import Array, Tensor
 
 
 @dataclass(frozen=True)
 class Loss:
-    """What a step reports: S, d_y, the first greatest logit (SPEC 1.2)."""
+    """What a step reports: the loss's record (SPEC 1.2), and the predicted class or 0."""
 
     sum: int
     distance: int
     predicted: int
 
-    def real(self, logit_scale: float) -> float:
-        """Cross-entropy in nats."""
-        return cross_entropy(np.array([self.sum, self.distance]), logit_scale)
+    def real(self, plan: TrainingPlan) -> float:
+        """The loss in real units."""
+        return plan.real_loss(np.array([self.sum, self.distance]))
 
 
 class Interpreter:
@@ -54,24 +53,52 @@ class Interpreter:
     def steps(self) -> int:
         return int(self.state[self.plan.sgd][1])
 
-    def step(self, sample: Array, label: int) -> Loss:
-        """One training step on ``sample`` (the input's shape, int8)."""
-        *_, (_, values) = self.trace(sample, label)
-        total, distance, predicted = (int(v) for v in values[self.plan.loss])
-        return Loss(total, distance, predicted)
+    @property
+    def classes(self) -> int:
+        """How many labels are in use; 0 if the target is not a label."""
+        active = self.plan.active
+        return self.plan.classes if active is None else int(self.state[active][0])
+
+    def set_classes(self, classes: int) -> None:
+        """Take spare classes into use, or out of it. Raises ValueError beyond what there are."""
+        active = self.plan.active
+        if active is None or not 2 <= classes <= self.plan.classes:
+            raise ValueError(f"{classes} classes: the head has {self.plan.classes} outputs")
+        self.state[active] = np.array([classes], np.uint32)
+
+    def step(self, sample: Array, target: int | Array = 0) -> Loss:
+        """One training step on ``sample`` (the input's shape, int8).
+
+        ``target`` is a label, or values (the logits' size, int8), or nothing, as the plan says.
+        """
+        *_, (_, values) = self.trace(sample, target)
+        total, distance = (int(v) for v in values[self.plan.record])
+        predicted = self.plan.predicted
+        return Loss(total, distance, int(values[predicted][0]) if predicted else 0)
 
     def infer(self, sample: Array) -> Array:
         """The logits (classes,) int8 of the forward pass; touches no state."""
-        values = self._values(sample, 0)
-        for node in self.plan.forward:
-            self._run(node, values)
-        return values[self.plan.logits].reshape(-1)
+        return self.outputs(sample)[self.plan.logits].reshape(-1)
 
-    def trace(self, sample: Array, label: int) -> Iterator[tuple[Node, Mapping[Tensor, Array]]]:
+    def predict(self, sample: Array) -> int:
+        """The class of the forward pass. The plan must have classes."""
+        assert self.plan.predicted is not None
+        return int(self.outputs(sample)[self.plan.predicted][0])
+
+    def outputs(self, sample: Array) -> Mapping[Tensor, Array]:
+        """Every tensor of the forward pass; touches no state."""
+        values = self._values(sample, 0)
+        for node in self.plan.inference:
+            self._run(node, values)
+        return values
+
+    def trace(
+        self, sample: Array, target: int | Array = 0
+    ) -> Iterator[tuple[Node, Mapping[Tensor, Array]]]:
         """Execute one step; yields each node after it ran, and all values so far."""
-        if not 0 <= label < self.plan.classes:
-            raise ValueError(f"label {label} is not one of {self.plan.classes} classes")
-        values = self._values(sample, label)
+        if self.plan.takes_label and not 0 <= int(target) < self.classes:
+            raise ValueError(f"label {target} is not one of {self.classes} classes")
+        values = self._values(sample, target)
         for node in self.plan.graph.nodes:
             self._run(node, values)
             yield node, values
@@ -85,12 +112,14 @@ class Interpreter:
         """The state region as the device holds it (SPEC section 4)."""
         return pack_state(self.plan, self.state)
 
-    def _values(self, sample: Array, label: int) -> dict[Tensor, Array]:
+    def _values(self, sample: Array, target: int | Array) -> dict[Tensor, Array]:
         plan = self.plan
         values = {t: t.data for t in plan.graph.tensors if t.data is not None}
         values |= self.state
         values[plan.input] = sample.reshape(plan.input.type.shape)
-        values[plan.label] = np.array([label], np.uint32)
+        if plan.target is not None:
+            type_ = plan.target.type
+            values[plan.target] = np.resize(np.asarray(target, type_.dtype.np), type_.shape)
         return values
 
     def _run(self, node: Node, values: dict[Tensor, Array]) -> None:
@@ -99,6 +128,15 @@ class Interpreter:
             assert value.dtype == tensor.type.dtype.np, f"{node}: {tensor} is {value.dtype}"
             assert value.shape == tensor.type.shape, f"{node}: {tensor} is {value.shape}"
             values[tensor] = value
+
+
+def target_of_input(plan: TrainingPlan, sample: Array) -> Array:
+    """The target that a plan without one of its own makes of the input (SPEC 1.2)."""
+    values = {plan.input: sample.reshape(plan.input.type.shape)}
+    nodes = plan.graph.nodes
+    for node in nodes[len(plan.inference) : nodes.index(plan.loss)]:
+        (values[node.output],) = node.op.reference(node, *(values[t] for t in node.inputs))
+    return values[plan.loss.inputs[1]]
 
 
 def state_digest(plan: TrainingPlan, state: Mapping[Tensor, Array]) -> int:

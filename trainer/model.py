@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -11,25 +12,30 @@ import numpy as np
 
 from trainer.errors import ModelError
 from trainer.graph import Graph, Node, prune
-from trainer.ops.conv2d import Conv2D
+from trainer.ops.conv2d import Conv2D, dead_channels
 from trainer.ops.depthwise_conv2d import DepthwiseConv2D
 from trainer.ops.reshape import Reshape
 from trainer.ops.softmax import Softmax
-from trainer.tensor import QuantParams, Tensor, constant
+from trainer.tensor import QuantParams, Role, Tensor, constant
 
+MAX_CLASSES = 2**16 - 1
 HEAD_WEIGHT_SCALE = float(np.float32(0.5 / 127))
 LOGIT_SCALE = 0.125
 
 
 @dataclass(frozen=True)
 class Model:
-    """A graph, its input, its output, and the logits: the output before a last softmax."""
+    """A graph, its input, its output, and the logits: the output before a last softmax.
+
+    ``training_state`` is what an export of a trained model keeps to go on (TrainingState).
+    """
 
     name: str
     graph: Graph
     input: Tensor
     logits: Tensor
     output: Tensor
+    training_state: bytes | None = None
 
     @property
     def weighted(self) -> list[Node]:
@@ -58,9 +64,51 @@ def rebuild(model: Model, change: Change) -> Model:
         if outputs is None:
             outputs = graph.add(node.op, *inputs, name=node.name, index=node.index)
         for old, tensor in zip(node.outputs, outputs, strict=True):
-            tensor.label = old.label
+            tensor.label = tensor.label or old.label
             new[old] = tensor
     return replace(model, graph=graph, logits=new[model.logits], output=new[model.output])
+
+
+def cut(model: Model, start: str) -> Model:
+    """The part of the model behind the tensor ``start``, whose value becomes the input.
+
+    ``start`` is its name in the file. Raises ModelError if there is no such activation, or if
+    what is behind it reads something else that is computed before it.
+    """
+    names = {node.output.label: node.output for node in model.graph.nodes}
+    if start not in names:
+        near = ", ".join(difflib.get_close_matches(start, names, 3, 0.0))
+        raise ModelError(f"{model.name} has no activation '{start}'; names like it: {near}")
+    old = names[start]
+    source = Tensor("input", old.type, Role.INPUT, label=start, limits=old.limits)
+    graph, new = Graph(), {old: source}
+    for node in model.graph.nodes:
+        if any(t in new for t in node.inputs) and node.output is not old:
+            inputs = tuple(new.get(t, t) for t in node.inputs)
+            other = next(
+                (
+                    t
+                    for t in inputs
+                    if t.role is not Role.CONST and t not in {source, *new.values()}
+                ),
+                None,
+            )
+            if other is not None:
+                raise ModelError(
+                    f"{model.name} cannot be cut at '{start}': {node.name} behind it also reads "
+                    f"'{other.label}', which is computed before it"
+                )
+            outputs = graph.add(node.op, *inputs, name=node.name, index=node.index)
+            for before, tensor in zip(node.outputs, outputs, strict=True):
+                tensor.label = before.label
+                new[before] = tensor
+    if model.logits not in new or model.logits is old:
+        raise ModelError(f"{model.name} has no layer behind '{start}': nothing can learn")
+    output = new.get(model.output, new[model.logits])
+    tail = replace(model, graph=graph, input=source, logits=new[model.logits], output=output)
+    if not tail.weighted:
+        raise ModelError(f"{model.name} has no layer with weights behind '{start}'")
+    return tail
 
 
 def with_new_head(model: Model, classes: int) -> Model:
@@ -69,31 +117,58 @@ def with_new_head(model: Model, classes: int) -> Model:
     Weights and biases are 0, s_w = 0.5/127 and s_logit = 1/8 (SPEC 1.5). Raises ModelError
     if the number is out of range or something other than a reshape follows the layer.
     """
-    if not 2 <= classes <= 65535:
-        raise ModelError(f"a head has 2 to 65535 classes, not {classes}")
+    if not 1 <= classes <= MAX_CLASSES:
+        raise ModelError(f"a head has 1 to {MAX_CLASSES} classes, not {classes}")
+    return replace_head(model, classes, add_head)
+
+
+def with_spare_rows(model: Model, spare: int) -> Model:
+    """The model with ``spare`` untrained outputs behind those that its head has.
+
+    Their weights and biases are 0. Where filters have scales of their own, theirs is 0.5/127.
+    Raises ModelError as ``with_new_head``.
+    """
+    old = model.classes
+    if spare < 1 or old + spare > MAX_CLASSES:
+        raise ModelError(f"{old} classes leave room for 1 to {MAX_CLASSES - old} spare ones")
+    return replace_head(model, old + spare, extend_head)
+
+
+AddHead: TypeAlias = "Callable[[Graph, Node, tuple[Tensor, ...], int], tuple[Tensor, ...]]"
+
+
+def replace_head(model: Model, classes: int, add: AddHead) -> Model:
+    """The model with ``classes`` outputs; ``add`` appends the last weighted layer."""
     head = model.weighted[-1]
     if isinstance(head.op, DepthwiseConv2D):
         raise ModelError(f"the last weighted layer, {head.name}, is depthwise: it cannot be a head")
     old_classes = head.output.type.shape[-1]
 
+    def is_renaming(node: Node) -> bool:
+        return isinstance(node.op, Reshape) and node.op.shape[-1] == old_classes
+
+    for node in model.graph.nodes:
+        if node.index > head.index and not (is_renaming(node) or isinstance(node.op, Softmax)):
+            raise ModelError(
+                f"{type(node.op).__name__} follows the last weighted layer {head.name}: "
+                "a new head needs RESHAPE or SOFTMAX there only"
+            )
+
     def change(graph: Graph, node: Node, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
         if node is head:
-            return add_head(graph, node, inputs[0], classes)
-        if node.index > head.index:
-            if isinstance(node.op, Reshape) and node.op.shape[-1] == old_classes:
-                op = Reshape((*node.op.shape[:-1], classes))
-                return graph.add(op, *inputs, name=node.name, index=node.index)
-            if not isinstance(node.op, Softmax):
-                raise ModelError(
-                    f"{type(node.op).__name__} follows the last weighted layer {head.name}: "
-                    "a new head needs RESHAPE or SOFTMAX there only"
-                )
+            return add(graph, node, inputs, classes)
+        if node.index > head.index and isinstance(node.op, Reshape):
+            op = Reshape((*node.op.shape[:-1], classes))
+            return graph.add(op, *inputs, name=node.name, index=node.index)
         return None
 
     return rebuild(model, change)
 
 
-def add_head(graph: Graph, node: Node, x: Tensor, classes: int) -> tuple[Tensor, ...]:
+def add_head(
+    graph: Graph, node: Node, inputs: tuple[Tensor, ...], classes: int
+) -> tuple[Tensor, ...]:
+    """Append an untrained layer in place of ``node``."""
     assert isinstance(node.op, Conv2D)
     w_quant = QuantParams((HEAD_WEIGHT_SCALE,))
     w_shape = (classes, *node.inputs[1].type.shape[1:])
@@ -108,7 +183,30 @@ def add_head(graph: Graph, node: Node, x: Tensor, classes: int) -> tuple[Tensor,
         has_bias=True,
         dead=(),
     )
-    return graph.add(op, x, w, b, name=node.name, index=node.index)
+    return graph.add(op, inputs[0], w, b, name=node.name, index=node.index)
+
+
+def extend_head(
+    graph: Graph, node: Node, inputs: tuple[Tensor, ...], classes: int
+) -> tuple[Tensor, ...]:
+    """Append ``node`` with rows of zeros up to ``classes``."""
+    x, w, *bias = inputs
+    assert isinstance(node.op, Conv2D) and w.data is not None and w.type.quant is not None
+    more = classes - w.type.shape[0]
+    quant = w.type.quant
+    if len(quant.scales) > 1:
+        quant = replace(quant, scales=quant.scales + (HEAD_WEIGHT_SCALE,) * more)
+    rows = np.zeros((more, *w.type.shape[1:]), np.int8)
+    new_w = constant(w.name, np.concatenate([w.data, rows]), quant)
+    old_b = bias[0].data if bias else None
+    b = np.zeros(classes, np.int32)
+    if old_b is not None:
+        b[: old_b.size] = old_b.reshape(-1)
+    new_b = constant(bias[0].name if bias else f"{node.name}_b", b)
+    new_w.label, new_b.label = w.label, bias[0].label if bias else ""
+    op = replace(node.op, out_shape=(*node.op.out_shape[:-1], classes), has_bias=True)
+    op = replace(op, dead=dead_channels(new_w.type, op.out_axis, (new_b,)))
+    return graph.add(op, x, new_w, new_b, name=node.name, index=node.index)
 
 
 def trim(model: Model) -> Model:

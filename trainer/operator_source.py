@@ -3,16 +3,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import tflite
 
 from trainer.errors import ModelError, UnsupportedOpError
-from trainer.tensor import Array, DType, Role, Tensor
+from trainer.tensor import Array, DType, QuantParams, Role, Tensor
 
 if TYPE_CHECKING:
     from trainer.tflite import Reader
@@ -47,8 +45,8 @@ class OperatorSource:
 
     @property
     def is_last(self) -> bool:
-        """Whether its output is the model's."""
-        return bool(self.operator.Outputs(0) == self.reader.subgraph.Outputs(0))
+        """Whether its output is the model's, or is converted to it."""
+        return bool(self.operator.Outputs(0) == self.reader.last_index)
 
     def option(self, name: str) -> Any:
         """A field of the operator's options, by the schema's accessor name."""
@@ -83,6 +81,13 @@ class OperatorSource:
         self.reader.require_int8(tensor, f"{self.site}, input {position}")
         return tensor
 
+    def int8_scalar(self, position: int) -> tuple[int, QuantParams | None]:
+        """Input ``position``: a constant int8 of one element, and its quantisation."""
+        index = self.input_index(position)
+        if index < 0:
+            raise ModelError(f"{self}: input {position} is missing")
+        return self.reader.read_int8_scalar(index)
+
     def integers(self, position: int) -> Array:
         """Input ``position``: constant integers, as int64; a scalar has no dimensions."""
         index = self.input_index(position)
@@ -111,15 +116,16 @@ class OperatorSource:
     def limits(self) -> tuple[int, int]:
         """Output limits of the fused activation (TFLite CalculateActivationRangeQuantized)."""
         code, kinds = self.option("FusedActivationFunction"), tflite.ActivationFunctionType
-        low, high = -128, 127
+        quant, low, high = self.out.type.quant, -128, 127
+        assert quant is not None
         if code in (kinds.RELU, kinds.RELU6):
-            low = max(low, self._quantised(0.0))
+            low = max(low, quant.nearest(0.0))
         elif code != kinds.NONE:
             raise UnsupportedOpError(
                 f"{self} has the fused activation {code}; NONE, RELU and RELU6 are supported"
             )
         if code == kinds.RELU6:
-            high = min(high, self._quantised(6.0))
+            high = min(high, quant.nearest(6.0))
         return low, high
 
     def is_same_padding(self) -> bool:
@@ -127,9 +133,3 @@ class OperatorSource:
         if padding not in (tflite.Padding.SAME, tflite.Padding.VALID):
             raise ModelError(f"{self} has the unknown padding {padding}")
         return bool(padding == tflite.Padding.SAME)
-
-    def _quantised(self, real: float) -> int:
-        """In float32 and half away from zero, as tflite-micro rounds."""
-        assert self.out.type.quant is not None
-        scaled = float(np.float32(real) / np.float32(self.out.type.quant.scale))
-        return self.out.type.zero_point + math.floor(scaled + 0.5)

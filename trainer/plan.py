@@ -7,17 +7,19 @@ import hashlib
 from dataclasses import dataclass
 
 from trainer.autodiff import Tape, backward
-from trainer.errors import SchemeError
+from trainer.errors import ModelError, SchemeError
 from trainer.graph import Graph, Node
+from trainer.losses import CROSS_ENTROPY, add_loss, class_count, with_logits_of
 from trainer.memory import MemoryPlan, plan_memory
-from trainer.model import Model, trim, with_new_head
+from trainer.model import Model, cut, trim, with_new_head, with_spare_rows
 from trainer.ops.base import ErrorTensor
+from trainer.ops.loss import Loss
 from trainer.ops.sgd import CountStep, LearningRate, sgd_state
-from trainer.ops.softmax_cross_entropy import SoftmaxCrossEntropy
 from trainer.scheme import Scheme, apply_scheme, parse_scheme
-from trainer.tensor import DType, Role, Tensor, TensorType
+from trainer.simplify import simplify
+from trainer.tensor import Array, Role, Tensor
 
-ARITHMETIC_VERSION = 1  # of SPEC section 1: another number, other bits
+ARITHMETIC_VERSION = 2  # of SPEC section 1: another number, other bits
 DEFAULT_RATE = LearningRate.from_real(2.0**-6)
 
 
@@ -25,17 +27,22 @@ DEFAULT_RATE = LearningRate.from_real(2.0**-6)
 class TrainingPlan:
     """Everything that was decided: the ordered graph, its memory, what learns.
 
-    ``forward`` are the nodes up to the logits. ``state`` lists what survives a step, in
-    the order of its memory: weights and their fractions, biases, histories, SGD state.
+    ``forward`` are the nodes up to the logits. ``predicted`` is a class, if the target is a label.
+    ``target`` is what a step takes beside its input: a label (1,) u32 or values of the
+    logits' type, or None if it is made of the input. ``active`` counts the classes in use, if
+    the head has spare ones. ``state`` lists what survives a step, in the order of its memory:
+    weights and their fractions, biases, histories, active classes, SGD state.
     """
 
     name: str
     graph: Graph
     forward: list[Node]
     input: Tensor
-    label: Tensor
+    target: Tensor | None
     logits: Tensor
-    loss: Tensor
+    predicted: Tensor | None
+    loss: Node
+    active: Tensor | None
     sgd: Tensor
     state: list[Tensor]
     fractions: dict[Tensor, Tensor]
@@ -43,14 +50,33 @@ class TrainingPlan:
     memory: MemoryPlan
     scheme: Scheme
     numerics_hash: bytes
+    class_names: tuple[str, ...] = ()
+
+    @property
+    def record(self) -> Tensor:
+        """What a step reports of its loss: (2,) u32."""
+        return self.loss.outputs[2]
 
     @property
     def classes(self) -> int:
-        return self.logits.type.size
+        """How many labels there are, spare ones too; 0 if the target is not a label."""
+        assert isinstance(self.loss.op, Loss)
+        return self.loss.op.labels(self.logits.type)
 
     @property
-    def logit_scale(self) -> float:
-        return self.logits.type.scale
+    def inference(self) -> list[Node]:
+        """The nodes of an inference, which come first: the forward pass and the prediction."""
+        has_classes = self.predicted is not None
+        return self.graph.nodes[: len(self.forward) + has_classes]
+
+    @property
+    def takes_label(self) -> bool:
+        return self.classes > 0
+
+    def real_loss(self, record: Array) -> float:
+        """The loss in real units of a step's record."""
+        assert isinstance(self.loss.op, Loss)
+        return self.loss.op.real(record, self.logits.type)
 
     @property
     def learned(self) -> list[Tensor]:
@@ -61,7 +87,7 @@ class TrainingPlan:
     @property
     def digested(self) -> list[Tensor]:
         """What the digest covers, in its order (SPEC 1.5)."""
-        return [*self.learned, *self.histories]
+        return [*self.learned, *self.histories, *([self.active] if self.active else [])]
 
     @property
     def forward_macs(self) -> int:
@@ -72,48 +98,73 @@ class TrainingPlan:
         return sum(node.op.macs(node) for node in self.graph.nodes)
 
 
-def make_plan(model: Model, update: str | Scheme, classes: int | None = None) -> TrainingPlan:
+def make_plan(
+    model: Model,
+    update: str | Scheme,
+    classes: int | None = None,
+    *,
+    spare_classes: int = 0,
+    loss: str = CROSS_ENTROPY,
+    start: str | None = None,
+    class_names: tuple[str, ...] = (),
+) -> TrainingPlan:
     """The plan that trains ``model`` as ``update`` says, with a new head of ``classes`` if given.
 
+    ``spare_classes`` more outputs wait until they are taken into use. ``loss`` is one of LOSSES.
+    ``start`` names the tensor whose value is the input, instead of the model's own.
     Raises ModelError or SchemeError.
     """
+    if start is not None:
+        model = cut(model, start)
+    model = trim(with_logits_of(model, loss))
+    old_classes = model.classes
     if classes is not None:
-        model = with_new_head(model, classes)
-    model = trim(model)
+        model = with_new_head(model, classes + spare_classes)
+    elif spare_classes:
+        model = with_spare_rows(model, spare_classes)
     scheme = parse_scheme(update, model) if isinstance(update, str) else update
-    if classes is not None and scheme.ratios.get(len(model.weighted) - 1) != 1.0:
+    if (classes or spare_classes) and scheme.ratios.get(len(model.weighted) - 1) != 1.0:
         raise SchemeError(
-            f"scheme '{scheme.name}' does not train the new head of {classes} classes, which "
-            "starts from zero: let it learn (head = true), or keep the old head"
+            f"scheme '{scheme.name}' does not train the new outputs of the head, which start from "
+            "zero: let the head learn (head = true), or keep the old one"
         )
-    model = apply_scheme(model, scheme)
-    forward = list(model.graph.nodes)
-
-    graph, last = model.graph, forward[-1].index + 1
-    sgd = sgd_state(DEFAULT_RATE)
+    model = apply_scheme(simplify(model, scheme), scheme)
+    graph, forward = model.graph, list(model.graph.nodes)
+    sgd, active = sgd_state(DEFAULT_RATE), None
+    if spare_classes:
+        active = class_count(classes or old_classes, loss)
     tape = Tape(graph, sgd)
-    label = Tensor("true_label", TensorType((1,), DType.U32), Role.INPUT)
-    value, exponent, loss = graph.add(
-        SoftmaxCrossEntropy(), model.logits, label, name="cross_entropy", index=last
-    )
-    backward(tape, model.logits, ErrorTensor(value, exponent))
-    graph.add(CountStep(), sgd, name="count_step", index=last)
+    node, target, predicted = add_loss(graph, model, loss, active)
+    backward(tape, model.logits, ErrorTensor(*node.outputs[:2]))
+    graph.add(CountStep(), sgd, name="count_step", index=node.index)
 
-    state = place_in_order(forward, tape)
-    memory = plan_memory(graph, state, keep={loss})
+    state = place_in_order(forward, tape, active)
+    kept = {node.outputs[2], *([predicted] if predicted else [])}
+    memory = plan_memory(graph, state, keep=kept)
+    names = checked_names(class_names, node, model)
     return TrainingPlan(
-        model.name, graph, forward, model.input, label, model.logits, loss, sgd, state,
-        tape.fractions, tape.histories, memory, scheme, numerics_hash(forward, model.input),
+        model.name, graph, forward, model.input, target, model.logits, predicted, node, active, sgd,
+        state, tape.fractions, tape.histories, memory, scheme,
+        numerics_hash([*forward, node], model.input), names,
     )  # fmt: skip
 
 
-def place_in_order(forward: list[Node], tape: Tape) -> list[Tensor]:
-    """The state: weights each with its fraction, biases, histories, SGD state."""
+def place_in_order(forward: list[Node], tape: Tape, active: Tensor | None) -> list[Tensor]:
+    """The state: weights each with its fraction, biases, histories, class count, SGD state."""
     params = [t for node in forward for t in node.inputs if t.role is Role.PARAM]
     weights = [t for t in params if t in tape.fractions]
     pairs = [t for w in weights for t in (w, tape.fractions[w])]
     biases = [t for t in params if t not in tape.fractions]
-    return [*pairs, *biases, *tape.histories, tape.sgd]
+    return [*pairs, *biases, *tape.histories, *([active] if active else []), tape.sgd]
+
+
+def checked_names(names: tuple[str, ...], loss: Node, model: Model) -> tuple[str, ...]:
+    """The class names. Raises ModelError unless there is one for each class, or none at all."""
+    assert isinstance(loss.op, Loss)
+    labels = loss.op.labels(model.logits.type)
+    if len(names) > labels or len(set(names)) != len(names):
+        raise ModelError(f"{len(names)} class names, each given once, for {labels} classes")
+    return names
 
 
 def numerics_hash(forward: list[Node], source: Tensor) -> bytes:

@@ -30,12 +30,14 @@ SPEC_HELP = "head, last:K, bias, full, or the path of a scheme file ending in .t
 class Scheme:
     """What learns, by index of the weighted layer counted from the input.
 
-    ``ratios`` gives the ratio of input channels whose weights learn, above 0 to 1.
+    ``ratios`` gives the ratio of input channels whose weights learn, above 0 to 1. ``channels``
+    names them, ascending, for layers where training goes on and the ratio would choose others.
     """
 
     name: str
     ratios: dict[int, float] = field(default_factory=dict)
     biases: frozenset[int] = frozenset()
+    channels: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
 
 def parse_scheme(spec: str, model: Model) -> Scheme:
@@ -152,7 +154,12 @@ def apply_scheme(model: Model, scheme: Scheme) -> Model:
         assert isinstance(node.op, Conv2D)
         ratio = scheme.ratios.get(layer, 0.0)
         in_ch = node.op.geometry(node.inputs[0].type, node.inputs[1].type).in_ch
-        channels = learned_channels(node, ratio)
+        channels = scheme.channels.get(layer) or learned_channels(node, ratio)
+        if list(channels) != sorted({c for c in channels if 0 <= c < in_ch}):
+            raise SchemeError(
+                f"scheme '{scheme.name}' names channels of layer {layer} ({node.name}) that are "
+                f"not ascending numbers below its {in_ch} input channels"
+            )
         if ratio and not channels:
             raise SchemeError(
                 f"the ratio {ratio} of layer {layer} ({node.name}) rounds to none of its {in_ch} "

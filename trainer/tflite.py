@@ -23,7 +23,10 @@ from trainer.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
 
 MAX_FILE_BYTES = 256 << 20
 MAX_ELEMENTS = 1 << 26
+MAX_METADATA = 1 << 12  # entries
+TRAINING_STATE = "mcutrain.training_state"  # name of the metadata that an export holds
 MAX_INTEGERS = 1 << 12  # elements of a shape, of axes or the like
+MAX_NAME = 1 << 10  # bytes; converters join the names of what they fuse
 MIN_SCALE = 2.0**-100  # quotients of scales stay far inside float32
 DTYPES = {
     tflite.TensorType.INT8: DType.S8,
@@ -71,6 +74,12 @@ def output_tensors(path: Path) -> list[int]:
     return [subgraph.Operators(k).Outputs(0) for k in range(subgraph.OperatorsLength())]
 
 
+def input_tensor(path: Path) -> int:
+    """The index of the file's tensor that is the model's input, behind an edge from float too."""
+    reader = Reader(path.read_bytes(), path.stem, str(path))
+    return reader.inner_input(reader.subgraph.Inputs(0))
+
+
 def identifier(name: str) -> str:
     """``name`` as the start of C identifiers that no symbol of the firmware has.
 
@@ -103,6 +112,7 @@ class Reader:
         self.tensors: dict[int, Tensor] = {}
         self.folded: dict[int, Array] = {}
         self.edges: set[int] = set()
+        self.last_index = -1
 
     def model(self) -> Model:
         g = self.subgraph
@@ -111,7 +121,8 @@ class Reader:
                 f"{self.where} has {g.InputsLength()} inputs and {g.OutputsLength()} outputs; "
                 "models with one of each are supported"
             )
-        first_index, last_index = self.inner_input(g.Inputs(0)), self.inner_output(g.Outputs(0))
+        first_index = self.inner_input(g.Inputs(0))
+        self.last_index = self.inner_output(g.Outputs(0))
         source = self.read_tensor(first_index, "input", Role.INPUT)
         self.require_int8(source, "input")
         if source.type.shape[0] != 1:
@@ -119,15 +130,27 @@ class Reader:
         for index in range(g.OperatorsLength()):
             if index not in self.edges:
                 self.add_operator(index)
-        output = self.tensors.get(last_index)
+        output = self.tensors.get(self.last_index)
         if output is None or not self.graph.nodes:
             raise ModelError(f"{self.where}: no operator writes the output")
         last = self.graph.producer(output)
         logits = last.inputs[0] if last and isinstance(last.op, Softmax) else output
-        model = Model(self.name, self.graph, source, logits, output)
+        model = Model(self.name, self.graph, source, logits, output, self.training_state())
         if not trim(model).weighted:
             raise ModelError(f"{self.where} has no layer with weights: nothing can learn")
         return model
+
+    def training_state(self) -> bytes | None:
+        """The bytes of a TrainingState, unchecked; None if the file has none."""
+        if self.file.MetadataLength() > MAX_METADATA:
+            raise ModelError(f"{self.where} has {self.file.MetadataLength()} metadata entries")
+        for entry in map(self.file.Metadata, range(self.file.MetadataLength())):
+            if entry.Name() == TRAINING_STATE.encode():
+                if entry.Buffer() >= self.file.BuffersLength():
+                    raise ModelError(f"{self.where}: the metadata {TRAINING_STATE} has no buffer")
+                data = self.file.Buffers(entry.Buffer()).DataAsNumpy()
+                return None if isinstance(data, int) else bytes(data.tobytes())
+        return None
 
     def inner_input(self, index: int) -> int:
         """The tensor that stands for the file's input: behind a QUANTIZE from float32 or uint8."""
@@ -204,14 +227,22 @@ class Reader:
     def label(self, index: int) -> str:
         if not 0 <= index < self.subgraph.TensorsLength():
             raise ModelError(f"{self.where}: there is no tensor {index}")
-        name = self.subgraph.Tensors(index).Name()
-        return name.decode("utf-8", "replace") if name else f"tensor {index}"
+        name = self.subgraph.Tensors(index).Name() or b""
+        if len(name) > MAX_NAME:
+            raise ModelError(
+                f"{self.where}: tensor {index} has a name of {len(name)} bytes; "
+                f"{MAX_NAME} are supported"
+            )
+        text = name.decode("utf-8", "replace")
+        return "".join(c if c.isprintable() else "?" for c in text) or f"tensor {index}"
 
     def read_tensor(self, index: int, name: str, role: Role) -> Tensor:
         """The declared tensor ``index``: type, role and data checked against its buffer."""
         label = self.label(index)
         table = self.subgraph.Tensors(index)
         shape = tuple(int(table.Shape(k)) for k in range(table.ShapeLength()))
+        if role is Role.CONST:
+            shape = shape or (1,)  # a scalar
         if not shape or min(shape) < 1 or math.prod(shape) > MAX_ELEMENTS:
             raise ModelError(f"{self.where}: tensor '{label}' has the shape {shape}")
         if table.Type() not in DTYPES:
@@ -277,6 +308,18 @@ class Reader:
             )
         dtype = np.dtype(INTEGERS[table.Type()])
         return self.read_array(table.Buffer(), shape, dtype, label).astype(np.int64)
+
+    def read_int8_scalar(self, index: int) -> tuple[int, QuantParams | None]:
+        """A constant int8 of one element, with or without dimensions, and its quantisation."""
+        label, table = self.label(index), self.subgraph.Tensors(index)
+        shape = tuple(int(table.Shape(k)) for k in range(table.ShapeLength()))
+        if table.Type() != tflite.TensorType.INT8 or any(d != 1 for d in shape):
+            name = TYPE_NAMES.get(table.Type(), "unknown")
+            raise UnsupportedOpError(
+                f"{self.where}: tensor '{label}' is {name} {shape}; one int8 constant is expected"
+            )
+        value = self.read_array(table.Buffer(), (1,), np.dtype(np.int8), label)
+        return int(value[0]), self.read_quant(table, label, shape)
 
     def require_int8(self, tensor: Tensor, what: str) -> None:
         if tensor.type.dtype is not DType.S8 or tensor.type.quant is None:

@@ -58,6 +58,12 @@ static inline int32_t mct_sat23(int32_t x)
     return mct_clamp(x, -MCT_SAT23, MCT_SAT23);
 }
 
+/* The bits that x loses so that a product with 8 bits fits 32 (mct_near rounds them): 0 or 8. */
+static inline int32_t mct_excess23(int32_t x)
+{
+    return x > MCT_SAT23 || x < -MCT_SAT23 ? 8 : 0;
+}
+
 /* Bits of x; 0 for 0. */
 static inline int32_t mct_bit_length(uint32_t x)
 {

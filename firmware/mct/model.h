@@ -4,12 +4,13 @@
 #define MCT_MODEL_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "mct/status.h"
 
 /* Bumped when a kernel's parameters or meaning change; generated code checks it. */
-#define MCT_KERNEL_ABI 1
+#define MCT_KERNEL_ABI 2
 
 /* A status that must be looked at. */
 #define MCT_CHECKED __attribute__((warn_unused_result))
@@ -18,11 +19,10 @@
 #define MCT_NOINLINE __attribute__((noinline))
 #define MCT_FALLTHROUGH __attribute__((fallthrough))
 
-/* What the loss is made of; loss = logit_scale * distance + ln(sum / 2^15) (SPEC 1.2). */
+/* What the loss is made of (SPEC 1.2): logit_scale * distance + ln(sum / 2^15) is cross-entropy. */
 typedef struct {
-    uint32_t sum;       /* S, the sum of the exponentials, in 2^-15 */
-    uint32_t distance;  /* d_y = max(logits) - logits[label], in logit quanta */
-    uint32_t predicted; /* index of the first greatest logit */
+    uint32_t sum;      /* S, the sum of the exponentials in 2^-15; or of squared differences */
+    uint32_t distance; /* d_y = max(logits) - logits[label], in logit quanta; or 0 */
 } mct_loss;
 
 /* A block of RAM that the host may read, and write while no step is under way. */
@@ -30,16 +30,6 @@ typedef struct {
     uint8_t *data;
     uint32_t nbytes;
 } mct_region;
-
-/* Index of the first greatest logit: the class a model predicts. */
-static inline uint32_t mct_first_greatest(const int8_t *logits, int32_t classes)
-{
-    int32_t greatest = 0;
-    for (int32_t i = 1; i < classes; i++) {
-        greatest = logits[i] > logits[greatest] ? i : greatest;
-    }
-    return (uint32_t)greatest;
-}
 
 enum { MCT_REGION_ARENA = 0, MCT_REGION_STATE = 1, MCT_REGION_COUNT = 2 };
 

@@ -21,6 +21,8 @@
  *   DIGEST         -                               as STEP; the loss until a sample is written
  *   READ           region u8, offset u32, size u16 bytes
  *   WRITE          region u8, offset u32, bytes    -
+ *   TARGET         offset u32, bytes               -
+ *   CLASSES        classes in use u32              -
  *
  * HELLO opens a session and sets the sequence number. After it, a request with the number of the
  * last one is answered with the kept reply and not executed again; any number but the next is
@@ -42,10 +44,12 @@ enum {
     MCT_MSG_DIGEST = 9,
     MCT_MSG_READ = 10,
     MCT_MSG_WRITE = 11,
+    MCT_MSG_TARGET = 12,
+    MCT_MSG_CLASSES = 13,
     MCT_MSG_REPLY = 0x80
 };
 
-/* Fixed part of each request's payload; SAMPLE and WRITE carry data after it. */
+/* Fixed part of each request's payload; SAMPLE, WRITE and TARGET carry data after it. */
 enum {
     MCT_REQUEST_HELLO_BYTES = 0,
     MCT_REQUEST_RESET_BYTES = 4,
@@ -57,7 +61,9 @@ enum {
     MCT_REQUEST_RUN_BYTES = 4,
     MCT_REQUEST_DIGEST_BYTES = 0,
     MCT_REQUEST_READ_BYTES = 7,
-    MCT_REQUEST_WRITE_BYTES = 5
+    MCT_REQUEST_WRITE_BYTES = 5,
+    MCT_REQUEST_TARGET_BYTES = 4,
+    MCT_REQUEST_CLASSES_BYTES = 4
 };
 
 /* Fixed part of each reply that has one, after the status. */

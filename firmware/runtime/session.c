@@ -70,6 +70,10 @@ static bool size_is_right(uint8_t type, uint32_t nbytes)
         return nbytes == MCT_REQUEST_READ_BYTES;
     case MCT_MSG_WRITE:
         return nbytes >= MCT_REQUEST_WRITE_BYTES;
+    case MCT_MSG_TARGET:
+        return nbytes >= MCT_REQUEST_TARGET_BYTES;
+    case MCT_MSG_CLASSES:
+        return nbytes == MCT_REQUEST_CLASSES_BYTES;
     default:
         return false;
     }
@@ -113,18 +117,20 @@ static mct_status execute_learning_rate(uint8_t multiplier, uint8_t shift)
     return MCT_OK;
 }
 
-static mct_status execute_sample(const uint8_t *payload, uint32_t nbytes)
+/* SAMPLE and TARGET: an offset and data for one tensor. */
+static mct_status execute_fill(const uint8_t *payload, uint32_t nbytes, int8_t *tensor,
+                               uint32_t tensor_bytes)
 {
     uint32_t offset = mct_get_u32(payload);
     uint32_t data_bytes = nbytes - MCT_REQUEST_SAMPLE_BYTES;
-    /* The input lies in the arena, which a step under way is using. */
+    /* The tensor lies in the arena, which a step under way is using. */
     if (MCT_MODEL(busy)()) {
         return MCT_ERR_BUSY;
     }
-    if (!is_inside(offset, data_bytes, MCT_MODEL_CONST(INPUT_BYTES))) {
+    if (tensor == NULL || !is_inside(offset, data_bytes, tensor_bytes)) {
         return MCT_ERR_RANGE;
     }
-    memcpy(MCT_MODEL(input)() + offset, payload + MCT_REQUEST_SAMPLE_BYTES, data_bytes);
+    memcpy(tensor + offset, payload + MCT_REQUEST_SAMPLE_BYTES, data_bytes);
     return MCT_OK;
 }
 
@@ -133,7 +139,7 @@ static mct_status execute_digest(bool wants_digest, uint8_t *reply, uint32_t *re
     mct_loss loss = MCT_MODEL(loss)();
     mct_put_u32(reply, loss.sum);
     mct_put_u32(reply + 4, loss.distance);
-    mct_put_u32(reply + 8, loss.predicted);
+    mct_put_u32(reply + 8, MCT_MODEL(predicted)());
     mct_put_u32(reply + 12, MCT_MODEL(steps)());
     mct_put_u32(reply + 16, wants_digest ? MCT_MODEL(digest)() : 0);
     *reply_bytes = MCT_REPLY_STEP_BYTES;
@@ -221,7 +227,7 @@ static mct_status execute(uint8_t type, const uint8_t *payload, uint32_t nbytes,
     case MCT_MSG_LEARNING_RATE:
         return execute_learning_rate(payload[0], payload[1]);
     case MCT_MSG_SAMPLE:
-        return execute_sample(payload, nbytes);
+        return execute_fill(payload, nbytes, MCT_MODEL(input)(), MCT_MODEL_CONST(INPUT_BYTES));
     case MCT_MSG_STEP:
         return execute_step(mct_get_u32(payload), payload[4], reply, reply_bytes);
     case MCT_MSG_INFER:
@@ -234,6 +240,10 @@ static mct_status execute(uint8_t type, const uint8_t *payload, uint32_t nbytes,
         return execute_digest(true, reply, reply_bytes);
     case MCT_MSG_READ:
         return execute_read(payload, reply, reply_bytes);
+    case MCT_MSG_TARGET:
+        return execute_fill(payload, nbytes, MCT_MODEL(target)(), MCT_MODEL_CONST(TARGET_BYTES));
+    case MCT_MSG_CLASSES:
+        return MCT_MODEL(set_classes)(mct_get_u32(payload));
     default: /* MCT_MSG_WRITE: size_is_right() has refused all others */
         return execute_write(payload, nbytes);
     }

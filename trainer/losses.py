@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The end of the forward pass: what a model is trained for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from trainer.errors import ModelError
+from trainer.graph import Graph, Node
+from trainer.model import Model
+from trainer.ops.first_greatest import FirstGreatest
+from trainer.ops.logistic import Logistic
+from trainer.ops.mean_squared_error import MeanSquaredError
+from trainer.ops.quantize import Quantize
+from trainer.ops.reshape import Reshape
+from trainer.ops.softmax_cross_entropy import SoftmaxCrossEntropy
+from trainer.tensor import DType, Role, Tensor, TensorType
+
+CROSS_ENTROPY, SQUARED_ERROR, RECONSTRUCTION = "cross-entropy", "mse", "reconstruction"
+LOSSES = (CROSS_ENTROPY, SQUARED_ERROR, RECONSTRUCTION)
+
+
+def with_logits_of(model: Model, loss: str) -> Model:
+    """The model whose ``logits`` are what the loss takes.
+
+    Binary cross-entropy takes what a last LOGISTIC of one output takes.
+    """
+    last = model.graph.producer(model.logits)
+    if loss == CROSS_ENTROPY and last and isinstance(last.op, Logistic) and model.classes == 1:
+        return replace(model, logits=last.inputs[0])
+    return model
+
+
+def class_count(classes: int, loss: str) -> Tensor:
+    """STATE (1,) u32: how many classes are in use. Raises ModelError for a loss without classes."""
+    if loss != CROSS_ENTROPY or classes < 2:
+        raise ModelError("spare classes need the loss cross-entropy and two classes at least")
+    data = np.array([classes], np.uint32)
+    return Tensor("class_count", TensorType(data.shape, DType.U32), Role.STATE, data)
+
+
+def add_loss(
+    graph: Graph, model: Model, loss: str, active: Tensor | None
+) -> tuple[Node, Tensor | None, Tensor | None]:
+    """Append the loss; (its node, the target if a step is given one, the predicted class)."""
+    logits, index = model.logits, graph.nodes[-1].index + 1
+    if loss == CROSS_ENTROPY:
+        label = Tensor("true_label", TensorType((1,), DType.U32), Role.INPUT)
+        counts = (active,) if active else ()
+        (predicted,) = graph.add(
+            FirstGreatest(), logits, *counts, name="predicted_class", index=index
+        )
+        graph.add(SoftmaxCrossEntropy(), logits, label, *counts, name="cross_entropy", index=index)
+        return graph.nodes[-1], label, predicted
+    if loss == SQUARED_ERROR:
+        wanted = given = Tensor("target", logits.type, Role.INPUT)
+    elif loss == RECONSTRUCTION:
+        wanted, given = reconstruction(graph, model, index), None
+    else:
+        raise ModelError(f"unknown loss '{loss}': give {', '.join(LOSSES)}")
+    graph.add(MeanSquaredError(), logits, wanted, name="squared_error", index=index)
+    return graph.nodes[-1], given, None
+
+
+def reconstruction(graph: Graph, model: Model, index: int) -> Tensor:
+    """Append the input in the output's type. Raises ModelError if their sizes differ."""
+    x, y = model.input, model.logits.type
+    if x.type.size != y.size:
+        raise ModelError(
+            f"{model.name} does not reconstruct its input: {x.type.size} values in, {y.size} out"
+        )
+    (flat,) = graph.add(Reshape(y.shape), x, name="target_values", index=index)
+    assert y.quant is not None
+    (wanted,) = graph.add(Quantize(y.quant), flat, name="target", index=index)
+    return wanted

@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Exact simplification: what a model file holds beyond need, taken out without changing a bit.
+
+Pads move into the convolutions behind them. In the part that nothing learned comes before,
+channels that are constant because their filters are zero are left out, with the filters that
+made them and the weights that read them (docs/adr/0019).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from trainer.fixedpoint import wrap32
+from trainer.graph import Graph, Node
+from trainer.model import Model, rebuild, trim
+from trainer.ops.conv2d import Conv2D
+from trainer.ops.depthwise_conv2d import DepthwiseConv2D
+from trainer.ops.fully_connected import FullyConnected
+from trainer.ops.pad import Pad
+from trainer.scheme import Scheme
+from trainer.tensor import Array, QuantParams, Tensor, constant
+
+
+def simplify(model: Model, scheme: Scheme) -> Model:
+    """The model that gives the same bits with less; ``scheme`` says which layers stay whole."""
+    learned = {
+        node for k, node in enumerate(model.weighted) if scheme.ratios.get(k) or k in scheme.biases
+    }
+    model = drop_constant_channels(model, learned)
+    return fold_pads(model)
+
+
+def fold_pads(model: Model) -> Model:
+    """The model with its pads of zeros in the convolutions that read them."""
+    producers = {node.output: node for node in model.graph.nodes}
+
+    def change(graph: Graph, node: Node, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+        pad = producers.get(node.inputs[0])
+        if pad is None or not isinstance(pad.op, Pad) or not can_fold(pad, node):
+            return None
+        assert isinstance(node.op, Conv2D)
+        source = next(n.inputs[0] for n in graph.nodes if n.output is inputs[0])
+        padding = (node.op.padding[0] + pad.op.before[1], node.op.padding[1] + pad.op.before[2])
+        op = replace(node.op, padding=padding)
+        return graph.add(op, source, *inputs[1:], name=node.name, index=node.index)
+
+    return trim(rebuild(model, change))
+
+
+def can_fold(pad: Node, node: Node) -> bool:
+    """Whether ``node`` is a convolution that may read around the pad: zeros, along H and W.
+
+    Every window must still begin inside or before the input and end inside or behind it.
+    """
+    assert isinstance(pad.op, Pad)
+    op, x = node.op, pad.inputs[0].type
+    if not isinstance(op, Conv2D) or isinstance(op, FullyConnected) or len(x.shape) != 4:
+        return False
+    widths = pad.op.before, pad.op.after
+    if pad.op.value != x.zero_point or any(width[axis] for width in widths for axis in (0, 3)):
+        return False
+    g = op.geometry(node.inputs[0].type, node.inputs[1].type)
+    top, left = g.pad_top + pad.op.before[1], g.pad_left + pad.op.before[2]
+    last_y = (g.out_h - 1) * g.stride_h - top
+    last_x = (g.out_w - 1) * g.stride_w - left
+    begins_inside = last_y < x.shape[1] and last_x < x.shape[2]
+    return bool(top < g.kernel_h and left < g.kernel_w and begins_inside)
+
+
+@dataclass
+class Channels:
+    """What is known of the channels (the last axis) of each activation.
+
+    ``value`` holds a constant channel's value, else ``VARIES``; ``keep`` says which stay.
+    """
+
+    value: dict[Tensor, Array] = field(default_factory=dict)
+    keep: dict[Tensor, Array] = field(default_factory=dict)
+
+    def kept(self, tensor: Tensor) -> Array:
+        """Indices of the channels that stay."""
+        return np.flatnonzero(self.keep[tensor])
+
+
+VARIES = 1 << 10  # no int8 value
+
+
+def drop_constant_channels(model: Model, learned: set[Node]) -> Model:
+    """The model without the constant channels that frozen layers make and frozen ones read.
+
+    A channel stays if something reads it that learns, that comes after something that does,
+    or that cannot take its share into a bias.
+    """
+    frozen = frozen_nodes(model, learned)
+    channels = Channels()
+    channels.value[model.input] = np.full(model.input.type.shape[-1], VARIES)
+    for node in model.graph.nodes:
+        channels.value[node.output] = constant_values(node, channels.value, node in frozen)
+    channels.keep = {t: value == VARIES for t, value in channels.value.items()}
+    for tensor in (model.input, model.logits, model.output):
+        channels.keep[tensor][:] = True
+    while spread_demand(model, channels, frozen):
+        pass
+    if all(keep.all() for keep in channels.keep.values()):
+        return model
+
+    def change(graph: Graph, node: Node, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+        tensors = [t for t in (*node.inputs, node.output) if t in channels.keep]
+        if all(channels.keep[t].all() for t in tensors):
+            return None
+        if isinstance(node.op, Conv2D):
+            return add_narrow_layer(graph, node, inputs, channels)
+        op = node.op.narrowed(node, len(channels.kept(node.output)))
+        assert op is not None
+        return graph.add(op, *inputs, name=node.name, index=node.index)
+
+    return rebuild(model, change)
+
+
+def frozen_nodes(model: Model, learned: set[Node]) -> set[Node]:
+    """The nodes that neither learn nor come after something that does."""
+    frozen: set[Node] = set()
+    moving: set[Tensor] = set()
+    for node in model.graph.nodes:
+        if node in learned or moving.intersection(node.inputs):
+            moving.update(node.outputs)
+        else:
+            frozen.add(node)
+    return frozen
+
+
+def constant_values(node: Node, known: Mapping[Tensor, Array], is_frozen: bool) -> Array:
+    """(C,): the value of each constant channel of the node's output, else VARIES.
+
+    A channel is constant if it depends on constant channels only, and comes out as one value
+    at every position.
+    """
+    count = node.output.type.shape[-1]
+    varies = np.full(count, VARIES)
+    if not is_frozen:
+        return varies
+    activations = [t for t in node.inputs if t in known]
+    depends = dependent_channels(node, known, count)
+    if depends is None or depends.all():
+        return varies
+    arrays = [filled(t, known[t]) if t in known else t.data for t in node.inputs]
+    assert activations and all(a is not None for a in arrays)
+    (out,) = node.op.reference(node, *(a for a in arrays if a is not None))
+    rows = out.reshape(-1, count)
+    uniform = (rows == rows[0]).all(axis=0)
+    return np.where(uniform & ~depends, rows[0].astype(np.int64), varies)
+
+
+def dependent_channels(node: Node, known: Mapping[Tensor, Array], count: int) -> Array | None:
+    """(C,) bool: the output channels that read a channel which varies; None if not known."""
+    x = node.inputs[0]
+    varies = known[x] == VARIES if x in known else np.zeros(x.type.shape[-1], bool)
+    if isinstance(node.op, DepthwiseConv2D):
+        w = node.inputs[1].data
+        assert w is not None
+        return np.asarray(np.repeat(varies, count // varies.size) & w.any(axis=(0, 1, 2)))
+    if isinstance(node.op, Conv2D):
+        w = node.inputs[1].data
+        assert w is not None
+        if w.shape[-1] != varies.size:
+            return None  # a FULLY_CONNECTED that flattens: channels lie apart
+        return np.asarray(w[..., varies].reshape(count, -1).any(axis=1))
+    if node.op.narrowed(node, count) is None or any(t not in known for t in node.inputs):
+        return None
+    return np.asarray(np.any([known[t] == VARIES for t in node.inputs], axis=0))
+
+
+def filled(tensor: Tensor, value: Array) -> Array:
+    """An array of the tensor's type with its constant channels, and the zero point elsewhere."""
+    row = np.where(value == VARIES, tensor.type.zero_point, value).astype(np.int8)
+    return np.broadcast_to(row, tensor.type.shape).copy()
+
+
+def spread_demand(model: Model, channels: Channels, frozen: set[Node]) -> bool:
+    """Keep what readers need; whether anything was added."""
+    before = sum(int(keep.sum()) for keep in channels.keep.values())
+    for node in reversed(model.graph.nodes):
+        activations = [t for t in node.inputs if t in channels.keep]
+        out = channels.keep[node.output]
+        if not out.any():
+            out[0] = True
+        if node not in frozen or not can_narrow(node, out.size):
+            for tensor in (*activations, node.output):
+                channels.keep[tensor][:] = True
+        elif isinstance(node.op, DepthwiseConv2D):
+            x = channels.keep[activations[0]]
+            x |= out.reshape(x.size, -1).any(axis=1)
+            out |= np.repeat(x, out.size // x.size)
+        elif isinstance(node.op, Conv2D):
+            x = channels.keep[activations[0]]
+            x |= ~absorbed(node, channels.value[activations[0]])
+        else:
+            for tensor in activations:
+                out |= channels.keep[tensor]
+            for tensor in activations:
+                channels.keep[tensor] |= out
+    return sum(int(keep.sum()) for keep in channels.keep.values()) > before
+
+
+def can_narrow(node: Node, count: int) -> bool:
+    """Whether the node can do with fewer channels of its input or output."""
+    if isinstance(node.op, FullyConnected):
+        return node.inputs[0].type.shape[-1] == node.inputs[1].type.shape[-1]
+    return isinstance(node.op, Conv2D) or node.op.narrowed(node, count) is not None
+
+
+def absorbed(node: Node, value: Array) -> Array:
+    """(I,) bool: the constant input channels whose share a bias can hold."""
+    assert isinstance(node.op, Conv2D)
+    x, w = node.inputs[:2]
+    g = node.op.geometry(x.type, w.type)
+    bottom = (g.out_h - 1) * g.stride_h + g.kernel_h - g.pad_top
+    right = (g.out_w - 1) * g.stride_w + g.kernel_w - g.pad_left
+    inside = g.pad_top == g.pad_left == 0 and bottom <= g.in_h and right <= g.in_w
+    return np.asarray((value != VARIES) & (inside | (value == x.type.zero_point)))
+
+
+def add_narrow_layer(
+    graph: Graph, node: Node, inputs: tuple[Tensor, ...], channels: Channels
+) -> tuple[Tensor, ...]:
+    """Append a layer with weights for the channels that stay, and the others' share as bias."""
+    x, (w, *bias) = node.inputs[0], node.inputs[1:]
+    assert isinstance(node.op, Conv2D) and w.data is not None and w.type.quant is not None
+    op, kept_in, kept = node.op, channels.kept(x), channels.kept(node.output)
+    axis = op.out_axis
+    quant = w.type.quant
+    if len(quant.scales) > 1:
+        quant = QuantParams(tuple(quant.scales[c] for c in kept), quant.zero_point, quant.axis)
+    data = w.data.take(kept, axis=axis)
+    b = np.zeros(node.output.type.shape[-1], np.int64)
+    if bias:
+        assert bias[0].data is not None
+        b += bias[0].data.reshape(-1)
+    if not isinstance(op, DepthwiseConv2D):
+        gone = np.flatnonzero(~channels.keep[x])
+        share = (channels.value[x][gone] - x.type.zero_point) * w.data[..., gone].astype(np.int64)
+        b += share.reshape(b.size, -1).sum(axis=1)
+        data = data.take(kept_in, axis=-1)
+    new_w = replace(w, data=data, type=replace(w.type, shape=data.shape, quant=quant))
+    new_b = constant(f"{node.name}_b", wrap32(b[kept]).astype(np.int32))
+    dead = tuple(int(k) for k, c in enumerate(kept) if c in op.dead)
+    shape = (*op.out_shape[:-1], len(kept))
+    op = replace(op, out_shape=shape, has_bias=True, dead=dead)
+    return graph.add(op, inputs[0], new_w, new_b, name=node.name, index=node.index)

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What training needs beside the weights to go on where it stopped, as bytes.
+
+magic "MCTS", version u16, 0 u16, bytes of the header u32     all numbers little-endian
+header       JSON: scheme, options, digest, and the type and shape of each tensor
+tensors      fractions, histories, classes in use if any are spare, SGD state: by the plan
+CRC-32       u32 over everything before it
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from trainer.errors import ModelError
+from trainer.interpreter import state_digest
+from trainer.ops.conv2d import Conv2D
+from trainer.ops.error import DECAY_AFTER
+from trainer.plan import TrainingPlan
+from trainer.scheme import Scheme
+from trainer.tensor import Array, DType, Tensor
+
+MAGIC, VERSION = b"MCTS", 1
+PREFIX = struct.Struct("<4sHHII")
+SGD_SHAPE = (4,)
+# What hostile JSON, or JSON of another form, makes Python raise.
+HEADER_ERRORS = (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError)
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """A scheme with its channels, the state beside weights and biases, and the caller's options.
+
+    ``arrays`` are in the order of ``unlearned``. ``digest`` is the plan's (SPEC 1.5): it says
+    which weights the state belongs to.
+    """
+
+    scheme: Scheme
+    arrays: tuple[Array, ...]
+    digest: int
+    options: dict[str, Any]
+
+    @property
+    def seed(self) -> int:
+        return int(self.arrays[-1][0])
+
+    @property
+    def steps(self) -> int:
+        return int(self.arrays[-1][1])
+
+    @classmethod
+    def of(
+        cls, plan: TrainingPlan, state: Mapping[Tensor, Array], options: Mapping[str, Any]
+    ) -> TrainingState:
+        """What ``state`` holds of the plan; ``options`` must be JSON."""
+        arrays = tuple(state[tensor] for tensor in unlearned(plan))
+        return cls(chosen_scheme(plan), arrays, state_digest(plan, state), dict(options))
+
+    def pack(self) -> bytes:
+        """As bytes; the same state gives the same bytes."""
+        scheme = self.scheme
+        header = {
+            "scheme": {
+                "name": scheme.name,
+                "ratios": {str(k): ratio for k, ratio in sorted(scheme.ratios.items())},
+                "biases": sorted(scheme.biases),
+                "channels": {str(k): list(c) for k, c in sorted(scheme.channels.items())},
+            },
+            "options": self.options,
+            "tensors": [[DType.of(a).value, list(a.shape)] for a in self.arrays],
+        }
+        text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
+        raw = PREFIX.pack(MAGIC, VERSION, 0, self.digest, len(text)) + text
+        raw += b"".join(a.astype(a.dtype.newbyteorder("<")).tobytes() for a in self.arrays)
+        return raw + struct.pack("<I", zlib.crc32(raw))
+
+    @classmethod
+    def unpack(cls, raw: bytes) -> TrainingState:
+        """The inverse of ``pack``. Raises ModelError for any other bytes."""
+        if len(raw) < PREFIX.size + 4 or raw[:4] != MAGIC:
+            raise ModelError("the training state is damaged: it does not begin as one")
+        _, version, _, digest, length = PREFIX.unpack_from(raw)
+        if version != VERSION:
+            raise ModelError(f"the training state has version {version}; this is {VERSION}")
+        if zlib.crc32(raw[:-4]) != struct.unpack("<I", raw[-4:])[0]:
+            raise ModelError("the training state is damaged: its CRC-32 is wrong")
+        try:
+            header = json.loads(raw[PREFIX.size : PREFIX.size + length])
+            arrays = tuple(read_arrays(header["tensors"], raw[PREFIX.size + length : -4]))
+            options = header["options"]
+            if not isinstance(options, dict):
+                raise ValueError("no options")
+            if arrays[-1].shape != SGD_SHAPE or arrays[-1].dtype != np.uint32:
+                raise ValueError("no seed and step")
+            return cls(read_scheme(header["scheme"]), arrays, digest, options)
+        except (*HEADER_ERRORS, IndexError) as err:
+            raise ModelError(f"the training state is damaged: {err}") from err
+
+
+def read_arrays(described: Any, raw: bytes) -> Iterator[Array]:
+    """The tensors behind the header. Raises ValueError if they are not those it describes."""
+    start = 0
+    for name, dims in described:
+        dtype = DType(name).np
+        if not all(type(d) is int and 0 < d <= len(raw) for d in dims) or len(dims) > 8:
+            raise ValueError(f"a tensor of shape {dims!r}")
+        end = start + math.prod(dims) * dtype.itemsize
+        if end > len(raw):
+            raise ValueError(f"{len(raw)} bytes of tensors are too few")
+        flat = np.frombuffer(raw[start:end], dtype.newbyteorder("<"))
+        yield flat.astype(dtype).reshape(dims)
+        start = end
+    if start != len(raw):
+        raise ValueError(f"{len(raw) - start} bytes are left")
+
+
+def read_scheme(described: Any) -> Scheme:
+    """A scheme of whole and positive numbers; whether it fits a model, ``apply_scheme`` says."""
+    ratios = {int(k): float(ratio) for k, ratio in described["ratios"].items()}
+    channels = {int(k): tuple(c) for k, c in described["channels"].items()}
+    biases = frozenset(described["biases"])
+    integers = [*biases, *(c for chosen in channels.values() for c in chosen)]
+    if not all(type(i) is int and i >= 0 for i in (*integers, *ratios, *channels)):
+        raise ValueError("layers or channels that are no numbers")
+    if not all(0 < ratio <= 1 for ratio in ratios.values()) or not set(channels) <= set(ratios):
+        raise ValueError("ratios out of range")
+    return Scheme(str(described["name"]), ratios, biases, channels)
+
+
+def unlearned(plan: TrainingPlan) -> list[Tensor]:
+    """The state beside weights and biases, in the order of the plan's; SGD state is the last."""
+    learned = set(plan.learned)
+    return [tensor for tensor in plan.state if tensor not in learned]
+
+
+def chosen_scheme(plan: TrainingPlan) -> Scheme:
+    """The plan's scheme with the channels that learn in each layer learned in part.
+
+    Trained weights have other norms: the ratios alone would choose other channels.
+    """
+    ops = [node.op for node in plan.forward if isinstance(node.op, Conv2D)]
+    channels = {k: op.channels for k, op in enumerate(ops) if op.channels}
+    return replace(plan.scheme, channels=channels)
+
+
+def resumed(plan: TrainingPlan, stored: TrainingState) -> TrainingPlan:
+    """The plan, whose state at reset is now the stored one; but reset sets the seed.
+
+    ``plan`` must be made of the exported model with ``stored.scheme`` and the same options.
+    Raises ModelError if the state is not that of the plan and its weights.
+    """
+    tensors = unlearned(plan)
+    if [t.type.shape for t in tensors] != [a.shape for a in stored.arrays] or any(
+        t.type.dtype.np != a.dtype for t, a in zip(tensors, stored.arrays, strict=True)
+    ):
+        raise ModelError(
+            f"the training state holds {len(stored.arrays)} tensors that are not the "
+            f"{len(tensors)} of this plan: resume with the scheme and options of the export"
+        )
+    values = dict(zip(tensors, stored.arrays, strict=True))
+    check_ranges(plan, values)
+    known = {t: t.data for t in plan.state if t.data is not None}
+    if state_digest(plan, {**known, **values}) != stored.digest:
+        raise ModelError(
+            "the training state is not that of the model's weights: the file was changed since "
+            "its export, or the options are others"
+        )
+    for tensor, value in values.items():
+        tensor.data = value.copy()
+    return plan
+
+
+def check_ranges(plan: TrainingPlan, values: Mapping[Tensor, Array]) -> None:
+    """Raises ModelError for values that training never leaves behind."""
+    _, _, multiplier, shift = (int(v) for v in values[plan.sgd])
+    is_rate = (multiplier == 0 or 128 <= multiplier <= 255) and shift <= 255
+    are_counts = all(0 <= int(values[t][1]) < DECAY_AFTER for t in plan.histories)
+    active = int(values[plan.active][0]) if plan.active else plan.classes
+    if not (is_rate and are_counts and (plan.active is None or 2 <= active <= plan.classes)):
+        raise ModelError("the training state holds a rate, history or class count out of range")
