@@ -123,7 +123,7 @@ def measure_pair(
 ) -> Pair:
     result = train(plan, data, runner, options, lambda progress: None)
     float_before, float_after = train_float32(plan, data, options)
-    percents = (result.accuracy_before, result.accuracy_after, float_after, float_before)
+    percents = (result.before, result.after, float_after, float_before)
     return Pair(plan.scheme.name, person, options.seed, *(100 * p for p in percents))
 
 

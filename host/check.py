@@ -12,8 +12,8 @@ import numpy as np
 
 from trainer.errors import Error, ModelError
 from trainer.model import Model
-from trainer.tensor import Array, Tensor
-from trainer.tflite import load, output_tensors
+from trainer.tensor import Array, Tensor, TensorType
+from trainer.tflite import input_tensor, load, output_tensors
 
 ARENA_BYTES = 16 << 20
 RANDOM_INPUTS = 3
@@ -25,14 +25,18 @@ def check_model(path: Path) -> dict[str, Any]:
     Raises Error if tflite-micro is not installed, ModelError if it refuses the model.
     """
     model = load(path)
-    interpreter, outputs = open_interpreter(path), output_tensors(path)
+    interpreter = open_interpreter(path)
+    source, outputs = input_tensor(path), output_tensors(path)
     rows: dict[int, dict[str, Any]] = {
         node.index: {"operator": node.index, "name": node.name, "outputs": 0, "mismatches": 0}
         for node in model.graph.nodes
     }
-    for sample in sample_inputs(model):
-        interpreter.set_input(sample, 0)
+    wanted = interpreter.get_input_details(0)["dtype"]
+    for drawn in sample_inputs(model):
+        interpreter.set_input(given(drawn, model.input.type, wanted), 0)
         interpreter.invoke()
+        # Behind an edge from uint8 the scale may be another: what the edge made of it counts.
+        sample = np.array(interpreter.GetTensor(source, 0)["tensor_data"], np.int8)
         values = forward(model, sample)
         for node in model.graph.nodes:
             expected = interpreter.GetTensor(outputs[node.index], 0)["tensor_data"]
@@ -73,6 +77,15 @@ def sample_inputs(model: Model) -> Iterator[Array]:
     yield np.full(shape, 127, np.int8)
     for _ in range(RANDOM_INPUTS):
         yield rng.integers(-128, 128, shape).astype(np.int8)
+
+
+def given(sample: Array, type_: TensorType, dtype: Any) -> Array:
+    """The sample as the file takes it: int8, or float32 or uint8 that an edge converts to int8."""
+    if np.dtype(dtype) == np.float32:
+        return ((sample.astype(np.float64) - type_.zero_point) * type_.scale).astype(np.float32)
+    if np.dtype(dtype) == np.uint8:
+        return (sample.astype(np.int16) + 128).astype(np.uint8)
+    return sample
 
 
 def forward(model: Model, sample: Array) -> dict[Tensor, Array]:

@@ -17,16 +17,18 @@ from host.build import generate as generate_code
 from host.check import check_model
 from host.cost import layer_rows, measured, planned
 from host.demo import run_demo
+from host.export import export_saved, export_state
 from host.files import check_writable
-from host.jobs import Job, run_job, save_state
+from host.jobs import Job, run_job
+from host.options import takes_request
 from host.ports import serial_ports
 from host.report import write_report
+from host.request import Request
+from host.state import save_state
 from host.target import Kind, Target
 from host.train import Options
 from host.transport import BAUD
 from trainer.errors import Error
-from trainer.plan import TrainingPlan, make_plan
-from trainer.scheme import SPEC_HELP
 from trainer.tflite import load
 
 app = typer.Typer(
@@ -39,13 +41,6 @@ app = typer.Typer(
 err = Console(stderr=True)
 
 ModelArg = Annotated[Path, typer.Argument(metavar="MODEL", help="An int8 .tflite file.")]
-UpdateOpt = Annotated[
-    str, typer.Option("--update", metavar="SPEC", help=f"What learns: {SPEC_HELP}.")
-]
-ClassesOpt = Annotated[
-    int | None,
-    typer.Option("--classes", metavar="N", help="A new head of N classes; default: keep the head."),
-]
 TargetOpt = Annotated[
     str, typer.Option("--target", metavar="T", help="reference, native or sim:BOARD.")
 ]
@@ -57,10 +52,6 @@ VerboseOpt = Annotated[bool, typer.Option("--verbose", "-v", help="Show the comp
 
 def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value) + "\n")
-
-
-def plan_of(model: Path, update: str, classes: int | None) -> TrainingPlan:
-    return make_plan(load(model), update, classes)
 
 
 @app.command(epilog="Example: mcutrain inspect model.tflite")
@@ -75,16 +66,15 @@ def inspect(model: ModelArg, json_: JsonOpt = False) -> None:
 
 
 @app.command(epilog="Example: mcutrain plan model.tflite --update last:2 --target sim:mps2_an386")
+@takes_request
 def plan(
-    model: ModelArg,
-    update: UpdateOpt = "head",
-    classes: ClassesOpt = None,
+    request: Request,
     target: TargetOpt = "reference",
     json_: JsonOpt = False,
     verbose: VerboseOpt = False,
 ) -> None:
     """Show what training takes: RAM, flash, operations. With a target, measured in a real build."""
-    chosen = plan_of(model, update, classes)
+    chosen = request.plan()
     place = Target.parse(target)
     cost = planned(chosen)
     if place.kind is not Kind.REFERENCE:
@@ -95,16 +85,15 @@ def plan(
 
 
 @app.command(epilog="Example: mcutrain generate model.tflite --update head --output gen/")
+@takes_request
 def generate(
-    model: ModelArg,
-    update: UpdateOpt = "head",
-    classes: ClassesOpt = None,
+    request: Request,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the C.")] = Path("gen"),
     target: TargetOpt = "native",
     json_: JsonOpt = False,
 ) -> None:
     """Write the C that trains the model: static buffers, no heap, one step function."""
-    chosen = plan_of(model, update, classes)
+    chosen = request.plan()
     files = [str(path) for path in generate_code(chosen, output, Target.parse(target).board)]
     if json_:
         print_json({"files": files})
@@ -113,10 +102,9 @@ def generate(
 
 
 @app.command(epilog="Example: mcutrain build model.tflite --update last:2 --target sim:mps2_an386")
+@takes_request
 def build(
-    model: ModelArg,
-    update: UpdateOpt = "head",
-    classes: ClassesOpt = None,
+    request: Request,
     target: TargetOpt = "native",
     json_: JsonOpt = False,
     verbose: VerboseOpt = False,
@@ -126,7 +114,7 @@ def build(
     if place.kind is Kind.REFERENCE:
         raise Error("the reference needs no firmware: give --target native or sim:BOARD")
     with err.status(f"building for {target}"):
-        cost = measured(build_firmware(plan_of(model, update, classes), place, verbose))
+        cost = measured(build_firmware(request.plan(), place, verbose))
     print_json(cost) if json_ else show.cost_table(cost)
 
 
@@ -134,16 +122,15 @@ def build(
     epilog="Example: mcutrain train model.tflite --data mine.npz --update last:2 --classes 5 "
     "--target native --verify"
 )
+@takes_request
 def train(
-    model: ModelArg,
+    request: Request,
     data: Annotated[
         Path,
         typer.Option(
             help=".npz with x_train, y_train, x_test, y_test: int8, or float in real units."
         ),
     ],
-    update: UpdateOpt = "head",
-    classes: ClassesOpt = None,
     target: TargetOpt = "reference",
     port: Annotated[str | None, typer.Option(help="Serial port of a flashed board.")] = None,
     baud: Annotated[int, typer.Option(min=1, help="Speed of the serial port.")] = BAUD,
@@ -154,7 +141,12 @@ def train(
     schedule: Annotated[
         str, typer.Option(help="step (a quarter of the rate in the last third) or constant.")
     ] = "step",
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of order and rounding.")] = 0,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=2**32 - 1, help="Of order and rounding; default 0, or what it was before."
+        ),
+    ] = None,
     steps: Annotated[int | None, typer.Option(min=0, help="Stop after N steps.")] = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Replay every step in the reference and compare.")
@@ -165,9 +157,15 @@ def train(
             "--count-instructions", help="Exact guest instructions per step (sim: targets)."
         ),
     ] = False,
+    state: Annotated[
+        Path | None, typer.Option(help="Go on from a state that --save wrote.")
+    ] = None,
     report: Annotated[Path | None, typer.Option(help="Write an HTML report here.")] = None,
     save: Annotated[
         Path | None, typer.Option(help="Write the learned tensors here, as .npz.")
+    ] = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Write the trained model here, as .tflite.")
     ] = None,
     json_: JsonOpt = False,
     verbose: VerboseOpt = False,
@@ -175,18 +173,39 @@ def train(
     """Train on a data set: in the reference, on a simulated board or on one at a serial port."""
     check_writable(report)
     check_writable(save)
+    check_writable(export)
     options = Options(epochs, lr, schedule, seed, steps, verify)
-    job = Job(
-        model, data, update, classes, target, port, options, count_instructions, verbose, baud
-    )
+    job = Job(request, data, target, port, options, count_instructions, verbose, baud, state)
     outcome = run_job(job, err)
     if report is not None:
         write_report(report, [outcome])
     if save is not None and not outcome.failure:
-        save_state(save, outcome)
+        save_state(save, outcome.plan, outcome.result.state, request)
+    if export is not None and not outcome.failure:
+        export_state(request, outcome.plan, outcome.result.state, export)
     print_json(outcome.to_json()) if json_ else show.outcome_table([outcome])
     if outcome.failure:
         raise Error(outcome.failure)
+
+
+@app.command(
+    name="export",
+    epilog="Example: mcutrain export model.tflite --state learned.npz --output trained.tflite",
+)
+def export_command(
+    model: ModelArg,
+    state: Annotated[Path, typer.Option(help="What `mcutrain train --save` wrote.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The .tflite file to write.")],
+    resumable: Annotated[
+        bool,
+        typer.Option(help="Keep in the file what training needs to go on (fractions, histories)."),
+    ] = True,
+    json_: JsonOpt = False,
+) -> None:
+    """Write a trained network as .tflite: the model's file with what was learned in it."""
+    check_writable(output)
+    written = export_saved(model, state, output, resumable)
+    print_json(written) if json_ else show.export_lines(written)
 
 
 @app.command(epilog="Example: mcutrain demo")

@@ -26,7 +26,8 @@ KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 @dataclass(frozen=True)
 class Dataset:
-    """x (N, input size) int8 as the model takes it, y (N,) int64.
+    """x (N, input size) int8 as the model takes it; y (N,) int64 labels, or (N, output size)
+    int8 values, or (N, 0) where the target is made of the input.
 
     ``clipped`` is the share of float training values outside what the input can hold.
     """
@@ -42,10 +43,11 @@ def load_dataset(path: Path, plan: TrainingPlan) -> Dataset:
     """The data set in ``path``, fitted to the plan's input and classes. Raises DataError."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            missing = [key for key in KEYS if key not in file]
+            wanted = KEYS if plan.target else tuple(key for key in KEYS if key[0] == "x")
+            missing = [key for key in wanted if key not in file]
             if missing:
-                raise DataError(f"{path} has no array {missing[0]}; it needs {', '.join(KEYS)}")
-            arrays = {key: file[key] for key in KEYS}
+                raise DataError(f"{path} has no array {missing[0]}; it needs {', '.join(wanted)}")
+            arrays = {key: file[key] for key in wanted}
             if not all(isinstance(array, np.ndarray) for array in arrays.values()):
                 raise DataError(f"{path} holds members that are no NumPy arrays")
     except OSError as err:
@@ -54,12 +56,24 @@ def load_dataset(path: Path, plan: TrainingPlan) -> Dataset:
         raise DataError(f"{path} is not an .npz file of plain arrays: {err}") from err
     checked = {}
     for part in ("train", "test"):
-        x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
-        checked[f"x_{part}"] = quantised(x, f"{path}: x_{part}", plan.input.type)
-        checked[f"y_{part}"] = labels(y, f"{path}: y_{part}", plan.classes)
-        if len(x) != len(y):
-            raise DataError(f"{path}: x_{part} has {len(x)} samples, y_{part} {len(y)} labels")
+        x, y = arrays[f"x_{part}"], arrays.get(f"y_{part}")
+        checked[f"x_{part}"] = quantised(x, f"{path}: x_{part}", plan.input.type, "takes")
+        checked[f"y_{part}"] = targets(y, len(x), f"{path}: y_{part}", plan)
+        if len(x) != len(checked[f"y_{part}"]):
+            count = len(checked[f"y_{part}"])
+            raise DataError(f"{path}: x_{part} has {len(x)} samples, y_{part} {count} targets")
     return Dataset(**checked, clipped=clipped_share(arrays["x_train"], plan.input.type))
+
+
+def targets(y: Array | None, count: int, what: str, plan: TrainingPlan) -> Array:
+    """What each step takes beside its sample: see Dataset. Raises DataError."""
+    if y is None:
+        return np.zeros((count, 0), np.int8)
+    if plan.takes_label:
+        return labels(y, what, plan.classes)
+    if y.ndim == 1 and plan.logits.type.size == 1:
+        y = y[:, None]
+    return quantised(y, what, plan.logits.type, "gives")
 
 
 def clipped_share(x: Array, wanted: TensorType) -> float:
@@ -70,19 +84,22 @@ def clipped_share(x: Array, wanted: TensorType) -> float:
     return float(np.mean((q < -128.5) | (q > 127.5)))
 
 
-def quantised(x: Array, what: str, wanted: TensorType) -> Array:
-    """(N, size) int8: int8 as it is, float in real units as round(x / scale) + zero point."""
+def quantised(x: Array, what: str, wanted: TensorType, verb: str) -> Array:
+    """(N, size) int8: int8 as it is, float in real units as round(x / scale) + zero point.
+
+    ``verb`` says what the model does with such values: takes or gives.
+    """
     if x.ndim < 1 or len(x) == 0:
         raise DataError(f"{what} is empty")
     if squeezed(x.shape[1:]) != squeezed(wanted.shape):
         raise DataError(
-            f"{what} has samples of shape {x.shape[1:]}, the model takes {wanted.shape[1:]}"
+            f"{what} has samples of shape {x.shape[1:]}, the model {verb} {wanted.shape[1:]}"
         )
     if x.dtype == np.int8:
         return np.asarray(x.reshape(len(x), -1))
     if x.dtype.kind != "f":
         raise DataError(
-            f"{what} is {x.dtype}: give int8 as the model takes it, or float in the model's "
+            f"{what} is {x.dtype}: give int8 as the model {verb} it, or float in the model's "
             "real units"
         )
     if not np.isfinite(x).all():

@@ -10,6 +10,7 @@ from rich.console import Console
 from host.jobs import Job, Outcome, run_job
 from host.pio import PROJECT_DIR
 from host.report import write_report
+from host.request import Request
 from host.train import Options
 
 WATCH = PROJECT_DIR / "examples" / "watch"
@@ -26,7 +27,7 @@ def run_demo(console: Console, fast: bool = False) -> tuple[list[Outcome], Path]
         counts = target.startswith("sim:")
         console.print(f"{target}: adapting the watch to a left wrist", highlight=False)
         model, data = WATCH / "watch.tflite", WATCH / "demo.npz"
-        job = Job(model, data, "last:2", None, target, None, options, counts)
+        job = Job(Request(model, "last:2"), data, target, None, options, counts)
         outcomes.append(run_job(job, console))
     write_report(REPORT, outcomes)
     return outcomes, REPORT

@@ -98,9 +98,20 @@ class Device:
             raise DataError(
                 f"a sample has {len(sample)} bytes, the model takes {self.info.input_bytes}"
             )
-        chunk = self.info.largest_payload_bytes - protocol.REQUESTS[Message.SAMPLE].size
-        for offset in range(0, len(sample), chunk):
-            self._ask(Message.SAMPLE, offset, data=sample[offset : offset + chunk])
+        self._fill(Message.SAMPLE, sample)
+
+    def write_target(self, target: bytes) -> None:
+        """Write the wanted output. It is used up by the next step."""
+        self._fill(Message.TARGET, target)
+
+    def _fill(self, message: Message, data: bytes) -> None:
+        chunk = self.info.largest_payload_bytes - protocol.REQUESTS[message].size
+        for offset in range(0, len(data), chunk):
+            self._ask(message, offset, data=data[offset : offset + chunk])
+
+    def set_classes(self, classes: int) -> None:
+        """Take spare classes into use, or out of it; refused beyond the head's outputs."""
+        self._ask(Message.CLASSES, classes)
 
     def step(self, label: int, wants_digest: bool = False) -> StepResult:
         """Train on the sample written before."""

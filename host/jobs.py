@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import io
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
@@ -19,16 +17,15 @@ from rich.progress import Progress as Bars
 from host.build import Build, build
 from host.cost import measured, planned
 from host.dataset import Dataset, load_dataset
-from host.files import write_whole
 from host.instructions import read_counts
+from host.request import Request
 from host.runner import ReferenceRunner, connected, simulated
+from host.state import SavedState
 from host.target import Kind, Target
 from host.train import Options, Progress, Result, train
 from host.transport import BAUD
 from trainer.errors import Error
-from trainer.interpreter import unpack_state
-from trainer.plan import TrainingPlan, make_plan
-from trainer.tflite import load
+from trainer.plan import TrainingPlan
 
 CLIPPED_WARNING = 0.01
 COUNTED = {"instructions_per_step": "step", "forward_instructions": "forward"}
@@ -36,18 +33,17 @@ COUNTED = {"instructions_per_step": "step", "forward_instructions": "forward"}
 
 @dataclass(frozen=True)
 class Job:
-    """What `mcutrain train` was asked to do."""
+    """What `mcutrain train` was asked to do. ``state``: a file that `--save` wrote."""
 
-    model: Path
+    request: Request
     data: Path
-    update: str
-    classes: int | None
     target: str
     port: str | None
     options: Options
     count_instructions: bool = False
     verbose: bool = False
     baud: int = BAUD
+    state: Path | None = None
 
 
 @dataclass
@@ -64,23 +60,14 @@ class Outcome:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "model": str(self.job.model),
+            "model": str(self.job.request.model),
             "target": self.target,
-            "update": self.job.update,
-            "seed": self.job.options.seed,
+            "update": self.plan.scheme.name,
+            "seed": self.result.seed,
             **self.result.to_json(),
             **self.instructions,
             "cost": self.cost,
         }
-
-
-def save_state(path: Path, outcome: Outcome) -> None:
-    """Write what was learned as an .npz: each tensor of the state by its name."""
-    state = unpack_state(outcome.plan, outcome.result.state)
-    arrays: Any = {tensor.name: value for tensor, value in state.items()}
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    write_whole(path, buffer.getvalue())
 
 
 def run_job(job: Job, console: Console) -> Outcome:
@@ -90,8 +77,9 @@ def run_job(job: Job, console: Console) -> Outcome:
         raise Error("give --port or --target, not both")
     if job.count_instructions and (job.port is not None or target.kind is not Kind.SIMULATED):
         raise Error("--count-instructions needs a simulated board: --target sim:BOARD")
-    plan = make_plan(load(job.model), job.update, job.classes)
+    plan = job.request.plan()
     data = load_dataset(job.data, plan)
+    state = SavedState.read(job.state).state(plan) if job.state else None
     if data.clipped > CLIPPED_WARNING:
         console.print(
             f"warning: {100 * data.clipped:.1f} % of x_train lies outside the input's real range "
@@ -100,25 +88,30 @@ def run_job(job: Job, console: Console) -> Outcome:
             soft_wrap=True,
         )
     if job.port is not None:
-        with connected(job.port, plan, job.baud) as runner, bars(console) as report:
-            result = train(plan, data, runner, job.options, report)
+        with connected(job.port, plan, job.baud) as runner, bars(console, plan) as report:
+            result = train(plan, data, runner, job.options, report, state)
         return judged(Outcome(job, job.port, result, planned(plan), plan))
     if target.kind is Kind.REFERENCE:
-        with bars(console) as report:
-            result = train(plan, data, ReferenceRunner(plan), job.options, report)
+        with bars(console, plan) as report:
+            result = train(plan, data, ReferenceRunner(plan), job.options, report, state)
         return judged(Outcome(job, target.name, result, planned(plan), plan))
     with console.status(f"building for {target.name}"):
         built = build(plan, target, job.verbose)
-    return judged(run_simulated(job, plan, built, data, console))
+    return judged(run_simulated(job, plan, built, data, state, console))
 
 
 def run_simulated(
-    job: Job, plan: TrainingPlan, built: Build, data: Dataset, console: Console
+    job: Job,
+    plan: TrainingPlan,
+    built: Build,
+    data: Dataset,
+    state: bytes | None,
+    console: Console,
 ) -> Outcome:
     with tempfile.TemporaryDirectory() as folder:
         counts = Path(folder) / "counts" if job.count_instructions else None
-        with simulated(built, counts) as runner, bars(console) as report:
-            result = train(plan, data, runner, job.options, report)
+        with simulated(built, counts) as runner, bars(console, plan) as report:
+            result = train(plan, data, runner, job.options, report, state)
         found = read_counts(counts) if counts and counts.is_file() else {}
     outcome = Outcome(job, built.target.name, result, measured(built), plan)
     for key, region in COUNTED.items():
@@ -140,7 +133,7 @@ def judged(outcome: Outcome) -> Outcome:
 
 
 @contextmanager
-def bars(console: Console) -> Iterator[Callable[[Progress], None]]:
+def bars(console: Console, plan: TrainingPlan) -> Iterator[Callable[[Progress], None]]:
     """A progress bar for each phase, on a terminal."""
     columns = (
         TextColumn("{task.description:<9}"), BarColumn(), MofNCompleteColumn(),
@@ -162,8 +155,9 @@ def bars(console: Console) -> Iterator[Callable[[Progress], None]]:
                     progress.loss if average is None else 0.95 * average + 0.05 * progress.loss
                 )
                 note = f"loss {average:.3f}"
-            elif progress.accuracy is not None:
-                note = f"accuracy {100 * progress.accuracy:.1f} %"
+            elif progress.metric is not None:
+                value = progress.metric
+                note = f"accuracy {100 * value:.1f} %" if plan.takes_label else f"mse {value:.4g}"
             view.update(tasks[progress.phase], completed=progress.done, note=note)
 
         yield report

@@ -29,6 +29,8 @@ class Message(IntEnum):
     DIGEST = 9
     READ = 10
     WRITE = 11
+    TARGET = 12
+    CLASSES = 13
 
 
 class Status(IntEnum):
@@ -72,7 +74,7 @@ class Region(IntEnum):
 
 _EMPTY = struct.Struct("<")
 
-# The fixed part of each request; the data of SAMPLE and WRITE follow it.
+# The fixed part of each request; the data of SAMPLE, WRITE and TARGET follow it.
 REQUESTS = {
     Message.HELLO: _EMPTY,
     Message.RESET: struct.Struct("<I"),  # seed
@@ -85,6 +87,8 @@ REQUESTS = {
     Message.DIGEST: _EMPTY,
     Message.READ: struct.Struct("<BIH"),  # region, offset, size
     Message.WRITE: struct.Struct("<BI"),  # region, offset
+    Message.TARGET: struct.Struct("<I"),  # offset
+    Message.CLASSES: struct.Struct("<I"),  # classes in use
 }
 
 # The fixed part of each reply that has one, after the status.

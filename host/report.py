@@ -13,7 +13,7 @@ import numpy as np
 
 from host.files import write_whole
 from host.jobs import Outcome
-from host.show import FIGURES
+from host.show import figures
 
 STYLE = (
     "body{font:16px/1.5 sans-serif;max-width:56em;margin:2em auto;padding:0 1em}"
@@ -29,7 +29,9 @@ def write_report(path: Path, outcomes: list[Outcome]) -> None:
 
 def page(outcomes: list[Outcome]) -> str:
     job = outcomes[0].job
-    title = html.escape(f"{job.model.stem}: {job.update}, seed {job.options.seed}")
+    title = html.escape(
+        f"{job.request.model.stem}: {outcomes[0].plan.scheme.name}, seed {outcomes[0].result.seed}"
+    )
     details = "\n".join(
         f"<details><summary>{html.escape(o.target)}, all figures</summary>"
         f"<pre>{html.escape(json.dumps(without_losses(o), indent=1))}</pre></details>"
@@ -37,7 +39,7 @@ def page(outcomes: list[Outcome]) -> str:
     )
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title>"
-        f"<style>{STYLE}</style><h1>{title}</h1>\n{figures(outcomes)}\n"
+        f"<style>{STYLE}</style><h1>{title}</h1>\n{figure_table(outcomes)}\n"
         f'<img alt="loss by step" src="data:image/svg+xml;base64,{loss_plot(outcomes)}">\n'
         f"{details}</html>\n"
     )
@@ -47,12 +49,12 @@ def without_losses(outcome: Outcome) -> dict[str, object]:
     return {k: v for k, v in outcome.to_json().items() if k != "losses"}
 
 
-def figures(outcomes: list[Outcome]) -> str:
+def figure_table(outcomes: list[Outcome]) -> str:
     """The table of the figures that matter, a column per run."""
     head = "".join(f"<th>{html.escape(o.target)}" for o in outcomes)
     body = "".join(
-        f"<tr><td>{text}" + "".join(f"<td>{html.escape(cell(o))}" for o in outcomes)
-        for text, cell in FIGURES.items()
+        f"<tr><td>{text}" + "".join(f"<td>{html.escape(cell)}" for cell in cells)
+        for text, cells in figures(outcomes).items()
     )
     return f"<table><tr><th>{head}{body}</table>"
 
@@ -72,7 +74,7 @@ def loss_plot(outcomes: list[Outcome]) -> str:
         mean = np.convolve(losses, np.ones(width) / width, "valid")
         axes.plot(np.arange(width - 1, len(losses)), mean, label=f"mean of {width}")
     axes.set_xlabel("step")
-    axes.set_ylabel("cross-entropy, nats")
+    axes.set_ylabel("loss")
     axes.legend()
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", bbox_inches="tight")

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from host.build import Build, board_of
 from host.device import Device
 from host.errors import MismatchError
@@ -15,7 +17,8 @@ from host.instructions import counter_args
 from host.protocol import Region
 from host.simulator import simulate
 from host.transport import SerialTransport
-from trainer.interpreter import Interpreter, Loss
+from host.verify import write_step
+from trainer.interpreter import Interpreter, Loss, unpack_state
 from trainer.ops.sgd import LearningRate
 from trainer.plan import TrainingPlan
 from trainer.tensor import Array
@@ -30,15 +33,27 @@ class Runner(Protocol):
 
     def set_learning_rate(self, rate: LearningRate) -> None: ...
 
-    def step(self, sample: Array, label: int, wants_digest: bool) -> tuple[Loss, int]:
-        """(loss, digest of the state after the step, or 0)."""
+    def set_classes(self, classes: int) -> None:
+        """Take spare classes into use."""
+        ...
+
+    def step(self, sample: Array, target: Array, wants_digest: bool) -> tuple[Loss, int]:
+        """(loss, digest of the state after the step, or 0). ``target``: see Dataset.y_train."""
         ...
 
     def predict(self, sample: Array) -> int: ...
 
+    def infer(self, sample: Array) -> Array:
+        """The logits, int8."""
+        ...
+
     def digest(self) -> int: ...
 
     def state(self) -> bytes: ...
+
+    def load(self, state: bytes) -> None:
+        """Take up a state that ``state`` gave."""
+        ...
 
 
 class ReferenceRunner:
@@ -53,12 +68,18 @@ class ReferenceRunner:
     def set_learning_rate(self, rate: LearningRate) -> None:
         self.reference.set_learning_rate(rate)
 
-    def step(self, sample: Array, label: int, wants_digest: bool) -> tuple[Loss, int]:
-        loss = self.reference.step(sample, label)
+    def set_classes(self, classes: int) -> None:
+        self.reference.set_classes(classes)
+
+    def step(self, sample: Array, target: Array, wants_digest: bool) -> tuple[Loss, int]:
+        loss = self.reference.step(sample, target)
         return loss, self.reference.digest() if wants_digest else 0
 
     def predict(self, sample: Array) -> int:
-        return int(self.reference.infer(sample).argmax())
+        return self.reference.predict(sample)
+
+    def infer(self, sample: Array) -> Array:
+        return self.reference.infer(sample)
 
     def digest(self) -> int:
         return self.reference.digest()
@@ -66,12 +87,15 @@ class ReferenceRunner:
     def state(self) -> bytes:
         return self.reference.state_bytes()
 
+    def load(self, state: bytes) -> None:
+        self.reference.state = unpack_state(self.reference.plan, state)
+
 
 class DeviceRunner:
     """A device that runs the plan's firmware."""
 
-    def __init__(self, device: Device) -> None:
-        self.device = device
+    def __init__(self, device: Device, plan: TrainingPlan) -> None:
+        self.device, self.plan = device, plan
 
     def reset(self, seed: int) -> None:
         self.device.reset(seed)
@@ -79,8 +103,11 @@ class DeviceRunner:
     def set_learning_rate(self, rate: LearningRate) -> None:
         self.device.set_learning_rate(rate.multiplier, rate.shift)
 
-    def step(self, sample: Array, label: int, wants_digest: bool) -> tuple[Loss, int]:
-        self.device.write_sample(sample.tobytes())
+    def set_classes(self, classes: int) -> None:
+        self.device.set_classes(classes)
+
+    def step(self, sample: Array, target: Array, wants_digest: bool) -> tuple[Loss, int]:
+        label = write_step(self.device, self.plan, sample, target)
         result = self.device.step(label, wants_digest)
         return Loss(result.sum, result.distance, result.predicted), result.digest
 
@@ -88,11 +115,22 @@ class DeviceRunner:
         self.device.write_sample(sample.tobytes())
         return self.device.infer()
 
+    def infer(self, sample: Array) -> Array:
+        self.predict(sample)
+        where = self.plan.memory.place(self.plan.logits)
+        assert where is not None
+        raw = self.device.read(Region.ARENA, where[1], self.plan.logits.type.nbytes)
+        return np.frombuffer(raw, np.int8)
+
     def digest(self) -> int:
         return self.device.digest().digest
 
     def state(self) -> bytes:
         return self.device.read(Region.STATE)
+
+    def load(self, state: bytes) -> None:
+        self.device.reset(0)  # no step may be under way
+        self.device.write(Region.STATE, state)
 
 
 @contextmanager
@@ -108,7 +146,7 @@ def simulated(build: Build, counts: Path | None = None) -> Iterator[DeviceRunner
         else:
             device = Device.open(transport, *hashes)
         try:
-            yield DeviceRunner(device)
+            yield DeviceRunner(device, build.plan)
         finally:
             device.close()
 
@@ -123,6 +161,6 @@ def connected(port: str, plan: TrainingPlan, baud: int) -> Iterator[DeviceRunner
                 f"{port}: the device runs the build {device.info.build_hash.hex()}, which is not "
                 "this version's build of the plan; run `mcutrain build` and flash what it names"
             )
-        yield DeviceRunner(device)
+        yield DeviceRunner(device, plan)
     finally:
         device.close()

@@ -32,6 +32,13 @@ def percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f} %"
 
 
+def metric(outcome: Outcome, value: float | None) -> str:
+    """Accuracy in percent, or a mean squared error."""
+    if outcome.result.metric == "accuracy" or value is None:
+        return percent(value)
+    return f"{value:.4g}"
+
+
 def shape(dims: Iterable[int]) -> str:
     return "x".join(map(str, dims))
 
@@ -158,8 +165,8 @@ def instructions(outcome: Outcome, key: str) -> str:
 
 # The figures of a run that matter, in the terminal's table and in the report.
 FIGURES: dict[str, Callable[[Outcome], str]] = {
-    "accuracy before": lambda o: percent(o.result.accuracy_before),
-    "accuracy after": lambda o: percent(o.result.accuracy_after),
+    "{metric} before": lambda o: metric(o, o.result.before),
+    "{metric} after": lambda o: metric(o, o.result.after),
     "steps": lambda o: number(o.result.steps),
     "verified steps": lambda o: number(o.result.verified_steps) if o.result.verified else "-",
     "RAM, bytes": lambda o: number(o.cost["sram_bytes"]) or "-",
@@ -170,13 +177,21 @@ FIGURES: dict[str, Callable[[Outcome], str]] = {
 }
 
 
+def figures(outcomes: list[Outcome]) -> dict[str, list[str]]:
+    """A row of cells for each figure, one per run."""
+    name = outcomes[0].result.metric
+    return {text.format(metric=name): [cell(o) for o in outcomes] for text, cell in FIGURES.items()}
+
+
 def outcome_table(outcomes: list[Outcome]) -> None:
-    table = Table(title=escape(f"{outcomes[0].job.model.stem}, {outcomes[0].job.update}"))
+    table = Table(
+        title=escape(f"{outcomes[0].job.request.model.stem}, {outcomes[0].plan.scheme.name}")
+    )
     table.add_column("")
     for outcome in outcomes:
         table.add_column(outcome.target, justify="right")
-    for text, cell in FIGURES.items():
-        table.add_row(text, *(cell(o) for o in outcomes))
+    for text, cells in figures(outcomes).items():
+        table.add_row(text, *cells)
     out.print(table)
 
 
@@ -188,6 +203,13 @@ def check_table(result: dict[str, Any]) -> None:
         table.add_row(str(r["operator"]), r["name"], number(r["outputs"]), number(r["mismatches"]))
     out.print(table)
     lines([f"{number(result['outputs'])} outputs compared, {number(result['mismatches'])} differ"])
+
+
+def export_lines(written: dict[str, Any]) -> None:
+    text = f"wrote {written['output']}: {number(written['bytes'])} bytes, {written['steps']} steps"
+    if written["unused_bytes"]:
+        text += f"; {number(written['unused_bytes'])} bytes of the old model are no longer used"
+    lines([text])
 
 
 def ports_table(found: dict[str, list[dict[str, Any]]]) -> None:

@@ -15,6 +15,7 @@ from host.device import Device
 from host.runner import DeviceRunner, Runner
 from host.verify import Difference, Differs, Verifier
 from trainer.errors import DataError
+from trainer.interpreter import target_of_input, unpack_state
 from trainer.ops.conv2d import Conv2D
 from trainer.ops.sgd import LearningRate
 from trainer.plan import TrainingPlan
@@ -27,7 +28,8 @@ FINAL_THIRD = 0.25  # of the learning rate, with the step schedule (SPEC 1.5)
 
 @dataclass(frozen=True)
 class Options:
-    """How to train. ``rate`` None stands for the scheme's default, ``steps`` None for all epochs.
+    """How to train. ``rate`` None stands for the scheme's default, ``steps`` None for all epochs,
+    ``seed`` None for the plan's.
 
     Raises DataError for a rate or a schedule that there is not.
     """
@@ -35,7 +37,7 @@ class Options:
     epochs: int = 10
     rate: float | None = None
     schedule: str = "step"
-    seed: int = 0
+    seed: int | None = None
     steps: int | None = None
     verify: bool = False
 
@@ -56,7 +58,7 @@ class Progress:
     done: int
     total: int
     loss: float | None = None
-    accuracy: float | None = None
+    metric: float | None = None
 
 
 Report = Callable[[Progress], None]
@@ -66,8 +68,10 @@ Report = Callable[[Progress], None]
 class Result:
     """What came of a training run."""
 
-    accuracy_before: float | None = None  # None until it is measured
-    accuracy_after: float | None = None
+    seed: int = 0
+    metric: str = "accuracy"  # of the test samples; or mse, in squared real units
+    before: float | None = None  # None until it is measured
+    after: float | None = None
     steps: int = 0
     verified_steps: int = 0
     losses: list[float] = field(default_factory=list)
@@ -85,8 +89,8 @@ class Result:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "accuracy_before": self.accuracy_before,
-            "accuracy_after": self.accuracy_after,
+            f"{self.metric}_before": self.before,
+            f"{self.metric}_after": self.after,
             "steps": self.steps,
             "verified_steps": self.verified_steps,
             "bit_exact": self.bit_exact,
@@ -103,9 +107,17 @@ def default_rate(plan: TrainingPlan) -> float:
     return FULL_RATE if learned == layers else SPARSE_RATE
 
 
-def sample_order(samples: int, epochs: int, seed: int) -> Array:
-    """(epochs * samples,) indices: a new permutation in each epoch."""
-    orders = [np.random.default_rng([seed, e]).permutation(samples) for e in range(epochs)]
+def begun(plan: TrainingPlan, options: Options, state: bytes | None) -> tuple[int, int]:
+    """(seed, steps already done): the plan goes on where an export or a saved state stopped."""
+    assert plan.sgd.data is not None
+    sgd = plan.sgd.data if state is None else unpack_state(plan, state)[plan.sgd]
+    return int(sgd[0]) if options.seed is None else options.seed, int(sgd[1])
+
+
+def sample_order(samples: int, epochs: int, seed: int, first: int = 0) -> Array:
+    """(epochs * samples,) indices: a new permutation in each epoch, from epoch ``first`` on."""
+    numbers = range(first, first + epochs)
+    orders = [np.random.default_rng([seed, e]).permutation(samples) for e in numbers]
     return np.concatenate(orders) if orders else np.zeros(0, np.int64)
 
 
@@ -118,17 +130,33 @@ def rates(total: int, rate: float, schedule: str) -> list[tuple[int, LearningRat
 
 
 def train(
-    plan: TrainingPlan, data: Dataset, runner: Runner, options: Options, report: Report
+    plan: TrainingPlan,
+    data: Dataset,
+    runner: Runner,
+    options: Options,
+    report: Report,
+    state: bytes | None = None,
 ) -> Result:
-    """Reset the runner and train it. With ``verify``, stops at the first difference."""
-    result = Result(verified=options.verify)
-    verifier = Verifier(plan, options.seed) if options.verify else None
+    """Reset the runner, or let it take up ``state``, and train it.
+
+    Spare classes that the data has are taken into use. With ``verify``, stops at the first
+    difference.
+    """
+    metric = "accuracy" if plan.takes_label else "mse"
+    seed, first_step = begun(plan, options, state)
+    result = Result(seed, metric, verified=options.verify)
+    verifier = Verifier(plan, seed) if options.verify else None
     started = time.monotonic()
     try:
-        runner.reset(options.seed)
-        result.accuracy_before = evaluate(runner, verifier, data, "before", report)
-        run_steps(plan, data, runner, verifier, options, report, result)
-        result.accuracy_after = evaluate(runner, verifier, data, "after", report)
+        runner.reset(seed)
+        for trained in (runner, verifier) if verifier else (runner,):
+            if state is not None:
+                trained.load(state)
+            if count := new_classes(plan, data, state):
+                trained.set_classes(count)
+        result.before = evaluate(plan, runner, verifier, data, "before", report)
+        run_steps(plan, data, runner, verifier, options, first_step, report, result)
+        result.after = evaluate(plan, runner, verifier, data, "after", report)
         result.state = runner.state()
     except Differs as parted:
         result.difference = parted.difference
@@ -137,30 +165,42 @@ def train(
     return result
 
 
+def new_classes(plan: TrainingPlan, data: Dataset, state: bytes | None) -> int | None:
+    """How many classes to take into use, if the data has more than the state counts."""
+    if plan.active is None or plan.active.data is None:
+        return None
+    in_use = plan.active.data if state is None else unpack_state(plan, state)[plan.active]
+    present = 1 + max(int(y.max(initial=0)) for y in (data.y_train, data.y_test))
+    return present if present > int(in_use[0]) else None
+
+
 def run_steps(
     plan: TrainingPlan,
     data: Dataset,
     runner: Runner,
     verifier: Verifier | None,
     options: Options,
+    first_step: int,
     report: Report,
     result: Result,
 ) -> None:
     """All steps of a run, counted in ``result``. Raises Differs."""
     rate = options.rate if options.rate is not None else default_rate(plan)
-    order = sample_order(len(data.x_train), options.epochs, options.seed)[: options.steps]
+    first_epoch = first_step // len(data.x_train)
+    order = sample_order(len(data.x_train), options.epochs, result.seed, first_epoch)
+    order = order[: options.steps]
     schedule = dict(rates(len(order), rate, options.schedule))
     for k, index in enumerate(order):
         if k in schedule:
             runner.set_learning_rate(schedule[k])
             if verifier:
                 verifier.set_learning_rate(schedule[k])
-        sample, label = data.x_train[index], int(data.y_train[index])
-        loss, digest = runner.step(sample, label, options.verify)
+        sample, target = data.x_train[index], data.y_train[index]
+        loss, digest = runner.step(sample, target, options.verify)
         result.steps += 1
-        result.losses.append(loss.real(plan.logit_scale))
-        if verifier and not verifier.step(sample, label, loss, digest):
-            raise Differs(verifier.locate(device_of(runner), sample, label))
+        result.losses.append(loss.real(plan))
+        if verifier and not verifier.step(sample, target, loss, digest):
+            raise Differs(verifier.locate(device_of(runner), sample, target))
         report(Progress("train", k + 1, len(order), result.losses[-1]))
 
 
@@ -171,14 +211,33 @@ def device_of(runner: Runner) -> Device:
 
 
 def evaluate(
-    runner: Runner, verifier: Verifier | None, data: Dataset, phase: str, report: Report
+    plan: TrainingPlan,
+    runner: Runner,
+    verifier: Verifier | None,
+    data: Dataset,
+    phase: str,
+    report: Report,
 ) -> float:
-    """Accuracy on the test samples. Raises Differs if the reference predicts otherwise."""
-    correct = 0
-    for k, (sample, label) in enumerate(zip(data.x_test, data.y_test, strict=True)):
-        predicted = runner.predict(sample)
-        if verifier and predicted != int(verifier.reference.infer(sample).argmax()):
+    """The metric on the test samples. Raises Differs if the reference computes otherwise."""
+    total = 0.0
+    for k, (sample, target) in enumerate(zip(data.x_test, data.y_test, strict=True)):
+        if plan.takes_label:
+            found = np.array(runner.predict(sample))
+            expected = verifier.reference.predict(sample) if verifier else found
+            total += int(found) == int(target)
+        else:
+            found = runner.infer(sample)
+            expected = verifier.reference.infer(sample) if verifier else found
+            total += squared_error(plan, sample, target, found)
+        if verifier and not np.array_equal(found, expected):
             raise Differs(verifier.locate_prediction(device_of(runner), sample))
-        correct += predicted == int(label)
-        report(Progress(phase, k + 1, len(data.x_test), accuracy=correct / (k + 1)))
-    return correct / len(data.x_test)
+        report(Progress(phase, k + 1, len(data.x_test), metric=total / (k + 1)))
+    return total / len(data.x_test)
+
+
+def squared_error(plan: TrainingPlan, sample: Array, target: Array, output: Array) -> float:
+    """The loss of one output, in real units."""
+    if plan.target is None:
+        target = target_of_input(plan, sample).reshape(-1)
+    difference = output.astype(np.int64) - target
+    return plan.real_loss(np.array([int((difference**2).sum()), 0]))

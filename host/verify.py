@@ -53,18 +53,25 @@ class Verifier:
         self.verified_steps = 0
         self._before = dict(self.reference.state)
 
+    def load(self, state: bytes) -> None:
+        """Begin with the state that the device was given."""
+        self.reference.state = unpack_state(self.plan, state)
+
+    def set_classes(self, classes: int) -> None:
+        self.reference.set_classes(classes)
+
     def set_learning_rate(self, rate: LearningRate) -> None:
         self.reference.set_learning_rate(rate)
 
-    def step(self, sample: Array, label: int, loss: Loss, digest: int) -> bool:
+    def step(self, sample: Array, target: Array, loss: Loss, digest: int) -> bool:
         """Replay a step; whether the loss and the digest of all that learns are equal."""
         self._before = dict(self.reference.state)
-        expected = self.reference.step(sample, label)
+        expected = self.reference.step(sample, target)
         equal = expected == loss and self.reference.digest() == digest
         self.verified_steps += equal
         return equal
 
-    def locate(self, device: Device, sample: Array, label: int) -> Difference:
+    def locate(self, device: Device, sample: Array, target: Array) -> Difference:
         """The first node, tensor and element that differ in the step just replayed.
 
         The device takes up the state before the step and runs it call by call; what each
@@ -74,24 +81,23 @@ class Verifier:
         step = self.reference.steps - 1
         device.reset(0)
         device.write(Region.STATE, pack_state(self.plan, self._before))
-        found = self._first_difference(device, step, self._before, sample, label)
+        found = self._first_difference(device, step, self._before, sample, target)
         return found or self._state_difference(step, after)
 
     def locate_prediction(self, device: Device, sample: Array) -> Difference:
         """The first difference of a forward pass that predicted otherwise; leaves a step begun."""
         step, state = self.reference.steps, self.reference.state
-        found = self._first_difference(device, step, state, sample, 0)
+        found = self._first_difference(device, step, state, sample, np.array(0))
         return found or self._unexplained(step, self.plan.logits)
 
     def _first_difference(
-        self, device: Device, step: int, state: dict[Tensor, Array], sample: Array, label: int
+        self, device: Device, step: int, state: dict[Tensor, Array], sample: Array, target: Array
     ) -> Difference | None:
         """Run a step call by call from ``state``, which the device has, and compare each output."""
         replay = Interpreter(self.plan)
         replay.state = dict(state)
-        device.write_sample(sample.tobytes())
-        device.begin(label)
-        for node, values in replay.trace(sample, label):
+        device.begin(write_step(device, self.plan, sample, target))
+        for node, values in replay.trace(sample, target):
             if node.op.alias:
                 continue
             device.run(1)
@@ -117,7 +123,7 @@ class Verifier:
             found = compare(step, writer, tensor, actual, expected, False)
             if found is not None:
                 return found
-        return self._unexplained(step, self.plan.loss)
+        return self._unexplained(step, self.plan.record)
 
     def _unexplained(self, step: int, tensor: Tensor) -> Difference:
         """A difference that was reported, but shows in nothing that can be read."""
@@ -126,6 +132,17 @@ class Verifier:
         return Difference(
             step, node.name, type(node.op).__name__, node.index, tensor.name, (0,), 0, 0, 0, False
         )
+
+
+def write_step(device: Device, plan: TrainingPlan, sample: Array, target: Array) -> int:
+    """Write what a step takes; the label to give it, 0 if its target is something else."""
+    if plan.takes_label:
+        device.write_sample(sample.tobytes())
+        return int(target)
+    if plan.target is not None:
+        device.write_target(np.resize(target, plan.target.type.shape).astype(np.int8).tobytes())
+    device.write_sample(sample.tobytes())
+    return 0
 
 
 class Differs(Exception):

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The options that every command about a plan has: one list, for all of them."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from host.request import Request, read_class_names
+from trainer.losses import CROSS_ENTROPY, LOSSES
+from trainer.scheme import SPEC_HELP
+
+
+def request(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="An int8 .tflite file.")],
+    update: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SPEC",
+            help=f"What learns: {SPEC_HELP}. Default: head; of an exported model, what learned.",
+        ),
+    ] = None,
+    classes: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="A new head of N outputs; 1 is binary. Default: keep the head."
+        ),
+    ] = None,
+    spare_classes: Annotated[
+        int,
+        typer.Option(
+            metavar="N", min=0, help="Outputs beside them that wait for classes to be added."
+        ),
+    ] = 0,
+    loss: Annotated[str, typer.Option(help=f"What is minimised: {', '.join(LOSSES)}.")] = (
+        CROSS_ENTROPY
+    ),
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="TENSOR",
+            help="Train only what is behind this tensor: its value is the input.",
+        ),
+    ] = None,
+    class_names: Annotated[
+        str | None,
+        typer.Option(metavar="NAMES", help="Separated by commas, or a file with one on each line."),
+    ] = None,
+) -> Request:
+    names = read_class_names(class_names)
+    return Request(model, update, classes, spare_classes, loss, start, names)
+
+
+def takes_request(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with the parameters of ``request`` in place of its own first one."""
+    wanted = inspect.signature(request).parameters
+    own = list(inspect.signature(command).parameters.values())[1:]
+
+    @functools.wraps(command)
+    def run(**values: Any) -> None:
+        chosen = request(**{name: values.pop(name) for name in wanted})
+        command(chosen, **values)
+
+    hints = typing.get_type_hints(request, include_extras=True)
+    hints |= typing.get_type_hints(command, include_extras=True)
+    parameters = [
+        p.replace(kind=p.KEYWORD_ONLY, annotation=hints[p.name]) for p in (*wanted.values(), *own)
+    ]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    return run
