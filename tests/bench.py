@@ -10,6 +10,7 @@ import numpy as np
 from tests.op_cases import Case
 from trainer.graph import Graph, Node
 from trainer.memory import MemoryPlan, Slot, place_state
+from trainer.model import Model
 from trainer.ops.sgd import CountStep, LearningRate, sgd_state
 from trainer.ops.softmax_cross_entropy import SoftmaxCrossEntropy
 from trainer.plan import TrainingPlan
@@ -45,18 +46,29 @@ def bench_plan(cases: list[Case]) -> tuple[TrainingPlan, dict[str, Node]]:
     """
     graph = Graph()
     nodes = {case.name: node_of(graph, case, index) for index, case in enumerate(cases)}
+    return plan_of("bench", graph), nodes
+
+
+def forward_plan(model: Model) -> TrainingPlan:
+    """A plan whose step runs all of a model's nodes as the file has them, each output in a place
+    of its own."""
+    return plan_of(model.name, Graph(list(model.graph.nodes)))
+
+
+def plan_of(name: str, graph: Graph) -> TrainingPlan:
+    """The plan that runs the nodes of ``graph`` and then, as every step has one, a loss."""
     sgd = sgd_state(LearningRate(128, 13))
     source = Tensor("bench_in", TensorType((1, 3), DType.S8, QuantParams((0.1,))), Role.INPUT)
     label = Tensor("true_label", TensorType((1,), DType.U32), Role.INPUT)
-    (_, _, loss) = graph.add(SoftmaxCrossEntropy(), source, label, name="whole", index=0)
+    graph.add(SoftmaxCrossEntropy(), source, label, name="whole", index=0)
+    loss = graph.nodes[-1]
     graph.add(CountStep(), sgd, name="count_step", index=0)
     state = [t for t in graph.tensors if t.role is Role.STATE]
     memory = MemoryPlan(separate_slots(graph), *place_state(state))
-    plan = TrainingPlan(
-        "bench", graph, [], source, label, source, loss, sgd, state, {}, [], memory,
+    return TrainingPlan(
+        name, graph, [], source, label, source, None, loss, None, sgd, state, {}, [], memory,
         Scheme("bench"), bytes(8),
     )  # fmt: skip
-    return plan, nodes
 
 
 def separate_slots(graph: Graph) -> dict[Tensor | Node, Slot]:
@@ -64,7 +76,9 @@ def separate_slots(graph: Graph) -> dict[Tensor | Node, Slot]:
     aliases = {node.output: node.inputs[0] for node in graph.nodes if node.op.alias}
     slots: dict[Tensor | Node, Slot] = {}
     wanted: list[tuple[Tensor | Node, int]] = [
-        (t, t.type.nbytes) for t in graph.tensors if t.role is not Role.STATE and t not in aliases
+        (t, t.type.nbytes)
+        for t in graph.tensors
+        if t.role in (Role.INPUT, Role.ACTIVATION) and t not in aliases
     ]
     wanted += [(node, node.op.scratch_bytes(node)) for node in graph.nodes]
     end = 0

@@ -155,3 +155,8 @@ def sgd(shifts: tuple[int, int]) -> Feed:
 
 def label(classes: int) -> Feed:
     return Feed(TensorType((1,), DType.U32), lambda draw, _: draw.rng.randint(classes, size=1))
+
+
+def count(low: int, high: int) -> Feed:
+    """A number of classes in use."""
+    return Feed(TensorType((1,), DType.U32), lambda draw, _: draw.rng.randint(low, high + 1, 1))

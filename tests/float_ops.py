@@ -3,17 +3,34 @@
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
+
 import numpy as np
 
 from trainer.graph import Node
 from trainer.ops.add import Add
 from trainer.ops.average_pool2d import AveragePool2D
+from trainer.ops.concatenation import Concatenation
 from trainer.ops.conv2d import Conv2D
 from trainer.ops.depthwise_conv2d import DepthwiseConv2D
 from trainer.ops.fully_connected import FullyConnected
-from trainer.ops.reshape import Reshape
+from trainer.ops.hard_swish import HardSwish
+from trainer.ops.leaky_relu import LeakyRelu
+from trainer.ops.logistic import Logistic
+from trainer.ops.max_pool2d import MaxPool2D
+from trainer.ops.mean import Mean
+from trainer.ops.mul import Mul
+from trainer.ops.pad import Pad, PadV2
+from trainer.ops.quantize import Quantize
+from trainer.ops.relu import Relu, Relu6
+from trainer.ops.reshape import ExpandDims, Reshape, Squeeze
+from trainer.ops.resize_nearest_neighbor import ResizeNearestNeighbor
 from trainer.ops.softmax import Softmax
+from trainer.ops.tanh import Tanh
+from trainer.ops.transpose import Transpose
 from trainer.tensor import Array, TensorType
+from trainer.window import Pool2D
 
 
 def dequantise(type_: TensorType, q: Array) -> Array:
@@ -56,7 +73,7 @@ def whole(node: Node, reals: list[Array]) -> tuple[Array, Array, Array | float]:
     return x, w, b
 
 
-def windows(op: Conv2D | AveragePool2D, x: Array, size: tuple[int, int], fill: float) -> Array:
+def windows(op: Conv2D | Pool2D, x: Array, size: tuple[int, int], fill: float) -> Array:
     """(out_h, out_w, kernel_h, kernel_w, C): what each output reads of x (1, H, W, C)."""
     _, out_h, out_w, _ = op.out_shape
     reach = np.array(size) + np.array(op.stride) * (np.array([out_h, out_w]) - 1)
@@ -98,10 +115,60 @@ def average_pool(node: Node, reals: list[Array]) -> Array:
     ]
 
 
+def reshape(node: Node, reals: list[Array]) -> Array:
+    return reals[0].reshape(node.output.type.shape)
+
+
+def max_pool(node: Node, reals: list[Array]) -> Array:
+    assert isinstance(node.op, MaxPool2D)
+    return np.asarray(windows(node.op, reals[0], node.op.window, -np.inf).max(axis=(2, 3)))[None]
+
+
+def mean(node: Node, reals: list[Array]) -> Array:
+    assert isinstance(node.op, Mean)
+    axes = tuple(range(node.op.first, node.op.last + 1))
+    return np.asarray(reals[0].mean(axis=axes, keepdims=node.op.keep_dims))
+
+
+def pad(node: Node, reals: list[Array]) -> Array:
+    assert isinstance(node.op, Pad)
+    x, widths = node.inputs[0].type, tuple(zip(node.op.before, node.op.after, strict=True))
+    value = x.scale * (node.op.value - x.zero_point)
+    return np.pad(reals[0], widths, constant_values=value)
+
+
+def concatenation(node: Node, reals: list[Array]) -> Array:
+    assert isinstance(node.op, Concatenation)
+    return np.concatenate(reals, node.op.axis)
+
+
+def transpose(node: Node, reals: list[Array]) -> Array:
+    assert isinstance(node.op, Transpose)
+    return reals[0].transpose(node.op.order)
+
+
+def resize(node: Node, reals: list[Array]) -> Array:
+    """The positions as exact fractions."""
+    op = node.op
+    assert isinstance(op, ResizeNearestNeighbor)
+    half, found = Fraction(int(op.half_pixel_centers), 2), []
+    for size, wanted in zip(reals[0].shape[1:3], op.size, strict=True):
+        corners = op.align_corners and wanted > 1
+        step = Fraction(size - 1, wanted - 1) if corners else Fraction(size, wanted)
+        at = [(k + half) * step + Fraction(int(op.align_corners), 2) for k in range(wanted)]
+        found.append([min(math.floor(position), size - 1) for position in at])
+    return reals[0][:, found[0]][:, :, found[1]]
+
+
 def softmax(node: Node, reals: list[Array]) -> Array:
     assert isinstance(node.op, Softmax)
     e = np.exp(node.op.beta * (reals[0] - reals[0].max(axis=-1, keepdims=True)))
     return np.asarray(e / e.sum(axis=-1, keepdims=True))
+
+
+def leaky_relu(node: Node, reals: list[Array]) -> Array:
+    assert isinstance(node.op, LeakyRelu)
+    return np.where(reals[0] < 0, node.op.alpha * reals[0], reals[0])
 
 
 MEANINGS = {
@@ -110,8 +177,25 @@ MEANINGS = {
     FullyConnected: fully_connected,
     AveragePool2D: average_pool,
     Add: lambda node, reals: reals[0] + reals[1],
-    Reshape: lambda node, reals: reals[0].reshape(node.output.type.shape),
+    MaxPool2D: max_pool,
+    Mean: mean,
+    Pad: pad,
+    PadV2: pad,
+    Concatenation: concatenation,
+    Transpose: transpose,
+    ResizeNearestNeighbor: resize,
+    Reshape: reshape,
+    Squeeze: reshape,
+    ExpandDims: reshape,
     Softmax: softmax,
+    Mul: lambda node, reals: reals[0] * reals[1],
+    Relu: lambda node, reals: np.maximum(reals[0], 0),
+    Relu6: lambda node, reals: np.clip(reals[0], 0, 6),
+    Quantize: lambda node, reals: reals[0],
+    LeakyRelu: leaky_relu,
+    HardSwish: lambda node, reals: reals[0] * np.clip(reals[0] + 3, 0, 6) / 6,
+    Logistic: lambda node, reals: np.exp(-np.logaddexp(0, -reals[0])),
+    Tanh: lambda node, reals: np.tanh(reals[0]),
 }
 
 

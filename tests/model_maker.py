@@ -134,8 +134,11 @@ class ModelMaker:
         return self.activation(name, (1, h, w, out_ch), self.c.quant())
 
     def dense(self, x: WriterTensor, name: str) -> WriterTensor:
+        return self.dense_of(x, name, self.c.number(1, 9))
+
+    def dense_of(self, x: WriterTensor, name: str, out_ch: int) -> WriterTensor:
+        """A FULLY_CONNECTED with so many outputs."""
         size = int(np.prod(x.shape[1:]))
-        out_ch = self.c.number(1, 9)
         weights = self.c.weights(f"{name}_w", (out_ch, size), 0)
         assert x.quant is not None
         bias = self.c.bias(f"{name}_b", x.quant, weights, out_ch)

@@ -33,7 +33,7 @@ FLAGS = ["-O1", "-g", "-fPIC", *WARNINGS, *SANITIZERS]
 
 
 class CLoss(ctypes.Structure):
-    _fields_ = [(field, ctypes.c_uint32) for field in ("sum", "distance", "predicted")]
+    _fields_ = [(field, ctypes.c_uint32) for field in ("sum", "distance")]
 
 
 class CRegion(ctypes.Structure):
@@ -110,11 +110,14 @@ class NativeModel:
     def write_input(self, sample: Array) -> None:
         self.input[:] = sample.reshape(-1).view(np.uint8)
 
-    def step(self, sample: Array, label: int) -> Loss:
+    def step(self, sample: Array, target: int | Array = 0) -> Loss:
         self.write_input(sample)
+        label = int(target) if self.plan.takes_label else 0
+        if not self.plan.takes_label and self.plan.target is not None:
+            self[self.plan.target][...] = np.reshape(target, self.plan.target.type.shape)
         assert self._function("step")(ctypes.c_uint32(label)) == 0
         loss = self._function("loss")()
-        return Loss(loss.sum, loss.distance, loss.predicted)
+        return Loss(loss.sum, loss.distance, self.call("predicted"))
 
     def infer(self, sample: Array) -> Array:
         self.write_input(sample)

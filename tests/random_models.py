@@ -8,6 +8,8 @@ from collections.abc import Callable
 import numpy as np
 
 from tests.model_maker import ModelMaker
+from tests.random_elementwise import ELEMENTWISE
+from tests.random_structural import STRUCTURAL
 from trainer.tensor import Array, QuantParams
 from trainer.tflite_options import (
     ReshapeOptions,
@@ -62,7 +64,8 @@ def softmax(make: ModelMaker) -> None:
     make.activation("y", logits.shape, QuantParams((1 / 256,), -128))
 
 
-# How each operator's model is made, by the schema's name of it, and how many are tried.
+# How each operator's model is made, by the schema's name of it (and what is special, if there
+# are several), and how many are tried.
 MAKERS: dict[str, tuple[Maker, int]] = {
     "CONV_2D": (conv2d, 120),
     "DEPTHWISE_CONV_2D": (depthwise_conv2d, 100),
@@ -71,6 +74,8 @@ MAKERS: dict[str, tuple[Maker, int]] = {
     "ADD": (add, 60),
     "SOFTMAX": (softmax, 40),
     "RESHAPE": (reshape, 5),
+    **STRUCTURAL,
+    **ELEMENTWISE,
 }
 
 

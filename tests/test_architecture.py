@@ -28,13 +28,15 @@ OURS = {"trainer", "codegen", "host", "tests", "benchmarks"}
 # Within trainer each module may import its own layer and those below it.
 LAYERS = [
     {"errors", "fixedpoint", "tensor"},
-    {"window"},
+    {"window", "broadcast", "exponential", "flatbuffer_patch"},
     {"ops", "graph"},
     {"model", "autodiff", "memory", "tflite_options"},
-    {"operator_source", "constant_folding"},
-    {"scheme", "tflite", "tflite_writer", "float_net"},
+    {"operator_source", "constant_folding", "file_tensor"},
+    {"scheme", "losses", "tflite", "tflite_writer", "tflite_patch", "float_net"},
+    {"simplify"},
     {"plan", "ptq"},
     {"interpreter"},
+    {"training_state", "export"},
 ]
 
 

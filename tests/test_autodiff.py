@@ -70,7 +70,7 @@ def test_everything_learned_is_updated_once(plan: TrainingPlan) -> None:
 
 def test_head_computes_no_error_at_all(tmp_path: Path) -> None:
     plan = plan_of("head", tmp_path)
-    kinds = [type(n.op).__name__ for n in plan.graph.nodes[len(plan.forward) :]]
+    kinds = [type(n.op).__name__ for n in plan.graph.nodes[len(plan.inference) :]]
 
     assert kinds == ["SoftmaxCrossEntropy", "Conv2DUpdate", "BiasUpdate", "CountStep"]
     assert plan.histories == []

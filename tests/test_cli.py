@@ -191,7 +191,7 @@ BAD_DATA = {
     "not a number": ({"x_train": NAN, "y_train": np.zeros(4, int)}, "first in sample 2"),
     "no samples": ({"x_train": np.zeros((0, *SHAPE[1:]), np.int8)}, "is empty"),
     "no tests": ({"x_test": np.zeros((0, *SHAPE[1:]), np.int8)}, "is empty"),
-    "unequal": ({"y_train": np.zeros(3, int)}, "3 labels"),
+    "unequal": ({"y_train": np.zeros(3, int)}, "3 targets"),
     "missing array": ({"y_test": None}, "no array y_test"),
     "objects": ({"x_train": np.array([None] * 3)}, "plain arrays"),
 }  # fmt: skip
@@ -221,14 +221,14 @@ def float_model() -> bytes:
 def unsupported_model() -> bytes:
     quant = QuantParams((0.1,), 0)
     tensors = [WriterTensor(n, (1, 4), "int8", quant) for n in ("x", "y")]
-    return write_model(tensors, [WriterOp("TANH", ("x",), ("y",))], ["x"], ["y"])
+    return write_model(tensors, [WriterOp("COS", ("x",), ("y",))], ["x"], ["y"])
 
 
 BAD_MODELS = {
     "truncated": (residual_model()[:1500], "damaged or truncated"),
     "empty": (b"", "not a .tflite file"),
     "float": (float_model(), "FLOAT32"),
-    "unsupported": (unsupported_model(), "operator 0 (TANH, output 'y') is not supported"),
+    "unsupported": (unsupported_model(), "operator 0 (COS, output 'y') is not supported"),
 }
 
 
@@ -249,7 +249,7 @@ def test_other_bad_requests_are_one_line(run: Run, model: Path, data: Path) -> N
     assert_one_line(run("train", model, "--data", "missing.npz"), "No such file")
     assert_one_line(run("plan", model, "--update", "last:9"), "K must be 1 to 4")
     assert_one_line(run("plan", model, "--update", "tail"), "unknown scheme 'tail'")
-    assert_one_line(run("plan", model, "--classes", 1), "2 to 65535 classes")
+    assert_one_line(run("plan", model, "--classes", 0), "1 to 65535 classes")
     assert_one_line(run(*train, "--target", "sim:toaster"), "sim:mps2_an386")
     assert_one_line(run(*train, "--port", "/dev/nowhere"), "/dev/nowhere")
     assert_one_line(run(*train, "--lr", "nan"), "learning rate")

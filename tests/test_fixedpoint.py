@@ -23,6 +23,7 @@ from trainer.fixedpoint import (
     near,
     requantize,
     rounding_shift_right,
+    narrow23,
     sat23,
     scaled_byte,
     seed_op,
@@ -50,6 +51,7 @@ TWIN(rounding_shift_right, mct_rounding_shift_right(x[k], y[k]))
 TWIN(requantize, mct_requantize(x[k], y[k], z[k]))
 TWIN(near, mct_near(x[k], y[k]))
 TWIN(sat23, mct_sat23(x[k]))
+TWIN(excess23, mct_excess23(x[k]))
 TWIN(bit_length, mct_bit_length(mct_abs(x[k])))
 TWIN(mix32, mct_mix32((uint32_t)x[k]))
 TWIN(seed_op, mct_seed_op((uint32_t)x[k], (uint32_t)y[k], (uint32_t)z[k]))
@@ -128,6 +130,15 @@ def test_requantize_rounds_twice() -> None:
     assert requantize(np.array([3, 1, -1, -3]), 2**30, -1).tolist() == [1, 1, 0, -1]
     # The left shift wraps.
     assert requantize(np.array([2**30]), 2**30, 1).tolist() == [INT32_MIN // 2]
+
+
+def test_a_narrowed_gradient_is_near_and_keeps_a_product_with_a_byte_in_32_bits() -> None:
+    x = np.array(CORNERS, np.int64)
+    v, t = narrow23(x)
+
+    assert np.abs(v * 255).max() < 2**31
+    assert (np.abs((v << t) - x) <= np.where(t == 0, 0, 128)).all()
+    assert set(t.tolist()) == {0, 8}
 
 
 def test_sat23_keeps_a_product_with_a_byte_in_32_bits() -> None:
@@ -231,6 +242,7 @@ def test_the_twin_in_c_agrees(twin: ctypes.CDLL) -> None:
     np.testing.assert_array_equal(call(twin, "wrapping_add", x, y), wrap32(x + y))
     np.testing.assert_array_equal(call(twin, "doubling_high_mul", x, y), doubling_high_mul(x, y))
     np.testing.assert_array_equal(call(twin, "sat23", x), sat23(x))
+    np.testing.assert_array_equal(call(twin, "excess23", x), narrow23(x)[1])
     lengths = [abs(int(v)).bit_length() for v in values(6)]
     np.testing.assert_array_equal(call(twin, "bit_length", values(6)), lengths)
 

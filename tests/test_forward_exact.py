@@ -3,19 +3,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
-import tflite
 
-from tests.native import NativeModel
+from tests.micro import Micro
+from tests.model_table import reference_outputs
 from tests.random_models import MAKERS, random_model, samples
-from trainer.graph import Node
 from trainer.model import Model
-from trainer.plan import make_plan
-from trainer.tensor import Array, QuantParams, Tensor
-from trainer.tflite import load, parse
+from trainer.tensor import Array, QuantParams
+from trainer.tflite import parse
 from trainer.tflite_options import (
     Activation,
     Conv2DOptions,
@@ -27,51 +23,10 @@ from trainer.tflite_writer import (
     write_model,
 )
 
-runtime = pytest.importorskip(
-    "tflite_micro.python.tflite_micro.runtime",
-    reason="tflite-micro, the forward reference, has wheels for Linux x86-64 only",
-)
-
-MODELS = [
-    "mlperf-tiny/ad01_int8", "mlperf-tiny/kws_ref_model", "mlperf-tiny/pretrainedResnet_quant",
-    "mlperf-tiny/vww_96_int8", "tflite-micro/person_detect",
-]  # fmt: skip
-
-
-class Micro:
-    """tflite-micro on one model, with every operator's output readable."""
-
-    def __init__(self, data: bytes) -> None:
-        graph = tflite.Model.GetRootAsModel(data, 0).Subgraphs(0)
-        self.outputs = [graph.Operators(k).Outputs(0) for k in range(graph.OperatorsLength())]
-        self.interpreter = runtime.Interpreter.from_bytes(
-            data,
-            intrepreter_config=runtime.InterpreterConfig.kPreserveAllTensors,
-            arena_size=16 << 20,
-        )
-
-    def run(self, sample: Array) -> list[Array]:
-        """The output of each operator, by its index in the file."""
-        self.interpreter.set_input(sample, 0)
-        self.interpreter.invoke()
-        return [np.array(self.interpreter.GetTensor(t, 0)["tensor_data"]) for t in self.outputs]
-
-
-def forward(model: Model, sample: Array) -> dict[Node, Array]:
-    """Every node's output in the NumPy reference."""
-    values: dict[Tensor, Array] = {t: t.data for t in model.graph.tensors if t.data is not None} | {
-        model.input: sample
-    }
-    found = {}
-    for node in model.graph.nodes:
-        (values[node.output],) = node.op.reference(node, *(values[t] for t in node.inputs))
-        found[node] = values[node.output]
-    return found
-
 
 def assert_equal_everywhere(model: Model, micro: Micro, sample: Array) -> None:
     expected = micro.run(sample)
-    for node, output in forward(model, sample).items():
+    for node, output in reference_outputs(model, sample).items():
         np.testing.assert_array_equal(output.ravel(), expected[node.index].ravel(), repr(node))
 
 
@@ -82,27 +37,6 @@ def test_reference_equals_tflite_micro_over_options(kind: str) -> None:
         model, micro = parse(data, f"{kind} {seed}"), Micro(data)
         for sample in samples(model.input.type.shape, 2, seed):
             assert_equal_everywhere(model, micro, sample)
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_every_operator_of_a_real_model_equals_tflite_micro(name: str, models: Path) -> None:
-    path = models / f"{name}.tflite"
-    model, micro = load(path), Micro(path.read_bytes())
-    for sample in samples(model.input.type.shape, 1, seed=1)[1:]:
-        assert_equal_everywhere(model, micro, sample)
-
-
-@pytest.mark.parametrize("name", [n for n in MODELS if "ad01" not in n])
-def test_logits_of_generated_c_equal_the_references(
-    name: str, models: Path, tmp_path: Path
-) -> None:
-    model = load(models / f"{name}.tflite")
-    plan = make_plan(model, "head")
-    device = NativeModel(plan, tmp_path)
-    for sample in samples(model.input.type.shape, 1, seed=2):
-        expected = forward(model, sample)[model.graph.producer(model.logits)]
-
-        np.testing.assert_array_equal(device.infer(sample), expected.ravel())
 
 
 @pytest.mark.parametrize("kind", ["FULLY_CONNECTED", "CONV_2D"])

@@ -36,7 +36,7 @@ def train(device: NativeModel, count: int, slice_calls: int | None = None) -> li
             while not device.run(slice_calls):
                 pass
         loss = device.call("loss")
-        found.append((device.digest(), loss.sum, loss.distance, loss.predicted))
+        found.append((device.digest(), loss.sum, loss.distance, device.call("predicted")))
     return found
 
 
@@ -77,7 +77,7 @@ def test_inference_is_refused_while_a_step_is_under_way(device: NativeModel) -> 
             assert device.call("step", 0) == BUSY
         assert device.call("busy") & 0xFF == 0
         loss = device.call("loss")
-        found.append((device.digest(), loss.sum, loss.distance, loss.predicted))
+        found.append((device.digest(), loss.sum, loss.distance, device.call("predicted")))
 
     assert found == expected
 

@@ -17,10 +17,11 @@ from tests.float_ops import bias_scales, meaning, real_inputs
 from tests.op_cases.layers import CONV, DW, LAYERS, Layer
 from tests.op_cases.pools import POOLS, Pool
 from trainer.autodiff import Tape, backward
+from trainer.fixedpoint import scale_exponent
 from trainer.graph import Graph, Node
 from trainer.ops.add import Add
 from trainer.ops.base import ErrorTensor, Op
-from trainer.ops.conv2d import Conv2D, scale_exponent
+from trainer.ops.conv2d import Conv2D
 from trainer.ops.depthwise_conv2d import DepthwiseConv2D
 from trainer.ops.error import EXPONENT
 from trainer.ops.gather_channels import GatherChannels

@@ -153,19 +153,19 @@ def check_slots(graph: Graph, memory: MemoryPlan, keep: set[Tensor]) -> None:
 @pytest.mark.parametrize("update", UPDATES)
 def test_a_step_inside_its_arena_has_the_references_bits(update: str) -> None:
     plan = make_plan(parse(residual_model(), "small"), update)
-    check_slots(plan.graph, plan.memory, {plan.loss})
+    check_slots(plan.graph, plan.memory, {plan.record})
     reference, rng = Interpreter(plan, seed=1), np.random.RandomState(0)
     values = {t: t.data for t in plan.graph.tensors if t.data is not None} | reference.state
     for label in range(3):
         sample = rng.randint(-128, 128, plan.input.type.shape).astype(np.int8)
         arena = Arena(plan.memory)
         arena.write(plan.input, sample)
-        arena.write(plan.label, np.array([label], np.uint32))
+        arena.write(plan.target, np.array([label], np.uint32))
         for node in plan.graph.nodes:
             arena.run(node, values)
         reference.step(sample, label)
 
-        assert arena.read(plan.loss).any()
+        assert arena.read(plan.record).any()
         for tensor in plan.state:
             np.testing.assert_array_equal(values[tensor], reference.state[tensor], tensor.name)
 
@@ -208,7 +208,7 @@ def test_a_real_model_fits_what_it_must(models: Path) -> None:
     plan = make_plan(
         parse((models / "mlperf-tiny/kws_ref_model.tflite").read_bytes(), "kws"), "full"
     )
-    check_slots(plan.graph, plan.memory, {plan.loss})
+    check_slots(plan.graph, plan.memory, {plan.record})
     steps = range(len(plan.graph.nodes))
     live = [
         sum(s.size for s in set(plan.memory.slots.values()) if s.first <= k <= s.last)

@@ -171,7 +171,7 @@ def test_a_ratio_that_rounds_to_all_channels_is_no_split(model: Model, tmp_path:
 
 def test_a_new_head_must_learn(model: Model, tmp_path: Path) -> None:
     frozen = from_text(model, tmp_path, "head = false\nbias_last = 2")
-    with pytest.raises(SchemeError, match="does not train the new head of 5 classes"):
+    with pytest.raises(SchemeError, match="does not train the new outputs of the head"):
         make_plan(model, frozen, 5)
 
 
@@ -313,9 +313,9 @@ def test_a_new_head_has_its_classes_and_starts_at_zero(model: Model, classes: in
     assert model.classes == 4
 
 
-@pytest.mark.parametrize("classes", [-1, 0, 1, 65536])
+@pytest.mark.parametrize("classes", [-1, 0, 65536])
 def test_a_head_of_no_sensible_size_is_refused(model: Model, classes: int) -> None:
-    with pytest.raises(ModelError, match=f"2 to 65535 classes, not {classes}"):
+    with pytest.raises(ModelError, match=f"1 to 65535 classes, not {classes}"):
         with_new_head(model, classes)
 
 

@@ -35,12 +35,6 @@ from trainer.tflite_writer import (
 )
 
 
-@dataclass(frozen=True)
-class ConcatenationOptions:
-    axis: int = 0
-    fused_activation_function: int = 0
-
-
 @dataclass
 class Parts:
     """A model of a convolution and a fully connected layer, in pieces that a test may spoil."""
@@ -142,9 +136,9 @@ def unsupported(*words: str) -> Any:
     return refuses(*words, error=UnsupportedOpError)
 
 
-@unsupported("operator 1", "CONCATENATION", "'y'", "CONV_2D", "RESHAPE")
+@unsupported("operator 1", "ABS", "'y'", "CONV_2D", "RESHAPE")
 def an_unknown_operator(p: Parts) -> None:
-    p.op(1, kind="CONCATENATION", options=ConcatenationOptions())
+    p.op(1, kind="ABS", options=None)
 
 
 @unsupported("operator 1", "CUSTOM")

@@ -8,16 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.make_golden import GOLDEN, digests
-from tests.native import NativeModel
-from tests.random_models import Chance, samples
+from tests.model_maker import Chance
 from tests.small_models import residual_model
-from trainer.interpreter import Interpreter
+from tests.steps import assert_steps_are_equal, changed
 from trainer.model import Model
-from trainer.ops.sgd import LearningRate
-from trainer.plan import TrainingPlan, make_plan
+from trainer.plan import make_plan
 from trainer.tensor import QuantParams
-from trainer.tflite import load, parse
+from trainer.tflite import parse
 from trainer.tflite_options import (
     Activation,
     AddOptions,
@@ -53,45 +50,6 @@ def scheme_in(folder: Path, name: str) -> str:
     path = folder / f"{name}.toml"
     path.write_text(text)
     return str(path)
-
-
-def rate_at(step: int) -> LearningRate:
-    """Small, great, none at all, and back: the rate may change from step to step."""
-    return [LearningRate(128, 13), LearningRate(255, 9), LearningRate(0, 0), LearningRate(181, 11)][
-        step // 3 % 4
-    ]
-
-
-def assert_steps_are_equal(plan: TrainingPlan, folder: Path, steps: int) -> Interpreter:
-    """Trains both; every tensor of the state, the loss and the digest are equal after each step."""
-    reference, device = Interpreter(plan, seed=99), NativeModel(plan, folder)
-    device.reset(99)
-    drawn = samples(plan.input.type.shape, max(steps - 3, 0), seed=steps)[:steps]
-    for step, sample in enumerate(drawn):
-        rate = rate_at(step)
-        reference.set_learning_rate(rate)
-        device.set_learning_rate(rate)
-        label = step * 7 % plan.classes
-        np.testing.assert_array_equal(device.infer(sample), reference.infer(sample))
-
-        assert device.step(sample, label) == reference.step(sample, label), f"step {step}: loss"
-        for tensor in plan.state:
-            np.testing.assert_array_equal(
-                device[tensor], reference.state[tensor], f"step {step}: {tensor.name}"
-            )
-        assert device.digest() == reference.digest()
-    assert reference.steps == device.call("steps") == steps
-    return reference
-
-
-def changed(plan: TrainingPlan, reference: Interpreter) -> set[str]:
-    """The learned tensors that are not what they were."""
-    found = set()
-    for tensor in plan.learned:
-        parts = [tensor, plan.fractions[tensor]] if tensor in plan.fractions else [tensor]
-        if any((reference.state[t] != t.data).any() for t in parts):
-            found.add(tensor.name)
-    return found
 
 
 @pytest.mark.parametrize("name", SCHEMES)
@@ -179,30 +137,3 @@ def test_an_awkward_network_trains_bit_exactly(name: str, tmp_path: Path) -> Non
     if name == "full":
         same = (reference.state[dw] == dw.data).all(axis=(0, 1, 2))
         assert {1, 2, 4} <= set(np.flatnonzero(same).tolist())
-
-
-REAL = {
-    "kws": ("mlperf-tiny/kws_ref_model", {"head": 4, "last:2": 4, "full": 4, "parts": 4}),
-    "resnet8": ("mlperf-tiny/pretrainedResnet_quant", {"last:2": 3, "full": 2}),
-}
-PARTS = "bias_last = 5\n[weights]\n4 = 0.5\n5 = 0.25\n6 = 0.7\n"
-
-
-@pytest.mark.parametrize(
-    ("name", "update"), [(n, u) for n, (_, runs) in REAL.items() for u in runs]
-)
-def test_a_real_model_trains_bit_exactly(
-    name: str, update: str, models: Path, tmp_path: Path
-) -> None:
-    file, runs = REAL[name]
-    scheme = update
-    if update == "parts":
-        scheme = str(tmp_path / "parts.toml")
-        Path(scheme).write_text(PARTS)
-    plan = make_plan(load(models / f"{file}.tflite"), scheme)
-    assert_steps_are_equal(plan, tmp_path, runs[update])
-
-
-def test_digests_of_twenty_steps_are_the_golden_ones() -> None:
-    """Reference and C can change together unseen; these see it (golden/README.md)."""
-    assert digests().splitlines() == (GOLDEN / "digests.txt").read_text().splitlines()

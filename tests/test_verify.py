@@ -51,7 +51,7 @@ def test_a_fault_in_a_kernel_is_found_and_named(fault: str, tmp_path: Path) -> N
 
     with simulate("native", elf) as port:
         device = Device.open(SerialTransport(port), None, plan.numerics_hash)
-        runner = DeviceRunner(device)
+        runner = DeviceRunner(device, plan)
         options = Options(epochs=4, rate=2**-5, verify=True)
         result = train(plan, data, runner, options, lambda progress: None)
         device.close()

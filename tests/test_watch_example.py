@@ -11,6 +11,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from trainer.float_net import fit
 from trainer.interpreter import Interpreter
 from trainer.plan import make_plan
 from trainer.ptq import quantize_net
@@ -113,14 +114,12 @@ def fake_recordings() -> dict[str, object]:
     }
 
 
-def test_the_script_makes_such_files(
-    make_watch: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(make_watch, "EPOCHS", 6)
+def test_the_script_makes_such_files(make_watch: ModuleType, tmp_path: Path) -> None:
     right, left = (make_watch.cut_windows(fake_recordings(), side) for side in (1, 0))
-    net = make_watch.make_net()
+    build = make_watch.make_net()
     x = make_watch.dequantize_array(right.x, make_watch.INPUT_QUANT)
-    model = quantize_net(net, make_watch.pretrain(net, right), x, make_watch.INPUT_QUANT)
+    fit(build.net, build.params, x, right.y, epochs=6)
+    model = quantize_net(build.net, build.params, x, make_watch.INPUT_QUANT)
     make_watch.write_files(tmp_path, model, left)
 
     assert right.x.shape == (2 * 7 * 12, 50, 1, 6)

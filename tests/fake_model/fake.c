@@ -11,6 +11,7 @@ const uint8_t fake_numerics_hash[8] = {0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6,
 
 static struct {
     int8_t x[FAKE_INPUT_BYTES];
+    int8_t target[FAKE_TARGET_BYTES];
     int32_t logits[FAKE_CLASSES];
 } fake_arena;
 
@@ -49,6 +50,16 @@ int8_t *fake_input(void)
     return fake_arena.x;
 }
 
+int8_t *fake_target(void)
+{
+    return fake_arena.target;
+}
+
+mct_status fake_set_classes(uint32_t classes)
+{
+    return classes == FAKE_CLASSES ? MCT_OK : MCT_ERR_RANGE;
+}
+
 static void forward(void)
 {
     for (uint32_t o = 0; o < FAKE_CLASSES; o++) {
@@ -72,7 +83,6 @@ static void predict(void)
 
 static void compute_loss(void)
 {
-    loss.predicted = predicted;
     loss.distance =
         (uint32_t)fake_arena.logits[predicted] - (uint32_t)fake_arena.logits[label_of_step];
     loss.sum = fake_state.seed ^ fake_state.steps;

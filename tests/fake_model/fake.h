@@ -9,13 +9,21 @@
 extern "C" {
 #endif
 
-enum { FAKE_INPUT_BYTES = 300, FAKE_CLASSES = 3, FAKE_CALLS = 4, FAKE_FORWARD_CALLS = 2 };
+enum {
+    FAKE_INPUT_BYTES = 300,
+    FAKE_TARGET_BYTES = 200,
+    FAKE_CLASSES = 3,
+    FAKE_CALLS = 4,
+    FAKE_FORWARD_CALLS = 2
+};
 
 extern const uint8_t fake_numerics_hash[8];
 extern const mct_region fake_regions[MCT_REGION_COUNT];
 
 void fake_reset(uint32_t seed);
 int8_t *fake_input(void);
+int8_t *fake_target(void);
+mct_status fake_set_classes(uint32_t classes);
 mct_status fake_begin(uint32_t label);
 bool fake_run(uint32_t max_calls);
 mct_status fake_step(uint32_t label);

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """One row per thing worth checking about an operator. Every test of operators reads this."""
 
-from tests.op_cases import layers, others, pools
+from tests.op_cases import elementwise, layers, others, pools, structural
 from tests.op_cases.case import Case
 
 __all__ = ["CASES", "Case"]
 
-CASES = [*layers.ROWS, *pools.ROWS, *others.ROWS]
+CASES = [*layers.ROWS, *pools.ROWS, *others.ROWS, *structural.ROWS, *elementwise.ROWS]

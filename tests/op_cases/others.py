@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 from tests.feeds import (
+    Feed,
     bias,
+    count,
     error,
     exponent,
     history,
@@ -16,7 +18,9 @@ from tests.feeds import (
 from tests.op_cases.case import Case
 from trainer.ops.add import Add
 from trainer.ops.error import MaskError, SumErrors
+from trainer.ops.first_greatest import FirstGreatest
 from trainer.ops.gather_channels import GatherChannels
+from trainer.ops.mean_squared_error import MeanSquaredError
 from trainer.ops.reshape import Reshape
 from trainer.ops.sgd import BiasUpdate, CountStep
 from trainer.ops.softmax import Softmax
@@ -40,6 +44,16 @@ def sum_case(name: str, shape: tuple[int, ...], *exponents: tuple[int, int],
 def cross_entropy_case(name: str, classes: int, scale: float = 0.125) -> Case:
     logits = s8(1, classes, quant=Q((scale,), 0))
     return Case(name, SoftmaxCrossEntropy(), (logits, label(classes)))
+
+
+def first_greatest_case(name: str, outputs: int, *classes: Feed) -> Case:
+    logits = s8(1, outputs, quant=Q((0.1,), -3))
+    return Case(name, FirstGreatest(), (logits, *classes))
+
+
+def squared_error_case(name: str, outputs: int, scale: float) -> Case:
+    y = s8(1, outputs, quant=Q((scale,), 4))
+    return Case(name, MeanSquaredError(), (y, y))
 
 
 def softmax_case(name: str, rows: int, channels: int, scale: float, beta: float = 1.0) -> Case:
@@ -84,4 +98,13 @@ ROWS = [
     *(cross_entropy_case(f"loss/{n}", n) for n in (2, 3, 10, 100, 1000)),
     cross_entropy_case("loss/coarse", 7, 3.0),
     cross_entropy_case("loss/fine", 7, 1e-5),
+    Case("loss/binary", SoftmaxCrossEntropy(), (s8(1, 1, quant=Q((0.03,), 17)), label(2))),
+    Case("loss/binary-coarse", SoftmaxCrossEntropy(), (s8(1, 1, quant=Q((2.0,), -128)), label(2))),
+    Case("loss/spare", SoftmaxCrossEntropy(), (s8(1, 9), label(2), count(2, 9))),
+    first_greatest_case("predicted/10", 10),
+    first_greatest_case("predicted/1", 1),
+    first_greatest_case("predicted/spare", 10, count(2, 10)),
+    *(squared_error_case(f"mse/{n}", n, 0.05) for n in (1, 3, 640)),
+    squared_error_case("mse/coarse", 5, 90.0),
+    squared_error_case("mse/fine", 7, 1e-6),
 ]  # fmt: skip
