@@ -29,6 +29,7 @@ from host.target import Kind, Target
 from host.train import Options
 from host.transport import BAUD
 from trainer.errors import Error
+from trainer.simplify import least_macs
 from trainer.tflite import load
 
 app = typer.Typer(
@@ -58,11 +59,11 @@ def print_json(value: Any) -> None:
 def inspect(model: ModelArg, json_: JsonOpt = False) -> None:
     """Show a model's layers: shapes, quantisation, operations, bytes, what can learn."""
     loaded = load(model)
-    rows, source = show.model_rows(loaded), show.input_row(loaded)
+    rows, source, macs = show.model_rows(loaded), show.input_row(loaded), least_macs(loaded)
     if json_:
-        print_json({"model": str(model), "input": source, "layers": rows})
+        print_json({"model": str(model), "input": source, "layers": rows, "inference_macs": macs})
     else:
-        show.model_table(model, source, rows)
+        show.model_table(model, source, rows, macs)
 
 
 @app.command(epilog="Example: mcutrain plan model.tflite --update last:2 --target sim:mps2_an386")

@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.markup import escape
 from rich.table import Table
 
 from host.jobs import Outcome
+from trainer.graph import Node
 from trainer.model import Model
+from trainer.ops.conv2d import Conv2D
 from trainer.tensor import QuantParams
 
 PIPE_WIDTH = 160  # columns where there is no terminal to ask
@@ -47,7 +49,7 @@ def quant(params: QuantParams | None) -> str:
     if params is None:
         return ""
     scales = params.scales
-    text = f"{scales[0]:.4g}" if len(scales) == 1 else f"{len(scales)} scales"
+    text = f"{scales[0]:.3g}" if len(scales) == 1 else f"{len(scales)} scales"
     return f"{text}, {params.zero_point}"
 
 
@@ -69,7 +71,6 @@ def model_rows(model: Model) -> list[dict[str, Any]]:
     rows = []
     for node in model.graph.nodes:
         params = [t for t in node.inputs if t.data is not None]
-        dead = len(getattr(node.op, "dead", ()))
         rows.append(
             {
                 "operator": node.index,
@@ -80,41 +81,45 @@ def model_rows(model: Model) -> list[dict[str, Any]]:
                 "quantisation": quant(node.output.type.quant),
                 "macs": node.op.macs(node),
                 "bytes": sum(t.type.nbytes for t in params),
-                "trainable": trainable(node in layer_of, len(params) > 1, dead),
+                "trainable": trainable(node),
             }
         )
     return rows
 
 
-def trainable(has_weights: bool, has_bias: bool, dead: int) -> str:
-    if not has_weights:
+def trainable(node: Node) -> str:
+    """What of a node can learn, or why nothing can."""
+    if not isinstance(node.op, Conv2D):
         return "no weights"
-    what = "weights, bias" if has_bias else "weights"
-    return f"{what}; {dead} dead channels" if dead else what
+    if reason := node.op.why_frozen(node):
+        return f"no: {reason}"
+    text = "yes" if node.op.has_bias else "yes, no bias"
+    if node.op.dead:
+        text += f", {len(node.op.dead)} channels dead"
+    if reason := node.op.why_last(node):
+        text += f"; {reason}"
+    return text
 
 
-def model_table(path: Path, source: dict[str, Any], rows: list[dict[str, Any]]) -> None:
-    table = Table(title=escape(str(path)))
-    for name in (
-        "op",
-        "layer",
-        "kind",
-        "output",
-        "scale, zero",
-        "MACs",
-        "bytes",
-        "trainable",
-        "name",
-    ):
-        table.add_column(
-            name, justify="right" if name in ("op", "layer", "MACs", "bytes") else "left"
-        )
+COLUMNS = ("op", "layer", "kind", "output", "scale, zero", "MACs", "bytes", "trainable", "name")
+WIDE = 110  # columns of a terminal that also has room for indices and names
+
+
+def model_table(
+    path: Path, source: dict[str, Any], rows: list[dict[str, Any]], least_macs: int
+) -> None:
+    table = Table(title=escape(str(path)), box=None, padding=(0, 1, 0, 0))
+    for name in COLUMNS if out.width >= WIDE else COLUMNS[1:-1]:
+        is_text = name in ("trainable", "name")
+        justify: JustifyMethod = "right" if name in ("op", "layer", "MACs", "bytes") else "left"
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=not is_text)
     for r in rows:
         layer = "" if r["layer"] is None else str(r["layer"])
-        table.add_row(
+        cells = (
             str(r["operator"]), layer, r["kind"], shape(r["output"]), r["quantisation"],
-            number(r["macs"]), number(r["bytes"]), r["trainable"], r["name"],
+            number(r["macs"]), number(r["bytes"]), r["trainable"], escape(r["name"]),
         )  # fmt: skip
+        table.add_row(*(cells if out.width >= WIDE else cells[1:-1]))
     out.print(table)
     total_macs, total_bytes = (sum(r[k] for r in rows) for k in ("macs", "bytes"))
     low, high = source["real_range"]
@@ -125,6 +130,8 @@ def model_table(path: Path, source: dict[str, Any], rows: list[dict[str, Any]]) 
         ]
     )
     lines([f"{number(total_macs)} MACs, {number(total_bytes)} bytes of weights and biases"])
+    if least_macs < total_macs:
+        lines([f"{number(least_macs)} MACs an inference, after exact simplification"])
 
 
 COST_LINES = {

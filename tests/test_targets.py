@@ -6,18 +6,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from host.build import build
 from host.cost import measured
-from host.dataset import load_dataset
+from host.dataset import Dataset, load_dataset
 from host.runner import ReferenceRunner, simulated
 from host.target import Target
 from host.train import Options, train
+from tests.random_models import samples
 from tests.small_models import residual_model, write_dataset
 from trainer.errors import BudgetError
 from trainer.plan import TrainingPlan, make_plan
-from trainer.tflite import parse
+from trainer.tensor import Array
+from trainer.tflite import load, parse
 
 PARTIAL = """
 bias_last = 2
@@ -86,3 +89,50 @@ def test_twenty_steps_are_bit_equal_on_every_target(folder: Path, scheme: str) -
         assert cost["learned_bytes"] == plan.memory.state_bytes
         named = sum(cost[k] for k in ("arena_bytes", "learned_bytes", "stack_bytes", "link_bytes"))
         assert cost["sram_bytes"] == named + sum(cost["other_ram_bytes"].values())
+
+
+REAL = {"kws": "mlperf-tiny/kws_ref_model", "resnet8": "mlperf-tiny/pretrainedResnet_quant"}
+
+
+def random_data(plan: TrainingPlan, count: int) -> Dataset:
+    drawn = samples(plan.input.type.shape, count, seed=6)[3:]
+    x: Array = np.stack([sample.reshape(-1) for sample in drawn])
+    y = np.arange(count) * 5 % plan.classes
+    return Dataset(x, y, x[:1], y[:1])
+
+
+@pytest.mark.parametrize("scheme", ["head", "last:4", "bias", "full"])
+@pytest.mark.parametrize("name", REAL)
+def test_a_real_model_trains_bit_exactly_on_a_cortex_m4(
+    name: str, scheme: str, models: Path
+) -> None:
+    plan = make_plan(load(models / f"{REAL[name]}.tflite"), scheme)
+    data, options = random_data(plan, 3), Options(epochs=1, rate=2**-6, verify=True)
+    with simulated(build(plan, Target.parse("sim:mps2_an386"))) as runner:
+        result = train(plan, data, runner, options, lambda progress: None)
+
+    assert result.difference is None, result.difference
+    assert result.verified_steps == result.steps == 3
+
+
+def test_a_squared_error_a_tail_and_spare_classes_train_on_a_cortex_m4(folder: Path) -> None:
+    """What the link has for them: targets, outputs read back, classes taken into use."""
+    model = parse(residual_model(), "small")
+    plans = [
+        make_plan(model, "last:2", loss="mse"),
+        make_plan(model, "head", start="sum"),
+        make_plan(model, "head", 2, spare_classes=3),
+    ]
+    for plan in plans:
+        rng = np.random.default_rng(1)
+        x = rng.integers(-128, 128, (8, plan.input.type.size)).astype(np.int8)
+        y = np.arange(8) % 4
+        if not plan.takes_label:
+            y = rng.integers(-128, 128, (8, plan.logits.type.size)).astype(np.int8)
+        options = Options(epochs=2, verify=True)
+        with simulated(build(plan, Target.parse("sim:mps2_an386"))) as runner:
+            result = train(plan, Dataset(x, y, x, y), runner, options, lambda progress: None)
+
+        assert result.difference is None, result.difference
+        assert result.verified_steps == result.steps == 16
+        assert result.metric == ("accuracy" if plan.takes_label else "mse")

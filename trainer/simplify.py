@@ -33,6 +33,12 @@ def simplify(model: Model, scheme: Scheme) -> Model:
     return fold_pads(model)
 
 
+def least_macs(model: Model) -> int:
+    """Multiply-accumulates of an inference where nothing learns."""
+    graph = simplify(trim(model), Scheme("nothing")).graph
+    return sum(node.op.macs(node) for node in graph.nodes)
+
+
 def fold_pads(model: Model) -> Model:
     """The model with its pads of zeros in the convolutions that read them."""
     producers = {node.output: node for node in model.graph.nodes}

@@ -18,7 +18,7 @@ import numpy as np
 from trainer.errors import ModelError, UnsupportedOpError
 from trainer.fixedpoint import Int64, Requant, near, requantize, scale_exponent, wrap32
 from trainer.ops.base import Arg, ErrorTensor, KernelCall, Op, Scratch, Table
-from trainer.ops.error import SUFFIXES, error_types, requantize_error
+from trainer.ops.error import EXPONENT, SUFFIXES, error_types, requantize_error
 from trainer.ops.sgd import WEIGHT, BiasUpdate, Rates, update_weights, weight_rates
 from trainer.tensor import Array, DType, QuantParams, Role, Tensor, TensorType, constant
 from trainer.window import MAX_BAND, Geometry, Placement
@@ -209,6 +209,24 @@ class Conv2D(Op):
 
     def weight_update(self, x: Tensor, w: Tensor) -> Op:
         return Conv2DUpdate(replace(self, channels=None))
+
+    def why_frozen(self, node: Node) -> str:
+        """Why the weights cannot learn; empty if they can."""
+        x, w = node.inputs[:2]
+        try:
+            self.weight_update(x, w).infer(w.type, w.type, x.type)
+        except ValueError as err:
+            return str(err)
+        return ""
+
+    def why_last(self, node: Node) -> str:
+        """Why nothing before the layer can learn; empty if it can."""
+        x, w = node.inputs[:2]
+        try:
+            self.grad_input(x).infer(node.output.type, EXPONENT, w.type, x.type, EXPONENT)
+        except ValueError as err:
+            return str(err)
+        return ""
 
     def params(self, node: Node) -> dict[str, int]:
         x, w = node.inputs[:2]
