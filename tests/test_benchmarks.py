@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.float32 import FloatTrainer
+from benchmarks.reference import step_seconds
 from benchmarks.watch import Pair, Summary, load_people, split
 from trainer.interpreter import Interpreter
 from trainer.plan import TrainingPlan, make_plan
@@ -81,3 +82,9 @@ def test_a_summary_of_one_pair_has_no_error_yet() -> None:
     summary = Summary.of("head", [Pair("head", 1, 0, 30.0, 80.0, 81.0, 29.0)])
 
     assert (summary.gap, summary.gap_error) == (-1.0, 0.0)
+
+
+@pytest.mark.parametrize(("case", "seconds"), [("resnet8, full", 0.25), ("mcunet-5fps, 49kb", 1.0)])
+def test_a_step_of_the_reference_is_quick(case: str, seconds: float, models: Path) -> None:
+    """About a tenth of what is allowed, on an idle core."""
+    assert step_seconds(models, case) < seconds

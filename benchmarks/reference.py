@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Seconds of one training step in the NumPy reference: ``python -m benchmarks.reference``."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the tool runs; before NumPy
+
+import numpy as np
+
+from trainer.interpreter import Interpreter
+from trainer.plan import make_plan
+from trainer.tflite import load
+
+MCUNET = "tiny-training/mcunet-5fps_int8.tflite"
+CASES = {
+    "kws, full": ("mlperf-tiny/kws_ref_model.tflite", "full", None),
+    "resnet8, full": ("mlperf-tiny/pretrainedResnet_quant.tflite", "full", None),
+    "person_detect, full": ("tflite-micro/person_detect.tflite", "full", None),
+    "mcunet-5fps, 49kb": (MCUNET, "tiny-training/schemes/mcunet-5fps-49kb.toml", 10),
+    "mcunet-5fps, full": (MCUNET, "full", 10),
+}
+REPEATS = 5
+
+
+def step_seconds(models: Path, case: str) -> float:
+    """The least of a few steps, after one that is not counted."""
+    file, scheme, classes = CASES[case]
+    spec = str(models / scheme) if scheme.endswith(".toml") else scheme
+    reference = Interpreter(make_plan(load(models / file), spec, classes))
+    shape = reference.plan.input.type.shape
+    sample = np.random.default_rng(0).integers(-128, 128, shape).astype(np.int8)
+    taken = []
+    for _ in range(REPEATS + 1):
+        started = time.perf_counter()
+        reference.step(sample, 1)
+        taken.append(time.perf_counter() - started)
+    return min(taken[1:])
+
+
+def main() -> None:
+    folder = os.environ.get("MCUTRAIN_MODELS")
+    if folder is None:
+        sys.exit("no real models: set MCUTRAIN_MODELS to their folder")
+    for case in CASES:
+        print(f"{case:22} {step_seconds(Path(folder), case):.3f} s")
+
+
+if __name__ == "__main__":
+    main()
