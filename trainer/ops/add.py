@@ -13,47 +13,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trainer.broadcast import Broadcast, sum_to
-from trainer.fixedpoint import Requant, requantize, wrap32
+from trainer.fixedpoint import Requant, requantize
 from trainer.ops.base import Arg, ErrorTensor, KernelCall, Op, Table
+from trainer.ops.elementwise import Elementwise
 from trainer.ops.error import SUFFIXES, MaskError, error_types, requantize_error
-from trainer.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
+from trainer.tensor import Array, Tensor, TensorType
 
 if TYPE_CHECKING:
     from trainer.autodiff import Tape
     from trainer.graph import Node
-    from trainer.operator_source import OperatorSource
 
 LEFT_SHIFT = 20
 MAX_SUMMED = 2**20  # errors of 2047 that fit 32 bits
 
 
 @dataclass(frozen=True)
-class Add(Op):
+class Add(Elementwise):
     """a s8, b s8 -> out s8; of one shape, or one repeated along axes of the other."""
 
     tflite_name = "ADD"
-    out_quant: QuantParams
-    act_min: int = -128
-    act_max: int = 127
-
-    @classmethod
-    def from_tflite(cls, source: OperatorSource) -> tuple[Op, tuple[Tensor, ...]]:
-        assert source.out.type.quant is not None
-        inputs = source.operand(0), source.operand(1)
-        return cls(source.out.type.quant, *source.limits()), inputs
-
-    def limits(self) -> tuple[int, int]:
-        return self.act_min, self.act_max
-
-    def narrowed(self, node: Node, channels: int) -> Op | None:
-        a, b = node.inputs
-        is_plain = a.type.shape == b.type.shape and Role.CONST not in (a.role, b.role)
-        return self if is_plain else None
-
-    def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
-        a, b = types
-        self.requants(a, b)  # a ValueError for scales that no multiplier can express
-        return (TensorType(Broadcast(a.shape, b.shape).shape, DType.S8, self.out_quant),)
 
     def requants(self, a: TensorType, b: TensorType) -> tuple[Requant, Requant, Requant]:
         """Factors of a, of b and of their sum, as tflite-micro's reference ADD has them."""
@@ -71,9 +49,7 @@ class Add(Op):
         for tensor, value, r in zip(node.inputs, inputs, factors, strict=True):
             shifted = (value.astype(np.int64) - tensor.type.zero_point) << LEFT_SHIFT
             total += requantize(shifted, r.multiplier, r.shift)
-        out = requantize(total, out_factor.multiplier, out_factor.shift)
-        out = wrap32(out + self.out_quant.zero_point)
-        return (np.clip(out, self.act_min, self.act_max).astype(np.int8),)
+        return (self.clamped(requantize(total, out_factor.multiplier, out_factor.shift)),)
 
     def vjp(
         self, node: Node, error: ErrorTensor, tape: Tape

@@ -49,7 +49,7 @@ class DepthwiseConv2D(Conv2D):
         op, inputs = super().from_tflite(source)
         declared = int(source.option("DepthMultiplier"))
         in_ch, out_ch = (t.type.shape[-1] for t in inputs[:2])
-        if declared * in_ch != out_ch:
+        if out_ch % in_ch == 0 and declared * in_ch != out_ch:  # else ``infer`` says so
             raise ModelError(
                 f"{source}: the multiplier {declared} of {in_ch} channels does not give {out_ch}"
             )

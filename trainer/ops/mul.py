@@ -13,58 +13,35 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trainer.broadcast import Broadcast, sum_to
-from trainer.fixedpoint import Requant, near, requantize, scale_exponent, wrap32
+from trainer.fixedpoint import Requant, near, requantize, scale_exponent
 from trainer.ops.base import Arg, ErrorTensor, KernelCall, Op, Table
+from trainer.ops.elementwise import Elementwise
 from trainer.ops.error import SUFFIXES, error_types, requantize_error
-from trainer.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
+from trainer.tensor import Array, Tensor, TensorType
 
 if TYPE_CHECKING:
     from trainer.autodiff import Tape
     from trainer.graph import Node
-    from trainer.operator_source import OperatorSource
 
 MAX_SUMMED = 4113  # products of 2047 * 255 that fit 32 bits
 
 
 @dataclass(frozen=True)
-class Mul(Op):
+class Mul(Elementwise):
     """a s8, b s8 -> out s8; of one shape, or one repeated along axes of the other."""
 
     tflite_name = "MUL"
-    out_quant: QuantParams
-    act_min: int = -128
-    act_max: int = 127
 
-    @classmethod
-    def from_tflite(cls, source: OperatorSource) -> tuple[Op, tuple[Tensor, ...]]:
-        assert source.out.type.quant is not None
-        inputs = source.operand(0), source.operand(1)
-        return cls(source.out.type.quant, *source.limits()), inputs
-
-    def limits(self) -> tuple[int, int]:
-        return self.act_min, self.act_max
-
-    def narrowed(self, node: Node, channels: int) -> Op | None:
-        a, b = node.inputs
-        is_plain = a.type.shape == b.type.shape and Role.CONST not in (a.role, b.role)
-        return self if is_plain else None
-
-    def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
-        a, b = types
-        self.requant(a, b)  # a ValueError for scales that no multiplier can express
-        return (TensorType(Broadcast(a.shape, b.shape).shape, DType.S8, self.out_quant),)
-
-    def requant(self, a: TensorType, b: TensorType) -> Requant:
-        return Requant.from_real(a.scale * b.scale / self.out_quant.scale)
+    def requants(self, a: TensorType, b: TensorType) -> tuple[Requant]:
+        return (Requant.from_real(a.scale * b.scale / self.out_quant.scale),)
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
         a, b = (
             value.astype(np.int64) - tensor.type.zero_point
             for tensor, value in zip(node.inputs, inputs, strict=True)
         )
-        r = self.requant(*(t.type for t in node.inputs))
-        out = wrap32(requantize(a * b, r.multiplier, r.shift) + self.out_quant.zero_point)
-        return (np.clip(out, self.act_min, self.act_max).astype(np.int8),)
+        (r,) = self.requants(*(t.type for t in node.inputs))
+        return (self.clamped(requantize(a * b, r.multiplier, r.shift)),)
 
     def vjp(
         self, node: Node, error: ErrorTensor, tape: Tape
@@ -75,7 +52,7 @@ class Mul(Op):
 
     def lower(self, node: Node) -> KernelCall:
         a, b = node.inputs
-        r = self.requant(a.type, b.type)
+        (r,) = self.requants(a.type, b.type)
         params = {
             "a_offset": -a.type.zero_point,
             "b_offset": -b.type.zero_point,

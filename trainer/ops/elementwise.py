@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What ADD and MUL share: two operands, of one shape or one repeated along axes of the other."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from trainer.broadcast import Broadcast
+from trainer.fixedpoint import Int64, Requant, wrap32
+from trainer.ops.base import Op
+from trainer.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
+
+if TYPE_CHECKING:
+    from trainer.graph import Node
+    from trainer.operator_source import OperatorSource
+
+
+@dataclass(frozen=True)
+class Elementwise(Op, ABC):
+    """a s8, b s8 -> out s8 of the shape that both are repeated to, clamped."""
+
+    out_quant: QuantParams
+    act_min: int = -128
+    act_max: int = 127
+
+    @classmethod
+    def from_tflite(cls, source: OperatorSource) -> tuple[Op, tuple[Tensor, ...]]:
+        assert source.out.type.quant is not None
+        inputs = source.operand(0), source.operand(1)
+        return cls(source.out.type.quant, *source.limits()), inputs
+
+    def limits(self) -> tuple[int, int]:
+        return self.act_min, self.act_max
+
+    def narrowed(self, node: Node, channels: int) -> Op | None:
+        a, b = node.inputs
+        is_plain = a.type.shape == b.type.shape and Role.CONST not in (a.role, b.role)
+        return self if is_plain else None
+
+    def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
+        a, b = types
+        self.requants(a, b)  # a ValueError for scales that no multiplier can express
+        return (TensorType(Broadcast(a.shape, b.shape).shape, DType.S8, self.out_quant),)
+
+    @abstractmethod
+    def requants(self, a: TensorType, b: TensorType) -> tuple[Requant, ...]:
+        """The factors. Raises ValueError for scales that no multiplier can express."""
+
+    def clamped(self, out: Int64) -> Array:
+        """The output of requantised sums or products."""
+        out = wrap32(out + self.out_quant.zero_point)
+        return np.clip(out, self.act_min, self.act_max).astype(np.int8)
