@@ -21,7 +21,7 @@ from host.transport import SerialTransport, Transport
 from tests.fake_model.build import BUILD_HASH, NUMERICS_HASH, build_native
 from trainer.errors import DataError
 
-INPUT_BYTES, CLASSES, CALLS = 300, 3, 4
+INPUT_BYTES, TARGET_BYTES, CLASSES, CALLS = 300, 200, 3, 4
 
 
 class FaultyTransport(Transport):
@@ -148,6 +148,8 @@ def test_a_step_under_way_refuses_what_would_disturb_it(device: Device) -> None:
     device.begin(1)
     requests: list[Callable[[], object]] = [
         lambda: device.write_sample(sample(1)),
+        lambda: device.write_target(bytes(TARGET_BYTES)),
+        lambda: device.set_classes(CLASSES),
         lambda: device.step(1),
         lambda: device.begin(1),
         device.infer,
@@ -166,6 +168,20 @@ def test_a_step_under_way_refuses_what_would_disturb_it(device: Device) -> None:
     assert refusal.value.status == Status.IDLE
 
 
+def test_a_target_is_written_where_the_model_reads_it(device: Device) -> None:
+    """In pieces: a frame of this firmware carries 128 bytes."""
+    target = bytes(k * 7 % 256 for k in range(TARGET_BYTES))
+    device.write_target(target)
+
+    assert device.read(Region.ARENA, INPUT_BYTES, TARGET_BYTES) == target
+
+
+def test_classes_are_taken_into_use(device: Device) -> None:
+    device.set_classes(CLASSES)
+
+    assert device.step(CLASSES - 1).steps == 1
+
+
 @pytest.mark.parametrize(
     ("status", "message", "fields"),
     [
@@ -175,6 +191,9 @@ def test_a_step_under_way_refuses_what_would_disturb_it(device: Device) -> None:
         (Status.RANGE, Message.LEARNING_RATE, (127, 0)),
         (Status.RANGE, Message.SAMPLE, (INPUT_BYTES + 1,)),
         (Status.RANGE, Message.SAMPLE, (0xFFFFFFFF,)),
+        (Status.RANGE, Message.TARGET, (TARGET_BYTES + 1,)),
+        (Status.RANGE, Message.TARGET, (0xFFFFFFFF,)),
+        (Status.RANGE, Message.CLASSES, (CLASSES + 1,)),
         (Status.RANGE, Message.READ, (2, 0, 1)),
         (Status.RANGE, Message.READ, (1, 0, 128)),
         (Status.RANGE, Message.READ, (0, 0xFFFFFFF0, 0x20)),

@@ -57,6 +57,9 @@ int8_t *fake_target(void)
 
 mct_status fake_set_classes(uint32_t classes)
 {
+    if (is_busy) {
+        return MCT_ERR_BUSY;
+    }
     return classes == FAKE_CLASSES ? MCT_OK : MCT_ERR_RANGE;
 }
 
