@@ -31,10 +31,10 @@ LAYERS = [
     {"window", "broadcast", "exponential", "flatbuffer_patch"},
     {"ops", "graph"},
     {"model", "autodiff", "memory", "tflite_options"},
-    {"operator_source", "constant_folding", "file_tensor"},
+    {"operator_source", "constant_folding", "file_tensor", "bounds"},
     {"scheme", "losses", "tflite", "tflite_writer", "tflite_patch", "float_net"},
     {"simplify"},
-    {"plan", "ptq"},
+    {"plan", "ptq", "net_builder"},
     {"interpreter"},
     {"training_state", "export"},
 ]

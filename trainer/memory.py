@@ -116,11 +116,13 @@ def plan_memory(graph: Graph, state: Iterable[Tensor], keep: Collection[Tensor] 
 
 def lowest_free(placed: Collection[Slot], size: int, first: int, last: int) -> Slot:
     """The slot of ``size`` bytes at the lowest offset that overlaps none of ``placed``."""
-    for offset in sorted({0, *(s.end for s in placed)}):
-        slot = Slot(offset, size, first, last)
-        if not any(slot.overlaps(other) for other in placed):
-            return slot
-    raise AssertionError("the end of the last slot is always free")
+    offset = 0
+    in_use = (s for s in placed if s.first <= last and first <= s.last)
+    for slot in sorted(in_use, key=lambda s: s.offset):
+        if offset + size <= slot.offset:
+            break
+        offset = max(offset, slot.end)
+    return Slot(offset, size, first, last)
 
 
 def place_state(state: Iterable[Tensor]) -> tuple[dict[Tensor, int], int]:

@@ -18,6 +18,23 @@ if TYPE_CHECKING:
 OPTION_NAMES = {v: k for k, v in vars(tflite.BuiltinOptions).items() if isinstance(v, int)}
 
 
+# Options that are not named after their operator.
+SHARED_OPTIONS = {
+    "AVERAGE_POOL_2D": "Pool2DOptions",
+    "MAX_POOL_2D": "Pool2DOptions",
+    "MEAN": "ReducerOptions",
+}
+
+
+def options_of(kind: str) -> str:
+    """The schema's name of an operator's options.
+
+    >>> options_of("DEPTHWISE_CONV_2D"), options_of("MEAN")
+    ('DepthwiseConv2DOptions', 'ReducerOptions')
+    """
+    return SHARED_OPTIONS.get(kind, kind.title().replace("_", "") + "Options")
+
+
 @dataclass(frozen=True)
 class OperatorSource:
     """One operator of the file, as an Op's ``from_tflite`` rule reads it.
@@ -27,6 +44,7 @@ class OperatorSource:
 
     reader: Reader
     operator: Any
+    kind: str
     site: str
     name: str
 
@@ -54,6 +72,8 @@ class OperatorSource:
         kind = OPTION_NAMES.get(self.operator.BuiltinOptionsType(), "")
         if table is None or not hasattr(getattr(tflite, kind, None), name):
             raise ModelError(f"{self} has no option {name}")
+        if kind != options_of(self.kind):
+            raise ModelError(f"{self} has {kind}, which are another operator's")
         options = getattr(tflite, kind)()
         options.Init(table.Bytes, table.Pos)
         return getattr(options, name)()

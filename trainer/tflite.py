@@ -12,6 +12,13 @@ from typing import Any
 import numpy as np
 import tflite
 
+from trainer.bounds import (
+    MAX_ELEMENTS,
+    MAX_OPERANDS,
+    MAX_OPERATORS,
+    MAX_RANK,
+    require_bounded,
+)
 from trainer.constant_folding import FOLDS
 from trainer.errors import ModelError, UnsupportedOpError
 from trainer.graph import Graph
@@ -22,7 +29,6 @@ from trainer.ops.softmax import Softmax
 from trainer.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
 
 MAX_FILE_BYTES = 256 << 20
-MAX_ELEMENTS = 1 << 26
 MAX_METADATA = 1 << 12  # entries
 TRAINING_STATE = "mcutrain.training_state"  # name of the metadata that an export holds
 MAX_INTEGERS = 1 << 12  # elements of a shape, of axes or the like
@@ -121,6 +127,10 @@ class Reader:
                 f"{self.where} has {g.InputsLength()} inputs and {g.OutputsLength()} outputs; "
                 "models with one of each are supported"
             )
+        if g.OperatorsLength() > MAX_OPERATORS:
+            raise ModelError(
+                f"{self.where} has {g.OperatorsLength()} operators; {MAX_OPERATORS} are supported"
+            )
         first_index = self.inner_input(g.Inputs(0))
         self.last_index = self.inner_output(g.Outputs(0))
         source = self.read_tensor(first_index, "input", Role.INPUT)
@@ -135,6 +145,7 @@ class Reader:
             raise ModelError(f"{self.where}: no operator writes the output")
         last = self.graph.producer(output)
         logits = last.inputs[0] if last and isinstance(last.op, Softmax) else output
+        require_bounded(self.graph, self.where)
         model = Model(self.name, self.graph, source, logits, output, self.training_state())
         if not trim(model).weighted:
             raise ModelError(f"{self.where} has no layer with weights: nothing can learn")
@@ -175,7 +186,21 @@ class Reader:
 
     def inputs_of(self, index: int) -> list[int]:
         operator = self.subgraph.Operators(index)
+        if operator.InputsLength() > MAX_OPERANDS:
+            raise UnsupportedOpError(
+                f"{self.where}: operator {index} has {operator.InputsLength()} inputs; "
+                f"{MAX_OPERANDS} are supported"
+            )
         return [int(operator.Inputs(k)) for k in range(operator.InputsLength())]
+
+    def shape_of(self, index: int) -> tuple[int, ...]:
+        label, table = self.label(index), self.subgraph.Tensors(index)
+        if table.ShapeLength() > MAX_RANK:
+            raise ModelError(
+                f"{self.where}: tensor '{label}' has {table.ShapeLength()} dimensions; "
+                f"{MAX_RANK} are supported"
+            )
+        return tuple(int(table.Shape(k)) for k in range(table.ShapeLength()))
 
     def output_of(self, index: int) -> int:
         operator = self.subgraph.Operators(index)
@@ -205,7 +230,7 @@ class Reader:
         if out_index in self.tensors or out_index in self.folded:
             raise ModelError(f"{self.where}: {site} writes a tensor that is already there")
         name = f"{kind.lower()}_{index}"
-        source = OperatorSource(self, self.subgraph.Operators(index), site, name)
+        source = OperatorSource(self, self.subgraph.Operators(index), kind, site, name)
         if kind in FOLDS:
             self.folded[out_index] = FOLDS[kind](source)
             return
@@ -240,7 +265,7 @@ class Reader:
         """The declared tensor ``index``: type, role and data checked against its buffer."""
         label = self.label(index)
         table = self.subgraph.Tensors(index)
-        shape = tuple(int(table.Shape(k)) for k in range(table.ShapeLength()))
+        shape = self.shape_of(index)
         if role is Role.CONST:
             shape = shape or (1,)  # a scalar
         if not shape or min(shape) < 1 or math.prod(shape) > MAX_ELEMENTS:
@@ -253,6 +278,8 @@ class Reader:
         type_ = TensorType(shape, DTYPES[table.Type()], self.read_quant(table, label, shape))
         data = self.read_buffer(table.Buffer(), type_, label) if role is Role.CONST else None
         tensor = Tensor(name, type_, role, data, label)
+        if role is not Role.CONST and self.has_data(table.Buffer()):
+            raise ModelError(f"{self.where}: tensor '{label}' is computed, yet it has data")
         if role is Role.INPUT:
             tensor.name = "input"
             self.tensors[index] = tensor
@@ -262,6 +289,12 @@ class Reader:
         quant = table.Quantization()
         if quant is None or quant.ScaleLength() == 0:
             return None
+        most = max(1, *shape) if shape else 1
+        if quant.ScaleLength() > most or quant.ZeroPointLength() > most:
+            raise ModelError(
+                f"{self.where}: tensor '{label}' of shape {shape} has {quant.ScaleLength()} scales "
+                f"and {quant.ZeroPointLength()} zero points"
+            )
         scales = tuple(float(quant.Scale(k)) for k in range(quant.ScaleLength()))
         zeros = {int(quant.ZeroPoint(k)) for k in range(quant.ZeroPointLength())} or {0}
         if not all(MIN_SCALE < s < 1 / MIN_SCALE for s in scales) or len(zeros) != 1:
@@ -275,6 +308,10 @@ class Reader:
                 f"along axis {axis}"
             )
         return QuantParams(scales, zeros.pop(), axis)
+
+    def has_data(self, buffer: int) -> bool:
+        is_there = buffer < self.file.BuffersLength()
+        return bool(is_there and self.file.Buffers(buffer).DataLength())
 
     def read_buffer(self, index: int, type_: TensorType, label: str) -> Array:
         return self.read_array(index, type_.shape, type_.dtype.np, label)
@@ -299,7 +336,7 @@ class Reader:
         if index in self.folded:
             return self.folded[index]
         label, table = self.label(index), self.subgraph.Tensors(index)
-        shape = tuple(int(table.Shape(k)) for k in range(table.ShapeLength()))
+        shape = self.shape_of(index)
         is_small = all(d >= 0 for d in shape) and math.prod(shape) <= MAX_INTEGERS
         if table.Type() not in INTEGERS or not is_small:
             name = TYPE_NAMES.get(table.Type(), "unknown")
@@ -312,7 +349,7 @@ class Reader:
     def read_int8_scalar(self, index: int) -> tuple[int, QuantParams | None]:
         """A constant int8 of one element, with or without dimensions, and its quantisation."""
         label, table = self.label(index), self.subgraph.Tensors(index)
-        shape = tuple(int(table.Shape(k)) for k in range(table.ShapeLength()))
+        shape = self.shape_of(index)
         if table.Type() != tflite.TensorType.INT8 or any(d != 1 for d in shape):
             name = TYPE_NAMES.get(table.Type(), "unknown")
             raise UnsupportedOpError(

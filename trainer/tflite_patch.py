@@ -263,10 +263,10 @@ class TflitePatch:
         if len(found) == 1 and raw is not None and not self.is_shared(found[0].buffer):
             self.set_buffer(found[0].buffer, raw)
             return
-        for entry in found:
-            if not self.is_shared(entry.buffer):
-                self.set_buffer(entry.buffer, b"")
-            self.metadata.remove(entry)
+        for old in found:
+            if not self.is_shared(old.buffer):
+                self.set_buffer(old.buffer, b"")
+            self.metadata.remove(old)
         if raw is not None:
             buffer = self.add_buffer(raw)
             self.buffer_users[buffer] = 1

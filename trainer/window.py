@@ -105,8 +105,11 @@ class Placement:
     def read(cls, source: OperatorSource, x: Tensor, kernel: tuple[int, ...]) -> Placement:
         """As TFLite's ComputePaddingHeightWidth has it. Raises ModelError."""
         stride = (int(source.option("StrideH")), int(source.option("StrideW")))
-        if len(x.type.shape) != 4 or min(*stride, *kernel) < 1:
-            raise ModelError(f"{source}: input {x.type.shape}, kernel {kernel}, strides {stride}")
+        if len(x.type.shape) != 4 or x.type.shape[0] != 1 or min(*stride, *kernel) < 1:
+            raise ModelError(
+                f"{source}: input {x.type.shape}, kernel {kernel}, strides {stride}; "
+                "an input (1, H, W, C) and sizes from 1 are needed"
+            )
         if kernel[0] > MAX_KERNEL_H or kernel[1] > MAX_KERNEL_W:
             raise UnsupportedOpError(
                 f"{source} has a kernel of {kernel[0]}x{kernel[1]}; "
