@@ -42,6 +42,20 @@ def test_a_quantised_network_agrees_with_the_float_one() -> None:
     assert (computed.argmax(1) == wanted.argmax(1)).mean() > 0.9
 
 
+def test_without_a_quantisation_the_input_spans_the_samples() -> None:
+    net, params, x, _ = quantised_residual_net()
+    model = tflite.parse(quantize_net(net, params, x), "residual")
+
+    assert model.input.type.quant == activation_quant(x.min(), x.max())
+
+
+def test_limits_that_no_activation_has_are_refused() -> None:
+    net, params = residual_net()  # "narrow" is limited to -1 to 1
+
+    with pytest.raises(ValueError, match="narrow is limited to -1 to 1"):
+        quantize_net(net, params, np.ones((1, 7, 4, 2)))
+
+
 def test_the_same_network_gives_the_same_bytes() -> None:
     assert quantised_residual_net()[-1] == quantised_residual_net()[-1]
 

@@ -327,3 +327,33 @@ class Adam:
             self.first[name], self.second[name] = m, v
             direction = (m / (1 - 0.9**self.steps)) / (np.sqrt(v / (1 - 0.999**self.steps)) + 1e-8)
             params[name] -= rate * (direction + self.decay * params[name])
+
+
+def fit(
+    net: FloatNet,
+    params: Params,
+    x: Array,
+    y: Labels,
+    *,
+    epochs: int = 30,
+    batch: int = 32,
+    rate: float = 2e-3,
+    decay: float = 1e-2,
+    seed: int = 1,
+) -> None:
+    """Trains ``params`` in place on x (N, ...), y (N,): Adam, the rate falling as a cosine.
+
+    What is left over of an epoch's last batch sits the epoch out. Raises ValueError if there are
+    fewer samples than a batch has.
+    """
+    batches = len(x) // batch
+    if not batches:
+        raise ValueError(f"{len(x)} samples do not fill a batch of {batch}")
+    rng, adam = np.random.default_rng(seed), Adam(decay)
+    for epoch in range(epochs):
+        for i, picked in enumerate(rng.permutation(len(x))[: batches * batch].reshape(-1, batch)):
+            values = net.forward(params, x[picked])
+            _, dlogits = softmax_cross_entropy(values[net.layers[-1].name], y[picked])
+            done = (epoch + i / batches) / epochs
+            now = rate * 0.5 * (1 + np.cos(np.pi * done))
+            adam.update(params, net.backward(params, values, dlogits, params), now)

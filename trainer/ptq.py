@@ -97,14 +97,18 @@ def quantize_net(
     net: FloatNet,
     params: Mapping[str, Array],
     calibration: Array,
-    input_quant: QuantParams,
+    input_quant: QuantParams | None = None,
     headroom: float = 1.0,
 ) -> bytes:
     """The ``.tflite`` of ``net`` with a softmax at its end.
 
-    ``calibration`` are inputs in real units; each activation's range is what they reach, times
-    ``headroom``, within the limits of its fused activation.
+    ``calibration`` (N, ...) are inputs in real units, such as the training samples; each
+    activation's range is what they reach, times ``headroom``, within the limits of its fused
+    activation. The input's is what they span, unless ``input_quant`` gives it. Raises ValueError
+    for limits that no fused activation of TFLite has.
     """
+    if input_quant is None:
+        input_quant = activation_quant(float(np.min(calibration)), float(np.max(calibration)))
     values = net.forward(params, calibration)
     quants = {INPUT: input_quant}
     tensors = [_activation(INPUT, values, input_quant)]
@@ -171,6 +175,11 @@ def _fused(layer: Layer) -> Activation:
         (0.0, np.inf): Activation.RELU,
         (0.0, 6.0): Activation.RELU6,
     }
+    if (layer.lo, layer.hi) not in known:
+        raise ValueError(
+            f"{layer.name} is limited to {layer.lo} to {layer.hi}; "
+            "TFLite fuses none, 0 to infinity and 0 to 6"
+        )
     return known[layer.lo, layer.hi]
 
 

