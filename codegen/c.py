@@ -55,9 +55,10 @@ def hash_bytes(digest: bytes) -> str:
 
 
 def comment(text: str) -> str:
-    """A comment of one line; ``text`` may hold anything.
+    """A comment of one line, in ASCII; ``text`` may hold anything.
 
     >>> comment("a */ b")
     '/* a * / b */'
     """
+    text = text.encode("ascii", "replace").decode()
     return "/* " + " ".join(text.split()).replace("*/", "* /").replace("/*", "/ *") + " */"

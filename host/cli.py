@@ -174,16 +174,17 @@ def train(
     """Train on a data set: in the reference, on a simulated board or on one at a serial port."""
     check_writable(report)
     check_writable(save)
-    check_writable(export)
     options = Options(epochs, lr, schedule, seed, steps, verify)
-    job = Job(request, data, target, port, options, count_instructions, verbose, baud, state)
+    job = Job(
+        request, data, target, port, options, count_instructions, verbose, baud, state, export
+    )
     outcome = run_job(job, err)
     if report is not None:
         write_report(report, [outcome])
     if save is not None and not outcome.failure:
-        save_state(save, outcome.plan, outcome.result.state, request)
+        save_state(save, outcome.plan, outcome.result.state, outcome.job.request)
     if export is not None and not outcome.failure:
-        export_state(request, outcome.plan, outcome.result.state, export)
+        export_state(outcome.job.request, outcome.plan, outcome.result.state, export)
     print_json(outcome.to_json()) if json_ else show.outcome_table([outcome])
     if outcome.failure:
         raise Error(outcome.failure)
@@ -204,7 +205,6 @@ def export_command(
     json_: JsonOpt = False,
 ) -> None:
     """Write a trained network as .tflite: the model's file with what was learned in it."""
-    check_writable(output)
     written = export_saved(model, state, output, resumable)
     print_json(written) if json_ else show.export_lines(written)
 
@@ -249,6 +249,9 @@ def main() -> None:
     except (Error, OSError) as error:
         err.print(f"error: {error}", style=None, markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)
+    except KeyboardInterrupt:
+        err.print("interrupted: nothing was saved or exported")
+        sys.exit(130)
 
 
 if __name__ == "__main__":

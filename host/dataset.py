@@ -46,14 +46,19 @@ def load_dataset(path: Path, plan: TrainingPlan) -> Dataset:
             wanted = KEYS if plan.target else tuple(key for key in KEYS if key[0] == "x")
             missing = [key for key in wanted if key not in file]
             if missing:
-                raise DataError(f"{path} has no array {missing[0]}; it needs {', '.join(wanted)}")
+                raise DataError(
+                    f"{path} has no array {missing[0]}; it needs {', '.join(wanted)} and has "
+                    f"{', '.join(file.files[:8]) or 'none'}"
+                )
             arrays = {key: file[key] for key in wanted}
             if not all(isinstance(array, np.ndarray) for array in arrays.values()):
                 raise DataError(f"{path} holds members that are no NumPy arrays")
     except OSError as err:
         raise DataError(f"cannot read data set {path}: {err.strerror or err}") from err
     except DAMAGED as err:
-        raise DataError(f"{path} is not an .npz file of plain arrays: {err}") from err
+        raise DataError(
+            f"{path} is not an .npz file of plain arrays; numpy.savez writes one"
+        ) from err
     checked = {}
     for part in ("train", "test"):
         x, y = arrays[f"x_{part}"], arrays.get(f"y_{part}")
@@ -120,6 +125,8 @@ def labels(y: Array, what: str, classes: int) -> Array:
     if bad.size:
         wanted = int(y.max()) + 1
         advice = f"; give --classes {wanted} for a new head" if classes < wanted < 1000 else ""
+        if y.min() == 1 and wanted == classes + 1:
+            advice = f"; labels begin with 0, these with 1{advice.replace('; give', ': or give')}"
         raise DataError(
             f"{what} holds the label {y[bad[0]]} (sample {bad[0]}), but the model has {classes} "
             f"classes, 0 to {classes - 1}{advice}"

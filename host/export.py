@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from host.files import write_whole
+from host.files import check_writable, write_whole
 from host.request import Request
 from host.state import SavedState
-from trainer.errors import ModelError
+from trainer.errors import Error, ModelError
 from trainer.export import export_model
 from trainer.interpreter import unpack_state
 from trainer.ops.softmax import Softmax
@@ -23,7 +23,23 @@ def export_saved(model: Path, state: Path, output: Path, resumable: bool = True)
     saved = SavedState.read(state)
     request = saved.request(model)
     plan = request.plan_of(load(model))
+    check_exportable(request, plan, output)
     return export_state(request, plan, saved.state(plan), output, resumable)
+
+
+def check_exportable(request: Request, plan: TrainingPlan, output: Path) -> None:
+    """Raises Error if the network could not be exported to ``output``, trained or not."""
+    check_writable(output)
+    if output.exists() and output.samefile(request.model):
+        raise Error(f"{output} is the model itself: give another file, so that it is not lost")
+    original = load(request.model)
+    last = original.graph.producer(original.output)
+    is_softmax = last is not None and isinstance(last.op, Softmax)
+    if is_softmax and (plan.logits.type.size == 1 or not plan.takes_label):
+        raise ModelError(
+            f"{request.model} ends in a SOFTMAX, which would hide what was trained: use --save, "
+            "or a model without it"
+        )
 
 
 def export_state(
@@ -31,15 +47,8 @@ def export_state(
 ) -> dict[str, Any]:
     """Write the request's model with ``state`` of its plan; what was written, for people.
 
-    Raises ModelError if the network cannot be a file.
+    ``check_exportable`` comes first. Raises ModelError if the network cannot be a file.
     """
-    original = load(request.model)
-    last = original.graph.producer(original.output)
-    if last is not None and isinstance(last.op, Softmax) and plan.logits.type.size == 1:
-        raise ModelError(
-            f"{request.model} ends in a SOFTMAX, which makes a lone output 1 whatever it is: "
-            "train two classes (--classes 2) to export"
-        )
     tensors = unpack_state(plan, state)
     in_use = int(tensors[plan.active][0]) if plan.active else plan.classes
     options = replace(

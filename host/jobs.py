@@ -6,7 +6,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from rich.progress import Progress as Bars
 from host.build import Build, build
 from host.cost import measured, planned
 from host.dataset import Dataset, load_dataset
+from host.export import check_exportable
 from host.instructions import read_counts
 from host.request import Request
 from host.runner import ReferenceRunner, connected, simulated
@@ -44,6 +45,7 @@ class Job:
     verbose: bool = False
     baud: int = BAUD
     state: Path | None = None
+    export: Path | None = None
 
 
 @dataclass
@@ -77,7 +79,17 @@ def run_job(job: Job, console: Console) -> Outcome:
         raise Error("give --port or --target, not both")
     if job.count_instructions and (job.port is not None or target.kind is not Kind.SIMULATED):
         raise Error("--count-instructions needs a simulated board: --target sim:BOARD")
+    job = replace(job, request=job.request.resolved())
     plan = job.request.plan()
+    if job.export is not None:
+        check_exportable(job.request, plan, job.export)
+    if job.request.leaves_state():
+        console.print(
+            f"note: {job.request.model} holds the state of an earlier training, which is left out: "
+            "--update or --classes begin anew; without them training goes on",
+            markup=False,
+            soft_wrap=True,
+        )
     data = load_dataset(job.data, plan)
     state = SavedState.read(job.state).state(plan) if job.state else None
     if data.clipped > CLIPPED_WARNING:

@@ -33,14 +33,15 @@ def request(
         ),
     ] = None,
     spare_classes: Annotated[
-        int,
+        int | None,
         typer.Option(
             metavar="N", min=0, help="Outputs beside them that wait for classes to be added."
         ),
-    ] = 0,
-    loss: Annotated[str, typer.Option(help=f"What is minimised: {', '.join(LOSSES)}.")] = (
-        CROSS_ENTROPY
-    ),
+    ] = None,
+    loss: Annotated[
+        str | None,
+        typer.Option(help=f"What is minimised: {', '.join(LOSSES)}. Default: {CROSS_ENTROPY}."),
+    ] = None,
     start: Annotated[
         str | None,
         typer.Option(

@@ -17,52 +17,88 @@ from trainer.tflite import load
 from trainer.training_state import TrainingState, resumed
 
 DEFAULT_UPDATE = "head"
+OPTIONS = {"start": "from"}  # fields that the command line calls otherwise
 
 
 @dataclass(frozen=True)
 class Request:
     """The arguments of ``make_plan``, with the model's file in place of the model.
 
-    ``update`` None stands for what a file that was exported was trained with, else for head.
+    ``update`` None stands for what a file that was exported was trained with, else for head;
+    the others for their defaults. ``resumes``: the plan goes on from the file's training state.
     """
 
     model: Path
     update: str | Scheme | None = None
     classes: int | None = None
-    spare_classes: int = 0
-    loss: str = CROSS_ENTROPY
+    spare_classes: int | None = None
+    loss: str | None = None
     start: str | None = None
     class_names: tuple[str, ...] = ()
+    resumes: bool = False
 
-    def plan(self) -> TrainingPlan:
-        """The plan; of an exported file the one that goes on with its training, unless a scheme
-        or a new head is asked for. Raises ModelError or SchemeError."""
+    def resolved(self) -> Request:
+        """The request with all that an exported file says of its training, unless a scheme or a
+        new head is asked for. Raises ModelError if it says otherwise than the request."""
+        if self.resumes:
+            return self
         model = load(self.model)
         if model.training_state is None or self.update is not None or self.classes is not None:
-            return self.plan_of(model)
+            return self
         stored = TrainingState.unpack(model.training_state)
-        options = read_options(stored.options)
-        if self.class_names:
-            options = replace(options, class_names=self.class_names)
-        return resumed(replace(options, update=stored.scheme).plan_of(model), stored)
+        found = read_options(stored.options, self.model)
+        for field in ("spare_classes", "loss", "start"):
+            asked, was = getattr(self, field), getattr(found, field)
+            if asked is not None and asked != was:
+                option = OPTIONS.get(field, field).replace("_", "-")
+                raise ModelError(
+                    f"{self.model} goes on with its training, where --{option} was {was}, not "
+                    f"{asked}: leave it out, or give --update to begin anew"
+                )
+        names = self.class_names or found.class_names
+        return replace(found, update=stored.scheme, class_names=names, resumes=True)
+
+    def leaves_state(self) -> bool:
+        """Whether the file holds a training state that the plan does not go on from."""
+        return not self.resumes and load(self.model).training_state is not None
+
+    def plan(self) -> TrainingPlan:
+        """The plan. Raises ModelError or SchemeError."""
+        request = self.resolved()
+        model = load(request.model)
+        plan = request.plan_of(model)
+        if request.resumes and model.training_state is not None:
+            return resumed(plan, TrainingState.unpack(model.training_state))
+        return plan
 
     def plan_of(self, model: Model) -> TrainingPlan:
+        """The plan of ``model``, from its beginning."""
         return make_plan(
             model,
             DEFAULT_UPDATE if self.update is None else self.update,
             self.classes,
-            spare_classes=self.spare_classes,
-            loss=self.loss,
+            spare_classes=self.spare_classes or 0,
+            loss=self.loss or CROSS_ENTROPY,
             start=self.start,
             class_names=self.class_names,
         )
+
+    def update_name(self) -> str:
+        return self.update.name if isinstance(self.update, Scheme) else str(self.update)
+
+    def arguments(self) -> list[str]:
+        """The options of the command line, without the scheme and the class names."""
+        given = {"classes": self.classes, "spare-classes": self.spare_classes or None,
+                 "from": self.start}  # fmt: skip
+        loss = [] if self.loss in (None, CROSS_ENTROPY) else [f"--loss {self.loss}"]
+        return [*(f"--{k} {v}" for k, v in given.items() if v is not None), *loss]
 
     def options(self) -> dict[str, Any]:
         """All but the model and the scheme, as JSON; ``read_options`` reads it."""
         return {
             "classes": self.classes,
-            "spare_classes": self.spare_classes,
-            "loss": self.loss,
+            "spare_classes": self.spare_classes or 0,
+            "loss": self.loss or CROSS_ENTROPY,
             "start": self.start,
             "class_names": list(self.class_names),
         }
@@ -73,12 +109,11 @@ def read_options(stored: Mapping[str, Any], model: Path = Path()) -> Request:
     classes, spare = stored.get("classes"), stored.get("spare_classes", 0)
     loss, start = stored.get("loss", CROSS_ENTROPY), stored.get("start")
     names = stored.get("class_names", [])
-    are_sound = (
+    texts = [loss, *([] if start is None else [start]), *(names if isinstance(names, list) else [])]
+    are_sound = all(isinstance(text, str) and text.isprintable() for text in texts) and (
         (classes is None or type(classes) is int)
         and (type(spare) is int and spare >= 0)
-        and isinstance(loss, str)
-        and (start is None or isinstance(start, str))
-        and (isinstance(names, list) and all(isinstance(name, str) for name in names))
+        and isinstance(names, list)
     )
     if not are_sound:
         raise ModelError("the stored training options are damaged; give --update to begin anew")
@@ -91,9 +126,16 @@ def read_class_names(given: str | None) -> tuple[str, ...]:
         return ()
     path = Path(given)
     try:
-        text = path.read_text(encoding="utf-8") if path.is_file() else given.replace(",", "\n")
+        is_file = path.is_file()
+    except OSError:  # longer than a path can be
+        is_file = False
+    is_file = is_file or path.suffix in (".txt", ".csv")
+    try:
+        text = path.read_text(encoding="utf-8") if is_file else given.replace(",", "\n")
     except (OSError, UnicodeDecodeError) as err:
-        raise DataError(f"cannot read the class names in {path}: {err}") from err
+        raise DataError(
+            f"cannot read the class names in {path}: {getattr(err, 'strerror', None) or err}"
+        ) from err
     names = tuple(line.strip() for line in text.splitlines() if line.strip())
     if not names:
         raise DataError(f"there are no class names in '{given}'")

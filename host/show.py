@@ -95,7 +95,7 @@ def trainable(node: Node) -> str:
         return f"no: {reason}"
     text = "yes" if node.op.has_bias else "yes, no bias"
     if node.op.dead:
-        text += f", {len(node.op.dead)} channels dead"
+        text += f", dead channels {len(node.op.dead)}"
     if reason := node.op.why_last(node):
         text += f"; {reason}"
     return text
@@ -180,7 +180,7 @@ FIGURES: dict[str, Callable[[Outcome], str]] = {
     "flash, bytes": lambda o: number(o.cost["flash_bytes"]) or "-",
     "instructions per step": lambda o: instructions(o, "instructions_per_step"),
     "instructions per inference": lambda o: instructions(o, "forward_instructions"),
-    "seconds": lambda o: f"{o.result.seconds:.1f}",
+    "seconds of training": lambda o: f"{o.result.seconds:.1f}",
 }
 
 

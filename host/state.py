@@ -13,11 +13,11 @@ import numpy as np
 from host.dataset import DAMAGED
 from host.files import write_whole
 from host.request import Request, read_options
-from trainer.errors import DataError
+from trainer.errors import DataError, Error
 from trainer.interpreter import pack_state, unpack_state
 from trainer.plan import TrainingPlan
 from trainer.tensor import Array, Tensor
-from trainer.training_state import TrainingState
+from trainer.training_state import TrainingState, check_ranges
 
 HASH_KEY, PLAN_KEY = "numerics_hash", "training_state"
 
@@ -50,7 +50,7 @@ class SavedState:
         except OSError as err:
             raise DataError(f"cannot read the state {path}: {err.strerror or err}") from err
         except DAMAGED as err:
-            raise DataError(f"{path} is not an .npz file of plain arrays: {err}") from err
+            raise DataError(f"{path} is not a file that `mcutrain train --save` wrote") from err
         saved = cls(path, arrays)
         saved.raw(HASH_KEY)
         return saved
@@ -66,12 +66,20 @@ class SavedState:
         stored = TrainingState.unpack(self.raw(PLAN_KEY))
         return replace(read_options(stored.options, model), update=stored.scheme)
 
+    def described(self) -> str:
+        """The options that make the plan of the state, as far as the file tells."""
+        try:
+            request = self.request(Path())
+        except Error:
+            return "the options that it was trained with"
+        return " ".join(["--update", request.update_name(), *request.arguments()])
+
     def state(self, plan: TrainingPlan) -> bytes:
         """The state of ``plan``. Raises DataError if the file is another plan's."""
         if self.raw(HASH_KEY) != plan.numerics_hash:
             raise DataError(
-                f"{self.path} is not the state of this plan: give the model and the options that "
-                "it was trained with"
+                f"{self.path} is not the state of this plan: give the model that it was trained "
+                f"from, and {self.described()}"
             )
         values: dict[Tensor, Array] = {}
         for tensor in plan.state:
@@ -82,4 +90,5 @@ class SavedState:
                     f"{self.path} is damaged: the tensor {tensor.name} is missing or misshapen"
                 )
             values[tensor] = value
+        check_ranges(plan, values)
         return pack_state(plan, values)

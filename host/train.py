@@ -15,13 +15,13 @@ from host.device import Device
 from host.runner import DeviceRunner, Runner
 from host.verify import Difference, Differs, Verifier
 from trainer.errors import DataError
-from trainer.interpreter import target_of_input, unpack_state
+from trainer.interpreter import pack_state, target_of_input, unpack_state
 from trainer.ops.conv2d import Conv2D
 from trainer.ops.sgd import LearningRate
 from trainer.plan import TrainingPlan
 from trainer.tensor import Array
 
-SPARSE_RATE, FULL_RATE = 2.0**-6, 2.0**-7
+SPARSE_RATE, FULL_RATE, VALUES_RATE = 2.0**-6, 2.0**-7, 2.0**-9
 SCHEDULES = ("step", "constant")
 FINAL_THIRD = 0.25  # of the learning rate, with the step schedule (SPEC 1.5)
 
@@ -101,7 +101,10 @@ class Result:
 
 
 def default_rate(plan: TrainingPlan) -> float:
-    """2**-6 for a sparse update, 2**-7 where every layer learns."""
+    """2**-6 for a sparse update, 2**-7 where every layer learns; 2**-9 towards given values, where
+    errors are not bounded as those of classes are."""
+    if not plan.takes_label and plan.target is not None:
+        return VALUES_RATE
     learned = sum(t in plan.fractions for t in plan.learned)
     layers = sum(isinstance(node.op, Conv2D) for node in plan.forward)
     return FULL_RATE if learned == layers else SPARSE_RATE
@@ -114,11 +117,13 @@ def begun(plan: TrainingPlan, options: Options, state: bytes | None) -> tuple[in
     return int(sgd[0]) if options.seed is None else options.seed, int(sgd[1])
 
 
-def sample_order(samples: int, epochs: int, seed: int, first: int = 0) -> Array:
-    """(epochs * samples,) indices: a new permutation in each epoch, from epoch ``first`` on."""
-    numbers = range(first, first + epochs)
+def sample_order(samples: int, epochs: int, seed: int, first_step: int = 0) -> Array:
+    """(epochs * samples,) indices: a new permutation in each epoch, behind ``first_step`` steps."""
+    first, done = divmod(first_step, samples)
+    numbers = range(first, first + epochs + (done > 0))
     orders = [np.random.default_rng([seed, e]).permutation(samples) for e in numbers]
-    return np.concatenate(orders) if orders else np.zeros(0, np.int64)
+    order = np.concatenate(orders) if orders else np.zeros(0, np.int64)
+    return order[done : done + epochs * samples]
 
 
 def rates(total: int, rate: float, schedule: str) -> list[tuple[int, LearningRate]]:
@@ -151,7 +156,7 @@ def train(
         runner.reset(seed)
         for trained in (runner, verifier) if verifier else (runner,):
             if state is not None:
-                trained.load(state)
+                trained.load(with_seed(plan, state, seed))
             if count := new_classes(plan, data, state):
                 trained.set_classes(count)
         result.before = evaluate(plan, runner, verifier, data, "before", report)
@@ -163,6 +168,13 @@ def train(
     result.verified_steps = verifier.verified_steps if verifier else 0
     result.seconds = time.monotonic() - started
     return result
+
+
+def with_seed(plan: TrainingPlan, state: bytes, seed: int) -> bytes:
+    """The state with another seed."""
+    tensors = unpack_state(plan, state)
+    tensors[plan.sgd][0] = seed
+    return pack_state(plan, tensors)
 
 
 def new_classes(plan: TrainingPlan, data: Dataset, state: bytes | None) -> int | None:
@@ -186,8 +198,7 @@ def run_steps(
 ) -> None:
     """All steps of a run, counted in ``result``. Raises Differs."""
     rate = options.rate if options.rate is not None else default_rate(plan)
-    first_epoch = first_step // len(data.x_train)
-    order = sample_order(len(data.x_train), options.epochs, result.seed, first_epoch)
+    order = sample_order(len(data.x_train), options.epochs, result.seed, first_step)
     order = order[: options.steps]
     schedule = dict(rates(len(order), rate, options.schedule))
     for k, index in enumerate(order):

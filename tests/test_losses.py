@@ -246,7 +246,7 @@ def test_a_tail_alone_trains_to_the_bits_of_the_whole(model: Model, tmp_path: Pa
 
 
 def test_what_cannot_be_cut_is_refused(model: Model) -> None:
-    with pytest.raises(ModelError, match=r"no activation 'sun'; names like it: sum"):
+    with pytest.raises(ModelError, match=r"no activation 'sun'; like it: sum"):
         make_plan(model, "head", start="sun")
     with pytest.raises(ModelError, match="'stem', which is computed before it"):
         make_plan(model, "head", start="dw")
@@ -263,9 +263,11 @@ def test_what_cannot_be_cut_is_refused(model: Model) -> None:
         ({"classes": 1, "spare_classes": 1}, "two classes at least"),
         ({"classes": 65535, "spare_classes": 1}, "1 to 65535 classes, not 65536"),
         ({"spare_classes": 70000}, "4 classes leave room for 1 to 65531"),
-        ({"class_names": tuple("abcde")}, "5 class names, each given once, for 4 classes"),
-        ({"class_names": ("a", "a")}, "each given once"),
-        ({"loss": "mse", "class_names": ("a",)}, "for 0 classes"),
+        ({"class_names": tuple("abcde")}, "5 class names are given, 4 are needed"),
+        ({"class_names": tuple("abc")}, "3 class names are given, 4 are needed"),
+        ({"class_names": tuple("abc"), "spare_classes": 2}, "3 class names are given, 4 to 6 are"),
+        ({"class_names": tuple("abca")}, "the class name 'a' is given twice"),
+        ({"loss": "mse", "class_names": ("a",)}, "1 class names are given, 0 are needed"),
     ],
 )
 def test_what_cannot_be_trained_for_is_refused(
@@ -287,5 +289,7 @@ def test_a_different_loss_is_a_different_arithmetic(model: Model) -> None:
              make_plan(model, "head", spare_classes=1)]  # fmt: skip
 
     assert len({plan.numerics_hash for plan in plans}) == 3
-    assert make_plan(model, "head", class_names=("a",)).numerics_hash == plans[0].numerics_hash
+    assert (
+        make_plan(model, "head", class_names=tuple("abcd")).numerics_hash == plans[0].numerics_hash
+    )
     assert Loss(1 << 15, 0, 0).real(plans[0]) == 0.0

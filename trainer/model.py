@@ -72,15 +72,22 @@ def rebuild(model: Model, change: Change) -> Model:
 def cut(model: Model, start: str) -> Model:
     """The part of the model behind the tensor ``start``, whose value becomes the input.
 
-    ``start`` is its name in the file. Raises ModelError if there is no such activation, or if
-    what is behind it reads something else that is computed before it.
+    ``start`` is its name in the file, or the node's (``conv_2d_3``). Raises ModelError if there is
+    no such activation, or if what is behind it reads something else that is computed before it.
     """
-    names = {node.output.label: node.output for node in model.graph.nodes}
+    labels = [node.output.label for node in model.graph.nodes]
+    if labels.count(start) > 1:
+        named = [node.name for node in model.graph.nodes if node.output.label == start]
+        raise ModelError(f"{model.name} has {len(named)} tensors '{start}': give {named}")
+    names = {node.name: node.output for node in model.graph.nodes}
+    names |= {node.output.label: node.output for node in model.graph.nodes}
     if start not in names:
-        near = ", ".join(difflib.get_close_matches(start, names, 3, 0.0))
-        raise ModelError(f"{model.name} has no activation '{start}'; names like it: {near}")
+        inside = [name for name in names if start.lower() in name.lower()]
+        near = (inside + difflib.get_close_matches(start, names, 3, 0.6))[:3]
+        hint = f"; like it: {', '.join(near)}" if near else "; `mcutrain inspect` lists them"
+        raise ModelError(f"{model.name} has no activation '{start}'{hint}")
     old = names[start]
-    source = Tensor("input", old.type, Role.INPUT, label=start, limits=old.limits)
+    source = Tensor("input", old.type, Role.INPUT, label=old.label, limits=old.limits)
     graph, new = Graph(), {old: source}
     for node in model.graph.nodes:
         if any(t in new for t in node.inputs) and node.output is not old:

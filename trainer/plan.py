@@ -159,11 +159,17 @@ def place_in_order(forward: list[Node], tape: Tape, active: Tensor | None) -> li
 
 
 def checked_names(names: tuple[str, ...], loss: Node, model: Model) -> tuple[str, ...]:
-    """The class names. Raises ModelError unless there is one for each class, or none at all."""
+    """The class names. Raises ModelError unless there is one for each class, spare ones may be
+    without, or none at all."""
     assert isinstance(loss.op, Loss)
-    labels = loss.op.labels(model.logits.type)
-    if len(names) > labels or len(set(names)) != len(names):
-        raise ModelError(f"{len(names)} class names, each given once, for {labels} classes")
+    most = loss.op.labels(model.logits.type)
+    least = most if len(loss.inputs) < 3 or (d := loss.inputs[2].data) is None else int(d[0])
+    if names and not least <= len(names) <= most:
+        wanted = f"{most}" if least == most else f"{least} to {most}"
+        raise ModelError(f"{len(names)} class names are given, {wanted} are needed")
+    twice = [name for k, name in enumerate(names) if name in names[:k]]
+    if twice:
+        raise ModelError(f"the class name '{twice[0]}' is given twice")
     return names
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Exact simplification: what a model file holds beyond need, taken out without changing a bit.
+"""Exact simplification: what a model file holds beyond need, taken out without changing a bit of
+the forward pass.
 
 Pads move into the convolutions behind them. In the part that nothing learned comes before,
 channels that are constant because their filters are zero are left out, with the filters that

@@ -30,6 +30,7 @@ from trainer.tensor import Array, DType, Tensor
 MAGIC, VERSION = b"MCTS", 1
 PREFIX = struct.Struct("<4sHHII")
 SGD_SHAPE = (4,)
+MAX_NAME = 255
 # What hostile JSON, or JSON of another form, makes Python raise.
 HEADER_ERRORS = (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError)
 
@@ -59,7 +60,15 @@ class TrainingState:
     def of(
         cls, plan: TrainingPlan, state: Mapping[Tensor, Array], options: Mapping[str, Any]
     ) -> TrainingState:
-        """What ``state`` holds of the plan; ``options`` must be JSON."""
+        """What ``state`` holds of the plan; ``options`` must be JSON.
+
+        Where every spare class is in use, their number is left out: an export has no spare ones.
+        Classes taken out of use again are left out too, and come back untrained.
+        """
+        state = without_unused_rows(plan, state)
+        if plan.active is not None and int(state[plan.active][0]) == plan.classes:
+            counted = plan.active
+            plan = replace(plan, active=None, state=[t for t in plan.state if t is not counted])
         arrays = tuple(state[tensor] for tensor in unlearned(plan))
         return cls(chosen_scheme(plan), arrays, state_digest(plan, state), dict(options))
 
@@ -104,6 +113,21 @@ class TrainingState:
             raise ModelError(f"the training state is damaged: {err}") from err
 
 
+def without_unused_rows(plan: TrainingPlan, state: Mapping[Tensor, Array]) -> dict[Tensor, Array]:
+    """The state with zeros for the outputs of the head that are not in use."""
+    changed = dict(state)
+    if plan.active is None:
+        return changed
+    in_use = int(state[plan.active][0])
+    head = [node for node in plan.forward if isinstance(node.op, Conv2D)][-1]
+    for tensor in head.inputs[1:3]:
+        for part in (tensor, plan.fractions.get(tensor)):
+            if part is not None and part in changed:
+                changed[part] = changed[part].copy()
+                changed[part][in_use:] = 0
+    return changed
+
+
 def read_arrays(described: Any, raw: bytes) -> Iterator[Array]:
     """The tensors behind the header. Raises ValueError if they are not those it describes."""
     start = 0
@@ -131,7 +155,10 @@ def read_scheme(described: Any) -> Scheme:
         raise ValueError("layers or channels that are no numbers")
     if not all(0 < ratio <= 1 for ratio in ratios.values()) or not set(channels) <= set(ratios):
         raise ValueError("ratios out of range")
-    return Scheme(str(described["name"]), ratios, biases, channels)
+    name = described["name"]
+    if not isinstance(name, str) or not name.isprintable() or len(name) > MAX_NAME:
+        raise ValueError("a scheme without a proper name")
+    return Scheme(name, ratios, biases, channels)
 
 
 def unlearned(plan: TrainingPlan) -> list[Tensor]:
