@@ -67,7 +67,7 @@ def quanta(node: Node, values: tuple[Array, ...]) -> Array | float:
         unit = 2 * max(t.type.scale for t in node.inputs) / (1 << LEFT_SHIFT)
         return 0.75 + 2 * 0.75 * unit / node.output.type.scale + slack
     if isinstance(node.op, Mul):
-        shift = node.op.requant(node.inputs[0].type, node.inputs[1].type).shift
+        shift = node.op.requants(node.inputs[0].type, node.inputs[1].type)[0].shift
         return 0.5 + (0.5 * 2.0 ** min(shift, 0) if shift < 0 else 0) + slack
     if isinstance(node.op, Relu | Quantize | LeakyRelu):
         return 0.75 + slack  # as a product: a shift to the right is by one bit at least
