@@ -137,7 +137,8 @@ def train(
     baud: Annotated[int, typer.Option(min=1, help="Speed of the serial port.")] = BAUD,
     epochs: Annotated[int, typer.Option(min=0, help="Passes over the training samples.")] = 10,
     lr: Annotated[
-        float | None, typer.Option(help="Learning rate; default 2^-6, 2^-7 if all layers learn.")
+        float | None,
+        typer.Option(help="Learning rate; default 2^-6, 2^-7 if all layers learn, 2^-9 for mse."),
     ] = None,
     schedule: Annotated[
         str, typer.Option(help="step (a quarter of the rate in the last third) or constant.")

@@ -151,7 +151,8 @@ COST_LINES = {
 
 
 def cost_table(cost: dict[str, Any]) -> None:
-    title = f"{cost['model']}, {cost['scheme']}, {cost['classes']} classes"
+    outputs = f"{cost['classes']} classes" if cost["classes"] else "values"
+    title = f"{cost['model']}, {cost['scheme']}, {outputs}"
     table = Table(title=f"{title}, {cost['target']}" if "target" in cost else title)
     table.add_column("")
     table.add_column("bytes or operations", justify="right")
