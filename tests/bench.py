@@ -9,7 +9,7 @@ import numpy as np
 
 from tests.op_cases import Case
 from trainer.graph import Graph, Node
-from trainer.memory import MemoryPlan, Slot, place_state
+from trainer.memory import MemoryPlan, Slot, place_state, storage
 from trainer.model import Model
 from trainer.ops.sgd import CountStep, LearningRate, sgd_state
 from trainer.ops.softmax_cross_entropy import SoftmaxCrossEntropy
@@ -73,19 +73,20 @@ def plan_of(name: str, graph: Graph) -> TrainingPlan:
 
 def separate_slots(graph: Graph) -> dict[Tensor | Node, Slot]:
     """A place of its own for each tensor in the arena and each node's scratch memory."""
-    aliases = {node.output: node.inputs[0] for node in graph.nodes if node.op.alias}
+    owner = storage(graph)
     slots: dict[Tensor | Node, Slot] = {}
     wanted: list[tuple[Tensor | Node, int]] = [
         (t, t.type.nbytes)
         for t in graph.tensors
-        if t.role in (Role.INPUT, Role.ACTIVATION) and t not in aliases
+        if t.role in (Role.INPUT, Role.ACTIVATION) and owner[t] is t
     ]
     wanted += [(node, node.op.scratch_bytes(node)) for node in graph.nodes]
     end = 0
     for item, nbytes in wanted:
         slots[item] = Slot(end, -(-nbytes // 4) * 4, -1, len(graph.nodes))
         end += slots[item].size
-    return slots | {alias: slots[source] for alias, source in aliases.items()}
+    moved = {t: source for t, source in owner.items() if t is not source}
+    return slots | {t: slots[source] for t, source in moved.items()}
 
 
 def run_nodes(nodes: list[Node], values: dict[Tensor, Array]) -> dict[Tensor, Array]:

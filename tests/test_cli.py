@@ -315,3 +315,52 @@ def test_check_compares_with_tflite_micro(run: Run, model: Path) -> None:
 
     assert result["mismatches"] == 0
     assert result["outputs"] > 1000
+
+
+def test_class_names_travel_in_the_manifest(run: Run, model: Path, tmp_path: Path) -> None:
+    names = "rest,walk,run,jump"
+    ran = run("generate", model, "--class-names", names, "-o", tmp_path / "gen", "--json")
+
+    manifest = json.loads(
+        next(Path(f) for f in ran.json["files"] if f.endswith(".json")).read_text()
+    )
+    assert manifest["class_names"] == names.split(",")
+    assert manifest["classes"] == CLASSES
+
+
+def test_what_was_trained_is_exported_checked_and_trained_on(
+    run: Run, model: Path, data: Path, tmp_path: Path
+) -> None:
+    """The verbs in the order of a user: train, save, export, check, train on, export again."""
+    saved, out, again = (tmp_path / name for name in ("s.npz", "out.tflite", "again.tflite"))
+    first = run("train", model, "--data", data, "--update", "last:2", "--classes", 3 + 1,
+                "--spare-classes", 1, "--epochs", 1, "--save", saved, "--json")  # fmt: skip
+    exported = run("export", model, "--state", saved, "-o", out, "--json").json
+    checked = run("check", out, "--json").json
+    second = run("train", out, "--data", data, "--epochs", 1, "--export", again, "--json")
+
+    assert first.status == second.status == 0
+    assert exported["steps"] == first.json["steps"] == 32
+    assert exported["bytes"] == out.stat().st_size
+    assert checked["outputs"] > 0 and checked["mismatches"] == 0
+    assert second.json["update"] == "last:2"
+    assert second.json["accuracy_before"] == first.json["accuracy_after"]
+    assert run("plan", again, "--json").json["scheme"] == "last:2"
+
+
+def test_a_tail_is_trained_towards_values(run: Run, model: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    level = rng.integers(-60, 60, (24, 1, 1, 8))
+    x = (level + rng.integers(-9, 10, (24, 5, 4, 8))).astype(np.int8)
+    y = level[:, 0, 0, :2] / 60.0
+    data = tmp_path / "values.npz"
+    np.savez(data, x_train=x, y_train=y, x_test=x, y_test=y)
+    args = ("--from", "sum", "--classes", 2, "--loss", "mse", "--target", "native", "--verify")
+    ran = run("train", model, "--data", data, *args, "--epochs", 6, "--json")
+
+    assert ran.status == 0, ran.err
+    assert ran.json["bit_exact"] is True
+    assert ran.json["mse_after"] < 0.7 * ran.json["mse_before"]
+    assert_one_line(run("train", model, "--data", data, *args[:4], "--json"), "y_train is float64")
+    np.savez(data, x_train=x, y_train=y[:, :1], x_test=x, y_test=y)
+    assert_one_line(run("train", model, "--data", data, *args, "--json"), "the model gives (2,)")
