@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import typing
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -61,19 +60,16 @@ def request(
 
 def takes_request(command: Callable[..., None]) -> Callable[..., None]:
     """The command with the parameters of ``request`` in place of its own first one."""
-    wanted = inspect.signature(request).parameters
-    own = list(inspect.signature(command).parameters.values())[1:]
+    # Not get_type_hints: before Python 3.11 it hides what has the default None in an Optional.
+    wanted = inspect.signature(request, eval_str=True).parameters
+    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
 
     @functools.wraps(command)
     def run(**values: Any) -> None:
         chosen = request(**{name: values.pop(name) for name in wanted})
         command(chosen, **values)
 
-    hints = typing.get_type_hints(request, include_extras=True)
-    hints |= typing.get_type_hints(command, include_extras=True)
-    parameters = [
-        p.replace(kind=p.KEYWORD_ONLY, annotation=hints[p.name]) for p in (*wanted.values(), *own)
-    ]
+    parameters = [p.replace(kind=p.KEYWORD_ONLY) for p in (*wanted.values(), *own)]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters}
     return run
