@@ -141,7 +141,8 @@ def train(
         typer.Option(help="Learning rate; default 2^-6, 2^-7 if all layers learn, 2^-9 for mse."),
     ] = None,
     schedule: Annotated[
-        str, typer.Option(help="step (a quarter of the rate in the last third) or constant.")
+        str,
+        typer.Option(help="step (a quarter of the rate in the last third), constant or cosine."),
     ] = "step",
     seed: Annotated[
         int | None,

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from trainer.plan import TrainingPlan
 from trainer.tensor import Array
 
 SPARSE_RATE, FULL_RATE, VALUES_RATE = 2.0**-6, 2.0**-7, 2.0**-9
-SCHEDULES = ("step", "constant")
+SCHEDULES = ("step", "constant", "cosine")
 FINAL_THIRD = 0.25  # of the learning rate, with the step schedule (SPEC 1.5)
 
 
@@ -43,7 +44,7 @@ class Options:
 
     def __post_init__(self) -> None:
         if self.schedule not in SCHEDULES:
-            raise DataError(f"unknown schedule '{self.schedule}': give {' or '.join(SCHEDULES)}")
+            raise DataError(f"unknown schedule '{self.schedule}': give {', '.join(SCHEDULES)}")
         try:
             LearningRate.from_real(0.0 if self.rate is None else self.rate)
         except ValueError as err:
@@ -127,11 +128,22 @@ def sample_order(samples: int, epochs: int, seed: int, first_step: int = 0) -> A
 
 
 def rates(total: int, rate: float, schedule: str) -> list[tuple[int, LearningRate]]:
-    """(first step, learning rate) of each part of a run of ``total`` steps."""
+    """(first step, learning rate) of each part of a run of ``total`` steps.
+
+    The cosine schedule (Loshchilov and Hutter 2017, equation 5, without restarts) changes when
+    the device's 8-bit rate does.
+    """
     first = (0, LearningRate.from_real(rate))
     if schedule == "constant":
         return [first]
-    return [first, (total - total // 3, LearningRate.from_real(rate * FINAL_THIRD))]
+    if schedule == "step":
+        return [first, (total - total // 3, LearningRate.from_real(rate * FINAL_THIRD))]
+    found = [first]
+    for step in range(1, total):
+        now = LearningRate.from_real(rate * (1 + math.cos(math.pi * step / total)) / 2)
+        if now != found[-1][1]:
+            found.append((step, now))
+    return found
 
 
 def train(
