@@ -21,7 +21,7 @@ from trainer.ops.mean_squared_error import MeanSquaredError
 from trainer.ops.softmax_cross_entropy import SoftmaxCrossEntropy
 from trainer.plan import make_plan
 from trainer.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
-from trainer.tflite import parse
+from trainer.tflite import load, parse
 from trainer.tflite_options import FullyConnectedOptions
 from trainer.tflite_writer import WriterOp, WriterTensor, write_model
 
@@ -293,3 +293,31 @@ def test_a_different_loss_is_a_different_arithmetic(model: Model) -> None:
         make_plan(model, "head", class_names=tuple("abcd")).numerics_hash == plans[0].numerics_hash
     )
     assert Loss(1 << 15, 0, 0).real(plans[0]) == 0.0
+
+
+def machine(rng: np.random.RandomState, count: int) -> Array:
+    """(count, 640) int8: six tones at random loudness, and noise."""
+    tones = np.random.RandomState(7).normal(0, 12, (6, 640))
+    heard = rng.normal(0, 1, (count, 6)) @ tones + rng.normal(0, 4, (count, 640))
+    return np.clip(np.round(heard), -128, 127).astype(np.int8)
+
+
+def test_an_anomaly_detector_learns_a_new_normal_machine(models: Path) -> None:
+    """ad01 reconstructs what it has not heard in training better, and noise no better."""
+    model = load(models / "mlperf-tiny" / "ad01_int8.tflite")
+    reference = Interpreter(make_plan(model, "last:2", loss="reconstruction"))
+    plan, rng = reference.plan, np.random.RandomState(0)
+    unheard, noise = machine(rng, 40), rng.randint(-60, 60, (40, 640)).astype(np.int8)
+
+    def error(samples: Array) -> float:
+        wanted = [target_of_input(plan, x).astype(int).ravel() for x in samples]
+        found = [reference.infer(x).astype(int) for x in samples]
+        return float(np.mean((np.array(wanted) - found) ** 2)) * plan.logits.type.scale**2
+
+    before = error(unheard), error(noise)
+    for sample in machine(rng, 300):
+        reference.step(sample)
+    after = error(unheard), error(noise)
+
+    assert after[0] < 0.85 * before[0]
+    assert after[1] / after[0] > 1.05 * before[1] / before[0]  # an anomaly stands out more
