@@ -16,6 +16,9 @@ from trainer.tflite_options import (
     Conv2DOptions,
     FullyConnectedOptions,
     PackOptions,
+    Padding,
+    Pool2DOptions,
+    ReducerOptions,
     ReshapeOptions,
     ShapeOptions,
     SoftmaxOptions,
@@ -45,6 +48,35 @@ def conv_head(with_bias: bool, in_options: bool, code: Activation) -> bytes:
         WriterOp("CONV_2D", ("x", "stem_w", "stem_b"), ("stem",), Conv2DOptions(padding=1)),
         WriterOp("CONV_2D", head, ("head",), Conv2DOptions(fused_activation_function=code)),
         WriterOp("RESHAPE", reshape[0], ("logits",), reshape[1]),
+        WriterOp("SOFTMAX", ("logits",), ("out",), SoftmaxOptions()),
+    ]
+    return write_model(tensors, ops, ["x"], ["out"])
+
+
+def pooled_head(kind: str) -> bytes:
+    """A fully convolutional network: CONV_2D head, a pool over all positions, RESHAPE, SOFTMAX."""
+    rng = np.random.default_rng(4)
+    out_quant = (0.07, 5) if kind == "MEAN" else (0.12, -20)
+    tensors = [
+        activation("x", (1, 6, 5, 3), 0.05, -3),
+        weights("stem_w", (6, 3, 3, 3), 0, rng), bias("stem_b", 6, rng),
+        activation("stem", (1, 6, 5, 6), 0.1, -128),
+        weights("head_w", (4, 1, 1, 6), 0, rng), bias("head_b", 4, rng),
+        activation("head", (1, 6, 5, 4), 0.12, -20),
+        WriterTensor("axes", (2,), "int32", None, np.array([1, 2], np.int32)),
+        activation("pool", (1, 1, 1, 4), *out_quant),
+        WriterTensor("shape", (2,), "int32", None, np.array([1, 4], np.int32)),
+        activation("logits", (1, 4), *out_quant),
+        activation("out", (1, 4), 1 / 256, -128),
+    ]  # fmt: skip
+    pool = Pool2DOptions(Padding.VALID, 6, 5, 6, 5)
+    is_mean = kind == "MEAN"
+    inputs, options = (("head", "axes"), ReducerOptions(True)) if is_mean else (("head",), pool)
+    ops = [
+        WriterOp("CONV_2D", ("x", "stem_w", "stem_b"), ("stem",), Conv2DOptions()),
+        WriterOp("CONV_2D", ("stem", "head_w", "head_b"), ("head",), Conv2DOptions()),
+        WriterOp(kind, inputs, ("pool",), options),
+        WriterOp("RESHAPE", ("pool", "shape"), ("logits",), ReshapeOptions((1, 4))),
         WriterOp("SOFTMAX", ("logits",), ("out",), SoftmaxOptions()),
     ]
     return write_model(tensors, ops, ["x"], ["out"])

@@ -9,7 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.export_models import conv_head, described_model, float_edges, keras_tail, share_tensor
+from tests.export_models import (
+    conv_head,
+    described_model,
+    float_edges,
+    keras_tail,
+    pooled_head,
+    share_tensor,
+)
 from tests.exports import (
     PARTIAL,
     SCHEMES,
@@ -22,6 +29,7 @@ from tests.exports import (
     train,
 )
 from tests.small_models import activation, bias, residual_model, weights
+from tests.steps import assert_steps_are_equal
 from tests.test_tflite_damage import mutate
 from tests.test_tflite_patch import CONSTANTS, data_positions, plain, share_buffer
 from trainer.errors import ModelError
@@ -58,6 +66,20 @@ def test_tflite_micro_computes_the_trained_logits(name: str, classes: int | None
     assert all(at % 16 == 0 for at in data_positions(result.data))
     assert parse(result.data, "again").output.type.shape == (1, plan.classes)
     assert result.unused_bytes < 250
+
+
+@pytest.mark.parametrize("kind", ["AVERAGE_POOL_2D", "MAX_POOL_2D", "MEAN"])
+@pytest.mark.parametrize(
+    "options", [{}, {"classes": 3}, {"classes": 11}, {"spare_classes": 2}], ids=str
+)
+def test_a_head_before_a_pool(kind: str, options: dict[str, int], tmp_path: Path) -> None:
+    data = pooled_head(kind)
+    plan = make_plan(parse(data, "m"), "full", **options)
+    new = exported(data, train(Interpreter(plan, 1), 0, 5)).data
+
+    if plan.active is None:
+        assert_micro_equals(new, train(Interpreter(plan, 1), 0, 5))
+    assert_steps_are_equal(plan, tmp_path, 6)
 
 
 @pytest.mark.parametrize("classes", [None, 2, 9])

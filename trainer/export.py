@@ -20,8 +20,10 @@ from trainer.tflite_patch import TflitePatch
 from trainer.training_state import TrainingState
 
 CODES = {dtype: code for code, dtype in DTYPES.items()}
-# What may stand behind a new head: renamings, and functions with an output scale of their own.
+# What may stand behind a new head: renamings and pools, which keep its scale, and functions with an
+# output scale of their own.
 RENAMINGS = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
+POOLS = ("AVERAGE_POOL_2D", "MAX_POOL_2D", "MEAN")
 FUNCTIONS = ("SOFTMAX", "LOG_SOFTMAX", "LOGISTIC", "QUANTIZE", "DEQUANTIZE")
 UNCLAMPED = (-128, 127)
 
@@ -201,13 +203,13 @@ def follow(patch: TflitePatch, tensor: int, old: FileTensor, seen: set[int]) -> 
         kind, outputs = patch.kind(operator), patch.outputs[operator]
         if kind == "SHAPE":
             continue
-        is_known = kind in (*RENAMINGS, *FUNCTIONS) and patch.inputs[operator][0] == tensor
+        is_known = kind in (*RENAMINGS, *POOLS, *FUNCTIONS) and patch.inputs[operator][0] == tensor
         if not is_known or len(outputs) != 1 or outputs[0] in seen:
             raise ModelError(f"operator {operator} ({kind}) reads the head: it cannot be replaced")
         seen.add(outputs[0])
         before = patch.tensor(outputs[0])
         after = before.with_last(old.shape[-1], new.shape[-1])
-        if kind in RENAMINGS:
+        if kind in (*RENAMINGS, *POOLS):
             after = replace(after, quant=new.quant)
         elif kind == "QUANTIZE":
             after = replace(after, quant=shifted(before, old, new))

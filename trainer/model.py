@@ -12,13 +12,17 @@ import numpy as np
 
 from trainer.errors import ModelError
 from trainer.graph import Graph, Node, prune
+from trainer.ops.average_pool2d import AveragePool2D
 from trainer.ops.conv2d import Conv2D, dead_channels
 from trainer.ops.depthwise_conv2d import DepthwiseConv2D
+from trainer.ops.max_pool2d import MaxPool2D
+from trainer.ops.mean import Mean
 from trainer.ops.reshape import Reshape
 from trainer.ops.softmax import Softmax
 from trainer.tensor import QuantParams, Role, Tensor, constant
 
 MAX_CLASSES = 2**16 - 1
+BEHIND_A_HEAD = (Reshape, AveragePool2D, MaxPool2D, Mean)  # each class is one channel of them
 HEAD_WEIGHT_SCALE = float(np.float32(0.5 / 127))
 LOGIT_SCALE = 0.125
 
@@ -122,7 +126,7 @@ def with_new_head(model: Model, classes: int) -> Model:
     """The model with ``classes`` untrained outputs in place of its last weighted layer.
 
     Weights and biases are 0, s_w = 0.5/127 and s_logit = 1/8 (SPEC 1.5). Raises ModelError
-    if the number is out of range or something other than a reshape follows the layer.
+    if the number is out of range or something other than a reshape or a pool follows the layer.
     """
     if not 1 <= classes <= MAX_CLASSES:
         raise ModelError(f"a head has 1 to {MAX_CLASSES} classes, not {classes}")
@@ -151,21 +155,28 @@ def replace_head(model: Model, classes: int, add: AddHead) -> Model:
         raise ModelError(f"the last weighted layer, {head.name}, is depthwise: it cannot be a head")
     old_classes = head.output.type.shape[-1]
 
-    def is_renaming(node: Node) -> bool:
-        return isinstance(node.op, Reshape) and node.op.shape[-1] == old_classes
+    def can_follow(node: Node) -> bool:
+        keeps = node.inputs[0].type.shape[-1] == node.output.type.shape[-1] == old_classes
+        open_ = node.op.limits() == (-128, 127)
+        return isinstance(node.op, Softmax) or (
+            isinstance(node.op, BEHIND_A_HEAD) and keeps and open_
+        )
 
     for node in model.graph.nodes:
-        if node.index > head.index and not (is_renaming(node) or isinstance(node.op, Softmax)):
+        if node.index > head.index and not can_follow(node):
             raise ModelError(
                 f"{type(node.op).__name__} follows the last weighted layer {head.name}: "
-                "a new head needs RESHAPE or SOFTMAX there only"
+                "a new head needs RESHAPE, pools, MEAN or SOFTMAX there only"
             )
 
     def change(graph: Graph, node: Node, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
         if node is head:
             return add(graph, node, inputs, classes)
-        if node.index > head.index and isinstance(node.op, Reshape):
-            op = Reshape((*node.op.shape[:-1], classes))
+        if node.index > head.index and isinstance(node.op, BEHIND_A_HEAD):
+            op = node.op.narrowed(node, classes)
+            assert op is not None and inputs[0].type.quant is not None
+            if isinstance(op, Mean):
+                op = replace(op, out_quant=inputs[0].type.quant)
             return graph.add(op, *inputs, name=node.name, index=node.index)
         return None
 
