@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tflite
 
 from tests.conftest import ROOT
 from tests.exports import exported, going_on, train
@@ -266,6 +267,19 @@ def spoilt_state(raw: bytes, rng: random.Random) -> bytes:
         del rest[len(rest) - rng.choice((0, 0, 1, 4)) :]
     new = PREFIX.pack(raw[:4], 1, 0, digest, len(text)) + text + bytes(rest)
     return new + struct.pack("<I", zlib.crc32(new))
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_scales_without_as_many_zero_points_are_refused(count: int) -> None:
+    """tflite-micro reads beyond the vector, and computes anything."""
+    data = bytearray(residual_model())
+    tensor = tflite.Model.GetRootAsModel(data, 0).Subgraphs(0).Tensors(1)
+    table = tensor.Quantization()._tab
+    length = table.Vector(table.Offset(10)) - 4
+    assert data[length : length + 4] == struct.pack("<I", 8)
+    data[length : length + 4] = struct.pack("<I", count)
+    with pytest.raises(ModelError, match=f"'stem_w' .* has 8 scales and {count} zero points"):
+        parse(bytes(data), "m")
 
 
 def test_a_training_state_that_lies_is_refused_or_goes_on() -> None:

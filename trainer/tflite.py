@@ -290,13 +290,14 @@ class Reader:
         if quant is None or quant.ScaleLength() == 0:
             return None
         most = max(1, *shape) if shape else 1
-        if quant.ScaleLength() > most or quant.ZeroPointLength() > most:
+        is_whole = quant.ZeroPointLength() in (1, quant.ScaleLength())
+        if quant.ScaleLength() > most or not is_whole:
             raise ModelError(
                 f"{self.where}: tensor '{label}' of shape {shape} has {quant.ScaleLength()} scales "
                 f"and {quant.ZeroPointLength()} zero points"
             )
         scales = tuple(float(quant.Scale(k)) for k in range(quant.ScaleLength()))
-        zeros = {int(quant.ZeroPoint(k)) for k in range(quant.ZeroPointLength())} or {0}
+        zeros = {int(quant.ZeroPoint(k)) for k in range(quant.ZeroPointLength())}
         if not all(MIN_SCALE < s < 1 / MIN_SCALE for s in scales) or len(zeros) != 1:
             raise ModelError(f"{self.where}: tensor '{label}' has unusable scales or zero points")
         if len(scales) == 1:
