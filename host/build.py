@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from codegen.emit import emit_header, emit_selection, emit_source
+from codegen.emit import emit_source
+from codegen.header import emit_header, emit_selection
 from codegen.image import Image, lay_out
 from codegen.manifest import manifest
 from host.files import write_whole

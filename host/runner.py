@@ -18,7 +18,7 @@ from host.protocol import Region
 from host.simulator import simulate
 from host.transport import SerialTransport
 from host.verify import write_step
-from trainer.interpreter import Interpreter, Loss, unpack_state
+from trainer.interpreter import Interpreter, StepRecord, unpack_state
 from trainer.ops.sgd import LearningRate
 from trainer.plan import TrainingPlan
 from trainer.tensor import Array
@@ -37,7 +37,7 @@ class Runner(Protocol):
         """Take spare classes into use."""
         ...
 
-    def step(self, sample: Array, target: Array, wants_digest: bool) -> tuple[Loss, int]:
+    def step(self, sample: Array, target: Array, wants_digest: bool) -> tuple[StepRecord, int]:
         """(loss, digest of the state after the step, or 0). ``target``: see Dataset.y_train."""
         ...
 
@@ -71,7 +71,7 @@ class ReferenceRunner:
     def set_classes(self, classes: int) -> None:
         self.reference.set_classes(classes)
 
-    def step(self, sample: Array, target: Array, wants_digest: bool) -> tuple[Loss, int]:
+    def step(self, sample: Array, target: Array, wants_digest: bool) -> tuple[StepRecord, int]:
         loss = self.reference.step(sample, target)
         return loss, self.reference.digest() if wants_digest else 0
 
@@ -106,10 +106,10 @@ class DeviceRunner:
     def set_classes(self, classes: int) -> None:
         self.device.set_classes(classes)
 
-    def step(self, sample: Array, target: Array, wants_digest: bool) -> tuple[Loss, int]:
+    def step(self, sample: Array, target: Array, wants_digest: bool) -> tuple[StepRecord, int]:
         label = write_step(self.device, self.plan, sample, target)
         result = self.device.step(label, wants_digest)
-        return Loss(result.sum, result.distance, result.predicted), result.digest
+        return StepRecord(result.sum, result.distance, result.predicted), result.digest
 
     def predict(self, sample: Array) -> int:
         self.device.write_sample(sample.tobytes())

@@ -96,7 +96,7 @@ def trainable(node: Node) -> str:
     text = "yes" if node.op.has_bias else "yes, no bias"
     if node.op.dead:
         text += f", dead channels {len(node.op.dead)}"
-    if reason := node.op.why_last(node):
+    if reason := node.op.why_none_before(node):
         text += f"; {reason}"
     return text
 

@@ -10,7 +10,7 @@ import numpy as np
 from host.device import Device
 from host.protocol import Region
 from trainer.graph import Node
-from trainer.interpreter import Interpreter, Loss, pack_state, unpack_state
+from trainer.interpreter import Interpreter, StepRecord, pack_state, unpack_state
 from trainer.memory import ARENA, STATE
 from trainer.ops.sgd import LearningRate
 from trainer.plan import TrainingPlan
@@ -63,7 +63,7 @@ class Verifier:
     def set_learning_rate(self, rate: LearningRate) -> None:
         self.reference.set_learning_rate(rate)
 
-    def step(self, sample: Array, target: Array, loss: Loss, digest: int) -> bool:
+    def step(self, sample: Array, target: Array, loss: StepRecord, digest: int) -> bool:
         """Replay a step; whether the loss and the digest of all that learns are equal."""
         self._before = dict(self.reference.state)
         expected = self.reference.step(sample, target)

@@ -28,7 +28,8 @@ from typing import Any
 
 import numpy as np
 
-from codegen.emit import emit_header, emit_source
+from codegen.emit import emit_source
+from codegen.header import emit_header
 from codegen.image import lay_out
 from codegen.manifest import manifest
 from tests.conftest import models_folder

@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from codegen.emit import emit_header, emit_source
+from codegen.emit import emit_source
+from codegen.header import emit_header
 from codegen.image import lay_out
-from trainer.interpreter import Loss
+from trainer.interpreter import StepRecord
 from trainer.memory import ARENA, STATE
 from trainer.ops.sgd import LearningRate
 from trainer.plan import TrainingPlan
@@ -110,14 +111,14 @@ class NativeModel:
     def write_input(self, sample: Array) -> None:
         self.input[:] = sample.reshape(-1).view(np.uint8)
 
-    def step(self, sample: Array, target: int | Array = 0) -> Loss:
+    def step(self, sample: Array, target: int | Array = 0) -> StepRecord:
         self.write_input(sample)
         label = int(target) if self.plan.takes_label else 0
         if not self.plan.takes_label and self.plan.target is not None:
             self[self.plan.target][...] = np.reshape(target, self.plan.target.type.shape)
         assert self._function("step")(ctypes.c_uint32(label)) == 0
         loss = self._function("loss")()
-        return Loss(loss.sum, loss.distance, self.call("predicted"))
+        return StepRecord(loss.sum, loss.distance, self.call("predicted"))
 
     def infer(self, sample: Array) -> Array:
         self.write_input(sample)

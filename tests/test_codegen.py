@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from codegen.emit import KERNEL_ABI, emit_header, emit_source
+from codegen.emit import KERNEL_ABI, emit_source
+from codegen.header import emit_header
 from codegen.image import lay_out
 from codegen.manifest import manifest
 from tests.make_golden import GOLDEN, tiny_model, tiny_source
@@ -54,7 +55,8 @@ def test_the_golden_model_is_reproduced() -> None:
 
 PRINT = """
 import hashlib, sys
-from codegen.emit import emit_header, emit_source
+from codegen.emit import emit_source
+from codegen.header import emit_header
 from codegen.image import lay_out
 from codegen.manifest import manifest
 from tests.small_models import residual_model

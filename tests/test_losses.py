@@ -15,7 +15,7 @@ from tests.small_models import CLASSES, SHAPE, residual_model
 from tests.steps import assert_steps_are_equal, changed
 from trainer.errors import ModelError, SchemeError
 from trainer.graph import Graph
-from trainer.interpreter import Interpreter, Loss, target_of_input
+from trainer.interpreter import Interpreter, StepRecord, target_of_input
 from trainer.model import Model
 from trainer.ops.mean_squared_error import MeanSquaredError
 from trainer.ops.softmax_cross_entropy import SoftmaxCrossEntropy
@@ -292,7 +292,7 @@ def test_a_different_loss_is_a_different_arithmetic(model: Model) -> None:
     assert (
         make_plan(model, "head", class_names=tuple("abcd")).numerics_hash == plans[0].numerics_hash
     )
-    assert Loss(1 << 15, 0, 0).real(plans[0]) == 0.0
+    assert StepRecord(1 << 15, 0, 0).real(plans[0]) == 0.0
 
 
 def machine(rng: np.random.RandomState, count: int) -> Array:

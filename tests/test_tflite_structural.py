@@ -82,7 +82,7 @@ REFUSED: dict[str, Refusal] = {
         lambda p: pad(p, [[1, 0]])),
     "negative widths": (ModelError, ("do not pad", "(1, 4, 4, 3)"),
         lambda p: pad(p, [[0, 0], [-1, 0], [0, 0], [0, 0]])),
-    "vast widths": (ModelError, ("do not pad",),
+    "vast widths": (ModelError, ("declared as", "but computes", "2147483651"),
         lambda p: pad(p, [[0, 0], [2**31 - 1, 0], [0, 0], [0, 0]])),
     "other widths than declared": (ModelError, ("declared as", "(1, 5, 4, 3)", "(1, 4, 5, 3)"),
         lambda p: pad(p, [[0, 0], [0, 0], [1, 0], [0, 0]])),

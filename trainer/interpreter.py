@@ -16,7 +16,7 @@ from trainer.tensor import Array, Tensor
 
 
 @dataclass(frozen=True)
-class Loss:
+class StepRecord:
     """What a step reports: the loss's record (SPEC 1.2), and the predicted class or 0."""
 
     sum: int
@@ -66,7 +66,7 @@ class Interpreter:
             raise ValueError(f"{classes} classes: the head has {self.plan.classes} outputs")
         self.state[active] = np.array([classes], np.uint32)
 
-    def step(self, sample: Array, target: int | Array = 0) -> Loss:
+    def step(self, sample: Array, target: int | Array = 0) -> StepRecord:
         """One training step on ``sample`` (the input's shape, int8).
 
         ``target`` is a label, or values (the logits' size, int8), or nothing, as the plan says.
@@ -74,7 +74,7 @@ class Interpreter:
         *_, (_, values) = self.trace(sample, target)
         total, distance = (int(v) for v in values[self.plan.record])
         predicted = self.plan.predicted
-        return Loss(total, distance, int(values[predicted][0]) if predicted else 0)
+        return StepRecord(total, distance, int(values[predicted][0]) if predicted else 0)
 
     def infer(self, sample: Array) -> Array:
         """The logits (classes,) int8 of the forward pass; touches no state."""

@@ -26,11 +26,6 @@ class Slot:
     def end(self) -> int:
         return self.offset + self.size
 
-    def overlaps(self, other: Slot) -> bool:
-        in_time = self.first <= other.last and other.first <= self.last
-        in_space = self.end > other.offset and other.end > self.offset
-        return in_time and in_space
-
 
 @dataclass(frozen=True)
 class MemoryPlan:

@@ -157,10 +157,9 @@ def replace_head(model: Model, classes: int, add: AddHead) -> Model:
 
     def can_follow(node: Node) -> bool:
         keeps = node.inputs[0].type.shape[-1] == node.output.type.shape[-1] == old_classes
-        open_ = node.op.limits() == (-128, 127)
-        return isinstance(node.op, Softmax) or (
-            isinstance(node.op, BEHIND_A_HEAD) and keeps and open_
-        )
+        is_open = node.op.limits() == (-128, 127)
+        is_known = isinstance(node.op, BEHIND_A_HEAD) and keeps and is_open
+        return is_known or isinstance(node.op, Softmax)
 
     for node in model.graph.nodes:
         if node.index > head.index and not can_follow(node):

@@ -219,7 +219,7 @@ class Conv2D(Op):
             return str(err)
         return ""
 
-    def why_last(self, node: Node) -> str:
+    def why_none_before(self, node: Node) -> str:
         """Why nothing before the layer can learn; empty if it can."""
         x, w = node.inputs[:2]
         try:

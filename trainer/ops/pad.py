@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from trainer.operator_source import OperatorSource
 
 MAX_AXES = 4
-MAX_WIDTH = 1 << 26  # elements of the greatest tensor that is read
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Pad(Op):
     def from_tflite(cls, source: OperatorSource) -> tuple[Op, tuple[Tensor, ...]]:
         x = source.activation(0)
         widths = source.integers(1)
-        if widths.shape != (len(x.type.shape), 2) or widths.min() < 0 or widths.max() > MAX_WIDTH:
+        if widths.shape != (len(x.type.shape), 2) or widths.min() < 0:
             raise ModelError(f"{source}: widths {widths.tolist()} do not pad {x.type.shape}")
         before, after = (tuple(int(v) for v in column) for column in widths.T)
         return cls(before, after, cls.padding_value(source, x)), (x,)
