@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The generated C in this process: a plan as a shared library, the fastest way to train it here.
+
+No link and no firmware around it, but the same source, and so the same bits.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from host.build import FIRMWARE_DIR, generate
+from host.errors import BuildError
+from host.pio import PROJECT_DIR
+from host.target import NATIVE
+from trainer.interpreter import StepRecord
+from trainer.memory import ARENA, STATE
+from trainer.ops.sgd import LearningRate
+from trainer.plan import TrainingPlan
+from trainer.tensor import Array, Tensor
+
+COMPILER = "gcc"
+KERNEL_FLAGS = ("-std=c11", "-O3", "-march=native", "-fPIC", "-fvisibility=hidden")
+MODEL_FLAGS = ("-std=c11", "-O1", "-fPIC")  # calls and constants: nothing to optimise
+KERNELS_DIR = PROJECT_DIR / "build" / "kernels"
+
+
+class CLoss(ctypes.Structure):
+    _fields_ = [(field, ctypes.c_uint32) for field in ("sum", "distance")]
+
+
+class CRegion(ctypes.Structure):
+    _fields_ = [("data", ctypes.c_void_p), ("nbytes", ctypes.c_uint32)]
+
+
+def compile_c(flags: Sequence[str], sources: Sequence[Path], output: Path) -> None:
+    """Run the compiler. Raises BuildError with what it said."""
+    command = [COMPILER, *flags, *map(str, sources), "-o", str(output)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as err:
+        raise BuildError(f"cannot run {COMPILER}: {err.strerror}; install a C compiler") from err
+    if done.returncode:
+        raise BuildError(f"{COMPILER} failed for {output.name}:\n{done.stderr.strip()}")
+
+
+def kernel_sources(firmware: Path) -> list[Path]:
+    """What a model calls: the kernels and the digest."""
+    return [*sorted(firmware.glob("kernels/*.c")), firmware / "mct/digest.c", firmware / "mct/crc32.c"]
+
+
+def kernel_archive(
+    folder: Path, flags: Sequence[str] = KERNEL_FLAGS, firmware: Path = FIRMWARE_DIR
+) -> Path:
+    """The kernels as a static library in ``folder``, compiled once for these sources and flags."""
+    digest = hashlib.sha256(" ".join(flags).encode())
+    for path in sorted([*firmware.glob("kernels/*.[ch]"), *firmware.glob("mct/*.[ch]")]):
+        digest.update(path.read_bytes())
+    archive = folder / f"kernels-{digest.hexdigest()[:16]}.a"
+    if archive.is_file():
+        return archive
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        scratch = Path(name)
+        for source in kernel_sources(firmware):
+            output = scratch / f"{source.stem}.o"
+            compile_c([*flags, "-c", f"-I{firmware}"], [source], output)
+        made = scratch / archive.name
+        subprocess.run(["ar", "rcs", made, *sorted(scratch.glob("*.o"))], check=True)
+        os.replace(made, archive)
+    return archive
+
+
+class LibraryModel:
+    """A generated model in a shared library; its tensors are NumPy views of its RAM.
+
+    A library that is loaded twice is one model: give each its own file.
+    """
+
+    def __init__(self, plan: TrainingPlan, shared_object: Path) -> None:
+        self.plan = plan
+        self.lib = ctypes.CDLL(str(shared_object))
+        self._function("loss").restype = CLoss
+        self._function("digest").restype = ctypes.c_uint32
+        self._function("input").restype = ctypes.c_void_p
+        regions = (CRegion * 2).in_dll(self.lib, f"{plan.name}_regions")
+        views = [self._view(r.data, r.nbytes) for r in regions]
+        self.regions = dict(zip((ARENA, STATE), views, strict=True))
+        self.input = self._view(self._function("input")(), plan.input.type.nbytes)
+        self.reset(0)
+
+    def _function(self, name: str) -> Any:
+        return getattr(self.lib, f"{self.plan.name}_{name}")
+
+    @staticmethod
+    def _view(address: int, nbytes: int) -> Array:
+        return np.frombuffer((ctypes.c_uint8 * nbytes).from_address(address), np.uint8)
+
+    def __getitem__(self, tensor: Tensor) -> Array:
+        where = self.plan.memory.place(tensor)
+        assert where is not None
+        region, offset = where
+        raw = self.regions[region][offset : offset + tensor.type.nbytes]
+        return raw.view(tensor.type.dtype.np).reshape(tensor.type.shape)
+
+    def call(self, name: str, *args: int) -> Any:
+        """The result of ``<model>_<name>`` with uint32 arguments."""
+        return self._function(name)(*map(ctypes.c_uint32, args))
+
+    def reset(self, seed: int) -> None:
+        self.call("reset", seed)
+
+    def set_learning_rate(self, rate: LearningRate) -> None:
+        self._function("set_learning_rate")(rate.multiplier, rate.shift)
+
+    def set_classes(self, classes: int) -> None:
+        if self.call("set_classes", classes) & 0xFF:
+            raise ValueError(f"{classes} classes: the head has {self.plan.classes} outputs")
+
+    def write_input(self, sample: Array) -> None:
+        self.input[:] = np.asarray(sample).reshape(-1).view(np.uint8)
+
+    def step(self, sample: Array, target: int | Array = 0) -> StepRecord:
+        """One training step; arguments as of ``Interpreter.step``."""
+        self.write_input(sample)
+        label = int(target) if self.plan.takes_label else 0
+        if not self.plan.takes_label and self.plan.target is not None:
+            self[self.plan.target][...] = np.reshape(target, self.plan.target.type.shape)
+        if self.call("step", label) & 0xFF:
+            raise ValueError(f"label {label} is not one of the classes in use")
+        loss = self._function("loss")()
+        return StepRecord(loss.sum, loss.distance, self.call("predicted"))
+
+    def infer(self, sample: Array) -> Array:
+        """The logits, int8."""
+        self.write_input(sample)
+        assert self.call("infer") & 0xFF == 0
+        return self[self.plan.logits].reshape(-1).copy()
+
+    def predict(self, sample: Array) -> int:
+        """The class."""
+        self.infer(sample)
+        return int(self.call("predicted"))
+
+    def digest(self) -> int:
+        return int(self._function("digest")())
+
+    def state(self) -> dict[Tensor, Array]:
+        return {t: self[t].copy() for t in self.plan.state}
+
+
+class LibraryRunner:
+    """A Runner (host/runner.py) over a model in this process."""
+
+    def __init__(self, model: LibraryModel) -> None:
+        self.model = model
+
+    def reset(self, seed: int) -> None:
+        self.model.reset(seed)
+
+    def set_learning_rate(self, rate: LearningRate) -> None:
+        self.model.set_learning_rate(rate)
+
+    def set_classes(self, classes: int) -> None:
+        self.model.set_classes(classes)
+
+    def step(self, sample: Array, target: Array, wants_digest: bool) -> tuple[StepRecord, int]:
+        record = self.model.step(sample, target)
+        return record, self.model.digest() if wants_digest else 0
+
+    def predict(self, sample: Array) -> int:
+        return self.model.predict(sample)
+
+    def infer(self, sample: Array) -> Array:
+        return self.model.infer(sample)
+
+    def digest(self) -> int:
+        return self.model.digest()
+
+    def state(self) -> bytes:
+        return self.model.regions[STATE].tobytes()
+
+    def load(self, state: bytes) -> None:
+        self.model.reset(0)  # no step may be under way
+        self.model.regions[STATE][:] = np.frombuffer(state, np.uint8)
+
+
+@contextmanager
+def in_process(plan: TrainingPlan) -> Iterator[LibraryRunner]:
+    """A runner over the generated C of ``plan``, compiled now. Raises BuildError."""
+    with tempfile.TemporaryDirectory(prefix="mcutrain-") as name:
+        folder = Path(name)
+        generate(plan, folder, NATIVE)
+        output = folder / f"{plan.name}.so"
+        includes = [f"-I{FIRMWARE_DIR}", f"-I{folder}"]
+        sources = [folder / f"{plan.name}.c", kernel_archive(KERNELS_DIR)]
+        compile_c([*MODEL_FLAGS, "-shared", *includes], sources, output)
+        yield LibraryRunner(LibraryModel(plan, output))
