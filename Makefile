@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 PYTHON ?= python3
+EXTRAS ?= dev
 BIN := .venv/bin
-READY := .venv/.ready
+READY := .venv/.ready-$(EXTRAS)
 
 .PHONY: help demo test check format setup packages benchmarks clean
 
@@ -24,19 +25,20 @@ format: setup ## Format the Python and the C
 	@$(BIN)/ruff format .
 	@git ls-files '*.c' '*.h' ':!tests/golden' | xargs $(BIN)/clang-format -i
 
-benchmarks: setup ## Measure accuracy against float32 training (minutes)
-	@$(BIN)/python -m benchmarks.watch
+benchmarks: ## Measure accuracy against float training; writes docs/accuracy.md (hours)
+	@$(MAKE) --no-print-directory setup EXTRAS=dev,benchmarks
+	@$(BIN)/python -m benchmarks
 
 setup: packages $(READY) ## Create .venv and install everything
 	@$(BIN)/python -m host.pio
 
 packages:
-	@PYTHON=$(PYTHON) tools/packages.sh
+	@PYTHON=$(PYTHON) EXTRAS=$(EXTRAS) tools/packages.sh
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("error: Python 3.10 or later is needed" if sys.version_info < (3, 10) else 0)'
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[$(EXTRAS)]'
 	@touch $@
 
 clean: ## Remove what was built

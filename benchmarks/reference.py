@@ -8,8 +8,6 @@ import sys
 import time
 from pathlib import Path
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the tool runs; before NumPy
-
 import numpy as np
 
 from trainer.interpreter import Interpreter

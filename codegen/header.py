@@ -27,8 +27,12 @@ enum {{
     {upper}_INPUT_BYTES = {image.plan.input.type.nbytes},
     {upper}_TARGET_BYTES = {target_bytes(image.plan)},
     {upper}_CLASSES = {image.plan.classes},
+    {upper}_STATE_BYTES = {image.plan.memory.state_bytes},
     {upper}_CALLS = {len(image.calls)},
-    {upper}_FORWARD_CALLS = {image.forward_calls}
+    {upper}_FORWARD_CALLS = {image.forward_calls},
+    {upper}_LATENT_BYTES = {latent_bytes(image.plan)},
+    {upper}_PREFIX_CALLS = {image.prefix_calls},
+    {upper}_LATENT_SLOTS = {image.plan.latent_slots}
 }};
 
 extern const uint8_t {name}_numerics_hash[8];
@@ -66,6 +70,24 @@ uint32_t {name}_next_call(void);
 MCT_CHECKED mct_status {name}_infer(void);
 const int8_t *{name}_logits(void);
 uint32_t {name}_predicted(void);
+
+/* The latent: the {upper}_LATENT_BYTES that the frozen layers make of a sample, always the same
+ * ones. prefix computes it from the input alone. A step or an inference from the latent has the
+ * bits of one on the sample, without the first {upper}_PREFIX_CALLS calls; like the input, the
+ * latent is used up and written again before each. Where there is no such tensor, latent is NULL,
+ * and the functions return MCT_ERR_RANGE. */
+int8_t *{name}_latent(void);
+MCT_CHECKED mct_status {name}_prefix(void);
+MCT_CHECKED mct_status {name}_step_from_latent(uint32_t label);
+MCT_CHECKED mct_status {name}_begin_from_latent(uint32_t label);
+MCT_CHECKED mct_status {name}_infer_from_latent(void);
+
+/* Latents kept in RAM, in slots 0..{upper}_LATENT_SLOTS - 1: keep takes the one that prefix has
+ * just computed, with its label (0 where there is none); recall puts it back in place, for
+ * step_from_latent, and tells its label. A reset leaves them. MCT_ERR_RANGE for a slot that there
+ * is not, or that is empty, MCT_ERR_LABEL for a label not in use. runtime/replay.h chooses. */
+MCT_CHECKED mct_status {name}_keep_latent(uint32_t slot, uint32_t label);
+MCT_CHECKED mct_status {name}_recall_latent(uint32_t slot, uint32_t *label);
 
 /* After a step, until the next sample is written: what the loss is made of (SPEC 1.2). */
 mct_loss {name}_loss(void);
@@ -107,3 +129,12 @@ def emit_selection(name: str, build_hash: bytes) -> str:
 def target_bytes(plan: TrainingPlan) -> int:
     """Bytes of the target tensor that the host writes; 0 for a label."""
     return 0 if plan.takes_label or plan.target is None else plan.target.type.nbytes
+
+
+def latent_bytes(plan: TrainingPlan) -> int:
+    return 0 if plan.latent is None else plan.latent.type.nbytes
+
+
+def class_count(plan: TrainingPlan) -> str:
+    """The expression of the number of classes in use."""
+    return f"{plan.active.name}[0]" if plan.active else f"{plan.name.upper()}_CLASSES"

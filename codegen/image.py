@@ -84,6 +84,11 @@ class Image:
         return sum(call.node in inference for call in self.calls)
 
     @property
+    def prefix_calls(self) -> int:
+        """The calls before the latent; 0 if the plan has none."""
+        return sum(call.node in self.plan.prefix for call in self.calls)
+
+    @property
     def units(self) -> list[str]:
         return sorted({call.call.unit for call in self.calls})
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from codegen.emit import KERNEL_ABI
@@ -20,6 +21,7 @@ def manifest(image: Image, build_hash: bytes) -> dict[str, Any]:
         "manifest": MANIFEST_VERSION,
         "name": plan.name,
         "scheme": plan.scheme.name,
+        "formats": asdict(plan.formats),
         "kernel_abi": KERNEL_ABI,
         "numerics_hash": plan.numerics_hash.hex(),
         "build_hash": build_hash.hex(),
@@ -27,6 +29,9 @@ def manifest(image: Image, build_hash: bytes) -> dict[str, Any]:
         "class_names": list(plan.class_names),
         "input": plan.input.name,
         "logits": plan.logits.name,
+        "latent": plan.latent.name if plan.latent else None,
+        "prefix_calls": image.prefix_calls,
+        "latent_slots": plan.latent_slots,
         "loss": plan.loss.name,
         "arena_bytes": plan.memory.arena_bytes,
         "state_bytes": plan.memory.state_bytes,

@@ -113,9 +113,9 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def check_budget(plan: TrainingPlan, target: Target) -> None:
-    """Raises BudgetError if arena and state alone exceed the board's RAM."""
+    """Raises BudgetError if arena, state and kept latents alone exceed the board's RAM."""
     available = int(board_description(target.board)["upload"]["maximum_ram_size"])
-    needed = plan.memory.arena_bytes + plan.memory.state_bytes
+    needed = plan.memory.arena_bytes + plan.memory.state_bytes + plan.slot_bytes
     if available and needed > available:
         raise BudgetError(
             f"training needs {needed:,} bytes of RAM, {target.name} has {available:,}; the arena "

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,15 +16,21 @@ from host import show
 from host.build import build as build_firmware
 from host.build import generate as generate_code
 from host.check import check_model
-from host.cost import layer_rows, measured, planned
+from host.cost import format_bytes, format_prices, layer_rows, measured, planned
 from host.demo import run_demo
 from host.export import export_saved, export_state
 from host.files import check_writable
+from host.guard import PATIENCE
 from host.jobs import Job, run_job
 from host.options import takes_request
 from host.ports import serial_ports
+from host.replay import RATIO
 from host.report import write_report
 from host.request import Request
+from host.search.budget import Limits
+from host.search.command import Job as SearchJob
+from host.search.command import run_search
+from host.search.effort import Plan as SearchPlan
 from host.state import save_state
 from host.target import Kind, Target
 from host.train import Options
@@ -40,6 +47,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 err = Console(stderr=True)
+INTERRUPTED = 130  # as a shell has it for SIGINT
 
 ModelArg = Annotated[Path, typer.Argument(metavar="MODEL", help="An int8 .tflite file.")]
 TargetOpt = Annotated[
@@ -47,6 +55,12 @@ TargetOpt = Annotated[
 ]
 JsonOpt = Annotated[
     bool, typer.Option("--json", help="Print JSON on standard output, nothing else.")
+]
+SlotsOpt = Annotated[
+    int,
+    typer.Option(
+        "--latent-slots", min=0, metavar="N", help="Room in RAM for N latents, to be replayed."
+    ),
 ]
 VerboseOpt = Annotated[bool, typer.Option("--verbose", "-v", help="Show the compiler's output.")]
 
@@ -71,17 +85,20 @@ def inspect(model: ModelArg, json_: JsonOpt = False) -> None:
 def plan(
     request: Request,
     target: TargetOpt = "reference",
+    latent_slots: SlotsOpt = 0,
     json_: JsonOpt = False,
     verbose: VerboseOpt = False,
 ) -> None:
     """Show what training takes: RAM, flash, operations. With a target, measured in a real build."""
-    chosen = request.plan()
+    chosen = request.plan().with_latent_slots(latent_slots)
     place = Target.parse(target)
     cost = planned(chosen)
     if place.kind is not Kind.REFERENCE:
         with err.status(f"building for {target}"):
             cost = measured(build_firmware(chosen, place, verbose))
     cost["layers"] = layer_rows(chosen)
+    cost["format_bytes"] = format_bytes(chosen)
+    cost["format_prices"] = format_prices(request, chosen)
     print_json(cost) if json_ else show.cost_table(cost)
 
 
@@ -91,10 +108,11 @@ def generate(
     request: Request,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the C.")] = Path("gen"),
     target: TargetOpt = "native",
+    latent_slots: SlotsOpt = 0,
     json_: JsonOpt = False,
 ) -> None:
     """Write the C that trains the model: static buffers, no heap, one step function."""
-    chosen = request.plan()
+    chosen = request.plan().with_latent_slots(latent_slots)
     files = [str(path) for path in generate_code(chosen, output, Target.parse(target).board)]
     if json_:
         print_json({"files": files})
@@ -107,6 +125,7 @@ def generate(
 def build(
     request: Request,
     target: TargetOpt = "native",
+    latent_slots: SlotsOpt = 0,
     json_: JsonOpt = False,
     verbose: VerboseOpt = False,
 ) -> None:
@@ -114,8 +133,9 @@ def build(
     place = Target.parse(target)
     if place.kind is Kind.REFERENCE:
         raise Error("the reference needs no firmware: give --target native or sim:BOARD")
+    chosen = request.plan().with_latent_slots(latent_slots)
     with err.status(f"building for {target}"):
-        cost = measured(build_firmware(request.plan(), place, verbose))
+        cost = measured(build_firmware(chosen, place, verbose))
     print_json(cost) if json_ else show.cost_table(cost)
 
 
@@ -129,7 +149,8 @@ def train(
     data: Annotated[
         Path,
         typer.Option(
-            help=".npz with x_train, y_train, x_test, y_test: int8, or float in real units."
+            help=".npz with x_train, y_train, x_test, y_test, and x_val, y_val if there are: int8, "
+            "or float in real units."
         ),
     ],
     target: TargetOpt = "reference",
@@ -154,12 +175,64 @@ def train(
     verify: Annotated[
         bool, typer.Option("--verify", help="Replay every step in the reference and compare.")
     ] = False,
+    guard: Annotated[
+        bool,
+        typer.Option(
+            "--guard/--no-guard",
+            help="Validate after each epoch and keep the best weights, those before training too.",
+        ),
+    ] = True,
+    validation: Annotated[
+        float | None,
+        typer.Option(
+            metavar="F",
+            help="Share of each class's training samples to validate with; default 0.2, if that "
+            "is 2 of each. They are not trained on.",
+        ),
+    ] = None,
+    patience: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="E",
+            help="Stop after E epochs without anything better, 0 never. With step and cosine they "
+            "count in the last third, where the rate is low.",
+        ),
+    ] = PATIENCE,
+    validate_on: Annotated[
+        str,
+        typer.Option(
+            metavar="WHERE", help="device, or host: from the state read back, for slow links."
+        ),
+    ] = "device",
     count_instructions: Annotated[
         bool,
         typer.Option(
             "--count-instructions", help="Exact guest instructions per step (sim: targets)."
         ),
     ] = False,
+    latents: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHERE",
+            help="Compute the frozen layers once for each sample, and keep their output on the "
+            "host, or on the device in --latent-slots; or off. The weights are the same. Default: "
+            "host with several epochs, but off with --count-instructions.",
+        ),
+    ] = None,
+    latent_slots: SlotsOpt = 0,
+    replay: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="SLOTS",
+            help="Train on x_train once, in its order, and replay samples from a class-balanced "
+            "buffer, which x_old, y_old fill at first.",
+        ),
+    ] = None,
+    replay_ratio: Annotated[
+        int, typer.Option(min=0, metavar="R", help="Replayed samples for each new one.")
+    ] = RATIO,
     state: Annotated[
         Path | None, typer.Option(help="Go on from a state that --save wrote.")
     ] = None,
@@ -176,11 +249,21 @@ def train(
     """Train on a data set: in the reference, on a simulated board or on one at a serial port."""
     check_writable(report)
     check_writable(save)
-    options = Options(epochs, lr, schedule, seed, steps, verify)
-    job = Job(
-        request, data, target, port, options, count_instructions, verbose, baud, state, export
+    if validation is not None and not guard:
+        raise Error("--validation is for the guard: give it or --no-guard, not both")
+    options = Options(
+        epochs, lr, schedule, seed, steps, verify, guard, patience, validate_on, monitor=True
     )
-    outcome = run_job(job, err)
+    job = Job(
+        request, data, target, port, options, count_instructions, verbose, baud, state, export,
+        validation, latents=latents, latent_slots=latent_slots, replay=replay,
+        replay_ratio=replay_ratio,
+    )  # fmt: skip
+    try:
+        outcome = run_job(job, err)
+    except KeyboardInterrupt:
+        err.print("interrupted: nothing was saved or exported")
+        raise typer.Exit(INTERRUPTED) from None
     if report is not None:
         write_report(report, [outcome])
     if save is not None and not outcome.failure:
@@ -190,6 +273,97 @@ def train(
     print_json(outcome.to_json()) if json_ else show.outcome_table([outcome])
     if outcome.failure:
         raise Error(outcome.failure)
+    if outcome.result.interrupted:
+        raise typer.Exit(INTERRUPTED)
+
+
+@app.command(
+    epilog="Examples: mcutrain search model.tflite --data mine.npz --sram 65536 --classes 5; "
+    "mcutrain search model.tflite --data mine.npz --sram 131072 --target sim:mps2_an386 "
+    "--trials 64 --plot front.png"
+)
+@takes_request
+def search(
+    request: Request,
+    data: Annotated[
+        Path,
+        typer.Option(
+            help=".npz as for train. An array group_train says whose each sample is: the scheme "
+            "is then for one person at a time. The test samples are not looked at."
+        ),
+    ],
+    sram: Annotated[int, typer.Option(min=1, metavar="BYTES", help="RAM there is.")],
+    flash: Annotated[
+        int | None, typer.Option(min=1, metavar="BYTES", help="Flash there is.")
+    ] = None,
+    instructions: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="For a step; counted on a sim: target. Without one they are taken as MACs.",
+        ),
+    ] = None,
+    target: Annotated[
+        str,
+        typer.Option(
+            metavar="T",
+            help="reference: bytes are arena and learned state. native or sim:BOARD: stack, link "
+            "and code of a build count too.",
+        ),
+    ] = "reference",
+    trials: Annotated[int, typer.Option(min=1, help="Schemes that are trained, shortly.")] = 32,
+    promote: Annotated[
+        int, typer.Option(min=1, help="The best of them, that are trained at full length.")
+    ] = 4,
+    folds: Annotated[int, typer.Option(min=1, help="Ways to hold samples out, for these.")] = 3,
+    epochs: Annotated[int, typer.Option(min=1, help="Of the full length.")] = 10,
+    short_steps: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Of a trial; default a third of all.")
+    ] = None,
+    validation: Annotated[
+        float,
+        typer.Option(metavar="F", help="Share of each class's training samples to judge with."),
+    ] = 0.3,
+    lr: Annotated[float | None, typer.Option(help="Learning rate; default as for train.")] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**31, help="Of all that is drawn.")] = 0,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Processes. One repeats a search exactly.")
+    ] = os.cpu_count() or 1,
+    study: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Where measurements are kept; the same command goes on with them."
+        ),
+    ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Where the trials are kept, such as sqlite:///trials.db, or a journal file that "
+            "many machines share. Default: in the study.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The scheme file to write.")
+    ] = Path("scheme.toml"),
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw accuracy over bytes here: .png, .svg or .pdf.")
+    ] = None,
+    json_: JsonOpt = False,
+) -> None:
+    """Choose what learns: the most accurate scheme for your data within a budget of bytes."""
+    effort = SearchPlan(trials, promote, folds, epochs, short_steps, seed)
+    job = SearchJob(
+        request, data, Limits(sram, flash, instructions), effort, target, validation, lr, jobs,
+        study, storage, output, plot,
+    )  # fmt: skip
+    try:
+        found = run_search(job, err)
+    except KeyboardInterrupt:
+        err.print(f"interrupted: {job.folder} keeps what was measured; the same command goes on")
+        raise typer.Exit(INTERRUPTED) from None
+    print_json(found) if json_ else show.search_table(found)
 
 
 @app.command(
@@ -252,8 +426,8 @@ def main() -> None:
         err.print(f"error: {error}", style=None, markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt:
-        err.print("interrupted: nothing was saved or exported")
-        sys.exit(130)
+        err.print("interrupted")
+        sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from host.build import Build, constant_bytes
-from trainer.errors import Error
+from host.request import Request
+from trainer.errors import Error, ModelError
 from trainer.plan import TrainingPlan
 from trainer.tensor import Role
+from trainer.tflite import load
 
 # What only a build tells; None without one.
 MEASURED = (
@@ -23,9 +26,11 @@ def planned(plan: TrainingPlan) -> dict[str, Any]:
         "model": plan.name,
         "scheme": plan.scheme.name,
         "classes": plan.classes,
+        "formats": asdict(plan.formats),
         "numerics_hash": plan.numerics_hash.hex(),
         "arena_bytes": plan.memory.arena_bytes,
         "learned_bytes": plan.memory.state_bytes,
+        "latent_slot_bytes": plan.slot_bytes or None,
         "constant_bytes": constant_bytes(plan),
         "forward_macs": plan.forward_macs,
         "step_macs": plan.step_macs,
@@ -47,11 +52,13 @@ def measured(build: Build) -> dict[str, Any]:
     interface = interface_bytes(build)
     footprint["constant_bytes"] -= interface
     footprint["other_flash_bytes"] = {**footprint["other_flash_bytes"], "interface": interface}
-    for key in ("arena_bytes", "learned_bytes", "constant_bytes"):
+    other = dict(footprint["other_ram_bytes"])
+    footprint |= {"latent_slot_bytes": other.pop("latents", None), "other_ram_bytes": other}
+    for key in ("arena_bytes", "learned_bytes", "latent_slot_bytes", "constant_bytes"):
         if footprint[key] != predicted[key]:
             raise Error(
-                f"{build.elf}: the plan says {key} {predicted[key]:,}, the linker map "
-                f"{footprint[key]:,}; this is a bug of mcutrain"
+                f"{build.elf}: the plan says {key} {predicted[key]}, the linker map "
+                f"{footprint[key]}; this is a bug of mcutrain"
             )
     return {**predicted, **{key: footprint[key] for key in MEASURED}}
 
@@ -60,6 +67,37 @@ def interface_bytes(build: Build) -> int:
     """Constants beside the plan's: the numerics hash, and address and size of two regions."""
     pointer = 4 if build.target.toolchain_prefix else 8
     return 8 + 2 * 2 * pointer
+
+
+def format_bytes(plan: TrainingPlan) -> dict[str, int]:
+    """What the plan's formats take: all errors that the arena holds at once, at the most of them,
+    and the fractions and the sums of what learns."""
+    slots = [plan.memory.slots[t] for t in plan.errors]
+    at_once = (
+        sum(s.size for s in slots if s.first <= k <= s.last) for k in range(len(plan.graph.nodes))
+    )
+    return {
+        "errors": max(at_once),
+        "fractions": sum(t.type.nbytes for t in plan.fractions.values()),
+        "sums": sum(t.type.nbytes for t in plan.sums.values()),
+    }
+
+
+def format_prices(request: Request, plan: TrainingPlan) -> list[dict[str, Any]]:
+    """For each format that the plan does not have: the bytes that a plan with it has more."""
+    request, found = request.resolved(), []
+    model, own = load(request.model), plan.memory
+    for option, formats in plan.formats.others():
+        try:
+            other = request.in_formats(formats).plan_of(model).memory
+        except ModelError:  # the model's sums do not fit 32 bits in it
+            continue
+        price = {
+            "arena_bytes": other.arena_bytes - own.arena_bytes,
+            "learned_bytes": other.state_bytes - own.state_bytes,
+        }
+        found.append({"option": option, "value": getattr(formats, option), **price})
+    return found
 
 
 def layer_rows(plan: TrainingPlan) -> list[dict[str, Any]]:

@@ -22,6 +22,8 @@ DAMAGED = (
     RuntimeError, KeyError, MemoryError, SyntaxError, tokenize.TokenError,
 )  # fmt: skip
 KEYS = ("x_train", "y_train", "x_test", "y_test")
+VALIDATION_KEYS = ("x_val", "y_val")  # a file need not have them
+OLD_KEYS = ("x_old", "y_old")  # nor these
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,9 @@ class Dataset:
     """x (N, input size) int8 as the model takes it; y (N,) int64 labels, or (N, output size)
     int8 values, or (N, 0) where the target is made of the input.
 
-    ``clipped`` is the share of float training values outside what the input can hold.
+    ``clipped`` is the share of float training values outside what the input can hold. The
+    validation samples decide which weights are kept; there may be none. The old samples fill a
+    replay buffer before the first step.
     """
 
     x_train: Array
@@ -37,13 +41,19 @@ class Dataset:
     x_test: Array
     y_test: Array
     clipped: float = 0.0
+    x_val: Array | None = None
+    y_val: Array | None = None
+    x_old: Array | None = None
+    y_old: Array | None = None
 
 
 def load_dataset(path: Path, plan: TrainingPlan) -> Dataset:
     """The data set in ``path``, fitted to the plan's input and classes. Raises DataError."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            wanted = KEYS if plan.target else tuple(key for key in KEYS if key[0] == "x")
+            optional = (VALIDATION_KEYS, OLD_KEYS)
+            keys = sum((more for more in optional if set(more) & set(file)), KEYS)
+            wanted = keys if plan.target else tuple(key for key in keys if key[0] == "x")
             missing = [key for key in wanted if key not in file]
             if missing:
                 raise DataError(
@@ -60,7 +70,7 @@ def load_dataset(path: Path, plan: TrainingPlan) -> Dataset:
             f"{path} is not an .npz file of plain arrays; numpy.savez writes one"
         ) from err
     checked = {}
-    for part in ("train", "test"):
+    for part in (key[2:] for key in wanted if key[0] == "x"):
         x, y = arrays[f"x_{part}"], arrays.get(f"y_{part}")
         checked[f"x_{part}"] = quantised(x, f"{path}: x_{part}", plan.input.type, "takes")
         checked[f"y_{part}"] = targets(y, len(x), f"{path}: y_{part}", plan)

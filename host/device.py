@@ -104,6 +104,23 @@ class Device:
         """Write the wanted output. It is used up by the next step."""
         self._fill(Message.TARGET, target)
 
+    def write_latent(self, latent: bytes) -> None:
+        """Write the latent, in place of a sample, for the next step or inference."""
+        self._fill(Message.LATENT, latent)
+
+    def run_prefix(self) -> None:
+        """Compute the latent of the sample written before; a step may go on from it."""
+        self._ask(Message.PREFIX)
+
+    def keep_latent(self, slot: int, label: int) -> None:
+        """Store the latent that is in place, with its label, in a slot of the device's RAM."""
+        self._ask(Message.KEEP, slot, label)
+
+    def recall_latent(self, slot: int) -> int:
+        """Put a kept latent in place for the next step or inference; its label."""
+        (label,) = self._ask(Message.RECALL, slot)
+        return label
+
     def _fill(self, message: Message, data: bytes) -> None:
         chunk = self.info.largest_payload_bytes - protocol.REQUESTS[message].size
         for offset in range(0, len(data), chunk):
@@ -202,7 +219,7 @@ class Device:
         # The zero in front ends whatever a damaged frame left in the device's decoder.
         wire = DELIMITER + encode(frame)
         give_up_at = time.monotonic() + patience_s
-        runs_kernels = frame.type in (Message.STEP, Message.INFER, Message.RUN)
+        runs_kernels = frame.type in (Message.STEP, Message.INFER, Message.RUN, Message.PREFIX)
         timeout_s = self._step_timeout_s if runs_kernels else self._reply_timeout_s
         while time.monotonic() < give_up_at:
             self._transport.write(wire)

@@ -26,6 +26,7 @@ class Class(Enum):
 
     ARENA = "arena"
     LEARNED = "learned"
+    LATENTS = "latents"
     LINK = "link"
     STACK = "stack"
     CONSTANTS = "constants"
@@ -67,6 +68,7 @@ def rules(model_name: str) -> tuple[Rule, ...]:
     return (
         Rule(Class.ARENA, path=model, symbol=rf"{name}_arena(?:_\w+)?", in_ram=True),
         Rule(Class.LEARNED, path=model, symbol=rf"{name}_state(?:_\w+)?", in_ram=True),
+        Rule(Class.LATENTS, path=model, symbol=rf"{name}_slots(?:_\w+)?", in_ram=True),
         Rule(Class.LINK, symbol=r"mct_(?:link_|port_uart)\w*(?:\.\d+)?", in_ram=True),
         # Tables of the compiler's own have no symbol, or one with a capital name and a number.
         Rule(Class.MODEL, path=model, symbol=r"CSWTCH\.\d+", input_section=constant),

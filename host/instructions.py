@@ -23,18 +23,26 @@ from host.pio import PROJECT_DIR
 
 PLUGIN_SOURCE = PROJECT_DIR / "firmware" / "platform" / "plugin" / "region_counter.c"
 PLUGIN_DIR = PROJECT_DIR / "build" / "plugin"
+REGIONS = {
+    "step": "step",
+    "forward": "infer",
+    "prefix": "prefix",
+    "latent_step": "step_from_latent",
+    "latent_forward": "infer_from_latent",
+}
 
 
 def counter_args(elf: Path, model: str, out: Path) -> tuple[str, ...]:
     """Arguments for `simulate` that count the steps and inferences of `model` into the file `out`.
 
-    Regions: `step` from the entry of MODEL_step, `forward` from the entry of MODEL_infer, both to
-    the entry of mct_mark_end, which the session calls when they have returned.
+    Regions run from the entry of a function of MODEL, as REGIONS names it, to the entry of
+    mct_mark_end, which the session calls when it has returned.
     BuildError if the ELF lacks one of these functions or the plugin does not compile.
     """
-    addresses = _function_addresses(elf, (f"{model}_step", f"{model}_infer", "mct_mark_end"))
-    step, forward, end = (f"{address:x}" for address in addresses)
-    regions = f"region=step:{step}:{end},region=forward:{forward}:{end}"
+    functions = [f"{model}_{function}" for function in REGIONS.values()]
+    *begins, end = _function_addresses(elf, (*functions, "mct_mark_end"))
+    pairs = zip(REGIONS, begins, strict=True)
+    regions = ",".join(f"region={name}:{begin:x}:{end:x}" for name, begin in pairs)
     plugin, file = (str(path).replace(",", ",,") for path in (compile_plugin(), out))
     return ("-plugin", f"{plugin},{regions},out={file}")
 

@@ -19,22 +19,34 @@ from host.cost import measured, planned
 from host.dataset import Dataset, load_dataset
 from host.export import check_exportable
 from host.instructions import read_counts
+from host.latents import DEVICE, CachedRunner, Saving, place_of
+from host.replay import RATIO, train_stream
 from host.request import Request
-from host.runner import ReferenceRunner, connected, simulated
+from host.runner import DeviceRunner, ReferenceRunner, connected, simulated, with_latents
 from host.state import SavedState
 from host.target import Kind, Target
-from host.train import Options, Progress, Result, train
+from host.train import Options, Progress, Report, Result, begun, train
 from host.transport import BAUD
+from host.validation import held_out
 from trainer.errors import Error
 from trainer.plan import TrainingPlan
 
 CLIPPED_WARNING = 0.01
-COUNTED = {"instructions_per_step": "step", "forward_instructions": "forward"}
+COUNTED = {
+    "instructions_per_step": "step",
+    "forward_instructions": "forward",
+    "prefix_instructions": "prefix",
+    "instructions_per_step_from_latent": "latent_step",
+    "forward_instructions_from_latent": "latent_forward",
+}
 
 
 @dataclass(frozen=True)
 class Job:
-    """What `mcutrain train` was asked to do. ``state``: a file that `--save` wrote."""
+    """What `mcutrain train` was asked to do. ``state``: a file that `--save` wrote.
+
+    ``unguarded`` says why the guard is off although it was asked for.
+    """
 
     request: Request
     data: Path
@@ -46,6 +58,12 @@ class Job:
     baud: int = BAUD
     state: Path | None = None
     export: Path | None = None
+    validation: float | None = None  # share of the training samples; None is the default
+    unguarded: str = ""
+    latents: str | None = None  # where they are kept; None is the default of host.latents
+    latent_slots: int = 0
+    replay: int | None = None  # slots of the buffer, if the samples are a stream
+    replay_ratio: int = RATIO
 
 
 @dataclass
@@ -59,6 +77,7 @@ class Outcome:
     plan: TrainingPlan
     instructions: dict[str, dict[str, float]] = field(default_factory=dict)
     failure: str = ""
+    saving: Saving | None = None  # by latents; None without
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -66,10 +85,18 @@ class Outcome:
             "target": self.target,
             "update": self.plan.scheme.name,
             "seed": self.result.seed,
+            "unguarded": self.job.unguarded or None,
             **self.result.to_json(),
             **self.instructions,
+            "latents": None if self.saving is None else self.saved(self.saving),
             "cost": self.cost,
         }
+
+    def saved(self, saving: Saving) -> dict[str, Any]:
+        """What latents saved; in instructions too, where a prefix was counted."""
+        prefix = self.instructions.get("prefix_instructions")
+        saved = None if prefix is None else round(prefix["mean"] * saving.reused)
+        return {**saving.to_json(), "saved_instructions": saved}
 
 
 def run_job(job: Job, console: Console) -> Outcome:
@@ -80,7 +107,15 @@ def run_job(job: Job, console: Console) -> Outcome:
     if job.count_instructions and (job.port is not None or target.kind is not Kind.SIMULATED):
         raise Error("--count-instructions needs a simulated board: --target sim:BOARD")
     job = replace(job, request=job.request.resolved())
-    plan = job.request.plan()
+    slots = job.latent_slots
+    if job.replay is not None and job.latents == DEVICE:
+        slots = job.replay
+    plan = job.request.plan().with_latent_slots(slots)
+    pays = job.options.epochs > 1 or job.replay is not None
+    pays = pays and not job.count_instructions  # which counts whole steps
+    job = replace(job, latents=place_of(job.latents, plan, pays))
+    if job.latents == DEVICE and job.port is None and target.kind is Kind.REFERENCE:
+        raise Error("--latents device needs a device: give --target native, sim:BOARD, or --port")
     if job.export is not None:
         check_exportable(job.request, plan, job.export)
     if job.request.leaves_state():
@@ -99,17 +134,61 @@ def run_job(job: Job, console: Console) -> Outcome:
             markup=False,
             soft_wrap=True,
         )
+    job, data = guarded(job, plan, data, state)
     if job.port is not None:
-        with connected(job.port, plan, job.baud) as runner, bars(console, plan) as report:
-            result = train(plan, data, runner, job.options, report, state)
-        return judged(Outcome(job, job.port, result, planned(plan), plan))
+        with connected(job.port, plan, job.baud) as runner, bars(console, job, plan) as report:
+            result, saving = train_job(job, plan, data, runner, report, state)
+        return judged(Outcome(job, job.port, result, planned(plan), plan, saving=saving))
     if target.kind is Kind.REFERENCE:
-        with bars(console, plan) as report:
-            result = train(plan, data, ReferenceRunner(plan), job.options, report, state)
-        return judged(Outcome(job, target.name, result, planned(plan), plan))
+        with bars(console, job, plan) as report:
+            result, saving = train_job(job, plan, data, ReferenceRunner(plan), report, state)
+        return judged(Outcome(job, target.name, result, planned(plan), plan, saving=saving))
     with console.status(f"building for {target.name}"):
         built = build(plan, target, job.verbose)
     return judged(run_simulated(job, plan, built, data, state, console))
+
+
+def guarded(
+    job: Job, plan: TrainingPlan, data: Dataset, state: bytes | None
+) -> tuple[Job, Dataset]:
+    """The job and the data with validation samples; or with the guard off, and why."""
+    if not job.options.guard:
+        return job, data
+    if job.replay is not None and data.x_val is None:
+        reason = "in a stream, what comes next is not known beforehand; give x_val"
+        return replace(job, options=replace(job.options, guard=False), unguarded=reason), data
+    seed, _ = begun(plan, job.options, state)
+    data, reason = held_out(plan, data, seed, job.validation)
+    if reason:
+        job = replace(job, options=replace(job.options, guard=False), unguarded=reason)
+    return job, data
+
+
+def train_job(
+    job: Job,
+    plan: TrainingPlan,
+    data: Dataset,
+    runner: ReferenceRunner | DeviceRunner,
+    report: Report,
+    state: bytes | None,
+) -> tuple[Result, Saving | None]:
+    """Train as the job says, from latents or not; the saving by those that were kept."""
+    assert job.latents is not None
+    if job.replay is not None:
+        return train_stream(
+            plan,
+            data,
+            runner,
+            job.replay,
+            job.options,
+            report,
+            job.replay_ratio,
+            job.latents,
+            state,
+        )
+    wrapped = with_latents(runner, job.latents)
+    result = train(plan, data, wrapped, job.options, report, state)
+    return result, wrapped.saving if isinstance(wrapped, CachedRunner) else None
 
 
 def run_simulated(
@@ -122,10 +201,10 @@ def run_simulated(
 ) -> Outcome:
     with tempfile.TemporaryDirectory() as folder:
         counts = Path(folder) / "counts" if job.count_instructions else None
-        with simulated(built, counts) as runner, bars(console, plan) as report:
-            result = train(plan, data, runner, job.options, report, state)
+        with simulated(built, counts) as runner, bars(console, job, plan) as report:
+            result, saving = train_job(job, plan, data, runner, report, state)
         found = read_counts(counts) if counts and counts.is_file() else {}
-    outcome = Outcome(job, built.target.name, result, measured(built), plan)
+    outcome = Outcome(job, built.target.name, result, measured(built), plan, saving=saving)
     for key, region in COUNTED.items():
         if values := found.get(region):
             mean = sum(values) / len(values)
@@ -139,19 +218,28 @@ def judged(outcome: Outcome) -> Outcome:
         outcome.failure = str(outcome.result.difference)
     elif outcome.job.options.verify and not outcome.result.bit_exact:
         outcome.failure = "the device was not verified in every step"
-    elif outcome.job.count_instructions and set(outcome.instructions) != set(COUNTED):
+    elif outcome.job.count_instructions and not has_both(outcome.instructions):
         outcome.failure = "no instructions were counted: no step or no inference ran"
     return outcome
 
 
+def has_both(instructions: dict[str, dict[str, float]]) -> bool:
+    """Whether a step was counted, and an inference, whole or from a latent."""
+    return {True, False} <= {"step" in key for key in instructions if "prefix" not in key}
+
+
 @contextmanager
-def bars(console: Console, plan: TrainingPlan) -> Iterator[Callable[[Progress], None]]:
+def bars(console: Console, job: Job, plan: TrainingPlan) -> Iterator[Callable[[Progress], None]]:
     """A progress bar for each phase, on a terminal."""
+    if job.unguarded:
+        console.print(f"guard: off: {job.unguarded}", markup=False, soft_wrap=True)
     columns = (
         TextColumn("{task.description:<9}"), BarColumn(), MofNCompleteColumn(),
         TextColumn("{task.fields[note]}"), TimeRemainingColumn(),
     )  # fmt: skip
-    names = {"before": "evaluate", "train": "train", "after": "evaluate"}
+    names = {
+        "before": "evaluate", "validate": "validate", "train": "train", "after": "evaluate"
+    }  # fmt: skip
     with Bars(*columns, console=console) as view:
         tasks: dict[str, Any] = {}
         average = None

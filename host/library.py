@@ -55,7 +55,8 @@ def compile_c(flags: Sequence[str], sources: Sequence[Path], output: Path) -> No
 
 def kernel_sources(firmware: Path) -> list[Path]:
     """What a model calls: the kernels and the digest."""
-    return [*sorted(firmware.glob("kernels/*.c")), firmware / "mct/digest.c", firmware / "mct/crc32.c"]
+    digest = [firmware / "mct" / name for name in ("digest.c", "crc32.c")]
+    return [*sorted(firmware.glob("kernels/*.c")), *digest]
 
 
 def kernel_archive(
@@ -103,7 +104,7 @@ class LibraryModel:
 
     @staticmethod
     def _view(address: int, nbytes: int) -> Array:
-        return np.frombuffer((ctypes.c_uint8 * nbytes).from_address(address), np.uint8)
+        return np.ctypeslib.as_array((ctypes.c_uint8 * nbytes).from_address(address))
 
     def __getitem__(self, tensor: Tensor) -> Array:
         where = self.plan.memory.place(tensor)
@@ -145,6 +146,13 @@ class LibraryModel:
         self.write_input(sample)
         assert self.call("infer") & 0xFF == 0
         return self[self.plan.logits].reshape(-1).copy()
+
+    def latent_of(self, sample: Array) -> Array:
+        """The latent of the sample, in its own shape. The plan must have one."""
+        assert self.plan.latent is not None
+        self.write_input(sample)
+        assert self.call("prefix") & 0xFF == 0
+        return self[self.plan.latent].copy()
 
     def predict(self, sample: Array) -> int:
         """The class."""

@@ -53,9 +53,32 @@ def request(
         str | None,
         typer.Option(metavar="NAMES", help="Separated by commas, or a file with one on each line."),
     ] = None,
+    errors: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FORMAT",
+            help="Errors of 12 or 8 bits: e12, or e8 in half the RAM. Default: e12.",
+        ),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FORMAT",
+            help="Learned weights: int8.8, with a byte of fraction, or int8. Default: int8.8.",
+        ),
+    ] = None,
+    accumulate: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="Weights and biases change every N samples. Default: 1, no sums."
+        ),
+    ] = None,
 ) -> Request:
     names = read_class_names(class_names)
-    return Request(model, update, classes, spare_classes, loss, start, names)
+    return Request(
+        model, update, classes, spare_classes, loss, start, names,
+        errors=errors, weights=weights, accumulate=accumulate,
+    )  # fmt: skip
 
 
 def takes_request(command: Callable[..., None]) -> Callable[..., None]:

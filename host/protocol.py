@@ -31,6 +31,10 @@ class Message(IntEnum):
     WRITE = 11
     TARGET = 12
     CLASSES = 13
+    LATENT = 14
+    PREFIX = 15
+    KEEP = 16
+    RECALL = 17
 
 
 class Status(IntEnum):
@@ -74,7 +78,7 @@ class Region(IntEnum):
 
 _EMPTY = struct.Struct("<")
 
-# The fixed part of each request; the data of SAMPLE, WRITE and TARGET follow it.
+# The fixed part of each request; the data of SAMPLE, WRITE, TARGET and LATENT follow it.
 REQUESTS = {
     Message.HELLO: _EMPTY,
     Message.RESET: struct.Struct("<I"),  # seed
@@ -89,6 +93,10 @@ REQUESTS = {
     Message.WRITE: struct.Struct("<BI"),  # region, offset
     Message.TARGET: struct.Struct("<I"),  # offset
     Message.CLASSES: struct.Struct("<I"),  # classes in use
+    Message.LATENT: struct.Struct("<I"),  # offset
+    Message.PREFIX: _EMPTY,
+    Message.KEEP: struct.Struct("<II"),  # slot, label
+    Message.RECALL: struct.Struct("<I"),  # slot
 }
 
 # The fixed part of each reply that has one, after the status.
@@ -98,6 +106,7 @@ REPLIES = {
     Message.INFER: struct.Struct("<I"),
     Message.RUN: struct.Struct("<BI"),
     Message.DIGEST: struct.Struct("<5I"),
+    Message.RECALL: struct.Struct("<I"),
 }
 
 

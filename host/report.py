@@ -8,12 +8,18 @@ import html
 import io
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from host.files import write_whole
+from host.guard import Guarded
 from host.jobs import Outcome
-from host.show import figures
+from host.show import figures, notes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 STYLE = (
     "body{font:16px/1.5 sans-serif;max-width:56em;margin:2em auto;padding:0 1em}"
@@ -37,11 +43,14 @@ def page(outcomes: list[Outcome]) -> str:
         f"<pre>{html.escape(json.dumps(without_losses(o), indent=1))}</pre></details>"
         for o in outcomes
     )
+    told = "".join(f"<p>{html.escape(line)}" for o in outcomes for line in notes(o))
+    images = [picture("loss by step", loss_plot(outcomes))]
+    if (guarded := outcomes[-1].result.guarded) is not None:
+        images.append(picture("validation by epoch", validation_plot(guarded)))
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title>"
         f"<style>{STYLE}</style><h1>{title}</h1>\n{figure_table(outcomes)}\n"
-        f'<img alt="loss by step" src="data:image/svg+xml;base64,{loss_plot(outcomes)}">\n'
-        f"{details}</html>\n"
+        f"{told}\n{''.join(images)}{details}</html>\n"
     )
 
 
@@ -59,24 +68,49 @@ def figure_table(outcomes: list[Outcome]) -> str:
     return f"<table><tr><th>{head}{body}</table>"
 
 
-def loss_plot(outcomes: list[Outcome]) -> str:
-    """Base64 of an SVG: the loss of each step and its running mean."""
-    import matplotlib
+def picture(text: str, svg: bytes) -> str:
+    return f'<img alt="{text}" src="data:image/svg+xml;base64,{base64.b64encode(svg).decode()}">\n'
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(8, 3.5))
+def loss_plot(outcomes: list[Outcome]) -> bytes:
+    """An SVG: the loss of each step and its running mean."""
+    figure, axes = new_plot("step", "loss")
     losses = np.array(outcomes[-1].result.losses)
     axes.plot(losses, linewidth=0.5, alpha=0.5, label="loss of a step")
     width = max(1, len(losses) // 30)
     if len(losses) >= width:
         mean = np.convolve(losses, np.ones(width) / width, "valid")
         axes.plot(np.arange(width - 1, len(losses)), mean, label=f"mean of {width}")
-    axes.set_xlabel("step")
-    axes.set_ylabel("loss")
+    return drawn(figure, axes)
+
+
+def validation_plot(guarded: Guarded) -> bytes:
+    """An SVG: the metric on the validation samples after each epoch, and the state that stayed."""
+    figure, axes = new_plot("epoch", guarded.metric)
+    values = guarded.values()
+    axes.plot(values, marker=".", label="validation samples")
+    if values:
+        axes.plot([guarded.best], [values[guarded.best]], "o", fillstyle="none", label="kept")
+    return drawn(figure, axes)
+
+
+def new_plot(x: str, y: str) -> tuple[Figure, Axes]:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(8, 3.5))
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    return figure, axes
+
+
+def drawn(figure: Figure, axes: Axes) -> bytes:
+    from matplotlib import pyplot
+
     axes.legend()
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", bbox_inches="tight")
     pyplot.close(figure)
-    return base64.b64encode(buffer.getvalue()).decode()
+    return buffer.getvalue()

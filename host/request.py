@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from trainer.errors import DataError, ModelError
+from trainer.errors import DataError, ModelError, SchemeError
+from trainer.formats import DEFAULT_FORMATS, Formats
 from trainer.losses import CROSS_ENTROPY
 from trainer.model import Model
 from trainer.plan import TrainingPlan, make_plan
@@ -18,6 +19,7 @@ from trainer.training_state import TrainingState, resumed
 
 DEFAULT_UPDATE = "head"
 OPTIONS = {"start": "from"}  # fields that the command line calls otherwise
+FORMATS = tuple(field.name for field in fields(Formats))
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,23 @@ class Request:
     start: str | None = None
     class_names: tuple[str, ...] = ()
     resumes: bool = False
+    errors: str | None = None
+    weights: str | None = None
+    accumulate: int | None = None
+
+    @property
+    def formats(self) -> Formats:
+        """Raises SchemeError for formats that there are not."""
+        given = {name: getattr(self, name) for name in FORMATS}
+        return Formats(**{name: value for name, value in given.items() if value is not None})
+
+    def in_formats(self, formats: Formats) -> Request:
+        return replace(
+            self,
+            errors=formats.errors,
+            weights=formats.weights,
+            accumulate=formats.accumulate,
+        )
 
     def resolved(self) -> Request:
         """The request with all that an exported file says of its training, unless a scheme or a
@@ -47,7 +66,7 @@ class Request:
             return self
         stored = TrainingState.unpack(model.training_state)
         found = read_options(stored.options, self.model)
-        for field in ("spare_classes", "loss", "start"):
+        for field in ("spare_classes", "loss", "start", *FORMATS):
             asked, was = getattr(self, field), getattr(found, field)
             if asked is not None and asked != was:
                 option = OPTIONS.get(field, field).replace("_", "-")
@@ -81,6 +100,7 @@ class Request:
             loss=self.loss or CROSS_ENTROPY,
             start=self.start,
             class_names=self.class_names,
+            formats=self.formats,
         )
 
     def update_name(self) -> str:
@@ -91,7 +111,9 @@ class Request:
         given = {"classes": self.classes, "spare-classes": self.spare_classes or None,
                  "from": self.start}  # fmt: skip
         loss = [] if self.loss in (None, CROSS_ENTROPY) else [f"--loss {self.loss}"]
-        return [*(f"--{k} {v}" for k, v in given.items() if v is not None), *loss]
+        default, formats = asdict(DEFAULT_FORMATS), asdict(self.formats)
+        others = [f"--{k} {v}" for k, v in formats.items() if v != default[k]]
+        return [*(f"--{k} {v}" for k, v in given.items() if v is not None), *loss, *others]
 
     def options(self) -> dict[str, Any]:
         """All but the model and the scheme, as JSON; ``read_options`` reads it."""
@@ -101,6 +123,7 @@ class Request:
             "loss": self.loss or CROSS_ENTROPY,
             "start": self.start,
             "class_names": list(self.class_names),
+            **asdict(self.formats),
         }
 
 
@@ -117,7 +140,13 @@ def read_options(stored: Mapping[str, Any], model: Path = Path()) -> Request:
     )
     if not are_sound:
         raise ModelError("the stored training options are damaged; give --update to begin anew")
-    return Request(model, None, classes, spare, loss, start, tuple(names))
+    formats = {name: stored[name] for name in FORMATS if name in stored}
+    try:
+        known = Formats(**formats)
+    except SchemeError as err:
+        raise ModelError(f"the stored training options are damaged: {err}") from err
+    request = Request(model, None, classes, spare, loss, start, tuple(names))
+    return request.in_formats(known)
 
 
 def read_class_names(given: str | None) -> tuple[str, ...]:

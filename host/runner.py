@@ -14,14 +14,15 @@ from host.build import Build, board_of
 from host.device import Device
 from host.errors import MismatchError
 from host.instructions import counter_args
+from host.latents import DEVICE, HOST, CachedRunner, DeviceLatents, HostLatents
 from host.protocol import Region
 from host.simulator import simulate
 from host.transport import SerialTransport
-from host.verify import write_step
+from host.verify import write_step, write_target
 from trainer.interpreter import Interpreter, StepRecord, unpack_state
 from trainer.ops.sgd import LearningRate
 from trainer.plan import TrainingPlan
-from trainer.tensor import Array
+from trainer.tensor import Array, Tensor
 
 COUNTING_STEP_TIMEOUT_S = 600.0  # a repeated request would interrupt the step that is counted
 
@@ -56,11 +57,29 @@ class Runner(Protocol):
         ...
 
 
+class LatentRunner(Runner, Protocol):
+    """A runner that can begin at the latent (SPEC 1.10) of a plan that has one."""
+
+    plan: TrainingPlan
+
+    def latent_of(self, sample: Array) -> Array:
+        """The latent of a sample, int8."""
+        ...
+
+    def step_from_latent(
+        self, latent: Array, target: Array, wants_digest: bool
+    ) -> tuple[StepRecord, int]: ...
+
+    def predict_from_latent(self, latent: Array) -> int: ...
+
+    def infer_from_latent(self, latent: Array) -> Array: ...
+
+
 class ReferenceRunner:
     """The reference itself."""
 
     def __init__(self, plan: TrainingPlan) -> None:
-        self.reference = Interpreter(plan)
+        self.plan, self.reference = plan, Interpreter(plan)
 
     def reset(self, seed: int) -> None:
         self.reference.reset(seed)
@@ -81,6 +100,21 @@ class ReferenceRunner:
     def infer(self, sample: Array) -> Array:
         return self.reference.infer(sample)
 
+    def latent_of(self, sample: Array) -> Array:
+        return self.reference.latent_of(sample)
+
+    def step_from_latent(
+        self, latent: Array, target: Array, wants_digest: bool
+    ) -> tuple[StepRecord, int]:
+        loss = self.reference.step_from_latent(latent, target)
+        return loss, self.reference.digest() if wants_digest else 0
+
+    def predict_from_latent(self, latent: Array) -> int:
+        return self.reference.predict_from_latent(latent)
+
+    def infer_from_latent(self, latent: Array) -> Array:
+        return self.reference.infer_from_latent(latent)
+
     def digest(self) -> int:
         return self.reference.digest()
 
@@ -96,8 +130,11 @@ class DeviceRunner:
 
     def __init__(self, device: Device, plan: TrainingPlan) -> None:
         self.device, self.plan = device, plan
+        # The latent that PREFIX left for the next step, or the slot that it was kept in.
+        self._in_place: Array | int | None = None
 
     def reset(self, seed: int) -> None:
+        self._in_place = None
         self.device.reset(seed)
 
     def set_learning_rate(self, rate: LearningRate) -> None:
@@ -107,19 +144,81 @@ class DeviceRunner:
         self.device.set_classes(classes)
 
     def step(self, sample: Array, target: Array, wants_digest: bool) -> tuple[StepRecord, int]:
-        label = write_step(self.device, self.plan, sample, target)
-        result = self.device.step(label, wants_digest)
-        return StepRecord(result.sum, result.distance, result.predicted), result.digest
+        return self._step(write_step(self.device, self.plan, sample, target), wants_digest)
 
     def predict(self, sample: Array) -> int:
+        self._in_place = None
         self.device.write_sample(sample.tobytes())
         return self.device.infer()
 
     def infer(self, sample: Array) -> Array:
         self.predict(sample)
-        where = self.plan.memory.place(self.plan.logits)
+        return self._read(self.plan.logits)
+
+    def latent_of(self, sample: Array) -> Array:
+        assert self.plan.latent is not None
+        self.device.write_sample(sample.tobytes())
+        self.device.run_prefix()
+        latent = self._in_place = self._read(self.plan.latent)
+        return latent
+
+    def step_from_latent(
+        self, latent: Array, target: Array, wants_digest: bool
+    ) -> tuple[StepRecord, int]:
+        label = write_target(self.device, self.plan, target)
+        self._write_latent(latent)
+        return self._step(label, wants_digest)
+
+    def predict_from_latent(self, latent: Array) -> int:
+        self._write_latent(latent)
+        return self.device.infer()
+
+    def infer_from_latent(self, latent: Array) -> Array:
+        self.predict_from_latent(latent)
+        return self._read(self.plan.logits)
+
+    def keep(self, slot: int, sample: Array, label: int) -> None:
+        """Compute a latent and store it in a slot of the device, where it also is in place."""
+        self.device.write_sample(sample.tobytes())
+        self.device.run_prefix()
+        self.device.keep_latent(slot, label)
+        self._in_place = slot
+
+    def step_from_slot(
+        self, slot: int, target: Array, wants_digest: bool
+    ) -> tuple[StepRecord, int]:
+        label = write_target(self.device, self.plan, target)
+        self._recall(slot)
+        return self._step(label, wants_digest)
+
+    def predict_from_slot(self, slot: int) -> int:
+        self._recall(slot)
+        return self.device.infer()
+
+    def infer_from_slot(self, slot: int) -> Array:
+        self.predict_from_slot(slot)
+        return self._read(self.plan.logits)
+
+    def _recall(self, slot: int) -> None:
+        if not isinstance(self._in_place, int) or slot != self._in_place:
+            self.device.recall_latent(slot)
+        self._in_place = None
+
+    def _write_latent(self, latent: Array) -> None:
+        """Write it, unless it is the one that the device has just computed; it is used up then."""
+        if latent is not self._in_place:
+            self.device.write_latent(latent.tobytes())
+        self._in_place = None
+
+    def _step(self, label: int, wants_digest: bool) -> tuple[StepRecord, int]:
+        self._in_place = None
+        result = self.device.step(label, wants_digest)
+        return StepRecord(result.sum, result.distance, result.predicted), result.digest
+
+    def _read(self, tensor: Tensor) -> Array:
+        where = self.plan.memory.place(tensor)
         assert where is not None
-        raw = self.device.read(Region.ARENA, where[1], self.plan.logits.type.nbytes)
+        raw = self.device.read(Region.ARENA, where[1], tensor.type.nbytes)
         return np.frombuffer(raw, np.int8)
 
     def digest(self) -> int:
@@ -129,8 +228,19 @@ class DeviceRunner:
         return self.device.read(Region.STATE)
 
     def load(self, state: bytes) -> None:
-        self.device.reset(0)  # no step may be under way
+        self.reset(0)  # no step may be under way
         self.device.write(Region.STATE, state)
+
+
+def with_latents(runner: ReferenceRunner | DeviceRunner, place: str) -> Runner:
+    """The runner, with latents kept in ``place``: one of host.latents.PLACES."""
+    if place == HOST:
+        return CachedRunner(runner.plan, runner, HostLatents(runner))
+    if place == DEVICE:
+        assert isinstance(runner, DeviceRunner)
+        slots = runner.plan.latent_slots
+        return CachedRunner(runner.plan, runner, DeviceLatents(runner), slots)
+    return runner
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from host.jobs import Outcome
+from host.latents import Saving
 from trainer.graph import Node
 from trainer.model import Model
 from trainer.ops.conv2d import Conv2D
 from trainer.tensor import QuantParams
 
+ACCURACY = "docs/accuracy.md"
 PIPE_WIDTH = 160  # columns where there is no terminal to ask
 out = Console() if Console().is_terminal else Console(width=PIPE_WIDTH)
 
@@ -137,6 +139,7 @@ def model_table(
 COST_LINES = {
     "arena_bytes": "arena",
     "learned_bytes": "learned weights and state",
+    "latent_slot_bytes": "latents kept",
     "stack_bytes": "stack, worst case",
     "link_bytes": "link buffers",
     "other_ram_bytes": "other RAM",
@@ -163,8 +166,26 @@ def cost_table(cost: dict[str, Any]) -> None:
     out.print(table)
     learning = [r for r in cost.get("layers", ()) if r["learns"]]
     lines(f"learns: {', '.join(r['learns'])}" for r in learning)
+    if "format_bytes" in cost:
+        lines(format_lines(cost))
     if "elf" in cost:
         lines([f"firmware: {cost['elf']}"])
+
+
+def format_lines(cost: dict[str, Any]) -> Iterator[str]:
+    """The plan's formats with their bytes, and what each other one would change."""
+    chosen, taken = cost["formats"], cost["format_bytes"]
+    yield (
+        f"formats: errors {chosen['errors']} ({number(taken['errors'])} B at once), "
+        f"weights {chosen['weights']} ({number(taken['fractions'])} B of fractions), "
+        f"accumulate {chosen['accumulate']} ({number(taken['sums'])} B of sums)"
+    )
+    for other in cost["format_prices"]:
+        yield (
+            f"  {other['option']} {other['value']}: {other['arena_bytes']:+,} B arena, "
+            f"{other['learned_bytes']:+,} B learned"
+        )
+    yield f"  accuracy with each: {ACCURACY}"
 
 
 def instructions(outcome: Outcome, key: str) -> str:
@@ -191,6 +212,33 @@ def figures(outcomes: list[Outcome]) -> dict[str, list[str]]:
     return {text.format(metric=name): [cell(o) for o in outcomes] for text, cell in FIGURES.items()}
 
 
+def notes(outcome: Outcome) -> list[str]:
+    """What the guard did, what the monitor found and what latents saved, a line each."""
+    result, said = outcome.result, []
+    if result.interrupted:
+        said.append("interrupted: the best weights so far were kept")
+    if result.guarded is not None:
+        said.append(result.guarded.told())
+    if result.findings is not None:
+        found = [finding.text for finding in result.findings] or ["nothing to report"]
+        said += [f"saturation: {text}" for text in found]
+    if outcome.saving is not None:
+        said.append(saving_line(outcome, outcome.saving))
+    return said
+
+
+def saving_line(outcome: Outcome, saving: Saving) -> str:
+    """What latents saved: in instructions where they were counted, else in operations."""
+    saved = outcome.saved(saving)
+    what, unit = saved["saved_instructions"], "instructions"
+    if what is None:
+        what, unit = saved["saved_macs"], "MACs"
+    return (
+        f"latents: {number(saving.computed)} computed, {number(saving.reused)} reused, "
+        f"{number(saving.kept_bytes)} bytes on the {saving.place}: {number(what)} {unit} left out"
+    )
+
+
 def outcome_table(outcomes: list[Outcome]) -> None:
     table = Table(
         title=escape(f"{outcomes[0].job.request.model.stem}, {outcomes[0].plan.scheme.name}")
@@ -201,6 +249,8 @@ def outcome_table(outcomes: list[Outcome]) -> None:
     for text, cells in figures(outcomes).items():
         table.add_row(text, *cells)
     out.print(table)
+    for outcome in outcomes:
+        lines(notes(outcome))
 
 
 def check_table(result: dict[str, Any]) -> None:
@@ -218,6 +268,38 @@ def export_lines(written: dict[str, Any]) -> None:
     if written["unused_bytes"]:
         text += f"; {number(written['unused_bytes'])} bytes of the old model are no longer used"
     lines([text])
+
+
+def scored(score: dict[str, Any] | None) -> str:
+    """Accuracy or error of one of a search's scores."""
+    if score is None:
+        return ""
+    return percent(score["accuracy"]) if score["mse"] is None else f"{score['mse']:.4g}"
+
+
+def search_table(found: dict[str, Any]) -> None:
+    """The Pareto front of a search's trials, and the scheme that was chosen."""
+    table = Table(title=f"Pareto front of {found['trials']} trials, on validation samples")
+    for name in ("learns beside the head", "bytes by plan", "MACs", "short", "full length"):
+        table.add_column(name, justify="left" if name.startswith("learns") else "right")
+    best, head = found["best"], found["head"]
+    rows = found["front"] + [r for r in (best,) if r not in found["front"]]
+    for r in rows:
+        table.add_row(
+            r["scheme"] + " *" * (r == best), number(r["plan_bytes"]), number(r["step_macs"]),
+            scored(r["short"]), scored(r["full"]),
+        )  # fmt: skip
+    out.print(table)
+    total = best["sram_bytes"] or best["plan_bytes"]
+    kind = "in all" if best["sram_bytes"] else "of arena and learned state"
+    lines(
+        [
+            f"* chosen: {scored(best['full'])}, head alone {scored(head['full'])}; "
+            f"{number(total)} bytes {kind}, budget {number(found['limits']['sram_bytes'])}",
+            *(f"note: {note}" for note in found["notes"]),
+            f"wrote {found['output']}: train with --update {found['output']}",
+        ]
+    )
 
 
 def ports_table(found: dict[str, list[dict[str, Any]]]) -> None:

@@ -1,30 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The training loop over a runner: epochs in a seeded order, accuracy before and after."""
+"""The training loop over a runner: epochs in a seeded order, accuracy before and after.
+
+With the guard, each epoch is followed by a look at the validation samples, and the best state
+that they saw is the one that stays.
+"""
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
 from host.dataset import Dataset
 from host.device import Device
-from host.runner import DeviceRunner, Runner
+from host.guard import PATIENCE, Guard, Guarded, Score, Verdict
+from host.interrupt import Interrupt, Interrupted, deferred
+from host.latents import innermost
+from host.monitor import EARLY_STEPS, Finding, Monitor
+from host.runner import DeviceRunner, ReferenceRunner, Runner
+from host.schedule import SCHEDULES, default_rate, epochs, last_part, rates, sample_order
+from host.validation import judged_output, squared_error
 from host.verify import Difference, Differs, Verifier
 from trainer.errors import DataError
-from trainer.interpreter import pack_state, target_of_input, unpack_state
-from trainer.ops.conv2d import Conv2D
+from trainer.interpreter import pack_state, unpack_state
 from trainer.ops.sgd import LearningRate
 from trainer.plan import TrainingPlan
 from trainer.tensor import Array
 
-SPARSE_RATE, FULL_RATE, VALUES_RATE = 2.0**-6, 2.0**-7, 2.0**-9
-SCHEDULES = ("step", "constant", "cosine")
-FINAL_THIRD = 0.25  # of the learning rate, with the step schedule (SPEC 1.5)
+PLACES = ("device", "host")
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,12 @@ class Options:
     """How to train. ``rate`` None stands for the scheme's default, ``steps`` None for all epochs,
     ``seed`` None for the plan's.
 
-    Raises DataError for a rate or a schedule that there is not.
+    ``guard`` keeps the best state that the validation samples saw, and stops after ``patience``
+    epochs in a row that bring nothing better; with a schedule that ends at a low rate they are
+    counted in its last third alone, since epochs at the high rate say little about those.
+    ``validate_on`` is who computes the outputs: the device, or the host from the state it reads.
+    ``monitor`` looks for saturation. ``order`` (N,) are the indices of the samples to train on, in
+    place of the epochs. Raises DataError for a value that there is not.
     """
 
     epochs: int = 10
@@ -41,10 +52,19 @@ class Options:
     seed: int | None = None
     steps: int | None = None
     verify: bool = False
+    guard: bool = False
+    patience: int = PATIENCE
+    validate_on: str = "device"
+    monitor: bool = False
+    order: Array | None = None
 
     def __post_init__(self) -> None:
-        if self.schedule not in SCHEDULES:
-            raise DataError(f"unknown schedule '{self.schedule}': give {', '.join(SCHEDULES)}")
+        for name, value, known in (
+            ("schedule", self.schedule, SCHEDULES),
+            ("place to validate on", self.validate_on, PLACES),
+        ):
+            if value not in known:
+                raise DataError(f"unknown {name} '{value}': give {', '.join(known)}")
         try:
             LearningRate.from_real(0.0 if self.rate is None else self.rate)
         except ValueError as err:
@@ -55,7 +75,7 @@ class Options:
 class Progress:
     """What is under way, for whoever shows it."""
 
-    phase: str  # "before", "train" or "after"
+    phase: str  # "before", "validate", "train" or "after"
     done: int
     total: int
     loss: float | None = None
@@ -80,6 +100,9 @@ class Result:
     verified: bool = False
     seconds: float = 0.0
     state: bytes = b""
+    guarded: Guarded | None = None  # None without the guard
+    interrupted: bool = False  # by the user; the best state was kept
+    findings: list[Finding] | None = None  # None where nobody looked
 
     @property
     def bit_exact(self) -> bool | None:
@@ -98,17 +121,10 @@ class Result:
             "difference": None if self.difference is None else str(self.difference),
             "losses": self.losses,
             "seconds": round(self.seconds, 3),
+            "guard": None if self.guarded is None else self.guarded.to_json(),
+            "interrupted": self.interrupted,
+            "saturation": None if self.findings is None else [asdict(f) for f in self.findings],
         }
-
-
-def default_rate(plan: TrainingPlan) -> float:
-    """2**-6 for a sparse update, 2**-7 where every layer learns; 2**-9 towards given values, where
-    errors are not bounded as those of classes are."""
-    if not plan.takes_label and plan.target is not None:
-        return VALUES_RATE
-    learned = sum(t in plan.fractions for t in plan.learned)
-    layers = sum(isinstance(node.op, Conv2D) for node in plan.forward)
-    return FULL_RATE if learned == layers else SPARSE_RATE
 
 
 def begun(plan: TrainingPlan, options: Options, state: bytes | None) -> tuple[int, int]:
@@ -118,32 +134,27 @@ def begun(plan: TrainingPlan, options: Options, state: bytes | None) -> tuple[in
     return int(sgd[0]) if options.seed is None else options.seed, int(sgd[1])
 
 
-def sample_order(samples: int, epochs: int, seed: int, first_step: int = 0) -> Array:
-    """(epochs * samples,) indices: a new permutation in each epoch, behind ``first_step`` steps."""
-    first, done = divmod(first_step, samples)
-    numbers = range(first, first + epochs + (done > 0))
-    orders = [np.random.default_rng([seed, e]).permutation(samples) for e in numbers]
-    order = np.concatenate(orders) if orders else np.zeros(0, np.int64)
-    return order[done : done + epochs * samples]
+@dataclass
+class Run:
+    """A training run under way: what its parts share."""
 
+    plan: TrainingPlan
+    data: Dataset
+    runner: Runner
+    options: Options
+    report: Report
+    result: Result
+    first_step: int
+    interrupt: Interrupt
+    verifier: Verifier | None = None
+    guard: Guard | None = None
+    monitor: Monitor | None = None
+    classes: int = 0  # in use, while the guard validates
 
-def rates(total: int, rate: float, schedule: str) -> list[tuple[int, LearningRate]]:
-    """(first step, learning rate) of each part of a run of ``total`` steps.
-
-    The cosine schedule (Loshchilov and Hutter 2017, equation 5, without restarts) changes when
-    the device's 8-bit rate does.
-    """
-    first = (0, LearningRate.from_real(rate))
-    if schedule == "constant":
-        return [first]
-    if schedule == "step":
-        return [first, (total - total // 3, LearningRate.from_real(rate * FINAL_THIRD))]
-    found = [first]
-    for step in range(1, total):
-        now = LearningRate.from_real(rate * (1 + math.cos(math.pi * step / total)) / 2)
-        if now != found[-1][1]:
-            found.append((step, now))
-    return found
+    @property
+    def trained(self) -> tuple[Runner | Verifier, ...]:
+        """What goes through the run side by side."""
+        return (self.runner, self.verifier) if self.verifier else (self.runner,)
 
 
 def train(
@@ -157,29 +168,80 @@ def train(
     """Reset the runner, or let it take up ``state``, and train it.
 
     Spare classes that the data has are taken into use. With ``verify``, stops at the first
-    difference.
+    difference. With ``guard`` Ctrl-C ends the run between two steps, and the best state stays.
+    Raises DataError for a guard without validation samples.
     """
+    if options.guard and data.x_val is None:
+        raise DataError("the guard needs validation samples: x_val and y_val, or held-out ones")
     metric = "accuracy" if plan.takes_label else "mse"
     seed, first_step = begun(plan, options, state)
     result = Result(seed, metric, verified=options.verify)
-    verifier = Verifier(plan, seed) if options.verify else None
     started = time.monotonic()
-    try:
-        runner.reset(seed)
-        for trained in (runner, verifier) if verifier else (runner,):
-            if state is not None:
-                trained.load(with_seed(plan, state, seed))
-            if count := new_classes(plan, data, state):
-                trained.set_classes(count)
-        result.before = evaluate(plan, runner, verifier, data, "before", report)
-        run_steps(plan, data, runner, verifier, options, first_step, report, result)
-        result.after = evaluate(plan, runner, verifier, data, "after", report)
-        result.state = runner.state()
-    except Differs as parted:
-        result.difference = parted.difference
-    result.verified_steps = verifier.verified_steps if verifier else 0
+    with deferred(options.guard) as interrupt:
+        run = Run(plan, data, runner, options, report, result, first_step, interrupt)
+        try:
+            begin(run, state)
+            run_epochs(run)
+            finish(run)
+        except Differs as parted:
+            result.difference = parted.difference
+        except Interrupted:
+            stop(run)
+    result.verified_steps = run.verifier.verified_steps if run.verifier else 0
     result.seconds = time.monotonic() - started
     return result
+
+
+def begin(run: Run, state: bytes | None) -> None:
+    """Bring everything to the state before the first step, and measure it. Raises Differs."""
+    plan, options = run.plan, run.options
+    run.verifier = Verifier(plan, run.result.seed) if options.verify else None
+    run.runner.reset(run.result.seed)
+    for trained in run.trained:
+        if state is not None:
+            trained.load(with_seed(plan, state, run.result.seed))
+        if count := new_classes(plan, run.data, state):
+            trained.set_classes(count)
+    run.result.before = evaluate(run, "before")
+    if options.monitor:
+        run.monitor = Monitor(plan, run.data, run.runner.state())
+    if options.guard:
+        run.guard, run.result.guarded = Guard(options.patience), Guarded(run.result.metric)
+        if plan.active is not None:
+            run.classes = int(unpack_state(plan, run.runner.state())[plan.active][0])
+        judge(run)
+
+
+def finish(run: Run) -> None:
+    """Let the best state stay, and measure it. Raises Differs."""
+    if run.monitor:
+        run.result.findings = run.monitor.findings(run.runner.state(), run.result.losses)
+    keep_best(run)
+    run.result.after = evaluate(run, "after")
+    run.result.state = run.runner.state()
+
+
+def stop(run: Run) -> None:
+    """Let the best state so far stay, as the user has asked to stop.
+
+    Raises KeyboardInterrupt if nothing was measured yet.
+    """
+    if run.guard is None or run.guard.best is None:
+        raise KeyboardInterrupt
+    keep_best(run)
+    run.result.state = run.guard.state
+    run.result.interrupted = True
+
+
+def keep_best(run: Run) -> None:
+    """Take up the guard's best state, unless it is the one there is.
+
+    The state is taken up whole, its step number too: so it is one that this seed leads to, and
+    going on from it gives what going on at that step gave.
+    """
+    if run.guard is not None and run.runner.state() != run.guard.state:
+        for trained in run.trained:
+            trained.load(run.guard.state)
 
 
 def with_seed(plan: TrainingPlan, state: bytes, seed: int) -> bytes:
@@ -194,56 +256,97 @@ def new_classes(plan: TrainingPlan, data: Dataset, state: bytes | None) -> int |
     if plan.active is None or plan.active.data is None:
         return None
     in_use = plan.active.data if state is None else unpack_state(plan, state)[plan.active]
-    present = 1 + max(int(y.max(initial=0)) for y in (data.y_train, data.y_test))
+    labels = [y for y in (data.y_train, data.y_test, data.y_val) if y is not None]
+    present = 1 + max(int(y.max(initial=0)) for y in labels)
     return present if present > int(in_use[0]) else None
 
 
-def run_steps(
-    plan: TrainingPlan,
-    data: Dataset,
-    runner: Runner,
-    verifier: Verifier | None,
-    options: Options,
-    first_step: int,
-    report: Report,
-    result: Result,
-) -> None:
-    """All steps of a run, counted in ``result``. Raises Differs."""
-    rate = options.rate if options.rate is not None else default_rate(plan)
-    order = sample_order(len(data.x_train), options.epochs, result.seed, first_step)
-    order = order[: options.steps]
+def run_epochs(run: Run) -> None:
+    """All epochs of a run, or those up to where the guard stops it. Raises Differs, Interrupted."""
+    options, samples = run.options, len(run.data.x_train)
+    rate = options.rate if options.rate is not None else default_rate(run.plan)
+    order = sample_order(samples, options.epochs, run.result.seed, run.first_step)
+    order = (order if options.order is None else options.order)[: options.steps]
     schedule = dict(rates(len(order), rate, options.schedule))
-    for k, index in enumerate(order):
+    tried_from = last_part(len(order), options.schedule)
+    for first, end in epochs(len(order), samples, run.first_step):
+        run_steps(run, order, schedule, first, end)
+        if run.monitor:
+            run.monitor.look(run.runner.state())
+        if run.guard and judge(run, first >= tried_from) is Verdict.STOP and end < len(order):
+            assert run.result.guarded is not None
+            run.result.guarded.stopped_early = True
+            return
+
+
+def run_steps(
+    run: Run, order: Array, schedule: dict[int, LearningRate], first: int, end: int
+) -> None:
+    """Steps ``first`` to ``end`` of a run, counted in its result. Raises Differs, Interrupted."""
+    result, verifier = run.result, run.verifier
+    for k in range(first, end):
+        run.interrupt.check()
         if k in schedule:
-            runner.set_learning_rate(schedule[k])
-            if verifier:
-                verifier.set_learning_rate(schedule[k])
-        sample, target = data.x_train[index], data.y_train[index]
-        loss, digest = runner.step(sample, target, options.verify)
+            for trained in run.trained:
+                trained.set_learning_rate(schedule[k])
+        sample, target = run.data.x_train[order[k]], run.data.y_train[order[k]]
+        loss, digest = run.runner.step(sample, target, run.options.verify)
         result.steps += 1
-        result.losses.append(loss.real(plan))
+        result.losses.append(loss.real(run.plan))
         if verifier and not verifier.step(sample, target, loss, digest):
-            raise Differs(verifier.locate(device_of(runner), sample, target))
-        report(Progress("train", k + 1, len(order), result.losses[-1]))
+            raise Differs(verifier.locate(device_of(run.runner), sample, target))
+        if run.monitor and result.steps == EARLY_STEPS:
+            run.monitor.look(run.runner.state())
+        run.report(Progress("train", k + 1, len(order), result.losses[-1]))
+
+
+def judge(run: Run, counts: bool = False) -> Verdict:
+    """Show the guard the state there is. Raises Differs, Interrupted."""
+    assert run.guard is not None and run.result.guarded is not None
+    score = validate(run)
+    verdict = run.guard.report(score, run.runner.state, counts)
+    guarded = run.result.guarded
+    if verdict is Verdict.IMPROVED:
+        guarded.best = len(guarded.curve)
+    guarded.curve.append((run.first_step + run.result.steps, score))
+    return verdict
+
+
+def validate(run: Run) -> Score:
+    """The score of the validation samples. Raises Differs, Interrupted."""
+    x, y = run.data.x_val, run.data.y_val
+    assert x is not None and y is not None
+    runner = run.runner
+    if run.options.validate_on == "host":
+        runner = ReferenceRunner(run.plan)
+        runner.load(run.runner.state())
+    correct, loss = 0, 0.0
+    for k, (sample, target) in enumerate(zip(x, y, strict=True)):
+        run.interrupt.check()
+        output = runner.infer(sample)
+        if run.verifier and not np.array_equal(output, run.verifier.reference.infer(sample)):
+            raise Differs(run.verifier.locate_prediction(device_of(run.runner), sample))
+        is_right, its_loss = judged_output(run.plan, sample, target, output, run.classes)
+        correct, loss = correct + is_right, loss + its_loss
+        metric = (correct if run.plan.takes_label else loss) / (k + 1)
+        run.report(Progress("validate", k + 1, len(x), metric=metric))
+    return Score(correct, len(x), loss / len(x))
 
 
 def device_of(runner: Runner) -> Device:
     """The device of a runner that differs from the reference: it is not the reference."""
-    assert isinstance(runner, DeviceRunner)
-    return runner.device
+    found = innermost(runner)
+    assert isinstance(found, DeviceRunner)
+    return found.device
 
 
-def evaluate(
-    plan: TrainingPlan,
-    runner: Runner,
-    verifier: Verifier | None,
-    data: Dataset,
-    phase: str,
-    report: Report,
-) -> float:
-    """The metric on the test samples. Raises Differs if the reference computes otherwise."""
+def evaluate(run: Run, phase: str) -> float:
+    """The metric on the test samples. Raises Interrupted, and Differs if the reference computes
+    otherwise."""
+    plan, data, runner, verifier = run.plan, run.data, run.runner, run.verifier
     total = 0.0
     for k, (sample, target) in enumerate(zip(data.x_test, data.y_test, strict=True)):
+        run.interrupt.check()
         if plan.takes_label:
             found = np.array(runner.predict(sample))
             expected = verifier.reference.predict(sample) if verifier else found
@@ -254,13 +357,5 @@ def evaluate(
             total += squared_error(plan, sample, target, found)
         if verifier and not np.array_equal(found, expected):
             raise Differs(verifier.locate_prediction(device_of(runner), sample))
-        report(Progress(phase, k + 1, len(data.x_test), metric=total / (k + 1)))
+        run.report(Progress(phase, k + 1, len(data.x_test), metric=total / (k + 1)))
     return total / len(data.x_test)
-
-
-def squared_error(plan: TrainingPlan, sample: Array, target: Array, output: Array) -> float:
-    """The loss of one output, in real units."""
-    if plan.target is None:
-        target = target_of_input(plan, sample).reshape(-1)
-    difference = output.astype(np.int64) - target
-    return plan.real_loss(np.array([int((difference**2).sum()), 0]))

@@ -51,6 +51,7 @@ class Verifier:
         self.plan = plan
         self.reference = Interpreter(plan, seed)
         self.verified_steps = 0
+        self._latents: dict[bytes, Array] = {}  # its own, not the device's
         self._before = dict(self.reference.state)
 
     def load(self, state: bytes) -> None:
@@ -66,10 +67,19 @@ class Verifier:
     def step(self, sample: Array, target: Array, loss: StepRecord, digest: int) -> bool:
         """Replay a step; whether the loss and the digest of all that learns are equal."""
         self._before = dict(self.reference.state)
-        expected = self.reference.step(sample, target)
+        if self.plan.latent is None:
+            expected = self.reference.step(sample, target)
+        else:
+            expected = self.reference.step_from_latent(self._latent(sample), target)
         equal = expected == loss and self.reference.digest() == digest
         self.verified_steps += equal
         return equal
+
+    def _latent(self, sample: Array) -> Array:
+        key = sample.tobytes()
+        if key not in self._latents:
+            self._latents[key] = self.reference.latent_of(sample)
+        return self._latents[key]
 
     def locate(self, device: Device, sample: Array, target: Array) -> Difference:
         """The first node, tensor and element that differ in the step just replayed.
@@ -136,12 +146,17 @@ class Verifier:
 
 def write_step(device: Device, plan: TrainingPlan, sample: Array, target: Array) -> int:
     """Write what a step takes; the label to give it, 0 if its target is something else."""
+    label = write_target(device, plan, target)
+    device.write_sample(sample.tobytes())
+    return label
+
+
+def write_target(device: Device, plan: TrainingPlan, target: Array) -> int:
+    """Write a target that is no label; the label to give a step."""
     if plan.takes_label:
-        device.write_sample(sample.tobytes())
         return int(target)
     if plan.target is not None:
         device.write_target(np.resize(target, plan.target.type.shape).astype(np.int8).tobytes())
-    device.write_sample(sample.tobytes())
     return 0
 
 

@@ -9,11 +9,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from trainer.ops.error import EXPONENT
+from trainer.ops.error import E12, EXPONENT, ErrorFormat
 from trainer.tensor import Array, DType, TensorType
 from trainer.tensor import QuantParams as Q
-
-ERROR_MAX = 2047
 
 
 @dataclass(frozen=True)
@@ -42,6 +40,11 @@ class Feed:
     def draw(self, rng: np.random.RandomState, round_: int, earlier: list[Array]) -> Array:
         value = self.rule(Draw(rng, round_, len(earlier), earlier), self.type)
         return np.asarray(value).astype(self.type.dtype.np).reshape(self.type.shape)
+
+
+@dataclass(frozen=True)
+class ErrorFeed(Feed):
+    """An error: what is of another type where another format is."""
 
 
 def integers(low: int, high: int) -> Rule:
@@ -122,8 +125,9 @@ def bias(channels: int, bits: int, dead: tuple[int, ...] = ()) -> Feed:
     return Feed(TensorType((channels,), DType.S32), rule)
 
 
-def error(*shape: int) -> Feed:
-    return Feed(TensorType(shape, DType.S16), integers(-ERROR_MAX, ERROR_MAX))
+def error(*shape: int, errors: ErrorFormat = E12) -> Feed:
+    rule = integers(-errors.greatest, errors.greatest)
+    return ErrorFeed(TensorType(shape, errors.dtype), rule)
 
 
 def exponent(low: int, high: int) -> Feed:

@@ -15,15 +15,20 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.float32 import float_op
 from tests.float_ops import dequantise, real_inputs, whole
 from trainer import float_net as fl
 from trainer.graph import Node
 from trainer.ops import concatenation, mean, pad
+from trainer.ops.add import Add
+from trainer.ops.average_pool2d import AveragePool2D
 from trainer.ops.conv2d import Conv2D
+from trainer.ops.depthwise_conv2d import DepthwiseConv2D
+from trainer.ops.fully_connected import FullyConnected
 from trainer.ops.gather_channels import GatherChannels
+from trainer.ops.reshape import Reshape
 from trainer.plan import TrainingPlan
 from trainer.tensor import Array, Role, Tensor
+from trainer.window import Geometry
 
 Values = Mapping[Tensor, Array]
 
@@ -223,3 +228,27 @@ def stacked(tensor: Tensor, samples: list[Array]) -> fl.Array:
     """Values of ``tensor``, one per sample, in reals: (N, ...)."""
     whole_batch = np.concatenate([s.reshape(tensor.type.shape) for s in samples])
     return np.asarray(dequantise(tensor.type, whole_batch))
+
+
+def float_op(node: Node) -> fl.WeightedOp | fl.PlainOp:
+    x, op = node.inputs[0].type, node.op
+    if isinstance(op, FullyConnected):
+        return fl.FullyConnected()
+    if isinstance(op, DepthwiseConv2D):
+        return fl.DepthwiseConv2D(window_of(op.geometry(x, node.inputs[1].type)))
+    if isinstance(op, Conv2D):
+        return fl.Conv2D(window_of(op.geometry(x, node.inputs[1].type)))
+    if isinstance(op, AveragePool2D):
+        return fl.AveragePool2D(window_of(op.geometry(x)))
+    if isinstance(op, Reshape):
+        return fl.Reshape(op.shape[1:])
+    if isinstance(op, Add):
+        return fl.Add()
+    raise NotImplementedError(f"float32 fine-tuning does not know {type(op).__name__}")
+
+
+def window_of(g: Geometry) -> fl.Window:
+    bottom = (g.out_h - 1) * g.stride_h + g.kernel_h - g.pad_top - g.in_h
+    right = (g.out_w - 1) * g.stride_w + g.kernel_w - g.pad_left - g.in_w
+    pads = (g.pad_top, max(bottom, 0), g.pad_left, max(right, 0))
+    return fl.Window((g.kernel_h, g.kernel_w), (g.stride_h, g.stride_w), pads, (g.out_h, g.out_w))

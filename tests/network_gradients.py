@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.watch import EXAMPLE, load_people
+from benchmarks.data.watch import EXAMPLE, load_people
 from tests.conftest import models_folder
 from tests.float_graph import FloatGraph, Learned, Values, learned_tensors
 from tests.nested_model import nested_model
@@ -25,6 +25,7 @@ from trainer.fixedpoint import Int64, narrow23
 from trainer.interpreter import Interpreter
 from trainer.model import Model
 from trainer.ops.conv2d import Conv2DUpdate
+from trainer.ops.error import format_of
 from trainer.ops.sgd import BiasUpdate, LearningRate
 from trainer.plan import TrainingPlan, make_plan
 from trainer.tensor import Array, Role, Tensor, TensorType
@@ -162,8 +163,9 @@ def weight_bands(op: Conv2DUpdate, inputs: Sequence[Tensor], values: Values) -> 
     g = op.conv.geometry(x.type, w.type)
     centred = values[x].reshape(g.in_h, g.in_w, g.in_ch) - np.float64(x.type.zero_point)
     errors = values[dout].reshape(g.out_h, g.out_w, -1).astype(np.float64)
-    for row in range(0, g.out_h, g.band_rows):
-        yield op.gradient(g, centred, errors, slice(row, row + g.band_rows))
+    band_rows = format_of(dout.type).band_rows(g)
+    for row in range(0, g.out_h, band_rows):
+        yield op.gradient(g, centred, errors, slice(row, row + band_rows))
 
 
 @dataclass

@@ -97,7 +97,7 @@ def test_every_call_is_numbered_once_and_in_order() -> None:
 
     assert cases == list(range(len(image.calls)))
     assert f"SMALL_CALLS = {len(image.calls)}," in emit_header(image)
-    assert f"SMALL_FORWARD_CALLS = {image.forward_calls}\n" in emit_header(image)
+    assert f"SMALL_FORWARD_CALLS = {image.forward_calls},\n" in emit_header(image)
     calls = [call["kernel"] for call in manifest(image, bytes(8))["calls"]]
     assert calls == re.findall(r"^ +mct_(\w+)\((?!crc)", source, re.MULTILINE)[: len(calls)]
 

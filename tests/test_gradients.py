@@ -23,7 +23,7 @@ from trainer.ops.add import Add
 from trainer.ops.base import ErrorTensor, Op
 from trainer.ops.conv2d import Conv2D
 from trainer.ops.depthwise_conv2d import DepthwiseConv2D
-from trainer.ops.error import EXPONENT
+from trainer.ops.error import E12, EXPONENT, ErrorFormat
 from trainer.ops.gather_channels import GatherChannels
 from trainer.ops.reshape import Reshape
 from trainer.ops.sgd import LearningRate, sgd_state
@@ -57,10 +57,11 @@ class Net:
     def add(self, op: Op, *inputs: Tensor, name: str) -> Tensor:
         return self.graph.add(op, *inputs, name=name, index=len(self.graph.nodes))[0]
 
-    def differentiate(self, y: Tensor) -> None:
+    def differentiate(self, y: Tensor, errors: ErrorFormat = E12) -> None:
         """Appends the gradients of ``y`` and runs them, until the histories settle."""
         self.nodes = list(self.graph.nodes)
-        error = self.leaf("g", TensorType(y.type.shape, DType.S16), Role.INPUT, GREATEST_ERROR)
+        reach = min(GREATEST_ERROR, errors.greatest)
+        error = self.leaf("g", TensorType(y.type.shape, errors.dtype), Role.INPUT, reach)
         exponent = Tensor("g_e", EXPONENT, Role.INPUT)
         self.values[exponent] = np.array([LOSS_EXPONENT], np.int16)
         sgd = sgd_state(RATE, seed=5)
@@ -117,7 +118,7 @@ def through(node: Node, reals: dict[Tensor, Array], tensor: Tensor, g: Array) ->
     return derivative(loss, inputs[position])
 
 
-def layer_net(layer: Layer, seed: int = 0) -> tuple[Net, Node]:
+def layer_net(layer: Layer, seed: int = 0, errors: ErrorFormat = E12) -> tuple[Net, Node]:
     op = layer.op()
     forward = next(layer.rows())
     net = Net(forward.feeds[0].type, layer.x_limits, seed)
@@ -132,7 +133,7 @@ def layer_net(layer: Layer, seed: int = 0) -> tuple[Net, Node]:
         x_l = net.add(GatherChannels(layer.channels, in_ch), net.x, name="x_l")
         split = [x_l, net.leaf("w_l", forward.feeds[-1].type, Role.PARAM)]
     y = net.add(op, net.x, whole, *b, *split, name="y")
-    net.differentiate(y)
+    net.differentiate(y, errors)
     return net, net.nodes[-1]
 
 

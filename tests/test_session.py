@@ -21,7 +21,8 @@ from host.transport import SerialTransport, Transport
 from tests.fake_model.build import BUILD_HASH, NUMERICS_HASH, build_native
 from trainer.errors import DataError
 
-INPUT_BYTES, TARGET_BYTES, CLASSES, CALLS = 300, 200, 3, 4
+INPUT_BYTES, TARGET_BYTES, CLASSES, CALLS = 300, 200, 3, 5
+LATENT_BYTES, SLOTS = 300, 2
 
 
 class FaultyTransport(Transport):
@@ -84,12 +85,21 @@ def sample(index: int) -> bytes:
     return random.Random(index).randbytes(INPUT_BYTES)
 
 
+def latent(index: int) -> bytes:
+    return bytes(byte ^ 0x55 for byte in sample(index))
+
+
 def train(device: Device, steps: int) -> bytes:
-    """Whole and sliced steps with inferences between; the state after them."""
+    """Whole and sliced steps, from samples and latents, with inferences between; the state."""
     device.reset(7)
     device.set_learning_rate(200, 5)
     for index in range(steps):
-        device.write_sample(sample(index))
+        if index % 4 == 3:
+            device.write_latent(latent(index))
+        else:
+            device.write_sample(sample(index))
+        if index % 7 == 1:
+            device.run_prefix()
         if index % 3 == 0:
             device.begin(index % CLASSES)
             while not device.run(2).is_done:
@@ -145,10 +155,15 @@ def test_written_regions_restore_a_device(device: Device) -> None:
 
 
 def test_a_step_under_way_refuses_what_would_disturb_it(device: Device) -> None:
+    device.write_latent(latent(1))
+    device.keep_latent(0, 1)
     device.begin(1)
     requests: list[Callable[[], object]] = [
         lambda: device.write_sample(sample(1)),
         lambda: device.write_target(bytes(TARGET_BYTES)),
+        lambda: device.write_latent(latent(1)),
+        device.run_prefix,
+        lambda: device.recall_latent(0),
         lambda: device.set_classes(CLASSES),
         lambda: device.step(1),
         lambda: device.begin(1),
@@ -160,7 +175,7 @@ def test_a_step_under_way_refuses_what_would_disturb_it(device: Device) -> None:
         with pytest.raises(DeviceError) as refusal:
             request()
         assert refusal.value.status == Status.BUSY
-    assert device.run(1).next_call == 1
+    assert device.run(1).next_call == 2
     device.reset(0)
 
     with pytest.raises(DeviceError) as refusal:
@@ -174,6 +189,105 @@ def test_a_target_is_written_where_the_model_reads_it(device: Device) -> None:
     device.write_target(target)
 
     assert device.read(Region.ARENA, INPUT_BYTES, TARGET_BYTES) == target
+
+
+def steps_from(device: Device, *write: Callable[[], object]) -> bytes:
+    """The state after a step on what ``write`` wrote, begun and whole."""
+    device.reset(7)
+    for call in write:
+        call()
+    device.infer()
+    for call in write:
+        call()
+    device.step(1)
+    for call in write:
+        call()
+    device.begin(2)
+    while not device.run(2).is_done:
+        pass
+    return device.read(Region.STATE)
+
+
+def test_a_step_begins_at_what_was_written_last(device: Device) -> None:
+    def clear() -> None:
+        """Leaves a latent that is not the sample's."""
+        device.write_latent(bytes(LATENT_BYTES))
+
+    def write_sample() -> None:
+        device.write_sample(sample(5))
+
+    def write_latent() -> None:
+        device.write_latent(latent(5))
+
+    expected = steps_from(device, write_sample)
+
+    assert steps_from(device, clear, write_sample) == expected
+    assert steps_from(device, clear, write_sample, device.run_prefix) == expected
+    assert steps_from(device, write_latent) == expected
+    assert steps_from(device, clear) != expected
+    # The latent counts, not a sample from before it; a reset forgets that there is one.
+    device.write_sample(sample(6))
+    assert steps_from(device, write_latent) == expected
+    device.write_sample(sample(5))
+    device.write_latent(bytes(LATENT_BYTES))
+    device.reset(7)
+    device.infer()
+    assert device.read(Region.ARENA, INPUT_BYTES + TARGET_BYTES, LATENT_BYTES) == latent(5)
+
+
+def test_the_prefix_is_run_alone(device: Device) -> None:
+    device.write_sample(sample(3))
+    before = device.read(Region.STATE)
+    device.run_prefix()
+
+    assert device.read(Region.ARENA, INPUT_BYTES + TARGET_BYTES, LATENT_BYTES) == latent(3)
+    assert device.read(Region.STATE) == before
+
+
+def test_a_refused_latent_leaves_the_sample_in_place(device: Device) -> None:
+    device.write_sample(sample(4))
+    device.write_sample(sample(5))
+    with pytest.raises(DeviceError):
+        device._request(Message.LATENT, LATENT_BYTES, data=b"x")
+    device.infer()
+
+    assert device.read(Region.ARENA, INPUT_BYTES + TARGET_BYTES, LATENT_BYTES) == latent(5)
+
+
+def test_kept_latents_come_back(device: Device) -> None:
+    for slot in range(SLOTS):
+        device.write_sample(sample(slot))
+        device.run_prefix()
+        device.keep_latent(slot, slot + 1)
+
+    def recall() -> None:
+        assert device.recall_latent(0) == 1
+
+    expected = steps_from(device, lambda: device.write_sample(sample(0)))
+
+    assert steps_from(device, recall) == expected
+    assert device.recall_latent(1) == 2
+    assert device.read(Region.ARENA, INPUT_BYTES + TARGET_BYTES, LATENT_BYTES) == latent(1)
+
+
+def test_a_latent_is_kept_only_when_one_is_in_place(device: Device) -> None:
+    """And in a slot that there is, between steps."""
+    refusals: list[tuple[Status, int]] = []
+    device.write_latent(latent(1))
+    for write in (lambda: None, lambda: device.begin(0), lambda: device.reset(0)):
+        write()
+        for slot in (SLOTS, 0xFFFFFFFF, 0):
+            try:
+                device.keep_latent(slot, 0)
+                refusals.append((Status.OK, slot))
+            except DeviceError as refusal:
+                refusals.append((refusal.status, slot))
+
+    assert [status for status, _ in refusals] == [
+        *(Status.RANGE, Status.RANGE, Status.OK),
+        *(Status.BUSY, Status.BUSY, Status.BUSY),
+        *(Status.RANGE, Status.RANGE, Status.RANGE),
+    ]
 
 
 def test_classes_are_taken_into_use(device: Device) -> None:
@@ -194,6 +308,12 @@ def test_classes_are_taken_into_use(device: Device) -> None:
         (Status.RANGE, Message.TARGET, (TARGET_BYTES + 1,)),
         (Status.RANGE, Message.TARGET, (0xFFFFFFFF,)),
         (Status.RANGE, Message.CLASSES, (CLASSES + 1,)),
+        (Status.RANGE, Message.LATENT, (LATENT_BYTES + 1,)),
+        (Status.RANGE, Message.LATENT, (0xFFFFFFFF,)),
+        (Status.RANGE, Message.KEEP, (0, 0)),  # no latent is in place
+        (Status.RANGE, Message.RECALL, (0,)),  # nothing was kept
+        (Status.RANGE, Message.RECALL, (SLOTS,)),
+        (Status.RANGE, Message.RECALL, (0xFFFFFFFF,)),
         (Status.RANGE, Message.READ, (2, 0, 1)),
         (Status.RANGE, Message.READ, (1, 0, 128)),
         (Status.RANGE, Message.READ, (0, 0xFFFFFFF0, 0x20)),
@@ -260,7 +380,7 @@ def test_hostile_frames_are_all_answered(wire: Wire) -> None:
     wire.replies(Frame(Message.HELLO, 0))
     for seq in range(1, 400):
         size = rng.choice([0, 1, 2, 4, 5, 6, 7, 8, 60, 127, 128])
-        kind = rng.choice([*Message, 0, 12, 127, Message.STEP | protocol.REPLY])
+        kind = rng.choice([*Message, 0, 99, 127, Message.STEP | protocol.REPLY])
         payload = bytes(rng.choices([0, 1, 2, 255, rng.randrange(256)], k=size))
         ((reply_type, reply_seq, reply),) = wire.replies(Frame(kind, seq, payload))
 

@@ -21,6 +21,7 @@ from tests import conformance
 from tests.native import FIRMWARE, WARNINGS
 from tests.test_protocol import constants
 from trainer import fixedpoint
+from trainer.ops.error import E8, E12
 from trainer.plan import TrainingPlan, make_plan
 from trainer.tensor import Role, Tensor
 
@@ -110,6 +111,13 @@ def test_constants_are_those_of_the_reference(row: list[str]) -> None:
 
     # Scales are stored as float32 in models, so the nearest float32 is the constant.
     assert actual == wanted or actual == float(np.float32(wanted))
+
+
+def test_the_bounds_of_the_error_formats_are_those_of_the_reference() -> None:
+    for name, of_e12, of_e8, field in table("Bound"):
+        found = [getattr(format_, plain(field)) for format_ in (E12, E8)]
+
+        assert found == [number(of_e12), number(of_e8)], name
 
 
 def test_constants_are_those_of_the_firmware(tmp_path: Path) -> None:

@@ -18,6 +18,12 @@ need g++ g++
 need arm-none-eabi-gcc gcc-arm-none-eabi libnewlib-arm-none-eabi
 need qemu-system-arm qemu-system-arm
 "$python" -c 'import venv, ensurepip' 2>/dev/null || missing="$missing python3-venv"
+case ${EXTRAS:-} in
+*benchmarks*) # their data
+    need npm npm
+    [ -d /usr/share/datasets/fashion-mnist ] || missing="$missing dataset-fashion-mnist"
+    ;;
+esac
 [ -n "$missing" ] || exit 0
 
 if ! command -v apt-get >/dev/null 2>&1; then

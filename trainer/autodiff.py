@@ -5,37 +5,44 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from trainer.formats import DEFAULT_FORMATS, Formats
 from trainer.graph import Graph, Node
 from trainer.ops.base import ErrorTensor, Op
-from trainer.ops.error import MaskError, SumErrors, new_history
-from trainer.ops.sgd import fraction_of
-from trainer.tensor import Role, Tensor
+from trainer.ops.error import E12, MaskError, RawError, SumErrors, format_of, new_history
+from trainer.ops.sgd import FRACTION_BITS, ApplySum, fraction_of, sum_of
+from trainer.tensor import DType, Role, Tensor
 
 
 class Tape:
-    """What the gradient rules append to: the graph, the SGD state, histories and fractions.
+    """What the gradient rules append to: the graph, the SGD state, histories, fractions, sums.
 
     ``histories`` are in the order of SPEC 1.5: by operator from the loss backward, the
-    errors that an operator computes before their sum.
+    errors that an operator computes before their sum. ``sums`` are of what learns, if steps
+    add up. Errors have the format of the loss's.
     """
 
-    def __init__(self, graph: Graph, sgd: Tensor) -> None:
+    def __init__(self, graph: Graph, sgd: Tensor, formats: Formats = DEFAULT_FORMATS) -> None:
         self.graph = graph
         self.sgd = sgd
+        self.formats = formats
         self.histories: list[Tensor] = []
         self.fractions: dict[Tensor, Tensor] = {}
+        self.sums: dict[Tensor, Tensor] = {}
         self._learned_from = dependents(graph)
 
     def needs(self, tensor: Tensor) -> bool:
         """Whether something that learns lies at or before ``tensor``."""
         return tensor in self._learned_from
 
-    def raw_error(self, op: Op, node: Node, x: Tensor, *inputs: Tensor) -> ErrorTensor:
+    def raw_error(self, op: RawError, node: Node, x: Tensor, *inputs: Tensor) -> ErrorTensor:
         """Append ``op``, whose raw errors of ``x`` are requantised by a history of its own."""
-        name = self._error_name(node, x)
+        return self._requantised(op, self._error_name(node, x), node.index, *inputs)
+
+    def _requantised(self, op: RawError, name: str, index: int, *inputs: Tensor) -> ErrorTensor:
         history = new_history(f"{name}_history")
         self.histories.append(history)
-        return ErrorTensor(*self.graph.add(op, *inputs, history, name=name, index=node.index))
+        dithers = () if format_of(inputs[0].type) is E12 else (self.sgd,)
+        return ErrorTensor(*self.graph.add(op, *inputs, history, *dithers, name=name, index=index))
 
     def passed_error(self, op: Op, node: Node, x: Tensor, *inputs: Tensor) -> ErrorTensor:
         """Append ``op``, which only passes an error on to ``x``."""
@@ -47,26 +54,38 @@ class Tape:
         for x in filter(self.needs, node.inputs):
             yield x, self.passed_error(MaskError(x.limits), node, x, *error, x)
 
-    def update(self, op: Op, node: Node, *inputs: Tensor) -> None:
-        """Append an update of ``inputs[0]``; its readers are already in the graph."""
-        self.graph.add(op, *inputs, name=f"{inputs[0].name}_update", index=node.index)
+    def parts(self, learned: Tensor) -> tuple[Tensor, ...]:
+        """What an update changes: a weight and its fraction, one of them alone, or their sum."""
+        has_fraction = learned.type.dtype is DType.S8 and self.formats.has_fraction
+        if has_fraction:
+            self.fractions.setdefault(learned, fraction_of(learned))
+        if self.formats.has_sums:
+            bits = FRACTION_BITS if has_fraction else 0
+            return (self.sums.setdefault(learned, sum_of(learned, bits)),)
+        return (learned, self.fractions[learned]) if has_fraction else (learned,)
 
-    def fraction(self, weight: Tensor) -> Tensor:
-        """The fraction bits of a learned weight."""
-        return self.fractions.setdefault(weight, fraction_of(weight))
+    def update(self, op: Op, node: Node, learned: Tensor, *inputs: Tensor) -> None:
+        """Append an update of ``learned``, whose readers are already in the graph.
+
+        ``inputs`` begin with its ``parts``. A sum is applied behind it.
+        """
+        self.graph.add(op, *inputs, name=f"{learned.name}_update", index=node.index)
+        if learned in self.sums:
+            fraction = self.fractions.get(learned)
+            parts = (learned, fraction) if fraction else (learned,)
+            apply = ApplySum(self.formats.accumulate, has_fraction=fraction is not None)
+            total, name = self.sums[learned], f"{learned.name}_apply"
+            self.graph.add(apply, *parts, total, self.sgd, name=name, index=node.index)
 
     def total(self, x: Tensor, errors: list[ErrorTensor]) -> ErrorTensor:
         """The error of ``x``: the one it has, or the sum over its readers (SPEC 1.3)."""
         if len(errors) == 1:
             return errors[0]
-        history = new_history(f"{x.name}_d_history")
-        self.histories.append(history)
         producer = self.graph.producer(x)
         assert producer is not None
         pairs = [tensor for error in errors for tensor in error]
         op = SumErrors(len(errors), x.limits)
-        inputs = (*pairs, x, history)
-        return ErrorTensor(*self.graph.add(op, *inputs, name=f"{x.name}_d", index=producer.index))
+        return self._requantised(op, f"{x.name}_d", producer.index, *pairs, x)
 
     def _error_name(self, node: Node, x: Tensor) -> str:
         taken = {n.name for n in self.graph.nodes}

@@ -71,7 +71,25 @@ class Interpreter:
 
         ``target`` is a label, or values (the logits' size, int8), or nothing, as the plan says.
         """
-        *_, (_, values) = self.trace(sample, target)
+        return self._record(self.trace(sample, target))
+
+    def step_from_latent(self, latent: Array, target: int | Array = 0) -> StepRecord:
+        """``step`` on the sample of ``latent``: the same bits without the frozen prefix."""
+        values = self._latent_values(latent) | self._target(target)
+        return self._record(self._trace(len(self.plan.prefix), values))
+
+    def latent_of(self, sample: Array) -> Array:
+        """The latent of a sample, in its own shape, int8; touches no state.
+
+        Raises ValueError if the plan has none.
+        """
+        values = self._values() | self._input(sample)
+        for node in self.plan.prefix:
+            self._run(node, values)
+        return values[self._latent()]
+
+    def _record(self, trace: Iterator[tuple[Node, Mapping[Tensor, Array]]]) -> StepRecord:
+        *_, (_, values) = trace
         total, distance = (int(v) for v in values[self.plan.record])
         predicted = self.plan.predicted
         return StepRecord(total, distance, int(values[predicted][0]) if predicted else 0)
@@ -85,10 +103,25 @@ class Interpreter:
         assert self.plan.predicted is not None
         return int(self.outputs(sample)[self.plan.predicted][0])
 
+    def infer_from_latent(self, latent: Array) -> Array:
+        """``infer`` on the sample of ``latent``."""
+        return self._forward(latent)[self.plan.logits].reshape(-1)
+
+    def predict_from_latent(self, latent: Array) -> int:
+        """``predict`` on the sample of ``latent``."""
+        assert self.plan.predicted is not None
+        return int(self._forward(latent)[self.plan.predicted][0])
+
     def outputs(self, sample: Array) -> Mapping[Tensor, Array]:
         """Every tensor of the forward pass; touches no state."""
-        values = self._values(sample, 0)
+        values = self._values() | self._input(sample)
         for node in self.plan.inference:
+            self._run(node, values)
+        return values
+
+    def _forward(self, latent: Array) -> Mapping[Tensor, Array]:
+        values = self._latent_values(latent)
+        for node in self.plan.inference[len(self.plan.prefix) :]:
             self._run(node, values)
         return values
 
@@ -96,10 +129,13 @@ class Interpreter:
         self, sample: Array, target: int | Array = 0
     ) -> Iterator[tuple[Node, Mapping[Tensor, Array]]]:
         """Execute one step; yields each node after it ran, and all values so far."""
-        if self.plan.takes_label and not 0 <= int(target) < self.classes:
-            raise ValueError(f"label {target} is not one of {self.classes} classes")
-        values = self._values(sample, target)
-        for node in self.plan.graph.nodes:
+        yield from self._trace(0, self._values() | self._input(sample) | self._target(target))
+
+    def _trace(
+        self, first: int, values: dict[Tensor, Array]
+    ) -> Iterator[tuple[Node, Mapping[Tensor, Array]]]:
+        """A step from node ``first`` on, with what it needs in ``values``."""
+        for node in self.plan.graph.nodes[first:]:
             self._run(node, values)
             yield node, values
         self.state = {t: values[t] for t in self.state}
@@ -112,15 +148,31 @@ class Interpreter:
         """The state region as the device holds it (SPEC section 4)."""
         return pack_state(self.plan, self.state)
 
-    def _values(self, sample: Array, target: int | Array) -> dict[Tensor, Array]:
-        plan = self.plan
-        values = {t: t.data for t in plan.graph.tensors if t.data is not None}
-        values |= self.state
-        values[plan.input] = sample.reshape(plan.input.type.shape)
-        if plan.target is not None:
-            type_ = plan.target.type
-            values[plan.target] = np.resize(np.asarray(target, type_.dtype.np), type_.shape)
-        return values
+    def _values(self) -> dict[Tensor, Array]:
+        """Constants and state."""
+        values = {t: t.data for t in self.plan.graph.tensors if t.data is not None}
+        return values | self.state
+
+    def _input(self, sample: Array) -> dict[Tensor, Array]:
+        return {self.plan.input: sample.reshape(self.plan.input.type.shape)}
+
+    def _latent(self) -> Tensor:
+        if self.plan.latent is None:
+            raise ValueError(f"the scheme '{self.plan.scheme.name}' leaves no layers to skip")
+        return self.plan.latent
+
+    def _latent_values(self, latent: Array) -> dict[Tensor, Array]:
+        tensor = self._latent()
+        return self._values() | {tensor: latent.reshape(tensor.type.shape)}
+
+    def _target(self, target: int | Array) -> dict[Tensor, Array]:
+        """What a step takes beside its input. Raises ValueError for a label not in use."""
+        if self.plan.takes_label and not 0 <= int(target) < self.classes:
+            raise ValueError(f"label {target} is not one of {self.classes} classes")
+        if self.plan.target is None:
+            return {}
+        type_ = self.plan.target.type
+        return {self.plan.target: np.resize(np.asarray(target, type_.dtype.np), type_.shape)}
 
     def _run(self, node: Node, values: dict[Tensor, Array]) -> None:
         outputs = node.op.reference(node, *(values[t] for t in node.inputs))
@@ -140,7 +192,7 @@ def target_of_input(plan: TrainingPlan, sample: Array) -> Array:
 
 
 def state_digest(plan: TrainingPlan, state: Mapping[Tensor, Array]) -> int:
-    """CRC-32 over the weights with their fractions as int16, the biases, the histories."""
+    """CRC-32 over the weights, with fractions as int16, the biases, the sums, the histories."""
     crc = 0
     for tensor in plan.digested:
         crc = zlib.crc32(tensor_bytes(plan, state, tensor), crc)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from trainer.errors import ModelError
+from trainer.formats import Formats
 from trainer.graph import Graph, Node
 from trainer.model import Model
 from trainer.ops.first_greatest import FirstGreatest
@@ -42,7 +43,7 @@ def class_count(classes: int, loss: str) -> Tensor:
 
 
 def add_loss(
-    graph: Graph, model: Model, loss: str, active: Tensor | None
+    graph: Graph, model: Model, loss: str, active: Tensor | None, formats: Formats
 ) -> tuple[Node, Tensor | None, Tensor | None]:
     """Append the loss; (its node, the target if a step is given one, the predicted class)."""
     logits, index = model.logits, graph.nodes[-1].index + 1
@@ -52,7 +53,8 @@ def add_loss(
         (predicted,) = graph.add(
             FirstGreatest(), logits, *counts, name="predicted_class", index=index
         )
-        graph.add(SoftmaxCrossEntropy(), logits, label, *counts, name="cross_entropy", index=index)
+        op = SoftmaxCrossEntropy(errors=formats.error)
+        graph.add(op, logits, label, *counts, name="cross_entropy", index=index)
         return graph.nodes[-1], label, predicted
     if loss == SQUARED_ERROR:
         wanted = given = Tensor("target", logits.type, Role.INPUT)
@@ -60,7 +62,8 @@ def add_loss(
         wanted, given = reconstruction(graph, model, index), None
     else:
         raise ModelError(f"unknown loss '{loss}': give {', '.join(LOSSES)}")
-    graph.add(MeanSquaredError(), logits, wanted, name="squared_error", index=index)
+    squares = MeanSquaredError(errors=formats.error)
+    graph.add(squares, logits, wanted, name="squared_error", index=index)
     return graph.nodes[-1], given, None
 
 

@@ -4,22 +4,26 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from trainer.autodiff import Tape, backward
 from trainer.errors import ModelError, SchemeError
+from trainer.formats import DEFAULT_FORMATS, Formats
 from trainer.graph import Graph, Node
+from trainer.latent import find_latent
 from trainer.losses import CROSS_ENTROPY, add_loss, class_count, with_logits_of
 from trainer.memory import MemoryPlan, plan_memory
 from trainer.model import Model, cut, trim, with_new_head, with_spare_rows
 from trainer.ops.base import ErrorTensor
+from trainer.ops.error import EXPONENT
 from trainer.ops.loss import Loss
 from trainer.ops.sgd import CountStep, LearningRate, sgd_state
 from trainer.scheme import Scheme, apply_scheme, parse_scheme
 from trainer.simplify import simplify
-from trainer.tensor import Array, Role, Tensor
+from trainer.tensor import Array, DType, Role, Tensor
 
 ARITHMETIC_VERSION = 2  # of SPEC section 1: another number, other bits
+LABEL_BYTES = 2  # of a kept latent
 DEFAULT_RATE = LearningRate.from_real(2.0**-6)
 
 
@@ -31,7 +35,10 @@ class TrainingPlan:
     ``target`` is what a step takes beside its input: a label (1,) u32 or values of the
     logits' type, or None if it is made of the input. ``active`` counts the classes in use, if
     the head has spare ones. ``state`` lists what survives a step, in the order of its memory:
-    weights and their fractions, biases, histories, active classes, SGD state.
+    weights and their fractions, biases, sums, histories, active classes, SGD state. ``sums`` are
+    what weights and biases wait for, if steps add up. ``latent`` is the
+    tensor that a step can begin at and ``prefix`` the nodes up to it, if there is one: they are
+    frozen, so a sample needs them once. The device's RAM holds ``latent_slots`` kept latents.
     """
 
     name: str
@@ -51,6 +58,11 @@ class TrainingPlan:
     scheme: Scheme
     numerics_hash: bytes
     class_names: tuple[str, ...] = ()
+    latent: Tensor | None = None
+    prefix: tuple[Node, ...] = ()
+    formats: Formats = DEFAULT_FORMATS
+    sums: dict[Tensor, Tensor] = field(default_factory=dict)
+    latent_slots: int = 0
 
     @property
     def record(self) -> Tensor:
@@ -85,13 +97,42 @@ class TrainingPlan:
         return [t for t in params if t not in self.fractions.values()]
 
     @property
+    def errors(self) -> list[Tensor]:
+        """The error tensors, in the order of the step; without their exponents."""
+        written = (n.outputs for n in self.graph.nodes if len(n.outputs) > 1)
+        return [outputs[0] for outputs in written if outputs[1].type == EXPONENT]
+
+    @property
     def digested(self) -> list[Tensor]:
         """What the digest covers, in its order (SPEC 1.5)."""
-        return [*self.learned, *self.histories, *([self.active] if self.active else [])]
+        waiting = [self.sums[t] for t in self.learned if t in self.sums]
+        counts = [self.active] if self.active else []
+        return [*self.learned, *waiting, *self.histories, *counts]
 
     @property
     def forward_macs(self) -> int:
         return sum(node.op.macs(node) for node in self.forward)
+
+    @property
+    def prefix_macs(self) -> int:
+        """What a step or an inference that begins at the latent saves."""
+        return sum(node.op.macs(node) for node in self.prefix)
+
+    @property
+    def slot_bytes(self) -> int:
+        """RAM of the kept latents and their labels."""
+        if self.latent is None:
+            return 0
+        return self.latent_slots * (self.latent.type.nbytes + LABEL_BYTES)
+
+    def with_latent_slots(self, slots: int) -> TrainingPlan:
+        """The plan with room for ``slots`` latents. Raises ModelError if it has no latent."""
+        if slots and self.latent is None:
+            raise ModelError(
+                f"--latent-slots {slots}: with the scheme '{self.scheme.name}' nothing is frozen "
+                "that a step could leave out, so there is no latent to keep"
+            )
+        return replace(self, latent_slots=slots)
 
     @property
     def step_macs(self) -> int:
@@ -107,12 +148,13 @@ def make_plan(
     loss: str = CROSS_ENTROPY,
     start: str | None = None,
     class_names: tuple[str, ...] = (),
+    formats: Formats = DEFAULT_FORMATS,
 ) -> TrainingPlan:
     """The plan that trains ``model`` as ``update`` says, with a new head of ``classes`` if given.
 
     ``spare_classes`` more outputs wait until they are taken into use. ``loss`` is one of LOSSES.
-    ``start`` names the tensor whose value is the input, instead of the model's own.
-    Raises ModelError or SchemeError.
+    ``start`` names the tensor whose value is the input, instead of the model's own. ``formats``
+    are those of errors and weights. Raises ModelError or SchemeError.
     """
     if start is not None:
         model = cut(model, start)
@@ -133,8 +175,8 @@ def make_plan(
     sgd, active = sgd_state(DEFAULT_RATE), None
     if spare_classes:
         active = class_count(classes or old_classes, loss)
-    tape = Tape(graph, sgd)
-    node, target, predicted = add_loss(graph, model, loss, active)
+    tape = Tape(graph, sgd, formats)
+    node, target, predicted = add_loss(graph, model, loss, active, formats)
     backward(tape, model.logits, ErrorTensor(*node.outputs[:2]))
     graph.add(CountStep(), sgd, name="count_step", index=node.index)
 
@@ -142,20 +184,25 @@ def make_plan(
     kept = {node.outputs[2], *([predicted] if predicted else [])}
     memory = plan_memory(graph, state, keep=kept)
     names = checked_names(class_names, node, model)
+    latent, prefix = find_latent(graph, model.input)
     return TrainingPlan(
         model.name, graph, forward, model.input, target, model.logits, predicted, node, active, sgd,
         state, tape.fractions, tape.histories, memory, scheme,
-        numerics_hash([*forward, node], model.input), names,
+        numerics_hash([*forward, node], model.input, formats), names, latent, tuple(prefix),
+        formats, tape.sums,
     )  # fmt: skip
 
 
 def place_in_order(forward: list[Node], tape: Tape, active: Tensor | None) -> list[Tensor]:
-    """The state: weights each with its fraction, biases, histories, class count, SGD state."""
+    """The state: weights each with its fraction, biases, sums of both in their order, histories,
+    class count, SGD state."""
     params = [t for node in forward for t in node.inputs if t.role is Role.PARAM]
-    weights = [t for t in params if t in tape.fractions]
-    pairs = [t for w in weights for t in (w, tape.fractions[w])]
-    biases = [t for t in params if t not in tape.fractions]
-    return [*pairs, *biases, *tape.histories, *([active] if active else []), tape.sgd]
+    weights = [t for t in params if t.type.dtype is DType.S8]
+    biases = [t for t in params if t.type.dtype is DType.S32]
+    parts = [t for w in weights for t in (w, tape.fractions.get(w)) if t is not None]
+    sums = [tape.sums[t] for t in (*weights, *biases) if t in tape.sums]
+    counts = [active] if active else []
+    return [*parts, *biases, *sums, *tape.histories, *counts, tape.sgd]
 
 
 def checked_names(names: tuple[str, ...], loss: Node, model: Model) -> tuple[str, ...]:
@@ -173,13 +220,15 @@ def checked_names(names: tuple[str, ...], loss: Node, model: Model) -> tuple[str
     return names
 
 
-def numerics_hash(forward: list[Node], source: Tensor) -> bytes:
-    """8 bytes that name the arithmetic: graph, constants, scheme and their version.
+def numerics_hash(forward: list[Node], source: Tensor, formats: Formats) -> bytes:
+    """8 bytes that name the arithmetic: graph, constants, scheme, formats and their version.
 
     Layout, board and firmware leave it alone, so that what was learned outlives them.
     """
     number = {source: 0}
     digest = hashlib.sha256(f"arithmetic {ARITHMETIC_VERSION}; input {source.type}".encode())
+    if formats != DEFAULT_FORMATS:
+        digest.update(repr(formats).encode())
     for node in forward:
         for tensor in (*node.inputs, *node.outputs):
             if tensor not in number:

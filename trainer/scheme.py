@@ -67,17 +67,20 @@ def whole_layers(name: str, layers: range) -> Scheme:
 
 
 def read_scheme(path: Path, model: Model) -> Scheme:
-    """A scheme file: ``bias_last``, ``head`` and a table ``[weights]``. Raises SchemeError."""
+    """A scheme file: ``bias_last``, ``biases``, ``head``, a table ``[weights]`` (SPEC 1.5).
+
+    Raises SchemeError.
+    """
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as err:
         raise SchemeError(f"cannot read scheme file {path}: {err.strerror}") from err
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
         raise SchemeError(f"{path} is not a TOML file: {err}") from err
-    unknown = set(table) - {"bias_last", "head", "weights"}
+    unknown = set(table) - {"bias_last", "biases", "head", "weights"}
     if unknown:
         raise SchemeError(
-            f"{path}: unknown key '{min(unknown)}'; a scheme has bias_last, head and [weights]"
+            f"{path}: unknown key '{min(unknown)}'; a scheme has biases, bias_last, head and [weights]"
         )
     return scheme_of(path, table, model)
 
@@ -100,13 +103,47 @@ def scheme_of(path: Path, table: dict[str, Any], model: Model) -> Scheme:
         if layer in ratios:
             raise SchemeError(f"{path}: [weights] names layer {layer} twice")
         ratios[layer] = checked_ratio(path, key, ratio)
-    biases = set(range(last - bias_last, last))
+    biases = set(range(last - bias_last, last)) | single_biases(path, table, model)
     if head:
         if ratios.get(last, 1.0) != 1.0:
             raise SchemeError(f"{path}: the head learns whole; drop its ratio or set head = false")
         ratios[last] = 1.0
         biases.add(last)
     return Scheme(path.stem, {k: r for k, r in sorted(ratios.items()) if r}, frozenset(biases))
+
+
+def single_biases(path: Path, table: dict[str, Any], model: Model) -> set[int]:
+    """The layers that ``biases`` lists, by index or by name."""
+    listed = table.get("biases", [])
+    if not isinstance(listed, list) or not all(type(k) in (int, str) and k != "" for k in listed):
+        raise SchemeError(f"{path}: biases must be a list of layers, by index or name")
+    found = [layer_of(path, str(k), model) for k in listed]
+    if len(set(found)) < len(found):
+        raise SchemeError(f"{path}: biases names a layer twice")
+    return set(found)
+
+
+def scheme_text(scheme: Scheme, layers: int) -> str:
+    """A scheme file for a model of ``layers`` weighted layers: ``read_scheme`` gives the scheme.
+
+    Raises SchemeError if the scheme names channels, which a file cannot.
+    """
+    if scheme.channels:
+        raise SchemeError(f"scheme '{scheme.name}' names channels: a scheme file has ratios only")
+    last = layers - 1
+    head = scheme.ratios.get(last) == 1.0 and last in scheme.biases
+    single = {k for k in scheme.biases if not (head and k == last)}
+    bias_last = 0
+    while bias_last < last and last - 1 - bias_last in single:
+        bias_last += 1
+    single -= set(range(last - bias_last, last))
+    lines = [f"bias_last = {bias_last}"]
+    if single:
+        lines.append(f"biases = {sorted(single)}")
+    lines += [f"head = {'true' if head else 'false'}", "", "[weights]"]
+    weights = sorted(scheme.ratios.items())
+    lines += [f"{k} = {ratio!r}" for k, ratio in weights if not (head and k == last)]
+    return "\n".join(lines) + "\n"
 
 
 def layer_of(path: Path, key: str, model: Model) -> int:

@@ -3,7 +3,7 @@
 
 magic "MCTS", version u16, 0 u16, bytes of the header u32     all numbers little-endian
 header       JSON: scheme, options, digest, and the type and shape of each tensor
-tensors      fractions, histories, classes in use if any are spare, SGD state: by the plan
+tensors      fractions, sums, histories, classes in use if any are spare, SGD state: by the plan
 CRC-32       u32 over everything before it
 """
 
@@ -23,6 +23,7 @@ from trainer.errors import ModelError
 from trainer.interpreter import state_digest
 from trainer.ops.conv2d import Conv2D
 from trainer.ops.error import DECAY_AFTER
+from trainer.ops.sgd import BIAS_MAX
 from trainer.plan import TrainingPlan
 from trainer.scheme import Scheme
 from trainer.tensor import Array, DType, Tensor
@@ -121,7 +122,7 @@ def without_unused_rows(plan: TrainingPlan, state: Mapping[Tensor, Array]) -> di
     in_use = int(state[plan.active][0])
     head = [node for node in plan.forward if isinstance(node.op, Conv2D)][-1]
     for tensor in head.inputs[1:3]:
-        for part in (tensor, plan.fractions.get(tensor)):
+        for part in (tensor, plan.fractions.get(tensor), plan.sums.get(tensor)):
             if part is not None and part in changed:
                 changed[part] = changed[part].copy()
                 changed[part][in_use:] = 0
@@ -209,6 +210,10 @@ def check_ranges(plan: TrainingPlan, values: Mapping[Tensor, Array]) -> None:
     _, _, multiplier, shift = (int(v) for v in values[plan.sgd])
     is_rate = (multiplier == 0 or 128 <= multiplier <= 255) and shift <= 255
     are_counts = all(0 <= int(values[t][1]) < DECAY_AFTER for t in plan.histories)
+    are_sums = all(np.abs(values[t].astype(np.int64)).max() <= BIAS_MAX for t in plan.sums.values())
     active = int(values[plan.active][0]) if plan.active else plan.classes
-    if not (is_rate and are_counts and (plan.active is None or 2 <= active <= plan.classes)):
-        raise ModelError("the training state holds a rate, history or class count out of range")
+    are_classes = plan.active is None or 2 <= active <= plan.classes
+    if not (is_rate and are_counts and are_sums and are_classes):
+        raise ModelError(
+            "the training state holds a rate, history, sum or class count out of range"
+        )

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
 MAX_KERNEL_H = 32  # row pointers that a kernel keeps on the stack (MCT_MAX_KERNEL_H)
 MAX_KERNEL_W = 4096
-MAX_BAND = 4096  # positions summed into one weight gradient (SPEC 1.4)
-MAX_UNBANDED = 4113
-
 
 ALL = slice(None)
 
@@ -41,13 +38,6 @@ class Geometry:
     stride_w: int
     pad_top: int
     pad_left: int
-
-    @property
-    def band_rows(self) -> int:
-        """Output rows whose weight gradient is applied at once (SPEC 1.4)."""
-        if self.out_h * self.out_w <= MAX_UNBANDED:
-            return self.out_h
-        return MAX_BAND // self.out_w
 
     def padded(self, x: Array) -> Array:
         """x (in_h, in_w, in_ch) with zeros around, as far as the kernel reaches."""

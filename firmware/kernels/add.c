@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MCT_ERROR
+
 #include "kernels/add.h"
 
 #include <stdbool.h>
@@ -30,8 +32,13 @@ void mct_add_broadcast_s8(const mct_add_params *p, const int8_t *a, const int8_t
     }
 }
 
+#define MCT_TEMPLATE "kernels/add.c"
+#include "kernels/each_error.h"
+
+#else
+
 /* The raw error of the term that was repeated along the two axes of `sums`. */
-static int32_t error_at(const int16_t *dout, const int32_t *sums)
+static int32_t MCT_NAME(error_at)(const MCT_ERROR *dout, const int32_t *sums)
 {
     int32_t raw = 0;
     for (int32_t y = 0; y < sums[0]; y++) {
@@ -42,19 +49,22 @@ static int32_t error_at(const int16_t *dout, const int32_t *sums)
     return raw;
 }
 
-void mct_add_grad_s16(const mct_add_grad_params *p, const int16_t *dout, const int16_t *dout_e,
-                      const int8_t *x, const int32_t *axes, int16_t *history, int16_t *dx,
-                      int16_t *dx_e)
+void MCT_NAME(mct_add_grad)(const mct_add_grad_params *p, const MCT_ERROR *dout,
+                            const int16_t *dout_e, const int8_t *x, const int32_t *axes,
+                            MCT_HISTORY, MCT_ERROR *dx, int16_t *dx_e)
 {
     const int32_t size = axes[3], dout_step = axes[7];
-    mct_error_writer writer = mct_error_begin(dout_e[0], history);
+    MCT_NAME(mct_error_writer) writer = MCT_BEGIN(dout_e[0]);
     mct_row row = mct_first_row();
     for (int32_t rows = mct_rows(axes); rows > 0; rows--, mct_next_row(&row, axes)) {
         for (int32_t k = 0; k < size; k++, x++) {
             bool open = *x > p->x_min && *x < p->x_max;
-            int32_t raw = open ? error_at(dout + row.a + k * dout_step, axes + 3 * MCT_AXES) : 0;
-            *dx++ = mct_error_put(&writer, raw);
+            int32_t raw =
+                open ? MCT_NAME(error_at)(dout + row.a + k * dout_step, axes + 3 * MCT_AXES) : 0;
+            *dx++ = MCT_NAME(mct_error_put)(&writer, raw);
         }
     }
-    mct_error_end(&writer, history, dx_e);
+    MCT_NAME(mct_error_end)(&writer, history, dx_e);
 }
+
+#endif

@@ -4,7 +4,7 @@
  * out = requantize(requantize((a + a_offset) << 20) + requantize((b + b_offset) << 20))
  *       + out_offset, clamped
  * grad: dx = REQ(sum of dout over the positions that x was repeated along, dout_e): at most 2^20
- *       of them, so that it fits 32 bits
+ *       of them, for E8 2^24, so that it fits 32 bits
  * axes: kernels/broadcast.h */
 #ifndef MCT_KERNELS_ADD_H
 #define MCT_KERNELS_ADD_H
@@ -30,8 +30,13 @@ typedef struct {
     int32_t x_min, x_max;
 } mct_add_grad_params;
 
-void mct_add_grad_s16(const mct_add_grad_params *p, const int16_t *dout, const int16_t *dout_e,
-                      const int8_t *x, const int32_t *axes, int16_t *history, int16_t *dx,
-                      int16_t *dx_e);
+#define MCT_TEMPLATE "kernels/add.h"
+#include "kernels/each_error.h"
+
+#elif defined MCT_ERROR
+
+void MCT_NAME(mct_add_grad)(const mct_add_grad_params *p, const MCT_ERROR *dout,
+                            const int16_t *dout_e, const int8_t *x, const int32_t *axes,
+                            MCT_HISTORY, MCT_ERROR *dx, int16_t *dx_e);
 
 #endif

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MCT_ERROR
+
 #include "kernels/average_pool2d.h"
 
 #include <stdbool.h>
@@ -42,9 +44,21 @@ void mct_average_pool2d_s8(const mct_average_pool2d_params *p, const int8_t *x, 
     }
 }
 
-void mct_average_pool2d_pass_error_s16(const mct_average_pool2d_pass_error_params *p,
-                                       const int16_t *dout, const int16_t *dout_e, const int8_t *x,
-                                       int16_t *dx, int16_t *dx_e)
+/* Positions of a window along one axis inside the input. */
+static int32_t overlap(int32_t start, int32_t kernel, int32_t size)
+{
+    int32_t end = start + kernel < size ? start + kernel : size;
+    return end - (start > 0 ? start : 0);
+}
+
+#define MCT_TEMPLATE "kernels/average_pool2d.c"
+#include "kernels/each_error.h"
+
+#else
+
+void MCT_NAME(mct_average_pool2d_pass_error)(const mct_average_pool2d_pass_error_params *p,
+                                             const MCT_ERROR *dout, const int16_t *dout_e,
+                                             const int8_t *x, MCT_ERROR *dx, int16_t *dx_e)
 {
     for (int32_t y = 0; y < p->in_h; y++) {
         int32_t out_y = y / p->stride_h;
@@ -54,23 +68,16 @@ void mct_average_pool2d_pass_error_s16(const mct_average_pool2d_pass_error_param
                           column % p->stride_w < p->kernel_w;
             for (int32_t c = 0; c < p->channels; c++, x++) {
                 bool open = inside && *x > p->x_min && *x < p->x_max;
-                *dx++ = open ? dout[(out_y * p->out_w + out_x) * p->channels + c] : (int16_t)0;
+                *dx++ = open ? dout[(out_y * p->out_w + out_x) * p->channels + c] : (MCT_ERROR)0;
             }
         }
     }
     dx_e[0] = (int16_t)(dout_e[0] - p->exponent_step);
 }
 
-/* Positions of a window along one axis inside the input. */
-static int32_t overlap(int32_t start, int32_t kernel, int32_t size)
-{
-    int32_t end = start + kernel < size ? start + kernel : size;
-    return end - (start > 0 ? start : 0);
-}
-
 /* The raw error of channel c at one input position. */
-static int32_t error_at(const mct_average_pool2d_grad_params *p, const int16_t *dout, int32_t y,
-                        int32_t x, int32_t c)
+static int32_t MCT_NAME(error_at)(const mct_average_pool2d_grad_params *p, const MCT_ERROR *dout,
+                                  int32_t y, int32_t x, int32_t c)
 {
     mct_readers rows = mct_window_readers(y + p->pad_top, p->kernel_h, p->stride_h, p->out_h);
     mct_readers columns = mct_window_readers(x + p->pad_left, p->kernel_w, p->stride_w, p->out_w);
@@ -87,17 +94,20 @@ static int32_t error_at(const mct_average_pool2d_grad_params *p, const int16_t *
     return sum;
 }
 
-void mct_average_pool2d_grad_s16(const mct_average_pool2d_grad_params *p, const int16_t *dout,
-                                 const int16_t *dout_e, const int8_t *x, int16_t *history,
-                                 int16_t *dx, int16_t *dx_e)
+void MCT_NAME(mct_average_pool2d_grad)(const mct_average_pool2d_grad_params *p,
+                                       const MCT_ERROR *dout, const int16_t *dout_e,
+                                       const int8_t *x, MCT_HISTORY, MCT_ERROR *dx, int16_t *dx_e)
 {
-    mct_error_writer writer = mct_error_begin(dout_e[0] - 15, history);
+    MCT_NAME(mct_error_writer) writer = MCT_BEGIN(dout_e[0] - 15);
     for (int32_t position = 0; position < p->in_h * p->in_w; position++) {
         for (int32_t c = 0; c < p->channels; c++, x++) {
             bool open = *x > p->x_min && *x < p->x_max;
-            int32_t raw = open ? error_at(p, dout, position / p->in_w, position % p->in_w, c) : 0;
-            *dx++ = mct_error_put(&writer, raw);
+            int32_t raw =
+                open ? MCT_NAME(error_at)(p, dout, position / p->in_w, position % p->in_w, c) : 0;
+            *dx++ = MCT_NAME(mct_error_put)(&writer, raw);
         }
     }
-    mct_error_end(&writer, history, dx_e);
+    MCT_NAME(mct_error_end)(&writer, history, dx_e);
 }
+
+#endif

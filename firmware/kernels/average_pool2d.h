@@ -27,18 +27,23 @@ typedef struct {
     int32_t x_min, x_max, exponent_step;
 } mct_average_pool2d_pass_error_params;
 
-void mct_average_pool2d_pass_error_s16(const mct_average_pool2d_pass_error_params *p,
-                                       const int16_t *dout, const int16_t *dout_e, const int8_t *x,
-                                       int16_t *dx, int16_t *dx_e);
-
 typedef struct {
     int32_t in_h, in_w, channels, out_h, out_w;
     int32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
     int32_t x_min, x_max;
 } mct_average_pool2d_grad_params;
 
-void mct_average_pool2d_grad_s16(const mct_average_pool2d_grad_params *p, const int16_t *dout,
-                                 const int16_t *dout_e, const int8_t *x, int16_t *history,
-                                 int16_t *dx, int16_t *dx_e);
+#define MCT_TEMPLATE "kernels/average_pool2d.h"
+#include "kernels/each_error.h"
+
+#elif defined MCT_ERROR
+
+void MCT_NAME(mct_average_pool2d_pass_error)(const mct_average_pool2d_pass_error_params *p,
+                                             const MCT_ERROR *dout, const int16_t *dout_e,
+                                             const int8_t *x, MCT_ERROR *dx, int16_t *dx_e);
+
+void MCT_NAME(mct_average_pool2d_grad)(const mct_average_pool2d_grad_params *p,
+                                       const MCT_ERROR *dout, const int16_t *dout_e,
+                                       const int8_t *x, MCT_HISTORY, MCT_ERROR *dx, int16_t *dx_e);
 
 #endif

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MCT_ERROR
+
 #include "kernels/conv2d.h"
 
 #include <stdbool.h>
@@ -131,10 +133,15 @@ static void add_scaled(int32_t *sums, int32_t factor, const int8_t *w, int32_t s
     }
 }
 
+#define MCT_TEMPLATE "kernels/conv2d.c"
+#include "kernels/each_error.h"
+
+#elif !defined MCT_STEP
+
 /* sums[0..in_ch) += the raw error of one input position; then in_ch.. of the learned channels. */
-static void gather_errors(const mct_conv2d_grad_input_params *p, const int16_t *dout,
-                          const int8_t *w, const int8_t *w_l, const uint16_t *fold, int32_t y,
-                          int32_t x, int32_t *sums)
+static void MCT_NAME(gather_errors)(const mct_conv2d_grad_input_params *p, const MCT_ERROR *dout,
+                                    const int8_t *w, const int8_t *w_l, const uint16_t *fold,
+                                    int32_t y, int32_t x, int32_t *sums)
 {
     const int32_t filter = p->kernel_h * p->kernel_w;
     for (int32_t ky = 0; ky < p->kernel_h; ky++) {
@@ -144,7 +151,7 @@ static void gather_errors(const mct_conv2d_grad_input_params *p, const int16_t *
             if (out_x < 0) {
                 continue;
             }
-            const int16_t *dout_at = dout + (out_y * p->out_w + out_x) * p->out_ch;
+            const MCT_ERROR *dout_at = dout + (out_y * p->out_w + out_x) * p->out_ch;
             int32_t tap = ky * p->kernel_w + kx;
             for (int32_t o = 0; o < p->out_ch; o++) {
                 int32_t factor = mct_near(dout_at[o] * fold[o], 8);
@@ -161,32 +168,33 @@ static void gather_errors(const mct_conv2d_grad_input_params *p, const int16_t *
     }
 }
 
-void mct_conv2d_grad_input_s16(const mct_conv2d_grad_input_params *p, const int16_t *dout,
-                               const int16_t *dout_e, const int8_t *w, const int8_t *w_l,
-                               const uint16_t *channel, const uint16_t *fold, const int8_t *x,
-                               int16_t *history, int32_t *scratch, int16_t *dx, int16_t *dx_e)
+void MCT_NAME(mct_conv2d_grad_input)(const mct_conv2d_grad_input_params *p, const MCT_ERROR *dout,
+                                     const int16_t *dout_e, const int8_t *w, const int8_t *w_l,
+                                     const uint16_t *channel, const uint16_t *fold, const int8_t *x,
+                                     MCT_HISTORY, int32_t *scratch, MCT_ERROR *dx, int16_t *dx_e)
 {
-    mct_error_writer writer = mct_error_begin(dout_e[0] + p->scale_exponent, history);
+    MCT_NAME(mct_error_writer) writer = MCT_BEGIN(dout_e[0] + p->scale_exponent);
     for (int32_t y = 0; y < p->in_h; y++) {
         for (int32_t column = 0; column < p->in_w; column++) {
             memset(scratch, 0, (size_t)(p->in_ch + p->learned_ch) * sizeof *scratch);
-            gather_errors(p, dout, w, w_l, fold, y, column, scratch);
+            MCT_NAME(gather_errors)(p, dout, w, w_l, fold, y, column, scratch);
             for (int32_t l = 0; l < p->learned_ch; l++) {
                 scratch[channel[l]] += scratch[p->in_ch + l];
             }
             for (int32_t i = 0; i < p->in_ch; i++, x++) {
                 bool open = *x > p->x_min && *x < p->x_max;
-                *dx++ = mct_error_put(&writer, open ? scratch[i] : 0);
+                *dx++ = MCT_NAME(mct_error_put)(&writer, open ? scratch[i] : 0);
             }
         }
     }
-    mct_error_end(&writer, history, dx_e);
+    MCT_NAME(mct_error_end)(&writer, history, dx_e);
 }
 
 /* sums[i] = the gradient of w[o][ky][kx][i] over output rows first..last-1. */
-static void weight_gradient(const mct_conv2d_update_params *p, const int8_t *x, const int16_t *dout,
-                            int32_t o, int32_t ky, int32_t kx, int32_t first, int32_t last,
-                            int32_t *sums)
+MCT_INTO_UPDATES void MCT_NAME(weight_gradient)(const mct_conv2d_update_params *p, const int8_t *x,
+                                                const MCT_ERROR *dout, int32_t o, int32_t ky,
+                                                int32_t kx, int32_t first, int32_t last,
+                                                int32_t *sums)
 {
     memset(sums, 0, (size_t)p->in_ch * sizeof *sums);
     for (int32_t out_y = first; out_y < last; out_y++) {
@@ -208,10 +216,13 @@ static void weight_gradient(const mct_conv2d_update_params *p, const int8_t *x, 
     }
 }
 
-void mct_conv2d_update_s8(const mct_conv2d_update_params *p, int8_t *w, int8_t *frac,
-                          const int8_t *x, const int16_t *dout, const int16_t *dout_e,
-                          const uint32_t *sgd, const uint8_t *rate, const int16_t *rate_shift,
-                          int32_t *scratch)
+#include "kernels/each_update.h"
+
+#else
+
+void MCT_UPDATE(mct_conv2d)(const mct_conv2d_update_params *p, MCT_LEARNED, const int8_t *x,
+                            const MCT_ERROR *dout, const int16_t *dout_e, const uint32_t *sgd,
+                            const uint8_t *rate, const int16_t *rate_shift, int32_t *scratch)
 {
     const mct_sgd state = mct_sgd_load(sgd);
     if (state.multiplier == 0u) {
@@ -225,15 +236,17 @@ void mct_conv2d_update_s8(const mct_conv2d_update_params *p, int8_t *w, int8_t *
         for (int32_t o = 0; o < p->out_ch; o++) {
             mct_rate channel_rate = mct_channel_rate(&state, rate[o], rate_shift[o], dout_e);
             for (int32_t tap = 0; tap < p->kernel_h * p->kernel_w; tap++) {
-                weight_gradient(p, x, dout, o, tap / p->kernel_w, tap % p->kernel_w, row, last,
-                                scratch);
+                MCT_NAME(weight_gradient)(p, x, dout, o, tap / p->kernel_w, tap % p->kernel_w, row,
+                                          last, scratch);
                 for (int32_t i = 0; i < p->in_ch; i++, at++, index++) {
                     if (scratch[i] != 0 && rate[o] != 0u) {
-                        mct_update_weight(&w[at], &frac[at], channel_rate, scratch[i],
-                                          mct_dither(seed, index));
+                        MCT_STEP(
+                            at, mct_weight_step(channel_rate, scratch[i], mct_dither(seed, index)));
                     }
                 }
             }
         }
     }
 }
+
+#endif

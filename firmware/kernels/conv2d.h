@@ -36,22 +36,30 @@ typedef struct {
     int32_t scale_exponent, x_min, x_max;
 } mct_conv2d_grad_input_params;
 
-/* scratch: in_ch + learned_ch sums. */
-void mct_conv2d_grad_input_s16(const mct_conv2d_grad_input_params *p, const int16_t *dout,
-                               const int16_t *dout_e, const int8_t *w, const int8_t *w_l,
-                               const uint16_t *channel, const uint16_t *fold, const int8_t *x,
-                               int16_t *history, int32_t *scratch, int16_t *dx, int16_t *dx_e);
-
 typedef struct {
     int32_t in_h, in_w, in_ch, out_h, out_w, out_ch;
     int32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
     int32_t band_rows, x_offset, node;
 } mct_conv2d_update_params;
 
+#define MCT_TEMPLATE "kernels/conv2d.h"
+#include "kernels/each_error.h"
+
+#elif defined MCT_ERROR && !defined MCT_STEP
+
+/* scratch: in_ch + learned_ch sums. */
+void MCT_NAME(mct_conv2d_grad_input)(const mct_conv2d_grad_input_params *p, const MCT_ERROR *dout,
+                                     const int16_t *dout_e, const int8_t *w, const int8_t *w_l,
+                                     const uint16_t *channel, const uint16_t *fold, const int8_t *x,
+                                     MCT_HISTORY, int32_t *scratch, MCT_ERROR *dx, int16_t *dx_e);
+
+#include "kernels/each_update.h"
+
+#elif defined MCT_STEP
+
 /* scratch: in_ch sums. */
-void mct_conv2d_update_s8(const mct_conv2d_update_params *p, int8_t *w, int8_t *frac,
-                          const int8_t *x, const int16_t *dout, const int16_t *dout_e,
-                          const uint32_t *sgd, const uint8_t *rate, const int16_t *rate_shift,
-                          int32_t *scratch);
+void MCT_UPDATE(mct_conv2d)(const mct_conv2d_update_params *p, MCT_LEARNED, const int8_t *x,
+                            const MCT_ERROR *dout, const int16_t *dout_e, const uint32_t *sgd,
+                            const uint8_t *rate, const int16_t *rate_shift, int32_t *scratch);
 
 #endif

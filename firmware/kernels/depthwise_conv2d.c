@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MCT_ERROR
+
 #include "kernels/depthwise_conv2d.h"
 
 #include <stdbool.h>
@@ -72,9 +74,15 @@ typedef struct {
     int32_t stride;
 } channel_weights;
 
+#define MCT_TEMPLATE "kernels/depthwise_conv2d.c"
+#include "kernels/each_error.h"
+
+#elif !defined MCT_STEP
+
 /* The sum over the taps of dout (channel o) and the weights of output m, at one input position. */
-static int32_t error_at(const mct_depthwise_conv2d_grad_input_params *p, const int16_t *dout,
-                        channel_weights weights, int32_t y, int32_t x, int32_t o, int32_t m)
+static int32_t MCT_NAME(error_at)(const mct_depthwise_conv2d_grad_input_params *p,
+                                  const MCT_ERROR *dout, channel_weights weights, int32_t y,
+                                  int32_t x, int32_t o, int32_t m)
 {
     int32_t sum = 0;
     for (int32_t ky = 0; ky < p->kernel_h; ky++) {
@@ -95,15 +103,15 @@ static int32_t error_at(const mct_depthwise_conv2d_grad_input_params *p, const i
     return sum;
 }
 
-void mct_depthwise_conv2d_grad_input_s16(const mct_depthwise_conv2d_grad_input_params *p,
-                                         const int16_t *dout, const int16_t *dout_e,
-                                         const int8_t *w, const int8_t *w_l,
-                                         const uint16_t *channel, const uint8_t *scale,
-                                         const uint8_t *scale_shift, const int8_t *x,
-                                         int16_t *history, int16_t *dx, int16_t *dx_e)
+void MCT_NAME(mct_depthwise_conv2d_grad_input)(const mct_depthwise_conv2d_grad_input_params *p,
+                                               const MCT_ERROR *dout, const int16_t *dout_e,
+                                               const int8_t *w, const int8_t *w_l,
+                                               const uint16_t *channel, const uint8_t *scale,
+                                               const uint8_t *scale_shift, const int8_t *x,
+                                               MCT_HISTORY, MCT_ERROR *dx, int16_t *dx_e)
 {
     const int32_t per_input = p->out_ch / p->in_ch;
-    mct_error_writer writer = mct_error_begin(dout_e[0] + p->scale_exponent, history);
+    MCT_NAME(mct_error_writer) writer = MCT_BEGIN(dout_e[0] + p->scale_exponent);
     for (int32_t position = 0; position < p->in_h * p->in_w; position++) {
         int32_t l = 0; /* of the next learned channel: they ascend */
         for (int32_t i = 0; i < p->in_ch; i++, x++) {
@@ -117,20 +125,21 @@ void mct_depthwise_conv2d_grad_input_s16(const mct_depthwise_conv2d_grad_input_p
             bool open = *x > p->x_min && *x < p->x_max;
             for (int32_t m = 0; open && m < per_input; m++) {
                 int32_t o = i * per_input + m;
-                int32_t sum =
-                    error_at(p, dout, weights, position / p->in_w, position % p->in_w, o, m);
+                int32_t sum = MCT_NAME(error_at)(p, dout, weights, position / p->in_w,
+                                                 position % p->in_w, o, m);
                 raw += mct_near(mct_sat23(sum) * scale[o], scale_shift[o]);
             }
-            *dx++ = mct_error_put(&writer, raw);
+            *dx++ = MCT_NAME(mct_error_put)(&writer, raw);
         }
     }
-    mct_error_end(&writer, history, dx_e);
+    MCT_NAME(mct_error_end)(&writer, history, dx_e);
 }
 
 /* The gradient of w[ky][kx][o] over output rows first..last-1; dout_o is o's channel of dout. */
-static int32_t weight_gradient(const mct_depthwise_conv2d_update_params *p, const int8_t *x,
-                               const int16_t *dout, int32_t tap, int32_t o, int32_t dout_o,
-                               int32_t first, int32_t last)
+MCT_INTO_UPDATES int32_t MCT_NAME(weight_gradient)(const mct_depthwise_conv2d_update_params *p,
+                                                   const int8_t *x, const MCT_ERROR *dout,
+                                                   int32_t tap, int32_t o, int32_t dout_o,
+                                                   int32_t first, int32_t last)
 {
     const int32_t i = o / (p->out_ch / p->in_ch);
     int32_t sum = 0;
@@ -147,11 +156,14 @@ static int32_t weight_gradient(const mct_depthwise_conv2d_update_params *p, cons
     return sum;
 }
 
-void mct_depthwise_conv2d_update_s8(const mct_depthwise_conv2d_update_params *p, int8_t *w,
-                                    int8_t *frac, const int8_t *x, const int16_t *dout,
-                                    const int16_t *dout_e, const uint32_t *sgd,
-                                    const uint16_t *column, const uint8_t *rate,
-                                    const int16_t *rate_shift)
+#include "kernels/each_update.h"
+
+#else
+
+void MCT_UPDATE(mct_depthwise_conv2d)(const mct_depthwise_conv2d_update_params *p, MCT_LEARNED,
+                                      const int8_t *x, const MCT_ERROR *dout, const int16_t *dout_e,
+                                      const uint32_t *sgd, const uint16_t *column,
+                                      const uint8_t *rate, const int16_t *rate_shift)
 {
     const mct_sgd state = mct_sgd_load(sgd);
     if (state.multiplier == 0u) {
@@ -167,12 +179,15 @@ void mct_depthwise_conv2d_update_s8(const mct_depthwise_conv2d_update_params *p,
                 continue;
             }
             int32_t dout_o = column != NULL ? column[o] : o;
-            int32_t dw = weight_gradient(p, x, dout, at / p->out_ch, o, dout_o, row, last);
+            int32_t dw =
+                MCT_NAME(weight_gradient)(p, x, dout, at / p->out_ch, o, dout_o, row, last);
             if (dw != 0) {
-                mct_update_weight(&w[at], &frac[at],
-                                  mct_channel_rate(&state, rate[o], rate_shift[o], dout_e), dw,
-                                  mct_dither(seed, index));
+                MCT_STEP(at,
+                         mct_weight_step(mct_channel_rate(&state, rate[o], rate_shift[o], dout_e),
+                                         dw, mct_dither(seed, index)));
             }
         }
     }
 }
+
+#endif

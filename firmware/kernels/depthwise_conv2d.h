@@ -39,24 +39,32 @@ typedef struct {
     int32_t scale_exponent, x_min, x_max;
 } mct_depthwise_conv2d_grad_input_params;
 
-void mct_depthwise_conv2d_grad_input_s16(const mct_depthwise_conv2d_grad_input_params *p,
-                                         const int16_t *dout, const int16_t *dout_e,
-                                         const int8_t *w, const int8_t *w_l,
-                                         const uint16_t *channel, const uint8_t *scale,
-                                         const uint8_t *scale_shift, const int8_t *x,
-                                         int16_t *history, int16_t *dx, int16_t *dx_e);
-
 typedef struct {
     int32_t in_h, in_w, in_ch, out_h, out_w, out_ch;
     int32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
     int32_t band_rows, x_offset, node, dout_ch;
 } mct_depthwise_conv2d_update_params;
 
+#define MCT_TEMPLATE "kernels/depthwise_conv2d.h"
+#include "kernels/each_error.h"
+
+#elif defined MCT_ERROR && !defined MCT_STEP
+
+void MCT_NAME(mct_depthwise_conv2d_grad_input)(const mct_depthwise_conv2d_grad_input_params *p,
+                                               const MCT_ERROR *dout, const int16_t *dout_e,
+                                               const int8_t *w, const int8_t *w_l,
+                                               const uint16_t *channel, const uint8_t *scale,
+                                               const uint8_t *scale_shift, const int8_t *x,
+                                               MCT_HISTORY, MCT_ERROR *dx, int16_t *dx_e);
+
+#include "kernels/each_update.h"
+
+#elif defined MCT_STEP
+
 /* column[o] is the channel of dout that output o of w has; o itself if column is NULL. */
-void mct_depthwise_conv2d_update_s8(const mct_depthwise_conv2d_update_params *p, int8_t *w,
-                                    int8_t *frac, const int8_t *x, const int16_t *dout,
-                                    const int16_t *dout_e, const uint32_t *sgd,
-                                    const uint16_t *column, const uint8_t *rate,
-                                    const int16_t *rate_shift);
+void MCT_UPDATE(mct_depthwise_conv2d)(const mct_depthwise_conv2d_update_params *p, MCT_LEARNED,
+                                      const int8_t *x, const MCT_ERROR *dout, const int16_t *dout_e,
+                                      const uint32_t *sgd, const uint16_t *column,
+                                      const uint8_t *rate, const int16_t *rate_shift);
 
 #endif

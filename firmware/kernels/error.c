@@ -1,13 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MCT_ERROR
+
 #include "kernels/error.h"
 
-void mct_error_end(const mct_error_writer *writer, int16_t *history, int16_t *dx_e)
+#define MCT_TEMPLATE "kernels/error.c"
+#include "kernels/each_error.h"
+
+#else
+
+void MCT_NAME(mct_error_end)(const MCT_NAME(mct_error_writer) * writer, int16_t *history,
+                             int16_t *dx_e)
 {
     dx_e[0] = (int16_t)(writer->e_raw + writer->shift);
     if (writer->greatest == 0u) {
         return;
     }
-    int32_t excess = mct_bit_length(writer->greatest) - MCT_ERROR_BITS;
+    int32_t excess = mct_bit_length(writer->greatest) - MCT_BITS;
     int32_t need = writer->e_raw + (excess > 0 ? excess : 0);
     if (need >= history[0]) {
         history[0] = (int16_t)need;
@@ -18,24 +26,24 @@ void mct_error_end(const mct_error_writer *writer, int16_t *history, int16_t *dx
     }
 }
 
-void mct_mask_error_s16(const mct_mask_error_params *p, const int16_t *dout, const int16_t *dout_e,
-                        const int8_t *x, int16_t *dx, int16_t *dx_e)
+void MCT_NAME(mct_mask_error)(const mct_mask_error_params *p, const MCT_ERROR *dout,
+                              const int16_t *dout_e, const int8_t *x, MCT_ERROR *dx, int16_t *dx_e)
 {
     for (int32_t k = 0; k < p->size; k++) {
-        dx[k] = x[k] > p->x_min && x[k] < p->x_max ? dout[k] : (int16_t)0;
+        dx[k] = x[k] > p->x_min && x[k] < p->x_max ? dout[k] : (MCT_ERROR)0;
     }
     dx_e[0] = dout_e[0];
 }
 
-void mct_sum_errors_s16(const mct_sum_errors_params *p, const int16_t *const dout[],
-                        const int16_t *const dout_e[], const int8_t *x, int16_t *history,
-                        int16_t *dx, int16_t *dx_e)
+void MCT_NAME(mct_sum_errors)(const mct_sum_errors_params *p, const MCT_ERROR *const dout[],
+                              const int16_t *const dout_e[], const int8_t *x, MCT_HISTORY,
+                              MCT_ERROR *dx, int16_t *dx_e)
 {
     int32_t greatest_e = dout_e[0][0];
     for (int32_t reader = 1; reader < p->readers; reader++) {
         greatest_e = dout_e[reader][0] > greatest_e ? dout_e[reader][0] : greatest_e;
     }
-    mct_error_writer writer = mct_error_begin(greatest_e - 8, history);
+    MCT_NAME(mct_error_writer) writer = MCT_BEGIN(greatest_e - 8);
     for (int32_t k = 0; k < p->size; k++) {
         int32_t raw = 0;
         if (x[k] > p->x_min && x[k] < p->x_max) {
@@ -44,7 +52,9 @@ void mct_sum_errors_s16(const mct_sum_errors_params *p, const int16_t *const dou
                 raw += mct_near((int32_t)dout[reader][k] * 256, behind < 31 ? behind : 31);
             }
         }
-        dx[k] = mct_error_put(&writer, raw);
+        dx[k] = MCT_NAME(mct_error_put)(&writer, raw);
     }
-    mct_error_end(&writer, history, dx_e);
+    MCT_NAME(mct_error_end)(&writer, history, dx_e);
 }
+
+#endif

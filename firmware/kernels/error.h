@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Error tensors: 12-bit integers with one exponent (SPEC 1.3). Twin of trainer/ops/error.py.
+/* Error tensors: integers of 12 or 8 bits with one exponent (SPEC 1.3).
+ * Twin of trainer/ops/error.py.
  *
  * mask_error:  dx = x_min < x < x_max ? dout : 0,  dx_e = dout_e
  * sum_errors:  REQ(sum_k near(dout_k << 8, max(dout_e) - dout_e_k), max(dout_e) - 8)
@@ -9,45 +10,85 @@
 
 #include "mct/fixedpoint.h"
 
-enum { MCT_ERROR_BITS = 11, MCT_ERROR_MAX = (1 << MCT_ERROR_BITS) - 1, MCT_ERROR_DECAY = 16 };
+enum { MCT_E12_BITS = 11, MCT_E8_BITS = 7, MCT_ERROR_DECAY = 16 };
 
-/* REQ over one tensor: begin, put each raw value, end. history is {h, n}. */
+/* REQ over one tensor: begin, put each raw value in row-major order, end. history is {h, n}. */
 typedef struct {
     int32_t e_raw;
     int32_t shift;
     uint32_t greatest;
-} mct_error_writer;
+} mct_error_writer_s16;
 
-static inline mct_error_writer mct_error_begin(int32_t e_raw, const int16_t *history)
+typedef struct {
+    int32_t e_raw;
+    int32_t shift;
+    uint32_t greatest;
+    uint32_t dither; /* of the element that comes next */
+} mct_error_writer_s8;
+
+static inline int32_t mct_error_shift(int32_t e_raw, const int16_t *history)
 {
-    mct_error_writer writer = {e_raw, mct_clamp((int32_t)history[0] - e_raw, 0, 31), 0u};
+    return mct_clamp((int32_t)history[0] - e_raw, 0, 31);
+}
+
+static inline mct_error_writer_s16 mct_error_begin_s16(int32_t e_raw, const int16_t *history)
+{
+    mct_error_writer_s16 writer = {e_raw, mct_error_shift(e_raw, history), 0u};
     return writer;
 }
 
-static inline int16_t mct_error_put(mct_error_writer *writer, int32_t raw)
+static inline mct_error_writer_s8 mct_error_begin_s8(int32_t e_raw, const int16_t *history,
+                                                     uint32_t seed)
 {
-    uint32_t magnitude = mct_abs(raw);
-    if (magnitude > writer->greatest) {
-        writer->greatest = magnitude;
-    }
-    return (int16_t)mct_clamp(mct_near(raw, writer->shift), -MCT_ERROR_MAX, MCT_ERROR_MAX);
+    mct_error_writer_s8 writer = {e_raw, mct_error_shift(e_raw, history), 0u, seed};
+    return writer;
 }
 
-void mct_error_end(const mct_error_writer *writer, int16_t *history, int16_t *dx_e);
+/* E12 rounds to nearest. */
+static inline int32_t mct_error_round_s16(mct_error_writer_s16 *writer, int32_t raw)
+{
+    return mct_near(raw, writer->shift);
+}
+
+/* E8 rounds stochastically. */
+static inline int32_t mct_error_round_s8(mct_error_writer_s8 *writer, int32_t raw)
+{
+    uint32_t r = writer->dither;
+    writer->dither = mct_dither(r, 1u);
+    return writer->shift == 0 ? raw : mct_dithered_shift(raw, writer->shift, r);
+}
 
 typedef struct {
     int32_t size, x_min, x_max;
 } mct_mask_error_params;
 
-void mct_mask_error_s16(const mct_mask_error_params *p, const int16_t *dout, const int16_t *dout_e,
-                        const int8_t *x, int16_t *dx, int16_t *dx_e);
-
 typedef struct {
     int32_t size, x_min, x_max, readers;
 } mct_sum_errors_params;
 
-void mct_sum_errors_s16(const mct_sum_errors_params *p, const int16_t *const dout[],
-                        const int16_t *const dout_e[], const int8_t *x, int16_t *history,
-                        int16_t *dx, int16_t *dx_e);
+#define MCT_TEMPLATE "kernels/error.h"
+#include "kernels/each_error.h"
+
+#elif defined MCT_ERROR
+
+static inline MCT_ERROR MCT_NAME(mct_error_put)(MCT_NAME(mct_error_writer) * writer, int32_t raw)
+{
+    uint32_t magnitude = mct_abs(raw);
+    if (magnitude > writer->greatest) {
+        writer->greatest = magnitude;
+    }
+    return (MCT_ERROR)mct_clamp(MCT_NAME(mct_error_round)(writer, raw), -((1 << MCT_BITS) - 1),
+                                (1 << MCT_BITS) - 1);
+}
+
+void MCT_NAME(mct_error_end)(const MCT_NAME(mct_error_writer) * writer, int16_t *history,
+                             int16_t *dx_e);
+
+void MCT_NAME(mct_mask_error)(const mct_mask_error_params *p, const MCT_ERROR *dout,
+                              const int16_t *dout_e, const int8_t *x, MCT_ERROR *dx, int16_t *dx_e);
+
+void MCT_NAME(mct_sum_errors)(const mct_sum_errors_params *p, const MCT_ERROR *const dout[],
+                              const int16_t *const dout_e[], const int8_t *x, MCT_HISTORY,
+                              MCT_ERROR *dx, int16_t *dx_e);
 
 #endif

@@ -18,8 +18,13 @@ typedef struct {
     int32_t size, exponent_step, x_min, x_max;
 } mct_lookup_grad_params;
 
-void mct_lookup_grad_s16(const mct_lookup_grad_params *p, const int16_t *dout,
-                         const int16_t *dout_e, const int8_t *x, const int16_t *slope,
-                         int16_t *history, int16_t *dx, int16_t *dx_e);
+#define MCT_TEMPLATE "kernels/lookup.h"
+#include "kernels/each_error.h"
+
+#elif defined MCT_ERROR
+
+void MCT_NAME(mct_lookup_grad)(const mct_lookup_grad_params *p, const MCT_ERROR *dout,
+                               const int16_t *dout_e, const int8_t *x, const int16_t *slope,
+                               MCT_HISTORY, MCT_ERROR *dx, int16_t *dx_e);
 
 #endif

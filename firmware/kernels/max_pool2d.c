@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MCT_ERROR
+
 #include "kernels/max_pool2d.h"
 
 #include <stddef.h>
@@ -53,16 +55,21 @@ static int32_t first_maximum(const mct_max_pool2d_grad_params *p, const int8_t *
     return first;
 }
 
-void mct_max_pool2d_pass_error_s16(const mct_max_pool2d_grad_params *p, const int16_t *dout,
-                                   const int16_t *dout_e, const int8_t *x, int16_t *dx,
-                                   int16_t *dx_e)
+#define MCT_TEMPLATE "kernels/max_pool2d.c"
+#include "kernels/each_error.h"
+
+#else
+
+void MCT_NAME(mct_max_pool2d_pass_error)(const mct_max_pool2d_grad_params *p, const MCT_ERROR *dout,
+                                         const int16_t *dout_e, const int8_t *x, MCT_ERROR *dx,
+                                         int16_t *dx_e)
 {
     memset(dx, 0, (size_t)(p->in_h * p->in_w * p->channels) * sizeof *dx);
     for (int32_t y = 0; y < p->out_h; y++) {
         for (int32_t column = 0; column < p->out_w; column++) {
             for (int32_t c = 0; c < p->channels; c++, dout++) {
                 int32_t at = first_maximum(p, x, y, column, c);
-                dx[at] = x[at] > p->x_min && x[at] < p->x_max ? *dout : (int16_t)0;
+                dx[at] = x[at] > p->x_min && x[at] < p->x_max ? *dout : (MCT_ERROR)0;
             }
         }
     }
@@ -70,8 +77,8 @@ void mct_max_pool2d_pass_error_s16(const mct_max_pool2d_grad_params *p, const in
 }
 
 /* The raw error of channel c at one input position. */
-static int32_t error_at(const mct_max_pool2d_grad_params *p, const int16_t *dout, const int8_t *x,
-                        int32_t y_in, int32_t x_in, int32_t c)
+static int32_t MCT_NAME(error_at)(const mct_max_pool2d_grad_params *p, const MCT_ERROR *dout,
+                                  const int8_t *x, int32_t y_in, int32_t x_in, int32_t c)
 {
     int32_t at = (y_in * p->in_w + x_in) * p->channels + c;
     mct_readers rows = mct_window_readers(y_in + p->pad_top, p->kernel_h, p->stride_h, p->out_h);
@@ -88,20 +95,22 @@ static int32_t error_at(const mct_max_pool2d_grad_params *p, const int16_t *dout
     return sum;
 }
 
-void mct_max_pool2d_grad_s16(const mct_max_pool2d_grad_params *p, const int16_t *dout,
-                             const int16_t *dout_e, const int8_t *x, int16_t *history, int16_t *dx,
-                             int16_t *dx_e)
+void MCT_NAME(mct_max_pool2d_grad)(const mct_max_pool2d_grad_params *p, const MCT_ERROR *dout,
+                                   const int16_t *dout_e, const int8_t *x, MCT_HISTORY,
+                                   MCT_ERROR *dx, int16_t *dx_e)
 {
-    mct_error_writer writer = mct_error_begin(dout_e[0], history);
+    MCT_NAME(mct_error_writer) writer = MCT_BEGIN(dout_e[0]);
     for (int32_t position = 0; position < p->in_h * p->in_w; position++) {
         for (int32_t c = 0; c < p->channels; c++) {
             int32_t value = x[position * p->channels + c];
             int32_t raw = 0;
             if (value > p->x_min && value < p->x_max) {
-                raw = error_at(p, dout, x, position / p->in_w, position % p->in_w, c);
+                raw = MCT_NAME(error_at)(p, dout, x, position / p->in_w, position % p->in_w, c);
             }
-            *dx++ = mct_error_put(&writer, raw);
+            *dx++ = MCT_NAME(mct_error_put)(&writer, raw);
         }
     }
-    mct_error_end(&writer, history, dx_e);
+    MCT_NAME(mct_error_end)(&writer, history, dx_e);
 }
+
+#endif

@@ -28,12 +28,17 @@ typedef struct {
     int32_t x_min, x_max;
 } mct_max_pool2d_grad_params;
 
-void mct_max_pool2d_pass_error_s16(const mct_max_pool2d_grad_params *p, const int16_t *dout,
-                                   const int16_t *dout_e, const int8_t *x, int16_t *dx,
-                                   int16_t *dx_e);
+#define MCT_TEMPLATE "kernels/max_pool2d.h"
+#include "kernels/each_error.h"
 
-void mct_max_pool2d_grad_s16(const mct_max_pool2d_grad_params *p, const int16_t *dout,
-                             const int16_t *dout_e, const int8_t *x, int16_t *history, int16_t *dx,
-                             int16_t *dx_e);
+#elif defined MCT_ERROR
+
+void MCT_NAME(mct_max_pool2d_pass_error)(const mct_max_pool2d_grad_params *p, const MCT_ERROR *dout,
+                                         const int16_t *dout_e, const int8_t *x, MCT_ERROR *dx,
+                                         int16_t *dx_e);
+
+void MCT_NAME(mct_max_pool2d_grad)(const mct_max_pool2d_grad_params *p, const MCT_ERROR *dout,
+                                   const int16_t *dout_e, const int8_t *x, MCT_HISTORY,
+                                   MCT_ERROR *dx, int16_t *dx_e);
 
 #endif

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MCT_ERROR
+
 #include "kernels/mean.h"
 
 #include <stdbool.h>
@@ -19,17 +21,25 @@ void mct_mean_s8(const mct_mean_params *p, const int8_t *x, int8_t *out)
     }
 }
 
-void mct_mean_grad_s16(const mct_mean_grad_params *p, const int16_t *dout, const int16_t *dout_e,
-                       const int8_t *x, int16_t *history, int16_t *dx, int16_t *dx_e)
+#define MCT_TEMPLATE "kernels/mean.c"
+#include "kernels/each_error.h"
+
+#else
+
+void MCT_NAME(mct_mean_grad)(const mct_mean_grad_params *p, const MCT_ERROR *dout,
+                             const int16_t *dout_e, const int8_t *x, MCT_HISTORY, MCT_ERROR *dx,
+                             int16_t *dx_e)
 {
-    mct_error_writer writer = mct_error_begin(dout_e[0] - 15, history);
+    MCT_NAME(mct_error_writer) writer = MCT_BEGIN(dout_e[0] - 15);
     for (int32_t o = 0; o < p->outer; o++, dout += p->inner) {
         for (int32_t k = 0; k < p->count; k++) {
             for (int32_t i = 0; i < p->inner; i++, x++) {
                 bool open = *x > p->x_min && *x < p->x_max;
-                *dx++ = mct_error_put(&writer, open ? dout[i] * p->share : 0);
+                *dx++ = MCT_NAME(mct_error_put)(&writer, open ? dout[i] * p->share : 0);
             }
         }
     }
-    mct_error_end(&writer, history, dx_e);
+    MCT_NAME(mct_error_end)(&writer, history, dx_e);
 }
+
+#endif

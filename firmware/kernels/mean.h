@@ -21,7 +21,13 @@ typedef struct {
     int32_t outer, count, inner, share, x_min, x_max;
 } mct_mean_grad_params;
 
-void mct_mean_grad_s16(const mct_mean_grad_params *p, const int16_t *dout, const int16_t *dout_e,
-                       const int8_t *x, int16_t *history, int16_t *dx, int16_t *dx_e);
+#define MCT_TEMPLATE "kernels/mean.h"
+#include "kernels/each_error.h"
+
+#elif defined MCT_ERROR
+
+void MCT_NAME(mct_mean_grad)(const mct_mean_grad_params *p, const MCT_ERROR *dout,
+                             const int16_t *dout_e, const int8_t *x, MCT_HISTORY, MCT_ERROR *dx,
+                             int16_t *dx_e);
 
 #endif

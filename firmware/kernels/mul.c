@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MCT_ERROR
+
 #include "kernels/mul.h"
 
 #include <stdbool.h>
@@ -22,9 +24,14 @@ void mct_mul_s8(const mct_mul_params *p, const int8_t *a, const int8_t *b, const
     }
 }
 
+#define MCT_TEMPLATE "kernels/mul.c"
+#include "kernels/each_error.h"
+
+#else
+
 /* The raw error of the factor that was repeated along the two axes of `sums`. */
-static int32_t error_at(const mct_mul_grad_params *p, const int16_t *dout, const int8_t *b,
-                        const int32_t *sums)
+static int32_t MCT_NAME(error_at)(const mct_mul_grad_params *p, const MCT_ERROR *dout,
+                                  const int8_t *b, const int32_t *sums)
 {
     int32_t raw = 0;
     for (int32_t y = 0; y < sums[0]; y++) {
@@ -36,21 +43,23 @@ static int32_t error_at(const mct_mul_grad_params *p, const int16_t *dout, const
     return raw;
 }
 
-void mct_mul_grad_s16(const mct_mul_grad_params *p, const int16_t *dout, const int16_t *dout_e,
-                      const int8_t *b, const int8_t *x, const int32_t *axes, int16_t *history,
-                      int16_t *dx, int16_t *dx_e)
+void MCT_NAME(mct_mul_grad)(const mct_mul_grad_params *p, const MCT_ERROR *dout,
+                            const int16_t *dout_e, const int8_t *b, const int8_t *x,
+                            const int32_t *axes, MCT_HISTORY, MCT_ERROR *dx, int16_t *dx_e)
 {
     const int32_t size = axes[3], dout_step = axes[7], b_step = axes[11];
-    mct_error_writer writer = mct_error_begin(dout_e[0] + p->scale_exponent, history);
+    MCT_NAME(mct_error_writer) writer = MCT_BEGIN(dout_e[0] + p->scale_exponent);
     mct_row row = mct_first_row();
     for (int32_t rows = mct_rows(axes); rows > 0; rows--, mct_next_row(&row, axes)) {
         for (int32_t k = 0; k < size; k++, x++) {
             bool open = *x > p->x_min && *x < p->x_max;
-            int32_t raw = open ? error_at(p, dout + row.a + k * dout_step, b + row.b + k * b_step,
-                                          axes + 3 * MCT_AXES)
+            int32_t raw = open ? MCT_NAME(error_at)(p, dout + row.a + k * dout_step,
+                                                    b + row.b + k * b_step, axes + 3 * MCT_AXES)
                                : 0;
-            *dx++ = mct_error_put(&writer, raw);
+            *dx++ = MCT_NAME(mct_error_put)(&writer, raw);
         }
     }
-    mct_error_end(&writer, history, dx_e);
+    MCT_NAME(mct_error_end)(&writer, history, dx_e);
 }
+
+#endif

@@ -3,7 +3,7 @@
  *
  * out = requantize((a + a_offset) * (b + b_offset)) + out_offset, clamped
  * grad: dx = REQ(sum near(dout * fold, 8) * (b + b_offset), dout_e + scale_exponent), the sum
- *       over the positions that x was repeated along: at most 4113, so that it fits 32 bits
+ *       over the positions that x was repeated along: at most 4113, for E8 66000
  * axes: kernels/broadcast.h */
 #ifndef MCT_KERNELS_MUL_H
 #define MCT_KERNELS_MUL_H
@@ -22,8 +22,13 @@ typedef struct {
     int32_t fold, scale_exponent, b_offset, x_min, x_max;
 } mct_mul_grad_params;
 
-void mct_mul_grad_s16(const mct_mul_grad_params *p, const int16_t *dout, const int16_t *dout_e,
-                      const int8_t *b, const int8_t *x, const int32_t *axes, int16_t *history,
-                      int16_t *dx, int16_t *dx_e);
+#define MCT_TEMPLATE "kernels/mul.h"
+#include "kernels/each_error.h"
+
+#elif defined MCT_ERROR
+
+void MCT_NAME(mct_mul_grad)(const mct_mul_grad_params *p, const MCT_ERROR *dout,
+                            const int16_t *dout_e, const int8_t *b, const int8_t *x,
+                            const int32_t *axes, MCT_HISTORY, MCT_ERROR *dx, int16_t *dx_e);
 
 #endif

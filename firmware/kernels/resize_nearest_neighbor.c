@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MCT_ERROR
+
 #include "kernels/resize_nearest_neighbor.h"
 
 #include <stdbool.h>
@@ -33,8 +35,13 @@ static readers next_readers(readers before, const uint16_t *index, int32_t outpu
     return next;
 }
 
-static int32_t error_at(const mct_resize_nearest_neighbor_grad_params *p, const int16_t *dout,
-                        readers rows, readers columns, int32_t c)
+#define MCT_TEMPLATE "kernels/resize_nearest_neighbor.c"
+#include "kernels/each_error.h"
+
+#else
+
+static int32_t MCT_NAME(error_at)(const mct_resize_nearest_neighbor_grad_params *p,
+                                  const MCT_ERROR *dout, readers rows, readers columns, int32_t c)
 {
     int32_t sum = 0;
     for (int32_t y = rows.first; y < rows.last; y++) {
@@ -45,10 +52,9 @@ static int32_t error_at(const mct_resize_nearest_neighbor_grad_params *p, const 
     return sum;
 }
 
-void mct_resize_nearest_neighbor_pass_error_s16(const mct_resize_nearest_neighbor_grad_params *p,
-                                                const int16_t *dout, const int16_t *dout_e,
-                                                const int8_t *x, const uint16_t *row,
-                                                const uint16_t *column, int16_t *dx, int16_t *dx_e)
+void MCT_NAME(mct_resize_nearest_neighbor_pass_error)(
+    const mct_resize_nearest_neighbor_grad_params *p, const MCT_ERROR *dout, const int16_t *dout_e,
+    const int8_t *x, const uint16_t *row, const uint16_t *column, MCT_ERROR *dx, int16_t *dx_e)
 {
     readers rows = {0, 0};
     for (int32_t y = 0; y < p->in_h; y++) {
@@ -58,20 +64,20 @@ void mct_resize_nearest_neighbor_pass_error_s16(const mct_resize_nearest_neighbo
             columns = next_readers(columns, column, p->out_w, k);
             for (int32_t c = 0; c < p->channels; c++, x++) {
                 bool open = *x > p->x_min && *x < p->x_max;
-                *dx++ = (int16_t)(open ? error_at(p, dout, rows, columns, c) : 0);
+                *dx++ = (MCT_ERROR)(open ? MCT_NAME(error_at)(p, dout, rows, columns, c) : 0);
             }
         }
     }
     dx_e[0] = dout_e[0];
 }
 
-void mct_resize_nearest_neighbor_grad_s16(const mct_resize_nearest_neighbor_grad_params *p,
-                                          const int16_t *dout, const int16_t *dout_e,
-                                          const int8_t *x, const uint16_t *row,
-                                          const uint16_t *column, int16_t *history, int16_t *dx,
-                                          int16_t *dx_e)
+void MCT_NAME(mct_resize_nearest_neighbor_grad)(const mct_resize_nearest_neighbor_grad_params *p,
+                                                const MCT_ERROR *dout, const int16_t *dout_e,
+                                                const int8_t *x, const uint16_t *row,
+                                                const uint16_t *column, MCT_HISTORY, MCT_ERROR *dx,
+                                                int16_t *dx_e)
 {
-    mct_error_writer writer = mct_error_begin(dout_e[0], history);
+    MCT_NAME(mct_error_writer) writer = MCT_BEGIN(dout_e[0]);
     readers rows = {0, 0};
     for (int32_t y = 0; y < p->in_h; y++) {
         rows = next_readers(rows, row, p->out_h, y);
@@ -80,10 +86,12 @@ void mct_resize_nearest_neighbor_grad_s16(const mct_resize_nearest_neighbor_grad
             columns = next_readers(columns, column, p->out_w, k);
             for (int32_t c = 0; c < p->channels; c++, x++) {
                 bool open = *x > p->x_min && *x < p->x_max;
-                int32_t raw = open ? error_at(p, dout, rows, columns, c) : 0;
-                *dx++ = mct_error_put(&writer, raw);
+                int32_t raw = open ? MCT_NAME(error_at)(p, dout, rows, columns, c) : 0;
+                *dx++ = MCT_NAME(mct_error_put)(&writer, raw);
             }
         }
     }
-    mct_error_end(&writer, history, dx_e);
+    MCT_NAME(mct_error_end)(&writer, history, dx_e);
 }
+
+#endif

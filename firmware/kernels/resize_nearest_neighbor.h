@@ -21,15 +21,19 @@ typedef struct {
     int32_t in_h, in_w, channels, out_h, out_w, x_min, x_max;
 } mct_resize_nearest_neighbor_grad_params;
 
-void mct_resize_nearest_neighbor_pass_error_s16(const mct_resize_nearest_neighbor_grad_params *p,
-                                                const int16_t *dout, const int16_t *dout_e,
-                                                const int8_t *x, const uint16_t *row,
-                                                const uint16_t *column, int16_t *dx, int16_t *dx_e);
+#define MCT_TEMPLATE "kernels/resize_nearest_neighbor.h"
+#include "kernels/each_error.h"
 
-void mct_resize_nearest_neighbor_grad_s16(const mct_resize_nearest_neighbor_grad_params *p,
-                                          const int16_t *dout, const int16_t *dout_e,
-                                          const int8_t *x, const uint16_t *row,
-                                          const uint16_t *column, int16_t *history, int16_t *dx,
-                                          int16_t *dx_e);
+#elif defined MCT_ERROR
+
+void MCT_NAME(mct_resize_nearest_neighbor_pass_error)(
+    const mct_resize_nearest_neighbor_grad_params *p, const MCT_ERROR *dout, const int16_t *dout_e,
+    const int8_t *x, const uint16_t *row, const uint16_t *column, MCT_ERROR *dx, int16_t *dx_e);
+
+void MCT_NAME(mct_resize_nearest_neighbor_grad)(const mct_resize_nearest_neighbor_grad_params *p,
+                                                const MCT_ERROR *dout, const int16_t *dout_e,
+                                                const int8_t *x, const uint16_t *row,
+                                                const uint16_t *column, MCT_HISTORY, MCT_ERROR *dx,
+                                                int16_t *dx_e);
 
 #endif

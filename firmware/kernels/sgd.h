@@ -2,13 +2,19 @@
 /* Plain SGD on integers (SPEC 1.5). Twin of trainer/ops/sgd.py.
  *
  * weight: M = clamp(256 w + frac - u), u = SR(g A, q + L - 8 - e - t, r),  w = (M + 128) >> 8
+ *         without a fraction: M = w
  * bias:   b = clamp(b - SR(g A', q' + L - 8 - e - t, r))
  * where the gradient is g 2^t, t = 0, or 8 beyond 23 bits
+ * accumulation over N samples: the sum U takes the steps, as a bias does; each N-th sample the
+ *         weight or bias takes -U as its step, and U = 0
  */
 #ifndef MCT_KERNELS_SGD_H
 #define MCT_KERNELS_SGD_H
 
 #include "mct/fixedpoint.h"
+
+/* A layer's gradient of a weight: a part of each of its updates, not called once per weight. */
+#define MCT_INTO_UPDATES static inline __attribute__((always_inline))
 
 /* The state tensor: rate = multiplier * 2^-shift; multiplier 0 stands for no update. */
 typedef struct {
@@ -38,23 +44,52 @@ static inline int32_t mct_scaled_step(mct_rate rate, int32_t gradient, uint32_t 
                                 r);
 }
 
-/* One weight; the caller leaves out dw = 0 and dead channels. */
-static inline void mct_update_weight(int8_t *w, int8_t *frac, mct_rate rate, int32_t dw, uint32_t r)
+/* u of one weight; the caller leaves out dw = 0 and dead channels. */
+static inline int32_t mct_weight_step(mct_rate rate, int32_t dw, uint32_t r)
 {
-    int32_t u = mct_clamp(mct_scaled_step(rate, dw, r), -MCT_STEP_MAX, MCT_STEP_MAX);
+    return mct_clamp(mct_scaled_step(rate, dw, r), -MCT_STEP_MAX, MCT_STEP_MAX);
+}
+
+/* A weight with a fraction; |u| <= 2^30. */
+static inline void mct_step_weight(int8_t *w, int8_t *frac, int32_t u)
+{
     int32_t m = mct_clamp(*w * 256 + *frac - u, -MCT_WEIGHT_MAX, MCT_WEIGHT_MAX);
     int32_t rounded = mct_clamp((m + 128) >> 8, -127, 127);
     *w = (int8_t)rounded;
     *frac = (int8_t)(m - 256 * rounded);
 }
 
+/* A weight without a fraction; |u| <= 2^30. */
+static inline void mct_step_whole(int8_t *w, int32_t u)
+{
+    *w = (int8_t)mct_clamp(*w - u, -127, 127);
+}
+
+/* A bias, or a sum of steps; |u| <= 2^30. */
+static inline void mct_step_wide(int32_t *b, int32_t u)
+{
+    /* In 64 bits: the host may have written a bias beyond MCT_BIAS_MAX. */
+    int64_t moved = (int64_t)*b - u;
+    moved = moved > MCT_BIAS_MAX ? MCT_BIAS_MAX : moved;
+    *b = (int32_t)(moved < -MCT_BIAS_MAX ? -MCT_BIAS_MAX : moved);
+}
+
 typedef struct {
     int32_t positions, channels, node;
 } mct_bias_update_params;
 
-void mct_bias_update_s16_s32(const mct_bias_update_params *p, int32_t *b, const int16_t *dout,
-                             const int16_t *dout_e, const uint32_t *sgd, const uint8_t *rate,
-                             const int16_t *rate_shift);
+typedef struct {
+    int32_t size, samples;
+} mct_apply_sum_params;
+
+/* Every `samples` steps the sums change what they were for, and begin anew. */
+void mct_apply_sum_s8_8(const mct_apply_sum_params *p, int8_t *w, int8_t *frac, int32_t *sum,
+                        const uint32_t *sgd);
+
+void mct_apply_sum_s8(const mct_apply_sum_params *p, int8_t *w, int32_t *sum, const uint32_t *sgd);
+
+void mct_apply_sum_s32(const mct_apply_sum_params *p, int32_t *b, int32_t *sum,
+                       const uint32_t *sgd);
 
 void mct_count_step(uint32_t *sgd);
 
@@ -64,5 +99,14 @@ static inline mct_sgd mct_sgd_load(const uint32_t *sgd)
     mct_sgd loaded = {sgd[0], sgd[1], sgd[2] & 0xffu, (int32_t)(sgd[3] & 0xffu)};
     return loaded;
 }
+
+#define MCT_TEMPLATE "kernels/sgd.h"
+#include "kernels/each_error.h"
+
+#elif defined MCT_ERROR
+
+void MCT_NAME(mct_bias_update)(const mct_bias_update_params *p, int32_t *b, const MCT_ERROR *dout,
+                               const int16_t *dout_e, const uint32_t *sgd, const uint8_t *rate,
+                               const int16_t *rate_shift);
 
 #endif

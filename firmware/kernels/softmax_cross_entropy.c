@@ -1,13 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MCT_ERROR
+
 #include "kernels/softmax_cross_entropy.h"
 
 #include "kernels/error.h"
 #include "kernels/first_greatest.h"
 
-void mct_softmax_cross_entropy_s8(const mct_softmax_cross_entropy_params *p, const int8_t *logits,
-                                  const uint32_t *label, const uint32_t *classes,
-                                  const uint16_t *exponential, int16_t *dlogits, int16_t *dlogits_e,
-                                  uint32_t *record)
+#define MCT_TEMPLATE "kernels/softmax_cross_entropy.c"
+#include "kernels/each_error.h"
+
+#else
+
+void MCT_NAME(mct_softmax_cross_entropy_s8)(const mct_softmax_cross_entropy_params *p,
+                                            const int8_t *logits, const uint32_t *label,
+                                            const uint32_t *classes, const uint16_t *exponential,
+                                            MCT_ERROR *dlogits, int16_t *dlogits_e,
+                                            uint32_t *record)
 {
     int8_t pair[2];
     const int8_t *row = mct_candidates(p->classes, p->zero_point, logits, pair);
@@ -23,12 +31,15 @@ void mct_softmax_cross_entropy_s8(const mct_softmax_cross_entropy_params *p, con
         uint32_t t = exponential[top - row[i]];
         int32_t gradient = (int32_t)(((t << 15) + sum / 2u) / sum);
         gradient -= (uint32_t)i == label[0] ? INT32_C(1) << 15 : 0;
-        *dlogits++ = (int16_t)mct_clamp(mct_near(gradient, 4), -MCT_ERROR_MAX, MCT_ERROR_MAX);
+        *dlogits++ = (MCT_ERROR)mct_clamp(mct_near(gradient, 15 - MCT_BITS), -((1 << MCT_BITS) - 1),
+                                          (1 << MCT_BITS) - 1);
     }
     for (int32_t i = count; i < p->classes; i++) {
         *dlogits++ = 0;
     }
-    dlogits_e[0] = -11;
+    dlogits_e[0] = -MCT_BITS;
     record[0] = sum;
     record[1] = (uint32_t)(top - row[label[0]]);
 }
+
+#endif

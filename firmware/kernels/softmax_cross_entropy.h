@@ -2,7 +2,7 @@
 /* Softmax cross-entropy (SPEC 1.2). Twin of trainer/ops/softmax_cross_entropy.py.
  *
  * t = exponential[max(logits) - logits], S = sum t, p = (2^15 t + S / 2) / S
- * dlogits = clamp(near(p - 2^15 [i == label], 4)), dlogits_e = -11
+ * dlogits = clamp(near(p - 2^15 [i == label], 15 - bits)), dlogits_e = -bits
  * record = {S, max(logits) - logits[label]}
  * Only the first classes[0] logits take part, if classes is given; a lone logit is class 1
  * against a class 0 whose logit is zero_point. */
@@ -15,9 +15,15 @@ typedef struct {
     int32_t classes, zero_point;
 } mct_softmax_cross_entropy_params;
 
-void mct_softmax_cross_entropy_s8(const mct_softmax_cross_entropy_params *p, const int8_t *logits,
-                                  const uint32_t *label, const uint32_t *classes,
-                                  const uint16_t *exponential, int16_t *dlogits, int16_t *dlogits_e,
-                                  uint32_t *record);
+#define MCT_TEMPLATE "kernels/softmax_cross_entropy.h"
+#include "kernels/each_error.h"
+
+#elif defined MCT_ERROR
+
+void MCT_NAME(mct_softmax_cross_entropy_s8)(const mct_softmax_cross_entropy_params *p,
+                                            const int8_t *logits, const uint32_t *label,
+                                            const uint32_t *classes, const uint16_t *exponential,
+                                            MCT_ERROR *dlogits, int16_t *dlogits_e,
+                                            uint32_t *record);
 
 #endif

@@ -14,7 +14,13 @@ typedef struct {
     int32_t offset, x_min, x_max, exponent_step;
 } mct_strided_error_params;
 
-void mct_strided_error_s16(const mct_strided_error_params *p, const int16_t *dout,
-                           const int16_t *dout_e, const int8_t *x, int16_t *dx, int16_t *dx_e);
+#define MCT_TEMPLATE "kernels/strided_error.h"
+#include "kernels/each_error.h"
+
+#elif defined MCT_ERROR
+
+void MCT_NAME(mct_strided_error)(const mct_strided_error_params *p, const MCT_ERROR *dout,
+                                 const int16_t *dout_e, const int8_t *x, MCT_ERROR *dx,
+                                 int16_t *dx_e);
 
 #endif

@@ -23,10 +23,17 @@
  *   WRITE          region u8, offset u32, bytes    -
  *   TARGET         offset u32, bytes               -
  *   CLASSES        classes in use u32              -
+ *   LATENT         offset u32, bytes               -
+ *   PREFIX         -                               -
+ *   KEEP           slot u32, label u32             -
+ *   RECALL         slot u32                        label u32
  *
  * HELLO opens a session and sets the sequence number. After it, a request with the number of the
  * last one is answered with the kept reply and not executed again; any number but the next is
- * refused with MCT_ERR_SESSION. Damaged frames are dropped, and the host repeats. */
+ * refused with MCT_ERR_SESSION. Damaged frames are dropped, and the host repeats.
+ *
+ * STEP, INFER and BEGIN start at the latent if LATENT, PREFIX or RECALL came after the
+ * last SAMPLE. */
 #ifndef MCT_PROTOCOL_H
 #define MCT_PROTOCOL_H
 
@@ -46,10 +53,14 @@ enum {
     MCT_MSG_WRITE = 11,
     MCT_MSG_TARGET = 12,
     MCT_MSG_CLASSES = 13,
+    MCT_MSG_LATENT = 14,
+    MCT_MSG_PREFIX = 15,
+    MCT_MSG_KEEP = 16,
+    MCT_MSG_RECALL = 17,
     MCT_MSG_REPLY = 0x80
 };
 
-/* Fixed part of each request's payload; SAMPLE, WRITE and TARGET carry data after it. */
+/* Fixed part of each request's payload; SAMPLE, WRITE, TARGET and LATENT carry data after it. */
 enum {
     MCT_REQUEST_HELLO_BYTES = 0,
     MCT_REQUEST_RESET_BYTES = 4,
@@ -63,7 +74,11 @@ enum {
     MCT_REQUEST_READ_BYTES = 7,
     MCT_REQUEST_WRITE_BYTES = 5,
     MCT_REQUEST_TARGET_BYTES = 4,
-    MCT_REQUEST_CLASSES_BYTES = 4
+    MCT_REQUEST_CLASSES_BYTES = 4,
+    MCT_REQUEST_LATENT_BYTES = 4,
+    MCT_REQUEST_PREFIX_BYTES = 0,
+    MCT_REQUEST_KEEP_BYTES = 8,
+    MCT_REQUEST_RECALL_BYTES = 4
 };
 
 /* Fixed part of each reply that has one, after the status. */
@@ -72,7 +87,8 @@ enum {
     MCT_REPLY_STEP_BYTES = 20,
     MCT_REPLY_INFER_BYTES = 4,
     MCT_REPLY_RUN_BYTES = 5,
-    MCT_REPLY_DIGEST_BYTES = 20
+    MCT_REPLY_DIGEST_BYTES = 20,
+    MCT_REPLY_RECALL_BYTES = 4
 };
 
 enum { MCT_STEP_DIGEST = 1 }; /* flag of STEP: compute the digest of the learned state */

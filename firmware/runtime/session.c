@@ -29,6 +29,7 @@ static struct {
     uint32_t tx_bytes;
     uint16_t seq; /* of the last request executed */
     bool is_open;
+    bool is_at_latent; /* LATENT, PREFIX or RECALL came after the last SAMPLE */
 } mct_link_session;
 
 __attribute__((noinline)) void mct_mark_end(void)
@@ -74,6 +75,14 @@ static bool size_is_right(uint8_t type, uint32_t nbytes)
         return nbytes >= MCT_REQUEST_TARGET_BYTES;
     case MCT_MSG_CLASSES:
         return nbytes == MCT_REQUEST_CLASSES_BYTES;
+    case MCT_MSG_LATENT:
+        return nbytes >= MCT_REQUEST_LATENT_BYTES;
+    case MCT_MSG_PREFIX:
+        return nbytes == MCT_REQUEST_PREFIX_BYTES;
+    case MCT_MSG_KEEP:
+        return nbytes == MCT_REQUEST_KEEP_BYTES;
+    case MCT_MSG_RECALL:
+        return nbytes == MCT_REQUEST_RECALL_BYTES;
     default:
         return false;
     }
@@ -117,7 +126,7 @@ static mct_status execute_learning_rate(uint8_t multiplier, uint8_t shift)
     return MCT_OK;
 }
 
-/* SAMPLE and TARGET: an offset and data for one tensor. */
+/* SAMPLE, TARGET and LATENT: an offset and data for one tensor. */
 static mct_status execute_fill(const uint8_t *payload, uint32_t nbytes, int8_t *tensor,
                                uint32_t tensor_bytes)
 {
@@ -132,6 +141,46 @@ static mct_status execute_fill(const uint8_t *payload, uint32_t nbytes, int8_t *
     }
     memcpy(tensor + offset, payload + MCT_REQUEST_SAMPLE_BYTES, data_bytes);
     return MCT_OK;
+}
+
+/* What the next step begins with has come: a sample or its latent. */
+static mct_status now_at_latent(bool is_at_latent, mct_status status)
+{
+    if (status == MCT_OK) {
+        mct_link_session.is_at_latent = is_at_latent;
+    }
+    return status;
+}
+
+static mct_status execute_prefix(void)
+{
+    mct_status status = MCT_MODEL(prefix)();
+    if (status == MCT_OK) {
+        mct_mark_end();
+    }
+    return now_at_latent(true, status);
+}
+
+static mct_status execute_keep(uint32_t slot, uint32_t label)
+{
+    return mct_link_session.is_at_latent ? MCT_MODEL(keep_latent)(slot, label) : MCT_ERR_RANGE;
+}
+
+static mct_status execute_recall(uint32_t slot, uint8_t *reply, uint32_t *reply_bytes)
+{
+    uint32_t label = 0;
+    mct_status status = MCT_MODEL(recall_latent)(slot, &label);
+    if (status == MCT_OK) {
+        mct_put_u32(reply, label);
+        *reply_bytes = MCT_REPLY_RECALL_BYTES;
+    }
+    return now_at_latent(true, status);
+}
+
+static mct_status execute_begin(uint32_t label)
+{
+    return mct_link_session.is_at_latent ? MCT_MODEL(begin_from_latent)(label)
+                                         : MCT_MODEL(begin)(label);
 }
 
 static mct_status execute_digest(bool wants_digest, uint8_t *reply, uint32_t *reply_bytes)
@@ -151,7 +200,8 @@ static mct_status execute_step(uint32_t label, uint8_t flags, uint8_t *reply, ui
     if ((flags & ~MCT_STEP_DIGEST) != 0) {
         return MCT_ERR_RANGE;
     }
-    mct_status status = MCT_MODEL(step)(label);
+    mct_status status =
+        mct_link_session.is_at_latent ? MCT_MODEL(step_from_latent)(label) : MCT_MODEL(step)(label);
     if (status != MCT_OK) {
         return status;
     }
@@ -161,7 +211,8 @@ static mct_status execute_step(uint32_t label, uint8_t flags, uint8_t *reply, ui
 
 static mct_status execute_infer(uint8_t *reply, uint32_t *reply_bytes)
 {
-    mct_status status = MCT_MODEL(infer)();
+    mct_status status =
+        mct_link_session.is_at_latent ? MCT_MODEL(infer_from_latent)() : MCT_MODEL(infer)();
     if (status != MCT_OK) {
         return status;
     }
@@ -223,17 +274,27 @@ static mct_status execute(uint8_t type, const uint8_t *payload, uint32_t nbytes,
         return execute_hello(reply, reply_bytes);
     case MCT_MSG_RESET:
         MCT_MODEL(reset)(mct_get_u32(payload));
-        return MCT_OK;
+        return now_at_latent(false, MCT_OK);
     case MCT_MSG_LEARNING_RATE:
         return execute_learning_rate(payload[0], payload[1]);
     case MCT_MSG_SAMPLE:
-        return execute_fill(payload, nbytes, MCT_MODEL(input)(), MCT_MODEL_CONST(INPUT_BYTES));
+        return now_at_latent(
+            false, execute_fill(payload, nbytes, MCT_MODEL(input)(), MCT_MODEL_CONST(INPUT_BYTES)));
+    case MCT_MSG_LATENT:
+        return now_at_latent(true, execute_fill(payload, nbytes, MCT_MODEL(latent)(),
+                                                MCT_MODEL_CONST(LATENT_BYTES)));
+    case MCT_MSG_PREFIX:
+        return execute_prefix();
+    case MCT_MSG_KEEP:
+        return execute_keep(mct_get_u32(payload), mct_get_u32(payload + 4));
+    case MCT_MSG_RECALL:
+        return execute_recall(mct_get_u32(payload), reply, reply_bytes);
     case MCT_MSG_STEP:
         return execute_step(mct_get_u32(payload), payload[4], reply, reply_bytes);
     case MCT_MSG_INFER:
         return execute_infer(reply, reply_bytes);
     case MCT_MSG_BEGIN:
-        return MCT_MODEL(begin)(mct_get_u32(payload));
+        return execute_begin(mct_get_u32(payload));
     case MCT_MSG_RUN:
         return execute_run(mct_get_u32(payload), reply, reply_bytes);
     case MCT_MSG_DIGEST:

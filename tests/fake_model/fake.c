@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Three weight rows that move towards the samples of their class: any lost, repeated or changed
- * sample or step shows in the state. */
+/* Three weight rows that move towards the flipped samples of their class: any lost, repeated or
+ * changed sample or step shows in the state. */
 #include "fake.h"
 
 #include <string.h>
@@ -12,6 +12,7 @@ const uint8_t fake_numerics_hash[8] = {0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6,
 static struct {
     int8_t x[FAKE_INPUT_BYTES];
     int8_t target[FAKE_TARGET_BYTES];
+    int8_t latent[FAKE_LATENT_BYTES];
     int32_t logits[FAKE_CLASSES];
 } fake_arena;
 
@@ -22,6 +23,12 @@ static struct {
     uint8_t multiplier;
     uint8_t shift;
 } fake_state;
+
+static struct {
+    int8_t latent[FAKE_LATENT_BYTES];
+    uint32_t label;
+    bool is_full;
+} slots[FAKE_LATENT_SLOTS];
 
 static uint32_t label_of_step;
 static uint32_t next_call;
@@ -63,12 +70,19 @@ mct_status fake_set_classes(uint32_t classes)
     return classes == FAKE_CLASSES ? MCT_OK : MCT_ERR_RANGE;
 }
 
+static void flip(void)
+{
+    for (uint32_t i = 0; i < FAKE_LATENT_BYTES; i++) {
+        fake_arena.latent[i] = (int8_t)(fake_arena.x[i] ^ 0x55);
+    }
+}
+
 static void forward(void)
 {
     for (uint32_t o = 0; o < FAKE_CLASSES; o++) {
         int32_t acc = 0;
         for (uint32_t i = 0; i < FAKE_INPUT_BYTES; i++) {
-            acc += fake_arena.x[i] * fake_state.w[o][i];
+            acc += fake_arena.latent[i] * fake_state.w[o][i];
         }
         fake_arena.logits[o] = acc;
     }
@@ -96,12 +110,14 @@ static void update(void)
     int16_t *w = fake_state.w[label_of_step];
     for (uint32_t i = 0; i < FAKE_INPUT_BYTES; i++) {
         int32_t rate = fake_state.multiplier >> (fake_state.shift & 7);
-        w[i] = (int16_t)((w[i] * 7 + fake_arena.x[i] * rate + (int32_t)(fake_state.steps & 3)) / 8);
+        w[i] =
+            (int16_t)((w[i] * 7 + fake_arena.latent[i] * rate + (int32_t)(fake_state.steps & 3)) /
+                      8);
     }
     fake_state.steps++;
 }
 
-mct_status fake_begin(uint32_t label)
+static mct_status begin_at(uint32_t call, uint32_t label)
 {
     if (is_busy) {
         return MCT_ERR_BUSY;
@@ -110,9 +126,19 @@ mct_status fake_begin(uint32_t label)
         return MCT_ERR_LABEL;
     }
     label_of_step = label;
-    next_call = 0;
+    next_call = call;
     is_busy = true;
     return MCT_OK;
+}
+
+mct_status fake_begin(uint32_t label)
+{
+    return begin_at(0, label);
+}
+
+mct_status fake_begin_from_latent(uint32_t label)
+{
+    return begin_at(FAKE_PREFIX_CALLS, label);
 }
 
 bool fake_run(uint32_t max_calls)
@@ -120,12 +146,15 @@ bool fake_run(uint32_t max_calls)
     for (uint32_t n = 0; is_busy && n < max_calls; n++) {
         switch (next_call++) {
         case 0:
-            forward();
+            flip();
             break;
         case 1:
-            predict();
+            forward();
             break;
         case 2:
+            predict();
+            break;
+        case 3:
             compute_loss();
             break;
         default:
@@ -137,16 +166,66 @@ bool fake_run(uint32_t max_calls)
     return !is_busy;
 }
 
-mct_status fake_step(uint32_t label)
+static mct_status whole(mct_status begun)
 {
-    mct_status status = fake_begin(label);
-    if (status == MCT_OK) {
+    if (begun == MCT_OK) {
         (void)fake_run(FAKE_CALLS);
     }
-    return status;
+    return begun;
 }
 
-mct_status fake_infer(void)
+mct_status fake_step(uint32_t label)
+{
+    return whole(fake_begin(label));
+}
+
+mct_status fake_step_from_latent(uint32_t label)
+{
+    return whole(fake_begin_from_latent(label));
+}
+
+int8_t *fake_latent(void)
+{
+    return fake_arena.latent;
+}
+
+mct_status fake_prefix(void)
+{
+    if (is_busy) {
+        return MCT_ERR_BUSY;
+    }
+    flip();
+    return MCT_OK;
+}
+
+mct_status fake_keep_latent(uint32_t slot, uint32_t label)
+{
+    if (is_busy) {
+        return MCT_ERR_BUSY;
+    }
+    if (slot >= FAKE_LATENT_SLOTS) {
+        return MCT_ERR_RANGE;
+    }
+    memcpy(slots[slot].latent, fake_arena.latent, FAKE_LATENT_BYTES);
+    slots[slot].label = label;
+    slots[slot].is_full = true;
+    return MCT_OK;
+}
+
+mct_status fake_recall_latent(uint32_t slot, uint32_t *label)
+{
+    if (is_busy) {
+        return MCT_ERR_BUSY;
+    }
+    if (slot >= FAKE_LATENT_SLOTS || !slots[slot].is_full) {
+        return MCT_ERR_RANGE;
+    }
+    memcpy(fake_arena.latent, slots[slot].latent, FAKE_LATENT_BYTES);
+    *label = slots[slot].label;
+    return MCT_OK;
+}
+
+mct_status fake_infer_from_latent(void)
 {
     if (is_busy) {
         return MCT_ERR_BUSY;
@@ -154,6 +233,12 @@ mct_status fake_infer(void)
     forward();
     predict();
     return MCT_OK;
+}
+
+mct_status fake_infer(void)
+{
+    mct_status status = fake_prefix();
+    return status == MCT_OK ? fake_infer_from_latent() : status;
 }
 
 bool fake_busy(void)

@@ -13,8 +13,11 @@ enum {
     FAKE_INPUT_BYTES = 300,
     FAKE_TARGET_BYTES = 200,
     FAKE_CLASSES = 3,
-    FAKE_CALLS = 4,
-    FAKE_FORWARD_CALLS = 2
+    FAKE_CALLS = 5,
+    FAKE_FORWARD_CALLS = 3,
+    FAKE_LATENT_BYTES = 300,
+    FAKE_PREFIX_CALLS = 1,
+    FAKE_LATENT_SLOTS = 2
 };
 
 extern const uint8_t fake_numerics_hash[8];
@@ -28,6 +31,13 @@ mct_status fake_begin(uint32_t label);
 bool fake_run(uint32_t max_calls);
 mct_status fake_step(uint32_t label);
 mct_status fake_infer(void);
+int8_t *fake_latent(void);
+mct_status fake_prefix(void);
+mct_status fake_begin_from_latent(uint32_t label);
+mct_status fake_step_from_latent(uint32_t label);
+mct_status fake_infer_from_latent(void);
+mct_status fake_keep_latent(uint32_t slot, uint32_t label);
+mct_status fake_recall_latent(uint32_t slot, uint32_t *label);
 bool fake_busy(void);
 uint32_t fake_next_call(void);
 uint32_t fake_predicted(void);

@@ -11,8 +11,8 @@
 #include "kernels/softmax_cross_entropy.h"
 #include "mct/digest.h"
 
-#if MCT_KERNEL_ABI != 2
-#error "tiny was generated for kernel ABI 2; regenerate it"
+#if MCT_KERNEL_ABI != 3
+#error "tiny was generated for kernel ABI 3; regenerate it"
 #endif
 
 const uint8_t tiny_numerics_hash[8] = {0x29, 0xab, 0x5b, 0x19, 0xbb, 0xee, 0x9a, 0x6c};
@@ -270,7 +270,7 @@ static MCT_NOINLINE uint32_t tiny_calls(uint32_t first, uint32_t end)
         MCT_FALLTHROUGH;
     case 3u:
         /* cross_entropy_d_logits:s16[1x3], cross_entropy_d_logits_e:s16[1], cross_entropy_record:u32[2] = SoftmaxCrossEntropy(fc, true_label) */
-        mct_softmax_cross_entropy_s8(&tiny_cross_entropy_params, fc, true_label, NULL, tiny_cross_entropy_exponential, cross_entropy_d_logits, cross_entropy_d_logits_e, cross_entropy_record);
+        mct_softmax_cross_entropy_s8_s16(&tiny_cross_entropy_params, fc, true_label, NULL, tiny_cross_entropy_exponential, cross_entropy_d_logits, cross_entropy_d_logits_e, cross_entropy_record);
         if (end == 4u) {
             break;
         }
@@ -284,28 +284,28 @@ static MCT_NOINLINE uint32_t tiny_calls(uint32_t first, uint32_t end)
         MCT_FALLTHROUGH;
     case 5u:
         /* fc_w:s8[3x8], fc_w_frac:s8[3x8] = Conv2DUpdate(fc_w, fc_w_frac, conv, cross_entropy_d_logits, cross_entropy_d_logits_e, sgd) 24 MACs */
-        mct_conv2d_update_s8(&tiny_fc_w_update_params, fc_w, fc_w_frac, conv, cross_entropy_d_logits, cross_entropy_d_logits_e, sgd, tiny_fc_w_update_rate, tiny_fc_w_update_rate_shift, (void *)&tiny_arena[0]);
+        mct_conv2d_update_s16(&tiny_fc_w_update_params, fc_w, fc_w_frac, conv, cross_entropy_d_logits, cross_entropy_d_logits_e, sgd, tiny_fc_w_update_rate, tiny_fc_w_update_rate_shift, (void *)&tiny_arena[0]);
         if (end == 6u) {
             break;
         }
         MCT_FALLTHROUGH;
     case 6u:
         /* fc_b:s32[3] = BiasUpdate(fc_b, cross_entropy_d_logits, cross_entropy_d_logits_e, sgd) */
-        mct_bias_update_s16_s32(&tiny_fc_b_update_params, fc_b, cross_entropy_d_logits, cross_entropy_d_logits_e, sgd, tiny_fc_b_update_rate, tiny_fc_b_update_rate_shift);
+        mct_bias_update_s16(&tiny_fc_b_update_params, fc_b, cross_entropy_d_logits, cross_entropy_d_logits_e, sgd, tiny_fc_b_update_rate, tiny_fc_b_update_rate_shift);
         if (end == 7u) {
             break;
         }
         MCT_FALLTHROUGH;
     case 7u:
         /* conv_w:s8[2x2x2x1], conv_w_frac:s8[2x2x2x1] = Conv2DUpdate(conv_w, conv_w_frac, input, fc_d_conv, fc_d_conv_e, sgd) 32 MACs */
-        mct_conv2d_update_s8(&tiny_conv_w_update_params, conv_w, conv_w_frac, input, fc_d_conv, fc_d_conv_e, sgd, tiny_conv_w_update_rate, tiny_conv_w_update_rate_shift, (void *)&tiny_arena[0]);
+        mct_conv2d_update_s16(&tiny_conv_w_update_params, conv_w, conv_w_frac, input, fc_d_conv, fc_d_conv_e, sgd, tiny_conv_w_update_rate, tiny_conv_w_update_rate_shift, (void *)&tiny_arena[0]);
         if (end == 8u) {
             break;
         }
         MCT_FALLTHROUGH;
     case 8u:
         /* conv_b:s32[2] = BiasUpdate(conv_b, fc_d_conv, fc_d_conv_e, sgd) */
-        mct_bias_update_s16_s32(&tiny_conv_b_update_params, conv_b, fc_d_conv, fc_d_conv_e, sgd, tiny_conv_b_update_rate, tiny_conv_w_update_rate_shift);
+        mct_bias_update_s16(&tiny_conv_b_update_params, conv_b, fc_d_conv, fc_d_conv_e, sgd, tiny_conv_b_update_rate, tiny_conv_w_update_rate_shift);
         if (end == 9u) {
             break;
         }
@@ -376,7 +376,7 @@ mct_status tiny_set_classes(uint32_t classes)
     return classes == TINY_CLASSES ? MCT_OK : MCT_ERR_RANGE;
 }
 
-mct_status tiny_begin(uint32_t label)
+static mct_status tiny_begin_at(uint32_t call, uint32_t label)
 {
     if (tiny_busy_now) {
         return MCT_ERR_BUSY;
@@ -385,9 +385,14 @@ mct_status tiny_begin(uint32_t label)
         return MCT_ERR_LABEL;
     }
     true_label[0] = label;
-    tiny_next = 0;
+    tiny_next = call;
     tiny_busy_now = true;
     return MCT_OK;
+}
+
+mct_status tiny_begin(uint32_t label)
+{
+    return tiny_begin_at(0u, label);
 }
 
 bool tiny_run(uint32_t max_calls)
@@ -420,13 +425,18 @@ uint32_t tiny_next_call(void)
     return tiny_busy_now ? tiny_next : 0u;
 }
 
-mct_status tiny_infer(void)
+static mct_status tiny_between_steps(uint32_t first, uint32_t end)
 {
     if (tiny_busy_now) {
         return MCT_ERR_BUSY;
     }
-    (void)tiny_calls(0u, TINY_FORWARD_CALLS);
+    (void)tiny_calls(first, end);
     return MCT_OK;
+}
+
+mct_status tiny_infer(void)
+{
+    return tiny_between_steps(0u, TINY_FORWARD_CALLS);
 }
 
 const int8_t *tiny_logits(void)
@@ -447,4 +457,48 @@ mct_loss tiny_loss(void)
 uint32_t tiny_steps(void)
 {
     return sgd[1];
+}
+
+int8_t *tiny_latent(void)
+{
+    return NULL;
+}
+
+mct_status tiny_prefix(void)
+{
+    return MCT_ERR_RANGE;
+}
+
+mct_status tiny_begin_from_latent(uint32_t label)
+{
+    (void)label;
+    return MCT_ERR_RANGE;
+}
+
+mct_status tiny_step_from_latent(uint32_t label)
+{
+    mct_status status = tiny_begin_from_latent(label);
+    if (status == MCT_OK) {
+        (void)tiny_run(TINY_CALLS);
+    }
+    return status;
+}
+
+mct_status tiny_infer_from_latent(void)
+{
+    return MCT_ERR_RANGE;
+}
+
+mct_status tiny_keep_latent(uint32_t slot, uint32_t label)
+{
+    (void)slot;
+    (void)label;
+    return MCT_ERR_RANGE;
+}
+
+mct_status tiny_recall_latent(uint32_t slot, uint32_t *label)
+{
+    (void)slot;
+    (void)label;
+    return MCT_ERR_RANGE;
 }

@@ -3,7 +3,9 @@
 
 from tests.op_cases import elementwise, layers, others, pools, structural
 from tests.op_cases.case import Case
+from tests.op_cases.formats import other_formats
 
 __all__ = ["CASES", "Case"]
 
-CASES = [*layers.ROWS, *pools.ROWS, *others.ROWS, *structural.ROWS, *elementwise.ROWS]
+ROWS = [*layers.ROWS, *pools.ROWS, *others.ROWS, *structural.ROWS, *elementwise.ROWS]
+CASES = [*ROWS, *other_formats(ROWS)]

@@ -14,9 +14,9 @@ import numpy as np
 
 from trainer.broadcast import Broadcast, sum_to
 from trainer.fixedpoint import Requant, requantize
-from trainer.ops.base import Arg, ErrorTensor, KernelCall, Op, Table
+from trainer.ops.base import Arg, ErrorTensor, KernelCall, Table
 from trainer.ops.elementwise import Elementwise
-from trainer.ops.error import SUFFIXES, MaskError, error_types, requantize_error
+from trainer.ops.error import MaskError, RawError, format_of
 from trainer.tensor import Array, Tensor, TensorType
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from trainer.graph import Node
 
 LEFT_SHIFT = 20
-MAX_SUMMED = 2**20  # errors of 2047 that fit 32 bits
 
 
 @dataclass(frozen=True)
@@ -54,11 +53,13 @@ class Add(Elementwise):
     def vjp(
         self, node: Node, error: ErrorTensor, tape: Tape
     ) -> Iterator[tuple[Tensor, ErrorTensor]]:
-        for x in filter(tape.needs, node.inputs):
+        for k, x in enumerate(node.inputs):
+            if not tape.needs(x):
+                continue
             if x.type.size == node.output.type.size:
                 yield x, tape.passed_error(MaskError(x.limits), node, x, *error, x)
             else:
-                yield x, tape.raw_error(AddGrad(x.limits), node, x, *error, x)
+                yield x, tape.raw_error(AddGrad(x.limits, operand=k), node, x, *error, x)
 
     def lower(self, node: Node) -> KernelCall:
         a, b = node.inputs
@@ -85,33 +86,35 @@ class Add(Elementwise):
 
 
 @dataclass(frozen=True)
-class AddGrad(Op):
-    """dout s16, dout_e s16, x s8, history s16 -> dx s16, dx_e s16; history in place.
+class AddGrad(RawError):
+    """dout, dout_e s16, x s8, history s16[, sgd] -> dx, dx_e s16; history in place.
 
     raw = sum of dout over the positions that x was repeated along; dx = REQ(raw, e), x's mask.
     """
 
     x_limits: tuple[int, int]
     mutates = (3,)
-    output_suffixes = SUFFIXES
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
         dout, x = types[0], types[2]
-        if dout.size // x.size > MAX_SUMMED:
+        most = format_of(dout).max_errors
+        if dout.size // x.size > most:
             raise ValueError(
                 f"{dout.size // x.size} errors are summed into each error of a term, at most "
-                f"{MAX_SUMMED} fit 32 bits: no layer before this term can learn"
+                f"{most} fit 32 bits: no layer before this term can learn"
             )
-        return error_types(x.shape)
+        return format_of(dout).types(x.shape)
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
-        dout, exponent, x, history = inputs
+        dout, exponent, x, *state = inputs
         raw = sum_to(dout.astype(np.int64), x.shape)
-        return requantize_error(raw, int(exponent[0]), x, self.x_limits, history)
+        return self.requantized(node, raw, int(exponent[0]), x, self.x_limits, *state)
 
     def lower(self, node: Node) -> KernelCall:
-        dout, exponent, x, history = node.inputs
+        dout, exponent, x = node.inputs[:3]
         params = {"x_min": self.x_limits[0], "x_max": self.x_limits[1]}
         axes = Table("axes", Broadcast(x.type.shape, dout.type.shape).sum_table())
-        args: tuple[Arg, ...] = (dout, exponent, x, axes, history, *node.outputs[:2])
-        return KernelCall("add", "add_grad_s16", "add_grad", params, args)
+        args: tuple[Arg, ...] = (dout, exponent, x, axes, *self.state_args(node), *node.outputs[:2])
+        return KernelCall(
+            "add", f"add_grad_{format_of(dout.type).suffix}", "add_grad", params, args
+        )

@@ -16,12 +16,11 @@ import numpy as np
 from trainer.ops.base import ErrorTensor, KernelCall, Op
 from trainer.ops.error import (
     COUNT_BITS,
-    ERROR_MAX,
     SUFFIXES,
+    RawError,
     count_share,
-    error_types,
+    format_of,
     mask,
-    requantize_error,
 )
 from trainer.tensor import Array, Tensor, TensorType
 from trainer.window import Geometry, Pool2D
@@ -83,7 +82,7 @@ class AveragePool2D(Pool2D, Op):
 
 @dataclass(frozen=True)
 class AveragePool2DPassError(Op):
-    """dout s16, dout_e s16, x s8 -> dx s16, dx_e s16: each position has its window's error.
+    """dout, dout_e s16, x s8 -> dx, dx_e s16: each position has its window's error.
 
     For disjoint windows of 2**k positions, which divide by moving the exponent: dx_e = dout_e - k.
     """
@@ -93,7 +92,7 @@ class AveragePool2DPassError(Op):
     output_suffixes = SUFFIXES
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
-        return error_types(types[2].shape)
+        return format_of(types[0]).types(types[2].shape)
 
     def exponent_step(self, node: Node) -> int:
         k = self.pool.halvings(self.pool.geometry(node.inputs[2].type))
@@ -104,20 +103,20 @@ class AveragePool2DPassError(Op):
         dout, exponent, x = inputs
         g = self.pool.geometry(node.inputs[2].type)
         spread = spread_error(g, dout, np.ones((g.out_h, g.out_w), np.int64)).reshape(x.shape)
-        dx = mask(spread, x, self.x_limits).astype(np.int16)
+        dx = mask(spread, x, self.x_limits).astype(dout.dtype)
         return dx, (exponent - self.exponent_step(node)).astype(np.int16)
 
     def lower(self, node: Node) -> KernelCall:
         params = grad_params(self.pool, node, self.x_limits)
         params["exponent_step"] = self.exponent_step(node)
         args = (*node.inputs, *node.outputs)
-        name = "average_pool2d_pass_error"
-        return KernelCall("average_pool2d", f"{name}_s16", name, params, args)
+        name, suffix = "average_pool2d_pass_error", format_of(node.inputs[0].type).suffix
+        return KernelCall("average_pool2d", f"{name}_{suffix}", name, params, args)
 
 
 @dataclass(frozen=True)
-class AveragePool2DGrad(Op):
-    """dout s16, dout_e s16, x s8, history s16 -> dx s16, dx_e s16; history in place.
+class AveragePool2DGrad(RawError):
+    """dout, dout_e s16, x s8, history s16[, sgd] -> dx, dx_e s16; history in place.
 
     raw = sum of dout * round(2**15 / count) over the windows that hold a position;
     dx = REQ(raw, e - 15) with x's mask.
@@ -126,26 +125,27 @@ class AveragePool2DGrad(Op):
     pool: AveragePool2D
     x_limits: tuple[int, int]
     mutates = (3,)
-    output_suffixes = SUFFIXES
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
         g = self.pool.geometry(types[2])
-        ones = np.full((g.out_h, g.out_w, g.in_ch), ERROR_MAX, np.int64)
+        format_ = format_of(types[0])
+        ones = np.full((g.out_h, g.out_w, g.in_ch), format_.greatest, np.int64)
         if spread_error(g, ones, count_share(self.pool.counts(g))).max() > 2**31 - 1:
             raise ValueError("windows overlap so much that the gradient overflows 32 bits")
-        return error_types(types[2].shape)
+        return format_.types(types[2].shape)
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
-        dout, exponent, x, history = inputs
+        dout, exponent, x, *state = inputs
         g = self.pool.geometry(node.inputs[2].type)
         raw = spread_error(g, dout, count_share(self.pool.counts(g))).reshape(x.shape)
-        return requantize_error(raw, int(exponent[0]) - COUNT_BITS, x, self.x_limits, history)
+        e_raw = int(exponent[0]) - COUNT_BITS
+        return self.requantized(node, raw, e_raw, x, self.x_limits, *state)
 
     def lower(self, node: Node) -> KernelCall:
         params = grad_params(self.pool, node, self.x_limits)
-        args = (*node.inputs, *node.outputs[:2])
-        name = "average_pool2d_grad"
-        return KernelCall("average_pool2d", f"{name}_s16", name, params, args)
+        args = (*node.inputs[:3], *self.state_args(node), *node.outputs[:2])
+        name, suffix = "average_pool2d_grad", format_of(node.inputs[0].type).suffix
+        return KernelCall("average_pool2d", f"{name}_{suffix}", name, params, args)
 
 
 def grad_params(pool: Pool2D, node: Node, limits: tuple[int, int]) -> dict[str, int]:

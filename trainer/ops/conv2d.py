@@ -10,7 +10,7 @@ input channels' weights ``w_l``, which act on the gathered channels ``x_l``.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -18,10 +18,10 @@ import numpy as np
 from trainer.errors import ModelError, UnsupportedOpError
 from trainer.fixedpoint import Int64, Requant, near, requantize, scale_exponent, wrap32
 from trainer.ops.base import Arg, ErrorTensor, KernelCall, Op, Scratch, Table
-from trainer.ops.error import EXPONENT, SUFFIXES, error_types, requantize_error
-from trainer.ops.sgd import WEIGHT, BiasUpdate, Rates, update_weights, weight_rates
+from trainer.ops.error import E12, RawError, format_of
+from trainer.ops.sgd import WEIGHT, BiasUpdate, Rates, step_weights, weight_rates, weight_steps
 from trainer.tensor import Array, DType, QuantParams, Role, Tensor, TensorType, constant
-from trainer.window import MAX_BAND, Geometry, Placement
+from trainer.window import Geometry, Placement
 
 if TYPE_CHECKING:
     from trainer.autodiff import Tape
@@ -32,7 +32,6 @@ MAX_FAN_IN = 65792  # products of 255 * 128 that fit 32 bits
 MAX_FLOAT32_SUM = 514  # products of 255 * 128 below 2**24: sums of integers that float32 holds
 DEAD_SCALE = 2.0**-12
 DEAD_BIAS = 2**30
-MAX_FAN_OUT = 8196  # out_ch * kernel_h * kernel_w of an input gradient (SPEC 1.4)
 
 
 def dead_channels(w: TensorType, axis: int, bias: tuple[Tensor, ...]) -> tuple[int, ...]:
@@ -186,44 +185,37 @@ class Conv2D(Op):
         b, saved, learned = self.split_inputs(node)
         if tape.needs(x):
             split = (learned,) if self.channels else ()
-            op = self.grad_input(x)
-            yield x, tape.raw_error(op, node, x, *error, w, *split, x)
+            yield x, tape.raw_error(self.grad_input(x), node, x, *error, w, *split, x)
         if learned.role is Role.PARAM:
-            tape.update(
-                self.weight_update(x, w),
-                node,
-                learned,
-                tape.fraction(learned),
-                saved,
-                *error,
-                tape.sgd,
-            )
+            parts = tape.parts(learned)
+            op = self.weight_update(x, w, has_fraction=len(parts) == 2)
+            tape.update(op, node, learned, *parts, saved, *error, tape.sgd)
         if b is not None and b.role is Role.PARAM:
             assert w.type.quant is not None
-            tape.update(
-                BiasUpdate(x.type.scale, w.type.quant, self.dead), node, b, *error, tape.sgd
-            )
+            update = BiasUpdate(x.type.scale, w.type.quant, self.dead)
+            tape.update(update, node, b, *tape.parts(b), *error, tape.sgd)
 
-    def grad_input(self, x: Tensor) -> Op:
+    def grad_input(self, x: Tensor) -> RawError:
         return Conv2DGradInput(self, x.limits)
 
-    def weight_update(self, x: Tensor, w: Tensor) -> Op:
-        return Conv2DUpdate(replace(self, channels=None))
+    def weight_update(self, x: Tensor, w: Tensor, *, has_fraction: bool = True) -> Op:
+        return Conv2DUpdate(replace(self, channels=None), has_fraction=has_fraction)
 
     def why_frozen(self, node: Node) -> str:
-        """Why the weights cannot learn; empty if they can."""
+        """Why the weights cannot learn from E12 errors; empty if they can."""
         x, w = node.inputs[:2]
         try:
-            self.weight_update(x, w).infer(w.type, w.type, x.type)
+            error = E12.types(node.output.type.shape)
+            self.weight_update(x, w).infer(w.type, w.type, x.type, *error)
         except ValueError as err:
             return str(err)
         return ""
 
     def why_none_before(self, node: Node) -> str:
-        """Why nothing before the layer can learn; empty if it can."""
+        """Why nothing before the layer can learn from E12 errors; empty if it can."""
         x, w = node.inputs[:2]
         try:
-            self.grad_input(x).infer(node.output.type, EXPONENT, w.type, x.type, EXPONENT)
+            self.grad_input(x).infer(*E12.types(node.output.type.shape), w.type, x.type)
         except ValueError as err:
             return str(err)
         return ""
@@ -281,8 +273,8 @@ def filter_scales(w: TensorType, axis: int) -> Array:
 
 
 @dataclass(frozen=True)
-class Conv2DGradInput(Op):
-    """dout s16, dout_e s16, w s8[, w_l s8], x s8, history s16 (in place) -> dx s16, dx_e s16.
+class Conv2DGradInput(RawError):
+    """dout, dout_e s16, w s8[, w_l s8], x s8, history s16[, sgd] -> dx, dx_e s16.
 
     raw[y, x, i] = sum near(dout[.., o] f[o], 8) w[o, ky, kx, i] over the outputs that read
     it; dx = REQ(raw, e + kf) with x's mask (SPEC 1.4).
@@ -290,20 +282,25 @@ class Conv2DGradInput(Op):
 
     conv: Conv2D
     x_limits: tuple[int, int]
-    output_suffixes = SUFFIXES
+
+    @property
+    def position(self) -> int:
+        """Of x among the inputs."""
+        return 4 if self.conv.channels else 3
 
     @property
     def mutates(self) -> tuple[int, ...]:  # type: ignore[override]
-        return (5,) if self.conv.channels else (4,)
+        return (self.position + 1,)
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
-        g = self.conv.geometry(types[-2], types[2])
-        if g.out_ch * g.kernel_h * g.kernel_w > MAX_FAN_OUT:
+        x, format_ = types[self.position], format_of(types[0])
+        g = self.conv.geometry(x, types[2])
+        if g.out_ch * g.kernel_h * g.kernel_w > format_.max_fan_out:
             raise ValueError(
                 f"{g.out_ch} filters of {g.kernel_h}x{g.kernel_w} overflow the gradient's 32 bits "
-                f"(at most {MAX_FAN_OUT} products): no layer before this one can learn"
+                f"(at most {format_.max_fan_out} products): no layer before this one can learn"
             )
-        return error_types(types[-2].shape)
+        return format_.types(x.shape)
 
     def fold(self, node: Node) -> tuple[Array, int]:
         """(f (O,) u16, kf): the weights' scales as 8-bit fractions of 2**kf, dead channels 0."""
@@ -315,18 +312,19 @@ class Conv2DGradInput(Op):
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
         dout, exponent, w = inputs[:3]
-        x, history = inputs[-2:]
-        w = self.conv.whole_weights(node.inputs[-2].type, w, inputs[3])
-        g = self.conv.geometry(node.inputs[-2].type, node.inputs[2].type)
+        x, *state = inputs[self.position :]
+        x_type = node.inputs[self.position].type
+        w = self.conv.whole_weights(x_type, w, inputs[3])
+        g = self.conv.geometry(x_type, node.inputs[2].type)
         factors, kf = self.fold(node)
         dout = dout.reshape(g.out_h, g.out_w, g.out_ch).astype(np.int64)
         raw = scatter(g, near(dout * factors, 8), w).reshape(x.shape)
-        return requantize_error(raw, int(exponent[0]) + kf, x, self.x_limits, history)
+        return self.requantized(node, raw, int(exponent[0]) + kf, x, self.x_limits, *state)
 
     def lower(self, node: Node) -> KernelCall:
         dout, exponent, w = node.inputs[:3]
         w_l = node.inputs[3] if self.conv.channels else None
-        x, history = node.inputs[-2:]
+        x = node.inputs[self.position]
         g = self.conv.geometry(x.type, w.type)
         factors, kf = self.fold(node)
         params = {
@@ -338,10 +336,10 @@ class Conv2DGradInput(Op):
         }
         channel = channel_table(self.conv.channels)
         fold = Table("fold", factors)
-        inputs: tuple[Arg, ...] = (dout, exponent, w, w_l, channel, fold, x, history)
-        args = (*inputs, Scratch(), *node.outputs[:2])
-        name = "conv2d_grad_input"
-        return KernelCall("conv2d", f"{name}_s16", name, params, args)
+        inputs: tuple[Arg, ...] = (dout, exponent, w, w_l, channel, fold, x)
+        args = (*inputs, *self.state_args(node), Scratch(), *node.outputs[:2])
+        name, suffix = "conv2d_grad_input", format_of(dout.type).suffix
+        return KernelCall("conv2d", f"{name}_{suffix}", name, params, args)
 
     def scratch_bytes(self, node: Node) -> int:
         return 4 * (node.inputs[2].type.shape[-1] + len(self.conv.channels or ()))
@@ -364,23 +362,35 @@ def scatter(g: Geometry, dout: Array, w: Array) -> Int64:
 
 @dataclass(frozen=True)
 class Conv2DUpdate(Op):
-    """w s8 and frac s8 in place, x s8, dout s16, dout_e s16, sgd u32: w -= lr * dw.
+    """w s8 and frac s8 in place, x s8, dout, dout_e s16, sgd u32: w -= lr * dw.
 
+    Without a fraction there is w alone, or a sum s32 of the steps in its place (SPEC 1.5).
     There is no buffer for dw:
     dw[o, ky, kx, i] = sum (x - z) dout[.., o], applied at once, in bands of rows (SPEC 1.4, 1.5).
     """
 
     conv: Conv2D
-    mutates = (0, 1)
+    has_fraction: bool = field(default=True, kw_only=True)
+
+    @property
+    def mutates(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (0, 1) if self.has_fraction else (0,)
+
+    @property
+    def position(self) -> int:
+        """Of x among the inputs."""
+        return len(self.mutates)
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
-        if self.conv.geometry(types[2], types[0]).band_rows < 1:
-            raise ValueError(f"rows of more than {MAX_BAND} outputs cannot learn")
+        x, dout = types[self.position : self.position + 2]
+        if format_of(dout).band_rows(self.conv.geometry(x, types[0])) < 1:
+            raise ValueError(f"rows of more than {format_of(dout).max_band} outputs cannot learn")
         return ()
 
     def rates(self, node: Node) -> Rates:
-        w, x = node.inputs[0].type, node.inputs[2].type
-        return weight_rates(x.scale, filter_scales(w, self.conv.out_axis), self.conv.dead)
+        scales = filter_scales(node.inputs[0].type, self.conv.out_axis)
+        x = node.inputs[self.position].type
+        return weight_rates(x.scale, scales, self.conv.dead, has_fraction=self.has_fraction)
 
     def gradient(self, g: Geometry, x: Array, dout: Array, rows: slice) -> Int64:
         """The weight gradient of one band of output rows, in the weights' order."""
@@ -392,40 +402,49 @@ class Conv2DUpdate(Op):
         return np.arange(g.out_ch)[:, None]
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
-        w, frac, x, dout, exponent, sgd = inputs
-        g = self.conv.geometry(node.inputs[2].type, node.inputs[0].type)
-        x = x.reshape(g.in_h, g.in_w, g.in_ch) - np.float64(node.inputs[2].type.zero_point)
+        parts, (x, dout, exponent, sgd) = inputs[: self.position], inputs[self.position :]
+        x_type, dout_type = (t.type for t in node.inputs[self.position : self.position + 2])
+        g = self.conv.geometry(x_type, node.inputs[0].type)
+        x = x.reshape(g.in_h, g.in_w, g.in_ch) - np.float64(x_type.zero_point)
         dout = dout.reshape(g.out_h, g.out_w, -1).astype(np.float64)
-        shape, rates, e = w.shape, self.rates(node), int(exponent[0])
-        for band, row in enumerate(range(0, g.out_h, g.band_rows)):
-            dw = self.gradient(g, x, dout, slice(row, row + g.band_rows))
+        shape, size = parts[0].shape, parts[0].size
+        rates, e, band_rows = self.rates(node), int(exponent[0]), format_of(dout_type).band_rows(g)
+        for band, row in enumerate(range(0, g.out_h, band_rows)):
+            dw = self.gradient(g, x, dout, slice(row, row + band_rows))
             channel = np.broadcast_to(self.channel(g), dw.shape)
-            w, frac = (v.reshape(dw.shape) for v in (w, frac))
             node_id = 4 * node.index + WEIGHT
-            w, frac = update_weights(
-                w, frac, dw, channel, e, rates, sgd, node_id, first=band * w.size
-            )
-        return w.reshape(shape), frac.reshape(shape)
+            u, learns = weight_steps(dw, channel, e, rates, sgd, node_id, first=band * size)
+            parts = step_weights(tuple(v.reshape(dw.shape) for v in parts), u, learns)
+        return tuple(v.reshape(shape) for v in parts)
 
     def lower(self, node: Node) -> KernelCall:
-        w, frac, x, dout, exponent, sgd = node.inputs
-        params = update_params(node, self.conv.geometry(x.type, w.type))
-        args = (w, frac, x, dout, exponent, sgd, *self.rates(node).tables, Scratch())
-        return KernelCall("conv2d", "conv2d_update_s8", "conv2d_update", params, args)
+        args: tuple[Arg, ...] = (*node.inputs, *self.rates(node).tables, Scratch())
+        kernel = update_kernel("conv2d", node)
+        return KernelCall("conv2d", kernel, "conv2d_update", self.update_params(node), args)
+
+    def update_params(self, node: Node) -> dict[str, int]:
+        """Parameters of the kernel: geometry, bands, the dither's node."""
+        x, dout = node.inputs[self.position : self.position + 2]
+        g = self.conv.geometry(x.type, node.inputs[0].type)
+        return {
+            **vars(g),
+            "band_rows": format_of(dout.type).band_rows(g),
+            "x_offset": -x.type.zero_point,
+            "node": 4 * node.index + WEIGHT,
+        }
 
     def scratch_bytes(self, node: Node) -> int:
         return 4 * node.inputs[0].type.shape[-1]
 
     def macs(self, node: Node) -> int:
-        w, dout = node.inputs[0], node.inputs[3]
+        w, dout = node.inputs[0], node.inputs[self.position + 1]
         return dout.type.size // dout.type.shape[-1] * w.type.size
 
 
-def update_params(node: Node, g: Geometry) -> dict[str, int]:
-    """Parameters of an update kernel: geometry, bands, the dither's node."""
-    return {
-        **vars(g),
-        "band_rows": g.band_rows,
-        "x_offset": -node.inputs[2].type.zero_point,
-        "node": 4 * node.index + WEIGHT,
-    }
+def update_kernel(layer: str, node: Node) -> str:
+    """The kernel for what learns, (w, frac), w or its sum, and for the format of the errors."""
+    if len(node.outputs) == 2:
+        name = "update"
+    else:
+        name = "accumulate" if node.output.type.dtype is DType.S32 else "update_whole"
+    return f"{layer}_{name}_{format_of(node.inputs[-3].type).suffix}"

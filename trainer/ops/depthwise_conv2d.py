@@ -18,15 +18,14 @@ from trainer.errors import ModelError
 from trainer.fixedpoint import Int64, sat23, scale_exponent, scaled_byte
 from trainer.ops.base import KernelCall, Op, Table
 from trainer.ops.conv2d import (
-    MAX_FAN_OUT,
     Conv2D,
     Conv2DGradInput,
     Conv2DUpdate,
     channel_table,
     filter_scales,
-    update_params,
+    update_kernel,
 )
-from trainer.ops.error import error_types, requantize_error
+from trainer.ops.error import RawError, format_of
 from trainer.tensor import Array, Tensor, TensorType
 from trainer.window import Geometry
 
@@ -93,13 +92,14 @@ class DepthwiseConv2D(Conv2D):
             acc += np.repeat(padded[positions], g.out_ch // g.in_ch, axis=2) * w[0, ky, kx]
         return (self.requantized(node, acc, inputs),)
 
-    def grad_input(self, x: Tensor) -> Op:
+    def grad_input(self, x: Tensor) -> RawError:
         return DepthwiseConv2DGradInput(self, x.limits)
 
-    def weight_update(self, x: Tensor, w: Tensor) -> Op:
+    def weight_update(self, x: Tensor, w: Tensor, *, has_fraction: bool = True) -> Op:
         columns = self.columns(x.type, w.type) or None
         dead = tuple(columns.index(c) for c in self.dead if c in columns) if columns else self.dead
-        return DepthwiseConv2DUpdate(replace(self, channels=None, dead=dead), columns)
+        conv = replace(self, channels=None, dead=dead)
+        return DepthwiseConv2DUpdate(conv, columns, has_fraction=has_fraction)
 
     def lower(self, node: Node) -> KernelCall:
         tables = (channel_table(self.channels), *self.tables(node))
@@ -110,20 +110,22 @@ class DepthwiseConv2D(Conv2D):
 
 @dataclass(frozen=True)
 class DepthwiseConv2DGradInput(Conv2DGradInput):
-    """dout s16, dout_e s16, w s8[, w_l s8], x s8, history s16 -> dx s16, dx_e s16.
+    """dout, dout_e s16, w s8[, w_l s8], x s8, history s16[, sgd] -> dx, dx_e s16.
 
     raw = sum over the M outputs of a channel of near(sat23(sum dout w) m[c], k[c]), with
     s_w[c] / 2**kf = m[c] 2**-k[c]; dx = REQ(raw, e + kf) with x's mask (SPEC 1.4).
     """
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
-        g = self.conv.geometry(types[-2], types[2])
-        if g.kernel_h * g.kernel_w > MAX_FAN_OUT or g.out_ch > MAX_MULTIPLIER * g.in_ch:
+        x, format_ = types[self.position], format_of(types[0])
+        g = self.conv.geometry(x, types[2])
+        taps = g.kernel_h * g.kernel_w
+        if taps > format_.max_fan_out or g.out_ch > MAX_MULTIPLIER * g.in_ch:
             raise ValueError(
                 f"a kernel of {g.kernel_h}x{g.kernel_w} with multiplier {g.out_ch // g.in_ch} "
                 f"overflows the gradient's 32 bits: no layer before this one can learn"
             )
-        return error_types(types[-2].shape)
+        return format_.types(x.shape)
 
     def scales(self, node: Node) -> tuple[Array, Array, int]:
         """(m (O,) u8, k (O,) u8, kf); m is 0 for dead channels."""
@@ -137,9 +139,10 @@ class DepthwiseConv2DGradInput(Conv2DGradInput):
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
         dout, exponent, w = inputs[:3]
-        x, history = inputs[-2:]
-        w = self.conv.whole_weights(node.inputs[-2].type, w, inputs[3])
-        g = self.conv.geometry(node.inputs[-2].type, node.inputs[2].type)
+        x, *state = inputs[self.position :]
+        x_type = node.inputs[self.position].type
+        w = self.conv.whole_weights(x_type, w, inputs[3])
+        g = self.conv.geometry(x_type, node.inputs[2].type)
         m, k, kf = self.scales(node)
         dout = dout.reshape(g.out_h, g.out_w, g.out_ch).astype(np.int64)
         sums = g.padded(np.zeros((g.in_h, g.in_w, g.in_ch), np.int64))
@@ -152,11 +155,11 @@ class DepthwiseConv2DGradInput(Conv2DGradInput):
             shift == 0, scaled, (scaled >> shift) + ((scaled >> np.maximum(shift - 1, 0)) & 1)
         )
         raw = rounded.reshape(g.in_h, g.in_w, g.in_ch, -1).sum(axis=3).reshape(x.shape)
-        return requantize_error(raw, int(exponent[0]) + kf, x, self.x_limits, history)
+        return self.requantized(node, raw, int(exponent[0]) + kf, x, self.x_limits, *state)
 
     def lower(self, node: Node) -> KernelCall:
         dout, exponent, w = node.inputs[:3]
-        x, history = node.inputs[-2:]
+        x = node.inputs[self.position]
         w_l = node.inputs[3] if self.conv.channels else None
         m, k, kf = self.scales(node)
         params = {
@@ -170,10 +173,20 @@ class DepthwiseConv2DGradInput(Conv2DGradInput):
         channel = channel_table(self.conv.channels)
         return KernelCall(
             "depthwise_conv2d",
-            "depthwise_conv2d_grad_input_s16",
+            f"depthwise_conv2d_grad_input_{format_of(dout.type).suffix}",
             "depthwise_conv2d_grad_input",
             params,
-            (dout, exponent, w, w_l, channel, *tables, x, history, *node.outputs[:2]),
+            (
+                dout,
+                exponent,
+                w,
+                w_l,
+                channel,
+                *tables,
+                x,
+                *self.state_args(node),
+                *node.outputs[:2],
+            ),
         )
 
     def scratch_bytes(self, node: Node) -> int:
@@ -186,7 +199,7 @@ class DepthwiseConv2DGradInput(Conv2DGradInput):
 
 @dataclass(frozen=True)
 class DepthwiseConv2DUpdate(Conv2DUpdate):
-    """w s8 and frac s8 in place, x s8, dout s16, dout_e s16, sgd u32: w -= lr * dw.
+    """w s8 and frac s8 in place, x s8, dout, dout_e s16, sgd u32: w -= lr * dw.
 
     dw[ky, kx, c] = sum (x[.., c / M] - z) dout[.., c], applied at once, in bands of rows.
     ``columns`` are the channels of dout that w has, when the layer learns in part.
@@ -206,17 +219,16 @@ class DepthwiseConv2DUpdate(Conv2DUpdate):
         return np.arange(g.out_ch)
 
     def lower(self, node: Node) -> KernelCall:
-        w, frac, x, dout, exponent, sgd = node.inputs
-        params = update_params(node, self.conv.geometry(x.type, w.type))
-        params["dout_ch"] = dout.type.shape[-1]
+        params = self.update_params(node)
+        params["dout_ch"] = node.inputs[self.position + 1].type.shape[-1]
         column = channel_table(self.columns, "column")
-        args = (w, frac, x, dout, exponent, sgd, column, *self.rates(node).tables)
-        name = "depthwise_conv2d_update"
-        return KernelCall("depthwise_conv2d", f"{name}_s8", name, params, args)
+        args = (*node.inputs, column, *self.rates(node).tables)
+        name = "depthwise_conv2d"
+        return KernelCall(name, update_kernel(name, node), f"{name}_update", params, args)
 
     def scratch_bytes(self, node: Node) -> int:
         return 0
 
     def macs(self, node: Node) -> int:
-        w, dout = node.inputs[0].type, node.inputs[3].type
+        w, dout = node.inputs[0].type, node.inputs[self.position + 1].type
         return dout.size // dout.shape[-1] * w.size

@@ -1,36 +1,83 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Error tensors: E12 integers with one exponent, their history, masking and sums (SPEC 1.3).
+"""Error tensors: E12 or E8 integers with one exponent, their history, masking, sums (SPEC 1.3).
 
-The shift that brings a raw int32 error to 12 bits comes from the tensor's history
-(delayed scaling, Micikevicius et al. 2022), so that one pass over it suffices.
+The shift that brings a raw int32 error to 12 or 8 bits comes from the tensor's history
+(delayed scaling, Micikevicius et al. 2022), so that one pass over it suffices. E8 rounds
+stochastically (Gupta et al. 2015). The format of an operator's error is that of its input's.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from trainer.fixedpoint import INT32_MAX, Int64, near
-from trainer.ops.base import Arg, KernelCall, Op
+from trainer.fixedpoint import INT32_MAX, Int64, dither, near, seed_op, stochastic_round
+from trainer.ops.base import Arg, KernelCall, Op, Table
 from trainer.tensor import Array, DType, Role, Tensor, TensorType
+from trainer.window import Geometry
 
 if TYPE_CHECKING:
     from trainer.graph import Node
 
-ERROR_BITS = 11
-ERROR_MAX = 2**ERROR_BITS - 1
+E12_BITS, E8_BITS = 11, 7
 DECAY_AFTER = 16  # samples that need less before h falls by one
 COUNT_BITS = 15  # of 1 / count in the gradients of averages
 EXPONENT = TensorType((1,), DType.S16)
 SUFFIXES = ("", "_e")
+ERROR = 2  # the low two bits of a dither's node number: of a first input's error, + 1 of a second's
+SUM = 2**31 + ERROR  # and of the sum at an operator's output
 
 
-def error_types(shape: tuple[int, ...]) -> tuple[TensorType, TensorType]:
-    """Types of an error's integers and of its exponent."""
-    return TensorType(shape, DType.S16), EXPONENT
+@dataclass(frozen=True)
+class ErrorFormat:
+    """A format of errors, with how much of it fits 32 bits (SPEC 1.3, 1.4).
+
+    ``max_products`` bounds the products of an error and 255, ``max_fan_out`` those of an error
+    and 128, ``max_errors`` the errors in one sum; ``max_band`` the positions of a band.
+    """
+
+    name: str
+    dtype: DType
+    bits: int
+    max_products: int
+    max_band: int
+    max_fan_out: int
+    max_errors: int
+
+    @property
+    def greatest(self) -> int:
+        return int(2**self.bits - 1)
+
+    @property
+    def suffix(self) -> str:
+        """Of the kernels for this format."""
+        return self.dtype.value
+
+    def band_rows(self, g: Geometry) -> int:
+        """Output rows whose weight gradient is applied at once; 0 if one is too long."""
+        if g.out_h * g.out_w <= self.max_products:
+            return g.out_h
+        return self.max_band // g.out_w
+
+    def types(self, shape: tuple[int, ...]) -> tuple[TensorType, TensorType]:
+        """Types of an error's integers and of its exponent."""
+        return TensorType(shape, self.dtype), EXPONENT
+
+
+E12 = ErrorFormat("e12", DType.S16, E12_BITS, 4113, 4096, 8196, 2**20)
+E8 = ErrorFormat("e8", DType.S8, E8_BITS, 66000, 2**16, 132104, 2**24)
+
+
+def format_of(error: TensorType) -> ErrorFormat:
+    """The format of an error tensor. Raises ValueError for another type."""
+    for found in (E12, E8):
+        if error.dtype is found.dtype:
+            return found
+    raise ValueError(f"an error of type {error.dtype.value}")
 
 
 def new_history(name: str) -> Tensor:
@@ -38,22 +85,57 @@ def new_history(name: str) -> Tensor:
     return Tensor(name, TensorType((2,), DType.S16), Role.STATE, np.array([-32768, 0], np.int16))
 
 
-def requantize_error(
-    raw: Int64, e_raw: int, forward: Array, limits: tuple[int, int], history: Array
-) -> tuple[Array, Array, Array]:
-    """REQ: (error s16, exponent (1,) s16, new history) of the int32 errors ``raw``.
+@dataclass(frozen=True)
+class RawError(Op, ABC):
+    """What operators have in common that compute an error anew, by REQ (SPEC 1.3).
 
-    Zero where ``forward`` sits at its limits; shifted by the history before this sample.
+    Inputs: dout, dout_e, .., x s8, history s16 (2,) in place[, sgd u32 for E8] -> dx, dx_e.
+    ``operand``: whether x is the first or the second input of the forward operator.
     """
-    assert np.abs(raw).max(initial=0) <= INT32_MAX
-    masked = mask(raw, forward, limits)
-    h, n = (int(v) for v in history)
-    shift = min(31, max(0, h - e_raw))
-    error = np.clip(near(masked, shift), -ERROR_MAX, ERROR_MAX).astype(np.int16)
-    greatest = int(np.abs(masked).max(initial=0))
-    if greatest:
-        h, n = next_history(h, n, e_raw + max(0, greatest.bit_length() - ERROR_BITS))
-    return error, np.array([e_raw + shift], np.int16), np.array([h, n], np.int16)
+
+    operand: int = field(default=0, kw_only=True)
+    output_suffixes = SUFFIXES
+
+    @abstractmethod
+    def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]: ...
+
+    def dither_node(self, node: Node) -> int:
+        """The stable identity of E8's dither (SPEC 1.1)."""
+        return 4 * node.index + ERROR + self.operand
+
+    def requantized(
+        self, node: Node, raw: Int64, e_raw: int, x: Array, limits: tuple[int, int], *state: Array
+    ) -> tuple[Array, Array, Array]:
+        """REQ: (error, exponent (1,) s16, new history) of the int32 errors ``raw``.
+
+        Zero where ``x`` sits at its limits; shifted by the history before this sample.
+        ``state`` is the history and, for E8, the SGD state.
+        """
+        assert np.abs(raw).max(initial=0) <= INT32_MAX
+        format_ = format_of(node.inputs[0].type)
+        masked = mask(raw, x, limits)
+        h, n = (int(v) for v in state[0])
+        shift = min(31, max(0, h - e_raw))
+        rounded = (
+            near(masked, shift) if format_ is E12 else self.dithered(node, masked, shift, *state)
+        )
+        error = np.clip(rounded, -format_.greatest, format_.greatest).astype(format_.dtype.np)
+        greatest = int(np.abs(masked).max(initial=0))
+        if greatest:
+            h, n = next_history(h, n, e_raw + max(0, greatest.bit_length() - format_.bits))
+        return error, np.array([e_raw + shift], np.int16), np.array([h, n], np.int16)
+
+    def dithered(self, node: Node, raw: Int64, shift: int, _: Array, sgd: Array) -> Int64:
+        """SR(raw, shift, r_j), j the row-major index."""
+        seed = seed_op(int(sgd[0]), int(sgd[1]), self.dither_node(node))
+        r = dither(seed, np.arange(raw.size).reshape(raw.shape))
+        return stochastic_round(raw, np.full(raw.shape, shift), r)
+
+    def state_args(self, node: Node) -> tuple[Arg, ...]:
+        """What REQ's kernels take after x: the history, for E8 also what its dither is made of."""
+        if format_of(node.inputs[0].type) is E12:
+            return (node.inputs[-1],)
+        return (*node.inputs[-2:], Table("node", np.array([self.dither_node(node)], np.uint32)))
 
 
 def next_history(h: int, n: int, need: int) -> tuple[int, int]:
@@ -85,7 +167,7 @@ def mask(error: npt.NDArray[Any], forward: Array, limits: tuple[int, int]) -> np
 
 @dataclass(frozen=True)
 class MaskError(Op):
-    """dout s16, dout_e s16 (1,), x s8 of dout's size -> dx s16 of x's shape, dx_e.
+    """dout, dout_e s16 (1,), x s8 of dout's size -> dx of x's shape, dx_e.
 
     The gradient of operators that only pass errors on (ADD, RESHAPE): no shift, no history.
     """
@@ -94,17 +176,16 @@ class MaskError(Op):
     output_suffixes = SUFFIXES
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
-        return error_types(types[2].shape)
+        return format_of(types[0]).types(types[2].shape)
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
         dout, exponent, x = inputs
-        return mask(dout.reshape(x.shape), x, self.x_limits).astype(np.int16), exponent.copy()
+        return mask(dout.reshape(x.shape), x, self.x_limits).astype(dout.dtype), exponent.copy()
 
     def lower(self, node: Node) -> KernelCall:
         params = mask_params(node.inputs[2], self.x_limits)
-        return KernelCall(
-            "error", "mask_error_s16", "mask_error", params, node.inputs + node.outputs
-        )
+        kernel = f"mask_error_{format_of(node.inputs[0].type).suffix}"
+        return KernelCall("error", kernel, "mask_error", params, node.inputs + node.outputs)
 
 
 def mask_params(x: Tensor, limits: tuple[int, int]) -> dict[str, int]:
@@ -112,33 +193,37 @@ def mask_params(x: Tensor, limits: tuple[int, int]) -> dict[str, int]:
 
 
 @dataclass(frozen=True)
-class SumErrors(Op):
-    """(dout, dout_e) of each reader, x s8, history s16 (2,) -> dx s16, dx_e s16; history in place.
+class SumErrors(RawError):
+    """(dout, dout_e) of each reader, x s8, history s16 (2,)[, sgd] -> dx, dx_e s16.
 
     The error of a tensor with several readers: one n-ary sum at the greatest exponent.
     """
 
     readers: int
     x_limits: tuple[int, int]
-    output_suffixes = SUFFIXES
 
     @property
     def mutates(self) -> tuple[int, ...]:  # type: ignore[override]
         return (2 * self.readers + 1,)
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
-        return error_types(types[-2].shape)
+        return format_of(types[0]).types(types[2 * self.readers].shape)
+
+    def dither_node(self, node: Node) -> int:
+        return 4 * node.index + SUM
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
-        errors, exponents = inputs[:-2:2], [int(e[0]) for e in inputs[1:-2:2]]
+        pairs, (x, *state) = inputs[: 2 * self.readers], inputs[2 * self.readers :]
+        errors, exponents = pairs[::2], [int(e[0]) for e in pairs[1::2]]
         greatest = max(exponents)
         total = np.zeros(errors[0].shape, np.int64)
         for error, exponent in zip(errors, exponents, strict=True):
             total += near(error.astype(np.int64) << 8, min(31, greatest - exponent))
-        return requantize_error(total, greatest - 8, inputs[-2], self.x_limits, inputs[-1])
+        return self.requantized(node, total, greatest - 8, x, self.x_limits, *state)
 
     def lower(self, node: Node) -> KernelCall:
-        pairs, (x, history) = node.inputs[:-2], node.inputs[-2:]
+        pairs, x = node.inputs[: 2 * self.readers], node.inputs[2 * self.readers]
         params = {**mask_params(x, self.x_limits), "readers": self.readers}
-        args: tuple[Arg, ...] = (pairs[::2], pairs[1::2], x, history, *node.outputs[:2])
-        return KernelCall("error", "sum_errors_s16", "sum_errors", params, args)
+        args = (pairs[::2], pairs[1::2], x, *self.state_args(node), *node.outputs[:2])
+        kernel = f"sum_errors_{format_of(node.inputs[0].type).suffix}"
+        return KernelCall("error", kernel, "sum_errors", params, args)

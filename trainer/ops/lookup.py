@@ -15,7 +15,7 @@ import numpy as np
 
 from trainer.fixedpoint import Int64, Requant, requantize, scale_exponent, wrap32
 from trainer.ops.base import Arg, ErrorTensor, KernelCall, Op, Table
-from trainer.ops.error import SUFFIXES, error_types, requantize_error
+from trainer.ops.error import RawError, format_of
 from trainer.tensor import Array, DType, QuantParams, Tensor, TensorType
 
 if TYPE_CHECKING:
@@ -94,8 +94,8 @@ def centred_inputs(x: TensorType) -> Int64:
 
 
 @dataclass(frozen=True)
-class LookupGrad(Op):
-    """dout s16, dout_e s16, x s8, history s16 -> dx s16, dx_e s16; history in place.
+class LookupGrad(RawError):
+    """dout, dout_e s16, x s8, history s16[, sgd] -> dx, dx_e s16; history in place.
 
     raw = dout * slope[x + 128], slope = round(2**14 f'(real x) / 2**kf);
     dx = REQ(raw, e + kf - 14) with x's mask.
@@ -104,10 +104,9 @@ class LookupGrad(Op):
     lookup: Lookup
     x_limits: tuple[int, int]
     mutates = (3,)
-    output_suffixes = SUFFIXES
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
-        return error_types(types[2].shape)
+        return format_of(types[0]).types(types[2].shape)
 
     def slopes(self, x: TensorType) -> tuple[Array, int]:
         """(slope (256,) s16, kf): 2**kf is the smallest power of two >= the greatest |f'|."""
@@ -116,13 +115,14 @@ class LookupGrad(Op):
         return np.floor(2.0**SLOPE_BITS * real / 2.0**kf + 0.5).astype(np.int16), kf
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
-        dout, exponent, x, history = inputs
+        dout, exponent, x, *state = inputs
         slope, kf = self.slopes(node.inputs[2].type)
         raw = dout.astype(np.int64) * slope[x.astype(np.int64) + 128]
-        return requantize_error(raw, int(exponent[0]) + kf - SLOPE_BITS, x, self.x_limits, history)
+        e_raw = int(exponent[0]) + kf - SLOPE_BITS
+        return self.requantized(node, raw, e_raw, x, self.x_limits, *state)
 
     def lower(self, node: Node) -> KernelCall:
-        dout, exponent, x, history = node.inputs
+        dout, exponent, x = node.inputs[:3]
         slope, kf = self.slopes(x.type)
         params = {
             "size": x.type.size,
@@ -135,7 +135,8 @@ class LookupGrad(Op):
             exponent,
             x,
             Table("slope", slope),
-            history,
+            *self.state_args(node),
             *node.outputs[:2],
         )
-        return KernelCall("lookup", "lookup_grad_s16", "lookup_grad", params, args)
+        kernel = f"lookup_grad_{format_of(dout.type).suffix}"
+        return KernelCall("lookup", kernel, "lookup_grad", params, args)

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from trainer.ops.base import Op
+from trainer.ops.error import E12, ErrorFormat
 from trainer.tensor import Array, DType, TensorType
 
 RECORD = TensorType((2,), DType.U32)
@@ -15,11 +16,14 @@ SUFFIXES = ("_d_logits", "_d_logits_e", "_record")
 
 @dataclass(frozen=True)
 class Loss(Op, ABC):
-    """logits s8, a target -> dlogits s16 of their shape, dlogits_e s16 (1,), record (2,) u32.
+    """logits s8, a target -> dlogits of their shape, dlogits_e s16 (1,), record (2,) u32.
 
-    The record holds the integers that the loss is made of; ``real`` is the loss.
+    The record holds the integers that the loss is made of; ``real`` is the loss. ``errors`` is
+    the format of dlogits, and so of every error. It is left out of ``repr``, which names the
+    numerics of the default format.
     """
 
+    errors: ErrorFormat = field(default=E12, kw_only=True, repr=False)
     output_suffixes = SUFFIXES
 
     @abstractmethod

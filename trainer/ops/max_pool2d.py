@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trainer.fixedpoint import Int64
-from trainer.ops.base import ErrorTensor, KernelCall, Op
-from trainer.ops.error import SUFFIXES, error_types, mask, requantize_error
+from trainer.ops.base import Arg, ErrorTensor, KernelCall, Op
+from trainer.ops.error import SUFFIXES, RawError, format_of, mask
 from trainer.tensor import Array, Tensor, TensorType
 from trainer.window import Geometry, Pool2D
 
@@ -71,7 +71,7 @@ class MaxPool2D(Pool2D, Op):
 
 @dataclass(frozen=True)
 class MaxPool2DPassError(Op):
-    """dout s16, dout_e s16, x s8 -> dx s16, dx_e = dout_e, for disjoint windows."""
+    """dout, dout_e s16, x s8 -> dx, dx_e = dout_e, for disjoint windows."""
 
     pool: MaxPool2D
     x_limits: tuple[int, int]
@@ -80,20 +80,21 @@ class MaxPool2DPassError(Op):
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
         if not self.pool.is_disjoint:
             raise ValueError("windows that overlap do not only pass errors on")
-        return error_types(types[2].shape)
+        return format_of(types[0]).types(types[2].shape)
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
         dout, exponent, x = inputs
         routed = self.pool.routed(self.pool.geometry(node.inputs[2].type), dout, x)
-        return mask(routed.reshape(x.shape), x, self.x_limits).astype(np.int16), exponent.copy()
+        dx = mask(routed.reshape(x.shape), x, self.x_limits).astype(dout.dtype)
+        return dx, exponent.copy()
 
     def lower(self, node: Node) -> KernelCall:
-        return grad_call("max_pool2d_pass_error_s16", self.pool, node, self.x_limits)
+        return grad_call("max_pool2d_pass_error", self.pool, node, self.x_limits)
 
 
 @dataclass(frozen=True)
-class MaxPool2DGrad(Op):
-    """dout s16, dout_e s16, x s8, history s16 -> dx s16, dx_e s16; history in place.
+class MaxPool2DGrad(RawError):
+    """dout, dout_e s16, x s8, history s16[, sgd] -> dx, dx_e s16; history in place.
 
     raw = sum of dout over the windows whose first maximum a position is; dx = REQ(raw, e).
     A window has at most 2**17 positions (trainer.window), so no sum of errors passes int32.
@@ -102,22 +103,25 @@ class MaxPool2DGrad(Op):
     pool: MaxPool2D
     x_limits: tuple[int, int]
     mutates = (3,)
-    output_suffixes = SUFFIXES
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
-        return error_types(types[2].shape)
+        return format_of(types[0]).types(types[2].shape)
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
-        dout, exponent, x, history = inputs
+        dout, exponent, x, *state = inputs
         raw = self.pool.routed(self.pool.geometry(node.inputs[2].type), dout, x)
         raw = raw.reshape(x.shape)
-        return requantize_error(raw, int(exponent[0]), x, self.x_limits, history)
+        return self.requantized(node, raw, int(exponent[0]), x, self.x_limits, *state)
 
     def lower(self, node: Node) -> KernelCall:
-        return grad_call("max_pool2d_grad_s16", self.pool, node, self.x_limits)
+        state = self.state_args(node)
+        return grad_call("max_pool2d_grad", self.pool, node, self.x_limits, *state)
 
 
-def grad_call(kernel: str, pool: MaxPool2D, node: Node, limits: tuple[int, int]) -> KernelCall:
+def grad_call(
+    kernel: str, pool: MaxPool2D, node: Node, limits: tuple[int, int], *state: Arg
+) -> KernelCall:
     params = {**pool.params(node.inputs[2].type), "x_min": limits[0], "x_max": limits[1]}
-    args = (*node.inputs, *node.outputs[:2])
+    args = (*node.inputs[:3], *state, *node.outputs[:2])
+    kernel = f"{kernel}_{format_of(node.inputs[0].type).suffix}"
     return KernelCall("max_pool2d", kernel, "max_pool2d_grad", params, args)

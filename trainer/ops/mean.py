@@ -19,11 +19,10 @@ from trainer.fixedpoint import Requant, requantize, wrap32
 from trainer.ops.base import ErrorTensor, KernelCall, Op
 from trainer.ops.error import (
     COUNT_BITS,
-    SUFFIXES,
+    RawError,
     count_share,
-    error_types,
+    format_of,
     mask_params,
-    requantize_error,
 )
 from trainer.ops.strided_error import StridedError, Strides
 from trainer.tensor import Array, DType, QuantParams, Tensor, TensorType
@@ -129,8 +128,8 @@ class Mean(Op):
 
 
 @dataclass(frozen=True)
-class MeanGrad(Op):
-    """dout s16, dout_e s16, x s8, history s16 -> dx s16, dx_e s16; history in place.
+class MeanGrad(RawError):
+    """dout, dout_e s16, x s8, history s16[, sgd] -> dx, dx_e s16; history in place.
 
     raw = dout * round(2**15 / count); dx = REQ(raw, e - 15) with x's mask.
     """
@@ -138,25 +137,25 @@ class MeanGrad(Op):
     mean: Mean
     x_limits: tuple[int, int]
     mutates = (3,)
-    output_suffixes = SUFFIXES
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
         x = types[2]
         count = self.mean.block(x)[1]
         if not self.share(x):
             raise ValueError(f"the gradient of a mean over {count} values rounds to nothing")
-        return error_types(x.shape)
+        return format_of(types[0]).types(x.shape)
 
     def share(self, x: TensorType) -> int:
         return int(count_share(np.array(self.mean.block(x)[1])))
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
-        dout, exponent, x, history = inputs
+        dout, exponent, x, *state = inputs
         type_ = node.inputs[2].type
         outer, count, inner = self.mean.block(type_)
         share = dout.reshape(outer, 1, inner).astype(np.int64) * self.share(type_)
         raw = np.broadcast_to(share, (outer, count, inner)).reshape(x.shape)
-        return requantize_error(raw, int(exponent[0]) - COUNT_BITS, x, self.x_limits, history)
+        e_raw = int(exponent[0]) - COUNT_BITS
+        return self.requantized(node, raw, e_raw, x, self.x_limits, *state)
 
     def lower(self, node: Node) -> KernelCall:
         x = node.inputs[2]
@@ -170,5 +169,6 @@ class MeanGrad(Op):
             "x_min": limits["x_min"],
             "x_max": limits["x_max"],
         }
-        args = (*node.inputs, *node.outputs[:2])
-        return KernelCall("mean", "mean_grad_s16", "mean_grad", params, args)
+        args = (*node.inputs[:3], *self.state_args(node), *node.outputs[:2])
+        kernel = f"mean_grad_{format_of(node.inputs[0].type).suffix}"
+        return KernelCall("mean", kernel, "mean_grad", params, args)

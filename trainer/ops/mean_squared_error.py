@@ -10,23 +10,22 @@ import numpy as np
 
 from trainer.fixedpoint import near, scaled_byte
 from trainer.ops.base import KernelCall
-from trainer.ops.error import EXPONENT
 from trainer.ops.loss import RECORD, Loss
-from trainer.tensor import Array, DType, TensorType
+from trainer.tensor import Array, TensorType
 
 if TYPE_CHECKING:
     from trainer.graph import Node
 
-ERROR_SHIFT = 5  # 255 * 255 / 2**5 is within 2047
 MAX_OUTPUTS = 2**16  # squares of up to 255 that fit 32 bits
 
 
 @dataclass(frozen=True)
 class MeanSquaredError(Loss):
-    """y (..) s8, target of y's type -> dy s16, dy_e s16 (1,), record (2,) u32.
+    """y (..) s8, target of y's type -> dy, dy_e s16 (1,), record (2,) u32.
 
     The record is the sum of (y - target)**2 in squared quanta, and 0. dy is
-    2 s (y - target) / N as near((y - target) a, 5) with (a, q) = byte(2 s / N), dy_e = 5 - q.
+    2 s (y - target) / N as near((y - target) a, k) with (a, q) = byte(2 s / N), dy_e = k - q;
+    k = 5 for E12, 9 for E8: 255 * 255 / 2**k is no more than the greatest error.
     """
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
@@ -37,7 +36,7 @@ class MeanSquaredError(Loss):
             )
         if y.size > MAX_OUTPUTS:
             raise ValueError(f"{y.size} outputs: a mean over at most {MAX_OUTPUTS} is supported")
-        return TensorType(y.shape, DType.S16), EXPONENT, RECORD
+        return *self.errors.types(y.shape), RECORD
 
     def labels(self, logits: TensorType) -> int:
         return 0
@@ -46,6 +45,10 @@ class MeanSquaredError(Loss):
         """The mean of squared differences, in squared real units."""
         return int(record[0]) * logits.scale**2 / logits.size
 
+    @property
+    def shift(self) -> int:
+        return 16 - self.errors.bits
+
     def rate(self, y: TensorType) -> tuple[int, int]:
         """(a, q) of 2 s / N."""
         return scaled_byte(2.0 * y.scale / y.size)
@@ -53,13 +56,14 @@ class MeanSquaredError(Loss):
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
         y, target = (value.astype(np.int64) for value in inputs)
         a, q = self.rate(node.inputs[0].type)
-        error = near((y - target) * a, ERROR_SHIFT).astype(np.int16)
+        error = near((y - target) * a, self.shift).astype(self.errors.dtype.np)
         record = np.array([((y - target) ** 2).sum(), 0], np.uint32)
-        return error, np.array([ERROR_SHIFT - q], np.int16), record
+        return error, np.array([self.shift - q], np.int16), record
 
     def lower(self, node: Node) -> KernelCall:
         y = node.inputs[0].type
         a, q = self.rate(y)
-        params = {"size": y.size, "rate": a, "exponent": ERROR_SHIFT - q}
+        params = {"size": y.size, "rate": a, "exponent": self.shift - q}
         name = "mean_squared_error"
-        return KernelCall(name, f"{name}_s8", name, params, (*node.inputs, *node.outputs))
+        kernel = f"{name}_s8_{self.errors.suffix}"
+        return KernelCall(name, kernel, name, params, (*node.inputs, *node.outputs))

@@ -14,16 +14,14 @@ import numpy as np
 
 from trainer.broadcast import Broadcast, sum_to
 from trainer.fixedpoint import Requant, near, requantize, scale_exponent
-from trainer.ops.base import Arg, ErrorTensor, KernelCall, Op, Table
+from trainer.ops.base import Arg, ErrorTensor, KernelCall, Table
 from trainer.ops.elementwise import Elementwise
-from trainer.ops.error import SUFFIXES, error_types, requantize_error
+from trainer.ops.error import RawError, format_of
 from trainer.tensor import Array, Tensor, TensorType
 
 if TYPE_CHECKING:
     from trainer.autodiff import Tape
     from trainer.graph import Node
-
-MAX_SUMMED = 4113  # products of 2047 * 255 that fit 32 bits
 
 
 @dataclass(frozen=True)
@@ -46,9 +44,10 @@ class Mul(Elementwise):
     def vjp(
         self, node: Node, error: ErrorTensor, tape: Tape
     ) -> Iterator[tuple[Tensor, ErrorTensor]]:
-        for x, other in (node.inputs, node.inputs[::-1]):
+        for k, (x, other) in enumerate((node.inputs, node.inputs[::-1])):
             if tape.needs(x):
-                yield x, tape.raw_error(MulGrad(x.limits), node, x, *error, other, x)
+                op = MulGrad(x.limits, operand=k)
+                yield x, tape.raw_error(op, node, x, *error, other, x)
 
     def lower(self, node: Node) -> KernelCall:
         a, b = node.inputs
@@ -70,8 +69,8 @@ class Mul(Elementwise):
 
 
 @dataclass(frozen=True)
-class MulGrad(Op):
-    """dout s16, dout_e s16, b s8, x s8, history s16 -> dx s16, dx_e s16; history in place.
+class MulGrad(RawError):
+    """dout, dout_e s16, b s8, x s8, history s16[, sgd] -> dx, dx_e s16; history in place.
 
     raw = sum near(dout f, 8) (b - z_b) over the positions that x was repeated along,
     f = round(256 s_b / 2**kf); dx = REQ(raw, e + kf) with x's mask.
@@ -79,16 +78,16 @@ class MulGrad(Op):
 
     x_limits: tuple[int, int]
     mutates = (4,)
-    output_suffixes = SUFFIXES
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
         dout, x = types[0], types[3]
-        if dout.size // x.size > MAX_SUMMED:
+        most = format_of(dout).max_products
+        if dout.size // x.size > most:
             raise ValueError(
                 f"{dout.size // x.size} products are summed into each error of a factor, at most "
-                f"{MAX_SUMMED} fit 32 bits: no layer before this factor can learn"
+                f"{most} fit 32 bits: no layer before this factor can learn"
             )
-        return error_types(x.shape)
+        return format_of(dout).types(x.shape)
 
     def fold(self, b: TensorType) -> tuple[int, int]:
         """(f, kf): the scale of b as an 8-bit fraction of 2**kf."""
@@ -96,11 +95,11 @@ class MulGrad(Op):
         return int(np.floor(256 * b.scale / 2.0**kf + 0.5)), kf
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
-        dout, exponent, b, x, history = inputs
+        dout, exponent, b, x, *state = inputs
         factor, kf = self.fold(node.inputs[2].type)
         centred = b.astype(np.int64) - node.inputs[2].type.zero_point
         raw = sum_to(near(dout.astype(np.int64) * factor, 8) * centred, x.shape)
-        return requantize_error(raw, int(exponent[0]) + kf, x, self.x_limits, history)
+        return self.requantized(node, raw, int(exponent[0]) + kf, x, self.x_limits, *state)
 
     def lower(self, node: Node) -> KernelCall:
         b, x = (t.type for t in node.inputs[2:4])
@@ -113,8 +112,9 @@ class MulGrad(Op):
             "x_max": self.x_limits[1],
         }
         axes = Table("axes", Broadcast(x.shape, b.shape).sum_table())
-        args: tuple[Arg, ...] = (*node.inputs[:4], axes, node.inputs[4], *node.outputs[:2])
-        return KernelCall("mul", "mul_grad_s16", "mul_grad", params, args)
+        args: tuple[Arg, ...] = (*node.inputs[:4], axes, *self.state_args(node), *node.outputs[:2])
+        kernel = f"mul_grad_{format_of(node.inputs[0].type).suffix}"
+        return KernelCall("mul", kernel, "mul_grad", params, args)
 
     def macs(self, node: Node) -> int:
         return node.inputs[0].type.size

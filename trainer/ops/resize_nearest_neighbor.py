@@ -15,14 +15,7 @@ import numpy as np
 from trainer.errors import ModelError
 from trainer.fixedpoint import INT32_MAX, Int64
 from trainer.ops.base import Arg, ErrorTensor, KernelCall, Op, Table
-from trainer.ops.error import (
-    ERROR_MAX,
-    SUFFIXES,
-    error_types,
-    mask,
-    mask_params,
-    requantize_error,
-)
+from trainer.ops.error import SUFFIXES, RawError, format_of, mask, mask_params
 from trainer.tensor import Array, Tensor, TensorType
 
 if TYPE_CHECKING:
@@ -127,7 +120,7 @@ class ResizeNearestNeighbor(Op):
 
 @dataclass(frozen=True)
 class ResizePassError(Op):
-    """dout s16, dout_e s16, x s8 -> dx s16, dx_e = dout_e, where no position is read twice."""
+    """dout, dout_e s16, x s8 -> dx, dx_e = dout_e, where no position is read twice."""
 
     resize: ResizeNearestNeighbor
     x_limits: tuple[int, int]
@@ -136,21 +129,21 @@ class ResizePassError(Op):
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
         if self.resize.readers(types[2]) != 1:
             raise ValueError("positions that are read twice do not only pass errors on")
-        return error_types(types[2].shape)
+        return format_of(types[0]).types(types[2].shape)
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
         dout, exponent, x = inputs
         raw = self.resize.gathered(node.inputs[2].type, dout)
-        return mask(raw, x, self.x_limits).astype(np.int16), exponent.copy()
+        return mask(raw, x, self.x_limits).astype(dout.dtype), exponent.copy()
 
     def lower(self, node: Node) -> KernelCall:
-        kernel = "resize_nearest_neighbor_pass_error_s16"
+        kernel = "resize_nearest_neighbor_pass_error"
         return grad_call(kernel, self.resize, node, self.x_limits)
 
 
 @dataclass(frozen=True)
-class ResizeGrad(Op):
-    """dout s16, dout_e s16, x s8, history s16 -> dx s16, dx_e s16; history in place.
+class ResizeGrad(RawError):
+    """dout, dout_e s16, x s8, history s16[, sgd] -> dx, dx_e s16; history in place.
 
     raw = sum of dout over the outputs that read a position; dx = REQ(raw, e) with x's mask.
     """
@@ -158,31 +151,34 @@ class ResizeGrad(Op):
     resize: ResizeNearestNeighbor
     x_limits: tuple[int, int]
     mutates = (3,)
-    output_suffixes = SUFFIXES
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
-        readers = self.resize.readers(types[2])
-        if readers * ERROR_MAX > INT32_MAX:
+        readers, format_ = self.resize.readers(types[2]), format_of(types[0])
+        if readers * format_.greatest > INT32_MAX:
             raise ValueError(f"{readers} outputs read one position: their sum overflows 32 bits")
-        return error_types(types[2].shape)
+        return format_.types(types[2].shape)
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
-        dout, exponent, x, history = inputs
+        dout, exponent, x, *state = inputs
         raw = self.resize.gathered(node.inputs[2].type, dout)
-        return requantize_error(raw, int(exponent[0]), x, self.x_limits, history)
+        return self.requantized(node, raw, int(exponent[0]), x, self.x_limits, *state)
 
     def lower(self, node: Node) -> KernelCall:
-        kernel = "resize_nearest_neighbor_grad_s16"
-        return grad_call(kernel, self.resize, node, self.x_limits)
+        kernel = "resize_nearest_neighbor_grad"
+        return grad_call(kernel, self.resize, node, self.x_limits, *self.state_args(node))
 
 
 def grad_call(
-    kernel: str, resize: ResizeNearestNeighbor, node: Node, limits: tuple[int, int]
+    kernel: str,
+    resize: ResizeNearestNeighbor,
+    node: Node,
+    limits: tuple[int, int],
+    *state: Arg,
 ) -> KernelCall:
-    dout, exponent, x, *history = node.inputs
+    dout, exponent, x = node.inputs[:3]
     ends = mask_params(x, limits)
     params = {**resize.params(x.type), "x_min": ends["x_min"], "x_max": ends["x_max"]}
     tables: tuple[Arg, ...] = resize.tables(x.type)
-    args = (dout, exponent, x, *tables, *history, *node.outputs[:2])
-    name = "resize_nearest_neighbor"
+    args = (dout, exponent, x, *tables, *state, *node.outputs[:2])
+    name, kernel = "resize_nearest_neighbor", f"{kernel}_{format_of(dout.type).suffix}"
     return KernelCall(name, kernel, f"{name}_grad", params, args)

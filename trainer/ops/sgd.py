@@ -2,29 +2,31 @@
 """Plain SGD on integers: the update of weights and biases, and the step count (SPEC 1.5).
 
 A learned weight is ``M = 256 w + frac``: the int8 weight that the forward pass reads and
-eight fraction bits beside it. Quantisation-aware scaling (Lin et al. 2022) is built into
-the rates, which are bytes with a shift; the rounding is stochastic and stateless.
+eight fraction bits beside it, or ``M = w`` without them. Steps of several samples can add
+up in a sum of their own before they are taken. Quantisation-aware scaling (Lin et al. 2022)
+is built into the rates, which are bytes with a shift; the rounding is stochastic and stateless.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from trainer.fixedpoint import Int64, dither, narrow23, scaled_byte, seed_op, stochastic_round
 from trainer.ops.base import KernelCall, Op, Table
+from trainer.ops.error import format_of
 from trainer.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
 
 if TYPE_CHECKING:
     from trainer.graph import Node
 
+FRACTION_BITS = 8
 WEIGHT_MAX = 127 * 256
 STEP_MAX = 2**16
 BIAS_MAX = 2**30
-MAX_POSITIONS = 2**20  # errors of up to 2047 that fit 32 bits in a bias's gradient
 WEIGHT, BIAS = 0, 1  # the low two bits of a dither's node number
 
 
@@ -63,6 +65,18 @@ def fraction_of(weight: Tensor) -> Tensor:
     return Tensor(f"{weight.name}_frac", type_, Role.PARAM, np.zeros(type_.shape, np.int8))
 
 
+def sum_of(learned: Tensor, fraction_bits: int) -> Tensor:
+    """STATE s32 of the shape of a weight or a bias: steps that it has not taken yet, at first 0.
+
+    A weight's steps are in quanta of its scale, or of a fraction of it.
+    """
+    quant = learned.type.quant
+    if quant is not None:
+        quant = replace(quant, scales=tuple(s / 2**fraction_bits for s in quant.scales))
+    type_ = TensorType(learned.type.shape, DType.S32, quant)
+    return Tensor(f"{learned.name}_sum", type_, Role.STATE, np.zeros(type_.shape, np.int32))
+
+
 @dataclass(frozen=True)
 class Rates:
     """Per-channel factors ``multiplier * 2**-shift``; multiplier 0 marks a dead channel."""
@@ -82,9 +96,12 @@ class Rates:
         return Table("rate", self.multiplier), Table("rate_shift", self.shift)
 
 
-def weight_rates(x_scale: float, w_scales: Array, dead: tuple[int, ...]) -> Rates:
-    """s_x / s_w[c] * 2**8 for each output channel."""
-    return Rates.of((x_scale / float(s) * 256.0 for s in w_scales), dead)
+def weight_rates(
+    x_scale: float, w_scales: Array, dead: tuple[int, ...], *, has_fraction: bool = True
+) -> Rates:
+    """s_x / s_w[c], times 2**8 where the steps are in a fraction's quanta, for each channel."""
+    quanta = 2.0**FRACTION_BITS if has_fraction else 1.0
+    return Rates.of((x_scale / float(s) * quanta for s in w_scales), dead)
 
 
 def bias_rates(x_scale: float, w_scales: Array, dead: tuple[int, ...]) -> Rates:
@@ -105,9 +122,7 @@ def _scaled_steps(
     return stochastic_round(value * a[channel], total_shift[channel] - dropped, r)
 
 
-def update_weights(
-    w: Array,
-    frac: Array,
+def weight_steps(
     dw: Int64,
     channel: Int64,
     exponent: int,
@@ -115,24 +130,36 @@ def update_weights(
     sgd: Array,
     node: int,
     first: int = 0,
-) -> tuple[Array, Array]:
-    """New (w, frac) after the step along ``dw``; all of one shape, ``channel`` the rates' index.
+) -> tuple[Int64, Array]:
+    """(u, which elements take their step) along ``dw``; of its shape, ``channel`` the rates' index.
 
-    Elements with dw = 0 and dead channels are left untouched.
+    Elements with dw = 0 and dead channels take none.
     """
-    if int(sgd[2]) == 0:
-        return w, frac
     u = np.clip(_scaled_steps(dw, channel, exponent, rates, sgd, node, first), -STEP_MAX, STEP_MAX)
-    m = np.clip(256 * w.astype(np.int64) + frac - u, -WEIGHT_MAX, WEIGHT_MAX)
-    new_w = np.clip((m + 128) >> 8, -127, 127)
-    keep = (dw == 0) | (rates.multiplier[channel] == 0)
-    new_frac = np.where(keep, frac, m - 256 * new_w)
-    return np.where(keep, w, new_w).astype(np.int8), new_frac.astype(np.int8)
+    return u, (dw != 0) & (rates.multiplier[channel] != 0) & (int(sgd[2]) != 0)
+
+
+def step_weights(parts: tuple[Array, ...], u: Int64, learns: Array) -> tuple[Array, ...]:
+    """(w, frac), (w,) without a fraction, or one s32 (a bias, a sum), after the steps ``u``."""
+    first, *frac = (part.astype(np.int64) for part in parts)
+    if parts[0].dtype == np.int32:
+        new = [np.clip(first - u, -BIAS_MAX, BIAS_MAX)]
+    elif not frac:
+        new = [np.clip(first - u, -127, 127)]
+    else:
+        m = np.clip(256 * first + frac[0] - u, -WEIGHT_MAX, WEIGHT_MAX)
+        w = np.clip((m + 128) >> FRACTION_BITS, -127, 127)
+        new = [w, m - 256 * w]
+    pairs = zip(new, parts, strict=True)
+    return tuple(np.where(learns, value, part).astype(part.dtype) for value, part in pairs)
 
 
 @dataclass(frozen=True)
 class BiasUpdate(Op):
-    """b (C,) s32 in place, dout (..., C) s16, dout_e s16 (1,), sgd u32 (4,): b -= lr * sum dout."""
+    """b (C,) s32 in place, dout (..., C), dout_e s16 (1,), sgd u32 (4,): b -= lr * sum dout.
+
+    A sum of a bias's steps can stand in its place.
+    """
 
     mutates = (0,)
     x_scale: float
@@ -143,8 +170,9 @@ class BiasUpdate(Op):
         b, dout = types[:2]
         if dout.shape[-1] != b.size:
             raise ValueError(f"bias has {b.size} channels, its error {dout.shape[-1]}")
-        if dout.size // b.size > MAX_POSITIONS:
-            raise ValueError(f"a bias over more than {MAX_POSITIONS} positions cannot learn")
+        most = format_of(dout).max_errors
+        if dout.size // b.size > most:
+            raise ValueError(f"a bias over more than {most} positions cannot learn")
         return ()
 
     def rates(self, node: Node) -> Rates:
@@ -160,9 +188,7 @@ class BiasUpdate(Op):
         channel = np.arange(b.size)
         u = _scaled_steps(db, channel, int(exponent[0]), rates, sgd, 4 * node.index + BIAS, 0)
         u = np.clip(u, -(BIAS_MAX - 1), BIAS_MAX - 1)
-        new = np.clip(b.astype(np.int64) - u, -BIAS_MAX, BIAS_MAX)
-        keep = (db == 0) | (rates.multiplier == 0)
-        return (np.where(keep, b, new).astype(np.int32),)
+        return step_weights((b,), u, (db != 0) & (rates.multiplier != 0))
 
     def lower(self, node: Node) -> KernelCall:
         b, dout, exponent, sgd = node.inputs
@@ -173,7 +199,38 @@ class BiasUpdate(Op):
             "node": 4 * node.index + BIAS,
         }
         args = (b, dout, exponent, sgd, *self.rates(node).tables)
-        return KernelCall("sgd", "bias_update_s16_s32", "bias_update", params, args)
+        kernel = f"bias_update_{format_of(dout.type).suffix}"
+        return KernelCall("sgd", kernel, "bias_update", params, args)
+
+
+@dataclass(frozen=True)
+class ApplySum(Op):
+    """(w s8[, frac s8] or b s32), sum s32 in place, sgd u32 (4,): every ``samples`` steps what the
+    sum was for takes -sum as its step where it is not 0, and the sum begins anew (SPEC 1.5).
+    """
+
+    samples: int
+    has_fraction: bool = False
+
+    @property
+    def mutates(self) -> tuple[int, ...]:  # type: ignore[override]
+        return (0, 1, 2) if self.has_fraction else (0, 1)
+
+    def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
+        return ()
+
+    def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
+        *parts, total, sgd = inputs
+        _, step, multiplier, _ = (int(v) for v in sgd)
+        if multiplier == 0 or ((step + 1) & 0xFFFFFFFF) % self.samples:
+            return (*parts, total)
+        u = -np.clip(total.astype(np.int64), -BIAS_MAX, BIAS_MAX)
+        return (*step_weights(tuple(parts), u, total != 0), np.zeros_like(total))
+
+    def lower(self, node: Node) -> KernelCall:
+        kind = "s8_8" if self.has_fraction else node.inputs[0].type.dtype.value
+        params = {"size": node.inputs[0].type.size, "samples": self.samples}
+        return KernelCall("sgd", f"apply_sum_{kind}", "apply_sum", params, node.inputs)
 
 
 @dataclass(frozen=True)

@@ -14,16 +14,14 @@ import numpy as np
 
 from trainer.fixedpoint import near
 from trainer.ops.base import Arg, KernelCall, Table
-from trainer.ops.error import ERROR_MAX, EXPONENT
 from trainer.ops.first_greatest import candidates, class_params
 from trainer.ops.loss import RECORD, Loss
-from trainer.tensor import Array, DType, TensorType
+from trainer.tensor import Array, TensorType
 
 if TYPE_CHECKING:
     from trainer.graph import Node
 
 ONE = 2**15
-LOGITS_EXPONENT = -11
 MAX_CLASSES = 2**16 - 1  # the sum of the exponentials fits 32 bits
 
 
@@ -40,7 +38,7 @@ class SoftmaxCrossEntropy(Loss):
         logits = types[0]
         if logits.shape[-1] > MAX_CLASSES or logits.size != logits.shape[-1]:
             raise ValueError(f"logits {logits.shape} are not one row of 1 to {MAX_CLASSES} classes")
-        return TensorType(logits.shape, DType.S16), EXPONENT, RECORD
+        return *self.errors.types(logits.shape), RECORD
 
     def labels(self, logits: TensorType) -> int:
         return max(2, logits.size)
@@ -63,15 +61,17 @@ class SoftmaxCrossEntropy(Loss):
         total = int(t.sum())
         gradient = ((t << 15) + total // 2) // total
         gradient[label] -= ONE
-        error = np.zeros(inputs[0].size, np.int16)
-        found = np.clip(near(gradient, 4), -ERROR_MAX, ERROR_MAX)
+        bits, greatest = self.errors.bits, self.errors.greatest
+        error = np.zeros(inputs[0].size, self.errors.dtype.np)
+        found = np.clip(near(gradient, 15 - bits), -greatest, greatest)
         error[: found.size] = found[-error.size :]
         record = np.array([total, distance[label]], np.uint32)
-        return error.reshape(inputs[0].shape), np.array([LOGITS_EXPONENT], np.int16), record
+        return error.reshape(inputs[0].shape), np.array([-bits], np.int16), record
 
     def lower(self, node: Node) -> KernelCall:
         logits, label, *classes = node.inputs
         table = Table("exponential", self.exponentials(node))
         args: tuple[Arg, ...] = (logits, label, *(classes or (None,)), table, *node.outputs)
         name = "softmax_cross_entropy"
-        return KernelCall(name, f"{name}_s8", name, class_params(logits.type), args)
+        kernel = f"{name}_s8_{self.errors.suffix}"
+        return KernelCall(name, kernel, name, class_params(logits.type), args)

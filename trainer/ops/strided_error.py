@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trainer.ops.base import KernelCall, Op
-from trainer.ops.error import SUFFIXES, error_types, mask, mask_params
+from trainer.ops.error import SUFFIXES, format_of, mask, mask_params
 from trainer.tensor import Array, TensorType
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Strides:
 
 @dataclass(frozen=True)
 class StridedError(Op):
-    """dout s16, dout_e s16 (1,), x s8 -> dx s16 of x's shape, dx_e = dout_e - exponent_step.
+    """dout, dout_e s16 (1,), x s8 -> dx of x's shape, dx_e = dout_e - exponent_step.
 
     The error of x's element i, in row-major order, is the i-th that ``where`` reads of dout.
     """
@@ -96,12 +96,12 @@ class StridedError(Op):
         dout, _, x = types
         if self.where.size != x.size or self.where.greatest >= dout.size:
             raise ValueError(f"{self.where} does not lead from {x.shape} into {dout.shape}")
-        return error_types(x.shape)
+        return format_of(dout).types(x.shape)
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
         dout, exponent, x = inputs
         moved = self.where.read(dout).reshape(x.shape)
-        dx = mask(moved, x, self.x_limits).astype(np.int16)
+        dx = mask(moved, x, self.x_limits).astype(dout.dtype)
         return dx, (exponent - self.exponent_step).astype(np.int16)
 
     def lower(self, node: Node) -> KernelCall:
@@ -114,4 +114,5 @@ class StridedError(Op):
             "exponent_step": self.exponent_step,
         }
         args = (*node.inputs, *node.outputs)
-        return KernelCall("strided_error", "strided_error_s16", "strided_error", params, args)
+        kernel = f"strided_error_{format_of(node.inputs[0].type).suffix}"
+        return KernelCall("strided_error", kernel, "strided_error", params, args)

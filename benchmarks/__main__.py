@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``python -m benchmarks``: trains the accuracy benchmarks and writes their tables and plots."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from benchmarks.data.fetch import DataUnavailable
+from benchmarks.document import put_section
+from benchmarks.runs import RESULTS_DIR, run_task
+from benchmarks.tables import markdown, plot, rows_of
+from benchmarks.task import Task
+from host.pio import PROJECT_DIR
+
+TASKS = ("watch", "hapt", "fashion", "cifar", "mcunet")
+DOCUMENT = PROJECT_DIR / "docs" / "accuracy.md"
+err = Console(stderr=True)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+def task_named(name: str, short: bool = False) -> Task:
+    """The task of a module of benchmarks.tasks. Raises DataUnavailable."""
+    task: Task = importlib.import_module(f"benchmarks.tasks.{name}").task()
+    return task.shortened() if short else task
+
+
+class TaskNamed:
+    """``task_named`` with its arguments, for other processes."""
+
+    def __init__(self, name: str, short: bool) -> None:
+        self.name, self.short = name, short
+
+    def __call__(self) -> Task:
+        return task_named(self.name, self.short)
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.short))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TaskNamed) and vars(self) == vars(other)
+
+
+@app.command(epilog="Example: python -m benchmarks watch cifar --jobs 2")
+def main(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[TASK]...", help=f"Of {', '.join(TASKS)}.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = os.cpu_count() or 1,
+    short: Annotated[
+        bool, typer.Option("--short", help="Few steps: whether it runs, not what it shows.")
+    ] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Train again what was trained before.")
+    ] = False,
+    results: Annotated[Path, typer.Option(help="Folder of finished runs.")] = RESULTS_DIR,
+    output: Annotated[
+        Path | None, typer.Option(help="The document whose tables are replaced.")
+    ] = None,
+) -> None:
+    """Accuracy of integer training against float training, paired by seed.
+
+    Finished runs are kept: an interrupted benchmark goes on where it stopped.
+    """
+    if output is None and not short:
+        output = DOCUMENT
+    results = results / "short" if short else results
+    for name in names or TASKS:
+        if name not in TASKS:
+            raise typer.BadParameter(f"'{name}': there are {', '.join(TASKS)}")
+        if fresh:
+            (results / f"{name}.jsonl").unlink(missing_ok=True)
+        try:
+            measure(name, jobs, short, results, output)
+        except DataUnavailable as reason:
+            print(f"skipped {name}: {reason}")
+
+
+def measure(name: str, jobs: int, short: bool, results: Path, output: Path | None) -> None:
+    """Train one task, print its table, and put it with its plot where it belongs."""
+    task_of = TaskNamed(name, short)
+    task = task_of()
+    with bars(name) as report:
+        rates, runs = run_task(task_of, jobs, report, results)
+    rows = rows_of(task, runs)
+    text = markdown(task, rates, rows)
+    print(text)
+    found: dict[str, Any] = {"task": name, "rates": rates, "rows": [asdict(row) for row in rows]}
+    (results / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
+    if output is not None:
+        picture = output.parent / "plots" / f"{name}.png"
+        plot(task, rows, picture)
+        link = f"\n![{task.title}]({picture.relative_to(output.parent).as_posix()})\n"
+        put_section(output, name, text + link)
+
+
+class bars:
+    """A progress bar for each phase of a task."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.tasks = name, dict[str, Any]()
+        columns = (
+            TextColumn("{task.description:<16}"), BarColumn(), MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )  # fmt: skip
+        self.view = Progress(*columns, console=err)
+
+    def __enter__(self) -> Callable[[str, int, int], None]:
+        self.view.start()
+        return self.report
+
+    def __exit__(self, *raised: object) -> None:
+        self.view.stop()
+
+    def report(self, phase: str, done: int, total: int) -> None:
+        if phase not in self.tasks:
+            self.tasks[phase] = self.view.add_task(f"{self.name}: {phase}", total=total)
+        self.view.update(self.tasks[phase], completed=done, total=total)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The smartwatch example's left wrists (examples/watch), split by person and seed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from host.dataset import Dataset
+from trainer.tensor import Array
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "watch"
+SHOTS = 5
+
+
+def load_people(path: Path = EXAMPLE / "watch.npz") -> dict[int, tuple[Array, Array]]:
+    """(windows int8, labels) of each person's left wrist."""
+    with np.load(path) as file:
+        x, y, person = file["x"], file["y"].astype(np.int64), file["person"]
+    return {int(p): (x[person == p], y[person == p]) for p in np.unique(person)}
+
+
+def split(x: Array, y: Array, seed: int, person: int, shots: int = SHOTS) -> Dataset:
+    """``shots`` samples of each class, drawn by ``seed``, to learn from; the others to test."""
+    rng = np.random.default_rng([seed, person])
+    drawn = [rng.permutation(np.flatnonzero(y == label))[:shots] for label in np.unique(y)]
+    learn = np.concatenate(drawn)
+    test = np.setdiff1d(np.arange(len(y)), learn)
+    flat = x.reshape(len(x), -1)
+    return Dataset(flat[learn], y[learn], flat[test], y[test])

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cuts the frozen prefix off a task, so that thousands of steps do not repeat it.
+
+The plan behind the cut trains to the bits of the whole one (tests/test_accuracy.py shows it):
+operators keep their index, scales and zero points, and so their rounding.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from benchmarks.data.fetch import CACHE
+from host.dataset import Dataset
+from host.library import in_process
+from trainer.formats import Formats
+from trainer.model import Model, cut
+from trainer.plan import TrainingPlan, make_plan
+from trainer.scheme import Scheme, parse_scheme
+from trainer.tensor import Array
+
+LATENTS = CACHE / "latents"
+
+
+def tail(
+    model: Model, update: str | Scheme, classes: int | None, data: Dataset
+) -> tuple[Callable[[Formats], TrainingPlan], Dataset]:
+    """The plan behind the frozen prefix, by formats, and the data as it takes them."""
+    whole = make_plan(model, update, classes)
+    if whole.latent is None:
+        return lambda formats: make_plan(model, update, classes, formats=formats), data
+    start = whole.latent.name
+    scheme = parse_scheme(update, model) if isinstance(update, str) else update
+    behind = cut(model, start)
+    moved = shifted(scheme, len(model.weighted) - len(behind.weighted))
+    x_train, x_test = (latents(whole, x) for x in (data.x_train, data.x_test))
+    return (
+        lambda formats: make_plan(behind, moved, classes, formats=formats),
+        replace(data, x_train=x_train, x_test=x_test),
+    )
+
+
+def shifted(scheme: Scheme, layers: int) -> Scheme:
+    """The scheme with the first ``layers`` layers, which do not learn, no longer counted."""
+    return replace(
+        scheme,
+        ratios={k - layers: r for k, r in scheme.ratios.items()},
+        biases=frozenset(k - layers for k in scheme.biases),
+        channels={k - layers: c for k, c in scheme.channels.items()},
+    )
+
+
+def latents(plan: TrainingPlan, samples: Array) -> Array:
+    """(N, latent size) int8, from the cache if they were computed before."""
+    assert plan.latent is not None
+    digest = hashlib.sha256(plan.numerics_hash + plan.latent.name.encode())
+    digest.update(np.ascontiguousarray(samples).tobytes())
+    path = LATENTS / f"{digest.hexdigest()[:24]}.npy"
+    if path.is_file():
+        return np.asarray(np.load(path))
+    with in_process(plan) as runner:
+        found = np.stack([runner.model.latent_of(sample).reshape(-1) for sample in samples])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{id(found)}.tmp")
+    with temporary.open("wb") as file:
+        np.save(file, found)
+    temporary.replace(path)
+    return found

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ways to train that are compared: ours in its formats, and the float yardsticks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from benchmarks.float_trainer import FloatTrainer, Method
+from host.dataset import Dataset
+from host.library import in_process
+from host.train import Options, rates, sample_order, train
+from trainer.formats import Formats
+from trainer.plan import TrainingPlan
+
+torch.set_num_threads(1)  # at batch 1 more of them are slower; processes share the cores
+
+INTEGER = "integer"
+FLOAT32 = "float32"
+FLOAT_BACKWARD = "float backward"
+NEAREST = "int8 nearest"
+FORMATS = {
+    INTEGER: Formats(),
+    "E8 errors": Formats(errors="e8"),
+    "int8 weights": Formats(weights="int8"),
+    "E8, int8 weights": Formats(errors="e8", weights="int8"),
+    "sum of 4": Formats(accumulate=4),
+}
+YARDSTICKS = {
+    FLOAT32: Method.FLOAT32,
+    FLOAT_BACKWARD: Method.FLOAT_BACKWARD,
+    NEAREST: Method.INT8_NEAREST,
+}
+METHODS = (*FORMATS, *YARDSTICKS)
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Of the test samples, 0 to 1, before and after training."""
+
+    before: float
+    after: float
+
+
+def measure(
+    method: str, plan_of: Callable[[Formats], TrainingPlan], data: Dataset, options: Options
+) -> Accuracy:
+    """Train by ``method``; all methods get the same samples, order, steps and rates."""
+    if method in FORMATS:
+        plan = plan_of(FORMATS[method])
+        with in_process(plan) as runner:
+            result = train(plan, data, runner, options, lambda progress: None)
+        assert result.before is not None and result.after is not None
+        return Accuracy(result.before, result.after)
+    return train_float(plan_of(Formats()), YARDSTICKS[method], data, options)
+
+
+def train_float(plan: TrainingPlan, method: Method, data: Dataset, options: Options) -> Accuracy:
+    """What ``host.train.train`` does, with a yardstick in place of the device."""
+    assert options.rate is not None and options.seed is not None
+    trainer = FloatTrainer.of(plan, method)
+    order = sample_order(len(data.x_train), options.epochs, options.seed)[: options.steps]
+    schedule = dict(rates(len(order), options.rate, options.schedule))
+    before, rate = trainer.accuracy(data.x_test, data.y_test), options.rate
+    for k, index in enumerate(order):
+        if k in schedule:
+            rate = schedule[k].real
+        loss = trainer.step(data.x_train[index], int(data.y_train[index]), rate)
+        if not np.isfinite(loss):
+            break  # diverged: what is left predicts nothing
+    return Accuracy(before, trainer.accuracy(data.x_test, data.y_test))

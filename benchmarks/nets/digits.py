@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A net that knows the digits of some writers."""
+
+from __future__ import annotations
+
+from benchmarks.data import digits
+from benchmarks.nets import Recipe
+from trainer.net_builder import NetBuilder
+from trainer.tensor import QuantParams
+
+INPUT_QUANT = QuantParams((1 / 128,), -128)  # 0 to 1.99; a sixteenth of ink is 8
+EPOCHS = 60
+
+
+def recipe() -> Recipe:
+    return Recipe("digits", build(), digits.first_writers(), INPUT_QUANT, EPOCHS)
+
+
+def build() -> NetBuilder:
+    """6,000 parameters."""
+    net = NetBuilder((8, 8, 1), seed=1)
+    net.conv(16)
+    net.depthwise(stride=2)
+    net.conv(32, kernel=1)
+    net.dense(digits.CLASSES)
+    return net

@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compares the schemes that a search finds with others of the same bytes.
+
+    python -m benchmarks.search [watch] [mcunet] [--jobs N] [--short] [--output FILE.md]
+
+Schemes are searched on some samples and reported on others that no search saw.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the tool runs; before NumPy
+
+import numpy as np
+import typer
+from rich.console import Console
+
+from benchmarks.data import cifar10
+from benchmarks.data.fetch import DataUnavailable
+from benchmarks.data.models import model_file
+from benchmarks.data.watch import EXAMPLE, load_people, split
+from benchmarks.search_baselines import fisher_scheme, random_search
+from host.dataset import Dataset
+from host.pio import PROJECT_DIR
+from host.request import Request
+from host.search.budget import Limits, cost_of
+from host.search.command import GROUPS, Job, run_search
+from host.search.effort import Plan
+from host.search.report import described
+from host.search.trial import Effort, Samples, Setup, Split
+from trainer.model import Model
+from trainer.scheme import Scheme, parse_scheme
+from trainer.tensor import Array
+from trainer.tflite import load
+
+FOLDER = PROJECT_DIR / "build" / "benchmarks" / "search"
+err = Console(stderr=True)
+
+
+@dataclass(frozen=True)
+class Row:
+    """Accuracies in percent on test samples, of one training each."""
+
+    method: str
+    learns: str
+    plan_bytes: int
+    accuracies: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean(self.accuracies))
+
+
+def write_npz(path: Path, model: Model, samples: Samples) -> Path:
+    """A data set for a search. Its test part is not looked at: it is the first sample."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    x, y = samples.x.reshape(-1, *model.input.type.shape[1:]), samples.y
+    np.savez(path, x_train=x, y_train=y, x_test=x[:1], y_test=y[:1], **{GROUPS: samples.group})
+    return path
+
+
+def reported(request: Request, model: Model, scheme: Scheme, data: list[Dataset], epochs: int,
+             seed: int, folder: Path) -> list[float]:  # fmt: skip
+    """Accuracy on the test samples of each data set after a whole training on it, in percent.
+
+    ``folder`` keeps latents: it is for these data sets alone.
+    """
+    parts = [
+        part for one in data for part in ((one.x_train, one.y_train), (one.x_test, one.y_test))
+    ]
+    x, y = np.concatenate([x for x, _ in parts]), np.concatenate([y for _, y in parts])
+    ends = np.cumsum([0, *(len(x) for x, _ in parts)])
+    indices = [np.arange(*pair) for pair in pairwise(ends)]
+    splits = [Split(*indices[2 * k : 2 * k + 2], seed) for k in range(len(data))]
+    setup = Setup(request, model, Samples(x, y, np.zeros(len(x), np.int64)), folder)
+    return [100 * s.accuracy for s in setup.scores(scheme, Effort(epochs), splits)]
+
+
+def table(rows: list[Row]) -> str:
+    """Markdown. A row ``found`` is compared, in pairs, with those behind it up to the next."""
+    lines = [
+        "| method | learns | bytes | accuracy, % | found minus it | n |",
+        "|---|---|---|---|---|---|",
+    ]
+    base = rows[0]
+    for row in rows:
+        base = row if row.method.startswith("found") else base
+        gap = np.array(base.accuracies) - np.array(row.accuracies)
+        error = gap.std(ddof=1) / np.sqrt(len(gap)) if len(gap) > 1 else 0.0
+        text = "" if row is base else f"{gap.mean():+.2f} ± {error:.2f}"
+        lines.append(
+            f"| {row.method} | {row.learns} | {row.plan_bytes:,} | {row.mean:.2f} | {text} "
+            f"| {len(gap)} |"
+        )
+    return "\n".join(lines)
+
+
+MCUNET = "tiny-training/mcunet-5fps_int8.tflite"
+PAPER = "tiny-training/schemes/mcunet-5fps-49kb.toml"
+SEARCH_SEED = 1000  # of the samples that are searched on
+
+
+def mcunet(jobs: int, short: bool, seeds: int) -> dict[str, Any]:
+    """mcunet-5fps learns CIFAR-10: the paper's 49kb scheme, and one found for its bytes."""
+    path = model_file(MCUNET)
+    model, request = load(path), Request(path, classes=cifar10.CLASSES)
+    paper = parse_scheme(str(model_file(PAPER)), model)
+    limit = plan_bytes(request, model, paper)
+    of, epochs = mcunet_data(model, short), 1 if short else 2
+    searched = of(SEARCH_SEED)
+    folder = FOLDER / ("mcunet-short" if short else "mcunet")
+    samples = Samples(searched.x_train, searched.y_train, np.zeros(len(searched.x_train), int))
+    plan = Plan(trials=16, promoted=3, folds=2, epochs=epochs, short=300)
+    if short:
+        plan = replace(plan, trials=2, short=20)
+    job = Job(
+        request, write_npz(folder / "data.npz", model, samples), Limits(limit), plan,
+        jobs=jobs, output=folder / "mcunet.toml", plot=folder / "mcunet.png",
+    )  # fmt: skip
+    found = run_search(job, err)
+    schemes = {
+        "found": parse_scheme(found["output"], model), "49kb": paper,
+        "head": parse_scheme("head", model),
+    }  # fmt: skip
+    rows = []
+    for name, scheme in schemes.items():
+        bytes_ = plan_bytes(request, model, scheme)
+        got = tuple(
+            reported(request, model, scheme, [of(seed)], epochs, seed, folder / f"seed{seed}")[0]
+            for seed in range(seeds)
+        )
+        rows.append(Row(name, described(scheme), bytes_, got))
+    return {"rows": rows, "search": found}
+
+
+def mcunet_data(model: Model, short: bool) -> Callable[[int], Dataset]:
+    """(1,000 training, 1,000 test images) by seed."""
+    train, test = cifar10.train_set(), cifar10.test_set()
+    learn, held = (60, 40) if short else (1000, 1000)
+
+    def of(seed: int) -> Dataset:
+        rng = np.random.default_rng(seed)
+        mine, others = rng.permutation(len(train))[:learn], rng.permutation(len(test))[:held]
+        x, x_test = (
+            cifar10.model_input(images, model.input.type).reshape(len(images), -1)
+            for images in (train.x[mine], test.x[others])
+        )
+        return Dataset(x, train.y[mine], x_test, test.y[others])
+
+    return of
+
+
+WATCH_BUDGETS = (3072,)  # two thirds of what full takes
+WATCH_EPOCHS, WATCH_SHARE = 30, 0.7  # what is not held out is about five windows of a class
+
+
+def watch(jobs: int, short: bool, seeds: int) -> dict[str, Any]:
+    """Left wrists of ten people. A scheme is searched on five of them and reported on the other
+    five, both ways; Fisher information chooses a scheme for each of these by the samples that it
+    learns from."""
+    path = EXAMPLE / "watch.tflite"
+    model, request, people = load(path), Request(path), load_people()
+    folder = FOLDER / ("watch-short" if short else "watch")
+    ids = sorted(people)
+    halves = [(ids[::2], ids[1::2]), (ids[1::2], ids[::2])]
+    epochs = 2 if short else WATCH_EPOCHS
+    rows, searches = [], []
+    for limit in WATCH_BUDGETS:
+        got: dict[str, list[float]] = {"found": [], "random": [], "fisher": [], "head": []}
+        learns: dict[str, list[Scheme]] = {"found": [], "random": [], "fisher": [], "head": []}
+        for half, (mine, others) in enumerate(halves):
+            samples = samples_of({p: people[p] for p in mine})
+            npz = write_npz(folder / f"half{half}.npz", model, samples)
+            for seed in range(seeds):
+                plan = Plan(4 if short else 24, 4, 2, epochs, seed=seed)
+                where = folder / f"{limit}-{half}-{seed}"
+                job = Job(request, npz, Limits(limit), plan, share=WATCH_SHARE, jobs=jobs,
+                          output=where / "watch.toml")  # fmt: skip
+                found = run_search(job, err)
+                searches.append({"budget": limit, "half": half, "seed": seed, **found})
+                setup = Setup(request, model, samples, where / "latents", WATCH_SHARE, seed=seed)
+                trainings = len(found["contributions"]) + 1 + plan.trials
+                schemes = {
+                    "found": parse_scheme(found["output"], model),
+                    "random": random_search(setup, limit, plan, trainings),
+                    "head": parse_scheme("head", model),
+                }
+                data = [split(*people[person], seed, person) for person in others]
+                latents = folder / f"others{half}-{seed}"
+                for name, scheme in schemes.items():
+                    got[name] += reported(request, model, scheme, data, epochs, seed, latents)
+                    learns[name] += [scheme] * len(data)
+                for person, one in zip(others, data, strict=True):
+                    scheme = fisher_scheme(request, model, one, limit)
+                    latents = folder / f"person{person}-{seed}"
+                    got["fisher"] += reported(request, model, scheme, [one], epochs, seed, latents)
+                    learns["fisher"].append(scheme)
+        for name, values in got.items():
+            bytes_ = max(plan_bytes(request, model, scheme) for scheme in learns[name])
+            text = most_common(described(scheme) for scheme in learns[name])
+            rows.append(Row(f"{name} ({limit})", text, bytes_, tuple(values)))
+    return {"rows": rows, "search": searches}
+
+
+def samples_of(people: dict[int, tuple[Array, Array]]) -> Samples:
+    x, y = (np.concatenate([one[k] for one in people.values()]) for k in (0, 1))
+    group = np.concatenate([np.full(len(y), p) for p, (_, y) in people.items()])
+    return Samples(x.reshape(len(x), -1), y, group)
+
+
+def most_common(texts: Iterable[str]) -> str:
+    (text, count), *_ = (counted := Counter(texts)).most_common(1)
+    return text if len(counted) == 1 else f"{text} ({count} of {counted.total()})"
+
+
+def plan_bytes(request: Request, model: Model, scheme: Scheme) -> int:
+    return cost_of(replace(request, update=scheme).plan_of(model), False).sram
+
+
+TASKS = {"watch": watch, "mcunet": mcunet}
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[TASK]...")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, help="Of searches, or of trainings.")] = 3,
+    short: Annotated[bool, typer.Option("--short", help="Whether it runs, not more.")] = False,
+) -> None:
+    """Found schemes against others of the same bytes, on samples that no search saw."""
+    for name in names or TASKS:
+        if name not in TASKS:
+            raise typer.BadParameter(f"'{name}': there are {', '.join(TASKS)}")
+        try:
+            found = TASKS[name](jobs, short, 1 if short else seeds)
+        except DataUnavailable as reason:
+            print(f"skipped {name}: {reason}")
+            continue
+        text = table(found["rows"])
+        print(text)
+        found["rows"] = [asdict(row) for row in found["rows"]]
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        file = FOLDER / f"{name}{'-short' if short else ''}"
+        file.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n")
+        file.with_suffix(".md").write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an accuracy benchmark is: a starting model, data in groups, schemes, how long to train."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from host.dataset import Dataset
+from trainer.model import Model
+
+
+@dataclass(frozen=True)
+class Task:
+    """One benchmark.
+
+    ``dataset`` gives the int8 samples of a group (a person, a corruption) as a seed splits them.
+    The learning rate of each scheme is the one of ``rates`` that is best for float32 training of
+    ``tuning`` (groups) with ``TUNING_SEED``, which is not among the seeds that are reported.
+    ``classes`` asks for a new head. ``schemes``: names in the tables, and what make_plan takes.
+    """
+
+    name: str
+    title: str
+    setting: str  # a paragraph for the tables: data, samples, steps
+    model: Callable[[], Model]
+    dataset: Callable[[str, int], Dataset]
+    groups: tuple[str, ...]
+    schemes: dict[str, str]
+    classes: int | None = None
+    epochs: int = 10
+    seeds: int = 6
+    rates: tuple[float, ...] = tuple(2.0**-k for k in (5, 6, 7, 8))
+    tuning: tuple[str, ...] = ()
+    formats: tuple[str, ...] = ()  # of METHODS, measured beside the default
+    group_rows: bool = False  # a row for each group, not only their mean
+    most: int | None = None  # samples to learn from and to test
+
+    @property
+    def tuning_groups(self) -> tuple[str, ...]:
+        return self.tuning or self.groups[:1]
+
+    def shortened(self) -> Task:
+        """A few steps of each scheme and method: whether they run, not what they show."""
+        return replace(
+            self,
+            groups=self.groups[:1],
+            tuning=(),
+            seeds=1,
+            epochs=1,
+            rates=self.rates[:1],
+            most=20,
+        )
+
+
+TUNING_SEED = 1000

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Compiles the file MCT_TEMPLATE once for each way in which weights change (SPEC 1.5), within the
+ * part for a format of errors (kernels/each_error.h). That part's part under #ifdef MCT_STEP knows
+ *
+ *   MCT_UPDATE(name)   name_update (weights with a fraction), name_update_whole (without one) or
+ *                      name_accumulate (sums, while the weights wait), and the format behind it
+ *   MCT_LEARNED        parameters of what changes
+ *   MCT_STEP(at, u)    takes the step u in element `at` (kernels/sgd.h) */
+#define MCT_UPDATE(name) MCT_NAME(name##_update)
+#define MCT_LEARNED int8_t *w, int8_t *frac
+#define MCT_STEP(at, u) mct_step_weight(&w[at], &frac[at], u)
+#include MCT_TEMPLATE
+#undef MCT_UPDATE
+#undef MCT_LEARNED
+#undef MCT_STEP
+
+#define MCT_UPDATE(name) MCT_NAME(name##_update_whole)
+#define MCT_LEARNED int8_t *w
+#define MCT_STEP(at, u) mct_step_whole(&w[at], u)
+#include MCT_TEMPLATE
+#undef MCT_UPDATE
+#undef MCT_LEARNED
+#undef MCT_STEP
+
+#define MCT_UPDATE(name) MCT_NAME(name##_accumulate)
+#define MCT_LEARNED int32_t *sum
+#define MCT_STEP(at, u) mct_step_wide(&sum[at], u)
+#include MCT_TEMPLATE
+#undef MCT_UPDATE
+#undef MCT_LEARNED
+#undef MCT_STEP

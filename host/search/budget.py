@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a scheme costs against what there is: bytes of RAM and flash, instructions of a step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from host.build import constant_bytes
+from host.request import Request
+from trainer.errors import BudgetError, ModelError, SchemeError
+from trainer.model import Model
+from trainer.plan import TrainingPlan
+from trainer.scheme import Scheme
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What there is; None is no limit. Without a measured factor ``instructions`` are MACs."""
+
+    sram: int
+    flash: int | None = None
+    instructions: int | None = None
+
+
+@dataclass(frozen=True)
+class Overhead:
+    """What a build adds to the plan: stack, link and other RAM; code and other flash; and the
+    instructions of a step for each of its MACs."""
+
+    sram: int = 0
+    flash: int = 0
+    factor: float = 1.0
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of a scheme, by its plan alone: bytes of arena, learned state and constants, MACs of a
+    step."""
+
+    arena: int
+    learned: int
+    constants: int
+    macs: int
+
+    @property
+    def sram(self) -> int:
+        return self.arena + self.learned
+
+
+def cost_of(plan: TrainingPlan, with_constants: bool) -> Cost:
+    """Without ``with_constants``, which takes longer to find than the rest, they are 0."""
+    memory = plan.memory
+    constants = constant_bytes(plan) if with_constants else 0
+    return Cost(memory.arena_bytes, memory.state_bytes, constants, plan.step_macs)
+
+
+Key = tuple[tuple[tuple[int, float], ...], tuple[int, ...]]
+
+
+def key_of(scheme: Scheme) -> Key:
+    """What learns, to be found again by."""
+    return tuple(sorted(scheme.ratios.items())), tuple(sorted(scheme.biases))
+
+
+@dataclass
+class Pricer:
+    """The costs of the schemes of one request, each found once, against its limits."""
+
+    request: Request
+    model: Model
+    limits: Limits
+    overhead: Overhead = Overhead()
+    known: dict[Key, Cost | None] = field(default_factory=dict)
+
+    def cost(self, scheme: Scheme) -> Cost | None:
+        """None if the model cannot train so."""
+        key = key_of(scheme)
+        if key not in self.known:
+            self.known[key] = self.price(scheme)
+        return self.known[key]
+
+    def price(self, scheme: Scheme) -> Cost | None:
+        try:
+            plan = replace(self.request, update=scheme).plan_of(self.model)
+        except (ModelError, SchemeError):
+            return None
+        return cost_of(plan, self.limits.flash is not None)
+
+    def sums(self, cost: Cost) -> dict[str, tuple[float, int]]:
+        """(what is needed, what there is) of each limit."""
+        found: dict[str, tuple[float, int]] = {
+            "bytes of RAM": (cost.sram + self.overhead.sram, self.limits.sram)
+        }
+        if self.limits.flash is not None:
+            needed = cost.constants + self.overhead.flash
+            found["bytes of flash"] = (needed, self.limits.flash)
+        if self.limits.instructions is not None:
+            unit = "MACs a step" if self.overhead.factor == 1.0 else "instructions a step"
+            found[unit] = (cost.macs * self.overhead.factor, self.limits.instructions)
+        return found
+
+    def excess(self, cost: Cost) -> float:
+        """By how much the worst limit is passed, as a share of it; 0 or less if it fits."""
+        return max(needed / max(limit, 1) - 1 for needed, limit in self.sums(cost).values())
+
+    def fits(self, scheme: Scheme) -> bool:
+        cost = self.cost(scheme)
+        return cost is not None and self.excess(cost) <= 0
+
+    def check(self, least: Scheme) -> None:
+        """Raises BudgetError if not even ``least``, the head alone, fits; other errors as plans."""
+        cost = cost_of(replace(self.request, update=least).plan_of(self.model), True)
+        for what, (needed, limit) in self.sums(cost).items():
+            if needed > limit:
+                raise BudgetError(
+                    f"nothing fits: training the head alone needs {needed:,.0f} {what}, the budget "
+                    f"is {limit:,}: {needed - limit:,.0f} more",
+                    int(needed),
+                    limit,
+                )

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`mcutrain search`: a search as asked for on the command line, and the files it leaves."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from host.dataset import DAMAGED, load_dataset
+from host.files import check_writable, write_whole
+from host.request import Request
+from host.search.budget import Limits, Pricer
+from host.search.effort import Plan
+from host.search.report import plot_front, scheme_file, to_json
+from host.search.study import Study, StudyError
+from host.search.trial import Samples, Setup
+from host.target import Target
+from trainer.errors import DataError, Error
+from trainer.plan import ARITHMETIC_VERSION
+from trainer.tensor import Array
+from trainer.tflite import load
+
+if TYPE_CHECKING:
+    from host.search.search import Found, Report
+
+GROUPS = "group_train"  # an array that a data set may have: whose each sample is
+
+
+@dataclass(frozen=True)
+class Job:
+    """What `mcutrain search` was asked to do. ``share`` of each class is held out."""
+
+    request: Request
+    data: Path
+    limits: Limits
+    plan: Plan
+    target: str = "reference"
+    share: float = 0.3
+    rate: float | None = None
+    jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
+    study: Path | None = None
+    storage: str | None = None
+    output: Path = Path("scheme.toml")
+    plot: Path | None = None
+
+    @property
+    def folder(self) -> Path:
+        return self.output.with_suffix(".study") if self.study is None else self.study
+
+
+def check_optuna() -> None:
+    """Raises Error if Optuna is not installed."""
+    if importlib.util.find_spec("optuna") is None:
+        raise Error("search needs Optuna: run `pip install 'mcutrain[search]'`")
+
+
+def run_search(job: Job, console: Console) -> dict[str, Any]:
+    """Search, and write the scheme and the plot; what was found, as JSON. Raises Error."""
+    check_optuna()
+    if not 0 < job.share < 1:
+        raise DataError(f"--validation is a share between 0 and 1, not {job.share:g}")
+    check_writable(job.output)
+    check_writable(job.plot)
+    if job.request.update is not None:
+        raise Error("search chooses what learns: leave --update out")
+    if job.output.suffix != ".toml":
+        raise Error(f"{job.output}: a scheme file ends in .toml, so that --update can name it")
+    found, setup = searched(job, console)
+    command = "mcutrain " + " ".join(sys.argv[1:])
+    write_whole(job.output, scheme_file(found, setup.model, job.limits, command))
+    if job.plot is not None:
+        plot_front(job.plot, found, job.limits.sram)
+    return to_json(found, job.limits, job.output)
+
+
+def searched(job: Job, console: Console) -> tuple[Found, Setup]:
+    from host.search.pool import pool
+    from host.search.search import Search
+
+    target = Target.parse(job.target)
+    model = load(job.request.model)
+    head = job.request.plan_of(model)  # the head learns, for no scheme was asked for
+    samples = Samples.of(load_dataset(job.data, head), read_groups(job.data))
+    setup = Setup(
+        job.request, model, samples, job.folder / "latents", job.share, job.rate, seed=job.plan.seed
+    )
+    study = Study(job.folder, identity(job, setup))
+    pricer = Pricer(job.request, model, job.limits)
+    with only_one(job.folder), pool(setup, job.jobs) as workers, bars(console) as report:
+        search = Search(setup, pricer, job.plan, study, workers, report, job.storage)
+        return search.run(target), setup
+
+
+def identity(job: Job, setup: Setup) -> dict[str, Any]:
+    """What the scores of a study depend on, beside scheme and effort."""
+    return {
+        "model": hashlib.sha256(job.request.model.read_bytes()).hexdigest()[:16],
+        "data set": setup.samples.digest(),
+        "request": job.request.options(),
+        "held-out share": job.share,
+        "learning rate": job.rate,
+        "seed": job.plan.seed,
+        "arithmetic": ARITHMETIC_VERSION,
+    }
+
+
+def read_groups(path: Path) -> Array | None:
+    """Whose each training sample is, if the data set says so. Raises DataError."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return np.asarray(file[GROUPS]) if GROUPS in file else None
+    except (OSError, *DAMAGED) as err:
+        raise DataError(f"{path}: cannot read {GROUPS}: {err}") from err
+
+
+@contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Raises StudyError if another process works on the study; they may share a --storage."""
+    with (folder / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as err:
+            raise StudyError(
+                f"another process works on the study {folder}: give each its own --study, and "
+                "all one --storage"
+            ) from err
+        yield
+
+
+@contextmanager
+def bars(console: Console) -> Iterator[Report]:
+    """A progress bar for each phase, on a terminal."""
+    columns = (
+        TextColumn("{task.description:<13}"), BarColumn(), MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=console) as view:
+        tasks: dict[str, Any] = {}
+
+        def report(phase: str, done: int, total: int) -> None:
+            if phase not in tasks:
+                tasks[phase] = view.add_task(phase, total=total)
+            view.update(tasks[phase], completed=done, total=total)
+
+        yield report

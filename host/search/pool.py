@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trains schemes in parallel processes, or in this one if there is one job."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from host.search.trial import Effort, Score, Setup
+from trainer.scheme import Scheme
+
+_setup: Setup | None = None  # of a worker process
+
+
+def begin(setup: Setup) -> None:
+    global _setup
+    _setup = setup
+
+
+def work(scheme: Scheme, effort: Effort) -> Score:
+    assert _setup is not None
+    return _setup.score(scheme, effort)
+
+
+@dataclass
+class Pool:
+    """Trainings under way, by what the caller knows them by."""
+
+    setup: Setup
+    jobs: int
+    executor: ProcessPoolExecutor | None
+    pending: dict[Future[Score], Any] = field(default_factory=dict)
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.pending) >= self.jobs
+
+    def submit(self, tag: Any, scheme: Scheme, effort: Effort) -> None:
+        if self.executor is not None:
+            self.pending[self.executor.submit(work, scheme, effort)] = tag
+            return
+        done: Future[Score] = Future()
+        done.set_result(self.setup.score(scheme, effort))
+        self.pending[done] = tag
+
+    def next(self) -> list[tuple[Any, Score]]:
+        """(tag, score) of those that are done, of one at least. Raises what a training raised."""
+        done, _ = wait(self.pending, return_when=FIRST_COMPLETED)
+        return [(self.pending.pop(future), future.result()) for future in done]
+
+
+@contextmanager
+def pool(setup: Setup, jobs: int) -> Iterator[Pool]:
+    if jobs == 1:
+        yield Pool(setup, jobs, None)
+        return
+    # Not forked: this process may have threads, of the progress bar.
+    context = multiprocessing.get_context("spawn")
+    executor = ProcessPoolExecutor(jobs, context, begin, (setup,))
+    try:
+        yield Pool(setup, jobs, executor)
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def all_scores(
+    workers: Pool,
+    wanted: list[tuple[str, Scheme]],
+    effort: Effort,
+    done: Callable[[str, Score], None],
+) -> None:
+    """Train all that is wanted, by key; each score is handed to ``done`` as it comes."""
+    waiting = list(wanted)
+    while waiting or workers.pending:
+        while waiting and not workers.is_full:
+            key, scheme = waiting.pop(0)
+            workers.submit(key, scheme, effort)
+        for key, score in workers.next():
+            done(key, score)

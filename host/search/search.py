@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finds the scheme that learns a user's data best within a budget: contributions, then trials of
+what they promise, then the best of these at full length (Lin et al. 2022, section 3.2)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import optuna
+
+from host.search.board import overhead_of
+from host.search.budget import Overhead, Pricer, key_of
+from host.search.contribution import Contributions, measurements
+from host.search.effort import Plan
+from host.search.pool import Pool, all_scores
+from host.search.sampler import (
+    ContributionSampler,
+    distributions,
+    fail_interrupted,
+    finished,
+    open_study,
+)
+from host.search.space import Genes, Space, find_space
+from host.search.study import Study
+from host.search.trial import Effort, Score, Setup
+from host.target import Kind, Target
+from trainer.errors import BudgetError
+from trainer.model import Model, cut
+from trainer.scheme import Scheme
+
+BUILDS = 5  # at most, until the measured build fits
+Report = Callable[[str, int, int], None]  # phase, done, total
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A scheme with what it scored: ``short`` in its trial, ``full`` if it was promoted."""
+
+    scheme: Scheme
+    sram: int  # by the plan: arena and learned bytes
+    macs: int
+    short: Score
+    full: Score | None = None
+
+
+@dataclass
+class Found:
+    """What a search comes to. ``trained`` has the head first, then all trials in their order."""
+
+    best: Trained
+    head: Trained
+    trained: list[Trained]
+    contributions: dict[str, float]
+    overhead: Overhead
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def front(self) -> list[Trained]:
+        """The trials that no other beats in both score and bytes, by bytes."""
+        ordered = sorted(self.trained, key=lambda t: (t.sram, -t.short.value))
+        best, front = -np.inf, []
+        for one in ordered:
+            if one.short.value > best:
+                best = one.short.value
+                front.append(one)
+        return front
+
+
+@dataclass
+class Search:
+    """A search in progress over a study; every training is found there before it is made."""
+
+    setup: Setup
+    pricer: Pricer
+    plan: Plan
+    study: Study
+    workers: Pool
+    report: Report
+    storage: str | None = None
+
+    def run(self, target: Target) -> Found:
+        """Raises BudgetError if nothing fits, and what a plan, a build or a study raises."""
+        model = self.counted_model()
+        head = len(model.weighted) - 1
+        least = Scheme("search", {head: 1.0}, frozenset({head}))
+        self.pricer.check(least)
+        if target.kind is not Kind.REFERENCE:
+            self.pricer.overhead = self.measured(least, target)
+            self.pricer.check(least)
+        space = find_space(model, self.pricer)
+        study = self.opened(space)
+        contributions = self.contributions(space)
+        self.trials(space, contributions, study)
+        return self.chosen(space, contributions, study, target)
+
+    def counted_model(self) -> Model:
+        """The model whose layers a scheme counts."""
+        start = self.setup.request.start
+        return self.setup.model if start is None else cut(self.setup.model, start)
+
+    def measured(self, scheme: Scheme, target: Target) -> Overhead:
+        plan = self.setup.plan_of(scheme)
+        return overhead_of(plan, target, self.pricer.limits.instructions is not None)
+
+    @property
+    def short(self) -> Effort:
+        return Effort(self.plan.epochs, self.plan.short or self.setup.a_third(self.plan.epochs))
+
+    def contributions(self, space: Space) -> Contributions:
+        wanted = measurements(space, self.pricer)
+        schemes = {space.key(g): space.scheme(g) for m in wanted for g in (m.genes, m.base)}
+        scores = self.scores("contributions", schemes, self.short)
+        unit = self.unit(scores["head"])
+        values = {key: score.value / unit for key, score in scores.items()}
+        return Contributions(space, wanted, values, self.noise(scores["head"]))
+
+    @staticmethod
+    def unit(head: Score) -> float:
+        """What scores are divided by: 1, or the head's squared error."""
+        return 1.0 if head.mse is None else max(head.mse, 1e-12)
+
+    def noise(self, head: Score) -> float:
+        """The standard error by chance of a difference of two scores on the same samples: half of
+        that on others, by experience."""
+        spread = (
+            np.sqrt(max(head.accuracy * (1 - head.accuracy), 0.01)) if head.mse is None else 0.3
+        )
+        return float(spread / np.sqrt(max(self.setup.held_out(), 1)) / 2)
+
+    def scores(self, phase: str, schemes: Mapping[str, Scheme], effort: Effort) -> dict[str, Score]:
+        """The scores by key, those that the study has not trained now."""
+        record = {key: record_key(scheme, effort) for key, scheme in schemes.items()}
+        missing = [(k, s) for k, s in schemes.items() if record[k] not in self.study.scores]
+        known = len(schemes) - len(missing)
+        self.report(phase, known, len(schemes))
+
+        def done(key: str, score: Score) -> None:
+            nonlocal known
+            self.study.add(record[key], score)
+            known += 1
+            self.report(phase, known, len(schemes))
+
+        all_scores(self.workers, missing, effort, done)
+        return {key: self.study.scores[name] for key, name in record.items()}
+
+    def opened(self, space: Space) -> optuna.Study:
+        """The Optuna study of the trials. Raises StudyError."""
+        study = open_study(self.storage or str(self.study.folder / "trials.log"), self.name(space))
+        if self.storage is None:
+            fail_interrupted(study)
+        return study
+
+    def trials(self, space: Space, contributions: Contributions, study: optuna.Study) -> None:
+        """Train all trials that the study has not, if no other process does."""
+        noise = self.noise(self.study.scores[record_key(space.scheme({}), self.short)])
+        study.sampler = ContributionSampler(
+            space, self.pricer, contributions, noise, self.plan.seed
+        )
+        unit = self.unit(self.study.scores[record_key(space.scheme({}), self.short)])
+        self.report("trials", len(finished(study)), self.plan.trials)
+        while (done := len(finished(study))) < self.plan.trials or self.workers.pending:
+            if done + len(self.workers.pending) < self.plan.trials and not self.workers.is_full:
+                trial = study.ask(distributions(space))
+                scheme = space.scheme(trial.params)
+                known = self.study.scores.get(record_key(scheme, self.short))
+                if known is not None:
+                    self.tell(study, trial, scheme, known, unit)
+                else:
+                    self.workers.submit((trial, scheme), scheme, self.short)
+            else:
+                for (trial, scheme), score in self.workers.next():
+                    self.study.add(record_key(scheme, self.short), score)
+                    self.tell(study, trial, scheme, score, unit)
+            self.report("trials", len(finished(study)), self.plan.trials)
+
+    def tell(
+        self, study: optuna.Study, trial: optuna.Trial, scheme: Scheme, score: Score, unit: float
+    ) -> None:
+        cost = self.pricer.cost(scheme)
+        assert cost is not None
+        trial.set_user_attr("value", score.value / unit)
+        trial.set_user_attr("score", score.to_json())
+        metric = score.accuracy if score.mse is None else -score.mse
+        study.tell(trial, [metric, float(cost.sram)])
+
+    def name(self, space: Space) -> str:
+        """Of the Optuna study: of the same data, options and choices alone."""
+        choices = {gene: list(values) for gene, values in space.choices.items()}
+        text = json.dumps([self.study.identity, choices, space.groups, self.short.steps])
+        limits = self.pricer.limits
+        text += f"{limits} {self.plan.seed}"
+        return f"{self.setup.model.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+    def chosen(
+        self, space: Space, contributions: Contributions, study: optuna.Study, target: Target
+    ) -> Found:
+        """The best of the promoted trials, which its build, if there is one, bears out."""
+        trials = {space.key(t.params): dict(t.params) for t in finished(study)}
+        trials.pop("head", None)
+        sampler = study.sampler
+        assert isinstance(sampler, ContributionSampler)
+        sampler.learn(finished(study))
+        full = Effort(self.plan.epochs, None, tuple(range(1, self.plan.folds + 1)))
+        notes: list[str] = []
+        for _ in range(BUILDS):
+            ranked = self.ranked(space, trials, sampler)
+            promoted = {key: space.scheme(trials[key]) for key in ranked[: self.plan.promoted]}
+            scores = self.scores("full length", {"head": space.scheme({})} | promoted, full)
+            best = max(scores, key=lambda key: scores[key].value)
+            scheme = space.scheme(trials.get(best, {}))
+            if target.kind is not Kind.REFERENCE:
+                self.pricer.overhead = self.measured(scheme, target)
+            if self.pricer.fits(scheme):
+                trained = [
+                    self.trained(space.scheme(genes), scores.get(key))
+                    for key, genes in (dict[str, Genes](head={}) | trials).items()
+                ]
+                found = next(t for t in trained if key_of(t.scheme) == key_of(scheme))
+                gains = {f"{g} {v:g}": gain for (g, v), gain in contributions.raw.items()}
+                return Found(found, trained[0], trained, gains, self.pricer.overhead, notes)
+            notes.append(f"{space.key(trials.get(best, {}))} did not fit when it was built")
+            trials.pop(best, None)
+        self.pricer.check(space.scheme({}))
+        raise BudgetError("no trial fits when it is built: give a larger budget, or more trials",
+                          0, self.pricer.limits.sram)  # fmt: skip
+
+    def ranked(
+        self, space: Space, trials: Mapping[str, Genes], sampler: ContributionSampler
+    ) -> list[str]:
+        """The trials that fit, by what their neighbours and they have scored, best first."""
+        fitting = [key for key, genes in trials.items() if self.pricer.fits(space.scheme(genes))]
+        if not fitting:
+            return []
+        mean, _ = sampler.predictor.predict([trials[key] for key in fitting])
+        return [fitting[k] for k in np.argsort(-mean, kind="stable")]
+
+    def trained(self, scheme: Scheme, full: Score | None) -> Trained:
+        cost = self.pricer.cost(scheme)
+        assert cost is not None
+        short = self.study.scores.get(record_key(scheme, self.short))
+        return Trained(scheme, cost.sram, cost.macs, short or Score(0, 0), full)
+
+
+def record_key(scheme: Scheme, effort: Effort) -> str:
+    """A training in the study."""
+    ratios, biases = key_of(scheme)
+    weights = ",".join(f"{k}:{ratio:g}" for k, ratio in ratios)
+    folds = ",".join(map(str, effort.folds))
+    return f"w {weights} b {','.join(map(str, biases))} e{effort.epochs} s{effort.steps} f{folds}"

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a search has measured, a line of JSON each, so that it goes on where it was interrupted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from host.search.trial import Score
+from trainer.errors import Error
+
+RECORDS = "measurements.jsonl"
+
+
+class StudyError(Error):
+    """The study cannot be gone on with: give another one, or begin anew."""
+
+
+class Study:
+    """The scores of trainings that are done, by what was trained and how long."""
+
+    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
+        """Open or begin the study in ``folder``. Raises StudyError if it is damaged, or is of
+        another ``identity``: model, data and all options that a score depends on."""
+        self.folder, self.path, self.identity = folder, folder / RECORDS, dict(identity)
+        self.scores: dict[str, Score] = {}
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            text = self.path.read_text(encoding="utf-8") if self.path.is_file() else ""
+            lines = text.split("\n")
+            whole = lines[:-1]  # a line without its end was cut short when a process was killed
+            if not whole:
+                write_line(self.path, {"identity": dict(identity)}, "w")
+            else:
+                self._read(whole, identity)
+                if lines[-1]:
+                    self.path.write_text("\n".join(whole) + "\n", encoding="utf-8")
+        except OSError as err:
+            raise StudyError(f"cannot use the study {folder}: {err.strerror or err}") from err
+        except UnicodeDecodeError as err:
+            raise StudyError(f"{self.path} is damaged: it is no text; {ADVICE}") from err
+
+    def _read(self, lines: list[str], identity: Mapping[str, Any]) -> None:
+        for number, line in enumerate(lines, 1):
+            try:
+                record = json.loads(line)
+                if number == 1:
+                    check_identity(record["identity"], identity, str(self.folder))
+                else:
+                    self.scores[record["key"]] = read_score(record["score"])
+            except (ValueError, KeyError, TypeError, AttributeError) as err:
+                raise StudyError(
+                    f"{self.path} is damaged in line {number}: {short(line)}; {ADVICE}"
+                ) from err
+
+    def add(self, key: str, score: Score) -> None:
+        self.scores[key] = score
+        write_line(self.path, {"key": key, "score": asdict(score)}, "a")
+
+
+ADVICE = "delete the study or give another --study"
+
+
+def write_line(path: Path, record: Mapping[str, Any], mode: str) -> None:
+    with path.open(mode, encoding="utf-8") as file:
+        file.write(json.dumps(record) + "\n")
+
+
+def short(line: str) -> str:
+    return repr(line if len(line) <= 40 else line[:40] + "...")
+
+
+def read_score(value: Mapping[str, Any]) -> Score:
+    """Raises ValueError, KeyError or TypeError."""
+    numbers = [value["accuracy"], value["certainty"]]
+    numbers += [] if value["mse"] is None else [value["mse"]]
+    if any(type(v) not in (int, float) for v in numbers):
+        raise ValueError("a score is made of numbers")
+    return Score(value["accuracy"], value["certainty"], value["mse"])
+
+
+def check_identity(found: Any, wanted: Mapping[str, Any], name: str) -> None:
+    """Raises StudyError if a study is not of what is wanted, naming what differs."""
+    if not isinstance(found, dict):
+        raise StudyError(f"{name} is no study; {ADVICE}")
+    different = [key for key in wanted if found.get(key) != wanted[key]]
+    if different:
+        key = different[0]
+        raise StudyError(
+            f"the study {name} is of another {key} ({found.get(key)}, not {wanted[key]}): "
+            "give another --study, or the same model, data and options again"
+        )

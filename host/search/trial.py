@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trains a scheme on part of a user's samples and judges it on the others."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from host.dataset import Dataset
+from host.request import Request
+from host.runner import Runner
+from host.schedule import default_rate, rates, sample_order
+from host.tail import fastest, latents, plan_from, tail
+from host.validation import squared_error
+from trainer.errors import DataError
+from trainer.model import Model
+from trainer.plan import TrainingPlan
+from trainer.scheme import Scheme
+from trainer.tensor import Array
+
+
+@dataclass(frozen=True)
+class Samples:
+    """x (N, input size) int8, y as of Dataset, group (N,): whose they are.
+
+    Each group, such as a person, is learned from the beginning: it is one user.
+    """
+
+    x: Array
+    y: Array
+    group: Array
+
+    @classmethod
+    def of(cls, data: Dataset, group: Array | None = None) -> Samples:
+        """The training samples of a data set, never the test samples."""
+        if group is None:
+            group = np.zeros(len(data.x_train), np.int64)
+        if group.shape != (len(data.x_train),) or group.dtype.kind not in "iu":
+            raise DataError(
+                f"group_train is {group.dtype} of shape {group.shape}: one integer for each of the "
+                f"{len(data.x_train)} samples of x_train is needed"
+            )
+        return cls(data.x_train, data.y_train, group)
+
+    def digest(self) -> str:
+        found = hashlib.sha256()
+        for array in (self.x, self.y, self.group):
+            found.update(np.ascontiguousarray(array).tobytes())
+        return found.hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to train, and how often: with each of ``folds``, which draw what is held out.
+
+    ``steps`` None stands for all epochs.
+    """
+
+    epochs: int
+    steps: int | None = None
+    folds: tuple[int, ...] = (0,)
+
+
+@dataclass(frozen=True)
+class Score:
+    """Of held-out samples, means over groups and folds: the share that is right, and the mean
+    probability of the right class; without classes, the mean squared error."""
+
+    accuracy: float
+    certainty: float
+    mse: float | None = None
+
+    @property
+    def value(self) -> float:
+        """What is searched for. Certainty has a part in it because it moves with every sample,
+        and so is less a matter of chance; without classes it is the error, negative."""
+        return (self.accuracy + self.certainty) / 2 if self.mse is None else -self.mse
+
+    def to_json(self) -> dict[str, float | None]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Indices of samples: to learn from, in an order and with dithers by ``seed``, and held out."""
+
+    learn: Array
+    held: Array
+    seed: int
+
+
+@dataclass
+class Setup:
+    """All that a process needs to train schemes; ``share`` of each class is held out."""
+
+    request: Request
+    model: Model
+    samples: Samples
+    folder: Path
+    share: float = 0.3
+    rate: float | None = None
+    schedule: str = "step"
+    seed: int = 0
+
+    def plan_of(self, scheme: Scheme) -> TrainingPlan:
+        """Raises ModelError or SchemeError."""
+        return replace(self.request, update=scheme).plan_of(self.model)
+
+    def a_third(self, epochs: int) -> int:
+        """A third of the steps that a group trains in all epochs, on average; one at least."""
+        groups = len(np.unique(self.samples.group))
+        return max(1, round((1 - self.share) * len(self.samples.x) / groups * epochs / 3))
+
+    def held_out(self) -> float:
+        """How many samples judge a scheme, about."""
+        return self.share * len(self.samples.x)
+
+    def score(self, scheme: Scheme, effort: Effort) -> Score:
+        """Train and judge with each fold and group. Raises Error."""
+        groups = np.unique(self.samples.group)
+        splits = [self.split(fold, group) for fold in effort.folds for group in groups]
+        each = self.scores(scheme, effort, splits)
+        accuracy, certainty = (
+            float(np.mean([getattr(s, key) for s in each])) for key in ("accuracy", "certainty")
+        )
+        errors = [s.mse for s in each if s.mse is not None]
+        return Score(accuracy, certainty, float(np.mean(errors)) if errors else None)
+
+    def scores(self, scheme: Scheme, effort: Effort, splits: list[Split]) -> list[Score]:
+        """One for each of ``splits``, each trained from the beginning. Raises Error."""
+        request = replace(self.request, update=scheme)
+        whole = self.plan_of(scheme)
+        rate = default_rate(whole) if self.rate is None else self.rate
+        plan, start = tail(request, self.model, whole)
+        x = self.samples.x if start is None else self.latents(request, whole, start)
+        with fastest(plan) as runner:
+            return [self.train(plan, runner, x, split, effort, rate) for split in splits]
+
+    def train(
+        self,
+        plan: TrainingPlan,
+        runner: Runner,
+        x: Array,
+        split: Split,
+        effort: Effort,
+        rate: float,
+    ) -> Score:
+        """Of one training run."""
+        y, learn, held = self.samples.y, split.learn, split.held
+        runner.reset(split.seed)
+        classes = plan.classes
+        if plan.active is not None and plan.active.data is not None:
+            classes = max(int(plan.active.data[0]), int(y.max()) + 1)
+            runner.set_classes(classes)
+        order = sample_order(len(learn), effort.epochs, split.seed)[: effort.steps]
+        schedule = dict(rates(len(order), rate, self.schedule))
+        for k, index in enumerate(order):
+            if k in schedule:
+                runner.set_learning_rate(schedule[k])
+            runner.step(x[learn[index]], y[learn[index]], False)
+        outputs = np.stack([runner.infer(x[i]) for i in held])
+        return judged(plan, outputs, self.samples.x[held], y[held], classes)
+
+    def split(self, fold: int, group: int) -> Split:
+        """What of a group's samples is held out: a share of each class, drawn by the fold.
+
+        Raises DataError if that is nothing.
+        """
+        mine = np.flatnonzero(self.samples.group == group)
+        y = self.samples.y
+        labels = y[mine] if y.ndim == 1 else np.zeros(len(mine))
+        rng = np.random.default_rng([self.seed, fold, int(group) & 0xFFFFFFFF])
+        held = []
+        for label in np.unique(labels):
+            members = rng.permutation(mine[labels == label])
+            count = max(1, math.floor(self.share * len(members) + 0.5))
+            held.append(members[: min(count, len(members) - 1)])
+        chosen = np.sort(np.concatenate(held))
+        if not len(chosen):
+            raise DataError(
+                "no training sample can be held out to judge a scheme with: each class has one only"
+            )
+        return Split(np.setdiff1d(mine, chosen), chosen, self.seed + fold)
+
+    def latents(self, request: Request, whole: TrainingPlan, start: str) -> Array:
+        """The samples at the tensor ``start``, kept in a file.
+
+        They are computed from those at an earlier tensor, if these are there.
+        """
+        path = self.folder / f"{start}.npy"
+        if not path.is_file():
+            plan, x = whole, self.samples.x
+            names = [node.output.name for node in whole.prefix if node.output.name != start]
+            for earlier in (self.folder / f"{name}.npy" for name in reversed(names)):
+                if earlier.is_file():
+                    plan = plan_from(request, self.model, whole.scheme, earlier.stem)
+                    x = np.load(earlier, mmap_mode="r")
+                    break
+            save(path, latents(plan, x))
+        return np.asarray(np.load(path, mmap_mode="r"))
+
+
+def judged(plan: TrainingPlan, outputs: Array, x: Array, y: Array, classes: int) -> Score:
+    """Of outputs (N, output size) int8; ``classes`` are in use."""
+    if not plan.takes_label:
+        each = [squared_error(plan, *sample) for sample in zip(x, y, outputs, strict=True)]
+        return Score(0.0, 0.0, float(np.mean(each)))
+    logits = outputs[:, :classes].astype(np.float64)
+    if plan.logits.type.size == 1:  # of class 1, against class 0 at real 0 (SPEC 1.2)
+        logits = np.pad(logits, ((0, 0), (1, 0)), constant_values=plan.logits.type.zero_point)
+    powers = np.exp(plan.logits.type.scale * (logits - logits.max(axis=1, keepdims=True)))
+    certainty = powers[np.arange(len(y)), y] / powers.sum(axis=1)
+    return Score(float((logits.argmax(axis=1) == y).mean()), float(certainty.mean()))
+
+
+def save(path: Path, array: Array) -> None:
+    """Put the array at ``path`` whole; other processes may do the same."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        np.save(file, array)
+    temporary.replace(path)

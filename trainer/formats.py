@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The formats that a plan trains in: of errors, of learned weights, and how often they change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from trainer.errors import SchemeError
+from trainer.ops.error import E8, E12, ErrorFormat
+
+ERRORS = {found.name: found for found in (E12, E8)}
+FRACTION, WHOLE = "int8.8", "int8"
+WEIGHTS = (FRACTION, WHOLE)
+MAX_ACCUMULATE = 2**16
+
+
+@dataclass(frozen=True)
+class Formats:
+    """``errors``: e12 or e8 (SPEC 1.3). ``weights``: int8.8, with a fraction, or int8 (SPEC 1.5).
+    ``accumulate``: how many samples' steps add up before weights and biases take them.
+
+    Raises SchemeError for anything else.
+    """
+
+    errors: str = E12.name
+    weights: str = FRACTION
+    accumulate: int = 1
+
+    def __post_init__(self) -> None:
+        for kind, given, allowed in (
+            ("errors", self.errors, tuple(ERRORS)),
+            ("weights", self.weights, WEIGHTS),
+        ):
+            if given not in allowed:
+                raise SchemeError(
+                    f"unknown format of {kind} '{given}': give {' or '.join(allowed)}"
+                )
+        if type(self.accumulate) is not int or not 1 <= self.accumulate <= MAX_ACCUMULATE:
+            raise SchemeError(
+                f"steps of {self.accumulate} samples cannot add up: give 1 to {MAX_ACCUMULATE}"
+            )
+
+    @property
+    def told(self) -> str:
+        """In words, as the options of the command line are called."""
+        return f"errors {self.errors}, weights {self.weights}, accumulate {self.accumulate}"
+
+    def others(self) -> Iterator[tuple[str, Formats]]:
+        """(the field that differs, the formats) for each that differs in one. Any number of
+        samples above 1 takes the same bytes."""
+        for errors in (e for e in ERRORS if e != self.errors):
+            yield "errors", replace(self, errors=errors)
+        for weights in (w for w in WEIGHTS if w != self.weights):
+            yield "weights", replace(self, weights=weights)
+        yield "accumulate", replace(self, accumulate=1 if self.has_sums else 8)
+
+    @property
+    def error(self) -> ErrorFormat:
+        return ERRORS[self.errors]
+
+    @property
+    def has_fraction(self) -> bool:
+        return self.weights == FRACTION
+
+    @property
+    def has_sums(self) -> bool:
+        return self.accumulate > 1
+
+
+DEFAULT_FORMATS = Formats()
