@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from benchmarks import guard
 from benchmarks.data.fetch import DataUnavailable
 from benchmarks.document import put_section
 from benchmarks.runs import RESULTS_DIR, run_task
@@ -22,7 +23,9 @@ from benchmarks.tables import markdown, plot, rows_of
 from benchmarks.task import Task
 from host.pio import PROJECT_DIR
 
-TASKS = ("watch", "hapt", "fashion", "cifar", "mcunet")
+TASKS = ("watch", "hapt", "fashion", "incremental", "cifar", "mcunet")
+OTHERS = {"guard": guard.markdown}
+ALL = (*TASKS, *OTHERS)
 DOCUMENT = PROJECT_DIR / "docs" / "accuracy.md"
 err = Console(stderr=True)
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -53,7 +56,8 @@ class TaskNamed:
 @app.command(epilog="Example: python -m benchmarks watch cifar --jobs 2")
 def main(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[TASK]...", help=f"Of {', '.join(TASKS)}.")
+        list[str] | None,
+        typer.Argument(metavar="[TASK]...", help=f"Of {', '.join((*TASKS, *OTHERS))}."),
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = os.cpu_count() or 1,
     short: Annotated[
@@ -74,13 +78,16 @@ def main(
     if output is None and not short:
         output = DOCUMENT
     results = results / "short" if short else results
-    for name in names or TASKS:
-        if name not in TASKS:
-            raise typer.BadParameter(f"'{name}': there are {', '.join(TASKS)}")
+    for name in names or ALL:
+        if name not in ALL:
+            raise typer.BadParameter(f"'{name}': there are {', '.join(ALL)}")
         if fresh:
             (results / f"{name}.jsonl").unlink(missing_ok=True)
         try:
-            measure(name, jobs, short, results, output)
+            if name in OTHERS:
+                tell(name, OTHERS[name](short), output)
+            else:
+                measure(name, jobs, short, results, output)
         except DataUnavailable as reason:
             print(f"skipped {name}: {reason}")
 
@@ -93,14 +100,20 @@ def measure(name: str, jobs: int, short: bool, results: Path, output: Path | Non
         rates, runs = run_task(task_of, jobs, report, results)
     rows = rows_of(task, runs)
     text = markdown(task, rates, rows)
-    print(text)
     found: dict[str, Any] = {"task": name, "rates": rates, "rows": [asdict(row) for row in rows]}
     (results / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
     if output is not None:
         picture = output.parent / "plots" / f"{name}.png"
         plot(task, rows, picture)
-        link = f"\n![{task.title}]({picture.relative_to(output.parent).as_posix()})\n"
-        put_section(output, name, text + link)
+        text += f"\n![{task.title}]({picture.relative_to(output.parent).as_posix()})\n"
+    tell(name, text, output)
+
+
+def tell(name: str, text: str, output: Path | None) -> None:
+    """Print a section, and put it where it belongs."""
+    print(text)
+    if output is not None:
+        put_section(output, name, text)
 
 
 class bars:

@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the guard saves: digits of new writers, on which the model is good already.
 
-    python -m benchmarks.guard [--seeds 6] [--epochs 10] [--shots 20]
-
-``shots`` samples of each digit teach, the others test. The head learns at three rates, without the
+Some samples of each digit teach, the others test. The head learns at three rates, without the
 guard from all of the samples, with it from four fifths of them.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -28,6 +25,13 @@ from trainer.tensor import Array
 from trainer.tflite import load
 
 UPDATE = "head"
+EPOCHS = 10
+SHOTS = (20, 50)  # samples of each digit
+SEEDS = range(100, 106)  # the guard's rule was chosen on seeds 0 to 7
+INTRODUCTION = """\
+A net of 6,000 parameters that knows the digits of some writers (scikit-learn's 8 x 8 digits)
+learns those of others, which it knows already: `head`, 10 epochs, mean of six seeds. With the guard
+a fifth of the samples validates. Accuracy is on the others' remaining digits."""
 RATES = {"small, 2^-9": 2.0**-9, "default, 2^-6": 2.0**-6, "too large, 2^-2": 2.0**-2}
 
 
@@ -84,23 +88,17 @@ def table(rows: list[Row]) -> Iterator[str]:
         yield f"| {rate} | {' | '.join(cells)} |"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--seeds", type=int, default=6)
-    parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--shots", type=int, default=20)
-    arguments = parser.parse_args()
-
+def markdown(short: bool = False) -> str:
+    """The section of docs/accuracy.md. Raises DataUnavailable."""
     plan, samples = make_plan(load(recipe().file()), UPDATE), digits.other_writers()
+    lines = [INTRODUCTION]
     with in_process(plan) as runner:
-        rows = [
-            measure(plan, data, runner, rate, seed, arguments.epochs)
-            for rate in RATES
-            for seed in range(arguments.seeds)
-            for data in [dataset(samples, arguments.shots, seed)]
-        ]
-    print("\n".join(table(rows)))
-
-
-if __name__ == "__main__":
-    main()
+        for shots in SHOTS[:1] if short else SHOTS:
+            rows = [
+                measure(plan, data, runner, rate, seed, 1 if short else EPOCHS)
+                for rate in RATES
+                for seed in SEEDS[: 1 if short else None]
+                for data in [dataset(samples, shots, seed)]
+            ]
+            lines += ["", f"{shots} samples of each digit:", "", *table(rows)]
+    return "\n".join(lines) + "\n"

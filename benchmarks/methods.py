@@ -62,7 +62,9 @@ def train_float(plan: TrainingPlan, method: Method, data: Dataset, options: Opti
     """What ``host.train.train`` does, with a yardstick in place of the device."""
     assert options.rate is not None and options.seed is not None
     trainer = FloatTrainer.of(plan, method)
-    order = sample_order(len(data.x_train), options.epochs, options.seed)[: options.steps]
+    order = options.order
+    if order is None:
+        order = sample_order(len(data.x_train), options.epochs, options.seed)
     schedule = dict(rates(len(order), options.rate, options.schedule))
     before, rate = trainer.accuracy(data.x_test, data.y_test), options.rate
     for k, index in enumerate(order):

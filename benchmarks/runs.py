@@ -66,9 +66,12 @@ def execute(task: Task, wanted: tuple[Run, ...]) -> list[Run]:
     data = at_most(task.most, task.dataset(first.group, first.seed))
     plan_of, data = tail(task.model(), task.schemes[first.scheme], task.classes, data)
     plans = functools.cache(plan_of)
+    order = None if task.order is None else task.order(first.group, first.seed)
+    if order is not None:
+        order = order[order < len(data.x_train)]
     done = []
     for run in wanted:
-        options = Options(epochs=run.epochs, rate=run.rate, seed=run.seed)
+        options = Options(run.epochs, run.rate, seed=run.seed, order=order)
         found = measure(run.method, plans, data, options)
         done.append(
             Run(**{**asdict(run), "before": 100 * found.before, "after": 100 * found.after})

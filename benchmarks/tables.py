@@ -75,7 +75,7 @@ def rows_of(task: Task, runs: list[Run]) -> list[Row]:
     for scheme in task.schemes:
         if task.group_rows:
             rows += [Row.of(scheme, group, runs) for group in task.groups]
-        if not task.group_rows or len(task.groups) > 1:
+        if task.has_mean:
             rows.append(Row.of(scheme, ALL, runs))
     return rows
 

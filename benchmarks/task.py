@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from host.dataset import Dataset
 from trainer.model import Model
+from trainer.tensor import Array
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class Task:
     ``dataset`` gives the int8 samples of a group (a person, a corruption) as a seed splits them.
     The learning rate of each scheme is the one of ``rates`` that is best for float32 training of
     ``tuning`` (groups) with ``TUNING_SEED``, which is not among the seeds that are reported.
+    ``order`` gives the indices of the samples to train on, step by step, in place of epochs.
     ``classes`` asks for a new head. ``schemes``: names in the tables, and what make_plan takes.
     """
 
@@ -33,7 +35,9 @@ class Task:
     rates: tuple[float, ...] = tuple(2.0**-k for k in (5, 6, 7, 8))
     tuning: tuple[str, ...] = ()
     formats: tuple[str, ...] = ()  # of METHODS, measured beside the default
-    group_rows: bool = False  # a row for each group, not only their mean
+    order: Callable[[str, int], Array] | None = None  # of the samples, by group and seed
+    group_rows: bool = False  # a row for each group
+    has_mean: bool = True  # and one for all of them
     most: int | None = None  # samples to learn from and to test
 
     @property

@@ -33,9 +33,19 @@ def literal(value: int) -> str:
 
 
 def array(name: str, ctype: str, data: Array) -> Iterator[str]:
-    """A constant array, row-major."""
+    """A constant array, row-major, of one dimension."""
     yield f"static const {ctype} {name}[{data.size}] = {{"
     yield from integers(int(v) for v in data.ravel())
+    yield "};"
+
+
+def rows(name: str, ctype: str, data: Array) -> Iterator[str]:
+    """A constant array of two dimensions."""
+    yield f"static const {ctype} {name}[{data.shape[0]}][{data.shape[1]}] = {{"
+    for row in data:
+        yield f"{INDENT}{{"
+        yield from integers(int(v) for v in row)
+        yield f"{INDENT}}},"
     yield "};"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from codegen.c import INDENT, array, comment, hash_bytes, literal, struct
+from codegen.c import INDENT, array, comment, hash_bytes, literal, rows, struct
 from codegen.header import class_count, target_bytes
 from codegen.image import Call, Constant, Image, Params
 from codegen.latents import emit_latent, emit_slots
@@ -22,7 +22,7 @@ def emit_source(image: Image) -> str:
     """The text of ``<name>.c``. The same plan gives the same bytes."""
     lines = [
         *emit_preamble(image),
-        *(line for c in image.constants for line in (*array(c.name, c.ctype, c.data), "")),
+        *(line for c in image.constants for line in emit_constant(c)),
         *(line for p in image.params.values() for line in emit_params(p)),
         *emit_storage(image),
         "",
@@ -55,6 +55,13 @@ def emit_preamble(image: Image) -> Iterator[str]:
     yield "#endif"
     yield ""
     yield f"const uint8_t {plan.name}_numerics_hash[8] = {hash_bytes(plan.numerics_hash)};"
+    yield ""
+
+
+def emit_constant(constant: Constant) -> Iterator[str]:
+    """Kept latents have a row for each slot; kernels take all other arrays flat."""
+    has_slots = constant.kind == "latent" and constant.data.ndim == 2
+    yield from (rows if has_slots else array)(constant.name, constant.ctype, constant.data)
     yield ""
 
 

@@ -32,7 +32,8 @@ enum {{
     {upper}_FORWARD_CALLS = {image.forward_calls},
     {upper}_LATENT_BYTES = {latent_bytes(image.plan)},
     {upper}_PREFIX_CALLS = {image.prefix_calls},
-    {upper}_LATENT_SLOTS = {image.plan.latent_slots}
+    {upper}_LATENT_SLOTS = {image.plan.latent_slots},
+    {upper}_FLASH_LATENTS = {image.plan.flash_latents}
 }};
 
 extern const uint8_t {name}_numerics_hash[8];
@@ -85,7 +86,9 @@ MCT_CHECKED mct_status {name}_infer_from_latent(void);
 /* Latents kept in RAM, in slots 0..{upper}_LATENT_SLOTS - 1: keep takes the one that prefix has
  * just computed, with its label (0 where there is none); recall puts it back in place, for
  * step_from_latent, and tells its label. A reset leaves them. MCT_ERR_RANGE for a slot that there
- * is not, or that is empty, MCT_ERR_LABEL for a label not in use. runtime/replay.h chooses. */
+ * is not, or that is empty, MCT_ERR_LABEL for a label not in use. runtime/replay.h chooses.
+ * The {upper}_FLASH_LATENTS slots behind them are constants in flash: recall takes those too, keep
+ * refuses them with MCT_ERR_RANGE. */
 MCT_CHECKED mct_status {name}_keep_latent(uint32_t slot, uint32_t label);
 MCT_CHECKED mct_status {name}_recall_latent(uint32_t slot, uint32_t *label);
 

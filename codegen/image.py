@@ -23,7 +23,7 @@ class Constant:
     """A static const array of the generated file."""
 
     name: str
-    kind: str  # frozen, initial or table
+    kind: str  # frozen, initial, table or latent
     data: Array
 
     @property
@@ -66,12 +66,14 @@ class Image:
     frozen: dict[Tensor, Constant] = field(default_factory=dict)
     initial: dict[Tensor, Constant] = field(default_factory=dict)
     tables: dict[tuple[str, bytes], Constant] = field(default_factory=dict)
+    latents: list[Constant] = field(default_factory=list)
     params: dict[tuple[str, tuple[tuple[str, int], ...]], Params] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
 
     @property
     def constants(self) -> list[Constant]:
-        return [*self.frozen.values(), *self.initial.values(), *self.tables.values()]
+        shared = self.tables.values()
+        return [*self.frozen.values(), *self.initial.values(), *shared, *self.latents]
 
     @property
     def constant_bytes(self) -> int:
@@ -107,6 +109,10 @@ def lay_out(plan: TrainingPlan) -> Image:
     for node in plan.graph.nodes:
         if (call := node.op.lower(node)) is not None:
             image.calls.append(add_call(image, node, call))
+    if plan.flash is not None:
+        parts = {"latents": plan.flash.latents, "labels": plan.flash.labels}
+        for name, data in parts.items():
+            image.latents.append(Constant(f"{plan.name}_flash_{name}", "latent", data))
     return image
 
 

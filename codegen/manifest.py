@@ -32,6 +32,7 @@ def manifest(image: Image, build_hash: bytes) -> dict[str, Any]:
         "latent": plan.latent.name if plan.latent else None,
         "prefix_calls": image.prefix_calls,
         "latent_slots": plan.latent_slots,
+        "flash_latents": plan.flash_latents,
         "loss": plan.loss.name,
         "arena_bytes": plan.memory.arena_bytes,
         "state_bytes": plan.memory.state_bytes,

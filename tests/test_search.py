@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +12,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from host import cli
 from host import tail as tail_module
 from host.request import Request
 from host.search import trial as trial_module
+from host.search.budget import Limits
+from host.search.command import Job, run_search
+from host.search.effort import Plan
 from host.search.study import RECORDS, Study
 from host.search.trial import Effort, Samples, Score, Setup
 from tests.small_models import residual_model, write_dataset
@@ -27,6 +32,7 @@ from trainer.tflite import load
 ROOT = Path(__file__).parents[1]
 BUDGET = 1600  # bytes: more than the head of the small model needs, less than all its layers
 QUICK = ("--trials", 4, "--promote", 1, "--folds", 1, "--epochs", 1, "--short-steps", 5)
+CONSOLE = Console(stderr=True, quiet=True)
 ONE = ("--jobs", 1)
 
 
@@ -88,6 +94,26 @@ def search(run: Run, model: Path, data: Path, tmp_path: Path, in_numpy: None) ->
         return run("search", model, *given, *QUICK, *ONE, *args)
 
     return search_
+
+
+@pytest.fixture(scope="module")
+def finished_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The study of a finished search as `search` makes it."""
+    folder = tmp_path_factory.mktemp("finished")
+    (folder / "small.tflite").write_bytes(residual_model())
+    data = write_dataset(folder / "data.npz")
+    effort = Plan(trials=4, promoted=1, folds=1, epochs=1, short=5)
+    request, output = Request(folder / "small.tflite"), folder / "scheme.toml"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tail_module, "which", lambda name: None)
+        run_search(Job(request, data, Limits(BUDGET), effort, jobs=1, output=output), CONSOLE)
+    return folder / "scheme.study"
+
+
+@pytest.fixture
+def study(finished_study: Path, tmp_path: Path) -> Path:
+    """A finished study where the search "a" looks for its own."""
+    return Path(shutil.copytree(finished_study, tmp_path / "a" / "scheme.study"))
 
 
 def without_paths(found: Any) -> Any:
@@ -180,12 +206,26 @@ def test_an_interrupted_search_goes_on_to_the_same_end(
 
 
 def test_a_finished_study_is_not_trained_again(
-    search: Run, monkeypatch: pytest.MonkeyPatch
+    search: Run, study: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = search("a").json
     monkeypatch.setattr(Setup, "score", lambda *args: pytest.fail("trained again"))
 
-    assert search("a").json == first
+    assert search("a").json["trials"] > 0
+
+
+def test_two_jobs_find_the_same_contributions(
+    run: Run, model: Path, data: Path, tmp_path: Path, study: Path
+) -> None:
+    """Their processes compile the models: the scores are those of the reference."""
+    output = tmp_path / "b" / "scheme.toml"
+    given = ("--data", data, "--sram", BUDGET, *QUICK, "--jobs", 2, "--output", output)
+    found = run("search", model, *given, "--json").json
+
+    assert found["trials"] > 0
+    expected = (study / RECORDS).read_text().splitlines()
+    actual = (tmp_path / "b" / "scheme.study" / RECORDS).read_text().splitlines()
+    count = len(found["contributions"]) + 1
+    assert sorted(actual[: count + 1]) == sorted(expected[: count + 1])
 
 
 def test_nothing_fits(search: Run) -> None:
@@ -222,9 +262,8 @@ def test_without_optuna_there_is_one_line(search: Run, monkeypatch: pytest.Monke
         (1, "\x00\x00"),
     ],
 )
-def test_a_damaged_study_is_refused(search: Run, tmp_path: Path, line: int, text: str) -> None:
-    search("a").json  # noqa: B018
-    path = tmp_path / "a" / "scheme.study" / RECORDS
+def test_a_damaged_study_is_refused(search: Run, study: Path, line: int, text: str) -> None:
+    path = study / RECORDS
     lines = path.read_text().splitlines()
     lines[line] = text
     path.write_text("\n".join(lines) + "\n")
@@ -235,9 +274,8 @@ def test_a_damaged_study_is_refused(search: Run, tmp_path: Path, line: int, text
     assert len(ran.err.strip().splitlines()) == 1
 
 
-def test_damaged_trials_are_refused(search: Run, tmp_path: Path) -> None:
-    search("a").json  # noqa: B018
-    path = tmp_path / "a" / "scheme.study" / "trials.log"
+def test_damaged_trials_are_refused(search: Run, study: Path) -> None:
+    path = study / "trials.log"
     path.write_bytes(b"\xff\x00 no journal\n" + path.read_bytes())
     ran = search("a")
 
@@ -245,8 +283,7 @@ def test_damaged_trials_are_refused(search: Run, tmp_path: Path) -> None:
     assert "cannot use the trials in" in ran.err
 
 
-def test_the_study_of_another_model_is_refused(search: Run, model: Path) -> None:
-    search("a").json  # noqa: B018
+def test_the_study_of_another_model_is_refused(search: Run, model: Path, study: Path) -> None:
     model.write_bytes(residual_model(1))
     ran = search("a")
 
@@ -258,18 +295,16 @@ def test_the_study_of_another_model_is_refused(search: Run, model: Path) -> None
     ("args", "what"), [(("--seed", 3), "seed"), (("--lr", 0.01), "learning rate")]
 )
 def test_the_study_of_other_options_is_refused(
-    search: Run, args: tuple[object, ...], what: str
+    search: Run, study: Path, args: tuple[object, ...], what: str
 ) -> None:
-    search("a").json  # noqa: B018
     ran = search("a", *args)
 
     assert ran.status == 1
     assert f"is of another {what}" in ran.err
 
 
-def test_another_budget_shares_the_measurements(search: Run, tmp_path: Path) -> None:
-    search("a").json  # noqa: B018
-    path = tmp_path / "a" / "scheme.study" / RECORDS
+def test_another_budget_shares_the_measurements(search: Run, study: Path) -> None:
+    path = study / RECORDS
     before = path.read_text().splitlines()
     search("a", "--sram", BUDGET - 200).json  # noqa: B018
 

@@ -3,11 +3,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from trainer.graph import Graph, Node
 from trainer.memory import storage
-from trainer.tensor import Role, Tensor
+from trainer.tensor import Array, Role, Tensor
 
 LEARNED = (Role.PARAM, Role.STATE)
+
+
+@dataclass(frozen=True, eq=False)
+class FlashLatents:
+    """Latents that a build holds as constants, in slots behind those in RAM."""
+
+    samples: Array  # (N, input size) int8; the host knows a sample by them, no build holds them
+    latents: Array  # (N, latent size) int8
+    labels: Array  # (N,) uint16, 0 where a step takes none
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of flash."""
+        return int(self.latents.nbytes + self.labels.nbytes)
 
 
 def find_latent(graph: Graph, source: Tensor) -> tuple[Tensor | None, list[Node]]:

@@ -10,7 +10,7 @@ from trainer.autodiff import Tape, backward
 from trainer.errors import ModelError, SchemeError
 from trainer.formats import DEFAULT_FORMATS, Formats
 from trainer.graph import Graph, Node
-from trainer.latent import find_latent
+from trainer.latent import FlashLatents, find_latent
 from trainer.losses import CROSS_ENTROPY, add_loss, class_count, with_logits_of
 from trainer.memory import MemoryPlan, plan_memory
 from trainer.model import Model, cut, trim, with_new_head, with_spare_rows
@@ -38,7 +38,8 @@ class TrainingPlan:
     weights and their fractions, biases, sums, histories, active classes, SGD state. ``sums`` are
     what weights and biases wait for, if steps add up. ``latent`` is the
     tensor that a step can begin at and ``prefix`` the nodes up to it, if there is one: they are
-    frozen, so a sample needs them once. The device's RAM holds ``latent_slots`` kept latents.
+    frozen, so a sample needs them once. The device's RAM holds ``latent_slots`` kept latents, its
+    flash those of ``flash``.
     """
 
     name: str
@@ -63,6 +64,7 @@ class TrainingPlan:
     formats: Formats = DEFAULT_FORMATS
     sums: dict[Tensor, Tensor] = field(default_factory=dict)
     latent_slots: int = 0
+    flash: FlashLatents | None = None
 
     @property
     def record(self) -> Tensor:
@@ -127,12 +129,27 @@ class TrainingPlan:
 
     def with_latent_slots(self, slots: int) -> TrainingPlan:
         """The plan with room for ``slots`` latents. Raises ModelError if it has no latent."""
-        if slots and self.latent is None:
-            raise ModelError(
-                f"--latent-slots {slots}: with the scheme '{self.scheme.name}' nothing is frozen "
-                "that a step could leave out, so there is no latent to keep"
-            )
+        if slots:
+            self.check_latent(f"--latent-slots {slots}")
         return replace(self, latent_slots=slots)
+
+    @property
+    def flash_latents(self) -> int:
+        """How many latents the device's flash holds."""
+        return 0 if self.flash is None else len(self.flash.labels)
+
+    def with_flash_latents(self, flash: FlashLatents) -> TrainingPlan:
+        """The plan with these latents, its own. Raises ModelError if it has no latent."""
+        self.check_latent(f"{len(flash.labels)} latents in flash")
+        return replace(self, flash=flash)
+
+    def check_latent(self, asked: str) -> None:
+        """Raises ModelError if there is no latent; ``asked`` is what needs one."""
+        if self.latent is None:
+            raise ModelError(
+                f"{asked}: with the scheme '{self.scheme.name}' nothing is frozen that a step "
+                "could leave out, so there is no latent to keep"
+            )
 
     @property
     def step_macs(self) -> int:
