@@ -48,6 +48,7 @@ class Row:
     group: str
     pairs: int
     before: float
+    before_float: float
     after: dict[str, float]
     gaps: dict[str, Gap]  # of integer training, by yardstick
     formats: dict[str, Gap]  # of the other formats, by name, less the default's
@@ -63,7 +64,7 @@ class Row:
             scheme,
             group,
             len(ours),
-            float(np.mean([run.before for run in ours])),
+            *(float(np.mean([r.before for r in by_method[m]])) for m in (INTEGER, FLOAT32)),
             {m: float(np.mean([run.after for run in rs])) for m, rs in by_method.items()},
             {m: Gap.of(ours, by_method[m]) for m in (FLOAT32, FLOAT_BACKWARD)},
             {m: Gap.of(rs, ours) for m, rs in by_method.items() if m in FORMATS and m != INTEGER},
@@ -85,15 +86,16 @@ def markdown(task: Task, rates: dict[str, float], rows: list[Row]) -> str:
     lines = [f"## {task.title}", "", task.setting, ""]
     named = "| group " if task.group_rows else ""
     lines.append(
-        f"| update {named}| before | integer | float32 | float backward | int8 nearest "
-        "| integer - float32 | integer - float backward | pairs |"
+        f"| update {named}| before, int8 | before, float32 | integer | float32 | float backward "
+        "| int8 nearest | integer - float32 | integer - float backward | pairs |"
     )
-    lines.append("|---|" + ("---|" if named else "") + "---:|" * 8)
+    lines.append("|---|" + ("---|" if named else "") + "---:|" * 9)
     for row in rows:
         group = f"| {row.group} " if task.group_rows else ""
         after = [f"{row.after[m]:.2f}" for m in (INTEGER, FLOAT32, FLOAT_BACKWARD, NEAREST)]
         gaps = [f"{gap}{'' if gap.is_met else ' **missed**'}" for gap in row.gaps.values()]
-        cells = " | ".join([f"{row.before:.2f}", *after, *gaps, str(row.pairs)])
+        before = [f"{row.before:.2f}", f"{row.before_float:.2f}"]
+        cells = " | ".join([*before, *after, *gaps, str(row.pairs)])
         lines.append(f"| `{row.scheme}` {group}| {cells} |")
     lines += ["", "Learning rates: " + ", ".join(f"`{s}` {rate_text(rates[s])}" for s in rates)]
     lines[-1] += f"; {task.epochs} epochs, the step schedule, batch 1."

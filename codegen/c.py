@@ -44,7 +44,7 @@ def rows(name: str, ctype: str, data: Array) -> Iterator[str]:
     yield f"static const {ctype} {name}[{data.shape[0]}][{data.shape[1]}] = {{"
     for row in data:
         yield f"{INDENT}{{"
-        yield from integers(int(v) for v in row)
+        yield from (INDENT + line for line in integers(int(v) for v in row))
         yield f"{INDENT}}},"
     yield "};"
 

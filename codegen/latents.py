@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from codegen.c import INDENT
 from codegen.header import class_count
 from codegen.image import Image
+from trainer.plan import TrainingPlan
 
 
 def emit_latent(image: Image) -> Iterator[str]:
@@ -52,32 +53,45 @@ mct_status {name}_infer_from_latent(void)
 
 
 def emit_slots(image: Image) -> Iterator[str]:
-    """The store of kept latents; without slots, functions that refuse.
+    """The stores of kept latents, in RAM and in flash; without slots, functions that refuse.
 
     The number of slots is written out: the build hash covers this text, not the header.
     """
-    plan, name, upper = image.plan, image.plan.name, image.plan.name.upper()
-    if plan.latent is None or plan.latent_slots == 0:
-        text = f"""
-mct_status {name}_keep_latent(uint32_t slot, uint32_t label)
-{{
-    (void)slot;
-    (void)label;
-    return MCT_ERR_RANGE;
-}}
+    plan = image.plan
+    has_ram = plan.latent is not None and plan.latent_slots > 0
+    has_flash = plan.latent is not None and plan.flash_latents > 0
+    if has_ram:
+        yield from slots_in_ram(plan).splitlines()
+    yield from (keep(plan) if has_ram else refusal(plan, "keep", "uint32_t label")).splitlines()
+    if has_flash:
+        yield from recall_from_flash(plan).splitlines()
+    refused = refusal(plan, "recall", "uint32_t *label")
+    takes = has_ram or has_flash
+    yield from (recall(plan, has_ram, has_flash) if takes else refused).splitlines()
 
-mct_status {name}_recall_latent(uint32_t slot, uint32_t *label)
+
+def refusal(plan: TrainingPlan, verb: str, label: str) -> str:
+    return f"""
+mct_status {plan.name}_{verb}_latent(uint32_t slot, {label})
 {{
     (void)slot;
     (void)label;
     return MCT_ERR_RANGE;
 }}"""
-    else:
-        label = f"label >= {class_count(plan)}" if plan.takes_label else "label != 0u"
-        text = f"""
-static int8_t {name}_slots[{plan.latent_slots}][{upper}_LATENT_BYTES];
-static uint16_t {name}_slots_label[{plan.latent_slots}]; /* 1 more than it; 0 for an empty slot */
 
+
+def slots_in_ram(plan: TrainingPlan) -> str:
+    name, slots = plan.name, plan.latent_slots
+    return f"""
+static int8_t {name}_slots[{slots}][{name.upper()}_LATENT_BYTES];
+static uint16_t {name}_slots_label[{slots}]; /* 1 more than it; 0 for an empty slot */"""
+
+
+def keep(plan: TrainingPlan) -> str:
+    assert plan.latent is not None
+    name, upper = plan.name, plan.name.upper()
+    label = f"label >= {class_count(plan)}" if plan.takes_label else "label != 0u"
+    return f"""
 mct_status {name}_keep_latent(uint32_t slot, uint32_t label)
 {{
     if ({name}_busy_now) {{
@@ -92,18 +106,49 @@ mct_status {name}_keep_latent(uint32_t slot, uint32_t label)
     memcpy({name}_slots[slot], {plan.latent.name}, {upper}_LATENT_BYTES);
     {name}_slots_label[slot] = (uint16_t)(label + 1u);
     return MCT_OK;
-}}
+}}"""
 
-mct_status {name}_recall_latent(uint32_t slot, uint32_t *label)
+
+def recall_from_flash(plan: TrainingPlan) -> str:
+    assert plan.latent is not None
+    name, upper = plan.name, plan.name.upper()
+    return f"""
+static mct_status {name}_recall_from_flash(uint32_t index, uint32_t *label)
 {{
-    if ({name}_busy_now) {{
-        return MCT_ERR_BUSY;
+    if (index >= {upper}_FLASH_LATENTS) {{
+        return MCT_ERR_RANGE;
     }}
-    if (slot >= {upper}_LATENT_SLOTS || {name}_slots_label[slot] == 0u) {{
+    /* Volatile, or the compiler makes instructions of a sole slot, and the plan's bytes differ. */
+    const int8_t (*volatile latents)[{upper}_LATENT_BYTES] = {name}_flash_latents;
+    const uint16_t *volatile labels = {name}_flash_labels;
+    memcpy({plan.latent.name}, latents[index], {upper}_LATENT_BYTES);
+    *label = labels[index];
+    return MCT_OK;
+}}"""
+
+
+def recall(plan: TrainingPlan, has_ram: bool, has_flash: bool) -> str:
+    """The slots in RAM come first, those in flash behind them."""
+    assert plan.latent is not None
+    name, upper = plan.name, plan.name.upper()
+    behind = f"""
+    if (slot >= {upper}_LATENT_SLOTS) {{
+        return {name}_recall_from_flash(slot - {upper}_LATENT_SLOTS, label);
+    }}"""
+    in_ram = f"""
+    if ({"" if has_flash else f"slot >= {upper}_LATENT_SLOTS || "}{name}_slots_label[slot] == 0u) {{
         return MCT_ERR_RANGE;
     }}
     memcpy({plan.latent.name}, {name}_slots[slot], {upper}_LATENT_BYTES);
     *label = {name}_slots_label[slot] - 1u;
-    return MCT_OK;
+    return MCT_OK;"""
+    only_flash = f"""
+    return {name}_recall_from_flash(slot, label);"""
+    body = (behind if has_flash else "") + in_ram if has_ram else only_flash
+    return f"""
+mct_status {name}_recall_latent(uint32_t slot, uint32_t *label)
+{{
+    if ({name}_busy_now) {{
+        return MCT_ERR_BUSY;
+    }}{body}
 }}"""
-    yield from text.splitlines()

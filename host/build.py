@@ -113,13 +113,25 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def check_budget(plan: TrainingPlan, target: Target) -> None:
-    """Raises BudgetError if arena, state and kept latents alone exceed the board's RAM."""
-    available = int(board_description(target.board)["upload"]["maximum_ram_size"])
+    """Raises BudgetError if arena, state and kept latents alone exceed the board's RAM, or kept
+    latents its flash, where constants lie."""
+    sizes = board_description(target.board)["upload"]
+    available = int(sizes["maximum_ram_size"])
     needed = plan.memory.arena_bytes + plan.memory.state_bytes + plan.slot_bytes
     if available and needed > available:
         raise BudgetError(
             f"training needs {needed:,} bytes of RAM, {target.name} has {available:,}; the arena "
             f"is fullest at {plan.memory.peak(plan.graph).name}. Train fewer or later layers",
+            needed,
+            available,
+        )
+    if plan.flash is None:
+        return
+    available, needed = int(sizes["maximum_size"]), constant_bytes(plan)
+    if available and needed > available:
+        raise BudgetError(
+            f"constants need {needed:,} bytes of flash, {target.name} has {available:,}; "
+            f"{plan.flash.nbytes:,} of them are latents: give fewer samples to --flash-latents",
             needed,
             available,
         )

@@ -20,6 +20,7 @@ from host.cost import format_bytes, format_prices, layer_rows, measured, planned
 from host.demo import run_demo
 from host.export import export_saved, export_state
 from host.files import check_writable
+from host.flash_latents import with_flash_latents
 from host.guard import PATIENCE
 from host.jobs import Job, run_job
 from host.options import takes_request
@@ -62,6 +63,14 @@ SlotsOpt = Annotated[
         "--latent-slots", min=0, metavar="N", help="Room in RAM for N latents, to be replayed."
     ),
 ]
+FlashOpt = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Keep the latents of this .npz in flash: of x_old, y_old if there are, else of "
+        "x_train, y_train.",
+    ),
+]
 VerboseOpt = Annotated[bool, typer.Option("--verbose", "-v", help="Show the compiler's output.")]
 
 
@@ -86,11 +95,12 @@ def plan(
     request: Request,
     target: TargetOpt = "reference",
     latent_slots: SlotsOpt = 0,
+    flash_latents: FlashOpt = None,
     json_: JsonOpt = False,
     verbose: VerboseOpt = False,
 ) -> None:
     """Show what training takes: RAM, flash, operations. With a target, measured in a real build."""
-    chosen = request.plan().with_latent_slots(latent_slots)
+    chosen = with_flash_latents(request.plan().with_latent_slots(latent_slots), flash_latents)
     place = Target.parse(target)
     cost = planned(chosen)
     if place.kind is not Kind.REFERENCE:
@@ -109,10 +119,11 @@ def generate(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the C.")] = Path("gen"),
     target: TargetOpt = "native",
     latent_slots: SlotsOpt = 0,
+    flash_latents: FlashOpt = None,
     json_: JsonOpt = False,
 ) -> None:
     """Write the C that trains the model: static buffers, no heap, one step function."""
-    chosen = request.plan().with_latent_slots(latent_slots)
+    chosen = with_flash_latents(request.plan().with_latent_slots(latent_slots), flash_latents)
     files = [str(path) for path in generate_code(chosen, output, Target.parse(target).board)]
     if json_:
         print_json({"files": files})
@@ -126,6 +137,7 @@ def build(
     request: Request,
     target: TargetOpt = "native",
     latent_slots: SlotsOpt = 0,
+    flash_latents: FlashOpt = None,
     json_: JsonOpt = False,
     verbose: VerboseOpt = False,
 ) -> None:
@@ -133,7 +145,7 @@ def build(
     place = Target.parse(target)
     if place.kind is Kind.REFERENCE:
         raise Error("the reference needs no firmware: give --target native or sim:BOARD")
-    chosen = request.plan().with_latent_slots(latent_slots)
+    chosen = with_flash_latents(request.plan().with_latent_slots(latent_slots), flash_latents)
     with err.status(f"building for {target}"):
         cost = measured(build_firmware(chosen, place, verbose))
     print_json(cost) if json_ else show.cost_table(cost)
@@ -221,6 +233,7 @@ def train(
         ),
     ] = None,
     latent_slots: SlotsOpt = 0,
+    flash_latents: FlashOpt = None,
     replay: Annotated[
         int | None,
         typer.Option(
@@ -256,8 +269,8 @@ def train(
     )
     job = Job(
         request, data, target, port, options, count_instructions, verbose, baud, state, export,
-        validation, latents=latents, latent_slots=latent_slots, replay=replay,
-        replay_ratio=replay_ratio,
+        validation, latents=latents, latent_slots=latent_slots, flash_latents=flash_latents,
+        replay=replay, replay_ratio=replay_ratio,
     )  # fmt: skip
     try:
         outcome = run_job(job, err)

@@ -31,6 +31,7 @@ def planned(plan: TrainingPlan) -> dict[str, Any]:
         "arena_bytes": plan.memory.arena_bytes,
         "learned_bytes": plan.memory.state_bytes,
         "latent_slot_bytes": plan.slot_bytes or None,
+        "flash_latent_bytes": None if plan.flash is None else plan.flash.nbytes,
         "constant_bytes": constant_bytes(plan),
         "forward_macs": plan.forward_macs,
         "step_macs": plan.step_macs,

@@ -7,6 +7,7 @@ import lzma
 import tokenize
 import zipfile
 import zlib
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,10 +50,39 @@ class Dataset:
 
 def load_dataset(path: Path, plan: TrainingPlan) -> Dataset:
     """The data set in ``path``, fitted to the plan's input and classes. Raises DataError."""
+    arrays = read_arrays(path, plan, all_keys)
+    share = clipped_share(arrays["x_train"], plan.input.type)
+    return Dataset(**fitted(arrays, path, plan), clipped=share)
+
+
+def load_old(path: Path, plan: TrainingPlan) -> tuple[Array, Array]:
+    """The old samples in ``path``, its training samples if it has none: x and y as in Dataset.
+
+    Raises DataError.
+    """
+    arrays = fitted(read_arrays(path, plan, old_keys), path, plan)
+    x, y = (next(a for key, a in arrays.items() if key[0] == first) for first in "xy")
+    return x, y
+
+
+def all_keys(there: Collection[str]) -> tuple[str, ...]:
+    return sum((more for more in (VALIDATION_KEYS, OLD_KEYS) if set(more) & set(there)), KEYS)
+
+
+def old_keys(there: Collection[str]) -> tuple[str, ...]:
+    return OLD_KEYS if set(OLD_KEYS) & set(there) else KEYS[:2]
+
+
+def read_arrays(
+    path: Path, plan: TrainingPlan, keys_of: Callable[[Collection[str]], tuple[str, ...]]
+) -> dict[str, Array]:
+    """What ``keys_of`` picks of the names in an .npz; without targets if steps take none.
+
+    Raises DataError.
+    """
     try:
         with np.load(path, allow_pickle=False) as file:
-            optional = (VALIDATION_KEYS, OLD_KEYS)
-            keys = sum((more for more in optional if set(more) & set(file)), KEYS)
+            keys = keys_of(file.files)
             wanted = keys if plan.target else tuple(key for key in keys if key[0] == "x")
             missing = [key for key in wanted if key not in file]
             if missing:
@@ -69,15 +99,20 @@ def load_dataset(path: Path, plan: TrainingPlan) -> Dataset:
         raise DataError(
             f"{path} is not an .npz file of plain arrays; numpy.savez writes one"
         ) from err
+    return arrays
+
+
+def fitted(arrays: dict[str, Array], path: Path, plan: TrainingPlan) -> dict[str, Array]:
+    """Samples and targets of each part, checked and quantised. Raises DataError."""
     checked = {}
-    for part in (key[2:] for key in wanted if key[0] == "x"):
+    for part in (key[2:] for key in arrays if key[0] == "x"):
         x, y = arrays[f"x_{part}"], arrays.get(f"y_{part}")
         checked[f"x_{part}"] = quantised(x, f"{path}: x_{part}", plan.input.type, "takes")
         checked[f"y_{part}"] = targets(y, len(x), f"{path}: y_{part}", plan)
         if len(x) != len(checked[f"y_{part}"]):
             count = len(checked[f"y_{part}"])
             raise DataError(f"{path}: x_{part} has {len(x)} samples, y_{part} {count} targets")
-    return Dataset(**checked, clipped=clipped_share(arrays["x_train"], plan.input.type))
+    return checked
 
 
 def targets(y: Array | None, count: int, what: str, plan: TrainingPlan) -> Array:

@@ -18,6 +18,7 @@ from host.build import Build, build
 from host.cost import measured, planned
 from host.dataset import Dataset, load_dataset
 from host.export import check_exportable
+from host.flash_latents import with_flash_latents
 from host.instructions import read_counts
 from host.latents import DEVICE, CachedRunner, Saving, place_of
 from host.replay import RATIO, train_stream
@@ -62,6 +63,7 @@ class Job:
     unguarded: str = ""
     latents: str | None = None  # where they are kept; None is the default of host.latents
     latent_slots: int = 0
+    flash_latents: Path | None = None  # the data set whose latents the build holds
     replay: int | None = None  # slots of the buffer, if the samples are a stream
     replay_ratio: int = RATIO
 
@@ -110,7 +112,7 @@ def run_job(job: Job, console: Console) -> Outcome:
     slots = job.latent_slots
     if job.replay is not None and job.latents == DEVICE:
         slots = job.replay
-    plan = job.request.plan().with_latent_slots(slots)
+    plan = with_flash_latents(job.request.plan().with_latent_slots(slots), job.flash_latents)
     pays = job.options.epochs > 1 or job.replay is not None
     pays = pays and not job.count_instructions  # which counts whole steps
     job = replace(job, latents=place_of(job.latents, plan, pays))

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -44,8 +46,8 @@ class LatentStore(Protocol):
 
     place: str
 
-    def keep(self, slot: int, sample: Array, label: Array) -> None:
-        """Compute a sample's latent and store it."""
+    def keep(self, slot: int, sample: Array, label: Array) -> bool:
+        """Store a sample's latent; whether it had to be computed."""
         ...
 
     def step(self, slot: int, target: Array, wants_digest: bool) -> tuple[StepRecord, int]: ...
@@ -64,8 +66,9 @@ class HostLatents:
         self.runner = runner
         self._latents: dict[int, Array] = {}
 
-    def keep(self, slot: int, sample: Array, label: Array) -> None:
+    def keep(self, slot: int, sample: Array, label: Array) -> bool:
         self._latents[slot] = self.runner.latent_of(sample)
+        return True
 
     def step(self, slot: int, target: Array, wants_digest: bool) -> tuple[StepRecord, int]:
         return self.runner.step_from_latent(self._latents[slot], target, wants_digest)
@@ -78,24 +81,42 @@ class HostLatents:
 
 
 class DeviceLatents:
-    """The device's RAM keeps them, in the slots of its build: only their numbers are sent."""
+    """The device's RAM keeps them, in the slots of its build: only their numbers are sent.
+
+    A sample whose latent the build has in flash takes that, and leaves its slot in RAM as it is.
+    """
 
     place = DEVICE
 
     def __init__(self, runner: DeviceRunner) -> None:
         self.runner = runner
+        self._in_flash = flash_slots(runner.plan)
+        self._instead: dict[int, int] = {}  # the slot in flash, by the one in RAM
 
-    def keep(self, slot: int, sample: Array, label: Array) -> None:
+    def keep(self, slot: int, sample: Array, label: Array) -> bool:
+        if (fixed := self._in_flash.get(sample.tobytes())) is not None:
+            self._instead[slot] = fixed
+            return False
+        self._instead.pop(slot, None)
         self.runner.keep(slot, sample, int(label) if self.runner.plan.takes_label else 0)
+        return True
 
     def step(self, slot: int, target: Array, wants_digest: bool) -> tuple[StepRecord, int]:
-        return self.runner.step_from_slot(slot, target, wants_digest)
+        return self.runner.step_from_slot(self._instead.get(slot, slot), target, wants_digest)
 
     def predict(self, slot: int) -> int:
-        return self.runner.predict_from_slot(slot)
+        return self.runner.predict_from_slot(self._instead.get(slot, slot))
 
     def infer(self, slot: int) -> Array:
-        return self.runner.infer_from_slot(slot)
+        return self.runner.infer_from_slot(self._instead.get(slot, slot))
+
+
+def flash_slots(plan: TrainingPlan) -> dict[bytes, int]:
+    """The slot of each sample whose latent is in flash, by the bytes of the sample."""
+    if plan.flash is None:
+        return {}
+    numbered = enumerate(plan.flash.samples, plan.latent_slots)
+    return {sample.tobytes(): slot for slot, sample in numbered}
 
 
 class WrappedRunner:
@@ -128,20 +149,26 @@ class CachedRunner(WrappedRunner):
 
     The bits are those of ``inner`` alone: latents never go stale, since nothing before them
     learns. With ``slots`` only so many training samples have a latent; the others are whole.
+    ``fixed`` are slots that the store has filled for good.
     """
 
     def __init__(
-        self, plan: TrainingPlan, inner: Runner, store: LatentStore, slots: int | None = None
+        self,
+        plan: TrainingPlan,
+        inner: Runner,
+        store: LatentStore,
+        slots: int | None = None,
+        fixed: Mapping[bytes, int] = MappingProxyType({}),
     ) -> None:
         super().__init__(inner)
-        self.plan, self.store, self.slots = plan, store, slots
-        self._slot_of: dict[bytes, int] = {}
+        self.plan, self.store, self.slots, self._fixed = plan, store, slots, fixed
+        self._slot_of = dict(fixed)
         self._reused = 0
 
     @property
     def saving(self) -> Saving:
         assert self.plan.latent is not None
-        kept = len(self._slot_of)
+        kept = len(self._slot_of) - len(self._fixed)
         nbytes = kept * self.plan.latent.type.nbytes
         return Saving(self.store.place, kept, self._reused, nbytes, self.plan.prefix_macs)
 
@@ -168,7 +195,7 @@ class CachedRunner(WrappedRunner):
         if key in self._slot_of:
             self._reused += 1
             return self._slot_of[key]
-        slot = len(self._slot_of)
+        slot = len(self._slot_of) - len(self._fixed)
         room = self.slots is None or (label is not None and slot < self.slots)
         if not room:
             return None
@@ -191,8 +218,11 @@ def place_of(asked: str | None, plan: TrainingPlan, pays: bool) -> str:
             f"--latents {asked}: with the scheme '{plan.scheme.name}' nothing is frozen that a "
             "step could leave out; give off"
         )
-    if asked == DEVICE and plan.latent_slots == 0:
-        raise Error("--latents device needs room in the device's RAM: give --latent-slots N")
+    if asked == DEVICE and plan.latent_slots + plan.flash_latents == 0:
+        raise Error(
+            "--latents device needs room in the device's RAM: give --latent-slots N; or latents "
+            "in its flash: --flash-latents FILE"
+        )
     return asked
 
 

@@ -86,8 +86,9 @@ class HostSamples:
         self.runner = runner
         self._samples: dict[int, Array] = {}
 
-    def keep(self, slot: int, sample: Array, label: Array) -> None:
+    def keep(self, slot: int, sample: Array, label: Array) -> bool:
         self._samples[slot] = sample
+        return True
 
     def step(self, slot: int, target: Array, wants_digest: bool) -> tuple[StepRecord, int]:
         return self.runner.step(self._samples[slot], target, wants_digest)
@@ -128,10 +129,8 @@ class StreamRunner(WrappedRunner):
         self._done += 1
         if visit.slot is None:
             return self.inner.step(sample, target, wants_digest)
-        if visit.is_new:
-            self._keep(visit.slot, sample, target)
-        else:
-            self.replayed += 1
+        computed = visit.is_new and self._keep(visit.slot, sample, target)
+        self.replayed += not computed
         return self.store.step(visit.slot, target, wants_digest)
 
     def predict(self, sample: Array) -> int:
@@ -140,9 +139,10 @@ class StreamRunner(WrappedRunner):
     def infer(self, sample: Array) -> Array:
         return self.inner.infer(sample)
 
-    def _keep(self, slot: int, sample: Array, label: Array) -> None:
-        self.kept += 1
-        self.store.keep(slot, sample, label)
+    def _keep(self, slot: int, sample: Array, label: Array) -> bool:
+        computed = self.store.keep(slot, sample, label)
+        self.kept += computed
+        return computed
 
 
 def train_stream(

@@ -14,7 +14,7 @@ from host.build import Build, board_of
 from host.device import Device
 from host.errors import MismatchError
 from host.instructions import counter_args
-from host.latents import DEVICE, HOST, CachedRunner, DeviceLatents, HostLatents
+from host.latents import DEVICE, HOST, CachedRunner, DeviceLatents, HostLatents, flash_slots
 from host.protocol import Region
 from host.simulator import simulate
 from host.transport import SerialTransport
@@ -239,7 +239,8 @@ def with_latents(runner: ReferenceRunner | DeviceRunner, place: str) -> Runner:
     if place == DEVICE:
         assert isinstance(runner, DeviceRunner)
         slots = runner.plan.latent_slots
-        return CachedRunner(runner.plan, runner, DeviceLatents(runner), slots)
+        fixed = flash_slots(runner.plan)
+        return CachedRunner(runner.plan, runner, DeviceLatents(runner), slots, fixed)
     return runner
 
 

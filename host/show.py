@@ -145,6 +145,7 @@ COST_LINES = {
     "other_ram_bytes": "other RAM",
     "sram_bytes": "RAM in all",
     "constant_bytes": "constants",
+    "flash_latent_bytes": "of these, latents kept",
     "code_bytes": "code",
     "other_flash_bytes": "other flash",
     "flash_bytes": "flash in all",

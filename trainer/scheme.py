@@ -80,7 +80,8 @@ def read_scheme(path: Path, model: Model) -> Scheme:
     unknown = set(table) - {"bias_last", "biases", "head", "weights"}
     if unknown:
         raise SchemeError(
-            f"{path}: unknown key '{min(unknown)}'; a scheme has biases, bias_last, head and [weights]"
+            f"{path}: unknown key '{min(unknown)}'; "
+            "a scheme has biases, bias_last, head and [weights]"
         )
     return scheme_of(path, table, model)
 
