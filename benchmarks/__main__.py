@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from benchmarks import guard
+from benchmarks import forward_cost, guard
 from benchmarks.data.fetch import DataUnavailable
 from benchmarks.document import put_section
 from benchmarks.runs import RESULTS_DIR, run_task
@@ -24,7 +24,7 @@ from benchmarks.task import Task
 from host.pio import PROJECT_DIR
 
 TASKS = ("watch", "hapt", "fashion", "incremental", "cifar", "mcunet")
-OTHERS = {"guard": guard.markdown}
+OTHERS = {"forward": forward_cost.markdown, "guard": guard.markdown}
 ALL = (*TASKS, *OTHERS)
 DOCUMENT = PROJECT_DIR / "docs" / "accuracy.md"
 err = Console(stderr=True)

@@ -137,6 +137,12 @@ class FloatTrainer:
         """Of samples (N, ...) and labels (N,), from 0 to 1."""
         return float(np.mean(self.predict(samples) == labels))
 
+    def take(self, other: FloatTrainer) -> None:
+        """The learned values of a trainer of the same plan by another method."""
+        pairs = zip(self.learned_parameters(), other.learned_parameters(), strict=True)
+        for mine, theirs in pairs:
+            mine.take(theirs)
+
     def learned(self) -> dict[PlanTensor, Array]:
         """What the forward pass reads of each tensor of ``plan.learned``.
 

@@ -15,7 +15,8 @@ import numpy as np
 
 from benchmarks.data.fetch import CACHE
 from host.dataset import Dataset
-from host.library import in_process
+from host.files import save_array
+from host.tail import latents, shifted
 from trainer.formats import Formats
 from trainer.model import Model, cut
 from trainer.plan import TrainingPlan, make_plan
@@ -36,36 +37,19 @@ def tail(
     scheme = parse_scheme(update, model) if isinstance(update, str) else update
     behind = cut(model, start)
     moved = shifted(scheme, len(model.weighted) - len(behind.weighted))
-    x_train, x_test = (latents(whole, x) for x in (data.x_train, data.x_test))
+    x_train, x_test = (cached_latents(whole, x) for x in (data.x_train, data.x_test))
     return (
         lambda formats: make_plan(behind, moved, classes, formats=formats),
         replace(data, x_train=x_train, x_test=x_test),
     )
 
 
-def shifted(scheme: Scheme, layers: int) -> Scheme:
-    """The scheme with the first ``layers`` layers, which do not learn, no longer counted."""
-    return replace(
-        scheme,
-        ratios={k - layers: r for k, r in scheme.ratios.items()},
-        biases=frozenset(k - layers for k in scheme.biases),
-        channels={k - layers: c for k, c in scheme.channels.items()},
-    )
-
-
-def latents(plan: TrainingPlan, samples: Array) -> Array:
+def cached_latents(plan: TrainingPlan, samples: Array) -> Array:
     """(N, latent size) int8, from the cache if they were computed before."""
     assert plan.latent is not None
     digest = hashlib.sha256(plan.numerics_hash + plan.latent.name.encode())
     digest.update(np.ascontiguousarray(samples).tobytes())
     path = LATENTS / f"{digest.hexdigest()[:24]}.npy"
-    if path.is_file():
-        return np.asarray(np.load(path))
-    with in_process(plan) as runner:
-        found = np.stack([runner.model.latent_of(sample).reshape(-1) for sample in samples])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{id(found)}.tmp")
-    with temporary.open("wb") as file:
-        np.save(file, found)
-    temporary.replace(path)
-    return found
+    if not path.is_file():
+        save_array(path, latents(plan, samples))
+    return np.asarray(np.load(path))

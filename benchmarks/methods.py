@@ -60,17 +60,24 @@ def measure(
 
 def train_float(plan: TrainingPlan, method: Method, data: Dataset, options: Options) -> Accuracy:
     """What ``host.train.train`` does, with a yardstick in place of the device."""
-    assert options.rate is not None and options.seed is not None
     trainer = FloatTrainer.of(plan, method)
+    before = trainer.accuracy(data.x_test, data.y_test)
+    train_steps(trainer, data, options)
+    return Accuracy(before, trainer.accuracy(data.x_test, data.y_test))
+
+
+def train_steps(trainer: FloatTrainer, data: Dataset, options: Options) -> None:
+    """All steps of a run, unless it diverges."""
+    assert options.rate is not None and options.seed is not None
     order = options.order
     if order is None:
         order = sample_order(len(data.x_train), options.epochs, options.seed)
+    order = order[: options.steps]
     schedule = dict(rates(len(order), options.rate, options.schedule))
-    before, rate = trainer.accuracy(data.x_test, data.y_test), options.rate
+    rate = options.rate
     for k, index in enumerate(order):
         if k in schedule:
             rate = schedule[k].real
         loss = trainer.step(data.x_train[index], int(data.y_train[index]), rate)
         if not np.isfinite(loss):
-            break  # diverged: what is left predicts nothing
-    return Accuracy(before, trainer.accuracy(data.x_test, data.y_test))
+            return  # what is left predicts nothing

@@ -16,6 +16,7 @@ from benchmarks.task import TUNING_SEED, Task
 from host.dataset import Dataset
 from host.pio import PROJECT_DIR
 from host.train import Options
+from trainer.tensor import Array
 
 RESULTS_DIR = PROJECT_DIR / "build" / "benchmarks"
 
@@ -80,9 +81,15 @@ def execute(task: Task, wanted: tuple[Run, ...]) -> list[Run]:
 
 
 def at_most(count: int | None, data: Dataset) -> Dataset:
-    return Dataset(
-        *(part[:count] for part in (data.x_train, data.y_train, data.x_test, data.y_test))
-    )
+    """``count`` samples to learn from and as many to test, from all over each."""
+    if count is None:
+        return data
+
+    def some(part: Array) -> Array:
+        return part[:: max(1, len(part) // count)][:count]
+
+    parts = (data.x_train, data.y_train, data.x_test, data.y_test)
+    return Dataset(*map(some, parts))
 
 
 def in_parallel(

@@ -121,7 +121,7 @@ def mcunet(jobs: int, short: bool, seeds: int) -> dict[str, Any]:
     searched = of(SEARCH_SEED)
     folder = FOLDER / ("mcunet-short" if short else "mcunet")
     samples = Samples(searched.x_train, searched.y_train, np.zeros(len(searched.x_train), int))
-    plan = Plan(trials=16, promoted=3, folds=2, epochs=epochs, short=300)
+    plan = Plan(trials=8, promoted=2, folds=1, epochs=epochs, short=300)
     if short:
         plan = replace(plan, trials=2, short=20)
     setup = Setup(request, model, samples, folder / "latents")

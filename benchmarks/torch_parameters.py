@@ -51,7 +51,8 @@ class Parameter:
     by ``value`` into a step of ``master`` at rate 1: 0 in what does not learn, else 1, or 1 / s**2
     for quanta of s. It is None if nothing learns. ``limit`` bounds what a step changes (SPEC 1.5).
     Biases in quanta are float64, for int32 is more than float32 holds. ``tensor`` is what of it
-    the plan can learn, which may be only ``columns`` along the last axis.
+    the plan can learn, which may be only ``columns`` along the last axis. ``quantum`` is the
+    real value of one quantum, for each channel.
     """
 
     method: Method
@@ -59,6 +60,7 @@ class Parameter:
     master: Tensor
     gain: Tensor | None
     limit: float
+    quantum: Tensor
     columns: list[int] | None = None
 
     def __post_init__(self) -> None:
@@ -79,6 +81,13 @@ class Parameter:
         moved = (self.master - step).clamp_(-self.limit, self.limit)
         # A weight of -128 stays until its first step, as in SPEC 1.5.
         self.master = torch.where(step == 0, self.master, moved)
+        self.refresh()
+
+    def take(self, other: Parameter) -> None:
+        """The values of the same parameter in a trainer of another method."""
+        real = other.master * other.quantum if other.method.is_int8 else other.master
+        moved = real / self.quantum if self.method.is_int8 else real
+        self.master = moved.detach().to(self.master.dtype)
         self.refresh()
 
     def learned(self) -> Array:
@@ -128,4 +137,5 @@ def parameter(
     else:
         exact, master, gain, bound = np.float32, q * scales, learns, torch.inf
     gains = torch.from_numpy(gain.astype(exact)) if is_learned else None
-    return Parameter(method, tensor, torch.from_numpy(master.astype(exact)), gains, bound, columns)
+    values, quantum = torch.from_numpy(master.astype(exact)), torch.from_numpy(np.asarray(scales))
+    return Parameter(method, tensor, values, gains, bound, quantum, columns)

@@ -6,7 +6,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
+
 from trainer.errors import Error
+from trainer.tensor import Array
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
@@ -28,6 +31,15 @@ def write_whole(path: Path, content: bytes | str) -> None:
             temporary.unlink(missing_ok=True)
     except OSError as err:
         raise Error(f"cannot write {path}: {err.strerror or err}") from err
+
+
+def save_array(path: Path, array: Array) -> None:
+    """Put the array at ``path`` as .npy, whole; other processes may do the same."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        np.save(file, array)
+    temporary.replace(path)
 
 
 def check_writable(path: Path | None) -> None:

@@ -76,18 +76,6 @@ def latents(plan: TrainingPlan, samples: Array) -> Array:
     latent = plan.latent
     assert latent is not None
     with fastest(plan) as runner:
-        if isinstance(runner, ReferenceRunner):
-            found = [runner.reference.latent_of(sample) for sample in samples]
-        else:
-            found = [latent_in_c(runner, plan, sample) for sample in samples]
+        trained = runner.reference if isinstance(runner, ReferenceRunner) else runner.model
+        found = [trained.latent_of(sample) for sample in samples]
     return np.stack([value.reshape(-1) for value in found])
-
-
-def latent_in_c(runner: LibraryRunner, plan: TrainingPlan, sample: Array) -> Array:
-    """The latent of a sample by the generated C: a step that stops behind the prefix."""
-    assert plan.latent is not None
-    runner.reset(0)  # the step before did not end
-    runner.model.write_input(sample)
-    runner.model.call("begin", 0)
-    runner.model.call("run", sum(not node.op.alias for node in plan.prefix))
-    return runner.model[plan.latent].copy()

@@ -9,6 +9,7 @@ import math
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -572,6 +573,14 @@ def test_an_interruption_before_anything_was_measured_keeps_nothing(data: Datase
     plan = small_plan()
     with pytest.raises(KeyboardInterrupt):
         train(plan, data, ReferenceRunner(plan), Options(2, guard=True), at_once)
+
+
+@pytest.fixture(autouse=True)
+def interruptions_arrive() -> Iterator[None]:
+    """A process that a shell starts in the background ignores them otherwise."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, former)
 
 
 def interrupt_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:

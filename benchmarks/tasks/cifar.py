@@ -48,6 +48,5 @@ raw pixels of 0 to 255: a rate that is right for the others lets it diverge, in 
         seeds=3,
         rates=tuple(2.0**-k for k in (7, 9, 11, 13)),
         tuning=("gaussian_noise",),
-        formats=("E8 errors", "int8 weights"),
         group_rows=True,
     )

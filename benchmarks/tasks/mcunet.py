@@ -39,7 +39,7 @@ MCUNet-5FPS (ImageNet weights, 22.6 million MACs) gets a new head of ten classes
         model=lambda: model,
         dataset=dataset,
         groups=("cifar10",),
-        schemes={"head": "head", "bias": "bias", **paper},
+        schemes={"head": "head", **paper, "bias": "bias"},
         classes=cifar10.CLASSES,
         epochs=1,
         seeds=3,

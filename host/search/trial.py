@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from host.dataset import Dataset
+from host.files import save_array
 from host.request import Request
 from host.runner import Runner
 from host.schedule import default_rate, rates, sample_order
@@ -201,7 +201,7 @@ class Setup:
                     plan = plan_from(request, self.model, whole.scheme, earlier.stem)
                     x = np.load(earlier, mmap_mode="r")
                     break
-            save(path, latents(plan, x))
+            save_array(path, latents(plan, x))
         return np.asarray(np.load(path, mmap_mode="r"))
 
 
@@ -216,12 +216,3 @@ def judged(plan: TrainingPlan, outputs: Array, x: Array, y: Array, classes: int)
     powers = np.exp(plan.logits.type.scale * (logits - logits.max(axis=1, keepdims=True)))
     certainty = powers[np.arange(len(y)), y] / powers.sum(axis=1)
     return Score(float((logits.argmax(axis=1) == y).mean()), float(certainty.mean()))
-
-
-def save(path: Path, array: Array) -> None:
-    """Put the array at ``path`` whole; other processes may do the same."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        np.save(file, array)
-    temporary.replace(path)
