@@ -28,6 +28,7 @@ format: setup ## Format the Python and the C
 benchmarks: ## Measure accuracy against float training; writes docs/accuracy.md (hours)
 	@$(MAKE) --no-print-directory setup EXTRAS=dev,benchmarks
 	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks.search --jobs 2
 
 setup: packages $(READY) ## Create .venv and install everything
 	@$(BIN)/python -m host.pio

@@ -17,16 +17,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from benchmarks import forward_cost, guard
 from benchmarks.data.fetch import DataUnavailable
-from benchmarks.document import put_section
+from benchmarks.document import DOCUMENT, put_section
 from benchmarks.runs import RESULTS_DIR, run_task
 from benchmarks.tables import markdown, plot, rows_of
 from benchmarks.task import Task
-from host.pio import PROJECT_DIR
 
 TASKS = ("watch", "hapt", "fashion", "incremental", "cifar", "mcunet")
 OTHERS = {"forward": forward_cost.markdown, "guard": guard.markdown}
 ALL = (*TASKS, *OTHERS)
-DOCUMENT = PROJECT_DIR / "docs" / "accuracy.md"
 err = Console(stderr=True)
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

@@ -6,8 +6,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from host.files import write_whole
+from host.pio import PROJECT_DIR
 from trainer.errors import Error
 
+DOCUMENT = PROJECT_DIR / "docs" / "accuracy.md"
 BEGIN, END = "<!-- begin {} -->", "<!-- end {} -->"
 
 

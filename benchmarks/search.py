@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compares the schemes that a search finds with others of the same bytes.
 
-    python -m benchmarks.search [watch] [mcunet] [--jobs N] [--short] [--output FILE.md]
+    python -m benchmarks.search [watch] [mcunet] [--jobs N] [--short]
 
 Schemes are searched on some samples and reported on others that no search saw.
 """
@@ -27,6 +27,7 @@ from benchmarks.data import cifar10
 from benchmarks.data.fetch import DataUnavailable
 from benchmarks.data.models import model_file
 from benchmarks.data.watch import EXAMPLE, load_people, split
+from benchmarks.document import DOCUMENT, put_section
 from benchmarks.search_baselines import fisher_scheme, random_search
 from host.dataset import Dataset
 from host.pio import PROJECT_DIR
@@ -236,6 +237,20 @@ def plan_bytes(request: Request, model: Model, scheme: Scheme) -> int:
 
 
 TASKS = {"watch": watch, "mcunet": mcunet}
+INTRODUCTION = """\
+Schemes that `mcutrain search` found, against others of no fewer bytes (arena and learned state, as
+`plan` predicts them). Schemes are searched on some samples and trained anew on others; accuracy is
+on test samples that no search saw. Integer training; n pairs, ± one standard error."""
+WORDS = {
+    "watch": f"""\
+The smartwatch: a scheme is searched on five people and reported on the five others, both ways,
+within {WATCH_BUDGETS[0]:,} bytes; `random` draws schemes and gets as many trainings; `fisher` chooses
+for each person by the Fisher information of that person's samples (the criterion of TinyTrain, Kwon
+et al. 2024).""",
+    "mcunet": """\
+mcunet-5fps learns CIFAR-10 at 128 x 128 from 1,000 images, within the bytes of the paper's `49kb`
+scheme and at the learning rate that suits `49kb` best on the samples that are searched on.""",
+}
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -262,6 +277,18 @@ def main(
         file = FOLDER / f"{name}{'-short' if short else ''}"
         file.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n")
         file.with_suffix(".md").write_text(text + "\n")
+    if not short:
+        put_section(DOCUMENT, "search", section())
+
+
+def section() -> str:
+    """What docs/accuracy.md says of the searches that were run."""
+    lines = [INTRODUCTION]
+    for name in TASKS:
+        file = FOLDER / f"{name}.md"
+        if file.is_file():
+            lines += ["", WORDS[name], "", file.read_text().strip()]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
