@@ -244,9 +244,9 @@ on test samples that no search saw. Integer training; n pairs, ± one standard e
 WORDS = {
     "watch": f"""\
 The smartwatch: a scheme is searched on five people and reported on the five others, both ways,
-within {WATCH_BUDGETS[0]:,} bytes; `random` draws schemes and gets as many trainings; `fisher` chooses
-for each person by the Fisher information of that person's samples (the criterion of TinyTrain, Kwon
-et al. 2024).""",
+within {WATCH_BUDGETS[0]:,} bytes; `random` draws schemes and gets as many trainings; `fisher`
+chooses for each person by the Fisher information of that person's samples (the criterion of
+TinyTrain, Kwon et al. 2024).""",
     "mcunet": """\
 mcunet-5fps learns CIFAR-10 at 128 x 128 from 1,000 images, within the bytes of the paper's `49kb`
 scheme and at the learning rate that suits `49kb` best on the samples that are searched on.""",

@@ -98,7 +98,7 @@ def markdown(task: Task, rates: dict[str, float], rows: list[Row]) -> str:
         cells = " | ".join([*before, *after, *gaps, str(row.pairs)])
         lines.append(f"| `{row.scheme}` {group}| {cells} |")
     lines += ["", "Learning rates: " + ", ".join(f"`{s}` {rate_text(rates[s])}" for s in rates)]
-    lines[-1] += f"; {task.epochs} epochs, the step schedule, batch 1."
+    lines[-1] += f"; {counted(task.epochs)}, the step schedule, batch 1."
     if task.formats:
         lines += ["", *format_table(task, rows)]
     return "\n".join(lines) + "\n"
@@ -114,6 +114,10 @@ def format_table(task: Task, rows: list[Row]) -> list[str]:
         if row.group == ALL:
             lines.append(f"| `{row.scheme}` | {' | '.join(str(row.formats[n]) for n in names)} |")
     return lines
+
+
+def counted(epochs: int) -> str:
+    return "one epoch" if epochs == 1 else f"{epochs} epochs"
 
 
 def rate_text(rate: float) -> str:
