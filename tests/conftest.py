@@ -3,10 +3,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from host import cli
 
 ROOT = Path(__file__).parents[1]
 
@@ -24,3 +30,33 @@ def models() -> Path:
     if folder is None:
         pytest.skip("no real models: set MCUTRAIN_MODELS to their folder")
     return folder
+
+
+class Ran:
+    """Status and output of one command."""
+
+    def __init__(self, status: int, out: str, err: str) -> None:
+        self.status, self.out, self.err = status, out, err
+
+    @property
+    def json(self) -> Any:
+        assert self.status == 0, self.err
+        return json.loads(self.out)
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    def run_(*args: object) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["mcutrain", *map(str, args)])
+        capsys.readouterr()
+        try:
+            cli.main()
+            status = 0
+        except SystemExit as done:
+            status = int(done.code or 0)
+        return Ran(status, *capsys.readouterr())
+
+    return run_

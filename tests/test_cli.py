@@ -4,18 +4,16 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from host import cli
 from host.build import build
 from host.simulator import simulate
 from host.target import Target
+from tests.conftest import Ran, Run
 from tests.small_models import CLASSES, SHAPE, residual_model, write_dataset
 from trainer.plan import make_plan
 from trainer.tensor import QuantParams
@@ -25,35 +23,6 @@ from trainer.tflite_writer import (
     WriterTensor,
     write_model,
 )
-
-
-class Ran:
-    """Status and output of one command."""
-
-    def __init__(self, status: int, out: str, err: str) -> None:
-        self.status, self.out, self.err = status, out, err
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Run = Callable[..., Ran]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    def run_(*args: object) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["mcutrain", *map(str, args)])
-        capsys.readouterr()
-        try:
-            cli.main()
-            status = 0
-        except SystemExit as done:
-            status = int(done.code or 0)
-        return Ran(status, *capsys.readouterr())
-
-    return run_
 
 
 @pytest.fixture

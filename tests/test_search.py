@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,6 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from host import cli
 from host import tail as tail_module
 from host.request import Request
 from host.search import trial as trial_module
@@ -23,6 +20,7 @@ from host.search.command import Job, run_search
 from host.search.effort import Plan
 from host.search.study import RECORDS, Study
 from host.search.trial import Effort, Samples, Score, Setup
+from tests.conftest import Ran, Run
 from tests.small_models import residual_model, write_dataset
 from trainer.errors import SchemeError
 from trainer.plan import make_plan
@@ -34,36 +32,6 @@ BUDGET = 1600  # bytes: more than the head of the small model needs, less than a
 QUICK = ("--trials", 4, "--promote", 1, "--folds", 1, "--epochs", 1, "--short-steps", 5)
 CONSOLE = Console(stderr=True, quiet=True)
 ONE = ("--jobs", 1)
-
-
-class Ran:
-    """Status and output of one command."""
-
-    def __init__(self, status: int, out: str, err: str) -> None:
-        self.status, self.out, self.err = status, out, err
-
-    @property
-    def json(self) -> Any:
-        assert self.status == 0, self.err
-        return json.loads(self.out)
-
-
-Run = Callable[..., Ran]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    def run_(*args: object) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["mcutrain", *map(str, args)])
-        capsys.readouterr()
-        try:
-            cli.main()
-            status = 0
-        except SystemExit as done:
-            status = int(done.code or 0)
-        return Ran(status, *capsys.readouterr())
-
-    return run_
 
 
 @pytest.fixture
