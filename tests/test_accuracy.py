@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 
 pytest.importorskip("torch", reason="the yardsticks need PyTorch: pip install .[benchmarks]")
 
-from benchmarks.__main__ import TASKS, TaskNamed, task_named
+from benchmarks import search
+from benchmarks.__main__ import OTHERS, TASKS, TaskNamed, task_named
 from benchmarks.data.fetch import DataUnavailable
 from benchmarks.data.watch import EXAMPLE, load_people, split
 from benchmarks.document import put_section
@@ -124,3 +126,22 @@ def test_a_section_is_replaced_and_the_rest_stays(tmp_path: Path) -> None:
 
 def test_methods_have_names_of_their_own() -> None:
     assert len(set(METHODS)) == len(METHODS)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_shortened_section_is_written(name: str) -> None:
+    try:
+        text = OTHERS[name](short=True)
+    except DataUnavailable as reason:
+        pytest.skip(str(reason))
+
+    assert re.search(r"^\| .* \d+\.\d+ \|", text, re.M), text
+
+
+def test_a_shortened_search_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "FOLDER", tmp_path)
+    rows = search.watch(1, True, 1)["rows"]
+
+    assert [row.method.split()[0] for row in rows] == ["found", "random", "fisher", "head"]
+    assert all(row.plan_bytes <= search.WATCH_BUDGETS[0] for row in rows)
+    assert all(len(row.accuracies) == 10 for row in rows)
