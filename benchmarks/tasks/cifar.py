@@ -25,9 +25,7 @@ def task() -> Task:
 
     def dataset(group: str, seed: int) -> Dataset:
         chosen = np.random.default_rng(seed).permutation(len(photos.x))[: LEARN + TEST]
-        x = images.model_input(
-            corrupt(photos.x[chosen], group, SEVERITY, seed), model.input.type
-        ).reshape(len(chosen), -1)
+        x = images.input_rows(corrupt(photos.x[chosen], group, SEVERITY, seed), model.input.type)
         y = photos.y[chosen]
         return Dataset(x[:LEARN], y[:LEARN], x[LEARN:], y[LEARN:])
 

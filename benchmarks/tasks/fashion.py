@@ -30,7 +30,7 @@ def task() -> Task:
         )
 
         def taken(part: Samples) -> np.ndarray:
-            return images.model_input(part.x, model.input.type).reshape(len(part), -1)
+            return images.input_rows(part.x, model.input.type)
 
         return Dataset(taken(learn), learn.y - OLD, taken(held), held.y - OLD)
 

@@ -40,10 +40,7 @@ def task() -> Task:
     def dataset(group: str, seed: int) -> Dataset:
         learn = chosen(seed)
         held = test.take(np.random.default_rng(seed).permutation(len(test))[:TEST])
-        x_train, x_test = (
-            images.model_input(part.x, model.input.type).reshape(len(part), -1)
-            for part in (learn, held)
-        )
+        x_train, x_test = (images.input_rows(part.x, model.input.type) for part in (learn, held))
         return Dataset(x_train, learn.y, x_test, held.y)
 
     def order(group: str, seed: int) -> Array:

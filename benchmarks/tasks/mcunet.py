@@ -24,8 +24,7 @@ def task() -> Task:
         rng = np.random.default_rng(seed)
         learn, held = rng.permutation(len(train.x))[:LEARN], rng.permutation(len(test.x))[:TEST]
         x_train, x_test = (
-            images.model_input(x, model.input.type).reshape(len(x), -1)
-            for x in (train.x[learn], test.x[held])
+            images.input_rows(x, model.input.type) for x in (train.x[learn], test.x[held])
         )
         return Dataset(x_train, train.y[learn], x_test, test.y[held])
 
