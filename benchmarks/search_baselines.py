@@ -11,35 +11,53 @@ from host.dataset import Dataset
 from host.request import Request
 from host.search.budget import Limits, Pricer
 from host.search.effort import Plan
+from host.search.pool import Pool, all_scores, pool
 from host.search.space import distinct_ratios, find_space, input_channels
-from host.search.trial import Effort, Setup
+from host.search.trial import Effort, Score, Setup
 from trainer.interpreter import Interpreter
 from trainer.model import Model
 from trainer.ops.sgd import LearningRate
 from trainer.scheme import Scheme
 from trainer.tensor import Array
 
+DRAWS = 1000  # at most, for each scheme that fits and is new
 PASSES = 2  # over the samples: in the first the errors find their exponents
 
 
-def random_search(setup: Setup, limit: int, plan: Plan, trainings: int) -> Scheme:
+def random_search(setup: Setup, limit: int, plan: Plan, trainings: int, jobs: int) -> Scheme:
     """The best of ``trainings`` schemes drawn at random among those that fit ``limit`` bytes.
 
-    As in a search, ``plan.promoted`` of them are trained at full length to choose from.
+    As in a search, ``plan.promoted`` of them are trained at full length to choose from; in as
+    many processes as ``jobs``.
     """
     pricer = Pricer(setup.request, setup.model, Limits(limit))
     space = find_space(setup.model, pricer)
     rng = np.random.default_rng([plan.seed, 7])
     short = Effort(plan.epochs, plan.short or setup.a_third(plan.epochs))
     full = Effort(plan.epochs, None, tuple(range(1, plan.folds + 1)))
-    drawn: list[tuple[float, Scheme]] = []
-    while len(drawn) < trainings:
+    drawn: dict[str, Scheme] = {}
+    for _ in range(DRAWS * trainings):
+        if len(drawn) == trainings:
+            break
         genes = {gene: float(rng.choice(values)) for gene, values in space.choices.items()}
         scheme = space.scheme(genes)
         if pricer.fits(scheme):
-            drawn.append((setup.score(scheme, short).value, scheme))
-    best = sorted(drawn, key=lambda one: -one[0])[: plan.promoted]
-    return max((scheme for _, scheme in best), key=lambda s: setup.score(s, full).value)
+            drawn[space.key(genes)] = scheme
+    with pool(setup, jobs) as workers:
+        first = scores(workers, drawn, short)
+        best = sorted(drawn, key=lambda key: -first[key])[: plan.promoted]
+        last = scores(workers, {key: drawn[key] for key in best}, full)
+    return drawn[max(best, key=lambda key: last[key])]
+
+
+def scores(workers: Pool, schemes: dict[str, Scheme], effort: Effort) -> dict[str, float]:
+    found: dict[str, float] = {}
+
+    def done(key: str, score: Score) -> None:
+        found[key] = score.value
+
+    all_scores(workers, list(schemes.items()), effort, done)
+    return found
 
 
 def fisher_information(request: Request, model: Model, data: Dataset) -> dict[int, Array]:

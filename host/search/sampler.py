@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -95,9 +96,10 @@ class Candidates:
         mean, _ = predictor.predict(genes)
         return [genes[k] for k in np.argsort(-mean, kind="stable")[:count]]
 
-    def greedy(self, predictor: Predictor) -> Iterator[Genes]:
-        """From the head on, at each step with the gene that then adds most for its bytes."""
-        genes: dict[str, float] = {}
+    def greedy(self, predictor: Predictor, start: Genes | None = None) -> Iterator[Genes]:
+        """From ``start`` on, the head alone if it is None, at each step with the gene that then
+        adds most for its bytes."""
+        genes = dict(start or {})
         while True:
             yield genes
             now = self.guess(genes).sram
@@ -121,6 +123,28 @@ class Candidates:
             genes = more[fitting[int(np.argmax(gains))]]
 
 
+def plain_schemes(candidates: Candidates, predictor: Predictor) -> Iterator[Genes]:
+    """What is tried first, as anyone would by hand: the biases of the last layers, as many groups
+    as fit the budget, two thirds and a third of them; each alone, and with the weights that then
+    promise most for their bytes. These also tell the predictor how deep to train."""
+    space, pricer = candidates.space, candidates.guess.pricer
+    most = max(
+        (n for n in range(len(space.groups) + 1) if pricer.fits(space.scheme(space.suffix(n)))),
+        default=0,
+    )
+    for count in dict.fromkeys((most, math.ceil(2 * most / 3), math.ceil(most / 3))):
+        if not count:
+            return
+        suffix = space.suffix(count)
+        yield suffix
+        filled = [
+            genes
+            for genes in candidates.greedy(predictor, suffix)
+            if pricer.fits(space.scheme(genes))
+        ]
+        yield filled[-1]
+
+
 def distributions(space: Space) -> dict[str, BaseDistribution]:
     return {gene: CategoricalDistribution(values) for gene, values in space.choices.items()}
 
@@ -139,6 +163,7 @@ class ContributionSampler(BaseSampler):
         self.predictor = Predictor(space, contributions, noise)
         self.candidates = Candidates(space, Guess(space, pricer))
         self._looked = -1
+        self.plain: list[Genes] = []
 
     def learn(self, done: list[FrozenTrial]) -> None:
         """Fit the predictor to finished trials."""
@@ -150,6 +175,8 @@ class ContributionSampler(BaseSampler):
             self._looked += 1  # study that goes on proposes what it would have
             known = done[: self._looked * EVERY]
             self.learn(known)
+            if not self._looked:  # of the contributions alone
+                self.plain = list(plain_schemes(self.candidates, self.predictor))
             self.candidates.guess.calibrate([trial.params for trial in known])
             count = min(max(CANDIDATES * len(self.space.choices), 3 * POPULATION), MOST)
             count = count // LATER if self._looked else count
@@ -158,6 +185,9 @@ class ContributionSampler(BaseSampler):
         busy = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         busy = [trial for trial in busy if set(trial.params) == set(self.space.choices)]
         taken = {self.space.key(trial.params) for trial in (*done, *busy)}
+        for genes in self.plain:
+            if self.space.key(genes) not in taken:
+                return genes
         rng = np.random.default_rng([self.seed, len(done), len(busy)])
         pool = [(g, b) for key, (g, b) in self.candidates.found.items() if key not in taken]
         if not pool:
