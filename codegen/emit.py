@@ -7,13 +7,15 @@ from collections.abc import Iterator
 
 from codegen.c import INDENT, array, comment, hash_bytes, literal, rows, struct
 from codegen.header import class_count, target_bytes
-from codegen.image import Call, Constant, Image, Params
+from codegen.calls import call_lines
+from codegen.image import Constant, Image, Params, RegionCall
 from codegen.latents import emit_latent, emit_slots
+from codegen.regions import emit_regions, region_name
 from trainer.formats import DEFAULT_FORMATS
 from trainer.memory import Slot
-from trainer.ops.base import Arg, Scratch, Table
+from trainer.ops.base import Row
 from trainer.plan import TrainingPlan
-from trainer.tensor import Role, Tensor
+from trainer.tensor import Tensor
 
 KERNEL_ABI = 3  # of firmware/mct/model.h: another number, other kernels
 
@@ -26,6 +28,7 @@ def emit_source(image: Image) -> str:
         *(line for p in image.params.values() for line in emit_params(p)),
         *emit_storage(image),
         "",
+        *emit_regions(image),
         *emit_calls(image),
         *emit_reset(image),
         *emit_digest(image),
@@ -47,7 +50,8 @@ def emit_preamble(image: Image) -> Iterator[str]:
     yield ""
     yield "#include <string.h>"
     yield ""
-    yield from (f'#include "kernels/{unit}.h"' for unit in image.units)
+    units = sorted({*image.units, *(["window"] if image.regions else [])})
+    yield from (f'#include "kernels/{unit}.h"' for unit in units)
     yield '#include "mct/digest.h"'
     yield ""
     yield f"#if MCT_KERNEL_ABI != {KERNEL_ABI}"
@@ -99,8 +103,9 @@ def emit_storage(image: Image) -> Iterator[str]:
 def referenced(image: Image) -> set[Tensor]:
     """The tensors that the code names; one that an alias only renames again is not among them."""
     plan = image.plan
-    args = (arg for call in image.calls for arg in call.call.args)
+    args = (arg for call in image.kernel_calls for arg in call.call.args)
     listed = (t for arg in args for t in (arg if isinstance(arg, tuple) else (arg,)))
+    listed = (arg.tensor if isinstance(arg, Row) else arg for arg in listed)
     named = (plan.input, plan.target, plan.latent, plan.logits, plan.predicted, plan.record)
     return {t for t in (*listed, *named) if isinstance(t, Tensor)}
 
@@ -123,7 +128,10 @@ def emit_calls(image: Image) -> Iterator[str]:
     yield f"{INDENT}switch (first) {{"
     for index, call in enumerate(image.calls):
         yield f"{INDENT}case {index}u:"
-        yield from emit_call(image, call)
+        if isinstance(call, RegionCall):
+            yield f"{INDENT * 2}{region_name(image, call)}();"
+        else:
+            yield from (INDENT * 2 + line for line in call_lines(image, call))
         if index + 1 < len(image.calls):
             yield f"{INDENT * 2}if (end == {index + 1}u) {{"
             yield f"{INDENT * 3}break;"
@@ -135,29 +143,6 @@ def emit_calls(image: Image) -> Iterator[str]:
     yield f"{INDENT}return end;"
     yield "}"
     yield ""
-
-
-def emit_call(image: Image, call: Call) -> Iterator[str]:
-    args = [argument(image, call, arg) for arg in call.call.args]
-    if call.params is not None:
-        args.insert(0, f"&{call.params.name}")
-    macs = call.node.op.macs(call.node)
-    yield f"{INDENT * 2}{comment(f'{call.node!r}' + (f'  {macs} MACs' if macs else ''))}"
-    yield f"{INDENT * 2}mct_{call.call.kernel}({', '.join(args)});"
-
-
-def argument(image: Image, call: Call, arg: Arg) -> str:
-    if arg is None:
-        return "NULL"
-    if isinstance(arg, Table):
-        return call.tables[arg]
-    if isinstance(arg, Scratch):
-        offset = image.plan.memory.slots[call.node].offset
-        return f"(void *)&{image.plan.name}_arena[{offset}]"
-    if isinstance(arg, Tensor):
-        return image.frozen[arg].name if arg.role is Role.CONST else arg.name
-    ctype, names = arg[0].type.dtype.c, (argument(image, call, tensor) for tensor in arg)
-    return f"(const {ctype} *const[]){{{', '.join(names)}}}"
 
 
 def emit_reset(image: Image) -> Iterator[str]:

@@ -13,6 +13,7 @@ import numpy as np
 from trainer.graph import Node
 from trainer.ops.base import KernelCall, Table
 from trainer.plan import TrainingPlan
+from trainer.region import Region
 from trainer.tensor import Array, DType, Role, Tensor
 
 SMALL = 4  # elements: state of up to this size is assigned at reset, not copied
@@ -50,12 +51,34 @@ class Params:
 
 @dataclass(frozen=True)
 class Call:
-    """One numbered kernel call of the step."""
+    """One numbered kernel call of the step, or the call of one row of a region's ``stage``."""
 
     node: Node
     call: KernelCall
     params: Params | None
     tables: dict[Table, str]
+
+    @property
+    def kernels(self) -> str:
+        return self.call.kernel
+
+
+@dataclass(frozen=True)
+class RegionCall:
+    """One numbered call of the step that runs a region, with the calls of its rows."""
+
+    node: Node
+    stages: tuple[Call, ...]
+
+    @property
+    def region(self) -> Region:
+        assert isinstance(self.node.op, Region)
+        return self.node.op
+
+    @property
+    def kernels(self) -> str:
+        """What is called, for the manifest."""
+        return "+".join(stage.call.kernel for stage in self.stages)
 
 
 @dataclass
@@ -68,7 +91,7 @@ class Image:
     tables: dict[tuple[str, bytes], Constant] = field(default_factory=dict)
     latents: list[Constant] = field(default_factory=list)
     params: dict[tuple[str, tuple[tuple[str, int], ...]], Params] = field(default_factory=dict)
-    calls: list[Call] = field(default_factory=list)
+    calls: list[Call | RegionCall] = field(default_factory=list)
 
     @property
     def constants(self) -> list[Constant]:
@@ -92,7 +115,17 @@ class Image:
 
     @property
     def units(self) -> list[str]:
-        return sorted({call.call.unit for call in self.calls})
+        return sorted({call.call.unit for call in self.kernel_calls})
+
+    @property
+    def kernel_calls(self) -> list[Call]:
+        """All calls of kernels, those of rows too."""
+        found = (call.stages if isinstance(call, RegionCall) else (call,) for call in self.calls)
+        return [call for calls in found for call in calls]
+
+    @property
+    def regions(self) -> list[RegionCall]:
+        return [call for call in self.calls if isinstance(call, RegionCall)]
 
 
 def lay_out(plan: TrainingPlan) -> Image:
@@ -107,7 +140,10 @@ def lay_out(plan: TrainingPlan) -> Image:
             name = f"{plan.name}_{tensor.name}_initial"
             image.initial[tensor] = Constant(name, "initial", tensor.data)
     for node in plan.graph.nodes:
-        if (call := node.op.lower(node)) is not None:
+        if isinstance(node.op, Region):
+            rows = zip(node.op.nodes, node.op.pipeline.calls, strict=True)
+            image.calls.append(RegionCall(node, tuple(add_call(image, *row) for row in rows)))
+        elif (call := node.op.lower(node)) is not None:
             image.calls.append(add_call(image, node, call))
     if plan.flash is not None:
         parts = {"latents": plan.flash.latents, "labels": plan.flash.labels}

@@ -43,7 +43,7 @@ def manifest(image: Image, build_hash: bytes) -> dict[str, Any]:
             {
                 "node": call.node.name,
                 "operator": call.node.index,
-                "kernel": call.call.kernel,
+                "kernel": call.kernels,
                 "outputs": [t.name for t in call.node.outputs],
                 "macs": call.node.op.macs(call.node),
             }

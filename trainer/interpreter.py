@@ -12,6 +12,7 @@ import numpy as np
 from trainer.graph import Node
 from trainer.ops.sgd import LearningRate
 from trainer.plan import TrainingPlan
+from trainer.region import Region
 from trainer.tensor import Array, Tensor
 
 
@@ -175,6 +176,9 @@ class Interpreter:
         return {self.plan.target: np.resize(np.asarray(target, type_.dtype.np), type_.shape)}
 
     def _run(self, node: Node, values: dict[Tensor, Array]) -> None:
+        if isinstance(node.op, Region):
+            node.op.run(values)
+            return
         outputs = node.op.reference(node, *(values[t] for t in node.inputs))
         for tensor, value in zip(node.outputs, outputs, strict=True):
             assert value.dtype == tensor.type.dtype.np, f"{node}: {tensor} is {value.dtype}"

@@ -92,9 +92,14 @@ def plan_memory(graph: Graph, state: Iterable[Tensor], keep: Collection[Tensor] 
 
     Greedy, so not optimal (finding the best is NP-hard); the SPEC promises no offsets.
     """
+    life = lifetimes(graph, keep)
+    sizes = {t: t.type.nbytes for t in life}
+    for step, node in enumerate(graph.nodes):
+        for tensor, nbytes in node.op.rings(node).items():
+            sizes[tensor] = nbytes
+            life.setdefault(tensor, (step, step))
     wanted: list[tuple[Tensor | Node, int, int, int]] = [
-        (t, aligned(t.type.nbytes), first, last)
-        for t, (first, last) in lifetimes(graph, keep).items()
+        (t, aligned(sizes[t]), first, last) for t, (first, last) in life.items()
     ]
     for step, node in enumerate(graph.nodes):
         if nbytes := node.op.scratch_bytes(node):

@@ -20,6 +20,7 @@ from trainer.ops.loss import Loss
 from trainer.ops.sgd import CountStep, LearningRate, sgd_state
 from trainer.scheme import Scheme, apply_scheme, parse_scheme
 from trainer.simplify import simplify
+from trainer.streaming import with_regions
 from trainer.tensor import Array, DType, Role, Tensor
 
 ARITHMETIC_VERSION = 2  # of SPEC section 1: another number, other bits
@@ -80,8 +81,9 @@ class TrainingPlan:
     @property
     def inference(self) -> list[Node]:
         """The nodes of an inference, which come first: the forward pass and the prediction."""
-        has_classes = self.predicted is not None
-        return self.graph.nodes[: len(self.forward) + has_classes]
+        last = self.logits if self.predicted is None else self.predicted
+        ends = (k for k, node in enumerate(self.graph.nodes) if last in node.outputs)
+        return self.graph.nodes[: next(ends) + 1]
 
     @property
     def takes_label(self) -> bool:
@@ -166,12 +168,14 @@ def make_plan(
     start: str | None = None,
     class_names: tuple[str, ...] = (),
     formats: Formats = DEFAULT_FORMATS,
+    stream_input: bool = False,
 ) -> TrainingPlan:
     """The plan that trains ``model`` as ``update`` says, with a new head of ``classes`` if given.
 
     ``spare_classes`` more outputs wait until they are taken into use. ``loss`` is one of LOSSES.
     ``start`` names the tensor whose value is the input, instead of the model's own. ``formats``
-    are those of errors and weights. Raises ModelError or SchemeError.
+    are those of errors and weights. With ``stream_input`` a sample arrives row by row, and is
+    never whole in memory. Raises ModelError or SchemeError.
     """
     if start is not None:
         model = cut(model, start)
@@ -199,6 +203,10 @@ def make_plan(
 
     state = place_in_order(forward, tape, active)
     kept = {node.outputs[2], *([predicted] if predicted else [])}
+    _, frozen = find_latent(graph, model.input)
+    graph = with_regions(
+        graph, kept, len(forward), len(frozen), model.input if stream_input else None
+    )
     memory = plan_memory(graph, state, keep=kept)
     names = checked_names(class_names, node, model)
     latent, prefix = find_latent(graph, model.input)

@@ -21,10 +21,11 @@ static int32_t row_sum(const int8_t *x, int32_t x_offset, int32_t x_step, const 
     return sum;
 }
 
-void mct_depthwise_conv2d_s8_row(const mct_depthwise_conv2d_params *p, const int8_t *const rows[],
-                                 const int8_t *w, int32_t in_ch, const uint16_t *channel,
-                                 const int32_t *b, const int32_t *multiplier, const int8_t *shift,
-                                 int8_t *out_row)
+/* One output row from rows of in_ch channels. Channel k of rows and w is input channel[k] of the
+ * layer; k itself if channel is NULL. */
+static void channels_row(const mct_depthwise_conv2d_params *p, const int8_t *const rows[],
+                         const int8_t *w, int32_t in_ch, const uint16_t *channel, const int32_t *b,
+                         const int32_t *multiplier, const int8_t *shift, int8_t *out_row)
 {
     const int32_t per_input = p->out_ch / p->in_ch;
     const int32_t w_ch = in_ch * per_input;
@@ -49,6 +50,17 @@ void mct_depthwise_conv2d_s8_row(const mct_depthwise_conv2d_params *p, const int
     }
 }
 
+void mct_depthwise_conv2d_s8_row(const mct_depthwise_conv2d_params *p, const int8_t *const rows[],
+                                 const int8_t *w, const int32_t *b, const int8_t *const rows_l[],
+                                 const int8_t *w_l, const uint16_t *channel,
+                                 const int32_t *multiplier, const int8_t *shift, int8_t *out_row)
+{
+    channels_row(p, rows, w, p->in_ch, NULL, b, multiplier, shift, out_row);
+    if (p->learned_ch != 0) { /* over what the frozen weights, zero there, gave */
+        channels_row(p, rows_l, w_l, p->learned_ch, channel, b, multiplier, shift, out_row);
+    }
+}
+
 void mct_depthwise_conv2d_s8(const mct_depthwise_conv2d_params *p, const int8_t *x, const int8_t *w,
                              const int32_t *b, const int8_t *x_l, const int8_t *w_l,
                              const uint16_t *channel, const int32_t *multiplier,
@@ -60,11 +72,7 @@ void mct_depthwise_conv2d_s8(const mct_depthwise_conv2d_params *p, const int8_t 
         int32_t top = y * p->stride_h - p->pad_top;
         mct_window_rows(x, p->in_w * p->in_ch, p->in_h, top, p->kernel_h, rows);
         mct_window_rows(x_l, p->in_w * p->learned_ch, p->in_h, top, p->kernel_h, rows_l);
-        mct_depthwise_conv2d_s8_row(p, rows, w, p->in_ch, NULL, b, multiplier, shift, out);
-        if (p->learned_ch != 0) { /* over what the frozen weights, zero there, gave */
-            mct_depthwise_conv2d_s8_row(p, rows_l, w_l, p->learned_ch, channel, b, multiplier,
-                                        shift, out);
-        }
+        mct_depthwise_conv2d_s8_row(p, rows, w, b, rows_l, w_l, channel, multiplier, shift, out);
     }
 }
 

@@ -20,12 +20,11 @@ typedef struct {
     int32_t x_offset, out_offset, act_min, act_max;
 } mct_depthwise_conv2d_params;
 
-/* One output row from kernel_h input rows of in_ch channels; a row of padding is NULL.
- * Channel k of rows and w is input channel[k] of the layer; k itself if channel is NULL. */
+/* One output row from kernel_h input rows; a row of padding is NULL. */
 void mct_depthwise_conv2d_s8_row(const mct_depthwise_conv2d_params *p, const int8_t *const rows[],
-                                 const int8_t *w, int32_t in_ch, const uint16_t *channel,
-                                 const int32_t *b, const int32_t *multiplier, const int8_t *shift,
-                                 int8_t *out_row);
+                                 const int8_t *w, const int32_t *b, const int8_t *const rows_l[],
+                                 const int8_t *w_l, const uint16_t *channel,
+                                 const int32_t *multiplier, const int8_t *shift, int8_t *out_row);
 
 void mct_depthwise_conv2d_s8(const mct_depthwise_conv2d_params *p, const int8_t *x, const int8_t *w,
                              const int32_t *b, const int8_t *x_l, const int8_t *w_l,

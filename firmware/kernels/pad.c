@@ -9,6 +9,15 @@ static bool is_inside(int32_t index, int32_t before, int32_t size)
     return index >= before && index < before + size;
 }
 
+void mct_pad_s8_row(const mct_pad_params *p, const int8_t *const rows[], int8_t *out_row)
+{
+    if (rows[0] != NULL) {
+        mct_pad_s8(p, rows[0], out_row);
+    } else {
+        memset(out_row, p->value, (size_t)(p->out_0 * p->out_1 * p->out_2 * p->out_3));
+    }
+}
+
 void mct_pad_s8(const mct_pad_params *p, const int8_t *x, int8_t *out)
 {
     memset(out, p->value, (size_t)(p->out_0 * p->out_1 * p->out_2 * p->out_3));

@@ -18,4 +18,7 @@ typedef struct {
 
 void mct_pad_s8(const mct_pad_params *p, const int8_t *x, int8_t *out);
 
+/* One output row from an input row, NULL above and below the input; p describes a row alone. */
+void mct_pad_s8_row(const mct_pad_params *p, const int8_t *const rows[], int8_t *out_row);
+
 #endif

@@ -21,6 +21,24 @@ static inline void mct_window_rows(const int8_t *x, int32_t row_size, int32_t in
     }
 }
 
+/* As mct_window_rows, of rows that lie in a ring: row y of x at y modulo `kept`. */
+static inline void mct_ring_rows(const int8_t *x, int32_t row_size, int32_t kept, int32_t in_h,
+                                 int32_t top, int32_t kernel_h, const int8_t *rows[])
+{
+    for (int32_t ky = 0; ky < kernel_h; ky++) {
+        int32_t y = top + ky;
+        rows[ky] = y >= 0 && y < in_h ? x + y % kept * row_size : NULL;
+    }
+}
+
+/* How many rows of an input of in_h rows the output row y needs, from the first on. */
+static inline int32_t mct_rows_needed(int32_t y, int32_t kernel_h, int32_t stride_h,
+                                      int32_t pad_top, int32_t in_h)
+{
+    int32_t end = y * stride_h - pad_top + kernel_h;
+    return end < in_h ? end : in_h;
+}
+
 /* Columns first..last-1 of a window from column `left` on lie in an input of in_w columns. */
 typedef struct {
     int32_t first, last;

@@ -14,7 +14,7 @@ import numpy as np
 
 from trainer.broadcast import Broadcast, sum_to
 from trainer.fixedpoint import Requant, requantize
-from trainer.ops.base import Arg, ErrorTensor, KernelCall, Table
+from trainer.ops.base import Arg, ErrorTensor, KernelCall, Table, row_of_equals
 from trainer.ops.elementwise import Elementwise
 from trainer.ops.error import MaskError, RawError, format_of
 from trainer.tensor import Array, Tensor, TensorType
@@ -83,6 +83,10 @@ class Add(Elementwise):
             return KernelCall("add", "add_s8", "add", params, (a, b, node.output))
         args = (a, b, Table("axes", where.table()), node.output)
         return KernelCall("add", "add_broadcast_s8", "add", params, args)
+
+    def by_rows(self, node: Node) -> KernelCall | None:
+        whole = self.lower(node)
+        return row_of_equals(whole) if whole.kernel == "add_s8" else None
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,9 @@ class AveragePool2D(Pool2D, Op):
             "average_pool2d", "average_pool2d_s8", "average_pool2d", params, (x, node.output)
         )
 
+    def by_rows(self, node: Node) -> KernelCall | None:
+        return self.row_call(self.lower(node))
+
 
 @dataclass(frozen=True)
 class AveragePool2DPassError(Op):

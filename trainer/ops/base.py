@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeAlias
 
-from trainer.tensor import Array, Tensor, TensorType
+from trainer.tensor import Array, Role, Tensor, TensorType
 
 if TYPE_CHECKING:
     from trainer.autodiff import Tape
@@ -35,7 +35,34 @@ class Scratch:
     """Working memory of one kernel call, in the arena while the call runs."""
 
 
-Arg: TypeAlias = Tensor | tuple[Tensor, ...] | Table | Scratch | None
+@dataclass(frozen=True)
+class Window:
+    """What output row y reads of an input: ``kernel`` rows from ``y * stride - pad`` on."""
+
+    kernel: int = 1
+    stride: int = 1
+    pad: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One row of a tensor of ``height`` rows: that of the output, or the same of an input."""
+
+    tensor: Tensor
+    height: int
+    window: Window = Window()
+
+    @property
+    def nbytes(self) -> int:
+        return self.tensor.type.nbytes // self.height
+
+
+@dataclass(frozen=True, eq=False)
+class Rows(Row):
+    """An array of pointers to the rows of ``window``, NULL for those outside the tensor."""
+
+
+Arg: TypeAlias = Tensor | tuple[Tensor, ...] | Table | Scratch | Row | None
 
 
 @dataclass(frozen=True)
@@ -45,7 +72,8 @@ class KernelCall:
     Calls ``mct_<kernel>``, declared in ``kernels/<unit>.h``, with a pointer to a
     constant ``mct_<struct>_params`` made of ``params`` (int32 each; no pointer when
     there are none) and then ``args``: a tensor, a tuple of tensors (an array of
-    pointers), a table, scratch memory, or None (a null pointer).
+    pointers), a table, scratch memory, or None (a null pointer). A call that computes one
+    row of its output (``Op.by_rows``) takes rows too.
     """
 
     unit: str
@@ -92,6 +120,11 @@ class Op:
         """The kernel call that computes this node on the device; None for an alias."""
         raise NotImplementedError
 
+    def by_rows(self, node: Node) -> KernelCall | None:
+        """The call that computes one row of the output, from rows of the inputs that are not
+        constant; None if there is none. The last argument is the ``Row`` that it writes."""
+        return None
+
     def macs(self, node: Node) -> int:
         """Multiply-accumulates, for the cost report."""
         return 0
@@ -100,6 +133,10 @@ class Op:
         """Working memory the call needs beside its tensors."""
         return 0
 
+    def rings(self, node: Node) -> dict[Tensor, int]:
+        """Bytes of the tensors of which the call keeps a few rows only (trainer.region)."""
+        return {}
+
     def narrowed(self, node: Node, channels: int) -> Op | None:
         """The op on ``channels`` of the last axis, if it treats each on its own; else None."""
         return None
@@ -107,3 +144,15 @@ class Op:
     def limits(self) -> tuple[int, int]:
         """Values at which the output saturates; the error is masked there (SPEC 1.3)."""
         return (-128, 127)
+
+
+def row_of_equals(whole: KernelCall) -> KernelCall | None:
+    """The row of a call whose parameter ``size`` counts the elements of tensors of one shape, each
+    computed from those at its place; None if they are not (1, H, W, C), or one is constant."""
+    tensors = [arg for arg in whole.args if isinstance(arg, Tensor)]
+    shape = tensors[-1].type.shape
+    if len(shape) != 4 or any(t.role is Role.CONST for t in tensors):
+        return None
+    args = tuple(Row(arg, shape[1]) if isinstance(arg, Tensor) else arg for arg in whole.args)
+    size = tensors[-1].type.size // shape[1]
+    return replace(whole, params={**whole.params, "size": size}, args=args)

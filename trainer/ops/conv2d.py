@@ -17,7 +17,17 @@ import numpy as np
 
 from trainer.errors import ModelError, UnsupportedOpError
 from trainer.fixedpoint import Int64, Requant, near, requantize, scale_exponent, wrap32
-from trainer.ops.base import Arg, ErrorTensor, KernelCall, Op, Scratch, Table
+from trainer.ops.base import (
+    Arg,
+    ErrorTensor,
+    KernelCall,
+    Op,
+    Row,
+    Rows,
+    Scratch,
+    Table,
+    Window,
+)
 from trainer.ops.error import E12, RawError, format_of
 from trainer.ops.sgd import WEIGHT, BiasUpdate, Rates, step_weights, weight_rates, weight_steps
 from trainer.tensor import Array, DType, QuantParams, Role, Tensor, TensorType, constant
@@ -235,6 +245,24 @@ class Conv2D(Op):
     def lower(self, node: Node) -> KernelCall:
         args = (*self.layer_args(node), *self.tables(node), node.output)
         return KernelCall("conv2d", "conv2d_s8", "conv2d", self.params(node), args)
+
+    def by_rows(self, node: Node) -> KernelCall | None:
+        x, w, b, x_l, w_l = self.layer_args(node)
+        assert x is not None and w is not None
+        if len(x.type.shape) != 4:
+            return None
+        args = (
+            self.window_rows(node, x), w, b, self.window_rows(node, x_l), w_l, *self.tables(node),
+            Row(node.output, self.out_shape[1]),
+        )  # fmt: skip
+        return KernelCall("conv2d", "conv2d_s8_row", "conv2d", self.params(node), args)
+
+    def window_rows(self, node: Node, x: Tensor | None) -> Rows | None:
+        """The rows of x, or of its gathered channels, that an output row reads."""
+        if x is None:
+            return None
+        g = self.geometry(*(t.type for t in node.inputs[:2]))
+        return Rows(x, g.in_h, Window(g.kernel_h, g.stride_h, g.pad_top))
 
     def layer_args(self, node: Node) -> tuple[Tensor | None, ...]:
         """x, w, b, x_l, w_l; None for what the layer has not."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from trainer.errors import ModelError
 from trainer.fixedpoint import Int64, sat23, scale_exponent, scaled_byte
-from trainer.ops.base import KernelCall, Op, Table
+from trainer.ops.base import KernelCall, Op, Row, Table
 from trainer.ops.conv2d import (
     Conv2D,
     Conv2DGradInput,
@@ -106,6 +106,15 @@ class DepthwiseConv2D(Conv2D):
         args = (*self.layer_args(node), *tables, node.output)
         name = "depthwise_conv2d"
         return KernelCall(name, f"{name}_s8", name, self.params(node), args)
+
+    def by_rows(self, node: Node) -> KernelCall | None:
+        x, w, b, x_l, w_l = self.layer_args(node)
+        args = (
+            self.window_rows(node, x), w, b, self.window_rows(node, x_l), w_l,
+            channel_table(self.channels), *self.tables(node), Row(node.output, self.out_shape[1]),
+        )  # fmt: skip
+        name = "depthwise_conv2d"
+        return KernelCall(name, f"{name}_s8_row", name, self.params(node), args)
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainer.ops.base import KernelCall, Op, Table
+from trainer.ops.base import KernelCall, Op, Row, Table
 from trainer.tensor import Array, TensorType
 
 if TYPE_CHECKING:
@@ -44,3 +44,12 @@ class GatherChannels(Op):
         channels = Table("channel", np.array(self.channels, np.uint16))
         args = (x, channels, node.output)
         return KernelCall("gather_channels", "gather_channels_s8", "gather_channels", params, args)
+
+    def by_rows(self, node: Node) -> KernelCall | None:
+        (x,) = node.inputs
+        if len(x.type.shape) != 4 or x.type.shape[-1] != self.in_ch:
+            return None
+        whole, height = self.lower(node), x.type.shape[1]
+        args = (Row(x, height), *whole.args[1:-1], Row(node.output, height))
+        params = {**whole.params, "positions": x.type.shape[2]}
+        return replace(whole, params=params, args=args)

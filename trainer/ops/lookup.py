@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from trainer.fixedpoint import Int64, Requant, requantize, scale_exponent, wrap32
-from trainer.ops.base import Arg, ErrorTensor, KernelCall, Op, Table
+from trainer.ops.base import Arg, ErrorTensor, KernelCall, Op, Table, row_of_equals
 from trainer.ops.error import RawError, format_of
 from trainer.tensor import Array, DType, QuantParams, Tensor, TensorType
 
@@ -80,6 +80,9 @@ class Lookup(Op, ABC):
         table = Table("table", self.table(x.type))
         params = {"size": x.type.size}
         return KernelCall("lookup", "lookup_s8", "lookup", params, (x, table, node.output))
+
+    def by_rows(self, node: Node) -> KernelCall | None:
+        return row_of_equals(self.lower(node))
 
 
 def rescaled(x: TensorType, out: QuantParams, factor: float, centred: Int64) -> Int64:

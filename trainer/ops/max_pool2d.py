@@ -68,6 +68,9 @@ class MaxPool2D(Pool2D, Op):
         params = {**self.params(x.type), "act_min": self.act_min, "act_max": self.act_max}
         return KernelCall("max_pool2d", "max_pool2d_s8", "max_pool2d", params, (x, node.output))
 
+    def by_rows(self, node: Node) -> KernelCall | None:
+        return self.row_call(self.lower(node))
+
 
 @dataclass(frozen=True)
 class MaxPool2DPassError(Op):

@@ -7,17 +7,17 @@ Forward, in reals: out = a * b, clamped (TFLite quantisation specification, MUL)
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from trainer.broadcast import Broadcast, sum_to
 from trainer.fixedpoint import Requant, near, requantize, scale_exponent
-from trainer.ops.base import Arg, ErrorTensor, KernelCall, Table
+from trainer.ops.base import Arg, ErrorTensor, KernelCall, Row, Table
 from trainer.ops.elementwise import Elementwise
 from trainer.ops.error import RawError, format_of
-from trainer.tensor import Array, Tensor, TensorType
+from trainer.tensor import Array, Role, Tensor, TensorType
 
 if TYPE_CHECKING:
     from trainer.autodiff import Tape
@@ -63,6 +63,16 @@ class Mul(Elementwise):
         }
         axes = Table("axes", Broadcast(a.type.shape, b.type.shape).table())
         return KernelCall("mul", "mul_s8", "mul", params, (a, b, axes, node.output))
+
+    def by_rows(self, node: Node) -> KernelCall | None:
+        a, b = node.inputs
+        shape = a.type.shape
+        if len(shape) != 4 or shape != b.type.shape or Role.CONST in (a.role, b.role):
+            return None
+        row = (1, 1, *shape[2:])
+        axes = Table("axes", Broadcast(row, row).table())
+        args = (Row(a, shape[1]), Row(b, shape[1]), axes, Row(node.output, shape[1]))
+        return replace(self.lower(node), args=args)
 
     def macs(self, node: Node) -> int:
         return node.output.type.size

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trainer.errors import ModelError, UnsupportedOpError
-from trainer.ops.base import ErrorTensor, KernelCall, Op
+from trainer.ops.base import ErrorTensor, KernelCall, Op, Row, Rows, Window
 from trainer.ops.strided_error import StridedError, Strides, row_major
 from trainer.tensor import Array, Tensor, TensorType
 
@@ -81,11 +81,25 @@ class Pad(Op):
 
     def lower(self, node: Node) -> KernelCall:
         (x,) = node.inputs
-        params: dict[str, int] = {}
-        for k, (before, size, after) in enumerate(joined(self.before, x.type.shape, self.after)):
-            params |= {f"before_{k}": before, f"in_{k}": size, f"out_{k}": before + size + after}
-        params["value"] = self.value
+        params = self.params(joined(self.before, x.type.shape, self.after))
         return KernelCall("pad", "pad_s8", "pad", params, (x, node.output))
+
+    def params(self, axes: list[tuple[int, int, int]]) -> dict[str, int]:
+        """Of (before, size, after) along each axis."""
+        params: dict[str, int] = {}
+        for k, (before, size, after) in enumerate(axes):
+            params |= {f"before_{k}": before, f"in_{k}": size, f"out_{k}": before + size + after}
+        return {**params, "value": self.value}
+
+    def by_rows(self, node: Node) -> KernelCall | None:
+        (x,) = node.inputs
+        if len(x.type.shape) != 4 or self.before[0] or self.after[0]:
+            return None
+        height = x.type.shape[1]
+        axes = joined((0, 0, *self.before[2:]), (1, 1, *x.type.shape[2:]), (0, 0, *self.after[2:]))
+        window = Window(pad=self.before[1])
+        args = (Rows(x, height, window), Row(node.output, node.output.type.shape[1]))
+        return KernelCall("pad", "pad_s8_row", "pad", self.params(axes), args)
 
 
 @dataclass(frozen=True)
