@@ -10,7 +10,7 @@ from codegen.header import class_count, target_bytes
 from codegen.calls import call_lines
 from codegen.image import Constant, Image, Params, RegionCall
 from codegen.latents import emit_latent, emit_slots
-from codegen.regions import emit_regions, region_name
+from codegen.regions import emit_push, emit_regions, region_name, taking_sample
 from trainer.formats import DEFAULT_FORMATS
 from trainer.memory import Slot
 from trainer.ops.base import Row
@@ -127,6 +127,8 @@ def emit_calls(image: Image) -> Iterator[str]:
     yield "{"
     yield f"{INDENT}switch (first) {{"
     for index, call in enumerate(image.calls):
+        if call.node is image.plan.arriving:
+            continue  # it has run when the sample has come
         yield f"{INDENT}case {index}u:"
         if isinstance(call, RegionCall):
             yield f"{INDENT * 2}{region_name(image, call)}();"
@@ -197,8 +199,10 @@ void {name}_set_learning_rate(uint8_t multiplier, uint8_t shift)
 
 int8_t *{name}_input(void)
 {{
-    return {plan.input.name};
+    return {"NULL" if plan.arriving else plan.input.name};
 }}
+
+{push(image)}
 
 int8_t *{name}_target(void)
 {{
@@ -228,7 +232,7 @@ static mct_status {name}_begin_at(uint32_t call, uint32_t label)
 
 mct_status {name}_begin(uint32_t label)
 {{
-    return {name}_begin_at(0u, label);
+{taking_sample(plan)}    return {name}_begin_at({upper}_FIRST_CALL, label);
 }}
 
 bool {name}_run(uint32_t max_calls)
@@ -266,13 +270,13 @@ static mct_status {name}_between_steps(uint32_t first, uint32_t end)
     if ({name}_busy_now) {{
         return MCT_ERR_BUSY;
     }}
-    (void){name}_calls(first, end);
+{running(plan)}
     return MCT_OK;
 }}
 
 mct_status {name}_infer(void)
 {{
-    return {name}_between_steps(0u, {upper}_FORWARD_CALLS);
+{taking_sample(plan)}    return {name}_between_steps({upper}_FIRST_CALL, {upper}_FORWARD_CALLS);
 }}
 
 const int8_t *{name}_logits(void)
@@ -295,6 +299,18 @@ uint32_t {name}_steps(void)
     return {sgd}[1];
 }}"""
     yield from text.splitlines()
+
+
+def running(plan: TrainingPlan) -> str:
+    """The statement that runs calls first..end-1."""
+    call = f"(void){plan.name}_calls(first, end);"
+    if plan.arriving is None:
+        return INDENT + call
+    return f"{INDENT}if (first < end) {{\n{INDENT * 2}{call}\n{INDENT}}}"
+
+
+def push(image: Image) -> str:
+    return "\n".join(emit_push(image))
 
 
 def indented(lines: Iterator[str]) -> str:

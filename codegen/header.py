@@ -28,6 +28,7 @@ enum {{
     {upper}_TARGET_BYTES = {target_bytes(image.plan)},
     {upper}_CLASSES = {image.plan.classes},
     {upper}_STATE_BYTES = {image.plan.memory.state_bytes},
+    {upper}_FIRST_CALL = {1 if image.plan.arriving else 0},
     {upper}_CALLS = {len(image.calls)},
     {upper}_FORWARD_CALLS = {image.forward_calls},
     {upper}_LATENT_BYTES = {latent_bytes(image.plan)},
@@ -45,8 +46,13 @@ void {name}_reset(uint32_t seed);
 /* Between steps: rate = multiplier * 2^-shift; the multiplier is 128..255, or 0 (no update). */
 void {name}_set_learning_rate(uint8_t multiplier, uint8_t shift);
 
-/* Where a sample of {upper}_INPUT_BYTES is written before begin, step or infer:
- * {in_reals(plan.input)}. */
+/* A sample of {upper}_INPUT_BYTES comes before begin, step or infer:
+ * {in_reals(plan.input)}.
+ * push takes it whole or in parts, of which offset is the first byte. input is where it lies, for
+ * those who write it there; NULL if the first {upper}_FIRST_CALL calls run as its rows come: parts
+ * then come in their order, offset 0 begins anew, a sample serves once, and MCT_ERR_SAMPLE says
+ * that it was not whole. */
+MCT_CHECKED mct_status {name}_push(uint32_t offset, const int8_t *bytes, uint32_t nbytes);
 int8_t *{name}_input(void);
 
 /* Where the {upper}_TARGET_BYTES of the wanted output are written before a step; NULL if a step

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from codegen.c import INDENT
 from codegen.header import class_count
 from codegen.image import Image
+from codegen.regions import taking_sample
 from trainer.plan import TrainingPlan
 
 
@@ -15,7 +16,7 @@ def emit_latent(image: Image) -> Iterator[str]:
     """The functions that begin at the latent; they refuse where there is none."""
     plan, name, upper = image.plan, image.plan.name, image.plan.name.upper()
     begin = f"return {name}_begin_at({upper}_PREFIX_CALLS, label);"
-    prefix = f"return {name}_between_steps(0u, {upper}_PREFIX_CALLS);"
+    prefix = f"return {name}_between_steps({upper}_FIRST_CALL, {upper}_PREFIX_CALLS);"
     infer = f"return {name}_between_steps({upper}_PREFIX_CALLS, {upper}_FORWARD_CALLS);"
     if plan.latent is None:
         prefix = infer = "return MCT_ERR_RANGE;"
@@ -28,7 +29,7 @@ int8_t *{name}_latent(void)
 
 mct_status {name}_prefix(void)
 {{
-    {prefix}
+{"" if plan.latent is None else taking_sample(plan)}    {prefix}
 }}
 
 mct_status {name}_begin_from_latent(uint32_t label)

@@ -9,6 +9,7 @@ from codegen.c import INDENT, comment
 from codegen.calls import call_lines
 from codegen.image import Call, Image, RegionCall
 from trainer.ops.base import Row, Rows
+from trainer.plan import TrainingPlan
 from trainer.region import Region
 
 
@@ -65,9 +66,12 @@ def emit_run(image: Image, call: RegionCall) -> Iterator[str]:
     region, stages = call.region, call.region.pipeline.stages
     kept = ", ".join(f"{t.name} {rows}" for t, rows in region.kept.items())
     yield comment(f"A region; rows kept: {kept or 'all'}.")
-    yield f"static void {region_name(image, call)}(void)"
-    yield "{"
-    yield f"{INDENT}int32_t done[{len(stages)}] = {{0}};"
+    if region.arriving is None:
+        yield f"static void {region_name(image, call)}(void)"
+        yield "{"
+        yield f"{INDENT}int32_t done[{len(stages)}] = {{0}};"
+    else:
+        yield from emit_arrival(image, call)
     yield f"{INDENT}for (;;) {{"
     keyword = f"{INDENT * 2}if"
     for s in reversed(range(len(stages))):
@@ -82,15 +86,91 @@ def emit_run(image: Image, call: RegionCall) -> Iterator[str]:
     yield ""
 
 
+def emit_arrival(image: Image, call: RegionCall) -> Iterator[str]:
+    """The beginning of a region that goes on whenever a row of the sample has come."""
+    name = image.plan.name
+    offset = image.plan.memory.slots[call.node].offset
+    yield f"static int32_t *const {name}_done = (int32_t *)(void *)&{name}_arena[{offset}];"
+    yield f"static uint32_t {name}_came; /* bytes of the sample */"
+    yield ""
+    yield f"static void {region_name(image, call)}(int32_t came)"
+    yield "{"
+    yield f"{INDENT}int32_t *const done = {name}_done;"
+
+
+def emit_push(image: Image) -> Iterator[str]:
+    """The function that takes a part of a sample."""
+    plan, name, bytes_ = image.plan, image.plan.name, f"{image.plan.name.upper()}_INPUT_BYTES"
+    node = plan.arriving
+    text = f"""\
+mct_status {name}_push(uint32_t offset, const int8_t *bytes, uint32_t nbytes)
+{{
+    if ({name}_busy_now) {{
+        return MCT_ERR_BUSY;
+    }}"""
+    if node is None:
+        text += f"""
+    if (offset > {bytes_} || nbytes > {bytes_} - offset) {{
+        return MCT_ERR_RANGE;
+    }}
+    memcpy({plan.input.name} + offset, bytes, nbytes);
+    return MCT_OK;
+}}
+"""
+    else:
+        call = next(c for c in image.regions if c.node is node)
+        rows = call.region.kept[plan.input]
+        size = plan.input.type.nbytes // plan.input.type.shape[1]
+        text += f"""
+    if (offset == 0u) {{
+        memset({name}_done, 0, {len(call.stages)} * sizeof *{name}_done);
+        {name}_came = 0u;
+    }}
+    if (offset != {name}_came || nbytes > {bytes_} - offset) {{
+        return MCT_ERR_RANGE;
+    }}
+    while (nbytes > 0u) {{
+        uint32_t column = {name}_came % {size}u;
+        uint32_t part = {size}u - column < nbytes ? {size}u - column : nbytes;
+        memcpy({plan.input.name} + {name}_came / {size}u % {rows}u * {size}u + column, bytes, part);
+        bytes += part;
+        nbytes -= part;
+        {name}_came += part;
+        if (column + part == {size}u) {{
+            {region_name(image, call)}((int32_t)({name}_came / {size}u));
+        }}
+    }}
+    return MCT_OK;
+}}
+"""
+    yield from text.splitlines()
+
+
+def taking_sample(plan: TrainingPlan) -> str:
+    """Statements that a step or an inference from a sample begins with: one that came by rows must
+    be whole, and is used up."""
+    if plan.arriving is None:
+        return ""
+    name = plan.name
+    return f"""\
+    if ({name}_came != {name.upper()}_INPUT_BYTES) {{
+        return MCT_ERR_SAMPLE;
+    }}
+    {name}_came = 0u;
+"""
+
+
 def is_ready(region: Region, s: int) -> str:
     """The condition that stage ``s`` can compute its next row."""
-    stage = region.pipeline.stages[s]
+    stage, sources = region.pipeline.stages[s], region.pipeline.sources
     terms = [f"done[{s}] < {stage.rows}"]
     for read in stage.reads:
-        if read.source >= 0:
+        is_arriving = read.source < 0 and sources[-1 - read.source] is region.arriving
+        if read.source >= 0 or is_arriving:
             w = read.window
+            there = "came" if is_arriving else f"done[{read.source}]"
             terms.append(
-                f"done[{read.source}] >= mct_rows_needed(done[{s}], {w.kernel}, {w.stride}, "
+                f"{there} >= mct_rows_needed(done[{s}], {w.kernel}, {w.stride}, "
                 f"{w.pad}, {read.height})"
             )
     return " && ".join(terms)

@@ -92,11 +92,11 @@ class LibraryModel:
         self.lib = ctypes.CDLL(str(shared_object))
         self._function("loss").restype = CLoss
         self._function("digest").restype = ctypes.c_uint32
-        self._function("input").restype = ctypes.c_void_p
+        self._push = self._function("push")
+        self._push.argtypes = (ctypes.c_uint32, ctypes.c_void_p, ctypes.c_uint32)
         regions = (CRegion * 2).in_dll(self.lib, f"{plan.name}_regions")
         views = [self._view(r.data, r.nbytes) for r in regions]
         self.regions = dict(zip((ARENA, STATE), views, strict=True))
-        self.input = self._view(self._function("input")(), plan.input.type.nbytes)
         self.reset(0)
 
     def _function(self, name: str) -> Any:
@@ -128,7 +128,9 @@ class LibraryModel:
             raise ValueError(f"{classes} classes: the head has {self.plan.classes} outputs")
 
     def write_input(self, sample: Array) -> None:
-        self.input[:] = np.asarray(sample).reshape(-1).view(np.uint8)
+        sample = np.ascontiguousarray(sample, np.int8)
+        if self._push(0, sample.ctypes.data, sample.size) & 0xFF:
+            raise ValueError(f"{sample.size} bytes are no sample of {self.plan.name}")
 
     def step(self, sample: Array, target: int | Array = 0) -> StepRecord:
         """One training step; arguments as of ``Interpreter.step``."""

@@ -73,11 +73,17 @@ def request(
             metavar="N", help="Weights and biases change every N samples. Default: 1, no sums."
         ),
     ] = None,
+    stream_input: Annotated[
+        bool,
+        typer.Option(
+            "--stream-input", help="Samples arrive row by row and are never whole in RAM."
+        ),
+    ] = False,
 ) -> Request:
     names = read_class_names(class_names)
     return Request(
         model, update, classes, spare_classes, loss, start, names,
-        errors=errors, weights=weights, accumulate=accumulate,
+        errors=errors, weights=weights, accumulate=accumulate, stream_input=stream_input,
     )  # fmt: skip
 
 

@@ -47,6 +47,7 @@ class Status(IntEnum):
     RANGE = -4
     SESSION = -5
     IDLE = -6
+    SAMPLE = -7
 
     @property
     def meaning(self) -> str:
@@ -66,6 +67,7 @@ _MEANINGS = {
     Status.RANGE: "an offset, size or value is outside its range",
     Status.SESSION: "it has no session with this host (it may have restarted)",
     Status.IDLE: "no step is under way",
+    Status.SAMPLE: "the sample has not come to its end",
 }
 
 

@@ -26,6 +26,7 @@ FORMATS = tuple(field.name for field in fields(Formats))
 class Request:
     """The arguments of ``make_plan``, with the model's file in place of the model.
 
+    ``stream_input`` changes where things lie in memory, and no bit of what is learned.
     ``update`` None stands for what a file that was exported was trained with, else for head;
     the others for their defaults. ``resumes``: the plan goes on from the file's training state.
     """
@@ -41,6 +42,7 @@ class Request:
     errors: str | None = None
     weights: str | None = None
     accumulate: int | None = None
+    stream_input: bool = False
 
     @property
     def formats(self) -> Formats:
@@ -75,7 +77,13 @@ class Request:
                     f"{asked}: leave it out, or give --update to begin anew"
                 )
         names = self.class_names or found.class_names
-        return replace(found, update=stored.scheme, class_names=names, resumes=True)
+        return replace(
+            found,
+            update=stored.scheme,
+            class_names=names,
+            resumes=True,
+            stream_input=self.stream_input,
+        )
 
     def leaves_state(self) -> bool:
         """Whether the file holds a training state that the plan does not go on from."""
@@ -101,6 +109,7 @@ class Request:
             start=self.start,
             class_names=self.class_names,
             formats=self.formats,
+            stream_input=self.stream_input,
         )
 
     def update_name(self) -> str:
@@ -113,6 +122,7 @@ class Request:
         loss = [] if self.loss in (None, CROSS_ENTROPY) else [f"--loss {self.loss}"]
         default, formats = asdict(DEFAULT_FORMATS), asdict(self.formats)
         others = [f"--{k} {v}" for k, v in formats.items() if v != default[k]]
+        others += ["--stream-input"] if self.stream_input else []
         return [*(f"--{k} {v}" for k, v in given.items() if v is not None), *loss, *others]
 
     def options(self) -> dict[str, Any]:

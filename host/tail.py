@@ -48,7 +48,8 @@ def plan_from(request: Request, model: Model, scheme: Scheme, start: str) -> Tra
     """
     part = trim(model if request.start is None else cut(model, request.start))
     layers = len(part.weighted) - len(trim(cut(part, start)).weighted)
-    return replace(request, update=shifted(scheme, layers), start=start).plan_of(model)
+    behind = replace(request, update=shifted(scheme, layers), start=start, stream_input=False)
+    return behind.plan_of(model)
 
 
 def shifted(scheme: Scheme, layers: int) -> Scheme:

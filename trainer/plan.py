@@ -18,6 +18,7 @@ from trainer.ops.base import ErrorTensor
 from trainer.ops.error import EXPONENT
 from trainer.ops.loss import Loss
 from trainer.ops.sgd import CountStep, LearningRate, sgd_state
+from trainer.region import Region
 from trainer.scheme import Scheme, apply_scheme, parse_scheme
 from trainer.simplify import simplify
 from trainer.streaming import with_regions
@@ -66,6 +67,13 @@ class TrainingPlan:
     sums: dict[Tensor, Tensor] = field(default_factory=dict)
     latent_slots: int = 0
     flash: FlashLatents | None = None
+
+    @property
+    def arriving(self) -> Node | None:
+        """The region that a sample goes through as its rows come; None if samples are resident."""
+        first = self.graph.nodes[0]
+        is_fed = isinstance(first.op, Region) and first.op.arriving is not None
+        return first if is_fed else None
 
     @property
     def record(self) -> Tensor:

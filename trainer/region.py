@@ -86,6 +86,10 @@ class Region(Op):
             if isinstance(row, Row) and row.tensor in self.kept
         }
 
+    def scratch_bytes(self, node: Node) -> int:
+        """Counts of rows, which last from one arrival to the next; int32 each."""
+        return 0 if self.arriving is None else 4 * len(self.nodes)
+
     def kept_rows(self, row: Row) -> int:
         """How many rows of a tensor there are: in a ring, or all."""
         return self.kept.get(row.tensor, row.height)

@@ -121,9 +121,9 @@ class Chooser:
             for first in range(last - 1, max(-1, last - 1 - LONGEST), -1):
                 if not self.may_fuse(first, last):
                     break
-                if not self.may_be_region(first, last, must, floor):
-                    continue
                 need, fused, _ = best[first]
+                if need > found[0] or not self.may_be_region(first, last, must, floor):
+                    continue
                 option = (max(need, self.cost(first, last), floor), fused + last - first, first)
                 found = min(found, option)
             best.append(found)

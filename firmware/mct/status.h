@@ -10,7 +10,8 @@ typedef enum {
     MCT_ERR_MESSAGE = -3, /* unknown message, or a payload of the wrong size */
     MCT_ERR_RANGE = -4,   /* bytes outside the region, or a value outside its range */
     MCT_ERR_SESSION = -5, /* no HELLO yet, or a sequence number out of order */
-    MCT_ERR_IDLE = -6     /* no step is under way */
+    MCT_ERR_IDLE = -6,    /* no step is under way */
+    MCT_ERR_SAMPLE = -7   /* the sample has not come to its end */
 } mct_status;
 
 #endif

@@ -126,7 +126,7 @@ static mct_status execute_learning_rate(uint8_t multiplier, uint8_t shift)
     return MCT_OK;
 }
 
-/* SAMPLE, TARGET and LATENT: an offset and data for one tensor. */
+/* TARGET and LATENT: an offset and data for one tensor. */
 static mct_status execute_fill(const uint8_t *payload, uint32_t nbytes, int8_t *tensor,
                                uint32_t tensor_bytes)
 {
@@ -279,7 +279,9 @@ static mct_status execute(uint8_t type, const uint8_t *payload, uint32_t nbytes,
         return execute_learning_rate(payload[0], payload[1]);
     case MCT_MSG_SAMPLE:
         return now_at_latent(
-            false, execute_fill(payload, nbytes, MCT_MODEL(input)(), MCT_MODEL_CONST(INPUT_BYTES)));
+            false, MCT_MODEL(push)(mct_get_u32(payload),
+                                   (const int8_t *)payload + MCT_REQUEST_SAMPLE_BYTES,
+                                   nbytes - MCT_REQUEST_SAMPLE_BYTES));
     case MCT_MSG_LATENT:
         return now_at_latent(true, execute_fill(payload, nbytes, MCT_MODEL(latent)(),
                                                 MCT_MODEL_CONST(LATENT_BYTES)));

@@ -57,6 +57,18 @@ int8_t *fake_input(void)
     return fake_arena.x;
 }
 
+mct_status fake_push(uint32_t offset, const int8_t *bytes, uint32_t nbytes)
+{
+    if (is_busy) {
+        return MCT_ERR_BUSY;
+    }
+    if (offset > FAKE_INPUT_BYTES || nbytes > FAKE_INPUT_BYTES - offset) {
+        return MCT_ERR_RANGE;
+    }
+    memcpy(fake_arena.x + offset, bytes, nbytes);
+    return MCT_OK;
+}
+
 int8_t *fake_target(void)
 {
     return fake_arena.target;

@@ -25,6 +25,7 @@ extern const mct_region fake_regions[MCT_REGION_COUNT];
 
 void fake_reset(uint32_t seed);
 int8_t *fake_input(void);
+mct_status fake_push(uint32_t offset, const int8_t *bytes, uint32_t nbytes);
 int8_t *fake_target(void);
 mct_status fake_set_classes(uint32_t classes);
 mct_status fake_begin(uint32_t label);
