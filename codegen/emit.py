@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from codegen.c import INDENT, array, comment, hash_bytes, literal, rows, struct
-from codegen.header import class_count, target_bytes
 from codegen.calls import call_lines
+from codegen.header import class_count, target_bytes
 from codegen.image import Constant, Image, Params, RegionCall
 from codegen.latents import emit_latent, emit_slots
 from codegen.regions import emit_push, emit_regions, region_name, taking_sample

@@ -89,9 +89,9 @@ class TrainingPlan:
     @property
     def inference(self) -> list[Node]:
         """The nodes of an inference, which come first: the forward pass and the prediction."""
-        last = self.logits if self.predicted is None else self.predicted
-        ends = (k for k, node in enumerate(self.graph.nodes) if last in node.outputs)
-        return self.graph.nodes[: next(ends) + 1]
+        last = self.predicted or self.logits
+        nodes = self.graph.nodes
+        return nodes[: next((k for k, n in enumerate(nodes, 1) if last in n.outputs), 0)]
 
     @property
     def takes_label(self) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from trainer.graph import Node
-from trainer.ops.base import KernelCall, Op, Row, Rows
+from trainer.ops.base import KernelCall, Op, Row
 from trainer.ring import External, Read, Rings, Stage, rings
 from trainer.tensor import Array, Role, Tensor, TensorType
 

@@ -127,13 +127,13 @@ class Chooser:
                 option = (max(need, self.cost(first, last), floor), fused + last - first, first)
                 found = min(found, option)
             best.append(found)
-        found, last = [], self.end
+        runs, last = [], self.end
         while last > 0:
             first = best[last][2]
             if last - first > 1 or first < must:
-                found.append((first, last))
+                runs.append((first, last))
             last = first
-        return found[::-1]
+        return runs[::-1]
 
 
 def with_regions(
@@ -160,9 +160,7 @@ def with_regions(
     nodes, done = [], 0
     for first, last in chooser.segments():
         run = graph.nodes[first:last]
-        read_later = {
-            node.output for node in run if chooser.is_read_after(node.output, last)
-        }
+        read_later = {node.output for node in run if chooser.is_read_after(node.output, last)}
         nodes += graph.nodes[done:first]
         comes = arriving if any(arriving in node.inputs for node in run) else None
         nodes.append(fuse(run, read_later, comes))
