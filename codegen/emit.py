@@ -15,7 +15,7 @@ from trainer.ops.base import Arg, Scratch, Table
 from trainer.plan import TrainingPlan
 from trainer.tensor import Role, Tensor
 
-KERNEL_ABI = 3  # of firmware/mct/model.h: another number, other kernels
+KERNEL_ABI = 4  # of firmware/mct/model.h: another number, other kernels
 
 
 def emit_source(image: Image) -> str:

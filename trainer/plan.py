@@ -79,9 +79,11 @@ class TrainingPlan:
 
     @property
     def inference(self) -> list[Node]:
-        """The nodes of an inference, which come first: the forward pass and the prediction."""
-        has_classes = self.predicted is not None
-        return self.graph.nodes[: len(self.forward) + has_classes]
+        """The nodes of an inference, which come first: the forward pass and the prediction, and
+        the masks that stand among them."""
+        last = self.predicted or self.logits
+        nodes = self.graph.nodes
+        return nodes[: next((k for k, n in enumerate(nodes, 1) if last in n.outputs), 0)]
 
     @property
     def takes_label(self) -> bool:
