@@ -17,7 +17,7 @@ from trainer.ops.base import Row
 from trainer.plan import TrainingPlan
 from trainer.tensor import Tensor
 
-KERNEL_ABI = 3  # of firmware/mct/model.h: another number, other kernels
+KERNEL_ABI = 4  # of firmware/mct/model.h: another number, other kernels
 
 
 def emit_source(image: Image) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 
 from trainer.graph import Node
 from trainer.interpreter import Interpreter, unpack_state
+from trainer.ops.clamp_mask import ClampMask
 from trainer.ops.conv2d import Conv2D
 from trainer.plan import TrainingPlan
 from trainer.tensor import Array, DType, Tensor
@@ -255,10 +256,10 @@ def histories(plan: TrainingPlan, state: bytes) -> dict[str, int]:
 
 def last_errors(plan: TrainingPlan) -> dict[str, Node]:
     """The node that makes each layer's error, by the layer; the sum, if it has several readers."""
-    outputs, found = layer_names(plan), {}
+    names, found = layer_names(plan), {}
+    masked = {n.output: n.inputs[0] for n in plan.graph.nodes if isinstance(n.op, ClampMask)}
     for node in plan.graph.nodes:
         if node.outputs[-1] in plan.histories:
-            # Behind the other operands comes the tensor that the error is of (SPEC 1.3).
-            of = next(t for t in reversed(node.inputs) if t in outputs)
-            found[outputs[of]] = node
+            of = next(masked[t] for t in node.inputs if t in masked)
+            found[names[of]] = node
     return found

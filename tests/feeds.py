@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from trainer.ops.clamp_mask import mask_type, packed
 from trainer.ops.error import E12, EXPONENT, ErrorFormat
 from trainer.tensor import Array, DType, TensorType
 from trainer.tensor import QuantParams as Q
@@ -82,6 +83,21 @@ def unmasked(x: TensorType, limits: tuple[int, int]) -> Feed:
         return integers(-128, 127)(draw, type_)
 
     return Feed(x, rule)
+
+
+def mask_of(x: Feed, limits: tuple[int, int]) -> Feed:
+    """The clamp mask of what ``x`` draws."""
+    return Feed(mask_type(x.type), lambda draw, _: packed(x.rule(draw, x.type), limits))
+
+
+def open_mask(x: TensorType, limits: tuple[int, int]) -> Feed:
+    """The mask of ``unmasked``."""
+    return mask_of(unmasked(x, limits), limits)
+
+
+def mask_of_last(x: TensorType, limits: tuple[int, int]) -> Feed:
+    """The clamp mask of the input before it."""
+    return Feed(mask_type(x), lambda draw, _: packed(draw.earlier[-1], limits))
 
 
 def filters(*shape: int, quant: Q) -> Feed:

@@ -10,7 +10,9 @@ import pytest
 
 from tests.small_models import residual_model
 from trainer.graph import Graph, Node, prune
+from trainer.memory import storage
 from trainer.ops.average_pool2d import AveragePool2DGrad, AveragePool2DPassError
+from trainer.ops.clamp_mask import ClampMask
 from trainer.ops.conv2d import Conv2DGradInput, Conv2DUpdate, dead_channels
 from trainer.ops.error import MaskError, SumErrors
 from trainer.ops.sgd import BiasUpdate, CountStep
@@ -37,10 +39,13 @@ def plan(request: pytest.FixtureRequest, tmp_path: Path) -> TrainingPlan:
     return plan_of(request.param, tmp_path)
 
 
-def read_by(error_node: Node) -> Tensor:
-    """The forward tensor whose error the node computes."""
+def masked_by(plan: TrainingPlan, error_node: Node) -> Tensor:
+    """The forward tensor whose error the node computes: the one that its mask is made of."""
     is_raw = bool(error_node.op.mutates)
-    return error_node.inputs[-2] if is_raw else error_node.inputs[-1]
+    mask = error_node.inputs[-2] if is_raw else error_node.inputs[-1]
+    made = plan.graph.producer(mask)
+    assert made is not None and isinstance(made.op, ClampMask)
+    return made.inputs[0]
 
 
 def learned_before(plan: TrainingPlan, tensor: Tensor) -> bool:
@@ -58,8 +63,8 @@ def learned_before(plan: TrainingPlan, tensor: Tensor) -> bool:
 def test_only_what_depends_on_something_learned_gets_an_error(plan: TrainingPlan) -> None:
     for node in plan.graph.nodes:
         if isinstance(node.op, ERRORS):
-            assert learned_before(plan, read_by(node)), node
-            assert read_by(node).role is not Role.INPUT
+            assert learned_before(plan, masked_by(plan, node)), node
+            assert masked_by(plan, node).role is not Role.INPUT
 
 
 def test_everything_learned_is_updated_once(plan: TrainingPlan) -> None:
@@ -74,6 +79,39 @@ def test_head_computes_no_error_at_all(tmp_path: Path) -> None:
 
     assert kinds == ["SoftmaxCrossEntropy", "Conv2DUpdate", "BiasUpdate", "CountStep"]
     assert plan.histories == []
+
+
+def test_a_mask_is_made_once_and_where_it_lets_its_tensor_go(plan: TrainingPlan) -> None:
+    """Behind its tensor's producer; before its first reader if the tensor lives on anyway."""
+    nodes, owner = plan.graph.nodes, storage(plan.graph)
+    masks = [n for n in nodes if isinstance(n.op, ClampMask)]
+    assert len({n.inputs[0] for n in masks}) == len(masks)
+    others = [(k, n) for k, n in enumerate(nodes) if n not in masks]
+    for node in masks:
+        (x,), at = node.inputs, nodes.index(node)
+        first = nodes.index(next(plan.graph.readers(node.output)))
+        last_read = max(k for k, n in others if owner[x] in {owner[t] for t in n.inputs})
+
+        if last_read > first:
+            assert first - at == 1, node
+        else:
+            assert nodes[at - 1] is plan.graph.producer(x), node
+        assert node.op == ClampMask(x.limits)
+
+
+def test_masks_alone_stand_among_the_nodes_of_an_inference(plan: TrainingPlan) -> None:
+    added = [n for n in plan.inference if not isinstance(n.op, ClampMask)]
+
+    assert added == [*plan.forward, plan.graph.producer(plan.predicted)]
+    assert plan.graph.nodes[len(plan.inference)] is plan.loss
+
+
+def test_no_error_reads_a_tensor_for_its_mask(plan: TrainingPlan) -> None:
+    """What the backward pass reads of the forward pass: weights, what updates save, masks."""
+    activations = {n.output for n in plan.forward}
+    for node in plan.graph.nodes[len(plan.inference) + 1 :]:
+        if not isinstance(node.op, (*UPDATES, ClampMask)):
+            assert activations.isdisjoint(node.inputs), node
 
 
 def test_weights_are_read_before_they_are_written(plan: TrainingPlan) -> None:
@@ -93,6 +131,7 @@ def test_an_update_runs_as_soon_as_its_last_reader_has(plan: TrainingPlan) -> No
         needs += [k for k, n in enumerate(nodes[:at]) for t in n.outputs if t in update.inputs[1:]]
         between = nodes[max(needs) + 1 : at]
 
+        between = [n for n in between if not isinstance(n.op, ClampMask)]
         assert all(n.index == update.index or isinstance(n.op, UPDATES) for n in between), update
         if any(
             isinstance(nodes[k].op, Conv2DGradInput)
@@ -107,7 +146,7 @@ def test_errors_are_summed_where_a_tensor_has_several_readers(tmp_path: Path) ->
     sums = [n for n in plan.graph.nodes if isinstance(n.op, SumErrors)]
     stem = next(n.output for n in plan.forward if n.output.label == "stem")
 
-    assert [n.inputs[-2] for n in sums] == [stem]
+    assert [masked_by(plan, n) for n in sums] == [stem]
     (node,) = sums
     assert isinstance(node.op, SumErrors)
     assert node.op.readers == 2

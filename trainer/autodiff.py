@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 from trainer.formats import DEFAULT_FORMATS, Formats
 from trainer.graph import Graph, Node
+from trainer.memory import storage
 from trainer.ops.base import ErrorTensor, Op
+from trainer.ops.clamp_mask import ClampMask
 from trainer.ops.error import E12, MaskError, RawError, SumErrors, format_of, new_history
 from trainer.ops.sgd import FRACTION_BITS, ApplySum, fraction_of, sum_of
 from trainer.tensor import DType, Role, Tensor
@@ -29,10 +31,20 @@ class Tape:
         self.fractions: dict[Tensor, Tensor] = {}
         self.sums: dict[Tensor, Tensor] = {}
         self._learned_from = dependents(graph)
+        self._masks: dict[Tensor, Tensor] = {}
 
     def needs(self, tensor: Tensor) -> bool:
         """Whether something that learns lies at or before ``tensor``."""
         return tensor in self._learned_from
+
+    def mask(self, x: Tensor) -> Tensor:
+        """Where ``x`` is inside its limits: made of it once, where it is first asked for."""
+        if x not in self._masks:
+            producer = self.graph.producer(x)
+            assert producer is not None
+            op, name = ClampMask(x.limits), f"{x.name}_mask"
+            (self._masks[x],) = self.graph.add(op, x, name=name, index=producer.index)
+        return self._masks[x]
 
     def raw_error(self, op: RawError, node: Node, x: Tensor, *inputs: Tensor) -> ErrorTensor:
         """Append ``op``, whose raw errors of ``x`` are requantised by a history of its own."""
@@ -52,7 +64,7 @@ class Tape:
     def pass_on(self, node: Node, error: ErrorTensor) -> Iterator[tuple[Tensor, ErrorTensor]]:
         """The error, masked, for each input that needs one: ADD, RESHAPE."""
         for x in filter(self.needs, node.inputs):
-            yield x, self.passed_error(MaskError(x.limits), node, x, *error, x)
+            yield x, self.passed_error(MaskError(x.type), node, x, *error, self.mask(x))
 
     def parts(self, learned: Tensor) -> tuple[Tensor, ...]:
         """What an update changes: a weight and its fraction, one of them alone, or their sum."""
@@ -84,8 +96,8 @@ class Tape:
         producer = self.graph.producer(x)
         assert producer is not None
         pairs = [tensor for error in errors for tensor in error]
-        op = SumErrors(len(errors), x.limits)
-        return self._requantised(op, f"{x.name}_d", producer.index, *pairs, x)
+        op, name = SumErrors(len(errors)), f"{x.name}_d"
+        return self._requantised(op, name, producer.index, *pairs, self.mask(x))
 
     def _error_name(self, node: Node, x: Tensor) -> str:
         taken = {n.name for n in self.graph.nodes}
@@ -109,6 +121,7 @@ def backward(tape: Tape, logits: Tensor, error: ErrorTensor) -> None:
 
     Errors accumulate where a tensor has several readers. A weight's update follows the
     last node that reads the weight, so that every gradient sees the weights before it.
+    Masks stand where they let what they are made of go early.
     """
     errors: dict[Tensor, list[ErrorTensor]] = {logits: [error]}
     for node in reversed(list(tape.graph.nodes)):
@@ -118,3 +131,27 @@ def backward(tape: Tape, logits: Tensor, error: ErrorTensor) -> None:
         total = tape.total(node.output, found)
         for x, contribution in node.op.vjp(node, total, tape):
             errors.setdefault(x, []).append(contribution)
+    place_masks(tape.graph)
+
+
+def place_masks(graph: Graph) -> None:
+    """Move each mask behind the node that wrote its tensor, unless that lives on anyway.
+
+    A tensor lives on if another node reads its bytes behind the mask: then its mask stays
+    before its first reader, and lives shortly.
+    """
+    owner = storage(graph)
+    last_read = {
+        owner[t]: k
+        for k, node in enumerate(graph.nodes)
+        for t in node.inputs
+        if not isinstance(node.op, ClampMask)
+    }
+    early: dict[Tensor, list[Node]] = {}
+    placed: list[Node] = []
+    for k, node in enumerate(graph.nodes):
+        if isinstance(node.op, ClampMask) and last_read.get(owner[x := node.inputs[0]], -1) < k:
+            early.setdefault(x, []).append(node)
+        else:
+            placed.append(node)
+    graph.nodes[:] = [n for node in placed for n in (node, *early.get(node.output, ()))]

@@ -88,10 +88,9 @@ class TrainingPlan:
 
     @property
     def inference(self) -> list[Node]:
-        """The nodes of an inference, which come first: the forward pass and the prediction."""
-        last = self.predicted or self.logits
-        nodes = self.graph.nodes
-        return nodes[: next((k for k, n in enumerate(nodes, 1) if last in n.outputs), 0)]
+        """The nodes of an inference, which come first: the forward pass and the prediction, and
+        the masks that stand among them."""
+        return self.graph.nodes[: inference_end(self.graph, self.predicted or self.logits)]
 
     @property
     def takes_label(self) -> bool:
@@ -213,7 +212,11 @@ def make_plan(
     kept = {node.outputs[2], *([predicted] if predicted else [])}
     _, frozen = find_latent(graph, model.input)
     graph = with_regions(
-        graph, kept, len(forward), len(frozen), model.input if stream_input else None
+        graph,
+        kept,
+        inference_end(graph, predicted or model.logits),
+        len(frozen),
+        model.input if stream_input else None,
     )
     memory = plan_memory(graph, state, keep=kept)
     names = checked_names(class_names, node, model)
@@ -224,6 +227,11 @@ def make_plan(
         numerics_hash([*forward, node], model.input, formats), names, latent, tuple(prefix),
         formats, tape.sums,
     )  # fmt: skip
+
+
+def inference_end(graph: Graph, last: Tensor) -> int:
+    """How many nodes an inference has that ends with ``last``."""
+    return next((k for k, node in enumerate(graph.nodes, 1) if last in node.outputs), 0)
 
 
 def place_in_order(forward: list[Node], tape: Tape, active: Tensor | None) -> list[Tensor]:

@@ -26,17 +26,12 @@ void mct_add_s8(const mct_add_params *p, const int8_t *a, const int8_t *b, int8_
 void mct_add_broadcast_s8(const mct_add_params *p, const int8_t *a, const int8_t *b,
                           const int32_t *axes, int8_t *out);
 
-typedef struct {
-    int32_t x_min, x_max;
-} mct_add_grad_params;
-
 #define MCT_TEMPLATE "kernels/add.h"
 #include "kernels/each_error.h"
 
 #elif defined MCT_ERROR
 
-void MCT_NAME(mct_add_grad)(const mct_add_grad_params *p, const MCT_ERROR *dout,
-                            const int16_t *dout_e, const int8_t *x, const int32_t *axes,
-                            MCT_HISTORY, MCT_ERROR *dx, int16_t *dx_e);
+void MCT_NAME(mct_add_grad)(const MCT_ERROR *dout, const int16_t *dout_e, const uint8_t *mask,
+                            const int32_t *axes, MCT_HISTORY, MCT_ERROR *dx, int16_t *dx_e);
 
 #endif

@@ -58,17 +58,18 @@ static int32_t overlap(int32_t start, int32_t kernel, int32_t size)
 
 void MCT_NAME(mct_average_pool2d_pass_error)(const mct_average_pool2d_pass_error_params *p,
                                              const MCT_ERROR *dout, const int16_t *dout_e,
-                                             const int8_t *x, MCT_ERROR *dx, int16_t *dx_e)
+                                             const uint8_t *mask, MCT_ERROR *dx, int16_t *dx_e)
 {
+    int32_t at = 0; /* in dx */
     for (int32_t y = 0; y < p->in_h; y++) {
         int32_t out_y = y / p->stride_h;
         for (int32_t column = 0; column < p->in_w; column++) {
             int32_t out_x = column / p->stride_w;
             bool inside = out_y < p->out_h && y % p->stride_h < p->kernel_h && out_x < p->out_w &&
                           column % p->stride_w < p->kernel_w;
-            for (int32_t c = 0; c < p->channels; c++, x++) {
-                bool open = inside && *x > p->x_min && *x < p->x_max;
-                *dx++ = open ? dout[(out_y * p->out_w + out_x) * p->channels + c] : (MCT_ERROR)0;
+            for (int32_t c = 0; c < p->channels; c++, at++) {
+                bool open = inside && mct_is_open(mask, at);
+                dx[at] = open ? dout[(out_y * p->out_w + out_x) * p->channels + c] : (MCT_ERROR)0;
             }
         }
     }
@@ -96,15 +97,18 @@ static int32_t MCT_NAME(error_at)(const mct_average_pool2d_grad_params *p, const
 
 void MCT_NAME(mct_average_pool2d_grad)(const mct_average_pool2d_grad_params *p,
                                        const MCT_ERROR *dout, const int16_t *dout_e,
-                                       const int8_t *x, MCT_HISTORY, MCT_ERROR *dx, int16_t *dx_e)
+                                       const uint8_t *mask, MCT_HISTORY, MCT_ERROR *dx,
+                                       int16_t *dx_e)
 {
     MCT_NAME(mct_error_writer) writer = MCT_BEGIN(dout_e[0] - 15);
+    int32_t at = 0; /* in dx */
     for (int32_t position = 0; position < p->in_h * p->in_w; position++) {
-        for (int32_t c = 0; c < p->channels; c++, x++) {
-            bool open = *x > p->x_min && *x < p->x_max;
-            int32_t raw =
-                open ? MCT_NAME(error_at)(p, dout, position / p->in_w, position % p->in_w, c) : 0;
-            *dx++ = MCT_NAME(mct_error_put)(&writer, raw);
+        for (int32_t c = 0; c < p->channels; c++, at++) {
+            int32_t raw = 0;
+            if (mct_is_open(mask, at)) {
+                raw = MCT_NAME(error_at)(p, dout, position / p->in_w, position % p->in_w, c);
+            }
+            dx[at] = MCT_NAME(mct_error_put)(&writer, raw);
         }
     }
     MCT_NAME(mct_error_end)(&writer, history, dx_e);

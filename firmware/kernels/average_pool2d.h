@@ -24,13 +24,12 @@ void mct_average_pool2d_s8(const mct_average_pool2d_params *p, const int8_t *x, 
 typedef struct {
     int32_t in_h, in_w, channels, out_h, out_w;
     int32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
-    int32_t x_min, x_max, exponent_step;
+    int32_t exponent_step;
 } mct_average_pool2d_pass_error_params;
 
 typedef struct {
     int32_t in_h, in_w, channels, out_h, out_w;
     int32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
-    int32_t x_min, x_max;
 } mct_average_pool2d_grad_params;
 
 #define MCT_TEMPLATE "kernels/average_pool2d.h"
@@ -40,10 +39,11 @@ typedef struct {
 
 void MCT_NAME(mct_average_pool2d_pass_error)(const mct_average_pool2d_pass_error_params *p,
                                              const MCT_ERROR *dout, const int16_t *dout_e,
-                                             const int8_t *x, MCT_ERROR *dx, int16_t *dx_e);
+                                             const uint8_t *mask, MCT_ERROR *dx, int16_t *dx_e);
 
 void MCT_NAME(mct_average_pool2d_grad)(const mct_average_pool2d_grad_params *p,
                                        const MCT_ERROR *dout, const int16_t *dout_e,
-                                       const int8_t *x, MCT_HISTORY, MCT_ERROR *dx, int16_t *dx_e);
+                                       const uint8_t *mask, MCT_HISTORY, MCT_ERROR *dx,
+                                       int16_t *dx_e);
 
 #endif

@@ -170,10 +170,12 @@ static void MCT_NAME(gather_errors)(const mct_conv2d_grad_input_params *p, const
 
 void MCT_NAME(mct_conv2d_grad_input)(const mct_conv2d_grad_input_params *p, const MCT_ERROR *dout,
                                      const int16_t *dout_e, const int8_t *w, const int8_t *w_l,
-                                     const uint16_t *channel, const uint16_t *fold, const int8_t *x,
-                                     MCT_HISTORY, int32_t *scratch, MCT_ERROR *dx, int16_t *dx_e)
+                                     const uint16_t *channel, const uint16_t *fold,
+                                     const uint8_t *mask, MCT_HISTORY, int32_t *scratch,
+                                     MCT_ERROR *dx, int16_t *dx_e)
 {
     MCT_NAME(mct_error_writer) writer = MCT_BEGIN(dout_e[0] + p->scale_exponent);
+    int32_t at = 0; /* in dx */
     for (int32_t y = 0; y < p->in_h; y++) {
         for (int32_t column = 0; column < p->in_w; column++) {
             memset(scratch, 0, (size_t)(p->in_ch + p->learned_ch) * sizeof *scratch);
@@ -181,9 +183,9 @@ void MCT_NAME(mct_conv2d_grad_input)(const mct_conv2d_grad_input_params *p, cons
             for (int32_t l = 0; l < p->learned_ch; l++) {
                 scratch[channel[l]] += scratch[p->in_ch + l];
             }
-            for (int32_t i = 0; i < p->in_ch; i++, x++) {
-                bool open = *x > p->x_min && *x < p->x_max;
-                *dx++ = MCT_NAME(mct_error_put)(&writer, open ? scratch[i] : 0);
+            for (int32_t i = 0; i < p->in_ch; i++, at++) {
+                int32_t raw = mct_is_open(mask, at) ? scratch[i] : 0;
+                dx[at] = MCT_NAME(mct_error_put)(&writer, raw);
             }
         }
     }

@@ -33,7 +33,7 @@ typedef struct {
     int32_t in_h, in_w, in_ch, out_h, out_w, out_ch;
     int32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
     int32_t learned_ch;
-    int32_t scale_exponent, x_min, x_max;
+    int32_t scale_exponent;
 } mct_conv2d_grad_input_params;
 
 typedef struct {
@@ -50,8 +50,9 @@ typedef struct {
 /* scratch: in_ch + learned_ch sums. */
 void MCT_NAME(mct_conv2d_grad_input)(const mct_conv2d_grad_input_params *p, const MCT_ERROR *dout,
                                      const int16_t *dout_e, const int8_t *w, const int8_t *w_l,
-                                     const uint16_t *channel, const uint16_t *fold, const int8_t *x,
-                                     MCT_HISTORY, int32_t *scratch, MCT_ERROR *dx, int16_t *dx_e);
+                                     const uint16_t *channel, const uint16_t *fold,
+                                     const uint8_t *mask, MCT_HISTORY, int32_t *scratch,
+                                     MCT_ERROR *dx, int16_t *dx_e);
 
 #include "kernels/each_update.h"
 

@@ -115,14 +115,15 @@ void MCT_NAME(mct_depthwise_conv2d_grad_input)(const mct_depthwise_conv2d_grad_i
                                                const MCT_ERROR *dout, const int16_t *dout_e,
                                                const int8_t *w, const int8_t *w_l,
                                                const uint16_t *channel, const uint8_t *scale,
-                                               const uint8_t *scale_shift, const int8_t *x,
+                                               const uint8_t *scale_shift, const uint8_t *mask,
                                                MCT_HISTORY, MCT_ERROR *dx, int16_t *dx_e)
 {
     const int32_t per_input = p->out_ch / p->in_ch;
     MCT_NAME(mct_error_writer) writer = MCT_BEGIN(dout_e[0] + p->scale_exponent);
+    int32_t at = 0; /* in dx */
     for (int32_t position = 0; position < p->in_h * p->in_w; position++) {
         int32_t l = 0; /* of the next learned channel: they ascend */
-        for (int32_t i = 0; i < p->in_ch; i++, x++) {
+        for (int32_t i = 0; i < p->in_ch; i++, at++) {
             channel_weights weights = {w + i * per_input, p->out_ch};
             if (l < p->learned_ch && channel[l] == i) {
                 weights.w = w_l + l * per_input;
@@ -130,14 +131,14 @@ void MCT_NAME(mct_depthwise_conv2d_grad_input)(const mct_depthwise_conv2d_grad_i
                 l++;
             }
             int32_t raw = 0;
-            bool open = *x > p->x_min && *x < p->x_max;
+            bool open = mct_is_open(mask, at);
             for (int32_t m = 0; open && m < per_input; m++) {
                 int32_t o = i * per_input + m;
                 int32_t sum = MCT_NAME(error_at)(p, dout, weights, position / p->in_w,
                                                  position % p->in_w, o, m);
                 raw += mct_near(mct_sat23(sum) * scale[o], scale_shift[o]);
             }
-            *dx++ = MCT_NAME(mct_error_put)(&writer, raw);
+            dx[at] = MCT_NAME(mct_error_put)(&writer, raw);
         }
     }
     MCT_NAME(mct_error_end)(&writer, history, dx_e);

@@ -35,7 +35,7 @@ typedef struct {
     int32_t in_h, in_w, in_ch, out_h, out_w, out_ch;
     int32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
     int32_t learned_ch;
-    int32_t scale_exponent, x_min, x_max;
+    int32_t scale_exponent;
 } mct_depthwise_conv2d_grad_input_params;
 
 typedef struct {
@@ -53,7 +53,7 @@ void MCT_NAME(mct_depthwise_conv2d_grad_input)(const mct_depthwise_conv2d_grad_i
                                                const MCT_ERROR *dout, const int16_t *dout_e,
                                                const int8_t *w, const int8_t *w_l,
                                                const uint16_t *channel, const uint8_t *scale,
-                                               const uint8_t *scale_shift, const int8_t *x,
+                                               const uint8_t *scale_shift, const uint8_t *mask,
                                                MCT_HISTORY, MCT_ERROR *dx, int16_t *dx_e);
 
 #include "kernels/each_update.h"

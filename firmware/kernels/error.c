@@ -27,16 +27,17 @@ void MCT_NAME(mct_error_end)(const MCT_NAME(mct_error_writer) * writer, int16_t 
 }
 
 void MCT_NAME(mct_mask_error)(const mct_mask_error_params *p, const MCT_ERROR *dout,
-                              const int16_t *dout_e, const int8_t *x, MCT_ERROR *dx, int16_t *dx_e)
+                              const int16_t *dout_e, const uint8_t *mask, MCT_ERROR *dx,
+                              int16_t *dx_e)
 {
     for (int32_t k = 0; k < p->size; k++) {
-        dx[k] = x[k] > p->x_min && x[k] < p->x_max ? dout[k] : (MCT_ERROR)0;
+        dx[k] = mct_is_open(mask, k) ? dout[k] : (MCT_ERROR)0;
     }
     dx_e[0] = dout_e[0];
 }
 
 void MCT_NAME(mct_sum_errors)(const mct_sum_errors_params *p, const MCT_ERROR *const dout[],
-                              const int16_t *const dout_e[], const int8_t *x, MCT_HISTORY,
+                              const int16_t *const dout_e[], const uint8_t *mask, MCT_HISTORY,
                               MCT_ERROR *dx, int16_t *dx_e)
 {
     int32_t greatest_e = dout_e[0][0];
@@ -46,7 +47,7 @@ void MCT_NAME(mct_sum_errors)(const mct_sum_errors_params *p, const MCT_ERROR *c
     MCT_NAME(mct_error_writer) writer = MCT_BEGIN(greatest_e - 8);
     for (int32_t k = 0; k < p->size; k++) {
         int32_t raw = 0;
-        if (x[k] > p->x_min && x[k] < p->x_max) {
+        if (mct_is_open(mask, k)) {
             for (int32_t reader = 0; reader < p->readers; reader++) {
                 int32_t behind = greatest_e - dout_e[reader][0];
                 raw += mct_near((int32_t)dout[reader][k] * 256, behind < 31 ? behind : 31);

@@ -2,12 +2,13 @@
 /* Error tensors: integers of 12 or 8 bits with one exponent (SPEC 1.3).
  * Twin of trainer/ops/error.py.
  *
- * mask_error:  dx = x_min < x < x_max ? dout : 0,  dx_e = dout_e
+ * mask_error:  dx = dout where mask (kernels/clamp_mask.h) is 1, else 0,  dx_e = dout_e
  * sum_errors:  REQ(sum_k near(dout_k << 8, max(dout_e) - dout_e_k), max(dout_e) - 8)
  */
 #ifndef MCT_KERNELS_ERROR_H
 #define MCT_KERNELS_ERROR_H
 
+#include "kernels/clamp_mask.h"
 #include "mct/fixedpoint.h"
 
 enum { MCT_E12_BITS = 11, MCT_E8_BITS = 7, MCT_ERROR_DECAY = 16 };
@@ -59,11 +60,11 @@ static inline int32_t mct_error_round_s8(mct_error_writer_s8 *writer, int32_t ra
 }
 
 typedef struct {
-    int32_t size, x_min, x_max;
+    int32_t size;
 } mct_mask_error_params;
 
 typedef struct {
-    int32_t size, x_min, x_max, readers;
+    int32_t size, readers;
 } mct_sum_errors_params;
 
 #define MCT_TEMPLATE "kernels/error.h"
@@ -85,10 +86,11 @@ void MCT_NAME(mct_error_end)(const MCT_NAME(mct_error_writer) * writer, int16_t 
                              int16_t *dx_e);
 
 void MCT_NAME(mct_mask_error)(const mct_mask_error_params *p, const MCT_ERROR *dout,
-                              const int16_t *dout_e, const int8_t *x, MCT_ERROR *dx, int16_t *dx_e);
+                              const int16_t *dout_e, const uint8_t *mask, MCT_ERROR *dx,
+                              int16_t *dx_e);
 
 void MCT_NAME(mct_sum_errors)(const mct_sum_errors_params *p, const MCT_ERROR *const dout[],
-                              const int16_t *const dout_e[], const int8_t *x, MCT_HISTORY,
+                              const int16_t *const dout_e[], const uint8_t *mask, MCT_HISTORY,
                               MCT_ERROR *dx, int16_t *dx_e);
 
 #endif

@@ -15,7 +15,7 @@ typedef struct {
 void mct_lookup_s8(const mct_lookup_params *p, const int8_t *x, const int8_t *table, int8_t *out);
 
 typedef struct {
-    int32_t size, exponent_step, x_min, x_max;
+    int32_t size, exponent_step;
 } mct_lookup_grad_params;
 
 #define MCT_TEMPLATE "kernels/lookup.h"
@@ -24,7 +24,7 @@ typedef struct {
 #elif defined MCT_ERROR
 
 void MCT_NAME(mct_lookup_grad)(const mct_lookup_grad_params *p, const MCT_ERROR *dout,
-                               const int16_t *dout_e, const int8_t *x, const int16_t *slope,
-                               MCT_HISTORY, MCT_ERROR *dx, int16_t *dx_e);
+                               const int16_t *dout_e, const int8_t *x, const uint8_t *mask,
+                               const int16_t *slope, MCT_HISTORY, MCT_ERROR *dx, int16_t *dx_e);
 
 #endif

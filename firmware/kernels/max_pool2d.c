@@ -61,15 +61,15 @@ static int32_t first_maximum(const mct_max_pool2d_grad_params *p, const int8_t *
 #else
 
 void MCT_NAME(mct_max_pool2d_pass_error)(const mct_max_pool2d_grad_params *p, const MCT_ERROR *dout,
-                                         const int16_t *dout_e, const int8_t *x, MCT_ERROR *dx,
-                                         int16_t *dx_e)
+                                         const int16_t *dout_e, const int8_t *x,
+                                         const uint8_t *mask, MCT_ERROR *dx, int16_t *dx_e)
 {
     memset(dx, 0, (size_t)(p->in_h * p->in_w * p->channels) * sizeof *dx);
     for (int32_t y = 0; y < p->out_h; y++) {
         for (int32_t column = 0; column < p->out_w; column++) {
             for (int32_t c = 0; c < p->channels; c++, dout++) {
                 int32_t at = first_maximum(p, x, y, column, c);
-                dx[at] = x[at] > p->x_min && x[at] < p->x_max ? *dout : (MCT_ERROR)0;
+                dx[at] = mct_is_open(mask, at) ? *dout : (MCT_ERROR)0;
             }
         }
     }
@@ -96,15 +96,14 @@ static int32_t MCT_NAME(error_at)(const mct_max_pool2d_grad_params *p, const MCT
 }
 
 void MCT_NAME(mct_max_pool2d_grad)(const mct_max_pool2d_grad_params *p, const MCT_ERROR *dout,
-                                   const int16_t *dout_e, const int8_t *x, MCT_HISTORY,
-                                   MCT_ERROR *dx, int16_t *dx_e)
+                                   const int16_t *dout_e, const int8_t *x, const uint8_t *mask,
+                                   MCT_HISTORY, MCT_ERROR *dx, int16_t *dx_e)
 {
     MCT_NAME(mct_error_writer) writer = MCT_BEGIN(dout_e[0]);
     for (int32_t position = 0; position < p->in_h * p->in_w; position++) {
         for (int32_t c = 0; c < p->channels; c++) {
-            int32_t value = x[position * p->channels + c];
             int32_t raw = 0;
-            if (value > p->x_min && value < p->x_max) {
+            if (mct_is_open(mask, position * p->channels + c)) {
                 raw = MCT_NAME(error_at)(p, dout, x, position / p->in_w, position % p->in_w, c);
             }
             *dx++ = MCT_NAME(mct_error_put)(&writer, raw);

@@ -3,8 +3,6 @@
 
 #include "kernels/mean.h"
 
-#include <stdbool.h>
-
 #include "kernels/error.h"
 
 void mct_mean_s8(const mct_mean_params *p, const int8_t *x, int8_t *out)
@@ -27,15 +25,16 @@ void mct_mean_s8(const mct_mean_params *p, const int8_t *x, int8_t *out)
 #else
 
 void MCT_NAME(mct_mean_grad)(const mct_mean_grad_params *p, const MCT_ERROR *dout,
-                             const int16_t *dout_e, const int8_t *x, MCT_HISTORY, MCT_ERROR *dx,
+                             const int16_t *dout_e, const uint8_t *mask, MCT_HISTORY, MCT_ERROR *dx,
                              int16_t *dx_e)
 {
     MCT_NAME(mct_error_writer) writer = MCT_BEGIN(dout_e[0] - 15);
+    int32_t at = 0; /* in dx */
     for (int32_t o = 0; o < p->outer; o++, dout += p->inner) {
         for (int32_t k = 0; k < p->count; k++) {
-            for (int32_t i = 0; i < p->inner; i++, x++) {
-                bool open = *x > p->x_min && *x < p->x_max;
-                *dx++ = MCT_NAME(mct_error_put)(&writer, open ? dout[i] * p->share : 0);
+            for (int32_t i = 0; i < p->inner; i++, at++) {
+                int32_t raw = mct_is_open(mask, at) ? dout[i] * p->share : 0;
+                dx[at] = MCT_NAME(mct_error_put)(&writer, raw);
             }
         }
     }

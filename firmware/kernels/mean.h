@@ -18,7 +18,7 @@ typedef struct {
 void mct_mean_s8(const mct_mean_params *p, const int8_t *x, int8_t *out);
 
 typedef struct {
-    int32_t outer, count, inner, share, x_min, x_max;
+    int32_t outer, count, inner, share;
 } mct_mean_grad_params;
 
 #define MCT_TEMPLATE "kernels/mean.h"
@@ -27,7 +27,7 @@ typedef struct {
 #elif defined MCT_ERROR
 
 void MCT_NAME(mct_mean_grad)(const mct_mean_grad_params *p, const MCT_ERROR *dout,
-                             const int16_t *dout_e, const int8_t *x, MCT_HISTORY, MCT_ERROR *dx,
+                             const int16_t *dout_e, const uint8_t *mask, MCT_HISTORY, MCT_ERROR *dx,
                              int16_t *dx_e);
 
 #endif

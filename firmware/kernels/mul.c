@@ -3,8 +3,6 @@
 
 #include "kernels/mul.h"
 
-#include <stdbool.h>
-
 #include "kernels/broadcast.h"
 #include "kernels/error.h"
 
@@ -44,19 +42,21 @@ static int32_t MCT_NAME(error_at)(const mct_mul_grad_params *p, const MCT_ERROR 
 }
 
 void MCT_NAME(mct_mul_grad)(const mct_mul_grad_params *p, const MCT_ERROR *dout,
-                            const int16_t *dout_e, const int8_t *b, const int8_t *x,
+                            const int16_t *dout_e, const int8_t *b, const uint8_t *mask,
                             const int32_t *axes, MCT_HISTORY, MCT_ERROR *dx, int16_t *dx_e)
 {
     const int32_t size = axes[3], dout_step = axes[7], b_step = axes[11];
+    int32_t at = 0; /* in dx */
     MCT_NAME(mct_error_writer) writer = MCT_BEGIN(dout_e[0] + p->scale_exponent);
     mct_row row = mct_first_row();
     for (int32_t rows = mct_rows(axes); rows > 0; rows--, mct_next_row(&row, axes)) {
-        for (int32_t k = 0; k < size; k++, x++) {
-            bool open = *x > p->x_min && *x < p->x_max;
-            int32_t raw = open ? MCT_NAME(error_at)(p, dout + row.a + k * dout_step,
-                                                    b + row.b + k * b_step, axes + 3 * MCT_AXES)
-                               : 0;
-            *dx++ = MCT_NAME(mct_error_put)(&writer, raw);
+        for (int32_t k = 0; k < size; k++, at++) {
+            int32_t raw = 0;
+            if (mct_is_open(mask, at)) {
+                raw = MCT_NAME(error_at)(p, dout + row.a + k * dout_step, b + row.b + k * b_step,
+                                         axes + 3 * MCT_AXES);
+            }
+            dx[at] = MCT_NAME(mct_error_put)(&writer, raw);
         }
     }
     MCT_NAME(mct_error_end)(&writer, history, dx_e);

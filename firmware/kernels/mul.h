@@ -19,7 +19,7 @@ void mct_mul_s8(const mct_mul_params *p, const int8_t *a, const int8_t *b, const
                 int8_t *out);
 
 typedef struct {
-    int32_t fold, scale_exponent, b_offset, x_min, x_max;
+    int32_t fold, scale_exponent, b_offset;
 } mct_mul_grad_params;
 
 #define MCT_TEMPLATE "kernels/mul.h"
@@ -28,7 +28,7 @@ typedef struct {
 #elif defined MCT_ERROR
 
 void MCT_NAME(mct_mul_grad)(const mct_mul_grad_params *p, const MCT_ERROR *dout,
-                            const int16_t *dout_e, const int8_t *b, const int8_t *x,
+                            const int16_t *dout_e, const int8_t *b, const uint8_t *mask,
                             const int32_t *axes, MCT_HISTORY, MCT_ERROR *dx, int16_t *dx_e);
 
 #endif

@@ -3,7 +3,6 @@
 
 #include "kernels/resize_nearest_neighbor.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 #include "kernels/error.h"
@@ -40,7 +39,7 @@ static readers next_readers(readers before, const uint16_t *index, int32_t outpu
 
 #else
 
-static int32_t MCT_NAME(error_at)(const mct_resize_nearest_neighbor_grad_params *p,
+static int32_t MCT_NAME(error_at)(const mct_resize_nearest_neighbor_params *p,
                                   const MCT_ERROR *dout, readers rows, readers columns, int32_t c)
 {
     int32_t sum = 0;
@@ -52,42 +51,47 @@ static int32_t MCT_NAME(error_at)(const mct_resize_nearest_neighbor_grad_params 
     return sum;
 }
 
-void MCT_NAME(mct_resize_nearest_neighbor_pass_error)(
-    const mct_resize_nearest_neighbor_grad_params *p, const MCT_ERROR *dout, const int16_t *dout_e,
-    const int8_t *x, const uint16_t *row, const uint16_t *column, MCT_ERROR *dx, int16_t *dx_e)
+void MCT_NAME(mct_resize_nearest_neighbor_pass_error)(const mct_resize_nearest_neighbor_params *p,
+                                                      const MCT_ERROR *dout, const int16_t *dout_e,
+                                                      const uint8_t *mask, const uint16_t *row,
+                                                      const uint16_t *column, MCT_ERROR *dx,
+                                                      int16_t *dx_e)
 {
     readers rows = {0, 0};
+    int32_t at = 0; /* in dx */
     for (int32_t y = 0; y < p->in_h; y++) {
         rows = next_readers(rows, row, p->out_h, y);
         readers columns = {0, 0};
         for (int32_t k = 0; k < p->in_w; k++) {
             columns = next_readers(columns, column, p->out_w, k);
-            for (int32_t c = 0; c < p->channels; c++, x++) {
-                bool open = *x > p->x_min && *x < p->x_max;
-                *dx++ = (MCT_ERROR)(open ? MCT_NAME(error_at)(p, dout, rows, columns, c) : 0);
+            for (int32_t c = 0; c < p->channels; c++, at++) {
+                int32_t raw =
+                    mct_is_open(mask, at) ? MCT_NAME(error_at)(p, dout, rows, columns, c) : 0;
+                dx[at] = (MCT_ERROR)raw;
             }
         }
     }
     dx_e[0] = dout_e[0];
 }
 
-void MCT_NAME(mct_resize_nearest_neighbor_grad)(const mct_resize_nearest_neighbor_grad_params *p,
+void MCT_NAME(mct_resize_nearest_neighbor_grad)(const mct_resize_nearest_neighbor_params *p,
                                                 const MCT_ERROR *dout, const int16_t *dout_e,
-                                                const int8_t *x, const uint16_t *row,
+                                                const uint8_t *mask, const uint16_t *row,
                                                 const uint16_t *column, MCT_HISTORY, MCT_ERROR *dx,
                                                 int16_t *dx_e)
 {
     MCT_NAME(mct_error_writer) writer = MCT_BEGIN(dout_e[0]);
     readers rows = {0, 0};
+    int32_t at = 0; /* in dx */
     for (int32_t y = 0; y < p->in_h; y++) {
         rows = next_readers(rows, row, p->out_h, y);
         readers columns = {0, 0};
         for (int32_t k = 0; k < p->in_w; k++) {
             columns = next_readers(columns, column, p->out_w, k);
-            for (int32_t c = 0; c < p->channels; c++, x++) {
-                bool open = *x > p->x_min && *x < p->x_max;
-                int32_t raw = open ? MCT_NAME(error_at)(p, dout, rows, columns, c) : 0;
-                *dx++ = MCT_NAME(mct_error_put)(&writer, raw);
+            for (int32_t c = 0; c < p->channels; c++, at++) {
+                int32_t raw =
+                    mct_is_open(mask, at) ? MCT_NAME(error_at)(p, dout, rows, columns, c) : 0;
+                dx[at] = MCT_NAME(mct_error_put)(&writer, raw);
             }
         }
     }

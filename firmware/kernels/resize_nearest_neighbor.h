@@ -17,22 +17,20 @@ typedef struct {
 void mct_resize_nearest_neighbor_s8(const mct_resize_nearest_neighbor_params *p, const int8_t *x,
                                     const uint16_t *row, const uint16_t *column, int8_t *out);
 
-typedef struct {
-    int32_t in_h, in_w, channels, out_h, out_w, x_min, x_max;
-} mct_resize_nearest_neighbor_grad_params;
-
 #define MCT_TEMPLATE "kernels/resize_nearest_neighbor.h"
 #include "kernels/each_error.h"
 
 #elif defined MCT_ERROR
 
-void MCT_NAME(mct_resize_nearest_neighbor_pass_error)(
-    const mct_resize_nearest_neighbor_grad_params *p, const MCT_ERROR *dout, const int16_t *dout_e,
-    const int8_t *x, const uint16_t *row, const uint16_t *column, MCT_ERROR *dx, int16_t *dx_e);
+void MCT_NAME(mct_resize_nearest_neighbor_pass_error)(const mct_resize_nearest_neighbor_params *p,
+                                                      const MCT_ERROR *dout, const int16_t *dout_e,
+                                                      const uint8_t *mask, const uint16_t *row,
+                                                      const uint16_t *column, MCT_ERROR *dx,
+                                                      int16_t *dx_e);
 
-void MCT_NAME(mct_resize_nearest_neighbor_grad)(const mct_resize_nearest_neighbor_grad_params *p,
+void MCT_NAME(mct_resize_nearest_neighbor_grad)(const mct_resize_nearest_neighbor_params *p,
                                                 const MCT_ERROR *dout, const int16_t *dout_e,
-                                                const int8_t *x, const uint16_t *row,
+                                                const uint8_t *mask, const uint16_t *row,
                                                 const uint16_t *column, MCT_HISTORY, MCT_ERROR *dx,
                                                 int16_t *dx_e);
 

@@ -10,7 +10,7 @@
 #include "mct/status.h"
 
 /* Bumped when a kernel's parameters or meaning change; generated code checks it. */
-#define MCT_KERNEL_ABI 3
+#define MCT_KERNEL_ABI 4
 
 /* A status that must be looked at. */
 #define MCT_CHECKED __attribute__((warn_unused_result))

@@ -5,14 +5,15 @@
 
 #include <string.h>
 
+#include "kernels/clamp_mask.h"
 #include "kernels/conv2d.h"
 #include "kernels/first_greatest.h"
 #include "kernels/sgd.h"
 #include "kernels/softmax_cross_entropy.h"
 #include "mct/digest.h"
 
-#if MCT_KERNEL_ABI != 3
-#error "tiny was generated for kernel ABI 3; regenerate it"
+#if MCT_KERNEL_ABI != 4
+#error "tiny was generated for kernel ABI 4; regenerate it"
 #endif
 
 const uint8_t tiny_numerics_hash[8] = {0x29, 0xab, 0x5b, 0x19, 0xbb, 0xee, 0x9a, 0x6c};
@@ -141,7 +142,14 @@ static const mct_softmax_cross_entropy_params tiny_cross_entropy_params = {
     .zero_point = 5,
 };
 
-_Static_assert(sizeof(mct_conv2d_grad_input_params) == 64, "mct_conv2d_grad_input_params has other fields than mcutrain knows");
+_Static_assert(sizeof(mct_clamp_mask_params) == 12, "mct_clamp_mask_params has other fields than mcutrain knows");
+static const mct_clamp_mask_params tiny_conv_mask_params = {
+    .size = 8,
+    .x_min = -128,
+    .x_max = 127,
+};
+
+_Static_assert(sizeof(mct_conv2d_grad_input_params) == 56, "mct_conv2d_grad_input_params has other fields than mcutrain knows");
 static const mct_conv2d_grad_input_params tiny_fc_d_conv_params = {
     .in_h = 1,
     .in_w = 1,
@@ -157,8 +165,6 @@ static const mct_conv2d_grad_input_params tiny_fc_d_conv_params = {
     .pad_left = 0,
     .learned_ch = 0,
     .scale_exponent = -5,
-    .x_min = -128,
-    .x_max = 127,
 };
 
 _Static_assert(sizeof(mct_conv2d_update_params) == 60, "mct_conv2d_update_params has other fields than mcutrain knows");
@@ -213,7 +219,7 @@ static const mct_bias_update_params tiny_conv_b_update_params = {
     .node = 1,
 };
 
-static _Alignas(4) uint8_t tiny_arena[96];
+static _Alignas(4) uint8_t tiny_arena[100];
 static _Alignas(4) uint8_t tiny_state[104];
 
 const mct_region tiny_regions[MCT_REGION_COUNT] = {
@@ -230,15 +236,16 @@ static int32_t *const fc_b = (int32_t *)(void *)&tiny_state[72];
 static int16_t *const fc_d_conv_history = (int16_t *)(void *)&tiny_state[84];
 static uint32_t *const sgd = (uint32_t *)(void *)&tiny_state[88];
 static uint32_t *const true_label = (uint32_t *)(void *)&tiny_arena[0]; /* 4 B, nodes -1..3 */
-static int8_t *const input = (int8_t *)(void *)&tiny_arena[48]; /* 12 B, nodes -1..7 */
-static int8_t *const conv = (int8_t *)(void *)&tiny_arena[60]; /* 8 B, nodes 0..5 */
+static int8_t *const input = (int8_t *)(void *)&tiny_arena[48]; /* 12 B, nodes -1..8 */
+static int8_t *const conv = (int8_t *)(void *)&tiny_arena[60]; /* 8 B, nodes 0..6 */
 static int8_t *const fc = (int8_t *)(void *)&tiny_arena[4]; /* 4 B, nodes 1..3 */
-static uint32_t *const predicted_class = (uint32_t *)(void *)&tiny_arena[84]; /* 4 B, nodes 2..10 */
-static int16_t *const cross_entropy_d_logits = (int16_t *)(void *)&tiny_arena[68]; /* 8 B, nodes 3..6 */
-static uint32_t *const cross_entropy_record = (uint32_t *)(void *)&tiny_arena[76]; /* 8 B, nodes 3..10 */
-static int16_t *const cross_entropy_d_logits_e = (int16_t *)(void *)&tiny_arena[88]; /* 4 B, nodes 3..6 */
-static int16_t *const fc_d_conv = (int16_t *)(void *)&tiny_arena[32]; /* 16 B, nodes 4..8 */
-static int16_t *const fc_d_conv_e = (int16_t *)(void *)&tiny_arena[92]; /* 4 B, nodes 4..8 */
+static uint32_t *const predicted_class = (uint32_t *)(void *)&tiny_arena[84]; /* 4 B, nodes 2..11 */
+static int16_t *const cross_entropy_d_logits = (int16_t *)(void *)&tiny_arena[68]; /* 8 B, nodes 3..7 */
+static uint32_t *const cross_entropy_record = (uint32_t *)(void *)&tiny_arena[76]; /* 8 B, nodes 3..11 */
+static int16_t *const cross_entropy_d_logits_e = (int16_t *)(void *)&tiny_arena[88]; /* 4 B, nodes 3..7 */
+static uint8_t *const conv_mask = (uint8_t *)(void *)&tiny_arena[92]; /* 4 B, nodes 4..5 */
+static int16_t *const fc_d_conv = (int16_t *)(void *)&tiny_arena[32]; /* 16 B, nodes 5..9 */
+static int16_t *const fc_d_conv_e = (int16_t *)(void *)&tiny_arena[96]; /* 4 B, nodes 5..9 */
 
 static uint32_t tiny_next; /* the call that run continues with */
 static bool tiny_busy_now; /* a step is under way */
@@ -276,41 +283,48 @@ static MCT_NOINLINE uint32_t tiny_calls(uint32_t first, uint32_t end)
         }
         MCT_FALLTHROUGH;
     case 4u:
-        /* fc_d_conv:s16[1x2x2x2], fc_d_conv_e:s16[1], fc_d_conv_history:s16[2] = Conv2DGradInput(cross_entropy_d_logits, cross_entropy_d_logits_e, fc_w, conv, fc_d_conv_history) 24 MACs */
-        mct_conv2d_grad_input_s16(&tiny_fc_d_conv_params, cross_entropy_d_logits, cross_entropy_d_logits_e, fc_w, NULL, NULL, tiny_fc_d_conv_fold, conv, fc_d_conv_history, (void *)&tiny_arena[0], fc_d_conv, fc_d_conv_e);
+        /* conv_mask:u8[1] = ClampMask(conv) */
+        mct_clamp_mask_s8(&tiny_conv_mask_params, conv, conv_mask);
         if (end == 5u) {
             break;
         }
         MCT_FALLTHROUGH;
     case 5u:
-        /* fc_w:s8[3x8], fc_w_frac:s8[3x8] = Conv2DUpdate(fc_w, fc_w_frac, conv, cross_entropy_d_logits, cross_entropy_d_logits_e, sgd) 24 MACs */
-        mct_conv2d_update_s16(&tiny_fc_w_update_params, fc_w, fc_w_frac, conv, cross_entropy_d_logits, cross_entropy_d_logits_e, sgd, tiny_fc_w_update_rate, tiny_fc_w_update_rate_shift, (void *)&tiny_arena[0]);
+        /* fc_d_conv:s16[1x2x2x2], fc_d_conv_e:s16[1], fc_d_conv_history:s16[2] = Conv2DGradInput(cross_entropy_d_logits, cross_entropy_d_logits_e, fc_w, conv_mask, fc_d_conv_history) 24 MACs */
+        mct_conv2d_grad_input_s16(&tiny_fc_d_conv_params, cross_entropy_d_logits, cross_entropy_d_logits_e, fc_w, NULL, NULL, tiny_fc_d_conv_fold, conv_mask, fc_d_conv_history, (void *)&tiny_arena[0], fc_d_conv, fc_d_conv_e);
         if (end == 6u) {
             break;
         }
         MCT_FALLTHROUGH;
     case 6u:
-        /* fc_b:s32[3] = BiasUpdate(fc_b, cross_entropy_d_logits, cross_entropy_d_logits_e, sgd) */
-        mct_bias_update_s16(&tiny_fc_b_update_params, fc_b, cross_entropy_d_logits, cross_entropy_d_logits_e, sgd, tiny_fc_b_update_rate, tiny_fc_b_update_rate_shift);
+        /* fc_w:s8[3x8], fc_w_frac:s8[3x8] = Conv2DUpdate(fc_w, fc_w_frac, conv, cross_entropy_d_logits, cross_entropy_d_logits_e, sgd) 24 MACs */
+        mct_conv2d_update_s16(&tiny_fc_w_update_params, fc_w, fc_w_frac, conv, cross_entropy_d_logits, cross_entropy_d_logits_e, sgd, tiny_fc_w_update_rate, tiny_fc_w_update_rate_shift, (void *)&tiny_arena[0]);
         if (end == 7u) {
             break;
         }
         MCT_FALLTHROUGH;
     case 7u:
-        /* conv_w:s8[2x2x2x1], conv_w_frac:s8[2x2x2x1] = Conv2DUpdate(conv_w, conv_w_frac, input, fc_d_conv, fc_d_conv_e, sgd) 32 MACs */
-        mct_conv2d_update_s16(&tiny_conv_w_update_params, conv_w, conv_w_frac, input, fc_d_conv, fc_d_conv_e, sgd, tiny_conv_w_update_rate, tiny_conv_w_update_rate_shift, (void *)&tiny_arena[0]);
+        /* fc_b:s32[3] = BiasUpdate(fc_b, cross_entropy_d_logits, cross_entropy_d_logits_e, sgd) */
+        mct_bias_update_s16(&tiny_fc_b_update_params, fc_b, cross_entropy_d_logits, cross_entropy_d_logits_e, sgd, tiny_fc_b_update_rate, tiny_fc_b_update_rate_shift);
         if (end == 8u) {
             break;
         }
         MCT_FALLTHROUGH;
     case 8u:
-        /* conv_b:s32[2] = BiasUpdate(conv_b, fc_d_conv, fc_d_conv_e, sgd) */
-        mct_bias_update_s16(&tiny_conv_b_update_params, conv_b, fc_d_conv, fc_d_conv_e, sgd, tiny_conv_b_update_rate, tiny_conv_w_update_rate_shift);
+        /* conv_w:s8[2x2x2x1], conv_w_frac:s8[2x2x2x1] = Conv2DUpdate(conv_w, conv_w_frac, input, fc_d_conv, fc_d_conv_e, sgd) 32 MACs */
+        mct_conv2d_update_s16(&tiny_conv_w_update_params, conv_w, conv_w_frac, input, fc_d_conv, fc_d_conv_e, sgd, tiny_conv_w_update_rate, tiny_conv_w_update_rate_shift, (void *)&tiny_arena[0]);
         if (end == 9u) {
             break;
         }
         MCT_FALLTHROUGH;
     case 9u:
+        /* conv_b:s32[2] = BiasUpdate(conv_b, fc_d_conv, fc_d_conv_e, sgd) */
+        mct_bias_update_s16(&tiny_conv_b_update_params, conv_b, fc_d_conv, fc_d_conv_e, sgd, tiny_conv_b_update_rate, tiny_conv_w_update_rate_shift);
+        if (end == 10u) {
+            break;
+        }
+        MCT_FALLTHROUGH;
+    case 10u:
         /* sgd:u32[4] = CountStep(sgd) */
         mct_count_step(sgd);
     default:

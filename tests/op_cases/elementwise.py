@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tests.feeds import error, exponent, history, s8, unmasked
+from tests.feeds import error, exponent, history, mask_of_last, open_mask, s8, unmasked
 from tests.op_cases.case import Case
 from trainer.broadcast import Broadcast
 from trainer.ops.add import Add, AddGrad
@@ -38,9 +38,10 @@ class Function:
         x = s8(*self.shape, quant=self.x_quant)
         yield Case(self.name, self.op, (x,))
         if not self.op.passes_on:
-            inner = (unmasked(x.type, self.x_limits), history((-35, 0)))
-            dx = LookupGrad(self.op, self.x_limits)
-            yield Case(f"{self.name}/dx", dx, (error(*self.shape), exponent(-20, 0), *inner))
+            dout = (error(*self.shape), exponent(-20, 0))
+            values = unmasked(x.type, self.x_limits)
+            inner = (values, mask_of_last(x.type, self.x_limits), history((-35, 0)))
+            yield Case(f"{self.name}/dx", LookupGrad(self.op), (*dout, *inner))
 
 
 FUNCTIONS = [
@@ -92,12 +93,12 @@ class Pair:
         out = Broadcast(self.a, self.b).shape
         dout = (error(*out), exponent(-20, 0))
         for x, other, name in ((a, b, "da"), (b, a, "db")):
-            inner = (unmasked(x.type, self.limits), history((-30, 0)))
+            inner = (open_mask(x.type, self.limits), history((-30, 0)))
             name = f"{self.name}/{name}"
             if isinstance(self.op, Mul):
-                yield Case(name, MulGrad(self.limits), (*dout, other, *inner), self.rounds)
+                yield Case(name, MulGrad(x.type), (*dout, other, *inner), self.rounds)
             elif x.type.size != dout[0].type.size:
-                yield Case(name, AddGrad(self.limits), (*dout, *inner), self.rounds)
+                yield Case(name, AddGrad(x.type), (*dout, *inner), self.rounds)
 
 
 OUT = Q((0.13,), 7)

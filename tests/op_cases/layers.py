@@ -16,9 +16,9 @@ from tests.feeds import (
     frozen_part,
     gathered,
     history,
+    open_mask,
     s8,
     sgd,
-    unmasked,
     zero,
 )
 from tests.op_cases.case import Case, place
@@ -91,11 +91,11 @@ class Layer:
             w, part = frozen_part(w, columns), (learned,)
         dout = error(*op.out_shape)
         e, rate = exponent(*self.exponents), sgd(self.rate_shifts)
-        here = Tensor("x", x.type, Role.INPUT, limits=self.x_limits)
+        here = Tensor("x", x.type, Role.INPUT)
         weights = Tensor("w", w.type, Role.CONST)
         split = (saved, *part) if part else ()
         yield Case(self.name, op, (x, w, *b, *split), self.rounds)
-        inner = (unmasked(x.type, self.x_limits), history(self.exponents))
+        inner = (open_mask(x.type, self.x_limits), history(self.exponents))
         dx = op.grad_input(here)
         yield Case(f"{self.name}/dx", dx, (dout, e, w, *part, *inner), self.rounds)
         frac = replace(learned, type=TensorType(learned.type.shape, learned.type.dtype))

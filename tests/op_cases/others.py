@@ -11,12 +11,14 @@ from tests.feeds import (
     exponent,
     history,
     label,
+    mask_of,
+    open_mask,
     s8,
     sgd,
-    unmasked,
 )
 from tests.op_cases.case import Case
 from trainer.ops.add import Add
+from trainer.ops.clamp_mask import ClampMask
 from trainer.ops.error import MaskError, SumErrors
 from trainer.ops.first_greatest import FirstGreatest
 from trainer.ops.gather_channels import GatherChannels
@@ -36,9 +38,14 @@ def sum_case(name: str, shape: tuple[int, ...], *exponents: tuple[int, int],
              x_limits: tuple[int, int] = (-128, 127)) -> Case:  # fmt: skip
     pairs = [feed for e in exponents for feed in (error(*shape), exponent(*e))]
     low, high = min(e[0] for e in exponents), max(e[1] for e in exponents)
-    op = SumErrors(len(exponents), x_limits)
-    x = unmasked(s8(*shape).type, x_limits)
-    return Case(name, op, (*pairs, x, history((low, high))))
+    mask = open_mask(s8(*shape).type, x_limits)
+    return Case(name, SumErrors(len(exponents)), (*pairs, mask, history((low, high))))
+
+
+def mask_case(name: str, shape: tuple[int, ...], *dout: Feed,
+              x_limits: tuple[int, int] = (-128, 127)) -> Case:  # fmt: skip
+    x = s8(*shape)
+    return Case(name, MaskError(x.type), (*dout, mask_of(x, x_limits)))
 
 
 def cross_entropy_case(name: str, classes: int, scale: float = 0.125) -> Case:
@@ -66,8 +73,20 @@ ROWS = [
     add_case("add/far-scales", Q((3.0,), 1), Q((1e-4,), 0), Q((2.0,), -9)),
     add_case("add/saturates", Q((1.0,), 1), Q((0.9,), 0), Q((0.001,), 3)),
     add_case("add/left-shift-wraps", Q((1.0,), 1), Q((0.9,), 0), Q((1e-7,), 3)),
-    Case("mask/odd", MaskError((-3, 40)), (error(1, 3, 5), exponent(-20, 5), s8(1, 3, 5))),
-    Case("mask/reshapes", MaskError((-128, 127)), (error(1, 6), exponent(-9, -9), s8(1, 3, 2))),
+    *(
+        Case(f"clamp_mask/{name}", ClampMask(limits), (s8(*shape),))
+        for name, shape, limits in (
+            ("odd", (1, 3, 5), (-3, 40)),
+            ("whole-bytes", (1, 4, 2, 3), (-128, 127)),
+            ("one", (1, 1), (-90, 90)),
+            ("nine", (9,), (-128, 6)),
+            ("equal-limits", (1, 13), (127, 127)),
+            ("nothing-between", (1, 13), (4, 5)),
+            ("one-between", (1, 300), (4, 6)),
+        )
+    ),
+    mask_case("mask/odd", (1, 3, 5), error(1, 3, 5), exponent(-20, 5), x_limits=(-3, 40)),
+    mask_case("mask/reshapes", (1, 3, 2), error(1, 6), exponent(-9, -9)),
     sum_case("sum/of-2", (1, 3, 5), (-20, 0), (-20, 0), x_limits=(-3, 127)),
     sum_case("sum/of-3", (1, 3, 5), (-20, 0), (-20, 0), (-20, 0)),
     sum_case("sum/far-exponents", (1, 9), (-60, 0), (-20, 30), (-90, -60)),

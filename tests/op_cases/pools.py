@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tests.feeds import (
+    Feed,
     error,
     exponent,
     history,
+    mask_of_last,
+    open_mask,
     s8,
     unmasked,
 )
@@ -40,16 +43,22 @@ class Pool:
         pool = self.kind((1, h, w, self.x[3]), self.window, self.stride, (top, left), *self.act)
         x = s8(*self.x, quant=Q((0.05,), -7))
         yield Case(self.name, pool, (x,))
-        inputs = (error(*pool.out_shape), exponent(-20, 0), unmasked(x.type, self.x_limits))
+        dout = (error(*pool.out_shape), exponent(-20, 0))
         dx = self.gradient(pool, x.type)
         rest = (history((-35, -10)),) if dx.mutates else ()
-        yield Case(f"{self.name}/dx", dx, (*inputs, *rest))
+        yield Case(f"{self.name}/dx", dx, (*dout, *self.forward_feeds(x.type), *rest))
+
+    def forward_feeds(self, x: TensorType) -> tuple[Feed, ...]:
+        """What the gradient reads of the forward pass: the mask, and x to look for the maximum."""
+        if self.kind is AveragePool2D:
+            return (open_mask(x, self.x_limits),)
+        return unmasked(x, self.x_limits), mask_of_last(x, self.x_limits)
 
     def gradient(self, pool: AveragePool2D | MaxPool2D, x: TensorType) -> Op:
         if isinstance(pool, MaxPool2D):
-            return (MaxPool2DPassError if pool.is_disjoint else MaxPool2DGrad)(pool, self.x_limits)
+            return (MaxPool2DPassError if pool.is_disjoint else MaxPool2DGrad)(pool)
         passes_on = pool.halvings(pool.geometry(x)) is not None
-        return (AveragePool2DPassError if passes_on else AveragePool2DGrad)(pool, self.x_limits)
+        return (AveragePool2DPassError if passes_on else AveragePool2DGrad)(pool, x)
 
 
 POOLS = [

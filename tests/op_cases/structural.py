@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from tests.feeds import Feed, error, exponent, history, s8, unmasked
+from tests.feeds import Feed, error, exponent, history, open_mask, s8
 from tests.op_cases.case import Case
 from trainer.graph import Graph, Node
 from trainer.ops.base import Op
@@ -36,8 +36,8 @@ def applied(op: Op, *feeds: Feed) -> Node:
 
 
 def gradient(name: str, op: Op, out: tuple[int, ...], x: Feed, limits: tuple[int, int]) -> Case:
-    """The row of a gradient with the inputs (dout, dout_e, x) and, if it has one, a history."""
-    feeds = (error(*out), exponent(-20, 0), unmasked(x.type, limits))
+    """The row of a gradient with the inputs (dout, dout_e, mask) and, if it has one, a history."""
+    feeds = (error(*out), exponent(-20, 0), open_mask(x.type, limits))
     return Case(f"{name}/dx", op, (*feeds, history((-35, -10))) if op.mutates else feeds)
 
 
@@ -48,7 +48,7 @@ def pad_rows(name: str, x: tuple[int, ...], before: tuple[int, ...], after: tupl
     node = applied(op, feed)
     yield Case(name, op, (feed,))
     yield gradient(
-        name, StridedError(op.inside(node), limits), node.output.type.shape, feed, limits
+        name, StridedError(op.inside(node), feed.type), node.output.type.shape, feed, limits
     )
 
 
@@ -61,9 +61,9 @@ def mean_rows(name: str, x: tuple[int, ...], axes: tuple[int, int], out: Q = X_Q
     outer, count, inner = op.block(feed.type)
     if count & (count - 1) == 0:
         where = Strides.of((outer, count, inner), (inner, 0, 1))
-        dx: Op = StridedError(where, limits, count.bit_length() - 1)
+        dx: Op = StridedError(where, feed.type, count.bit_length() - 1)
     else:
-        dx = MeanGrad(op, limits)
+        dx = MeanGrad(op, feed.type)
     yield gradient(name, dx, shape, feed, limits)
 
 
@@ -76,7 +76,7 @@ def transpose_rows(name: str, x: tuple[int, ...], order: tuple[int, ...],
                    limits: tuple[int, int] = (-128, 127)) -> Iterator[Case]:  # fmt: skip
     op, feed = Transpose(x, order), s8(*x, quant=X_QUANT)
     yield Case(name, op, (feed,))
-    dx = StridedError(op.inverse.where, limits)
+    dx = StridedError(op.inverse.where, feed.type)
     yield gradient(name, dx, op.inverse.shape, feed, limits)
 
 
@@ -86,7 +86,7 @@ def resize_rows(name: str, x: tuple[int, ...], size: tuple[int, int], align: boo
     op, feed = ResizeNearestNeighbor(size, align, half), s8(*x, quant=X_QUANT)
     yield Case(name, op, (feed,))
     kind = ResizePassError if op.readers(feed.type) == 1 else ResizeGrad
-    yield gradient(name, kind(op, limits), (1, *size, x[3]), feed, limits)
+    yield gradient(name, kind(op, feed.type), (1, *size, x[3]), feed, limits)
 
 
 ROWS = [
@@ -135,10 +135,10 @@ ROWS = [
 ]  # fmt: skip
 # An input that is a slice of the joined tensor, in the middle and at its ends.
 ROWS += [
-    gradient(f"concatenation/{name}", StridedError(where, limits), (1, 3, 2, 9), s8(*x), limits)
+    gradient(f"concatenation/{name}", StridedError(where, x.type), (1, 3, 2, 9), x, limits)
     for name, where, x, limits in (
-        ("first", Strides.of((6, 4), (9, 1), 0), (1, 3, 2, 4), (-128, 127)),
-        ("middle", Strides.of((6, 1), (9, 1), 4), (1, 3, 2, 1), (-20, 90)),
-        ("last", Strides.of((6, 4), (9, 1), 5), (1, 3, 2, 4), (-3, 127)),
+        ("first", Strides.of((6, 4), (9, 1), 0), s8(1, 3, 2, 4), (-128, 127)),
+        ("middle", Strides.of((6, 1), (9, 1), 4), s8(1, 3, 2, 1), (-20, 90)),
+        ("last", Strides.of((6, 4), (9, 1), 5), s8(1, 3, 2, 4), (-3, 127)),
     )
 ]

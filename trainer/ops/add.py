@@ -16,7 +16,7 @@ from trainer.broadcast import Broadcast, sum_to
 from trainer.fixedpoint import Requant, requantize
 from trainer.ops.base import Arg, ErrorTensor, KernelCall, Table, row_of_equals
 from trainer.ops.elementwise import Elementwise
-from trainer.ops.error import MaskError, RawError, format_of
+from trainer.ops.error import MaskError, RawError, error_types, format_of
 from trainer.tensor import Array, Tensor, TensorType
 
 if TYPE_CHECKING:
@@ -57,9 +57,10 @@ class Add(Elementwise):
             if not tape.needs(x):
                 continue
             if x.type.size == node.output.type.size:
-                yield x, tape.passed_error(MaskError(x.limits), node, x, *error, x)
+                yield x, tape.passed_error(MaskError(x.type), node, x, *error, tape.mask(x))
             else:
-                yield x, tape.raw_error(AddGrad(x.limits, operand=k), node, x, *error, x)
+                op = AddGrad(x.type, operand=k)
+                yield x, tape.raw_error(op, node, x, *error, tape.mask(x))
 
     def lower(self, node: Node) -> KernelCall:
         a, b = node.inputs
@@ -91,34 +92,30 @@ class Add(Elementwise):
 
 @dataclass(frozen=True)
 class AddGrad(RawError):
-    """dout, dout_e s16, x s8, history s16[, sgd] -> dx, dx_e s16; history in place.
+    """dout, dout_e s16, mask of x, history s16[, sgd] -> dx, dx_e s16; history in place.
 
     raw = sum of dout over the positions that x was repeated along; dx = REQ(raw, e), x's mask.
     """
 
-    x_limits: tuple[int, int]
+    x: TensorType
     mutates = (3,)
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
-        dout, x = types[0], types[2]
-        most = format_of(dout).max_errors
+        dout, x, most = types[0], self.x, format_of(types[0]).max_errors
         if dout.size // x.size > most:
             raise ValueError(
                 f"{dout.size // x.size} errors are summed into each error of a term, at most "
                 f"{most} fit 32 bits: no layer before this term can learn"
             )
-        return format_of(dout).types(x.shape)
+        return error_types(dout, x, types[2])
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
-        dout, exponent, x, *state = inputs
-        raw = sum_to(dout.astype(np.int64), x.shape)
-        return self.requantized(node, raw, int(exponent[0]), x, self.x_limits, *state)
+        dout, exponent, mask, *state = inputs
+        raw = sum_to(dout.astype(np.int64), self.x.shape)
+        return self.requantized(node, raw, int(exponent[0]), mask, *state)
 
     def lower(self, node: Node) -> KernelCall:
-        dout, exponent, x = node.inputs[:3]
-        params = {"x_min": self.x_limits[0], "x_max": self.x_limits[1]}
-        axes = Table("axes", Broadcast(x.type.shape, dout.type.shape).sum_table())
-        args: tuple[Arg, ...] = (dout, exponent, x, axes, *self.state_args(node), *node.outputs[:2])
-        return KernelCall(
-            "add", f"add_grad_{format_of(dout.type).suffix}", "add_grad", params, args
-        )
+        dout = node.inputs[0].type
+        axes = Table("axes", Broadcast(self.x.shape, dout.shape).sum_table())
+        args: tuple[Arg, ...] = (*node.inputs[:3], axes, *self.state_args(node), *node.outputs[:2])
+        return KernelCall("add", f"add_grad_{format_of(dout).suffix}", "add_grad", {}, args)

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trainer.ops.base import ErrorTensor, KernelCall, Op
+from trainer.ops.clamp_mask import masked
 from trainer.ops.error import (
     COUNT_BITS,
     SUFFIXES,
     RawError,
     count_share,
+    error_types,
     format_of,
-    mask,
 )
 from trainer.tensor import Array, Tensor, TensorType
 from trainer.window import Geometry, Pool2D
@@ -56,10 +57,11 @@ class AveragePool2D(Pool2D, Op):
         if not tape.needs(x):
             return
         if self.halvings(self.geometry(x.type)) is not None:
-            op = AveragePool2DPassError(self, x.limits)
-            yield x, tape.passed_error(op, node, x, *error, x)
+            op = AveragePool2DPassError(self, x.type)
+            yield x, tape.passed_error(op, node, x, *error, tape.mask(x))
         else:
-            yield x, tape.raw_error(AveragePool2DGrad(self, x.limits), node, x, *error, x)
+            grad = AveragePool2DGrad(self, x.type)
+            yield x, tape.raw_error(grad, node, x, *error, tape.mask(x))
 
     def halvings(self, g: Geometry) -> int | None:
         """k if the windows are disjoint, inside the input and of 2**k positions; else None."""
@@ -85,33 +87,33 @@ class AveragePool2D(Pool2D, Op):
 
 @dataclass(frozen=True)
 class AveragePool2DPassError(Op):
-    """dout, dout_e s16, x s8 -> dx, dx_e s16: each position has its window's error.
+    """dout, dout_e s16, mask of x -> dx, dx_e s16: each position has its window's error.
 
     For disjoint windows of 2**k positions, which divide by moving the exponent: dx_e = dout_e - k.
     """
 
     pool: AveragePool2D
-    x_limits: tuple[int, int]
+    x: TensorType
     output_suffixes = SUFFIXES
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
-        return format_of(types[0]).types(types[2].shape)
+        return error_types(types[0], self.x, types[2])
 
-    def exponent_step(self, node: Node) -> int:
-        k = self.pool.halvings(self.pool.geometry(node.inputs[2].type))
+    @property
+    def exponent_step(self) -> int:
+        k = self.pool.halvings(self.pool.geometry(self.x))
         assert k is not None
         return k
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
-        dout, exponent, x = inputs
-        g = self.pool.geometry(node.inputs[2].type)
-        spread = spread_error(g, dout, np.ones((g.out_h, g.out_w), np.int64)).reshape(x.shape)
-        dx = mask(spread, x, self.x_limits).astype(dout.dtype)
-        return dx, (exponent - self.exponent_step(node)).astype(np.int16)
+        dout, exponent, mask = inputs
+        g = self.pool.geometry(self.x)
+        spread = spread_error(g, dout, np.ones((g.out_h, g.out_w), np.int64))
+        dx = masked(spread.reshape(self.x.shape), mask).astype(dout.dtype)
+        return dx, (exponent - self.exponent_step).astype(np.int16)
 
     def lower(self, node: Node) -> KernelCall:
-        params = grad_params(self.pool, node, self.x_limits)
-        params["exponent_step"] = self.exponent_step(node)
+        params = {**self.pool.params(self.x), "exponent_step": self.exponent_step}
         args = (*node.inputs, *node.outputs)
         name, suffix = "average_pool2d_pass_error", format_of(node.inputs[0].type).suffix
         return KernelCall("average_pool2d", f"{name}_{suffix}", name, params, args)
@@ -119,40 +121,35 @@ class AveragePool2DPassError(Op):
 
 @dataclass(frozen=True)
 class AveragePool2DGrad(RawError):
-    """dout, dout_e s16, x s8, history s16[, sgd] -> dx, dx_e s16; history in place.
+    """dout, dout_e s16, mask of x, history s16[, sgd] -> dx, dx_e s16; history in place.
 
     raw = sum of dout * round(2**15 / count) over the windows that hold a position;
     dx = REQ(raw, e - 15) with x's mask.
     """
 
     pool: AveragePool2D
-    x_limits: tuple[int, int]
+    x: TensorType
     mutates = (3,)
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
-        g = self.pool.geometry(types[2])
+        g = self.pool.geometry(self.x)
         format_ = format_of(types[0])
         ones = np.full((g.out_h, g.out_w, g.in_ch), format_.greatest, np.int64)
         if spread_error(g, ones, count_share(self.pool.counts(g))).max() > 2**31 - 1:
             raise ValueError("windows overlap so much that the gradient overflows 32 bits")
-        return format_.types(types[2].shape)
+        return error_types(types[0], self.x, types[2])
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
-        dout, exponent, x, *state = inputs
-        g = self.pool.geometry(node.inputs[2].type)
-        raw = spread_error(g, dout, count_share(self.pool.counts(g))).reshape(x.shape)
-        e_raw = int(exponent[0]) - COUNT_BITS
-        return self.requantized(node, raw, e_raw, x, self.x_limits, *state)
+        dout, exponent, mask, *state = inputs
+        g = self.pool.geometry(self.x)
+        raw = spread_error(g, dout, count_share(self.pool.counts(g))).reshape(self.x.shape)
+        return self.requantized(node, raw, int(exponent[0]) - COUNT_BITS, mask, *state)
 
     def lower(self, node: Node) -> KernelCall:
-        params = grad_params(self.pool, node, self.x_limits)
+        params = self.pool.params(self.x)
         args = (*node.inputs[:3], *self.state_args(node), *node.outputs[:2])
         name, suffix = "average_pool2d_grad", format_of(node.inputs[0].type).suffix
         return KernelCall("average_pool2d", f"{name}_{suffix}", name, params, args)
-
-
-def grad_params(pool: Pool2D, node: Node, limits: tuple[int, int]) -> dict[str, int]:
-    return {**pool.params(node.inputs[2].type), "x_min": limits[0], "x_max": limits[1]}
 
 
 def spread_error(g: Geometry, dout: Array, share: Array) -> Array:

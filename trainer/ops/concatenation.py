@@ -78,7 +78,8 @@ class Concatenation(Op):
         for k, x in enumerate(node.inputs):
             if tape.needs(x):
                 where = Strides.of((outer, parts[k]), (sum(parts), 1), sum(parts[:k]))
-                yield x, tape.passed_error(StridedError(where, x.limits), node, x, *error, x)
+                op = StridedError(where, x.type)
+                yield x, tape.passed_error(op, node, x, *error, tape.mask(x))
 
     def outer(self, node: Node) -> int:
         """How many times the inputs alternate in the output."""

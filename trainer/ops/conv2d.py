@@ -28,7 +28,8 @@ from trainer.ops.base import (
     Table,
     Window,
 )
-from trainer.ops.error import E12, RawError, format_of
+from trainer.ops.clamp_mask import mask_type
+from trainer.ops.error import E12, RawError, error_types, format_of
 from trainer.ops.sgd import WEIGHT, BiasUpdate, Rates, step_weights, weight_rates, weight_steps
 from trainer.tensor import Array, DType, QuantParams, Role, Tensor, TensorType, constant
 from trainer.window import Geometry, Placement
@@ -195,7 +196,8 @@ class Conv2D(Op):
         b, saved, learned = self.split_inputs(node)
         if tape.needs(x):
             split = (learned,) if self.channels else ()
-            yield x, tape.raw_error(self.grad_input(x), node, x, *error, w, *split, x)
+            inputs = (*error, w, *split, tape.mask(x))
+            yield x, tape.raw_error(self.grad_input(x), node, x, *inputs)
         if learned.role is Role.PARAM:
             parts = tape.parts(learned)
             op = self.weight_update(x, w, has_fraction=len(parts) == 2)
@@ -206,7 +208,7 @@ class Conv2D(Op):
             tape.update(update, node, b, *tape.parts(b), *error, tape.sgd)
 
     def grad_input(self, x: Tensor) -> RawError:
-        return Conv2DGradInput(self, x.limits)
+        return Conv2DGradInput(self, x.type)
 
     def weight_update(self, x: Tensor, w: Tensor, *, has_fraction: bool = True) -> Op:
         return Conv2DUpdate(replace(self, channels=None), has_fraction=has_fraction)
@@ -225,7 +227,8 @@ class Conv2D(Op):
         """Why nothing before the layer can learn from E12 errors; empty if it can."""
         x, w = node.inputs[:2]
         try:
-            self.grad_input(x).infer(*E12.types(node.output.type.shape), w.type, x.type)
+            error = E12.types(node.output.type.shape)
+            self.grad_input(x).infer(*error, w.type, mask_type(x.type))
         except ValueError as err:
             return str(err)
         return ""
@@ -302,18 +305,18 @@ def filter_scales(w: TensorType, axis: int) -> Array:
 
 @dataclass(frozen=True)
 class Conv2DGradInput(RawError):
-    """dout, dout_e s16, w s8[, w_l s8], x s8, history s16[, sgd] -> dx, dx_e s16.
+    """dout, dout_e s16, w s8[, w_l s8], mask of x, history s16[, sgd] -> dx, dx_e s16.
 
     raw[y, x, i] = sum near(dout[.., o] f[o], 8) w[o, ky, kx, i] over the outputs that read
     it; dx = REQ(raw, e + kf) with x's mask (SPEC 1.4).
     """
 
     conv: Conv2D
-    x_limits: tuple[int, int]
+    x: TensorType
 
     @property
     def position(self) -> int:
-        """Of x among the inputs."""
+        """Of the mask among the inputs."""
         return 4 if self.conv.channels else 3
 
     @property
@@ -321,14 +324,13 @@ class Conv2DGradInput(RawError):
         return (self.position + 1,)
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
-        x, format_ = types[self.position], format_of(types[0])
-        g = self.conv.geometry(x, types[2])
+        format_, g = format_of(types[0]), self.conv.geometry(self.x, types[2])
         if g.out_ch * g.kernel_h * g.kernel_w > format_.max_fan_out:
             raise ValueError(
                 f"{g.out_ch} filters of {g.kernel_h}x{g.kernel_w} overflow the gradient's 32 bits "
                 f"(at most {format_.max_fan_out} products): no layer before this one can learn"
             )
-        return format_.types(x.shape)
+        return error_types(types[0], self.x, types[self.position])
 
     def fold(self, node: Node) -> tuple[Array, int]:
         """(f (O,) u16, kf): the weights' scales as 8-bit fractions of 2**kf, dead channels 0."""
@@ -340,31 +342,27 @@ class Conv2DGradInput(RawError):
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
         dout, exponent, w = inputs[:3]
-        x, *state = inputs[self.position :]
-        x_type = node.inputs[self.position].type
-        w = self.conv.whole_weights(x_type, w, inputs[3])
-        g = self.conv.geometry(x_type, node.inputs[2].type)
+        mask, *state = inputs[self.position :]
+        w = self.conv.whole_weights(self.x, w, inputs[3])
+        g = self.conv.geometry(self.x, node.inputs[2].type)
         factors, kf = self.fold(node)
         dout = dout.reshape(g.out_h, g.out_w, g.out_ch).astype(np.int64)
-        raw = scatter(g, near(dout * factors, 8), w).reshape(x.shape)
-        return self.requantized(node, raw, int(exponent[0]) + kf, x, self.x_limits, *state)
+        raw = scatter(g, near(dout * factors, 8), w).reshape(self.x.shape)
+        return self.requantized(node, raw, int(exponent[0]) + kf, mask, *state)
 
     def lower(self, node: Node) -> KernelCall:
         dout, exponent, w = node.inputs[:3]
         w_l = node.inputs[3] if self.conv.channels else None
-        x = node.inputs[self.position]
-        g = self.conv.geometry(x.type, w.type)
+        mask = node.inputs[self.position]
         factors, kf = self.fold(node)
         params = {
-            **vars(g),
+            **vars(self.conv.geometry(self.x, w.type)),
             "learned_ch": len(self.conv.channels or ()),
             "scale_exponent": kf,
-            "x_min": self.x_limits[0],
-            "x_max": self.x_limits[1],
         }
         channel = channel_table(self.conv.channels)
         fold = Table("fold", factors)
-        inputs: tuple[Arg, ...] = (dout, exponent, w, w_l, channel, fold, x)
+        inputs: tuple[Arg, ...] = (dout, exponent, w, w_l, channel, fold, mask)
         args = (*inputs, *self.state_args(node), Scratch(), *node.outputs[:2])
         name, suffix = "conv2d_grad_input", format_of(dout.type).suffix
         return KernelCall("conv2d", f"{name}_{suffix}", name, params, args)

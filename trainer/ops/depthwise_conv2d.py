@@ -25,7 +25,7 @@ from trainer.ops.conv2d import (
     filter_scales,
     update_kernel,
 )
-from trainer.ops.error import RawError, format_of
+from trainer.ops.error import RawError, error_types, format_of
 from trainer.tensor import Array, Tensor, TensorType
 from trainer.window import Geometry
 
@@ -93,7 +93,7 @@ class DepthwiseConv2D(Conv2D):
         return (self.requantized(node, acc, inputs),)
 
     def grad_input(self, x: Tensor) -> RawError:
-        return DepthwiseConv2DGradInput(self, x.limits)
+        return DepthwiseConv2DGradInput(self, x.type)
 
     def weight_update(self, x: Tensor, w: Tensor, *, has_fraction: bool = True) -> Op:
         columns = self.columns(x.type, w.type) or None
@@ -119,22 +119,21 @@ class DepthwiseConv2D(Conv2D):
 
 @dataclass(frozen=True)
 class DepthwiseConv2DGradInput(Conv2DGradInput):
-    """dout, dout_e s16, w s8[, w_l s8], x s8, history s16[, sgd] -> dx, dx_e s16.
+    """dout, dout_e s16, w s8[, w_l s8], mask of x, history s16[, sgd] -> dx, dx_e s16.
 
     raw = sum over the M outputs of a channel of near(sat23(sum dout w) m[c], k[c]), with
     s_w[c] / 2**kf = m[c] 2**-k[c]; dx = REQ(raw, e + kf) with x's mask (SPEC 1.4).
     """
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
-        x, format_ = types[self.position], format_of(types[0])
-        g = self.conv.geometry(x, types[2])
+        format_, g = format_of(types[0]), self.conv.geometry(self.x, types[2])
         taps = g.kernel_h * g.kernel_w
         if taps > format_.max_fan_out or g.out_ch > MAX_MULTIPLIER * g.in_ch:
             raise ValueError(
                 f"a kernel of {g.kernel_h}x{g.kernel_w} with multiplier {g.out_ch // g.in_ch} "
                 f"overflows the gradient's 32 bits: no layer before this one can learn"
             )
-        return format_.types(x.shape)
+        return error_types(types[0], self.x, types[self.position])
 
     def scales(self, node: Node) -> tuple[Array, Array, int]:
         """(m (O,) u8, k (O,) u8, kf); m is 0 for dead channels."""
@@ -148,10 +147,9 @@ class DepthwiseConv2DGradInput(Conv2DGradInput):
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
         dout, exponent, w = inputs[:3]
-        x, *state = inputs[self.position :]
-        x_type = node.inputs[self.position].type
-        w = self.conv.whole_weights(x_type, w, inputs[3])
-        g = self.conv.geometry(x_type, node.inputs[2].type)
+        mask, *state = inputs[self.position :]
+        w = self.conv.whole_weights(self.x, w, inputs[3])
+        g = self.conv.geometry(self.x, node.inputs[2].type)
         m, k, kf = self.scales(node)
         dout = dout.reshape(g.out_h, g.out_w, g.out_ch).astype(np.int64)
         sums = g.padded(np.zeros((g.in_h, g.in_w, g.in_ch), np.int64))
@@ -163,20 +161,18 @@ class DepthwiseConv2DGradInput(Conv2DGradInput):
         rounded = np.where(
             shift == 0, scaled, (scaled >> shift) + ((scaled >> np.maximum(shift - 1, 0)) & 1)
         )
-        raw = rounded.reshape(g.in_h, g.in_w, g.in_ch, -1).sum(axis=3).reshape(x.shape)
-        return self.requantized(node, raw, int(exponent[0]) + kf, x, self.x_limits, *state)
+        raw = rounded.reshape(g.in_h, g.in_w, g.in_ch, -1).sum(axis=3).reshape(self.x.shape)
+        return self.requantized(node, raw, int(exponent[0]) + kf, mask, *state)
 
     def lower(self, node: Node) -> KernelCall:
         dout, exponent, w = node.inputs[:3]
-        x = node.inputs[self.position]
+        mask = node.inputs[self.position]
         w_l = node.inputs[3] if self.conv.channels else None
         m, k, kf = self.scales(node)
         params = {
-            **vars(self.conv.geometry(x.type, w.type)),
+            **vars(self.conv.geometry(self.x, w.type)),
             "learned_ch": len(self.conv.channels or ()),
             "scale_exponent": kf,
-            "x_min": self.x_limits[0],
-            "x_max": self.x_limits[1],
         }
         tables = (Table("scale", m), Table("scale_shift", k))
         channel = channel_table(self.conv.channels)
@@ -192,7 +188,7 @@ class DepthwiseConv2DGradInput(Conv2DGradInput):
                 w_l,
                 channel,
                 *tables,
-                x,
+                mask,
                 *self.state_args(node),
                 *node.outputs[:2],
             ),

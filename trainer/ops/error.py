@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Error tensors: E12 or E8 integers with one exponent, their history, masking, sums (SPEC 1.3).
+"""Error tensors: E12 or E8 integers with one exponent, their history, their sums (SPEC 1.3).
 
 The shift that brings a raw int32 error to 12 or 8 bits comes from the tensor's history
 (delayed scaling, Micikevicius et al. 2022), so that one pass over it suffices. E8 rounds
@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from trainer.fixedpoint import INT32_MAX, Int64, dither, near, seed_op, stochastic_round
 from trainer.ops.base import Arg, KernelCall, Op, Table
+from trainer.ops.clamp_mask import mask_type, masked
 from trainer.tensor import Array, DType, Role, Tensor, TensorType
 from trainer.window import Geometry
 
@@ -80,6 +81,14 @@ def format_of(error: TensorType) -> ErrorFormat:
     raise ValueError(f"an error of type {error.dtype.value}")
 
 
+def error_types(dout: TensorType, x: TensorType, mask: TensorType) -> tuple[TensorType, TensorType]:
+    """Types of the error of ``x`` that is made of ``dout``. Raises ValueError for the mask of
+    another size."""
+    if mask != mask_type(x):
+        raise ValueError(f"a mask {mask.shape} of {mask.dtype.value} for {x.shape}")
+    return format_of(dout).types(x.shape)
+
+
 def new_history(name: str) -> Tensor:
     """STATE (2,) s16: h, the exponent the error needs, and n, samples since it did."""
     return Tensor(name, TensorType((2,), DType.S16), Role.STATE, np.array([-32768, 0], np.int16))
@@ -89,7 +98,7 @@ def new_history(name: str) -> Tensor:
 class RawError(Op, ABC):
     """What operators have in common that compute an error anew, by REQ (SPEC 1.3).
 
-    Inputs: dout, dout_e, .., x s8, history s16 (2,) in place[, sgd u32 for E8] -> dx, dx_e.
+    Inputs: dout, dout_e, .., x's mask, history s16 (2,) in place[, sgd u32 for E8] -> dx, dx_e.
     ``operand``: whether x is the first or the second input of the forward operator.
     """
 
@@ -104,23 +113,21 @@ class RawError(Op, ABC):
         return 4 * node.index + ERROR + self.operand
 
     def requantized(
-        self, node: Node, raw: Int64, e_raw: int, x: Array, limits: tuple[int, int], *state: Array
+        self, node: Node, raw: Int64, e_raw: int, mask: Array, *state: Array
     ) -> tuple[Array, Array, Array]:
         """REQ: (error, exponent (1,) s16, new history) of the int32 errors ``raw``.
 
-        Zero where ``x`` sits at its limits; shifted by the history before this sample.
+        Zero where the mask says so; shifted by the history before this sample.
         ``state`` is the history and, for E8, the SGD state.
         """
         assert np.abs(raw).max(initial=0) <= INT32_MAX
         format_ = format_of(node.inputs[0].type)
-        masked = mask(raw, x, limits)
+        raw = masked(raw, mask)
         h, n = (int(v) for v in state[0])
         shift = min(31, max(0, h - e_raw))
-        rounded = (
-            near(masked, shift) if format_ is E12 else self.dithered(node, masked, shift, *state)
-        )
+        rounded = near(raw, shift) if format_ is E12 else self.dithered(node, raw, shift, *state)
         error = np.clip(rounded, -format_.greatest, format_.greatest).astype(format_.dtype.np)
-        greatest = int(np.abs(masked).max(initial=0))
+        greatest = int(np.abs(raw).max(initial=0))
         if greatest:
             h, n = next_history(h, n, e_raw + max(0, greatest.bit_length() - format_.bits))
         return error, np.array([e_raw + shift], np.int16), np.array([h, n], np.int16)
@@ -132,7 +139,7 @@ class RawError(Op, ABC):
         return stochastic_round(raw, np.full(raw.shape, shift), r)
 
     def state_args(self, node: Node) -> tuple[Arg, ...]:
-        """What REQ's kernels take after x: the history, for E8 also what its dither is made of."""
+        """What REQ's kernels take after the mask: the history, for E8 its dither's parts too."""
         if format_of(node.inputs[0].type) is E12:
             return (node.inputs[-1],)
         return (*node.inputs[-2:], Table("node", np.array([self.dither_node(node)], np.uint32)))
@@ -158,72 +165,61 @@ def count_share(counts: npt.NDArray[Any]) -> Int64:
     return np.asarray((2 * 2**COUNT_BITS + counts) // (2 * counts))
 
 
-def mask(error: npt.NDArray[Any], forward: Array, limits: tuple[int, int]) -> npt.NDArray[Any]:
-    """Zero where the forward value is at or beyond its limits."""
-    lo, hi = limits
-    inside = (forward > lo) & (forward < hi)
-    return np.asarray(error * inside.reshape(error.shape))
-
-
 @dataclass(frozen=True)
 class MaskError(Op):
-    """dout, dout_e s16 (1,), x s8 of dout's size -> dx of x's shape, dx_e.
+    """dout, dout_e s16 (1,), mask of x, which has dout's size -> dx of x's shape, dx_e.
 
     The gradient of operators that only pass errors on (ADD, RESHAPE): no shift, no history.
     """
 
-    x_limits: tuple[int, int]
+    x: TensorType
     output_suffixes = SUFFIXES
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
-        return format_of(types[0]).types(types[2].shape)
+        dout, _, mask = types
+        return error_types(dout, self.x, mask)
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
-        dout, exponent, x = inputs
-        return mask(dout.reshape(x.shape), x, self.x_limits).astype(dout.dtype), exponent.copy()
+        dout, exponent, mask = inputs
+        return masked(dout.reshape(self.x.shape), mask).astype(dout.dtype), exponent.copy()
 
     def lower(self, node: Node) -> KernelCall:
-        params = mask_params(node.inputs[2], self.x_limits)
+        params = {"size": self.x.size}
         kernel = f"mask_error_{format_of(node.inputs[0].type).suffix}"
         return KernelCall("error", kernel, "mask_error", params, node.inputs + node.outputs)
 
 
-def mask_params(x: Tensor, limits: tuple[int, int]) -> dict[str, int]:
-    return {"size": x.type.size, "x_min": limits[0], "x_max": limits[1]}
-
-
 @dataclass(frozen=True)
 class SumErrors(RawError):
-    """(dout, dout_e) of each reader, x s8, history s16 (2,)[, sgd] -> dx, dx_e s16.
+    """(dout, dout_e) of each reader, mask of x, history s16 (2,)[, sgd] -> dx, dx_e s16.
 
     The error of a tensor with several readers: one n-ary sum at the greatest exponent.
     """
 
     readers: int
-    x_limits: tuple[int, int]
 
     @property
     def mutates(self) -> tuple[int, ...]:  # type: ignore[override]
         return (2 * self.readers + 1,)
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
-        return format_of(types[0]).types(types[2 * self.readers].shape)
+        return error_types(types[0], types[0], types[2 * self.readers])
 
     def dither_node(self, node: Node) -> int:
         return 4 * node.index + SUM
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
-        pairs, (x, *state) = inputs[: 2 * self.readers], inputs[2 * self.readers :]
+        pairs, (mask, *state) = inputs[: 2 * self.readers], inputs[2 * self.readers :]
         errors, exponents = pairs[::2], [int(e[0]) for e in pairs[1::2]]
         greatest = max(exponents)
         total = np.zeros(errors[0].shape, np.int64)
         for error, exponent in zip(errors, exponents, strict=True):
             total += near(error.astype(np.int64) << 8, min(31, greatest - exponent))
-        return self.requantized(node, total, greatest - 8, x, self.x_limits, *state)
+        return self.requantized(node, total, greatest - 8, mask, *state)
 
     def lower(self, node: Node) -> KernelCall:
-        pairs, x = node.inputs[: 2 * self.readers], node.inputs[2 * self.readers]
-        params = {**mask_params(x, self.x_limits), "readers": self.readers}
-        args = (pairs[::2], pairs[1::2], x, *self.state_args(node), *node.outputs[:2])
+        pairs, mask = node.inputs[: 2 * self.readers], node.inputs[2 * self.readers]
+        params = {"size": node.output.type.size, "readers": self.readers}
+        args = (pairs[::2], pairs[1::2], mask, *self.state_args(node), *node.outputs[:2])
         kernel = f"sum_errors_{format_of(node.inputs[0].type).suffix}"
         return KernelCall("error", kernel, "sum_errors", params, args)

@@ -15,7 +15,7 @@ import numpy as np
 
 from trainer.fixedpoint import Int64, Requant, requantize, scale_exponent, wrap32
 from trainer.ops.base import Arg, ErrorTensor, KernelCall, Op, Table, row_of_equals
-from trainer.ops.error import RawError, format_of
+from trainer.ops.error import RawError, error_types, format_of
 from trainer.tensor import Array, DType, QuantParams, Tensor, TensorType
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Lookup(Op, ABC):
         if self.passes_on:
             yield from tape.pass_on(node, error)
         elif tape.needs(x):
-            yield x, tape.raw_error(LookupGrad(self, x.limits), node, x, *error, x)
+            yield x, tape.raw_error(LookupGrad(self), node, x, *error, x, tape.mask(x))
 
     def lower(self, node: Node) -> KernelCall:
         (x,) = node.inputs
@@ -98,18 +98,17 @@ def centred_inputs(x: TensorType) -> Int64:
 
 @dataclass(frozen=True)
 class LookupGrad(RawError):
-    """dout, dout_e s16, x s8, history s16[, sgd] -> dx, dx_e s16; history in place.
+    """dout, dout_e s16, x s8, mask of x, history s16[, sgd] -> dx, dx_e s16; history in place.
 
     raw = dout * slope[x + 128], slope = round(2**14 f'(real x) / 2**kf);
     dx = REQ(raw, e + kf - 14) with x's mask.
     """
 
     lookup: Lookup
-    x_limits: tuple[int, int]
-    mutates = (3,)
+    mutates = (4,)
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
-        return format_of(types[0]).types(types[2].shape)
+        return error_types(types[0], *types[2:4])
 
     def slopes(self, x: TensorType) -> tuple[Array, int]:
         """(slope (256,) s16, kf): 2**kf is the smallest power of two >= the greatest |f'|."""
@@ -118,28 +117,18 @@ class LookupGrad(RawError):
         return np.floor(2.0**SLOPE_BITS * real / 2.0**kf + 0.5).astype(np.int16), kf
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
-        dout, exponent, x, *state = inputs
+        dout, exponent, x, mask, *state = inputs
         slope, kf = self.slopes(node.inputs[2].type)
         raw = dout.astype(np.int64) * slope[x.astype(np.int64) + 128]
-        e_raw = int(exponent[0]) + kf - SLOPE_BITS
-        return self.requantized(node, raw, e_raw, x, self.x_limits, *state)
+        return self.requantized(node, raw, int(exponent[0]) + kf - SLOPE_BITS, mask, *state)
 
     def lower(self, node: Node) -> KernelCall:
-        dout, exponent, x = node.inputs[:3]
-        slope, kf = self.slopes(x.type)
-        params = {
-            "size": x.type.size,
-            "exponent_step": kf - SLOPE_BITS,
-            "x_min": self.x_limits[0],
-            "x_max": self.x_limits[1],
-        }
+        dout, x = (t.type for t in (node.inputs[0], node.inputs[2]))
+        slope, kf = self.slopes(x)
+        params = {"size": x.size, "exponent_step": kf - SLOPE_BITS}
+        state = self.state_args(node)
         args: tuple[Arg, ...] = (
-            dout,
-            exponent,
-            x,
-            Table("slope", slope),
-            *self.state_args(node),
-            *node.outputs[:2],
-        )
-        kernel = f"lookup_grad_{format_of(dout.type).suffix}"
+            *node.inputs[:4], Table("slope", slope), *state, *node.outputs[:2],
+        )  # fmt: skip
+        kernel = f"lookup_grad_{format_of(dout).suffix}"
         return KernelCall("lookup", kernel, "lookup_grad", params, args)

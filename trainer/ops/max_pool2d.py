@@ -15,7 +15,8 @@ import numpy as np
 
 from trainer.fixedpoint import Int64
 from trainer.ops.base import Arg, ErrorTensor, KernelCall, Op
-from trainer.ops.error import SUFFIXES, RawError, format_of, mask
+from trainer.ops.clamp_mask import masked
+from trainer.ops.error import SUFFIXES, RawError, error_types, format_of
 from trainer.tensor import Array, Tensor, TensorType
 from trainer.window import Geometry, Pool2D
 
@@ -49,10 +50,10 @@ class MaxPool2D(Pool2D, Op):
         if not tape.needs(x):
             return
         if self.is_disjoint:
-            op = MaxPool2DPassError(self, x.limits)
-            yield x, tape.passed_error(op, node, x, *error, x)
+            op = MaxPool2DPassError(self)
+            yield x, tape.passed_error(op, node, x, *error, x, tape.mask(x))
         else:
-            yield x, tape.raw_error(MaxPool2DGrad(self, x.limits), node, x, *error, x)
+            yield x, tape.raw_error(MaxPool2DGrad(self), node, x, *error, x, tape.mask(x))
 
     def routed(self, g: Geometry, dout: Array, x: Array) -> Int64:
         """(in_h, in_w, C) int64: the sum of dout over the windows whose first maximum it is."""
@@ -74,57 +75,50 @@ class MaxPool2D(Pool2D, Op):
 
 @dataclass(frozen=True)
 class MaxPool2DPassError(Op):
-    """dout, dout_e s16, x s8 -> dx, dx_e = dout_e, for disjoint windows."""
+    """dout, dout_e s16, x s8, mask of x -> dx, dx_e = dout_e, for disjoint windows."""
 
     pool: MaxPool2D
-    x_limits: tuple[int, int]
     output_suffixes = SUFFIXES
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
         if not self.pool.is_disjoint:
             raise ValueError("windows that overlap do not only pass errors on")
-        return format_of(types[0]).types(types[2].shape)
+        return error_types(types[0], *types[2:4])
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
-        dout, exponent, x = inputs
+        dout, exponent, x, mask = inputs
         routed = self.pool.routed(self.pool.geometry(node.inputs[2].type), dout, x)
-        dx = mask(routed.reshape(x.shape), x, self.x_limits).astype(dout.dtype)
-        return dx, exponent.copy()
+        return masked(routed.reshape(x.shape), mask).astype(dout.dtype), exponent.copy()
 
     def lower(self, node: Node) -> KernelCall:
-        return grad_call("max_pool2d_pass_error", self.pool, node, self.x_limits)
+        return grad_call("max_pool2d_pass_error", self.pool, node)
 
 
 @dataclass(frozen=True)
 class MaxPool2DGrad(RawError):
-    """dout, dout_e s16, x s8, history s16[, sgd] -> dx, dx_e s16; history in place.
+    """dout, dout_e s16, x s8, mask of x, history s16[, sgd] -> dx, dx_e s16; history in place.
 
     raw = sum of dout over the windows whose first maximum a position is; dx = REQ(raw, e).
     A window has at most 2**17 positions (trainer.window), so no sum of errors passes int32.
     """
 
     pool: MaxPool2D
-    x_limits: tuple[int, int]
-    mutates = (3,)
+    mutates = (4,)
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
-        return format_of(types[0]).types(types[2].shape)
+        return error_types(types[0], *types[2:4])
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
-        dout, exponent, x, *state = inputs
+        dout, exponent, x, mask, *state = inputs
         raw = self.pool.routed(self.pool.geometry(node.inputs[2].type), dout, x)
-        raw = raw.reshape(x.shape)
-        return self.requantized(node, raw, int(exponent[0]), x, self.x_limits, *state)
+        return self.requantized(node, raw.reshape(x.shape), int(exponent[0]), mask, *state)
 
     def lower(self, node: Node) -> KernelCall:
-        state = self.state_args(node)
-        return grad_call("max_pool2d_grad", self.pool, node, self.x_limits, *state)
+        return grad_call("max_pool2d_grad", self.pool, node, *self.state_args(node))
 
 
-def grad_call(
-    kernel: str, pool: MaxPool2D, node: Node, limits: tuple[int, int], *state: Arg
-) -> KernelCall:
-    params = {**pool.params(node.inputs[2].type), "x_min": limits[0], "x_max": limits[1]}
-    args = (*node.inputs[:3], *state, *node.outputs[:2])
+def grad_call(kernel: str, pool: MaxPool2D, node: Node, *state: Arg) -> KernelCall:
+    params = pool.params(node.inputs[2].type)
+    args = (*node.inputs[:4], *state, *node.outputs[:2])
     kernel = f"{kernel}_{format_of(node.inputs[0].type).suffix}"
     return KernelCall("max_pool2d", kernel, "max_pool2d_grad", params, args)

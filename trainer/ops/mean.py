@@ -21,8 +21,8 @@ from trainer.ops.error import (
     COUNT_BITS,
     RawError,
     count_share,
+    error_types,
     format_of,
-    mask_params,
 )
 from trainer.ops.strided_error import StridedError, Strides
 from trainer.tensor import Array, DType, QuantParams, Tensor, TensorType
@@ -105,11 +105,11 @@ class Mean(Op):
         outer, count, inner = self.block(x.type)
         if count & (count - 1) == 0:
             where = Strides.of((outer, count, inner), (inner, 0, 1))
-            op = StridedError(where, x.limits, count.bit_length() - 1)
-            yield x, tape.passed_error(op, node, x, *error, x)
+            op = StridedError(where, x.type, count.bit_length() - 1)
+            yield x, tape.passed_error(op, node, x, *error, tape.mask(x))
         else:
-            grad = MeanGrad(self, x.limits)
-            yield x, tape.raw_error(grad, node, x, *error, x)
+            grad = MeanGrad(self, x.type)
+            yield x, tape.raw_error(grad, node, x, *error, tape.mask(x))
 
     def lower(self, node: Node) -> KernelCall:
         (x,) = node.inputs
@@ -129,46 +129,35 @@ class Mean(Op):
 
 @dataclass(frozen=True)
 class MeanGrad(RawError):
-    """dout, dout_e s16, x s8, history s16[, sgd] -> dx, dx_e s16; history in place.
+    """dout, dout_e s16, mask of x, history s16[, sgd] -> dx, dx_e s16; history in place.
 
     raw = dout * round(2**15 / count); dx = REQ(raw, e - 15) with x's mask.
     """
 
     mean: Mean
-    x_limits: tuple[int, int]
+    x: TensorType
     mutates = (3,)
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
-        x = types[2]
-        count = self.mean.block(x)[1]
-        if not self.share(x):
+        if not self.share:
+            count = self.mean.block(self.x)[1]
             raise ValueError(f"the gradient of a mean over {count} values rounds to nothing")
-        return format_of(types[0]).types(x.shape)
+        return error_types(types[0], self.x, types[2])
 
-    def share(self, x: TensorType) -> int:
-        return int(count_share(np.array(self.mean.block(x)[1])))
+    @property
+    def share(self) -> int:
+        return int(count_share(np.array(self.mean.block(self.x)[1])))
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
-        dout, exponent, x, *state = inputs
-        type_ = node.inputs[2].type
-        outer, count, inner = self.mean.block(type_)
-        share = dout.reshape(outer, 1, inner).astype(np.int64) * self.share(type_)
-        raw = np.broadcast_to(share, (outer, count, inner)).reshape(x.shape)
-        e_raw = int(exponent[0]) - COUNT_BITS
-        return self.requantized(node, raw, e_raw, x, self.x_limits, *state)
+        dout, exponent, mask, *state = inputs
+        outer, count, inner = self.mean.block(self.x)
+        share = dout.reshape(outer, 1, inner).astype(np.int64) * self.share
+        raw = np.broadcast_to(share, (outer, count, inner)).reshape(self.x.shape)
+        return self.requantized(node, raw, int(exponent[0]) - COUNT_BITS, mask, *state)
 
     def lower(self, node: Node) -> KernelCall:
-        x = node.inputs[2]
-        outer, count, inner = self.mean.block(x.type)
-        limits = mask_params(x, self.x_limits)
-        params = {
-            "outer": outer,
-            "count": count,
-            "inner": inner,
-            "share": self.share(x.type),
-            "x_min": limits["x_min"],
-            "x_max": limits["x_max"],
-        }
+        outer, count, inner = self.mean.block(self.x)
+        params = {"outer": outer, "count": count, "inner": inner, "share": self.share}
         args = (*node.inputs[:3], *self.state_args(node), *node.outputs[:2])
         kernel = f"mean_grad_{format_of(node.inputs[0].type).suffix}"
         return KernelCall("mean", kernel, "mean_grad", params, args)

@@ -16,7 +16,7 @@ from trainer.broadcast import Broadcast, sum_to
 from trainer.fixedpoint import Requant, near, requantize, scale_exponent
 from trainer.ops.base import Arg, ErrorTensor, KernelCall, Row, Table
 from trainer.ops.elementwise import Elementwise
-from trainer.ops.error import RawError, format_of
+from trainer.ops.error import RawError, error_types, format_of
 from trainer.tensor import Array, Role, Tensor, TensorType
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ class Mul(Elementwise):
     ) -> Iterator[tuple[Tensor, ErrorTensor]]:
         for k, (x, other) in enumerate((node.inputs, node.inputs[::-1])):
             if tape.needs(x):
-                op = MulGrad(x.limits, operand=k)
-                yield x, tape.raw_error(op, node, x, *error, other, x)
+                op = MulGrad(x.type, operand=k)
+                yield x, tape.raw_error(op, node, x, *error, other, tape.mask(x))
 
     def lower(self, node: Node) -> KernelCall:
         a, b = node.inputs
@@ -80,24 +80,23 @@ class Mul(Elementwise):
 
 @dataclass(frozen=True)
 class MulGrad(RawError):
-    """dout, dout_e s16, b s8, x s8, history s16[, sgd] -> dx, dx_e s16; history in place.
+    """dout, dout_e s16, b s8, mask of x, history s16[, sgd] -> dx, dx_e s16; history in place.
 
     raw = sum near(dout f, 8) (b - z_b) over the positions that x was repeated along,
     f = round(256 s_b / 2**kf); dx = REQ(raw, e + kf) with x's mask.
     """
 
-    x_limits: tuple[int, int]
+    x: TensorType
     mutates = (4,)
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
-        dout, x = types[0], types[3]
-        most = format_of(dout).max_products
+        dout, x, most = types[0], self.x, format_of(types[0]).max_products
         if dout.size // x.size > most:
             raise ValueError(
                 f"{dout.size // x.size} products are summed into each error of a factor, at most "
                 f"{most} fit 32 bits: no layer before this factor can learn"
             )
-        return format_of(dout).types(x.shape)
+        return error_types(dout, x, types[3])
 
     def fold(self, b: TensorType) -> tuple[int, int]:
         """(f, kf): the scale of b as an 8-bit fraction of 2**kf."""
@@ -105,23 +104,17 @@ class MulGrad(RawError):
         return int(np.floor(256 * b.scale / 2.0**kf + 0.5)), kf
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
-        dout, exponent, b, x, *state = inputs
+        dout, exponent, b, mask, *state = inputs
         factor, kf = self.fold(node.inputs[2].type)
         centred = b.astype(np.int64) - node.inputs[2].type.zero_point
-        raw = sum_to(near(dout.astype(np.int64) * factor, 8) * centred, x.shape)
-        return self.requantized(node, raw, int(exponent[0]) + kf, x, self.x_limits, *state)
+        raw = sum_to(near(dout.astype(np.int64) * factor, 8) * centred, self.x.shape)
+        return self.requantized(node, raw, int(exponent[0]) + kf, mask, *state)
 
     def lower(self, node: Node) -> KernelCall:
-        b, x = (t.type for t in node.inputs[2:4])
+        b = node.inputs[2].type
         factor, kf = self.fold(b)
-        params = {
-            "fold": factor,
-            "scale_exponent": kf,
-            "b_offset": -b.zero_point,
-            "x_min": self.x_limits[0],
-            "x_max": self.x_limits[1],
-        }
-        axes = Table("axes", Broadcast(x.shape, b.shape).sum_table())
+        params = {"fold": factor, "scale_exponent": kf, "b_offset": -b.zero_point}
+        axes = Table("axes", Broadcast(self.x.shape, b.shape).sum_table())
         args: tuple[Arg, ...] = (*node.inputs[:4], axes, *self.state_args(node), *node.outputs[:2])
         kernel = f"mul_grad_{format_of(node.inputs[0].type).suffix}"
         return KernelCall("mul", kernel, "mul_grad", params, args)

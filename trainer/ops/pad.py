@@ -70,8 +70,8 @@ class Pad(Op):
     ) -> Iterator[tuple[Tensor, ErrorTensor]]:
         (x,) = node.inputs
         if tape.needs(x):
-            op = StridedError(self.inside(node), x.limits)
-            yield x, tape.passed_error(op, node, x, *error, x)
+            op = StridedError(self.inside(node), x.type)
+            yield x, tape.passed_error(op, node, x, *error, tape.mask(x))
 
     def inside(self, node: Node) -> Strides:
         """Where the input lies in the output."""

@@ -15,7 +15,8 @@ import numpy as np
 from trainer.errors import ModelError
 from trainer.fixedpoint import INT32_MAX, Int64
 from trainer.ops.base import Arg, ErrorTensor, KernelCall, Op, Table
-from trainer.ops.error import SUFFIXES, RawError, format_of, mask, mask_params
+from trainer.ops.clamp_mask import masked
+from trainer.ops.error import SUFFIXES, RawError, error_types, format_of
 from trainer.tensor import Array, Tensor, TensorType
 
 if TYPE_CHECKING:
@@ -82,10 +83,10 @@ class ResizeNearestNeighbor(Op):
         if not tape.needs(x):
             return
         if self.readers(x.type) == 1:
-            op = ResizePassError(self, x.limits)
-            yield x, tape.passed_error(op, node, x, *error, x)
+            op = ResizePassError(self, x.type)
+            yield x, tape.passed_error(op, node, x, *error, tape.mask(x))
         else:
-            yield x, tape.raw_error(ResizeGrad(self, x.limits), node, x, *error, x)
+            yield x, tape.raw_error(ResizeGrad(self, x.type), node, x, *error, tape.mask(x))
 
     def readers(self, x: TensorType) -> int:
         """How many outputs read the position that most read."""
@@ -120,65 +121,57 @@ class ResizeNearestNeighbor(Op):
 
 @dataclass(frozen=True)
 class ResizePassError(Op):
-    """dout, dout_e s16, x s8 -> dx, dx_e = dout_e, where no position is read twice."""
+    """dout, dout_e s16, mask of x -> dx, dx_e = dout_e, where no position is read twice."""
 
     resize: ResizeNearestNeighbor
-    x_limits: tuple[int, int]
+    x: TensorType
     output_suffixes = SUFFIXES
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
-        if self.resize.readers(types[2]) != 1:
+        if self.resize.readers(self.x) != 1:
             raise ValueError("positions that are read twice do not only pass errors on")
-        return format_of(types[0]).types(types[2].shape)
+        return error_types(types[0], self.x, types[2])
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
-        dout, exponent, x = inputs
-        raw = self.resize.gathered(node.inputs[2].type, dout)
-        return mask(raw, x, self.x_limits).astype(dout.dtype), exponent.copy()
+        dout, exponent, mask = inputs
+        raw = self.resize.gathered(self.x, dout)
+        return masked(raw, mask).astype(dout.dtype), exponent.copy()
 
     def lower(self, node: Node) -> KernelCall:
-        kernel = "resize_nearest_neighbor_pass_error"
-        return grad_call(kernel, self.resize, node, self.x_limits)
+        return grad_call("resize_nearest_neighbor_pass_error", self.resize, self.x, node)
 
 
 @dataclass(frozen=True)
 class ResizeGrad(RawError):
-    """dout, dout_e s16, x s8, history s16[, sgd] -> dx, dx_e s16; history in place.
+    """dout, dout_e s16, mask of x, history s16[, sgd] -> dx, dx_e s16; history in place.
 
     raw = sum of dout over the outputs that read a position; dx = REQ(raw, e) with x's mask.
     """
 
     resize: ResizeNearestNeighbor
-    x_limits: tuple[int, int]
+    x: TensorType
     mutates = (3,)
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
-        readers, format_ = self.resize.readers(types[2]), format_of(types[0])
-        if readers * format_.greatest > INT32_MAX:
+        readers = self.resize.readers(self.x)
+        if readers * format_of(types[0]).greatest > INT32_MAX:
             raise ValueError(f"{readers} outputs read one position: their sum overflows 32 bits")
-        return format_.types(types[2].shape)
+        return error_types(types[0], self.x, types[2])
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
-        dout, exponent, x, *state = inputs
-        raw = self.resize.gathered(node.inputs[2].type, dout)
-        return self.requantized(node, raw, int(exponent[0]), x, self.x_limits, *state)
+        dout, exponent, mask, *state = inputs
+        raw = self.resize.gathered(self.x, dout)
+        return self.requantized(node, raw, int(exponent[0]), mask, *state)
 
     def lower(self, node: Node) -> KernelCall:
-        kernel = "resize_nearest_neighbor_grad"
-        return grad_call(kernel, self.resize, node, self.x_limits, *self.state_args(node))
+        kernel, state = "resize_nearest_neighbor_grad", self.state_args(node)
+        return grad_call(kernel, self.resize, self.x, node, *state)
 
 
 def grad_call(
-    kernel: str,
-    resize: ResizeNearestNeighbor,
-    node: Node,
-    limits: tuple[int, int],
-    *state: Arg,
+    kernel: str, resize: ResizeNearestNeighbor, x: TensorType, node: Node, *state: Arg
 ) -> KernelCall:
-    dout, exponent, x = node.inputs[:3]
-    ends = mask_params(x, limits)
-    params = {**resize.params(x.type), "x_min": ends["x_min"], "x_max": ends["x_max"]}
-    tables: tuple[Arg, ...] = resize.tables(x.type)
-    args = (dout, exponent, x, *tables, *state, *node.outputs[:2])
-    name, kernel = "resize_nearest_neighbor", f"{kernel}_{format_of(dout.type).suffix}"
-    return KernelCall(name, kernel, f"{name}_grad", params, args)
+    tables: tuple[Arg, ...] = resize.tables(x)
+    args = (*node.inputs[:3], *tables, *state, *node.outputs[:2])
+    name, kernel = "resize_nearest_neighbor", f"{kernel}_{format_of(node.inputs[0].type).suffix}"
+    return KernelCall(name, kernel, name, resize.params(x), args)

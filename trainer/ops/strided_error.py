@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trainer.ops.base import KernelCall, Op
-from trainer.ops.error import SUFFIXES, format_of, mask, mask_params
+from trainer.ops.clamp_mask import masked
+from trainer.ops.error import SUFFIXES, error_types, format_of
 from trainer.tensor import Array, TensorType
 
 if TYPE_CHECKING:
@@ -82,35 +83,31 @@ class Strides:
 
 @dataclass(frozen=True)
 class StridedError(Op):
-    """dout, dout_e s16 (1,), x s8 -> dx of x's shape, dx_e = dout_e - exponent_step.
+    """dout, dout_e s16 (1,), mask of x -> dx of x's shape, dx_e = dout_e - exponent_step.
 
     The error of x's element i, in row-major order, is the i-th that ``where`` reads of dout.
     """
 
     where: Strides
-    x_limits: tuple[int, int]
+    x: TensorType
     exponent_step: int = 0
     output_suffixes = SUFFIXES
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
-        dout, _, x = types
-        if self.where.size != x.size or self.where.greatest >= dout.size:
-            raise ValueError(f"{self.where} does not lead from {x.shape} into {dout.shape}")
-        return format_of(dout).types(x.shape)
+        dout, _, mask = types
+        if self.where.size != self.x.size or self.where.greatest >= dout.size:
+            raise ValueError(f"{self.where} does not lead from {self.x.shape} into {dout.shape}")
+        return error_types(dout, self.x, mask)
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
-        dout, exponent, x = inputs
-        moved = self.where.read(dout).reshape(x.shape)
-        dx = mask(moved, x, self.x_limits).astype(dout.dtype)
+        dout, exponent, mask = inputs
+        dx = masked(self.where.read(dout).reshape(self.x.shape), mask).astype(dout.dtype)
         return dx, (exponent - self.exponent_step).astype(np.int16)
 
     def lower(self, node: Node) -> KernelCall:
-        limits = mask_params(node.inputs[2], self.x_limits)
         params = {
             **self.where.params(),
             "offset": self.where.offset,
-            "x_min": limits["x_min"],
-            "x_max": limits["x_max"],
             "exponent_step": self.exponent_step,
         }
         args = (*node.inputs, *node.outputs)

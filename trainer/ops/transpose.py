@@ -82,8 +82,8 @@ class Transpose(Op):
         if self.alias:
             yield from tape.pass_on(node, error)
         elif tape.needs(x):
-            op = StridedError(self.inverse.where, x.limits)
-            yield x, tape.passed_error(op, node, x, *error, x)
+            op = StridedError(self.inverse.where, x.type)
+            yield x, tape.passed_error(op, node, x, *error, tape.mask(x))
 
     def lower(self, node: Node) -> KernelCall | None:
         if self.alias:
