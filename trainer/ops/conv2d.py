@@ -251,9 +251,6 @@ class Conv2D(Op):
 
     def by_rows(self, node: Node) -> KernelCall | None:
         x, w, b, x_l, w_l = self.layer_args(node)
-        assert x is not None and w is not None
-        if len(x.type.shape) != 4:
-            return None
         args = (
             self.window_rows(node, x), w, b, self.window_rows(node, x_l), w_l, *self.tables(node),
             Row(node.output, self.out_shape[1]),

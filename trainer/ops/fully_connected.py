@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trainer.errors import UnsupportedOpError
-from trainer.ops.base import Op
+from trainer.ops.base import KernelCall, Op
 from trainer.ops.conv2d import Conv2D
 from trainer.tensor import Tensor, TensorType
 from trainer.window import Geometry
 
 if TYPE_CHECKING:
+    from trainer.graph import Node
     from trainer.operator_source import OperatorSource
 
 
@@ -47,3 +48,6 @@ class FullyConnected(Conv2D):
             raise ValueError(f"x {x.shape} and weights {w.shape} do not give {self.out_shape}")
         flat = x.with_shape(x.size // w.shape[1], w.shape[1])
         return super().infer(flat, *types[1:])
+
+    def by_rows(self, node: Node) -> KernelCall | None:
+        return None  # it is one row
