@@ -18,6 +18,7 @@ from trainer.ops.base import ErrorTensor
 from trainer.ops.error import EXPONENT
 from trainer.ops.loss import Loss
 from trainer.ops.sgd import CountStep, LearningRate, sgd_state
+from trainer.schedule import ordered
 from trainer.scheme import Scheme, apply_scheme, parse_scheme
 from trainer.simplify import simplify
 from trainer.tensor import Array, DType, Role, Tensor
@@ -198,15 +199,17 @@ def make_plan(
     graph.add(CountStep(), sgd, name="count_step", index=node.index)
 
     state = place_in_order(forward, tape, active)
+    numerics = numerics_hash([*forward, node], model.input, formats)
     kept = {node.outputs[2], *([predicted] if predicted else [])}
-    memory = plan_memory(graph, state, keep=kept)
     names = checked_names(class_names, node, model)
     latent, prefix = find_latent(graph, model.input)
+    last = len(forward) + (predicted is not None)
+    graph = ordered(graph, (len(prefix), len(forward), last, len(graph.nodes) - 1), kept)
+    memory = plan_memory(graph, state, keep=kept)
     return TrainingPlan(
-        model.name, graph, forward, model.input, target, model.logits, predicted, node, active, sgd,
-        state, tape.fractions, tape.histories, memory, scheme,
-        numerics_hash([*forward, node], model.input, formats), names, latent, tuple(prefix),
-        formats, tape.sums,
+        model.name, graph, graph.nodes[: len(forward)], model.input, target, model.logits,
+        predicted, node, active, sgd, state, tape.fractions, tape.histories, memory, scheme,
+        numerics, names, latent, tuple(graph.nodes[: len(prefix)]), formats, tape.sums,
     )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from trainer.fixedpoint import Requant, requantize
 from trainer.ops.base import Arg, ErrorTensor, KernelCall, Table
 from trainer.ops.elementwise import Elementwise
 from trainer.ops.error import MaskError, RawError, format_of
+from trainer.overlap import in_step
 from trainer.tensor import Array, Tensor, TensorType
 
 if TYPE_CHECKING:
@@ -109,6 +110,11 @@ class AddGrad(RawError):
         dout, exponent, x, *state = inputs
         raw = sum_to(dout.astype(np.int64), x.shape)
         return self.requantized(node, raw, int(exponent[0]), x, self.x_limits, *state)
+
+    def overlays(self, node: Node) -> dict[tuple[int, int], int]:
+        dx, (dout, _, x) = node.output.type, (t.type for t in node.inputs[:3])
+        pairs = {(0, 2): in_step(dx, x)} | ({(0, 0): 0} if dout.size == x.size else {})
+        return super().overlays(node) | pairs
 
     def lower(self, node: Node) -> KernelCall:
         dout, exponent, x = node.inputs[:3]

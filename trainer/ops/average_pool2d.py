@@ -22,6 +22,7 @@ from trainer.ops.error import (
     format_of,
     mask,
 )
+from trainer.overlap import error_distance, in_step, window_distance
 from trainer.tensor import Array, Tensor, TensorType
 from trainer.window import Geometry, Pool2D
 
@@ -68,6 +69,9 @@ class AveragePool2D(Pool2D, Op):
         passes_on = self.is_disjoint and inside and count & (count - 1) == 0
         return count.bit_length() - 1 if passes_on else None
 
+    def overlays(self, node: Node) -> dict[tuple[int, int], int]:
+        return {(0, 0): window_distance(self.geometry(node.inputs[0].type), by_channel=True)}
+
     def lower(self, node: Node) -> KernelCall:
         (x,) = node.inputs
         params = {
@@ -106,6 +110,9 @@ class AveragePool2DPassError(Op):
         dx = mask(spread, x, self.x_limits).astype(dout.dtype)
         return dx, (exponent - self.exponent_step(node)).astype(np.int16)
 
+    def overlays(self, node: Node) -> dict[tuple[int, int], int]:
+        return spread_overlays(self.pool, node)
+
     def lower(self, node: Node) -> KernelCall:
         params = grad_params(self.pool, node, self.x_limits)
         params["exponent_step"] = self.exponent_step(node)
@@ -141,6 +148,9 @@ class AveragePool2DGrad(RawError):
         e_raw = int(exponent[0]) - COUNT_BITS
         return self.requantized(node, raw, e_raw, x, self.x_limits, *state)
 
+    def overlays(self, node: Node) -> dict[tuple[int, int], int]:
+        return spread_overlays(self.pool, node)
+
     def lower(self, node: Node) -> KernelCall:
         params = grad_params(self.pool, node, self.x_limits)
         args = (*node.inputs[:3], *self.state_args(node), *node.outputs[:2])
@@ -150,6 +160,11 @@ class AveragePool2DGrad(RawError):
 
 def grad_params(pool: Pool2D, node: Node, limits: tuple[int, int]) -> dict[str, int]:
     return {**pool.params(node.inputs[2].type), "x_min": limits[0], "x_max": limits[1]}
+
+
+def spread_overlays(pool: Pool2D, node: Node) -> dict[tuple[int, int], int]:
+    dx, x = node.output.type, node.inputs[2].type
+    return {(0, 0): error_distance(pool.geometry(x), dx), (0, 2): in_step(dx, x), (1, 1): 0}
 
 
 def spread_error(g: Geometry, dout: Array, share: Array) -> Array:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from trainer.fixedpoint import INT32_MAX, Int64, dither, near, seed_op, stochastic_round
 from trainer.ops.base import Arg, KernelCall, Op, Table
+from trainer.overlap import in_step
 from trainer.tensor import Array, DType, Role, Tensor, TensorType
 from trainer.window import Geometry
 
@@ -98,6 +99,10 @@ class RawError(Op, ABC):
 
     @abstractmethod
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]: ...
+
+    def overlays(self, node: Node) -> dict[tuple[int, int], int]:
+        """REQ reads the exponent before it writes the new one."""
+        return {(1, 1): 0}
 
     def dither_node(self, node: Node) -> int:
         """The stable identity of E8's dither (SPEC 1.1)."""
@@ -182,6 +187,9 @@ class MaskError(Op):
         dout, exponent, x = inputs
         return mask(dout.reshape(x.shape), x, self.x_limits).astype(dout.dtype), exponent.copy()
 
+    def overlays(self, node: Node) -> dict[tuple[int, int], int]:
+        return {(0, 0): 0, (0, 2): in_step(node.output.type, node.inputs[2].type), (1, 1): 0}
+
     def lower(self, node: Node) -> KernelCall:
         params = mask_params(node.inputs[2], self.x_limits)
         kernel = f"mask_error_{format_of(node.inputs[0].type).suffix}"
@@ -220,6 +228,11 @@ class SumErrors(RawError):
         for error, exponent in zip(errors, exponents, strict=True):
             total += near(error.astype(np.int64) << 8, min(31, greatest - exponent))
         return self.requantized(node, total, greatest - 8, x, self.x_limits, *state)
+
+    def overlays(self, node: Node) -> dict[tuple[int, int], int]:
+        at = 2 * self.readers
+        errors = {(k % 2, k): 0 for k in range(at)}
+        return errors | {(0, at): in_step(node.output.type, node.inputs[at].type)}
 
     def lower(self, node: Node) -> KernelCall:
         pairs, x = node.inputs[: 2 * self.readers], node.inputs[2 * self.readers]

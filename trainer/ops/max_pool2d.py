@@ -16,6 +16,7 @@ import numpy as np
 from trainer.fixedpoint import Int64
 from trainer.ops.base import Arg, ErrorTensor, KernelCall, Op
 from trainer.ops.error import SUFFIXES, RawError, format_of, mask
+from trainer.overlap import error_distance, window_distance
 from trainer.tensor import Array, Tensor, TensorType
 from trainer.window import Geometry, Pool2D
 
@@ -62,6 +63,9 @@ class MaxPool2D(Pool2D, Op):
         for ky, kx, positions in g.taps():
             padded[positions] += np.where(first == ky * g.kernel_w + kx, error, 0)
         return g.unpadded(padded)
+
+    def overlays(self, node: Node) -> dict[tuple[int, int], int]:
+        return {(0, 0): window_distance(self.geometry(node.inputs[0].type), by_channel=True)}
 
     def lower(self, node: Node) -> KernelCall:
         (x,) = node.inputs
@@ -112,6 +116,10 @@ class MaxPool2DGrad(RawError):
         raw = self.pool.routed(self.pool.geometry(node.inputs[2].type), dout, x)
         raw = raw.reshape(x.shape)
         return self.requantized(node, raw, int(exponent[0]), x, self.x_limits, *state)
+
+    def overlays(self, node: Node) -> dict[tuple[int, int], int]:
+        g = self.pool.geometry(node.inputs[2].type)
+        return super().overlays(node) | {(0, 0): error_distance(g, node.output.type)}
 
     def lower(self, node: Node) -> KernelCall:
         state = self.state_args(node)

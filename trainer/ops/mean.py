@@ -25,6 +25,7 @@ from trainer.ops.error import (
     mask_params,
 )
 from trainer.ops.strided_error import StridedError, Strides
+from trainer.overlap import distance, in_step
 from trainer.tensor import Array, DType, QuantParams, Tensor, TensorType
 
 if TYPE_CHECKING:
@@ -111,6 +112,9 @@ class Mean(Op):
             grad = MeanGrad(self, x.limits)
             yield x, tape.raw_error(grad, node, x, *error, x)
 
+    def overlays(self, node: Node) -> dict[tuple[int, int], int]:
+        return {(0, 0): 0}
+
     def lower(self, node: Node) -> KernelCall:
         (x,) = node.inputs
         outer, count, inner = self.block(x.type)
@@ -156,6 +160,13 @@ class MeanGrad(RawError):
         raw = np.broadcast_to(share, (outer, count, inner)).reshape(x.shape)
         e_raw = int(exponent[0]) - COUNT_BITS
         return self.requantized(node, raw, e_raw, x, self.x_limits, *state)
+
+    def overlays(self, node: Node) -> dict[tuple[int, int], int]:
+        dx, x = node.output.type, node.inputs[2].type
+        outer, count, inner = self.mean.block(x)
+        rows = np.arange(outer * count)
+        dout = distance(rows * inner, rows // count * inner) * dx.dtype.nbytes
+        return super().overlays(node) | {(0, 0): dout, (0, 2): in_step(dx, x)}
 
     def lower(self, node: Node) -> KernelCall:
         x = node.inputs[2]

@@ -15,6 +15,7 @@ import numpy as np
 
 from trainer.ops.base import KernelCall, Op
 from trainer.ops.error import SUFFIXES, format_of, mask, mask_params
+from trainer.overlap import distance, in_step
 from trainer.tensor import Array, TensorType
 
 if TYPE_CHECKING:
@@ -70,10 +71,15 @@ class Strides:
         steps = zip(self.sizes, self.strides, strict=True)
         return self.offset + sum((size - 1) * stride for size, stride in steps)
 
+    @property
+    def indices(self) -> Array:
+        """(size,): where each element is read, in order."""
+        steps = zip(self.sizes, self.strides, strict=True)
+        return np.asarray(self.offset + sum(np.ix_(*(np.arange(n) * s for n, s in steps)))).ravel()
+
     def read(self, source: Array) -> Array:
         """The elements, in an array of the 4 sizes."""
-        grid = np.ix_(*(np.arange(n) * s for n, s in zip(self.sizes, self.strides, strict=True)))
-        return np.asarray(source.ravel()[self.offset + sum(grid)])
+        return np.asarray(source.ravel()[self.indices].reshape(self.sizes))
 
     def params(self) -> dict[str, int]:
         sizes = {f"size_{k}": size for k, size in enumerate(self.sizes)}
@@ -103,6 +109,11 @@ class StridedError(Op):
         moved = self.where.read(dout).reshape(x.shape)
         dx = mask(moved, x, self.x_limits).astype(dout.dtype)
         return dx, (exponent - self.exponent_step).astype(np.int16)
+
+    def overlays(self, node: Node) -> dict[tuple[int, int], int]:
+        dx, x = node.output.type, node.inputs[2].type
+        dout = distance(np.arange(x.size), self.where.indices) * dx.dtype.nbytes
+        return {(0, 0): dout, (0, 2): in_step(dx, x), (1, 1): 0}
 
     def lower(self, node: Node) -> KernelCall:
         limits = mask_params(node.inputs[2], self.x_limits)
