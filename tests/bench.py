@@ -9,7 +9,8 @@ import numpy as np
 
 from tests.op_cases import Case
 from trainer.graph import Graph, Node
-from trainer.memory import MemoryPlan, Slot, place_state, storage
+from trainer.lifetimes import storage
+from trainer.memory import MemoryPlan, Slot, place_state
 from trainer.model import Model
 from trainer.ops.sgd import CountStep, LearningRate, sgd_state
 from trainer.ops.softmax_cross_entropy import SoftmaxCrossEntropy

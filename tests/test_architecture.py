@@ -29,8 +29,12 @@ OURS = {"trainer", "codegen", "host", "tests", "benchmarks"}
 LAYERS = [
     {"errors", "fixedpoint", "tensor"},
     {"window", "broadcast", "exponential", "replay", "flatbuffer_patch"},
+    {"overlap"},
     {"ops", "graph"},
-    {"formats", "model", "autodiff", "memory", "tflite_options"},
+    {"formats", "model", "autodiff", "lifetimes", "tflite_options"},
+    {"placement", "schedule"},
+    {"memories"},
+    {"memory"},
     {"latent", "operator_source", "constant_folding", "file_tensor", "bounds"},
     {"scheme", "losses", "tflite", "tflite_writer", "tflite_patch", "float_net"},
     {"simplify"},

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from trainer.formats import DEFAULT_FORMATS, Formats
 from trainer.graph import Graph, Node
-from trainer.memory import storage
+from trainer.lifetimes import storage
 from trainer.ops.base import ErrorTensor, Op
 from trainer.ops.clamp_mask import ClampMask
 from trainer.ops.error import E12, MaskError, RawError, SumErrors, format_of, new_history

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from trainer.graph import Graph, Node
-from trainer.memory import storage
+from trainer.lifetimes import storage
 from trainer.tensor import Array, Role, Tensor
 
 LEARNED = (Role.PARAM, Role.STATE)

@@ -3,24 +3,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from trainer.graph import Graph, Node
-from trainer.tensor import Role, Tensor
+from trainer.lifetimes import aligned, demand, storage
+from trainer.memories import Memory, spread_blocks
+from trainer.placement import place_blocks
+from trainer.tensor import Tensor
 
-ALIGN = 4
 ARENA, STATE = "arena", "state"
 
 
 @dataclass(frozen=True)
 class Slot:
-    """Bytes [offset, offset + size) of the arena, held from call ``first`` to ``last``."""
+    """Bytes [offset, offset + size) of a memory, held from call ``first`` to ``last``."""
 
     offset: int
     size: int
     first: int
     last: int
+    memory: str = ARENA
 
     @property
     def end(self) -> int:
@@ -29,18 +32,23 @@ class Slot:
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """Slots of the arena (a Node's slot is its scratch memory), offsets in the state."""
+    """Slots of the arena (a Node's slot is its scratch memory), offsets in the state.
+
+    No arena can have less than ``lower_bound`` bytes with this order of the nodes.
+    """
 
     slots: dict[Tensor | Node, Slot]
     state: dict[Tensor, int]
     state_bytes: int
+    lower_bound: int = 0
 
     def place(self, tensor: Tensor) -> tuple[str, int] | None:
         """(region, offset) of a tensor in RAM; None for constants."""
         if tensor in self.state:
             return STATE, self.state[tensor]
         if tensor in self.slots:
-            return ARENA, self.slots[tensor].offset
+            slot = self.slots[tensor]
+            return slot.memory, slot.offset
         return None
 
     def peak(self, graph: Graph) -> Node:
@@ -48,81 +56,61 @@ class MemoryPlan:
         owned = set(self.slots.values())
 
         def in_use(step: int) -> int:
-            return sum(s.size for s in owned if s.first <= step <= s.last)
+            return bytes_covered(s for s in owned if s.first <= step <= s.last)
 
         return graph.nodes[max(range(len(graph.nodes)), key=in_use)]
 
     @property
+    def used_bytes(self) -> dict[str, int]:
+        """Bytes of each memory that has slots."""
+        ends: dict[str, int] = {}
+        for slot in self.slots.values():
+            ends[slot.memory] = max(slot.end, ends.get(slot.memory, 0))
+        return ends
+
+    @property
     def arena_bytes(self) -> int:
-        return max((s.end for s in self.slots.values()), default=0)
+        return sum(self.used_bytes.values())
 
 
-def aligned(nbytes: int) -> int:
-    return -(-nbytes // ALIGN) * ALIGN
+def bytes_covered(slots: Iterable[Slot]) -> int:
+    """Bytes that lie in one slot at least; an output can lie over its input."""
+    total = end = 0
+    memory = None
+    for slot in sorted(slots, key=lambda s: (s.memory, s.offset)):
+        if slot.memory != memory:
+            memory, end = slot.memory, 0
+        total += max(0, slot.end - max(slot.offset, end))
+        end = max(end, slot.end)
+    return total
 
 
-def storage(graph: Graph) -> dict[Tensor, Tensor]:
-    """The tensor in whose bytes each tensor lies: its own, or an alias's source."""
-    owner = {t: t for t in graph.tensors}
-    for node in graph.nodes:
-        if node.op.alias:
-            owner[node.output] = owner[node.inputs[0]]
-    return owner
+def plan_memory(
+    graph: Graph,
+    state: Iterable[Tensor],
+    keep: Collection[Tensor] = (),
+    memories: Sequence[Memory] = (),
+) -> MemoryPlan:
+    """Place what is not state by lifetime; the SPEC promises no offsets.
 
-
-def lifetimes(graph: Graph, keep: Collection[Tensor] = ()) -> dict[Tensor, tuple[int, int]]:
-    """First and last call at which each arena tensor must hold its value.
-
-    Inputs are there before the first call; tensors in ``keep`` stay after the last.
+    In one arena as large as it must be, or in ``memories``, and then raises BudgetError if it does
+    not fit.
     """
-    owner = storage(graph)
-    life: dict[Tensor, tuple[int, int]] = {}
-    for step, node in enumerate(graph.nodes):
-        for tensor in (*node.inputs, *node.outputs):
-            t = owner[tensor]
-            if t.role in (Role.INPUT, Role.ACTIVATION):
-                first = -1 if t.role is Role.INPUT else life.get(t, (step, step))[0]
-                last = len(graph.nodes) if tensor in keep else step
-                life[t] = (first, max(last, life.get(t, (0, 0))[1]))
-    return life
-
-
-def plan_memory(graph: Graph, state: Iterable[Tensor], keep: Collection[Tensor] = ()) -> MemoryPlan:
-    """Place big tensors first, each at the lowest offset free for its lifetime.
-
-    Greedy, so not optimal (finding the best is NP-hard); the SPEC promises no offsets.
-    """
-    life = lifetimes(graph, keep)
-    sizes = {t: t.type.nbytes for t in life}
-    for step, node in enumerate(graph.nodes):
-        for tensor, nbytes in node.op.rings(node).items():
-            sizes[tensor] = nbytes
-            life.setdefault(tensor, (step, step))
-    wanted: list[tuple[Tensor | Node, int, int, int]] = [
-        (t, aligned(sizes[t]), first, last) for t, (first, last) in life.items()
-    ]
-    for step, node in enumerate(graph.nodes):
-        if nbytes := node.op.scratch_bytes(node):
-            wanted.append((node, aligned(nbytes), step, step))
-    slots: dict[Tensor | Node, Slot] = {}
-    for item, size, first, last in sorted(wanted, key=lambda w: (-w[1], w[2], w[0].name)):
-        slots[item] = lowest_free(slots.values(), size, first, last)
+    wanted = demand(graph, keep)
+    if memories:
+        spread = spread_blocks(wanted, memories, graph)
+        places = [(o, memories[m].name) for o, m in zip(spread.offsets, spread.memory, strict=True)]
+    else:
+        places = [(offset, ARENA) for offset in place_blocks(wanted)]
+    slots: dict[Tensor | Node, Slot] = {
+        block.item: Slot(offset, block.size, block.first, block.last, memory)
+        for block, (offset, memory) in zip(wanted.blocks, places, strict=True)
+    }
     owner = storage(graph)
     for tensor, source in owner.items():
         if tensor is not source and source in slots:
             slots[tensor] = slots[source]
-    return MemoryPlan(slots, *place_state(state))
-
-
-def lowest_free(placed: Collection[Slot], size: int, first: int, last: int) -> Slot:
-    """The slot of ``size`` bytes at the lowest offset that overlaps none of ``placed``."""
-    offset = 0
-    in_use = (s for s in placed if s.first <= last and first <= s.last)
-    for slot in sorted(in_use, key=lambda s: s.offset):
-        if offset + size <= slot.offset:
-            break
-        offset = max(offset, slot.end)
-    return Slot(offset, size, first, last)
+    return MemoryPlan(slots, *place_state(state), wanted.lower_bound)
 
 
 def place_state(state: Iterable[Tensor]) -> tuple[dict[Tensor, int], int]:
@@ -130,6 +118,7 @@ def place_state(state: Iterable[Tensor]) -> tuple[dict[Tensor, int], int]:
     offsets: dict[Tensor, int] = {}
     end = 0
     for tensor in state:
+        end = aligned(end, tensor.type.alignment)
         offsets[tensor] = end
-        end += aligned(tensor.type.nbytes)
+        end += aligned(tensor.type.nbytes, tensor.type.alignment)
     return offsets, end

@@ -19,6 +19,7 @@ from trainer.ops.error import EXPONENT
 from trainer.ops.loss import Loss
 from trainer.ops.sgd import CountStep, LearningRate, sgd_state
 from trainer.region import Region
+from trainer.schedule import ordered
 from trainer.scheme import Scheme, apply_scheme, parse_scheme
 from trainer.simplify import simplify
 from trainer.streaming import with_regions
@@ -209,23 +210,20 @@ def make_plan(
     graph.add(CountStep(), sgd, name="count_step", index=node.index)
 
     state = place_in_order(forward, tape, active)
+    numerics = numerics_hash([*forward, node], model.input, formats)
     kept = {node.outputs[2], *([predicted] if predicted else [])}
-    _, frozen = find_latent(graph, model.input)
-    graph = with_regions(
-        graph,
-        kept,
-        inference_end(graph, predicted or model.logits),
-        len(frozen),
-        model.input if stream_input else None,
-    )
-    memory = plan_memory(graph, state, keep=kept)
     names = checked_names(class_names, node, model)
+    _, frozen = find_latent(graph, model.input)
+    end = inference_end(graph, predicted or model.logits)
+    graph = ordered(graph, (*range(end + 1), len(graph.nodes) - 1), kept)
+    arriving = model.input if stream_input else None
+    graph = with_regions(graph, kept, end, len(frozen), arriving)
+    memory = plan_memory(graph, state, keep=kept)
     latent, prefix = find_latent(graph, model.input)
     return TrainingPlan(
-        model.name, graph, forward, model.input, target, model.logits, predicted, node, active, sgd,
-        state, tape.fractions, tape.histories, memory, scheme,
-        numerics_hash([*forward, node], model.input, formats), names, latent, tuple(prefix),
-        formats, tape.sums,
+        model.name, graph, forward, model.input, target, model.logits,
+        predicted, node, active, sgd, state, tape.fractions, tape.histories, memory, scheme,
+        numerics, names, latent, tuple(prefix), formats, tape.sums,
     )  # fmt: skip
 
 

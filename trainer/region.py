@@ -86,6 +86,13 @@ class Region(Op):
             if isinstance(row, Row) and row.tensor in self.kept
         }
 
+    def overlays(self, node: Node) -> dict[tuple[int, int], int]:
+        return {
+            (node.outputs.index(out), node.inputs.index(source)): below
+            for (out, source), below in self.distances.items()
+            if source is not self.arriving
+        }
+
     def scratch_bytes(self, node: Node) -> int:
         """Counts of rows, which last from one arrival to the next; int32 each."""
         return 0 if self.arriving is None else 4 * len(self.nodes)

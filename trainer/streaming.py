@@ -6,11 +6,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from trainer.errors import ModelError
 from trainer.graph import Graph, Node
-from trainer.memory import aligned, lifetimes, storage
+from trainer.lifetimes import aligned, demand, lifetimes, storage
 from trainer.ops.base import KernelCall
 from trainer.region import fuse, pipeline
 from trainer.tensor import Tensor
@@ -36,17 +34,12 @@ class Chooser:
         self.calls = [node.op.by_rows(node) for node in self.graph.nodes[: self.end]]
         self.owner = storage(self.graph)
         self.life = lifetimes(self.graph, self.keep)
-        self.size = {t: aligned(t.type.nbytes) for t in self.life}
-        count = len(self.graph.nodes)
-        self.live = np.zeros(count, np.int64)
-        for tensor, (first, last) in self.life.items():
-            self.live[max(first, 0) : last + 1] += self.size[tensor]
-        for k, node in enumerate(self.graph.nodes):
-            self.live[k] += aligned(node.op.scratch_bytes(node))
+        self.size = {t: aligned(t.type.nbytes, t.type.alignment) for t in self.life}
+        self.live = demand(self.graph, self.keep).live[1:]
 
     def others(self) -> int:
         """What no region can lower: the most that the nodes behind hold."""
-        return int(self.live[self.end :].max(initial=0))
+        return max(self.live[self.end : -1], default=0)
 
     def may_fuse(self, first: int, last: int) -> bool:
         """Whether nodes first..last-1 can be one region."""
@@ -64,10 +57,10 @@ class Chooser:
             if self.is_read_after(node.output, last):
                 held += self.size[node.output]
             else:
-                held += aligned(kept * stage.row_bytes)
+                held += aligned(kept * stage.row_bytes, node.output.type.alignment)
         if arriving is not None:
             k = line.sources.index(arriving)
-            held += aligned(rings.arriving[k] * line.row_bytes[k])
+            held += aligned(rings.arriving[k] * line.row_bytes[k], arriving.type.alignment)
         return held - self.saved(nodes, line.sources, rings.distance, last)
 
     def held_outside(self, first: int, last: int, arriving: Tensor | None) -> int:
@@ -106,7 +99,7 @@ class Chooser:
         that the input arrives at; elsewhere there is something to gain."""
         if must and first < must:
             return first == 0 and last >= must
-        return last - first > 1 and int(self.live[first:last].max()) > floor
+        return last - first > 1 and max(self.live[first:last]) > floor
 
     def segments(self) -> list[tuple[int, int]]:
         """Runs of nodes to fuse: those whose greatest need is least, and of those the fewest
@@ -116,7 +109,7 @@ class Chooser:
         best: list[tuple[int, int, int]] = [(0, 0, -1)]  # (bytes, fused nodes, where it began)
         for last in range(1, self.end + 1):
             need, fused, _ = best[last - 1]
-            alone = (1 << 62) if last <= must else max(int(self.live[last - 1]), floor)
+            alone = (1 << 62) if last <= must else max(self.live[last - 1], floor)
             found = (max(need, alone), fused, last - 1)
             for first in range(last - 1, max(-1, last - 1 - LONGEST), -1):
                 if not self.may_fuse(first, last):

@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
+ALIGN = 4
+
 
 class DType(Enum):
     """Element type. The value is the suffix used in kernel names (CMSIS-NN)."""
@@ -88,6 +90,11 @@ class TensorType:
     @property
     def nbytes(self) -> int:
         return self.size * self.dtype.nbytes
+
+    @property
+    def alignment(self) -> int:
+        """Of its address, in bytes: a power of two; the kernels read words of 32 bits at most."""
+        return ALIGN
 
     @property
     def scale(self) -> float:

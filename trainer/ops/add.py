@@ -17,6 +17,7 @@ from trainer.fixedpoint import Requant, requantize
 from trainer.ops.base import Arg, ErrorTensor, KernelCall, Table, row_of_equals
 from trainer.ops.elementwise import Elementwise
 from trainer.ops.error import MaskError, RawError, error_types, format_of
+from trainer.overlap import in_step
 from trainer.tensor import Array, Tensor, TensorType
 
 if TYPE_CHECKING:
@@ -113,6 +114,11 @@ class AddGrad(RawError):
         dout, exponent, mask, *state = inputs
         raw = sum_to(dout.astype(np.int64), self.x.shape)
         return self.requantized(node, raw, int(exponent[0]), mask, *state)
+
+    def overlays(self, node: Node) -> dict[tuple[int, int], int]:
+        dx, (dout, _, mask) = node.output.type, (t.type for t in node.inputs[:3])
+        pairs = {(0, 2): in_step(dx, mask)} | ({(0, 0): 0} if dout.size == dx.size else {})
+        return super().overlays(node) | pairs
 
     def lower(self, node: Node) -> KernelCall:
         dout = node.inputs[0].type

@@ -23,6 +23,7 @@ from trainer.ops.error import (
     error_types,
     format_of,
 )
+from trainer.overlap import error_distance, in_step, window_distance
 from trainer.tensor import Array, Tensor, TensorType
 from trainer.window import Geometry, Pool2D
 
@@ -70,6 +71,9 @@ class AveragePool2D(Pool2D, Op):
         passes_on = self.is_disjoint and inside and count & (count - 1) == 0
         return count.bit_length() - 1 if passes_on else None
 
+    def overlays(self, node: Node) -> dict[tuple[int, int], int]:
+        return {(0, 0): window_distance(self.geometry(node.inputs[0].type), by_channel=True)}
+
     def lower(self, node: Node) -> KernelCall:
         (x,) = node.inputs
         params = {
@@ -112,6 +116,9 @@ class AveragePool2DPassError(Op):
         dx = masked(spread.reshape(self.x.shape), mask).astype(dout.dtype)
         return dx, (exponent - self.exponent_step).astype(np.int16)
 
+    def overlays(self, node: Node) -> dict[tuple[int, int], int]:
+        return spread_overlays(self.pool, self.x, node)
+
     def lower(self, node: Node) -> KernelCall:
         params = {**self.pool.params(self.x), "exponent_step": self.exponent_step}
         args = (*node.inputs, *node.outputs)
@@ -145,11 +152,19 @@ class AveragePool2DGrad(RawError):
         raw = spread_error(g, dout, count_share(self.pool.counts(g))).reshape(self.x.shape)
         return self.requantized(node, raw, int(exponent[0]) - COUNT_BITS, mask, *state)
 
+    def overlays(self, node: Node) -> dict[tuple[int, int], int]:
+        return spread_overlays(self.pool, self.x, node)
+
     def lower(self, node: Node) -> KernelCall:
         params = self.pool.params(self.x)
         args = (*node.inputs[:3], *self.state_args(node), *node.outputs[:2])
         name, suffix = "average_pool2d_grad", format_of(node.inputs[0].type).suffix
         return KernelCall("average_pool2d", f"{name}_{suffix}", name, params, args)
+
+
+def spread_overlays(pool: Pool2D, x: TensorType, node: Node) -> dict[tuple[int, int], int]:
+    dx, mask = node.output.type, node.inputs[2].type
+    return {(0, 0): error_distance(pool.geometry(x), dx), (0, 2): in_step(dx, mask), (1, 1): 0}
 
 
 def spread_error(g: Geometry, dout: Array, share: Array) -> Array:

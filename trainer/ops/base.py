@@ -137,6 +137,14 @@ class Op:
         """Bytes of the tensors of which the call keeps a few rows only (trainer.region)."""
         return {}
 
+    def overlays(self, node: Node) -> dict[tuple[int, int], int]:
+        """(output, input) pairs that may share bytes, if the input is not needed any more.
+
+        The value K says how: the output's address + K <= the input's (trainer.overlap). The bits
+        are those of separate places.
+        """
+        return {}
+
     def narrowed(self, node: Node, channels: int) -> Op | None:
         """The op on ``channels`` of the last axis, if it treats each on its own; else None."""
         return None

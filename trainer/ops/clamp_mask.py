@@ -52,6 +52,9 @@ class ClampMask(Op):
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
         return (packed(inputs[0], self.x_limits),)
 
+    def overlays(self, node: Node) -> dict[tuple[int, int], int]:
+        return {(0, 0): 0}
+
     def lower(self, node: Node) -> KernelCall:
         (x,) = node.inputs
         params = {"size": x.type.size, "x_min": self.x_limits[0], "x_max": self.x_limits[1]}

@@ -31,6 +31,7 @@ from trainer.ops.base import (
 from trainer.ops.clamp_mask import mask_type
 from trainer.ops.error import E12, RawError, error_types, format_of
 from trainer.ops.sgd import WEIGHT, BiasUpdate, Rates, step_weights, weight_rates, weight_steps
+from trainer.overlap import error_distance, in_step, window_distance
 from trainer.tensor import Array, DType, QuantParams, Role, Tensor, TensorType, constant
 from trainer.window import Geometry, Placement
 
@@ -245,6 +246,10 @@ class Conv2D(Op):
             "act_max": self.act_max,
         }
 
+    def overlays(self, node: Node) -> dict[tuple[int, int], int]:
+        g = self.geometry(*(t.type for t in node.inputs[:2]))
+        return {(0, 0): window_distance(g, by_channel=False)}
+
     def lower(self, node: Node) -> KernelCall:
         args = (*self.layer_args(node), *self.tables(node), node.output)
         return KernelCall("conv2d", "conv2d_s8", "conv2d", self.params(node), args)
@@ -346,6 +351,11 @@ class Conv2DGradInput(RawError):
         dout = dout.reshape(g.out_h, g.out_w, g.out_ch).astype(np.int64)
         raw = scatter(g, near(dout * factors, 8), w).reshape(self.x.shape)
         return self.requantized(node, raw, int(exponent[0]) + kf, mask, *state)
+
+    def overlays(self, node: Node) -> dict[tuple[int, int], int]:
+        dx, mask = node.output.type, node.inputs[self.position].type
+        dout = error_distance(self.conv.geometry(self.x, node.inputs[2].type), dx)
+        return super().overlays(node) | {(0, 0): dout, (0, self.position): in_step(dx, mask)}
 
     def lower(self, node: Node) -> KernelCall:
         dout, exponent, w = node.inputs[:3]

@@ -26,6 +26,7 @@ from trainer.ops.conv2d import (
     update_kernel,
 )
 from trainer.ops.error import RawError, error_types, format_of
+from trainer.overlap import window_distance
 from trainer.tensor import Array, Tensor, TensorType
 from trainer.window import Geometry
 
@@ -100,6 +101,10 @@ class DepthwiseConv2D(Conv2D):
         dead = tuple(columns.index(c) for c in self.dead if c in columns) if columns else self.dead
         conv = replace(self, channels=None, dead=dead)
         return DepthwiseConv2DUpdate(conv, columns, has_fraction=has_fraction)
+
+    def overlays(self, node: Node) -> dict[tuple[int, int], int]:
+        g = self.geometry(*(t.type for t in node.inputs[:2]))
+        return {(0, 0): window_distance(g, by_channel=True)}
 
     def lower(self, node: Node) -> KernelCall:
         tables = (channel_table(self.channels), *self.tables(node))

@@ -46,6 +46,11 @@ class Elementwise(Op, ABC):
         self.requants(a, b)  # a ValueError for scales that no multiplier can express
         return (TensorType(Broadcast(a.shape, b.shape).shape, DType.S8, self.out_quant),)
 
+    def overlays(self, node: Node) -> dict[tuple[int, int], int]:
+        """An operand that is not repeated is read element by element as the output is written."""
+        whole = node.output.type.size
+        return {(0, k): 0 for k, x in enumerate(node.inputs) if x.type.size == whole}
+
     @abstractmethod
     def requants(self, a: TensorType, b: TensorType) -> tuple[Requant, ...]:
         """The factors. Raises ValueError for scales that no multiplier can express."""

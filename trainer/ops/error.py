@@ -18,6 +18,7 @@ import numpy.typing as npt
 from trainer.fixedpoint import INT32_MAX, Int64, dither, near, seed_op, stochastic_round
 from trainer.ops.base import Arg, KernelCall, Op, Table
 from trainer.ops.clamp_mask import mask_type, masked
+from trainer.overlap import in_step
 from trainer.tensor import Array, DType, Role, Tensor, TensorType
 from trainer.window import Geometry
 
@@ -108,6 +109,10 @@ class RawError(Op, ABC):
     @abstractmethod
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]: ...
 
+    def overlays(self, node: Node) -> dict[tuple[int, int], int]:
+        """REQ reads the exponent before it writes the new one."""
+        return {(1, 1): 0}
+
     def dither_node(self, node: Node) -> int:
         """The stable identity of E8's dither (SPEC 1.1)."""
         return 4 * node.index + ERROR + self.operand
@@ -183,6 +188,9 @@ class MaskError(Op):
         dout, exponent, mask = inputs
         return masked(dout.reshape(self.x.shape), mask).astype(dout.dtype), exponent.copy()
 
+    def overlays(self, node: Node) -> dict[tuple[int, int], int]:
+        return {(0, 0): 0, (0, 2): in_step(node.output.type, node.inputs[2].type), (1, 1): 0}
+
     def lower(self, node: Node) -> KernelCall:
         params = {"size": self.x.size}
         kernel = f"mask_error_{format_of(node.inputs[0].type).suffix}"
@@ -216,6 +224,11 @@ class SumErrors(RawError):
         for error, exponent in zip(errors, exponents, strict=True):
             total += near(error.astype(np.int64) << 8, min(31, greatest - exponent))
         return self.requantized(node, total, greatest - 8, mask, *state)
+
+    def overlays(self, node: Node) -> dict[tuple[int, int], int]:
+        at = 2 * self.readers
+        errors = {(k % 2, k): 0 for k in range(at)}
+        return errors | {(0, at): in_step(node.output.type, node.inputs[at].type)}
 
     def lower(self, node: Node) -> KernelCall:
         pairs, mask = node.inputs[: 2 * self.readers], node.inputs[2 * self.readers]

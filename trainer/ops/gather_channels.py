@@ -34,6 +34,9 @@ class GatherChannels(Op):
         rows = inputs[0].reshape(-1, self.in_ch)
         return (rows[:, list(self.channels)].reshape(node.output.type.shape),)
 
+    def overlays(self, node: Node) -> dict[tuple[int, int], int]:
+        return {(0, 0): 0} if list(self.channels) == sorted(set(self.channels)) else {}
+
     def lower(self, node: Node) -> KernelCall:
         (x,) = node.inputs
         params = {

@@ -16,6 +16,7 @@ import numpy as np
 from trainer.fixedpoint import Int64, Requant, requantize, scale_exponent, wrap32
 from trainer.ops.base import Arg, ErrorTensor, KernelCall, Op, Table, row_of_equals
 from trainer.ops.error import RawError, error_types, format_of
+from trainer.overlap import in_step
 from trainer.tensor import Array, DType, QuantParams, Tensor, TensorType
 
 if TYPE_CHECKING:
@@ -65,6 +66,9 @@ class Lookup(Op, ABC):
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
         return (self.table(node.inputs[0].type)[inputs[0].astype(np.int64) + 128],)
+
+    def overlays(self, node: Node) -> dict[tuple[int, int], int]:
+        return {(0, 0): 0}
 
     def vjp(
         self, node: Node, error: ErrorTensor, tape: Tape
@@ -121,6 +125,10 @@ class LookupGrad(RawError):
         slope, kf = self.slopes(node.inputs[2].type)
         raw = dout.astype(np.int64) * slope[x.astype(np.int64) + 128]
         return self.requantized(node, raw, int(exponent[0]) + kf - SLOPE_BITS, mask, *state)
+
+    def overlays(self, node: Node) -> dict[tuple[int, int], int]:
+        x = in_step(node.output.type, node.inputs[2].type)
+        return super().overlays(node) | {(0, 0): 0, (0, 2): x}
 
     def lower(self, node: Node) -> KernelCall:
         dout, x = (t.type for t in (node.inputs[0], node.inputs[2]))

@@ -17,6 +17,7 @@ from trainer.fixedpoint import Int64
 from trainer.ops.base import Arg, ErrorTensor, KernelCall, Op
 from trainer.ops.clamp_mask import masked
 from trainer.ops.error import SUFFIXES, RawError, error_types, format_of
+from trainer.overlap import error_distance, window_distance
 from trainer.tensor import Array, Tensor, TensorType
 from trainer.window import Geometry, Pool2D
 
@@ -63,6 +64,9 @@ class MaxPool2D(Pool2D, Op):
         for ky, kx, positions in g.taps():
             padded[positions] += np.where(first == ky * g.kernel_w + kx, error, 0)
         return g.unpadded(padded)
+
+    def overlays(self, node: Node) -> dict[tuple[int, int], int]:
+        return {(0, 0): window_distance(self.geometry(node.inputs[0].type), by_channel=True)}
 
     def lower(self, node: Node) -> KernelCall:
         (x,) = node.inputs
@@ -112,6 +116,10 @@ class MaxPool2DGrad(RawError):
         dout, exponent, x, mask, *state = inputs
         raw = self.pool.routed(self.pool.geometry(node.inputs[2].type), dout, x)
         return self.requantized(node, raw.reshape(x.shape), int(exponent[0]), mask, *state)
+
+    def overlays(self, node: Node) -> dict[tuple[int, int], int]:
+        g = self.pool.geometry(node.inputs[2].type)
+        return super().overlays(node) | {(0, 0): error_distance(g, node.output.type)}
 
     def lower(self, node: Node) -> KernelCall:
         return grad_call("max_pool2d_grad", self.pool, node, *self.state_args(node))

@@ -25,6 +25,7 @@ from trainer.ops.error import (
     format_of,
 )
 from trainer.ops.strided_error import StridedError, Strides
+from trainer.overlap import distance, in_step
 from trainer.tensor import Array, DType, QuantParams, Tensor, TensorType
 
 if TYPE_CHECKING:
@@ -111,6 +112,9 @@ class Mean(Op):
             grad = MeanGrad(self, x.type)
             yield x, tape.raw_error(grad, node, x, *error, tape.mask(x))
 
+    def overlays(self, node: Node) -> dict[tuple[int, int], int]:
+        return {(0, 0): 0}
+
     def lower(self, node: Node) -> KernelCall:
         (x,) = node.inputs
         outer, count, inner = self.block(x.type)
@@ -154,6 +158,13 @@ class MeanGrad(RawError):
         share = dout.reshape(outer, 1, inner).astype(np.int64) * self.share
         raw = np.broadcast_to(share, (outer, count, inner)).reshape(self.x.shape)
         return self.requantized(node, raw, int(exponent[0]) - COUNT_BITS, mask, *state)
+
+    def overlays(self, node: Node) -> dict[tuple[int, int], int]:
+        dx, mask = node.output.type, node.inputs[2].type
+        outer, count, inner = self.mean.block(self.x)
+        rows = np.arange(outer * count)
+        dout = distance(rows * inner, rows // count * inner) * dx.dtype.nbytes
+        return super().overlays(node) | {(0, 0): dout, (0, 2): in_step(dx, mask)}
 
     def lower(self, node: Node) -> KernelCall:
         outer, count, inner = self.mean.block(self.x)

@@ -17,6 +17,7 @@ from trainer.fixedpoint import Requant, near, requantize, scale_exponent
 from trainer.ops.base import Arg, ErrorTensor, KernelCall, Row, Table
 from trainer.ops.elementwise import Elementwise
 from trainer.ops.error import RawError, error_types, format_of
+from trainer.overlap import in_step
 from trainer.tensor import Array, Role, Tensor, TensorType
 
 if TYPE_CHECKING:
@@ -109,6 +110,13 @@ class MulGrad(RawError):
         centred = b.astype(np.int64) - node.inputs[2].type.zero_point
         raw = sum_to(near(dout.astype(np.int64) * factor, 8) * centred, self.x.shape)
         return self.requantized(node, raw, int(exponent[0]) + kf, mask, *state)
+
+    def overlays(self, node: Node) -> dict[tuple[int, int], int]:
+        dx, (dout, _, b, mask) = node.output.type, (t.type for t in node.inputs[:4])
+        pairs = {(0, 3): in_step(dx, mask)}
+        if dout.size == b.size == dx.size:
+            pairs |= {(0, 0): 0, (0, 2): in_step(dx, b)}
+        return super().overlays(node) | pairs
 
     def lower(self, node: Node) -> KernelCall:
         b = node.inputs[2].type

@@ -16,6 +16,7 @@ import numpy as np
 from trainer.ops.base import KernelCall, Op
 from trainer.ops.clamp_mask import masked
 from trainer.ops.error import SUFFIXES, error_types, format_of
+from trainer.overlap import distance, in_step
 from trainer.tensor import Array, TensorType
 
 if TYPE_CHECKING:
@@ -71,10 +72,15 @@ class Strides:
         steps = zip(self.sizes, self.strides, strict=True)
         return self.offset + sum((size - 1) * stride for size, stride in steps)
 
+    @property
+    def indices(self) -> Array:
+        """(size,): where each element is read, in order."""
+        steps = zip(self.sizes, self.strides, strict=True)
+        return np.asarray(self.offset + sum(np.ix_(*(np.arange(n) * s for n, s in steps)))).ravel()
+
     def read(self, source: Array) -> Array:
         """The elements, in an array of the 4 sizes."""
-        grid = np.ix_(*(np.arange(n) * s for n, s in zip(self.sizes, self.strides, strict=True)))
-        return np.asarray(source.ravel()[self.offset + sum(grid)])
+        return np.asarray(source.ravel()[self.indices].reshape(self.sizes))
 
     def params(self) -> dict[str, int]:
         sizes = {f"size_{k}": size for k, size in enumerate(self.sizes)}
@@ -103,6 +109,11 @@ class StridedError(Op):
         dout, exponent, mask = inputs
         dx = masked(self.where.read(dout).reshape(self.x.shape), mask).astype(dout.dtype)
         return dx, (exponent - self.exponent_step).astype(np.int16)
+
+    def overlays(self, node: Node) -> dict[tuple[int, int], int]:
+        dx, mask = node.output.type, node.inputs[2].type
+        dout = distance(np.arange(dx.size), self.where.indices) * dx.dtype.nbytes
+        return {(0, 0): dout, (0, 2): in_step(dx, mask), (1, 1): 0}
 
     def lower(self, node: Node) -> KernelCall:
         params = {

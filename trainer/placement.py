@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Offsets for blocks with lifetimes: the best of several greedy orders, then a local search.
+
+Finding the least arena is NP-hard (dynamic storage allocation). A greedy placement is a matter of
+the order of the blocks, so orders are what is searched, until the lower bound is met.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import product
+
+from trainer.lifetimes import Demand, aligned
+
+WORK = 20_000  # neighbours that the local search looks at from each start
+CLOSE = 1000  # an arena that is this part above the bound is not searched any more
+SMALL = 200  # a block of less than this part of the arena is placed last
+Offsets = list[int]
+
+
+class Placer:
+    """Places blocks of a Demand one after another, each at the lowest offset that is free.
+
+    ``downward`` builds from the arena's end: an output, which may lie below its input, then finds
+    room for it when the input was placed first. ``only`` are the blocks that it can place.
+    """
+
+    def __init__(
+        self, demand: Demand, *, downward: bool = False, only: Iterable[int] | None = None
+    ) -> None:
+        self.demand, self.blocks, self.downward = demand, demand.blocks, downward
+        self.around: list[list[tuple[int, int, int]]] = [[] for _ in self.blocks]
+        self._find_neighbours(range(len(self.blocks)) if only is None else only)
+
+    def _find_neighbours(self, wanted: Iterable[int]) -> None:
+        """``around``: (j, before, after) of the blocks live beside a block, which must not begin
+        between offset_j - before and offset_j + after."""
+        live: list[int] = []
+        for i in sorted(wanted, key=lambda k: self.blocks[k].first):
+            live = [j for j in live if self.blocks[j].last >= self.blocks[i].first]
+            for j in live:
+                self.around[i].append(self._limits(i, j))
+                self.around[j].append(self._limits(j, i))
+            live.append(i)
+
+    def _limits(self, i: int, j: int) -> tuple[int, int, int]:
+        own, other, overlays = self.blocks[i].size, self.blocks[j].size, self.demand.overlays
+        if (i, j) in overlays:  # i is an output over the input j
+            least = overlays[i, j]
+            return (j, own, other + least - own) if self.downward else (j, least, other)
+        if (j, i) in overlays:
+            least = overlays[j, i]
+            return (j, own + least - other, other) if self.downward else (j, own, least)
+        return j, own, other
+
+    def place(self, order: Sequence[int], limit: float = float("inf")) -> tuple[Offsets, int]:
+        """(offset of each block, the end of the highest); -1 for a block that is not in the order
+        or would pass ``limit``."""
+        offsets, end = [-1] * len(self.blocks), 0
+        for i in order:
+            offset = self.lowest(i, offsets)
+            top = offset + self.blocks[i].size
+            if top <= limit:
+                offsets[i] = offset
+                end = max(end, top)
+        if self.downward:
+            end = aligned(end, max((b.alignment for b in self.blocks), default=1))
+            for i in order:
+                if offsets[i] >= 0:
+                    offsets[i] = end - offsets[i] - self.blocks[i].size
+        return offsets, end
+
+    def lowest(self, i: int, offsets: Offsets) -> int:
+        """The lowest offset at which block ``i`` is clear of those that have one."""
+        alignment = self.blocks[i].alignment
+        taken = [
+            (offsets[j] - before, offsets[j] + after)
+            for j, before, after in self.around[i]
+            if offsets[j] >= 0
+        ]
+        taken.sort()
+        offset = 0
+        for low, high in taken:
+            if offset <= low:
+                break
+            if offset < high:
+                offset = -(-high // alignment) * alignment
+        return offset
+
+    def highest(self, order: list[int], offsets: Offsets, end: int) -> list[int]:
+        """Of the blocks placed in this order those that came farthest, and those beside them."""
+        far = [
+            k
+            for k in order
+            if (offsets[k] == 0 if self.downward else offsets[k] + self.blocks[k].size == end)
+        ]
+        return far + [j for k in far for j, _, _ in self.around[k]]
+
+
+def greedy_orders(demand: Demand) -> Iterator[list[int]]:
+    """Orders worth trying: big blocks first, or long ones, those of full moments, early, late."""
+    blocks, live = demand.blocks, demand.live
+    load = [max(live[b.first + 1 : b.last + 2]) for b in blocks]
+    keys: list[Callable[[int], tuple[int, ...]]] = [
+        lambda k: (-blocks[k].size, blocks[k].first),
+        lambda k: (-load[k], -blocks[k].size, blocks[k].first),
+        lambda k: (blocks[k].first - blocks[k].last, -blocks[k].size),
+        lambda k: (blocks[k].size * (blocks[k].first - blocks[k].last - 1),),
+        lambda k: (blocks[k].first, -blocks[k].last),
+        lambda k: (-blocks[k].last, blocks[k].first),
+    ]
+    for key in keys:
+        yield sorted(range(len(blocks)), key=key)
+
+
+def place_blocks(demand: Demand) -> Offsets:
+    """The offset of each block, in an arena as small as was found; always the same.
+
+    Stops at the lower bound, or close to it.
+    """
+    bound, placers = demand.lower_bound, (Placer(demand), Placer(demand, downward=True))
+    starts = list(product(greedy_orders(demand), placers))
+    best, least = Offsets(), 0
+    for order, placer in starts:
+        offsets, end = placer.place(order)
+        if not best or end < least:
+            best, least = offsets, end
+        if least <= bound:
+            return best
+    enough = bound + max(bound // CLOSE, 2 * max(b.alignment for b in demand.blocks))
+    big = [k for k, block in enumerate(demand.blocks) if block.size * SMALL >= bound]
+    search = {placer: Placer(demand, downward=placer.downward, only=big) for placer in placers}
+    for order, placer in starts:
+        if least <= enough:
+            break
+        offsets, end = placer.place(improved(search[placer], order, set(big), bound))
+        if end < least:
+            best, least = offsets, end
+    return best
+
+
+def improved(placer: Placer, order: list[int], big: set[int], bound: int) -> list[int]:
+    """The order after big blocks at the arena's end, or beside those, moved in it.
+
+    Small ones, many and easily placed, follow them.
+    """
+    rng = random.Random(0)
+    best, small = [k for k in order if k in big], [k for k in order if k not in big]
+    offsets, least = placer.place(best)
+    cost = sum(1 + len(placer.around[k]) for k in best)
+    for _ in range(WORK // max(cost, 1)):
+        if least <= bound:
+            break
+        trial = moved(best, placer.highest(best, offsets, least), rng)
+        placed, end = placer.place(trial)
+        if end <= least:
+            best, offsets, least = trial, placed, end
+    return [*best, *small]
+
+
+def moved(order: list[int], blocks: list[int], rng: random.Random) -> list[int]:
+    """The order with one of ``blocks`` at an earlier place, or two of them exchanged."""
+    trial, one = list(order), rng.choice(blocks)
+    at = trial.index(one)
+    if rng.random() < 0.5:
+        to = trial.index(rng.choice(blocks))
+        trial[at], trial[to] = trial[to], trial[at]
+    else:
+        trial.insert(rng.randrange(at + 1), trial.pop(at))
+    return trial
