@@ -27,7 +27,9 @@ from host.simulator import simulate
 
 PAINT = 0xA5
 MONITOR_TIMEOUT_S = 10.0
-_SEGMENT = struct.Struct("<8I")  # Elf32_Phdr: type, offset, vaddr, paddr, filesz, memsz, flags, align
+_SEGMENT = struct.Struct(
+    "<8I"
+)  # Elf32_Phdr: type, offset, vaddr, paddr, filesz, memsz, ...
 _LOAD = 1
 
 

@@ -247,7 +247,7 @@ def with_latents(runner: ReferenceRunner | DeviceRunner, place: str) -> Runner:
 
 
 class SimulatedRunner(DeviceRunner):
-    """A device that is a process on this computer; its stack is painted if it has one of its own."""
+    """A device that is a process on this computer; on a simulated board its stack is painted."""
 
     def __init__(self, device: Device, plan: TrainingPlan, stack: PaintedStack | None) -> None:
         super().__init__(device, plan)
