@@ -149,15 +149,53 @@ def compiler_version(target: Target) -> str:
 
 def link(plan: TrainingPlan, target: Target, folder: Path, verbose: bool) -> dict[str, Any]:
     """Build and measure; what the record of a build holds."""
-    firmware = build_firmware(folder / "gen", target.env, folder / "pio", verbose)
+    is_simulated = target.kind is Kind.SIMULATED
+    firmware = build_firmware(
+        folder / "gen", target.env, folder / "pio", verbose, is_measuring=is_simulated
+    )
     footprint = None
-    if target.kind is Kind.SIMULATED:
-        bound = footprint_of(plan, target, firmware, is_final=False).stack_bytes
-        stack = -(-bound // STACK_ALIGN) * STACK_ALIGN
+    if is_simulated:
+        first = footprint_of(plan, target, firmware, is_final=False)
+        stack = -(-first.stack_bytes // STACK_ALIGN) * STACK_ALIGN
+        check_fit(plan, target, first, stack)
         firmware = build_firmware(folder / "gen", target.env, folder / "pio", verbose, stack)
-    if target.kind is Kind.SIMULATED or platform.machine() in MEASURED_HOSTS:
+    if is_simulated or platform.machine() in MEASURED_HOSTS:
         footprint = footprint_of(plan, target, firmware, is_final=True).to_json()
     return {"elf": str(firmware.elf.relative_to(folder.resolve())), "footprint": footprint}
+
+
+def check_fit(plan: TrainingPlan, target: Target, found: Footprint, stack_bytes: int) -> None:
+    """Raises BudgetError, with what takes the bytes, if a measured firmware exceeds its board."""
+    sizes = board_description(target.board)["upload"]
+    other_ram = sum(found.other_ram_bytes.values()) - found.stack_headroom_bytes
+    latents = found.other_ram_bytes.get("latents", 0)
+    ram = {
+        "arena": found.arena_bytes,
+        "learned": found.learned_bytes,
+        "stack": stack_bytes,
+        "link": found.link_bytes,
+        **({"latents": latents} if latents else {}),
+        "other": other_ram - latents,
+    }
+    flash = {
+        "constants": found.constant_bytes,
+        "code": found.code_bytes,
+        "other": sum(found.other_flash_bytes.values()),
+    }
+    for memory, parts, key, advice in (
+        ("RAM", ram, "maximum_ram_size", "train fewer or later layers"),
+        ("flash", flash, "maximum_size", "take a smaller model"),
+    ):
+        needed, available = sum(parts.values()), int(sizes[key])
+        if needed > available:
+            listed = ", ".join(f"{name} {nbytes:,}" for name, nbytes in parts.items())
+            raise BudgetError(
+                f"{plan.name}, {plan.scheme.name}: needs {needed:,} bytes of {memory} ({listed}), "
+                f"{needed - available:,} more than the {available:,} of {target.name}; {advice}, "
+                "or take a larger board",
+                needed,
+                available,
+            )
 
 
 def footprint_of(

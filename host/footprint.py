@@ -34,6 +34,7 @@ class Class(Enum):
     KERNELS = "kernels"
     RUNTIME = "runtime"
     PORT = "port"
+    VECTORS = "vectors"
     LIBRARY = "library"
     ALIGNMENT = "alignment"
 
@@ -76,6 +77,7 @@ def rules(model_name: str) -> tuple[Rule, ...]:
         Rule(Class.MODEL, path=model),
         Rule(Class.KERNELS, path=r"(?:.*/)?kernels/.*"),
         Rule(Class.RUNTIME, path=r"(?:.*/)?(?:runtime|mct)/.*"),
+        Rule(Class.VECTORS, input_section=r"\.(?:isr_)?vectors?"),
         Rule(Class.PORT, path=r"(?:.*/)?(?:ports?|platform)/.*"),
     )
 
@@ -94,14 +96,14 @@ class Footprint:
     """What a firmware takes; `sram_bytes` and `flash_bytes` are the sums of their parts.
 
     ``stack_bytes`` is the bound on the stack in use. What the linker script reserves beyond it is
-    ``stack_headroom_bytes`` and in no sum.
+    ``stack_headroom`` among ``other_ram_bytes``.
     """
 
     arena_bytes: int
     learned_bytes: int
     link_bytes: int
     stack_bytes: int
-    other_ram_bytes: dict[str, int]  # by class
+    other_ram_bytes: dict[str, int]  # by class, and the stack's headroom
     constant_bytes: int  # of the model: tensors and parameters
     code_bytes: int  # instructions of all classes, with their literals
     other_flash_bytes: dict[str, int]  # by class: tables, strings, load images, alignment
@@ -111,7 +113,7 @@ class Footprint:
 
     @property
     def stack_headroom_bytes(self) -> int:
-        return max(0, self.stack_reserved_bytes - self.stack_bytes)
+        return self.other_ram_bytes.get(HEADROOM, 0)
 
     @property
     def sram_bytes(self) -> int:
@@ -300,6 +302,7 @@ def _check_reserve(image: Image, reserved_bytes: int, initial: int, stack: Stack
         )
 
 
+HEADROOM = "stack_headroom"
 _NAMED_IN_RAM = (Class.ARENA, Class.LEARNED, Class.LINK, Class.STACK)
 
 
@@ -318,6 +321,8 @@ def _footprint(classes: dict[Class, ClassTotal], stack: StackReport) -> Footprin
         for byte_class, total in classes.items()
         if byte_class not in _NAMED_IN_RAM
     }
+    reserved = classes[Class.STACK].ram_bytes
+    other_ram[HEADROOM] = max(0, reserved - stack.total_bytes)
     return Footprint(
         arena_bytes=classes[Class.ARENA].ram_bytes,
         learned_bytes=classes[Class.LEARNED].ram_bytes,
@@ -327,7 +332,7 @@ def _footprint(classes: dict[Class, ClassTotal], stack: StackReport) -> Footprin
         constant_bytes=classes[Class.CONSTANTS].flash_bytes,
         code_bytes=sum(code.values()),
         other_flash_bytes={name: nbytes for name, nbytes in other_flash.items() if nbytes},
-        stack_reserved_bytes=classes[Class.STACK].ram_bytes,
+        stack_reserved_bytes=reserved,
         stack_path=stack.path,
         classes=classes,
     )

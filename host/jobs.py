@@ -79,6 +79,7 @@ class Outcome:
     plan: TrainingPlan
     instructions: dict[str, dict[str, float]] = field(default_factory=dict)
     failure: str = ""
+    stack_used_bytes: int | None = None  # seen on a simulated board
     saving: Saving | None = None  # by latents; None without
 
     def to_json(self) -> dict[str, Any]:
@@ -91,6 +92,7 @@ class Outcome:
             **self.result.to_json(),
             **self.instructions,
             "latents": None if self.saving is None else self.saved(self.saving),
+            "stack_used_bytes": self.stack_used_bytes,
             "cost": self.cost,
         }
 
@@ -205,8 +207,12 @@ def run_simulated(
         counts = Path(folder) / "counts" if job.count_instructions else None
         with simulated(built, counts) as runner, bars(console, job, plan) as report:
             result, saving = train_job(job, plan, data, runner, report, state)
+            used = runner.stack_used_bytes()
         found = read_counts(counts) if counts and counts.is_file() else {}
-    outcome = Outcome(job, built.target.name, result, measured(built), plan, saving=saving)
+    cost = measured(built)
+    outcome = Outcome(
+        job, built.target.name, result, cost, plan, stack_used_bytes=used, saving=saving
+    )
     for key, region in COUNTED.items():
         if values := found.get(region):
             mean = sum(values) / len(values)
@@ -222,6 +228,11 @@ def judged(outcome: Outcome) -> Outcome:
         outcome.failure = "the device was not verified in every step"
     elif outcome.job.count_instructions and not has_both(outcome.instructions):
         outcome.failure = "no instructions were counted: no step or no inference ran"
+    elif (used := outcome.stack_used_bytes) is not None and used > outcome.cost["stack_bytes"]:
+        outcome.failure = (
+            f"{used:,} bytes of stack were used, the bound is {outcome.cost['stack_bytes']:,}; "
+            "this is a bug of mcutrain"
+        )
     return outcome
 
 

@@ -84,11 +84,13 @@ def build_firmware(
     build_dir: Path,
     verbose: bool = False,
     stack_bytes: int | None = None,
+    is_measuring: bool = False,
 ) -> Firmware:
     """Build platformio.ini's environment `env` with the model in `gen_dir`.
 
-    `stack_bytes` replaces the stack that the board description reserves. The output of PlatformIO
-    goes to standard error if `verbose`. BuildError has the first line that tells what is wrong.
+    `stack_bytes` replaces the stack that the board description reserves. A firmware that is only to
+    be measured is linked without the board's limits. The output of PlatformIO goes to standard
+    error if `verbose`. BuildError has the first line that tells what is wrong.
     """
     seed_core()
     command = [sys.executable, "-m", "platformio", "run", "-d", str(PROJECT_DIR), "-e", env]
@@ -98,6 +100,7 @@ def build_firmware(
         "PLATFORMIO_BUILD_DIR": str(build_dir.resolve()),
         "MCUTRAIN_GEN": str(gen_dir.resolve()),
         "MCUTRAIN_STACK_BYTES": "" if stack_bytes is None else str(stack_bytes),
+        "MCUTRAIN_MEASURING": "1" if is_measuring else "",
     }
     result = subprocess.run(
         command,

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -15,8 +15,10 @@ from host.device import Device
 from host.errors import MismatchError
 from host.instructions import counter_args
 from host.latents import DEVICE, HOST, CachedRunner, DeviceLatents, HostLatents, flash_slots
+from host.painted_stack import PaintedStack, simulate_painted
 from host.protocol import Region
 from host.simulator import simulate
+from host.target import Kind
 from host.transport import SerialTransport
 from host.verify import write_step, write_target
 from trainer.interpreter import Interpreter, StepRecord, unpack_state
@@ -244,11 +246,23 @@ def with_latents(runner: ReferenceRunner | DeviceRunner, place: str) -> Runner:
     return runner
 
 
+class SimulatedRunner(DeviceRunner):
+    """A device that is a process on this computer; on a simulated board its stack is painted."""
+
+    def __init__(self, device: Device, plan: TrainingPlan, stack: PaintedStack | None) -> None:
+        super().__init__(device, plan)
+        self._stack = stack
+
+    def stack_used_bytes(self) -> int | None:
+        """What of the stack has been written so far; None if that is not known."""
+        return None if self._stack is None else self._stack.used_bytes()
+
+
 @contextmanager
-def simulated(build: Build, counts: Path | None = None) -> Iterator[DeviceRunner]:
+def simulated(build: Build, counts: Path | None = None) -> Iterator[SimulatedRunner]:
     """The build on its simulator; instruction counts go to the file ``counts`` at the end."""
     args = counter_args(build.elf, build.plan.name, counts) if counts else ()
-    with simulate(build.target.board, build.elf, args) as port:
+    with running(build, args) as (port, stack):
         transport = SerialTransport(port)
         hashes = build.build_hash, build.plan.numerics_hash
         if counts:
@@ -257,9 +271,21 @@ def simulated(build: Build, counts: Path | None = None) -> Iterator[DeviceRunner
         else:
             device = Device.open(transport, *hashes)
         try:
-            yield DeviceRunner(device, build.plan)
+            yield SimulatedRunner(device, build.plan, stack)
         finally:
             device.close()
+
+
+@contextmanager
+def running(build: Build, args: Sequence[str]) -> Iterator[tuple[str, PaintedStack | None]]:
+    """The port of a build's process, and its stack on a simulated board."""
+    board = build.target.board
+    if build.target.kind is Kind.SIMULATED:
+        with simulate_painted(board, build.elf, args) as found:
+            yield found
+    else:
+        with simulate(board, build.elf, args) as port:
+            yield port, None
 
 
 @contextmanager

@@ -193,6 +193,12 @@ def instructions(outcome: Outcome, key: str) -> str:
     return number(outcome.instructions.get(key, {}).get("mean")) or "-"
 
 
+def stack(outcome: Outcome) -> str:
+    """What was seen of the stack, and the bound on it."""
+    used, bound = outcome.stack_used_bytes, outcome.cost["stack_bytes"]
+    return "-" if used is None else f"{number(used)} of {number(bound)}"
+
+
 # The figures of a run that matter, in the terminal's table and in the report.
 FIGURES: dict[str, Callable[[Outcome], str]] = {
     "{metric} before": lambda o: metric(o, o.result.before),
@@ -201,6 +207,7 @@ FIGURES: dict[str, Callable[[Outcome], str]] = {
     "verified steps": lambda o: number(o.result.verified_steps) if o.result.verified else "-",
     "RAM, bytes": lambda o: number(o.cost["sram_bytes"]) or "-",
     "flash, bytes": lambda o: number(o.cost["flash_bytes"]) or "-",
+    "stack used, bytes": stack,
     "instructions per step": lambda o: instructions(o, "instructions_per_step"),
     "instructions per inference": lambda o: instructions(o, "forward_instructions"),
     "seconds of training": lambda o: f"{o.result.seconds:.1f}",

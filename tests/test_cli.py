@@ -275,7 +275,8 @@ def test_a_damaged_archive_is_one_line(run: Run, model: Path, data: Path, tmp_pa
 def test_ports_lists_what_can_run(run: Run) -> None:
     targets = {s["target"] for s in run("ports", "--json").json["simulated"]}
 
-    assert targets == {"native", "sim:mps2_an386"}
+    boards = ("microbit", "mps2_an386", "mps2_an500", "stm32vldiscovery")
+    assert targets == {"native", *(f"sim:{board}" for board in boards)}
 
 
 def test_check_compares_with_tflite_micro(run: Run, model: Path) -> None:

@@ -389,6 +389,8 @@ int main(void)
     [
         ("mps2-an386", ("-mcpu=cortex-m4", "-mfloat-abi=soft")),
         ("mps2-an385", ("-mcpu=cortex-m3", "-mfloat-abi=soft")),
+        ("mps2-an500", ("-mcpu=cortex-m7", "-mfloat-abi=soft")),
+        ("microbit", ("-mcpu=cortex-m0",)),
     ],
 )
 def test_a_run_stays_within_the_bound_and_comes_near_it(

@@ -36,11 +36,14 @@ if board.get("build.linker_script", ""):
     stack_bytes = os.environ.get("MCUTRAIN_STACK_BYTES") or board.get("build.stack_bytes")
     env.Append(
         # Not even the C library's start-up; only functions the compiler calls, such as memcpy.
-        LINKFLAGS=["-nostdlib", f"-Wl,--defsym=MCT_STACK_BYTES={stack_bytes}"],
+        LINKFLAGS=["-nostdlib", "-L", ports_dir, f"-Wl,--defsym=MCT_STACK_BYTES={stack_bytes}"],
         LIBS=["c", "gcc"],
     )
+    # A firmware too large for its board is linked to be measured, and then refused in bytes.
+    is_measuring = bool(os.environ.get("MCUTRAIN_MEASURING"))
+    script = "cortex_m/measuring.ld" if is_measuring else board.get("build.linker_script")
     env.Replace(
-        LDSCRIPT_PATH=os.path.join(ports_dir, board.get("build.linker_script")),
+        LDSCRIPT_PATH=os.path.join(ports_dir, script),
         SIZETOOL=prefix + "size",
         SIZECHECKCMD="$SIZETOOL -A -d $SOURCES",
         SIZEPROGREGEXP=r"^(?:\.text|\.rodata|\.data)\s+(\d+).*",
@@ -49,5 +52,5 @@ if board.get("build.linker_script", ""):
 
 elf = env.BuildProgram()
 if env.get("LDSCRIPT_PATH"):
-    env.Depends(elf, env["LDSCRIPT_PATH"])
+    env.Depends(elf, [env["LDSCRIPT_PATH"], os.path.join(ports_dir, "cortex_m", "cortex_m.ld")])
 Default([elf])

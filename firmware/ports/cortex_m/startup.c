@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Start of a Cortex-M: .data, .bss, main. Symbols come from cortex_m.ld. */
+#include "ports/cortex_m/startup.h"
+
+extern const uint32_t mct_data_image[];
+extern uint32_t mct_data_begin[], mct_data_end[], mct_bss_begin[], mct_bss_end[];
+
+int main(void);
+
+void mct_cortex_m_reset(void)
+{
+    const uint32_t *image = mct_data_image;
+    for (uint32_t *word = mct_data_begin; word < mct_data_end; word++) {
+        *word = *image++;
+    }
+    for (uint32_t *word = mct_bss_begin; word < mct_bss_end; word++) {
+        *word = 0;
+    }
+    main();
+    mct_cortex_m_fault();
+}
+
+/* Stops for good, asleep: the host sees a device that no longer answers. */
+void mct_cortex_m_fault(void)
+{
+    __asm__ volatile("cpsid i");
+    for (;;) {
+        __asm__ volatile("wfi");
+    }
+}

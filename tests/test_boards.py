@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""On every simulated board: the watch trains bit for bit, the linker map is accounted for to the
+byte, and the stack in use stays within its bound."""
+
+from __future__ import annotations
+
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from host.build import Build, build
+from host.cost import measured
+from host.dataset import Dataset, load_dataset
+from host.demo import WATCH
+from host.device import Device
+from host.elf import load_image
+from host.painted_stack import PAINT, paint, simulate_painted
+from host.runner import simulated
+from host.simulator import board_description
+from host.target import Target
+from host.train import Options, train
+from host.transport import SerialTransport
+from tests.simulated_boards import board_param, each_board
+from trainer.errors import BudgetError
+from trainer.plan import TrainingPlan, make_plan
+from trainer.tflite import load
+
+RAM_BEGIN = 0x20000000
+
+
+@cache
+def watch() -> TrainingPlan:
+    return make_plan(load(WATCH / "watch.tflite"), "last:2")
+
+
+@cache
+def watch_on(board: str) -> Build:
+    return build(watch(), Target.parse(f"sim:{board}"))
+
+
+def small_data(plan: TrainingPlan, samples: int = 12) -> Dataset:
+    data = load_dataset(WATCH / "demo.npz", plan)
+    return Dataset(data.x_train[:samples], data.y_train[:samples], data.x_test[:2], data.y_test[:2])
+
+
+@each_board
+def test_the_watch_trains_bit_for_bit_within_its_stack(board: str) -> None:
+    built, plan = watch_on(board), watch()
+    with simulated(built) as runner:
+        options = Options(epochs=1, rate=2**-6, seed=3, verify=True)
+        result = train(plan, small_data(plan), runner, options, lambda progress: None)
+        used = runner.stack_used_bytes()
+
+    assert result.difference is None, result.difference
+    assert result.verified_steps == result.steps == 12
+    cost = measured(built)
+    assert used is not None
+    assert cost["stack_bytes"] / 2 < used <= cost["stack_bytes"]
+
+
+class Interrupting(SerialTransport):
+    """Sends empty frames behind each request: their bytes arrive while it is executed."""
+
+    def write(self, data: bytes) -> None:
+        super().write(data + bytes(40))
+
+
+@each_board
+def test_an_interrupt_in_the_deepest_function_stays_within_the_bound(board: str) -> None:
+    """The bound is reached to the last register: its path is run, and interrupted at its end."""
+    built, plan = watch_on(board), watch()
+    cost = measured(built)
+    frames = [name for name, _ in cost["stack_path"]]
+    at = frames.index("(exception frame)")
+    thread = sum(nbytes for _, nbytes in cost["stack_path"][:at])
+    sample = small_data(plan).x_train[0].tobytes()
+
+    used = 0
+    with (
+        simulate_painted(board, built.elf) as (port, stack),
+        Interrupting(port) as transport,
+    ):
+        device = Device.open(transport, built.build_hash, plan.numerics_hash)
+        for _ in range(400):
+            device.write_sample(sample)
+            device.step(1)
+            used = stack.used_bytes()
+            assert used <= cost["stack_bytes"]
+            if used > thread:
+                break
+
+    assert frames[at + 1] == "mct_cortex_m_uart"
+    assert thread < used
+
+
+@each_board
+def test_every_byte_between_the_ends_of_memory_is_counted(board: str) -> None:
+    """What the linker has used of RAM and flash is what the plan says, by independent tools."""
+    built = watch_on(board)
+    cost, sizes = measured(built), board_description(board)["upload"]
+    image = load_image(built.elf)
+    ram_end = max(s.end for s in image.sections if s.kind.in_ram)
+    flash = [s for s in image.sections if s.kind.in_flash]
+    flash_begin = min(s.load_address for s in flash)
+
+    assert cost["sram_bytes"] == ram_end - RAM_BEGIN <= sizes["maximum_ram_size"]
+    flash_end = max(s.load_address + s.nbytes for s in flash)
+    assert cost["flash_bytes"] == flash_end - flash_begin <= sizes["maximum_size"]
+    section_sizes = size_of_sections(built.elf, built.target.toolchain_prefix)
+    resident = [".stack", ".data", ".bss"]
+    assert cost["sram_bytes"] == sum(section_sizes.get(name, 0) for name in resident)
+
+
+def size_of_sections(elf: Path, prefix: str) -> dict[str, int]:
+    command = [f"{prefix}size", "-A", "-d", str(elf)]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    rows = (line.split() for line in text.splitlines() if line.startswith("."))
+    return {name: int(nbytes) for name, nbytes, _ in rows}
+
+
+@each_board
+def test_a_board_states_its_memories_once_and_truly(board: str) -> None:
+    """The linker script and the description, which the plan is checked against, agree."""
+    description = board_description(board)
+    built = watch_on(board)
+    text = next(built.folder.rglob("firmware.map")).read_text()
+    lines = [line.split() for line in text.splitlines() if line.startswith(("FLASH ", "RAM "))]
+
+    assert {line[0]: int(line[2], 16) for line in lines} == {
+        "FLASH": description["upload"]["maximum_size"],
+        "RAM": description["upload"]["maximum_ram_size"],
+    }
+
+
+@pytest.mark.parametrize("board", [board_param("stm32vldiscovery")])
+def test_what_does_not_fit_is_told_to_the_byte(board: str) -> None:
+    """Latents fill the RAM: what must go for it to fit is what the message says."""
+    target, plan = Target.parse(f"sim:{board}"), watch().with_latent_slots(21)
+    with pytest.raises(BudgetError, match=r"more than the 8,192 of sim:stm32vl") as refused:
+        build(plan, target)
+    needed, slot = refused.value.needed_bytes, plan.slot_bytes // 21
+    assert f"needs {needed:,} bytes of RAM (arena 1,476, learned 1,248" in str(refused.value)
+    assert f"latents {plan.slot_bytes:,}" in str(refused.value)
+
+    fewer = plan.with_latent_slots(21 - -(-(needed - 8192) // slot))
+    assert 8192 - slot - 8 < measured(build(fewer, target))["sram_bytes"] <= 8192
+
+
+@each_board
+def test_paint_covers_the_stack_and_nothing_else(board: str, tmp_path: Path) -> None:
+    elf = watch_on(board).elf
+    stack = paint(elf, tmp_path)
+    before, after = load_image(elf), load_image(tmp_path / elf.name)
+    painted = (tmp_path / elf.name).read_bytes()[elf.stat().st_size :]
+
+    assert painted == bytes([PAINT]) * stack.nbytes
+    assert before.sections == after.sections
+    assert np.frombuffer(painted, np.uint8).size == before.section(".stack").nbytes  # type: ignore[union-attr]
