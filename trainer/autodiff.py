@@ -147,11 +147,12 @@ def place_masks(graph: Graph) -> None:
         for t in node.inputs
         if not isinstance(node.op, ClampMask)
     }
-    early: dict[Tensor, list[Node]] = {}
+    early: dict[Tensor, Node] = {}
     placed: list[Node] = []
     for k, node in enumerate(graph.nodes):
         if isinstance(node.op, ClampMask) and last_read.get(owner[x := node.inputs[0]], -1) < k:
-            early.setdefault(x, []).append(node)
+            early[x] = node
         else:
             placed.append(node)
-    graph.nodes[:] = [n for node in placed for n in (node, *early.get(node.output, ()))]
+    pairs = ((node, early.get(node.output)) for node in placed)
+    graph.nodes[:] = [node for pair in pairs for node in pair if node]
