@@ -28,7 +28,7 @@ enum {{
     {upper}_TARGET_BYTES = {target_bytes(image.plan)},
     {upper}_CLASSES = {image.plan.classes},
     {upper}_STATE_BYTES = {image.plan.memory.state_bytes},
-    {upper}_FIRST_CALL = {1 if image.plan.arriving else 0},
+    {upper}_FIRST_CALL = {image.first_call},
     {upper}_CALLS = {len(image.calls)},
     {upper}_FORWARD_CALLS = {image.forward_calls},
     {upper}_LATENT_BYTES = {latent_bytes(image.plan)},

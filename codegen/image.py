@@ -109,6 +109,11 @@ class Image:
         return sum(call.node in inference for call in self.calls)
 
     @property
+    def first_call(self) -> int:
+        """Where a step begins: behind the call that has run when its sample has come."""
+        return int(self.plan.arriving is not None)
+
+    @property
     def prefix_calls(self) -> int:
         """The calls before the latent; 0 if the plan has none."""
         return sum(call.node in self.plan.prefix for call in self.calls)

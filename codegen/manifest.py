@@ -31,6 +31,7 @@ def manifest(image: Image, build_hash: bytes) -> dict[str, Any]:
         "logits": plan.logits.name,
         "latent": plan.latent.name if plan.latent else None,
         "prefix_calls": image.prefix_calls,
+        "first_call": image.first_call,
         "latent_slots": plan.latent_slots,
         "flash_latents": plan.flash_latents,
         "loss": plan.loss.name,
@@ -67,6 +68,9 @@ def describe(image: Image, tensor: Tensor) -> dict[str, Any]:
     }
     if quant is not None:
         described |= {"scales": list(quant.scales), "zero_point": quant.zero_point}
+    kept = [call.region.kept[tensor] for call in image.regions if tensor is call.region.arriving]
+    if kept:
+        described["rows"] = kept[0]
     if tensor.role is Role.PARAM and tensor in image.plan.fractions:
         described["fraction"] = image.plan.fractions[tensor].name
     return described
