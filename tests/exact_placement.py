@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The least arena of a Demand, by OR-Tools' CP-SAT: what the planner's heuristics are held against.
+"""The least arena of a Demand, by OR-Tools' CP-SAT: what the planner is held against.
 
-Blocks are rectangles of calls and bytes that do not overlap. An input that an output may share bytes
-with ends one half call earlier; what that leaves open is stated pair by pair.
+Blocks are rectangles of calls and bytes that do not overlap. An input that an output may share
+bytes with ends half a call earlier; what that leaves open is stated pair by pair.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ def exact_arena(demand: Demand, seconds: float, limit: int) -> Exact:
     model: Any = cp_model.CpModel()
     blocks = demand.blocks
     unit = min((b.alignment for b in blocks), default=1)
-    offsets = [model.new_int_var(0, (limit - b.size) // unit, f"o{k}") for k, b in enumerate(blocks)]
+    offsets = [
+        model.new_int_var(0, (limit - b.size) // unit, f"o{k}") for k, b in enumerate(blocks)
+    ]
     sizes = [b.size // unit for b in blocks]
     end = model.new_int_var(-(-demand.lower_bound // unit), limit // unit, "end")
     inputs = {source for _, source in demand.overlays}

@@ -55,6 +55,14 @@ static const uint16_t tiny_cross_entropy_exponential[256] = {
     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 };
 
+static const uint8_t tiny_fc_b_update_rate[3] = {
+    208, 208, 208,
+};
+
+static const int16_t tiny_fc_b_update_rate_shift[3] = {
+    -3, -3, -3,
+};
+
 static const uint16_t tiny_fc_d_conv_fold[3] = {
     246, 246, 246,
 };
@@ -65,14 +73,6 @@ static const uint8_t tiny_fc_w_update_rate[3] = {
 
 static const int16_t tiny_fc_w_update_rate_shift[3] = {
     0, 0, 0,
-};
-
-static const uint8_t tiny_fc_b_update_rate[3] = {
-    208, 208, 208,
-};
-
-static const int16_t tiny_fc_b_update_rate_shift[3] = {
-    -3, -3, -3,
 };
 
 static const uint8_t tiny_conv_w_update_rate[2] = {
@@ -141,6 +141,13 @@ static const mct_softmax_cross_entropy_params tiny_cross_entropy_params = {
     .zero_point = 5,
 };
 
+_Static_assert(sizeof(mct_bias_update_params) == 12, "mct_bias_update_params has other fields than mcutrain knows");
+static const mct_bias_update_params tiny_fc_b_update_params = {
+    .positions = 1,
+    .channels = 3,
+    .node = 5,
+};
+
 _Static_assert(sizeof(mct_conv2d_grad_input_params) == 64, "mct_conv2d_grad_input_params has other fields than mcutrain knows");
 static const mct_conv2d_grad_input_params tiny_fc_d_conv_params = {
     .in_h = 1,
@@ -178,13 +185,6 @@ static const mct_conv2d_update_params tiny_fc_w_update_params = {
     .band_rows = 1,
     .x_offset = 128,
     .node = 4,
-};
-
-_Static_assert(sizeof(mct_bias_update_params) == 12, "mct_bias_update_params has other fields than mcutrain knows");
-static const mct_bias_update_params tiny_fc_b_update_params = {
-    .positions = 1,
-    .channels = 3,
-    .node = 5,
 };
 
 _Static_assert(sizeof(mct_conv2d_update_params) == 60, "mct_conv2d_update_params has other fields than mcutrain knows");
@@ -231,14 +231,14 @@ static int16_t *const fc_d_conv_history = (int16_t *)(void *)&tiny_state[84];
 static uint32_t *const sgd = (uint32_t *)(void *)&tiny_state[88];
 static uint32_t *const true_label = (uint32_t *)(void *)&tiny_arena[0]; /* 4 B, nodes -1..3 */
 static int8_t *const input = (int8_t *)(void *)&tiny_arena[48]; /* 12 B, nodes -1..7 */
-static int8_t *const conv = (int8_t *)(void *)&tiny_arena[60]; /* 8 B, nodes 0..5 */
+static int8_t *const conv = (int8_t *)(void *)&tiny_arena[60]; /* 8 B, nodes 0..6 */
 static int8_t *const fc = (int8_t *)(void *)&tiny_arena[4]; /* 4 B, nodes 1..3 */
 static uint32_t *const predicted_class = (uint32_t *)(void *)&tiny_arena[84]; /* 4 B, nodes 2..10 */
 static int16_t *const cross_entropy_d_logits = (int16_t *)(void *)&tiny_arena[68]; /* 8 B, nodes 3..6 */
 static uint32_t *const cross_entropy_record = (uint32_t *)(void *)&tiny_arena[76]; /* 8 B, nodes 3..10 */
 static int16_t *const cross_entropy_d_logits_e = (int16_t *)(void *)&tiny_arena[88]; /* 4 B, nodes 3..6 */
-static int16_t *const fc_d_conv = (int16_t *)(void *)&tiny_arena[32]; /* 16 B, nodes 4..8 */
-static int16_t *const fc_d_conv_e = (int16_t *)(void *)&tiny_arena[92]; /* 4 B, nodes 4..8 */
+static int16_t *const fc_d_conv = (int16_t *)(void *)&tiny_arena[32]; /* 16 B, nodes 5..8 */
+static int16_t *const fc_d_conv_e = (int16_t *)(void *)&tiny_arena[92]; /* 4 B, nodes 5..8 */
 
 static uint32_t tiny_next; /* the call that run continues with */
 static bool tiny_busy_now; /* a step is under way */
@@ -276,22 +276,22 @@ static MCT_NOINLINE uint32_t tiny_calls(uint32_t first, uint32_t end)
         }
         MCT_FALLTHROUGH;
     case 4u:
-        /* fc_d_conv:s16[1x2x2x2], fc_d_conv_e:s16[1], fc_d_conv_history:s16[2] = Conv2DGradInput(cross_entropy_d_logits, cross_entropy_d_logits_e, fc_w, conv, fc_d_conv_history) 24 MACs */
-        mct_conv2d_grad_input_s16(&tiny_fc_d_conv_params, cross_entropy_d_logits, cross_entropy_d_logits_e, fc_w, NULL, NULL, tiny_fc_d_conv_fold, conv, fc_d_conv_history, (void *)&tiny_arena[0], fc_d_conv, fc_d_conv_e);
+        /* fc_b:s32[3] = BiasUpdate(fc_b, cross_entropy_d_logits, cross_entropy_d_logits_e, sgd) */
+        mct_bias_update_s16(&tiny_fc_b_update_params, fc_b, cross_entropy_d_logits, cross_entropy_d_logits_e, sgd, tiny_fc_b_update_rate, tiny_fc_b_update_rate_shift);
         if (end == 5u) {
             break;
         }
         MCT_FALLTHROUGH;
     case 5u:
-        /* fc_w:s8[3x8], fc_w_frac:s8[3x8] = Conv2DUpdate(fc_w, fc_w_frac, conv, cross_entropy_d_logits, cross_entropy_d_logits_e, sgd) 24 MACs */
-        mct_conv2d_update_s16(&tiny_fc_w_update_params, fc_w, fc_w_frac, conv, cross_entropy_d_logits, cross_entropy_d_logits_e, sgd, tiny_fc_w_update_rate, tiny_fc_w_update_rate_shift, (void *)&tiny_arena[0]);
+        /* fc_d_conv:s16[1x2x2x2], fc_d_conv_e:s16[1], fc_d_conv_history:s16[2] = Conv2DGradInput(cross_entropy_d_logits, cross_entropy_d_logits_e, fc_w, conv, fc_d_conv_history) 24 MACs */
+        mct_conv2d_grad_input_s16(&tiny_fc_d_conv_params, cross_entropy_d_logits, cross_entropy_d_logits_e, fc_w, NULL, NULL, tiny_fc_d_conv_fold, conv, fc_d_conv_history, (void *)&tiny_arena[0], fc_d_conv, fc_d_conv_e);
         if (end == 6u) {
             break;
         }
         MCT_FALLTHROUGH;
     case 6u:
-        /* fc_b:s32[3] = BiasUpdate(fc_b, cross_entropy_d_logits, cross_entropy_d_logits_e, sgd) */
-        mct_bias_update_s16(&tiny_fc_b_update_params, fc_b, cross_entropy_d_logits, cross_entropy_d_logits_e, sgd, tiny_fc_b_update_rate, tiny_fc_b_update_rate_shift);
+        /* fc_w:s8[3x8], fc_w_frac:s8[3x8] = Conv2DUpdate(fc_w, fc_w_frac, conv, cross_entropy_d_logits, cross_entropy_d_logits_e, sgd) 24 MACs */
+        mct_conv2d_update_s16(&tiny_fc_w_update_params, fc_w, fc_w_frac, conv, cross_entropy_d_logits, cross_entropy_d_logits_e, sgd, tiny_fc_w_update_rate, tiny_fc_w_update_rate_shift, (void *)&tiny_arena[0]);
         if (end == 7u) {
             break;
         }
