@@ -17,6 +17,7 @@ from trainer.lifetimes import Demand, aligned
 # this part above the bound, and more than a few bytes that are less than a 100th.
 EFFORTS = ((20_000, 1000), (200_000, 100))
 FEW = 8
+HEAT = 0.05  # of the bytes above the bound at first: how much worse an order may get
 SMALL = 200  # a block of less than this part of the arena is placed last
 Offsets = list[int]
 
@@ -132,6 +133,8 @@ def place_blocks(demand: Demand) -> Offsets:
         if least <= bound:
             return best
     big = [k for k, block in enumerate(demand.blocks) if block.size * SMALL >= bound]
+    if not big:
+        return best
     search = {placer: Placer(demand, downward=placer.downward, only=big) for placer in placers}
     for (order, placer), (work, close) in ((start, level) for level in EFFORTS for start in starts):
         if least <= bound + max(bound // close, min(bound // 100, FEW)):
@@ -148,19 +151,23 @@ def improved(
 ) -> list[int]:
     """The order after big blocks above the bound, or beside those, moved in it.
 
-    Small ones, many and easily placed, follow them.
+    Simulated annealing (Kirkpatrick et al. 1983) of the bytes above the bound. Small blocks, many
+    and easily placed, follow the others.
     """
     best, small = [k for k in order if k in big], [k for k in order if k not in big]
     above = placer.above(bound, *placer.place(best))
-    least = sum(above.values())
-    cost = sum(1 + len(placer.around[k]) for k in best)
-    for _ in range(work // max(cost, 1)):
+    current, energy, least = best, sum(above.values()), sum(above.values())
+    heat, rounds = energy * HEAT, work // sum(1 + len(placer.around[k]) for k in best)
+    for done in range(rounds):
         if not above:
             break
-        trial = moved(best, [*above, *(j for k in above for j, _, _ in placer.around[k])], rng)
+        trial = moved(current, [*above, *(j for k in above for j, _, _ in placer.around[k])], rng)
         higher = placer.above(bound, *placer.place(trial))
-        if sum(higher.values()) <= least:
-            best, above, least = trial, higher, sum(higher.values())
+        found = sum(higher.values())
+        if found <= energy + heat * (1 - done / rounds) * rng.expovariate(1):
+            current, above, energy = trial, higher, found
+            if found < least:
+                best, least = trial, found
     return [*best, *small]
 
 
