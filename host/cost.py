@@ -9,6 +9,7 @@ from typing import Any
 from host.build import Build, constant_bytes
 from host.request import Request
 from trainer.errors import Error, ModelError
+from trainer.memory import bytes_covered
 from trainer.plan import TrainingPlan
 from trainer.tensor import Role
 from trainer.tflite import load
@@ -29,6 +30,7 @@ def planned(plan: TrainingPlan) -> dict[str, Any]:
         "formats": asdict(plan.formats),
         "numerics_hash": plan.numerics_hash.hex(),
         "arena_bytes": plan.memory.arena_bytes,
+        "arena_bound_bytes": plan.memory.lower_bound,
         "learned_bytes": plan.memory.state_bytes,
         "latent_slot_bytes": plan.slot_bytes or None,
         "flash_latent_bytes": None if plan.flash is None else plan.flash.nbytes,
@@ -75,7 +77,8 @@ def format_bytes(plan: TrainingPlan) -> dict[str, int]:
     and the fractions and the sums of what learns."""
     slots = [plan.memory.slots[t] for t in plan.errors]
     at_once = (
-        sum(s.size for s in slots if s.first <= k <= s.last) for k in range(len(plan.graph.nodes))
+        bytes_covered(s for s in slots if s.first <= k <= s.last)
+        for k in range(len(plan.graph.nodes))
     )
     return {
         "errors": max(at_once),

@@ -138,6 +138,7 @@ def model_table(
 
 COST_LINES = {
     "arena_bytes": "arena",
+    "arena_bound_bytes": "  its lower bound",
     "learned_bytes": "learned weights and state",
     "latent_slot_bytes": "latents kept",
     "stack_bytes": "stack, worst case",

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The least arena of a Demand, by OR-Tools' CP-SAT: what the planner's heuristics are held against.
+"""The least arena of a Demand, by OR-Tools' CP-SAT: what the planner is held against.
 
-Blocks are rectangles of calls and bytes that do not overlap. An input that an output may share bytes
-with ends one half call earlier; what that leaves open is stated pair by pair.
+Blocks are rectangles of calls and bytes that do not overlap. An input that an output may share
+bytes with ends half a call earlier; what that leaves open is stated pair by pair.
 """
 
 from __future__ import annotations

@@ -122,25 +122,6 @@ def test_weights_are_read_before_they_are_written(plan: TrainingPlan) -> None:
         assert all(update.inputs[0] not in n.inputs for n in nodes[at + 1 :]), update
 
 
-def test_an_update_runs_as_soon_as_its_last_reader_has(plan: TrainingPlan) -> None:
-    """Once its last reader and its error are there, no other layer's error is computed first."""
-    nodes = plan.graph.nodes
-    for update in (n for n in nodes if isinstance(n.op, UPDATES)):
-        at = nodes.index(update)
-        needs = [k for k, n in enumerate(nodes[:at]) if update.inputs[0] in n.inputs]
-        needs += [k for k, n in enumerate(nodes[:at]) for t in n.outputs if t in update.inputs[1:]]
-        between = nodes[max(needs) + 1 : at]
-
-        between = [n for n in between if not isinstance(n.op, ClampMask)]
-        assert all(n.index == update.index or isinstance(n.op, UPDATES) for n in between), update
-        if any(
-            isinstance(nodes[k].op, Conv2DGradInput)
-            for k in needs
-            if nodes[k].index == update.index
-        ):
-            assert all(n.index == update.index for n in between), update
-
-
 def test_errors_are_summed_where_a_tensor_has_several_readers(tmp_path: Path) -> None:
     plan = plan_of("full", tmp_path)
     sums = [n for n in plan.graph.nodes if isinstance(n.op, SumErrors)]

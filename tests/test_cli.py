@@ -53,7 +53,7 @@ def test_plan_without_a_target_needs_no_compiler(
     monkeypatch.setenv("PATH", "")
     cost = run("plan", model, "--update", "last:2", "--json").json
 
-    assert cost["arena_bytes"] > 0
+    assert cost["arena_bytes"] >= cost["arena_bound_bytes"] > 0
     assert cost["step_macs"] > cost["forward_macs"] > 0
 
 

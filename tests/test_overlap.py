@@ -15,9 +15,9 @@ from tests.native import NativeModel
 from tests.op_cases import CASES, Case
 from tests.test_ops import reference
 from trainer.graph import Node
-from trainer.memory import ALIGN
 from trainer.overlap import distance
 from trainer.plan import TrainingPlan
+from trainer.tensor import ALIGN
 
 ROUNDS = 6
 

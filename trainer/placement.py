@@ -13,8 +13,11 @@ from itertools import product
 
 from trainer.lifetimes import Demand, aligned
 
-WORK = 20_000  # neighbours that the local search looks at from each start
-CLOSE = 1000  # an arena that is this part above the bound is not searched any more
+# Of the local search: the neighbours that it looks at from each start, if the arena is more than
+# this part above the bound, and more than a few bytes that are less than a 100th.
+EFFORTS = ((20_000, 1000), (200_000, 100))
+FEW = 8
+HEAT = 0.05  # of the bytes above the bound at first: how much worse an order may get
 SMALL = 200  # a block of less than this part of the arena is placed last
 Offsets = list[int]
 
@@ -88,14 +91,15 @@ class Placer:
                 offset = -(-high // alignment) * alignment
         return offset
 
-    def highest(self, order: list[int], offsets: Offsets, end: int) -> list[int]:
-        """Of the blocks placed in this order those that came farthest, and those beside them."""
-        far = [
-            k
-            for k in order
-            if (offsets[k] == 0 if self.downward else offsets[k] + self.blocks[k].size == end)
-        ]
-        return far + [j for k in far for j, _, _ in self.around[k]]
+    def above(self, bound: int, offsets: Offsets, end: int) -> dict[int, int]:
+        """The blocks placed whose far end is above ``bound``, and by how many bytes."""
+        found = {}
+        for k, offset in enumerate(offsets):
+            if offset >= 0:
+                far = end - offset if self.downward else offset + self.blocks[k].size
+                if far > bound:
+                    found[k] = far - bound
+        return found
 
 
 def greedy_orders(demand: Demand) -> Iterator[list[int]]:
@@ -128,34 +132,42 @@ def place_blocks(demand: Demand) -> Offsets:
             best, least = offsets, end
         if least <= bound:
             return best
-    enough = bound + max(bound // CLOSE, 2 * max(b.alignment for b in demand.blocks))
     big = [k for k, block in enumerate(demand.blocks) if block.size * SMALL >= bound]
+    if not big:
+        return best
     search = {placer: Placer(demand, downward=placer.downward, only=big) for placer in placers}
-    for order, placer in starts:
-        if least <= enough:
-            break
-        offsets, end = placer.place(improved(search[placer], order, set(big), bound))
+    for (order, placer), (work, close) in ((start, level) for level in EFFORTS for start in starts):
+        if least <= bound + max(bound // close, min(bound // 100, FEW)):
+            continue
+        rng = random.Random(work)
+        offsets, end = placer.place(improved(search[placer], order, set(big), bound, work, rng))
         if end < least:
             best, least = offsets, end
     return best
 
 
-def improved(placer: Placer, order: list[int], big: set[int], bound: int) -> list[int]:
-    """The order after big blocks at the arena's end, or beside those, moved in it.
+def improved(
+    placer: Placer, order: list[int], big: set[int], bound: int, work: int, rng: random.Random
+) -> list[int]:
+    """The order after big blocks above the bound, or beside those, moved in it.
 
-    Small ones, many and easily placed, follow them.
+    Simulated annealing (Kirkpatrick et al. 1983) of the bytes above the bound. Small blocks, many
+    and easily placed, follow the others.
     """
-    rng = random.Random(0)
     best, small = [k for k in order if k in big], [k for k in order if k not in big]
-    offsets, least = placer.place(best)
-    cost = sum(1 + len(placer.around[k]) for k in best)
-    for _ in range(WORK // max(cost, 1)):
-        if least <= bound:
+    above = placer.above(bound, *placer.place(best))
+    current, energy, least = best, sum(above.values()), sum(above.values())
+    heat, rounds = energy * HEAT, work // sum(1 + len(placer.around[k]) for k in best)
+    for done in range(rounds):
+        if not above:
             break
-        trial = moved(best, placer.highest(best, offsets, least), rng)
-        placed, end = placer.place(trial)
-        if end <= least:
-            best, offsets, least = trial, placed, end
+        trial = moved(current, [*above, *(j for k in above for j, _, _ in placer.around[k])], rng)
+        higher = placer.above(bound, *placer.place(trial))
+        found = sum(higher.values())
+        if found <= energy + heat * (1 - done / rounds) * rng.expovariate(1):
+            current, above, energy = trial, higher, found
+            if found < least:
+                best, least = trial, found
     return [*best, *small]
 
 

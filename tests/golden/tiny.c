@@ -56,6 +56,14 @@ static const uint16_t tiny_cross_entropy_exponential[256] = {
     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 };
 
+static const uint8_t tiny_fc_b_update_rate[3] = {
+    208, 208, 208,
+};
+
+static const int16_t tiny_fc_b_update_rate_shift[3] = {
+    -3, -3, -3,
+};
+
 static const uint16_t tiny_fc_d_conv_fold[3] = {
     246, 246, 246,
 };
@@ -66,14 +74,6 @@ static const uint8_t tiny_fc_w_update_rate[3] = {
 
 static const int16_t tiny_fc_w_update_rate_shift[3] = {
     0, 0, 0,
-};
-
-static const uint8_t tiny_fc_b_update_rate[3] = {
-    208, 208, 208,
-};
-
-static const int16_t tiny_fc_b_update_rate_shift[3] = {
-    -3, -3, -3,
 };
 
 static const uint8_t tiny_conv_w_update_rate[2] = {
@@ -136,17 +136,24 @@ static const mct_first_greatest_params tiny_predicted_class_params = {
     .zero_point = 5,
 };
 
+_Static_assert(sizeof(mct_clamp_mask_params) == 12, "mct_clamp_mask_params has other fields than mcutrain knows");
+static const mct_clamp_mask_params tiny_conv_mask_params = {
+    .size = 8,
+    .x_min = -128,
+    .x_max = 127,
+};
+
 _Static_assert(sizeof(mct_softmax_cross_entropy_params) == 8, "mct_softmax_cross_entropy_params has other fields than mcutrain knows");
 static const mct_softmax_cross_entropy_params tiny_cross_entropy_params = {
     .classes = 3,
     .zero_point = 5,
 };
 
-_Static_assert(sizeof(mct_clamp_mask_params) == 12, "mct_clamp_mask_params has other fields than mcutrain knows");
-static const mct_clamp_mask_params tiny_conv_mask_params = {
-    .size = 8,
-    .x_min = -128,
-    .x_max = 127,
+_Static_assert(sizeof(mct_bias_update_params) == 12, "mct_bias_update_params has other fields than mcutrain knows");
+static const mct_bias_update_params tiny_fc_b_update_params = {
+    .positions = 1,
+    .channels = 3,
+    .node = 5,
 };
 
 _Static_assert(sizeof(mct_conv2d_grad_input_params) == 56, "mct_conv2d_grad_input_params has other fields than mcutrain knows");
@@ -184,13 +191,6 @@ static const mct_conv2d_update_params tiny_fc_w_update_params = {
     .band_rows = 1,
     .x_offset = 128,
     .node = 4,
-};
-
-_Static_assert(sizeof(mct_bias_update_params) == 12, "mct_bias_update_params has other fields than mcutrain knows");
-static const mct_bias_update_params tiny_fc_b_update_params = {
-    .positions = 1,
-    .channels = 3,
-    .node = 5,
 };
 
 _Static_assert(sizeof(mct_conv2d_update_params) == 60, "mct_conv2d_update_params has other fields than mcutrain knows");
@@ -235,17 +235,17 @@ static int32_t *const conv_b = (int32_t *)(void *)&tiny_state[64];
 static int32_t *const fc_b = (int32_t *)(void *)&tiny_state[72];
 static int16_t *const fc_d_conv_history = (int16_t *)(void *)&tiny_state[84];
 static uint32_t *const sgd = (uint32_t *)(void *)&tiny_state[88];
-static uint32_t *const true_label = (uint32_t *)(void *)&tiny_arena[0]; /* 4 B, nodes -1..3 */
+static uint32_t *const true_label = (uint32_t *)(void *)&tiny_arena[0]; /* 4 B, nodes -1..4 */
 static int8_t *const input = (int8_t *)(void *)&tiny_arena[48]; /* 12 B, nodes -1..8 */
-static int8_t *const conv = (int8_t *)(void *)&tiny_arena[60]; /* 8 B, nodes 0..6 */
-static int8_t *const fc = (int8_t *)(void *)&tiny_arena[4]; /* 4 B, nodes 1..3 */
+static int8_t *const conv = (int8_t *)(void *)&tiny_arena[60]; /* 8 B, nodes 0..7 */
+static int8_t *const fc = (int8_t *)(void *)&tiny_arena[4]; /* 4 B, nodes 1..4 */
 static uint32_t *const predicted_class = (uint32_t *)(void *)&tiny_arena[84]; /* 4 B, nodes 2..11 */
-static int16_t *const cross_entropy_d_logits = (int16_t *)(void *)&tiny_arena[68]; /* 8 B, nodes 3..7 */
-static uint32_t *const cross_entropy_record = (uint32_t *)(void *)&tiny_arena[76]; /* 8 B, nodes 3..11 */
-static int16_t *const cross_entropy_d_logits_e = (int16_t *)(void *)&tiny_arena[88]; /* 4 B, nodes 3..7 */
-static uint8_t *const conv_mask = (uint8_t *)(void *)&tiny_arena[92]; /* 4 B, nodes 4..5 */
-static int16_t *const fc_d_conv = (int16_t *)(void *)&tiny_arena[32]; /* 16 B, nodes 5..9 */
-static int16_t *const fc_d_conv_e = (int16_t *)(void *)&tiny_arena[96]; /* 4 B, nodes 5..9 */
+static uint8_t *const conv_mask = (uint8_t *)(void *)&tiny_arena[88]; /* 4 B, nodes 3..6 */
+static int16_t *const cross_entropy_d_logits = (int16_t *)(void *)&tiny_arena[68]; /* 8 B, nodes 4..7 */
+static uint32_t *const cross_entropy_record = (uint32_t *)(void *)&tiny_arena[76]; /* 8 B, nodes 4..11 */
+static int16_t *const cross_entropy_d_logits_e = (int16_t *)(void *)&tiny_arena[92]; /* 4 B, nodes 4..7 */
+static int16_t *const fc_d_conv = (int16_t *)(void *)&tiny_arena[32]; /* 16 B, nodes 6..9 */
+static int16_t *const fc_d_conv_e = (int16_t *)(void *)&tiny_arena[96]; /* 4 B, nodes 6..9 */
 
 static uint32_t tiny_next; /* the call that run continues with */
 static bool tiny_busy_now; /* a step is under way */
@@ -276,36 +276,36 @@ static MCT_NOINLINE uint32_t tiny_calls(uint32_t first, uint32_t end)
         }
         MCT_FALLTHROUGH;
     case 3u:
-        /* cross_entropy_d_logits:s16[1x3], cross_entropy_d_logits_e:s16[1], cross_entropy_record:u32[2] = SoftmaxCrossEntropy(fc, true_label) */
-        mct_softmax_cross_entropy_s8_s16(&tiny_cross_entropy_params, fc, true_label, NULL, tiny_cross_entropy_exponential, cross_entropy_d_logits, cross_entropy_d_logits_e, cross_entropy_record);
+        /* conv_mask:u8[1] = ClampMask(conv) */
+        mct_clamp_mask_s8(&tiny_conv_mask_params, conv, conv_mask);
         if (end == 4u) {
             break;
         }
         MCT_FALLTHROUGH;
     case 4u:
-        /* conv_mask:u8[1] = ClampMask(conv) */
-        mct_clamp_mask_s8(&tiny_conv_mask_params, conv, conv_mask);
+        /* cross_entropy_d_logits:s16[1x3], cross_entropy_d_logits_e:s16[1], cross_entropy_record:u32[2] = SoftmaxCrossEntropy(fc, true_label) */
+        mct_softmax_cross_entropy_s8_s16(&tiny_cross_entropy_params, fc, true_label, NULL, tiny_cross_entropy_exponential, cross_entropy_d_logits, cross_entropy_d_logits_e, cross_entropy_record);
         if (end == 5u) {
             break;
         }
         MCT_FALLTHROUGH;
     case 5u:
-        /* fc_d_conv:s16[1x2x2x2], fc_d_conv_e:s16[1], fc_d_conv_history:s16[2] = Conv2DGradInput(cross_entropy_d_logits, cross_entropy_d_logits_e, fc_w, conv_mask, fc_d_conv_history) 24 MACs */
-        mct_conv2d_grad_input_s16(&tiny_fc_d_conv_params, cross_entropy_d_logits, cross_entropy_d_logits_e, fc_w, NULL, NULL, tiny_fc_d_conv_fold, conv_mask, fc_d_conv_history, (void *)&tiny_arena[0], fc_d_conv, fc_d_conv_e);
+        /* fc_b:s32[3] = BiasUpdate(fc_b, cross_entropy_d_logits, cross_entropy_d_logits_e, sgd) */
+        mct_bias_update_s16(&tiny_fc_b_update_params, fc_b, cross_entropy_d_logits, cross_entropy_d_logits_e, sgd, tiny_fc_b_update_rate, tiny_fc_b_update_rate_shift);
         if (end == 6u) {
             break;
         }
         MCT_FALLTHROUGH;
     case 6u:
-        /* fc_w:s8[3x8], fc_w_frac:s8[3x8] = Conv2DUpdate(fc_w, fc_w_frac, conv, cross_entropy_d_logits, cross_entropy_d_logits_e, sgd) 24 MACs */
-        mct_conv2d_update_s16(&tiny_fc_w_update_params, fc_w, fc_w_frac, conv, cross_entropy_d_logits, cross_entropy_d_logits_e, sgd, tiny_fc_w_update_rate, tiny_fc_w_update_rate_shift, (void *)&tiny_arena[0]);
+        /* fc_d_conv:s16[1x2x2x2], fc_d_conv_e:s16[1], fc_d_conv_history:s16[2] = Conv2DGradInput(cross_entropy_d_logits, cross_entropy_d_logits_e, fc_w, conv_mask, fc_d_conv_history) 24 MACs */
+        mct_conv2d_grad_input_s16(&tiny_fc_d_conv_params, cross_entropy_d_logits, cross_entropy_d_logits_e, fc_w, NULL, NULL, tiny_fc_d_conv_fold, conv_mask, fc_d_conv_history, (void *)&tiny_arena[0], fc_d_conv, fc_d_conv_e);
         if (end == 7u) {
             break;
         }
         MCT_FALLTHROUGH;
     case 7u:
-        /* fc_b:s32[3] = BiasUpdate(fc_b, cross_entropy_d_logits, cross_entropy_d_logits_e, sgd) */
-        mct_bias_update_s16(&tiny_fc_b_update_params, fc_b, cross_entropy_d_logits, cross_entropy_d_logits_e, sgd, tiny_fc_b_update_rate, tiny_fc_b_update_rate_shift);
+        /* fc_w:s8[3x8], fc_w_frac:s8[3x8] = Conv2DUpdate(fc_w, fc_w_frac, conv, cross_entropy_d_logits, cross_entropy_d_logits_e, sgd) 24 MACs */
+        mct_conv2d_update_s16(&tiny_fc_w_update_params, fc_w, fc_w_frac, conv, cross_entropy_d_logits, cross_entropy_d_logits_e, sgd, tiny_fc_w_update_rate, tiny_fc_w_update_rate_shift, (void *)&tiny_arena[0]);
         if (end == 8u) {
             break;
         }
@@ -372,6 +372,18 @@ int8_t *tiny_input(void)
     return input;
 }
 
+mct_status tiny_push(uint32_t offset, const int8_t *bytes, uint32_t nbytes)
+{
+    if (tiny_busy_now) {
+        return MCT_ERR_BUSY;
+    }
+    if (offset > TINY_INPUT_BYTES || nbytes > TINY_INPUT_BYTES - offset) {
+        return MCT_ERR_RANGE;
+    }
+    memcpy(input + offset, bytes, nbytes);
+    return MCT_OK;
+}
+
 int8_t *tiny_target(void)
 {
     return NULL;
@@ -406,7 +418,7 @@ static mct_status tiny_begin_at(uint32_t call, uint32_t label)
 
 mct_status tiny_begin(uint32_t label)
 {
-    return tiny_begin_at(0u, label);
+    return tiny_begin_at(TINY_FIRST_CALL, label);
 }
 
 bool tiny_run(uint32_t max_calls)
@@ -450,7 +462,7 @@ static mct_status tiny_between_steps(uint32_t first, uint32_t end)
 
 mct_status tiny_infer(void)
 {
-    return tiny_between_steps(0u, TINY_FORWARD_CALLS);
+    return tiny_between_steps(TINY_FIRST_CALL, TINY_FORWARD_CALLS);
 }
 
 const int8_t *tiny_logits(void)
