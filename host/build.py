@@ -120,8 +120,9 @@ def check_budget(plan: TrainingPlan, target: Target) -> None:
     needed = plan.memory.arena_bytes + plan.memory.state_bytes + plan.slot_bytes
     if available and needed > available:
         raise BudgetError(
-            f"training needs {needed:,} bytes of RAM, {target.name} has {available:,}; the arena "
-            f"is fullest at {plan.memory.peak(plan.graph).name}. Train fewer or later layers",
+            f"training needs {needed:,} bytes of RAM for arena and learned state alone, "
+            f"{target.name} has {available:,}; the arena is fullest at "
+            f"{plan.memory.peak(plan.graph).name}. Train fewer or later layers",
             needed,
             available,
         )

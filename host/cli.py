@@ -16,7 +16,7 @@ from host import show
 from host.build import build as build_firmware
 from host.build import generate as generate_code
 from host.check import check_model
-from host.cost import format_bytes, format_prices, layer_rows, measured, planned
+from host.cost import format_bytes, format_prices, layer_rows, measured, planned, resident_rows
 from host.demo import run_demo
 from host.export import export_saved, export_state
 from host.files import check_writable
@@ -105,7 +105,8 @@ def plan(
     cost = planned(chosen)
     if place.kind is not Kind.REFERENCE:
         with err.status(f"building for {target}"):
-            cost = measured(build_firmware(chosen, place, verbose))
+            built = build_firmware(chosen, place, verbose)
+        cost = {**measured(built), "rows": resident_rows(built)}
     cost["layers"] = layer_rows(chosen)
     cost["format_bytes"] = format_bytes(chosen)
     cost["format_prices"] = format_prices(request, chosen)

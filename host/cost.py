@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from host.breakdown import arena_parts, learned_parts
 from host.build import Build, constant_bytes
 from host.request import Request
 from trainer.errors import Error, ModelError
@@ -31,7 +32,9 @@ def planned(plan: TrainingPlan) -> dict[str, Any]:
         "numerics_hash": plan.numerics_hash.hex(),
         "arena_bytes": plan.memory.arena_bytes,
         "arena_bound_bytes": plan.memory.lower_bound,
+        "arena_parts": arena_parts(plan),
         "learned_bytes": plan.memory.state_bytes,
+        "learned_parts": learned_parts(plan),
         "latent_slot_bytes": plan.slot_bytes or None,
         "flash_latent_bytes": None if plan.flash is None else plan.flash.nbytes,
         "constant_bytes": constant_bytes(plan),
@@ -64,6 +67,18 @@ def measured(build: Build) -> dict[str, Any]:
                 f"{footprint[key]}; this is a bug of mcutrain"
             )
     return {**predicted, **{key: footprint[key] for key in MEASURED}}
+
+
+def resident_rows(build: Build) -> list[dict[str, Any]]:
+    """Every byte of RAM and flash of a build: a row per symbol, stack and gap, with its class.
+
+    Rows of kind ``ram`` or ``both`` add up to ``sram_bytes``, rows of kind ``flash`` or ``both``
+    to ``flash_bytes``; a host port's stack has no row.
+    """
+    if build.footprint is None:
+        return []
+    classes = build.footprint["classes"].items()
+    return [{"class": name, **row} for name, found in classes for row in found["rows"]]
 
 
 def interface_bytes(build: Build) -> int:

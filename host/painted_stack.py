@@ -27,9 +27,7 @@ from host.simulator import simulate
 
 PAINT = 0xA5
 MONITOR_TIMEOUT_S = 10.0
-_SEGMENT = struct.Struct(
-    "<8I"
-)  # Elf32_Phdr: type, offset, vaddr, paddr, filesz, memsz, ...
+_SEGMENT = struct.Struct("<8I")  # Elf32_Phdr
 _LOAD = 1
 
 
@@ -77,6 +75,7 @@ def paint(elf: Path, folder: Path) -> PaintedStack:
     (table,) = struct.unpack_from("<I", contents, 28)  # e_phoff
     size, count = struct.unpack_from("<2H", contents, 42)  # e_phentsize, e_phnum
     for at in range(table, table + size * count, size):
+        # type, offset, virtual and physical address, bytes in file and in memory, ...
         kind, _, address, physical, held, nbytes, *rest = _SEGMENT.unpack_from(contents, at)
         is_stack = section is not None and (address, nbytes) == (section.address, section.nbytes)
         if kind == _LOAD and held == 0 and is_stack:

@@ -155,6 +155,9 @@ COST_LINES = {
 }
 
 
+PARTS = {"arena_bytes": "arena_parts", "learned_bytes": "learned_parts"}
+
+
 def cost_table(cost: dict[str, Any]) -> None:
     outputs = f"{cost['classes']} classes" if cost["classes"] else "values"
     title = f"{cost['model']}, {cost['scheme']}, {outputs}"
@@ -163,8 +166,13 @@ def cost_table(cost: dict[str, Any]) -> None:
     table.add_column("bytes or operations", justify="right")
     for key, text in COST_LINES.items():
         value = cost[key]
-        if value is not None:
-            table.add_row(text, number(sum(value.values()) if isinstance(value, dict) else value))
+        if value is None:
+            continue
+        parts = value if isinstance(value, dict) else cost.get(PARTS.get(key, ""), {})
+        table.add_row(text, number(sum(value.values()) if isinstance(value, dict) else value))
+        for name, nbytes in parts.items():
+            if nbytes:
+                table.add_row(f"  {name.replace('_', ' ')}", f"[dim]{number(nbytes)}")
     out.print(table)
     learning = [r for r in cost.get("layers", ()) if r["learns"]]
     lines(f"learns: {', '.join(r['learns'])}" for r in learning)
