@@ -79,6 +79,10 @@ class Fit:
         """The step of the fewest bytes, the cheapest of several."""
         return min(self.planned, key=lambda pair: ram_bytes(pair[1]))
 
+    @property
+    def told(self) -> str:
+        return "nothing fits" if self.chosen is None else self.chosen.told
+
     def to_json(self) -> dict[str, Any]:
         return {
             "sram_bytes": self.sram,
@@ -134,13 +138,17 @@ def find_fit(
     a plan is chosen only if its own build fits. Raises what the plan asked for raises.
     """
     fit = Fit(sram)
+    streams = True
     for options, wanted in candidates(request):
+        if STREAM in options and not streams:
+            continue
         report(f"planning {' '.join(options) or 'as asked'}")
         try:
             plan = wanted.plan_of(model).with_latent_slots(slots)
         except ModelError as err:
             if not options:
                 raise
+            streams = streams and STREAM not in options  # no format changes what reads the input
             fit.steps.append(Step(options, wanted, None, str(err)))
             continue
         step = Step(options, wanted, plan)
