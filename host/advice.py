@@ -20,6 +20,7 @@ from trainer.plan import TrainingPlan
 from trainer.scheme import Scheme, parse_scheme, scheme_text
 
 MOST = 3  # tensors and pieces of help that the error names
+NO_HELP = "No smaller plan was found: take a smaller model, or a board with more"
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class Advice:
             f"nothing fits {self.sram:,} bytes of RAM: the least that was found, "
             f"{self.needed:,}{with_} ({', '.join(parts)}), is {self.excess:,} too many. "
             f"The arena is fullest at {self.peak.node} ({self.peak.operator}): {tensors}. "
-            + (f"Most would help: {helps}" if helps else "No smaller plan was found"),
+            + (f"Most would help: {helps}" if helps else NO_HELP),
             self.needed,
             self.sram,
         )

@@ -4,7 +4,7 @@
 The order is that of the price in accuracy (docs/adr/0035-budget.md). Regions are always on and
 ``--stream-input`` changes no bit, so both are free; they come before any format. Of the formats
 ``--errors e8`` comes first: over the rows of docs/accuracy.md it costs less in the mean than
-``--weights int8`` does. Each is tried without and with the free option. What the user asked for
+``--weights int8`` does. Each is tried without and with the free option. Both make a step a little shorter. What the user asked for
 stays as it is, and how many samples add up is never changed: it changes what is learned.
 """
 
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -42,13 +41,15 @@ def ram_bytes(plan: TrainingPlan) -> int:
 class Step:
     """A plan that was tried: ``options`` are what it has beside what was asked for.
 
-    ``plan`` is None if there is none, for the reason in ``refusal``.
+    ``plan`` is None if there is none, for the reason in ``refusal``. ``overhead`` is the RAM that a
+    build has beside the plan, if this one was built.
     """
 
     options: tuple[str, ...]
     request: Request
     plan: TrainingPlan | None = None
     refusal: str | None = None
+    overhead: int | None = None
 
     @property
     def told(self) -> str:
@@ -59,7 +60,7 @@ class Step:
 class Fit:
     """The steps tried for ``sram`` bytes, up to the first that fits, if one does.
 
-    ``overhead`` is the RAM that a build has beside the plan, 0 without a build.
+    ``overhead`` is the RAM that the last build has beside its plan, 0 without a build.
     """
 
     sram: int
@@ -67,8 +68,9 @@ class Fit:
     chosen: Step | None = None
     overhead: int = 0
 
-    def needed(self, plan: TrainingPlan) -> int:
-        return ram_bytes(plan) + self.overhead
+    def needed(self, plan: TrainingPlan, overhead: int | None = None) -> int:
+        """All RAM, with the overhead of another build if the plan was not built."""
+        return ram_bytes(plan) + (self.overhead if overhead is None else overhead)
 
     @property
     def planned(self) -> list[tuple[Step, TrainingPlan]]:
@@ -95,12 +97,12 @@ class Fit:
         row: dict[str, Any] = {"options": list(step.options), "refusal": step.refusal}
         if step.plan is None:
             return row
-        needed, asked = self.needed(step.plan), self.needed(self.planned[0][1])
+        needed = self.needed(step.plan, step.overhead)
         return row | {
             "arena_bytes": step.plan.memory.arena_bytes,
             "learned_bytes": step.plan.memory.state_bytes,
             "sram_bytes": needed,
-            "saves_bytes": asked - needed,
+            "saves_bytes": ram_bytes(self.planned[0][1]) - ram_bytes(step.plan),
             "fits": needed <= self.sram,
         }
 
@@ -152,19 +154,27 @@ def find_fit(
             fit.steps.append(Step(options, wanted, None, str(err)))
             continue
         step = Step(options, wanted, plan)
-        fit.steps.append(step)
         if build is not None and fit.needed(plan) <= sram:
             report(f"building {step.told}")
             fit.overhead = build(wanted) - ram_bytes(plan)
+            step = replace(step, overhead=fit.overhead)
+        fit.steps.append(step)
         if fit.needed(plan) <= sram:
             fit.chosen = step
             return fit
     if build is not None and not fit.overhead:
         step, plan = fit.least
         report(f"building {step.told}")
-        with suppress(BudgetError):  # of the board: then what is beside the plan stays unknown
-            fit.overhead = build(step.request) - ram_bytes(plan)
+        fit.overhead = overhead_of(build, step.request, plan)
     return fit
+
+
+def overhead_of(build: Callable[[Request], int], request: Request, plan: TrainingPlan) -> int:
+    """What a build has beside ``plan``; 0, that is unknown, if it is too large for its board."""
+    try:
+        return build(request) - ram_bytes(plan)
+    except BudgetError:
+        return 0
 
 
 def repeated(arguments: Sequence[str], options: Sequence[str]) -> str:

@@ -48,7 +48,8 @@ def advice_lines(found: Fitted) -> None:
     lines([f"fullest at {peak.node} ({peak.operator}), {peak.in_use:,} bytes of the arena:"])
     lines(f"  {name}: {size:,}" for name, size in peak.tensors)
     given = " ".join(advice.options) or "the plan asked for"
-    lines([f"would help beside {given}, the most effective first:"])
+    if advice.help:
+        lines([f"would help beside {given}, the most effective first:"])
     for help_ in advice.help:
         fits = "fits" if help_.fits else f"{help_.needed - advice.sram:,} too many"
         lines([f"  {help_.text}: {help_.saves:,} saved, {help_.needed:,} bytes, {fits}"])

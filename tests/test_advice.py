@@ -330,6 +330,7 @@ def test_a_build_counts_and_is_measured_once() -> None:
     assert [fitted(whole + 100).told, len(built)] == ["as asked", 1]
     fit = fitted(whole + 99)  # the plan fits, its build does not
     assert (fit.told, fit.overhead, len(built)) == ("--stream-input", 100, 2)
+    assert [row["sram_bytes"] - whole for row in fit.to_json()["steps"]] == [100, 40]
     assert fitted(200).chosen is None
     assert len(built) == 1
     assert fitted(200).overhead == 100
