@@ -4,8 +4,9 @@
 The order is that of the price in accuracy (docs/adr/0035-budget.md). Regions are always on and
 ``--stream-input`` changes no bit, so both are free; they come before any format. Of the formats
 ``--errors e8`` comes first: over the rows of docs/accuracy.md it costs less in the mean than
-``--weights int8`` does. Each is tried without and with the free option. Both make a step a little shorter. What the user asked for
-stays as it is, and how many samples add up is never changed: it changes what is learned.
+``--weights int8`` does. Each is tried without and with the free option. Instructions do not count:
+none of the options makes a step longer. What the user asked for stays as it is, and how many
+samples add up is never changed: it changes what is learned.
 """
 
 from __future__ import annotations
