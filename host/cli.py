@@ -12,11 +12,20 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from host import show
+from host import show, show_budget
+from host.budget import Budget, fitted
 from host.build import build as build_firmware
 from host.build import generate as generate_code
 from host.check import check_model
-from host.cost import format_bytes, format_prices, layer_rows, measured, planned, resident_rows
+from host.cost import (
+    format_bytes,
+    format_prices,
+    layer_rows,
+    measured,
+    planned,
+    region_rows,
+    resident_rows,
+)
 from host.demo import run_demo
 from host.export import export_saved, export_state
 from host.files import check_writable
@@ -32,6 +41,7 @@ from host.search.budget import Limits
 from host.search.command import Job as SearchJob
 from host.search.command import run_search
 from host.search.effort import Plan as SearchPlan
+from host.sizes import bytes_option
 from host.state import save_state
 from host.target import Kind, Target
 from host.train import Options
@@ -96,10 +106,27 @@ def plan(
     target: TargetOpt = "reference",
     latent_slots: SlotsOpt = 0,
     flash_latents: FlashOpt = None,
+    sram: Annotated[
+        int | None,
+        typer.Option(
+            metavar="BYTES",
+            parser=bytes_option,
+            help="RAM there is, such as 64K: choose formats and --stream-input so that it is "
+            "enough, or say what would help. Without a target for arena and learned state.",
+        ),
+    ] = None,
     json_: JsonOpt = False,
     verbose: VerboseOpt = False,
 ) -> None:
     """Show what training takes: RAM, flash, operations. With a target, measured in a real build."""
+    fit = None
+    if sram is not None:
+        budget = Budget(sram, Target.parse(target), latent_slots, flash_latents, verbose)
+        fit = fitted(request, budget, err)
+        if fit.advice is not None:
+            print_json(fit.to_json()) if json_ else show_budget.advice_lines(fit)
+            raise fit.advice.error()
+        request = fit.request
     chosen = with_flash_latents(request.plan().with_latent_slots(latent_slots), flash_latents)
     place = Target.parse(target)
     cost = planned(chosen)
@@ -110,7 +137,12 @@ def plan(
     cost["layers"] = layer_rows(chosen)
     cost["format_bytes"] = format_bytes(chosen)
     cost["format_prices"] = format_prices(request, chosen)
+    cost["regions"] = region_rows(chosen)
+    if fit is not None:
+        cost |= fit.to_json()
     print_json(cost) if json_ else show.cost_table(cost)
+    if fit is not None and not json_:
+        show_budget.fit_lines(fit)
 
 
 @app.command(epilog="Example: mcutrain generate model.tflite --update head --output gen/")
@@ -306,9 +338,13 @@ def search(
             "is then for one person at a time. The test samples are not looked at."
         ),
     ],
-    sram: Annotated[int, typer.Option(min=1, metavar="BYTES", help="RAM there is.")],
+    sram: Annotated[
+        int,
+        typer.Option(metavar="BYTES", parser=bytes_option, help="RAM there is, such as 64K."),
+    ],
     flash: Annotated[
-        int | None, typer.Option(min=1, metavar="BYTES", help="Flash there is.")
+        int | None,
+        typer.Option(metavar="BYTES", parser=bytes_option, help="Flash there is."),
     ] = None,
     instructions: Annotated[
         int | None,

@@ -10,8 +10,11 @@ from host.breakdown import arena_parts, learned_parts
 from host.build import Build, constant_bytes
 from host.request import Request
 from trainer.errors import Error, ModelError
+from trainer.graph import Node
 from trainer.memory import bytes_covered
+from trainer.ops.base import Row
 from trainer.plan import TrainingPlan
+from trainer.region import Region
 from trainer.tensor import Role
 from trainer.tflite import load
 
@@ -30,6 +33,7 @@ def planned(plan: TrainingPlan) -> dict[str, Any]:
         "classes": plan.classes,
         "formats": asdict(plan.formats),
         "numerics_hash": plan.numerics_hash.hex(),
+        "stream_input": plan.arriving is not None,
         "arena_bytes": plan.memory.arena_bytes,
         "arena_bound_bytes": plan.memory.lower_bound,
         "arena_parts": arena_parts(plan),
@@ -120,8 +124,9 @@ def format_prices(request: Request, plan: TrainingPlan) -> list[dict[str, Any]]:
 
 
 def layer_rows(plan: TrainingPlan) -> list[dict[str, Any]]:
-    """One row per forward node: what it is, what it costs, what of it learns."""
+    """One row per forward node: what it is, what it costs, what of it learns, its region."""
     rows = []
+    inside = {inner: node.name for node, op in regions(plan) for inner in op.nodes}
     for node in plan.forward:
         params = [t for t in node.inputs if t.role is Role.PARAM]
         consts = [t for t in node.inputs if t.role is Role.CONST]
@@ -134,6 +139,37 @@ def layer_rows(plan: TrainingPlan) -> list[dict[str, Any]]:
                 "macs": node.op.macs(node),
                 "weight_bytes": sum(t.type.nbytes for t in [*params, *consts]),
                 "learns": [t.name for t in params],
+                "region": inside.get(node),
             }
         )
     return rows
+
+
+def regions(plan: TrainingPlan) -> list[tuple[Node, Region]]:
+    """The nodes that are regions, each with its operator."""
+    return [(node, node.op) for node in plan.graph.nodes if isinstance(node.op, Region)]
+
+
+def region_rows(plan: TrainingPlan) -> list[dict[str, Any]]:
+    """One row per region: its nodes, and how many rows of each tensor it keeps, of how many."""
+    found = []
+    for node, op in regions(plan):
+        by_rows = {
+            arg.tensor: arg
+            for call in op.pipeline.calls
+            for arg in call.args
+            if isinstance(arg, Row)
+        }
+        kept = [
+            {
+                "tensor": tensor.name,
+                "rows": rows,
+                "height": by_rows[tensor].height,
+                "bytes": rows * by_rows[tensor].nbytes,
+            }
+            for tensor, rows in op.kept.items()
+        ]
+        arriving = None if op.arriving is None else op.arriving.name
+        nodes = [inner.name for inner in op.nodes]
+        found.append({"region": node.name, "nodes": nodes, "kept": kept, "arriving": arriving})
+    return found

@@ -176,10 +176,19 @@ def cost_table(cost: dict[str, Any]) -> None:
     out.print(table)
     learning = [r for r in cost.get("layers", ()) if r["learns"]]
     lines(f"learns: {', '.join(r['learns'])}" for r in learning)
+    lines(region_line(r) for r in cost.get("regions", ()))
     if "format_bytes" in cost:
         lines(format_lines(cost))
     if "elf" in cost:
         lines([f"firmware: {cost['elf']}"])
+
+
+def region_line(region: dict[str, Any]) -> str:
+    """The nodes of a region, and how many rows of each tensor it keeps."""
+    nodes = region["nodes"]
+    kept = ", ".join(f"{k['tensor']} {k['rows']} of {k['height']}" for k in region["kept"])
+    comes = f"; {region['arriving']} arrives row by row" if region["arriving"] else ""
+    return f"row by row: {nodes[0]} to {nodes[-1]}, rows kept: {kept or 'none'}{comes}"
 
 
 def format_lines(cost: dict[str, Any]) -> Iterator[str]:
