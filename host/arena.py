@@ -99,6 +99,11 @@ class Arena:
         return [[plain(node.name) for node in nodes] for nodes in inner]
 
     @cached_property
+    def regions(self) -> list[int]:
+        """The nodes that go row by row."""
+        return [k for k, node in enumerate(self.nodes) if isinstance(node.op, Region)]
+
+    @cached_property
     def starts(self) -> list[int]:
         """The first column of each node, and behind the last one."""
         found = [0]

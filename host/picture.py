@@ -301,7 +301,7 @@ def legend(figure: Figure, arenas: Sequence[Axes], plans: Sequence[Pictured]) ->
         over = "output over its input"
         keys.append(Patch(facecolor="none", edgecolor=INK, hatch=HATCH, label=over))
     keys.append(Line2D([], [], color=INK, linestyle="--", label="lower bound"))
-    if any(len(names) > 1 for p in plans for names in p.arena.columns):
+    if any(p.arena.regions for p in plans):
         keys.append(Line2D([], [], color=COLOURS["rings"], linewidth=4, label="region, by rows"))
     keys += [Patch(color=colour, label=part) for part, colour in PARTS.items()]
     if len(plans) > 1:

@@ -90,6 +90,25 @@ def test_the_rectangles_are_the_slots(plan: TrainingPlan) -> None:
 
 
 @each_plan
+def test_the_nodes_are_in_order_and_regions_have_their_inner_ones(plan: TrainingPlan) -> None:
+    nodes, regions, ends = [], [], []
+    for node in plan.graph.nodes:
+        inner = node.op.nodes if isinstance(node.op, Region) else (node,)
+        if isinstance(node.op, Region):
+            regions.append(len(nodes))
+            ends.append(len(nodes) + len(inner))
+        nodes += [n.name for n in inner]
+    axes = figure_of([pictured(plan)]).axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == nodes
+    arena = Arena(plan)
+    assert [(arena.starts[k], arena.starts[k + 1]) for k in arena.regions] == [
+        *zip(regions, ends, strict=True)
+    ]
+    low, high = axes.get_xlim()
+    assert low == -1 and high == len(nodes) + 1
+
+
+@each_plan
 def test_hatched_are_the_bytes_that_two_hold(plan: TrainingPlan) -> None:
     arena = Arena(plan)
     for step in range(len(plan.graph.nodes)):
