@@ -148,7 +148,7 @@ def draw_arena(axes: Axes, pictured: Pictured, index: int, scale: Scale) -> None
     axes.set_ylim(-STRIP * top, 1.09 * top)
     draw_parts(axes, arena, STRIP * top)
     draw_boxes(axes, arena, index)
-    draw_regions(axes, arena, top)
+    draw_regions(axes, arena, memory.arena_bytes + 0.012 * top)
     draw_peaks(axes, arena, top)
     end = arena.starts[-1] + 1
     axes.hlines(memory.arena_bytes, -1, end, color=INK, linewidth=1.2)
@@ -202,18 +202,12 @@ def draw_parts(axes: Axes, arena: Arena, height: float) -> None:
         axes.axvline(edge, color="#009e73", linewidth=0.7, linestyle=":", zorder=1)
 
 
-def draw_regions(axes: Axes, arena: Arena, top: int) -> None:
-    """A span over the columns of each region."""
-    for k, names in enumerate(arena.columns):
-        if len(names) > 1:
-            begin, end = arena.starts[k], arena.starts[k + 1]
-            axes.axvspan(begin, end, color=COLOURS["rings"], alpha=0.13, linewidth=0, zorder=0)
-            bar: dict[str, Any] = {
-                "color": COLOURS["rings"],
-                "linewidth": 4,
-                "solid_capstyle": "butt",
-            }
-            axes.plot([begin + 0.1, end - 0.1], [1.012 * top] * 2, **bar)
+def draw_regions(axes: Axes, arena: Arena, height: float) -> None:
+    """A span over the columns of each region, and a bar at ``height``."""
+    for k in arena.regions:
+        begin, end = arena.starts[k], arena.starts[k + 1]
+        axes.axvspan(begin, end, color=COLOURS["rings"], alpha=0.13, linewidth=0, zorder=0)
+        axes.hlines(height, begin + 0.1, end - 0.1, color=COLOURS["rings"], linewidth=4)
 
 
 def draw_peaks(axes: Axes, arena: Arena, top: int) -> None:

@@ -15,7 +15,7 @@ from host.report import STYLE
 WIDE = (
     "body{max-width:none}svg{background:#fff}.picture{overflow-x:auto}"
     "table{margin:1em 0}caption{text-align:left;font-weight:bold}"
-    "th[scope=row]{text-align:left;font-weight:normal}"
+    "td:nth-child(8){overflow-wrap:anywhere}th[scope=row]{text-align:left;font-weight:normal}"
 )
 COLUMNS = ("slot", "kind", "bytes", "offset", "memory", "from", "to", "in the model's file")
 

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from matplotlib.collections import LineCollection
 from matplotlib.patches import Rectangle
 
 from host.arena import Arena
@@ -104,6 +105,9 @@ def test_the_nodes_are_in_order_and_regions_have_their_inner_ones(plan: Training
     assert [(arena.starts[k], arena.starts[k + 1]) for k in arena.regions] == [
         *zip(regions, ends, strict=True)
     ]
+    bars = [c for c in axes.collections if isinstance(c, LineCollection) and c.get_linewidth() == 4]
+    drawn = [np.round(c.get_segments()[0][:, 0]).tolist() for c in bars]
+    assert drawn == [list(span) for span in zip(regions, ends, strict=True)]
     low, high = axes.get_xlim()
     assert low == -1 and high == len(nodes) + 1
 
