@@ -17,6 +17,7 @@ from host.budget import Budget, fitted
 from host.build import build as build_firmware
 from host.build import generate as generate_code
 from host.check import check_model
+from host.compare import other_options
 from host.cost import (
     format_bytes,
     format_prices,
@@ -33,6 +34,8 @@ from host.flash_latents import with_flash_latents
 from host.guard import PATIENCE
 from host.jobs import Job, run_job
 from host.options import takes_request
+from host.picture import Pictured
+from host.plan_page import write_pictures
 from host.ports import serial_ports
 from host.replay import RATIO
 from host.report import write_report
@@ -99,10 +102,14 @@ def inspect(model: ModelArg, json_: JsonOpt = False) -> None:
         show.model_table(model, source, rows, macs)
 
 
-@app.command(epilog="Example: mcutrain plan model.tflite --update last:2 --target sim:mps2_an386")
+@app.command(
+    epilog="Examples: mcutrain plan model.tflite --update last:2 --target sim:mps2_an386; "
+    "mcutrain plan model.tflite --html plan.html --compare '--errors e8'"
+)
 @takes_request
 def plan(
     request: Request,
+    ctx: typer.Context,
     target: TargetOpt = "reference",
     latent_slots: SlotsOpt = 0,
     flash_latents: FlashOpt = None,
@@ -115,10 +122,24 @@ def plan(
             "enough, or say what would help. Without a target for arena and learned state.",
         ),
     ] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Draw the arena over the step in a page, here.")
+    ] = None,
+    png: Annotated[Path | None, typer.Option(help="The same picture as PNG, here.")] = None,
+    compare: Annotated[
+        str | None,
+        typer.Option(
+            metavar="OPTIONS",
+            help="A second plan beside the first: the options in which it differs, in one string, "
+            "such as '--update full --errors e8'; another model may stand in front.",
+        ),
+    ] = None,
     json_: JsonOpt = False,
     verbose: VerboseOpt = False,
 ) -> None:
     """Show what training takes: RAM, flash, operations. With a target, measured in a real build."""
+    check_writable(html)
+    check_writable(png)
     fit = None
     if sram is not None:
         budget = Budget(sram, Target.parse(target), latent_slots, flash_latents, verbose)
@@ -127,6 +148,29 @@ def plan(
             print_json(fit.to_json()) if json_ else show_budget.advice_lines(fit)
             raise fit.advice.error()
         request = fit.request
+    plans = [priced(request, target, latent_slots, flash_latents, verbose)]
+    cost = plans[0].cost
+    if compare is not None:
+        other, rest = other_options(ctx, compare)
+        plans.append(priced(other, **rest, verbose=verbose))
+        cost["compared"] = plans[1].cost
+    if html is not None or png is not None:
+        write_pictures(plans, html, png)
+    if fit is not None:
+        cost |= fit.to_json()
+    if json_:
+        print_json(cost)
+        return
+    for each in plans:
+        show.cost_table(each.cost)
+    if fit is not None:
+        show_budget.fit_lines(fit)
+
+
+def priced(
+    request: Request, target: str, latent_slots: int, flash_latents: Path | None, verbose: bool
+) -> Pictured:
+    """The plan of a request and what it costs."""
     chosen = with_flash_latents(request.plan().with_latent_slots(latent_slots), flash_latents)
     place = Target.parse(target)
     cost = planned(chosen)
@@ -138,11 +182,11 @@ def plan(
     cost["format_bytes"] = format_bytes(chosen)
     cost["format_prices"] = format_prices(request, chosen)
     cost["regions"] = region_rows(chosen)
-    if fit is not None:
-        cost |= fit.to_json()
-    print_json(cost) if json_ else show.cost_table(cost)
-    if fit is not None and not json_:
-        show_budget.fit_lines(fit)
+    given = {"latent-slots": latent_slots, "flash-latents": flash_latents}
+    others = [f"--{option} {value}" for option, value in given.items() if value]
+    built_for = [] if place.kind is Kind.REFERENCE else [target]
+    names = [chosen.name, chosen.scheme.name, *request.arguments(), *others, *built_for]
+    return Pictured(chosen, cost, ", ".join(names))
 
 
 @app.command(epilog="Example: mcutrain generate model.tflite --update head --output gen/")

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the bytes of a plan are for: slots of the arena, learned state, RAM and flash by kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trainer.graph import Node
+from trainer.lifetimes import aligned, storage
+from trainer.ops.clamp_mask import ClampMask
+from trainer.ops.error import EXPONENT
+from trainer.plan import TrainingPlan
+from trainer.region import Region
+from trainer.tensor import DType, Role, Tensor
+
+ARENA_KINDS = ("inputs", "activations", "rings", "masks", "errors", "scratch", "other")
+STATE_KINDS = ("weights", "fractions", "biases", "sums", "histories", "counters")
+STATE_NAMES = {"weights": "learned weights", "biases": "learned biases"}
+
+
+def arena_kinds(plan: TrainingPlan) -> dict[Tensor | Node, str]:
+    """One of ARENA_KINDS for each item of the arena; an alias is of its source's kind.
+
+    Inputs are samples and targets, errors have their exponents with them. Other is what a step
+    reports.
+    """
+    found: dict[Tensor | Node, str] = {}
+    inference = set(plan.inference)
+    for node in plan.graph.nodes:
+        is_error = len(node.outputs) > 1 and node.outputs[1].type == EXPONENT
+        if isinstance(node.op, Region):
+            found.update(dict.fromkeys(node.op.rings(node), "rings"))
+        for k, tensor in enumerate(node.outputs):
+            if isinstance(node.op, ClampMask):
+                found[tensor] = "masks"
+            elif is_error and k < 2:
+                found[tensor] = "errors"
+            elif node in inference and tensor is not plan.predicted:
+                found[tensor] = "activations"
+    owner = storage(plan.graph)
+    kinds: dict[Tensor | Node, str] = {}
+    for item in plan.memory.slots:
+        if isinstance(item, Node):
+            kinds[item] = "scratch"
+        else:
+            source = owner.get(item, item)
+            rest = "inputs" if source.role is Role.INPUT else "other"
+            kinds[item] = found.get(source, rest)
+    return kinds
+
+
+def state_kind(plan: TrainingPlan, tensor: Tensor) -> str:
+    """One of STATE_KINDS for a tensor of ``plan.state``."""
+    if tensor in plan.fractions.values():
+        return "fractions"
+    if tensor in plan.sums.values():
+        return "sums"
+    if tensor in plan.histories:
+        return "histories"
+    if tensor.role is not Role.PARAM:
+        return "counters"
+    return "weights" if tensor.type.dtype is DType.S8 else "biases"
+
+
+def state_bytes(plan: TrainingPlan) -> dict[str, int]:
+    """Bytes of the state by kind, with their alignment: in all ``plan.memory.state_bytes``."""
+    found = dict.fromkeys(STATE_KINDS, 0)
+    for tensor in plan.state:
+        found[state_kind(plan, tensor)] += aligned(tensor.type.nbytes, tensor.type.alignment)
+    return {kind: nbytes for kind, nbytes in found.items() if nbytes}
+
+
+def ram_bytes(plan: TrainingPlan, cost: dict[str, Any]) -> dict[str, int]:
+    """RAM by kind, of what is known: stack, link and other only of a build (host.cost)."""
+    parts = {
+        "arena": cost["arena_bytes"],
+        **{STATE_NAMES.get(kind, kind): size for kind, size in state_bytes(plan).items()},
+        "kept latents": cost["latent_slot_bytes"],
+        "stack": cost["stack_bytes"],
+        "link": cost["link_bytes"],
+        "other": total(cost["other_ram_bytes"]),
+    }
+    return {kind: nbytes for kind, nbytes in parts.items() if nbytes}
+
+
+def flash_bytes(cost: dict[str, Any]) -> dict[str, int]:
+    """Flash by kind, of what is known: code and other only of a build."""
+    latents = cost["flash_latent_bytes"] or 0
+    parts = {
+        "constants": cost["constant_bytes"] - latents,
+        "kept latents": latents,
+        "code": cost["code_bytes"],
+        "other": total(cost["other_flash_bytes"]),
+    }
+    return {kind: nbytes for kind, nbytes in parts.items() if nbytes}
+
+
+def total(parts: dict[str, int] | None) -> int:
+    return sum(parts.values()) if parts else 0
