@@ -6,8 +6,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from host.breakdown import arena_parts, learned_parts
 from host.build import Build, constant_bytes
+from host.kinds import arena_bytes, state_bytes
 from host.request import Request
 from trainer.errors import Error, ModelError
 from trainer.graph import Node
@@ -36,9 +36,9 @@ def planned(plan: TrainingPlan) -> dict[str, Any]:
         "stream_input": plan.arriving is not None,
         "arena_bytes": plan.memory.arena_bytes,
         "arena_bound_bytes": plan.memory.lower_bound,
-        "arena_parts": arena_parts(plan),
+        "arena_parts": arena_bytes(plan),
         "learned_bytes": plan.memory.state_bytes,
-        "learned_parts": learned_parts(plan),
+        "learned_parts": state_bytes(plan),
         "latent_slot_bytes": plan.slot_bytes or None,
         "flash_latent_bytes": None if plan.flash is None else plan.flash.nbytes,
         "constant_bytes": constant_bytes(plan),

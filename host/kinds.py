@@ -5,8 +5,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from trainer.graph import Node
-from trainer.lifetimes import aligned, storage
+from trainer.lifetimes import storage
 from trainer.ops.clamp_mask import ClampMask
 from trainer.ops.error import EXPONENT
 from trainer.plan import TrainingPlan
@@ -14,7 +16,7 @@ from trainer.region import Region
 from trainer.tensor import DType, Role, Tensor
 
 ARENA_KINDS = ("inputs", "activations", "rings", "masks", "errors", "scratch", "other")
-STATE_KINDS = ("weights", "fractions", "biases", "sums", "histories", "counters")
+STATE_KINDS = ("weights", "fractions", "biases", "sums", "histories", "counters", "alignment")
 STATE_NAMES = {"weights": "learned weights", "biases": "learned biases"}
 
 
@@ -63,11 +65,25 @@ def state_kind(plan: TrainingPlan, tensor: Tensor) -> str:
 
 
 def state_bytes(plan: TrainingPlan) -> dict[str, int]:
-    """Bytes of the state by kind, with their alignment: in all ``plan.memory.state_bytes``."""
+    """Bytes of the state by kind: in all ``plan.memory.state_bytes``."""
     found = dict.fromkeys(STATE_KINDS, 0)
     for tensor in plan.state:
-        found[state_kind(plan, tensor)] += aligned(tensor.type.nbytes, tensor.type.alignment)
-    return {kind: nbytes for kind, nbytes in found.items() if nbytes}
+        found[state_kind(plan, tensor)] += tensor.type.nbytes
+    found["alignment"] = plan.memory.state_bytes - sum(found.values())
+    return found
+
+
+def arena_bytes(plan: TrainingPlan) -> dict[str, int]:
+    """Bytes of the arena by kind, at the node where it is fullest: in all
+    ``plan.memory.arena_bytes``. What nothing holds at that node is "unused"."""
+    at = plan.graph.nodes.index(plan.memory.peak(plan.graph))
+    names = (*ARENA_KINDS, "unused")
+    held = np.full(plan.memory.arena_bytes, len(ARENA_KINDS))
+    kinds = arena_kinds(plan)
+    slots = [(k, s) for k, s in plan.memory.slots.items() if s.first <= at <= s.last]
+    for item, slot in slots:
+        held[slot.offset : slot.end] = names.index(kinds[item])
+    return {kind: int((held == k).sum()) for k, kind in enumerate(names)}
 
 
 def ram_bytes(plan: TrainingPlan, cost: dict[str, Any]) -> dict[str, int]:

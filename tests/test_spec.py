@@ -193,7 +193,7 @@ def plan() -> TrainingPlan:
 
 def test_the_manifest_has_the_keys_of_the_specification(plan: TrainingPlan) -> None:
     document = manifest(lay_out(plan), bytes(8))
-    optional = {"scales", "zero_point", "fraction"}
+    optional = {"scales", "zero_point", "fraction", "rows"}
     tensor_keys = {plain(key) for key, _ in table("Key of a tensor")}
 
     assert list(document) == [plain(key) for key, _ in table("Key")]

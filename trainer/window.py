@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trainer.errors import ModelError, UnsupportedOpError
-from trainer.ops.base import KernelCall, Row, Rows, Window
 from trainer.tensor import Array, Tensor, TensorType
 
 if TYPE_CHECKING:
@@ -163,13 +162,10 @@ class Pool2D:
         steps = zip(self.stride, self.window, strict=True)
         return all(stride >= size for stride, size in steps)
 
-    def row_call(self, whole: KernelCall) -> KernelCall:
-        """The call of one row, of the call of all."""
-        x, out = whole.args
-        assert isinstance(x, Tensor) and isinstance(out, Tensor)
-        window = Window(self.window[0], self.stride[0], self.padding[0])
-        args = (Rows(x, x.type.shape[1], window), Row(out, self.out_shape[1]))
-        return replace(whole, kernel=f"{whole.kernel}_row", args=args)
+    @property
+    def row_window(self) -> tuple[int, int, int]:
+        """(kernel, stride, padding at the top) along the rows."""
+        return self.window[0], self.stride[0], self.padding[0]
 
     def params(self, x: TensorType) -> dict[str, int]:
         """The sizes, as the C structs of pools have them."""

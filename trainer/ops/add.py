@@ -14,9 +14,10 @@ import numpy as np
 
 from trainer.broadcast import Broadcast, sum_to
 from trainer.fixedpoint import Requant, requantize
-from trainer.ops.base import Arg, ErrorTensor, KernelCall, Table, row_of_equals
+from trainer.ops.base import Arg, ErrorTensor, KernelCall, Table
 from trainer.ops.elementwise import Elementwise
 from trainer.ops.error import MaskError, RawError, error_types, format_of
+from trainer.ops.rows import row_of_equals
 from trainer.overlap import in_step
 from trainer.tensor import Array, Tensor, TensorType
 

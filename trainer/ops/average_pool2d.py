@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainer.ops.base import ErrorTensor, KernelCall, Op
+from trainer.ops.base import ErrorTensor, KernelCall, Op, Window
 from trainer.ops.clamp_mask import masked
 from trainer.ops.error import (
     COUNT_BITS,
@@ -23,6 +23,7 @@ from trainer.ops.error import (
     error_types,
     format_of,
 )
+from trainer.ops.rows import row_of_windows
 from trainer.overlap import error_distance, in_step, window_distance
 from trainer.tensor import Array, Tensor, TensorType
 from trainer.window import Geometry, Pool2D
@@ -86,7 +87,7 @@ class AveragePool2D(Pool2D, Op):
         )
 
     def by_rows(self, node: Node) -> KernelCall | None:
-        return self.row_call(self.lower(node))
+        return row_of_windows(self.lower(node), Window(*self.row_window))
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeAlias
 
-from trainer.tensor import Array, Role, Tensor, TensorType
+from trainer.tensor import Array, Tensor, TensorType
 
 if TYPE_CHECKING:
     from trainer.autodiff import Tape
@@ -152,15 +152,3 @@ class Op:
     def limits(self) -> tuple[int, int]:
         """Values at which the output saturates; the error is masked there (SPEC 1.3)."""
         return (-128, 127)
-
-
-def row_of_equals(whole: KernelCall) -> KernelCall | None:
-    """The row of a call whose parameter ``size`` counts the elements of tensors of one shape, each
-    computed from those at its place; None if they are not (1, H, W, C), or one is constant."""
-    tensors = [arg for arg in whole.args if isinstance(arg, Tensor)]
-    shape = tensors[-1].type.shape
-    if len(shape) != 4 or any(t.role is Role.CONST for t in tensors):
-        return None
-    args = tuple(Row(arg, shape[1]) if isinstance(arg, Tensor) else arg for arg in whole.args)
-    size = tensors[-1].type.size // shape[1]
-    return replace(whole, params={**whole.params, "size": size}, args=args)

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from trainer.fixedpoint import Int64, Requant, requantize, scale_exponent, wrap32
-from trainer.ops.base import Arg, ErrorTensor, KernelCall, Op, Table, row_of_equals
+from trainer.ops.base import Arg, ErrorTensor, KernelCall, Op, Table
 from trainer.ops.error import RawError, error_types, format_of
+from trainer.ops.rows import row_of_equals
 from trainer.overlap import in_step
 from trainer.tensor import Array, DType, QuantParams, Tensor, TensorType
 

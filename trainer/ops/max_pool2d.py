@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trainer.fixedpoint import Int64
-from trainer.ops.base import Arg, ErrorTensor, KernelCall, Op
+from trainer.ops.base import Arg, ErrorTensor, KernelCall, Op, Window
 from trainer.ops.clamp_mask import masked
 from trainer.ops.error import SUFFIXES, RawError, error_types, format_of
+from trainer.ops.rows import row_of_windows
 from trainer.overlap import error_distance, window_distance
 from trainer.tensor import Array, Tensor, TensorType
 from trainer.window import Geometry, Pool2D
@@ -74,7 +75,7 @@ class MaxPool2D(Pool2D, Op):
         return KernelCall("max_pool2d", "max_pool2d_s8", "max_pool2d", params, (x, node.output))
 
     def by_rows(self, node: Node) -> KernelCall | None:
-        return self.row_call(self.lower(node))
+        return row_of_windows(self.lower(node), Window(*self.row_window))
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from itertools import pairwise
 
 import pytest
 
-from host.breakdown import arena_parts, learned_parts
 from host.build import build
 from host.cost import measured, resident_rows
+from host.kinds import arena_bytes, state_bytes
 from host.target import Target
 from tests.simulated_boards import each_board
 from tests.small_models import residual_model
@@ -33,13 +33,13 @@ def plan_of(scheme: str) -> TrainingPlan:
 def test_the_kinds_add_up(scheme: str) -> None:
     plan = plan_of(scheme)
 
-    assert sum(arena_parts(plan).values()) == plan.memory.arena_bytes
-    assert sum(learned_parts(plan).values()) == plan.memory.state_bytes
-    assert min(*arena_parts(plan).values(), *learned_parts(plan).values()) >= 0
+    assert sum(arena_bytes(plan).values()) == plan.memory.arena_bytes
+    assert sum(state_bytes(plan).values()) == plan.memory.state_bytes
+    assert min(*arena_bytes(plan).values(), *state_bytes(plan).values()) >= 0
 
 
 def test_kinds_are_what_the_plan_holds() -> None:
-    head, full, bias = (learned_parts(plan_of(name)) for name in ("head", "full", "bias"))
+    head, full, bias = (state_bytes(plan_of(name)) for name in ("head", "full", "bias"))
 
     assert head["weights"] == head["fractions"] == 4 * 8
     assert head["biases"] == 4 * 4
@@ -47,10 +47,10 @@ def test_kinds_are_what_the_plan_holds() -> None:
     assert full["weights"] == full["fractions"] == 8 * 27 + 8 * 9 + 8 * 8 + 4 * 8
     assert full["histories"] == 4 * len(plan_of("full").histories) > 0
     assert bias["sums"] > 0
-    assert arena_parts(plan_of("full"))["errors"] > 0
+    assert arena_bytes(plan_of("full"))["errors"] > 0
     # The convolution's input and output lie there at the fullest moment of an update of the head.
-    assert arena_parts(plan_of("head"))["activations"] >= 160
-    assert arena_parts(plan_of("head"))["errors"] == 0
+    assert arena_bytes(plan_of("head"))["activations"] >= 160
+    assert arena_bytes(plan_of("head"))["errors"] == 0
 
 
 @each_board
