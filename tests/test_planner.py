@@ -12,6 +12,7 @@ import pytest
 
 from tests.exact_placement import exact_arena
 from tests.memory_table import BEGIN, DOCUMENT, END, HEADER, NEAR, SUBJECTS, excess, rows
+from tests.rival_table import bought, inference_arenas, schemes, table_of
 from tests.small_models import residual_model
 from trainer.errors import BudgetError
 from trainer.graph import Graph, Node
@@ -248,6 +249,17 @@ def test_memories_that_are_too_small_say_by_how_much_and_where() -> None:
 
     with pytest.raises(BudgetError, match=r"700 bytes find no room, \w+ of 100 first"):
         plan_memory(adds(3, 100), [], memories=[Memory(f"bank{k}", 99) for k in range(5)])
+
+
+def test_the_comparisons_hold_what_the_plans_say(models: Path) -> None:
+    """And the targets: less RAM than the other engine with int8.8 weights, 60 % with int8."""
+    for name, made in (("bought", bought(models, None)), ("schemes", schemes(models, None))):
+        told = table_of(name)
+        assert len(told) == len(made)
+        assert all(whole.startswith(line) for whole, line in zip(told, made, strict=True))
+    assert table_of("inference") == inference_arenas(models)
+    shares = [int(line.split("|")[-2].removesuffix(" % ")) for line in table_of("schemes")]
+    assert max(shares[::2]) < 100 and max(shares[1::2]) <= 60
 
 
 @pytest.mark.parametrize("name", SUBJECTS)
