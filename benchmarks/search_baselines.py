@@ -68,7 +68,7 @@ def fisher_information(request: Request, model: Model, data: Dataset) -> dict[in
     reference.set_learning_rate(LearningRate.from_real(0.0))
     outputs = {node.index: node.output for node in plan.forward}
     layer_of = {node.index: k for k, node in enumerate(model.weighted)}
-    updates = [n for n in plan.graph.nodes if n.inputs and n.inputs[0] in plan.fractions]
+    updates = [n for n in plan.operations if n.inputs and n.inputs[0] in plan.fractions]
     found = {k: np.zeros(model.weighted[k].output.type.shape[-1]) for k in layer_of.values()}
     for number in range(PASSES):
         for sample, label in zip(data.x_train, data.y_train, strict=True):

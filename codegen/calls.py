@@ -3,35 +3,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from codegen.c import comment
 from codegen.image import Call, Image
-from trainer.ops.base import Arg, Row, Scratch, Table
+from trainer.graph import Node
+from trainer.ops.base import Arg, Scratch, Table
 from trainer.tensor import Role, Tensor
 
+Names = Mapping[Arg, str]
 
-def call_lines(image: Image, call: Call, rows: dict[Row, str] | None = None) -> Iterator[str]:
-    """A comment and the call; ``rows`` are the names of the rows that it takes."""
-    args = [argument(image, call, arg, rows or {}) for arg in call.call.args]
-    if call.params is not None:
-        args.insert(0, f"&{call.params.name}")
+
+def call_lines(image: Image, call: Call, names: Names | None = None) -> Iterator[str]:
+    """A comment and the call; ``names`` are those of what a region gives it."""
     macs = call.node.op.macs(call.node)
     yield comment(f"{call.node!r}" + (f"  {macs} MACs" if macs else ""))
-    yield f"mct_{call.call.kernel}({', '.join(args)});"
+    yield statement(image, call, names or {})
 
 
-def argument(image: Image, call: Call, arg: Arg, rows: dict[Row, str]) -> str:
+def statement(image: Image, call: Call, names: Names) -> str:
+    args = [argument(image, call, arg, names) for arg in call.call.args]
+    if call.params is not None:
+        args.insert(0, f"&{call.params.name}")
+    return f"mct_{call.call.kernel}({', '.join(args)});"
+
+
+def argument(image: Image, call: Call, arg: Arg, names: Names) -> str:
     if arg is None:
         return "NULL"
-    if isinstance(arg, Row):
-        return rows[arg]
+    if arg in names:
+        return names[arg]
     if isinstance(arg, Table):
         return call.tables[arg]
     if isinstance(arg, Scratch):
-        offset = image.plan.memory.slots[call.node].offset
-        return f"(void *)&{image.plan.name}_arena[{offset}]"
+        return scratch(image, call.node)
     if isinstance(arg, Tensor):
         return image.frozen[arg].name if arg.role is Role.CONST else arg.name
-    ctype, names = arg[0].type.dtype.c, (argument(image, call, tensor, rows) for tensor in arg)
-    return f"(const {ctype} *const[]){{{', '.join(names)}}}"
+    assert isinstance(arg, tuple)
+    ctype, items = arg[0].type.dtype.c, (argument(image, call, tensor, names) for tensor in arg)
+    return f"(const {ctype} *const[]){{{', '.join(items)}}}"
+
+
+def scratch(image: Image, node: Node) -> str:
+    """The node's scratch memory."""
+    return f"(void *)&{image.plan.name}_arena[{image.plan.memory.slots[node].offset}]"

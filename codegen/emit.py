@@ -7,13 +7,14 @@ from collections.abc import Iterator
 
 from codegen.c import INDENT, array, comment, hash_bytes, literal, rows, struct
 from codegen.calls import call_lines
+from codegen.groups import emit_groups
 from codegen.header import class_count, target_bytes
-from codegen.image import Constant, Image, Params, RegionCall
+from codegen.image import Call, Constant, Image, Params
 from codegen.latents import emit_latent, emit_slots
 from codegen.regions import emit_push, emit_regions, region_name, taking_sample
 from trainer.formats import DEFAULT_FORMATS
 from trainer.memory import Slot
-from trainer.ops.base import Row
+from trainer.ops.base import Channels, Row
 from trainer.plan import TrainingPlan
 from trainer.tensor import Tensor
 
@@ -29,6 +30,7 @@ def emit_source(image: Image) -> str:
         *emit_storage(image),
         "",
         *emit_regions(image),
+        *emit_groups(image),
         *emit_calls(image),
         *emit_reset(image),
         *emit_digest(image),
@@ -105,7 +107,7 @@ def referenced(image: Image) -> set[Tensor]:
     plan = image.plan
     args = (arg for call in image.kernel_calls for arg in call.call.args)
     listed = (t for arg in args for t in (arg if isinstance(arg, tuple) else (arg,)))
-    listed = (arg.tensor if isinstance(arg, Row) else arg for arg in listed)
+    listed = (arg.tensor if isinstance(arg, Row | Channels) else arg for arg in listed)
     named = (plan.input, plan.target, plan.latent, plan.logits, plan.predicted, plan.record)
     return {t for t in (*listed, *named) if isinstance(t, Tensor)}
 
@@ -130,10 +132,10 @@ def emit_calls(image: Image) -> Iterator[str]:
         if call.node is image.plan.arriving:
             continue  # it has run when the sample has come
         yield f"{INDENT}case {index}u:"
-        if isinstance(call, RegionCall):
-            yield f"{INDENT * 2}{region_name(image, call)}();"
-        else:
+        if isinstance(call, Call):
             yield from (INDENT * 2 + line for line in call_lines(image, call))
+        else:
+            yield f"{INDENT * 2}{region_name(image, call)}();"
         if index + 1 < len(image.calls):
             yield f"{INDENT * 2}if (end == {index + 1}u) {{"
             yield f"{INDENT * 3}break;"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from trainer.graph import Node
+from trainer.groups import GroupRegion
 from trainer.ops.base import KernelCall, Table
 from trainer.plan import TrainingPlan
 from trainer.region import Region
@@ -81,6 +82,31 @@ class RegionCall:
         return "+".join(stage.call.kernel for stage in self.stages)
 
 
+@dataclass(frozen=True)
+class GroupCall:
+    """One numbered call of the step that runs a region by groups of channels: what comes before
+    the first group, what each of them calls, what comes behind the last."""
+
+    node: Node
+    begin: tuple[Call, ...]
+    parts: tuple[Call, ...]
+    end: tuple[Call, ...]
+
+    @property
+    def region(self) -> GroupRegion:
+        assert isinstance(self.node.op, GroupRegion)
+        return self.node.op
+
+    @property
+    def stages(self) -> tuple[Call, ...]:
+        return (*self.begin, *self.parts, *self.end)
+
+    @property
+    def kernels(self) -> str:
+        """What is called for each group, for the manifest."""
+        return "+".join(part.call.kernel for part in self.parts)
+
+
 @dataclass
 class Image:
     """Everything the generated file holds. Equal tables and equal structs are shared."""
@@ -91,7 +117,7 @@ class Image:
     tables: dict[tuple[str, bytes], Constant] = field(default_factory=dict)
     latents: list[Constant] = field(default_factory=list)
     params: dict[tuple[str, tuple[tuple[str, int], ...]], Params] = field(default_factory=dict)
-    calls: list[Call | RegionCall] = field(default_factory=list)
+    calls: list[Call | RegionCall | GroupCall] = field(default_factory=list)
 
     @property
     def constants(self) -> list[Constant]:
@@ -125,12 +151,16 @@ class Image:
     @property
     def kernel_calls(self) -> list[Call]:
         """All calls of kernels, those of rows too."""
-        found = (call.stages if isinstance(call, RegionCall) else (call,) for call in self.calls)
+        found = ((call,) if isinstance(call, Call) else call.stages for call in self.calls)
         return [call for calls in found for call in calls]
 
     @property
     def regions(self) -> list[RegionCall]:
         return [call for call in self.calls if isinstance(call, RegionCall)]
+
+    @property
+    def groups(self) -> list[GroupCall]:
+        return [call for call in self.calls if isinstance(call, GroupCall)]
 
 
 def lay_out(plan: TrainingPlan) -> Image:
@@ -148,6 +178,8 @@ def lay_out(plan: TrainingPlan) -> Image:
         if isinstance(node.op, Region):
             rows = zip(node.op.nodes, node.op.pipeline.calls, strict=True)
             image.calls.append(RegionCall(node, tuple(add_call(image, *row) for row in rows)))
+        elif isinstance(node.op, GroupRegion):
+            image.calls.append(add_group(image, node, node.op))
         elif (call := node.op.lower(node)) is not None:
             image.calls.append(add_call(image, node, call))
     if plan.flash is not None:
@@ -157,8 +189,19 @@ def lay_out(plan: TrainingPlan) -> Image:
     return image
 
 
-def add_call(image: Image, node: Node, call: KernelCall) -> Call:
-    prefix = f"{image.plan.name}_{node.name}"
+def add_group(image: Image, node: Node, region: GroupRegion) -> GroupCall:
+    begin, parts, end = list[Call](), list[Call](), list[Call]()
+    for inner, calls in zip(region.nodes, region.calls, strict=True):
+        parts.append(add_call(image, inner, calls.part))
+        if calls.begin is not None:
+            begin.append(add_call(image, inner, calls.begin, "_begin"))
+        if calls.end is not None:
+            end.append(add_call(image, inner, calls.end, "_end"))
+    return GroupCall(node, tuple(begin), tuple(parts), tuple(end))
+
+
+def add_call(image: Image, node: Node, call: KernelCall, suffix: str = "") -> Call:
+    prefix = f"{image.plan.name}_{node.name}{suffix}"
     tables = {}
     for table in call.args:
         if isinstance(table, Table):

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 from codegen.c import INDENT, comment
 from codegen.calls import call_lines
-from codegen.image import Call, Image, RegionCall
-from trainer.ops.base import Row, Rows
+from codegen.image import Call, GroupCall, Image, RegionCall
+from trainer.ops.base import Arg, Row, Rows
 from trainer.plan import TrainingPlan
 from trainer.region import Region
 
 
-def region_name(image: Image, call: RegionCall) -> str:
+def region_name(image: Image, call: RegionCall | GroupCall) -> str:
     return f"{image.plan.name}_{call.node.name}"
 
 
@@ -30,7 +30,7 @@ def row_function(image: Image, stage: Call) -> str:
 
 def emit_stage(image: Image, region: Region, stage: Call) -> Iterator[str]:
     """The function that computes row y of a node."""
-    names: dict[Row, str] = {}
+    names: dict[Arg, str] = {}
     rows = [arg for arg in stage.call.args if isinstance(arg, Row)]
     yield f"static void {row_function(image, stage)}(int32_t y)"
     yield "{"

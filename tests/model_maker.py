@@ -106,13 +106,17 @@ class ModelMaker:
         h, width = (out_size(*size, w["padding"]) for size in sizes)
         return h, width
 
-    def layer(self, kind: str, x: WriterTensor, name: str) -> WriterTensor:
-        """A CONV_2D or DEPTHWISE_CONV_2D with random options."""
+    def layer(
+        self, kind: str, x: WriterTensor, name: str, channels: int | None = None
+    ) -> WriterTensor:
+        """A CONV_2D or DEPTHWISE_CONV_2D with random options, or with so many ``channels``."""
         window, in_ch = self.window(x.shape), x.shape[3]
         h, w = self.spatial(x.shape, window)
         is_conv = kind == "CONV_2D"
         multiplier = self.c.number(1, 3)
         out_ch = self.c.number(1, 7) if is_conv else in_ch * multiplier
+        if channels is not None:
+            out_ch, multiplier = channels, channels // in_ch
         shape = (out_ch, *window["kernel"], in_ch) if is_conv else (1, *window["kernel"], out_ch)
         weights = self.c.weights(f"{name}_w", shape, 0 if is_conv else 3)
         assert x.quant is not None

@@ -144,7 +144,7 @@ def integer_gradient(plan: TrainingPlan, values: Values) -> dict[Tensor, Array]:
     (SPEC 1.5).
     """
     found: dict[Tensor, Array] = {}
-    for node in plan.graph.nodes:
+    for node in plan.operations:
         if isinstance(node.op, Conv2DUpdate):
             w, _, x, _, exponent, _ = node.inputs
             bands = [dw.reshape(w.type.shape) for dw in weight_bands(node.op, node.inputs, values)]

@@ -229,7 +229,7 @@ def test_each_tensor_has_a_dither_of_its_own(net: str) -> None:
     plan = make_plan(model, "full", formats=Formats("e8"))
     found = [
         node.op.dither_node(node)  # type: ignore[attr-defined]
-        for node in plan.graph.nodes
+        for node in plan.operations
         if hasattr(node.op, "dither_node")
     ]
 
@@ -366,7 +366,7 @@ def test_formats_count_in_the_numerics_hash() -> None:
 
 def test_updates_of_the_default_formats_have_fractions() -> None:
     plan = small_plan(DEFAULT_FORMATS)
-    updates = [n for n in plan.graph.nodes if isinstance(n.op, Conv2DUpdate)]
+    updates = [n for n in plan.operations if isinstance(n.op, Conv2DUpdate)]
 
     assert len(updates) == sum(isinstance(n.op, Conv2D) for n in plan.forward)
     assert all(len(n.outputs) == 2 and n.outputs[0].role is Role.PARAM for n in updates)

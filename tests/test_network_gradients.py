@@ -74,7 +74,7 @@ def test_loss_of_the_float_network_rises_along_it(gradients: list[Gradients]) ->
 
 def test_the_nested_net_has_branches_in_branches() -> None:
     plan = make_plan(parse(nested_model(), "nested"), "full")
-    readers = [node.op.readers for node in plan.graph.nodes if isinstance(node.op, SumErrors)]
+    readers = [node.op.readers for node in plan.operations if isinstance(node.op, SumErrors)]
 
     assert {"Add", "Concatenation", "Mean"} <= {type(node.op).__name__ for node in plan.forward}
     assert sorted(readers) == [2, 3, 3]

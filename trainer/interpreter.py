@@ -12,7 +12,7 @@ import numpy as np
 from trainer.graph import Node
 from trainer.ops.sgd import LearningRate
 from trainer.plan import TrainingPlan
-from trainer.region import Region
+from trainer.region import Composite
 from trainer.tensor import Array, Tensor
 
 
@@ -176,7 +176,7 @@ class Interpreter:
         return {self.plan.target: np.resize(np.asarray(target, type_.dtype.np), type_.shape)}
 
     def _run(self, node: Node, values: dict[Tensor, Array]) -> None:
-        if isinstance(node.op, Region):
+        if isinstance(node.op, Composite):
             node.op.run(values)
             return
         outputs = node.op.reference(node, *(values[t] for t in node.inputs))

@@ -10,7 +10,9 @@ from trainer.autodiff import Tape, backward
 from trainer.errors import ModelError, SchemeError
 from trainer.formats import DEFAULT_FORMATS, Formats
 from trainer.graph import Graph, Node
+from trainer.grouping import with_groups
 from trainer.latent import FlashLatents, find_latent
+from trainer.lifetimes import demand
 from trainer.losses import CROSS_ENTROPY, add_loss, class_count, with_logits_of
 from trainer.memory import MemoryPlan, plan_memory
 from trainer.model import Model, cut, trim, with_new_head, with_spare_rows
@@ -18,7 +20,7 @@ from trainer.ops.base import ErrorTensor
 from trainer.ops.error import EXPONENT
 from trainer.ops.loss import Loss
 from trainer.ops.sgd import CountStep, LearningRate, sgd_state
-from trainer.region import Region
+from trainer.region import Composite, Region
 from trainer.schedule import ordered
 from trainer.scheme import Scheme, apply_scheme, parse_scheme
 from trainer.simplify import simplify
@@ -109,9 +111,15 @@ class TrainingPlan:
         return [t for t in params if t not in self.fractions.values()]
 
     @property
+    def operations(self) -> list[Node]:
+        """The nodes in the order of the step; of regions those that they are made of."""
+        parts = (n.op.nodes if isinstance(n.op, Composite) else (n,) for n in self.graph.nodes)
+        return [node for part in parts for node in part]
+
+    @property
     def errors(self) -> list[Tensor]:
         """The error tensors, in the order of the step; without their exponents."""
-        written = (n.outputs for n in self.graph.nodes if len(n.outputs) > 1)
+        written = (n.outputs for n in self.operations if len(n.outputs) > 1)
         return [outputs[0] for outputs in written if outputs[1].type == EXPONENT]
 
     @property
@@ -217,7 +225,7 @@ def make_plan(
     end = inference_end(graph, predicted or model.logits)
     graph = ordered(graph, (*range(end + 1), len(graph.nodes) - 1), kept)
     arriving = model.input if stream_input else None
-    graph = with_regions(graph, kept, end, len(frozen), arriving)
+    graph = in_parts(graph, kept, end, len(frozen), arriving)
     memory = plan_memory(graph, state, keep=kept)
     latent, prefix = find_latent(graph, model.input)
     return TrainingPlan(
@@ -225,6 +233,16 @@ def make_plan(
         predicted, node, active, sgd, state, tape.fractions, tape.histories, memory, scheme,
         numerics, names, latent, tuple(prefix), formats, tape.sums,
     )  # fmt: skip
+
+
+def in_parts(
+    graph: Graph, kept: set[Tensor], end: int, border: int, arriving: Tensor | None
+) -> Graph:
+    """The graph with regions: of rows in the first ``end`` nodes, of channels in the others, where
+    the whole arena gets smaller by it."""
+    tight = with_regions(with_groups(graph, kept, 0), kept, end, border, arriving)
+    limit = demand(tight, kept).live_at_once
+    return with_regions(with_groups(graph, kept, limit), kept, end, border, arriving)
 
 
 def inference_end(graph: Graph, last: Tensor) -> int:

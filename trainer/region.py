@@ -51,21 +51,16 @@ def pipeline(nodes: Sequence[Node], calls: Sequence[KernelCall]) -> Pipeline:
 
 
 @dataclass(frozen=True, eq=False)
-class Region(Op):
-    """``nodes`` in their order, and for each the call of one row. The outputs are the tensors that
-    are read outside. The others, and an input that ``arrives``, keep a few rows in a ring."""
+class Composite(Op):
+    """``nodes`` in their order, as one node."""
 
     nodes: tuple[Node, ...]
-    pipeline: Pipeline
-    kept: dict[Tensor, int]  # rows, of the tensors that are not whole
-    distances: dict[tuple[Tensor, Tensor], int]
-    arriving: Tensor | None = None
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
         raise NotImplementedError("a region is made of nodes that have their types")
 
     def run(self, values: dict[Tensor, Array]) -> None:
-        """The nodes one after another: by rows or not, the bits are the same."""
+        """The nodes one after another: in parts or not, the bits are the same."""
         for node in self.nodes:
             outputs = node.op.reference(node, *(values[t] for t in node.inputs))
             values.update(zip(node.outputs, outputs, strict=True))
@@ -77,6 +72,17 @@ class Region(Op):
 
     def macs(self, node: Node) -> int:
         return sum(inner.op.macs(inner) for inner in self.nodes)
+
+
+@dataclass(frozen=True, eq=False)
+class Region(Composite):
+    """For each of the nodes the call of one row. The outputs are the tensors that
+    are read outside. The others, and an input that ``arrives``, keep a few rows in a ring."""
+
+    pipeline: Pipeline
+    kept: dict[Tensor, int]  # rows, of the tensors that are not whole
+    distances: dict[tuple[Tensor, Tensor], int]
+    arriving: Tensor | None = None
 
     def rings(self, node: Node) -> dict[Tensor, int]:
         return {

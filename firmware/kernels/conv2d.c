@@ -138,12 +138,24 @@ static void add_scaled(int32_t *sums, int32_t factor, const int8_t *w, int32_t s
 
 #elif !defined MCT_STEP
 
-/* sums[0..in_ch) += the raw error of one input position; then in_ch.. of the learned channels. */
-static void MCT_NAME(gather_errors)(const mct_conv2d_grad_input_params *p, const MCT_ERROR *dout,
-                                    const int8_t *w, const int8_t *w_l, const uint16_t *fold,
-                                    int32_t y, int32_t x, int32_t *sums)
+/* What the raw errors of one input position are summed over: outputs of a group's channels. */
+typedef struct {
+    const MCT_ERROR *dout;
+    int32_t dout_step;
+    mct_channels outputs, inputs, learned;
+} MCT_NAME(error_part);
+
+/* sums += the raw error of one input position; sums_l of the learned channels. */
+MCT_INTO_PARTS void MCT_NAME(gather_errors)(const mct_conv2d_grad_input_params *p,
+                                            const MCT_NAME(error_part) * part, const int8_t *w,
+                                            const int8_t *w_l, const uint16_t *fold, int32_t y,
+                                            int32_t x, int32_t *sums, int32_t *sums_l)
 {
     const int32_t filter = p->kernel_h * p->kernel_w;
+    const mct_channels outputs = part->outputs;
+    const int32_t inputs = part->inputs.last - part->inputs.first;
+    const int32_t learned = part->learned.last - part->learned.first;
+    w += part->inputs.first;
     for (int32_t ky = 0; ky < p->kernel_h; ky++) {
         int32_t out_y = output_of(y, p->pad_top, ky, p->stride_h, p->out_h);
         for (int32_t kx = 0; out_y >= 0 && kx < p->kernel_w; kx++) {
@@ -151,21 +163,54 @@ static void MCT_NAME(gather_errors)(const mct_conv2d_grad_input_params *p, const
             if (out_x < 0) {
                 continue;
             }
-            const MCT_ERROR *dout_at = dout + (out_y * p->out_w + out_x) * p->out_ch;
+            const MCT_ERROR *dout_at = part->dout + (out_y * p->out_w + out_x) * part->dout_step;
             int32_t tap = ky * p->kernel_w + kx;
-            for (int32_t o = 0; o < p->out_ch; o++) {
-                int32_t factor = mct_near(dout_at[o] * fold[o], 8);
+            for (int32_t o = outputs.first; o < outputs.last; o++) {
+                int32_t factor = mct_near(dout_at[o - outputs.first] * fold[o], 8);
                 if (factor != 0) {
                     int32_t at = o * filter + tap;
-                    add_scaled(sums, factor, w + at * p->in_ch, p->in_ch);
-                    if (p->learned_ch != 0) {
-                        add_scaled(sums + p->in_ch, factor, w_l + at * p->learned_ch,
-                                   p->learned_ch);
+                    add_scaled(sums, factor, w + at * p->in_ch, inputs);
+                    if (learned != 0) {
+                        add_scaled(sums_l, factor, w_l + at * p->learned_ch + part->learned.first,
+                                   learned);
                     }
                 }
             }
         }
     }
+}
+
+void MCT_NAME(mct_conv2d_grad_input_part)(const mct_conv2d_grad_input_params *p, mct_channels part,
+                                          const MCT_ERROR *dout, const int8_t *w, const int8_t *w_l,
+                                          const uint16_t *channel, const uint16_t *fold,
+                                          const uint8_t *mask, MCT_NAME(mct_error_writer) * state,
+                                          int32_t *scratch, MCT_ERROR *dx, int32_t dx_step)
+{
+    const mct_channels learned = mct_channels_within(channel, p->learned_ch, part);
+    const MCT_NAME(error_part) all = {dout, p->out_ch, mct_all_channels(p->out_ch), part, learned};
+    const int32_t channels = part.last - part.first;
+    const int32_t others = p->in_ch - channels;
+    MCT_NAME(mct_error_writer) writer = *state;
+    int32_t at = part.first; /* in the whole dx */
+    for (int32_t y = 0; y < p->in_h; y++) {
+        for (int32_t column = 0; column < p->in_w; column++) {
+            int32_t *sums_l = scratch + channels;
+            memset(scratch, 0, (size_t)(channels + p->learned_ch) * sizeof *scratch);
+            MCT_NAME(gather_errors)(p, &all, w, w_l, fold, y, column, scratch, sums_l);
+            for (int32_t l = learned.first; l < learned.last; l++) {
+                scratch[channel[l] - part.first] += sums_l[l - learned.first];
+            }
+            for (int32_t i = 0; i < channels; i++, at++) {
+                int32_t raw = mct_is_open(mask, at) ? scratch[i] : 0;
+                dx[i] = MCT_NAME(mct_error_put)(&writer, raw);
+            }
+            at += others;
+            dx += dx_step;
+            MCT_NAME(mct_error_skip)(&writer, others);
+        }
+    }
+    MCT_NAME(mct_error_skip)(&writer, part.last - at); /* to where the next group begins */
+    *state = writer;
 }
 
 void MCT_NAME(mct_conv2d_grad_input)(const mct_conv2d_grad_input_params *p, const MCT_ERROR *dout,
@@ -175,27 +220,44 @@ void MCT_NAME(mct_conv2d_grad_input)(const mct_conv2d_grad_input_params *p, cons
                                      MCT_ERROR *dx, int16_t *dx_e)
 {
     MCT_NAME(mct_error_writer) writer = MCT_BEGIN(dout_e[0] + p->scale_exponent);
-    int32_t at = 0; /* in dx */
-    for (int32_t y = 0; y < p->in_h; y++) {
-        for (int32_t column = 0; column < p->in_w; column++) {
-            memset(scratch, 0, (size_t)(p->in_ch + p->learned_ch) * sizeof *scratch);
-            MCT_NAME(gather_errors)(p, dout, w, w_l, fold, y, column, scratch);
-            for (int32_t l = 0; l < p->learned_ch; l++) {
-                scratch[channel[l]] += scratch[p->in_ch + l];
-            }
-            for (int32_t i = 0; i < p->in_ch; i++, at++) {
-                int32_t raw = mct_is_open(mask, at) ? scratch[i] : 0;
-                dx[at] = MCT_NAME(mct_error_put)(&writer, raw);
-            }
-        }
-    }
+    MCT_NAME(mct_conv2d_grad_input_part)(p, mct_all_channels(p->in_ch), dout, w, w_l, channel, fold,
+                                         mask, &writer, scratch, dx, p->in_ch);
     MCT_NAME(mct_error_end)(&writer, history, dx_e);
 }
 
-/* sums[i] = the gradient of w[o][ky][kx][i] over output rows first..last-1. */
+void MCT_NAME(mct_conv2d_grad_sums_part)(const mct_conv2d_grad_input_params *p, mct_channels part,
+                                         const MCT_ERROR *dout, int32_t dout_step, const int8_t *w,
+                                         const int8_t *w_l, const uint16_t *channel,
+                                         const uint16_t *fold, int32_t *scratch, int32_t *raw)
+{
+    const MCT_NAME(error_part)
+        of = {dout, dout_step, part, mct_all_channels(p->in_ch), mct_all_channels(p->learned_ch)};
+    for (int32_t y = 0; y < p->in_h; y++) {
+        for (int32_t column = 0; column < p->in_w; column++, raw += p->in_ch) {
+            for (int32_t l = 0; l < p->learned_ch; l++) {
+                scratch[l] = 0;
+            }
+            MCT_NAME(gather_errors)(p, &of, w, w_l, fold, y, column, raw, scratch);
+            for (int32_t l = 0; l < p->learned_ch; l++) {
+                raw[channel[l]] += scratch[l];
+            }
+        }
+    }
+}
+
+void MCT_NAME(mct_conv2d_grad_sums)(const mct_conv2d_grad_input_params *p, const MCT_ERROR *dout,
+                                    const int8_t *w, const int8_t *w_l, const uint16_t *channel,
+                                    const uint16_t *fold, int32_t *scratch, int32_t *raw)
+{
+    memset(raw, 0, (size_t)(p->in_h * p->in_w * p->in_ch) * sizeof *raw);
+    MCT_NAME(mct_conv2d_grad_sums_part)(p, mct_all_channels(p->out_ch), dout, p->out_ch, w, w_l,
+                                        channel, fold, scratch, raw);
+}
+
+/* sums[i] = the gradient of w[o][ky][kx][i] over output rows first..last-1; dout of o alone. */
 MCT_INTO_UPDATES void MCT_NAME(weight_gradient)(const mct_conv2d_update_params *p, const int8_t *x,
-                                                const MCT_ERROR *dout, int32_t o, int32_t ky,
-                                                int32_t kx, int32_t first, int32_t last,
+                                                const MCT_ERROR *dout, int32_t dout_step,
+                                                int32_t ky, int32_t kx, int32_t first, int32_t last,
                                                 int32_t *sums)
 {
     memset(sums, 0, (size_t)p->in_ch * sizeof *sums);
@@ -206,7 +268,7 @@ MCT_INTO_UPDATES void MCT_NAME(weight_gradient)(const mct_conv2d_update_params *
         }
         for (int32_t out_x = 0; out_x < p->out_w; out_x++) {
             int32_t column = out_x * p->stride_w - p->pad_left + kx;
-            int32_t error = dout[(out_y * p->out_w + out_x) * p->out_ch + o];
+            int32_t error = dout[(out_y * p->out_w + out_x) * dout_step];
             if (column < 0 || column >= p->in_w || error == 0) {
                 continue;
             }
@@ -222,24 +284,27 @@ MCT_INTO_UPDATES void MCT_NAME(weight_gradient)(const mct_conv2d_update_params *
 
 #else
 
-void MCT_UPDATE(mct_conv2d)(const mct_conv2d_update_params *p, MCT_LEARNED, const int8_t *x,
-                            const MCT_ERROR *dout, const int16_t *dout_e, const uint32_t *sgd,
-                            const uint8_t *rate, const int16_t *rate_shift, int32_t *scratch)
+void MCT_UPDATE(mct_conv2d_part)(const mct_conv2d_update_params *p, mct_channels part, MCT_LEARNED,
+                                 const int8_t *x, const MCT_ERROR *dout, int32_t dout_step,
+                                 const int16_t *dout_e, const uint32_t *sgd, const uint8_t *rate,
+                                 const int16_t *rate_shift, int32_t *scratch)
 {
     const mct_sgd state = mct_sgd_load(sgd);
     if (state.multiplier == 0u) {
         return;
     }
     const uint32_t seed = mct_seed_op(state.seed, state.step, (uint32_t)p->node);
-    uint32_t index = 0; /* of the element, counted on through the bands (SPEC 1.4) */
+    const int32_t filter = p->kernel_h * p->kernel_w * p->in_ch;
+    uint32_t band = 0; /* elements of the bands before: they are counted on (SPEC 1.4) */
     for (int32_t row = 0; row < p->out_h; row += p->band_rows) {
         int32_t last = row + p->band_rows < p->out_h ? row + p->band_rows : p->out_h;
-        int32_t at = 0;
-        for (int32_t o = 0; o < p->out_ch; o++) {
+        int32_t at = part.first * filter;
+        uint32_t index = band + (uint32_t)at;
+        for (int32_t o = part.first; o < part.last; o++) {
             mct_rate channel_rate = mct_channel_rate(&state, rate[o], rate_shift[o], dout_e);
             for (int32_t tap = 0; tap < p->kernel_h * p->kernel_w; tap++) {
-                MCT_NAME(weight_gradient)(p, x, dout, o, tap / p->kernel_w, tap % p->kernel_w, row,
-                                          last, scratch);
+                MCT_NAME(weight_gradient)(p, x, dout + o - part.first, dout_step, tap / p->kernel_w,
+                                          tap % p->kernel_w, row, last, scratch);
                 for (int32_t i = 0; i < p->in_ch; i++, at++, index++) {
                     if (scratch[i] != 0 && rate[o] != 0u) {
                         MCT_STEP(
@@ -248,7 +313,16 @@ void MCT_UPDATE(mct_conv2d)(const mct_conv2d_update_params *p, MCT_LEARNED, cons
                 }
             }
         }
+        band += (uint32_t)(p->out_ch * filter);
     }
+}
+
+void MCT_UPDATE(mct_conv2d)(const mct_conv2d_update_params *p, MCT_LEARNED, const int8_t *x,
+                            const MCT_ERROR *dout, const int16_t *dout_e, const uint32_t *sgd,
+                            const uint8_t *rate, const int16_t *rate_shift, int32_t *scratch)
+{
+    MCT_UPDATE(mct_conv2d_part)(p, mct_all_channels(p->out_ch), MCT_LEARNED_ARGS, x, dout,
+                                p->out_ch, dout_e, sgd, rate, rate_shift, scratch);
 }
 
 #endif

@@ -4,6 +4,7 @@
  * out[y][x][o] = requantize(b[o] + sum (x[y s + ky - pad][x s + kx - pad][i] + x_offset)
  *                                       * w[o][ky][kx][i]) + out_offset, clamped
  * dx[y][x][i]  = REQ(sum near(dout[oy][ox][o] * fold[o], 8) * w[o][ky][kx][i])
+ * raw[y][x][i] = the sum of dx alone, over some of the outputs' channels at a time
  * dw[o][ky][kx][i] = sum (x + x_offset) * dout[oy][ox][o], applied at once (kernels/sgd.h)
  *
  * A layer learned in part adds the learned channels: x_l (gathered), w_l; else NULL and 0.
@@ -12,6 +13,9 @@
 #define MCT_KERNELS_CONV2D_H
 
 #include <stdint.h>
+
+#include "kernels/channels.h"
+#include "kernels/error.h"
 
 typedef struct {
     int32_t in_h, in_w, in_ch, out_h, out_w, out_ch;
@@ -47,6 +51,13 @@ typedef struct {
 
 #elif defined MCT_ERROR && !defined MCT_STEP
 
+/* The input channels of `part` alone; scratch: a sum for each, and learned_ch. */
+void MCT_NAME(mct_conv2d_grad_input_part)(const mct_conv2d_grad_input_params *p, mct_channels part,
+                                          const MCT_ERROR *dout, const int8_t *w, const int8_t *w_l,
+                                          const uint16_t *channel, const uint16_t *fold,
+                                          const uint8_t *mask, MCT_NAME(mct_error_writer) * state,
+                                          int32_t *scratch, MCT_ERROR *dx, int32_t dx_step);
+
 /* scratch: in_ch + learned_ch sums. */
 void MCT_NAME(mct_conv2d_grad_input)(const mct_conv2d_grad_input_params *p, const MCT_ERROR *dout,
                                      const int16_t *dout_e, const int8_t *w, const int8_t *w_l,
@@ -54,9 +65,25 @@ void MCT_NAME(mct_conv2d_grad_input)(const mct_conv2d_grad_input_params *p, cons
                                      const uint8_t *mask, MCT_HISTORY, int32_t *scratch,
                                      MCT_ERROR *dx, int16_t *dx_e);
 
+/* raw += the sums over the output channels of `part`; scratch: learned_ch sums, or NULL. */
+void MCT_NAME(mct_conv2d_grad_sums_part)(const mct_conv2d_grad_input_params *p, mct_channels part,
+                                         const MCT_ERROR *dout, int32_t dout_step, const int8_t *w,
+                                         const int8_t *w_l, const uint16_t *channel,
+                                         const uint16_t *fold, int32_t *scratch, int32_t *raw);
+
+void MCT_NAME(mct_conv2d_grad_sums)(const mct_conv2d_grad_input_params *p, const MCT_ERROR *dout,
+                                    const int8_t *w, const int8_t *w_l, const uint16_t *channel,
+                                    const uint16_t *fold, int32_t *scratch, int32_t *raw);
+
 #include "kernels/each_update.h"
 
 #elif defined MCT_STEP
+
+/* The weights of the output channels of `part` alone; scratch: in_ch sums. */
+void MCT_UPDATE(mct_conv2d_part)(const mct_conv2d_update_params *p, mct_channels part, MCT_LEARNED,
+                                 const int8_t *x, const MCT_ERROR *dout, int32_t dout_step,
+                                 const int16_t *dout_e, const uint32_t *sgd, const uint8_t *rate,
+                                 const int16_t *rate_shift, int32_t *scratch);
 
 /* scratch: in_ch sums. */
 void MCT_UPDATE(mct_conv2d)(const mct_conv2d_update_params *p, MCT_LEARNED, const int8_t *x,

@@ -87,10 +87,11 @@ typedef struct {
 
 #elif !defined MCT_STEP
 
-/* The sum over the taps of dout (channel o) and the weights of output m, at one input position. */
+/* The sum over the taps of dout (one channel) and the weights of output m, at one input position.
+ */
 static int32_t MCT_NAME(error_at)(const mct_depthwise_conv2d_grad_input_params *p,
-                                  const MCT_ERROR *dout, channel_weights weights, int32_t y,
-                                  int32_t x, int32_t o, int32_t m)
+                                  const MCT_ERROR *dout, int32_t dout_step, channel_weights weights,
+                                  int32_t y, int32_t x, int32_t m)
 {
     int32_t sum = 0;
     for (int32_t ky = 0; ky < p->kernel_h; ky++) {
@@ -104,26 +105,26 @@ static int32_t MCT_NAME(error_at)(const mct_depthwise_conv2d_grad_input_params *
                 continue;
             }
             int32_t at = down / p->stride_h * p->out_w + right / p->stride_w;
-            sum +=
-                dout[at * p->out_ch + o] * weights.w[(ky * p->kernel_w + kx) * weights.stride + m];
+            sum += dout[at * dout_step] * weights.w[(ky * p->kernel_w + kx) * weights.stride + m];
         }
     }
     return sum;
 }
 
-void MCT_NAME(mct_depthwise_conv2d_grad_input)(const mct_depthwise_conv2d_grad_input_params *p,
-                                               const MCT_ERROR *dout, const int16_t *dout_e,
-                                               const int8_t *w, const int8_t *w_l,
-                                               const uint16_t *channel, const uint8_t *scale,
-                                               const uint8_t *scale_shift, const uint8_t *mask,
-                                               MCT_HISTORY, MCT_ERROR *dx, int16_t *dx_e)
+void MCT_NAME(mct_depthwise_conv2d_grad_input_part)(
+    const mct_depthwise_conv2d_grad_input_params *p, mct_channels part, const MCT_ERROR *dout,
+    int32_t dout_step, const int8_t *w, const int8_t *w_l, const uint16_t *channel,
+    const uint8_t *scale, const uint8_t *scale_shift, const uint8_t *mask,
+    MCT_NAME(mct_error_writer) * state, MCT_ERROR *dx, int32_t dx_step)
 {
     const int32_t per_input = p->out_ch / p->in_ch;
-    MCT_NAME(mct_error_writer) writer = MCT_BEGIN(dout_e[0] + p->scale_exponent);
-    int32_t at = 0; /* in dx */
-    for (int32_t position = 0; position < p->in_h * p->in_w; position++) {
-        int32_t l = 0; /* of the next learned channel: they ascend */
-        for (int32_t i = 0; i < p->in_ch; i++, at++) {
+    const int32_t others = p->in_ch - (part.last - part.first);
+    const int32_t learned = mct_channels_within(channel, p->learned_ch, part).first;
+    MCT_NAME(mct_error_writer) writer = *state;
+    int32_t at = part.first; /* in the whole dx */
+    for (int32_t position = 0; position < p->in_h * p->in_w; position++, dx += dx_step) {
+        int32_t l = learned; /* the next learned channel: they ascend */
+        for (int32_t i = part.first; i < part.last; i++, at++) {
             channel_weights weights = {w + i * per_input, p->out_ch};
             if (l < p->learned_ch && channel[l] == i) {
                 weights.w = w_l + l * per_input;
@@ -134,20 +135,38 @@ void MCT_NAME(mct_depthwise_conv2d_grad_input)(const mct_depthwise_conv2d_grad_i
             bool open = mct_is_open(mask, at);
             for (int32_t m = 0; open && m < per_input; m++) {
                 int32_t o = i * per_input + m;
-                int32_t sum = MCT_NAME(error_at)(p, dout, weights, position / p->in_w,
-                                                 position % p->in_w, o, m);
+                int32_t sum =
+                    MCT_NAME(error_at)(p, dout + o - part.first * per_input, dout_step, weights,
+                                       position / p->in_w, position % p->in_w, m);
                 raw += mct_near(mct_sat23(sum) * scale[o], scale_shift[o]);
             }
-            dx[at] = MCT_NAME(mct_error_put)(&writer, raw);
+            dx[i - part.first] = MCT_NAME(mct_error_put)(&writer, raw);
         }
+        at += others;
+        MCT_NAME(mct_error_skip)(&writer, others);
     }
+    MCT_NAME(mct_error_skip)(&writer, part.last - at); /* to where the next group begins */
+    *state = writer;
+}
+
+void MCT_NAME(mct_depthwise_conv2d_grad_input)(const mct_depthwise_conv2d_grad_input_params *p,
+                                               const MCT_ERROR *dout, const int16_t *dout_e,
+                                               const int8_t *w, const int8_t *w_l,
+                                               const uint16_t *channel, const uint8_t *scale,
+                                               const uint8_t *scale_shift, const uint8_t *mask,
+                                               MCT_HISTORY, MCT_ERROR *dx, int16_t *dx_e)
+{
+    MCT_NAME(mct_error_writer) writer = MCT_BEGIN(dout_e[0] + p->scale_exponent);
+    MCT_NAME(mct_depthwise_conv2d_grad_input_part)(p, mct_all_channels(p->in_ch), dout, p->out_ch,
+                                                   w, w_l, channel, scale, scale_shift, mask,
+                                                   &writer, dx, p->in_ch);
     MCT_NAME(mct_error_end)(&writer, history, dx_e);
 }
 
-/* The gradient of w[ky][kx][o] over output rows first..last-1; dout_o is o's channel of dout. */
+/* The gradient of w[ky][kx][o] over output rows first..last-1; dout of o's channel alone. */
 MCT_INTO_UPDATES int32_t MCT_NAME(weight_gradient)(const mct_depthwise_conv2d_update_params *p,
                                                    const int8_t *x, const MCT_ERROR *dout,
-                                                   int32_t tap, int32_t o, int32_t dout_o,
+                                                   int32_t dout_step, int32_t tap, int32_t o,
                                                    int32_t first, int32_t last)
 {
     const int32_t i = o / (p->out_ch / p->in_ch);
@@ -158,7 +177,7 @@ MCT_INTO_UPDATES int32_t MCT_NAME(weight_gradient)(const mct_depthwise_conv2d_up
             int32_t column = out_x * p->stride_w - p->pad_left + tap % p->kernel_w;
             if (column >= 0 && column < p->in_w) {
                 sum += (x[(y * p->in_w + column) * p->in_ch + i] + p->x_offset) *
-                       dout[(out_y * p->out_w + out_x) * p->dout_ch + dout_o];
+                       dout[(out_y * p->out_w + out_x) * dout_step];
             }
         }
     }
@@ -169,34 +188,50 @@ MCT_INTO_UPDATES int32_t MCT_NAME(weight_gradient)(const mct_depthwise_conv2d_up
 
 #else
 
-void MCT_UPDATE(mct_depthwise_conv2d)(const mct_depthwise_conv2d_update_params *p, MCT_LEARNED,
-                                      const int8_t *x, const MCT_ERROR *dout, const int16_t *dout_e,
-                                      const uint32_t *sgd, const uint16_t *column,
-                                      const uint8_t *rate, const int16_t *rate_shift)
+void MCT_UPDATE(mct_depthwise_conv2d_part)(const mct_depthwise_conv2d_update_params *p,
+                                           mct_channels part, MCT_LEARNED, const int8_t *x,
+                                           const MCT_ERROR *dout, int32_t dout_step,
+                                           const int16_t *dout_e, const uint32_t *sgd,
+                                           const uint16_t *column, const uint8_t *rate,
+                                           const int16_t *rate_shift)
 {
     const mct_sgd state = mct_sgd_load(sgd);
     if (state.multiplier == 0u) {
         return;
     }
     const uint32_t seed = mct_seed_op(state.seed, state.step, (uint32_t)p->node);
-    uint32_t index = 0; /* of the element, counted on through the bands (SPEC 1.4) */
+    const int32_t taps = p->kernel_h * p->kernel_w;
+    const mct_channels own = column != NULL ? mct_channels_within(column, p->out_ch, part) : part;
+    uint32_t band = 0; /* elements of the bands before: they are counted on (SPEC 1.4) */
     for (int32_t row = 0; row < p->out_h; row += p->band_rows) {
         int32_t last = row + p->band_rows < p->out_h ? row + p->band_rows : p->out_h;
-        for (int32_t at = 0; at < p->kernel_h * p->kernel_w * p->out_ch; at++, index++) {
-            int32_t o = at % p->out_ch;
-            if (rate[o] == 0u) {
-                continue;
-            }
-            int32_t dout_o = column != NULL ? column[o] : o;
-            int32_t dw =
-                MCT_NAME(weight_gradient)(p, x, dout, at / p->out_ch, o, dout_o, row, last);
-            if (dw != 0) {
-                MCT_STEP(at,
-                         mct_weight_step(mct_channel_rate(&state, rate[o], rate_shift[o], dout_e),
-                                         dw, mct_dither(seed, index)));
+        for (int32_t tap = 0; tap < taps; tap++) {
+            for (int32_t o = own.first; o < own.last; o++) {
+                if (rate[o] == 0u) {
+                    continue;
+                }
+                int32_t at = tap * p->out_ch + o;
+                int32_t dout_o = column != NULL ? column[o] : o;
+                int32_t dw = MCT_NAME(weight_gradient)(p, x, dout + dout_o - part.first, dout_step,
+                                                       tap, o, row, last);
+                if (dw != 0) {
+                    MCT_STEP(at, mct_weight_step(
+                                     mct_channel_rate(&state, rate[o], rate_shift[o], dout_e), dw,
+                                     mct_dither(seed, band + (uint32_t)at)));
+                }
             }
         }
+        band += (uint32_t)(taps * p->out_ch);
     }
+}
+
+void MCT_UPDATE(mct_depthwise_conv2d)(const mct_depthwise_conv2d_update_params *p, MCT_LEARNED,
+                                      const int8_t *x, const MCT_ERROR *dout, const int16_t *dout_e,
+                                      const uint32_t *sgd, const uint16_t *column,
+                                      const uint8_t *rate, const int16_t *rate_shift)
+{
+    MCT_UPDATE(mct_depthwise_conv2d_part)(p, mct_all_channels(p->dout_ch), MCT_LEARNED_ARGS, x,
+                                          dout, p->dout_ch, dout_e, sgd, column, rate, rate_shift);
 }
 
 #endif

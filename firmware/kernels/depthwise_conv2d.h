@@ -13,6 +13,9 @@
 
 #include <stdint.h>
 
+#include "kernels/channels.h"
+#include "kernels/error.h"
+
 typedef struct {
     int32_t in_h, in_w, in_ch, out_h, out_w, out_ch;
     int32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
@@ -49,6 +52,13 @@ typedef struct {
 
 #elif defined MCT_ERROR && !defined MCT_STEP
 
+/* The input channels of `part` alone, from dout of those that they are multiplied into. */
+void MCT_NAME(mct_depthwise_conv2d_grad_input_part)(
+    const mct_depthwise_conv2d_grad_input_params *p, mct_channels part, const MCT_ERROR *dout,
+    int32_t dout_step, const int8_t *w, const int8_t *w_l, const uint16_t *channel,
+    const uint8_t *scale, const uint8_t *scale_shift, const uint8_t *mask,
+    MCT_NAME(mct_error_writer) * state, MCT_ERROR *dx, int32_t dx_step);
+
 void MCT_NAME(mct_depthwise_conv2d_grad_input)(const mct_depthwise_conv2d_grad_input_params *p,
                                                const MCT_ERROR *dout, const int16_t *dout_e,
                                                const int8_t *w, const int8_t *w_l,
@@ -59,6 +69,14 @@ void MCT_NAME(mct_depthwise_conv2d_grad_input)(const mct_depthwise_conv2d_grad_i
 #include "kernels/each_update.h"
 
 #elif defined MCT_STEP
+
+/* The weights of the channels of `part` of dout alone. */
+void MCT_UPDATE(mct_depthwise_conv2d_part)(const mct_depthwise_conv2d_update_params *p,
+                                           mct_channels part, MCT_LEARNED, const int8_t *x,
+                                           const MCT_ERROR *dout, int32_t dout_step,
+                                           const int16_t *dout_e, const uint32_t *sgd,
+                                           const uint16_t *column, const uint8_t *rate,
+                                           const int16_t *rate_shift);
 
 /* column[o] is the channel of dout that output o of w has; o itself if column is NULL. */
 void MCT_UPDATE(mct_depthwise_conv2d)(const mct_depthwise_conv2d_update_params *p, MCT_LEARNED,

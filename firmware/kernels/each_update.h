@@ -5,27 +5,34 @@
  *   MCT_UPDATE(name)   name_update (weights with a fraction), name_update_whole (without one) or
  *                      name_accumulate (sums, while the weights wait), and the format behind it
  *   MCT_LEARNED        parameters of what changes
+ *   MCT_LEARNED_ARGS   their names
  *   MCT_STEP(at, u)    takes the step u in element `at` (kernels/sgd.h) */
 #define MCT_UPDATE(name) MCT_NAME(name##_update)
 #define MCT_LEARNED int8_t *w, int8_t *frac
+#define MCT_LEARNED_ARGS w, frac
 #define MCT_STEP(at, u) mct_step_weight(&w[at], &frac[at], u)
 #include MCT_TEMPLATE
 #undef MCT_UPDATE
 #undef MCT_LEARNED
+#undef MCT_LEARNED_ARGS
 #undef MCT_STEP
 
 #define MCT_UPDATE(name) MCT_NAME(name##_update_whole)
 #define MCT_LEARNED int8_t *w
+#define MCT_LEARNED_ARGS w
 #define MCT_STEP(at, u) mct_step_whole(&w[at], u)
 #include MCT_TEMPLATE
 #undef MCT_UPDATE
 #undef MCT_LEARNED
+#undef MCT_LEARNED_ARGS
 #undef MCT_STEP
 
 #define MCT_UPDATE(name) MCT_NAME(name##_accumulate)
 #define MCT_LEARNED int32_t *sum
+#define MCT_LEARNED_ARGS sum
 #define MCT_STEP(at, u) mct_step_wide(&sum[at], u)
 #include MCT_TEMPLATE
 #undef MCT_UPDATE
 #undef MCT_LEARNED
+#undef MCT_LEARNED_ARGS
 #undef MCT_STEP

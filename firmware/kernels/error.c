@@ -3,10 +3,28 @@
 
 #include "kernels/error.h"
 
+#include <stddef.h>
+#include <string.h>
+
+/* Sums in whose bytes errors are written. */
+typedef int32_t __attribute__((may_alias)) raw_error;
+
+void mct_clear_sums(const mct_clear_sums_params *p, int32_t *sums)
+{
+    memset(sums, 0, (size_t)p->size * sizeof *sums);
+}
+
 #define MCT_TEMPLATE "kernels/error.c"
 #include "kernels/each_error.h"
 
 #else
+
+void MCT_NAME(mct_error_open)(const mct_error_open_params *p, const int16_t *dout_e, MCT_HISTORY,
+                              MCT_NAME(mct_error_writer) * writer, int16_t *dx_e)
+{
+    *writer = MCT_BEGIN(dout_e[0] + p->scale_exponent);
+    dx_e[0] = (int16_t)(writer->e_raw + writer->shift);
+}
 
 void MCT_NAME(mct_error_end)(const MCT_NAME(mct_error_writer) * writer, int16_t *history,
                              int16_t *dx_e)
@@ -54,6 +72,18 @@ void MCT_NAME(mct_sum_errors)(const mct_sum_errors_params *p, const MCT_ERROR *c
             }
         }
         dx[k] = MCT_NAME(mct_error_put)(&writer, raw);
+    }
+    MCT_NAME(mct_error_end)(&writer, history, dx_e);
+}
+
+void MCT_NAME(mct_requantize_error)(const mct_requantize_error_params *p, const int32_t *raw,
+                                    const int16_t *dout_e, const uint8_t *mask, MCT_HISTORY,
+                                    MCT_ERROR *dx, int16_t *dx_e)
+{
+    const raw_error *sums = raw;
+    MCT_NAME(mct_error_writer) writer = MCT_BEGIN(dout_e[0] + p->scale_exponent);
+    for (int32_t k = 0; k < p->size; k++) {
+        dx[k] = MCT_NAME(mct_error_put)(&writer, mct_is_open(mask, k) ? sums[k] : 0);
     }
     MCT_NAME(mct_error_end)(&writer, history, dx_e);
 }

@@ -4,16 +4,19 @@
  *
  * mask_error:  dx = dout where mask (kernels/clamp_mask.h) is 1, else 0,  dx_e = dout_e
  * sum_errors:  REQ(sum_k near(dout_k << 8, max(dout_e) - dout_e_k), max(dout_e) - 8)
+ * requantize_error: REQ(raw, dout_e + scale_exponent) where mask is 1
  */
 #ifndef MCT_KERNELS_ERROR_H
 #define MCT_KERNELS_ERROR_H
 
+#include "kernels/channels.h"
 #include "kernels/clamp_mask.h"
 #include "mct/fixedpoint.h"
 
 enum { MCT_E12_BITS = 11, MCT_E8_BITS = 7, MCT_ERROR_DECAY = 16 };
 
-/* REQ over one tensor: begin, put each raw value in row-major order, end. history is {h, n}. */
+/* REQ over one tensor: begin, put each raw value in row-major order, end. history is {h, n}.
+ * Values that are put later, or were before, are skipped: `skip` may be negative. */
 typedef struct {
     int32_t e_raw;
     int32_t shift;
@@ -59,6 +62,17 @@ static inline int32_t mct_error_round_s8(mct_error_writer_s8 *writer, int32_t ra
     return writer->shift == 0 ? raw : mct_dithered_shift(raw, writer->shift, r);
 }
 
+static inline void mct_error_skip_s16(mct_error_writer_s16 *writer, int32_t skip)
+{
+    (void)writer;
+    (void)skip;
+}
+
+static inline void mct_error_skip_s8(mct_error_writer_s8 *writer, int32_t skip)
+{
+    writer->dither = mct_dither(writer->dither, (uint32_t)skip);
+}
+
 typedef struct {
     int32_t size;
 } mct_mask_error_params;
@@ -66,6 +80,20 @@ typedef struct {
 typedef struct {
     int32_t size, readers;
 } mct_sum_errors_params;
+
+typedef struct {
+    int32_t scale_exponent;
+} mct_error_open_params;
+
+typedef struct {
+    int32_t size, scale_exponent;
+} mct_requantize_error_params;
+
+typedef struct {
+    int32_t size;
+} mct_clear_sums_params;
+
+void mct_clear_sums(const mct_clear_sums_params *p, int32_t *sums);
 
 #define MCT_TEMPLATE "kernels/error.h"
 #include "kernels/each_error.h"
@@ -82,6 +110,10 @@ static inline MCT_ERROR MCT_NAME(mct_error_put)(MCT_NAME(mct_error_writer) * wri
                                 (1 << MCT_BITS) - 1);
 }
 
+/* Begins REQ of a tensor that is made by groups of channels: its exponent is known before. */
+void MCT_NAME(mct_error_open)(const mct_error_open_params *p, const int16_t *dout_e, MCT_HISTORY,
+                              MCT_NAME(mct_error_writer) * writer, int16_t *dx_e);
+
 void MCT_NAME(mct_error_end)(const MCT_NAME(mct_error_writer) * writer, int16_t *history,
                              int16_t *dx_e);
 
@@ -92,5 +124,10 @@ void MCT_NAME(mct_mask_error)(const mct_mask_error_params *p, const MCT_ERROR *d
 void MCT_NAME(mct_sum_errors)(const mct_sum_errors_params *p, const MCT_ERROR *const dout[],
                               const int16_t *const dout_e[], const uint8_t *mask, MCT_HISTORY,
                               MCT_ERROR *dx, int16_t *dx_e);
+
+/* dx may begin where raw does. */
+void MCT_NAME(mct_requantize_error)(const mct_requantize_error_params *p, const int32_t *raw,
+                                    const int16_t *dout_e, const uint8_t *mask, MCT_HISTORY,
+                                    MCT_ERROR *dx, int16_t *dx_e);
 
 #endif

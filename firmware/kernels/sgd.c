@@ -61,19 +61,20 @@ void mct_count_step(uint32_t *sgd)
 
 #else
 
-void MCT_NAME(mct_bias_update)(const mct_bias_update_params *p, int32_t *b, const MCT_ERROR *dout,
-                               const int16_t *dout_e, const uint32_t *sgd, const uint8_t *rate,
-                               const int16_t *rate_shift)
+void MCT_NAME(mct_bias_update_part)(const mct_bias_update_params *p, mct_channels part, int32_t *b,
+                                    const MCT_ERROR *dout, int32_t dout_step, const int16_t *dout_e,
+                                    const uint32_t *sgd, const uint8_t *rate,
+                                    const int16_t *rate_shift)
 {
     const mct_sgd state = mct_sgd_load(sgd);
     if (state.multiplier == 0u) {
         return;
     }
     uint32_t seed = mct_seed_op(state.seed, state.step, (uint32_t)p->node);
-    for (int32_t c = 0; c < p->channels; c++) {
+    for (int32_t c = part.first; c < part.last; c++) {
         int32_t db = 0;
         for (int32_t position = 0; position < p->positions; position++) {
-            db += dout[position * p->channels + c];
+            db += dout[position * dout_step + c - part.first];
         }
         if (db == 0 || rate[c] == 0u) {
             continue;
@@ -82,6 +83,14 @@ void MCT_NAME(mct_bias_update)(const mct_bias_update_params *p, int32_t *b, cons
         int32_t u = mct_scaled_step(channel_rate, db, mct_dither(seed, (uint32_t)c));
         mct_step_wide(&b[c], mct_clamp(u, -(MCT_BIAS_MAX - 1), MCT_BIAS_MAX - 1));
     }
+}
+
+void MCT_NAME(mct_bias_update)(const mct_bias_update_params *p, int32_t *b, const MCT_ERROR *dout,
+                               const int16_t *dout_e, const uint32_t *sgd, const uint8_t *rate,
+                               const int16_t *rate_shift)
+{
+    MCT_NAME(mct_bias_update_part)(p, mct_all_channels(p->channels), b, dout, p->channels, dout_e,
+                                   sgd, rate, rate_shift);
 }
 
 #endif

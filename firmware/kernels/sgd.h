@@ -11,6 +11,7 @@
 #ifndef MCT_KERNELS_SGD_H
 #define MCT_KERNELS_SGD_H
 
+#include "kernels/channels.h"
 #include "mct/fixedpoint.h"
 
 /* A layer's gradient of a weight: a part of each of its updates, not called once per weight. */
@@ -108,5 +109,10 @@ static inline mct_sgd mct_sgd_load(const uint32_t *sgd)
 void MCT_NAME(mct_bias_update)(const mct_bias_update_params *p, int32_t *b, const MCT_ERROR *dout,
                                const int16_t *dout_e, const uint32_t *sgd, const uint8_t *rate,
                                const int16_t *rate_shift);
+
+void MCT_NAME(mct_bias_update_part)(const mct_bias_update_params *p, mct_channels part, int32_t *b,
+                                    const MCT_ERROR *dout, int32_t dout_step, const int16_t *dout_e,
+                                    const uint32_t *sgd, const uint8_t *rate,
+                                    const int16_t *rate_shift);
 
 #endif

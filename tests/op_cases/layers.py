@@ -22,7 +22,7 @@ from tests.feeds import (
     zero,
 )
 from tests.op_cases.case import Case, place
-from trainer.ops.conv2d import Conv2D
+from trainer.ops.conv2d import Conv2D, Conv2DGradSums
 from trainer.ops.depthwise_conv2d import DepthwiseConv2D
 from trainer.ops.fully_connected import FullyConnected
 from trainer.ops.sgd import BiasUpdate
@@ -98,6 +98,9 @@ class Layer:
         inner = (open_mask(x.type, self.x_limits), history(self.exponents))
         dx = op.grad_input(here)
         yield Case(f"{self.name}/dx", dx, (dout, e, w, *part, *inner), self.rounds)
+        if self.kind is not DepthwiseConv2D:
+            sums = Conv2DGradSums(op, x.type)
+            yield Case(f"{self.name}/sums", sums, (dout, w, *part), self.rounds)
         frac = replace(learned, type=TensorType(learned.type.shape, learned.type.dtype))
         update = op.weight_update(here, weights)
         # On its own the saved input need not be a part of anything.

@@ -10,6 +10,7 @@ from tests.feeds import (
     error,
     exponent,
     history,
+    integers,
     label,
     mask_of,
     open_mask,
@@ -19,7 +20,7 @@ from tests.feeds import (
 from tests.op_cases.case import Case
 from trainer.ops.add import Add
 from trainer.ops.clamp_mask import ClampMask
-from trainer.ops.error import MaskError, SumErrors
+from trainer.ops.error import E8, E12, ErrorFormat, MaskError, RequantizeError, SumErrors
 from trainer.ops.first_greatest import FirstGreatest
 from trainer.ops.gather_channels import GatherChannels
 from trainer.ops.mean_squared_error import MeanSquaredError
@@ -27,6 +28,7 @@ from trainer.ops.reshape import Reshape
 from trainer.ops.sgd import BiasUpdate, CountStep
 from trainer.ops.softmax import Softmax
 from trainer.ops.softmax_cross_entropy import SoftmaxCrossEntropy
+from trainer.tensor import DType, TensorType
 from trainer.tensor import QuantParams as Q
 
 
@@ -40,6 +42,15 @@ def sum_case(name: str, shape: tuple[int, ...], *exponents: tuple[int, int],
     low, high = min(e[0] for e in exponents), max(e[1] for e in exponents)
     mask = open_mask(s8(*shape).type, x_limits)
     return Case(name, SumErrors(len(exponents)), (*pairs, mask, history((low, high))))
+
+
+def requantize_case(name: str, shape: tuple[int, ...], errors: ErrorFormat) -> Case:
+    x = s8(*shape)
+    raw = Feed(TensorType(shape, DType.S32), integers(-(2**31 - 1), 2**31 - 1))
+    state = (open_mask(x.type, (-128, 127)), history((-20, 0)))
+    dither = (sgd((6, 20)),) if errors is E8 else ()
+    op = RequantizeError(x.type, -5, errors.name)
+    return Case(name, op, (raw, exponent(-20, 0), *state, *dither))
 
 
 def mask_case(name: str, shape: tuple[int, ...], *dout: Feed,
@@ -92,6 +103,8 @@ ROWS = [
     sum_case("sum/far-exponents", (1, 9), (-60, 0), (-20, 30), (-90, -60)),
     sum_case("sum/of-1", (1, 4), (-12, -9)),
     sum_case("sum/of-5", (2, 7), *[(-14, -8)] * 5),
+    requantize_case("requantize", (1, 3, 4, 5), E12),
+    requantize_case("requantize/e8", (1, 3, 4, 5), E8),
     Case("gather/odd", GatherChannels((0, 2, 6), 7), (s8(1, 3, 2, 7),)),
     Case("gather/one", GatherChannels((4,), 5), (s8(1, 5),)),
     Case("gather/flattens", GatherChannels((1, 9), 12), (s8(1, 2, 2, 3),)),

@@ -62,7 +62,31 @@ class Rows(Row):
     """An array of pointers to the rows of ``window``, NULL for those outside the tensor."""
 
 
-Arg: TypeAlias = Tensor | tuple[Tensor, ...] | Table | Scratch | Row | None
+@dataclass(frozen=True)
+class Group:
+    """Which channels a call computes, of a group of them at a time (``Op.by_channels``)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Channels:
+    """Those channels of a tensor, which are its last axis: kept alone, or in the whole tensor.
+
+    Two arguments: where the first of them is at the first position, elements to the next one.
+    """
+
+    tensor: Tensor
+
+
+@dataclass(frozen=True)
+class Writer:
+    """How far the requantisation of an error is, from group to group (kernels/error.h)."""
+
+    suffix: str  # of its type
+
+
+Arg: TypeAlias = (
+    Tensor | tuple[Tensor, ...] | Table | Scratch | Row | Group | Channels | Writer | None
+)
 
 
 @dataclass(frozen=True)
@@ -73,7 +97,8 @@ class KernelCall:
     constant ``mct_<struct>_params`` made of ``params`` (int32 each; no pointer when
     there are none) and then ``args``: a tensor, a tuple of tensors (an array of
     pointers), a table, scratch memory, or None (a null pointer). A call that computes one
-    row of its output (``Op.by_rows``) takes rows too.
+    row of its output (``Op.by_rows``) takes rows too, one of a group of channels
+    (``Op.by_channels``) what belongs to it.
     """
 
     unit: str
@@ -81,6 +106,35 @@ class KernelCall:
     struct: str
     params: dict[str, int]
     args: tuple[Arg, ...]
+
+
+@dataclass(frozen=True)
+class ByChannels:
+    """The call for a group of channels, and what is called before the first group and behind the
+    last. The call needs ``scratch_bytes``, and ``per_channel`` more for each channel of a group.
+    ``made`` is the tensor whose channels it computes, if any."""
+
+    part: KernelCall
+    scratch_bytes: int = 0
+    per_channel: int = 0
+    begin: KernelCall | None = None
+    end: KernelCall | None = None
+    made: Tensor | None = None
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """Those of which it takes a group's channels."""
+        return [arg.tensor for arg in self.part.args if isinstance(arg, Channels)]
+
+
+class Halves(NamedTuple):
+    """An operator in two: one makes a tensor of ``inputs``, the other the outputs of that tensor
+    and ``others``."""
+
+    first: Op
+    inputs: tuple[Tensor, ...]
+    second: Op
+    others: tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)
@@ -123,6 +177,14 @@ class Op:
     def by_rows(self, node: Node) -> KernelCall | None:
         """The call that computes one row of the output, from rows of the inputs that are not
         constant; None if there is none. The last argument is the ``Row`` that it writes."""
+        return None
+
+    def by_channels(self, node: Node) -> ByChannels | None:
+        """The calls that compute it by groups of channels; None if there are none."""
+        return None
+
+    def halves(self, node: Node) -> Halves | None:
+        """The operator in two, of which the first can go by groups of its input's channels."""
         return None
 
     def macs(self, node: Node) -> int:

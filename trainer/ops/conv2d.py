@@ -19,7 +19,11 @@ from trainer.errors import ModelError, UnsupportedOpError
 from trainer.fixedpoint import Int64, Requant, near, requantize, scale_exponent, wrap32
 from trainer.ops.base import (
     Arg,
+    ByChannels,
+    Channels,
     ErrorTensor,
+    Group,
+    Halves,
     KernelCall,
     Op,
     Row,
@@ -27,9 +31,17 @@ from trainer.ops.base import (
     Scratch,
     Table,
     Window,
+    Writer,
 )
 from trainer.ops.clamp_mask import mask_type
-from trainer.ops.error import E12, RawError, error_types, format_of
+from trainer.ops.error import (
+    E12,
+    RawError,
+    RequantizeError,
+    clear_sums,
+    error_types,
+    format_of,
+)
 from trainer.ops.sgd import WEIGHT, BiasUpdate, Rates, step_weights, weight_rates, weight_steps
 from trainer.overlap import error_distance, in_step, window_distance
 from trainer.tensor import Array, DType, QuantParams, Role, Tensor, TensorType, constant
@@ -305,6 +317,15 @@ def filter_scales(w: TensorType, axis: int) -> Array:
     return w.quant.channel_scales(w.shape[axis])
 
 
+def weight_fold(conv: Conv2D, w: TensorType) -> tuple[Array, int]:
+    """(f (O,) u16, kf): the weights' scales as 8-bit fractions of 2**kf, dead channels 0."""
+    scales = filter_scales(w, conv.out_axis)
+    kf = scale_exponent(scales)
+    factors = np.floor(256 * scales / 2.0**kf + 0.5).astype(np.uint16)
+    factors[list(conv.dead)] = 0
+    return factors, kf
+
+
 @dataclass(frozen=True)
 class Conv2DGradInput(RawError):
     """dout, dout_e s16, w s8[, w_l s8], mask of x, history s16[, sgd] -> dx, dx_e s16.
@@ -335,12 +356,8 @@ class Conv2DGradInput(RawError):
         return error_types(types[0], self.x, types[self.position])
 
     def fold(self, node: Node) -> tuple[Array, int]:
-        """(f (O,) u16, kf): the weights' scales as 8-bit fractions of 2**kf, dead channels 0."""
-        scales = filter_scales(node.inputs[2].type, self.conv.out_axis)
-        kf = scale_exponent(scales)
-        factors = np.floor(256 * scales / 2.0**kf + 0.5).astype(np.uint16)
-        factors[list(self.conv.dead)] = 0
-        return factors, kf
+        """``weight_fold`` of the layer."""
+        return weight_fold(self.conv, node.inputs[2].type)
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
         dout, exponent, w = inputs[:3]
@@ -362,17 +379,39 @@ class Conv2DGradInput(RawError):
         w_l = node.inputs[3] if self.conv.channels else None
         mask = node.inputs[self.position]
         factors, kf = self.fold(node)
-        params = {
-            **vars(self.conv.geometry(self.x, w.type)),
-            "learned_ch": len(self.conv.channels or ()),
-            "scale_exponent": kf,
-        }
         channel = channel_table(self.conv.channels)
         fold = Table("fold", factors)
         inputs: tuple[Arg, ...] = (dout, exponent, w, w_l, channel, fold, mask)
         args = (*inputs, *self.state_args(node), Scratch(), *node.outputs[:2])
         name, suffix = "conv2d_grad_input", format_of(dout.type).suffix
-        return KernelCall("conv2d", f"{name}_{suffix}", name, params, args)
+        return KernelCall("conv2d", f"{name}_{suffix}", name, self.params(w.type, kf), args)
+
+    def params(self, w: TensorType, kf: int) -> dict[str, int]:
+        """Parameters of the kernel, of its parts too."""
+        return {
+            **vars(self.conv.geometry(self.x, w)),
+            "learned_ch": len(self.conv.channels or ()),
+            "scale_exponent": kf,
+        }
+
+    def by_channels(self, node: Node) -> ByChannels | None:
+        whole, (_, kf) = self.lower(node), self.fold(node)
+        if self.x.shape[-1] != whole.params["in_ch"]:
+            return None
+        dout, _, w, w_l, channel, fold, mask, *_ = whole.args
+        writer = Writer(format_of(node.output.type).suffix)
+        args = (
+            Group(), dout, w, w_l, channel, fold, mask, writer, Scratch(), Channels(node.output)
+        )  # fmt: skip
+        part = replace(whole, kernel=f"conv2d_grad_input_part_{writer.suffix}", args=args)
+        return self.in_groups(node, part, kf, (4 * len(self.conv.channels or ()), 4))
+
+    def halves(self, node: Node) -> Halves | None:
+        dout, exponent, *weights = node.inputs[: self.position]
+        _, kf = self.fold(node)
+        sums = Conv2DGradSums(self.conv, self.x)
+        rest = RequantizeError(self.x, kf, format_of(node.output.type).name, operand=self.operand)
+        return Halves(sums, (dout, *weights), rest, (exponent, *node.inputs[self.position :]))
 
     def scratch_bytes(self, node: Node) -> int:
         return 4 * (node.inputs[2].type.shape[-1] + len(self.conv.channels or ()))
@@ -381,6 +420,53 @@ class Conv2DGradInput(RawError):
         dout, w = node.inputs[0], node.inputs[2]
         learned = node.inputs[3].type.size if self.conv.channels else 0
         return dout.type.size // w.type.shape[0] * (w.type.size + learned)
+
+
+@dataclass(frozen=True)
+class Conv2DGradSums(Op):
+    """dout, w s8[, w_l s8] -> raw s32 of x's shape: the sums of Conv2DGradInput, no mask yet."""
+
+    conv: Conv2D
+    x: TensorType
+
+    def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
+        return (TensorType(self.x.shape, DType.S32),)
+
+    def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
+        dout, w = inputs[:2]
+        w = self.conv.whole_weights(self.x, w, inputs[-1])
+        g = self.conv.geometry(self.x, node.inputs[1].type)
+        dout = dout.reshape(g.out_h, g.out_w, g.out_ch).astype(np.int64)
+        raw = scatter(g, near(dout * weight_fold(self.conv, node.inputs[1].type)[0], 8), w)
+        return (raw.reshape(self.x.shape).astype(np.int32),)
+
+    def lower(self, node: Node) -> KernelCall:
+        dout, w = node.inputs[:2]
+        w_l = node.inputs[2] if self.conv.channels else None
+        factors, kf = weight_fold(self.conv, w.type)
+        params = Conv2DGradInput(self.conv, self.x).params(w.type, kf)
+        channel, fold = channel_table(self.conv.channels), Table("fold", factors)
+        scratch = Scratch() if self.conv.channels else None
+        args = (dout, w, w_l, channel, fold, scratch, node.output)
+        kernel = f"conv2d_grad_sums_{format_of(dout.type).suffix}"
+        return KernelCall("conv2d", kernel, "conv2d_grad_input", params, args)
+
+    def by_channels(self, node: Node) -> ByChannels | None:
+        """Groups of the channels of dout."""
+        whole, dout = self.lower(node), node.inputs[0]
+        if dout.type.shape[-1] != whole.params["out_ch"]:
+            return None
+        kernel = f"conv2d_grad_sums_part_{format_of(dout.type).suffix}"
+        part = replace(whole, kernel=kernel, args=(Group(), Channels(dout), *whole.args[1:]))
+        return ByChannels(part, self.scratch_bytes(node), begin=clear_sums(node.output))
+
+    def scratch_bytes(self, node: Node) -> int:
+        return 4 * len(self.conv.channels or ())
+
+    def macs(self, node: Node) -> int:
+        dout, weights = node.inputs[0].type, node.inputs[1:]
+        positions = dout.size // weights[0].type.shape[0]
+        return positions * sum(w.type.size for w in weights)
 
 
 def scatter(g: Geometry, dout: Array, w: Array) -> Int64:
@@ -454,6 +540,16 @@ class Conv2DUpdate(Op):
         args: tuple[Arg, ...] = (*node.inputs, *self.rates(node).tables, Scratch())
         kernel = update_kernel("conv2d", node)
         return KernelCall("conv2d", kernel, "conv2d_update", self.update_params(node), args)
+
+    def by_channels(self, node: Node) -> ByChannels | None:
+        """Groups of the channels of dout."""
+        whole, at = self.lower(node), self.position + 1
+        dout = node.inputs[at]
+        if dout.type.shape[-1] != whole.params.get("dout_ch", whole.params["out_ch"]):
+            return None
+        args = (Group(), *whole.args[:at], Channels(dout), *whole.args[at + 1 :])
+        part = replace(whole, kernel=update_kernel(f"{whole.unit}_part", node), args=args)
+        return ByChannels(part, self.scratch_bytes(node))
 
     def update_params(self, node: Node) -> dict[str, int]:
         """Parameters of the kernel: geometry, bands, the dither's node."""

@@ -16,7 +16,17 @@ import numpy as np
 
 from trainer.errors import ModelError
 from trainer.fixedpoint import Int64, sat23, scale_exponent, scaled_byte
-from trainer.ops.base import KernelCall, Op, Row, Table
+from trainer.ops.base import (
+    ByChannels,
+    Channels,
+    Group,
+    Halves,
+    KernelCall,
+    Op,
+    Row,
+    Table,
+    Writer,
+)
 from trainer.ops.conv2d import (
     Conv2D,
     Conv2DGradInput,
@@ -174,18 +184,13 @@ class DepthwiseConv2DGradInput(Conv2DGradInput):
         mask = node.inputs[self.position]
         w_l = node.inputs[3] if self.conv.channels else None
         m, k, kf = self.scales(node)
-        params = {
-            **vars(self.conv.geometry(self.x, w.type)),
-            "learned_ch": len(self.conv.channels or ()),
-            "scale_exponent": kf,
-        }
         tables = (Table("scale", m), Table("scale_shift", k))
         channel = channel_table(self.conv.channels)
         return KernelCall(
             "depthwise_conv2d",
             f"depthwise_conv2d_grad_input_{format_of(dout.type).suffix}",
             "depthwise_conv2d_grad_input",
-            params,
+            self.params(w.type, kf),
             (
                 dout,
                 exponent,
@@ -198,6 +203,23 @@ class DepthwiseConv2DGradInput(Conv2DGradInput):
                 *node.outputs[:2],
             ),
         )
+
+    def by_channels(self, node: Node) -> ByChannels | None:
+        """If each channel makes one channel."""
+        whole = self.lower(node)
+        if not self.x.shape[-1] == whole.params["in_ch"] == whole.params["out_ch"]:
+            return None
+        dout, _, w, w_l, *tables, mask = whole.args[:8]
+        assert isinstance(dout, Tensor)
+        writer = Writer(format_of(node.output.type).suffix)
+        args = (
+            Group(), Channels(dout), w, w_l, *tables, mask, writer, Channels(node.output)
+        )  # fmt: skip
+        kernel = f"depthwise_conv2d_grad_input_part_{writer.suffix}"
+        return self.in_groups(node, replace(whole, kernel=kernel, args=args), self.scales(node)[2])
+
+    def halves(self, node: Node) -> Halves | None:
+        return None
 
     def scratch_bytes(self, node: Node) -> int:
         return 0

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainer.fixedpoint import INT32_MAX, Int64, dither, near, seed_op, stochastic_round
-from trainer.ops.base import Arg, KernelCall, Op, Table
+from trainer.ops.base import Arg, ByChannels, KernelCall, Op, Table, Writer
 from trainer.ops.clamp_mask import mask_type, masked
 from trainer.overlap import in_step
 from trainer.tensor import Array, DType, Role, Tensor, TensorType
@@ -126,7 +126,7 @@ class RawError(Op, ABC):
         ``state`` is the history and, for E8, the SGD state.
         """
         assert np.abs(raw).max(initial=0) <= INT32_MAX
-        format_ = format_of(node.inputs[0].type)
+        format_ = format_of(node.output.type)
         raw = masked(raw, mask)
         h, n = (int(v) for v in state[0])
         shift = min(31, max(0, h - e_raw))
@@ -145,9 +145,22 @@ class RawError(Op, ABC):
 
     def state_args(self, node: Node) -> tuple[Arg, ...]:
         """What REQ's kernels take after the mask: the history, for E8 its dither's parts too."""
-        if format_of(node.inputs[0].type) is E12:
+        if format_of(node.output.type) is E12:
             return (node.inputs[-1],)
         return (*node.inputs[-2:], Table("node", np.array([self.dither_node(node)], np.uint32)))
+
+    def in_groups(
+        self, node: Node, part: KernelCall, scale_exponent: int, scratch: tuple[int, int] = (0, 0)
+    ) -> ByChannels:
+        """``part`` between the begin and the end of REQ(raw, e + scale_exponent); ``scratch`` are
+        its bytes, and those for each channel."""
+        (dx, dx_e), exponent = node.outputs[:2], node.inputs[1]
+        suffix, state = format_of(dx.type).suffix, self.state_args(node)
+        writer, params = Writer(suffix), {"scale_exponent": scale_exponent}
+        opened = (exponent, *state, writer, dx_e)
+        begin = KernelCall("error", f"error_open_{suffix}", "error_open", params, opened)
+        end = KernelCall("error", f"error_end_{suffix}", "", {}, (writer, state[0], dx_e))
+        return ByChannels(part, *scratch, begin, end, dx)
 
 
 def next_history(h: int, n: int, need: int) -> tuple[int, int]:
@@ -236,3 +249,41 @@ class SumErrors(RawError):
         args = (pairs[::2], pairs[1::2], mask, *self.state_args(node), *node.outputs[:2])
         kernel = f"sum_errors_{format_of(node.inputs[0].type).suffix}"
         return KernelCall("error", kernel, "sum_errors", params, args)
+
+
+@dataclass(frozen=True)
+class RequantizeError(RawError):
+    """raw s32, dout_e s16, mask of x, history s16[, sgd] -> dx, dx_e: REQ(raw, e + scale_exponent).
+
+    What is left of an operator whose sums are made before.
+    """
+
+    x: TensorType
+    scale_exponent: int
+    format_name: str
+    mutates = (3,)
+
+    def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
+        format_ = next(f for f in (E12, E8) if f.name == self.format_name)
+        return error_types(TensorType(self.x.shape, format_.dtype), self.x, types[2])
+
+    def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
+        raw, exponent, mask, *state = inputs
+        e_raw = int(exponent[0]) + self.scale_exponent
+        return self.requantized(node, raw.astype(np.int64), e_raw, mask, *state)
+
+    def overlays(self, node: Node) -> dict[tuple[int, int], int]:
+        mask = in_step(node.output.type, node.inputs[2].type)
+        return super().overlays(node) | {(0, 0): 0, (0, 2): mask}
+
+    def lower(self, node: Node) -> KernelCall:
+        raw, exponent, mask = node.inputs[:3]
+        params = {"size": raw.type.size, "scale_exponent": self.scale_exponent}
+        args = (raw, exponent, mask, *self.state_args(node), *node.outputs[:2])
+        kernel = f"requantize_error_{format_of(node.output.type).suffix}"
+        return KernelCall("error", kernel, "requantize_error", params, args)
+
+
+def clear_sums(raw: Tensor) -> KernelCall:
+    """The call that makes the int32 sums 0."""
+    return KernelCall("error", "clear_sums", "clear_sums", {"size": raw.type.size}, (raw,))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trainer.fixedpoint import Int64, dither, narrow23, scaled_byte, seed_op, stochastic_round
-from trainer.ops.base import KernelCall, Op, Table
+from trainer.ops.base import ByChannels, Channels, Group, KernelCall, Op, Table
 from trainer.ops.error import format_of
 from trainer.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
 
@@ -201,6 +201,12 @@ class BiasUpdate(Op):
         args = (b, dout, exponent, sgd, *self.rates(node).tables)
         kernel = f"bias_update_{format_of(dout.type).suffix}"
         return KernelCall("sgd", kernel, "bias_update", params, args)
+
+    def by_channels(self, node: Node) -> ByChannels | None:
+        whole, (b, dout, *_) = self.lower(node), node.inputs
+        args = (Group(), b, Channels(dout), *whole.args[2:])
+        kernel = f"bias_update_part_{format_of(dout.type).suffix}"
+        return ByChannels(replace(whole, kernel=kernel, args=args))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Prints the regions that run by groups of channels: one function with a loop over the groups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from codegen.c import INDENT, comment
+from codegen.calls import call_lines, scratch, statement
+from codegen.image import Call, GroupCall, Image
+from codegen.regions import region_name
+from trainer.ops.base import Arg, Channels, Group, Scratch, Writer
+
+
+def emit_groups(image: Image) -> Iterator[str]:
+    for call in image.groups:
+        yield from emit_group(image, call)
+
+
+def emit_group(image: Image, call: GroupCall) -> Iterator[str]:
+    region = call.region
+    whole, size = region.channels, region.size
+    yield comment(f"A region; {size} of {whole} channels at a time.")
+    yield f"static void {region_name(image, call)}(void)"
+    yield "{"
+    for stage in call.begin:
+        for arg in stage.call.args:
+            if isinstance(arg, Writer):
+                yield f"{INDENT}mct_error_writer_{arg.suffix} {writer_name(stage)};"
+    for stage in call.begin:
+        yield INDENT + statement(image, stage, names_of(image, call, stage))
+    last = f"first + {size}"
+    if whole % size:
+        last = f"{last} < {whole} ? {last} : {whole}"
+    yield f"{INDENT}for (int32_t first = 0; first < {whole}; first += {size}) {{"
+    yield f"{INDENT * 2}const mct_channels group = {{first, {last}}};"
+    for stage in call.parts:
+        lines = call_lines(image, stage, names_of(image, call, stage))
+        yield from (INDENT * 2 + line for line in lines)
+    yield f"{INDENT}}}"
+    for stage in call.end:
+        yield INDENT + statement(image, stage, names_of(image, call, stage))
+    yield "}"
+    yield ""
+
+
+def writer_name(stage: Call) -> str:
+    return f"{stage.node.name}_writer"
+
+
+def names_of(image: Image, call: GroupCall, stage: Call) -> dict[Arg, str]:
+    """How a stage's call names what the region gives it."""
+    names: dict[Arg, str] = {}
+    for arg in stage.call.args:
+        if isinstance(arg, Group):
+            names[arg] = "group"
+        elif isinstance(arg, Writer):
+            names[arg] = f"&{writer_name(stage)}"
+        elif isinstance(arg, Scratch):
+            names[arg] = scratch(image, call.node)
+        elif isinstance(arg, Channels):
+            is_parted, name = call.region.is_parted(arg.tensor), arg.tensor.name
+            step = call.region.size if is_parted else call.region.channels
+            names[arg] = f"{name if is_parted else f'{name} + first'}, {step}"
+    return names
