@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from trainer.graph import Node
+from trainer.groups import GroupRegion
 from trainer.lifetimes import storage
 from trainer.ops.clamp_mask import ClampMask
 from trainer.ops.error import EXPONENT
@@ -32,6 +33,9 @@ def arena_kinds(plan: TrainingPlan) -> dict[Tensor | Node, str]:
         is_error = len(node.outputs) > 1 and node.outputs[1].type == EXPONENT
         if isinstance(node.op, Region):
             found.update(dict.fromkeys(node.op.rings(node), "rings"))
+        if isinstance(node.op, GroupRegion):
+            made = (t for t in (*node.op.inner, *node.outputs) if t.role is Role.ACTIVATION)
+            found.update(dict.fromkeys(made, "errors"))
         for k, tensor in enumerate(node.outputs):
             if isinstance(node.op, ClampMask):
                 found[tensor] = "masks"

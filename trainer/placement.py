@@ -15,7 +15,7 @@ from trainer.lifetimes import Demand, aligned
 
 # Of the local search: the neighbours that it looks at from each start, if the arena is more than
 # this part above the bound, and more than a few bytes that are less than a 100th.
-EFFORTS = ((20_000, 1000), (200_000, 100))
+EFFORTS = ((20_000, 1000), (60_000, 50), (400_000, 50))
 FEW = 8
 HEAT = 0.05  # of the bytes above the bound at first: how much worse an order may get
 SMALL = 200  # a block of less than this part of the arena is placed last

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from trainer.autodiff import Tape, backward
@@ -225,8 +226,9 @@ def make_plan(
     end = inference_end(graph, predicted or model.logits)
     graph = ordered(graph, (*range(end + 1), len(graph.nodes) - 1), kept)
     arriving = model.input if stream_input else None
-    graph = in_parts(graph, kept, end, len(frozen), arriving)
-    memory = plan_memory(graph, state, keep=kept)
+    graphs = in_parts(graph, kept, end, len(frozen), arriving)
+    placed = [(graph, plan_memory(graph, state, keep=kept)) for graph in graphs]
+    graph, memory = min(placed, key=lambda found: found[1].arena_bytes)
     latent, prefix = find_latent(graph, model.input)
     return TrainingPlan(
         model.name, graph, forward, model.input, target, model.logits,
@@ -237,12 +239,15 @@ def make_plan(
 
 def in_parts(
     graph: Graph, kept: set[Tensor], end: int, border: int, arriving: Tensor | None
-) -> Graph:
-    """The graph with regions: of rows in the first ``end`` nodes, of channels in the others, where
-    the whole arena gets smaller by it."""
+) -> Iterator[Graph]:
+    """The graph with regions of rows in its first ``end`` nodes; and then, if less is live at the
+    most with them, with regions of channels in the others too."""
+    whole = with_regions(graph, kept, end, border, arriving)
+    yield whole
     tight = with_regions(with_groups(graph, kept, 0), kept, end, border, arriving)
     limit = demand(tight, kept).live_at_once
-    return with_regions(with_groups(graph, kept, limit), kept, end, border, arriving)
+    if limit < demand(whole, kept).live_at_once:
+        yield with_regions(with_groups(graph, kept, limit), kept, end, border, arriving)
 
 
 def inference_end(graph: Graph, last: Tensor) -> int:
