@@ -98,7 +98,7 @@ class Request:
             return resumed(plan, TrainingState.unpack(model.training_state))
         return plan
 
-    def plan_of(self, model: Model) -> TrainingPlan:
+    def plan_of(self, model: Model, *, thorough: bool = True) -> TrainingPlan:
         """The plan of ``model``, from its beginning."""
         return make_plan(
             model,
@@ -110,6 +110,7 @@ class Request:
             class_names=self.class_names,
             formats=self.formats,
             stream_input=self.stream_input,
+            thorough=thorough,
         )
 
     def update_name(self) -> str:

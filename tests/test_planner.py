@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.exact_placement import exact_arena
-from tests.memory_table import BEGIN, DOCUMENT, END, HEADER, NEAR, SUBJECTS, excess, rows
+from tests.memory_table import BEGIN, DOCUMENT, END, HEADER, NEAR, SUBJECTS, is_near, rows
 from tests.rival_table import bought, inference_arenas, schemes, table_of
 from tests.small_models import residual_model
 from trainer.errors import BudgetError
@@ -267,11 +267,11 @@ def test_a_models_arenas_are_what_the_document_says(name: str, models: Path) -> 
     lines = rows(name, models)
 
     assert all(line in DOCUMENT.read_text() for line in lines)
-    assert all(excess(line) <= NEAR for line in lines)
+    assert all(map(is_near, lines))
 
 
 def test_the_document_has_every_model_and_scheme_near_its_bound() -> None:
     table = DOCUMENT.read_text().split(BEGIN + HEADER)[1].split(END)[0].splitlines(keepends=True)
 
     assert list(dict.fromkeys(line.split("|")[1].strip() for line in table)) == list(SUBJECTS)
-    assert all(excess(line) <= NEAR for line in table)
+    assert all(map(is_near, table))

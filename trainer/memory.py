@@ -90,6 +90,8 @@ def plan_memory(
     state: Iterable[Tensor],
     keep: Collection[Tensor] = (),
     memories: Sequence[Memory] = (),
+    *,
+    thorough: bool = True,
 ) -> MemoryPlan:
     """Place what is not state by lifetime; the SPEC promises no offsets.
 
@@ -101,7 +103,7 @@ def plan_memory(
         spread = spread_blocks(wanted, memories, graph)
         places = [(o, memories[m].name) for o, m in zip(spread.offsets, spread.memory, strict=True)]
     else:
-        places = [(offset, ARENA) for offset in place_blocks(wanted)]
+        places = [(offset, ARENA) for offset in place_blocks(wanted, thorough=thorough)]
     slots: dict[Tensor | Node, Slot] = {
         block.item: Slot(offset, block.size, block.first, block.last, memory)
         for block, (offset, memory) in zip(wanted.blocks, places, strict=True)

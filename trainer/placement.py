@@ -118,10 +118,10 @@ def greedy_orders(demand: Demand) -> Iterator[list[int]]:
         yield sorted(range(len(blocks)), key=key)
 
 
-def place_blocks(demand: Demand) -> Offsets:
+def place_blocks(demand: Demand, *, thorough: bool = True) -> Offsets:
     """The offset of each block, in an arena as small as was found; always the same.
 
-    Stops at the lower bound, or close to it.
+    Stops at the lower bound, or close to it; if not ``thorough``, before the local search.
     """
     bound, placers = demand.lower_bound, (Placer(demand), Placer(demand, downward=True))
     starts = list(product(greedy_orders(demand), placers))
@@ -133,7 +133,7 @@ def place_blocks(demand: Demand) -> Offsets:
         if least <= bound:
             return best
     big = [k for k, block in enumerate(demand.blocks) if block.size * SMALL >= bound]
-    if not big:
+    if not big or not thorough:
         return best
     search = {placer: Placer(demand, downward=placer.downward, only=big) for placer in placers}
     for (order, placer), (work, close) in ((start, level) for level in EFFORTS for start in starts):

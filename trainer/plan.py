@@ -186,13 +186,15 @@ def make_plan(
     class_names: tuple[str, ...] = (),
     formats: Formats = DEFAULT_FORMATS,
     stream_input: bool = False,
+    thorough: bool = True,
 ) -> TrainingPlan:
     """The plan that trains ``model`` as ``update`` says, with a new head of ``classes`` if given.
 
     ``spare_classes`` more outputs wait until they are taken into use. ``loss`` is one of LOSSES.
     ``start`` names the tensor whose value is the input, instead of the model's own. ``formats``
     are those of errors and weights. With ``stream_input`` a sample arrives row by row, and is
-    never whole in memory. Raises ModelError or SchemeError.
+    never whole in memory. A plan that is not ``thorough`` is made sooner and has the same bits, in
+    an arena that may be a little larger. Raises ModelError or SchemeError.
     """
     if start is not None:
         model = cut(model, start)
@@ -227,7 +229,9 @@ def make_plan(
     graph = ordered(graph, (*range(end + 1), len(graph.nodes) - 1), kept)
     arriving = model.input if stream_input else None
     graphs = in_parts(graph, kept, end, len(frozen), arriving)
-    placed = [(graph, plan_memory(graph, state, keep=kept)) for graph in graphs]
+    placed = [
+        (graph, plan_memory(graph, state, keep=kept, thorough=thorough)) for graph in graphs
+    ]
     graph, memory = min(placed, key=lambda found: found[1].arena_bytes)
     latent, prefix = find_latent(graph, model.input)
     return TrainingPlan(

@@ -81,7 +81,7 @@ class Pricer:
 
     def price(self, scheme: Scheme) -> Cost | None:
         try:
-            plan = replace(self.request, update=scheme).plan_of(self.model)
+            plan = replace(self.request, update=scheme).plan_of(self.model, thorough=False)
         except (ModelError, SchemeError):
             return None
         return cost_of(plan, self.limits.flash is not None)
