@@ -4,9 +4,10 @@
 The order is that of the price in accuracy (docs/adr/0035-budget.md). Regions are always on and
 ``--stream-input`` changes no bit, so both are free; they come before any format. Of the formats
 ``--errors e8`` comes first: over the rows of docs/accuracy.md it costs less in the median than
-``--weights int8`` does, though more at worst, where errors pass through forty layers. Each is tried without and with the free option. Instructions do not count:
-none of the options makes a step longer. What the user asked for stays as it is, and how many
-samples add up is never changed: it changes what is learned.
+``--weights int8`` does, though more at worst, where errors pass through forty layers. Each is tried
+without and with the free option. Instructions do not count: none of the options makes a step
+longer. What the user asked for stays as it is, and how many samples add up is never changed: it
+changes what is learned.
 """
 
 from __future__ import annotations
