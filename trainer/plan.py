@@ -229,9 +229,7 @@ def make_plan(
     graph = ordered(graph, (*range(end + 1), len(graph.nodes) - 1), kept)
     arriving = model.input if stream_input else None
     graphs = in_parts(graph, kept, end, len(frozen), arriving)
-    placed = [
-        (graph, plan_memory(graph, state, keep=kept, thorough=thorough)) for graph in graphs
-    ]
+    placed = [(graph, plan_memory(graph, state, keep=kept, thorough=thorough)) for graph in graphs]
     graph, memory = min(placed, key=lambda found: found[1].arena_bytes)
     latent, prefix = find_latent(graph, model.input)
     return TrainingPlan(
