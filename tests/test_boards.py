@@ -61,6 +61,23 @@ def test_the_watch_trains_bit_for_bit_within_its_stack(board: str) -> None:
     assert cost["stack_bytes"] / 2 < used <= cost["stack_bytes"]
 
 
+@pytest.mark.parametrize("board", [board_param("microbit")])
+def test_a_keyword_net_learns_a_head_in_sixteen_kibibytes(board: str, models: Path) -> None:
+    """The arena of its inference alone takes 16,000 bytes elsewhere."""
+    plan = make_plan(load(models / "mlperf-tiny" / "kws_ref_model.tflite"), "head")
+    built = build(plan, Target.parse(f"sim:{board}"))
+    rng = np.random.default_rng(0)
+    x = rng.integers(-128, 128, (4, plan.input.type.size)).astype(np.int8)
+    data = Dataset(x[:3], np.arange(3), x[3:], np.arange(1))
+    with simulated(built) as runner:
+        options = Options(epochs=1, rate=2**-6, seed=3, verify=True)
+        result = train(plan, data, runner, options, lambda progress: None)
+
+    assert result.difference is None, result.difference
+    assert result.verified_steps == result.steps == 3
+    assert measured(built)["sram_bytes"] <= 16 * 1024
+
+
 class Interrupting(SerialTransport):
     """Sends empty frames behind each request: their bytes arrive while it is executed."""
 
