@@ -223,7 +223,7 @@ def watch(jobs: int, short: bool, seeds: int) -> dict[str, Any]:
         for name, values in got.items():
             bytes_ = max(plan_bytes(request, model, scheme) for scheme in learns[name])
             text = most_common(described(scheme) for scheme in learns[name])
-            rows.append(Row(f"{name} ({limit})", text, bytes_, tuple(values)))
+            rows.append(Row(name, text, bytes_, tuple(values)))
     return {"rows": rows, "search": searches}
 
 
