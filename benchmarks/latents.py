@@ -30,16 +30,18 @@ def tail(
     model: Model, update: str | Scheme, classes: int | None, data: Dataset
 ) -> tuple[Callable[[Formats], TrainingPlan], Dataset]:
     """The plan behind the frozen prefix, by formats, and the data as it takes them."""
-    whole = make_plan(model, update, classes)
+    whole = make_plan(model, update, classes, thorough=False)
     if whole.latent is None:
-        return lambda formats: make_plan(model, update, classes, formats=formats), data
+        return lambda formats: make_plan(
+            model, update, classes, formats=formats, thorough=False
+        ), data
     start = whole.latent.name
     scheme = parse_scheme(update, model) if isinstance(update, str) else update
     behind = cut(model, start)
     moved = shifted(scheme, len(model.weighted) - len(behind.weighted))
     x_train, x_test = (cached_latents(whole, x) for x in (data.x_train, data.x_test))
     return (
-        lambda formats: make_plan(behind, moved, classes, formats=formats),
+        lambda formats: make_plan(behind, moved, classes, formats=formats, thorough=False),
         replace(data, x_train=x_train, x_test=x_test),
     )
 

@@ -49,7 +49,7 @@ def plan_from(request: Request, model: Model, scheme: Scheme, start: str) -> Tra
     part = trim(model if request.start is None else cut(model, request.start))
     layers = len(part.weighted) - len(trim(cut(part, start)).weighted)
     behind = replace(request, update=shifted(scheme, layers), start=start, stream_input=False)
-    return behind.plan_of(model)
+    return behind.plan_of(model, thorough=False)  # trained here, where no byte counts
 
 
 def shifted(scheme: Scheme, layers: int) -> Scheme:

@@ -370,7 +370,7 @@ def test_plan_shows_lower_bound_and_regions(run: Run) -> None:
     inside = {row["name"] for row in cost["layers"] if row["region"] == first["region"]}
     assert inside == set(first["nodes"])
     said = run("plan", WATCH, "--stream-input").out
-    assert "arena, lower bound" in said
+    assert "its lower bound" in said
     assert "input arrives row by row" in said
     assert run("plan", WATCH, "--json").json["stream_input"] is False
 

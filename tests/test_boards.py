@@ -159,7 +159,10 @@ def test_what_does_not_fit_is_told_to_the_byte(board: str) -> None:
     with pytest.raises(BudgetError, match=r"more than the 8,192 of sim:stm32vl") as refused:
         build(plan, target)
     needed, slot = refused.value.needed_bytes, plan.slot_bytes // 21
-    assert f"needs {needed:,} bytes of RAM (arena 1,476, learned 1,248" in str(refused.value)
+    assert (
+        f"needs {needed:,} bytes of RAM (arena {plan.memory.arena_bytes:,}, learned 1,248"
+        in str(refused.value)
+    )
     assert f"latents {plan.slot_bytes:,}" in str(refused.value)
 
     fewer = plan.with_latent_slots(21 - -(-(needed - 8192) // slot))

@@ -138,7 +138,7 @@ def check_slots(graph: Graph, memory: MemoryPlan, keep: set[Tensor]) -> None:
 
     calls: dict[Tensor | Node, list[int]] = {}
     for k, node in enumerate(graph.nodes):
-        for item in (node, *node.inputs, *node.outputs):
+        for item in (node, *node.inputs, *node.outputs, *node.op.rings(node)):
             calls.setdefault(owner(item), []).append(k)
     for item, used in calls.items():
         if isinstance(item, Tensor):

@@ -189,10 +189,15 @@ class Interpreter:
 def target_of_input(plan: TrainingPlan, sample: Array) -> Array:
     """The target that a plan without one of its own makes of the input (SPEC 1.2)."""
     values = {plan.input: sample.reshape(plan.input.type.shape)}
-    nodes = plan.graph.nodes
-    for node in nodes[len(plan.inference) : nodes.index(plan.loss)]:
-        (values[node.output],) = node.op.reference(node, *(values[t] for t in node.inputs))
-    return values[plan.loss.inputs[1]]
+
+    def value(tensor: Tensor) -> Array:
+        if tensor not in values:
+            node = plan.graph.producer(tensor)
+            assert node is not None
+            (values[tensor],) = node.op.reference(node, *map(value, node.inputs))
+        return values[tensor]
+
+    return value(plan.loss.inputs[1])
 
 
 def state_digest(plan: TrainingPlan, state: Mapping[Tensor, Array]) -> int:

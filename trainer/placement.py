@@ -18,6 +18,7 @@ from trainer.lifetimes import Demand, aligned
 EFFORTS = ((20_000, 1000), (60_000, 50), (400_000, 50))
 FEW = 8
 HEAT = 0.05  # of the bytes above the bound at first: how much worse an order may get
+QUICK = 80  # blocks are searched in no time
 SMALL = 200  # a block of less than this part of the arena is placed last
 Offsets = list[int]
 
@@ -121,7 +122,8 @@ def greedy_orders(demand: Demand) -> Iterator[list[int]]:
 def place_blocks(demand: Demand, *, thorough: bool = True) -> Offsets:
     """The offset of each block, in an arena as small as was found; always the same.
 
-    Stops at the lower bound, or close to it; if not ``thorough``, before the local search.
+    Stops at the lower bound, or close to it; if not ``thorough``, before the local search of
+    more than a few blocks.
     """
     bound, placers = demand.lower_bound, (Placer(demand), Placer(demand, downward=True))
     starts = list(product(greedy_orders(demand), placers))
@@ -133,7 +135,7 @@ def place_blocks(demand: Demand, *, thorough: bool = True) -> Offsets:
         if least <= bound:
             return best
     big = [k for k, block in enumerate(demand.blocks) if block.size * SMALL >= bound]
-    if not big or not thorough:
+    if not big or (not thorough and len(demand.blocks) > QUICK):
         return best
     search = {placer: Placer(demand, downward=placer.downward, only=big) for placer in placers}
     for (order, placer), (work, close) in ((start, level) for level in EFFORTS for start in starts):
