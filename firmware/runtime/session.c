@@ -278,10 +278,10 @@ static mct_status execute(uint8_t type, const uint8_t *payload, uint32_t nbytes,
     case MCT_MSG_LEARNING_RATE:
         return execute_learning_rate(payload[0], payload[1]);
     case MCT_MSG_SAMPLE:
-        return now_at_latent(
-            false, MCT_MODEL(push)(mct_get_u32(payload),
-                                   (const int8_t *)payload + MCT_REQUEST_SAMPLE_BYTES,
-                                   nbytes - MCT_REQUEST_SAMPLE_BYTES));
+        return now_at_latent(false,
+                             MCT_MODEL(push)(mct_get_u32(payload),
+                                             (const int8_t *)payload + MCT_REQUEST_SAMPLE_BYTES,
+                                             nbytes - MCT_REQUEST_SAMPLE_BYTES));
     case MCT_MSG_LATENT:
         return now_at_latent(true, execute_fill(payload, nbytes, MCT_MODEL(latent)(),
                                                 MCT_MODEL_CONST(LATENT_BYTES)));
