@@ -11,7 +11,13 @@ from codegen.groups import emit_groups
 from codegen.header import class_count, target_bytes
 from codegen.image import Call, Constant, Image, Params
 from codegen.latents import emit_latent, emit_slots
-from codegen.regions import emit_push, emit_regions, region_name, taking_sample
+from codegen.regions import (
+    dropping_sample,
+    emit_push,
+    emit_regions,
+    region_name,
+    taking_sample,
+)
 from trainer.formats import DEFAULT_FORMATS
 from trainer.memory import Slot
 from trainer.ops.base import Channels, Row
@@ -227,7 +233,7 @@ static mct_status {name}_begin_at(uint32_t call, uint32_t label)
         return MCT_ERR_BUSY;
     }}
 {indented(taking_label(plan))}
-    {name}_next = call;
+{dropping_sample(plan)}    {name}_next = call;
     {name}_busy_now = true;
     return MCT_OK;
 }}
@@ -272,7 +278,7 @@ static mct_status {name}_between_steps(uint32_t first, uint32_t end)
     if ({name}_busy_now) {{
         return MCT_ERR_BUSY;
     }}
-{running(plan)}
+{dropping_sample(plan)}{running(plan)}
     return MCT_OK;
 }}
 

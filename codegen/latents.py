@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from codegen.c import INDENT
 from codegen.header import class_count
 from codegen.image import Image
-from codegen.regions import taking_sample
+from codegen.regions import dropping_sample, taking_sample
 from trainer.plan import TrainingPlan
 
 
@@ -24,7 +24,7 @@ def emit_latent(image: Image) -> Iterator[str]:
     text = f"""
 int8_t *{name}_latent(void)
 {{
-    return {plan.latent.name if plan.latent else "NULL"};
+{dropping_sample(plan)}    return {plan.latent.name if plan.latent else "NULL"};
 }}
 
 mct_status {name}_prefix(void)
@@ -122,7 +122,7 @@ static mct_status {name}_recall_from_flash(uint32_t index, uint32_t *label)
     /* Volatile, or the compiler makes instructions of a sole slot, and the plan's bytes differ. */
     const int8_t (*volatile latents)[{upper}_LATENT_BYTES] = {name}_flash_latents;
     const uint16_t *volatile labels = {name}_flash_labels;
-    memcpy({plan.latent.name}, latents[index], {upper}_LATENT_BYTES);
+{dropping_sample(plan)}    memcpy({plan.latent.name}, latents[index], {upper}_LATENT_BYTES);
     *label = labels[index];
     return MCT_OK;
 }}"""
@@ -140,7 +140,7 @@ def recall(plan: TrainingPlan, has_ram: bool, has_flash: bool) -> str:
     if ({"" if has_flash else f"slot >= {upper}_LATENT_SLOTS || "}{name}_slots_label[slot] == 0u) {{
         return MCT_ERR_RANGE;
     }}
-    memcpy({plan.latent.name}, {name}_slots[slot], {upper}_LATENT_BYTES);
+{dropping_sample(plan)}    memcpy({plan.latent.name}, {name}_slots[slot], {upper}_LATENT_BYTES);
     *label = {name}_slots_label[slot] - 1u;
     return MCT_OK;"""
     only_flash = f"""

@@ -89,8 +89,8 @@ def emit_run(image: Image, call: RegionCall) -> Iterator[str]:
 def emit_arrival(image: Image, call: RegionCall) -> Iterator[str]:
     """The beginning of a region that goes on whenever a row of the sample has come."""
     name = image.plan.name
-    offset = image.plan.memory.slots[call.node].offset
-    yield f"static int32_t *const {name}_done = (int32_t *)(void *)&{name}_arena[{offset}];"
+    # Not in the arena, which others may write between two arrivals.
+    yield f"static int32_t {name}_done[{len(call.stages)}]; /* rows of each stage */"
     yield f"static uint32_t {name}_came; /* bytes of the sample */"
     yield ""
     yield f"static void {region_name(image, call)}(int32_t came)"
@@ -123,7 +123,7 @@ mct_status {name}_push(uint32_t offset, const int8_t *bytes, uint32_t nbytes)
         size = plan.input.type.nbytes // plan.input.type.shape[1]
         text += f"""
     if (offset == 0u) {{
-        memset({name}_done, 0, {len(call.stages)} * sizeof *{name}_done);
+        memset({name}_done, 0, sizeof {name}_done);
         {name}_came = 0u;
     }}
     if (offset != {name}_came || nbytes > {bytes_} - offset) {{
@@ -148,16 +148,20 @@ mct_status {name}_push(uint32_t offset, const int8_t *bytes, uint32_t nbytes)
 
 def taking_sample(plan: TrainingPlan) -> str:
     """Statements that a step or an inference from a sample begins with: one that came by rows must
-    be whole, and is used up."""
+    be whole. That a step is under way is said first, by what follows."""
     if plan.arriving is None:
         return ""
     name = plan.name
     return f"""\
-    if ({name}_came != {name.upper()}_INPUT_BYTES) {{
+    if (!{name}_busy_now && {name}_came != {name.upper()}_INPUT_BYTES) {{
         return MCT_ERR_SAMPLE;
     }}
-    {name}_came = 0u;
 """
+
+
+def dropping_sample(plan: TrainingPlan) -> str:
+    """The statement that forgets a sample whose place in the arena something else takes."""
+    return "" if plan.arriving is None else f"    {plan.name}_came = 0u;\n"
 
 
 def is_ready(region: Region, s: int) -> str:

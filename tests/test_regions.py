@@ -15,6 +15,7 @@ from tests.small_models import residual_model
 from tests.steps import assert_steps_are_equal
 from trainer.errors import ModelError
 from trainer.interpreter import Interpreter
+from trainer.memory import ARENA
 from trainer.ops.base import Window
 from trainer.plan import TrainingPlan, make_plan
 from trainer.region import Region
@@ -214,6 +215,35 @@ def test_pieces_come_in_their_order(tmp_path: Path) -> None:
     assert push(device, 9, np.zeros(sample.size, np.int8)) == Status.RANGE  # beyond its end
     assert push(device, 9, sample[9:]) == Status.OK
     assert device.call("infer") & 0xFF == 0
+
+
+def test_a_refused_label_leaves_the_sample_and_a_step_under_way_is_said_first(
+    tmp_path: Path,
+) -> None:
+    device, sample = streamed(tmp_path)
+    assert push(device, 0, sample) == Status.OK
+    assert status(device.call("step", 99)) == Status.LABEL
+    assert status(device.call("begin", 0)) == Status.OK
+    for call in ("step", "begin"):
+        assert status(device.call(call, 0)) == Status.BUSY
+    assert status(device.call("infer")) == Status.BUSY
+    assert push(device, 0, sample) == Status.BUSY
+
+
+def test_what_is_written_between_two_pieces_harms_nothing_else(tmp_path: Path) -> None:
+    """The counts of rows lie outside the arena: a row is never computed out of its place."""
+    device, sample = streamed(tmp_path)
+    assert push(device, 0, sample[:9]) == Status.OK
+    device.regions[ARENA][:] = 0x80
+    assert push(device, 9, sample[9:]) == Status.OK
+    assert status(device.call("infer")) == Status.OK
+
+
+def test_a_latent_takes_the_place_of_a_sample(tmp_path: Path) -> None:
+    device, sample = streamed(tmp_path)
+    assert push(device, 0, sample[:9]) == Status.OK
+    device.call("latent")
+    assert push(device, 9, sample[9:]) == Status.RANGE
 
 
 def test_an_input_that_is_read_again_cannot_arrive_by_rows() -> None:

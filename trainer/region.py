@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from trainer.graph import Node
 from trainer.ops.base import KernelCall, Op, Row
 from trainer.ring import External, Read, Rings, Stage, rings
-from trainer.tensor import Array, Role, Tensor, TensorType
-
-MOVING = (Role.INPUT, Role.ACTIVATION)  # the arena's tensors: their rows come and go
+from trainer.tensor import Array, Tensor, TensorType
 
 
 @dataclass(frozen=True)
@@ -98,10 +96,6 @@ class Region(Composite):
             for (out, source), below in self.distances.items()
             if source is not self.arriving
         }
-
-    def scratch_bytes(self, node: Node) -> int:
-        """Counts of rows, which last from one arrival to the next; int32 each."""
-        return 0 if self.arriving is None else 4 * len(self.nodes)
 
     def kept_rows(self, row: Row) -> int:
         """How many rows of a tensor there are: in a ring, or all."""

@@ -13,7 +13,7 @@ from trainer.ops.base import KernelCall
 from trainer.region import fuse, pipeline
 from trainer.tensor import Tensor
 
-LONGEST = 24  # nodes of one region: longer ones were never better
+LONGEST = 24  # nodes of one region, and those that read what arrives: bounds the time of planning
 
 
 @dataclass
@@ -111,7 +111,7 @@ class Chooser:
             need, fused, _ = best[last - 1]
             alone = (1 << 62) if last <= must else max(self.live[last - 1], floor)
             found = (max(need, alone), fused, last - 1)
-            for first in range(last - 1, max(-1, last - 1 - LONGEST), -1):
+            for first in range(last - 1, max(-1, last - 1 - LONGEST - must), -1):
                 if not self.may_fuse(first, last):
                     break
                 need, fused, _ = best[first]
