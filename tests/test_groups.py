@@ -142,7 +142,7 @@ def test_the_backward_pass_of_wide_blocks_fits(models: Path) -> None:
     """Whole errors of the widest block alone take 38,400 bytes."""
     plan = mcunet_plan(models, stream_input=True)
     assert plan.memory.lower_bound <= 36_860
-    assert plan.memory.arena_bytes <= 38_544
+    assert plan.memory.arena_bytes <= 37_012
 
 
 @pytest.mark.parametrize("errors", ["e12", "e8"])

@@ -72,6 +72,11 @@ class MemoryPlan:
     def arena_bytes(self) -> int:
         return sum(self.used_bytes.values())
 
+    @property
+    def is_near_bound(self) -> bool:
+        """Whether the arena is less than a 100th above ``lower_bound``."""
+        return self.arena_bytes - self.lower_bound <= self.lower_bound // 100
+
 
 def bytes_covered(slots: Iterable[Slot]) -> int:
     """Bytes that lie in one slot at least; an output can lie over its input."""

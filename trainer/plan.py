@@ -30,6 +30,7 @@ from trainer.tensor import Array, DType, Role, Tensor
 
 ARITHMETIC_VERSION = 2  # of SPEC section 1: another number, other bits
 LABEL_BYTES = 2  # of a kept latent
+GROUP_LIMITS = (100, 97, 94, 90)  # percent of the least bytes that must be live at once
 DEFAULT_RATE = LearningRate.from_real(2.0**-6)
 
 
@@ -228,8 +229,11 @@ def make_plan(
     end = inference_end(graph, predicted or model.logits)
     graph = ordered(graph, (*range(end + 1), len(graph.nodes) - 1), kept)
     arriving = model.input if stream_input else None
-    graphs = in_parts(graph, kept, end, len(frozen), arriving)
-    placed = [(graph, plan_memory(graph, state, keep=kept, thorough=thorough)) for graph in graphs]
+    placed: list[tuple[Graph, MemoryPlan]] = []
+    for part in in_parts(graph, kept, end, len(frozen), arriving):
+        placed.append((part, plan_memory(part, state, keep=kept, thorough=thorough)))
+        if placed[-1][1].is_near_bound:
+            break
     graph, memory = min(placed, key=lambda found: found[1].arena_bytes)
     latent, prefix = find_latent(graph, model.input)
     return TrainingPlan(
@@ -242,14 +246,17 @@ def make_plan(
 def in_parts(
     graph: Graph, kept: set[Tensor], end: int, border: int, arriving: Tensor | None
 ) -> Iterator[Graph]:
-    """The graph with regions of rows in its first ``end`` nodes; and then, if less is live at the
-    most with them, with regions of channels in the others too."""
+    """The graph with regions of rows in its first ``end`` nodes and, if less is live at the most
+    with them, with regions of channels in the others: first with groups as large as that allows,
+    then with smaller ones, which leave a placement more room. Last without these."""
     whole = with_regions(graph, kept, end, border, arriving)
-    yield whole
     tight = with_regions(with_groups(graph, kept, 0), kept, end, border, arriving)
     limit = demand(tight, kept).live_at_once
     if limit < demand(whole, kept).live_at_once:
-        yield with_regions(with_groups(graph, kept, limit), kept, end, border, arriving)
+        for percent in GROUP_LIMITS:
+            grouped = with_groups(graph, kept, limit * percent // 100)
+            yield with_regions(grouped, kept, end, border, arriving)
+    yield whole
 
 
 def inference_end(graph: Graph, last: Tensor) -> int:
