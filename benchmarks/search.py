@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compares the schemes that a search finds with others of the same bytes.
 
-    python -m benchmarks.search [watch] [mcunet] [--jobs N] [--short]
+    python -m benchmarks.search [watch] [fashion] [mcunet] [--jobs N] [--short]
 
 Schemes are searched on some samples and reported on others that no search saw.
 """
@@ -23,12 +23,14 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from benchmarks.data import cifar10, images
+from benchmarks.data import cifar10, fashion_mnist, images
 from benchmarks.data.fetch import DataUnavailable
 from benchmarks.data.models import model_file
 from benchmarks.data.watch import EXAMPLE, load_people, split
 from benchmarks.document import DOCUMENT, put_section
+from benchmarks.nets import fashion as fashion_net
 from benchmarks.search_baselines import fisher_scheme, random_search
+from benchmarks.tasks import fashion as fashion_task
 from host.dataset import Dataset
 from host.pio import PROJECT_DIR
 from host.request import Request
@@ -220,11 +222,71 @@ def watch(jobs: int, short: bool, seeds: int) -> dict[str, Any]:
                     latents = folder / f"person{person}-{seed}"
                     got["fisher"] += reported(setup, scheme, [one], epochs, seed, latents)
                     learns["fisher"].append(scheme)
-        for name, values in got.items():
-            bytes_ = max(plan_bytes(request, model, scheme) for scheme in learns[name])
-            text = most_common(described(scheme) for scheme in learns[name])
-            rows.append(Row(name, text, bytes_, tuple(values)))
+        rows += rows_of(request, model, got, learns)
     return {"rows": rows, "search": searches}
+
+
+FASHION_BUDGET = 24_000  # a third of what full takes
+FASHION_SHARE = 0.5  # is held out: as many images learn in a search as in the report
+FASHION_REPORTS = 3  # trainings with other images, of each search
+
+
+def fashion(jobs: int, short: bool, seeds: int) -> dict[str, Any]:
+    """Fashion-MNIST, from classes 0-4 to 5-9: of each seed a search, and a random one, with images
+    of its own; then trainings on others."""
+    task = fashion_task.task()
+    model, path = task.model(), fashion_net.recipe(fashion_task.OLD).file()
+    request, epochs = Request(path, classes=task.classes), 1 if short else task.epochs
+    folder = FOLDER / ("fashion-short" if short else "fashion")
+    got: dict[str, list[float]] = {}
+    learns: dict[str, list[Scheme]] = {}
+    searches = []
+    for seed in range(seeds):
+        samples = fashion_samples(model, SEARCH_SEED + seed, 20 if short else 200)
+        where = folder / str(seed)
+        plan = Plan(4 if short else 24, 4, 2, epochs, 20 if short else None, seed)
+        job = Job(request, write_npz(where / "data.npz", model, samples), Limits(FASHION_BUDGET),
+                  plan, share=FASHION_SHARE, jobs=jobs, output=where / "fashion.toml")  # fmt: skip
+        found = run_search(job, err)
+        searches.append(found)
+        setup = Setup(request, model, samples, where / "latents", FASHION_SHARE, seed=seed)
+        trainings = len(found["contributions"]) + 1 + plan.trials
+        schemes = {
+            "found": parse_scheme(found["output"], model),
+            "random": random_search(setup, FASHION_BUDGET, plan, trainings, jobs),
+            "head": parse_scheme("head", model),
+        }
+        numbers = [FASHION_REPORTS * seed + k for k in range(1 if short else FASHION_REPORTS)]
+        data = [task.dataset(task.groups[0], number) for number in numbers]
+        for name, scheme in schemes.items():
+            scores = reported(setup, scheme, data, epochs, seed, where / "report")
+            got.setdefault(name, []).append(float(np.mean(scores)))
+            learns.setdefault(name, []).append(scheme)
+    return {"rows": rows_of(request, model, got, learns), "search": searches}
+
+
+def fashion_samples(model: Model, seed: int, per_class: int) -> Samples:
+    """Training images of the new classes that the net has not seen."""
+    new = range(fashion_task.OLD, fashion_mnist.CLASSES)
+    train, rng = (
+        fashion_net.unseen(fashion_mnist.train_set()).of_classes(new),
+        np.random.default_rng(seed),
+    )
+    mine = np.concatenate([rng.permutation(np.flatnonzero(train.y == c))[:per_class] for c in new])
+    x, y = images.input_rows(train.x[mine], model.input.type), train.y[mine] - fashion_task.OLD
+    return Samples(x, y, np.zeros(len(y), int))
+
+
+def rows_of(
+    request: Request, model: Model, got: dict[str, list[float]], learns: dict[str, list[Scheme]]
+) -> list[Row]:
+    """One for each method; of its schemes the most common, and the most bytes of any."""
+    rows = []
+    for name, values in got.items():
+        bytes_ = max(plan_bytes(request, model, scheme) for scheme in learns[name])
+        text = most_common(described(scheme) for scheme in learns[name])
+        rows.append(Row(name, text, bytes_, tuple(values)))
+    return rows
 
 
 def samples_of(people: dict[int, tuple[Array, Array]]) -> Samples:
@@ -242,7 +304,7 @@ def plan_bytes(request: Request, model: Model, scheme: Scheme) -> int:
     return cost_of(replace(request, update=scheme).plan_of(model), False).sram
 
 
-TASKS = {"watch": watch, "mcunet": mcunet}
+TASKS = {"watch": watch, "fashion": fashion, "mcunet": mcunet}
 INTRODUCTION = """\
 Schemes that `mcutrain search` found, against others of no fewer bytes (arena and learned state, as
 `plan` predicts them). Schemes are searched on some samples and trained anew on others; accuracy is
@@ -253,6 +315,10 @@ The smartwatch: a scheme is searched on five people and reported on the five oth
 within {WATCH_BUDGETS[0]:,} bytes; `random` draws schemes and gets as many trainings; `fisher`
 chooses for each person by the Fisher information of that person's samples (the criterion of
 TinyTrain, Kwon et al. 2024).""",
+    "fashion": f"""\
+A net of 20,000 parameters goes from classes 0-4 of Fashion-MNIST to 5-9, within
+{FASHION_BUDGET:,} bytes. Each pair is a search and a random one with as many trainings, on 1,000
+images of its own; a scheme is trained {FASHION_REPORTS} times on others, and the mean counts.""",
     "mcunet": """\
 mcunet-5fps learns CIFAR-10 at 128 x 128 from 1,000 images, within the bytes of the paper's `49kb`
 scheme and at the learning rate that suits `49kb` best on the 2,000 images that are searched on;

@@ -11,6 +11,7 @@ from host.dataset import Dataset
 from host.request import Request
 from host.search.budget import Limits, Pricer
 from host.search.effort import Plan
+from host.search.guess import Guess
 from host.search.pool import Pool, all_scores, pool
 from host.search.space import distinct_ratios, find_space, input_channels
 from host.search.trial import Effort, Score, Setup
@@ -35,13 +36,16 @@ def random_search(setup: Setup, limit: int, plan: Plan, trainings: int, jobs: in
     rng = np.random.default_rng([plan.seed, 7])
     short = Effort(plan.epochs, plan.short or setup.a_third(plan.epochs))
     full = Effort(plan.epochs, None, tuple(range(1, plan.folds + 1)))
-    drawn: dict[str, Scheme] = {}
+    guess, drawn = Guess(space, pricer), dict[str, Scheme]()
     for _ in range(DRAWS * trainings):
         if len(drawn) == trainings:
             break
         genes = {gene: float(rng.choice(values)) for gene, values in space.choices.items()}
         scheme = space.scheme(genes)
-        if pricer.fits(scheme):
+        # Learned bytes add up, and no arena is less than with a part: this saves most plans.
+        arena, learned, _ = guess.deltas(genes)
+        least = guess.head.sram + arena.max(initial=0) + learned.sum()
+        if least <= limit and pricer.fits(scheme):
             drawn[space.key(genes)] = scheme
     with pool(setup, jobs) as workers:
         first = scores(workers, drawn, short)

@@ -230,7 +230,7 @@ def make_plan(
     graph = ordered(graph, (*range(end + 1), len(graph.nodes) - 1), kept)
     arriving = model.input if stream_input else None
     placed: list[tuple[Graph, MemoryPlan]] = []
-    for part in in_parts(graph, kept, end, len(frozen), arriving):
+    for part in in_parts(graph, kept, end, len(frozen), arriving, thorough):
         placed.append((part, plan_memory(part, state, keep=kept, thorough=thorough)))
         if placed[-1][1].is_near_bound:
             break
@@ -244,16 +244,16 @@ def make_plan(
 
 
 def in_parts(
-    graph: Graph, kept: set[Tensor], end: int, border: int, arriving: Tensor | None
+    graph: Graph, kept: set[Tensor], end: int, border: int, arriving: Tensor | None, thorough: bool
 ) -> Iterator[Graph]:
     """The graph with regions of rows in its first ``end`` nodes and, if less is live at the most
     with them, with regions of channels in the others: first with groups as large as that allows,
-    then with smaller ones, which leave a placement more room. Last without these."""
+    then, if ``thorough``, with smaller ones, which leave a placement more room. Last without."""
     whole = with_regions(graph, kept, end, border, arriving)
     tight = with_regions(with_groups(graph, kept, 0), kept, end, border, arriving)
     limit = demand(tight, kept).live_at_once
     if limit < demand(whole, kept).live_at_once:
-        for percent in GROUP_LIMITS:
+        for percent in GROUP_LIMITS if thorough else GROUP_LIMITS[:1]:
             grouped = with_groups(graph, kept, limit * percent // 100)
             yield with_regions(grouped, kept, end, border, arriving)
     yield whole
