@@ -24,21 +24,25 @@ from host.build import Build, board_of, build, build_hash
 from host.cost import measured
 from host.dataset import Dataset, load_dataset
 from host.demo import WATCH
+from host.errors import DeviceError
 from host.kinds import arena_bytes
 from host.memories import memories_beside, placed
-from host.runner import DeviceRunner, simulated
+from host.runner import DeviceRunner, connected, simulated
+from host.simulator import simulate
 from host.target import Target
 from host.train import Options, train
+from host.transport import BAUD
 from host.verify import Verifier, read_tensor
 from tests.conftest import Run
 from tests.native import NativeModel
 from tests.simulated_boards import board_param
+from tests.small_models import residual_model
 from trainer.errors import BudgetError
 from trainer.interpreter import Interpreter
 from trainer.memories import Memory
 from trainer.memory import ARENA, STATE
 from trainer.plan import TrainingPlan, make_plan
-from trainer.tflite import load
+from trainer.tflite import load, parse
 
 BOARD = "mps2_an385"
 TARGET = Target.parse(f"sim:{BOARD}")
@@ -84,6 +88,8 @@ def check_trained(built: Build) -> None:
         assert isinstance(runner, DeviceRunner)
         for number, nbytes in enumerate(plan.memory.regions.values()):
             runner.device.write(number, bytes([0xA5]) * nbytes)
+        with pytest.raises(DeviceError, match="outside its range"):
+            runner.device.read(len(plan.memory.regions), 0, 1)
         options = Options(epochs=1, rate=2**-6, seed=3, verify=True)
         result = train(plan, data, runner, options, lambda progress: None)
         assert result.difference is None, result.difference
@@ -257,6 +263,29 @@ def test_a_build_finds_its_board() -> None:
 
 
 @ON_BOARD
+def test_a_device_at_a_port_is_read_where_its_build_has_put_things(board: str) -> None:
+    plan, built = watch(), build(watch(), TARGET)
+    data = load_dataset(WATCH / "demo.npz", plan)
+    with simulate(board, built.elf) as port, connected(port, plan, BAUD) as runner:
+        runner.reset(5)
+        found = runner.infer(data.x_test[0])
+
+    assert runner.plan.memory == built.plan.memory
+    np.testing.assert_array_equal(found, Interpreter(plan, 5).infer(data.x_test[0]))
+
+
+def test_a_plan_that_one_memory_holds_is_never_refused() -> None:
+    """In an arena at its lower bound, for which the greedy orders alone are too coarse."""
+    plan = make_plan(parse(residual_model(), "small"), "full")
+    memory = plan.memory
+    tight = plan.placed_in(
+        [Memory(ARENA, memory.arena_bytes + memory.state_bytes), Memory("ccm", 4, 2.0)]
+    )
+
+    assert tight.memory.ram_bytes[ARENA] <= memory.ram_bytes[ARENA]
+
+
+@ON_BOARD
 def test_the_command_lists_every_memory(board: str, run: Run, tmp_path: Path) -> None:
     html = tmp_path / "plan.html"
     args = (WATCH / "watch.tflite", "--update", "last:2", "--target", TARGET.name)
@@ -267,6 +296,7 @@ def test_the_command_lists_every_memory(board: str, run: Run, tmp_path: Path) ->
     }  # fmt: skip
     assert "memory blockram: 1,104 of 16,384 bytes" in run("build", *args).out
     assert "<td>blockram<td>" in html.read_text()
+    assert "<tr><th scope=row>RAM, in blockram<td>1,104" in html.read_text()
     budget = run("plan", *args, "--sram", cost["sram_bytes"], "--json").json
     assert budget["budget"]["chosen"] == []
     assert budget["sram_bytes"] == cost["sram_bytes"]
