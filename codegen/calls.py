@@ -46,4 +46,5 @@ def argument(image: Image, call: Call, arg: Arg, names: Names) -> str:
 
 def scratch(image: Image, node: Node) -> str:
     """The node's scratch memory."""
-    return f"(void *)&{image.plan.name}_arena[{image.plan.memory.slots[node].offset}]"
+    slot = image.plan.memory.slots[node]
+    return f"(void *)&{image.arena(slot.memory)}[{slot.offset}]"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from codegen.c import INDENT, array, comment, hash_bytes, literal, rows, struct
 from codegen.calls import call_lines
 from codegen.groups import emit_groups
-from codegen.header import class_count, target_bytes
+from codegen.header import class_count, region_count, target_bytes
 from codegen.image import Call, Constant, Image, Params
 from codegen.latents import emit_latent, emit_slots
 from codegen.regions import (
@@ -19,7 +19,7 @@ from codegen.regions import (
     taking_sample,
 )
 from trainer.formats import DEFAULT_FORMATS
-from trainer.memory import Slot
+from trainer.memory import ARENA, STATE, Slot
 from trainer.ops.base import Channels, Row
 from trainer.plan import TrainingPlan
 from trainer.tensor import Tensor
@@ -86,15 +86,22 @@ def emit_params(params: Params) -> Iterator[str]:
 
 
 def emit_storage(image: Image) -> Iterator[str]:
-    """The two static buffers, and a name for each tensor in them."""
+    """A static buffer for each region that has bytes, and a name for each tensor in them. One
+    without bytes begins at the state, so that no address is NULL."""
     plan, name = image.plan, image.plan.name
     memory = plan.memory
-    yield f"static _Alignas(4) uint8_t {name}_arena[{memory.arena_bytes}];"
-    yield f"static _Alignas(4) uint8_t {name}_state[{memory.state_bytes}];"
+    buffers = {region: image.arena(region) for region in memory.regions}
+    buffers[STATE] = f"{name}_state"
+    for region, nbytes in memory.regions.items():
+        if nbytes:
+            home = memory.state_memory if region == STATE else region
+            place = "" if home == ARENA else f"MCT_MEMORY({home}) "
+            yield f"static {place}_Alignas(4) uint8_t {buffers[region]}[{nbytes}];"
     yield ""
-    yield f"const mct_region {name}_regions[MCT_REGION_COUNT] = {{"
-    for buffer in ("arena", "state"):
-        yield f"{INDENT}{{{name}_{buffer}, sizeof {name}_{buffer}}},"
+    yield f"const mct_region {name}_regions[{region_count(plan)}] = {{"
+    for region, nbytes in memory.regions.items():
+        entry = f"{buffers[region]}, sizeof {buffers[region]}"
+        yield f"{INDENT}{{{entry if nbytes else f'{name}_state, 0'}}},"
     yield "};"
     yield ""
     for tensor, offset in memory.state.items():
@@ -102,7 +109,7 @@ def emit_storage(image: Image) -> Iterator[str]:
     named = referenced(image)
     placed = [(t, s) for t, s in memory.slots.items() if isinstance(t, Tensor) and t in named]
     for tensor, slot in sorted(placed, key=lambda item: (item[1].first, item[1].offset)):
-        yield f"{pointer(tensor, f'{name}_arena', slot.offset)} {lifetime(slot)}"
+        yield f"{pointer(tensor, buffers[slot.memory], slot.offset)} {lifetime(slot)}"
     yield ""
     yield f"static uint32_t {name}_next; /* the call that run continues with */"
     yield f"static bool {name}_busy_now; /* a step is under way */"

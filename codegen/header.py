@@ -38,7 +38,7 @@ enum {{
 }};
 
 extern const uint8_t {name}_numerics_hash[8];
-extern const mct_region {name}_regions[MCT_REGION_COUNT];
+extern const mct_region {name}_regions[{region_count(image.plan)}];
 
 /* Call it first: initial weights, histories, step number and learning rate. */
 void {name}_reset(uint32_t seed);
@@ -111,6 +111,12 @@ uint32_t {name}_digest(void);
 
 #endif
 """
+
+
+def region_count(plan: TrainingPlan) -> str:
+    """The expression of the number of regions: of a chip with one RAM there are two."""
+    others = len(plan.memory.regions) - 2
+    return f"MCT_REGION_COUNT + {others}" if others else "MCT_REGION_COUNT"
 
 
 def in_reals(tensor: Tensor) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 
 from trainer.graph import Node
 from trainer.groups import GroupRegion
+from trainer.memory import ARENA
 from trainer.ops.base import KernelCall, Table
 from trainer.plan import TrainingPlan
 from trainer.region import Region
@@ -143,6 +144,11 @@ class Image:
     def prefix_calls(self) -> int:
         """The calls before the latent; 0 if the plan has none."""
         return sum(call.node in self.plan.prefix for call in self.calls)
+
+    def arena(self, memory: str = ARENA) -> str:
+        """The array that is the arena's part in a memory."""
+        name = f"{self.plan.name}_arena"
+        return name if memory == ARENA else f"{name}_{memory}"
 
     @property
     def units(self) -> list[str]:

@@ -37,6 +37,7 @@ def manifest(image: Image, build_hash: bytes) -> dict[str, Any]:
         "loss": plan.loss.name,
         "arena_bytes": plan.memory.arena_bytes,
         "state_bytes": plan.memory.state_bytes,
+        "regions": [{"name": n, "bytes": size} for n, size in plan.memory.regions.items()],
         "constant_bytes": image.constant_bytes,
         "digest": [t.name for t in plan.digested],
         "tensors": [describe(image, t) for t in placed],

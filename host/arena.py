@@ -82,12 +82,7 @@ class Arena:
 
     @cached_property
     def floors(self) -> dict[str, int]:
-        """Where each memory of the arena begins, if they are stacked."""
-        found, end = {}, 0
-        for memory, nbytes in self.plan.memory.used_bytes.items():
-            found[memory] = end
-            end += nbytes
-        return found
+        return self.plan.memory.floors
 
     def bottom(self, box: Box) -> int:
         return self.floors[box.slot.memory] + box.slot.offset

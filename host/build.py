@@ -23,10 +23,12 @@ from codegen.image import Image, lay_out
 from codegen.manifest import manifest
 from host.files import write_whole
 from host.footprint import Footprint, measure
+from host.memories import memories_beside, placed
 from host.pio import PROJECT_DIR, Firmware, build_firmware
 from host.simulator import board_description, board_names
 from host.target import Kind, Target
 from trainer.errors import BudgetError
+from trainer.memory import ARENA
 from trainer.plan import TrainingPlan
 
 FIRMWARE_DIR = PROJECT_DIR / "firmware"
@@ -40,6 +42,7 @@ RECORD = "build.json"
 class Build:
     """A built firmware: where it is, which it is, and what it takes (Footprint.to_json).
 
+    ``plan`` is the one that was asked for, as it lies in the memories of the target's board.
     ``footprint`` is None for a native build on a computer that is not an x86-64.
     """
 
@@ -70,8 +73,11 @@ def constant_bytes(plan: TrainingPlan) -> int:
 
 
 def generate(plan: TrainingPlan, folder: Path, board: str) -> list[Path]:
-    """Write the model's C and its manifest; returns their paths. Unchanged files stay."""
-    image = lay_out(plan)
+    """Write the model's C for a board and its manifest; returns their paths. Unchanged files stay.
+
+    Raises BudgetError.
+    """
+    image = lay_out(placed(plan, board))
     build = build_hash(image, board)
     files = {
         f"{plan.name}.c": emit_source(image),
@@ -90,6 +96,7 @@ def build(plan: TrainingPlan, target: Target, verbose: bool = False) -> Build:
     A bare-metal firmware is linked twice: the second time its stack has exactly the bytes
     that the analysis of the first link bounds it by. Raises BuildError, BudgetError.
     """
+    plan = placed(plan, target.board)
     check_budget(plan, target)
     digest, compiler = build_hash(lay_out(plan), target.board), compiler_version(target)
     folder = BUILDS_DIR / target.board / f"{plan.name}-{digest.hex()}"
@@ -113,11 +120,11 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def check_budget(plan: TrainingPlan, target: Target) -> None:
-    """Raises BudgetError if arena, state and kept latents alone exceed the board's RAM, or kept
-    latents its flash, where constants lie."""
+    """Raises BudgetError if arena, state and kept latents alone exceed the board's main RAM, or
+    kept latents its flash, where constants lie."""
     sizes = board_description(target.board)["upload"]
     available = int(sizes["maximum_ram_size"])
-    needed = plan.memory.arena_bytes + plan.memory.state_bytes + plan.slot_bytes
+    needed = plan.memory.ram_bytes[ARENA] + plan.slot_bytes
     if available and needed > available:
         raise BudgetError(
             f"training needs {needed:,} bytes of RAM for arena and learned state alone, "
@@ -171,8 +178,8 @@ def check_fit(plan: TrainingPlan, target: Target, found: Footprint, stack_bytes:
     other_ram = sum(found.other_ram_bytes.values()) - found.stack_headroom_bytes
     latents = found.other_ram_bytes.get("latents", 0)
     ram = {
-        "arena": found.arena_bytes,
-        "learned": found.learned_bytes,
+        "arena": plan.memory.regions[ARENA],
+        "learned": plan.memory.ram_bytes[ARENA] - plan.memory.regions[ARENA],
         "stack": stack_bytes,
         "link": found.link_bytes,
         **({"latents": latents} if latents else {}),
@@ -209,13 +216,21 @@ def footprint_of(
         plan.name,
         target.toolchain_prefix,
         checks_reserve=is_final,
+        memories=[memory.name for memory in memories_beside(target.board)],
     )
 
 
 def board_of(plan: TrainingPlan, digest: bytes) -> str | None:
     """The board for which today's build of ``plan`` has this hash; None if there is none."""
-    image = lay_out(plan)
-    return next((b for b in board_names() if build_hash(image, b) == digest), None)
+    return next((b for b in board_names() if hash_on(plan, b) == digest), None)
+
+
+def hash_on(plan: TrainingPlan, board: str) -> bytes | None:
+    """The hash of today's build of ``plan`` for a board; None if its memories are too small."""
+    try:
+        return build_hash(lay_out(placed(plan, board)), board)
+    except BudgetError:
+        return None
 
 
 @contextmanager

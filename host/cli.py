@@ -173,14 +173,15 @@ def priced(
     """The plan of a request and what it costs."""
     chosen = with_flash_latents(request.plan().with_latent_slots(latent_slots), flash_latents)
     place = Target.parse(target)
-    cost = planned(chosen)
+    cost, prices = planned(chosen), format_prices(request, chosen)
     if place.kind is not Kind.REFERENCE:
         with err.status(f"building for {target}"):
             built = build_firmware(chosen, place, verbose)
+        chosen = built.plan
         cost = {**measured(built), "rows": resident_rows(built)}
     cost["layers"] = layer_rows(chosen)
     cost["format_bytes"] = format_bytes(chosen)
-    cost["format_prices"] = format_prices(request, chosen)
+    cost["format_prices"] = prices
     cost["regions"] = region_rows(chosen)
     given = {"latent-slots": latent_slots, "flash-latents": flash_latents}
     others = [f"--{option} {value}" for option, value in given.items() if value]

@@ -8,7 +8,9 @@ from typing import Any
 
 from host.build import Build, constant_bytes
 from host.kinds import arena_bytes, state_bytes
+from host.memories import memories_beside
 from host.request import Request
+from host.simulator import board_description
 from trainer.errors import Error, ModelError
 from trainer.graph import Node
 from trainer.memory import bytes_covered
@@ -18,10 +20,11 @@ from trainer.region import Region
 from trainer.tensor import Role
 from trainer.tflite import load
 
+MAIN_RAM = "ram"
 # What only a build tells; None without one.
 MEASURED = (
     "stack_bytes", "link_bytes", "other_ram_bytes", "sram_bytes", "code_bytes",
-    "other_flash_bytes", "flash_bytes", "stack_path",
+    "other_flash_bytes", "flash_bytes", "stack_path", "memories",
 )  # fmt: skip
 
 
@@ -66,11 +69,30 @@ def measured(build: Build) -> dict[str, Any]:
     footprint |= {"latent_slot_bytes": other.pop("latents", None), "other_ram_bytes": other}
     for key in ("arena_bytes", "learned_bytes", "latent_slot_bytes", "constant_bytes"):
         if footprint[key] != predicted[key]:
-            raise Error(
-                f"{build.elf}: the plan says {key} {predicted[key]}, the linker map "
-                f"{footprint[key]}; this is a bug of mcutrain"
-            )
+            raise differs(build, key, predicted[key], footprint[key])
+    footprint["memories"] = memory_rows(build, footprint)
     return {**predicted, **{key: footprint[key] for key in MEASURED}}
+
+
+def memory_rows(build: Build, footprint: dict[str, Any]) -> list[dict[str, Any]]:
+    """Name, bytes used and bytes available of each memory of the build's board, the main RAM first;
+    none on this computer. Raises Error if plan and linker disagree by a byte."""
+    sram = int(board_description(build.target.board)["upload"]["maximum_ram_size"])
+    beside = dict(footprint["memories"])
+    for name, nbytes in beside.items():
+        if (predicted := build.plan.memory.ram_bytes.get(name, 0)) != nbytes:
+            raise differs(build, f"bytes in {name}", predicted, nbytes)
+    used = {MAIN_RAM: footprint["sram_bytes"] - sum(beside.values()), **beside}
+    there = {MAIN_RAM: sram, **{m.name: m.nbytes for m in memories_beside(build.target.board)}}
+    rows = [{"name": n, "used_bytes": used[n], "available_bytes": there[n]} for n in there]
+    return rows if sram else []
+
+
+def differs(build: Build, key: str, predicted: int, found: int) -> Error:
+    return Error(
+        f"{build.elf}: the plan says {key} {predicted}, the linker map {found}; "
+        "this is a bug of mcutrain"
+    )
 
 
 def resident_rows(build: Build) -> list[dict[str, Any]]:
@@ -86,9 +108,9 @@ def resident_rows(build: Build) -> list[dict[str, Any]]:
 
 
 def interface_bytes(build: Build) -> int:
-    """Constants beside the plan's: the numerics hash, and address and size of two regions."""
+    """Constants beside the plan's: the numerics hash, and address and size of each region."""
     pointer = 4 if build.target.toolchain_prefix else 8
-    return 8 + 2 * 2 * pointer
+    return 8 + 2 * len(build.plan.memory.regions) * pointer
 
 
 def format_bytes(plan: TrainingPlan) -> dict[str, int]:

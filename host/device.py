@@ -153,9 +153,9 @@ class Device:
         """Result of the last complete step, with the digest of the learned state now."""
         return StepResult(*self._ask(Message.DIGEST))
 
-    def read(self, region: Region, offset: int = 0, nbytes: int | None = None) -> bytes:
-        """Bytes of a region, to its end if `nbytes` is None."""
-        end = self.info.region_bytes(region) if nbytes is None else offset + nbytes
+    def read(self, region: int, offset: int = 0, nbytes: int | None = None) -> bytes:
+        """Bytes of a region, to its end if `nbytes` is None: only of those that `Region` names."""
+        end = self.info.region_bytes(Region(region)) if nbytes is None else offset + nbytes
         largest = self.info.largest_payload_bytes - 1  # beside the status
         data = b""
         while offset < end:
@@ -169,7 +169,7 @@ class Device:
             offset += wanted
         return data
 
-    def write(self, region: Region, data: bytes, offset: int = 0) -> None:
+    def write(self, region: int, data: bytes, offset: int = 0) -> None:
         """Overwrite bytes of a region; refused while a step is under way."""
         chunk = self.info.largest_payload_bytes - protocol.REQUESTS[Message.WRITE].size
         for at in range(0, len(data), chunk):

@@ -109,6 +109,7 @@ class Footprint:
     other_flash_bytes: dict[str, int]  # by class: tables, strings, load images, alignment
     stack_reserved_bytes: int  # 0 on a host port, where the system provides it
     stack_path: Chain
+    memories: dict[str, int]  # of the RAM, what lies in memories beside the main one
     classes: dict[Class, ClassTotal]
 
     @property
@@ -140,6 +141,7 @@ class Footprint:
             "stack_reserved_bytes": self.stack_reserved_bytes,
             "stack_headroom_bytes": self.stack_headroom_bytes,
             "stack_path": [list(link) for link in self.stack_path],
+            "memories": dict(self.memories),
             "classes": {
                 byte_class.value: {
                     "flash_bytes": total.flash_bytes,
@@ -159,11 +161,13 @@ def measure(
     toolchain_prefix: str,
     indirect_calls: Mapping[str, Sequence[str]] | None = None,
     checks_reserve: bool = True,
+    memories: Sequence[str] = (),
 ) -> Footprint:
     """Measure a linked firmware; an empty ``toolchain_prefix`` means a host port.
 
     ``object_dir`` holds our own objects, with the .su file of -fstack-usage beside each.
-    ``indirect_calls`` names what a function that calls through a pointer may call. Raises
+    ``indirect_calls`` names what a function that calls through a pointer may call. ``memories`` are
+    those beside the main RAM; the section of each has its name. Raises
     BudgetError if the stack can outgrow its reserve (unless that is not to be checked), and
     Error where map and ELF disagree, a byte has no class or the stack has no bound.
     """
@@ -178,7 +182,10 @@ def measure(
     stack = worst_case_stack(image, rows, objects, toolchain_prefix, indirect_calls)
     if toolchain_prefix and checks_reserve:
         _check_reserve(image, classes[Class.STACK].ram_bytes, vector_table(image, rows)[0], stack)
-    return _footprint(classes, stack)
+    beside = {
+        name: sum(row.ram_bytes for row in rows if row.section == f".{name}") for name in memories
+    }
+    return _footprint(classes, stack, beside)
 
 
 def find_objects(origins: Iterable[str], object_dir: Path) -> dict[str, Path]:
@@ -306,7 +313,9 @@ HEADROOM = "stack_headroom"
 _NAMED_IN_RAM = (Class.ARENA, Class.LEARNED, Class.LINK, Class.STACK)
 
 
-def _footprint(classes: dict[Class, ClassTotal], stack: StackReport) -> Footprint:
+def _footprint(
+    classes: dict[Class, ClassTotal], stack: StackReport, memories: dict[str, int]
+) -> Footprint:
     code = {
         byte_class: sum(row.flash_bytes for row in total.rows if _is_code(row))
         for byte_class, total in classes.items()
@@ -334,6 +343,7 @@ def _footprint(classes: dict[Class, ClassTotal], stack: StackReport) -> Footprin
         other_flash_bytes={name: nbytes for name, nbytes in other_flash.items() if nbytes},
         stack_reserved_bytes=reserved,
         stack_path=stack.path,
+        memories=memories,
         classes=classes,
     )
 

@@ -141,6 +141,7 @@ def run_job(job: Job, console: Console) -> Outcome:
     job, data = guarded(job, plan, data, state)
     if job.port is not None:
         with connected(job.port, plan, job.baud) as runner, bars(console, job, plan) as report:
+            plan = runner.plan
             result, saving = train_job(job, plan, data, runner, report, state)
         return judged(Outcome(job, job.port, result, planned(plan), plan, saving=saving))
     if target.kind is Kind.REFERENCE:
@@ -149,7 +150,7 @@ def run_job(job: Job, console: Console) -> Outcome:
         return judged(Outcome(job, target.name, result, planned(plan), plan, saving=saving))
     with console.status(f"building for {target.name}"):
         built = build(plan, target, job.verbose)
-    return judged(run_simulated(job, plan, built, data, state, console))
+    return judged(run_simulated(job, built.plan, built, data, state, console))
 
 
 def guarded(

@@ -86,7 +86,8 @@ def arena_bytes(plan: TrainingPlan) -> dict[str, int]:
     kinds = arena_kinds(plan)
     slots = [(k, s) for k, s in plan.memory.slots.items() if s.first <= at <= s.last]
     for item, slot in slots:
-        held[slot.offset : slot.end] = names.index(kinds[item])
+        floor = plan.memory.floors[slot.memory]
+        held[floor + slot.offset : floor + slot.end] = names.index(kinds[item])
     return {kind: int((held == k).sum()) for k, kind in enumerate(names)}
 
 

@@ -20,10 +20,11 @@ import numpy as np
 
 from host.build import FIRMWARE_DIR, generate
 from host.errors import BuildError
+from host.memories import placed
 from host.pio import PROJECT_DIR
 from host.target import NATIVE
 from trainer.interpreter import StepRecord
-from trainer.memory import ARENA, STATE
+from trainer.memory import STATE
 from trainer.ops.sgd import LearningRate
 from trainer.plan import TrainingPlan
 from trainer.tensor import Array, Tensor
@@ -94,9 +95,10 @@ class LibraryModel:
         self._function("digest").restype = ctypes.c_uint32
         self._push = self._function("push")
         self._push.argtypes = (ctypes.c_uint32, ctypes.c_void_p, ctypes.c_uint32)
-        regions = (CRegion * 2).in_dll(self.lib, f"{plan.name}_regions")
+        names = list(plan.memory.regions)
+        regions = (CRegion * len(names)).in_dll(self.lib, f"{plan.name}_regions")
         views = [self._view(r.data, r.nbytes) for r in regions]
-        self.regions = dict(zip((ARENA, STATE), views, strict=True))
+        self.regions = dict(zip(names, views, strict=True))
         self.reset(0)
 
     def _function(self, name: str) -> Any:
@@ -207,6 +209,7 @@ class LibraryRunner:
 @contextmanager
 def in_process(plan: TrainingPlan) -> Iterator[LibraryRunner]:
     """A runner over the generated C of ``plan``, compiled now. Raises BuildError."""
+    plan = placed(plan, NATIVE)
     with tempfile.TemporaryDirectory(prefix="mcutrain-") as name:
         folder = Path(name)
         generate(plan, folder, NATIVE)

@@ -148,6 +148,7 @@ def draw_arena(axes: Axes, pictured: Pictured, index: int, scale: Scale) -> None
     axes.set_ylim(-STRIP * top, 1.09 * top)
     draw_parts(axes, arena, STRIP * top)
     draw_boxes(axes, arena, index)
+    draw_memories(axes, arena)
     draw_regions(axes, arena, memory.arena_bytes + 0.012 * top)
     draw_peaks(axes, arena, top)
     end = arena.starts[-1] + 1
@@ -185,6 +186,14 @@ def draw_boxes(axes: Axes, arena: Arena, index: int) -> None:
         axes.add_patch(
             Rectangle(place, width, size, fill=False, edgecolor=INK, linewidth=0, hatch=HATCH)
         )
+
+
+def draw_memories(axes: Axes, arena: Arena) -> None:
+    """A line and a name where each memory begins, if there are several."""
+    end = arena.starts[-1] + 1
+    for name, floor in arena.floors.items() if len(arena.floors) > 1 else ():
+        axes.hlines(floor, -1, end, color=INK, linewidth=1.2)
+        axes.text(end, floor, name, fontsize=8, va="bottom", ha="right", zorder=6)
 
 
 def draw_parts(axes: Axes, arena: Arena, height: float) -> None:

@@ -98,6 +98,7 @@ def figures(pictured: Pictured) -> dict[str, int]:
     return {
         **{f"RAM, {kind}": nbytes for kind, nbytes in ram.items()},
         "RAM, of these": sum(ram.values()),
+        **{f"RAM, in {m['name']}": m["used_bytes"] for m in pictured.cost["memories"] or ()},
         **{f"flash, {kind}": nbytes for kind, nbytes in flash.items()},
         "flash, of these": sum(flash.values()),
         "arena, lower bound": plan.memory.lower_bound,

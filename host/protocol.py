@@ -72,7 +72,8 @@ _MEANINGS = {
 
 
 class Region(IntEnum):
-    """Blocks of device RAM that READ and WRITE address."""
+    """Blocks of device RAM that READ and WRITE address in every build; one that uses several
+    memories has more behind them (MemoryPlan.regions)."""
 
     ARENA = 0
     STATE = 1

@@ -8,19 +8,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-
 from host.build import Build, board_of
 from host.device import Device
 from host.errors import MismatchError
 from host.instructions import counter_args
 from host.latents import DEVICE, HOST, CachedRunner, DeviceLatents, HostLatents, flash_slots
+from host.memories import placed
 from host.painted_stack import PaintedStack, simulate_painted
 from host.protocol import Region
 from host.simulator import simulate
 from host.target import Kind
 from host.transport import SerialTransport
-from host.verify import write_step, write_target
+from host.verify import read_tensor, write_step, write_target
 from trainer.interpreter import Interpreter, StepRecord, unpack_state
 from trainer.ops.sgd import LearningRate
 from trainer.plan import TrainingPlan
@@ -218,10 +217,7 @@ class DeviceRunner:
         return StepRecord(result.sum, result.distance, result.predicted), result.digest
 
     def _read(self, tensor: Tensor) -> Array:
-        where = self.plan.memory.place(tensor)
-        assert where is not None
-        raw = self.device.read(Region.ARENA, where[1], tensor.type.nbytes)
-        return np.frombuffer(raw, np.int8)
+        return read_tensor(self.device, self.plan, tensor).reshape(-1)
 
     def digest(self) -> int:
         return self.device.digest().digest
@@ -293,11 +289,12 @@ def connected(port: str, plan: TrainingPlan, baud: int) -> Iterator[DeviceRunner
     """A device on a serial port. Raises MismatchError unless it runs a build of this plan."""
     device = Device.open(SerialTransport(port, baud), None, plan.numerics_hash)
     try:
-        if board_of(plan, device.info.build_hash) is None:
+        board = board_of(plan, device.info.build_hash)
+        if board is None:
             raise MismatchError(
                 f"{port}: the device runs the build {device.info.build_hash.hex()}, which is not "
                 "this version's build of the plan; run `mcutrain build` and flash what it names"
             )
-        yield DeviceRunner(device, plan)
+        yield DeviceRunner(device, placed(plan, board))
     finally:
         device.close()

@@ -179,8 +179,14 @@ def cost_table(cost: dict[str, Any]) -> None:
     lines(region_line(r) for r in cost.get("regions", ()))
     if "format_bytes" in cost:
         lines(format_lines(cost))
+    lines(memory_line(memory) for memory in cost["memories"] or ())
     if "elf" in cost:
         lines([f"firmware: {cost['elf']}"])
+
+
+def memory_line(memory: dict[str, Any]) -> str:
+    used, there = memory["used_bytes"], memory["available_bytes"]
+    return f"memory {memory['name']}: {number(used)} of {number(there)} bytes"
 
 
 def region_line(region: dict[str, Any]) -> str:

@@ -11,12 +11,9 @@ from host.device import Device
 from host.protocol import Region
 from trainer.graph import Node
 from trainer.interpreter import Interpreter, StepRecord, pack_state, unpack_state
-from trainer.memory import ARENA, STATE
 from trainer.ops.sgd import LearningRate
 from trainer.plan import TrainingPlan
 from trainer.tensor import Array, Tensor
-
-REGIONS = {ARENA: Region.ARENA, STATE: Region.STATE}
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,8 @@ class Difference:
 
 
 class Verifier:
-    """The reference beside a device: the same steps, compared after each."""
+    """The reference beside a device: the same steps, compared after each. ``plan`` is the one that
+    the device's build has (Build.plan)."""
 
     def __init__(self, plan: TrainingPlan, seed: int) -> None:
         self.plan = plan
@@ -113,18 +111,11 @@ class Verifier:
             if node is not self.plan.arriving:  # which ran when the sample came
                 device.run(1)
             for tensor in node.outputs:
-                actual = self._read(device, tensor)
+                actual = read_tensor(device, self.plan, tensor)
                 found = compare(step, node, tensor, actual, values[tensor], True)
                 if found is not None:
                     return found
         return None
-
-    def _read(self, device: Device, tensor: Tensor) -> Array:
-        where = self.plan.memory.place(tensor)
-        assert where is not None
-        region, offset = where
-        raw = device.read(REGIONS[region], offset, tensor.type.nbytes)
-        return np.frombuffer(raw, tensor.type.dtype.np.newbyteorder("<")).reshape(tensor.type.shape)
 
     def _state_difference(self, step: int, after: bytes) -> Difference:
         """Where the state read after the step differs, if running it again did not show it."""
@@ -143,6 +134,16 @@ class Verifier:
         return Difference(
             step, node.name, type(node.op).__name__, node.index, tensor.name, (0,), 0, 0, 0, False
         )
+
+
+def read_tensor(device: Device, plan: TrainingPlan, tensor: Tensor) -> Array:
+    """What a tensor of the device's plan holds now."""
+    where = plan.memory.place(tensor)
+    assert where is not None
+    region, offset = where
+    number = list(plan.memory.regions).index(region)
+    raw = device.read(number, offset, tensor.type.nbytes)
+    return np.frombuffer(raw, tensor.type.dtype.np.newbyteorder("<")).reshape(tensor.type.shape)
 
 
 def write_step(device: Device, plan: TrainingPlan, sample: Array, target: Array) -> int:

@@ -4,6 +4,7 @@ byte, and the stack in use stays within its bound."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from host.dataset import Dataset, load_dataset
 from host.demo import WATCH
 from host.device import Device
 from host.elf import load_image
+from host.memories import memories_beside
 from host.painted_stack import PAINT, paint, simulate_painted
 from host.runner import simulated
 from host.simulator import board_description
@@ -48,7 +50,8 @@ def small_data(plan: TrainingPlan, samples: int = 12) -> Dataset:
 
 @each_board
 def test_the_watch_trains_bit_for_bit_within_its_stack(board: str) -> None:
-    built, plan = watch_on(board), watch()
+    built = watch_on(board)
+    plan = built.plan
     with simulated(built) as runner:
         options = Options(epochs=1, rate=2**-6, seed=3, verify=True)
         result = train(plan, small_data(plan), runner, options, lambda progress: None)
@@ -119,16 +122,22 @@ def test_every_byte_between_the_ends_of_memory_is_counted(board: str) -> None:
     built = watch_on(board)
     cost, sizes = measured(built), board_description(board)["upload"]
     image = load_image(built.elf)
-    ram_end = max(s.end for s in image.sections if s.kind.in_ram)
+    beside = {f".{m.name}": m.name for m in memories_beside(board)}
+    ram_end = max(s.end for s in image.sections if s.kind.in_ram and s.name not in beside)
+    main, *others = cost["memories"]
     flash = [s for s in image.sections if s.kind.in_flash]
     flash_begin = min(s.load_address for s in flash)
 
-    assert cost["sram_bytes"] == ram_end - RAM_BEGIN <= sizes["maximum_ram_size"]
+    assert main["used_bytes"] == ram_end - RAM_BEGIN <= sizes["maximum_ram_size"]
+    assert cost["sram_bytes"] == sum(m["used_bytes"] for m in cost["memories"])
     flash_end = max(s.load_address + s.nbytes for s in flash)
     assert cost["flash_bytes"] == flash_end - flash_begin <= sizes["maximum_size"]
     section_sizes = size_of_sections(built.elf, built.target.toolchain_prefix)
     resident = [".stack", ".data", ".bss"]
-    assert cost["sram_bytes"] == sum(section_sizes.get(name, 0) for name in resident)
+    assert main["used_bytes"] == sum(section_sizes.get(name, 0) for name in resident)
+    assert {m["name"]: m["used_bytes"] for m in others} == {
+        name: section_sizes.get(section, 0) for section, name in beside.items()
+    }
 
 
 def size_of_sections(elf: Path, prefix: str) -> dict[str, int]:
@@ -144,12 +153,16 @@ def test_a_board_states_its_memories_once_and_truly(board: str) -> None:
     description = board_description(board)
     built = watch_on(board)
     text = next(built.folder.rglob("firmware.map")).read_text()
-    lines = [line.split() for line in text.splitlines() if line.startswith(("FLASH ", "RAM "))]
+    table = text.split("\nMemory Configuration\n")[1].split("\n*default*")[0]
+    lines = [line.split() for line in table.splitlines()[2:]]
 
     assert {line[0]: int(line[2], 16) for line in lines} == {
         "FLASH": description["upload"]["maximum_size"],
         "RAM": description["upload"]["maximum_ram_size"],
+        **{m.name.upper(): m.nbytes for m in memories_beside(board)},
     }
+    assert all(re.fullmatch("[a-z][a-z0-9]*", m.name) for m in memories_beside(board))
+    assert not {m.name for m in memories_beside(board)} & {"arena", "state", "ram", "flash"}
 
 
 @pytest.mark.parametrize("board", [board_param("stm32vldiscovery")])

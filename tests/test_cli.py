@@ -275,7 +275,7 @@ def test_a_damaged_archive_is_one_line(run: Run, model: Path, data: Path, tmp_pa
 def test_ports_lists_what_can_run(run: Run) -> None:
     targets = {s["target"] for s in run("ports", "--json").json["simulated"]}
 
-    boards = ("microbit", "mps2_an386", "mps2_an500", "stm32vldiscovery")
+    boards = ("microbit", "mps2_an385", "mps2_an386", "mps2_an500", "stm32vldiscovery")
     assert targets == {"native", *(f"sim:{board}" for board in boards)}
 
 

@@ -10,6 +10,7 @@ import pytest
 from host.build import build
 from host.cost import measured, resident_rows
 from host.kinds import arena_bytes, state_bytes
+from host.memories import memories_beside
 from host.target import Target
 from tests.simulated_boards import each_board
 from tests.small_models import residual_model
@@ -64,5 +65,10 @@ def test_the_rows_are_all_bytes(board: str) -> None:
     assert sum(row["nbytes"] for row in in_flash) == cost["flash_bytes"]
     assert {"arena", "learned", "link", "stack"} <= {row["class"] for row in in_ram}
     assert {"vectors", "constants", "kernels", "runtime", "port"} <= {r["class"] for r in in_flash}
-    ends = sorted((row["address"], row["address"] + row["nbytes"]) for row in in_ram)
-    assert all(end == start for (_, end), (start, _) in pairwise(ends))
+    beside = {f".{memory.name}" for memory in memories_beside(board)}
+    for section in ("", *beside):
+        own = [
+            row for row in in_ram if (row["section"] if row["section"] in beside else "") == section
+        ]
+        ends = sorted((row["address"], row["address"] + row["nbytes"]) for row in own)
+        assert all(end == start for (_, end), (start, _) in pairwise(ends))

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,6 @@ from tests.small_models import residual_model
 from trainer.formats import Formats
 from trainer.graph import Node
 from trainer.memories import Memory
-from trainer.memory import plan_memory
 from trainer.ops.clamp_mask import ClampMask
 from trainer.plan import TrainingPlan, make_plan
 from trainer.region import Region
@@ -169,10 +167,9 @@ def test_the_parts_of_the_step() -> None:
 
 def test_several_memories_lie_one_over_the_other() -> None:
     plan = small()
-    kept = {plan.record, plan.predicted} - {None}
     half = plan.memory.arena_bytes * 3 // 4
-    memories = [Memory("fast", half), Memory("slow", half)]
-    spread = replace(plan, memory=plan_memory(plan.graph, plan.state, kept, memories))
+    memories = [Memory("slow", half + plan.memory.state_bytes), Memory("fast", half, speed=2.0)]
+    spread = plan.placed_in(memories)
     arena = Arena(spread)
     assert set(arena.floors) == {"fast", "slow"}
     for box in arena.boxes:
@@ -180,6 +177,8 @@ def test_several_memories_lie_one_over_the_other() -> None:
         assert low <= arena.bottom(box)
         assert arena.bottom(box) + box.slot.size <= low + spread.memory.used_bytes[box.slot.memory]
     assert png([pictured(spread)]).startswith(b"\x89PNG")
+    words = {text.text for text in svg_of(page([pictured(spread)])).iter(f"{SVG}text")}
+    assert {"fast", "slow"} <= words
 
 
 class Strict(HTMLParser):

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 from trainer.errors import BudgetError
 from trainer.graph import Graph, Node
 from trainer.lifetimes import Demand
-from trainer.placement import Placer, greedy_orders
+from trainer.placement import Placer, greedy_orders, place_blocks
 
 TRIES = 60  # of an order, with the blocks in front that found no room
 
@@ -36,16 +36,68 @@ class Spread:
         return [k for k, memory in enumerate(self.memory) if memory < 0]
 
 
+def spread_beside(
+    state_bytes: int, demand: Demand, memories: Sequence[Memory], graph: Graph
+) -> tuple[Spread, Memory]:
+    """Blocks in memories beside the learned state, and the memory in which that lies as a whole.
+
+    It is large and few nodes use each byte of it, so it leaves fast memories to the blocks: it lies
+    in the first memory; if not all has room so, in the slowest of the others with which it has.
+    Raises BudgetError.
+    """
+    first, *others = memories
+    homes = [first, *sorted(others, key=lambda m: m.speed)]
+    refused = None
+    for home in homes:
+        if home.nbytes >= state_bytes:
+            left = [replace(m, nbytes=m.nbytes - state_bytes) if m is home else m for m in memories]
+            try:
+                return spread_blocks(demand, left, graph), home
+            except BudgetError as err:
+                refused = refused or err
+    if refused is None:
+        most = max(m.nbytes for m in memories)
+        refused = BudgetError(
+            f"the learned state needs {state_bytes:,} bytes in one memory, there are at most "
+            f"{most:,} in {listed(memories)}. Train fewer layers, or take a board with more",
+            state_bytes,
+            most,
+        )
+    raise refused
+
+
+def listed(memories: Sequence[Memory]) -> str:
+    return ", ".join(f"{m.name} {m.nbytes:,}" for m in memories)
+
+
 def spread_blocks(demand: Demand, memories: Sequence[Memory], graph: Graph) -> Spread:
     """Blocks in memories, so that of the bytes read and written many are in fast ones.
 
     Raises BudgetError if no placement was found.
     """
+    if demand.lower_bound > (available := sum(m.nbytes for m in memories)):
+        missing = demand.lower_bound - available
+        why = f"{missing:,} more than there are"
+        raise no_room(demand, memories, graph, demand.lower_bound, why)
     trials = list(all_trials(demand, memories))
-    fitting = [trial for trial in trials if not trial.homeless]
+    fitting = [trial for trial in trials if not trial.homeless] or wholly(demand, memories)
     if fitting:
-        return max(fitting, key=lambda trial: traffic(demand, memories, trial))
-    raise no_room(demand, memories, graph, min(trials, key=lambda trial: left_over(demand, trial)))
+        return max(fitting, key=lambda t: (traffic(demand, memories, t), -extent(demand, t)))
+    best = min(trials, key=lambda trial: left_over(demand, trial))
+    rest, worst = left_over(demand, best), max(best.homeless, key=lambda k: demand.blocks[k].size)
+    first = demand.blocks[worst]
+    what = f"{first.item.name}{' (scratch)' if isinstance(first.item, Node) else ''}"
+    why = f"{rest:,} bytes find no room, {what} of {first.size:,} first"
+    raise no_room(demand, memories, graph, available + rest, why)
+
+
+def wholly(demand: Demand, memories: Sequence[Memory]) -> list[Spread]:
+    """All blocks in one memory, placed with more effort, for each that holds them."""
+    if demand.lower_bound > max(m.nbytes for m in memories):
+        return []
+    offsets = tuple(place_blocks(demand))
+    trials = [Spread((m,) * len(offsets), offsets) for m in range(len(memories))]
+    return [t for m, t in enumerate(trials) if extent(demand, t) <= memories[m].nbytes]
 
 
 def all_trials(demand: Demand, memories: Sequence[Memory]) -> Iterator[Spread]:
@@ -97,25 +149,27 @@ def traffic(demand: Demand, memories: Sequence[Memory], trial: Spread) -> float:
     return sum(block.size * block.uses * memories[m].speed for block, m in used)
 
 
+def extent(demand: Demand, trial: Spread) -> int:
+    """Bytes of the arena in all memories."""
+    ends: dict[int, int] = {}
+    for block, m, offset in zip(demand.blocks, trial.memory, trial.offsets, strict=True):
+        ends[m] = max(offset + block.size, ends.get(m, 0))
+    return sum(ends.values())
+
+
 def left_over(demand: Demand, trial: Spread) -> int:
     return sum(demand.blocks[k].size for k in trial.homeless)
 
 
-def no_room(demand: Demand, memories: Sequence[Memory], graph: Graph, trial: Spread) -> BudgetError:
+def no_room(
+    demand: Demand, memories: Sequence[Memory], graph: Graph, needed: int, why: str
+) -> BudgetError:
     """What does not fit, by how much, and the call at which most bytes are live."""
-    available = sum(m.nbytes for m in memories)
-    sizes = ", ".join(f"{m.name} {m.nbytes:,}" for m in memories)
-    worst = demand.blocks[max(trial.homeless, key=lambda k: demand.blocks[k].size)]
     at = graph.nodes[max(0, min(demand.fullest, len(graph.nodes) - 1))].name
-    what = f"{worst.item.name}{' (scratch)' if isinstance(worst.item, Node) else ''}"
-    rest = left_over(demand, trial)
-    why = f"{rest:,} bytes find no room, {what} of {worst.size:,} first"
-    needed = available + rest
-    if demand.lower_bound > available:
-        needed, why = demand.lower_bound, f"{demand.lower_bound - available:,} more than there are"
     return BudgetError(
-        f"the arena needs {demand.lower_bound:,} bytes at least in the memories {sizes}: {why}. "
-        f"Most are live at {at}. Train fewer or later layers, or take a board with more",
+        f"the arena needs {demand.lower_bound:,} bytes at least in the memories "
+        f"{listed(memories)}: {why}. Most are live at {at}. Train fewer or later layers, or take a "
+        "board with more",
         needed,
-        available,
+        sum(m.nbytes for m in memories),
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from trainer.graph import Graph, Node
 from trainer.lifetimes import aligned, demand, storage
-from trainer.memories import Memory, spread_blocks
+from trainer.memories import Memory, spread_beside
 from trainer.placement import place_blocks
 from trainer.tensor import Tensor
 
@@ -34,13 +34,15 @@ class Slot:
 class MemoryPlan:
     """Slots of the arena (a Node's slot is its scratch memory), offsets in the state.
 
-    No arena can have less than ``lower_bound`` bytes with this order of the nodes.
+    No arena can have less than ``lower_bound`` bytes with this order of the nodes. The state lies
+    in ``state_memory`` as a whole. The main RAM of a chip is called ARENA, as its region is.
     """
 
     slots: dict[Tensor | Node, Slot]
     state: dict[Tensor, int]
     state_bytes: int
     lower_bound: int = 0
+    state_memory: str = ARENA
 
     def place(self, tensor: Tensor) -> tuple[str, int] | None:
         """(region, offset) of a tensor in RAM; None for constants."""
@@ -77,6 +79,30 @@ class MemoryPlan:
         """Whether the arena is less than a 100th above ``lower_bound``."""
         return self.arena_bytes - self.lower_bound <= self.lower_bound // 100
 
+    @property
+    def regions(self) -> dict[str, int]:
+        """Bytes of each region that READ and WRITE address, in the order of their numbers (SPEC
+        2.3): arena and state, then the arena's part in each other memory."""
+        used = self.used_bytes
+        others = {name: used[name] for name in sorted(used) if name != ARENA}
+        return {ARENA: used.get(ARENA, 0), STATE: self.state_bytes, **others}
+
+    @property
+    def ram_bytes(self) -> dict[str, int]:
+        """Bytes of arena and state in each memory that has any of them; in the main RAM always."""
+        found = {ARENA: 0, **self.used_bytes}
+        found[self.state_memory] = found.get(self.state_memory, 0) + self.state_bytes
+        return found
+
+    @property
+    def floors(self) -> dict[str, int]:
+        """Where each memory of the arena begins, if they are stacked."""
+        found, end = {}, 0
+        for memory, nbytes in self.used_bytes.items():
+            found[memory] = end
+            end += nbytes
+        return found
+
 
 def bytes_covered(slots: Iterable[Slot]) -> int:
     """Bytes that lie in one slot at least; an output can lie over its input."""
@@ -100,13 +126,16 @@ def plan_memory(
 ) -> MemoryPlan:
     """Place what is not state by lifetime; the SPEC promises no offsets.
 
-    In one arena as large as it must be, or in ``memories``, and then raises BudgetError if it does
-    not fit.
+    In one arena as large as it must be, or in ``memories``, of which the first is the main RAM;
+    then raises BudgetError if it does not fit.
     """
     wanted = demand(graph, keep)
+    offsets, state_bytes = place_state(state)
+    state_memory = ARENA
     if memories:
-        spread = spread_blocks(wanted, memories, graph)
+        spread, home = spread_beside(state_bytes, wanted, memories, graph)
         places = [(o, memories[m].name) for o, m in zip(spread.offsets, spread.memory, strict=True)]
+        state_memory = home.name
     else:
         places = [(offset, ARENA) for offset in place_blocks(wanted, thorough=thorough)]
     slots: dict[Tensor | Node, Slot] = {
@@ -117,7 +146,7 @@ def plan_memory(
     for tensor, source in owner.items():
         if tensor is not source and source in slots:
             slots[tensor] = slots[source]
-    return MemoryPlan(slots, *place_state(state), wanted.lower_bound)
+    return MemoryPlan(slots, offsets, state_bytes, wanted.lower_bound, state_memory)
 
 
 def place_state(state: Iterable[Tensor]) -> tuple[dict[Tensor, int], int]:

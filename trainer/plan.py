@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from trainer.autodiff import Tape, backward
@@ -15,6 +15,7 @@ from trainer.grouping import with_groups
 from trainer.latent import FlashLatents, find_latent
 from trainer.lifetimes import demand
 from trainer.losses import CROSS_ENTROPY, add_loss, class_count, with_logits_of
+from trainer.memories import Memory
 from trainer.memory import MemoryPlan, plan_memory
 from trainer.model import Model, cut, trim, with_new_head, with_spare_rows
 from trainer.ops.base import ErrorTensor
@@ -170,6 +171,12 @@ class TrainingPlan:
                 f"{asked}: with the scheme '{self.scheme.name}' nothing is frozen that a step "
                 "could leave out, so there is no latent to keep"
             )
+
+    def placed_in(self, memories: Sequence[Memory]) -> TrainingPlan:
+        """The plan in these memories of a chip (``plan_memory``), or in one arena if there are
+        none; with the same bits. Raises BudgetError."""
+        kept = {self.record, *([self.predicted] if self.predicted else [])}
+        return replace(self, memory=plan_memory(self.graph, self.state, kept, memories))
 
     @property
     def step_macs(self) -> int:

@@ -31,6 +31,11 @@ typedef struct {
     uint32_t nbytes;
 } mct_region;
 
+/* Those that every model has; behind them the arena's part in each other memory of the chip. */
 enum { MCT_REGION_ARENA = 0, MCT_REGION_STATE = 1, MCT_REGION_COUNT = 2 };
+
+/* A static array in a memory of the chip beside its main RAM. A linker script that has no place for
+ * .bss.mct_NAME leaves it among .bss; where it has one, nothing sets the array to zero. */
+#define MCT_MEMORY(name) __attribute__((section(".bss.mct_" #name)))
 
 #endif

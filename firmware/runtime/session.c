@@ -233,12 +233,15 @@ static mct_status execute_run(uint32_t max_calls, uint8_t *reply, uint32_t *repl
     return MCT_OK;
 }
 
+/* The regions of this model, of which MCT_REGION_COUNT are those of every model. */
+enum { REGIONS = sizeof MCT_MODEL(regions) / sizeof MCT_MODEL(regions)[0] };
+
 static mct_status execute_read(const uint8_t *payload, uint8_t *reply, uint32_t *reply_bytes)
 {
     uint8_t index = payload[0];
     uint32_t offset = mct_get_u32(payload + 1);
     uint32_t nbytes = mct_get_u16(payload + 5);
-    if (index >= MCT_REGION_COUNT || nbytes > MCT_LINK_PAYLOAD - STATUS_BYTES ||
+    if (index >= REGIONS || nbytes > MCT_LINK_PAYLOAD - STATUS_BYTES ||
         !is_inside(offset, nbytes, MCT_MODEL(regions)[index].nbytes)) {
         return MCT_ERR_RANGE;
     }
@@ -255,8 +258,7 @@ static mct_status execute_write(const uint8_t *payload, uint32_t nbytes)
     if (MCT_MODEL(busy)()) {
         return MCT_ERR_BUSY;
     }
-    if (index >= MCT_REGION_COUNT ||
-        !is_inside(offset, data_bytes, MCT_MODEL(regions)[index].nbytes)) {
+    if (index >= REGIONS || !is_inside(offset, data_bytes, MCT_MODEL(regions)[index].nbytes)) {
         return MCT_ERR_RANGE;
     }
     memcpy(MCT_MODEL(regions)[index].data + offset, payload + MCT_REQUEST_WRITE_BYTES, data_bytes);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ARM MPS2 boards (mps2-an386, mps2-an500): CMSDK APB UART 0, receiving by interrupt.
+/* ARM MPS2 boards (mps2-an385, mps2-an386, mps2-an500): CMSDK APB UART 0, receiving by interrupt.
  * Registers: Cortex-M System Design Kit TRM (DDI 0479), "APB UART". */
 #include "ports/cortex_m/uart.h"
 #include "ports/cortex_m/startup.h"
