@@ -22,7 +22,7 @@ from benchmarks.runs import RESULTS_DIR, run_task
 from benchmarks.tables import markdown, plot, rows_of
 from benchmarks.task import Task
 
-TASKS = ("watch", "hapt", "fashion", "incremental", "cifar", "mcunet")
+TASKS = ("watch", "hapt", "fashion", "incremental", "cifar", "calibrated", "mcunet")
 OTHERS = {"forward": forward_cost.markdown, "guard": guard.markdown}
 ALL = (*TASKS, *OTHERS)
 err = Console(stderr=True)

@@ -65,7 +65,8 @@ def execute(task: Task, wanted: tuple[Run, ...]) -> list[Run]:
     """The runs of one scheme, group and seed, which share data and the frozen prefix."""
     first = wanted[0]
     data = at_most(task.most, task.dataset(first.group, first.seed))
-    plan_of, data = tail(task.model(), task.schemes[first.scheme], task.classes, data)
+    model = task.model() if task.model_of is None else task.model_of(data)
+    plan_of, data = tail(model, task.schemes[first.scheme], task.classes, data)
     plans = functools.cache(plan_of)
     order = None if task.order is None else task.order(first.group, first.seed)
     if order is not None:

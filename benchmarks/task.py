@@ -39,6 +39,7 @@ class Task:
     group_rows: bool = False  # a row for each group
     has_mean: bool = True  # and one for all of them
     most: int | None = None  # samples to learn from and to test
+    model_of: Callable[[Dataset], Model] | None = None  # the model for these samples
 
     @property
     def tuning_groups(self) -> tuple[str, ...]:

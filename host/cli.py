@@ -16,6 +16,7 @@ from host import show, show_budget
 from host.budget import Budget, fitted
 from host.build import build as build_firmware
 from host.build import generate as generate_code
+from host.calibration import calibrated
 from host.check import check_model
 from host.compare import other_options
 from host.cost import (
@@ -504,6 +505,30 @@ def check(model: ModelArg, json_: JsonOpt = False) -> None:
     print_json(result) if json_ else show.check_table(result)
     if result["mismatches"]:
         raise Error(f"{result['mismatches']} outputs differ from tflite-micro")
+
+
+@app.command(
+    "calibrate",
+    epilog="Example: mcutrain calibrate model.tflite --data mine.npz --output mine.tflite",
+)
+def calibrate_command(
+    model: ModelArg,
+    data: Annotated[Path, typer.Option(help=".npz as for train; x_train is looked at alone.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The .tflite file to write.")],
+    samples: Annotated[int, typer.Option(min=1, metavar="N", help="As many of x_train.")] = 200,
+    json_: JsonOpt = False,
+) -> None:
+    """Fit the ranges of a model's activations to your samples, before it is trained.
+
+    A model holds what its activations reached on the data that it was quantised with. Where yours
+    reach less or more, it trains better with ranges of their own. Weights stay as they are.
+    """
+    with err.status(f"{model}: {samples} samples") as status:
+        found = calibrated(
+            model, data, samples, output,
+            lambda done, total: status.update(f"{model}: pass {done}, of {total} at most"),
+        )  # fmt: skip
+    print_json(found) if json_ else show.calibration_table(found)
 
 
 @app.command(epilog="Example: mcutrain ports")

@@ -50,7 +50,7 @@ class Dataset:
 
 def load_dataset(path: Path, plan: TrainingPlan) -> Dataset:
     """The data set in ``path``, fitted to the plan's input and classes. Raises DataError."""
-    arrays = read_arrays(path, plan, all_keys)
+    arrays = read_arrays(path, plan.target is not None, all_keys)
     share = clipped_share(arrays["x_train"], plan.input.type)
     return Dataset(**fitted(arrays, path, plan), clipped=share)
 
@@ -60,9 +60,15 @@ def load_old(path: Path, plan: TrainingPlan) -> tuple[Array, Array]:
 
     Raises DataError.
     """
-    arrays = fitted(read_arrays(path, plan, old_keys), path, plan)
+    arrays = fitted(read_arrays(path, plan.target is not None, old_keys), path, plan)
     x, y = (next(a for key, a in arrays.items() if key[0] == first) for first in "xy")
     return x, y
+
+
+def load_samples(path: Path, wanted: TensorType) -> Array:
+    """The training samples in ``path``, (N, input size) int8, without targets. Raises DataError."""
+    x = read_arrays(path, False, lambda there: KEYS[:1])["x_train"]
+    return quantised(x, f"{path}: x_train", wanted, "takes")
 
 
 def all_keys(there: Collection[str]) -> tuple[str, ...]:
@@ -74,16 +80,13 @@ def old_keys(there: Collection[str]) -> tuple[str, ...]:
 
 
 def read_arrays(
-    path: Path, plan: TrainingPlan, keys_of: Callable[[Collection[str]], tuple[str, ...]]
+    path: Path, has_targets: bool, keys_of: Callable[[Collection[str]], tuple[str, ...]]
 ) -> dict[str, Array]:
-    """What ``keys_of`` picks of the names in an .npz; without targets if steps take none.
-
-    Raises DataError.
-    """
+    """What ``keys_of`` picks of the names in an .npz, with or without targets. Raises DataError."""
     try:
         with np.load(path, allow_pickle=False) as file:
             keys = keys_of(file.files)
-            wanted = keys if plan.target else tuple(key for key in keys if key[0] == "x")
+            wanted = keys if has_targets else tuple(key for key in keys if key[0] == "x")
             missing = [key for key in wanted if key not in file]
             if missing:
                 raise DataError(

@@ -295,6 +295,15 @@ def check_table(result: dict[str, Any]) -> None:
     lines([f"{number(result['outputs'])} outputs compared, {number(result['mismatches'])} differ"])
 
 
+def calibration_table(found: dict[str, Any]) -> None:
+    table = Table("tensor", "range before", "range after")
+    for tensor in found["tensors"]:
+        ends = (" to ".join(f"{v:.4g}" for v in tensor[key]) for key in ("before", "after"))
+        table.add_row(escape(tensor["name"]), *ends)
+    out.print(table)
+    lines([f"wrote {found['output']}: ranges of {found['samples']} samples"])
+
+
 def export_lines(written: dict[str, Any]) -> None:
     text = f"wrote {written['output']}: {number(written['bytes'])} bytes, {written['steps']} steps"
     if written["unused_bytes"]:

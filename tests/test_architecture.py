@@ -40,7 +40,7 @@ LAYERS = [
     {"simplify"},
     {"plan", "ptq", "net_builder"},
     {"interpreter"},
-    {"training_state", "export"},
+    {"training_state", "export", "calibration"},
 ]
 
 

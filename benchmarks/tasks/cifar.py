@@ -16,11 +16,12 @@ CORRUPTIONS = (
     "gaussian_noise", "impulse_noise", "defocus_blur", "contrast", "fog", "upside_down",
 )  # fmt: skip
 SEVERITY = 5
+MODEL = "mlperf-tiny/pretrainedResnet_quant.tflite"
 LEARN, TEST = 500, 1000
 
 
 def task() -> Task:
-    model = load(model_file("mlperf-tiny/pretrainedResnet_quant.tflite"))
+    model = load(model_file(MODEL))
     photos = cifar10.test_set()
 
     def dataset(group: str, seed: int) -> Dataset:

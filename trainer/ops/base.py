@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeAlias
 
 from trainer.tensor import Array, Tensor, TensorType
@@ -137,6 +138,14 @@ class Halves(NamedTuple):
     others: tuple[Tensor, ...]
 
 
+class OutputScale(Enum):
+    """What scale and zero point an output has: the inputs', any, or one by definition."""
+
+    SAME = "same"
+    FREE = "free"
+    FIXED = "fixed"
+
+
 @dataclass(frozen=True)
 class Op:
     """Base of all operators. Instances are attributes only; they hold no data.
@@ -144,12 +153,14 @@ class Op:
     ``tflite_name`` is the operator's name in the TFLite schema, for those a file can hold.
     ``mutates`` lists the inputs changed in place, ``output_suffixes`` the endings of
     the names of the new outputs. ``alias`` ops only rename their input's bytes.
+    ``output_scale`` is of the operators of a forward model.
     """
 
     tflite_name: ClassVar[str] = ""
     mutates: ClassVar[tuple[int, ...]] = ()
     output_suffixes: ClassVar[tuple[str, ...]] = ("",)
     alias: ClassVar[bool] = False
+    output_scale: ClassVar[OutputScale] = OutputScale.SAME
 
     @classmethod
     def from_tflite(cls, source: OperatorSource) -> tuple[Op, tuple[Tensor, ...]]:

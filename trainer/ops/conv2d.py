@@ -26,6 +26,7 @@ from trainer.ops.base import (
     Halves,
     KernelCall,
     Op,
+    OutputScale,
     Row,
     Rows,
     Scratch,
@@ -76,6 +77,7 @@ class Conv2D(Op):
     """
 
     tflite_name = "CONV_2D"
+    output_scale = OutputScale.FREE
     out_axis: ClassVar[int] = 0  # of the filters in the weights
     out_quant: QuantParams
     out_shape: tuple[int, ...]

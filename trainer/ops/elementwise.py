@@ -11,7 +11,7 @@ import numpy as np
 
 from trainer.broadcast import Broadcast
 from trainer.fixedpoint import Int64, Requant, wrap32
-from trainer.ops.base import Op
+from trainer.ops.base import Op, OutputScale
 from trainer.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 class Elementwise(Op, ABC):
     """a s8, b s8 -> out s8 of the shape that both are repeated to, clamped."""
 
+    output_scale = OutputScale.FREE
     out_quant: QuantParams
     act_min: int = -128
     act_max: int = 127

@@ -13,7 +13,7 @@ import numpy as np
 from trainer.errors import UnsupportedOpError
 from trainer.exponential import exp_on_negative_values, saturating_shift_left, two_over_one_plus
 from trainer.fixedpoint import INT32_MAX, Int64, Requant, requantize, rounding_shift_right
-from trainer.ops.base import Op
+from trainer.ops.base import Op, OutputScale
 from trainer.ops.lookup import Lookup, centred_inputs
 from trainer.tensor import Array, QuantParams, Tensor, TensorType
 
@@ -30,6 +30,7 @@ class Logistic(Lookup):
     """x s8 -> out s8 with scale 1/256, zero point -128 (TFLite LOGISTIC)."""
 
     tflite_name = "LOGISTIC"
+    output_scale = OutputScale.FIXED
     fixed_quant: ClassVar[QuantParams] = QuantParams((1 / 256,), -128)
     out_quant: QuantParams = fixed_quant
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from trainer.fixedpoint import Int64, Requant, requantize, scale_exponent, wrap32
-from trainer.ops.base import Arg, ErrorTensor, KernelCall, Op, Table
+from trainer.ops.base import Arg, ErrorTensor, KernelCall, Op, OutputScale, Table
 from trainer.ops.error import RawError, error_types, format_of
 from trainer.ops.rows import row_of_equals
 from trainer.overlap import in_step
@@ -36,6 +36,7 @@ class Lookup(Op, ABC):
     ``passes_on``: the slope is 1 wherever the output is inside its limits.
     """
 
+    output_scale = OutputScale.FREE
     out_quant: QuantParams
     passes_on: ClassVar[bool] = False
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from trainer.errors import ModelError, UnsupportedOpError
 from trainer.fixedpoint import Requant, requantize, wrap32
-from trainer.ops.base import ErrorTensor, KernelCall, Op
+from trainer.ops.base import ErrorTensor, KernelCall, Op, OutputScale
 from trainer.ops.error import (
     COUNT_BITS,
     RawError,
@@ -41,6 +41,7 @@ class Mean(Op):
     """x s8 -> out s8: the mean over the axes ``first`` to ``last``, which are not the batch."""
 
     tflite_name = "MEAN"
+    output_scale = OutputScale.FREE
     out_quant: QuantParams
     first: int
     last: int

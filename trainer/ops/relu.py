@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from trainer.fixedpoint import Int64
+from trainer.ops.base import OutputScale
 from trainer.ops.lookup import INPUTS, Lookup, centred_inputs, rescaled
 from trainer.tensor import TensorType
 
@@ -35,6 +36,7 @@ class Relu6(Lookup):
     """
 
     tflite_name = "RELU6"
+    output_scale = OutputScale.SAME
     passes_on = True
 
     def limits(self) -> tuple[int, int]:

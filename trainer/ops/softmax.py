@@ -16,7 +16,7 @@ from trainer.exponential import (
     two_over_one_plus,
 )
 from trainer.fixedpoint import Int64, Requant, doubling_high_mul, rounding_shift_right
-from trainer.ops.base import KernelCall, Op
+from trainer.ops.base import KernelCall, Op, OutputScale
 from trainer.tensor import Array, QuantParams, Tensor, TensorType
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class Softmax(Op):
     """x (.., N) s8 -> out (.., N) s8 with scale 1/256, zero point -128 (TFLite SOFTMAX)."""
 
     tflite_name = "SOFTMAX"
+    output_scale = OutputScale.FIXED
     beta: float = 1.0
 
     @classmethod

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fits the ranges of a model's activations to a user's samples.
+
+An int8 model holds what its activations reached on the data that it was quantised with. Other data
+reach less, and then use few of the 255 steps, or more, and then saturate. Scales, zero points and
+the biases that depend on them change; weights stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from trainer.errors import ModelError
+from trainer.model import Model
+from trainer.ops.base import OutputScale
+from trainer.ops.conv2d import Conv2D
+from trainer.ptq import activation_quant
+from trainer.tensor import Array, QuantParams, Role, Tensor
+from trainer.tflite import READER_ERRORS, parse
+from trainer.tflite_patch import TflitePatch
+
+WIDENINGS = 8  # at most: doublings of a range that values have reached the end of
+LIMITS = (-128, 127)
+INT32 = (-(2**31), 2**31 - 1)
+
+
+@dataclass(frozen=True)
+class Range:
+    """Real values from ``low`` to ``high``; ``is_cut``: some reached an end of int8, and may have
+    gone beyond it."""
+
+    low: float
+    high: float
+    cut_low: bool = False
+    cut_high: bool = False
+
+    def joined(self, other: Range) -> Range:
+        return Range(
+            min(self.low, other.low),
+            max(self.high, other.high),
+            self.cut_low or other.cut_low,
+            self.cut_high or other.cut_high,
+        )
+
+    @property
+    def is_cut(self) -> bool:
+        return self.cut_low or self.cut_high
+
+    @property
+    def widened(self) -> Range:
+        """With the ends that were reached twice as far from 0."""
+        return Range(self.low * (2 if self.cut_low else 1), self.high * (2 if self.cut_high else 1))
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A ``.tflite`` file; by the name of each tensor whose range changed (old, new)."""
+
+    data: bytes
+    changes: dict[str, tuple[QuantParams, QuantParams]]
+
+
+def calibrate(
+    data: bytes, samples: Array, done: Callable[[int, int], None] = lambda done, total: None
+) -> Calibration:
+    """The model file ``data`` with its activations' ranges fitted to ``samples``.
+
+    ``samples`` (N, input size) int8. The input, the logits and what has a scale by its operator's
+    definition stay. A range whose end is reached is widened first, then all are fitted to what
+    they hold. ``done`` is told (passes over the samples, of at most how many). Raises ModelError
+    if the file cannot be changed, or holds a training state, which is of the old ranges.
+    """
+    model = parse(data, "model")
+    if model.training_state is not None:
+        raise ModelError("the model has a training state: calibrate a model before it is trained")
+    before, total = quants(model), WIDENINGS + 1
+    for passes in range(1, total + 1):
+        found = observed(model, samples)
+        done(passes, total)
+        cut = {group: r.widened for group, r in found.items() if r.is_cut}
+        if not cut or passes == total:
+            break
+        data = rewritten(data, model, cut)
+        model = parse(data, "model")
+    data = rewritten(data, model, found)
+    after = quants(parse(data, "model"))
+    changes = {
+        name: (old, after[name]) for name, old in before.items() if after.get(name, old) != old
+    }
+    return Calibration(data, changes)
+
+
+def quants(model: Model) -> dict[str, QuantParams]:
+    """Of each activation, by its name in the file."""
+    found = {}
+    for node in model.graph.nodes:
+        if node.output.type.quant is not None:
+            found[node.output.label] = node.output.type.quant
+    return found
+
+
+Groups = Mapping[Tensor, Tensor]
+
+
+def groups(model: Model) -> Groups:
+    """For each tensor one that stands for all that have the same range: those that an operator
+    moves without a scale of its own."""
+    leader: dict[Tensor, Tensor] = {model.input: model.input}
+
+    def find(tensor: Tensor) -> Tensor:
+        while leader.setdefault(tensor, tensor) is not tensor:
+            tensor = leader[tensor]
+        return tensor
+
+    for node in model.graph.nodes:
+        if node.op.output_scale is OutputScale.SAME:
+            for tensor in (*node.inputs, *node.outputs):
+                if tensor.type.quant is not None:
+                    leader[find(tensor)] = find(node.output)
+        find(node.output)
+    return {tensor: find(tensor) for tensor in leader}
+
+
+def fixed(model: Model, patch: TflitePatch, of: Groups) -> set[Tensor]:
+    """The groups whose range must stay: those of the model's edges, of constants, of operators
+    that fix it, and of what operators read or write that the model does not keep."""
+    nodes = {node.index: node for node in model.graph.nodes}
+    edges = {
+        *patch.vector_of(patch.subgraph, "Inputs"),
+        *patch.vector_of(patch.subgraph, "Outputs"),
+    }
+    for k in range(len(patch.operators)):
+        if k not in nodes:
+            edges |= {*patch.inputs[k], *patch.outputs[k]}
+    found = {of[model.input], of[model.logits], of[model.output]}
+    found |= {of[t] for t in of if t.role is Role.CONST}
+    for node in model.graph.nodes:
+        is_edge = patch.outputs[node.index][0] in edges
+        if is_edge or node.op.output_scale is OutputScale.FIXED:
+            found.add(of[node.output])
+    return found
+
+
+def observed(model: Model, samples: Array) -> dict[Tensor, Range]:
+    """By group the range that the operators with a scale of their own reach."""
+    of, found = groups(model), dict[Tensor, Range]()
+    for sample in samples:
+        values = {model.input: sample.reshape(model.input.type.shape)}
+        for node in model.graph.nodes:
+            inputs = (values[t] if t.data is None else t.data for t in node.inputs)
+            values[node.output] = node.op.reference(node, *inputs)[0]
+            if node.op.output_scale is OutputScale.FREE:
+                reached, group = range_of(node.output, values[node.output]), of[node.output]
+                found[group] = found[group].joined(reached) if group in found else reached
+    return found
+
+
+def range_of(tensor: Tensor, q: Array) -> Range:
+    """Of int8 values. The ends of the tensor's clamp, such as a ReLU's, are no ends of int8."""
+    low, high = int(q.min()), int(q.max())
+    zero, scale = tensor.type.zero_point, tensor.type.scale
+    least, most = tensor.limits
+    is_relu = least == zero
+    return Range(
+        (low - zero) * scale,
+        (high - zero) * scale,
+        cut_low=low == LIMITS[0] == least and not is_relu,
+        cut_high=high == LIMITS[1] == most,
+    )
+
+
+def rewritten(data: bytes, model: Model, wanted: Mapping[Tensor, Range]) -> bytes:
+    """The file with the groups' ranges as ``wanted``, where they may change. Raises ModelError."""
+    try:
+        patch = TflitePatch(data)
+        of = groups(model)
+        stay = fixed(model, patch, of)
+        new = {
+            group: activation_quant(r.low, r.high)
+            for group, r in wanted.items()
+            if group not in stay
+        }
+        for node in model.graph.nodes:
+            quant = new.get(of[node.output])
+            if quant is not None:
+                declare(patch, patch.outputs[node.index], quant)
+        for node in model.graph.nodes:
+            x = of.get(node.inputs[0])
+            if isinstance(node.op, Conv2D) and node.op.has_bias and x in new:
+                write_bias(patch, node.index, node.inputs[0].type.scale, new[x].scale)
+        return patch.finish()
+    except READER_ERRORS as err:
+        raise ModelError(f"the model file cannot be calibrated: {err}") from err
+
+
+def declare(patch: TflitePatch, tensors: Iterable[int], quant: QuantParams) -> None:
+    for index in tensors:
+        patch.change_tensor(index, replace(patch.tensor(index), quant=quant))
+
+
+def write_bias(patch: TflitePatch, operator: int, old: float, new: float) -> None:
+    """A layer's bias for an input of the scale ``new`` instead of ``old``: the same real values."""
+    index = patch.own_input(operator, 2)
+    declared = patch.tensor(index)
+    real = patch.contents(index, "<i4").astype(np.float64) * old
+    patch.set_data(index, np.clip(np.floor(real / new + 0.5), *INT32).astype("<i4").tobytes())
+    if declared.quant is not None:
+        scales = tuple(float(np.float32(s * new / old)) for s in declared.quant.scales)
+        changed = replace(patch.tensor(index), quant=replace(declared.quant, scales=scales))
+        patch.change_tensor(index, changed)
