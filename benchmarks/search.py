@@ -49,6 +49,16 @@ err = Console(stderr=True)
 
 
 @dataclass(frozen=True)
+class How:
+    """Processes, whether only to see that it runs, searches or trainings, and with random ones."""
+
+    jobs: int
+    short: bool
+    seeds: int
+    has_random: bool
+
+
+@dataclass(frozen=True)
 class Row:
     """Accuracies in percent on test samples, of one training each."""
 
@@ -114,40 +124,41 @@ SEARCH_SEED = 1000  # of the samples that are searched on
 MCUNET_SHARE = 0.5  # is held out: as many samples learn in a search as in the report
 
 
-def mcunet(jobs: int, short: bool, seeds: int) -> dict[str, Any]:
+def mcunet(how: How) -> dict[str, Any]:
     """mcunet-5fps learns CIFAR-10: the paper's 49kb scheme, and one found for its bytes, both at
     the learning rate that suits 49kb: at the default one its inner layers diverge."""
     path = model_file(MCUNET)
     model, request = load(path), Request(path, classes=cifar10.CLASSES)
     paper = parse_scheme(str(model_file(PAPER)), model)
     limit = plan_bytes(request, model, paper)
-    of, epochs = mcunet_data(model, short), 1 if short else 2
+    of, epochs = mcunet_data(model, how.short), 1 if how.short else 2
     searched = of(SEARCH_SEED, 2)
-    folder = FOLDER / ("mcunet-short" if short else "mcunet")
+    folder = FOLDER / ("mcunet-short" if how.short else "mcunet")
     samples = Samples(searched.x_train, searched.y_train, np.zeros(len(searched.x_train), int))
     plan = Plan(trials=24, promoted=6, folds=2, epochs=epochs)
-    if short:
+    if how.short:
         plan = replace(plan, trials=2, promoted=1, folds=1, short=20)
     setup = Setup(request, model, samples, folder / "latents", MCUNET_SHARE)
-    setup.rate = best_rate(setup, paper, Effort(epochs, 20 if short else None))
+    setup.rate = best_rate(setup, paper, Effort(epochs, 20 if how.short else None))
     job = Job(
         request, write_npz(folder / "data.npz", model, samples), Limits(limit), plan,
-        share=MCUNET_SHARE, rate=setup.rate, jobs=jobs,
+        share=MCUNET_SHARE, rate=setup.rate, jobs=how.jobs,
         output=folder / "mcunet.toml", plot=folder / "mcunet.png",
     )  # fmt: skip
     found = run_search(job, err)
     trainings = len(found["contributions"]) + 1 + plan.trials
     schemes = {
         "found": parse_scheme(found["output"], model), "49kb": paper,
-        "random": random_search(setup, limit, plan, trainings, jobs),
         "head": parse_scheme("head", model),
     }  # fmt: skip
+    if how.has_random:
+        schemes["random"] = random_search(setup, limit, plan, trainings, how.jobs)
     rows = []
     for name, scheme in schemes.items():
         bytes_ = plan_bytes(request, model, scheme)
         got = tuple(
             reported(setup, scheme, [of(seed)], epochs, seed, folder / f"seed{seed}")[0]
-            for seed in range(seeds)
+            for seed in range(how.seeds)
         )
         rows.append(Row(name, described(scheme), bytes_, got))
     return {"rows": rows, "rate": setup.rate, "search": found}
@@ -181,27 +192,27 @@ WATCH_BUDGETS = (3072,)  # two thirds of what full takes
 WATCH_EPOCHS, WATCH_SHARE = 30, 0.7  # what is not held out is about five windows of a class
 
 
-def watch(jobs: int, short: bool, seeds: int) -> dict[str, Any]:
+def watch(how: How) -> dict[str, Any]:
     """Left wrists of ten people. A scheme is searched on five of them and reported on the other
     five, both ways; Fisher information chooses a scheme for each of these by the samples that it
     learns from."""
     path = EXAMPLE / "watch.tflite"
     model, request, people = load(path), Request(path), load_people()
-    folder = FOLDER / ("watch-short" if short else "watch")
+    folder = FOLDER / ("watch-short" if how.short else "watch")
     ids = sorted(people)
     halves = [(ids[::2], ids[1::2]), (ids[1::2], ids[::2])]
-    epochs = 2 if short else WATCH_EPOCHS
+    epochs = 2 if how.short else WATCH_EPOCHS
     rows, searches = [], []
     for limit in WATCH_BUDGETS:
-        got: dict[str, list[float]] = {"found": [], "random": [], "fisher": [], "head": []}
-        learns: dict[str, list[Scheme]] = {"found": [], "random": [], "fisher": [], "head": []}
+        got: dict[str, list[float]] = {}
+        learns: dict[str, list[Scheme]] = {}
         for half, (mine, others) in enumerate(halves):
             samples = samples_of({p: people[p] for p in mine})
             npz = write_npz(folder / f"half{half}.npz", model, samples)
-            for seed in range(seeds):
-                plan = Plan(4 if short else 24, 4, 2, epochs, seed=seed)
+            for seed in range(how.seeds):
+                plan = Plan(4 if how.short else 24, 4, 2, epochs, seed=seed)
                 where = folder / f"{limit}-{half}-{seed}"
-                job = Job(request, npz, Limits(limit), plan, share=WATCH_SHARE, jobs=jobs,
+                job = Job(request, npz, Limits(limit), plan, share=WATCH_SHARE, jobs=how.jobs,
                           output=where / "watch.toml")  # fmt: skip
                 found = run_search(job, err)
                 searches.append({"budget": limit, "half": half, "seed": seed, **found})
@@ -209,19 +220,22 @@ def watch(jobs: int, short: bool, seeds: int) -> dict[str, Any]:
                 trainings = len(found["contributions"]) + 1 + plan.trials
                 schemes = {
                     "found": parse_scheme(found["output"], model),
-                    "random": random_search(setup, limit, plan, trainings, jobs),
                     "head": parse_scheme("head", model),
                 }
+                if how.has_random:
+                    schemes["random"] = random_search(setup, limit, plan, trainings, how.jobs)
                 data = [split(*people[person], seed, person) for person in others]
                 latents = folder / f"others{half}-{seed}"
                 for name, scheme in schemes.items():
-                    got[name] += reported(setup, scheme, data, epochs, seed, latents)
-                    learns[name] += [scheme] * len(data)
+                    scores = reported(setup, scheme, data, epochs, seed, latents)
+                    got.setdefault(name, []).extend(scores)
+                    learns.setdefault(name, []).extend([scheme] * len(data))
                 for person, one in zip(others, data, strict=True):
                     scheme = fisher_scheme(request, model, one, limit)
                     latents = folder / f"person{person}-{seed}"
-                    got["fisher"] += reported(setup, scheme, [one], epochs, seed, latents)
-                    learns["fisher"].append(scheme)
+                    scores = reported(setup, scheme, [one], epochs, seed, latents)
+                    got.setdefault("fisher", []).extend(scores)
+                    learns.setdefault("fisher", []).append(scheme)
         rows += rows_of(request, model, got, learns)
     return {"rows": rows, "search": searches}
 
@@ -231,32 +245,34 @@ FASHION_SHARE = 0.5  # is held out: as many images learn in a search as in the r
 FASHION_REPORTS = 3  # trainings with other images, of each search
 
 
-def fashion(jobs: int, short: bool, seeds: int) -> dict[str, Any]:
+def fashion(how: How) -> dict[str, Any]:
     """Fashion-MNIST, from classes 0-4 to 5-9: of each seed a search, and a random one, with images
     of its own; then trainings on others."""
     task = fashion_task.task()
     model, path = task.model(), fashion_net.recipe(fashion_task.OLD).file()
-    request, epochs = Request(path, classes=task.classes), 1 if short else task.epochs
-    folder = FOLDER / ("fashion-short" if short else "fashion")
+    request, epochs = Request(path, classes=task.classes), 1 if how.short else task.epochs
+    folder = FOLDER / ("fashion-short" if how.short else "fashion")
     got: dict[str, list[float]] = {}
     learns: dict[str, list[Scheme]] = {}
     searches = []
-    for seed in range(seeds):
-        samples = fashion_samples(model, SEARCH_SEED + seed, 20 if short else 200)
+    for seed in range(how.seeds):
+        samples = fashion_samples(model, SEARCH_SEED + seed, 20 if how.short else 200)
         where = folder / str(seed)
-        plan = Plan(4 if short else 24, 4, 2, epochs, 20 if short else None, seed)
-        job = Job(request, write_npz(where / "data.npz", model, samples), Limits(FASHION_BUDGET),
-                  plan, share=FASHION_SHARE, jobs=jobs, output=where / "fashion.toml")  # fmt: skip
+        plan = Plan(4 if how.short else 24, 4, 2, epochs, 20 if how.short else None, seed)
+        npz = write_npz(where / "data.npz", model, samples)
+        job = Job(request, npz, Limits(FASHION_BUDGET), plan, share=FASHION_SHARE, jobs=how.jobs,
+                  output=where / "fashion.toml")  # fmt: skip
         found = run_search(job, err)
         searches.append(found)
         setup = Setup(request, model, samples, where / "latents", FASHION_SHARE, seed=seed)
         trainings = len(found["contributions"]) + 1 + plan.trials
         schemes = {
             "found": parse_scheme(found["output"], model),
-            "random": random_search(setup, FASHION_BUDGET, plan, trainings, jobs),
             "head": parse_scheme("head", model),
         }
-        numbers = [FASHION_REPORTS * seed + k for k in range(1 if short else FASHION_REPORTS)]
+        if how.has_random:
+            schemes["random"] = random_search(setup, FASHION_BUDGET, plan, trainings, how.jobs)
+        numbers = [FASHION_REPORTS * seed + k for k in range(1 if how.short else FASHION_REPORTS)]
         data = [task.dataset(task.groups[0], number) for number in numbers]
         for name, scheme in schemes.items():
             scores = reported(setup, scheme, data, epochs, seed, where / "report")
@@ -333,13 +349,16 @@ def main(
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     seeds: Annotated[int, typer.Option(min=1, help="Of searches, or of trainings.")] = 3,
     short: Annotated[bool, typer.Option("--short", help="Whether it runs, not more.")] = False,
+    random: Annotated[
+        bool, typer.Option(help="Search at random too, with as many trainings: takes as long.")
+    ] = True,
 ) -> None:
     """Found schemes against others of the same bytes, on samples that no search saw."""
     for name in names or TASKS:
         if name not in TASKS:
             raise typer.BadParameter(f"'{name}': there are {', '.join(TASKS)}")
         try:
-            found = TASKS[name](jobs, short, 1 if short else seeds)
+            found = TASKS[name](How(jobs, short, 1 if short else seeds, random))
         except DataUnavailable as reason:
             print(f"skipped {name}: {reason}")
             continue
