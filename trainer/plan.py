@@ -21,6 +21,8 @@ from trainer.ops.base import ErrorTensor
 from trainer.ops.error import EXPONENT
 from trainer.ops.loss import Loss
 from trainer.ops.sgd import CountStep, LearningRate, sgd_state
+from trainer.recompute import Recomputed, Step
+from trainer.recompute_search import Placed, place_recomputed
 from trainer.region import Composite, Region
 from trainer.schedule import ordered
 from trainer.scheme import Scheme, apply_scheme, parse_scheme
@@ -45,7 +47,8 @@ class TrainingPlan:
     what weights and biases wait for, if steps add up. ``latent`` is the
     tensor that a step can begin at and ``prefix`` the nodes up to it, if there is one: they are
     frozen, so a sample needs them once. The device's RAM holds ``latent_slots`` kept latents, its
-    flash those of ``flash``.
+    flash those of ``flash``. ``recomputed`` are the nodes that are computed twice, if any are;
+    they save ``saved_bytes`` of the arena.
     """
 
     name: str
@@ -71,6 +74,8 @@ class TrainingPlan:
     sums: dict[Tensor, Tensor] = field(default_factory=dict)
     latent_slots: int = 0
     flash: FlashLatents | None = None
+    recomputed: Recomputed | None = None
+    saved_bytes: int = 0
 
     @property
     def arriving(self) -> Node | None:
@@ -174,6 +179,11 @@ class TrainingPlan:
     def step_macs(self) -> int:
         return sum(node.op.macs(node) for node in self.graph.nodes)
 
+    @property
+    def recomputed_macs(self) -> int:
+        """Of these, what is done a second time."""
+        return 0 if self.recomputed is None else self.recomputed.macs
+
 
 def make_plan(
     model: Model,
@@ -186,6 +196,7 @@ def make_plan(
     class_names: tuple[str, ...] = (),
     formats: Formats = DEFAULT_FORMATS,
     stream_input: bool = False,
+    recompute: int | None = None,
     thorough: bool = True,
 ) -> TrainingPlan:
     """The plan that trains ``model`` as ``update`` says, with a new head of ``classes`` if given.
@@ -193,8 +204,10 @@ def make_plan(
     ``spare_classes`` more outputs wait until they are taken into use. ``loss`` is one of LOSSES.
     ``start`` names the tensor whose value is the input, instead of the model's own. ``formats``
     are those of errors and weights. With ``stream_input`` a sample arrives row by row, and is
-    never whole in memory. A plan that is not ``thorough`` is made sooner and has the same bits, in
-    an arena that may be a little larger. Raises ModelError or SchemeError.
+    never whole in memory. With ``recompute`` saved activations are computed again, as few as an
+    arena of so many bytes takes, or with 0 as the least arena takes. A plan that is not
+    ``thorough`` is made sooner and has the same bits, in an arena that may be a little larger.
+    Raises ModelError or SchemeError.
     """
     if start is not None:
         model = cut(model, start)
@@ -228,28 +241,44 @@ def make_plan(
     end = inference_end(graph, predicted or model.logits)
     graph = ordered(graph, (*range(end + 1), len(graph.nodes) - 1), kept)
     arriving = model.input if stream_input else None
-    graphs = in_parts(graph, kept, end, len(frozen), arriving)
-    placed = [(graph, plan_memory(graph, state, keep=kept, thorough=thorough)) for graph in graphs]
-    graph, memory = min(placed, key=lambda found: found[1].arena_bytes)
+
+    def place(graph: Graph, end: int, anew: bool = False) -> Placed:
+        parts = in_parts(graph, kept, end, len(frozen), arriving, anew)
+        found = ((part, plan_memory(part, state, keep=kept, thorough=thorough)) for part in parts)
+        return min(found, key=lambda pair: pair[1].arena_bytes)
+
+    placed, again, step = place(graph, end), None, Step(graph, kept, end, len(frozen), arriving)
+    bytes_whole = placed[1].arena_bytes
+    if recompute is not None:
+        placed, again = place_recomputed(
+            step, placed, lambda done: place(done.graph, done.end, anew=True), recompute
+        )
+    graph, memory = placed
     latent, prefix = find_latent(graph, model.input)
     return TrainingPlan(
         model.name, graph, forward, model.input, target, model.logits,
         predicted, node, active, sgd, state, tape.fractions, tape.histories, memory, scheme,
         numerics, names, latent, tuple(prefix), formats, tape.sums,
+        recomputed=again, saved_bytes=bytes_whole - memory.arena_bytes,
     )  # fmt: skip
 
 
 def in_parts(
-    graph: Graph, kept: set[Tensor], end: int, border: int, arriving: Tensor | None
+    graph: Graph,
+    kept: set[Tensor],
+    end: int,
+    border: int,
+    arriving: Tensor | None,
+    anew: bool = False,
 ) -> Iterator[Graph]:
-    """The graph with regions of rows in its first ``end`` nodes; and then, if less is live at the
-    most with them, with regions of channels in the others too."""
-    whole = with_regions(graph, kept, end, border, arriving)
+    """The graph with regions of rows in its first ``end`` nodes, with ``anew`` in the others too;
+    and then, if less is live at the most with them, with regions of channels in the others."""
+    whole = with_regions(graph, kept, end, border, arriving, anew)
     yield whole
-    tight = with_regions(with_groups(graph, kept, 0), kept, end, border, arriving)
+    tight = with_regions(with_groups(graph, kept, 0), kept, end, border, arriving, anew)
     limit = demand(tight, kept).live_at_once
     if limit < demand(whole, kept).live_at_once:
-        yield with_regions(with_groups(graph, kept, limit), kept, end, border, arriving)
+        yield with_regions(with_groups(graph, kept, limit), kept, end, border, arriving, anew)
 
 
 def inference_end(graph: Graph, last: Tensor) -> int:
