@@ -244,8 +244,7 @@ def make_plan(
 
     def place(graph: Graph, end: int, anew: bool = False) -> Placed:
         parts = in_parts(graph, kept, end, len(frozen), arriving, anew)
-        found = ((part, plan_memory(part, state, keep=kept, thorough=thorough)) for part in parts)
-        return min(found, key=lambda pair: pair[1].arena_bytes)
+        return least([*parts], state, kept, thorough)
 
     placed, again, step = place(graph, end), None, Step(graph, kept, end, len(frozen), arriving)
     bytes_whole = placed[1].arena_bytes
@@ -261,6 +260,19 @@ def make_plan(
         numerics, names, latent, tuple(prefix), formats, tape.sums,
         recomputed=again, saved_bytes=bytes_whole - memory.arena_bytes,
     )  # fmt: skip
+
+
+def least(parts: list[Graph], state: list[Tensor], kept: set[Tensor], thorough: bool) -> Placed:
+    """The part of the least arena, the first of several. Those that cannot have it are not
+    placed: the last has the least live."""
+    best: Placed | None = None
+    for part in reversed(parts):
+        if best is None or demand(part, kept).lower_bound <= best[1].arena_bytes:
+            memory = plan_memory(part, state, keep=kept, thorough=thorough)
+            if best is None or memory.arena_bytes <= best[1].arena_bytes:
+                best = part, memory
+    assert best is not None
+    return best
 
 
 def in_parts(

@@ -114,16 +114,16 @@ def place_recomputed(
     arena; ``whole``, the step as it is, if that is no larger."""
     best: tuple[Placed, Recomputed | None] = whole, None
     grouped, wanted = with_groups(step.graph, step.keep, 0), limit
-    for _ in range(TRIES):
-        done = None if best[0][1].arena_bytes <= limit else chosen(step, grouped, wanted)
-        if done is None:
+    for left in reversed(range(TRIES)):
+        if best[0][1].arena_bytes <= limit:
             break
-        graph, memory = place(done)
-        if memory.arena_bytes < best[0][1].arena_bytes:
-            best = (graph, memory), done
+        done = chosen(step, grouped, wanted)
+        found = whole if done is None else place(done)
+        if found[1].arena_bytes < best[0][1].arena_bytes:
+            best = found, done
         if wanted == 0:
             break
         # A placement can need more than is live; and what is cheap at first can end too early.
-        above = memory.arena_bytes - limit
-        wanted = max(0, wanted - above) if memory.lower_bound <= wanted else 0
+        above, is_met = found[1].arena_bytes - limit, found[1].lower_bound <= wanted
+        wanted = max(0, wanted - above) if left > 1 and is_met else 0
     return best
