@@ -98,15 +98,6 @@ class Search:
             self.best = self.tried(self.best.dropped - {tensor}, bound) or self.best
 
 
-def chosen(step: Step, grouped: Graph, limit: int) -> Recomputed | None:
-    """The step with so much computed again that at most ``limit`` bytes are live at once, or as
-    few as can be; None if nothing is."""
-    search = Search(step, grouped)
-    search.lower(limit)
-    search.spare(limit)
-    return step.without(search.best.dropped) if search.best.dropped else None
-
-
 def place_recomputed(
     step: Step, whole: Placed, place: Callable[[Recomputed], Placed], limit: int
 ) -> tuple[Placed, Recomputed | None]:
@@ -117,13 +108,19 @@ def place_recomputed(
     for left in reversed(range(TRIES)):
         if best[0][1].arena_bytes <= limit:
             break
-        done = chosen(step, grouped, wanted)
+        search = Search(step, grouped)
+        search.lower(wanted)
+        search.spare(wanted)
+        if search.best.key[0] > wanted > 0:  # what is cheap at first can end too early
+            wanted = 0
+            continue
+        done = step.without(search.best.dropped) if search.best.dropped else None
         found = whole if done is None else place(done)
         if found[1].arena_bytes < best[0][1].arena_bytes:
             best = found, done
         if wanted == 0:
             break
-        # A placement can need more than is live; and what is cheap at first can end too early.
-        above, is_met = found[1].arena_bytes - limit, found[1].lower_bound <= wanted
-        wanted = max(0, wanted - above) if left > 1 and is_met else 0
+        # A placement can need more than is live.
+        above = found[1].arena_bytes - limit
+        wanted = max(0, wanted - above) if left > 1 else 0
     return best
