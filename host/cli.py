@@ -119,8 +119,9 @@ def plan(
         typer.Option(
             metavar="BYTES",
             parser=bytes_option,
-            help="RAM there is, such as 64K: choose formats and --stream-input so that it is "
-            "enough, or say what would help. Without a target for arena and learned state.",
+            help="RAM there is, such as 64K: choose --stream-input, --recompute and formats so "
+            "that it is enough, or say what would help. Without a target for arena and learned "
+            "state.",
         ),
     ] = None,
     html: Annotated[

@@ -47,6 +47,8 @@ def planned(plan: TrainingPlan) -> dict[str, Any]:
         "constant_bytes": constant_bytes(plan),
         "forward_macs": plan.forward_macs,
         "step_macs": plan.step_macs,
+        "recomputed_macs": plan.recomputed_macs or None,
+        "recompute_saves_bytes": plan.saved_bytes or None,
         **dict.fromkeys(MEASURED),
     }
 

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which options make a plan fit a budget of RAM: tried one after another, the dearest last.
 
-The order is that of the price in accuracy (docs/adr/0035-budget.md). Regions are always on and
-``--stream-input`` changes no bit, so both are free; they come before any format. Of the formats
+The order is that of the price in accuracy (docs/adr/0035-budget.md). Regions are always on,
+``--stream-input`` and ``--recompute`` change no bit: they come before any format, and that which
+makes a step longer last, with no more computed again than the budget asks for. Of the formats
 ``--errors e8`` comes first: over the rows of docs/accuracy.md it costs less in the median than
 ``--weights int8`` does, though more at worst, where errors pass through forty layers. Each is tried
-without and with the free option. Instructions do not count: none of the options makes a step
-longer. What the user asked for stays as it is, and how many samples add up is never changed: it
-changes what is learned.
+without and with what changes no bit. What the user asked for stays as it is, and how many samples
+add up is never changed: it changes what is learned.
 """
 
 from __future__ import annotations
@@ -24,11 +24,14 @@ from trainer.model import Model
 from trainer.ops.error import E8
 from trainer.plan import TrainingPlan
 
-STREAM = "--stream-input"
+STREAM, RECOMPUTE = "--stream-input", "--recompute"
+LIMITED = f"{RECOMPUTE}-to"
+FREE: tuple[tuple[str, ...], ...] = ((), (STREAM,), (STREAM, RECOMPUTE), (RECOMPUTE,))
 # (errors, weights), the cheapest first; None is the default.
 FORMATS = ((None, None), (E8.name, None), (None, WHOLE), (E8.name, WHOLE))
 PRICES = {
     STREAM: "no bit changes",
+    RECOMPUTE: "no bit changes, some operations are done twice",
     f"--errors {E8.name}": "0.1 points in the median of docs/accuracy.md, 13.4 at worst",
     f"--weights {WHOLE}": "0.3 points in the median of docs/accuracy.md, 3.4 at worst",
 }
@@ -56,6 +59,14 @@ class Step:
     @property
     def told(self) -> str:
         return " ".join(self.options) or "as asked"
+
+    def price(self, option: str) -> str:
+        """What one of its options costs."""
+        if self.plan is None or not option.startswith(RECOMPUTE):
+            return PRICES[option]
+        again = self.plan.recomputed_macs
+        more = 100 * again / max(1, self.plan.step_macs - again)
+        return f"{PRICES[RECOMPUTE]}: {more:.1f} % more MACs in a step"
 
 
 @dataclass
@@ -121,11 +132,28 @@ def candidates(request: Request) -> Iterator[tuple[tuple[str, ...], Request]]:
         found = replace(
             request, errors=request.errors or errors, weights=request.weights or weights
         )
-        for free in [()] if request.stream_input else [(), (STREAM,)]:
+        for free in FREE:
             options = (*free, *formats)
-            if options not in seen:
+            given = (STREAM in free and request.stream_input) or (
+                RECOMPUTE in free and request.recompute is not None
+            )
+            if options not in seen and not given:
                 seen.add(options)
-                yield options, replace(found, stream_input=request.stream_input or bool(free))
+                streams = request.stream_input or STREAM in free
+                again = 0 if RECOMPUTE in free else request.recompute
+                yield options, replace(found, stream_input=streams, recompute=again)
+
+
+def limited(
+    options: tuple[str, ...], request: Request, arena: int
+) -> tuple[tuple[str, ...], Request]:
+    """The request with no more computed again than an arena of so many bytes takes; of which none
+    may be left."""
+    if arena < 1:
+        return options, request
+    told = f"{LIMITED} {arena}"
+    found = tuple(told if option == RECOMPUTE else option for option in options)
+    return found, replace(request, recompute=arena)
 
 
 def find_fit(
@@ -141,29 +169,38 @@ def find_fit(
     ``build`` gives all RAM of a build of a request: its part beside the plan is measured once, and
     a plan is chosen only if its own build fits. Raises what the plan asked for raises.
     """
-    fit = Fit(sram)
-    streams = True
+    fit, streams, beside = Fit(sram), True, 0
     for options, wanted in candidates(request):
-        if STREAM in options and not streams:
+        again, would_stream = RECOMPUTE in options, STREAM in options
+        # Where samples can stream, resident ones leave no more to compute again.
+        if not streams if would_stream else again and streams and not wanted.stream_input:
             continue
-        report(f"planning {' '.join(options) or 'as asked'}")
-        try:
-            plan = wanted.plan_of(model).with_latent_slots(slots)
-        except ModelError as err:
-            if not options:
-                raise
-            streams = streams and STREAM not in options  # no format changes what reads the input
-            fit.steps.append(Step(options, wanted, None, str(err)))
-            continue
-        step = Step(options, wanted, plan)
-        if build is not None and fit.needed(plan) <= sram:
-            report(f"building {step.told}")
-            fit.overhead = build(wanted) - ram_bytes(plan)
-            step = replace(step, overhead=fit.overhead)
-        fit.steps.append(step)
-        if fit.needed(plan) <= sram:
-            fit.chosen = step
-            return fit
+        for _ in range(2):
+            told, asked = options, wanted
+            if again:
+                told, asked = limited(options, wanted, sram - beside - fit.overhead)
+            report(f"planning {' '.join(told) or 'as asked'}")
+            try:
+                plan = asked.plan_of(model).with_latent_slots(slots)
+            except ModelError as err:
+                if not options:
+                    raise
+                streams = streams and not would_stream  # no format changes what reads the input
+                fit.steps.append(Step(told, asked, None, str(err)))
+                break
+            step = Step(told, asked, plan)
+            if build is not None and fit.needed(plan) <= sram:
+                report(f"building {step.told}")
+                fit.overhead = build(asked) - ram_bytes(plan)
+                step = replace(step, overhead=fit.overhead)
+            fit.steps.append(step)
+            if fit.needed(plan) <= sram:
+                fit.chosen = step
+                return fit
+            if not again:
+                beside = ram_bytes(plan) - plan.memory.arena_bytes
+            if not again or step.overhead is None:
+                break
     if build is not None and not fit.overhead:
         step, plan = fit.least
         report(f"building {step.told}")

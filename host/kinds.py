@@ -29,6 +29,7 @@ def arena_kinds(plan: TrainingPlan) -> dict[Tensor | Node, str]:
     """
     found: dict[Tensor | Node, str] = {}
     inference = set(plan.inference)
+    again = set() if plan.recomputed is None else set(plan.recomputed.originals)
     for node in plan.graph.nodes:
         is_error = len(node.outputs) > 1 and node.outputs[1].type == EXPONENT
         if isinstance(node.op, Region):
@@ -41,8 +42,10 @@ def arena_kinds(plan: TrainingPlan) -> dict[Tensor | Node, str]:
                 found[tensor] = "masks"
             elif is_error and k < 2:
                 found[tensor] = "errors"
-            elif node in inference and tensor is not plan.predicted:
+            elif (node in inference and tensor is not plan.predicted) or tensor in again:
                 found[tensor] = "activations"
+            elif isinstance(node.op, Region):  # behind the inference; what else it makes
+                found[tensor] = "masks"
     owner = storage(plan.graph)
     kinds: dict[Tensor | Node, str] = {}
     for item in plan.memory.slots:

@@ -257,9 +257,10 @@ def histories(plan: TrainingPlan, state: bytes) -> dict[str, int]:
 def last_errors(plan: TrainingPlan) -> dict[str, Node]:
     """The node that makes each layer's error, by the layer; the sum, if it has several readers."""
     names, found = layer_names(plan), {}
+    again = {} if plan.recomputed is None else plan.recomputed.originals
     masked = {n.output: n.inputs[0] for n in plan.operations if isinstance(n.op, ClampMask)}
     for node in plan.operations:
         if node.outputs[-1] in plan.histories:
             of = next(masked[t] for t in node.inputs if t in masked)
-            found[names[of]] = node
+            found[names[again.get(of, of)]] = node
     return found

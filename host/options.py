@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from host.request import Request, read_class_names
+from host.sizes import bytes_option
 from trainer.losses import CROSS_ENTROPY, LOSSES
 from trainer.scheme import SPEC_HELP
 
@@ -79,11 +80,27 @@ def request(
             "--stream-input", help="Samples arrive row by row and are never whole in RAM."
         ),
     ] = False,
+    recompute: Annotated[
+        bool,
+        typer.Option(
+            "--recompute",
+            help="Compute saved values again in the backward pass where that saves RAM.",
+        ),
+    ] = False,
+    recompute_to: Annotated[
+        int | None,
+        typer.Option(
+            metavar="BYTES",
+            parser=bytes_option,
+            help="The same, but no more than an arena of so many bytes takes.",
+        ),
+    ] = None,
 ) -> Request:
     names = read_class_names(class_names)
     return Request(
         model, update, classes, spare_classes, loss, start, names,
         errors=errors, weights=weights, accumulate=accumulate, stream_input=stream_input,
+        recompute=recompute_to or (0 if recompute else None),
     )  # fmt: skip
 
 

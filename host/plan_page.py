@@ -105,6 +105,7 @@ def figures(pictured: Pictured) -> dict[str, int]:
         "arena, in use at the peak": max(pictured.arena.in_use),
         "MACs, forward": plan.forward_macs,
         "MACs, training step": plan.step_macs,
+        **({"MACs, done twice": plan.recomputed_macs} if plan.recomputed_macs else {}),
     }
 
 

@@ -139,6 +139,7 @@ def model_table(
 COST_LINES = {
     "arena_bytes": "arena",
     "arena_bound_bytes": "  its lower bound",
+    "recompute_saves_bytes": "  saved by computing twice",
     "learned_bytes": "learned weights and state",
     "latent_slot_bytes": "latents kept",
     "stack_bytes": "stack, worst case",
@@ -152,6 +153,7 @@ COST_LINES = {
     "flash_bytes": "flash in all",
     "forward_macs": "MACs, forward",
     "step_macs": "MACs, training step",
+    "recomputed_macs": "  of these, done twice",
 }
 
 

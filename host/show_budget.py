@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from host.budget import Fitted
-from host.fit import PRICES, Step
+from host.fit import Step
 from host.show import lines
 
 
@@ -27,7 +27,7 @@ def budget_lines(found: Fitted) -> Iterator[str]:
         yield f"  {step.told}: {outcome(found, step)}"
     if fit.chosen is not None:
         for option in fit.chosen.options:
-            yield f"  price of {option}: {PRICES[option]}"
+            yield f"  price of {option}: {fit.chosen.price(option)}"
 
 
 def outcome(found: Fitted, step: Step) -> str:

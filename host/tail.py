@@ -48,7 +48,9 @@ def plan_from(request: Request, model: Model, scheme: Scheme, start: str) -> Tra
     """
     part = trim(model if request.start is None else cut(model, request.start))
     layers = len(part.weighted) - len(trim(cut(part, start)).weighted)
-    behind = replace(request, update=shifted(scheme, layers), start=start, stream_input=False)
+    behind = replace(
+        request, update=shifted(scheme, layers), start=start, stream_input=False, recompute=None
+    )
     return behind.plan_of(model, thorough=False)  # trained here, where no byte counts
 
 

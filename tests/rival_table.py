@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tables in docs/memory.md that compare with other engines: ``python -m tests.rival_table``
-remakes them. ``tests/test_planner.py`` checks what of them the plans alone say.
+"""The tables in docs/memory.md that compare with other engines, and without and with recomputation:
+``python -m tests.rival_table`` remakes them. ``tests/test_planner.py`` checks what of them the
+plans alone say.
 """
 
 from __future__ import annotations
@@ -30,6 +31,13 @@ TINY_ENGINE = dict(zip(PAPER, (246, 265, 291, 315, 338), strict=True))
 # Bytes of the inference arena with CMSIS-NN under tflite-micro on a Cortex-M4.
 CMSIS_NN = {"kws": 16_000, "resnet8": 49_728, "vww": 64_512, "mcunet-5fps": 163_840}
 TRAINED = (("head", False), ("head", True), ("last:4", False), ("full", False))
+# (model, scheme, --stream-input, formats)
+RECOMPUTED = (
+    *((name, "full", False, Formats()) for name in ("kws", "resnet8", "vww", "person_detect")),
+    ("mcunet-5fps", "full", False, Formats()),
+    ("mcunet-5fps", "mcunet-5fps-74kb.toml", True, Formats()),
+    ("mcunet-5fps", "mcunet-5fps-74kb.toml", True, E8),
+)
 BOUGHT = {
     "as it is": (False, Formats()),
     "`--stream-input`": (True, Formats()),
@@ -107,6 +115,27 @@ def inference_arenas(models: Path) -> list[str]:
     return lines
 
 
+def recomputed(models: Path) -> list[str]:
+    """Rows of arenas without and with recomputation, as far as it goes, and what it costs."""
+    lines = []
+    for name, scheme, streams, formats in RECOMPUTED:
+        path = find(SUBJECTS[name], models)
+        file = str(path.parent / "schemes" / scheme) if scheme.endswith(".toml") else scheme
+        plan = make_plan(
+            load(path), file, SUBJECTS[name].classes, formats=formats, stream_input=streams,
+            recompute=0,
+        )  # fmt: skip
+        arena, again = plan.memory.arena_bytes, plan.recomputed_macs
+        whole, options = arena + plan.saved_bytes, " --stream-input" if streams else ""
+        options += f" --errors {formats.errors}" if formats == E8 else ""
+        told = f"`{plan.scheme.name.removeprefix('mcunet-5fps-')}{options}`"
+        lines.append(
+            f"| {name} | {told} | {whole:,} | {arena:,} | {100 * (1 - arena / whole):.1f} % | "
+            f"{100 * again / (plan.step_macs - again):.1f} % |"
+        )
+    return lines
+
+
 TABLES = {
     "bought": (
         "| mcunet-5fps, 49kb | arena | learned | stack, link, other | RAM in all | KiB |\n"
@@ -118,6 +147,10 @@ TABLES = {
     ),
     "inference": (
         "| model | CMSIS-NN, inference | `head` | `head --stream-input` | `last:4` | `full` |\n"
+        "|---|---|---|---|---|---|\n"
+    ),
+    "recomputed": (
+        "| model | scheme | arena | with `--recompute` | saved | MACs of a step more |\n"
         "|---|---|---|---|---|---|\n"
     ),
 }
@@ -143,6 +176,7 @@ def main() -> None:
         "bought": bought(models, rest),
         "schemes": schemes(models, rest),
         "inference": inference_arenas(models),
+        "recomputed": recomputed(models),
     }
     text = DOCUMENT.read_text()
     for name, lines in found.items():

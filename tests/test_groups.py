@@ -60,7 +60,7 @@ def force(with_groups: Callable[..., Graph], monkeypatch: pytest.MonkeyPatch) ->
     """Let plans have the regions of channels that ``with_groups`` makes, worth it or not."""
 
     def in_parts(graph: Graph, kept: set[Tensor], end: int, *rows: object) -> list[Graph]:
-        return [with_regions(with_groups(graph), kept, end, *rows[:2])]  # type: ignore[arg-type]
+        return [with_regions(with_groups(graph), kept, end, *rows[:3])]  # type: ignore[arg-type]
 
     monkeypatch.setattr("trainer.plan.in_parts", in_parts)
 
@@ -150,7 +150,7 @@ def test_groups_never_enlarge_the_arena(
     errors: str, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = mcunet_plan(models, errors, stream_input=True)
-    monkeypatch.setattr("trainer.plan.with_groups", lambda graph, *_: graph)
+    monkeypatch.setattr("trainer.parts.with_groups", lambda graph, *_: graph)
     whole = mcunet_plan(models, errors, stream_input=True)
     assert plan.memory.arena_bytes <= whole.memory.arena_bytes
     assert plan.numerics_hash == whole.numerics_hash

@@ -12,7 +12,7 @@ import pytest
 
 from tests.exact_placement import exact_arena
 from tests.memory_table import BEGIN, DOCUMENT, END, HEADER, NEAR, SUBJECTS, is_near, rows
-from tests.rival_table import bought, inference_arenas, schemes, table_of
+from tests.rival_table import bought, inference_arenas, recomputed, schemes, table_of
 from tests.small_models import residual_model
 from trainer.errors import BudgetError
 from trainer.graph import Graph, Node
@@ -258,6 +258,7 @@ def test_the_comparisons_hold_what_the_plans_say(models: Path) -> None:
         assert len(told) == len(made)
         assert all(whole.startswith(line) for whole, line in zip(told, made, strict=True))
     assert table_of("inference") == inference_arenas(models)
+    assert table_of("recomputed") == recomputed(models)
     shares = [int(line.split("|")[-2].removesuffix(" % ")) for line in table_of("schemes")]
     assert max(shares[::2]) < 100 and max(shares[1::2]) <= 60
 

@@ -131,9 +131,9 @@ def drawn(chooser: Chooser, rng: np.random.Generator) -> list[tuple[int, int]]:
     """Random runs that may be regions, the first one with all readers of what arrives."""
     must = 0 if chooser.arriving is None else chooser.life[chooser.arriving][1] + 1
     runs, at = [], 0
-    while at < chooser.end:
+    while at < chooser.stop:
         size = int(rng.integers(1, 7))
-        last = max(min(at + size, chooser.end), must if at == 0 else 0)
+        last = max(min(at + size, chooser.stop), must if at == 0 else 0)
         while last > at + 1 and last > must and not chooser.may_fuse(at, last):
             last -= 1
         if chooser.may_fuse(at, last) and (last > at + 1 or last <= must):

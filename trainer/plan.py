@@ -4,16 +4,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from trainer.autodiff import Tape, backward
 from trainer.errors import ModelError, SchemeError
 from trainer.formats import DEFAULT_FORMATS, Formats
 from trainer.graph import Graph, Node
-from trainer.grouping import with_groups
 from trainer.latent import FlashLatents, find_latent
-from trainer.lifetimes import demand
 from trainer.losses import CROSS_ENTROPY, add_loss, class_count, with_logits_of
 from trainer.memories import Memory
 from trainer.memory import MemoryPlan, plan_memory
@@ -22,16 +20,17 @@ from trainer.ops.base import ErrorTensor
 from trainer.ops.error import EXPONENT
 from trainer.ops.loss import Loss
 from trainer.ops.sgd import CountStep, LearningRate, sgd_state
+from trainer.parts import Placed, in_parts, least
+from trainer.recompute import Recomputed, Step
+from trainer.recompute_search import place_recomputed
 from trainer.region import Composite, Region
 from trainer.schedule import ordered
 from trainer.scheme import Scheme, apply_scheme, parse_scheme
 from trainer.simplify import simplify
-from trainer.streaming import with_regions
 from trainer.tensor import Array, DType, Role, Tensor
 
 ARITHMETIC_VERSION = 2  # of SPEC section 1: another number, other bits
 LABEL_BYTES = 2  # of a kept latent
-GROUP_LIMITS = (100, 97, 94, 90)  # percent of the least bytes that must be live at once
 DEFAULT_RATE = LearningRate.from_real(2.0**-6)
 
 
@@ -47,7 +46,8 @@ class TrainingPlan:
     what weights and biases wait for, if steps add up. ``latent`` is the
     tensor that a step can begin at and ``prefix`` the nodes up to it, if there is one: they are
     frozen, so a sample needs them once. The device's RAM holds ``latent_slots`` kept latents, its
-    flash those of ``flash``.
+    flash those of ``flash``. ``recomputed`` are the nodes that are computed twice, if any are;
+    they save ``saved_bytes`` of the arena.
     """
 
     name: str
@@ -73,6 +73,8 @@ class TrainingPlan:
     sums: dict[Tensor, Tensor] = field(default_factory=dict)
     latent_slots: int = 0
     flash: FlashLatents | None = None
+    recomputed: Recomputed | None = None
+    saved_bytes: int = 0
 
     @property
     def arriving(self) -> Node | None:
@@ -182,6 +184,11 @@ class TrainingPlan:
     def step_macs(self) -> int:
         return sum(node.op.macs(node) for node in self.graph.nodes)
 
+    @property
+    def recomputed_macs(self) -> int:
+        """Of these, what is done a second time."""
+        return 0 if self.recomputed is None else self.recomputed.macs
+
 
 def make_plan(
     model: Model,
@@ -194,6 +201,7 @@ def make_plan(
     class_names: tuple[str, ...] = (),
     formats: Formats = DEFAULT_FORMATS,
     stream_input: bool = False,
+    recompute: int | None = None,
     thorough: bool = True,
 ) -> TrainingPlan:
     """The plan that trains ``model`` as ``update`` says, with a new head of ``classes`` if given.
@@ -201,8 +209,10 @@ def make_plan(
     ``spare_classes`` more outputs wait until they are taken into use. ``loss`` is one of LOSSES.
     ``start`` names the tensor whose value is the input, instead of the model's own. ``formats``
     are those of errors and weights. With ``stream_input`` a sample arrives row by row, and is
-    never whole in memory. A plan that is not ``thorough`` is made sooner and has the same bits, in
-    an arena that may be a little larger. Raises ModelError or SchemeError.
+    never whole in memory. With ``recompute`` saved activations are computed again, as few as an
+    arena of so many bytes takes, or with 0 as the least arena takes. A plan that is not
+    ``thorough`` is made sooner and has the same bits, in an arena that may be a little larger.
+    Raises ModelError or SchemeError.
     """
     if start is not None:
         model = cut(model, start)
@@ -236,34 +246,25 @@ def make_plan(
     end = inference_end(graph, predicted or model.logits)
     graph = ordered(graph, (*range(end + 1), len(graph.nodes) - 1), kept)
     arriving = model.input if stream_input else None
-    placed: list[tuple[Graph, MemoryPlan]] = []
-    for part in in_parts(graph, kept, end, len(frozen), arriving, thorough):
-        placed.append((part, plan_memory(part, state, keep=kept, thorough=thorough)))
-        if placed[-1][1].is_near_bound:
-            break
-    graph, memory = min(placed, key=lambda found: found[1].arena_bytes)
+
+    def place(graph: Graph, end: int, anew: bool = False) -> Placed:
+        parts = in_parts(graph, kept, end, len(frozen), arriving, anew, thorough)
+        return least(parts, state, kept, thorough)
+
+    placed, again, step = place(graph, end), None, Step(graph, kept, end, len(frozen), arriving)
+    bytes_whole = placed[1].arena_bytes
+    if recompute is not None:
+        placed, again = place_recomputed(
+            step, placed, lambda done: place(done.graph, done.end, anew=True), recompute
+        )
+    graph, memory = placed
     latent, prefix = find_latent(graph, model.input)
     return TrainingPlan(
         model.name, graph, forward, model.input, target, model.logits,
         predicted, node, active, sgd, state, tape.fractions, tape.histories, memory, scheme,
         numerics, names, latent, tuple(prefix), formats, tape.sums,
+        recomputed=again, saved_bytes=bytes_whole - memory.arena_bytes,
     )  # fmt: skip
-
-
-def in_parts(
-    graph: Graph, kept: set[Tensor], end: int, border: int, arriving: Tensor | None, thorough: bool
-) -> Iterator[Graph]:
-    """The graph with regions of rows in its first ``end`` nodes and, if less is live at the most
-    with them, with regions of channels in the others: first with groups as large as that allows,
-    then, if ``thorough``, with smaller ones, which leave a placement more room. Last without."""
-    whole = with_regions(graph, kept, end, border, arriving)
-    tight = with_regions(with_groups(graph, kept, 0), kept, end, border, arriving)
-    limit = demand(tight, kept).live_at_once
-    if limit < demand(whole, kept).live_at_once:
-        for percent in GROUP_LIMITS if thorough else GROUP_LIMITS[:1]:
-            grouped = with_groups(graph, kept, limit * percent // 100)
-            yield with_regions(grouped, kept, end, border, arriving)
-    yield whole
 
 
 def inference_end(graph: Graph, last: Tensor) -> int:

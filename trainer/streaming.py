@@ -20,7 +20,8 @@ LONGEST = 24  # nodes of one region, and those that read what arrives: bounds th
 class Chooser:
     """The bytes that runs of the first ``end`` nodes hold at once, as regions or one by one.
 
-    No region lies on both sides of ``border``. ``arriving`` is the input if it comes by rows.
+    No region lies on both sides of ``border``. ``arriving`` is the input if it comes by rows. With
+    ``anew`` runs of the other nodes are looked at too, of those that compute values anew.
     """
 
     graph: Graph
@@ -28,10 +29,12 @@ class Chooser:
     end: int
     border: int
     arriving: Tensor | None
+    anew: bool = False
     calls: list[KernelCall | None] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.calls = [node.op.by_rows(node) for node in self.graph.nodes[: self.end]]
+        self.stop = len(self.graph.nodes) if self.anew else self.end
+        self.calls = [node.op.by_rows(node) for node in self.graph.nodes[: self.stop]]
         self.owner = storage(self.graph)
         self.life = lifetimes(self.graph, self.keep)
         self.size = {t: aligned(t.type.nbytes, t.type.alignment) for t in self.life}
@@ -39,11 +42,13 @@ class Chooser:
 
     def others(self) -> int:
         """What no region can lower: the most that the nodes behind hold."""
-        return max(self.live[self.end : -1], default=0)
+        behind = enumerate(self.live[self.end : -1], self.end)
+        return max((n for k, n in behind if k >= self.stop or not self.calls[k]), default=0)
 
     def may_fuse(self, first: int, last: int) -> bool:
         """Whether nodes first..last-1 can be one region."""
-        return not first < self.border < last and all(self.calls[k] for k in range(first, last))
+        parted = any(first < k < last for k in (self.border, self.end))
+        return not parted and all(self.calls[k] for k in range(first, last))
 
     def cost(self, first: int, last: int) -> int:
         """Bytes that are held while nodes first..last-1 run as one region."""
@@ -107,7 +112,7 @@ class Chooser:
         floor = self.others()
         must = 0 if self.arriving is None else self.life[self.arriving][1] + 1
         best: list[tuple[int, int, int]] = [(0, 0, -1)]  # (bytes, fused nodes, where it began)
-        for last in range(1, self.end + 1):
+        for last in range(1, self.stop + 1):
             need, fused, _ = best[last - 1]
             alone = (1 << 62) if last <= must else max(self.live[last - 1], floor)
             found = (max(need, alone), fused, last - 1)
@@ -120,7 +125,7 @@ class Chooser:
                 option = (max(need, self.cost(first, last), floor), fused + last - first, first)
                 found = min(found, option)
             best.append(found)
-        runs, last = [], self.end
+        runs, last = [], self.stop
         while last > 0:
             first = best[last][2]
             if last - first > 1 or first < must:
@@ -135,13 +140,15 @@ def with_regions(
     end: int,
     border: int = 0,
     arriving: Tensor | None = None,
+    anew: bool = False,
 ) -> Graph:
-    """The graph with runs of its first ``end`` nodes fused, none across ``border``.
+    """The graph with runs of its first ``end`` nodes fused, none across ``border``; with ``anew``
+    runs of the others too.
 
     ``arriving`` is the input if samples come row by row. Raises ModelError if they cannot: the
     input is read by something that needs it whole.
     """
-    chooser = Chooser(graph, keep, end, border, arriving)
+    chooser = Chooser(graph, keep, end, border, arriving, anew)
     if arriving is not None:
         must = chooser.life[arriving][1] + 1
         if must > end or not chooser.may_fuse(0, must):
