@@ -76,7 +76,7 @@ def generate(plan: TrainingPlan, folder: Path, board: str) -> list[Path]:
     files = {
         f"{plan.name}.c": emit_source(image),
         f"{plan.name}.h": emit_header(image),
-        "mct_selected_model.h": emit_selection(plan.name, build),
+        "mct_selected_model.h": emit_selection(plan, build),
         f"{plan.name}.json": json.dumps(manifest(image, build), indent=1) + "\n",
     }
     for name, text in files.items():
@@ -113,11 +113,12 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def check_budget(plan: TrainingPlan, target: Target) -> None:
-    """Raises BudgetError if arena, state and kept latents alone exceed the board's RAM, or kept
-    latents its flash, where constants lie."""
+    """Raises BudgetError if arena, state, kept latents and the next sample alone exceed the board's
+    RAM, or kept latents its flash, where constants lie."""
     sizes = board_description(target.board)["upload"]
     available = int(sizes["maximum_ram_size"])
-    needed = plan.memory.arena_bytes + plan.memory.state_bytes + plan.slot_bytes
+    memory = plan.memory
+    needed = memory.arena_bytes + memory.state_bytes + plan.slot_bytes + plan.ahead_bytes
     if available and needed > available:
         raise BudgetError(
             f"training needs {needed:,} bytes of RAM for arena and learned state alone, "
@@ -169,14 +170,19 @@ def check_fit(plan: TrainingPlan, target: Target, found: Footprint, stack_bytes:
     """Raises BudgetError, with what takes the bytes, if a measured firmware exceeds its board."""
     sizes = board_description(target.board)["upload"]
     other_ram = sum(found.other_ram_bytes.values()) - found.stack_headroom_bytes
-    latents = found.other_ram_bytes.get("latents", 0)
+    named = {"latents": "latents", "ahead": "next sample"}
+    own = {
+        name: found.other_ram_bytes[key]
+        for key, name in named.items()
+        if key in found.other_ram_bytes
+    }
     ram = {
         "arena": found.arena_bytes,
         "learned": found.learned_bytes,
         "stack": stack_bytes,
         "link": found.link_bytes,
-        **({"latents": latents} if latents else {}),
-        "other": other_ram - latents,
+        **own,
+        "other": other_ram - sum(own.values()),
     }
     flash = {
         "constants": found.constant_bytes,

@@ -35,8 +35,9 @@ PRICES = {
 
 
 def ram_bytes(plan: TrainingPlan) -> int:
-    """Arena, learned state and kept latents."""
-    return plan.memory.arena_bytes + plan.memory.state_bytes + plan.slot_bytes
+    """What follows from the plan: arena, learned state, kept latents and the next sample."""
+    memory = plan.memory
+    return memory.arena_bytes + memory.state_bytes + plan.slot_bytes + plan.ahead_bytes
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def candidates(request: Request) -> Iterator[tuple[tuple[str, ...], Request]]:
         found = replace(
             request, errors=request.errors or errors, weights=request.weights or weights
         )
-        for free in [()] if request.stream_input else [(), (STREAM,)]:
+        for free in [()] if request.stream_input or request.receive_ahead else [(), (STREAM,)]:
             options = (*free, *formats)
             if options not in seen:
                 seen.add(options)

@@ -79,11 +79,18 @@ def request(
             "--stream-input", help="Samples arrive row by row and are never whole in RAM."
         ),
     ] = False,
+    receive_ahead: Annotated[
+        bool,
+        typer.Option(
+            "--receive-ahead", help="The next sample arrives whole while a step runs, for its RAM."
+        ),
+    ] = False,
 ) -> Request:
     names = read_class_names(class_names)
     return Request(
         model, update, classes, spare_classes, loss, start, names,
         errors=errors, weights=weights, accumulate=accumulate, stream_input=stream_input,
+        receive_ahead=receive_ahead,
     )  # fmt: skip
 
 

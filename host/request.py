@@ -26,7 +26,8 @@ FORMATS = tuple(field.name for field in fields(Formats))
 class Request:
     """The arguments of ``make_plan``, with the model's file in place of the model.
 
-    ``stream_input`` changes where things lie in memory, and no bit of what is learned.
+    ``stream_input`` and ``receive_ahead`` change where things lie in memory, and no bit of what is
+    learned.
     ``update`` None stands for what a file that was exported was trained with, else for head;
     the others for their defaults. ``resumes``: the plan goes on from the file's training state.
     """
@@ -43,6 +44,7 @@ class Request:
     weights: str | None = None
     accumulate: int | None = None
     stream_input: bool = False
+    receive_ahead: bool = False
 
     @property
     def formats(self) -> Formats:
@@ -83,6 +85,7 @@ class Request:
             class_names=names,
             resumes=True,
             stream_input=self.stream_input,
+            receive_ahead=self.receive_ahead,
         )
 
     def leaves_state(self) -> bool:
@@ -110,6 +113,7 @@ class Request:
             class_names=self.class_names,
             formats=self.formats,
             stream_input=self.stream_input,
+            receive_ahead=self.receive_ahead,
             thorough=thorough,
         )
 
@@ -124,6 +128,7 @@ class Request:
         default, formats = asdict(DEFAULT_FORMATS), asdict(self.formats)
         others = [f"--{k} {v}" for k, v in formats.items() if v != default[k]]
         others += ["--stream-input"] if self.stream_input else []
+        others += ["--receive-ahead"] if self.receive_ahead else []
         return [*(f"--{k} {v}" for k, v in given.items() if v is not None), *loss, *others]
 
     def options(self) -> dict[str, Any]:

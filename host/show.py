@@ -141,6 +141,7 @@ COST_LINES = {
     "arena_bound_bytes": "  its lower bound",
     "learned_bytes": "learned weights and state",
     "latent_slot_bytes": "latents kept",
+    "ahead_bytes": "next sample",
     "stack_bytes": "stack, worst case",
     "link_bytes": "link buffers",
     "other_ram_bytes": "other RAM",

@@ -45,7 +45,8 @@ class TrainingPlan:
     what weights and biases wait for, if steps add up. ``latent`` is the
     tensor that a step can begin at and ``prefix`` the nodes up to it, if there is one: they are
     frozen, so a sample needs them once. The device's RAM holds ``latent_slots`` kept latents, its
-    flash those of ``flash``.
+    flash those of ``flash``. One that ``receives_ahead`` takes the next sample, and its target,
+    into a buffer of their own while a step runs.
     """
 
     name: str
@@ -71,6 +72,7 @@ class TrainingPlan:
     sums: dict[Tensor, Tensor] = field(default_factory=dict)
     latent_slots: int = 0
     flash: FlashLatents | None = None
+    receives_ahead: bool = False
 
     @property
     def arriving(self) -> Node | None:
@@ -146,6 +148,16 @@ class TrainingPlan:
             return 0
         return self.latent_slots * (self.latent.type.nbytes + LABEL_BYTES)
 
+    @property
+    def target_bytes(self) -> int:
+        """Bytes of the target that a step is given; 0 for a label, or one made of the input."""
+        return 0 if self.takes_label or self.target is None else self.target.type.nbytes
+
+    @property
+    def ahead_bytes(self) -> int:
+        """RAM in which the next sample and its target wait; 0 without."""
+        return self.input.type.nbytes + self.target_bytes if self.receives_ahead else 0
+
     def with_latent_slots(self, slots: int) -> TrainingPlan:
         """The plan with room for ``slots`` latents. Raises ModelError if it has no latent."""
         if slots:
@@ -186,6 +198,7 @@ def make_plan(
     class_names: tuple[str, ...] = (),
     formats: Formats = DEFAULT_FORMATS,
     stream_input: bool = False,
+    receive_ahead: bool = False,
     thorough: bool = True,
 ) -> TrainingPlan:
     """The plan that trains ``model`` as ``update`` says, with a new head of ``classes`` if given.
@@ -193,9 +206,15 @@ def make_plan(
     ``spare_classes`` more outputs wait until they are taken into use. ``loss`` is one of LOSSES.
     ``start`` names the tensor whose value is the input, instead of the model's own. ``formats``
     are those of errors and weights. With ``stream_input`` a sample arrives row by row, and is
-    never whole in memory. A plan that is not ``thorough`` is made sooner and has the same bits, in
+    never whole in memory; with ``receive_ahead`` the whole next one comes while a step runs. Both
+    change no bit. A plan that is not ``thorough`` is made sooner and has the same bits, in
     an arena that may be a little larger. Raises ModelError or SchemeError.
     """
+    if stream_input and receive_ahead:
+        raise ModelError(
+            "--stream-input and --receive-ahead do not go together: a sample that arrives by rows "
+            "is computed as it comes, one that is received ahead waits whole; give one of them"
+        )
     if start is not None:
         model = cut(model, start)
     model = trim(with_logits_of(model, loss))
@@ -235,7 +254,7 @@ def make_plan(
     return TrainingPlan(
         model.name, graph, forward, model.input, target, model.logits,
         predicted, node, active, sgd, state, tape.fractions, tape.histories, memory, scheme,
-        numerics, names, latent, tuple(prefix), formats, tape.sums,
+        numerics, names, latent, tuple(prefix), formats, tape.sums, receives_ahead=receive_ahead,
     )  # fmt: skip
 
 
