@@ -3,8 +3,8 @@
 
     python -m benchmarks.ahead MODEL --update SPEC --classes N --target sim:BOARD --baud N
 
-The quickest of some steps, all rows in turn. A simulated board computes at the speed of this computer,
-so a ratio holds for the two times it is made of. Samples are random.
+The quickest of some steps, all rows in turn. A simulated board computes at the speed of this
+computer, so a ratio holds for the two times it is made of. Samples are random.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ STEP_TIMEOUT_S = 2.0
 PATIENCE_S = 60.0
 HELLO_PATIENCE_S = 10.0
 READ_SLICE_S = 0.05
+RUNS_KERNELS = (Message.STEP, Message.INFER, Message.RUN, Message.PREFIX, Message.FINISH)
 
 
 class Device:
@@ -145,10 +146,9 @@ class Device:
 
     def finish(self, wants_digest: bool = False) -> StepResult:
         """Run what is left of a step that was started."""
-        flags = protocol.STEP_DIGEST if wants_digest else 0
-        result = StepResult(*self._ask(Message.FINISH, flags))
         self._is_computing = False
-        return result
+        flags = protocol.STEP_DIGEST if wants_digest else 0
+        return StepResult(*self._ask(Message.FINISH, flags))
 
     def infer(self) -> int:
         """Class predicted for the sample written before; the training state stays as it is."""
@@ -234,8 +234,7 @@ class Device:
         # The zero in front ends whatever a damaged frame left in the device's decoder.
         wire = DELIMITER + encode(frame)
         give_up_at = time.monotonic() + patience_s
-        runs_kernels = frame.type in (Message.STEP, Message.INFER, Message.RUN, Message.PREFIX)
-        is_slow = runs_kernels or self._is_computing
+        is_slow = self._is_computing or frame.type in RUNS_KERNELS
         timeout_s = self._step_timeout_s if is_slow else self._reply_timeout_s
         while time.monotonic() < give_up_at:
             self._transport.write(wire)
