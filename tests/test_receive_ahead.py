@@ -232,6 +232,30 @@ def test_a_board_trains_bit_for_bit_over_a_bad_link(board: str) -> None:
     assert faulty.faults > 5
 
 
+class Counting(SerialTransport):
+    """Counts the frames that are sent, repeats too."""
+
+    sent = 0
+
+    def write(self, data: bytes) -> None:
+        self.sent += 1
+        super().write(data)
+
+
+@each_board
+def test_a_board_loses_no_frame_of_a_good_link(board: str) -> None:
+    """Not those that come during a kernel call, nor those that follow a reply at once."""
+    plan = plan_of("last:2")
+    built = build(plan, Target.parse(f"sim:{board}"))
+    with simulate(board, built.elf) as port, Counting(port) as transport:
+        device = Device.open(transport, built.build_hash, None, 3.0, 3.0)
+        made, transport.sent = requests_of(device), 0
+        result = train(plan, data_of(plan), DeviceRunner(device, plan), options_of(), quiet)
+
+        assert transport.sent == len(made)
+    assert_same(result, plan, options_of(verify=False))
+
+
 def test_a_sample_that_is_not_the_one_announced_is_written_again() -> None:
     plan = plan_of()
     x, y = drawn(plan, 4)
