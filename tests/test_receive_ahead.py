@@ -26,6 +26,7 @@ from host.latents import HOST
 from host.protocol import Message, Status
 from host.request import Request
 from host.runner import DeviceRunner, ReferenceRunner, simulated, with_latents
+from host.search.budget import cost_of
 from host.simulator import simulate
 from host.target import Target
 from host.train import Options, Result, train
@@ -320,6 +321,8 @@ def test_plan_prices_the_next_sample() -> None:
     assert values.ahead_bytes == values.input.type.nbytes + values.logits.type.nbytes
     assert planned(plan_of(receive_ahead=False))["ahead_bytes"] is None
     assert ram_bytes(labels) - ram_bytes(plan_of(receive_ahead=False)) == labels.ahead_bytes
+    cost = cost_of(labels, False)
+    assert cost.sram == ram_bytes(labels) == cost.arena + cost.learned + labels.ahead_bytes
 
 
 @pytest.mark.parametrize("board", [board_param("stm32vldiscovery")])
