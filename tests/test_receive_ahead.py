@@ -21,6 +21,7 @@ from host.cost import measured, planned, resident_rows
 from host.dataset import Dataset
 from host.device import Device
 from host.fit import candidates, ram_bytes
+from host.instructions import read_counts
 from host.kinds import ram_bytes as ram_by_kind
 from host.latents import HOST
 from host.protocol import Message, Status
@@ -291,6 +292,17 @@ def test_from_latents_nothing_is_sent_ahead() -> None:
 
     assert_same(result, plan, options_of(verify=False))
     assert "START" not in made
+
+
+@pytest.mark.parametrize("board", [board_param("mps2_an386")])
+def test_a_run_that_counts_instructions_runs_whole_steps(board: str, tmp_path: Path) -> None:
+    plan, counts = plan_of(), tmp_path / "counts"
+    with simulated(build(plan, Target.parse(f"sim:{board}")), counts) as runner:
+        made = requests_of(runner.device)
+        train(plan, data_of(plan), runner, options_of(epochs=1), quiet)
+
+    assert "START" not in made
+    assert len(read_counts(counts)["step"]) == STEPS
 
 
 # What it costs.
