@@ -5,13 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from codegen.ahead import ahead_storage, ahead_target, forgetting_sample, taking_target
 from codegen.c import INDENT, array, comment, hash_bytes, literal, rows, struct
 from codegen.calls import call_lines
 from codegen.groups import emit_groups
-from codegen.header import class_count, region_count, target_bytes
+from codegen.header import class_count, region_count
 from codegen.image import Call, Constant, Image, Params
 from codegen.latents import emit_latent, emit_slots
 from codegen.regions import (
+    checking_sample,
     dropping_sample,
     emit_push,
     emit_regions,
@@ -113,6 +115,7 @@ def emit_storage(image: Image) -> Iterator[str]:
     yield ""
     yield f"static uint32_t {name}_next; /* the call that run continues with */"
     yield f"static bool {name}_busy_now; /* a step is under way */"
+    yield from ahead_storage(plan)
 
 
 def referenced(image: Image) -> set[Tensor]:
@@ -171,6 +174,7 @@ def emit_reset(image: Image) -> Iterator[str]:
         yield from (INDENT + line for line in initialise(tensor, image.initial.get(tensor)))
     yield f"{INDENT}{plan.sgd.name}[0] = seed;"
     yield f"{INDENT}{plan.name}_busy_now = false;"
+    yield from forgetting_sample(plan)
     yield "}"
     yield ""
 
@@ -214,14 +218,14 @@ void {name}_set_learning_rate(uint8_t multiplier, uint8_t shift)
 
 int8_t *{name}_input(void)
 {{
-    return {"NULL" if plan.arriving else plan.input.name};
+    return {input_place(plan)};
 }}
 
 {push(image)}
 
 int8_t *{name}_target(void)
 {{
-    return {plan.target.name if plan.target and target_bytes(plan) else "NULL"};
+    return {target_place(plan)};
 }}
 
 uint32_t {name}_classes(void)
@@ -247,7 +251,7 @@ static mct_status {name}_begin_at(uint32_t call, uint32_t label)
 
 mct_status {name}_begin(uint32_t label)
 {{
-{taking_sample(plan)}    return {name}_begin_at({upper}_FIRST_CALL, label);
+{beginning(plan)}
 }}
 
 bool {name}_run(uint32_t max_calls)
@@ -316,6 +320,33 @@ uint32_t {name}_steps(void)
     yield from text.splitlines()
 
 
+def input_place(plan: TrainingPlan) -> str:
+    """Where a sample is written that is whole; NULL where none ever is."""
+    if plan.receives_ahead:
+        return f"{plan.name}_ahead"
+    return "NULL" if plan.arriving else plan.input.name
+
+
+def target_place(plan: TrainingPlan) -> str:
+    """Where a target is written that is no label; NULL without one."""
+    if plan.target is None or not plan.target_bytes:
+        return "NULL"
+    return ahead_target(plan) if plan.receives_ahead else plan.target.name
+
+
+def beginning(plan: TrainingPlan) -> str:
+    """Statements of begin. A refused label leaves a sample that waits."""
+    begun = f"{plan.name}_begin_at({plan.name.upper()}_FIRST_CALL, label);"
+    if not plan.receives_ahead:
+        return f"{checking_sample(plan)}    return {begun}"
+    return f"""\
+{checking_sample(plan)}    mct_status status = {begun}
+    if (status == MCT_OK) {{
+        {plan.name}_take_sample();
+    }}
+    return status;"""
+
+
 def running(plan: TrainingPlan) -> str:
     """The statement that runs calls first..end-1."""
     call = f"(void){plan.name}_calls(first, end);"
@@ -336,6 +367,8 @@ def taking_label(plan: TrainingPlan) -> Iterator[str]:
     """Statements of begin: the label is checked and kept, or passed over."""
     if not plan.takes_label or plan.target is None:
         yield "(void)label;"
+        if plan.receives_ahead and plan.target_bytes:
+            yield from taking_target(plan)
         return
     yield f"if (label >= {class_count(plan)}) {{"
     yield f"{INDENT}return MCT_ERR_LABEL;"

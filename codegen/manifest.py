@@ -34,6 +34,7 @@ def manifest(image: Image, build_hash: bytes) -> dict[str, Any]:
         "first_call": image.first_call,
         "latent_slots": plan.latent_slots,
         "flash_latents": plan.flash_latents,
+        "ahead_bytes": plan.ahead_bytes,
         "loss": plan.loss.name,
         "arena_bytes": plan.memory.arena_bytes,
         "state_bytes": plan.memory.state_bytes,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from codegen.ahead import ahead_push
 from codegen.c import INDENT, comment
 from codegen.calls import call_lines
 from codegen.image import Call, GroupCall, Image, RegionCall
@@ -102,6 +103,9 @@ def emit_push(image: Image) -> Iterator[str]:
     """The function that takes a part of a sample."""
     plan, name, bytes_ = image.plan, image.plan.name, f"{image.plan.name.upper()}_INPUT_BYTES"
     node = plan.arriving
+    if plan.receives_ahead:
+        yield from ahead_push(plan).splitlines()
+        return
     text = f"""\
 mct_status {name}_push(uint32_t offset, const int8_t *bytes, uint32_t nbytes)
 {{
@@ -146,10 +150,10 @@ mct_status {name}_push(uint32_t offset, const int8_t *bytes, uint32_t nbytes)
     yield from text.splitlines()
 
 
-def taking_sample(plan: TrainingPlan) -> str:
-    """Statements that a step or an inference from a sample begins with: one that came by rows must
-    be whole. That a step is under way is said first, by what follows."""
-    if plan.arriving is None:
+def checking_sample(plan: TrainingPlan) -> str:
+    """Statements that a step or an inference from a sample begins with: one that came by rows, or
+    ahead, must be whole. That a step is under way is said first, by what follows."""
+    if plan.arriving is None and not plan.receives_ahead:
         return ""
     name = plan.name
     return f"""\
@@ -157,6 +161,16 @@ def taking_sample(plan: TrainingPlan) -> str:
         return MCT_ERR_SAMPLE;
     }}
 """
+
+
+def taking_sample(plan: TrainingPlan) -> str:
+    """Statements that an inference begins with: a sample that waits is taken."""
+    taken = f"""\
+    if (!{plan.name}_busy_now) {{
+        {plan.name}_take_sample();
+    }}
+"""
+    return checking_sample(plan) + (taken if plan.receives_ahead else "")
 
 
 def dropping_sample(plan: TrainingPlan) -> str:

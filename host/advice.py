@@ -144,7 +144,11 @@ def advise(fit: Fit, model: Model, slots: int, report: Callable[[str], None]) ->
             text = file_of(change.request, other, model)
             found.append(Help(change.text, saves, needed, needed <= fit.sram, text))
     found.sort(key=lambda one: -one.saves)
-    others = {"kept latents": plan.slot_bytes, "stack, link and other RAM": fit.overhead}
+    others = {
+        "kept latents": plan.slot_bytes,
+        "next sample": plan.ahead_bytes,
+        "stack, link and other RAM": fit.overhead,
+    }
     return Advice(
         step.options, fit.sram, fit.needed(plan), plan.memory.arena_bytes,
         plan.memory.state_bytes, others, Peak.of(plan), tuple(found),

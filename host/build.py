@@ -82,7 +82,7 @@ def generate(plan: TrainingPlan, folder: Path, board: str) -> list[Path]:
     files = {
         f"{plan.name}.c": emit_source(image),
         f"{plan.name}.h": emit_header(image),
-        "mct_selected_model.h": emit_selection(plan.name, build),
+        "mct_selected_model.h": emit_selection(plan, build),
         f"{plan.name}.json": json.dumps(manifest(image, build), indent=1) + "\n",
     }
     for name, text in files.items():
@@ -120,11 +120,11 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def check_budget(plan: TrainingPlan, target: Target) -> None:
-    """Raises BudgetError if arena, state and kept latents alone exceed the board's main RAM, or
-    kept latents its flash, where constants lie."""
+    """Raises BudgetError if arena, state, kept latents and the next sample alone exceed the board's
+    main RAM, or kept latents its flash, where constants lie."""
     sizes = board_description(target.board)["upload"]
     available = int(sizes["maximum_ram_size"])
-    needed = plan.memory.ram_bytes[ARENA] + plan.slot_bytes
+    needed = plan.memory.ram_bytes[ARENA] + plan.slot_bytes + plan.ahead_bytes
     if available and needed > available:
         raise BudgetError(
             f"training needs {needed:,} bytes of RAM for arena and learned state alone, "
@@ -176,14 +176,19 @@ def check_fit(plan: TrainingPlan, target: Target, found: Footprint, stack_bytes:
     """Raises BudgetError, with what takes the bytes, if a measured firmware exceeds its board."""
     sizes = board_description(target.board)["upload"]
     other_ram = sum(found.other_ram_bytes.values()) - found.stack_headroom_bytes
-    latents = found.other_ram_bytes.get("latents", 0)
+    named = {"latents": "latents", "ahead": "next sample"}
+    own = {
+        name: found.other_ram_bytes[key]
+        for key, name in named.items()
+        if key in found.other_ram_bytes
+    }
     ram = {
         "arena": plan.memory.regions[ARENA],
         "learned": plan.memory.ram_bytes[ARENA] - plan.memory.regions[ARENA],
         "stack": stack_bytes,
         "link": found.link_bytes,
-        **({"latents": latents} if latents else {}),
-        "other": other_ram - latents,
+        **own,
+        "other": other_ram - sum(own.values()),
     }
     flash = {
         "constants": found.constant_bytes,

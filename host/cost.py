@@ -27,6 +27,9 @@ MEASURED = (
     "other_flash_bytes", "flash_bytes", "stack_path", "memories",
 )  # fmt: skip
 
+# Of the RAM that is other to host.footprint, what the plan knows, by its name there.
+OWN_RAM = {"latent_slot_bytes": "latents", "ahead_bytes": "ahead"}
+
 
 def planned(plan: TrainingPlan) -> dict[str, Any]:
     """Bytes and operations that follow from the plan alone, on any target."""
@@ -37,12 +40,14 @@ def planned(plan: TrainingPlan) -> dict[str, Any]:
         "formats": asdict(plan.formats),
         "numerics_hash": plan.numerics_hash.hex(),
         "stream_input": plan.arriving is not None,
+        "receive_ahead": plan.receives_ahead,
         "arena_bytes": plan.memory.arena_bytes,
         "arena_bound_bytes": plan.memory.lower_bound,
         "arena_parts": arena_bytes(plan),
         "learned_bytes": plan.memory.state_bytes,
         "learned_parts": state_bytes(plan),
         "latent_slot_bytes": plan.slot_bytes or None,
+        "ahead_bytes": plan.ahead_bytes or None,
         "flash_latent_bytes": None if plan.flash is None else plan.flash.nbytes,
         "constant_bytes": constant_bytes(plan),
         "forward_macs": plan.forward_macs,
@@ -68,8 +73,10 @@ def measured(build: Build) -> dict[str, Any]:
     footprint["constant_bytes"] -= interface
     footprint["other_flash_bytes"] = {**footprint["other_flash_bytes"], "interface": interface}
     other = dict(footprint["other_ram_bytes"])
-    footprint |= {"latent_slot_bytes": other.pop("latents", None), "other_ram_bytes": other}
-    for key in ("arena_bytes", "learned_bytes", "latent_slot_bytes", "constant_bytes"):
+    for key, name in OWN_RAM.items():
+        footprint[key] = other.pop(name, None)
+    footprint["other_ram_bytes"] = other
+    for key in ("arena_bytes", "learned_bytes", *OWN_RAM, "constant_bytes"):
         if footprint[key] != predicted[key]:
             raise differs(build, key, predicted[key], footprint[key])
     footprint["memories"] = memory_rows(build, footprint)

@@ -18,6 +18,7 @@ STEP_TIMEOUT_S = 2.0
 PATIENCE_S = 60.0
 HELLO_PATIENCE_S = 10.0
 READ_SLICE_S = 0.05
+RUNS_KERNELS = (Message.STEP, Message.INFER, Message.RUN, Message.PREFIX, Message.FINISH)
 
 
 class Device:
@@ -25,7 +26,7 @@ class Device:
 
     Each request is repeated, ever more slowly, until its reply arrives or `patience_s` is over; the
     device executes it once at most. The first repeat comes after `reply_timeout_s`, or
-    `step_timeout_s` for what runs kernels; a slower step just takes some repeats.
+    `step_timeout_s` for what runs kernels or waits for one; a slower step just takes some repeats.
     Methods raise TransportError (no answer, port gone), DeviceError (refused) or ProtocolError.
     """
 
@@ -45,6 +46,7 @@ class Device:
         self._reply_timeout_s = reply_timeout_s
         self._step_timeout_s = step_timeout_s
         self._patience_s = patience_s
+        self._is_computing = False  # between start and finish: a reply waits for a kernel call
 
     @classmethod
     def open(
@@ -87,6 +89,7 @@ class Device:
     def reset(self, seed: int) -> None:
         """Initial weights and history, step 0; aborts a step under way."""
         self._ask(Message.RESET, seed)
+        self._is_computing = False
 
     def set_learning_rate(self, multiplier: int, shift: int) -> None:
         """multiplier * 2**-shift, with multiplier 128..255, or 0 for no update."""
@@ -134,6 +137,18 @@ class Device:
         """Train on the sample written before."""
         flags = protocol.STEP_DIGEST if wants_digest else 0
         return StepResult(*self._ask(Message.STEP, label, flags))
+
+    def start(self, label: int) -> None:
+        """Begin a step that runs by itself while the next sample and target are written; only a
+        build that receives ahead does. `finish` ends it."""
+        self._ask(Message.START, label)
+        self._is_computing = True
+
+    def finish(self, wants_digest: bool = False) -> StepResult:
+        """Run what is left of a step that was started."""
+        self._is_computing = False
+        flags = protocol.STEP_DIGEST if wants_digest else 0
+        return StepResult(*self._ask(Message.FINISH, flags))
 
     def infer(self) -> int:
         """Class predicted for the sample written before; the training state stays as it is."""
@@ -219,8 +234,8 @@ class Device:
         # The zero in front ends whatever a damaged frame left in the device's decoder.
         wire = DELIMITER + encode(frame)
         give_up_at = time.monotonic() + patience_s
-        runs_kernels = frame.type in (Message.STEP, Message.INFER, Message.RUN, Message.PREFIX)
-        timeout_s = self._step_timeout_s if runs_kernels else self._reply_timeout_s
+        is_slow = self._is_computing or frame.type in RUNS_KERNELS
+        timeout_s = self._step_timeout_s if is_slow else self._reply_timeout_s
         while time.monotonic() < give_up_at:
             self._transport.write(wire)
             left_s = give_up_at - time.monotonic()

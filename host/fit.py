@@ -38,8 +38,9 @@ PRICES = {
 
 
 def ram_bytes(plan: TrainingPlan) -> int:
-    """Arena, learned state and kept latents."""
-    return plan.memory.arena_bytes + plan.memory.state_bytes + plan.slot_bytes
+    """What follows from the plan: arena, learned state, kept latents and the next sample."""
+    memory = plan.memory
+    return memory.arena_bytes + memory.state_bytes + plan.slot_bytes + plan.ahead_bytes
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,8 @@ def candidates(request: Request) -> Iterator[tuple[tuple[str, ...], Request]]:
         )
         for free in FREE:
             options = (*free, *formats)
-            given = (STREAM in free and request.stream_input) or (
+            is_settled = request.stream_input or request.receive_ahead
+            given = (STREAM in free and is_settled) or (
                 RECOMPUTE in free and request.recompute is not None
             )
             if options not in seen and not given:
@@ -169,7 +171,7 @@ def find_fit(
     ``build`` gives all RAM of a build of a request: its part beside the plan is measured once, and
     a plan is chosen only if its own build fits. Raises what the plan asked for raises.
     """
-    fit, streams, beside = Fit(sram), True, 0
+    fit, streams, beside = Fit(sram), not request.receive_ahead, 0
     for options, wanted in candidates(request):
         again, would_stream = RECOMPUTE in options, STREAM in options
         # Where samples can stream, resident ones leave no more to compute again.

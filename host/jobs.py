@@ -116,7 +116,8 @@ def run_job(job: Job, console: Console) -> Outcome:
         slots = job.replay
     plan = with_flash_latents(job.request.plan().with_latent_slots(slots), job.flash_latents)
     pays = job.options.epochs > 1 or job.replay is not None
-    pays = pays and not job.count_instructions  # which counts whole steps
+    # Whole steps are counted, and whole samples are received ahead.
+    pays = pays and not job.count_instructions and not plan.receives_ahead
     job = replace(job, latents=place_of(job.latents, plan, pays))
     if job.latents == DEVICE and job.port is None and target.kind is Kind.REFERENCE:
         raise Error("--latents device needs a device: give --target native, sim:BOARD, or --port")

@@ -120,7 +120,7 @@ def flash_slots(plan: TrainingPlan) -> dict[bytes, int]:
 
 
 class WrappedRunner:
-    """A runner that does all but step, predict and infer as ``inner`` does."""
+    """A runner that does all but step, announce, predict and infer as ``inner`` does."""
 
     def __init__(self, inner: Runner) -> None:
         self.inner = inner
@@ -133,6 +133,9 @@ class WrappedRunner:
 
     def set_classes(self, classes: int) -> None:
         self.inner.set_classes(classes)
+
+    def announce(self, sample: Array, target: Array) -> None:
+        """Not sent ahead: the step may begin at what is kept."""
 
     def digest(self) -> int:
         return self.inner.digest()

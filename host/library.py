@@ -93,6 +93,7 @@ class LibraryModel:
         self.lib = ctypes.CDLL(str(shared_object))
         self._function("loss").restype = CLoss
         self._function("digest").restype = ctypes.c_uint32
+        self._function("target").restype = ctypes.c_void_p
         self._push = self._function("push")
         self._push.argtypes = (ctypes.c_uint32, ctypes.c_void_p, ctypes.c_uint32)
         names = list(plan.memory.regions)
@@ -134,12 +135,18 @@ class LibraryModel:
         if self._push(0, sample.ctypes.data, sample.size) & 0xFF:
             raise ValueError(f"{sample.size} bytes are no sample of {self.plan.name}")
 
+    def write_target(self, target: int | Array) -> None:
+        """Write a target that is no label."""
+        if nbytes := self.plan.target_bytes:
+            values = np.ascontiguousarray(target, np.int8)
+            assert values.nbytes == nbytes
+            ctypes.memmove(self._function("target")(), values.ctypes.data, nbytes)
+
     def step(self, sample: Array, target: int | Array = 0) -> StepRecord:
         """One training step; arguments as of ``Interpreter.step``."""
         self.write_input(sample)
         label = int(target) if self.plan.takes_label else 0
-        if not self.plan.takes_label and self.plan.target is not None:
-            self[self.plan.target][...] = np.reshape(target, self.plan.target.type.shape)
+        self.write_target(target)
         if self.call("step", label) & 0xFF:
             raise ValueError(f"label {label} is not one of the classes in use")
         loss = self._function("loss")()
@@ -188,6 +195,9 @@ class LibraryRunner:
     def step(self, sample: Array, target: Array, wants_digest: bool) -> tuple[StepRecord, int]:
         record = self.model.step(sample, target)
         return record, self.model.digest() if wants_digest else 0
+
+    def announce(self, sample: Array, target: Array) -> None:
+        """Nothing has to be sent."""
 
     def predict(self, sample: Array) -> int:
         return self.model.predict(sample)

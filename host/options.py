@@ -95,12 +95,19 @@ def request(
             help="The same, but no more than an arena of so many bytes takes.",
         ),
     ] = None,
+    receive_ahead: Annotated[
+        bool,
+        typer.Option(
+            "--receive-ahead", help="The next sample arrives whole while a step runs, for its RAM."
+        ),
+    ] = False,
 ) -> Request:
     names = read_class_names(class_names)
     return Request(
         model, update, classes, spare_classes, loss, start, names,
         errors=errors, weights=weights, accumulate=accumulate, stream_input=stream_input,
         recompute=recompute_to or (0 if recompute else None),
+        receive_ahead=receive_ahead,
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from host.errors import ProtocolError
 
 VERSION = 1
 REPLY = 0x80  # a reply's type is its request's with this bit
-STEP_DIGEST = 1  # flag of STEP: compute the digest of the learned state
+STEP_DIGEST = 1  # flag of STEP and FINISH: compute the digest of the learned state
 
 
 class Message(IntEnum):
@@ -35,6 +35,8 @@ class Message(IntEnum):
     PREFIX = 15
     KEEP = 16
     RECALL = 17
+    START = 18
+    FINISH = 19
 
 
 class Status(IntEnum):
@@ -100,6 +102,8 @@ REQUESTS = {
     Message.PREFIX: _EMPTY,
     Message.KEEP: struct.Struct("<II"),  # slot, label
     Message.RECALL: struct.Struct("<I"),  # slot
+    Message.START: struct.Struct("<I"),  # label
+    Message.FINISH: struct.Struct("<B"),  # flags
 }
 
 # The fixed part of each reply that has one, after the status.
@@ -110,6 +114,7 @@ REPLIES = {
     Message.RUN: struct.Struct("<BI"),
     Message.DIGEST: struct.Struct("<5I"),
     Message.RECALL: struct.Struct("<I"),
+    Message.FINISH: struct.Struct("<5I"),
 }
 
 

@@ -26,8 +26,8 @@ FORMATS = tuple(field.name for field in fields(Formats))
 class Request:
     """The arguments of ``make_plan``, with the model's file in place of the model.
 
-    ``stream_input`` changes where things lie in memory and ``recompute`` how long, for an arena of
-    so many bytes, or 0 for the least; neither changes a bit of what is learned.
+    ``stream_input`` and ``receive_ahead`` change where things lie in memory and ``recompute`` how
+    long, for an arena of so many bytes, or 0 for the least; none changes a bit of what is learned.
     ``update`` None stands for what a file that was exported was trained with, else for head;
     the others for their defaults. ``resumes``: the plan goes on from the file's training state.
     """
@@ -45,6 +45,7 @@ class Request:
     accumulate: int | None = None
     stream_input: bool = False
     recompute: int | None = None
+    receive_ahead: bool = False
 
     @property
     def formats(self) -> Formats:
@@ -86,6 +87,7 @@ class Request:
             resumes=True,
             stream_input=self.stream_input,
             recompute=self.recompute,
+            receive_ahead=self.receive_ahead,
         )
 
     def leaves_state(self) -> bool:
@@ -114,6 +116,7 @@ class Request:
             formats=self.formats,
             stream_input=self.stream_input,
             recompute=self.recompute,
+            receive_ahead=self.receive_ahead,
             thorough=thorough,
         )
 
@@ -130,6 +133,7 @@ class Request:
         others += ["--stream-input"] if self.stream_input else []
         if self.recompute is not None:
             others.append(f"--recompute-to {self.recompute}" if self.recompute else "--recompute")
+        others += ["--receive-ahead"] if self.receive_ahead else []
         return [*(f"--{k} {v}" for k, v in given.items() if v is not None), *loss, *others]
 
     def options(self) -> dict[str, Any]:

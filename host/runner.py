@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from host.build import Build, board_of
 from host.device import Device
 from host.errors import MismatchError
@@ -15,7 +17,7 @@ from host.instructions import counter_args
 from host.latents import DEVICE, HOST, CachedRunner, DeviceLatents, HostLatents, flash_slots
 from host.memories import placed
 from host.painted_stack import PaintedStack, simulate_painted
-from host.protocol import Region
+from host.protocol import Region, StepResult
 from host.simulator import simulate
 from host.target import Kind
 from host.transport import SerialTransport
@@ -41,6 +43,10 @@ class Runner(Protocol):
 
     def step(self, sample: Array, target: Array, wants_digest: bool) -> tuple[StepRecord, int]:
         """(loss, digest of the state after the step, or 0). ``target``: see Dataset.y_train."""
+        ...
+
+    def announce(self, sample: Array, target: Array) -> None:
+        """What the step after the next will be on: may be sent ahead, and changes no result."""
         ...
 
     def predict(self, sample: Array) -> int: ...
@@ -95,6 +101,9 @@ class ReferenceRunner:
         loss = self.reference.step(sample, target)
         return loss, self.reference.digest() if wants_digest else 0
 
+    def announce(self, sample: Array, target: Array) -> None:
+        """Nothing has to be sent."""
+
     def predict(self, sample: Array) -> int:
         return self.reference.predict(sample)
 
@@ -127,15 +136,19 @@ class ReferenceRunner:
 
 
 class DeviceRunner:
-    """A device that runs the plan's firmware."""
+    """A device that runs the plan's firmware. ``sends_ahead``: an announced sample is sent while
+    the step before it runs, to a build that receives ahead."""
 
     def __init__(self, device: Device, plan: TrainingPlan) -> None:
         self.device, self.plan = device, plan
         # The latent that PREFIX left for the next step, or the slot that it was kept in.
         self._in_place: Array | int | None = None
+        self.sends_ahead = plan.receives_ahead
+        self._announced: tuple[Array, Array] | None = None
+        self._waiting: tuple[Array, Array, int] | None = None  # on the device, with its label
 
     def reset(self, seed: int) -> None:
-        self._in_place = None
+        self._in_place = self._announced = self._waiting = None
         self.device.reset(seed)
 
     def set_learning_rate(self, rate: LearningRate) -> None:
@@ -145,11 +158,30 @@ class DeviceRunner:
         self.device.set_classes(classes)
 
     def step(self, sample: Array, target: Array, wants_digest: bool) -> tuple[StepRecord, int]:
-        return self._step(write_step(self.device, self.plan, sample, target), wants_digest)
+        label = self._place(sample, target)
+        following, self._announced = self._announced, None
+        if following is None:
+            return self._step(label, wants_digest)
+        self._in_place = None
+        self.device.start(label)
+        self._waiting = (*following, write_step(self.device, self.plan, *following))
+        return recorded(self.device.finish(wants_digest))
+
+    def announce(self, sample: Array, target: Array) -> None:
+        if self.sends_ahead:
+            self._announced = sample, target
+
+    def _place(self, sample: Array, target: Array) -> int:
+        """Write what a step takes, unless it waits on the device; the label to give it."""
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            was_sample, was_target, label = waiting
+            if np.array_equal(was_sample, sample) and np.array_equal(was_target, target):
+                return label
+        return write_step(self.device, self.plan, sample, target)
 
     def predict(self, sample: Array) -> int:
-        self._in_place = None
-        self.device.write_sample(sample.tobytes())
+        self._write_sample(sample)
         return self.device.infer()
 
     def infer(self, sample: Array) -> Array:
@@ -158,7 +190,7 @@ class DeviceRunner:
 
     def latent_of(self, sample: Array) -> Array:
         assert self.plan.latent is not None
-        self.device.write_sample(sample.tobytes())
+        self._write_sample(sample)
         self.device.run_prefix()
         latent = self._in_place = self._read(self.plan.latent)
         return latent
@@ -180,7 +212,7 @@ class DeviceRunner:
 
     def keep(self, slot: int, sample: Array, label: int) -> None:
         """Compute a latent and store it in a slot of the device, where it also is in place."""
-        self.device.write_sample(sample.tobytes())
+        self._write_sample(sample)
         self.device.run_prefix()
         self.device.keep_latent(slot, label)
         self._in_place = slot
@@ -200,6 +232,11 @@ class DeviceRunner:
         self.predict_from_slot(slot)
         return self._read(self.plan.logits)
 
+    def _write_sample(self, sample: Array) -> None:
+        """Write it in place of what was there, or waits."""
+        self._in_place = self._waiting = None
+        self.device.write_sample(sample.tobytes())
+
     def _recall(self, slot: int) -> None:
         if not isinstance(self._in_place, int) or slot != self._in_place:
             self.device.recall_latent(slot)
@@ -212,9 +249,8 @@ class DeviceRunner:
         self._in_place = None
 
     def _step(self, label: int, wants_digest: bool) -> tuple[StepRecord, int]:
-        self._in_place = None
-        result = self.device.step(label, wants_digest)
-        return StepRecord(result.sum, result.distance, result.predicted), result.digest
+        self._in_place = self._waiting = None
+        return recorded(self.device.step(label, wants_digest))
 
     def _read(self, tensor: Tensor) -> Array:
         return read_tensor(self.device, self.plan, tensor).reshape(-1)
@@ -228,6 +264,11 @@ class DeviceRunner:
     def load(self, state: bytes) -> None:
         self.reset(0)  # no step may be under way
         self.device.write(Region.STATE, state)
+
+
+def recorded(result: StepResult) -> tuple[StepRecord, int]:
+    """What a runner's step gives."""
+    return StepRecord(result.sum, result.distance, result.predicted), result.digest
 
 
 def with_latents(runner: ReferenceRunner | DeviceRunner, place: str) -> Runner:
@@ -267,7 +308,9 @@ def simulated(build: Build, counts: Path | None = None) -> Iterator[SimulatedRun
         else:
             device = Device.open(transport, *hashes)
         try:
-            yield SimulatedRunner(device, build.plan, stack)
+            runner = SimulatedRunner(device, build.plan, stack)
+            runner.sends_ahead &= not counts  # which counts whole steps
+            yield runner
         finally:
             device.close()
 

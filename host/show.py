@@ -142,6 +142,7 @@ COST_LINES = {
     "recompute_saves_bytes": "  saved by computing twice",
     "learned_bytes": "learned weights and state",
     "latent_slot_bytes": "latents kept",
+    "ahead_bytes": "next sample",
     "stack_bytes": "stack, worst case",
     "link_bytes": "link buffers",
     "other_ram_bytes": "other RAM",

@@ -290,6 +290,8 @@ def run_steps(
             for trained in run.trained:
                 trained.set_learning_rate(schedule[k])
         sample, target = run.data.x_train[order[k]], run.data.y_train[order[k]]
+        if k + 1 < end:
+            run.runner.announce(run.data.x_train[order[k + 1]], run.data.y_train[order[k + 1]])
         loss, digest = run.runner.step(sample, target, run.options.verify)
         result.steps += 1
         result.losses.append(loss.real(run.plan))

@@ -73,9 +73,9 @@ int main(void) { serve(); return mct_link_rx[3]; }
 """
 PORT = """
 #include <stdint.h>
-volatile uint8_t mct_port_uart_ring[100];
+volatile uint8_t mct_port_uart_bytes[100];
 volatile uint8_t ticks;
-void irq(void) { mct_port_uart_ring[ticks++] = 1; }
+void irq(void) { mct_port_uart_bytes[ticks++] = 1; }
 """
 FIRMWARE = {
     "model/watch": MODEL,

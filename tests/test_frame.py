@@ -77,6 +77,7 @@ class CFrames:
         self._library = ctypes.CDLL(str(library))
         self._library.mct_frame_encode.restype = ctypes.c_uint32
         self._library.mct_frame_push.restype = ctypes.c_uint32
+        self._library.mct_frame_check.restype = ctypes.c_uint32
         self._data = ctypes.create_string_buffer(capacity)
         self._decoder = self.Decoder(ctypes.addressof(self._data), capacity)
 
@@ -96,6 +97,7 @@ class CFrames:
         frames = []
         for byte in data:
             nbytes = self._library.mct_frame_push(ctypes.byref(self._decoder), byte)
+            nbytes = nbytes and self._library.mct_frame_check(self._data, nbytes)
             if nbytes:
                 raw = self._data.raw[:nbytes]
                 frames.append(Frame(raw[0], int.from_bytes(raw[1:3], "little"), raw[3:]))

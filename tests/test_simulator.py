@@ -86,7 +86,7 @@ def test_every_object_tells_its_stack_use(mps2: Firmware) -> None:
 def test_the_map_shows_link_memory_and_stack(mps2: Firmware) -> None:
     text = mps2.map.read_text()
 
-    for section in (".bss.mct_link_rx", ".bss.mct_link_tx", ".bss.mct_port_uart_ring"):
+    for section in (".bss.mct_link_rx", ".bss.mct_link_tx"):
         assert section in text
     symbols = subprocess.run(
         ["arm-none-eabi-nm", mps2.elf], capture_output=True, text=True, check=True

@@ -41,10 +41,11 @@ FAULTS = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("ahead", [False, True])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_in_a_kernel_is_found_and_named(fault: str, tmp_path: Path) -> None:
+def test_a_fault_in_a_kernel_is_found_and_named(fault: str, ahead: bool, tmp_path: Path) -> None:
     file, right, wrong, operation = FAULTS[fault]
-    plan = make_plan(parse(residual_model(), "small"), "full")
+    plan = make_plan(parse(residual_model(), "small"), "full", receive_ahead=ahead)
     data = load_dataset(write_dataset(tmp_path / "data.npz"), plan)
     generate(plan, tmp_path / "gen", "native")
     elf = build_patched(tmp_path / "gen", tmp_path, file, right, wrong)

@@ -47,7 +47,8 @@ class TrainingPlan:
     tensor that a step can begin at and ``prefix`` the nodes up to it, if there is one: they are
     frozen, so a sample needs them once. The device's RAM holds ``latent_slots`` kept latents, its
     flash those of ``flash``. ``recomputed`` are the nodes that are computed twice, if any are;
-    they save ``saved_bytes`` of the arena.
+    they save ``saved_bytes`` of the arena. One that ``receives_ahead`` takes the next sample, and
+    its target, into a buffer of their own while a step runs.
     """
 
     name: str
@@ -75,6 +76,7 @@ class TrainingPlan:
     flash: FlashLatents | None = None
     recomputed: Recomputed | None = None
     saved_bytes: int = 0
+    receives_ahead: bool = False
 
     @property
     def arriving(self) -> Node | None:
@@ -150,6 +152,16 @@ class TrainingPlan:
             return 0
         return self.latent_slots * (self.latent.type.nbytes + LABEL_BYTES)
 
+    @property
+    def target_bytes(self) -> int:
+        """Bytes of the target that a step is given; 0 for a label, or one made of the input."""
+        return 0 if self.takes_label or self.target is None else self.target.type.nbytes
+
+    @property
+    def ahead_bytes(self) -> int:
+        """RAM in which the next sample and its target wait; 0 without."""
+        return self.input.type.nbytes + self.target_bytes if self.receives_ahead else 0
+
     def with_latent_slots(self, slots: int) -> TrainingPlan:
         """The plan with room for ``slots`` latents. Raises ModelError if it has no latent."""
         if slots:
@@ -202,6 +214,7 @@ def make_plan(
     formats: Formats = DEFAULT_FORMATS,
     stream_input: bool = False,
     recompute: int | None = None,
+    receive_ahead: bool = False,
     thorough: bool = True,
 ) -> TrainingPlan:
     """The plan that trains ``model`` as ``update`` says, with a new head of ``classes`` if given.
@@ -209,11 +222,16 @@ def make_plan(
     ``spare_classes`` more outputs wait until they are taken into use. ``loss`` is one of LOSSES.
     ``start`` names the tensor whose value is the input, instead of the model's own. ``formats``
     are those of errors and weights. With ``stream_input`` a sample arrives row by row, and is
-    never whole in memory. With ``recompute`` saved activations are computed again, as few as an
-    arena of so many bytes takes, or with 0 as the least arena takes. A plan that is not
-    ``thorough`` is made sooner and has the same bits, in an arena that may be a little larger.
-    Raises ModelError or SchemeError.
+    never whole in memory; with ``receive_ahead`` the whole next one comes while a step runs. With
+    ``recompute`` saved activations are computed again, as few as an arena of so many bytes takes,
+    or with 0 as the least arena takes. None of them changes a bit. A plan that is not ``thorough``
+    is made sooner, in an arena that may be a little larger. Raises ModelError or SchemeError.
     """
+    if stream_input and receive_ahead:
+        raise ModelError(
+            "--stream-input and --receive-ahead do not go together: a sample that arrives by rows "
+            "is computed as it comes, one that is received ahead waits whole; give one of them"
+        )
     if start is not None:
         model = cut(model, start)
     model = trim(with_logits_of(model, loss))
@@ -264,6 +282,7 @@ def make_plan(
         predicted, node, active, sgd, state, tape.fractions, tape.histories, memory, scheme,
         numerics, names, latent, tuple(prefix), formats, tape.sums,
         recomputed=again, saved_bytes=bytes_whole - memory.arena_bytes,
+        receives_ahead=receive_ahead,
     )  # fmt: skip
 
 

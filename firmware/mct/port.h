@@ -3,18 +3,22 @@
 #ifndef MCT_PORT_H
 #define MCT_PORT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
-/* Brings the link up. Called once, before anything else. */
+/* Brings the link up. Called once, before the others. */
 void mct_port_init(void);
 
-/* Moves up to `capacity` received bytes to `data`; returns how many, 0 if none. Never blocks. */
-uint32_t mct_port_read(uint8_t *data, uint32_t capacity);
+/* Hands what has arrived to mct_link_receive, unless an interrupt does. With `may_sleep` it sleeps
+ * until there was something, since the last call; it may return early. */
+void mct_port_receive(bool may_sleep);
 
 /* Sends all bytes; may block until the link has taken them. */
 void mct_port_write(const uint8_t *data, uint32_t nbytes);
 
-/* Sleeps until mct_port_read may have something; may return early. */
-void mct_port_wait(void);
+/* Of the runtime (runtime/link.c), for the port to call with each byte that arrives, in an
+ * interrupt or in mct_port_receive. True if a request waits now: bytes behind it are dropped, and
+ * repeated by the host, unless the port keeps them back until it is called again. */
+bool mct_link_receive(uint8_t byte);
 
 #endif

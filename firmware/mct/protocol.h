@@ -27,12 +27,17 @@
  *   PREFIX         -                               -
  *   KEEP           slot u32, label u32             -
  *   RECALL         slot u32                        label u32
+ *   START          label u32                       -
+ *   FINISH         flags u8                        as STEP
  *
  * HELLO opens a session and sets the sequence number. After it, a request with the number of the
  * last one is answered with the kept reply and not executed again; any number but the next is
  * refused with MCT_ERR_SESSION. Damaged frames are dropped, and the host repeats.
  *
- * STEP, INFER and BEGIN start at the latent if LATENT, PREFIX or RECALL came after the
+ * START and FINISH are STEP in two halves, of builds that receive samples ahead: in between the
+ * device computes whenever no request waits, and takes the next SAMPLE and TARGET.
+ *
+ * STEP, INFER, BEGIN and START start at the latent if LATENT, PREFIX or RECALL came after the
  * last SAMPLE. */
 #ifndef MCT_PROTOCOL_H
 #define MCT_PROTOCOL_H
@@ -57,6 +62,8 @@ enum {
     MCT_MSG_PREFIX = 15,
     MCT_MSG_KEEP = 16,
     MCT_MSG_RECALL = 17,
+    MCT_MSG_START = 18,
+    MCT_MSG_FINISH = 19,
     MCT_MSG_REPLY = 0x80
 };
 
@@ -78,7 +85,9 @@ enum {
     MCT_REQUEST_LATENT_BYTES = 4,
     MCT_REQUEST_PREFIX_BYTES = 0,
     MCT_REQUEST_KEEP_BYTES = 8,
-    MCT_REQUEST_RECALL_BYTES = 4
+    MCT_REQUEST_RECALL_BYTES = 4,
+    MCT_REQUEST_START_BYTES = 4,
+    MCT_REQUEST_FINISH_BYTES = 1
 };
 
 /* Fixed part of each reply that has one, after the status. */
@@ -88,9 +97,10 @@ enum {
     MCT_REPLY_INFER_BYTES = 4,
     MCT_REPLY_RUN_BYTES = 5,
     MCT_REPLY_DIGEST_BYTES = 20,
-    MCT_REPLY_RECALL_BYTES = 4
+    MCT_REPLY_RECALL_BYTES = 4,
+    MCT_REPLY_FINISH_BYTES = 20
 };
 
-enum { MCT_STEP_DIGEST = 1 }; /* flag of STEP: compute the digest of the learned state */
+enum { MCT_STEP_DIGEST = 1 }; /* flag of STEP and FINISH: compute the digest of the learned state */
 
 #endif

@@ -14,21 +14,17 @@ static void append(mct_frame_decoder *d, uint8_t byte)
     }
 }
 
-/* Bytes of header and payload if what was decoded is a whole frame with the right CRC, else 0. */
-static uint32_t checked_bytes(const mct_frame_decoder *d)
+/* The bytes decoded if they may be a whole frame, else 0. */
+static uint32_t whole_bytes(const mct_frame_decoder *d)
 {
-    if (d->is_bad || d->left != 0 || d->nbytes < MCT_FRAME_RAW_BYTES(0u)) {
-        return 0;
-    }
-    uint32_t nbytes = d->nbytes - MCT_FRAME_CRC_BYTES;
-    return mct_crc32(0, d->data, nbytes) == mct_get_u32(d->data + nbytes) ? nbytes : 0;
+    return d->is_bad || d->left != 0 || d->nbytes < MCT_FRAME_RAW_BYTES(0u) ? 0 : d->nbytes;
 }
 
 uint32_t mct_frame_push(mct_frame_decoder *d, uint8_t byte)
 {
     uint32_t complete_bytes = 0;
     if (byte == 0) {
-        complete_bytes = checked_bytes(d);
+        complete_bytes = whole_bytes(d);
         d->nbytes = 0;
         d->left = 0;
         d->owes_zero = false;
@@ -44,6 +40,12 @@ uint32_t mct_frame_push(mct_frame_decoder *d, uint8_t byte)
         d->left--;
     }
     return complete_bytes;
+}
+
+uint32_t mct_frame_check(const uint8_t *raw, uint32_t raw_bytes)
+{
+    uint32_t nbytes = raw_bytes - MCT_FRAME_CRC_BYTES;
+    return mct_crc32(0, raw, nbytes) == mct_get_u32(raw + nbytes) ? nbytes : 0;
 }
 
 uint32_t mct_frame_encode(uint8_t *raw, uint32_t nbytes, uint8_t *wire)

@@ -26,9 +26,14 @@ typedef struct {
     bool is_bad;     /* too long: wait for the next zero */
 } mct_frame_decoder;
 
-/* Takes one byte. Returns the bytes of header and payload now in d->data if it closed an undamaged
- * frame, else 0. The data stay until the next call. */
+/* Takes one byte. Returns the bytes now in d->data if it closed what may be a frame, else 0. The
+ * data stay until the next call. Its time does not depend on the frame: it may run in an interrupt.
+ */
 uint32_t mct_frame_push(mct_frame_decoder *d, uint8_t byte);
+
+/* Bytes of header and payload of the frame that mct_frame_push has decoded; 0 if its CRC differs.
+ */
+uint32_t mct_frame_check(const uint8_t *raw, uint32_t raw_bytes);
 
 /* Appends the CRC to `nbytes` of header and payload in `raw`, and encodes into `wire`. Returns the
  * bytes there, closing zero included. In place if wire + MCT_FRAME_GAP_BYTES(all raw) <= raw. */

@@ -4,15 +4,10 @@
 
 int main(void)
 {
-    mct_port_init();
     mct_session_init();
+    mct_port_init();
     for (;;) {
-        uint8_t bytes[32];
-        uint32_t nbytes = mct_port_read(bytes, sizeof bytes);
-        if (nbytes == 0) {
-            mct_port_wait();
-        } else {
-            mct_session_receive(bytes, nbytes);
-        }
+        bool is_idle = !mct_session_work();
+        mct_port_receive(is_idle);
     }
 }

@@ -7,11 +7,13 @@
 #include "mct/protocol.h"
 #include "mct_selected_model.h"
 #include "runtime/frame.h"
+#include "runtime/link.h"
 
-/* The largest payload of a frame, either way: the board's build says. */
-#ifndef MCT_LINK_PAYLOAD
-#error "define MCT_LINK_PAYLOAD, the largest payload of a frame, for this board"
+/* Whether the model has a buffer for the next sample: mct_selected_model.h says so. */
+#ifndef MCT_RECEIVES_AHEAD
+#define MCT_RECEIVES_AHEAD 0
 #endif
+
 _Static_assert(MCT_LINK_PAYLOAD >= 64 && MCT_LINK_PAYLOAD <= 0xffff,
                "MCT_LINK_PAYLOAD must hold the HELLO reply and fit 16 bits");
 
@@ -22,14 +24,13 @@ enum {
 };
 
 /* The last reply stays encoded in mct_link_tx, to be repeated if the host did not get it. */
-static uint8_t mct_link_rx[RAW_BYTES];
 static uint8_t mct_link_tx[MCT_FRAME_WIRE_BYTES(RAW_BYTES)];
 static struct {
-    mct_frame_decoder decoder;
     uint32_t tx_bytes;
     uint16_t seq; /* of the last request executed */
     bool is_open;
     bool is_at_latent; /* LATENT, PREFIX or RECALL came after the last SAMPLE */
+    bool is_started;   /* the step under way was begun by START */
 } mct_link_session;
 
 __attribute__((noinline)) void mct_mark_end(void)
@@ -40,8 +41,7 @@ __attribute__((noinline)) void mct_mark_end(void)
 void mct_session_init(void)
 {
     memset(&mct_link_session, 0, sizeof mct_link_session);
-    mct_link_session.decoder.data = mct_link_rx;
-    mct_link_session.decoder.capacity = sizeof mct_link_rx;
+    mct_link_init();
     MCT_MODEL(reset)(0);
 }
 
@@ -83,6 +83,10 @@ static bool size_is_right(uint8_t type, uint32_t nbytes)
         return nbytes == MCT_REQUEST_KEEP_BYTES;
     case MCT_MSG_RECALL:
         return nbytes == MCT_REQUEST_RECALL_BYTES;
+    case MCT_MSG_START:
+        return MCT_RECEIVES_AHEAD && nbytes == MCT_REQUEST_START_BYTES;
+    case MCT_MSG_FINISH:
+        return MCT_RECEIVES_AHEAD && nbytes == MCT_REQUEST_FINISH_BYTES;
     default:
         return false;
     }
@@ -126,14 +130,13 @@ static mct_status execute_learning_rate(uint8_t multiplier, uint8_t shift)
     return MCT_OK;
 }
 
-/* TARGET and LATENT: an offset and data for one tensor. */
+/* TARGET and LATENT: an offset and data for one tensor. A step under way is using the arena. */
 static mct_status execute_fill(const uint8_t *payload, uint32_t nbytes, int8_t *tensor,
-                               uint32_t tensor_bytes)
+                               uint32_t tensor_bytes, bool is_in_arena)
 {
     uint32_t offset = mct_get_u32(payload);
     uint32_t data_bytes = nbytes - MCT_REQUEST_SAMPLE_BYTES;
-    /* The tensor lies in the arena, which a step under way is using. */
-    if (MCT_MODEL(busy)()) {
+    if (is_in_arena && MCT_MODEL(busy)()) {
         return MCT_ERR_BUSY;
     }
     if (tensor == NULL || !is_inside(offset, data_bytes, tensor_bytes)) {
@@ -177,10 +180,14 @@ static mct_status execute_recall(uint32_t slot, uint8_t *reply, uint32_t *reply_
     return now_at_latent(true, status);
 }
 
-static mct_status execute_begin(uint32_t label)
+static mct_status execute_begin(uint32_t label, bool is_started)
 {
-    return mct_link_session.is_at_latent ? MCT_MODEL(begin_from_latent)(label)
-                                         : MCT_MODEL(begin)(label);
+    mct_status status = mct_link_session.is_at_latent ? MCT_MODEL(begin_from_latent)(label)
+                                                      : MCT_MODEL(begin)(label);
+    if (status == MCT_OK) {
+        mct_link_session.is_started = is_started;
+    }
+    return status;
 }
 
 static mct_status execute_digest(bool wants_digest, uint8_t *reply, uint32_t *reply_bytes)
@@ -206,6 +213,19 @@ static mct_status execute_step(uint32_t label, uint8_t flags, uint8_t *reply, ui
         return status;
     }
     mct_mark_end();
+    return execute_digest((flags & MCT_STEP_DIGEST) != 0, reply, reply_bytes);
+}
+
+/* The rest of the step under way, which has its last call left at least. */
+static mct_status execute_finish(uint8_t flags, uint8_t *reply, uint32_t *reply_bytes)
+{
+    if ((flags & ~MCT_STEP_DIGEST) != 0) {
+        return MCT_ERR_RANGE;
+    }
+    if (!MCT_MODEL(busy)()) {
+        return MCT_ERR_IDLE;
+    }
+    (void)MCT_MODEL(run)(MCT_MODEL_CONST(CALLS));
     return execute_digest((flags & MCT_STEP_DIGEST) != 0, reply, reply_bytes);
 }
 
@@ -286,7 +306,7 @@ static mct_status execute(uint8_t type, const uint8_t *payload, uint32_t nbytes,
                                              nbytes - MCT_REQUEST_SAMPLE_BYTES));
     case MCT_MSG_LATENT:
         return now_at_latent(true, execute_fill(payload, nbytes, MCT_MODEL(latent)(),
-                                                MCT_MODEL_CONST(LATENT_BYTES)));
+                                                MCT_MODEL_CONST(LATENT_BYTES), true));
     case MCT_MSG_PREFIX:
         return execute_prefix();
     case MCT_MSG_KEEP:
@@ -298,7 +318,7 @@ static mct_status execute(uint8_t type, const uint8_t *payload, uint32_t nbytes,
     case MCT_MSG_INFER:
         return execute_infer(reply, reply_bytes);
     case MCT_MSG_BEGIN:
-        return execute_begin(mct_get_u32(payload));
+        return execute_begin(mct_get_u32(payload), false);
     case MCT_MSG_RUN:
         return execute_run(mct_get_u32(payload), reply, reply_bytes);
     case MCT_MSG_DIGEST:
@@ -306,9 +326,14 @@ static mct_status execute(uint8_t type, const uint8_t *payload, uint32_t nbytes,
     case MCT_MSG_READ:
         return execute_read(payload, reply, reply_bytes);
     case MCT_MSG_TARGET:
-        return execute_fill(payload, nbytes, MCT_MODEL(target)(), MCT_MODEL_CONST(TARGET_BYTES));
+        return execute_fill(payload, nbytes, MCT_MODEL(target)(), MCT_MODEL_CONST(TARGET_BYTES),
+                            !MCT_RECEIVES_AHEAD);
     case MCT_MSG_CLASSES:
         return MCT_MODEL(set_classes)(mct_get_u32(payload));
+    case MCT_MSG_START:
+        return execute_begin(mct_get_u32(payload), true);
+    case MCT_MSG_FINISH:
+        return execute_finish(payload[0], reply, reply_bytes);
     default: /* MCT_MSG_WRITE: size_is_right() has refused all others */
         return execute_write(payload, nbytes);
     }
@@ -330,15 +355,16 @@ static void refuse(uint8_t type, uint16_t seq)
     mct_port_write(wire, mct_frame_encode(raw, MCT_FRAME_HEADER_BYTES + STATUS_BYTES, wire));
 }
 
-/* Handles the request in mct_link_rx. */
-static void answer(uint32_t frame_bytes)
+/* The link is opened before the reply goes out: the next request may follow at once. */
+static void answer(const uint8_t *request, uint32_t frame_bytes)
 {
-    uint8_t type = mct_link_rx[0];
-    uint16_t seq = (uint16_t)mct_get_u16(mct_link_rx + 1);
+    uint8_t type = request[0];
+    uint16_t seq = (uint16_t)mct_get_u16(request + 1);
     if (type == MCT_MSG_HELLO) {
         mct_link_session.is_open = true;
     } else if (!mct_link_session.is_open ||
                (seq != mct_link_session.seq && seq != (uint16_t)(mct_link_session.seq + 1))) {
+        mct_link_open();
         refuse(type, seq);
         return;
     }
@@ -346,22 +372,36 @@ static void answer(uint32_t frame_bytes)
         uint8_t *raw = mct_link_tx + MCT_FRAME_GAP_BYTES(RAW_BYTES); /* encoded in place */
         uint8_t *reply = raw + MCT_FRAME_HEADER_BYTES + STATUS_BYTES;
         uint32_t reply_bytes = 0;
-        mct_status status = execute(type, mct_link_rx + MCT_FRAME_HEADER_BYTES,
+        mct_status status = execute(type, request + MCT_FRAME_HEADER_BYTES,
                                     frame_bytes - MCT_FRAME_HEADER_BYTES, reply, &reply_bytes);
         put_header(raw, type, seq, status);
         reply_bytes += MCT_FRAME_HEADER_BYTES + STATUS_BYTES;
         mct_link_session.tx_bytes = mct_frame_encode(raw, reply_bytes, mct_link_tx);
         mct_link_session.seq = seq;
     }
+    mct_link_open();
     mct_port_write(mct_link_tx, mct_link_session.tx_bytes);
 }
 
-void mct_session_receive(const uint8_t *bytes, uint32_t nbytes)
+/* Runs a call of a started step, if it is not the last: that is FINISH's. So until then the step is
+ * under way, whenever its calls have run, and its loss stays in the arena. */
+static bool run_ahead(void)
 {
-    for (uint32_t n = 0; n < nbytes; n++) {
-        uint32_t frame_bytes = mct_frame_push(&mct_link_session.decoder, bytes[n]);
-        if (frame_bytes != 0) {
-            answer(frame_bytes);
-        }
+    if (!mct_link_session.is_started || !MCT_MODEL(busy)() ||
+        MCT_MODEL(next_call)() + 1u >= MCT_MODEL_CONST(CALLS)) {
+        return false;
     }
+    (void)MCT_MODEL(run)(1);
+    return true;
+}
+
+bool mct_session_work(void)
+{
+    const uint8_t *request;
+    uint32_t frame_bytes = mct_link_request(&request);
+    if (frame_bytes != 0) {
+        answer(request, frame_bytes);
+        return true;
+    }
+    return MCT_RECEIVES_AHEAD && run_ahead();
 }

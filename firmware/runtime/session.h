@@ -6,13 +6,14 @@
 #ifndef MCT_SESSION_H
 #define MCT_SESSION_H
 
-#include <stdint.h>
+#include <stdbool.h>
 
 /* Resets the model (seed 0) and forgets any session. */
 void mct_session_init(void);
 
-/* Takes bytes from the link; executes and answers each request they complete. */
-void mct_session_receive(const uint8_t *bytes, uint32_t nbytes);
+/* Executes and answers the request that waits, if one does; else runs a call of the step that START
+ * began, if one is under way. False if there is nothing to do. */
+bool mct_session_work(void);
 
 /* Called right after a successful step or inference: the end of the regions whose instructions the
  * simulator counts. Does nothing. */

@@ -35,23 +35,24 @@ class Overhead:
 @dataclass(frozen=True)
 class Cost:
     """Of a scheme, by its plan alone: bytes of arena, learned state and constants, MACs of a
-    step."""
+    step; bytes of the next sample, of any scheme."""
 
     arena: int
     learned: int
     constants: int
     macs: int
+    ahead: int = 0
 
     @property
     def sram(self) -> int:
-        return self.arena + self.learned
+        return self.arena + self.learned + self.ahead
 
 
 def cost_of(plan: TrainingPlan, with_constants: bool) -> Cost:
     """Without ``with_constants``, which takes longer to find than the rest, they are 0."""
     memory = plan.memory
     constants = constant_bytes(plan) if with_constants else 0
-    return Cost(memory.arena_bytes, memory.state_bytes, constants, plan.step_macs)
+    return Cost(memory.arena_bytes, memory.state_bytes, constants, plan.step_macs, plan.ahead_bytes)
 
 
 Key = tuple[tuple[tuple[int, float], ...], tuple[int, ...]]

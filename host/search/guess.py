@@ -42,7 +42,7 @@ class Guess:
         steps = deepest + 0.5 * (float(macs.sum()) - deepest)
         return Cost(
             round(self.head.arena + held), round(self.head.learned + learned.sum()),
-            self.head.constants, round(self.head.macs + steps),
+            self.head.constants, round(self.head.macs + steps), self.head.ahead,
         )  # fmt: skip
 
     def deltas(self, genes: Genes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

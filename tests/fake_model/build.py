@@ -21,7 +21,7 @@ _WARNINGS = (
 _FLAGS = ("-std=c11", "-O1", "-g", "-fno-sanitize-recover=all", *_WARNINGS)
 
 
-def build_native(folder: Path) -> Path:
+def build_native(folder: Path, *defines: str) -> Path:
     """The native firmware with the fake model, under both sanitizers."""
     sources = [
         *sorted((_FIRMWARE / "runtime").glob("*.c")),
@@ -30,7 +30,7 @@ def build_native(folder: Path) -> Path:
         GEN_DIR / "fake.c",
     ]
     elf = folder / "firmware.elf"
-    _compile(sources, elf, "-fsanitize=undefined,address", "-DMCT_LINK_PAYLOAD=128")
+    _compile(sources, elf, "-fsanitize=undefined,address", "-DMCT_LINK_PAYLOAD=128", *defines)
     return elf
 
 

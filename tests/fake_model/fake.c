@@ -30,6 +30,12 @@ static struct {
     bool is_full;
 } slots[FAKE_LATENT_SLOTS];
 
+static struct {
+    int8_t x[FAKE_INPUT_BYTES];
+    int8_t target[FAKE_TARGET_BYTES];
+    uint32_t came;
+} ahead; /* if FAKE_AHEAD */
+
 static uint32_t label_of_step;
 static uint32_t next_call;
 static bool is_busy;
@@ -50,6 +56,20 @@ void fake_reset(uint32_t seed)
     fake_state.shift = 10;
     is_busy = false;
     next_call = 0;
+    ahead.came = 0;
+}
+
+static bool lacks_sample(void)
+{
+    return FAKE_AHEAD && ahead.came != FAKE_INPUT_BYTES;
+}
+
+static void take_sample(void)
+{
+    if (FAKE_AHEAD) {
+        memcpy(fake_arena.x, ahead.x, sizeof ahead.x);
+        ahead.came = 0;
+    }
 }
 
 int8_t *fake_input(void)
@@ -57,8 +77,22 @@ int8_t *fake_input(void)
     return fake_arena.x;
 }
 
+static mct_status push_ahead(uint32_t offset, const int8_t *bytes, uint32_t nbytes)
+{
+    ahead.came = offset == 0 ? 0 : ahead.came;
+    if (offset != ahead.came || nbytes > FAKE_INPUT_BYTES - offset) {
+        return MCT_ERR_RANGE;
+    }
+    memcpy(ahead.x + offset, bytes, nbytes);
+    ahead.came += nbytes;
+    return MCT_OK;
+}
+
 mct_status fake_push(uint32_t offset, const int8_t *bytes, uint32_t nbytes)
 {
+    if (FAKE_AHEAD) {
+        return push_ahead(offset, bytes, nbytes);
+    }
     if (is_busy) {
         return MCT_ERR_BUSY;
     }
@@ -71,7 +105,7 @@ mct_status fake_push(uint32_t offset, const int8_t *bytes, uint32_t nbytes)
 
 int8_t *fake_target(void)
 {
-    return fake_arena.target;
+    return FAKE_AHEAD ? ahead.target : fake_arena.target;
 }
 
 mct_status fake_set_classes(uint32_t classes)
@@ -137,6 +171,9 @@ static mct_status begin_at(uint32_t call, uint32_t label)
     if (label >= FAKE_CLASSES) {
         return MCT_ERR_LABEL;
     }
+    if (FAKE_AHEAD) {
+        memcpy(fake_arena.target, ahead.target, sizeof ahead.target);
+    }
     label_of_step = label;
     next_call = call;
     is_busy = true;
@@ -145,7 +182,14 @@ static mct_status begin_at(uint32_t call, uint32_t label)
 
 mct_status fake_begin(uint32_t label)
 {
-    return begin_at(0, label);
+    if (!is_busy && lacks_sample()) {
+        return MCT_ERR_SAMPLE;
+    }
+    mct_status status = begin_at(0, label);
+    if (status == MCT_OK) {
+        take_sample();
+    }
+    return status;
 }
 
 mct_status fake_begin_from_latent(uint32_t label)
@@ -206,6 +250,10 @@ mct_status fake_prefix(void)
     if (is_busy) {
         return MCT_ERR_BUSY;
     }
+    if (lacks_sample()) {
+        return MCT_ERR_SAMPLE;
+    }
+    take_sample();
     flip();
     return MCT_OK;
 }

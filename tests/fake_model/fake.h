@@ -9,6 +9,11 @@
 extern "C" {
 #endif
 
+/* 1: the next sample and target come during a step. */
+#ifndef FAKE_AHEAD
+#define FAKE_AHEAD 0
+#endif
+
 enum {
     FAKE_INPUT_BYTES = 300,
     FAKE_TARGET_BYTES = 200,

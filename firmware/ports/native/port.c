@@ -63,16 +63,20 @@ static bool is_readable(int timeout_ms)
     return (poller.revents & POLLIN) != 0;
 }
 
-uint32_t mct_port_read(uint8_t *data, uint32_t capacity)
+/* Reads again only when all that was read before has been handed on. */
+void mct_port_receive(bool may_sleep)
 {
-    if (!is_readable(0)) {
-        return 0;
+    static uint8_t bytes[256];
+    static ssize_t end, next;
+    if (next >= end && is_readable(may_sleep ? -1 : 0)) {
+        next = 0;
+        end = read(port_fd, bytes, sizeof bytes);
+        if (end < 0 && errno != EINTR) {
+            fail("read");
+        }
     }
-    ssize_t nbytes = read(port_fd, data, capacity);
-    if (nbytes < 0 && errno != EINTR) {
-        fail("read");
+    while (next < end && !mct_link_receive(bytes[next++])) {
     }
-    return nbytes > 0 ? (uint32_t)nbytes : 0;
 }
 
 void mct_port_write(const uint8_t *data, uint32_t nbytes)
@@ -87,9 +91,4 @@ void mct_port_write(const uint8_t *data, uint32_t nbytes)
             nbytes -= (uint32_t)written;
         }
     }
-}
-
-void mct_port_wait(void)
-{
-    (void)is_readable(-1);
 }

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What arrives on the link: one request at a time, decoded byte by byte as the port receives it, by
+ * interrupt even while kernels run. So a frame of any size comes in during a call, and only the
+ * frame itself needs memory. The port's end is mct_link_receive (mct/port.h). */
+#ifndef MCT_LINK_H
+#define MCT_LINK_H
+
+#include <stdint.h>
+
+/* The largest payload of a frame, either way: the board's build says. */
+#ifndef MCT_LINK_PAYLOAD
+#error "define MCT_LINK_PAYLOAD, the largest payload of a frame, for this board"
+#endif
+
+/* Forgets what has come. Called once, before the port is up. */
+void mct_link_init(void);
+
+/* Bytes of header and payload of the request that waits, 0 if none does; *request points at it. It
+ * stays until the link is opened: what comes meanwhile is dropped, or kept back by the port. */
+uint32_t mct_link_request(const uint8_t **request);
+
+/* The request has been read: the next may come. */
+void mct_link_open(void);
+
+#endif
