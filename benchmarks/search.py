@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compares the schemes that a search finds with others of the same bytes.
 
-    python -m benchmarks.search [watch] [fashion] [mcunet] [--jobs N] [--short]
+    python -m benchmarks.search [watch] [fashion] [mcunet] [--jobs N] [--seeds N]
+        [--no-random] [--short]
 
 Schemes are searched on some samples and reported on others that no search saw.
 """
@@ -98,6 +99,19 @@ def reported(setup: Setup, scheme: Scheme, data: list[Dataset], epochs: int, see
     return [100 * score.accuracy for score in found]
 
 
+def compared(
+    how: How, setup: Setup, limit: int, plan: Plan, found: dict[str, Any]
+) -> dict[str, Scheme]:
+    """The scheme that was found, the head alone, and that of a random search with as many trainings
+    (contributions, the head, trials)."""
+    schemes = {name: parse_scheme(told, setup.model) for name, told in
+               (("found", found["output"]), ("head", "head"))}  # fmt: skip
+    if how.has_random:
+        trainings = len(found["contributions"]) + 1 + plan.trials
+        schemes["random"] = random_search(setup, limit, plan, trainings, how.jobs)
+    return schemes
+
+
 def table(rows: list[Row]) -> str:
     """Markdown. A row ``found`` is compared, in pairs, with those behind it up to the next."""
     lines = [
@@ -146,13 +160,7 @@ def mcunet(how: How) -> dict[str, Any]:
         output=folder / "mcunet.toml", plot=folder / "mcunet.png",
     )  # fmt: skip
     found = run_search(job, err)
-    trainings = len(found["contributions"]) + 1 + plan.trials
-    schemes = {
-        "found": parse_scheme(found["output"], model), "49kb": paper,
-        "head": parse_scheme("head", model),
-    }  # fmt: skip
-    if how.has_random:
-        schemes["random"] = random_search(setup, limit, plan, trainings, how.jobs)
+    schemes = compared(how, setup, limit, plan, found) | {"49kb": paper}
     rows = []
     for name, scheme in schemes.items():
         bytes_ = plan_bytes(request, model, scheme)
@@ -217,13 +225,7 @@ def watch(how: How) -> dict[str, Any]:
                 found = run_search(job, err)
                 searches.append({"budget": limit, "half": half, "seed": seed, **found})
                 setup = Setup(request, model, samples, where / "latents", WATCH_SHARE, seed=seed)
-                trainings = len(found["contributions"]) + 1 + plan.trials
-                schemes = {
-                    "found": parse_scheme(found["output"], model),
-                    "head": parse_scheme("head", model),
-                }
-                if how.has_random:
-                    schemes["random"] = random_search(setup, limit, plan, trainings, how.jobs)
+                schemes = compared(how, setup, limit, plan, found)
                 data = [split(*people[person], seed, person) for person in others]
                 latents = folder / f"others{half}-{seed}"
                 for name, scheme in schemes.items():
@@ -265,13 +267,7 @@ def fashion(how: How) -> dict[str, Any]:
         found = run_search(job, err)
         searches.append(found)
         setup = Setup(request, model, samples, where / "latents", FASHION_SHARE, seed=seed)
-        trainings = len(found["contributions"]) + 1 + plan.trials
-        schemes = {
-            "found": parse_scheme(found["output"], model),
-            "head": parse_scheme("head", model),
-        }
-        if how.has_random:
-            schemes["random"] = random_search(setup, FASHION_BUDGET, plan, trainings, how.jobs)
+        schemes = compared(how, setup, FASHION_BUDGET, plan, found)
         numbers = [FASHION_REPORTS * seed + k for k in range(1 if how.short else FASHION_REPORTS)]
         data = [task.dataset(task.groups[0], number) for number in numbers]
         for name, scheme in schemes.items():

@@ -34,7 +34,7 @@ enum {{
     {upper}_LATENT_BYTES = {latent_bytes(image.plan)},
     {upper}_PREFIX_CALLS = {image.prefix_calls},
     {upper}_LATENT_SLOTS = {image.plan.latent_slots},
-    {upper}_FLASH_LATENTS = {image.plan.flash_latents}{ahead_size(plan)}
+    {upper}_FLASH_LATENTS = {image.plan.flash_latents}
 }};
 
 extern const uint8_t {name}_numerics_hash[8];
@@ -99,7 +99,8 @@ MCT_CHECKED mct_status {name}_infer_from_latent(void);
 MCT_CHECKED mct_status {name}_keep_latent(uint32_t slot, uint32_t label);
 MCT_CHECKED mct_status {name}_recall_latent(uint32_t slot, uint32_t *label);
 
-/* After a step, until the next sample is written: what the loss is made of (SPEC 1.2). */
+/* After a step, until the next one, an inference or a prefix begins, or a sample or latent is
+ * written into the arena: what the loss is made of (SPEC 1.2). */
 mct_loss {name}_loss(void);
 uint32_t {name}_steps(void);
 
@@ -118,12 +119,6 @@ def region_count(plan: TrainingPlan) -> str:
     """The expression of the number of regions: of a chip with one RAM there are two."""
     others = len(plan.memory.regions) - 2
     return f"MCT_REGION_COUNT + {others}" if others else "MCT_REGION_COUNT"
-
-
-def ahead_size(plan: TrainingPlan) -> str:
-    """The size of the buffer for the next sample, where there is one."""
-    name = f"{plan.name.upper()}_AHEAD_BYTES"
-    return f",\n    {name} = {plan.ahead_bytes}" if plan.receives_ahead else ""
 
 
 def ahead_comment(plan: TrainingPlan) -> str:

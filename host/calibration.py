@@ -26,13 +26,14 @@ def calibrated(
     if output.exists() and output.samefile(path):
         raise Error(f"{output} is the model itself: give another file, so that it is not lost")
     model = load(path)
-    x = load_samples(data, model.input.type)
+    x, clipped = load_samples(data, model.input.type)
     chosen = np.unique(np.linspace(0, len(x) - 1, min(count, len(x))).round().astype(int))
     found = calibrate(path.read_bytes(), x[chosen], done)
     write_whole(output, found.data)
     return {
         "output": str(output),
         "samples": len(chosen),
+        "clipped": clipped,
         "tensors": [
             {"name": name, "before": span(old), "after": span(new)}
             for name, (old, new) in found.changes.items()

@@ -33,7 +33,7 @@ from host.export import export_saved, export_state
 from host.files import check_writable
 from host.flash_latents import with_flash_latents
 from host.guard import PATIENCE
-from host.jobs import Job, run_job
+from host.jobs import Job, run_job, warn_of_clipped
 from host.options import takes_request
 from host.picture import Pictured
 from host.plan_page import write_pictures
@@ -309,7 +309,7 @@ def train(
             metavar="WHERE",
             help="Compute the frozen layers once for each sample, and keep their output on the "
             "host, or on the device in --latent-slots; or off. The weights are the same. Default: "
-            "host with several epochs, but off with --count-instructions.",
+            "host with several epochs, but off with --count-instructions or --receive-ahead.",
         ),
     ] = None,
     latent_slots: SlotsOpt = 0,
@@ -529,6 +529,7 @@ def calibrate_command(
             model, data, samples, output,
             lambda done, total: status.update(f"{model}: pass {done}, of {total} at most"),
         )  # fmt: skip
+    warn_of_clipped(found["clipped"], err)
     print_json(found) if json_ else show.calibration_table(found)
 
 

@@ -65,10 +65,11 @@ def load_old(path: Path, plan: TrainingPlan) -> tuple[Array, Array]:
     return x, y
 
 
-def load_samples(path: Path, wanted: TensorType) -> Array:
-    """The training samples in ``path``, (N, input size) int8, without targets. Raises DataError."""
+def load_samples(path: Path, wanted: TensorType) -> tuple[Array, float]:
+    """The training samples in ``path`` without targets, (N, input size) int8, and the share of
+    values that is clipped. Raises DataError."""
     x = read_arrays(path, False, lambda there: KEYS[:1])["x_train"]
-    return quantised(x, f"{path}: x_train", wanted, "takes")
+    return quantised(x, f"{path}: x_train", wanted, "takes"), clipped_share(x, wanted)
 
 
 def all_keys(there: Collection[str]) -> tuple[str, ...]:

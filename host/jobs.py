@@ -103,6 +103,17 @@ class Outcome:
         return {**saving.to_json(), "saved_instructions": saved}
 
 
+def warn_of_clipped(share: float, console: Console) -> None:
+    """Say so if more than a few training values are outside what the input can hold."""
+    if share > CLIPPED_WARNING:
+        console.print(
+            f"warning: {100 * share:.1f} % of x_train lies outside the input's real range "
+            "and is clipped; `mcutrain inspect` shows the range",
+            markup=False,
+            soft_wrap=True,
+        )
+
+
 def run_job(job: Job, console: Console) -> Outcome:
     """Plan, build, train and measure; progress goes to ``console``. Raises Error."""
     target = Target.parse(job.target)
@@ -117,7 +128,9 @@ def run_job(job: Job, console: Console) -> Outcome:
     plan = with_flash_latents(job.request.plan().with_latent_slots(slots), job.flash_latents)
     pays = job.options.epochs > 1 or job.replay is not None
     # Whole steps are counted, and whole samples are received ahead.
-    pays = pays and not job.count_instructions and not plan.receives_ahead
+    is_device = job.port is not None or target.kind is not Kind.REFERENCE
+    sends_ahead = plan.receives_ahead and is_device and job.replay is None
+    pays = pays and not job.count_instructions and not sends_ahead
     job = replace(job, latents=place_of(job.latents, plan, pays))
     if job.latents == DEVICE and job.port is None and target.kind is Kind.REFERENCE:
         raise Error("--latents device needs a device: give --target native, sim:BOARD, or --port")
@@ -132,13 +145,7 @@ def run_job(job: Job, console: Console) -> Outcome:
         )
     data = load_dataset(job.data, plan)
     state = SavedState.read(job.state).state(plan) if job.state else None
-    if data.clipped > CLIPPED_WARNING:
-        console.print(
-            f"warning: {100 * data.clipped:.1f} % of x_train lies outside the input's real range "
-            "and is clipped; `mcutrain inspect` shows the range",
-            markup=False,
-            soft_wrap=True,
-        )
+    warn_of_clipped(data.clipped, console)
     job, data = guarded(job, plan, data, state)
     if job.port is not None:
         with connected(job.port, plan, job.baud) as runner, bars(console, job, plan) as report:

@@ -34,7 +34,7 @@ def placed(plan: TrainingPlan, board: str) -> TrainingPlan:
         return plan if is_in_one else plan.placed_in(())
     description = board_description(board)
     sram, built = int(description["upload"]["maximum_ram_size"]), description["build"]
-    held = plan.slot_bytes + FRAMES * int(built["link_payload_bytes"])
+    held = plan.slot_bytes + plan.ahead_bytes + FRAMES * int(built["link_payload_bytes"])
     for halved in range(HALVINGS):
         stack = int(built["stack_bytes"]) >> halved
         room = max(0, sram - aligned(held + stack, ROOM_ALIGN))
@@ -42,10 +42,11 @@ def placed(plan: TrainingPlan, board: str) -> TrainingPlan:
             return plan.placed_in((Memory(ARENA, room), *beside))
         except BudgetError as err:
             refused = err
-    latents = f", {plan.slot_bytes:,} of latents" if plan.slot_bytes else ""
+    others = f", {plan.slot_bytes:,} of latents" if plan.slot_bytes else ""
+    others += f", the next sample ({plan.ahead_bytes:,})" if plan.ahead_bytes else ""
     raise BudgetError(
         f"{board}: {refused}. {ARENA} is what the {sram:,} bytes of main RAM leave beside link "
-        f"and stack{latents}, and the learned state ({plan.memory.state_bytes:,}) if it lies there",
+        f"and stack{others}, and the learned state ({plan.memory.state_bytes:,}) if it lies there",
         refused.needed_bytes,
         refused.available_bytes,
     )

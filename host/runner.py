@@ -240,13 +240,13 @@ class DeviceRunner:
     def _recall(self, slot: int) -> None:
         if not isinstance(self._in_place, int) or slot != self._in_place:
             self.device.recall_latent(slot)
-        self._in_place = None
+        self._in_place = self._waiting = None
 
     def _write_latent(self, latent: Array) -> None:
         """Write it, unless it is the one that the device has just computed; it is used up then."""
         if latent is not self._in_place:
             self.device.write_latent(latent.tobytes())
-        self._in_place = None
+        self._in_place = self._waiting = None
 
     def _step(self, label: int, wants_digest: bool) -> tuple[StepRecord, int]:
         self._in_place = self._waiting = None

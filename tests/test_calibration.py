@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,11 @@ from trainer.graph import Node
 from trainer.interpreter import Interpreter
 from trainer.model import Model
 from trainer.ops.base import OutputScale
+from trainer.ops.conv2d import DEAD_BIAS
 from trainer.plan import make_plan
-from trainer.tensor import Array
+from trainer.tensor import Array, QuantParams
 from trainer.tflite import parse
+from trainer.tflite_patch import TflitePatch
 
 POOLED = ("pool", "flat")  # in the range of "sum"
 
@@ -109,6 +112,56 @@ def test_a_fused_limit_is_not_taken_for_a_range_that_is_too_narrow() -> None:
     found = calibrate(residual_model(), drawn(40, 127))
     dw = nodes(parse(found.data, "new"))["dw"].output.type
     assert (127 - dw.zero_point) * dw.scale <= 6.1
+
+
+def declared(name: str, quant: QuantParams) -> bytes:
+    """The model with another declaration of one activation."""
+    patch = TflitePatch(residual_model())
+    at = nodes(parse(residual_model(), "m"))[name].index
+    (index,) = patch.outputs[at]
+    patch.change_tensor(index, replace(patch.tensor(index), quant=quant))
+    return patch.finish()
+
+
+@pytest.mark.parametrize("zero", [-128, -127, 127])
+def test_a_range_that_ends_at_zero_is_widened_beyond_it(zero: int) -> None:
+    """No end says of a sum that may be negative that it is a ReLU's."""
+    x = drawn(40, 60)
+    wanted = calibrate(residual_model(), x).changes["pw"][1]
+    found = calibrate(declared("pw", QuantParams((0.05,), zero)), x).changes["pw"][1]
+    assert found.scale == pytest.approx(wanted.scale, rel=0.05)
+    assert found.zero_point == pytest.approx(wanted.zero_point, abs=6)
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+def test_a_layer_that_is_always_zero_keeps_its_range(layer: int) -> None:
+    """Biases behind it must not grow beyond what int32 holds, nor what learns."""
+    dead = TflitePatch(residual_model())
+    index = dead.own_input(layer, 2)
+    dead.set_data(index, np.full(8, -(2**20), "<i4").tobytes())
+    data, x = dead.finish(), drawn(20, 40)
+    old, new = parse(data, "old"), parse(calibrate(data, x).data, "new")
+
+    name = ("stem", "dw")[layer]
+    assert nodes(new)[name].output.type == nodes(old)[name].output.type
+    assert [n.op.dead for n in new.weighted] == [n.op.dead for n in old.weighted]  # type: ignore[attr-defined]
+    for sample in x[:5]:
+        unit = old.logits.type.scale
+        before, after = reals(old, sample)["logits"], reals(new, sample)["logits"]
+        assert np.abs(before - after).max() <= 3 * unit
+
+
+def test_a_range_is_no_finer_than_the_biases_behind_it_allow() -> None:
+    patch = TflitePatch(residual_model())
+    index = patch.own_input(2, 2)  # of "pw", which reads "dw"
+    patch.set_data(index, np.full(8, 2**29, "<i4").tobytes())
+    data = patch.finish()
+    old, new = parse(data, "old"), parse(calibrate(data, drawn(20, 3)).data, "new")
+
+    b = new.weighted[2].inputs[2].data
+    assert b is not None and 2**29 < np.abs(b).max() <= DEAD_BIAS
+    real = [2.0**29 * float(old.weighted[2].inputs[0].type.scale)]
+    np.testing.assert_allclose(b * float(new.weighted[2].inputs[0].type.scale), real * 8, rtol=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -16,7 +16,8 @@ import numpy as np
 from trainer.errors import ModelError
 from trainer.model import Model
 from trainer.ops.base import OutputScale
-from trainer.ops.conv2d import Conv2D
+from trainer.ops.conv2d import DEAD_BIAS, Conv2D
+from trainer.ops.relu import Relu
 from trainer.ptq import activation_quant
 from trainer.tensor import Array, QuantParams, Role, Tensor
 from trainer.tflite import READER_ERRORS, parse
@@ -24,7 +25,7 @@ from trainer.tflite_patch import TflitePatch
 
 WIDENINGS = 8  # at most: doublings of a range that values have reached the end of
 LIMITS = (-128, 127)
-INT32 = (-(2**31), 2**31 - 1)
+INT32_MAX = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,11 @@ class Range:
 
     @property
     def widened(self) -> Range:
-        """With the ends that were reached twice as far from 0."""
-        return Range(self.low * (2 if self.cut_low else 1), self.high * (2 if self.cut_high else 1))
+        """Twice as wide, beyond the ends that were reached."""
+        span = self.high - self.low
+        return Range(
+            self.low - (span if self.cut_low else 0), self.high + (span if self.cut_high else 0)
+        )
 
 
 @dataclass(frozen=True)
@@ -76,21 +80,30 @@ def calibrate(
     model = parse(data, "model")
     if model.training_state is not None:
         raise ModelError("the model has a training state: calibrate a model before it is trained")
-    before, total = quants(model), WIDENINGS + 1
+    before = quants(model)
+    try:
+        data = fitted(data, model, samples, done)
+    except READER_ERRORS as err:
+        raise ModelError(f"the model file cannot be calibrated: {err}") from err
+    after = quants(parse(data, "model"))
+    changes = {
+        name: (old, after[name]) for name, old in before.items() if after.get(name, old) != old
+    }
+    return Calibration(data, changes)
+
+
+def fitted(data: bytes, model: Model, samples: Array, done: Callable[[int, int], None]) -> bytes:
+    """The file with the ranges that ``samples`` reach."""
+    total = WIDENINGS + 1
     for passes in range(1, total + 1):
-        found = observed(model, samples)
+        found = observed(model, TflitePatch(data), samples)
         done(passes, total)
         cut = {group: r.widened for group, r in found.items() if r.is_cut}
         if not cut or passes == total:
             break
         data = rewritten(data, model, cut)
         model = parse(data, "model")
-    data = rewritten(data, model, found)
-    after = quants(parse(data, "model"))
-    changes = {
-        name: (old, after[name]) for name, old in before.items() if after.get(name, old) != old
-    }
-    return Calibration(data, changes)
+    return rewritten(data, model, found)
 
 
 def quants(model: Model) -> dict[str, QuantParams]:
@@ -144,56 +157,80 @@ def fixed(model: Model, patch: TflitePatch, of: Groups) -> set[Tensor]:
     return found
 
 
-def observed(model: Model, samples: Array) -> dict[Tensor, Range]:
-    """By group the range that the operators with a scale of their own reach."""
+def observed(model: Model, patch: TflitePatch, samples: Array) -> dict[Tensor, Range]:
+    """By group that may change the range that the operators with a scale of their own reach."""
     of, found = groups(model), dict[Tensor, Range]()
+    stay = fixed(model, patch, of)
+    free = {
+        node: patch.activation(node.index)
+        for node in model.graph.nodes
+        if node.op.output_scale is OutputScale.FREE and of[node.output] not in stay
+    }
     for sample in samples:
         values = {model.input: sample.reshape(model.input.type.shape)}
         for node in model.graph.nodes:
             inputs = (values[t] if t.data is None else t.data for t in node.inputs)
             values[node.output] = node.op.reference(node, *inputs)[0]
-            if node.op.output_scale is OutputScale.FREE:
-                reached, group = range_of(node.output, values[node.output]), of[node.output]
+            if node in free:
+                is_clamped = bool(free[node]) or isinstance(node.op, Relu)
+                reached = range_of(node.output, values[node.output], is_clamped)
+                group = of[node.output]
                 found[group] = found[group].joined(reached) if group in found else reached
-    return found
+    # What holds nothing but zero says nothing of its range.
+    return {group: reached for group, reached in found.items() if reached.low < reached.high}
 
 
-def range_of(tensor: Tensor, q: Array) -> Range:
-    """Of int8 values. The ends of the tensor's clamp, such as a ReLU's, are no ends of int8."""
+def range_of(tensor: Tensor, q: Array, is_clamped: bool) -> Range:
+    """Of int8 values. The limits of an activation (``is_clamped``) are no ends of int8, unless they
+    lie beyond these."""
     low, high = int(q.min()), int(q.max())
     zero, scale = tensor.type.zero_point, tensor.type.scale
     least, most = tensor.limits
-    is_relu = least == zero
     return Range(
-        (low - zero) * scale,
-        (high - zero) * scale,
-        cut_low=low == LIMITS[0] == least and not is_relu,
+        min(low - zero, 0) * scale,
+        max(high - zero, 0) * scale,
+        cut_low=low == LIMITS[0] == least and not (is_clamped and least == zero),
         cut_high=high == LIMITS[1] == most,
     )
 
 
 def rewritten(data: bytes, model: Model, wanted: Mapping[Tensor, Range]) -> bytes:
-    """The file with the groups' ranges as ``wanted``, where they may change. Raises ModelError."""
-    try:
-        patch = TflitePatch(data)
-        of = groups(model)
-        stay = fixed(model, patch, of)
-        new = {
-            group: activation_quant(r.low, r.high)
-            for group, r in wanted.items()
-            if group not in stay
-        }
-        for node in model.graph.nodes:
-            quant = new.get(of[node.output])
-            if quant is not None:
-                declare(patch, patch.outputs[node.index], quant)
-        for node in model.graph.nodes:
-            x = of.get(node.inputs[0])
-            if isinstance(node.op, Conv2D) and node.op.has_bias and x in new:
-                write_bias(patch, node.index, node.inputs[0].type.scale, new[x].scale)
-        return patch.finish()
-    except READER_ERRORS as err:
-        raise ModelError(f"the model file cannot be calibrated: {err}") from err
+    """The file with the groups' ranges as ``wanted``."""
+    patch, of = TflitePatch(data), groups(model)
+    least = least_scales(model, of)
+    new = {g: quant_of(r, least.get(g, 0.0)) for g, r in wanted.items()}
+    for node in model.graph.nodes:
+        quant = new.get(of[node.output])
+        if quant is not None:
+            declare(patch, patch.outputs[node.index], quant)
+    for node in model.graph.nodes:
+        x = of.get(node.inputs[0])
+        if isinstance(node.op, Conv2D) and node.op.has_bias and x in new:
+            write_bias(patch, node.index, node.inputs[0].type.scale, new[x].scale)
+    return patch.finish()
+
+
+def least_scales(model: Model, of: Groups) -> dict[Tensor, float]:
+    """By group the scale with which a bias behind it is as large as int32 holds, or as a channel
+    may have that learns (SPEC 1.4)."""
+    found: dict[Tensor, float] = {}
+    for node in model.graph.nodes:
+        if isinstance(node.op, Conv2D) and node.op.has_bias and node.inputs[2].data is not None:
+            b = np.abs(node.inputs[2].data.astype(np.float64))
+            living = b[b <= DEAD_BIAS]
+            share = max(living.max(initial=0.0) / DEAD_BIAS, b.max(initial=0.0) / INT32_MAX)
+            x = node.inputs[0]
+            found[of[x]] = max(x.type.scale * float(share), found.get(of[x], 0.0))
+    return found
+
+
+def quant_of(reached: Range, least: float) -> QuantParams:
+    """Of a range, widened as far as the scale must be."""
+    quant = activation_quant(reached.low, reached.high)
+    if quant.scale >= least:
+        return quant
+    factor = 1.01 * least / quant.scale
+    return activation_quant(reached.low * factor, reached.high * factor)
 
 
 def declare(patch: TflitePatch, tensors: Iterable[int], quant: QuantParams) -> None:
@@ -206,7 +243,7 @@ def write_bias(patch: TflitePatch, operator: int, old: float, new: float) -> Non
     index = patch.own_input(operator, 2)
     declared = patch.tensor(index)
     real = patch.contents(index, "<i4").astype(np.float64) * old
-    patch.set_data(index, np.clip(np.floor(real / new + 0.5), *INT32).astype("<i4").tobytes())
+    patch.set_data(index, np.floor(real / new + 0.5).astype("<i4").tobytes())
     if declared.quant is not None:
         scales = tuple(float(np.float32(s * new / old)) for s in declared.quant.scales)
         changed = replace(patch.tensor(index), quant=replace(declared.quant, scales=scales))

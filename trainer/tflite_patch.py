@@ -26,7 +26,9 @@ SUBGRAPHS, BUFFERS, METADATA_BUFFER, METADATA = 2, 4, 5, 6  # fields of Model
 MODEL_FIELDS, SUBGRAPH_FIELDS = 10, 6
 MODEL_SCALARS, SUBGRAPH_SCALARS = (0,), (5,)
 OPERATOR_INPUTS, OPERATOR_OPTIONS = 1, 4
-FUSED_ACTIVATION = {"CONV_2D": 3, "FULLY_CONNECTED": 0}  # in the options of each
+FUSED_ACTIVATION = {  # in the options of each
+    "CONV_2D": 3, "DEPTHWISE_CONV_2D": 4, "FULLY_CONNECTED": 0, "ADD": 0, "MUL": 0,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

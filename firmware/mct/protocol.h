@@ -18,7 +18,7 @@
  *   INFER          -                               predicted u32
  *   BEGIN          label u32                       -
  *   RUN            max calls u32                   done u8, next call u32
- *   DIGEST         -                               as STEP; the loss until a sample is written
+ *   DIGEST         -                               as STEP; the loss until the arena is used
  *   READ           region u8, offset u32, size u16 bytes
  *   WRITE          region u8, offset u32, bytes    -
  *   TARGET         offset u32, bytes               -
