@@ -65,7 +65,7 @@ def test_ranges_are_what_the_samples_reach() -> None:
         assert ends[0] - quant.scale <= min(values.min(), 0)
         assert max(values.max(), 0) <= ends[1] + quant.scale
         # Within the room that holds 0 exactly, all of it is used.
-        slack = 3 * quant.scale
+        slack = 5 * quant.scale
         assert ends[1] - max(values.max(), 0) < slack
         assert min(values.min(), 0) - ends[0] < slack
     assert found.changes["stem"][1].scale < found.changes["stem"][0].scale / 2
