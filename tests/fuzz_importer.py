@@ -48,7 +48,7 @@ from trainer.tensor import Array
 from trainer.tflite import parse
 from trainer.training_state import TrainingState, resumed
 
-SECONDS, MEMORY = 5, 1 << 30
+SECONDS, MEMORY = 10, 1 << 30
 LONGEST_MESSAGE = 2000  # characters: what a terminal shows of one line
 DECLARED = re.compile(r"operator (\d+) .*, but computes int8 \(([\d, ]+)\)")
 MAX_PRINTED = 1 << 17  # bytes of constants; more take most of the time

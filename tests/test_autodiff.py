@@ -37,8 +37,8 @@ def plan_of(scheme: str, folder: Path) -> TrainingPlan:
 @pytest.fixture(autouse=True)
 def as_on_the_tape(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plans whose graph is as autodiff made it: in no other order, without regions."""
-    for step in ("ordered", "with_regions", "with_groups"):
-        monkeypatch.setattr(f"trainer.plan.{step}", lambda graph, *_: graph)
+    for step in ("plan.ordered", "parts.with_regions", "parts.with_groups"):
+        monkeypatch.setattr(f"trainer.{step}", lambda graph, *_: graph)
 
 
 @pytest.fixture(params=SCHEMES)
