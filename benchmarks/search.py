@@ -320,21 +320,20 @@ TASKS = {"watch": watch, "fashion": fashion, "mcunet": mcunet}
 INTRODUCTION = """\
 Schemes that `mcutrain search` found, against others of no fewer bytes (arena and learned state, as
 `plan` predicts them). Schemes are searched on some samples and trained anew on others; accuracy is
-on test samples that no search saw. Integer training; n pairs, ± one standard error."""
+on test samples that no search saw. Integer training; n pairs, ± one standard error. `random` is
+the best of schemes drawn at random, by as many trainings as the search had."""
 WORDS = {
     "watch": f"""\
 The smartwatch: a scheme is searched on five people and reported on the five others, both ways,
-within {WATCH_BUDGETS[0]:,} bytes; `random` draws schemes and gets as many trainings; `fisher`
-chooses for each person by the Fisher information of that person's samples (the criterion of
-TinyTrain, Kwon et al. 2024).""",
+within {WATCH_BUDGETS[0]:,} bytes; `fisher` chooses for each person by the Fisher information of
+that person's samples (the criterion of TinyTrain, Kwon et al. 2024).""",
     "fashion": f"""\
 A net of 20,000 parameters goes from classes 0-4 of Fashion-MNIST to 5-9, within
-{FASHION_BUDGET:,} bytes. Each pair is a search and a random one with as many trainings, on 1,000
-images of its own; a scheme is trained {FASHION_REPORTS} times on others, and the mean counts.""",
+{FASHION_BUDGET:,} bytes. Each pair is a search and a random one, on 1,000 images of its own; a
+scheme is trained {FASHION_REPORTS} times on others, and the mean counts.""",
     "mcunet": """\
 mcunet-5fps learns CIFAR-10 at 128 x 128 from 1,000 images, within the bytes of the paper's `49kb`
-scheme and at the learning rate that suits `49kb` best on the 2,000 images that are searched on;
-`random` draws schemes and gets as many trainings.""",
+scheme and at the learning rate that suits `49kb` best on the 2,000 images that are searched on.""",
 }
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

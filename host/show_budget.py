@@ -21,7 +21,10 @@ def budget_lines(found: Fitted) -> Iterator[str]:
     if budget.is_built:
         counted = f"all RAM of a build for {budget.target.name}, {fit.overhead:,} beside the plan"
     else:
-        counted = "arena and learned state; stack, link and other RAM are counted with --target"
+        counted = (
+            "arena, learned state and what waits in RAM; stack, link and other RAM are counted "
+            "with --target"
+        )
     yield f"budget: {fit.sram:,} bytes for {counted}"
     for step in fit.steps:
         yield f"  {step.told}: {outcome(found, step)}"
