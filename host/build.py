@@ -14,6 +14,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ FIRMWARE_DIR = PROJECT_DIR / "firmware"
 BUILDS_DIR = PROJECT_DIR / "build" / "firmware"
 STACK_ALIGN = 8
 MEASURED_HOSTS = ("x86_64", "AMD64")  # whose code the stack analysis can read
-RECORD = "build.json"
+RECORD, ELF = "build.json", "firmware.elf"
 
 
 @dataclass(frozen=True)
@@ -103,11 +104,15 @@ def build(plan: TrainingPlan, target: Target, verbose: bool = False) -> Build:
     with locked(folder / "lock"):
         record = folder / RECORD
         done = read_record(record)
-        if done.get("compiler") != compiler or not (folder / done["elf"]).is_file():
+        if done.get("compiler") != compiler or not (folder / ELF).is_file():
             generate(plan, folder / "gen", target.board)
-            done = {"compiler": compiler, **link(plan, target, folder, verbose)}
+            with objects_of(target.board) as objects:
+                done = {
+                    "compiler": compiler,
+                    "footprint": link(plan, target, folder, objects, verbose),
+                }
             write_whole(record, json.dumps(done))
-    return Build(plan, target, folder, folder / done["elf"], digest, done["footprint"])
+    return Build(plan, target, folder, folder / ELF, digest, done["footprint"])
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -155,21 +160,23 @@ def compiler_version(target: Target) -> str:
     return said.partition("\n")[0]
 
 
-def link(plan: TrainingPlan, target: Target, folder: Path, verbose: bool) -> dict[str, Any]:
-    """Build and measure; what the record of a build holds."""
-    is_simulated = target.kind is Kind.SIMULATED
-    firmware = build_firmware(
-        folder / "gen", target.env, folder / "pio", verbose, is_measuring=is_simulated
-    )
+def link(
+    plan: TrainingPlan, target: Target, folder: Path, objects: Path, verbose: bool
+) -> dict[str, Any] | None:
+    """Build with the object files in ``objects``, measure, and leave the firmware in the folder."""
+    is_simulated, gen_dir = target.kind is Kind.SIMULATED, folder / "gen"
+    firmware = build_firmware(gen_dir, target.env, objects, verbose, is_measuring=is_simulated)
     footprint = None
     if is_simulated:
         first = footprint_of(plan, target, firmware, is_final=False)
         stack = -(-first.stack_bytes // STACK_ALIGN) * STACK_ALIGN
         check_fit(plan, target, first, stack)
-        firmware = build_firmware(folder / "gen", target.env, folder / "pio", verbose, stack)
+        firmware = build_firmware(gen_dir, target.env, objects, verbose, stack)
     if is_simulated or platform.machine() in MEASURED_HOSTS:
         footprint = footprint_of(plan, target, firmware, is_final=True).to_json()
-    return {"elf": str(firmware.elf.relative_to(folder.resolve())), "footprint": footprint}
+    firmware.map.replace(folder / firmware.map.name)
+    firmware.elf.replace(folder / ELF)
+    return footprint
 
 
 def check_fit(plan: TrainingPlan, target: Target, found: Footprint, stack_bytes: int) -> None:
@@ -239,9 +246,23 @@ def hash_on(plan: TrainingPlan, board: str) -> bytes | None:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """One process at a time in here."""
+def objects_of(board: str) -> Iterator[Path]:
+    """A folder for this process alone that keeps the board's object files: those that do not
+    depend on the model are compiled once."""
+    for number in count():
+        folder = BUILDS_DIR / board / f"objects-{number}"
+        try:
+            with locked(folder / "lock", waits=False):
+                yield folder
+                return
+        except BlockingIOError:
+            continue
+
+
+@contextmanager
+def locked(path: Path, waits: bool = True) -> Iterator[None]:
+    """One process at a time in here. BlockingIOError if another is, unless this one ``waits``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
         yield

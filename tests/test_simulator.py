@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -111,6 +112,19 @@ def test_a_compiler_error_is_reported_in_one_line(tmp_path: Path) -> None:
 def test_a_folder_without_a_model_is_reported(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="holds no generated model; run `mcutrain generate`"):
         build_firmware(tmp_path, "native", tmp_path / "build")
+
+
+def test_a_model_generated_anew_is_compiled_anew(tmp_path: Path) -> None:
+    gen_dir = tmp_path / "gen"
+    shutil.copytree(GEN_DIR, gen_dir, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    selection = gen_dir / "mct_selected_model.h"
+    first = ", ".join(f"0x{byte:02x}" for byte in BUILD_HASH)
+    for build_hash in (BUILD_HASH, bytes(8)):
+        other = ", ".join(f"0x{byte:02x}" for byte in build_hash)
+        selection.write_text((GEN_DIR / selection.name).read_text().replace(first, other))
+        firmware = build_firmware(gen_dir, "native", tmp_path / "build")
+        with simulate("native", firmware.elf) as port, SerialTransport(port) as transport:
+            assert Device.open(transport, build_hash, NUMERICS_HASH).info.classes == 3
 
 
 def test_boards_are_known_by_name() -> None:

@@ -30,6 +30,20 @@ if not chosen:  # again each time: files that stay the same are not written
     if subprocess.run(command, cwd=project_dir, check=False).returncode != 0:
         stop("the default model could not be generated (see above)")
 
-# For quoted includes only: a model may be called string, or limits.
-env.Append(CCFLAGS=["-iquote", gen_dir])  # noqa: F821
+HEADERS = [os.path.join(gen_dir, name) for name in os.listdir(gen_dir) if name.endswith(".h")]
+
+
+def with_model(env, node):
+    """A source that includes what is generated is compiled anew when that changes; others are not
+    when another model is chosen. Quoted includes only: a model may be called string, or limits."""
+    path = node.srcnode().get_abspath()
+    if os.path.dirname(path) != os.path.abspath(gen_dir) and os.path.basename(path) != "session.c":
+        return node
+    made = env.Object(node, MODEL_FLAGS=["-iquote", gen_dir])
+    env.Depends(made, HEADERS)
+    return made
+
+
+env.Append(CCFLAGS=["$MODEL_FLAGS"])  # noqa: F821
+env.AddBuildMiddleware(with_model)  # noqa: F821
 env.BuildSources(os.path.join("$BUILD_DIR", "model"), gen_dir, "-<*> +<*.c>")  # noqa: F821
