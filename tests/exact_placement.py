@@ -22,8 +22,11 @@ class Exact:
     bound: float
 
 
-def exact_arena(demand: Demand, seconds: float, limit: int) -> Exact:
-    """Of arenas of up to ``limit`` bytes, which is known to suffice."""
+def exact_arena(demand: Demand, effort: float, limit: int) -> Exact:
+    """Of arenas of up to ``limit`` bytes, which is known to suffice.
+
+    ``effort`` is the solver's deterministic time, about a second each: the same answer everywhere.
+    """
     from ortools.sat.python import cp_model
 
     model: Any = cp_model.CpModel()
@@ -62,7 +65,7 @@ def exact_arena(demand: Demand, seconds: float, limit: int) -> Exact:
                 apart(j, k, sizes[j], k, j)
     model.minimize(end)
     solver: Any = cp_model.CpSolver()
-    solver.parameters.max_time_in_seconds = seconds
+    solver.parameters.max_deterministic_time = effort
     solver.parameters.num_workers = 1
     solver.parameters.random_seed = 0
     status = solver.solve(model)

@@ -7,6 +7,7 @@ plans alone say.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from host.build import build
@@ -31,7 +32,8 @@ TINY_ENGINE = dict(zip(PAPER, (246, 265, 291, 315, 338), strict=True))
 # Bytes of the inference arena with CMSIS-NN under tflite-micro on a Cortex-M4.
 CMSIS_NN = {"kws": 16_000, "resnet8": 49_728, "vww": 64_512, "mcunet-5fps": 163_840}
 TRAINED = (("head", False), ("head", True), ("last:4", False), ("full", False))
-# (model, scheme, --stream-input, formats)
+Step = tuple[str, str, bool, Formats]
+# (model, scheme, --stream-input, formats); the streamed ones take half a minute.
 RECOMPUTED = (
     *((name, "full", False, Formats()) for name in ("kws", "resnet8", "vww", "person_detect")),
     ("mcunet-5fps", "full", False, Formats()),
@@ -115,10 +117,10 @@ def inference_arenas(models: Path) -> list[str]:
     return lines
 
 
-def recomputed(models: Path) -> list[str]:
+def recomputed(models: Path, steps: Sequence[Step] = RECOMPUTED) -> list[str]:
     """Rows of arenas without and with recomputation, as far as it goes, and what it costs."""
     lines = []
-    for name, scheme, streams, formats in RECOMPUTED:
+    for name, scheme, streams, formats in steps:
         path = find(SUBJECTS[name], models)
         file = str(path.parent / "schemes" / scheme) if scheme.endswith(".toml") else scheme
         plan = make_plan(

@@ -104,7 +104,7 @@ def test_an_interrupt_in_the_deepest_function_stays_within_the_bound(board: str)
         Interrupting(port) as transport,
     ):
         device = Device.open(transport, built.build_hash, plan.numerics_hash)
-        for _ in range(400):
+        for _ in range(4000):
             device.write_sample(sample)
             device.step(1)
             used = stack.used_bytes()

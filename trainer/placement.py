@@ -14,10 +14,10 @@ from itertools import product
 from trainer.lifetimes import Demand, aligned
 
 # Of the local search: the neighbours that it looks at from each start, if the arena is more than
-# this part above the bound, and more than a few bytes that are less than a 100th.
-EFFORTS = ((20_000, 1000), (60_000, 50), (400_000, 50))
+# this part above the bound, and more than a few bytes that are less than a 100th; and how much
+# worse an order may get, as a part of the bytes above the bound at first. The last is for QUICK.
+EFFORTS = ((20_000, 1000, 0.05), (60_000, 50, 0.05), (400_000, 50, 0.05), (1_000_000, 50, 0.1))
 FEW = 8
-HEAT = 0.05  # of the bytes above the bound at first: how much worse an order may get
 QUICK = 80  # blocks are searched in no time
 SMALL = 200  # a block of less than this part of the arena is placed last
 Offsets = list[int]
@@ -138,28 +138,30 @@ def place_blocks(demand: Demand, *, thorough: bool = True) -> Offsets:
     if not big or (not thorough and len(demand.blocks) > QUICK):
         return best
     search = {placer: Placer(demand, downward=placer.downward, only=big) for placer in placers}
-    for (order, placer), (work, close) in ((start, level) for level in EFFORTS for start in starts):
+    efforts = EFFORTS if len(demand.blocks) <= QUICK else EFFORTS[:-1]
+    for (work, close, heat), (order, placer) in product(efforts, starts):
         if least <= bound + max(bound // close, min(bound // 100, FEW)):
             continue
-        rng = random.Random(work)
-        offsets, end = placer.place(improved(search[placer], order, set(big), bound, work, rng))
+        better = improved(search[placer], order, set(big), bound, work, heat)
+        offsets, end = placer.place(better)
         if end < least:
             best, least = offsets, end
     return best
 
 
 def improved(
-    placer: Placer, order: list[int], big: set[int], bound: int, work: int, rng: random.Random
+    placer: Placer, order: list[int], big: set[int], bound: int, work: int, heat: float
 ) -> list[int]:
     """The order after big blocks above the bound, or beside those, moved in it.
 
     Simulated annealing (Kirkpatrick et al. 1983) of the bytes above the bound. Small blocks, many
     and easily placed, follow the others.
     """
+    rng = random.Random(work)
     best, small = [k for k in order if k in big], [k for k in order if k not in big]
     above = placer.above(bound, *placer.place(best))
     current, energy, least = best, sum(above.values()), sum(above.values())
-    heat, rounds = energy * HEAT, work // sum(1 + len(placer.around[k]) for k in best)
+    heat, rounds = energy * heat, work // sum(1 + len(placer.around[k]) for k in best)
     for done in range(rounds):
         if not above:
             break
