@@ -13,7 +13,7 @@ demo: setup ## Adapt the smartwatch example to one person, natively and on an em
 	@$(BIN)/mcutrain demo
 
 test: setup ## Run the test suite
-	@$(BIN)/pytest -n 2 --dist loadgroup
+	@$(BIN)/pytest -n 2
 
 check: setup ## Lint, formatting and types
 	@$(BIN)/ruff check .

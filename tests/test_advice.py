@@ -396,12 +396,10 @@ def test_plan_shows_lower_bound_and_regions(run: Run) -> None:
     assert run("plan", WATCH, "--json").json["stream_input"] is False
 
 
-def test_a_budget_for_mcunet(run: Run, models: Path) -> None:
-    folder = models / "tiny-training"
-    scheme = folder / "schemes" / "mcunet-5fps-49kb.toml"
-    given = (folder / "mcunet-5fps_int8.tflite", "--update", scheme, "--classes", 10)
+def test_a_budget_for_a_real_model(run: Run, models: Path) -> None:
+    model = models / "mlperf-tiny" / "pretrainedResnet_quant.tflite"
 
-    ran = run("plan", *given, "--sram", "32K", "--json")
+    ran = run("plan", model, "--update", "last:4", "--sram", "20K", "--json")
     assert ran.status == 1
     changes = [one["change"] for one in json.loads(ran.out)["advice"]["help"]]
     assert changes[0] == "--update head"

@@ -13,10 +13,15 @@ from itertools import product
 
 from trainer.lifetimes import Demand, aligned
 
-# Of the local search: the neighbours that it looks at from each start, if the arena is more than
-# this part above the bound, and more than a few bytes that are less than a 100th; and how much
-# worse an order may get, as a part of the bytes above the bound at first. The last is for QUICK.
-EFFORTS = ((20_000, 1000, 0.05), (60_000, 50, 0.05), (400_000, 50, 0.05), (1_000_000, 50, 0.1))
+# Of the local search: the neighbours that it looks at from each start, and from how many, if the
+# arena is more than this part above the bound, and more than a few bytes that are less than a
+# 100th; and how much worse an order may get, as a part of the bytes above the bound at first.
+EFFORTS = (
+    (20_000, 12, 1000, 0.05),
+    (60_000, 12, 50, 0.05),
+    (400_000, 12, 50, 0.05),
+    (1_000_000, 2, 50, 0.1),
+)
 FEW = 8
 QUICK = 80  # blocks are searched in no time
 SMALL = 200  # a block of less than this part of the arena is placed last
@@ -61,19 +66,32 @@ class Placer:
     def place(self, order: Sequence[int], limit: float = float("inf")) -> tuple[Offsets, int]:
         """(offset of each block, the end of the highest); -1 for a block that is not in the order
         or would pass ``limit``."""
-        offsets, end = [-1] * len(self.blocks), 0
-        for i in order:
-            offset = self.lowest(i, offsets)
-            top = offset + self.blocks[i].size
-            if top <= limit:
-                offsets[i] = offset
-                end = max(end, top)
+        offsets = self.stack(order, [-1] * len(self.blocks), limit)
+        end = max(
+            (o + b.size for o, b in zip(offsets, self.blocks, strict=True) if o >= 0), default=0
+        )
         if self.downward:
             end = aligned(end, max((b.alignment for b in self.blocks), default=1))
             for i in order:
                 if offsets[i] >= 0:
                     offsets[i] = end - offsets[i] - self.blocks[i].size
         return offsets, end
+
+    def stack(self, order: Sequence[int], offsets: Offsets, limit: float = float("inf")) -> Offsets:
+        """Adds the blocks of ``order`` to ``offsets``, which are bytes from where this builds."""
+        for i in order:
+            offset = self.lowest(i, offsets)
+            if offset + self.blocks[i].size <= limit:
+                offsets[i] = offset
+        return offsets
+
+    def restack(self, order: Sequence[int], before: Sequence[int], offsets: Offsets) -> Offsets:
+        """What ``stack`` gives for ``order``, where ``offsets`` is what it gave for ``before``."""
+        kept = next((k for k, (i, j) in enumerate(zip(order, before, strict=True)) if i != j), 0)
+        anew = [-1] * len(offsets)
+        for i in order[:kept]:
+            anew[i] = offsets[i]
+        return self.stack(order[kept:], anew)
 
     def lowest(self, i: int, offsets: Offsets) -> int:
         """The lowest offset at which block ``i`` is clear of those that have one."""
@@ -92,14 +110,13 @@ class Placer:
                 offset = -(-high // alignment) * alignment
         return offset
 
-    def above(self, bound: int, offsets: Offsets, end: int) -> dict[int, int]:
-        """The blocks placed whose far end is above ``bound``, and by how many bytes."""
+    def above(self, bound: int, offsets: Offsets) -> dict[int, int]:
+        """The blocks that are stacked to above ``bound``, and by how many bytes."""
         found = {}
         for k, offset in enumerate(offsets):
-            if offset >= 0:
-                far = end - offset if self.downward else offset + self.blocks[k].size
-                if far > bound:
-                    found[k] = far - bound
+            far = offset + self.blocks[k].size
+            if offset >= 0 and far > bound:
+                found[k] = far - bound
         return found
 
 
@@ -138,8 +155,8 @@ def place_blocks(demand: Demand, *, thorough: bool = True) -> Offsets:
     if not big or (not thorough and len(demand.blocks) > QUICK):
         return best
     search = {placer: Placer(demand, downward=placer.downward, only=big) for placer in placers}
-    efforts = EFFORTS if len(demand.blocks) <= QUICK else EFFORTS[:-1]
-    for (work, close, heat), (order, placer) in product(efforts, starts):
+    levels = ((level, start) for level in EFFORTS for start in starts[: level[1]])
+    for (work, _, close, heat), (order, placer) in levels:
         if least <= bound + max(bound // close, min(bound // 100, FEW)):
             continue
         better = improved(search[placer], order, set(big), bound, work, heat)
@@ -159,17 +176,19 @@ def improved(
     """
     rng = random.Random(work)
     best, small = [k for k in order if k in big], [k for k in order if k not in big]
-    above = placer.above(bound, *placer.place(best))
+    offsets = placer.stack(best, [-1] * len(placer.blocks))
+    above = placer.above(bound, offsets)
     current, energy, least = best, sum(above.values()), sum(above.values())
     heat, rounds = energy * heat, work // sum(1 + len(placer.around[k]) for k in best)
     for done in range(rounds):
         if not above:
             break
         trial = moved(current, [*above, *(j for k in above for j, _, _ in placer.around[k])], rng)
-        higher = placer.above(bound, *placer.place(trial))
+        anew = placer.restack(trial, current, offsets)
+        higher = placer.above(bound, anew)
         found = sum(higher.values())
         if found <= energy + heat * (1 - done / rounds) * rng.expovariate(1):
-            current, above, energy = trial, higher, found
+            current, offsets, above, energy = trial, anew, higher, found
             if found < least:
                 best, least = trial, found
     return [*best, *small]
