@@ -114,6 +114,29 @@ def test_a_fused_limit_is_not_taken_for_a_range_that_is_too_narrow() -> None:
     assert (127 - dw.zero_point) * dw.scale <= 6.1
 
 
+def clamped_by_ranges() -> bytes:
+    """The model without its RELU and RELU6, whose ranges clamp to the same."""
+    data = residual_model()
+    patch = TflitePatch(data)
+    for node in parse(data, "m").graph.nodes:
+        patch.drop_activation(node.index)
+    return patch.finish()
+
+
+def test_a_range_clamps_where_a_model_has_no_activation_functions() -> None:
+    data, x = clamped_by_ranges(), drawn(40, 12)
+    old = parse(data, "old")
+    faint, bright = (parse(calibrate(data, drawn(40, k)).data, "new") for k in (12, 127))
+    for new in (faint, bright):
+        assert nodes(new)["stem"].output.type.zero_point == -128
+        assert nodes(new)["dw"].output.type.zero_point == -128
+        assert 255 * nodes(new)["dw"].output.type.scale <= 6.01
+    for sample in x[:10]:
+        before, after = reals(old, sample)["logits"], reals(faint, sample)["logits"]
+        unit = nodes(old)["logits"].output.type.scale
+        assert np.sqrt(np.mean(np.square(before - after))) <= 3 * unit
+
+
 def declared(name: str, quant: QuantParams) -> bytes:
     """The model with another declaration of one activation."""
     patch = TflitePatch(residual_model())

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from math import inf, isclose
 
 import numpy as np
 
@@ -17,7 +18,9 @@ from trainer.errors import ModelError
 from trainer.model import Model
 from trainer.ops.base import OutputScale
 from trainer.ops.conv2d import DEAD_BIAS, Conv2D
-from trainer.ops.relu import Relu
+from trainer.ops.hard_swish import HardSwish
+from trainer.ops.leaky_relu import LeakyRelu
+from trainer.ops.relu import Relu, Relu6
 from trainer.ptq import activation_quant
 from trainer.tensor import Array, QuantParams, Role, Tensor
 from trainer.tflite import READER_ERRORS, parse
@@ -26,6 +29,8 @@ from trainer.tflite_patch import TflitePatch
 WIDENINGS = 8  # at most: doublings of a range that values have reached the end of
 LIMITS = (-128, 127)
 INT32_MAX = 2**31 - 1
+ACTIVATIONS = (HardSwish, LeakyRelu, Relu, Relu6)
+SLACK = 1e-3  # of an end that is stored as a float32 scale
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ class Range:
     high: float
     cut_low: bool = False
     cut_high: bool = False
+    most: float = inf  # what it must not be widened beyond
 
     def joined(self, other: Range) -> Range:
         return Range(
@@ -44,6 +50,7 @@ class Range:
             max(self.high, other.high),
             self.cut_low or other.cut_low,
             self.cut_high or other.cut_high,
+            min(self.most, other.most),
         )
 
     @property
@@ -55,7 +62,8 @@ class Range:
         """Twice as wide, beyond the ends that were reached."""
         span = self.high - self.low
         return Range(
-            self.low - (span if self.cut_low else 0), self.high + (span if self.cut_high else 0)
+            self.low - (span if self.cut_low else 0),
+            min(self.high + (span if self.cut_high else 0), self.most),
         )
 
 
@@ -94,9 +102,9 @@ def calibrate(
 
 def fitted(data: bytes, model: Model, samples: Array, done: Callable[[int, int], None]) -> bytes:
     """The file with the ranges that ``samples`` reach."""
-    total = WIDENINGS + 1
+    total, clamps = WIDENINGS + 1, implied_clamps(model, TflitePatch(data))
     for passes in range(1, total + 1):
-        found = observed(model, TflitePatch(data), samples)
+        found = observed(model, TflitePatch(data), samples, clamps)
         done(passes, total)
         cut = {group: r.widened for group, r in found.items() if r.is_cut}
         if not cut or passes == total:
@@ -157,7 +165,25 @@ def fixed(model: Model, patch: TflitePatch, of: Groups) -> set[Tensor]:
     return found
 
 
-def observed(model: Model, patch: TflitePatch, samples: Array) -> dict[Tensor, Range]:
+def implied_clamps(model: Model, patch: TflitePatch) -> dict[int, float]:
+    """By operator the most that it may give, where ranges alone clamp: in a model without any
+    activation function, a range that begins at 0 is that of a RELU, or of a RELU6 if one of them
+    ends at 6."""
+    nodes = [node for node in model.graph.nodes if node.output.type.quant is not None]
+    if any(patch.activation(n.index) or isinstance(n.op, ACTIVATIONS) for n in nodes):
+        return {}
+    ends = {
+        n.index: (LIMITS[1] - LIMITS[0]) * n.output.type.scale
+        for n in nodes
+        if n.op.output_scale is OutputScale.FREE and n.output.type.zero_point == LIMITS[0]
+    }
+    most = 6.0 if any(isclose(end, 6.0, rel_tol=SLACK) for end in ends.values()) else inf
+    return {k: most if end <= most * (1 + SLACK) else inf for k, end in ends.items()}
+
+
+def observed(
+    model: Model, patch: TflitePatch, samples: Array, clamps: Mapping[int, float]
+) -> dict[Tensor, Range]:
     """By group that may change the range that the operators with a scale of their own reach."""
     of, found = groups(model), dict[Tensor, Range]()
     stay = fixed(model, patch, of)
@@ -172,17 +198,18 @@ def observed(model: Model, patch: TflitePatch, samples: Array) -> dict[Tensor, R
             inputs = (values[t] if t.data is None else t.data for t in node.inputs)
             values[node.output] = node.op.reference(node, *inputs)[0]
             if node in free:
-                is_clamped = bool(free[node]) or isinstance(node.op, Relu)
-                reached = range_of(node.output, values[node.output], is_clamped)
+                is_clamped = bool(free[node]) or isinstance(node.op, Relu) or node.index in clamps
+                most = clamps.get(node.index, inf)
+                reached = range_of(node.output, values[node.output], is_clamped, most)
                 group = of[node.output]
                 found[group] = found[group].joined(reached) if group in found else reached
     # What holds nothing but zero says nothing of its range.
     return {group: reached for group, reached in found.items() if reached.low < reached.high}
 
 
-def range_of(tensor: Tensor, q: Array, is_clamped: bool) -> Range:
+def range_of(tensor: Tensor, q: Array, is_clamped: bool, highest: float) -> Range:
     """Of int8 values. The limits of an activation (``is_clamped``) are no ends of int8, unless they
-    lie beyond these."""
+    lie beyond these; nor is ``highest``."""
     low, high = int(q.min()), int(q.max())
     zero, scale = tensor.type.zero_point, tensor.type.scale
     least, most = tensor.limits
@@ -190,7 +217,8 @@ def range_of(tensor: Tensor, q: Array, is_clamped: bool) -> Range:
         min(low - zero, 0) * scale,
         max(high - zero, 0) * scale,
         cut_low=low == LIMITS[0] == least and not (is_clamped and least == zero),
-        cut_high=high == LIMITS[1] == most,
+        cut_high=high == LIMITS[1] == most and (high - zero) * scale < highest * (1 - SLACK),
+        most=highest,
     )
 
 
