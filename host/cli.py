@@ -120,8 +120,8 @@ def plan(
             metavar="BYTES",
             parser=bytes_option,
             help="RAM there is, such as 64K: choose --stream-input, --recompute and formats so "
-            "that it is enough, or say what would help. Without a target for arena and learned "
-            "state.",
+            "that it is enough, or say what would help. Without a target for arena, learned state, "
+            "kept latents and the next sample.",
         ),
     ] = None,
     html: Annotated[

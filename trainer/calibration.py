@@ -18,9 +18,8 @@ from trainer.errors import ModelError
 from trainer.model import Model
 from trainer.ops.base import OutputScale
 from trainer.ops.conv2d import DEAD_BIAS, Conv2D
-from trainer.ops.hard_swish import HardSwish
-from trainer.ops.leaky_relu import LeakyRelu
-from trainer.ops.relu import Relu, Relu6
+from trainer.ops.lookup import Lookup
+from trainer.ops.relu import Relu
 from trainer.ptq import activation_quant
 from trainer.tensor import Array, QuantParams, Role, Tensor
 from trainer.tflite import READER_ERRORS, parse
@@ -29,7 +28,6 @@ from trainer.tflite_patch import TflitePatch
 WIDENINGS = 8  # at most: doublings of a range that values have reached the end of
 LIMITS = (-128, 127)
 INT32_MAX = 2**31 - 1
-ACTIVATIONS = (HardSwish, LeakyRelu, Relu, Relu6)
 SLACK = 1e-3  # of an end that is stored as a float32 scale
 
 
@@ -167,10 +165,12 @@ def fixed(model: Model, patch: TflitePatch, of: Groups) -> set[Tensor]:
 
 def implied_clamps(model: Model, patch: TflitePatch) -> dict[int, float]:
     """By operator the most that it may give, where ranges alone clamp: in a model without any
-    activation function, a range that begins at 0 is that of a RELU, or of a RELU6 if one of them
-    ends at 6."""
+    activation function before its output, a range that begins at 0 is that of a RELU, or of a
+    RELU6 if one of them ends at 6."""
     nodes = [node for node in model.graph.nodes if node.output.type.quant is not None]
-    if any(patch.activation(n.index) or isinstance(n.op, ACTIVATIONS) for n in nodes):
+    inner = [node for node in nodes if node.output is not model.output]
+    functions = [n.op for n in inner if isinstance(n.op, Lookup) and n.op.is_activation]
+    if functions or any(patch.activation(n.index) for n in inner):
         return {}
     ends = {
         n.index: (LIMITS[1] - LIMITS[0]) * n.output.type.scale

@@ -10,19 +10,29 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import product
+from typing import NamedTuple
 
 from trainer.lifetimes import Demand, aligned
 
-# Of the local search: the neighbours that it looks at from each start, and from how many, if the
-# arena is more than this part above the bound, and more than a few bytes that are less than a
-# 100th; and how much worse an order may get, as a part of the bytes above the bound at first.
+
+class Effort(NamedTuple):
+    """A local search of ``work`` neighbours from each of the first ``starts``, if the arena is more
+    than a ``close``-th above the bound. ``heat``: how much worse an order may get, as a part of the
+    bytes above the bound at first."""
+
+    work: int
+    starts: int
+    close: int
+    heat: float
+
+
 EFFORTS = (
-    (20_000, 12, 1000, 0.05),
-    (60_000, 12, 50, 0.05),
-    (400_000, 12, 50, 0.05),
-    (1_000_000, 2, 50, 0.1),
+    Effort(20_000, 12, 1000, 0.05),
+    Effort(60_000, 12, 50, 0.05),
+    Effort(400_000, 12, 50, 0.05),
+    Effort(1_000_000, 2, 50, 0.1),
 )
-FEW = 8
+FEW = 8  # bytes above the bound are close too, if they are less than a 100th
 QUICK = 80  # blocks are searched in no time
 SMALL = 200  # a block of less than this part of the arena is placed last
 Offsets = list[int]
@@ -155,11 +165,10 @@ def place_blocks(demand: Demand, *, thorough: bool = True) -> Offsets:
     if not big or (not thorough and len(demand.blocks) > QUICK):
         return best
     search = {placer: Placer(demand, downward=placer.downward, only=big) for placer in placers}
-    levels = ((level, start) for level in EFFORTS for start in starts[: level[1]])
-    for (work, _, close, heat), (order, placer) in levels:
-        if least <= bound + max(bound // close, min(bound // 100, FEW)):
+    for effort, (order, placer) in ((e, start) for e in EFFORTS for start in starts[: e.starts]):
+        if least <= bound + max(bound // effort.close, min(bound // 100, FEW)):
             continue
-        better = improved(search[placer], order, set(big), bound, work, heat)
+        better = improved(search[placer], order, set(big), bound, effort)
         offsets, end = placer.place(better)
         if end < least:
             best, least = offsets, end
@@ -167,19 +176,19 @@ def place_blocks(demand: Demand, *, thorough: bool = True) -> Offsets:
 
 
 def improved(
-    placer: Placer, order: list[int], big: set[int], bound: int, work: int, heat: float
+    placer: Placer, order: list[int], big: set[int], bound: int, effort: Effort
 ) -> list[int]:
     """The order after big blocks above the bound, or beside those, moved in it.
 
     Simulated annealing (Kirkpatrick et al. 1983) of the bytes above the bound. Small blocks, many
     and easily placed, follow the others.
     """
-    rng = random.Random(work)
+    rng = random.Random(effort.work)
     best, small = [k for k in order if k in big], [k for k in order if k not in big]
     offsets = placer.stack(best, [-1] * len(placer.blocks))
     above = placer.above(bound, offsets)
     current, energy, least = best, sum(above.values()), sum(above.values())
-    heat, rounds = energy * heat, work // sum(1 + len(placer.around[k]) for k in best)
+    heat, rounds = energy * effort.heat, effort.work // sum(1 + len(placer.around[k]) for k in best)
     for done in range(rounds):
         if not above:
             break

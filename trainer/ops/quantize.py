@@ -16,6 +16,7 @@ class Quantize(Lookup):
 
     tflite_name = "QUANTIZE"
     passes_on = True
+    is_activation = False
 
     def outputs(self, x: TensorType) -> Int64:
         return rescaled(x, self.out_quant, 1.0, centred_inputs(x))
