@@ -151,7 +151,7 @@ def mcunet(how: How) -> dict[str, Any]:
     samples = Samples(searched.x_train, searched.y_train, np.zeros(len(searched.x_train), int))
     plan = Plan(trials=24, promoted=6, folds=2, epochs=epochs)
     if how.short:
-        plan = replace(plan, trials=2, promoted=1, folds=1, short=20)
+        plan = replace(plan, trials=2, promoted=1, folds=1, steps=20)
     setup = Setup(request, model, samples, folder / "latents", MCUNET_SHARE)
     setup.rate = best_rate(setup, paper, Effort(epochs, 20 if how.short else None))
     job = Job(

@@ -28,14 +28,14 @@ PASSES = 2  # over the samples: in the first the errors find their exponents
 def random_search(setup: Setup, limit: int, plan: Plan, trainings: int, jobs: int) -> Scheme:
     """The best of ``trainings`` schemes drawn at random among those that fit ``limit`` bytes.
 
-    As in a search, ``plan.promoted`` of them are trained at full length to choose from; in as
-    many processes as ``jobs``.
+    As in a search, the best ``plan.promoted`` are trained anew to choose from; in as many processes
+    as ``jobs``.
     """
     pricer = Pricer(setup.request, setup.model, Limits(limit))
     space = find_space(setup.model, pricer)
     rng = np.random.default_rng([plan.seed, 7])
-    short = Effort(plan.epochs, plan.short or setup.a_third(plan.epochs))
-    full = Effort(plan.epochs, None, tuple(range(1, plan.folds + 1)))
+    once = Effort(plan.epochs, plan.steps)
+    again = Effort(plan.epochs, None, tuple(range(1, plan.folds + 1)))
     guess, drawn = Guess(space, pricer), dict[str, Scheme]()
     for _ in range(DRAWS * trainings):
         if len(drawn) == trainings:
@@ -44,13 +44,13 @@ def random_search(setup: Setup, limit: int, plan: Plan, trainings: int, jobs: in
         scheme = space.scheme(genes)
         # Learned bytes add up, and no arena is less than with a part: this saves most plans.
         arena, learned, _ = guess.deltas(genes)
-        least = guess.head.sram + arena.max(initial=0) + learned.sum()
+        least = guess.head.sram + max(arena, default=0) + sum(learned)
         if least <= limit and pricer.fits(scheme):
             drawn[space.key(genes)] = scheme
     with pool(setup, jobs) as workers:
-        first = scores(workers, drawn, short)
+        first = scores(workers, drawn, once)
         best = sorted(drawn, key=lambda key: -first[key])[: plan.promoted]
-        last = scores(workers, {key: drawn[key] for key in best}, full)
+        last = scores(workers, {key: drawn[key] for key in best}, again)
     return drawn[max(best, key=lambda key: last[key])]
 
 

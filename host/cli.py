@@ -409,14 +409,22 @@ def search(
             "and code of a build count too.",
         ),
     ] = "reference",
-    trials: Annotated[int, typer.Option(min=1, help="Schemes that are trained, shortly.")] = 32,
+    trials: Annotated[int, typer.Option(min=1, help="Schemes that are trained.")] = 24,
     promote: Annotated[
-        int, typer.Option(min=1, help="The best of them, that are trained at full length.")
+        int, typer.Option(min=1, help="The best of them, that are trained anew to choose from.")
     ] = 4,
-    folds: Annotated[int, typer.Option(min=1, help="Ways to hold samples out, for these.")] = 3,
-    epochs: Annotated[int, typer.Option(min=1, help="Of the full length.")] = 10,
-    short_steps: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Of a trial; default a third of all.")
+    folds: Annotated[
+        int, typer.Option(min=1, help="Other ways to hold samples out, for these.")
+    ] = 3,
+    epochs: Annotated[int, typer.Option(min=1, help="Of each training.")] = 10,
+    trial_steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Of a contribution or a trial; default all. "
+            "Fewer are quicker and misjudge what learns slowly: inner layers.",
+        ),
     ] = None,
     validation: Annotated[
         float,
@@ -450,7 +458,7 @@ def search(
     json_: JsonOpt = False,
 ) -> None:
     """Choose what learns: the most accurate scheme for your data within a budget of bytes."""
-    effort = SearchPlan(trials, promote, folds, epochs, short_steps, seed)
+    effort = SearchPlan(trials, promote, folds, epochs, trial_steps, seed)
     job = SearchJob(
         request, data, Limits(sram, flash, instructions), effort, target, validation, lr, jobs,
         study, storage, output, plot,

@@ -324,21 +324,22 @@ def scored(score: dict[str, Any] | None) -> str:
 def search_table(found: dict[str, Any]) -> None:
     """The Pareto front of a search's trials, and the scheme that was chosen."""
     table = Table(title=f"Pareto front of {found['trials']} trials, on validation samples")
-    for name in ("learns beside the head", "bytes by plan", "MACs", "short", "full length"):
+    for name in ("learns beside the head", "bytes by plan", "MACs", "trial", "confirmed"):
         table.add_column(name, justify="left" if name.startswith("learns") else "right")
     best, head = found["best"], found["head"]
     rows = found["front"] + [r for r in (best,) if r not in found["front"]]
     for r in rows:
         table.add_row(
             r["scheme"] + " *" * (r == best), number(r["plan_bytes"]), number(r["step_macs"]),
-            scored(r["short"]), scored(r["full"]),
+            scored(r["trial"]), scored(r["confirmed"]),
         )  # fmt: skip
     out.print(table)
     total = best["sram_bytes"] or best["plan_bytes"]
     kind = "in all" if best["sram_bytes"] else "of arena and learned state"
     lines(
         [
-            f"* chosen: {scored(best['full'])}, head alone {scored(head['full'])}; "
+            f"* chosen: {scored(best['confirmed'])}, head alone "
+            f"{scored(head['confirmed'])}; "
             f"{number(total)} bytes {kind}, budget {number(found['limits']['sram_bytes'])}",
             *(f"note: {note}" for note in found["notes"]),
             f"wrote {found['output']}: train with --update {found['output']}",

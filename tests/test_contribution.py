@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +12,18 @@ import pytest
 
 from host.request import Request
 from host.search.budget import Limits, Overhead, Pricer, cost_of
-from host.search.contribution import Contributions, Measurement, measurements, shrunk
+from host.search.candidates import Candidates
+from host.search.contribution import (
+    POWER,
+    Contributions,
+    Measurement,
+    measurements,
+    shrunk,
+    whole_gains,
+)
 from host.search.guess import Guess
 from host.search.predictor import Predictor
-from host.search.space import Space, find_space
+from host.search.space import Genes, Space, find_space
 from tests.small_models import residual_model
 from trainer.errors import BudgetError
 from trainer.model import Model
@@ -107,7 +116,7 @@ def test_measurements_fit_and_each_has_its_base(path: Path, model: Model) -> Non
     trained = {space.key(m.genes) for m in found}
     assert {space.key(m.base) for m in found} <= trained
     assert {(m.gene, m.value) for m in found if m.gene.startswith("w")} == {
-        (f"w{k}", r) for k, ratios in space.ratios.items() for r in ratios
+        (f"w{k}", r) for k, ratios in space.ratios.items() for r in ratios[-2:]
     }
     for m in found:
         assert bytes_of(path, model, space.scheme(m.genes)) <= limit
@@ -139,14 +148,24 @@ def test_contributions_are_gains_over_their_base() -> None:
     )
 
 
+def test_gains_of_ratios_are_one_curve() -> None:
+    """The least squares of two ratios that are on the curve, and of two that are not."""
+    on = {("w0", v): 0.1 * v**POWER for v in (0.25, 0.5)}
+    off = {("w1", 0.5): 0.0, ("w1", 1.0): 0.1}
+    found = whole_gains(on | off)
+
+    assert found["w0"] == pytest.approx(0.1)
+    assert found["w1"] == pytest.approx(0.1 / (1 + 0.5 ** (2 * POWER)))
+
+
 def test_noise_moves_gains_to_their_mean() -> None:
-    gains = {("w0", 1.0): 0.0, ("w1", 1.0): 0.01, ("w2", 1.0): 0.02}
+    gains = {"w0": 0.0, "w1": 0.01, "w2": 0.02}
 
     assert shrunk(gains, 0.0) == pytest.approx(gains)
     moved = shrunk(gains, 0.1)
     assert sum(moved.values()) == pytest.approx(sum(gains.values()))
-    assert moved["w0", 1.0] == pytest.approx(0.005)
-    assert moved["w2", 1.0] == pytest.approx(0.015)
+    assert moved["w0"] == pytest.approx(0.005)
+    assert moved["w2"] == pytest.approx(0.015)
 
 
 def test_trained_schemes_correct_the_sum() -> None:
@@ -161,6 +180,41 @@ def test_trained_schemes_correct_the_sum() -> None:
     assert after[0] == pytest.approx(0.45, abs=0.005)
     assert after[2] < before[2]
     assert less[0] < error[0] and less[2] < error[2]
+
+
+def test_what_schemes_gain_saturates() -> None:
+    """A scheme of all genes gains less than their sum; the ceiling follows the trained schemes."""
+    scores = {key: score + 0.2 * (key != "head") for key, score in SCORES.items()}
+    contributions = Contributions(SPACE, MEASURED, scores, 0.0)
+    predictor = Predictor(SPACE, contributions, 0.001)
+    everything = {"w0": 1.0, "w2": 1.0, "b0": 1.0}
+    (whole, *parts), _ = predictor.predict([everything, {"w0": 1.0}, {"w2": 1.0}, {"b0": 1.0}])
+    assert max(parts) < whole < 0.5 + sum(part - 0.5 for part in parts)
+
+    most = []
+    for score in (0.75, 0.85, 1.1):
+        predictor.fit([everything], [score])
+        most.append(predictor.most)
+    assert most == sorted(most) and most[0] < most[-1]
+
+
+def test_candidates_fit_and_come_in_order(path: Path, model: Model) -> None:
+    priced = pricer(path, model, bytes_of(path, model, "last:3"))
+    space = find_space(model, priced)
+    guess = Guess(space, priced)
+
+    def judge(schemes: Sequence[Genes]) -> np.ndarray:
+        return np.array([sum(genes.values()) for genes in schemes])
+
+    known = [{"w2": space.ratios[2][0]}, {"b0": 1.0}]
+    for share in (1.0, 0.8):
+        found = Candidates(space, guess).promising(judge, known, np.random.default_rng(0), share)
+        assert all(guess.fits(genes, share) for genes in found)
+        worth = judge(found).tolist()
+        assert worth == sorted(worth, reverse=True)
+        assert len({space.key(genes) for genes in found}) == len(found)
+        for genes in Candidates(space, guess).neighbours(found[0]):  # none better is overlooked
+            assert not guess.fits(genes, share) or judge([genes])[0] <= worth[0]
 
 
 def test_a_guess_is_exact_for_one_part_and_near_for_more(path: Path, model: Model) -> None:

@@ -29,7 +29,7 @@ from trainer.tflite import load
 
 ROOT = Path(__file__).parents[1]
 BUDGET = 1600  # bytes: more than the head of the small model needs, less than all its layers
-QUICK = ("--trials", 4, "--promote", 1, "--folds", 1, "--epochs", 1, "--short-steps", 5)
+QUICK = ("--trials", 4, "--promote", 1, "--folds", 1, "--epochs", 1, "--trial-steps", 5)
 CONSOLE = Console(stderr=True, quiet=True)
 ONE = ("--jobs", 1)
 
@@ -70,7 +70,7 @@ def finished_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("finished")
     (folder / "small.tflite").write_bytes(residual_model())
     data = write_dataset(folder / "data.npz")
-    effort = Plan(trials=4, promoted=1, folds=1, epochs=1, short=5)
+    effort = Plan(trials=4, promoted=1, folds=1, epochs=1, steps=5)
     request, output = Request(folder / "small.tflite"), folder / "scheme.toml"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tail_module, "which", lambda name: None)
@@ -102,7 +102,9 @@ def test_the_watch_example_gets_a_scheme_within_its_budget(run: Run, tmp_path: P
     assert found["best"]["plan_bytes"] == plan.memory.arena_bytes + plan.memory.state_bytes <= 3000
     assert {str(k): r for k, r in scheme.ratios.items()} == found["best"]["weights"]
     assert sorted(scheme.biases) == found["best"]["biases"]
-    assert 0 <= found["head"]["full"]["accuracy"] <= found["best"]["full"]["accuracy"] + 0.2
+    assert (
+        0 <= found["head"]["confirmed"]["accuracy"] <= found["best"]["confirmed"]["accuracy"] + 0.2
+    )
     assert plot.read_bytes().startswith(b"\x89PNG")
     head = output.read_text().splitlines()
     assert "validation accuracy" in head[0] and "%" in head[0]
@@ -114,7 +116,7 @@ def test_the_front_rises_with_the_bytes(search: Run) -> None:
     found = search("a").json
     front = found["front"]
     bytes_ = [row["plan_bytes"] for row in front]
-    values = [row["short"]["accuracy"] + row["short"]["certainty"] for row in front]
+    values = [row["trial"]["accuracy"] + row["trial"]["certainty"] for row in front]
 
     assert bytes_ == sorted(bytes_) and max(bytes_) <= BUDGET
     assert values == sorted(values)
@@ -149,7 +151,7 @@ def scheme_lines(text: str) -> list[str]:
 def test_an_interrupted_search_goes_on_to_the_same_end(
     search: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
-    """Killed in the contributions, the trials, or at full length; the last line half written."""
+    """Killed in the contributions, the trials, or the confirmation; the last line half written."""
     whole = search("whole").json
     records = (tmp_path / "whole" / "scheme.study" / RECORDS).read_text().splitlines()
     add, added = Study.add, []
@@ -358,7 +360,7 @@ def test_values_as_targets_are_searched_by_their_error(
     args = ("--data", path, "--sram", BUDGET, *QUICK, *ONE, "--loss", "mse", "--output", output)
     found = run("search", model, *args, "--json").json
 
-    assert 0 < found["best"]["full"]["mse"] <= found["head"]["full"]["mse"]
+    assert 0 < found["best"]["confirmed"]["mse"] <= found["head"]["confirmed"]["mse"]
     assert "validation error mse" in output.read_text()
 
 

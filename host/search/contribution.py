@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,12 +13,12 @@ from host.search.budget import Pricer
 from host.search.space import Genes, Space
 
 SHRUNK_TO = 0.5  # of a gain, where all gains differ by no more than chance explains
-MANY = 40  # weights at their ratios; of more than that two ratios of each layer are measured
+POWER = 0.75  # of a ratio, that gains go with: the first channels of a layer bring most
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """A short training that tells what ``gene`` adds: that of ``genes`` against ``base``."""
+    """A training that tells what ``gene`` adds: that of ``genes`` against ``base``."""
 
     gene: str  # "" for the head alone
     value: float  # of the gene
@@ -31,9 +30,9 @@ def measurements(space: Space, pricer: Pricer) -> list[Measurement]:
     """What to train, within the budget.
 
     Biases are added group by group from the head. A layer's weights learn together with the
-    biases from that layer on, whose errors are computed in any case, or else with the head alone.
+    biases from that layer on, whose errors are computed in any case, or else with the head alone;
+    at its two greatest ratios, of which the others follow.
     """
-    is_large = sum(map(len, space.ratios.values())) > MANY
     found = [Measurement("", 0.0, {}, {})]
     for j in range(len(space.groups)):
         base = space.suffix(j) if pricer.fits(space.scheme(space.suffix(j))) else {}
@@ -41,7 +40,7 @@ def measurements(space: Space, pricer: Pricer) -> list[Measurement]:
         if pricer.fits(space.scheme(genes)):
             found.append(Measurement(f"b{j}", 1.0, genes, base))
     for layer, ratios in sorted(space.ratios.items(), reverse=True):
-        for ratio in sorted({ratios[len(ratios) // 3], ratios[-1]}) if is_large else ratios:
+        for ratio in ratios[-2:]:
             for count in (space.groups_from(layer), 0):
                 base = space.suffix(count)
                 genes = base | {f"w{layer}": ratio}
@@ -64,21 +63,20 @@ class Contributions:
             for m in measured
             if m.gene
         }
-        self.gains = shrunk(self.raw, error)
-        self.gain = functools.cache(self._gain)
+        self.gains = shrunk(whole_gains(self.raw), error)
 
-    def _gain(self, gene: str, value: float) -> float:
-        """What the gene adds. Between measured ratios it follows the ratio's root, beyond them it
-        stays; 0 for a gene that was not measured."""
-        known = sorted((v, gain) for (name, v), gain in self.gains.items() if name == gene)
-        if not known or not value:
-            return 0.0
-        ratios, gains = zip((0.0, 0.0), *known, strict=True)
-        return float(np.interp(np.sqrt(value), np.sqrt(ratios), gains))
+    def gain(self, gene: str, value: float) -> float:
+        """What the gene adds; 0 for one that was not measured."""
+        return self.gains.get(gene, 0.0) * float(value**POWER)
 
     def total(self, genes: Genes) -> float:
-        """The sum that predicts what a scheme gains over the head (the paper's criterion)."""
+        """The sum of what a scheme gains over the head (the paper's criterion)."""
         return sum(self.gain(gene, value) for gene, value in genes.items() if value)
+
+    @property
+    def greatest(self) -> float:
+        """The greatest gain of all, at least a thousandth."""
+        return max(1e-3, *self.gains.values()) if self.gains else 1e-3
 
     @property
     def spread(self) -> float:
@@ -87,25 +85,30 @@ class Contributions:
         return max(float(np.sqrt(np.mean(np.square(values)))) if values else 0.0, 1e-3)
 
 
-def shrunk(
-    gains: Mapping[tuple[str, float], float], error: float
-) -> dict[tuple[str, float], float]:
-    """The gains moved towards the mean of their kind, as far as chance explains their spread.
+def whole_gains(raw: Mapping[tuple[str, float], float]) -> dict[str, float]:
+    """By gene, what its greatest value would gain if gains went with a power of the ratio: least
+    squares over the ratios that were measured."""
+    found: dict[str, float] = {}
+    for gene in {name: None for name, _ in raw}:
+        ratios, gains = np.array([(v**POWER, gain) for (n, v), gain in raw.items() if n == gene]).T
+        found[gene] = float(ratios @ gains / (ratios @ ratios))
+    return found
 
-    Kinds are biases, and weights; half of a weight's gain is the mean of all ratios of its layer.
+
+def shrunk(gains: Mapping[str, float], error: float) -> dict[str, float]:
+    """The gains moved towards the mean of their kind, biases or weights, as far as chance explains
+    their spread.
+
     Empirical Bayes (James and Stein 1961): the maximum of many noisy values is mostly noise.
     """
-    found: dict[tuple[str, float], float] = {}
+    found: dict[str, float] = {}
     for kind in ("b", "w"):
-        mine = {k: g for k, g in gains.items() if k[0].startswith(kind)}
+        mine = {gene: gain for gene, gain in gains.items() if gene.startswith(kind)}
         if not mine:
             continue
         values = np.array(list(mine.values()))
-        spread = float(values.var())
+        mean, spread = float(values.mean()), float(values.var())
         kept = max(spread - error**2, 0.0) / spread if spread else 0.0
         kept = SHRUNK_TO + (1 - SHRUNK_TO) * kept
-        for (gene, value), gain in mine.items():
-            siblings = [g for (other, _), g in mine.items() if other == gene]
-            smooth = (gain + float(np.mean(siblings))) / 2
-            found[gene, value] = float(values.mean()) + kept * (smooth - float(values.mean()))
+        found |= {gene: mean + kept * (gain - mean) for gene, gain in mine.items()}
     return found

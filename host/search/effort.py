@@ -8,15 +8,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Plan:
-    """How much to search: ``trials`` short trainings of whole schemes, of which ``promoted`` are
-    trained at full length, with each of ``folds`` ways to hold samples out.
+    """How much to search: ``trials`` trainings of whole schemes, of which the best, ``promoted``
+    of them, are trained anew with each of ``folds`` other ways to hold samples out.
 
-    ``short`` is the number of steps of a contribution or a trial; None a third of all.
+    ``steps`` are those of a contribution or a trial; None stands for all epochs.
     """
 
-    trials: int = 32
+    trials: int = 24
     promoted: int = 4
     folds: int = 3
     epochs: int = 10
-    short: int | None = None
+    steps: int | None = None
     seed: int = 0

@@ -1,25 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Predicts what a scheme scores: the contributions' sum, corrected by the schemes trained so far.
+"""Predicts what a scheme scores: the contributions' saturated sum, corrected by trained schemes.
 
-A Gaussian process (Rasmussen and Williams 2006, equations 2.25 and 2.26). Its mean is the sum of
-the contributions, damped; its covariance says that schemes that share genes err alike, and that
-the damping is not known. So a few trained schemes correct the sum, which overlooks that layers
-do each other's work.
+What genes gain does not add up: layers do each other's work, and no scheme passes a ceiling. A
+sum of contributions S is worth A (1 - exp(-S / A)), where A, the most that can be gained, is what
+makes the trained schemes most likely. Upon that mean there is a Gaussian process (Rasmussen and
+Williams 2006, equations 2.25, 2.26 and 2.30): its covariance says that schemes that share genes
+err alike, as far as these still move the saturated sum. So a few trained schemes correct it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from host.search.contribution import Contributions
+from host.search.contribution import POWER, Contributions
 from host.search.space import Genes, Space
 from trainer.tensor import Array
 
-DAMPING, DAMPING_ERROR = 0.5, 0.3  # of the sum: expected, and how far it may be off
 OFFSET_ERROR = 0.02  # of the head's score
 GENE_ERROR = 0.5  # of a gene's gain, in units of the gains' spread
+CEILINGS = (1.0, 1.5, 2.0, 3.0, 5.0, 10.0)  # A, in units of the greatest contribution
+EXPECTED = 2.0  # of these, before schemes were trained
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Of N schemes: the prior mean of their scores (N,), and their features (N, genes)."""
+
+    mean: Array
+    features: Array
 
 
 class Predictor:
@@ -29,50 +40,50 @@ class Predictor:
         """``noise`` is the standard error of one observed score."""
         self.space, self.contributions, self.noise = space, contributions, noise
         self.genes = list(space.choices)
-        self.seen: list[Genes] = []
+        self.most = EXPECTED * contributions.greatest
+        self._seen = self._inputs([])
         self._weights: Array = np.zeros(0)
         self._inverse: Array = np.zeros((0, 0))
-        self._features: Array = np.zeros((0, len(self.genes)))
-        self._sums: Array = np.zeros(0)
 
     def fit(self, seen: Sequence[Genes], scores: Sequence[float]) -> None:
         """Take the scores of trained schemes into account, in place of those before."""
-        self.seen = list(seen)
-        self._features, self._sums = self._encoded(seen)
-        covariance = self._covariance(self._features, self._sums, self._features, self._sums)
-        self._inverse = np.linalg.inv(covariance + self.noise**2 * np.eye(len(seen)))
-        self._weights = self._inverse @ (np.asarray(scores, float) - self._mean(self._sums))
+        if not seen:
+            return
+        each = []
+        for factor in CEILINGS:
+            self.most = factor * self.contributions.greatest
+            each.append((self._fit(seen, np.asarray(scores, float)), self.most))
+        _, self.most = max(each)
+        self._fit(seen, np.asarray(scores, float))
+
+    def _fit(self, seen: Sequence[Genes], scores: Array) -> float:
+        """With the ceiling as it is; the log likelihood of the scores, up to a constant."""
+        self._seen = self._inputs(seen)
+        covariance = self._covariance(self._seen, self._seen) + self.noise**2 * np.eye(len(seen))
+        self._inverse = np.linalg.inv(covariance)
+        error = scores - self._seen.mean
+        self._weights = self._inverse @ error
+        return -float(error @ self._weights + np.linalg.slogdet(covariance)[1]) / 2
 
     def predict(self, schemes: Sequence[Genes]) -> tuple[Array, Array]:
         """(means, standard errors), each (N,)."""
-        features, sums = self._encoded(schemes)
-        mean = self._mean(sums)
-        variance = self._variance(features, sums)
-        if self.seen:
-            shared = self._covariance(features, sums, self._features, self._sums)
-            mean = mean + shared @ self._weights
-            variance = variance - np.einsum("ij,jk,ik->i", shared, self._inverse, shared)
+        inputs = self._inputs(schemes)
+        shared = self._covariance(inputs, self._seen)
+        mean = inputs.mean + shared @ self._weights
+        own = OFFSET_ERROR**2 + (inputs.features**2).sum(axis=1)
+        variance = own - np.einsum("ij,jk,ik->i", shared, self._inverse, shared)
         return mean, np.sqrt(np.maximum(variance, 0.0))
 
-    def _encoded(self, schemes: Sequence[Genes]) -> tuple[Array, Array]:
-        """(the roots of the genes' values, (N, genes)), (the contributions' sums, (N,)).
-
-        Roots, because the first channels of a layer bring the most.
-        """
+    def _inputs(self, schemes: Sequence[Genes]) -> Inputs:
+        """Features are powers of the genes' values, times what a gene's error then moves."""
         rows = [[genes.get(gene, 0.0) for gene in self.genes] for genes in schemes]
-        features = np.sqrt(np.array(rows, float).reshape(len(schemes), len(self.genes)))
-        return features, np.array([self.contributions.total(g) for g in schemes])
+        values = np.array(rows, float).reshape(len(schemes), len(self.genes)) ** POWER
+        sums = np.array([self.contributions.total(g) for g in schemes]) / self.most
+        left = np.exp(-np.maximum(sums, -1.0))  # of the ceiling
+        mean = self.contributions.head + self.most * (1.0 - left)
+        spread = GENE_ERROR * self.contributions.spread
+        return Inputs(mean, spread * left[:, None] * values)
 
-    def _mean(self, sums: Array) -> Array:
-        return self.contributions.head + DAMPING * sums
-
-    def _covariance(self, a: Array, sums_a: Array, b: Array, sums_b: Array) -> Array:
-        each = (GENE_ERROR * self.contributions.spread) ** 2
-        damping = DAMPING_ERROR**2 * np.outer(sums_a, sums_b)
-        return np.asarray(OFFSET_ERROR**2 + damping + each * (a @ b.T))
-
-    def _variance(self, features: Array, sums: Array) -> Array:
-        """The diagonal of the schemes' own covariance."""
-        each = (GENE_ERROR * self.contributions.spread) ** 2
-        own = (features**2).sum(axis=1)
-        return np.asarray(OFFSET_ERROR**2 + DAMPING_ERROR**2 * sums**2 + each * own)
+    @staticmethod
+    def _covariance(a: Inputs, b: Inputs) -> Array:
+        return np.asarray(OFFSET_ERROR**2 + a.features @ b.features.T)

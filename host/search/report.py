@@ -27,11 +27,11 @@ def told(score: Score) -> str:
 def scheme_file(found: Found, model: Model, limits: Limits, command: str) -> str:
     """The scheme as TOML, headed by what it scores and costs."""
     best, head = found.best, found.head
-    assert best.full is not None and head.full is not None
-    kind = "validation accuracy" if best.full.mse is None else "validation error"
+    assert best.confirmed is not None and head.confirmed is not None
+    kind = "validation accuracy" if best.confirmed.mse is None else "validation error"
     layers = max(best.scheme.ratios) + 1
     lines = [
-        f"{model.name}: {kind} {told(best.full)}, head alone {told(head.full)}",
+        f"{model.name}: {kind} {told(best.confirmed)}, head alone {told(head.confirmed)}",
         f"{best.sram:,} bytes of arena and learned state"
         + (f", {best.sram + found.overhead.sram:,} in all" if found.overhead.sram else "")
         + f", budget {limits.sram:,}",
@@ -68,8 +68,8 @@ def row(one: Trained, found: Found) -> dict[str, Any]:
         "plan_bytes": one.sram,
         "sram_bytes": one.sram + found.overhead.sram if found.overhead.sram else None,
         "step_macs": one.macs,
-        "short": one.short.to_json(),
-        "full": one.full.to_json() if one.full else None,
+        "trial": one.trial.to_json(),
+        "confirmed": one.confirmed.to_json() if one.confirmed else None,
     }
 
 
@@ -107,21 +107,26 @@ def plot_front(path: Path, found: Found, limit: int) -> None:
     figure, axes = pyplot.subplots(figsize=(7, 4.5))
     kib = 1024
     axes.scatter(
-        [t.sram / kib for t in found.trained], [y(t.short) for t in found.trained], s=14, alpha=0.5,
-        label="trial, short",
+        [t.sram / kib for t in found.trained], [y(t.trial) for t in found.trained], s=14, alpha=0.5,
+        label="trial",
     )  # fmt: skip
     axes.step(
-        [t.sram / kib for t in found.front], [y(t.short) for t in found.front], where="post",
+        [t.sram / kib for t in found.front], [y(t.trial) for t in found.front], where="post",
         label="Pareto front",
     )  # fmt: skip
-    full = [(t.sram / kib, y(t.full)) for t in found.trained if t.full]
-    axes.scatter([x for x, _ in full], [v for _, v in full], marker="s", s=28, label="full length")
-    assert found.best.full is not None
+    again = [(t.sram / kib, y(t.confirmed)) for t in found.trained if t.confirmed]
+    axes.scatter([x for x, _ in again], [v for _, v in again], marker="s", s=28, label="confirmed")
+    assert found.best.confirmed is not None
     axes.scatter(
-        [found.best.sram / kib], [y(found.best.full)], marker="*", s=180, label="chosen", zorder=3
+        [found.best.sram / kib],
+        [y(found.best.confirmed)],
+        marker="*",
+        s=180,
+        label="chosen",
+        zorder=3,
     )
     axes.axvline((limit - found.overhead.sram) / kib, color="gray", linestyle=":", label="budget")
-    is_error = found.head.short.mse is not None
+    is_error = found.head.trial.mse is not None
     axes.set_ylabel("validation error" if is_error else "validation accuracy, %")
     axes.set_xlabel("arena and learned state, KiB")
     axes.legend()

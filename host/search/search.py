@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Finds the scheme that learns a user's data best within a budget: contributions, then trials of
-what they promise, then the best of these at full length (Lin et al. 2022, section 3.2)."""
+what they promise, then the best of these again (Lin et al. 2022, section 3.2)."""
 
 from __future__ import annotations
 
@@ -38,13 +38,14 @@ Report = Callable[[str, int, int], None]  # phase, done, total
 
 @dataclass(frozen=True)
 class Trained:
-    """A scheme with what it scored: ``short`` in its trial, ``full`` if it was promoted."""
+    """A scheme with what it scored: in its trial, and with other samples held out if it was one of
+    the best."""
 
     scheme: Scheme
     sram: int  # by the plan: arena and learned bytes
     macs: int
-    short: Score
-    full: Score | None = None
+    trial: Score
+    confirmed: Score | None = None
 
 
 @dataclass
@@ -61,11 +62,11 @@ class Found:
     @property
     def front(self) -> list[Trained]:
         """The trials that no other beats in both score and bytes, by bytes."""
-        ordered = sorted(self.trained, key=lambda t: (t.sram, -t.short.value))
+        ordered = sorted(self.trained, key=lambda t: (t.sram, -t.trial.value))
         best, front = -np.inf, []
         for one in ordered:
-            if one.short.value > best:
-                best = one.short.value
+            if one.trial.value > best:
+                best = one.trial.value
                 front.append(one)
         return front
 
@@ -107,13 +108,14 @@ class Search:
         return overhead_of(plan, target, self.pricer.limits.instructions is not None)
 
     @property
-    def short(self) -> Effort:
-        return Effort(self.plan.epochs, self.plan.short or self.setup.a_third(self.plan.epochs))
+    def effort(self) -> Effort:
+        """Of a contribution or a trial."""
+        return Effort(self.plan.epochs, self.plan.steps)
 
     def contributions(self, space: Space) -> Contributions:
         wanted = measurements(space, self.pricer)
         schemes = {space.key(g): space.scheme(g) for m in wanted for g in (m.genes, m.base)}
-        scores = self.scores("contributions", schemes, self.short)
+        scores = self.scores("contributions", schemes, self.effort)
         unit = self.unit(scores["head"])
         values = {key: score.value / unit for key, score in scores.items()}
         return Contributions(space, wanted, values, self.noise(scores["head"]))
@@ -156,24 +158,24 @@ class Search:
 
     def trials(self, space: Space, contributions: Contributions, study: optuna.Study) -> None:
         """Train all trials that the study has not, if no other process does."""
-        noise = self.noise(self.study.scores[record_key(space.scheme({}), self.short)])
+        noise = self.noise(self.study.scores[record_key(space.scheme({}), self.effort)])
         study.sampler = ContributionSampler(
             space, self.pricer, contributions, noise, self.plan.seed
         )
-        unit = self.unit(self.study.scores[record_key(space.scheme({}), self.short)])
+        unit = self.unit(self.study.scores[record_key(space.scheme({}), self.effort)])
         self.report("trials", len(finished(study)), self.plan.trials)
         while (done := len(finished(study))) < self.plan.trials or self.workers.pending:
             if done + len(self.workers.pending) < self.plan.trials and not self.workers.is_full:
                 trial = study.ask(distributions(space))
                 scheme = space.scheme(trial.params)
-                known = self.study.scores.get(record_key(scheme, self.short))
+                known = self.study.scores.get(record_key(scheme, self.effort))
                 if known is not None:
                     self.tell(study, trial, scheme, known, unit)
                 else:
-                    self.workers.submit((trial, scheme), scheme, self.short)
+                    self.workers.submit((trial, scheme), scheme, self.effort)
             else:
                 for (trial, scheme), score in self.workers.next():
-                    self.study.add(record_key(scheme, self.short), score)
+                    self.study.add(record_key(scheme, self.effort), score)
                     self.tell(study, trial, scheme, score, unit)
             self.report("trials", len(finished(study)), self.plan.trials)
 
@@ -190,7 +192,7 @@ class Search:
     def name(self, space: Space) -> str:
         """Of the Optuna study: of the same data, options and choices alone."""
         choices = {gene: list(values) for gene, values in space.choices.items()}
-        text = json.dumps([self.study.identity, choices, space.groups, self.short.steps])
+        text = json.dumps([self.study.identity, choices, space.groups, self.effort.steps])
         limits = self.pricer.limits
         text += f"{limits} {self.plan.seed}"
         return f"{self.setup.model.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
@@ -204,12 +206,12 @@ class Search:
         sampler = study.sampler
         assert isinstance(sampler, ContributionSampler)
         sampler.learn(finished(study))
-        full = Effort(self.plan.epochs, None, tuple(range(1, self.plan.folds + 1)))
+        again = Effort(self.plan.epochs, None, tuple(range(1, self.plan.folds + 1)))
         notes: list[str] = []
         for _ in range(BUILDS):
             ranked = self.ranked(space, trials, sampler)
             promoted = {key: space.scheme(trials[key]) for key in ranked[: self.plan.promoted]}
-            scores = self.scores("full length", {"head": space.scheme({})} | promoted, full)
+            scores = self.scores("confirmation", {"head": space.scheme({})} | promoted, again)
             best = max(scores, key=lambda key: scores[key].value)
             scheme = space.scheme(trials.get(best, {}))
             if target.kind is not Kind.REFERENCE:
@@ -238,11 +240,11 @@ class Search:
         mean, _ = sampler.predictor.predict([trials[key] for key in fitting])
         return [fitting[k] for k in np.argsort(-mean, kind="stable")]
 
-    def trained(self, scheme: Scheme, full: Score | None) -> Trained:
+    def trained(self, scheme: Scheme, confirmed: Score | None) -> Trained:
         cost = self.pricer.cost(scheme)
         assert cost is not None
-        short = self.study.scores.get(record_key(scheme, self.short))
-        return Trained(scheme, cost.sram, cost.macs, short or Score(0, 0), full)
+        trial = self.study.scores.get(record_key(scheme, self.effort))
+        return Trained(scheme, cost.sram, cost.macs, trial or Score(0, 0), confirmed)
 
 
 def record_key(scheme: Scheme, effort: Effort) -> str:

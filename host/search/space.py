@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ class Space:
     ratios: dict[int, tuple[float, ...]]
     groups: tuple[tuple[int, ...], ...]
 
-    @property
+    @functools.cached_property
     def choices(self) -> dict[str, tuple[float, ...]]:
         """The values of each gene."""
         weights = {f"w{k}": (0.0, *r) for k, r in self.ratios.items()}

@@ -111,11 +111,6 @@ class Setup:
         """Raises ModelError or SchemeError."""
         return replace(self.request, update=scheme).plan_of(self.model)
 
-    def a_third(self, epochs: int) -> int:
-        """A third of the steps that a group trains in all epochs, on average; one at least."""
-        groups = len(np.unique(self.samples.group))
-        return max(1, round((1 - self.share) * len(self.samples.x) / groups * epochs / 3))
-
     def held_out(self) -> float:
         """How many samples judge a scheme, about."""
         return self.share * len(self.samples.x)
