@@ -13,6 +13,7 @@ from host.search.budget import Pricer
 from host.search.space import Genes, Space
 
 SHRUNK_TO = 0.5  # of a gain, where all gains differ by no more than chance explains
+MANY = 20  # layers: of more, a layer's weights are measured at one ratio, not two
 POWER = 0.75  # of a ratio, that gains go with: the first channels of a layer bring most
 
 
@@ -31,7 +32,7 @@ def measurements(space: Space, pricer: Pricer) -> list[Measurement]:
 
     Biases are added group by group from the head. A layer's weights learn together with the
     biases from that layer on, whose errors are computed in any case, or else with the head alone;
-    at its two greatest ratios, of which the others follow.
+    at its greatest ratios, of which the others follow.
     """
     found = [Measurement("", 0.0, {}, {})]
     for j in range(len(space.groups)):
@@ -40,7 +41,7 @@ def measurements(space: Space, pricer: Pricer) -> list[Measurement]:
         if pricer.fits(space.scheme(genes)):
             found.append(Measurement(f"b{j}", 1.0, genes, base))
     for layer, ratios in sorted(space.ratios.items(), reverse=True):
-        for ratio in ratios[-2:]:
+        for ratio in ratios[-1:] if len(space.ratios) > MANY else ratios[-2:]:
             for count in (space.groups_from(layer), 0):
                 base = space.suffix(count)
                 genes = base | {f"w{layer}": ratio}
