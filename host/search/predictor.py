@@ -20,7 +20,7 @@ from host.search.space import Genes, Space
 from trainer.tensor import Array
 
 OFFSET_ERROR = 0.02  # of the head's score
-GENE_ERROR = 0.5  # of a gene's gain, in units of the gains' spread
+GENE_ERROR = 1.0  # of a gene's gain, in units of the gains' spread
 CEILINGS = (1.0, 1.5, 2.0, 3.0, 5.0, 10.0)  # A, in units of the greatest contribution
 EXPECTED = 2.0  # of these, before schemes were trained
 

@@ -27,6 +27,7 @@ from trainer.tensor import Array
 PLANNED = 16  # schemes at random, that tell how far costs add up
 FRONT_EVERY = 4  # trials, of which one goes to a smaller budget
 LEAST = 1.2  # times what the head needs: the smallest of these
+OPTIMISM = 2.0  # standard errors that are added to a prediction, in the mean
 TRIED = 8  # schemes that are planned to find one that fits, before costs are guessed anew
 ATTEMPTS, SMALLER = 10, 0.98  # to find one, each in a smaller share of the budget
 
@@ -111,7 +112,7 @@ class ContributionSampler(BaseSampler):
     def promising(self, done: list[FrozenTrial], busy: int, taken: set[str]) -> Genes:
         """The most promising scheme that fits; the head alone if there is none."""
         rng = np.random.default_rng([self.seed, len(done), busy])
-        optimism, share = rng.exponential(0.5), 1.0
+        optimism, share = rng.exponential(OPTIMISM), 1.0
 
         def judge(schemes: Sequence[Genes]) -> Array:
             mean, error = self.predictor.predict(schemes)
