@@ -332,8 +332,9 @@ A net of 20,000 parameters goes from classes 0-4 of Fashion-MNIST to 5-9, within
 {FASHION_BUDGET:,} bytes. Each pair is a search and a random one, on 1,000 images of its own; a
 scheme is trained {FASHION_REPORTS} times on others, and the mean counts.""",
     "mcunet": """\
-mcunet-5fps learns CIFAR-10 at 128 x 128 from 1,000 images, once, within the bytes of the paper's `49kb`
-scheme and at the learning rate that suits `49kb` best on the 2,000 images that are searched on.""",
+mcunet-5fps learns CIFAR-10 at 128 x 128 from 1,000 images, once, within the bytes of the paper's
+`49kb` scheme and at the learning rate that suits `49kb` best on the 2,000 images that are
+searched on.""",
 }
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
