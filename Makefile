@@ -31,7 +31,7 @@ benchmarks: ## Measure accuracy against float training; writes docs/accuracy.md 
 	@$(BIN)/python -m benchmarks.search --jobs 2
 
 setup: packages $(READY) ## Create .venv and install everything
-	@$(BIN)/python -m host.pio
+	@$(BIN)/python -m mcutrain.host.building.pio build/pio-core
 
 packages:
 	@PYTHON=$(PYTHON) EXTRAS=$(EXTRAS) tools/packages.sh

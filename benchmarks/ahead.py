@@ -18,15 +18,15 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from host.build import Build, build
-from host.cost import measured
-from host.device import Device
-from host.options import takes_request
-from host.request import Request
-from host.runner import DeviceRunner, running
-from host.target import Target
-from host.transport import BAUD, SerialTransport
-from trainer.errors import ModelError
+from mcutrain.host.building.firmware import Build, build
+from mcutrain.host.building.target import Target
+from mcutrain.host.cli.options import takes_request
+from mcutrain.host.cost import measured
+from mcutrain.host.link.device import Device
+from mcutrain.host.link.transport import BAUD, SerialTransport
+from mcutrain.host.request import Request
+from mcutrain.host.training.runners import DeviceRunner, running
+from mcutrain.trainer.errors import ModelError
 
 BITS = 10  # of a byte on a serial line: start, eight, stop
 SAMPLES, SLICE_S = 4, 1e-3

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from host.files import write_whole
-from host.pio import PROJECT_DIR
-from trainer.errors import Error
+from benchmarks.places import ROOT
+from mcutrain.host.files import write_whole
+from mcutrain.trainer.errors import Error
 
-DOCUMENT = PROJECT_DIR / "docs" / "accuracy.md"
+DOCUMENT = ROOT / "docs" / "accuracy.md"
 BEGIN, END = "<!-- begin {} -->", "<!-- end {} -->"
 
 

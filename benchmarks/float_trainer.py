@@ -19,12 +19,12 @@ from torch.nn import functional as F
 
 from benchmarks.torch_ops import Layer, Plain, centred, plain
 from benchmarks.torch_parameters import Method, Parameter, parameters
-from trainer.graph import Node
-from trainer.ops.conv2d import Conv2D
-from trainer.ops.gather_channels import GatherChannels
-from trainer.plan import TrainingPlan
-from trainer.tensor import Array
-from trainer.tensor import Tensor as PlanTensor
+from mcutrain.trainer.graph.op import Node
+from mcutrain.trainer.graph.tensor import Array
+from mcutrain.trainer.graph.tensor import Tensor as PlanTensor
+from mcutrain.trainer.ops.conv2d import Conv2D
+from mcutrain.trainer.ops.gather_channels import GatherChannels
+from mcutrain.trainer.plan import TrainingPlan
 
 BATCH = 8  # samples whose activations are in memory at once, where nothing learns
 

@@ -9,8 +9,8 @@ from benchmarks.float_trainer import FloatTrainer, Method
 from benchmarks.latents import tail
 from benchmarks.methods import train_steps
 from benchmarks.tasks import cifar
-from host.train import Options
-from trainer.formats import Formats
+from mcutrain.host.training.loop import Options
+from mcutrain.trainer.formats import Formats
 
 SCHEME, RATE = "last:4", 2.0**-13
 GROUPS, SEEDS = ("contrast", "impulse_noise", "upside_down"), (0, 1)

@@ -14,15 +14,15 @@ import numpy as np
 
 from benchmarks.data import Samples, digits, learn_and_test
 from benchmarks.nets.digits import INPUT_QUANT, recipe
-from host.dataset import Dataset
-from host.library import in_process
-from host.runner import Runner
-from host.train import Options, Result, train
-from host.validation import held_out
-from trainer.plan import TrainingPlan, make_plan
-from trainer.ptq import quantize_array
-from trainer.tensor import Array
-from trainer.tflite import load
+from mcutrain.host.building.library import in_process
+from mcutrain.host.training.dataset import Dataset
+from mcutrain.host.training.loop import Options, Result, train
+from mcutrain.host.training.runner import Runner
+from mcutrain.host.training.validation import held_out
+from mcutrain.trainer.graph.tensor import Array
+from mcutrain.trainer.making.quantiser import quantize_array
+from mcutrain.trainer.plan import TrainingPlan, make_plan
+from mcutrain.trainer.tflite.reader import load
 
 UPDATE = "head"
 EPOCHS = 10

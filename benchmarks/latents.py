@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cuts the frozen prefix off a task, so that thousands of steps do not repeat it.
 
-The plan behind the cut trains to the bits of the whole one (tests/test_accuracy.py shows it):
+The plan behind the cut trains to the bits of the whole one (tests/benchmarks/test_accuracy.py):
 operators keep their index, scales and zero points, and so their rounding.
 """
 
@@ -14,14 +14,14 @@ from dataclasses import replace
 import numpy as np
 
 from benchmarks.data.fetch import CACHE
-from host.dataset import Dataset
-from host.files import save_array
-from host.tail import latents, shifted
-from trainer.formats import Formats
-from trainer.model import Model, cut
-from trainer.plan import TrainingPlan, make_plan
-from trainer.scheme import Scheme, parse_scheme
-from trainer.tensor import Array
+from mcutrain.host.files import save_array
+from mcutrain.host.training.dataset import Dataset
+from mcutrain.host.training.tail import latents, shifted
+from mcutrain.trainer.formats import Formats
+from mcutrain.trainer.graph.tensor import Array
+from mcutrain.trainer.model import Model, cut
+from mcutrain.trainer.plan import TrainingPlan, make_plan
+from mcutrain.trainer.scheme import Scheme, parse_scheme
 
 LATENTS = CACHE / "latents"
 

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 
 from benchmarks.float_trainer import FloatTrainer, Method
-from host.dataset import Dataset
-from host.library import in_process
-from host.train import Options, rates, sample_order, train
-from trainer.formats import Formats
-from trainer.plan import TrainingPlan
+from mcutrain.host.building.library import in_process
+from mcutrain.host.training.dataset import Dataset
+from mcutrain.host.training.loop import Options, rates, sample_order, train
+from mcutrain.trainer.formats import Formats
+from mcutrain.trainer.plan import TrainingPlan
 
 torch.set_num_threads(1)  # at batch 1 more of them are slower; processes share the cores
 
@@ -59,7 +59,7 @@ def measure(
 
 
 def train_float(plan: TrainingPlan, method: Method, data: Dataset, options: Options) -> Accuracy:
-    """What ``host.train.train`` does, with a yardstick in place of the device."""
+    """What ``host.training.loop.train`` does, with a yardstick in place of the device."""
     trainer = FloatTrainer.of(plan, method)
     before = trainer.accuracy(data.x_test, data.y_test)
     train_steps(trainer, data, options)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer.interpreter import Interpreter
-from trainer.plan import make_plan
-from trainer.tflite import load
+from mcutrain.trainer.interpreter import Interpreter
+from mcutrain.trainer.plan import make_plan
+from mcutrain.trainer.tflite.reader import load
 
 MCUNET = "tiny-training/mcunet-5fps_int8.tflite"
 CASES = {

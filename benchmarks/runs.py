@@ -12,13 +12,13 @@ from pathlib import Path
 
 from benchmarks.latents import tail
 from benchmarks.methods import FLOAT32, INTEGER, METHODS, YARDSTICKS, measure
+from benchmarks.places import BUILD
 from benchmarks.task import TUNING_SEED, Task
-from host.dataset import Dataset
-from host.pio import PROJECT_DIR
-from host.train import Options
-from trainer.tensor import Array
+from mcutrain.host.training.dataset import Dataset
+from mcutrain.host.training.loop import Options
+from mcutrain.trainer.graph.tensor import Array
 
-RESULTS_DIR = PROJECT_DIR / "build" / "benchmarks"
+RESULTS_DIR = BUILD / "benchmarks"
 
 
 @dataclass(frozen=True)

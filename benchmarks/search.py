@@ -30,22 +30,22 @@ from benchmarks.data.models import model_file
 from benchmarks.data.watch import EXAMPLE, load_people, split
 from benchmarks.document import DOCUMENT, put_section
 from benchmarks.nets import fashion as fashion_net
+from benchmarks.places import BUILD
 from benchmarks.search_baselines import fisher_scheme, random_search
 from benchmarks.tasks import fashion as fashion_task
-from host.dataset import Dataset
-from host.pio import PROJECT_DIR
-from host.request import Request
-from host.search.budget import Limits, cost_of
-from host.search.command import GROUPS, Job, run_search
-from host.search.effort import Plan
-from host.search.report import described
-from host.search.trial import Effort, Samples, Setup, Split
-from trainer.model import Model
-from trainer.scheme import Scheme, parse_scheme
-from trainer.tensor import Array
-from trainer.tflite import load
+from mcutrain.host.request import Request
+from mcutrain.host.search.budget import Limits, cost_of
+from mcutrain.host.search.command import GROUPS, Job, run_search
+from mcutrain.host.search.effort import Plan
+from mcutrain.host.search.report import described
+from mcutrain.host.search.trial import Effort, Samples, Setup, Split
+from mcutrain.host.training.dataset import Dataset
+from mcutrain.trainer.graph.tensor import Array
+from mcutrain.trainer.model import Model
+from mcutrain.trainer.scheme import Scheme, parse_scheme
+from mcutrain.trainer.tflite.reader import load
 
-FOLDER = PROJECT_DIR / "build" / "benchmarks" / "search"
+FOLDER = BUILD / "benchmarks" / "search"
 err = Console(stderr=True)
 
 

@@ -7,19 +7,19 @@ from dataclasses import replace
 
 import numpy as np
 
-from host.dataset import Dataset
-from host.request import Request
-from host.search.budget import Limits, Pricer
-from host.search.effort import Plan
-from host.search.guess import Guess
-from host.search.pool import Pool, all_scores, pool
-from host.search.space import distinct_ratios, find_space, input_channels
-from host.search.trial import Effort, Score, Setup
-from trainer.interpreter import Interpreter
-from trainer.model import Model
-from trainer.ops.sgd import LearningRate
-from trainer.scheme import Scheme
-from trainer.tensor import Array
+from mcutrain.host.request import Request
+from mcutrain.host.search.budget import Limits, Pricer
+from mcutrain.host.search.effort import Plan
+from mcutrain.host.search.guess import Guess
+from mcutrain.host.search.pool import Pool, all_scores, pool
+from mcutrain.host.search.space import distinct_ratios, find_space, input_channels
+from mcutrain.host.search.trial import Effort, Score, Setup
+from mcutrain.host.training.dataset import Dataset
+from mcutrain.trainer.graph.tensor import Array
+from mcutrain.trainer.interpreter import Interpreter
+from mcutrain.trainer.model import Model
+from mcutrain.trainer.ops.sgd import LearningRate
+from mcutrain.trainer.scheme import Scheme
 
 DRAWS = 1000  # at most, for each scheme that fits and is new
 PASSES = 2  # over the samples: in the first the errors find their exponents

@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from host.dataset import Dataset
-from trainer.model import Model
-from trainer.tensor import Array
+from mcutrain.host.training.dataset import Dataset
+from mcutrain.trainer.graph.tensor import Array
+from mcutrain.trainer.model import Model
 
 
 @dataclass(frozen=True)

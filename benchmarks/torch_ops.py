@@ -20,21 +20,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from trainer.fixedpoint import Requant
-from trainer.graph import Node
-from trainer.ops.add import LEFT_SHIFT, Add
-from trainer.ops.average_pool2d import AveragePool2D
-from trainer.ops.concatenation import Concatenation
-from trainer.ops.conv2d import Conv2D, filter_scales
-from trainer.ops.depthwise_conv2d import DepthwiseConv2D
-from trainer.ops.fully_connected import FullyConnected
-from trainer.ops.lookup import Lookup
-from trainer.ops.max_pool2d import MaxPool2D
-from trainer.ops.mean import Mean
-from trainer.ops.pad import Pad
-from trainer.ops.reshape import Reshape
-from trainer.tensor import Array, Role, TensorType
-from trainer.window import Geometry
+from mcutrain.trainer.fixedpoint import Requant
+from mcutrain.trainer.graph.op import Node
+from mcutrain.trainer.graph.tensor import Array, Role, TensorType
+from mcutrain.trainer.ops.add import LEFT_SHIFT, Add
+from mcutrain.trainer.ops.average_pool2d import AveragePool2D
+from mcutrain.trainer.ops.concatenation import Concatenation
+from mcutrain.trainer.ops.conv2d import Conv2D, filter_scales
+from mcutrain.trainer.ops.depthwise_conv2d import DepthwiseConv2D
+from mcutrain.trainer.ops.fully_connected import FullyConnected
+from mcutrain.trainer.ops.lookup import Lookup
+from mcutrain.trainer.ops.max_pool2d import MaxPool2D
+from mcutrain.trainer.ops.mean import Mean
+from mcutrain.trainer.ops.pad import Pad
+from mcutrain.trainer.ops.reshape import Reshape
+from mcutrain.trainer.ops.window import Geometry
 
 FLOAT32_EXACT = 2**24  # integers up to this are float32 values
 

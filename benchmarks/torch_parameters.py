@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.graph import Node
-from trainer.ops.conv2d import Conv2D, filter_scales
-from trainer.ops.sgd import BIAS_MAX
-from trainer.tensor import Array, Role
-from trainer.tensor import Tensor as PlanTensor
+from mcutrain.trainer.graph.op import Node
+from mcutrain.trainer.graph.tensor import Array, Role
+from mcutrain.trainer.graph.tensor import Tensor as PlanTensor
+from mcutrain.trainer.ops.conv2d import Conv2D, filter_scales
+from mcutrain.trainer.ops.sgd import BIAS_MAX
 
 WEIGHT_MAX = 127  # of a weight that has learned (SPEC 1.5)
 

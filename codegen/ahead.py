@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from codegen.c import INDENT
-from trainer.plan import TrainingPlan
+from mcutrain.codegen.c import INDENT
+from mcutrain.trainer.plan import TrainingPlan
 
 
 def ahead_storage(plan: TrainingPlan) -> Iterator[str]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator
 
-from trainer.tensor import Array
+from mcutrain.trainer.graph.tensor import Array
 
 INDENT = "    "
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from codegen.c import comment
-from codegen.image import Call, Image
-from trainer.graph import Node
-from trainer.ops.base import Arg, Scratch, Table
-from trainer.tensor import Role, Tensor
+from mcutrain.codegen.c import comment
+from mcutrain.codegen.image import Call, Image
+from mcutrain.trainer.graph.call import Arg, Scratch, Table
+from mcutrain.trainer.graph.op import Node
+from mcutrain.trainer.graph.tensor import Role, Tensor
 
 Names = Mapping[Arg, str]
 

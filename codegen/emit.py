@@ -5,14 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from codegen.ahead import ahead_storage, ahead_target, forgetting_sample, taking_target
-from codegen.c import INDENT, array, comment, hash_bytes, literal, rows, struct
-from codegen.calls import call_lines
-from codegen.groups import emit_groups
-from codegen.header import class_count, region_count
-from codegen.image import Call, Constant, Image, Params
-from codegen.latents import emit_latent, emit_slots
-from codegen.regions import (
+from mcutrain.codegen.ahead import ahead_storage, ahead_target, forgetting_sample, taking_target
+from mcutrain.codegen.c import INDENT, array, comment, hash_bytes, literal, rows, struct
+from mcutrain.codegen.calls import call_lines
+from mcutrain.codegen.groups import emit_groups
+from mcutrain.codegen.header import class_count, region_count
+from mcutrain.codegen.image import Call, Constant, Image, Params
+from mcutrain.codegen.latents import emit_latent, emit_slots
+from mcutrain.codegen.regions import (
     checking_sample,
     dropping_sample,
     emit_push,
@@ -20,11 +20,11 @@ from codegen.regions import (
     region_name,
     taking_sample,
 )
-from trainer.formats import DEFAULT_FORMATS
-from trainer.memory import ARENA, STATE, Slot
-from trainer.ops.base import Channels, Row
-from trainer.plan import TrainingPlan
-from trainer.tensor import Tensor
+from mcutrain.trainer.formats import DEFAULT_FORMATS
+from mcutrain.trainer.graph.call import Channels, Row
+from mcutrain.trainer.graph.tensor import Tensor
+from mcutrain.trainer.plan import TrainingPlan
+from mcutrain.trainer.planner.memory import ARENA, STATE, Slot
 
 KERNEL_ABI = 4  # of firmware/mct/model.h: another number, other kernels
 

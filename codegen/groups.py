@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from codegen.c import INDENT, comment
-from codegen.calls import call_lines, scratch, statement
-from codegen.image import Call, GroupCall, Image
-from codegen.regions import region_name
-from trainer.ops.base import Arg, Channels, Group, Scratch, Writer
+from mcutrain.codegen.c import INDENT, comment
+from mcutrain.codegen.calls import call_lines, scratch, statement
+from mcutrain.codegen.image import Call, GroupCall, Image
+from mcutrain.codegen.regions import region_name
+from mcutrain.trainer.graph.call import Arg, Channels, Group, Scratch, Writer
 
 
 def emit_groups(image: Image) -> Iterator[str]:

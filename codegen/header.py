@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from codegen.c import hash_bytes
-from codegen.image import Image
-from trainer.plan import TrainingPlan
-from trainer.tensor import Tensor
+from mcutrain.codegen.c import hash_bytes
+from mcutrain.codegen.image import Image
+from mcutrain.trainer.graph.tensor import Tensor
+from mcutrain.trainer.plan import TrainingPlan
 
 
 def emit_header(image: Image) -> str:

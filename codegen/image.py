@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from trainer.graph import Node
-from trainer.groups import GroupRegion
-from trainer.memory import ARENA
-from trainer.ops.base import KernelCall, Table
-from trainer.plan import TrainingPlan
-from trainer.region import Region
-from trainer.tensor import Array, DType, Role, Tensor
+from mcutrain.trainer.graph.call import KernelCall, Table
+from mcutrain.trainer.graph.op import Node
+from mcutrain.trainer.graph.tensor import Array, DType, Role, Tensor
+from mcutrain.trainer.plan import TrainingPlan
+from mcutrain.trainer.planner.channel_region import GroupRegion
+from mcutrain.trainer.planner.memory import ARENA
+from mcutrain.trainer.planner.row_region import Region
 
 SMALL = 4  # elements: state of up to this size is assigned at reset, not copied
 

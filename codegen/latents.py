@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from codegen.c import INDENT
-from codegen.header import class_count
-from codegen.image import Image
-from codegen.regions import dropping_sample, taking_sample
-from trainer.plan import TrainingPlan
+from mcutrain.codegen.c import INDENT
+from mcutrain.codegen.header import class_count
+from mcutrain.codegen.image import Image
+from mcutrain.codegen.regions import dropping_sample, taking_sample
+from mcutrain.trainer.plan import TrainingPlan
 
 
 def emit_latent(image: Image) -> Iterator[str]:

@@ -6,9 +6,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from codegen.emit import KERNEL_ABI
-from codegen.image import Image
-from trainer.tensor import Role, Tensor
+from mcutrain.codegen.emit import KERNEL_ABI
+from mcutrain.codegen.image import Image
+from mcutrain.trainer.graph.tensor import Role, Tensor
 
 MANIFEST_VERSION = 1
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from codegen.ahead import ahead_push
-from codegen.c import INDENT, comment
-from codegen.calls import call_lines
-from codegen.image import Call, GroupCall, Image, RegionCall
-from trainer.ops.base import Arg, Row, Rows
-from trainer.plan import TrainingPlan
-from trainer.region import Region
+from mcutrain.codegen.ahead import ahead_push
+from mcutrain.codegen.c import INDENT, comment
+from mcutrain.codegen.calls import call_lines
+from mcutrain.codegen.image import Call, GroupCall, Image, RegionCall
+from mcutrain.trainer.graph.call import Arg, Row, Rows
+from mcutrain.trainer.plan import TrainingPlan
+from mcutrain.trainer.planner.row_region import Region
 
 
 def region_name(image: Image, call: RegionCall | GroupCall) -> str:

@@ -1,8 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tool on the computer."""
-
-import os
-
-# The products of a step are small: threads of BLAS cost more than they bring, many times more
-# where another process is busy. Read by NumPy when it is imported.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

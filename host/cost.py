@@ -6,19 +6,19 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from host.build import Build, constant_bytes
-from host.kinds import arena_bytes, state_bytes
-from host.memories import memories_beside
-from host.request import Request
-from host.simulator import board_description
-from trainer.errors import Error, ModelError
-from trainer.graph import Node
-from trainer.memory import bytes_covered
-from trainer.ops.base import Row
-from trainer.plan import TrainingPlan
-from trainer.region import Region
-from trainer.tensor import Role
-from trainer.tflite import load
+from mcutrain.host.boards import board_description
+from mcutrain.host.building.firmware import Build, constant_bytes
+from mcutrain.host.building.memories import memories_beside
+from mcutrain.host.kinds import arena_bytes, state_bytes
+from mcutrain.host.request import Request
+from mcutrain.trainer.errors import Error, ModelError
+from mcutrain.trainer.graph.call import Row
+from mcutrain.trainer.graph.op import Node
+from mcutrain.trainer.graph.tensor import Role
+from mcutrain.trainer.plan import TrainingPlan
+from mcutrain.trainer.planner.memory import bytes_covered
+from mcutrain.trainer.planner.row_region import Region
+from mcutrain.trainer.tflite.reader import load
 
 MAIN_RAM = "ram"
 # What only a build tells; None without one.
@@ -27,7 +27,7 @@ MEASURED = (
     "other_flash_bytes", "flash_bytes", "stack_path", "memories",
 )  # fmt: skip
 
-# Of the RAM that is other to host.footprint, what the plan knows, by its name there.
+# Of the RAM that is other to host.measure.footprint, what the plan knows, by its name there.
 OWN_RAM = {"latent_slot_bytes": "latents", "ahead_bytes": "ahead"}
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from trainer.errors import Error
+from mcutrain.trainer.errors import Error
 
 
 class TransportError(Error):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer.errors import Error
-from trainer.tensor import Array
+from mcutrain.trainer.errors import Error
+from mcutrain.trainer.graph.tensor import Array
 
 
 def write_whole(path: Path, content: bytes | str) -> None:

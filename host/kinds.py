@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from trainer.graph import Node
-from trainer.groups import GroupRegion
-from trainer.lifetimes import storage
-from trainer.ops.clamp_mask import ClampMask
-from trainer.ops.error import EXPONENT
-from trainer.plan import TrainingPlan
-from trainer.region import Region
-from trainer.tensor import DType, Role, Tensor
+from mcutrain.trainer.graph.graph import storage
+from mcutrain.trainer.graph.op import Node
+from mcutrain.trainer.graph.tensor import DType, Role, Tensor
+from mcutrain.trainer.ops.clamp_mask import ClampMask
+from mcutrain.trainer.ops.error import EXPONENT
+from mcutrain.trainer.plan import TrainingPlan
+from mcutrain.trainer.planner.channel_region import GroupRegion
+from mcutrain.trainer.planner.row_region import Region
 
 ARENA_KINDS = ("inputs", "activations", "rings", "masks", "errors", "scratch", "other")
 STATE_KINDS = ("weights", "fractions", "biases", "sums", "histories", "counters", "alignment")

@@ -8,14 +8,14 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from trainer.errors import DataError, ModelError, SchemeError
-from trainer.formats import DEFAULT_FORMATS, Formats
-from trainer.losses import CROSS_ENTROPY
-from trainer.model import Model
-from trainer.plan import TrainingPlan, make_plan
-from trainer.scheme import Scheme
-from trainer.tflite import load
-from trainer.training_state import TrainingState, resumed
+from mcutrain.trainer.errors import DataError, ModelError, SchemeError
+from mcutrain.trainer.formats import DEFAULT_FORMATS, Formats
+from mcutrain.trainer.losses import CROSS_ENTROPY
+from mcutrain.trainer.model import Model
+from mcutrain.trainer.plan import TrainingPlan, make_plan
+from mcutrain.trainer.scheme import Scheme
+from mcutrain.trainer.tflite.reader import load
+from mcutrain.trainer.training_state import TrainingState, resumed
 
 DEFAULT_UPDATE = "head"
 OPTIONS = {"start": "from"}  # fields that the command line calls otherwise

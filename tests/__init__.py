@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-import host  # noqa: F401  (before NumPy: it says how many threads BLAS may use)
+import mcutrain  # noqa: F401  (before NumPy: it says how many threads BLAS may use)

@@ -3,24 +3,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from host import cli
+from mcutrain.host.cli import app as cli
+from tests.support.command import Ran, Run
+from tests.support.paths import ROOT, models_folder
 
-ROOT = Path(__file__).parents[1]
-
-
-def models_folder() -> Path | None:
-    """The folder of real models: MCUTRAIN_MODELS, or shared/models beside the checkout."""
-    places = [os.environ.get("MCUTRAIN_MODELS"), str(ROOT.parent / "shared" / "models")]
-    return next((Path(p) for p in places if p and Path(p).is_dir()), None)
+os.environ.setdefault("MCUTRAIN_CACHE", str(ROOT / "build" / "cache"))  # not the user's own
 
 
 @pytest.fixture(scope="session")
@@ -30,21 +24,6 @@ def models() -> Path:
     if folder is None:
         pytest.skip("no real models: set MCUTRAIN_MODELS to their folder")
     return folder
-
-
-class Ran:
-    """Status and output of one command."""
-
-    def __init__(self, status: int, out: str, err: str) -> None:
-        self.status, self.out, self.err = status, out, err
-
-    @property
-    def json(self) -> Any:
-        assert self.status == 0, self.err
-        return json.loads(self.out)
-
-
-Run = Callable[..., Ran]
 
 
 @pytest.fixture
@@ -72,6 +51,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             file = nodeid.partition("::")[0]
             return file if file in shared else nodeid
 
-    files = (ROOT / "tests").glob("test_*.py")
-    shared = {f"tests/{f.name}" for f in files if 'fixture(scope="module"' in f.read_text()}
+    files = (ROOT / "tests").rglob("test_*.py")
+    shared = {str(f.relative_to(ROOT)) for f in files if 'fixture(scope="module"' in f.read_text()}
     return Scheduling(config, log)

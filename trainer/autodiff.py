@@ -5,18 +5,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from trainer.formats import DEFAULT_FORMATS, Formats
-from trainer.graph import Graph, Node
-from trainer.lifetimes import storage
-from trainer.ops.base import ErrorTensor, Op
-from trainer.ops.clamp_mask import ClampMask
-from trainer.ops.error import E12, MaskError, RawError, SumErrors, format_of, new_history
-from trainer.ops.sgd import FRACTION_BITS, ApplySum, fraction_of, sum_of
-from trainer.tensor import DType, Role, Tensor
+from mcutrain.trainer.formats import DEFAULT_FORMATS, Formats
+from mcutrain.trainer.graph.graph import Graph, storage
+from mcutrain.trainer.graph.op import ErrorTensor, Node, Op
+from mcutrain.trainer.graph.tensor import DType, Role, Tensor
+from mcutrain.trainer.ops.clamp_mask import ClampMask
+from mcutrain.trainer.ops.error import E12, MaskError, SumErrors, format_of, new_history
+from mcutrain.trainer.ops.sgd import FRACTION_BITS, ApplySum, fraction_of, sum_of
 
 
-class Tape:
-    """What the gradient rules append to: the graph, the SGD state, histories, fractions, sums.
+class GraphTape:
+    """The Tape that appends to a graph, and keeps what the gradient rules make beside it.
 
     ``histories`` are in the order of SPEC 1.5: by operator from the loss backward, the
     errors that an operator computes before their sum. ``sums`` are of what learns, if steps
@@ -46,11 +45,11 @@ class Tape:
             (self._masks[x],) = self.graph.add(op, x, name=name, index=producer.index)
         return self._masks[x]
 
-    def raw_error(self, op: RawError, node: Node, x: Tensor, *inputs: Tensor) -> ErrorTensor:
+    def raw_error(self, op: Op, node: Node, x: Tensor, *inputs: Tensor) -> ErrorTensor:
         """Append ``op``, whose raw errors of ``x`` are requantised by a history of its own."""
         return self._requantised(op, self._error_name(node, x), node.index, *inputs)
 
-    def _requantised(self, op: RawError, name: str, index: int, *inputs: Tensor) -> ErrorTensor:
+    def _requantised(self, op: Op, name: str, index: int, *inputs: Tensor) -> ErrorTensor:
         history = new_history(f"{name}_history")
         self.histories.append(history)
         dithers = () if format_of(inputs[0].type) is E12 else (self.sgd,)
@@ -116,7 +115,7 @@ def dependents(graph: Graph) -> set[Tensor]:
     return found
 
 
-def backward(tape: Tape, logits: Tensor, error: ErrorTensor) -> None:
+def backward(tape: GraphTape, logits: Tensor, error: ErrorTensor) -> None:
     """Append the gradients and updates of everything learned before ``logits``.
 
     Errors accumulate where a tensor has several readers. A weight's update follows the

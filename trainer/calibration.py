@@ -14,16 +14,16 @@ from math import inf, isclose
 
 import numpy as np
 
-from trainer.errors import ModelError
-from trainer.model import Model
-from trainer.ops.base import OutputScale
-from trainer.ops.conv2d import DEAD_BIAS, Conv2D
-from trainer.ops.lookup import Lookup
-from trainer.ops.relu import Relu
-from trainer.ptq import activation_quant
-from trainer.tensor import Array, QuantParams, Role, Tensor
-from trainer.tflite import READER_ERRORS, parse
-from trainer.tflite_patch import TflitePatch
+from mcutrain.trainer.errors import ModelError
+from mcutrain.trainer.graph.op import OutputScale
+from mcutrain.trainer.graph.tensor import Array, QuantParams, Role, Tensor
+from mcutrain.trainer.making.quantiser import activation_quant
+from mcutrain.trainer.model import Model
+from mcutrain.trainer.ops.conv2d import DEAD_BIAS, Conv2D
+from mcutrain.trainer.ops.lookup import Lookup
+from mcutrain.trainer.ops.relu import Relu
+from mcutrain.trainer.tflite.patch import TflitePatch
+from mcutrain.trainer.tflite.reader import READER_ERRORS, parse
 
 WIDENINGS = 8  # at most: doublings of a range that values have reached the end of
 LIMITS = (-128, 127)

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from trainer.errors import ModelError
-from trainer.file_tensor import FileTensor
-from trainer.graph import Node
-from trainer.ops.conv2d import Conv2D
-from trainer.plan import TrainingPlan
-from trainer.tensor import Array, QuantParams, Role, Tensor
-from trainer.tflite import DTYPES, READER_ERRORS, TRAINING_STATE
-from trainer.tflite_patch import TflitePatch
-from trainer.training_state import TrainingState
+from mcutrain.trainer.errors import ModelError
+from mcutrain.trainer.graph.op import Node
+from mcutrain.trainer.graph.tensor import Array, QuantParams, Role, Tensor
+from mcutrain.trainer.ops.conv2d import Conv2D
+from mcutrain.trainer.plan import TrainingPlan
+from mcutrain.trainer.tflite.declared import FileTensor
+from mcutrain.trainer.tflite.patch import TflitePatch
+from mcutrain.trainer.tflite.reader import DTYPES, READER_ERRORS, TRAINING_STATE
+from mcutrain.trainer.training_state import TrainingState
 
 CODES = {dtype: code for code, dtype in DTYPES.items()}
 # What may stand behind a new head: renamings and pools, which keep its scale, and functions with an

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from trainer.errors import SchemeError
-from trainer.ops.error import E8, E12, ErrorFormat
+from mcutrain.trainer.errors import SchemeError
+from mcutrain.trainer.ops.error import E8, E12, ErrorFormat
 
 ERRORS = {found.name: found for found in (E12, E8)}
 FRACTION, WHOLE = "int8.8", "int8"

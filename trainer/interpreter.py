@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trainer.graph import Node
-from trainer.ops.sgd import LearningRate
-from trainer.plan import TrainingPlan
-from trainer.region import Composite
-from trainer.tensor import Array, Tensor
+from mcutrain.trainer.graph.op import Node
+from mcutrain.trainer.graph.tensor import Array, Tensor
+from mcutrain.trainer.ops.sgd import LearningRate
+from mcutrain.trainer.plan import TrainingPlan
+from mcutrain.trainer.planner.row_region import Composite
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trainer.graph import Graph, Node
-from trainer.lifetimes import storage
-from trainer.tensor import Array, Role, Tensor
+from mcutrain.trainer.graph.graph import Graph, storage
+from mcutrain.trainer.graph.op import Node
+from mcutrain.trainer.graph.tensor import Array, Role, Tensor
 
 LEARNED = (Role.PARAM, Role.STATE)
 

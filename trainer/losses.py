@@ -7,17 +7,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from trainer.errors import ModelError
-from trainer.formats import Formats
-from trainer.graph import Graph, Node
-from trainer.model import Model
-from trainer.ops.first_greatest import FirstGreatest
-from trainer.ops.logistic import Logistic
-from trainer.ops.mean_squared_error import MeanSquaredError
-from trainer.ops.quantize import Quantize
-from trainer.ops.reshape import Reshape
-from trainer.ops.softmax_cross_entropy import SoftmaxCrossEntropy
-from trainer.tensor import DType, Role, Tensor, TensorType
+from mcutrain.trainer.errors import ModelError
+from mcutrain.trainer.formats import Formats
+from mcutrain.trainer.graph.graph import Graph
+from mcutrain.trainer.graph.op import Node
+from mcutrain.trainer.graph.tensor import DType, Role, Tensor, TensorType
+from mcutrain.trainer.model import Model
+from mcutrain.trainer.ops.first_greatest import FirstGreatest
+from mcutrain.trainer.ops.logistic import Logistic
+from mcutrain.trainer.ops.mean_squared_error import MeanSquaredError
+from mcutrain.trainer.ops.quantize import Quantize
+from mcutrain.trainer.ops.reshape import Reshape
+from mcutrain.trainer.ops.softmax_cross_entropy import SoftmaxCrossEntropy
 
 CROSS_ENTROPY, SQUARED_ERROR, RECONSTRUCTION = "cross-entropy", "mse", "reconstruction"
 LOSSES = (CROSS_ENTROPY, SQUARED_ERROR, RECONSTRUCTION)

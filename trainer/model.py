@@ -10,16 +10,17 @@ from typing import TypeAlias
 
 import numpy as np
 
-from trainer.errors import ModelError
-from trainer.graph import Graph, Node, prune
-from trainer.ops.average_pool2d import AveragePool2D
-from trainer.ops.conv2d import Conv2D, dead_channels
-from trainer.ops.depthwise_conv2d import DepthwiseConv2D
-from trainer.ops.max_pool2d import MaxPool2D
-from trainer.ops.mean import Mean
-from trainer.ops.reshape import Reshape
-from trainer.ops.softmax import Softmax
-from trainer.tensor import QuantParams, Role, Tensor, constant
+from mcutrain.trainer.errors import ModelError
+from mcutrain.trainer.graph.graph import Graph, prune
+from mcutrain.trainer.graph.op import Node
+from mcutrain.trainer.graph.tensor import QuantParams, Role, Tensor, constant
+from mcutrain.trainer.ops.average_pool2d import AveragePool2D
+from mcutrain.trainer.ops.conv2d import Conv2D, dead_channels
+from mcutrain.trainer.ops.depthwise_conv2d import DepthwiseConv2D
+from mcutrain.trainer.ops.max_pool2d import MaxPool2D
+from mcutrain.trainer.ops.mean import Mean
+from mcutrain.trainer.ops.reshape import Reshape
+from mcutrain.trainer.ops.softmax import Softmax
 
 MAX_CLASSES = 2**16 - 1
 BEHIND_A_HEAD = (Reshape, AveragePool2D, MaxPool2D, Mean)  # each class is one channel of them

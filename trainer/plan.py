@@ -7,27 +7,27 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from trainer.autodiff import Tape, backward
-from trainer.errors import ModelError, SchemeError
-from trainer.formats import DEFAULT_FORMATS, Formats
-from trainer.graph import Graph, Node
-from trainer.latent import FlashLatents, find_latent
-from trainer.losses import CROSS_ENTROPY, add_loss, class_count, with_logits_of
-from trainer.memories import Memory
-from trainer.memory import MemoryPlan, plan_memory
-from trainer.model import Model, cut, trim, with_new_head, with_spare_rows
-from trainer.ops.base import ErrorTensor
-from trainer.ops.error import EXPONENT
-from trainer.ops.loss import Loss
-from trainer.ops.sgd import CountStep, LearningRate, sgd_state
-from trainer.parts import Placed, in_parts, least
-from trainer.recompute import Recomputed, Step
-from trainer.recompute_search import place_recomputed
-from trainer.region import Composite, Region
-from trainer.schedule import ordered
-from trainer.scheme import Scheme, apply_scheme, parse_scheme
-from trainer.simplify import simplify
-from trainer.tensor import Array, DType, Role, Tensor
+from mcutrain.trainer.autodiff import GraphTape, backward
+from mcutrain.trainer.errors import ModelError, SchemeError
+from mcutrain.trainer.formats import DEFAULT_FORMATS, Formats
+from mcutrain.trainer.graph.graph import Graph
+from mcutrain.trainer.graph.op import ErrorTensor, Node
+from mcutrain.trainer.graph.tensor import Array, DType, Role, Tensor
+from mcutrain.trainer.latent import FlashLatents, find_latent
+from mcutrain.trainer.losses import CROSS_ENTROPY, add_loss, class_count, with_logits_of
+from mcutrain.trainer.model import Model, cut, trim, with_new_head, with_spare_rows
+from mcutrain.trainer.ops.error import EXPONENT
+from mcutrain.trainer.ops.loss import Loss
+from mcutrain.trainer.ops.sgd import CountStep, LearningRate, sgd_state
+from mcutrain.trainer.planner.memories import Memory
+from mcutrain.trainer.planner.memory import MemoryPlan, plan_memory
+from mcutrain.trainer.planner.order import ordered
+from mcutrain.trainer.planner.parts import Placed, in_parts, least
+from mcutrain.trainer.planner.recompute import Recomputed, Step
+from mcutrain.trainer.planner.recompute_choice import place_recomputed
+from mcutrain.trainer.planner.row_region import Composite, Region
+from mcutrain.trainer.scheme import Scheme, apply_scheme, parse_scheme
+from mcutrain.trainer.simplify import simplify
 
 ARITHMETIC_VERSION = 2  # of SPEC section 1: another number, other bits
 LABEL_BYTES = 2  # of a kept latent
@@ -251,7 +251,7 @@ def make_plan(
     sgd, active = sgd_state(DEFAULT_RATE), None
     if spare_classes:
         active = class_count(classes or old_classes, loss)
-    tape = Tape(graph, sgd, formats)
+    tape = GraphTape(graph, sgd, formats)
     node, target, predicted = add_loss(graph, model, loss, active, formats)
     backward(tape, model.logits, ErrorTensor(*node.outputs[:2]))
     graph.add(CountStep(), sgd, name="count_step", index=node.index)
@@ -291,7 +291,7 @@ def inference_end(graph: Graph, last: Tensor) -> int:
     return next((k for k, node in enumerate(graph.nodes, 1) if last in node.outputs), 0)
 
 
-def place_in_order(forward: list[Node], tape: Tape, active: Tensor | None) -> list[Tensor]:
+def place_in_order(forward: list[Node], tape: GraphTape, active: Tensor | None) -> list[Tensor]:
     """The state: weights each with its fraction, biases, sums of both in their order, histories,
     class count, SGD state."""
     params = [t for node in forward for t in node.inputs if t.role is Role.PARAM]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from trainer.fixedpoint import seed_op
+from mcutrain.trainer.fixedpoint import seed_op
 
 OFFER_NODE = 0x40000000  # in place of an operator's number in the random numbers
 DRAW_NODE = 0x40000001

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from trainer.errors import SchemeError
-from trainer.graph import Graph, Node
-from trainer.model import Model, rebuild
-from trainer.ops.conv2d import Conv2D
-from trainer.ops.gather_channels import GatherChannels
-from trainer.tensor import Role, Tensor, TensorType
+from mcutrain.trainer.errors import SchemeError
+from mcutrain.trainer.graph.graph import Graph
+from mcutrain.trainer.graph.op import Node
+from mcutrain.trainer.graph.tensor import Role, Tensor, TensorType
+from mcutrain.trainer.model import Model, rebuild
+from mcutrain.trainer.ops.conv2d import Conv2D
+from mcutrain.trainer.ops.gather_channels import GatherChannels
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -14,15 +14,16 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from trainer.fixedpoint import wrap32
-from trainer.graph import Graph, Node
-from trainer.model import Model, rebuild, trim
-from trainer.ops.conv2d import Conv2D
-from trainer.ops.depthwise_conv2d import DepthwiseConv2D
-from trainer.ops.fully_connected import FullyConnected
-from trainer.ops.pad import Pad
-from trainer.scheme import Scheme
-from trainer.tensor import Array, QuantParams, Tensor, constant
+from mcutrain.trainer.fixedpoint import wrap32
+from mcutrain.trainer.graph.graph import Graph
+from mcutrain.trainer.graph.op import Node
+from mcutrain.trainer.graph.tensor import Array, QuantParams, Tensor, constant
+from mcutrain.trainer.model import Model, rebuild, trim
+from mcutrain.trainer.ops.conv2d import Conv2D
+from mcutrain.trainer.ops.depthwise_conv2d import DepthwiseConv2D
+from mcutrain.trainer.ops.fully_connected import FullyConnected
+from mcutrain.trainer.ops.pad import Pad
+from mcutrain.trainer.scheme import Scheme
 
 
 def simplify(model: Model, scheme: Scheme) -> Model:

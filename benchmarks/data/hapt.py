@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks.data import Samples
 from benchmarks.data.fetch import CACHE, cached_arrays, fetch, pip_package
-from trainer.tensor import Array
+from mcutrain.trainer.graph.tensor import Array
 
 CLASSES = 6  # the labels after them are transitions between postures
 WINDOW, STRIDE = 128, 64

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from trainer.errors import DataError
-from trainer.tensor import Array, TensorType
+from mcutrain.trainer.errors import DataError
+from mcutrain.trainer.graph.tensor import Array, TensorType
 
 
 def model_input(images: Array, wanted: TensorType) -> Array:

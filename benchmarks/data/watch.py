@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from host.dataset import Dataset
-from trainer.tensor import Array
+from mcutrain.host.training.dataset import Dataset
+from mcutrain.trainer.graph.tensor import Array
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "watch"
 SHOTS = 5

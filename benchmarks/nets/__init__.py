@@ -15,10 +15,10 @@ import numpy as np
 
 from benchmarks.data import Samples
 from benchmarks.data.fetch import BUILD, cached
-from trainer.float_net import Params, fit
-from trainer.net_builder import NetBuilder
-from trainer.ptq import quantize_net
-from trainer.tensor import Array, QuantParams
+from mcutrain.trainer.graph.tensor import Array, QuantParams
+from mcutrain.trainer.making.float_net import Params, fit
+from mcutrain.trainer.making.net_builder import NetBuilder
+from mcutrain.trainer.making.quantiser import quantize_net
 
 CACHE = BUILD / "nets"
 CALIBRATION = 1000  # samples that the ranges of the activations come from

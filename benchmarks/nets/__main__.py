@@ -20,11 +20,11 @@ from benchmarks.data import fashion_mnist as fashion_data
 from benchmarks.data import hapt as hapt_data
 from benchmarks.data.fetch import DataUnavailable
 from benchmarks.nets import Recipe, digits, fashion, hapt
-from host.library import in_process
-from trainer.float_net import accuracy
-from trainer.plan import make_plan
-from trainer.ptq import quantize_array
-from trainer.tflite import load
+from mcutrain.host.building.library import in_process
+from mcutrain.trainer.making.float_net import accuracy
+from mcutrain.trainer.making.quantiser import quantize_array
+from mcutrain.trainer.plan import make_plan
+from mcutrain.trainer.tflite.reader import load
 
 NETS: dict[str, Callable[[], tuple[Recipe, Samples]]] = {
     "digits": lambda: (digits.recipe(), digits_data.other_writers()),

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from benchmarks.data import digits
 from benchmarks.nets import Recipe
-from trainer.net_builder import NetBuilder
-from trainer.tensor import QuantParams
+from mcutrain.trainer.graph.tensor import QuantParams
+from mcutrain.trainer.making.net_builder import NetBuilder
 
 INPUT_QUANT = QuantParams((1 / 128,), -128)  # 0 to 1.99; a sixteenth of ink is 8
 EPOCHS = 60

@@ -7,8 +7,8 @@ import numpy as np
 
 from benchmarks.data import Samples, fashion_mnist
 from benchmarks.nets import Recipe
-from trainer.net_builder import NetBuilder
-from trainer.tensor import Array, QuantParams
+from mcutrain.trainer.graph.tensor import Array, QuantParams
+from mcutrain.trainer.making.net_builder import NetBuilder
 
 INPUT_QUANT = QuantParams((float(np.float32(1 / 255)),), -128)  # pixels 0 to 255 are 0 to 1
 PER_CLASS = 2000  # of 6,000 training images: the others are left for the benchmark

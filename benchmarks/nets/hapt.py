@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from benchmarks.data import hapt
 from benchmarks.nets import Recipe
-from trainer.net_builder import NetBuilder
-from trainer.tensor import QuantParams
+from mcutrain.trainer.graph.tensor import QuantParams
+from mcutrain.trainer.making.net_builder import NetBuilder
 
 INPUT_QUANT = QuantParams((1 / 64,), 0)  # +-2 of hapt.AXIS_UNITS
 EPOCHS = 30

@@ -8,10 +8,10 @@ from dataclasses import replace
 from benchmarks.data.models import model_file
 from benchmarks.task import Task
 from benchmarks.tasks import cifar
-from host.dataset import Dataset
-from trainer.calibration import calibrate
-from trainer.model import Model
-from trainer.tflite import parse
+from mcutrain.host.training.dataset import Dataset
+from mcutrain.trainer.calibration import calibrate
+from mcutrain.trainer.model import Model
+from mcutrain.trainer.tflite.reader import parse
 
 SAMPLES = 200
 SCHEMES = ("last:4", "last:9")

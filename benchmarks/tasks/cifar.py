@@ -9,8 +9,8 @@ from benchmarks.data import cifar10, images
 from benchmarks.data.corruptions import corrupt
 from benchmarks.data.models import model_file
 from benchmarks.task import Task
-from host.dataset import Dataset
-from trainer.tflite import load
+from mcutrain.host.training.dataset import Dataset
+from mcutrain.trainer.tflite.reader import load
 
 CORRUPTIONS = (
     "gaussian_noise", "impulse_noise", "defocus_blur", "contrast", "fog", "upside_down",

@@ -8,8 +8,8 @@ import numpy as np
 from benchmarks.data import Samples, fashion_mnist, images
 from benchmarks.nets import fashion as net
 from benchmarks.task import Task
-from host.dataset import Dataset
-from trainer.tflite import load
+from mcutrain.host.training.dataset import Dataset
+from mcutrain.trainer.tflite.reader import load
 
 OLD = 5
 PER_CLASS, TEST = 100, 1000

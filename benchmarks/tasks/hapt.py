@@ -6,8 +6,8 @@ from __future__ import annotations
 from benchmarks.data import hapt
 from benchmarks.nets import hapt as net
 from benchmarks.task import Task
-from host.dataset import Dataset, quantised
-from trainer.tflite import load
+from mcutrain.host.training.dataset import Dataset, quantised
+from mcutrain.trainer.tflite.reader import load
 
 SHOTS = 5
 PEOPLE = hapt.NEW_PEOPLE[:5]

@@ -8,12 +8,12 @@ import numpy as np
 from benchmarks.data import Samples, fashion_mnist, images
 from benchmarks.nets import fashion as net
 from benchmarks.task import Task
-from host.dataset import Dataset
-from host.replay import stream_of
-from trainer.model import with_spare_rows
-from trainer.replay import ReplayBuffer
-from trainer.tensor import Array
-from trainer.tflite import load
+from mcutrain.host.training.dataset import Dataset
+from mcutrain.host.training.replay import stream_of
+from mcutrain.trainer.graph.tensor import Array
+from mcutrain.trainer.model import with_spare_rows
+from mcutrain.trainer.replay import ReplayBuffer
+from mcutrain.trainer.tflite.reader import load
 
 KNOWN, CLASSES = 8, fashion_mnist.CLASSES
 OLD, NEW, TEST = 30, 200, 1000  # samples of each class

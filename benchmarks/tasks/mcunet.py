@@ -8,8 +8,8 @@ import numpy as np
 from benchmarks.data import cifar10, images
 from benchmarks.data.models import model_file
 from benchmarks.task import Task
-from host.dataset import Dataset
-from trainer.tflite import load
+from mcutrain.host.training.dataset import Dataset
+from mcutrain.trainer.tflite.reader import load
 
 LEARN, TEST = 2000, 1000
 SCHEMES = "tiny-training/schemes/mcunet-5fps-{}.toml"

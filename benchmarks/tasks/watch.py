@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from benchmarks.data.watch import EXAMPLE, SHOTS, load_people, split
 from benchmarks.task import Task
-from host.dataset import Dataset
-from trainer.tflite import load
+from mcutrain.host.training.dataset import Dataset
+from mcutrain.trainer.tflite.reader import load
 
 
 def task() -> Task:

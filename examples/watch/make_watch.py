@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from trainer.float_net import accuracy, fit
-from trainer.net_builder import NetBuilder
-from trainer.ptq import dequantize_array, quantize_array, quantize_net
-from trainer.tensor import QuantParams
+from mcutrain.trainer.graph.tensor import QuantParams
+from mcutrain.trainer.making.float_net import accuracy, fit
+from mcutrain.trainer.making.net_builder import NetBuilder
+from mcutrain.trainer.making.quantiser import dequantize_array, quantize_array, quantize_net
 
 REQUIREMENT = "seglearn==1.2.5"
 WHEEL_SHA256 = "ec6b952c85c9627050102854b372d85951563d3b990df677d7c55547e87413dd"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where two operands lie, if one is repeated along axes of the other.
- * Twin of trainer/broadcast.py.
+ * Twin of trainer/ops/broadcast.py.
  *
  * `axes` are four sizes, outermost first, then the steps of the first operand in elements, then
  * those of the second; a step of 0 repeats. The result lies densely, row after row of axes[3].

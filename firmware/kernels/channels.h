@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Groups of channels, for kernels that compute a part of an error or of an update at a time.
- * Twin of trainer/groups.py.
+ * Twin of trainer/planner/channel_region.py.
  *
  * Errors of a group's channels are given by that of the channel `first` at the first position, and
  * by the step to the next position: they lie in a whole tensor, or alone. */

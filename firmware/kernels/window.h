@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where the window of one output lies in its input: what the spatial kernels share.
- * Twin of trainer/window.py. */
+ * Twin of trainer/ops/window.py. */
 #ifndef MCT_KERNELS_WINDOW_H
 #define MCT_KERNELS_WINDOW_H
 

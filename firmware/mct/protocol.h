@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Twin of host/protocol.py: message ids and payload sizes (tests/test_protocol.py compares them).
+/* Twin of host/link/protocol.py: message ids and payload sizes (tests/firmware/test_protocol.py compares them).
  *
  * A request and its reply are one frame each (runtime/frame.h), all integers little-endian. A reply
  * has the request's type | MCT_MSG_REPLY, its sequence number, and a payload that begins with an

@@ -26,7 +26,7 @@ gen_dir = os.path.join(project_dir, chosen or DEFAULT_GEN_DIR)
 if chosen and not os.path.isfile(os.path.join(gen_dir, "mct_selected_model.h")):
     stop(f"{gen_dir} holds no generated model; run `mcutrain generate` with --output {gen_dir}")
 if not chosen:  # again each time: files that stay the same are not written
-    command = [sys.executable, "-m", "host.cli", *GENERATE, "--output", DEFAULT_GEN_DIR]
+    command = [sys.executable, "-m", "mcutrain", *GENERATE, "--output", DEFAULT_GEN_DIR]
     if subprocess.run(command, cwd=project_dir, check=False).returncode != 0:
         stop("the default model could not be generated (see above)")
 

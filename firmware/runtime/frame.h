@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Frames of the link. Twin of host/frame.py; both read tests/golden/frames.txt.
+/* Frames of the link. Twin of host/link/frame.py; both read tests/golden/frames.txt.
  *
  * A frame is type u8, sequence number u16, payload, CRC-32 of all before it (little-endian),
  * encoded with COBS (Cheshire and Baker 1999) and closed by a zero byte. No I/O here. */

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from host.build import build
-from host.cost import measured
-from host.instructions import read_counts
-from host.runner import simulated
-from host.search.budget import Overhead, cost_of
-from host.target import Kind, Target
-from trainer.errors import Error
-from trainer.plan import TrainingPlan
+from mcutrain.host.building.firmware import build
+from mcutrain.host.building.target import Kind, Target
+from mcutrain.host.cost import measured
+from mcutrain.host.search.budget import Overhead, cost_of
+from mcutrain.host.simulation.instructions import read_counts
+from mcutrain.host.training.runners import simulated
+from mcutrain.trainer.errors import Error
+from mcutrain.trainer.plan import TrainingPlan
 
 
 def overhead_of(plan: TrainingPlan, target: Target, counts: bool) -> Overhead:

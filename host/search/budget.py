@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from host.build import constant_bytes
-from host.request import Request
-from trainer.errors import BudgetError, ModelError, SchemeError
-from trainer.model import Model
-from trainer.plan import TrainingPlan
-from trainer.scheme import Scheme
+from mcutrain.host.building.firmware import constant_bytes
+from mcutrain.host.request import Request
+from mcutrain.trainer.errors import BudgetError, ModelError, SchemeError
+from mcutrain.trainer.model import Model
+from mcutrain.trainer.plan import TrainingPlan
+from mcutrain.trainer.scheme import Scheme
 
 
 @dataclass(frozen=True)

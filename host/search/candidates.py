@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from host.search.guess import Guess
-from host.search.predictor import Predictor
-from host.search.space import Genes, Space
-from trainer.tensor import Array
+from mcutrain.host.search.guess import Guess
+from mcutrain.host.search.predictor import Predictor
+from mcutrain.host.search.space import Genes, Space
+from mcutrain.trainer.graph.tensor import Array
 
 DRAWN = 200  # schemes at random
 CLIMBS = 4  # from the best of these and of the trained ones

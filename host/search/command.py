@@ -18,22 +18,22 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from host.dataset import DAMAGED, load_dataset
-from host.files import check_writable, write_whole
-from host.request import Request
-from host.search.budget import Limits, Pricer
-from host.search.effort import Plan
-from host.search.report import plot_front, scheme_file, to_json
-from host.search.study import Study, StudyError
-from host.search.trial import Samples, Setup
-from host.target import Target
-from trainer.errors import DataError, Error
-from trainer.plan import ARITHMETIC_VERSION
-from trainer.tensor import Array
-from trainer.tflite import load
+from mcutrain.host.building.target import Target
+from mcutrain.host.files import check_writable, write_whole
+from mcutrain.host.request import Request
+from mcutrain.host.search.budget import Limits, Pricer
+from mcutrain.host.search.effort import Plan
+from mcutrain.host.search.report import plot_front, scheme_file, to_json
+from mcutrain.host.search.study import Study, StudyError
+from mcutrain.host.search.trial import Samples, Setup
+from mcutrain.host.training.dataset import DAMAGED, load_dataset
+from mcutrain.trainer.errors import DataError, Error
+from mcutrain.trainer.graph.tensor import Array
+from mcutrain.trainer.plan import ARITHMETIC_VERSION
+from mcutrain.trainer.tflite.reader import load
 
 if TYPE_CHECKING:
-    from host.search.search import Found, Report
+    from mcutrain.host.search.search import Found, Report
 
 GROUPS = "group_train"  # an array that a data set may have: whose each sample is
 
@@ -86,8 +86,8 @@ def run_search(job: Job, console: Console) -> dict[str, Any]:
 
 
 def searched(job: Job, console: Console) -> tuple[Found, Setup]:
-    from host.search.pool import pool
-    from host.search.search import Search
+    from mcutrain.host.search.pool import pool
+    from mcutrain.host.search.search import Search
 
     target = Target.parse(job.target)
     model = load(job.request.model)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from host.search.budget import Pricer
-from host.search.space import Genes, Space
+from mcutrain.host.search.budget import Pricer
+from mcutrain.host.search.space import Genes, Space
 
 SHRUNK_TO = 0.5  # of a gain, where all gains differ by no more than chance explains
 MANY = 20  # layers: of more, a layer's weights are measured at one ratio, not two

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from host.search.budget import Cost, Pricer
-from host.search.space import Genes, Space
+from mcutrain.host.search.budget import Cost, Pricer
+from mcutrain.host.search.space import Genes, Space
 
 Part = tuple[float, float, float]  # arena, learned bytes and MACs that a gene adds to the head's
 STIFFNESS = 0.5  # of the overlaps' common mean, in schemes

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from host.search.trial import Effort, Score, Setup
-from trainer.scheme import Scheme
+from mcutrain.host.search.trial import Effort, Score, Setup
+from mcutrain.trainer.scheme import Scheme
 
 _setup: Setup | None = None  # of a worker process
 

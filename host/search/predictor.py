@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from host.search.contribution import POWER, Contributions
-from host.search.space import Genes, Space
-from trainer.tensor import Array
+from mcutrain.host.search.contribution import POWER, Contributions
+from mcutrain.host.search.space import Genes, Space
+from mcutrain.trainer.graph.tensor import Array
 
 OFFSET_ERROR = 0.02  # of the head's score
 GENE_ERROR = 1.0  # of a gene's gain, in units of the gains' spread

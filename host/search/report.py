@@ -6,14 +6,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from host.files import write_whole
-from host.search.budget import Limits
-from host.search.trial import Score
-from trainer.model import Model
-from trainer.scheme import Scheme, scheme_text
+from mcutrain.host.files import write_whole
+from mcutrain.host.search.budget import Limits
+from mcutrain.host.search.trial import Score
+from mcutrain.trainer.model import Model
+from mcutrain.trainer.scheme import Scheme, scheme_text
 
 if TYPE_CHECKING:
-    from host.search.search import Found, Trained
+    from mcutrain.host.search.search import Found, Trained
 
 
 def told(score: Score) -> str:

@@ -15,14 +15,14 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from host.search.budget import Pricer
-from host.search.candidates import Candidates
-from host.search.contribution import Contributions
-from host.search.guess import Guess
-from host.search.predictor import Predictor
-from host.search.space import Genes, Space
-from host.search.study import ADVICE, StudyError
-from trainer.tensor import Array
+from mcutrain.host.search.budget import Pricer
+from mcutrain.host.search.candidates import Candidates
+from mcutrain.host.search.contribution import Contributions
+from mcutrain.host.search.guess import Guess
+from mcutrain.host.search.predictor import Predictor
+from mcutrain.host.search.space import Genes, Space
+from mcutrain.host.search.study import ADVICE, StudyError
+from mcutrain.trainer.graph.tensor import Array
 
 PLANNED = 16  # schemes at random, that tell how far costs add up
 FRONT_EVERY = 4  # trials, of which one goes to a smaller budget

@@ -12,25 +12,25 @@ from dataclasses import dataclass, field
 import numpy as np
 import optuna
 
-from host.search.board import overhead_of
-from host.search.budget import Overhead, Pricer, key_of
-from host.search.contribution import Contributions, measurements
-from host.search.effort import Plan
-from host.search.pool import Pool, all_scores
-from host.search.sampler import (
+from mcutrain.host.building.target import Kind, Target
+from mcutrain.host.search.board import overhead_of
+from mcutrain.host.search.budget import Overhead, Pricer, key_of
+from mcutrain.host.search.contribution import Contributions, measurements
+from mcutrain.host.search.effort import Plan
+from mcutrain.host.search.pool import Pool, all_scores
+from mcutrain.host.search.sampler import (
     ContributionSampler,
     distributions,
     fail_interrupted,
     finished,
     open_study,
 )
-from host.search.space import Genes, Space, find_space
-from host.search.study import Study
-from host.search.trial import Effort, Score, Setup
-from host.target import Kind, Target
-from trainer.errors import BudgetError
-from trainer.model import Model, cut
-from trainer.scheme import Scheme
+from mcutrain.host.search.space import Genes, Space, find_space
+from mcutrain.host.search.study import Study
+from mcutrain.host.search.trial import Effort, Score, Setup
+from mcutrain.trainer.errors import BudgetError
+from mcutrain.trainer.model import Model, cut
+from mcutrain.trainer.scheme import Scheme
 
 BUILDS = 5  # at most, until the measured build fits
 Report = Callable[[str, int, int], None]  # phase, done, total

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from host.search.budget import Pricer
-from trainer.model import Model
-from trainer.ops.conv2d import Conv2D
-from trainer.scheme import Scheme
+from mcutrain.host.search.budget import Pricer
+from mcutrain.trainer.model import Model
+from mcutrain.trainer.ops.conv2d import Conv2D
+from mcutrain.trainer.scheme import Scheme
 
 RATIOS = (0.125, 0.25, 0.5, 1.0)
 MAX_GROUPS = 12

@@ -9,8 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from host.search.trial import Score
-from trainer.errors import Error
+from mcutrain.host.search.trial import Score
+from mcutrain.trainer.errors import Error
 
 RECORDS = "measurements.jsonl"
 

@@ -10,18 +10,18 @@ from pathlib import Path
 
 import numpy as np
 
-from host.dataset import Dataset
-from host.files import save_array
-from host.request import Request
-from host.runner import Runner
-from host.schedule import default_rate, rates, sample_order
-from host.tail import fastest, latents, plan_from, tail
-from host.validation import squared_error
-from trainer.errors import DataError
-from trainer.model import Model
-from trainer.plan import TrainingPlan
-from trainer.scheme import Scheme
-from trainer.tensor import Array
+from mcutrain.host.files import save_array
+from mcutrain.host.request import Request
+from mcutrain.host.training.dataset import Dataset
+from mcutrain.host.training.rates import default_rate, rates, sample_order
+from mcutrain.host.training.runner import Runner
+from mcutrain.host.training.tail import fastest, latents, plan_from, tail
+from mcutrain.host.training.validation import squared_error
+from mcutrain.trainer.errors import DataError
+from mcutrain.trainer.graph.tensor import Array
+from mcutrain.trainer.model import Model
+from mcutrain.trainer.plan import TrainingPlan
+from mcutrain.trainer.scheme import Scheme
 
 
 @dataclass(frozen=True)

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainer.broadcast import Broadcast, sum_to
-from trainer.fixedpoint import Requant, requantize
-from trainer.ops.base import Arg, ErrorTensor, KernelCall, Table
-from trainer.ops.elementwise import Elementwise
-from trainer.ops.error import MaskError, RawError, error_types, format_of
-from trainer.ops.rows import row_of_equals
-from trainer.overlap import in_step
-from trainer.tensor import Array, Tensor, TensorType
+from mcutrain.trainer.fixedpoint import Requant, requantize
+from mcutrain.trainer.graph.call import Arg, KernelCall, Table
+from mcutrain.trainer.graph.op import ErrorTensor
+from mcutrain.trainer.graph.tensor import Array, Tensor, TensorType
+from mcutrain.trainer.ops.broadcast import Broadcast, sum_to
+from mcutrain.trainer.ops.elementwise import Elementwise
+from mcutrain.trainer.ops.error import MaskError, RawError, error_types, format_of
+from mcutrain.trainer.ops.overlap import in_step
+from mcutrain.trainer.ops.rows import row_of_equals
 
 if TYPE_CHECKING:
-    from trainer.autodiff import Tape
-    from trainer.graph import Node
+    from mcutrain.trainer.graph.op import Node, Tape
 
 LEFT_SHIFT = 20
 

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainer.ops.base import ErrorTensor, KernelCall, Op, Window
-from trainer.ops.clamp_mask import masked
-from trainer.ops.error import (
+from mcutrain.trainer.graph.call import KernelCall, Window
+from mcutrain.trainer.graph.op import ErrorTensor, Op
+from mcutrain.trainer.graph.tensor import Array, Tensor, TensorType
+from mcutrain.trainer.ops.clamp_mask import masked
+from mcutrain.trainer.ops.error import (
     COUNT_BITS,
     SUFFIXES,
     RawError,
@@ -23,14 +25,12 @@ from trainer.ops.error import (
     error_types,
     format_of,
 )
-from trainer.ops.rows import row_of_windows
-from trainer.overlap import error_distance, in_step, window_distance
-from trainer.tensor import Array, Tensor, TensorType
-from trainer.window import Geometry, Pool2D
+from mcutrain.trainer.ops.overlap import error_distance, in_step, window_distance
+from mcutrain.trainer.ops.rows import row_of_windows
+from mcutrain.trainer.ops.window import Geometry, Pool2D
 
 if TYPE_CHECKING:
-    from trainer.autodiff import Tape
-    from trainer.graph import Node
+    from mcutrain.trainer.graph.op import Node, Tape
 
 
 @dataclass(frozen=True)

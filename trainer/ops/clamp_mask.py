@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from trainer.ops.base import KernelCall, Op, Row
-from trainer.tensor import Array, DType, TensorType
+from mcutrain.trainer.graph.call import KernelCall, Row
+from mcutrain.trainer.graph.op import Op
+from mcutrain.trainer.graph.tensor import Array, DType, TensorType
 
 if TYPE_CHECKING:
-    from trainer.graph import Node
+    from mcutrain.trainer.graph.op import Node
 
 
 def mask_type(x: TensorType) -> TensorType:

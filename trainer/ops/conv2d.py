@@ -15,18 +15,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from trainer.errors import ModelError, UnsupportedOpError
-from trainer.fixedpoint import Int64, Requant, near, requantize, scale_exponent, wrap32
-from trainer.ops.base import (
+from mcutrain.trainer.errors import ModelError, UnsupportedOpError
+from mcutrain.trainer.fixedpoint import Int64, Requant, near, requantize, scale_exponent, wrap32
+from mcutrain.trainer.graph.call import (
     Arg,
     ByChannels,
     Channels,
-    ErrorTensor,
     Group,
-    Halves,
     KernelCall,
-    Op,
-    OutputScale,
     Row,
     Rows,
     Scratch,
@@ -34,8 +30,18 @@ from trainer.ops.base import (
     Window,
     Writer,
 )
-from trainer.ops.clamp_mask import mask_type
-from trainer.ops.error import (
+from mcutrain.trainer.graph.op import ErrorTensor, Halves, Op, OutputScale
+from mcutrain.trainer.graph.tensor import (
+    Array,
+    DType,
+    QuantParams,
+    Role,
+    Tensor,
+    TensorType,
+    constant,
+)
+from mcutrain.trainer.ops.clamp_mask import mask_type
+from mcutrain.trainer.ops.error import (
     E12,
     RawError,
     RequantizeError,
@@ -43,15 +49,19 @@ from trainer.ops.error import (
     error_types,
     format_of,
 )
-from trainer.ops.sgd import WEIGHT, BiasUpdate, Rates, step_weights, weight_rates, weight_steps
-from trainer.overlap import error_distance, in_step, window_distance
-from trainer.tensor import Array, DType, QuantParams, Role, Tensor, TensorType, constant
-from trainer.window import Geometry, Placement
+from mcutrain.trainer.ops.overlap import error_distance, in_step, window_distance
+from mcutrain.trainer.ops.sgd import (
+    WEIGHT,
+    BiasUpdate,
+    Rates,
+    step_weights,
+    weight_rates,
+    weight_steps,
+)
+from mcutrain.trainer.ops.window import Geometry, Placement
 
 if TYPE_CHECKING:
-    from trainer.autodiff import Tape
-    from trainer.graph import Node
-    from trainer.operator_source import OperatorSource
+    from mcutrain.trainer.graph.op import Node, OperatorSource, Tape
 
 MAX_FAN_IN = 65792  # products of 255 * 128 that fit 32 bits
 MAX_FLOAT32_SUM = 514  # products of 255 * 128 below 2**24: sums of integers that float32 holds

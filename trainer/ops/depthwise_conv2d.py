@@ -14,20 +14,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainer.errors import ModelError
-from trainer.fixedpoint import Int64, sat23, scale_exponent, scaled_byte
-from trainer.ops.base import (
-    ByChannels,
-    Channels,
-    Group,
-    Halves,
-    KernelCall,
-    Op,
-    Row,
-    Table,
-    Writer,
-)
-from trainer.ops.conv2d import (
+from mcutrain.trainer.errors import ModelError
+from mcutrain.trainer.fixedpoint import Int64, sat23, scale_exponent, scaled_byte
+from mcutrain.trainer.graph.call import ByChannels, Channels, Group, KernelCall, Row, Table, Writer
+from mcutrain.trainer.graph.op import Halves, Op
+from mcutrain.trainer.graph.tensor import Array, Tensor, TensorType
+from mcutrain.trainer.ops.conv2d import (
     Conv2D,
     Conv2DGradInput,
     Conv2DUpdate,
@@ -35,14 +27,12 @@ from trainer.ops.conv2d import (
     filter_scales,
     update_kernel,
 )
-from trainer.ops.error import RawError, error_types, format_of
-from trainer.overlap import window_distance
-from trainer.tensor import Array, Tensor, TensorType
-from trainer.window import Geometry
+from mcutrain.trainer.ops.error import RawError, error_types, format_of
+from mcutrain.trainer.ops.overlap import window_distance
+from mcutrain.trainer.ops.window import Geometry
 
 if TYPE_CHECKING:
-    from trainer.graph import Node
-    from trainer.operator_source import OperatorSource
+    from mcutrain.trainer.graph.op import Node, OperatorSource
 
 MAX_MULTIPLIER = 127  # terms below 2**24 in one raw error
 

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainer.broadcast import Broadcast
-from trainer.fixedpoint import Int64, Requant, wrap32
-from trainer.ops.base import Op, OutputScale
-from trainer.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
+from mcutrain.trainer.fixedpoint import Int64, Requant, wrap32
+from mcutrain.trainer.graph.op import Op, OutputScale
+from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
+from mcutrain.trainer.ops.broadcast import Broadcast
 
 if TYPE_CHECKING:
-    from trainer.graph import Node
-    from trainer.operator_source import OperatorSource
+    from mcutrain.trainer.graph.op import Node, OperatorSource
 
 
 @dataclass(frozen=True)

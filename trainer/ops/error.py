@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from trainer.fixedpoint import INT32_MAX, Int64, dither, near, seed_op, stochastic_round
-from trainer.ops.base import Arg, ByChannels, KernelCall, Op, Table, Writer
-from trainer.ops.clamp_mask import mask_type, masked
-from trainer.overlap import in_step
-from trainer.tensor import Array, DType, Role, Tensor, TensorType
-from trainer.window import Geometry
+from mcutrain.trainer.fixedpoint import INT32_MAX, Int64, dither, near, seed_op, stochastic_round
+from mcutrain.trainer.graph.call import Arg, ByChannels, KernelCall, Table, Writer
+from mcutrain.trainer.graph.op import Op
+from mcutrain.trainer.graph.tensor import Array, DType, Role, Tensor, TensorType
+from mcutrain.trainer.ops.clamp_mask import mask_type, masked
+from mcutrain.trainer.ops.overlap import in_step
+from mcutrain.trainer.ops.window import Geometry
 
 if TYPE_CHECKING:
-    from trainer.graph import Node
+    from mcutrain.trainer.graph.op import Node
 
 E12_BITS, E8_BITS = 11, 7
 DECAY_AFTER = 16  # samples that need less before h falls by one

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainer.ops.base import KernelCall, Op
-from trainer.tensor import Array, DType, TensorType
+from mcutrain.trainer.graph.call import KernelCall
+from mcutrain.trainer.graph.op import Op
+from mcutrain.trainer.graph.tensor import Array, DType, TensorType
 
 if TYPE_CHECKING:
-    from trainer.graph import Node
+    from mcutrain.trainer.graph.op import Node
 
 
 def candidates(node: Node, logits: Array, classes: Array | None = None) -> Array:

@@ -11,15 +11,15 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from trainer.errors import UnsupportedOpError
-from trainer.ops.base import KernelCall, Op
-from trainer.ops.conv2d import Conv2D
-from trainer.tensor import Tensor, TensorType
-from trainer.window import Geometry
+from mcutrain.trainer.errors import UnsupportedOpError
+from mcutrain.trainer.graph.call import KernelCall
+from mcutrain.trainer.graph.op import Op
+from mcutrain.trainer.graph.tensor import Tensor, TensorType
+from mcutrain.trainer.ops.conv2d import Conv2D
+from mcutrain.trainer.ops.window import Geometry
 
 if TYPE_CHECKING:
-    from trainer.graph import Node
-    from trainer.operator_source import OperatorSource
+    from mcutrain.trainer.graph.op import Node, OperatorSource
 
 
 @dataclass(frozen=True)

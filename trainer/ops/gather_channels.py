@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainer.ops.base import KernelCall, Op, Row, Table
-from trainer.tensor import Array, TensorType
+from mcutrain.trainer.graph.call import KernelCall, Row, Table
+from mcutrain.trainer.graph.op import Op
+from mcutrain.trainer.graph.tensor import Array, TensorType
 
 if TYPE_CHECKING:
-    from trainer.graph import Node
+    from mcutrain.trainer.graph.op import Node
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trainer.fixedpoint import Int64, Requant, rounding_shift_right
-from trainer.ops.lookup import Lookup, centred_inputs
-from trainer.tensor import Array, TensorType
+from mcutrain.trainer.fixedpoint import Int64, Requant, rounding_shift_right
+from mcutrain.trainer.graph.tensor import Array, TensorType
+from mcutrain.trainer.ops.lookup import Lookup, centred_inputs
 
 FRACTION_BITS = 7  # of the centred input in 16 bits
 INT16_MAX = 2**15 - 1

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainer.fixedpoint import Int64
-from trainer.ops.base import Op
-from trainer.ops.lookup import Lookup, centred_inputs, rescaled
-from trainer.tensor import Array, Tensor, TensorType
+from mcutrain.trainer.fixedpoint import Int64
+from mcutrain.trainer.graph.op import Op
+from mcutrain.trainer.graph.tensor import Array, Tensor, TensorType
+from mcutrain.trainer.ops.lookup import Lookup, centred_inputs, rescaled
 
 if TYPE_CHECKING:
-    from trainer.operator_source import OperatorSource
+    from mcutrain.trainer.graph.op import OperatorSource
 
 
 @dataclass(frozen=True)

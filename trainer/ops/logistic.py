@@ -10,15 +10,19 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from trainer.errors import UnsupportedOpError
-from trainer.exponential import exp_on_negative_values, saturating_shift_left, two_over_one_plus
-from trainer.fixedpoint import INT32_MAX, Int64, Requant, requantize, rounding_shift_right
-from trainer.ops.base import Op, OutputScale
-from trainer.ops.lookup import Lookup, centred_inputs
-from trainer.tensor import Array, QuantParams, Tensor, TensorType
+from mcutrain.trainer.errors import UnsupportedOpError
+from mcutrain.trainer.fixedpoint import INT32_MAX, Int64, Requant, requantize, rounding_shift_right
+from mcutrain.trainer.graph.op import Op, OutputScale
+from mcutrain.trainer.graph.tensor import Array, QuantParams, Tensor, TensorType
+from mcutrain.trainer.ops.exponential import (
+    exp_on_negative_values,
+    saturating_shift_left,
+    two_over_one_plus,
+)
+from mcutrain.trainer.ops.lookup import Lookup, centred_inputs
 
 if TYPE_CHECKING:
-    from trainer.operator_source import OperatorSource
+    from mcutrain.trainer.graph.op import OperatorSource
 
 INTEGER_BITS = 4  # of the input in fixed point; beyond 15 the functions are at their ends
 # Of the input: below, tflite-micro shifts by a negative number; above, by more than 30.

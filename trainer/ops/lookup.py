@@ -13,17 +13,16 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from trainer.fixedpoint import Int64, Requant, requantize, scale_exponent, wrap32
-from trainer.ops.base import Arg, ErrorTensor, KernelCall, Op, OutputScale, Table
-from trainer.ops.error import RawError, error_types, format_of
-from trainer.ops.rows import row_of_equals
-from trainer.overlap import in_step
-from trainer.tensor import Array, DType, QuantParams, Tensor, TensorType
+from mcutrain.trainer.fixedpoint import Int64, Requant, requantize, scale_exponent, wrap32
+from mcutrain.trainer.graph.call import Arg, KernelCall, Table
+from mcutrain.trainer.graph.op import ErrorTensor, Op, OutputScale
+from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Tensor, TensorType
+from mcutrain.trainer.ops.error import RawError, error_types, format_of
+from mcutrain.trainer.ops.overlap import in_step
+from mcutrain.trainer.ops.rows import row_of_equals
 
 if TYPE_CHECKING:
-    from trainer.autodiff import Tape
-    from trainer.graph import Node
-    from trainer.operator_source import OperatorSource
+    from mcutrain.trainer.graph.op import Node, OperatorSource, Tape
 
 INPUTS = np.arange(-128, 128, dtype=np.int64)  # the inputs of a table, in its order
 SLOPE_BITS = 14

@@ -6,9 +6,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
-from trainer.ops.base import Op
-from trainer.ops.error import E12, ErrorFormat
-from trainer.tensor import Array, DType, TensorType
+from mcutrain.trainer.graph.op import Op
+from mcutrain.trainer.graph.tensor import Array, DType, TensorType
+from mcutrain.trainer.ops.error import E12, ErrorFormat
 
 RECORD = TensorType((2,), DType.U32)
 SUFFIXES = ("_d_logits", "_d_logits_e", "_record")

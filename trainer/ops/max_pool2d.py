@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainer.fixedpoint import Int64
-from trainer.ops.base import Arg, ErrorTensor, KernelCall, Op, Window
-from trainer.ops.clamp_mask import masked
-from trainer.ops.error import SUFFIXES, RawError, error_types, format_of
-from trainer.ops.rows import row_of_windows
-from trainer.overlap import error_distance, window_distance
-from trainer.tensor import Array, Tensor, TensorType
-from trainer.window import Geometry, Pool2D
+from mcutrain.trainer.fixedpoint import Int64
+from mcutrain.trainer.graph.call import Arg, KernelCall, Window
+from mcutrain.trainer.graph.op import ErrorTensor, Op
+from mcutrain.trainer.graph.tensor import Array, Tensor, TensorType
+from mcutrain.trainer.ops.clamp_mask import masked
+from mcutrain.trainer.ops.error import SUFFIXES, RawError, error_types, format_of
+from mcutrain.trainer.ops.overlap import error_distance, window_distance
+from mcutrain.trainer.ops.rows import row_of_windows
+from mcutrain.trainer.ops.window import Geometry, Pool2D
 
 if TYPE_CHECKING:
-    from trainer.autodiff import Tape
-    from trainer.graph import Node
+    from mcutrain.trainer.graph.op import Node, Tape
 
 ABOVE_PADDING = 129  # makes every int8 greater than the zeros around the input
 
@@ -104,7 +104,7 @@ class MaxPool2DGrad(RawError):
     """dout, dout_e s16, x s8, mask of x, history s16[, sgd] -> dx, dx_e s16; history in place.
 
     raw = sum of dout over the windows whose first maximum a position is; dx = REQ(raw, e).
-    A window has at most 2**17 positions (trainer.window), so no sum of errors passes int32.
+    A window has at most 2**17 positions (trainer.ops.window), so no sum of errors passes int32.
     """
 
     pool: MaxPool2D

@@ -14,24 +14,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainer.errors import ModelError, UnsupportedOpError
-from trainer.fixedpoint import Requant, requantize, wrap32
-from trainer.ops.base import ErrorTensor, KernelCall, Op, OutputScale
-from trainer.ops.error import (
-    COUNT_BITS,
-    RawError,
-    count_share,
-    error_types,
-    format_of,
-)
-from trainer.ops.strided_error import StridedError, Strides
-from trainer.overlap import distance, in_step
-from trainer.tensor import Array, DType, QuantParams, Tensor, TensorType
+from mcutrain.trainer.errors import ModelError, UnsupportedOpError
+from mcutrain.trainer.fixedpoint import Requant, requantize, wrap32
+from mcutrain.trainer.graph.call import KernelCall
+from mcutrain.trainer.graph.op import ErrorTensor, Op, OutputScale
+from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Tensor, TensorType
+from mcutrain.trainer.ops.error import COUNT_BITS, RawError, count_share, error_types, format_of
+from mcutrain.trainer.ops.overlap import distance, in_step
+from mcutrain.trainer.ops.strided_error import StridedError, Strides
 
 if TYPE_CHECKING:
-    from trainer.autodiff import Tape
-    from trainer.graph import Node
-    from trainer.operator_source import OperatorSource
+    from mcutrain.trainer.graph.op import Node, OperatorSource, Tape
 
 MAX_COUNT = (2**31 - 1) // 255  # values whose sum, less their zero points, fits int32
 

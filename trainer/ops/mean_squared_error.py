@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainer.fixedpoint import near, scaled_byte
-from trainer.ops.base import KernelCall
-from trainer.ops.loss import RECORD, Loss
-from trainer.tensor import Array, TensorType
+from mcutrain.trainer.fixedpoint import near, scaled_byte
+from mcutrain.trainer.graph.call import KernelCall
+from mcutrain.trainer.graph.tensor import Array, TensorType
+from mcutrain.trainer.ops.loss import RECORD, Loss
 
 if TYPE_CHECKING:
-    from trainer.graph import Node
+    from mcutrain.trainer.graph.op import Node
 
 MAX_OUTPUTS = 2**16  # squares of up to 255 that fit 32 bits
 

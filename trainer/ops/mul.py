@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainer.broadcast import Broadcast, sum_to
-from trainer.fixedpoint import Requant, near, requantize, scale_exponent
-from trainer.ops.base import Arg, ErrorTensor, KernelCall, Row, Table
-from trainer.ops.elementwise import Elementwise
-from trainer.ops.error import RawError, error_types, format_of
-from trainer.overlap import in_step
-from trainer.tensor import Array, Role, Tensor, TensorType
+from mcutrain.trainer.fixedpoint import Requant, near, requantize, scale_exponent
+from mcutrain.trainer.graph.call import Arg, KernelCall, Row, Table
+from mcutrain.trainer.graph.op import ErrorTensor
+from mcutrain.trainer.graph.tensor import Array, Role, Tensor, TensorType
+from mcutrain.trainer.ops.broadcast import Broadcast, sum_to
+from mcutrain.trainer.ops.elementwise import Elementwise
+from mcutrain.trainer.ops.error import RawError, error_types, format_of
+from mcutrain.trainer.ops.overlap import in_step
 
 if TYPE_CHECKING:
-    from trainer.autodiff import Tape
-    from trainer.graph import Node
+    from mcutrain.trainer.graph.op import Node, Tape
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainer.errors import ModelError, UnsupportedOpError
-from trainer.ops.base import ErrorTensor, KernelCall, Op, Row, Rows, Window
-from trainer.ops.strided_error import StridedError, Strides, row_major
-from trainer.tensor import Array, Tensor, TensorType
+from mcutrain.trainer.errors import ModelError, UnsupportedOpError
+from mcutrain.trainer.graph.call import KernelCall, Row, Rows, Window
+from mcutrain.trainer.graph.op import ErrorTensor, Op
+from mcutrain.trainer.graph.tensor import Array, Tensor, TensorType
+from mcutrain.trainer.ops.strided_error import StridedError, Strides, row_major
 
 if TYPE_CHECKING:
-    from trainer.autodiff import Tape
-    from trainer.graph import Node
-    from trainer.operator_source import OperatorSource
+    from mcutrain.trainer.graph.op import Node, OperatorSource, Tape
 
 MAX_AXES = 4
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trainer.fixedpoint import Int64
-from trainer.ops.lookup import Lookup, centred_inputs, rescaled
-from trainer.tensor import TensorType
+from mcutrain.trainer.fixedpoint import Int64
+from mcutrain.trainer.graph.tensor import TensorType
+from mcutrain.trainer.ops.lookup import Lookup, centred_inputs, rescaled
 
 
 @dataclass(frozen=True)

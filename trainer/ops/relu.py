@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trainer.fixedpoint import Int64
-from trainer.ops.base import OutputScale
-from trainer.ops.lookup import INPUTS, Lookup, centred_inputs, rescaled
-from trainer.tensor import TensorType
+from mcutrain.trainer.fixedpoint import Int64
+from mcutrain.trainer.graph.op import OutputScale
+from mcutrain.trainer.graph.tensor import TensorType
+from mcutrain.trainer.ops.lookup import INPUTS, Lookup, centred_inputs, rescaled
 
 
 @dataclass(frozen=True)

@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainer.errors import ModelError
-from trainer.fixedpoint import INT32_MAX, Int64
-from trainer.ops.base import Arg, ErrorTensor, KernelCall, Op, Table
-from trainer.ops.clamp_mask import masked
-from trainer.ops.error import SUFFIXES, RawError, error_types, format_of
-from trainer.tensor import Array, Tensor, TensorType
+from mcutrain.trainer.errors import ModelError
+from mcutrain.trainer.fixedpoint import INT32_MAX, Int64
+from mcutrain.trainer.graph.call import Arg, KernelCall, Table
+from mcutrain.trainer.graph.op import ErrorTensor, Op
+from mcutrain.trainer.graph.tensor import Array, Tensor, TensorType
+from mcutrain.trainer.ops.clamp_mask import masked
+from mcutrain.trainer.ops.error import SUFFIXES, RawError, error_types, format_of
 
 if TYPE_CHECKING:
-    from trainer.autodiff import Tape
-    from trainer.graph import Node
-    from trainer.operator_source import OperatorSource
+    from mcutrain.trainer.graph.op import Node, OperatorSource, Tape
 
 MAX_SIDE = 65536  # an index is a uint16
 

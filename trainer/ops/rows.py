@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from trainer.ops.base import KernelCall, Row, Rows, Window
-from trainer.tensor import Role, Tensor
+from mcutrain.trainer.graph.call import KernelCall, Row, Rows, Window
+from mcutrain.trainer.graph.tensor import Role, Tensor
 
 
 def row_of_equals(whole: KernelCall) -> KernelCall | None:

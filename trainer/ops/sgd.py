@@ -15,13 +15,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainer.fixedpoint import Int64, dither, narrow23, scaled_byte, seed_op, stochastic_round
-from trainer.ops.base import ByChannels, Channels, Group, KernelCall, Op, Table
-from trainer.ops.error import format_of
-from trainer.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
+from mcutrain.trainer.fixedpoint import (
+    Int64,
+    dither,
+    narrow23,
+    scaled_byte,
+    seed_op,
+    stochastic_round,
+)
+from mcutrain.trainer.graph.call import ByChannels, Channels, Group, KernelCall, Table
+from mcutrain.trainer.graph.op import Op
+from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
+from mcutrain.trainer.ops.error import format_of
 
 if TYPE_CHECKING:
-    from trainer.graph import Node
+    from mcutrain.trainer.graph.op import Node
 
 FRACTION_BITS = 8
 WEIGHT_MAX = 127 * 256

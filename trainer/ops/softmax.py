@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainer.errors import UnsupportedOpError
-from trainer.exponential import (
+from mcutrain.trainer.errors import UnsupportedOpError
+from mcutrain.trainer.fixedpoint import Int64, Requant, doubling_high_mul, rounding_shift_right
+from mcutrain.trainer.graph.call import KernelCall
+from mcutrain.trainer.graph.op import Op, OutputScale
+from mcutrain.trainer.graph.tensor import Array, QuantParams, Tensor, TensorType
+from mcutrain.trainer.ops.exponential import (
     exp_on_negative_values,
     saturating_shift_left,
     two_over_one_plus,
 )
-from trainer.fixedpoint import Int64, Requant, doubling_high_mul, rounding_shift_right
-from trainer.ops.base import KernelCall, Op, OutputScale
-from trainer.tensor import Array, QuantParams, Tensor, TensorType
 
 if TYPE_CHECKING:
-    from trainer.graph import Node
-    from trainer.operator_source import OperatorSource
+    from mcutrain.trainer.graph.op import Node, OperatorSource
 
 DIFF_INTEGER_BITS = 5
 SUM_INTEGER_BITS = 12

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainer.fixedpoint import near
-from trainer.ops.base import Arg, KernelCall, Table
-from trainer.ops.first_greatest import candidates, class_params
-from trainer.ops.loss import RECORD, Loss
-from trainer.tensor import Array, TensorType
+from mcutrain.trainer.fixedpoint import near
+from mcutrain.trainer.graph.call import Arg, KernelCall, Table
+from mcutrain.trainer.graph.tensor import Array, TensorType
+from mcutrain.trainer.ops.first_greatest import candidates, class_params
+from mcutrain.trainer.ops.loss import RECORD, Loss
 
 if TYPE_CHECKING:
-    from trainer.graph import Node
+    from mcutrain.trainer.graph.op import Node
 
 ONE = 2**15
 MAX_CLASSES = 2**16 - 1  # the sum of the exponentials fits 32 bits

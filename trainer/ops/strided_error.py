@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainer.ops.base import KernelCall, Op
-from trainer.ops.clamp_mask import masked
-from trainer.ops.error import SUFFIXES, error_types, format_of
-from trainer.overlap import distance, in_step
-from trainer.tensor import Array, TensorType
+from mcutrain.trainer.graph.call import KernelCall
+from mcutrain.trainer.graph.op import Op
+from mcutrain.trainer.graph.tensor import Array, TensorType
+from mcutrain.trainer.ops.clamp_mask import masked
+from mcutrain.trainer.ops.error import SUFFIXES, error_types, format_of
+from mcutrain.trainer.ops.overlap import distance, in_step
 
 if TYPE_CHECKING:
-    from trainer.graph import Node
+    from mcutrain.trainer.graph.op import Node
 
 AXES = 4
 

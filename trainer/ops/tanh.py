@@ -7,10 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trainer.exponential import exp_on_negative_values, saturating_shift_left, two_over_one_plus
-from trainer.fixedpoint import Int64, rounding_shift_right
-from trainer.ops.logistic import INTEGER_BITS, Logistic, at_fixed_point
-from trainer.tensor import Array, QuantParams, TensorType
+from mcutrain.trainer.fixedpoint import Int64, rounding_shift_right
+from mcutrain.trainer.graph.tensor import Array, QuantParams, TensorType
+from mcutrain.trainer.ops.exponential import (
+    exp_on_negative_values,
+    saturating_shift_left,
+    two_over_one_plus,
+)
+from mcutrain.trainer.ops.logistic import INTEGER_BITS, Logistic, at_fixed_point
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainer.errors import ModelError
-from trainer.ops.base import ErrorTensor, KernelCall, Op
-from trainer.ops.strided_error import StridedError, Strides, row_major
-from trainer.tensor import Array, Tensor, TensorType
+from mcutrain.trainer.errors import ModelError
+from mcutrain.trainer.graph.call import KernelCall
+from mcutrain.trainer.graph.op import ErrorTensor, Op
+from mcutrain.trainer.graph.tensor import Array, Tensor, TensorType
+from mcutrain.trainer.ops.strided_error import StridedError, Strides, row_major
 
 if TYPE_CHECKING:
-    from trainer.autodiff import Tape
-    from trainer.graph import Node
-    from trainer.operator_source import OperatorSource
+    from mcutrain.trainer.graph.op import Node, OperatorSource, Tape
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Build script of the native and simulated boards, run by SCons inside `pio run`."""
 
+import ctypes
 import os
 import shutil
+import signal
 import sys
 
 from SCons.Script import Default, DefaultEnvironment
+
+if sys.platform == "linux":  # a build ends with the command that started it
+    PR_SET_PDEATHSIG = 1
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 env = DefaultEnvironment()
 board = env.BoardConfig()
@@ -29,7 +35,8 @@ env.Replace(
 env.Append(
     CCFLAGS=cpu_flags,
     CPPDEFINES=[("MCT_LINK_PAYLOAD", board.get("build.link_payload_bytes"))],
-    LINKFLAGS=[*cpu_flags, "-Wl,-Map,$BUILD_DIR/firmware.map"],
+    # Expanded here: SCons quotes a path with a space only if it is no variable.
+    LINKFLAGS=[*cpu_flags, "-Wl,-Map," + env.subst("$BUILD_DIR/firmware.map").replace("$", "$$")],
 )
 
 if board.get("build.linker_script", ""):

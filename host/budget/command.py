@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`mcutrain plan --sram`: a budget as asked for on the command line, and what came of it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from mcutrain.host.budget.advice import Advice, advise
+from mcutrain.host.budget.fit import Fit, find_fit, ram_bytes, repeated
+from mcutrain.host.building.firmware import build
+from mcutrain.host.building.target import Kind, Target
+from mcutrain.host.cost import measured
+from mcutrain.host.request import Request
+from mcutrain.host.training.flash_latents import with_flash_latents
+from mcutrain.trainer.tflite.reader import load
+
+
+@dataclass(frozen=True)
+class Budget:
+    """``sram`` bytes for all RAM of a build for ``target``; without one, as in the reference, for
+    arena, learned state and kept latents."""
+
+    sram: int
+    target: Target
+    slots: int = 0
+    flash_latents: Path | None = None
+    verbose: bool = False
+
+    @property
+    def is_built(self) -> bool:
+        return self.target.kind is not Kind.REFERENCE
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The budget, the plans that were tried, the command that repeats the one chosen, or advice
+    if none fits."""
+
+    budget: Budget
+    fit: Fit
+    command: str | None
+    advice: Advice | None
+
+    @property
+    def request(self) -> Request:
+        """What was chosen."""
+        assert self.fit.chosen is not None
+        return self.fit.chosen.request
+
+    def to_json(self) -> dict[str, Any]:
+        found = {**self.fit.to_json(), "target": self.budget.target.name, "command": self.command}
+        return {"budget": found, "advice": self.advice and self.advice.to_json()}
+
+
+def fitted(request: Request, budget: Budget, console: Console) -> Fitted:
+    """Choose what fits the budget, or find out what would help. Raises as a plan and a build do."""
+    request = request.resolved()
+    model = load(request.model)
+
+    def built(wanted: Request) -> int:
+        plan = with_flash_latents(
+            wanted.plan().with_latent_slots(budget.slots), budget.flash_latents
+        )
+        sram = measured(build(plan, budget.target, budget.verbose))["sram_bytes"]
+        return ram_bytes(plan) if sram is None else int(sram)
+
+    with console.status("planning") as status:
+        fit = find_fit(
+            request, model, budget.sram, budget.slots, built if budget.is_built else None,
+            status.update,
+        )  # fmt: skip
+        if fit.chosen is None:
+            return Fitted(budget, fit, None, advise(fit, model, budget.slots, status.update))
+    return Fitted(budget, fit, repeated(sys.argv[1:], fit.chosen.options), None)

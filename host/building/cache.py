@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What was built and may be needed again: folders in the user's cache, each with a lock beside it.
+
+Several processes may use the cache at once. Whoever fills or removes a folder holds its lock
+alone; whoever uses what lies there shares it, so that it stays.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from mcutrain.host.errors import BuildError
+from mcutrain.host.places import CACHE_VARIABLE, cache_dir
+
+LIMIT_BYTES = 512 << 20  # of all folders; those that were used longest ago go first
+LOCK = ".lock"
+KINDS = ("firmware", "objects", "pio-core", "kernels", "plugin")  # folders below the cache's own
+
+
+class Lease:
+    """A lock that is held until ``release``, or until nobody has the lease any more."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def release(self) -> None:
+        self._file.close()
+
+
+def lease(folder: Path, *, shared: bool = False, waits: bool = True) -> Lease:
+    """The lock of ``folder``, which need not exist. Raises BlockingIOError if another process has
+    it and this one does not wait, BuildError if the cache cannot be written."""
+    lock = folder.with_name(folder.name + LOCK)
+    kind = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if waits else fcntl.LOCK_NB)
+    while True:
+        try:
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            file = lock.open("ab")
+        except OSError as err:
+            raise BuildError(
+                f"cannot write the cache {lock.parent}: {err.strerror}; let {CACHE_VARIABLE} name "
+                "a folder that can be written"
+            ) from err
+        try:
+            fcntl.flock(file, kind)
+            if is_at(file, lock):
+                return Lease(file)
+        except BaseException:
+            file.close()
+            raise
+        file.close()  # whoever had it removed the folder and its lock
+
+
+def is_at(file: IO[bytes], path: Path) -> bool:
+    """Whether ``path`` still names the open ``file``."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def locked(folder: Path, *, waits: bool = True) -> Iterator[None]:
+    """One process at a time in here; arguments and errors as of ``lease``."""
+    held = lease(folder, waits=waits)
+    try:
+        yield
+    finally:
+        held.release()
+
+
+def touch(folder: Path) -> None:
+    """Say that ``folder`` was used now."""
+    with suppress(OSError):
+        os.utime(folder)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A folder of the cache that has a lock. ``used_at`` is in seconds since 1970."""
+
+    folder: Path
+    nbytes: int
+    used_at: float
+
+
+def entries() -> list[Entry]:
+    """All folders, those that were used longest ago first."""
+    found = []
+    locks = (lock for kind in KINDS for lock in (cache_dir() / kind).rglob(f"*{LOCK}"))
+    for lock in locks:
+        folder = lock.with_name(lock.name.removesuffix(LOCK))
+        with suppress(FileNotFoundError):
+            used_at = (folder if folder.is_dir() else lock).stat().st_mtime
+            found.append(Entry(folder, bytes_in(folder), used_at))
+    return sorted(found, key=lambda entry: entry.used_at)
+
+
+def bytes_in(folder: Path) -> int:
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                total += os.lstat(os.path.join(place, name)).st_size
+    return total
+
+
+def remove(folder: Path) -> bool:
+    """Remove the folder with its lock; False if a process uses it."""
+    try:
+        held = lease(folder, waits=False)
+    except BlockingIOError:
+        return False
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.with_name(folder.name + LOCK).unlink(missing_ok=True)
+    finally:
+        held.release()
+    return True
+
+
+def prune(limit_bytes: int = LIMIT_BYTES) -> None:
+    """Remove what was used longest ago, until the folders take ``limit_bytes`` at most."""
+    found = entries()
+    total = sum(entry.nbytes for entry in found)
+    for entry in found:
+        if total <= limit_bytes:
+            return
+        if remove(entry.folder):
+            total -= entry.nbytes
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """What ``clean`` did: bytes that are free again, and the folders that are in use."""
+
+    folder: Path
+    freed_bytes: int
+    kept: tuple[Path, ...]
+
+
+def clean() -> Cleaned:
+    """Empty the cache, but for what other processes use now."""
+    root, found = cache_dir(), entries()
+    kept = {entry.folder for entry in found if not remove(entry.folder)}
+    folders = [p for kind in KINDS for p in (root / kind).rglob("*") if p.is_dir()]
+    for folder in [*reversed(folders), *(root / kind for kind in KINDS), root]:
+        with suppress(OSError):  # it is not empty, or not there
+            folder.rmdir()
+    freed = sum(entry.nbytes for entry in found if entry.folder not in kept)
+    return Cleaned(root, freed, tuple(sorted(kept)))

@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a plan to a measured firmware: generate the C, build it, fit the stack, keep the result.
+
+The one module of the host that uses codegen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from mcutrain.codegen.emit import emit_source
+from mcutrain.codegen.header import emit_header, emit_selection
+from mcutrain.codegen.image import Image, lay_out
+from mcutrain.codegen.manifest import manifest
+from mcutrain.host.boards import board_description, board_names
+from mcutrain.host.building.cache import Lease, lease, locked, prune, touch
+from mcutrain.host.building.memories import memories_beside, placed
+from mcutrain.host.building.pio import Firmware, build_firmware, require_platformio
+from mcutrain.host.building.target import Kind, Target
+from mcutrain.host.files import write_whole
+from mcutrain.host.measure.footprint import Footprint, measure
+from mcutrain.host.places import FIRMWARE_DIR, PACKAGE, cache_dir, installation
+from mcutrain.trainer.errors import BudgetError
+from mcutrain.trainer.plan import TrainingPlan
+from mcutrain.trainer.planner.memory import ARENA
+
+STACK_ALIGN = 8
+MEASURED_HOSTS = ("x86_64", "AMD64")  # whose code the stack analysis can read
+RECORD, ELF = "build.json", "firmware.elf"
+UNFINISHED = "unfinished"  # in a folder of object files while they are made
+
+
+@dataclass(frozen=True)
+class Build:
+    """A built firmware: where it is, which it is, and what it takes (Footprint.to_json).
+
+    ``plan`` is the one that was asked for, as it lies in the memories of the target's board.
+    ``footprint`` is None for a native build on a computer that is not an x86-64.
+    """
+
+    plan: TrainingPlan
+    target: Target
+    folder: Path
+    elf: Path
+    build_hash: bytes
+    footprint: dict[str, Any] | None
+    lease: Lease  # the firmware stays in the cache while somebody has it
+
+
+def build_hash(image: Image, board: str) -> bytes:
+    """8 bytes that name a build: generated source, firmware sources, board description."""
+    digest = hashlib.sha256(emit_source(image).encode())
+    for path in sorted(FIRMWARE_DIR.rglob("*")):
+        is_other_board = path.parent.name == "boards" and path.stem != board
+        if path.suffix in (".c", ".h", ".ld", ".json", ".py") and not is_other_board:
+            digest.update(path.relative_to(FIRMWARE_DIR).as_posix().encode())
+            digest.update(path.read_bytes())
+    digest.update((PACKAGE / "platformio.ini").read_bytes())
+    digest.update(board.encode())
+    return digest.digest()[:8]
+
+
+def constant_bytes(plan: TrainingPlan) -> int:
+    """Flash of the weights, tables and parameters of the generated C."""
+    return lay_out(plan).constant_bytes
+
+
+def generate(plan: TrainingPlan, folder: Path, board: str) -> list[Path]:
+    """Write the model's C for a board and its manifest; returns their paths. Unchanged files stay.
+
+    Raises BudgetError.
+    """
+    image = lay_out(placed(plan, board))
+    build = build_hash(image, board)
+    files = {
+        f"{plan.name}.c": emit_source(image),
+        f"{plan.name}.h": emit_header(image),
+        "mct_selected_model.h": emit_selection(plan, build),
+        f"{plan.name}.json": json.dumps(manifest(image, build), indent=1) + "\n",
+    }
+    for name, text in files.items():
+        write_whole(folder / name, text)
+    return [folder / name for name in files]
+
+
+def build(plan: TrainingPlan, target: Target, verbose: bool = False) -> Build:
+    """The firmware of ``plan`` for ``target``, built now or before by the same compiler.
+
+    A bare-metal firmware is linked twice: the second time its stack has exactly the bytes
+    that the analysis of the first link bounds it by. Raises BuildError, BudgetError.
+    """
+    plan = placed(plan, target.board)
+    check_budget(plan, target)
+    require_platformio()
+    digest, compiler = build_hash(lay_out(plan), target.board), compiler_version(target)
+    folder = cache_dir() / "firmware" / target.board / f"{plan.name}-{digest.hex()}"
+    while True:
+        with locked(folder):
+            done = read_record(folder)
+            if done is None or done["compiler"] != compiler:
+                generate(plan, folder / "gen", target.board)
+                with objects_of(target.board) as objects:
+                    footprint = link(plan, target, folder, objects, verbose)
+                done = write_record(folder, compiler, footprint)
+        held = lease(folder, shared=True)
+        if (folder / ELF).is_file():  # nobody has emptied the cache between the two locks
+            break
+        held.release()
+    touch(folder)
+    prune()
+    return Build(plan, target, folder, folder / ELF, digest, done["footprint"], held)
+
+
+def write_record(folder: Path, compiler: str, footprint: dict[str, Any] | None) -> dict[str, Any]:
+    """Leave beside a finished firmware what is known of it; returns that."""
+    done = {"compiler": compiler, "footprint": footprint, "elf": file_hash(folder / ELF)}
+    write_whole(folder / RECORD, json.dumps(done))
+    return done
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """What an earlier build left; None if there was none, it was cut short, or its firmware is not
+    the one that it made."""
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        is_whole = record["elf"] == file_hash(folder / ELF) and {"compiler", "footprint"} <= {
+            *record
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return record if is_whole else None
+
+
+def file_hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def check_budget(plan: TrainingPlan, target: Target) -> None:
+    """Raises BudgetError if arena, state, kept latents and the next sample alone exceed the board's
+    main RAM, or kept latents its flash, where constants lie."""
+    sizes = board_description(target.board)["upload"]
+    available = int(sizes["maximum_ram_size"])
+    needed = plan.memory.ram_bytes[ARENA] + plan.slot_bytes + plan.ahead_bytes
+    if available and needed > available:
+        raise BudgetError(
+            f"training needs {needed:,} bytes of RAM for arena and learned state alone, "
+            f"{target.name} has {available:,}; the arena is fullest at "
+            f"{plan.memory.peak(plan.graph).name}. Train fewer or later layers",
+            needed,
+            available,
+        )
+    if plan.flash is None:
+        return
+    available, needed = int(sizes["maximum_size"]), constant_bytes(plan)
+    if available and needed > available:
+        raise BudgetError(
+            f"constants need {needed:,} bytes of flash, {target.name} has {available:,}; "
+            f"{plan.flash.nbytes:,} of them are latents: give fewer samples to --flash-latents",
+            needed,
+            available,
+        )
+
+
+def compiler_version(target: Target) -> str:
+    """The first line the target's compiler says of itself; empty if it is not there."""
+    try:
+        command = [f"{target.toolchain_prefix}gcc", "--version"]
+        said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    except OSError:
+        return ""
+    return said.partition("\n")[0]
+
+
+def link(
+    plan: TrainingPlan, target: Target, folder: Path, objects: Path, verbose: bool
+) -> dict[str, Any] | None:
+    """Build with the object files in ``objects``, measure, and leave the firmware in the folder."""
+    is_simulated, gen_dir = target.kind is Kind.SIMULATED, folder / "gen"
+    firmware = build_firmware(gen_dir, target.env, objects, verbose, is_measuring=is_simulated)
+    footprint = None
+    if is_simulated:
+        first = footprint_of(plan, target, firmware, is_final=False)
+        stack = -(-first.stack_bytes // STACK_ALIGN) * STACK_ALIGN
+        check_fit(plan, target, first, stack)
+        firmware = build_firmware(gen_dir, target.env, objects, verbose, stack)
+    if is_simulated or platform.machine() in MEASURED_HOSTS:
+        footprint = footprint_of(plan, target, firmware, is_final=True).to_json()
+    firmware.map.replace(folder / firmware.map.name)
+    firmware.elf.replace(folder / ELF)
+    return footprint
+
+
+def check_fit(plan: TrainingPlan, target: Target, found: Footprint, stack_bytes: int) -> None:
+    """Raises BudgetError, with what takes the bytes, if a measured firmware exceeds its board."""
+    sizes = board_description(target.board)["upload"]
+    other_ram = sum(found.other_ram_bytes.values()) - found.stack_headroom_bytes
+    named = {"latents": "latents", "ahead": "next sample"}
+    own = {
+        name: found.other_ram_bytes[key]
+        for key, name in named.items()
+        if key in found.other_ram_bytes
+    }
+    ram = {
+        "arena": plan.memory.regions[ARENA],
+        "learned": plan.memory.ram_bytes[ARENA] - plan.memory.regions[ARENA],
+        "stack": stack_bytes,
+        "link": found.link_bytes,
+        **own,
+        "other": other_ram - sum(own.values()),
+    }
+    flash = {
+        "constants": found.constant_bytes,
+        "code": found.code_bytes,
+        "other": sum(found.other_flash_bytes.values()),
+    }
+    for memory, parts, key, advice in (
+        ("RAM", ram, "maximum_ram_size", "train fewer or later layers"),
+        ("flash", flash, "maximum_size", "take a smaller model"),
+    ):
+        needed, available = sum(parts.values()), int(sizes[key])
+        if needed > available:
+            listed = ", ".join(f"{name} {nbytes:,}" for name, nbytes in parts.items())
+            raise BudgetError(
+                f"{plan.name}, {plan.scheme.name}: needs {needed:,} bytes of {memory} ({listed}), "
+                f"{needed - available:,} more than the {available:,} of {target.name}; {advice}, "
+                "or take a larger board",
+                needed,
+                available,
+            )
+
+
+def footprint_of(
+    plan: TrainingPlan, target: Target, firmware: Firmware, is_final: bool
+) -> Footprint:
+    return measure(
+        firmware.elf,
+        firmware.map,
+        firmware.objects_dir,
+        plan.name,
+        target.toolchain_prefix,
+        checks_reserve=is_final,
+        memories=[memory.name for memory in memories_beside(target.board)],
+    )
+
+
+def board_of(plan: TrainingPlan, digest: bytes) -> str | None:
+    """The board for which today's build of ``plan`` has this hash; None if there is none."""
+    return next((b for b in board_names() if hash_on(plan, b) == digest), None)
+
+
+def hash_on(plan: TrainingPlan, board: str) -> bytes | None:
+    """The hash of today's build of ``plan`` for a board; None if its memories are too small."""
+    try:
+        return build_hash(lay_out(placed(plan, board)), board)
+    except BudgetError:
+        return None
+
+
+@contextmanager
+def objects_of(board: str) -> Iterator[Path]:
+    """A folder for this process alone that keeps the board's object files: those that do not
+    depend on the model are compiled once. After a build that did not end they are made anew."""
+    for number in count():
+        folder = cache_dir() / "objects" / installation() / f"{board}-{number}"
+        try:
+            with locked(folder, waits=False):
+                unfinished = folder / UNFINISHED
+                if unfinished.exists():
+                    shutil.rmtree(folder)
+                folder.mkdir(parents=True, exist_ok=True)
+                unfinished.touch()
+                yield folder / "build"  # PlatformIO empties it when its own files change
+                unfinished.unlink()
+                touch(folder)
+                return
+        except BlockingIOError:
+            continue

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The generated C in this process: a plan as a shared library, the fastest way to train it here.
+
+No link and no firmware around it, but the same source, and so the same bits.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mcutrain.host.building.cache import lease
+from mcutrain.host.building.firmware import generate
+from mcutrain.host.building.memories import placed
+from mcutrain.host.building.target import NATIVE
+from mcutrain.host.errors import BuildError
+from mcutrain.host.places import FIRMWARE_DIR, cache_dir
+from mcutrain.trainer.graph.tensor import Array, Tensor
+from mcutrain.trainer.interpreter import StepRecord
+from mcutrain.trainer.ops.sgd import LearningRate
+from mcutrain.trainer.plan import TrainingPlan
+from mcutrain.trainer.planner.memory import STATE
+
+COMPILER = "gcc"
+KERNEL_FLAGS = ("-std=c11", "-O3", "-march=native", "-fPIC", "-fvisibility=hidden")
+MODEL_FLAGS = ("-std=c11", "-O1", "-fPIC")  # calls and constants: nothing to optimise
+
+
+class CLoss(ctypes.Structure):
+    _fields_ = [(field, ctypes.c_uint32) for field in ("sum", "distance")]
+
+
+class CRegion(ctypes.Structure):
+    _fields_ = [("data", ctypes.c_void_p), ("nbytes", ctypes.c_uint32)]
+
+
+def compile_c(flags: Sequence[str], sources: Sequence[Path], output: Path) -> None:
+    """Run the compiler. Raises BuildError with what it said."""
+    command = [COMPILER, *flags, *map(str, sources), "-o", str(output)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as err:
+        raise BuildError(f"cannot run {COMPILER}: {err.strerror}; install a C compiler") from err
+    if done.returncode:
+        raise BuildError(f"{COMPILER} failed for {output.name}:\n{done.stderr.strip()}")
+
+
+def kernel_sources(firmware: Path) -> list[Path]:
+    """What a model calls: the kernels and the digest."""
+    digest = [firmware / "mct" / name for name in ("digest.c", "crc32.c")]
+    return [*sorted(firmware.glob("kernels/*.c")), *digest]
+
+
+def kernel_archive(
+    folder: Path, flags: Sequence[str] = KERNEL_FLAGS, firmware: Path = FIRMWARE_DIR
+) -> Path:
+    """The kernels as a static library in ``folder``, compiled once for these sources and flags."""
+    digest = hashlib.sha256(" ".join(flags).encode())
+    for path in sorted([*firmware.glob("kernels/*.[ch]"), *firmware.glob("mct/*.[ch]")]):
+        digest.update(path.read_bytes())
+    archive = folder / f"kernels-{digest.hexdigest()[:16]}.a"
+    if archive.is_file():
+        return archive
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        scratch = Path(name)
+        for source in kernel_sources(firmware):
+            output = scratch / f"{source.stem}.o"
+            compile_c([*flags, "-c", f"-I{firmware}"], [source], output)
+        made = scratch / archive.name
+        subprocess.run(["ar", "rcs", made, *sorted(scratch.glob("*.o"))], check=True)
+        os.replace(made, archive)
+    return archive
+
+
+class LibraryModel:
+    """A generated model in a shared library; its tensors are NumPy views of its RAM.
+
+    A library that is loaded twice is one model: give each its own file.
+    """
+
+    def __init__(self, plan: TrainingPlan, shared_object: Path) -> None:
+        self.plan = plan
+        self.lib = ctypes.CDLL(str(shared_object))
+        self._function("loss").restype = CLoss
+        self._function("digest").restype = ctypes.c_uint32
+        self._function("target").restype = ctypes.c_void_p
+        self._push = self._function("push")
+        self._push.argtypes = (ctypes.c_uint32, ctypes.c_void_p, ctypes.c_uint32)
+        names = list(plan.memory.regions)
+        regions = (CRegion * len(names)).in_dll(self.lib, f"{plan.name}_regions")
+        views = [self._view(r.data, r.nbytes) for r in regions]
+        self.regions = dict(zip(names, views, strict=True))
+        self.reset(0)
+
+    def _function(self, name: str) -> Any:
+        return getattr(self.lib, f"{self.plan.name}_{name}")
+
+    @staticmethod
+    def _view(address: int, nbytes: int) -> Array:
+        return np.ctypeslib.as_array((ctypes.c_uint8 * nbytes).from_address(address))
+
+    def __getitem__(self, tensor: Tensor) -> Array:
+        where = self.plan.memory.place(tensor)
+        assert where is not None
+        region, offset = where
+        raw = self.regions[region][offset : offset + tensor.type.nbytes]
+        return raw.view(tensor.type.dtype.np).reshape(tensor.type.shape)
+
+    def call(self, name: str, *args: int) -> Any:
+        """The result of ``<model>_<name>`` with uint32 arguments."""
+        return self._function(name)(*map(ctypes.c_uint32, args))
+
+    def reset(self, seed: int) -> None:
+        self.call("reset", seed)
+
+    def set_learning_rate(self, rate: LearningRate) -> None:
+        self._function("set_learning_rate")(rate.multiplier, rate.shift)
+
+    def set_classes(self, classes: int) -> None:
+        if self.call("set_classes", classes) & 0xFF:
+            raise ValueError(f"{classes} classes: the head has {self.plan.classes} outputs")
+
+    def write_input(self, sample: Array) -> None:
+        sample = np.ascontiguousarray(sample, np.int8)
+        if self._push(0, sample.ctypes.data, sample.size) & 0xFF:
+            raise ValueError(f"{sample.size} bytes are no sample of {self.plan.name}")
+
+    def write_target(self, target: int | Array) -> None:
+        """Write a target that is no label."""
+        if nbytes := self.plan.target_bytes:
+            values = np.ascontiguousarray(target, np.int8)
+            assert values.nbytes == nbytes
+            ctypes.memmove(self._function("target")(), values.ctypes.data, nbytes)
+
+    def step(self, sample: Array, target: int | Array = 0) -> StepRecord:
+        """One training step; arguments as of ``Interpreter.step``."""
+        self.write_input(sample)
+        label = int(target) if self.plan.takes_label else 0
+        self.write_target(target)
+        if self.call("step", label) & 0xFF:
+            raise ValueError(f"label {label} is not one of the classes in use")
+        loss = self._function("loss")()
+        return StepRecord(loss.sum, loss.distance, self.call("predicted"))
+
+    def infer(self, sample: Array) -> Array:
+        """The logits, int8."""
+        self.write_input(sample)
+        assert self.call("infer") & 0xFF == 0
+        return self[self.plan.logits].reshape(-1).copy()
+
+    def latent_of(self, sample: Array) -> Array:
+        """The latent of the sample, in its own shape. The plan must have one."""
+        assert self.plan.latent is not None
+        self.write_input(sample)
+        assert self.call("prefix") & 0xFF == 0
+        return self[self.plan.latent].copy()
+
+    def predict(self, sample: Array) -> int:
+        """The class."""
+        self.infer(sample)
+        return int(self.call("predicted"))
+
+    def digest(self) -> int:
+        return int(self._function("digest")())
+
+    def state(self) -> dict[Tensor, Array]:
+        return {t: self[t].copy() for t in self.plan.state}
+
+
+class LibraryRunner:
+    """A Runner (host/training/runner.py) over a model in this process."""
+
+    def __init__(self, model: LibraryModel) -> None:
+        self.model = model
+
+    def reset(self, seed: int) -> None:
+        self.model.reset(seed)
+
+    def set_learning_rate(self, rate: LearningRate) -> None:
+        self.model.set_learning_rate(rate)
+
+    def set_classes(self, classes: int) -> None:
+        self.model.set_classes(classes)
+
+    def step(self, sample: Array, target: Array, wants_digest: bool) -> tuple[StepRecord, int]:
+        record = self.model.step(sample, target)
+        return record, self.model.digest() if wants_digest else 0
+
+    def announce(self, sample: Array, target: Array) -> None:
+        """Nothing has to be sent."""
+
+    def predict(self, sample: Array) -> int:
+        return self.model.predict(sample)
+
+    def infer(self, sample: Array) -> Array:
+        return self.model.infer(sample)
+
+    def digest(self) -> int:
+        return self.model.digest()
+
+    def state(self) -> bytes:
+        return self.model.regions[STATE].tobytes()
+
+    def load(self, state: bytes) -> None:
+        self.model.reset(0)  # no step may be under way
+        self.model.regions[STATE][:] = np.frombuffer(state, np.uint8)
+
+
+@contextmanager
+def in_process(plan: TrainingPlan) -> Iterator[LibraryRunner]:
+    """A runner over the generated C of ``plan``, compiled now. Raises BuildError."""
+    plan = placed(plan, NATIVE)
+    with tempfile.TemporaryDirectory(prefix="mcutrain-") as name:
+        folder = Path(name)
+        generate(plan, folder, NATIVE)
+        output = folder / f"{plan.name}.so"
+        includes = [f"-I{FIRMWARE_DIR}", f"-I{folder}"]
+        archives = cache_dir() / "kernels" / "native"
+        held = lease(archives, shared=True)
+        try:
+            sources = [folder / f"{plan.name}.c", kernel_archive(archives)]
+            compile_c([*MODEL_FLAGS, "-shared", *includes], sources, output)
+        finally:
+            held.release()
+        yield LibraryRunner(LibraryModel(plan, output))

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds the firmware with PlatformIO. `python -m mcutrain.host.building.pio FOLDER` prepares a
+core folder for `pio run`.
+
+PlatformIO fetches its build engine, tool-scons, from its registry. That package is SCons, which
+pip has installed already: a stand-in in the core folder that starts it makes builds independent of
+the registry.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from mcutrain.host.building.cache import lease
+from mcutrain.host.errors import BuildError
+from mcutrain.host.extras import require_extra
+from mcutrain.host.files import write_whole
+from mcutrain.host.places import PACKAGE, cache_dir, installation
+from mcutrain.host.processes import die_with_parent
+
+_LAUNCHER = "import sys\n\nfrom SCons.Script.Main import main\n\nsys.exit(main())\n"
+# What says that something is wrong, the clearest first: compiler, linker, build script, Python.
+_ERROR_LINES = (
+    re.compile(r":\d+: (fatal )?error: |^\S*cc1\S*: .*error: "),
+    re.compile(r"undefined reference|multiple definition|overflowed by|\bld(\.\w+)?: "),
+    re.compile(r"^(fatal )?error: |: (fatal )?error: "),
+    re.compile(r"^\w*(Error|Exception)\b|No space left|Permission denied"),
+)
+_PROGRESS = re.compile(r"^(Compiling|Linking|Archiving|Indexing|Building|Checking size|\*\*\*) ")
+
+
+@dataclass(frozen=True)
+class Firmware:
+    """A linked firmware; `objects_dir` holds the object files and their .su files (stack use)."""
+
+    elf: Path
+    map: Path
+    objects_dir: Path
+
+
+def core_dir() -> Path:
+    """PlatformIO's core folder for this installation: it holds the path of the platform."""
+    return cache_dir() / "pio-core" / installation()
+
+
+def seed_core(core_dir: Path) -> None:
+    """Put the stand-in for tool-scons into a PlatformIO core folder, and switch off telemetry and
+    upgrade checks there. Does nothing if the stand-in is there."""
+    tool_dir = core_dir / "packages" / "tool-scons"
+    version = _wanted_scons_version()
+    package = json.dumps(
+        {
+            "name": "tool-scons",
+            "version": version,
+            "system": "*",
+            "description": "Starts the SCons of this Python environment",
+        }
+    )
+    installed = tool_dir / "package.json"
+    if installed.is_file() and installed.read_text() == package:
+        return
+    # The owner in .piopm is what makes PlatformIO accept the package as its own.
+    metadata = {
+        "type": "tool",
+        "name": "tool-scons",
+        "version": version,
+        "spec": {
+            "owner": "platformio",
+            "id": None,
+            "name": "tool-scons",
+            "requirements": None,
+            "uri": None,
+        },
+    }
+    write_whole(tool_dir / "scons.py", _LAUNCHER)
+    write_whole(tool_dir / ".piopm", json.dumps(metadata))
+    write_whole(tool_dir / ".piokeep", "")
+    write_whole(core_dir / "appstate.json", json.dumps(_app_state()))
+    write_whole(installed, package)  # last: it says that all is there
+
+
+def build_firmware(
+    gen_dir: Path,
+    env: str,
+    build_dir: Path,
+    verbose: bool = False,
+    stack_bytes: int | None = None,
+    is_measuring: bool = False,
+) -> Firmware:
+    """Build platformio.ini's environment `env` with the model in `gen_dir`.
+
+    `stack_bytes` replaces the stack that the board description reserves. A firmware that is only to
+    be measured is linked without the board's limits. The output of PlatformIO goes to standard
+    error if `verbose`. BuildError has the first line that tells what is wrong.
+    """
+    require_platformio()
+    core = core_dir()
+    environment = {
+        **os.environ,
+        "PLATFORMIO_CORE_DIR": str(core),
+        "PLATFORMIO_WORKSPACE_DIR": str(build_dir.resolve() / "workspace"),
+        "PLATFORMIO_BUILD_DIR": str(build_dir.resolve()),
+        "PYTHONDONTWRITEBYTECODE": "1",  # the platform's scripts lie in the package
+        "MCUTRAIN_GEN": str(gen_dir.resolve()),
+        "MCUTRAIN_STACK_BYTES": "" if stack_bytes is None else str(stack_bytes),
+        "MCUTRAIN_MEASURING": "1" if is_measuring else "",
+    }
+    held = lease(core, shared=True)
+    try:
+        seed_core(core)
+        result = subprocess.run(
+            [sys.executable, "-m", "platformio", "run", "-d", str(PACKAGE), "-e", env],
+            env=environment,
+            cwd=PACKAGE,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            preexec_fn=die_with_parent,
+        )
+    finally:
+        held.release()
+    if verbose:
+        sys.stderr.write(result.stdout)
+    objects_dir = build_dir.resolve() / env
+    firmware = Firmware(objects_dir / "firmware.elf", objects_dir / "firmware.map", objects_dir)
+    if result.returncode != 0 or not firmware.elf.is_file():
+        raise BuildError(f"building {env} failed: {_first_error(result.stdout)}")
+    return firmware
+
+
+def require_platformio() -> None:
+    """Raises BuildError if PlatformIO, or the SCons that it runs, is not installed."""
+    require_extra("build", "platformio", "SCons")
+
+
+def _first_error(output: str) -> str:
+    """The first line of a compiler or linker that says what is wrong, else of a build script,
+    else the last line. A line that says what is being done is none, whatever files it names.
+
+    >>> _first_error("Compiling error.o\\na.c:1:2: error: 'x' undeclared\\n*** [a.o] Error 1\\n")
+    "a.c:1:2: error: 'x' undeclared"
+    """
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    told = [line for line in lines if not _PROGRESS.match(line)]
+    found = (line for kind in _ERROR_LINES for line in told if kind.search(line))
+    return next(found, (told or lines or ["no output"])[-1])
+
+
+def _wanted_scons_version() -> str:
+    """The version that PlatformIO asks for: SCons A.B.C is tool-scons 4.ABBCC.0.
+
+    Another SCons 4 goes under the same number: the builds here use no feature that differs.
+    """
+    from platformio.dependencies import get_core_dependencies
+
+    return str(get_core_dependencies()["tool-scons"]).lstrip("~^=")
+
+
+def _app_state() -> dict[str, object]:
+    from platformio import __version__
+
+    return {
+        "last_version": str(__version__),  # or the first run greets, and a later one upgrades
+        "settings": {"enable_telemetry": False, "check_platformio_interval": 36500},
+    }
+
+
+if __name__ == "__main__":
+    seed_core(Path(sys.argv[1]))

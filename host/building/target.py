@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a plan runs: the NumPy reference, the native port, or a simulated board."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from mcutrain.host.boards import board_description, board_names
+from mcutrain.trainer.errors import Error
+
+REFERENCE = "reference"
+NATIVE = "native"
+SIM = "sim:"
+
+
+class Kind(Enum):
+    REFERENCE = "reference"
+    NATIVE = "native"
+    SIMULATED = "simulated"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A place to run, by its name on the command line."""
+
+    name: str
+    kind: Kind
+    board: str
+
+    @classmethod
+    def parse(cls, name: str) -> Target:
+        """``reference``, ``native`` or ``sim:BOARD``. Raises Error naming the boards there are."""
+        boards = [board for board in board_names() if board != NATIVE]
+        if name == REFERENCE:
+            return cls(name, Kind.REFERENCE, "")
+        if name == NATIVE:
+            return cls(name, Kind.NATIVE, NATIVE)
+        if name.startswith(SIM) and name.removeprefix(SIM) in boards:
+            return cls(name, Kind.SIMULATED, name.removeprefix(SIM))
+        known = ", ".join([REFERENCE, NATIVE, *(SIM + board for board in boards)])
+        raise Error(f"unknown target '{name}'; there are {known}")
+
+    @property
+    def env(self) -> str:
+        """The environment of platformio.ini that builds for it."""
+        return NATIVE if self.kind is Kind.NATIVE else f"sim_{self.board}"
+
+    @property
+    def toolchain_prefix(self) -> str:
+        return str(board_description(self.board)["build"]["toolchain"])

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compares the reference's forward pass with tflite-micro, operator by operator."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mcutrain.trainer.errors import Error, ModelError
+from mcutrain.trainer.graph.tensor import Array, Tensor, TensorType
+from mcutrain.trainer.model import Model
+from mcutrain.trainer.tflite.reader import input_tensor, load, output_tensors
+
+ARENA_BYTES = 16 << 20
+RANDOM_INPUTS = 3
+
+
+def check_model(path: Path) -> dict[str, Any]:
+    """Every operator's output against tflite-micro's, for random and extreme inputs.
+
+    Raises Error if tflite-micro is not installed, ModelError if it refuses the model.
+    """
+    model = load(path)
+    interpreter = open_interpreter(path)
+    source, outputs = input_tensor(path), output_tensors(path)
+    rows: dict[int, dict[str, Any]] = {
+        node.index: {"operator": node.index, "name": node.name, "outputs": 0, "mismatches": 0}
+        for node in model.graph.nodes
+    }
+    wanted = interpreter.get_input_details(0)["dtype"]
+    for drawn in sample_inputs(model):
+        interpreter.set_input(given(drawn, model.input.type, wanted), 0)
+        interpreter.invoke()
+        # Behind an edge from uint8 the scale may be another: what the edge made of it counts.
+        sample = np.array(interpreter.GetTensor(source, 0)["tensor_data"], np.int8)
+        values = forward(model, sample)
+        for node in model.graph.nodes:
+            expected = interpreter.GetTensor(outputs[node.index], 0)["tensor_data"]
+            actual = values[node.output].reshape(expected.shape)
+            rows[node.index]["outputs"] += int(actual.size)
+            rows[node.index]["mismatches"] += int((actual != expected).sum())
+    operators = list(rows.values())
+    return {
+        "model": str(path),
+        "operators": operators,
+        "outputs": sum(r["outputs"] for r in operators),
+        "mismatches": sum(r["mismatches"] for r in operators),
+    }
+
+
+def open_interpreter(path: Path) -> Any:
+    try:
+        from tflite_micro.python.tflite_micro import runtime
+    except ImportError as err:
+        raise Error(
+            "check needs tflite-micro, which has wheels for Linux on x86-64 only: "
+            "run `pip install tflite-micro`"
+        ) from err
+    try:
+        return runtime.Interpreter.from_file(
+            str(path),
+            intrepreter_config=runtime.InterpreterConfig.kPreserveAllTensors,
+            arena_size=ARENA_BYTES,
+        )
+    except (RuntimeError, ValueError, struct.error) as err:
+        raise ModelError(f"tflite-micro refuses {path}: {err}") from err
+
+
+def sample_inputs(model: Model) -> Iterator[Array]:
+    """The extremes, then random inputs, in the model's input shape."""
+    shape, rng = model.input.type.shape, np.random.default_rng(0)
+    yield np.full(shape, -128, np.int8)
+    yield np.full(shape, 127, np.int8)
+    for _ in range(RANDOM_INPUTS):
+        yield rng.integers(-128, 128, shape).astype(np.int8)
+
+
+def given(sample: Array, type_: TensorType, dtype: Any) -> Array:
+    """The sample as the file takes it: int8, or float32 or uint8 that an edge converts to int8."""
+    if np.dtype(dtype) == np.float32:
+        return ((sample.astype(np.float64) - type_.zero_point) * type_.scale).astype(np.float32)
+    if np.dtype(dtype) == np.uint8:
+        return (sample.astype(np.int16) + 128).astype(np.uint8)
+    return sample
+
+
+def forward(model: Model, sample: Array) -> dict[Tensor, Array]:
+    """Every tensor of the forward pass."""
+    values = {t: t.data for t in model.graph.tensors if t.data is not None}
+    values[model.input] = sample
+    for node in model.graph.nodes:
+        (values[node.output],) = node.op.reference(node, *(values[t] for t in node.inputs))
+    return values

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The demonstration: the smartwatch example adapted to one person, natively and on a Cortex-M4."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from mcutrain.host.places import EXAMPLE_DIR
+from mcutrain.host.request import Request
+from mcutrain.host.show.training_page import write_report
+from mcutrain.host.training.job import Job, Outcome, run_job
+from mcutrain.host.training.loop import Options
+
+REPORT = Path("mcutrain-demo.html")
+TARGETS = ("native", "sim:mps2_an386")
+EPOCHS, FAST_EPOCHS = 30, 3
+
+
+def run_demo(console: Console, report: Path = REPORT, fast: bool = False) -> list[Outcome]:
+    """Train last:2 on both targets, verified, and write the report."""
+    options = Options(epochs=FAST_EPOCHS if fast else EPOCHS, verify=True)
+    outcomes = []
+    for target in TARGETS:
+        counts = target.startswith("sim:")
+        console.print(f"{target}: adapting the watch to a left wrist", highlight=False)
+        model, data = EXAMPLE_DIR / "watch.tflite", EXAMPLE_DIR / "demo.npz"
+        job = Job(Request(model, "last:2"), data, target, None, options, counts)
+        outcomes.append(run_job(job, console))
+    write_report(report, outcomes)
+    return outcomes

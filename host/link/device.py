@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A device on a transport: one method per message."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from mcutrain.host.errors import DeviceError, MismatchError, ProtocolError, TransportError
+from mcutrain.host.link import protocol
+from mcutrain.host.link.frame import DELIMITER, Frame, FrameReader, encode
+from mcutrain.host.link.protocol import Hello, Message, Region, RunResult, Status, StepResult
+from mcutrain.host.link.transport import Transport
+from mcutrain.trainer.errors import DataError
+
+REPLY_TIMEOUT_S = 0.25
+STEP_TIMEOUT_S = 2.0
+PATIENCE_S = 60.0
+HELLO_PATIENCE_S = 10.0
+READ_SLICE_S = 0.05
+RUNS_KERNELS = (Message.STEP, Message.INFER, Message.RUN, Message.PREFIX, Message.FINISH)
+
+
+class Device:
+    """A session with one device.
+
+    Each request is repeated, ever more slowly, until its reply arrives or `patience_s` is over; the
+    device executes it once at most. The first repeat comes after `reply_timeout_s`, or
+    `step_timeout_s` for what runs kernels or waits for one; a slower step just takes some repeats.
+    Methods raise TransportError (no answer, port gone), DeviceError (refused) or ProtocolError.
+    """
+
+    info: Hello
+
+    def __init__(
+        self,
+        transport: Transport,
+        reply_timeout_s: float = REPLY_TIMEOUT_S,
+        step_timeout_s: float = STEP_TIMEOUT_S,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        """Use `Device.open`, which also says hello."""
+        self._transport = transport
+        self._reader = FrameReader()
+        self._seq = int.from_bytes(os.urandom(2), "little")
+        self._reply_timeout_s = reply_timeout_s
+        self._step_timeout_s = step_timeout_s
+        self._patience_s = patience_s
+        self._is_computing = False  # between start and finish: a reply waits for a kernel call
+
+    @classmethod
+    def open(
+        cls,
+        transport: Transport,
+        expected_build_hash: bytes | None,
+        expected_numerics_hash: bytes | None,
+        reply_timeout_s: float = REPLY_TIMEOUT_S,
+        step_timeout_s: float = STEP_TIMEOUT_S,
+        patience_s: float = PATIENCE_S,
+    ) -> Device:
+        """Start a session; MismatchError if the device runs another protocol, build or model.
+
+        A hash that is None is not compared.
+        """
+        device = cls(transport, reply_timeout_s, step_timeout_s, patience_s)
+        try:
+            transport.discard()
+            device.info = device._hello()
+            device._check_hashes(expected_build_hash, expected_numerics_hash)
+        except BaseException:
+            device.close()
+            raise
+        return device
+
+    def _check_hashes(
+        self, expected_build_hash: bytes | None, expected_numerics_hash: bytes | None
+    ) -> None:
+        for what, expected, actual in (
+            ("model", expected_numerics_hash, self.info.numerics_hash),
+            ("build", expected_build_hash, self.info.build_hash),
+        ):
+            if expected is not None and expected != actual:
+                raise MismatchError(
+                    f"{self._transport.name}: the device runs {what} {actual.hex()}, but"
+                    f" this plan is {what} {expected.hex()}; build and flash it, or use the"
+                    " device's own plan"
+                )
+
+    def reset(self, seed: int) -> None:
+        """Initial weights and history, step 0; aborts a step under way."""
+        self._ask(Message.RESET, seed)
+        self._is_computing = False
+
+    def set_learning_rate(self, multiplier: int, shift: int) -> None:
+        """multiplier * 2**-shift, with multiplier 128..255, or 0 for no update."""
+        self._ask(Message.LEARNING_RATE, multiplier, shift)
+
+    def write_sample(self, sample: bytes) -> None:
+        """Write the input tensor. It is used up by the next step or inference."""
+        if len(sample) != self.info.input_bytes:
+            raise DataError(
+                f"a sample has {len(sample)} bytes, the model takes {self.info.input_bytes}"
+            )
+        self._fill(Message.SAMPLE, sample)
+
+    def write_target(self, target: bytes) -> None:
+        """Write the wanted output. It is used up by the next step."""
+        self._fill(Message.TARGET, target)
+
+    def write_latent(self, latent: bytes) -> None:
+        """Write the latent, in place of a sample, for the next step or inference."""
+        self._fill(Message.LATENT, latent)
+
+    def run_prefix(self) -> None:
+        """Compute the latent of the sample written before; a step may go on from it."""
+        self._ask(Message.PREFIX)
+
+    def keep_latent(self, slot: int, label: int) -> None:
+        """Store the latent that is in place, with its label, in a slot of the device's RAM."""
+        self._ask(Message.KEEP, slot, label)
+
+    def recall_latent(self, slot: int) -> int:
+        """Put a kept latent in place for the next step or inference; its label."""
+        (label,) = self._ask(Message.RECALL, slot)
+        return label
+
+    def _fill(self, message: Message, data: bytes) -> None:
+        chunk = self.info.largest_payload_bytes - protocol.REQUESTS[message].size
+        for offset in range(0, len(data), chunk):
+            self._ask(message, offset, data=data[offset : offset + chunk])
+
+    def set_classes(self, classes: int) -> None:
+        """Take spare classes into use, or out of it; refused beyond the head's outputs."""
+        self._ask(Message.CLASSES, classes)
+
+    def step(self, label: int, wants_digest: bool = False) -> StepResult:
+        """Train on the sample written before."""
+        flags = protocol.STEP_DIGEST if wants_digest else 0
+        return StepResult(*self._ask(Message.STEP, label, flags))
+
+    def start(self, label: int) -> None:
+        """Begin a step that runs by itself while the next sample and target are written; only a
+        build that receives ahead does. `finish` ends it."""
+        self._ask(Message.START, label)
+        self._is_computing = True
+
+    def finish(self, wants_digest: bool = False) -> StepResult:
+        """Run what is left of a step that was started."""
+        self._is_computing = False
+        flags = protocol.STEP_DIGEST if wants_digest else 0
+        return StepResult(*self._ask(Message.FINISH, flags))
+
+    def infer(self) -> int:
+        """Class predicted for the sample written before; the training state stays as it is."""
+        (predicted,) = self._ask(Message.INFER)
+        return predicted
+
+    def begin(self, label: int) -> None:
+        """Start a step that `run` executes in slices."""
+        self._ask(Message.BEGIN, label)
+
+    def run(self, max_calls: int) -> RunResult:
+        """Execute at most `max_calls` kernel calls of the step under way."""
+        is_done, next_call = self._ask(Message.RUN, max_calls)
+        return RunResult(bool(is_done), next_call)
+
+    def digest(self) -> StepResult:
+        """Result of the last complete step, with the digest of the learned state now."""
+        return StepResult(*self._ask(Message.DIGEST))
+
+    def read(self, region: int, offset: int = 0, nbytes: int | None = None) -> bytes:
+        """Bytes of a region, to its end if `nbytes` is None: only of those that `Region` names."""
+        end = self.info.region_bytes(Region(region)) if nbytes is None else offset + nbytes
+        largest = self.info.largest_payload_bytes - 1  # beside the status
+        data = b""
+        while offset < end:
+            wanted = min(largest, end - offset)
+            chunk = self._request(Message.READ, region, offset, wanted)
+            if len(chunk) != wanted:
+                raise ProtocolError(
+                    f"{self._transport.name}: READ gave {len(chunk)} bytes instead of {wanted}"
+                )
+            data += chunk
+            offset += wanted
+        return data
+
+    def write(self, region: int, data: bytes, offset: int = 0) -> None:
+        """Overwrite bytes of a region; refused while a step is under way."""
+        chunk = self.info.largest_payload_bytes - protocol.REQUESTS[Message.WRITE].size
+        for at in range(0, len(data), chunk):
+            self._ask(Message.WRITE, region, offset + at, data=data[at : at + chunk])
+
+    def close(self) -> None:
+        """End the session and give the port back."""
+        self._transport.close()
+
+    def _hello(self) -> Hello:
+        body = self._request(Message.HELLO, patience_s=min(HELLO_PATIENCE_S, self._patience_s))
+        # The version comes first in every version of the protocol; what follows it may differ.
+        version = int.from_bytes(body[:2], "little")
+        if len(body) >= 2 and version != protocol.VERSION:
+            raise MismatchError(
+                f"{self._transport.name}: the device speaks protocol {version}, this program"
+                f" {protocol.VERSION}; build and flash the firmware of this version"
+            )
+        return Hello(*protocol.unpack(Message.HELLO, body))  # type: ignore[arg-type]
+
+    def _ask(self, message: Message, *fields: int, data: bytes = b"") -> tuple[int, ...]:
+        """Fields of the reply, all integers."""
+        body = self._request(message, *fields, data=data)
+        return protocol.unpack(message, body)  # type: ignore[return-value]
+
+    def _request(
+        self,
+        message: Message,
+        *fields: int,
+        data: bytes = b"",
+        patience_s: float | None = None,
+    ) -> bytes:
+        """What follows MCT_OK in the reply; DeviceError for another status."""
+        self._seq = (self._seq + 1) & 0xFFFF
+        frame = Frame(message, self._seq, protocol.request(message, *fields, data=data))
+        payload = self._exchange(frame, self._patience_s if patience_s is None else patience_s)
+        status, body = protocol.split_reply(payload)
+        if status is not Status.OK:
+            raise DeviceError(
+                f"{self._transport.name}: the device refused {message.name}: {status.meaning}",
+                status,
+            )
+        return body
+
+    def _exchange(self, frame: Frame, patience_s: float) -> bytes:
+        """Send until the reply with this frame's number comes; its payload."""
+        # The zero in front ends whatever a damaged frame left in the device's decoder.
+        wire = DELIMITER + encode(frame)
+        give_up_at = time.monotonic() + patience_s
+        is_slow = self._is_computing or frame.type in RUNS_KERNELS
+        timeout_s = self._step_timeout_s if is_slow else self._reply_timeout_s
+        while time.monotonic() < give_up_at:
+            self._transport.write(wire)
+            left_s = give_up_at - time.monotonic()
+            payload = self._await_reply(frame, min(timeout_s, left_s))
+            if payload is not None:
+                return payload
+            timeout_s *= 2
+        raise TransportError(
+            f"{self._transport.name}: no answer to {Message(frame.type).name} in {patience_s:g} s;"
+            " check that the device runs this firmware, and reset it"
+        )
+
+    def _await_reply(self, frame: Frame, timeout_s: float) -> bytes | None:
+        """Payload of the reply to `frame`, or None; replies to earlier repeats are passed over."""
+        until = time.monotonic() + timeout_s
+        while (left_s := until - time.monotonic()) > 0:
+            # Mostly the same timeout: changing it costs system calls.
+            for reply in self._reader.feed(self._transport.read(min(left_s, READ_SLICE_S))):
+                if reply.type == frame.type | protocol.REPLY and reply.seq == frame.seq:
+                    return reply.payload
+        return None

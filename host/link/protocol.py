@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Message ids and payloads; no I/O. Twin of firmware/mct/protocol.h and mct/status.h, which say
+what they mean. All integers little-endian."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+
+from mcutrain.host.errors import ProtocolError
+
+VERSION = 1
+REPLY = 0x80  # a reply's type is its request's with this bit
+STEP_DIGEST = 1  # flag of STEP and FINISH: compute the digest of the learned state
+
+
+class Message(IntEnum):
+    """Request types."""
+
+    HELLO = 1
+    RESET = 2
+    LEARNING_RATE = 3
+    SAMPLE = 4
+    STEP = 5
+    INFER = 6
+    BEGIN = 7
+    RUN = 8
+    DIGEST = 9
+    READ = 10
+    WRITE = 11
+    TARGET = 12
+    CLASSES = 13
+    LATENT = 14
+    PREFIX = 15
+    KEEP = 16
+    RECALL = 17
+    START = 18
+    FINISH = 19
+
+
+class Status(IntEnum):
+    """First byte (int8) of every reply's payload."""
+
+    OK = 0
+    BUSY = -1
+    LABEL = -2
+    MESSAGE = -3
+    RANGE = -4
+    SESSION = -5
+    IDLE = -6
+    SAMPLE = -7
+
+    @property
+    def meaning(self) -> str:
+        """A clause for error messages.
+
+        >>> Status(-1).meaning
+        'a step is under way; reset or run it to its end first'
+        """
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    Status.OK: "done",
+    Status.BUSY: "a step is under way; reset or run it to its end first",
+    Status.LABEL: "the label is not a class of its model",
+    Status.MESSAGE: "it does not know this message, or expects another size",
+    Status.RANGE: "an offset, size or value is outside its range",
+    Status.SESSION: "it has no session with this host (it may have restarted)",
+    Status.IDLE: "no step is under way",
+    Status.SAMPLE: "the sample has not come to its end",
+}
+
+
+class Region(IntEnum):
+    """Blocks of device RAM that READ and WRITE address in every build; one that uses several
+    memories has more behind them (MemoryPlan.regions)."""
+
+    ARENA = 0
+    STATE = 1
+
+
+_EMPTY = struct.Struct("<")
+
+# The fixed part of each request; the data of SAMPLE, WRITE, TARGET and LATENT follow it.
+REQUESTS = {
+    Message.HELLO: _EMPTY,
+    Message.RESET: struct.Struct("<I"),  # seed
+    Message.LEARNING_RATE: struct.Struct("<BB"),  # multiplier, shift
+    Message.SAMPLE: struct.Struct("<I"),  # offset
+    Message.STEP: struct.Struct("<IB"),  # label, flags
+    Message.INFER: _EMPTY,
+    Message.BEGIN: struct.Struct("<I"),  # label
+    Message.RUN: struct.Struct("<I"),  # max calls
+    Message.DIGEST: _EMPTY,
+    Message.READ: struct.Struct("<BIH"),  # region, offset, size
+    Message.WRITE: struct.Struct("<BI"),  # region, offset
+    Message.TARGET: struct.Struct("<I"),  # offset
+    Message.CLASSES: struct.Struct("<I"),  # classes in use
+    Message.LATENT: struct.Struct("<I"),  # offset
+    Message.PREFIX: _EMPTY,
+    Message.KEEP: struct.Struct("<II"),  # slot, label
+    Message.RECALL: struct.Struct("<I"),  # slot
+    Message.START: struct.Struct("<I"),  # label
+    Message.FINISH: struct.Struct("<B"),  # flags
+}
+
+# The fixed part of each reply that has one, after the status.
+REPLIES = {
+    Message.HELLO: struct.Struct("<HH8s8s6I"),
+    Message.STEP: struct.Struct("<5I"),
+    Message.INFER: struct.Struct("<I"),
+    Message.RUN: struct.Struct("<BI"),
+    Message.DIGEST: struct.Struct("<5I"),
+    Message.RECALL: struct.Struct("<I"),
+    Message.FINISH: struct.Struct("<5I"),
+}
+
+
+@dataclass(frozen=True)
+class Hello:
+    """What a device says of itself."""
+
+    version: int
+    largest_payload_bytes: int
+    build_hash: bytes
+    numerics_hash: bytes
+    input_bytes: int
+    classes: int
+    arena_bytes: int
+    state_bytes: int
+    steps: int
+    calls: int  # kernel calls of a whole step
+
+    def region_bytes(self, region: Region) -> int:
+        """Size of a region."""
+        return self.arena_bytes if region is Region.ARENA else self.state_bytes
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """Outcome of the last complete step.
+
+    `sum` and `distance` make up the loss (SPEC 1.2), `predicted` is the class that the forward
+    pass chose, `steps` counts the steps since reset, `digest` is 0 if it was not asked for.
+    """
+
+    sum: int
+    distance: int
+    predicted: int
+    steps: int
+    digest: int
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """Outcome of a slice: whether the step is complete, and the call that comes next."""
+
+    is_done: bool
+    next_call: int
+
+
+def request(message: Message, *fields: int, data: bytes = b"") -> bytes:
+    """Payload of a request.
+
+    >>> request(Message.READ, Region.STATE, 4, 16).hex(" ")
+    '01 04 00 00 00 10 00'
+    """
+    return REQUESTS[message].pack(*fields) + data
+
+
+def split_reply(payload: bytes) -> tuple[Status, bytes]:
+    """Status and the rest of a reply's payload; ProtocolError if there is no known status."""
+    try:
+        (code,) = struct.unpack_from("<b", payload)
+        return Status(code), payload[1:]
+    except (struct.error, ValueError):
+        raise ProtocolError(
+            f"the device sent a reply without a known status ({payload[:8].hex(' ') or 'empty'})"
+        ) from None
+
+
+def unpack(message: Message, body: bytes) -> tuple[int | bytes, ...]:
+    """Fields of a reply after its status; ProtocolError if its size is wrong."""
+    layout = REPLIES.get(message, _EMPTY)
+    if len(body) != layout.size:
+        raise ProtocolError(
+            f"the device answered {message.name} with {len(body)} bytes instead of {layout.size}"
+        )
+    return layout.unpack(body)

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A linked program as data: its loaded sections, symbols and bytes (ELF, through pyelftools)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.constants import SH_FLAGS
+from elftools.elf.elffile import ELFFile
+
+from mcutrain.trainer.errors import Error
+
+
+class Kind(Enum):
+    """Which memory a byte takes; BOTH is a load image in flash, copied to RAM at start."""
+
+    FLASH = "flash"
+    RAM = "ram"
+    BOTH = "both"
+
+    @property
+    def in_flash(self) -> bool:
+        return self is not Kind.RAM
+
+    @property
+    def in_ram(self) -> bool:
+        return self is not Kind.FLASH
+
+
+@dataclass(frozen=True)
+class Section:
+    """An output section that takes memory when the program runs."""
+
+    name: str
+    address: int
+    load_address: int
+    nbytes: int
+    alignment: int
+    kind: Kind
+    data: bytes  # empty for sections without contents, such as .bss
+
+    @property
+    def end(self) -> int:
+        return self.address + self.nbytes
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """A function or an object; the Thumb bit of a function's address is cleared."""
+
+    name: str
+    address: int
+    nbytes: int
+    is_function: bool
+
+
+@dataclass(frozen=True)
+class Image:
+    """What the measurements read of one ELF file."""
+
+    path: Path
+    machine: str
+    has_fpu: bool
+    sections: tuple[Section, ...]
+    symbols: tuple[Symbol, ...]
+
+    def section(self, name: str) -> Section | None:
+        return next((s for s in self.sections if s.name == name), None)
+
+    def read(self, address: int, nbytes: int) -> bytes:
+        """The bytes the file holds for an address range; raises Error where it holds none."""
+        for section in self.sections:
+            offset = address - section.address
+            if offset >= 0 and offset + nbytes <= len(section.data):
+                return section.data[offset : offset + nbytes]
+        raise Error(f"{self.path}: no contents for {nbytes} bytes at 0x{address:x}")
+
+
+def load_image(path: Path) -> Image:
+    """Read a linked ELF; raises Error if it is missing, damaged or stripped of symbols."""
+    try:
+        with path.open("rb") as stream:
+            elf = ELFFile(stream)
+            image = Image(
+                path, elf["e_machine"], _has_fpu(elf), tuple(_sections(elf)), tuple(_symbols(elf))
+            )
+    except (OSError, ELFError) as cause:
+        raise Error(f"{path}: not a readable ELF file ({cause}); build it first") from cause
+    if not image.symbols:
+        raise Error(f"{path}: no symbols; link without -s, so that bytes can be attributed")
+    return image
+
+
+def _sections(elf: Any) -> list[Section]:
+    segments = [s for s in elf.iter_segments() if s["p_type"] == "PT_LOAD"]
+    found = []
+    for section in elf.iter_sections():
+        flags, size = section["sh_flags"], section["sh_size"]
+        # .tbss has an address and a size but takes no memory of its own.
+        thread_bss = flags & SH_FLAGS.SHF_TLS and section["sh_type"] == "SHT_NOBITS"
+        if not flags & SH_FLAGS.SHF_ALLOC or size == 0 or thread_bss:
+            continue
+        address = section["sh_addr"]
+        load_address = _load_address(segments, address)
+        has_data = section["sh_type"] != "SHT_NOBITS"
+        writable = bool(flags & SH_FLAGS.SHF_WRITE)
+        if not has_data:
+            kind = Kind.RAM
+        elif load_address != address or (writable and section.name != ".data.rel.ro"):
+            kind = Kind.BOTH
+        else:
+            kind = Kind.FLASH
+        found.append(
+            Section(
+                name=section.name,
+                address=address,
+                load_address=load_address,
+                nbytes=size,
+                alignment=max(1, section["sh_addralign"]),
+                kind=kind,
+                data=section.data() if has_data else b"",
+            )
+        )
+    return found
+
+
+def _load_address(segments: list[Any], address: int) -> int:
+    for segment in segments:
+        offset = address - segment["p_vaddr"]
+        if 0 <= offset < segment["p_memsz"]:
+            return int(segment["p_paddr"] + offset)
+    return address
+
+
+def _symbols(elf: Any) -> list[Symbol]:
+    table = elf.get_section_by_name(".symtab")
+    if table is None:
+        return []
+    thumb = elf["e_machine"] == "EM_ARM"
+    found = []
+    for symbol in table.iter_symbols():
+        kind = symbol["st_info"]["type"]
+        if kind not in ("STT_FUNC", "STT_OBJECT") or symbol["st_shndx"] == "SHN_UNDEF":
+            continue
+        is_function = kind == "STT_FUNC"
+        address = symbol["st_value"] & ~1 if thumb and is_function else symbol["st_value"]
+        found.append(Symbol(symbol.name, address, symbol["st_size"], is_function))
+    return found
+
+
+def _has_fpu(elf: Any) -> bool:
+    """True if the code may use floating-point registers (ABI for the Arm Architecture, addenda)."""
+    section = elf.get_section_by_name(".ARM.attributes")
+    if section is None:
+        return False
+    return any(
+        attribute.tag in ("TAG_FP_ARCH", "TAG_MVE_ARCH") and attribute.value
+        for subsection in section.iter_subsections()
+        for part in subsection.iter_subsubsections()
+        for attribute in part.iter_attributes()
+    )

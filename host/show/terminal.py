@@ -1,0 +1,360 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tables on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, JustifyMethod
+from rich.markup import escape
+from rich.table import Table
+
+from mcutrain.host.training.job import Outcome
+from mcutrain.host.training.latents import Saving
+from mcutrain.trainer.graph.op import Node
+from mcutrain.trainer.graph.tensor import QuantParams
+from mcutrain.trainer.model import Model
+from mcutrain.trainer.ops.conv2d import Conv2D
+
+ACCURACY = "docs/accuracy.md"
+PIPE_WIDTH = 160  # columns where there is no terminal to ask
+out = Console() if Console().is_terminal else Console(width=PIPE_WIDTH)
+
+
+def lines(text: Iterable[str]) -> None:
+    for line in text:
+        out.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def number(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}"
+
+
+def percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def metric(outcome: Outcome, value: float | None) -> str:
+    """Accuracy in percent, or a mean squared error."""
+    if outcome.result.metric == "accuracy" or value is None:
+        return percent(value)
+    return f"{value:.4g}"
+
+
+def shape(dims: Iterable[int]) -> str:
+    return "x".join(map(str, dims))
+
+
+def quant(params: QuantParams | None) -> str:
+    if params is None:
+        return ""
+    scales = params.scales
+    text = f"{scales[0]:.3g}" if len(scales) == 1 else f"{len(scales)} scales"
+    return f"{text}, {params.zero_point}"
+
+
+def input_row(model: Model) -> dict[str, Any]:
+    """The model's input: its samples' shape, and real = scale * (int8 - zero_point)."""
+    source = model.input.type
+    return {
+        "name": model.input.label,
+        "shape": list(source.shape),
+        "scale": source.scale,
+        "zero_point": source.zero_point,
+        "real_range": [source.scale * (q - source.zero_point) for q in (-128, 127)],
+    }
+
+
+def model_rows(model: Model) -> list[dict[str, Any]]:
+    """One row per operator, for `inspect`."""
+    layer_of = {node: k for k, node in enumerate(model.weighted)}
+    rows = []
+    for node in model.graph.nodes:
+        params = [t for t in node.inputs if t.data is not None]
+        rows.append(
+            {
+                "operator": node.index,
+                "kind": type(node.op).__name__,
+                "name": node.output.label,
+                "layer": layer_of.get(node),
+                "output": list(node.output.type.shape),
+                "quantisation": quant(node.output.type.quant),
+                "macs": node.op.macs(node),
+                "bytes": sum(t.type.nbytes for t in params),
+                "trainable": trainable(node),
+            }
+        )
+    return rows
+
+
+def trainable(node: Node) -> str:
+    """What of a node can learn, or why nothing can."""
+    if not isinstance(node.op, Conv2D):
+        return "no weights"
+    if reason := node.op.why_frozen(node):
+        return f"no: {reason}"
+    text = "yes" if node.op.has_bias else "yes, no bias"
+    if node.op.dead:
+        text += f", dead channels {len(node.op.dead)}"
+    if reason := node.op.why_none_before(node):
+        text += f"; {reason}"
+    return text
+
+
+COLUMNS = ("op", "layer", "kind", "output", "scale, zero", "MACs", "bytes", "trainable", "name")
+WIDE = 110  # columns of a terminal that also has room for indices and names
+
+
+def model_table(
+    path: Path, source: dict[str, Any], rows: list[dict[str, Any]], least_macs: int
+) -> None:
+    table = Table(title=escape(str(path)), box=None, padding=(0, 1, 0, 0))
+    for name in COLUMNS if out.width >= WIDE else COLUMNS[1:-1]:
+        is_text = name in ("trainable", "name")
+        justify: JustifyMethod = "right" if name in ("op", "layer", "MACs", "bytes") else "left"
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=not is_text)
+    for r in rows:
+        layer = "" if r["layer"] is None else str(r["layer"])
+        cells = (
+            str(r["operator"]), layer, r["kind"], shape(r["output"]), r["quantisation"],
+            number(r["macs"]), number(r["bytes"]), r["trainable"], escape(r["name"]),
+        )  # fmt: skip
+        table.add_row(*(cells if out.width >= WIDE else cells[1:-1]))
+    out.print(table)
+    total_macs, total_bytes = (sum(r[k] for r in rows) for k in ("macs", "bytes"))
+    low, high = source["real_range"]
+    lines(
+        [
+            f"input: int8 {shape(source['shape'])}, scale {source['scale']:.6g}, "
+            f"zero point {source['zero_point']}: real values {low:.6g} to {high:.6g}"
+        ]
+    )
+    lines([f"{number(total_macs)} MACs, {number(total_bytes)} bytes of weights and biases"])
+    if least_macs < total_macs:
+        lines([f"{number(least_macs)} MACs an inference, after exact simplification"])
+
+
+COST_LINES = {
+    "arena_bytes": "arena",
+    "arena_bound_bytes": "  its lower bound",
+    "recompute_saves_bytes": "  saved by computing twice",
+    "learned_bytes": "learned weights and state",
+    "latent_slot_bytes": "latents kept",
+    "ahead_bytes": "next sample",
+    "stack_bytes": "stack, worst case",
+    "link_bytes": "link buffers",
+    "other_ram_bytes": "other RAM",
+    "sram_bytes": "RAM in all",
+    "constant_bytes": "constants",
+    "flash_latent_bytes": "of these, latents kept",
+    "code_bytes": "code",
+    "other_flash_bytes": "other flash",
+    "flash_bytes": "flash in all",
+    "forward_macs": "MACs, forward",
+    "step_macs": "MACs, training step",
+    "recomputed_macs": "  of these, done twice",
+}
+
+
+PARTS = {"arena_bytes": "arena_parts", "learned_bytes": "learned_parts"}
+
+
+def cost_table(cost: dict[str, Any]) -> None:
+    outputs = f"{cost['classes']} classes" if cost["classes"] else "values"
+    title = f"{cost['model']}, {cost['scheme']}, {outputs}"
+    table = Table(title=f"{title}, {cost['target']}" if "target" in cost else title)
+    table.add_column("")
+    table.add_column("bytes or operations", justify="right")
+    for key, text in COST_LINES.items():
+        value = cost[key]
+        if value is None:
+            continue
+        parts = value if isinstance(value, dict) else cost.get(PARTS.get(key, ""), {})
+        table.add_row(text, number(sum(value.values()) if isinstance(value, dict) else value))
+        for name, nbytes in parts.items():
+            if nbytes:
+                table.add_row(f"  {name.replace('_', ' ')}", f"[dim]{number(nbytes)}")
+    out.print(table)
+    learning = [r for r in cost.get("layers", ()) if r["learns"]]
+    lines(f"learns: {', '.join(r['learns'])}" for r in learning)
+    lines(region_line(r) for r in cost.get("regions", ()))
+    if "format_bytes" in cost:
+        lines(format_lines(cost))
+    lines(memory_line(memory) for memory in cost["memories"] or ())
+    if "elf" in cost:
+        lines([f"firmware: {cost['elf']}"])
+
+
+def memory_line(memory: dict[str, Any]) -> str:
+    used, there = memory["used_bytes"], memory["available_bytes"]
+    return f"memory {memory['name']}: {number(used)} of {number(there)} bytes"
+
+
+def region_line(region: dict[str, Any]) -> str:
+    """The nodes of a region, and how many rows of each tensor it keeps."""
+    nodes = region["nodes"]
+    kept = ", ".join(f"{k['tensor']} {k['rows']} of {k['height']}" for k in region["kept"])
+    comes = f"; {region['arriving']} arrives row by row" if region["arriving"] else ""
+    return f"row by row: {nodes[0]} to {nodes[-1]}, rows kept: {kept or 'none'}{comes}"
+
+
+def format_lines(cost: dict[str, Any]) -> Iterator[str]:
+    """The plan's formats with their bytes, and what each other one would change."""
+    chosen, taken = cost["formats"], cost["format_bytes"]
+    yield (
+        f"formats: errors {chosen['errors']} ({number(taken['errors'])} B at once), "
+        f"weights {chosen['weights']} ({number(taken['fractions'])} B of fractions), "
+        f"accumulate {chosen['accumulate']} ({number(taken['sums'])} B of sums)"
+    )
+    for other in cost["format_prices"]:
+        yield (
+            f"  {other['option']} {other['value']}: {other['arena_bytes']:+,} B arena, "
+            f"{other['learned_bytes']:+,} B learned"
+        )
+    yield f"  accuracy with each: {ACCURACY}"
+
+
+def instructions(outcome: Outcome, key: str) -> str:
+    return number(outcome.instructions.get(key, {}).get("mean")) or "-"
+
+
+def stack(outcome: Outcome) -> str:
+    """What was seen of the stack, and the bound on it."""
+    used, bound = outcome.stack_used_bytes, outcome.cost["stack_bytes"]
+    return "-" if used is None else f"{number(used)} of {number(bound)}"
+
+
+# The figures of a run that matter, in the terminal's table and in the report.
+FIGURES: dict[str, Callable[[Outcome], str]] = {
+    "{metric} before": lambda o: metric(o, o.result.before),
+    "{metric} after": lambda o: metric(o, o.result.after),
+    "steps": lambda o: number(o.result.steps),
+    "verified steps": lambda o: number(o.result.verified_steps) if o.result.verified else "-",
+    "RAM, bytes": lambda o: number(o.cost["sram_bytes"]) or "-",
+    "flash, bytes": lambda o: number(o.cost["flash_bytes"]) or "-",
+    "stack used, bytes": stack,
+    "instructions per step": lambda o: instructions(o, "instructions_per_step"),
+    "instructions per inference": lambda o: instructions(o, "forward_instructions"),
+    "seconds of training": lambda o: f"{o.result.seconds:.1f}",
+}
+
+
+def figures(outcomes: list[Outcome]) -> dict[str, list[str]]:
+    """A row of cells for each figure, one per run."""
+    name = outcomes[0].result.metric
+    return {text.format(metric=name): [cell(o) for o in outcomes] for text, cell in FIGURES.items()}
+
+
+def notes(outcome: Outcome) -> list[str]:
+    """What the guard did, what the monitor found and what latents saved, a line each."""
+    result, said = outcome.result, []
+    if result.interrupted:
+        said.append("interrupted: the best weights so far were kept")
+    if result.guarded is not None:
+        said.append(result.guarded.told())
+    if result.findings is not None:
+        found = [finding.text for finding in result.findings] or ["nothing to report"]
+        said += [f"saturation: {text}" for text in found]
+    if outcome.saving is not None:
+        said.append(saving_line(outcome, outcome.saving))
+    return said
+
+
+def saving_line(outcome: Outcome, saving: Saving) -> str:
+    """What latents saved: in instructions where they were counted, else in operations."""
+    saved = outcome.saved(saving)
+    what, unit = saved["saved_instructions"], "instructions"
+    if what is None:
+        what, unit = saved["saved_macs"], "MACs"
+    return (
+        f"latents: {number(saving.computed)} computed, {number(saving.reused)} reused, "
+        f"{number(saving.kept_bytes)} bytes on the {saving.place}: {number(what)} {unit} left out"
+    )
+
+
+def outcome_table(outcomes: list[Outcome]) -> None:
+    table = Table(
+        title=escape(f"{outcomes[0].job.request.model.stem}, {outcomes[0].plan.scheme.name}")
+    )
+    table.add_column("")
+    for outcome in outcomes:
+        table.add_column(outcome.target, justify="right")
+    for text, cells in figures(outcomes).items():
+        table.add_row(text, *cells)
+    out.print(table)
+    for outcome in outcomes:
+        lines(notes(outcome))
+
+
+def check_table(result: dict[str, Any]) -> None:
+    table = Table(title=escape(result["model"]))
+    for name in ("operator", "name", "outputs compared", "mismatches"):
+        table.add_column(name, justify="left" if name == "name" else "right")
+    for r in result["operators"]:
+        table.add_row(str(r["operator"]), r["name"], number(r["outputs"]), number(r["mismatches"]))
+    out.print(table)
+    lines([f"{number(result['outputs'])} outputs compared, {number(result['mismatches'])} differ"])
+
+
+def calibration_table(found: dict[str, Any]) -> None:
+    table = Table("tensor", "range before", "range after")
+    for tensor in found["tensors"]:
+        ends = (" to ".join(f"{v:.4g}" for v in tensor[key]) for key in ("before", "after"))
+        table.add_row(escape(tensor["name"]), *ends)
+    out.print(table)
+    lines([f"wrote {found['output']}: ranges of {found['samples']} samples"])
+
+
+def export_lines(written: dict[str, Any]) -> None:
+    text = f"wrote {written['output']}: {number(written['bytes'])} bytes, {written['steps']} steps"
+    if written["unused_bytes"]:
+        text += f"; {number(written['unused_bytes'])} bytes of the old model are no longer used"
+    lines([text])
+
+
+def scored(score: dict[str, Any] | None) -> str:
+    """Accuracy or error of one of a search's scores."""
+    if score is None:
+        return ""
+    return percent(score["accuracy"]) if score["mse"] is None else f"{score['mse']:.4g}"
+
+
+def search_table(found: dict[str, Any]) -> None:
+    """The Pareto front of a search's trials, and the scheme that was chosen."""
+    table = Table(title=f"Pareto front of {found['trials']} trials, on validation samples")
+    for name in ("learns beside the head", "bytes by plan", "MACs", "trial", "confirmed"):
+        table.add_column(name, justify="left" if name.startswith("learns") else "right")
+    best, head = found["best"], found["head"]
+    rows = found["front"] + [r for r in (best,) if r not in found["front"]]
+    for r in rows:
+        table.add_row(
+            r["scheme"] + " *" * (r == best), number(r["plan_bytes"]), number(r["step_macs"]),
+            scored(r["trial"]), scored(r["confirmed"]),
+        )  # fmt: skip
+    out.print(table)
+    total = best["sram_bytes"] or best["plan_bytes"]
+    kind = "in all" if best["sram_bytes"] else "of arena and learned state"
+    lines(
+        [
+            f"* chosen: {scored(best['confirmed'])}, head alone "
+            f"{scored(head['confirmed'])}; "
+            f"{number(total)} bytes {kind}, budget {number(found['limits']['sram_bytes'])}",
+            *(f"note: {note}" for note in found["notes"]),
+            f"wrote {found['output']}: train with --update {found['output']}",
+        ]
+    )
+
+
+def ports_table(found: dict[str, list[dict[str, Any]]]) -> None:
+    table = Table()
+    table.add_column("give")
+    table.add_column("what")
+    for p in found["ports"]:
+        table.add_row(f"--port {p['port']}", p["description"])
+    for s in found["simulated"]:
+        missing = f" (missing: {', '.join(s['missing'])})" if s["missing"] else ""
+        table.add_row(f"--target {s['target']}", s["description"] + missing)
+    table.add_row("--target reference", "the NumPy reference on this computer")
+    out.print(table)

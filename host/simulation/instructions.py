@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Exact instruction counts of steps and inferences on a board simulated by QEMU.
+
+Counts are guest instructions, not cycles. They repeat exactly for the same firmware and data,
+except that an interrupt inside a region adds its own: open the device with a `step_timeout_s` no
+step reaches, so that no repeated request arrives during one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+from pathlib import Path
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
+
+from mcutrain.host.building.cache import locked
+from mcutrain.host.errors import BuildError
+from mcutrain.host.places import FIRMWARE_DIR, cache_dir
+
+PLUGIN_SOURCE = FIRMWARE_DIR / "platform" / "plugin" / "region_counter.c"
+REGIONS = {
+    "step": "step",
+    "forward": "infer",
+    "prefix": "prefix",
+    "latent_step": "step_from_latent",
+    "latent_forward": "infer_from_latent",
+}
+
+
+def counter_args(elf: Path, model: str, out: Path) -> tuple[str, ...]:
+    """Arguments for `simulate` that count the steps and inferences of `model` into the file `out`.
+
+    Regions run from the entry of a function of MODEL, as REGIONS names it, to the entry of
+    mct_mark_end, which the session calls when it has returned.
+    BuildError if the ELF lacks one of these functions or the plugin does not compile.
+    """
+    functions = [f"{model}_{function}" for function in REGIONS.values()]
+    *begins, end = _function_addresses(elf, (*functions, "mct_mark_end"))
+    pairs = zip(REGIONS, begins, strict=True)
+    regions = ",".join(f"region={name}:{begin:x}:{end:x}" for name, begin in pairs)
+    plugin, file = (str(path).replace(",", ",,") for path in (compile_plugin(), out))
+    return ("-plugin", f"{plugin},{regions},out={file}")
+
+
+def read_counts(path: Path) -> dict[str, list[int]]:
+    """Counts by region, in order of execution; regions that never ran are missing."""
+    counts: dict[str, list[int]] = {}
+    for line in path.read_text().splitlines():
+        name, count = line.split()
+        counts.setdefault(name, []).append(int(count))
+    return counts
+
+
+def compile_plugin() -> Path:
+    """The compiled plugin, compiled now unless this version of the source has been before."""
+    digest = hashlib.sha256(PLUGIN_SOURCE.read_bytes()).hexdigest()[:12]
+    folder = cache_dir() / "plugin" / digest
+    library = folder / "region_counter.so"
+    with locked(folder):
+        if not library.is_file():
+            _compile_into(library)
+    return library
+
+
+def _compile_into(library: Path) -> None:
+    if shutil.which("gcc") is None:
+        raise BuildError("gcc is not installed; run: sudo apt-get install gcc libc6-dev")
+    library.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = library.with_suffix(".unfinished")
+    command = ["gcc", "-std=c11", "-O2", "-fPIC", "-shared", "-o", str(unfinished)]
+    result = subprocess.run([*command, str(PLUGIN_SOURCE)], capture_output=True, text=True)
+    if result.returncode != 0:
+        raise BuildError(f"the instruction counter does not compile: {result.stderr.strip()}")
+    unfinished.replace(library)
+
+
+def _function_addresses(elf: Path, names: tuple[str, ...]) -> list[int]:
+    """Addresses of functions, the Thumb bit cleared."""
+    try:
+        with elf.open("rb") as file:
+            table = ELFFile(file).get_section_by_name(".symtab")
+            symbols = table.iter_symbols() if isinstance(table, SymbolTableSection) else ()
+            found = {symbol.name: int(symbol["st_value"]) & ~1 for symbol in symbols}
+    except (OSError, ELFError) as error:
+        raise BuildError(f"{elf}: not a firmware file ({error})") from error
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise BuildError(f"{elf}: no function {missing[0]}; is it this model's firmware?")
+    return [found[name] for name in names]

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`mcutrain calibrate`: a model file whose activation ranges fit the user's samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mcutrain.host.files import check_writable, write_whole
+from mcutrain.host.training.dataset import load_samples
+from mcutrain.trainer.calibration import calibrate
+from mcutrain.trainer.errors import Error
+from mcutrain.trainer.graph.tensor import QuantParams
+from mcutrain.trainer.tflite.reader import load
+
+
+def calibrated(
+    path: Path, data: Path, count: int, output: Path, done: Callable[[int, int], None]
+) -> dict[str, Any]:
+    """Write ``output``, the model in ``path`` fitted to ``count`` training samples of ``data`` from
+    all over them; what was changed, for people. Raises Error."""
+    check_writable(output)
+    if output.exists() and output.samefile(path):
+        raise Error(f"{output} is the model itself: give another file, so that it is not lost")
+    model = load(path)
+    x, clipped = load_samples(data, model.input.type)
+    chosen = np.unique(np.linspace(0, len(x) - 1, min(count, len(x))).round().astype(int))
+    found = calibrate(path.read_bytes(), x[chosen], done)
+    write_whole(output, found.data)
+    return {
+        "output": str(output),
+        "samples": len(chosen),
+        "clipped": clipped,
+        "tensors": [
+            {"name": name, "before": span(old), "after": span(new)}
+            for name, (old, new) in found.changes.items()
+        ],
+    }
+
+
+def span(quant: QuantParams) -> list[float]:
+    """The real values at the ends of int8."""
+    return [(end - quant.zero_point) * quant.scale for end in (-128, 127)]

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A trained network as a model file again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mcutrain.host.files import check_writable, write_whole
+from mcutrain.host.request import Request
+from mcutrain.host.training.state import SavedState
+from mcutrain.trainer.errors import Error, ModelError
+from mcutrain.trainer.export import export_model
+from mcutrain.trainer.interpreter import unpack_state
+from mcutrain.trainer.ops.softmax import Softmax
+from mcutrain.trainer.plan import TrainingPlan
+from mcutrain.trainer.tflite.reader import load
+
+
+def export_saved(model: Path, state: Path, output: Path, resumable: bool = True) -> dict[str, Any]:
+    """Write the model with the state that training saved. Raises Error."""
+    saved = SavedState.read(state)
+    request = saved.request(model)
+    plan = request.plan_of(load(model))
+    check_exportable(request, plan, output)
+    return export_state(request, plan, saved.state(plan), output, resumable)
+
+
+def check_exportable(request: Request, plan: TrainingPlan, output: Path) -> None:
+    """Raises Error if the network could not be exported to ``output``, trained or not."""
+    check_writable(output)
+    if output.exists() and output.samefile(request.model):
+        raise Error(f"{output} is the model itself: give another file, so that it is not lost")
+    original = load(request.model)
+    last = original.graph.producer(original.output)
+    is_softmax = last is not None and isinstance(last.op, Softmax)
+    if is_softmax and (plan.logits.type.size == 1 or not plan.takes_label):
+        raise ModelError(
+            f"{request.model} ends in a SOFTMAX, which would hide what was trained: use --save, "
+            "or a model without it"
+        )
+
+
+def export_state(
+    request: Request, plan: TrainingPlan, state: bytes, output: Path, resumable: bool = True
+) -> dict[str, Any]:
+    """Write the request's model with ``state`` of its plan; what was written, for people.
+
+    ``check_exportable`` comes first. Raises ModelError if the network cannot be a file.
+    """
+    tensors = unpack_state(plan, state)
+    in_use = int(tensors[plan.active][0]) if plan.active else plan.classes
+    options = replace(
+        request,
+        classes=None,
+        spare_classes=plan.classes - in_use,
+        class_names=plan.class_names,
+    ).options()
+    exported = export_model(request.model.read_bytes(), plan, tensors, options, resumable=resumable)
+    write_whole(output, exported.data)
+    return {
+        "output": str(output),
+        "bytes": len(exported.data),
+        "unused_bytes": exported.unused_bytes,
+        "steps": int(tensors[plan.sgd][1]),
+    }

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Latents of a data set as constants of a build: old samples to replay without a host."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from mcutrain.host.training.dataset import load_old
+from mcutrain.host.training.tail import latents
+from mcutrain.trainer.latent import FlashLatents
+from mcutrain.trainer.plan import TrainingPlan
+
+
+def with_flash_latents(plan: TrainingPlan, path: Path | None) -> TrainingPlan:
+    """The plan with the latents of the old samples in ``path`` (load_old) in flash, if given.
+
+    Raises ModelError for a plan without a latent, DataError for a file that does not fit it.
+    """
+    if path is None:
+        return plan
+    plan.check_latent(f"--flash-latents {path}")
+    x, y = load_old(path, plan)
+    labels = y if plan.takes_label else np.zeros(len(x), np.int64)  # a loss has below 2^16
+    return plan.with_flash_latents(FlashLatents(x, latents(plan, x), labels.astype(np.uint16)))

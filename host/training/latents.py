@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Latent replay (Pellegrini et al. 2020): the frozen prefix runs once for each sample."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from mcutrain.trainer.errors import Error
+from mcutrain.trainer.graph.tensor import Array
+from mcutrain.trainer.interpreter import StepRecord
+from mcutrain.trainer.ops.sgd import LearningRate
+from mcutrain.trainer.plan import TrainingPlan
+
+if TYPE_CHECKING:
+    from mcutrain.host.training.runner import LatentRunner, Runner
+    from mcutrain.host.training.runners import DeviceRunner
+
+OFF, HOST, DEVICE = "off", "host", "device"
+PLACES = (OFF, HOST, DEVICE)
+
+
+@dataclass(frozen=True)
+class Saving:
+    """What a run from latents left out: the prefix, wherever a kept latent was ``reused``."""
+
+    place: str
+    computed: int  # latents kept, each by one pass of the prefix
+    reused: int  # steps and inferences that began at one from before
+    kept_bytes: int
+    prefix_macs: int
+
+    @property
+    def saved_macs(self) -> int:
+        return self.reused * self.prefix_macs
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "saved_macs": self.saved_macs}
+
+
+class LatentStore(Protocol):
+    """Where kept latents lie, by slot. Slots are filled from 0 on, and may be filled again."""
+
+    place: str
+
+    def keep(self, slot: int, sample: Array, label: Array) -> bool:
+        """Store a sample's latent; whether it had to be computed."""
+        ...
+
+    def step(self, slot: int, target: Array, wants_digest: bool) -> tuple[StepRecord, int]: ...
+
+    def predict(self, slot: int) -> int: ...
+
+    def infer(self, slot: int) -> Array: ...
+
+
+class HostLatents:
+    """The host keeps them, and sends one in place of a sample."""
+
+    place = HOST
+
+    def __init__(self, runner: LatentRunner) -> None:
+        self.runner = runner
+        self._latents: dict[int, Array] = {}
+
+    def keep(self, slot: int, sample: Array, label: Array) -> bool:
+        self._latents[slot] = self.runner.latent_of(sample)
+        return True
+
+    def step(self, slot: int, target: Array, wants_digest: bool) -> tuple[StepRecord, int]:
+        return self.runner.step_from_latent(self._latents[slot], target, wants_digest)
+
+    def predict(self, slot: int) -> int:
+        return self.runner.predict_from_latent(self._latents[slot])
+
+    def infer(self, slot: int) -> Array:
+        return self.runner.infer_from_latent(self._latents[slot])
+
+
+class DeviceLatents:
+    """The device's RAM keeps them, in the slots of its build: only their numbers are sent.
+
+    A sample whose latent the build has in flash takes that, and leaves its slot in RAM as it is.
+    """
+
+    place = DEVICE
+
+    def __init__(self, runner: DeviceRunner) -> None:
+        self.runner = runner
+        self._in_flash = flash_slots(runner.plan)
+        self._instead: dict[int, int] = {}  # the slot in flash, by the one in RAM
+
+    def keep(self, slot: int, sample: Array, label: Array) -> bool:
+        if (fixed := self._in_flash.get(sample.tobytes())) is not None:
+            self._instead[slot] = fixed
+            return False
+        self._instead.pop(slot, None)
+        self.runner.keep(slot, sample, int(label) if self.runner.plan.takes_label else 0)
+        return True
+
+    def step(self, slot: int, target: Array, wants_digest: bool) -> tuple[StepRecord, int]:
+        return self.runner.step_from_slot(self._instead.get(slot, slot), target, wants_digest)
+
+    def predict(self, slot: int) -> int:
+        return self.runner.predict_from_slot(self._instead.get(slot, slot))
+
+    def infer(self, slot: int) -> Array:
+        return self.runner.infer_from_slot(self._instead.get(slot, slot))
+
+
+def flash_slots(plan: TrainingPlan) -> dict[bytes, int]:
+    """The slot of each sample whose latent is in flash, by the bytes of the sample."""
+    if plan.flash is None:
+        return {}
+    numbered = enumerate(plan.flash.samples, plan.latent_slots)
+    return {sample.tobytes(): slot for slot, sample in numbered}
+
+
+class WrappedRunner:
+    """A runner that does all but step, announce, predict and infer as ``inner`` does."""
+
+    def __init__(self, inner: Runner) -> None:
+        self.inner = inner
+
+    def reset(self, seed: int) -> None:
+        self.inner.reset(seed)
+
+    def set_learning_rate(self, rate: LearningRate) -> None:
+        self.inner.set_learning_rate(rate)
+
+    def set_classes(self, classes: int) -> None:
+        self.inner.set_classes(classes)
+
+    def announce(self, sample: Array, target: Array) -> None:
+        """Not sent ahead: the step may begin at what is kept."""
+
+    def digest(self) -> int:
+        return self.inner.digest()
+
+    def state(self) -> bytes:
+        return self.inner.state()
+
+    def load(self, state: bytes) -> None:
+        self.inner.load(state)
+
+
+class CachedRunner(WrappedRunner):
+    """A runner whose steps and inferences begin at the latent, which is kept in ``store``.
+
+    The bits are those of ``inner`` alone: latents never go stale, since nothing before them
+    learns. With ``slots`` only so many training samples have a latent; the others are whole.
+    ``fixed`` are slots that the store has filled for good.
+    """
+
+    def __init__(
+        self,
+        plan: TrainingPlan,
+        inner: Runner,
+        store: LatentStore,
+        slots: int | None = None,
+        fixed: Mapping[bytes, int] = MappingProxyType({}),
+    ) -> None:
+        super().__init__(inner)
+        self.plan, self.store, self.slots, self._fixed = plan, store, slots, fixed
+        self._slot_of = dict(fixed)
+        self._reused = 0
+
+    @property
+    def saving(self) -> Saving:
+        assert self.plan.latent is not None
+        kept = len(self._slot_of) - len(self._fixed)
+        nbytes = kept * self.plan.latent.type.nbytes
+        return Saving(self.store.place, kept, self._reused, nbytes, self.plan.prefix_macs)
+
+    def step(self, sample: Array, target: Array, wants_digest: bool) -> tuple[StepRecord, int]:
+        slot = self._find(sample, target)
+        if slot is None:
+            return self.inner.step(sample, target, wants_digest)
+        return self.store.step(slot, target, wants_digest)
+
+    def predict(self, sample: Array) -> int:
+        slot = self._find(sample)
+        return self.inner.predict(sample) if slot is None else self.store.predict(slot)
+
+    def infer(self, sample: Array) -> Array:
+        slot = self._find(sample)
+        return self.inner.infer(sample) if slot is None else self.store.infer(slot)
+
+    def _find(self, sample: Array, label: Array | None = None) -> int | None:
+        """The slot of a sample, filled now if there is room; None if there is not.
+
+        A sample without a label, which is none to train on, gets only room without end.
+        """
+        key = sample.tobytes()
+        if key in self._slot_of:
+            self._reused += 1
+            return self._slot_of[key]
+        slot = len(self._slot_of) - len(self._fixed)
+        room = self.slots is None or (label is not None and slot < self.slots)
+        if not room:
+            return None
+        self.store.keep(slot, sample, np.array(0) if label is None else label)
+        self._slot_of[key] = slot
+        return slot
+
+
+def place_of(asked: str | None, plan: TrainingPlan, pays: bool) -> str:
+    """Where latents are kept: as ``asked``, or by default on the host if that ``pays``.
+
+    Raises Error for an unknown place, a plan without a latent, a device without slots.
+    """
+    if asked is None:
+        return HOST if pays and plan.latent is not None else OFF
+    if asked not in PLACES:
+        raise Error(f"unknown place '{asked}' for latents: give {', '.join(PLACES)}")
+    if asked != OFF and plan.latent is None:
+        raise Error(
+            f"--latents {asked}: with the scheme '{plan.scheme.name}' nothing is frozen that a "
+            "step could leave out; give off"
+        )
+    if asked == DEVICE and plan.latent_slots + plan.flash_latents == 0:
+        raise Error(
+            "--latents device needs room in the device's RAM: give --latent-slots N; or latents "
+            "in its flash: --flash-latents FILE"
+        )
+    return asked
+
+
+def innermost(runner: Runner) -> Runner:
+    """The runner itself, without what is wrapped around it."""
+    while isinstance(runner, WrappedRunner):
+        runner = runner.inner
+    return runner

@@ -1,0 +1,371 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The training loop over a runner: epochs in a seeded order, accuracy before and after.
+
+With the guard, each epoch is followed by a look at the validation samples, and the best state
+that they saw is the one that stays.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from mcutrain.host.link.device import Device
+from mcutrain.host.training.dataset import Dataset
+from mcutrain.host.training.guard import PATIENCE, Guard, Guarded, Score, Verdict
+from mcutrain.host.training.interrupt import Interrupt, Interrupted, deferred
+from mcutrain.host.training.latents import innermost
+from mcutrain.host.training.monitor import EARLY_STEPS, Finding, Monitor
+from mcutrain.host.training.rates import (
+    SCHEDULES,
+    default_rate,
+    epochs,
+    last_part,
+    rates,
+    sample_order,
+)
+from mcutrain.host.training.runner import Runner
+from mcutrain.host.training.runners import DeviceRunner, ReferenceRunner
+from mcutrain.host.training.validation import judged_output, squared_error
+from mcutrain.host.training.verify import Difference, Differs, Verifier
+from mcutrain.trainer.errors import DataError
+from mcutrain.trainer.graph.tensor import Array
+from mcutrain.trainer.interpreter import pack_state, unpack_state
+from mcutrain.trainer.ops.sgd import LearningRate
+from mcutrain.trainer.plan import TrainingPlan
+
+PLACES = ("device", "host")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to train. ``rate`` None stands for the scheme's default, ``steps`` None for all epochs,
+    ``seed`` None for the plan's.
+
+    ``guard`` keeps the best state that the validation samples saw, and stops after ``patience``
+    epochs in a row that bring nothing better; with a schedule that ends at a low rate they are
+    counted in its last third alone, since epochs at the high rate say little about those.
+    ``validate_on`` is who computes the outputs: the device, or the host from the state it reads.
+    ``monitor`` looks for saturation. ``order`` (N,) are the indices of the samples to train on, in
+    place of the epochs. Raises DataError for a value that there is not.
+    """
+
+    epochs: int = 10
+    rate: float | None = None
+    schedule: str = "step"
+    seed: int | None = None
+    steps: int | None = None
+    verify: bool = False
+    guard: bool = False
+    patience: int = PATIENCE
+    validate_on: str = "device"
+    monitor: bool = False
+    order: Array | None = None
+
+    def __post_init__(self) -> None:
+        for name, value, known in (
+            ("schedule", self.schedule, SCHEDULES),
+            ("place to validate on", self.validate_on, PLACES),
+        ):
+            if value not in known:
+                raise DataError(f"unknown {name} '{value}': give {', '.join(known)}")
+        try:
+            LearningRate.from_real(0.0 if self.rate is None else self.rate)
+        except ValueError as err:
+            raise DataError(str(err)) from err
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is under way, for whoever shows it."""
+
+    phase: str  # "before", "validate", "train" or "after"
+    done: int
+    total: int
+    loss: float | None = None
+    metric: float | None = None
+
+
+Report = Callable[[Progress], None]
+
+
+@dataclass
+class Result:
+    """What came of a training run."""
+
+    seed: int = 0
+    metric: str = "accuracy"  # of the test samples; or mse, in squared real units
+    before: float | None = None  # None until it is measured
+    after: float | None = None
+    steps: int = 0
+    verified_steps: int = 0
+    losses: list[float] = field(default_factory=list)
+    difference: Difference | None = None
+    verified: bool = False
+    seconds: float = 0.0
+    state: bytes = b""
+    guarded: Guarded | None = None  # None without the guard
+    interrupted: bool = False  # by the user; the best state was kept
+    findings: list[Finding] | None = None  # None where nobody looked
+
+    @property
+    def bit_exact(self) -> bool | None:
+        """Whether every step and prediction was equal to the reference's; None if not compared."""
+        if not self.verified:
+            return None
+        return self.difference is None and self.verified_steps == self.steps
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            f"{self.metric}_before": self.before,
+            f"{self.metric}_after": self.after,
+            "steps": self.steps,
+            "verified_steps": self.verified_steps,
+            "bit_exact": self.bit_exact,
+            "difference": None if self.difference is None else str(self.difference),
+            "losses": self.losses,
+            "seconds": round(self.seconds, 3),
+            "guard": None if self.guarded is None else self.guarded.to_json(),
+            "interrupted": self.interrupted,
+            "saturation": None if self.findings is None else [asdict(f) for f in self.findings],
+        }
+
+
+def begun(plan: TrainingPlan, options: Options, state: bytes | None) -> tuple[int, int]:
+    """(seed, steps already done): the plan goes on where an export or a saved state stopped."""
+    assert plan.sgd.data is not None
+    sgd = plan.sgd.data if state is None else unpack_state(plan, state)[plan.sgd]
+    return int(sgd[0]) if options.seed is None else options.seed, int(sgd[1])
+
+
+@dataclass
+class Run:
+    """A training run under way: what its parts share."""
+
+    plan: TrainingPlan
+    data: Dataset
+    runner: Runner
+    options: Options
+    report: Report
+    result: Result
+    first_step: int
+    interrupt: Interrupt
+    verifier: Verifier | None = None
+    guard: Guard | None = None
+    monitor: Monitor | None = None
+    classes: int = 0  # in use, while the guard validates
+
+    @property
+    def trained(self) -> tuple[Runner | Verifier, ...]:
+        """What goes through the run side by side."""
+        return (self.runner, self.verifier) if self.verifier else (self.runner,)
+
+
+def train(
+    plan: TrainingPlan,
+    data: Dataset,
+    runner: Runner,
+    options: Options,
+    report: Report,
+    state: bytes | None = None,
+) -> Result:
+    """Reset the runner, or let it take up ``state``, and train it.
+
+    Spare classes that the data has are taken into use. With ``verify``, stops at the first
+    difference. With ``guard`` Ctrl-C ends the run between two steps, and the best state stays.
+    Raises DataError for a guard without validation samples.
+    """
+    if options.guard and data.x_val is None:
+        raise DataError("the guard needs validation samples: x_val and y_val, or held-out ones")
+    metric = "accuracy" if plan.takes_label else "mse"
+    seed, first_step = begun(plan, options, state)
+    result = Result(seed, metric, verified=options.verify)
+    started = time.monotonic()
+    with deferred(options.guard) as interrupt:
+        run = Run(plan, data, runner, options, report, result, first_step, interrupt)
+        try:
+            begin(run, state)
+            run_epochs(run)
+            finish(run)
+        except Differs as parted:
+            result.difference = parted.difference
+        except Interrupted:
+            stop(run)
+    result.verified_steps = run.verifier.verified_steps if run.verifier else 0
+    result.seconds = time.monotonic() - started
+    return result
+
+
+def begin(run: Run, state: bytes | None) -> None:
+    """Bring everything to the state before the first step, and measure it. Raises Differs."""
+    plan, options = run.plan, run.options
+    run.verifier = Verifier(plan, run.result.seed) if options.verify else None
+    run.runner.reset(run.result.seed)
+    for trained in run.trained:
+        if state is not None:
+            trained.load(with_seed(plan, state, run.result.seed))
+        if count := new_classes(plan, run.data, state):
+            trained.set_classes(count)
+    run.result.before = evaluate(run, "before")
+    if options.monitor:
+        run.monitor = Monitor(plan, run.data, run.runner.state())
+    if options.guard:
+        run.guard, run.result.guarded = Guard(options.patience), Guarded(run.result.metric)
+        if plan.active is not None:
+            run.classes = int(unpack_state(plan, run.runner.state())[plan.active][0])
+        judge(run)
+
+
+def finish(run: Run) -> None:
+    """Let the best state stay, and measure it. Raises Differs."""
+    if run.monitor:
+        run.result.findings = run.monitor.findings(run.runner.state(), run.result.losses)
+    keep_best(run)
+    run.result.after = evaluate(run, "after")
+    run.result.state = run.runner.state()
+
+
+def stop(run: Run) -> None:
+    """Let the best state so far stay, as the user has asked to stop.
+
+    Raises KeyboardInterrupt if nothing was measured yet.
+    """
+    if run.guard is None or run.guard.best is None:
+        raise KeyboardInterrupt
+    keep_best(run)
+    run.result.state = run.guard.state
+    run.result.interrupted = True
+
+
+def keep_best(run: Run) -> None:
+    """Take up the guard's best state, unless it is the one there is.
+
+    The state is taken up whole, its step number too: so it is one that this seed leads to, and
+    going on from it gives what going on at that step gave.
+    """
+    if run.guard is not None and run.runner.state() != run.guard.state:
+        for trained in run.trained:
+            trained.load(run.guard.state)
+
+
+def with_seed(plan: TrainingPlan, state: bytes, seed: int) -> bytes:
+    """The state with another seed."""
+    tensors = unpack_state(plan, state)
+    tensors[plan.sgd][0] = seed
+    return pack_state(plan, tensors)
+
+
+def new_classes(plan: TrainingPlan, data: Dataset, state: bytes | None) -> int | None:
+    """How many classes to take into use, if the data has more than the state counts."""
+    if plan.active is None or plan.active.data is None:
+        return None
+    in_use = plan.active.data if state is None else unpack_state(plan, state)[plan.active]
+    labels = [y for y in (data.y_train, data.y_test, data.y_val) if y is not None]
+    present = 1 + max(int(y.max(initial=0)) for y in labels)
+    return present if present > int(in_use[0]) else None
+
+
+def run_epochs(run: Run) -> None:
+    """All epochs of a run, or those up to where the guard stops it. Raises Differs, Interrupted."""
+    options, samples = run.options, len(run.data.x_train)
+    rate = options.rate if options.rate is not None else default_rate(run.plan)
+    order = sample_order(samples, options.epochs, run.result.seed, run.first_step)
+    order = (order if options.order is None else options.order)[: options.steps]
+    schedule = dict(rates(len(order), rate, options.schedule))
+    tried_from = last_part(len(order), options.schedule)
+    for first, end in epochs(len(order), samples, run.first_step):
+        run_steps(run, order, schedule, first, end)
+        if run.monitor:
+            run.monitor.look(run.runner.state())
+        if run.guard and judge(run, first >= tried_from) is Verdict.STOP and end < len(order):
+            assert run.result.guarded is not None
+            run.result.guarded.stopped_early = True
+            return
+
+
+def run_steps(
+    run: Run, order: Array, schedule: dict[int, LearningRate], first: int, end: int
+) -> None:
+    """Steps ``first`` to ``end`` of a run, counted in its result. Raises Differs, Interrupted."""
+    result, verifier = run.result, run.verifier
+    for k in range(first, end):
+        run.interrupt.check()
+        if k in schedule:
+            for trained in run.trained:
+                trained.set_learning_rate(schedule[k])
+        sample, target = run.data.x_train[order[k]], run.data.y_train[order[k]]
+        if k + 1 < end:
+            run.runner.announce(run.data.x_train[order[k + 1]], run.data.y_train[order[k + 1]])
+        loss, digest = run.runner.step(sample, target, run.options.verify)
+        result.steps += 1
+        result.losses.append(loss.real(run.plan))
+        if verifier and not verifier.step(sample, target, loss, digest):
+            raise Differs(verifier.locate(device_of(run.runner), sample, target))
+        if run.monitor and result.steps == EARLY_STEPS:
+            run.monitor.look(run.runner.state())
+        run.report(Progress("train", k + 1, len(order), result.losses[-1]))
+
+
+def judge(run: Run, counts: bool = False) -> Verdict:
+    """Show the guard the state there is. Raises Differs, Interrupted."""
+    assert run.guard is not None and run.result.guarded is not None
+    score = validate(run)
+    verdict = run.guard.report(score, run.runner.state, counts)
+    guarded = run.result.guarded
+    if verdict is Verdict.IMPROVED:
+        guarded.best = len(guarded.curve)
+    guarded.curve.append((run.first_step + run.result.steps, score))
+    return verdict
+
+
+def validate(run: Run) -> Score:
+    """The score of the validation samples. Raises Differs, Interrupted."""
+    x, y = run.data.x_val, run.data.y_val
+    assert x is not None and y is not None
+    runner = run.runner
+    if run.options.validate_on == "host":
+        runner = ReferenceRunner(run.plan)
+        runner.load(run.runner.state())
+    correct, loss = 0, 0.0
+    for k, (sample, target) in enumerate(zip(x, y, strict=True)):
+        run.interrupt.check()
+        output = runner.infer(sample)
+        if run.verifier and not np.array_equal(output, run.verifier.reference.infer(sample)):
+            raise Differs(run.verifier.locate_prediction(device_of(run.runner), sample))
+        is_right, its_loss = judged_output(run.plan, sample, target, output, run.classes)
+        correct, loss = correct + is_right, loss + its_loss
+        metric = (correct if run.plan.takes_label else loss) / (k + 1)
+        run.report(Progress("validate", k + 1, len(x), metric=metric))
+    return Score(correct, len(x), loss / len(x))
+
+
+def device_of(runner: Runner) -> Device:
+    """The device of a runner that differs from the reference: it is not the reference."""
+    found = innermost(runner)
+    assert isinstance(found, DeviceRunner)
+    return found.device
+
+
+def evaluate(run: Run, phase: str) -> float:
+    """The metric on the test samples. Raises Interrupted, and Differs if the reference computes
+    otherwise."""
+    plan, data, runner, verifier = run.plan, run.data, run.runner, run.verifier
+    total = 0.0
+    for k, (sample, target) in enumerate(zip(data.x_test, data.y_test, strict=True)):
+        run.interrupt.check()
+        if plan.takes_label:
+            found = np.array(runner.predict(sample))
+            expected = verifier.reference.predict(sample) if verifier else found
+            total += int(found) == int(target)
+        else:
+            found = runner.infer(sample)
+            expected = verifier.reference.infer(sample) if verifier else found
+            total += squared_error(plan, sample, target, found)
+        if verifier and not np.array_equal(found, expected):
+            raise Differs(verifier.locate_prediction(device_of(runner), sample))
+        run.report(Progress(phase, k + 1, len(data.x_test), metric=total / (k + 1)))
+    return total / len(data.x_test)

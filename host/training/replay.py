@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training on a stream: each new sample once, followed by old ones from a bounded replay buffer.
+
+What is kept and replayed follows from the labels and the seed (SPEC 1.10), so the whole order is
+known beforehand, and a device that decides for itself takes the same one (runtime/replay.h).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mcutrain.host.training.dataset import Dataset
+from mcutrain.host.training.latents import (
+    DEVICE,
+    HOST,
+    OFF,
+    DeviceLatents,
+    HostLatents,
+    LatentStore,
+    Saving,
+    WrappedRunner,
+    place_of,
+)
+from mcutrain.host.training.loop import Options, Report, Result, begun, train
+from mcutrain.host.training.runner import Runner
+from mcutrain.host.training.runners import DeviceRunner, ReferenceRunner
+from mcutrain.trainer.errors import DataError
+from mcutrain.trainer.graph.tensor import Array
+from mcutrain.trainer.interpreter import StepRecord
+from mcutrain.trainer.plan import TrainingPlan
+from mcutrain.trainer.replay import ReplayBuffer
+
+RATIO = 1  # replayed samples for each new one
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One step: which sample, and the slot it lies in, or goes to first if it ``is_new``."""
+
+    sample: int
+    slot: int | None
+    is_new: bool
+
+
+@dataclass(frozen=True)
+class Stream:
+    """What happens to the samples: ``fills`` (sample, slot) before the first step, then visits."""
+
+    fills: list[tuple[int, int]]
+    visits: list[Visit]
+
+    @property
+    def order(self) -> Array:
+        """(steps,) indices of the samples."""
+        return np.array([visit.sample for visit in self.visits], np.int64)
+
+
+def stream_of(buffer: ReplayBuffer, labels: Array, old: int, ratio: int = RATIO) -> Stream:
+    """The stream of samples with these labels, of which the first ``old`` only fill the buffer.
+
+    Each new sample is offered to the buffer, and followed by ``ratio`` replays.
+    """
+    held: dict[int, int] = {}  # sample by slot
+    stream = Stream([], [])
+    for sample, label in enumerate(map(int, labels)):
+        slot = buffer.offer(label)
+        if slot is not None:
+            held[slot] = sample
+        if sample < old:
+            stream.fills.extend([] if slot is None else [(sample, slot)])
+            continue
+        stream.visits.append(Visit(sample, slot, True))
+        for _ in range(ratio):
+            if (drawn := buffer.draw()) is not None:
+                stream.visits.append(Visit(held[drawn], drawn, False))
+    return stream
+
+
+class HostSamples:
+    """The host keeps the samples themselves: where there are no latents, or they are off."""
+
+    place = OFF
+
+    def __init__(self, runner: Runner) -> None:
+        self.runner = runner
+        self._samples: dict[int, Array] = {}
+
+    def keep(self, slot: int, sample: Array, label: Array) -> bool:
+        self._samples[slot] = sample
+        return True
+
+    def step(self, slot: int, target: Array, wants_digest: bool) -> tuple[StepRecord, int]:
+        return self.runner.step(self._samples[slot], target, wants_digest)
+
+    def predict(self, slot: int) -> int:
+        return self.runner.predict(self._samples[slot])
+
+    def infer(self, slot: int) -> Array:
+        return self.runner.infer(self._samples[slot])
+
+
+def store_of(runner: ReferenceRunner | DeviceRunner, place: str) -> LatentStore:
+    """Where a stream's buffer lies: ``place`` is one of host.training.latents.PLACES."""
+    if place == DEVICE:
+        assert isinstance(runner, DeviceRunner)
+        return DeviceLatents(runner)
+    return HostLatents(runner) if place == HOST else HostSamples(runner)
+
+
+class StreamRunner(WrappedRunner):
+    """A runner that takes the steps of a stream: those on kept samples from ``store``."""
+
+    def __init__(self, inner: Runner, store: LatentStore, stream: Stream, data: Dataset) -> None:
+        super().__init__(inner)
+        self.store, self._stream, self._data = store, stream, data
+        self._done = 0
+        self.kept = self.replayed = 0
+
+    def reset(self, seed: int) -> None:
+        super().reset(seed)
+        self._done = self.kept = self.replayed = 0
+
+    def step(self, sample: Array, target: Array, wants_digest: bool) -> tuple[StepRecord, int]:
+        if self._done == 0:
+            for old, slot in self._stream.fills:
+                self._keep(slot, self._data.x_train[old], self._data.y_train[old])
+        visit = self._stream.visits[self._done]
+        self._done += 1
+        if visit.slot is None:
+            return self.inner.step(sample, target, wants_digest)
+        computed = visit.is_new and self._keep(visit.slot, sample, target)
+        self.replayed += not computed
+        return self.store.step(visit.slot, target, wants_digest)
+
+    def predict(self, sample: Array) -> int:
+        return self.inner.predict(sample)
+
+    def infer(self, sample: Array) -> Array:
+        return self.inner.infer(sample)
+
+    def _keep(self, slot: int, sample: Array, label: Array) -> bool:
+        computed = self.store.keep(slot, sample, label)
+        self.kept += computed
+        return computed
+
+
+def train_stream(
+    plan: TrainingPlan,
+    data: Dataset,
+    runner: ReferenceRunner | DeviceRunner,
+    slots: int,
+    options: Options,
+    report: Report,
+    ratio: int = RATIO,
+    place: str | None = None,
+    state: bytes | None = None,
+) -> tuple[Result, Saving]:
+    """Train on ``x_train`` once, in its order, with a replay buffer that ``x_old`` fills at first.
+
+    ``place`` is one of latents.PLACES, by default the host; for the device the plan has
+    ``slots`` latent slots. Raises DataError where steps take no label, and what ``train`` raises.
+    """
+    if not plan.takes_label:
+        raise DataError("a replay buffer balances classes, but the loss takes no label")
+    old = 0
+    if data.x_old is not None and data.y_old is not None:
+        old = len(data.x_old)
+        x, y = np.concatenate([data.x_old, data.x_train]), np.append(data.y_old, data.y_train)
+        data = replace(data, x_train=x, y_train=y)
+    seed, _ = begun(plan, options, state)
+    stream = stream_of(ReplayBuffer(slots, plan.classes, seed), data.y_train, old, ratio)
+    place = place_of(place, plan, True)
+    wrapped = StreamRunner(runner, store_of(runner, place), stream, data)
+    options = replace(options, order=stream.order)
+    result = train(plan, data, wrapped, options, report, state)
+    kept = plan.input if place == OFF or plan.latent is None else plan.latent
+    nbytes = min(slots, len(data.y_train)) * kept.type.nbytes
+    macs = 0 if place == OFF else plan.prefix_macs
+    return result, Saving(place, wrapped.kept, wrapped.replayed, nbytes, macs)

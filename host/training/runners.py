@@ -1,0 +1,298 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The runners: the NumPy reference, and devices on the link, simulated or real."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from mcutrain.host.building.firmware import Build, board_of
+from mcutrain.host.building.memories import placed
+from mcutrain.host.building.target import Kind
+from mcutrain.host.errors import MismatchError
+from mcutrain.host.link.device import Device
+from mcutrain.host.link.protocol import Region, StepResult
+from mcutrain.host.link.transport import SerialTransport
+from mcutrain.host.simulation.instructions import counter_args
+from mcutrain.host.simulation.painted_stack import PaintedStack, simulate_painted
+from mcutrain.host.simulation.simulator import simulate
+from mcutrain.host.training.latents import (
+    DEVICE,
+    HOST,
+    CachedRunner,
+    DeviceLatents,
+    HostLatents,
+    flash_slots,
+)
+from mcutrain.host.training.runner import Runner
+from mcutrain.host.training.verify import read_tensor, write_step, write_target
+from mcutrain.trainer.graph.tensor import Array, Tensor
+from mcutrain.trainer.interpreter import Interpreter, StepRecord, unpack_state
+from mcutrain.trainer.ops.sgd import LearningRate
+from mcutrain.trainer.plan import TrainingPlan
+
+COUNTING_STEP_TIMEOUT_S = 600.0  # a repeated request would interrupt the step that is counted
+
+
+class ReferenceRunner:
+    """The reference itself."""
+
+    def __init__(self, plan: TrainingPlan) -> None:
+        self.plan, self.reference = plan, Interpreter(plan)
+
+    def reset(self, seed: int) -> None:
+        self.reference.reset(seed)
+
+    def set_learning_rate(self, rate: LearningRate) -> None:
+        self.reference.set_learning_rate(rate)
+
+    def set_classes(self, classes: int) -> None:
+        self.reference.set_classes(classes)
+
+    def step(self, sample: Array, target: Array, wants_digest: bool) -> tuple[StepRecord, int]:
+        loss = self.reference.step(sample, target)
+        return loss, self.reference.digest() if wants_digest else 0
+
+    def announce(self, sample: Array, target: Array) -> None:
+        """Nothing has to be sent."""
+
+    def predict(self, sample: Array) -> int:
+        return self.reference.predict(sample)
+
+    def infer(self, sample: Array) -> Array:
+        return self.reference.infer(sample)
+
+    def latent_of(self, sample: Array) -> Array:
+        return self.reference.latent_of(sample)
+
+    def step_from_latent(
+        self, latent: Array, target: Array, wants_digest: bool
+    ) -> tuple[StepRecord, int]:
+        loss = self.reference.step_from_latent(latent, target)
+        return loss, self.reference.digest() if wants_digest else 0
+
+    def predict_from_latent(self, latent: Array) -> int:
+        return self.reference.predict_from_latent(latent)
+
+    def infer_from_latent(self, latent: Array) -> Array:
+        return self.reference.infer_from_latent(latent)
+
+    def digest(self) -> int:
+        return self.reference.digest()
+
+    def state(self) -> bytes:
+        return self.reference.state_bytes()
+
+    def load(self, state: bytes) -> None:
+        self.reference.state = unpack_state(self.reference.plan, state)
+
+
+class DeviceRunner:
+    """A device that runs the plan's firmware. ``sends_ahead``: an announced sample is sent while
+    the step before it runs, to a build that receives ahead."""
+
+    def __init__(self, device: Device, plan: TrainingPlan) -> None:
+        self.device, self.plan = device, plan
+        # The latent that PREFIX left for the next step, or the slot that it was kept in.
+        self._in_place: Array | int | None = None
+        self.sends_ahead = plan.receives_ahead
+        self._announced: tuple[Array, Array] | None = None
+        self._waiting: tuple[Array, Array, int] | None = None  # on the device, with its label
+
+    def reset(self, seed: int) -> None:
+        self._in_place = self._announced = self._waiting = None
+        self.device.reset(seed)
+
+    def set_learning_rate(self, rate: LearningRate) -> None:
+        self.device.set_learning_rate(rate.multiplier, rate.shift)
+
+    def set_classes(self, classes: int) -> None:
+        self.device.set_classes(classes)
+
+    def step(self, sample: Array, target: Array, wants_digest: bool) -> tuple[StepRecord, int]:
+        label = self._place(sample, target)
+        following, self._announced = self._announced, None
+        if following is None:
+            return self._step(label, wants_digest)
+        self._in_place = None
+        self.device.start(label)
+        self._waiting = (*following, write_step(self.device, self.plan, *following))
+        return recorded(self.device.finish(wants_digest))
+
+    def announce(self, sample: Array, target: Array) -> None:
+        if self.sends_ahead:
+            self._announced = sample, target
+
+    def _place(self, sample: Array, target: Array) -> int:
+        """Write what a step takes, unless it waits on the device; the label to give it."""
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            was_sample, was_target, label = waiting
+            if np.array_equal(was_sample, sample) and np.array_equal(was_target, target):
+                return label
+        return write_step(self.device, self.plan, sample, target)
+
+    def predict(self, sample: Array) -> int:
+        self._write_sample(sample)
+        return self.device.infer()
+
+    def infer(self, sample: Array) -> Array:
+        self.predict(sample)
+        return self._read(self.plan.logits)
+
+    def latent_of(self, sample: Array) -> Array:
+        assert self.plan.latent is not None
+        self._write_sample(sample)
+        self.device.run_prefix()
+        latent = self._in_place = self._read(self.plan.latent)
+        return latent
+
+    def step_from_latent(
+        self, latent: Array, target: Array, wants_digest: bool
+    ) -> tuple[StepRecord, int]:
+        label = write_target(self.device, self.plan, target)
+        self._write_latent(latent)
+        return self._step(label, wants_digest)
+
+    def predict_from_latent(self, latent: Array) -> int:
+        self._write_latent(latent)
+        return self.device.infer()
+
+    def infer_from_latent(self, latent: Array) -> Array:
+        self.predict_from_latent(latent)
+        return self._read(self.plan.logits)
+
+    def keep(self, slot: int, sample: Array, label: int) -> None:
+        """Compute a latent and store it in a slot of the device, where it also is in place."""
+        self._write_sample(sample)
+        self.device.run_prefix()
+        self.device.keep_latent(slot, label)
+        self._in_place = slot
+
+    def step_from_slot(
+        self, slot: int, target: Array, wants_digest: bool
+    ) -> tuple[StepRecord, int]:
+        label = write_target(self.device, self.plan, target)
+        self._recall(slot)
+        return self._step(label, wants_digest)
+
+    def predict_from_slot(self, slot: int) -> int:
+        self._recall(slot)
+        return self.device.infer()
+
+    def infer_from_slot(self, slot: int) -> Array:
+        self.predict_from_slot(slot)
+        return self._read(self.plan.logits)
+
+    def _write_sample(self, sample: Array) -> None:
+        """Write it in place of what was there, or waits."""
+        self._in_place = self._waiting = None
+        self.device.write_sample(sample.tobytes())
+
+    def _recall(self, slot: int) -> None:
+        if not isinstance(self._in_place, int) or slot != self._in_place:
+            self.device.recall_latent(slot)
+        self._in_place = self._waiting = None
+
+    def _write_latent(self, latent: Array) -> None:
+        """Write it, unless it is the one that the device has just computed; it is used up then."""
+        if latent is not self._in_place:
+            self.device.write_latent(latent.tobytes())
+        self._in_place = self._waiting = None
+
+    def _step(self, label: int, wants_digest: bool) -> tuple[StepRecord, int]:
+        self._in_place = self._waiting = None
+        return recorded(self.device.step(label, wants_digest))
+
+    def _read(self, tensor: Tensor) -> Array:
+        return read_tensor(self.device, self.plan, tensor).reshape(-1)
+
+    def digest(self) -> int:
+        return self.device.digest().digest
+
+    def state(self) -> bytes:
+        return self.device.read(Region.STATE)
+
+    def load(self, state: bytes) -> None:
+        self.reset(0)  # no step may be under way
+        self.device.write(Region.STATE, state)
+
+
+def recorded(result: StepResult) -> tuple[StepRecord, int]:
+    """What a runner's step gives."""
+    return StepRecord(result.sum, result.distance, result.predicted), result.digest
+
+
+def with_latents(runner: ReferenceRunner | DeviceRunner, place: str) -> Runner:
+    """The runner, with latents kept in ``place``: one of host.training.latents.PLACES."""
+    if place == HOST:
+        return CachedRunner(runner.plan, runner, HostLatents(runner))
+    if place == DEVICE:
+        assert isinstance(runner, DeviceRunner)
+        slots = runner.plan.latent_slots
+        fixed = flash_slots(runner.plan)
+        return CachedRunner(runner.plan, runner, DeviceLatents(runner), slots, fixed)
+    return runner
+
+
+class SimulatedRunner(DeviceRunner):
+    """A device that is a process on this computer; on a simulated board its stack is painted."""
+
+    def __init__(self, device: Device, plan: TrainingPlan, stack: PaintedStack | None) -> None:
+        super().__init__(device, plan)
+        self._stack = stack
+
+    def stack_used_bytes(self) -> int | None:
+        """What of the stack has been written so far; None if that is not known."""
+        return None if self._stack is None else self._stack.used_bytes()
+
+
+@contextmanager
+def simulated(build: Build, counts: Path | None = None) -> Iterator[SimulatedRunner]:
+    """The build on its simulator; instruction counts go to the file ``counts`` at the end."""
+    args = counter_args(build.elf, build.plan.name, counts) if counts else ()
+    with running(build, args) as (port, stack):
+        transport = SerialTransport(port)
+        hashes = build.build_hash, build.plan.numerics_hash
+        if counts:
+            timeout_s = COUNTING_STEP_TIMEOUT_S
+            device = Device.open(transport, *hashes, step_timeout_s=timeout_s, patience_s=timeout_s)
+        else:
+            device = Device.open(transport, *hashes)
+        try:
+            runner = SimulatedRunner(device, build.plan, stack)
+            runner.sends_ahead &= not counts  # which counts whole steps
+            yield runner
+        finally:
+            device.close()
+
+
+@contextmanager
+def running(build: Build, args: Sequence[str]) -> Iterator[tuple[str, PaintedStack | None]]:
+    """The port of a build's process, and its stack on a simulated board."""
+    board = build.target.board
+    if build.target.kind is Kind.SIMULATED:
+        with simulate_painted(board, build.elf, args) as found:
+            yield found
+    else:
+        with simulate(board, build.elf, args) as port:
+            yield port, None
+
+
+@contextmanager
+def connected(port: str, plan: TrainingPlan, baud: int) -> Iterator[DeviceRunner]:
+    """A device on a serial port. Raises MismatchError unless it runs a build of this plan."""
+    device = Device.open(SerialTransport(port, baud), None, plan.numerics_hash)
+    try:
+        board = board_of(plan, device.info.build_hash)
+        if board is None:
+            raise MismatchError(
+                f"{port}: the device runs the build {device.info.build_hash.hex()}, which is not "
+                "this version's build of the plan; run `mcutrain build` and flash what it names"
+            )
+        yield DeviceRunner(device, placed(plan, board))
+    finally:
+        device.close()

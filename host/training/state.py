@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files of training state: what was learned, to go on with or to export."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mcutrain.host.files import write_whole
+from mcutrain.host.request import Request, read_options
+from mcutrain.host.training.dataset import DAMAGED
+from mcutrain.trainer.errors import DataError, Error
+from mcutrain.trainer.graph.tensor import Array, Tensor
+from mcutrain.trainer.interpreter import pack_state, unpack_state
+from mcutrain.trainer.plan import TrainingPlan
+from mcutrain.trainer.training_state import TrainingState, check_ranges
+
+HASH_KEY, PLAN_KEY = "numerics_hash", "training_state"
+
+
+def save_state(path: Path, plan: TrainingPlan, state: bytes, request: Request) -> None:
+    """Write the state as an .npz: each tensor by its name, and what the plan was made from."""
+    tensors = unpack_state(plan, state)
+    stored = TrainingState.of(plan, tensors, request.options()).pack()
+    arrays: Any = {tensor.name: value for tensor, value in tensors.items()}
+    arrays[HASH_KEY] = np.frombuffer(plan.numerics_hash, np.uint8)
+    arrays[PLAN_KEY] = np.frombuffer(stored, np.uint8)
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    write_whole(path, buffer.getvalue())
+
+
+@dataclass(frozen=True)
+class SavedState:
+    """A file that ``save_state`` wrote."""
+
+    path: Path
+    arrays: dict[str, Array]
+
+    @classmethod
+    def read(cls, path: Path) -> SavedState:
+        """Raises DataError."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {key: file[key] for key in file.files}
+        except OSError as err:
+            raise DataError(f"cannot read the state {path}: {err.strerror or err}") from err
+        except DAMAGED as err:
+            raise DataError(f"{path} is not a file that `mcutrain train --save` wrote") from err
+        saved = cls(path, arrays)
+        saved.raw(HASH_KEY)
+        return saved
+
+    def raw(self, key: str) -> bytes:
+        found = self.arrays.get(key)
+        if found is None or found.dtype != np.uint8:
+            raise DataError(f"{self.path} was not written by `mcutrain train --save`")
+        return found.tobytes()
+
+    def request(self, model: Path) -> Request:
+        """What the plan of the state is made from, with the model in ``model``. Raises Error."""
+        stored = TrainingState.unpack(self.raw(PLAN_KEY))
+        return replace(read_options(stored.options, model), update=stored.scheme)
+
+    def described(self) -> str:
+        """The options that make the plan of the state, as far as the file tells."""
+        try:
+            request = self.request(Path())
+        except Error:
+            return "the options that it was trained with"
+        return " ".join(["--update", request.update_name(), *request.arguments()])
+
+    def state(self, plan: TrainingPlan) -> bytes:
+        """The state of ``plan``. Raises DataError if the file is another plan's."""
+        if self.raw(HASH_KEY) != plan.numerics_hash:
+            raise DataError(
+                f"{self.path} is not the state of this plan: give the model that it was trained "
+                f"from, and {self.described()}"
+            )
+        values: dict[Tensor, Array] = {}
+        for tensor in plan.state:
+            value = self.arrays.get(tensor.name)
+            fits = value is not None and value.shape == tensor.type.shape
+            if value is None or not fits or value.dtype != tensor.type.dtype.np:
+                raise DataError(
+                    f"{self.path} is damaged: the tensor {tensor.name} is missing or misshapen"
+                )
+            values[tensor] = value
+        check_ranges(plan, values)
+        return pack_state(plan, values)

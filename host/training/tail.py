@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cuts the frozen prefix off a plan, so that many trainings on the same samples do not repeat it.
+
+The plan behind the cut trains to the bits of the whole one: operators keep their index, scales
+and zero points, and so their rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from shutil import which
+
+import numpy as np
+
+from mcutrain.host.building.library import COMPILER, LibraryRunner, in_process
+from mcutrain.host.request import Request
+from mcutrain.host.training.runners import ReferenceRunner
+from mcutrain.trainer.errors import ModelError
+from mcutrain.trainer.graph.tensor import Array
+from mcutrain.trainer.model import Model, cut, trim
+from mcutrain.trainer.plan import TrainingPlan
+from mcutrain.trainer.scheme import Scheme
+
+
+def tail(request: Request, model: Model, whole: TrainingPlan) -> tuple[TrainingPlan, str | None]:
+    """The plan behind the frozen prefix of ``whole``, and the tensor that is its input.
+
+    ``whole`` is the request's plan of ``model``. Where there is no prefix, or the model cannot be
+    cut behind it, it is ``whole`` itself, and None.
+    """
+    if whole.latent is None:
+        return whole, None
+    try:
+        behind = plan_from(request, model, whole.scheme, whole.latent.name)
+    except ModelError:  # a layer behind it also reads what is before it
+        return whole, None
+    if behind.input.type != whole.latent.type:  # narrower, by constant channels left out
+        return whole, None
+    return behind, whole.latent.name
+
+
+def plan_from(request: Request, model: Model, scheme: Scheme, start: str) -> TrainingPlan:
+    """The request's plan of ``model`` behind the tensor ``start``, before which nothing learns.
+
+    Raises ModelError if the model cannot be cut there.
+    """
+    part = trim(model if request.start is None else cut(model, request.start))
+    layers = len(part.weighted) - len(trim(cut(part, start)).weighted)
+    behind = replace(
+        request, update=shifted(scheme, layers), start=start, stream_input=False, recompute=None
+    )
+    return behind.plan_of(model, thorough=False)  # trained here, where no byte counts
+
+
+def shifted(scheme: Scheme, layers: int) -> Scheme:
+    """The scheme with the first ``layers`` layers, which do not learn, no longer counted."""
+    return replace(
+        scheme,
+        ratios={k - layers: r for k, r in scheme.ratios.items()},
+        biases=frozenset(k - layers for k in scheme.biases),
+        channels={k - layers: c for k, c in scheme.channels.items()},
+    )
+
+
+@contextmanager
+def fastest(plan: TrainingPlan) -> Iterator[LibraryRunner | ReferenceRunner]:
+    """The generated C in this process, or the reference where there is no compiler."""
+    if which(COMPILER) is None:
+        yield ReferenceRunner(plan)
+    else:
+        with in_process(plan) as runner:
+            yield runner
+
+
+def latents(plan: TrainingPlan, samples: Array) -> Array:
+    """(N, latent size) int8: what the frozen prefix of ``plan`` makes of each sample."""
+    latent = plan.latent
+    assert latent is not None
+    with fastest(plan) as runner:
+        trained = runner.reference if isinstance(runner, ReferenceRunner) else runner.model
+        found = [trained.latent_of(sample) for sample in samples]
+    return np.stack([value.reshape(-1) for value in found])

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Replays a device's training in the reference, and finds where the two part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mcutrain.host.link.device import Device
+from mcutrain.host.link.protocol import Region
+from mcutrain.trainer.graph.op import Node
+from mcutrain.trainer.graph.tensor import Array, Tensor
+from mcutrain.trainer.interpreter import Interpreter, StepRecord, pack_state, unpack_state
+from mcutrain.trainer.ops.sgd import LearningRate
+from mcutrain.trainer.plan import TrainingPlan
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first element in which device and reference differ."""
+
+    step: int
+    node: str
+    operation: str
+    operator: int
+    tensor: str
+    element: tuple[int, ...]
+    device: int
+    reference: int
+    elements: int  # of the tensor that differ
+    reproduced: bool
+
+    def __str__(self) -> str:
+        where = f"{self.tensor}[{', '.join(map(str, self.element))}]"
+        again = "" if self.reproduced else "; a replay from the step before did not show it again"
+        return (
+            f"step {self.step}: the device differs from the reference first at node {self.node} "
+            f"({self.operation}, operator {self.operator}), tensor {where}: device {self.device}, "
+            f"reference {self.reference}; {self.elements} elements differ{again}"
+        )
+
+
+class Verifier:
+    """The reference beside a device: the same steps, compared after each. ``plan`` is the one that
+    the device's build has (Build.plan)."""
+
+    def __init__(self, plan: TrainingPlan, seed: int) -> None:
+        self.plan = plan
+        self.reference = Interpreter(plan, seed)
+        self.verified_steps = 0
+        self._latents: dict[bytes, Array] = {}  # its own, not the device's
+        self._before = dict(self.reference.state)
+
+    def load(self, state: bytes) -> None:
+        """Begin with the state that the device was given."""
+        self.reference.state = unpack_state(self.plan, state)
+
+    def set_classes(self, classes: int) -> None:
+        self.reference.set_classes(classes)
+
+    def set_learning_rate(self, rate: LearningRate) -> None:
+        self.reference.set_learning_rate(rate)
+
+    def step(self, sample: Array, target: Array, loss: StepRecord, digest: int) -> bool:
+        """Replay a step; whether the loss and the digest of all that learns are equal."""
+        self._before = dict(self.reference.state)
+        if self.plan.latent is None:
+            expected = self.reference.step(sample, target)
+        else:
+            expected = self.reference.step_from_latent(self._latent(sample), target)
+        equal = expected == loss and self.reference.digest() == digest
+        self.verified_steps += equal
+        return equal
+
+    def _latent(self, sample: Array) -> Array:
+        key = sample.tobytes()
+        if key not in self._latents:
+            self._latents[key] = self.reference.latent_of(sample)
+        return self._latents[key]
+
+    def locate(self, device: Device, sample: Array, target: Array) -> Difference:
+        """The first node, tensor and element that differ in the step just replayed.
+
+        The device takes up the state before the step and runs it call by call; what each
+        call wrote is read back.
+        """
+        after = device.read(Region.STATE)
+        step = self.reference.steps - 1
+        device.reset(0)
+        device.write(Region.STATE, pack_state(self.plan, self._before))
+        found = self._first_difference(device, step, self._before, sample, target)
+        return found or self._state_difference(step, after)
+
+    def locate_prediction(self, device: Device, sample: Array) -> Difference:
+        """The first difference of a forward pass that predicted otherwise; leaves a step begun."""
+        step, state = self.reference.steps, self.reference.state
+        found = self._first_difference(device, step, state, sample, np.array(0))
+        return found or self._unexplained(step, self.plan.logits)
+
+    def _first_difference(
+        self, device: Device, step: int, state: dict[Tensor, Array], sample: Array, target: Array
+    ) -> Difference | None:
+        """Run a step call by call from ``state``, which the device has, and compare each output."""
+        replay = Interpreter(self.plan)
+        replay.state = dict(state)
+        device.begin(write_step(device, self.plan, sample, target))
+        for node, values in replay.trace(sample, target):
+            if node.op.alias:
+                continue
+            if node is not self.plan.arriving:  # which ran when the sample came
+                device.run(1)
+            for tensor in node.outputs:
+                actual = read_tensor(device, self.plan, tensor)
+                found = compare(step, node, tensor, actual, values[tensor], True)
+                if found is not None:
+                    return found
+        return None
+
+    def _state_difference(self, step: int, after: bytes) -> Difference:
+        """Where the state read after the step differs, if running it again did not show it."""
+        for tensor, actual in unpack_state(self.plan, after).items():
+            writer = self.plan.graph.producer(tensor) or self.plan.loss  # no node counts classes
+            expected = self.reference.state[tensor]
+            found = compare(step, writer, tensor, actual, expected, False)
+            if found is not None:
+                return found
+        return self._unexplained(step, self.plan.record)
+
+    def _unexplained(self, step: int, tensor: Tensor) -> Difference:
+        """A difference that was reported, but shows in nothing that can be read."""
+        node = self.plan.graph.producer(tensor)
+        assert node is not None
+        return Difference(
+            step, node.name, type(node.op).__name__, node.index, tensor.name, (0,), 0, 0, 0, False
+        )
+
+
+def read_tensor(device: Device, plan: TrainingPlan, tensor: Tensor) -> Array:
+    """What a tensor of the device's plan holds now."""
+    where = plan.memory.place(tensor)
+    assert where is not None
+    region, offset = where
+    number = list(plan.memory.regions).index(region)
+    raw = device.read(number, offset, tensor.type.nbytes)
+    return np.frombuffer(raw, tensor.type.dtype.np.newbyteorder("<")).reshape(tensor.type.shape)
+
+
+def write_step(device: Device, plan: TrainingPlan, sample: Array, target: Array) -> int:
+    """Write what a step takes; the label to give it, 0 if its target is something else."""
+    label = write_target(device, plan, target)
+    device.write_sample(sample.tobytes())
+    return label
+
+
+def write_target(device: Device, plan: TrainingPlan, target: Array) -> int:
+    """Write a target that is no label; the label to give a step."""
+    if plan.takes_label:
+        return int(target)
+    if plan.target is not None:
+        device.write_target(np.resize(target, plan.target.type.shape).astype(np.int8).tobytes())
+    return 0
+
+
+class Differs(Exception):
+    """Device and reference have parted."""
+
+    def __init__(self, difference: Difference) -> None:
+        super().__init__(str(difference))
+        self.difference = difference
+
+
+def compare(
+    step: int, node: Node, tensor: Tensor, actual: Array, expected: Array, reproduced: bool
+) -> Difference | None:
+    differs = np.argwhere(actual != expected)
+    if not len(differs):
+        return None
+    first = tuple(int(k) for k in differs[0])
+    return Difference(
+        step, node.name, type(node.op).__name__, node.index, tensor.name, first,
+        int(actual[first]), int(expected[first]), len(differs), reproduced,
+    )  # fmt: skip

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The accuracy benchmarks: a shortened form of each, and what their tables are made of."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="the yardsticks need PyTorch: pip install .[benchmarks]")
+
+from benchmarks import search
+from benchmarks.__main__ import OTHERS, TASKS, TaskNamed, task_named
+from benchmarks.data.fetch import DataUnavailable
+from benchmarks.data.watch import EXAMPLE, load_people, split
+from benchmarks.document import put_section
+from benchmarks.latents import tail
+from benchmarks.methods import FLOAT32, FLOAT_BACKWARD, INTEGER, METHODS, NEAREST
+from benchmarks.runs import Run, Store, best_rates, run_task
+from benchmarks.tables import Gap, markdown, plot, rows_of
+from mcutrain.trainer.errors import Error
+from mcutrain.trainer.formats import Formats
+from mcutrain.trainer.interpreter import Interpreter
+from mcutrain.trainer.plan import make_plan
+from mcutrain.trainer.tflite.reader import load
+
+
+def quiet(phase: str, done: int, total: int) -> None:
+    pass
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_shortened_benchmark_runs(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Starting models that are trained here: less well, and so other files in the cache.
+    monkeypatch.setattr("benchmarks.nets.fashion.EPOCHS", 1)
+    monkeypatch.setattr("benchmarks.nets.fashion.PER_CLASS", 60)
+    monkeypatch.setattr("benchmarks.nets.hapt.EPOCHS", 1)
+    try:
+        task = task_named(name, short=True)
+    except DataUnavailable as reason:
+        pytest.skip(str(reason))
+    rates, runs = run_task(TaskNamed(name, True), 1, quiet, tmp_path)
+    rows = rows_of(task, runs)
+    text = markdown(task, rates, rows)
+    plot(task, rows, tmp_path / "plot.png")
+
+    methods = {INTEGER, FLOAT32, FLOAT_BACKWARD, NEAREST, *task.formats}
+    assert {run.method for run in runs} == methods
+    assert {run.scheme for run in runs} == set(task.schemes)
+    assert all(0 <= run.after <= 100 for run in runs)
+    assert any(run.after != run.before for run in runs)
+    assert all(f"| `{scheme}` |" in text for scheme in task.schemes)
+    assert (tmp_path / "plot.png").stat().st_size > 1000
+
+
+def test_finished_runs_are_not_trained_again(tmp_path: Path) -> None:
+    task = TaskNamed("watch", True)
+    _, first = run_task(task, 1, quiet, tmp_path)
+    counts: list[int] = []
+    _, again = run_task(task, 1, lambda phase, done, total: counts.append(total), tmp_path)
+
+    assert again == first
+    assert set(counts) == {0}
+
+
+@pytest.mark.parametrize("scheme", ["head", "last:2", "last:3"])
+def test_the_tail_trains_to_the_bits_of_the_whole(scheme: str) -> None:
+    model, people = load(EXAMPLE / "watch.tflite"), load_people()
+    data = split(*people[1], seed=0, person=1)
+    plan_of, behind = tail(model, scheme, None, data)
+    whole, cut = Interpreter(make_plan(model, scheme)), Interpreter(plan_of(Formats()))
+    for k in range(20):
+        record = whole.step(data.x_train[k], int(data.y_train[k]))
+
+        assert cut.step(behind.x_train[k], int(data.y_train[k])) == record
+    assert cut.digest() == whole.digest()
+    assert behind.x_train.shape[1] == cut.plan.input.type.size
+
+
+def run(method: str, seed: int, after: float, rate: float = 0.5, scheme: str = "head") -> Run:
+    return Run("t", scheme, "g", seed, method, rate, 1, 10.0, after)
+
+
+def test_a_gap_is_paired_by_seed() -> None:
+    ours = [run(INTEGER, 0, 50.0), run(INTEGER, 1, 70.0)]
+    theirs = [run(FLOAT32, 1, 71.0), run(FLOAT32, 0, 50.5)]
+    gap = Gap.of(ours, theirs)
+
+    assert gap.mean == pytest.approx(-0.75)
+    assert gap.error == pytest.approx(np.std([-0.5, -1.0], ddof=1) / np.sqrt(2))
+    assert gap.is_met  # -0.75 + 0.25 reaches -0.5
+    assert not Gap(-0.75, 0.2).is_met
+
+
+def test_the_rate_is_the_yardsticks_best() -> None:
+    runs = [
+        run(FLOAT32, 0, after, rate, scheme)
+        for scheme, rate, after in (
+            ("head", 0.5, 60.0), ("head", 0.25, 61.0), ("full", 0.5, 70.0), ("full", 0.25, 10.0),
+        )
+    ]  # fmt: skip
+
+    assert best_rates(runs) == {"head": 0.25, "full": 0.5}
+
+
+def test_a_store_is_read_back(tmp_path: Path) -> None:
+    store = Store(tmp_path / "runs.jsonl")
+    store.add(run(INTEGER, 3, 50.0))
+
+    assert Store(tmp_path / "runs.jsonl").runs == store.runs
+
+
+def test_a_section_is_replaced_and_the_rest_stays(tmp_path: Path) -> None:
+    document = tmp_path / "a.md"
+    document.write_text("# Title\n<!-- begin x -->\nold\n<!-- end x -->\nafter\n")
+    put_section(document, "x", "new\n")
+
+    assert document.read_text() == "# Title\n<!-- begin x -->\nnew\n<!-- end x -->\nafter\n"
+    with pytest.raises(Error, match="no section 'y'"):
+        put_section(document, "y", "")
+
+
+def test_methods_have_names_of_their_own() -> None:
+    assert len(set(METHODS)) == len(METHODS)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_shortened_section_is_written(name: str) -> None:
+    try:
+        text = OTHERS[name](short=True)
+    except DataUnavailable as reason:
+        pytest.skip(str(reason))
+
+    assert re.search(r"^\| .* \d+\.\d+ \|", text, re.M), text
+
+
+def test_a_shortened_search_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "FOLDER", tmp_path)
+    rows = search.watch(search.How(1, True, 1, True))["rows"]
+
+    assert [row.method.split()[0] for row in rows] == ["found", "head", "random", "fisher"]
+    assert all(row.plan_bytes <= search.WATCH_BUDGETS[0] for row in rows)
+    assert all(len(row.accuracies) == 10 for row in rows)

@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The generated C: reproducible, clean under every compiler, and free of floats."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mcutrain.codegen.emit import KERNEL_ABI, emit_source
+from mcutrain.codegen.header import emit_header
+from mcutrain.codegen.image import lay_out
+from mcutrain.codegen.manifest import manifest
+from mcutrain.trainer.interpreter import Interpreter
+from mcutrain.trainer.ops.reshape import Reshape
+from mcutrain.trainer.plan import TrainingPlan, make_plan
+from mcutrain.trainer.tflite.reader import identifier, parse
+from tests.support.native import FIRMWARE, WARNINGS, write_sources
+from tests.support.paths import ROOT
+from tests.support.small_links import needs_arm
+from tests.support.small_models import residual_model
+from tests.tools.make_golden import GOLDEN, tiny_model, tiny_source
+
+KERNELS = sorted(FIRMWARE.glob("kernels/*.c"))
+SUPPORT = [FIRMWARE / "mct" / "digest.c", FIRMWARE / "mct" / "crc32.c"]
+PARTIAL = "bias_last = 2\n[weights]\n0 = 0.7\ndw_w = 0.5\n2 = 0.25\n"
+
+
+def small_plan(update: str = "full", name: str = "small") -> TrainingPlan:
+    return make_plan(parse(residual_model(), name), update)
+
+
+def partial_plan(folder: Path, name: str = "small") -> TrainingPlan:
+    (folder / "partial.toml").write_text(PARTIAL)
+    return small_plan(str(folder / "partial.toml"), name)
+
+
+def compile_object(compiler: str, source: Path, out: Path, *flags: str) -> str:
+    """Compiles with every warning an error; returns what the compiler said."""
+    includes = [f"-I{FIRMWARE}", f"-I{out.parent}"]
+    command = [compiler, *WARNINGS, *includes, *flags, "-c", str(source), "-o", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def test_the_golden_model_is_reproduced() -> None:
+    assert tiny_source().splitlines() == (GOLDEN / "tiny.c").read_text().splitlines()
+
+
+PRINT = """
+import hashlib, sys
+from mcutrain.codegen.emit import emit_source
+from mcutrain.codegen.header import emit_header
+from mcutrain.codegen.image import lay_out
+from mcutrain.codegen.manifest import manifest
+from tests.support.small_models import residual_model
+from mcutrain.trainer.plan import make_plan
+from mcutrain.trainer.tflite.reader import parse
+image = lay_out(make_plan(parse(residual_model(), "small"), "full"))
+text = emit_source(image) + emit_header(image) + str(manifest(image, bytes(8)))
+print(hashlib.sha256(text.encode()).hexdigest())
+"""
+
+
+def test_the_same_input_gives_the_same_bytes_in_another_process() -> None:
+    found = set()
+    for seed in ("1", "2"):
+        environment = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-c", PRINT]
+        done = subprocess.run(
+            command, env=environment, cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        found.add(done.stdout)
+
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("update", ["head", "full"])
+def test_no_line_of_generated_code_is_a_loop_or_a_jump(update: str) -> None:
+    """But for the one loop of each region."""
+    image = lay_out(small_plan(update))
+    code = re.sub(r'/\*.*?\*/|".*?"', "", emit_source(image), flags=re.DOTALL)
+
+    assert not re.search(r"\b(goto|float|double|malloc)\b", code)
+    assert re.findall(r"\b(?:for|while)\b.*", code) == ["for (;;) {"] * len(image.regions)
+
+
+def test_every_call_is_numbered_once_and_in_order() -> None:
+    image = lay_out(small_plan())
+    source = emit_source(image)
+    cases = [int(n) for n in re.findall(r"case (\d+)u:", source)]
+
+    assert cases == list(range(len(image.calls)))
+    assert f"SMALL_CALLS = {len(image.calls)}," in emit_header(image)
+    assert f"SMALL_FORWARD_CALLS = {image.forward_calls},\n" in emit_header(image)
+    calls = [call["kernel"] for call in manifest(image, bytes(8))["calls"]]
+    assert calls == re.findall(r"^ +mct_(\w+)\((?!crc)", source, re.MULTILINE)[: len(calls)]
+
+
+@pytest.mark.parametrize("name", ["string", "Time", "mct", "int", "3d-net", "", "größe", "a/b"])
+def test_a_models_name_begins_identifiers_of_its_own(name: str) -> None:
+    found = identifier(name)
+
+    assert re.fullmatch(r"[a-z][a-z0-9_]*", found)
+    assert not found.startswith("mct")
+
+
+@pytest.mark.parametrize("flags", [("-Os",), ("-O3",)])
+def test_gcc_has_no_warning(flags: tuple[str, ...], tmp_path: Path) -> None:
+    source = write_sources(partial_plan(tmp_path), tmp_path)
+    for path in (source, *KERNELS, *SUPPORT):
+        assert compile_object("gcc", path, tmp_path / f"{path.stem}.o", *flags) == ""
+
+
+def test_a_chain_of_reshapes_has_no_unused_names(tmp_path: Path) -> None:
+    model = tiny_model()
+    graph, last = model.graph, model.logits
+    for k, shape in enumerate([(3, 1), (1, 3, 1), (1, 3)]):
+        (last,) = graph.add(Reshape(shape), last, name=f"r{k}", index=2 + k)
+    plan = make_plan(type(model)("chain", graph, model.input, last, last), "full")
+    compile_object("gcc", write_sources(plan, tmp_path), tmp_path / "chain.o")
+
+
+def test_the_headers_work_in_cplusplus(tmp_path: Path) -> None:
+    if shutil.which("g++") is None:
+        pytest.skip("no g++ to compile the headers with")
+    for name in ("one", "two"):
+        write_sources(small_plan("head", name), tmp_path)
+    source = tmp_path / "both.cpp"
+    source.write_text(
+        '#include "one.h"\n#include "two.h"\n#include "one.h"\n'
+        "int main() { one_reset(1u); two_reset(2u); return one_infer() + two_step(0u); }\n"
+    )
+    flags = ["-std=c++11", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
+    out = tmp_path / "both.o"
+    command = ["g++", *flags, f"-I{FIRMWARE}", f"-I{tmp_path}", "-c", str(source), "-o", str(out)]
+    subprocess.run(command, check=True)
+    symbols = subprocess.run(["nm", str(out)], capture_output=True, text=True, check=True).stdout
+
+    assert re.search(r" U one_reset$", symbols, re.MULTILINE)  # a C name, not a mangled one
+
+
+TWO_MODELS = """
+#include <stdio.h>
+#include <string.h>
+#include "one.h"
+#include "two.h"
+int main(void)
+{
+    one_reset(3u);
+    two_reset(3u);
+    for (uint32_t k = 0; k < 6u; k++) {
+        memset(one_input(), (int)(37u * k), ONE_INPUT_BYTES);
+        memset(two_input(), (int)(37u * k), TWO_INPUT_BYTES);
+        if (one_begin(k % ONE_CLASSES) != MCT_OK) {
+            return 1;
+        }
+        while (!one_run(1u)) {
+            if (!two_busy() && two_steps() == k && two_begin(k % TWO_CLASSES) != MCT_OK) {
+                return 2;
+            }
+            (void)two_run(1u);
+        }
+        (void)two_run(TWO_CALLS);
+    }
+    printf("%lu %lu %lu\\n", (unsigned long)one_digest(), (unsigned long)two_digest(),
+           (unsigned long)(one_steps() + two_steps()));
+    return 0;
+}
+"""
+
+
+def test_two_models_live_in_one_program(tmp_path: Path) -> None:
+    """Interleaved call by call, each trains as it does alone."""
+    plans = [small_plan("full", "one"), partial_plan(tmp_path, "two")]
+    sources = [write_sources(plan, tmp_path) for plan in plans]
+    main = tmp_path / "main.c"
+    main.write_text(TWO_MODELS)
+    command = ["gcc", *WARNINGS, "-O1", f"-I{FIRMWARE}", f"-I{tmp_path}", str(main)]
+    command += [*map(str, (*sources, *KERNELS, *SUPPORT)), "-o", str(tmp_path / "both")]
+    subprocess.run(command, check=True)
+    done = subprocess.run([tmp_path / "both"], capture_output=True, text=True, check=True)
+    digests = []
+    for plan in plans:
+        reference = Interpreter(plan, seed=3)
+        for k in range(6):
+            value = np.uint8(37 * k & 0xFF).view(np.int8)
+            sample = np.full(plan.input.type.shape, value, np.int8)
+            reference.step(sample, k % plan.classes)
+        digests.append(reference.digest())
+
+    assert [int(word) for word in done.stdout.split()] == [*digests, 12]
+
+
+def test_every_external_symbol_carries_the_models_name(tmp_path: Path) -> None:
+    source = write_sources(small_plan(), tmp_path)
+    compile_object("gcc", source, tmp_path / "small.o")
+    command = ["nm", "--defined-only", "--extern-only", str(tmp_path / "small.o")]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    names = [line.split()[2] for line in listed.splitlines()]
+
+    assert len(names) > 15
+    assert all(name.startswith("small_") for name in names), names
+
+
+def test_another_kernel_abi_refuses_to_compile(tmp_path: Path) -> None:
+    source = write_sources(small_plan(), tmp_path)
+    changed = tmp_path / "other" / "mct"
+    changed.mkdir(parents=True)
+    text = (FIRMWARE / "mct" / "model.h").read_text()
+    right = f"#define MCT_KERNEL_ABI {KERNEL_ABI}\n"
+    assert text.count(right) == 1
+    (changed / "model.h").write_text(text.replace(right, "#define MCT_KERNEL_ABI 99\n"))
+    includes = [f"-I{changed.parent}", f"-I{FIRMWARE}", f"-I{tmp_path}"]
+    command = ["gcc", "-fsyntax-only", *includes, str(source)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert done.returncode != 0
+    assert f"small was generated for kernel ABI {KERNEL_ABI}; regenerate it" in done.stderr
+
+
+# What no step may call: float arithmetic, conversions and libm, 64-bit division.
+FORBIDDEN = re.compile(
+    r"__aeabi_[fd]\w*|__aeabi_[iu]l?2[fd]|__aeabi_u?ldivmod|__(u?div|u?mod)[dt]i\d"
+    r"|(pow|exp|log|sqrt|floor|ceil|round|fabs|fm\w+|ldexp|frexp)[fl]?"
+)
+ALLOWED = {"memset", "memcpy", "__aeabi_idiv", "__aeabi_uidiv", "__aeabi_idivmod",
+           "__aeabi_uidivmod", "__aeabi_lmul", "__aeabi_llsl", "__aeabi_lasr", "__aeabi_llsr",
+           "__gnu_thumb1_case_uhi", "__gnu_thumb1_case_uqi", "__gnu_thumb1_case_shi"}  # fmt: skip
+
+
+@needs_arm
+@pytest.mark.parametrize("cpu", ["cortex-m4", "cortex-m0"])
+def test_cortex_m_code_is_clean_and_has_no_float_and_no_64_bit_division(
+    cpu: str, tmp_path: Path
+) -> None:
+    source = write_sources(partial_plan(tmp_path), tmp_path)
+    flags = ["-Os", f"-mcpu={cpu}", "-mthumb", "-mfloat-abi=soft", "-ffunction-sections"]
+    objects = []
+    for path in (source, *KERNELS, *SUPPORT):
+        objects.append(tmp_path / f"{path.stem}.o")
+        assert compile_object("arm-none-eabi-gcc", path, objects[-1], *flags) == ""
+    command = ["arm-none-eabi-nm", "--undefined-only", *map(str, objects)]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    undefined = set(re.findall(r"^ +U (\w+)$", listed, re.MULTILINE))
+
+    assert not {name for name in undefined if FORBIDDEN.fullmatch(name)}
+    assert {name for name in undefined if not name.startswith("mct_")} <= ALLOWED
+    if cpu == "cortex-m4":  # has a divider and a long multiply
+        assert {name for name in undefined if not name.startswith("mct_")} <= {"memset", "memcpy"}
+
+
+def test_the_search_for_floats_knows_them() -> None:
+    for name in ("__aeabi_fadd", "__aeabi_d2iz", "__aeabi_i2f", "__aeabi_ul2d", "__aeabi_ldivmod",
+                 "__aeabi_uldivmod", "__udivdi3", "expf", "round"):  # fmt: skip
+        assert FORBIDDEN.fullmatch(name), name
+    assert not any(FORBIDDEN.fullmatch(name) for name in ALLOWED)

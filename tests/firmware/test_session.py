@@ -1,0 +1,469 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The host against the real firmware on its native port, with a fake model and a bad link."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from mcutrain.host.errors import DeviceError, MismatchError, TransportError
+from mcutrain.host.link import protocol
+from mcutrain.host.link.device import Device
+from mcutrain.host.link.frame import Frame, FrameReader, encode
+from mcutrain.host.link.protocol import Message, Region, Status
+from mcutrain.host.link.transport import SerialTransport, Transport
+from mcutrain.host.simulation.simulator import simulate
+from mcutrain.trainer.errors import DataError
+from tests.support.fake_model.build import BUILD_HASH, NUMERICS_HASH, build_native
+
+INPUT_BYTES, TARGET_BYTES, CLASSES, CALLS = 300, 200, 3, 5
+LATENT_BYTES, SLOTS = 300, 2
+
+
+class FaultyTransport(Transport):
+    """Loses, repeats, cuts and flips some of what passes through, either way."""
+
+    def __init__(self, inner: Transport, seed: int, fault_rate: float) -> None:
+        self.name = f"faulty {inner.name}"
+        self.faults = 0
+        self._inner = inner
+        self._rng = random.Random(seed)
+        self._fault_rate = fault_rate
+
+    def write(self, data: bytes) -> None:
+        self._inner.write(self._damaged(data))
+
+    def read(self, timeout_s: float) -> bytes:
+        return self._damaged(self._inner.read(timeout_s))
+
+    def discard(self) -> None:
+        self._inner.discard()
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def _damaged(self, data: bytes) -> bytes:
+        if not data or self._rng.random() >= self._fault_rate:
+            return data
+        self.faults += 1
+        at = self._rng.randrange(len(data))
+        flipped = data[at] ^ 1 << self._rng.randrange(8)
+        faults = (
+            b"",
+            data + data,
+            data[:at],
+            data[:at] + data[at + 1 :],
+            data[:at] + bytes([flipped]) + data[at + 1 :],
+            data[:at] + self._rng.randbytes(3) + data[at:],
+        )
+        return self._rng.choice(faults)
+
+
+@pytest.fixture(scope="module")
+def elf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_native(tmp_path_factory.mktemp("native"))
+
+
+@pytest.fixture
+def port(elf: Path) -> Iterator[str]:
+    with simulate("native", elf) as path:
+        yield path
+
+
+@pytest.fixture
+def device(port: str) -> Iterator[Device]:
+    with SerialTransport(port) as transport:
+        yield Device.open(transport, BUILD_HASH, NUMERICS_HASH)
+
+
+def sample(index: int) -> bytes:
+    return random.Random(index).randbytes(INPUT_BYTES)
+
+
+def latent(index: int) -> bytes:
+    return bytes(byte ^ 0x55 for byte in sample(index))
+
+
+def train(device: Device, steps: int) -> bytes:
+    """Whole and sliced steps, from samples and latents, with inferences between; the state."""
+    device.reset(7)
+    device.set_learning_rate(200, 5)
+    for index in range(steps):
+        if index % 4 == 3:
+            device.write_latent(latent(index))
+        else:
+            device.write_sample(sample(index))
+        if index % 7 == 1:
+            device.run_prefix()
+        if index % 3 == 0:
+            device.begin(index % CLASSES)
+            while not device.run(2).is_done:
+                pass
+        else:
+            assert device.step(index % CLASSES, wants_digest=index % 2 == 0).steps == index + 1
+        if index % 5 == 0:
+            device.write_sample(sample(index + 1000))
+            device.infer()
+    return device.read(Region.STATE)
+
+
+def test_hello_tells_what_runs(device: Device) -> None:
+    assert device.info.version == protocol.VERSION
+    assert (device.info.input_bytes, device.info.classes) == (INPUT_BYTES, CLASSES)
+    assert (device.info.calls, device.info.steps) == (CALLS, 0)
+    assert device.info.largest_payload_bytes == 128
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_bad_link_never_changes_the_training_state(elf: Path, seed: int) -> None:
+    with simulate("native", elf) as path, SerialTransport(path) as transport:
+        clean = train(Device.open(transport, None, None), steps=40)
+    with simulate("native", elf) as path, SerialTransport(path) as transport:
+        faulty = FaultyTransport(transport, seed, fault_rate=0.15)
+        device = Device.open(faulty, None, None, reply_timeout_s=0.01, step_timeout_s=0.01)
+
+        assert train(device, steps=40) == clean
+        assert faulty.faults > 50
+
+
+def test_the_session_survives_a_host_that_closes_and_opens_again(port: str) -> None:
+    with SerialTransport(port) as transport:
+        state = train(Device.open(transport, None, None), steps=3)
+    with SerialTransport(port) as transport:
+        device = Device.open(transport, None, None)
+
+        assert device.info.steps == 3
+        assert device.read(Region.STATE) == state
+
+
+def test_written_regions_restore_a_device(device: Device) -> None:
+    state, digest = train(device, steps=4), device.digest()
+    arena = device.read(Region.ARENA)
+    train(device, steps=9)
+
+    device.write(Region.STATE, state)
+    device.write(Region.ARENA, arena)
+
+    assert device.read(Region.STATE) == state
+    assert device.read(Region.ARENA, offset=100, nbytes=150) == arena[100:250]
+    assert (device.digest().digest, device.digest().steps) == (digest.digest, 4)
+
+
+def test_a_step_under_way_refuses_what_would_disturb_it(device: Device) -> None:
+    device.write_latent(latent(1))
+    device.keep_latent(0, 1)
+    device.begin(1)
+    requests: list[Callable[[], object]] = [
+        lambda: device.write_sample(sample(1)),
+        lambda: device.write_target(bytes(TARGET_BYTES)),
+        lambda: device.write_latent(latent(1)),
+        device.run_prefix,
+        lambda: device.recall_latent(0),
+        lambda: device.set_classes(CLASSES),
+        lambda: device.step(1),
+        lambda: device.begin(1),
+        device.infer,
+        lambda: device.set_learning_rate(128, 3),
+        lambda: device.write(Region.STATE, b"x"),
+    ]
+    for request in requests:
+        with pytest.raises(DeviceError) as refusal:
+            request()
+        assert refusal.value.status == Status.BUSY
+    assert device.run(1).next_call == 2
+    device.reset(0)
+
+    with pytest.raises(DeviceError) as refusal:
+        device.run(1)
+    assert refusal.value.status == Status.IDLE
+
+
+def test_a_target_is_written_where_the_model_reads_it(device: Device) -> None:
+    """In pieces: a frame of this firmware carries 128 bytes."""
+    target = bytes(k * 7 % 256 for k in range(TARGET_BYTES))
+    device.write_target(target)
+
+    assert device.read(Region.ARENA, INPUT_BYTES, TARGET_BYTES) == target
+
+
+def steps_from(device: Device, *write: Callable[[], object]) -> bytes:
+    """The state after a step on what ``write`` wrote, begun and whole."""
+    device.reset(7)
+    for call in write:
+        call()
+    device.infer()
+    for call in write:
+        call()
+    device.step(1)
+    for call in write:
+        call()
+    device.begin(2)
+    while not device.run(2).is_done:
+        pass
+    return device.read(Region.STATE)
+
+
+def test_a_step_begins_at_what_was_written_last(device: Device) -> None:
+    def clear() -> None:
+        """Leaves a latent that is not the sample's."""
+        device.write_latent(bytes(LATENT_BYTES))
+
+    def write_sample() -> None:
+        device.write_sample(sample(5))
+
+    def write_latent() -> None:
+        device.write_latent(latent(5))
+
+    expected = steps_from(device, write_sample)
+
+    assert steps_from(device, clear, write_sample) == expected
+    assert steps_from(device, clear, write_sample, device.run_prefix) == expected
+    assert steps_from(device, write_latent) == expected
+    assert steps_from(device, clear) != expected
+    # The latent counts, not a sample from before it; a reset forgets that there is one.
+    device.write_sample(sample(6))
+    assert steps_from(device, write_latent) == expected
+    device.write_sample(sample(5))
+    device.write_latent(bytes(LATENT_BYTES))
+    device.reset(7)
+    device.infer()
+    assert device.read(Region.ARENA, INPUT_BYTES + TARGET_BYTES, LATENT_BYTES) == latent(5)
+
+
+def test_the_prefix_is_run_alone(device: Device) -> None:
+    device.write_sample(sample(3))
+    before = device.read(Region.STATE)
+    device.run_prefix()
+
+    assert device.read(Region.ARENA, INPUT_BYTES + TARGET_BYTES, LATENT_BYTES) == latent(3)
+    assert device.read(Region.STATE) == before
+
+
+def test_a_refused_latent_leaves_the_sample_in_place(device: Device) -> None:
+    device.write_sample(sample(4))
+    device.write_sample(sample(5))
+    with pytest.raises(DeviceError):
+        device._request(Message.LATENT, LATENT_BYTES, data=b"x")
+    device.infer()
+
+    assert device.read(Region.ARENA, INPUT_BYTES + TARGET_BYTES, LATENT_BYTES) == latent(5)
+
+
+def test_kept_latents_come_back(device: Device) -> None:
+    for slot in range(SLOTS):
+        device.write_sample(sample(slot))
+        device.run_prefix()
+        device.keep_latent(slot, slot + 1)
+
+    def recall() -> None:
+        assert device.recall_latent(0) == 1
+
+    expected = steps_from(device, lambda: device.write_sample(sample(0)))
+
+    assert steps_from(device, recall) == expected
+    assert device.recall_latent(1) == 2
+    assert device.read(Region.ARENA, INPUT_BYTES + TARGET_BYTES, LATENT_BYTES) == latent(1)
+
+
+def test_a_latent_is_kept_only_when_one_is_in_place(device: Device) -> None:
+    """And in a slot that there is, between steps."""
+    refusals: list[tuple[Status, int]] = []
+    device.write_latent(latent(1))
+    for write in (lambda: None, lambda: device.begin(0), lambda: device.reset(0)):
+        write()
+        for slot in (SLOTS, 0xFFFFFFFF, 0):
+            try:
+                device.keep_latent(slot, 0)
+                refusals.append((Status.OK, slot))
+            except DeviceError as refusal:
+                refusals.append((refusal.status, slot))
+
+    assert [status for status, _ in refusals] == [
+        *(Status.RANGE, Status.RANGE, Status.OK),
+        *(Status.BUSY, Status.BUSY, Status.BUSY),
+        *(Status.RANGE, Status.RANGE, Status.RANGE),
+    ]
+
+
+def test_classes_are_taken_into_use(device: Device) -> None:
+    device.set_classes(CLASSES)
+
+    assert device.step(CLASSES - 1).steps == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "fields"),
+    [
+        (Status.LABEL, Message.STEP, (CLASSES, 0)),
+        (Status.LABEL, Message.BEGIN, (0xFFFFFFFF,)),
+        (Status.RANGE, Message.STEP, (0, 2)),
+        (Status.RANGE, Message.LEARNING_RATE, (127, 0)),
+        (Status.RANGE, Message.SAMPLE, (INPUT_BYTES + 1,)),
+        (Status.RANGE, Message.SAMPLE, (0xFFFFFFFF,)),
+        (Status.RANGE, Message.TARGET, (TARGET_BYTES + 1,)),
+        (Status.RANGE, Message.TARGET, (0xFFFFFFFF,)),
+        (Status.RANGE, Message.CLASSES, (CLASSES + 1,)),
+        (Status.RANGE, Message.LATENT, (LATENT_BYTES + 1,)),
+        (Status.RANGE, Message.LATENT, (0xFFFFFFFF,)),
+        (Status.RANGE, Message.KEEP, (0, 0)),  # no latent is in place
+        (Status.RANGE, Message.RECALL, (0,)),  # nothing was kept
+        (Status.RANGE, Message.RECALL, (SLOTS,)),
+        (Status.RANGE, Message.RECALL, (0xFFFFFFFF,)),
+        (Status.RANGE, Message.READ, (2, 0, 1)),
+        (Status.RANGE, Message.READ, (1, 0, 128)),
+        (Status.RANGE, Message.READ, (0, 0xFFFFFFF0, 0x20)),
+        (Status.RANGE, Message.WRITE, (255, 0)),
+        (Status.RANGE, Message.WRITE, (1, 0xFFFFFFFF)),
+    ],
+)
+def test_values_out_of_range_are_refused(
+    device: Device, status: Status, message: Message, fields: tuple[int, ...]
+) -> None:
+    with pytest.raises(DeviceError) as refusal:
+        device._request(message, *fields)
+
+    assert refusal.value.status == status
+
+
+class Wire:
+    """Raw frames to a port."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._reader = FrameReader()
+
+    def replies(self, *frames: Frame) -> list[tuple[int, int, bytes]]:
+        """Type, number and payload of each reply, one for each frame."""
+        self._transport.write(b"\0" + b"".join(map(encode, frames)))
+        found: list[Frame] = []
+        while len(found) < len(frames):
+            data = self._transport.read(5.0)
+            assert data, f"{len(found)} replies to {len(frames)} frames"
+            found += self._reader.feed(data)
+        return [(reply.type, reply.seq, reply.payload) for reply in found]
+
+
+@pytest.fixture
+def wire(port: str) -> Iterator[Wire]:
+    with SerialTransport(port) as transport:
+        yield Wire(transport)
+
+
+def test_a_repeated_request_is_answered_again_and_not_executed(wire: Wire) -> None:
+    step = Frame(Message.STEP, 0, protocol.request(Message.STEP, 1, 0))
+    (first, second, third) = wire.replies(Frame(Message.HELLO, 0xFFFF), step, step)[0:3]
+
+    assert first[:2] == (Message.HELLO | protocol.REPLY, 0xFFFF)
+    assert second == third
+    _, fields = protocol.split_reply(third[2])
+    assert protocol.unpack(Message.STEP, fields)[3] == 1
+
+
+def test_requests_out_of_order_are_refused_and_the_kept_reply_survives(wire: Wire) -> None:
+    refused = bytes([Status.SESSION & 0xFF])
+    infer = Frame(Message.INFER, 11)
+
+    assert wire.replies(infer)[0][2] == refused  # no HELLO yet
+    _, kept = wire.replies(Frame(Message.HELLO, 10), infer)
+    for seq in (9, 13, 0x8000):
+        assert wire.replies(Frame(Message.RESET, seq, bytes(4)))[0][1:] == (seq, refused)
+    assert wire.replies(infer)[0] == kept
+
+
+def test_hostile_frames_are_all_answered(wire: Wire) -> None:
+    rng = random.Random(3)
+    wire.replies(Frame(Message.HELLO, 0))
+    for seq in range(1, 400):
+        size = rng.choice([0, 1, 2, 4, 5, 6, 7, 8, 60, 127, 128])
+        kind = rng.choice([*Message, 0, 99, 127, Message.STEP | protocol.REPLY])
+        payload = bytes(rng.choices([0, 1, 2, 255, rng.randrange(256)], k=size))
+        ((reply_type, reply_seq, reply),) = wire.replies(Frame(kind, seq, payload))
+
+        assert (reply_type, reply_seq) == (kind | protocol.REPLY, seq)
+        assert protocol.split_reply(reply)[0] in Status
+
+
+def test_another_build_or_model_is_refused(port: str) -> None:
+    with pytest.raises(MismatchError, match="runs build b0b1b2b3b4b5b6b7, but this plan is"):
+        Device.open(SerialTransport(port), bytes(8), NUMERICS_HASH)
+    # The port is free again: a device that was refused is closed.
+    with pytest.raises(MismatchError, match="runs model a0a1a2a3a4a5a6a7"):
+        Device.open(SerialTransport(port), BUILD_HASH, bytes(8))
+
+
+def test_another_protocol_is_refused(port: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "VERSION", 2)
+    with SerialTransport(port) as transport, pytest.raises(MismatchError, match="protocol 1"):
+        Device.open(transport, None, None)
+
+
+def test_a_sample_of_the_wrong_size_is_refused(device: Device) -> None:
+    with pytest.raises(DataError, match="299 bytes, the model takes 300"):
+        device.write_sample(bytes(299))
+
+
+def test_a_port_in_use_by_another_process_is_refused(port: str) -> None:
+    program = (
+        "from mcutrain.host.link.transport import SerialTransport\n"
+        f"transport = SerialTransport({port!r})\n"
+        "print(1, flush=True); input()"
+    )
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"1\n"
+        with pytest.raises(TransportError, match="another program"):
+            SerialTransport(port)
+        other.communicate(b"\n")
+
+
+def test_a_missing_port_is_an_error() -> None:
+    with pytest.raises(TransportError, match="there is no such port"):
+        SerialTransport("/dev/mcutrain-none")
+
+
+def test_a_file_that_is_no_port_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(TransportError, match="cannot be opened as a serial port"):
+        SerialTransport(str(tmp_path / "file"))
+
+
+def test_an_unplugged_device_is_an_error(elf: Path) -> None:
+    with simulate("native", elf) as path:
+        transport = SerialTransport(path)
+        device = Device.open(transport, None, None)
+
+    with pytest.raises(TransportError, match="the port has gone"):
+        device.step(0)
+    device.close()
+
+
+def test_a_silent_device_is_an_error(port: str) -> None:
+    with SerialTransport(port) as transport:
+        deaf = FaultyTransport(transport, seed=0, fault_rate=0)
+        device = Device.open(deaf, None, None, patience_s=0.3)
+        deaf.write = lambda data: None  # type: ignore[method-assign]
+        with pytest.raises(TransportError, match=r"no answer to DIGEST in 0\.3 s"):
+            device.digest()
+
+
+def test_the_firmware_ends_with_its_parent(elf: Path) -> None:
+    """Even when the parent is killed: nobody is left to clean up."""
+    program = (
+        "import os; from pathlib import Path\n"
+        "from mcutrain.host.simulation.simulator import simulate\n"
+        f"with simulate('native', Path({str(elf)!r})) as port:\n"
+        "    print(port, flush=True); os.kill(os.getpid(), 9)"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    path = result.stdout.strip()
+
+    assert path.startswith("/dev/")
+    with pytest.raises(TransportError), SerialTransport(path) as transport:
+        Device.open(transport, None, None, patience_s=2.0)

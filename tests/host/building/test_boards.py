@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""On every simulated board: the watch trains bit for bit, the linker map is accounted for to the
+byte, and the stack in use stays within its bound."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mcutrain.host.boards import board_description
+from mcutrain.host.building.firmware import Build, build
+from mcutrain.host.building.memories import memories_beside
+from mcutrain.host.building.target import Target
+from mcutrain.host.cost import measured
+from mcutrain.host.link.device import Device
+from mcutrain.host.link.transport import SerialTransport
+from mcutrain.host.measure.elf import load_image
+from mcutrain.host.simulation.painted_stack import PAINT, paint, simulate_painted
+from mcutrain.host.training.dataset import Dataset, load_dataset
+from mcutrain.host.training.loop import Options, train
+from mcutrain.host.training.runners import simulated
+from mcutrain.trainer.errors import BudgetError
+from mcutrain.trainer.plan import TrainingPlan, make_plan
+from mcutrain.trainer.tflite.reader import load
+from tests.support.paths import WATCH
+from tests.support.simulated_boards import board_param, each_board
+
+RAM_BEGIN = 0x20000000
+
+
+@cache
+def watch() -> TrainingPlan:
+    return make_plan(load(WATCH / "watch.tflite"), "last:2")
+
+
+@cache
+def watch_on(board: str) -> Build:
+    return build(watch(), Target.parse(f"sim:{board}"))
+
+
+def small_data(plan: TrainingPlan, samples: int = 12) -> Dataset:
+    data = load_dataset(WATCH / "demo.npz", plan)
+    return Dataset(data.x_train[:samples], data.y_train[:samples], data.x_test[:2], data.y_test[:2])
+
+
+@each_board
+def test_the_watch_trains_bit_for_bit_within_its_stack(board: str) -> None:
+    built = watch_on(board)
+    plan = built.plan
+    with simulated(built) as runner:
+        options = Options(epochs=1, rate=2**-6, seed=3, verify=True)
+        result = train(plan, small_data(plan), runner, options, lambda progress: None)
+        used = runner.stack_used_bytes()
+
+    assert result.difference is None, result.difference
+    assert result.verified_steps == result.steps == 12
+    cost = measured(built)
+    assert used is not None
+    assert cost["stack_bytes"] / 2 < used <= cost["stack_bytes"]
+
+
+@pytest.mark.parametrize("board", [board_param("microbit")])
+def test_a_keyword_net_learns_a_head_in_sixteen_kibibytes(board: str, models: Path) -> None:
+    """The arena of its inference alone takes 16,000 bytes elsewhere."""
+    plan = make_plan(load(models / "mlperf-tiny" / "kws_ref_model.tflite"), "head")
+    built = build(plan, Target.parse(f"sim:{board}"))
+    rng = np.random.default_rng(0)
+    x = rng.integers(-128, 128, (4, plan.input.type.size)).astype(np.int8)
+    data = Dataset(x[:3], np.arange(3), x[3:], np.arange(1))
+    with simulated(built) as runner:
+        options = Options(epochs=1, rate=2**-6, seed=3, verify=True)
+        result = train(plan, data, runner, options, lambda progress: None)
+
+    assert result.difference is None, result.difference
+    assert result.verified_steps == result.steps == 3
+    assert measured(built)["sram_bytes"] <= 16 * 1024
+
+
+class Interrupting(SerialTransport):
+    """Sends empty frames behind each request: their bytes arrive while it is executed."""
+
+    def write(self, data: bytes) -> None:
+        super().write(data + bytes(40))
+
+
+@each_board
+def test_an_interrupt_in_the_deepest_function_stays_within_the_bound(board: str) -> None:
+    """The bound is reached to the last register: its path is run, and interrupted at its end."""
+    built, plan = watch_on(board), watch()
+    cost = measured(built)
+    frames = [name for name, _ in cost["stack_path"]]
+    at = frames.index("(exception frame)")
+    thread = sum(nbytes for _, nbytes in cost["stack_path"][:at])
+    sample = small_data(plan).x_train[0].tobytes()
+
+    used = 0
+    with (
+        simulate_painted(board, built.elf) as (port, stack),
+        Interrupting(port) as transport,
+    ):
+        device = Device.open(transport, built.build_hash, plan.numerics_hash)
+        for _ in range(4000):
+            device.write_sample(sample)
+            device.step(1)
+            used = stack.used_bytes()
+            assert used <= cost["stack_bytes"]
+            if used > thread:
+                break
+
+    assert frames[at + 1] == "mct_cortex_m_uart"
+    assert thread < used
+
+
+@each_board
+def test_every_byte_between_the_ends_of_memory_is_counted(board: str) -> None:
+    """What the linker has used of RAM and flash is what the plan says, by independent tools."""
+    built = watch_on(board)
+    cost, sizes = measured(built), board_description(board)["upload"]
+    image = load_image(built.elf)
+    beside = {f".{m.name}": m.name for m in memories_beside(board)}
+    ram_end = max(s.end for s in image.sections if s.kind.in_ram and s.name not in beside)
+    main, *others = cost["memories"]
+    flash = [s for s in image.sections if s.kind.in_flash]
+    flash_begin = min(s.load_address for s in flash)
+
+    assert main["used_bytes"] == ram_end - RAM_BEGIN <= sizes["maximum_ram_size"]
+    assert cost["sram_bytes"] == sum(m["used_bytes"] for m in cost["memories"])
+    flash_end = max(s.load_address + s.nbytes for s in flash)
+    assert cost["flash_bytes"] == flash_end - flash_begin <= sizes["maximum_size"]
+    section_sizes = size_of_sections(built.elf, built.target.toolchain_prefix)
+    resident = [".stack", ".data", ".bss"]
+    assert main["used_bytes"] == sum(section_sizes.get(name, 0) for name in resident)
+    assert {m["name"]: m["used_bytes"] for m in others} == {
+        name: section_sizes.get(section, 0) for section, name in beside.items()
+    }
+
+
+def size_of_sections(elf: Path, prefix: str) -> dict[str, int]:
+    command = [f"{prefix}size", "-A", "-d", str(elf)]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    rows = (line.split() for line in text.splitlines() if line.startswith("."))
+    return {name: int(nbytes) for name, nbytes, _ in rows}
+
+
+@each_board
+def test_a_board_states_its_memories_once_and_truly(board: str) -> None:
+    """The linker script and the description, which the plan is checked against, agree."""
+    description = board_description(board)
+    built = watch_on(board)
+    text = next(built.folder.rglob("firmware.map")).read_text()
+    table = text.split("\nMemory Configuration\n")[1].split("\n*default*")[0]
+    lines = [line.split() for line in table.splitlines()[2:]]
+
+    assert {line[0]: int(line[2], 16) for line in lines} == {
+        "FLASH": description["upload"]["maximum_size"],
+        "RAM": description["upload"]["maximum_ram_size"],
+        **{m.name.upper(): m.nbytes for m in memories_beside(board)},
+    }
+    assert all(re.fullmatch("[a-z][a-z0-9]*", m.name) for m in memories_beside(board))
+    assert not {m.name for m in memories_beside(board)} & {"arena", "state", "ram", "flash"}
+
+
+@pytest.mark.parametrize("board", [board_param("stm32vldiscovery")])
+def test_what_does_not_fit_is_told_to_the_byte(board: str) -> None:
+    """Latents fill the RAM: what must go for it to fit is what the message says."""
+    target, plan = Target.parse(f"sim:{board}"), watch().with_latent_slots(21)
+    with pytest.raises(BudgetError, match=r"more than the 8,192 of sim:stm32vl") as refused:
+        build(plan, target)
+    needed, slot = refused.value.needed_bytes, plan.slot_bytes // 21
+    assert (
+        f"needs {needed:,} bytes of RAM (arena {plan.memory.arena_bytes:,}, learned 1,248"
+        in str(refused.value)
+    )
+    assert f"latents {plan.slot_bytes:,}" in str(refused.value)
+
+    fewer = plan.with_latent_slots(21 - -(-(needed - 8192) // slot))
+    assert 8192 - slot - 8 < measured(build(fewer, target))["sram_bytes"] <= 8192
+
+
+@each_board
+def test_paint_covers_the_stack_and_nothing_else(board: str, tmp_path: Path) -> None:
+    elf = watch_on(board).elf
+    stack = paint(elf, tmp_path)
+    before, after = load_image(elf), load_image(tmp_path / elf.name)
+    painted = (tmp_path / elf.name).read_bytes()[elf.stat().st_size :]
+
+    assert painted == bytes([PAINT]) * stack.nbytes
+    assert before.sections == after.sections
+    assert np.frombuffer(painted, np.uint8).size == before.section(".stack").nbytes  # type: ignore[union-attr]

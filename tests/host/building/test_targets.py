@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Twenty steps of each scheme are bit-equal in NumPy, on the native port and on a Cortex-M4,
+and what the plan says about memory equals the linker map to the byte."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mcutrain.host.building.firmware import build
+from mcutrain.host.building.target import Target
+from mcutrain.host.cost import measured
+from mcutrain.host.training.dataset import Dataset, load_dataset
+from mcutrain.host.training.loop import Options, train
+from mcutrain.host.training.runners import ReferenceRunner, simulated
+from mcutrain.trainer.errors import BudgetError
+from mcutrain.trainer.graph.tensor import Array
+from mcutrain.trainer.plan import TrainingPlan, make_plan
+from mcutrain.trainer.tflite.reader import load, parse
+from tests.support.random_models import samples
+from tests.support.small_models import residual_model, write_dataset
+
+PARTIAL = """
+bias_last = 2
+[weights]
+0 = 0.7
+dw_w = 0.5
+2 = 0.25
+"""
+SCHEMES = ("head", "last:2", "bias", "full", "partial.toml")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("targets")
+    write_dataset(path / "data.npz")
+    (path / "partial.toml").write_text(PARTIAL)
+    return path
+
+
+def plan_of(folder: Path, scheme: str) -> TrainingPlan:
+    spec = str(folder / scheme) if scheme.endswith(".toml") else scheme
+    return make_plan(parse(residual_model(), "small"), spec)
+
+
+@pytest.mark.parametrize("name", ["string", "crc32", "features"])
+@pytest.mark.parametrize("target", ["native", "sim:mps2_an386"])
+def test_a_model_may_be_called_as_a_header_or_a_source_is(name: str, target: str) -> None:
+    plan = make_plan(parse(residual_model(), name), "head")
+    cost = measured(build(plan, Target.parse(target)))
+
+    assert cost["flash_bytes"] > cost["constant_bytes"]
+
+
+def test_a_plan_beyond_the_boards_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = make_plan(parse(residual_model(), "small"), "full")
+    small = {"upload": {"maximum_ram_size": 2000}, "build": {"toolchain": ""}}
+    monkeypatch.setattr("mcutrain.host.building.firmware.board_description", lambda board: small)
+
+    with pytest.raises(BudgetError, match=r"has 2,000; the arena is fullest at \w+") as refused:
+        build(plan, Target.parse("native"))
+    assert refused.value.needed_bytes > refused.value.available_bytes == 2000
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_twenty_steps_are_bit_equal_on_every_target(folder: Path, scheme: str) -> None:
+    plan = plan_of(folder, scheme)
+    data = load_dataset(folder / "data.npz", plan)
+    options = Options(epochs=1, steps=20, rate=2**-5, seed=3, verify=True)
+
+    def quiet(progress: object) -> None:
+        pass
+
+    expected = train(plan, data, ReferenceRunner(plan), options, quiet)
+    for name in ("native", "sim:mps2_an386"):
+        built = build(plan, Target.parse(name))
+        with simulated(built) as runner:
+            result = train(plan, data, runner, options, quiet)
+
+        assert result.difference is None, result.difference
+        assert result.verified_steps == result.steps == 20
+        assert result.state == expected.state
+        assert result.losses == expected.losses
+
+        cost = measured(built)  # raises where plan and linker map disagree
+        assert cost["arena_bytes"] == plan.memory.arena_bytes
+        assert cost["learned_bytes"] == plan.memory.state_bytes
+        named = sum(cost[k] for k in ("arena_bytes", "learned_bytes", "stack_bytes", "link_bytes"))
+        assert cost["sram_bytes"] == named + sum(cost["other_ram_bytes"].values())
+
+
+REAL = {"kws": "mlperf-tiny/kws_ref_model", "resnet8": "mlperf-tiny/pretrainedResnet_quant"}
+
+
+def random_data(plan: TrainingPlan, count: int) -> Dataset:
+    drawn = samples(plan.input.type.shape, count, seed=6)[3:]
+    x: Array = np.stack([sample.reshape(-1) for sample in drawn])
+    y = np.arange(count) * 5 % plan.classes
+    return Dataset(x, y, x[:1], y[:1])
+
+
+@pytest.mark.parametrize("scheme", ["head", "last:4", "bias", "full"])
+@pytest.mark.parametrize("name", REAL)
+def test_a_real_model_trains_bit_exactly_on_a_cortex_m4(
+    name: str, scheme: str, models: Path
+) -> None:
+    plan = make_plan(load(models / f"{REAL[name]}.tflite"), scheme)
+    data, options = random_data(plan, 3), Options(epochs=1, rate=2**-6, verify=True)
+    with simulated(build(plan, Target.parse("sim:mps2_an386"))) as runner:
+        result = train(plan, data, runner, options, lambda progress: None)
+
+    assert result.difference is None, result.difference
+    assert result.verified_steps == result.steps == 3
+
+
+def test_a_squared_error_a_tail_and_spare_classes_train_on_a_cortex_m4(folder: Path) -> None:
+    """What the link has for them: targets, outputs read back, classes taken into use."""
+    model = parse(residual_model(), "small")
+    plans = [
+        make_plan(model, "last:2", loss="mse"),
+        make_plan(model, "head", start="sum"),
+        make_plan(model, "head", 2, spare_classes=3),
+    ]
+    for plan in plans:
+        rng = np.random.default_rng(1)
+        x = rng.integers(-128, 128, (8, plan.input.type.size)).astype(np.int8)
+        y = np.arange(8) % 4
+        if not plan.takes_label:
+            y = rng.integers(-128, 128, (8, plan.logits.type.size)).astype(np.int8)
+        options = Options(epochs=2, verify=True)
+        with simulated(build(plan, Target.parse("sim:mps2_an386"))) as runner:
+            result = train(plan, Dataset(x, y, x, y), runner, options, lambda progress: None)
+
+        assert result.difference is None, result.difference
+        assert result.verified_steps == result.steps == 16
+        assert result.metric == ("accuracy" if plan.takes_label else "mse")

@@ -1,0 +1,478 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A step from the latent has the bits of a step on the sample: reference, C, link, Cortex-M4."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from mcutrain.codegen.image import lay_out
+from mcutrain.host.building.firmware import build, build_hash
+from mcutrain.host.building.target import Target
+from mcutrain.host.cli.app import app
+from mcutrain.host.cost import measured
+from mcutrain.host.errors import DeviceError
+from mcutrain.host.link.protocol import Message, Status
+from mcutrain.host.training.dataset import Dataset
+from mcutrain.host.training.latents import DEVICE, HOST, CachedRunner, place_of
+from mcutrain.host.training.loop import Options, train
+from mcutrain.host.training.runners import ReferenceRunner, simulated, with_latents
+from mcutrain.trainer.errors import Error, ModelError
+from mcutrain.trainer.formats import Formats
+from mcutrain.trainer.graph.tensor import Array, Role
+from mcutrain.trainer.interpreter import Interpreter, StepRecord
+from mcutrain.trainer.model import Model
+from mcutrain.trainer.plan import TrainingPlan, make_plan
+from mcutrain.trainer.planner.memory import ARENA
+from mcutrain.trainer.planner.row_region import Region
+from mcutrain.trainer.tflite.reader import load, parse
+from tests.support.model_maker import ModelMaker
+from tests.support.native import NativeModel
+from tests.support.paths import WATCH
+from tests.support.random_models import samples
+from tests.support.small_models import residual_model, write_dataset
+from tests.support.steps import rate_at, target_at
+from tests.trainer.test_losses import autoencoder
+from tests.trainer.test_training import awkward_model
+
+MODEL = WATCH / "watch.tflite"
+MCUNET = "tiny-training/mcunet-5fps_int8.tflite"
+MCUNET_49KB = "tiny-training/schemes/mcunet-5fps-49kb.toml"
+UPDATES = ("head", "last:2", "bias", "full")
+
+
+def small(update: str = "head", **options: object) -> TrainingPlan:
+    return make_plan(parse(residual_model(), "small"), update, **options)  # type: ignore[arg-type]
+
+
+def reconstructing() -> TrainingPlan:
+    """An autoencoder whose last layer alone learns: its target is made of the input."""
+    return make_plan(parse(autoencoder(), "auto"), "head", loss="reconstruction")
+
+
+@pytest.mark.parametrize(
+    ("update", "latent", "prefix"),
+    [("head", "reshape_5", 6), ("last:2", "conv_2d_0", 1), ("bias", None, 0), ("full", None, 0)],
+)
+def test_the_latent_is_the_last_tensor_that_all_else_follows_from(
+    update: str, latent: str | None, prefix: int
+) -> None:
+    """With last:2 the residual add, behind the layer that learns, reads the stem."""
+    plan = small(update)
+
+    assert (plan.latent.name if plan.latent else None) == latent
+    inside = [n.op.nodes if isinstance(n.op, Region) else (n,) for n in plan.prefix]
+    assert [n for nodes in inside for n in nodes] == plan.forward[:prefix]
+
+
+@pytest.mark.parametrize("update", UPDATES)
+@pytest.mark.parametrize("model", [parse(residual_model(), "small"), awkward_model()])
+def test_nothing_before_the_latent_is_read_behind_it(model: Model, update: str) -> None:
+    plan = make_plan(model, update)
+    behind = plan.graph.nodes[len(plan.prefix) :]
+    before = {plan.input, *(t for node in plan.prefix for t in node.outputs)}
+    read = {t for node in behind for t in node.inputs} & before
+
+    assert read == {plan.latent} if plan.latent else plan.input in read
+    changing = {t for node in plan.prefix for t in node.inputs}
+    assert not any(t.role in (Role.PARAM, Role.STATE) for t in changing)
+
+
+def test_a_target_made_of_the_input_leaves_no_latent(tmp_path: Path) -> None:
+    plan = reconstructing()
+    device = NativeModel(plan, tmp_path)
+
+    assert plan.latent is None and plan.prefix == ()
+    assert [device.call(f) for f in ("prefix", "infer_from_latent")] == [Status.RANGE] * 2
+    assert [device.call(f"{f}_from_latent", 0) for f in ("begin", "step")] == [Status.RANGE] * 2
+    with pytest.raises(ValueError, match="no layers to skip"):
+        Interpreter(plan).latent_of(np.zeros(plan.input.type.shape, np.int8))
+
+
+class FromLatent:
+    """A generated model that gets latents only, in an arena that holds nothing else."""
+
+    def __init__(self, device: NativeModel) -> None:
+        self.device, self.plan = device, device.plan
+
+    def latent_of(self, sample: Array) -> Array:
+        assert self.plan.latent is not None
+        self._clear()
+        self.device.write_input(sample)
+        assert self.device.call("prefix") == Status.OK
+        return self.device[self.plan.latent].copy()
+
+    def step(self, latent: Array, target: int | Array, slice_calls: int | None) -> StepRecord:
+        self._write(latent)
+        label = int(target) if self.plan.takes_label else 0
+        if not self.plan.takes_label and self.plan.target is not None:
+            self.device[self.plan.target][...] = np.reshape(target, self.plan.target.type.shape)
+        if slice_calls is None:
+            assert self.device.call("step_from_latent", label) == Status.OK
+        else:
+            assert self.device.call("begin_from_latent", label) == Status.OK
+            assert self.device.call("next_call") == self.device.image.prefix_calls
+            assert self.device.call("prefix") == Status.BUSY
+            while not self.device.run(slice_calls):
+                assert self.device.call("infer_from_latent") == Status.BUSY
+        loss = self.device.call("loss")
+        return StepRecord(loss.sum, loss.distance, self.device.call("predicted"))
+
+    def infer(self, latent: Array) -> Array:
+        self._write(latent)
+        assert self.device.call("infer_from_latent") == Status.OK
+        return self.device[self.plan.logits].reshape(-1).copy()
+
+    def _clear(self) -> None:
+        self.device.regions[ARENA][:] = 0xA5
+
+    def _write(self, latent: Array) -> None:
+        assert self.plan.latent is not None
+        self._clear()
+        self.device[self.plan.latent][...] = latent
+
+
+def assert_latents_train_alike(plan: TrainingPlan, folder: Path, steps: int) -> None:
+    """Reference on samples, reference and C on latents: one state after every step."""
+    whole, cut = Interpreter(plan, seed=5), Interpreter(plan, seed=5)
+    device = NativeModel(plan, folder)
+    device.reset(5)
+    tail = FromLatent(device)
+    drawn = samples(plan.input.type.shape, max(steps - 3, 0), seed=steps)[:steps]
+    for step, sample in enumerate(drawn):
+        for trained in (whole, cut, device):
+            trained.set_learning_rate(rate_at(step))
+        target, latent = target_at(plan, whole, step), cut.latent_of(sample)
+        np.testing.assert_array_equal(tail.latent_of(sample), latent)
+        logits = whole.infer(sample)
+        np.testing.assert_array_equal(cut.infer_from_latent(latent), logits)
+        np.testing.assert_array_equal(tail.infer(latent), logits)
+        if plan.predicted is not None:
+            assert cut.predict_from_latent(latent) == whole.predict(sample)
+
+        expected = whole.step(sample, target)
+        assert cut.step_from_latent(latent, target) == expected
+        assert tail.step(latent, target, step % 3 + 1 if step % 2 else None) == expected
+        assert device.digest() == cut.digest() == whole.digest()
+        for tensor in plan.state:
+            np.testing.assert_array_equal(cut.state[tensor], whole.state[tensor])
+            np.testing.assert_array_equal(device[tensor], whole.state[tensor])
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        small("head"),
+        small("last:2"),
+        small("head", loss="mse"),
+        small("head", classes=2, spare_classes=3),
+        make_plan(awkward_model(), "last:2"),
+        small("last:2", formats=Formats(errors="e8", weights="int8")),
+        small("last:2", formats=Formats(accumulate=4)),
+    ],
+    ids=["head", "residual", "mse", "spare", "awkward", "8 bits", "sum of 4"],
+)
+def test_a_step_from_the_latent_has_the_bits_of_a_whole_one(
+    plan: TrainingPlan, tmp_path: Path
+) -> None:
+    assert_latents_train_alike(plan, tmp_path, 12)
+
+
+def test_part_of_a_layer_may_learn_behind_the_latent(tmp_path: Path) -> None:
+    scheme = tmp_path / "part.toml"
+    scheme.write_text("head = false\n[weights]\n2 = 0.4\n")
+
+    assert_latents_train_alike(make_plan(awkward_model(), str(scheme)), tmp_path, 8)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_random_networks_train_alike_from_latents(seed: int, tmp_path: Path) -> None:
+    plan = make_plan(parse(random_network(seed), "net"), "head" if seed % 2 else "last:2")
+
+    assert plan.latent is not None
+    assert_latents_train_alike(plan, tmp_path, 6)
+
+
+def random_network(seed: int) -> bytes:
+    """Two layers of random options, a residual add over a third, and a head."""
+    make = ModelMaker(seed)
+    kinds = make.c.pick(("CONV_2D", "DEPTHWISE_CONV_2D"), ("DEPTHWISE_CONV_2D", "CONV_2D"))
+    last = make.activation("x", make.image(), make.c.quant())
+    for kind, name in zip(kinds, ("a", "c"), strict=True):
+        last = make.layer(kind, last, name)
+    make.add(last)
+    make.dense_of(make.tensors[-1], "z", 4)
+    return make.finish()
+
+
+@pytest.mark.parametrize("update", ["head", "last:2"])
+def test_the_watch_trains_alike_from_latents(update: str, tmp_path: Path) -> None:
+    assert_latents_train_alike(make_plan(load(MODEL), update), tmp_path, 8)
+
+
+@pytest.mark.parametrize("update", ["head", MCUNET_49KB])
+def test_a_real_model_trains_alike_from_latents(update: str, models: Path, tmp_path: Path) -> None:
+    spec = str(models / update) if update.endswith(".toml") else update
+
+    assert_latents_train_alike(make_plan(load(models / MCUNET), spec, 10), tmp_path, 3)
+
+
+def quiet(progress: object) -> None:
+    pass
+
+
+def random_data(plan: TrainingPlan, count: int) -> Dataset:
+    drawn = samples(plan.input.type.shape, count, seed=6)[3:]
+    x: Array = np.stack([sample.reshape(-1) for sample in drawn])
+    y = np.arange(count) * 5 % plan.classes if plan.takes_label else x[:, : plan.logits.type.size]
+    return Dataset(x, y, x[:2], y[:2])
+
+
+@pytest.mark.parametrize("target", ["native", "sim:mps2_an386"])
+@pytest.mark.parametrize("loss", ["cross-entropy", "mse"])
+def test_a_device_trains_alike_from_latents(target: str, loss: str) -> None:
+    """Whole runs: each sample is seen three times, its prefix runs once."""
+    plan = small("last:2", loss=loss)
+    data, options = random_data(plan, 5), Options(epochs=3, seed=3, verify=True)
+    expected = train(plan, data, ReferenceRunner(plan), options, quiet)
+    with simulated(build(plan, Target.parse(target))) as inner:
+        runner = with_latents(inner, HOST)
+        result = train(plan, data, runner, options, quiet)
+
+    assert result.difference is None, result.difference
+    assert result.verified_steps == result.steps == 15
+    assert (result.state, result.losses) == (expected.state, expected.losses)
+    assert (result.before, result.after) == (expected.before, expected.after)
+    assert isinstance(runner, CachedRunner) and plan.latent is not None
+    saving = runner.saving
+    assert (saving.computed, saving.reused) == (5, 15 - 5 + 2 * 2)
+    assert saving.kept_bytes == 5 * plan.latent.type.nbytes
+
+
+@pytest.mark.parametrize(("update", "place"), [("head", HOST), ("last:2", HOST), ("head", DEVICE)])
+def test_the_watch_trains_alike_on_a_cortex_m4(update: str, place: str) -> None:
+    """In the device's RAM there is room for three of four samples."""
+    plan = make_plan(load(MODEL), update).with_latent_slots(3 if place == DEVICE else 0)
+    data, options = random_data(plan, 4), Options(epochs=2, verify=True)
+    expected = train(plan, data, ReferenceRunner(plan), options, quiet)
+    with simulated(build(plan, Target.parse("sim:mps2_an386"))) as inner:
+        result = train(plan, data, with_latents(inner, place), options, quiet)
+
+    assert result.difference is None, result.difference
+    assert result.state == expected.state
+
+
+def test_a_device_without_a_latent_refuses_one() -> None:
+    plan = reconstructing()
+    with simulated(build(plan, Target.parse("native"))) as runner:
+        for message, fields, data in (
+            (Message.LATENT, (0,), b""),
+            (Message.LATENT, (0,), b"x"),
+            (Message.PREFIX, (), b""),
+        ):
+            with pytest.raises(DeviceError) as refusal:
+                runner.device._request(message, *fields, data=data)
+            assert refusal.value.status == Status.RANGE
+
+
+def test_a_latent_in_place_is_forgotten_by_a_reset() -> None:
+    """A runner writes it again, whatever the device has done since."""
+    plan = small("last:2")
+    (sample, other) = samples(plan.input.type.shape, 2, seed=1)[-2:]
+    label = np.array(1)
+    with simulated(build(plan, Target.parse("native"))) as runner:
+        reference = ReferenceRunner(plan)
+        for disturb in (
+            lambda r: r.reset(0),
+            lambda r: r.load(r.state()),
+            lambda r: r.predict(other),
+            lambda r: r.step(other, label, False),
+            lambda r: r.latent_of(other),
+        ):
+            found = []
+            for trained in (runner, reference):
+                trained.reset(0)
+                latent = trained.latent_of(sample)
+                disturb(trained)
+                found.append(trained.step_from_latent(latent, label, True))
+
+            assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("loss", ["cross-entropy", "mse"])
+def test_kept_latents_train_alike(loss: str) -> None:
+    plan = small("last:2", loss=loss).with_latent_slots(3)
+    data, options = random_data(plan, 5), Options(epochs=3, seed=3, verify=True)
+    expected = train(plan, data, ReferenceRunner(plan), options, quiet)
+    with simulated(build(plan, Target.parse("native"))) as inner:
+        runner = with_latents(inner, DEVICE)
+        result = train(plan, data, runner, options, quiet)
+
+    assert result.difference is None, result.difference
+    assert (result.state, result.losses) == (expected.state, expected.losses)
+    assert isinstance(runner, CachedRunner)
+    # Three of five samples, twice each; and one of the two test samples is the second, kept.
+    assert runner.saving.computed == 3
+    assert runner.saving.place == DEVICE
+
+
+def test_slots_are_priced_and_only_then_linked() -> None:
+    plan = small("last:2")
+    target = Target.parse("sim:mps2_an386")
+    bare, roomy = (measured(build(p, target)) for p in (plan, plan.with_latent_slots(7)))
+    assert plan.latent is not None
+    wanted = 7 * (plan.latent.type.nbytes + 2)
+
+    assert bare["latent_slot_bytes"] is None
+    assert roomy["latent_slot_bytes"] == wanted
+    # What lies behind the slots is aligned again.
+    assert wanted <= roomy["sram_bytes"] - bare["sram_bytes"] <= wanted + 8
+
+
+def test_builds_with_other_slots_are_other_builds() -> None:
+    hashes = {build_hash(lay_out(small().with_latent_slots(n)), "native") for n in range(4)}
+
+    assert len(hashes) == 4
+
+
+def test_slots_are_refused_where_there_is_nothing_to_keep(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="there is no latent to keep"):
+        small("full").with_latent_slots(1)
+    plan = small("head")
+    device = NativeModel(plan, tmp_path)
+    label = ctypes.c_uint32()
+
+    assert device.call("keep_latent", 0, 0) == Status.RANGE
+    assert device._function("recall_latent")(0, ctypes.byref(label)) == Status.RANGE
+
+
+def test_slots_hold_what_was_kept_and_nothing_else(tmp_path: Path) -> None:
+    plan = small("head").with_latent_slots(2)
+    device, label = NativeModel(plan, tmp_path), ctypes.c_uint32()
+    tail = FromLatent(device)
+    (first, second) = samples(plan.input.type.shape, 2, seed=8)[-2:]
+
+    def recall(slot: int) -> int:
+        return int(device._function("recall_latent")(ctypes.c_uint32(slot), ctypes.byref(label)))
+
+    assert recall(0) == recall(2) == Status.RANGE
+    latents = []
+    for slot, sample in enumerate((first, second)):
+        latents.append(tail.latent_of(sample))
+        assert device.call("keep_latent", slot, 3 - slot) == Status.OK
+    assert device.call("keep_latent", 2, 0) == Status.RANGE
+    assert device.call("keep_latent", 0, 4) == Status.LABEL
+    for slot in (1, 0):
+        assert recall(slot) == Status.OK
+        assert label.value == 3 - slot
+        assert plan.latent is not None
+        np.testing.assert_array_equal(device[plan.latent], latents[slot])
+    assert device.begin(1) == Status.OK
+    assert device.call("keep_latent", 0, 0) == recall(0) == Status.BUSY
+
+
+@pytest.mark.parametrize(
+    ("asked", "update", "slots", "text"),
+    [
+        ("attic", "head", 0, "unknown place 'attic' for latents: give off, host, device"),
+        ("host", "full", 0, "--latents host: with the scheme 'full' nothing is frozen"),
+        ("device", "head", 0, "give --latent-slots N"),
+    ],
+)
+def test_places_that_there_are_not_are_refused(
+    asked: str, update: str, slots: int, text: str
+) -> None:
+    with pytest.raises(Error, match=text):
+        place_of(asked, small(update).with_latent_slots(slots), True)
+
+
+@pytest.mark.parametrize(
+    ("update", "pays", "expected"),
+    [("head", True, HOST), ("head", False, "off"), ("full", True, "off")],
+)
+def test_latents_are_kept_where_that_pays(update: str, pays: bool, expected: str) -> None:
+    assert place_of(None, small(update), pays) == expected
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[str, str]:
+    """A model and a data set."""
+    (tmp_path / "small.tflite").write_bytes(residual_model())
+    return str(tmp_path / "small.tflite"), str(write_dataset(tmp_path / "data.npz"))
+
+
+def trained(files: tuple[str, str], *args: str) -> dict[str, Any]:
+    """What `mcutrain train` prints as JSON, and what it wrote to standard error if it failed."""
+    command = ["train", files[0], "--data", files[1], "--no-guard", "--json", *args]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.exception
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_training_tells_what_latents_saved(files: tuple[str, str]) -> None:
+    """32 training and 12 test samples: 5 epochs, and inferences before and after."""
+    args = ("--update", "last:2", "--epochs", "5", "--target", "native", "--verify")
+    found, plain = trained(files, *args), trained(files, *args, "--latents", "off")
+    saved = found["latents"]
+
+    assert plain["latents"] is None
+    assert found["losses"] == plain["losses"] and found["bit_exact"]
+    assert (saved["place"], saved["computed"]) == ("host", 32 + 12)
+    assert saved["reused"] == 5 * 32 + 2 * 12 - saved["computed"]
+    assert saved["saved_macs"] == saved["reused"] * 4320
+    assert trained(files, "--epochs", "1")["latents"] is None
+
+
+def test_instructions_are_counted_from_latents_too(files: tuple[str, str]) -> None:
+    args = ("--target", "sim:mps2_an386", "--epochs", "2", "--steps", "40", "--count-instructions")
+    whole, cut = trained(files, *args), trained(files, *args, "--latents", "host")
+    step, prefix, rest = (
+        found[key]["mean"]
+        for found, key in (
+            (whole, "instructions_per_step"),
+            (cut, "prefix_instructions"),
+            (cut, "instructions_per_step_from_latent"),
+        )
+    )
+
+    assert whole["latents"] is None and "prefix_instructions" not in whole
+    assert whole["losses"] == cut["losses"]
+    # A prefix and a step behind it are entered and left twice, by a few instructions. Means are
+    # over the samples that were computed and over all steps, so they differ by more than that.
+    assert step == pytest.approx(prefix + rest, rel=0.01)
+    saved = cut["latents"]
+    assert saved["saved_instructions"] == round(prefix * saved["reused"])
+
+
+def test_a_build_with_slots_trains_from_them(files: tuple[str, str]) -> None:
+    args = ("--epochs", "2", "--target", "native", "--verify")
+    found = trained(files, *args, "--latents", "device", "--latent-slots", "9")
+
+    assert found["bit_exact"]
+    assert (found["latents"]["place"], found["latents"]["computed"]) == ("device", 9)
+    assert found["cost"]["latent_slot_bytes"] == 9 * (8 + 2)
+
+
+def test_a_stream_is_trained_from_the_command_line(files: tuple[str, str]) -> None:
+    args = ("--target", "native", "--verify", "--replay", "6", "--replay-ratio", "2")
+    plain, kept = trained(files, *args), trained(files, *args, "--latents", "device")
+
+    assert plain["steps"] == kept["steps"] == 32 * 3
+    assert plain["bit_exact"] and kept["bit_exact"]
+    assert plain["losses"] == kept["losses"]
+    assert kept["cost"]["latent_slot_bytes"] == 6 * (8 + 2)
+
+
+def test_a_reference_has_no_ram_to_keep_latents_in(files: tuple[str, str]) -> None:
+    command = ["train", files[0], "--data", files[1], "--latents", "device", "--latent-slots", "2"]
+    done = CliRunner().invoke(app, command)
+
+    assert isinstance(done.exception, Error)
+    assert "--latents device needs a device" in str(done.exception)

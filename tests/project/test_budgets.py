@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""No row costs more than its budget; see tests/tools/budgets.py for how a budget is changed."""
+
+from __future__ import annotations
+
+import pytest
+
+from mcutrain.host.building.firmware import compiler_version
+from mcutrain.host.building.target import Target
+from tests.tools.budgets import ENTRIES, FILE, Entry, budgets, change, figures, written
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.key)
+def test_a_row_is_within_its_budget(entry: Entry, capsys: pytest.CaptureFixture[str]) -> None:
+    if reason := entry.obstacle():
+        pytest.skip(reason)
+    version = compiler_version(Target.parse(f"sim:{entry.board}"))
+    if entry.is_built and "12.2" not in version:
+        pytest.skip(f"the budgets are gcc 12.2's, this is {version}")
+    found, budget = figures(entry), budgets()[entry.key]
+    lines = change(found, budget)
+    if lines:
+        with capsys.disabled():
+            print(f"\n{entry.key}: {'; '.join(lines)}")
+
+    above = [name for name, value in found.items() if value > budget[name]]
+    assert not above, (
+        f"{', '.join(lines)}; save them again, or raise the budget on purpose: "
+        "python -m tests.tools.budgets --write"
+    )
+
+
+def test_each_row_of_the_file_is_measured() -> None:
+    assert set(budgets()) == {entry.key for entry in ENTRIES}
+    assert written(budgets()) == FILE.read_text()
+
+
+def test_a_change_is_told_with_its_difference() -> None:
+    found, budget = {"sram": 990, "step": 50, "new": 3}, {"sram": 1000, "step": 50}
+
+    assert change(found, budget) == ["sram 1,000 -> 990 (-10, -1.0 %)", "new 3, no budget"]

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tutorial that needs nothing but mcutrain runs as it is printed, from its first block on."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mcutrain.host.training.dataset import load_dataset
+from mcutrain.trainer.interpreter import Interpreter
+from mcutrain.trainer.plan import make_plan
+from mcutrain.trainer.tflite.reader import load
+from tests.support.paths import ROOT
+
+TUTORIALS = ROOT / "docs" / "tutorials"
+MAX_LINES = 120
+
+
+def blocks(name: str) -> list[tuple[str, str]]:
+    """(language, text) of each code block of a tutorial."""
+    text = (TUTORIALS / f"{name}.md").read_text(encoding="utf-8")
+    return re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def file_name(block: str) -> str:
+    """What a Python block is to be saved as: its first line says so."""
+    found = re.match(r"# (\w+\.py)\n", block)
+    assert found, f"this block does not begin with its file's name:\n{block}"
+    return found[1]
+
+
+def without_check(command: str) -> str:
+    """The lines that need tflite-micro fall away, as the tutorial says."""
+    return "".join(
+        line for line in command.splitlines(True) if not line.startswith("mcutrain check")
+    )
+
+
+def run(command: str, folder: Path) -> str:
+    """What a shell block prints; it must succeed."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "COLUMNS": "160"}
+    ran = subprocess.run(
+        ["sh", "-e", "-c", command], cwd=folder, env=environment, capture_output=True, text=True
+    )
+    assert ran.returncode == 0, f"{command}\n{ran.stdout}\n{ran.stderr}"
+    return ran.stdout
+
+
+def figures(printed: str, name: str) -> list[str]:
+    """The value in each row of that name of the tables of `train`."""
+    return re.findall(rf"{name}\s*│\s*(\S+)", printed)
+
+
+@pytest.fixture(scope="module")
+def has_micro() -> bool:
+    try:
+        import tflite_micro  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def test_our_own_model_learns_on_the_device(tmp_path: Path, has_micro: bool) -> None:
+    printed = ""
+    for language, block in blocks("own"):
+        if language == "python":
+            (tmp_path / file_name(block)).write_text(block, encoding="utf-8")
+        elif "activate" not in block:
+            printed += run(block if has_micro else without_check(block), tmp_path)
+    before, after = (
+        [float(value) for value in figures(printed, f"accuracy {when}")]
+        for when in ("before", "after")
+    )
+    text = (TUTORIALS / "own.md").read_text(encoding="utf-8")
+    told = re.search(r"from 25 to about (\d+) %", text)
+
+    assert before == [25.0, 25.0]
+    # 100 samples; sums of floats differ between processors in their last bits, and so, after
+    # training, do a few int8 weights: five of the samples may fall otherwise.
+    assert told is not None and abs(after[0] - int(told[1])) <= 5
+    assert after[1] > 75
+    assert figures(printed, "verified steps") == ["400", "400"]
+    assert printed.count(" 0 differ") == 2 * has_micro
+    exported = Interpreter(make_plan(load(tmp_path / "mine.tflite"), "head"))
+    data = load_dataset(tmp_path / "user.npz", exported.plan)
+    right = np.mean(
+        [exported.predict(x) == y for x, y in zip(data.x_test, data.y_test, strict=True)]
+    )
+    assert round(100 * right, 1) == after[0]
+
+
+@pytest.mark.parametrize("name", ["own", "keras", "pytorch"])
+def test_tutorials_are_short_and_their_python_is_python(name: str) -> None:
+    found = blocks(name)
+
+    assert len((TUTORIALS / f"{name}.md").read_text(encoding="utf-8").splitlines()) <= MAX_LINES
+    assert {language for language, _ in found} == {"python", "sh"}
+    for language, block in found:
+        if language == "python":
+            compile(block, file_name(block), "exec")
+    # What a tutorial saves is what it runs.
+    commands = "".join(block for language, block in found if language == "sh")
+    for language, block in found:
+        if language == "python":
+            assert f"python {file_name(block)}" in commands

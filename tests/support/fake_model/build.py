@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compiles the firmware's C for tests, with the sanitizers, and without PlatformIO."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from tests.support.paths import ROOT
+
+GEN_DIR = ROOT / "tests" / "support" / "fake_model"
+NUMERICS_HASH = bytes(range(0xA0, 0xA8))
+BUILD_HASH = bytes(range(0xB0, 0xB8))
+
+_FIRMWARE = ROOT / "firmware"
+_WARNINGS = (
+    *("-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion", "-Wno-sign-conversion"),
+    *("-Wmissing-prototypes", "-Wdouble-promotion", "-Werror"),
+)
+_FLAGS = ("-std=c11", "-O1", "-g", "-fno-sanitize-recover=all", *_WARNINGS)
+
+
+def build_native(folder: Path, *defines: str) -> Path:
+    """The native firmware with the fake model, under both sanitizers."""
+    sources = [
+        *sorted((_FIRMWARE / "runtime").glob("*.c")),
+        _FIRMWARE / "mct" / "crc32.c",
+        _FIRMWARE / "ports" / "native" / "port.c",
+        GEN_DIR / "fake.c",
+    ]
+    elf = folder / "firmware.elf"
+    _compile(sources, elf, "-fsanitize=undefined,address", "-DMCT_LINK_PAYLOAD=128", *defines)
+    return elf
+
+
+def build_patched(gen_dir: Path, folder: Path, file: str, right: str, wrong: str) -> Path:
+    """The native firmware with the model in ``gen_dir``, and one fault put into ``file``."""
+    tree = folder / "firmware"
+    shutil.copytree(_FIRMWARE, tree)
+    text = (tree / file).read_text()
+    assert text.count(right) == 1, f"{file} holds {text.count(right)} times: {right}"
+    (tree / file).write_text(text.replace(right, wrong))
+    sources = [*tree.glob("runtime/*.c"), *tree.glob("mct/*.c"), *tree.glob("kernels/*.c")]
+    sources += [tree / "ports" / "native" / "port.c", *gen_dir.glob("*.c")]
+    elf = folder / "firmware.elf"
+    includes = (f"-I{tree}", f"-I{gen_dir}")
+    command = ["gcc", "-std=c11", "-O1", "-DMCT_LINK_PAYLOAD=1024", *includes, "-o", str(elf)]
+    subprocess.run([*command, *map(str, sources)], check=True)
+    return elf
+
+
+def build_frame_library(folder: Path) -> Path:
+    """runtime/frame.c for ctypes, where only the sanitizer for undefined behaviour works."""
+    library = folder / "frame.so"
+    sources = [_FIRMWARE / "runtime" / "frame.c", _FIRMWARE / "mct" / "crc32.c"]
+    _compile(sources, library, "-fsanitize=undefined", "-fPIC", "-shared")
+    return library
+
+
+def _compile(sources: list[Path], output: Path, *flags: str) -> None:
+    command = ["gcc", *_FLAGS, *flags, f"-I{_FIRMWARE}", f"-I{GEN_DIR}", "-o", str(output)]
+    subprocess.run([*command, *map(str, sources)], check=True)

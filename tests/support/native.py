@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compile a plan with codegen and load it: the device's code in this process, with UBSan."""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+from mcutrain.codegen.emit import emit_source
+from mcutrain.codegen.header import emit_header
+from mcutrain.codegen.image import lay_out
+from mcutrain.host.building.library import LibraryModel, kernel_archive
+from mcutrain.trainer.plan import TrainingPlan
+from tests.support.paths import FIRMWARE
+
+WARNINGS = [
+    "-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion",
+    "-Wno-sign-conversion", "-Wmissing-prototypes", "-Wdouble-promotion", "-Werror",
+]  # fmt: skip
+SANITIZERS = ["-fsanitize=undefined", "-fno-sanitize-recover"]
+FLAGS = ["-O1", "-g", "-fPIC", *WARNINGS, *SANITIZERS]
+
+
+def write_sources(plan: TrainingPlan, folder: Path) -> Path:
+    """The generated C of ``plan`` in ``folder``; the path of the ``.c``."""
+    image = lay_out(plan)
+    (folder / f"{plan.name}.h").write_text(emit_header(image))
+    source = folder / f"{plan.name}.c"
+    source.write_text(emit_source(image))
+    return source
+
+
+def compile_shared(
+    sources: Iterable[Path], includes: Iterable[Path], out: Path, *flags: str
+) -> ctypes.CDLL:
+    command = ["gcc", *FLAGS, "-shared", *flags, *(f"-I{folder}" for folder in includes)]
+    subprocess.run([*command, *map(str, sources), "-o", str(out)], check=True)
+    return ctypes.CDLL(str(out))
+
+
+@cache
+def kernel_library(firmware: Path) -> Path:
+    """The kernels and the digest as a static library, compiled once in a session."""
+    folder = Path(tempfile.mkdtemp(prefix="kernels-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return kernel_archive(folder, FLAGS, firmware)
+
+
+class NativeModel(LibraryModel):
+    """A generated model that stops at undefined behaviour."""
+
+    def __init__(self, plan: TrainingPlan, folder: Path, firmware: Path = FIRMWARE) -> None:
+        self.image = lay_out(plan)
+        sources = [write_sources(plan, folder), kernel_library(firmware)]
+        output = folder / f"{plan.name}.so"
+        compile_shared(sources, (firmware, folder), output)
+        super().__init__(plan, output)
+
+    def begin(self, label: int) -> int:
+        return int(self.call("begin", label))
+
+    def run(self, max_calls: int) -> bool:
+        return bool(self.call("run", max_calls) & 0xFF)

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The simulated boards as parameters of a test; one that cannot run here is skipped, with why."""
+
+from __future__ import annotations
+
+import pytest
+
+from mcutrain.host.boards import board_names
+from mcutrain.host.building.target import NATIVE
+from mcutrain.host.cli.ports import simulated
+
+BOARDS = [board for board in board_names() if board != NATIVE]
+
+
+def missing(board: str) -> str:
+    """What is not installed that the board needs; empty if all is there."""
+    names = ", ".join(simulated(board)["missing"])
+    return f"{board} needs {names}: run make setup" if names else ""
+
+
+def board_param(board: str, *values: object) -> object:
+    """A parameter set that begins with a board."""
+    reason = missing(board)
+    return pytest.param(board, *values, marks=pytest.mark.skipif(bool(reason), reason=reason))
+
+
+each_board = pytest.mark.parametrize("board", [board_param(board) for board in BOARDS])

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whole steps of a plan, in generated C and in the reference, compared after each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from mcutrain.trainer.graph.tensor import Array
+from mcutrain.trainer.interpreter import Interpreter
+from mcutrain.trainer.ops.sgd import LearningRate
+from mcutrain.trainer.plan import TrainingPlan
+from tests.support.native import NativeModel
+from tests.support.random_models import samples
+
+
+def rate_at(step: int) -> LearningRate:
+    """Small, great, none at all, and back: the rate may change from step to step."""
+    return [LearningRate(128, 13), LearningRate(255, 9), LearningRate(0, 0), LearningRate(181, 11)][
+        step // 3 % 4
+    ]
+
+
+def target_at(plan: TrainingPlan, reference: Interpreter, step: int) -> int | Array:
+    """A label in use, or random values."""
+    if plan.takes_label:
+        return step * 7 % reference.classes
+    return np.random.RandomState(step).randint(-128, 128, plan.logits.type.shape).astype(np.int8)
+
+
+def assert_steps_are_equal(plan: TrainingPlan, folder: Path, steps: int) -> Interpreter:
+    """Trains both; every tensor of the state, the loss and the digest are equal after each step."""
+    reference, device = Interpreter(plan, seed=99), NativeModel(plan, folder)
+    device.reset(99)
+    drawn = samples(plan.input.type.shape, max(steps - 3, 0), seed=steps)[:steps]
+    for step, sample in enumerate(drawn):
+        rate = rate_at(step)
+        reference.set_learning_rate(rate)
+        device.set_learning_rate(rate)
+        target = target_at(plan, reference, step)
+        np.testing.assert_array_equal(device.infer(sample), reference.infer(sample))
+        if plan.predicted is not None:
+            assert device.call("predicted") == reference.predict(sample)
+
+        assert device.step(sample, target) == reference.step(sample, target), f"step {step}: loss"
+        for tensor in plan.state:
+            np.testing.assert_array_equal(
+                device[tensor], reference.state[tensor], f"step {step}: {tensor.name}"
+            )
+        assert device.digest() == reference.digest()
+    assert reference.steps == device.call("steps") == steps
+    return reference
+
+
+def changed(plan: TrainingPlan, reference: Interpreter) -> set[str]:
+    """The learned tensors that are not what they were."""
+    found = set()
+    for tensor in plan.learned:
+        parts = [tensor, plan.fractions[tensor]] if tensor in plan.fractions else [tensor]
+        if any((reference.state[t] != t.data).any() for t in parts):
+            found.add(tensor.name)
+    return found

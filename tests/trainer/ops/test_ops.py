@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every operator: its kernel, through the generator and the compiler, against its reference."""
+
+from __future__ import annotations
+
+import inspect
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+import mcutrain.trainer.ops  # noqa: F401  (imports every operator module)
+from mcutrain.trainer.graph.graph import Graph
+from mcutrain.trainer.graph.op import Node, Op
+from mcutrain.trainer.graph.tensor import Array
+from mcutrain.trainer.planner.row_region import Composite
+from tests.support.bench import bench_plan, draw_inputs, node_of
+from tests.support.native import NativeModel
+from tests.support.op_cases import CASES, Case
+from tests.support.paths import GOLDEN
+
+HASHES = GOLDEN / "op_hashes.txt"
+
+
+@dataclass(frozen=True)
+class Round:
+    """The inputs of one row in one round, what the reference makes of them, and what C does."""
+
+    inputs: list[Array]
+    expected: tuple[Array, ...]
+    outputs: tuple[Array, ...]
+    left: list[Array]  # the inputs after the call
+
+
+def case_seed(case: Case, round_: int) -> int:
+    return zlib.crc32(f"{case.name} {round_}".encode())
+
+
+def reference(case: Case, node: Node, round_: int) -> tuple[list[Array], tuple[Array, ...]]:
+    inputs = draw_inputs(case, case_seed(case, round_), round_)
+    return inputs, node.op.reference(node, *(v.copy() for v in inputs))
+
+
+@pytest.fixture(scope="module")
+def rounds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Round]]:
+    """Every row, every round: all rows share one library, and a round is one step of it."""
+    plan, nodes = bench_plan(CASES)
+    device = NativeModel(plan, tmp_path_factory.mktemp("bench"))
+    views = {t: device[t] for node in nodes.values() for t in (*node.inputs, *node.outputs)}
+    rng = np.random.RandomState(1)
+    found: dict[str, list[Round]] = {case.name: [] for case in CASES}
+    made: dict[str, tuple[list[Array], tuple[Array, ...]]] = {}
+    for round_ in range(max(case.rounds for case in CASES)):
+        for region in device.regions.values():  # nothing may depend on what was there before
+            region[:] = rng.randint(0, 256, region.shape)
+        # Rows that are through go on with their last inputs.
+        drawn = [case for case in CASES if round_ < case.rounds]
+        made |= {case.name: reference(case, nodes[case.name], round_) for case in drawn}
+        for name, (inputs, _) in made.items():
+            for tensor, value in zip(nodes[name].inputs, inputs, strict=True):
+                views[tensor][...] = value
+        device.step(np.zeros(3, np.int8), 0)
+        for name, (inputs, expected) in made.items():
+            outputs = tuple(views[t].copy() for t in nodes[name].outputs)
+            left = [views[t].copy() for t in nodes[name].inputs]
+            found[name].append(Round(inputs, expected, outputs, left))
+    return found
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_kernel_equals_reference_bit_for_bit(case: Case, rounds: dict[str, list[Round]]) -> None:
+    for number, played in enumerate(rounds[case.name]):
+        for k, (expected, output) in enumerate(zip(played.expected, played.outputs, strict=True)):
+            np.testing.assert_array_equal(output, expected, f"round {number}, output {k}")
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_kernel_changes_only_its_outputs(case: Case, rounds: dict[str, list[Round]]) -> None:
+    for played in rounds[case.name]:
+        for k, (before, after) in enumerate(zip(played.inputs, played.left, strict=True)):
+            if k not in case.op.mutates:
+                np.testing.assert_array_equal(after, before, f"input {k}")
+
+
+def leaves(kind: type[Op] = Op) -> Iterator[type[Op]]:
+    for child in kind.__subclasses__():
+        if child is Composite:  # made of others, by the planner
+            continue
+        if child.__module__.startswith("trainer."):
+            if not inspect.isabstract(child):
+                yield child
+            yield from leaves(child)
+
+
+@pytest.mark.parametrize("kind", list(leaves()), ids=lambda kind: kind.__name__)
+def test_every_operator_has_a_case(kind: type[Op]) -> None:
+    assert any(type(case.op) is kind for case in CASES), f"operator {kind.__name__} has no case"
+
+
+def test_rows_have_names_of_their_own() -> None:
+    names = [case.name.replace("/", "_") for case in CASES]
+
+    assert len(names) == len(set(names))
+
+
+def test_extremes_come_in_all_combinations() -> None:
+    case = next(c for c in CASES if c.name == "conv/odd")
+    pairs = set()
+    for round_ in range(4):
+        x, w = draw_inputs(case, 0, round_)[:2]
+        pairs.add((int(x.min()), int(x.max()), int(w.min()), int(w.max())))
+
+    assert pairs == {(a, a, b, b) for a in (-128, 127) for b in (-128, 127)}
+
+
+def op_hashes() -> str:
+    """A line per row: the CRC-32 of what the reference makes of three rounds."""
+    lines = []
+    for case in CASES:
+        node, crc = node_of(Graph(), case), 0
+        for round_ in (0, 2, case.rounds - 1):
+            for value in reference(case, node, round_)[1]:
+                crc = zlib.crc32(value.astype(value.dtype.newbyteorder("<")).tobytes(), crc)
+        lines.append(f"{crc:08x}  {case.name}")
+    return "\n".join(lines) + "\n"
+
+
+def test_reference_gives_the_golden_hashes() -> None:
+    """Reference and kernel can change together unseen; these see it (golden/README.md)."""
+    assert op_hashes().splitlines() == HASHES.read_text().splitlines()

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The conformance vectors, step for step."""
+
+from mcutrain.trainer.interpreter import Interpreter
+from mcutrain.trainer.plan import make_plan
+from tests.support import conformance
+from tests.support.native import NativeModel
+
+
+def test_reference_reproduces_the_conformance_vectors():
+    plan = make_plan(conformance.model(), "full")
+    reference = Interpreter(plan, seed=conformance.NET["seed"])
+    reference.set_learning_rate(conformance.RATE)
+    samples = zip(conformance.SAMPLES, conformance.LABELS, conformance.EXPECTED, strict=True)
+    for sample, label, expected in samples:
+        logits = reference.infer(sample)
+        *_, (_, values) = reference.trace(sample, int(label))
+
+        assert logits.tolist() == expected["logits"]
+        assert values[plan.record].tolist() == [expected["S"], expected["d_y"]]
+        conformance.check_exponents(values, expected)
+        conformance.check_state(plan, reference.state, expected)
+
+
+def test_generated_c_reproduces_the_conformance_vectors(tmp_path):
+    plan = make_plan(conformance.model(), "full")
+    device = NativeModel(plan, tmp_path)
+    device.reset(conformance.NET["seed"])
+    device.set_learning_rate(conformance.RATE)
+    samples = zip(conformance.SAMPLES, conformance.LABELS, conformance.EXPECTED, strict=True)
+    for sample, label, expected in samples:
+        logits = device.infer(sample)
+        loss = device.step(sample, int(label))
+
+        assert logits.tolist() == expected["logits"]
+        assert (loss.sum, loss.distance) == (expected["S"], expected["d_y"])
+        conformance.check_state(plan, device.state(), expected)

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an operator is: a few rules over tensors, with its attributes as fields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+from mcutrain.trainer.graph.call import ByChannels, KernelCall
+from mcutrain.trainer.graph.tensor import Array, QuantParams, Tensor, TensorType
+
+
+class ErrorTensor(NamedTuple):
+    """Gradient of the loss by a tensor: ``value * 2**exponent`` (SPEC 1.3)."""
+
+    value: Tensor
+    exponent: Tensor
+
+
+class Halves(NamedTuple):
+    """An operator in two: one makes a tensor of ``inputs``, the other the outputs of that tensor
+    and ``others``."""
+
+    first: Op
+    inputs: tuple[Tensor, ...]
+    second: Op
+    others: tuple[Tensor, ...]
+
+
+class OutputScale(Enum):
+    """What scale and zero point an output has: the inputs', any, or one by definition."""
+
+    SAME = "same"
+    FREE = "free"
+    FIXED = "fixed"
+
+
+@dataclass(frozen=True)
+class Op:
+    """Base of all operators. Instances are attributes only; they hold no data.
+
+    ``tflite_name`` is the operator's name in the TFLite schema, for those a file can hold.
+    ``mutates`` lists the inputs changed in place, ``output_suffixes`` the endings of
+    the names of the new outputs. ``alias`` ops only rename their input's bytes.
+    ``output_scale`` is of the operators of a forward model.
+    """
+
+    tflite_name: ClassVar[str] = ""
+    mutates: ClassVar[tuple[int, ...]] = ()
+    output_suffixes: ClassVar[tuple[str, ...]] = ("",)
+    alias: ClassVar[bool] = False
+    output_scale: ClassVar[OutputScale] = OutputScale.SAME
+
+    @classmethod
+    def from_tflite(cls, source: OperatorSource) -> tuple[Op, tuple[Tensor, ...]]:
+        """The op and its inputs, read from a model file. Raises ModelError."""
+        raise NotImplementedError
+
+    def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
+        """Types of the new outputs. Raises ValueError on a mismatch."""
+        raise NotImplementedError
+
+    def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
+        """Bit-exact NumPy semantics, one array per output: what the C kernel must equal."""
+        raise NotImplementedError
+
+    def vjp(
+        self, node: Node, error: ErrorTensor, tape: Tape
+    ) -> Iterator[tuple[Tensor, ErrorTensor]]:
+        """Append gradient and update nodes; yield the error of each input that needs one."""
+        raise NotImplementedError(f"{type(self).__name__} has no gradient")
+
+    def lower(self, node: Node) -> KernelCall | None:
+        """The kernel call that computes this node on the device; None for an alias."""
+        raise NotImplementedError
+
+    def by_rows(self, node: Node) -> KernelCall | None:
+        """The call that computes one row of the output, from rows of the inputs that are not
+        constant; None if there is none. The last argument is the ``Row`` that it writes."""
+        return None
+
+    def by_channels(self, node: Node) -> ByChannels | None:
+        """The calls that compute it by groups of channels; None if there are none."""
+        return None
+
+    def halves(self, node: Node) -> Halves | None:
+        """The operator in two, of which the first can go by groups of its input's channels."""
+        return None
+
+    def macs(self, node: Node) -> int:
+        """Multiply-accumulates, for the cost report."""
+        return 0
+
+    def scratch_bytes(self, node: Node) -> int:
+        """Working memory the call needs beside its tensors."""
+        return 0
+
+    def rings(self, node: Node) -> dict[Tensor, int]:
+        """Bytes of the tensors of which the call keeps a few rows only (planner.row_region)."""
+        return {}
+
+    def overlays(self, node: Node) -> dict[tuple[int, int], int]:
+        """(output, input) pairs that may share bytes, if the input is not needed any more.
+
+        The value K says how: the output's address + K <= the input's (ops.overlap). The bits
+        are those of separate places.
+        """
+        return {}
+
+    def narrowed(self, node: Node, channels: int) -> Op | None:
+        """The op on ``channels`` of the last axis, if it treats each on its own; else None."""
+        return None
+
+    def limits(self) -> tuple[int, int]:
+        """Values at which the output saturates; the error is masked there (SPEC 1.3)."""
+        return (-128, 127)
+
+
+@dataclass(eq=False)
+class Node:
+    """One application of an Op.
+
+    ``outputs`` are the new tensors, then the inputs that the op changes in place.
+    ``index`` is the index of the operator in the model file this node is, or is a
+    gradient of: with it the dither does not depend on the order of work (SPEC 1.1).
+    """
+
+    op: Op
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    name: str
+    index: int
+
+    @property
+    def output(self) -> Tensor:
+        return self.outputs[0]
+
+    def __repr__(self) -> str:
+        args = ", ".join(t.name for t in self.inputs)
+        outs = ", ".join(map(repr, self.outputs))
+        return f"{outs} = {type(self.op).__name__}({args})"
+
+
+class Tape(Protocol):
+    """What a gradient rule (``Op.vjp``) may ask for; ``trainer.autodiff`` has it."""
+
+    @property
+    def sgd(self) -> Tensor:
+        """The state of the optimiser: seed, step, learning rate."""
+
+    def needs(self, tensor: Tensor) -> bool:
+        """Whether something that learns lies at or before ``tensor``."""
+
+    def mask(self, x: Tensor) -> Tensor:
+        """Where ``x`` is inside its limits: one tensor, made where it is first asked for."""
+
+    def raw_error(self, op: Op, node: Node, x: Tensor, *inputs: Tensor) -> ErrorTensor:
+        """Append ``op``, whose raw errors of ``x`` are requantised by a history of its own."""
+
+    def passed_error(self, op: Op, node: Node, x: Tensor, *inputs: Tensor) -> ErrorTensor:
+        """Append ``op``, which only passes an error on to ``x``."""
+
+    def pass_on(self, node: Node, error: ErrorTensor) -> Iterator[tuple[Tensor, ErrorTensor]]:
+        """The error, masked, for each input that needs one: ADD, RESHAPE."""
+
+    def parts(self, learned: Tensor) -> tuple[Tensor, ...]:
+        """What an update of ``learned`` changes."""
+
+    def update(self, op: Op, node: Node, learned: Tensor, *inputs: Tensor) -> None:
+        """Append an update of ``learned``; ``inputs`` begin with its ``parts``."""
+
+
+class OperatorSource(Protocol):
+    """What an import rule (``Op.from_tflite``) may ask of an operator in a model file.
+
+    ``trainer.tflite.operator`` has it. ``str(source)`` says where the operator stands. What is
+    asked for and not there raises ModelError, what is not supported UnsupportedOpError.
+    """
+
+    @property
+    def kind(self) -> str:
+        """The operator's name in the TFLite schema."""
+
+    @property
+    def name(self) -> str:
+        """The start of the names of its tensors."""
+
+    @property
+    def out(self) -> Tensor:
+        """The output as declared."""
+
+    @property
+    def inputs(self) -> int:
+        """How many inputs the operator has."""
+
+    @property
+    def is_last(self) -> bool:
+        """Whether its output is the model's, or is converted to it."""
+
+    def option(self, name: str) -> Any:
+        """A field of the operator's options, by the schema's accessor name."""
+
+    def activation(self, position: int) -> Tensor:
+        """Input ``position``, which an earlier operator must have written."""
+
+    def operand(self, position: int) -> Tensor:
+        """Input ``position``: an activation, or an int8 constant with one scale."""
+
+    def int8_scalar(self, position: int) -> tuple[int, QuantParams | None]:
+        """Input ``position``: a constant int8 of one element, and its quantisation."""
+
+    def integers(self, position: int) -> Array:
+        """Input ``position``: constant integers, as int64; a scalar has no dimensions."""
+
+    def weights(self) -> Tensor:
+        """Input 1: symmetric int8 weights."""
+
+    def bias(self, out_ch: int) -> tuple[Tensor, ...]:
+        """Input 2: (the int32 bias,), or () where there is none."""
+
+    def limits(self) -> tuple[int, int]:
+        """Output limits of the fused activation."""
+
+    def is_same_padding(self) -> bool:
+        """Whether windows reach over the edge so that the output has the input's size."""

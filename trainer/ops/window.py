@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the windows of convolutions and pools lie. Twin of firmware/kernels/window.h."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mcutrain.trainer.errors import ModelError, UnsupportedOpError
+from mcutrain.trainer.graph.tensor import Array, Tensor, TensorType
+
+if TYPE_CHECKING:
+    from mcutrain.trainer.graph.op import Node, OperatorSource
+
+MAX_KERNEL_H = 32  # row pointers that a kernel keeps on the stack (MCT_MAX_KERNEL_H)
+MAX_KERNEL_W = 4096
+
+ALL = slice(None)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Sizes of a convolution: (in_h, in_w, in_ch) to (out_h, out_w, out_ch)."""
+
+    in_h: int
+    in_w: int
+    in_ch: int
+    out_h: int
+    out_w: int
+    out_ch: int
+    kernel_h: int
+    kernel_w: int
+    stride_h: int
+    stride_w: int
+    pad_top: int
+    pad_left: int
+
+    def padded(self, x: Array) -> Array:
+        """x (in_h, in_w, in_ch) with zeros around, as far as the kernel reaches."""
+        bottom = (self.out_h - 1) * self.stride_h + self.kernel_h - self.pad_top - self.in_h
+        right = (self.out_w - 1) * self.stride_w + self.kernel_w - self.pad_left - self.in_w
+        margins = ((self.pad_top, max(bottom, 0)), (self.pad_left, max(right, 0)), (0, 0))
+        return np.pad(x, margins) if any(map(any, margins)) else x
+
+    def windows(self, x: Array) -> Array:
+        """View (out_h, out_w, in_ch, kernel_h, kernel_w) of the padded input ``x``."""
+        # NumPy's own types for this function differ between its versions.
+        slide: Any = np.lib.stride_tricks.sliding_window_view
+        view = slide(self.padded(x), (self.kernel_h, self.kernel_w), axis=(0, 1))
+        return np.asarray(view[:: self.stride_h, :: self.stride_w][: self.out_h, : self.out_w])
+
+    def columns(self, x: Array, rows: slice = ALL) -> Array:
+        """(positions, kernel_h * kernel_w * in_ch): what each output of ``rows`` reads, of x's
+        dtype, in the order of OHWI weights."""
+        padded = self.padded(x)
+        if self.kernel_h == self.kernel_w == self.stride_h == self.stride_w == 1:
+            return np.asarray(padded[: self.out_h, : self.out_w][rows].reshape(-1, self.in_ch))
+        height = len(range(self.out_h)[rows])
+        shape = (height, self.out_w, self.kernel_h, self.kernel_w, self.in_ch)
+        found = np.empty(shape, x.dtype)
+        for ky, kx, positions in self.taps():
+            found[:, :, ky, kx] = padded[positions][rows]
+        return found.reshape(height * self.out_w, -1)
+
+    def taps(self) -> Iterator[tuple[int, int, tuple[slice, slice]]]:
+        """(ky, kx, the padded input's positions that this tap reads, one per output)."""
+        for ky in range(self.kernel_h):
+            for kx in range(self.kernel_w):
+                rows = slice(ky, ky + (self.out_h - 1) * self.stride_h + 1, self.stride_h)
+                cols = slice(kx, kx + (self.out_w - 1) * self.stride_w + 1, self.stride_w)
+                yield ky, kx, (rows, cols)
+
+    def unpadded(self, padded: Array) -> Array:
+        """The part of a padded array that is the input."""
+        top, left = self.pad_top, self.pad_left
+        return padded[top : top + self.in_h, left : left + self.in_w]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the windows of a convolution or a pool lie: strides, top-left padding, outputs."""
+
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    out_hw: tuple[int, int]
+
+    def shape(self, channels: int) -> tuple[int, ...]:
+        return (1, *self.out_hw, channels)
+
+    @classmethod
+    def read(cls, source: OperatorSource, x: Tensor, kernel: tuple[int, ...]) -> Placement:
+        """As TFLite's ComputePaddingHeightWidth has it. Raises ModelError."""
+        stride = (int(source.option("StrideH")), int(source.option("StrideW")))
+        if len(x.type.shape) != 4 or x.type.shape[0] != 1 or min(*stride, *kernel) < 1:
+            raise ModelError(
+                f"{source}: input {x.type.shape}, kernel {kernel}, strides {stride}; "
+                "an input (1, H, W, C) and sizes from 1 are needed"
+            )
+        if kernel[0] > MAX_KERNEL_H or kernel[1] > MAX_KERNEL_W:
+            raise UnsupportedOpError(
+                f"{source} has a kernel of {kernel[0]}x{kernel[1]}; "
+                f"up to {MAX_KERNEL_H}x{MAX_KERNEL_W} are supported"
+            )
+        same = source.is_same_padding()
+        sizes, pads = [], []
+        for size, k, step in zip(x.type.shape[1:3], kernel, stride, strict=True):
+            out = -(-size // step) if same else (size - k) // step + 1
+            if out < 1:
+                raise ModelError(f"{source}: a kernel of {kernel} exceeds {x.type.shape}")
+            sizes.append(out)
+            pads.append(max(0, (out - 1) * step + k - size) // 2)
+        return cls(stride, (pads[0], pads[1]), (sizes[0], sizes[1]))
+
+
+@dataclass(frozen=True)
+class Pool2D:
+    """What pools share: x (1, H, W, C) s8 -> out (1, H', W', C) s8, same quantisation.
+
+    No operator of its own: one is a child of this and of Op.
+    """
+
+    out_shape: tuple[int, ...]
+    window: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int] = (0, 0)  # top, left
+    act_min: int = -128
+    act_max: int = 127
+
+    @classmethod
+    def from_tflite(cls, source: OperatorSource) -> tuple[Any, tuple[Tensor, ...]]:
+        x = source.activation(0)
+        window = (int(source.option("FilterHeight")), int(source.option("FilterWidth")))
+        place = Placement.read(source, x, window)
+        shape = place.shape(x.type.shape[-1])
+        return cls(shape, window, place.stride, place.padding, *source.limits()), (x,)
+
+    def limits(self) -> tuple[int, int]:
+        return self.act_min, self.act_max
+
+    def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
+        (x,) = types
+        if x.shape[3] != self.out_shape[3]:
+            raise ValueError(f"{x.shape[3]} channels in, {self.out_shape[3]} out")
+        return (x.with_shape(*self.out_shape),)
+
+    def narrowed(self, node: Node, channels: int) -> Any:
+        return replace(self, out_shape=(*self.out_shape[:-1], channels))
+
+    def geometry(self, x: TensorType) -> Geometry:
+        _, in_h, in_w, channels = x.shape
+        out_h, out_w = self.out_shape[1:3]
+        sizes = (in_h, in_w, channels, out_h, out_w, channels)
+        return Geometry(*sizes, *self.window, *self.stride, *self.padding)
+
+    @property
+    def is_disjoint(self) -> bool:
+        """Whether no position lies in two windows."""
+        steps = zip(self.stride, self.window, strict=True)
+        return all(stride >= size for stride, size in steps)
+
+    @property
+    def row_window(self) -> tuple[int, int, int]:
+        """(kernel, stride, padding at the top) along the rows."""
+        return self.window[0], self.stride[0], self.padding[0]
+
+    def params(self, x: TensorType) -> dict[str, int]:
+        """The sizes, as the C structs of pools have them."""
+        sizes = vars(self.geometry(x)).items()
+        return {("channels" if k == "in_ch" else k): v for k, v in sizes if k != "out_ch"}

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One operator of a model file, as the ``from_tflite`` rules read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+import tflite
+
+from mcutrain.trainer.errors import ModelError, UnsupportedOpError
+from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Role, Tensor
+
+OPTION_NAMES = {v: k for k, v in vars(tflite.BuiltinOptions).items() if isinstance(v, int)}
+
+
+# Options that are not named after their operator.
+SHARED_OPTIONS = {
+    "AVERAGE_POOL_2D": "Pool2DOptions",
+    "MAX_POOL_2D": "Pool2DOptions",
+    "MEAN": "ReducerOptions",
+}
+
+
+def options_of(kind: str) -> str:
+    """The schema's name of an operator's options.
+
+    >>> options_of("DEPTHWISE_CONV_2D"), options_of("MEAN")
+    ('DepthwiseConv2DOptions', 'ReducerOptions')
+    """
+    return SHARED_OPTIONS.get(kind, kind.title().replace("_", "") + "Options")
+
+
+class FileTensors(Protocol):
+    """What an operator needs of the reader of its file."""
+
+    where: str
+    last_index: int
+    tensors: dict[int, Tensor]
+
+    def read_tensor(self, index: int, name: str, role: Role) -> Tensor: ...
+
+    def read_int8_scalar(self, index: int) -> tuple[int, QuantParams | None]: ...
+
+    def read_integers(self, index: int) -> Array: ...
+
+    def require_int8(self, tensor: Tensor, site: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class FileOperator:
+    """One operator of the file: the ``OperatorSource`` of its Op's ``from_tflite`` rule."""
+
+    reader: FileTensors
+    operator: Any
+    kind: str
+    site: str
+    name: str
+
+    @cached_property
+    def out(self) -> Tensor:
+        """The output as declared."""
+        return self.reader.read_tensor(self.operator.Outputs(0), self.name, Role.ACTIVATION)
+
+    @property
+    def inputs(self) -> int:
+        """How many inputs the operator has."""
+        return int(self.operator.InputsLength())
+
+    def __str__(self) -> str:
+        return f"{self.reader.where}: {self.site}"
+
+    @property
+    def is_last(self) -> bool:
+        """Whether its output is the model's, or is converted to it."""
+        return bool(self.operator.Outputs(0) == self.reader.last_index)
+
+    def option(self, name: str) -> Any:
+        """A field of the operator's options, by the schema's accessor name."""
+        table = self.operator.BuiltinOptions()
+        kind = OPTION_NAMES.get(self.operator.BuiltinOptionsType(), "")
+        if table is None or not hasattr(getattr(tflite, kind, None), name):
+            raise ModelError(f"{self} has no option {name}")
+        if kind != options_of(self.kind):
+            raise ModelError(f"{self} has {kind}, which are another operator's")
+        options = getattr(tflite, kind)()
+        options.Init(table.Bytes, table.Pos)
+        return getattr(options, name)()
+
+    def activation(self, position: int) -> Tensor:
+        """Input ``position``, which an earlier operator must have written."""
+        index = self.input_index(position)
+        if index not in self.reader.tensors:
+            raise UnsupportedOpError(
+                f"{self}: input {position} is not an activation written before it"
+            )
+        return self.reader.tensors[index]
+
+    def input_index(self, position: int) -> int:
+        """The file's index of the tensor at input ``position``; -1 if there is none."""
+        return int(self.operator.Inputs(position)) if position < self.inputs else -1
+
+    def operand(self, position: int) -> Tensor:
+        """Input ``position``: an activation, or an int8 constant with one scale."""
+        index = self.input_index(position)
+        if index in self.reader.tensors or index < 0:
+            return self.activation(position)
+        name = f"{self.name}_in{position}"
+        tensor = self.reader.read_tensor(index, name, Role.CONST)
+        self.reader.require_int8(tensor, f"{self.site}, input {position}")
+        return tensor
+
+    def int8_scalar(self, position: int) -> tuple[int, QuantParams | None]:
+        """Input ``position``: a constant int8 of one element, and its quantisation."""
+        index = self.input_index(position)
+        if index < 0:
+            raise ModelError(f"{self}: input {position} is missing")
+        return self.reader.read_int8_scalar(index)
+
+    def integers(self, position: int) -> Array:
+        """Input ``position``: constant integers, as int64; a scalar has no dimensions."""
+        index = self.input_index(position)
+        if index < 0:
+            raise ModelError(f"{self}: input {position} is missing")
+        return self.reader.read_integers(index)
+
+    def weights(self) -> Tensor:
+        """Input 1: symmetric int8 weights."""
+        w = self.reader.read_tensor(self.operator.Inputs(1), f"{self.name}_w", Role.CONST)
+        if w.type.dtype is not DType.S8 or w.type.quant is None or w.type.zero_point != 0:
+            raise UnsupportedOpError(f"{self}: the weights '{w.label}' are not symmetric int8")
+        return w
+
+    def bias(self, out_ch: int) -> tuple[Tensor, ...]:
+        """Input 2: (the int32 bias,), or () where there is none."""
+        if self.operator.InputsLength() < 3 or self.operator.Inputs(2) == -1:
+            return ()
+        b = self.reader.read_tensor(self.operator.Inputs(2), f"{self.name}_b", Role.CONST)
+        if b.type.dtype is not DType.S32 or b.type.size != out_ch:
+            raise UnsupportedOpError(
+                f"{self}: the bias '{b.label}' is not int32 of {out_ch} channels"
+            )
+        return (b,)
+
+    def limits(self) -> tuple[int, int]:
+        """Output limits of the fused activation (TFLite CalculateActivationRangeQuantized)."""
+        code, kinds = self.option("FusedActivationFunction"), tflite.ActivationFunctionType
+        quant, low, high = self.out.type.quant, -128, 127
+        assert quant is not None
+        if code in (kinds.RELU, kinds.RELU6):
+            low = max(low, quant.nearest(0.0))
+        elif code != kinds.NONE:
+            raise UnsupportedOpError(
+                f"{self} has the fused activation {code}; NONE, RELU and RELU6 are supported"
+            )
+        if code == kinds.RELU6:
+            high = min(high, quant.nearest(6.0))
+        return low, high
+
+    def is_same_padding(self) -> bool:
+        padding = self.option("Padding")
+        if padding not in (tflite.Padding.SAME, tflite.Padding.VALID):
+            raise ModelError(f"{self} has the unknown padding {padding}")
+        return bool(padding == tflite.Padding.SAME)
