@@ -18,7 +18,7 @@ from mcutrain.host.training.dataset import Dataset
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.model import Model
-from mcutrain.trainer.ops.sgd import LearningRate
+from mcutrain.trainer.ops.sgd import FRACTION, LearningRate
 from mcutrain.trainer.scheme import Scheme
 
 DRAWS = 1000  # at most, for each scheme that fits and is new
@@ -72,7 +72,8 @@ def fisher_information(request: Request, model: Model, data: Dataset) -> dict[in
     reference.set_learning_rate(LearningRate.from_real(0.0))
     outputs = {node.index: node.output for node in plan.forward}
     layer_of = {node.index: k for k, node in enumerate(model.weighted)}
-    updates = [n for n in plan.operations if n.inputs and n.inputs[0] in plan.fractions]
+    fractions = plan.companions.of(FRACTION)
+    updates = [n for n in plan.operations if n.inputs and n.inputs[0] in fractions]
     found = {k: np.zeros(model.weighted[k].output.type.shape[-1]) for k in layer_of.values()}
     for number in range(PASSES):
         for sample, label in zip(data.x_train, data.y_train, strict=True):

@@ -195,10 +195,9 @@ def emit_digest(image: Image) -> Iterator[str]:
     yield "{"
     yield f"{INDENT}uint32_t crc = 0;"
     for tensor in plan.digested:
-        if tensor in plan.fractions:
-            frac = plan.fractions[tensor].name
+        if (low := plan.companions.joined(tensor)) is not None:
             size = tensor.type.size
-            yield f"{INDENT}crc = mct_digest_weights(crc, {tensor.name}, {frac}, {size});"
+            yield f"{INDENT}crc = mct_digest_weights(crc, {tensor.name}, {low.name}, {size});"
         else:
             yield f"{INDENT}crc = mct_crc32(crc, {tensor.name}, {tensor.type.nbytes});"
     yield f"{INDENT}return crc;"

@@ -8,7 +8,7 @@ from typing import Any
 
 from mcutrain.codegen.emit import KERNEL_ABI
 from mcutrain.codegen.image import Image
-from mcutrain.trainer.graph.tensor import Role, Tensor
+from mcutrain.trainer.graph.tensor import Tensor
 
 MANIFEST_VERSION = 1
 
@@ -73,6 +73,5 @@ def describe(image: Image, tensor: Tensor) -> dict[str, Any]:
     kept = [call.region.kept[tensor] for call in image.regions if tensor is call.region.arriving]
     if kept:
         described["rows"] = kept[0]
-    if tensor.role is Role.PARAM and tensor in image.plan.fractions:
-        described["fraction"] = image.plan.fractions[tensor].name
-    return described
+    beside = image.plan.companions.beside(tensor).items()
+    return described | {kind.name: companion.name for kind, companion in beside}

@@ -124,7 +124,7 @@ def interface_bytes(build: Build) -> int:
 
 def format_bytes(plan: TrainingPlan) -> dict[str, int]:
     """What the plan's formats take: all errors that the arena holds at once, at the most of them,
-    and the fractions and the sums of what learns."""
+    and the companions of what learns, by kind."""
     slots = [plan.memory.slots[t] for t in plan.errors]
     at_once = (
         bytes_covered(s for s in slots if s.first <= k <= s.last)
@@ -132,8 +132,10 @@ def format_bytes(plan: TrainingPlan) -> dict[str, int]:
     )
     return {
         "errors": max(at_once),
-        "fractions": sum(t.type.nbytes for t in plan.fractions.values()),
-        "sums": sum(t.type.nbytes for t in plan.sums.values()),
+        **{
+            kind.plural: sum(t.type.nbytes for t in plan.companions.of(kind).values())
+            for kind in plan.companions.kinds
+        },
     }
 
 

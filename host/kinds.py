@@ -12,12 +12,21 @@ from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import DType, Role, Tensor
 from mcutrain.trainer.ops.clamp_mask import ClampMask
 from mcutrain.trainer.ops.error import EXPONENT
+from mcutrain.trainer.ops.sgd import COMPANIONS
 from mcutrain.trainer.plan import TrainingPlan
 from mcutrain.trainer.planner.channel_region import GroupRegion
 from mcutrain.trainer.planner.row_region import Region
 
 ARENA_KINDS = ("inputs", "activations", "rings", "masks", "errors", "scratch", "other")
-STATE_KINDS = ("weights", "fractions", "biases", "sums", "histories", "counters", "alignment")
+STATE_KINDS = (
+    "weights",
+    *(kind.plural for kind in COMPANIONS if kind.is_beside),
+    "biases",
+    *(kind.plural for kind in COMPANIONS if not kind.is_beside),
+    "histories",
+    "counters",
+    "alignment",
+)
 STATE_NAMES = {"weights": "learned weights", "biases": "learned biases"}
 
 
@@ -59,11 +68,10 @@ def arena_kinds(plan: TrainingPlan) -> dict[Tensor | Node, str]:
 
 
 def state_kind(plan: TrainingPlan, tensor: Tensor) -> str:
-    """One of STATE_KINDS for a tensor of ``plan.state``."""
-    if tensor in plan.fractions.values():
-        return "fractions"
-    if tensor in plan.sums.values():
-        return "sums"
+    """What a tensor of ``plan.state`` is for: one of STATE_KINDS, or a companion's plural."""
+    companion = plan.companions.kind_of(tensor)
+    if companion is not None:
+        return companion.plural
     if tensor in plan.histories:
         return "histories"
     if tensor.role is not Role.PARAM:
@@ -73,7 +81,7 @@ def state_kind(plan: TrainingPlan, tensor: Tensor) -> str:
 
 def state_bytes(plan: TrainingPlan) -> dict[str, int]:
     """Bytes of the state by kind: in all ``plan.memory.state_bytes``."""
-    found = dict.fromkeys(STATE_KINDS, 0)
+    found = dict.fromkeys((*STATE_KINDS, *(kind.plural for kind in plan.companions.kinds)), 0)
     for tensor in plan.state:
         found[state_kind(plan, tensor)] += tensor.type.nbytes
     found["alignment"] = plan.memory.state_bytes - sum(found.values())

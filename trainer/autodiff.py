@@ -8,18 +8,18 @@ from collections.abc import Iterator
 from mcutrain.trainer.formats import DEFAULT_FORMATS, Formats
 from mcutrain.trainer.graph.graph import Graph, storage
 from mcutrain.trainer.graph.op import ErrorTensor, Node, Op
-from mcutrain.trainer.graph.tensor import DType, Role, Tensor
+from mcutrain.trainer.graph.tensor import Role, Tensor
 from mcutrain.trainer.ops.clamp_mask import ClampMask
+from mcutrain.trainer.ops.companion import Companions
 from mcutrain.trainer.ops.error import E12, MaskError, SumErrors, format_of, new_history
-from mcutrain.trainer.ops.sgd import FRACTION_BITS, ApplySum, fraction_of, sum_of
+from mcutrain.trainer.ops.sgd import COMPANIONS, updated
 
 
 class GraphTape:
     """The Tape that appends to a graph, and keeps what the gradient rules make beside it.
 
     ``histories`` are in the order of SPEC 1.5: by operator from the loss backward, the
-    errors that an operator computes before their sum. ``sums`` are of what learns, if steps
-    add up. Errors have the format of the loss's.
+    errors that an operator computes before their sum. Errors have the format of the loss's.
     """
 
     def __init__(self, graph: Graph, sgd: Tensor, formats: Formats = DEFAULT_FORMATS) -> None:
@@ -27,8 +27,7 @@ class GraphTape:
         self.sgd = sgd
         self.formats = formats
         self.histories: list[Tensor] = []
-        self.fractions: dict[Tensor, Tensor] = {}
-        self.sums: dict[Tensor, Tensor] = {}
+        self.companions = Companions(COMPANIONS)
         self._learned_from = dependents(graph)
         self._masks: dict[Tensor, Tensor] = {}
 
@@ -67,26 +66,19 @@ class GraphTape:
 
     def parts(self, learned: Tensor) -> tuple[Tensor, ...]:
         """What an update changes: a weight and its fraction, one of them alone, or their sum."""
-        has_fraction = learned.type.dtype is DType.S8 and self.formats.has_fraction
-        if has_fraction:
-            self.fractions.setdefault(learned, fraction_of(learned))
-        if self.formats.has_sums:
-            bits = FRACTION_BITS if has_fraction else 0
-            return (self.sums.setdefault(learned, sum_of(learned, bits)),)
-        return (learned, self.fractions[learned]) if has_fraction else (learned,)
+        return updated(learned, self.companions.make(learned, self.formats))
 
     def update(self, op: Op, node: Node, learned: Tensor, *inputs: Tensor) -> None:
         """Append an update of ``learned``, whose readers are already in the graph.
 
-        ``inputs`` begin with its ``parts``. A sum is applied behind it.
+        ``inputs`` begin with its ``parts``. What its companions do follows behind it.
         """
         self.graph.add(op, *inputs, name=f"{learned.name}_update", index=node.index)
-        if learned in self.sums:
-            fraction = self.fractions.get(learned)
-            parts = (learned, fraction) if fraction else (learned,)
-            apply = ApplySum(self.formats.accumulate, has_fraction=fraction is not None)
-            total, name = self.sums[learned], f"{learned.name}_apply"
-            self.graph.add(apply, *parts, total, self.sgd, name=name, index=node.index)
+        kept = self.companions.make(learned, self.formats)
+        for kind in kept:
+            for follow in kind.follow(learned, kept, self.sgd, self.formats):
+                name = f"{learned.name}_{follow.suffix}"
+                self.graph.add(follow.op, *follow.inputs, name=name, index=node.index)
 
     def total(self, x: Tensor, errors: list[ErrorTensor]) -> ErrorTensor:
         """The error of ``x``: the one it has, or the sum over its readers (SPEC 1.3)."""

@@ -10,8 +10,8 @@ from mcutrain.trainer.errors import SchemeError
 from mcutrain.trainer.ops.error import E8, E12, ErrorFormat
 
 ERRORS = {found.name: found for found in (E12, E8)}
-FRACTION, WHOLE = "int8.8", "int8"
-WEIGHTS = (FRACTION, WHOLE)
+INT8_8, INT8 = "int8.8", "int8"
+WEIGHTS = (INT8_8, INT8)
 MAX_ACCUMULATE = 2**16
 
 
@@ -24,7 +24,7 @@ class Formats:
     """
 
     errors: str = E12.name
-    weights: str = FRACTION
+    weights: str = INT8_8
     accumulate: int = 1
 
     def __post_init__(self) -> None:
@@ -61,7 +61,7 @@ class Formats:
 
     @property
     def has_fraction(self) -> bool:
-        return self.weights == FRACTION
+        return self.weights == INT8_8
 
     @property
     def has_sums(self) -> bool:

@@ -201,7 +201,7 @@ def target_of_input(plan: TrainingPlan, sample: Array) -> Array:
 
 
 def state_digest(plan: TrainingPlan, state: Mapping[Tensor, Array]) -> int:
-    """CRC-32 over the weights, with fractions as int16, the biases, the sums, the histories."""
+    """CRC-32 over the weights, with fractions as int16, the biases, and so on (SPEC 1.5)."""
     crc = 0
     for tensor in plan.digested:
         crc = zlib.crc32(tensor_bytes(plan, state, tensor), crc)
@@ -211,8 +211,8 @@ def state_digest(plan: TrainingPlan, state: Mapping[Tensor, Array]) -> int:
 def tensor_bytes(plan: TrainingPlan, state: Mapping[Tensor, Array], tensor: Tensor) -> bytes:
     """The digested bytes of a tensor, little-endian: a weight as M = 256 w + frac in int16."""
     value = state[tensor]
-    if tensor in plan.fractions:
-        value = (value.astype(np.int32) * 256 + state[plan.fractions[tensor]]).astype(np.int16)
+    if (low := plan.companions.joined(tensor)) is not None:
+        value = (value.astype(np.int32) * 256 + state[low]).astype(np.int16)
     return value.astype(value.dtype.newbyteorder("<")).tobytes()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from mcutrain.trainer.autodiff import GraphTape, backward
 from mcutrain.trainer.errors import ModelError, SchemeError
@@ -16,6 +16,7 @@ from mcutrain.trainer.graph.tensor import Array, DType, Role, Tensor
 from mcutrain.trainer.latent import FlashLatents, find_latent
 from mcutrain.trainer.losses import CROSS_ENTROPY, add_loss, class_count, with_logits_of
 from mcutrain.trainer.model import Model, cut, trim, with_new_head, with_spare_rows
+from mcutrain.trainer.ops.companion import Companions, Digest
 from mcutrain.trainer.ops.error import EXPONENT
 from mcutrain.trainer.ops.loss import Loss
 from mcutrain.trainer.ops.sgd import CountStep, LearningRate, sgd_state
@@ -42,9 +43,8 @@ class TrainingPlan:
     ``target`` is what a step takes beside its input: a label (1,) u32 or values of the
     logits' type, or None if it is made of the input. ``active`` counts the classes in use, if
     the head has spare ones. ``state`` lists what survives a step, in the order of its memory:
-    weights and their fractions, biases, sums, histories, active classes, SGD state. ``sums`` are
-    what weights and biases wait for, if steps add up. ``latent`` is the
-    tensor that a step can begin at and ``prefix`` the nodes up to it, if there is one: they are
+    weights and biases with their companions, histories, active classes, SGD state. ``latent`` is
+    the tensor that a step can begin at and ``prefix`` the nodes up to it, if there is one: they are
     frozen, so a sample needs them once. The device's RAM holds ``latent_slots`` kept latents, its
     flash those of ``flash``. ``recomputed`` are the nodes that are computed twice, if any are;
     they save ``saved_bytes`` of the arena. One that ``receives_ahead`` takes the next sample, and
@@ -62,7 +62,7 @@ class TrainingPlan:
     active: Tensor | None
     sgd: Tensor
     state: list[Tensor]
-    fractions: dict[Tensor, Tensor]
+    companions: Companions
     histories: list[Tensor]
     memory: MemoryPlan
     scheme: Scheme
@@ -71,7 +71,6 @@ class TrainingPlan:
     latent: Tensor | None = None
     prefix: tuple[Node, ...] = ()
     formats: Formats = DEFAULT_FORMATS
-    sums: dict[Tensor, Tensor] = field(default_factory=dict)
     latent_slots: int = 0
     flash: FlashLatents | None = None
     recomputed: Recomputed | None = None
@@ -113,9 +112,9 @@ class TrainingPlan:
 
     @property
     def learned(self) -> list[Tensor]:
-        """Learned weights, then learned biases, by operator; without fractions."""
-        params = [t for t in self.state if t.role is Role.PARAM]
-        return [t for t in params if t not in self.fractions.values()]
+        """Learned weights, then learned biases, by operator; without their companions."""
+        kept = {tensor for _, tensor in self.companions}
+        return [t for t in self.state if t.role is Role.PARAM and t not in kept]
 
     @property
     def operations(self) -> list[Node]:
@@ -132,9 +131,9 @@ class TrainingPlan:
     @property
     def digested(self) -> list[Tensor]:
         """What the digest covers, in its order (SPEC 1.5)."""
-        waiting = [self.sums[t] for t in self.learned if t in self.sums]
         counts = [self.active] if self.active else []
-        return [*self.learned, *waiting, *self.histories, *counts]
+        behind = digested_behind(self.learned, self.companions)
+        return [*self.learned, *behind, *self.histories, *counts]
 
     @property
     def forward_macs(self) -> int:
@@ -279,8 +278,8 @@ def make_plan(
     latent, prefix = find_latent(graph, model.input)
     return TrainingPlan(
         model.name, graph, forward, model.input, target, model.logits,
-        predicted, node, active, sgd, state, tape.fractions, tape.histories, memory, scheme,
-        numerics, names, latent, tuple(prefix), formats, tape.sums,
+        predicted, node, active, sgd, state, tape.companions, tape.histories, memory, scheme,
+        numerics, names, latent, tuple(prefix), formats,
         recomputed=again, saved_bytes=bytes_whole - memory.arena_bytes,
         receives_ahead=receive_ahead,
     )  # fmt: skip
@@ -292,15 +291,36 @@ def inference_end(graph: Graph, last: Tensor) -> int:
 
 
 def place_in_order(forward: list[Node], tape: GraphTape, active: Tensor | None) -> list[Tensor]:
-    """The state: weights each with its fraction, biases, sums of both in their order, histories,
-    class count, SGD state."""
+    """The state: weights, biases, each with the companions that lie beside it; then the others by
+    kind, in their order; histories, class count, SGD state."""
+    kept = tape.companions
     params = [t for node in forward for t in node.inputs if t.role is Role.PARAM]
     weights = [t for t in params if t.type.dtype is DType.S8]
     biases = [t for t in params if t.type.dtype is DType.S32]
-    parts = [t for w in weights for t in (w, tape.fractions.get(w)) if t is not None]
-    sums = [tape.sums[t] for t in (*weights, *biases) if t in tape.sums]
+    learned = [*weights, *biases]
+    pairs = [
+        t
+        for param in learned
+        for t in (param, *(c for kind, c in kept.beside(param).items() if kind.is_beside))
+    ]
+    others = [
+        kept.beside(param)[kind]
+        for kind in kept.kinds
+        for param in learned
+        if not kind.is_beside and kind in kept.beside(param)
+    ]
     counts = [active] if active else []
-    return [*parts, *biases, *sums, *tape.histories, *counts, tape.sgd]
+    return [*pairs, *others, *tape.histories, *counts, tape.sgd]
+
+
+def digested_behind(learned: list[Tensor], companions: Companions) -> list[Tensor]:
+    """The companions that the digest covers behind everything learned, by kind."""
+    return [
+        companions.beside(param)[kind]
+        for kind in companions.kinds
+        for param in learned
+        if kind.digest is Digest.BEHIND and kind in companions.beside(param)
+    ]
 
 
 def checked_names(names: tuple[str, ...], loss: Node, model: Model) -> tuple[str, ...]:

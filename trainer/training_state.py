@@ -3,7 +3,7 @@
 
 magic "MCTS", version u16, 0 u16, bytes of the header u32     all numbers little-endian
 header       JSON: scheme, options, digest, and the type and shape of each tensor
-tensors      fractions, sums, histories, classes in use if any are spare, SGD state: by the plan
+tensors      companions, histories, classes in use if any are spare, SGD state: by the plan
 CRC-32       u32 over everything before it
 """
 
@@ -24,7 +24,6 @@ from mcutrain.trainer.graph.tensor import Array, DType, Tensor
 from mcutrain.trainer.interpreter import state_digest
 from mcutrain.trainer.ops.conv2d import Conv2D
 from mcutrain.trainer.ops.error import DECAY_AFTER
-from mcutrain.trainer.ops.sgd import BIAS_MAX
 from mcutrain.trainer.plan import TrainingPlan
 from mcutrain.trainer.scheme import Scheme
 
@@ -122,8 +121,8 @@ def without_unused_rows(plan: TrainingPlan, state: Mapping[Tensor, Array]) -> di
     in_use = int(state[plan.active][0])
     head = [node for node in plan.forward if isinstance(node.op, Conv2D)][-1]
     for tensor in head.inputs[1:3]:
-        for part in (tensor, plan.fractions.get(tensor), plan.sums.get(tensor)):
-            if part is not None and part in changed:
+        for part in (tensor, *plan.companions.beside(tensor).values()):
+            if part in changed and part.type.shape == tensor.type.shape:
                 changed[part] = changed[part].copy()
                 changed[part][in_use:] = 0
     return changed
@@ -210,10 +209,10 @@ def check_ranges(plan: TrainingPlan, values: Mapping[Tensor, Array]) -> None:
     _, _, multiplier, shift = (int(v) for v in values[plan.sgd])
     is_rate = (multiplier == 0 or 128 <= multiplier <= 255) and shift <= 255
     are_counts = all(0 <= int(values[t][1]) < DECAY_AFTER for t in plan.histories)
-    are_sums = all(np.abs(values[t].astype(np.int64)).max() <= BIAS_MAX for t in plan.sums.values())
+    are_sound = all(kind.is_sound(values[tensor]) for kind, tensor in plan.companions)
     active = int(values[plan.active][0]) if plan.active else plan.classes
     are_classes = plan.active is None or 2 <= active <= plan.classes
-    if not (is_rate and are_counts and are_sums and are_classes):
+    if not (is_rate and are_counts and are_sound and are_classes):
         raise ModelError(
             "the training state holds a rate, history, sum or class count out of range"
         )

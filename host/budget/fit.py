@@ -19,7 +19,7 @@ from typing import Any
 
 from mcutrain.host.request import Request
 from mcutrain.trainer.errors import BudgetError, ModelError
-from mcutrain.trainer.formats import WHOLE
+from mcutrain.trainer.formats import INT8
 from mcutrain.trainer.model import Model
 from mcutrain.trainer.ops.error import E8
 from mcutrain.trainer.plan import TrainingPlan
@@ -28,12 +28,12 @@ STREAM, RECOMPUTE = "--stream-input", "--recompute"
 LIMITED = f"{RECOMPUTE}-to"
 FREE: tuple[tuple[str, ...], ...] = ((), (STREAM,), (STREAM, RECOMPUTE), (RECOMPUTE,))
 # (errors, weights), the cheapest first; None is the default.
-FORMATS = ((None, None), (E8.name, None), (None, WHOLE), (E8.name, WHOLE))
+FORMATS = ((None, None), (E8.name, None), (None, INT8), (E8.name, INT8))
 PRICES = {
     STREAM: "no bit changes",
     RECOMPUTE: "no bit changes, some operations are done twice",
     f"--errors {E8.name}": "0.1 points in the median of docs/accuracy.md, 13.4 at worst",
-    f"--weights {WHOLE}": "0.3 points in the median of docs/accuracy.md, 3.4 at worst",
+    f"--weights {INT8}": "0.3 points in the median of docs/accuracy.md, 3.4 at worst",
 }
 
 

@@ -139,7 +139,7 @@ class Arena:
         node, loss = self.nodes[step], self.nodes.index(self.plan.loss)
         if step <= loss:
             return "loss" if step == loss else "forward"
-        waiting = {*self.plan.sums.values(), self.plan.sgd}
+        waiting = {*(t for _, t in self.plan.companions), self.plan.sgd}
         changed = (node.inputs[k] for k in node.op.mutates)
         is_update = any(t.role is Role.PARAM or t in waiting for t in changed)
         return "update" if is_update else "backward"

@@ -20,6 +20,7 @@ from mcutrain.host.link.protocol import Message, Status
 from mcutrain.trainer import fixedpoint
 from mcutrain.trainer.graph.tensor import Role, Tensor
 from mcutrain.trainer.ops.error import E8, E12
+from mcutrain.trainer.ops.sgd import FRACTION
 from mcutrain.trainer.plan import TrainingPlan, make_plan
 from tests.firmware.test_protocol import constants
 from tests.support import conformance
@@ -207,8 +208,8 @@ def test_the_state_lies_as_specified(plan: TrainingPlan) -> None:
     def operator(tensor: Tensor) -> int:
         return next(node.index for node in plan.forward if tensor in node.inputs)
 
-    weights = sorted(plan.fractions, key=operator)
-    pairs = [t for w in weights for t in (w, plan.fractions[w])]
+    weights = sorted(plan.companions.of(FRACTION), key=operator)
+    pairs = [t for w in weights for t in (w, plan.companions.of(FRACTION)[w])]
     learned = {t for node in plan.forward for t in node.inputs if t.role is Role.PARAM}
     biases = sorted(learned - set(weights), key=operator)
     expected = [*pairs, *biases, *plan.histories, plan.sgd]
@@ -223,7 +224,7 @@ def test_the_state_lies_as_specified(plan: TrainingPlan) -> None:
 
 
 def test_the_files_that_a_build_hash_covers_are_as_specified() -> None:
-    build = (ROOT / "host" / "build.py").read_text(encoding="utf-8")
+    build = (ROOT / "host" / "building" / "firmware.py").read_text(encoding="utf-8")
     (suffixes,) = re.findall(r"path\.suffix in \((.*?)\)", build)
 
     named = re.search(r"content of each (.*?) file below\s+`firmware/`", SPEC, re.S)

@@ -11,6 +11,7 @@ from mcutrain.trainer.graph.graph import Graph, storage
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
 from mcutrain.trainer.model import Model
+from mcutrain.trainer.ops.companion import Companions
 from mcutrain.trainer.ops.sgd import CountStep, LearningRate, sgd_state
 from mcutrain.trainer.ops.softmax_cross_entropy import SoftmaxCrossEntropy
 from mcutrain.trainer.plan import TrainingPlan
@@ -67,8 +68,8 @@ def plan_of(name: str, graph: Graph) -> TrainingPlan:
     state = [t for t in graph.tensors if t.role is Role.STATE]
     memory = MemoryPlan(separate_slots(graph), *place_state(state))
     return TrainingPlan(
-        name, graph, [], source, label, source, None, loss, None, sgd, state, {}, [], memory,
-        Scheme("bench"), bytes(8),
+        name, graph, [], source, label, source, None, loss, None, sgd, state, Companions(()), [],
+        memory, Scheme("bench"), bytes(8),
     )  # fmt: skip
 
 

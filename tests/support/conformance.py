@@ -26,7 +26,7 @@ from mcutrain.trainer.ops.average_pool2d import AveragePool2D
 from mcutrain.trainer.ops.conv2d import Conv2D, dead_channels
 from mcutrain.trainer.ops.depthwise_conv2d import DepthwiseConv2D
 from mcutrain.trainer.ops.fully_connected import FullyConnected
-from mcutrain.trainer.ops.sgd import LearningRate
+from mcutrain.trainer.ops.sgd import FRACTION, LearningRate
 from mcutrain.trainer.plan import TrainingPlan
 from tests.support.paths import VECTORS
 
@@ -107,12 +107,13 @@ def check_exponents(values: Mapping[Tensor, Array], expected: dict[str, Any]) ->
 def check_state(plan: TrainingPlan, state: dict[Tensor, Array], expected: dict[str, Any]) -> None:
     """Every learned tensor's CRC-32 and every history equals the vectors'."""
     by_name = {t.name: t for t in plan.state}
+    fractions = plan.companions.of(FRACTION)
     step = expected["step"]
     for key, crc in expected["crc"].items():
         tensor = by_name[key]
         value = state[tensor]
-        if tensor in plan.fractions:
-            value = (256 * value.astype(np.int32) + state[plan.fractions[tensor]]).astype("<i2")
+        if tensor in fractions:
+            value = (256 * value.astype(np.int32) + state[fractions[tensor]]).astype("<i2")
         assert zlib.crc32(value.astype(value.dtype.newbyteorder("<")).tobytes()) == crc, (step, key)
     for key, pair in expected["hist"].items():
         assert state[by_name[HISTORIES[key]]].tolist() == pair, (step, key)

@@ -57,7 +57,7 @@ def changed(plan: TrainingPlan, reference: Interpreter) -> set[str]:
     """The learned tensors that are not what they were."""
     found = set()
     for tensor in plan.learned:
-        parts = [tensor, plan.fractions[tensor]] if tensor in plan.fractions else [tensor]
+        parts = [tensor, *plan.companions.beside(tensor).values()]
         if any((reference.state[t] != t.data).any() for t in parts):
             found.add(tensor.name)
     return found

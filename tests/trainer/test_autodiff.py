@@ -15,7 +15,7 @@ from mcutrain.trainer.ops.average_pool2d import AveragePool2DGrad, AveragePool2D
 from mcutrain.trainer.ops.clamp_mask import ClampMask
 from mcutrain.trainer.ops.conv2d import Conv2DGradInput, Conv2DUpdate, dead_channels
 from mcutrain.trainer.ops.error import MaskError, SumErrors
-from mcutrain.trainer.ops.sgd import BiasUpdate, CountStep
+from mcutrain.trainer.ops.sgd import FRACTION, BiasUpdate, CountStep
 from mcutrain.trainer.ops.softmax import Softmax
 from mcutrain.trainer.plan import TrainingPlan, make_plan
 from mcutrain.trainer.planner.memory import storage
@@ -209,9 +209,9 @@ def test_a_channel_is_dead_only_beyond_its_bounds() -> None:
 def test_the_state_lists_weights_biases_histories_and_the_rate(plan: TrainingPlan) -> None:
     """By operator in the forward order, each weight before its fraction; histories backward."""
     params = [t for node in plan.forward for t in node.inputs if t.role is Role.PARAM]
-    weights = [t for t in params if t in plan.fractions]
-    biases = [t for t in params if t not in plan.fractions]
-    pairs = [t for w in weights for t in (w, plan.fractions[w])]
+    weights = [t for t in params if t in plan.companions.of(FRACTION)]
+    biases = [t for t in params if t not in plan.companions.of(FRACTION)]
+    pairs = [t for w in weights for t in (w, plan.companions.of(FRACTION)[w])]
 
     assert plan.state == [*pairs, *biases, *plan.histories, plan.sgd]
     assert plan.digested == [*weights, *biases, *plan.histories]

@@ -19,7 +19,15 @@ from mcutrain.trainer.graph.tensor import Array, DType, Role, Tensor
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.ops.conv2d import Conv2D, Conv2DUpdate
 from mcutrain.trainer.ops.error import E8, E12
-from mcutrain.trainer.ops.sgd import BIAS_MAX, STEP_MAX, LearningRate, Rates, step_weights
+from mcutrain.trainer.ops.sgd import (
+    BIAS_MAX,
+    FRACTION,
+    STEP_MAX,
+    SUM,
+    LearningRate,
+    Rates,
+    step_weights,
+)
 from mcutrain.trainer.plan import TrainingPlan, make_plan
 from mcutrain.trainer.scheme import Scheme
 from mcutrain.trainer.tflite.reader import parse
@@ -59,8 +67,8 @@ def test_every_combination_trains_bit_exactly(
 
     assert changed(plan, reference) == {t.name for t in plan.learned}
     assert all(t.type.dtype is formats.error.dtype for t in plan.errors)
-    assert bool(plan.fractions) == formats.has_fraction
-    assert len(plan.sums) == (len(plan.learned) if formats.has_sums else 0)
+    assert bool(plan.companions.of(FRACTION)) == formats.has_fraction
+    assert len(plan.companions.of(SUM)) == (len(plan.learned) if formats.has_sums else 0)
 
 
 NETS = {"awkward": awkward_model, "gated": gated_model, "structural": structural_model}
@@ -114,7 +122,7 @@ def test_spare_classes_train_bit_exactly(tmp_path: Path) -> None:
 def weight(state: dict[Tensor, Array], plan: TrainingPlan, learned: Tensor) -> Array:
     """M of a weight, or the bias."""
     value = state[learned].astype(np.int64)
-    fraction = plan.fractions.get(learned)
+    fraction = plan.companions.of(FRACTION).get(learned)
     return value if fraction is None else 256 * value + state[fraction]
 
 
@@ -144,7 +152,7 @@ def test_sums_are_those_of_single_steps(errors: str, weights: str) -> None:
                 if k % samples < samples - 1:
                     known = total[t] < 2**40
                     np.testing.assert_array_equal(
-                        summed.state[plan.sums[t]][known], total[t][known]
+                        summed.state[plan.companions.of(SUM)[t]][known], total[t][known]
                     )
                     np.testing.assert_array_equal(weight(summed.state, plan, t), before[t])
         moved = 0
@@ -153,7 +161,7 @@ def test_sums_are_those_of_single_steps(errors: str, weights: str) -> None:
             end = limit if t.type.dtype is DType.S8 else BIAS_MAX
             expected = np.clip(before[t] + total[t], -end, end)
             np.testing.assert_array_equal(weight(summed.state, plan, t)[known], expected[known])
-            assert not summed.state[plan.sums[t]].any()
+            assert not summed.state[plan.companions.of(SUM)[t]].any()
             moved += int((total[t][known] != 0).sum())
         assert moved > 20
 
@@ -172,12 +180,14 @@ def test_accumulation_of_one_is_none() -> None:
 def test_at_a_rate_of_nothing_the_sums_wait() -> None:
     plan = small_plan(Formats(accumulate=2), "head")
     trained = train(Interpreter(plan, 1), 0, 1)
-    before = {t: trained.state[t].copy() for t in (*plan.learned, *plan.sums.values())}
+    before = {
+        t: trained.state[t].copy() for t in (*plan.learned, *plan.companions.of(SUM).values())
+    }
     trained.set_learning_rate(LearningRate(0, 0))
     train(trained, 1, 2)
 
     assert all((trained.state[t] == value).all() for t, value in before.items())
-    assert any(before[t].any() for t in plan.sums.values())
+    assert any(before[t].any() for t in plan.companions.of(SUM).values())
 
 
 def test_an_initial_weight_of_128_stays_until_its_sum_is_not_zero() -> None:
@@ -352,7 +362,7 @@ def test_prices_are_those_of_the_plans_with_the_other_formats(tmp_path: Path) ->
     assert prices["errors"]["learned_bytes"] == prices["weights"]["arena_bytes"] == 0
     assert prices["weights"]["learned_bytes"] == weights
     summed = replace(request, accumulate=2).plan()
-    total = sum(t.type.nbytes for t in summed.sums.values())
+    total = sum(t.type.nbytes for t in summed.companions.of(SUM).values())
     assert prices["accumulate"]["learned_bytes"] == total == format_bytes(summed)["sums"]
     assert format_bytes(plan)["fractions"] == 0
     assert format_bytes(plan)["errors"] >= max(t.type.nbytes for t in plan.errors)

@@ -17,6 +17,7 @@ from mcutrain.trainer.making.options import FullyConnectedOptions
 from mcutrain.trainer.making.writer import WriterOp, WriterTensor, write_model
 from mcutrain.trainer.model import Model
 from mcutrain.trainer.ops.mean_squared_error import MeanSquaredError
+from mcutrain.trainer.ops.sgd import FRACTION
 from mcutrain.trainer.ops.softmax_cross_entropy import SoftmaxCrossEntropy
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import load, parse
@@ -189,7 +190,7 @@ def test_a_binary_head_learns_two_patterns(model: Model) -> None:
 def test_spare_classes_wait_until_they_are_taken_into_use(model: Model, tmp_path: Path) -> None:
     plan = make_plan(model, "head", 2, spare_classes=2)
     reference, device = Interpreter(plan), NativeModel(plan, tmp_path)
-    weights = next(t for t in plan.learned if t in plan.fractions)
+    weights = next(t for t in plan.learned if t in plan.companions.of(FRACTION))
     patterns = inputs(3)
     for k in range(40):
         reference.step(patterns[k % 2], k % 2)

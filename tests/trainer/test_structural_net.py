@@ -31,6 +31,7 @@ from mcutrain.trainer.ops.concatenation import Concatenation
 from mcutrain.trainer.ops.max_pool2d import MaxPool2DGrad, MaxPool2DPassError
 from mcutrain.trainer.ops.mean import MeanGrad
 from mcutrain.trainer.ops.resize_nearest_neighbor import ResizeGrad
+from mcutrain.trainer.ops.sgd import FRACTION
 from mcutrain.trainer.ops.strided_error import StridedError
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import parse
@@ -131,7 +132,7 @@ def test_a_network_of_branches_trains_with_equal_bits(scheme: str, tmp_path: Pat
     plan = make_plan(parse(structural_model(), "branches"), scheme)
     reference = assert_steps_are_equal(plan, tmp_path, 14)
 
-    for weight in plan.fractions:  # the error came all the way
+    for weight in plan.companions.of(FRACTION):  # the error came all the way
         assert (reference.state[weight] != weight.data).any(), weight.name
 
 

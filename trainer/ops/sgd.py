@@ -9,7 +9,7 @@ is built into the rates, which are bytes with a shift; the rounding is stochasti
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ from mcutrain.trainer.fixedpoint import (
 from mcutrain.trainer.graph.call import ByChannels, Channels, Group, KernelCall, Table
 from mcutrain.trainer.graph.op import Op
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
+from mcutrain.trainer.ops.companion import Companion, Digest, FollowUp, Kept, LearnedFormats
 from mcutrain.trainer.ops.error import format_of
 
 if TYPE_CHECKING:
@@ -67,20 +68,24 @@ def sgd_state(rate: LearningRate, seed: int = 0) -> Tensor:
     return Tensor("sgd", TensorType(data.shape, DType.U32), Role.STATE, data)
 
 
-def fraction_of(weight: Tensor) -> Tensor:
+def fraction_of(weight: Tensor, formats: LearnedFormats) -> Tensor | None:
     """PARAM s8 of the weight's shape: the fraction bits of a learned weight, at first 0."""
+    if not formats.has_fraction or weight.type.dtype is not DType.S8:
+        return None
     type_ = TensorType(weight.type.shape, DType.S8)
     return Tensor(f"{weight.name}_frac", type_, Role.PARAM, np.zeros(type_.shape, np.int8))
 
 
-def sum_of(learned: Tensor, fraction_bits: int) -> Tensor:
+def sum_of(learned: Tensor, formats: LearnedFormats) -> Tensor | None:
     """STATE s32 of the shape of a weight or a bias: steps that it has not taken yet, at first 0.
 
     A weight's steps are in quanta of its scale, or of a fraction of it.
     """
+    if not formats.has_sums:
+        return None
     quant = learned.type.quant
-    if quant is not None:
-        quant = replace(quant, scales=tuple(s / 2**fraction_bits for s in quant.scales))
+    if quant is not None and formats.has_fraction and learned.type.dtype is DType.S8:
+        quant = replace(quant, scales=tuple(s / 2**FRACTION_BITS for s in quant.scales))
     type_ = TensorType(learned.type.shape, DType.S32, quant)
     return Tensor(f"{learned.name}_sum", type_, Role.STATE, np.zeros(type_.shape, np.int32))
 
@@ -262,3 +267,30 @@ class CountStep(Op):
 
     def lower(self, node: Node) -> KernelCall:
         return KernelCall("sgd", "count_step", "count_step", {}, node.inputs)
+
+
+def apply_sum(
+    learned: Tensor, kept: Kept, sgd: Tensor, formats: LearnedFormats
+) -> Iterator[FollowUp]:
+    """What takes the steps of a sum, behind each update."""
+    whole = whole_of(learned, kept)
+    op = ApplySum(formats.accumulate, has_fraction=len(whole) > 1)
+    yield FollowUp(op, (*whole, kept[SUM], sgd), "apply")
+
+
+def whole_of(learned: Tensor, kept: Kept) -> tuple[Tensor, ...]:
+    """A weight and its fraction, or what has none alone."""
+    return (learned, kept[FRACTION]) if FRACTION in kept else (learned,)
+
+
+def updated(learned: Tensor, kept: Kept) -> tuple[Tensor, ...]:
+    """What an update changes: a weight and its fraction, one of them alone, or their sum."""
+    return (kept[SUM],) if SUM in kept else whole_of(learned, kept)
+
+
+FRACTION = Companion("fraction", "fractions", fraction_of, Digest.JOINED, is_beside=True)
+SUM = Companion(
+    "sum", "sums", sum_of, follow=apply_sum,
+    is_sound=lambda values: bool(np.abs(values.astype(np.int64)).max() <= BIAS_MAX),
+)  # fmt: skip
+COMPANIONS = (FRACTION, SUM)

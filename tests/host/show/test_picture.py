@@ -22,6 +22,7 @@ from mcutrain.host.show.plan_page import described, page
 from mcutrain.trainer.formats import Formats
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.ops.clamp_mask import ClampMask
+from mcutrain.trainer.ops.sgd import SUM
 from mcutrain.trainer.plan import TrainingPlan, make_plan
 from mcutrain.trainer.planner.memories import Memory
 from mcutrain.trainer.planner.row_region import Region
@@ -136,7 +137,7 @@ def test_kinds_of_the_arena_and_of_the_state(plan: TrainingPlan) -> None:
     assert kinds[plan.record] == "other"
     assert kinds[plan.input] == ("rings" if plan.arriving else "inputs")
     assert sum(state_bytes(plan).values()) == plan.memory.state_bytes
-    waiting = sum(t.type.nbytes for t in plan.sums.values())
+    waiting = sum(t.type.nbytes for t in plan.companions.of(SUM).values())
     assert state_bytes(plan).get("sums", 0) == waiting
 
 

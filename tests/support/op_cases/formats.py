@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from mcutrain.trainer.formats import Formats
 from mcutrain.trainer.graph.tensor import QuantParams as Q
 from mcutrain.trainer.graph.tensor import Role, Tensor, TensorType
 from mcutrain.trainer.ops.add import Add
@@ -43,7 +44,8 @@ def in_e8(rows: Iterable[Case]) -> Iterator[Case]:
 
 def sums(type_: TensorType) -> Feed:
     """The sum of a weight's or a bias's steps: any bytes, as a host may write them."""
-    total = sum_of(Tensor("t", type_, Role.PARAM), 8 if type_.quant else 0)
+    total = sum_of(Tensor("t", type_, Role.PARAM), Formats(accumulate=2))
+    assert total is not None
     return Feed(total.type, integers(*INT32))
 
 

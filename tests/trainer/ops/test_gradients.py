@@ -23,7 +23,7 @@ from mcutrain.trainer.ops.depthwise_conv2d import DepthwiseConv2D
 from mcutrain.trainer.ops.error import E12, EXPONENT, ErrorFormat
 from mcutrain.trainer.ops.gather_channels import GatherChannels
 from mcutrain.trainer.ops.reshape import Reshape
-from mcutrain.trainer.ops.sgd import LearningRate, sgd_state
+from mcutrain.trainer.ops.sgd import FRACTION, LearningRate, sgd_state
 from mcutrain.trainer.ops.softmax_cross_entropy import SoftmaxCrossEntropy
 from tests.support.bench import run_nodes
 from tests.support.float_ops import bias_scales, meaning, real_inputs
@@ -67,7 +67,7 @@ class Net:
         sgd = sgd_state(RATE, seed=5)
         self.tape = GraphTape(self.graph, sgd)
         backward(self.tape, y, ErrorTensor(error, exponent))
-        fixed = [sgd, *self.tape.histories, *self.tape.fractions.values()]
+        fixed = [sgd, *self.tape.histories, *self.tape.companions.of(FRACTION).values()]
         self.values |= {t: t.data for t in fixed if t.data is not None}
         self.after = run_nodes(self.graph.nodes, self.values)
         for _ in self.tape.histories:  # an error must be whole before what follows from it is
@@ -189,7 +189,7 @@ def test_weight_update_descends_the_derivative(layer: Layer) -> None:
     op = node.op
     assert isinstance(op, Conv2D)
     _, _, w = op.split_inputs(node)
-    frac = net.tape.fractions[w]
+    frac = net.tape.companions.of(FRACTION)[w]
     assert w.type.quant is not None
     scales = np.array(w.type.quant.scales)
     if w.type.quant.axis == 0:
