@@ -107,7 +107,7 @@ def test_the_frame_is_what_the_host_sends() -> None:
 def test_constants_are_those_of_the_reference(row: list[str]) -> None:
     _, value, python, _ = row
     module, _, name = plain(python).rpartition(".")
-    actual = getattr(importlib.import_module(module), name)
+    actual = getattr(importlib.import_module(f"mcutrain.{module}"), name)
     wanted = number(value)
 
     # Scales are stored as float32 in models, so the nearest float32 is the constant.
