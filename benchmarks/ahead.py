@@ -22,8 +22,9 @@ from mcutrain.host.building.firmware import Build, build
 from mcutrain.host.building.target import Target
 from mcutrain.host.cli.options import takes_request
 from mcutrain.host.cost import measured
+from mcutrain.host.defaults import BAUD
 from mcutrain.host.link.device import Device
-from mcutrain.host.link.transport import BAUD, SerialTransport
+from mcutrain.host.link.transport import SerialTransport
 from mcutrain.host.request import Request
 from mcutrain.host.training.runners import DeviceRunner, running
 from mcutrain.trainer.errors import ModelError

@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-
+from mcutrain.host.failure import reason
 from mcutrain.trainer.errors import Error
-from mcutrain.trainer.graph.tensor import Array
+
+if TYPE_CHECKING:
+    from mcutrain.trainer.graph.tensor import Array
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
@@ -17,29 +21,72 @@ def write_whole(path: Path, content: bytes | str) -> None:
 
     Raises Error if that cannot be; what was there before is then still there.
     """
-    data = content.encode() if isinstance(content, str) else content
-    path = path.resolve()  # through a link, to what it leads to
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    write_all({path: content})
+
+
+def write_all(contents: Mapping[Path, bytes | str]) -> list[Path]:
+    """Put several files in place, those that hold something else, when all of them are on the disk;
+    returns all paths.
+
+    Raises Error if one of them cannot be written; what was there before is then still there.
+    """
+    waiting: dict[Path, Path] = {}
+    made: list[Path] = []
+    at = Path()
+    try:
+        for given, content in contents.items():
+            data = content.encode() if isinstance(content, str) else content
+            at = given.resolve()  # through a link, to what it leads to
+            made += make_folder(at.parent)
+            if at.is_file() and at.read_bytes() == data:
+                continue
+            waiting[at] = at.with_name(f"{at.name}.{os.getpid()}")
+            waiting[at].write_bytes(data)
+        for at in list(waiting):
+            waiting.pop(at).replace(at)
+        made = []
+    except OSError as err:
+        raise Error(f"cannot write {at}: {reason(err)}") from err
+    finally:
+        for temporary in waiting.values():
+            with suppress(OSError):
+                temporary.unlink()
+        for folder in reversed(made):
+            with suppress(OSError):  # somebody else has put something there
+                folder.rmdir()
+    return [*contents]
+
+
+def make_folder(folder: Path) -> list[Path]:
+    """Make the folder with all above it; returns those that were not there, from the top down."""
+    missing = []
+    while not folder.exists() and folder != folder.parent:
+        missing.append(folder)
+        folder = folder.parent
+    missing.reverse()
+    for each in missing or [folder]:
+        each.mkdir(exist_ok=True)
+    return missing
+
+
+def save_array(path: Path, array: Array) -> None:
+    """Put the array at ``path`` as .npy, whole; other processes may do the same.
+
+    Raises Error if that cannot be.
+    """
+    import numpy as np
+
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_file() and path.read_bytes() == data:
-            return
         try:
-            temporary.write_bytes(data)
+            with temporary.open("wb") as file:
+                np.save(file, array)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as err:
-        raise Error(f"cannot write {path}: {err.strerror or err}") from err
-
-
-def save_array(path: Path, array: Array) -> None:
-    """Put the array at ``path`` as .npy, whole; other processes may do the same."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        np.save(file, array)
-    temporary.replace(path)
+        raise Error(f"cannot write {path}: {reason(err)}") from err
 
 
 def check_writable(path: Path | None) -> None:

@@ -16,6 +16,7 @@ from mcutrain.trainer.graph.graph import Graph
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Role, Tensor, TensorType
 from mcutrain.trainer.model import Model, rebuild
+from mcutrain.trainer.names import SPEC_HELP
 from mcutrain.trainer.ops.conv2d import Conv2D
 from mcutrain.trainer.ops.gather_channels import GatherChannels
 
@@ -23,8 +24,6 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
-
-SPEC_HELP = "head, last:K, bias, full, or the path of a scheme file ending in .toml"
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from mcutrain.host.errors import BuildError
 from mcutrain.host.places import CACHE_VARIABLE, cache_dir
@@ -144,6 +144,10 @@ class Cleaned:
     folder: Path
     freed_bytes: int
     kept: tuple[Path, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        kept = [str(folder) for folder in self.kept]
+        return {"folder": str(self.folder), "freed_bytes": self.freed_bytes, "kept": kept}
 
 
 def clean() -> Cleaned:

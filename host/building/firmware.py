@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mcutrain.codegen.emit import emit_source
 from mcutrain.codegen.header import emit_header, emit_selection
@@ -25,18 +25,21 @@ from mcutrain.codegen.manifest import manifest
 from mcutrain.host.boards import board_description, board_names
 from mcutrain.host.building.cache import Lease, lease, locked, prune, touch
 from mcutrain.host.building.memories import memories_beside, placed
-from mcutrain.host.building.pio import Firmware, build_firmware, require_platformio
+from mcutrain.host.building.pio import Firmware, build_firmware
 from mcutrain.host.building.target import Kind, Target
-from mcutrain.host.files import write_whole
-from mcutrain.host.measure.footprint import Footprint, measure
+from mcutrain.host.extras import require_extra
+from mcutrain.host.files import check_writable, write_all, write_whole
 from mcutrain.host.places import FIRMWARE_DIR, PACKAGE, cache_dir, installation
 from mcutrain.trainer.errors import BudgetError
 from mcutrain.trainer.plan import TrainingPlan
 from mcutrain.trainer.planner.memory import ARENA
 
+if TYPE_CHECKING:
+    from mcutrain.host.measure.footprint import Footprint
+
 STACK_ALIGN = 8
 MEASURED_HOSTS = ("x86_64", "AMD64")  # whose code the stack analysis can read
-RECORD, ELF = "build.json", "firmware.elf"
+RECORD, ELF, MAP = "build.json", "firmware.elf", "firmware.map"
 UNFINISHED = "unfinished"  # in a folder of object files while they are made
 
 
@@ -78,9 +81,9 @@ def constant_bytes(plan: TrainingPlan) -> int:
 def generate(plan: TrainingPlan, folder: Path, board: str) -> list[Path]:
     """Write the model's C for a board and its manifest; returns their paths. Unchanged files stay.
 
-    Raises BudgetError.
+    For the board "" the plan lies in one memory, as it does in the reference. Raises BudgetError.
     """
-    image = lay_out(placed(plan, board))
+    image = lay_out(placed(plan, board) if board else plan)
     build = build_hash(image, board)
     files = {
         f"{plan.name}.c": emit_source(image),
@@ -88,9 +91,7 @@ def generate(plan: TrainingPlan, folder: Path, board: str) -> list[Path]:
         "mct_selected_model.h": emit_selection(plan, build),
         f"{plan.name}.json": json.dumps(manifest(image, build), indent=1) + "\n",
     }
-    for name, text in files.items():
-        write_whole(folder / name, text)
-    return [folder / name for name in files]
+    return write_all({folder / name: text for name, text in files.items()})
 
 
 def build(plan: TrainingPlan, target: Target, verbose: bool = False) -> Build:
@@ -101,7 +102,7 @@ def build(plan: TrainingPlan, target: Target, verbose: bool = False) -> Build:
     """
     plan = placed(plan, target.board)
     check_budget(plan, target)
-    require_platformio()
+    require_extra("build")
     digest, compiler = build_hash(lay_out(plan), target.board), compiler_version(target)
     folder = cache_dir() / "firmware" / target.board / f"{plan.name}-{digest.hex()}"
     while True:
@@ -119,6 +120,18 @@ def build(plan: TrainingPlan, target: Target, verbose: bool = False) -> Build:
     touch(folder)
     prune()
     return Build(plan, target, folder, folder / ELF, digest, done["footprint"], held)
+
+
+def check_copies(plan: TrainingPlan, folder: Path) -> None:
+    """Raises Error now if ``copy_build`` could not write to ``folder`` later."""
+    for name in (ELF, MAP, f"{plan.name}.c"):
+        check_writable(folder / name)
+
+
+def copy_build(built: Build, folder: Path) -> list[Path]:
+    """Put the firmware, its map and the generated C into ``folder``; returns their paths."""
+    sources = [built.elf, built.folder / MAP, *sorted((built.folder / "gen").iterdir())]
+    return write_all({folder / path.name: path.read_bytes() for path in sources})
 
 
 def write_record(folder: Path, compiler: str, footprint: dict[str, Any] | None) -> dict[str, Any]:
@@ -195,7 +208,7 @@ def link(
         firmware = build_firmware(gen_dir, target.env, objects, verbose, stack)
     if is_simulated or platform.machine() in MEASURED_HOSTS:
         footprint = footprint_of(plan, target, firmware, is_final=True).to_json()
-    firmware.map.replace(folder / firmware.map.name)
+    firmware.map.replace(folder / MAP)
     firmware.elf.replace(folder / ELF)
     return footprint
 
@@ -242,6 +255,8 @@ def check_fit(plan: TrainingPlan, target: Target, found: Footprint, stack_bytes:
 def footprint_of(
     plan: TrainingPlan, target: Target, firmware: Firmware, is_final: bool
 ) -> Footprint:
+    from mcutrain.host.measure.footprint import measure  # with pyelftools, of an extra
+
     return measure(
         firmware.elf,
         firmware.map,

@@ -99,7 +99,7 @@ def build_firmware(
     be measured is linked without the board's limits. The output of PlatformIO goes to standard
     error if `verbose`. BuildError has the first line that tells what is wrong.
     """
-    require_platformio()
+    require_extra("build")
     core = core_dir()
     environment = {
         **os.environ,
@@ -134,11 +134,6 @@ def build_firmware(
     if result.returncode != 0 or not firmware.elf.is_file():
         raise BuildError(f"building {env} failed: {_first_error(result.stdout)}")
     return firmware
-
-
-def require_platformio() -> None:
-    """Raises BuildError if PlatformIO, or the SCons that it runs, is not installed."""
-    require_extra("build", "platformio", "SCons")
 
 
 def _first_error(output: str) -> str:

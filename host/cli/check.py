@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from mcutrain.trainer.errors import Error, ModelError
+from mcutrain.host.extras import require_extra
+from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.graph.tensor import Array, Tensor, TensorType
 from mcutrain.trainer.model import Model
 from mcutrain.trainer.tflite.reader import input_tensor, load, output_tensors
@@ -53,13 +54,9 @@ def check_model(path: Path) -> dict[str, Any]:
 
 
 def open_interpreter(path: Path) -> Any:
-    try:
-        from tflite_micro.python.tflite_micro import runtime
-    except ImportError as err:
-        raise Error(
-            "check needs tflite-micro, which has wheels for Linux on x86-64 only: "
-            "run `pip install tflite-micro`"
-        ) from err
+    require_extra("check")
+    from tflite_micro.python.tflite_micro import runtime
+
     try:
         return runtime.Interpreter.from_file(
             str(path),

@@ -7,19 +7,22 @@ from pathlib import Path
 
 from rich.console import Console
 
+from mcutrain.host.defaults import REPORT
+from mcutrain.host.extras import require_extra
 from mcutrain.host.places import EXAMPLE_DIR
 from mcutrain.host.request import Request
 from mcutrain.host.show.training_page import write_report
 from mcutrain.host.training.job import Job, Outcome, run_job
 from mcutrain.host.training.loop import Options
 
-REPORT = Path("mcutrain-demo.html")
 TARGETS = ("native", "sim:mps2_an386")
 EPOCHS, FAST_EPOCHS = 30, 3
 
 
 def run_demo(console: Console, report: Path = REPORT, fast: bool = False) -> list[Outcome]:
     """Train last:2 on both targets, verified, and write the report."""
+    require_extra("build")
+    require_extra("report")
     options = Options(epochs=FAST_EPOCHS if fast else EPOCHS, verify=True)
     outcomes = []
     for target in TARGETS:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The options that every command about a plan has: one list, for all of them."""
+"""The options that several commands have, declared once.
+
+Imported for every help page: nothing here may import NumPy.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,42 @@ import functools
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mcutrain.host.request import Request, read_class_names
 from mcutrain.host.sizes import bytes_option
-from mcutrain.trainer.losses import CROSS_ENTROPY, LOSSES
-from mcutrain.trainer.scheme import SPEC_HELP
+from mcutrain.trainer.names import CROSS_ENTROPY, LOSSES, SPEC_HELP
+
+if TYPE_CHECKING:
+    from mcutrain.host.request import Request
+
+ModelArg = Annotated[Path, typer.Argument(metavar="MODEL", help="An int8 .tflite file.")]
+TargetOpt = Annotated[
+    str, typer.Option("--target", metavar="T", help="reference, native or sim:BOARD.")
+]
+JsonOpt = Annotated[
+    bool, typer.Option("--json", help="Print JSON on standard output, nothing else.")
+]
+SlotsOpt = Annotated[
+    int,
+    typer.Option(
+        "--latent-slots", min=0, metavar="N", help="Room in RAM for N latents, to be replayed."
+    ),
+]
+FlashOpt = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Keep the latents of this .npz in flash: of x_old, y_old if there are, else of "
+        "x_train, y_train.",
+    ),
+]
+VerboseOpt = Annotated[bool, typer.Option("--verbose", "-v", help="Show the compiler's output.")]
 
 
 def request(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="An int8 .tflite file.")],
+    model: ModelArg,
     update: Annotated[
         str | None,
         typer.Option(
@@ -102,6 +129,9 @@ def request(
         ),
     ] = False,
 ) -> Request:
+    """What to plan, of the options that every command about a plan has."""
+    from mcutrain.host.request import Request, read_class_names
+
     names = read_class_names(class_names)
     return Request(
         model, update, classes, spare_classes, loss, start, names,
@@ -114,8 +144,10 @@ def request(
 def takes_request(command: Callable[..., None]) -> Callable[..., None]:
     """The command with the parameters of ``request`` in place of its own first one."""
     # Not get_type_hints: before Python 3.11 it hides what has the default None in an Optional.
-    wanted = inspect.signature(request, eval_str=True).parameters
-    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+    # Request is known to type checkers alone: its module imports NumPy.
+    names = {"Request": object}
+    wanted = inspect.signature(request, eval_str=True, locals=names).parameters
+    own = list(inspect.signature(command, eval_str=True, locals=names).parameters.values())[1:]
 
     @functools.wraps(command)
     def run(**values: Any) -> None:

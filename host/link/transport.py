@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import serial
 
+from mcutrain.host.defaults import BAUD
 from mcutrain.host.errors import TransportError
 
 WRITE_TIMEOUT_S = 10.0
@@ -51,9 +52,6 @@ class Transport(ABC):
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-BAUD = 1_000_000
 
 
 class SerialTransport(Transport):

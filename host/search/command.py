@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import importlib.util
 import os
 import sys
 from collections.abc import Iterator
@@ -18,7 +17,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mcutrain.host.building.target import Target
+from mcutrain.host.building.target import Kind, Target
+from mcutrain.host.extras import require_extra
 from mcutrain.host.files import check_writable, write_whole
 from mcutrain.host.request import Request
 from mcutrain.host.search.budget import Limits, Pricer
@@ -60,15 +60,13 @@ class Job:
         return self.output.with_suffix(".study") if self.study is None else self.study
 
 
-def check_optuna() -> None:
-    """Raises Error if Optuna is not installed."""
-    if importlib.util.find_spec("optuna") is None:
-        raise Error("search needs Optuna: run `pip install 'mcutrain[search]'`")
-
-
 def run_search(job: Job, console: Console) -> dict[str, Any]:
     """Search, and write the scheme and the plot; what was found, as JSON. Raises Error."""
-    check_optuna()
+    require_extra("search")
+    if job.plot is not None:
+        require_extra("report")
+    if Target.parse(job.target).kind is not Kind.REFERENCE:
+        require_extra("build")
     if not 0 < job.share < 1:
         raise DataError(f"--validation is a share between 0 and 1, not {job.share:g}")
     check_writable(job.output)

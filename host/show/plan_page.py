@@ -9,14 +9,9 @@ from pathlib import Path
 
 from mcutrain.host.files import write_whole
 from mcutrain.host.show.arena import Arena, Box, plain
+from mcutrain.host.show.pages import Table, filled
 from mcutrain.host.show.picture import Pictured, box_id, png, svg
-from mcutrain.host.show.training_page import STYLE
 
-WIDE = (
-    "body{max-width:none}svg{background:#fff}.picture{overflow-x:auto}"
-    "table{margin:1em 0}caption{text-align:left;font-weight:bold}"
-    "td:nth-child(8){overflow-wrap:anywhere}th[scope=row]{text-align:left;font-weight:normal}"
-)
 COLUMNS = ("slot", "kind", "bytes", "offset", "memory", "from", "to", "in the model's file")
 
 
@@ -29,15 +24,16 @@ def write_pictures(plans: Sequence[Pictured], page_at: Path | None, png_at: Path
 
 
 def page(plans: Sequence[Pictured]) -> str:
-    title = html.escape(" and ".join(p.title for p in plans))
-    parts = [f"<p>{summary(p)}" for p in plans]
-    parts.append(f"<div class=picture tabindex=0>{picture(plans)}</div>")
-    parts.append(figure_table(plans))
-    parts += [peak_table(p) for p in plans]
-    parts += [all_slots(p) for p in plans]
-    return (
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title>"
-        f"<style>{STYLE}{WIDE}</style><h1>{title}</h1>\n" + "\n".join(parts) + "</html>\n"
+    from markupsafe import Markup
+
+    return filled(
+        "plan.html",
+        title=" and ".join(p.title for p in plans),
+        summaries=[summary(p) for p in plans],
+        picture=Markup(picture(plans)),
+        figures=figure_table(plans),
+        at_the_peak=[peak_table(p) for p in plans],
+        all_slots=[slot_table(p) for p in plans],
     )
 
 
@@ -45,7 +41,7 @@ def summary(pictured: Pictured) -> str:
     """What the picture says, in words."""
     arena, memory = pictured.arena, pictured.plan.memory
     names = ", ".join(plain(arena.nodes[k].name) for k in arena.peaks)
-    return html.escape(
+    return (
         f"{pictured.title}: the arena has {memory.arena_bytes:,} bytes; with this order of the "
         f"nodes none can have less than {memory.lower_bound:,}. Most are in use, "
         f"{arena.in_use[arena.peaks[0]]:,}, at {names}."
@@ -79,7 +75,7 @@ def when(arena: Arena, step: int) -> str:
     return "before the step" if step < 0 else "behind the step"
 
 
-def figure_table(plans: Sequence[Pictured]) -> str:
+def figure_table(plans: Sequence[Pictured]) -> Table:
     """Bytes by kind and operations, a column per plan; of two plans the difference too."""
     each = [figures(p) for p in plans]
     rows = []
@@ -90,7 +86,7 @@ def figure_table(plans: Sequence[Pictured]) -> str:
             cells.append(f"{values[1] - values[0]:+,}" if values[0] != values[1] else "0")
         rows.append((name, *cells))
     difference = ["difference"] if len(plans) == 2 else []
-    return table("Bytes and operations", ["", *(p.title for p in plans), *difference], rows)
+    return Table("Bytes and operations", ["", *(p.title for p in plans), *difference], rows)
 
 
 def figures(pictured: Pictured) -> dict[str, int]:
@@ -109,18 +105,16 @@ def figures(pictured: Pictured) -> dict[str, int]:
     }
 
 
-def peak_table(pictured: Pictured) -> str:
+def peak_table(pictured: Pictured) -> Table:
     arena = pictured.arena
     step = arena.peaks[0]
     caption = f"{pictured.title}: in the arena at the peak, {when(arena, step)}"
-    return table(caption, COLUMNS, rows_of(arena, arena.live(step)))
+    return Table(caption, COLUMNS, rows_of(arena, arena.live(step)))
 
 
-def all_slots(pictured: Pictured) -> str:
-    rows = rows_of(pictured.arena, pictured.arena.boxes)
+def slot_table(pictured: Pictured) -> Table:
     caption = f"{pictured.title}: all slots of the arena"
-    inner = table(caption, COLUMNS, rows)
-    return f"<details><summary>{html.escape(caption)}</summary>{inner}</details>"
+    return Table(caption, COLUMNS, rows_of(pictured.arena, pictured.arena.boxes))
 
 
 def rows_of(arena: Arena, boxes: Iterable[Box]) -> list[tuple[str, ...]]:
@@ -131,14 +125,3 @@ def rows_of(arena: Arena, boxes: Iterable[Box]) -> list[tuple[str, ...]]:
         )
         for box in boxes
     ]  # fmt: skip
-
-
-def table(caption: str, head: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
-    """With headings that a screen reader reads out."""
-    columns = "".join(f"<th scope=col>{html.escape(text)}" for text in head)
-    body = "".join(
-        f"<tr><th scope=row>{html.escape(row[0])}"
-        + "".join(f"<td>{html.escape(cell)}" for cell in row[1:])
-        for row in rows
-    )
-    return f"<table><caption>{html.escape(caption)}</caption><tr>{columns}{body}</table>"

@@ -5,18 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, JustifyMethod
 from rich.markup import escape
 from rich.table import Table
 
-from mcutrain.host.training.job import Outcome
-from mcutrain.host.training.latents import Saving
-from mcutrain.trainer.graph.op import Node
-from mcutrain.trainer.graph.tensor import QuantParams
-from mcutrain.trainer.model import Model
-from mcutrain.trainer.ops.conv2d import Conv2D
+if TYPE_CHECKING:
+    from mcutrain.host.building.cache import Cleaned
+    from mcutrain.host.training.job import Outcome
+    from mcutrain.host.training.latents import Saving
 
 ACCURACY = "docs/accuracy.md"
 PIPE_WIDTH = 160  # columns where there is no terminal to ask
@@ -45,62 +43,6 @@ def metric(outcome: Outcome, value: float | None) -> str:
 
 def shape(dims: Iterable[int]) -> str:
     return "x".join(map(str, dims))
-
-
-def quant(params: QuantParams | None) -> str:
-    if params is None:
-        return ""
-    scales = params.scales
-    text = f"{scales[0]:.3g}" if len(scales) == 1 else f"{len(scales)} scales"
-    return f"{text}, {params.zero_point}"
-
-
-def input_row(model: Model) -> dict[str, Any]:
-    """The model's input: its samples' shape, and real = scale * (int8 - zero_point)."""
-    source = model.input.type
-    return {
-        "name": model.input.label,
-        "shape": list(source.shape),
-        "scale": source.scale,
-        "zero_point": source.zero_point,
-        "real_range": [source.scale * (q - source.zero_point) for q in (-128, 127)],
-    }
-
-
-def model_rows(model: Model) -> list[dict[str, Any]]:
-    """One row per operator, for `inspect`."""
-    layer_of = {node: k for k, node in enumerate(model.weighted)}
-    rows = []
-    for node in model.graph.nodes:
-        params = [t for t in node.inputs if t.data is not None]
-        rows.append(
-            {
-                "operator": node.index,
-                "kind": type(node.op).__name__,
-                "name": node.output.label,
-                "layer": layer_of.get(node),
-                "output": list(node.output.type.shape),
-                "quantisation": quant(node.output.type.quant),
-                "macs": node.op.macs(node),
-                "bytes": sum(t.type.nbytes for t in params),
-                "trainable": trainable(node),
-            }
-        )
-    return rows
-
-
-def trainable(node: Node) -> str:
-    """What of a node can learn, or why nothing can."""
-    if not isinstance(node.op, Conv2D):
-        return "no weights"
-    if reason := node.op.why_frozen(node):
-        return f"no: {reason}"
-    text = "yes" if node.op.has_bias else "yes, no bias"
-    if node.op.dead:
-        text += f", dead channels {len(node.op.dead)}"
-    if reason := node.op.why_none_before(node):
-        text += f"; {reason}"
-    return text
 
 
 COLUMNS = ("op", "layer", "kind", "output", "scale, zero", "MACs", "bytes", "trainable", "name")
@@ -358,3 +300,8 @@ def ports_table(found: dict[str, list[dict[str, Any]]]) -> None:
         table.add_row(f"--target {s['target']}", s["description"] + missing)
     table.add_row("--target reference", "the NumPy reference on this computer")
     out.print(table)
+
+
+def cleaned_lines(cleaned: Cleaned) -> None:
+    lines([f"freed {number(cleaned.freed_bytes)} bytes in {cleaned.folder}"])
+    lines(f"kept {folder}: another process uses it" for folder in cleaned.kept)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import base64
-import html
 import io
 import json
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mcutrain.host.files import write_whole
+from mcutrain.host.show.pages import filled
 from mcutrain.host.show.terminal import figures, notes
 from mcutrain.host.training.guard import Guarded
 from mcutrain.host.training.job import Outcome
@@ -21,12 +21,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-STYLE = (
-    "body{font:16px/1.5 sans-serif;max-width:56em;margin:2em auto;padding:0 1em}"
-    "table{border-collapse:collapse}td,th{padding:.2em .8em;border-bottom:1px solid #ccc;"
-    "text-align:right}td:first-child,th:first-child{text-align:left}img{max-width:100%}"
-)
-
 
 def write_report(path: Path, outcomes: list[Outcome]) -> None:
     """Write the page. Raises Error."""
@@ -34,42 +28,25 @@ def write_report(path: Path, outcomes: list[Outcome]) -> None:
 
 
 def page(outcomes: list[Outcome]) -> str:
-    job = outcomes[0].job
-    title = html.escape(
-        f"{job.request.model.stem}: {outcomes[0].plan.scheme.name}, seed {outcomes[0].result.seed}"
-    )
-    details = "\n".join(
-        f"<details><summary>{html.escape(o.target)}, all figures</summary>"
-        f"<pre>{html.escape(json.dumps(without_losses(o), indent=1))}</pre></details>"
-        for o in outcomes
-    )
-    told = "".join(f"<p>{html.escape(line)}" for o in outcomes for line in notes(o))
-    images = [picture("loss by step", loss_plot(outcomes))]
+    first = outcomes[0]
+    plots = {"loss by step": loss_plot(outcomes)}
     if (guarded := outcomes[-1].result.guarded) is not None:
-        images.append(picture("validation by epoch", validation_plot(guarded)))
-    return (
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title>"
-        f"<style>{STYLE}</style><h1>{title}</h1>\n{figure_table(outcomes)}\n"
-        f"{told}\n{''.join(images)}{details}</html>\n"
+        plots["validation by epoch"] = validation_plot(guarded)
+    model, scheme = first.job.request.model.stem, first.plan.scheme.name
+    return filled(
+        "training.html",
+        title=f"{model}: {scheme}, seed {first.result.seed}",
+        figures=figures(outcomes),
+        notes=[line for outcome in outcomes for line in notes(outcome)],
+        plots={text: base64.b64encode(svg).decode() for text, svg in plots.items()},
+        runs=[
+            {"target": o.target, "json": json.dumps(without_losses(o), indent=1)} for o in outcomes
+        ],
     )
 
 
 def without_losses(outcome: Outcome) -> dict[str, object]:
     return {k: v for k, v in outcome.to_json().items() if k != "losses"}
-
-
-def figure_table(outcomes: list[Outcome]) -> str:
-    """The table of the figures that matter, a column per run."""
-    head = "".join(f"<th>{html.escape(o.target)}" for o in outcomes)
-    body = "".join(
-        f"<tr><td>{text}" + "".join(f"<td>{html.escape(cell)}" for cell in cells)
-        for text, cells in figures(outcomes).items()
-    )
-    return f"<table><tr><th>{head}{body}</table>"
-
-
-def picture(text: str, svg: bytes) -> str:
-    return f'<img alt="{text}" src="data:image/svg+xml;base64,{base64.b64encode(svg).decode()}">\n'
 
 
 def loss_plot(outcomes: list[Outcome]) -> bytes:

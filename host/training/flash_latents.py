@@ -5,11 +5,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
-from mcutrain.host.training.dataset import load_old
-from mcutrain.host.training.tail import latents
-from mcutrain.trainer.latent import FlashLatents
 from mcutrain.trainer.plan import TrainingPlan
 
 
@@ -20,6 +15,12 @@ def with_flash_latents(plan: TrainingPlan, path: Path | None) -> TrainingPlan:
     """
     if path is None:
         return plan
+    import numpy as np
+
+    from mcutrain.host.training.dataset import load_old
+    from mcutrain.host.training.tail import latents
+    from mcutrain.trainer.latent import FlashLatents
+
     plan.check_latent(f"--flash-latents {path}")
     x, y = load_old(path, plan)
     labels = y if plan.takes_label else np.zeros(len(x), np.int64)  # a loss has below 2^16

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
-PATIENCE = 5  # epochs that may bring nothing better, one after another
+from mcutrain.host.defaults import PATIENCE
 
 
 class Verdict(IntEnum):

@@ -17,7 +17,8 @@ from rich.progress import Progress as Bars
 from mcutrain.host.building.firmware import Build, build
 from mcutrain.host.building.target import Kind, Target
 from mcutrain.host.cost import measured, planned
-from mcutrain.host.link.transport import BAUD
+from mcutrain.host.defaults import BAUD, RATIO
+from mcutrain.host.extras import require_extra
 from mcutrain.host.request import Request
 from mcutrain.host.simulation.instructions import read_counts
 from mcutrain.host.training.dataset import Dataset, load_dataset
@@ -25,7 +26,7 @@ from mcutrain.host.training.export import check_exportable
 from mcutrain.host.training.flash_latents import with_flash_latents
 from mcutrain.host.training.latents import DEVICE, CachedRunner, Saving, place_of
 from mcutrain.host.training.loop import Options, Progress, Report, Result, begun, train
-from mcutrain.host.training.replay import RATIO, train_stream
+from mcutrain.host.training.replay import train_stream
 from mcutrain.host.training.runners import (
     DeviceRunner,
     ReferenceRunner,
@@ -127,6 +128,8 @@ def run_job(job: Job, console: Console) -> Outcome:
         raise Error("give --port or --target, not both")
     if job.count_instructions and (job.port is not None or target.kind is not Kind.SIMULATED):
         raise Error("--count-instructions needs a simulated board: --target sim:BOARD")
+    if target.kind is not Kind.REFERENCE:
+        require_extra("build")
     job = replace(job, request=job.request.resolved())
     slots = job.latent_slots
     if job.replay is not None and job.latents == DEVICE:

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from mcutrain.host.defaults import PATIENCE
 from mcutrain.host.link.device import Device
 from mcutrain.host.training.dataset import Dataset
-from mcutrain.host.training.guard import PATIENCE, Guard, Guarded, Score, Verdict
+from mcutrain.host.training.guard import Guard, Guarded, Score, Verdict
 from mcutrain.host.training.interrupt import Interrupt, Interrupted, deferred
 from mcutrain.host.training.latents import innermost
 from mcutrain.host.training.monitor import EARLY_STEPS, Finding, Monitor

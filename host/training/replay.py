@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mcutrain.host.defaults import RATIO
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.latents import (
     DEVICE,
@@ -31,8 +32,6 @@ from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import StepRecord
 from mcutrain.trainer.plan import TrainingPlan
 from mcutrain.trainer.replay import ReplayBuffer
-
-RATIO = 1  # replayed samples for each new one
 
 
 @dataclass(frozen=True)

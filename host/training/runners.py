@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,8 +17,6 @@ from mcutrain.host.errors import MismatchError
 from mcutrain.host.link.device import Device
 from mcutrain.host.link.protocol import Region, StepResult
 from mcutrain.host.link.transport import SerialTransport
-from mcutrain.host.simulation.instructions import counter_args
-from mcutrain.host.simulation.painted_stack import PaintedStack, simulate_painted
 from mcutrain.host.simulation.simulator import simulate
 from mcutrain.host.training.latents import (
     DEVICE,
@@ -33,6 +32,9 @@ from mcutrain.trainer.graph.tensor import Array, Tensor
 from mcutrain.trainer.interpreter import Interpreter, StepRecord, unpack_state
 from mcutrain.trainer.ops.sgd import LearningRate
 from mcutrain.trainer.plan import TrainingPlan
+
+if TYPE_CHECKING:
+    from mcutrain.host.simulation.painted_stack import PaintedStack
 
 COUNTING_STEP_TIMEOUT_S = 600.0  # a repeated request would interrupt the step that is counted
 
@@ -253,7 +255,11 @@ class SimulatedRunner(DeviceRunner):
 @contextmanager
 def simulated(build: Build, counts: Path | None = None) -> Iterator[SimulatedRunner]:
     """The build on its simulator; instruction counts go to the file ``counts`` at the end."""
-    args = counter_args(build.elf, build.plan.name, counts) if counts else ()
+    args: tuple[str, ...] = ()
+    if counts:
+        from mcutrain.host.simulation.instructions import counter_args
+
+        args = counter_args(build.elf, build.plan.name, counts)
     with running(build, args) as (port, stack):
         transport = SerialTransport(port)
         hashes = build.build_hash, build.plan.numerics_hash
@@ -275,6 +281,8 @@ def running(build: Build, args: Sequence[str]) -> Iterator[tuple[str, PaintedSta
     """The port of a build's process, and its stack on a simulated board."""
     board = build.target.board
     if build.target.kind is Kind.SIMULATED:
+        from mcutrain.host.simulation.painted_stack import simulate_painted
+
         with simulate_painted(board, build.elf, args) as found:
             yield found
     else:

@@ -24,9 +24,9 @@ from mcutrain.host.building.firmware import Build, board_of, build, build_hash
 from mcutrain.host.building.memories import memories_beside, placed
 from mcutrain.host.building.target import Target
 from mcutrain.host.cost import measured
+from mcutrain.host.defaults import BAUD
 from mcutrain.host.errors import DeviceError
 from mcutrain.host.kinds import arena_bytes
-from mcutrain.host.link.transport import BAUD
 from mcutrain.host.simulation.simulator import simulate
 from mcutrain.host.training.dataset import Dataset, load_dataset
 from mcutrain.host.training.loop import Options, train

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``generate`` and ``build``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mcutrain.host.cli.options import (
+    FlashOpt,
+    JsonOpt,
+    SlotsOpt,
+    TargetOpt,
+    VerboseOpt,
+    takes_request,
+)
+from mcutrain.host.cli.output import err, print_json
+
+if TYPE_CHECKING:
+    from mcutrain.host.request import Request
+
+
+@takes_request
+def generate(
+    request: Request,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the C.")] = Path("gen"),
+    target: TargetOpt = "native",
+    latent_slots: SlotsOpt = 0,
+    flash_latents: FlashOpt = None,
+    json_: JsonOpt = False,
+) -> None:
+    """Write the C that trains the model: static buffers, no heap, one step function."""
+    from mcutrain.host.building.firmware import generate as generate_code
+    from mcutrain.host.building.target import Target
+    from mcutrain.host.show import terminal as show
+    from mcutrain.host.training.flash_latents import with_flash_latents
+
+    chosen = with_flash_latents(request.plan().with_latent_slots(latent_slots), flash_latents)
+    files = [str(path) for path in generate_code(chosen, output, Target.parse(target).board)]
+    if json_:
+        print_json({"files": files})
+    else:
+        show.lines(f"wrote {f}" for f in files)
+
+
+@takes_request
+def build(
+    request: Request,
+    target: TargetOpt = "native",
+    latent_slots: SlotsOpt = 0,
+    flash_latents: FlashOpt = None,
+    json_: JsonOpt = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FOLDER", help="Copy firmware, map and C here."),
+    ] = None,
+    verbose: VerboseOpt = False,
+) -> None:
+    """Build the firmware that serves the model on the link."""
+    from mcutrain.host.building.firmware import build as build_firmware
+    from mcutrain.host.building.firmware import check_copies, copy_build
+    from mcutrain.host.building.target import Kind, Target
+    from mcutrain.host.cost import measured
+    from mcutrain.host.extras import require_extra
+    from mcutrain.host.show import terminal as show
+    from mcutrain.host.training.flash_latents import with_flash_latents
+    from mcutrain.trainer.errors import Error
+
+    place = Target.parse(target)
+    if place.kind is Kind.REFERENCE:
+        raise Error("the reference needs no firmware: give --target native or sim:BOARD")
+    require_extra("build")
+    chosen = with_flash_latents(request.plan().with_latent_slots(latent_slots), flash_latents)
+    if output is not None:
+        check_copies(chosen, output)
+    with err.status(f"building for {target}"):
+        built = build_firmware(chosen, place, verbose)
+        cost = measured(built)
+    files = [] if output is None else [str(path) for path in copy_build(built, output)]
+    if json_:
+        print_json(cost | ({"files": files} if files else {}))
+        return
+    show.cost_table(cost)
+    show.lines(f"wrote {f}" for f in files)

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands about a model's file: ``inspect``, ``check``, ``calibrate`` and ``export``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mcutrain.host.cli.options import JsonOpt, ModelArg
+from mcutrain.host.cli.output import err, print_json
+
+
+def inspect(model: ModelArg, json_: JsonOpt = False) -> None:
+    """Show a model's layers: shapes, quantisation, operations, bytes, what can learn."""
+    from mcutrain.host.show import terminal as show
+    from mcutrain.host.show.model import input_row, model_rows
+    from mcutrain.trainer.simplify import least_macs
+    from mcutrain.trainer.tflite.reader import load
+
+    loaded = load(model)
+    rows, source, macs = model_rows(loaded), input_row(loaded), least_macs(loaded)
+    if json_:
+        print_json({"model": str(model), "input": source, "layers": rows, "inference_macs": macs})
+    else:
+        show.model_table(model, source, rows, macs)
+
+
+def check(model: ModelArg, json_: JsonOpt = False) -> None:
+    """Compare every operator of the model with tflite-micro, bit for bit."""
+    from mcutrain.host.cli.check import check_model
+    from mcutrain.host.show import terminal as show
+    from mcutrain.trainer.errors import Error
+
+    result = check_model(model)
+    print_json(result) if json_ else show.check_table(result)
+    if result["mismatches"]:
+        raise Error(f"{result['mismatches']} outputs differ from tflite-micro")
+
+
+def calibrate(
+    model: ModelArg,
+    data: Annotated[Path, typer.Option(help=".npz as for train; x_train is looked at alone.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The .tflite file to write.")],
+    samples: Annotated[int, typer.Option(min=1, metavar="N", help="As many of x_train.")] = 200,
+    json_: JsonOpt = False,
+) -> None:
+    """Fit the ranges of a model's activations to your samples, before it is trained.
+
+    A model holds what its activations reached on the data that it was quantised with. Where yours
+    reach less or more, it trains better with ranges of their own. Weights stay as they are.
+    """
+    from mcutrain.host.show import terminal as show
+    from mcutrain.host.training.calibration import calibrated
+    from mcutrain.host.training.job import warn_of_clipped
+
+    with err.status(f"{model}: {samples} samples") as status:
+        found = calibrated(
+            model, data, samples, output,
+            lambda done, total: status.update(f"{model}: pass {done}, of {total} at most"),
+        )  # fmt: skip
+    warn_of_clipped(found["clipped"], err)
+    print_json(found) if json_ else show.calibration_table(found)
+
+
+def export(
+    model: ModelArg,
+    state: Annotated[Path, typer.Option(help="What `mcutrain train --save` wrote.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The .tflite file to write.")],
+    resumable: Annotated[
+        bool,
+        typer.Option(help="Keep in the file what training needs to go on (fractions, histories)."),
+    ] = True,
+    json_: JsonOpt = False,
+) -> None:
+    """Write a trained network as .tflite: the model's file with what was learned in it."""
+    from mcutrain.host.show import terminal as show
+    from mcutrain.host.training.export import export_saved
+
+    written = export_saved(model, state, output, resumable)
+    print_json(written) if json_ else show.export_lines(written)

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``demo``, ``ports`` and ``clean``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mcutrain.host.cli.options import JsonOpt
+from mcutrain.host.cli.output import err, print_json
+from mcutrain.host.defaults import REPORT
+
+
+def demo(
+    report: Annotated[Path, typer.Option(help="Write the HTML report here.")] = REPORT,
+    fast: Annotated[bool, typer.Option("--fast", help="Fewer epochs.")] = False,
+    json_: JsonOpt = False,
+) -> None:
+    """Adapt the smartwatch example to one person's left wrist, natively and on a Cortex-M4."""
+    from mcutrain.host.cli.demo import run_demo
+    from mcutrain.host.files import check_writable
+    from mcutrain.host.show import terminal as show
+    from mcutrain.trainer.errors import Error
+
+    check_writable(report)
+    outcomes = run_demo(err, report, fast)
+    if json_:
+        print_json({"runs": [o.to_json() for o in outcomes], "report": str(report)})
+    else:
+        show.outcome_table(outcomes)
+        show.lines([f"report: {report}"])
+    for outcome in outcomes:
+        if outcome.failure:
+            raise Error(outcome.failure)
+
+
+def ports(json_: JsonOpt = False) -> None:
+    """List serial ports and simulated boards."""
+    from mcutrain.host.cli.ports import serial_ports
+    from mcutrain.host.show import terminal as show
+
+    found = serial_ports()
+    print_json(found) if json_ else show.ports_table(found)
+
+
+def clean(json_: JsonOpt = False) -> None:
+    """Remove what builds left in the cache, but for what another process uses."""
+    from mcutrain.host.building.cache import clean as clean_cache
+    from mcutrain.host.show import terminal as show
+
+    cleaned = clean_cache()
+    print_json(cleaned.to_json()) if json_ else show.cleaned_lines(cleaned)

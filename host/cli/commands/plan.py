@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``plan``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mcutrain.host.cli.options import (
+    FlashOpt,
+    JsonOpt,
+    SlotsOpt,
+    TargetOpt,
+    VerboseOpt,
+    takes_request,
+)
+from mcutrain.host.cli.output import err, print_json
+from mcutrain.host.sizes import bytes_option
+
+if TYPE_CHECKING:
+    from mcutrain.host.request import Request
+
+
+@takes_request
+def plan(
+    request: Request,
+    ctx: typer.Context,
+    target: TargetOpt = "reference",
+    latent_slots: SlotsOpt = 0,
+    flash_latents: FlashOpt = None,
+    sram: Annotated[
+        int | None,
+        typer.Option(
+            metavar="BYTES",
+            parser=bytes_option,
+            help="RAM there is, such as 64K: choose --stream-input, --recompute and formats so "
+            "that it is enough, or say what would help. Without a target for arena, learned state, "
+            "kept latents and the next sample.",
+        ),
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Draw the arena over the step in a page, here.")
+    ] = None,
+    png: Annotated[Path | None, typer.Option(help="The same picture as PNG, here.")] = None,
+    compare: Annotated[
+        str | None,
+        typer.Option(
+            metavar="OPTIONS",
+            help="A second plan beside the first: the options in which it differs, in one string, "
+            "such as '--update full --errors e8'; another model may stand in front.",
+        ),
+    ] = None,
+    json_: JsonOpt = False,
+    verbose: VerboseOpt = False,
+) -> None:
+    """Show what training takes: RAM, flash, operations. With a target, measured in a real build."""
+    from mcutrain.host.cli.pricing import priced
+    from mcutrain.host.extras import require_extra
+    from mcutrain.host.files import check_writable
+    from mcutrain.host.show import terminal as show
+
+    check_writable(html)
+    check_writable(png)
+    if html is not None or png is not None:
+        require_extra("report")
+    fit = None
+    if sram is not None:
+        from mcutrain.host.budget.command import Budget, fitted
+        from mcutrain.host.building.target import Target
+        from mcutrain.host.show import budget as show_budget
+
+        budget = Budget(sram, Target.parse(target), latent_slots, flash_latents, verbose)
+        fit = fitted(request, budget, err)
+        if fit.advice is not None:
+            print_json(fit.to_json()) if json_ else show_budget.advice_lines(fit)
+            raise fit.advice.error()
+        request = fit.request
+    plans = [priced(request, target, latent_slots, flash_latents, verbose)]
+    cost = plans[0].cost
+    if compare is not None:
+        from mcutrain.host.cli.compare import other_options
+
+        other, rest = other_options(ctx, compare)
+        plans.append(priced(other, **rest, verbose=verbose))
+        cost["compared"] = plans[1].cost
+    if html is not None or png is not None:
+        from mcutrain.host.show.plan_page import write_pictures
+
+        write_pictures(plans, html, png)
+    if fit is not None:
+        cost |= fit.to_json()
+    if json_:
+        print_json(cost)
+        return
+    for each in plans:
+        show.cost_table(each.cost)
+    if fit is not None:
+        show_budget.fit_lines(fit)

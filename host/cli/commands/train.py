@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mcutrain.host.cli.options import (
+    FlashOpt,
+    JsonOpt,
+    SlotsOpt,
+    TargetOpt,
+    VerboseOpt,
+    takes_request,
+)
+from mcutrain.host.cli.output import INTERRUPTED, err, print_json
+from mcutrain.host.defaults import BAUD, PATIENCE, RATIO
+
+if TYPE_CHECKING:
+    from mcutrain.host.request import Request
+
+
+@takes_request
+def train(
+    request: Request,
+    data: Annotated[
+        Path,
+        typer.Option(
+            help=".npz with x_train, y_train, x_test, y_test, and x_val, y_val if there are: int8, "
+            "or float in real units."
+        ),
+    ],
+    target: TargetOpt = "reference",
+    port: Annotated[str | None, typer.Option(help="Serial port of a flashed board.")] = None,
+    baud: Annotated[int, typer.Option(min=1, help="Speed of the serial port.")] = BAUD,
+    epochs: Annotated[int, typer.Option(min=0, help="Passes over the training samples.")] = 10,
+    lr: Annotated[
+        float | None,
+        typer.Option(help="Learning rate; default 2^-6, 2^-7 if all layers learn, 2^-9 for mse."),
+    ] = None,
+    schedule: Annotated[
+        str,
+        typer.Option(help="step (a quarter of the rate in the last third), constant or cosine."),
+    ] = "step",
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=2**32 - 1, help="Of order and rounding; default 0, or what it was before."
+        ),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=0, help="Stop after N steps.")] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Replay every step in the reference and compare.")
+    ] = False,
+    guard: Annotated[
+        bool,
+        typer.Option(
+            "--guard/--no-guard",
+            help="Validate after each epoch and keep the best weights, those before training too.",
+        ),
+    ] = True,
+    validation: Annotated[
+        float | None,
+        typer.Option(
+            metavar="F",
+            help="Share of each class's training samples to validate with; default 0.2, if that "
+            "is 2 of each. They are not trained on.",
+        ),
+    ] = None,
+    patience: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="E",
+            help="Stop after E epochs without anything better, 0 never. With step and cosine they "
+            "count in the last third, where the rate is low.",
+        ),
+    ] = PATIENCE,
+    validate_on: Annotated[
+        str,
+        typer.Option(
+            metavar="WHERE", help="device, or host: from the state read back, for slow links."
+        ),
+    ] = "device",
+    count_instructions: Annotated[
+        bool,
+        typer.Option(
+            "--count-instructions", help="Exact guest instructions per step (sim: targets)."
+        ),
+    ] = False,
+    latents: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHERE",
+            help="Compute the frozen layers once for each sample, and keep their output on the "
+            "host, or on the device in --latent-slots; or off. The weights are the same. Default: "
+            "host with several epochs, but off with --count-instructions or --receive-ahead.",
+        ),
+    ] = None,
+    latent_slots: SlotsOpt = 0,
+    flash_latents: FlashOpt = None,
+    replay: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="SLOTS",
+            help="Train on x_train once, in its order, and replay samples from a class-balanced "
+            "buffer, which x_old, y_old fill at first.",
+        ),
+    ] = None,
+    replay_ratio: Annotated[
+        int, typer.Option(min=0, metavar="R", help="Replayed samples for each new one.")
+    ] = RATIO,
+    state: Annotated[
+        Path | None, typer.Option(help="Go on from a state that --save wrote.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Write an HTML report here.")] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Write the learned tensors here, as .npz.")
+    ] = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Write the trained model here, as .tflite.")
+    ] = None,
+    json_: JsonOpt = False,
+    verbose: VerboseOpt = False,
+) -> None:
+    """Train on a data set: in the reference, on a simulated board or on one at a serial port."""
+    from mcutrain.host.extras import require_extra
+    from mcutrain.host.files import check_writable
+    from mcutrain.host.show import terminal as show
+    from mcutrain.host.training.export import export_state
+    from mcutrain.host.training.job import Job, run_job
+    from mcutrain.host.training.loop import Options
+    from mcutrain.host.training.state import save_state
+    from mcutrain.trainer.errors import Error
+
+    check_writable(report)
+    check_writable(save)
+    if report is not None:
+        require_extra("report")
+    if validation is not None and not guard:
+        raise Error("--validation is for the guard: give it or --no-guard, not both")
+    options = Options(
+        epochs, lr, schedule, seed, steps, verify, guard, patience, validate_on, monitor=True
+    )
+    job = Job(
+        request, data, target, port, options, count_instructions, verbose, baud, state, export,
+        validation, latents=latents, latent_slots=latent_slots, flash_latents=flash_latents,
+        replay=replay, replay_ratio=replay_ratio,
+    )  # fmt: skip
+    try:
+        outcome = run_job(job, err)
+    except KeyboardInterrupt:
+        err.print("interrupted: nothing was saved or exported")
+        raise typer.Exit(INTERRUPTED) from None
+    if report is not None:
+        from mcutrain.host.show.training_page import write_report
+
+        write_report(report, [outcome])
+    if save is not None and not outcome.failure:
+        save_state(save, outcome.plan, outcome.result.state, outcome.job.request)
+    if export is not None and not outcome.failure:
+        export_state(outcome.job.request, outcome.plan, outcome.result.state, export)
+    print_json(outcome.to_json()) if json_ else show.outcome_table([outcome])
+    if outcome.failure:
+        raise Error(outcome.failure)
+    if outcome.result.interrupted:
+        raise typer.Exit(INTERRUPTED)

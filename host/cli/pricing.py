@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a plan costs, as ``plan`` shows it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mcutrain.host.building.firmware import build
+from mcutrain.host.building.target import Kind, Target
+from mcutrain.host.cli.output import err
+from mcutrain.host.cost import (
+    format_bytes,
+    format_prices,
+    layer_rows,
+    measured,
+    planned,
+    region_rows,
+    resident_rows,
+)
+from mcutrain.host.extras import require_extra
+from mcutrain.host.request import Request
+from mcutrain.host.show.picture import Pictured
+from mcutrain.host.training.flash_latents import with_flash_latents
+
+
+def priced(
+    request: Request, target: str, latent_slots: int, flash_latents: Path | None, verbose: bool
+) -> Pictured:
+    """The plan of a request and what it costs."""
+    place = Target.parse(target)
+    if place.kind is not Kind.REFERENCE:
+        require_extra("build")
+    chosen = with_flash_latents(request.plan().with_latent_slots(latent_slots), flash_latents)
+    cost, prices = planned(chosen), format_prices(request, chosen)
+    if place.kind is not Kind.REFERENCE:
+        with err.status(f"building for {target}"):
+            built = build(chosen, place, verbose)
+        chosen = built.plan
+        cost = {**measured(built), "rows": resident_rows(built)}
+    cost["layers"] = layer_rows(chosen)
+    cost["format_bytes"] = format_bytes(chosen)
+    cost["format_prices"] = prices
+    cost["regions"] = region_rows(chosen)
+    given = {"latent-slots": latent_slots, "flash-latents": flash_latents}
+    others = [f"--{option} {value}" for option, value in given.items() if value]
+    built_for = [] if place.kind is Kind.REFERENCE else [target]
+    names = [chosen.name, chosen.scheme.name, *request.arguments(), *others, *built_for]
+    return Pictured(chosen, cost, ", ".join(names))

@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What options are when they are not given. Imports no NumPy, so that help is quick."""
+
+from pathlib import Path
+
+BAUD = 1_000_000  # of a serial port
+PATIENCE = 5  # epochs that may bring nothing better, one after another
+RATIO = 1  # replayed samples for each new one
+REPORT = Path("mcutrain-demo.html")  # of the demonstration
