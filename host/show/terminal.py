@@ -16,7 +16,7 @@ from mcutrain.host.training.latents import Saving
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import QuantParams
 from mcutrain.trainer.model import Model
-from mcutrain.trainer.ops.conv2d import Conv2D
+from mcutrain.trainer.ops.weighted import Weighted
 
 ACCURACY = "docs/accuracy.md"
 PIPE_WIDTH = 160  # columns where there is no terminal to ask
@@ -91,7 +91,7 @@ def model_rows(model: Model) -> list[dict[str, Any]]:
 
 def trainable(node: Node) -> str:
     """What of a node can learn, or why nothing can."""
-    if not isinstance(node.op, Conv2D):
+    if not isinstance(node.op, Weighted):
         return "no weights"
     if reason := node.op.why_frozen(node):
         return f"no: {reason}"

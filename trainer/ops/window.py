@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mcutrain.trainer.errors import ModelError, UnsupportedOpError
+from mcutrain.trainer.graph.op import BehindHead
 from mcutrain.trainer.graph.tensor import Array, Tensor, TensorType
 
 if TYPE_CHECKING:
@@ -122,6 +123,7 @@ class Pool2D:
     No operator of its own: one is a child of this and of Op.
     """
 
+    behind_head = BehindHead.CHANNELS
     out_shape: tuple[int, ...]
     window: tuple[int, int]
     stride: tuple[int, int]
@@ -154,6 +156,11 @@ class Pool2D:
         out_h, out_w = self.out_shape[1:3]
         sizes = (in_h, in_w, channels, out_h, out_w, channels)
         return Geometry(*sizes, *self.window, *self.stride, *self.padding)
+
+    def reads(self, node: Node) -> tuple[int, int]:
+        g = self.geometry(node.inputs[0].type)
+        taps = g.kernel_h * g.kernel_w
+        return taps, g.out_h * g.out_w * taps * g.in_ch
 
     @property
     def is_disjoint(self) -> bool:
