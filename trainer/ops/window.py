@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mcutrain.trainer.errors import ModelError, UnsupportedOpError
-from mcutrain.trainer.graph.op import BehindHead
 from mcutrain.trainer.graph.tensor import Array, Tensor, TensorType
 
 if TYPE_CHECKING:
@@ -123,7 +122,6 @@ class Pool2D:
     No operator of its own: one is a child of this and of Op.
     """
 
-    behind_head = BehindHead.CHANNELS
     out_shape: tuple[int, ...]
     window: tuple[int, int]
     stride: tuple[int, int]
