@@ -22,8 +22,8 @@ from benchmarks.torch_parameters import Method, Parameter, parameters
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.graph.tensor import Tensor as PlanTensor
-from mcutrain.trainer.ops.conv2d import Conv2D
 from mcutrain.trainer.ops.gather_channels import GatherChannels
+from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.plan import TrainingPlan
 
 BATCH = 8  # samples whose activations are in memory at once, where nothing learns
@@ -181,7 +181,7 @@ class FloatTrainer:
 
 def activations(node: Node) -> tuple[PlanTensor, ...]:
     """The inputs that are no weights."""
-    return node.inputs[:1] if isinstance(node.op, Conv2D) else node.inputs
+    return node.inputs[:1] if isinstance(node.op, Weighted) else node.inputs
 
 
 def step_of(node: Node, method: Method, logits: PlanTensor) -> Step:
@@ -190,6 +190,6 @@ def step_of(node: Node, method: Method, logits: PlanTensor) -> Step:
         out = node.output.type
         unit = 1.0 if method.is_int8 else out.scale
         lo, hi = (unit * (limit - out.zero_point) for limit in node.output.limits)
-    if isinstance(node.op, Conv2D):
+    if isinstance(node.op, Weighted):
         return Step(node, Layer(node), parameters(node, method), lo, hi)
     return Step(node, plain(node), (), lo, hi)

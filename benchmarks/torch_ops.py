@@ -26,14 +26,13 @@ from mcutrain.trainer.graph.tensor import Array, Role, TensorType
 from mcutrain.trainer.ops.add import LEFT_SHIFT, Add
 from mcutrain.trainer.ops.average_pool2d import AveragePool2D
 from mcutrain.trainer.ops.concatenation import Concatenation
-from mcutrain.trainer.ops.conv2d import Conv2D, filter_scales
-from mcutrain.trainer.ops.depthwise_conv2d import DepthwiseConv2D
 from mcutrain.trainer.ops.fully_connected import FullyConnected
 from mcutrain.trainer.ops.lookup import Lookup
 from mcutrain.trainer.ops.max_pool2d import MaxPool2D
 from mcutrain.trainer.ops.mean import Mean
 from mcutrain.trainer.ops.pad import Pad
 from mcutrain.trainer.ops.reshape import Reshape
+from mcutrain.trainer.ops.weighted import Weighted, filter_scales
 from mcutrain.trainer.ops.window import Geometry
 
 FLOAT32_EXACT = 2**24  # integers up to this are float32 values
@@ -125,7 +124,7 @@ class Layer:
     """CONV_2D, DEPTHWISE_CONV_2D or FULLY_CONNECTED, with whole weights in TFLite's layout."""
 
     def __init__(self, node: Node) -> None:
-        assert isinstance(node.op, Conv2D)
+        assert isinstance(node.op, Weighted)
         self.op, self.out_shape = node.op, node.output.type.shape
         x, w = (t.type for t in node.inputs[:2])
         self.g = self.op.geometry(x, w)
@@ -141,14 +140,14 @@ class Layer:
         if isinstance(self.op, FullyConnected):
             rows = F.linear(x.reshape(-1, self.g.in_ch), w)
             return rows.reshape(len(x), *self.out_shape[1:])
-        is_depthwise = isinstance(self.op, DepthwiseConv2D)
-        w = w.permute(3, 0, 1, 2) if is_depthwise else nchw(w)
+        by_channel = self.op.by_channel
+        w = w.permute(3, 0, 1, 2) if by_channel else nchw(w)
         left, right, top, bottom = margins(self.g)
         x, padding = nchw(x), (top, left)
         if (left, top) != (right, bottom):  # F.conv2d itself pads both sides alike
             x, padding = F.pad(x, (left, right, top, bottom)), (0, 0)
         stride = (self.g.stride_h, self.g.stride_w)
-        groups = self.g.in_ch if is_depthwise else 1
+        groups = self.g.in_ch if by_channel else 1
         return nhwc(F.conv2d(x, w, None, stride, padding, groups=groups))
 
     def real(self, x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:

@@ -13,8 +13,8 @@ from torch import Tensor
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Array, Role
 from mcutrain.trainer.graph.tensor import Tensor as PlanTensor
-from mcutrain.trainer.ops.conv2d import Conv2D, filter_scales
 from mcutrain.trainer.ops.sgd import BIAS_MAX
+from mcutrain.trainer.ops.weighted import Weighted, filter_scales
 
 WEIGHT_MAX = 127  # of a weight that has learned (SPEC 1.5)
 
@@ -100,7 +100,7 @@ class Parameter:
 def parameters(node: Node, method: Method) -> tuple[Parameter, Parameter | None]:
     """The whole weights and the bias of a layer, at their initial values."""
     op = node.op
-    assert isinstance(op, Conv2D)
+    assert isinstance(op, Weighted)
     x, w = node.inputs[:2]
     bias, _, learned = op.split_inputs(node)
     assert w.data is not None and learned.data is not None

@@ -1,4 +1,3 @@
-
 """Prints a plan as C."""
 
 # In a checkout the folder can be found by its own name, and each class would be there twice.

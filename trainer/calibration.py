@@ -19,9 +19,7 @@ from mcutrain.trainer.graph.op import OutputScale
 from mcutrain.trainer.graph.tensor import Array, QuantParams, Role, Tensor
 from mcutrain.trainer.making.quantiser import activation_quant
 from mcutrain.trainer.model import Model
-from mcutrain.trainer.ops.conv2d import DEAD_BIAS, Conv2D
-from mcutrain.trainer.ops.lookup import Lookup
-from mcutrain.trainer.ops.relu import Relu
+from mcutrain.trainer.ops.weighted import DEAD_BIAS, Weighted
 from mcutrain.trainer.tflite.patch import TflitePatch
 from mcutrain.trainer.tflite.reader import READER_ERRORS, parse
 
@@ -169,7 +167,7 @@ def implied_clamps(model: Model, patch: TflitePatch) -> dict[int, float]:
     RELU6 if one of them ends at 6."""
     nodes = [node for node in model.graph.nodes if node.output.type.quant is not None]
     inner = [node for node in nodes if node.output is not model.output]
-    functions = [n.op for n in inner if isinstance(n.op, Lookup) and n.op.is_activation]
+    functions = [n.op for n in inner if n.op.is_activation]
     if functions or any(patch.activation(n.index) for n in inner):
         return {}
     ends = {
@@ -198,7 +196,7 @@ def observed(
             inputs = (values[t] if t.data is None else t.data for t in node.inputs)
             values[node.output] = node.op.reference(node, *inputs)[0]
             if node in free:
-                is_clamped = bool(free[node]) or isinstance(node.op, Relu) or node.index in clamps
+                is_clamped = bool(free[node]) or node.op.clamps or node.index in clamps
                 most = clamps.get(node.index, inf)
                 reached = range_of(node.output, values[node.output], is_clamped, most)
                 group = of[node.output]
@@ -233,7 +231,7 @@ def rewritten(data: bytes, model: Model, wanted: Mapping[Tensor, Range]) -> byte
             declare(patch, patch.outputs[node.index], quant)
     for node in model.graph.nodes:
         x = of.get(node.inputs[0])
-        if isinstance(node.op, Conv2D) and node.op.has_bias and x in new:
+        if isinstance(node.op, Weighted) and node.op.has_bias and x in new:
             write_bias(patch, node.index, node.inputs[0].type.scale, new[x].scale)
     return patch.finish()
 
@@ -243,7 +241,7 @@ def least_scales(model: Model, of: Groups) -> dict[Tensor, float]:
     may have that learns (SPEC 1.4)."""
     found: dict[Tensor, float] = {}
     for node in model.graph.nodes:
-        if isinstance(node.op, Conv2D) and node.op.has_bias and node.inputs[2].data is not None:
+        if isinstance(node.op, Weighted) and node.op.has_bias and node.inputs[2].data is not None:
             b = np.abs(node.inputs[2].data.astype(np.float64))
             living = b[b <= DEAD_BIAS]
             share = max(living.max(initial=0.0) / DEAD_BIAS, b.max(initial=0.0) / INT32_MAX)

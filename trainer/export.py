@@ -10,21 +10,17 @@ from typing import Any
 import numpy as np
 
 from mcutrain.trainer.errors import ModelError
-from mcutrain.trainer.graph.op import Node
+from mcutrain.trainer.graph.op import BehindHead, Node
 from mcutrain.trainer.graph.tensor import Array, QuantParams, Role, Tensor
-from mcutrain.trainer.ops.conv2d import Conv2D
+from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.plan import TrainingPlan
 from mcutrain.trainer.tflite.declared import FileTensor
 from mcutrain.trainer.tflite.patch import TflitePatch
-from mcutrain.trainer.tflite.reader import DTYPES, READER_ERRORS, TRAINING_STATE
+from mcutrain.trainer.tflite.reader import DTYPES, READER_ERRORS, TRAINING_STATE, importers
 from mcutrain.trainer.training_state import TrainingState
 
 CODES = {dtype: code for code, dtype in DTYPES.items()}
-# What may stand behind a new head: renamings and pools, which keep its scale, and functions with an
-# output scale of their own.
-RENAMINGS = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
-POOLS = ("AVERAGE_POOL_2D", "MAX_POOL_2D", "MEAN")
-FUNCTIONS = ("SOFTMAX", "LOG_SOFTMAX", "LOGISTIC", "QUANTIZE", "DEQUANTIZE")
+NO_OPERATORS = ("LOG_SOFTMAX", "DEQUANTIZE")  # at a model's output in a file, and in no graph
 UNCLAMPED = (-128, 127)
 
 
@@ -53,7 +49,7 @@ def export_model(
     stored = TrainingState.of(plan, state, options or {}).pack() if resumable else None
     try:
         patch = TflitePatch(original)
-        layers = [node for node in plan.forward if isinstance(node.op, Conv2D)]
+        layers = [node for node in plan.forward if isinstance(node.op, Weighted)]
         in_use = int(state[plan.active][0]) if plan.active else None
         for node in layers[:-1]:
             write_layer(patch, node, Values(state))
@@ -89,7 +85,7 @@ class Values:
 def write_layer(patch: TflitePatch, node: Node, values: Values) -> None:
     """Write what learned of one layer's weights and bias."""
     op, w = node.op, node.inputs[1]
-    assert isinstance(op, Conv2D)
+    assert isinstance(op, Weighted)
     require_layer(patch, node)
     _, _, learned = op.split_inputs(node)
     if learned.role is Role.PARAM:
@@ -137,7 +133,7 @@ def not_the_plans(node: Node, found: str) -> ModelError:
 def is_other_head(patch: TflitePatch, node: Node, values: Values) -> bool:
     """Whether the plan's head has another declaration than the file's."""
     op, inputs = node.op, patch.inputs[node.index]
-    assert isinstance(op, Conv2D)
+    assert isinstance(op, Weighted)
     w, out = patch.tensor(inputs[1]), patch.tensor(patch.outputs[node.index][0])
     shape, quant = values.type_of(node.inputs[1])
     has_bias = len(inputs) > 2 and inputs[2] >= 0
@@ -154,7 +150,7 @@ def is_other_head(patch: TflitePatch, node: Node, values: Values) -> bool:
 def write_head(patch: TflitePatch, node: Node, values: Values) -> None:
     """Declare the head as the plan has it: weights, bias, output and all behind it."""
     op, w = node.op, node.inputs[1]
-    assert isinstance(op, Conv2D)
+    assert isinstance(op, Weighted)
     shape, quant = values.type_of(w)
     old_out = patch.tensor(patch.outputs[node.index][0])
     index = patch.own_input(node.index, 1)
@@ -203,13 +199,14 @@ def follow(patch: TflitePatch, tensor: int, old: FileTensor, seen: set[int]) -> 
         kind, outputs = patch.kind(operator), patch.outputs[operator]
         if kind == "SHAPE":
             continue
-        is_known = kind in (*RENAMINGS, *POOLS, *FUNCTIONS) and patch.inputs[operator][0] == tensor
+        behind = behind_head(kind)
+        is_known = behind is not BehindHead.NO and patch.inputs[operator][0] == tensor
         if not is_known or len(outputs) != 1 or outputs[0] in seen:
             raise ModelError(f"operator {operator} ({kind}) reads the head: it cannot be replaced")
         seen.add(outputs[0])
         before = patch.tensor(outputs[0])
         after = before.with_last(old.shape[-1], new.shape[-1])
-        if kind in (*RENAMINGS, *POOLS):
+        if behind is BehindHead.CHANNELS:
             after = replace(after, quant=new.quant)
         elif kind == "QUANTIZE":
             after = replace(after, quant=shifted(before, old, new))
@@ -217,6 +214,14 @@ def follow(patch: TflitePatch, tensor: int, old: FileTensor, seen: set[int]) -> 
             write_shape(patch, operator, before, after)
         patch.change_tensor(outputs[0], after)
         follow(patch, outputs[0], before, seen)
+
+
+def behind_head(kind: str) -> BehindHead:
+    """What the operator of this name in a model file does behind a new head."""
+    if kind in NO_OPERATORS:
+        return BehindHead.OUTPUT
+    op = importers().get(kind)
+    return op.behind_head if op else BehindHead.NO
 
 
 def shifted(out: FileTensor, old: FileTensor, new: FileTensor) -> QuantParams | None:

@@ -12,18 +12,11 @@ import numpy as np
 
 from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.graph.graph import Graph, prune
-from mcutrain.trainer.graph.op import Node
+from mcutrain.trainer.graph.op import BehindHead, Node
 from mcutrain.trainer.graph.tensor import QuantParams, Role, Tensor, constant
-from mcutrain.trainer.ops.average_pool2d import AveragePool2D
-from mcutrain.trainer.ops.conv2d import Conv2D, dead_channels
-from mcutrain.trainer.ops.depthwise_conv2d import DepthwiseConv2D
-from mcutrain.trainer.ops.max_pool2d import MaxPool2D
-from mcutrain.trainer.ops.mean import Mean
-from mcutrain.trainer.ops.reshape import Reshape
-from mcutrain.trainer.ops.softmax import Softmax
+from mcutrain.trainer.ops.weighted import Weighted, dead_channels
 
 MAX_CLASSES = 2**16 - 1
-BEHIND_A_HEAD = (Reshape, AveragePool2D, MaxPool2D, Mean)  # each class is one channel of them
 HEAD_WEIGHT_SCALE = float(np.float32(0.5 / 127))
 LOGIT_SCALE = 0.125
 
@@ -45,7 +38,7 @@ class Model:
     @property
     def weighted(self) -> list[Node]:
         """The layers with weights, from the input."""
-        return [node for node in self.graph.nodes if isinstance(node.op, Conv2D)]
+        return [node for node in self.graph.nodes if isinstance(node.op, Weighted)]
 
     @property
     def classes(self) -> int:
@@ -152,15 +145,16 @@ AddHead: TypeAlias = "Callable[[Graph, Node, tuple[Tensor, ...], int], tuple[Ten
 def replace_head(model: Model, classes: int, add: AddHead) -> Model:
     """The model with ``classes`` outputs; ``add`` appends the last weighted layer."""
     head = model.weighted[-1]
-    if isinstance(head.op, DepthwiseConv2D):
+    assert isinstance(head.op, Weighted)
+    if head.op.by_channel:
         raise ModelError(f"the last weighted layer, {head.name}, is depthwise: it cannot be a head")
     old_classes = head.output.type.shape[-1]
 
     def can_follow(node: Node) -> bool:
+        if node.op.behind_head is not BehindHead.CHANNELS:
+            return node.op.behind_head is BehindHead.SCORES
         keeps = node.inputs[0].type.shape[-1] == node.output.type.shape[-1] == old_classes
-        is_open = node.op.limits() == (-128, 127)
-        is_known = isinstance(node.op, BEHIND_A_HEAD) and keeps and is_open
-        return is_known or isinstance(node.op, Softmax)
+        return keeps and node.op.limits() == (-128, 127)
 
     for node in model.graph.nodes:
         if node.index > head.index and not can_follow(node):
@@ -172,11 +166,10 @@ def replace_head(model: Model, classes: int, add: AddHead) -> Model:
     def change(graph: Graph, node: Node, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
         if node is head:
             return add(graph, node, inputs, classes)
-        if node.index > head.index and isinstance(node.op, BEHIND_A_HEAD):
+        if node.index > head.index and node.op.behind_head is BehindHead.CHANNELS:
             op = node.op.narrowed(node, classes)
             assert op is not None and inputs[0].type.quant is not None
-            if isinstance(op, Mean):
-                op = replace(op, out_quant=inputs[0].type.quant)
+            op = op.rescaled(inputs[0].type.quant)
             return graph.add(op, *inputs, name=node.name, index=node.index)
         return None
 
@@ -187,7 +180,7 @@ def add_head(
     graph: Graph, node: Node, inputs: tuple[Tensor, ...], classes: int
 ) -> tuple[Tensor, ...]:
     """Append an untrained layer in place of ``node``."""
-    assert isinstance(node.op, Conv2D)
+    assert isinstance(node.op, Weighted)
     w_quant = QuantParams((HEAD_WEIGHT_SCALE,))
     w_shape = (classes, *node.inputs[1].type.shape[1:])
     w = constant(f"{node.name}_w", np.zeros(w_shape, np.int8), w_quant)
@@ -209,7 +202,7 @@ def extend_head(
 ) -> tuple[Tensor, ...]:
     """Append ``node`` with rows of zeros up to ``classes``."""
     x, w, *bias = inputs
-    assert isinstance(node.op, Conv2D) and w.data is not None and w.type.quant is not None
+    assert isinstance(node.op, Weighted) and w.data is not None and w.type.quant is not None
     more = classes - w.type.shape[0]
     quant = w.type.quant
     if len(quant.scales) > 1:

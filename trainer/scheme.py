@@ -17,8 +17,8 @@ from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Role, Tensor, TensorType
 from mcutrain.trainer.model import Model, rebuild
 from mcutrain.trainer.names import SPEC_HELP
-from mcutrain.trainer.ops.conv2d import Conv2D
 from mcutrain.trainer.ops.gather_channels import GatherChannels
+from mcutrain.trainer.ops.weighted import Weighted
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -172,7 +172,7 @@ def checked_ratio(path: Path, key: str, ratio: object) -> float:
 
 def learned_channels(node: Node, ratio: float) -> tuple[int, ...]:
     """The input channels of a layer with the greatest L2 norm, ascending (SPEC 1.5)."""
-    assert isinstance(node.op, Conv2D)
+    assert isinstance(node.op, Weighted)
     score = node.op.channel_scores(node.inputs[0].type, node.inputs[1])
     count = math.floor(ratio * score.size + 0.5)
     return tuple(sorted(int(c) for c in np.argsort(-score, kind="stable")[:count]))
@@ -189,7 +189,7 @@ def apply_scheme(model: Model, scheme: Scheme) -> Model:
         if node not in layer_index:
             return None
         layer = layer_index[node]
-        assert isinstance(node.op, Conv2D)
+        assert isinstance(node.op, Weighted)
         ratio = scheme.ratios.get(layer, 0.0)
         in_ch = node.op.geometry(node.inputs[0].type, node.inputs[1].type).in_ch
         channels = scheme.channels.get(layer) or learned_channels(node, ratio)
@@ -233,7 +233,7 @@ def add_split(
 ) -> tuple[Tensor, ...]:
     """Append a layer whose ``channels`` learn in RAM and whose others stay in flash."""
     x, w, *bias = inputs
-    assert w.data is not None and w.type.quant is not None and isinstance(node.op, Conv2D)
+    assert w.data is not None and w.type.quant is not None and isinstance(node.op, Weighted)
     op = replace(node.op, channels=channels)
     columns = list(op.columns(x.type, w.type))
     frozen, learned = w.data.copy(), w.data[..., columns]

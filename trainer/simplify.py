@@ -19,10 +19,8 @@ from mcutrain.trainer.graph.graph import Graph
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Array, QuantParams, Tensor, constant
 from mcutrain.trainer.model import Model, rebuild, trim
-from mcutrain.trainer.ops.conv2d import Conv2D
-from mcutrain.trainer.ops.depthwise_conv2d import DepthwiseConv2D
-from mcutrain.trainer.ops.fully_connected import FullyConnected
 from mcutrain.trainer.ops.pad import Pad
+from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.scheme import Scheme
 
 
@@ -49,7 +47,7 @@ def fold_pads(model: Model) -> Model:
         pad = producers.get(node.inputs[0])
         if pad is None or not isinstance(pad.op, Pad) or not can_fold(pad, node):
             return None
-        assert isinstance(node.op, Conv2D)
+        assert isinstance(node.op, Weighted)
         source = next(n.inputs[0] for n in graph.nodes if n.output is inputs[0])
         padding = (node.op.padding[0] + pad.op.before[1], node.op.padding[1] + pad.op.before[2])
         op = replace(node.op, padding=padding)
@@ -65,7 +63,7 @@ def can_fold(pad: Node, node: Node) -> bool:
     """
     assert isinstance(pad.op, Pad)
     op, x = node.op, pad.inputs[0].type
-    if not isinstance(op, Conv2D) or isinstance(op, FullyConnected) or len(x.shape) != 4:
+    if not isinstance(op, Weighted) or not op.is_spatial or len(x.shape) != 4:
         return False
     widths = pad.op.before, pad.op.after
     if pad.op.value != x.zero_point or any(width[axis] for width in widths for axis in (0, 3)):
@@ -119,7 +117,7 @@ def drop_constant_channels(model: Model, learned: set[Node]) -> Model:
         tensors = [t for t in (*node.inputs, node.output) if t in channels.keep]
         if all(channels.keep[t].all() for t in tensors):
             return None
-        if isinstance(node.op, Conv2D):
+        if isinstance(node.op, Weighted):
             return add_narrow_layer(graph, node, inputs, channels)
         op = node.op.narrowed(node, len(channels.kept(node.output)))
         assert op is not None
@@ -166,13 +164,11 @@ def dependent_channels(node: Node, known: Mapping[Tensor, Array], count: int) ->
     """(C,) bool: the output channels that read a channel which varies; None if not known."""
     x = node.inputs[0]
     varies = known[x] == VARIES if x in known else np.zeros(x.type.shape[-1], bool)
-    if isinstance(node.op, DepthwiseConv2D):
+    if isinstance(node.op, Weighted):
         w = node.inputs[1].data
         assert w is not None
-        return np.asarray(np.repeat(varies, count // varies.size) & w.any(axis=(0, 1, 2)))
-    if isinstance(node.op, Conv2D):
-        w = node.inputs[1].data
-        assert w is not None
+        if node.op.by_channel:
+            return np.asarray(np.repeat(varies, count // varies.size) & w.any(axis=(0, 1, 2)))
         if w.shape[-1] != varies.size:
             return None  # a FULLY_CONNECTED that flattens: channels lie apart
         return np.asarray(w[..., varies].reshape(count, -1).any(axis=1))
@@ -198,11 +194,11 @@ def spread_demand(model: Model, channels: Channels, frozen: set[Node]) -> bool:
         if node not in frozen or not can_narrow(node, out.size):
             for tensor in (*activations, node.output):
                 channels.keep[tensor][:] = True
-        elif isinstance(node.op, DepthwiseConv2D):
+        elif isinstance(node.op, Weighted) and node.op.by_channel:
             x = channels.keep[activations[0]]
             x |= out.reshape(x.size, -1).any(axis=1)
             out |= np.repeat(x, out.size // x.size)
-        elif isinstance(node.op, Conv2D):
+        elif isinstance(node.op, Weighted):
             x = channels.keep[activations[0]]
             x |= ~absorbed(node, channels.value[activations[0]])
         else:
@@ -215,14 +211,15 @@ def spread_demand(model: Model, channels: Channels, frozen: set[Node]) -> bool:
 
 def can_narrow(node: Node, count: int) -> bool:
     """Whether the node can do with fewer channels of its input or output."""
-    if isinstance(node.op, FullyConnected):
-        return node.inputs[0].type.shape[-1] == node.inputs[1].type.shape[-1]
-    return isinstance(node.op, Conv2D) or node.op.narrowed(node, count) is not None
+    if isinstance(node.op, Weighted):
+        x, w = (t.type.shape for t in node.inputs[:2])
+        return node.op.by_channel or x[-1] == w[-1]  # else it flattens: channels lie apart
+    return node.op.narrowed(node, count) is not None
 
 
 def absorbed(node: Node, value: Array) -> Array:
     """(I,) bool: the constant input channels whose share a bias can hold."""
-    assert isinstance(node.op, Conv2D)
+    assert isinstance(node.op, Weighted)
     x, w = node.inputs[:2]
     g = node.op.geometry(x.type, w.type)
     bottom = (g.out_h - 1) * g.stride_h + g.kernel_h - g.pad_top
@@ -236,7 +233,7 @@ def add_narrow_layer(
 ) -> tuple[Tensor, ...]:
     """Append a layer with weights for the channels that stay, and the others' share as bias."""
     x, (w, *bias) = node.inputs[0], node.inputs[1:]
-    assert isinstance(node.op, Conv2D) and w.data is not None and w.type.quant is not None
+    assert isinstance(node.op, Weighted) and w.data is not None and w.type.quant is not None
     op, kept_in, kept = node.op, channels.kept(x), channels.kept(node.output)
     axis = op.out_axis
     quant = w.type.quant
@@ -247,7 +244,7 @@ def add_narrow_layer(
     if bias:
         assert bias[0].data is not None
         b += bias[0].data.reshape(-1)
-    if not isinstance(op, DepthwiseConv2D):
+    if not op.by_channel:
         gone = np.flatnonzero(~channels.keep[x])
         share = (channels.value[x][gone] - x.type.zero_point) * w.data[..., gone].astype(np.int64)
         b += share.reshape(b.size, -1).sum(axis=1)

@@ -22,8 +22,8 @@ import numpy as np
 from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.graph.tensor import Array, DType, Tensor
 from mcutrain.trainer.interpreter import state_digest
-from mcutrain.trainer.ops.conv2d import Conv2D
 from mcutrain.trainer.ops.error import DECAY_AFTER
+from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.plan import TrainingPlan
 from mcutrain.trainer.scheme import Scheme
 
@@ -119,7 +119,7 @@ def without_unused_rows(plan: TrainingPlan, state: Mapping[Tensor, Array]) -> di
     if plan.active is None:
         return changed
     in_use = int(state[plan.active][0])
-    head = [node for node in plan.forward if isinstance(node.op, Conv2D)][-1]
+    head = [node for node in plan.forward if isinstance(node.op, Weighted)][-1]
     for tensor in head.inputs[1:3]:
         for part in (tensor, *plan.companions.beside(tensor).values()):
             if part in changed and part.type.shape == tensor.type.shape:
@@ -172,7 +172,7 @@ def chosen_scheme(plan: TrainingPlan) -> Scheme:
 
     Trained weights have other norms: the ratios alone would choose other channels.
     """
-    ops = [node.op for node in plan.forward if isinstance(node.op, Conv2D)]
+    ops = [node.op for node in plan.forward if isinstance(node.op, Weighted)]
     channels = {k: op.channels for k, op in enumerate(ops) if op.channels}
     return replace(plan.scheme, channels=channels)
 

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from mcutrain.host.search.budget import Pricer
 from mcutrain.trainer.model import Model
-from mcutrain.trainer.ops.conv2d import Conv2D
+from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.scheme import Scheme
 
 RATIOS = (0.125, 0.25, 0.5, 1.0)
@@ -74,7 +74,7 @@ def find_space(model: Model, pricer: Pricer) -> Space:
     misses = 0
     for k in range(head - 1, -1, -1):
         op = model.weighted[k].op
-        assert isinstance(op, Conv2D)
+        assert isinstance(op, Weighted)
         if has_bias := op.has_bias and pricer.fits(unit(head, k, 0.0)):
             biases.append(k)
         known = distinct_ratios(input_channels(model, k))
@@ -101,7 +101,7 @@ def unit(head: int, layer: int, ratio: float) -> Scheme:
 
 def input_channels(model: Model, layer: int) -> int:
     node = model.weighted[layer]
-    assert isinstance(node.op, Conv2D)
+    assert isinstance(node.op, Weighted)
     return int(node.op.geometry(node.inputs[0].type, node.inputs[1].type).in_ch)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import QuantParams
 from mcutrain.trainer.model import Model
-from mcutrain.trainer.ops.conv2d import Conv2D
+from mcutrain.trainer.ops.weighted import Weighted
 
 
 def quant(params: QuantParams | None) -> str:
@@ -55,7 +55,7 @@ def model_rows(model: Model) -> list[dict[str, Any]]:
 
 def trainable(node: Node) -> str:
     """What of a node can learn, or why nothing can."""
-    if not isinstance(node.op, Conv2D):
+    if not isinstance(node.op, Weighted):
         return "no weights"
     if reason := node.op.why_frozen(node):
         return f"no: {reason}"

@@ -6,19 +6,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
+from mcutrain.host.training.runner import LatentRunner, Runner, SlotRunner
 from mcutrain.trainer.errors import Error
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import StepRecord
 from mcutrain.trainer.ops.sgd import LearningRate
 from mcutrain.trainer.plan import TrainingPlan
-
-if TYPE_CHECKING:
-    from mcutrain.host.training.runner import LatentRunner, Runner
-    from mcutrain.host.training.runners import DeviceRunner
 
 OFF, HOST, DEVICE = "off", "host", "device"
 PLACES = (OFF, HOST, DEVICE)
@@ -89,7 +86,7 @@ class DeviceLatents:
 
     place = DEVICE
 
-    def __init__(self, runner: DeviceRunner) -> None:
+    def __init__(self, runner: SlotRunner) -> None:
         self.runner = runner
         self._in_flash = flash_slots(runner.plan)
         self._instead: dict[int, int] = {}  # the slot in flash, by the one in RAM

@@ -17,7 +17,7 @@ from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Array, DType, Tensor
 from mcutrain.trainer.interpreter import Interpreter, unpack_state
 from mcutrain.trainer.ops.clamp_mask import ClampMask
-from mcutrain.trainer.ops.conv2d import Conv2D
+from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.plan import TrainingPlan
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ def can_saturate(plan: TrainingPlan, node: Node) -> bool:
     """Whether an operator computes int8 values whose errors are masked at their limits (SPEC 1.3);
     not those that only move values, nor the logits."""
     x, y = node.inputs[0].type, node.output.type
-    moves = x.quant == y.quant and not isinstance(node.op, Conv2D)
+    moves = x.quant == y.quant and not isinstance(node.op, Weighted)
     return y.dtype is DType.S8 and not moves and node.output is not plan.logits
 
 

@@ -9,8 +9,8 @@ from itertools import pairwise
 import numpy as np
 
 from mcutrain.trainer.graph.tensor import Array, DType
-from mcutrain.trainer.ops.conv2d import Conv2D
 from mcutrain.trainer.ops.sgd import LearningRate
+from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.plan import TrainingPlan
 
 SPARSE_RATE, FULL_RATE, VALUES_RATE = 2.0**-6, 2.0**-7, 2.0**-9
@@ -24,7 +24,7 @@ def default_rate(plan: TrainingPlan) -> float:
     if not plan.takes_label and plan.target is not None:
         return VALUES_RATE
     learned = sum(t.type.dtype is DType.S8 for t in plan.learned)
-    layers = sum(isinstance(node.op, Conv2D) for node in plan.forward)
+    layers = sum(isinstance(node.op, Weighted) for node in plan.forward)
     return FULL_RATE if learned == layers else SPARSE_RATE
 
 

@@ -61,3 +61,21 @@ class LatentRunner(Runner, Protocol):
     def predict_from_latent(self, latent: Array) -> int: ...
 
     def infer_from_latent(self, latent: Array) -> Array: ...
+
+
+class SlotRunner(Runner, Protocol):
+    """A runner that keeps latents itself, in slots with numbers (SPEC 1.10)."""
+
+    plan: TrainingPlan
+
+    def keep(self, slot: int, sample: Array, label: int) -> None:
+        """Keep the latent of a sample, and its label, in a slot."""
+        ...
+
+    def step_from_slot(
+        self, slot: int, target: Array, wants_digest: bool
+    ) -> tuple[StepRecord, int]: ...
+
+    def predict_from_slot(self, slot: int) -> int: ...
+
+    def infer_from_slot(self, slot: int) -> Array: ...

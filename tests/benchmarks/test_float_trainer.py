@@ -14,9 +14,9 @@ from mcutrain.trainer.graph.graph import Graph
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
 from mcutrain.trainer.interpreter import Interpreter
-from mcutrain.trainer.ops.conv2d import Conv2D
 from mcutrain.trainer.ops.fully_connected import FullyConnected
 from mcutrain.trainer.ops.max_pool2d import MaxPool2D
+from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.plan import TrainingPlan, make_plan
 from mcutrain.trainer.scheme import Scheme
 from tests.support.bench import draw_inputs, node_of
@@ -113,7 +113,7 @@ def supported(case: Case) -> tuple[Node, Layer | Plain] | None:
     if type(case.op) not in MEANINGS or first_axes != {1}:
         return None
     try:
-        return node, Layer(node) if isinstance(case.op, Conv2D) else plain(node)
+        return node, Layer(node) if isinstance(case.op, Weighted) else plain(node)
     except NotImplementedError:
         return None
 
@@ -134,7 +134,7 @@ def operands(node: Node, inputs: list[Array]) -> list[torch.Tensor | None]:
     """What the operator takes: quanta less the zero point, or whole weights and biases."""
     pairs = zip(node.inputs, inputs, strict=True)
     quanta = [v.astype(np.float32) - t.type.zero_point for t, v in pairs]
-    if not isinstance(node.op, Conv2D):
+    if not isinstance(node.op, Weighted):
         return [torch.from_numpy(q) for q in quanta]
     w = node.op.whole_weights(node.inputs[0].type, inputs[1], inputs[-1])
     b = torch.from_numpy(inputs[2].astype(np.float64)) if node.op.has_bias else None
@@ -162,8 +162,8 @@ def test_an_operator_means_what_it_does_in_reals(name: str) -> None:
     case = next(case for case in CASES if case.name == name)
     for round_ in range(4):
         reals = real_inputs(node, tuple(draw_inputs(case, round_, round_)))
-        parts = whole(node, reals) if isinstance(node.op, Conv2D) else reals
-        if isinstance(node.op, Conv2D) and not node.op.has_bias:
+        parts = whole(node, reals) if isinstance(node.op, Weighted) else reals
+        if isinstance(node.op, Weighted) and not node.op.has_bias:
             parts = [*parts[:2], None]
         arrays = (None if v is None else torch.from_numpy(np.array(v)) for v in parts)
         found = op.real(*arrays).numpy()  # type: ignore[arg-type]
@@ -334,7 +334,7 @@ def test_only_what_learns_in_the_plan_changes(
 def test_dead_channels_are_tried(models: Path) -> None:
     plan = make_plan(NETS["mcunet-5fps"].model(models), "full", 10)
 
-    assert any(node.op.dead for node in plan.forward if isinstance(node.op, Conv2D))
+    assert any(node.op.dead for node in plan.forward if isinstance(node.op, Weighted))
 
 
 @pytest.mark.parametrize("method", Method)

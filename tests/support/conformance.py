@@ -23,10 +23,11 @@ from mcutrain.trainer.graph.tensor import (
 from mcutrain.trainer.model import Model, with_new_head
 from mcutrain.trainer.ops.add import Add
 from mcutrain.trainer.ops.average_pool2d import AveragePool2D
-from mcutrain.trainer.ops.conv2d import Conv2D, dead_channels
+from mcutrain.trainer.ops.conv2d import Conv2D
 from mcutrain.trainer.ops.depthwise_conv2d import DepthwiseConv2D
 from mcutrain.trainer.ops.fully_connected import FullyConnected
 from mcutrain.trainer.ops.sgd import FRACTION, LearningRate
+from mcutrain.trainer.ops.weighted import Weighted, dead_channels
 from mcutrain.trainer.plan import TrainingPlan
 from tests.support.paths import VECTORS
 
@@ -65,7 +66,7 @@ def model() -> Model:
     quant, shape = activation("x")
     x = Tensor("x", TensorType(shape, DType.S8, quant), Role.INPUT)
 
-    def conv(kind: type[Conv2D], index: int, source: Tensor, key: str, out: str) -> Tensor:
+    def conv(kind: type[Weighted], index: int, source: Tensor, key: str, out: str) -> Tensor:
         spec = NET["ops"][index]
         k, axis = spec["kernel"], kind.out_axis
         size = DATA[f"{key}_w"].size // k // k

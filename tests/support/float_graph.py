@@ -26,6 +26,7 @@ from mcutrain.trainer.ops.depthwise_conv2d import DepthwiseConv2D
 from mcutrain.trainer.ops.fully_connected import FullyConnected
 from mcutrain.trainer.ops.gather_channels import GatherChannels
 from mcutrain.trainer.ops.reshape import Reshape
+from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.ops.window import Geometry
 from mcutrain.trainer.plan import TrainingPlan
 from tests.support.float_ops import dequantise, real_inputs, whole
@@ -50,7 +51,7 @@ class Learned:
     def alive(self) -> Array:
         """Of the tensor's shape: False in dead channels, which never learn."""
         op = self.node.op
-        assert isinstance(op, Conv2D)
+        assert isinstance(op, Weighted)
         weights = self.node.inputs[1].type.shape
         shape = [1] * (1 if self.is_bias else len(weights))
         shape[0 if self.is_bias else op.out_axis] = -1
@@ -65,7 +66,7 @@ class Learned:
     def part(self, array: Array) -> Array:
         """What of the whole weight or bias is this tensor's."""
         op = self.node.op
-        assert isinstance(op, Conv2D)
+        assert isinstance(op, Weighted)
         if self.is_bias or op.channels is None:
             return array
         x, w = (t.type for t in self.node.inputs[:2])
@@ -76,7 +77,7 @@ def learned_tensors(plan: TrainingPlan) -> list[Learned]:
     """Weights and biases that learn, by operator from the input."""
     found = []
     for node in plan.forward:
-        if isinstance(node.op, Conv2D):
+        if isinstance(node.op, Weighted):
             bias, _, weight = node.op.split_inputs(node)
             found += [
                 Learned(tensor, node, is_bias)
@@ -101,7 +102,7 @@ class FloatGraph:
         net = fl.FloatNet(tuple(layer_of(node, plan) for node in nodes))
         params: fl.Params = {}
         for node in nodes:
-            if isinstance(node.op, Conv2D):
+            if isinstance(node.op, Weighted):
                 _, w, b = whole(node, real_inputs(node, tuple(values[t] for t in node.inputs)))
                 name, channels = node.output.name, w.shape[node.op.out_axis]
                 params[f"{name}/w"] = w
@@ -205,7 +206,7 @@ def layer_of(node: Node, plan: TrainingPlan) -> fl.Layer:
         found = Concatenate(op.axis)
     else:
         found = float_op(node)
-    activations = node.inputs[:1] if isinstance(op, Conv2D) else node.inputs
+    activations = node.inputs[:1] if isinstance(op, Weighted) else node.inputs
     names = tuple(fl.INPUT if t is plan.input else t.name for t in activations)
     if out is plan.logits:
         return fl.Layer(out.name, found, names)

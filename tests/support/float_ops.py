@@ -30,6 +30,7 @@ from mcutrain.trainer.ops.resize_nearest_neighbor import ResizeNearestNeighbor
 from mcutrain.trainer.ops.softmax import Softmax
 from mcutrain.trainer.ops.tanh import Tanh
 from mcutrain.trainer.ops.transpose import Transpose
+from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.ops.window import Pool2D
 
 
@@ -54,7 +55,7 @@ def real_inputs(node: Node, values: tuple[Array, ...]) -> list[Array]:
     types = [t.type for t in node.inputs]
     found = []
     for k, (type_, value) in enumerate(zip(types, values, strict=True)):
-        if isinstance(node.op, Conv2D) and node.op.has_bias and k == 2:
+        if isinstance(node.op, Weighted) and node.op.has_bias and k == 2:
             found.append(value * bias_scales(types[0], types[1], value.size))
         else:
             found.append(dequantise(type_, value))
@@ -64,7 +65,7 @@ def real_inputs(node: Node, values: tuple[Array, ...]) -> list[Array]:
 def whole(node: Node, reals: list[Array]) -> tuple[Array, Array, Array | float]:
     """(x, w, b) of a layer; where it is learned in part, with the learned weights in place."""
     op = node.op
-    assert isinstance(op, Conv2D)
+    assert isinstance(op, Weighted)
     x, w = reals[:2]
     b = reals[2] if op.has_bias else 0.0
     if op.channels is not None:
@@ -73,7 +74,7 @@ def whole(node: Node, reals: list[Array]) -> tuple[Array, Array, Array | float]:
     return x, w, b
 
 
-def windows(op: Conv2D | Pool2D, x: Array, size: tuple[int, int], fill: float) -> Array:
+def windows(op: Weighted | Pool2D, x: Array, size: tuple[int, int], fill: float) -> Array:
     """(out_h, out_w, kernel_h, kernel_w, C): what each output reads of x (1, H, W, C)."""
     _, out_h, out_w, _ = op.out_shape
     reach = np.array(size) + np.array(op.stride) * (np.array([out_h, out_w]) - 1)
@@ -90,14 +91,14 @@ def windows(op: Conv2D | Pool2D, x: Array, size: tuple[int, int], fill: float) -
 
 def conv2d(node: Node, reals: list[Array]) -> Array:
     x, w, b = whole(node, reals)
-    assert isinstance(node.op, Conv2D)
+    assert isinstance(node.op, Weighted)
     read = windows(node.op, x, (w.shape[1], w.shape[2]), 0.0)
     return np.einsum("yxkli,okli->yxo", read, w)[None] + b
 
 
 def depthwise(node: Node, reals: list[Array]) -> Array:
     x, w, b = whole(node, reals)
-    assert isinstance(node.op, Conv2D)
+    assert isinstance(node.op, Weighted)
     read = windows(node.op, x, (w.shape[1], w.shape[2]), 0.0)
     read = np.repeat(read, w.shape[3] // x.shape[3], axis=4)
     return np.einsum("yxklo,klo->yxo", read, w[0])[None] + b

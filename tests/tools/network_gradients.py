@@ -23,9 +23,9 @@ from mcutrain.trainer.fixedpoint import Int64, narrow23
 from mcutrain.trainer.graph.tensor import Array, Role, Tensor, TensorType
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.model import Model
-from mcutrain.trainer.ops.conv2d import Conv2DUpdate
 from mcutrain.trainer.ops.error import format_of
 from mcutrain.trainer.ops.sgd import BiasUpdate, LearningRate
+from mcutrain.trainer.ops.weighted_gradients import WeightedUpdate
 from mcutrain.trainer.plan import TrainingPlan, make_plan
 from mcutrain.trainer.tflite.reader import load, parse
 from tests.support.float_graph import FloatGraph, Learned, Values, learned_tensors
@@ -146,7 +146,7 @@ def integer_gradient(plan: TrainingPlan, values: Values) -> dict[Tensor, Array]:
     """
     found: dict[Tensor, Array] = {}
     for node in plan.operations:
-        if isinstance(node.op, Conv2DUpdate):
+        if isinstance(node.op, WeightedUpdate):
             w, _, x, _, exponent, _ = node.inputs
             bands = [dw.reshape(w.type.shape) for dw in weight_bands(node.op, node.inputs, values)]
             unit = x.type.scale * 2.0 ** int(values[exponent][0])
@@ -158,7 +158,7 @@ def integer_gradient(plan: TrainingPlan, values: Values) -> dict[Tensor, Array]:
     return found
 
 
-def weight_bands(op: Conv2DUpdate, inputs: Sequence[Tensor], values: Values) -> Iterator[Array]:
+def weight_bands(op: WeightedUpdate, inputs: Sequence[Tensor], values: Values) -> Iterator[Array]:
     """dW of each band of output rows, int64."""
     w, _, x, dout, _, _ = inputs
     g = op.conv.geometry(x.type, w.type)

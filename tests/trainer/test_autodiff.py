@@ -13,10 +13,11 @@ from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import DType, QuantParams, Role, Tensor, TensorType, constant
 from mcutrain.trainer.ops.average_pool2d import AveragePool2DGrad, AveragePool2DPassError
 from mcutrain.trainer.ops.clamp_mask import ClampMask
-from mcutrain.trainer.ops.conv2d import Conv2DGradInput, Conv2DUpdate, dead_channels
 from mcutrain.trainer.ops.error import MaskError, SumErrors
 from mcutrain.trainer.ops.sgd import FRACTION, BiasUpdate, CountStep
 from mcutrain.trainer.ops.softmax import Softmax
+from mcutrain.trainer.ops.weighted import dead_channels
+from mcutrain.trainer.ops.weighted_gradients import WeightedGradInput, WeightedUpdate
 from mcutrain.trainer.plan import TrainingPlan, make_plan
 from mcutrain.trainer.planner.memory import storage
 from mcutrain.trainer.tflite.reader import parse
@@ -24,8 +25,8 @@ from tests.support.small_models import residual_model
 
 PARTIAL = "bias_last = 2\n[weights]\n0 = 0.7\ndw_w = 0.5\n2 = 0.25\n"
 SCHEMES = ["head", "last:1", "last:2", "last:3", "bias", "full", "partial"]
-ERRORS = (Conv2DGradInput, MaskError, AveragePool2DGrad, AveragePool2DPassError)
-UPDATES = (Conv2DUpdate, BiasUpdate)
+ERRORS = (WeightedGradInput, MaskError, AveragePool2DGrad, AveragePool2DPassError)
+UPDATES = (WeightedUpdate, BiasUpdate)
 
 
 def plan_of(scheme: str, folder: Path) -> TrainingPlan:

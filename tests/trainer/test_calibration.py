@@ -16,7 +16,7 @@ from mcutrain.trainer.graph.op import Node, OutputScale
 from mcutrain.trainer.graph.tensor import Array, QuantParams
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.model import Model
-from mcutrain.trainer.ops.conv2d import DEAD_BIAS
+from mcutrain.trainer.ops.weighted import DEAD_BIAS
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.patch import TflitePatch
 from mcutrain.trainer.tflite.reader import parse

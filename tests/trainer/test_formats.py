@@ -17,7 +17,6 @@ from mcutrain.trainer.errors import ModelError, SchemeError
 from mcutrain.trainer.formats import DEFAULT_FORMATS, Formats
 from mcutrain.trainer.graph.tensor import Array, DType, Role, Tensor
 from mcutrain.trainer.interpreter import Interpreter
-from mcutrain.trainer.ops.conv2d import Conv2D, Conv2DUpdate
 from mcutrain.trainer.ops.error import E8, E12
 from mcutrain.trainer.ops.sgd import (
     BIAS_MAX,
@@ -28,6 +27,8 @@ from mcutrain.trainer.ops.sgd import (
     Rates,
     step_weights,
 )
+from mcutrain.trainer.ops.weighted import Weighted
+from mcutrain.trainer.ops.weighted_gradients import WeightedUpdate
 from mcutrain.trainer.plan import TrainingPlan, make_plan
 from mcutrain.trainer.scheme import Scheme
 from mcutrain.trainer.tflite.reader import parse
@@ -376,7 +377,7 @@ def test_formats_count_in_the_numerics_hash() -> None:
 
 def test_updates_of_the_default_formats_have_fractions() -> None:
     plan = small_plan(DEFAULT_FORMATS)
-    updates = [n for n in plan.operations if isinstance(n.op, Conv2DUpdate)]
+    updates = [n for n in plan.operations if isinstance(n.op, WeightedUpdate)]
 
-    assert len(updates) == sum(isinstance(n.op, Conv2D) for n in plan.forward)
+    assert len(updates) == sum(isinstance(n.op, Weighted) for n in plan.forward)
     assert all(len(n.outputs) == 2 and n.outputs[0].role is Role.PARAM for n in updates)

@@ -26,6 +26,7 @@ from mcutrain.trainer.ops.conv2d import Conv2D
 from mcutrain.trainer.ops.depthwise_conv2d import DepthwiseConv2D
 from mcutrain.trainer.ops.fully_connected import FullyConnected
 from mcutrain.trainer.ops.gather_channels import GatherChannels
+from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.scheme import Scheme, apply_scheme, learned_channels, parse_scheme
 from mcutrain.trainer.tflite.reader import parse
@@ -239,7 +240,7 @@ def test_a_split_layer_computes_what_the_whole_one_did(model: Model) -> None:
     np.testing.assert_array_equal(logits(split), logits(model))
 
 
-def one_layer(kind: type[Conv2D], w: Array, scales: tuple[float, ...], in_ch: int) -> Graph:
+def one_layer(kind: type[Weighted], w: Array, scales: tuple[float, ...], in_ch: int) -> Graph:
     graph = Graph()
     x = Tensor("x", TensorType((1, 4, 4, in_ch), DType.S8, QuantParams((0.1,))), Role.INPUT)
     axis = kind.out_axis
@@ -271,7 +272,7 @@ def exact_scores(
 
 @pytest.mark.parametrize("ratio", [0.1, 0.25, 0.5, 0.62, 0.9])
 @pytest.mark.parametrize("kind", [Conv2D, DepthwiseConv2D, FullyConnected])
-def test_the_channels_of_greatest_norm_learn(kind: type[Conv2D], ratio: float) -> None:
+def test_the_channels_of_greatest_norm_learn(kind: type[Weighted], ratio: float) -> None:
     rng = np.random.RandomState(int(ratio * 100))
     in_ch, multiplier = 6, 2
     shapes = {Conv2D: (5, 1, 1, 6), DepthwiseConv2D: (1, 1, 1, 12), FullyConnected: (5, 6)}
@@ -289,7 +290,7 @@ def test_the_channels_of_greatest_norm_learn(kind: type[Conv2D], ratio: float) -
 
 
 @pytest.mark.parametrize("kind", [Conv2D, DepthwiseConv2D, FullyConnected])
-def test_ties_go_to_the_lower_channel(kind: type[Conv2D]) -> None:
+def test_ties_go_to_the_lower_channel(kind: type[Weighted]) -> None:
     shapes = {Conv2D: (3, 1, 1, 8), DepthwiseConv2D: (1, 1, 1, 8), FullyConnected: (3, 8)}
     w = np.full(shapes[kind], -7, np.int8)
     w[..., 5] = 9

@@ -37,6 +37,15 @@ class OutputScale(Enum):
     FIXED = "fixed"
 
 
+class BehindHead(Enum):
+    """Whether an operator may stand behind a head that is made anew, and what it does there."""
+
+    NO = "no"
+    CHANNELS = "channels"  # each class is one channel of it, in the head's scale
+    SCORES = "scores"  # scores of all classes, in a scale of its own
+    OUTPUT = "output"  # only behind the logits, in the model file
+
+
 @dataclass(frozen=True)
 class Op:
     """Base of all operators. Instances are attributes only; they hold no data.
@@ -44,7 +53,8 @@ class Op:
     ``tflite_name`` is the operator's name in the TFLite schema, for those a file can hold.
     ``mutates`` lists the inputs changed in place, ``output_suffixes`` the endings of
     the names of the new outputs. ``alias`` ops only rename their input's bytes.
-    ``output_scale`` is of the operators of a forward model.
+    Of the operators of a forward model: ``output_scale``, ``behind_head``; ``is_activation``, a
+    function that makes a network more than linear; ``clamps``, one whose limits are part of it.
     """
 
     tflite_name: ClassVar[str] = ""
@@ -52,6 +62,9 @@ class Op:
     output_suffixes: ClassVar[tuple[str, ...]] = ("",)
     alias: ClassVar[bool] = False
     output_scale: ClassVar[OutputScale] = OutputScale.SAME
+    behind_head: ClassVar[BehindHead] = BehindHead.NO
+    is_activation: ClassVar[bool] = False
+    clamps: ClassVar[bool] = False
 
     @classmethod
     def from_tflite(cls, source: OperatorSource) -> tuple[Op, tuple[Tensor, ...]]:
@@ -93,6 +106,10 @@ class Op:
         """Multiply-accumulates, for the cost report."""
         return 0
 
+    def reads(self, node: Node) -> tuple[int, int]:
+        """(taps of its windows, values that the windows read at all positions), if it has any."""
+        return 0, 0
+
     def scratch_bytes(self, node: Node) -> int:
         """Working memory the call needs beside its tensors."""
         return 0
@@ -112,6 +129,10 @@ class Op:
     def narrowed(self, node: Node, channels: int) -> Op | None:
         """The op on ``channels`` of the last axis, if it treats each on its own; else None."""
         return None
+
+    def rescaled(self, quant: QuantParams) -> Op:
+        """The op with this output scale, if it has one of its own that may be any."""
+        return self
 
     def limits(self) -> tuple[int, int]:
         """Values at which the output saturates; the error is masked there (SPEC 1.3)."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mcutrain.trainer.graph.call import KernelCall, Window
-from mcutrain.trainer.graph.op import ErrorTensor, Op
+from mcutrain.trainer.graph.op import BehindHead, ErrorTensor, Op
 from mcutrain.trainer.graph.tensor import Array, Tensor, TensorType
 from mcutrain.trainer.ops.clamp_mask import masked
 from mcutrain.trainer.ops.error import (
@@ -38,6 +38,7 @@ class AveragePool2D(Pool2D, Op):
     """x (1, H, W, C) s8 -> out (1, H', W', C) s8, same quantisation."""
 
     tflite_name = "AVERAGE_POOL_2D"
+    behind_head = BehindHead.CHANNELS
 
     def counts(self, g: Geometry) -> Array:
         """(out_h, out_w) int64: positions of each window inside the input."""

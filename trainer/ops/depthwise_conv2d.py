@@ -17,18 +17,11 @@ import numpy as np
 from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.fixedpoint import Int64, sat23, scale_exponent, scaled_byte
 from mcutrain.trainer.graph.call import ByChannels, Channels, Group, KernelCall, Row, Table, Writer
-from mcutrain.trainer.graph.op import Halves, Op
+from mcutrain.trainer.graph.op import Op
 from mcutrain.trainer.graph.tensor import Array, Tensor, TensorType
-from mcutrain.trainer.ops.conv2d import (
-    Conv2D,
-    Conv2DGradInput,
-    Conv2DUpdate,
-    channel_table,
-    filter_scales,
-    update_kernel,
-)
 from mcutrain.trainer.ops.error import RawError, error_types, format_of
-from mcutrain.trainer.ops.overlap import window_distance
+from mcutrain.trainer.ops.weighted import Weighted, channel_table, filter_scales
+from mcutrain.trainer.ops.weighted_gradients import WeightedGradInput, WeightedUpdate, update_kernel
 from mcutrain.trainer.ops.window import Geometry
 
 if TYPE_CHECKING:
@@ -38,11 +31,12 @@ MAX_MULTIPLIER = 127  # terms below 2**24 in one raw error
 
 
 @dataclass(frozen=True)
-class DepthwiseConv2D(Conv2D):
+class DepthwiseConv2D(Weighted):
     """x (1, H, W, I) s8, w (1, KH, KW, I*M) s8[, b (I*M,) s32] -> out (1, H', W', I*M) s8."""
 
     tflite_name = "DEPTHWISE_CONV_2D"
     out_axis = 3
+    by_channel = True
 
     @classmethod
     def from_tflite(cls, source: OperatorSource) -> tuple[Op, tuple[Tensor, ...]]:
@@ -54,14 +48,6 @@ class DepthwiseConv2D(Conv2D):
                 f"{source}: the multiplier {declared} of {in_ch} channels does not give {out_ch}"
             )
         return op, inputs
-
-    def geometry(self, x: TensorType, w: TensorType) -> Geometry:
-        _, in_h, in_w, in_ch = x.shape
-        _, kernel_h, kernel_w, out_ch = w.shape
-        out_h, out_w = self.out_shape[1:3]
-        return Geometry(
-            in_h, in_w, in_ch, out_h, out_w, out_ch, kernel_h, kernel_w, *self.stride, *self.padding
-        )
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
         x, w = types[:2]
@@ -99,12 +85,8 @@ class DepthwiseConv2D(Conv2D):
     def weight_update(self, x: Tensor, w: Tensor, *, has_fraction: bool = True) -> Op:
         columns = self.columns(x.type, w.type) or None
         dead = tuple(columns.index(c) for c in self.dead if c in columns) if columns else self.dead
-        conv = replace(self, channels=None, dead=dead)
-        return DepthwiseConv2DUpdate(conv, columns, has_fraction=has_fraction)
-
-    def overlays(self, node: Node) -> dict[tuple[int, int], int]:
-        g = self.geometry(*(t.type for t in node.inputs[:2]))
-        return {(0, 0): window_distance(g, by_channel=True)}
+        layer = replace(self, channels=None, dead=dead)
+        return DepthwiseConv2DUpdate(layer, columns, has_fraction=has_fraction)
 
     def lower(self, node: Node) -> KernelCall:
         tables = (channel_table(self.channels), *self.tables(node))
@@ -123,7 +105,7 @@ class DepthwiseConv2D(Conv2D):
 
 
 @dataclass(frozen=True)
-class DepthwiseConv2DGradInput(Conv2DGradInput):
+class DepthwiseConv2DGradInput(WeightedGradInput):
     """dout, dout_e s16, w s8[, w_l s8], mask of x, history s16[, sgd] -> dx, dx_e s16.
 
     raw = sum over the M outputs of a channel of near(sat23(sum dout w) m[c], k[c]), with
@@ -131,7 +113,7 @@ class DepthwiseConv2DGradInput(Conv2DGradInput):
     """
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
-        format_, g = format_of(types[0]), self.conv.geometry(self.x, types[2])
+        format_, g = format_of(types[0]), self.layer.geometry(self.x, types[2])
         taps = g.kernel_h * g.kernel_w
         if taps > format_.max_fan_out or g.out_ch > MAX_MULTIPLIER * g.in_ch:
             raise ValueError(
@@ -142,10 +124,10 @@ class DepthwiseConv2DGradInput(Conv2DGradInput):
 
     def scales(self, node: Node) -> tuple[Array, Array, int]:
         """(m (O,) u8, k (O,) u8, kf); m is 0 for dead channels."""
-        scales = filter_scales(node.inputs[2].type, self.conv.out_axis)
+        scales = filter_scales(node.inputs[2].type, self.layer.out_axis)
         kf = scale_exponent(scales)
         pairs = [scaled_byte(float(s) / 2.0**kf) for s in scales]
-        dead = self.conv.dead
+        dead = self.layer.dead
         m = [0 if c in dead else a for c, (a, _) in enumerate(pairs)]
         k = [0 if c in dead else q for c, (_, q) in enumerate(pairs)]
         return np.array(m, np.uint8), np.array(k, np.uint8), kf
@@ -153,8 +135,8 @@ class DepthwiseConv2DGradInput(Conv2DGradInput):
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
         dout, exponent, w = inputs[:3]
         mask, *state = inputs[self.position :]
-        w = self.conv.whole_weights(self.x, w, inputs[3])
-        g = self.conv.geometry(self.x, node.inputs[2].type)
+        w = self.layer.whole_weights(self.x, w, inputs[3])
+        g = self.layer.geometry(self.x, node.inputs[2].type)
         m, k, kf = self.scales(node)
         dout = dout.reshape(g.out_h, g.out_w, g.out_ch).astype(np.int64)
         sums = g.padded(np.zeros((g.in_h, g.in_w, g.in_ch), np.int64))
@@ -172,10 +154,10 @@ class DepthwiseConv2DGradInput(Conv2DGradInput):
     def lower(self, node: Node) -> KernelCall:
         dout, exponent, w = node.inputs[:3]
         mask = node.inputs[self.position]
-        w_l = node.inputs[3] if self.conv.channels else None
+        w_l = node.inputs[3] if self.layer.channels else None
         m, k, kf = self.scales(node)
         tables = (Table("scale", m), Table("scale_shift", k))
-        channel = channel_table(self.conv.channels)
+        channel = channel_table(self.layer.channels)
         return KernelCall(
             "depthwise_conv2d",
             f"depthwise_conv2d_grad_input_{format_of(dout.type).suffix}",
@@ -208,19 +190,13 @@ class DepthwiseConv2DGradInput(Conv2DGradInput):
         kernel = f"depthwise_conv2d_grad_input_part_{writer.suffix}"
         return self.in_groups(node, replace(whole, kernel=kernel, args=args), self.scales(node)[2])
 
-    def halves(self, node: Node) -> Halves | None:
-        return None
-
-    def scratch_bytes(self, node: Node) -> int:
-        return 0
-
     def macs(self, node: Node) -> int:
         dout, w = node.inputs[0].type, node.inputs[2].type
         return dout.size * w.shape[1] * w.shape[2]
 
 
 @dataclass(frozen=True)
-class DepthwiseConv2DUpdate(Conv2DUpdate):
+class DepthwiseConv2DUpdate(WeightedUpdate):
     """w s8 and frac s8 in place, x s8, dout, dout_e s16, sgd u32: w -= lr * dw.
 
     dw[ky, kx, c] = sum (x[.., c / M] - z) dout[.., c], applied at once, in bands of rows.
@@ -247,10 +223,3 @@ class DepthwiseConv2DUpdate(Conv2DUpdate):
         args = (*node.inputs, column, *self.rates(node).tables)
         name = "depthwise_conv2d"
         return KernelCall(name, update_kernel(name, node), f"{name}_update", params, args)
-
-    def scratch_bytes(self, node: Node) -> int:
-        return 0
-
-    def macs(self, node: Node) -> int:
-        w, dout = node.inputs[0].type, node.inputs[self.position + 1].type
-        return dout.size // dout.shape[-1] * w.size

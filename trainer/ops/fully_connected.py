@@ -12,21 +12,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mcutrain.trainer.errors import UnsupportedOpError
-from mcutrain.trainer.graph.call import KernelCall
 from mcutrain.trainer.graph.op import Op
 from mcutrain.trainer.graph.tensor import Tensor, TensorType
-from mcutrain.trainer.ops.conv2d import Conv2D
+from mcutrain.trainer.ops.conv2d import CrossChannel
 from mcutrain.trainer.ops.window import Geometry
 
 if TYPE_CHECKING:
-    from mcutrain.trainer.graph.op import Node, OperatorSource
+    from mcutrain.trainer.graph.op import OperatorSource
 
 
 @dataclass(frozen=True)
-class FullyConnected(Conv2D):
+class FullyConnected(CrossChannel):
     """x (N.., I) s8, w (O, I) s8[, b (O,) s32][, x_l, w_l] -> out (N.., O) s8."""
 
     tflite_name = "FULLY_CONNECTED"
+    is_spatial = False
 
     @classmethod
     def from_tflite(cls, source: OperatorSource) -> tuple[Op, tuple[Tensor, ...]]:
@@ -48,6 +48,3 @@ class FullyConnected(Conv2D):
             raise ValueError(f"x {x.shape} and weights {w.shape} do not give {self.out_shape}")
         flat = x.with_shape(x.size // w.shape[1], w.shape[1])
         return super().infer(flat, *types[1:])
-
-    def by_rows(self, node: Node) -> KernelCall | None:
-        return None  # it is one row

@@ -12,7 +12,7 @@ import numpy as np
 
 from mcutrain.trainer.errors import UnsupportedOpError
 from mcutrain.trainer.fixedpoint import INT32_MAX, Int64, Requant, requantize, rounding_shift_right
-from mcutrain.trainer.graph.op import Op, OutputScale
+from mcutrain.trainer.graph.op import BehindHead, Op, OutputScale
 from mcutrain.trainer.graph.tensor import Array, QuantParams, Tensor, TensorType
 from mcutrain.trainer.ops.exponential import (
     exp_on_negative_values,
@@ -35,6 +35,7 @@ class Logistic(Lookup):
 
     tflite_name = "LOGISTIC"
     output_scale = OutputScale.FIXED
+    behind_head = BehindHead.OUTPUT
     fixed_quant: ClassVar[QuantParams] = QuantParams((1 / 256,), -128)
     out_quant: QuantParams = fixed_quant
 

@@ -33,13 +33,12 @@ class Lookup(Op, ABC):
     """x s8 -> out s8 of x's shape: out = table[x + 128].
 
     ``passes_on``: the slope is 1 wherever the output is inside its limits.
-    ``is_activation``: it is a function that makes a network more than linear.
     """
 
     output_scale = OutputScale.FREE
+    is_activation = True
     out_quant: QuantParams
     passes_on: ClassVar[bool] = False
-    is_activation: ClassVar[bool] = True
 
     @classmethod
     def from_tflite(cls, source: OperatorSource) -> tuple[Op, tuple[Tensor, ...]]:

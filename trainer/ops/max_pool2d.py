@@ -15,7 +15,7 @@ import numpy as np
 
 from mcutrain.trainer.fixedpoint import Int64
 from mcutrain.trainer.graph.call import Arg, KernelCall, Window
-from mcutrain.trainer.graph.op import ErrorTensor, Op
+from mcutrain.trainer.graph.op import BehindHead, ErrorTensor, Op
 from mcutrain.trainer.graph.tensor import Array, Tensor, TensorType
 from mcutrain.trainer.ops.clamp_mask import masked
 from mcutrain.trainer.ops.error import SUFFIXES, RawError, error_types, format_of
@@ -34,6 +34,7 @@ class MaxPool2D(Pool2D, Op):
     """x (1, H, W, C) s8 -> out (1, H', W', C) s8, same quantisation."""
 
     tflite_name = "MAX_POOL_2D"
+    behind_head = BehindHead.CHANNELS
 
     def windows(self, g: Geometry, x: Array) -> Int64:
         """(out_h, out_w, C, kernel_h * kernel_w): x + 129 in each window, 0 outside."""

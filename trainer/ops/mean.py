@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from mcutrain.trainer.errors import ModelError, UnsupportedOpError
 from mcutrain.trainer.fixedpoint import Requant, requantize, wrap32
 from mcutrain.trainer.graph.call import KernelCall
-from mcutrain.trainer.graph.op import ErrorTensor, Op, OutputScale
+from mcutrain.trainer.graph.op import BehindHead, ErrorTensor, Op, OutputScale
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Tensor, TensorType
 from mcutrain.trainer.ops.error import COUNT_BITS, RawError, count_share, error_types, format_of
 from mcutrain.trainer.ops.overlap import distance, in_step
@@ -35,6 +35,7 @@ class Mean(Op):
 
     tflite_name = "MEAN"
     output_scale = OutputScale.FREE
+    behind_head = BehindHead.CHANNELS
     out_quant: QuantParams
     first: int
     last: int
@@ -90,6 +91,9 @@ class Mean(Op):
 
     def narrowed(self, node: Node, channels: int) -> Op | None:
         return self if self.last + 1 < len(node.inputs[0].type.shape) else None
+
+    def rescaled(self, quant: QuantParams) -> Op:
+        return replace(self, out_quant=quant)
 
     def vjp(
         self, node: Node, error: ErrorTensor, tape: Tape

@@ -20,6 +20,7 @@ class Relu(Lookup):
 
     tflite_name = "RELU"
     passes_on = True
+    clamps = True
 
     def limits(self) -> tuple[int, int]:
         return self.out_quant.zero_point, 127
@@ -38,6 +39,7 @@ class Relu6(Lookup):
     tflite_name = "RELU6"
     output_scale = OutputScale.SAME
     passes_on = True
+    clamps = True
 
     def limits(self) -> tuple[int, int]:
         return self.out_quant.zero_point, min(127, self.out_quant.nearest(6.0))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mcutrain.trainer.graph.op import ErrorTensor, Op
+from mcutrain.trainer.graph.op import BehindHead, ErrorTensor, Op
 from mcutrain.trainer.graph.tensor import Array, Tensor, TensorType
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ class Reshape(Op):
     """x s8 -> out s8 of the same size (TFLite RESHAPE)."""
 
     tflite_name = "RESHAPE"
+    behind_head = BehindHead.CHANNELS
     alias = True
     shape: tuple[int, ...]
 

@@ -12,7 +12,7 @@ import numpy as np
 from mcutrain.trainer.errors import UnsupportedOpError
 from mcutrain.trainer.fixedpoint import Int64, Requant, doubling_high_mul, rounding_shift_right
 from mcutrain.trainer.graph.call import KernelCall
-from mcutrain.trainer.graph.op import Op, OutputScale
+from mcutrain.trainer.graph.op import BehindHead, Op, OutputScale
 from mcutrain.trainer.graph.tensor import Array, QuantParams, Tensor, TensorType
 from mcutrain.trainer.ops.exponential import (
     exp_on_negative_values,
@@ -35,6 +35,7 @@ class Softmax(Op):
 
     tflite_name = "SOFTMAX"
     output_scale = OutputScale.FIXED
+    behind_head = BehindHead.SCORES
     beta: float = 1.0
 
     @classmethod

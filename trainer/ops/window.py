@@ -155,6 +155,11 @@ class Pool2D:
         sizes = (in_h, in_w, channels, out_h, out_w, channels)
         return Geometry(*sizes, *self.window, *self.stride, *self.padding)
 
+    def reads(self, node: Node) -> tuple[int, int]:
+        g = self.geometry(node.inputs[0].type)
+        taps = g.kernel_h * g.kernel_w
+        return taps, g.out_h * g.out_w * taps * g.in_ch
+
     @property
     def is_disjoint(self) -> bool:
         """Whether no position lies in two windows."""

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.graph.graph import Graph
-from mcutrain.trainer.ops.conv2d import Conv2D
-from mcutrain.trainer.ops.window import Pool2D
 
 MAX_OPERATORS = 512
 MAX_OPERANDS = 256  # of one operator
@@ -26,19 +24,9 @@ def require_bounded(graph: Graph, where: str) -> None:
     elements = sum(node.output.type.size for node in graph.nodes)
     taps = reads = macs = 0
     for node in graph.nodes:
-        x, op = node.inputs[0].type, node.op
-        if isinstance(op, Conv2D):
-            w = node.inputs[1].type
-            g = op.geometry(x, w)
-            # The filters of a depthwise layer read different values, all others the same.
-            read = g.out_h * g.out_w * w.size // w.shape[0]
-        elif isinstance(op, Pool2D):
-            g = op.geometry(x)
-            read = g.out_h * g.out_w * g.kernel_h * g.kernel_w * g.in_ch
-        else:
-            continue
-        taps += g.kernel_h * g.kernel_w
-        macs += op.macs(node) if isinstance(op, Conv2D) else read
+        own_taps, read = node.op.reads(node)
+        taps += own_taps
+        macs += node.op.macs(node) or read
         reads = max(reads, read)
     for count, most, what in (
         (elements, MAX_ACTIVATIONS, "elements in its activations"),

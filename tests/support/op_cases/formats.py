@@ -14,11 +14,11 @@ from mcutrain.trainer.formats import Formats
 from mcutrain.trainer.graph.tensor import QuantParams as Q
 from mcutrain.trainer.graph.tensor import Role, Tensor, TensorType
 from mcutrain.trainer.ops.add import Add
-from mcutrain.trainer.ops.conv2d import Conv2DUpdate
 from mcutrain.trainer.ops.error import E8, RawError
 from mcutrain.trainer.ops.loss import Loss
 from mcutrain.trainer.ops.mul import Mul
 from mcutrain.trainer.ops.sgd import ApplySum, sum_of
+from mcutrain.trainer.ops.weighted_gradients import WeightedUpdate
 from tests.support.feeds import ErrorFeed, Feed, bias, error, filters, integers, s8, sgd
 from tests.support.op_cases.case import Case
 from tests.support.op_cases.elementwise import Pair
@@ -52,7 +52,7 @@ def sums(type_: TensorType) -> Feed:
 def other_weights(rows: Iterable[Case]) -> Iterator[Case]:
     """The updates of weights, without a fraction and into a sum."""
     for row in rows:
-        if isinstance(row.op, Conv2DUpdate):
+        if isinstance(row.op, WeightedUpdate):
             op, (w, _, *rest) = replace(row.op, has_fraction=False), row.feeds
             yield Case(f"{row.name}/int8", op, (w, *rest), row.rounds)
             yield Case(f"{row.name}/sum", op, (sums(w.type), *rest), row.rounds)

@@ -14,6 +14,7 @@ from mcutrain.trainer.ops.conv2d import Conv2D, Conv2DGradSums
 from mcutrain.trainer.ops.depthwise_conv2d import DepthwiseConv2D
 from mcutrain.trainer.ops.fully_connected import FullyConnected
 from mcutrain.trainer.ops.sgd import BiasUpdate
+from mcutrain.trainer.ops.weighted import Weighted
 from tests.support.feeds import (
     bias,
     error,
@@ -40,7 +41,7 @@ class Layer:
     """
 
     name: str
-    kind: type[Conv2D]
+    kind: type[Weighted]
     x: tuple[int, ...]
     w: tuple[int, ...]
     stride: tuple[int, int] = (1, 1)
@@ -61,7 +62,7 @@ class Layer:
     def filters(self) -> int:
         return self.w[self.kind.out_axis]
 
-    def op(self) -> Conv2D:
+    def op(self) -> Weighted:
         if self.kind is FullyConnected:
             rows = int(np.prod(self.x)) // self.w[1]
             shape, pads = (rows, self.filters), (0, 0)
@@ -201,7 +202,7 @@ LAYERS = [
 ]  # fmt: skip
 
 
-def offset_wraps(name: str, kind: type[Conv2D], w: tuple[int, ...]) -> Case:
+def offset_wraps(name: str, kind: type[Weighted], w: tuple[int, ...]) -> Case:
     """Accumulators at int32's ends under a factor just below 1: adding the zero point wraps."""
     quants = Q((0.9994003772735596,), 0), Q((1.0,), 127)
     layer = Layer(name, kind, (1, 1, 1, 2), w, x_quant=quants[0], out_quant=quants[1],

@@ -10,7 +10,6 @@ from mcutrain.trainer.graph.graph import Graph
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.ops.add import LEFT_SHIFT, Add
-from mcutrain.trainer.ops.conv2d import Conv2D
 from mcutrain.trainer.ops.hard_swish import HardSwish, factor16
 from mcutrain.trainer.ops.leaky_relu import LeakyRelu
 from mcutrain.trainer.ops.logistic import Logistic
@@ -19,6 +18,7 @@ from mcutrain.trainer.ops.mul import Mul
 from mcutrain.trainer.ops.quantize import Quantize
 from mcutrain.trainer.ops.relu import Relu
 from mcutrain.trainer.ops.softmax import Softmax
+from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.tflite.reader import importers
 from tests.support.bench import draw_inputs, node_of
 from tests.support.float_ops import MEANINGS, dequantise, meaning, real_inputs
@@ -60,7 +60,7 @@ def quanta(node: Node, values: tuple[Array, ...]) -> Array | float:
     own error is below 2**-31 of a value that the clamp keeps below 2**8.
     """
     slack = 1e-6
-    if isinstance(node.op, Conv2D):
+    if isinstance(node.op, Weighted):
         _, shift = node.op.requants(node.inputs[0].type, node.inputs[1].type)
         return 0.5 + np.where(shift < 0, 0.5 * 2.0 ** np.minimum(shift, 0), 0) + slack
     if isinstance(node.op, Add):

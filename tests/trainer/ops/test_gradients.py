@@ -18,13 +18,12 @@ from mcutrain.trainer.graph.graph import Graph
 from mcutrain.trainer.graph.op import ErrorTensor, Node, Op
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
 from mcutrain.trainer.ops.add import Add
-from mcutrain.trainer.ops.conv2d import Conv2D
-from mcutrain.trainer.ops.depthwise_conv2d import DepthwiseConv2D
 from mcutrain.trainer.ops.error import E12, EXPONENT, ErrorFormat
 from mcutrain.trainer.ops.gather_channels import GatherChannels
 from mcutrain.trainer.ops.reshape import Reshape
 from mcutrain.trainer.ops.sgd import FRACTION, LearningRate, sgd_state
 from mcutrain.trainer.ops.softmax_cross_entropy import SoftmaxCrossEntropy
+from mcutrain.trainer.ops.weighted import Weighted
 from tests.support.bench import run_nodes
 from tests.support.float_ops import bias_scales, meaning, real_inputs
 from tests.support.op_cases.layers import CONV, DW, LAYERS, Layer
@@ -146,14 +145,14 @@ def input_tolerance(net: Net, node: Node, g: Array, unit: float) -> Array:
     where 2048 is clamped to 2047.
     """
     op = node.op
-    assert isinstance(op, Conv2D)
+    assert isinstance(op, Weighted)
     x, w = node.inputs[0], node.inputs[1]
     assert w.type.quant is not None
     kf = scale_exponent(np.array(w.type.quant.scales))
     magnitudes = {
         t: np.abs(net.values[t]).astype(np.float64) for t in node.inputs[1:] if t in net.values
     }
-    if isinstance(op, DepthwiseConv2D):
+    if op.by_channel:
         reals = {t: np.abs(v) for t, v in net.reals().items()}
         per_input = w.type.shape[3] // x.type.shape[3]
         fold = through(node, reals, x, np.abs(g)) / 256 + 0.5 * per_input * 2.0 ** (
@@ -187,7 +186,7 @@ def test_weight_update_descends_the_derivative(layer: Layer) -> None:
     """The new 256 w + frac is the old one less lr * dL/dw, in quanta of w / 256."""
     net, node = layer_net(layer)
     op = node.op
-    assert isinstance(op, Conv2D)
+    assert isinstance(op, Weighted)
     _, _, w = op.split_inputs(node)
     frac = net.tape.companions.of(FRACTION)[w]
     assert w.type.quant is not None
@@ -280,7 +279,7 @@ def doubled(net: Net) -> Iterator[Tensor]:
     yield net.add(Add(WIDE), net.x, net.x, name="y")
 
 
-def square_layer(net: Net, kind: type[Conv2D], x: Tensor, name: str) -> Tensor:
+def square_layer(net: Net, kind: type[Weighted], x: Tensor, name: str) -> Tensor:
     op = kind(WIDE, (1, 4, 3, 3), (1, 1), (1, 1), has_bias=False)
     shape = (3, 3, 3, 3) if kind is CONV else (1, 3, 3, 3)
     quant = QuantParams((0.01, 0.02, 0.013), 0, op.out_axis)
@@ -297,7 +296,7 @@ def test_errors_accumulate_where_a_tensor_has_several_readers(
     net.differentiate(y)
     dx, unit = net.error_of("x_d")
     reals = net.reals()
-    inner = [node for node in net.nodes if isinstance(node.op, Conv2D)]
+    inner = [node for node in net.nodes if isinstance(node.op, Weighted)]
     adds = [node for node in net.nodes if isinstance(node.op, Add)]
     for node in (*inner, *adds):
         assert (np.abs(net.after[node.output].astype(int)) < 127).all()  # no mask but x's
