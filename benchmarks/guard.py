@@ -21,6 +21,7 @@ from mcutrain.host.training.runner import Runner
 from mcutrain.host.training.validation import held_out
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.making.quantiser import quantize_array
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import TrainingPlan, make_plan
 from mcutrain.trainer.tflite.reader import load
 
@@ -90,7 +91,7 @@ def table(rows: list[Row]) -> Iterator[str]:
 
 def markdown(short: bool = False) -> str:
     """The section of docs/accuracy.md. Raises DataUnavailable."""
-    plan, samples = make_plan(load(recipe().file()), UPDATE), digits.other_writers()
+    plan, samples = make_plan(load(recipe().file()), PlanOptions(UPDATE)), digits.other_writers()
     lines = [INTRODUCTION]
     with in_process(plan) as runner:
         for shots in SHOTS[:1] if short else SHOTS:

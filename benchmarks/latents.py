@@ -20,8 +20,9 @@ from mcutrain.host.training.tail import latents, shifted
 from mcutrain.trainer.formats import Formats
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.model import Model, cut
+from mcutrain.trainer.options import PlanOptions, Scheme
 from mcutrain.trainer.plan import TrainingPlan, make_plan
-from mcutrain.trainer.scheme import Scheme, parse_scheme
+from mcutrain.trainer.scheme import parse_scheme
 
 LATENTS = CACHE / "latents"
 
@@ -30,10 +31,10 @@ def tail(
     model: Model, update: str | Scheme, classes: int | None, data: Dataset
 ) -> tuple[Callable[[Formats], TrainingPlan], Dataset]:
     """The plan behind the frozen prefix, by formats, and the data as it takes them."""
-    whole = make_plan(model, update, classes, thorough=False)
+    whole = make_plan(model, PlanOptions(update, classes), thorough=False)
     if whole.latent is None:
         return lambda formats: make_plan(
-            model, update, classes, formats=formats, thorough=False
+            model, formats.within(PlanOptions(update, classes)), thorough=False
         ), data
     start = whole.latent.name
     scheme = parse_scheme(update, model) if isinstance(update, str) else update
@@ -41,7 +42,9 @@ def tail(
     moved = shifted(scheme, len(model.weighted) - len(behind.weighted))
     x_train, x_test = (cached_latents(whole, x) for x in (data.x_train, data.x_test))
     return (
-        lambda formats: make_plan(behind, moved, classes, formats=formats, thorough=False),
+        lambda formats: make_plan(
+            behind, formats.within(PlanOptions(moved, classes)), thorough=False
+        ),
         replace(data, x_train=x_train, x_test=x_test),
     )
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mcutrain.trainer.interpreter import Interpreter
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import load
 
@@ -29,7 +30,7 @@ def step_seconds(models: Path, case: str) -> float:
     """The least of a few steps, after one that is not counted."""
     file, scheme, classes = CASES[case]
     spec = str(models / scheme) if scheme.endswith(".toml") else scheme
-    reference = Interpreter(make_plan(load(models / file), spec, classes))
+    reference = Interpreter(make_plan(load(models / file), PlanOptions(spec, classes)))
     shape = reference.plan.input.type.shape
     sample = np.random.default_rng(0).integers(-128, 128, shape).astype(np.int8)
     taken = []

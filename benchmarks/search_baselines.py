@@ -19,7 +19,7 @@ from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.model import Model
 from mcutrain.trainer.ops.sgd import FRACTION, LearningRate
-from mcutrain.trainer.scheme import Scheme
+from mcutrain.trainer.options import Scheme
 
 DRAWS = 1000  # at most, for each scheme that fits and is new
 PASSES = 2  # over the samples: in the first the errors find their exponents

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Prints a plan as C."""
 
 # In a checkout the folder can be found by its own name, and each class would be there twice.

@@ -8,11 +8,29 @@ from typing import Any
 
 from mcutrain.host.errors import TransportError
 from mcutrain.host.places import BOARDS_DIR
+from mcutrain.trainer.chip import Chip, Memory
 
 
 def board_names() -> list[str]:
     """Boards that can be run here, sorted."""
     return sorted(path.stem for path in BOARDS_DIR.glob("*.json"))
+
+
+def chip_of(board: str) -> Chip:
+    """What a plan must know of a board. TransportError if there is no such board."""
+    described = board_description(board)
+    built, sizes = described["build"], described["upload"]
+    beside = tuple(Memory(m["name"], m["bytes"], m["speed"]) for m in built.get("memories", ()))
+    return Chip(
+        board,
+        frozenset(built.get("features", ())),
+        int(built.get("word_bytes", 4)),
+        int(sizes["maximum_ram_size"]) or None,
+        beside,
+        int(sizes["maximum_size"]) or None,
+        int(built.get("stack_bytes", 0)),
+        int(built["link_payload_bytes"]),
+    )
 
 
 def board_description(board: str) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from typing import Any
 
 from mcutrain.host.boards import board_description
 from mcutrain.host.building.firmware import Build, constant_bytes
-from mcutrain.host.building.memories import memories_beside
 from mcutrain.host.kinds import arena_bytes, state_bytes
 from mcutrain.host.request import Request
 from mcutrain.trainer.errors import Error, ModelError
@@ -92,7 +91,7 @@ def memory_rows(build: Build, footprint: dict[str, Any]) -> list[dict[str, Any]]
         if (predicted := build.plan.memory.ram_bytes.get(name, 0)) != nbytes:
             raise differs(build, f"bytes in {name}", predicted, nbytes)
     used = {MAIN_RAM: footprint["sram_bytes"] - sum(beside.values()), **beside}
-    there = {MAIN_RAM: sram, **{m.name: m.nbytes for m in memories_beside(build.target.board)}}
+    there = {MAIN_RAM: sram, **{m.name: m.nbytes for m in build.target.chip.beside}}
     rows = [{"name": n, "used_bytes": used[n], "available_bytes": there[n]} for n in there]
     return rows if sram else []
 

@@ -1,65 +1,60 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What to plan, as the commands take it: a model, a scheme, a head, a loss."""
+"""What to plan, as the commands take it: a model's file, and the options that were given."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mcutrain.trainer.chip import GENERIC, Chip
 from mcutrain.trainer.errors import DataError, ModelError, SchemeError
-from mcutrain.trainer.formats import DEFAULT_FORMATS, Formats
-from mcutrain.trainer.losses import CROSS_ENTROPY
+from mcutrain.trainer.formats import Formats
 from mcutrain.trainer.model import Model
+from mcutrain.trainer.options import DEFAULT_OPTIONS, Effect, PlanOptions, flag, learning_fields
 from mcutrain.trainer.plan import TrainingPlan, make_plan
-from mcutrain.trainer.scheme import Scheme
 from mcutrain.trainer.tflite.reader import load
 from mcutrain.trainer.training_state import TrainingState, resumed
 
-DEFAULT_UPDATE = "head"
-OPTIONS = {"start": "from"}  # fields that the command line calls otherwise
-FORMATS = tuple(field.name for field in fields(Formats))
+FORMATS = ("errors", "weights", "accumulate")
+# What begins a training anew, though the file holds one that could go on.
+ANEW = {"update", "classes"}
 
 
 @dataclass(frozen=True)
 class Request:
     """The arguments of ``make_plan``, with the model's file in place of the model.
 
-    ``stream_input`` and ``receive_ahead`` change where things lie in memory and ``recompute`` how
-    long, for an arena of so many bytes, or 0 for the least; none changes a bit of what is learned.
-    ``update`` None stands for what a file that was exported was trained with, else for head;
-    the others for their defaults. ``resumes``: the plan goes on from the file's training state.
+    ``given`` names the options that were asked for: the others are what an exported file was
+    trained with, if it is one. ``resumes``: the plan goes on from the file's training state.
     """
 
     model: Path
-    update: str | Scheme | None = None
-    classes: int | None = None
-    spare_classes: int | None = None
-    loss: str | None = None
-    start: str | None = None
-    class_names: tuple[str, ...] = ()
+    options: PlanOptions = DEFAULT_OPTIONS
+    given: frozenset[str] = frozenset()
     resumes: bool = False
-    errors: str | None = None
-    weights: str | None = None
-    accumulate: int | None = None
-    stream_input: bool = False
-    recompute: int | None = None
-    receive_ahead: bool = False
+    chip: Chip = GENERIC
 
-    @property
-    def formats(self) -> Formats:
-        """Raises SchemeError for formats that there are not."""
-        given = {name: getattr(self, name) for name in FORMATS}
-        return Formats(**{name: value for name, value in given.items() if value is not None})
+    @classmethod
+    def of(cls, model: Path, update: Any = None, **asked: Any) -> Request:
+        """A request of the options that are ``asked`` for; None is an option that is not."""
+        return cls(model).but(update=update, **asked)
+
+    def but(self, **asked: Any) -> Request:
+        """The request with these options given, too; None leaves an option as it is."""
+        given = {name: value for name, value in asked.items() if value is not None}
+        options = replace(self.options, **given)
+        return replace(self, options=options, given=self.given | given.keys())
+
+    def without(self, names: Iterable[str]) -> Request:
+        """The request with these options as by default."""
+        values = {name: getattr(DEFAULT_OPTIONS, name) for name in names}
+        options = replace(self.options, **values)
+        return replace(self, options=options, given=self.given - {*names})
 
     def in_formats(self, formats: Formats) -> Request:
-        return replace(
-            self,
-            errors=formats.errors,
-            weights=formats.weights,
-            accumulate=formats.accumulate,
-        )
+        return self.but(**{name: getattr(formats, name) for name in FORMATS})
 
     def resolved(self) -> Request:
         """The request with all that an exported file says of its training, unless a scheme or a
@@ -67,35 +62,28 @@ class Request:
         if self.resumes:
             return self
         model = load(self.model)
-        if model.training_state is None or self.update is not None or self.classes is not None:
+        if model.training_state is None or self.given & ANEW:
             return self
         stored = TrainingState.unpack(model.training_state)
         found = read_options(stored.options, self.model)
-        for field in ("spare_classes", "loss", "start", *FORMATS):
-            asked, was = getattr(self, field), getattr(found, field)
-            if asked is not None and asked != was:
-                option = OPTIONS.get(field, field).replace("_", "-")
+        for each in learning_fields():
+            asked, was = getattr(self.options, each.name), getattr(found.options, each.name)
+            if each.name in self.given and each.name != "class_names" and asked != was:
                 raise ModelError(
-                    f"{self.model} goes on with its training, where --{option} was {was}, not "
+                    f"{self.model} goes on with its training, where --{flag(each)} was {was}, not "
                     f"{asked}: leave it out, or give --update to begin anew"
                 )
-        names = self.class_names or found.class_names
-        return replace(
-            found,
-            update=stored.scheme,
-            class_names=names,
-            resumes=True,
-            stream_input=self.stream_input,
-            recompute=self.recompute,
-            receive_ahead=self.receive_ahead,
-        )
+        learned = found.options.to_json(Effect.LEARNING)
+        learned["class_names"] = self.options.class_names or found.options.class_names
+        options = replace(self.options, update=stored.scheme, **learned)
+        return replace(self, options=options, given=self.given | found.given, resumes=True)
 
     def leaves_state(self) -> bool:
         """Whether the file holds a training state that the plan does not go on from."""
         return not self.resumes and load(self.model).training_state is not None
 
     def plan(self) -> TrainingPlan:
-        """The plan. Raises ModelError or SchemeError."""
+        """The plan. Raises ModelError or SchemeError, and BudgetError as make_plan."""
         request = self.resolved()
         model = load(request.model)
         plan = request.plan_of(model)
@@ -103,71 +91,48 @@ class Request:
             return resumed(plan, TrainingState.unpack(model.training_state))
         return plan
 
+    def on(self, chip: Chip) -> Request:
+        """The request for another chip."""
+        return replace(self, chip=chip)
+
     def plan_of(self, model: Model, *, thorough: bool = True) -> TrainingPlan:
         """The plan of ``model``, from its beginning."""
-        return make_plan(
-            model,
-            DEFAULT_UPDATE if self.update is None else self.update,
-            self.classes,
-            spare_classes=self.spare_classes or 0,
-            loss=self.loss or CROSS_ENTROPY,
-            start=self.start,
-            class_names=self.class_names,
-            formats=self.formats,
-            stream_input=self.stream_input,
-            recompute=self.recompute,
-            receive_ahead=self.receive_ahead,
-            thorough=thorough,
-        )
+        return make_plan(model, self.options, self.chip, thorough=thorough)
 
-    def update_name(self) -> str:
-        return self.update.name if isinstance(self.update, Scheme) else str(self.update)
-
-    def arguments(self) -> list[str]:
-        """The options of the command line, without the scheme and the class names."""
-        given = {"classes": self.classes, "spare-classes": self.spare_classes or None,
-                 "from": self.start}  # fmt: skip
-        loss = [] if self.loss in (None, CROSS_ENTROPY) else [f"--loss {self.loss}"]
-        default, formats = asdict(DEFAULT_FORMATS), asdict(self.formats)
-        others = [f"--{k} {v}" for k, v in formats.items() if v != default[k]]
-        others += ["--stream-input"] if self.stream_input else []
-        if self.recompute is not None:
-            others.append(f"--recompute-to {self.recompute}" if self.recompute else "--recompute")
-        others += ["--receive-ahead"] if self.receive_ahead else []
-        return [*(f"--{k} {v}" for k, v in given.items() if v is not None), *loss, *others]
-
-    def options(self) -> dict[str, Any]:
-        """All but the model and the scheme, as JSON; ``read_options`` reads it."""
-        return {
-            "classes": self.classes,
-            "spare_classes": self.spare_classes or 0,
-            "loss": self.loss or CROSS_ENTROPY,
-            "start": self.start,
-            "class_names": list(self.class_names),
-            **asdict(self.formats),
-        }
+    def stored(self) -> dict[str, Any]:
+        """What a training goes on with, but for the model and the scheme, as JSON;
+        ``read_options`` reads it."""
+        return self.options.to_json(Effect.LEARNING)
 
 
 def read_options(stored: Mapping[str, Any], model: Path = Path()) -> Request:
     """The request of stored options, which may hold anything. Raises ModelError."""
-    classes, spare = stored.get("classes"), stored.get("spare_classes", 0)
-    loss, start = stored.get("loss", CROSS_ENTROPY), stored.get("start")
-    names = stored.get("class_names", [])
-    texts = [loss, *([] if start is None else [start]), *(names if isinstance(names, list) else [])]
-    are_sound = all(isinstance(text, str) and text.isprintable() for text in texts) and (
-        (classes is None or type(classes) is int)
-        and (type(spare) is int and spare >= 0)
-        and isinstance(names, list)
-    )
-    if not are_sound:
-        raise ModelError("the stored training options are damaged; give --update to begin anew")
-    formats = {name: stored[name] for name in FORMATS if name in stored}
+    damaged = "the stored training options are damaged"
+    found: dict[str, Any] = {}
+    for each in learning_fields():
+        value = stored.get(each.name, each.default)
+        if not is_sound(value, each.default):
+            raise ModelError(f"{damaged}; give --update to begin anew")
+        found[each.name] = tuple(value) if isinstance(value, list) else value
     try:
-        known = Formats(**formats)
+        Formats(*(found[name] for name in FORMATS))
     except SchemeError as err:
-        raise ModelError(f"the stored training options are damaged: {err}") from err
-    request = Request(model, None, classes, spare, loss, start, tuple(names))
-    return request.in_formats(known)
+        raise ModelError(f"{damaged}: {err}") from err
+    return Request(model, PlanOptions(**found), frozenset(found))
+
+
+def is_sound(value: Any, default: Any) -> bool:
+    """Whether a stored value can be an option's that has this default: of the same kind, or of
+    any where that is None. Texts are printable, numbers are not negative."""
+    if isinstance(value, list | tuple):
+        return isinstance(default, tuple) and all(
+            isinstance(v, str) and v.isprintable() for v in value
+        )
+    if value is None or default is None:
+        return default is None and (value is None or is_sound(value, type(value)()))
+    if isinstance(value, str):
+        return isinstance(default, str) and value.isprintable()
+    return type(value) is type(default) and value >= 0
 
 
 def read_class_names(given: str | None) -> tuple[str, ...]:

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from mcutrain.trainer.errors import SchemeError
 from mcutrain.trainer.ops.error import E8, E12, ErrorFormat
+from mcutrain.trainer.options import PlanOptions
 
 ERRORS = {found.name: found for found in (E12, E8)}
 INT8_8, INT8 = "int8.8", "int8"
@@ -40,6 +41,15 @@ class Formats:
             raise SchemeError(
                 f"steps of {self.accumulate} samples cannot add up: give 1 to {MAX_ACCUMULATE}"
             )
+
+    @classmethod
+    def of(cls, options: PlanOptions) -> Formats:
+        """Those that a plan is asked for. Raises SchemeError for formats that there are not."""
+        return cls(options.errors, options.weights, options.accumulate)
+
+    def within(self, options: PlanOptions) -> PlanOptions:
+        """The options with these formats."""
+        return replace(options, **asdict(self))
 
     @property
     def told(self) -> str:

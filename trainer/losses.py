@@ -13,16 +13,16 @@ from mcutrain.trainer.graph.graph import Graph
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import DType, Role, Tensor, TensorType
 from mcutrain.trainer.model import Model
-from mcutrain.trainer.names import CROSS_ENTROPY as CROSS_ENTROPY
-from mcutrain.trainer.names import LOSSES as LOSSES
-from mcutrain.trainer.names import RECONSTRUCTION as RECONSTRUCTION
-from mcutrain.trainer.names import SQUARED_ERROR as SQUARED_ERROR
 from mcutrain.trainer.ops.first_greatest import FirstGreatest
 from mcutrain.trainer.ops.logistic import Logistic
 from mcutrain.trainer.ops.mean_squared_error import MeanSquaredError
 from mcutrain.trainer.ops.quantize import Quantize
 from mcutrain.trainer.ops.reshape import Reshape
 from mcutrain.trainer.ops.softmax_cross_entropy import SoftmaxCrossEntropy
+from mcutrain.trainer.options import CROSS_ENTROPY as CROSS_ENTROPY
+from mcutrain.trainer.options import LOSSES as LOSSES
+from mcutrain.trainer.options import RECONSTRUCTION as RECONSTRUCTION
+from mcutrain.trainer.options import SQUARED_ERROR as SQUARED_ERROR
 
 
 def with_logits_of(model: Model, loss: str) -> Model:

@@ -4,30 +4,30 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from mcutrain.trainer.autodiff import GraphTape, backward
+from mcutrain.trainer.chip import GENERIC, Chip
 from mcutrain.trainer.errors import ModelError, SchemeError
 from mcutrain.trainer.formats import DEFAULT_FORMATS, Formats
 from mcutrain.trainer.graph.graph import Graph
-from mcutrain.trainer.graph.op import ErrorTensor, Node
+from mcutrain.trainer.graph.op import ErrorTensor, Node, variant_for
 from mcutrain.trainer.graph.tensor import Array, DType, Role, Tensor
 from mcutrain.trainer.latent import FlashLatents, find_latent
-from mcutrain.trainer.losses import CROSS_ENTROPY, add_loss, class_count, with_logits_of
+from mcutrain.trainer.losses import add_loss, class_count, with_logits_of
 from mcutrain.trainer.model import Model, cut, trim, with_new_head, with_spare_rows
 from mcutrain.trainer.ops.companion import Companions, Digest
 from mcutrain.trainer.ops.error import EXPONENT
 from mcutrain.trainer.ops.loss import Loss
 from mcutrain.trainer.ops.sgd import CountStep, LearningRate, sgd_state
-from mcutrain.trainer.planner.memories import Memory
-from mcutrain.trainer.planner.memory import MemoryPlan, plan_memory
+from mcutrain.trainer.options import DEFAULT_OPTIONS, PlanOptions, Scheme
+from mcutrain.trainer.planner.memory import MemoryPlan, plan_on
 from mcutrain.trainer.planner.order import ordered
 from mcutrain.trainer.planner.parts import Placed, in_parts, least
 from mcutrain.trainer.planner.recompute import Recomputed, Step
 from mcutrain.trainer.planner.recompute_choice import place_recomputed
 from mcutrain.trainer.planner.row_region import Composite, Region
-from mcutrain.trainer.scheme import Scheme, apply_scheme, parse_scheme
+from mcutrain.trainer.scheme import apply_scheme, parse_scheme
 from mcutrain.trainer.simplify import simplify
 
 ARITHMETIC_VERSION = 2  # of SPEC section 1: another number, other bits
@@ -76,6 +76,8 @@ class TrainingPlan:
     recomputed: Recomputed | None = None
     saved_bytes: int = 0
     receives_ahead: bool = False
+    options: PlanOptions = DEFAULT_OPTIONS
+    chip: Chip = GENERIC
 
     @property
     def arriving(self) -> Node | None:
@@ -185,11 +187,20 @@ class TrainingPlan:
                 "could leave out, so there is no latent to keep"
             )
 
-    def placed_in(self, memories: Sequence[Memory]) -> TrainingPlan:
-        """The plan in these memories of a chip (``plan_memory``), or in one arena if there are
-        none; with the same bits. Raises BudgetError."""
+    def on(self, chip: Chip) -> TrainingPlan:
+        """The plan with the same nodes in the memories of another chip; no bit changes.
+
+        Raises BudgetError, and ModelError for kernels that the chip cannot run.
+        """
+        needed = frozenset[str]().union(*(node.op.needs for node in self.operations))
+        if not needed <= chip.features:
+            raise ModelError(
+                f"the plan is for {self.chip.name}: {chip.name} has not {', '.join(needed)}"
+            )
         kept = {self.record, *([self.predicted] if self.predicted else [])}
-        return replace(self, memory=plan_memory(self.graph, self.state, kept, memories))
+        held = self.slot_bytes + self.ahead_bytes
+        memory = plan_on(chip, self.graph, self.state, kept, held)
+        return replace(self, memory=memory, chip=chip)
 
     @property
     def step_macs(self) -> int:
@@ -203,86 +214,118 @@ class TrainingPlan:
 
 def make_plan(
     model: Model,
-    update: str | Scheme,
-    classes: int | None = None,
+    options: PlanOptions = DEFAULT_OPTIONS,
+    chip: Chip = GENERIC,
     *,
-    spare_classes: int = 0,
-    loss: str = CROSS_ENTROPY,
-    start: str | None = None,
-    class_names: tuple[str, ...] = (),
-    formats: Formats = DEFAULT_FORMATS,
-    stream_input: bool = False,
-    recompute: int | None = None,
-    receive_ahead: bool = False,
     thorough: bool = True,
 ) -> TrainingPlan:
-    """The plan that trains ``model`` as ``update`` says, with a new head of ``classes`` if given.
+    """The plan that trains ``model`` on ``chip`` as ``options`` say.
 
-    ``spare_classes`` more outputs wait until they are taken into use. ``loss`` is one of LOSSES.
-    ``start`` names the tensor whose value is the input, instead of the model's own. ``formats``
-    are those of errors and weights. With ``stream_input`` a sample arrives row by row, and is
-    never whole in memory; with ``receive_ahead`` the whole next one comes while a step runs. With
-    ``recompute`` saved activations are computed again, as few as an arena of so many bytes takes,
-    or with 0 as the least arena takes. None of them changes a bit. A plan that is not ``thorough``
-    is made sooner, in an arena that may be a little larger. Raises ModelError or SchemeError.
+    A plan that is not ``thorough`` is made sooner, in an arena that may be a little larger. Raises
+    ModelError or SchemeError for what cannot be, BudgetError if the memories of a chip that has
+    several are too small.
     """
-    if stream_input and receive_ahead:
-        raise ModelError(
-            "--stream-input and --receive-ahead do not go together: a sample that arrives by rows "
-            "is computed as it comes, one that is received ahead waits whole; give one of them"
-        )
-    if start is not None:
-        model = cut(model, start)
-    model = trim(with_logits_of(model, loss))
-    old_classes = model.classes
-    if classes is not None:
-        model = with_new_head(model, classes + spare_classes)
-    elif spare_classes:
-        model = with_spare_rows(model, spare_classes)
-    scheme = parse_scheme(update, model) if isinstance(update, str) else update
-    if (classes or spare_classes) and scheme.ratios.get(len(model.weighted) - 1) != 1.0:
-        raise SchemeError(
-            f"scheme '{scheme.name}' does not train the new outputs of the head, which start from "
-            "zero: let the head learn (head = true), or keep the old one"
-        )
+    check_options(options)
+    formats = Formats.of(options)
+    source = model if options.start is None else cut(model, options.start)
+    model, scheme, active = with_head(trim(with_logits_of(source, options.loss)), options)
     model = apply_scheme(simplify(model, scheme), scheme)
     graph, forward = model.graph, list(model.graph.nodes)
-    sgd, active = sgd_state(DEFAULT_RATE), None
-    if spare_classes:
-        active = class_count(classes or old_classes, loss)
+    sgd = sgd_state(DEFAULT_RATE)
     tape = GraphTape(graph, sgd, formats)
-    node, target, predicted = add_loss(graph, model, loss, active, formats)
+    node, target, predicted = add_loss(graph, model, options.loss, active, formats)
     backward(tape, model.logits, ErrorTensor(*node.outputs[:2]))
     graph.add(CountStep(), sgd, name="count_step", index=node.index)
 
     state = place_in_order(forward, tape, active)
     numerics = numerics_hash([*forward, node], model.input, formats)
+    names = checked_names(options.class_names, node, model)
+    for each in graph.nodes:  # behind the hash: a variant has the bits of what it stands for
+        each.op = variant_for(each, chip.features)
     kept = {node.outputs[2], *([predicted] if predicted else [])}
-    names = checked_names(class_names, node, model)
-    _, frozen = find_latent(graph, model.input)
-    end = inference_end(graph, predicted or model.logits)
-    graph = ordered(graph, (*range(end + 1), len(graph.nodes) - 1), kept)
-    arriving = model.input if stream_input else None
-
-    def place(graph: Graph, end: int, anew: bool = False) -> Placed:
-        parts = in_parts(graph, kept, end, len(frozen), arriving, anew, thorough)
-        return least(parts, state, kept, thorough)
-
-    placed, again, step = place(graph, end), None, Step(graph, kept, end, len(frozen), arriving)
-    bytes_whole = placed[1].arena_bytes
-    if recompute is not None:
-        placed, again = place_recomputed(
-            step, placed, lambda done: place(done.graph, done.end, anew=True), recompute
-        )
-    graph, memory = placed
-    latent, prefix = find_latent(graph, model.input)
-    return TrainingPlan(
-        model.name, graph, forward, model.input, target, model.logits,
-        predicted, node, active, sgd, state, tape.companions, tape.histories, memory, scheme,
+    placed = Placing(graph, model, kept, predicted, options, thorough).placed(state)
+    latent, prefix = find_latent(placed.graph, model.input)
+    plan = TrainingPlan(
+        model.name, placed.graph, forward, model.input, target, model.logits,
+        predicted, node, active, sgd, state, tape.companions, tape.histories, placed.memory, scheme,
         numerics, names, latent, tuple(prefix), formats,
-        recomputed=again, saved_bytes=bytes_whole - memory.arena_bytes,
-        receives_ahead=receive_ahead,
+        recomputed=placed.recomputed, saved_bytes=placed.saved_bytes,
+        receives_ahead=options.receive_ahead, options=options, chip=chip,
     )  # fmt: skip
+    plan = plan.with_latent_slots(options.latent_slots)
+    return plan.on(chip) if chip.beside else plan
+
+
+def check_options(options: PlanOptions) -> None:
+    """Raises ModelError for options that do not go together."""
+    if options.stream_input and options.receive_ahead:
+        raise ModelError(
+            "--stream-input and --receive-ahead do not go together: a sample that arrives by rows "
+            "is computed as it comes, one that is received ahead waits whole; give one of them"
+        )
+
+
+def with_head(model: Model, options: PlanOptions) -> tuple[Model, Scheme, Tensor | None]:
+    """The model with the head that is asked for, the scheme, and the count of classes in use if
+    some are spare."""
+    classes, spare, old_classes = options.classes, options.spare_classes, model.classes
+    if classes is not None:
+        model = with_new_head(model, classes + spare)
+    elif spare:
+        model = with_spare_rows(model, spare)
+    update = options.update
+    scheme = parse_scheme(update, model) if isinstance(update, str) else update
+    if (classes or spare) and scheme.ratios.get(len(model.weighted) - 1) != 1.0:
+        raise SchemeError(
+            f"scheme '{scheme.name}' does not train the new outputs of the head, which start from "
+            "zero: let the head learn (head = true), or keep the old one"
+        )
+    active = class_count(classes or old_classes, options.loss) if spare else None
+    return model, scheme, active
+
+
+@dataclass(frozen=True)
+class PlacedStep:
+    """A step's nodes in their order, with regions and what is computed again, in one arena."""
+
+    graph: Graph
+    memory: MemoryPlan
+    recomputed: Recomputed | None
+    saved_bytes: int
+
+
+@dataclass(frozen=True)
+class Placing:
+    """What the order and the memory of a step are made from: its tape, and what must stay."""
+
+    tape: Graph
+    model: Model
+    kept: set[Tensor]
+    predicted: Tensor | None
+    options: PlanOptions
+    thorough: bool
+
+    def placed(self, state: list[Tensor]) -> PlacedStep:
+        """Ordered, cut into regions, and in the smallest arena that is found."""
+        _, frozen = find_latent(self.tape, self.model.input)
+        end = inference_end(self.tape, self.predicted or self.model.logits)
+        fixed = (*range(end + 1), len(self.tape.nodes) - 1)
+        graph = ordered(self.tape, fixed, self.kept)
+        arriving = self.model.input if self.options.stream_input else None
+
+        def place(graph: Graph, end: int, anew: bool = False) -> Placed:
+            parts = in_parts(graph, self.kept, end, len(frozen), arriving, anew, self.thorough)
+            return least(parts, state, self.kept, self.thorough)
+
+        found, again = place(graph, end), None
+        whole_bytes = found[1].arena_bytes
+        if self.options.recomputes:
+            step = Step(graph, self.kept, end, len(frozen), arriving)
+            found, again = place_recomputed(
+                step, found, lambda done: place(done.graph, done.end, anew=True),
+                self.options.recompute_to or 0,
+            )  # fmt: skip
+        return PlacedStep(*found, again, whole_bytes - found[1].arena_bytes)
 
 
 def inference_end(graph: Graph, last: Tensor) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +16,14 @@ from mcutrain.trainer.graph.graph import Graph
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Role, Tensor, TensorType
 from mcutrain.trainer.model import Model, rebuild
-from mcutrain.trainer.names import SPEC_HELP
 from mcutrain.trainer.ops.gather_channels import GatherChannels
 from mcutrain.trainer.ops.weighted import Weighted
+from mcutrain.trainer.options import SPEC_HELP, Scheme
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
-
-
-@dataclass(frozen=True)
-class Scheme:
-    """What learns, by index of the weighted layer counted from the input.
-
-    ``ratios`` gives the ratio of input channels whose weights learn, above 0 to 1. ``channels``
-    names them, ascending, for layers where training goes on and the ratio would choose others.
-    """
-
-    name: str
-    ratios: dict[int, float] = field(default_factory=dict)
-    biases: frozenset[int] = frozenset()
-    channels: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
 
 def parse_scheme(spec: str, model: Model) -> Scheme:

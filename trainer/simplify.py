@@ -21,7 +21,7 @@ from mcutrain.trainer.graph.tensor import Array, QuantParams, Tensor, constant
 from mcutrain.trainer.model import Model, rebuild, trim
 from mcutrain.trainer.ops.pad import Pad
 from mcutrain.trainer.ops.weighted import Weighted
-from mcutrain.trainer.scheme import Scheme
+from mcutrain.trainer.options import Scheme
 
 
 def simplify(model: Model, scheme: Scheme) -> Model:

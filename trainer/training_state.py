@@ -24,8 +24,8 @@ from mcutrain.trainer.graph.tensor import Array, DType, Tensor
 from mcutrain.trainer.interpreter import state_digest
 from mcutrain.trainer.ops.error import DECAY_AFTER
 from mcutrain.trainer.ops.weighted import Weighted
+from mcutrain.trainer.options import Scheme
 from mcutrain.trainer.plan import TrainingPlan
-from mcutrain.trainer.scheme import Scheme
 
 MAGIC, VERSION = b"MCTS", 1
 PREFIX = struct.Struct("<4sHHII")

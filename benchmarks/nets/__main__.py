@@ -23,6 +23,7 @@ from benchmarks.nets import Recipe, digits, fashion, hapt
 from mcutrain.host.building.library import in_process
 from mcutrain.trainer.making.float_net import accuracy
 from mcutrain.trainer.making.quantiser import quantize_array
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import load
 
@@ -39,7 +40,7 @@ def int8_accuracy(content: bytes, recipe: Recipe, test: Samples) -> float:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{recipe.name}.tflite"
         path.write_bytes(content)
-        plan = make_plan(load(path), "head")
+        plan = make_plan(load(path), PlanOptions("head"))
     x = quantize_array(test.x, recipe.input_quant)
     with in_process(plan) as runner:
         hits = [runner.predict(sample) == label for sample, label in zip(x, test.y, strict=True)]

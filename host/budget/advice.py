@@ -15,9 +15,10 @@ from mcutrain.host.request import Request
 from mcutrain.trainer.errors import BudgetError, ModelError, SchemeError
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.model import Model, cut, trim
+from mcutrain.trainer.options import Scheme
 from mcutrain.trainer.plan import TrainingPlan
 from mcutrain.trainer.planner.memory import Slot, bytes_covered
-from mcutrain.trainer.scheme import Scheme, parse_scheme, scheme_text
+from mcutrain.trainer.scheme import parse_scheme, scheme_text
 
 MOST = 3  # tensors and pieces of help that the error names
 NO_HELP = "No smaller plan was found: take a smaller model, or a board with more"
@@ -50,11 +51,10 @@ class Peak:
 
 @dataclass(frozen=True)
 class Change:
-    """Something else to ask for: in words, and as a request and a number of latent slots."""
+    """Something else to ask for: in words, and as a request."""
 
     text: str
     request: Request
-    slots: int
 
 
 @dataclass(frozen=True)
@@ -128,14 +128,14 @@ class Advice:
         }
 
 
-def advise(fit: Fit, model: Model, slots: int, report: Callable[[str], None]) -> Advice:
+def advise(fit: Fit, model: Model, report: Callable[[str], None]) -> Advice:
     """Plan what could help the least of a fit's plans, which does not fit."""
     step, plan = fit.least
     found = []
-    for change in changes(step.request, model, plan, slots):
+    for change in changes(step.request, model, plan):
         report(f"planning: {change.text}")
         try:
-            other = change.request.plan_of(model).with_latent_slots(change.slots)
+            other = change.request.plan_of(model)
         except (ModelError, SchemeError):
             continue
         saves = ram_bytes(plan) - ram_bytes(other)
@@ -157,35 +157,37 @@ def advise(fit: Fit, model: Model, slots: int, report: Callable[[str], None]) ->
 
 def part_of(request: Request, model: Model) -> Model:
     """The model whose weighted layers the scheme counts."""
-    return trim(model if request.start is None else cut(model, request.start))
+    start = request.options.start
+    return trim(model if start is None else cut(model, start))
 
 
 def file_of(request: Request, plan: TrainingPlan, model: Model) -> str | None:
     """The scheme as a file, if the request holds no name that ``--update`` takes."""
-    if not isinstance(request.update, Scheme) or plan.scheme.channels:
+    update = request.options.update
+    if not isinstance(update, Scheme) or plan.scheme.channels:
         return None
-    return scheme_text(request.update, len(part_of(request, model).weighted))
+    return scheme_text(update, len(part_of(request, model).weighted))
 
 
-def changes(request: Request, model: Model, plan: TrainingPlan, slots: int) -> Iterator[Change]:
+def changes(request: Request, model: Model, plan: TrainingPlan) -> Iterator[Change]:
     """What to try in place of ``request``, each thing once."""
-    yield from scheme_changes(request, model, plan.scheme, slots)
+    yield from scheme_changes(request, model, plan.scheme)
     if not request.resumes:
         for option, formats in plan.formats.others():
-            value = getattr(formats, option)
-            yield Change(f"--{option} {value}", request.in_formats(formats), slots)
-    if request.spare_classes:
-        yield Change("no --spare-classes", replace(request, spare_classes=0), slots)
-    if (request.classes or 0) > 2:
-        half = (request.classes or 0) // 2
-        yield Change(f"--classes {half}", replace(request, classes=half), slots)
-    if slots:
-        yield Change(f"--latent-slots {slots // 2}", request, slots // 2)
+            yield Change(f"--{option} {getattr(formats, option)}", request.in_formats(formats))
+    asked = request.options
+    if asked.spare_classes:
+        yield Change("no --spare-classes", request.without(["spare_classes"]))
+    if (asked.classes or 0) > 2:
+        half = (asked.classes or 0) // 2
+        yield Change(f"--classes {half}", request.but(classes=half))
+    if slots := asked.latent_slots:
+        yield Change(f"--latent-slots {slots // 2}", request.but(latent_slots=slots // 2))
         if slots > 1:
-            yield Change("no --latent-slots", request, 0)
+            yield Change("no --latent-slots", request.without(["latent_slots"]))
 
 
-def scheme_changes(request: Request, model: Model, scheme: Scheme, slots: int) -> Iterator[Change]:
+def scheme_changes(request: Request, model: Model, scheme: Scheme) -> Iterator[Change]:
     """Schemes that learn less than ``scheme``: those with a name, then parts of it."""
     part = part_of(request, model)
     seen = {what_learns(scheme)}
@@ -193,8 +195,8 @@ def scheme_changes(request: Request, model: Model, scheme: Scheme, slots: int) -
     def new(text: str, other: Scheme, update: str | None = None) -> Iterator[Change]:
         if what_learns(other) not in seen:
             seen.add(what_learns(other))
-            begun = replace(request, update=other if update is None else update, resumes=False)
-            yield Change(text, begun, slots)
+            begun = replace(request, resumes=False)
+            yield Change(text, begun.but(update=other if update is None else update))
 
     for name in named_schemes(scheme, len(part.weighted)):
         yield from new(f"--update {name}", parse_scheme(name, part), name)

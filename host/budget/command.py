@@ -27,7 +27,6 @@ class Budget:
 
     sram: int
     target: Target
-    slots: int = 0
     flash_latents: Path | None = None
     verbose: bool = False
 
@@ -59,21 +58,19 @@ class Fitted:
 
 def fitted(request: Request, budget: Budget, console: Console) -> Fitted:
     """Choose what fits the budget, or find out what would help. Raises as a plan and a build do."""
-    request = request.resolved()
+    request = request.resolved().on(budget.target.chip)
     model = load(request.model)
 
     def built(wanted: Request) -> int:
-        plan = with_flash_latents(
-            wanted.plan().with_latent_slots(budget.slots), budget.flash_latents
-        )
+        plan = with_flash_latents(wanted.plan(), budget.flash_latents)
         sram = measured(build(plan, budget.target, budget.verbose))["sram_bytes"]
         return ram_bytes(plan) if sram is None else int(sram)
 
     with console.status("planning") as status:
         fit = find_fit(
-            request, model, budget.sram, budget.slots, built if budget.is_built else None,
+            request, model, budget.sram, built if budget.is_built else None,
             status.update,
         )  # fmt: skip
         if fit.chosen is None:
-            return Fitted(budget, fit, None, advise(fit, model, budget.slots, status.update))
+            return Fitted(budget, fit, None, advise(fit, model, status.update))
     return Fitted(budget, fit, repeated(sys.argv[1:], fit.chosen.options), None)

@@ -126,24 +126,26 @@ def candidates(request: Request) -> Iterator[tuple[tuple[str, ...], Request]]:
     seen = set()
     for errors, weights in FORMATS:
         formats = []
-        if errors and request.errors is None:
+        if errors and "errors" not in request.given:
             formats.append(f"--errors {errors}")
-        if weights and request.weights is None:
+        if weights and "weights" not in request.given:
             formats.append(f"--weights {weights}")
-        found = replace(
-            request, errors=request.errors or errors, weights=request.weights or weights
-        )
+        wanted = {"errors": errors, "weights": weights}
+        found = request.but(**{k: v for k, v in wanted.items() if k not in request.given})
         for free in FREE:
             options = (*free, *formats)
-            is_settled = request.stream_input or request.receive_ahead
-            given = (STREAM in free and is_settled) or (
-                RECOMPUTE in free and request.recompute is not None
-            )
+            asked = request.options
+            is_settled = asked.stream_input or asked.receive_ahead
+            given = (STREAM in free and is_settled) or (RECOMPUTE in free and asked.recomputes)
             if options not in seen and not given:
                 seen.add(options)
-                streams = request.stream_input or STREAM in free
-                again = 0 if RECOMPUTE in free else request.recompute
-                yield options, replace(found, stream_input=streams, recompute=again)
+                yield (
+                    options,
+                    found.but(
+                        stream_input=True if STREAM in free else None,
+                        recompute=True if RECOMPUTE in free else None,
+                    ),
+                )
 
 
 def limited(
@@ -155,27 +157,26 @@ def limited(
         return options, request
     told = f"{LIMITED} {arena}"
     found = tuple(told if option == RECOMPUTE else option for option in options)
-    return found, replace(request, recompute=arena)
+    return found, request.but(recompute_to=arena)
 
 
 def find_fit(
     request: Request,
     model: Model,
     sram: int,
-    slots: int = 0,
     build: Callable[[Request], int] | None = None,
     report: Callable[[str], None] = lambda _: None,
 ) -> Fit:
-    """Try the candidates until one fits ``sram`` bytes, with ``slots`` latents in RAM.
+    """Try the candidates until one fits ``sram`` bytes.
 
     ``build`` gives all RAM of a build of a request: its part beside the plan is measured once, and
     a plan is chosen only if its own build fits. Raises what the plan asked for raises.
     """
-    fit, streams, beside = Fit(sram), not request.receive_ahead, 0
+    fit, streams, beside = Fit(sram), not request.options.receive_ahead, 0
     for options, wanted in candidates(request):
         again, would_stream = RECOMPUTE in options, STREAM in options
         # Where samples can stream, resident ones leave no more to compute again.
-        if not streams if would_stream else again and streams and not wanted.stream_input:
+        if not streams if would_stream else again and streams and not wanted.options.stream_input:
             continue
         for _ in range(2):
             told, asked = options, wanted
@@ -183,7 +184,7 @@ def find_fit(
                 told, asked = limited(options, wanted, sram - beside - fit.overhead)
             report(f"planning {' '.join(told) or 'as asked'}")
             try:
-                plan = asked.plan_of(model).with_latent_slots(slots)
+                plan = asked.plan_of(model)
             except ModelError as err:
                 if not options:
                     raise

@@ -11,9 +11,9 @@ import json
 import platform
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,14 +22,15 @@ from mcutrain.codegen.emit import emit_source
 from mcutrain.codegen.header import emit_header, emit_selection
 from mcutrain.codegen.image import Image, lay_out
 from mcutrain.codegen.manifest import manifest
-from mcutrain.host.boards import board_description, board_names
+from mcutrain.host.boards import board_description, board_names, chip_of
 from mcutrain.host.building.cache import Lease, lease, locked, prune, touch
-from mcutrain.host.building.memories import memories_beside, placed
 from mcutrain.host.building.pio import Firmware, build_firmware
 from mcutrain.host.building.target import Kind, Target
+from mcutrain.host.errors import BuildError
 from mcutrain.host.extras import require_extra
 from mcutrain.host.files import check_writable, write_all, write_whole
 from mcutrain.host.places import FIRMWARE_DIR, PACKAGE, cache_dir, installation
+from mcutrain.trainer.chip import Chip
 from mcutrain.trainer.errors import BudgetError
 from mcutrain.trainer.plan import TrainingPlan
 from mcutrain.trainer.planner.memory import ARENA
@@ -47,7 +48,6 @@ UNFINISHED = "unfinished"  # in a folder of object files while they are made
 class Build:
     """A built firmware: where it is, which it is, and what it takes (Footprint.to_json).
 
-    ``plan`` is the one that was asked for, as it lies in the memories of the target's board.
     ``footprint`` is None for a native build on a computer that is not an x86-64.
     """
 
@@ -81,9 +81,9 @@ def constant_bytes(plan: TrainingPlan) -> int:
 def generate(plan: TrainingPlan, folder: Path, board: str) -> list[Path]:
     """Write the model's C for a board and its manifest; returns their paths. Unchanged files stay.
 
-    For the board "" the plan lies in one memory, as it does in the reference. Raises BudgetError.
+    The board "" stands for any: the C is the plan's alone.
     """
-    image = lay_out(placed(plan, board) if board else plan)
+    image = lay_out(plan)
     build = build_hash(image, board)
     files = {
         f"{plan.name}.c": emit_source(image),
@@ -100,7 +100,7 @@ def build(plan: TrainingPlan, target: Target, verbose: bool = False) -> Build:
     A bare-metal firmware is linked twice: the second time its stack has exactly the bytes
     that the analysis of the first link bounds it by. Raises BuildError, BudgetError.
     """
-    plan = placed(plan, target.board)
+    check_chip(plan, target)
     check_budget(plan, target)
     require_extra("build")
     digest, compiler = build_hash(lay_out(plan), target.board), compiler_version(target)
@@ -156,6 +156,15 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 
 def file_hash(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def check_chip(plan: TrainingPlan, target: Target) -> None:
+    """Raises BuildError for a plan of another chip; one of the generic chip runs on any."""
+    if not plan.chip.is_generic and plan.chip != target.chip:
+        raise BuildError(
+            f"the plan is for {plan.chip.name}, not for {target.name}: plan for the target that "
+            "is built for"
+        )
 
 
 def check_budget(plan: TrainingPlan, target: Target) -> None:
@@ -264,21 +273,24 @@ def footprint_of(
         plan.name,
         target.toolchain_prefix,
         checks_reserve=is_final,
-        memories=[memory.name for memory in memories_beside(target.board)],
+        memories=[memory.name for memory in target.chip.beside],
     )
 
 
-def board_of(plan: TrainingPlan, digest: bytes) -> str | None:
-    """The board for which today's build of ``plan`` has this hash; None if there is none."""
-    return next((b for b in board_names() if hash_on(plan, b) == digest), None)
-
-
-def hash_on(plan: TrainingPlan, board: str) -> bytes | None:
-    """The hash of today's build of ``plan`` for a board; None if its memories are too small."""
-    try:
-        return build_hash(lay_out(placed(plan, board)), board)
-    except BudgetError:
-        return None
+def plan_with_hash(plan_for: Callable[[Chip], TrainingPlan], digest: bytes) -> TrainingPlan | None:
+    """The plan whose build of today for one of the boards has this hash; None if none has."""
+    made: dict[Chip, Image] = {}
+    for board in board_names():
+        chip = chip_of(board)
+        alike = replace(chip, name="")  # what the plan depends on
+        if alike not in made:
+            try:
+                made[alike] = lay_out(plan_for(chip))
+            except BudgetError:  # its memories are too small
+                continue
+        if build_hash(made[alike], board) == digest:
+            return made[alike].plan
+    return None
 
 
 @contextmanager

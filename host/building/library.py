@@ -20,10 +20,10 @@ import numpy as np
 
 from mcutrain.host.building.cache import lease
 from mcutrain.host.building.firmware import generate
-from mcutrain.host.building.memories import placed
 from mcutrain.host.building.target import NATIVE
 from mcutrain.host.errors import BuildError
 from mcutrain.host.places import FIRMWARE_DIR, cache_dir
+from mcutrain.trainer.chip import GENERIC
 from mcutrain.trainer.graph.tensor import Array, Tensor
 from mcutrain.trainer.interpreter import StepRecord
 from mcutrain.trainer.ops.sgd import LearningRate
@@ -219,7 +219,7 @@ class LibraryRunner:
 @contextmanager
 def in_process(plan: TrainingPlan) -> Iterator[LibraryRunner]:
     """A runner over the generated C of ``plan``, compiled now. Raises BuildError."""
-    plan = placed(plan, NATIVE)
+    plan = plan.on(GENERIC)
     with tempfile.TemporaryDirectory(prefix="mcutrain-") as name:
         folder = Path(name)
         generate(plan, folder, NATIVE)

@@ -6,7 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from mcutrain.host.boards import board_description, board_names
+from mcutrain.host.boards import board_description, board_names, chip_of
+from mcutrain.trainer.chip import GENERIC, Chip
 from mcutrain.trainer.errors import Error
 
 REFERENCE = "reference"
@@ -40,6 +41,11 @@ class Target:
             return cls(name, Kind.SIMULATED, name.removeprefix(SIM))
         known = ", ".join([REFERENCE, NATIVE, *(SIM + board for board in boards)])
         raise Error(f"unknown target '{name}'; there are {known}")
+
+    @property
+    def chip(self) -> Chip:
+        """What a plan must know of it: the reference runs plans for any chip."""
+        return GENERIC if self.kind is Kind.REFERENCE else chip_of(self.board)
 
     @property
     def env(self) -> str:

@@ -4,19 +4,18 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import shlex
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from mcutrain.host.cli.options import request
+from mcutrain.host.cli.options import REQUEST_PARAMETERS, request
 from mcutrain.host.request import Request
 from mcutrain.trainer.errors import Error
 
-REQUEST = tuple(inspect.signature(request).parameters)
-OTHERS = ("target", "latent_slots", "flash_latents")
+REQUEST = tuple(REQUEST_PARAMETERS)
+OTHERS = ("target", "flash_latents")
 
 
 def other_options(ctx: typer.Context, text: str) -> tuple[Request, dict[str, Any]]:

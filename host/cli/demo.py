@@ -29,7 +29,7 @@ def run_demo(console: Console, report: Path = REPORT, fast: bool = False) -> lis
         counts = target.startswith("sim:")
         console.print(f"{target}: adapting the watch to a left wrist", highlight=False)
         model, data = EXAMPLE_DIR / "watch.tflite", EXAMPLE_DIR / "demo.npz"
-        job = Job(Request(model, "last:2"), data, target, None, options, counts)
+        job = Job(Request.of(model, "last:2"), data, target, None, options, counts)
         outcomes.append(run_job(job, console))
     write_report(report, outcomes)
     return outcomes

@@ -23,14 +23,13 @@ from mcutrain.host.show.picture import Pictured
 from mcutrain.host.training.flash_latents import with_flash_latents
 
 
-def priced(
-    request: Request, target: str, latent_slots: int, flash_latents: Path | None, verbose: bool
-) -> Pictured:
+def priced(request: Request, target: str, flash_latents: Path | None, verbose: bool) -> Pictured:
     """The plan of a request and what it costs."""
     place = Target.parse(target)
     if place.kind is not Kind.REFERENCE:
         require_extra("build")
-    chosen = with_flash_latents(request.plan().with_latent_slots(latent_slots), flash_latents)
+    request = request.on(place.chip)
+    chosen = with_flash_latents(request.plan(), flash_latents)
     cost, prices = planned(chosen), format_prices(request, chosen)
     if place.kind is not Kind.REFERENCE:
         with err.status(f"building for {target}"):
@@ -41,8 +40,7 @@ def priced(
     cost["format_bytes"] = format_bytes(chosen)
     cost["format_prices"] = prices
     cost["regions"] = region_rows(chosen)
-    given = {"latent-slots": latent_slots, "flash-latents": flash_latents}
-    others = [f"--{option} {value}" for option, value in given.items() if value]
+    others = [] if flash_latents is None else [f"--flash-latents {flash_latents}"]
     built_for = [] if place.kind is Kind.REFERENCE else [target]
-    names = [chosen.name, chosen.scheme.name, *request.arguments(), *others, *built_for]
+    names = [chosen.name, chosen.scheme.name, *request.options.arguments(), *others, *built_for]
     return Pictured(chosen, cost, ", ".join(names))

@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from mcutrain.host.building.firmware import constant_bytes
 from mcutrain.host.request import Request
 from mcutrain.trainer.errors import BudgetError, ModelError, SchemeError
 from mcutrain.trainer.model import Model
+from mcutrain.trainer.options import Scheme
 from mcutrain.trainer.plan import TrainingPlan
-from mcutrain.trainer.scheme import Scheme
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Pricer:
 
     def price(self, scheme: Scheme) -> Cost | None:
         try:
-            plan = replace(self.request, update=scheme).plan_of(self.model, thorough=False)
+            plan = self.request.but(update=scheme).plan_of(self.model, thorough=False)
         except (ModelError, SchemeError):
             return None
         return cost_of(plan, self.limits.flash is not None)
@@ -110,7 +110,7 @@ class Pricer:
 
     def check(self, least: Scheme) -> None:
         """Raises BudgetError if not even ``least``, the head alone, fits; other errors as plans."""
-        cost = cost_of(replace(self.request, update=least).plan_of(self.model), True)
+        cost = cost_of(self.request.but(update=least).plan_of(self.model), True)
         for what, (needed, limit) in self.sums(cost).items():
             if needed > limit:
                 raise BudgetError(

@@ -71,7 +71,7 @@ def run_search(job: Job, console: Console) -> dict[str, Any]:
         raise DataError(f"--validation is a share between 0 and 1, not {job.share:g}")
     check_writable(job.output)
     check_writable(job.plot)
-    if job.request.update is not None:
+    if "update" in job.request.given:
         raise Error("search chooses what learns: leave --update out")
     if job.output.suffix != ".toml":
         raise Error(f"{job.output}: a scheme file ends in .toml, so that --update can name it")
@@ -88,14 +88,15 @@ def searched(job: Job, console: Console) -> tuple[Found, Setup]:
     from mcutrain.host.search.search import Search
 
     target = Target.parse(job.target)
-    model = load(job.request.model)
-    head = job.request.plan_of(model)  # the head learns, for no scheme was asked for
+    request = job.request.on(target.chip)
+    model = load(request.model)
+    head = request.plan_of(model)  # the head learns, for no scheme was asked for
     samples = Samples.of(load_dataset(job.data, head), read_groups(job.data))
     setup = Setup(
-        job.request, model, samples, job.folder / "latents", job.share, job.rate, seed=job.plan.seed
+        request, model, samples, job.folder / "latents", job.share, job.rate, seed=job.plan.seed
     )
     study = Study(job.folder, identity(job, setup))
-    pricer = Pricer(job.request, model, job.limits)
+    pricer = Pricer(request, model, job.limits)
     with only_one(job.folder), pool(setup, job.jobs) as workers, bars(console) as report:
         search = Search(setup, pricer, job.plan, study, workers, report, job.storage)
         return search.run(target), setup
@@ -106,7 +107,7 @@ def identity(job: Job, setup: Setup) -> dict[str, Any]:
     return {
         "model": hashlib.sha256(job.request.model.read_bytes()).hexdigest()[:16],
         "data set": setup.samples.digest(),
-        "request": job.request.options(),
+        "request": job.request.stored(),
         "held-out share": job.share,
         "learning rate": job.rate,
         "seed": job.plan.seed,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mcutrain.host.search.trial import Effort, Score, Setup
-from mcutrain.trainer.scheme import Scheme
+from mcutrain.trainer.options import Scheme
 
 _setup: Setup | None = None  # of a worker process
 

@@ -10,7 +10,8 @@ from mcutrain.host.files import write_whole
 from mcutrain.host.search.budget import Limits
 from mcutrain.host.search.trial import Score
 from mcutrain.trainer.model import Model
-from mcutrain.trainer.scheme import Scheme, scheme_text
+from mcutrain.trainer.options import Scheme
+from mcutrain.trainer.scheme import scheme_text
 
 if TYPE_CHECKING:
     from mcutrain.host.search.search import Found, Trained

@@ -30,7 +30,7 @@ from mcutrain.host.search.study import Study
 from mcutrain.host.search.trial import Effort, Score, Setup
 from mcutrain.trainer.errors import BudgetError
 from mcutrain.trainer.model import Model, cut
-from mcutrain.trainer.scheme import Scheme
+from mcutrain.trainer.options import Scheme
 
 BUILDS = 5  # at most, until the measured build fits
 Report = Callable[[str, int, int], None]  # phase, done, total
@@ -100,7 +100,7 @@ class Search:
 
     def counted_model(self) -> Model:
         """The model whose layers a scheme counts."""
-        start = self.setup.request.start
+        start = self.setup.request.options.start
         return self.setup.model if start is None else cut(self.setup.model, start)
 
     def measured(self, scheme: Scheme, target: Target) -> Overhead:

@@ -12,7 +12,7 @@ from typing import TypeAlias
 from mcutrain.host.search.budget import Pricer
 from mcutrain.trainer.model import Model
 from mcutrain.trainer.ops.weighted import Weighted
-from mcutrain.trainer.scheme import Scheme
+from mcutrain.trainer.options import Scheme
 
 RATIOS = (0.125, 0.25, 0.5, 1.0)
 MAX_GROUPS = 12

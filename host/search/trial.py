@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +20,8 @@ from mcutrain.host.training.validation import squared_error
 from mcutrain.trainer.errors import DataError
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.model import Model
+from mcutrain.trainer.options import Scheme
 from mcutrain.trainer.plan import TrainingPlan
-from mcutrain.trainer.scheme import Scheme
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Setup:
 
     def plan_of(self, scheme: Scheme) -> TrainingPlan:
         """Raises ModelError or SchemeError."""
-        return replace(self.request, update=scheme).plan_of(self.model)
+        return self.request.but(update=scheme).plan_of(self.model)
 
     def held_out(self) -> float:
         """How many samples judge a scheme, about."""
@@ -128,7 +128,7 @@ class Setup:
 
     def scores(self, scheme: Scheme, effort: Effort, splits: list[Split]) -> list[Score]:
         """One for each of ``splits``, each trained from the beginning. Raises Error."""
-        request = replace(self.request, update=scheme)
+        request = self.request.but(update=scheme)
         whole = self.plan_of(scheme)
         rate = default_rate(whole) if self.rate is None else self.rate
         plan, start = tail(request, self.model, whole)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +50,11 @@ def export_state(
     """
     tensors = unpack_state(plan, state)
     in_use = int(tensors[plan.active][0]) if plan.active else plan.classes
-    options = replace(
-        request,
-        classes=None,
-        spare_classes=plan.classes - in_use,
-        class_names=plan.class_names,
-    ).options()
+    names = plan.class_names
+    stored = request.without(["classes"]).but(
+        spare_classes=plan.classes - in_use, class_names=names
+    )
+    options = stored.stored()
     exported = export_model(request.model.read_bytes(), plan, tensors, options, resumable=resumable)
     write_whole(output, exported.data)
     return {

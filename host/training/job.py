@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from mcutrain.host.training.runners import (
 )
 from mcutrain.host.training.state import SavedState
 from mcutrain.host.training.validation import held_out
+from mcutrain.trainer.chip import Chip
 from mcutrain.trainer.errors import Error
 from mcutrain.trainer.plan import TrainingPlan
 
@@ -69,7 +71,6 @@ class Job:
     validation: float | None = None  # share of the training samples; None is the default
     unguarded: str = ""
     latents: str | None = None  # where they are kept; None is the default of host.training.latents
-    latent_slots: int = 0
     flash_latents: Path | None = None  # the data set whose latents the build holds
     replay: int | None = None  # slots of the buffer, if the samples are a stream
     replay_ratio: int = RATIO
@@ -131,10 +132,9 @@ def run_job(job: Job, console: Console) -> Outcome:
     if target.kind is not Kind.REFERENCE:
         require_extra("build")
     job = replace(job, request=job.request.resolved())
-    slots = job.latent_slots
     if job.replay is not None and job.latents == DEVICE:
-        slots = job.replay
-    plan = with_flash_latents(job.request.plan().with_latent_slots(slots), job.flash_latents)
+        job = replace(job, request=job.request.but(latent_slots=job.replay))
+    plan = planned_on(job, target.chip)
     pays = job.options.epochs > 1 or job.replay is not None
     # Whole steps are counted, and whole samples are received ahead.
     is_device = job.port is not None or target.kind is not Kind.REFERENCE
@@ -157,7 +157,10 @@ def run_job(job: Job, console: Console) -> Outcome:
     warn_of_clipped(data.clipped, console)
     job, data = guarded(job, plan, data, state)
     if job.port is not None:
-        with connected(job.port, plan, job.baud) as runner, bars(console, job, plan) as report:
+        with (
+            connected(job.port, partial(planned_on, job), job.baud) as runner,
+            bars(console, job, plan) as report,
+        ):
             plan = runner.plan
             result, saving = train_job(job, plan, data, runner, report, state)
         return judged(Outcome(job, job.port, result, planned(plan), plan, saving=saving))
@@ -168,6 +171,11 @@ def run_job(job: Job, console: Console) -> Outcome:
     with console.status(f"building for {target.name}"):
         built = build(plan, target, job.verbose)
     return judged(run_simulated(job, built.plan, built, data, state, console))
+
+
+def planned_on(job: Job, chip: Chip) -> TrainingPlan:
+    """The job's plan for a chip."""
+    return with_flash_latents(job.request.on(chip).plan(), job.flash_latents)
 
 
 def guarded(

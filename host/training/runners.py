@@ -3,15 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mcutrain.host.building.firmware import Build, board_of
-from mcutrain.host.building.memories import placed
+from mcutrain.host.building.firmware import Build, plan_with_hash
 from mcutrain.host.building.target import Kind
 from mcutrain.host.errors import MismatchError
 from mcutrain.host.link.device import Device
@@ -28,6 +27,7 @@ from mcutrain.host.training.latents import (
 )
 from mcutrain.host.training.runner import Runner
 from mcutrain.host.training.verify import read_tensor, write_step, write_target
+from mcutrain.trainer.chip import GENERIC, Chip
 from mcutrain.trainer.graph.tensor import Array, Tensor
 from mcutrain.trainer.interpreter import Interpreter, StepRecord, unpack_state
 from mcutrain.trainer.ops.sgd import LearningRate
@@ -291,16 +291,20 @@ def running(build: Build, args: Sequence[str]) -> Iterator[tuple[str, PaintedSta
 
 
 @contextmanager
-def connected(port: str, plan: TrainingPlan, baud: int) -> Iterator[DeviceRunner]:
-    """A device on a serial port. Raises MismatchError unless it runs a build of this plan."""
-    device = Device.open(SerialTransport(port, baud), None, plan.numerics_hash)
+def connected(
+    port: str, plan_for: Callable[[Chip], TrainingPlan], baud: int
+) -> Iterator[DeviceRunner]:
+    """A device on a serial port. Raises MismatchError unless it runs a build of a plan that
+    ``plan_for`` makes for a board's chip."""
+    numerics = plan_for(GENERIC).numerics_hash
+    device = Device.open(SerialTransport(port, baud), None, numerics)
     try:
-        board = board_of(plan, device.info.build_hash)
-        if board is None:
+        plan = plan_with_hash(plan_for, device.info.build_hash)
+        if plan is None:
             raise MismatchError(
                 f"{port}: the device runs the build {device.info.build_hash.hex()}, which is not "
                 "this version's build of the plan; run `mcutrain build` and flash what it names"
             )
-        yield DeviceRunner(device, placed(plan, board))
+        yield DeviceRunner(device, plan)
     finally:
         device.close()

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ HASH_KEY, PLAN_KEY = "numerics_hash", "training_state"
 def save_state(path: Path, plan: TrainingPlan, state: bytes, request: Request) -> None:
     """Write the state as an .npz: each tensor by its name, and what the plan was made from."""
     tensors = unpack_state(plan, state)
-    stored = TrainingState.of(plan, tensors, request.options()).pack()
+    stored = TrainingState.of(plan, tensors, request.stored()).pack()
     arrays: Any = {tensor.name: value for tensor, value in tensors.items()}
     arrays[HASH_KEY] = np.frombuffer(plan.numerics_hash, np.uint8)
     arrays[PLAN_KEY] = np.frombuffer(stored, np.uint8)
@@ -64,7 +64,7 @@ class SavedState:
     def request(self, model: Path) -> Request:
         """What the plan of the state is made from, with the model in ``model``. Raises Error."""
         stored = TrainingState.unpack(self.raw(PLAN_KEY))
-        return replace(read_options(stored.options, model), update=stored.scheme)
+        return read_options(stored.options, model).but(update=stored.scheme)
 
     def described(self) -> str:
         """The options that make the plan of the state, as far as the file tells."""
@@ -72,7 +72,7 @@ class SavedState:
             request = self.request(Path())
         except Error:
             return "the options that it was trained with"
-        return " ".join(["--update", request.update_name(), *request.arguments()])
+        return " ".join(["--update", request.options.update_name, *request.options.arguments()])
 
     def state(self, plan: TrainingPlan) -> bytes:
         """The state of ``plan``. Raises DataError if the file is another plan's."""

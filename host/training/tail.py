@@ -17,11 +17,14 @@ import numpy as np
 from mcutrain.host.building.library import COMPILER, LibraryRunner, in_process
 from mcutrain.host.request import Request
 from mcutrain.host.training.runners import ReferenceRunner
+from mcutrain.trainer.chip import GENERIC
 from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.model import Model, cut, trim
+from mcutrain.trainer.options import DEFAULT_OPTIONS, Effect, Scheme
 from mcutrain.trainer.plan import TrainingPlan
-from mcutrain.trainer.scheme import Scheme
+
+MEMORY_OPTIONS = [*DEFAULT_OPTIONS.to_json(Effect.MEMORY)]
 
 
 def tail(request: Request, model: Model, whole: TrainingPlan) -> tuple[TrainingPlan, str | None]:
@@ -46,11 +49,11 @@ def plan_from(request: Request, model: Model, scheme: Scheme, start: str) -> Tra
 
     Raises ModelError if the model cannot be cut there.
     """
-    part = trim(model if request.start is None else cut(model, request.start))
+    first = request.options.start
+    part = trim(model if first is None else cut(model, first))
     layers = len(part.weighted) - len(trim(cut(part, start)).weighted)
-    behind = replace(
-        request, update=shifted(scheme, layers), start=start, stream_input=False, recompute=None
-    )
+    behind = request.on(GENERIC).without(MEMORY_OPTIONS)
+    behind = behind.but(update=shifted(scheme, layers), start=start)
     return behind.plan_of(model, thorough=False)  # trained here, where no byte counts
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mcutrain.trainer.options import PlanOptions
+
 pytest.importorskip("torch", reason="the yardsticks need PyTorch: pip install .[benchmarks]")
 
 from benchmarks import search
@@ -72,7 +74,7 @@ def test_the_tail_trains_to_the_bits_of_the_whole(scheme: str) -> None:
     model, people = load(EXAMPLE / "watch.tflite"), load_people()
     data = split(*people[1], seed=0, person=1)
     plan_of, behind = tail(model, scheme, None, data)
-    whole, cut = Interpreter(make_plan(model, scheme)), Interpreter(plan_of(Formats()))
+    whole, cut = Interpreter(make_plan(model, PlanOptions(scheme))), Interpreter(plan_of(Formats()))
     for k in range(20):
         record = whole.step(data.x_train[k], int(data.y_train[k]))
 

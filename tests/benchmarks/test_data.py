@@ -26,6 +26,7 @@ from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, TensorType
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.making.net_builder import NetBuilder
 from mcutrain.trainer.making.quantiser import quantize_array
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import load
 
@@ -234,7 +235,9 @@ class TestCifar10:
     def test_resnet8_knows_them(self, models: Path) -> None:
         """Layout, order of channels and labels are right, or it would guess."""
         at_hand(fetch.CACHE / "cifar10-test.npz")
-        plan = make_plan(load(models / "mlperf-tiny" / "pretrainedResnet_quant.tflite"), "head")
+        plan = make_plan(
+            load(models / "mlperf-tiny" / "pretrainedResnet_quant.tflite"), PlanOptions("head")
+        )
         samples = cifar10.test_set().take(slice(0, 50))
         x = model_input(samples.x, plan.input.type)
         assert share_right(Interpreter(plan), x, samples.y) >= 0.8
@@ -326,7 +329,7 @@ class TestStartingModels:
         first = self.recipe().file(tmp_path / "a")
         again = self.recipe().file(tmp_path / "b")
         assert first.name == again.name and first.read_bytes() == again.read_bytes()
-        plan = make_plan(load(first), "head")
+        plan = make_plan(load(first), PlanOptions("head"))
         samples = self.recipe().samples
         x = quantize_array(samples.x, digits_net.INPUT_QUANT)
         assert share_right(Interpreter(plan), x, samples.y) >= 0.95

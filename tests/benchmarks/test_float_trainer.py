@@ -17,8 +17,8 @@ from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.ops.fully_connected import FullyConnected
 from mcutrain.trainer.ops.max_pool2d import MaxPool2D
 from mcutrain.trainer.ops.weighted import Weighted
+from mcutrain.trainer.options import PlanOptions, Scheme
 from mcutrain.trainer.plan import TrainingPlan, make_plan
-from mcutrain.trainer.scheme import Scheme
 from tests.support.bench import draw_inputs, node_of
 from tests.support.float_graph import FloatGraph, learned_tensors
 from tests.support.float_ops import MEANINGS, bias_scales, dequantise, meaning, real_inputs, whole
@@ -73,11 +73,15 @@ def planned(
     folder = Path() if found.is_shipped else request.getfixturevalue("models")
     if isinstance(scheme, str) and scheme.endswith(".toml"):
         scheme = str(folder / scheme)
-    return make_plan(found.model(folder), scheme, found.classes), found.data(folder, 12)
+    return make_plan(found.model(folder), PlanOptions(scheme, found.classes)), found.data(
+        folder, 12
+    )
 
 
 def watch(scheme: str | Scheme = "full") -> tuple[TrainingPlan, Data]:
-    return make_plan(NETS["watch"].model(Path()), scheme), NETS["watch"].data(Path(), 12)
+    return make_plan(NETS["watch"].model(Path()), PlanOptions(scheme)), NETS["watch"].data(
+        Path(), 12
+    )
 
 
 def twin_of(trainer: FloatTrainer) -> Interpreter:
@@ -332,7 +336,7 @@ def test_only_what_learns_in_the_plan_changes(
 
 
 def test_dead_channels_are_tried(models: Path) -> None:
-    plan = make_plan(NETS["mcunet-5fps"].model(models), "full", 10)
+    plan = make_plan(NETS["mcunet-5fps"].model(models), PlanOptions("full", 10))
 
     assert any(node.op.dead for node in plan.forward if isinstance(node.op, Weighted))
 
@@ -420,7 +424,7 @@ def test_predictions_are_those_of_the_integer_trainer(method: Method) -> None:
 @pytest.mark.parametrize("method", INT8)
 def test_one_logit_alone_stands_against_zero(method: Method) -> None:
     model, data = NETS["watch"].model(Path()), NETS["watch"].data(Path(), 6)
-    plan = make_plan(model, "head", 1)
+    plan = make_plan(model, PlanOptions("head", 1))
     trainer = FloatTrainer.of(plan, method)
     for k in range(6):
         interpreter = twin_of(trainer)
@@ -444,7 +448,7 @@ def test_training_fits_a_few_samples(method: Method) -> None:
     "options", [{"spare_classes": 2}, {"loss": "mse"}], ids=["spare classes", "squared error"]
 )
 def test_what_is_left_out_is_said(options: dict[str, int | str]) -> None:
-    plan = make_plan(NETS["watch"].model(Path()), "head", **options)  # type: ignore[arg-type]
+    plan = make_plan(NETS["watch"].model(Path()), PlanOptions("head", **options))  # type: ignore[arg-type]
 
     with pytest.raises(NotImplementedError, match="takes labels of all classes"):
         FloatTrainer.of(plan, Method.FLOAT32)

@@ -19,6 +19,7 @@ from mcutrain.codegen.image import lay_out
 from mcutrain.codegen.manifest import manifest
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.ops.reshape import Reshape
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import TrainingPlan, make_plan
 from mcutrain.trainer.tflite.reader import identifier, parse
 from tests.support.native import FIRMWARE, WARNINGS, write_sources
@@ -33,7 +34,7 @@ PARTIAL = "bias_last = 2\n[weights]\n0 = 0.7\ndw_w = 0.5\n2 = 0.25\n"
 
 
 def small_plan(update: str = "full", name: str = "small") -> TrainingPlan:
-    return make_plan(parse(residual_model(), name), update)
+    return make_plan(parse(residual_model(), name), PlanOptions(update))
 
 
 def partial_plan(folder: Path, name: str = "small") -> TrainingPlan:
@@ -124,7 +125,7 @@ def test_a_chain_of_reshapes_has_no_unused_names(tmp_path: Path) -> None:
     graph, last = model.graph, model.logits
     for k, shape in enumerate([(3, 1), (1, 3, 1), (1, 3)]):
         (last,) = graph.add(Reshape(shape), last, name=f"r{k}", index=2 + k)
-    plan = make_plan(type(model)("chain", graph, model.input, last, last), "full")
+    plan = make_plan(type(model)("chain", graph, model.input, last, last), PlanOptions("full"))
     compile_object("gcc", write_sources(plan, tmp_path), tmp_path / "chain.o")
 
 

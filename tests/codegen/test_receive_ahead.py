@@ -34,6 +34,7 @@ from mcutrain.host.training.loop import Options, Result, train
 from mcutrain.host.training.runners import DeviceRunner, ReferenceRunner, simulated, with_latents
 from mcutrain.trainer.errors import BudgetError, ModelError
 from mcutrain.trainer.interpreter import Interpreter
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import TrainingPlan, make_plan
 from mcutrain.trainer.tflite.reader import parse
 from tests.firmware.test_session import FaultyTransport
@@ -46,7 +47,9 @@ STEPS = 12
 
 
 def plan_of(update: str = "head", **options: Any) -> TrainingPlan:
-    return make_plan(parse(residual_model(), "small"), update, **{"receive_ahead": True, **options})
+    return make_plan(
+        parse(residual_model(), "small"), PlanOptions(update, **{"receive_ahead": True, **options})
+    )
 
 
 def drawn(plan: TrainingPlan, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -347,7 +350,7 @@ def test_one_that_does_not_fit_is_told_with_its_next_sample(board: str) -> None:
 def test_a_sample_cannot_also_arrive_by_rows(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"--stream-input and --receive-ahead do not go together"):
         plan_of(stream_input=True)
-    asked = Request(tmp_path / "small.tflite", receive_ahead=True)
+    asked = Request.of(tmp_path / "small.tflite", receive_ahead=True)
     assert all(not request.stream_input for _, request in candidates(asked))
     assert asked.arguments() == ["--receive-ahead"]
 

@@ -39,7 +39,7 @@ NOT_INSTALLED = {"trainer", "codegen", "host", "tests", "benchmarks", "tools"}
 # itself and lower floors only, for types too. A new one gets the lowest floor that it can have.
 FLOORS = {
     "trainer": [
-        {"errors", "fixedpoint"},
+        {"chip", "errors", "fixedpoint", "options"},
         {"graph", "replay"},
         {"ops", "planner", "making", "latent"},
         {"formats", "model"},
@@ -51,8 +51,8 @@ FLOORS = {
         {"export"},
     ],
     "host": [
-        {"errors", "extras", "files", "kinds", "places", "processes", "request", "sizes"},
-        {"boards", "link", "measure"},
+        {"defaults", "errors", "extras", "failure", "kinds", "places", "processes", "request", "sizes"},
+        {"boards", "files", "link", "measure"},
         {"building"},
         {"cost", "simulation"},
         {"training"},

@@ -11,6 +11,7 @@ from mcutrain.host.building.firmware import build, compiler_version
 from mcutrain.host.building.target import Target
 from mcutrain.host.cli.demo import TARGETS
 from mcutrain.host.cost import measured
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import importers, load
 from tests.support.paths import ROOT, WATCH
@@ -23,7 +24,7 @@ def test_the_demonstrations_bytes_are_those_of_a_build(column: int) -> None:
     target = Target.parse(TARGETS[column])
     if "12.2" not in compiler_version(target):
         pytest.skip(f"the README's bytes are gcc 12.2's, this is {compiler_version(target)}")
-    plan = make_plan(load(WATCH / "watch.tflite"), "last:2")
+    plan = make_plan(load(WATCH / "watch.tflite"), PlanOptions("last:2"))
     cost = measured(build(plan, target))
     for key, text in (("sram_bytes", "RAM, bytes"), ("flash_bytes", "flash, bytes")):
         shown = re.search(rf"^ *{text} +(\S+) +(\S+)$", README, re.MULTILINE)

@@ -21,6 +21,7 @@ from mcutrain.trainer import fixedpoint
 from mcutrain.trainer.graph.tensor import Role, Tensor
 from mcutrain.trainer.ops.error import E8, E12
 from mcutrain.trainer.ops.sgd import FRACTION
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import TrainingPlan, make_plan
 from tests.firmware.test_protocol import constants
 from tests.support import conformance
@@ -189,7 +190,7 @@ def check_c(folder: Path, text: str) -> Path:
 
 @pytest.fixture(scope="module")
 def plan() -> TrainingPlan:
-    return make_plan(conformance.model(), "full")
+    return make_plan(conformance.model(), PlanOptions("full"))
 
 
 def test_the_manifest_has_the_keys_of_the_specification(plan: TrainingPlan) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from mcutrain.host.training.dataset import load_dataset
 from mcutrain.trainer.interpreter import Interpreter
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import load
 from tests.support.paths import ROOT
@@ -88,7 +89,7 @@ def test_our_own_model_learns_on_the_device(tmp_path: Path, has_micro: bool) -> 
     assert after[1] > 75
     assert figures(printed, "verified steps") == ["400", "400"]
     assert printed.count(" 0 differ") == 2 * has_micro
-    exported = Interpreter(make_plan(load(tmp_path / "mine.tflite"), "head"))
+    exported = Interpreter(make_plan(load(tmp_path / "mine.tflite"), PlanOptions("head")))
     data = load_dataset(tmp_path / "user.npz", exported.plan)
     right = np.mean(
         [exported.predict(x) == y for x, y in zip(data.x_test, data.y_test, strict=True)]

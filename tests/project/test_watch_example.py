@@ -14,6 +14,7 @@ import pytest
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.making.float_net import fit
 from mcutrain.trainer.making.quantiser import quantize_net
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import load, parse
 from tests.support.paths import WATCH
@@ -40,7 +41,7 @@ def arrays(name: str) -> dict[str, np.ndarray]:
 
 def test_the_model_is_as_described() -> None:
     model = load(WATCH / "watch.tflite")
-    plan = make_plan(model, "full")
+    plan = make_plan(model, PlanOptions("full"))
 
     assert [type(node.op).__name__ for node in model.graph.nodes] == [
         "Conv2D",
@@ -81,7 +82,7 @@ def test_the_demo_is_one_person_with_five_windows_of_each_exercise() -> None:
 
 def test_the_model_knows_little_of_the_left_wrist_before_training() -> None:
     demo = arrays("demo.npz")
-    interpreter = Interpreter(make_plan(load(WATCH / "watch.tflite"), "head"))
+    interpreter = Interpreter(make_plan(load(WATCH / "watch.tflite"), PlanOptions("head")))
     predicted = [interpreter.infer(x).argmax() for x in demo["x_test"]]
 
     assert 0.15 < np.mean(predicted == demo["y_test"]) < 0.35

@@ -11,6 +11,7 @@ import pytest
 
 from mcutrain.codegen.image import lay_out
 from mcutrain.trainer.errors import Error, ModelError
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import parse
 from tests.support.random_models import random_model
@@ -24,7 +25,7 @@ def only_model_errors(data: bytes) -> bool:
     except ModelError:
         return False
     with contextlib.suppress(Error):  # what was read must plan and print, or be refused as well
-        lay_out(make_plan(model, "full"))
+        lay_out(make_plan(model, PlanOptions("full")))
     return True
 
 

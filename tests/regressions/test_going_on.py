@@ -19,7 +19,7 @@ from mcutrain.host.training.state import save_state
 from mcutrain.host.training.verify import Verifier
 from mcutrain.trainer.errors import DataError, Error, ModelError
 from mcutrain.trainer.interpreter import Interpreter, pack_state, unpack_state
-from mcutrain.trainer.scheme import Scheme
+from mcutrain.trainer.options import Scheme
 from mcutrain.trainer.tflite.reader import load
 from mcutrain.trainer.training_state import TrainingState
 from tests.support.small_models import CLASSES, SHAPE, residual_model, write_dataset
@@ -89,7 +89,7 @@ def test_parts_of_a_run_are_the_whole_run(
         for part in ("train", "test"):
             arrays[f"y_{part}"] = np.arange(len(arrays[f"x_{part}"])) % CLASSES
         np.savez(data, **arrays)
-    request = Request(model, **CASES[case])
+    request = Request.of(model, **CASES[case])
     whole = train(request, data, epochs=3, steps=40, seed=5)
     part, state = train(request, data, epochs=2, steps=20, seed=5), None
     for k, steps in enumerate((5, 15)):
@@ -106,7 +106,7 @@ def test_parts_of_a_run_are_the_whole_run(
 
 
 def test_a_saved_state_exports_as_the_run_does(model: Path, data: Path, tmp_path: Path) -> None:
-    outcome = train(Request(model, "last:2", 3 + 1, spare_classes=1), data)
+    outcome = train(Request.of(model, "last:2", classes=3 + 1, spare_classes=1), data)
     at_once = exported(outcome, tmp_path / "a.tflite")
     save_state(tmp_path / "s.npz", outcome.plan, outcome.result.state, outcome.job.request)
     export_saved(model, tmp_path / "s.npz", tmp_path / "b.tflite")
@@ -115,7 +115,7 @@ def test_a_saved_state_exports_as_the_run_does(model: Path, data: Path, tmp_path
 
 
 def test_an_export_with_every_class_in_use_goes_on(model: Path, data: Path, tmp_path: Path) -> None:
-    outcome = train(Request(model, "head", 2, spare_classes=2), data)
+    outcome = train(Request.of(model, "head", classes=2, spare_classes=2), data)
     again = train(Request(exported(outcome, tmp_path / "e.tflite")), data)
 
     assert again.plan.active is None and again.plan.classes == 4
@@ -123,7 +123,7 @@ def test_an_export_with_every_class_in_use_goes_on(model: Path, data: Path, tmp_
 
 
 def test_classes_taken_out_of_use_come_back_untrained(model: Path, tmp_path: Path) -> None:
-    request = Request(model, "head", 2, spare_classes=2)
+    request = Request.of(model, "head", classes=2, spare_classes=2)
     plan = request.plan()
     reference = Interpreter(plan)
     reference.set_classes(4)
@@ -131,7 +131,7 @@ def test_classes_taken_out_of_use_come_back_untrained(model: Path, tmp_path: Pat
         reference.step(np.full(SHAPE, 16 * k, np.int8), k % 4)
     reference.set_classes(3)
     export_state(request, plan, reference.state_bytes(), tmp_path / "e.tflite")
-    again = Interpreter(replace(Request(tmp_path / "e.tflite"), spare_classes=1).plan())
+    again = Interpreter(Request(tmp_path / "e.tflite").but(spare_classes=1).plan())
     sample = np.full(SHAPE, 7, np.int8)
 
     assert again.classes == 3 and again.plan.classes == 4
@@ -139,7 +139,7 @@ def test_classes_taken_out_of_use_come_back_untrained(model: Path, tmp_path: Pat
 
 
 def test_a_seed_given_beside_a_state_is_taken(model: Path, data: Path, tmp_path: Path) -> None:
-    request, saved = Request(model, "head"), tmp_path / "s.npz"
+    request, saved = Request.of(model, "head"), tmp_path / "s.npz"
     first = train(request, data, seed=3)
     save_state(saved, first.plan, first.result.state, request)
     second = train(request, data, saved, seed=9)
@@ -155,18 +155,18 @@ def test_a_seed_given_beside_a_state_is_taken(model: Path, data: Path, tmp_path:
 def test_options_that_an_export_was_not_trained_with_are_refused(
     field: str, value: object, said: str, model: Path, data: Path, tmp_path: Path
 ) -> None:
-    path = exported(train(Request(model, "head"), data), tmp_path / "e.tflite")
+    path = exported(train(Request.of(model, "head"), data), tmp_path / "e.tflite")
     with pytest.raises(ModelError, match=said):
-        replace(Request(path), **{field: value}).plan()  # type: ignore[arg-type]
+        Request(path).but(**{field: value}).plan()
 
-    assert Request(path, "head", **{field: value}).plan() is not None  # type: ignore[arg-type]
+    assert Request.of(path, "head", **{field: value}).plan() is not None
 
 
 def test_a_state_that_is_left_out_is_told(
     model: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = exported(train(Request(model, "last:2"), data), tmp_path / "e.tflite")
-    run_job(Job(Request(path, "head"), data, "reference", None, OPTIONS), Console())
+    path = exported(train(Request.of(model, "last:2"), data), tmp_path / "e.tflite")
+    run_job(Job(Request.of(path, "head"), data, "reference", None, OPTIONS), Console())
 
     assert "holds the state of an earlier training" in capsys.readouterr().out
 
@@ -175,15 +175,15 @@ def test_another_plans_state_is_refused_with_its_options(
     model: Path, data: Path, tmp_path: Path
 ) -> None:
     saved = tmp_path / "s.npz"
-    first = train(Request(model, "head", 4, spare_classes=2), data)
+    first = train(Request.of(model, "head", classes=4, spare_classes=2), data)
     save_state(saved, first.plan, first.result.state, first.job.request)
     with pytest.raises(DataError, match=r"--update head --classes 4 --spare-classes 2$"):
-        train(Request(model, "head", 6), data, saved)
+        train(Request.of(model, "head", classes=6), data, saved)
 
 
 def test_a_state_out_of_range_is_refused(model: Path, data: Path, tmp_path: Path) -> None:
     """A class count beyond the head would lead the device out of its logits."""
-    request, saved = Request(model, "head", 4, spare_classes=2), tmp_path / "s.npz"
+    request, saved = Request.of(model, "head", classes=4, spare_classes=2), tmp_path / "s.npz"
     first = train(request, data)
     tensors = unpack_state(first.plan, first.result.state)
     assert first.plan.active is not None
@@ -196,7 +196,7 @@ def test_a_state_out_of_range_is_refused(model: Path, data: Path, tmp_path: Path
 def test_the_model_is_not_overwritten(model: Path, data: Path, tmp_path: Path) -> None:
     link = tmp_path / "link.tflite"
     link.symlink_to(model)
-    request = Request(model, "head")
+    request = Request.of(model, "head")
     for output in (model, link):
         with pytest.raises(Error, match="is the model itself"):
             check_exportable(request, request.plan(), output)
@@ -206,13 +206,13 @@ def test_the_model_is_not_overwritten(model: Path, data: Path, tmp_path: Path) -
 def test_what_a_softmax_would_hide_is_refused_before_training(
     options: dict[str, Any], model: Path, data: Path, tmp_path: Path
 ) -> None:
-    job = Job(Request(model, "head", **options), data, "reference", None, OPTIONS)
+    job = Job(Request.of(model, "head", **options), data, "reference", None, OPTIONS)
     with pytest.raises(ModelError, match="ends in a SOFTMAX"):
         run_job(replace(job, export=tmp_path / "e.tflite"), QUIET)
 
 
 def test_an_unexplained_difference_is_named_where_no_node_writes_a_state(model: Path) -> None:
-    plan = Request(model, "head", 2, spare_classes=1).plan()
+    plan = Request.of(model, "head", classes=2, spare_classes=1).plan()
     verifier = Verifier(plan, 0)
 
     assert not verifier._state_difference(0, pack_state(plan, verifier.reference.state)).reproduced
@@ -220,7 +220,7 @@ def test_an_unexplained_difference_is_named_where_no_node_writes_a_state(model: 
 
 @pytest.mark.parametrize("name", ["a */ int evil; /*", "\ud800", "a\nb", "x" * 300, ""])
 def test_a_stored_scheme_has_a_proper_name(name: str, model: Path, data: Path) -> None:
-    outcome = train(Request(model, "head"), data)
+    outcome = train(Request.of(model, "head"), data)
     tensors = unpack_state(outcome.plan, outcome.result.state)
     stored = TrainingState.of(outcome.plan, tensors, {})
     raw = replace(stored, scheme=replace(stored.scheme, name=name))
@@ -243,7 +243,7 @@ def test_many_class_names_fit_the_command_line(tmp_path: Path) -> None:
 
 
 def test_a_model_in_a_file_keeps_its_state(model: Path, data: Path, tmp_path: Path) -> None:
-    outcome = train(Request(model, "head"), data)
+    outcome = train(Request.of(model, "head"), data)
     path = exported(outcome, tmp_path / "e.tflite")
     export_state(outcome.job.request, outcome.plan, outcome.result.state, tmp_path / "f.tflite",
                  resumable=False)  # fmt: skip

@@ -31,8 +31,8 @@ from mcutrain.trainer.making.options import (
     ResizeNearestNeighborOptions,
 )
 from mcutrain.trainer.making.writer import WriterOp, WriterTensor, constant, write_model
+from mcutrain.trainer.options import PlanOptions, Scheme
 from mcutrain.trainer.plan import make_plan
-from mcutrain.trainer.scheme import Scheme
 from mcutrain.trainer.tflite import bounds
 from mcutrain.trainer.tflite.patch import TflitePatch
 from mcutrain.trainer.tflite.reader import MAX_NAME, TRAINING_STATE, parse
@@ -87,7 +87,7 @@ def test_a_pad_behind_the_head_leaves_no_place_for_other_classes() -> None:
 
     for change in ({"spare_classes": 1}, {"classes": 3}):
         with pytest.raises(ModelError, match="Pad follows the last weighted layer"):
-            make_plan(model, "head", **change)
+            make_plan(model, PlanOptions("head", **change))
 
 
 def test_metadata_of_one_name_many_times_are_replaced_by_one() -> None:
@@ -96,7 +96,7 @@ def test_metadata_of_one_name_many_times_are_replaced_by_one() -> None:
     again = TflitePatch(patch.finish())
     again.metadata *= 3
     data = again.finish()
-    trained = train(Interpreter(make_plan(parse(data, "m"), "head"), 5), 0, 3)
+    trained = train(Interpreter(make_plan(parse(data, "m"), PlanOptions("head")), 5), 0, 3)
 
     assert len(TflitePatch(data).metadata) == 3
     new = exported(data, trained).data
@@ -172,7 +172,7 @@ def test_a_plan_of_the_most_operators_takes_seconds() -> None:
     """Placing tensors once took a time that grew with the third power: more than a minute here."""
     model = parse(chain(bounds.MAX_OPERATORS - 1), "m")
     start = time.process_time()
-    make_plan(model, "full")
+    make_plan(model, PlanOptions("full"))
 
     assert time.process_time() - start < 10
     assert f"has {bounds.MAX_OPERATORS + 1} operators" in refused(chain(bounds.MAX_OPERATORS))
@@ -285,7 +285,7 @@ def test_scales_without_as_many_zero_points_are_refused(count: int) -> None:
 def test_a_training_state_that_lies_is_refused_or_goes_on() -> None:
     data = residual_model()
     scheme = Scheme("partial", {0: 0.7, 3: 1.0}, frozenset({1, 3}))
-    trained = train(Interpreter(make_plan(parse(data, "m"), scheme), 5), 0, 3)
+    trained = train(Interpreter(make_plan(parse(data, "m"), PlanOptions(scheme)), 5), 0, 3)
     model = parse(exported(data, trained).data, "m")
     assert model.training_state is not None
     rng, messages, went_on = random.Random(1), [], 0
@@ -294,7 +294,7 @@ def test_a_training_state_that_lies_is_refused_or_goes_on() -> None:
         for _ in range(400):
             try:
                 stored = TrainingState.unpack(spoilt_state(model.training_state, rng))
-                plan = resumed(make_plan(model, stored.scheme), stored)
+                plan = resumed(make_plan(model, PlanOptions(stored.scheme)), stored)
                 train(Interpreter(plan, stored.seed), 0, 1)
                 went_on += 1
             except Error as err:

@@ -14,9 +14,9 @@ from mcutrain.trainer.model import Model
 from mcutrain.trainer.ops.companion import Companions
 from mcutrain.trainer.ops.sgd import CountStep, LearningRate, sgd_state
 from mcutrain.trainer.ops.softmax_cross_entropy import SoftmaxCrossEntropy
+from mcutrain.trainer.options import Scheme
 from mcutrain.trainer.plan import TrainingPlan
 from mcutrain.trainer.planner.memory import MemoryPlan, Slot, place_state
-from mcutrain.trainer.scheme import Scheme
 from tests.support.op_cases import Case
 
 

@@ -11,8 +11,8 @@ import pytest
 from mcutrain.trainer.export import Export, export_model
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import Interpreter
+from mcutrain.trainer.options import PlanOptions, Scheme
 from mcutrain.trainer.plan import TrainingPlan, make_plan
-from mcutrain.trainer.scheme import Scheme
 from mcutrain.trainer.tflite.reader import parse
 from mcutrain.trainer.training_state import TrainingState, resumed
 
@@ -53,7 +53,7 @@ def logits_operator(plan: TrainingPlan) -> int:
 def assert_micro_equals(data: bytes, trained: Interpreter, count: int = 3) -> None:
     """tflite-micro's logits are the reference's, and the importer reads the same network."""
     run, plan = micro(data), trained.plan
-    again = Interpreter(make_plan(parse(data, "again"), "head"))
+    again = Interpreter(make_plan(parse(data, "again"), PlanOptions("head")))
     for k in range(count):
         sample = sample_of(plan, 1000 + k)
         expected = trained.infer(sample)
@@ -74,5 +74,5 @@ def going_on(new: bytes, **options: Any) -> Interpreter:
     model = parse(new, "m")
     assert model.training_state is not None
     stored = TrainingState.unpack(model.training_state)
-    plan = resumed(make_plan(model, stored.scheme, **options), stored)
+    plan = resumed(make_plan(model, PlanOptions(stored.scheme, **options)), stored)
     return Interpreter(plan, stored.seed)

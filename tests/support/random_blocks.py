@@ -11,7 +11,7 @@ from mcutrain.trainer.making.options import (
     FullyConnectedOptions,
 )
 from mcutrain.trainer.making.writer import WriterOp, WriterTensor, write_model
-from mcutrain.trainer.scheme import Scheme
+from mcutrain.trainer.options import Scheme
 from tests.support.model_maker import ModelMaker
 from tests.support.random_trunks import add
 from tests.support.small_models import activation, bias, weights

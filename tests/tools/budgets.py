@@ -19,6 +19,7 @@ from mcutrain.host.simulation.instructions import read_counts
 from mcutrain.host.training.dataset import load_dataset
 from mcutrain.host.training.runners import simulated
 from mcutrain.trainer.ops.sgd import LearningRate
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import TrainingPlan, make_plan
 from mcutrain.trainer.scheme import tomllib
 from mcutrain.trainer.tflite.reader import load
@@ -67,9 +68,9 @@ class Entry:
     def plan(self) -> TrainingPlan:
         folder = models_folder()
         if self.is_built or folder is None:
-            return make_plan(load(WATCH_FILE), self.scheme)
+            return make_plan(load(WATCH_FILE), PlanOptions(self.scheme))
         scheme = str(folder / self.scheme) if self.scheme.endswith(".toml") else self.scheme
-        return make_plan(load(folder / self.file), scheme, self.classes)
+        return make_plan(load(folder / self.file), PlanOptions(scheme, self.classes))
 
 
 KWS, RESNET = "mlperf-tiny/kws_ref_model.tflite", "mlperf-tiny/pretrainedResnet_quant.tflite"

@@ -38,6 +38,7 @@ from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.losses import LOSSES, SQUARED_ERROR
 from mcutrain.trainer.model import Model
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import TrainingPlan, make_plan
 from mcutrain.trainer.tflite.reader import parse
 from mcutrain.trainer.training_state import TrainingState, resumed
@@ -147,17 +148,19 @@ def some_plan(model: Model, rng: random.Random) -> TrainingPlan:
     update = rng.choice(("head", "full", "full", "bias", "last:1"))
     logits = model.logits.type
     if logits.size != logits.shape[-1] or model.classes < 2:
-        return make_plan(model, update, loss=SQUARED_ERROR)
+        return make_plan(model, PlanOptions(update, loss=SQUARED_ERROR))
     kind = rng.randrange(6)
     if kind == 0:
-        return make_plan(model, update, rng.choice((1, 2, 5, 100)))
+        return make_plan(model, PlanOptions(update, rng.choice((1, 2, 5, 100))))
     if kind == 1:
-        return make_plan(model, update, start=rng.choice(labels))
+        return make_plan(model, PlanOptions(update, start=rng.choice(labels)))
     if kind == 2:
-        return make_plan(model, update, loss=rng.choice(LOSSES))
+        return make_plan(model, PlanOptions(update, loss=rng.choice(LOSSES)))
     if kind == 3:
-        return make_plan(model, update, rng.choice((None, 3)), spare_classes=rng.choice((1, 4)))
-    return make_plan(model, update)
+        return make_plan(
+            model, PlanOptions(update, rng.choice((None, 3)), spare_classes=rng.choice((1, 4)))
+        )
+    return make_plan(model, PlanOptions(update))
 
 
 def exercise(data: bytes, rng: random.Random) -> None:
@@ -186,7 +189,7 @@ def read_again(data: bytes, trained: Interpreter, shape: tuple[int, ...]) -> Non
     assert again.training_state is not None
     if trained.plan.active is None and trained.plan.takes_label:
         stored = TrainingState.unpack(again.training_state)
-        plan = resumed(make_plan(again, stored.scheme), stored)
+        plan = resumed(make_plan(again, PlanOptions(stored.scheme)), stored)
         sample = samples(shape, 1, 7)[-1]
         if not np.array_equal(Interpreter(plan).infer(sample), trained.infer(sample)):
             raise Wrong("the exported model infers otherwise")

@@ -14,6 +14,7 @@ from mcutrain.trainer.model import Model
 from mcutrain.trainer.ops.conv2d import Conv2D
 from mcutrain.trainer.ops.fully_connected import FullyConnected
 from mcutrain.trainer.ops.sgd import LearningRate
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import parse
 from tests.support.paths import GOLDEN
@@ -42,14 +43,14 @@ def tiny_model() -> Model:
 
 
 def tiny_source() -> str:
-    return emit_source(lay_out(make_plan(tiny_model(), "full")))
+    return emit_source(lay_out(make_plan(tiny_model(), PlanOptions("full"))))
 
 
 def digests() -> str:
     """A line per scheme: the digest after each of 20 steps of the small residual model."""
     lines = []
     for update in UPDATES:
-        plan = make_plan(parse(residual_model(), "small"), update)
+        plan = make_plan(parse(residual_model(), "small"), PlanOptions(update))
         reference = Interpreter(plan, seed=7)
         reference.set_learning_rate(RATE)
         found = []

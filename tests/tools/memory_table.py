@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import TrainingPlan, make_plan
 from mcutrain.trainer.planner.lifetimes import demand
 from mcutrain.trainer.tflite.reader import load
@@ -55,7 +56,7 @@ def rows(name: str, models: Path) -> list[str]:
     model = load(path)
     files = [str(path.parent / "schemes" / s) for s in subject.schemes if s.endswith(".toml")]
     plans = (
-        make_plan(model, scheme, subject.classes, loss=subject.loss)
+        make_plan(model, PlanOptions(scheme, subject.classes, loss=subject.loss))
         for scheme in (*SCHEMES, *files)
     )
     return [row(name, plan) for plan in plans]

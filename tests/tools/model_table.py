@@ -21,6 +21,7 @@ from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Array, Tensor
 from mcutrain.trainer.losses import CROSS_ENTROPY, RECONSTRUCTION
 from mcutrain.trainer.model import Model
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import TrainingPlan, make_plan
 from mcutrain.trainer.tflite.reader import load
 from tests.support.bench import forward_plan
@@ -113,7 +114,7 @@ def plans(subject: Subject, path: Path, folder: Path) -> Iterator[TrainingPlan]:
     model = load(path)
     for scheme in subject.schemes:
         spec = str(path.parent / "schemes" / scheme) if scheme.endswith(".toml") else scheme
-        yield make_plan(model, spec, subject.classes, loss=subject.loss)
+        yield make_plan(model, PlanOptions(spec, subject.classes, loss=subject.loss))
 
 
 def train(subject: Subject, path: Path, folder: Path) -> int:

@@ -26,6 +26,7 @@ from mcutrain.trainer.model import Model
 from mcutrain.trainer.ops.error import format_of
 from mcutrain.trainer.ops.sgd import BiasUpdate, LearningRate
 from mcutrain.trainer.ops.weighted_gradients import WeightedUpdate
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import TrainingPlan, make_plan
 from mcutrain.trainer.tflite.reader import load, parse
 from tests.support.float_graph import FloatGraph, Learned, Values, learned_tensors
@@ -94,9 +95,9 @@ class Net:
         """What trains it by the scheme, after the new head has learned."""
         model = self.model(folder)
         scheme = str(folder / scheme) if scheme.endswith(".toml") else scheme
-        interpreter = Interpreter(make_plan(model, scheme, self.classes))
+        interpreter = Interpreter(make_plan(model, PlanOptions(scheme, self.classes)))
         if self.head_steps:
-            head = Interpreter(make_plan(model, "head", self.classes))
+            head = Interpreter(make_plan(model, PlanOptions("head", self.classes)))
             for k in range(self.head_steps):
                 head.step(*samples.one(k))
             learned = {t.name: value for t, value in head.state.items() if t.role is Role.PARAM}

@@ -15,6 +15,7 @@ from mcutrain.host.building.target import Target
 from mcutrain.host.cost import measured
 from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.formats import Formats
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import TrainingPlan, make_plan
 from mcutrain.trainer.tflite.reader import load
 from tests.support.paths import models_folder
@@ -53,7 +54,7 @@ BOUGHT = {
 def mcunet(models: Path, scheme: str, streams: bool, formats: Formats) -> TrainingPlan:
     path = find(SUBJECTS["mcunet-5fps"], models)
     file = str(path.parent / "schemes" / scheme)
-    return make_plan(load(path), file, 10, formats=formats, stream_input=streams)
+    return make_plan(load(path), formats.within(PlanOptions(file, 10, stream_input=streams)))
 
 
 def cells(plan: TrainingPlan) -> str:
@@ -108,7 +109,7 @@ def inference_arenas(models: Path) -> list[str]:
         found = []
         for scheme, streams in TRAINED:
             try:
-                plan = make_plan(model, scheme, subject.classes, stream_input=streams)
+                plan = make_plan(model, PlanOptions(scheme, subject.classes, stream_input=streams))
                 total = plan.memory.arena_bytes + plan.memory.state_bytes
                 found.append(f"{plan.memory.arena_bytes:,} ({total:,})")
             except ModelError:
@@ -123,10 +124,8 @@ def recomputed(models: Path, steps: Sequence[Step] = RECOMPUTED) -> list[str]:
     for name, scheme, streams, formats in steps:
         path = find(SUBJECTS[name], models)
         file = str(path.parent / "schemes" / scheme) if scheme.endswith(".toml") else scheme
-        plan = make_plan(
-            load(path), file, SUBJECTS[name].classes, formats=formats, stream_input=streams,
-            recompute=0,
-        )  # fmt: skip
+        asked = PlanOptions(file, SUBJECTS[name].classes, stream_input=streams, recompute=True)
+        plan = make_plan(load(path), formats.within(asked))
         arena, again = plan.memory.arena_bytes, plan.recomputed_macs
         whole, options = arena + plan.saved_bytes, " --stream-input" if streams else ""
         options += f" --errors {formats.errors}" if formats == E8 else ""

@@ -18,6 +18,7 @@ from mcutrain.trainer.ops.sgd import FRACTION, BiasUpdate, CountStep
 from mcutrain.trainer.ops.softmax import Softmax
 from mcutrain.trainer.ops.weighted import dead_channels
 from mcutrain.trainer.ops.weighted_gradients import WeightedGradInput, WeightedUpdate
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import TrainingPlan, make_plan
 from mcutrain.trainer.planner.memory import storage
 from mcutrain.trainer.tflite.reader import parse
@@ -33,7 +34,7 @@ def plan_of(scheme: str, folder: Path) -> TrainingPlan:
     if scheme == "partial":
         (folder / "partial.toml").write_text(PARTIAL)
         scheme = str(folder / "partial.toml")
-    return make_plan(parse(residual_model(), "small"), scheme)
+    return make_plan(parse(residual_model(), "small"), PlanOptions(scheme))
 
 
 @pytest.fixture(autouse=True)

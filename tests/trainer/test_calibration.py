@@ -17,6 +17,7 @@ from mcutrain.trainer.graph.tensor import Array, QuantParams
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.model import Model
 from mcutrain.trainer.ops.weighted import DEAD_BIAS
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.patch import TflitePatch
 from mcutrain.trainer.tflite.reader import parse
@@ -215,7 +216,7 @@ def test_tflite_micro_computes_the_same_bits(spread: int, tmp_path: Path) -> Non
 
 def test_a_trained_model_is_not_calibrated() -> None:
     data = residual_model()
-    trained = train(Interpreter(make_plan(parse(data, "m"), "head")), 0, 3)
+    trained = train(Interpreter(make_plan(parse(data, "m"), PlanOptions("head"))), 0, 3)
     with pytest.raises(ModelError, match="before it is trained"):
         calibrate(exported(data, trained).data, drawn(2, 5))
 

@@ -19,6 +19,7 @@ from mcutrain.trainer.graph.tensor import DType, Role, Tensor, TensorType
 from mcutrain.trainer.interpreter import Interpreter, pack_state, state_digest, unpack_state
 from mcutrain.trainer.ops.companion import Companion, FollowUp, Kept, LearnedFormats
 from mcutrain.trainer.ops.sgd import COMPANIONS, FRACTION, SUM, CountStep
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import TrainingPlan, make_plan
 from mcutrain.trainer.tflite.reader import parse
 from mcutrain.trainer.training_state import TrainingState, resumed
@@ -53,7 +54,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(params=[1, 2], ids=["every-step", "sums"])
 def plan(request: pytest.FixtureRequest) -> TrainingPlan:
     formats = Formats(accumulate=request.param)
-    return make_plan(parse(residual_model(), "small"), "last:2", formats=formats)
+    return make_plan(parse(residual_model(), "small"), formats.within(PlanOptions("last:2")))
 
 
 def counters(plan: TrainingPlan) -> dict[Tensor, Tensor]:
@@ -131,7 +132,7 @@ def test_a_stored_value_that_training_never_leaves_is_refused(plan: TrainingPlan
 
 def test_without_it_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    plan = make_plan(parse(residual_model(), "small"), "last:2")
+    plan = make_plan(parse(residual_model(), "small"), PlanOptions("last:2"))
 
     assert {kind for kind, _ in plan.companions} == {FRACTION}
     assert SUM in plan.companions.kinds

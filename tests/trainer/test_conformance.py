@@ -2,13 +2,14 @@
 """The conformance vectors, step for step."""
 
 from mcutrain.trainer.interpreter import Interpreter
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from tests.support import conformance
 from tests.support.native import NativeModel
 
 
 def test_reference_reproduces_the_conformance_vectors():
-    plan = make_plan(conformance.model(), "full")
+    plan = make_plan(conformance.model(), PlanOptions("full"))
     reference = Interpreter(plan, seed=conformance.NET["seed"])
     reference.set_learning_rate(conformance.RATE)
     samples = zip(conformance.SAMPLES, conformance.LABELS, conformance.EXPECTED, strict=True)
@@ -23,7 +24,7 @@ def test_reference_reproduces_the_conformance_vectors():
 
 
 def test_generated_c_reproduces_the_conformance_vectors(tmp_path):
-    plan = make_plan(conformance.model(), "full")
+    plan = make_plan(conformance.model(), PlanOptions("full"))
     device = NativeModel(plan, tmp_path)
     device.reset(conformance.NET["seed"])
     device.set_learning_rate(conformance.RATE)

@@ -15,8 +15,8 @@ from mcutrain.trainer.graph.tensor import Role
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.making.options import Activation, FullyConnectedOptions
 from mcutrain.trainer.making.writer import WriterOp, write_model
+from mcutrain.trainer.options import PlanOptions, Scheme
 from mcutrain.trainer.plan import make_plan
-from mcutrain.trainer.scheme import Scheme
 from mcutrain.trainer.tflite.patch import TflitePatch
 from mcutrain.trainer.tflite.reader import TRAINING_STATE, parse
 from tests.regressions.test_damaged_files import mutate
@@ -55,7 +55,7 @@ REAL = {
 @pytest.mark.parametrize("classes", [None, 2, 3, 4, 20, 100])
 def test_tflite_micro_computes_the_trained_logits(name: str, classes: int | None) -> None:
     data = residual_model()
-    plan = make_plan(parse(data, "small"), SCHEMES[name], classes)
+    plan = make_plan(parse(data, "small"), PlanOptions(SCHEMES[name], classes))
     trained = train(Interpreter(plan, seed=5), 0, 6)
     result = exported(data, trained)
 
@@ -71,7 +71,7 @@ def test_tflite_micro_computes_the_trained_logits(name: str, classes: int | None
 )
 def test_a_head_before_a_pool(kind: str, options: dict[str, int], tmp_path: Path) -> None:
     data = pooled_head(kind)
-    plan = make_plan(parse(data, "m"), "full", **options)
+    plan = make_plan(parse(data, "m"), PlanOptions("full", **options))
     new = exported(data, train(Interpreter(plan, 1), 0, 5)).data
 
     if plan.active is None:
@@ -87,7 +87,7 @@ def test_a_convolution_as_head(
     classes: int | None, with_bias: bool, in_options: bool, code: Activation
 ) -> None:
     data = conv_head(with_bias, in_options, code)
-    trained = train(Interpreter(make_plan(parse(data, "m"), "full", classes), 1), 0, 5)
+    trained = train(Interpreter(make_plan(parse(data, "m"), PlanOptions("full", classes)), 1), 0, 5)
     new = exported(data, trained).data
 
     assert_micro_equals(new, trained)
@@ -101,7 +101,7 @@ def test_a_convolution_as_head(
 @pytest.mark.parametrize("tail", ["SQUEEZE", "PACK"])
 def test_shapes_and_zero_points_behind_a_new_head(tail: str) -> None:
     data = keras_tail(tail)
-    trained = train(Interpreter(make_plan(parse(data, "m"), "head", 9), 1), 0, 6)
+    trained = train(Interpreter(make_plan(parse(data, "m"), PlanOptions("head", 9)), 1), 0, 6)
     new = exported(data, trained).data
     run = micro(new)
     for k in range(3):
@@ -115,7 +115,7 @@ def test_shapes_and_zero_points_behind_a_new_head(tail: str) -> None:
 
 
 def test_an_operator_that_cannot_follow_a_new_head_is_named() -> None:
-    trained = Interpreter(make_plan(parse(residual_model(), "m"), "head", 9), 1)
+    trained = Interpreter(make_plan(parse(residual_model(), "m"), PlanOptions("head", 9)), 1)
     patch = TflitePatch(residual_model())
     patch.set_inputs(3, [3, 16])  # ADD reads the logits
 
@@ -125,7 +125,7 @@ def test_an_operator_that_cannot_follow_a_new_head_is_named() -> None:
 
 def test_float_edges_follow_a_new_head() -> None:
     data = float_edges()
-    trained = train(Interpreter(make_plan(parse(data, "m"), "head", 6), 1), 0, 8)
+    trained = train(Interpreter(make_plan(parse(data, "m"), PlanOptions("head", 6)), 1), 0, 8)
     new = exported(data, trained).data
     run = micro(new)
     for k in range(4):
@@ -150,7 +150,7 @@ def test_a_head_of_one_output_before_a_logistic() -> None:
     ]
     data = write_model(tensors, ops, ["x"], ["p"])
     for classes in (None, 1):
-        trained = Interpreter(make_plan(parse(data, "m"), "head", classes), 1)
+        trained = Interpreter(make_plan(parse(data, "m"), PlanOptions("head", classes)), 1)
         for k in range(8):
             trained.step(sample_of(trained.plan, k), k % 2)
         new = exported(data, trained).data
@@ -163,7 +163,7 @@ def test_a_head_of_one_output_before_a_logistic() -> None:
 
 def test_an_autoencoder(models: Path) -> None:
     data = (models / "mlperf-tiny/ad01_int8.tflite").read_bytes()
-    plan = make_plan(parse(data, "m"), "last:3", loss="reconstruction")
+    plan = make_plan(parse(data, "m"), PlanOptions("last:3", loss="reconstruction"))
     trained = Interpreter(plan, seed=1)
     for k in range(5):
         trained.step(sample_of(plan, k))
@@ -178,7 +178,7 @@ def test_an_autoencoder(models: Path) -> None:
 def test_what_was_not_learned_is_kept(classes: int | None) -> None:
     schema = pytest.importorskip("tflite_micro.tensorflow.lite.micro.python.schema_py_generated")
     data = described_model(schema)
-    trained = train(Interpreter(make_plan(parse(data, "m"), "head", classes), 1), 0, 5)
+    trained = train(Interpreter(make_plan(parse(data, "m"), PlanOptions("head", classes)), 1), 0, 5)
     new = exported(data, trained).data
     old_model, new_model = (schema.ModelT.InitFromPackedBuf(d, 0) for d in (data, new))
 
@@ -206,7 +206,7 @@ def test_a_constant_shared_with_a_frozen_layer_changes_for_one_only(how: str) ->
     data = residual_model()
     data = share_buffer(data, 5, 2) if how == "buffer" else share_tensor(data, 1, 2, 2)
     scheme = Scheme("one bias", {3: 1.0}, frozenset({1, 3}))
-    trained = train(Interpreter(make_plan(parse(data, "m"), scheme), 1), 0, 8)
+    trained = train(Interpreter(make_plan(parse(data, "m"), PlanOptions(scheme)), 1), 0, 8)
     learned = next(t for t in trained.plan.learned if t.name == "depthwise_conv_2d_1_b")
     assert (trained.state[learned] != learned.data).any()
     new = exported(data, trained).data
@@ -220,7 +220,7 @@ def test_a_constant_shared_with_a_frozen_layer_changes_for_one_only(how: str) ->
 @pytest.mark.parametrize("classes", [None, 3])
 def test_spare_classes_are_left_out_until_they_are_used(classes: int | None) -> None:
     data, options = residual_model(), {"spare_classes": 4}
-    plan = make_plan(parse(data, "m"), "last:2", classes, **options)
+    plan = make_plan(parse(data, "m"), PlanOptions("last:2", classes, **options))
     trained = train(Interpreter(plan, seed=4), 0, 6)
     trained.set_classes(trained.classes + 1)
     train(trained, 6, 12)
@@ -240,7 +240,7 @@ def test_spare_classes_are_left_out_until_they_are_used(classes: int | None) -> 
 
 def test_a_cut_model_is_exported_whole() -> None:
     data = residual_model()
-    plan = make_plan(parse(data, "m"), "head", 3, start="pool")
+    plan = make_plan(parse(data, "m"), PlanOptions("head", 3, start="pool"))
     trained = train(Interpreter(plan, seed=4), 0, 9)
     new = exported(data, trained).data
     run = micro(new)
@@ -254,7 +254,7 @@ def test_a_cut_model_is_exported_whole() -> None:
 
 def test_a_file_without_training_state() -> None:
     data = residual_model()
-    trained = train(Interpreter(make_plan(parse(data, "m"), "head"), 1), 0, 5)
+    trained = train(Interpreter(make_plan(parse(data, "m"), PlanOptions("head")), 1), 0, 5)
     first = exported(data, trained).data
     plain = export_model(data, trained.plan, trained.state, resumable=False)
     taken = export_model(first, trained.plan, trained.state, resumable=False)
@@ -266,7 +266,7 @@ def test_a_file_without_training_state() -> None:
 
 
 def test_another_file_is_refused() -> None:
-    trained = Interpreter(make_plan(parse(residual_model(), "m"), "full"))
+    trained = Interpreter(make_plan(parse(residual_model(), "m"), PlanOptions("full")))
 
     with pytest.raises(ModelError, match="not the one that was trained"):
         exported(conv_head(True, True, Activation.NONE), trained)
@@ -274,8 +274,8 @@ def test_another_file_is_refused() -> None:
 
 def test_damaged_files_give_a_file_or_a_model_error() -> None:
     data = residual_model()
-    trained = train(Interpreter(make_plan(parse(data, "m"), PARTIAL, None), 8), 0, 3)
-    new_head = train(Interpreter(make_plan(parse(data, "m"), "head", 9), 8), 0, 3)
+    trained = train(Interpreter(make_plan(parse(data, "m"), PlanOptions(PARTIAL, None)), 8), 0, 3)
+    new_head = train(Interpreter(make_plan(parse(data, "m"), PlanOptions("head", 9)), 8), 0, 3)
     good = exported(data, trained).data
     rng, written = random.Random(3), 0
     for k in range(300):
@@ -293,7 +293,7 @@ def test_damaged_files_give_a_file_or_a_model_error() -> None:
 def test_real_models(name: str, keep: bool, models: Path) -> None:
     data = (models / f"{name}.tflite").read_bytes()
     update = "head" if "mcunet" in name else "last:2"
-    plan = make_plan(parse(data, "m"), update, None if keep else REAL[name])
+    plan = make_plan(parse(data, "m"), PlanOptions(update, None if keep else REAL[name]))
     trained = train(Interpreter(plan, seed=6), 0, 2)
     result = exported(data, trained)
 

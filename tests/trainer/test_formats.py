@@ -29,8 +29,8 @@ from mcutrain.trainer.ops.sgd import (
 )
 from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.ops.weighted_gradients import WeightedUpdate
+from mcutrain.trainer.options import PlanOptions, Scheme
 from mcutrain.trainer.plan import TrainingPlan, make_plan
-from mcutrain.trainer.scheme import Scheme
 from mcutrain.trainer.tflite.reader import parse
 from mcutrain.trainer.training_state import TrainingState, resumed
 from tests.support.bench import run_nodes
@@ -55,7 +55,9 @@ def name_of(formats: Formats) -> str:
 
 
 def small_plan(formats: Formats, update: str | Scheme = "full", **options: Any) -> TrainingPlan:
-    return make_plan(parse(residual_model(), "small"), update, formats=formats, **options)
+    return make_plan(
+        parse(residual_model(), "small"), formats.within(PlanOptions(update, **options))
+    )
 
 
 @pytest.mark.parametrize("formats", OTHERS, ids=name_of)
@@ -82,7 +84,7 @@ def test_networks_of_every_operator_train_bit_exactly(
 ) -> None:
     made = NETS[net]()
     model = parse(made, net) if isinstance(made, bytes) else made
-    plan = make_plan(model, "full", formats=formats)
+    plan = make_plan(model, formats.within(PlanOptions("full")))
 
     assert_steps_are_equal(plan, tmp_path, 14)
 
@@ -95,7 +97,7 @@ def test_random_models_train_bit_exactly(kind: str, tmp_path: Path) -> None:
     for seed in range(number, number + 20):
         try:
             model = parse(random_model(kind, seed), "random")
-            plan = make_plan(model, "full", loss="mse", formats=formats)
+            plan = make_plan(model, formats.within(PlanOptions("full", loss="mse")))
         except (ModelError, SchemeError):
             continue
         assert_steps_are_equal(plan, tmp_path, 8)
@@ -105,7 +107,9 @@ def test_random_models_train_bit_exactly(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("loss", ["mse", "reconstruction"])
 def test_other_losses_train_bit_exactly(loss: str, tmp_path: Path) -> None:
-    plan = make_plan(parse(autoencoder(), "auto"), "full", loss=loss, formats=Formats("e8"))
+    plan = make_plan(
+        parse(autoencoder(), "auto"), Formats("e8").within(PlanOptions("full", loss=loss))
+    )
     reference = assert_steps_are_equal(plan, tmp_path, 12)
 
     assert changed(plan, reference) == {t.name for t in plan.learned}
@@ -170,7 +174,7 @@ def test_sums_are_those_of_single_steps(errors: str, weights: str) -> None:
 def test_accumulation_of_one_is_none() -> None:
     plan, default = (
         small_plan(Formats(accumulate=1)),
-        make_plan(parse(residual_model(), "small"), "full"),
+        make_plan(parse(residual_model(), "small"), PlanOptions("full")),
     )
     first, second = train(Interpreter(plan, 1), 0, 8), train(Interpreter(default, 1), 0, 8)
 
@@ -237,7 +241,7 @@ def test_each_tensor_has_a_dither_of_its_own(net: str) -> None:
     """The nodes of SPEC 1.1: no two rounded tensors share one."""
     made = NETS[net]()
     model = parse(made, net) if isinstance(made, bytes) else made
-    plan = make_plan(model, "full", formats=Formats("e8"))
+    plan = make_plan(model, Formats("e8").within(PlanOptions("full")))
     found = [
         node.op.dither_node(node)  # type: ignore[attr-defined]
         for node in plan.operations
@@ -306,12 +310,12 @@ def test_a_state_of_another_format_is_refused() -> None:
     stored = TrainingState.unpack(model.training_state or b"")
 
     with pytest.raises(ModelError, match="resume with the scheme"):
-        resumed(make_plan(model, "full", formats=Formats("e8", "int8")), stored)
+        resumed(make_plan(model, Formats("e8", "int8").within(PlanOptions("full"))), stored)
     sums = next(k for k, a in enumerate(stored.arrays) if a.dtype == np.int32)
     wide = np.full_like(stored.arrays[sums], BIAS_MAX + 1)
     spoilt = (*stored.arrays[:sums], wide, *stored.arrays[sums + 1 :])
     with pytest.raises(ModelError, match="sum"):
-        resumed(make_plan(model, "full", formats=SMALL), replace(stored, arrays=spoilt))
+        resumed(make_plan(model, SMALL.within(PlanOptions("full"))), replace(stored, arrays=spoilt))
 
 
 @pytest.mark.parametrize(
@@ -324,7 +328,7 @@ def test_formats_that_there_are_not_are_refused(values: tuple[Any, ...]) -> None
 
 
 def test_stored_options_name_the_formats() -> None:
-    request = Request(Path("m"), errors="e8", accumulate=4)
+    request = Request.of(Path("m"), errors="e8", accumulate=4)
 
     assert read_options(request.options(), Path("m")).formats == Formats("e8", "int8.8", 4)
     assert request.arguments() == ["--errors e8", "--accumulate 4"]
@@ -337,7 +341,7 @@ def test_stored_options_name_the_formats() -> None:
 def test_an_exported_file_goes_on_in_its_formats(tmp_path: Path) -> None:
     path = tmp_path / "model.tflite"
     path.write_bytes(residual_model())
-    request = Request(path, "full", errors="e8", weights="int8", accumulate=3)
+    request = Request.of(path, "full", errors="e8", weights="int8", accumulate=3)
     half = train(Interpreter(request.plan(), 5), 0, 4)
     path.write_bytes(exported(residual_model(), half, **request.options()).data)
     continued = Interpreter(Request(path).plan(), 5)
@@ -345,14 +349,14 @@ def test_an_exported_file_goes_on_in_its_formats(tmp_path: Path) -> None:
     assert continued.plan.formats == SMALL
     assert_states_equal(continued, half)
     with pytest.raises(ModelError, match="--errors was e8, not e12: leave it out"):
-        Request(path, errors="e12").plan()
-    assert Request(path, "full", errors="e12").plan().formats == DEFAULT_FORMATS
+        Request.of(path, errors="e12").plan()
+    assert Request.of(path, "full", errors="e12").plan().formats == DEFAULT_FORMATS
 
 
 def test_prices_are_those_of_the_plans_with_the_other_formats(tmp_path: Path) -> None:
     path = tmp_path / "model.tflite"
     path.write_bytes(residual_model())
-    request = Request(path, "full", weights="int8")
+    request = Request.of(path, "full", weights="int8")
     plan = request.plan()
     prices = {p["option"]: p for p in format_prices(request, plan)}
     narrow = replace(request, errors="e8").plan().memory

@@ -19,6 +19,7 @@ from mcutrain.trainer.model import Model
 from mcutrain.trainer.ops.mean_squared_error import MeanSquaredError
 from mcutrain.trainer.ops.sgd import FRACTION
 from mcutrain.trainer.ops.softmax_cross_entropy import SoftmaxCrossEntropy
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import load, parse
 from tests.support.native import NativeModel
@@ -40,7 +41,7 @@ def inputs(count: int, seed: int = 3) -> list[Array]:
 def test_a_new_head_of_any_size_trains_bit_exactly(
     model: Model, classes: int, tmp_path: Path
 ) -> None:
-    plan = make_plan(model, "last:2", classes)
+    plan = make_plan(model, PlanOptions("last:2", classes))
     reference = assert_steps_are_equal(plan, tmp_path, 10)
 
     assert plan.logits.type.size == classes
@@ -49,12 +50,14 @@ def test_a_new_head_of_any_size_trains_bit_exactly(
 
 
 def test_a_head_with_spare_classes_trains_bit_exactly(model: Model, tmp_path: Path) -> None:
-    assert_steps_are_equal(make_plan(model, "last:2", 3, spare_classes=2), tmp_path, 10)
+    assert_steps_are_equal(
+        make_plan(model, PlanOptions("last:2", 3, spare_classes=2)), tmp_path, 10
+    )
 
 
 @pytest.mark.parametrize("update", ["last:2", "full"])
 def test_squared_error_trains_bit_exactly(model: Model, update: str, tmp_path: Path) -> None:
-    plan = make_plan(model, update, loss="mse")
+    plan = make_plan(model, PlanOptions(update, loss="mse"))
     reference = assert_steps_are_equal(plan, tmp_path, 12)
 
     assert changed(plan, reference) == {t.name for t in plan.learned}
@@ -85,7 +88,7 @@ def autoencoder(seed: int = 0) -> bytes:
 
 
 def test_an_autoencoder_trains_bit_exactly(tmp_path: Path) -> None:
-    plan = make_plan(parse(autoencoder(), "auto"), "full", loss="reconstruction")
+    plan = make_plan(parse(autoencoder(), "auto"), PlanOptions("full", loss="reconstruction"))
     reference = assert_steps_are_equal(plan, tmp_path, 12)
 
     assert plan.target is None and plan.classes == 0
@@ -93,7 +96,7 @@ def test_an_autoencoder_trains_bit_exactly(tmp_path: Path) -> None:
 
 
 def test_an_autoencoder_learns_its_input() -> None:
-    plan = make_plan(parse(autoencoder(), "auto"), "full", loss="reconstruction")
+    plan = make_plan(parse(autoencoder(), "auto"), PlanOptions("full", loss="reconstruction"))
     reference = Interpreter(plan)
     x = np.random.default_rng(1).integers(-60, 60, (1, 12)).astype(np.int8)
     losses = [reference.step(x).real(plan) for _ in range(300)]
@@ -103,7 +106,7 @@ def test_an_autoencoder_learns_its_input() -> None:
 
 
 def test_the_target_of_a_reconstruction_is_the_input_in_reals() -> None:
-    plan = make_plan(parse(autoencoder(), "auto"), "full", loss="reconstruction")
+    plan = make_plan(parse(autoencoder(), "auto"), PlanOptions("full", loss="reconstruction"))
     x = np.arange(-100, 140, 20).astype(np.int8)
     wanted = plan.input.type.scale * (x.astype(float) - plan.input.type.zero_point)
     y = plan.logits.type
@@ -117,7 +120,7 @@ def test_the_target_of_a_reconstruction_is_the_input_in_reals() -> None:
 @pytest.mark.parametrize("loss", ["cross-entropy", "mse"])
 def test_a_record_is_the_loss_in_real_units(model: Model, loss: str) -> None:
     """The integers of a step against float64 on the logits."""
-    plan = make_plan(model, "head", loss=loss)
+    plan = make_plan(model, PlanOptions("head", loss=loss))
     reference = Interpreter(plan)
     for k, sample in enumerate(inputs(6)):
         q = reference.infer(sample).astype(np.float64)
@@ -176,7 +179,7 @@ def test_the_error_of_a_squared_error_is_its_derivative(outputs: int) -> None:
 
 
 def test_a_binary_head_learns_two_patterns(model: Model) -> None:
-    plan = make_plan(model, "last:2", 1)
+    plan = make_plan(model, PlanOptions("last:2", 1))
     reference = Interpreter(plan)
     patterns = inputs(2)
     for k in range(80):
@@ -188,7 +191,7 @@ def test_a_binary_head_learns_two_patterns(model: Model) -> None:
 
 
 def test_spare_classes_wait_until_they_are_taken_into_use(model: Model, tmp_path: Path) -> None:
-    plan = make_plan(model, "head", 2, spare_classes=2)
+    plan = make_plan(model, PlanOptions("head", 2, spare_classes=2))
     reference, device = Interpreter(plan), NativeModel(plan, tmp_path)
     weights = next(t for t in plan.learned if t in plan.companions.of(FRACTION))
     patterns = inputs(3)
@@ -214,7 +217,7 @@ def test_spare_classes_wait_until_they_are_taken_into_use(model: Model, tmp_path
 
 @pytest.mark.parametrize("wanted", [0, 1, 5, 2**32 - 1])
 def test_more_classes_than_outputs_are_refused(model: Model, wanted: int, tmp_path: Path) -> None:
-    plan = make_plan(model, "head", 2, spare_classes=2)
+    plan = make_plan(model, PlanOptions("head", 2, spare_classes=2))
 
     assert NativeModel(plan, tmp_path).call("set_classes", wanted) & 0xFF == 0xFC
     with pytest.raises(ValueError, match="the head has 4 outputs"):
@@ -222,8 +225,8 @@ def test_more_classes_than_outputs_are_refused(model: Model, wanted: int, tmp_pa
 
 
 def test_an_old_head_gets_spare_rows_and_keeps_its_own(model: Model) -> None:
-    plan = make_plan(model, "head", spare_classes=3)
-    old, new = Interpreter(make_plan(model, "head")), Interpreter(plan)
+    plan = make_plan(model, PlanOptions("head", spare_classes=3))
+    old, new = Interpreter(make_plan(model, PlanOptions("head"))), Interpreter(plan)
     for sample in inputs(5):
         logits = new.infer(sample)
         np.testing.assert_array_equal(logits[:CLASSES], old.infer(sample))
@@ -232,8 +235,8 @@ def test_an_old_head_gets_spare_rows_and_keeps_its_own(model: Model) -> None:
 
 
 def test_a_tail_alone_trains_to_the_bits_of_the_whole(model: Model, tmp_path: Path) -> None:
-    whole = make_plan(model, "head")
-    tail = make_plan(model, "head", start="sum")
+    whole = make_plan(model, PlanOptions("head"))
+    tail = make_plan(model, PlanOptions("head", start="sum"))
     entry = next(n.output for n in whole.forward if n.output.label == "sum")
     reference, rest = Interpreter(whole), Interpreter(tail)
     for k, sample in enumerate(inputs(8)):
@@ -248,11 +251,11 @@ def test_a_tail_alone_trains_to_the_bits_of_the_whole(model: Model, tmp_path: Pa
 
 def test_what_cannot_be_cut_is_refused(model: Model) -> None:
     with pytest.raises(ModelError, match=r"no activation 'sun'; like it: sum"):
-        make_plan(model, "head", start="sun")
+        make_plan(model, PlanOptions("head", start="sun"))
     with pytest.raises(ModelError, match="'stem', which is computed before it"):
-        make_plan(model, "head", start="dw")
+        make_plan(model, PlanOptions("head", start="dw"))
     with pytest.raises(ModelError, match="no layer behind 'logits'"):
-        make_plan(model, "head", start="logits")
+        make_plan(model, PlanOptions("head", start="logits"))
 
 
 @pytest.mark.parametrize(
@@ -275,23 +278,28 @@ def test_what_cannot_be_trained_for_is_refused(
     model: Model, options: dict[str, object], message: str
 ) -> None:
     with pytest.raises(ModelError, match=message):
-        make_plan(model, "head", **options)  # type: ignore[arg-type]
+        make_plan(model, PlanOptions("head", **options))  # type: ignore[arg-type]
 
 
 def test_spare_outputs_must_learn(model: Model, tmp_path: Path) -> None:
     path = tmp_path / "frozen.toml"
     path.write_text("head = false\nbias_last = 2\n")
     with pytest.raises(SchemeError, match="new outputs of the head"):
-        make_plan(model, str(path), spare_classes=1)
+        make_plan(model, PlanOptions(str(path), spare_classes=1))
 
 
 def test_a_different_loss_is_a_different_arithmetic(model: Model) -> None:
-    plans = [make_plan(model, "head"), make_plan(model, "head", loss="mse"),
-             make_plan(model, "head", spare_classes=1)]  # fmt: skip
+    asked = [
+        PlanOptions("head"),
+        PlanOptions("head", loss="mse"),
+        PlanOptions("head", spare_classes=1),
+    ]
+    plans = [make_plan(model, options) for options in asked]
 
     assert len({plan.numerics_hash for plan in plans}) == 3
     assert (
-        make_plan(model, "head", class_names=tuple("abcd")).numerics_hash == plans[0].numerics_hash
+        make_plan(model, PlanOptions("head", class_names=tuple("abcd"))).numerics_hash
+        == plans[0].numerics_hash
     )
     assert StepRecord(1 << 15, 0, 0).real(plans[0]) == 0.0
 
@@ -306,7 +314,7 @@ def machine(rng: np.random.RandomState, count: int) -> Array:
 def test_an_anomaly_detector_learns_a_new_normal_machine(models: Path) -> None:
     """ad01 reconstructs what it has not heard in training better, and noise no better."""
     model = load(models / "mlperf-tiny" / "ad01_int8.tflite")
-    reference = Interpreter(make_plan(model, "last:2", loss="reconstruction"))
+    reference = Interpreter(make_plan(model, PlanOptions("last:2", loss="reconstruction")))
     plan, rng = reference.plan, np.random.RandomState(0)
     unheard, noise = machine(rng, 40), rng.randint(-60, 60, (40, 640)).astype(np.int8)
 

@@ -11,6 +11,7 @@ import pytest
 
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.ops.error import SumErrors
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import parse
 from tests.support.float_graph import FloatGraph, Learned
@@ -73,7 +74,7 @@ def test_loss_of_the_float_network_rises_along_it(gradients: list[Gradients]) ->
 
 
 def test_the_nested_net_has_branches_in_branches() -> None:
-    plan = make_plan(parse(nested_model(), "nested"), "full")
+    plan = make_plan(parse(nested_model(), "nested"), PlanOptions("full"))
     readers = [node.op.readers for node in plan.operations if isinstance(node.op, SumErrors)]
 
     assert {"Add", "Concatenation", "Mean"} <= {type(node.op).__name__ for node in plan.forward}

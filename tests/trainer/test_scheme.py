@@ -27,8 +27,9 @@ from mcutrain.trainer.ops.depthwise_conv2d import DepthwiseConv2D
 from mcutrain.trainer.ops.fully_connected import FullyConnected
 from mcutrain.trainer.ops.gather_channels import GatherChannels
 from mcutrain.trainer.ops.weighted import Weighted
+from mcutrain.trainer.options import PlanOptions, Scheme
 from mcutrain.trainer.plan import make_plan
-from mcutrain.trainer.scheme import Scheme, apply_scheme, learned_channels, parse_scheme
+from mcutrain.trainer.scheme import apply_scheme, learned_channels, parse_scheme
 from mcutrain.trainer.tflite.reader import parse
 from tests.support.small_models import residual_model
 
@@ -181,13 +182,13 @@ def test_a_ratio_that_rounds_to_all_channels_is_no_split(model: Model, tmp_path:
 def test_a_new_head_must_learn(model: Model, tmp_path: Path) -> None:
     frozen = from_text(model, tmp_path, "head = false\nbias_last = 2")
     with pytest.raises(SchemeError, match="does not train the new outputs of the head"):
-        make_plan(model, frozen, 5)
+        make_plan(model, PlanOptions(frozen, 5))
 
 
 def test_a_scheme_that_learns_nothing_is_refused(model: Model, tmp_path: Path) -> None:
     scheme = from_text(model, tmp_path, "head = false")
     with pytest.raises(SchemeError, match=r"scheme 'scheme' .*nothing"):
-        make_plan(model, scheme)
+        make_plan(model, PlanOptions(scheme))
 
 
 def learned(model: Model, scheme: Scheme) -> list[tuple[str, tuple[int, ...]]]:
@@ -219,7 +220,7 @@ def test_a_ratio_makes_a_compact_learned_tensor_and_leaves_the_rest_frozen(model
 
 def test_a_model_is_not_changed_by_its_scheme(model: Model) -> None:
     before = [t.data.copy() for t in model.graph.tensors if t.data is not None]
-    make_plan(model, Scheme("s", {0: 0.5, 1: 0.5, 2: 1.0}, frozenset(range(4))))
+    make_plan(model, PlanOptions(Scheme("s", {0: 0.5, 1: 0.5, 2: 1.0}, frozenset(range(4)))))
     after = [t.data for t in model.graph.tensors if t.data is not None]
 
     assert all((a == b).all() for a, b in zip(before, after, strict=True))

@@ -26,8 +26,9 @@ from mcutrain.trainer.model import Model, trim
 from mcutrain.trainer.ops.conv2d import Conv2D
 from mcutrain.trainer.ops.depthwise_conv2d import DepthwiseConv2D
 from mcutrain.trainer.ops.pad import Pad
+from mcutrain.trainer.options import PlanOptions, Scheme
 from mcutrain.trainer.plan import make_plan
-from mcutrain.trainer.scheme import Scheme, parse_scheme
+from mcutrain.trainer.scheme import parse_scheme
 from mcutrain.trainer.simplify import simplify
 from mcutrain.trainer.tflite.reader import load, parse
 from tests.support.model_maker import ModelMaker
@@ -148,10 +149,10 @@ def test_training_has_the_bits_of_the_whole_model(
     saved = 0
     for seed in range(6):
         model = parse(random_net(seed), "net")
-        simple = Interpreter(make_plan(model, update))
+        simple = Interpreter(make_plan(model, PlanOptions(update)))
         with monkeypatch.context() as patch:
             patch.setattr("mcutrain.trainer.plan.simplify", lambda model, scheme: model)
-            whole = Interpreter(make_plan(model, update))
+            whole = Interpreter(make_plan(model, PlanOptions(update)))
         saved += whole.plan.forward_macs - simple.plan.forward_macs
         for k, sample in enumerate(samples(model.input.type.shape, 9, seed)):
             assert simple.step(sample, k % 4) == whole.step(sample, k % 4)
@@ -217,7 +218,7 @@ REAL = {
 @pytest.mark.parametrize("name", REAL)
 def test_a_real_model_does_less_for_the_same_bits(name: str, models: Path, tmp_path: Path) -> None:
     model = load(models / f"{name}.tflite")
-    plan = make_plan(model, "head")
+    plan = make_plan(model, PlanOptions("head"))
     device = NativeModel(plan, tmp_path)
 
     assert plan.forward_macs < REAL[name]

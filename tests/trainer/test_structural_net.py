@@ -33,6 +33,7 @@ from mcutrain.trainer.ops.mean import MeanGrad
 from mcutrain.trainer.ops.resize_nearest_neighbor import ResizeGrad
 from mcutrain.trainer.ops.sgd import FRACTION
 from mcutrain.trainer.ops.strided_error import StridedError
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import parse
 from tests.support.bench import draw_inputs, node_of
@@ -129,7 +130,7 @@ def test_a_narrowed_operator_computes_the_channels_that_are_left(case: Case) -> 
 
 @pytest.mark.parametrize("scheme", ["full", "last:2"])
 def test_a_network_of_branches_trains_with_equal_bits(scheme: str, tmp_path: Path) -> None:
-    plan = make_plan(parse(structural_model(), "branches"), scheme)
+    plan = make_plan(parse(structural_model(), "branches"), PlanOptions(scheme))
     reference = assert_steps_are_equal(plan, tmp_path, 14)
 
     for weight in plan.companions.of(FRACTION):  # the error came all the way
@@ -137,7 +138,7 @@ def test_a_network_of_branches_trains_with_equal_bits(scheme: str, tmp_path: Pat
 
 
 def test_the_network_has_every_gradient() -> None:
-    plan = make_plan(parse(structural_model(), "branches"), "full")
+    plan = make_plan(parse(structural_model(), "branches"), PlanOptions("full"))
     kinds = {type(node.op) for node in plan.graph.nodes}
     (joins,) = [node for node in plan.graph.nodes if isinstance(node.op, Concatenation)]
 

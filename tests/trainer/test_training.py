@@ -20,6 +20,7 @@ from mcutrain.trainer.making.options import (
 )
 from mcutrain.trainer.making.writer import WriterOp, WriterTensor, write_model
 from mcutrain.trainer.model import Model
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import parse
 from tests.support.model_maker import Chance
@@ -50,7 +51,7 @@ def scheme_in(folder: Path, name: str) -> str:
 
 @pytest.mark.parametrize("name", SCHEMES)
 def test_generated_c_trains_bit_exactly_as_the_reference(name: str, tmp_path: Path) -> None:
-    plan = make_plan(parse(residual_model(), "small"), scheme_in(tmp_path, name))
+    plan = make_plan(parse(residual_model(), "small"), PlanOptions(scheme_in(tmp_path, name)))
     reference = assert_steps_are_equal(plan, tmp_path, 20)
 
     assert changed(plan, reference) == {t.name for t in plan.learned}
@@ -58,7 +59,7 @@ def test_generated_c_trains_bit_exactly_as_the_reference(name: str, tmp_path: Pa
 
 @pytest.mark.parametrize(("update", "classes"), [("last:2", 2), ("full", 9)])
 def test_a_new_head_trains_bit_exactly(update: str, classes: int, tmp_path: Path) -> None:
-    plan = make_plan(parse(residual_model(), "small"), update, classes)
+    plan = make_plan(parse(residual_model(), "small"), PlanOptions(update, classes))
     reference = assert_steps_are_equal(plan, tmp_path, 12)
 
     assert plan.classes == classes
@@ -122,7 +123,7 @@ def test_an_awkward_network_trains_bit_exactly(name: str, tmp_path: Path) -> Non
         Path(scheme).write_text(
             "bias_last = 2\nhead = false\n[weights]\n0 = 0.5\n1 = 0.5\n2 = 0.4\n"
         )
-    plan = make_plan(model, scheme)
+    plan = make_plan(model, PlanOptions(scheme))
     reference = assert_steps_are_equal(plan, tmp_path, 20)
     dw, great = (t for t in plan.learned if t.name.startswith("depthwise"))
 

@@ -23,6 +23,7 @@ from mcutrain.trainer.making.writer import WriterOp, constant, write_model
 from mcutrain.trainer.ops.add import AddGrad
 from mcutrain.trainer.ops.lookup import LookupGrad
 from mcutrain.trainer.ops.mul import MulGrad
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import parse
 from tests.support.small_models import CLASSES, SHAPE, activation, bias, weights
@@ -88,14 +89,14 @@ def gated_model(seed: int = 0) -> bytes:
 
 @pytest.mark.parametrize("update", ["last:2", "full"])
 def test_a_gated_network_trains_bit_exactly(update: str, tmp_path: Path) -> None:
-    plan = make_plan(parse(gated_model(), "gated"), update)
+    plan = make_plan(parse(gated_model(), "gated"), PlanOptions(update))
     reference = assert_steps_are_equal(plan, tmp_path, 20)
 
     assert changed(plan, reference) == {t.name for t in plan.learned}
 
 
 def test_every_elementwise_gradient_is_in_it() -> None:
-    plan = make_plan(parse(gated_model(), "gated"), "full")
+    plan = make_plan(parse(gated_model(), "gated"), PlanOptions("full"))
     kinds = [type(node.op) for node in plan.graph.nodes]
 
     assert kinds.count(LookupGrad) == 4  # hard swish, logistic, leaky, tanh

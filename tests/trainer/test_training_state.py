@@ -14,6 +14,7 @@ import pytest
 
 from mcutrain.trainer.errors import ModelError, SchemeError
 from mcutrain.trainer.interpreter import Interpreter
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.patch import TflitePatch
 from mcutrain.trainer.tflite.reader import MAX_METADATA, parse
@@ -37,9 +38,11 @@ from tests.support.small_models import residual_model
 @pytest.mark.parametrize("classes", [None, 3])
 def test_training_goes_on_as_if_it_had_never_stopped(name: str, classes: int | None) -> None:
     data = residual_model()
-    plan = make_plan(parse(data, "m"), SCHEMES[name], classes)
+    plan = make_plan(parse(data, "m"), PlanOptions(SCHEMES[name], classes))
     whole = train(Interpreter(plan, seed=11), 0, 40)
-    half = train(Interpreter(make_plan(parse(data, "m"), SCHEMES[name], classes), 11), 0, 20)
+    half = train(
+        Interpreter(make_plan(parse(data, "m"), PlanOptions(SCHEMES[name], classes)), 11), 0, 20
+    )
     new = exported(data, half).data
     continued = going_on(new)
 
@@ -54,15 +57,15 @@ def test_training_goes_on_as_if_it_had_never_stopped(name: str, classes: int | N
 @pytest.mark.parametrize("update", ["head", "last:2"])
 def test_a_real_model_goes_on(update: str, models: Path) -> None:
     data = (models / "mlperf-tiny/kws_ref_model.tflite").read_bytes()
-    whole = train(Interpreter(make_plan(parse(data, "m"), update), seed=2), 0, 8)
-    half = train(Interpreter(make_plan(parse(data, "m"), update), seed=2), 0, 4)
+    whole = train(Interpreter(make_plan(parse(data, "m"), PlanOptions(update)), seed=2), 0, 8)
+    half = train(Interpreter(make_plan(parse(data, "m"), PlanOptions(update)), seed=2), 0, 4)
 
     assert_states_equal(train(going_on(exported(data, half).data), 4, 8), whole)
 
 
 def test_a_device_goes_on(tmp_path: Path) -> None:
     data = residual_model()
-    half = train(Interpreter(make_plan(parse(data, "m"), PARTIAL), seed=3), 0, 12)
+    half = train(Interpreter(make_plan(parse(data, "m"), PlanOptions(PARTIAL)), seed=3), 0, 12)
     continued = going_on(exported(data, half).data)
     device = NativeModel(continued.plan, tmp_path)
     device.reset(3)
@@ -77,7 +80,7 @@ def test_a_device_goes_on(tmp_path: Path) -> None:
 def test_the_channels_that_learned_go_on_learning() -> None:
     """Training that makes other channels the greatest does not change which ones learn."""
     data = residual_model()
-    trained = Interpreter(make_plan(parse(data, "m"), PARTIAL), seed=1)
+    trained = Interpreter(make_plan(parse(data, "m"), PlanOptions(PARTIAL)), seed=1)
     layer = next(n for n in trained.plan.forward if n.name == "conv_2d_2")
     learned = layer.op.split_inputs(layer)[2]  # type: ignore[attr-defined]
     trained.state[learned] = np.zeros_like(trained.state[learned])
@@ -85,7 +88,7 @@ def test_the_channels_that_learned_go_on_learning() -> None:
     again = next(n for n in continued.plan.forward if n.name == "conv_2d_2")
 
     assert again.op == layer.op
-    by_norm = make_plan(parse(exported(data, trained).data, "m"), PARTIAL)
+    by_norm = make_plan(parse(exported(data, trained).data, "m"), PlanOptions(PARTIAL))
     assert next(n for n in by_norm.forward if n.name == "conv_2d_2").op != layer.op
 
 
@@ -94,12 +97,12 @@ def test_channels_that_a_layer_has_not_are_refused(channels: tuple[int, ...]) ->
     scheme = replace(PARTIAL, channels={2: channels})
 
     with pytest.raises(SchemeError, match=r"layer 2 \(conv_2d_2\) that are not ascending"):
-        make_plan(parse(residual_model(), "m"), scheme)
+        make_plan(parse(residual_model(), "m"), PlanOptions(scheme))
 
 
 def test_options_come_back() -> None:
     data = residual_model()
-    trained = Interpreter(make_plan(parse(data, "m"), "head"), 8)
+    trained = Interpreter(make_plan(parse(data, "m"), PlanOptions("head")), 8)
     new = exported(data, trained, loss="cross-entropy", names=["a", "ä"]).data
     stored = TrainingState.unpack(parse(new, "m").training_state or b"")
 
@@ -109,22 +112,22 @@ def test_options_come_back() -> None:
 
 def test_a_state_of_other_weights_or_another_scheme_is_refused() -> None:
     data = residual_model()
-    trained = train(Interpreter(make_plan(parse(data, "m"), "full"), 8), 0, 5)
+    trained = train(Interpreter(make_plan(parse(data, "m"), PlanOptions("full")), 8), 0, 5)
     model = parse(exported(data, trained).data, "m")
     stored = TrainingState.unpack(model.training_state or b"")
 
     with pytest.raises(ModelError, match="not that of the model's weights"):
-        resumed(make_plan(parse(data, "m"), "full"), stored)
+        resumed(make_plan(parse(data, "m"), PlanOptions("full")), stored)
     with pytest.raises(ModelError, match="resume with the scheme"):
-        resumed(make_plan(model, "head"), stored)
+        resumed(make_plan(model, PlanOptions("head")), stored)
     for spoilt in ([1, 2, 3, 4], [1, 2, 128, 256]):
         arrays = (*stored.arrays[:-1], np.array(spoilt, np.uint32))
         with pytest.raises(ModelError, match="out of range"):
-            resumed(make_plan(model, "full"), replace(stored, arrays=arrays))
+            resumed(make_plan(model, PlanOptions("full")), replace(stored, arrays=arrays))
 
 
 def test_damaged_training_state_is_a_model_error() -> None:
-    trained = Interpreter(make_plan(parse(residual_model(), "m"), PARTIAL))
+    trained = Interpreter(make_plan(parse(residual_model(), "m"), PlanOptions(PARTIAL)))
     raw = TrainingState.of(trained.plan, trained.state, {"a": [1, {"b": 2}]}).pack()
     assert TrainingState.unpack(raw).pack() == raw
     rng = random.Random(1)
@@ -137,7 +140,7 @@ def test_damaged_training_state_is_a_model_error() -> None:
         spoilt += struct.pack("<I", zlib.crc32(spoilt))
         try:
             stored = TrainingState.unpack(spoilt)
-            resumed(make_plan(parse(residual_model(), "m"), PARTIAL), stored)
+            resumed(make_plan(parse(residual_model(), "m"), PlanOptions(PARTIAL)), stored)
         except ModelError:
             pass
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -55,6 +55,11 @@ class Op:
     the names of the new outputs. ``alias`` ops only rename their input's bytes.
     Of the operators of a forward model: ``output_scale``, ``behind_head``; ``is_activation``, a
     function that makes a network more than linear; ``clamps``, one whose limits are part of it.
+
+    A child of an operator that ``needs`` features of an instruction set is a *variant* of it: the
+    same bits by other kernels, those of ``kernels/<unit>.c``. It overrides ``lower`` and, where
+    its kernels differ in them, scratch memory, rows, channels and overlays; a plan for a chip that
+    has the features puts it in the operator's place wherever it ``covers`` the node.
     """
 
     tflite_name: ClassVar[str] = ""
@@ -65,6 +70,13 @@ class Op:
     behind_head: ClassVar[BehindHead] = BehindHead.NO
     is_activation: ClassVar[bool] = False
     clamps: ClassVar[bool] = False
+    needs: ClassVar[frozenset[str]] = frozenset()
+    unit: ClassVar[str] = ""
+
+    @classmethod
+    def covers(cls, node: Node) -> bool:
+        """Whether a variant can compute this node; if not, what it is a variant of does."""
+        return True
 
     @classmethod
     def from_tflite(cls, source: OperatorSource) -> tuple[Op, tuple[Tensor, ...]]:
@@ -162,6 +174,21 @@ class Node:
         args = ", ".join(t.name for t in self.inputs)
         outs = ", ".join(map(repr, self.outputs))
         return f"{outs} = {type(self.op).__name__}({args})"
+
+
+def variants_of(kind: type[Op]) -> list[type[Op]]:
+    """The variants of an operator, those that need most features first."""
+    found = [child for child in kind.__subclasses__() if child.needs]
+    return sorted(found, key=lambda child: (-len(child.needs), child.unit))
+
+
+def variant_for(node: Node, features: frozenset[str]) -> Op:
+    """The node's operator as a chip with these features computes it best."""
+    values = {each.name: getattr(node.op, each.name) for each in fields(node.op)}
+    for kind in variants_of(type(node.op)):
+        if kind.needs <= features and kind.covers(node):
+            return kind(**values)
+    return node.op
 
 
 class Tape(Protocol):

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
+from mcutrain.trainer.chip import Memory
 from mcutrain.trainer.errors import BudgetError
 from mcutrain.trainer.graph.graph import Graph
 from mcutrain.trainer.graph.op import Node
@@ -14,15 +15,6 @@ from mcutrain.trainer.planner.lifetimes import Demand
 from mcutrain.trainer.planner.placement import Placer, greedy_orders, place_blocks
 
 TRIES = 60  # of an order, with the blocks in front that found no room
-
-
-@dataclass(frozen=True)
-class Memory:
-    """``nbytes`` of RAM in a section ``name``; ``speed`` is relative, more is faster."""
-
-    name: str
-    nbytes: int
-    speed: float = 1.0
 
 
 @dataclass(frozen=True)

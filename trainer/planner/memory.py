@@ -6,14 +6,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from mcutrain.trainer.chip import Chip, Memory
+from mcutrain.trainer.errors import BudgetError
 from mcutrain.trainer.graph.graph import Graph, storage
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Tensor
 from mcutrain.trainer.planner.lifetimes import aligned, demand
-from mcutrain.trainer.planner.memories import Memory, spread_beside
+from mcutrain.trainer.planner.memories import spread_beside
 from mcutrain.trainer.planner.placement import place_blocks
 
 ARENA, STATE = "arena", "state"
+HALVINGS = 5  # of the stack
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,36 @@ def plan_memory(
         if tensor is not source and source in slots:
             slots[tensor] = slots[source]
     return MemoryPlan(slots, offsets, state_bytes, wanted.lower_bound, state_memory)
+
+
+def plan_on(
+    chip: Chip, graph: Graph, state: Iterable[Tensor], keep: Collection[Tensor], held_bytes: int
+) -> MemoryPlan:
+    """Place in the main RAM of ``chip``, and the memories beside it if there are any: only then
+    raises BudgetError.
+
+    How much of the main RAM stack and link leave to the arena is known when all is linked. Until
+    then they have two frames, and the stack that the chip states; if nothing fits so, half of
+    that, and so on: the linker decides. ``held_bytes`` of the main RAM are taken by others.
+    """
+    state = list(state)
+    if not chip.beside:
+        return plan_memory(graph, state, keep)
+    for halved in range(HALVINGS):
+        room = chip.room(held_bytes, chip.stack_bytes >> halved)
+        assert room is not None
+        try:
+            return plan_memory(graph, state, keep, (Memory(ARENA, room), *chip.beside))
+        except BudgetError as err:
+            refused = err
+    _, state_bytes = place_state(state)
+    raise BudgetError(
+        f"{chip.name}: {refused}. {ARENA} is what the {chip.ram_bytes or 0:,} bytes of main RAM "
+        f"leave beside link and stack, what waits there ({held_bytes:,}), and the learned state "
+        f"({state_bytes:,}) if it lies there",
+        refused.needed_bytes,
+        refused.available_bytes,
+    )
 
 
 def place_state(state: Iterable[Tensor]) -> tuple[dict[Tensor, int], int]:

@@ -11,7 +11,6 @@ import typer
 from mcutrain.host.cli.options import (
     FlashOpt,
     JsonOpt,
-    SlotsOpt,
     TargetOpt,
     VerboseOpt,
     takes_request,
@@ -27,7 +26,6 @@ def generate(
     request: Request,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the C.")] = Path("gen"),
     target: TargetOpt = "native",
-    latent_slots: SlotsOpt = 0,
     flash_latents: FlashOpt = None,
     json_: JsonOpt = False,
 ) -> None:
@@ -37,8 +35,9 @@ def generate(
     from mcutrain.host.show import terminal as show
     from mcutrain.host.training.flash_latents import with_flash_latents
 
-    chosen = with_flash_latents(request.plan().with_latent_slots(latent_slots), flash_latents)
-    files = [str(path) for path in generate_code(chosen, output, Target.parse(target).board)]
+    place = Target.parse(target)
+    chosen = with_flash_latents(request.on(place.chip).plan(), flash_latents)
+    files = [str(path) for path in generate_code(chosen, output, place.board)]
     if json_:
         print_json({"files": files})
     else:
@@ -49,7 +48,6 @@ def generate(
 def build(
     request: Request,
     target: TargetOpt = "native",
-    latent_slots: SlotsOpt = 0,
     flash_latents: FlashOpt = None,
     json_: JsonOpt = False,
     output: Annotated[
@@ -72,7 +70,7 @@ def build(
     if place.kind is Kind.REFERENCE:
         raise Error("the reference needs no firmware: give --target native or sim:BOARD")
     require_extra("build")
-    chosen = with_flash_latents(request.plan().with_latent_slots(latent_slots), flash_latents)
+    chosen = with_flash_latents(request.on(place.chip).plan(), flash_latents)
     if output is not None:
         check_copies(chosen, output)
     with err.status(f"building for {target}"):

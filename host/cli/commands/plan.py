@@ -11,7 +11,6 @@ import typer
 from mcutrain.host.cli.options import (
     FlashOpt,
     JsonOpt,
-    SlotsOpt,
     TargetOpt,
     VerboseOpt,
     takes_request,
@@ -28,7 +27,6 @@ def plan(
     request: Request,
     ctx: typer.Context,
     target: TargetOpt = "reference",
-    latent_slots: SlotsOpt = 0,
     flash_latents: FlashOpt = None,
     sram: Annotated[
         int | None,
@@ -71,13 +69,13 @@ def plan(
         from mcutrain.host.building.target import Target
         from mcutrain.host.show import budget as show_budget
 
-        budget = Budget(sram, Target.parse(target), latent_slots, flash_latents, verbose)
+        budget = Budget(sram, Target.parse(target), flash_latents, verbose)
         fit = fitted(request, budget, err)
         if fit.advice is not None:
             print_json(fit.to_json()) if json_ else show_budget.advice_lines(fit)
             raise fit.advice.error()
         request = fit.request
-    plans = [priced(request, target, latent_slots, flash_latents, verbose)]
+    plans = [priced(request, target, flash_latents, verbose)]
     cost = plans[0].cost
     if compare is not None:
         from mcutrain.host.cli.compare import other_options

@@ -11,7 +11,6 @@ import typer
 from mcutrain.host.cli.options import (
     FlashOpt,
     JsonOpt,
-    SlotsOpt,
     TargetOpt,
     VerboseOpt,
     takes_request,
@@ -100,7 +99,6 @@ def train(
             "host with several epochs, but off with --count-instructions or --receive-ahead.",
         ),
     ] = None,
-    latent_slots: SlotsOpt = 0,
     flash_latents: FlashOpt = None,
     replay: Annotated[
         int | None,
@@ -148,7 +146,7 @@ def train(
     )
     job = Job(
         request, data, target, port, options, count_instructions, verbose, baud, state, export,
-        validation, latents=latents, latent_slots=latent_slots, flash_latents=flash_latents,
+        validation, latents=latents, flash_latents=flash_latents,
         replay=replay, replay_ratio=replay_ratio,
     )  # fmt: skip
     try:

@@ -7,7 +7,6 @@ import json
 import re
 import shlex
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -19,6 +18,7 @@ from mcutrain.host.budget.fit import PRICES, Fit, candidates, find_fit, ram_byte
 from mcutrain.host.request import Request
 from mcutrain.host.sizes import parse_bytes
 from mcutrain.trainer.errors import BudgetError, ModelError
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.planner.lifetimes import demand
 from mcutrain.trainer.planner.memory import bytes_covered
@@ -113,12 +113,11 @@ def bytes_of(asked: Request) -> dict[str, int]:
     again as lowers it. Resident samples are not tried with that where others can stream."""
     found, model = {}, load(asked.model)
     for options in ORDER:
-        wanted = replace(
-            asked,
+        wanted = asked.but(
             errors="e8" if "e8" in options else None,
             weights="int8" if "int8" in options else None,
             stream_input="stream" in options,
-            recompute=0 if AGAIN in options else None,
+            recompute=AGAIN in options,
         )
         if f"{STREAM} {options}" in found:
             continue
@@ -133,7 +132,7 @@ def bytes_of(asked: Request) -> dict[str, int]:
     [("small", "head"), ("small", "full"), ("watch", "last:2"), ("watch", "full")],
 )
 def test_the_first_that_fits_is_chosen(small: Path, name: str, update: str) -> None:
-    asked = Request(small if name == "small" else WATCH, update)
+    asked = Request.of(small if name == "small" else WATCH, update)
     model, known = load(asked.model), bytes_of(asked)
 
     sizes = sorted(known.values())
@@ -156,7 +155,7 @@ def test_the_first_that_fits_is_chosen(small: Path, name: str, update: str) -> N
 
 
 def test_plan_takes_what_fits(run: Run, small: Path) -> None:
-    known = bytes_of(Request(small, "full"))
+    known = bytes_of(Request.of(small, "full"))
     budget = known["--errors e8 --weights int8"]
     cost = run("plan", small, "--update", "full", "--sram", budget, "--json").json
 
@@ -206,16 +205,17 @@ def test_a_command_is_repeated_word_by_word() -> None:
 
 
 def test_what_was_asked_for_stays(small: Path) -> None:
-    asked = Request(small, "head", errors="e12", weights="int8")
+    asked = Request.of(small, "head", errors="e12", weights="int8")
     assert [" ".join(options) for options, _ in candidates(asked)] == list(ORDER[:4])
 
-    asked = Request(
-        small, "head", weights="int8.8", accumulate=4, stream_input=True, recompute=2000
+    asked = Request.of(
+        small, "head", weights="int8.8", accumulate=4, stream_input=True, recompute_to=2000
     )
     tried = list(candidates(asked))
     assert [" ".join(options) for options, _ in tried] == ["", "--errors e8"]
-    assert all(r.recompute == 2000 for _, r in tried)
-    assert all(r.stream_input and r.weights == "int8.8" and r.accumulate == 4 for _, r in tried)
+    assert all(r.options.recompute_to == 2000 for _, r in tried)
+    assert all(r.options.stream_input and r.options.weights == "int8.8" for _, r in tried)
+    assert all(r.options.accumulate == 4 for _, r in tried)
 
     assert [" ".join(options) for options, _ in candidates(Request(small))] == list(ORDER)
 
@@ -235,12 +235,12 @@ def test_what_no_plan_can_have_is_an_error_of_its_own(run: Run, small: Path) -> 
     assert (ran.status, ran.out) == (1, "")
     assert "K must be 1 to 4" in ran.err
     with pytest.raises(ModelError, match="row by row"):
-        find_fit(Request(small, "full", stream_input=True), load(small), 10**6)
+        find_fit(Request.of(small, "full", stream_input=True), load(small), 10**6)
 
 
 @pytest.mark.parametrize("update", ["full", "last:3", "bias", "head"])
 def test_the_peak_holds_what_is_live(update: str) -> None:
-    plan = make_plan(load(WATCH), update)
+    plan = make_plan(load(WATCH), PlanOptions(update))
     peak = Peak.of(plan)
 
     wanted = demand(plan.graph, [t for t in plan.memory.slots if t.name.endswith("_record")])
@@ -320,10 +320,10 @@ def test_the_error_names_peak_and_help_in_order(run: Run) -> None:
 
 
 def test_latents_and_sums_are_counted_and_can_go() -> None:
-    model, request = load(WATCH), Request(WATCH, "last:2", accumulate=4)
+    model, request = load(WATCH), Request.of(WATCH, "last:2", accumulate=4)
     bare = find_fit(request, model, 1)
-    fit = find_fit(request, model, 1, 10)
-    advice = advise(fit, model, 10, lambda _: None)
+    fit = find_fit(request.but(latent_slots=10), model, 1)
+    advice = advise(fit, model, lambda _: None)
     saves = {one.text: one.saves for one in advice.help}
     step, plan = fit.least
 
@@ -333,7 +333,7 @@ def test_latents_and_sums_are_counted_and_can_go() -> None:
     assert saves["--accumulate 1"] > 0
     assert "kept latents" in str(advice.error())
     assert isinstance(advice.error(), BudgetError)
-    assert step.request.accumulate == 4
+    assert step.request.options.accumulate == 4
 
 
 def test_a_build_counts_and_is_measured_once() -> None:
@@ -346,9 +346,9 @@ def test_a_build_counts_and_is_measured_once() -> None:
 
     def fitted(sram: int) -> Fit:
         built.clear()
-        return find_fit(Request(WATCH, "head"), model, sram, build=build)
+        return find_fit(Request.of(WATCH, "head"), model, sram, build=build)
 
-    whole = ram_bytes(make_plan(model, "head"))
+    whole = ram_bytes(make_plan(model, PlanOptions("head")))
     assert [fitted(whole + 100).told, len(built)] == ["as asked", 1]
     fit = fitted(whole + 99)  # the plan fits, its build does not
     assert (fit.told, fit.overhead, len(built)) == ("--stream-input", 100, 2)
@@ -377,7 +377,7 @@ def test_with_a_target_all_ram_counts(run: Run) -> None:
 
 def test_plan_shows_lower_bound_and_regions(run: Run) -> None:
     cost = run("plan", WATCH, "--stream-input", "--json").json
-    plan = make_plan(load(WATCH), "head", stream_input=True)
+    plan = make_plan(load(WATCH), PlanOptions("head", stream_input=True))
     regions = [node for node in plan.graph.nodes if isinstance(node.op, Region)]
 
     assert cost["stream_input"] is True

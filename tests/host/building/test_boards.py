@@ -12,9 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mcutrain.host.boards import board_description
+from mcutrain.host.boards import board_description, chip_of
 from mcutrain.host.building.firmware import Build, build
-from mcutrain.host.building.memories import memories_beside
 from mcutrain.host.building.target import Target
 from mcutrain.host.cost import measured
 from mcutrain.host.link.device import Device
@@ -25,6 +24,7 @@ from mcutrain.host.training.dataset import Dataset, load_dataset
 from mcutrain.host.training.loop import Options, train
 from mcutrain.host.training.runners import simulated
 from mcutrain.trainer.errors import BudgetError
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import TrainingPlan, make_plan
 from mcutrain.trainer.tflite.reader import load
 from tests.support.paths import WATCH
@@ -35,7 +35,7 @@ RAM_BEGIN = 0x20000000
 
 @cache
 def watch() -> TrainingPlan:
-    return make_plan(load(WATCH / "watch.tflite"), "last:2")
+    return make_plan(load(WATCH / "watch.tflite"), PlanOptions("last:2"))
 
 
 @cache
@@ -67,7 +67,7 @@ def test_the_watch_trains_bit_for_bit_within_its_stack(board: str) -> None:
 @pytest.mark.parametrize("board", [board_param("microbit")])
 def test_a_keyword_net_learns_a_head_in_sixteen_kibibytes(board: str, models: Path) -> None:
     """The arena of its inference alone takes 16,000 bytes elsewhere."""
-    plan = make_plan(load(models / "mlperf-tiny" / "kws_ref_model.tflite"), "head")
+    plan = make_plan(load(models / "mlperf-tiny" / "kws_ref_model.tflite"), PlanOptions("head"))
     built = build(plan, Target.parse(f"sim:{board}"))
     rng = np.random.default_rng(0)
     x = rng.integers(-128, 128, (4, plan.input.type.size)).astype(np.int8)
@@ -122,7 +122,7 @@ def test_every_byte_between_the_ends_of_memory_is_counted(board: str) -> None:
     built = watch_on(board)
     cost, sizes = measured(built), board_description(board)["upload"]
     image = load_image(built.elf)
-    beside = {f".{m.name}": m.name for m in memories_beside(board)}
+    beside = {f".{m.name}": m.name for m in chip_of(board).beside}
     ram_end = max(s.end for s in image.sections if s.kind.in_ram and s.name not in beside)
     main, *others = cost["memories"]
     flash = [s for s in image.sections if s.kind.in_flash]
@@ -159,10 +159,10 @@ def test_a_board_states_its_memories_once_and_truly(board: str) -> None:
     assert {line[0]: int(line[2], 16) for line in lines} == {
         "FLASH": description["upload"]["maximum_size"],
         "RAM": description["upload"]["maximum_ram_size"],
-        **{m.name.upper(): m.nbytes for m in memories_beside(board)},
+        **{m.name.upper(): m.nbytes for m in chip_of(board).beside},
     }
-    assert all(re.fullmatch("[a-z][a-z0-9]*", m.name) for m in memories_beside(board))
-    assert not {m.name for m in memories_beside(board)} & {"arena", "state", "ram", "flash"}
+    assert all(re.fullmatch("[a-z][a-z0-9]*", m.name) for m in chip_of(board).beside)
+    assert not {m.name for m in chip_of(board).beside} & {"arena", "state", "ram", "flash"}
 
 
 @pytest.mark.parametrize("board", [board_param("stm32vldiscovery")])

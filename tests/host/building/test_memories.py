@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ from mcutrain.codegen.header import emit_header
 from mcutrain.codegen.image import lay_out
 from mcutrain.codegen.manifest import manifest
 from mcutrain.host import boards
-from mcutrain.host.building.firmware import Build, board_of, build, build_hash
-from mcutrain.host.building.memories import memories_beside, placed
+from mcutrain.host.boards import chip_of
+from mcutrain.host.building.firmware import Build, build, build_hash, plan_with_hash
 from mcutrain.host.building.target import Target
 from mcutrain.host.cost import measured
 from mcutrain.host.defaults import BAUD
@@ -32,10 +32,12 @@ from mcutrain.host.training.dataset import Dataset, load_dataset
 from mcutrain.host.training.loop import Options, train
 from mcutrain.host.training.runners import DeviceRunner, connected, simulated
 from mcutrain.host.training.verify import Verifier, read_tensor
+from mcutrain.trainer.chip import GENERIC, Chip, Memory
 from mcutrain.trainer.errors import BudgetError
 from mcutrain.trainer.interpreter import Interpreter
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import TrainingPlan, make_plan
-from mcutrain.trainer.planner.memories import Memory
+from mcutrain.trainer.planner.lifetimes import aligned
 from mcutrain.trainer.planner.memory import ARENA, STATE
 from mcutrain.trainer.tflite.reader import load, parse
 from tests.support.command import Run
@@ -53,7 +55,7 @@ Sized = Callable[[int, int], None]
 
 @cache
 def watch(update: str = "last:2") -> TrainingPlan:
-    return make_plan(load(WATCH / "watch.tflite"), update)
+    return make_plan(load(WATCH / "watch.tflite"), PlanOptions(update))
 
 
 @pytest.fixture
@@ -118,22 +120,22 @@ def hottest(plan: TrainingPlan) -> list[str]:
 
 @ON_BOARD
 def test_the_arena_lies_in_the_fast_memory_if_it_fits(board: str) -> None:
-    plan = placed(watch(), board)
-    (fast,) = memories_beside(board)
+    plan = watch().on(chip_of(board))
+    (fast,) = chip_of(board).beside
 
     assert (fast.name, fast.nbytes) == ("blockram", 16384)
     assert plan.memory.regions == {ARENA: 0, STATE: 1248, "blockram": 1104}
     assert plan.memory.state_memory == ARENA
     assert plan.numerics_hash == watch().numerics_hash
-    assert placed(plan, board).memory == plan.memory
-    assert placed(plan, "native").memory == watch().memory
+    assert plan.on(chip_of(board)).memory == plan.memory
+    assert plan.on(GENERIC).memory == watch().memory
 
 
 @ON_BOARD
 @pytest.mark.parametrize("update", ["last:2", "full"])
 def test_tensors_in_both_memories_train_bit_for_bit(board: str, update: str, sized: Sized) -> None:
     sized(2**22, 608)
-    built = build(watch(update), TARGET)
+    built = build(watch(update).on(TARGET.chip), TARGET)
     memory, cost = built.plan.memory, measured(built)
 
     assert memory.regions[ARENA] > 0 and 0 < memory.regions["blockram"] <= 608
@@ -153,7 +155,7 @@ def test_a_small_main_ram_lets_the_arena_overflow(board: str, sized: Sized) -> N
     plan = watch("full")
     rest = 1600
     sized(LINK_AND_STACK + plan.memory.state_bytes + rest, 1200)
-    built = build(plan, TARGET)
+    built = build(plan.on(TARGET.chip), TARGET)
     memory = built.plan.memory
 
     assert memory.state_memory == ARENA
@@ -168,7 +170,7 @@ def test_a_state_too_large_for_the_main_ram_lies_in_another_memory(
     board: str, sized: Sized
 ) -> None:
     sized(LINK_AND_STACK + 1000, 16384)
-    built = build(watch(), TARGET)
+    built = build(watch().on(TARGET.chip), TARGET)
     memory = built.plan.memory
 
     assert memory.state_memory == "blockram" and memory.state_bytes == 1248
@@ -184,13 +186,13 @@ def test_memories_that_are_too_small_are_named(board: str, sized: Sized) -> None
     sized(LINK_AND_STACK + 1248, 128)
     needs = rf"^{BOARD}: the arena needs 1,104 bytes at least in the memories arena .*blockram 128"
     with pytest.raises(BudgetError, match=needs) as few:
-        build(watch(), TARGET)
+        build(watch().on(TARGET.chip), TARGET)
     assert few.value.needed_bytes > few.value.available_bytes
-    assert board_of(watch(), bytes(8)) is None
+    assert plan_with_hash(watch().on, bytes(8)) is None
 
     sized(1000, 1000)
     with pytest.raises(BudgetError, match="the learned state needs 1,248 bytes in one memory"):
-        build(watch(), TARGET)
+        build(watch().on(TARGET.chip), TARGET)
 
 
 @ON_BOARD
@@ -199,17 +201,23 @@ def test_what_the_stack_leaves_is_decided_by_the_linker(board: str, sized: Sized
     ram = LINK_AND_STACK + 1248 + 700
     sized(ram, 608)
     with pytest.raises(BudgetError, match=r"bytes of RAM \(arena .*stack \d+, link") as few:
-        build(watch(), TARGET)
+        build(watch().on(TARGET.chip), TARGET)
     assert few.value.available_bytes == ram < few.value.needed_bytes
 
     sized(few.value.needed_bytes, 608)
-    assert used(measured(build(watch(), TARGET)))["ram"] <= few.value.needed_bytes
+    assert used(measured(build(watch().on(TARGET.chip), TARGET)))["ram"] <= few.value.needed_bytes
 
 
 def spread(update: str) -> TrainingPlan:
     memories = (Memory(ARENA, 1400), Memory("ccm", 700, 2.0), Memory("dtcm", 400, 3.0))
     memories = (Memory(ARENA, 1400 + watch(update).memory.state_bytes), *memories[1:])
-    return watch(update).placed_in(memories)
+    return watch(update).on(chip_with(memories))
+
+
+def chip_with(memories: Sequence[Memory]) -> Chip:
+    """A chip of these memories, of which the first is the main RAM, with nothing else in it."""
+    main, *beside = memories
+    return Chip("memories", ram_bytes=main.nbytes, beside=tuple(beside))
 
 
 @pytest.mark.parametrize("update", ["last:2", "full"])
@@ -248,7 +256,7 @@ def test_header_and_manifest_list_the_regions_in_order() -> None:
 
 def test_a_target_without_other_memories_has_the_same_c() -> None:
     plain = lay_out(watch())
-    again = lay_out(placed(spread("last:2"), "mps2_an386"))
+    again = lay_out(spread("last:2").on(GENERIC))
 
     assert emit_source(plain) == emit_source(again)
     assert emit_header(plain) == emit_header(again)
@@ -256,17 +264,17 @@ def test_a_target_without_other_memories_has_the_same_c() -> None:
 
 
 def test_a_build_finds_its_board() -> None:
-    digest = build_hash(lay_out(placed(watch(), BOARD)), BOARD)
+    digest = build_hash(lay_out(watch().on(TARGET.chip)), BOARD)
 
-    assert board_of(watch(), digest) == BOARD
-    assert board_of(spread("last:2"), digest) == BOARD
+    found = plan_with_hash(watch().on, digest)
+    assert found is not None and found.chip == TARGET.chip
 
 
 @ON_BOARD
 def test_a_device_at_a_port_is_read_where_its_build_has_put_things(board: str) -> None:
-    plan, built = watch(), build(watch(), TARGET)
+    plan, built = watch(), build(watch().on(TARGET.chip), TARGET)
     data = load_dataset(WATCH / "demo.npz", plan)
-    with simulate(board, built.elf) as port, connected(port, plan, BAUD) as runner:
+    with simulate(board, built.elf) as port, connected(port, plan.on, BAUD) as runner:
         runner.reset(5)
         found = runner.infer(data.x_test[0])
 
@@ -276,11 +284,10 @@ def test_a_device_at_a_port_is_read_where_its_build_has_put_things(board: str) -
 
 def test_a_plan_that_one_memory_holds_is_never_refused() -> None:
     """In an arena at its lower bound, for which the greedy orders alone are too coarse."""
-    plan = make_plan(parse(residual_model(), "small"), "full")
+    plan = make_plan(parse(residual_model(), "small"), PlanOptions("full"))
     memory = plan.memory
-    tight = plan.placed_in(
-        [Memory(ARENA, memory.arena_bytes + memory.state_bytes), Memory("ccm", 4, 2.0)]
-    )
+    whole = Memory(ARENA, aligned(memory.arena_bytes + memory.state_bytes, 8))
+    tight = plan.on(chip_with([whole, Memory("ccm", 4, 2.0)]))
 
     assert tight.memory.ram_bytes[ARENA] <= memory.ram_bytes[ARENA]
 

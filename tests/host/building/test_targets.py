@@ -17,6 +17,7 @@ from mcutrain.host.training.loop import Options, train
 from mcutrain.host.training.runners import ReferenceRunner, simulated
 from mcutrain.trainer.errors import BudgetError
 from mcutrain.trainer.graph.tensor import Array
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import TrainingPlan, make_plan
 from mcutrain.trainer.tflite.reader import load, parse
 from tests.support.random_models import samples
@@ -42,20 +43,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def plan_of(folder: Path, scheme: str) -> TrainingPlan:
     spec = str(folder / scheme) if scheme.endswith(".toml") else scheme
-    return make_plan(parse(residual_model(), "small"), spec)
+    return make_plan(parse(residual_model(), "small"), PlanOptions(spec))
 
 
 @pytest.mark.parametrize("name", ["string", "crc32", "features"])
 @pytest.mark.parametrize("target", ["native", "sim:mps2_an386"])
 def test_a_model_may_be_called_as_a_header_or_a_source_is(name: str, target: str) -> None:
-    plan = make_plan(parse(residual_model(), name), "head")
+    plan = make_plan(parse(residual_model(), name), PlanOptions("head"))
     cost = measured(build(plan, Target.parse(target)))
 
     assert cost["flash_bytes"] > cost["constant_bytes"]
 
 
 def test_a_plan_beyond_the_boards_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = make_plan(parse(residual_model(), "small"), "full")
+    plan = make_plan(parse(residual_model(), "small"), PlanOptions("full"))
     small = {"upload": {"maximum_ram_size": 2000}, "build": {"toolchain": ""}}
     monkeypatch.setattr("mcutrain.host.building.firmware.board_description", lambda board: small)
 
@@ -106,7 +107,7 @@ def random_data(plan: TrainingPlan, count: int) -> Dataset:
 def test_a_real_model_trains_bit_exactly_on_a_cortex_m4(
     name: str, scheme: str, models: Path
 ) -> None:
-    plan = make_plan(load(models / f"{REAL[name]}.tflite"), scheme)
+    plan = make_plan(load(models / f"{REAL[name]}.tflite"), PlanOptions(scheme))
     data, options = random_data(plan, 3), Options(epochs=1, rate=2**-6, verify=True)
     with simulated(build(plan, Target.parse("sim:mps2_an386"))) as runner:
         result = train(plan, data, runner, options, lambda progress: None)
@@ -119,9 +120,9 @@ def test_a_squared_error_a_tail_and_spare_classes_train_on_a_cortex_m4(folder: P
     """What the link has for them: targets, outputs read back, classes taken into use."""
     model = parse(residual_model(), "small")
     plans = [
-        make_plan(model, "last:2", loss="mse"),
-        make_plan(model, "head", start="sum"),
-        make_plan(model, "head", 2, spare_classes=3),
+        make_plan(model, PlanOptions("last:2", loss="mse")),
+        make_plan(model, PlanOptions("head", start="sum")),
+        make_plan(model, PlanOptions("head", 2, spare_classes=3)),
     ]
     for plan in plans:
         rng = np.random.default_rng(1)

@@ -15,6 +15,7 @@ from mcutrain.host.building.target import Target
 from mcutrain.host.simulation.simulator import simulate
 from mcutrain.trainer.graph.tensor import QuantParams
 from mcutrain.trainer.making.writer import WriterOp, WriterTensor, write_model
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import load
 from tests.support.command import Ran, Run
@@ -130,7 +131,7 @@ def test_instructions_are_exact(run: Run, model: Path, data: Path) -> None:
 def test_a_port_must_run_a_build_of_this_plan(
     run: Run, model: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    built = build(make_plan(load(model), "head"), Target.parse("native"))
+    built = build(make_plan(load(model), PlanOptions("head")), Target.parse("native"))
     args = ("train", model, "--data", data, "--steps", 2, "--verify", "--json")
     with simulate("native", built.elf) as port:
         assert run(*args, "--update", "head", "--port", port).status == 0

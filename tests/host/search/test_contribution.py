@@ -26,7 +26,8 @@ from mcutrain.host.search.predictor import Predictor
 from mcutrain.host.search.space import Genes, Space, find_space
 from mcutrain.trainer.errors import BudgetError
 from mcutrain.trainer.model import Model
-from mcutrain.trainer.scheme import Scheme, parse_scheme
+from mcutrain.trainer.options import Scheme
+from mcutrain.trainer.scheme import parse_scheme
 from mcutrain.trainer.tflite.reader import load
 from tests.support.small_models import residual_model
 

@@ -21,8 +21,9 @@ from mcutrain.host.search.study import RECORDS, Study
 from mcutrain.host.search.trial import Effort, Samples, Score, Setup
 from mcutrain.host.training import tail as tail_module
 from mcutrain.trainer.errors import SchemeError
+from mcutrain.trainer.options import PlanOptions, Scheme
 from mcutrain.trainer.plan import make_plan
-from mcutrain.trainer.scheme import Scheme, parse_scheme, scheme_text
+from mcutrain.trainer.scheme import parse_scheme, scheme_text
 from mcutrain.trainer.tflite.reader import load
 from tests.support.command import Ran, Run
 from tests.support.paths import ROOT
@@ -97,7 +98,7 @@ def test_the_watch_example_gets_a_scheme_within_its_budget(run: Run, tmp_path: P
         "--output", output, "--plot", plot, "--json",
     ).json  # fmt: skip
     scheme = parse_scheme(str(output), load(watch / "watch.tflite"))
-    plan = make_plan(load(watch / "watch.tflite"), scheme)
+    plan = make_plan(load(watch / "watch.tflite"), PlanOptions(scheme))
 
     assert found["best"]["plan_bytes"] == plan.memory.arena_bytes + plan.memory.state_bytes <= 3000
     assert {str(k): r for k, r in scheme.ratios.items()} == found["best"]["weights"]

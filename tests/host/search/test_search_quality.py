@@ -18,7 +18,7 @@ from mcutrain.host.search.search import Search
 from mcutrain.host.search.space import find_space
 from mcutrain.host.search.study import Study
 from mcutrain.host.search.trial import Effort, Samples, Score, Setup
-from mcutrain.trainer.scheme import Scheme
+from mcutrain.trainer.options import Scheme
 from mcutrain.trainer.tflite.reader import load
 from tests.support.small_models import residual_model
 

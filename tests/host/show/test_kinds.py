@@ -7,12 +7,12 @@ from itertools import pairwise
 
 import pytest
 
+from mcutrain.host.boards import chip_of
 from mcutrain.host.building.firmware import build
-from mcutrain.host.building.memories import memories_beside
 from mcutrain.host.building.target import Target
 from mcutrain.host.cost import measured, resident_rows
 from mcutrain.host.kinds import arena_bytes, state_bytes
-from mcutrain.trainer.formats import Formats
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import TrainingPlan, make_plan
 from mcutrain.trainer.tflite.reader import parse
 from tests.support.simulated_boards import each_board
@@ -22,12 +22,12 @@ PLANS = {
     "head": {},
     "full": {},
     "last:2": {"loss": "mse"},
-    "bias": {"formats": Formats(accumulate=4)},
+    "bias": {"accumulate": 4},
 }
 
 
 def plan_of(scheme: str) -> TrainingPlan:
-    return make_plan(parse(residual_model(), "small"), scheme, **PLANS[scheme])  # type: ignore[arg-type]
+    return make_plan(parse(residual_model(), "small"), PlanOptions(scheme, **PLANS[scheme]))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("scheme", PLANS)
@@ -65,7 +65,7 @@ def test_the_rows_are_all_bytes(board: str) -> None:
     assert sum(row["nbytes"] for row in in_flash) == cost["flash_bytes"]
     assert {"arena", "learned", "link", "stack"} <= {row["class"] for row in in_ram}
     assert {"vectors", "constants", "kernels", "runtime", "port"} <= {r["class"] for r in in_flash}
-    beside = {f".{memory.name}" for memory in memories_beside(board)}
+    beside = {f".{memory.name}" for memory in chip_of(board).beside}
     for section in ("", *beside):
         own = [
             row for row in in_ram if (row["section"] if row["section"] in beside else "") == section

@@ -19,12 +19,13 @@ from mcutrain.host.kinds import ARENA_KINDS, arena_kinds, flash_bytes, ram_bytes
 from mcutrain.host.show.arena import Arena
 from mcutrain.host.show.picture import Pictured, box_id, figure_of, png
 from mcutrain.host.show.plan_page import described, page
-from mcutrain.trainer.formats import Formats
+from mcutrain.trainer.chip import Chip, Memory
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.ops.clamp_mask import ClampMask
 from mcutrain.trainer.ops.sgd import SUM
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import TrainingPlan, make_plan
-from mcutrain.trainer.planner.memories import Memory
+from mcutrain.trainer.planner.memory import ARENA
 from mcutrain.trainer.planner.row_region import Region
 from mcutrain.trainer.tflite.reader import load, parse
 from tests.support.command import Run
@@ -42,7 +43,7 @@ def model(tmp_path: Path) -> Path:
 
 
 def small(update: str = "full", **options: Any) -> TrainingPlan:
-    return make_plan(parse(residual_model(), "small"), update, **options)
+    return make_plan(parse(residual_model(), "small"), PlanOptions(update, **options))
 
 
 def pictured(plan: TrainingPlan, label: str = "a plan") -> Pictured:
@@ -51,11 +52,11 @@ def pictured(plan: TrainingPlan, label: str = "a plan") -> Pictured:
 
 def plans() -> list[TrainingPlan]:
     trunks = [
-        make_plan(parse(random_trunk(seed), "trunk"), "head", stream_input=stream)
+        make_plan(parse(random_trunk(seed), "trunk"), PlanOptions("head", stream_input=stream))
         for seed in (1, 4)
         for stream in (False, True)
     ]
-    return [small(), small("last:2", formats=Formats(errors="e8", accumulate=4)), *trunks]
+    return [small(), small("last:2", errors="e8", accumulate=4), *trunks]
 
 
 PLANS = plans()
@@ -169,17 +170,17 @@ def test_the_parts_of_the_step() -> None:
 def test_several_memories_lie_one_over_the_other() -> None:
     plan = small()
     half = plan.memory.arena_bytes * 3 // 4
-    memories = [Memory("slow", half + plan.memory.state_bytes), Memory("fast", half, speed=2.0)]
-    spread = plan.placed_in(memories)
+    main, fast = half + plan.memory.state_bytes, Memory("fast", half, speed=2.0)
+    spread = plan.on(Chip("two memories", ram_bytes=main, beside=(fast,)))
     arena = Arena(spread)
-    assert set(arena.floors) == {"fast", "slow"}
+    assert set(arena.floors) == {"fast", ARENA}
     for box in arena.boxes:
         low = arena.floors[box.slot.memory]
         assert low <= arena.bottom(box)
         assert arena.bottom(box) + box.slot.size <= low + spread.memory.used_bytes[box.slot.memory]
     assert png([pictured(spread)]).startswith(b"\x89PNG")
     words = {text.text for text in svg_of(page([pictured(spread)])).iter(f"{SVG}text")}
-    assert {"fast", "slow"} <= words
+    assert {"fast", ARENA} <= words
 
 
 class Strict(HTMLParser):
@@ -317,7 +318,7 @@ def test_parts_of_a_build_sum_up(run: Run, model: Path, tmp_path: Path) -> None:
     cost = run("plan", model, "--target", "native", "--html", html, "--json").json
     if cost["sram_bytes"] is None:
         pytest.skip("native builds are not measured on this computer")
-    plan = make_plan(load(model), "head")
+    plan = make_plan(load(model), PlanOptions("head"))
     assert sum(ram_bytes(plan, cost).values()) == cost["sram_bytes"]
     assert sum(flash_bytes(cost).values()) == cost["flash_bytes"]
     assert f"<td>{cost['stack_bytes']:,}" in html.read_text()

@@ -31,6 +31,7 @@ from mcutrain.trainer.errors import BudgetError, DataError, Error, ModelError
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.latent import FlashLatents
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import TrainingPlan, make_plan
 from mcutrain.trainer.planner.memory import ARENA
 from mcutrain.trainer.tflite.reader import parse
@@ -42,7 +43,7 @@ OLD = 4  # samples in flash
 
 
 def small(update: str = "last:2", **options: object) -> TrainingPlan:
-    return make_plan(parse(residual_model(), "small"), update, **options)  # type: ignore[arg-type]
+    return make_plan(parse(residual_model(), "small"), PlanOptions(update, **options))  # type: ignore[arg-type]
 
 
 def drawn(count: int, seed: int = 6) -> Array:

@@ -32,6 +32,7 @@ from mcutrain.host.training.runners import ReferenceRunner, simulated
 from mcutrain.host.training.validation import held_out, judged_output
 from mcutrain.trainer.errors import DataError
 from mcutrain.trainer.interpreter import Interpreter, unpack_state
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import TrainingPlan, make_plan
 from mcutrain.trainer.tflite.reader import parse
 from tests.support.native import FIRMWARE, compile_shared, write_sources
@@ -41,7 +42,7 @@ TOO_LARGE = 200.0  # a learning rate that breaks what was learned
 
 
 def small_plan(update: str = "last:2", **options: Any) -> TrainingPlan:
-    return make_plan(parse(residual_model(), "small"), update, **options)
+    return make_plan(parse(residual_model(), "small"), PlanOptions(update, **options))
 
 
 @pytest.fixture

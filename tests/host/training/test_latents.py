@@ -24,10 +24,10 @@ from mcutrain.host.training.latents import DEVICE, HOST, CachedRunner, place_of
 from mcutrain.host.training.loop import Options, train
 from mcutrain.host.training.runners import ReferenceRunner, simulated, with_latents
 from mcutrain.trainer.errors import Error, ModelError
-from mcutrain.trainer.formats import Formats
 from mcutrain.trainer.graph.tensor import Array, Role
 from mcutrain.trainer.interpreter import Interpreter, StepRecord
 from mcutrain.trainer.model import Model
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import TrainingPlan, make_plan
 from mcutrain.trainer.planner.memory import ARENA
 from mcutrain.trainer.planner.row_region import Region
@@ -48,12 +48,12 @@ UPDATES = ("head", "last:2", "bias", "full")
 
 
 def small(update: str = "head", **options: object) -> TrainingPlan:
-    return make_plan(parse(residual_model(), "small"), update, **options)  # type: ignore[arg-type]
+    return make_plan(parse(residual_model(), "small"), PlanOptions(update, **options))  # type: ignore[arg-type]
 
 
 def reconstructing() -> TrainingPlan:
     """An autoencoder whose last layer alone learns: its target is made of the input."""
-    return make_plan(parse(autoencoder(), "auto"), "head", loss="reconstruction")
+    return make_plan(parse(autoencoder(), "auto"), PlanOptions("head", loss="reconstruction"))
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_the_latent_is_the_last_tensor_that_all_else_follows_from(
 @pytest.mark.parametrize("update", UPDATES)
 @pytest.mark.parametrize("model", [parse(residual_model(), "small"), awkward_model()])
 def test_nothing_before_the_latent_is_read_behind_it(model: Model, update: str) -> None:
-    plan = make_plan(model, update)
+    plan = make_plan(model, PlanOptions(update))
     behind = plan.graph.nodes[len(plan.prefix) :]
     before = {plan.input, *(t for node in plan.prefix for t in node.outputs)}
     read = {t for node in behind for t in node.inputs} & before
@@ -172,9 +172,9 @@ def assert_latents_train_alike(plan: TrainingPlan, folder: Path, steps: int) -> 
         small("last:2"),
         small("head", loss="mse"),
         small("head", classes=2, spare_classes=3),
-        make_plan(awkward_model(), "last:2"),
-        small("last:2", formats=Formats(errors="e8", weights="int8")),
-        small("last:2", formats=Formats(accumulate=4)),
+        make_plan(awkward_model(), PlanOptions("last:2")),
+        small("last:2", errors="e8", weights="int8"),
+        small("last:2", accumulate=4),
     ],
     ids=["head", "residual", "mse", "spare", "awkward", "8 bits", "sum of 4"],
 )
@@ -188,12 +188,14 @@ def test_part_of_a_layer_may_learn_behind_the_latent(tmp_path: Path) -> None:
     scheme = tmp_path / "part.toml"
     scheme.write_text("head = false\n[weights]\n2 = 0.4\n")
 
-    assert_latents_train_alike(make_plan(awkward_model(), str(scheme)), tmp_path, 8)
+    assert_latents_train_alike(make_plan(awkward_model(), PlanOptions(str(scheme))), tmp_path, 8)
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_random_networks_train_alike_from_latents(seed: int, tmp_path: Path) -> None:
-    plan = make_plan(parse(random_network(seed), "net"), "head" if seed % 2 else "last:2")
+    plan = make_plan(
+        parse(random_network(seed), "net"), PlanOptions("head" if seed % 2 else "last:2")
+    )
 
     assert plan.latent is not None
     assert_latents_train_alike(plan, tmp_path, 6)
@@ -213,14 +215,14 @@ def random_network(seed: int) -> bytes:
 
 @pytest.mark.parametrize("update", ["head", "last:2"])
 def test_the_watch_trains_alike_from_latents(update: str, tmp_path: Path) -> None:
-    assert_latents_train_alike(make_plan(load(MODEL), update), tmp_path, 8)
+    assert_latents_train_alike(make_plan(load(MODEL), PlanOptions(update)), tmp_path, 8)
 
 
 @pytest.mark.parametrize("update", ["head", MCUNET_49KB])
 def test_a_real_model_trains_alike_from_latents(update: str, models: Path, tmp_path: Path) -> None:
     spec = str(models / update) if update.endswith(".toml") else update
 
-    assert_latents_train_alike(make_plan(load(models / MCUNET), spec, 10), tmp_path, 3)
+    assert_latents_train_alike(make_plan(load(models / MCUNET), PlanOptions(spec, 10)), tmp_path, 3)
 
 
 def quiet(progress: object) -> None:
@@ -258,7 +260,9 @@ def test_a_device_trains_alike_from_latents(target: str, loss: str) -> None:
 @pytest.mark.parametrize(("update", "place"), [("head", HOST), ("last:2", HOST), ("head", DEVICE)])
 def test_the_watch_trains_alike_on_a_cortex_m4(update: str, place: str) -> None:
     """In the device's RAM there is room for three of four samples."""
-    plan = make_plan(load(MODEL), update).with_latent_slots(3 if place == DEVICE else 0)
+    plan = make_plan(load(MODEL), PlanOptions(update)).with_latent_slots(
+        3 if place == DEVICE else 0
+    )
     data, options = random_data(plan, 4), Options(epochs=2, verify=True)
     expected = train(plan, data, ReferenceRunner(plan), options, quiet)
     with simulated(build(plan, Target.parse("sim:mps2_an386"))) as inner:

@@ -24,6 +24,7 @@ from mcutrain.host.training.monitor import (
 from mcutrain.host.training.runners import ReferenceRunner
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import pack_state, unpack_state
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import TrainingPlan, make_plan
 from mcutrain.trainer.tflite.reader import load, parse
 from tests.support.paths import WATCH
@@ -34,7 +35,7 @@ FALLING = [2.0, 1.0] * 10 + [0.5] * 20
 
 @pytest.fixture(scope="module")
 def plan() -> TrainingPlan:
-    return make_plan(parse(residual_model(), "small"), "full")
+    return make_plan(parse(residual_model(), "small"), PlanOptions("full"))
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,7 @@ def of_kind(findings: list[Finding] | None, kind: str) -> list[Finding]:
 
 
 def test_a_sane_run_has_nothing_to_report() -> None:
-    plan = make_plan(load(WATCH / "watch.tflite"), "last:2")
+    plan = make_plan(load(WATCH / "watch.tflite"), PlanOptions("last:2"))
     watch = load_dataset(WATCH / "demo.npz", plan)
 
     assert run(plan, watch, epochs=2).findings == []
@@ -139,7 +140,7 @@ def test_logits_at_their_limit_are_found(plan: TrainingPlan, data: Dataset, stat
 
 def test_an_error_that_never_arrives_is_found(data: Dataset) -> None:
     """A new head has no weights at first; at the rate 0 it gets none."""
-    plan = make_plan(parse(residual_model(), "small"), "last:2", 4)
+    plan = make_plan(parse(residual_model(), "small"), PlanOptions("last:2", 4))
     findings = of_kind(run(plan, data, steps=40, rate=0.0).findings, "dead")
 
     assert {f.layer for f in findings} == {"flat", "sum"}
@@ -194,7 +195,7 @@ def test_losses_are_judged(
 
 
 def test_the_loss_of_values_may_not_grow_by_half(plan: TrainingPlan) -> None:
-    values = make_plan(parse(residual_model(), "small"), "head", loss="mse")
+    values = make_plan(parse(residual_model(), "small"), PlanOptions("head", loss="mse"))
     x = np.zeros((3, values.input.type.size), np.int8)
     monitor = Monitor(values, Dataset(x, x[:, :4], x, x[:, :4]), ReferenceRunner(values).state())
     now = ReferenceRunner(values).state()
@@ -213,7 +214,7 @@ def test_each_history_belongs_to_one_layer(plan: TrainingPlan) -> None:
 
 
 def test_layers_without_a_name_of_their_own_get_ours() -> None:
-    plan = make_plan(parse(residual_model(), "small"), "full")
+    plan = make_plan(parse(residual_model(), "small"), PlanOptions("full"))
     first, second, *rest = (node.output for node in plan.forward)
     first.label = second.label = "twice"
     rest[0].label = ""
@@ -241,7 +242,7 @@ def test_the_command_says_so_in_a_line(tmp_path: Path, capsys: pytest.CaptureFix
     from mcutrain.host.training.job import Job, run_job
 
     options = Options(epochs=1, steps=40, monitor=True)
-    job = Job(Request(WATCH / "watch.tflite", "last:2"), WATCH / "demo.npz", "reference", None,
+    job = Job(Request.of(WATCH / "watch.tflite", "last:2"), WATCH / "demo.npz", "reference", None,
               options)  # fmt: skip
     outcome = run_job(job, Console(quiet=True))
 

@@ -21,6 +21,7 @@ from mcutrain.host.training.runners import ReferenceRunner, simulated
 from mcutrain.trainer.errors import DataError
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.ops.sgd import LearningRate
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import TrainingPlan, make_plan
 from mcutrain.trainer.replay import ReplayBuffer
 from mcutrain.trainer.tflite.reader import parse
@@ -222,7 +223,7 @@ def test_a_stream_trains_as_its_definition_wherever_the_buffer_lies(
     update: str, place: str | None, target: str, tmp_path: Path
 ) -> None:
     slots = 5
-    plan = make_plan(parse(residual_model(), "small"), update)
+    plan = make_plan(parse(residual_model(), "small"), PlanOptions(update))
     plan = plan.with_latent_slots(slots if place == DEVICE else 0)
     data = stream_data(tmp_path, plan)
     reference = by_hand(plan, data, slots)
@@ -248,7 +249,7 @@ def test_a_stream_trains_as_its_definition_wherever_the_buffer_lies(
 
 def test_replay_keeps_old_classes(tmp_path: Path) -> None:
     """Without it, two new classes push two old ones out of the head."""
-    plan = make_plan(parse(residual_model(), "small"), "head", 4)
+    plan = make_plan(parse(residual_model(), "small"), PlanOptions("head", 4))
     data = stream_data(tmp_path, plan)
     options = Options(rate=2.0**-4, schedule="constant", seed=1)
     is_old = data.y_test < 2
@@ -266,7 +267,7 @@ def test_replay_keeps_old_classes(tmp_path: Path) -> None:
 
 
 def test_a_stream_needs_labels(tmp_path: Path) -> None:
-    plan = make_plan(parse(residual_model(), "small"), "head", loss="mse")
+    plan = make_plan(parse(residual_model(), "small"), PlanOptions("head", loss="mse"))
     x = np.zeros((2, plan.input.type.size), np.int8)
     y = np.zeros((2, plan.logits.type.size), np.int8)
     with pytest.raises(DataError, match="the loss takes no label"):

@@ -14,6 +14,7 @@ from mcutrain.host.simulation.simulator import simulate
 from mcutrain.host.training.dataset import load_dataset
 from mcutrain.host.training.loop import Options, train
 from mcutrain.host.training.runners import DeviceRunner
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import parse
 from tests.support.fake_model.build import build_patched
@@ -45,7 +46,7 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_in_a_kernel_is_found_and_named(fault: str, ahead: bool, tmp_path: Path) -> None:
     file, right, wrong, operation = FAULTS[fault]
-    plan = make_plan(parse(residual_model(), "small"), "full", receive_ahead=ahead)
+    plan = make_plan(parse(residual_model(), "small"), PlanOptions("full", receive_ahead=ahead))
     data = load_dataset(write_dataset(tmp_path / "data.npz"), plan)
     generate(plan, tmp_path / "gen", "native")
     elf = build_patched(tmp_path / "gen", tmp_path, file, right, wrong)

@@ -13,6 +13,7 @@ from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.making.float_net import INPUT, accuracy, fit
 from mcutrain.trainer.making.net_builder import NetBuilder
 from mcutrain.trainer.making.quantiser import quantize_array, quantize_net
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import parse
 from tests.support.steps import assert_steps_are_equal
@@ -62,7 +63,7 @@ def network() -> tuple[NetBuilder, bytes]:
 def test_what_is_built_trains_and_keeps_its_accuracy(network: tuple[NetBuilder, bytes]) -> None:
     build, data = network
     x, y = pictures(200, seed=2)
-    reference = Interpreter(make_plan(parse(data, "built"), "head"))
+    reference = Interpreter(make_plan(parse(data, "built"), PlanOptions("head")))
     samples = quantize_array(x, reference.plan.input.type.quant)
     predicted = np.array([reference.predict(sample) for sample in samples])
     floating = accuracy(build.net, build.params, x, y)
@@ -92,7 +93,7 @@ def test_every_operator_equals_tflite_micro(network: tuple[NetBuilder, bytes]) -
 def test_the_device_trains_it_as_the_reference(
     network: tuple[NetBuilder, bytes], tmp_path: Path
 ) -> None:
-    assert_steps_are_equal(make_plan(parse(network[1], "built"), "full"), tmp_path, 3)
+    assert_steps_are_equal(make_plan(parse(network[1], "built"), PlanOptions("full")), tmp_path, 3)
 
 
 def test_the_same_seed_gives_the_same_file(network: tuple[NetBuilder, bytes]) -> None:

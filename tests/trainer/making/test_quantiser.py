@@ -10,6 +10,7 @@ from mcutrain.trainer.graph.tensor import QuantParams
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.making.float_net import FloatNet, Params
 from mcutrain.trainer.making.quantiser import activation_quant, quantize_array, quantize_net
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite import reader as tflite
 from tests.trainer.making.test_float_net import residual_net
@@ -31,7 +32,7 @@ def quantised_residual_net() -> tuple[FloatNet, Params, np.ndarray, bytes]:
 
 def test_a_quantised_network_agrees_with_the_float_one() -> None:
     net, params, x, data = quantised_residual_net()
-    interpreter = Interpreter(make_plan(tflite.parse(data, "residual"), "head"))
+    interpreter = Interpreter(make_plan(tflite.parse(data, "residual"), PlanOptions("head")))
     logits = interpreter.plan.logits.type
     q = quantize_array(x, INPUT_QUANT)
     computed = np.array([interpreter.infer(sample) for sample in q], np.float64)

@@ -17,11 +17,11 @@ from mcutrain.trainer.formats import Formats
 from mcutrain.trainer.graph.graph import Graph
 from mcutrain.trainer.graph.tensor import Tensor
 from mcutrain.trainer.interpreter import Interpreter
+from mcutrain.trainer.options import PlanOptions, Scheme
 from mcutrain.trainer.plan import TrainingPlan, make_plan
 from mcutrain.trainer.planner.channel_choice import Finder, grouped, sizes
 from mcutrain.trainer.planner.channel_region import GroupRegion
 from mcutrain.trainer.planner.row_choice import with_regions
-from mcutrain.trainer.scheme import Scheme
 from mcutrain.trainer.tflite.reader import load, parse
 from tests.support.native import NativeModel
 from tests.support.random_blocks import large_block, random_blocks, random_scheme
@@ -75,7 +75,7 @@ def plan_of(seed: int, how: str, monkeypatch: pytest.MonkeyPatch) -> TrainingPla
     schemes: list[Scheme | str] = [random_scheme(seed, layers), "bias", "head"]
     for scheme in ["full", *schemes] if seed % 3 == 0 else schemes:
         try:
-            return make_plan(model, scheme, formats=formats)
+            return make_plan(model, formats.within(PlanOptions(scheme)))
         except ModelError:  # a random layer that cannot learn
             continue
     raise AssertionError(seed)
@@ -109,7 +109,7 @@ def test_updates_of_many_positions_go_in_bands(
         return grouped(graph, next(Finder(graph).chains())[0], 4)
 
     force(with_groups, monkeypatch)
-    plan = make_plan(parse(large_block(), "large"), "full")
+    plan = make_plan(parse(large_block(), "large"), PlanOptions("full"))
     (region,) = (n.op for n in plan.graph.nodes if isinstance(n.op, GroupRegion))
     parts = [call.part for call in region.calls if "band_rows" in call.part.params]
     assert all(part.params["band_rows"] < part.params["out_h"] for part in parts)
@@ -135,7 +135,9 @@ def test_groups_are_few_and_not_tiny() -> None:
 
 def mcunet_plan(models: Path, errors: str = "e12", **options: bool) -> TrainingPlan:
     scheme = str(models / MCUNET_49KB)
-    return make_plan(load(models / MCUNET), scheme, 10, formats=Formats(errors), **options)
+    return make_plan(
+        load(models / MCUNET), Formats(errors).within(PlanOptions(scheme, 10, **options))
+    )
 
 
 def test_the_backward_pass_of_wide_blocks_fits(models: Path) -> None:

@@ -20,6 +20,7 @@ from mcutrain.trainer.graph.tensor import ALIGN, Array, DType, QuantParams, Role
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.ops.add import Add
 from mcutrain.trainer.ops.reshape import Reshape
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import TrainingPlan, make_plan
 from mcutrain.trainer.planner.lifetimes import aligned, shared_pairs
 from mcutrain.trainer.planner.memory import MemoryPlan, bytes_covered, plan_memory
@@ -169,7 +170,7 @@ def check_slots(graph: Graph, memory: MemoryPlan, keep: set[Tensor]) -> None:
 
 @pytest.mark.parametrize("update", UPDATES)
 def test_a_step_inside_its_arena_has_the_references_bits(update: str) -> None:
-    plan = make_plan(parse(residual_model(), "small"), update)
+    plan = make_plan(parse(residual_model(), "small"), PlanOptions(update))
     check_slots(plan.graph, plan.memory, {plan.record})
     reference, rng = Interpreter(plan, seed=1), np.random.RandomState(0)
     values = {t: t.data for t in plan.graph.tensors if t.data is not None} | reference.state
@@ -189,7 +190,7 @@ def test_a_step_inside_its_arena_has_the_references_bits(update: str) -> None:
 
 @pytest.mark.parametrize("update", UPDATES)
 def test_the_manifest_says_what_was_planned(update: str) -> None:
-    plan = make_plan(parse(residual_model(), "small"), update)
+    plan = make_plan(parse(residual_model(), "small"), PlanOptions(update))
     document = manifest(lay_out(plan), bytes(8))
     ends = {"arena": 0, "state": 0}
     for tensor in document["tensors"]:
@@ -206,7 +207,7 @@ def test_the_manifest_says_what_was_planned(update: str) -> None:
 
 
 def test_state_tensors_do_not_overlap() -> None:
-    plan = make_plan(parse(residual_model(), "small"), "full")
+    plan = make_plan(parse(residual_model(), "small"), PlanOptions("full"))
     spans = sorted((offset, offset + t.type.nbytes) for t, offset in plan.memory.state.items())
 
     assert all(end <= start for (_, end), (start, _) in pairwise(spans))
@@ -215,7 +216,9 @@ def test_state_tensors_do_not_overlap() -> None:
 
 def test_learning_less_never_needs_more_memory() -> None:
     model = parse(residual_model(), "small")
-    plans: list[TrainingPlan] = [make_plan(model, update) for update in ("head", "last:2", "full")]
+    plans: list[TrainingPlan] = [
+        make_plan(model, PlanOptions(update)) for update in ("head", "last:2", "full")
+    ]
 
     assert plans[0].memory.arena_bytes <= plans[1].memory.arena_bytes <= plans[2].memory.arena_bytes
     assert plans[0].memory.state_bytes < plans[1].memory.state_bytes < plans[2].memory.state_bytes
@@ -224,7 +227,8 @@ def test_learning_less_never_needs_more_memory() -> None:
 def test_a_real_model_fits_what_it_must(models: Path) -> None:
     """No activation can be smaller than the greatest that a call reads beside what it writes."""
     plan = make_plan(
-        parse((models / "mlperf-tiny/kws_ref_model.tflite").read_bytes(), "kws"), "full"
+        parse((models / "mlperf-tiny/kws_ref_model.tflite").read_bytes(), "kws"),
+        PlanOptions("full"),
     )
     check_slots(plan.graph, plan.memory, {plan.record})
     steps = range(len(plan.graph.nodes))

@@ -10,14 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mcutrain.trainer.chip import Memory
 from mcutrain.trainer.errors import BudgetError
 from mcutrain.trainer.graph.graph import Graph
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import DType, QuantParams, Role, Tensor, TensorType
 from mcutrain.trainer.ops.add import Add
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import TrainingPlan, make_plan
 from mcutrain.trainer.planner.lifetimes import Block, Demand, demand
-from mcutrain.trainer.planner.memories import Memory, spread_blocks
+from mcutrain.trainer.planner.memories import spread_blocks
 from mcutrain.trainer.planner.memory import plan_memory
 from mcutrain.trainer.planner.order import Search, dependences, ordered
 from mcutrain.trainer.planner.placement import Offsets, place_blocks
@@ -165,7 +167,7 @@ def accesses(nodes: list[Node]) -> dict[Tensor, list[tuple[str, frozenset[str]]]
 @pytest.mark.parametrize("update", UPDATES)
 @pytest.mark.parametrize("seed", range(5))
 def test_an_order_keeps_what_each_node_reads_and_lowers_the_peak(update: str, seed: int) -> None:
-    plan = make_plan(parse(residual_model(), "small"), update)
+    plan = make_plan(parse(residual_model(), "small"), PlanOptions(update))
     graph = tape_graph(plan, seed)
     again = ordered(graph, (), {plan.record})
 
@@ -178,7 +180,7 @@ def test_an_order_keeps_what_each_node_reads_and_lowers_the_peak(update: str, se
 
 @pytest.mark.parametrize("update", UPDATES)
 def test_the_step_begins_with_prefix_and_inference_and_ends_with_the_count(update: str) -> None:
-    plan = make_plan(parse(residual_model(), "small"), update)
+    plan = make_plan(parse(residual_model(), "small"), PlanOptions(update))
     nodes = plan.graph.nodes
 
     assert nodes[: len(plan.prefix)] == list(plan.prefix)
@@ -189,7 +191,7 @@ def test_the_step_begins_with_prefix_and_inference_and_ends_with_the_count(updat
 
 def test_an_early_bias_update_lets_an_error_lie_over_the_one_it_is_made_of() -> None:
     """The tape has the update behind the error of the layer's input; it only reads the same."""
-    plan = make_plan(parse(residual_model(), "small"), "bias")
+    plan = make_plan(parse(residual_model(), "small"), PlanOptions("bias"))
     updates = [n for n in plan.graph.nodes if type(n.op).__name__ == "BiasUpdate"]
     nodes = plan.graph.nodes
     early = [

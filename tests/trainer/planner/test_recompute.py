@@ -22,6 +22,7 @@ from mcutrain.trainer.graph.tensor import Tensor
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.model import Model
 from mcutrain.trainer.ops.clamp_mask import ClampMask
+from mcutrain.trainer.options import PlanOptions, Scheme
 from mcutrain.trainer.plan import TrainingPlan, make_plan
 from mcutrain.trainer.planner.channel_region import GroupRegion
 from mcutrain.trainer.planner.order import dependences
@@ -29,7 +30,6 @@ from mcutrain.trainer.planner.recompute import Copier, Recomputed, Step
 from mcutrain.trainer.planner.recompute_choice import Placed
 from mcutrain.trainer.planner.row_choice import Chooser
 from mcutrain.trainer.planner.row_region import Region
-from mcutrain.trainer.scheme import Scheme
 from mcutrain.trainer.tflite.reader import load, parse
 from tests.host.training.test_latents import assert_latents_train_alike, random_network
 from tests.support.random_blocks import random_blocks, random_scheme
@@ -85,7 +85,7 @@ def step_of(
 ) -> tuple[TrainingPlan, Step]:
     """A plan, and its step as it is before regions and placement."""
     asked = choose(lambda step: None, monkeypatch)
-    return make_plan(model, update, recompute=0), asked[0]
+    return make_plan(model, PlanOptions(update, recompute=True)), asked[0]
 
 
 def random_model(seed: int) -> tuple[Model, str | Scheme]:
@@ -103,7 +103,8 @@ def random_plan(seed: int, **options: int | None) -> TrainingPlan:
     model, update = random_model(seed)
     for scheme in (update, "last:2", "head"):
         try:
-            return make_plan(model, scheme, formats=FORMATS[seed % len(FORMATS)], **options)  # type: ignore[arg-type]
+            asked = PlanOptions(scheme, **options)  # type: ignore[arg-type]
+            return make_plan(model, FORMATS[seed % len(FORMATS)].within(asked))
         except (ModelError, SchemeError):  # a random layer that cannot learn
             continue
     raise AssertionError(seed)
@@ -124,7 +125,7 @@ def digests(plan: TrainingPlan, steps: int = STEPS) -> list[int]:
 def test_the_reference_trains_to_the_same_bits(seed: int, which: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         choose(some(which), patch)
-        again, whole = random_plan(seed, recompute=0), random_plan(seed)
+        again, whole = random_plan(seed, recompute=True), random_plan(seed)
     assert again.numerics_hash == whole.numerics_hash
     assert [t.name for t in again.state] == [t.name for t in whole.state]
     assert [n.name for n in again.forward] == [n.name for n in whole.forward]
@@ -151,7 +152,7 @@ def test_generated_code_computes_again_bit_exactly(
     if seed % 2:
         rng = np.random.default_rng(seed)
         monkeypatch.setattr(Chooser, "segments", lambda chooser: drawn_rows(chooser, rng))
-    reference = assert_steps_are_equal(random_plan(seed, recompute=0), tmp_path, STEPS)
+    reference = assert_steps_are_equal(random_plan(seed, recompute=True), tmp_path, STEPS)
     assert reference.digest() == digest_after(whole)
 
 
@@ -162,7 +163,7 @@ def test_copies_stand_beside_groups_of_channels(
     rng, whole = np.random.default_rng(seed), random_plan(3 * seed + 1)
     choose(some(seed), monkeypatch)
     force(lambda graph: drawn(graph, rng), monkeypatch)
-    reference = assert_steps_are_equal(random_plan(3 * seed + 1, recompute=0), tmp_path, STEPS)
+    reference = assert_steps_are_equal(random_plan(3 * seed + 1, recompute=True), tmp_path, STEPS)
     assert reference.digest() == digest_after(whole)
 
 
@@ -174,7 +175,7 @@ def test_the_random_plans_have_all_that_is_tested(monkeypatch: pytest.MonkeyPatc
             rng = np.random.default_rng(seed)
             choose(some(seed), patch)
             patch.setattr(Chooser, "segments", lambda chooser, rng=rng: drawn_rows(chooser, rng))
-            plan = random_plan(seed, recompute=0)
+            plan = random_plan(seed, recompute=True)
         again = plan.recomputed
         if again is not None and again.copies:
             chains += any(t in again.originals for n in again.copies for t in n.inputs)
@@ -187,7 +188,7 @@ def test_the_random_plans_have_all_that_is_tested(monkeypatch: pytest.MonkeyPatc
             rng = np.random.default_rng(seed)
             choose(some(seed), patch)
             force(lambda graph, rng=rng: drawn(graph, rng), patch)  # type: ignore[misc]
-            nodes = random_plan(3 * seed + 1, recompute=0).graph.nodes
+            nodes = random_plan(3 * seed + 1, recompute=True).graph.nodes
         channels += any(isinstance(n.op, GroupRegion) for n in nodes)
     assert chains > 10
     assert rows > 8
@@ -200,9 +201,11 @@ def test_models_with_branches_compute_again_bit_exactly(
     make: Callable[[], bytes], update: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     choose(lambda step: step.without(step.saved), monkeypatch)
-    plan = make_plan(parse(make(), "branches"), update, recompute=0)
+    plan = make_plan(parse(make(), "branches"), PlanOptions(update, recompute=True))
     reference = assert_steps_are_equal(plan, tmp_path, STEPS)
-    assert reference.digest() == digest_after(make_plan(parse(make(), "branches"), update))
+    assert reference.digest() == digest_after(
+        make_plan(parse(make(), "branches"), PlanOptions(update))
+    )
 
 
 @pytest.mark.parametrize("update", ["head", "last:2"])
@@ -212,8 +215,8 @@ def test_a_step_from_the_latent_needs_nothing_before_it(
 ) -> None:
     choose(lambda step: step.without(step.saved), monkeypatch)
     for model in (parse(residual_model(), "small"), awkward_model()):
-        plan = make_plan(model, update, stream_input=stream, recompute=0)
-        whole = make_plan(model, update, stream_input=stream)
+        plan = make_plan(model, PlanOptions(update, stream_input=stream, recompute=True))
+        whole = make_plan(model, PlanOptions(update, stream_input=stream))
         assert plan.latent is not None and whole.latent is not None
         assert plan.latent.name == whole.latent.name
         assert len(plan.prefix) == len(whole.prefix)
@@ -235,7 +238,8 @@ def test_a_streamed_sample_is_computed_from_no_more(
     for seed in range(100, 108):
         try:
             plan = make_plan(
-                parse(random_trunk(seed), "trunk"), "bias", stream_input=True, recompute=0
+                parse(random_trunk(seed), "trunk"),
+                PlanOptions("bias", stream_input=True, recompute=True),
             )
         except ModelError:
             continue
@@ -248,13 +252,13 @@ def test_a_streamed_sample_is_computed_from_no_more(
 @given(st.integers(0, 10_000))
 def test_the_arena_never_grows(seed: int) -> None:
     """And nothing is computed twice where it gains nothing, or more than a limit asks for."""
-    whole, again = random_plan(seed), random_plan(seed, recompute=0)
+    whole, again = random_plan(seed), random_plan(seed, recompute=True)
     least, most = again.memory.arena_bytes, whole.memory.arena_bytes
     assert again.saved_bytes == most - least >= 0
     assert (again.recomputed is None) == (least == most)
     assert again.recomputed_macs == again.step_macs - whole.step_macs
     for limit in {most, (least + most) // 2, max(1, least)}:
-        plan = random_plan(seed, recompute=limit)
+        plan = random_plan(seed, recompute_to=limit)
         assert plan.memory.arena_bytes <= limit
         assert plan.recomputed is None or most > limit
 
@@ -308,7 +312,7 @@ def test_what_is_computed_again_is_still_reported(monkeypatch: pytest.MonkeyPatc
         whole = random_plan(seed)
         with monkeypatch.context() as patch:
             choose(some(seed), patch)
-            plan = random_plan(seed, recompute=0)
+            plan = random_plan(seed, recompute=True)
         assert list(last_errors(plan)) == list(last_errors(whole))
         assert sum(arena_bytes(plan).values()) == plan.memory.arena_bytes
         assert len({n.name for n in plan.operations}) == len(plan.operations)
@@ -322,8 +326,8 @@ def test_real_models_train_with_equal_bits(
     model: str, update: str, saved: float, more: float, models: Path, tmp_path: Path
 ) -> None:
     """In so much less of the arena, for so many operations more."""
-    whole = make_plan(load(models / model), update)
-    plan = make_plan(load(models / model), update, recompute=0)
+    whole = make_plan(load(models / model), PlanOptions(update))
+    plan = make_plan(load(models / model), PlanOptions(update, recompute=True))
     assert plan.saved_bytes > saved * whole.memory.arena_bytes
     assert 0 < plan.recomputed_macs < more * whole.step_macs
     assert assert_steps_are_equal(plan, tmp_path, 4).digest() == digests(whole, 4)[-1]
@@ -338,13 +342,9 @@ def test_a_part_of_a_real_model_trains_with_equal_bits(
 ) -> None:
     """Streamed samples, slices of inputs, and latents; regions of channels, copies by rows."""
     update, model = str(models / MCUNET_74KB), load(models / MCUNET)
-    whole, plan = (
-        make_plan(
-            model, update, 10, formats=Formats(errors), stream_input=True, recompute=again,
-            thorough=False,
-        )
-        for again in (None, 0)
-    )  # fmt: skip
+    asked = PlanOptions(update, 10, stream_input=True, errors=errors)
+    whole = make_plan(model, asked, thorough=False)
+    plan = make_plan(model, replace(asked, recompute=True), thorough=False)
     assert plan.saved_bytes > saved * whole.memory.arena_bytes
     assert 0 < plan.recomputed_macs < more * whole.step_macs
     assert kind in {type(n.op) for n in plan.graph.nodes[len(plan.inference) :]}

@@ -12,6 +12,7 @@ from mcutrain.host.link.protocol import Status
 from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.graph.call import Window
 from mcutrain.trainer.interpreter import Interpreter
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import TrainingPlan, make_plan
 from mcutrain.trainer.planner.memory import ARENA
 from mcutrain.trainer.planner.row_choice import Chooser
@@ -145,7 +146,7 @@ def drawn(chooser: Chooser, rng: np.random.Generator) -> list[tuple[int, int]]:
 def plan_of(seed: int, update: str, arrives: bool, monkeypatch: pytest.MonkeyPatch) -> TrainingPlan:
     rng = np.random.default_rng(seed)
     monkeypatch.setattr(Chooser, "segments", lambda chooser: drawn(chooser, rng))
-    return make_plan(parse(random_trunk(seed), "trunk"), update, stream_input=arrives)
+    return make_plan(parse(random_trunk(seed), "trunk"), PlanOptions(update, stream_input=arrives))
 
 
 @pytest.mark.parametrize("seed", range(24))
@@ -191,7 +192,7 @@ def status(returned: int) -> int:
 
 
 def streamed(tmp_path: Path) -> tuple[NativeModel, np.ndarray]:
-    plan = make_plan(parse(residual_model(), "small"), "head", stream_input=True)
+    plan = make_plan(parse(residual_model(), "small"), PlanOptions("head", stream_input=True))
     return NativeModel(plan, tmp_path), np.zeros(plan.input.type.size, np.int8)
 
 
@@ -248,14 +249,14 @@ def test_a_latent_takes_the_place_of_a_sample(tmp_path: Path) -> None:
 
 def test_an_input_that_is_read_again_cannot_arrive_by_rows() -> None:
     with pytest.raises(ModelError, match=r"cannot arrive row by row: .*_update"):
-        make_plan(parse(residual_model(), "small"), "full", stream_input=True)
+        make_plan(parse(residual_model(), "small"), PlanOptions("full", stream_input=True))
 
 
 def test_regions_change_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
     model = parse(residual_model(), "small")
-    plain = make_plan(model, "last:2")
-    arriving = make_plan(model, "head", stream_input=True)
-    assert arriving.numerics_hash == make_plan(model, "head").numerics_hash
+    plain = make_plan(model, PlanOptions("last:2"))
+    arriving = make_plan(model, PlanOptions("head", stream_input=True))
+    assert arriving.numerics_hash == make_plan(model, PlanOptions("head")).numerics_hash
     assert isinstance(arriving.graph.nodes[0].op, Region)
     monkeypatch.setattr(Chooser, "segments", lambda chooser: [(0, 2)])
-    assert make_plan(model, "last:2").numerics_hash == plain.numerics_hash
+    assert make_plan(model, PlanOptions("last:2")).numerics_hash == plain.numerics_hash
