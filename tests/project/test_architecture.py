@@ -18,7 +18,9 @@ from tools.floors import (
     import_graph,
     imports,
     modules,
+    reachable,
     unit_graph,
+    unit_of,
     upward,
 )
 
@@ -116,6 +118,13 @@ def test_no_imports_run_in_a_circle(package: str) -> None:
 
     assert not circles(graph)
     assert not circles(unit_graph(graph))
+
+
+def test_a_plan_needs_nothing_that_makes_models() -> None:
+    needed = reachable(import_graph(ROOT, "trainer"), "trainer.plan")
+
+    assert "planner" in map(unit_of, needed)
+    assert "making" not in map(unit_of, needed)
 
 
 def test_the_trainer_holds_no_c_text() -> None:

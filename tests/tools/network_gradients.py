@@ -162,7 +162,7 @@ def integer_gradient(plan: TrainingPlan, values: Values) -> dict[Tensor, Array]:
 def weight_bands(op: WeightedUpdate, inputs: Sequence[Tensor], values: Values) -> Iterator[Array]:
     """dW of each band of output rows, int64."""
     w, _, x, dout, _, _ = inputs
-    g = op.conv.geometry(x.type, w.type)
+    g = op.layer.geometry(x.type, w.type)
     centred = values[x].reshape(g.in_h, g.in_w, g.in_ch) - np.float64(x.type.zero_point)
     errors = values[dout].reshape(g.out_h, g.out_w, -1).astype(np.float64)
     band_rows = format_of(dout.type).band_rows(g)
