@@ -19,6 +19,7 @@ from pathlib import Path
 from mcutrain.host.building.cache import lease
 from mcutrain.host.errors import BuildError
 from mcutrain.host.extras import require_extra
+from mcutrain.host.failure import NO_SPACE
 from mcutrain.host.files import write_all, write_whole
 from mcutrain.host.places import FIRMWARE_DIR, PACKAGE, cache_dir, installation
 from mcutrain.host.processes import run_group
@@ -134,7 +135,9 @@ def build_firmware(
     objects_dir = build_dir.resolve() / env
     firmware = Firmware(objects_dir / "firmware.elf", objects_dir / "firmware.map", objects_dir)
     if result.returncode != 0 or not firmware.elf.is_file():
-        raise BuildError(f"building {env} failed: {_first_error(result.stdout)}")
+        line = _first_error(result.stdout)
+        full = f"; {NO_SPACE}: {cache_dir()}" if "No space left" in line else ""
+        raise BuildError(f"building {env} failed: {line}{full}")
     return firmware
 
 

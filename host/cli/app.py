@@ -15,7 +15,7 @@ from mcutrain.host.cli.commands.others import clean, demo, ports
 from mcutrain.host.cli.commands.plan import plan
 from mcutrain.host.cli.commands.search import search
 from mcutrain.host.cli.commands.train import train
-from mcutrain.host.cli.output import INTERRUPTED, err
+from mcutrain.host.cli.output import INTERRUPTED, drop_output, err
 from mcutrain.host.failure import told
 from mcutrain.trainer.errors import Error
 
@@ -94,6 +94,7 @@ def main() -> None:
     except (Error, OSError) as error:
         line = f"error: {told(error)}"
         err.print(line, style=None, markup=False, highlight=False, soft_wrap=True)
+        drop_output()
         sys.exit(1)
     except KeyboardInterrupt:
         err.print("interrupted")
