@@ -31,7 +31,10 @@ def cache_dir() -> Path:
     named = os.environ.get(CACHE_VARIABLE)
     if named:
         return Path(named).absolute()
-    users = platformdirs.user_cache_path("mcutrain")
+    try:
+        users = platformdirs.user_cache_path("mcutrain")
+    except RuntimeError:  # of newer versions; others give a path that begins with ~
+        users = Path()
     if not users.is_absolute():
         raise Error(f"this user has no home folder for a cache: let {CACHE_VARIABLE} name a folder")
     return users
