@@ -65,9 +65,12 @@ app = typer.Typer(
 
 def print_version(is_wanted: bool) -> None:
     if is_wanted:
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        typer.echo(f"mcutrain {version('mcutrain')}")
+        try:
+            typer.echo(f"mcutrain {version('mcutrain')}")
+        except PackageNotFoundError:
+            typer.echo("mcutrain, which is not installed: a checkout")
         raise typer.Exit
 
 

@@ -28,7 +28,7 @@ THIRD_PARTY = {
 OURS = {"trainer", "codegen", "host", "tests", "benchmarks"}
 # Within trainer each module may import its own layer and those below it.
 LAYERS = [
-    {"errors", "fixedpoint", "tensor"},
+    {"errors", "fixedpoint", "names", "tensor"},
     {"window", "broadcast", "exponential", "replay", "flatbuffer_patch"},
     {"overlap"},
     {"ops", "graph"},
