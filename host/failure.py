@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import errno
 
+NO_SPACE = "free some space there"
 ADVICE = {
-    errno.ENOSPC: "free some space there",
-    errno.EDQUOT: "free some space there, or have the quota raised",
+    errno.ENOSPC: NO_SPACE,
+    errno.EDQUOT: f"{NO_SPACE}, or have the quota raised",
     errno.EFBIG: "the limit on a file's size is reached: raise it (ulimit -f)",
     errno.EROFS: "give a place that can be written",
     errno.EACCES: "give a place that this user may use",
@@ -25,12 +26,3 @@ def reason(error: OSError) -> str:
     said = error.strerror or str(error)
     advice = ADVICE.get(error.errno or 0)
     return f"{said}; {advice}" if advice else said
-
-
-def told(error: Exception) -> str:
-    """An error as the command line prints it, without line breaks."""
-    text = str(error)
-    if isinstance(error, OSError) and error.errno is not None:
-        where = f"{error.filename}: " if error.filename else ""
-        text = f"{where}{reason(error)}"
-    return " ".join(text.split("\n"))

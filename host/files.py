@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -70,23 +71,12 @@ def make_folder(folder: Path) -> list[Path]:
 
 
 def save_array(path: Path, array: Array) -> None:
-    """Put the array at ``path`` as .npy, whole; other processes may do the same.
-
-    Raises Error if that cannot be.
-    """
+    """Put the array at ``path`` as .npy, whole; other processes may do the same. Raises Error."""
     import numpy as np
 
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("wb") as file:
-                np.save(file, array)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as err:
-        raise Error(f"cannot write {path}: {reason(err)}") from err
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    write_whole(path, buffer.getvalue())
 
 
 def check_writable(path: Path | None) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import platformdirs
 
 import mcutrain
+from mcutrain.trainer.errors import Error
 
 PACKAGE = Path(mcutrain.__file__).parent
 FIRMWARE_DIR = PACKAGE / "firmware"
@@ -23,9 +24,20 @@ CACHE_VARIABLE = "MCUTRAIN_CACHE"
 
 
 def cache_dir() -> Path:
-    """The folder of everything that is built: the one that MCUTRAIN_CACHE names, or the user's."""
+    """The folder of everything that is built: the one that MCUTRAIN_CACHE names, or the user's.
+
+    Raises Error for a user without a home folder.
+    """
     named = os.environ.get(CACHE_VARIABLE)
-    return Path(named).absolute() if named else platformdirs.user_cache_path("mcutrain")
+    if named:
+        return Path(named).absolute()
+    try:
+        users = platformdirs.user_cache_path("mcutrain")
+    except RuntimeError:  # of newer versions; others give a path that begins with ~
+        users = Path()
+    if not users.is_absolute():
+        raise Error(f"this user has no home folder for a cache: let {CACHE_VARIABLE} name a folder")
+    return users
 
 
 def installation() -> str:

@@ -151,8 +151,10 @@ class Cleaned:
 
 
 def clean() -> Cleaned:
-    """Empty the cache, but for what other processes use now."""
+    """Empty the cache, but for what other processes use now. Raises BuildError if it is none."""
     root, found = cache_dir(), entries()
+    if root.exists() and not root.is_dir():
+        raise BuildError(f"the cache {root} is a file; let {CACHE_VARIABLE} name a folder")
     kept = {entry.folder for entry in found if not remove(entry.folder)}
     folders = [p for kind in KINDS for p in (root / kind).rglob("*") if p.is_dir()]
     for folder in [*reversed(folders), *(root / kind for kind in KINDS), root]:

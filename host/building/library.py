@@ -23,6 +23,7 @@ from mcutrain.host.building.firmware import generate
 from mcutrain.host.building.target import NATIVE
 from mcutrain.host.errors import BuildError
 from mcutrain.host.places import FIRMWARE_DIR, cache_dir
+from mcutrain.host.processes import run_group
 from mcutrain.trainer.chip import GENERIC
 from mcutrain.trainer.graph.tensor import Array, Tensor
 from mcutrain.trainer.interpreter import StepRecord
@@ -47,11 +48,11 @@ def compile_c(flags: Sequence[str], sources: Sequence[Path], output: Path) -> No
     """Run the compiler. Raises BuildError with what it said."""
     command = [COMPILER, *flags, *map(str, sources), "-o", str(output)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = run_group(command)
     except OSError as err:
         raise BuildError(f"cannot run {COMPILER}: {err.strerror}; install a C compiler") from err
     if done.returncode:
-        raise BuildError(f"{COMPILER} failed for {output.name}:\n{done.stderr.strip()}")
+        raise BuildError(f"{COMPILER} failed for {output.name}:\n{done.stdout.strip()}")
 
 
 def kernel_sources(firmware: Path) -> list[Path]:

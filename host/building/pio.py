@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +19,10 @@ from pathlib import Path
 from mcutrain.host.building.cache import lease
 from mcutrain.host.errors import BuildError
 from mcutrain.host.extras import require_extra
-from mcutrain.host.files import write_whole
-from mcutrain.host.places import PACKAGE, cache_dir, installation
-from mcutrain.host.processes import die_with_parent
+from mcutrain.host.failure import NO_SPACE
+from mcutrain.host.files import write_all, write_whole
+from mcutrain.host.places import FIRMWARE_DIR, PACKAGE, cache_dir, installation
+from mcutrain.host.processes import run_group
 
 _LAUNCHER = "import sys\n\nfrom SCons.Script.Main import main\n\nsys.exit(main())\n"
 # What says that something is wrong, the clearest first: compiler, linker, build script, Python.
@@ -51,7 +51,7 @@ def core_dir() -> Path:
 
 def seed_core(core_dir: Path) -> None:
     """Put the stand-in for tool-scons into a PlatformIO core folder, and switch off telemetry and
-    upgrade checks there. Does nothing if the stand-in is there."""
+    upgrade checks there. Files that are as they should be stay."""
     tool_dir = core_dir / "packages" / "tool-scons"
     version = _wanted_scons_version()
     package = json.dumps(
@@ -62,9 +62,6 @@ def seed_core(core_dir: Path) -> None:
             "description": "Starts the SCons of this Python environment",
         }
     )
-    installed = tool_dir / "package.json"
-    if installed.is_file() and installed.read_text() == package:
-        return
     # The owner in .piopm is what makes PlatformIO accept the package as its own.
     metadata = {
         "type": "tool",
@@ -78,11 +75,25 @@ def seed_core(core_dir: Path) -> None:
             "uri": None,
         },
     }
-    write_whole(tool_dir / "scons.py", _LAUNCHER)
-    write_whole(tool_dir / ".piopm", json.dumps(metadata))
-    write_whole(tool_dir / ".piokeep", "")
-    write_whole(core_dir / "appstate.json", json.dumps(_app_state()))
-    write_whole(installed, package)  # last: it says that all is there
+    files = {
+        "scons.py": _LAUNCHER,
+        ".piopm": json.dumps(metadata),
+        ".piokeep": "",
+        "package.json": package,
+    }
+    write_all({tool_dir / name: text for name, text in files.items()})
+    settings = core_dir / "appstate.json"
+    if not settings.is_file():  # PlatformIO changes it, and mends it
+        write_whole(settings, json.dumps(_app_state()))
+
+
+def link_platform(core_dir: Path) -> None:
+    """Tell a core folder where this package's platform is. PlatformIO would do so itself, but not
+    at once: what a killed build left of the file would stop all later ones."""
+    uri = f"symlink://{FIRMWARE_DIR / 'platform'}"
+    spec = {"owner": None, "id": None, "name": "platform", "requirements": None, "uri": uri}
+    link = core_dir / "platforms" / "platform.pio-link"
+    write_whole(link, json.dumps({"cwd": str(PACKAGE), "spec": spec}))
 
 
 def build_firmware(
@@ -114,17 +125,9 @@ def build_firmware(
     held = lease(core, shared=True)
     try:
         seed_core(core)
-        result = subprocess.run(
-            [sys.executable, "-m", "platformio", "run", "-d", str(PACKAGE), "-e", env],
-            env=environment,
-            cwd=PACKAGE,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
-            preexec_fn=die_with_parent,
-        )
+        link_platform(core)
+        command = [sys.executable, "-m", "platformio", "run", "-d", str(PACKAGE), "-e", env]
+        result = run_group(command, env=environment, cwd=PACKAGE)
     finally:
         held.release()
     if verbose:
@@ -132,7 +135,9 @@ def build_firmware(
     objects_dir = build_dir.resolve() / env
     firmware = Firmware(objects_dir / "firmware.elf", objects_dir / "firmware.map", objects_dir)
     if result.returncode != 0 or not firmware.elf.is_file():
-        raise BuildError(f"building {env} failed: {_first_error(result.stdout)}")
+        line = _first_error(result.stdout)
+        full = f"; {NO_SPACE}: {cache_dir()}" if "No space left" in line else ""
+        raise BuildError(f"building {env} failed: {line}{full}")
     return firmware
 
 

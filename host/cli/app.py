@@ -15,8 +15,8 @@ from mcutrain.host.cli.commands.others import clean, demo, ports
 from mcutrain.host.cli.commands.plan import plan
 from mcutrain.host.cli.commands.search import search
 from mcutrain.host.cli.commands.train import train
-from mcutrain.host.cli.output import INTERRUPTED, err
-from mcutrain.host.failure import told
+from mcutrain.host.cli.output import INTERRUPTED, drop_output, err
+from mcutrain.host.cli.told import told
 from mcutrain.trainer.errors import Error
 
 # In the order of the help page, each with the example below its own.
@@ -65,9 +65,12 @@ app = typer.Typer(
 
 def print_version(is_wanted: bool) -> None:
     if is_wanted:
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        typer.echo(f"mcutrain {version('mcutrain')}")
+        try:
+            typer.echo(f"mcutrain {version('mcutrain')}")
+        except PackageNotFoundError:
+            typer.echo("mcutrain, which is not installed: a checkout")
         raise typer.Exit
 
 
@@ -94,6 +97,7 @@ def main() -> None:
     except (Error, OSError) as error:
         line = f"error: {told(error)}"
         err.print(line, style=None, markup=False, highlight=False, soft_wrap=True)
+        drop_output()
         sys.exit(1)
     except KeyboardInterrupt:
         err.print("interrupted")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import Any
 
@@ -15,3 +16,12 @@ INTERRUPTED = 130  # as a shell has it for SIGINT
 
 def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value) + "\n")
+    sys.stdout.flush()
+
+
+def drop_output() -> None:
+    """Let nothing that could not be printed be tried again when Python ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

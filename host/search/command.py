@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mcutrain.host.building.target import Kind, Target
 from mcutrain.host.extras import require_extra
+from mcutrain.host.failure import reason
 from mcutrain.host.files import check_writable, write_whole
 from mcutrain.host.request import Request
 from mcutrain.host.search.budget import Limits, Pricer
@@ -75,7 +76,10 @@ def run_search(job: Job, console: Console) -> dict[str, Any]:
         raise Error("search chooses what learns: leave --update out")
     if job.output.suffix != ".toml":
         raise Error(f"{job.output}: a scheme file ends in .toml, so that --update can name it")
-    found, setup = searched(job, console)
+    try:
+        found, setup = searched(job, console)
+    except OSError as err:
+        raise StudyError(f"cannot use the study {job.folder}: {reason(err)}") from err
     command = "mcutrain " + " ".join(sys.argv[1:])
     write_whole(job.output, scheme_file(found, setup.model, job.limits, command))
     if job.plot is not None:

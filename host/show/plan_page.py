@@ -7,7 +7,7 @@ import html
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from mcutrain.host.files import write_whole
+from mcutrain.host.files import write_all
 from mcutrain.host.show.arena import Arena, Box, plain
 from mcutrain.host.show.pages import Table, filled
 from mcutrain.host.show.picture import Pictured, box_id, png, svg
@@ -17,10 +17,12 @@ COLUMNS = ("slot", "kind", "bytes", "offset", "memory", "from", "to", "in the mo
 
 def write_pictures(plans: Sequence[Pictured], page_at: Path | None, png_at: Path | None) -> None:
     """Write the page and the picture, where they are asked for. Raises Error."""
+    files: dict[Path, bytes | str] = {}
     if page_at is not None:
-        write_whole(page_at, page(plans))
+        files[page_at] = page(plans)
     if png_at is not None:
-        write_whole(png_at, png(plans))
+        files[png_at] = png(plans)
+    write_all(files)
 
 
 def page(plans: Sequence[Pictured]) -> str:

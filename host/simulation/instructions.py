@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import subprocess
 from pathlib import Path
 
 from mcutrain.host.building.cache import locked
 from mcutrain.host.errors import BuildError
 from mcutrain.host.places import FIRMWARE_DIR, cache_dir
+from mcutrain.host.processes import run_group
 
 PLUGIN_SOURCE = FIRMWARE_DIR / "platform" / "plugin" / "region_counter.c"
 REGIONS = {
@@ -68,9 +68,9 @@ def _compile_into(library: Path) -> None:
     library.parent.mkdir(parents=True, exist_ok=True)
     unfinished = library.with_suffix(".unfinished")
     command = ["gcc", "-std=c11", "-O2", "-fPIC", "-shared", "-o", str(unfinished)]
-    result = subprocess.run([*command, str(PLUGIN_SOURCE)], capture_output=True, text=True)
+    result = run_group([*command, PLUGIN_SOURCE])
     if result.returncode != 0:
-        raise BuildError(f"the instruction counter does not compile: {result.stderr.strip()}")
+        raise BuildError(f"the instruction counter does not compile: {result.stdout.strip()}")
     unfinished.replace(library)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from mcutrain.host.boards import board_description
 from mcutrain.host.errors import TransportError
-from mcutrain.host.processes import die_with_parent
+from mcutrain.host.processes import ending_with_parent
 
 START_TIMEOUT_S = 20.0
 
@@ -82,7 +82,7 @@ def _start(board: str, elf: Path, plugin_args: Sequence[str]) -> subprocess.Pope
         stderr=subprocess.STDOUT,
         bufsize=0,
         start_new_session=True,  # Ctrl-C is for this program, which still talks to the device
-        preexec_fn=die_with_parent,
+        preexec_fn=ending_with_parent(),
     )
 
 

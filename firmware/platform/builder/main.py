@@ -1,17 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Build script of the native and simulated boards, run by SCons inside `pio run`."""
 
-import ctypes
 import os
 import shutil
-import signal
 import sys
 
 from SCons.Script import Default, DefaultEnvironment
-
-if sys.platform == "linux":  # a build ends with the command that started it
-    PR_SET_PDEATHSIG = 1
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 env = DefaultEnvironment()
 board = env.BoardConfig()

@@ -154,14 +154,14 @@ def train(
     except KeyboardInterrupt:
         err.print("interrupted: nothing was saved or exported")
         raise typer.Exit(INTERRUPTED) from None
-    if report is not None:
-        from mcutrain.host.show.training_page import write_report
-
-        write_report(report, [outcome])
     if save is not None and not outcome.failure:
         save_state(save, outcome.plan, outcome.result.state, outcome.job.request)
     if export is not None and not outcome.failure:
         export_state(outcome.job.request, outcome.plan, outcome.result.state, export)
+    if report is not None:
+        from mcutrain.host.show.training_page import write_report
+
+        write_report(report, [outcome])
     print_json(outcome.to_json()) if json_ else show.outcome_table([outcome])
     if outcome.failure:
         raise Error(outcome.failure)
