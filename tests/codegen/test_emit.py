@@ -19,26 +19,16 @@ from mcutrain.codegen.image import lay_out
 from mcutrain.codegen.manifest import manifest
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.ops.reshape import Reshape
-from mcutrain.trainer.plan import TrainingPlan, make_plan
-from mcutrain.trainer.tflite.reader import identifier, parse
+from mcutrain.trainer.plan import make_plan
+from mcutrain.trainer.tflite.reader import identifier
 from tests.support.native import FIRMWARE, WARNINGS, write_sources
 from tests.support.paths import ROOT
 from tests.support.small_links import needs_arm
-from tests.support.small_models import residual_model
+from tests.support.small_plans import partial_plan, small_plan
 from tests.tools.make_golden import GOLDEN, tiny_model, tiny_source
 
 KERNELS = sorted(FIRMWARE.glob("kernels/*.c"))
 SUPPORT = [FIRMWARE / "mct" / "digest.c", FIRMWARE / "mct" / "crc32.c"]
-PARTIAL = "bias_last = 2\n[weights]\n0 = 0.7\ndw_w = 0.5\n2 = 0.25\n"
-
-
-def small_plan(update: str = "full", name: str = "small") -> TrainingPlan:
-    return make_plan(parse(residual_model(), name), update)
-
-
-def partial_plan(folder: Path, name: str = "small") -> TrainingPlan:
-    (folder / "partial.toml").write_text(PARTIAL)
-    return small_plan(str(folder / "partial.toml"), name)
 
 
 def compile_object(compiler: str, source: Path, out: Path, *flags: str) -> str:

@@ -36,11 +36,10 @@ from mcutrain.trainer.errors import BudgetError, ModelError
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.plan import TrainingPlan, make_plan
 from mcutrain.trainer.tflite.reader import parse
-from tests.firmware.test_session import FaultyTransport
-from tests.support.native import NativeModel
+from tests.support.native import NativeModel, push, status
+from tests.support.sessions import FaultyTransport
 from tests.support.simulated_boards import board_param, each_board
 from tests.support.small_models import residual_model, write_dataset
-from tests.trainer.planner.test_row_regions import push, status
 
 STEPS = 12
 

@@ -16,7 +16,8 @@ from mcutrain.host.link.frame import DELIMITER, Frame, encode
 from mcutrain.host.link.protocol import Message, Region, Status
 from mcutrain.host.link.transport import SerialTransport
 from mcutrain.host.simulation.simulator import simulate
-from tests.firmware.test_session import (
+from tests.support.fake_model.build import BUILD_HASH, NUMERICS_HASH, build_native
+from tests.support.sessions import (
     CALLS,
     CLASSES,
     INPUT_BYTES,
@@ -26,7 +27,6 @@ from tests.firmware.test_session import (
     latent,
     sample,
 )
-from tests.support.fake_model.build import BUILD_HASH, NUMERICS_HASH, build_native
 
 
 @pytest.fixture(scope="module")

@@ -21,8 +21,8 @@ from mcutrain.trainer import fixedpoint
 from mcutrain.trainer.graph.tensor import Role, Tensor
 from mcutrain.trainer.ops.error import E8, E12
 from mcutrain.trainer.plan import TrainingPlan, make_plan
-from tests.firmware.test_protocol import constants
 from tests.support import conformance
+from tests.support.headers import constants
 from tests.support.native import FIRMWARE, WARNINGS
 from tests.support.paths import ROOT
 

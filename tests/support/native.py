@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+
 from mcutrain.codegen.emit import emit_source
 from mcutrain.codegen.header import emit_header
 from mcutrain.codegen.image import lay_out
@@ -67,3 +69,14 @@ class NativeModel(LibraryModel):
 
     def run(self, max_calls: int) -> bool:
         return bool(self.call("run", max_calls) & 0xFF)
+
+
+def push(device: NativeModel, offset: int, part: np.ndarray) -> int:
+    """A piece of a sample that arrives row by row; the status."""
+    part = np.ascontiguousarray(part)
+    return status(device._push(offset, part.ctypes.data, part.size))
+
+
+def status(returned: int) -> int:
+    """The int8 in the low byte."""
+    return (returned & 0xFF ^ 0x80) - 0x80

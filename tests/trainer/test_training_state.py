@@ -18,7 +18,7 @@ from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.patch import TflitePatch
 from mcutrain.trainer.tflite.reader import MAX_METADATA, parse
 from mcutrain.trainer.training_state import TrainingState, resumed
-from tests.regressions.test_damaged_files import mutate
+from tests.support.damage import mutate
 from tests.support.exports import (
     PARTIAL,
     SCHEMES,

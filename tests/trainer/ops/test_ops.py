@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import inspect
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,13 +11,13 @@ import numpy as np
 import pytest
 
 import mcutrain.trainer.ops  # noqa: F401  (imports every operator module)
-from mcutrain.trainer.graph.graph import Graph
-from mcutrain.trainer.graph.op import Node, Op
+from mcutrain.trainer.graph.op import Op
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.planner.row_region import Composite
-from tests.support.bench import bench_plan, draw_inputs, node_of
+from tests.support.bench import bench_plan, draw_inputs
 from tests.support.native import NativeModel
 from tests.support.op_cases import CASES, Case
+from tests.support.op_reference import op_hashes, reference
 from tests.support.paths import GOLDEN
 
 HASHES = GOLDEN / "op_hashes.txt"
@@ -32,15 +31,6 @@ class Round:
     expected: tuple[Array, ...]
     outputs: tuple[Array, ...]
     left: list[Array]  # the inputs after the call
-
-
-def case_seed(case: Case, round_: int) -> int:
-    return zlib.crc32(f"{case.name} {round_}".encode())
-
-
-def reference(case: Case, node: Node, round_: int) -> tuple[list[Array], tuple[Array, ...]]:
-    inputs = draw_inputs(case, case_seed(case, round_), round_)
-    return inputs, node.op.reference(node, *(v.copy() for v in inputs))
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +78,7 @@ def leaves(kind: type[Op] = Op) -> Iterator[type[Op]]:
     for child in kind.__subclasses__():
         if child is Composite:  # made of others, by the planner
             continue
-        if child.__module__.startswith("trainer."):
+        if child.__module__.startswith("mcutrain.trainer."):
             if not inspect.isabstract(child):
                 yield child
             yield from leaves(child)
@@ -113,18 +103,6 @@ def test_extremes_come_in_all_combinations() -> None:
         pairs.add((int(x.min()), int(x.max()), int(w.min()), int(w.max())))
 
     assert pairs == {(a, a, b, b) for a in (-128, 127) for b in (-128, 127)}
-
-
-def op_hashes() -> str:
-    """A line per row: the CRC-32 of what the reference makes of three rounds."""
-    lines = []
-    for case in CASES:
-        node, crc = node_of(Graph(), case), 0
-        for round_ in (0, 2, case.rounds - 1):
-            for value in reference(case, node, round_)[1]:
-                crc = zlib.crc32(value.astype(value.dtype.newbyteorder("<")).tobytes(), crc)
-        lines.append(f"{crc:08x}  {case.name}")
-    return "\n".join(lines) + "\n"
 
 
 def test_reference_gives_the_golden_hashes() -> None:

@@ -17,7 +17,7 @@ from mcutrain.trainer.plan import TrainingPlan
 from tests.support.bench import bench_plan
 from tests.support.native import NativeModel
 from tests.support.op_cases import CASES, Case
-from tests.trainer.ops.test_ops import reference
+from tests.support.op_reference import reference
 
 ROUNDS = 6
 

@@ -31,16 +31,17 @@ from mcutrain.trainer.planner.row_choice import Chooser
 from mcutrain.trainer.planner.row_region import Region
 from mcutrain.trainer.scheme import Scheme
 from mcutrain.trainer.tflite.reader import load, parse
-from tests.host.training.test_latents import assert_latents_train_alike, random_network
+from tests.support.awkward_model import awkward_model
+from tests.support.drawn_regions import drawn_groups, drawn_runs, force
+from tests.support.latent_steps import assert_latents_train_alike
+from tests.support.paths import MCUNET
 from tests.support.random_blocks import random_blocks, random_scheme
 from tests.support.random_models import samples
+from tests.support.random_networks import random_network
 from tests.support.random_trunks import random_trunk
 from tests.support.small_models import residual_model
 from tests.support.steps import assert_steps_are_equal, rate_at, target_at
-from tests.trainer.planner.test_channel_regions import MCUNET, drawn, force
-from tests.trainer.planner.test_row_regions import drawn as drawn_rows
-from tests.trainer.test_structural_net import structural_model
-from tests.trainer.test_training import awkward_model
+from tests.support.structural_model import structural_model
 
 KWS = "mlperf-tiny/kws_ref_model.tflite"
 PERSON = "tflite-micro/person_detect.tflite"
@@ -150,7 +151,7 @@ def test_generated_code_computes_again_bit_exactly(
     choose(some(seed), monkeypatch)
     if seed % 2:
         rng = np.random.default_rng(seed)
-        monkeypatch.setattr(Chooser, "segments", lambda chooser: drawn_rows(chooser, rng))
+        monkeypatch.setattr(Chooser, "segments", lambda chooser: drawn_runs(chooser, rng))
     reference = assert_steps_are_equal(random_plan(seed, recompute=0), tmp_path, STEPS)
     assert reference.digest() == digest_after(whole)
 
@@ -161,7 +162,7 @@ def test_copies_stand_beside_groups_of_channels(
 ) -> None:
     rng, whole = np.random.default_rng(seed), random_plan(3 * seed + 1)
     choose(some(seed), monkeypatch)
-    force(lambda graph: drawn(graph, rng), monkeypatch)
+    force(lambda graph: drawn_groups(graph, rng), monkeypatch)
     reference = assert_steps_are_equal(random_plan(3 * seed + 1, recompute=0), tmp_path, STEPS)
     assert reference.digest() == digest_after(whole)
 
@@ -173,7 +174,7 @@ def test_the_random_plans_have_all_that_is_tested(monkeypatch: pytest.MonkeyPatc
         with monkeypatch.context() as patch:
             rng = np.random.default_rng(seed)
             choose(some(seed), patch)
-            patch.setattr(Chooser, "segments", lambda chooser, rng=rng: drawn_rows(chooser, rng))
+            patch.setattr(Chooser, "segments", lambda chooser, rng=rng: drawn_runs(chooser, rng))
             plan = random_plan(seed, recompute=0)
         again = plan.recomputed
         if again is not None and again.copies:
@@ -186,7 +187,7 @@ def test_the_random_plans_have_all_that_is_tested(monkeypatch: pytest.MonkeyPatc
         with monkeypatch.context() as patch:
             rng = np.random.default_rng(seed)
             choose(some(seed), patch)
-            force(lambda graph, rng=rng: drawn(graph, rng), patch)  # type: ignore[misc]
+            force(lambda graph, rng=rng: drawn_groups(graph, rng), patch)  # type: ignore[misc]
             nodes = random_plan(3 * seed + 1, recompute=0).graph.nodes
         channels += any(isinstance(n.op, GroupRegion) for n in nodes)
     assert chains > 10
