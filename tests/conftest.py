@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,20 @@ from mcutrain.host.cli import app as cli
 from tests.support.command import Ran, Run
 from tests.support.paths import ROOT, models_folder
 
+
+class OneName(MetaPathFinder):
+    """Refuses to import a package of ours by its folder's name, as Python could from here.
+
+    Its modules would be there twice: each class beside another of the same name, each operator
+    registered again.
+    """
+
+    def find_spec(self, name: str, *rest: object) -> None:
+        if name in ("trainer", "codegen", "host"):
+            raise ImportError(f"import mcutrain.{name}, not {name}")
+
+
+sys.meta_path.insert(0, OneName())
 os.environ.setdefault("MCUTRAIN_CACHE", str(ROOT / "build" / "cache"))  # not the user's own
 
 

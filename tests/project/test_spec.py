@@ -106,7 +106,7 @@ def test_the_frame_is_what_the_host_sends() -> None:
 def test_constants_are_those_of_the_reference(row: list[str]) -> None:
     _, value, python, _ = row
     module, _, name = plain(python).rpartition(".")
-    actual = getattr(importlib.import_module(module), name)
+    actual = getattr(importlib.import_module(f"mcutrain.{module}"), name)
     wanted = number(value)
 
     # Scales are stored as float32 in models, so the nearest float32 is the constant.
@@ -223,7 +223,7 @@ def test_the_state_lies_as_specified(plan: TrainingPlan) -> None:
 
 
 def test_the_files_that_a_build_hash_covers_are_as_specified() -> None:
-    build = (ROOT / "host" / "build.py").read_text(encoding="utf-8")
+    build = (ROOT / "host" / "building" / "firmware.py").read_text(encoding="utf-8")
     (suffixes,) = re.findall(r"path\.suffix in \((.*?)\)", build)
 
     named = re.search(r"content of each (.*?) file below\s+`firmware/`", SPEC, re.S)

@@ -52,7 +52,7 @@ def train(board: str, firmware: Firmware, plugin_args: tuple[str, ...] = ()) -> 
         simulate(board, firmware.elf, plugin_args) as port,
         SerialTransport(port) as transport,
     ):
-        device = Device.open(transport, BUILD_HASH, NUMERICS_HASH, step_timeout_s=30.0)
+        device = Device.open(transport, BUILD_HASH, NUMERICS_HASH, step_timeout_s=600.0)
         device.reset(3)
         for step in range(STEPS):
             device.write_sample(rng.randbytes(device.info.input_bytes))
@@ -153,7 +153,7 @@ def test_a_simulator_that_stops_says_why(tmp_path: Path) -> None:
         simulate("mps2_an386", tmp_path / "text") as port,
         SerialTransport(port) as transport,
     ):
-        Device.open(transport, None, None, patience_s=3.0)
+        Device.open(transport, None, None)
 
 
 def test_counting_needs_the_functions_of_the_model(mps2: Firmware, tmp_path: Path) -> None:
