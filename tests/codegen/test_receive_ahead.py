@@ -220,6 +220,7 @@ def test_training_sends_each_sample_during_the_step_before(loss: str, guard: boo
     assert text.count("SAMPLE") == 2 * STEPS + text.count("INFER")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("board", [board_param("mps2_an386")])
 def test_a_board_trains_bit_for_bit_over_a_bad_link(board: str) -> None:
     plan = plan_of("last:2")
@@ -308,6 +309,7 @@ def test_a_run_that_counts_instructions_runs_whole_steps(board: str, tmp_path: P
 # What it costs.
 
 
+@pytest.mark.slow
 @each_board
 def test_the_linker_map_has_the_bytes_that_the_plan_says(board: str) -> None:
     plan = plan_of("last:2", loss="mse")

@@ -258,6 +258,7 @@ def test_classes_are_taken_into_use(device: Device) -> None:
     assert device.step(CLASSES - 1).steps == 1
 
 
+@pytest.mark.rows
 @pytest.mark.parametrize(
     ("status", "message", "fields"),
     [

@@ -102,6 +102,7 @@ def test_the_frame_is_what_the_host_sends() -> None:
     assert encode(Frame(Message.HELLO, 1)) == bytes.fromhex(plain(wire))
 
 
+@pytest.mark.rows
 @pytest.mark.parametrize("row", [row for row in table("Constant") if row[2]], ids=lambda r: r[0])
 def test_constants_are_those_of_the_reference(row: list[str]) -> None:
     _, value, python, _ = row

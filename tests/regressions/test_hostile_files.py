@@ -310,6 +310,7 @@ def test_a_training_state_that_lies_is_refused_or_goes_on() -> None:
     assert not [m for m in messages if len(m) > 2000 or "\n" in m]
 
 
+@pytest.mark.slow
 def test_the_fuzzer_finds_nothing() -> None:
     """A short run: mutants 0 to 199, each the same every time."""
     pytest.importorskip("tflite_micro")

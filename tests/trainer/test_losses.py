@@ -277,6 +277,7 @@ def machine(rng: np.random.RandomState, count: int) -> Array:
     return np.clip(np.round(heard), -128, 127).astype(np.int8)
 
 
+@pytest.mark.slow
 def test_an_anomaly_detector_learns_a_new_normal_machine(models: Path) -> None:
     """ad01 reconstructs what it has not heard in training better, and noise no better."""
     model = load(models / "mlperf-tiny" / "ad01_int8.tflite")

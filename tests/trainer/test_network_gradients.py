@@ -47,6 +47,7 @@ def gradients(request: pytest.FixtureRequest) -> list[Gradients]:
     return found
 
 
+@pytest.mark.slow
 def test_integer_gradient_is_that_of_the_network(gradients: list[Gradients]) -> None:
     """At the int8 activations, whose rounding the gradient passes straight through."""
     for g in gradients:

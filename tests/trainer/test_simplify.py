@@ -141,6 +141,7 @@ def test_what_learns_and_what_comes_after_stays_whole(update: str) -> None:
                 assert new.inputs[1].type == old.inputs[1].type
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("update", ["head", "last:2"])
 def test_training_has_the_bits_of_the_whole_model(
     update: str, monkeypatch: pytest.MonkeyPatch
@@ -214,6 +215,7 @@ REAL = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REAL)
 def test_a_real_model_does_less_for_the_same_bits(name: str, models: Path, tmp_path: Path) -> None:
     model = load(models / f"{name}.tflite")

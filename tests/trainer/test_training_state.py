@@ -123,6 +123,7 @@ def test_a_state_of_other_weights_or_another_scheme_is_refused() -> None:
             resumed(make_plan(model, "full"), replace(stored, arrays=arrays))
 
 
+@pytest.mark.slow
 def test_damaged_training_state_is_a_model_error() -> None:
     trained = Interpreter(make_plan(parse(residual_model(), "m"), PARTIAL))
     raw = TrainingState.of(trained.plan, trained.state, {"a": [1, {"b": 2}]}).pack()

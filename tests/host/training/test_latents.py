@@ -131,6 +131,7 @@ def test_the_watch_trains_alike_from_latents(update: str, tmp_path: Path) -> Non
     assert_latents_train_alike(make_plan(load(MODEL), update), tmp_path, 8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("update", ["head", MCUNET_49KB])
 def test_a_real_model_trains_alike_from_latents(update: str, models: Path, tmp_path: Path) -> None:
     spec = str(models / update) if update.endswith(".toml") else update
@@ -149,6 +150,7 @@ def random_data(plan: TrainingPlan, count: int) -> Dataset:
     return Dataset(x, y, x[:2], y[:2])
 
 
+@pytest.mark.board
 @pytest.mark.parametrize("target", ["native", "sim:mps2_an386"])
 @pytest.mark.parametrize("loss", ["cross-entropy", "mse"])
 def test_a_device_trains_alike_from_latents(target: str, loss: str) -> None:
@@ -170,6 +172,8 @@ def test_a_device_trains_alike_from_latents(target: str, loss: str) -> None:
     assert saving.kept_bytes == 5 * plan.latent.type.nbytes
 
 
+@pytest.mark.slow
+@pytest.mark.board
 @pytest.mark.parametrize(("update", "place"), [("head", HOST), ("last:2", HOST), ("head", DEVICE)])
 def test_the_watch_trains_alike_on_a_cortex_m4(update: str, place: str) -> None:
     """In the device's RAM there is room for three of four samples."""
@@ -237,6 +241,7 @@ def test_kept_latents_train_alike(loss: str) -> None:
     assert runner.saving.place == DEVICE
 
 
+@pytest.mark.board
 def test_slots_are_priced_and_only_then_linked() -> None:
     plan = small("last:2")
     target = Target.parse("sim:mps2_an386")
@@ -345,6 +350,7 @@ def test_training_tells_what_latents_saved(files: tuple[str, str]) -> None:
     assert trained(files, "--epochs", "1")["latents"] is None
 
 
+@pytest.mark.board
 def test_instructions_are_counted_from_latents_too(files: tuple[str, str]) -> None:
     args = ("--target", "sim:mps2_an386", "--epochs", "2", "--steps", "40", "--count-instructions")
     whole, cut = trained(files, *args), trained(files, *args, "--latents", "host")

@@ -29,6 +29,7 @@ from tests.support.op_cases.pools import POOLS, Pool
 RATE_ERROR = 2.0**-8 + 2.0**-7 + 2.0**-15
 
 
+@pytest.mark.rows
 @pytest.mark.parametrize("layer", SOUND, ids=lambda layer: layer.name)
 def test_input_error_is_the_derivative(layer: Layer) -> None:
     net, node = layer_net(layer)
@@ -39,6 +40,7 @@ def test_input_error_is_the_derivative(layer: Layer) -> None:
     assert np.abs(expected).max() > 16 * unit or layer.name.endswith("1x1")  # the check is sharp
 
 
+@pytest.mark.rows
 @pytest.mark.parametrize("layer", SOUND, ids=lambda layer: layer.name)
 def test_weight_update_descends_the_derivative(layer: Layer) -> None:
     """The new 256 w + frac is the old one less lr * dL/dw, in quanta of w / 256."""
@@ -64,6 +66,7 @@ def test_weight_update_descends_the_derivative(layer: Layer) -> None:
     assert np.abs(step).max() > 32  # the check is sharp
 
 
+@pytest.mark.rows
 @pytest.mark.parametrize("layer", [s for s in SOUND if s.bias_bits], ids=lambda layer: layer.name)
 def test_bias_update_descends_the_derivative(layer: Layer) -> None:
     net, node = layer_net(layer)
@@ -76,6 +79,7 @@ def test_bias_update_descends_the_derivative(layer: Layer) -> None:
     assert (np.abs(moved - step) <= RATE_ERROR * np.abs(step) + 1).all()
 
 
+@pytest.mark.rows
 @pytest.mark.parametrize("pool", POOLS, ids=lambda pool: pool.name)
 def test_pooled_error_is_the_derivative(pool: Pool) -> None:
     case = next(pool.rows())

@@ -59,6 +59,7 @@ def rounds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Round]]:
     return found
 
 
+@pytest.mark.rows
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_kernel_equals_reference_bit_for_bit(case: Case, rounds: dict[str, list[Round]]) -> None:
     for number, played in enumerate(rounds[case.name]):
@@ -66,6 +67,7 @@ def test_kernel_equals_reference_bit_for_bit(case: Case, rounds: dict[str, list[
             np.testing.assert_array_equal(output, expected, f"round {number}, output {k}")
 
 
+@pytest.mark.rows
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_kernel_changes_only_its_outputs(case: Case, rounds: dict[str, list[Round]]) -> None:
     for played in rounds[case.name]:
@@ -84,6 +86,7 @@ def leaves(kind: type[Op] = Op) -> Iterator[type[Op]]:
             yield from leaves(child)
 
 
+@pytest.mark.rows
 @pytest.mark.parametrize("kind", list(leaves()), ids=lambda kind: kind.__name__)
 def test_every_operator_has_a_case(kind: type[Op]) -> None:
     assert any(type(case.op) is kind for case in CASES), f"operator {kind.__name__} has no case"
@@ -105,6 +108,7 @@ def test_extremes_come_in_all_combinations() -> None:
     assert pairs == {(a, a, b, b) for a in (-128, 127) for b in (-128, 127)}
 
 
+@pytest.mark.slow
 def test_reference_gives_the_golden_hashes() -> None:
     """Reference and kernel can change together unseen; these see it (golden/README.md)."""
     assert op_hashes().splitlines() == HASHES.read_text().splitlines()

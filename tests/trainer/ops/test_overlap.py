@@ -76,6 +76,7 @@ def mismatches(pairs: list[Laid], folder: Path) -> Iterator[tuple[Laid, int, int
             yield pair, round_, sum(int((views[t] != value).sum()) for t, value in outputs)
 
 
+@pytest.mark.slow
 def test_an_output_over_its_input_has_the_references_bits(tmp_path: Path) -> None:
     pairs = close_pairs(too_close=False)
     wrong = [f"{p.case.name}, round {r}: {n}" for p, r, n in mismatches(pairs, tmp_path) if n]

@@ -116,6 +116,7 @@ def test_the_backward_pass_of_wide_blocks_fits(models: Path) -> None:
     assert plan.memory.arena_bytes <= 37_012
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("errors", ["e12", "e8"])
 def test_groups_never_enlarge_the_arena(
     errors: str, models: Path, monkeypatch: pytest.MonkeyPatch

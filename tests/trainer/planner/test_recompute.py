@@ -120,6 +120,7 @@ def digests(plan: TrainingPlan, steps: int = STEPS) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(st.integers(0, 10_000), st.integers(0, 10_000))
 def test_the_reference_trains_to_the_same_bits(seed: int, which: int) -> None:
@@ -167,6 +168,7 @@ def test_copies_stand_beside_groups_of_channels(
     assert reference.digest() == digest_after(whole)
 
 
+@pytest.mark.slow
 def test_the_random_plans_have_all_that_is_tested(monkeypatch: pytest.MonkeyPatch) -> None:
     """Copies, one behind another; regions of rows with copies, and of channels beside them."""
     chains = rows = channels = 0
@@ -245,6 +247,7 @@ def test_a_streamed_sample_is_computed_from_no_more(
         assert_steps_are_equal(plan, tmp_path / str(seed), 4)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=25)
 @given(st.integers(0, 10_000))
 def test_the_arena_never_grows(seed: int) -> None:
@@ -316,6 +319,7 @@ def test_what_is_computed_again_is_still_reported(monkeypatch: pytest.MonkeyPatc
         assert len({t.name for t in plan.graph.tensors}) == len(plan.graph.tensors)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "update", "saved", "more"), [(KWS, "full", 0.33, 0.14), (PERSON, "full", 0.29, 0.03)]
 )
@@ -330,6 +334,7 @@ def test_real_models_train_with_equal_bits(
     assert assert_steps_are_equal(plan, tmp_path, 4).digest() == digests(whole, 4)[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("errors", "saved", "more", "kind"),
     [("e12", 0.08, 0.05, GroupRegion), ("e8", 0.15, 0.08, Region)],

@@ -135,6 +135,7 @@ def metadata(model: Any) -> dict[str, Any]:
     return {m.name.decode(): plain(model.buffers[m.buffer].data) for m in model.metadata or []}
 
 
+@pytest.mark.slow
 @given(EDITS)
 @settings(max_examples=120, deadline=None)
 def test_edits_do_what_the_object_api_does(edits: Edits) -> None:
