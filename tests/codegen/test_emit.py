@@ -59,6 +59,7 @@ print(hashlib.sha256(text.encode()).hexdigest())
 """
 
 
+@pytest.mark.slow
 def test_the_same_input_gives_the_same_bytes_in_another_process() -> None:
     found = set()
     for seed in ("1", "2"):
@@ -102,6 +103,7 @@ def test_a_models_name_begins_identifiers_of_its_own(name: str) -> None:
     assert not found.startswith("mct")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flags", [("-Os",), ("-O3",)])
 def test_gcc_has_no_warning(flags: tuple[str, ...], tmp_path: Path) -> None:
     source = write_sources(partial_plan(tmp_path), tmp_path)
@@ -167,6 +169,7 @@ int main(void)
 """
 
 
+@pytest.mark.slow
 def test_two_models_live_in_one_program(tmp_path: Path) -> None:
     """Interleaved call by call, each trains as it does alone."""
     plans = [small_plan("full", "one"), partial_plan(tmp_path, "two")]

@@ -202,6 +202,7 @@ def assert_same(result: Result, plan: TrainingPlan, options: Options) -> None:
     assert (result.before, result.after) == (expected.before, expected.after)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("loss", "guard"), [("cross-entropy", True), ("mse", False)])
 def test_training_sends_each_sample_during_the_step_before(loss: str, guard: bool) -> None:
     plan = plan_of("last:2", loss=loss)
@@ -259,6 +260,7 @@ def test_a_board_loses_no_frame_of_a_good_link(board: str) -> None:
     assert_same(result, plan, options_of(verify=False))
 
 
+@pytest.mark.slow
 def test_a_sample_that_is_not_the_one_announced_is_written_again() -> None:
     plan = plan_of()
     x, y = drawn(plan, 4)
@@ -354,6 +356,7 @@ def test_a_sample_cannot_also_arrive_by_rows(tmp_path: Path) -> None:
     assert asked.arguments() == ["--receive-ahead"]
 
 
+@pytest.mark.slow
 def test_the_commands_take_it(tmp_path: Path) -> None:
     model = tmp_path / "small.tflite"
     model.write_bytes(residual_model())

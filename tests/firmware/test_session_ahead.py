@@ -242,6 +242,7 @@ def test_a_repeated_piece_is_answered_again_and_not_executed(port: str) -> None:
         assert wire.replies(Frame(Message.START, 9, bytes(4)))[0][2] == b"\0"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("message", [Message.START, Message.FINISH])
 def test_a_build_that_does_not_receive_ahead_does_not_know_them(
     message: Message, tmp_path: Path

@@ -45,6 +45,7 @@ def test_a_real_file_cut_short_is_a_model_error(models: Path) -> None:
         only_model_errors(data[:length])
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("kind", ["residual", "CONV_2D", "FULLY_CONNECTED", "ADD", "SOFTMAX"])
 def test_a_damaged_file_is_a_model_error(kind: str) -> None:

@@ -169,6 +169,7 @@ def chain(length: int) -> bytes:
     return make.finish()
 
 
+@pytest.mark.slow
 def test_a_plans_work_grows_with_the_square_of_its_operators() -> None:
     """Placing tensors once grew with the third power: a minute for the most operators there are."""
     models = [parse(chain(length), "m") for length in (64, 128)]
@@ -177,6 +178,7 @@ def test_a_plans_work_grows_with_the_square_of_its_operators() -> None:
     assert long < 4 * short
 
 
+@pytest.mark.slow
 def test_a_plan_may_have_the_most_operators() -> None:
     model = parse(chain(bounds.MAX_OPERATORS - 1), "m")
 
@@ -288,6 +290,7 @@ def test_scales_without_as_many_zero_points_are_refused(count: int) -> None:
         parse(bytes(data), "m")
 
 
+@pytest.mark.slow
 def test_a_training_state_that_lies_is_refused_or_goes_on() -> None:
     data = residual_model()
     scheme = Scheme("partial", {0: 0.7, 3: 1.0}, frozenset({1, 3}))

@@ -3,11 +3,8 @@
 
 from __future__ import annotations
 
-import atexit
 import ctypes
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -19,7 +16,7 @@ from mcutrain.codegen.header import emit_header
 from mcutrain.codegen.image import lay_out
 from mcutrain.host.building.library import LibraryModel, kernel_archive
 from mcutrain.trainer.plan import TrainingPlan
-from tests.support.paths import FIRMWARE
+from tests.support.paths import FIRMWARE, ROOT
 
 WARNINGS = [
     "-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion",
@@ -48,10 +45,11 @@ def compile_shared(
 
 @cache
 def kernel_library(firmware: Path) -> Path:
-    """The kernels and the digest as a static library, compiled once in a session."""
-    folder = Path(tempfile.mkdtemp(prefix="kernels-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return kernel_archive(folder, FLAGS, firmware)
+    """The kernels and the digest as a static library; it is kept for the next session."""
+    version = subprocess.run(
+        ["gcc", "-dumpfullversion"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    return kernel_archive(ROOT / "build" / "kernels" / f"gcc-{version}", FLAGS, firmware)
 
 
 class NativeModel(LibraryModel):

@@ -102,6 +102,7 @@ def test_other_losses_train_bit_exactly(loss: str, tmp_path: Path) -> None:
     assert changed(plan, reference) == {t.name for t in plan.learned}
 
 
+@pytest.mark.slow
 def test_spare_classes_train_bit_exactly(tmp_path: Path) -> None:
     plan = small_plan(SMALL, "last:2", classes=3, spare_classes=2)
 

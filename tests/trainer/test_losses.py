@@ -66,6 +66,7 @@ def test_an_autoencoder_trains_bit_exactly(tmp_path: Path) -> None:
     assert changed(plan, reference) == {t.name for t in plan.learned}
 
 
+@pytest.mark.slow
 def test_an_autoencoder_learns_its_input() -> None:
     plan = make_plan(parse(autoencoder(), "auto"), "full", loss="reconstruction")
     reference = Interpreter(plan)

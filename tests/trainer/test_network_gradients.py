@@ -17,6 +17,7 @@ from tests.support.float_graph import FloatGraph, Learned
 from tests.support.nested_model import nested_model
 from tests.tools.network_gradients import MCUNET_49KB, NETS, Data, Gradients, Measurement
 
+pytestmark = pytest.mark.slow
 # Samples of each net and scheme here; the command takes 200 for all.
 COUNTS = {
     ("resnet8", "full"): 200,
@@ -47,7 +48,6 @@ def gradients(request: pytest.FixtureRequest) -> list[Gradients]:
     return found
 
 
-@pytest.mark.slow
 def test_integer_gradient_is_that_of_the_network(gradients: list[Gradients]) -> None:
     """At the int8 activations, whose rounding the gradient passes straight through."""
     for g in gradients:

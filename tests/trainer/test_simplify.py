@@ -114,6 +114,7 @@ def test_constant_channels_leave_without_a_changed_bit(seed: int) -> None:
         np.testing.assert_array_equal(logits(less, sample), logits(model, sample))
 
 
+@pytest.mark.slow
 def test_the_nets_have_channels_that_stay_and_that_leave() -> None:
     """Of each kind of layer, or the test above shows nothing."""
     left: dict[type, int] = {Conv2D: 0, DepthwiseConv2D: 0}

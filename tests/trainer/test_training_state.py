@@ -143,6 +143,7 @@ def test_damaged_training_state_is_a_model_error() -> None:
             pass
 
 
+@pytest.mark.slow
 def test_too_much_metadata_is_refused() -> None:
     patch = TflitePatch(residual_model())
     for k in range(MAX_METADATA + 1):

@@ -21,6 +21,7 @@ from tests.support.op_reference import op_hashes, reference
 from tests.support.paths import GOLDEN
 
 HASHES = GOLDEN / "op_hashes.txt"
+QUICK_ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -34,15 +35,21 @@ class Round:
 
 
 @pytest.fixture(scope="module")
-def rounds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Round]]:
-    """Every row, every round: all rows share one library, and a round is one step of it."""
+def rounds(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, list[Round]]:
+    """Every row, every round: all rows share one library, and a round is one step of it.
+
+    With --quick only the first rounds, which are those of extremes.
+    """
+    last = QUICK_ROUNDS if request.config.getoption("quick") else max(c.rounds for c in CASES)
     plan, nodes = bench_plan(CASES)
     device = NativeModel(plan, tmp_path_factory.mktemp("bench"))
     views = {t: device[t] for node in nodes.values() for t in (*node.inputs, *node.outputs)}
     rng = np.random.RandomState(1)
     found: dict[str, list[Round]] = {case.name: [] for case in CASES}
     made: dict[str, tuple[list[Array], tuple[Array, ...]]] = {}
-    for round_ in range(max(case.rounds for case in CASES)):
+    for round_ in range(last):
         for region in device.regions.values():  # nothing may depend on what was there before
             region[:] = rng.randint(0, 256, region.shape)
         # Rows that are through go on with their last inputs.

@@ -85,6 +85,7 @@ def test_an_output_over_its_input_has_the_references_bits(tmp_path: Path) -> Non
     assert not wrong
 
 
+@pytest.mark.slow
 def test_an_output_too_close_to_its_input_is_seen(tmp_path: Path) -> None:
     """The distances are least ones, up to the alignment; without them bits differ."""
     pairs = [p for p in close_pairs(too_close=True) if (p.output, p.input) == (0, 0)]

@@ -88,6 +88,7 @@ def test_updates_of_many_positions_go_in_bands(
     assert_steps_are_equal(plan, tmp_path, 5)
 
 
+@pytest.mark.slow
 def test_the_random_networks_have_regions_of_every_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     found = [n.op for s in range(48) for n in plan_of(s, "drawn", monkeypatch).graph.nodes]
     regions = [op for op in found if isinstance(op, GroupRegion)]
@@ -134,6 +135,7 @@ def test_groups_are_only_where_they_help(models: Path) -> None:
     assert not any(isinstance(node.op, GroupRegion) for node in plan.graph.nodes)
 
 
+@pytest.mark.slow
 def test_what_runs_in_groups_is_still_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     for seed in range(12):
         whole, parted = (plan_of(seed, how, monkeypatch) for how in ("none", "drawn"))

@@ -229,6 +229,7 @@ def test_a_step_from_the_latent_needs_nothing_before_it(
             assert_latents_train_alike(plan, tmp_path / model.name, 5)
 
 
+@pytest.mark.slow
 def test_a_streamed_sample_is_computed_from_no_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -307,6 +308,7 @@ def assert_is_order_of(graph: Graph, given: Graph) -> None:
         assert all(at[given.nodes[k]] < at[node] for k in before), node
 
 
+@pytest.mark.slow
 def test_what_is_computed_again_is_still_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     for seed in range(9):
         whole = random_plan(seed)

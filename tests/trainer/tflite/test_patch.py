@@ -150,6 +150,7 @@ def test_edits_do_what_the_object_api_does(edits: Edits) -> None:
     assert all(at % 16 == 0 for at in data_positions(new))
 
 
+@pytest.mark.slow
 @given(EDITS, st.binary(min_size=1, max_size=40))
 @settings(max_examples=60, deadline=None)
 def test_edits_of_a_patched_file_are_as_good(edits: Edits, raw: bytes) -> None:
