@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
@@ -26,13 +27,18 @@ CASES = {
 REPEATS = 5
 
 
-def step_seconds(models: Path, case: str) -> float:
-    """The least of a few steps, after one that is not counted."""
+def reference_of(models: Path, case: str) -> tuple[Interpreter, Array]:
+    """A case's reference, and a sample for it."""
     file, scheme, classes = CASES[case]
     spec = str(models / scheme) if scheme.endswith(".toml") else scheme
     reference = Interpreter(make_plan(load(models / file), PlanOptions(spec, classes)))
     shape = reference.plan.input.type.shape
-    sample = np.random.default_rng(0).integers(-128, 128, shape).astype(np.int8)
+    return reference, np.random.default_rng(0).integers(-128, 128, shape).astype(np.int8)
+
+
+def step_seconds(models: Path, case: str) -> float:
+    """The least of a few steps, after one that is not counted."""
+    reference, sample = reference_of(models, case)
     taken = []
     for _ in range(REPEATS + 1):
         started = time.perf_counter()

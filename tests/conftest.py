@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,20 @@ from mcutrain.host.cli import app as cli
 from tests.support.command import Ran, Run
 from tests.support.paths import ROOT, models_folder
 
+
+class OneName(MetaPathFinder):
+    """Refuses to import a package of ours by its folder's name, as Python could from here.
+
+    Its modules would be there twice: each class beside another of the same name, each operator
+    registered again.
+    """
+
+    def find_spec(self, name: str, *rest: object) -> None:
+        if name in ("trainer", "codegen", "host"):
+            raise ImportError(f"import mcutrain.{name}, not {name}")
+
+
+sys.meta_path.insert(0, OneName())
 os.environ.setdefault("MCUTRAIN_CACHE", str(ROOT / "build" / "cache"))  # not the user's own
 
 
@@ -39,6 +54,39 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
         return Ran(status, *capsys.readouterr())
 
     return run_
+
+
+# What `make quick` tries: no whole runs, as the tests of the host and the benchmarks are.
+QUICK = ("trainer", "codegen", "firmware", "project", "regressions")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--quick",
+        action="store_true",
+        help=f"tests/ of {', '.join(QUICK)}, and doctests: what is not slow and needs no board or"
+        " models, and each test with its first parameters only unless it is marked `rows`",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Marks what uses the real models; with --quick, drops what is not quick."""
+    for item in items:
+        if "models" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.models)
+    if not config.getoption("quick"):
+        return
+    kept: dict[str, pytest.Item] = {}
+    for item in items:
+        folder = item.path.relative_to(ROOT).parts[:2]
+        is_left_out = folder[0] == "tests" and folder[1] not in QUICK
+        if is_left_out or any(map(item.get_closest_marker, ("slow", "board", "models"))):
+            continue
+        name = item.nodeid if item.get_closest_marker("rows") else item.nodeid.partition("[")[0]
+        kept.setdefault(name, item)
+    chosen = set(kept.values())
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = [item for item in items if item in chosen]
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -57,6 +57,7 @@ class Device:
         reply_timeout_s: float = REPLY_TIMEOUT_S,
         step_timeout_s: float = STEP_TIMEOUT_S,
         patience_s: float = PATIENCE_S,
+        hello_patience_s: float = HELLO_PATIENCE_S,
     ) -> Device:
         """Start a session; MismatchError if the device runs another protocol, build or model.
 
@@ -65,7 +66,7 @@ class Device:
         device = cls(transport, reply_timeout_s, step_timeout_s, patience_s)
         try:
             transport.discard()
-            device.info = device._hello()
+            device.info = device._hello(min(hello_patience_s, patience_s))
             device._check_hashes(expected_build_hash, expected_numerics_hash)
         except BaseException:
             device.close()
@@ -194,8 +195,8 @@ class Device:
         """End the session and give the port back."""
         self._transport.close()
 
-    def _hello(self) -> Hello:
-        body = self._request(Message.HELLO, patience_s=min(HELLO_PATIENCE_S, self._patience_s))
+    def _hello(self, patience_s: float) -> Hello:
+        body = self._request(Message.HELLO, patience_s=patience_s)
         # The version comes first in every version of the protocol; what follows it may differ.
         version = int.from_bytes(body[:2], "little")
         if len(body) >= 2 and version != protocol.VERSION:

@@ -19,7 +19,7 @@ from mcutrain.host.boards import board_description
 from mcutrain.host.errors import TransportError
 from mcutrain.host.processes import ending_with_parent
 
-START_TIMEOUT_S = 20.0
+START_TIMEOUT_S = 60.0  # on a busy computer too
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import numpy as np
 from mcutrain.host.building.firmware import Build, plan_with_hash
 from mcutrain.host.building.target import Kind
 from mcutrain.host.errors import MismatchError
-from mcutrain.host.link.device import Device
+from mcutrain.host.link.device import PATIENCE_S, REPLY_TIMEOUT_S, STEP_TIMEOUT_S, Device
 from mcutrain.host.link.protocol import Region, StepResult
 from mcutrain.host.link.transport import SerialTransport
 from mcutrain.host.simulation.simulator import simulate
@@ -263,11 +263,13 @@ def simulated(build: Build, counts: Path | None = None) -> Iterator[SimulatedRun
     with running(build, args) as (port, stack):
         transport = SerialTransport(port)
         hashes = build.build_hash, build.plan.numerics_hash
+        step_timeout_s, patience_s = STEP_TIMEOUT_S, PATIENCE_S
         if counts:
-            timeout_s = COUNTING_STEP_TIMEOUT_S
-            device = Device.open(transport, *hashes, step_timeout_s=timeout_s, patience_s=timeout_s)
-        else:
-            device = Device.open(transport, *hashes)
+            step_timeout_s = patience_s = COUNTING_STEP_TIMEOUT_S
+        device = Device.open(
+            transport, *hashes, REPLY_TIMEOUT_S, step_timeout_s, patience_s,
+            hello_patience_s=PATIENCE_S,  # on a busy computer it starts slowly
+        )  # fmt: skip
         try:
             runner = SimulatedRunner(device, build.plan, stack)
             runner.sends_ahead &= not counts  # which counts whole steps

@@ -33,6 +33,7 @@ def quiet(phase: str, done: int, total: int) -> None:
     pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TASKS)
 def test_a_shortened_benchmark_runs(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -130,6 +131,7 @@ def test_methods_have_names_of_their_own() -> None:
     assert len(set(METHODS)) == len(METHODS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_shortened_section_is_written(name: str) -> None:
     try:
@@ -140,6 +142,7 @@ def test_a_shortened_section_is_written(name: str) -> None:
     assert re.search(r"^\| .* \d+\.\d+ \|", text, re.M), text
 
 
+@pytest.mark.slow
 def test_a_shortened_search_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search, "FOLDER", tmp_path)
     rows = search.watch(search.How(1, True, 1, True))["rows"]

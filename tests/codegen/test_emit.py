@@ -20,26 +20,16 @@ from mcutrain.codegen.manifest import manifest
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.ops.reshape import Reshape
 from mcutrain.trainer.options import PlanOptions
-from mcutrain.trainer.plan import TrainingPlan, make_plan
-from mcutrain.trainer.tflite.reader import identifier, parse
+from mcutrain.trainer.plan import make_plan
+from mcutrain.trainer.tflite.reader import identifier
 from tests.support.native import FIRMWARE, WARNINGS, write_sources
 from tests.support.paths import ROOT
 from tests.support.small_links import needs_arm
-from tests.support.small_models import residual_model
+from tests.support.small_plans import partial_plan, small_plan
 from tests.tools.make_golden import GOLDEN, tiny_model, tiny_source
 
 KERNELS = sorted(FIRMWARE.glob("kernels/*.c"))
 SUPPORT = [FIRMWARE / "mct" / "digest.c", FIRMWARE / "mct" / "crc32.c"]
-PARTIAL = "bias_last = 2\n[weights]\n0 = 0.7\ndw_w = 0.5\n2 = 0.25\n"
-
-
-def small_plan(update: str = "full", name: str = "small") -> TrainingPlan:
-    return make_plan(parse(residual_model(), name), PlanOptions(update))
-
-
-def partial_plan(folder: Path, name: str = "small") -> TrainingPlan:
-    (folder / "partial.toml").write_text(PARTIAL)
-    return small_plan(str(folder / "partial.toml"), name)
 
 
 def compile_object(compiler: str, source: Path, out: Path, *flags: str) -> str:
@@ -70,6 +60,7 @@ print(hashlib.sha256(text.encode()).hexdigest())
 """
 
 
+@pytest.mark.slow
 def test_the_same_input_gives_the_same_bytes_in_another_process() -> None:
     found = set()
     for seed in ("1", "2"):
@@ -113,6 +104,7 @@ def test_a_models_name_begins_identifiers_of_its_own(name: str) -> None:
     assert not found.startswith("mct")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flags", [("-Os",), ("-O3",)])
 def test_gcc_has_no_warning(flags: tuple[str, ...], tmp_path: Path) -> None:
     source = write_sources(partial_plan(tmp_path), tmp_path)
@@ -178,6 +170,7 @@ int main(void)
 """
 
 
+@pytest.mark.slow
 def test_two_models_live_in_one_program(tmp_path: Path) -> None:
     """Interleaved call by call, each trains as it does alone."""
     plans = [small_plan("full", "one"), partial_plan(tmp_path, "two")]

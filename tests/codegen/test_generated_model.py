@@ -8,10 +8,10 @@ import pytest
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.ops.sgd import LearningRate
 from mcutrain.trainer.planner.memory import STATE
-from tests.codegen.test_emit import partial_plan
 from tests.support.native import NativeModel
 from tests.support.random_models import samples
 from tests.support.small_models import CLASSES
+from tests.support.small_plans import partial_plan
 
 OK, BUSY, LABEL = 0, -1, -2
 

@@ -37,11 +37,10 @@ from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import TrainingPlan, make_plan
 from mcutrain.trainer.tflite.reader import parse
-from tests.firmware.test_session import FaultyTransport
-from tests.support.native import NativeModel
+from tests.support.native import NativeModel, push, status
+from tests.support.sessions import FaultyTransport
 from tests.support.simulated_boards import board_param, each_board
 from tests.support.small_models import residual_model, write_dataset
-from tests.trainer.planner.test_row_regions import push, status
 
 STEPS = 12
 
@@ -206,6 +205,7 @@ def assert_same(result: Result, plan: TrainingPlan, options: Options) -> None:
     assert (result.before, result.after) == (expected.before, expected.after)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("loss", "guard"), [("cross-entropy", True), ("mse", False)])
 def test_training_sends_each_sample_during_the_step_before(loss: str, guard: bool) -> None:
     plan = plan_of("last:2", loss=loss)
@@ -224,6 +224,7 @@ def test_training_sends_each_sample_during_the_step_before(loss: str, guard: boo
     assert text.count("SAMPLE") == 2 * STEPS + text.count("INFER")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("board", [board_param("mps2_an386")])
 def test_a_board_trains_bit_for_bit_over_a_bad_link(board: str) -> None:
     plan = plan_of("last:2")
@@ -253,7 +254,8 @@ def test_a_board_loses_no_frame_of_a_good_link(board: str) -> None:
     plan = plan_of("last:2")
     built = build(plan, Target.parse(f"sim:{board}"))
     with simulate(board, built.elf) as port, Counting(port) as transport:
-        device = Device.open(transport, built.build_hash, None, 3.0, 3.0)
+        # A repeat after a minute is one of a lost frame, and not of a busy machine.
+        device = Device.open(transport, built.build_hash, None, 60.0, 60.0)
         made, transport.sent = requests_of(device), 0
         result = train(plan, data_of(plan), DeviceRunner(device, plan), options_of(), quiet)
 
@@ -261,6 +263,7 @@ def test_a_board_loses_no_frame_of_a_good_link(board: str) -> None:
     assert_same(result, plan, options_of(verify=False))
 
 
+@pytest.mark.slow
 def test_a_sample_that_is_not_the_one_announced_is_written_again() -> None:
     plan = plan_of()
     x, y = drawn(plan, 4)
@@ -311,6 +314,7 @@ def test_a_run_that_counts_instructions_runs_whole_steps(board: str, tmp_path: P
 # What it costs.
 
 
+@pytest.mark.slow
 @each_board
 def test_the_linker_map_has_the_bytes_that_the_plan_says(board: str) -> None:
     plan = plan_of("last:2", loss="mse")
@@ -355,6 +359,7 @@ def test_a_sample_cannot_also_arrive_by_rows(tmp_path: Path) -> None:
     assert asked.arguments() == ["--receive-ahead"]
 
 
+@pytest.mark.slow
 def test_the_commands_take_it(tmp_path: Path) -> None:
     model = tmp_path / "small.tflite"
     model.write_bytes(residual_model())

@@ -3,23 +3,12 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 
 from mcutrain.host.errors import ProtocolError
 from mcutrain.host.link import protocol
 from mcutrain.host.link.protocol import Message, Region, Status
-from tests.support.paths import FIRMWARE
-
-MCT = FIRMWARE / "mct"
-
-
-def constants(header: str, prefix: str) -> dict[str, int]:
-    """Enumerators that begin with `prefix`, without it."""
-    text = (MCT / header).read_text()
-    pattern = rf"\b{prefix}(\w+) = (-?(?:0x)?[0-9a-f]+)"
-    return {name: int(value, 0) for name, value in re.findall(pattern, text)}
+from tests.support.headers import constants
 
 
 def test_message_ids_are_those_of_the_header() -> None:

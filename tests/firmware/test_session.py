@@ -14,54 +14,24 @@ import pytest
 from mcutrain.host.errors import DeviceError, MismatchError, TransportError
 from mcutrain.host.link import protocol
 from mcutrain.host.link.device import Device
-from mcutrain.host.link.frame import Frame, FrameReader, encode
+from mcutrain.host.link.frame import Frame
 from mcutrain.host.link.protocol import Message, Region, Status
-from mcutrain.host.link.transport import SerialTransport, Transport
+from mcutrain.host.link.transport import SerialTransport
 from mcutrain.host.simulation.simulator import simulate
 from mcutrain.trainer.errors import DataError
 from tests.support.fake_model.build import BUILD_HASH, NUMERICS_HASH, build_native
-
-INPUT_BYTES, TARGET_BYTES, CLASSES, CALLS = 300, 200, 3, 5
-LATENT_BYTES, SLOTS = 300, 2
-
-
-class FaultyTransport(Transport):
-    """Loses, repeats, cuts and flips some of what passes through, either way."""
-
-    def __init__(self, inner: Transport, seed: int, fault_rate: float) -> None:
-        self.name = f"faulty {inner.name}"
-        self.faults = 0
-        self._inner = inner
-        self._rng = random.Random(seed)
-        self._fault_rate = fault_rate
-
-    def write(self, data: bytes) -> None:
-        self._inner.write(self._damaged(data))
-
-    def read(self, timeout_s: float) -> bytes:
-        return self._damaged(self._inner.read(timeout_s))
-
-    def discard(self) -> None:
-        self._inner.discard()
-
-    def close(self) -> None:
-        self._inner.close()
-
-    def _damaged(self, data: bytes) -> bytes:
-        if not data or self._rng.random() >= self._fault_rate:
-            return data
-        self.faults += 1
-        at = self._rng.randrange(len(data))
-        flipped = data[at] ^ 1 << self._rng.randrange(8)
-        faults = (
-            b"",
-            data + data,
-            data[:at],
-            data[:at] + data[at + 1 :],
-            data[:at] + bytes([flipped]) + data[at + 1 :],
-            data[:at] + self._rng.randbytes(3) + data[at:],
-        )
-        return self._rng.choice(faults)
+from tests.support.sessions import (
+    CALLS,
+    CLASSES,
+    INPUT_BYTES,
+    LATENT_BYTES,
+    SLOTS,
+    TARGET_BYTES,
+    FaultyTransport,
+    Wire,
+    latent,
+    sample,
+)
 
 
 @pytest.fixture(scope="module")
@@ -79,14 +49,6 @@ def port(elf: Path) -> Iterator[str]:
 def device(port: str) -> Iterator[Device]:
     with SerialTransport(port) as transport:
         yield Device.open(transport, BUILD_HASH, NUMERICS_HASH)
-
-
-def sample(index: int) -> bytes:
-    return random.Random(index).randbytes(INPUT_BYTES)
-
-
-def latent(index: int) -> bytes:
-    return bytes(byte ^ 0x55 for byte in sample(index))
 
 
 def train(device: Device, steps: int) -> bytes:
@@ -296,6 +258,7 @@ def test_classes_are_taken_into_use(device: Device) -> None:
     assert device.step(CLASSES - 1).steps == 1
 
 
+@pytest.mark.rows
 @pytest.mark.parametrize(
     ("status", "message", "fields"),
     [
@@ -328,24 +291,6 @@ def test_values_out_of_range_are_refused(
         device._request(message, *fields)
 
     assert refusal.value.status == status
-
-
-class Wire:
-    """Raw frames to a port."""
-
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
-        self._reader = FrameReader()
-
-    def replies(self, *frames: Frame) -> list[tuple[int, int, bytes]]:
-        """Type, number and payload of each reply, one for each frame."""
-        self._transport.write(b"\0" + b"".join(map(encode, frames)))
-        found: list[Frame] = []
-        while len(found) < len(frames):
-            data = self._transport.read(5.0)
-            assert data, f"{len(found)} replies to {len(frames)} frames"
-            found += self._reader.feed(data)
-        return [(reply.type, reply.seq, reply.payload) for reply in found]
 
 
 @pytest.fixture
@@ -447,7 +392,8 @@ def test_an_unplugged_device_is_an_error(elf: Path) -> None:
 def test_a_silent_device_is_an_error(port: str) -> None:
     with SerialTransport(port) as transport:
         deaf = FaultyTransport(transport, seed=0, fault_rate=0)
-        device = Device.open(deaf, None, None, patience_s=0.3)
+        device = Device.open(deaf, None, None)
+        device._patience_s = 0.3  # behind the hello, which may take its time on a busy machine
         deaf.write = lambda data: None  # type: ignore[method-assign]
         with pytest.raises(TransportError, match=r"no answer to DIGEST in 0\.3 s"):
             device.digest()

@@ -9,6 +9,8 @@ from mcutrain.host.building.firmware import compiler_version
 from mcutrain.host.building.target import Target
 from tests.tools.budgets import ENTRIES, FILE, Entry, budgets, change, figures, written
 
+pytestmark = pytest.mark.board
+
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.key)
 def test_a_row_is_within_its_budget(entry: Entry, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,6 +19,7 @@ from tests.support.paths import ROOT, WATCH
 README = (ROOT / "README.md").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("column", range(len(TARGETS)))
 def test_the_demonstrations_bytes_are_those_of_a_build(column: int) -> None:
     target = Target.parse(TARGETS[column])

@@ -23,8 +23,8 @@ from mcutrain.trainer.ops.error import E8, E12
 from mcutrain.trainer.ops.sgd import FRACTION
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import TrainingPlan, make_plan
-from tests.firmware.test_protocol import constants
 from tests.support import conformance
+from tests.support.headers import constants
 from tests.support.native import FIRMWARE, WARNINGS
 from tests.support.paths import ROOT
 
@@ -104,6 +104,7 @@ def test_the_frame_is_what_the_host_sends() -> None:
     assert encode(Frame(Message.HELLO, 1)) == bytes.fromhex(plain(wire))
 
 
+@pytest.mark.rows
 @pytest.mark.parametrize("row", [row for row in table("Constant") if row[2]], ids=lambda r: r[0])
 def test_constants_are_those_of_the_reference(row: list[str]) -> None:
     _, value, python, _ = row

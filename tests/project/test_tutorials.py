@@ -43,9 +43,24 @@ def without_check(command: str) -> str:
     )
 
 
-def run(command: str, folder: Path) -> str:
+@pytest.fixture(scope="module")
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the commands of the tutorials: of this Python, and of the code under test.
+
+    What an environment has installed as `mcutrain` may be another checkout, which changes
+    meanwhile.
+    """
+    folder = tmp_path_factory.mktemp("commands")
+    for name, arguments in (("python", ""), ("mcutrain", "-m mcutrain")):
+        file = folder / name
+        file.write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
+        file.chmod(0o755)
+    return folder
+
+
+def run(command: str, folder: Path, commands: Path) -> str:
     """What a shell block prints; it must succeed."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    path = os.pathsep.join([str(commands), os.environ["PATH"]])
     environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "COLUMNS": "160"}
     ran = subprocess.run(
         ["sh", "-e", "-c", command], cwd=folder, env=environment, capture_output=True, text=True
@@ -68,13 +83,16 @@ def has_micro() -> bool:
     return True
 
 
-def test_our_own_model_learns_on_the_device(tmp_path: Path, has_micro: bool) -> None:
+@pytest.mark.slow
+def test_our_own_model_learns_on_the_device(
+    tmp_path: Path, has_micro: bool, commands: Path
+) -> None:
     printed = ""
     for language, block in blocks("own"):
         if language == "python":
             (tmp_path / file_name(block)).write_text(block, encoding="utf-8")
         elif "activate" not in block:
-            printed += run(block if has_micro else without_check(block), tmp_path)
+            printed += run(block if has_micro else without_check(block), tmp_path, commands)
     before, after = (
         [float(value) for value in figures(printed, f"accuracy {when}")]
         for when in ("before", "after")

@@ -14,6 +14,7 @@ from mcutrain.trainer.errors import Error, ModelError
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import parse
+from tests.support.damage import mutate
 from tests.support.random_models import random_model
 from tests.support.small_models import residual_model
 
@@ -45,24 +46,7 @@ def test_a_real_file_cut_short_is_a_model_error(models: Path) -> None:
         only_model_errors(data[:length])
 
 
-INTEGERS = [b"\xff\xff\xff\x7f", b"\0\0\0\x80", b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x01\0\0\0"]
-
-
-def mutate(data: bytes, rng: random.Random) -> bytes:
-    """One or a few changes: a bit, a byte, or an extreme integer."""
-    spoilt = bytearray(data)
-    for _ in range(rng.choice((1, 1, 2, 8))):
-        at = rng.randrange(len(spoilt) - 4)
-        kind = rng.randrange(3)
-        if kind == 0:
-            spoilt[at] ^= 1 << rng.randrange(8)
-        elif kind == 1:
-            spoilt[at] = rng.randrange(256)
-        else:
-            spoilt[at : at + 4] = rng.choice(INTEGERS)
-    return bytes(spoilt)
-
-
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("kind", ["residual", "CONV_2D", "FULLY_CONNECTED", "ADD", "SOFTMAX"])
 def test_a_damaged_file_is_a_model_error(kind: str) -> None:

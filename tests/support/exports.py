@@ -25,7 +25,7 @@ SCHEMES: dict[str, str | Scheme] = {
 def micro(data: bytes) -> Any:
     """tflite-micro on a file; the test is skipped where it is missing."""
     pytest.importorskip("tflite_micro.python.tflite_micro.runtime")
-    from tests.trainer.ops.test_forward_exact import Micro
+    from tests.support.micro import Micro
 
     return Micro(data)
 

@@ -3,21 +3,20 @@
 
 from __future__ import annotations
 
-import atexit
 import ctypes
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+
+import numpy as np
 
 from mcutrain.codegen.emit import emit_source
 from mcutrain.codegen.header import emit_header
 from mcutrain.codegen.image import lay_out
 from mcutrain.host.building.library import LibraryModel, kernel_archive
 from mcutrain.trainer.plan import TrainingPlan
-from tests.support.paths import FIRMWARE
+from tests.support.paths import FIRMWARE, ROOT
 
 WARNINGS = [
     "-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion",
@@ -46,10 +45,11 @@ def compile_shared(
 
 @cache
 def kernel_library(firmware: Path) -> Path:
-    """The kernels and the digest as a static library, compiled once in a session."""
-    folder = Path(tempfile.mkdtemp(prefix="kernels-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return kernel_archive(folder, FLAGS, firmware)
+    """The kernels and the digest as a static library; it is kept for the next session."""
+    version = subprocess.run(
+        ["gcc", "-dumpfullversion"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    return kernel_archive(ROOT / "build" / "kernels" / f"gcc-{version}", FLAGS, firmware)
 
 
 class NativeModel(LibraryModel):
@@ -67,3 +67,14 @@ class NativeModel(LibraryModel):
 
     def run(self, max_calls: int) -> bool:
         return bool(self.call("run", max_calls) & 0xFF)
+
+
+def push(device: NativeModel, offset: int, part: np.ndarray) -> int:
+    """A piece of a sample that arrives row by row; the status."""
+    part = np.ascontiguousarray(part)
+    return status(device._push(offset, part.ctypes.data, part.size))
+
+
+def status(returned: int) -> int:
+    """The int8 in the low byte."""
+    return (returned & 0xFF ^ 0x80) - 0x80

@@ -11,6 +11,9 @@ FIRMWARE = ROOT / "firmware"
 WATCH = ROOT / "examples" / "watch"
 GOLDEN = ROOT / "tests" / "golden"
 VECTORS = ROOT / "tests" / "vectors"
+# In the folder of real models.
+MCUNET = "tiny-training/mcunet-5fps_int8.tflite"
+MCUNET_49KB = "tiny-training/schemes/mcunet-5fps-49kb.toml"
 
 
 def models_folder() -> Path | None:

@@ -21,7 +21,8 @@ def missing(board: str) -> str:
 def board_param(board: str, *values: object) -> object:
     """A parameter set that begins with a board."""
     reason = missing(board)
-    return pytest.param(board, *values, marks=pytest.mark.skipif(bool(reason), reason=reason))
+    marks = [pytest.mark.board, pytest.mark.skipif(bool(reason), reason=reason)]
+    return pytest.param(board, *values, marks=marks)
 
 
 each_board = pytest.mark.parametrize("board", [board_param(board) for board in BOARDS])

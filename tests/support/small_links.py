@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +17,18 @@ from mcutrain.host.measure.linker_map import Row, map_rows
 from mcutrain.host.measure.stack import StackReport, worst_case_stack
 
 ARM = "arm-none-eabi-"
-needs_arm = pytest.mark.skipif(
-    shutil.which(f"{ARM}gcc") is None,
-    reason="arm-none-eabi-gcc is missing: apt install gcc-arm-none-eabi libnewlib-arm-none-eabi",
-)
+
+
+def needs_arm(test: Callable[..., None]) -> Callable[..., None]:
+    """Marks a test that compiles for Arm; it is skipped where no compiler is installed."""
+    skip = pytest.mark.skipif(
+        shutil.which(f"{ARM}gcc") is None,
+        reason="arm-none-eabi-gcc is missing: apt install gcc-arm-none-eabi"
+        " libnewlib-arm-none-eabi",
+    )
+    return pytest.mark.board(skip(test))
+
+
 needs_gcc = pytest.mark.skipif(
     shutil.which("gcc") is None, reason="gcc is missing: apt install gcc"
 )

@@ -17,10 +17,10 @@ from mcutrain.trainer.ops.sgd import LearningRate
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import parse
+from tests.support.op_reference import op_hashes
 from tests.support.paths import GOLDEN
 from tests.support.random_models import samples
 from tests.support.small_models import CLASSES, residual_model
-from tests.trainer.ops.test_ops import op_hashes
 
 UPDATES = ("head", "last:2", "bias", "full")
 RATE = LearningRate(128, 11)

@@ -91,6 +91,7 @@ def test_the_network_is_the_same_in_reals() -> None:
             np.testing.assert_allclose(b_old, b_new, atol=now.inputs[0].type.scale / 2)
 
 
+@pytest.mark.slow
 def test_what_saturates_is_widened_until_it_does_not() -> None:
     """Ranges of faint samples hold bright ones only after they were found wider."""
     narrow = calibrate(residual_model(), drawn(40, 4)).data
@@ -123,6 +124,7 @@ def clamped_by_ranges() -> bytes:
     return patch.finish()
 
 
+@pytest.mark.slow
 def test_a_range_clamps_where_a_model_has_no_activation_functions() -> None:
     data, x = clamped_by_ranges(), drawn(40, 12)
     old = parse(data, "old")

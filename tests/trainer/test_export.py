@@ -19,7 +19,7 @@ from mcutrain.trainer.options import PlanOptions, Scheme
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.patch import TflitePatch
 from mcutrain.trainer.tflite.reader import TRAINING_STATE, parse
-from tests.regressions.test_damaged_files import mutate
+from tests.support.damage import mutate
 from tests.support.export_models import (
     conv_head,
     described_model,
@@ -39,9 +39,9 @@ from tests.support.exports import (
     sample_of,
     train,
 )
+from tests.support.file_views import CONSTANTS, data_positions, plain, share_buffer
 from tests.support.small_models import activation, bias, residual_model, weights
 from tests.support.steps import assert_steps_are_equal
-from tests.trainer.tflite.test_patch import CONSTANTS, data_positions, plain, share_buffer
 
 REAL = {
     "mlperf-tiny/kws_ref_model": 10,

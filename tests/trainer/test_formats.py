@@ -33,17 +33,17 @@ from mcutrain.trainer.options import PlanOptions, Scheme
 from mcutrain.trainer.plan import TrainingPlan, make_plan
 from mcutrain.trainer.tflite.reader import parse
 from mcutrain.trainer.training_state import TrainingState, resumed
+from tests.support.autoencoder import autoencoder
+from tests.support.awkward_model import awkward_model
 from tests.support.bench import run_nodes
 from tests.support.exports import PARTIAL, assert_states_equal, exported, going_on, sample_of, train
+from tests.support.gated_model import gated_model
+from tests.support.gradient_net import SOUND, input_tolerance, layer_net, through
 from tests.support.native import NativeModel
 from tests.support.random_models import MAKERS, random_model
 from tests.support.small_models import CLASSES, residual_model
 from tests.support.steps import assert_steps_are_equal, changed
-from tests.trainer.ops.test_gradients import SOUND, input_tolerance, layer_net, through
-from tests.trainer.test_losses import autoencoder
-from tests.trainer.test_structural_net import structural_model
-from tests.trainer.test_training import awkward_model
-from tests.trainer.test_training_elementwise import gated_model
+from tests.support.structural_model import structural_model
 
 ALL = [Formats(*v) for v in itertools.product(("e12", "e8"), ("int8.8", "int8"), (1, 3))]
 OTHERS = [f for f in ALL if f != DEFAULT_FORMATS]
@@ -115,6 +115,7 @@ def test_other_losses_train_bit_exactly(loss: str, tmp_path: Path) -> None:
     assert changed(plan, reference) == {t.name for t in plan.learned}
 
 
+@pytest.mark.slow
 def test_spare_classes_train_bit_exactly(tmp_path: Path) -> None:
     plan = small_plan(SMALL, "last:2", classes=3, spare_classes=2)
 

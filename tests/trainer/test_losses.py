@@ -13,8 +13,6 @@ from mcutrain.trainer.errors import ModelError, SchemeError
 from mcutrain.trainer.graph.graph import Graph
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
 from mcutrain.trainer.interpreter import Interpreter, StepRecord, target_of_input
-from mcutrain.trainer.making.options import FullyConnectedOptions
-from mcutrain.trainer.making.writer import WriterOp, WriterTensor, write_model
 from mcutrain.trainer.model import Model
 from mcutrain.trainer.ops.mean_squared_error import MeanSquaredError
 from mcutrain.trainer.ops.sgd import FRACTION
@@ -22,6 +20,7 @@ from mcutrain.trainer.ops.softmax_cross_entropy import SoftmaxCrossEntropy
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import load, parse
+from tests.support.autoencoder import autoencoder
 from tests.support.native import NativeModel
 from tests.support.random_models import samples
 from tests.support.small_models import CLASSES, SHAPE, residual_model
@@ -63,30 +62,6 @@ def test_squared_error_trains_bit_exactly(model: Model, update: str, tmp_path: P
     assert changed(plan, reference) == {t.name for t in plan.learned}
 
 
-def autoencoder(seed: int = 0) -> bytes:
-    """12 values to 5 and back, in another scale."""
-    rng = np.random.default_rng(seed)
-
-    def dense(name: str, shape: tuple[int, int]) -> list[WriterTensor]:
-        w = rng.integers(-127, 128, shape).astype(np.int8)
-        b = rng.integers(-200, 200, shape[0]).astype(np.int32)
-        scale = float(np.float32(0.01))
-        return [
-            WriterTensor(f"{name}_w", shape, "int8", QuantParams((scale,), 0), w),
-            WriterTensor(f"{name}_b", b.shape, "int32", None, b),
-        ]
-
-    def values(name: str, size: int, scale: float, zero: int) -> WriterTensor:
-        return WriterTensor(name, (1, size), "int8", QuantParams((float(np.float32(scale)),), zero))
-
-    tensors = [values("x", 12, 0.05, 3), values("code", 5, 0.04, -7), values("y", 12, 0.07, 11)]
-    tensors += dense("in", (5, 12)) + dense("out", (12, 5))
-    options = FullyConnectedOptions()
-    ops = [WriterOp("FULLY_CONNECTED", ("x", "in_w", "in_b"), ("code",), options),
-           WriterOp("FULLY_CONNECTED", ("code", "out_w", "out_b"), ("y",), options)]  # fmt: skip
-    return write_model(tensors, ops, ["x"], ["y"])
-
-
 def test_an_autoencoder_trains_bit_exactly(tmp_path: Path) -> None:
     plan = make_plan(parse(autoencoder(), "auto"), PlanOptions("full", loss="reconstruction"))
     reference = assert_steps_are_equal(plan, tmp_path, 12)
@@ -95,6 +70,7 @@ def test_an_autoencoder_trains_bit_exactly(tmp_path: Path) -> None:
     assert changed(plan, reference) == {t.name for t in plan.learned}
 
 
+@pytest.mark.slow
 def test_an_autoencoder_learns_its_input() -> None:
     plan = make_plan(parse(autoencoder(), "auto"), PlanOptions("full", loss="reconstruction"))
     reference = Interpreter(plan)
@@ -311,6 +287,7 @@ def machine(rng: np.random.RandomState, count: int) -> Array:
     return np.clip(np.round(heard), -128, 127).astype(np.int8)
 
 
+@pytest.mark.slow
 def test_an_anomaly_detector_learns_a_new_normal_machine(models: Path) -> None:
     """ad01 reconstructs what it has not heard in training better, and noise no better."""
     model = load(models / "mlperf-tiny" / "ad01_int8.tflite")

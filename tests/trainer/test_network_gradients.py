@@ -18,6 +18,7 @@ from tests.support.float_graph import FloatGraph, Learned
 from tests.support.nested_model import nested_model
 from tests.tools.network_gradients import MCUNET_49KB, NETS, Data, Gradients, Measurement
 
+pytestmark = pytest.mark.slow
 # Samples of each net and scheme here; the command takes 200 for all.
 COUNTS = {
     ("resnet8", "full"): 200,

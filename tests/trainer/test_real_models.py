@@ -10,6 +10,7 @@ import pytest
 from tests.tools.model_table import BEGIN, DOCUMENT, END, HEADER, SUBJECTS, row
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SUBJECTS)
 def test_a_models_row_is_what_the_document_says(name: str, models: Path, tmp_path: Path) -> None:
     assert row(name, models, tmp_path) in DOCUMENT.read_text()

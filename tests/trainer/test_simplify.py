@@ -115,6 +115,7 @@ def test_constant_channels_leave_without_a_changed_bit(seed: int) -> None:
         np.testing.assert_array_equal(logits(less, sample), logits(model, sample))
 
 
+@pytest.mark.slow
 def test_the_nets_have_channels_that_stay_and_that_leave() -> None:
     """Of each kind of layer, or the test above shows nothing."""
     left: dict[type, int] = {Conv2D: 0, DepthwiseConv2D: 0}
@@ -142,6 +143,7 @@ def test_what_learns_and_what_comes_after_stays_whole(update: str) -> None:
                 assert new.inputs[1].type == old.inputs[1].type
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("update", ["head", "last:2"])
 def test_training_has_the_bits_of_the_whole_model(
     update: str, monkeypatch: pytest.MonkeyPatch
@@ -215,6 +217,7 @@ REAL = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REAL)
 def test_a_real_model_does_less_for_the_same_bits(name: str, models: Path, tmp_path: Path) -> None:
     model = load(models / f"{name}.tflite")

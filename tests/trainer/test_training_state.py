@@ -19,7 +19,7 @@ from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.patch import TflitePatch
 from mcutrain.trainer.tflite.reader import MAX_METADATA, parse
 from mcutrain.trainer.training_state import TrainingState, resumed
-from tests.regressions.test_damaged_files import mutate
+from tests.support.damage import mutate
 from tests.support.exports import (
     PARTIAL,
     SCHEMES,
@@ -126,6 +126,7 @@ def test_a_state_of_other_weights_or_another_scheme_is_refused() -> None:
             resumed(make_plan(model, PlanOptions("full")), replace(stored, arrays=arrays))
 
 
+@pytest.mark.slow
 def test_damaged_training_state_is_a_model_error() -> None:
     trained = Interpreter(make_plan(parse(residual_model(), "m"), PlanOptions(PARTIAL)))
     raw = TrainingState.of(trained.plan, trained.state, {"a": [1, {"b": 2}]}).pack()
@@ -145,6 +146,7 @@ def test_damaged_training_state_is_a_model_error() -> None:
             pass
 
 
+@pytest.mark.slow
 def test_too_much_metadata_is_refused() -> None:
     patch = TflitePatch(residual_model())
     for k in range(MAX_METADATA + 1):

@@ -48,6 +48,7 @@ def small_data(plan: TrainingPlan, samples: int = 12) -> Dataset:
     return Dataset(data.x_train[:samples], data.y_train[:samples], data.x_test[:2], data.y_test[:2])
 
 
+@pytest.mark.slow
 @each_board
 def test_the_watch_trains_bit_for_bit_within_its_stack(board: str) -> None:
     built = watch_on(board)

@@ -46,6 +46,8 @@ from tests.support.paths import WATCH
 from tests.support.simulated_boards import board_param
 from tests.support.small_models import residual_model
 
+pytestmark = pytest.mark.board
+
 BOARD = "mps2_an385"
 TARGET = Target.parse(f"sim:{BOARD}")
 ON_BOARD = pytest.mark.parametrize("board", [board_param(BOARD)])
@@ -131,6 +133,7 @@ def test_the_arena_lies_in_the_fast_memory_if_it_fits(board: str) -> None:
     assert plan.on(GENERIC).memory == watch().memory
 
 
+@pytest.mark.slow
 @ON_BOARD
 @pytest.mark.parametrize("update", ["last:2", "full"])
 def test_tensors_in_both_memories_train_bit_for_bit(board: str, update: str, sized: Sized) -> None:
@@ -149,6 +152,7 @@ def test_tensors_in_both_memories_train_bit_for_bit(board: str, update: str, siz
     check_trained(built)
 
 
+@pytest.mark.slow
 @ON_BOARD
 def test_a_small_main_ram_lets_the_arena_overflow(board: str, sized: Sized) -> None:
     """The rest beside state, link and stack is less than the arena, and so is the block RAM."""
@@ -165,6 +169,7 @@ def test_a_small_main_ram_lets_the_arena_overflow(board: str, sized: Sized) -> N
     check_trained(built)
 
 
+@pytest.mark.slow
 @ON_BOARD
 def test_a_state_too_large_for_the_main_ram_lies_in_another_memory(
     board: str, sized: Sized
@@ -195,6 +200,7 @@ def test_memories_that_are_too_small_are_named(board: str, sized: Sized) -> None
         build(watch().on(TARGET.chip), TARGET)
 
 
+@pytest.mark.slow
 @ON_BOARD
 def test_what_the_stack_leaves_is_decided_by_the_linker(board: str, sized: Sized) -> None:
     """The plan fits beside the link, and not beside the stack too: how much is missing is told."""

@@ -23,6 +23,8 @@ from mcutrain.trainer.tflite.reader import load, parse
 from tests.support.random_models import samples
 from tests.support.small_models import residual_model, write_dataset
 
+pytestmark = pytest.mark.board
+
 PARTIAL = """
 bias_last = 2
 [weights]
@@ -65,6 +67,7 @@ def test_a_plan_beyond_the_boards_memory_is_refused(monkeypatch: pytest.MonkeyPa
     assert refused.value.needed_bytes > refused.value.available_bytes == 2000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_twenty_steps_are_bit_equal_on_every_target(folder: Path, scheme: str) -> None:
     plan = plan_of(folder, scheme)
@@ -102,6 +105,7 @@ def random_data(plan: TrainingPlan, count: int) -> Dataset:
     return Dataset(x, y, x[:1], y[:1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["head", "last:4", "bias", "full"])
 @pytest.mark.parametrize("name", REAL)
 def test_a_real_model_trains_bit_exactly_on_a_cortex_m4(
@@ -116,6 +120,7 @@ def test_a_real_model_trains_bit_exactly_on_a_cortex_m4(
     assert result.verified_steps == result.steps == 3
 
 
+@pytest.mark.slow
 def test_a_squared_error_a_tail_and_spare_classes_train_on_a_cortex_m4(folder: Path) -> None:
     """What the link has for them: targets, outputs read back, classes taken into use."""
     model = parse(residual_model(), "small")

@@ -54,6 +54,7 @@ def test_plan_without_a_target_needs_no_compiler(
     assert cost["step_macs"] > cost["forward_macs"] > 0
 
 
+@pytest.mark.board
 def test_plan_with_a_target_counts_everything(run: Run, model: Path) -> None:
     cost = run("plan", model, "--target", "sim:mps2_an386", "--json").json
 
@@ -99,6 +100,7 @@ def test_the_report_and_the_learned_tensors_are_written(
         assert learned["sgd"][1] == 9
 
 
+@pytest.mark.slow
 def test_the_demo_adapts_and_verifies(run: Run) -> None:
     ran = run("demo", "--fast", "--json")
 
@@ -110,6 +112,7 @@ def test_the_demo_adapts_and_verifies(run: Run) -> None:
     assert Path(ran.json["report"]).is_file()
 
 
+@pytest.mark.slow
 def test_a_new_head_learns_another_number_of_classes(run: Run, model: Path, tmp_path: Path) -> None:
     data = write_dataset(tmp_path / "seven.npz", classes=7)
     args = ("train", model, "--data", data, "--update", "last:2", "--epochs", 12)
@@ -119,6 +122,7 @@ def test_a_new_head_learns_another_number_of_classes(run: Run, model: Path, tmp_
     assert ran.json["accuracy_after"] > ran.json["accuracy_before"] + 0.3
 
 
+@pytest.mark.board
 def test_instructions_are_exact(run: Run, model: Path, data: Path) -> None:
     args = ("train", model, "--data", data, "--steps", 3, "--target", "sim:mps2_an386", "--json")
     first, second = (run(*args, "--count-instructions").json for _ in range(2))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mcutrain.host.building.firmware import generate
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import load
 from tests.support.command import Run
@@ -73,7 +74,7 @@ def test_the_reference_generates_what_a_board_with_one_memory_does(
 def test_what_is_written_whole_stays_if_a_part_cannot_be(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = make_plan(load(MODEL), "head")
+    plan = make_plan(load(MODEL), PlanOptions("head"))
     generate(plan, tmp_path, "native")
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     write = Path.write_bytes
@@ -86,6 +87,6 @@ def test_what_is_written_whole_stays_if_a_part_cannot_be(
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(Exception, match=r"cannot write .*watch\.json: No space left on device"):
-        generate(make_plan(load(MODEL), "full"), tmp_path, "native")
+        generate(make_plan(load(MODEL), PlanOptions("full")), tmp_path, "native")
 
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -408,7 +408,7 @@ def test_a_run_stays_within_the_bound_and_comes_near_it(
         "null",
     ]
     semihosting = ["-semihosting-config", "enable=on,target=native", "-kernel", str(linked.elf)]
-    run = subprocess.run([*command, *semihosting], capture_output=True, text=True, timeout=60)
+    run = subprocess.run([*command, *semihosting], capture_output=True, text=True, timeout=300)
     used = re.search(r"used ([0-9a-f]{8})", run.stdout + run.stderr)
     assert used, run.stderr
     used_bytes, bound = int(used[1], 16), linked.stack()

@@ -89,6 +89,7 @@ def without_paths(found: Any) -> Any:
     return {key: value for key, value in found.items() if key != "output"}
 
 
+@pytest.mark.slow
 def test_the_watch_example_gets_a_scheme_within_its_budget(run: Run, tmp_path: Path) -> None:
     watch = ROOT / "examples" / "watch"
     output, plot = tmp_path / "found.toml", tmp_path / "front.png"
@@ -113,6 +114,7 @@ def test_the_watch_example_gets_a_scheme_within_its_budget(run: Run, tmp_path: P
     assert head[3].startswith("# mcutrain search ")
 
 
+@pytest.mark.slow
 def test_the_front_rises_with_the_bytes(search: Run) -> None:
     found = search("a").json
     front = found["front"]
@@ -135,6 +137,7 @@ def test_a_table_tells_what_was_chosen(
     assert f"--update {output}" in ran.out
 
 
+@pytest.mark.slow
 def test_one_job_repeats_a_search_exactly(search: Run, tmp_path: Path) -> None:
     one, other, third = search("a").json, search("b").json, search("c", "--seed", 5).json
 
@@ -148,6 +151,7 @@ def scheme_lines(text: str) -> list[str]:
     return [line for line in text.splitlines() if not line.startswith("#")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [1, 17, 20])
 def test_an_interrupted_search_goes_on_to_the_same_end(
     search: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
@@ -176,6 +180,7 @@ def test_an_interrupted_search_goes_on_to_the_same_end(
     assert (tmp_path / "cut" / "scheme.study" / RECORDS).read_text().splitlines() == records
 
 
+@pytest.mark.slow
 def test_a_finished_study_is_not_trained_again(
     search: Run, study: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,6 +189,7 @@ def test_a_finished_study_is_not_trained_again(
     assert search("a").json["trials"] > 0
 
 
+@pytest.mark.slow
 def test_two_jobs_find_the_same_contributions(
     run: Run, model: Path, data: Path, tmp_path: Path, study: Path
 ) -> None:
@@ -282,6 +288,7 @@ def test_another_budget_shares_the_measurements(search: Run, study: Path) -> Non
     assert path.read_text().splitlines()[: len(before)] == before
 
 
+@pytest.mark.slow
 def test_two_studies_share_a_storage(search: Run, tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path / 'trials.db'}"
     first = search("a", "--storage", storage, "--trials", 3).json
@@ -365,6 +372,8 @@ def test_values_as_targets_are_searched_by_their_error(
     assert "validation error mse" in output.read_text()
 
 
+@pytest.mark.slow
+@pytest.mark.board
 def test_a_board_counts_stack_and_code(search: Run) -> None:
     found = search("a", "--sram", 16000, "--target", "sim:mps2_an386", "--instructions", 10**9).json
 

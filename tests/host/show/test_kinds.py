@@ -54,6 +54,7 @@ def test_kinds_are_what_the_plan_holds() -> None:
     assert arena_bytes(plan_of("head"))["errors"] == 0
 
 
+@pytest.mark.slow
 @each_board
 def test_the_rows_are_all_bytes(board: str) -> None:
     built = build(plan_of("head"), Target.parse(f"sim:{board}"))

@@ -217,6 +217,7 @@ def test_a_rectangle_says_what_it_is(plan: TrainingPlan) -> None:
         assert f"{box.slot.size:,} bytes at {box.slot.offset:,}" in described(arena, box)
 
 
+@pytest.mark.slow
 def test_a_page_is_one_file_with_tables() -> None:
     found = read(page([pictured(small())]))
     for tag, attrs in found.tags:
@@ -230,6 +231,7 @@ def test_a_page_is_one_file_with_tables() -> None:
 HOSTILE = ["<script>alert(1)</script>", "$\\frac{", "a\x00\x1b[31m\n--></svg>", '"onload="x', "名"]
 
 
+@pytest.mark.slow
 def test_hostile_names_are_text(tmp_path: Path, run: Run, model: Path) -> None:
     plan = small()
     tensors = [t for t in plan.memory.slots if not isinstance(t, Node)]
@@ -261,6 +263,7 @@ def test_two_plans_have_the_same_scales() -> None:
     assert sum(t is not None for t in titles) == sum(len(p.arena.boxes) for p in two)
 
 
+@pytest.mark.slow
 def test_the_command_draws(run: Run, model: Path, tmp_path: Path) -> None:
     html, image = tmp_path / "new" / "plan.html", tmp_path / "plan.png"
     ran = run("plan", model, "--update", "last:2", "--html", html, "--png", image, "--json")

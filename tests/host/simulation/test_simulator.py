@@ -20,6 +20,8 @@ from mcutrain.host.simulation.instructions import counter_args, read_counts
 from mcutrain.host.simulation.simulator import simulate
 from tests.support.fake_model.build import BUILD_HASH, GEN_DIR, NUMERICS_HASH
 
+pytestmark = pytest.mark.board
+
 STEPS = 8
 STACK_BYTES = 1536
 
@@ -52,7 +54,7 @@ def train(board: str, firmware: Firmware, plugin_args: tuple[str, ...] = ()) -> 
         simulate(board, firmware.elf, plugin_args) as port,
         SerialTransport(port) as transport,
     ):
-        device = Device.open(transport, BUILD_HASH, NUMERICS_HASH, step_timeout_s=30.0)
+        device = Device.open(transport, BUILD_HASH, NUMERICS_HASH, step_timeout_s=600.0)
         device.reset(3)
         for step in range(STEPS):
             device.write_sample(rng.randbytes(device.info.input_bytes))
@@ -62,6 +64,7 @@ def train(board: str, firmware: Firmware, plugin_args: tuple[str, ...] = ()) -> 
         return device.read(Region.STATE), device.digest().digest
 
 
+@pytest.mark.slow
 def test_the_emulated_cortex_m4_trains_as_the_native_port(
     native: Firmware, mps2: Firmware, tmp_path: Path
 ) -> None:
@@ -115,6 +118,7 @@ def test_a_folder_without_a_model_is_reported(tmp_path: Path) -> None:
         build_firmware(tmp_path, "native", tmp_path / "build")
 
 
+@pytest.mark.slow
 def test_a_model_generated_anew_is_compiled_anew(tmp_path: Path) -> None:
     gen_dir = tmp_path / "gen"
     shutil.copytree(GEN_DIR, gen_dir, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
@@ -153,7 +157,7 @@ def test_a_simulator_that_stops_says_why(tmp_path: Path) -> None:
         simulate("mps2_an386", tmp_path / "text") as port,
         SerialTransport(port) as transport,
     ):
-        Device.open(transport, None, None, patience_s=3.0)
+        Device.open(transport, None, None)
 
 
 def test_counting_needs_the_functions_of_the_model(mps2: Firmware, tmp_path: Path) -> None:

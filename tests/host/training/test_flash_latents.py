@@ -126,6 +126,7 @@ def test_slots_in_flash_are_behind_those_in_ram_and_read_only(slots: int, tmp_pa
     assert recall(device, slots) == (Status.BUSY, 77)
 
 
+@pytest.mark.board
 @pytest.mark.parametrize(
     ("loss", "slots", "target"),
     [
@@ -181,6 +182,7 @@ def test_a_stream_takes_old_samples_from_flash(tmp_path: Path) -> None:
     assert saving.computed <= plain.computed - OLD
 
 
+@pytest.mark.board
 @pytest.mark.parametrize(
     ("update", "count", "slots"), [("last:2", 1, 0), ("head", 1, 2), ("last:2", OLD, 3)]
 )
@@ -199,6 +201,7 @@ def test_the_plan_prices_flash_as_the_linker_does(
     assert full["latent_slot_bytes"] == (slots * (plan.latent.type.nbytes + 2) or None)
 
 
+@pytest.mark.board
 def test_flash_is_no_ram(tmp_path: Path) -> None:
     target, plan = Target.parse("sim:mps2_an386"), small()
     bare, full = (measured(build(p, target)) for p in (plan, in_flash(tmp_path, 0)))

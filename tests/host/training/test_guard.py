@@ -198,6 +198,7 @@ def test_the_device_restores_nothing_before_a_report(library: ctypes.CDLL) -> No
     assert device.report(Score(0, 0), 6, False) == Verdict.STOP
 
 
+@pytest.mark.slow
 def test_the_firmware_does_not_hold_a_guard_that_it_does_not_use() -> None:
     built = build(small_plan("head"), Target.parse("native"))
     symbols = subprocess.run(["nm", built.elf], capture_output=True, text=True, check=True).stdout
@@ -275,6 +276,7 @@ def test_a_guard_without_samples_is_refused(data: Dataset) -> None:
 # Runs.
 
 
+@pytest.mark.slow
 def test_a_rate_that_breaks_the_model_is_rolled_back(data: Dataset) -> None:
     good = run(data, epochs=6, rate=0.25)
     bad = run(data, epochs=3, state=good.state, rate=TOO_LARGE)
@@ -373,6 +375,7 @@ def test_no_step_is_nothing_to_roll_back(data: Dataset) -> None:
     assert "before it had measured" in Guarded("accuracy").told()
 
 
+@pytest.mark.slow
 def test_verification_holds_through_a_rollback(data: Dataset) -> None:
     plan = small_plan("full")
     options = Options(2, TOO_LARGE, seed=1, verify=True, guard=True)

@@ -25,25 +25,22 @@ from mcutrain.host.training.loop import Options, train
 from mcutrain.host.training.runners import ReferenceRunner, simulated, with_latents
 from mcutrain.trainer.errors import Error, ModelError
 from mcutrain.trainer.graph.tensor import Array, Role
-from mcutrain.trainer.interpreter import Interpreter, StepRecord
+from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.model import Model
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import TrainingPlan, make_plan
-from mcutrain.trainer.planner.memory import ARENA
 from mcutrain.trainer.planner.row_region import Region
 from mcutrain.trainer.tflite.reader import load, parse
-from tests.support.model_maker import ModelMaker
+from tests.support.autoencoder import autoencoder
+from tests.support.awkward_model import awkward_model
+from tests.support.latent_steps import FromLatent, assert_latents_train_alike
 from tests.support.native import NativeModel
-from tests.support.paths import WATCH
+from tests.support.paths import MCUNET, MCUNET_49KB, WATCH
 from tests.support.random_models import samples
+from tests.support.random_networks import random_network
 from tests.support.small_models import residual_model, write_dataset
-from tests.support.steps import rate_at, target_at
-from tests.trainer.test_losses import autoencoder
-from tests.trainer.test_training import awkward_model
 
 MODEL = WATCH / "watch.tflite"
-MCUNET = "tiny-training/mcunet-5fps_int8.tflite"
-MCUNET_49KB = "tiny-training/schemes/mcunet-5fps-49kb.toml"
 UPDATES = ("head", "last:2", "bias", "full")
 
 
@@ -95,76 +92,6 @@ def test_a_target_made_of_the_input_leaves_no_latent(tmp_path: Path) -> None:
         Interpreter(plan).latent_of(np.zeros(plan.input.type.shape, np.int8))
 
 
-class FromLatent:
-    """A generated model that gets latents only, in an arena that holds nothing else."""
-
-    def __init__(self, device: NativeModel) -> None:
-        self.device, self.plan = device, device.plan
-
-    def latent_of(self, sample: Array) -> Array:
-        assert self.plan.latent is not None
-        self._clear()
-        self.device.write_input(sample)
-        assert self.device.call("prefix") == Status.OK
-        return self.device[self.plan.latent].copy()
-
-    def step(self, latent: Array, target: int | Array, slice_calls: int | None) -> StepRecord:
-        self._write(latent)
-        label = int(target) if self.plan.takes_label else 0
-        if not self.plan.takes_label and self.plan.target is not None:
-            self.device[self.plan.target][...] = np.reshape(target, self.plan.target.type.shape)
-        if slice_calls is None:
-            assert self.device.call("step_from_latent", label) == Status.OK
-        else:
-            assert self.device.call("begin_from_latent", label) == Status.OK
-            assert self.device.call("next_call") == self.device.image.prefix_calls
-            assert self.device.call("prefix") == Status.BUSY
-            while not self.device.run(slice_calls):
-                assert self.device.call("infer_from_latent") == Status.BUSY
-        loss = self.device.call("loss")
-        return StepRecord(loss.sum, loss.distance, self.device.call("predicted"))
-
-    def infer(self, latent: Array) -> Array:
-        self._write(latent)
-        assert self.device.call("infer_from_latent") == Status.OK
-        return self.device[self.plan.logits].reshape(-1).copy()
-
-    def _clear(self) -> None:
-        self.device.regions[ARENA][:] = 0xA5
-
-    def _write(self, latent: Array) -> None:
-        assert self.plan.latent is not None
-        self._clear()
-        self.device[self.plan.latent][...] = latent
-
-
-def assert_latents_train_alike(plan: TrainingPlan, folder: Path, steps: int) -> None:
-    """Reference on samples, reference and C on latents: one state after every step."""
-    whole, cut = Interpreter(plan, seed=5), Interpreter(plan, seed=5)
-    device = NativeModel(plan, folder)
-    device.reset(5)
-    tail = FromLatent(device)
-    drawn = samples(plan.input.type.shape, max(steps - 3, 0), seed=steps)[:steps]
-    for step, sample in enumerate(drawn):
-        for trained in (whole, cut, device):
-            trained.set_learning_rate(rate_at(step))
-        target, latent = target_at(plan, whole, step), cut.latent_of(sample)
-        np.testing.assert_array_equal(tail.latent_of(sample), latent)
-        logits = whole.infer(sample)
-        np.testing.assert_array_equal(cut.infer_from_latent(latent), logits)
-        np.testing.assert_array_equal(tail.infer(latent), logits)
-        if plan.predicted is not None:
-            assert cut.predict_from_latent(latent) == whole.predict(sample)
-
-        expected = whole.step(sample, target)
-        assert cut.step_from_latent(latent, target) == expected
-        assert tail.step(latent, target, step % 3 + 1 if step % 2 else None) == expected
-        assert device.digest() == cut.digest() == whole.digest()
-        for tensor in plan.state:
-            np.testing.assert_array_equal(cut.state[tensor], whole.state[tensor])
-            np.testing.assert_array_equal(device[tensor], whole.state[tensor])
-
-
 @pytest.mark.parametrize(
     "plan",
     [
@@ -201,23 +128,12 @@ def test_random_networks_train_alike_from_latents(seed: int, tmp_path: Path) -> 
     assert_latents_train_alike(plan, tmp_path, 6)
 
 
-def random_network(seed: int) -> bytes:
-    """Two layers of random options, a residual add over a third, and a head."""
-    make = ModelMaker(seed)
-    kinds = make.c.pick(("CONV_2D", "DEPTHWISE_CONV_2D"), ("DEPTHWISE_CONV_2D", "CONV_2D"))
-    last = make.activation("x", make.image(), make.c.quant())
-    for kind, name in zip(kinds, ("a", "c"), strict=True):
-        last = make.layer(kind, last, name)
-    make.add(last)
-    make.dense_of(make.tensors[-1], "z", 4)
-    return make.finish()
-
-
 @pytest.mark.parametrize("update", ["head", "last:2"])
 def test_the_watch_trains_alike_from_latents(update: str, tmp_path: Path) -> None:
     assert_latents_train_alike(make_plan(load(MODEL), PlanOptions(update)), tmp_path, 8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("update", ["head", MCUNET_49KB])
 def test_a_real_model_trains_alike_from_latents(update: str, models: Path, tmp_path: Path) -> None:
     spec = str(models / update) if update.endswith(".toml") else update
@@ -236,6 +152,7 @@ def random_data(plan: TrainingPlan, count: int) -> Dataset:
     return Dataset(x, y, x[:2], y[:2])
 
 
+@pytest.mark.board
 @pytest.mark.parametrize("target", ["native", "sim:mps2_an386"])
 @pytest.mark.parametrize("loss", ["cross-entropy", "mse"])
 def test_a_device_trains_alike_from_latents(target: str, loss: str) -> None:
@@ -257,6 +174,8 @@ def test_a_device_trains_alike_from_latents(target: str, loss: str) -> None:
     assert saving.kept_bytes == 5 * plan.latent.type.nbytes
 
 
+@pytest.mark.slow
+@pytest.mark.board
 @pytest.mark.parametrize(("update", "place"), [("head", HOST), ("last:2", HOST), ("head", DEVICE)])
 def test_the_watch_trains_alike_on_a_cortex_m4(update: str, place: str) -> None:
     """In the device's RAM there is room for three of four samples."""
@@ -326,6 +245,7 @@ def test_kept_latents_train_alike(loss: str) -> None:
     assert runner.saving.place == DEVICE
 
 
+@pytest.mark.board
 def test_slots_are_priced_and_only_then_linked() -> None:
     plan = small("last:2")
     target = Target.parse("sim:mps2_an386")
@@ -434,6 +354,7 @@ def test_training_tells_what_latents_saved(files: tuple[str, str]) -> None:
     assert trained(files, "--epochs", "1")["latents"] is None
 
 
+@pytest.mark.board
 def test_instructions_are_counted_from_latents_too(files: tuple[str, str]) -> None:
     args = ("--target", "sim:mps2_an386", "--epochs", "2", "--steps", "40", "--count-instructions")
     whole, cut = trained(files, *args), trained(files, *args, "--latents", "host")

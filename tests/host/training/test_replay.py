@@ -208,6 +208,8 @@ def by_hand(plan: TrainingPlan, data: Dataset, slots: int) -> Interpreter:
     return reference
 
 
+@pytest.mark.slow
+@pytest.mark.board
 @pytest.mark.parametrize(
     ("update", "place", "target"),
     [

@@ -60,6 +60,7 @@ def network() -> tuple[NetBuilder, bytes]:
     return trained()
 
 
+@pytest.mark.slow
 def test_what_is_built_trains_and_keeps_its_accuracy(network: tuple[NetBuilder, bytes]) -> None:
     build, data = network
     x, y = pictures(200, seed=2)

@@ -13,7 +13,7 @@ from mcutrain.trainer.making.quantiser import activation_quant, quantize_array, 
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite import reader as tflite
-from tests.trainer.making.test_float_net import residual_net
+from tests.support.float_nets import residual_net
 
 INPUT_QUANT = QuantParams((3 / 128,), 0)
 

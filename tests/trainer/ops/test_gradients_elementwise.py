@@ -17,8 +17,8 @@ from mcutrain.trainer.ops.mul import Mul
 from mcutrain.trainer.ops.relu import Relu, Relu6
 from mcutrain.trainer.ops.reshape import Reshape
 from tests.support.float_ops import dequantise, meaning
+from tests.support.gradient_net import LOSS_EXPONENT, Net, through
 from tests.support.op_cases.elementwise import FUNCTIONS, PAIRS, Function, Pair
-from tests.trainer.ops.test_gradients import LOSS_EXPONENT, Net, through
 
 KINKS = np.array([-3.0, 0.0, 3.0])  # where a function has two slopes, none of them wrong
 

@@ -22,8 +22,8 @@ from mcutrain.trainer.ops.resize_nearest_neighbor import ResizeNearestNeighbor
 from mcutrain.trainer.ops.strided_error import StridedError
 from mcutrain.trainer.ops.transpose import Transpose
 from tests.support.float_ops import meaning
+from tests.support.gradient_net import Net, through
 from tests.support.op_cases.pools import MAX_POOLS, Pool
-from tests.trainer.ops.test_gradients import Net, through
 
 X_QUANT, OUT_QUANT = QuantParams((0.05,), -3), QuantParams((0.02,), 9)
 LIMITS = (-100, 90)

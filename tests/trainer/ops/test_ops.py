@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import inspect
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,16 +11,17 @@ import numpy as np
 import pytest
 
 import mcutrain.trainer.ops  # noqa: F401  (imports every operator module)
-from mcutrain.trainer.graph.graph import Graph
-from mcutrain.trainer.graph.op import Node, Op
+from mcutrain.trainer.graph.op import Op
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.planner.row_region import Composite
-from tests.support.bench import bench_plan, draw_inputs, node_of
+from tests.support.bench import bench_plan, draw_inputs
 from tests.support.native import NativeModel
 from tests.support.op_cases import CASES, Case
+from tests.support.op_reference import op_hashes, reference
 from tests.support.paths import GOLDEN
 
 HASHES = GOLDEN / "op_hashes.txt"
+QUICK_ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -34,25 +34,22 @@ class Round:
     left: list[Array]  # the inputs after the call
 
 
-def case_seed(case: Case, round_: int) -> int:
-    return zlib.crc32(f"{case.name} {round_}".encode())
-
-
-def reference(case: Case, node: Node, round_: int) -> tuple[list[Array], tuple[Array, ...]]:
-    inputs = draw_inputs(case, case_seed(case, round_), round_)
-    return inputs, node.op.reference(node, *(v.copy() for v in inputs))
-
-
 @pytest.fixture(scope="module")
-def rounds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Round]]:
-    """Every row, every round: all rows share one library, and a round is one step of it."""
+def rounds(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, list[Round]]:
+    """Every row, every round: all rows share one library, and a round is one step of it.
+
+    With --quick only the first rounds, which are those of extremes.
+    """
+    last = QUICK_ROUNDS if request.config.getoption("quick") else max(c.rounds for c in CASES)
     plan, nodes = bench_plan(CASES)
     device = NativeModel(plan, tmp_path_factory.mktemp("bench"))
     views = {t: device[t] for node in nodes.values() for t in (*node.inputs, *node.outputs)}
     rng = np.random.RandomState(1)
     found: dict[str, list[Round]] = {case.name: [] for case in CASES}
     made: dict[str, tuple[list[Array], tuple[Array, ...]]] = {}
-    for round_ in range(max(case.rounds for case in CASES)):
+    for round_ in range(last):
         for region in device.regions.values():  # nothing may depend on what was there before
             region[:] = rng.randint(0, 256, region.shape)
         # Rows that are through go on with their last inputs.
@@ -69,6 +66,7 @@ def rounds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Round]]:
     return found
 
 
+@pytest.mark.rows
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_kernel_equals_reference_bit_for_bit(case: Case, rounds: dict[str, list[Round]]) -> None:
     for number, played in enumerate(rounds[case.name]):
@@ -76,6 +74,7 @@ def test_kernel_equals_reference_bit_for_bit(case: Case, rounds: dict[str, list[
             np.testing.assert_array_equal(output, expected, f"round {number}, output {k}")
 
 
+@pytest.mark.rows
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_kernel_changes_only_its_outputs(case: Case, rounds: dict[str, list[Round]]) -> None:
     for played in rounds[case.name]:
@@ -88,12 +87,13 @@ def leaves(kind: type[Op] = Op) -> Iterator[type[Op]]:
     for child in kind.__subclasses__():
         if child is Composite:  # made of others, by the planner
             continue
-        if child.__module__.startswith("trainer."):
+        if child.__module__.startswith("mcutrain.trainer."):
             if not inspect.isabstract(child):
                 yield child
             yield from leaves(child)
 
 
+@pytest.mark.rows
 @pytest.mark.parametrize("kind", list(leaves()), ids=lambda kind: kind.__name__)
 def test_every_operator_has_a_case(kind: type[Op]) -> None:
     assert any(type(case.op) is kind for case in CASES), f"operator {kind.__name__} has no case"
@@ -115,18 +115,7 @@ def test_extremes_come_in_all_combinations() -> None:
     assert pairs == {(a, a, b, b) for a in (-128, 127) for b in (-128, 127)}
 
 
-def op_hashes() -> str:
-    """A line per row: the CRC-32 of what the reference makes of three rounds."""
-    lines = []
-    for case in CASES:
-        node, crc = node_of(Graph(), case), 0
-        for round_ in (0, 2, case.rounds - 1):
-            for value in reference(case, node, round_)[1]:
-                crc = zlib.crc32(value.astype(value.dtype.newbyteorder("<")).tobytes(), crc)
-        lines.append(f"{crc:08x}  {case.name}")
-    return "\n".join(lines) + "\n"
-
-
+@pytest.mark.slow
 def test_reference_gives_the_golden_hashes() -> None:
     """Reference and kernel can change together unseen; these see it (golden/README.md)."""
     assert op_hashes().splitlines() == HASHES.read_text().splitlines()

@@ -17,7 +17,7 @@ from mcutrain.trainer.plan import TrainingPlan
 from tests.support.bench import bench_plan
 from tests.support.native import NativeModel
 from tests.support.op_cases import CASES, Case
-from tests.trainer.ops.test_ops import reference
+from tests.support.op_reference import reference
 
 ROUNDS = 6
 
@@ -76,6 +76,7 @@ def mismatches(pairs: list[Laid], folder: Path) -> Iterator[tuple[Laid, int, int
             yield pair, round_, sum(int((views[t] != value).sum()) for t, value in outputs)
 
 
+@pytest.mark.slow
 def test_an_output_over_its_input_has_the_references_bits(tmp_path: Path) -> None:
     pairs = close_pairs(too_close=False)
     wrong = [f"{p.case.name}, round {r}: {n}" for p, r, n in mismatches(pairs, tmp_path) if n]
@@ -84,6 +85,7 @@ def test_an_output_over_its_input_has_the_references_bits(tmp_path: Path) -> Non
     assert not wrong
 
 
+@pytest.mark.slow
 def test_an_output_too_close_to_its_input_is_seen(tmp_path: Path) -> None:
     """The distances are least ones, up to the alignment; without them bits differ."""
     pairs = [p for p in close_pairs(too_close=True) if (p.output, p.input) == (0, 0)]

@@ -4,7 +4,6 @@ tensors."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,21 +14,20 @@ from mcutrain.host.training.monitor import last_errors
 from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.formats import Formats
 from mcutrain.trainer.graph.graph import Graph
-from mcutrain.trainer.graph.tensor import Tensor
 from mcutrain.trainer.interpreter import Interpreter
-from mcutrain.trainer.options import PlanOptions, Scheme
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import TrainingPlan, make_plan
 from mcutrain.trainer.planner.channel_choice import Finder, grouped, sizes
 from mcutrain.trainer.planner.channel_region import GroupRegion
-from mcutrain.trainer.planner.row_choice import with_regions
+from mcutrain.trainer.scheme import Scheme
 from mcutrain.trainer.tflite.reader import load, parse
+from tests.support.drawn_regions import drawn_groups, force
 from tests.support.native import NativeModel
+from tests.support.paths import MCUNET, MCUNET_49KB
 from tests.support.random_blocks import large_block, random_blocks, random_scheme
 from tests.support.random_models import samples
 from tests.support.steps import assert_steps_are_equal, rate_at, target_at
 
-MCUNET = "tiny-training/mcunet-5fps_int8.tflite"
-MCUNET_49KB = "tiny-training/schemes/mcunet-5fps-49kb.toml"
 FORMATS = [
     Formats(errors, weights, accumulate)
     for errors in ("e12", "e8")
@@ -39,39 +37,13 @@ FORMATS = [
 STEPS = 7
 
 
-def drawn(graph: Graph, rng: np.random.Generator) -> Graph:
-    """The graph with every chain as a region, whole or its end, of groups of any size."""
-    end = len(graph.nodes)
-    for chains in reversed(list(Finder(graph).chains())):
-        if max(chain.end for chain in chains) <= end:
-            chain = chains[int(rng.integers(len(chains)))]
-            end = chains[0].first
-            channels = channels_of(grouped(graph, chain, 1))
-            graph = grouped(graph, chain, int(rng.integers(1, channels + 1)))
-    return graph
-
-
-def channels_of(graph: Graph) -> int:
-    """Of the first region."""
-    return next(n.op.channels for n in graph.nodes if isinstance(n.op, GroupRegion))
-
-
-def force(with_groups: Callable[..., Graph], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let plans have the regions of channels that ``with_groups`` makes, worth it or not."""
-
-    def in_parts(graph: Graph, kept: set[Tensor], end: int, *rows: object) -> list[Graph]:
-        return [with_regions(with_groups(graph), kept, end, *rows[:3])]  # type: ignore[arg-type]
-
-    monkeypatch.setattr("mcutrain.trainer.plan.in_parts", in_parts)
-
-
 def plan_of(seed: int, how: str, monkeypatch: pytest.MonkeyPatch) -> TrainingPlan:
     """A random network with its regions as ``how`` says: drawn, or none."""
     data, layers = random_blocks(seed)
     model, formats = parse(data, "blocks"), FORMATS[seed % len(FORMATS)]
     rng = np.random.default_rng(seed)
 
-    force(lambda graph: drawn(graph, rng) if how == "drawn" else graph, monkeypatch)
+    force(lambda graph: drawn_groups(graph, rng) if how == "drawn" else graph, monkeypatch)
     schemes: list[Scheme | str] = [random_scheme(seed, layers), "bias", "head"]
     for scheme in ["full", *schemes] if seed % 3 == 0 else schemes:
         try:
@@ -117,6 +89,7 @@ def test_updates_of_many_positions_go_in_bands(
     assert_steps_are_equal(plan, tmp_path, 5)
 
 
+@pytest.mark.slow
 def test_the_random_networks_have_regions_of_every_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     found = [n.op for s in range(48) for n in plan_of(s, "drawn", monkeypatch).graph.nodes]
     regions = [op for op in found if isinstance(op, GroupRegion)]
@@ -147,6 +120,7 @@ def test_the_backward_pass_of_wide_blocks_fits(models: Path) -> None:
     assert plan.memory.arena_bytes <= 37_012
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("errors", ["e12", "e8"])
 def test_groups_never_enlarge_the_arena(
     errors: str, models: Path, monkeypatch: pytest.MonkeyPatch
@@ -164,6 +138,7 @@ def test_groups_are_only_where_they_help(models: Path) -> None:
     assert not any(isinstance(node.op, GroupRegion) for node in plan.graph.nodes)
 
 
+@pytest.mark.slow
 def test_what_runs_in_groups_is_still_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     for seed in range(12):
         whole, parted = (plan_of(seed, how, monkeypatch) for how in ("none", "drawn"))

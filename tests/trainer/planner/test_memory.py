@@ -100,6 +100,7 @@ class Arena:
                 values[tensor] = value
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(graphs())
 def test_values_survive_as_long_as_they_are_needed(

@@ -94,6 +94,7 @@ def check_placed(wanted: Demand, offsets: Offsets) -> None:
     assert all(o >= 0 and o % b.alignment == 0 for o, b in zip(offsets, wanted.blocks, strict=True))
 
 
+@pytest.mark.slow
 def test_random_graphs_are_placed_near_the_exact_optimum() -> None:
     """Within 2 % of what the solver proves; where it proves nothing, 2 % of its bound in the
     mean."""
@@ -261,6 +262,7 @@ def test_memories_that_are_too_small_say_by_how_much_and_where() -> None:
         plan_memory(adds(3, 100), [], memories=[Memory(f"bank{k}", 99) for k in range(5)])
 
 
+@pytest.mark.slow
 def test_the_comparisons_hold_what_the_plans_say(models: Path) -> None:
     """And the targets: less RAM than the other engine with int8.8 weights, 60 % with int8."""
     for name, made in (("bought", bought(models, None)), ("schemes", schemes(models, None))):
@@ -274,6 +276,7 @@ def test_the_comparisons_hold_what_the_plans_say(models: Path) -> None:
     assert max(shares[::2]) < 100 and max(shares[1::2]) <= 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SUBJECTS)
 def test_a_models_arenas_are_what_the_document_says(name: str, models: Path) -> None:
     lines = rows(name, models)

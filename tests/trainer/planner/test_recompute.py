@@ -22,7 +22,7 @@ from mcutrain.trainer.graph.tensor import Tensor
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.model import Model
 from mcutrain.trainer.ops.clamp_mask import ClampMask
-from mcutrain.trainer.options import PlanOptions, Scheme
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import TrainingPlan, make_plan
 from mcutrain.trainer.planner.channel_region import GroupRegion
 from mcutrain.trainer.planner.order import dependences
@@ -30,17 +30,19 @@ from mcutrain.trainer.planner.recompute import Copier, Recomputed, Step
 from mcutrain.trainer.planner.recompute_choice import Placed
 from mcutrain.trainer.planner.row_choice import Chooser
 from mcutrain.trainer.planner.row_region import Region
+from mcutrain.trainer.scheme import Scheme
 from mcutrain.trainer.tflite.reader import load, parse
-from tests.host.training.test_latents import assert_latents_train_alike, random_network
+from tests.support.awkward_model import awkward_model
+from tests.support.drawn_regions import drawn_groups, drawn_runs, force
+from tests.support.latent_steps import assert_latents_train_alike
+from tests.support.paths import MCUNET
 from tests.support.random_blocks import random_blocks, random_scheme
 from tests.support.random_models import samples
+from tests.support.random_networks import random_network
 from tests.support.random_trunks import random_trunk
 from tests.support.small_models import residual_model
 from tests.support.steps import assert_steps_are_equal, rate_at, target_at
-from tests.trainer.planner.test_channel_regions import MCUNET, drawn, force
-from tests.trainer.planner.test_row_regions import drawn as drawn_rows
-from tests.trainer.test_structural_net import structural_model
-from tests.trainer.test_training import awkward_model
+from tests.support.structural_model import structural_model
 
 KWS = "mlperf-tiny/kws_ref_model.tflite"
 PERSON = "tflite-micro/person_detect.tflite"
@@ -120,6 +122,7 @@ def digests(plan: TrainingPlan, steps: int = STEPS) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(st.integers(0, 10_000), st.integers(0, 10_000))
 def test_the_reference_trains_to_the_same_bits(seed: int, which: int) -> None:
@@ -151,7 +154,7 @@ def test_generated_code_computes_again_bit_exactly(
     choose(some(seed), monkeypatch)
     if seed % 2:
         rng = np.random.default_rng(seed)
-        monkeypatch.setattr(Chooser, "segments", lambda chooser: drawn_rows(chooser, rng))
+        monkeypatch.setattr(Chooser, "segments", lambda chooser: drawn_runs(chooser, rng))
     reference = assert_steps_are_equal(random_plan(seed, recompute=True), tmp_path, STEPS)
     assert reference.digest() == digest_after(whole)
 
@@ -162,11 +165,12 @@ def test_copies_stand_beside_groups_of_channels(
 ) -> None:
     rng, whole = np.random.default_rng(seed), random_plan(3 * seed + 1)
     choose(some(seed), monkeypatch)
-    force(lambda graph: drawn(graph, rng), monkeypatch)
+    force(lambda graph: drawn_groups(graph, rng), monkeypatch)
     reference = assert_steps_are_equal(random_plan(3 * seed + 1, recompute=True), tmp_path, STEPS)
     assert reference.digest() == digest_after(whole)
 
 
+@pytest.mark.slow
 def test_the_random_plans_have_all_that_is_tested(monkeypatch: pytest.MonkeyPatch) -> None:
     """Copies, one behind another; regions of rows with copies, and of channels beside them."""
     chains = rows = channels = 0
@@ -174,7 +178,7 @@ def test_the_random_plans_have_all_that_is_tested(monkeypatch: pytest.MonkeyPatc
         with monkeypatch.context() as patch:
             rng = np.random.default_rng(seed)
             choose(some(seed), patch)
-            patch.setattr(Chooser, "segments", lambda chooser, rng=rng: drawn_rows(chooser, rng))
+            patch.setattr(Chooser, "segments", lambda chooser, rng=rng: drawn_runs(chooser, rng))
             plan = random_plan(seed, recompute=True)
         again = plan.recomputed
         if again is not None and again.copies:
@@ -187,7 +191,7 @@ def test_the_random_plans_have_all_that_is_tested(monkeypatch: pytest.MonkeyPatc
         with monkeypatch.context() as patch:
             rng = np.random.default_rng(seed)
             choose(some(seed), patch)
-            force(lambda graph, rng=rng: drawn(graph, rng), patch)  # type: ignore[misc]
+            force(lambda graph, rng=rng: drawn_groups(graph, rng), patch)  # type: ignore[misc]
             nodes = random_plan(3 * seed + 1, recompute=True).graph.nodes
         channels += any(isinstance(n.op, GroupRegion) for n in nodes)
     assert chains > 10
@@ -229,6 +233,7 @@ def test_a_step_from_the_latent_needs_nothing_before_it(
             assert_latents_train_alike(plan, tmp_path / model.name, 5)
 
 
+@pytest.mark.slow
 def test_a_streamed_sample_is_computed_from_no_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -248,6 +253,7 @@ def test_a_streamed_sample_is_computed_from_no_more(
         assert_steps_are_equal(plan, tmp_path / str(seed), 4)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=25)
 @given(st.integers(0, 10_000))
 def test_the_arena_never_grows(seed: int) -> None:
@@ -307,6 +313,7 @@ def assert_is_order_of(graph: Graph, given: Graph) -> None:
         assert all(at[given.nodes[k]] < at[node] for k in before), node
 
 
+@pytest.mark.slow
 def test_what_is_computed_again_is_still_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     for seed in range(9):
         whole = random_plan(seed)
@@ -319,6 +326,7 @@ def test_what_is_computed_again_is_still_reported(monkeypatch: pytest.MonkeyPatc
         assert len({t.name for t in plan.graph.tensors}) == len(plan.graph.tensors)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "update", "saved", "more"), [(KWS, "full", 0.33, 0.14), (PERSON, "full", 0.29, 0.03)]
 )
@@ -333,6 +341,7 @@ def test_real_models_train_with_equal_bits(
     assert assert_steps_are_equal(plan, tmp_path, 4).digest() == digests(whole, 4)[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("errors", "saved", "more", "kind"),
     [("e12", 0.08, 0.05, GroupRegion), ("e8", 0.15, 0.08, Region)],

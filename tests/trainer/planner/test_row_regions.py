@@ -19,7 +19,8 @@ from mcutrain.trainer.planner.row_choice import Chooser
 from mcutrain.trainer.planner.row_region import Region
 from mcutrain.trainer.planner.row_ring import External, Read, Run, Stage, rings
 from mcutrain.trainer.tflite.reader import parse
-from tests.support.native import NativeModel
+from tests.support.drawn_regions import drawn_runs
+from tests.support.native import NativeModel, push, status
 from tests.support.random_trunks import random_trunk
 from tests.support.small_models import residual_model
 from tests.support.steps import assert_steps_are_equal
@@ -128,24 +129,9 @@ def spoils(stages: tuple[Stage, ...], external: External, height: int, distance:
     return False
 
 
-def drawn(chooser: Chooser, rng: np.random.Generator) -> list[tuple[int, int]]:
-    """Random runs that may be regions, the first one with all readers of what arrives."""
-    must = 0 if chooser.arriving is None else chooser.life[chooser.arriving][1] + 1
-    runs, at = [], 0
-    while at < chooser.stop:
-        size = int(rng.integers(1, 7))
-        last = max(min(at + size, chooser.stop), must if at == 0 else 0)
-        while last > at + 1 and last > must and not chooser.may_fuse(at, last):
-            last -= 1
-        if chooser.may_fuse(at, last) and (last > at + 1 or last <= must):
-            runs.append((at, last))
-        at = last
-    return runs
-
-
 def plan_of(seed: int, update: str, arrives: bool, monkeypatch: pytest.MonkeyPatch) -> TrainingPlan:
     rng = np.random.default_rng(seed)
-    monkeypatch.setattr(Chooser, "segments", lambda chooser: drawn(chooser, rng))
+    monkeypatch.setattr(Chooser, "segments", lambda chooser: drawn_runs(chooser, rng))
     return make_plan(parse(random_trunk(seed), "trunk"), PlanOptions(update, stream_input=arrives))
 
 
@@ -179,16 +165,6 @@ def test_samples_arrive_in_pieces(
         assert device.call("step", label) & 0xFF == 0
         reference.step(sample, label)
         assert device.digest() == reference.digest()
-
-
-def push(device: NativeModel, offset: int, part: np.ndarray) -> int:
-    part = np.ascontiguousarray(part)
-    return status(device._push(offset, part.ctypes.data, part.size))
-
-
-def status(returned: int) -> int:
-    """The int8 in the low byte."""
-    return (returned & 0xFF ^ 0x80) - 0x80
 
 
 def streamed(tmp_path: Path) -> tuple[NativeModel, np.ndarray]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import random
 import struct
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -27,12 +26,12 @@ from mcutrain.trainer.tflite.flatbuffer import (
 )
 from mcutrain.trainer.tflite.patch import TflitePatch
 from mcutrain.trainer.tflite.reader import READER_ERRORS
-from tests.regressions.test_damaged_files import mutate
+from tests.support.damage import mutate
+from tests.support.file_views import CONSTANTS, data_positions, plain, share_buffer
 from tests.support.small_models import residual_model
 
 DATA = residual_model()
 TENSORS = tflite.Model.GetRootAsModel(DATA, 0).Subgraphs(0).TensorsLength()
-CONSTANTS = [1, 2, 4, 5, 7, 8, 12, 14, 15]
 
 
 def schema() -> Any:
@@ -42,23 +41,8 @@ def schema() -> Any:
     )
 
 
-def plain(value: Any) -> Any:
-    """An object of the object API as dicts and lists, to compare."""
-    if isinstance(value, (list, np.ndarray)):
-        return [plain(v) for v in value]
-    return {k: plain(v) for k, v in vars(value).items()} if hasattr(value, "__dict__") else value
-
-
 def unpacked(data: bytes) -> Any:
     return schema().ModelT.InitFromPackedBuf(data, 0)
-
-
-def data_positions(data: bytes) -> Iterator[int]:
-    model = tflite.Model.GetRootAsModel(data, 0)
-    for k in range(model.BuffersLength()):
-        tab = model.Buffers(k)._tab
-        if tab.Offset(4):
-            yield tab.Vector(tab.Offset(4))
 
 
 def test_no_edit_gives_the_same_bytes() -> None:
@@ -151,6 +135,7 @@ def metadata(model: Any) -> dict[str, Any]:
     return {m.name.decode(): plain(model.buffers[m.buffer].data) for m in model.metadata or []}
 
 
+@pytest.mark.slow
 @given(EDITS)
 @settings(max_examples=120, deadline=None)
 def test_edits_do_what_the_object_api_does(edits: Edits) -> None:
@@ -165,6 +150,7 @@ def test_edits_do_what_the_object_api_does(edits: Edits) -> None:
     assert all(at % 16 == 0 for at in data_positions(new))
 
 
+@pytest.mark.slow
 @given(EDITS, st.binary(min_size=1, max_size=40))
 @settings(max_examples=60, deadline=None)
 def test_edits_of_a_patched_file_are_as_good(edits: Edits, raw: bytes) -> None:
@@ -184,15 +170,6 @@ def test_metadata_that_are_stored_again_do_not_make_the_file_grow() -> None:
 
     assert len(apply_to_patch(first, [("metadata", "a", b"54321")])) == len(first)
     assert apply_to_patch(first, [("metadata", "a", b"12345")]) == first
-
-
-def share_buffer(data: bytes, tensor: int, other: int) -> bytes:
-    """The file with ``tensor`` on the buffer of ``other``."""
-    graph = tflite.Model.GetRootAsModel(data, 0).Subgraphs(0)
-    tab = graph.Tensors(tensor)._tab
-    changed = bytearray(data)
-    struct.pack_into("<I", changed, tab.Pos + tab.Offset(8), graph.Tensors(other).Buffer())
-    return bytes(changed)
 
 
 @pytest.mark.parametrize("changed", [2, 5])

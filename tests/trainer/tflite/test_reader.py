@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,62 +23,12 @@ from mcutrain.trainer.making.options import (
     Pool2DOptions,
     SoftmaxOptions,
 )
-from mcutrain.trainer.making.writer import WriterOp, WriterTensor, write_model
+from mcutrain.trainer.making.writer import WriterOp, WriterTensor
 from mcutrain.trainer.ops.conv2d import Conv2D
 from mcutrain.trainer.ops.softmax import Softmax
 from mcutrain.trainer.tflite.reader import load, parse
+from tests.support.file_parts import Parts, parts
 from tests.support.small_models import residual_model
-
-
-@dataclass
-class Parts:
-    """A model of a convolution and a fully connected layer, in pieces that a test may spoil."""
-
-    tensors: dict[str, WriterTensor]
-    ops: list[WriterOp]
-    inputs: list[str] = field(default_factory=lambda: ["x"])
-    outputs: list[str] = field(default_factory=lambda: ["y"])
-
-    def change(self, name: str, **fields: Any) -> None:
-        self.tensors[name] = replace(self.tensors[name], **fields)
-
-    def quantise(self, name: str, scales: tuple[float, ...], zero: int = 0,
-                 axis: int | None = None) -> None:  # fmt: skip
-        self.change(name, quant=QuantParams(scales, zero, axis))
-
-    def op(self, index: int, **fields: Any) -> None:
-        self.ops[index] = replace(self.ops[index], **fields)
-
-    def write(self) -> bytes:
-        return write_model(list(self.tensors.values()), self.ops, self.inputs, self.outputs)
-
-
-def parts() -> Parts:
-    rng = np.random.RandomState(0)
-    quant = QuantParams((0.125,), 3)
-    whole = {"dtype": "int8", "quant": quant}
-
-    def weights(name: str, *shape: int) -> WriterTensor:
-        data = rng.randint(-127, 128, shape).astype(np.int8)
-        return WriterTensor(name, shape, "int8", QuantParams((0.01,) * shape[0], 0, 0), data)
-
-    def bias(name: str, size: int) -> WriterTensor:
-        return WriterTensor(name, (size,), "int32", None, np.arange(size, dtype=np.int32))
-
-    tensors = [
-        WriterTensor("x", (1, 4, 4, 2), **whole),
-        weights("w", 3, 3, 3, 2),
-        bias("b", 3),
-        WriterTensor("a", (1, 4, 4, 3), **whole),
-        weights("v", 5, 48),
-        bias("c", 5),
-        WriterTensor("y", (1, 5), **whole),
-    ]
-    ops = [
-        WriterOp("CONV_2D", ("x", "w", "b"), ("a",), Conv2DOptions()),
-        WriterOp("FULLY_CONNECTED", ("a", "v", "c"), ("y",), FullyConnectedOptions()),
-    ]
-    return Parts({t.name: t for t in tensors}, ops)
 
 
 def test_reads_what_the_writer_wrote() -> None:

@@ -15,7 +15,7 @@ from mcutrain.trainer.making.options import Activation, AddOptions, LeakyReluOpt
 from mcutrain.trainer.making.writer import WriterOp, constant
 from mcutrain.trainer.ops.mul import Mul
 from mcutrain.trainer.tflite.reader import parse
-from tests.trainer.tflite.test_reader import Parts, parts
+from tests.support.file_parts import Parts, parts
 
 UNIT = QuantParams((0.125,), 3)
 

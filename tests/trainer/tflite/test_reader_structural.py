@@ -28,7 +28,7 @@ from mcutrain.trainer.making.writer import WriterOp, constant
 from mcutrain.trainer.ops.mean import Mean
 from mcutrain.trainer.ops.pad import Pad, PadV2
 from mcutrain.trainer.tflite.reader import parse
-from tests.trainer.tflite.test_reader import Parts, parts
+from tests.support.file_parts import Parts, parts
 
 QUANT = QuantParams((0.125,), 3)  # of x, a and y
 
