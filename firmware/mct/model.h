@@ -9,6 +9,10 @@
 
 #include "mct/status.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Bumped when a kernel's parameters or meaning change; generated code checks it. */
 #define MCT_KERNEL_ABI 4
 
@@ -37,5 +41,9 @@ enum { MCT_REGION_ARENA = 0, MCT_REGION_STATE = 1, MCT_REGION_COUNT = 2 };
 /* A static array in a memory of the chip beside its main RAM. A linker script that has no place for
  * .bss.mct_NAME leaves it among .bss; where it has one, nothing sets the array to zero. */
 #define MCT_MEMORY(name) __attribute__((section(".bss.mct_" #name)))
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
