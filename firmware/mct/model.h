@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a generated model offers to the runtime and to other firmware. */
+/* The types that a generated model offers to the runtime and to other firmware; mct/model_api.h has
+ * its functions. */
 #ifndef MCT_MODEL_H
 #define MCT_MODEL_H
 

@@ -12,7 +12,8 @@
  *
  * The functions share static memory. Call them from one thread, never one inside another, and none
  * from an interrupt, except where a comment allows it. No function waits, and none allocates. A
- * function that can refuse returns an mct_status (mct/status.h), and changes nothing if it does.
+ * function that can refuse returns an mct_status (mct/status.h): MCT_OK when it has done its work,
+ * else why it has not.
  *
  * There is no guard against including this file twice: each model includes it with its own name. */
 #ifndef MCT_API
@@ -133,7 +134,8 @@ uint32_t MCT_API(predicted)(void);
  * Where there is no such tensor (NAME_LATENT_BYTES is 0), NAME_latent returns NULL, and the others
  * return MCT_ERR_RANGE. */
 
-/* Returns where the latent lies. What is written there replaces the sample. */
+/* Returns where the latent lies, to be read or written. Take a sample that was handed over before
+ * as lost. */
 int8_t *MCT_API(latent)(void);
 
 /* Computes the latent of the sample. Returns MCT_ERR_BUSY and MCT_ERR_SAMPLE as NAME_step does. */

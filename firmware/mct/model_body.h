@@ -31,7 +31,7 @@
  *   MCT_API_ROW_BYTES      the bytes of a row, and
  *   MCT_API_ROWS_KEPT      how many of them the input keeps, row y at y modulo it
  *
- * All of the macros end with this file, so that another model may follow in the same unit. */
+ * All of the macros end with this file: another model may follow in the same translation unit. */
 
 static uint32_t MCT_API(next); /* the call that run continues with */
 static bool MCT_API(busy_now); /* a step is under way */

@@ -15,6 +15,8 @@ from mcutrain.trainer.latent import FlashLatents
 from mcutrain.trainer.plan import TrainingPlan, make_plan
 from mcutrain.trainer.planner.memories import Memory
 from mcutrain.trainer.tflite.reader import load, parse
+from tests.support.random_blocks import random_blocks
+from tests.support.random_trunks import random_trunk
 from tests.support.small_models import CLASSES, residual_model
 
 LONG_NAME = "a_model_with_a_name_of_36_characters"
@@ -39,7 +41,7 @@ SMALL: dict[str, Callable[[], TrainingPlan]] = {
     "full": small,
     "head": lambda: small("head"),
     "long": lambda: small("full", LONG_NAME),
-    "recompute": lambda: small("full", recompute=0),
+    "recompute": lambda: make_plan(parse(random_trunk(3), "small"), "full", recompute=0),
     "stream": lambda: small("head", stream_input=True),
     "stream-latent": lambda: small("last:2", stream_input=True).with_latent_slots(2),
     "stream-flash": lambda: with_flash(small("head", stream_input=True).with_latent_slots(1)),
@@ -59,6 +61,8 @@ SMALL: dict[str, Callable[[], TrainingPlan]] = {
     "spare-latents": lambda: small("head", classes=3, spare_classes=2).with_latent_slots(2),
     "formats": lambda: small("full", formats=Formats("e8", accumulate=3)),
     "whole": lambda: small("full", formats=Formats("e12", "int8")),
+    "groups": lambda: make_plan(parse(random_blocks(2)[0], "small"), "last:3"),
+    "sums": lambda: make_plan(parse(random_trunk(2), "small"), "full"),
     "memories": lambda: small("full").placed_in(
         (Memory("arena", 700, 1.0), Memory("blockram", 2000, 2.0))
     ),
@@ -70,7 +74,7 @@ REAL: dict[str, tuple[str, str, dict[str, Any]]] = {
     "resnet8": ("mlperf-tiny/pretrainedResnet_quant.tflite", "last:4", {"receive_ahead": True}),
     "person": ("tflite-micro/person_detect.tflite", "last:6", {"recompute": 0, "thorough": False}),
     "mcunet": ("tiny-training/mcunet-5fps_int8.tflite", MCUNET_SCHEME,
-               {"classes": 10, "thorough": False}),
+               {"classes": 10, "stream_input": True, "thorough": False}),
 }  # fmt: skip
 
 
