@@ -4,21 +4,21 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from mcutrain.trainer.graph.tensor import Array
 
 INDENT = "    "
+WIDTH = 100  # columns of a line
 
 
-def integers(values: Iterable[int]) -> Iterator[str]:
-    """Lines of a comma-separated list, within 100 columns.
+def integers(values: Iterable[int], depth: int = 1) -> Iterator[str]:
+    """Lines of a comma-separated list (of at least one).
 
     >>> list(integers([1, -2]))
     ['    1, -2,']
     """
-    text = ", ".join(literal(v) for v in values) + ","
-    yield from textwrap.wrap(text, 96, initial_indent=INDENT, subsequent_indent=INDENT)
+    yield from indented(filled("", [literal(v) for v in values], ",", depth), depth)
 
 
 def literal(value: int) -> str:
@@ -32,43 +32,83 @@ def literal(value: int) -> str:
     return f"{value}u" if value > 2**31 - 1 else str(value)
 
 
+def indented(lines: Iterable[str], depth: int = 1) -> Iterator[str]:
+    yield from (INDENT * depth + line for line in lines)
+
+
+def filled(
+    head: str, items: Sequence[str], tail: str, depth: int = 0, between: str = ", "
+) -> Iterator[str]:
+    """``head``, ``items`` (at least one) and ``tail`` in lines that fit behind an indentation of
+    ``depth``: as many items in each as there is room for, aligned with the first of them; or, if
+    one is too long for that, all of them below ``head``.
+
+    >>> list(filled("f(", ["a", "b" * 93, "c"], ");"))[1:]
+    ['  c);']
+    """
+    room = WIDTH - len(INDENT) * depth
+    line, margin = head, " " * len(head)
+    if len(head) + max(map(len, items)) + len(tail) > room:
+        yield head
+        line = margin = INDENT
+    for k, item in enumerate(items):
+        behind = between if k + 1 < len(items) else tail
+        if k > 0 and len(line) + len(item) + len(behind.rstrip()) > room:
+            yield line.rstrip()
+            line = margin
+        line += item + behind
+    yield line
+
+
+def declared(type_: str, name: str, value: str) -> Iterator[str]:
+    """A declaration at the left margin, in one line or two."""
+    whole = f"{type_} {name}{value}"
+    yield from [whole] if len(whole) <= WIDTH else [type_, f"{INDENT}{name}{value}"]
+
+
 def array(name: str, ctype: str, data: Array) -> Iterator[str]:
     """A constant array, row-major, of one dimension."""
-    yield f"static const {ctype} {name}[{data.size}] = {{"
+    yield from declared(f"static const {ctype}", name, f"[{data.size}] = {{")
     yield from integers(int(v) for v in data.ravel())
     yield "};"
 
 
 def rows(name: str, ctype: str, data: Array) -> Iterator[str]:
     """A constant array of two dimensions."""
-    yield f"static const {ctype} {name}[{data.shape[0]}][{data.shape[1]}] = {{"
+    size = f"[{data.shape[0]}][{data.shape[1]}]"
+    yield from declared(f"static const {ctype}", name, f"{size} = {{")
     for row in data:
         yield f"{INDENT}{{"
-        yield from (INDENT + line for line in integers(int(v) for v in row))
+        yield from integers((int(v) for v in row), 2)
         yield f"{INDENT}}},"
     yield "};"
 
 
 def struct(name: str, type_: str, fields: dict[str, int]) -> Iterator[str]:
     """A constant struct with designated initialisers."""
-    yield f"static const {type_} {name} = {{"
+    yield from declared(f"static const {type_}", name, " = {")
     yield from (f"{INDENT}.{field} = {literal(value)}," for field, value in fields.items())
     yield "};"
 
 
-def hash_bytes(digest: bytes) -> str:
+def hash_bytes(digest: bytes) -> list[str]:
     """
     >>> hash_bytes(bytes([1, 255]))
-    '{0x01, 0xff}'
+    ['0x01', '0xff']
     """
-    return "{" + ", ".join(f"0x{b:02x}" for b in digest) + "}"
+    return [f"0x{b:02x}" for b in digest]
 
 
-def comment(text: str) -> str:
-    """A comment of one line, in ASCII; ``text`` may hold anything.
+def comment(text: str, depth: int = 0) -> Iterator[str]:
+    """A comment in ASCII, in as many lines as it takes; ``text`` may hold anything.
 
-    >>> comment("a */ b")
-    '/* a * / b */'
+    >>> list(comment("a */ b"))
+    ['/* a * / b */']
     """
     text = text.encode("ascii", "replace").decode()
-    return "/* " + " ".join(text.split()).replace("*/", "* /").replace("/*", "/ *") + " */"
+    text = " ".join(text.split()).replace("*/", "* /").replace("/*", "/ *")
+    room = WIDTH - len(INDENT) * depth - len(" * ") - len(" */")
+    lines = textwrap.wrap(text, room, break_on_hyphens=False) or [""]
+    for k, line in enumerate(lines):
+        begin, end = " * " if k else "/* ", " */" if k + 1 == len(lines) else ""
+        yield begin + line + end

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mcutrain.codegen.c import INDENT, comment
+from mcutrain.codegen.c import INDENT, comment, indented
 from mcutrain.codegen.calls import call_lines, scratch, statement
 from mcutrain.codegen.image import Call, GroupCall, Image
-from mcutrain.codegen.regions import region_name
+from mcutrain.codegen.names import in_ram, region_name
 from mcutrain.trainer.graph.call import Arg, Channels, Group, Scratch, Writer
 
 
@@ -20,7 +20,7 @@ def emit_groups(image: Image) -> Iterator[str]:
 def emit_group(image: Image, call: GroupCall) -> Iterator[str]:
     region = call.region
     whole, size = region.channels, region.size
-    yield comment(f"A region; {size} of {whole} channels at a time.")
+    yield from comment(f"A region; {size} of {whole} channels at a time.")
     yield f"static void {region_name(image, call)}(void)"
     yield "{"
     for stage in call.begin:
@@ -28,18 +28,17 @@ def emit_group(image: Image, call: GroupCall) -> Iterator[str]:
             if isinstance(arg, Writer):
                 yield f"{INDENT}mct_error_writer_{arg.suffix} {writer_name(stage)};"
     for stage in call.begin:
-        yield INDENT + statement(image, stage, names_of(image, call, stage))
+        yield from indented(statement(image, stage, 1, names_of(image, call, stage)))
     last = f"first + {size}"
     if whole % size:
         last = f"{last} < {whole} ? {last} : {whole}"
     yield f"{INDENT}for (int32_t first = 0; first < {whole}; first += {size}) {{"
     yield f"{INDENT * 2}const mct_channels group = {{first, {last}}};"
     for stage in call.parts:
-        lines = call_lines(image, stage, names_of(image, call, stage))
-        yield from (INDENT * 2 + line for line in lines)
+        yield from indented(call_lines(image, stage, 2, names_of(image, call, stage)), 2)
     yield f"{INDENT}}}"
     for stage in call.end:
-        yield INDENT + statement(image, stage, names_of(image, call, stage))
+        yield from indented(statement(image, stage, 1, names_of(image, call, stage)))
     yield "}"
     yield ""
 
@@ -59,7 +58,7 @@ def names_of(image: Image, call: GroupCall, stage: Call) -> dict[Arg, str]:
         elif isinstance(arg, Scratch):
             names[arg] = scratch(image, call.node)
         elif isinstance(arg, Channels):
-            is_parted, name = call.region.is_parted(arg.tensor), arg.tensor.name
+            is_parted, name = call.region.is_parted(arg.tensor), in_ram(image.plan, arg.tensor)
             step = call.region.size if is_parted else call.region.channels
             names[arg] = f"{name if is_parted else f'{name} + first'}, {step}"
     return names

@@ -11,6 +11,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct {
     int32_t size;
     int32_t a_offset, a_multiplier, a_shift;
@@ -28,6 +32,10 @@ void mct_add_broadcast_s8(const mct_add_params *p, const int8_t *a, const int8_t
 
 #define MCT_TEMPLATE "kernels/add.h"
 #include "kernels/each_error.h"
+
+#ifdef __cplusplus
+}
+#endif
 
 #elif defined MCT_ERROR
 

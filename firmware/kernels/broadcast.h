@@ -10,6 +10,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum { MCT_AXES = 4, MCT_SUM_AXES = 2 };
 
 /* A row of the last axis: where it begins in each operand. */
@@ -42,5 +46,9 @@ static inline void mct_next_row(mct_row *row, const int32_t *axes)
         row->at[axis] = 0;
     }
 }
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -10,6 +10,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* What two kernels share: a part of each, so that a model with one of them has no bytes of both. */
 #define MCT_INTO_PARTS static inline __attribute__((always_inline))
 
@@ -37,5 +41,9 @@ static inline mct_channels mct_channels_within(const uint16_t *channel, int32_t 
     }
     return found;
 }
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

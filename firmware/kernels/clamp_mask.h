@@ -9,6 +9,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct {
     int32_t size, x_min, x_max;
 } mct_clamp_mask_params;
@@ -22,5 +26,9 @@ static inline bool mct_is_open(const uint8_t *mask, int32_t k)
     uint32_t at = (uint32_t)k;
     return (((uint32_t)mask[at / 8u] >> (at % 8u)) & 1u) != 0u;
 }
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -7,11 +7,19 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct {
     int32_t outer, inputs;
 } mct_concatenation_params;
 
 void mct_concatenation_s8(const mct_concatenation_params *p, const int8_t *const x[],
                           const int32_t *part, int8_t *out);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -16,6 +16,10 @@
 #include "kernels/channels.h"
 #include "kernels/error.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct {
     int32_t in_h, in_w, in_ch, out_h, out_w, out_ch;
     int32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
@@ -49,6 +53,10 @@ typedef struct {
 
 #define MCT_TEMPLATE "kernels/depthwise_conv2d.h"
 #include "kernels/each_error.h"
+
+#ifdef __cplusplus
+}
+#endif
 
 #elif defined MCT_ERROR && !defined MCT_STEP
 

@@ -13,6 +13,10 @@
 #include "kernels/clamp_mask.h"
 #include "mct/fixedpoint.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum { MCT_E12_BITS = 11, MCT_E8_BITS = 7, MCT_ERROR_DECAY = 16 };
 
 /* REQ over one tensor: begin, put each raw value in row-major order, end. history is {h, n}.
@@ -97,6 +101,10 @@ void mct_clear_sums(const mct_clear_sums_params *p, int32_t *sums);
 
 #define MCT_TEMPLATE "kernels/error.h"
 #include "kernels/each_error.h"
+
+#ifdef __cplusplus
+}
+#endif
 
 #elif defined MCT_ERROR
 

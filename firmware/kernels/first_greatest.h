@@ -8,6 +8,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct {
     int32_t classes, zero_point;
 } mct_first_greatest_params;
@@ -41,5 +45,9 @@ static inline int32_t mct_index_of_first_greatest(const int8_t *logits, int32_t 
 
 void mct_first_greatest_s8(const mct_first_greatest_params *p, const int8_t *logits,
                            const uint32_t *classes, uint32_t *predicted);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

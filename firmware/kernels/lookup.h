@@ -8,6 +8,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct {
     int32_t size;
 } mct_lookup_params;
@@ -20,6 +24,10 @@ typedef struct {
 
 #define MCT_TEMPLATE "kernels/lookup.h"
 #include "kernels/each_error.h"
+
+#ifdef __cplusplus
+}
+#endif
 
 #elif defined MCT_ERROR
 

@@ -9,6 +9,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct {
     int32_t outer, count, inner;
     int32_t sum_offset, out_offset, multiplier, shift;
@@ -23,6 +27,10 @@ typedef struct {
 
 #define MCT_TEMPLATE "kernels/mean.h"
 #include "kernels/each_error.h"
+
+#ifdef __cplusplus
+}
+#endif
 
 #elif defined MCT_ERROR
 

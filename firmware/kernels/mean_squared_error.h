@@ -8,12 +8,20 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct {
     int32_t size, rate, exponent;
 } mct_mean_squared_error_params;
 
 #define MCT_TEMPLATE "kernels/mean_squared_error.h"
 #include "kernels/each_error.h"
+
+#ifdef __cplusplus
+}
+#endif
 
 #elif defined MCT_ERROR
 

@@ -10,6 +10,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct {
     int32_t a_offset, b_offset, out_offset, multiplier, shift;
     int32_t act_min, act_max;
@@ -24,6 +28,10 @@ typedef struct {
 
 #define MCT_TEMPLATE "kernels/mul.h"
 #include "kernels/each_error.h"
+
+#ifdef __cplusplus
+}
+#endif
 
 #elif defined MCT_ERROR
 

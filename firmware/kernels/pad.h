@@ -8,6 +8,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct {
     int32_t before_0, in_0, out_0;
     int32_t before_1, in_1, out_1;
@@ -20,5 +24,9 @@ void mct_pad_s8(const mct_pad_params *p, const int8_t *x, int8_t *out);
 
 /* One output row from an input row, NULL above and below the input; p describes a row alone. */
 void mct_pad_s8_row(const mct_pad_params *p, const int8_t *const rows[], int8_t *out_row);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

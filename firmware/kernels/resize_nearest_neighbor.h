@@ -10,6 +10,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct {
     int32_t in_h, in_w, channels, out_h, out_w;
 } mct_resize_nearest_neighbor_params;
@@ -19,6 +23,10 @@ void mct_resize_nearest_neighbor_s8(const mct_resize_nearest_neighbor_params *p,
 
 #define MCT_TEMPLATE "kernels/resize_nearest_neighbor.h"
 #include "kernels/each_error.h"
+
+#ifdef __cplusplus
+}
+#endif
 
 #elif defined MCT_ERROR
 

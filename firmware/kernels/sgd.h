@@ -14,6 +14,10 @@
 #include "kernels/channels.h"
 #include "mct/fixedpoint.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* A layer's gradient of a weight: a part of each of its updates, not called once per weight. */
 #define MCT_INTO_UPDATES static inline __attribute__((always_inline))
 
@@ -71,7 +75,7 @@ static inline void mct_step_wide(int32_t *b, int32_t u)
 {
     /* In 64 bits: the host may have written a bias beyond MCT_BIAS_MAX. */
     int64_t moved = (int64_t)*b - u;
-    moved = moved > MCT_BIAS_MAX ? MCT_BIAS_MAX : moved;
+    moved = moved > MCT_BIAS_MAX ? (int64_t)MCT_BIAS_MAX : moved;
     *b = (int32_t)(moved < -MCT_BIAS_MAX ? -MCT_BIAS_MAX : moved);
 }
 
@@ -103,6 +107,10 @@ static inline mct_sgd mct_sgd_load(const uint32_t *sgd)
 
 #define MCT_TEMPLATE "kernels/sgd.h"
 #include "kernels/each_error.h"
+
+#ifdef __cplusplus
+}
+#endif
 
 #elif defined MCT_ERROR
 

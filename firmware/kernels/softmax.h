@@ -7,10 +7,18 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct {
     int32_t rows, channels, multiplier, shift, least_difference;
 } mct_softmax_params;
 
 void mct_softmax_s8(const mct_softmax_params *p, const int8_t *x, int8_t *out);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

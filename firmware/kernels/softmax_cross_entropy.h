@@ -11,12 +11,20 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct {
     int32_t classes, zero_point;
 } mct_softmax_cross_entropy_params;
 
 #define MCT_TEMPLATE "kernels/softmax_cross_entropy.h"
 #include "kernels/each_error.h"
+
+#ifdef __cplusplus
+}
+#endif
 
 #elif defined MCT_ERROR
 

@@ -9,6 +9,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct {
     int32_t size_0, size_1, size_2, size_3;
     int32_t stride_0, stride_1, stride_2, stride_3;
@@ -17,6 +21,10 @@ typedef struct {
 
 #define MCT_TEMPLATE "kernels/strided_error.h"
 #include "kernels/each_error.h"
+
+#ifdef __cplusplus
+}
+#endif
 
 #elif defined MCT_ERROR
 

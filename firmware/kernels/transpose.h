@@ -7,11 +7,19 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct {
     int32_t size_0, size_1, size_2, size_3;
     int32_t stride_0, stride_1, stride_2, stride_3;
 } mct_transpose_params;
 
 void mct_transpose_s8(const mct_transpose_params *p, const int8_t *x, int8_t *out);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -8,6 +8,10 @@
 
 #include "mct/fixedpoint.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum { MCT_MAX_KERNEL_H = 32 };
 
 /* Row pointers of a window from row `top` on: row_size elements apart, NULL above and below the
@@ -65,5 +69,9 @@ static inline mct_readers mct_window_readers(int32_t position, int32_t kernel, i
     mct_readers readers = {first, last < outputs ? last : outputs};
     return readers;
 }
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -6,6 +6,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define MCT_SAT23 ((INT32_C(1) << 23) - 1)
 
 static inline int32_t mct_clamp(int32_t x, int32_t lo, int32_t hi)
@@ -139,5 +143,9 @@ static inline int32_t mct_stochastic_round(int32_t v, int32_t shift, uint32_t r)
     }
     return 0;
 }
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a generated model offers to the runtime and to other firmware. */
+/* The types that a generated model offers to the runtime and to other firmware; mct/model_api.h has
+ * its functions. */
 #ifndef MCT_MODEL_H
 #define MCT_MODEL_H
 
@@ -8,6 +9,10 @@
 #include <stdint.h>
 
 #include "mct/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 /* Bumped when a kernel's parameters or meaning change; generated code checks it. */
 #define MCT_KERNEL_ABI 4
@@ -37,5 +42,9 @@ enum { MCT_REGION_ARENA = 0, MCT_REGION_STATE = 1, MCT_REGION_COUNT = 2 };
 /* A static array in a memory of the chip beside its main RAM. A linker script that has no place for
  * .bss.mct_NAME leaves it among .bss; where it has one, nothing sets the array to zero. */
 #define MCT_MEMORY(name) __attribute__((section(".bss.mct_" #name)))
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

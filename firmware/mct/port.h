@@ -6,6 +6,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Brings the link up. Called once, before the others. */
 void mct_port_init(void);
 
@@ -20,5 +24,9 @@ void mct_port_write(const uint8_t *data, uint32_t nbytes);
  * interrupt or in mct_port_receive. True if a request waits now: bytes behind it are dropped, and
  * repeated by the host, unless the port keeps them back until it is called again. */
 bool mct_link_receive(uint8_t byte);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

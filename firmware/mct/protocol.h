@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Twin of host/link/protocol.py: message ids and payload sizes (tests/firmware/test_protocol.py compares them).
+/* Twin of host/link/protocol.py: message ids and payload sizes (tests/firmware/test_protocol.py
+ * compares them).
  *
  * A request and its reply are one frame each (runtime/frame.h), all integers little-endian. A reply
  * has the request's type | MCT_MSG_REPLY, its sequence number, and a payload that begins with an
@@ -41,6 +42,10 @@
  * last SAMPLE. */
 #ifndef MCT_PROTOCOL_H
 #define MCT_PROTOCOL_H
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 enum { MCT_PROTOCOL_VERSION = 1 };
 
@@ -102,5 +107,9 @@ enum {
 };
 
 enum { MCT_STEP_DIGEST = 1 }; /* flag of STEP and FINISH: compute the digest of the learned state */
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -3,6 +3,10 @@
 #ifndef MCT_STATUS_H
 #define MCT_STATUS_H
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef enum {
     MCT_OK = 0,
     MCT_ERR_BUSY = -1,    /* a sliced step is under way */
@@ -13,5 +17,9 @@ typedef enum {
     MCT_ERR_IDLE = -6,    /* no step is under way */
     MCT_ERR_SAMPLE = -7   /* the sample has not come to its end */
 } mct_status;
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -9,6 +9,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum { MCT_FRAME_HEADER_BYTES = 3, MCT_FRAME_CRC_BYTES = 4 };
 
 /* Size of a frame before COBS, and the most that COBS adds to it without the closing zero. */
@@ -60,5 +64,9 @@ static inline void mct_put_u32(uint8_t *p, uint32_t value)
     mct_put_u16(p, value);
     mct_put_u16(p + 2, value >> 16);
 }
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Keeps the best training state on a device that trains without a host. Twin of host/training/guard.py.
+/* Keeps the best training state on a device that trains without a host. Twin of
+ * host/training/guard.py.
  *
  *     static uint8_t best[NAME_STATE_BYTES];
  *     static mct_guard guard;

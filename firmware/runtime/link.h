@@ -7,6 +7,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* The largest payload of a frame, either way: the board's build says. */
 #ifndef MCT_LINK_PAYLOAD
 #error "define MCT_LINK_PAYLOAD, the largest payload of a frame, for this board"
@@ -21,5 +25,9 @@ uint32_t mct_link_request(const uint8_t **request);
 
 /* The request has been read: the next may come. */
 void mct_link_open(void);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

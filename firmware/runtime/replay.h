@@ -22,6 +22,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define MCT_REPLAY_NONE UINT32_MAX
 #define MCT_REPLAY_OFFER_NODE UINT32_C(0x40000000)
 #define MCT_REPLAY_DRAW_NODE UINT32_C(0x40000001)
@@ -50,5 +54,9 @@ uint32_t mct_replay_offer(mct_replay *replay, uint32_t label);
 
 /* The slot of a kept sample to replay, each as likely; MCT_REPLAY_NONE if nothing is kept. */
 uint32_t mct_replay_draw(mct_replay *replay);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -8,6 +8,10 @@
 
 #include <stdbool.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Resets the model (seed 0) and forgets any session. */
 void mct_session_init(void);
 
@@ -18,5 +22,9 @@ bool mct_session_work(void);
 /* Called right after a successful step or inference: the end of the regions whose instructions the
  * simulator counts. Does nothing. */
 void mct_mark_end(void);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from mcutrain.codegen.emit import KERNEL_ABI, emit_source
-from mcutrain.codegen.header import emit_header
+from mcutrain.codegen.header import emit_header, emit_selection
 from mcutrain.codegen.image import lay_out
 from mcutrain.codegen.manifest import manifest
 from mcutrain.trainer.interpreter import Interpreter
@@ -121,30 +121,86 @@ def test_a_chain_of_reshapes_has_no_unused_names(tmp_path: Path) -> None:
     compile_object("gcc", write_sources(plan, tmp_path), tmp_path / "chain.o")
 
 
-def test_the_headers_work_in_cplusplus(tmp_path: Path) -> None:
-    if shutil.which("g++") is None:
-        pytest.skip("no g++ to compile the headers with")
-    for name in ("one", "two"):
-        write_sources(small_plan("head", name), tmp_path)
-    source = tmp_path / "both.cpp"
-    source.write_text(
-        '#include "one.h"\n#include "two.h"\n#include "one.h"\n'
-        "int main() { one_reset(1u); two_reset(2u); return one_infer() + two_step(0u); }\n"
-    )
-    flags = ["-std=c++11", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
-    out = tmp_path / "both.o"
-    command = ["g++", *flags, f"-I{FIRMWARE}", f"-I{tmp_path}", "-c", str(source), "-o", str(out)]
-    subprocess.run(command, check=True)
-    symbols = subprocess.run(["nm", str(out)], capture_output=True, text=True, check=True).stdout
+needs_cplusplus = pytest.mark.skipif(shutil.which("g++") is None, reason="no g++ to compile with")
+HEADERS = sorted(
+    path
+    for part in ("mct", "kernels", "runtime")
+    for path in (FIRMWARE / part).glob("*.h")
+    if not path.stem.startswith(("each_", "model_"))  # parts of other files
+)
+CPLUSPLUS = ["g++", "-std=c++11", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
 
-    assert re.search(r" U one_reset$", symbols, re.MULTILINE)  # a C name, not a mangled one
+
+@needs_cplusplus
+@pytest.mark.parametrize("path", HEADERS, ids=lambda path: path.stem)
+def test_a_header_of_the_firmware_stands_alone_in_cplusplus(path: Path, tmp_path: Path) -> None:
+    source = tmp_path / "alone.cpp"
+    include = f'#include "{path.relative_to(FIRMWARE)}"\n'
+    source.write_text(f"{include}{include}int main() {{ return 0; }}\n")
+    command = [*CPLUSPLUS, "-DMCT_LINK_PAYLOAD=128", f"-I{FIRMWARE}", "-fsyntax-only", str(source)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert path.read_text().count('#ifdef __cplusplus\nextern "C" {\n#endif') == 1
+
+
+IN_CPLUSPLUS = """
+#include <cstdio>
+#include <cstring>
+#include "one.h"
+#include "mct_selected_model.h"
+#include "two.h"
+#include "one.h"
+int main()
+{
+    one_reset(3u);
+    for (uint32_t k = 0; k < 6u; k++) {
+        std::memset(one_input(), int(37u * k), MCT_MODEL_CONST(INPUT_BYTES));
+        if (MCT_MODEL(step)(k % ONE_CLASSES) != MCT_OK) {
+            return 1;
+        }
+    }
+    two_reset(3u);
+    std::printf("%lu %lu %lu\\n", (unsigned long)one_digest(), (unsigned long)two_steps(),
+                (unsigned long)one_regions[MCT_REGION_STATE].nbytes);
+    return 0;
+}
+"""
+
+
+def trained(plan: TrainingPlan) -> Interpreter:
+    """The reference after the six steps of the programs here."""
+    reference = Interpreter(plan, seed=3)
+    for k in range(6):
+        value = np.uint8(37 * k & 0xFF).view(np.int8)
+        reference.step(np.full(plan.input.type.shape, value, np.int8), k % plan.classes)
+    return reference
+
+
+@needs_cplusplus
+def test_a_program_in_cplusplus_trains_bit_for_bit(tmp_path: Path) -> None:
+    plans = [small_plan("full", "one"), partial_plan(tmp_path, "two")]
+    objects = []
+    for path in (*(write_sources(plan, tmp_path) for plan in plans), *KERNELS, *SUPPORT):
+        objects.append(tmp_path / f"{path.stem}.o")
+        compile_object("gcc", path, objects[-1], "-O1")
+    (tmp_path / "mct_selected_model.h").write_text(emit_selection(plans[0], bytes(8)))
+    main = tmp_path / "main.cpp"
+    main.write_text(IN_CPLUSPLUS)
+    command = [*CPLUSPLUS, f"-I{FIRMWARE}", f"-I{tmp_path}", str(main), *map(str, objects)]
+    subprocess.run([*command, "-o", str(tmp_path / "program")], check=True)
+    done = subprocess.run([tmp_path / "program"], capture_output=True, text=True, check=True)
+
+    assert [int(word) for word in done.stdout.split()] == [
+        trained(plans[0]).digest(), 0, plans[0].memory.state_bytes,
+    ]  # fmt: skip
 
 
 TWO_MODELS = """
 #include <stdio.h>
 #include <string.h>
-#include "one.h"
-#include "two.h"
+#include "one.SUFFIX"
+#include "two.SUFFIX"
 int main(void)
 {
     one_reset(3u);
@@ -171,25 +227,20 @@ int main(void)
 
 
 @pytest.mark.slow
-def test_two_models_live_in_one_program(tmp_path: Path) -> None:
-    """Interleaved call by call, each trains as it does alone."""
+@pytest.mark.parametrize("suffix", ["h", "c"])
+def test_two_models_live_in_one_program(suffix: str, tmp_path: Path) -> None:
+    """Linked, or compiled as one unit. Interleaved call by call, each trains as it does alone."""
     plans = [small_plan("full", "one"), partial_plan(tmp_path, "two")]
     sources = [write_sources(plan, tmp_path) for plan in plans]
     main = tmp_path / "main.c"
-    main.write_text(TWO_MODELS)
+    main.write_text(TWO_MODELS.replace("SUFFIX", suffix))
+    linked = [*(sources if suffix == "h" else []), *KERNELS, *SUPPORT]
     command = ["gcc", *WARNINGS, "-O1", f"-I{FIRMWARE}", f"-I{tmp_path}", str(main)]
-    command += [*map(str, (*sources, *KERNELS, *SUPPORT)), "-o", str(tmp_path / "both")]
-    subprocess.run(command, check=True)
+    subprocess.run([*command, *map(str, linked), "-o", str(tmp_path / "both")], check=True)
     done = subprocess.run([tmp_path / "both"], capture_output=True, text=True, check=True)
-    digests = []
-    for plan in plans:
-        reference = Interpreter(plan, seed=3)
-        for k in range(6):
-            value = np.uint8(37 * k & 0xFF).view(np.int8)
-            sample = np.full(plan.input.type.shape, value, np.int8)
-            reference.step(sample, k % plan.classes)
-        digests.append(reference.digest())
+    digests = [trained(plan).digest() for plan in plans]
 
+    assert digests[0] != digests[1]
     assert [int(word) for word in done.stdout.split()] == [*digests, 12]
 
 

@@ -43,17 +43,16 @@ static const int8_t tiny_fc_shift[3] = {
 };
 
 static const uint16_t tiny_cross_entropy_exponential[256] = {
-    32768, 29650, 26828, 24275, 21965, 19875, 17983, 16272, 14724, 13322, 12055, 10908, 9870,
-    8930, 8080, 7312, 6616, 5986, 5417, 4901, 4435, 4013, 3631, 3285, 2973, 2690, 2434, 2202,
-    1993, 1803, 1631, 1476, 1336, 1209, 1094, 990, 895, 810, 733, 663, 600, 543, 491, 445, 402,
-    364, 329, 298, 270, 244, 221, 200, 181, 164, 148, 134, 121, 110, 99, 90, 81, 73, 67, 60, 54,
-    49, 45, 40, 36, 33, 30, 27, 24, 22, 20, 18, 16, 15, 13, 12, 11, 10, 9, 8, 7, 7, 6, 5, 5, 4,
-    4, 4, 3, 3, 3, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    32768, 29650, 26828, 24275, 21965, 19875, 17983, 16272, 14724, 13322, 12055, 10908, 9870, 8930,
+    8080, 7312, 6616, 5986, 5417, 4901, 4435, 4013, 3631, 3285, 2973, 2690, 2434, 2202, 1993, 1803,
+    1631, 1476, 1336, 1209, 1094, 990, 895, 810, 733, 663, 600, 543, 491, 445, 402, 364, 329, 298,
+    270, 244, 221, 200, 181, 164, 148, 134, 121, 110, 99, 90, 81, 73, 67, 60, 54, 49, 45, 40, 36,
+    33, 30, 27, 24, 22, 20, 18, 16, 15, 13, 12, 11, 10, 9, 8, 7, 7, 6, 5, 5, 4, 4, 4, 3, 3, 3, 2, 2,
+    2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 };
 
 static const uint8_t tiny_fc_b_update_rate[3] = {
@@ -88,7 +87,21 @@ static const uint8_t tiny_conv_b_update_rate[2] = {
     250, 250,
 };
 
-_Static_assert(sizeof(mct_conv2d_params) == 68, "mct_conv2d_params has other fields than mcutrain knows");
+_Static_assert(sizeof(mct_conv2d_params) == 68,
+               "mct_conv2d_params has other fields than mcutrain knows");
+_Static_assert(sizeof(mct_first_greatest_params) == 8,
+               "mct_first_greatest_params has other fields than mcutrain knows");
+_Static_assert(sizeof(mct_clamp_mask_params) == 12,
+               "mct_clamp_mask_params has other fields than mcutrain knows");
+_Static_assert(sizeof(mct_softmax_cross_entropy_params) == 8,
+               "mct_softmax_cross_entropy_params has other fields than mcutrain knows");
+_Static_assert(sizeof(mct_bias_update_params) == 12,
+               "mct_bias_update_params has other fields than mcutrain knows");
+_Static_assert(sizeof(mct_conv2d_grad_input_params) == 56,
+               "mct_conv2d_grad_input_params has other fields than mcutrain knows");
+_Static_assert(sizeof(mct_conv2d_update_params) == 60,
+               "mct_conv2d_update_params has other fields than mcutrain knows");
+
 static const mct_conv2d_params tiny_conv_params = {
     .in_h = 3,
     .in_w = 3,
@@ -109,7 +122,6 @@ static const mct_conv2d_params tiny_conv_params = {
     .act_max = 127,
 };
 
-_Static_assert(sizeof(mct_conv2d_params) == 68, "mct_conv2d_params has other fields than mcutrain knows");
 static const mct_conv2d_params tiny_fc_params = {
     .in_h = 1,
     .in_w = 1,
@@ -130,33 +142,28 @@ static const mct_conv2d_params tiny_fc_params = {
     .act_max = 127,
 };
 
-_Static_assert(sizeof(mct_first_greatest_params) == 8, "mct_first_greatest_params has other fields than mcutrain knows");
 static const mct_first_greatest_params tiny_predicted_class_params = {
     .classes = 3,
     .zero_point = 5,
 };
 
-_Static_assert(sizeof(mct_clamp_mask_params) == 12, "mct_clamp_mask_params has other fields than mcutrain knows");
 static const mct_clamp_mask_params tiny_conv_mask_params = {
     .size = 8,
     .x_min = -128,
     .x_max = 127,
 };
 
-_Static_assert(sizeof(mct_softmax_cross_entropy_params) == 8, "mct_softmax_cross_entropy_params has other fields than mcutrain knows");
 static const mct_softmax_cross_entropy_params tiny_cross_entropy_params = {
     .classes = 3,
     .zero_point = 5,
 };
 
-_Static_assert(sizeof(mct_bias_update_params) == 12, "mct_bias_update_params has other fields than mcutrain knows");
 static const mct_bias_update_params tiny_fc_b_update_params = {
     .positions = 1,
     .channels = 3,
     .node = 5,
 };
 
-_Static_assert(sizeof(mct_conv2d_grad_input_params) == 56, "mct_conv2d_grad_input_params has other fields than mcutrain knows");
 static const mct_conv2d_grad_input_params tiny_fc_d_conv_params = {
     .in_h = 1,
     .in_w = 1,
@@ -174,7 +181,6 @@ static const mct_conv2d_grad_input_params tiny_fc_d_conv_params = {
     .scale_exponent = -5,
 };
 
-_Static_assert(sizeof(mct_conv2d_update_params) == 60, "mct_conv2d_update_params has other fields than mcutrain knows");
 static const mct_conv2d_update_params tiny_fc_w_update_params = {
     .in_h = 1,
     .in_w = 1,
@@ -193,7 +199,6 @@ static const mct_conv2d_update_params tiny_fc_w_update_params = {
     .node = 4,
 };
 
-_Static_assert(sizeof(mct_conv2d_update_params) == 60, "mct_conv2d_update_params has other fields than mcutrain knows");
 static const mct_conv2d_update_params tiny_conv_w_update_params = {
     .in_h = 3,
     .in_w = 3,
@@ -212,7 +217,6 @@ static const mct_conv2d_update_params tiny_conv_w_update_params = {
     .node = 0,
 };
 
-_Static_assert(sizeof(mct_bias_update_params) == 12, "mct_bias_update_params has other fields than mcutrain knows");
 static const mct_bias_update_params tiny_conv_b_update_params = {
     .positions = 4,
     .channels = 2,
@@ -227,28 +231,32 @@ const mct_region tiny_regions[MCT_REGION_COUNT] = {
     {tiny_state, sizeof tiny_state},
 };
 
-static int8_t *const conv_w = (int8_t *)(void *)&tiny_state[0];
-static int8_t *const conv_w_frac = (int8_t *)(void *)&tiny_state[8];
-static int8_t *const fc_w = (int8_t *)(void *)&tiny_state[16];
-static int8_t *const fc_w_frac = (int8_t *)(void *)&tiny_state[40];
-static int32_t *const conv_b = (int32_t *)(void *)&tiny_state[64];
-static int32_t *const fc_b = (int32_t *)(void *)&tiny_state[72];
-static int16_t *const fc_d_conv_history = (int16_t *)(void *)&tiny_state[84];
-static uint32_t *const sgd = (uint32_t *)(void *)&tiny_state[88];
-static uint32_t *const true_label = (uint32_t *)(void *)&tiny_arena[0]; /* 4 B, nodes -1..4 */
-static int8_t *const input = (int8_t *)(void *)&tiny_arena[48]; /* 12 B, nodes -1..8 */
-static int8_t *const conv = (int8_t *)(void *)&tiny_arena[60]; /* 8 B, nodes 0..7 */
-static int8_t *const fc = (int8_t *)(void *)&tiny_arena[4]; /* 4 B, nodes 1..4 */
-static uint32_t *const predicted_class = (uint32_t *)(void *)&tiny_arena[84]; /* 4 B, nodes 2..11 */
-static uint8_t *const conv_mask = (uint8_t *)(void *)&tiny_arena[88]; /* 4 B, nodes 3..6 */
-static int16_t *const cross_entropy_d_logits = (int16_t *)(void *)&tiny_arena[68]; /* 8 B, nodes 4..7 */
-static uint32_t *const cross_entropy_record = (uint32_t *)(void *)&tiny_arena[76]; /* 8 B, nodes 4..11 */
-static int16_t *const cross_entropy_d_logits_e = (int16_t *)(void *)&tiny_arena[92]; /* 4 B, nodes 4..7 */
-static int16_t *const fc_d_conv = (int16_t *)(void *)&tiny_arena[32]; /* 16 B, nodes 6..9 */
-static int16_t *const fc_d_conv_e = (int16_t *)(void *)&tiny_arena[96]; /* 4 B, nodes 6..9 */
-
-static uint32_t tiny_next; /* the call that run continues with */
-static bool tiny_busy_now; /* a step is under way */
+static int8_t *const tiny_ram_conv_w = (int8_t *)(void *)&tiny_state[0];
+static int8_t *const tiny_ram_conv_w_frac = (int8_t *)(void *)&tiny_state[8];
+static int8_t *const tiny_ram_fc_w = (int8_t *)(void *)&tiny_state[16];
+static int8_t *const tiny_ram_fc_w_frac = (int8_t *)(void *)&tiny_state[40];
+static int32_t *const tiny_ram_conv_b = (int32_t *)(void *)&tiny_state[64];
+static int32_t *const tiny_ram_fc_b = (int32_t *)(void *)&tiny_state[72];
+static int16_t *const tiny_ram_fc_d_conv_history = (int16_t *)(void *)&tiny_state[84];
+static uint32_t *const tiny_ram_sgd = (uint32_t *)(void *)&tiny_state[88];
+static uint32_t *const tiny_ram_true_label =
+    (uint32_t *)(void *)&tiny_arena[0]; /* 4 B, nodes -1..4 */
+static int8_t *const tiny_ram_input = (int8_t *)(void *)&tiny_arena[48]; /* 12 B, nodes -1..8 */
+static int8_t *const tiny_ram_conv = (int8_t *)(void *)&tiny_arena[60]; /* 8 B, nodes 0..7 */
+static int8_t *const tiny_ram_fc = (int8_t *)(void *)&tiny_arena[4]; /* 4 B, nodes 1..4 */
+static uint32_t *const tiny_ram_predicted_class =
+    (uint32_t *)(void *)&tiny_arena[84]; /* 4 B, nodes 2..11 */
+static uint8_t *const tiny_ram_conv_mask = (uint8_t *)(void *)&tiny_arena[88]; /* 4 B, nodes 3..6 */
+static int16_t *const tiny_ram_cross_entropy_d_logits =
+    (int16_t *)(void *)&tiny_arena[68]; /* 8 B, nodes 4..7 */
+static uint32_t *const tiny_ram_cross_entropy_record =
+    (uint32_t *)(void *)&tiny_arena[76]; /* 8 B, nodes 4..11 */
+static int16_t *const tiny_ram_cross_entropy_d_logits_e =
+    (int16_t *)(void *)&tiny_arena[92]; /* 4 B, nodes 4..7 */
+static int16_t *const tiny_ram_fc_d_conv =
+    (int16_t *)(void *)&tiny_arena[32]; /* 16 B, nodes 6..9 */
+static int16_t *const tiny_ram_fc_d_conv_e =
+    (int16_t *)(void *)&tiny_arena[96]; /* 4 B, nodes 6..9 */
 
 /* Runs calls first..end-1 and returns end. */
 static MCT_NOINLINE uint32_t tiny_calls(uint32_t first, uint32_t end)
@@ -256,275 +264,145 @@ static MCT_NOINLINE uint32_t tiny_calls(uint32_t first, uint32_t end)
     switch (first) {
     case 0u:
         /* conv:s8[1x2x2x2] = Conv2D(input, conv_w, conv_b) 32 MACs */
-        mct_conv2d_s8(&tiny_conv_params, input, conv_w, conv_b, NULL, NULL, tiny_conv_multiplier, tiny_conv_shift, conv);
+        mct_conv2d_s8(&tiny_conv_params, tiny_ram_input, tiny_ram_conv_w, tiny_ram_conv_b, NULL,
+                      NULL, tiny_conv_multiplier, tiny_conv_shift, tiny_ram_conv);
         if (end == 1u) {
             break;
         }
         MCT_FALLTHROUGH;
     case 1u:
         /* fc:s8[1x3] = FullyConnected(conv, fc_w, fc_b) 24 MACs */
-        mct_conv2d_s8(&tiny_fc_params, conv, fc_w, fc_b, NULL, NULL, tiny_fc_multiplier, tiny_fc_shift, fc);
+        mct_conv2d_s8(&tiny_fc_params, tiny_ram_conv, tiny_ram_fc_w, tiny_ram_fc_b, NULL, NULL,
+                      tiny_fc_multiplier, tiny_fc_shift, tiny_ram_fc);
         if (end == 2u) {
             break;
         }
         MCT_FALLTHROUGH;
     case 2u:
         /* predicted_class:u32[1] = FirstGreatest(fc) */
-        mct_first_greatest_s8(&tiny_predicted_class_params, fc, NULL, predicted_class);
+        mct_first_greatest_s8(&tiny_predicted_class_params, tiny_ram_fc, NULL,
+                              tiny_ram_predicted_class);
         if (end == 3u) {
             break;
         }
         MCT_FALLTHROUGH;
     case 3u:
         /* conv_mask:u8[1] = ClampMask(conv) */
-        mct_clamp_mask_s8(&tiny_conv_mask_params, conv, conv_mask);
+        mct_clamp_mask_s8(&tiny_conv_mask_params, tiny_ram_conv, tiny_ram_conv_mask);
         if (end == 4u) {
             break;
         }
         MCT_FALLTHROUGH;
     case 4u:
-        /* cross_entropy_d_logits:s16[1x3], cross_entropy_d_logits_e:s16[1], cross_entropy_record:u32[2] = SoftmaxCrossEntropy(fc, true_label) */
-        mct_softmax_cross_entropy_s8_s16(&tiny_cross_entropy_params, fc, true_label, NULL, tiny_cross_entropy_exponential, cross_entropy_d_logits, cross_entropy_d_logits_e, cross_entropy_record);
+        /* cross_entropy_d_logits:s16[1x3], cross_entropy_d_logits_e:s16[1],
+         * cross_entropy_record:u32[2] = SoftmaxCrossEntropy(fc, true_label) */
+        mct_softmax_cross_entropy_s8_s16(&tiny_cross_entropy_params, tiny_ram_fc,
+                                         tiny_ram_true_label, NULL, tiny_cross_entropy_exponential,
+                                         tiny_ram_cross_entropy_d_logits,
+                                         tiny_ram_cross_entropy_d_logits_e,
+                                         tiny_ram_cross_entropy_record);
         if (end == 5u) {
             break;
         }
         MCT_FALLTHROUGH;
     case 5u:
         /* fc_b:s32[3] = BiasUpdate(fc_b, cross_entropy_d_logits, cross_entropy_d_logits_e, sgd) */
-        mct_bias_update_s16(&tiny_fc_b_update_params, fc_b, cross_entropy_d_logits, cross_entropy_d_logits_e, sgd, tiny_fc_b_update_rate, tiny_fc_b_update_rate_shift);
+        mct_bias_update_s16(&tiny_fc_b_update_params, tiny_ram_fc_b,
+                            tiny_ram_cross_entropy_d_logits, tiny_ram_cross_entropy_d_logits_e,
+                            tiny_ram_sgd, tiny_fc_b_update_rate, tiny_fc_b_update_rate_shift);
         if (end == 6u) {
             break;
         }
         MCT_FALLTHROUGH;
     case 6u:
-        /* fc_d_conv:s16[1x2x2x2], fc_d_conv_e:s16[1], fc_d_conv_history:s16[2] = Conv2DGradInput(cross_entropy_d_logits, cross_entropy_d_logits_e, fc_w, conv_mask, fc_d_conv_history) 24 MACs */
-        mct_conv2d_grad_input_s16(&tiny_fc_d_conv_params, cross_entropy_d_logits, cross_entropy_d_logits_e, fc_w, NULL, NULL, tiny_fc_d_conv_fold, conv_mask, fc_d_conv_history, (void *)&tiny_arena[0], fc_d_conv, fc_d_conv_e);
+        /* fc_d_conv:s16[1x2x2x2], fc_d_conv_e:s16[1], fc_d_conv_history:s16[2] =
+         * Conv2DGradInput(cross_entropy_d_logits, cross_entropy_d_logits_e, fc_w, conv_mask,
+         * fc_d_conv_history) 24 MACs */
+        mct_conv2d_grad_input_s16(&tiny_fc_d_conv_params, tiny_ram_cross_entropy_d_logits,
+                                  tiny_ram_cross_entropy_d_logits_e, tiny_ram_fc_w, NULL, NULL,
+                                  tiny_fc_d_conv_fold, tiny_ram_conv_mask,
+                                  tiny_ram_fc_d_conv_history, (void *)&tiny_arena[0],
+                                  tiny_ram_fc_d_conv, tiny_ram_fc_d_conv_e);
         if (end == 7u) {
             break;
         }
         MCT_FALLTHROUGH;
     case 7u:
-        /* fc_w:s8[3x8], fc_w_frac:s8[3x8] = Conv2DUpdate(fc_w, fc_w_frac, conv, cross_entropy_d_logits, cross_entropy_d_logits_e, sgd) 24 MACs */
-        mct_conv2d_update_s16(&tiny_fc_w_update_params, fc_w, fc_w_frac, conv, cross_entropy_d_logits, cross_entropy_d_logits_e, sgd, tiny_fc_w_update_rate, tiny_fc_w_update_rate_shift, (void *)&tiny_arena[0]);
+        /* fc_w:s8[3x8], fc_w_frac:s8[3x8] = Conv2DUpdate(fc_w, fc_w_frac, conv,
+         * cross_entropy_d_logits, cross_entropy_d_logits_e, sgd) 24 MACs */
+        mct_conv2d_update_s16(&tiny_fc_w_update_params, tiny_ram_fc_w, tiny_ram_fc_w_frac,
+                              tiny_ram_conv, tiny_ram_cross_entropy_d_logits,
+                              tiny_ram_cross_entropy_d_logits_e, tiny_ram_sgd,
+                              tiny_fc_w_update_rate, tiny_fc_w_update_rate_shift,
+                              (void *)&tiny_arena[0]);
         if (end == 8u) {
             break;
         }
         MCT_FALLTHROUGH;
     case 8u:
-        /* conv_w:s8[2x2x2x1], conv_w_frac:s8[2x2x2x1] = Conv2DUpdate(conv_w, conv_w_frac, input, fc_d_conv, fc_d_conv_e, sgd) 32 MACs */
-        mct_conv2d_update_s16(&tiny_conv_w_update_params, conv_w, conv_w_frac, input, fc_d_conv, fc_d_conv_e, sgd, tiny_conv_w_update_rate, tiny_conv_w_update_rate_shift, (void *)&tiny_arena[0]);
+        /* conv_w:s8[2x2x2x1], conv_w_frac:s8[2x2x2x1] = Conv2DUpdate(conv_w, conv_w_frac, input,
+         * fc_d_conv, fc_d_conv_e, sgd) 32 MACs */
+        mct_conv2d_update_s16(&tiny_conv_w_update_params, tiny_ram_conv_w, tiny_ram_conv_w_frac,
+                              tiny_ram_input, tiny_ram_fc_d_conv, tiny_ram_fc_d_conv_e,
+                              tiny_ram_sgd, tiny_conv_w_update_rate, tiny_conv_w_update_rate_shift,
+                              (void *)&tiny_arena[0]);
         if (end == 9u) {
             break;
         }
         MCT_FALLTHROUGH;
     case 9u:
         /* conv_b:s32[2] = BiasUpdate(conv_b, fc_d_conv, fc_d_conv_e, sgd) */
-        mct_bias_update_s16(&tiny_conv_b_update_params, conv_b, fc_d_conv, fc_d_conv_e, sgd, tiny_conv_b_update_rate, tiny_conv_w_update_rate_shift);
+        mct_bias_update_s16(&tiny_conv_b_update_params, tiny_ram_conv_b, tiny_ram_fc_d_conv,
+                            tiny_ram_fc_d_conv_e, tiny_ram_sgd, tiny_conv_b_update_rate,
+                            tiny_conv_w_update_rate_shift);
         if (end == 10u) {
             break;
         }
         MCT_FALLTHROUGH;
     case 10u:
         /* sgd:u32[4] = CountStep(sgd) */
-        mct_count_step(sgd);
+        mct_count_step(tiny_ram_sgd);
     default:
         break;
     }
     return end;
 }
 
-void tiny_reset(uint32_t seed)
+static void tiny_initialise(void)
 {
     memset(tiny_state, 0, sizeof tiny_state);
-    memcpy(conv_w, tiny_conv_w_initial, sizeof tiny_conv_w_initial);
-    memcpy(fc_w, tiny_fc_w_initial, sizeof tiny_fc_w_initial);
-    conv_b[0] = 100;
-    conv_b[1] = -200;
-    fc_b[0] = 1;
-    fc_b[1] = 2;
-    fc_b[2] = 3;
-    fc_d_conv_history[0] = -32768;
-    sgd[2] = 128;
-    sgd[3] = 13;
-    sgd[0] = seed;
-    tiny_busy_now = false;
+    memcpy(tiny_ram_conv_w, tiny_conv_w_initial, sizeof tiny_conv_w_initial);
+    memcpy(tiny_ram_fc_w, tiny_fc_w_initial, sizeof tiny_fc_w_initial);
+    tiny_ram_conv_b[0] = 100;
+    tiny_ram_conv_b[1] = -200;
+    tiny_ram_fc_b[0] = 1;
+    tiny_ram_fc_b[1] = 2;
+    tiny_ram_fc_b[2] = 3;
+    tiny_ram_fc_d_conv_history[0] = -32768;
+    tiny_ram_sgd[2] = 128;
+    tiny_ram_sgd[3] = 13;
 }
 
 uint32_t tiny_digest(void)
 {
     uint32_t crc = 0;
-    crc = mct_digest_weights(crc, conv_w, conv_w_frac, 8);
-    crc = mct_digest_weights(crc, fc_w, fc_w_frac, 24);
-    crc = mct_crc32(crc, conv_b, 8);
-    crc = mct_crc32(crc, fc_b, 12);
-    crc = mct_crc32(crc, fc_d_conv_history, 4);
+    crc = mct_digest_weights(crc, tiny_ram_conv_w, tiny_ram_conv_w_frac, 8);
+    crc = mct_digest_weights(crc, tiny_ram_fc_w, tiny_ram_fc_w_frac, 24);
+    crc = mct_crc32(crc, tiny_ram_conv_b, 8);
+    crc = mct_crc32(crc, tiny_ram_fc_b, 12);
+    crc = mct_crc32(crc, tiny_ram_fc_d_conv_history, 4);
     return crc;
 }
 
-void tiny_set_learning_rate(uint8_t multiplier, uint8_t shift)
-{
-    sgd[2] = multiplier;
-    sgd[3] = shift;
-}
-
-int8_t *tiny_input(void)
-{
-    return input;
-}
-
-mct_status tiny_push(uint32_t offset, const int8_t *bytes, uint32_t nbytes)
-{
-    if (tiny_busy_now) {
-        return MCT_ERR_BUSY;
-    }
-    if (offset > TINY_INPUT_BYTES || nbytes > TINY_INPUT_BYTES - offset) {
-        return MCT_ERR_RANGE;
-    }
-    memcpy(input + offset, bytes, nbytes);
-    return MCT_OK;
-}
-
-int8_t *tiny_target(void)
-{
-    return NULL;
-}
-
-uint32_t tiny_classes(void)
-{
-    return TINY_CLASSES;
-}
-
-mct_status tiny_set_classes(uint32_t classes)
-{
-    if (tiny_busy_now) {
-        return MCT_ERR_BUSY;
-    }
-    return classes == TINY_CLASSES ? MCT_OK : MCT_ERR_RANGE;
-}
-
-static mct_status tiny_begin_at(uint32_t call, uint32_t label)
-{
-    if (tiny_busy_now) {
-        return MCT_ERR_BUSY;
-    }
-    if (label >= TINY_CLASSES) {
-        return MCT_ERR_LABEL;
-    }
-    true_label[0] = label;
-    tiny_next = call;
-    tiny_busy_now = true;
-    return MCT_OK;
-}
-
-mct_status tiny_begin(uint32_t label)
-{
-    return tiny_begin_at(TINY_FIRST_CALL, label);
-}
-
-bool tiny_run(uint32_t max_calls)
-{
-    if (tiny_busy_now && max_calls > 0u) {
-        uint32_t left = TINY_CALLS - tiny_next;
-        uint32_t count = max_calls < left ? max_calls : left;
-        tiny_next = tiny_calls(tiny_next, tiny_next + count);
-        tiny_busy_now = tiny_next < TINY_CALLS;
-    }
-    return !tiny_busy_now;
-}
-
-mct_status tiny_step(uint32_t label)
-{
-    mct_status status = tiny_begin(label);
-    if (status == MCT_OK) {
-        (void)tiny_run(TINY_CALLS);
-    }
-    return status;
-}
-
-bool tiny_busy(void)
-{
-    return tiny_busy_now;
-}
-
-uint32_t tiny_next_call(void)
-{
-    return tiny_busy_now ? tiny_next : 0u;
-}
-
-static mct_status tiny_between_steps(uint32_t first, uint32_t end)
-{
-    if (tiny_busy_now) {
-        return MCT_ERR_BUSY;
-    }
-    (void)tiny_calls(first, end);
-    return MCT_OK;
-}
-
-mct_status tiny_infer(void)
-{
-    return tiny_between_steps(TINY_FIRST_CALL, TINY_FORWARD_CALLS);
-}
-
-const int8_t *tiny_logits(void)
-{
-    return fc;
-}
-
-uint32_t tiny_predicted(void)
-{
-    return predicted_class[0];
-}
-
-mct_loss tiny_loss(void)
-{
-    return (mct_loss){cross_entropy_record[0], cross_entropy_record[1]};
-}
-
-uint32_t tiny_steps(void)
-{
-    return sgd[1];
-}
-
-int8_t *tiny_latent(void)
-{
-    return NULL;
-}
-
-mct_status tiny_prefix(void)
-{
-    return MCT_ERR_RANGE;
-}
-
-mct_status tiny_begin_from_latent(uint32_t label)
-{
-    (void)label;
-    return MCT_ERR_RANGE;
-}
-
-mct_status tiny_step_from_latent(uint32_t label)
-{
-    mct_status status = tiny_begin_from_latent(label);
-    if (status == MCT_OK) {
-        (void)tiny_run(TINY_CALLS);
-    }
-    return status;
-}
-
-mct_status tiny_infer_from_latent(void)
-{
-    return MCT_ERR_RANGE;
-}
-
-mct_status tiny_keep_latent(uint32_t slot, uint32_t label)
-{
-    (void)slot;
-    (void)label;
-    return MCT_ERR_RANGE;
-}
-
-mct_status tiny_recall_latent(uint32_t slot, uint32_t *label)
-{
-    (void)slot;
-    (void)label;
-    return MCT_ERR_RANGE;
-}
+/* What mct/model_body.h must know of this model. */
+#define MCT_API(symbol) tiny_##symbol
+#define MCT_API_CONST(symbol) TINY_##symbol
+#define MCT_API_INPUT tiny_ram_input
+#define MCT_API_LOGITS tiny_ram_fc
+#define MCT_API_RECORD tiny_ram_cross_entropy_record
+#define MCT_API_SGD tiny_ram_sgd
+#define MCT_API_LABEL tiny_ram_true_label
+#define MCT_API_PREDICTED tiny_ram_predicted_class
+#define MCT_API_LATENT_SLOTS 0
+#define MCT_API_FLASH_LATENTS 0
+#include "mct/model_body.h"

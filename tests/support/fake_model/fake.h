@@ -28,32 +28,11 @@ enum {
 extern const uint8_t fake_numerics_hash[8];
 extern const mct_region fake_regions[MCT_REGION_COUNT];
 
-void fake_reset(uint32_t seed);
-int8_t *fake_input(void);
-mct_status fake_push(uint32_t offset, const int8_t *bytes, uint32_t nbytes);
-int8_t *fake_target(void);
-mct_status fake_set_classes(uint32_t classes);
-mct_status fake_begin(uint32_t label);
-bool fake_run(uint32_t max_calls);
-mct_status fake_step(uint32_t label);
-mct_status fake_infer(void);
-int8_t *fake_latent(void);
-mct_status fake_prefix(void);
-mct_status fake_begin_from_latent(uint32_t label);
-mct_status fake_step_from_latent(uint32_t label);
-mct_status fake_infer_from_latent(void);
-mct_status fake_keep_latent(uint32_t slot, uint32_t label);
-mct_status fake_recall_latent(uint32_t slot, uint32_t *label);
-bool fake_busy(void);
-uint32_t fake_next_call(void);
-uint32_t fake_predicted(void);
-mct_loss fake_loss(void);
-void fake_set_learning_rate(uint8_t multiplier, uint8_t shift);
-uint32_t fake_steps(void);
-uint32_t fake_digest(void);
-
 #ifdef __cplusplus
 }
 #endif
+
+#define MCT_API(symbol) fake_##symbol
+#include "mct/model_api.h"
 
 #endif

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The functions of a generated model. NAME.h includes this file with MCT_API(symbol) as
+ * NAME_symbol, so that the model NAME has NAME_reset, NAME_step and all others; constants such as
+ * NAME_CLASSES stand in NAME.h, in capitals. mct/model_body.h defines the functions.
+ *
+ * A model that learns from labelled samples, as it stands in a user's firmware:
+ *
+ *     NAME_reset(seed);                                      once, at the start
+ *     status = NAME_push(0, sample, NAME_INPUT_BYTES);       then for each sample: hand it over,
+ *     status = NAME_step(label);                             and learn from it,
+ *     status = NAME_infer(); class = NAME_predicted();       or ask what it is
+ *
+ * The functions share static memory. Call them from one thread, never one inside another, and none
+ * from an interrupt, except where a comment allows it. No function waits, and none allocates. A
+ * function that can refuse returns an mct_status (mct/status.h): MCT_OK when it has done its work,
+ * else why it has not.
+ *
+ * There is no guard against including this file twice: each model includes it with its own name. */
+#ifndef MCT_API
+#error "include the generated NAME.h of a model, which includes mct/model_api.h"
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Sets the model to its initial state: weights, biases and everything else that training changes,
+ * the step number 0, and the default learning rate. Call it before any other function. A step that
+ * is under way ends. All random rounding follows from `seed`: the same seed and the same samples
+ * give the same bits. Latents that were kept stay. */
+void MCT_API(reset)(uint32_t seed);
+
+/* Sets the learning rate to multiplier * 2^-shift. The multiplier is 128..255, or 0 for steps that
+ * change no weight. Call it between steps. */
+void MCT_API(set_learning_rate)(uint8_t multiplier, uint8_t shift);
+
+/* ---- Samples ----
+ *
+ * A sample is NAME_INPUT_BYTES of int8; the comment at the top of NAME.h says which real numbers
+ * they stand for. Each step and each inference needs one that was written before it: computing
+ * overwrites the sample. How it is handed over depends on how the model was generated:
+ *
+ * - By default it is resident. It may be pushed, whole or in parts in any order, or be written to
+ *   where NAME_input points, between steps.
+ * - A model that streams its input (NAME_FIRST_CALL is 1) computes its first layers as the rows of
+ *   a sample come, and never holds it whole.
+ * - A model that receives ahead holds the next sample, and the next target, in a buffer of its own.
+ *   They may come while a step runs, from an interrupt too. A step or an inference takes them out
+ *   of the buffer as it begins: push nothing during that call, and again when begin has returned.
+ *
+ * For the last two the parts come in their order. A part with offset 0 begins a new sample and
+ * drops what came before; a sample serves one step or inference. NAME_reset drops one that was
+ * received ahead. */
+
+/* Hands over `nbytes` of a sample, of which the first is byte `offset` of the sample. Returns
+ * MCT_ERR_RANGE if they do not lie in the sample, or are not those that come next, and MCT_ERR_BUSY
+ * while a step is under way, unless the model receives ahead. */
+MCT_CHECKED mct_status MCT_API(push)(uint32_t offset, const int8_t *bytes, uint32_t nbytes);
+
+/* Returns where a resident sample lies, or the buffer of one that is received ahead; NULL if the
+ * model streams its input. A DMA may fill the buffer. Then NAME_push(0, NAME_input(),
+ * NAME_INPUT_BYTES) says that it is whole; nothing is copied. */
+int8_t *MCT_API(input)(void);
+
+/* Returns where to write the NAME_TARGET_BYTES of the output that the next step shall learn to
+ * give, for a model that learns from outputs and not from labels. NULL if a step takes a label, or
+ * makes its target from the sample. */
+int8_t *MCT_API(target)(void);
+
+/* ---- Classes ---- */
+
+/* Returns how many classes are in use: labels are 0 to one less. It is 0 if the model takes no
+ * labels. */
+uint32_t MCT_API(classes)(void);
+
+/* Takes spare classes into use, or out of it: 2 to NAME_CLASSES. Returns MCT_ERR_RANGE if the model
+ * has no output for so many, or no spare ones at all, and MCT_ERR_BUSY while a step is under way.
+ */
+MCT_CHECKED mct_status MCT_API(set_classes)(uint32_t classes);
+
+/* ---- Training ---- */
+
+/* Learns from the sample, as one whole step: forward pass, backward pass, update. `label` is its
+ * class; give 0 if the model takes no labels. Returns MCT_ERR_LABEL for a label that is not in use,
+ * MCT_ERR_BUSY while a sliced step is under way, and MCT_ERR_SAMPLE if the sample has not come to
+ * its end, of a model that streams its input or receives ahead. */
+MCT_CHECKED mct_status MCT_API(step)(uint32_t label);
+
+/* The same step in slices, between which a firmware can do other work. NAME_begin takes the label,
+ * and returns what NAME_step would. NAME_run then computes at most `max_calls` of the NAME_CALLS
+ * kernel calls and returns true when the step is complete; without a step it does nothing and
+ * returns true. */
+MCT_CHECKED mct_status MCT_API(begin)(uint32_t label);
+bool MCT_API(run)(uint32_t max_calls);
+
+/* Returns whether a sliced step is under way. */
+bool MCT_API(busy)(void);
+
+/* Returns the number of the kernel call with which NAME_run goes on, 0 if no step is under way. */
+uint32_t MCT_API(next_call)(void);
+
+/* Returns what the loss of the last step is made of (SPEC 1.2). Valid after a step until the next
+ * step, an inference or a prefix begins, or a sample or a latent is written. */
+mct_loss MCT_API(loss)(void);
+
+/* Returns the number of steps since the reset. */
+uint32_t MCT_API(steps)(void);
+
+/* Returns the CRC-32 of everything that was learned (SPEC 1.5). Two devices with one digest have
+ * learned the same. Call it between steps. */
+uint32_t MCT_API(digest)(void);
+
+/* ---- Inference ---- */
+
+/* Runs the forward pass on the sample. It changes nothing that was learned. Returns MCT_ERR_BUSY
+ * and MCT_ERR_SAMPLE as NAME_step does. */
+MCT_CHECKED mct_status MCT_API(infer)(void);
+
+/* Returns the outputs of the last forward pass, as int8; the comment at the top of NAME.h says
+ * which real numbers they stand for. Valid after an inference, until anything else begins. */
+const int8_t *MCT_API(logits)(void);
+
+/* Returns the class of the greatest of them, the first of equal ones; 0 if the model has no
+ * labels. Valid as long as NAME_loss is, and after an inference. */
+uint32_t MCT_API(predicted)(void);
+
+/* ---- Latents ----
+ *
+ * The frozen layers always make the same NAME_LATENT_BYTES of a sample: its latent. A step or an
+ * inference that begins there has the bits of one that begins at the sample, without the first
+ * NAME_PREFIX_CALLS calls. So old samples can be replayed from their latents, which are often
+ * smaller. Like the sample, the latent is used up and written anew for each step.
+ *
+ * Where there is no such tensor (NAME_LATENT_BYTES is 0), NAME_latent returns NULL, and the others
+ * return MCT_ERR_RANGE. */
+
+/* Returns where the latent lies, to be read or written. Take a sample that was handed over before
+ * as lost. */
+int8_t *MCT_API(latent)(void);
+
+/* Computes the latent of the sample. Returns MCT_ERR_BUSY and MCT_ERR_SAMPLE as NAME_step does. */
+MCT_CHECKED mct_status MCT_API(prefix)(void);
+
+/* As NAME_step, NAME_begin and NAME_infer, but from the latent. */
+MCT_CHECKED mct_status MCT_API(step_from_latent)(uint32_t label);
+MCT_CHECKED mct_status MCT_API(begin_from_latent)(uint32_t label);
+MCT_CHECKED mct_status MCT_API(infer_from_latent)(void);
+
+/* Keeps the latent that NAME_prefix has just computed, with its label (0 if the model takes none),
+ * in slot 0 to NAME_LATENT_SLOTS - 1 in RAM. runtime/replay.h can choose the slot. A reset leaves
+ * the slots. Returns MCT_ERR_RANGE for any other slot, MCT_ERR_LABEL for a label that is not in
+ * use, and MCT_ERR_BUSY while a step is under way. */
+MCT_CHECKED mct_status MCT_API(keep_latent)(uint32_t slot, uint32_t label);
+
+/* Puts the latent of a slot back in its place, for NAME_step_from_latent, and its label into
+ * `*label`. The NAME_FLASH_LATENTS slots behind those in RAM are constants in flash: they can be
+ * recalled, but not kept. Returns MCT_ERR_RANGE for a slot that is empty or that there is not, and
+ * MCT_ERR_BUSY while a step is under way. */
+MCT_CHECKED mct_status MCT_API(recall_latent)(uint32_t slot, uint32_t *label);
+
+#ifdef __cplusplus
+}
+#endif
+
+#undef MCT_API

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The definitions of what mct/model_api.h declares: the part of a generated model that is the same
+ * for all of them. NAME.c includes this file at its end, when it has defined
+ *
+ *   NAME_state         the region of the state
+ *   NAME_initialise    sets it to its initial value
+ *   NAME_calls         runs calls first..end-1 and returns end
+ *   NAME_done          with MCT_API_ARRIVE: rows of each of the region's stages
+ *   NAME_flash_latents, NAME_flash_labels   with MCT_API_FLASH_LATENTS
+ *
+ * and these macros:
+ *
+ *   MCT_API(symbol)        NAME_symbol
+ *   MCT_API_CONST(symbol)  the constant of that name in NAME.h
+ *   MCT_API_INPUT          the tensors: the sample,
+ *   MCT_API_LOGITS         the outputs,
+ *   MCT_API_RECORD         what the loss is made of,
+ *   MCT_API_SGD            seed, step number and learning rate
+ *   MCT_API_LATENT_SLOTS   latents that RAM can keep, 0 without
+ *   MCT_API_FLASH_LATENTS  latents in flash, 0 without
+ *
+ * and, of a model that has it:
+ *
+ *   MCT_API_LABEL          the target, if it is a label
+ *   MCT_API_TARGET         the target, if it is written before a step
+ *   MCT_API_PREDICTED      the predicted class
+ *   MCT_API_ACTIVE         the number of classes in use, if there are spare ones
+ *   MCT_API_LATENT         the latent
+ *   MCT_API_AHEAD_BYTES    bytes of the next sample and target, if they are received ahead
+ *   MCT_API_ARRIVE         the region that runs as the rows of a sample come, with
+ *   MCT_API_ROW_BYTES      the bytes of a row, and
+ *   MCT_API_ROWS_KEPT      how many of them the input keeps, row y at y modulo it
+ *
+ * All of the macros end with this file: another model may follow in the same translation unit. */
+
+static uint32_t MCT_API(next); /* the call that run continues with */
+static bool MCT_API(busy_now); /* a step is under way */
+
+#if defined MCT_API_AHEAD_BYTES
+static _Alignas(4) int8_t MCT_API(ahead)[MCT_API_AHEAD_BYTES]; /* sample, target */
+static volatile uint32_t MCT_API(came);                        /* bytes of the sample */
+#elif defined MCT_API_ARRIVE
+static uint32_t MCT_API(came); /* bytes of the sample */
+#endif
+
+void MCT_API(reset)(uint32_t seed)
+{
+    MCT_API(initialise)();
+    MCT_API_SGD[0] = seed;
+    MCT_API(busy_now) = false;
+#ifdef MCT_API_AHEAD_BYTES
+    MCT_API(came) = 0u;
+#endif
+}
+
+void MCT_API(set_learning_rate)(uint8_t multiplier, uint8_t shift)
+{
+    MCT_API_SGD[2] = multiplier;
+    MCT_API_SGD[3] = shift;
+}
+
+#if defined MCT_API_AHEAD_BYTES
+
+int8_t *MCT_API(input)(void)
+{
+    return MCT_API(ahead);
+}
+
+mct_status MCT_API(push)(uint32_t offset, const int8_t *bytes, uint32_t nbytes)
+{
+    if (offset == 0u) {
+        MCT_API(came) = 0u;
+    }
+    if (offset != MCT_API(came) || nbytes > MCT_API_CONST(INPUT_BYTES) - offset) {
+        return MCT_ERR_RANGE;
+    }
+    if (bytes != MCT_API(ahead) + offset) {
+        memcpy(MCT_API(ahead) + offset, bytes, nbytes);
+    }
+    MCT_API(came) = offset + nbytes;
+    return MCT_OK;
+}
+
+#elif defined MCT_API_ARRIVE
+
+int8_t *MCT_API(input)(void)
+{
+    return NULL;
+}
+
+mct_status MCT_API(push)(uint32_t offset, const int8_t *bytes, uint32_t nbytes)
+{
+    if (MCT_API(busy_now)) {
+        return MCT_ERR_BUSY;
+    }
+    if (offset == 0u) {
+        memset(MCT_API(done), 0, sizeof MCT_API(done));
+        MCT_API(came) = 0u;
+    }
+    if (offset != MCT_API(came) || nbytes > MCT_API_CONST(INPUT_BYTES) - offset) {
+        return MCT_ERR_RANGE;
+    }
+    while (nbytes > 0u) {
+        uint32_t column = MCT_API(came) % MCT_API_ROW_BYTES;
+        uint32_t part = MCT_API_ROW_BYTES - column < nbytes ? MCT_API_ROW_BYTES - column : nbytes;
+        uint32_t row = MCT_API(came) / MCT_API_ROW_BYTES % MCT_API_ROWS_KEPT;
+        memcpy(MCT_API_INPUT + row * MCT_API_ROW_BYTES + column, bytes, part);
+        bytes += part;
+        nbytes -= part;
+        MCT_API(came) += part;
+        if (column + part == MCT_API_ROW_BYTES) {
+            MCT_API_ARRIVE((int32_t)(MCT_API(came) / MCT_API_ROW_BYTES));
+        }
+    }
+    return MCT_OK;
+}
+
+#else
+
+int8_t *MCT_API(input)(void)
+{
+    return MCT_API_INPUT;
+}
+
+mct_status MCT_API(push)(uint32_t offset, const int8_t *bytes, uint32_t nbytes)
+{
+    if (MCT_API(busy_now)) {
+        return MCT_ERR_BUSY;
+    }
+    if (offset > MCT_API_CONST(INPUT_BYTES) || nbytes > MCT_API_CONST(INPUT_BYTES) - offset) {
+        return MCT_ERR_RANGE;
+    }
+    memcpy(MCT_API_INPUT + offset, bytes, nbytes);
+    return MCT_OK;
+}
+
+#endif
+
+/* Whether a step or an inference lacks its sample: one that comes by rows, or ahead, must be whole.
+ * That a step is under way is said first, by what follows. */
+#if defined MCT_API_AHEAD_BYTES || defined MCT_API_ARRIVE
+#define MCT_API_LACKS_SAMPLE (!MCT_API(busy_now) && MCT_API(came) != MCT_API_CONST(INPUT_BYTES))
+#else
+#define MCT_API_LACKS_SAMPLE false
+#endif
+
+/* What waits becomes the sample of the step or inference that begins. */
+static void MCT_API(take_sample)(void)
+{
+#ifdef MCT_API_AHEAD_BYTES
+    memcpy(MCT_API_INPUT, MCT_API(ahead), MCT_API_CONST(INPUT_BYTES));
+    MCT_API(came) = 0u;
+#endif
+}
+
+/* Forgets a sample whose place in the arena something else takes. */
+static inline void MCT_API(drop_sample)(void)
+{
+#ifdef MCT_API_ARRIVE
+    MCT_API(came) = 0u;
+#endif
+}
+
+int8_t *MCT_API(target)(void)
+{
+#if !defined MCT_API_TARGET
+    return NULL;
+#elif defined MCT_API_AHEAD_BYTES
+    return MCT_API(ahead) + MCT_API_CONST(INPUT_BYTES);
+#else
+    return MCT_API_TARGET;
+#endif
+}
+
+/* The target that waits becomes the step's. */
+static inline void MCT_API(take_target)(void)
+{
+#if defined MCT_API_TARGET && defined MCT_API_AHEAD_BYTES
+    memcpy(MCT_API_TARGET, MCT_API(target)(), MCT_API_CONST(TARGET_BYTES));
+#endif
+}
+
+#ifdef MCT_API_ACTIVE
+#define MCT_API_IN_USE MCT_API_ACTIVE[0]
+#else
+#define MCT_API_IN_USE MCT_API_CONST(CLASSES)
+#endif
+
+uint32_t MCT_API(classes)(void)
+{
+    return MCT_API_IN_USE;
+}
+
+mct_status MCT_API(set_classes)(uint32_t classes)
+{
+    if (MCT_API(busy_now)) {
+        return MCT_ERR_BUSY;
+    }
+#ifdef MCT_API_ACTIVE
+    if (classes < 2u || classes > MCT_API_CONST(CLASSES)) {
+        return MCT_ERR_RANGE;
+    }
+    MCT_API_ACTIVE[0] = classes;
+    return MCT_OK;
+#else
+    return classes == MCT_API_CONST(CLASSES) ? MCT_OK : MCT_ERR_RANGE;
+#endif
+}
+
+static mct_status MCT_API(begin_at)(uint32_t call, uint32_t label)
+{
+    if (MCT_API(busy_now)) {
+        return MCT_ERR_BUSY;
+    }
+#ifdef MCT_API_LABEL
+    if (label >= MCT_API_IN_USE) {
+        return MCT_ERR_LABEL;
+    }
+    MCT_API_LABEL[0] = label;
+#else
+    (void)label;
+    MCT_API(take_target)();
+#endif
+    MCT_API(drop_sample)();
+    MCT_API(next) = call;
+    MCT_API(busy_now) = true;
+    return MCT_OK;
+}
+
+/* A refused label leaves a sample that waits. */
+mct_status MCT_API(begin)(uint32_t label)
+{
+    if (MCT_API_LACKS_SAMPLE) {
+        return MCT_ERR_SAMPLE;
+    }
+    mct_status status = MCT_API(begin_at)(MCT_API_CONST(FIRST_CALL), label);
+    if (status == MCT_OK) {
+        MCT_API(take_sample)();
+    }
+    return status;
+}
+
+bool MCT_API(run)(uint32_t max_calls)
+{
+    if (MCT_API(busy_now) && max_calls > 0u) {
+        uint32_t left = MCT_API_CONST(CALLS) - MCT_API(next);
+        uint32_t count = max_calls < left ? max_calls : left;
+        MCT_API(next) = MCT_API(calls)(MCT_API(next), MCT_API(next) + count);
+        MCT_API(busy_now) = MCT_API(next) < MCT_API_CONST(CALLS);
+    }
+    return !MCT_API(busy_now);
+}
+
+mct_status MCT_API(step)(uint32_t label)
+{
+    mct_status status = MCT_API(begin)(label);
+    if (status == MCT_OK) {
+        (void)MCT_API(run)(MCT_API_CONST(CALLS));
+    }
+    return status;
+}
+
+bool MCT_API(busy)(void)
+{
+    return MCT_API(busy_now);
+}
+
+uint32_t MCT_API(next_call)(void)
+{
+    return MCT_API(busy_now) ? MCT_API(next) : 0u;
+}
+
+/* Of a model whose first call has run when the sample has come, there may be nothing to run. */
+static mct_status MCT_API(between_steps)(uint32_t first, uint32_t end)
+{
+    if (MCT_API(busy_now)) {
+        return MCT_ERR_BUSY;
+    }
+    MCT_API(drop_sample)();
+    if (MCT_API_CONST(FIRST_CALL) == 0 || first < end) {
+        (void)MCT_API(calls)(first, end);
+    }
+    return MCT_OK;
+}
+
+mct_status MCT_API(infer)(void)
+{
+    if (MCT_API_LACKS_SAMPLE) {
+        return MCT_ERR_SAMPLE;
+    }
+    if (!MCT_API(busy_now)) {
+        MCT_API(take_sample)();
+    }
+    return MCT_API(between_steps)(MCT_API_CONST(FIRST_CALL), MCT_API_CONST(FORWARD_CALLS));
+}
+
+const int8_t *MCT_API(logits)(void)
+{
+    return MCT_API_LOGITS;
+}
+
+uint32_t MCT_API(predicted)(void)
+{
+#ifdef MCT_API_PREDICTED
+    return MCT_API_PREDICTED[0];
+#else
+    return 0;
+#endif
+}
+
+mct_loss MCT_API(loss)(void)
+{
+    return (mct_loss){MCT_API_RECORD[0], MCT_API_RECORD[1]};
+}
+
+uint32_t MCT_API(steps)(void)
+{
+    return MCT_API_SGD[1];
+}
+
+#include "mct/model_latents.h"
+
+#undef MCT_API
+#undef MCT_API_CONST
+#undef MCT_API_INPUT
+#undef MCT_API_LOGITS
+#undef MCT_API_RECORD
+#undef MCT_API_SGD
+#undef MCT_API_LATENT_SLOTS
+#undef MCT_API_FLASH_LATENTS
+#undef MCT_API_LABEL
+#undef MCT_API_TARGET
+#undef MCT_API_PREDICTED
+#undef MCT_API_ACTIVE
+#undef MCT_API_LATENT
+#undef MCT_API_AHEAD_BYTES
+#undef MCT_API_ARRIVE
+#undef MCT_API_ROW_BYTES
+#undef MCT_API_ROWS_KEPT
+#undef MCT_API_LACKS_SAMPLE
+#undef MCT_API_IN_USE

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plans that between them print every kind of generated C: small models and real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mcutrain.trainer.formats import Formats
+from mcutrain.trainer.interpreter import Interpreter
+from mcutrain.trainer.latent import FlashLatents
+from mcutrain.trainer.options import PlanOptions
+from mcutrain.trainer.plan import TrainingPlan, make_plan
+from mcutrain.trainer.planner.memories import Memory
+from mcutrain.trainer.tflite.reader import load, parse
+from tests.support.random_blocks import random_blocks
+from tests.support.random_trunks import random_trunk
+from tests.support.small_models import CLASSES, residual_model
+
+LONG_NAME = "a_model_with_a_name_of_36_characters"
+MCUNET_SCHEME = "tiny-training/schemes/mcunet-5fps-49kb.toml"
+
+
+def small(update: str = "full", name: str = "small", **options: Any) -> TrainingPlan:
+    return make_plan(parse(residual_model(), name), PlanOptions(update, **options))
+
+
+def with_flash(plan: TrainingPlan, count: int = 3) -> TrainingPlan:
+    """With latents of random samples in flash."""
+    x = np.random.default_rng(4).integers(-128, 128, (count, *plan.input.type.shape))
+    samples = x.astype(np.int8)
+    reference = Interpreter(plan)
+    latents = np.stack([reference.latent_of(sample).reshape(-1) for sample in samples])
+    labels = np.arange(count, dtype=np.uint16) % CLASSES
+    return plan.with_flash_latents(FlashLatents(samples.reshape(count, -1), latents, labels))
+
+
+SMALL: dict[str, Callable[[], TrainingPlan]] = {
+    "full": small,
+    "head": lambda: small("head"),
+    "long": lambda: small("full", LONG_NAME),
+    "recompute": lambda: make_plan(parse(random_trunk(3), "small"), PlanOptions("full", recompute=True)),
+    "stream": lambda: small("head", stream_input=True),
+    "stream-latent": lambda: small("last:2", stream_input=True).with_latent_slots(2),
+    "stream-flash": lambda: with_flash(small("head", stream_input=True).with_latent_slots(1)),
+    "stream-mse": lambda: small("last:2", stream_input=True, loss="mse"),
+    "ahead": lambda: small("full", receive_ahead=True),
+    "ahead-latent": lambda: small("last:2", receive_ahead=True).with_latent_slots(3),
+    "ahead-mse": lambda: small("head", receive_ahead=True, loss="mse"),
+    "ahead-long": lambda: with_flash(
+        small("head", LONG_NAME, receive_ahead=True).with_latent_slots(2)
+    ),
+    "latents": lambda: small("last:2").with_latent_slots(4),
+    "flash": lambda: with_flash(small("head")),
+    "flash-one": lambda: with_flash(small("head").with_latent_slots(1), 1),
+    "mse": lambda: small("full", loss="mse"),
+    "mse-latents": lambda: small("head", loss="mse").with_latent_slots(2),
+    "spare": lambda: small("head", classes=3, spare_classes=2),
+    "spare-latents": lambda: small("head", classes=3, spare_classes=2).with_latent_slots(2),
+    "formats": lambda: small("full", formats=Formats("e8", accumulate=3)),
+    "whole": lambda: small("full", formats=Formats("e12", "int8")),
+    "groups": lambda: make_plan(parse(random_blocks(2)[0], "small"), PlanOptions("last:3")),
+    "sums": lambda: make_plan(parse(random_trunk(2), "small"), PlanOptions("full")),
+    "memories": lambda: small("full").placed_in(
+        (Memory("arena", 700, 1.0), Memory("blockram", 2000, 2.0))
+    ),
+}  # fmt: skip
+
+REAL: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "kws": ("mlperf-tiny/kws_ref_model.tflite", "head", {"stream_input": True}),
+    "anomaly": ("mlperf-tiny/ad01_int8.tflite", "full", {"loss": "reconstruction"}),
+    "resnet8": ("mlperf-tiny/pretrainedResnet_quant.tflite", "last:4", {"receive_ahead": True}),
+    "person": ("tflite-micro/person_detect.tflite", "last:6", {"recompute": 0, "thorough": False}),
+    "mcunet": ("tiny-training/mcunet-5fps_int8.tflite", MCUNET_SCHEME,
+               {"classes": 10, "stream_input": True, "thorough": False}),
+}  # fmt: skip
+
+
+def real(name: str, folder: Path) -> TrainingPlan:
+    """The plan of a model of REAL in the folder of real models."""
+    file, update, options = REAL[name]
+    scheme = str(folder / update) if update.endswith(".toml") else update
+    return make_plan(load(folder / file), PlanOptions(scheme, **options))
