@@ -9,6 +9,8 @@ from typing import Any
 from mcutrain.codegen.emit import KERNEL_ABI
 from mcutrain.codegen.image import Image
 from mcutrain.trainer.graph.tensor import Tensor
+from mcutrain.trainer.options import Effect
+from mcutrain.trainer.variants import beyond
 
 MANIFEST_VERSION = 1
 
@@ -22,6 +24,9 @@ def manifest(image: Image, build_hash: bytes) -> dict[str, Any]:
         "name": plan.name,
         "scheme": plan.scheme.name,
         "formats": asdict(plan.formats),
+        "options": plan.options.to_json(Effect.LEARNING, Effect.MEMORY),
+        "chip": {"name": plan.chip.name, "features": sorted(plan.chip.features)},
+        "left_out": beyond(plan.chip.features),
         "kernel_abi": KERNEL_ABI,
         "numerics_hash": plan.numerics_hash.hex(),
         "build_hash": build_hash.hex(),

@@ -2,6 +2,7 @@
 """Adds the generated model to the firmware: the folder that MCUTRAIN_GEN names, or by default the
 embedded example, generated here. PlatformIO runs this before a build."""
 
+import json
 import os
 import subprocess
 import sys
@@ -30,6 +31,14 @@ if not chosen:  # again each time: files that stay the same are not written
     if subprocess.run(command, cwd=project_dir, check=False).returncode != 0:
         stop("the default model could not be generated (see above)")
 
+# Kernels for instruction sets that the model's chip has not, as its manifest lists them.
+MANIFESTS = [name for name in os.listdir(gen_dir) if name.endswith(".json")]
+LEFT_OUT = set()
+for name in MANIFESTS:
+    with open(os.path.join(gen_dir, name), encoding="utf-8") as file:
+        for source in json.load(file)["left_out"]:
+            LEFT_OUT.add(os.path.realpath(os.path.join(env.subst("$PROJECT_SRC_DIR"), source)))  # noqa: F821
+
 HEADERS = [os.path.join(gen_dir, name) for name in os.listdir(gen_dir) if name.endswith(".h")]
 
 
@@ -37,6 +46,8 @@ def with_model(env, node):
     """A source that includes what is generated is compiled anew when that changes; others are not
     when another model is chosen. Quoted includes only: a model may be called string, or limits."""
     path = node.srcnode().get_abspath()
+    if os.path.realpath(path) in LEFT_OUT:
+        return None
     if os.path.dirname(path) != os.path.abspath(gen_dir) and os.path.basename(path) != "session.c":
         return node
     made = env.Object(node, MODEL_FLAGS=["-iquote", gen_dir])

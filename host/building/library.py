@@ -30,6 +30,7 @@ from mcutrain.trainer.interpreter import StepRecord
 from mcutrain.trainer.ops.sgd import LearningRate
 from mcutrain.trainer.plan import TrainingPlan
 from mcutrain.trainer.planner.memory import STATE
+from mcutrain.trainer.variants import beyond
 
 COMPILER = "gcc"
 KERNEL_FLAGS = ("-std=c11", "-O3", "-march=native", "-fPIC", "-fvisibility=hidden")
@@ -55,17 +56,21 @@ def compile_c(flags: Sequence[str], sources: Sequence[Path], output: Path) -> No
         raise BuildError(f"{COMPILER} failed for {output.name}:\n{done.stdout.strip()}")
 
 
-def kernel_sources(firmware: Path) -> list[Path]:
-    """What a model calls: the kernels and the digest."""
-    digest = [firmware / "mct" / name for name in ("digest.c", "crc32.c")]
-    return [*sorted(firmware.glob("kernels/*.c")), *digest]
+def kernel_sources(firmware: Path, features: frozenset[str] = frozenset()) -> list[Path]:
+    """What a model calls on a chip with these features: the kernels and the digest."""
+    left_out = {firmware / source for source in beyond(features)}
+    kernels = [path for path in sorted(firmware.glob("kernels/*.c")) if path not in left_out]
+    return [*kernels, *(firmware / "mct" / name for name in ("digest.c", "crc32.c"))]
 
 
 def kernel_archive(
-    folder: Path, flags: Sequence[str] = KERNEL_FLAGS, firmware: Path = FIRMWARE_DIR
+    folder: Path,
+    flags: Sequence[str] = KERNEL_FLAGS,
+    firmware: Path = FIRMWARE_DIR,
+    features: frozenset[str] = frozenset(),
 ) -> Path:
     """The kernels as a static library in ``folder``, compiled once for these sources and flags."""
-    digest = hashlib.sha256(" ".join(flags).encode())
+    digest = hashlib.sha256(" ".join([*flags, *sorted(features)]).encode())
     for path in sorted([*firmware.glob("kernels/*.[ch]"), *firmware.glob("mct/*.[ch]")]):
         digest.update(path.read_bytes())
     archive = folder / f"kernels-{digest.hexdigest()[:16]}.a"
@@ -74,7 +79,7 @@ def kernel_archive(
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as name:
         scratch = Path(name)
-        for source in kernel_sources(firmware):
+        for source in kernel_sources(firmware, features):
             output = scratch / f"{source.stem}.o"
             compile_c([*flags, "-c", f"-I{firmware}"], [source], output)
         made = scratch / archive.name

@@ -20,7 +20,7 @@ from mcutrain.codegen.manifest import manifest
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.ops.reshape import Reshape
 from mcutrain.trainer.options import PlanOptions
-from mcutrain.trainer.plan import make_plan
+from mcutrain.trainer.plan import TrainingPlan, make_plan
 from mcutrain.trainer.tflite.reader import identifier
 from tests.support.native import FIRMWARE, WARNINGS, write_sources
 from tests.support.paths import ROOT
@@ -52,9 +52,10 @@ from mcutrain.codegen.header import emit_header
 from mcutrain.codegen.image import lay_out
 from mcutrain.codegen.manifest import manifest
 from tests.support.small_models import residual_model
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import parse
-image = lay_out(make_plan(parse(residual_model(), "small"), "full"))
+image = lay_out(make_plan(parse(residual_model(), "small"), PlanOptions("full")))
 text = emit_source(image) + emit_header(image) + str(manifest(image, bytes(8)))
 print(hashlib.sha256(text.encode()).hexdigest())
 """

@@ -42,7 +42,9 @@ SMALL: dict[str, Callable[[], TrainingPlan]] = {
     "full": small,
     "head": lambda: small("head"),
     "long": lambda: small("full", LONG_NAME),
-    "recompute": lambda: make_plan(parse(random_trunk(3), "small"), PlanOptions("full", recompute=True)),
+    "recompute": lambda: make_plan(
+        parse(random_trunk(3), "small"), PlanOptions("full", recompute=True)
+    ),
     "stream": lambda: small("head", stream_input=True),
     "stream-latent": lambda: small("last:2", stream_input=True).with_latent_slots(2),
     "stream-flash": lambda: with_flash(small("head", stream_input=True).with_latent_slots(1)),

@@ -44,12 +44,12 @@ def compile_shared(
 
 
 @cache
-def kernel_library(firmware: Path) -> Path:
+def kernel_library(firmware: Path, features: frozenset[str]) -> Path:
     """The kernels and the digest as a static library; it is kept for the next session."""
     version = subprocess.run(
         ["gcc", "-dumpfullversion"], capture_output=True, text=True, check=True
     ).stdout.strip()
-    return kernel_archive(ROOT / "build" / "kernels" / f"gcc-{version}", FLAGS, firmware)
+    return kernel_archive(ROOT / "build" / "kernels" / f"gcc-{version}", FLAGS, firmware, features)
 
 
 class NativeModel(LibraryModel):
@@ -57,7 +57,7 @@ class NativeModel(LibraryModel):
 
     def __init__(self, plan: TrainingPlan, folder: Path, firmware: Path = FIRMWARE) -> None:
         self.image = lay_out(plan)
-        sources = [write_sources(plan, folder), kernel_library(firmware)]
+        sources = [write_sources(plan, folder), kernel_library(firmware, plan.chip.features)]
         output = folder / f"{plan.name}.so"
         compile_shared(sources, (firmware, folder), output)
         super().__init__(plan, output)

@@ -12,6 +12,7 @@ from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.ops.sgd import LearningRate
 from mcutrain.trainer.plan import TrainingPlan
 from tests.support.native import NativeModel
+from tests.support.paths import FIRMWARE
 from tests.support.random_models import samples
 
 
@@ -29,9 +30,11 @@ def target_at(plan: TrainingPlan, reference: Interpreter, step: int) -> int | Ar
     return np.random.RandomState(step).randint(-128, 128, plan.logits.type.shape).astype(np.int8)
 
 
-def assert_steps_are_equal(plan: TrainingPlan, folder: Path, steps: int) -> Interpreter:
+def assert_steps_are_equal(
+    plan: TrainingPlan, folder: Path, steps: int, firmware: Path = FIRMWARE
+) -> Interpreter:
     """Trains both; every tensor of the state, the loss and the digest are equal after each step."""
-    reference, device = Interpreter(plan, seed=99), NativeModel(plan, folder)
+    reference, device = Interpreter(plan, seed=99), NativeModel(plan, folder, firmware)
     device.reset(99)
     drawn = samples(plan.input.type.shape, max(steps - 3, 0), seed=steps)[:steps]
     for step, sample in enumerate(drawn):

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kernel variants: chosen for a chip, counted by the planner, and bit-equal to what they replace.
+
+The variant under test is tests/support/variant, which no real chip has.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mcutrain.codegen.emit import emit_source
+from mcutrain.codegen.image import lay_out
+from mcutrain.codegen.manifest import manifest
+from mcutrain.host.boards import board_names, chip_of
+from mcutrain.host.building.library import kernel_sources
+from mcutrain.trainer.chip import FEATURES, GENERIC, Chip
+from mcutrain.trainer.errors import ModelError
+from mcutrain.trainer.graph.graph import Graph
+from mcutrain.trainer.graph.op import variant_for
+from mcutrain.trainer.interpreter import Interpreter
+from mcutrain.trainer.ops.add import Add
+from mcutrain.trainer.options import PlanOptions
+from mcutrain.trainer.plan import TrainingPlan, make_plan
+from mcutrain.trainer.tflite.reader import parse
+from mcutrain.trainer.variants import beyond, kernel_variants
+from tests.support.bench import bench_plan, draw_inputs, node_of
+from tests.support.native import NativeModel
+from tests.support.op_cases import CASES, Case
+from tests.support.paths import FIRMWARE
+from tests.support.small_models import residual_model
+from tests.support.steps import assert_steps_are_equal
+from tests.support.variant import CHIP, FEATURE, TableAdd, firmware_with_variant
+
+ROUNDS = 8
+
+
+@pytest.fixture(scope="module")
+def firmware(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return firmware_with_variant(tmp_path_factory.mktemp("variant"))
+
+
+def plan_for(chip: Chip, update: str = "full") -> TrainingPlan:
+    return make_plan(parse(residual_model(), "small"), PlanOptions(update), chip)
+
+
+def with_variants(case: Case) -> Case:
+    """The row as a chip with the feature computes it."""
+    return replace(case, op=variant_for(node_of(Graph(), case), CHIP.features))
+
+
+def test_a_chip_with_the_feature_gets_the_variant() -> None:
+    kinds = {type(node.op) for node in plan_for(CHIP).operations}
+    assert TableAdd in kinds and Add not in kinds
+
+    kinds = {type(node.op) for node in plan_for(GENERIC).operations}
+    assert Add in kinds and TableAdd not in kinds
+
+
+def test_what_the_variant_does_not_cover_stays_portable() -> None:
+    rows = [case for case in CASES if type(case.op) is Add]
+    kinds = {type(with_variants(case).op) for case in rows}
+
+    assert kinds == {Add, TableAdd}
+
+
+@pytest.mark.rows
+def test_every_row_has_the_same_bits(firmware: Path, tmp_path: Path) -> None:
+    rows = [with_variants(case) for case in CASES if type(case.op) is Add]
+    plan, nodes = bench_plan(rows)
+    device = NativeModel(replace(plan, chip=CHIP), tmp_path, firmware)
+    seen = 0
+    for round_ in range(ROUNDS):
+        for region in device.regions.values():
+            region[:] = 0x5A
+        inputs = {case.name: draw_inputs(case, round_, round_) for case in rows}
+        for name, values in inputs.items():
+            for tensor, value in zip(nodes[name].inputs, values, strict=True):
+                device[tensor][...] = value
+        assert device.call("step", 0) & 0xFF == 0
+        for case in rows:
+            node = nodes[case.name]
+            (expected,) = Add.reference(case.op, node, *inputs[case.name])
+            np.testing.assert_array_equal(device[node.output], expected, case.name)
+            seen += type(case.op) is TableAdd
+    assert seen > ROUNDS
+
+
+@pytest.mark.parametrize("update", ["full", "last:2"])
+def test_a_net_trains_bit_for_bit(update: str, firmware: Path, tmp_path: Path) -> None:
+    assert_steps_are_equal(plan_for(CHIP, update), tmp_path, 8, firmware)
+
+
+def test_the_arithmetic_is_the_same() -> None:
+    plain, chosen = plan_for(GENERIC), plan_for(CHIP)
+
+    assert chosen.numerics_hash == plain.numerics_hash
+    sample = np.zeros(plain.input.type.shape, np.int8)
+    assert Interpreter(chosen).step(sample, 1) == Interpreter(plain).step(sample, 1)
+
+
+def test_the_planner_counts_what_the_variant_asks_for() -> None:
+    plan = plan_for(CHIP)
+    (node,) = [n for n in plan.operations if isinstance(n.op, TableAdd)]
+    scratch, out = plan.memory.slots[node], plan.memory.slots[node.output]
+
+    assert scratch.size == 4 * node.output.type.size
+    assert scratch.end <= out.offset or out.end <= scratch.offset
+    text = emit_source(lay_out(plan))
+    assert text.count("_a_terms[256]") == 1 and "mct_add_table_s8" in text
+    assert lay_out(plan).constant_bytes == lay_out(plan_for(GENERIC)).constant_bytes + (
+        2 * 4 * 256 + 4 * (6 - 12)  # two tables; a struct of 6 fields in place of one of 12
+    )
+
+
+def test_a_plan_is_not_moved_to_a_chip_that_cannot_run_it() -> None:
+    with pytest.raises(ModelError, match=f"generic chip .* has not {FEATURE}"):
+        plan_for(CHIP).on(GENERIC)
+
+
+def test_files_that_a_chip_cannot_run_are_left_out(firmware: Path) -> None:
+    source = firmware / "kernels" / "add_table.c"
+    assert source not in kernel_sources(firmware)
+    assert source in kernel_sources(firmware, CHIP.features)
+    assert "kernels/add_table.c" in beyond(frozenset())
+
+    described = manifest(lay_out(plan_for(CHIP)), bytes(8))
+    assert described["chip"] == {"name": CHIP.name, "features": [FEATURE]}
+    assert "kernels/add_table.c" not in described["left_out"]
+    assert "kernels/add_table.c" in manifest(lay_out(plan_for(GENERIC)), bytes(8))["left_out"]
+
+
+REAL = [v for v in kernel_variants() if v.operator.__module__.startswith("mcutrain.")
+        and not v.needs & CHIP.features]  # fmt: skip
+
+
+def test_the_library_manifest_leaves_variants_to_those_who_ask_for_them() -> None:
+    wanted = ["-<*>", "+<kernels/>", *(f"-<{v.source}>" for v in REAL)]
+    found = json.loads((FIRMWARE / "library.json").read_text())["build"]["srcFilter"]
+
+    assert found[: len(wanted)] == wanted
+
+
+def test_every_variant_has_its_files_and_needs_a_known_feature() -> None:
+    for variant in REAL:
+        assert (FIRMWARE / variant.source).is_file()
+        assert variant.needs <= FEATURES
+    for board in board_names():
+        assert chip_of(board).features <= FEATURES

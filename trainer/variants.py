@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The list of kernel variants: operator, instruction set, files. Builds, manifests, tests read it.
+
+A kernel that no variant covers is portable C, in ``kernels/<unit>.c`` beside the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import mcutrain.trainer.ops  # noqa: F401  (imports every operator module)
+from mcutrain.trainer.graph.op import Op
+
+
+@dataclass(frozen=True)
+class KernelVariant:
+    """The kernels ``kernels/<unit>.c`` and ``.h`` compute ``operator`` on chips with ``needs``."""
+
+    operator: type[Op]
+    unit: str
+    needs: frozenset[str]
+
+    @property
+    def source(self) -> str:
+        """The path of the C file below ``firmware/``."""
+        return f"kernels/{self.unit}.c"
+
+
+def kernel_variants() -> list[KernelVariant]:
+    """Every variant of every operator, by unit."""
+    return sorted(_below(Op), key=lambda found: found.unit)
+
+
+def beyond(features: frozenset[str]) -> list[str]:
+    """The C files below ``firmware/`` that a chip with these features cannot run."""
+    return sorted({v.source for v in kernel_variants() if not v.needs <= features})
+
+
+def _below(kind: type[Op]) -> Iterator[KernelVariant]:
+    for child in kind.__subclasses__():
+        if child.needs:
+            yield KernelVariant(kind, child.unit, child.needs)
+        yield from _below(child)
