@@ -68,7 +68,7 @@ class Timed:
 
     def __init__(self, built: Build, port: str, baud: int) -> None:
         plan, rng = built.plan, np.random.default_rng(0)
-        self.x = rng.integers(-128, 128, (SAMPLES, *plan.input.type.shape)).astype(np.int8)
+        self.x = rng.integers(-128, 128, (SAMPLES, *plan.task.input.type.shape)).astype(np.int8)
         self.y = rng.integers(0, plan.classes, SAMPLES)
         self.transport = SlowTransport(port, baud)
         hashes = built.build_hash, plan.numerics_hash

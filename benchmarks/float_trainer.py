@@ -89,14 +89,14 @@ class FloatTrainer:
     def of(cls, plan: TrainingPlan, method: Method) -> FloatTrainer:
         """At the plan's initial weights. Raises NotImplementedError for losses other than
         cross-entropy without spare classes, and for operators that are not in ``torch_ops``."""
-        if not plan.takes_label or plan.active is not None:
+        if not plan.takes_label or plan.task.active is not None:
             raise NotImplementedError(f"{plan.name}: PyTorch training takes labels of all classes")
         nodes = [n for n in plan.forward if not isinstance(n.op, GatherChannels)]
         outputs = [n.output for n in nodes]
-        nodes = nodes[: outputs.index(plan.logits) + 1]
-        if any(t.type.shape[0] != 1 for t in (plan.input, *(n.output for n in nodes))):
+        nodes = nodes[: outputs.index(plan.task.logits) + 1]
+        if any(t.type.shape[0] != 1 for t in (plan.task.input, *(n.output for n in nodes))):
             raise NotImplementedError(f"{plan.name}: a tensor whose first axis is not the batch")
-        return cls(plan, method, [step_of(n, method, plan.logits) for n in nodes])
+        return cls(plan, method, [step_of(n, method, plan.task.logits) for n in nodes])
 
     def step(self, sample: Array, label: int, rate: float) -> float:
         """One step of SGD on ``sample`` (the input's shape, int8); the loss before it, in nats."""
@@ -116,21 +116,21 @@ class FloatTrainer:
 
     def logits(self, samples: Array) -> Array:
         """(N, outputs) of samples (N, ...): int8 as the device has them, or float32 reals."""
-        shape = self.plan.input.type.shape
+        shape = self.plan.task.input.type.shape
         batch = samples.reshape(-1, *shape[1:])
         with torch.no_grad():
             parts = [self._forward(batch[k : k + BATCH]) for k in range(0, len(batch), BATCH)]
         found = torch.cat(parts).reshape(len(batch), -1).numpy()
         if not self.method.is_int8:
             return found
-        return (found + self.plan.logits.type.zero_point).astype(np.int8)
+        return (found + self.plan.task.logits.type.zero_point).astype(np.int8)
 
     def predict(self, samples: Array) -> Array:
         """(N,) classes of samples (N, ...): the first greatest logit. One alone is against 0."""
         found = self.logits(samples)
         if found.shape[1] > 1:
             return np.asarray(found.argmax(axis=1))
-        zero = self.plan.logits.type.zero_point if self.method.is_int8 else 0
+        zero = self.plan.task.logits.type.zero_point if self.method.is_int8 else 0
         return np.asarray(found[:, 0] > zero).astype(np.int64)
 
     def accuracy(self, samples: Array, labels: Array) -> float:
@@ -162,20 +162,20 @@ class FloatTrainer:
 
     def _forward(self, samples: Array) -> Tensor:
         """The logits of samples, in the units of the method."""
-        source = self.plan.input
+        source = self.plan.task.input
         values = dict(self.constants)
         values[source] = self.values_of(source, samples.reshape(-1, *source.type.shape[1:]))
         for step in self.steps:
             inputs = [values[t] for t in activations(step.node)]
             run = step.int8 if self.method.is_int8 else step.real
             values[step.node.output] = run(inputs)
-        return values[self.plan.logits]
+        return values[self.plan.task.logits]
 
     def _class_logits(self, logits: Tensor) -> Tensor:
         """(N, classes) in reals; one logit alone is class 1 against a constant 0."""
         rows = logits.reshape(len(logits), -1)
         if self.method.is_int8:
-            rows = rows * self.plan.logits.type.scale
+            rows = rows * self.plan.task.logits.type.scale
         return rows if rows.shape[1] > 1 else F.pad(rows, (1, 0))
 
 

@@ -32,11 +32,11 @@ def tail(
 ) -> tuple[Callable[[Formats], TrainingPlan], Dataset]:
     """The plan behind the frozen prefix, by formats, and the data as it takes them."""
     whole = make_plan(model, PlanOptions(update, classes), thorough=False)
-    if whole.latent is None:
+    if whole.latents.tensor is None:
         return lambda formats: make_plan(
             model, formats.within(PlanOptions(update, classes)), thorough=False
         ), data
-    start = whole.latent.name
+    start = whole.latents.tensor.name
     scheme = parse_scheme(update, model) if isinstance(update, str) else update
     behind = cut(model, start)
     moved = shifted(scheme, len(model.weighted) - len(behind.weighted))
@@ -51,8 +51,8 @@ def tail(
 
 def cached_latents(plan: TrainingPlan, samples: Array) -> Array:
     """(N, latent size) int8, from the cache if they were computed before."""
-    assert plan.latent is not None
-    digest = hashlib.sha256(plan.numerics_hash + plan.latent.name.encode())
+    assert plan.latents.tensor is not None
+    digest = hashlib.sha256(plan.numerics_hash + plan.latents.tensor.name.encode())
     digest.update(np.ascontiguousarray(samples).tobytes())
     path = LATENTS / f"{digest.hexdigest()[:24]}.npy"
     if not path.is_file():

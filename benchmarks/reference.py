@@ -32,7 +32,7 @@ def reference_of(models: Path, case: str) -> tuple[Interpreter, Array]:
     file, scheme, classes = CASES[case]
     spec = str(models / scheme) if scheme.endswith(".toml") else scheme
     reference = Interpreter(make_plan(load(models / file), PlanOptions(spec, classes)))
-    shape = reference.plan.input.type.shape
+    shape = reference.plan.task.input.type.shape
     return reference, np.random.default_rng(0).integers(-128, 128, shape).astype(np.int8)
 
 

@@ -314,7 +314,7 @@ def most_common(texts: Iterable[str]) -> str:
 
 
 def plan_bytes(request: Request, model: Model, scheme: Scheme) -> int:
-    return cost_of(replace(request, update=scheme).plan_of(model), False).sram
+    return cost_of(request.but(update=scheme).plan_of(model), False).sram
 
 
 TASKS = {"watch": watch, "fashion": fashion, "mcunet": mcunet}

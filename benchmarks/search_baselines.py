@@ -67,12 +67,12 @@ def scores(workers: Pool, schemes: dict[str, Scheme], effort: Effort) -> dict[st
 def fisher_information(request: Request, model: Model, data: Dataset) -> dict[int, Array]:
     """By weighted layer, of each output channel: 1/2N sum_n (sum_d a_nd g_nd)^2 over the training
     samples, by the exact integer gradients (Kwon et al. 2024, TinyTrain, equation 2)."""
-    plan = replace(request, update="full").plan_of(model)
+    plan = request.but(update="full").plan_of(model)
     reference = Interpreter(plan)
     reference.set_learning_rate(LearningRate.from_real(0.0))
     outputs = {node.index: node.output for node in plan.forward}
     layer_of = {node.index: k for k, node in enumerate(model.weighted)}
-    fractions = plan.companions.of(FRACTION)
+    fractions = plan.learning.companions.of(FRACTION)
     updates = [n for n in plan.operations if n.inputs and n.inputs[0] in fractions]
     found = {k: np.zeros(model.weighted[k].output.type.shape[-1]) for k in layer_of.values()}
     for number in range(PASSES):

@@ -14,16 +14,16 @@ def emit_api(image: Image) -> Iterator[str]:
     """Macros, and the inclusion of the fixed part. The numbers stand here and not in the header
     alone, since the build hash covers this text."""
     plan = image.plan
-    has_latent = plan.latent is not None
+    has_latent = plan.latents.tensor is not None
     yield "/* What mct/model_body.h must know of this model. */"
     yield from api_macros(plan.name)
     yield from (
         f"#define MCT_API_{macro} {in_ram(plan, tensor)}" for macro, tensor in tensors(image)
     )
-    if plan.receives_ahead:
+    if plan.options.receive_ahead:
         yield f"#define MCT_API_AHEAD_BYTES {plan.ahead_bytes}"
     yield from emit_arriving(image)
-    yield f"#define MCT_API_LATENT_SLOTS {plan.latent_slots if has_latent else 0}"
+    yield f"#define MCT_API_LATENT_SLOTS {plan.options.latent_slots if has_latent else 0}"
     yield f"#define MCT_API_FLASH_LATENTS {plan.flash_latents if has_latent else 0}"
     yield '#include "mct/model_body.h"'
 
@@ -37,20 +37,20 @@ def api_macros(name: str) -> Iterator[str]:
 def tensors(image: Image) -> Iterator[tuple[str, Tensor]]:
     """The tensors that the fixed part reads or writes, with the ends of their macros' names."""
     plan = image.plan
-    yield "INPUT", plan.input
-    yield "LOGITS", plan.logits
+    yield "INPUT", plan.task.input
+    yield "LOGITS", plan.task.logits
     yield "RECORD", plan.record
-    yield "SGD", plan.sgd
-    if plan.target is not None and plan.takes_label:
-        yield "LABEL", plan.target
-    elif plan.target is not None and plan.target_bytes:
-        yield "TARGET", plan.target
-    if plan.predicted is not None:
-        yield "PREDICTED", plan.predicted
-    if plan.active is not None:
-        yield "ACTIVE", plan.active
-    if plan.latent is not None:
-        yield "LATENT", plan.latent
+    yield "SGD", plan.learning.sgd
+    if plan.task.target is not None and plan.takes_label:
+        yield "LABEL", plan.task.target
+    elif plan.task.target is not None and plan.target_bytes:
+        yield "TARGET", plan.task.target
+    if plan.task.predicted is not None:
+        yield "PREDICTED", plan.task.predicted
+    if plan.task.active is not None:
+        yield "ACTIVE", plan.task.active
+    if plan.latents.tensor is not None:
+        yield "LATENT", plan.latents.tensor
 
 
 def emit_arriving(image: Image) -> Iterator[str]:
@@ -58,7 +58,7 @@ def emit_arriving(image: Image) -> Iterator[str]:
     plan = image.plan
     for call in image.regions:
         if call.node is plan.arriving:
-            row_bytes = plan.input.type.nbytes // plan.input.type.shape[1]
+            row_bytes = plan.task.input.type.nbytes // plan.task.input.type.shape[1]
             yield f"#define MCT_API_ARRIVE {region_name(image, call)}"
             yield f"#define MCT_API_ROW_BYTES {row_bytes}u"
-            yield f"#define MCT_API_ROWS_KEPT {call.region.kept[plan.input]}u"
+            yield f"#define MCT_API_ROWS_KEPT {call.region.kept[plan.task.input]}u"

@@ -134,7 +134,14 @@ def referenced(image: Image) -> set[Tensor]:
     args = (arg for call in image.kernel_calls for arg in call.call.args)
     listed = (t for arg in args for t in (arg if isinstance(arg, tuple) else (arg,)))
     listed = (arg.tensor if isinstance(arg, Row | Channels) else arg for arg in listed)
-    named = (plan.input, plan.target, plan.latent, plan.logits, plan.predicted, plan.record)
+    named = (
+        plan.task.input,
+        plan.task.target,
+        plan.latents.tensor,
+        plan.task.logits,
+        plan.task.predicted,
+        plan.record,
+    )
     return {t for t in (*listed, *named) if isinstance(t, Tensor)}
 
 
@@ -189,7 +196,7 @@ def emit_initialise(image: Image) -> Iterator[str]:
     yield "{"
     state = f"{plan.name}_state"
     yield from indented(filled("memset(", [state, "0", f"sizeof {state}"], ");", 1))
-    for tensor in plan.state:
+    for tensor in plan.learning.state:
         name = in_ram(plan, tensor)
         yield from indented(initialise(tensor, name, image.initial.get(tensor)))
     yield "}"
@@ -214,7 +221,7 @@ def emit_digest(image: Image) -> Iterator[str]:
     for tensor in plan.digested:
         name, kind = in_ram(plan, tensor), "crc32"
         args = [name, str(tensor.type.nbytes)]
-        if (low := plan.companions.joined(tensor)) is not None:
+        if (low := plan.learning.companions.joined(tensor)) is not None:
             args, kind = [name, in_ram(plan, low), str(tensor.type.size)], "digest_weights"
         yield from indented(filled(f"crc = mct_{kind}(", ["crc", *args], ");", 1))
     yield f"{INDENT}return crc;"

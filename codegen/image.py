@@ -143,7 +143,7 @@ class Image:
     @property
     def prefix_calls(self) -> int:
         """The calls before the latent; 0 if the plan has none."""
-        return sum(call.node in self.plan.prefix for call in self.calls)
+        return sum(call.node in self.plan.latents.prefix for call in self.calls)
 
     def arena(self, memory: str = ARENA) -> str:
         """The array that is the arena's part in a memory."""
@@ -176,7 +176,7 @@ def lay_out(plan: TrainingPlan) -> Image:
         if tensor.role is Role.CONST and tensor.data is not None:
             name = f"{plan.name}_{tensor.name}"
             image.frozen[tensor] = Constant(name, "frozen", tensor.data)
-    for tensor in plan.state:
+    for tensor in plan.learning.state:
         if tensor.data is not None and tensor.data.size > SMALL and tensor.data.any():
             name = f"{plan.name}_{tensor.name}_initial"
             image.initial[tensor] = Constant(name, "initial", tensor.data)
@@ -188,8 +188,8 @@ def lay_out(plan: TrainingPlan) -> Image:
             image.calls.append(add_group(image, node, node.op))
         elif (call := node.op.lower(node)) is not None:
             image.calls.append(add_call(image, node, call))
-    if plan.flash is not None:
-        parts = {"latents": plan.flash.latents, "labels": plan.flash.labels}
+    if plan.latents.flash is not None:
+        parts = {"latents": plan.latents.flash.latents, "labels": plan.latents.flash.labels}
         for name, data in parts.items():
             image.latents.append(Constant(f"{plan.name}_flash_{name}", "latent", data))
     return image

@@ -31,16 +31,16 @@ def manifest(image: Image, build_hash: bytes) -> dict[str, Any]:
         "numerics_hash": plan.numerics_hash.hex(),
         "build_hash": build_hash.hex(),
         "classes": plan.classes,
-        "class_names": list(plan.class_names),
-        "input": plan.input.name,
-        "logits": plan.logits.name,
-        "latent": plan.latent.name if plan.latent else None,
+        "class_names": list(plan.options.class_names),
+        "input": plan.task.input.name,
+        "logits": plan.task.logits.name,
+        "latent": plan.latents.tensor.name if plan.latents.tensor else None,
         "prefix_calls": image.prefix_calls,
         "first_call": image.first_call,
-        "latent_slots": plan.latent_slots,
+        "latent_slots": plan.options.latent_slots,
         "flash_latents": plan.flash_latents,
         "ahead_bytes": plan.ahead_bytes,
-        "loss": plan.loss.name,
+        "loss": plan.task.loss.name,
         "arena_bytes": plan.memory.arena_bytes,
         "state_bytes": plan.memory.state_bytes,
         "regions": [{"name": n, "bytes": size} for n, size in plan.memory.regions.items()],
@@ -78,5 +78,5 @@ def describe(image: Image, tensor: Tensor) -> dict[str, Any]:
     kept = [call.region.kept[tensor] for call in image.regions if tensor is call.region.arriving]
     if kept:
         described["rows"] = kept[0]
-    beside = image.plan.companions.beside(tensor).items()
+    beside = image.plan.learning.companions.beside(tensor).items()
     return described | {kind.name: companion.name for kind, companion in beside}

@@ -39,7 +39,7 @@ def planned(plan: TrainingPlan) -> dict[str, Any]:
         "formats": asdict(plan.formats),
         "numerics_hash": plan.numerics_hash.hex(),
         "stream_input": plan.arriving is not None,
-        "receive_ahead": plan.receives_ahead,
+        "receive_ahead": plan.options.receive_ahead,
         "arena_bytes": plan.memory.arena_bytes,
         "arena_bound_bytes": plan.memory.lower_bound,
         "arena_parts": arena_bytes(plan),
@@ -47,7 +47,7 @@ def planned(plan: TrainingPlan) -> dict[str, Any]:
         "learned_parts": state_bytes(plan),
         "latent_slot_bytes": plan.slot_bytes or None,
         "ahead_bytes": plan.ahead_bytes or None,
-        "flash_latent_bytes": None if plan.flash is None else plan.flash.nbytes,
+        "flash_latent_bytes": None if plan.latents.flash is None else plan.latents.flash.nbytes,
         "constant_bytes": constant_bytes(plan),
         "forward_macs": plan.forward_macs,
         "step_macs": plan.step_macs,
@@ -132,8 +132,8 @@ def format_bytes(plan: TrainingPlan) -> dict[str, int]:
     return {
         "errors": max(at_once),
         **{
-            kind.plural: sum(t.type.nbytes for t in plan.companions.of(kind).values())
-            for kind in plan.companions.kinds
+            kind.plural: sum(t.type.nbytes for t in plan.learning.companions.of(kind).values())
+            for kind in plan.learning.companions.kinds
         },
     }
 

@@ -38,7 +38,7 @@ def arena_kinds(plan: TrainingPlan) -> dict[Tensor | Node, str]:
     """
     found: dict[Tensor | Node, str] = {}
     inference = set(plan.inference)
-    again = set() if plan.recomputed is None else set(plan.recomputed.originals)
+    again = set() if plan.recomputation is None else set(plan.recomputation.done.originals)
     for node in plan.graph.nodes:
         is_error = len(node.outputs) > 1 and node.outputs[1].type == EXPONENT
         if isinstance(node.op, Region):
@@ -51,7 +51,7 @@ def arena_kinds(plan: TrainingPlan) -> dict[Tensor | Node, str]:
                 found[tensor] = "masks"
             elif is_error and k < 2:
                 found[tensor] = "errors"
-            elif (node in inference and tensor is not plan.predicted) or tensor in again:
+            elif (node in inference and tensor is not plan.task.predicted) or tensor in again:
                 found[tensor] = "activations"
             elif isinstance(node.op, Region):  # behind the inference; what else it makes
                 found[tensor] = "masks"
@@ -69,10 +69,10 @@ def arena_kinds(plan: TrainingPlan) -> dict[Tensor | Node, str]:
 
 def state_kind(plan: TrainingPlan, tensor: Tensor) -> str:
     """What a tensor of ``plan.state`` is for: one of STATE_KINDS, or a companion's plural."""
-    companion = plan.companions.kind_of(tensor)
+    companion = plan.learning.companions.kind_of(tensor)
     if companion is not None:
         return companion.plural
-    if tensor in plan.histories:
+    if tensor in plan.learning.histories:
         return "histories"
     if tensor.role is not Role.PARAM:
         return "counters"
@@ -81,8 +81,10 @@ def state_kind(plan: TrainingPlan, tensor: Tensor) -> str:
 
 def state_bytes(plan: TrainingPlan) -> dict[str, int]:
     """Bytes of the state by kind: in all ``plan.memory.state_bytes``."""
-    found = dict.fromkeys((*STATE_KINDS, *(kind.plural for kind in plan.companions.kinds)), 0)
-    for tensor in plan.state:
+    found = dict.fromkeys(
+        (*STATE_KINDS, *(kind.plural for kind in plan.learning.companions.kinds)), 0
+    )
+    for tensor in plan.learning.state:
         found[state_kind(plan, tensor)] += tensor.type.nbytes
     found["alignment"] = plan.memory.state_bytes - sum(found.values())
     return found

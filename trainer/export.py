@@ -50,7 +50,7 @@ def export_model(
     try:
         patch = TflitePatch(original)
         layers = [node for node in plan.forward if isinstance(node.op, Weighted)]
-        in_use = int(state[plan.active][0]) if plan.active else None
+        in_use = int(state[plan.task.active][0]) if plan.task.active else None
         for node in layers[:-1]:
             write_layer(patch, node, Values(state))
         write_last_layer(patch, layers[-1], Values(state, in_use))

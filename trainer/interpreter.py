@@ -42,27 +42,27 @@ class Interpreter:
 
     def reset(self, seed: int) -> None:
         """Initial weights and histories, step number 0, the default learning rate."""
-        self.state = {t: t.data.copy() for t in self.plan.state if t.data is not None}
-        self.state[self.plan.sgd][0] = seed & 0xFFFFFFFF
+        self.state = {t: t.data.copy() for t in self.plan.learning.state if t.data is not None}
+        self.state[self.plan.learning.sgd][0] = seed & 0xFFFFFFFF
 
     def set_learning_rate(self, rate: LearningRate) -> None:
-        self.state[self.plan.sgd] = np.array(
-            [*self.state[self.plan.sgd][:2], rate.multiplier, rate.shift], np.uint32
+        self.state[self.plan.learning.sgd] = np.array(
+            [*self.state[self.plan.learning.sgd][:2], rate.multiplier, rate.shift], np.uint32
         )
 
     @property
     def steps(self) -> int:
-        return int(self.state[self.plan.sgd][1])
+        return int(self.state[self.plan.learning.sgd][1])
 
     @property
     def classes(self) -> int:
         """How many labels are in use; 0 if the target is not a label."""
-        active = self.plan.active
+        active = self.plan.task.active
         return self.plan.classes if active is None else int(self.state[active][0])
 
     def set_classes(self, classes: int) -> None:
         """Take spare classes into use, or out of it. Raises ValueError beyond what there are."""
-        active = self.plan.active
+        active = self.plan.task.active
         if active is None or not 2 <= classes <= self.plan.classes:
             raise ValueError(f"{classes} classes: the head has {self.plan.classes} outputs")
         self.state[active] = np.array([classes], np.uint32)
@@ -77,7 +77,7 @@ class Interpreter:
     def step_from_latent(self, latent: Array, target: int | Array = 0) -> StepRecord:
         """``step`` on the sample of ``latent``: the same bits without the frozen prefix."""
         values = self._latent_values(latent) | self._target(target)
-        return self._record(self._trace(len(self.plan.prefix), values))
+        return self._record(self._trace(len(self.plan.latents.prefix), values))
 
     def latent_of(self, sample: Array) -> Array:
         """The latent of a sample, in its own shape, int8; touches no state.
@@ -85,33 +85,33 @@ class Interpreter:
         Raises ValueError if the plan has none.
         """
         values = self._values() | self._input(sample)
-        for node in self.plan.prefix:
+        for node in self.plan.latents.prefix:
             self._run(node, values)
         return values[self._latent()]
 
     def _record(self, trace: Iterator[tuple[Node, Mapping[Tensor, Array]]]) -> StepRecord:
         *_, (_, values) = trace
         total, distance = (int(v) for v in values[self.plan.record])
-        predicted = self.plan.predicted
+        predicted = self.plan.task.predicted
         return StepRecord(total, distance, int(values[predicted][0]) if predicted else 0)
 
     def infer(self, sample: Array) -> Array:
         """The logits (classes,) int8 of the forward pass; touches no state."""
-        return self.outputs(sample)[self.plan.logits].reshape(-1)
+        return self.outputs(sample)[self.plan.task.logits].reshape(-1)
 
     def predict(self, sample: Array) -> int:
         """The class of the forward pass. The plan must have classes."""
-        assert self.plan.predicted is not None
-        return int(self.outputs(sample)[self.plan.predicted][0])
+        assert self.plan.task.predicted is not None
+        return int(self.outputs(sample)[self.plan.task.predicted][0])
 
     def infer_from_latent(self, latent: Array) -> Array:
         """``infer`` on the sample of ``latent``."""
-        return self._forward(latent)[self.plan.logits].reshape(-1)
+        return self._forward(latent)[self.plan.task.logits].reshape(-1)
 
     def predict_from_latent(self, latent: Array) -> int:
         """``predict`` on the sample of ``latent``."""
-        assert self.plan.predicted is not None
-        return int(self._forward(latent)[self.plan.predicted][0])
+        assert self.plan.task.predicted is not None
+        return int(self._forward(latent)[self.plan.task.predicted][0])
 
     def outputs(self, sample: Array) -> Mapping[Tensor, Array]:
         """Every tensor of the forward pass; touches no state."""
@@ -122,7 +122,7 @@ class Interpreter:
 
     def _forward(self, latent: Array) -> Mapping[Tensor, Array]:
         values = self._latent_values(latent)
-        for node in self.plan.inference[len(self.plan.prefix) :]:
+        for node in self.plan.inference[len(self.plan.latents.prefix) :]:
             self._run(node, values)
         return values
 
@@ -155,12 +155,12 @@ class Interpreter:
         return values | self.state
 
     def _input(self, sample: Array) -> dict[Tensor, Array]:
-        return {self.plan.input: sample.reshape(self.plan.input.type.shape)}
+        return {self.plan.task.input: sample.reshape(self.plan.task.input.type.shape)}
 
     def _latent(self) -> Tensor:
-        if self.plan.latent is None:
+        if self.plan.latents.tensor is None:
             raise ValueError(f"the scheme '{self.plan.scheme.name}' leaves no layers to skip")
-        return self.plan.latent
+        return self.plan.latents.tensor
 
     def _latent_values(self, latent: Array) -> dict[Tensor, Array]:
         tensor = self._latent()
@@ -170,10 +170,10 @@ class Interpreter:
         """What a step takes beside its input. Raises ValueError for a label not in use."""
         if self.plan.takes_label and not 0 <= int(target) < self.classes:
             raise ValueError(f"label {target} is not one of {self.classes} classes")
-        if self.plan.target is None:
+        if self.plan.task.target is None:
             return {}
-        type_ = self.plan.target.type
-        return {self.plan.target: np.resize(np.asarray(target, type_.dtype.np), type_.shape)}
+        type_ = self.plan.task.target.type
+        return {self.plan.task.target: np.resize(np.asarray(target, type_.dtype.np), type_.shape)}
 
     def _run(self, node: Node, values: dict[Tensor, Array]) -> None:
         if isinstance(node.op, Composite):
@@ -188,7 +188,7 @@ class Interpreter:
 
 def target_of_input(plan: TrainingPlan, sample: Array) -> Array:
     """The target that a plan without one of its own makes of the input (SPEC 1.2)."""
-    values = {plan.input: sample.reshape(plan.input.type.shape)}
+    values = {plan.task.input: sample.reshape(plan.task.input.type.shape)}
 
     def value(tensor: Tensor) -> Array:
         if tensor not in values:
@@ -197,7 +197,7 @@ def target_of_input(plan: TrainingPlan, sample: Array) -> Array:
             (values[tensor],) = node.op.reference(node, *map(value, node.inputs))
         return values[tensor]
 
-    return value(plan.loss.inputs[1])
+    return value(plan.task.loss.inputs[1])
 
 
 def state_digest(plan: TrainingPlan, state: Mapping[Tensor, Array]) -> int:
@@ -211,7 +211,7 @@ def state_digest(plan: TrainingPlan, state: Mapping[Tensor, Array]) -> int:
 def tensor_bytes(plan: TrainingPlan, state: Mapping[Tensor, Array], tensor: Tensor) -> bytes:
     """The digested bytes of a tensor, little-endian: a weight as M = 256 w + frac in int16."""
     value = state[tensor]
-    if (low := plan.companions.joined(tensor)) is not None:
+    if (low := plan.learning.companions.joined(tensor)) is not None:
         value = (value.astype(np.int32) * 256 + state[low]).astype(np.int16)
     return value.astype(value.dtype.newbyteorder("<")).tobytes()
 

@@ -36,48 +36,75 @@ DEFAULT_RATE = LearningRate.from_real(2.0**-6)
 
 
 @dataclass(frozen=True)
-class TrainingPlan:
-    """Everything that was decided: the ordered graph, its memory, what learns.
+class Task:
+    """What a step takes and gives.
 
-    ``forward`` are the nodes up to the logits. ``predicted`` is a class, if the target is a label.
-    ``target`` is what a step takes beside its input: a label (1,) u32 or values of the
-    logits' type, or None if it is made of the input. ``active`` counts the classes in use, if
-    the head has spare ones. ``state`` lists what survives a step, in the order of its memory:
-    weights and biases with their companions, histories, active classes, SGD state. ``latent`` is
-    the tensor that a step can begin at and ``prefix`` the nodes up to it, if there is one: they are
-    frozen, so a sample needs them once. The device's RAM holds ``latent_slots`` kept latents, its
-    flash those of ``flash``. ``recomputed`` are the nodes that are computed twice, if any are;
-    they save ``saved_bytes`` of the arena. One that ``receives_ahead`` takes the next sample, and
-    its target, into a buffer of their own while a step runs.
+    ``target`` is what it takes beside its input: a label (1,) u32 or values of the logits' type, or
+    None if it is made of the input. ``predicted`` is a class, if the target is a label. ``active``
+    counts the classes in use, if the head has spare ones.
     """
 
-    name: str
-    graph: Graph
-    forward: list[Node]
     input: Tensor
     target: Tensor | None
     logits: Tensor
     predicted: Tensor | None
     loss: Node
     active: Tensor | None
-    sgd: Tensor
+
+
+@dataclass(frozen=True)
+class Learning:
+    """What survives a step: ``state`` lists it in the order of its memory, weights and biases with
+    their companions, histories, active classes, the state of SGD."""
+
     state: list[Tensor]
     companions: Companions
     histories: list[Tensor]
-    memory: MemoryPlan
+    sgd: Tensor
+
+
+@dataclass(frozen=True)
+class Latents:
+    """The tensor that a step can begin at, if there is one, and the nodes up to it: they are
+    frozen, so a sample needs them once. The device's flash holds the latents of ``flash``."""
+
+    tensor: Tensor | None
+    prefix: tuple[Node, ...]
+    flash: FlashLatents | None = None
+
+
+@dataclass(frozen=True)
+class Recomputation:
+    """The nodes that are computed twice, and the bytes of the arena that this saves."""
+
+    done: Recomputed
+    saved_bytes: int
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """Everything that was decided: the ordered graph, its memory, what learns.
+
+    ``forward`` are the nodes up to the logits, as the model has them. ``options`` and ``chip`` are
+    what the plan was asked for. ``recomputation`` is None where nothing is computed twice.
+    """
+
+    name: str
+    options: PlanOptions
+    chip: Chip
     scheme: Scheme
     numerics_hash: bytes
-    class_names: tuple[str, ...] = ()
-    latent: Tensor | None = None
-    prefix: tuple[Node, ...] = ()
-    formats: Formats = DEFAULT_FORMATS
-    latent_slots: int = 0
-    flash: FlashLatents | None = None
-    recomputed: Recomputed | None = None
-    saved_bytes: int = 0
-    receives_ahead: bool = False
-    options: PlanOptions = DEFAULT_OPTIONS
-    chip: Chip = GENERIC
+    graph: Graph
+    forward: list[Node]
+    task: Task
+    learning: Learning
+    memory: MemoryPlan
+    latents: Latents
+    recomputation: Recomputation | None = None
+
+    @property
+    def formats(self) -> Formats:
+        return Formats.of(self.options)
 
     @property
     def arriving(self) -> Node | None:
@@ -89,19 +116,21 @@ class TrainingPlan:
     @property
     def record(self) -> Tensor:
         """What a step reports of its loss: (2,) u32."""
-        return self.loss.outputs[2]
+        return self.task.loss.outputs[2]
 
     @property
     def classes(self) -> int:
         """How many labels there are, spare ones too; 0 if the target is not a label."""
-        assert isinstance(self.loss.op, Loss)
-        return self.loss.op.labels(self.logits.type)
+        assert isinstance(self.task.loss.op, Loss)
+        return self.task.loss.op.labels(self.task.logits.type)
 
     @property
     def inference(self) -> list[Node]:
         """The nodes of an inference, which come first: the forward pass and the prediction, and
         the masks that stand among them."""
-        return self.graph.nodes[: inference_end(self.graph, self.predicted or self.logits)]
+        return self.graph.nodes[
+            : inference_end(self.graph, self.task.predicted or self.task.logits)
+        ]
 
     @property
     def takes_label(self) -> bool:
@@ -109,14 +138,14 @@ class TrainingPlan:
 
     def real_loss(self, record: Array) -> float:
         """The loss in real units of a step's record."""
-        assert isinstance(self.loss.op, Loss)
-        return self.loss.op.real(record, self.logits.type)
+        assert isinstance(self.task.loss.op, Loss)
+        return self.task.loss.op.real(record, self.task.logits.type)
 
     @property
     def learned(self) -> list[Tensor]:
         """Learned weights, then learned biases, by operator; without their companions."""
-        kept = {tensor for _, tensor in self.companions}
-        return [t for t in self.state if t.role is Role.PARAM and t not in kept]
+        kept = {tensor for _, tensor in self.learning.companions}
+        return [t for t in self.learning.state if t.role is Role.PARAM and t not in kept]
 
     @property
     def operations(self) -> list[Node]:
@@ -133,9 +162,9 @@ class TrainingPlan:
     @property
     def digested(self) -> list[Tensor]:
         """What the digest covers, in its order (SPEC 1.5)."""
-        counts = [self.active] if self.active else []
-        behind = digested_behind(self.learned, self.companions)
-        return [*self.learned, *behind, *self.histories, *counts]
+        counts = [self.task.active] if self.task.active else []
+        behind = digested_behind(self.learned, self.learning.companions)
+        return [*self.learned, *behind, *self.learning.histories, *counts]
 
     @property
     def forward_macs(self) -> int:
@@ -144,44 +173,44 @@ class TrainingPlan:
     @property
     def prefix_macs(self) -> int:
         """What a step or an inference that begins at the latent saves."""
-        return sum(node.op.macs(node) for node in self.prefix)
+        return sum(node.op.macs(node) for node in self.latents.prefix)
 
     @property
     def slot_bytes(self) -> int:
         """RAM of the kept latents and their labels."""
-        if self.latent is None:
+        if self.latents.tensor is None:
             return 0
-        return self.latent_slots * (self.latent.type.nbytes + LABEL_BYTES)
+        return self.options.latent_slots * (self.latents.tensor.type.nbytes + LABEL_BYTES)
 
     @property
     def target_bytes(self) -> int:
         """Bytes of the target that a step is given; 0 for a label, or one made of the input."""
-        return 0 if self.takes_label or self.target is None else self.target.type.nbytes
+        return 0 if self.takes_label or self.task.target is None else self.task.target.type.nbytes
 
     @property
     def ahead_bytes(self) -> int:
         """RAM in which the next sample and its target wait; 0 without."""
-        return self.input.type.nbytes + self.target_bytes if self.receives_ahead else 0
+        return self.task.input.type.nbytes + self.target_bytes if self.options.receive_ahead else 0
 
     def with_latent_slots(self, slots: int) -> TrainingPlan:
         """The plan with room for ``slots`` latents. Raises ModelError if it has no latent."""
         if slots:
             self.check_latent(f"--latent-slots {slots}")
-        return replace(self, latent_slots=slots)
+        return replace(self, options=replace(self.options, latent_slots=slots))
 
     @property
     def flash_latents(self) -> int:
         """How many latents the device's flash holds."""
-        return 0 if self.flash is None else len(self.flash.labels)
+        return 0 if self.latents.flash is None else len(self.latents.flash.labels)
 
     def with_flash_latents(self, flash: FlashLatents) -> TrainingPlan:
         """The plan with these latents, its own. Raises ModelError if it has no latent."""
         self.check_latent(f"{len(flash.labels)} latents in flash")
-        return replace(self, flash=flash)
+        return replace(self, latents=replace(self.latents, flash=flash))
 
     def check_latent(self, asked: str) -> None:
         """Raises ModelError if there is no latent; ``asked`` is what needs one."""
-        if self.latent is None:
+        if self.latents.tensor is None:
             raise ModelError(
                 f"{asked}: with the scheme '{self.scheme.name}' nothing is frozen that a step "
                 "could leave out, so there is no latent to keep"
@@ -197,9 +226,9 @@ class TrainingPlan:
             raise ModelError(
                 f"the plan is for {self.chip.name}: {chip.name} has not {', '.join(needed)}"
             )
-        kept = {self.record, *([self.predicted] if self.predicted else [])}
+        kept = {self.record, *([self.task.predicted] if self.task.predicted else [])}
         held = self.slot_bytes + self.ahead_bytes
-        memory = plan_on(chip, self.graph, self.state, kept, held)
+        memory = plan_on(chip, self.graph, self.learning.state, kept, held)
         return replace(self, memory=memory, chip=chip)
 
     @property
@@ -209,7 +238,12 @@ class TrainingPlan:
     @property
     def recomputed_macs(self) -> int:
         """Of these, what is done a second time."""
-        return 0 if self.recomputed is None else self.recomputed.macs
+        return 0 if self.recomputation is None else self.recomputation.done.macs
+
+    @property
+    def saved_bytes(self) -> int:
+        """Bytes of the arena that computing again saves."""
+        return 0 if self.recomputation is None else self.recomputation.saved_bytes
 
 
 def make_plan(
@@ -239,20 +273,28 @@ def make_plan(
 
     state = place_in_order(forward, tape, active)
     numerics = numerics_hash([*forward, node], model.input, formats)
-    names = checked_names(options.class_names, node, model)
+    check_names(options.class_names, node, model)
     for each in graph.nodes:  # behind the hash: a variant has the bits of what it stands for
         each.op = variant_for(each, chip.features)
     kept = {node.outputs[2], *([predicted] if predicted else [])}
     placed = Placing(graph, model, kept, predicted, options, thorough).placed(state)
     latent, prefix = find_latent(placed.graph, model.input)
     plan = TrainingPlan(
-        model.name, placed.graph, forward, model.input, target, model.logits,
-        predicted, node, active, sgd, state, tape.companions, tape.histories, placed.memory, scheme,
-        numerics, names, latent, tuple(prefix), formats,
-        recomputed=placed.recomputed, saved_bytes=placed.saved_bytes,
-        receives_ahead=options.receive_ahead, options=options, chip=chip,
-    )  # fmt: skip
-    plan = plan.with_latent_slots(options.latent_slots)
+        model.name,
+        options,
+        chip,
+        scheme,
+        numerics,
+        placed.graph,
+        forward,
+        Task(model.input, target, model.logits, predicted, node, active),
+        Learning(state, tape.companions, tape.histories, sgd),
+        placed.memory,
+        Latents(latent, tuple(prefix)),
+        placed.recomputation,
+    )
+    if options.latent_slots:
+        plan.check_latent(f"--latent-slots {options.latent_slots}")
     return plan.on(chip) if chip.beside else plan
 
 
@@ -290,8 +332,7 @@ class PlacedStep:
 
     graph: Graph
     memory: MemoryPlan
-    recomputed: Recomputed | None
-    saved_bytes: int
+    recomputation: Recomputation | None
 
 
 @dataclass(frozen=True)
@@ -325,7 +366,8 @@ class Placing:
                 step, found, lambda done: place(done.graph, done.end, anew=True),
                 self.options.recompute_to or 0,
             )  # fmt: skip
-        return PlacedStep(*found, again, whole_bytes - found[1].arena_bytes)
+        saved_bytes = whole_bytes - found[1].arena_bytes
+        return PlacedStep(*found, Recomputation(again, saved_bytes) if again else None)
 
 
 def inference_end(graph: Graph, last: Tensor) -> int:
@@ -366,8 +408,8 @@ def digested_behind(learned: list[Tensor], companions: Companions) -> list[Tenso
     ]
 
 
-def checked_names(names: tuple[str, ...], loss: Node, model: Model) -> tuple[str, ...]:
-    """The class names. Raises ModelError unless there is one for each class, spare ones may be
+def check_names(names: tuple[str, ...], loss: Node, model: Model) -> None:
+    """Raises ModelError unless there is one for each class, spare ones may be
     without, or none at all."""
     assert isinstance(loss.op, Loss)
     most = loss.op.labels(model.logits.type)
@@ -378,7 +420,6 @@ def checked_names(names: tuple[str, ...], loss: Node, model: Model) -> tuple[str
     twice = [name for k, name in enumerate(names) if name in names[:k]]
     if twice:
         raise ModelError(f"the class name '{twice[0]}' is given twice")
-    return names
 
 
 def numerics_hash(forward: list[Node], source: Tensor, formats: Formats) -> bytes:

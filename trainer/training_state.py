@@ -66,9 +66,14 @@ class TrainingState:
         Classes taken out of use again are left out too, and come back untrained.
         """
         state = without_unused_rows(plan, state)
-        if plan.active is not None and int(state[plan.active][0]) == plan.classes:
-            counted = plan.active
-            plan = replace(plan, active=None, state=[t for t in plan.state if t is not counted])
+        counted = plan.task.active
+        if counted is not None and int(state[counted][0]) == plan.classes:
+            rest = [t for t in plan.learning.state if t is not counted]
+            plan = replace(
+                plan,
+                task=replace(plan.task, active=None),
+                learning=replace(plan.learning, state=rest),
+            )
         arrays = tuple(state[tensor] for tensor in unlearned(plan))
         return cls(chosen_scheme(plan), arrays, state_digest(plan, state), dict(options))
 
@@ -116,12 +121,12 @@ class TrainingState:
 def without_unused_rows(plan: TrainingPlan, state: Mapping[Tensor, Array]) -> dict[Tensor, Array]:
     """The state with zeros for the outputs of the head that are not in use."""
     changed = dict(state)
-    if plan.active is None:
+    if plan.task.active is None:
         return changed
-    in_use = int(state[plan.active][0])
+    in_use = int(state[plan.task.active][0])
     head = [node for node in plan.forward if isinstance(node.op, Weighted)][-1]
     for tensor in head.inputs[1:3]:
-        for part in (tensor, *plan.companions.beside(tensor).values()):
+        for part in (tensor, *plan.learning.companions.beside(tensor).values()):
             if part in changed and part.type.shape == tensor.type.shape:
                 changed[part] = changed[part].copy()
                 changed[part][in_use:] = 0
@@ -164,7 +169,7 @@ def read_scheme(described: Any) -> Scheme:
 def unlearned(plan: TrainingPlan) -> list[Tensor]:
     """The state beside weights and biases, in the order of the plan's; SGD state is the last."""
     learned = set(plan.learned)
-    return [tensor for tensor in plan.state if tensor not in learned]
+    return [tensor for tensor in plan.learning.state if tensor not in learned]
 
 
 def chosen_scheme(plan: TrainingPlan) -> Scheme:
@@ -193,7 +198,7 @@ def resumed(plan: TrainingPlan, stored: TrainingState) -> TrainingPlan:
         )
     values = dict(zip(tensors, stored.arrays, strict=True))
     check_ranges(plan, values)
-    known = {t: t.data for t in plan.state if t.data is not None}
+    known = {t: t.data for t in plan.learning.state if t.data is not None}
     if state_digest(plan, {**known, **values}) != stored.digest:
         raise ModelError(
             "the training state is not that of the model's weights: the file was changed since "
@@ -206,12 +211,12 @@ def resumed(plan: TrainingPlan, stored: TrainingState) -> TrainingPlan:
 
 def check_ranges(plan: TrainingPlan, values: Mapping[Tensor, Array]) -> None:
     """Raises ModelError for values that training never leaves behind."""
-    _, _, multiplier, shift = (int(v) for v in values[plan.sgd])
+    _, _, multiplier, shift = (int(v) for v in values[plan.learning.sgd])
     is_rate = (multiplier == 0 or 128 <= multiplier <= 255) and shift <= 255
-    are_counts = all(0 <= int(values[t][1]) < DECAY_AFTER for t in plan.histories)
-    are_sound = all(kind.is_sound(values[tensor]) for kind, tensor in plan.companions)
-    active = int(values[plan.active][0]) if plan.active else plan.classes
-    are_classes = plan.active is None or 2 <= active <= plan.classes
+    are_counts = all(0 <= int(values[t][1]) < DECAY_AFTER for t in plan.learning.histories)
+    are_sound = all(kind.is_sound(values[tensor]) for kind, tensor in plan.learning.companions)
+    active = int(values[plan.task.active][0]) if plan.task.active else plan.classes
+    are_classes = plan.task.active is None or 2 <= active <= plan.classes
     if not (is_rate and are_counts and are_sound and are_classes):
         raise ModelError(
             "the training state holds a rate, history, sum or class count out of range"

@@ -181,13 +181,14 @@ def check_budget(plan: TrainingPlan, target: Target) -> None:
             needed,
             available,
         )
-    if plan.flash is None:
+    if plan.latents.flash is None:
         return
     available, needed = int(sizes["maximum_size"]), constant_bytes(plan)
     if available and needed > available:
         raise BudgetError(
             f"constants need {needed:,} bytes of flash, {target.name} has {available:,}; "
-            f"{plan.flash.nbytes:,} of them are latents: give fewer samples to --flash-latents",
+            f"{plan.latents.flash.nbytes:,} of them are latents: give fewer samples to "
+            "--flash-latents",
             needed,
             available,
         )

@@ -162,14 +162,14 @@ class LibraryModel:
         """The logits, int8."""
         self.write_input(sample)
         assert self.call("infer") & 0xFF == 0
-        return self[self.plan.logits].reshape(-1).copy()
+        return self[self.plan.task.logits].reshape(-1).copy()
 
     def latent_of(self, sample: Array) -> Array:
         """The latent of the sample, in its own shape. The plan must have one."""
-        assert self.plan.latent is not None
+        assert self.plan.latents.tensor is not None
         self.write_input(sample)
         assert self.call("prefix") & 0xFF == 0
-        return self[self.plan.latent].copy()
+        return self[self.plan.latents.tensor].copy()
 
     def predict(self, sample: Array) -> int:
         """The class."""
@@ -180,7 +180,7 @@ class LibraryModel:
         return int(self._function("digest")())
 
     def state(self) -> dict[Tensor, Array]:
-        return {t: self[t].copy() for t in self.plan.state}
+        return {t: self[t].copy() for t in self.plan.learning.state}
 
 
 class LibraryRunner:

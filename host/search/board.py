@@ -34,8 +34,8 @@ def overhead_of(plan: TrainingPlan, target: Target, counts: bool) -> Overhead:
             path = Path(folder) / "counts"
             with simulated(built, path) as runner:
                 runner.reset(0)
-                sample = np.zeros(plan.input.type.size, np.int8)
-                values = np.zeros(() if plan.takes_label else plan.logits.type.size, np.int8)
+                sample = np.zeros(plan.task.input.type.size, np.int8)
+                values = np.zeros(() if plan.takes_label else plan.task.logits.type.size, np.int8)
                 runner.step(sample, values, False)
             steps = read_counts(path).get("step")
         if not steps:

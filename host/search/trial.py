@@ -149,8 +149,8 @@ class Setup:
         y, learn, held = self.samples.y, split.learn, split.held
         runner.reset(split.seed)
         classes = plan.classes
-        if plan.active is not None and plan.active.data is not None:
-            classes = max(int(plan.active.data[0]), int(y.max()) + 1)
+        if plan.task.active is not None and plan.task.active.data is not None:
+            classes = max(int(plan.task.active.data[0]), int(y.max()) + 1)
             runner.set_classes(classes)
         order = sample_order(len(learn), effort.epochs, split.seed)[: effort.steps]
         schedule = dict(rates(len(order), rate, self.schedule))
@@ -190,7 +190,7 @@ class Setup:
         path = self.folder / f"{start}.npy"
         if not path.is_file():
             plan, x = whole, self.samples.x
-            names = [node.output.name for node in whole.prefix if node.output.name != start]
+            names = [node.output.name for node in whole.latents.prefix if node.output.name != start]
             for earlier in (self.folder / f"{name}.npy" for name in reversed(names)):
                 if earlier.is_file():
                     plan = plan_from(request, self.model, whole.scheme, earlier.stem)
@@ -206,8 +206,8 @@ def judged(plan: TrainingPlan, outputs: Array, x: Array, y: Array, classes: int)
         each = [squared_error(plan, *sample) for sample in zip(x, y, outputs, strict=True)]
         return Score(0.0, 0.0, float(np.mean(each)))
     logits = outputs[:, :classes].astype(np.float64)
-    if plan.logits.type.size == 1:  # of class 1, against class 0 at real 0 (SPEC 1.2)
-        logits = np.pad(logits, ((0, 0), (1, 0)), constant_values=plan.logits.type.zero_point)
-    powers = np.exp(plan.logits.type.scale * (logits - logits.max(axis=1, keepdims=True)))
+    if plan.task.logits.type.size == 1:  # of class 1, against class 0 at real 0 (SPEC 1.2)
+        logits = np.pad(logits, ((0, 0), (1, 0)), constant_values=plan.task.logits.type.zero_point)
+    powers = np.exp(plan.task.logits.type.scale * (logits - logits.max(axis=1, keepdims=True)))
     certainty = powers[np.arange(len(y)), y] / powers.sum(axis=1)
     return Score(float((logits.argmax(axis=1) == y).mean()), float(certainty.mean()))

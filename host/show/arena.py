@@ -136,10 +136,10 @@ class Arena:
 
     def part(self, step: int) -> str:
         """forward, loss, backward or update."""
-        node, loss = self.nodes[step], self.nodes.index(self.plan.loss)
+        node, loss = self.nodes[step], self.nodes.index(self.plan.task.loss)
         if step <= loss:
             return "loss" if step == loss else "forward"
-        waiting = {*(t for _, t in self.plan.companions), self.plan.sgd}
+        waiting = {*(t for _, t in self.plan.learning.companions), self.plan.learning.sgd}
         changed = (node.inputs[k] for k in node.op.mutates)
         is_update = any(t.role is Role.PARAM or t in waiting for t in changed)
         return "update" if is_update else "backward"

@@ -50,8 +50,8 @@ class Dataset:
 
 def load_dataset(path: Path, plan: TrainingPlan) -> Dataset:
     """The data set in ``path``, fitted to the plan's input and classes. Raises DataError."""
-    arrays = read_arrays(path, plan.target is not None, all_keys)
-    share = clipped_share(arrays["x_train"], plan.input.type)
+    arrays = read_arrays(path, plan.task.target is not None, all_keys)
+    share = clipped_share(arrays["x_train"], plan.task.input.type)
     return Dataset(**fitted(arrays, path, plan), clipped=share)
 
 
@@ -60,7 +60,7 @@ def load_old(path: Path, plan: TrainingPlan) -> tuple[Array, Array]:
 
     Raises DataError.
     """
-    arrays = fitted(read_arrays(path, plan.target is not None, old_keys), path, plan)
+    arrays = fitted(read_arrays(path, plan.task.target is not None, old_keys), path, plan)
     x, y = (next(a for key, a in arrays.items() if key[0] == first) for first in "xy")
     return x, y
 
@@ -111,7 +111,7 @@ def fitted(arrays: dict[str, Array], path: Path, plan: TrainingPlan) -> dict[str
     checked = {}
     for part in (key[2:] for key in arrays if key[0] == "x"):
         x, y = arrays[f"x_{part}"], arrays.get(f"y_{part}")
-        checked[f"x_{part}"] = quantised(x, f"{path}: x_{part}", plan.input.type, "takes")
+        checked[f"x_{part}"] = quantised(x, f"{path}: x_{part}", plan.task.input.type, "takes")
         checked[f"y_{part}"] = targets(y, len(x), f"{path}: y_{part}", plan)
         if len(x) != len(checked[f"y_{part}"]):
             count = len(checked[f"y_{part}"])
@@ -125,9 +125,9 @@ def targets(y: Array | None, count: int, what: str, plan: TrainingPlan) -> Array
         return np.zeros((count, 0), np.int8)
     if plan.takes_label:
         return labels(y, what, plan.classes)
-    if y.ndim == 1 and plan.logits.type.size == 1:
+    if y.ndim == 1 and plan.task.logits.type.size == 1:
         y = y[:, None]
-    return quantised(y, what, plan.logits.type, "gives")
+    return quantised(y, what, plan.task.logits.type, "gives")
 
 
 def clipped_share(x: Array, wanted: TensorType) -> float:

@@ -34,7 +34,7 @@ def check_exportable(request: Request, plan: TrainingPlan, output: Path) -> None
     original = load(request.model)
     last = original.graph.producer(original.output)
     is_softmax = last is not None and isinstance(last.op, Softmax)
-    if is_softmax and (plan.logits.type.size == 1 or not plan.takes_label):
+    if is_softmax and (plan.task.logits.type.size == 1 or not plan.takes_label):
         raise ModelError(
             f"{request.model} ends in a SOFTMAX, which would hide what was trained: use --save, "
             "or a model without it"
@@ -49,8 +49,8 @@ def export_state(
     ``check_exportable`` comes first. Raises ModelError if the network cannot be a file.
     """
     tensors = unpack_state(plan, state)
-    in_use = int(tensors[plan.active][0]) if plan.active else plan.classes
-    names = plan.class_names
+    in_use = int(tensors[plan.task.active][0]) if plan.task.active else plan.classes
+    names = plan.options.class_names
     stored = request.without(["classes"]).but(
         spare_classes=plan.classes - in_use, class_names=names
     )
@@ -61,5 +61,5 @@ def export_state(
         "output": str(output),
         "bytes": len(exported.data),
         "unused_bytes": exported.unused_bytes,
-        "steps": int(tensors[plan.sgd][1]),
+        "steps": int(tensors[plan.learning.sgd][1]),
     }

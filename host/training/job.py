@@ -138,7 +138,7 @@ def run_job(job: Job, console: Console) -> Outcome:
     pays = job.options.epochs > 1 or job.replay is not None
     # Whole steps are counted, and whole samples are received ahead.
     is_device = job.port is not None or target.kind is not Kind.REFERENCE
-    sends_ahead = plan.receives_ahead and is_device and job.replay is None
+    sends_ahead = plan.options.receive_ahead and is_device and job.replay is None
     pays = pays and not job.count_instructions and not sends_ahead
     job = replace(job, latents=place_of(job.latents, plan, pays))
     if job.latents == DEVICE and job.port is None and target.kind is Kind.REFERENCE:

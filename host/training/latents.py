@@ -111,9 +111,9 @@ class DeviceLatents:
 
 def flash_slots(plan: TrainingPlan) -> dict[bytes, int]:
     """The slot of each sample whose latent is in flash, by the bytes of the sample."""
-    if plan.flash is None:
+    if plan.latents.flash is None:
         return {}
-    numbered = enumerate(plan.flash.samples, plan.latent_slots)
+    numbered = enumerate(plan.latents.flash.samples, plan.options.latent_slots)
     return {sample.tobytes(): slot for slot, sample in numbered}
 
 
@@ -168,9 +168,9 @@ class CachedRunner(WrappedRunner):
 
     @property
     def saving(self) -> Saving:
-        assert self.plan.latent is not None
+        assert self.plan.latents.tensor is not None
         kept = len(self._slot_of) - len(self._fixed)
-        nbytes = kept * self.plan.latent.type.nbytes
+        nbytes = kept * self.plan.latents.tensor.type.nbytes
         return Saving(self.store.place, kept, self._reused, nbytes, self.plan.prefix_macs)
 
     def step(self, sample: Array, target: Array, wants_digest: bool) -> tuple[StepRecord, int]:
@@ -211,15 +211,15 @@ def place_of(asked: str | None, plan: TrainingPlan, pays: bool) -> str:
     Raises Error for an unknown place, a plan without a latent, a device without slots.
     """
     if asked is None:
-        return HOST if pays and plan.latent is not None else OFF
+        return HOST if pays and plan.latents.tensor is not None else OFF
     if asked not in PLACES:
         raise Error(f"unknown place '{asked}' for latents: give {', '.join(PLACES)}")
-    if asked != OFF and plan.latent is None:
+    if asked != OFF and plan.latents.tensor is None:
         raise Error(
             f"--latents {asked}: with the scheme '{plan.scheme.name}' nothing is frozen that a "
             "step could leave out; give off"
         )
-    if asked == DEVICE and plan.latent_slots + plan.flash_latents == 0:
+    if asked == DEVICE and plan.options.latent_slots + plan.flash_latents == 0:
         raise Error(
             "--latents device needs room in the device's RAM: give --latent-slots N; or latents "
             "in its flash: --flash-latents FILE"

@@ -138,8 +138,8 @@ class Result:
 
 def begun(plan: TrainingPlan, options: Options, state: bytes | None) -> tuple[int, int]:
     """(seed, steps already done): the plan goes on where an export or a saved state stopped."""
-    assert plan.sgd.data is not None
-    sgd = plan.sgd.data if state is None else unpack_state(plan, state)[plan.sgd]
+    assert plan.learning.sgd.data is not None
+    sgd = plan.learning.sgd.data if state is None else unpack_state(plan, state)[plan.learning.sgd]
     return int(sgd[0]) if options.seed is None else options.seed, int(sgd[1])
 
 
@@ -216,8 +216,8 @@ def begin(run: Run, state: bytes | None) -> None:
         run.monitor = Monitor(plan, run.data, run.runner.state())
     if options.guard:
         run.guard, run.result.guarded = Guard(options.patience), Guarded(run.result.metric)
-        if plan.active is not None:
-            run.classes = int(unpack_state(plan, run.runner.state())[plan.active][0])
+        if plan.task.active is not None:
+            run.classes = int(unpack_state(plan, run.runner.state())[plan.task.active][0])
         judge(run)
 
 
@@ -256,15 +256,15 @@ def keep_best(run: Run) -> None:
 def with_seed(plan: TrainingPlan, state: bytes, seed: int) -> bytes:
     """The state with another seed."""
     tensors = unpack_state(plan, state)
-    tensors[plan.sgd][0] = seed
+    tensors[plan.learning.sgd][0] = seed
     return pack_state(plan, tensors)
 
 
 def new_classes(plan: TrainingPlan, data: Dataset, state: bytes | None) -> int | None:
     """How many classes to take into use, if the data has more than the state counts."""
-    if plan.active is None or plan.active.data is None:
+    if plan.task.active is None or plan.task.active.data is None:
         return None
-    in_use = plan.active.data if state is None else unpack_state(plan, state)[plan.active]
+    in_use = plan.task.active.data if state is None else unpack_state(plan, state)[plan.task.active]
     labels = [y for y in (data.y_train, data.y_test, data.y_val) if y is not None]
     present = 1 + max(int(y.max(initial=0)) for y in labels)
     return present if present > int(in_use[0]) else None

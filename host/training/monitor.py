@@ -98,7 +98,7 @@ class Monitor:
         ]
 
     def _of_loss(self, losses: list[float]) -> list[Finding]:
-        layer = layer_names(self.plan)[self.plan.logits]
+        layer = layer_names(self.plan)[self.plan.task.logits]
         bad = sum(not math.isfinite(loss) for loss in losses)
         if bad:
             text = f"the loss was not a finite number in {bad} steps: lower --lr"
@@ -146,7 +146,7 @@ class Monitor:
         share, was = after.logits_at_limit, self.before.logits_at_limit
         if share <= LOGITS_SHARE or share - was <= OUTPUTS_GROWTH:
             return []
-        name = layer_names(self.plan)[self.plan.logits]
+        name = layer_names(self.plan)[self.plan.task.logits]
         text = (
             f"{name}: the greatest logit is at the limit of int8 for {100 * share:.0f} % of the "
             f"samples ({100 * was:.0f} % before): lower --lr or give fewer --epochs"
@@ -199,7 +199,7 @@ def look(plan: TrainingPlan, state: bytes, samples: list[tuple[Array, Array]]) -
         for node in watched:
             at_limit[node] += limited(node, values[node.output])
         loud.update(name for name, node in errors.items() if values[node.output].any())
-        sure += int(values[plan.logits].max()) == 127
+        sure += int(values[plan.task.logits].max()) == 127
         loss += plan.real_loss(values[plan.record])
     count = len(samples)
     return Look(
@@ -220,7 +220,7 @@ def can_saturate(plan: TrainingPlan, node: Node) -> bool:
     not those that only move values, nor the logits."""
     x, y = node.inputs[0].type, node.output.type
     moves = x.quant == y.quant and not isinstance(node.op, Weighted)
-    return y.dtype is DType.S8 and not moves and node.output is not plan.logits
+    return y.dtype is DType.S8 and not moves and node.output is not plan.task.logits
 
 
 def limited(node: Node, output: Array) -> int:
@@ -247,7 +247,7 @@ def layer_with(plan: TrainingPlan, weight: Tensor) -> str:
 def histories(plan: TrainingPlan, state: bytes) -> dict[str, int]:
     """``h`` of the history of each layer's error, by the layer (SPEC 1.3)."""
     tensors = unpack_state(plan, state)
-    named = {tensor.name: tensor for tensor in plan.histories}
+    named = {tensor.name: tensor for tensor in plan.learning.histories}
     return {
         layer: int(tensors[named[node.outputs[-1].name]][0])
         for layer, node in last_errors(plan).items()
@@ -257,10 +257,10 @@ def histories(plan: TrainingPlan, state: bytes) -> dict[str, int]:
 def last_errors(plan: TrainingPlan) -> dict[str, Node]:
     """The node that makes each layer's error, by the layer; the sum, if it has several readers."""
     names, found = layer_names(plan), {}
-    again = {} if plan.recomputed is None else plan.recomputed.originals
+    again = {} if plan.recomputation is None else plan.recomputation.done.originals
     masked = {n.output: n.inputs[0] for n in plan.operations if isinstance(n.op, ClampMask)}
     for node in plan.operations:
-        if node.outputs[-1] in plan.histories:
+        if node.outputs[-1] in plan.learning.histories:
             of = next(masked[t] for t in node.inputs if t in masked)
             found[names[again.get(of, of)]] = node
     return found

@@ -21,7 +21,7 @@ FINAL_THIRD = 0.25  # of the learning rate, with the step schedule (SPEC 1.5)
 def default_rate(plan: TrainingPlan) -> float:
     """2**-6 for a sparse update, 2**-7 where every layer learns; 2**-9 towards given values, where
     errors are not bounded as those of classes are."""
-    if not plan.takes_label and plan.target is not None:
+    if not plan.takes_label and plan.task.target is not None:
         return VALUES_RATE
     learned = sum(t.type.dtype is DType.S8 for t in plan.learned)
     layers = sum(isinstance(node.op, Weighted) for node in plan.forward)

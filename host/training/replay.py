@@ -174,7 +174,7 @@ def train_stream(
     wrapped = StreamRunner(runner, store_of(runner, place), stream, data)
     options = replace(options, order=stream.order)
     result = train(plan, data, wrapped, options, report, state)
-    kept = plan.input if place == OFF or plan.latent is None else plan.latent
+    kept = plan.task.input if place == OFF or plan.latents.tensor is None else plan.latents.tensor
     nbytes = min(slots, len(data.y_train)) * kept.type.nbytes
     macs = 0 if place == OFF else plan.prefix_macs
     return result, Saving(place, wrapped.kept, wrapped.replayed, nbytes, macs)

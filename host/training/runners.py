@@ -100,7 +100,7 @@ class DeviceRunner:
         self.device, self.plan = device, plan
         # The latent that PREFIX left for the next step, or the slot that it was kept in.
         self._in_place: Array | int | None = None
-        self.sends_ahead = plan.receives_ahead
+        self.sends_ahead = plan.options.receive_ahead
         self._announced: tuple[Array, Array] | None = None
         self._waiting: tuple[Array, Array, int] | None = None  # on the device, with its label
 
@@ -143,13 +143,13 @@ class DeviceRunner:
 
     def infer(self, sample: Array) -> Array:
         self.predict(sample)
-        return self._read(self.plan.logits)
+        return self._read(self.plan.task.logits)
 
     def latent_of(self, sample: Array) -> Array:
-        assert self.plan.latent is not None
+        assert self.plan.latents.tensor is not None
         self._write_sample(sample)
         self.device.run_prefix()
-        latent = self._in_place = self._read(self.plan.latent)
+        latent = self._in_place = self._read(self.plan.latents.tensor)
         return latent
 
     def step_from_latent(
@@ -165,7 +165,7 @@ class DeviceRunner:
 
     def infer_from_latent(self, latent: Array) -> Array:
         self.predict_from_latent(latent)
-        return self._read(self.plan.logits)
+        return self._read(self.plan.task.logits)
 
     def keep(self, slot: int, sample: Array, label: int) -> None:
         """Compute a latent and store it in a slot of the device, where it also is in place."""
@@ -187,7 +187,7 @@ class DeviceRunner:
 
     def infer_from_slot(self, slot: int) -> Array:
         self.predict_from_slot(slot)
-        return self._read(self.plan.logits)
+        return self._read(self.plan.task.logits)
 
     def _write_sample(self, sample: Array) -> None:
         """Write it in place of what was there, or waits."""
@@ -234,7 +234,7 @@ def with_latents(runner: ReferenceRunner | DeviceRunner, place: str) -> Runner:
         return CachedRunner(runner.plan, runner, HostLatents(runner))
     if place == DEVICE:
         assert isinstance(runner, DeviceRunner)
-        slots = runner.plan.latent_slots
+        slots = runner.plan.options.latent_slots
         fixed = flash_slots(runner.plan)
         return CachedRunner(runner.plan, runner, DeviceLatents(runner), slots, fixed)
     return runner

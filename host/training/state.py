@@ -82,7 +82,7 @@ class SavedState:
                 f"from, and {self.described()}"
             )
         values: dict[Tensor, Array] = {}
-        for tensor in plan.state:
+        for tensor in plan.learning.state:
             value = self.arrays.get(tensor.name)
             fits = value is not None and value.shape == tensor.type.shape
             if value is None or not fits or value.dtype != tensor.type.dtype.np:

@@ -33,15 +33,17 @@ def tail(request: Request, model: Model, whole: TrainingPlan) -> tuple[TrainingP
     ``whole`` is the request's plan of ``model``. Where there is no prefix, or the model cannot be
     cut behind it, it is ``whole`` itself, and None.
     """
-    if whole.latent is None:
+    if whole.latents.tensor is None:
         return whole, None
     try:
-        behind = plan_from(request, model, whole.scheme, whole.latent.name)
+        behind = plan_from(request, model, whole.scheme, whole.latents.tensor.name)
     except ModelError:  # a layer behind it also reads what is before it
         return whole, None
-    if behind.input.type != whole.latent.type:  # narrower, by constant channels left out
+    if (
+        behind.task.input.type != whole.latents.tensor.type
+    ):  # narrower, by constant channels left out
         return whole, None
-    return behind, whole.latent.name
+    return behind, whole.latents.tensor.name
 
 
 def plan_from(request: Request, model: Model, scheme: Scheme, start: str) -> TrainingPlan:
@@ -79,7 +81,7 @@ def fastest(plan: TrainingPlan) -> Iterator[LibraryRunner | ReferenceRunner]:
 
 def latents(plan: TrainingPlan, samples: Array) -> Array:
     """(N, latent size) int8: what the frozen prefix of ``plan`` makes of each sample."""
-    latent = plan.latent
+    latent = plan.latents.tensor
     assert latent is not None
     with fastest(plan) as runner:
         trained = runner.reference if isinstance(runner, ReferenceRunner) else runner.model

@@ -72,19 +72,19 @@ def judged_output(
     """
     if not plan.takes_label:
         return False, squared_error(plan, sample, target, logits)
-    in_use = () if plan.active is None else (np.array([classes], np.uint32),)
+    in_use = () if plan.task.active is None else (np.array([classes], np.uint32),)
     label = np.array([target], np.uint32)
-    assert plan.predicted is not None
-    prediction = plan.graph.producer(plan.predicted)
+    assert plan.task.predicted is not None
+    prediction = plan.graph.producer(plan.task.predicted)
     assert prediction is not None
     (predicted,) = prediction.op.reference(prediction, logits, *in_use)
-    *_, record = plan.loss.op.reference(plan.loss, logits, label, *in_use)
+    *_, record = plan.task.loss.op.reference(plan.task.loss, logits, label, *in_use)
     return int(predicted[0]) == int(target), plan.real_loss(record)
 
 
 def squared_error(plan: TrainingPlan, sample: Array, target: Array, output: Array) -> float:
     """The loss of one output, in real units."""
-    if plan.target is None:
+    if plan.task.target is None:
         target = target_of_input(plan, sample).reshape(-1)
     difference = output.astype(np.int64) - target
     return plan.real_loss(np.array([int((difference**2).sum()), 0]))

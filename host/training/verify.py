@@ -65,7 +65,7 @@ class Verifier:
     def step(self, sample: Array, target: Array, loss: StepRecord, digest: int) -> bool:
         """Replay a step; whether the loss and the digest of all that learns are equal."""
         self._before = dict(self.reference.state)
-        if self.plan.latent is None:
+        if self.plan.latents.tensor is None:
             expected = self.reference.step(sample, target)
         else:
             expected = self.reference.step_from_latent(self._latent(sample), target)
@@ -96,7 +96,7 @@ class Verifier:
         """The first difference of a forward pass that predicted otherwise; leaves a step begun."""
         step, state = self.reference.steps, self.reference.state
         found = self._first_difference(device, step, state, sample, np.array(0))
-        return found or self._unexplained(step, self.plan.logits)
+        return found or self._unexplained(step, self.plan.task.logits)
 
     def _first_difference(
         self, device: Device, step: int, state: dict[Tensor, Array], sample: Array, target: Array
@@ -120,7 +120,9 @@ class Verifier:
     def _state_difference(self, step: int, after: bytes) -> Difference:
         """Where the state read after the step differs, if running it again did not show it."""
         for tensor, actual in unpack_state(self.plan, after).items():
-            writer = self.plan.graph.producer(tensor) or self.plan.loss  # no node counts classes
+            writer = (
+                self.plan.graph.producer(tensor) or self.plan.task.loss
+            )  # no node counts classes
             expected = self.reference.state[tensor]
             found = compare(step, writer, tensor, actual, expected, False)
             if found is not None:
@@ -157,8 +159,10 @@ def write_target(device: Device, plan: TrainingPlan, target: Array) -> int:
     """Write a target that is no label; the label to give a step."""
     if plan.takes_label:
         return int(target)
-    if plan.target is not None:
-        device.write_target(np.resize(target, plan.target.type.shape).astype(np.int8).tobytes())
+    if plan.task.target is not None:
+        device.write_target(
+            np.resize(target, plan.task.target.type.shape).astype(np.int8).tobytes()
+        )
     return 0
 
 

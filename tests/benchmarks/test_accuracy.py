@@ -81,7 +81,7 @@ def test_the_tail_trains_to_the_bits_of_the_whole(scheme: str) -> None:
 
         assert cut.step(behind.x_train[k], int(data.y_train[k])) == record
     assert cut.digest() == whole.digest()
-    assert behind.x_train.shape[1] == cut.plan.input.type.size
+    assert behind.x_train.shape[1] == cut.plan.task.input.type.size
 
 
 def run(method: str, seed: int, after: float, rate: float = 0.5, scheme: str = "head") -> Run:

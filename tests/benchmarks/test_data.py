@@ -239,7 +239,7 @@ class TestCifar10:
             load(models / "mlperf-tiny" / "pretrainedResnet_quant.tflite"), PlanOptions("head")
         )
         samples = cifar10.test_set().take(slice(0, 50))
-        x = model_input(samples.x, plan.input.type)
+        x = model_input(samples.x, plan.task.input.type)
         assert share_right(Interpreter(plan), x, samples.y) >= 0.8
 
     def test_no_package(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -174,7 +174,7 @@ def trained(plan: TrainingPlan) -> Interpreter:
     reference = Interpreter(plan, seed=3)
     for k in range(6):
         value = np.uint8(37 * k & 0xFF).view(np.int8)
-        reference.step(np.full(plan.input.type.shape, value, np.int8), k % plan.classes)
+        reference.step(np.full(plan.task.input.type.shape, value, np.int8), k % plan.classes)
     return reference
 
 

@@ -44,7 +44,7 @@ def test_generated_c_equals_the_reference_over_options(kind: str, tmp_path: Path
     for round_ in range(len(drawn[0])):
         for model, inputs in zip(models, drawn, strict=True):
             device[model.input][...] = inputs[round_]
-        device.step(np.zeros(plan.input.type.shape, np.int8), 0)
+        device.step(np.zeros(plan.task.input.type.shape, np.int8), 0)
         for model, inputs in zip(models, drawn, strict=True):
             for node, expected in reference_outputs(model, inputs[round_]).items():
                 np.testing.assert_array_equal(device[node.output], expected, f"{kind}: {node!r}")

@@ -27,7 +27,7 @@ def train(device: NativeModel, count: int, slice_calls: int | None = None) -> li
     device.reset(11)
     device.set_learning_rate(LearningRate(200, 12))
     found = []
-    for k, sample in enumerate(samples(device.plan.input.type.shape, count, seed=4)):
+    for k, sample in enumerate(samples(device.plan.task.input.type.shape, count, seed=4)):
         if slice_calls is None:
             device.step(sample, k % CLASSES)
         else:
@@ -50,7 +50,7 @@ def state_of(device: NativeModel) -> bytes:
 
 
 def random_sample(device: NativeModel, seed: int) -> Array:
-    return samples(device.plan.input.type.shape, 1, seed)[-1]
+    return samples(device.plan.task.input.type.shape, 1, seed)[-1]
 
 
 def test_inference_never_touches_the_state(device: NativeModel) -> None:
@@ -67,7 +67,7 @@ def test_inference_is_refused_while_a_step_is_under_way(device: NativeModel) -> 
     device.reset(11)
     device.set_learning_rate(LearningRate(200, 12))
     found = []
-    for k, sample in enumerate(samples(device.plan.input.type.shape, 4, seed=4)):
+    for k, sample in enumerate(samples(device.plan.task.input.type.shape, 4, seed=4)):
         device.write_input(sample)
         assert device.begin(k % CLASSES) == OK
         while not device.run(2):

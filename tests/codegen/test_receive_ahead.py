@@ -54,15 +54,15 @@ def plan_of(update: str = "head", **options: Any) -> TrainingPlan:
 def drawn(plan: TrainingPlan, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Samples, and labels or targets."""
     rng = np.random.default_rng(1)
-    x = rng.integers(-128, 128, (count, *plan.input.type.shape)).astype(np.int8)
+    x = rng.integers(-128, 128, (count, *plan.task.input.type.shape)).astype(np.int8)
     if plan.takes_label:
         return x, rng.integers(0, plan.classes, count)
-    return x, rng.integers(-128, 128, (count, *plan.logits.type.shape)).astype(np.int8)
+    return x, rng.integers(-128, 128, (count, *plan.task.logits.type.shape)).astype(np.int8)
 
 
 def ahead(folder: Path, update: str = "head", **options: Any) -> tuple[NativeModel, np.ndarray]:
     plan = plan_of(update, **options)
-    return NativeModel(plan, folder), np.arange(plan.input.type.size).astype(np.int8)
+    return NativeModel(plan, folder), np.arange(plan.task.input.type.size).astype(np.int8)
 
 
 @pytest.mark.parametrize("loss", ["cross-entropy", "mse"])
@@ -113,7 +113,7 @@ def test_parts_come_in_their_order_and_offset_0_begins_anew(tmp_path: Path) -> N
     assert push(device, 9, sample[::-1][9:]) == Status.OK
     expected = Interpreter(device.plan)
     assert status(device.call("step", 0)) == Status.OK
-    expected.step(sample[::-1].reshape(device.plan.input.type.shape), 0)
+    expected.step(sample[::-1].reshape(device.plan.task.input.type.shape), 0)
 
     assert device.digest() == expected.digest()
 
@@ -131,7 +131,7 @@ def test_reset_drops_a_sample_and_ends_a_step(tmp_path: Path) -> None:
 def test_a_sample_waits_while_a_step_begins_at_a_latent(tmp_path: Path) -> None:
     device, sample = ahead(tmp_path)
     plan, whole = device.plan, Interpreter(device.plan)
-    shape = plan.input.type.shape
+    shape = plan.task.input.type.shape
     device.write_input(sample)
     assert status(device.call("prefix")) == Status.OK
     device.write_input(sample[::-1])
@@ -153,7 +153,7 @@ def test_a_sample_that_another_wrote_in_place_is_not_copied(tmp_path: Path) -> N
     assert status(device._push(0, place(), sample.size)) == Status.OK
     assert status(device.call("step", 0)) == Status.OK
     reference = Interpreter(device.plan)
-    reference.step(sample.reshape(device.plan.input.type.shape), 0)
+    reference.step(sample.reshape(device.plan.task.input.type.shape), 0)
     assert device.digest() == reference.digest()
 
 
@@ -323,7 +323,7 @@ def test_the_linker_map_has_the_bytes_that_the_plan_says(board: str) -> None:
     built = build(plan, target)
     cost, bare = measured(built), measured(build(plain, target))
     rows = [row for row in resident_rows(built) if row["class"] == "ahead"]
-    wanted = plan.input.type.nbytes + plan.logits.type.nbytes
+    wanted = plan.task.input.type.nbytes + plan.task.logits.type.nbytes
 
     assert cost["ahead_bytes"] == plan.ahead_bytes == wanted
     assert [(row["symbol"], row["nbytes"]) for row in rows] == [("small_ahead", wanted)]
@@ -336,8 +336,8 @@ def test_the_linker_map_has_the_bytes_that_the_plan_says(board: str) -> None:
 
 def test_plan_prices_the_next_sample() -> None:
     labels, values = plan_of(), plan_of(loss="mse")
-    assert planned(labels)["ahead_bytes"] == labels.input.type.nbytes
-    assert values.ahead_bytes == values.input.type.nbytes + values.logits.type.nbytes
+    assert planned(labels)["ahead_bytes"] == labels.task.input.type.nbytes
+    assert values.ahead_bytes == values.task.input.type.nbytes + values.task.logits.type.nbytes
     assert planned(plan_of(receive_ahead=False))["ahead_bytes"] is None
     assert ram_bytes(labels) - ram_bytes(plan_of(receive_ahead=False)) == labels.ahead_bytes
     cost = cost_of(labels, False)
@@ -355,8 +355,8 @@ def test_a_sample_cannot_also_arrive_by_rows(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"--stream-input and --receive-ahead do not go together"):
         plan_of(stream_input=True)
     asked = Request.of(tmp_path / "small.tflite", receive_ahead=True)
-    assert all(not request.stream_input for _, request in candidates(asked))
-    assert asked.arguments() == ["--receive-ahead"]
+    assert all(not request.options.stream_input for _, request in candidates(asked))
+    assert asked.options.arguments() == ["--receive-ahead"]
 
 
 @pytest.mark.slow

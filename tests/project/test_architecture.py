@@ -44,7 +44,7 @@ FLOORS = {
         {"chip", "errors", "fixedpoint", "options"},
         {"graph", "replay"},
         {"ops", "planner", "making", "latent"},
-        {"formats", "model"},
+        {"formats", "model", "variants"},
         {"autodiff", "losses", "scheme", "simplify", "tflite"},
         {"plan", "calibration"},
         {"interpreter"},

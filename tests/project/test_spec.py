@@ -210,11 +210,11 @@ def test_the_state_lies_as_specified(plan: TrainingPlan) -> None:
     def operator(tensor: Tensor) -> int:
         return next(node.index for node in plan.forward if tensor in node.inputs)
 
-    weights = sorted(plan.companions.of(FRACTION), key=operator)
-    pairs = [t for w in weights for t in (w, plan.companions.of(FRACTION)[w])]
+    weights = sorted(plan.learning.companions.of(FRACTION), key=operator)
+    pairs = [t for w in weights for t in (w, plan.learning.companions.of(FRACTION)[w])]
     learned = {t for node in plan.forward for t in node.inputs if t.role is Role.PARAM}
     biases = sorted(learned - set(weights), key=operator)
-    expected = [*pairs, *biases, *plan.histories, plan.sgd]
+    expected = [*pairs, *biases, *plan.learning.histories, plan.learning.sgd]
 
     assert list(plan.memory.state) == expected
     end = 0
@@ -222,7 +222,7 @@ def test_the_state_lies_as_specified(plan: TrainingPlan) -> None:
         assert offset == end
         end = offset + -(-tensor.type.nbytes // 4) * 4
     assert plan.memory.state_bytes == end
-    assert [t.name for t in plan.histories] == list(conformance.HISTORIES.values())
+    assert [t.name for t in plan.learning.histories] == list(conformance.HISTORIES.values())
 
 
 def test_the_files_that_a_build_hash_covers_are_as_specified() -> None:

@@ -101,7 +101,7 @@ def test_parts_of_a_run_are_the_whole_run(
         part = train(request, data, state, epochs=2, steps=steps)
 
     assert learned(part) == learned(whole)
-    assert part.plan.class_names == whole.plan.class_names
+    assert part.plan.options.class_names == whole.plan.options.class_names
     assert part.result.seed == 5
 
 
@@ -118,7 +118,7 @@ def test_an_export_with_every_class_in_use_goes_on(model: Path, data: Path, tmp_
     outcome = train(Request.of(model, "head", classes=2, spare_classes=2), data)
     again = train(Request(exported(outcome, tmp_path / "e.tflite")), data)
 
-    assert again.plan.active is None and again.plan.classes == 4
+    assert again.plan.task.active is None and again.plan.classes == 4
     assert again.result.before == outcome.result.after
 
 
@@ -186,8 +186,8 @@ def test_a_state_out_of_range_is_refused(model: Path, data: Path, tmp_path: Path
     request, saved = Request.of(model, "head", classes=4, spare_classes=2), tmp_path / "s.npz"
     first = train(request, data)
     tensors = unpack_state(first.plan, first.result.state)
-    assert first.plan.active is not None
-    tensors[first.plan.active] = np.array([99], np.uint32)
+    assert first.plan.task.active is not None
+    tensors[first.plan.task.active] = np.array([99], np.uint32)
     save_state(saved, first.plan, pack_state(first.plan, tensors), request)
     with pytest.raises(ModelError, match="class count out of range"):
         train(request, data, saved)

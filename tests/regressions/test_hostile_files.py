@@ -174,7 +174,7 @@ def chain(length: int) -> bytes:
 def test_a_plans_work_grows_with_the_square_of_its_operators() -> None:
     """Placing tensors once grew with the third power: a minute for the most operators there are."""
     models = [parse(chain(length), "m") for length in (64, 128)]
-    short, long = (lines_of(partial(make_plan, model, "full")) for model in models)
+    short, long = (lines_of(partial(make_plan, model, PlanOptions("full"))) for model in models)
 
     assert long < 4 * short
 

@@ -7,6 +7,7 @@ import re
 
 import numpy as np
 
+from mcutrain.trainer.chip import GENERIC
 from mcutrain.trainer.graph.graph import Graph, storage
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
@@ -14,8 +15,8 @@ from mcutrain.trainer.model import Model
 from mcutrain.trainer.ops.companion import Companions
 from mcutrain.trainer.ops.sgd import CountStep, LearningRate, sgd_state
 from mcutrain.trainer.ops.softmax_cross_entropy import SoftmaxCrossEntropy
-from mcutrain.trainer.options import Scheme
-from mcutrain.trainer.plan import TrainingPlan
+from mcutrain.trainer.options import DEFAULT_OPTIONS, Scheme
+from mcutrain.trainer.plan import Latents, Learning, Task, TrainingPlan
 from mcutrain.trainer.planner.memory import MemoryPlan, Slot, place_state
 from tests.support.op_cases import Case
 
@@ -68,9 +69,18 @@ def plan_of(name: str, graph: Graph) -> TrainingPlan:
     state = [t for t in graph.tensors if t.role is Role.STATE]
     memory = MemoryPlan(separate_slots(graph), *place_state(state))
     return TrainingPlan(
-        name, graph, [], source, label, source, None, loss, None, sgd, state, Companions(()), [],
-        memory, Scheme("bench"), bytes(8),
-    )  # fmt: skip
+        name,
+        DEFAULT_OPTIONS,
+        GENERIC,
+        Scheme("bench"),
+        bytes(8),
+        graph,
+        [],
+        Task(source, label, source, None, loss, None),
+        Learning(state, Companions(()), [], sgd),
+        memory,
+        Latents(None, ()),
+    )
 
 
 def separate_slots(graph: Graph) -> dict[Tensor | Node, Slot]:

@@ -107,8 +107,8 @@ def check_exponents(values: Mapping[Tensor, Array], expected: dict[str, Any]) ->
 
 def check_state(plan: TrainingPlan, state: dict[Tensor, Array], expected: dict[str, Any]) -> None:
     """Every learned tensor's CRC-32 and every history equals the vectors'."""
-    by_name = {t.name: t for t in plan.state}
-    fractions = plan.companions.of(FRACTION)
+    by_name = {t.name: t for t in plan.learning.state}
+    fractions = plan.learning.companions.of(FRACTION)
     step = expected["step"]
     for key, crc in expected["crc"].items():
         tensor = by_name[key]

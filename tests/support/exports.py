@@ -32,7 +32,7 @@ def micro(data: bytes) -> Any:
 
 def sample_of(plan: TrainingPlan, k: int) -> Array:
     rng = np.random.default_rng(k)
-    return rng.integers(-128, 128, plan.input.type.shape).astype(np.int8)
+    return rng.integers(-128, 128, plan.task.input.type.shape).astype(np.int8)
 
 
 def train(trained: Interpreter, first: int, last: int) -> Interpreter:
@@ -47,7 +47,7 @@ def exported(data: bytes, trained: Interpreter, **options: Any) -> Export:
 
 
 def logits_operator(plan: TrainingPlan) -> int:
-    return next(node.index for node in plan.forward if node.output is plan.logits)
+    return next(node.index for node in plan.forward if node.output is plan.task.logits)
 
 
 def assert_micro_equals(data: bytes, trained: Interpreter, count: int = 3) -> None:
@@ -63,8 +63,10 @@ def assert_micro_equals(data: bytes, trained: Interpreter, count: int = 3) -> No
 
 
 def assert_states_equal(first: Interpreter, second: Interpreter) -> None:
-    assert [t.name for t in first.plan.state] == [t.name for t in second.plan.state]
-    for one, other in zip(first.plan.state, second.plan.state, strict=True):
+    assert [t.name for t in first.plan.learning.state] == [
+        t.name for t in second.plan.learning.state
+    ]
+    for one, other in zip(first.plan.learning.state, second.plan.learning.state, strict=True):
         np.testing.assert_array_equal(first.state[one], second.state[other], one.name)
     assert first.digest() == second.digest()
 

@@ -111,7 +111,7 @@ class FloatGraph:
 
     def real(self, samples: Array) -> fl.Array:
         """int8 samples (N, ...) as the real values they stand for, (N, H, W, C)."""
-        return stacked(self.plan.input, list(samples))
+        return stacked(self.plan.task.input, list(samples))
 
     def loss(self, values: Mapping[str, fl.Array], labels: fl.Labels) -> float:
         """Cross-entropy of the logits in ``values``, summed over the samples."""
@@ -125,7 +125,7 @@ class FloatGraph:
     def integer_values(self, traces: Sequence[Values]) -> dict[str, fl.Array]:
         """Activations of the int8 forward pass, in reals, by layer."""
         outputs = [node.output for node in network(self.plan)]
-        named = {fl.INPUT: self.plan.input} | {t.name: t for t in outputs}
+        named = {fl.INPUT: self.plan.task.input} | {t.name: t for t in outputs}
         return {k: stacked(t, [values[t] for values in traces]) for k, t in named.items()}
 
     def gradient(
@@ -207,8 +207,8 @@ def layer_of(node: Node, plan: TrainingPlan) -> fl.Layer:
     else:
         found = float_op(node)
     activations = node.inputs[:1] if isinstance(op, Weighted) else node.inputs
-    names = tuple(fl.INPUT if t is plan.input else t.name for t in activations)
-    if out is plan.logits:
+    names = tuple(fl.INPUT if t is plan.task.input else t.name for t in activations)
+    if out is plan.task.logits:
         return fl.Layer(out.name, found, names)
     lo, hi = (dequantise(out.type, np.array(limit)).item() for limit in out.limits)
     return fl.Layer(out.name, found, names, lo, hi)
@@ -216,7 +216,7 @@ def layer_of(node: Node, plan: TrainingPlan) -> fl.Layer:
 
 def network(plan: TrainingPlan) -> list[Node]:
     """The nodes that are layers of the float network: up to the logits, without copies."""
-    last = [node.output for node in plan.forward].index(plan.logits)
+    last = [node.output for node in plan.forward].index(plan.task.logits)
     return [n for n in plan.forward[: last + 1] if not isinstance(n.op, GatherChannels)]
 
 

@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from mcutrain.trainer.formats import Formats
+from mcutrain.trainer.chip import Chip, Memory
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.latent import FlashLatents
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import TrainingPlan, make_plan
-from mcutrain.trainer.planner.memories import Memory
 from mcutrain.trainer.tflite.reader import load, parse
 from tests.support.random_blocks import random_blocks
 from tests.support.random_trunks import random_trunk
@@ -30,7 +29,7 @@ def small(update: str = "full", name: str = "small", **options: Any) -> Training
 
 def with_flash(plan: TrainingPlan, count: int = 3) -> TrainingPlan:
     """With latents of random samples in flash."""
-    x = np.random.default_rng(4).integers(-128, 128, (count, *plan.input.type.shape))
+    x = np.random.default_rng(4).integers(-128, 128, (count, *plan.task.input.type.shape))
     samples = x.astype(np.int8)
     reference = Interpreter(plan)
     latents = np.stack([reference.latent_of(sample).reshape(-1) for sample in samples])
@@ -62,12 +61,12 @@ SMALL: dict[str, Callable[[], TrainingPlan]] = {
     "mse-latents": lambda: small("head", loss="mse").with_latent_slots(2),
     "spare": lambda: small("head", classes=3, spare_classes=2),
     "spare-latents": lambda: small("head", classes=3, spare_classes=2).with_latent_slots(2),
-    "formats": lambda: small("full", formats=Formats("e8", accumulate=3)),
-    "whole": lambda: small("full", formats=Formats("e12", "int8")),
+    "formats": lambda: small("full", errors="e8", accumulate=3),
+    "whole": lambda: small("full", weights="int8"),
     "groups": lambda: make_plan(parse(random_blocks(2)[0], "small"), PlanOptions("last:3")),
     "sums": lambda: make_plan(parse(random_trunk(2), "small"), PlanOptions("full")),
-    "memories": lambda: small("full").placed_in(
-        (Memory("arena", 700, 1.0), Memory("blockram", 2000, 2.0))
+    "memories": lambda: small("full").on(
+        Chip("two memories", ram_bytes=704, beside=(Memory("blockram", 2000, 2.0),))
     ),
 }  # fmt: skip
 

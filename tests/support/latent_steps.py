@@ -24,17 +24,19 @@ class FromLatent:
         self.device, self.plan = device, device.plan
 
     def latent_of(self, sample: Array) -> Array:
-        assert self.plan.latent is not None
+        assert self.plan.latents.tensor is not None
         self._clear()
         self.device.write_input(sample)
         assert self.device.call("prefix") == Status.OK
-        return self.device[self.plan.latent].copy()
+        return self.device[self.plan.latents.tensor].copy()
 
     def step(self, latent: Array, target: int | Array, slice_calls: int | None) -> StepRecord:
         self._write(latent)
         label = int(target) if self.plan.takes_label else 0
-        if not self.plan.takes_label and self.plan.target is not None:
-            self.device[self.plan.target][...] = np.reshape(target, self.plan.target.type.shape)
+        if not self.plan.takes_label and self.plan.task.target is not None:
+            self.device[self.plan.task.target][...] = np.reshape(
+                target, self.plan.task.target.type.shape
+            )
         if slice_calls is None:
             assert self.device.call("step_from_latent", label) == Status.OK
         else:
@@ -49,15 +51,15 @@ class FromLatent:
     def infer(self, latent: Array) -> Array:
         self._write(latent)
         assert self.device.call("infer_from_latent") == Status.OK
-        return self.device[self.plan.logits].reshape(-1).copy()
+        return self.device[self.plan.task.logits].reshape(-1).copy()
 
     def _clear(self) -> None:
         self.device.regions[ARENA][:] = 0xA5
 
     def _write(self, latent: Array) -> None:
-        assert self.plan.latent is not None
+        assert self.plan.latents.tensor is not None
         self._clear()
-        self.device[self.plan.latent][...] = latent
+        self.device[self.plan.latents.tensor][...] = latent
 
 
 def assert_latents_train_alike(plan: TrainingPlan, folder: Path, steps: int) -> None:
@@ -66,7 +68,7 @@ def assert_latents_train_alike(plan: TrainingPlan, folder: Path, steps: int) -> 
     device = NativeModel(plan, folder)
     device.reset(5)
     tail = FromLatent(device)
-    drawn = samples(plan.input.type.shape, max(steps - 3, 0), seed=steps)[:steps]
+    drawn = samples(plan.task.input.type.shape, max(steps - 3, 0), seed=steps)[:steps]
     for step, sample in enumerate(drawn):
         for trained in (whole, cut, device):
             trained.set_learning_rate(rate_at(step))
@@ -75,13 +77,13 @@ def assert_latents_train_alike(plan: TrainingPlan, folder: Path, steps: int) -> 
         logits = whole.infer(sample)
         np.testing.assert_array_equal(cut.infer_from_latent(latent), logits)
         np.testing.assert_array_equal(tail.infer(latent), logits)
-        if plan.predicted is not None:
+        if plan.task.predicted is not None:
             assert cut.predict_from_latent(latent) == whole.predict(sample)
 
         expected = whole.step(sample, target)
         assert cut.step_from_latent(latent, target) == expected
         assert tail.step(latent, target, step % 3 + 1 if step % 2 else None) == expected
         assert device.digest() == cut.digest() == whole.digest()
-        for tensor in plan.state:
-            np.testing.assert_array_equal(cut.state[tensor], whole.state[tensor])
-            np.testing.assert_array_equal(device[tensor], whole.state[tensor])
+        for tensor in plan.learning.state:
+            np.testing.assert_array_equal(cut.state[tensor], whole.learning.state[tensor])
+            np.testing.assert_array_equal(device[tensor], whole.learning.state[tensor])

@@ -27,7 +27,9 @@ def target_at(plan: TrainingPlan, reference: Interpreter, step: int) -> int | Ar
     """A label in use, or random values."""
     if plan.takes_label:
         return step * 7 % reference.classes
-    return np.random.RandomState(step).randint(-128, 128, plan.logits.type.shape).astype(np.int8)
+    return (
+        np.random.RandomState(step).randint(-128, 128, plan.task.logits.type.shape).astype(np.int8)
+    )
 
 
 def assert_steps_are_equal(
@@ -36,18 +38,18 @@ def assert_steps_are_equal(
     """Trains both; every tensor of the state, the loss and the digest are equal after each step."""
     reference, device = Interpreter(plan, seed=99), NativeModel(plan, folder, firmware)
     device.reset(99)
-    drawn = samples(plan.input.type.shape, max(steps - 3, 0), seed=steps)[:steps]
+    drawn = samples(plan.task.input.type.shape, max(steps - 3, 0), seed=steps)[:steps]
     for step, sample in enumerate(drawn):
         rate = rate_at(step)
         reference.set_learning_rate(rate)
         device.set_learning_rate(rate)
         target = target_at(plan, reference, step)
         np.testing.assert_array_equal(device.infer(sample), reference.infer(sample))
-        if plan.predicted is not None:
+        if plan.task.predicted is not None:
             assert device.call("predicted") == reference.predict(sample)
 
         assert device.step(sample, target) == reference.step(sample, target), f"step {step}: loss"
-        for tensor in plan.state:
+        for tensor in plan.learning.state:
             np.testing.assert_array_equal(
                 device[tensor], reference.state[tensor], f"step {step}: {tensor.name}"
             )
@@ -60,7 +62,7 @@ def changed(plan: TrainingPlan, reference: Interpreter) -> set[str]:
     """The learned tensors that are not what they were."""
     found = set()
     for tensor in plan.learned:
-        parts = [tensor, *plan.companions.beside(tensor).values()]
+        parts = [tensor, *plan.learning.companions.beside(tensor).values()]
         if any((reference.state[t] != t.data).any() for t in parts):
             found.add(tensor.name)
     return found

@@ -172,13 +172,13 @@ def exercise(data: bytes, rng: random.Random) -> None:
         emit_source(image), emit_header(image)
     json.dumps(manifest(image, bytes(8)))
     trained = Interpreter(plan, 1)
-    shape = plan.input.type.shape
+    shape = plan.task.input.type.shape
     for sample in samples(shape, 1, rng.randrange(2**31)):
         trained.infer(sample)
-    target: int | Array = 0 if plan.takes_label else np.zeros(plan.logits.type.shape, np.int8)
+    target: int | Array = 0 if plan.takes_label else np.zeros(plan.task.logits.type.shape, np.int8)
     for sample in samples(shape, 1, rng.randrange(2**31))[-2:]:
         trained.step(sample, target)
-    if plan.input.label == model.input.label:
+    if plan.task.input.label == model.input.label:
         read_again(data, trained, shape)
 
 
@@ -187,7 +187,7 @@ def read_again(data: bytes, trained: Interpreter, shape: tuple[int, ...]) -> Non
     exported = export_model(data, trained.plan, trained.state, {}).data
     again = parse(exported, "fuzz")
     assert again.training_state is not None
-    if trained.plan.active is None and trained.plan.takes_label:
+    if trained.plan.task.active is None and trained.plan.takes_label:
         stored = TrainingState.unpack(again.training_state)
         plan = resumed(make_plan(again, PlanOptions(stored.scheme)), stored)
         sample = samples(shape, 1, 7)[-1]

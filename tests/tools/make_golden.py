@@ -54,7 +54,7 @@ def digests() -> str:
         reference = Interpreter(plan, seed=7)
         reference.set_learning_rate(RATE)
         found = []
-        for label, sample in enumerate(samples(plan.input.type.shape, 17, seed=1)):
+        for label, sample in enumerate(samples(plan.task.input.type.shape, 17, seed=1)):
             reference.step(sample, label % CLASSES)
             found.append(f"{reference.digest():08x}")
         lines.append(f"{update:8} {' '.join(found)}")

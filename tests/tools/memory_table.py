@@ -29,7 +29,7 @@ NEAR = 0.02  # of the lower bound
 
 def row(name: str, plan: TrainingPlan) -> str:
     memory = plan.memory
-    kept = {plan.record, *([plan.predicted] if plan.predicted else [])}
+    kept = {plan.record, *([plan.task.predicted] if plan.task.predicted else [])}
     at_once = demand(plan.graph, kept).live_at_once
     above = memory.arena_bytes / memory.lower_bound - 1
     return (

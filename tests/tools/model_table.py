@@ -86,7 +86,7 @@ def device_outputs(model: Model, folder: Path) -> Iterator[dict[Node, Array]]:
     sample: Array = yield {}
     while True:
         device[model.input][...] = sample
-        device.step(np.zeros(plan.input.type.shape, np.int8), 0)
+        device.step(np.zeros(plan.task.input.type.shape, np.int8), 0)
         sample = yield {node: device[node.output] for node in model.graph.nodes}
 
 

@@ -243,7 +243,7 @@ class Measurement:
         """
         plan = interpreter.plan
         interpreter.set_learning_rate(STOPPED)
-        for k in range(len(plan.histories)):
+        for k in range(len(plan.learning.histories)):
             interpreter.step(*data.one(k))
         *_, (_, values) = interpreter.trace(*data.one(0))
         return cls(interpreter, learned_tensors(plan), FloatGraph.of(plan, values))

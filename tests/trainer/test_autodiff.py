@@ -88,7 +88,7 @@ def test_head_computes_no_error_at_all(tmp_path: Path) -> None:
     kinds = [type(n.op).__name__ for n in plan.graph.nodes[len(plan.inference) :]]
 
     assert kinds == ["SoftmaxCrossEntropy", "Conv2DUpdate", "BiasUpdate", "CountStep"]
-    assert plan.histories == []
+    assert plan.learning.histories == []
 
 
 def test_a_mask_is_made_once_and_where_it_lets_its_tensor_go(plan: TrainingPlan) -> None:
@@ -112,8 +112,8 @@ def test_a_mask_is_made_once_and_where_it_lets_its_tensor_go(plan: TrainingPlan)
 def test_masks_alone_stand_among_the_nodes_of_an_inference(plan: TrainingPlan) -> None:
     added = [n for n in plan.inference if not isinstance(n.op, ClampMask)]
 
-    assert added == [*plan.forward, plan.graph.producer(plan.predicted)]
-    assert plan.graph.nodes[len(plan.inference)] is plan.loss
+    assert added == [*plan.forward, plan.graph.producer(plan.task.predicted)]
+    assert plan.graph.nodes[len(plan.inference)] is plan.task.loss
 
 
 def test_no_error_reads_a_tensor_for_its_mask(plan: TrainingPlan) -> None:
@@ -158,12 +158,14 @@ def test_histories_are_listed_by_operator_backward_and_edges_before_their_sum(
     tmp_path: Path,
 ) -> None:
     plan = plan_of("full", tmp_path)
-    names = [t.name for t in plan.histories]
+    names = [t.name for t in plan.learning.histories]
 
     assert names[-1] == "conv_2d_0_d_history"
     assert names[-2].startswith("depthwise_conv_2d_1_d_")
     assert len(set(names)) == len(names)
-    order = [n.index for n in plan.graph.nodes if any(t in plan.histories for t in n.inputs)]
+    order = [
+        n.index for n in plan.graph.nodes if any(t in plan.learning.histories for t in n.inputs)
+    ]
     assert order == sorted(order, reverse=True)
 
 
@@ -211,12 +213,12 @@ def test_a_channel_is_dead_only_beyond_its_bounds() -> None:
 def test_the_state_lists_weights_biases_histories_and_the_rate(plan: TrainingPlan) -> None:
     """By operator in the forward order, each weight before its fraction; histories backward."""
     params = [t for node in plan.forward for t in node.inputs if t.role is Role.PARAM]
-    weights = [t for t in params if t in plan.companions.of(FRACTION)]
-    biases = [t for t in params if t not in plan.companions.of(FRACTION)]
-    pairs = [t for w in weights for t in (w, plan.companions.of(FRACTION)[w])]
+    weights = [t for t in params if t in plan.learning.companions.of(FRACTION)]
+    biases = [t for t in params if t not in plan.learning.companions.of(FRACTION)]
+    pairs = [t for w in weights for t in (w, plan.learning.companions.of(FRACTION)[w])]
 
-    assert plan.state == [*pairs, *biases, *plan.histories, plan.sgd]
-    assert plan.digested == [*weights, *biases, *plan.histories]
-    assert list(plan.memory.state) == plan.state
-    offsets = [plan.memory.state[t] for t in plan.state]
+    assert plan.learning.state == [*pairs, *biases, *plan.learning.histories, plan.learning.sgd]
+    assert plan.digested == [*weights, *biases, *plan.learning.histories]
+    assert list(plan.memory.state) == plan.learning.state
+    offsets = [plan.memory.state[t] for t in plan.learning.state]
     assert offsets == sorted(offsets)

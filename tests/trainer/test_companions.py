@@ -58,19 +58,19 @@ def plan(request: pytest.FixtureRequest) -> TrainingPlan:
 
 
 def counters(plan: TrainingPlan) -> dict[Tensor, Tensor]:
-    return plan.companions.of(COUNTER)
+    return plan.learning.companions.of(COUNTER)
 
 
 def trained(plan: TrainingPlan, steps: int) -> Interpreter:
     reference = Interpreter(plan, seed=3)
-    for k, sample in enumerate(samples(plan.input.type.shape, steps, seed=1)[:steps]):
+    for k, sample in enumerate(samples(plan.task.input.type.shape, steps, seed=1)[:steps]):
         reference.step(sample, k % CLASSES)
     return reference
 
 
 def test_each_learned_tensor_has_one_in_the_state(plan: TrainingPlan) -> None:
     assert list(counters(plan)) and set(counters(plan)) == set(plan.learned)
-    assert set(counters(plan).values()) <= set(plan.state)
+    assert set(counters(plan).values()) <= set(plan.learning.state)
     assert not set(counters(plan).values()) & set(plan.learned)
 
 
@@ -134,5 +134,5 @@ def test_without_it_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     plan = make_plan(parse(residual_model(), "small"), PlanOptions("last:2"))
 
-    assert {kind for kind, _ in plan.companions} == {FRACTION}
-    assert SUM in plan.companions.kinds
+    assert {kind for kind, _ in plan.learning.companions} == {FRACTION}
+    assert SUM in plan.learning.companions.kinds

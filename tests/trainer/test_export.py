@@ -74,7 +74,7 @@ def test_a_head_before_a_pool(kind: str, options: dict[str, int], tmp_path: Path
     plan = make_plan(parse(data, "m"), PlanOptions("full", **options))
     new = exported(data, train(Interpreter(plan, 1), 0, 5)).data
 
-    if plan.active is None:
+    if plan.task.active is None:
         assert_micro_equals(new, train(Interpreter(plan, 1), 0, 5))
     assert_steps_are_equal(plan, tmp_path, 6)
 
@@ -298,5 +298,5 @@ def test_real_models(name: str, keep: bool, models: Path) -> None:
     result = exported(data, trained)
 
     assert_micro_equals(result.data, trained, 2)
-    state = sum(t.type.nbytes for t in plan.state if t.role in (Role.PARAM, Role.STATE))
+    state = sum(t.type.nbytes for t in plan.learning.state if t.role in (Role.PARAM, Role.STATE))
     assert len(result.data) < len(data) + 2 * state + 4096

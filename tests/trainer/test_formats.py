@@ -70,8 +70,8 @@ def test_every_combination_trains_bit_exactly(
 
     assert changed(plan, reference) == {t.name for t in plan.learned}
     assert all(t.type.dtype is formats.error.dtype for t in plan.errors)
-    assert bool(plan.companions.of(FRACTION)) == formats.has_fraction
-    assert len(plan.companions.of(SUM)) == (len(plan.learned) if formats.has_sums else 0)
+    assert bool(plan.learning.companions.of(FRACTION)) == formats.has_fraction
+    assert len(plan.learning.companions.of(SUM)) == (len(plan.learned) if formats.has_sums else 0)
 
 
 NETS = {"awkward": awkward_model, "gated": gated_model, "structural": structural_model}
@@ -128,7 +128,7 @@ def test_spare_classes_train_bit_exactly(tmp_path: Path) -> None:
 def weight(state: dict[Tensor, Array], plan: TrainingPlan, learned: Tensor) -> Array:
     """M of a weight, or the bias."""
     value = state[learned].astype(np.int64)
-    fraction = plan.companions.of(FRACTION).get(learned)
+    fraction = plan.learning.companions.of(FRACTION).get(learned)
     return value if fraction is None else 256 * value + state[fraction]
 
 
@@ -140,7 +140,7 @@ def test_sums_are_those_of_single_steps(errors: str, weights: str) -> None:
     plan = small_plan(Formats(errors, weights, samples))
     single = small_plan(Formats(errors, weights))
     summed, one = Interpreter(plan, 4), Interpreter(single, 4)
-    same = {a: b for a in plan.state for b in single.state if a.name == b.name}
+    same = {a: b for a in plan.learning.state for b in single.learning.state if a.name == b.name}
     limit = 127 * 256 if weights == "int8.8" else 127
     for round_ in range(3):
         before = {t: weight(summed.state, plan, t) for t in plan.learned}
@@ -158,7 +158,7 @@ def test_sums_are_those_of_single_steps(errors: str, weights: str) -> None:
                 if k % samples < samples - 1:
                     known = total[t] < 2**40
                     np.testing.assert_array_equal(
-                        summed.state[plan.companions.of(SUM)[t]][known], total[t][known]
+                        summed.state[plan.learning.companions.of(SUM)[t]][known], total[t][known]
                     )
                     np.testing.assert_array_equal(weight(summed.state, plan, t), before[t])
         moved = 0
@@ -167,7 +167,7 @@ def test_sums_are_those_of_single_steps(errors: str, weights: str) -> None:
             end = limit if t.type.dtype is DType.S8 else BIAS_MAX
             expected = np.clip(before[t] + total[t], -end, end)
             np.testing.assert_array_equal(weight(summed.state, plan, t)[known], expected[known])
-            assert not summed.state[plan.companions.of(SUM)[t]].any()
+            assert not summed.state[plan.learning.companions.of(SUM)[t]].any()
             moved += int((total[t][known] != 0).sum())
         assert moved > 20
 
@@ -187,13 +187,14 @@ def test_at_a_rate_of_nothing_the_sums_wait() -> None:
     plan = small_plan(Formats(accumulate=2), "head")
     trained = train(Interpreter(plan, 1), 0, 1)
     before = {
-        t: trained.state[t].copy() for t in (*plan.learned, *plan.companions.of(SUM).values())
+        t: trained.state[t].copy()
+        for t in (*plan.learned, *plan.learning.companions.of(SUM).values())
     }
     trained.set_learning_rate(LearningRate(0, 0))
     train(trained, 1, 2)
 
     assert all((trained.state[t] == value).all() for t, value in before.items())
-    assert any(before[t].any() for t in plan.companions.of(SUM).values())
+    assert any(before[t].any() for t in plan.learning.companions.of(SUM).values())
 
 
 def test_an_initial_weight_of_128_stays_until_its_sum_is_not_zero() -> None:
@@ -249,7 +250,7 @@ def test_each_tensor_has_a_dither_of_its_own(net: str) -> None:
         if hasattr(node.op, "dither_node")
     ]
 
-    assert len(found) == len(set(found)) == len(plan.histories) > 4
+    assert len(found) == len(set(found)) == len(plan.learning.histories) > 4
     assert {n % 4 for n in found} <= {2, 3}
     assert any(n >= 2**31 for n in found)
 
@@ -331,12 +332,16 @@ def test_formats_that_there_are_not_are_refused(values: tuple[Any, ...]) -> None
 def test_stored_options_name_the_formats() -> None:
     request = Request.of(Path("m"), errors="e8", accumulate=4)
 
-    assert read_options(request.options(), Path("m")).formats == Formats("e8", "int8.8", 4)
-    assert request.arguments() == ["--errors e8", "--accumulate 4"]
-    assert read_options({}, Path("m")).formats == DEFAULT_FORMATS  # of a file before there were any
+    assert Formats.of(read_options(request.stored(), Path("m")).options) == Formats(
+        "e8", "int8.8", 4
+    )
+    assert request.options.arguments() == ["--errors e8", "--accumulate 4"]
+    assert (
+        Formats.of(read_options({}).options) == DEFAULT_FORMATS
+    )  # of a file before there were any
     for spoilt in ({"errors": "e9"}, {"weights": ["int8"]}, {"accumulate": "4"}, {"errors": None}):
         with pytest.raises(ModelError, match="options are damaged"):
-            read_options({**request.options(), **spoilt})
+            read_options({**request.stored(), **spoilt})
 
 
 def test_an_exported_file_goes_on_in_its_formats(tmp_path: Path) -> None:
@@ -344,7 +349,7 @@ def test_an_exported_file_goes_on_in_its_formats(tmp_path: Path) -> None:
     path.write_bytes(residual_model())
     request = Request.of(path, "full", errors="e8", weights="int8", accumulate=3)
     half = train(Interpreter(request.plan(), 5), 0, 4)
-    path.write_bytes(exported(residual_model(), half, **request.options()).data)
+    path.write_bytes(exported(residual_model(), half, **request.stored()).data)
     continued = Interpreter(Request(path).plan(), 5)
 
     assert continued.plan.formats == SMALL
@@ -360,15 +365,15 @@ def test_prices_are_those_of_the_plans_with_the_other_formats(tmp_path: Path) ->
     request = Request.of(path, "full", weights="int8")
     plan = request.plan()
     prices = {p["option"]: p for p in format_prices(request, plan)}
-    narrow = replace(request, errors="e8").plan().memory
+    narrow = request.but(errors="e8").plan().memory
     weights = sum(t.type.nbytes for t in plan.learned if t.type.dtype is DType.S8)
 
     assert prices["errors"]["value"] == "e8"
     assert prices["errors"]["arena_bytes"] == narrow.arena_bytes - plan.memory.arena_bytes < 0
     assert prices["errors"]["learned_bytes"] == prices["weights"]["arena_bytes"] == 0
     assert prices["weights"]["learned_bytes"] == weights
-    summed = replace(request, accumulate=2).plan()
-    total = sum(t.type.nbytes for t in summed.companions.of(SUM).values())
+    summed = request.but(accumulate=2).plan()
+    total = sum(t.type.nbytes for t in summed.learning.companions.of(SUM).values())
     assert prices["accumulate"]["learned_bytes"] == total == format_bytes(summed)["sums"]
     assert format_bytes(plan)["fractions"] == 0
     assert format_bytes(plan)["errors"] >= max(t.type.nbytes for t in plan.errors)

@@ -43,7 +43,7 @@ def test_a_new_head_of_any_size_trains_bit_exactly(
     plan = make_plan(model, PlanOptions("last:2", classes))
     reference = assert_steps_are_equal(plan, tmp_path, 10)
 
-    assert plan.logits.type.size == classes
+    assert plan.task.logits.type.size == classes
     assert plan.classes == max(2, classes)
     assert changed(plan, reference) == {t.name for t in plan.learned}
 
@@ -66,7 +66,7 @@ def test_an_autoencoder_trains_bit_exactly(tmp_path: Path) -> None:
     plan = make_plan(parse(autoencoder(), "auto"), PlanOptions("full", loss="reconstruction"))
     reference = assert_steps_are_equal(plan, tmp_path, 12)
 
-    assert plan.target is None and plan.classes == 0
+    assert plan.task.target is None and plan.classes == 0
     assert changed(plan, reference) == {t.name for t in plan.learned}
 
 
@@ -78,14 +78,14 @@ def test_an_autoencoder_learns_its_input() -> None:
     losses = [reference.step(x).real(plan) for _ in range(300)]
 
     assert losses[-1] < losses[0] / 20
-    assert losses[-1] < 4 * plan.logits.type.scale**2  # two quanta
+    assert losses[-1] < 4 * plan.task.logits.type.scale**2  # two quanta
 
 
 def test_the_target_of_a_reconstruction_is_the_input_in_reals() -> None:
     plan = make_plan(parse(autoencoder(), "auto"), PlanOptions("full", loss="reconstruction"))
     x = np.arange(-100, 140, 20).astype(np.int8)
-    wanted = plan.input.type.scale * (x.astype(float) - plan.input.type.zero_point)
-    y = plan.logits.type
+    wanted = plan.task.input.type.scale * (x.astype(float) - plan.task.input.type.zero_point)
+    y = plan.task.logits.type
     found = y.scale * (target_of_input(plan, x).reshape(-1).astype(float) - y.zero_point)
     inside = np.abs(wanted) < y.scale * 110
 
@@ -100,10 +100,12 @@ def test_a_record_is_the_loss_in_real_units(model: Model, loss: str) -> None:
     reference = Interpreter(plan)
     for k, sample in enumerate(inputs(6)):
         q = reference.infer(sample).astype(np.float64)
-        real = plan.logits.type.scale * (q - plan.logits.type.zero_point)
+        real = plan.task.logits.type.scale * (q - plan.task.logits.type.zero_point)
         if loss == "mse":
             target = np.arange(CLASSES).astype(np.int8) * 20 - 50
-            wanted = plan.logits.type.scale * (target - float(plan.logits.type.zero_point))
+            wanted = plan.task.logits.type.scale * (
+                target - float(plan.task.logits.type.zero_point)
+            )
             expected = float(((real - wanted) ** 2).mean())
             assert reference.step(sample, target).real(plan) == pytest.approx(expected, rel=1e-9)
         else:
@@ -169,7 +171,7 @@ def test_a_binary_head_learns_two_patterns(model: Model) -> None:
 def test_spare_classes_wait_until_they_are_taken_into_use(model: Model, tmp_path: Path) -> None:
     plan = make_plan(model, PlanOptions("head", 2, spare_classes=2))
     reference, device = Interpreter(plan), NativeModel(plan, tmp_path)
-    weights = next(t for t in plan.learned if t in plan.companions.of(FRACTION))
+    weights = next(t for t in plan.learned if t in plan.learning.companions.of(FRACTION))
     patterns = inputs(3)
     for k in range(40):
         reference.step(patterns[k % 2], k % 2)
@@ -206,7 +208,7 @@ def test_an_old_head_gets_spare_rows_and_keeps_its_own(model: Model) -> None:
     for sample in inputs(5):
         logits = new.infer(sample)
         np.testing.assert_array_equal(logits[:CLASSES], old.infer(sample))
-        assert (logits[CLASSES:] == plan.logits.type.zero_point).all()
+        assert (logits[CLASSES:] == plan.task.logits.type.zero_point).all()
         assert new.predict(sample) == old.predict(sample)
 
 
@@ -220,7 +222,7 @@ def test_a_tail_alone_trains_to_the_bits_of_the_whole(model: Model, tmp_path: Pa
 
         assert rest.step(value, k % CLASSES) == reference.step(sample, k % CLASSES)
         assert rest.digest() == reference.digest()
-    assert tail.input.type == entry.type
+    assert tail.task.input.type == entry.type
     assert tail.forward_macs < whole.forward_macs
     assert_steps_are_equal(tail, tmp_path, 6)
 
@@ -298,7 +300,7 @@ def test_an_anomaly_detector_learns_a_new_normal_machine(models: Path) -> None:
     def error(samples: Array) -> float:
         wanted = [target_of_input(plan, x).astype(int).ravel() for x in samples]
         found = [reference.infer(x).astype(int) for x in samples]
-        return float(np.mean((np.array(wanted) - found) ** 2)) * plan.logits.type.scale**2
+        return float(np.mean((np.array(wanted) - found) ** 2)) * plan.task.logits.type.scale**2
 
     before = error(unheard), error(noise)
     for sample in machine(rng, 300):

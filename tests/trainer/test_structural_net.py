@@ -63,7 +63,7 @@ def test_a_network_of_branches_trains_with_equal_bits(scheme: str, tmp_path: Pat
     plan = make_plan(parse(structural_model(), "branches"), PlanOptions(scheme))
     reference = assert_steps_are_equal(plan, tmp_path, 14)
 
-    for weight in plan.companions.of(FRACTION):  # the error came all the way
+    for weight in plan.learning.companions.of(FRACTION):  # the error came all the way
         assert (reference.state[weight] != weight.data).any(), weight.name
 
 

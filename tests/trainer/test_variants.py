@@ -99,7 +99,7 @@ def test_the_arithmetic_is_the_same() -> None:
     plain, chosen = plan_for(GENERIC), plan_for(CHIP)
 
     assert chosen.numerics_hash == plain.numerics_hash
-    sample = np.zeros(plain.input.type.shape, np.int8)
+    sample = np.zeros(plain.task.input.type.shape, np.int8)
     assert Interpreter(chosen).step(sample, 1) == Interpreter(plain).step(sample, 1)
 
 

@@ -71,7 +71,7 @@ def test_a_keyword_net_learns_a_head_in_sixteen_kibibytes(board: str, models: Pa
     plan = make_plan(load(models / "mlperf-tiny" / "kws_ref_model.tflite"), PlanOptions("head"))
     built = build(plan, Target.parse(f"sim:{board}"))
     rng = np.random.default_rng(0)
-    x = rng.integers(-128, 128, (4, plan.input.type.size)).astype(np.int8)
+    x = rng.integers(-128, 128, (4, plan.task.input.type.size)).astype(np.int8)
     data = Dataset(x[:3], np.arange(3), x[3:], np.arange(1))
     with simulated(built) as runner:
         options = Options(epochs=1, rate=2**-6, seed=3, verify=True)

@@ -99,7 +99,7 @@ REAL = {"kws": "mlperf-tiny/kws_ref_model", "resnet8": "mlperf-tiny/pretrainedRe
 
 
 def random_data(plan: TrainingPlan, count: int) -> Dataset:
-    drawn = samples(plan.input.type.shape, count, seed=6)[3:]
+    drawn = samples(plan.task.input.type.shape, count, seed=6)[3:]
     x: Array = np.stack([sample.reshape(-1) for sample in drawn])
     y = np.arange(count) * 5 % plan.classes
     return Dataset(x, y, x[:1], y[:1])
@@ -131,10 +131,10 @@ def test_a_squared_error_a_tail_and_spare_classes_train_on_a_cortex_m4(folder: P
     ]
     for plan in plans:
         rng = np.random.default_rng(1)
-        x = rng.integers(-128, 128, (8, plan.input.type.size)).astype(np.int8)
+        x = rng.integers(-128, 128, (8, plan.task.input.type.size)).astype(np.int8)
         y = np.arange(8) % 4
         if not plan.takes_label:
-            y = rng.integers(-128, 128, (8, plan.logits.type.size)).astype(np.int8)
+            y = rng.integers(-128, 128, (8, plan.task.logits.type.size)).astype(np.int8)
         options = Options(epochs=2, verify=True)
         with simulated(build(plan, Target.parse("sim:mps2_an386"))) as runner:
             result = train(plan, Dataset(x, y, x, y), runner, options, lambda progress: None)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +50,7 @@ def pricer(path: Path, model: Model, sram: int) -> Pricer:
 
 
 def bytes_of(path: Path, model: Model, scheme: Scheme | str) -> int:
-    return cost_of(replace(Request(path), update=scheme).plan_of(model), False).sram
+    return cost_of(Request(path).but(update=scheme).plan_of(model), False).sram
 
 
 def test_with_room_for_all_everything_is_a_choice(path: Path, model: Model) -> None:
@@ -100,7 +99,7 @@ def test_what_a_build_adds_counts(path: Path, model: Model) -> None:
 
 def test_flash_is_constants_and_code(path: Path, model: Model) -> None:
     head = parse_scheme("head", model)
-    constants = cost_of(replace(Request(path), update="head").plan_of(model), True).constants
+    constants = cost_of(Request(path).but(update="head").plan_of(model), True).constants
     limits = Limits(10**6, constants + 10)
 
     assert constants > 0

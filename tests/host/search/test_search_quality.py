@@ -63,7 +63,7 @@ def setup(tmp_path_factory: pytest.TempPathFactory) -> Formula:
 @pytest.fixture(scope="module")
 def pricer(setup: Formula) -> Pricer:
     """The budget is a fifth less than all layers take."""
-    request = replace(setup.request, update="full")
+    request = setup.request.but(update="full")
     everything = cost_of(request.plan_of(setup.model), False).sram
     return Pricer(setup.request, setup.model, Limits(round(0.8 * everything)))
 

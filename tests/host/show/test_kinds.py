@@ -46,7 +46,7 @@ def test_kinds_are_what_the_plan_holds() -> None:
     assert head["biases"] == 4 * 4
     assert (head["histories"], head["sums"]) == (0, 0)
     assert full["weights"] == full["fractions"] == 8 * 27 + 8 * 9 + 8 * 8 + 4 * 8
-    assert full["histories"] == 4 * len(plan_of("full").histories) > 0
+    assert full["histories"] == 4 * len(plan_of("full").learning.histories) > 0
     assert bias["sums"] > 0
     assert arena_bytes(plan_of("full"))["errors"] > 0
     # The convolution's input and output lie there at the fullest moment of an update of the head.

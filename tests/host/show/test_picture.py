@@ -136,9 +136,9 @@ def test_kinds_of_the_arena_and_of_the_state(plan: TrainingPlan) -> None:
     masks = [n.output for n in plan.graph.nodes if isinstance(n.op, ClampMask)]
     assert [t for t, kind in kinds.items() if kind == "masks"] == masks
     assert kinds[plan.record] == "other"
-    assert kinds[plan.input] == ("rings" if plan.arriving else "inputs")
+    assert kinds[plan.task.input] == ("rings" if plan.arriving else "inputs")
     assert sum(state_bytes(plan).values()) == plan.memory.state_bytes
-    waiting = sum(t.type.nbytes for t in plan.companions.of(SUM).values())
+    waiting = sum(t.type.nbytes for t in plan.learning.companions.of(SUM).values())
     assert state_bytes(plan).get("sums", 0) == waiting
 
 
@@ -160,7 +160,7 @@ def test_the_parts_of_the_step() -> None:
     arena = Arena(plan)
     by_node = {arena.nodes[k].name: arena.part(k) for k in range(len(arena.nodes))}
     assert {by_node[n.name] for n in plan.inference} == {"forward"}
-    assert by_node[plan.loss.name] == "loss"
+    assert by_node[plan.task.loss.name] == "loss"
     assert {part for name, part in by_node.items() if name.endswith("_update")} == {"update"}
     assert by_node["count_step"] == "update"
     assert "backward" in by_node.values()

@@ -60,7 +60,7 @@ def old_data(folder: Path, count: int = OLD, plan: TrainingPlan | None = None) -
     """Old samples, and new ones of which the last two are old ones again."""
     x, y = drawn(count + 5), np.arange(count + 5) * 3 % 4
     if plan is not None and not plan.takes_label:
-        y = x.reshape(len(x), -1)[:, : plan.logits.type.size]
+        y = x.reshape(len(x), -1)[:, : plan.task.logits.type.size]
     new = [*range(count, count + 5), count - 1, 0]
     return write(folder, x_old=x[:count], y_old=y[:count], x_train=x[new], y_train=y[new],
                  x_test=x[-2:], y_test=y[-2:])  # fmt: skip
@@ -87,22 +87,22 @@ def recall(device: NativeModel, slot: int) -> tuple[int, int]:
 @pytest.mark.parametrize("slots", [0, 2])
 def test_the_c_trains_from_flash_as_the_reference_from_samples(slots: int, tmp_path: Path) -> None:
     plan = in_flash(tmp_path, slots)
-    assert plan.flash is not None and plan.latent is not None
+    assert plan.latents.flash is not None and plan.latents.tensor is not None
     reference, device = Interpreter(plan, seed=5), NativeModel(plan, tmp_path)
     device.reset(5)
 
     for index in (3, 0, 2, 1, 3):
         label = index * 3 % 4
-        sample = plan.flash.samples[index].reshape(plan.input.type.shape)
+        sample = plan.latents.flash.samples[index].reshape(plan.task.input.type.shape)
         device.regions[ARENA][:] = 0xA5
         assert recall(device, slots + index) == (Status.OK, label)
-        np.testing.assert_array_equal(device[plan.latent], reference.latent_of(sample))
+        np.testing.assert_array_equal(device[plan.latents.tensor], reference.latent_of(sample))
         expected = reference.step(sample, label)
         assert device.call("step_from_latent", label) == Status.OK
         loss = device.call("loss")
         assert (loss.sum, loss.distance) == (expected.sum, expected.distance)
         assert device.digest() == reference.digest()
-    for tensor in plan.state:
+    for tensor in plan.learning.state:
         np.testing.assert_array_equal(device[tensor], reference.state[tensor])
 
 
@@ -192,13 +192,13 @@ def test_the_plan_prices_flash_as_the_linker_does(
     """``measured`` compares the plan's constants with the linker map's."""
     plan = in_flash(tmp_path, slots, count, small(update))
     bare, full = planned(small(update)), measured(build(plan, Target.parse("sim:mps2_an386")))
-    assert plan.latent is not None
-    wanted = count * (plan.latent.type.nbytes + 2)
+    assert plan.latents.tensor is not None
+    wanted = count * (plan.latents.tensor.type.nbytes + 2)
 
     assert bare["flash_latent_bytes"] is None
     assert full["flash_latent_bytes"] == wanted
     assert full["constant_bytes"] - bare["constant_bytes"] == wanted
-    assert full["latent_slot_bytes"] == (slots * (plan.latent.type.nbytes + 2) or None)
+    assert full["latent_slot_bytes"] == (slots * (plan.latents.tensor.type.nbytes + 2) or None)
 
 
 @pytest.mark.board
@@ -211,7 +211,7 @@ def test_flash_is_no_ram(tmp_path: Path) -> None:
 
 def test_what_is_in_flash_makes_another_build_of_the_same_numerics(tmp_path: Path) -> None:
     plan = in_flash(tmp_path)
-    flash = plan.flash
+    flash = plan.latents.flash
     assert flash is not None
     other = FlashLatents(flash.samples, flash.latents, flash.labels[::-1].copy())
     plans = (small().with_latent_slots(2), plan, plan.with_flash_latents(other))
@@ -219,7 +219,7 @@ def test_what_is_in_flash_makes_another_build_of_the_same_numerics(tmp_path: Pat
     assert len({build_hash(lay_out(p), "native") for p in plans}) == 3
     assert len({p.numerics_hash for p in plans}) == 1
     assert [manifest(lay_out(p), bytes(8))["flash_latents"] for p in plans] == [0, OLD, OLD]
-    bytes_of = plan.latent.type.nbytes if plan.latent else 0
+    bytes_of = plan.latents.tensor.type.nbytes if plan.latents.tensor else 0
     source = emit_source(lay_out(plan))
     assert f"static const int8_t small_flash_latents[{OLD}][{bytes_of}] = {{" in source
     assert f"static const uint16_t small_flash_labels[{OLD}] = {{" in source
@@ -229,9 +229,9 @@ def test_training_samples_are_taken_where_there_are_no_old_ones(tmp_path: Path) 
     x, y = drawn(3), np.array([2, 0, 1])
     plan = with_flash_latents(small(), write(tmp_path, x_train=x, y_train=y))
 
-    assert plan.flash is not None
-    np.testing.assert_array_equal(plan.flash.samples, x.reshape(3, -1))
-    np.testing.assert_array_equal(plan.flash.labels, y)
+    assert plan.latents.flash is not None
+    np.testing.assert_array_equal(plan.latents.flash.samples, x.reshape(3, -1))
+    np.testing.assert_array_equal(plan.latents.flash.labels, y)
 
 
 @pytest.mark.parametrize(

@@ -308,7 +308,7 @@ def test_going_on_from_the_best_epoch_repeats_what_followed_it(data: Dataset) ->
     first = run(data, epochs=4, rate=0.2, schedule="constant")
     assert first.guarded is not None
     done = first.guarded.curve[first.guarded.best][0]
-    assert unpack_state(plan, first.state)[plan.sgd][1] == done
+    assert unpack_state(plan, first.state)[plan.learning.sgd][1] == done
     again = run(data, epochs=4, steps=160 - done, rate=0.2, schedule="constant", state=first.state)
     assert again.guarded is not None
 

@@ -63,8 +63,8 @@ def test_the_latent_is_the_last_tensor_that_all_else_follows_from(
     """With last:2 the residual add, behind the layer that learns, reads the stem."""
     plan = small(update)
 
-    assert (plan.latent.name if plan.latent else None) == latent
-    inside = [n.op.nodes if isinstance(n.op, Region) else (n,) for n in plan.prefix]
+    assert (plan.latents.tensor.name if plan.latents.tensor else None) == latent
+    inside = [n.op.nodes if isinstance(n.op, Region) else (n,) for n in plan.latents.prefix]
     assert [n for nodes in inside for n in nodes] == plan.forward[:prefix]
 
 
@@ -72,12 +72,12 @@ def test_the_latent_is_the_last_tensor_that_all_else_follows_from(
 @pytest.mark.parametrize("model", [parse(residual_model(), "small"), awkward_model()])
 def test_nothing_before_the_latent_is_read_behind_it(model: Model, update: str) -> None:
     plan = make_plan(model, PlanOptions(update))
-    behind = plan.graph.nodes[len(plan.prefix) :]
-    before = {plan.input, *(t for node in plan.prefix for t in node.outputs)}
+    behind = plan.graph.nodes[len(plan.latents.prefix) :]
+    before = {plan.task.input, *(t for node in plan.latents.prefix for t in node.outputs)}
     read = {t for node in behind for t in node.inputs} & before
 
-    assert read == {plan.latent} if plan.latent else plan.input in read
-    changing = {t for node in plan.prefix for t in node.inputs}
+    assert read == {plan.latents.tensor} if plan.latents.tensor else plan.task.input in read
+    changing = {t for node in plan.latents.prefix for t in node.inputs}
     assert not any(t.role in (Role.PARAM, Role.STATE) for t in changing)
 
 
@@ -85,11 +85,11 @@ def test_a_target_made_of_the_input_leaves_no_latent(tmp_path: Path) -> None:
     plan = reconstructing()
     device = NativeModel(plan, tmp_path)
 
-    assert plan.latent is None and plan.prefix == ()
+    assert plan.latents.tensor is None and plan.latents.prefix == ()
     assert [device.call(f) for f in ("prefix", "infer_from_latent")] == [Status.RANGE] * 2
     assert [device.call(f"{f}_from_latent", 0) for f in ("begin", "step")] == [Status.RANGE] * 2
     with pytest.raises(ValueError, match="no layers to skip"):
-        Interpreter(plan).latent_of(np.zeros(plan.input.type.shape, np.int8))
+        Interpreter(plan).latent_of(np.zeros(plan.task.input.type.shape, np.int8))
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_random_networks_train_alike_from_latents(seed: int, tmp_path: Path) -> 
         parse(random_network(seed), "net"), PlanOptions("head" if seed % 2 else "last:2")
     )
 
-    assert plan.latent is not None
+    assert plan.latents.tensor is not None
     assert_latents_train_alike(plan, tmp_path, 6)
 
 
@@ -146,9 +146,13 @@ def quiet(progress: object) -> None:
 
 
 def random_data(plan: TrainingPlan, count: int) -> Dataset:
-    drawn = samples(plan.input.type.shape, count, seed=6)[3:]
+    drawn = samples(plan.task.input.type.shape, count, seed=6)[3:]
     x: Array = np.stack([sample.reshape(-1) for sample in drawn])
-    y = np.arange(count) * 5 % plan.classes if plan.takes_label else x[:, : plan.logits.type.size]
+    y = (
+        np.arange(count) * 5 % plan.classes
+        if plan.takes_label
+        else x[:, : plan.task.logits.type.size]
+    )
     return Dataset(x, y, x[:2], y[:2])
 
 
@@ -168,10 +172,10 @@ def test_a_device_trains_alike_from_latents(target: str, loss: str) -> None:
     assert result.verified_steps == result.steps == 15
     assert (result.state, result.losses) == (expected.state, expected.losses)
     assert (result.before, result.after) == (expected.before, expected.after)
-    assert isinstance(runner, CachedRunner) and plan.latent is not None
+    assert isinstance(runner, CachedRunner) and plan.latents.tensor is not None
     saving = runner.saving
     assert (saving.computed, saving.reused) == (5, 15 - 5 + 2 * 2)
-    assert saving.kept_bytes == 5 * plan.latent.type.nbytes
+    assert saving.kept_bytes == 5 * plan.latents.tensor.type.nbytes
 
 
 @pytest.mark.slow
@@ -207,7 +211,7 @@ def test_a_device_without_a_latent_refuses_one() -> None:
 def test_a_latent_in_place_is_forgotten_by_a_reset() -> None:
     """A runner writes it again, whatever the device has done since."""
     plan = small("last:2")
-    (sample, other) = samples(plan.input.type.shape, 2, seed=1)[-2:]
+    (sample, other) = samples(plan.task.input.type.shape, 2, seed=1)[-2:]
     label = np.array(1)
     with simulated(build(plan, Target.parse("native"))) as runner:
         reference = ReferenceRunner(plan)
@@ -250,8 +254,8 @@ def test_slots_are_priced_and_only_then_linked() -> None:
     plan = small("last:2")
     target = Target.parse("sim:mps2_an386")
     bare, roomy = (measured(build(p, target)) for p in (plan, plan.with_latent_slots(7)))
-    assert plan.latent is not None
-    wanted = 7 * (plan.latent.type.nbytes + 2)
+    assert plan.latents.tensor is not None
+    wanted = 7 * (plan.latents.tensor.type.nbytes + 2)
 
     assert bare["latent_slot_bytes"] is None
     assert roomy["latent_slot_bytes"] == wanted
@@ -280,7 +284,7 @@ def test_slots_hold_what_was_kept_and_nothing_else(tmp_path: Path) -> None:
     plan = small("head").with_latent_slots(2)
     device, label = NativeModel(plan, tmp_path), ctypes.c_uint32()
     tail = FromLatent(device)
-    (first, second) = samples(plan.input.type.shape, 2, seed=8)[-2:]
+    (first, second) = samples(plan.task.input.type.shape, 2, seed=8)[-2:]
 
     def recall(slot: int) -> int:
         return int(device._function("recall_latent")(ctypes.c_uint32(slot), ctypes.byref(label)))
@@ -295,8 +299,8 @@ def test_slots_hold_what_was_kept_and_nothing_else(tmp_path: Path) -> None:
     for slot in (1, 0):
         assert recall(slot) == Status.OK
         assert label.value == 3 - slot
-        assert plan.latent is not None
-        np.testing.assert_array_equal(device[plan.latent], latents[slot])
+        assert plan.latents.tensor is not None
+        np.testing.assert_array_equal(device[plan.latents.tensor], latents[slot])
     assert device.begin(1) == Status.OK
     assert device.call("keep_latent", 0, 0) == recall(0) == Status.BUSY
 

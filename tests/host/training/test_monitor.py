@@ -57,7 +57,7 @@ def run(plan: TrainingPlan, data: Dataset, **options: Any) -> Result:
 def changed(plan: TrainingPlan, state: bytes, **values: Array | int) -> bytes:
     """The state with other values in the tensors of these names."""
     tensors = unpack_state(plan, state)
-    for tensor in plan.state:
+    for tensor in plan.learning.state:
         if tensor.name in values:
             tensors[tensor] = np.zeros_like(tensors[tensor]) + values[tensor.name]
             tensors[tensor] = tensors[tensor].astype(tensor.type.dtype.np)
@@ -164,14 +164,14 @@ def test_errors_that_exploded_are_found_unless_the_loss_fell(
     monitor = Monitor(plan, data, state)
     monitor.look(state)
     tensors = unpack_state(plan, state)
-    risen = tensors[plan.histories[0]] + np.array([EXPLODED_BITS, 0], np.int16)
-    grown = changed(plan, state, **{plan.histories[0].name: risen})
+    risen = tensors[plan.learning.histories[0]] + np.array([EXPLODED_BITS, 0], np.int16)
+    grown = changed(plan, state, **{plan.learning.histories[0].name: risen})
     (found,) = of_kind(monitor.findings(grown, [1.0] * 40), "exploding")
 
     assert (found.layer, found.figure) == ("flat", EXPLODED_BITS)
     assert "grew 32 times" in found.text
     assert not of_kind(monitor.findings(grown, FALLING), "exploding")
-    nearly = changed(plan, state, **{plan.histories[0].name: risen - np.array([1, 0])})
+    nearly = changed(plan, state, **{plan.learning.histories[0].name: risen - np.array([1, 0])})
     assert not of_kind(monitor.findings(nearly, [1.0] * 40), "exploding")
 
 
@@ -196,7 +196,7 @@ def test_losses_are_judged(
 
 def test_the_loss_of_values_may_not_grow_by_half(plan: TrainingPlan) -> None:
     values = make_plan(parse(residual_model(), "small"), PlanOptions("head", loss="mse"))
-    x = np.zeros((3, values.input.type.size), np.int8)
+    x = np.zeros((3, values.task.input.type.size), np.int8)
     monitor = Monitor(values, Dataset(x, x[:, :4], x, x[:, :4]), ReferenceRunner(values).state())
     now = ReferenceRunner(values).state()
 

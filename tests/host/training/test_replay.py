@@ -270,8 +270,8 @@ def test_replay_keeps_old_classes(tmp_path: Path) -> None:
 
 def test_a_stream_needs_labels(tmp_path: Path) -> None:
     plan = make_plan(parse(residual_model(), "small"), PlanOptions("head", loss="mse"))
-    x = np.zeros((2, plan.input.type.size), np.int8)
-    y = np.zeros((2, plan.logits.type.size), np.int8)
+    x = np.zeros((2, plan.task.input.type.size), np.int8)
+    y = np.zeros((2, plan.task.logits.type.size), np.int8)
     with pytest.raises(DataError, match="the loss takes no label"):
         train_stream(
             plan, Dataset(x, y, x, y), ReferenceRunner(plan), 2, Options(), lambda progress: None

@@ -65,7 +65,7 @@ def test_what_is_built_trains_and_keeps_its_accuracy(network: tuple[NetBuilder, 
     build, data = network
     x, y = pictures(200, seed=2)
     reference = Interpreter(make_plan(parse(data, "built"), PlanOptions("head")))
-    samples = quantize_array(x, reference.plan.input.type.quant)
+    samples = quantize_array(x, reference.plan.task.input.type.quant)
     predicted = np.array([reference.predict(sample) for sample in samples])
     floating = accuracy(build.net, build.params, x, y)
 

@@ -33,7 +33,7 @@ def quantised_residual_net() -> tuple[FloatNet, Params, np.ndarray, bytes]:
 def test_a_quantised_network_agrees_with_the_float_one() -> None:
     net, params, x, data = quantised_residual_net()
     interpreter = Interpreter(make_plan(tflite.parse(data, "residual"), PlanOptions("head")))
-    logits = interpreter.plan.logits.type
+    logits = interpreter.plan.task.logits.type
     q = quantize_array(x, INPUT_QUANT)
     computed = np.array([interpreter.infer(sample) for sample in q], np.float64)
     computed = (computed - logits.zero_point) * logits.scale

@@ -56,7 +56,7 @@ def plan_of(seed: int, how: str, monkeypatch: pytest.MonkeyPatch) -> TrainingPla
 def digest_after(plan: TrainingPlan) -> int:
     """What is learned after the steps of ``assert_steps_are_equal``."""
     trained = Interpreter(plan, seed=99)
-    drawn_samples = samples(plan.input.type.shape, max(STEPS - 3, 0), seed=STEPS)[:STEPS]
+    drawn_samples = samples(plan.task.input.type.shape, max(STEPS - 3, 0), seed=STEPS)[:STEPS]
     for step, sample in enumerate(drawn_samples):
         trained.set_learning_rate(rate_at(step))
         trained.step(sample, target_at(plan, trained, step))
@@ -143,7 +143,7 @@ def test_what_runs_in_groups_is_still_reported(monkeypatch: pytest.MonkeyPatch) 
     for seed in range(12):
         whole, parted = (plan_of(seed, how, monkeypatch) for how in ("none", "drawn"))
         assert whole.numerics_hash == parted.numerics_hash
-        assert whole.histories and len(last_errors(whole)) == len(last_errors(parted))
+        assert whole.learning.histories and len(last_errors(whole)) == len(last_errors(parted))
         assert {t.name for t in whole.errors} == {t.name for t in parted.errors}
         assert format_bytes(parted)["errors"] >= max(
             parted.memory.slots[t].size for t in parted.errors
@@ -159,8 +159,8 @@ def test_a_step_can_stop_behind_each_region(
     plan = plan_of(seed, "drawn", monkeypatch)
     device, reference = NativeModel(plan, tmp_path), Interpreter(plan)
     device.reset(0)
-    for sample in samples(plan.input.type.shape, 3, seed=seed):
-        device[plan.input][...] = sample
+    for sample in samples(plan.task.input.type.shape, 3, seed=seed):
+        device[plan.task.input][...] = sample
         assert device.begin(1) & 0xFF == 0
         for node, values in reference.trace(sample, 1):
             if not node.op.alias:

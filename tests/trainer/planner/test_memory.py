@@ -176,16 +176,16 @@ def test_a_step_inside_its_arena_has_the_references_bits(update: str) -> None:
     reference, rng = Interpreter(plan, seed=1), np.random.RandomState(0)
     values = {t: t.data for t in plan.graph.tensors if t.data is not None} | reference.state
     for label in range(3):
-        sample = rng.randint(-128, 128, plan.input.type.shape).astype(np.int8)
+        sample = rng.randint(-128, 128, plan.task.input.type.shape).astype(np.int8)
         arena = Arena(plan.memory)
-        arena.write(plan.input, sample)
-        arena.write(plan.target, np.array([label], np.uint32))
+        arena.write(plan.task.input, sample)
+        arena.write(plan.task.target, np.array([label], np.uint32))
         for node in plan.graph.nodes:
             arena.run(node, values)
         reference.step(sample, label)
 
         assert arena.read(plan.record).any()
-        for tensor in plan.state:
+        for tensor in plan.learning.state:
             np.testing.assert_array_equal(values[tensor], reference.state[tensor], tensor.name)
 
 

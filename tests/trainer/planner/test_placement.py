@@ -184,9 +184,9 @@ def test_the_step_begins_with_prefix_and_inference_and_ends_with_the_count(updat
     plan = make_plan(parse(residual_model(), "small"), PlanOptions(update))
     nodes = plan.graph.nodes
 
-    assert nodes[: len(plan.prefix)] == list(plan.prefix)
-    assert plan.inference[-1].output is plan.predicted
-    assert plan.logits in {t for n in plan.forward for t in n.outputs}
+    assert nodes[: len(plan.latents.prefix)] == list(plan.latents.prefix)
+    assert plan.inference[-1].output is plan.task.predicted
+    assert plan.task.logits in {t for n in plan.forward for t in n.outputs}
     assert type(nodes[-1].op).__name__ == "CountStep"
 
 

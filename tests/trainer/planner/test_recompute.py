@@ -115,7 +115,7 @@ def random_plan(seed: int, **options: int | None) -> TrainingPlan:
 def digests(plan: TrainingPlan, steps: int = STEPS) -> list[int]:
     """What the reference has learned after each step."""
     trained, found = Interpreter(plan, seed=99), []
-    for step, sample in enumerate(samples(plan.input.type.shape, steps, seed=steps)[:steps]):
+    for step, sample in enumerate(samples(plan.task.input.type.shape, steps, seed=steps)[:steps]):
         trained.set_learning_rate(rate_at(step))
         trained.step(sample, target_at(plan, trained, step))
         found.append(trained.digest())
@@ -130,7 +130,7 @@ def test_the_reference_trains_to_the_same_bits(seed: int, which: int) -> None:
         choose(some(which), patch)
         again, whole = random_plan(seed, recompute=True), random_plan(seed)
     assert again.numerics_hash == whole.numerics_hash
-    assert [t.name for t in again.state] == [t.name for t in whole.state]
+    assert [t.name for t in again.learning.state] == [t.name for t in whole.learning.state]
     assert [n.name for n in again.forward] == [n.name for n in whole.forward]
     assert again.step_macs == whole.step_macs + again.recomputed_macs
     assert digests(again, 3) == digests(whole, 3)
@@ -139,7 +139,9 @@ def test_the_reference_trains_to_the_same_bits(seed: int, which: int) -> None:
 def digest_after(plan: TrainingPlan) -> int:
     """What the reference has learned when ``assert_steps_are_equal`` ends."""
     trained = Interpreter(plan, seed=99)
-    for step, sample in enumerate(samples(plan.input.type.shape, STEPS - 3, seed=STEPS)[:STEPS]):
+    for step, sample in enumerate(
+        samples(plan.task.input.type.shape, STEPS - 3, seed=STEPS)[:STEPS]
+    ):
         trained.set_learning_rate(rate_at(step))
         trained.step(sample, target_at(plan, trained, step))
     return trained.digest()
@@ -180,7 +182,7 @@ def test_the_random_plans_have_all_that_is_tested(monkeypatch: pytest.MonkeyPatc
             choose(some(seed), patch)
             patch.setattr(Chooser, "segments", lambda chooser, rng=rng: drawn_runs(chooser, rng))
             plan = random_plan(seed, recompute=True)
-        again = plan.recomputed
+        again = plan.recomputation
         if again is not None and again.copies:
             chains += any(t in again.originals for n in again.copies for t in n.inputs)
             rows += any(
@@ -221,13 +223,13 @@ def test_a_step_from_the_latent_needs_nothing_before_it(
     for model in (parse(residual_model(), "small"), awkward_model()):
         plan = make_plan(model, PlanOptions(update, stream_input=stream, recompute=True))
         whole = make_plan(model, PlanOptions(update, stream_input=stream))
-        assert plan.latent is not None and whole.latent is not None
-        assert plan.latent.name == whole.latent.name
-        assert len(plan.prefix) == len(whole.prefix)
-        assert plan.recomputed is not None
-        read = {t for n in plan.graph.nodes[len(plan.prefix) :] for t in n.inputs}
-        before = {plan.input, *(t for n in plan.prefix for t in n.outputs)}
-        assert read & before == {plan.latent}
+        assert plan.latents.tensor is not None and whole.latents.tensor is not None
+        assert plan.latents.tensor.name == whole.latents.tensor.name
+        assert len(plan.latents.prefix) == len(whole.latents.prefix)
+        assert plan.recomputation is not None
+        read = {t for n in plan.graph.nodes[len(plan.latents.prefix) :] for t in n.inputs}
+        before = {plan.task.input, *(t for n in plan.latents.prefix for t in n.outputs)}
+        assert read & before == {plan.latents.tensor}
         if not stream:
             (tmp_path / model.name).mkdir()
             assert_latents_train_alike(plan, tmp_path / model.name, 5)
@@ -248,7 +250,7 @@ def test_a_streamed_sample_is_computed_from_no_more(
             )
         except ModelError:
             continue
-        assert all(plan.input not in n.inputs for n in plan.graph.nodes[1:])
+        assert all(plan.task.input not in n.inputs for n in plan.graph.nodes[1:])
         (tmp_path / str(seed)).mkdir()
         assert_steps_are_equal(plan, tmp_path / str(seed), 4)
 
@@ -261,12 +263,12 @@ def test_the_arena_never_grows(seed: int) -> None:
     whole, again = random_plan(seed), random_plan(seed, recompute=True)
     least, most = again.memory.arena_bytes, whole.memory.arena_bytes
     assert again.saved_bytes == most - least >= 0
-    assert (again.recomputed is None) == (least == most)
+    assert (again.recomputation is None) == (least == most)
     assert again.recomputed_macs == again.step_macs - whole.step_macs
     for limit in {most, (least + most) // 2, max(1, least)}:
         plan = random_plan(seed, recompute_to=limit)
         assert plan.memory.arena_bytes <= limit
-        assert plan.recomputed is None or most > limit
+        assert plan.recomputation is None or most > limit
 
 
 def moved_behind(graph: Graph, node: Node, last: Node) -> Graph:
@@ -353,7 +355,7 @@ def test_a_part_of_a_real_model_trains_with_equal_bits(
     update, model = str(models / MCUNET_74KB), load(models / MCUNET)
     asked = PlanOptions(update, 10, stream_input=True, errors=errors)
     whole = make_plan(model, asked, thorough=False)
-    plan = make_plan(model, PlanOptions(replace(asked, recompute=True)), thorough=False)
+    plan = make_plan(model, replace(asked, recompute=True), thorough=False)
     assert plan.saved_bytes > saved * whole.memory.arena_bytes
     assert 0 < plan.recomputed_macs < more * whole.step_macs
     assert kind in {type(n.op) for n in plan.graph.nodes[len(plan.inference) :]}

@@ -156,7 +156,7 @@ def test_samples_arrive_in_pieces(
     device, reference = NativeModel(plan, tmp_path), Interpreter(plan)
     rng = np.random.default_rng(seed)
     for label in (0, 2, 1, 1):
-        sample = rng.integers(-128, 128, plan.input.type.shape).astype(np.int8)
+        sample = rng.integers(-128, 128, plan.task.input.type.shape).astype(np.int8)
         at = 0
         while at < sample.size:
             count = min(int(rng.integers(1, 40)), sample.size - at)
@@ -169,7 +169,7 @@ def test_samples_arrive_in_pieces(
 
 def streamed(tmp_path: Path) -> tuple[NativeModel, np.ndarray]:
     plan = make_plan(parse(residual_model(), "small"), PlanOptions("head", stream_input=True))
-    return NativeModel(plan, tmp_path), np.zeros(plan.input.type.size, np.int8)
+    return NativeModel(plan, tmp_path), np.zeros(plan.task.input.type.size, np.int8)
 
 
 def test_a_sample_that_is_not_whole_is_refused(tmp_path: Path) -> None:
