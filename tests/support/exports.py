@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from mcutrain.trainer.export import Export, export_model
+from mcutrain.trainer.formats import DEFAULT_FORMATS, Formats
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.options import PlanOptions, Scheme
@@ -71,10 +72,11 @@ def assert_states_equal(first: Interpreter, second: Interpreter) -> None:
     assert first.digest() == second.digest()
 
 
-def going_on(new: bytes, **options: Any) -> Interpreter:
+def going_on(new: bytes, formats: Formats = DEFAULT_FORMATS, **options: Any) -> Interpreter:
     """A run that continues what the file holds."""
     model = parse(new, "m")
     assert model.training_state is not None
     stored = TrainingState.unpack(model.training_state)
-    plan = resumed(make_plan(model, PlanOptions(stored.scheme, **options)), stored)
+    asked = formats.within(PlanOptions(stored.scheme, **options))
+    plan = resumed(make_plan(model, asked), stored)
     return Interpreter(plan, stored.seed)
