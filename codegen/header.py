@@ -13,7 +13,7 @@ from mcutrain.codegen.image import Image
 from mcutrain.trainer.graph.tensor import Tensor
 from mcutrain.trainer.plan import TrainingPlan
 
-# What mct/model_api.h declares, in its order, each in a few words: NAME and N stand for the model.
+# What mct/model_api.h declares, in its order: name, arguments, and what it does in a few words.
 FUNCTIONS = (
     ("reset", "seed", "sets the initial state; call it first"),
     ("set_learning_rate", "multiplier, shift", "sets it to multiplier * 2^-shift"),

@@ -150,7 +150,7 @@ def test_the_overview_lists_what_the_header_declares() -> None:
     listed = [(name, [a.strip(" &") for a in args.split(",") if a]) for name, args, _ in FUNCTIONS]
     header = emit_header(lay_out(small()))
 
-    assert sorted(listed) == sorted(arguments)
+    assert listed == arguments
     assert all(f" small_{name}({args})" in header for name, args, _ in FUNCTIONS)
 
 
