@@ -112,22 +112,19 @@ def build_firmware(
     """
     require_extra("build")
     core = core_dir()
-    environment = {
-        **os.environ,
-        "PLATFORMIO_CORE_DIR": str(core),
-        "PLATFORMIO_WORKSPACE_DIR": str(build_dir.resolve() / "workspace"),
-        "PLATFORMIO_BUILD_DIR": str(build_dir.resolve()),
-        "PYTHONDONTWRITEBYTECODE": "1",  # the platform's scripts lie in the package
-        "MCUTRAIN_GEN": str(gen_dir.resolve()),
-        "MCUTRAIN_STACK_BYTES": "" if stack_bytes is None else str(stack_bytes),
-        "MCUTRAIN_MEASURING": "1" if is_measuring else "",
-    }
     held = lease(core, shared=True)
     try:
         seed_core(core)
         link_platform(core)
         command = [sys.executable, "-m", "platformio", "run", "-d", str(PACKAGE), "-e", env]
-        result = run_group(command, env=environment, cwd=PACKAGE)
+        asked = {
+            "MCUTRAIN_GEN": str(gen_dir.resolve()),
+            "MCUTRAIN_STACK_BYTES": "" if stack_bytes is None else str(stack_bytes),
+            "MCUTRAIN_MEASURING": "1" if is_measuring else "",
+        }
+        result = run_group(
+            command, env=_environment(core, build_dir.resolve()) | asked, cwd=PACKAGE
+        )
     finally:
         held.release()
     if verbose:
@@ -139,6 +136,17 @@ def build_firmware(
         full = f"; {NO_SPACE}: {cache_dir()}" if "No space left" in line else ""
         raise BuildError(f"building {env} failed: {line}{full}")
     return firmware
+
+
+def _environment(core: Path, build_dir: Path) -> dict[str, str]:
+    """Where PlatformIO reads and writes: nothing in the package."""
+    return {
+        **os.environ,
+        "PLATFORMIO_CORE_DIR": str(core),
+        "PLATFORMIO_WORKSPACE_DIR": str(build_dir / "workspace"),
+        "PLATFORMIO_BUILD_DIR": str(build_dir),
+        "PYTHONDONTWRITEBYTECODE": "1",  # the platform's scripts lie in the package
+    }
 
 
 def _first_error(output: str) -> str:

@@ -101,8 +101,8 @@ def test_the_report_and_the_learned_tensors_are_written(
 
 
 @pytest.mark.slow
-def test_the_demo_adapts_and_verifies(run: Run) -> None:
-    ran = run("demo", "--fast", "--json")
+def test_the_demo_adapts_and_verifies(run: Run, tmp_path: Path) -> None:
+    ran = run("demo", "--fast", "--report", tmp_path / "demo.html", "--json")
 
     native, simulated = ran.json["runs"]
     assert ran.status == 0, ran.err

@@ -225,7 +225,7 @@ def test_without_optuna_there_is_one_line(search: Run, monkeypatch: pytest.Monke
     ran = search("a")
 
     assert ran.status == 1
-    assert ran.err.strip() == "error: search needs Optuna: run `pip install 'mcutrain[search]'`"
+    assert ran.err.strip() == "error: optuna is not installed; run: pip install 'mcutrain[search]'"
 
 
 @pytest.mark.parametrize(
