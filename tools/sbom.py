@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What this environment has installed, as CycloneDX JSON: ``python tools/sbom.py FILE``.
 
-What packages say of themselves in words and addresses is left out, and with them all that tells where
-they were fetched from: a component is its name, its version and its licence.
+What packages say of themselves in words and addresses is left out, and with it all that tells
+where they were fetched from: a component is its name, its version and its licence.
 """
 
 from __future__ import annotations
