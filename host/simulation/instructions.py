@@ -13,10 +13,6 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from elftools.common.exceptions import ELFError
-from elftools.elf.elffile import ELFFile
-from elftools.elf.sections import SymbolTableSection
-
 from mcutrain.host.building.cache import locked
 from mcutrain.host.errors import BuildError
 from mcutrain.host.places import FIRMWARE_DIR, cache_dir
@@ -80,6 +76,10 @@ def _compile_into(library: Path) -> None:
 
 def _function_addresses(elf: Path, names: tuple[str, ...]) -> list[int]:
     """Addresses of functions, the Thumb bit cleared."""
+    from elftools.common.exceptions import ELFError
+    from elftools.elf.elffile import ELFFile
+    from elftools.elf.sections import SymbolTableSection
+
     try:
         with elf.open("rb") as file:
             table = ELFFile(file).get_section_by_name(".symtab")
