@@ -1,19 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 PYTHON ?= python3
 EXTRAS ?= dev
-BIN := .venv/bin
-READY := .venv/.ready-$(EXTRAS)
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready-$(EXTRAS)
+LOCK := requirements/dev.txt
+# pip writes nothing of where it looks for packages, and asks for no newer pip.
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test check format setup packages benchmarks clean
+.PHONY: help demo test test-all quick check format setup packages lock sbom benchmarks clean
 
 help: ## Show the commands
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: setup ## Adapt the smartwatch example to one person, natively and on an emulated Cortex-M4
-	@$(BIN)/mcutrain demo
+	@mkdir -p build/reports
+	@$(BIN)/mcutrain demo --report build/reports/demo.html
 
 test: setup ## Run the test suite
-	@$(BIN)/pytest -n 2
+	@$(BIN)/python -m pytest -n 2
+
+test-all: setup ## Run the test suite, and what it leaves out: nothing today
+	@$(BIN)/python -m pytest -n 2
+
+quick: setup ## Run the quick part of it, in under a minute
+	@$(BIN)/python -m pytest -n 2 --quick
 
 check: setup ## Lint, formatting and types
 	@$(BIN)/ruff check .
@@ -36,11 +47,22 @@ setup: packages $(READY) ## Create .venv and install everything
 packages:
 	@PYTHON=$(PYTHON) EXTRAS=$(EXTRAS) tools/packages.sh
 
-$(READY): pyproject.toml
+# What is locked first, each file by its hash, and then the package itself, which brings nothing.
+# The benchmarks' extra is not locked: torch has a build for each kind of computer.
+$(READY): pyproject.toml $(LOCK)
 	@$(PYTHON) -c 'import sys; sys.exit("error: Python 3.10 or later is needed" if sys.version_info < (3, 10) else 0)'
-	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[$(EXTRAS)]'
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install --require-hashes -r $(LOCK)
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@case "$(EXTRAS)" in *benchmarks*) $(PIP) install --no-build-isolation -e '.[$(EXTRAS)]' ;; esac
 	@touch $@
+
+lock: setup ## Resolve requirements/dev.txt anew, for every Python that is supported
+	@tools/lock.sh $(BIN)/uv $(LOCK)
+
+sbom: setup ## List what is installed, as CycloneDX: build/sbom.json
+	@mkdir -p build
+	@$(BIN)/python tools/sbom.py build/sbom.json
 
 clean: ## Remove what was built
 	@rm -rf build .venv

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A linked program as data: its loaded sections, symbols and bytes (ELF, through pyelftools)."""
+"""A linked program as data: its loaded sections, symbols and bytes (ELF, through pyelftools).
+
+pyelftools comes with what builds firmware: it is imported where a linked firmware is read.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,6 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
-
-from elftools.common.exceptions import ELFError
-from elftools.elf.constants import SH_FLAGS
-from elftools.elf.elffile import ELFFile
 
 from mcutrain.trainer.errors import Error
 
@@ -82,6 +81,9 @@ class Image:
 
 def load_image(path: Path) -> Image:
     """Read a linked ELF; raises Error if it is missing, damaged or stripped of symbols."""
+    from elftools.common.exceptions import ELFError
+    from elftools.elf.elffile import ELFFile
+
     try:
         with path.open("rb") as stream:
             elf = ELFFile(stream)
@@ -96,6 +98,8 @@ def load_image(path: Path) -> Image:
 
 
 def _sections(elf: Any) -> list[Section]:
+    from elftools.elf.constants import SH_FLAGS
+
     segments = [s for s in elf.iter_segments() if s["p_type"] == "PT_LOAD"]
     found = []
     for section in elf.iter_sections():
