@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.torch_ops import Layer, Plain, centred, plain
+from benchmarks.torch_ops import Plain, TorchLayer, centred, plain
 from benchmarks.torch_parameters import Method, Parameter, parameters
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Array
@@ -45,12 +45,12 @@ class StraightThrough(torch.autograd.Function):
 
 
 @dataclass(frozen=True)
-class Step:
+class FloatStep:
     """One operator of the forward pass. ``lo`` and ``hi`` limit its output, in its own units;
     they are infinite for the logits, whose error has no mask (SPEC 1.2)."""
 
     node: Node
-    op: Layer | Plain
+    op: TorchLayer | Plain
     params: tuple[Parameter | None, ...]
     lo: float
     hi: float
@@ -76,7 +76,7 @@ class Step:
 class FloatTrainer:
     """A plan, trained by a Method. Made by ``of``."""
 
-    def __init__(self, plan: TrainingPlan, method: Method, steps: list[Step]) -> None:
+    def __init__(self, plan: TrainingPlan, method: Method, steps: list[FloatStep]) -> None:
         self.plan, self.method, self.steps = plan, method, steps
         self.constants = {
             t: self.values_of(t, t.data)
@@ -184,12 +184,12 @@ def activations(node: Node) -> tuple[PlanTensor, ...]:
     return node.inputs[:1] if isinstance(node.op, Weighted) else node.inputs
 
 
-def step_of(node: Node, method: Method, logits: PlanTensor) -> Step:
+def step_of(node: Node, method: Method, logits: PlanTensor) -> FloatStep:
     lo, hi = -torch.inf, torch.inf
     if node.output is not logits:
         out = node.output.type
         unit = 1.0 if method.is_int8 else out.scale
         lo, hi = (unit * (limit - out.zero_point) for limit in node.output.limits)
     if isinstance(node.op, Weighted):
-        return Step(node, Layer(node), parameters(node, method), lo, hi)
-    return Step(node, plain(node), (), lo, hi)
+        return FloatStep(node, TorchLayer(node), parameters(node, method), lo, hi)
+    return FloatStep(node, plain(node), (), lo, hi)

@@ -9,7 +9,7 @@ from benchmarks.float_trainer import FloatTrainer, Method
 from benchmarks.latents import tail
 from benchmarks.methods import train_steps
 from benchmarks.tasks import cifar
-from mcutrain.host.training.loop import Options
+from mcutrain.host.training.loop import TrainingOptions
 from mcutrain.trainer.formats import Formats
 
 SCHEME, RATE = "last:4", 2.0**-13
@@ -29,7 +29,7 @@ def markdown(short: bool = False) -> str:
             data = task.dataset(group, seed)
             plan_of, data = tail(task.model(), SCHEME, None, data)
             plan = plan_of(Formats())
-            options = Options(task.epochs, RATE, seed=seed, steps=20 if short else None)
+            options = TrainingOptions(task.epochs, RATE, seed=seed, steps=20 if short else None)
             for method in LABELS:
                 trained = FloatTrainer.of(plan, method)
                 train_steps(trained, data, options)

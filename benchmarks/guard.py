@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from benchmarks.data import Samples, digits, learn_and_test
+from benchmarks.data import RawSamples, digits, learn_and_test
 from benchmarks.nets.digits import INPUT_QUANT, recipe
 from mcutrain.host.building.library import in_process
 from mcutrain.host.training.dataset import Dataset
-from mcutrain.host.training.loop import Options, Result, train
+from mcutrain.host.training.loop import Result, TrainingOptions, train
 from mcutrain.host.training.runner import Runner
 from mcutrain.host.training.validation import held_out
 from mcutrain.trainer.graph.tensor import Array
@@ -37,7 +37,7 @@ RATES = {"small, 2^-9": 2.0**-9, "default, 2^-6": 2.0**-6, "too large, 2^-2": 2.
 
 
 @dataclass(frozen=True)
-class Row:
+class GuardRow:
     """One rate, one seed: accuracies on the test samples in percent."""
 
     rate: str
@@ -48,7 +48,7 @@ class Row:
     rolled_back: bool
 
 
-def dataset(samples: Samples, shots: int, seed: int) -> Dataset:
+def dataset(samples: RawSamples, shots: int, seed: int) -> Dataset:
     """``shots`` samples of each digit, drawn by ``seed``, to learn from; the others to test."""
     learn, test = learn_and_test(samples, shots, seed)
     return Dataset(as_input(learn.x), learn.y, as_input(test.x), test.y)
@@ -58,25 +58,25 @@ def as_input(x: Array) -> Array:
     return quantize_array(x, INPUT_QUANT).reshape(len(x), -1)
 
 
-def trained(plan: TrainingPlan, data: Dataset, runner: Runner, options: Options) -> Result:
+def trained(plan: TrainingPlan, data: Dataset, runner: Runner, options: TrainingOptions) -> Result:
     return train(plan, data, runner, options, lambda progress: None)
 
 
 def measure(
     plan: TrainingPlan, data: Dataset, runner: Runner, rate: str, seed: int, epochs: int
-) -> Row:
+) -> GuardRow:
     """Train with and without the guard."""
-    options = Options(epochs, RATES[rate], seed=seed)
+    options = TrainingOptions(epochs, RATES[rate], seed=seed)
     bare = trained(plan, data, runner, options)
     validated, reason = held_out(plan, data, seed)
     assert not reason, reason
     kept = trained(plan, validated, runner, replace(options, guard=True))
     assert kept.guarded is not None
     accuracies = (100 * (value or 0.0) for value in (bare.before, bare.after, kept.after))
-    return Row(rate, seed, *accuracies, kept.guarded.rolled_back)
+    return GuardRow(rate, seed, *accuracies, kept.guarded.rolled_back)
 
 
-def table(rows: list[Row]) -> Iterator[str]:
+def table(rows: list[GuardRow]) -> Iterator[str]:
     """A line per rate: means over the seeds, how often it was rolled back, the greatest loss."""
     yield "| rate | before, % | unguarded, % | guarded, % | rolled back | worst of the guarded |"
     yield "|---|---|---|---|---|---|"

@@ -12,7 +12,7 @@ import torch
 from benchmarks.float_trainer import FloatTrainer, Method
 from mcutrain.host.building.library import in_process
 from mcutrain.host.training.dataset import Dataset
-from mcutrain.host.training.loop import Options, rates, sample_order, train
+from mcutrain.host.training.loop import TrainingOptions, rates, sample_order, train
 from mcutrain.trainer.formats import Formats
 from mcutrain.trainer.plan import TrainingPlan
 
@@ -46,7 +46,7 @@ class Accuracy:
 
 
 def measure(
-    method: str, plan_of: Callable[[Formats], TrainingPlan], data: Dataset, options: Options
+    method: str, plan_of: Callable[[Formats], TrainingPlan], data: Dataset, options: TrainingOptions
 ) -> Accuracy:
     """Train by ``method``; all methods get the same samples, order, steps and rates."""
     if method in FORMATS:
@@ -58,7 +58,9 @@ def measure(
     return train_float(plan_of(Formats()), YARDSTICKS[method], data, options)
 
 
-def train_float(plan: TrainingPlan, method: Method, data: Dataset, options: Options) -> Accuracy:
+def train_float(
+    plan: TrainingPlan, method: Method, data: Dataset, options: TrainingOptions
+) -> Accuracy:
     """What ``host.training.loop.train`` does, with a yardstick in place of the device."""
     trainer = FloatTrainer.of(plan, method)
     before = trainer.accuracy(data.x_test, data.y_test)
@@ -66,7 +68,7 @@ def train_float(plan: TrainingPlan, method: Method, data: Dataset, options: Opti
     return Accuracy(before, trainer.accuracy(data.x_test, data.y_test))
 
 
-def train_steps(trainer: FloatTrainer, data: Dataset, options: Options) -> None:
+def train_steps(trainer: FloatTrainer, data: Dataset, options: TrainingOptions) -> None:
     """All steps of a run, unless it diverges."""
     assert options.rate is not None and options.seed is not None
     order = options.order

@@ -15,14 +15,14 @@ from benchmarks.methods import FLOAT32, INTEGER, METHODS, YARDSTICKS, measure
 from benchmarks.places import BUILD
 from benchmarks.task import TUNING_SEED, Task
 from mcutrain.host.training.dataset import Dataset
-from mcutrain.host.training.loop import Options
+from mcutrain.host.training.loop import TrainingOptions
 from mcutrain.trainer.graph.tensor import Array
 
 RESULTS_DIR = BUILD / "benchmarks"
 
 
 @dataclass(frozen=True)
-class Run:
+class BenchmarkRun:
     """One training: accuracies in percent."""
 
     task: str
@@ -48,20 +48,20 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.runs: dict[tuple[object, ...], Run] = {}
+        self.runs: dict[tuple[object, ...], BenchmarkRun] = {}
         if path.is_file():
             for line in path.read_text().splitlines():
-                run = Run(**json.loads(line))
+                run = BenchmarkRun(**json.loads(line))
                 self.runs[run.key] = run
 
-    def add(self, run: Run) -> None:
+    def add(self, run: BenchmarkRun) -> None:
         self.runs[run.key] = run
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a") as file:
             file.write(json.dumps(asdict(run)) + "\n")
 
 
-def execute(task: Task, wanted: tuple[Run, ...]) -> list[Run]:
+def execute(task: Task, wanted: tuple[BenchmarkRun, ...]) -> list[BenchmarkRun]:
     """The runs of one scheme, group and seed, which share data and the frozen prefix."""
     first = wanted[0]
     data = at_most(task.most, task.dataset(first.group, first.seed))
@@ -73,10 +73,12 @@ def execute(task: Task, wanted: tuple[Run, ...]) -> list[Run]:
         order = order[order < len(data.x_train)]
     done = []
     for run in wanted:
-        options = Options(run.epochs, run.rate, seed=run.seed, order=order)
+        options = TrainingOptions(run.epochs, run.rate, seed=run.seed, order=order)
         found = measure(run.method, plans, data, options)
         done.append(
-            Run(**{**asdict(run), "before": 100 * found.before, "after": 100 * found.after})
+            BenchmarkRun(
+                **{**asdict(run), "before": 100 * found.before, "after": 100 * found.after}
+            )
         )
     return done
 
@@ -95,14 +97,14 @@ def at_most(count: int | None, data: Dataset) -> Dataset:
 
 def in_parallel(
     task_of: Callable[[], Task],
-    wanted: Iterable[Run],
+    wanted: Iterable[BenchmarkRun],
     store: Store,
     jobs: int,
     report: Callable[[int, int], None],
-) -> list[Run]:
+) -> list[BenchmarkRun]:
     """All wanted runs, those that are missing trained now in ``jobs`` processes."""
     wanted = list(wanted)
-    missing: dict[tuple[str, str, int], list[Run]] = {}
+    missing: dict[tuple[str, str, int], list[BenchmarkRun]] = {}
     for run in wanted:
         if run.key not in store.runs:
             missing.setdefault((run.scheme, run.group, run.seed), []).append(run)
@@ -116,7 +118,9 @@ def in_parallel(
     return [store.runs[run.key] for run in wanted]
 
 
-def executed(task_of: Callable[[], Task], parts: list[list[Run]], jobs: int) -> Iterator[list[Run]]:
+def executed(
+    task_of: Callable[[], Task], parts: list[list[BenchmarkRun]], jobs: int
+) -> Iterator[list[BenchmarkRun]]:
     """The runs of each part as they are done; one job runs in this process."""
     if jobs == 1:
         yield from (_execute(task_of, tuple(runs)) for runs in parts)
@@ -126,7 +130,7 @@ def executed(task_of: Callable[[], Task], parts: list[list[Run]], jobs: int) -> 
         yield from (future.result() for future in as_completed(futures))
 
 
-def _execute(task_of: Callable[[], Task], wanted: tuple[Run, ...]) -> list[Run]:
+def _execute(task_of: Callable[[], Task], wanted: tuple[BenchmarkRun, ...]) -> list[BenchmarkRun]:
     return execute(_task(task_of), wanted)
 
 
@@ -136,13 +140,13 @@ def _task(task_of: Callable[[], Task]) -> Task:
     return task_of()
 
 
-def tuning_runs(task: Task, scheme: str) -> Iterator[Run]:
+def tuning_runs(task: Task, scheme: str) -> Iterator[BenchmarkRun]:
     for group in task.tuning_groups:
         for rate in task.rates:
-            yield Run(task.name, scheme, group, TUNING_SEED, FLOAT32, rate, task.epochs)
+            yield BenchmarkRun(task.name, scheme, group, TUNING_SEED, FLOAT32, rate, task.epochs)
 
 
-def best_rates(runs: Iterable[Run]) -> dict[str, float]:
+def best_rates(runs: Iterable[BenchmarkRun]) -> dict[str, float]:
     """The rate of each scheme with the best mean accuracy of float32 training."""
     found: dict[str, dict[float, list[float]]] = {}
     for run in runs:
@@ -153,13 +157,15 @@ def best_rates(runs: Iterable[Run]) -> dict[str, float]:
     }
 
 
-def reported_runs(task: Task, rates: dict[str, float]) -> Iterator[Run]:
+def reported_runs(task: Task, rates: dict[str, float]) -> Iterator[BenchmarkRun]:
     methods = [m for m in METHODS if m == INTEGER or m in YARDSTICKS or m in task.formats]
     for scheme in task.schemes:
         for seed in range(task.seeds):
             for group in task.groups:
                 for method in methods:
-                    yield Run(task.name, scheme, group, seed, method, rates[scheme], task.epochs)
+                    yield BenchmarkRun(
+                        task.name, scheme, group, seed, method, rates[scheme], task.epochs
+                    )
 
 
 def run_task(
@@ -167,7 +173,7 @@ def run_task(
     jobs: int,
     report: Callable[[str, int, int], None],
     results: Path = RESULTS_DIR,
-) -> tuple[dict[str, float], list[Run]]:
+) -> tuple[dict[str, float], list[BenchmarkRun]]:
     """(learning rate by scheme, the reported runs) of a task."""
     task = task_of()
     store = Store(results / f"{task.name}.jsonl")

@@ -35,10 +35,10 @@ from benchmarks.search_baselines import fisher_scheme, random_search
 from benchmarks.tasks import fashion as fashion_task
 from mcutrain.host.request import Request
 from mcutrain.host.search.budget import Limits, cost_of
-from mcutrain.host.search.command import GROUPS, Job, run_search
-from mcutrain.host.search.effort import Plan
+from mcutrain.host.search.command import GROUPS, SearchJob, run_search
+from mcutrain.host.search.effort import SearchPlan
 from mcutrain.host.search.report import described
-from mcutrain.host.search.trial import Effort, Samples, Setup, Split
+from mcutrain.host.search.trial import Samples, Setup, Split, TrialEffort
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.model import Model
@@ -61,7 +61,7 @@ class How:
 
 
 @dataclass(frozen=True)
-class Row:
+class SearchRow:
     """Accuracies in percent on test samples, of one training each."""
 
     method: str
@@ -96,12 +96,14 @@ def reported(setup: Setup, scheme: Scheme, data: list[Dataset], epochs: int, see
     indices = [np.arange(*pair) for pair in pairwise(ends)]
     splits = [Split(*indices[2 * k : 2 * k + 2], seed) for k in range(len(data))]
     samples = Samples(x, y, np.zeros(len(x), np.int64))
-    found = replace(setup, samples=samples, folder=folder).scores(scheme, Effort(epochs), splits)
+    found = replace(setup, samples=samples, folder=folder).scores(
+        scheme, TrialEffort(epochs), splits
+    )
     return [100 * score.accuracy for score in found]
 
 
 def compared(
-    how: How, setup: Setup, limit: int, plan: Plan, found: dict[str, Any]
+    how: How, setup: Setup, limit: int, plan: SearchPlan, found: dict[str, Any]
 ) -> dict[str, Scheme]:
     """The scheme that was found, the head alone, and that of a random search with as many trainings
     (contributions, the head, trials)."""
@@ -113,7 +115,7 @@ def compared(
     return schemes
 
 
-def table(rows: list[Row]) -> str:
+def table(rows: list[SearchRow]) -> str:
     """Markdown. A row ``found`` is compared, in pairs, with those behind it up to the next."""
     lines = [
         "| method | learns | bytes | accuracy, % | found minus it | n |",
@@ -150,12 +152,12 @@ def mcunet(how: How) -> dict[str, Any]:
     searched = of(SEARCH_SEED, 2)
     folder = FOLDER / ("mcunet-short" if how.short else "mcunet")
     samples = Samples(searched.x_train, searched.y_train, np.zeros(len(searched.x_train), int))
-    plan = Plan(trials=16, promoted=4, folds=2, epochs=epochs)
+    plan = SearchPlan(trials=16, promoted=4, folds=2, epochs=epochs)
     if how.short:
         plan = replace(plan, trials=2, promoted=1, folds=1, steps=20)
     setup = Setup(request, model, samples, folder / "latents", MCUNET_SHARE)
-    setup.rate = best_rate(setup, paper, Effort(epochs, 20 if how.short else None))
-    job = Job(
+    setup.rate = best_rate(setup, paper, TrialEffort(epochs, 20 if how.short else None))
+    job = SearchJob(
         request, write_npz(folder / "data.npz", model, samples), Limits(limit), plan,
         share=MCUNET_SHARE, rate=setup.rate, jobs=how.jobs,
         output=folder / "mcunet.toml", plot=folder / "mcunet.png",
@@ -169,11 +171,11 @@ def mcunet(how: How) -> dict[str, Any]:
             reported(setup, scheme, [of(seed)], epochs, seed, folder / f"seed{seed}")[0]
             for seed in range(how.seeds)
         )
-        rows.append(Row(name, described(scheme), bytes_, got))
+        rows.append(SearchRow(name, described(scheme), bytes_, got))
     return {"rows": rows, "rate": setup.rate, "search": found}
 
 
-def best_rate(setup: Setup, scheme: Scheme, effort: Effort) -> float:
+def best_rate(setup: Setup, scheme: Scheme, effort: TrialEffort) -> float:
     """The learning rate that suits ``scheme`` best, on the samples that are searched on."""
     return max(RATES, key=lambda rate: replace(setup, rate=rate).score(scheme, effort).value)
 
@@ -219,9 +221,9 @@ def watch(how: How) -> dict[str, Any]:
             samples = samples_of({p: people[p] for p in mine})
             npz = write_npz(folder / f"half{half}.npz", model, samples)
             for seed in range(how.seeds):
-                plan = Plan(4 if how.short else 24, 4, 2, epochs, seed=seed)
+                plan = SearchPlan(4 if how.short else 24, 4, 2, epochs, seed=seed)
                 where = folder / f"{limit}-{half}-{seed}"
-                job = Job(request, npz, Limits(limit), plan, share=WATCH_SHARE, jobs=how.jobs,
+                job = SearchJob(request, npz, Limits(limit), plan, share=WATCH_SHARE, jobs=how.jobs,
                           output=where / "watch.toml")  # fmt: skip
                 found = run_search(job, err)
                 searches.append({"budget": limit, "half": half, "seed": seed, **found})
@@ -261,10 +263,17 @@ def fashion(how: How) -> dict[str, Any]:
     for seed in range(how.seeds):
         samples = fashion_samples(model, SEARCH_SEED + seed, 20 if how.short else 200)
         where = folder / str(seed)
-        plan = Plan(4 if how.short else 24, 4, 2, epochs, 20 if how.short else None, seed)
+        plan = SearchPlan(4 if how.short else 24, 4, 2, epochs, 20 if how.short else None, seed)
         npz = write_npz(where / "data.npz", model, samples)
-        job = Job(request, npz, Limits(FASHION_BUDGET), plan, share=FASHION_SHARE, jobs=how.jobs,
-                  output=where / "fashion.toml")  # fmt: skip
+        job = SearchJob(
+            request,
+            npz,
+            Limits(FASHION_BUDGET),
+            plan,
+            share=FASHION_SHARE,
+            jobs=how.jobs,
+            output=where / "fashion.toml",
+        )
         found = run_search(job, err)
         searches.append(found)
         setup = Setup(request, model, samples, where / "latents", FASHION_SHARE, seed=seed)
@@ -292,13 +301,13 @@ def fashion_samples(model: Model, seed: int, per_class: int) -> Samples:
 
 def rows_of(
     request: Request, model: Model, got: dict[str, list[float]], learns: dict[str, list[Scheme]]
-) -> list[Row]:
+) -> list[SearchRow]:
     """One for each method; of its schemes the most common, and the most bytes of any."""
     rows = []
     for name, values in got.items():
         bytes_ = max(plan_bytes(request, model, scheme) for scheme in learns[name])
         text = most_common(described(scheme) for scheme in learns[name])
-        rows.append(Row(name, text, bytes_, tuple(values)))
+        rows.append(SearchRow(name, text, bytes_, tuple(values)))
     return rows
 
 

@@ -9,11 +9,11 @@ import numpy as np
 
 from mcutrain.host.request import Request
 from mcutrain.host.search.budget import Limits, Pricer
-from mcutrain.host.search.effort import Plan
+from mcutrain.host.search.effort import SearchPlan
 from mcutrain.host.search.guess import Guess
 from mcutrain.host.search.pool import Pool, all_scores, pool
 from mcutrain.host.search.space import distinct_ratios, find_space, input_channels
-from mcutrain.host.search.trial import Effort, Score, Setup
+from mcutrain.host.search.trial import Setup, TrialEffort, TrialScore
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import Interpreter
@@ -25,7 +25,7 @@ DRAWS = 1000  # at most, for each scheme that fits and is new
 PASSES = 2  # over the samples: in the first the errors find their exponents
 
 
-def random_search(setup: Setup, limit: int, plan: Plan, trainings: int, jobs: int) -> Scheme:
+def random_search(setup: Setup, limit: int, plan: SearchPlan, trainings: int, jobs: int) -> Scheme:
     """The best of ``trainings`` schemes drawn at random among those that fit ``limit`` bytes.
 
     As in a search, the best ``plan.promoted`` are trained anew to choose from; in as many processes
@@ -34,8 +34,8 @@ def random_search(setup: Setup, limit: int, plan: Plan, trainings: int, jobs: in
     pricer = Pricer(setup.request, setup.model, Limits(limit))
     space = find_space(setup.model, pricer)
     rng = np.random.default_rng([plan.seed, 7])
-    once = Effort(plan.epochs, plan.steps)
-    again = Effort(plan.epochs, None, tuple(range(1, plan.folds + 1)))
+    once = TrialEffort(plan.epochs, plan.steps)
+    again = TrialEffort(plan.epochs, None, tuple(range(1, plan.folds + 1)))
     guess, drawn = Guess(space, pricer), dict[str, Scheme]()
     for _ in range(DRAWS * trainings):
         if len(drawn) == trainings:
@@ -54,10 +54,10 @@ def random_search(setup: Setup, limit: int, plan: Plan, trainings: int, jobs: in
     return drawn[max(best, key=lambda key: last[key])]
 
 
-def scores(workers: Pool, schemes: dict[str, Scheme], effort: Effort) -> dict[str, float]:
+def scores(workers: Pool, schemes: dict[str, Scheme], effort: TrialEffort) -> dict[str, float]:
     found: dict[str, float] = {}
 
-    def done(key: str, score: Score) -> None:
+    def done(key: str, score: TrialScore) -> None:
         found[key] = score.value
 
     all_scores(workers, list(schemes.items()), effort, done)

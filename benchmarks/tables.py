@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.methods import FLOAT32, FLOAT_BACKWARD, FORMATS, INTEGER, NEAREST
-from benchmarks.runs import Run
+from benchmarks.runs import BenchmarkRun
 from benchmarks.task import Task
 
 WITHIN = 0.5  # points: a row is met if its gap and one standard error reach -WITHIN
@@ -25,7 +25,7 @@ class Gap:
     error: float
 
     @classmethod
-    def of(cls, runs: Sequence[Run], others: Sequence[Run]) -> Gap:
+    def of(cls, runs: Sequence[BenchmarkRun], others: Sequence[BenchmarkRun]) -> Gap:
         """Each run less its twin: the same group and seed."""
         twin = {(run.group, run.seed): run.after for run in others}
         gaps = np.array([run.after - twin[run.group, run.seed] for run in runs])
@@ -41,7 +41,7 @@ class Gap:
 
 
 @dataclass(frozen=True)
-class Row:
+class TaskRow:
     """A scheme, and a group or all of them: mean accuracy by method, gaps by yardstick."""
 
     scheme: str
@@ -54,8 +54,8 @@ class Row:
     formats: dict[str, Gap]  # of the other formats, by name, less the default's
 
     @classmethod
-    def of(cls, scheme: str, group: str, runs: Iterable[Run]) -> Row:
-        by_method: dict[str, list[Run]] = {}
+    def of(cls, scheme: str, group: str, runs: Iterable[BenchmarkRun]) -> TaskRow:
+        by_method: dict[str, list[BenchmarkRun]] = {}
         for run in runs:
             if run.scheme == scheme and group in (ALL, run.group):
                 by_method.setdefault(run.method, []).append(run)
@@ -71,17 +71,17 @@ class Row:
         )
 
 
-def rows_of(task: Task, runs: list[Run]) -> list[Row]:
+def rows_of(task: Task, runs: list[BenchmarkRun]) -> list[TaskRow]:
     rows = []
     for scheme in task.schemes:
         if task.group_rows:
-            rows += [Row.of(scheme, group, runs) for group in task.groups]
+            rows += [TaskRow.of(scheme, group, runs) for group in task.groups]
         if task.has_mean:
-            rows.append(Row.of(scheme, ALL, runs))
+            rows.append(TaskRow.of(scheme, ALL, runs))
     return rows
 
 
-def markdown(task: Task, rates: dict[str, float], rows: list[Row]) -> str:
+def markdown(task: Task, rates: dict[str, float], rows: list[TaskRow]) -> str:
     """The task's section of docs/accuracy.md."""
     lines = [f"## {task.title}", "", task.setting, ""]
     named = "| group " if task.group_rows else ""
@@ -104,7 +104,7 @@ def markdown(task: Task, rates: dict[str, float], rows: list[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def format_table(task: Task, rows: list[Row]) -> list[str]:
+def format_table(task: Task, rows: list[TaskRow]) -> list[str]:
     """Points that the other formats gain or lose against the default, paired."""
     names = [name for name in FORMATS if name in task.formats]
     lines = ["Other formats, points against the default (E12 errors, int8.8 weights):", ""]
@@ -125,7 +125,7 @@ def rate_text(rate: float) -> str:
     return f"2^{exponent:.0f}" if exponent == round(exponent) else f"{rate:g}"
 
 
-def plot(task: Task, rows: list[Row], path: Path) -> None:
+def plot(task: Task, rows: list[TaskRow], path: Path) -> None:
     """Accuracy by scheme and method as bars; the gap of each row with its standard error."""
     import matplotlib
 

@@ -80,7 +80,7 @@ class Rescale:
 
 
 @dataclass(frozen=True)
-class Limits:
+class ClampLimits:
     """Where an int8 output saturates, in quanta less its zero point."""
 
     lo: int
@@ -88,7 +88,7 @@ class Limits:
     zero_point: int
 
     @classmethod
-    def of(cls, node: Node) -> Limits:
+    def of(cls, node: Node) -> ClampLimits:
         zero_point = node.output.type.zero_point
         lo, hi = node.output.limits
         return cls(lo - zero_point, hi - zero_point, zero_point)
@@ -120,7 +120,7 @@ def margins(g: Geometry) -> tuple[int, int, int, int]:
     return g.pad_left, max(right, 0), g.pad_top, max(bottom, 0)
 
 
-class Layer:
+class TorchLayer:
     """CONV_2D, DEPTHWISE_CONV_2D or FULLY_CONNECTED, with whole weights in TFLite's layout."""
 
     def __init__(self, node: Node) -> None:
@@ -131,7 +131,7 @@ class Layer:
         self.reach = max(127 - x.zero_point, x.zero_point + 128)  # the greatest |q - z|
         self.fan_in = w.size // w.shape[self.op.out_axis]
         self.rescale = Rescale(*self.op.requants(x, w))
-        self.limits = Limits.of(node)
+        self.limits = ClampLimits.of(node)
         factors = x.scale * filter_scales(w, self.op.out_axis) / self.op.out_quant.scale
         self.factors = torch.from_numpy(factors.astype(np.float32))
 
@@ -219,7 +219,7 @@ def add(node: Node, op: Add) -> Plain:
     if Role.CONST not in (a.role, b.role) and len(a.type.shape) != len(b.type.shape):
         raise NotImplementedError(f"{node.name}: an ADD of {a.type.shape} and {b.type.shape}")
     *factors, out = (Rescale.of(r) for r in op.requants(a.type, b.type))
-    limits = Limits.of(node)
+    limits = ClampLimits.of(node)
 
     def exact(*inputs: Tensor) -> Tensor:
         terms = [f(x.long() << LEFT_SHIFT) for f, x in zip(factors, inputs, strict=True)]
@@ -231,7 +231,7 @@ def add(node: Node, op: Add) -> Plain:
 
 def average_pool(node: Node, op: AveragePool2D) -> Plain:
     x = node.inputs[0].type
-    g, limits = op.geometry(x), Limits.of(node)
+    g, limits = op.geometry(x), ClampLimits.of(node)
     counts = torch.from_numpy(op.counts(g)[..., None])
 
     def sums(x: Tensor) -> Tensor:
@@ -249,7 +249,7 @@ def average_pool(node: Node, op: AveragePool2D) -> Plain:
 
 def max_pool(node: Node, op: MaxPool2D) -> Plain:
     """The error goes to the first maximum, as PyTorch's own does on a CPU."""
-    g, limits = op.geometry(node.inputs[0].type), Limits.of(node)
+    g, limits = op.geometry(node.inputs[0].type), ClampLimits.of(node)
 
     def real(x: Tensor) -> Tensor:
         x = F.pad(nchw(x), margins(g), value=-torch.inf)
@@ -259,7 +259,7 @@ def max_pool(node: Node, op: MaxPool2D) -> Plain:
 
 
 def mean(node: Node, op: Mean) -> Plain:
-    x, limits = node.inputs[0].type, Limits.of(node)
+    x, limits = node.inputs[0].type, ClampLimits.of(node)
     axes = tuple(range(op.first, op.last + 1))
     factor = Rescale.of(op.factor(x))
 

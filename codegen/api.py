@@ -5,24 +5,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mcutrain.codegen.image import Image
 from mcutrain.codegen.names import in_ram, region_name
+from mcutrain.codegen.program import Program
 from mcutrain.trainer.graph.tensor import Tensor
 
 
-def emit_api(image: Image) -> Iterator[str]:
+def emit_api(program: Program) -> Iterator[str]:
     """Macros, and the inclusion of the fixed part. The numbers stand here and not in the header
     alone, since the build hash covers this text."""
-    plan = image.plan
+    plan = program.plan
     has_latent = plan.latents.tensor is not None
     yield "/* What mct/model_body.h must know of this model. */"
     yield from api_macros(plan.name)
     yield from (
-        f"#define MCT_API_{macro} {in_ram(plan, tensor)}" for macro, tensor in tensors(image)
+        f"#define MCT_API_{macro} {in_ram(plan, tensor)}" for macro, tensor in tensors(program)
     )
     if plan.options.receive_ahead:
         yield f"#define MCT_API_AHEAD_BYTES {plan.ahead_bytes}"
-    yield from emit_arriving(image)
+    yield from emit_arriving(program)
     yield f"#define MCT_API_LATENT_SLOTS {plan.options.latent_slots if has_latent else 0}"
     yield f"#define MCT_API_FLASH_LATENTS {plan.flash_latents if has_latent else 0}"
     yield '#include "mct/model_body.h"'
@@ -34,9 +34,9 @@ def api_macros(name: str) -> Iterator[str]:
     yield f"#define MCT_API_CONST(symbol) {name.upper()}_##symbol"
 
 
-def tensors(image: Image) -> Iterator[tuple[str, Tensor]]:
+def tensors(program: Program) -> Iterator[tuple[str, Tensor]]:
     """The tensors that the fixed part reads or writes, with the ends of their macros' names."""
-    plan = image.plan
+    plan = program.plan
     yield "INPUT", plan.task.input
     yield "LOGITS", plan.task.logits
     yield "RECORD", plan.record
@@ -53,12 +53,12 @@ def tensors(image: Image) -> Iterator[tuple[str, Tensor]]:
         yield "LATENT", plan.latents.tensor
 
 
-def emit_arriving(image: Image) -> Iterator[str]:
+def emit_arriving(program: Program) -> Iterator[str]:
     """The region that runs as the rows of a sample come."""
-    plan = image.plan
-    for call in image.regions:
+    plan = program.plan
+    for call in program.regions:
         if call.node is plan.arriving:
             row_bytes = plan.task.input.type.nbytes // plan.task.input.type.shape[1]
-            yield f"#define MCT_API_ARRIVE {region_name(image, call)}"
+            yield f"#define MCT_API_ARRIVE {region_name(program, call)}"
             yield f"#define MCT_API_ROW_BYTES {row_bytes}u"
             yield f"#define MCT_API_ROWS_KEPT {call.region.kept[plan.task.input]}u"

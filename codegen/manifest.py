@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from mcutrain.codegen.emit import KERNEL_ABI
-from mcutrain.codegen.image import Image
+from mcutrain.codegen.program import Program
 from mcutrain.trainer.graph.tensor import Tensor
 from mcutrain.trainer.options import Effect
 from mcutrain.trainer.variants import beyond
@@ -15,9 +15,9 @@ from mcutrain.trainer.variants import beyond
 MANIFEST_VERSION = 1
 
 
-def manifest(image: Image, build_hash: bytes) -> dict[str, Any]:
+def manifest(program: Program, build_hash: bytes) -> dict[str, Any]:
     """The JSON document beside the generated C."""
-    plan = image.plan
+    plan = program.plan
     placed = [t for t in plan.graph.tensors if plan.memory.place(t) is not None]
     return {
         "manifest": MANIFEST_VERSION,
@@ -35,8 +35,8 @@ def manifest(image: Image, build_hash: bytes) -> dict[str, Any]:
         "input": plan.task.input.name,
         "logits": plan.task.logits.name,
         "latent": plan.latents.tensor.name if plan.latents.tensor else None,
-        "prefix_calls": image.prefix_calls,
-        "first_call": image.first_call,
+        "prefix_calls": program.prefix_calls,
+        "first_call": program.first_call,
         "latent_slots": plan.options.latent_slots,
         "flash_latents": plan.flash_latents,
         "ahead_bytes": plan.ahead_bytes,
@@ -44,9 +44,9 @@ def manifest(image: Image, build_hash: bytes) -> dict[str, Any]:
         "arena_bytes": plan.memory.arena_bytes,
         "state_bytes": plan.memory.state_bytes,
         "regions": [{"name": n, "bytes": size} for n, size in plan.memory.regions.items()],
-        "constant_bytes": image.constant_bytes,
+        "constant_bytes": program.constant_bytes,
         "digest": [t.name for t in plan.digested],
-        "tensors": [describe(image, t) for t in placed],
+        "tensors": [describe(program, t) for t in placed],
         "calls": [
             {
                 "node": call.node.name,
@@ -55,13 +55,13 @@ def manifest(image: Image, build_hash: bytes) -> dict[str, Any]:
                 "outputs": [t.name for t in call.node.outputs],
                 "macs": call.node.op.macs(call.node),
             }
-            for call in image.calls
+            for call in program.calls
         ],
     }
 
 
-def describe(image: Image, tensor: Tensor) -> dict[str, Any]:
-    where = image.plan.memory.place(tensor)
+def describe(program: Program, tensor: Tensor) -> dict[str, Any]:
+    where = program.plan.memory.place(tensor)
     assert where is not None
     quant = tensor.type.quant
     described: dict[str, Any] = {
@@ -75,8 +75,8 @@ def describe(image: Image, tensor: Tensor) -> dict[str, Any]:
     }
     if quant is not None:
         described |= {"scales": list(quant.scales), "zero_point": quant.zero_point}
-    kept = [call.region.kept[tensor] for call in image.regions if tensor is call.region.arriving]
+    kept = [call.region.kept[tensor] for call in program.regions if tensor is call.region.arriving]
     if kept:
         described["rows"] = kept[0]
-    beside = image.plan.learning.companions.beside(tensor).items()
+    beside = program.plan.learning.companions.beside(tensor).items()
     return described | {kind.name: companion.name for kind, companion in beside}

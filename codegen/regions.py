@@ -7,28 +7,28 @@ from collections.abc import Iterator
 
 from mcutrain.codegen.c import INDENT, comment, filled, indented
 from mcutrain.codegen.calls import call_lines
-from mcutrain.codegen.image import Call, Image, RegionCall
 from mcutrain.codegen.names import in_ram, region_name
+from mcutrain.codegen.program import Call, Program, RegionCall
 from mcutrain.trainer.graph.call import Arg, Row, Rows
-from mcutrain.trainer.planner.row_region import Region
+from mcutrain.trainer.planner.row_region import RowRegion
 
 
-def emit_regions(image: Image) -> Iterator[str]:
-    for call in image.regions:
+def emit_regions(program: Program) -> Iterator[str]:
+    for call in program.regions:
         for stage in call.stages:
-            yield from emit_stage(image, call.region, stage)
-        yield from emit_run(image, call)
+            yield from emit_stage(program, call.region, stage)
+        yield from emit_run(program, call)
 
 
-def row_function(image: Image, stage: Call) -> str:
-    return f"{image.plan.name}_{stage.node.name}_row"
+def row_function(program: Program, stage: Call) -> str:
+    return f"{program.plan.name}_{stage.node.name}_row"
 
 
-def emit_stage(image: Image, region: Region, stage: Call) -> Iterator[str]:
+def emit_stage(program: Program, region: RowRegion, stage: Call) -> Iterator[str]:
     """The function that computes row y of a node."""
     names: dict[Arg, str] = {}
     rows = [arg for arg in stage.call.args if isinstance(arg, Row)]
-    yield from filled(f"static void {row_function(image, stage)}(", ["int32_t y"], ")")
+    yield from filled(f"static void {row_function(program, stage)}(", ["int32_t y"], ")")
     yield "{"
     if all(type(row) is Row and region.kept_rows(row) == 1 for row in rows):
         yield f"{INDENT}(void)y;"
@@ -36,11 +36,11 @@ def emit_stage(image: Image, region: Region, stage: Call) -> Iterator[str]:
         tensor, kept = row.tensor, region.kept_rows(row)
         if isinstance(row, Rows):
             names[row] = f"{tensor.name}_rows"
-            yield from indented(row_pointers(in_ram(image.plan, tensor), row, kept, names[row]))
+            yield from indented(row_pointers(in_ram(program.plan, tensor), row, kept, names[row]))
         else:
             place = at_row(kept, row.height, row.nbytes)
-            names[row] = f"{in_ram(image.plan, tensor)}{place}"
-    yield from indented(call_lines(image, stage, 1, names))
+            names[row] = f"{in_ram(program.plan, tensor)}{place}"
+    yield from indented(call_lines(program, stage, 1, names))
     yield "}"
     yield ""
 
@@ -61,22 +61,22 @@ def at_row(kept: int, height: int, size: int) -> str:
     return f" + y * {size}" if kept == height else f" + y % {kept} * {size}"
 
 
-def emit_run(image: Image, call: RegionCall) -> Iterator[str]:
+def emit_run(program: Program, call: RegionCall) -> Iterator[str]:
     """The function that computes all rows, each by the last stage that can go on."""
     region, stages = call.region, call.region.pipeline.stages
     kept = ", ".join(f"{t.name} {rows}" for t, rows in region.kept.items())
     yield from comment(f"A region; rows kept: {kept or 'all'}.")
     if region.arriving is None:
-        yield f"static void {region_name(image, call)}(void)"
+        yield f"static void {region_name(program, call)}(void)"
         yield "{"
         yield f"{INDENT}int32_t done[{len(stages)}] = {{0}};"
     else:
-        yield from emit_arrival(image, call)
+        yield from emit_arrival(program, call)
     yield f"{INDENT}for (;;) {{"
     keyword = "if"
     for s in reversed(range(len(stages))):
         yield from indented(filled(f"{keyword} (", is_ready(region, s), ") {", 2, " && "), 2)
-        yield f"{INDENT * 3}{row_function(image, call.stages[s])}(done[{s}]++);"
+        yield f"{INDENT * 3}{row_function(program, call.stages[s])}(done[{s}]++);"
         keyword = "} else if"
     yield f"{INDENT * 2}}} else {{"
     yield f"{INDENT * 3}return;"
@@ -86,18 +86,18 @@ def emit_run(image: Image, call: RegionCall) -> Iterator[str]:
     yield ""
 
 
-def emit_arrival(image: Image, call: RegionCall) -> Iterator[str]:
+def emit_arrival(program: Program, call: RegionCall) -> Iterator[str]:
     """The beginning of a region that goes on whenever a row of the sample has come."""
-    name = image.plan.name
+    name = program.plan.name
     # Not in the arena, which others may write between two arrivals.
     yield f"static int32_t {name}_done[{len(call.stages)}]; /* rows of each stage */"
     yield ""
-    yield f"static void {region_name(image, call)}(int32_t came)"
+    yield f"static void {region_name(program, call)}(int32_t came)"
     yield "{"
     yield f"{INDENT}int32_t *const done = {name}_done;"
 
 
-def is_ready(region: Region, s: int) -> list[str]:
+def is_ready(region: RowRegion, s: int) -> list[str]:
     """The conditions under which stage ``s`` can compute its next row."""
     stage, sources = region.pipeline.stages[s], region.pipeline.sources
     terms = [f"done[{s}] < {stage.rows}"]

@@ -16,7 +16,7 @@ from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Role
 from mcutrain.trainer.plan import TrainingPlan
 from mcutrain.trainer.planner.memory import bytes_covered
-from mcutrain.trainer.planner.row_region import Region
+from mcutrain.trainer.planner.row_region import RowRegion
 from mcutrain.trainer.tflite.reader import load
 
 MAIN_RAM = "ram"
@@ -177,9 +177,9 @@ def layer_rows(plan: TrainingPlan) -> list[dict[str, Any]]:
     return rows
 
 
-def regions(plan: TrainingPlan) -> list[tuple[Node, Region]]:
+def regions(plan: TrainingPlan) -> list[tuple[Node, RowRegion]]:
     """The nodes that are regions, each with its operator."""
-    return [(node, node.op) for node in plan.graph.nodes if isinstance(node.op, Region)]
+    return [(node, node.op) for node in plan.graph.nodes if isinstance(node.op, RowRegion)]
 
 
 def region_rows(plan: TrainingPlan) -> list[dict[str, Any]]:

@@ -14,8 +14,8 @@ from mcutrain.trainer.ops.clamp_mask import ClampMask
 from mcutrain.trainer.ops.error import EXPONENT
 from mcutrain.trainer.ops.sgd import COMPANIONS
 from mcutrain.trainer.plan import TrainingPlan
-from mcutrain.trainer.planner.channel_region import GroupRegion
-from mcutrain.trainer.planner.row_region import Region
+from mcutrain.trainer.planner.channel_region import ChannelRegion
+from mcutrain.trainer.planner.row_region import RowRegion
 
 ARENA_KINDS = ("inputs", "activations", "rings", "masks", "errors", "scratch", "other")
 STATE_KINDS = (
@@ -41,9 +41,9 @@ def arena_kinds(plan: TrainingPlan) -> dict[Tensor | Node, str]:
     again = set() if plan.recomputation is None else set(plan.recomputation.done.originals)
     for node in plan.graph.nodes:
         is_error = len(node.outputs) > 1 and node.outputs[1].type == EXPONENT
-        if isinstance(node.op, Region):
+        if isinstance(node.op, RowRegion):
             found.update(dict.fromkeys(node.op.rings(node), "rings"))
-        if isinstance(node.op, GroupRegion):
+        if isinstance(node.op, ChannelRegion):
             made = (t for t in (*node.op.inner, *node.outputs) if t.role is Role.ACTIVATION)
             found.update(dict.fromkeys(made, "errors"))
         for k, tensor in enumerate(node.outputs):
@@ -53,7 +53,7 @@ def arena_kinds(plan: TrainingPlan) -> dict[Tensor | Node, str]:
                 found[tensor] = "errors"
             elif (node in inference and tensor is not plan.task.predicted) or tensor in again:
                 found[tensor] = "activations"
-            elif isinstance(node.op, Region):  # behind the inference; what else it makes
+            elif isinstance(node.op, RowRegion):  # behind the inference; what else it makes
                 found[tensor] = "masks"
     owner = storage(plan.graph)
     kinds: dict[Tensor | Node, str] = {}

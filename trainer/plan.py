@@ -24,9 +24,9 @@ from mcutrain.trainer.options import DEFAULT_OPTIONS, PlanOptions, Scheme
 from mcutrain.trainer.planner.memory import MemoryPlan, plan_on
 from mcutrain.trainer.planner.order import ordered
 from mcutrain.trainer.planner.parts import Placed, in_parts, least
-from mcutrain.trainer.planner.recompute import Recomputed, Step
+from mcutrain.trainer.planner.recompute import Recomputed, StepGraph
 from mcutrain.trainer.planner.recompute_choice import place_recomputed
-from mcutrain.trainer.planner.row_region import Composite, Region
+from mcutrain.trainer.planner.row_region import Composite, RowRegion
 from mcutrain.trainer.scheme import apply_scheme, parse_scheme
 from mcutrain.trainer.simplify import simplify
 
@@ -36,7 +36,7 @@ DEFAULT_RATE = LearningRate.from_real(2.0**-6)
 
 
 @dataclass(frozen=True)
-class Task:
+class StepTask:
     """What a step takes and gives.
 
     ``target`` is what it takes beside its input: a label (1,) u32 or values of the logits' type, or
@@ -96,7 +96,7 @@ class TrainingPlan:
     numerics_hash: bytes
     graph: Graph
     forward: list[Node]
-    task: Task
+    task: StepTask
     learning: Learning
     memory: MemoryPlan
     latents: Latents
@@ -110,7 +110,7 @@ class TrainingPlan:
     def arriving(self) -> Node | None:
         """The region that a sample goes through as its rows come; None if samples are resident."""
         first = self.graph.nodes[0]
-        is_fed = isinstance(first.op, Region) and first.op.arriving is not None
+        is_fed = isinstance(first.op, RowRegion) and first.op.arriving is not None
         return first if is_fed else None
 
     @property
@@ -287,7 +287,7 @@ def make_plan(
         numerics,
         placed.graph,
         forward,
-        Task(model.input, target, model.logits, predicted, node, active),
+        StepTask(model.input, target, model.logits, predicted, node, active),
         Learning(state, tape.companions, tape.histories, sgd),
         placed.memory,
         Latents(latent, tuple(prefix)),
@@ -361,7 +361,7 @@ class Placing:
         found, again = place(graph, end), None
         whole_bytes = found[1].arena_bytes
         if self.options.recomputes:
-            step = Step(graph, self.kept, end, len(frozen), arriving)
+            step = StepGraph(graph, self.kept, end, len(frozen), arriving)
             found, again = place_recomputed(
                 step, found, lambda done: place(done.graph, done.end, anew=True),
                 self.options.recompute_to or 0,

@@ -77,7 +77,7 @@ def can_fold(pad: Node, node: Node) -> bool:
 
 
 @dataclass
-class Channels:
+class KeptChannels:
     """What is known of the channels (the last axis) of each activation.
 
     ``value`` holds a constant channel's value, else ``VARIES``; ``keep`` says which stay.
@@ -101,7 +101,7 @@ def drop_constant_channels(model: Model, learned: set[Node]) -> Model:
     or that cannot take its share into a bias.
     """
     frozen = frozen_nodes(model, learned)
-    channels = Channels()
+    channels = KeptChannels()
     channels.value[model.input] = np.full(model.input.type.shape[-1], VARIES)
     for node in model.graph.nodes:
         channels.value[node.output] = constant_values(node, channels.value, node in frozen)
@@ -183,7 +183,7 @@ def filled(tensor: Tensor, value: Array) -> Array:
     return np.broadcast_to(row, tensor.type.shape).copy()
 
 
-def spread_demand(model: Model, channels: Channels, frozen: set[Node]) -> bool:
+def spread_demand(model: Model, channels: KeptChannels, frozen: set[Node]) -> bool:
     """Keep what readers need; whether anything was added."""
     before = sum(int(keep.sum()) for keep in channels.keep.values())
     for node in reversed(model.graph.nodes):
@@ -229,7 +229,7 @@ def absorbed(node: Node, value: Array) -> Array:
 
 
 def add_narrow_layer(
-    graph: Graph, node: Node, inputs: tuple[Tensor, ...], channels: Channels
+    graph: Graph, node: Node, inputs: tuple[Tensor, ...], channels: KeptChannels
 ) -> tuple[Tensor, ...]:
     """Append a layer with weights for the channels that stay, and the others' share as bias."""
     x, (w, *bias) = node.inputs[0], node.inputs[1:]

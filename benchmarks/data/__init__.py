@@ -11,7 +11,7 @@ from mcutrain.trainer.graph.tensor import Array
 
 
 @dataclass(frozen=True)
-class Samples:
+class RawSamples:
     """x (N, ...) and y (N,) int64 labels; what x holds is said where it is loaded."""
 
     x: Array
@@ -24,16 +24,16 @@ class Samples:
     def __len__(self) -> int:
         return len(self.y)
 
-    def take(self, picked: Array | slice) -> Samples:
+    def take(self, picked: Array | slice) -> RawSamples:
         """The samples at these indices, or under this mask or slice."""
-        return Samples(self.x[picked], self.y[picked])
+        return RawSamples(self.x[picked], self.y[picked])
 
-    def of_classes(self, classes: range) -> Samples:
+    def of_classes(self, classes: range) -> RawSamples:
         """The samples of these classes, in order; labels stay as they are."""
         return self.take(np.isin(self.y, classes))
 
 
-def learn_and_test(samples: Samples, shots: int, seed: int) -> tuple[Samples, Samples]:
+def learn_and_test(samples: RawSamples, shots: int, seed: int) -> tuple[RawSamples, RawSamples]:
     """``shots`` samples of each class, drawn by ``seed``, to learn from; all others to test.
 
     A class with no more than ``shots`` samples would leave none to test: of such a class half,

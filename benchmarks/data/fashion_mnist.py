@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.data import Samples
+from benchmarks.data import RawSamples
 from benchmarks.data.fetch import DataUnavailable
 from mcutrain.trainer.graph.tensor import Array
 
@@ -22,22 +22,22 @@ FOLDER = Path("/usr/share/datasets/fashion-mnist")
 COUNTS = {"train": 60_000, "t10k": 10_000}
 
 
-def train_set() -> Samples:
+def train_set() -> RawSamples:
     """x (60000, 28, 28, 1) uint8, y (60000,). Raises DataUnavailable."""
     return load("train")
 
 
-def test_set() -> Samples:
+def test_set() -> RawSamples:
     """x (10000, 28, 28, 1) uint8, y (10000,). Raises DataUnavailable."""
     return load("t10k")
 
 
-def load(part: str, folder: Path = FOLDER) -> Samples:
+def load(part: str, folder: Path = FOLDER) -> RawSamples:
     """``part`` is train or t10k. Raises DataUnavailable."""
     count = COUNTS[part]
     x = read_idx(folder / f"{part}-images-idx3-ubyte.gz", (count, SIZE, SIZE))
     y = read_idx(folder / f"{part}-labels-idx1-ubyte.gz", (count,))
-    return Samples(x[..., None], y.astype(np.int64))
+    return RawSamples(x[..., None], y.astype(np.int64))
 
 
 def read_idx(path: Path, shape: tuple[int, ...]) -> Array:

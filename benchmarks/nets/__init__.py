@@ -13,7 +13,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 
-from benchmarks.data import Samples
+from benchmarks.data import RawSamples
 from benchmarks.data.fetch import BUILD, cached
 from mcutrain.trainer.graph.tensor import Array, QuantParams
 from mcutrain.trainer.making.float_net import Params, fit
@@ -34,7 +34,7 @@ class Recipe:
 
     name: str
     build: NetBuilder
-    samples: Samples
+    samples: RawSamples
     input_quant: QuantParams
     epochs: int
     rate: float = 2e-3

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.data import Samples
+from benchmarks.data import RawSamples
 from benchmarks.data import digits as digits_data
 from benchmarks.data import fashion_mnist as fashion_data
 from benchmarks.data import hapt as hapt_data
@@ -27,7 +27,7 @@ from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import load
 
-NETS: dict[str, Callable[[], tuple[Recipe, Samples]]] = {
+NETS: dict[str, Callable[[], tuple[Recipe, RawSamples]]] = {
     "digits": lambda: (digits.recipe(), digits_data.other_writers()),
     "hapt": lambda: (hapt.recipe(), hapt_data.windows().of(hapt_data.NEW_PEOPLE)),
     "fashion5": lambda: (fashion.recipe(5), fashion.known(fashion_data.test_set(), 5)),
@@ -35,7 +35,7 @@ NETS: dict[str, Callable[[], tuple[Recipe, Samples]]] = {
 }
 
 
-def int8_accuracy(content: bytes, recipe: Recipe, test: Samples) -> float:
+def int8_accuracy(content: bytes, recipe: Recipe, test: RawSamples) -> float:
     """Of the generated C."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{recipe.name}.tflite"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.data import Samples, fashion_mnist
+from benchmarks.data import RawSamples, fashion_mnist
 from benchmarks.nets import Recipe
 from mcutrain.trainer.graph.tensor import Array, QuantParams
 from mcutrain.trainer.making.net_builder import NetBuilder
@@ -15,23 +15,23 @@ PER_CLASS = 2000  # of 6,000 training images: the others are left for the benchm
 EPOCHS = 8
 
 
-def known(samples: Samples, classes: int) -> Samples:
+def known(samples: RawSamples, classes: int) -> RawSamples:
     """The samples of the first ``classes`` classes, in real units: float32 in [0, 1]."""
     chosen = samples.of_classes(range(classes))
-    return Samples(chosen.x.astype(np.float32) / 255, chosen.y)
+    return RawSamples(chosen.x.astype(np.float32) / 255, chosen.y)
 
 
-def pretraining(samples: Samples) -> Samples:
+def pretraining(samples: RawSamples) -> RawSamples:
     """The first PER_CLASS of each class, in order; see ``unseen``."""
     return samples.take(_is_pretraining(samples))
 
 
-def unseen(samples: Samples) -> Samples:
+def unseen(samples: RawSamples) -> RawSamples:
     """The training samples that no starting model was trained on."""
     return samples.take(~_is_pretraining(samples))
 
 
-def _is_pretraining(samples: Samples) -> Array:
+def _is_pretraining(samples: RawSamples) -> Array:
     chosen = np.zeros(len(samples), bool)
     for label in range(fashion_mnist.CLASSES):
         chosen[np.flatnonzero(samples.y == label)[:PER_CLASS]] = True

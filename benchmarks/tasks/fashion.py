@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.data import Samples, fashion_mnist, images
+from benchmarks.data import RawSamples, fashion_mnist, images
 from benchmarks.nets import fashion as net
 from benchmarks.task import Task
 from mcutrain.host.training.dataset import Dataset
@@ -29,7 +29,7 @@ def task() -> Task:
             test.take(rng.permutation(len(test))[:TEST]),
         )
 
-        def taken(part: Samples) -> np.ndarray:
+        def taken(part: RawSamples) -> np.ndarray:
             return images.input_rows(part.x, model.input.type)
 
         return Dataset(taken(learn), learn.y - OLD, taken(held), held.y - OLD)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.data import Samples, fashion_mnist, images
+from benchmarks.data import RawSamples, fashion_mnist, images
 from benchmarks.nets import fashion as net
 from benchmarks.task import Task
 from mcutrain.host.training.dataset import Dataset
@@ -26,7 +26,7 @@ def task() -> Task:
     model = with_spare_rows(load(net.recipe(KNOWN).file()), CLASSES - KNOWN)
     train, test = net.unseen(fashion_mnist.train_set()), fashion_mnist.test_set()
 
-    def chosen(seed: int) -> Samples:
+    def chosen(seed: int) -> RawSamples:
         """Old samples by class, then the stream of new ones."""
         rng = np.random.default_rng(seed)
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from mcutrain.host.budget.advice import Advice, advise
 from mcutrain.host.budget.fit import Fit, find_fit, ram_bytes, repeated
 from mcutrain.host.building.firmware import build
-from mcutrain.host.building.target import Kind, Target
+from mcutrain.host.building.target import Target, TargetKind
 from mcutrain.host.cost import measured
 from mcutrain.host.request import Request
 from mcutrain.host.training.flash_latents import with_flash_latents
@@ -32,7 +32,7 @@ class Budget:
 
     @property
     def is_built(self) -> bool:
-        return self.target.kind is not Kind.REFERENCE
+        return self.target.kind is not TargetKind.REFERENCE
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def ram_bytes(plan: TrainingPlan) -> int:
 
 
 @dataclass(frozen=True)
-class Step:
+class Attempt:
     """A plan that was tried: ``options`` are what it has beside what was asked for.
 
     ``plan`` is None if there is none, for the reason in ``refusal``. ``overhead`` is the RAM that a
@@ -78,8 +78,8 @@ class Fit:
     """
 
     sram: int
-    steps: list[Step] = field(default_factory=list)
-    chosen: Step | None = None
+    steps: list[Attempt] = field(default_factory=list)
+    chosen: Attempt | None = None
     overhead: int = 0
 
     def needed(self, plan: TrainingPlan, overhead: int | None = None) -> int:
@@ -87,11 +87,11 @@ class Fit:
         return ram_bytes(plan) + (self.overhead if overhead is None else overhead)
 
     @property
-    def planned(self) -> list[tuple[Step, TrainingPlan]]:
+    def planned(self) -> list[tuple[Attempt, TrainingPlan]]:
         return [(step, step.plan) for step in self.steps if step.plan is not None]
 
     @property
-    def least(self) -> tuple[Step, TrainingPlan]:
+    def least(self) -> tuple[Attempt, TrainingPlan]:
         """The step of the fewest bytes, the cheapest of several."""
         return min(self.planned, key=lambda pair: ram_bytes(pair[1]))
 
@@ -107,7 +107,7 @@ class Fit:
             "steps": [self.row(step) for step in self.steps],
         }
 
-    def row(self, step: Step) -> dict[str, Any]:
+    def row(self, step: Attempt) -> dict[str, Any]:
         row: dict[str, Any] = {"options": list(step.options), "refusal": step.refusal}
         if step.plan is None:
             return row
@@ -189,9 +189,9 @@ def find_fit(
                 if not options:
                     raise
                 streams = streams and not would_stream  # no format changes what reads the input
-                fit.steps.append(Step(told, asked, None, str(err)))
+                fit.steps.append(Attempt(told, asked, None, str(err)))
                 break
-            step = Step(told, asked, plan)
+            step = Attempt(told, asked, plan)
             if build is not None and fit.needed(plan) <= sram:
                 report(f"building {step.told}")
                 fit.overhead = build(asked) - ram_bytes(plan)

@@ -83,7 +83,7 @@ def touch(folder: Path) -> None:
 
 
 @dataclass(frozen=True)
-class Entry:
+class CacheEntry:
     """A folder of the cache that has a lock. ``used_at`` is in seconds since 1970."""
 
     folder: Path
@@ -91,7 +91,7 @@ class Entry:
     used_at: float
 
 
-def entries() -> list[Entry]:
+def entries() -> list[CacheEntry]:
     """All folders, those that were used longest ago first."""
     found = []
     locks = (lock for kind in KINDS for lock in (cache_dir() / kind).rglob(f"*{LOCK}"))
@@ -99,7 +99,7 @@ def entries() -> list[Entry]:
         folder = lock.with_name(lock.name.removesuffix(LOCK))
         with suppress(FileNotFoundError):
             used_at = (folder if folder.is_dir() else lock).stat().st_mtime
-            found.append(Entry(folder, bytes_in(folder), used_at))
+            found.append(CacheEntry(folder, bytes_in(folder), used_at))
     return sorted(found, key=lambda entry: entry.used_at)
 
 

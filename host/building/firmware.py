@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 from mcutrain.codegen.emit import emit_source
 from mcutrain.codegen.header import emit_header, emit_selection
-from mcutrain.codegen.image import Image, lay_out
 from mcutrain.codegen.manifest import manifest
+from mcutrain.codegen.program import Program, lay_out
 from mcutrain.host.boards import board_description, board_names, chip_of
 from mcutrain.host.building.cache import Lease, lease, locked, prune, touch
 from mcutrain.host.building.pio import Firmware, build_firmware
-from mcutrain.host.building.target import Kind, Target
+from mcutrain.host.building.target import Target, TargetKind
 from mcutrain.host.errors import BuildError
 from mcutrain.host.extras import require_extra
 from mcutrain.host.files import check_writable, write_all, write_whole
@@ -60,7 +60,7 @@ class Build:
     lease: Lease  # the firmware stays in the cache while somebody has it
 
 
-def build_hash(image: Image, board: str) -> bytes:
+def build_hash(image: Program, board: str) -> bytes:
     """8 bytes that name a build: generated source, firmware sources, board description."""
     digest = hashlib.sha256(emit_source(image).encode())
     for path in sorted(FIRMWARE_DIR.rglob("*")):
@@ -208,7 +208,7 @@ def link(
     plan: TrainingPlan, target: Target, folder: Path, objects: Path, verbose: bool
 ) -> dict[str, Any] | None:
     """Build with the object files in ``objects``, measure, and leave the firmware in the folder."""
-    is_simulated, gen_dir = target.kind is Kind.SIMULATED, folder / "gen"
+    is_simulated, gen_dir = target.kind is TargetKind.SIMULATED, folder / "gen"
     firmware = build_firmware(gen_dir, target.env, objects, verbose, is_measuring=is_simulated)
     footprint = None
     if is_simulated:
@@ -280,7 +280,7 @@ def footprint_of(
 
 def plan_with_hash(plan_for: Callable[[Chip], TrainingPlan], digest: bytes) -> TrainingPlan | None:
     """The plan whose build of today for one of the boards has this hash; None if none has."""
-    made: dict[Chip, Image] = {}
+    made: dict[Chip, Program] = {}
     for board in board_names():
         chip = chip_of(board)
         alike = replace(chip, name="")  # what the plan depends on

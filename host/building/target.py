@@ -15,7 +15,7 @@ NATIVE = "native"
 SIM = "sim:"
 
 
-class Kind(Enum):
+class TargetKind(Enum):
     REFERENCE = "reference"
     NATIVE = "native"
     SIMULATED = "simulated"
@@ -26,7 +26,7 @@ class Target:
     """A place to run, by its name on the command line."""
 
     name: str
-    kind: Kind
+    kind: TargetKind
     board: str
 
     @classmethod
@@ -34,23 +34,23 @@ class Target:
         """``reference``, ``native`` or ``sim:BOARD``. Raises Error naming the boards there are."""
         boards = [board for board in board_names() if board != NATIVE]
         if name == REFERENCE:
-            return cls(name, Kind.REFERENCE, "")
+            return cls(name, TargetKind.REFERENCE, "")
         if name == NATIVE:
-            return cls(name, Kind.NATIVE, NATIVE)
+            return cls(name, TargetKind.NATIVE, NATIVE)
         if name.startswith(SIM) and name.removeprefix(SIM) in boards:
-            return cls(name, Kind.SIMULATED, name.removeprefix(SIM))
+            return cls(name, TargetKind.SIMULATED, name.removeprefix(SIM))
         known = ", ".join([REFERENCE, NATIVE, *(SIM + board for board in boards)])
         raise Error(f"unknown target '{name}'; there are {known}")
 
     @property
     def chip(self) -> Chip:
         """What a plan must know of it: the reference runs plans for any chip."""
-        return GENERIC if self.kind is Kind.REFERENCE else chip_of(self.board)
+        return GENERIC if self.kind is TargetKind.REFERENCE else chip_of(self.board)
 
     @property
     def env(self) -> str:
         """The environment of platformio.ini that builds for it."""
-        return NATIVE if self.kind is Kind.NATIVE else f"sim_{self.board}"
+        return NATIVE if self.kind is TargetKind.NATIVE else f"sim_{self.board}"
 
     @property
     def toolchain_prefix(self) -> str:

@@ -12,8 +12,8 @@ from mcutrain.host.extras import require_extra
 from mcutrain.host.places import EXAMPLE_DIR
 from mcutrain.host.request import Request
 from mcutrain.host.show.training_page import write_report
-from mcutrain.host.training.job import Job, Outcome, run_job
-from mcutrain.host.training.loop import Options
+from mcutrain.host.training.job import Outcome, TrainingJob, run_job
+from mcutrain.host.training.loop import TrainingOptions
 
 TARGETS = ("native", "sim:mps2_an386")
 EPOCHS, FAST_EPOCHS = 30, 3
@@ -23,13 +23,13 @@ def run_demo(console: Console, report: Path = REPORT, fast: bool = False) -> lis
     """Train last:2 on both targets, verified, and write the report."""
     require_extra("build")
     require_extra("report")
-    options = Options(epochs=FAST_EPOCHS if fast else EPOCHS, verify=True)
+    options = TrainingOptions(epochs=FAST_EPOCHS if fast else EPOCHS, verify=True)
     outcomes = []
     for target in TARGETS:
         counts = target.startswith("sim:")
         console.print(f"{target}: adapting the watch to a left wrist", highlight=False)
         model, data = EXAMPLE_DIR / "watch.tflite", EXAMPLE_DIR / "demo.npz"
-        job = Job(Request.of(model, "last:2"), data, target, None, options, counts)
+        job = TrainingJob(Request.of(model, "last:2"), data, target, None, options, counts)
         outcomes.append(run_job(job, console))
     write_report(report, outcomes)
     return outcomes

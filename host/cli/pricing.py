@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mcutrain.host.building.firmware import build
-from mcutrain.host.building.target import Kind, Target
+from mcutrain.host.building.target import Target, TargetKind
 from mcutrain.host.cli.output import err
 from mcutrain.host.cost import (
     format_bytes,
@@ -26,12 +26,12 @@ from mcutrain.host.training.flash_latents import with_flash_latents
 def priced(request: Request, target: str, flash_latents: Path | None, verbose: bool) -> Pictured:
     """The plan of a request and what it costs."""
     place = Target.parse(target)
-    if place.kind is not Kind.REFERENCE:
+    if place.kind is not TargetKind.REFERENCE:
         require_extra("build")
     request = request.on(place.chip)
     chosen = with_flash_latents(request.plan(), flash_latents)
     cost, prices = planned(chosen), format_prices(request, chosen)
-    if place.kind is not Kind.REFERENCE:
+    if place.kind is not TargetKind.REFERENCE:
         with err.status(f"building for {target}"):
             built = build(chosen, place, verbose)
         chosen = built.plan
@@ -41,6 +41,6 @@ def priced(request: Request, target: str, flash_latents: Path | None, verbose: b
     cost["format_prices"] = prices
     cost["regions"] = region_rows(chosen)
     others = [] if flash_latents is None else [f"--flash-latents {flash_latents}"]
-    built_for = [] if place.kind is Kind.REFERENCE else [target]
+    built_for = [] if place.kind is TargetKind.REFERENCE else [target]
     names = [chosen.name, chosen.scheme.name, *request.options.arguments(), *others, *built_for]
     return Pictured(chosen, cost, ", ".join(names))

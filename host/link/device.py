@@ -9,7 +9,7 @@ import time
 from mcutrain.host.errors import DeviceError, MismatchError, ProtocolError, TransportError
 from mcutrain.host.link import protocol
 from mcutrain.host.link.frame import DELIMITER, Frame, FrameReader, encode
-from mcutrain.host.link.protocol import Hello, Message, Region, RunResult, Status, StepResult
+from mcutrain.host.link.protocol import Hello, Message, RamRegion, RunResult, Status, StepResult
 from mcutrain.host.link.transport import Transport
 from mcutrain.trainer.errors import DataError
 
@@ -171,7 +171,7 @@ class Device:
 
     def read(self, region: int, offset: int = 0, nbytes: int | None = None) -> bytes:
         """Bytes of a region, to its end if `nbytes` is None: only of those that `Region` names."""
-        end = self.info.region_bytes(Region(region)) if nbytes is None else offset + nbytes
+        end = self.info.region_bytes(RamRegion(region)) if nbytes is None else offset + nbytes
         largest = self.info.largest_payload_bytes - 1  # beside the status
         data = b""
         while offset < end:

@@ -73,7 +73,7 @@ _MEANINGS = {
 }
 
 
-class Region(IntEnum):
+class RamRegion(IntEnum):
     """Blocks of device RAM that READ and WRITE address in every build; one that uses several
     memories has more behind them (MemoryPlan.regions)."""
 
@@ -133,9 +133,9 @@ class Hello:
     steps: int
     calls: int  # kernel calls of a whole step
 
-    def region_bytes(self, region: Region) -> int:
+    def region_bytes(self, region: RamRegion) -> int:
         """Size of a region."""
-        return self.arena_bytes if region is Region.ARENA else self.state_bytes
+        return self.arena_bytes if region is RamRegion.ARENA else self.state_bytes
 
 
 @dataclass(frozen=True)

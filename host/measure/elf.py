@@ -14,7 +14,7 @@ from typing import Any
 from mcutrain.trainer.errors import Error
 
 
-class Kind(Enum):
+class SymbolKind(Enum):
     """Which memory a byte takes; BOTH is a load image in flash, copied to RAM at start."""
 
     FLASH = "flash"
@@ -23,11 +23,11 @@ class Kind(Enum):
 
     @property
     def in_flash(self) -> bool:
-        return self is not Kind.RAM
+        return self is not SymbolKind.RAM
 
     @property
     def in_ram(self) -> bool:
-        return self is not Kind.FLASH
+        return self is not SymbolKind.FLASH
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Section:
     load_address: int
     nbytes: int
     alignment: int
-    kind: Kind
+    kind: SymbolKind
     data: bytes  # empty for sections without contents, such as .bss
 
     @property
@@ -113,11 +113,11 @@ def _sections(elf: Any) -> list[Section]:
         has_data = section["sh_type"] != "SHT_NOBITS"
         writable = bool(flags & SH_FLAGS.SHF_WRITE)
         if not has_data:
-            kind = Kind.RAM
+            kind = SymbolKind.RAM
         elif load_address != address or (writable and section.name != ".data.rel.ro"):
-            kind = Kind.BOTH
+            kind = SymbolKind.BOTH
         else:
-            kind = Kind.FLASH
+            kind = SymbolKind.FLASH
         found.append(
             Section(
                 name=section.name,

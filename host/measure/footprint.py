@@ -16,7 +16,7 @@ from enum import Enum
 from pathlib import Path, PurePosixPath
 
 from mcutrain.host.measure.elf import Image, load_image
-from mcutrain.host.measure.linker_map import FILL, RESERVED_STACK, Row, map_rows
+from mcutrain.host.measure.linker_map import FILL, RESERVED_STACK, MapRow, map_rows
 from mcutrain.host.measure.stack import Chain, StackReport, vector_table, worst_case_stack
 from mcutrain.trainer.errors import BudgetError, Error
 
@@ -53,7 +53,7 @@ class Rule:
     input_section: str = ""
     in_ram: bool | None = None
 
-    def matches(self, row: Row, path: str) -> bool:
+    def matches(self, row: MapRow, path: str) -> bool:
         pairs = ((self.path, path), (self.symbol, row.symbol))
         return (
             all(not pattern or re.fullmatch(pattern, text) for pattern, text in pairs)
@@ -90,7 +90,7 @@ class ClassTotal:
 
     flash_bytes: int
     ram_bytes: int
-    rows: tuple[Row, ...]
+    rows: tuple[MapRow, ...]
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,7 @@ def _under(name: str, root: Path) -> Path | None:
 
 
 def attribute(
-    rows: Sequence[Row],
+    rows: Sequence[MapRow],
     objects: Mapping[str, Path],
     object_dir: Path,
     model_name: str,
@@ -242,7 +242,7 @@ def attribute(
     ordered = sorted(rows, key=lambda row: (row.kind.value, row.address))
     table = rules(model_name)
     root = object_dir.resolve()
-    grouped: dict[Class, list[Row]] = {byte_class: [] for byte_class in Class}
+    grouped: dict[Class, list[MapRow]] = {byte_class: [] for byte_class in Class}
     for at, row in enumerate(ordered):
         if row.input_section == FILL:
             # Alignment is for the sake of what follows it, or else of what it ends.
@@ -260,7 +260,7 @@ def attribute(
     return {byte_class: _total(members) for byte_class, members in grouped.items()}
 
 
-def _own_class(table: Sequence[Rule], row: Row, path: str) -> Class:
+def _own_class(table: Sequence[Rule], row: MapRow, path: str) -> Class:
     for rule in table:
         if rule.matches(row, path):
             return rule.byte_class
@@ -270,14 +270,14 @@ def _own_class(table: Sequence[Rule], row: Row, path: str) -> Class:
 _TOOLCHAIN_FILE = re.compile(r"^(?:/|[A-Za-z]:).*/(?:lib[^/]*\.a\(.*\)|crt[^/]*\.o)$")
 
 
-def _foreign_class(row: Row) -> Class:
+def _foreign_class(row: MapRow) -> Class:
     """Bytes of the toolchain: its archives, its start-up objects, and stubs ld makes itself."""
     if row.origin == "linker stubs" or _TOOLCHAIN_FILE.search(row.origin):
         return Class.LIBRARY
     raise _unattributed(row)
 
 
-def _unattributed(row: Row) -> Error:
+def _unattributed(row: MapRow) -> Error:
     what = row.symbol or row.input_section or "data of the linker script"
     return Error(
         f"{row.nbytes} bytes at 0x{row.address:x} ({what} in {row.origin or row.section}) belong "
@@ -285,7 +285,7 @@ def _unattributed(row: Row) -> Error:
     )
 
 
-def _total(rows: Sequence[Row]) -> ClassTotal:
+def _total(rows: Sequence[MapRow]) -> ClassTotal:
     by_size = sorted(rows, key=lambda row: (-row.nbytes, row.address))
     return ClassTotal(
         sum(row.flash_bytes for row in rows), sum(row.ram_bytes for row in rows), tuple(by_size)
@@ -350,7 +350,7 @@ def _footprint(
     )
 
 
-def _is_code(row: Row) -> bool:
+def _is_code(row: MapRow) -> bool:
     return row.input_section.startswith((".text", ".init", ".fini", ".plt")) and (
         not row.kind.in_ram
     )

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
-from mcutrain.host.measure.elf import Image, Kind, Section, Symbol
+from mcutrain.host.measure.elf import Image, Section, Symbol, SymbolKind
 from mcutrain.trainer.errors import Error
 
 FILL = "*fill*"  # ld's own word for alignment inside a section
@@ -23,7 +23,7 @@ RESERVED_STACK = ".stack"  # the section a linker script sets aside for the stac
 
 
 @dataclass(frozen=True)
-class Row:
+class MapRow:
     """Bytes of one symbol, or of one input section where no symbol covers them."""
 
     section: str  # of the linked file; empty between two sections
@@ -32,7 +32,7 @@ class Row:
     origin: str  # object file, "archive(member)", or "linker stubs"; empty for alignment
     address: int
     nbytes: int
-    kind: Kind
+    kind: SymbolKind
 
     @property
     def flash_bytes(self) -> int:
@@ -47,7 +47,7 @@ class Row:
         return self.address + self.nbytes
 
 
-def map_rows(image: Image, map_path: Path) -> list[Row]:
+def map_rows(image: Image, map_path: Path) -> list[MapRow]:
     """Rows of all loaded sections, in order of address, with the alignment between sections.
 
     Raises Error naming section, address and number of bytes where map and ELF disagree.
@@ -58,7 +58,7 @@ def map_rows(image: Image, map_path: Path) -> list[Row]:
         raise Error(f"{map_path}: no linker map ({cause}); link with -Wl,-Map") from cause
     parsed = list(parse_map(text))
     symbols = sorted(image.symbols, key=lambda s: (s.address, -s.nbytes, s.name))
-    rows: list[Row] = []
+    rows: list[MapRow] = []
     for section in image.sections:
         inside = _section_rows(section, parsed)
         _check_tiling(section, inside, map_path)
@@ -121,9 +121,9 @@ def _contribution(
         yield MapLine(section, name, int(address, 16), size, "" if name == FILL else origin or "")
 
 
-def _section_rows(section: Section, parsed: Iterable[MapLine]) -> list[Row]:
+def _section_rows(section: Section, parsed: Iterable[MapLine]) -> list[MapRow]:
     rows = [
-        Row(
+        MapRow(
             line.section,
             line.input_section,
             "",
@@ -144,7 +144,7 @@ def _section_rows(section: Section, parsed: Iterable[MapLine]) -> list[Row]:
 _MERGEABLE = re.compile(r"\.(?:str|cst)\d+(?:\.\d+)?$")
 
 
-def _without_merged(section: Section, rows: Sequence[Row]) -> Iterator[Row]:
+def _without_merged(section: Section, rows: Sequence[MapRow]) -> Iterator[MapRow]:
     """Leave out strings that ld found elsewhere: it prints their old size, but they take nothing,
     so the next row begins at the same address."""
     following = [row.address for row in rows[1:]] + [section.end]
@@ -153,13 +153,13 @@ def _without_merged(section: Section, rows: Sequence[Row]) -> Iterator[Row]:
             yield row
 
 
-def _stack_rows(section: Section, rows: Sequence[Row]) -> list[Row]:
+def _stack_rows(section: Section, rows: Sequence[MapRow]) -> list[MapRow]:
     """The reserve, and the alignment before it; ld calls both fill."""
     limit = max(section.alignment, 8)
     reserve_from = section.address
     if rows and rows[0].input_section == FILL and rows[0].nbytes < min(limit, section.nbytes):
         reserve_from = rows[0].end
-    reserve = Row(
+    reserve = MapRow(
         section.name,
         section.name,
         "",
@@ -171,7 +171,7 @@ def _stack_rows(section: Section, rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row.end == reserve_from] + [reserve]
 
 
-def _checked_fill(section: Section, row: Row) -> Row:
+def _checked_fill(section: Section, row: MapRow) -> MapRow:
     """Fill is alignment; a longer one is memory set aside under no name."""
     if row.input_section == FILL and row.nbytes >= max(section.alignment, 16):
         raise Error(
@@ -181,7 +181,7 @@ def _checked_fill(section: Section, row: Row) -> Row:
     return row
 
 
-def _check_tiling(section: Section, rows: Sequence[Row], map_path: Path) -> None:
+def _check_tiling(section: Section, rows: Sequence[MapRow], map_path: Path) -> None:
     cursor = section.address
     for row in rows:
         if row.address != cursor:
@@ -199,7 +199,7 @@ def _mismatch(map_path: Path, section: Section, at: int, nbytes: int, before: st
     )
 
 
-def _split_at_symbols(rows: Iterable[Row], symbols: Sequence[Symbol]) -> Iterator[Row]:
+def _split_at_symbols(rows: Iterable[MapRow], symbols: Sequence[Symbol]) -> Iterator[MapRow]:
     starts = [symbol.address for symbol in symbols]
     for row in rows:
         if row.input_section in (FILL, RESERVED_STACK):
@@ -219,17 +219,17 @@ def _split_at_symbols(rows: Iterable[Row], symbols: Sequence[Symbol]) -> Iterato
             yield replace(row, address=cursor, nbytes=row.end - cursor)
 
 
-def _gaps_between(sections: Sequence[Section]) -> list[Row]:
+def _gaps_between(sections: Sequence[Section]) -> list[MapRow]:
     """Alignment before a section, in RAM and in flash; a longer gap is memory nobody uses."""
     gaps = []
-    for kind in (Kind.RAM, Kind.FLASH):
+    for kind in (SymbolKind.RAM, SymbolKind.FLASH):
         placed = sorted(
-            (s.address if kind is Kind.RAM else s.load_address, s.nbytes, s.alignment)
+            (s.address if kind is SymbolKind.RAM else s.load_address, s.nbytes, s.alignment)
             for s in sections
-            if (s.kind.in_ram if kind is Kind.RAM else s.kind.in_flash)
+            if (s.kind.in_ram if kind is SymbolKind.RAM else s.kind.in_flash)
         )
         for (start, nbytes, _), (following, _, alignment) in pairwise(placed):
             gap = following - start - nbytes
             if 0 < gap < alignment:
-                gaps.append(Row("", FILL, "", "", start + nbytes, gap, kind))
+                gaps.append(MapRow("", FILL, "", "", start + nbytes, gap, kind))
     return gaps

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from mcutrain.host.measure.disassembly import MACHINES, Flow, Instruction, Machine, disassemble
 from mcutrain.host.measure.elf import Image
-from mcutrain.host.measure.linker_map import Row
+from mcutrain.host.measure.linker_map import MapRow
 from mcutrain.trainer.errors import Error
 
 EXCEPTION_FRAME_BYTES = 32 + 4  # r0-r3, r12, lr, pc, xPSR, and alignment to 8 (ARMv7-M B1.5.6)
@@ -65,7 +65,7 @@ class Function:
 
 def worst_case_stack(
     image: Image,
-    rows: Sequence[Row],
+    rows: Sequence[MapRow],
     objects: Mapping[str, Path],
     toolchain_prefix: str,
     indirect_calls: Mapping[str, Sequence[str]] | None = None,
@@ -109,7 +109,7 @@ def _report(chain: Chain) -> StackReport:
     return StackReport(total_bytes(chain), chain)
 
 
-def vector_table(image: Image, rows: Sequence[Row]) -> list[int]:
+def vector_table(image: Image, rows: Sequence[MapRow]) -> list[int]:
     """Initial stack pointer, reset handler, other handlers or 0 (ARMv7-M B1.5.3)."""
     table = [row for row in rows if row.input_section in (".vectors", ".isr_vector")]
     if not table:
@@ -151,7 +151,7 @@ def _usage_name(symbol: str) -> str:
     return re.sub(r"\.(?:\d+|cold)\b", "", symbol)
 
 
-def _functions(image: Image, rows: Sequence[Row], objects: Mapping[str, Path]) -> list[Function]:
+def _functions(image: Image, rows: Sequence[MapRow], objects: Mapping[str, Path]) -> list[Function]:
     """Functions in order of address: one per symbol, and one per nameless piece of code."""
     names: dict[int, list[str]] = {}
     for symbol in image.symbols:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mcutrain.host.building.firmware import build
-from mcutrain.host.building.target import Kind, Target
+from mcutrain.host.building.target import Target, TargetKind
 from mcutrain.host.cost import measured
 from mcutrain.host.search.budget import Overhead, cost_of
 from mcutrain.host.simulation.instructions import read_counts
@@ -29,7 +29,7 @@ def overhead_of(plan: TrainingPlan, target: Target, counts: bool) -> Overhead:
     sram = cost["sram_bytes"] - known.sram if cost["sram_bytes"] is not None else 0
     flash = cost["flash_bytes"] - known.constants if cost["flash_bytes"] is not None else 0
     factor = 1.0
-    if counts and target.kind is Kind.SIMULATED:
+    if counts and target.kind is TargetKind.SIMULATED:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "counts"
             with simulated(built, path) as runner:

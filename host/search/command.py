@@ -17,13 +17,13 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mcutrain.host.building.target import Kind, Target
+from mcutrain.host.building.target import Target, TargetKind
 from mcutrain.host.extras import require_extra
 from mcutrain.host.failure import reason
 from mcutrain.host.files import check_writable, write_whole
 from mcutrain.host.request import Request
 from mcutrain.host.search.budget import Limits, Pricer
-from mcutrain.host.search.effort import Plan
+from mcutrain.host.search.effort import SearchPlan
 from mcutrain.host.search.report import plot_front, scheme_file, to_json
 from mcutrain.host.search.study import Study, StudyError
 from mcutrain.host.search.trial import Samples, Setup
@@ -40,13 +40,13 @@ GROUPS = "group_train"  # an array that a data set may have: whose each sample i
 
 
 @dataclass(frozen=True)
-class Job:
+class SearchJob:
     """What `mcutrain search` was asked to do. ``share`` of each class is held out."""
 
     request: Request
     data: Path
     limits: Limits
-    plan: Plan
+    plan: SearchPlan
     target: str = "reference"
     share: float = 0.3
     rate: float | None = None
@@ -61,12 +61,12 @@ class Job:
         return self.output.with_suffix(".study") if self.study is None else self.study
 
 
-def run_search(job: Job, console: Console) -> dict[str, Any]:
+def run_search(job: SearchJob, console: Console) -> dict[str, Any]:
     """Search, and write the scheme and the plot; what was found, as JSON. Raises Error."""
     require_extra("search")
     if job.plot is not None:
         require_extra("report")
-    if Target.parse(job.target).kind is not Kind.REFERENCE:
+    if Target.parse(job.target).kind is not TargetKind.REFERENCE:
         require_extra("build")
     if not 0 < job.share < 1:
         raise DataError(f"--validation is a share between 0 and 1, not {job.share:g}")
@@ -87,9 +87,9 @@ def run_search(job: Job, console: Console) -> dict[str, Any]:
     return to_json(found, job.limits, job.output)
 
 
-def searched(job: Job, console: Console) -> tuple[Found, Setup]:
+def searched(job: SearchJob, console: Console) -> tuple[Found, Setup]:
     from mcutrain.host.search.pool import pool
-    from mcutrain.host.search.search import Search
+    from mcutrain.host.search.search import SchemeSearch
 
     target = Target.parse(job.target)
     request = job.request.on(target.chip)
@@ -102,11 +102,11 @@ def searched(job: Job, console: Console) -> tuple[Found, Setup]:
     study = Study(job.folder, identity(job, setup))
     pricer = Pricer(request, model, job.limits)
     with only_one(job.folder), pool(setup, job.jobs) as workers, bars(console) as report:
-        search = Search(setup, pricer, job.plan, study, workers, report, job.storage)
+        search = SchemeSearch(setup, pricer, job.plan, study, workers, report, job.storage)
         return search.run(target), setup
 
 
-def identity(job: Job, setup: Setup) -> dict[str, Any]:
+def identity(job: SearchJob, setup: Setup) -> dict[str, Any]:
     """What the scores of a study depend on, beside scheme and effort."""
     return {
         "model": hashlib.sha256(job.request.model.read_bytes()).hexdigest()[:16],

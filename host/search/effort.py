@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Plan:
+class SearchPlan:
     """How much to search: ``trials`` trainings of whole schemes, of which the best, ``promoted``
     of them, are trained anew with each of ``folds`` other ways to hold samples out.
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from mcutrain.host.search.trial import Effort, Score, Setup
+from mcutrain.host.search.trial import Setup, TrialEffort, TrialScore
 from mcutrain.trainer.options import Scheme
 
 _setup: Setup | None = None  # of a worker process
@@ -32,7 +32,7 @@ def end_with_parent() -> None:
     os._exit(1)
 
 
-def work(scheme: Scheme, effort: Effort) -> Score:
+def work(scheme: Scheme, effort: TrialEffort) -> TrialScore:
     assert _setup is not None
     return _setup.score(scheme, effort)
 
@@ -44,21 +44,21 @@ class Pool:
     setup: Setup
     jobs: int
     executor: ProcessPoolExecutor | None
-    pending: dict[Future[Score], Any] = field(default_factory=dict)
+    pending: dict[Future[TrialScore], Any] = field(default_factory=dict)
 
     @property
     def is_full(self) -> bool:
         return len(self.pending) >= self.jobs
 
-    def submit(self, tag: Any, scheme: Scheme, effort: Effort) -> None:
+    def submit(self, tag: Any, scheme: Scheme, effort: TrialEffort) -> None:
         if self.executor is not None:
             self.pending[self.executor.submit(work, scheme, effort)] = tag
             return
-        done: Future[Score] = Future()
+        done: Future[TrialScore] = Future()
         done.set_result(self.setup.score(scheme, effort))
         self.pending[done] = tag
 
-    def next(self) -> list[tuple[Any, Score]]:
+    def next(self) -> list[tuple[Any, TrialScore]]:
         """(tag, score) of those that are done, of one at least. Raises what a training raised."""
         done, _ = wait(self.pending, return_when=FIRST_COMPLETED)
         return [(self.pending.pop(future), future.result()) for future in done]
@@ -81,8 +81,8 @@ def pool(setup: Setup, jobs: int) -> Iterator[Pool]:
 def all_scores(
     workers: Pool,
     wanted: list[tuple[str, Scheme]],
-    effort: Effort,
-    done: Callable[[str, Score], None],
+    effort: TrialEffort,
+    done: Callable[[str, TrialScore], None],
 ) -> None:
     """Train all that is wanted, by key; each score is handed to ``done`` as it comes."""
     waiting = list(wanted)

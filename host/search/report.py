@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mcutrain.host.files import write_whole
 from mcutrain.host.search.budget import Limits
-from mcutrain.host.search.trial import Score
+from mcutrain.host.search.trial import TrialScore
 from mcutrain.trainer.model import Model
 from mcutrain.trainer.options import Scheme
 from mcutrain.trainer.scheme import scheme_text
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mcutrain.host.search.search import Found, Trained
 
 
-def told(score: Score) -> str:
+def told(score: TrialScore) -> str:
     """
     >>> told(Score(0.5, 0.4)), told(Score(0, 0, 0.25))
     ('50.0 %', 'mse 0.25')
@@ -102,7 +102,7 @@ def plot_front(path: Path, found: Found, limit: int) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    def y(score: Score) -> float:
+    def y(score: TrialScore) -> float:
         return 100 * score.accuracy if score.mse is None else score.mse
 
     figure, axes = pyplot.subplots(figsize=(7, 4.5))

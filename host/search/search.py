@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import optuna
 
-from mcutrain.host.building.target import Kind, Target
+from mcutrain.host.building.target import Target, TargetKind
 from mcutrain.host.search.board import overhead_of
 from mcutrain.host.search.budget import Overhead, Pricer, key_of
 from mcutrain.host.search.contribution import Contributions, measurements
-from mcutrain.host.search.effort import Plan
+from mcutrain.host.search.effort import SearchPlan
 from mcutrain.host.search.pool import Pool, all_scores
 from mcutrain.host.search.sampler import (
     ContributionSampler,
@@ -27,7 +27,7 @@ from mcutrain.host.search.sampler import (
 )
 from mcutrain.host.search.space import Genes, Space, find_space
 from mcutrain.host.search.study import Study
-from mcutrain.host.search.trial import Effort, Score, Setup
+from mcutrain.host.search.trial import Setup, TrialEffort, TrialScore
 from mcutrain.trainer.errors import BudgetError
 from mcutrain.trainer.model import Model, cut
 from mcutrain.trainer.options import Scheme
@@ -44,8 +44,8 @@ class Trained:
     scheme: Scheme
     sram: int  # by the plan: arena and learned bytes
     macs: int
-    trial: Score
-    confirmed: Score | None = None
+    trial: TrialScore
+    confirmed: TrialScore | None = None
 
 
 @dataclass
@@ -72,12 +72,12 @@ class Found:
 
 
 @dataclass
-class Search:
+class SchemeSearch:
     """A search in progress over a study; every training is found there before it is made."""
 
     setup: Setup
     pricer: Pricer
-    plan: Plan
+    plan: SearchPlan
     study: Study
     workers: Pool
     report: Report
@@ -89,7 +89,7 @@ class Search:
         head = len(model.weighted) - 1
         least = Scheme("search", {head: 1.0}, frozenset({head}))
         self.pricer.check(least)
-        if target.kind is not Kind.REFERENCE:
+        if target.kind is not TargetKind.REFERENCE:
             self.pricer.overhead = self.measured(least, target)
             self.pricer.check(least)
         space = find_space(model, self.pricer)
@@ -108,9 +108,9 @@ class Search:
         return overhead_of(plan, target, self.pricer.limits.instructions is not None)
 
     @property
-    def effort(self) -> Effort:
+    def effort(self) -> TrialEffort:
         """Of a contribution or a trial."""
-        return Effort(self.plan.epochs, self.plan.steps)
+        return TrialEffort(self.plan.epochs, self.plan.steps)
 
     def contributions(self, space: Space) -> Contributions:
         wanted = measurements(space, self.pricer)
@@ -121,11 +121,11 @@ class Search:
         return Contributions(space, wanted, values, self.noise(scores["head"]))
 
     @staticmethod
-    def unit(head: Score) -> float:
+    def unit(head: TrialScore) -> float:
         """What scores are divided by: 1, or the head's squared error."""
         return 1.0 if head.mse is None else max(head.mse, 1e-12)
 
-    def noise(self, head: Score) -> float:
+    def noise(self, head: TrialScore) -> float:
         """The standard error by chance of a difference of two scores on the same samples: half of
         that on others, by experience."""
         spread = (
@@ -133,14 +133,16 @@ class Search:
         )
         return float(spread / np.sqrt(max(self.setup.held_out(), 1)) / 2)
 
-    def scores(self, phase: str, schemes: Mapping[str, Scheme], effort: Effort) -> dict[str, Score]:
+    def scores(
+        self, phase: str, schemes: Mapping[str, Scheme], effort: TrialEffort
+    ) -> dict[str, TrialScore]:
         """The scores by key, those that the study has not trained now."""
         record = {key: record_key(scheme, effort) for key, scheme in schemes.items()}
         missing = [(k, s) for k, s in schemes.items() if record[k] not in self.study.scores]
         known = len(schemes) - len(missing)
         self.report(phase, known, len(schemes))
 
-        def done(key: str, score: Score) -> None:
+        def done(key: str, score: TrialScore) -> None:
             nonlocal known
             self.study.add(record[key], score)
             known += 1
@@ -180,7 +182,12 @@ class Search:
             self.report("trials", len(finished(study)), self.plan.trials)
 
     def tell(
-        self, study: optuna.Study, trial: optuna.Trial, scheme: Scheme, score: Score, unit: float
+        self,
+        study: optuna.Study,
+        trial: optuna.Trial,
+        scheme: Scheme,
+        score: TrialScore,
+        unit: float,
     ) -> None:
         cost = self.pricer.cost(scheme)
         assert cost is not None
@@ -206,7 +213,7 @@ class Search:
         sampler = study.sampler
         assert isinstance(sampler, ContributionSampler)
         sampler.learn(finished(study))
-        again = Effort(self.plan.epochs, None, tuple(range(1, self.plan.folds + 1)))
+        again = TrialEffort(self.plan.epochs, None, tuple(range(1, self.plan.folds + 1)))
         notes: list[str] = []
         for _ in range(BUILDS):
             ranked = self.ranked(space, trials, sampler)
@@ -214,7 +221,7 @@ class Search:
             scores = self.scores("confirmation", {"head": space.scheme({})} | promoted, again)
             best = max(scores, key=lambda key: scores[key].value)
             scheme = space.scheme(trials.get(best, {}))
-            if target.kind is not Kind.REFERENCE:
+            if target.kind is not TargetKind.REFERENCE:
                 self.pricer.overhead = self.measured(scheme, target)
             if self.pricer.fits(scheme):
                 trained = [
@@ -240,14 +247,14 @@ class Search:
         mean, _ = sampler.predictor.predict([trials[key] for key in fitting])
         return [fitting[k] for k in np.argsort(-mean, kind="stable")]
 
-    def trained(self, scheme: Scheme, confirmed: Score | None) -> Trained:
+    def trained(self, scheme: Scheme, confirmed: TrialScore | None) -> Trained:
         cost = self.pricer.cost(scheme)
         assert cost is not None
         trial = self.study.scores.get(record_key(scheme, self.effort))
-        return Trained(scheme, cost.sram, cost.macs, trial or Score(0, 0), confirmed)
+        return Trained(scheme, cost.sram, cost.macs, trial or TrialScore(0, 0), confirmed)
 
 
-def record_key(scheme: Scheme, effort: Effort) -> str:
+def record_key(scheme: Scheme, effort: TrialEffort) -> str:
     """A training in the study."""
     ratios, biases = key_of(scheme)
     weights = ",".join(f"{k}:{ratio:g}" for k, ratio in ratios)

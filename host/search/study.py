@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mcutrain.host.search.trial import Score
+from mcutrain.host.search.trial import TrialScore
 from mcutrain.trainer.errors import Error
 
 RECORDS = "measurements.jsonl"
@@ -26,7 +26,7 @@ class Study:
         """Open or begin the study in ``folder``. Raises StudyError if it is damaged, or is of
         another ``identity``: model, data and all options that a score depends on."""
         self.folder, self.path, self.identity = folder, folder / RECORDS, dict(identity)
-        self.scores: dict[str, Score] = {}
+        self.scores: dict[str, TrialScore] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
             text = self.path.read_text(encoding="utf-8") if self.path.is_file() else ""
@@ -56,7 +56,7 @@ class Study:
                     f"{self.path} is damaged in line {number}: {short(line)}; {ADVICE}"
                 ) from err
 
-    def add(self, key: str, score: Score) -> None:
+    def add(self, key: str, score: TrialScore) -> None:
         self.scores[key] = score
         write_line(self.path, {"key": key, "score": asdict(score)}, "a")
 
@@ -73,13 +73,13 @@ def short(line: str) -> str:
     return repr(line if len(line) <= 40 else line[:40] + "...")
 
 
-def read_score(value: Mapping[str, Any]) -> Score:
+def read_score(value: Mapping[str, Any]) -> TrialScore:
     """Raises ValueError, KeyError or TypeError."""
     numbers = [value["accuracy"], value["certainty"]]
     numbers += [] if value["mse"] is None else [value["mse"]]
     if any(type(v) not in (int, float) for v in numbers):
         raise ValueError("a score is made of numbers")
-    return Score(value["accuracy"], value["certainty"], value["mse"])
+    return TrialScore(value["accuracy"], value["certainty"], value["mse"])
 
 
 def check_identity(found: Any, wanted: Mapping[str, Any], name: str) -> None:

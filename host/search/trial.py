@@ -55,7 +55,7 @@ class Samples:
 
 
 @dataclass(frozen=True)
-class Effort:
+class TrialEffort:
     """How long to train, and how often: with each of ``folds``, which draw what is held out.
 
     ``steps`` None stands for all epochs.
@@ -67,7 +67,7 @@ class Effort:
 
 
 @dataclass(frozen=True)
-class Score:
+class TrialScore:
     """Of held-out samples, means over groups and folds: the share that is right, and the mean
     probability of the right class; without classes, the mean squared error."""
 
@@ -115,7 +115,7 @@ class Setup:
         """How many samples judge a scheme, about."""
         return self.share * len(self.samples.x)
 
-    def score(self, scheme: Scheme, effort: Effort) -> Score:
+    def score(self, scheme: Scheme, effort: TrialEffort) -> TrialScore:
         """Train and judge with each fold and group. Raises Error."""
         groups = np.unique(self.samples.group)
         splits = [self.split(fold, group) for fold in effort.folds for group in groups]
@@ -124,9 +124,9 @@ class Setup:
             float(np.mean([getattr(s, key) for s in each])) for key in ("accuracy", "certainty")
         )
         errors = [s.mse for s in each if s.mse is not None]
-        return Score(accuracy, certainty, float(np.mean(errors)) if errors else None)
+        return TrialScore(accuracy, certainty, float(np.mean(errors)) if errors else None)
 
-    def scores(self, scheme: Scheme, effort: Effort, splits: list[Split]) -> list[Score]:
+    def scores(self, scheme: Scheme, effort: TrialEffort, splits: list[Split]) -> list[TrialScore]:
         """One for each of ``splits``, each trained from the beginning. Raises Error."""
         request = self.request.but(update=scheme)
         whole = self.plan_of(scheme)
@@ -142,9 +142,9 @@ class Setup:
         runner: Runner,
         x: Array,
         split: Split,
-        effort: Effort,
+        effort: TrialEffort,
         rate: float,
-    ) -> Score:
+    ) -> TrialScore:
         """Of one training run."""
         y, learn, held = self.samples.y, split.learn, split.held
         runner.reset(split.seed)
@@ -200,14 +200,14 @@ class Setup:
         return np.asarray(np.load(path, mmap_mode="r"))
 
 
-def judged(plan: TrainingPlan, outputs: Array, x: Array, y: Array, classes: int) -> Score:
+def judged(plan: TrainingPlan, outputs: Array, x: Array, y: Array, classes: int) -> TrialScore:
     """Of outputs (N, output size) int8; ``classes`` are in use."""
     if not plan.takes_label:
         each = [squared_error(plan, *sample) for sample in zip(x, y, outputs, strict=True)]
-        return Score(0.0, 0.0, float(np.mean(each)))
+        return TrialScore(0.0, 0.0, float(np.mean(each)))
     logits = outputs[:, :classes].astype(np.float64)
     if plan.task.logits.type.size == 1:  # of class 1, against class 0 at real 0 (SPEC 1.2)
         logits = np.pad(logits, ((0, 0), (1, 0)), constant_values=plan.task.logits.type.zero_point)
     powers = np.exp(plan.task.logits.type.scale * (logits - logits.max(axis=1, keepdims=True)))
     certainty = powers[np.arange(len(y)), y] / powers.sum(axis=1)
-    return Score(float((logits.argmax(axis=1) == y).mean()), float(certainty.mean()))
+    return TrialScore(float((logits.argmax(axis=1) == y).mean()), float(certainty.mean()))

@@ -12,7 +12,7 @@ from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Role, Tensor
 from mcutrain.trainer.plan import TrainingPlan
 from mcutrain.trainer.planner.memory import Slot, bytes_covered
-from mcutrain.trainer.planner.row_region import Region
+from mcutrain.trainer.planner.row_region import RowRegion
 
 MISSING = "\ufffd"
 
@@ -90,13 +90,15 @@ class Arena:
     @cached_property
     def columns(self) -> list[list[str]]:
         """The names over each node: its own, or those within a region."""
-        inner = (node.op.nodes if isinstance(node.op, Region) else (node,) for node in self.nodes)
+        inner = (
+            node.op.nodes if isinstance(node.op, RowRegion) else (node,) for node in self.nodes
+        )
         return [[plain(node.name) for node in nodes] for nodes in inner]
 
     @cached_property
     def regions(self) -> list[int]:
         """The nodes that go row by row."""
-        return [k for k, node in enumerate(self.nodes) if isinstance(node.op, Region)]
+        return [k for k, node in enumerate(self.nodes) if isinstance(node.op, RowRegion)]
 
     @cached_property
     def starts(self) -> list[int]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mcutrain.host.budget.command import Fitted
-from mcutrain.host.budget.fit import Step
+from mcutrain.host.budget.fit import Attempt
 from mcutrain.host.show.terminal import lines
 
 
@@ -33,7 +33,7 @@ def budget_lines(found: Fitted) -> Iterator[str]:
             yield f"  price of {option}: {fit.chosen.price(option)}"
 
 
-def outcome(found: Fitted, step: Step) -> str:
+def outcome(found: Fitted, step: Attempt) -> str:
     row = found.fit.row(step)
     if step.refusal is not None:
         return f"not possible: {step.refusal}"

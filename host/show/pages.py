@@ -11,7 +11,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True)
-class Table:
+class PageTable:
     """A table as templates/table.html shows it; the first cell of a row is its heading."""
 
     caption: str

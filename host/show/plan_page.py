@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mcutrain.host.files import write_all
 from mcutrain.host.show.arena import Arena, Box, plain
-from mcutrain.host.show.pages import Table, filled
+from mcutrain.host.show.pages import PageTable, filled
 from mcutrain.host.show.picture import Pictured, box_id, png, svg
 
 COLUMNS = ("slot", "kind", "bytes", "offset", "memory", "from", "to", "in the model's file")
@@ -77,7 +77,7 @@ def when(arena: Arena, step: int) -> str:
     return "before the step" if step < 0 else "behind the step"
 
 
-def figure_table(plans: Sequence[Pictured]) -> Table:
+def figure_table(plans: Sequence[Pictured]) -> PageTable:
     """Bytes by kind and operations, a column per plan; of two plans the difference too."""
     each = [figures(p) for p in plans]
     rows = []
@@ -88,7 +88,7 @@ def figure_table(plans: Sequence[Pictured]) -> Table:
             cells.append(f"{values[1] - values[0]:+,}" if values[0] != values[1] else "0")
         rows.append((name, *cells))
     difference = ["difference"] if len(plans) == 2 else []
-    return Table("Bytes and operations", ["", *(p.title for p in plans), *difference], rows)
+    return PageTable("Bytes and operations", ["", *(p.title for p in plans), *difference], rows)
 
 
 def figures(pictured: Pictured) -> dict[str, int]:
@@ -107,16 +107,16 @@ def figures(pictured: Pictured) -> dict[str, int]:
     }
 
 
-def peak_table(pictured: Pictured) -> Table:
+def peak_table(pictured: Pictured) -> PageTable:
     arena = pictured.arena
     step = arena.peaks[0]
     caption = f"{pictured.title}: in the arena at the peak, {when(arena, step)}"
-    return Table(caption, COLUMNS, rows_of(arena, arena.live(step)))
+    return PageTable(caption, COLUMNS, rows_of(arena, arena.live(step)))
 
 
-def slot_table(pictured: Pictured) -> Table:
+def slot_table(pictured: Pictured) -> PageTable:
     caption = f"{pictured.title}: all slots of the arena"
-    return Table(caption, COLUMNS, rows_of(pictured.arena, pictured.arena.boxes))
+    return PageTable(caption, COLUMNS, rows_of(pictured.arena, pictured.arena.boxes))
 
 
 def rows_of(arena: Arena, boxes: Iterable[Box]) -> list[tuple[str, ...]]:

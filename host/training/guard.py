@@ -24,7 +24,7 @@ class Verdict(IntEnum):
 
 
 @dataclass(frozen=True)
-class Score:
+class ValidationScore:
     """What the validation samples say: how many are right, and their mean loss.
 
     Where the target is not a label nothing is right or wrong: ``correct`` is 0, the loss decides.
@@ -35,7 +35,7 @@ class Score:
     loss: float = 0.0
 
 
-def chance(score: Score) -> int:
+def chance(score: ValidationScore) -> int:
     """Right answers that come and go by chance: two standard deviations of a binomial, floored.
 
     Two, since the best of many epochs is looked for: with one, an epoch that was lucky with 20
@@ -48,7 +48,7 @@ def chance(score: Score) -> int:
     return math.isqrt(4 * correct * (total - correct) // total) if total else 0
 
 
-def is_better(score: Score, best: Score) -> bool:
+def is_better(score: ValidationScore, best: ValidationScore) -> bool:
     """Whether ``score`` beats ``best``, with one number of samples.
 
     Never with fewer right. With more than chance explains: yes. Between, chance may have chosen
@@ -70,11 +70,13 @@ class Guard:
 
     def __init__(self, patience: int = PATIENCE) -> None:
         self.patience = patience
-        self.best: Score | None = None
+        self.best: ValidationScore | None = None
         self.state = b""
         self.stale = 0
 
-    def report(self, score: Score, state: Callable[[], bytes], counts: bool = True) -> Verdict:
+    def report(
+        self, score: ValidationScore, state: Callable[[], bytes], counts: bool = True
+    ) -> Verdict:
         """Judge the state now; ``state`` is asked for it if it is to be kept.
 
         Without ``counts`` patience is not tried.
@@ -96,7 +98,7 @@ class Guarded:
     """
 
     metric: str  # accuracy, or mse in squared real units
-    curve: list[tuple[int, Score]] = field(default_factory=list)
+    curve: list[tuple[int, ValidationScore]] = field(default_factory=list)
     best: int = 0
     stopped_early: bool = False
 
@@ -109,10 +111,10 @@ class Guarded:
         """The metric along the curve."""
         return [self.value(score) for _, score in self.curve]
 
-    def value(self, score: Score) -> float:
+    def value(self, score: ValidationScore) -> float:
         return score.correct / score.total if self.metric == "accuracy" else score.loss
 
-    def text(self, score: Score) -> str:
+    def text(self, score: ValidationScore) -> str:
         value = self.value(score)
         return f"{100 * value:.1f} %" if self.metric == "accuracy" else f"mse {value:.4g}"
 

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bars
 
 from mcutrain.host.building.firmware import Build, build
-from mcutrain.host.building.target import Kind, Target
+from mcutrain.host.building.target import Target, TargetKind
 from mcutrain.host.cost import measured, planned
 from mcutrain.host.defaults import BAUD, RATIO
 from mcutrain.host.extras import require_extra
@@ -26,7 +26,7 @@ from mcutrain.host.training.dataset import Dataset, load_dataset
 from mcutrain.host.training.export import check_exportable
 from mcutrain.host.training.flash_latents import with_flash_latents
 from mcutrain.host.training.latents import DEVICE, CachedRunner, Saving, place_of
-from mcutrain.host.training.loop import Options, Progress, Report, Result, begun, train
+from mcutrain.host.training.loop import Progress, Report, Result, TrainingOptions, begun, train
 from mcutrain.host.training.replay import train_stream
 from mcutrain.host.training.runners import (
     DeviceRunner,
@@ -52,7 +52,7 @@ COUNTED = {
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingJob:
     """What `mcutrain train` was asked to do. ``state``: a file that `--save` wrote.
 
     ``unguarded`` says why the guard is off although it was asked for.
@@ -62,7 +62,7 @@ class Job:
     data: Path
     target: str
     port: str | None
-    options: Options
+    options: TrainingOptions
     count_instructions: bool = False
     verbose: bool = False
     baud: int = BAUD
@@ -80,7 +80,7 @@ class Job:
 class Outcome:
     """A job's result, costs and instruction counts; ``failure`` says what did not hold."""
 
-    job: Job
+    job: TrainingJob
     target: str
     result: Result
     cost: dict[str, Any]
@@ -122,14 +122,14 @@ def warn_of_clipped(share: float, console: Console) -> None:
         )
 
 
-def run_job(job: Job, console: Console) -> Outcome:
+def run_job(job: TrainingJob, console: Console) -> Outcome:
     """Plan, build, train and measure; progress goes to ``console``. Raises Error."""
     target = Target.parse(job.target)
-    if job.port is not None and target.kind is not Kind.REFERENCE:
+    if job.port is not None and target.kind is not TargetKind.REFERENCE:
         raise Error("give --port or --target, not both")
-    if job.count_instructions and (job.port is not None or target.kind is not Kind.SIMULATED):
+    if job.count_instructions and (job.port is not None or target.kind is not TargetKind.SIMULATED):
         raise Error("--count-instructions needs a simulated board: --target sim:BOARD")
-    if target.kind is not Kind.REFERENCE:
+    if target.kind is not TargetKind.REFERENCE:
         require_extra("build")
     job = replace(job, request=job.request.resolved())
     if job.replay is not None and job.latents == DEVICE:
@@ -137,11 +137,11 @@ def run_job(job: Job, console: Console) -> Outcome:
     plan = planned_on(job, target.chip)
     pays = job.options.epochs > 1 or job.replay is not None
     # Whole steps are counted, and whole samples are received ahead.
-    is_device = job.port is not None or target.kind is not Kind.REFERENCE
+    is_device = job.port is not None or target.kind is not TargetKind.REFERENCE
     sends_ahead = plan.options.receive_ahead and is_device and job.replay is None
     pays = pays and not job.count_instructions and not sends_ahead
     job = replace(job, latents=place_of(job.latents, plan, pays))
-    if job.latents == DEVICE and job.port is None and target.kind is Kind.REFERENCE:
+    if job.latents == DEVICE and job.port is None and target.kind is TargetKind.REFERENCE:
         raise Error("--latents device needs a device: give --target native, sim:BOARD, or --port")
     if job.export is not None:
         check_exportable(job.request, plan, job.export)
@@ -164,7 +164,7 @@ def run_job(job: Job, console: Console) -> Outcome:
             plan = runner.plan
             result, saving = train_job(job, plan, data, runner, report, state)
         return judged(Outcome(job, job.port, result, planned(plan), plan, saving=saving))
-    if target.kind is Kind.REFERENCE:
+    if target.kind is TargetKind.REFERENCE:
         with bars(console, job, plan) as report:
             result, saving = train_job(job, plan, data, ReferenceRunner(plan), report, state)
         return judged(Outcome(job, target.name, result, planned(plan), plan, saving=saving))
@@ -173,14 +173,14 @@ def run_job(job: Job, console: Console) -> Outcome:
     return judged(run_simulated(job, built.plan, built, data, state, console))
 
 
-def planned_on(job: Job, chip: Chip) -> TrainingPlan:
+def planned_on(job: TrainingJob, chip: Chip) -> TrainingPlan:
     """The job's plan for a chip."""
     return with_flash_latents(job.request.on(chip).plan(), job.flash_latents)
 
 
 def guarded(
-    job: Job, plan: TrainingPlan, data: Dataset, state: bytes | None
-) -> tuple[Job, Dataset]:
+    job: TrainingJob, plan: TrainingPlan, data: Dataset, state: bytes | None
+) -> tuple[TrainingJob, Dataset]:
     """The job and the data with validation samples; or with the guard off, and why."""
     if not job.options.guard:
         return job, data
@@ -195,7 +195,7 @@ def guarded(
 
 
 def train_job(
-    job: Job,
+    job: TrainingJob,
     plan: TrainingPlan,
     data: Dataset,
     runner: ReferenceRunner | DeviceRunner,
@@ -222,7 +222,7 @@ def train_job(
 
 
 def run_simulated(
-    job: Job,
+    job: TrainingJob,
     plan: TrainingPlan,
     built: Build,
     data: Dataset,
@@ -268,7 +268,9 @@ def has_both(instructions: dict[str, dict[str, float]]) -> bool:
 
 
 @contextmanager
-def bars(console: Console, job: Job, plan: TrainingPlan) -> Iterator[Callable[[Progress], None]]:
+def bars(
+    console: Console, job: TrainingJob, plan: TrainingPlan
+) -> Iterator[Callable[[Progress], None]]:
     """A progress bar for each phase, on a terminal."""
     if job.unguarded:
         console.print(f"guard: off: {job.unguarded}", markup=False, soft_wrap=True)

@@ -17,7 +17,7 @@ import numpy as np
 from mcutrain.host.defaults import PATIENCE
 from mcutrain.host.link.device import Device
 from mcutrain.host.training.dataset import Dataset
-from mcutrain.host.training.guard import Guard, Guarded, Score, Verdict
+from mcutrain.host.training.guard import Guard, Guarded, ValidationScore, Verdict
 from mcutrain.host.training.interrupt import Interrupt, Interrupted, deferred
 from mcutrain.host.training.latents import innermost
 from mcutrain.host.training.monitor import EARLY_STEPS, Finding, Monitor
@@ -43,7 +43,7 @@ PLACES = ("device", "host")
 
 
 @dataclass(frozen=True)
-class Options:
+class TrainingOptions:
     """How to train. ``rate`` None stands for the scheme's default, ``steps`` None for all epochs,
     ``seed`` None for the plan's.
 
@@ -136,7 +136,7 @@ class Result:
         }
 
 
-def begun(plan: TrainingPlan, options: Options, state: bytes | None) -> tuple[int, int]:
+def begun(plan: TrainingPlan, options: TrainingOptions, state: bytes | None) -> tuple[int, int]:
     """(seed, steps already done): the plan goes on where an export or a saved state stopped."""
     assert plan.learning.sgd.data is not None
     sgd = plan.learning.sgd.data if state is None else unpack_state(plan, state)[plan.learning.sgd]
@@ -144,13 +144,13 @@ def begun(plan: TrainingPlan, options: Options, state: bytes | None) -> tuple[in
 
 
 @dataclass
-class Run:
+class TrainingRun:
     """A training run under way: what its parts share."""
 
     plan: TrainingPlan
     data: Dataset
     runner: Runner
-    options: Options
+    options: TrainingOptions
     report: Report
     result: Result
     first_step: int
@@ -170,7 +170,7 @@ def train(
     plan: TrainingPlan,
     data: Dataset,
     runner: Runner,
-    options: Options,
+    options: TrainingOptions,
     report: Report,
     state: bytes | None = None,
 ) -> Result:
@@ -187,7 +187,7 @@ def train(
     result = Result(seed, metric, verified=options.verify)
     started = time.monotonic()
     with deferred(options.guard) as interrupt:
-        run = Run(plan, data, runner, options, report, result, first_step, interrupt)
+        run = TrainingRun(plan, data, runner, options, report, result, first_step, interrupt)
         try:
             begin(run, state)
             run_epochs(run)
@@ -201,7 +201,7 @@ def train(
     return result
 
 
-def begin(run: Run, state: bytes | None) -> None:
+def begin(run: TrainingRun, state: bytes | None) -> None:
     """Bring everything to the state before the first step, and measure it. Raises Differs."""
     plan, options = run.plan, run.options
     run.verifier = Verifier(plan, run.result.seed) if options.verify else None
@@ -221,7 +221,7 @@ def begin(run: Run, state: bytes | None) -> None:
         judge(run)
 
 
-def finish(run: Run) -> None:
+def finish(run: TrainingRun) -> None:
     """Let the best state stay, and measure it. Raises Differs."""
     if run.monitor:
         run.result.findings = run.monitor.findings(run.runner.state(), run.result.losses)
@@ -230,7 +230,7 @@ def finish(run: Run) -> None:
     run.result.state = run.runner.state()
 
 
-def stop(run: Run) -> None:
+def stop(run: TrainingRun) -> None:
     """Let the best state so far stay, as the user has asked to stop.
 
     Raises KeyboardInterrupt if nothing was measured yet.
@@ -242,7 +242,7 @@ def stop(run: Run) -> None:
     run.result.interrupted = True
 
 
-def keep_best(run: Run) -> None:
+def keep_best(run: TrainingRun) -> None:
     """Take up the guard's best state, unless it is the one there is.
 
     The state is taken up whole, its step number too: so it is one that this seed leads to, and
@@ -270,7 +270,7 @@ def new_classes(plan: TrainingPlan, data: Dataset, state: bytes | None) -> int |
     return present if present > int(in_use[0]) else None
 
 
-def run_epochs(run: Run) -> None:
+def run_epochs(run: TrainingRun) -> None:
     """All epochs of a run, or those up to where the guard stops it. Raises Differs, Interrupted."""
     options, samples = run.options, len(run.data.x_train)
     rate = options.rate if options.rate is not None else default_rate(run.plan)
@@ -289,7 +289,7 @@ def run_epochs(run: Run) -> None:
 
 
 def run_steps(
-    run: Run, order: Array, schedule: dict[int, LearningRate], first: int, end: int
+    run: TrainingRun, order: Array, schedule: dict[int, LearningRate], first: int, end: int
 ) -> None:
     """Steps ``first`` to ``end`` of a run, counted in its result. Raises Differs, Interrupted."""
     result, verifier = run.result, run.verifier
@@ -311,7 +311,7 @@ def run_steps(
         run.report(Progress("train", k + 1, len(order), result.losses[-1]))
 
 
-def judge(run: Run, counts: bool = False) -> Verdict:
+def judge(run: TrainingRun, counts: bool = False) -> Verdict:
     """Show the guard the state there is. Raises Differs, Interrupted."""
     assert run.guard is not None and run.result.guarded is not None
     score = validate(run)
@@ -323,7 +323,7 @@ def judge(run: Run, counts: bool = False) -> Verdict:
     return verdict
 
 
-def validate(run: Run) -> Score:
+def validate(run: TrainingRun) -> ValidationScore:
     """The score of the validation samples. Raises Differs, Interrupted."""
     x, y = run.data.x_val, run.data.y_val
     assert x is not None and y is not None
@@ -341,7 +341,7 @@ def validate(run: Run) -> Score:
         correct, loss = correct + is_right, loss + its_loss
         metric = (correct if run.plan.takes_label else loss) / (k + 1)
         run.report(Progress("validate", k + 1, len(x), metric=metric))
-    return Score(correct, len(x), loss / len(x))
+    return ValidationScore(correct, len(x), loss / len(x))
 
 
 def device_of(runner: Runner) -> Device:
@@ -351,7 +351,7 @@ def device_of(runner: Runner) -> Device:
     return found.device
 
 
-def evaluate(run: Run, phase: str) -> float:
+def evaluate(run: TrainingRun, phase: str) -> float:
     """The metric on the test samples. Raises Interrupted, and Differs if the reference computes
     otherwise."""
     plan, data, runner, verifier = run.plan, run.data, run.runner, run.verifier

@@ -24,7 +24,7 @@ from mcutrain.host.training.latents import (
     WrappedRunner,
     place_of,
 )
-from mcutrain.host.training.loop import Options, Report, Result, begun, train
+from mcutrain.host.training.loop import Report, Result, TrainingOptions, begun, train
 from mcutrain.host.training.runner import Runner
 from mcutrain.host.training.runners import DeviceRunner, ReferenceRunner
 from mcutrain.trainer.errors import DataError
@@ -150,7 +150,7 @@ def train_stream(
     data: Dataset,
     runner: ReferenceRunner | DeviceRunner,
     slots: int,
-    options: Options,
+    options: TrainingOptions,
     report: Report,
     ratio: int = RATIO,
     place: str | None = None,

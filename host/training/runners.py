@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mcutrain.host.building.firmware import Build, plan_with_hash
-from mcutrain.host.building.target import Kind
+from mcutrain.host.building.target import TargetKind
 from mcutrain.host.errors import MismatchError
 from mcutrain.host.link.device import PATIENCE_S, REPLY_TIMEOUT_S, STEP_TIMEOUT_S, Device
-from mcutrain.host.link.protocol import Region, StepResult
+from mcutrain.host.link.protocol import RamRegion, StepResult
 from mcutrain.host.link.transport import SerialTransport
 from mcutrain.host.simulation.simulator import simulate
 from mcutrain.host.training.latents import (
@@ -216,11 +216,11 @@ class DeviceRunner:
         return self.device.digest().digest
 
     def state(self) -> bytes:
-        return self.device.read(Region.STATE)
+        return self.device.read(RamRegion.STATE)
 
     def load(self, state: bytes) -> None:
         self.reset(0)  # no step may be under way
-        self.device.write(Region.STATE, state)
+        self.device.write(RamRegion.STATE, state)
 
 
 def recorded(result: StepResult) -> tuple[StepRecord, int]:
@@ -282,7 +282,7 @@ def simulated(build: Build, counts: Path | None = None) -> Iterator[SimulatedRun
 def running(build: Build, args: Sequence[str]) -> Iterator[tuple[str, PaintedStack | None]]:
     """The port of a build's process, and its stack on a simulated board."""
     board = build.target.board
-    if build.target.kind is Kind.SIMULATED:
+    if build.target.kind is TargetKind.SIMULATED:
         from mcutrain.host.simulation.painted_stack import simulate_painted
 
         with simulate_painted(board, build.elf, args) as found:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mcutrain.host.link.device import Device
-from mcutrain.host.link.protocol import Region
+from mcutrain.host.link.protocol import RamRegion
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Array, Tensor
 from mcutrain.trainer.interpreter import Interpreter, StepRecord, pack_state, unpack_state
@@ -85,10 +85,10 @@ class Verifier:
         The device takes up the state before the step and runs it call by call; what each
         call wrote is read back.
         """
-        after = device.read(Region.STATE)
+        after = device.read(RamRegion.STATE)
         step = self.reference.steps - 1
         device.reset(0)
-        device.write(Region.STATE, pack_state(self.plan, self._before))
+        device.write(RamRegion.STATE, pack_state(self.plan, self._before))
         found = self._first_difference(device, step, self._before, sample, target)
         return found or self._state_difference(step, after)
 

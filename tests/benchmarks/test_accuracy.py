@@ -20,7 +20,7 @@ from benchmarks.data.watch import EXAMPLE, load_people, split
 from benchmarks.document import put_section
 from benchmarks.latents import tail
 from benchmarks.methods import FLOAT32, FLOAT_BACKWARD, INTEGER, METHODS, NEAREST
-from benchmarks.runs import Run, Store, best_rates, run_task
+from benchmarks.runs import BenchmarkRun, Store, best_rates, run_task
 from benchmarks.tables import Gap, markdown, plot, rows_of
 from mcutrain.trainer.errors import Error
 from mcutrain.trainer.formats import Formats
@@ -84,8 +84,10 @@ def test_the_tail_trains_to_the_bits_of_the_whole(scheme: str) -> None:
     assert behind.x_train.shape[1] == cut.plan.task.input.type.size
 
 
-def run(method: str, seed: int, after: float, rate: float = 0.5, scheme: str = "head") -> Run:
-    return Run("t", scheme, "g", seed, method, rate, 1, 10.0, after)
+def run(
+    method: str, seed: int, after: float, rate: float = 0.5, scheme: str = "head"
+) -> BenchmarkRun:
+    return BenchmarkRun("t", scheme, "g", seed, method, rate, 1, 10.0, after)
 
 
 def test_a_gap_is_paired_by_seed() -> None:

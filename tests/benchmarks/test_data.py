@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.data import Samples, cifar10, digits, fashion_mnist, fetch, hapt, learn_and_test
+from benchmarks.data import RawSamples, cifar10, digits, fashion_mnist, fetch, hapt, learn_and_test
 from benchmarks.data.fetch import DataUnavailable, Package, cached, cached_arrays
 from benchmarks.data.images import linear_weights, model_input, resized
 from benchmarks.nets import Recipe
@@ -161,14 +161,14 @@ class TestImages:
 class TestSamples:
     def test_lengths(self) -> None:
         with pytest.raises(ValueError, match="2 samples have 3 labels"):
-            Samples(np.zeros(2), np.zeros(3))
+            RawSamples(np.zeros(2), np.zeros(3))
 
     def test_of_classes(self) -> None:
-        samples = Samples(np.arange(6), np.array([0, 1, 2, 2, 1, 0]))
+        samples = RawSamples(np.arange(6), np.array([0, 1, 2, 2, 1, 0]))
         np.testing.assert_array_equal(samples.of_classes(range(2)).x, [0, 1, 4, 5])
 
     def test_learn_and_test(self) -> None:
-        samples = Samples(np.arange(23), np.array([0] * 10 + [1] * 10 + [2] * 3))
+        samples = RawSamples(np.arange(23), np.array([0] * 10 + [1] * 10 + [2] * 3))
         learn, test = learn_and_test(samples, 3, seed=0)
         assert np.bincount(learn.y).tolist() == [3, 3, 2]
         assert sorted([*learn.x, *test.x]) == list(range(23))
@@ -321,7 +321,7 @@ class TestStartingModels:
         x = 0.2 * rng.random((128, 8, 8, 1))
         x[y == 0, :4] += 0.7
         x[y == 1, 4:] += 0.7
-        samples = Samples(x.astype(np.float32), y)
+        samples = RawSamples(x.astype(np.float32), y)
         recipe = Recipe("made", digits_net.build(), samples, digits_net.INPUT_QUANT, epochs=2)
         return dataclasses.replace(recipe, **changes)
 

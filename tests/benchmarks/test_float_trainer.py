@@ -30,7 +30,7 @@ pytest.importorskip("torch", reason="no PyTorch: pip install torch")
 import torch
 
 from benchmarks.float_trainer import BATCH, FloatTrainer, Method
-from benchmarks.torch_ops import Layer, Plain, Rescale, plain
+from benchmarks.torch_ops import Plain, Rescale, TorchLayer, plain
 from benchmarks.torch_parameters import Parameter
 
 INT8 = (Method.FLOAT_BACKWARD, Method.INT8_NEAREST)
@@ -110,14 +110,14 @@ def test_the_forward_pass_is_the_int8_one(net: tuple[TrainingPlan, Data], method
     assert any(not np.array_equal(initial[t], value) for t, value in trainer.learned().items())
 
 
-def supported(case: Case) -> tuple[Node, Layer | Plain] | None:
+def supported(case: Case) -> tuple[Node, TorchLayer | Plain] | None:
     """The row's node and what runs it; None if it is not a forward operator that is known."""
     node = node_of(Graph(), case)
     first_axes = {node.inputs[0].type.shape[0], node.output.type.shape[0]}
     if type(case.op) not in MEANINGS or first_axes != {1}:
         return None
     try:
-        return node, Layer(node) if isinstance(case.op, Weighted) else plain(node)
+        return node, TorchLayer(node) if isinstance(case.op, Weighted) else plain(node)
     except NotImplementedError:
         return None
 
@@ -210,7 +210,7 @@ def test_sums_beyond_float32_are_exact() -> None:
     graph.add(FullyConnected(QuantParams((1.0,)), (1, 16)), *inputs, name="fc", index=0)
     (node,) = graph.nodes
     bias = (5 - sums[0]).astype(np.int32)
-    _, out = Layer(node).int8(*operands(node, [x, w, bias]))  # type: ignore[arg-type]
+    _, out = TorchLayer(node).int8(*operands(node, [x, w, bias]))  # type: ignore[arg-type]
 
     assert np.abs(sums).min() > 2**24
     assert out.tolist() == [[5.0] * 16]

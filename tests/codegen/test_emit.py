@@ -15,8 +15,8 @@ import pytest
 
 from mcutrain.codegen.emit import KERNEL_ABI, emit_source
 from mcutrain.codegen.header import emit_header, emit_selection
-from mcutrain.codegen.image import lay_out
 from mcutrain.codegen.manifest import manifest
+from mcutrain.codegen.program import lay_out
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.ops.reshape import Reshape
 from mcutrain.trainer.options import PlanOptions
@@ -49,7 +49,7 @@ PRINT = """
 import hashlib, sys
 from mcutrain.codegen.emit import emit_source
 from mcutrain.codegen.header import emit_header
-from mcutrain.codegen.image import lay_out
+from mcutrain.codegen.program import lay_out
 from mcutrain.codegen.manifest import manifest
 from tests.support.small_models import residual_model
 from mcutrain.trainer.options import PlanOptions

@@ -15,7 +15,7 @@ import pytest
 from mcutrain.codegen.c import WIDTH, filled
 from mcutrain.codegen.emit import emit_source
 from mcutrain.codegen.header import FUNCTIONS, emit_header, emit_selection
-from mcutrain.codegen.image import lay_out
+from mcutrain.codegen.program import lay_out
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import TrainingPlan, make_plan
 from tests.support.generated import REAL, SMALL, real, small

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from mcutrain.codegen.emit import emit_source
 from mcutrain.codegen.header import emit_header, emit_selection
-from mcutrain.codegen.image import lay_out
+from mcutrain.codegen.program import lay_out
 from mcutrain.host.budget.fit import candidates, ram_bytes
 from mcutrain.host.building.firmware import build, build_hash
 from mcutrain.host.building.target import Target
@@ -30,7 +30,7 @@ from mcutrain.host.simulation.instructions import read_counts
 from mcutrain.host.simulation.simulator import simulate
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.latents import HOST
-from mcutrain.host.training.loop import Options, Result, train
+from mcutrain.host.training.loop import Result, TrainingOptions, train
 from mcutrain.host.training.runners import DeviceRunner, ReferenceRunner, simulated, with_latents
 from mcutrain.trainer.errors import BudgetError, ModelError
 from mcutrain.trainer.interpreter import Interpreter
@@ -188,15 +188,15 @@ def requests_of(device: Device) -> list[str]:
     return made
 
 
-def options_of(**others: Any) -> Options:
-    return Options(**{"epochs": 2, "rate": 2**-6, "seed": 3, "verify": True, **others})
+def options_of(**others: Any) -> TrainingOptions:
+    return TrainingOptions(**{"epochs": 2, "rate": 2**-6, "seed": 3, "verify": True, **others})
 
 
 def quiet(progress: object) -> None:
     pass
 
 
-def assert_same(result: Result, plan: TrainingPlan, options: Options) -> None:
+def assert_same(result: Result, plan: TrainingPlan, options: TrainingOptions) -> None:
     """The record of a run is that of the reference."""
     expected = train(plan, data_of(plan), ReferenceRunner(plan), options, quiet)
     assert result.difference is None, result.difference

@@ -7,7 +7,7 @@ import pytest
 
 from mcutrain.host.errors import ProtocolError
 from mcutrain.host.link import protocol
-from mcutrain.host.link.protocol import Message, Region, Status
+from mcutrain.host.link.protocol import Message, RamRegion, Status
 from tests.support.headers import constants
 
 
@@ -40,8 +40,8 @@ def test_status_codes_are_those_of_the_header() -> None:
 def test_regions_are_those_of_the_header() -> None:
     regions = constants("model.h", "MCT_REGION_")
 
-    assert regions.pop("COUNT") == len(Region)
-    assert {region.name: region.value for region in Region} == regions
+    assert regions.pop("COUNT") == len(RamRegion)
+    assert {region.name: region.value for region in RamRegion} == regions
 
 
 @pytest.mark.parametrize("payload", [b"", b"\x7f", b"\x80abc"])

@@ -15,7 +15,7 @@ from mcutrain.host.errors import DeviceError, MismatchError, TransportError
 from mcutrain.host.link import protocol
 from mcutrain.host.link.device import Device
 from mcutrain.host.link.frame import Frame
-from mcutrain.host.link.protocol import Message, Region, Status
+from mcutrain.host.link.protocol import Message, RamRegion, Status
 from mcutrain.host.link.transport import SerialTransport
 from mcutrain.host.simulation.simulator import simulate
 from mcutrain.trainer.errors import DataError
@@ -71,7 +71,7 @@ def train(device: Device, steps: int) -> bytes:
         if index % 5 == 0:
             device.write_sample(sample(index + 1000))
             device.infer()
-    return device.read(Region.STATE)
+    return device.read(RamRegion.STATE)
 
 
 def test_hello_tells_what_runs(device: Device) -> None:
@@ -100,19 +100,19 @@ def test_the_session_survives_a_host_that_closes_and_opens_again(port: str) -> N
         device = Device.open(transport, None, None)
 
         assert device.info.steps == 3
-        assert device.read(Region.STATE) == state
+        assert device.read(RamRegion.STATE) == state
 
 
 def test_written_regions_restore_a_device(device: Device) -> None:
     state, digest = train(device, steps=4), device.digest()
-    arena = device.read(Region.ARENA)
+    arena = device.read(RamRegion.ARENA)
     train(device, steps=9)
 
-    device.write(Region.STATE, state)
-    device.write(Region.ARENA, arena)
+    device.write(RamRegion.STATE, state)
+    device.write(RamRegion.ARENA, arena)
 
-    assert device.read(Region.STATE) == state
-    assert device.read(Region.ARENA, offset=100, nbytes=150) == arena[100:250]
+    assert device.read(RamRegion.STATE) == state
+    assert device.read(RamRegion.ARENA, offset=100, nbytes=150) == arena[100:250]
     assert (device.digest().digest, device.digest().steps) == (digest.digest, 4)
 
 
@@ -131,7 +131,7 @@ def test_a_step_under_way_refuses_what_would_disturb_it(device: Device) -> None:
         lambda: device.begin(1),
         device.infer,
         lambda: device.set_learning_rate(128, 3),
-        lambda: device.write(Region.STATE, b"x"),
+        lambda: device.write(RamRegion.STATE, b"x"),
     ]
     for request in requests:
         with pytest.raises(DeviceError) as refusal:
@@ -150,7 +150,7 @@ def test_a_target_is_written_where_the_model_reads_it(device: Device) -> None:
     target = bytes(k * 7 % 256 for k in range(TARGET_BYTES))
     device.write_target(target)
 
-    assert device.read(Region.ARENA, INPUT_BYTES, TARGET_BYTES) == target
+    assert device.read(RamRegion.ARENA, INPUT_BYTES, TARGET_BYTES) == target
 
 
 def steps_from(device: Device, *write: Callable[[], object]) -> bytes:
@@ -167,7 +167,7 @@ def steps_from(device: Device, *write: Callable[[], object]) -> bytes:
     device.begin(2)
     while not device.run(2).is_done:
         pass
-    return device.read(Region.STATE)
+    return device.read(RamRegion.STATE)
 
 
 def test_a_step_begins_at_what_was_written_last(device: Device) -> None:
@@ -194,16 +194,16 @@ def test_a_step_begins_at_what_was_written_last(device: Device) -> None:
     device.write_latent(bytes(LATENT_BYTES))
     device.reset(7)
     device.infer()
-    assert device.read(Region.ARENA, INPUT_BYTES + TARGET_BYTES, LATENT_BYTES) == latent(5)
+    assert device.read(RamRegion.ARENA, INPUT_BYTES + TARGET_BYTES, LATENT_BYTES) == latent(5)
 
 
 def test_the_prefix_is_run_alone(device: Device) -> None:
     device.write_sample(sample(3))
-    before = device.read(Region.STATE)
+    before = device.read(RamRegion.STATE)
     device.run_prefix()
 
-    assert device.read(Region.ARENA, INPUT_BYTES + TARGET_BYTES, LATENT_BYTES) == latent(3)
-    assert device.read(Region.STATE) == before
+    assert device.read(RamRegion.ARENA, INPUT_BYTES + TARGET_BYTES, LATENT_BYTES) == latent(3)
+    assert device.read(RamRegion.STATE) == before
 
 
 def test_a_refused_latent_leaves_the_sample_in_place(device: Device) -> None:
@@ -213,7 +213,7 @@ def test_a_refused_latent_leaves_the_sample_in_place(device: Device) -> None:
         device._request(Message.LATENT, LATENT_BYTES, data=b"x")
     device.infer()
 
-    assert device.read(Region.ARENA, INPUT_BYTES + TARGET_BYTES, LATENT_BYTES) == latent(5)
+    assert device.read(RamRegion.ARENA, INPUT_BYTES + TARGET_BYTES, LATENT_BYTES) == latent(5)
 
 
 def test_kept_latents_come_back(device: Device) -> None:
@@ -229,7 +229,7 @@ def test_kept_latents_come_back(device: Device) -> None:
 
     assert steps_from(device, recall) == expected
     assert device.recall_latent(1) == 2
-    assert device.read(Region.ARENA, INPUT_BYTES + TARGET_BYTES, LATENT_BYTES) == latent(1)
+    assert device.read(RamRegion.ARENA, INPUT_BYTES + TARGET_BYTES, LATENT_BYTES) == latent(1)
 
 
 def test_a_latent_is_kept_only_when_one_is_in_place(device: Device) -> None:

@@ -13,7 +13,7 @@ from mcutrain.host.errors import DeviceError
 from mcutrain.host.link import protocol
 from mcutrain.host.link.device import Device
 from mcutrain.host.link.frame import DELIMITER, Frame, encode
-from mcutrain.host.link.protocol import Message, Region, Status
+from mcutrain.host.link.protocol import Message, RamRegion, Status
 from mcutrain.host.link.transport import SerialTransport
 from mcutrain.host.simulation.simulator import simulate
 from tests.support.fake_model.build import BUILD_HASH, NUMERICS_HASH, build_native
@@ -60,7 +60,7 @@ def train_whole(device: Device, steps: int) -> bytes:
     for index in range(steps):
         device.write_sample(sample(index))
         device.step(index % CLASSES)
-    return device.read(Region.STATE)
+    return device.read(RamRegion.STATE)
 
 
 def train_ahead(device: Device, steps: int) -> bytes:
@@ -72,7 +72,7 @@ def train_ahead(device: Device, steps: int) -> bytes:
         device.write_target(target(index + 1))
         device.write_sample(sample(index + 1))
         assert device.finish(index % 2 == 0).steps == index + 1
-    return device.read(Region.STATE)
+    return device.read(RamRegion.STATE)
 
 
 def test_samples_that_come_during_steps_train_alike(device: Device) -> None:
@@ -118,7 +118,7 @@ def test_a_started_step_runs_by_itself_up_to_its_last_call(device: Device) -> No
         lambda: device.start(1),
         device.infer,
         lambda: device.set_learning_rate(128, 3),
-        lambda: device.write(Region.STATE, b"x"),
+        lambda: device.write(RamRegion.STATE, b"x"),
     ]
     assert {refused(request) for request in requests} == {Status.BUSY}
     assert device.finish().steps == 1
@@ -153,11 +153,11 @@ def test_a_target_that_comes_during_a_step_is_the_next_one_s(device: Device) -> 
     device.write_sample(sample(1))
     device.start(1)
     device.write_target(target(2))
-    assert device.read(Region.ARENA, INPUT_BYTES, TARGET_BYTES) == target(1)
+    assert device.read(RamRegion.ARENA, INPUT_BYTES, TARGET_BYTES) == target(1)
     device.finish()
     device.write_sample(sample(2))
     device.start(1)
-    assert device.read(Region.ARENA, INPUT_BYTES, TARGET_BYTES) == target(2)
+    assert device.read(RamRegion.ARENA, INPUT_BYTES, TARGET_BYTES) == target(2)
 
 
 def test_a_step_on_a_sample_that_is_not_whole_is_refused(device: Device) -> None:
@@ -180,7 +180,7 @@ def test_what_was_written_last_is_what_a_step_begins_at(device: Device) -> None:
     for index in (1, 2):
         device.write_sample(sample(index))
         device.step(1)
-    expected = device.read(Region.STATE)
+    expected = device.read(RamRegion.STATE)
     begin(device)
     device.write_latent(latent(1))
     device.start(1)
@@ -188,7 +188,7 @@ def test_what_was_written_last_is_what_a_step_begins_at(device: Device) -> None:
     device.finish()
     device.step(1)
 
-    assert device.read(Region.STATE) == expected
+    assert device.read(RamRegion.STATE) == expected
 
 
 def test_a_sample_frame_may_be_cut_at_any_byte(port: str) -> None:
@@ -219,7 +219,7 @@ def test_a_sample_frame_may_be_cut_at_any_byte(port: str) -> None:
             ask(Message.FINISH, 0)
             ask(Message.START, 1)
             ask(Message.FINISH, 0)
-            moved = ask(Message.READ, Region.STATE, 2 * INPUT_BYTES, 120)[1:]
+            moved = ask(Message.READ, RamRegion.STATE, 2 * INPUT_BYTES, 120)[1:]
 
             assert moved == clean[2 * INPUT_BYTES :][:120] != bytes(120), cut
 

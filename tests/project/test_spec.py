@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mcutrain.codegen.image import lay_out
 from mcutrain.codegen.manifest import manifest
+from mcutrain.codegen.program import lay_out
 from mcutrain.host.link import protocol
 from mcutrain.host.link.frame import Frame, encode
 from mcutrain.host.link.protocol import Message, Status

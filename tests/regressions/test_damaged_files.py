@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mcutrain.codegen.image import lay_out
+from mcutrain.codegen.program import lay_out
 from mcutrain.trainer.errors import Error, ModelError
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan

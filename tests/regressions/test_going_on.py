@@ -13,8 +13,8 @@ from rich.console import Console
 
 from mcutrain.host.request import Request, read_class_names
 from mcutrain.host.training.export import check_exportable, export_saved, export_state
-from mcutrain.host.training.job import Job, Outcome, run_job
-from mcutrain.host.training.loop import Options
+from mcutrain.host.training.job import Outcome, TrainingJob, run_job
+from mcutrain.host.training.loop import TrainingOptions
 from mcutrain.host.training.state import save_state
 from mcutrain.host.training.verify import Verifier
 from mcutrain.trainer.errors import DataError, Error, ModelError
@@ -25,7 +25,7 @@ from mcutrain.trainer.training_state import TrainingState
 from tests.support.small_models import CLASSES, SHAPE, residual_model, write_dataset
 
 QUIET = Console(quiet=True)
-OPTIONS = Options(epochs=1, schedule="constant", rate=2**-6)
+OPTIONS = TrainingOptions(epochs=1, schedule="constant", rate=2**-6)
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def values_data(path: Path, shape: tuple[int, ...] = SHAPE[1:]) -> Path:
 
 def train(request: Request, data: Path, state: Path | None = None, **options: Any) -> Outcome:
     """In the reference."""
-    job = Job(request, data, "reference", None, replace(OPTIONS, **options), state=state)
+    job = TrainingJob(request, data, "reference", None, replace(OPTIONS, **options), state=state)
     return run_job(job, QUIET)
 
 
@@ -166,7 +166,7 @@ def test_a_state_that_is_left_out_is_told(
     model: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = exported(train(Request.of(model, "last:2"), data), tmp_path / "e.tflite")
-    run_job(Job(Request.of(path, "head"), data, "reference", None, OPTIONS), Console())
+    run_job(TrainingJob(Request.of(path, "head"), data, "reference", None, OPTIONS), Console())
 
     assert "holds the state of an earlier training" in capsys.readouterr().out
 
@@ -206,7 +206,7 @@ def test_the_model_is_not_overwritten(model: Path, data: Path, tmp_path: Path) -
 def test_what_a_softmax_would_hide_is_refused_before_training(
     options: dict[str, Any], model: Path, data: Path, tmp_path: Path
 ) -> None:
-    job = Job(Request.of(model, "head", **options), data, "reference", None, OPTIONS)
+    job = TrainingJob(Request.of(model, "head", **options), data, "reference", None, OPTIONS)
     with pytest.raises(ModelError, match="ends in a SOFTMAX"):
         run_job(replace(job, export=tmp_path / "e.tflite"), QUIET)
 

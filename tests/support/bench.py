@@ -16,7 +16,7 @@ from mcutrain.trainer.ops.companion import Companions
 from mcutrain.trainer.ops.sgd import CountStep, LearningRate, sgd_state
 from mcutrain.trainer.ops.softmax_cross_entropy import SoftmaxCrossEntropy
 from mcutrain.trainer.options import DEFAULT_OPTIONS, Scheme
-from mcutrain.trainer.plan import Latents, Learning, Task, TrainingPlan
+from mcutrain.trainer.plan import Latents, Learning, StepTask, TrainingPlan
 from mcutrain.trainer.planner.memory import MemoryPlan, Slot, place_state
 from tests.support.op_cases import Case
 
@@ -76,7 +76,7 @@ def plan_of(name: str, graph: Graph) -> TrainingPlan:
         bytes(8),
         graph,
         [],
-        Task(source, label, source, None, loss, None),
+        StepTask(source, label, source, None, loss, None),
         Learning(state, Companions(()), [], sgd),
         memory,
         Latents(None, ()),

@@ -11,7 +11,7 @@ import pytest
 from mcutrain.trainer.graph.graph import Graph
 from mcutrain.trainer.graph.tensor import Tensor
 from mcutrain.trainer.planner.channel_choice import Finder, grouped
-from mcutrain.trainer.planner.channel_region import GroupRegion
+from mcutrain.trainer.planner.channel_region import ChannelRegion
 from mcutrain.trainer.planner.row_choice import Chooser, with_regions
 
 
@@ -29,7 +29,7 @@ def drawn_groups(graph: Graph, rng: np.random.Generator) -> Graph:
 
 def channels_of(graph: Graph) -> int:
     """Of the first region."""
-    return next(n.op.channels for n in graph.nodes if isinstance(n.op, GroupRegion))
+    return next(n.op.channels for n in graph.nodes if isinstance(n.op, ChannelRegion))
 
 
 def force(with_groups: Callable[..., Graph], monkeypatch: pytest.MonkeyPatch) -> None:

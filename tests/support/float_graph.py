@@ -190,7 +190,7 @@ class Concatenate:
         return fl.Grads(tuple(np.split(dy, ends, self.axis)))
 
 
-def layer_of(node: Node, plan: TrainingPlan) -> fl.Layer:
+def layer_of(node: Node, plan: TrainingPlan) -> fl.FloatLayer:
     """The float layer of a forward node, clamped to the real values of its output's limits.
 
     The logits are not clamped, for their error has no mask (SPEC 1.2).
@@ -209,9 +209,9 @@ def layer_of(node: Node, plan: TrainingPlan) -> fl.Layer:
     activations = node.inputs[:1] if isinstance(op, Weighted) else node.inputs
     names = tuple(fl.INPUT if t is plan.task.input else t.name for t in activations)
     if out is plan.task.logits:
-        return fl.Layer(out.name, found, names)
+        return fl.FloatLayer(out.name, found, names)
     lo, hi = (dequantise(out.type, np.array(limit)).item() for limit in out.limits)
-    return fl.Layer(out.name, found, names, lo, hi)
+    return fl.FloatLayer(out.name, found, names, lo, hi)
 
 
 def network(plan: TrainingPlan) -> list[Node]:
@@ -248,8 +248,10 @@ def float_op(node: Node) -> fl.WeightedOp | fl.PlainOp:
     raise NotImplementedError(f"float32 fine-tuning does not know {type(op).__name__}")
 
 
-def window_of(g: Geometry) -> fl.Window:
+def window_of(g: Geometry) -> fl.FloatWindow:
     bottom = (g.out_h - 1) * g.stride_h + g.kernel_h - g.pad_top - g.in_h
     right = (g.out_w - 1) * g.stride_w + g.kernel_w - g.pad_left - g.in_w
     pads = (g.pad_top, max(bottom, 0), g.pad_left, max(right, 0))
-    return fl.Window((g.kernel_h, g.kernel_w), (g.stride_h, g.stride_w), pads, (g.out_h, g.out_w))
+    return fl.FloatWindow(
+        (g.kernel_h, g.kernel_w), (g.stride_h, g.stride_w), pads, (g.out_h, g.out_w)
+    )

@@ -13,13 +13,15 @@ def residual_net() -> tuple[fl.FloatNet, fl.Params]:
     conv = fl.same_window((7, 4), (3, 2), (2, 1))
     after = conv.out
     layers = (
-        fl.Layer("conv", fl.Conv2D(conv), (fl.INPUT,), 0, 6),
-        fl.Layer("wide", fl.DepthwiseConv2D(fl.same_window(after, (3, 3), (1, 1))), ("conv",)),
-        fl.Layer("narrow", fl.Conv2D(fl.valid_window(after, (1, 1), (1, 1))), ("wide",), -1, 1),
-        fl.Layer("add", fl.Add(), ("conv", "narrow"), 0),
-        fl.Layer("pool", fl.AveragePool2D(fl.same_window(after, (3, 3), (2, 2))), ("add",)),
-        fl.Layer("flat", fl.Reshape((2 * 2 * 3,)), ("pool",)),
-        fl.Layer("head", fl.FullyConnected(), ("flat",)),
+        fl.FloatLayer("conv", fl.Conv2D(conv), (fl.INPUT,), 0, 6),
+        fl.FloatLayer("wide", fl.DepthwiseConv2D(fl.same_window(after, (3, 3), (1, 1))), ("conv",)),
+        fl.FloatLayer(
+            "narrow", fl.Conv2D(fl.valid_window(after, (1, 1), (1, 1))), ("wide",), -1, 1
+        ),
+        fl.FloatLayer("add", fl.Add(), ("conv", "narrow"), 0),
+        fl.FloatLayer("pool", fl.AveragePool2D(fl.same_window(after, (3, 3), (2, 2))), ("add",)),
+        fl.FloatLayer("flat", fl.Reshape((2 * 2 * 3,)), ("pool",)),
+        fl.FloatLayer("head", fl.FullyConnected(), ("flat",)),
     )
     shapes = {"conv": (3, 3, 2, 2), "wide": (1, 3, 3, 6), "narrow": (3, 1, 1, 6), "head": (4, 12)}
     rng = np.random.default_rng(5)

@@ -85,5 +85,5 @@ def assert_latents_train_alike(plan: TrainingPlan, folder: Path, steps: int) -> 
         assert tail.step(latent, target, step % 3 + 1 if step % 2 else None) == expected
         assert device.digest() == cut.digest() == whole.digest()
         for tensor in plan.learning.state:
-            np.testing.assert_array_equal(cut.state[tensor], whole.learning.state[tensor])
-            np.testing.assert_array_equal(device[tensor], whole.learning.state[tensor])
+            np.testing.assert_array_equal(cut.state[tensor], whole.state[tensor])
+            np.testing.assert_array_equal(device[tensor], whole.state[tensor])

@@ -13,7 +13,7 @@ import numpy as np
 
 from mcutrain.codegen.emit import emit_source
 from mcutrain.codegen.header import emit_header
-from mcutrain.codegen.image import lay_out
+from mcutrain.codegen.program import lay_out
 from mcutrain.host.building.library import LibraryModel, kernel_archive
 from mcutrain.trainer.plan import TrainingPlan
 from tests.support.paths import FIRMWARE, ROOT

@@ -13,7 +13,7 @@ import pytest
 
 from mcutrain.host.measure.elf import Image, load_image
 from mcutrain.host.measure.footprint import Footprint, find_objects, measure
-from mcutrain.host.measure.linker_map import Row, map_rows
+from mcutrain.host.measure.linker_map import MapRow, map_rows
 from mcutrain.host.measure.stack import StackReport, worst_case_stack
 
 ARM = "arm-none-eabi-"
@@ -94,7 +94,7 @@ class Linked:
         return load_image(self.elf)
 
     @property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[MapRow]:
         return map_rows(self.image, self.map)
 
     def stack(self, indirect_calls: Mapping[str, Sequence[str]] | None = None) -> StackReport:

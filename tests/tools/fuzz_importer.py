@@ -30,8 +30,8 @@ import numpy as np
 
 from mcutrain.codegen.emit import emit_source
 from mcutrain.codegen.header import emit_header
-from mcutrain.codegen.image import lay_out
 from mcutrain.codegen.manifest import manifest
+from mcutrain.codegen.program import lay_out
 from mcutrain.trainer.errors import Error, ModelError
 from mcutrain.trainer.export import export_model
 from mcutrain.trainer.graph.tensor import Array

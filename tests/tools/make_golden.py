@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from mcutrain.codegen.emit import emit_source
-from mcutrain.codegen.image import lay_out
+from mcutrain.codegen.program import lay_out
 from mcutrain.trainer.graph.graph import Graph
 from mcutrain.trainer.graph.tensor import DType, QuantParams, Role, Tensor, TensorType, constant
 from mcutrain.trainer.interpreter import Interpreter

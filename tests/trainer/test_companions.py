@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mcutrain.codegen.image import lay_out
 from mcutrain.codegen.manifest import manifest
+from mcutrain.codegen.program import lay_out
 from mcutrain.host.cost import format_bytes
 from mcutrain.host.kinds import state_bytes
 from mcutrain.trainer.errors import ModelError

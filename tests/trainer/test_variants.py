@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from mcutrain.codegen.emit import emit_source
-from mcutrain.codegen.image import lay_out
 from mcutrain.codegen.manifest import manifest
+from mcutrain.codegen.program import lay_out
 from mcutrain.host.boards import board_names, chip_of
 from mcutrain.host.building.library import kernel_sources
 from mcutrain.trainer.chip import FEATURES, GENERIC, Chip

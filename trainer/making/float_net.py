@@ -20,7 +20,7 @@ Labels = npt.NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)
-class Window:
+class FloatWindow:
     """How a kernel moves over (H, W): ``pads`` are top, bottom, left and right."""
 
     kernel: tuple[int, int]
@@ -54,7 +54,9 @@ class Window:
         return x[:, top : x.shape[1] - bottom, left : x.shape[2] - right]
 
 
-def same_window(size: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int]) -> Window:
+def same_window(
+    size: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int]
+) -> FloatWindow:
     """TFLite's SAME padding; of an odd total the larger half is after.
 
     >>> same_window((50, 1), (5, 1), (2, 1)).pads
@@ -64,13 +66,15 @@ def same_window(size: tuple[int, int], kernel: tuple[int, int], stride: tuple[in
     high = max((out[0] - 1) * stride[0] + kernel[0] - size[0], 0)
     wide = max((out[1] - 1) * stride[1] + kernel[1] - size[1], 0)
     pads = (high // 2, high - high // 2, wide // 2, wide - wide // 2)
-    return Window(kernel, stride, pads, out)
+    return FloatWindow(kernel, stride, pads, out)
 
 
-def valid_window(size: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int]) -> Window:
+def valid_window(
+    size: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int]
+) -> FloatWindow:
     """TFLite's VALID padding: none, and what does not fill a window is left out."""
     out = ((size[0] - kernel[0]) // stride[0] + 1, (size[1] - kernel[1]) // stride[1] + 1)
-    return Window(kernel, stride, (0, 0, 0, 0), out)
+    return FloatWindow(kernel, stride, (0, 0, 0, 0), out)
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ class Grads:
 class Conv2D:
     """x (N, H, W, I), w (O, KH, KW, I), b (O,) -> (N, OH, OW, O)."""
 
-    window: Window
+    window: FloatWindow
 
     def forward(self, inputs: tuple[Array, ...], w: Array, b: Array) -> Array:
         taps = self.window.taps(self.window.pad(inputs[0]))
@@ -106,7 +110,7 @@ class Conv2D:
 class DepthwiseConv2D:
     """x (N, H, W, C), w (1, KH, KW, C * multiplier), b -> (N, OH, OW, C * multiplier)."""
 
-    window: Window
+    window: FloatWindow
 
     def forward(self, inputs: tuple[Array, ...], w: Array, b: Array) -> Array:
         wide = np.repeat(inputs[0], w.shape[3] // inputs[0].shape[3], axis=3)
@@ -140,7 +144,7 @@ class FullyConnected:
 class AveragePool2D:
     """x (N, H, W, C) -> (N, OH, OW, C); padding is not counted."""
 
-    window: Window
+    window: FloatWindow
 
     def counts(self, x: Array) -> Array:
         ones = self.window.pad(np.ones((1, *x.shape[1:3], 1), x.dtype))
@@ -188,7 +192,7 @@ PlainOp = AveragePool2D | Add | Reshape
 
 
 @dataclass(frozen=True)
-class Layer:
+class FloatLayer:
     """One operator, its tensors by name, and the limits [lo, hi] that its output is clamped to.
 
     A weighted operator's parameters are ``name/w`` and ``name/b``.
@@ -217,7 +221,7 @@ INPUT = "input"
 class FloatNet:
     """Layers in execution order; the last one's output is the logits, (N, classes)."""
 
-    layers: tuple[Layer, ...]
+    layers: tuple[FloatLayer, ...]
 
     def forward(self, params: Mapping[str, Array], x: Array) -> dict[str, Array]:
         """Every layer's output by its name, and the input's as ``INPUT``."""
@@ -274,7 +278,7 @@ class FloatNet:
 
 
 def _layer_backward(
-    layer: Layer, params: Mapping[str, Array], values: Mapping[str, Array], dy: Array
+    layer: FloatLayer, params: Mapping[str, Array], values: Mapping[str, Array], dy: Array
 ) -> Grads:
     inputs = tuple(values[name] for name in layer.inputs)
     if isinstance(layer.op, WeightedOp):

@@ -21,14 +21,14 @@ from mcutrain.trainer.making.float_net import (
     AveragePool2D,
     Conv2D,
     DepthwiseConv2D,
+    FloatLayer,
     FloatNet,
+    FloatWindow,
     FullyConnected,
-    Layer,
     Params,
     PlainOp,
     Reshape,
     WeightedOp,
-    Window,
     same_window,
     valid_window,
 )
@@ -50,7 +50,7 @@ class NetBuilder:
     """
 
     def __init__(self, input_shape: tuple[int, ...], seed: int = 0) -> None:
-        self.layers: list[Layer] = []
+        self.layers: list[FloatLayer] = []
         self.params: Params = {}
         self.shapes = {INPUT: input_shape}
         self.last = INPUT
@@ -145,7 +145,7 @@ class NetBuilder:
 
     def _window(
         self, source: str, kernel: tuple[int, int], stride: tuple[int, int], padding: str
-    ) -> tuple[Window, int]:
+    ) -> tuple[FloatWindow, int]:
         height, width, channels = self._image(source)
         if padding not in ("same", "valid"):
             raise ValueError(f"the padding is '{padding}'; give same or valid")
@@ -168,7 +168,7 @@ class NetBuilder:
         if activation not in ACTIVATIONS:
             raise ValueError(f"the activation is '{activation}'; give {', '.join(ACTIVATIONS)}")
         count = sum(type(layer.op) is type(op) for layer in self.layers) + 1
-        layer = Layer(name.replace("#", str(count)), op, sources, *ACTIVATIONS[activation])
+        layer = FloatLayer(name.replace("#", str(count)), op, sources, *ACTIVATIONS[activation])
         if layer.name in self.shapes:
             raise ValueError(f"there is a layer '{layer.name}' already")
         if weights:

@@ -20,12 +20,12 @@ from mcutrain.trainer.making.float_net import (
     AveragePool2D,
     Conv2D,
     DepthwiseConv2D,
+    FloatLayer,
     FloatNet,
+    FloatWindow,
     FullyConnected,
-    Layer,
     Reshape,
     WeightedOp,
-    Window,
 )
 from mcutrain.trainer.making.options import (
     Activation,
@@ -127,7 +127,7 @@ def _activation(name: str, values: Mapping[str, Array], quant: QuantParams) -> W
 
 
 def _output_quant(
-    layer: Layer, values: Array, quants: Mapping[str, QuantParams], headroom: float
+    layer: FloatLayer, values: Array, quants: Mapping[str, QuantParams], headroom: float
 ) -> QuantParams:
     if isinstance(layer.op, AveragePool2D | Reshape):
         return quants[layer.inputs[0]]  # these move values and do not rescale them
@@ -137,7 +137,7 @@ def _output_quant(
 
 
 def _constants(
-    layer: Layer, params: Mapping[str, Array], quants: Mapping[str, QuantParams]
+    layer: FloatLayer, params: Mapping[str, Array], quants: Mapping[str, QuantParams]
 ) -> Iterator[WriterTensor]:
     """The operands after the activations: weights and bias, or a reshape's shape."""
     if isinstance(layer.op, Reshape):
@@ -155,7 +155,7 @@ def _constants(
     yield constant(layer.bias, bias, quant)
 
 
-def _quantize_weight(layer: Layer, weight: Array) -> WriterTensor:
+def _quantize_weight(layer: FloatLayer, weight: Array) -> WriterTensor:
     axis = _WEIGHT_AXIS.get(type(layer.op))
     others = tuple(i for i in range(weight.ndim) if i != axis)
     largest = np.abs(weight).max(axis=others if axis is not None else None, keepdims=True)
@@ -164,7 +164,7 @@ def _quantize_weight(layer: Layer, weight: Array) -> WriterTensor:
     return constant(layer.weight, quantized, QuantParams(tuple(scales.ravel().tolist()), 0, axis))
 
 
-def _fused(layer: Layer) -> Activation:
+def _fused(layer: FloatLayer) -> Activation:
     known = {
         (-np.inf, np.inf): Activation.NONE,
         (0.0, np.inf): Activation.RELU,
@@ -178,13 +178,13 @@ def _fused(layer: Layer) -> Activation:
     return known[layer.lo, layer.hi]
 
 
-def _moves(window: Window) -> tuple[Padding, int, int]:
+def _moves(window: FloatWindow) -> tuple[Padding, int, int]:
     """Padding, stride_h, stride_w. Without pads, SAME and VALID give the same output."""
     padding = Padding.SAME if any(window.pads) else Padding.VALID
     return padding, *window.stride
 
 
-def _options(layer: Layer, params: Mapping[str, Array], in_ch: int) -> object:
+def _options(layer: FloatLayer, params: Mapping[str, Array], in_ch: int) -> object:
     op, fused = layer.op, _fused(layer)
     match op:
         case Conv2D(window):

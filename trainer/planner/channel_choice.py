@@ -11,7 +11,7 @@ from mcutrain.trainer.graph.call import ByChannels
 from mcutrain.trainer.graph.graph import Graph
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Role, Tensor
-from mcutrain.trainer.planner.channel_region import GroupRegion, fuse_channels
+from mcutrain.trainer.planner.channel_region import ChannelRegion, fuse_channels
 from mcutrain.trainer.planner.lifetimes import demand
 from mcutrain.trainer.planner.order import dependences
 
@@ -155,7 +155,7 @@ def sizes(channels: int) -> list[int]:
 
 
 @dataclass(frozen=True)
-class Option:
+class ChannelOption:
     """A way to run a part of the graph: the bytes live at the most of it."""
 
     peak: int
@@ -165,19 +165,21 @@ class Option:
 
 def options(
     graph: Graph, keep: Collection[Tensor], chains: list[Chain], limit: int
-) -> Iterator[Option]:
+) -> Iterator[ChannelOption]:
     """The part of ``chains`` as it is; and each chain of them with the largest groups that keep it
     within ``limit``, or else the smallest."""
     first, left = chains[0].first, len(graph.nodes) - max(chain.end for chain in chains)
-    yield Option(peak_between(graph, keep, first, left))
+    yield ChannelOption(peak_between(graph, keep, first, left))
     for chain in chains:
         trial, at = grouped(graph, chain, 1), chain.first + len(chain.before)
         region, live = trial.nodes[at], demand(trial, keep).live
-        assert isinstance(region.op, GroupRegion)
+        assert isinstance(region.op, ChannelRegion)
         beside = live[first + 1 : at + 1] + live[at + 2 : len(trial.nodes) - left + 1]
         others, base = max(beside, default=0), live[at + 1] - region.op.own_bytes(region)
         found = [
-            Option(max(others, base + replace(region.op, size=size).own_bytes(region)), chain, size)
+            ChannelOption(
+                max(others, base + replace(region.op, size=size).own_bytes(region)), chain, size
+            )
             for size in sizes(region.op.channels)
         ]
         if found:

@@ -17,7 +17,7 @@ MOVING = (Role.INPUT, Role.ACTIVATION)
 
 
 @dataclass(frozen=True, eq=False)
-class GroupRegion(Composite):
+class ChannelRegion(Composite):
     """For each of the nodes the calls for ``size`` of ``channels`` channels at a time. Of the
     tensors in ``inner``, which only the nodes use, there is no more than a group's part."""
 
@@ -56,6 +56,6 @@ def fuse_channels(nodes: Sequence[Node], outside: Collection[Tensor], size: int)
     inputs = dict.fromkeys(t for node in nodes for t in node.inputs if t not in made)
     outputs = tuple(t for t in written if t not in inner)
     channels = next(t.type.shape[-1] for call in calls for t in call.tensors)
-    op = GroupRegion(tuple(nodes), calls, channels, size, inner)
+    op = ChannelRegion(tuple(nodes), calls, channels, size, inner)
     name = f"{nodes[0].name}_to_{nodes[-1].name}"
     return Node(op, tuple(inputs), outputs, name, nodes[0].index)

@@ -25,13 +25,13 @@ def ordered(graph: Graph, ends: Sequence[int] = (), keep: Collection[Tensor] = (
 
     The nodes before each index of ``ends`` stay in front of the others.
     """
-    search = Search(graph, ends, keep)
+    search = OrderSearch(graph, ends, keep)
     orders = [list(range(len(graph.nodes))), search.greedy()]
     best = min(orders, key=search.key)
     return Graph([graph.nodes[k] for k in search.improved(best)])
 
 
-class Search:
+class OrderSearch:
     """A graph's nodes by index: what each must follow, and what an order of them needs."""
 
     def __init__(self, graph: Graph, ends: Sequence[int], keep: Collection[Tensor]) -> None:

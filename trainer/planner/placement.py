@@ -15,7 +15,7 @@ from typing import NamedTuple
 from mcutrain.trainer.planner.lifetimes import Demand, aligned
 
 
-class Effort(NamedTuple):
+class PlacementEffort(NamedTuple):
     """A local search of ``work`` neighbours from each of the first ``starts``, if the arena is more
     than a ``close``-th above the bound. ``heat``: how much worse an order may get, as a part of the
     bytes above the bound at first."""
@@ -27,10 +27,10 @@ class Effort(NamedTuple):
 
 
 EFFORTS = (
-    Effort(20_000, 12, 1000, 0.05),
-    Effort(60_000, 12, 50, 0.05),
-    Effort(400_000, 12, 50, 0.05),
-    Effort(1_000_000, 2, 50, 0.1),
+    PlacementEffort(20_000, 12, 1000, 0.05),
+    PlacementEffort(60_000, 12, 50, 0.05),
+    PlacementEffort(400_000, 12, 50, 0.05),
+    PlacementEffort(1_000_000, 2, 50, 0.1),
 )
 FEW = 8  # bytes above the bound are close too, if they are less than a 100th
 QUICK = 80  # blocks are searched in no time
@@ -176,7 +176,7 @@ def place_blocks(demand: Demand, *, thorough: bool = True) -> Offsets:
 
 
 def improved(
-    placer: Placer, order: list[int], big: set[int], bound: int, effort: Effort
+    placer: Placer, order: list[int], big: set[int], bound: int, effort: PlacementEffort
 ) -> list[int]:
     """The order after big blocks above the bound, or beside those, moved in it.
 

@@ -37,7 +37,7 @@ class Recomputed:
 
 
 @dataclass(frozen=True)
-class Step:
+class StepGraph:
     """A graph whose first ``end`` nodes are an inference, and what of it may be computed again.
 
     Nothing of the first ``border`` nodes is: a step that begins at the latent leaves them out. Nor
@@ -96,7 +96,7 @@ class Step:
 class Copier:
     """Copies of a step's forward nodes, each made once."""
 
-    def __init__(self, step: Step, dropped: Collection[Tensor]) -> None:
+    def __init__(self, step: StepGraph, dropped: Collection[Tensor]) -> None:
         self.step, self.dropped = step, dropped
         self.made: dict[Tensor, Tensor] = {}
         self.all: list[Node] = []

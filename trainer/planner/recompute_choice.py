@@ -12,7 +12,7 @@ from mcutrain.trainer.graph.tensor import Tensor
 from mcutrain.trainer.planner.channel_choice import with_groups
 from mcutrain.trainer.planner.lifetimes import aligned, demand
 from mcutrain.trainer.planner.parts import Placed
-from mcutrain.trainer.planner.recompute import Recomputed, Step
+from mcutrain.trainer.planner.recompute import Recomputed, StepGraph
 from mcutrain.trainer.planner.row_choice import with_regions
 
 TRIES = 3  # to meet one limit
@@ -38,11 +38,11 @@ def key_of(live: list[int]) -> Key:
     return peak, live.count(peak)
 
 
-class Search:
+class RecomputeSearch:
     """Which of a step's saved activations to drop. Bytes are those with regions of rows, and of
     channels as in ``grouped``, the step's graph with as small ones as help."""
 
-    def __init__(self, step: Step, grouped: Graph) -> None:
+    def __init__(self, step: StepGraph, grouped: Graph) -> None:
         self.plain, self.step = step, replace(step, graph=grouped)
         found = self.tried(frozenset())
         assert found is not None
@@ -98,7 +98,7 @@ class Search:
 
 
 def place_recomputed(
-    step: Step, whole: Placed, place: Callable[[Recomputed], Placed], limit: int
+    step: StepGraph, whole: Placed, place: Callable[[Recomputed], Placed], limit: int
 ) -> tuple[Placed, Recomputed | None]:
     """The step with as much computed again as an arena of ``limit`` bytes takes, or the least
     arena; ``whole``, the step as it is, if that is no larger."""
@@ -107,7 +107,7 @@ def place_recomputed(
     for left in reversed(range(TRIES)):
         if best[0][1].arena_bytes <= limit:
             break
-        search = Search(step, grouped)
+        search = RecomputeSearch(step, grouped)
         search.lower(wanted)
         search.spare(wanted)
         if search.best.key[0] > wanted > 0:  # what is cheap at first can end too early

@@ -73,7 +73,7 @@ class Composite(Op):
 
 
 @dataclass(frozen=True, eq=False)
-class Region(Composite):
+class RowRegion(Composite):
     """For each of the nodes the call of one row. The outputs are the tensors that
     are read outside. The others, and an input that ``arrives``, keep a few rows in a ring."""
 
@@ -123,6 +123,6 @@ def fuse(nodes: Sequence[Node], outside: Collection[Tensor], arriving: Tensor | 
         for (s, k), below in found.distance.items()
         if nodes[s].output in outside
     }
-    op = Region(tuple(nodes), line, kept, distances, arriving)
+    op = RowRegion(tuple(nodes), line, kept, distances, arriving)
     name = f"{nodes[0].name}_to_{nodes[-1].name}"
     return Node(op, tuple(inputs), outputs, name, nodes[0].index)

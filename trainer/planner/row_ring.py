@@ -62,7 +62,7 @@ class Rings:
 
 
 @dataclass
-class Run:
+class RingRun:
     """A run under way: how many rows of each stage are done, of each external tensor have come."""
 
     stages: tuple[Stage, ...]
@@ -123,7 +123,7 @@ class Run:
 @lru_cache(maxsize=1 << 14)
 def rings(stages: tuple[Stage, ...], externals: tuple[External, ...]) -> Rings:
     """What the stages need, by going through all rows once."""
-    run = Run(stages, externals)
+    run = RingRun(stages, externals)
     kept, arriving = [1] * len(stages), [1] * len(externals)
     distance: dict[tuple[int, int], int] = {}
     while True:

@@ -40,7 +40,7 @@ FUSED_ACTIVATION = {  # in the options of each
 
 
 @dataclass(frozen=True)
-class Entry:
+class ParameterEntry:
     """A metadata entry: its name, its buffer, where its table is."""
 
     name: bytes
@@ -69,7 +69,9 @@ class TflitePatch:
         self.graph_at = self.patch.follow(self.slots(self.root, SUBGRAPHS)[0])
         self.buffers: list[Target] = self.targets(self.root, BUFFERS)
         self.metadata = [
-            Entry(self.file.Metadata(k).Name() or b"", int(self.file.Metadata(k).Buffer()), target)
+            ParameterEntry(
+                self.file.Metadata(k).Name() or b"", int(self.file.Metadata(k).Buffer()), target
+            )
             for k, target in enumerate(self.targets(self.root, METADATA))
         ]
         self.tensors: list[Target] = self.targets(self.graph_at, 0)
@@ -282,7 +284,7 @@ class TflitePatch:
             self.buffer_users[buffer] = 1
             number = struct.pack("<I", buffer)
             entry = table({0: string(name.encode()), 1: number})
-            self.metadata.append(Entry(name.encode(), buffer, entry))
+            self.metadata.append(ParameterEntry(name.encode(), buffer, entry))
 
     def finish(self) -> bytes:
         """The new file. Raises ModelError if the old one leaves no way."""

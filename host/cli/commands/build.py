@@ -59,7 +59,7 @@ def build(
     """Build the firmware that serves the model on the link."""
     from mcutrain.host.building.firmware import build as build_firmware
     from mcutrain.host.building.firmware import check_copies, copy_build
-    from mcutrain.host.building.target import Kind, Target
+    from mcutrain.host.building.target import Target, TargetKind
     from mcutrain.host.cost import measured
     from mcutrain.host.extras import require_extra
     from mcutrain.host.show import terminal as show
@@ -67,7 +67,7 @@ def build(
     from mcutrain.trainer.errors import Error
 
     place = Target.parse(target)
-    if place.kind is Kind.REFERENCE:
+    if place.kind is TargetKind.REFERENCE:
         raise Error("the reference needs no firmware: give --target native or sim:BOARD")
     require_extra("build")
     chosen = with_flash_latents(request.on(place.chip).plan(), flash_latents)

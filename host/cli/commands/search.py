@@ -101,12 +101,12 @@ def search(
 ) -> None:
     """Choose what learns: the most accurate scheme for your data within a budget of bytes."""
     from mcutrain.host.search.budget import Limits
-    from mcutrain.host.search.command import Job, run_search
-    from mcutrain.host.search.effort import Plan
+    from mcutrain.host.search.command import SearchJob, run_search
+    from mcutrain.host.search.effort import SearchPlan
     from mcutrain.host.show import terminal as show
 
-    effort = Plan(trials, promote, folds, epochs, trial_steps, seed)
-    job = Job(
+    effort = SearchPlan(trials, promote, folds, epochs, trial_steps, seed)
+    job = SearchJob(
         request, data, Limits(sram, flash, instructions), effort, target, validation, lr, jobs,
         study, storage, output, plot,
     )  # fmt: skip

@@ -130,8 +130,8 @@ def train(
     from mcutrain.host.files import check_writable
     from mcutrain.host.show import terminal as show
     from mcutrain.host.training.export import export_state
-    from mcutrain.host.training.job import Job, run_job
-    from mcutrain.host.training.loop import Options
+    from mcutrain.host.training.job import TrainingJob, run_job
+    from mcutrain.host.training.loop import TrainingOptions
     from mcutrain.host.training.state import save_state
     from mcutrain.trainer.errors import Error
 
@@ -141,10 +141,10 @@ def train(
         require_extra("report")
     if validation is not None and not guard:
         raise Error("--validation is for the guard: give it or --no-guard, not both")
-    options = Options(
+    options = TrainingOptions(
         epochs, lr, schedule, seed, steps, verify, guard, patience, validate_on, monitor=True
     )
-    job = Job(
+    job = TrainingJob(
         request, data, target, port, options, count_instructions, verbose, baud, state, export,
         validation, latents=latents, flash_latents=flash_latents,
         replay=replay, replay_ratio=replay_ratio,

@@ -22,7 +22,7 @@ from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.planner.lifetimes import demand
 from mcutrain.trainer.planner.memory import bytes_covered
-from mcutrain.trainer.planner.row_region import Region
+from mcutrain.trainer.planner.row_region import RowRegion
 from mcutrain.trainer.tflite.reader import load
 from tests.support.command import Ran, Run
 from tests.support.paths import ROOT
@@ -378,7 +378,7 @@ def test_with_a_target_all_ram_counts(run: Run) -> None:
 def test_plan_shows_lower_bound_and_regions(run: Run) -> None:
     cost = run("plan", WATCH, "--stream-input", "--json").json
     plan = make_plan(load(WATCH), PlanOptions("head", stream_input=True))
-    regions = [node for node in plan.graph.nodes if isinstance(node.op, Region)]
+    regions = [node for node in plan.graph.nodes if isinstance(node.op, RowRegion)]
 
     assert cost["stream_input"] is True
     assert cost["arena_bound_bytes"] == plan.memory.lower_bound <= cost["arena_bytes"]

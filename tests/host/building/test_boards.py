@@ -21,7 +21,7 @@ from mcutrain.host.link.transport import SerialTransport
 from mcutrain.host.measure.elf import load_image
 from mcutrain.host.simulation.painted_stack import PAINT, paint, simulate_painted
 from mcutrain.host.training.dataset import Dataset, load_dataset
-from mcutrain.host.training.loop import Options, train
+from mcutrain.host.training.loop import TrainingOptions, train
 from mcutrain.host.training.runners import simulated
 from mcutrain.trainer.errors import BudgetError
 from mcutrain.trainer.options import PlanOptions
@@ -54,7 +54,7 @@ def test_the_watch_trains_bit_for_bit_within_its_stack(board: str) -> None:
     built = watch_on(board)
     plan = built.plan
     with simulated(built) as runner:
-        options = Options(epochs=1, rate=2**-6, seed=3, verify=True)
+        options = TrainingOptions(epochs=1, rate=2**-6, seed=3, verify=True)
         result = train(plan, small_data(plan), runner, options, lambda progress: None)
         used = runner.stack_used_bytes()
 
@@ -74,7 +74,7 @@ def test_a_keyword_net_learns_a_head_in_sixteen_kibibytes(board: str, models: Pa
     x = rng.integers(-128, 128, (4, plan.task.input.type.size)).astype(np.int8)
     data = Dataset(x[:3], np.arange(3), x[3:], np.arange(1))
     with simulated(built) as runner:
-        options = Options(epochs=1, rate=2**-6, seed=3, verify=True)
+        options = TrainingOptions(epochs=1, rate=2**-6, seed=3, verify=True)
         result = train(plan, data, runner, options, lambda progress: None)
 
     assert result.difference is None, result.difference

@@ -17,8 +17,8 @@ import pytest
 
 from mcutrain.codegen.emit import emit_source
 from mcutrain.codegen.header import emit_header
-from mcutrain.codegen.image import lay_out
 from mcutrain.codegen.manifest import manifest
+from mcutrain.codegen.program import lay_out
 from mcutrain.host import boards
 from mcutrain.host.boards import chip_of
 from mcutrain.host.building.firmware import Build, build, build_hash, plan_with_hash
@@ -29,7 +29,7 @@ from mcutrain.host.errors import DeviceError
 from mcutrain.host.kinds import arena_bytes
 from mcutrain.host.simulation.simulator import simulate
 from mcutrain.host.training.dataset import Dataset, load_dataset
-from mcutrain.host.training.loop import Options, train
+from mcutrain.host.training.loop import TrainingOptions, train
 from mcutrain.host.training.runners import DeviceRunner, connected, simulated
 from mcutrain.host.training.verify import Verifier, read_tensor
 from mcutrain.trainer.chip import GENERIC, Chip, Memory
@@ -94,7 +94,7 @@ def check_trained(built: Build) -> None:
             runner.device.write(number, bytes([0xA5]) * nbytes)
         with pytest.raises(DeviceError, match="outside its range"):
             runner.device.read(len(plan.memory.regions), 0, 1)
-        options = Options(epochs=1, rate=2**-6, seed=3, verify=True)
+        options = TrainingOptions(epochs=1, rate=2**-6, seed=3, verify=True)
         result = train(plan, data, runner, options, lambda progress: None)
         assert result.difference is None, result.difference
         assert result.verified_steps == 4

@@ -13,7 +13,7 @@ from mcutrain.host.building.firmware import build
 from mcutrain.host.building.target import Target
 from mcutrain.host.cost import measured
 from mcutrain.host.training.dataset import Dataset, load_dataset
-from mcutrain.host.training.loop import Options, train
+from mcutrain.host.training.loop import TrainingOptions, train
 from mcutrain.host.training.runners import ReferenceRunner, simulated
 from mcutrain.trainer.errors import BudgetError
 from mcutrain.trainer.graph.tensor import Array
@@ -72,7 +72,7 @@ def test_a_plan_beyond_the_boards_memory_is_refused(monkeypatch: pytest.MonkeyPa
 def test_twenty_steps_are_bit_equal_on_every_target(folder: Path, scheme: str) -> None:
     plan = plan_of(folder, scheme)
     data = load_dataset(folder / "data.npz", plan)
-    options = Options(epochs=1, steps=20, rate=2**-5, seed=3, verify=True)
+    options = TrainingOptions(epochs=1, steps=20, rate=2**-5, seed=3, verify=True)
 
     def quiet(progress: object) -> None:
         pass
@@ -112,7 +112,7 @@ def test_a_real_model_trains_bit_exactly_on_a_cortex_m4(
     name: str, scheme: str, models: Path
 ) -> None:
     plan = make_plan(load(models / f"{REAL[name]}.tflite"), PlanOptions(scheme))
-    data, options = random_data(plan, 3), Options(epochs=1, rate=2**-6, verify=True)
+    data, options = random_data(plan, 3), TrainingOptions(epochs=1, rate=2**-6, verify=True)
     with simulated(build(plan, Target.parse("sim:mps2_an386"))) as runner:
         result = train(plan, data, runner, options, lambda progress: None)
 
@@ -135,7 +135,7 @@ def test_a_squared_error_a_tail_and_spare_classes_train_on_a_cortex_m4(folder: P
         y = np.arange(8) % 4
         if not plan.takes_label:
             y = rng.integers(-128, 128, (8, plan.task.logits.type.size)).astype(np.int8)
-        options = Options(epochs=2, verify=True)
+        options = TrainingOptions(epochs=2, verify=True)
         with simulated(build(plan, Target.parse("sim:mps2_an386"))) as runner:
             result = train(plan, Dataset(x, y, x, y), runner, options, lambda progress: None)
 

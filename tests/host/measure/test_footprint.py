@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mcutrain.host.measure.footprint import Class, Footprint
-from mcutrain.host.measure.linker_map import Row
+from mcutrain.host.measure.linker_map import MapRow
 from mcutrain.trainer.errors import BudgetError, Error
 from tests.support.small_links import (
     ARM,
@@ -104,7 +104,7 @@ def size_of_sections(linked: Linked) -> dict[str, int]:
     return {name: int(nbytes) for name, nbytes in found}
 
 
-def sum_by_section(rows: list[Row]) -> dict[str, int]:
+def sum_by_section(rows: list[MapRow]) -> dict[str, int]:
     sums: dict[str, int] = {}
     for row in rows:
         sums[row.section] = sums.get(row.section, 0) + row.nbytes

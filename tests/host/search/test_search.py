@@ -15,10 +15,10 @@ from rich.console import Console
 from mcutrain.host.request import Request
 from mcutrain.host.search import trial as trial_module
 from mcutrain.host.search.budget import Limits
-from mcutrain.host.search.command import Job, run_search
-from mcutrain.host.search.effort import Plan
+from mcutrain.host.search.command import SearchJob, run_search
+from mcutrain.host.search.effort import SearchPlan
 from mcutrain.host.search.study import RECORDS, Study
-from mcutrain.host.search.trial import Effort, Samples, Score, Setup
+from mcutrain.host.search.trial import Samples, Setup, TrialEffort, TrialScore
 from mcutrain.host.training import tail as tail_module
 from mcutrain.trainer.errors import SchemeError
 from mcutrain.trainer.options import PlanOptions, Scheme
@@ -71,11 +71,11 @@ def finished_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("finished")
     (folder / "small.tflite").write_bytes(residual_model())
     data = write_dataset(folder / "data.npz")
-    effort = Plan(trials=4, promoted=1, folds=1, epochs=1, steps=5)
+    effort = SearchPlan(trials=4, promoted=1, folds=1, epochs=1, steps=5)
     request, output = Request(folder / "small.tflite"), folder / "scheme.toml"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tail_module, "which", lambda name: None)
-        run_search(Job(request, data, Limits(BUDGET), effort, jobs=1, output=output), CONSOLE)
+        run_search(SearchJob(request, data, Limits(BUDGET), effort, jobs=1, output=output), CONSOLE)
     return folder / "scheme.study"
 
 
@@ -161,7 +161,7 @@ def test_an_interrupted_search_goes_on_to_the_same_end(
     records = (tmp_path / "whole" / "scheme.study" / RECORDS).read_text().splitlines()
     add, added = Study.add, []
 
-    def killed(self: Study, key: str, score: Score) -> None:
+    def killed(self: Study, key: str, score: TrialScore) -> None:
         if len(added) == after:
             with self.path.open("a") as file:
                 file.write('{"key": "w 3')
@@ -351,10 +351,10 @@ def test_the_cut_prefix_changes_no_bit(
     loaded = load(model)
     setup = Setup(Request(model), loaded, samples, tmp_path / "latents")
     scheme = parse_scheme(spec, loaded)
-    behind = setup.score(scheme, Effort(3))
+    behind = setup.score(scheme, TrialEffort(3))
     monkeypatch.setattr(trial_module, "tail", lambda request, model, whole: (whole, None))
 
-    assert setup.score(scheme, Effort(3)) == behind
+    assert setup.score(scheme, TrialEffort(3)) == behind
 
 
 def test_values_as_targets_are_searched_by_their_error(

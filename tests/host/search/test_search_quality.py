@@ -12,12 +12,12 @@ import pytest
 from mcutrain.host.building.target import Target
 from mcutrain.host.request import Request
 from mcutrain.host.search.budget import Limits, Pricer, cost_of
-from mcutrain.host.search.effort import Plan
+from mcutrain.host.search.effort import SearchPlan
 from mcutrain.host.search.pool import Pool
-from mcutrain.host.search.search import Search
+from mcutrain.host.search.search import SchemeSearch
 from mcutrain.host.search.space import find_space
 from mcutrain.host.search.study import Study
-from mcutrain.host.search.trial import Effort, Samples, Score, Setup
+from mcutrain.host.search.trial import Samples, Setup, TrialEffort, TrialScore
 from mcutrain.trainer.options import Scheme
 from mcutrain.trainer.tflite.reader import load
 from tests.support.small_models import residual_model
@@ -34,10 +34,10 @@ class Formula(Setup):
 
     error: float = 0.005
 
-    def score(self, scheme: Scheme, effort: Effort) -> Score:
+    def score(self, scheme: Scheme, effort: TrialEffort) -> TrialScore:
         rng = np.random.default_rng(abs(hash((self.seed, effort.folds, *key_of(scheme)))))
         value = truth(scheme) + rng.normal(0, self.error / np.sqrt(len(effort.folds)))
-        return Score(value, value)
+        return TrialScore(value, value)
 
 
 def key_of(scheme: Scheme) -> tuple[float, ...]:
@@ -71,8 +71,8 @@ def pricer(setup: Formula) -> Pricer:
 def found(setup: Formula, pricer: Pricer, folder: Path, seed: int) -> tuple[float, int]:
     """What the scheme is worth that a search finds, and how many trainings that took."""
     mine, study = replace(setup, seed=seed), Study(folder, {})
-    plan, workers = Plan(12, 3, 2, seed=seed), Pool(mine, 1, None)
-    search = Search(mine, pricer, plan, study, workers, lambda *_: None)
+    plan, workers = SearchPlan(12, 3, 2, seed=seed), Pool(mine, 1, None)
+    search = SchemeSearch(mine, pricer, plan, study, workers, lambda *_: None)
     scheme = search.run(Target.parse("reference")).best.scheme
     assert pricer.fits(scheme)
     return truth(scheme), len(study.scores)

@@ -26,7 +26,7 @@ from mcutrain.trainer.ops.sgd import SUM
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import TrainingPlan, make_plan
 from mcutrain.trainer.planner.memory import ARENA
-from mcutrain.trainer.planner.row_region import Region
+from mcutrain.trainer.planner.row_region import RowRegion
 from mcutrain.trainer.tflite.reader import load, parse
 from tests.support.command import Run
 from tests.support.random_trunks import random_trunk
@@ -64,7 +64,7 @@ each_plan = pytest.mark.parametrize("plan", PLANS, ids=range(len(PLANS)))
 
 
 def test_the_plans_have_what_is_tested() -> None:
-    assert any(isinstance(n.op, Region) for p in PLANS for n in p.graph.nodes)
+    assert any(isinstance(n.op, RowRegion) for p in PLANS for n in p.graph.nodes)
     assert {kind for p in PLANS for kind in arena_kinds(p).values()} == set(ARENA_KINDS)
     assert any(Arena(p).shared for p in PLANS)
 
@@ -80,7 +80,7 @@ def rectangles(plan: TrainingPlan) -> dict[str, tuple[float, float, float, float
 
 @each_plan
 def test_the_rectangles_are_the_slots(plan: TrainingPlan) -> None:
-    widths = [len(n.op.nodes) if isinstance(n.op, Region) else 1 for n in plan.graph.nodes]
+    widths = [len(n.op.nodes) if isinstance(n.op, RowRegion) else 1 for n in plan.graph.nodes]
     starts = [-1, *np.cumsum([0, *widths]).tolist(), sum(widths) + 1]
     slots = list(dict.fromkeys(plan.memory.slots.values()))
     expected = {
@@ -94,8 +94,8 @@ def test_the_rectangles_are_the_slots(plan: TrainingPlan) -> None:
 def test_the_nodes_are_in_order_and_regions_have_their_inner_ones(plan: TrainingPlan) -> None:
     nodes, regions, ends = [], [], []
     for node in plan.graph.nodes:
-        inner = node.op.nodes if isinstance(node.op, Region) else (node,)
-        if isinstance(node.op, Region):
+        inner = node.op.nodes if isinstance(node.op, RowRegion) else (node,)
+        if isinstance(node.op, RowRegion):
             regions.append(len(nodes))
             ends.append(len(nodes) + len(inner))
         nodes += [n.name for n in inner]

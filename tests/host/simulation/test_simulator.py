@@ -14,7 +14,7 @@ from mcutrain.host.boards import board_names
 from mcutrain.host.building.pio import Firmware, build_firmware
 from mcutrain.host.errors import BuildError, TransportError
 from mcutrain.host.link.device import Device
-from mcutrain.host.link.protocol import Region
+from mcutrain.host.link.protocol import RamRegion
 from mcutrain.host.link.transport import SerialTransport
 from mcutrain.host.simulation.instructions import counter_args, read_counts
 from mcutrain.host.simulation.simulator import simulate
@@ -61,7 +61,7 @@ def train(board: str, firmware: Firmware, plugin_args: tuple[str, ...] = ()) -> 
             assert device.step(step % device.info.classes).steps == step + 1
         device.write_sample(rng.randbytes(device.info.input_bytes))
         device.infer()
-        return device.read(Region.STATE), device.digest().digest
+        return device.read(RamRegion.STATE), device.digest().digest
 
 
 @pytest.mark.slow

@@ -13,8 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from mcutrain.codegen.emit import emit_source
-from mcutrain.codegen.image import lay_out
 from mcutrain.codegen.manifest import manifest
+from mcutrain.codegen.program import lay_out
 from mcutrain.host.building.firmware import build, build_hash
 from mcutrain.host.building.target import Target
 from mcutrain.host.cli.app import app
@@ -24,7 +24,7 @@ from mcutrain.host.link.protocol import Message, Status
 from mcutrain.host.training.dataset import load_dataset
 from mcutrain.host.training.flash_latents import with_flash_latents
 from mcutrain.host.training.latents import DEVICE, CachedRunner, place_of
-from mcutrain.host.training.loop import Options, train
+from mcutrain.host.training.loop import TrainingOptions, train
 from mcutrain.host.training.replay import train_stream
 from mcutrain.host.training.runners import ReferenceRunner, simulated, with_latents
 from mcutrain.trainer.errors import BudgetError, DataError, Error, ModelError
@@ -140,7 +140,10 @@ def test_a_device_trains_alike_from_flash(
 ) -> None:
     """Over the link, native and on a Cortex-M4; KEEP and RECALL beyond it are refused there."""
     plan = in_flash(tmp_path, slots, plan=small(loss=loss))
-    data, options = load_dataset(tmp_path / "data.npz", plan), Options(epochs=2, verify=True)
+    data, options = (
+        load_dataset(tmp_path / "data.npz", plan),
+        TrainingOptions(epochs=2, verify=True),
+    )
     assert data.x_old is not None and data.y_old is not None
     data = replace(data, x_train=np.concatenate([data.x_old, data.x_train]),
                    y_train=np.concatenate([data.y_old, data.y_train]))  # fmt: skip
@@ -172,7 +175,7 @@ def test_a_device_trains_alike_from_flash(
 
 def test_a_stream_takes_old_samples_from_flash(tmp_path: Path) -> None:
     plan = in_flash(tmp_path, 5)
-    data, options = load_dataset(tmp_path / "data.npz", plan), Options(seed=3, verify=True)
+    data, options = load_dataset(tmp_path / "data.npz", plan), TrainingOptions(seed=3, verify=True)
     expected, plain = train_stream(plan, data, ReferenceRunner(plan), 5, options, quiet)
     with simulated(build(plan, Target.parse("native"))) as inner:
         result, saving = train_stream(plan, data, inner, 5, options, quiet, place=DEVICE)

@@ -25,8 +25,8 @@ from mcutrain.host.building.library import CRegion
 from mcutrain.host.building.target import Target
 from mcutrain.host.cli import app as cli
 from mcutrain.host.training.dataset import Dataset, load_dataset
-from mcutrain.host.training.guard import Guard, Guarded, Score, Verdict, chance, is_better
-from mcutrain.host.training.loop import Options, Progress, Result, train
+from mcutrain.host.training.guard import Guard, Guarded, ValidationScore, Verdict, chance, is_better
+from mcutrain.host.training.loop import Progress, Result, TrainingOptions, train
 from mcutrain.host.training.rates import epochs, last_part
 from mcutrain.host.training.runners import ReferenceRunner, simulated
 from mcutrain.host.training.validation import held_out, judged_output
@@ -61,7 +61,7 @@ def silent(progress: Progress) -> None:
 def run(data: Dataset, state: bytes | None = None, **options: Any) -> Result:
     """In the reference, guarded."""
     plan = small_plan("full")
-    chosen = Options(**{"epochs": 3, "seed": 1, "guard": True, **options})
+    chosen = TrainingOptions(**{"epochs": 3, "seed": 1, "guard": True, **options})
     return train(plan, data, ReferenceRunner(plan), chosen, silent, state)
 
 
@@ -71,29 +71,41 @@ def run(data: Dataset, state: bytes | None = None, **options: Any) -> Result:
 @pytest.mark.parametrize(
     ("score", "best", "better"),
     [
-        (Score(58, 60, 1.0), Score(58, 60, 1.0), False),
-        (Score(58, 60, 0.9), Score(58, 60, 1.0), True),
-        (Score(59, 60, 1.1), Score(58, 60, 1.0), False),  # one more may be chance
-        (Score(59, 60, 0.9), Score(58, 60, 1.0), True),
-        (Score(60, 60, 9.0), Score(58, 60, 1.0), False),
-        (Score(56, 60, 9.0), Score(50, 60, 1.0), True),  # six more are not
-        (Score(57, 60, 0.1), Score(58, 60, 1.0), False),  # never with fewer right
-        (Score(1, 1, 2.0), Score(0, 1, 1.0), True),
-        (Score(5, 5, math.nan), Score(5, 5, 1.0), False),
-        (Score(5, 5, 1.0), Score(5, 5, math.nan), True),
-        (Score(5, 5, math.nan), Score(5, 5, math.nan), False),
-        (Score(5, 5, math.inf), Score(5, 5, math.inf), False),
-        (Score(0, 9, 0.2), Score(0, 9, 0.3), True),  # values: the loss alone decides
+        (ValidationScore(58, 60, 1.0), ValidationScore(58, 60, 1.0), False),
+        (ValidationScore(58, 60, 0.9), ValidationScore(58, 60, 1.0), True),
+        (
+            ValidationScore(59, 60, 1.1),
+            ValidationScore(58, 60, 1.0),
+            False,
+        ),  # one more may be chance
+        (ValidationScore(59, 60, 0.9), ValidationScore(58, 60, 1.0), True),
+        (ValidationScore(60, 60, 9.0), ValidationScore(58, 60, 1.0), False),
+        (ValidationScore(56, 60, 9.0), ValidationScore(50, 60, 1.0), True),  # six more are not
+        (
+            ValidationScore(57, 60, 0.1),
+            ValidationScore(58, 60, 1.0),
+            False,
+        ),  # never with fewer right
+        (ValidationScore(1, 1, 2.0), ValidationScore(0, 1, 1.0), True),
+        (ValidationScore(5, 5, math.nan), ValidationScore(5, 5, 1.0), False),
+        (ValidationScore(5, 5, 1.0), ValidationScore(5, 5, math.nan), True),
+        (ValidationScore(5, 5, math.nan), ValidationScore(5, 5, math.nan), False),
+        (ValidationScore(5, 5, math.inf), ValidationScore(5, 5, math.inf), False),
+        (
+            ValidationScore(0, 9, 0.2),
+            ValidationScore(0, 9, 0.3),
+            True,
+        ),  # values: the loss alone decides
     ],
 )
-def test_what_is_better(score: Score, best: Score, better: bool) -> None:
+def test_what_is_better(score: ValidationScore, best: ValidationScore, better: bool) -> None:
     assert is_better(score, best) is better
     assert not (better and is_better(best, score))
 
 
 @given(st.integers(0, 10**6), st.integers(0, 10**6))
 def test_chance_is_the_root_of_the_variance(correct: int, total: int) -> None:
-    found, limit = chance(Score(correct, total)), max(0, 4 * correct * (total - correct))
+    found, limit = chance(ValidationScore(correct, total)), max(0, 4 * correct * (total - correct))
 
     assert found**2 * total <= limit
     assert total == 0 or correct > total or (found + 1) ** 2 * total > limit
@@ -102,21 +114,23 @@ def test_chance_is_the_root_of_the_variance(correct: int, total: int) -> None:
 def test_patience_counts_reports_in_a_row_and_only_those_that_count() -> None:
     guard = Guard(patience=2)
     losses = (1.0, 0.9, 1.0, 0.8, 0.9, 0.9)
-    said = [guard.report(Score(0, 1, loss), bytes) for loss in losses]
+    said = [guard.report(ValidationScore(0, 1, loss), bytes) for loss in losses]
     improved, go_on, stop = Verdict.IMPROVED, Verdict.GO_ON, Verdict.STOP
 
     assert said == [improved, improved, go_on, improved, go_on, stop]
-    assert guard.report(Score(0, 1, 0.9), bytes, counts=False) is go_on
-    assert guard.report(Score(0, 1, 0.9), bytes) is stop
+    assert guard.report(ValidationScore(0, 1, 0.9), bytes, counts=False) is go_on
+    assert guard.report(ValidationScore(0, 1, 0.9), bytes) is stop
     forever = Guard(patience=0)
-    assert all(forever.report(Score(0, 1, 1.0), bytes) is not stop for _ in range(50))
+    assert all(forever.report(ValidationScore(0, 1, 1.0), bytes) is not stop for _ in range(50))
 
 
-scores = st.builds(Score, st.integers(0, 9), st.just(9), st.sampled_from([0.0, 0.5, 1.0, math.nan]))
+scores = st.builds(
+    ValidationScore, st.integers(0, 9), st.just(9), st.sampled_from([0.0, 0.5, 1.0, math.nan])
+)
 
 
 @given(st.lists(scores, min_size=1, max_size=30), st.integers(0, 4))
-def test_the_state_kept_is_the_best_one(seen: list[Score], patience: int) -> None:
+def test_the_state_kept_is_the_best_one(seen: list[ValidationScore], patience: int) -> None:
     guard = Guard(patience)
     for k, score in enumerate(seen):
         guard.report(score, lambda k=k: bytes([k]))
@@ -158,7 +172,7 @@ class InC:
         region = CRegion(ctypes.addressof(self.state), 4)
         library.mct_guard_init(ctypes.byref(self.guard), region, self.best, patience)
 
-    def report(self, score: Score, number: int, has_loss: bool) -> int:
+    def report(self, score: ValidationScore, number: int, has_loss: bool) -> int:
         self.state[:] = list(number.to_bytes(4, "little"))
         values = [score.correct, score.total, *([int(score.loss)] if has_loss else [])]
         call = self.library.mct_guard_report_loss if has_loss else self.library.mct_guard_report
@@ -181,7 +195,7 @@ def test_the_device_decides_as_the_host(
     losses = [data.draw(st.integers(0, 3) | st.integers(0, 2**32 - 1)) for _ in rights]
     twin, device = Guard(patience), InC(library, patience)
     for k, (right, loss) in enumerate(zip(rights, losses, strict=True)):
-        score = Score(right, total, loss if has_loss else 0)
+        score = ValidationScore(right, total, loss if has_loss else 0)
 
         assert device.report(score, k, has_loss) == twin.report(score, lambda k=k: bytes([k]))
     expected = twin.state[0] if rights else 0
@@ -194,8 +208,8 @@ def test_the_device_restores_nothing_before_a_report(library: ctypes.CDLL) -> No
     device.state[:] = [1, 2, 3, 4]
 
     assert device.restored() == 0x04030201
-    assert device.report(Score(0, 0), 5, False) == Verdict.IMPROVED
-    assert device.report(Score(0, 0), 6, False) == Verdict.STOP
+    assert device.report(ValidationScore(0, 0), 5, False) == Verdict.IMPROVED
+    assert device.report(ValidationScore(0, 0), 6, False) == Verdict.STOP
 
 
 @pytest.mark.slow
@@ -323,7 +337,7 @@ def test_the_host_validates_as_the_device_does(data: Dataset) -> None:
     assert on_host.guarded == on_device.guarded
     assert on_host.state == on_device.state
     with pytest.raises(DataError, match="place to validate on"):
-        Options(validate_on="cloud")
+        TrainingOptions(validate_on="cloud")
 
 
 def test_a_run_stops_when_patience_is_over(data: Dataset) -> None:
@@ -378,7 +392,7 @@ def test_no_step_is_nothing_to_roll_back(data: Dataset) -> None:
 @pytest.mark.slow
 def test_verification_holds_through_a_rollback(data: Dataset) -> None:
     plan = small_plan("full")
-    options = Options(2, TOO_LARGE, seed=1, verify=True, guard=True)
+    options = TrainingOptions(2, TOO_LARGE, seed=1, verify=True, guard=True)
     with simulated(build(plan, Target.parse("native"))) as runner:
         start = train(plan, data, runner, replace(options, rate=0.25, epochs=4), silent)
         result = train(plan, data, runner, options, silent, start.state)
@@ -399,7 +413,7 @@ def test_a_fault_shows_while_the_guard_validates(data: Dataset) -> None:
     with simulated(build(plan, Target.parse("native"))) as runner:
         infer = runner.infer
         runner.infer = lambda sample: infer(sample) ^ 1  # type: ignore[method-assign]
-        options = Options(1, seed=1, verify=True, guard=True)
+        options = TrainingOptions(1, seed=1, verify=True, guard=True)
         result = train(plan, data, runner, options, silent)
 
     assert result.difference is not None
@@ -412,7 +426,7 @@ def test_values_are_guarded_by_their_loss() -> None:
     x = rng.integers(-100, 100, (24, int(np.prod(SHAPE)))).astype(np.int8)
     y = rng.integers(-9, 9, (24, CLASSES)).astype(np.int8)
     data, reason = held_out(plan, Dataset(x, y, x[:5], y[:5]), 0)
-    options = Options(3, seed=0, guard=True)
+    options = TrainingOptions(3, seed=0, guard=True)
     result = train(plan, data, ReferenceRunner(plan), options, silent)
     assert not reason and result.guarded is not None
     curve = [score for _, score in result.guarded.curve]
@@ -565,7 +579,7 @@ def test_a_second_interruption_ends_at_once(data: Dataset) -> None:
     plan = small_plan()
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        train(plan, data, ReferenceRunner(plan), Options(2, guard=True), twice)
+        train(plan, data, ReferenceRunner(plan), TrainingOptions(2, guard=True), twice)
 
     assert signal.getsignal(signal.SIGINT) is before
 
@@ -576,7 +590,7 @@ def test_an_interruption_before_anything_was_measured_keeps_nothing(data: Datase
 
     plan = small_plan()
     with pytest.raises(KeyboardInterrupt):
-        train(plan, data, ReferenceRunner(plan), Options(2, guard=True), at_once)
+        train(plan, data, ReferenceRunner(plan), TrainingOptions(2, guard=True), at_once)
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from mcutrain.codegen.image import lay_out
+from mcutrain.codegen.program import lay_out
 from mcutrain.host.building.firmware import build, build_hash
 from mcutrain.host.building.target import Target
 from mcutrain.host.cli.app import app
@@ -21,7 +21,7 @@ from mcutrain.host.errors import DeviceError
 from mcutrain.host.link.protocol import Message, Status
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.latents import DEVICE, HOST, CachedRunner, place_of
-from mcutrain.host.training.loop import Options, train
+from mcutrain.host.training.loop import TrainingOptions, train
 from mcutrain.host.training.runners import ReferenceRunner, simulated, with_latents
 from mcutrain.trainer.errors import Error, ModelError
 from mcutrain.trainer.graph.tensor import Array, Role
@@ -29,7 +29,7 @@ from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.model import Model
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import TrainingPlan, make_plan
-from mcutrain.trainer.planner.row_region import Region
+from mcutrain.trainer.planner.row_region import RowRegion
 from mcutrain.trainer.tflite.reader import load, parse
 from tests.support.autoencoder import autoencoder
 from tests.support.awkward_model import awkward_model
@@ -64,7 +64,7 @@ def test_the_latent_is_the_last_tensor_that_all_else_follows_from(
     plan = small(update)
 
     assert (plan.latents.tensor.name if plan.latents.tensor else None) == latent
-    inside = [n.op.nodes if isinstance(n.op, Region) else (n,) for n in plan.latents.prefix]
+    inside = [n.op.nodes if isinstance(n.op, RowRegion) else (n,) for n in plan.latents.prefix]
     assert [n for nodes in inside for n in nodes] == plan.forward[:prefix]
 
 
@@ -162,7 +162,7 @@ def random_data(plan: TrainingPlan, count: int) -> Dataset:
 def test_a_device_trains_alike_from_latents(target: str, loss: str) -> None:
     """Whole runs: each sample is seen three times, its prefix runs once."""
     plan = small("last:2", loss=loss)
-    data, options = random_data(plan, 5), Options(epochs=3, seed=3, verify=True)
+    data, options = random_data(plan, 5), TrainingOptions(epochs=3, seed=3, verify=True)
     expected = train(plan, data, ReferenceRunner(plan), options, quiet)
     with simulated(build(plan, Target.parse(target))) as inner:
         runner = with_latents(inner, HOST)
@@ -186,7 +186,7 @@ def test_the_watch_trains_alike_on_a_cortex_m4(update: str, place: str) -> None:
     plan = make_plan(load(MODEL), PlanOptions(update)).with_latent_slots(
         3 if place == DEVICE else 0
     )
-    data, options = random_data(plan, 4), Options(epochs=2, verify=True)
+    data, options = random_data(plan, 4), TrainingOptions(epochs=2, verify=True)
     expected = train(plan, data, ReferenceRunner(plan), options, quiet)
     with simulated(build(plan, Target.parse("sim:mps2_an386"))) as inner:
         result = train(plan, data, with_latents(inner, place), options, quiet)
@@ -235,7 +235,7 @@ def test_a_latent_in_place_is_forgotten_by_a_reset() -> None:
 @pytest.mark.parametrize("loss", ["cross-entropy", "mse"])
 def test_kept_latents_train_alike(loss: str) -> None:
     plan = small("last:2", loss=loss).with_latent_slots(3)
-    data, options = random_data(plan, 5), Options(epochs=3, seed=3, verify=True)
+    data, options = random_data(plan, 5), TrainingOptions(epochs=3, seed=3, verify=True)
     expected = train(plan, data, ReferenceRunner(plan), options, quiet)
     with simulated(build(plan, Target.parse("native"))) as inner:
         runner = with_latents(inner, DEVICE)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mcutrain.host.training.dataset import Dataset, load_dataset
-from mcutrain.host.training.loop import Options, Result, train
+from mcutrain.host.training.loop import Result, TrainingOptions, train
 from mcutrain.host.training.monitor import (
     EXPLODED_BITS,
     UNSET,
@@ -50,7 +50,7 @@ def state(plan: TrainingPlan, data: Dataset) -> bytes:
 
 
 def run(plan: TrainingPlan, data: Dataset, **options: Any) -> Result:
-    chosen = Options(**{"epochs": 2, "seed": 0, "monitor": True, **options})
+    chosen = TrainingOptions(**{"epochs": 2, "seed": 0, "monitor": True, **options})
     return train(plan, data, ReferenceRunner(plan), chosen, lambda progress: None)
 
 
@@ -239,11 +239,11 @@ def test_the_command_says_so_in_a_line(tmp_path: Path, capsys: pytest.CaptureFix
 
     from mcutrain.host.request import Request
     from mcutrain.host.show.terminal import notes
-    from mcutrain.host.training.job import Job, run_job
+    from mcutrain.host.training.job import TrainingJob, run_job
 
-    options = Options(epochs=1, steps=40, monitor=True)
-    job = Job(Request.of(WATCH / "watch.tflite", "last:2"), WATCH / "demo.npz", "reference", None,
-              options)  # fmt: skip
+    options = TrainingOptions(epochs=1, steps=40, monitor=True)
+    request = Request.of(WATCH / "watch.tflite", "last:2")
+    job = TrainingJob(request, WATCH / "demo.npz", "reference", None, options)
     outcome = run_job(job, Console(quiet=True))
 
     assert notes(outcome) == ["saturation: nothing to report"]

@@ -8,7 +8,7 @@ import math
 
 import pytest
 
-from mcutrain.host.training.loop import Options, rates
+from mcutrain.host.training.loop import TrainingOptions, rates
 from mcutrain.trainer.errors import DataError
 from mcutrain.trainer.ops.sgd import LearningRate
 
@@ -36,4 +36,4 @@ def test_a_cosine_schedule_falls_along_a_cosine(total: int) -> None:
 
 def test_other_schedules_are_refused() -> None:
     with pytest.raises(DataError, match="unknown schedule 'linear': give step, constant, cosine"):
-        Options(schedule="linear")
+        TrainingOptions(schedule="linear")

@@ -15,7 +15,7 @@ from mcutrain.host.building.firmware import build
 from mcutrain.host.building.target import Target
 from mcutrain.host.training.dataset import Dataset, load_dataset
 from mcutrain.host.training.latents import DEVICE, HOST, OFF
-from mcutrain.host.training.loop import Options, Result
+from mcutrain.host.training.loop import Result, TrainingOptions
 from mcutrain.host.training.replay import Visit, stream_of, train_stream
 from mcutrain.host.training.runners import ReferenceRunner, simulated
 from mcutrain.trainer.errors import DataError
@@ -229,7 +229,7 @@ def test_a_stream_trains_as_its_definition_wherever_the_buffer_lies(
     plan = plan.with_latent_slots(slots if place == DEVICE else 0)
     data = stream_data(tmp_path, plan)
     reference = by_hand(plan, data, slots)
-    options = Options(rate=QUIET_RATE, schedule="constant", seed=3, verify=True)
+    options = TrainingOptions(rate=QUIET_RATE, schedule="constant", seed=3, verify=True)
 
     def run(runner: object) -> Result:
         result, saving = train_stream(
@@ -253,7 +253,7 @@ def test_replay_keeps_old_classes(tmp_path: Path) -> None:
     """Without it, two new classes push two old ones out of the head."""
     plan = make_plan(parse(residual_model(), "small"), PlanOptions("head", 4))
     data = stream_data(tmp_path, plan)
-    options = Options(rate=2.0**-4, schedule="constant", seed=1)
+    options = TrainingOptions(rate=2.0**-4, schedule="constant", seed=1)
     is_old = data.y_test < 2
     old = Dataset(data.x_train, data.y_train, data.x_test[is_old], data.y_test[is_old],
                   x_old=data.x_old, y_old=data.y_old)  # fmt: skip
@@ -274,5 +274,10 @@ def test_a_stream_needs_labels(tmp_path: Path) -> None:
     y = np.zeros((2, plan.task.logits.type.size), np.int8)
     with pytest.raises(DataError, match="the loss takes no label"):
         train_stream(
-            plan, Dataset(x, y, x, y), ReferenceRunner(plan), 2, Options(), lambda progress: None
+            plan,
+            Dataset(x, y, x, y),
+            ReferenceRunner(plan),
+            2,
+            TrainingOptions(),
+            lambda progress: None,
         )

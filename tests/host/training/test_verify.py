@@ -12,7 +12,7 @@ from mcutrain.host.link.device import Device
 from mcutrain.host.link.transport import SerialTransport
 from mcutrain.host.simulation.simulator import simulate
 from mcutrain.host.training.dataset import load_dataset
-from mcutrain.host.training.loop import Options, train
+from mcutrain.host.training.loop import TrainingOptions, train
 from mcutrain.host.training.runners import DeviceRunner
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
@@ -55,7 +55,7 @@ def test_a_fault_in_a_kernel_is_found_and_named(fault: str, ahead: bool, tmp_pat
     with simulate("native", elf) as port:
         device = Device.open(SerialTransport(port), None, plan.numerics_hash)
         runner = DeviceRunner(device, plan)
-        options = Options(epochs=4, rate=2**-5, verify=True)
+        options = TrainingOptions(epochs=4, rate=2**-5, verify=True)
         result = train(plan, data, runner, options, lambda progress: None)
         device.close()
 

@@ -18,7 +18,7 @@ from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import TrainingPlan, make_plan
 from mcutrain.trainer.planner.channel_choice import Finder, grouped, sizes
-from mcutrain.trainer.planner.channel_region import GroupRegion
+from mcutrain.trainer.planner.channel_region import ChannelRegion
 from mcutrain.trainer.scheme import Scheme
 from mcutrain.trainer.tflite.reader import load, parse
 from tests.support.drawn_regions import drawn_groups, force
@@ -82,7 +82,7 @@ def test_updates_of_many_positions_go_in_bands(
 
     force(with_groups, monkeypatch)
     plan = make_plan(parse(large_block(), "large"), PlanOptions("full"))
-    (region,) = (n.op for n in plan.graph.nodes if isinstance(n.op, GroupRegion))
+    (region,) = (n.op for n in plan.graph.nodes if isinstance(n.op, ChannelRegion))
     parts = [call.part for call in region.calls if "band_rows" in call.part.params]
     assert all(part.params["band_rows"] < part.params["out_h"] for part in parts)
     assert {part.unit for part in parts} == {"conv2d", "depthwise_conv2d"}
@@ -92,7 +92,7 @@ def test_updates_of_many_positions_go_in_bands(
 @pytest.mark.slow
 def test_the_random_networks_have_regions_of_every_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     found = [n.op for s in range(48) for n in plan_of(s, "drawn", monkeypatch).graph.nodes]
-    regions = [op for op in found if isinstance(op, GroupRegion)]
+    regions = [op for op in found if isinstance(op, ChannelRegion)]
     kinds = {tuple(dict.fromkeys(type(n.op).__name__ for n in op.nodes)) for op in regions}
     assert len(regions) > 40
     assert len(kinds) > 8
@@ -135,7 +135,7 @@ def test_groups_never_enlarge_the_arena(
 def test_groups_are_only_where_they_help(models: Path) -> None:
     """With the sample whole, the forward pass needs more than all that they could save."""
     plan = mcunet_plan(models)
-    assert not any(isinstance(node.op, GroupRegion) for node in plan.graph.nodes)
+    assert not any(isinstance(node.op, ChannelRegion) for node in plan.graph.nodes)
 
 
 @pytest.mark.slow

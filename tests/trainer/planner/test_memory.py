@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcutrain.codegen.image import lay_out
 from mcutrain.codegen.manifest import manifest
+from mcutrain.codegen.program import lay_out
 from mcutrain.trainer.graph.call import KernelCall
 from mcutrain.trainer.graph.graph import Graph, storage
 from mcutrain.trainer.graph.op import Node, Op

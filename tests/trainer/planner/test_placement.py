@@ -21,7 +21,7 @@ from mcutrain.trainer.plan import TrainingPlan, make_plan
 from mcutrain.trainer.planner.lifetimes import Block, Demand, demand
 from mcutrain.trainer.planner.memories import spread_blocks
 from mcutrain.trainer.planner.memory import plan_memory
-from mcutrain.trainer.planner.order import Search, dependences, ordered
+from mcutrain.trainer.planner.order import OrderSearch, dependences, ordered
 from mcutrain.trainer.planner.placement import Offsets, place_blocks
 from mcutrain.trainer.tflite.reader import parse
 from tests.support.exact_placement import exact_arena
@@ -174,7 +174,7 @@ def test_an_order_keeps_what_each_node_reads_and_lowers_the_peak(update: str, se
 
     assert sorted(n.name for n in again.nodes) == sorted(n.name for n in graph.nodes)
     assert accesses(again.nodes) == accesses(graph.nodes)
-    search = Search(graph, (), {plan.record})
+    search = OrderSearch(graph, (), {plan.record})
     given = list(range(len(graph.nodes)))
     assert search.key([graph.nodes.index(n) for n in again.nodes]) <= search.key(given)
 

@@ -24,12 +24,12 @@ from mcutrain.trainer.model import Model
 from mcutrain.trainer.ops.clamp_mask import ClampMask
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import TrainingPlan, make_plan
-from mcutrain.trainer.planner.channel_region import GroupRegion
+from mcutrain.trainer.planner.channel_region import ChannelRegion
 from mcutrain.trainer.planner.order import dependences
-from mcutrain.trainer.planner.recompute import Copier, Recomputed, Step
+from mcutrain.trainer.planner.recompute import Copier, Recomputed, StepGraph
 from mcutrain.trainer.planner.recompute_choice import Placed
 from mcutrain.trainer.planner.row_choice import Chooser
-from mcutrain.trainer.planner.row_region import Region
+from mcutrain.trainer.planner.row_region import RowRegion
 from mcutrain.trainer.scheme import Scheme
 from mcutrain.trainer.tflite.reader import load, parse
 from tests.support.awkward_model import awkward_model
@@ -49,16 +49,16 @@ PERSON = "tflite-micro/person_detect.tflite"
 MCUNET_74KB = "tiny-training/schemes/mcunet-5fps-74kb.toml"
 FORMATS = (Formats(), Formats("e8"), Formats("e12", "int8"), Formats("e8", accumulate=3))
 STEPS = 6
-Choose = Callable[[Step], Recomputed | None]
+Choose = Callable[[StepGraph], Recomputed | None]
 
 
-def choose(how: Choose, monkeypatch: pytest.MonkeyPatch) -> list[Step]:
+def choose(how: Choose, monkeypatch: pytest.MonkeyPatch) -> list[StepGraph]:
     """Let plans with ``recompute`` compute again what ``how`` says, worth it or not; the steps
     that it was asked about."""
     asked = []
 
     def place_recomputed(
-        step: Step, whole: Placed, place: Callable[[Recomputed], Placed], limit: int
+        step: StepGraph, whole: Placed, place: Callable[[Recomputed], Placed], limit: int
     ) -> tuple[Placed, Recomputed | None]:
         asked.append(step)
         done = how(step)
@@ -72,7 +72,7 @@ def some(seed: int) -> Choose:
     """Any of what is saved, most of it or little, as far as it can be computed again."""
     rng = np.random.default_rng(seed)
 
-    def pick(step: Step) -> Recomputed | None:
+    def pick(step: StepGraph) -> Recomputed | None:
         share, dropped = rng.choice([0.3, 0.7, 1.0]), set[Tensor]()
         for tensor in step.saved:
             if rng.random() < share and step.without(dropped | {tensor}) is not None:
@@ -84,7 +84,7 @@ def some(seed: int) -> Choose:
 
 def step_of(
     model: Model, update: str, monkeypatch: pytest.MonkeyPatch
-) -> tuple[TrainingPlan, Step]:
+) -> tuple[TrainingPlan, StepGraph]:
     """A plan, and its step as it is before regions and placement."""
     asked = choose(lambda step: None, monkeypatch)
     return make_plan(model, PlanOptions(update, recompute=True)), asked[0]
@@ -182,11 +182,11 @@ def test_the_random_plans_have_all_that_is_tested(monkeypatch: pytest.MonkeyPatc
             choose(some(seed), patch)
             patch.setattr(Chooser, "segments", lambda chooser, rng=rng: drawn_runs(chooser, rng))
             plan = random_plan(seed, recompute=True)
-        again = plan.recomputation
-        if again is not None and again.copies:
+        again = plan.recomputation and plan.recomputation.done
+        if again and again.copies:
             chains += any(t in again.originals for n in again.copies for t in n.inputs)
             rows += any(
-                isinstance(n.op, Region) and set(again.copies) & set(n.op.nodes)
+                isinstance(n.op, RowRegion) and set(again.copies) & set(n.op.nodes)
                 for n in plan.graph.nodes
             )
     for seed in range(12):
@@ -195,7 +195,7 @@ def test_the_random_plans_have_all_that_is_tested(monkeypatch: pytest.MonkeyPatc
             choose(some(seed), patch)
             force(lambda graph, rng=rng: drawn_groups(graph, rng), patch)  # type: ignore[misc]
             nodes = random_plan(3 * seed + 1, recompute=True).graph.nodes
-        channels += any(isinstance(n.op, GroupRegion) for n in nodes)
+        channels += any(isinstance(n.op, ChannelRegion) for n in nodes)
     assert chains > 10
     assert rows > 8
     assert channels > 6
@@ -346,7 +346,7 @@ def test_real_models_train_with_equal_bits(
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("errors", "saved", "more", "kind"),
-    [("e12", 0.08, 0.05, GroupRegion), ("e8", 0.15, 0.08, Region)],
+    [("e12", 0.08, 0.05, ChannelRegion), ("e8", 0.15, 0.08, RowRegion)],
 )
 def test_a_part_of_a_real_model_trains_with_equal_bits(
     errors: str, saved: float, more: float, kind: type[Op], models: Path, tmp_path: Path

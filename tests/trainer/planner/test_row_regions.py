@@ -16,8 +16,8 @@ from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import TrainingPlan, make_plan
 from mcutrain.trainer.planner.memory import ARENA
 from mcutrain.trainer.planner.row_choice import Chooser
-from mcutrain.trainer.planner.row_region import Region
-from mcutrain.trainer.planner.row_ring import External, Read, Run, Stage, rings
+from mcutrain.trainer.planner.row_region import RowRegion
+from mcutrain.trainer.planner.row_ring import External, Read, RingRun, Stage, rings
 from mcutrain.trainer.tflite.reader import parse
 from tests.support.drawn_regions import drawn_runs
 from tests.support.native import NativeModel, push, status
@@ -83,7 +83,7 @@ def test_no_row_is_overwritten_that_is_still_needed(arrives: bool) -> None:
         held |= {s: [-1] * kept for s, kept in enumerate(found.kept)}
         if not arrives:
             held[-1] = list(range(height))
-        run = Run(stages, (external,))
+        run = RingRun(stages, (external,))
         while run.ready or run.arrive():
             for row in range(run.came[0]):
                 if row == run.came[0] - 1:
@@ -116,7 +116,7 @@ def test_an_output_may_lie_over_what_has_been_read() -> None:
 def spoils(stages: tuple[Stage, ...], external: External, height: int, distance: int) -> bool:
     """Whether the last stage's rows, from 0 on, reach rows of the input at ``distance`` that are
     being read or are read later."""
-    run = Run(stages, (external,))
+    run = RingRun(stages, (external,))
     while run.ready:
         s = run.ready.bit_length() - 1
         if s == len(stages) - 1:
@@ -233,6 +233,6 @@ def test_regions_change_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = make_plan(model, PlanOptions("last:2"))
     arriving = make_plan(model, PlanOptions("head", stream_input=True))
     assert arriving.numerics_hash == make_plan(model, PlanOptions("head")).numerics_hash
-    assert isinstance(arriving.graph.nodes[0].op, Region)
+    assert isinstance(arriving.graph.nodes[0].op, RowRegion)
     monkeypatch.setattr(Chooser, "segments", lambda chooser: [(0, 2)])
     assert make_plan(model, PlanOptions("last:2")).numerics_hash == plain.numerics_hash

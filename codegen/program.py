@@ -14,9 +14,9 @@ from mcutrain.trainer.graph.call import KernelCall, Table
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Array, DType, Role, Tensor
 from mcutrain.trainer.plan import TrainingPlan
-from mcutrain.trainer.planner.channel_region import GroupRegion
+from mcutrain.trainer.planner.channel_region import ChannelRegion
 from mcutrain.trainer.planner.memory import ARENA
-from mcutrain.trainer.planner.row_region import Region
+from mcutrain.trainer.planner.row_region import RowRegion
 
 SMALL = 4  # elements: state of up to this size is assigned at reset, not copied
 
@@ -73,8 +73,8 @@ class RegionCall:
     stages: tuple[Call, ...]
 
     @property
-    def region(self) -> Region:
-        assert isinstance(self.node.op, Region)
+    def region(self) -> RowRegion:
+        assert isinstance(self.node.op, RowRegion)
         return self.node.op
 
     @property
@@ -94,8 +94,8 @@ class GroupCall:
     end: tuple[Call, ...]
 
     @property
-    def region(self) -> GroupRegion:
-        assert isinstance(self.node.op, GroupRegion)
+    def region(self) -> ChannelRegion:
+        assert isinstance(self.node.op, ChannelRegion)
         return self.node.op
 
     @property
@@ -109,7 +109,7 @@ class GroupCall:
 
 
 @dataclass
-class Image:
+class Program:
     """Everything the generated file holds. Equal tables and equal structs are shared."""
 
     plan: TrainingPlan
@@ -169,54 +169,56 @@ class Image:
         return [call for call in self.calls if isinstance(call, GroupCall)]
 
 
-def lay_out(plan: TrainingPlan) -> Image:
+def lay_out(plan: TrainingPlan) -> Program:
     """Name every constant and every call of ``plan``."""
-    image = Image(plan)
+    program = Program(plan)
     for tensor in plan.graph.tensors:
         if tensor.role is Role.CONST and tensor.data is not None:
             name = f"{plan.name}_{tensor.name}"
-            image.frozen[tensor] = Constant(name, "frozen", tensor.data)
+            program.frozen[tensor] = Constant(name, "frozen", tensor.data)
     for tensor in plan.learning.state:
         if tensor.data is not None and tensor.data.size > SMALL and tensor.data.any():
             name = f"{plan.name}_{tensor.name}_initial"
-            image.initial[tensor] = Constant(name, "initial", tensor.data)
+            program.initial[tensor] = Constant(name, "initial", tensor.data)
     for node in plan.graph.nodes:
-        if isinstance(node.op, Region):
+        if isinstance(node.op, RowRegion):
             rows = zip(node.op.nodes, node.op.pipeline.calls, strict=True)
-            image.calls.append(RegionCall(node, tuple(add_call(image, *row) for row in rows)))
-        elif isinstance(node.op, GroupRegion):
-            image.calls.append(add_group(image, node, node.op))
+            program.calls.append(RegionCall(node, tuple(add_call(program, *row) for row in rows)))
+        elif isinstance(node.op, ChannelRegion):
+            program.calls.append(add_group(program, node, node.op))
         elif (call := node.op.lower(node)) is not None:
-            image.calls.append(add_call(image, node, call))
+            program.calls.append(add_call(program, node, call))
     if plan.latents.flash is not None:
         parts = {"latents": plan.latents.flash.latents, "labels": plan.latents.flash.labels}
         for name, data in parts.items():
-            image.latents.append(Constant(f"{plan.name}_flash_{name}", "latent", data))
-    return image
+            program.latents.append(Constant(f"{plan.name}_flash_{name}", "latent", data))
+    return program
 
 
-def add_group(image: Image, node: Node, region: GroupRegion) -> GroupCall:
+def add_group(program: Program, node: Node, region: ChannelRegion) -> GroupCall:
     begin, parts, end = list[Call](), list[Call](), list[Call]()
     for inner, calls in zip(region.nodes, region.calls, strict=True):
-        parts.append(add_call(image, inner, calls.part))
+        parts.append(add_call(program, inner, calls.part))
         if calls.begin is not None:
-            begin.append(add_call(image, inner, calls.begin, "_begin"))
+            begin.append(add_call(program, inner, calls.begin, "_begin"))
         if calls.end is not None:
-            end.append(add_call(image, inner, calls.end, "_end"))
+            end.append(add_call(program, inner, calls.end, "_end"))
     return GroupCall(node, tuple(begin), tuple(parts), tuple(end))
 
 
-def add_call(image: Image, node: Node, call: KernelCall, suffix: str = "") -> Call:
-    prefix = f"{image.plan.name}_{node.name}{suffix}"
+def add_call(program: Program, node: Node, call: KernelCall, suffix: str = "") -> Call:
+    prefix = f"{program.plan.name}_{node.name}{suffix}"
     tables = {}
     for table in call.args:
         if isinstance(table, Table):
             data = np.ascontiguousarray(table.data)
             key = (data.dtype.str, data.tobytes())
             constant = Constant(f"{prefix}_{table.name}", "table", data)
-            tables[table] = image.tables.setdefault(key, constant).name
+            tables[table] = program.tables.setdefault(key, constant).name
     params = None
     if call.params:
         key_ = (call.struct, tuple(call.params.items()))
-        params = image.params.setdefault(key_, Params(f"{prefix}_params", call.struct, call.params))
+        params = program.params.setdefault(
+            key_, Params(f"{prefix}_params", call.struct, call.params)
+        )
     return Call(node, call, params, tables)
