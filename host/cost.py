@@ -35,6 +35,7 @@ def planned(plan: TrainingPlan) -> dict[str, Any]:
     return {
         "model": plan.name,
         "scheme": plan.scheme.name,
+        "chip": plan.chip.name,
         "classes": plan.classes,
         "formats": asdict(plan.formats),
         "numerics_hash": plan.numerics_hash.hex(),

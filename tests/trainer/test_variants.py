@@ -18,6 +18,7 @@ from mcutrain.codegen.manifest import manifest
 from mcutrain.codegen.program import lay_out
 from mcutrain.host.boards import board_names, chip_of
 from mcutrain.host.building.library import kernel_sources
+from mcutrain.host.building.target import NATIVE
 from mcutrain.trainer.chip import FEATURES, GENERIC, Chip
 from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.graph.graph import Graph
@@ -27,7 +28,7 @@ from mcutrain.trainer.ops.add import Add
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import TrainingPlan, make_plan
 from mcutrain.trainer.tflite.reader import parse
-from mcutrain.trainer.variants import beyond, kernel_variants
+from mcutrain.trainer.variants import KernelVariant, beyond, kernel_variants
 from tests.support.bench import bench_plan, draw_inputs, node_of
 from tests.support.native import NativeModel
 from tests.support.op_cases import CASES, Case
@@ -48,9 +49,13 @@ def plan_for(chip: Chip, update: str = "full") -> TrainingPlan:
     return make_plan(parse(residual_model(), "small"), PlanOptions(update), chip)
 
 
-def with_variants(case: Case) -> Case:
-    """The row as a chip with the feature computes it."""
-    return replace(case, op=variant_for(node_of(Graph(), case), CHIP.features))
+def with_variants(case: Case, features: frozenset[str] = CHIP.features) -> Case:
+    """The row as a chip with these features computes it."""
+    return replace(case, op=variant_for(node_of(Graph(), case), features))
+
+
+HERE = chip_of(NATIVE).features | CHIP.features
+RUN_HERE = [variant for variant in kernel_variants() if variant.needs <= HERE]
 
 
 def test_a_chip_with_the_feature_gets_the_variant() -> None:
@@ -69,10 +74,15 @@ def test_what_the_variant_does_not_cover_stays_portable() -> None:
 
 
 @pytest.mark.rows
-def test_every_row_has_the_same_bits(firmware: Path, tmp_path: Path) -> None:
-    rows = [with_variants(case) for case in CASES if type(case.op) is Add]
+@pytest.mark.parametrize("variant", RUN_HERE, ids=lambda variant: variant.unit)
+def test_every_row_has_the_same_bits(
+    variant: KernelVariant, firmware: Path, tmp_path: Path
+) -> None:
+    plain = [case for case in CASES if type(case.op) is variant.operator]
+    rows = [with_variants(case, variant.needs) for case in plain]
     plan, nodes = bench_plan(rows)
-    device = NativeModel(replace(plan, chip=CHIP), tmp_path, firmware)
+    chip = Chip("here", variant.needs)
+    device = NativeModel(replace(plan, chip=chip), tmp_path, firmware)
     seen = 0
     for round_ in range(ROUNDS):
         for region in device.regions.values():
@@ -84,9 +94,10 @@ def test_every_row_has_the_same_bits(firmware: Path, tmp_path: Path) -> None:
         assert device.call("step", 0) & 0xFF == 0
         for case in rows:
             node = nodes[case.name]
-            (expected,) = Add.reference(case.op, node, *inputs[case.name])
-            np.testing.assert_array_equal(device[node.output], expected, case.name)
-            seen += type(case.op) is TableAdd
+            expected = node.op.reference(node, *inputs[case.name])
+            for tensor, value in zip(node.outputs, expected, strict=True):
+                np.testing.assert_array_equal(device[tensor], value, case.name)
+            seen += bool(case.op.needs)
     assert seen > ROUNDS
 
 
