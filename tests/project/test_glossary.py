@@ -16,7 +16,7 @@ PACKAGES = ("trainer", "codegen", "host", "firmware")
 # Names of folders that mean what they mean to everybody.
 PLAIN = {
     *("trainer", "codegen", "host", "firmware", "cli", "show", "building", "making", "measure"),
-    *("simulation", "kernels", "runtime", "boards", "builder", "plugin", "platform", "training"),
+    *("simulation", "kernels", "runtime", "builder", "plugin", "platform", "training"),
     *("mct", "ops", "cortex", "m", "mps2", "nrf51", "stm32f1", "tflite"),
 }
 # Classes of trainer/graph whose names say it all to who knows Python or TFLite.
