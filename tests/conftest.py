@@ -69,6 +69,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With --quick, does not even import what is left out."""
+    is_package = collection_path.is_dir() and collection_path.parent == ROOT / "tests"
+    is_left_out = is_package and collection_path.name not in QUICK
+    return True if is_left_out and config.getoption("quick") else None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Marks what uses the real models; with --quick, drops what is not quick."""
     for item in items:
@@ -78,9 +85,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     kept: dict[str, pytest.Item] = {}
     for item in items:
-        folder = item.path.relative_to(ROOT).parts[:2]
-        is_left_out = folder[0] == "tests" and folder[1] not in QUICK
-        if is_left_out or any(map(item.get_closest_marker, ("slow", "board", "models"))):
+        if any(map(item.get_closest_marker, ("slow", "board", "models"))):
             continue
         name = item.nodeid if item.get_closest_marker("rows") else item.nodeid.partition("[")[0]
         kept.setdefault(name, item)
