@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Kernel variants: chosen for a chip, counted by the planner, and bit-equal to what they replace.
 
-The variant under test is tests/support/variant, which no real chip has.
+The variant under test is tests/support/table_add.py, which no real chip has.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from tests.support.op_cases import CASES, Case
 from tests.support.paths import FIRMWARE
 from tests.support.small_models import residual_model
 from tests.support.steps import assert_steps_are_equal
-from tests.support.variant import CHIP, FEATURE, TableAdd, firmware_with_variant
+from tests.support.table_add import CHIP, FEATURE, TableAdd, firmware_with_variant
 
 ROUNDS = 8
 

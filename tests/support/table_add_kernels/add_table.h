@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* out = a + b, elementwise, by tables. Twin of tests/support/variant/__init__.py.
+/* out = a + b, elementwise, by tables. Twin of tests/support/table_add.py.
  *
  * out = requantize(a_terms[a] + b_terms[b]) + out_offset, clamped; a table is read by the byte of
  * the value. scratch has the terms of b, and may not overlap anything; out may be b. */

@@ -2,7 +2,7 @@
 """A second way to compute ADD, for chips with a feature that only tests have.
 
 It asks for all that a variant may ask for: tables of its own in flash, scratch memory, and another
-order of reading and writing. Twin of tests/support/variant/kernels/add_table.h.
+order of reading and writing. Twin of tests/support/table_add_kernels/add_table.h.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Array, TensorType
 from mcutrain.trainer.ops.add import LEFT_SHIFT, Add
 from mcutrain.trainer.ops.broadcast import Broadcast
-from tests.support.paths import FIRMWARE
+from tests.support.paths import FIRMWARE, ROOT
 
 FEATURE = "tables"
 CHIP = Chip("a chip of the tests", frozenset({FEATURE}))
-FOLDER = Path(__file__).parent
+KERNELS = ROOT / "tests" / "support" / "table_add_kernels"
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,6 @@ def firmware_with_variant(folder: Path) -> Path:
     """A copy of the firmware in ``folder`` that has the variant's kernels, too."""
     tree = folder / "firmware"
     shutil.copytree(FIRMWARE, tree)
-    for path in (FOLDER / "kernels").iterdir():
+    for path in KERNELS.iterdir():
         shutil.copy(path, tree / "kernels")
     return tree
