@@ -74,9 +74,9 @@ REAL: dict[str, tuple[str, str, dict[str, Any]]] = {
     "kws": ("mlperf-tiny/kws_ref_model.tflite", "head", {"stream_input": True}),
     "anomaly": ("mlperf-tiny/ad01_int8.tflite", "full", {"loss": "reconstruction"}),
     "resnet8": ("mlperf-tiny/pretrainedResnet_quant.tflite", "last:4", {"receive_ahead": True}),
-    "person": ("tflite-micro/person_detect.tflite", "last:6", {"recompute": 0, "thorough": False}),
+    "person": ("tflite-micro/person_detect.tflite", "last:6", {"recompute": True}),
     "mcunet": ("tiny-training/mcunet-5fps_int8.tflite", MCUNET_SCHEME,
-               {"classes": 10, "stream_input": True, "thorough": False}),
+               {"classes": 10, "stream_input": True}),
 }  # fmt: skip
 
 
@@ -84,4 +84,4 @@ def real(name: str, folder: Path) -> TrainingPlan:
     """The plan of a model of REAL in the folder of real models."""
     file, update, options = REAL[name]
     scheme = str(folder / update) if update.endswith(".toml") else update
-    return make_plan(load(folder / file), PlanOptions(scheme, **options))
+    return make_plan(load(folder / file), PlanOptions(scheme, **options), thorough=False)

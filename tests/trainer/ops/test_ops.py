@@ -88,7 +88,8 @@ def leaves(kind: type[Op] = Op) -> Iterator[type[Op]]:
         if child is Composite:  # made of others, by the planner
             continue
         if child.__module__.startswith("mcutrain.trainer."):
-            if not inspect.isabstract(child):
+            is_base = bool(child.__subclasses__()) and not child.tflite_name
+            if not inspect.isabstract(child) and not is_base:
                 yield child
             yield from leaves(child)
 
