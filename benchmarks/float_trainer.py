@@ -24,7 +24,7 @@ from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.graph.tensor import Tensor as PlanTensor
 from mcutrain.trainer.ops.gather_channels import GatherChannels
 from mcutrain.trainer.ops.weighted import Weighted
-from mcutrain.trainer.plan import TrainingPlan
+from mcutrain.trainer.training_plan import TrainingPlan
 
 BATCH = 8  # samples whose activations are in memory at once, where nothing learns
 

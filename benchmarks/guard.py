@@ -22,8 +22,9 @@ from mcutrain.host.training.validation import held_out
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.making.quantiser import quantize_array
 from mcutrain.trainer.options import PlanOptions
-from mcutrain.trainer.plan import TrainingPlan, make_plan
+from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import load
+from mcutrain.trainer.training_plan import TrainingPlan
 
 UPDATE = "head"
 EPOCHS = 10

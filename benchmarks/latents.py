@@ -21,8 +21,9 @@ from mcutrain.trainer.formats import Formats
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.model import Model, cut
 from mcutrain.trainer.options import PlanOptions, Scheme
-from mcutrain.trainer.plan import TrainingPlan, make_plan
+from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.scheme import parse_scheme
+from mcutrain.trainer.training_plan import TrainingPlan
 
 LATENTS = CACHE / "latents"
 

@@ -14,7 +14,7 @@ from mcutrain.host.building.library import in_process
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.loop import TrainingOptions, rates, sample_order, train
 from mcutrain.trainer.formats import Formats
-from mcutrain.trainer.plan import TrainingPlan
+from mcutrain.trainer.training_plan import TrainingPlan
 
 torch.set_num_threads(1)  # at batch 1 more of them are slower; processes share the cores
 

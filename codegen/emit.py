@@ -28,8 +28,8 @@ from mcutrain.codegen.regions import emit_regions
 from mcutrain.trainer.formats import DEFAULT_FORMATS
 from mcutrain.trainer.graph.call import Channels, Row
 from mcutrain.trainer.graph.tensor import Tensor
-from mcutrain.trainer.plan import TrainingPlan
 from mcutrain.trainer.planner.memory import ARENA, STATE, Slot
+from mcutrain.trainer.training_plan import TrainingPlan
 
 KERNEL_ABI = 4  # of firmware/mct/model.h: another number, other kernels
 

@@ -11,7 +11,7 @@ from mcutrain.codegen.api import api_macros
 from mcutrain.codegen.c import INDENT, WIDTH, declared, filled, hash_bytes
 from mcutrain.codegen.program import Program
 from mcutrain.trainer.graph.tensor import Tensor
-from mcutrain.trainer.plan import TrainingPlan
+from mcutrain.trainer.training_plan import TrainingPlan
 
 # What mct/model_api.h declares, in its order: name, arguments, and what it does in a few words.
 FUNCTIONS = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from mcutrain.codegen.program import GroupCall, Program, RegionCall
 from mcutrain.trainer.graph.tensor import Tensor
-from mcutrain.trainer.plan import TrainingPlan
+from mcutrain.trainer.training_plan import TrainingPlan
 
 
 def in_ram(plan: TrainingPlan, tensor: Tensor) -> str:

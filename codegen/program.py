@@ -13,10 +13,10 @@ import numpy as np
 from mcutrain.trainer.graph.call import KernelCall, Table
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Array, DType, Role, Tensor
-from mcutrain.trainer.plan import TrainingPlan
 from mcutrain.trainer.planner.channel_region import ChannelRegion
 from mcutrain.trainer.planner.memory import ARENA
 from mcutrain.trainer.planner.row_region import RowRegion
+from mcutrain.trainer.training_plan import TrainingPlan
 
 SMALL = 4  # elements: state of up to this size is assigned at reset, not copied
 

@@ -14,10 +14,10 @@ from mcutrain.trainer.errors import Error, ModelError
 from mcutrain.trainer.graph.call import Row
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Role
-from mcutrain.trainer.plan import TrainingPlan
 from mcutrain.trainer.planner.memory import bytes_covered
 from mcutrain.trainer.planner.row_region import RowRegion
 from mcutrain.trainer.tflite.reader import load
+from mcutrain.trainer.training_plan import TrainingPlan
 
 MAIN_RAM = "ram"
 # What only a build tells; None without one.

@@ -13,9 +13,9 @@ from mcutrain.trainer.graph.tensor import DType, Role, Tensor
 from mcutrain.trainer.ops.clamp_mask import ClampMask
 from mcutrain.trainer.ops.error import EXPONENT
 from mcutrain.trainer.ops.sgd import COMPANIONS
-from mcutrain.trainer.plan import TrainingPlan
 from mcutrain.trainer.planner.channel_region import ChannelRegion
 from mcutrain.trainer.planner.row_region import RowRegion
+from mcutrain.trainer.training_plan import TrainingPlan
 
 ARENA_KINDS = ("inputs", "activations", "rings", "masks", "errors", "scratch", "other")
 STATE_KINDS = (

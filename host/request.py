@@ -13,8 +13,9 @@ from mcutrain.trainer.errors import DataError, ModelError, SchemeError
 from mcutrain.trainer.formats import Formats
 from mcutrain.trainer.model import Model
 from mcutrain.trainer.options import DEFAULT_OPTIONS, Effect, PlanOptions, flag, learning_fields
-from mcutrain.trainer.plan import TrainingPlan, make_plan
+from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import load
+from mcutrain.trainer.training_plan import TrainingPlan
 from mcutrain.trainer.training_state import TrainingState, resumed
 
 FORMATS = ("errors", "weights", "accumulate")

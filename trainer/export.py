@@ -13,10 +13,10 @@ from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.graph.op import BehindHead, Node
 from mcutrain.trainer.graph.tensor import Array, QuantParams, Role, Tensor
 from mcutrain.trainer.ops.weighted import Weighted
-from mcutrain.trainer.plan import TrainingPlan
 from mcutrain.trainer.tflite.declared import FileTensor
 from mcutrain.trainer.tflite.patch import TflitePatch
 from mcutrain.trainer.tflite.reader import DTYPES, READER_ERRORS, TRAINING_STATE, importers
+from mcutrain.trainer.training_plan import TrainingPlan
 from mcutrain.trainer.training_state import TrainingState
 
 CODES = {dtype: code for code, dtype in DTYPES.items()}

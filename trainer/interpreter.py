@@ -12,8 +12,8 @@ import numpy as np
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Array, Tensor
 from mcutrain.trainer.ops.sgd import LearningRate
-from mcutrain.trainer.plan import TrainingPlan
 from mcutrain.trainer.planner.row_region import Composite
+from mcutrain.trainer.training_plan import TrainingPlan
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from mcutrain.trainer.interpreter import state_digest
 from mcutrain.trainer.ops.error import DECAY_AFTER
 from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.options import Scheme
-from mcutrain.trainer.plan import TrainingPlan
+from mcutrain.trainer.training_plan import TrainingPlan
 
 MAGIC, VERSION = b"MCTS", 1
 PREFIX = struct.Struct("<4sHHII")

@@ -16,9 +16,9 @@ from mcutrain.trainer.errors import BudgetError, ModelError, SchemeError
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.model import Model, cut, trim
 from mcutrain.trainer.options import Scheme
-from mcutrain.trainer.plan import TrainingPlan
 from mcutrain.trainer.planner.memory import Slot, bytes_covered
 from mcutrain.trainer.scheme import parse_scheme, scheme_text
+from mcutrain.trainer.training_plan import TrainingPlan
 
 MOST = 3  # tensors and pieces of help that the error names
 NO_HELP = "No smaller plan was found: take a smaller model, or a board with more"

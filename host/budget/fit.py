@@ -22,7 +22,7 @@ from mcutrain.trainer.errors import BudgetError, ModelError
 from mcutrain.trainer.formats import INT8
 from mcutrain.trainer.model import Model
 from mcutrain.trainer.ops.error import E8
-from mcutrain.trainer.plan import TrainingPlan
+from mcutrain.trainer.training_plan import TrainingPlan
 
 STREAM, RECOMPUTE = "--stream-input", "--recompute"
 LIMITED = f"{RECOMPUTE}-to"

@@ -32,8 +32,8 @@ from mcutrain.host.files import check_writable, write_all, write_whole
 from mcutrain.host.places import FIRMWARE_DIR, PACKAGE, cache_dir, installation
 from mcutrain.trainer.chip import Chip
 from mcutrain.trainer.errors import BudgetError
-from mcutrain.trainer.plan import TrainingPlan
 from mcutrain.trainer.planner.memory import ARENA
+from mcutrain.trainer.training_plan import TrainingPlan
 
 if TYPE_CHECKING:
     from mcutrain.host.measure.footprint import Footprint

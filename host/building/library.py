@@ -28,8 +28,8 @@ from mcutrain.trainer.chip import GENERIC
 from mcutrain.trainer.graph.tensor import Array, Tensor
 from mcutrain.trainer.interpreter import StepRecord
 from mcutrain.trainer.ops.sgd import LearningRate
-from mcutrain.trainer.plan import TrainingPlan
 from mcutrain.trainer.planner.memory import STATE
+from mcutrain.trainer.training_plan import TrainingPlan
 from mcutrain.trainer.variants import beyond
 
 COMPILER = "gcc"

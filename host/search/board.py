@@ -15,7 +15,7 @@ from mcutrain.host.search.budget import Overhead, cost_of
 from mcutrain.host.simulation.instructions import read_counts
 from mcutrain.host.training.runners import simulated
 from mcutrain.trainer.errors import Error
-from mcutrain.trainer.plan import TrainingPlan
+from mcutrain.trainer.training_plan import TrainingPlan
 
 
 def overhead_of(plan: TrainingPlan, target: Target, counts: bool) -> Overhead:

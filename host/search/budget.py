@@ -10,7 +10,7 @@ from mcutrain.host.request import Request
 from mcutrain.trainer.errors import BudgetError, ModelError, SchemeError
 from mcutrain.trainer.model import Model
 from mcutrain.trainer.options import Scheme
-from mcutrain.trainer.plan import TrainingPlan
+from mcutrain.trainer.training_plan import TrainingPlan
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from itertools import groupby
 from mcutrain.host.kinds import arena_kinds
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Role, Tensor
-from mcutrain.trainer.plan import TrainingPlan
 from mcutrain.trainer.planner.memory import Slot, bytes_covered
 from mcutrain.trainer.planner.row_region import RowRegion
+from mcutrain.trainer.training_plan import TrainingPlan
 
 MISSING = "\ufffd"
 

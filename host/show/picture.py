@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mcutrain.host.kinds import ARENA_KINDS, flash_bytes, ram_bytes
 from mcutrain.host.show.arena import Arena, Box, plain
-from mcutrain.trainer.plan import TrainingPlan
+from mcutrain.trainer.training_plan import TrainingPlan
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

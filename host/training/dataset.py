@@ -15,7 +15,7 @@ import numpy as np
 
 from mcutrain.trainer.errors import DataError
 from mcutrain.trainer.graph.tensor import Array, TensorType
-from mcutrain.trainer.plan import TrainingPlan
+from mcutrain.trainer.training_plan import TrainingPlan
 
 # What NumPy and zipfile raise for files that are no .npz, or a damaged or encrypted one.
 DAMAGED = (

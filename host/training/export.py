@@ -13,8 +13,8 @@ from mcutrain.trainer.errors import Error, ModelError
 from mcutrain.trainer.export import export_model
 from mcutrain.trainer.interpreter import unpack_state
 from mcutrain.trainer.ops.softmax import Softmax
-from mcutrain.trainer.plan import TrainingPlan
 from mcutrain.trainer.tflite.reader import load
+from mcutrain.trainer.training_plan import TrainingPlan
 
 
 def export_saved(model: Path, state: Path, output: Path, resumable: bool = True) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mcutrain.trainer.plan import TrainingPlan
+from mcutrain.trainer.training_plan import TrainingPlan
 
 
 def with_flash_latents(plan: TrainingPlan, path: Path | None) -> TrainingPlan:

@@ -39,7 +39,7 @@ from mcutrain.host.training.state import SavedState
 from mcutrain.host.training.validation import held_out
 from mcutrain.trainer.chip import Chip
 from mcutrain.trainer.errors import Error
-from mcutrain.trainer.plan import TrainingPlan
+from mcutrain.trainer.training_plan import TrainingPlan
 
 CLIPPED_WARNING = 0.01
 COUNTED = {

@@ -15,7 +15,7 @@ from mcutrain.trainer.errors import Error
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import StepRecord
 from mcutrain.trainer.ops.sgd import LearningRate
-from mcutrain.trainer.plan import TrainingPlan
+from mcutrain.trainer.training_plan import TrainingPlan
 
 OFF, HOST, DEVICE = "off", "host", "device"
 PLACES = (OFF, HOST, DEVICE)

@@ -18,7 +18,7 @@ from mcutrain.trainer.graph.tensor import Array, DType, Tensor
 from mcutrain.trainer.interpreter import Interpreter, unpack_state
 from mcutrain.trainer.ops.clamp_mask import ClampMask
 from mcutrain.trainer.ops.weighted import Weighted
-from mcutrain.trainer.plan import TrainingPlan
+from mcutrain.trainer.training_plan import TrainingPlan
 
 if TYPE_CHECKING:
     from mcutrain.host.training.dataset import Dataset

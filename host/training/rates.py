@@ -11,7 +11,7 @@ import numpy as np
 from mcutrain.trainer.graph.tensor import Array, DType
 from mcutrain.trainer.ops.sgd import LearningRate
 from mcutrain.trainer.ops.weighted import Weighted
-from mcutrain.trainer.plan import TrainingPlan
+from mcutrain.trainer.training_plan import TrainingPlan
 
 SPARSE_RATE, FULL_RATE, VALUES_RATE = 2.0**-6, 2.0**-7, 2.0**-9
 SCHEDULES = ("step", "constant", "cosine")

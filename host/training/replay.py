@@ -30,8 +30,8 @@ from mcutrain.host.training.runners import DeviceRunner, ReferenceRunner
 from mcutrain.trainer.errors import DataError
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import StepRecord
-from mcutrain.trainer.plan import TrainingPlan
 from mcutrain.trainer.replay import ReplayBuffer
+from mcutrain.trainer.training_plan import TrainingPlan
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from mcutrain.trainer.chip import GENERIC, Chip
 from mcutrain.trainer.graph.tensor import Array, Tensor
 from mcutrain.trainer.interpreter import Interpreter, StepRecord, unpack_state
 from mcutrain.trainer.ops.sgd import LearningRate
-from mcutrain.trainer.plan import TrainingPlan
+from mcutrain.trainer.training_plan import TrainingPlan
 
 if TYPE_CHECKING:
     from mcutrain.host.simulation.painted_stack import PaintedStack

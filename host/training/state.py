@@ -16,7 +16,7 @@ from mcutrain.host.training.dataset import DAMAGED
 from mcutrain.trainer.errors import DataError, Error
 from mcutrain.trainer.graph.tensor import Array, Tensor
 from mcutrain.trainer.interpreter import pack_state, unpack_state
-from mcutrain.trainer.plan import TrainingPlan
+from mcutrain.trainer.training_plan import TrainingPlan
 from mcutrain.trainer.training_state import TrainingState, check_ranges
 
 HASH_KEY, PLAN_KEY = "numerics_hash", "training_state"

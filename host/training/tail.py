@@ -22,7 +22,7 @@ from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.model import Model, cut, trim
 from mcutrain.trainer.options import DEFAULT_OPTIONS, Effect, Scheme
-from mcutrain.trainer.plan import TrainingPlan
+from mcutrain.trainer.training_plan import TrainingPlan
 
 MEMORY_OPTIONS = [*DEFAULT_OPTIONS.to_json(Effect.MEMORY)]
 

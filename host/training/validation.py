@@ -11,7 +11,7 @@ from mcutrain.host.training.dataset import Dataset
 from mcutrain.trainer.errors import DataError
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import target_of_input
-from mcutrain.trainer.plan import TrainingPlan
+from mcutrain.trainer.training_plan import TrainingPlan
 
 SHARE = 0.2  # of the training samples, held out unless another share is given
 LEAST = 2  # held-out samples of each class; with fewer the guard is off unless asked for

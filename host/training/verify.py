@@ -13,7 +13,7 @@ from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Array, Tensor
 from mcutrain.trainer.interpreter import Interpreter, StepRecord, pack_state, unpack_state
 from mcutrain.trainer.ops.sgd import LearningRate
-from mcutrain.trainer.plan import TrainingPlan
+from mcutrain.trainer.training_plan import TrainingPlan
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from mcutrain.trainer.ops.fully_connected import FullyConnected
 from mcutrain.trainer.ops.max_pool2d import MaxPool2D
 from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.options import PlanOptions, Scheme
-from mcutrain.trainer.plan import TrainingPlan, make_plan
+from mcutrain.trainer.plan import make_plan
+from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.bench import draw_inputs, node_of
 from tests.support.float_graph import FloatGraph, learned_tensors
 from tests.support.float_ops import MEANINGS, bias_scales, dequantise, meaning, real_inputs, whole

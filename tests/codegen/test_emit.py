@@ -20,8 +20,9 @@ from mcutrain.codegen.program import lay_out
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.ops.reshape import Reshape
 from mcutrain.trainer.options import PlanOptions
-from mcutrain.trainer.plan import TrainingPlan, make_plan
+from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import identifier
+from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.native import FIRMWARE, WARNINGS, write_sources
 from tests.support.paths import ROOT
 from tests.support.small_links import needs_arm

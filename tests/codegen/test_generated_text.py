@@ -17,7 +17,8 @@ from mcutrain.codegen.emit import emit_source
 from mcutrain.codegen.header import FUNCTIONS, emit_header, emit_selection
 from mcutrain.codegen.program import lay_out
 from mcutrain.trainer.options import PlanOptions
-from mcutrain.trainer.plan import TrainingPlan, make_plan
+from mcutrain.trainer.plan import make_plan
+from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.generated import REAL, SMALL, real, small
 from tests.support.native import FIRMWARE, WARNINGS, write_sources
 from tests.support.paths import models_folder

@@ -35,8 +35,9 @@ from mcutrain.host.training.runners import DeviceRunner, ReferenceRunner, simula
 from mcutrain.trainer.errors import BudgetError, ModelError
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.options import PlanOptions
-from mcutrain.trainer.plan import TrainingPlan, make_plan
+from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import parse
+from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.native import NativeModel, push, status
 from tests.support.sessions import FaultyTransport
 from tests.support.simulated_boards import board_param, each_board

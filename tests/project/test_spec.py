@@ -22,7 +22,8 @@ from mcutrain.trainer.graph.tensor import Role, Tensor
 from mcutrain.trainer.ops.error import E8, E12
 from mcutrain.trainer.ops.sgd import FRACTION
 from mcutrain.trainer.options import PlanOptions
-from mcutrain.trainer.plan import TrainingPlan, make_plan
+from mcutrain.trainer.plan import make_plan
+from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support import conformance
 from tests.support.headers import constants
 from tests.support.native import FIRMWARE, WARNINGS

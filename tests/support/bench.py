@@ -16,8 +16,8 @@ from mcutrain.trainer.ops.companion import Companions
 from mcutrain.trainer.ops.sgd import CountStep, LearningRate, sgd_state
 from mcutrain.trainer.ops.softmax_cross_entropy import SoftmaxCrossEntropy
 from mcutrain.trainer.options import DEFAULT_OPTIONS, Scheme
-from mcutrain.trainer.plan import Latents, Learning, StepTask, TrainingPlan
 from mcutrain.trainer.planner.memory import MemoryPlan, Slot, place_state
+from mcutrain.trainer.training_plan import Latents, Learning, StepTask, TrainingPlan
 from tests.support.op_cases import Case
 
 

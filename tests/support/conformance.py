@@ -28,7 +28,7 @@ from mcutrain.trainer.ops.depthwise_conv2d import DepthwiseConv2D
 from mcutrain.trainer.ops.fully_connected import FullyConnected
 from mcutrain.trainer.ops.sgd import FRACTION, LearningRate
 from mcutrain.trainer.ops.weighted import Weighted, dead_channels
-from mcutrain.trainer.plan import TrainingPlan
+from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.paths import VECTORS
 
 NET: dict[str, Any] = json.loads((VECTORS / "net.json").read_text())

@@ -13,8 +13,9 @@ from mcutrain.trainer.formats import DEFAULT_FORMATS, Formats
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.options import PlanOptions, Scheme
-from mcutrain.trainer.plan import TrainingPlan, make_plan
+from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import parse
+from mcutrain.trainer.training_plan import TrainingPlan
 from mcutrain.trainer.training_state import TrainingState, resumed
 
 PARTIAL = Scheme("partial", {0: 0.7, 1: 0.5, 2: 0.25, 3: 1.0}, frozenset({1, 3}))

@@ -28,7 +28,7 @@ from mcutrain.trainer.ops.gather_channels import GatherChannels
 from mcutrain.trainer.ops.reshape import Reshape
 from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.ops.window import Geometry
-from mcutrain.trainer.plan import TrainingPlan
+from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.float_ops import dequantise, real_inputs, whole
 
 Values = Mapping[Tensor, Array]

@@ -13,8 +13,9 @@ from mcutrain.trainer.chip import Chip, Memory
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.latent import FlashLatents
 from mcutrain.trainer.options import PlanOptions
-from mcutrain.trainer.plan import TrainingPlan, make_plan
+from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import load, parse
+from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.random_blocks import random_blocks
 from tests.support.random_trunks import random_trunk
 from tests.support.small_models import CLASSES, residual_model

@@ -10,8 +10,8 @@ import numpy as np
 from mcutrain.host.link.protocol import Status
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import Interpreter, StepRecord
-from mcutrain.trainer.plan import TrainingPlan
 from mcutrain.trainer.planner.memory import ARENA
+from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.native import NativeModel
 from tests.support.random_models import samples
 from tests.support.steps import rate_at, target_at

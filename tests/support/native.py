@@ -15,7 +15,7 @@ from mcutrain.codegen.emit import emit_source
 from mcutrain.codegen.header import emit_header
 from mcutrain.codegen.program import lay_out
 from mcutrain.host.building.library import LibraryModel, kernel_archive
-from mcutrain.trainer.plan import TrainingPlan
+from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.paths import FIRMWARE, ROOT
 
 WARNINGS = [

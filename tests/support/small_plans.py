@@ -6,8 +6,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from mcutrain.trainer.options import PlanOptions
-from mcutrain.trainer.plan import TrainingPlan, make_plan
+from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import parse
+from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.small_models import residual_model
 
 PARTIAL = "bias_last = 2\n[weights]\n0 = 0.7\ndw_w = 0.5\n2 = 0.25\n"

@@ -10,7 +10,7 @@ import numpy as np
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.ops.sgd import LearningRate
-from mcutrain.trainer.plan import TrainingPlan
+from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.native import NativeModel
 from tests.support.paths import FIRMWARE
 from tests.support.random_models import samples

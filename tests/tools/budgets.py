@@ -20,9 +20,10 @@ from mcutrain.host.training.dataset import load_dataset
 from mcutrain.host.training.runners import simulated
 from mcutrain.trainer.ops.sgd import LearningRate
 from mcutrain.trainer.options import PlanOptions
-from mcutrain.trainer.plan import TrainingPlan, make_plan
+from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.scheme import tomllib
 from mcutrain.trainer.tflite.reader import load
+from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.paths import ROOT, WATCH, models_folder
 from tests.support.simulated_boards import BOARDS, missing
 

@@ -39,8 +39,9 @@ from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.losses import LOSSES, SQUARED_ERROR
 from mcutrain.trainer.model import Model
 from mcutrain.trainer.options import PlanOptions
-from mcutrain.trainer.plan import TrainingPlan, make_plan
+from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import parse
+from mcutrain.trainer.training_plan import TrainingPlan
 from mcutrain.trainer.training_state import TrainingState, resumed
 from tests.support.micro import Micro
 from tests.support.mutations import packed, spoilt_bytes, spoilt_fields, structure, unpacked

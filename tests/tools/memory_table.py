@@ -11,9 +11,10 @@ import sys
 from pathlib import Path
 
 from mcutrain.trainer.options import PlanOptions
-from mcutrain.trainer.plan import TrainingPlan, make_plan
+from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.planner.lifetimes import demand
 from mcutrain.trainer.tflite.reader import load
+from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.paths import ROOT, models_folder
 from tests.tools.model_table import SUBJECTS, find
 

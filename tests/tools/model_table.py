@@ -22,8 +22,9 @@ from mcutrain.trainer.graph.tensor import Array, Tensor
 from mcutrain.trainer.losses import CROSS_ENTROPY, RECONSTRUCTION
 from mcutrain.trainer.model import Model
 from mcutrain.trainer.options import PlanOptions
-from mcutrain.trainer.plan import TrainingPlan, make_plan
+from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import load
+from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.bench import forward_plan
 from tests.support.native import NativeModel
 from tests.support.paths import ROOT, models_folder

@@ -27,8 +27,9 @@ from mcutrain.trainer.ops.error import format_of
 from mcutrain.trainer.ops.sgd import BiasUpdate, LearningRate
 from mcutrain.trainer.ops.weighted_gradients import WeightedUpdate
 from mcutrain.trainer.options import PlanOptions
-from mcutrain.trainer.plan import TrainingPlan, make_plan
+from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import load, parse
+from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.float_graph import FloatGraph, Learned, Values, learned_tensors
 from tests.support.nested_model import nested_model
 from tests.support.paths import models_folder

@@ -16,8 +16,9 @@ from mcutrain.host.cost import measured
 from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.formats import Formats
 from mcutrain.trainer.options import PlanOptions
-from mcutrain.trainer.plan import TrainingPlan, make_plan
+from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import load
+from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.paths import models_folder
 from tests.tools.memory_table import DOCUMENT
 from tests.tools.model_table import PAPER, SUBJECTS, find

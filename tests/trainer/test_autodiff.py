@@ -19,9 +19,10 @@ from mcutrain.trainer.ops.softmax import Softmax
 from mcutrain.trainer.ops.weighted import dead_channels
 from mcutrain.trainer.ops.weighted_gradients import WeightedGradInput, WeightedUpdate
 from mcutrain.trainer.options import PlanOptions
-from mcutrain.trainer.plan import TrainingPlan, make_plan
+from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.planner.memory import storage
 from mcutrain.trainer.tflite.reader import parse
+from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.small_models import residual_model
 
 PARTIAL = "bias_last = 2\n[weights]\n0 = 0.7\ndw_w = 0.5\n2 = 0.25\n"

@@ -20,8 +20,9 @@ from mcutrain.trainer.interpreter import Interpreter, pack_state, state_digest, 
 from mcutrain.trainer.ops.companion import Companion, FollowUp, Kept, LearnedFormats
 from mcutrain.trainer.ops.sgd import COMPANIONS, FRACTION, SUM, CountStep
 from mcutrain.trainer.options import PlanOptions
-from mcutrain.trainer.plan import TrainingPlan, make_plan
+from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import parse
+from mcutrain.trainer.training_plan import TrainingPlan
 from mcutrain.trainer.training_state import TrainingState, resumed
 from tests.support.random_models import samples
 from tests.support.small_models import CLASSES, residual_model

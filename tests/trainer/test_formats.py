@@ -30,8 +30,9 @@ from mcutrain.trainer.ops.sgd import (
 from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.ops.weighted_gradients import WeightedUpdate
 from mcutrain.trainer.options import PlanOptions, Scheme
-from mcutrain.trainer.plan import TrainingPlan, make_plan
+from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import parse
+from mcutrain.trainer.training_plan import TrainingPlan
 from mcutrain.trainer.training_state import TrainingState, resumed
 from tests.support.autoencoder import autoencoder
 from tests.support.awkward_model import awkward_model

@@ -26,8 +26,9 @@ from mcutrain.trainer.graph.op import variant_for
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.ops.add import Add
 from mcutrain.trainer.options import PlanOptions
-from mcutrain.trainer.plan import TrainingPlan, make_plan
+from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import parse
+from mcutrain.trainer.training_plan import TrainingPlan
 from mcutrain.trainer.variants import KernelVariant, beyond, kernel_variants
 from tests.support.bench import bench_plan, draw_inputs, node_of
 from tests.support.native import NativeModel

@@ -25,8 +25,9 @@ from mcutrain.host.training.loop import TrainingOptions, train
 from mcutrain.host.training.runners import simulated
 from mcutrain.trainer.errors import BudgetError
 from mcutrain.trainer.options import PlanOptions
-from mcutrain.trainer.plan import TrainingPlan, make_plan
+from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import load
+from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.paths import WATCH
 from tests.support.simulated_boards import board_param, each_board
 

@@ -36,10 +36,11 @@ from mcutrain.trainer.chip import GENERIC, Chip, Memory
 from mcutrain.trainer.errors import BudgetError
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.options import PlanOptions
-from mcutrain.trainer.plan import TrainingPlan, make_plan
+from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.planner.lifetimes import aligned
 from mcutrain.trainer.planner.memory import ARENA, STATE
 from mcutrain.trainer.tflite.reader import load, parse
+from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.command import Run
 from tests.support.native import NativeModel
 from tests.support.paths import WATCH

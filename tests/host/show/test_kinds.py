@@ -13,8 +13,9 @@ from mcutrain.host.building.target import Target
 from mcutrain.host.cost import measured, resident_rows
 from mcutrain.host.kinds import arena_bytes, state_bytes
 from mcutrain.trainer.options import PlanOptions
-from mcutrain.trainer.plan import TrainingPlan, make_plan
+from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import parse
+from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.simulated_boards import each_board
 from tests.support.small_models import residual_model
 

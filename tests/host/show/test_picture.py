@@ -24,10 +24,11 @@ from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.ops.clamp_mask import ClampMask
 from mcutrain.trainer.ops.sgd import SUM
 from mcutrain.trainer.options import PlanOptions
-from mcutrain.trainer.plan import TrainingPlan, make_plan
+from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.planner.memory import ARENA
 from mcutrain.trainer.planner.row_region import RowRegion
 from mcutrain.trainer.tflite.reader import load, parse
+from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.command import Run
 from tests.support.random_trunks import random_trunk
 from tests.support.small_models import residual_model

@@ -33,8 +33,9 @@ from mcutrain.host.training.validation import held_out, judged_output
 from mcutrain.trainer.errors import DataError
 from mcutrain.trainer.interpreter import Interpreter, unpack_state
 from mcutrain.trainer.options import PlanOptions
-from mcutrain.trainer.plan import TrainingPlan, make_plan
+from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import parse
+from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.native import FIRMWARE, compile_shared, write_sources
 from tests.support.small_models import CLASSES, SHAPE, residual_model, write_dataset
 

@@ -28,9 +28,10 @@ from mcutrain.trainer.graph.tensor import Array, Role
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.model import Model
 from mcutrain.trainer.options import PlanOptions
-from mcutrain.trainer.plan import TrainingPlan, make_plan
+from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.planner.row_region import RowRegion
 from mcutrain.trainer.tflite.reader import load, parse
+from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.autoencoder import autoencoder
 from tests.support.awkward_model import awkward_model
 from tests.support.latent_steps import FromLatent, assert_latents_train_alike

@@ -22,9 +22,10 @@ from mcutrain.trainer.errors import DataError
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.ops.sgd import LearningRate
 from mcutrain.trainer.options import PlanOptions
-from mcutrain.trainer.plan import TrainingPlan, make_plan
+from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.replay import ReplayBuffer
 from mcutrain.trainer.tflite.reader import parse
+from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.native import FIRMWARE, compile_shared
 from tests.support.small_models import residual_model, write_dataset
 

@@ -13,7 +13,7 @@ import pytest
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import ALIGN
 from mcutrain.trainer.ops.overlap import distance
-from mcutrain.trainer.plan import TrainingPlan
+from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.bench import bench_plan
 from tests.support.native import NativeModel
 from tests.support.op_cases import CASES, Case

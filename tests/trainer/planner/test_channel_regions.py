@@ -16,11 +16,12 @@ from mcutrain.trainer.formats import Formats
 from mcutrain.trainer.graph.graph import Graph
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.options import PlanOptions
-from mcutrain.trainer.plan import TrainingPlan, make_plan
+from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.planner.channel_choice import Finder, grouped, sizes
 from mcutrain.trainer.planner.channel_region import ChannelRegion
 from mcutrain.trainer.scheme import Scheme
 from mcutrain.trainer.tflite.reader import load, parse
+from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.drawn_regions import drawn_groups, force
 from tests.support.native import NativeModel
 from tests.support.paths import MCUNET, MCUNET_49KB

@@ -21,10 +21,11 @@ from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.ops.add import Add
 from mcutrain.trainer.ops.reshape import Reshape
 from mcutrain.trainer.options import PlanOptions
-from mcutrain.trainer.plan import TrainingPlan, make_plan
+from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.planner.lifetimes import aligned, shared_pairs
 from mcutrain.trainer.planner.memory import MemoryPlan, bytes_covered, plan_memory
 from mcutrain.trainer.tflite.reader import parse
+from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.bench import run_nodes
 from tests.support.small_models import residual_model
 

@@ -17,13 +17,14 @@ from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import DType, QuantParams, Role, Tensor, TensorType
 from mcutrain.trainer.ops.add import Add
 from mcutrain.trainer.options import PlanOptions
-from mcutrain.trainer.plan import TrainingPlan, make_plan
+from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.planner.lifetimes import Block, Demand, demand
 from mcutrain.trainer.planner.memories import spread_blocks
 from mcutrain.trainer.planner.memory import plan_memory
 from mcutrain.trainer.planner.order import OrderSearch, dependences, ordered
 from mcutrain.trainer.planner.placement import Offsets, place_blocks
 from mcutrain.trainer.tflite.reader import parse
+from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.exact_placement import exact_arena
 from tests.support.small_models import residual_model
 from tests.tools.memory_table import BEGIN, DOCUMENT, END, HEADER, NEAR, SUBJECTS, is_near, rows

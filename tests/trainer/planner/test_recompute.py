@@ -23,7 +23,7 @@ from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.model import Model
 from mcutrain.trainer.ops.clamp_mask import ClampMask
 from mcutrain.trainer.options import PlanOptions
-from mcutrain.trainer.plan import TrainingPlan, make_plan
+from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.planner.channel_region import ChannelRegion
 from mcutrain.trainer.planner.order import dependences
 from mcutrain.trainer.planner.recompute import Copier, Recomputed, StepGraph
@@ -32,6 +32,7 @@ from mcutrain.trainer.planner.row_choice import Chooser
 from mcutrain.trainer.planner.row_region import RowRegion
 from mcutrain.trainer.scheme import Scheme
 from mcutrain.trainer.tflite.reader import load, parse
+from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.awkward_model import awkward_model
 from tests.support.drawn_regions import drawn_groups, drawn_runs, force
 from tests.support.latent_steps import assert_latents_train_alike

@@ -13,12 +13,13 @@ from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.graph.call import Window
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.options import PlanOptions
-from mcutrain.trainer.plan import TrainingPlan, make_plan
+from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.planner.memory import ARENA
 from mcutrain.trainer.planner.row_choice import Chooser
 from mcutrain.trainer.planner.row_region import RowRegion
 from mcutrain.trainer.planner.row_ring import External, Read, RingRun, Stage, rings
 from mcutrain.trainer.tflite.reader import parse
+from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.drawn_regions import drawn_runs
 from tests.support.native import NativeModel, push, status
 from tests.support.random_trunks import random_trunk

@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What was decided: a TrainingPlan, in named parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from mcutrain.trainer.chip import Chip
+from mcutrain.trainer.errors import ModelError
+from mcutrain.trainer.formats import Formats
+from mcutrain.trainer.graph.graph import Graph
+from mcutrain.trainer.graph.op import Node
+from mcutrain.trainer.graph.tensor import Array, Role, Tensor
+from mcutrain.trainer.latent import FlashLatents
+from mcutrain.trainer.ops.companion import Companions, Digest
+from mcutrain.trainer.ops.error import EXPONENT
+from mcutrain.trainer.ops.loss import Loss
+from mcutrain.trainer.options import PlanOptions, Scheme
+from mcutrain.trainer.planner.memory import MemoryPlan, plan_on
+from mcutrain.trainer.planner.recompute import Recomputed
+from mcutrain.trainer.planner.row_region import Composite, RowRegion
+
+LABEL_BYTES = 2  # of a kept latent
+
+
+@dataclass(frozen=True)
+class StepTask:
+    """What a step takes and gives.
+
+    ``target`` is what it takes beside its input: a label (1,) u32 or values of the logits' type, or
+    None if it is made of the input. ``predicted`` is a class, if the target is a label. ``active``
+    counts the classes in use, if the head has spare ones.
+    """
+
+    input: Tensor
+    target: Tensor | None
+    logits: Tensor
+    predicted: Tensor | None
+    loss: Node
+    active: Tensor | None
+
+
+@dataclass(frozen=True)
+class Learning:
+    """What survives a step: ``state`` lists it in the order of its memory, weights and biases with
+    their companions, histories, active classes, the state of SGD."""
+
+    state: list[Tensor]
+    companions: Companions
+    histories: list[Tensor]
+    sgd: Tensor
+
+
+@dataclass(frozen=True)
+class Latents:
+    """The tensor that a step can begin at, if there is one, and the nodes up to it: they are
+    frozen, so a sample needs them once. The device's flash holds the latents of ``flash``."""
+
+    tensor: Tensor | None
+    prefix: tuple[Node, ...]
+    flash: FlashLatents | None = None
+
+
+@dataclass(frozen=True)
+class Recomputation:
+    """The nodes that are computed twice, and the bytes of the arena that this saves."""
+
+    done: Recomputed
+    saved_bytes: int
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """Everything that was decided: the ordered graph, its memory, what learns.
+
+    ``forward`` are the nodes up to the logits, as the model has them. ``options`` and ``chip`` are
+    what the plan was asked for. ``recomputation`` is None where nothing is computed twice.
+    """
+
+    name: str
+    options: PlanOptions
+    chip: Chip
+    scheme: Scheme
+    numerics_hash: bytes
+    graph: Graph
+    forward: list[Node]
+    task: StepTask
+    learning: Learning
+    memory: MemoryPlan
+    latents: Latents
+    recomputation: Recomputation | None = None
+
+    @property
+    def formats(self) -> Formats:
+        return Formats.of(self.options)
+
+    @property
+    def arriving(self) -> Node | None:
+        """The region that a sample goes through as its rows come; None if samples are resident."""
+        first = self.graph.nodes[0]
+        is_fed = isinstance(first.op, RowRegion) and first.op.arriving is not None
+        return first if is_fed else None
+
+    @property
+    def record(self) -> Tensor:
+        """What a step reports of its loss: (2,) u32."""
+        return self.task.loss.outputs[2]
+
+    @property
+    def classes(self) -> int:
+        """How many labels there are, spare ones too; 0 if the target is not a label."""
+        assert isinstance(self.task.loss.op, Loss)
+        return self.task.loss.op.labels(self.task.logits.type)
+
+    @property
+    def inference(self) -> list[Node]:
+        """The nodes of an inference, which come first: the forward pass and the prediction, and
+        the masks that stand among them."""
+        return self.graph.nodes[
+            : inference_end(self.graph, self.task.predicted or self.task.logits)
+        ]
+
+    @property
+    def takes_label(self) -> bool:
+        return self.classes > 0
+
+    def real_loss(self, record: Array) -> float:
+        """The loss in real units of a step's record."""
+        assert isinstance(self.task.loss.op, Loss)
+        return self.task.loss.op.real(record, self.task.logits.type)
+
+    @property
+    def learned(self) -> list[Tensor]:
+        """Learned weights, then learned biases, by operator; without their companions."""
+        kept = {tensor for _, tensor in self.learning.companions}
+        return [t for t in self.learning.state if t.role is Role.PARAM and t not in kept]
+
+    @property
+    def operations(self) -> list[Node]:
+        """The nodes in the order of the step; of regions those that they are made of."""
+        parts = (n.op.nodes if isinstance(n.op, Composite) else (n,) for n in self.graph.nodes)
+        return [node for part in parts for node in part]
+
+    @property
+    def errors(self) -> list[Tensor]:
+        """The error tensors, in the order of the step; without their exponents."""
+        written = (n.outputs for n in self.operations if len(n.outputs) > 1)
+        return [outputs[0] for outputs in written if outputs[1].type == EXPONENT]
+
+    @property
+    def digested(self) -> list[Tensor]:
+        """What the digest covers, in its order (SPEC 1.5)."""
+        counts = [self.task.active] if self.task.active else []
+        behind = digested_behind(self.learned, self.learning.companions)
+        return [*self.learned, *behind, *self.learning.histories, *counts]
+
+    @property
+    def forward_macs(self) -> int:
+        return sum(node.op.macs(node) for node in self.forward)
+
+    @property
+    def prefix_macs(self) -> int:
+        """What a step or an inference that begins at the latent saves."""
+        return sum(node.op.macs(node) for node in self.latents.prefix)
+
+    @property
+    def slot_bytes(self) -> int:
+        """RAM of the kept latents and their labels."""
+        if self.latents.tensor is None:
+            return 0
+        return self.options.latent_slots * (self.latents.tensor.type.nbytes + LABEL_BYTES)
+
+    @property
+    def target_bytes(self) -> int:
+        """Bytes of the target that a step is given; 0 for a label, or one made of the input."""
+        return 0 if self.takes_label or self.task.target is None else self.task.target.type.nbytes
+
+    @property
+    def ahead_bytes(self) -> int:
+        """RAM in which the next sample and its target wait; 0 without."""
+        return self.task.input.type.nbytes + self.target_bytes if self.options.receive_ahead else 0
+
+    def with_latent_slots(self, slots: int) -> TrainingPlan:
+        """The plan with room for ``slots`` latents. Raises ModelError if it has no latent."""
+        if slots:
+            self.check_latent(f"--latent-slots {slots}")
+        return replace(self, options=replace(self.options, latent_slots=slots))
+
+    @property
+    def flash_latents(self) -> int:
+        """How many latents the device's flash holds."""
+        return 0 if self.latents.flash is None else len(self.latents.flash.labels)
+
+    def with_flash_latents(self, flash: FlashLatents) -> TrainingPlan:
+        """The plan with these latents, its own. Raises ModelError if it has no latent."""
+        self.check_latent(f"{len(flash.labels)} latents in flash")
+        return replace(self, latents=replace(self.latents, flash=flash))
+
+    def check_latent(self, asked: str) -> None:
+        """Raises ModelError if there is no latent; ``asked`` is what needs one."""
+        if self.latents.tensor is None:
+            raise ModelError(
+                f"{asked}: with the scheme '{self.scheme.name}' nothing is frozen that a step "
+                "could leave out, so there is no latent to keep"
+            )
+
+    def on(self, chip: Chip) -> TrainingPlan:
+        """The plan with the same nodes in the memories of another chip; no bit changes.
+
+        Raises BudgetError, and ModelError for kernels that the chip cannot run.
+        """
+        needed = frozenset[str]().union(*(node.op.needs for node in self.operations))
+        if not needed <= chip.features:
+            raise ModelError(
+                f"the plan is for {self.chip.name}: {chip.name} has not {', '.join(needed)}"
+            )
+        kept = {self.record, *([self.task.predicted] if self.task.predicted else [])}
+        held = self.slot_bytes + self.ahead_bytes
+        memory = plan_on(chip, self.graph, self.learning.state, kept, held)
+        return replace(self, memory=memory, chip=chip)
+
+    @property
+    def step_macs(self) -> int:
+        return sum(node.op.macs(node) for node in self.graph.nodes)
+
+    @property
+    def recomputed_macs(self) -> int:
+        """Of these, what is done a second time."""
+        return 0 if self.recomputation is None else self.recomputation.done.macs
+
+    @property
+    def saved_bytes(self) -> int:
+        """Bytes of the arena that computing again saves."""
+        return 0 if self.recomputation is None else self.recomputation.saved_bytes
+
+
+def inference_end(graph: Graph, last: Tensor) -> int:
+    """How many nodes an inference has that ends with ``last``."""
+    return next((k for k, node in enumerate(graph.nodes, 1) if last in node.outputs), 0)
+
+
+def digested_behind(learned: list[Tensor], companions: Companions) -> list[Tensor]:
+    """The companions that the digest covers behind everything learned, by kind."""
+    return [
+        companions.beside(param)[kind]
+        for kind in companions.kinds
+        for param in learned
+        if kind.digest is Digest.BEHIND and kind in companions.beside(param)
+    ]
