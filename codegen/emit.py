@@ -119,9 +119,10 @@ def emit_storage(program: Program) -> Iterator[str]:
         yield from indented(filled("{", [buffer, size], "},", 1))
     yield "};"
     yield ""
-    for tensor, offset in memory.state.items():
-        yield from pointer(plan, tensor, f"{name}_state[{offset}]")
     named = referenced(program)
+    for tensor, offset in memory.state.items():
+        if tensor in named:
+            yield from pointer(plan, tensor, f"{name}_state[{offset}]")
     placed = [(t, s) for t, s in memory.slots.items() if isinstance(t, Tensor) and t in named]
     for tensor, slot in sorted(placed, key=lambda item: (item[1].first, item[1].offset)):
         place = f"{buffers[slot.memory]}[{slot.offset}]"
@@ -142,7 +143,9 @@ def referenced(program: Program) -> set[Tensor]:
         plan.task.predicted,
         plan.record,
     )
-    return {t for t in (*listed, *named) if isinstance(t, Tensor)}
+    begun = (t for t in plan.learning.state if t.data is not None and t.data.any())
+    low = (plan.learning.companions.joined(t) for t in plan.digested)
+    return {t for t in (*listed, *named, *begun, *plan.digested, *low) if isinstance(t, Tensor)}
 
 
 def pointer(plan: TrainingPlan, tensor: Tensor, place: str, told: str = "") -> Iterator[str]:

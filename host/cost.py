@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
@@ -36,6 +37,7 @@ def planned(plan: TrainingPlan) -> dict[str, Any]:
         "model": plan.name,
         "scheme": plan.scheme.name,
         "chip": plan.chip.name,
+        "variants": dict(Counter(n.op.unit for n in plan.operations if n.op.needs)),
         "classes": plan.classes,
         "formats": asdict(plan.formats),
         "numerics_hash": plan.numerics_hash.hex(),

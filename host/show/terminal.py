@@ -124,6 +124,9 @@ def cost_table(cost: dict[str, Any]) -> None:
     lines(region_line(r) for r in cost.get("regions", ()))
     if "format_bytes" in cost:
         lines(format_lines(cost))
+    if cost["variants"]:
+        used = ", ".join(f"{unit} ({count} nodes)" for unit, count in cost["variants"].items())
+        lines([f"kernel variants: {used}"])
     if "target" not in cost:
         lines([f"planned for {cost['chip']}; --target plans for a board, and measures a build"])
     lines(memory_line(memory) for memory in cost["memories"] or ())

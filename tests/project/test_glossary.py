@@ -113,7 +113,8 @@ def test_folders_have_names_of_the_glossary() -> None:
     used = {word for name in names for word in name.split("_")}
     known = glossary_words()
 
-    assert not {word for word in used - PLAIN if singular(word) not in known}
+    unknown = {word for word in used - PLAIN if singular(word) not in known}
+    assert not unknown, "name them in docs/glossary.md; what everybody calls so, in PLAIN here"
     assert not PLAIN - used, "plain words that no folder has any more"
 
 

@@ -31,7 +31,7 @@ def test_the_demonstrations_bytes_are_those_of_a_build(column: int) -> None:
         shown = re.search(rf"^ *{text} +(\S+) +(\S+)$", README, re.MULTILINE)
 
         assert shown is not None
-        assert shown.group(column + 1) == f"{cost[key]:,}"
+        assert shown.group(column + 1) == f"{cost[key]:,}", f"README's demonstration: {text}"
 
 
 def test_the_operators_are_all_named() -> None:

@@ -162,7 +162,7 @@ def unchanged(installed: Installed) -> Iterator[None]:
 @pytest.mark.usefixtures("unchanged")
 def test_the_core_alone_plans_generates_and_trains_in_the_reference(installed: Installed) -> None:
     assert "conv" in installed.run("inspect", "watch.tflite")
-    assert "learned state" in installed.run("plan", "watch.tflite", "--update", "last:2")
+    assert "learned weights" in installed.run("plan", "watch.tflite", "--update", "last:2")
     for target in ((), ("--target", "reference")):
         output = f"gen{len(target)}"
         args = ("generate", "watch.tflite", "--update", "head", *target, "--output", output)

@@ -12,12 +12,12 @@ from mcutrain.trainer.fixedpoint import scale_exponent
 from mcutrain.trainer.graph.graph import Graph
 from mcutrain.trainer.graph.op import ErrorTensor, Node, Op
 from mcutrain.trainer.graph.tensor import Array, Role, Tensor, TensorType
-from mcutrain.trainer.ops.conv2d import Conv2D
 from mcutrain.trainer.ops.depthwise_conv2d import DepthwiseConv2D
 from mcutrain.trainer.ops.error import E12, EXPONENT, ErrorFormat
 from mcutrain.trainer.ops.gather_channels import GatherChannels
 from mcutrain.trainer.ops.reshape import Reshape
 from mcutrain.trainer.ops.sgd import FRACTION, LearningRate, sgd_state
+from mcutrain.trainer.ops.weighted import Weighted
 from tests.support.bench import run_nodes
 from tests.support.float_ops import meaning, real_inputs
 from tests.support.op_cases.layers import LAYERS, Layer
@@ -136,7 +136,7 @@ def input_tolerance(net: Net, node: Node, g: Array, unit: float) -> Array:
     where 2048 is clamped to 2047.
     """
     op = node.op
-    assert isinstance(op, Conv2D)
+    assert isinstance(op, Weighted)
     x, w = node.inputs[0], node.inputs[1]
     assert w.type.quant is not None
     kf = scale_exponent(np.array(w.type.quant.scales))

@@ -12,6 +12,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from mcutrain.host.boards import chip_of
 from mcutrain.host.building.firmware import build
 from mcutrain.host.building.target import Target
 from mcutrain.host.cost import measured
@@ -69,9 +70,10 @@ class Entry:
     def plan(self) -> TrainingPlan:
         folder = models_folder()
         if self.is_built or folder is None:
-            return make_plan(load(WATCH_FILE), PlanOptions(self.scheme))
+            return make_plan(load(WATCH_FILE), PlanOptions(self.scheme), chip_of(self.board))
         scheme = str(folder / self.scheme) if self.scheme.endswith(".toml") else self.scheme
-        return make_plan(load(folder / self.file), PlanOptions(scheme, self.classes))
+        options = PlanOptions(scheme, self.classes)
+        return make_plan(load(folder / self.file), options, chip_of(self.board))
 
 
 KWS, RESNET = "mlperf-tiny/kws_ref_model.tflite", "mlperf-tiny/pretrainedResnet_quant.tflite"

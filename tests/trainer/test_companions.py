@@ -17,7 +17,7 @@ from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.formats import Formats
 from mcutrain.trainer.graph.tensor import DType, Role, Tensor, TensorType
 from mcutrain.trainer.interpreter import Interpreter, pack_state, state_digest, unpack_state
-from mcutrain.trainer.ops.companion import Companion, FollowUp, Kept, LearnedFormats
+from mcutrain.trainer.ops.companion import Companion, Digest, FollowUp, Kept, LearnedFormats
 from mcutrain.trainer.ops.sgd import COMPANIONS, FRACTION, SUM, CountStep
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
@@ -47,9 +47,19 @@ COUNTER = Companion(
 )  # fmt: skip
 
 
+def spare_of(learned: Tensor, formats: LearnedFormats) -> Tensor:
+    """STATE u8 of a learned tensor's shape, of zeros, which no operator reads."""
+    type_ = TensorType(learned.type.shape, DType.U8)
+    return Tensor(f"{learned.name}_spare", type_, Role.STATE, np.zeros(type_.shape, np.uint8))
+
+
+SPARE = Companion("spare", "spares", spare_of, Digest.NONE, is_beside=True)
+
+
 @pytest.fixture(autouse=True)
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mcutrain.trainer.autodiff.COMPANIONS", (*COMPANIONS, COUNTER))
+    kinds = (*COMPANIONS, COUNTER, SPARE)
+    monkeypatch.setattr("mcutrain.trainer.autodiff.COMPANIONS", kinds)
 
 
 @pytest.fixture(params=[1, 2], ids=["every-step", "sums"])
@@ -101,6 +111,19 @@ def test_the_manifest_names_it(plan: TrainingPlan) -> None:
         assert tensor.name in described
 
 
+def test_one_that_nothing_reads_is_kept_and_not_digested(plan: TrainingPlan) -> None:
+    spares = plan.learning.companions.of(SPARE)
+    offsets = plan.memory.state
+    assert set(spares) == set(plan.learned)
+    for learned, tensor in spares.items():
+        assert tensor not in plan.digested
+        between = [
+            t for t in plan.learning.state if offsets[learned] < offsets[t] < offsets[tensor]
+        ]
+        assert set(between) <= set(plan.learning.companions.beside(learned).values())
+    assert state_bytes(plan)["spares"] == sum(t.type.size for t in plan.learned)
+
+
 def test_its_bytes_are_counted(plan: TrainingPlan) -> None:
     nbytes = 16 * len(plan.learned)
 
@@ -135,5 +158,5 @@ def test_without_it_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     plan = make_plan(parse(residual_model(), "small"), PlanOptions("last:2"))
 
-    assert {kind for kind, _ in plan.learning.companions} == {FRACTION}
+    assert {kind for kind, _ in plan.learning.companions} == {FRACTION}  # of those there are
     assert SUM in plan.learning.companions.kinds

@@ -35,13 +35,13 @@ RAM_BEGIN = 0x20000000
 
 
 @cache
-def watch() -> TrainingPlan:
-    return make_plan(load(WATCH / "watch.tflite"), PlanOptions("last:2"))
+def watch(board: str) -> TrainingPlan:
+    return make_plan(load(WATCH / "watch.tflite"), PlanOptions("last:2"), chip_of(board))
 
 
 @cache
 def watch_on(board: str) -> Build:
-    return build(watch(), Target.parse(f"sim:{board}"))
+    return build(watch(board), Target.parse(f"sim:{board}"))
 
 
 def small_data(plan: TrainingPlan, samples: int = 12) -> Dataset:
@@ -69,7 +69,8 @@ def test_the_watch_trains_bit_for_bit_within_its_stack(board: str) -> None:
 @pytest.mark.parametrize("board", [board_param("microbit")])
 def test_a_keyword_net_learns_a_head_in_sixteen_kibibytes(board: str, models: Path) -> None:
     """The arena of its inference alone takes 16,000 bytes elsewhere."""
-    plan = make_plan(load(models / "mlperf-tiny" / "kws_ref_model.tflite"), PlanOptions("head"))
+    model = load(models / "mlperf-tiny" / "kws_ref_model.tflite")
+    plan = make_plan(model, PlanOptions("head"), chip_of(board))
     built = build(plan, Target.parse(f"sim:{board}"))
     rng = np.random.default_rng(0)
     x = rng.integers(-128, 128, (4, plan.task.input.type.size)).astype(np.int8)
@@ -93,7 +94,7 @@ class Interrupting(SerialTransport):
 @each_board
 def test_an_interrupt_in_the_deepest_function_stays_within_the_bound(board: str) -> None:
     """The bound is reached to the last register: its path is run, and interrupted at its end."""
-    built, plan = watch_on(board), watch()
+    built, plan = watch_on(board), watch(board)
     cost = measured(built)
     frames = [name for name, _ in cost["stack_path"]]
     at = frames.index("(exception frame)")
@@ -170,7 +171,7 @@ def test_a_board_states_its_memories_once_and_truly(board: str) -> None:
 @pytest.mark.parametrize("board", [board_param("stm32vldiscovery")])
 def test_what_does_not_fit_is_told_to_the_byte(board: str) -> None:
     """Latents fill the RAM: what must go for it to fit is what the message says."""
-    target, plan = Target.parse(f"sim:{board}"), watch().with_latent_slots(21)
+    target, plan = Target.parse(f"sim:{board}"), watch(board).with_latent_slots(21)
     with pytest.raises(BudgetError, match=r"more than the 8,192 of sim:stm32vl") as refused:
         build(plan, target)
     needed, slot = refused.value.needed_bytes, plan.slot_bytes // 21

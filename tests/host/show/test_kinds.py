@@ -58,7 +58,7 @@ def test_kinds_are_what_the_plan_holds() -> None:
 @pytest.mark.slow
 @each_board
 def test_the_rows_are_all_bytes(board: str) -> None:
-    built = build(plan_of("head"), Target.parse(f"sim:{board}"))
+    built = build(plan_of("head").on(chip_of(board)), Target.parse(f"sim:{board}"))
     cost, rows = measured(built), resident_rows(built)
 
     in_ram = [row for row in rows if row["kind"] in ("ram", "both")]

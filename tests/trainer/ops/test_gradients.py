@@ -20,6 +20,7 @@ from mcutrain.trainer.ops.conv2d import Conv2D
 from mcutrain.trainer.ops.reshape import Reshape
 from mcutrain.trainer.ops.sgd import FRACTION
 from mcutrain.trainer.ops.softmax_cross_entropy import SoftmaxCrossEntropy
+from mcutrain.trainer.ops.weighted import Weighted
 from tests.support.bench import run_nodes
 from tests.support.float_ops import bias_scales
 from tests.support.gradient_net import RATE, SOUND, Net, input_tolerance, layer_net, through
@@ -47,7 +48,7 @@ def test_weight_update_descends_the_derivative(layer: Layer) -> None:
     """The new 256 w + frac is the old one less lr * dL/dw, in quanta of w / 256."""
     net, node = layer_net(layer)
     op = node.op
-    assert isinstance(op, Conv2D)
+    assert isinstance(op, Weighted)
     _, _, w = op.split_inputs(node)
     frac = net.tape.companions.of(FRACTION)[w]
     assert w.type.quant is not None
@@ -159,7 +160,7 @@ def test_errors_accumulate_where_a_tensor_has_several_readers(
     net.differentiate(y)
     dx, unit = net.error_of("x_d")
     reals = net.reals()
-    inner = [node for node in net.nodes if isinstance(node.op, Conv2D)]
+    inner = [node for node in net.nodes if isinstance(node.op, Weighted)]
     adds = [node for node in net.nodes if isinstance(node.op, Add)]
     for node in (*inner, *adds):
         assert (np.abs(net.after[node.output].astype(int)) < 127).all()  # no mask but x's
