@@ -41,7 +41,7 @@ VerboseOpt = Annotated[bool, typer.Option("--verbose", "-v", help="Show the comp
 
 def parameter(each: Field[Any]) -> inspect.Parameter:
     """The parameter of a command that is a field of PlanOptions; None where it is not given."""
-    about, hints = described(each), get_type_hints(PlanOptions, localns={"Scheme": str})
+    about, hints = described(each), get_type_hints(PlanOptions)
     is_switch = each.default is False
     kind: Any = bool if is_switch else str
     if not is_switch and int in (hints[each.name], *get_args(hints[each.name])):
