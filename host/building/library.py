@@ -230,7 +230,7 @@ def in_process(plan: TrainingPlan) -> Iterator[LibraryRunner]:
         folder = Path(name)
         generate(plan, folder, NATIVE)
         output = folder / f"{plan.name}.so"
-        includes = [f"-I{FIRMWARE_DIR}", f"-I{folder}"]
+        includes = ["-I", str(FIRMWARE_DIR), "-iquote", name]  # the model may be called stdint
         archives = cache_dir() / "kernels" / "native"
         held = lease(archives, shared=True)
         try:
