@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the generated C calls things that have no name of their own in an Image."""
+"""What the generated C calls things that have no name of their own in a Program."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from mcutrain.host.errors import TransportError
 from mcutrain.host.places import BOARDS_DIR
-from mcutrain.trainer.chip import Chip, Memory
+from mcutrain.trainer.chip import FEATURES, Chip, Memory
 
 
 def board_names() -> list[str]:
@@ -17,9 +17,15 @@ def board_names() -> list[str]:
 
 
 def chip_of(board: str) -> Chip:
-    """What a plan must know of a board. TransportError if there is no such board."""
+    """What a plan must know of a board. TransportError if there is no such board, or
+    it is described with a feature that no kernel knows."""
     described = board_description(board)
     built, sizes = described["build"], described["upload"]
+    if unknown := sorted({*built.get("features", ())} - FEATURES):
+        raise TransportError(
+            f"{board}.json: no kernels are known for the feature {unknown[0]!r}; known: "
+            f"{', '.join(sorted(FEATURES))}"
+        )
     beside = tuple(Memory(m["name"], m["bytes"], m["speed"]) for m in built.get("memories", ()))
     return Chip(
         board,

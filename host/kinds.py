@@ -68,7 +68,7 @@ def arena_kinds(plan: TrainingPlan) -> dict[Tensor | Node, str]:
 
 
 def state_kind(plan: TrainingPlan, tensor: Tensor) -> str:
-    """What a tensor of ``plan.state`` is for: one of STATE_KINDS, or a companion's plural."""
+    """What a tensor of a plan's state is for: one of STATE_KINDS, or a companion's plural."""
     companion = plan.learning.companions.kind_of(tensor)
     if companion is not None:
         return companion.plural

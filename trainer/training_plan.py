@@ -210,9 +210,9 @@ class TrainingPlan:
         Raises BudgetError, and ModelError for kernels that the chip cannot run.
         """
         needed = frozenset[str]().union(*(node.op.needs for node in self.operations))
-        if not needed <= chip.features:
+        if missing := sorted(needed - chip.features):
             raise ModelError(
-                f"the plan is for {self.chip.name}: {chip.name} has not {', '.join(needed)}"
+                f"the plan is for {self.chip.name}: {chip.name} has not {', '.join(missing)}"
             )
         kept = {self.record, *([self.task.predicted] if self.task.predicted else [])}
         held = self.slot_bytes + self.ahead_bytes

@@ -29,7 +29,8 @@ class KernelVariant:
 
 def kernel_variants() -> list[KernelVariant]:
     """Every variant of every operator, by unit."""
-    return sorted(_below(Op), key=lambda found: found.unit)
+    found = (v for kind in Op.__subclasses__() for v in _below(kind, kind))
+    return sorted(found, key=lambda variant: variant.unit)
 
 
 def beyond(features: frozenset[str]) -> list[str]:
@@ -37,8 +38,9 @@ def beyond(features: frozenset[str]) -> list[str]:
     return sorted({v.source for v in kernel_variants() if not v.needs <= features})
 
 
-def _below(kind: type[Op]) -> Iterator[KernelVariant]:
+def _below(kind: type[Op], operator: type[Op]) -> Iterator[KernelVariant]:
+    """The variants among the children of ``kind``, which is ``operator`` or a variant of it."""
     for child in kind.__subclasses__():
         if child.needs:
-            yield KernelVariant(kind, child.unit, child.needs)
-        yield from _below(child)
+            yield KernelVariant(operator, child.unit, child.needs)
+        yield from _below(child, operator if child.needs else child)

@@ -32,11 +32,12 @@ if not chosen:  # again each time: files that stay the same are not written
         stop("the default model could not be generated (see above)")
 
 # Kernels for instruction sets that the model's chip has not, as its manifest lists them.
-MANIFESTS = [name for name in os.listdir(gen_dir) if name.endswith(".json")]
+MODELS = [name[:-2] for name in os.listdir(gen_dir) if name.endswith(".c")]
+MANIFESTS = [f"{name}.json" for name in MODELS if f"{name}.json" in os.listdir(gen_dir)]
 LEFT_OUT = set()
 for name in MANIFESTS:
     with open(os.path.join(gen_dir, name), encoding="utf-8") as file:
-        for source in json.load(file)["left_out"]:
+        for source in json.load(file).get("left_out", []):
             LEFT_OUT.add(os.path.realpath(os.path.join(env.subst("$PROJECT_SRC_DIR"), source)))  # noqa: F821
 
 HEADERS = [os.path.join(gen_dir, name) for name in os.listdir(gen_dir) if name.endswith(".h")]

@@ -44,6 +44,8 @@ def lease(folder: Path, *, shared: bool = False, waits: bool = True) -> Lease:
             lock.parent.mkdir(parents=True, exist_ok=True)
             file = lock.open("ab")
         except OSError as err:
+            if isinstance(err, FileNotFoundError) and err.filename == str(lock):
+                continue  # whoever emptied the cache removed the folder that was just made
             raise BuildError(
                 f"cannot write the cache {lock.parent}: {err.strerror}; let {CACHE_VARIABLE} name "
                 "a folder that can be written"
@@ -156,8 +158,9 @@ def clean() -> Cleaned:
     if root.exists() and not root.is_dir():
         raise BuildError(f"the cache {root} is a file; let {CACHE_VARIABLE} name a folder")
     kept = {entry.folder for entry in found if not remove(entry.folder)}
-    folders = [p for kind in KINDS for p in (root / kind).rglob("*") if p.is_dir()]
-    for folder in [*reversed(folders), *(root / kind for kind in KINDS), root]:
+    # Those above the entries; what lies in one that is kept, or was made since, is in use.
+    above = {p for entry in found for p in entry.folder.parents if p.is_relative_to(root)}
+    for folder in sorted({*above, root}, key=lambda p: len(p.parts), reverse=True):
         with suppress(OSError):  # it is not empty, or not there
             folder.rmdir()
     freed = sum(entry.nbytes for entry in found if entry.folder not in kept)

@@ -60,9 +60,9 @@ class Build:
     lease: Lease  # the firmware stays in the cache while somebody has it
 
 
-def build_hash(image: Program, board: str) -> bytes:
+def build_hash(program: Program, board: str) -> bytes:
     """8 bytes that name a build: generated source, firmware sources, board description."""
-    digest = hashlib.sha256(emit_source(image).encode())
+    digest = hashlib.sha256(emit_source(program).encode())
     for path in sorted(FIRMWARE_DIR.rglob("*")):
         is_other_board = path.parent.name == "boards" and path.stem != board
         if path.suffix in (".c", ".h", ".ld", ".json", ".py") and not is_other_board:
@@ -83,13 +83,13 @@ def generate(plan: TrainingPlan, folder: Path, board: str) -> list[Path]:
 
     The board "" stands for any: the C is the plan's alone.
     """
-    image = lay_out(plan)
-    build = build_hash(image, board)
+    program = lay_out(plan)
+    build = build_hash(program, board)
     files = {
-        f"{plan.name}.c": emit_source(image),
-        f"{plan.name}.h": emit_header(image),
+        f"{plan.name}.c": emit_source(program),
+        f"{plan.name}.h": emit_header(program),
         "mct_selected_model.h": emit_selection(plan, build),
-        f"{plan.name}.json": json.dumps(manifest(image, build), indent=1) + "\n",
+        f"{plan.name}.json": json.dumps(manifest(program, build), indent=1) + "\n",
     }
     return write_all({folder / name: text for name, text in files.items()})
 
@@ -301,15 +301,18 @@ def objects_of(board: str) -> Iterator[Path]:
     for number in count():
         folder = cache_dir() / "objects" / installation() / f"{board}-{number}"
         try:
-            with locked(folder, waits=False):
-                unfinished = folder / UNFINISHED
-                if unfinished.exists():
-                    shutil.rmtree(folder)
-                folder.mkdir(parents=True, exist_ok=True)
-                unfinished.touch()
-                yield folder / "build"  # PlatformIO empties it when its own files change
-                unfinished.unlink()
-                touch(folder)
-                return
+            held = lease(folder, waits=False)
         except BlockingIOError:
             continue
+        try:
+            unfinished = folder / UNFINISHED
+            if unfinished.exists():
+                shutil.rmtree(folder)
+            folder.mkdir(parents=True, exist_ok=True)
+            unfinished.touch()
+            yield folder / "build"  # PlatformIO empties it when its own files change
+            unfinished.unlink()
+            touch(folder)
+        finally:
+            held.release()
+        return

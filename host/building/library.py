@@ -63,6 +63,17 @@ def kernel_sources(firmware: Path, features: frozenset[str] = frozenset()) -> li
     return [*kernels, *(firmware / "mct" / name for name in ("digest.c", "crc32.c"))]
 
 
+def compiler_target(flags: Sequence[str]) -> bytes:
+    """What the compiler says of itself and of the processor that it compiles for: with
+    ``-march=native`` a cache that several computers share holds code for each of them."""
+    command = [COMPILER, *(f for f in flags if f.startswith("-m")), "-Q", "--help=target", "-v"]
+    try:
+        said = subprocess.run(command, capture_output=True, check=False)
+    except OSError:
+        return b""  # compiling says why
+    return said.stdout + said.stderr
+
+
 def kernel_archive(
     folder: Path,
     flags: Sequence[str] = KERNEL_FLAGS,
@@ -71,6 +82,7 @@ def kernel_archive(
 ) -> Path:
     """The kernels as a static library in ``folder``, compiled once for these sources and flags."""
     digest = hashlib.sha256(" ".join([*flags, *sorted(features)]).encode())
+    digest.update(compiler_target(flags))
     for path in sorted([*firmware.glob("kernels/*.[ch]"), *firmware.glob("mct/*.[ch]")]):
         digest.update(path.read_bytes())
     archive = folder / f"kernels-{digest.hexdigest()[:16]}.a"
@@ -230,7 +242,7 @@ def in_process(plan: TrainingPlan) -> Iterator[LibraryRunner]:
         folder = Path(name)
         generate(plan, folder, NATIVE)
         output = folder / f"{plan.name}.so"
-        includes = [f"-I{FIRMWARE_DIR}", f"-I{folder}"]
+        includes = ["-I", str(FIRMWARE_DIR), "-iquote", name]  # the model may be called stdint
         archives = cache_dir() / "kernels" / "native"
         held = lease(archives, shared=True)
         try:

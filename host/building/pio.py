@@ -21,7 +21,13 @@ from mcutrain.host.errors import BuildError
 from mcutrain.host.extras import require_extra
 from mcutrain.host.failure import NO_SPACE
 from mcutrain.host.files import write_all, write_whole
-from mcutrain.host.places import FIRMWARE_DIR, PACKAGE, cache_dir, installation
+from mcutrain.host.places import (
+    CACHE_VARIABLE,
+    FIRMWARE_DIR,
+    PACKAGE,
+    cache_dir,
+    installation,
+)
 from mcutrain.host.processes import run_group
 
 _LAUNCHER = "import sys\n\nfrom SCons.Script.Main import main\n\nsys.exit(main())\n"
@@ -32,6 +38,8 @@ _ERROR_LINES = (
     re.compile(r"^(fatal )?error: |: (fatal )?error: "),
     re.compile(r"^\w*(Error|Exception)\b|No space left|Permission denied"),
 )
+# What PlatformIO expands in a path, or the linker in that of a map, and what ends a word of theirs.
+_NOT_IN_PATHS = '$%"\\'
 _PROGRESS = re.compile(r"^(Compiling|Linking|Archiving|Indexing|Building|Checking size|\*\*\*) ")
 
 
@@ -111,6 +119,7 @@ def build_firmware(
     error if `verbose`. BuildError has the first line that tells what is wrong.
     """
     require_extra("build")
+    check_path(build_dir)
     core = core_dir()
     held = lease(core, shared=True)
     try:
@@ -136,6 +145,16 @@ def build_firmware(
         full = f"; {NO_SPACE}: {cache_dir()}" if "No space left" in line else ""
         raise BuildError(f"building {env} failed: {line}{full}")
     return firmware
+
+
+def check_path(folder: Path) -> None:
+    """Raises BuildError for a folder that PlatformIO or the linker would take for another."""
+    wrong = [c for c in str(folder.resolve()) if c in _NOT_IN_PATHS or not c.isprintable()]
+    if wrong:
+        raise BuildError(
+            f"nothing can be built in {folder}: its path has {wrong[0]!r}; let {CACHE_VARIABLE} "
+            "name a folder without"
+        )
 
 
 def _environment(core: Path, build_dir: Path) -> dict[str, str]:

@@ -29,8 +29,9 @@ env.Replace(
 env.Append(
     CCFLAGS=cpu_flags,
     CPPDEFINES=[("MCT_LINK_PAYLOAD", board.get("build.link_payload_bytes"))],
-    # Expanded here: SCons quotes a path with a space only if it is no variable.
-    LINKFLAGS=[*cpu_flags, "-Wl,-Map," + env.subst("$BUILD_DIR/firmware.map").replace("$", "$$")],
+    # Expanded here: SCons quotes a path with a space only if it is no variable. The path may have
+    # a comma, at which -Wl splits.
+    LINKFLAGS=[*cpu_flags, "-Xlinker", "-Map=" + env.subst("$BUILD_DIR/firmware.map")],
 )
 
 if board.get("build.linker_script", ""):

@@ -32,6 +32,7 @@ def generate(
     """Write the C that trains the model: static buffers, no heap, one step function."""
     from mcutrain.host.building.firmware import generate as generate_code
     from mcutrain.host.building.target import Target
+    from mcutrain.host.places import FIRMWARE_DIR
     from mcutrain.host.show import terminal as show
     from mcutrain.host.training.flash_latents import with_flash_latents
 
@@ -39,9 +40,10 @@ def generate(
     chosen = with_flash_latents(request.on(place.chip).plan(), flash_latents)
     files = [str(path) for path in generate_code(chosen, output, place.board)]
     if json_:
-        print_json({"files": files})
+        print_json({"files": files, "firmware": str(FIRMWARE_DIR)})
     else:
         show.lines(f"wrote {f}" for f in files)
+        show.lines([f"kernels and headers that it needs: {FIRMWARE_DIR}"])
 
 
 @takes_request

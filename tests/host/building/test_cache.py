@@ -137,6 +137,22 @@ def test_a_compiler_error_is_what_is_shown(cache: Path, tmp_path: Path) -> None:
     assert "softmax.c:1:" in ran.err and "missing_name" in ran.err
 
 
+@pytest.mark.board
+def test_the_path_of_the_cache_may_be_awkward(tmp_path: Path) -> None:
+    ran = fresh("build", MODEL, *SIM, "--json", env=environment(tmp_path / "Doe, Jäne's"))
+
+    assert ran.status == 0, ran.err
+
+
+@pytest.mark.parametrize("name", ["a$b", "a%b", 'a"b', "a\nb", "a\\b"])
+def test_a_cache_that_cannot_be_built_in_is_refused(name: str, tmp_path: Path) -> None:
+    ran = fresh(*BUILD, env=environment(tmp_path / name), cwd=tmp_path)
+
+    assert (ran.status, ran.out) == (1, "")
+    assert "nothing can be built in" in ran.err and "MCUTRAIN_CACHE" in ran.err
+    assert {path.name for path in tmp_path.iterdir()} == {name}
+
+
 def entry(cache: Path, name: str, nbytes: int) -> Path:
     """A folder that looks like a build's."""
     folder = cache / "firmware" / "native" / name
@@ -159,6 +175,33 @@ def test_clean_frees_all_but_what_is_in_use(cache: Path, run: Run) -> None:
     held.release()
     assert run("clean").out == f"freed 300 bytes in {cache}\n"
     assert not cache.exists()
+
+
+def test_clean_takes_no_empty_folder_out_of_one_that_is_in_use(cache: Path) -> None:
+    used = entry(cache, "used", 300)
+    (used / "made" / "now").mkdir(parents=True)
+    held = lease(used)
+    clean()
+
+    assert (used / "made" / "now").is_dir()
+    held.release()
+
+
+def test_a_cache_that_is_emptied_meanwhile_is_made_again(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make, made = Path.mkdir, []
+
+    def mkdir(path: Path, *args: Any, **kwargs: Any) -> None:
+        make(path, *args, **kwargs)
+        if path.name == "native" and not made:
+            made.append(path)
+            path.rmdir()
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    lease(cache / "firmware" / "native" / "one", waits=False).release()
+
+    assert len(made) == 1 and (made[0] / f"one{LOCK}").is_file()
 
 
 def test_clean_leaves_what_is_not_ours(cache: Path) -> None:
