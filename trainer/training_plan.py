@@ -180,12 +180,6 @@ class TrainingPlan:
         """RAM in which the next sample and its target wait; 0 without."""
         return self.task.input.type.nbytes + self.target_bytes if self.options.receive_ahead else 0
 
-    def with_latent_slots(self, slots: int) -> TrainingPlan:
-        """The plan with room for ``slots`` latents. Raises ModelError if it has no latent."""
-        if slots:
-            self.check_latent(f"--latent-slots {slots}")
-        return replace(self, options=replace(self.options, latent_slots=slots))
-
     @property
     def flash_latents(self) -> int:
         """How many latents the device's flash holds."""

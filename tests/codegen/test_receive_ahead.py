@@ -38,6 +38,7 @@ from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import parse
 from mcutrain.trainer.training_plan import TrainingPlan
+from tests.support.latent_slots import with_slots
 from tests.support.native import NativeModel, push, status
 from tests.support.sessions import FaultyTransport
 from tests.support.simulated_boards import board_param, each_board
@@ -347,7 +348,7 @@ def test_plan_prices_the_next_sample() -> None:
 
 @pytest.mark.parametrize("board", [board_param("stm32vldiscovery")])
 def test_one_that_does_not_fit_is_told_with_its_next_sample(board: str) -> None:
-    plan = plan_of().with_latent_slots(650)
+    plan = with_slots(plan_of(), 650)
     with pytest.raises(BudgetError, match=f"latents 6,500, next sample {plan.ahead_bytes},"):
         build(plan, Target.parse(f"sim:{board}"))
 

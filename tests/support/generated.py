@@ -16,6 +16,7 @@ from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import load, parse
 from mcutrain.trainer.training_plan import TrainingPlan
+from tests.support.latent_slots import with_slots
 from tests.support.random_blocks import random_blocks
 from tests.support.random_trunks import random_trunk
 from tests.support.small_models import CLASSES, residual_model
@@ -46,22 +47,22 @@ SMALL: dict[str, Callable[[], TrainingPlan]] = {
         parse(random_trunk(3), "small"), PlanOptions("full", recompute=True)
     ),
     "stream": lambda: small("head", stream_input=True),
-    "stream-latent": lambda: small("last:2", stream_input=True).with_latent_slots(2),
-    "stream-flash": lambda: with_flash(small("head", stream_input=True).with_latent_slots(1)),
+    "stream-latent": lambda: with_slots(small("last:2", stream_input=True), 2),
+    "stream-flash": lambda: with_flash(with_slots(small("head", stream_input=True), 1)),
     "stream-mse": lambda: small("last:2", stream_input=True, loss="mse"),
     "ahead": lambda: small("full", receive_ahead=True),
-    "ahead-latent": lambda: small("last:2", receive_ahead=True).with_latent_slots(3),
+    "ahead-latent": lambda: with_slots(small("last:2", receive_ahead=True), 3),
     "ahead-mse": lambda: small("head", receive_ahead=True, loss="mse"),
     "ahead-long": lambda: with_flash(
-        small("head", LONG_NAME, receive_ahead=True).with_latent_slots(2)
+        with_slots(small("head", LONG_NAME, receive_ahead=True), 2)
     ),
-    "latents": lambda: small("last:2").with_latent_slots(4),
+    "latents": lambda: with_slots(small("last:2"), 4),
     "flash": lambda: with_flash(small("head")),
-    "flash-one": lambda: with_flash(small("head").with_latent_slots(1), 1),
+    "flash-one": lambda: with_flash(with_slots(small("head"), 1), 1),
     "mse": lambda: small("full", loss="mse"),
-    "mse-latents": lambda: small("head", loss="mse").with_latent_slots(2),
+    "mse-latents": lambda: with_slots(small("head", loss="mse"), 2),
     "spare": lambda: small("head", classes=3, spare_classes=2),
-    "spare-latents": lambda: small("head", classes=3, spare_classes=2).with_latent_slots(2),
+    "spare-latents": lambda: with_slots(small("head", classes=3, spare_classes=2), 2),
     "formats": lambda: small("full", errors="e8", accumulate=3),
     "whole": lambda: small("full", weights="int8"),
     "groups": lambda: make_plan(parse(random_blocks(2)[0], "small"), PlanOptions("last:3")),

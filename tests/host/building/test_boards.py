@@ -28,6 +28,7 @@ from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import load
 from mcutrain.trainer.training_plan import TrainingPlan
+from tests.support.latent_slots import with_slots
 from tests.support.paths import WATCH
 from tests.support.simulated_boards import board_param, each_board
 
@@ -171,7 +172,7 @@ def test_a_board_states_its_memories_once_and_truly(board: str) -> None:
 @pytest.mark.parametrize("board", [board_param("stm32vldiscovery")])
 def test_what_does_not_fit_is_told_to_the_byte(board: str) -> None:
     """Latents fill the RAM: what must go for it to fit is what the message says."""
-    target, plan = Target.parse(f"sim:{board}"), watch(board).with_latent_slots(21)
+    target, plan = Target.parse(f"sim:{board}"), with_slots(watch(board), 21)
     with pytest.raises(BudgetError, match=r"more than the 8,192 of sim:stm32vl") as refused:
         build(plan, target)
     needed, slot = refused.value.needed_bytes, plan.slot_bytes // 21
@@ -181,7 +182,7 @@ def test_what_does_not_fit_is_told_to_the_byte(board: str) -> None:
     )
     assert f"latents {plan.slot_bytes:,}" in str(refused.value)
 
-    fewer = plan.with_latent_slots(21 - -(-(needed - 8192) // slot))
+    fewer = with_slots(plan, 21 - -(-(needed - 8192) // slot))
     assert 8192 - slot - 8 < measured(build(fewer, target))["sram_bytes"] <= 8192
 
 

@@ -36,6 +36,7 @@ from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.planner.memory import ARENA
 from mcutrain.trainer.tflite.reader import parse
 from mcutrain.trainer.training_plan import TrainingPlan
+from tests.support.latent_slots import with_slots
 from tests.support.native import NativeModel
 from tests.support.random_models import samples
 from tests.support.small_models import SHAPE, residual_model
@@ -70,7 +71,7 @@ def old_data(folder: Path, count: int = OLD, plan: TrainingPlan | None = None) -
 def in_flash(
     folder: Path, slots: int = 2, count: int = OLD, plan: TrainingPlan | None = None
 ) -> TrainingPlan:
-    plan = (plan or small()).with_latent_slots(slots)
+    plan = with_slots(plan or small(), slots)
     return with_flash_latents(plan, old_data(folder, count, plan))
 
 
@@ -218,7 +219,7 @@ def test_what_is_in_flash_makes_another_build_of_the_same_numerics(tmp_path: Pat
     flash = plan.latents.flash
     assert flash is not None
     other = FlashLatents(flash.samples, flash.latents, flash.labels[::-1].copy())
-    plans = (small().with_latent_slots(2), plan, plan.with_flash_latents(other))
+    plans = (with_slots(small(), 2), plan, plan.with_flash_latents(other))
 
     assert len({build_hash(lay_out(p), "native") for p in plans}) == 3
     assert len({p.numerics_hash for p in plans}) == 1

@@ -34,6 +34,7 @@ from mcutrain.trainer.tflite.reader import load, parse
 from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.autoencoder import autoencoder
 from tests.support.awkward_model import awkward_model
+from tests.support.latent_slots import with_slots
 from tests.support.latent_steps import FromLatent, assert_latents_train_alike
 from tests.support.native import NativeModel
 from tests.support.paths import MCUNET, MCUNET_49KB, WATCH
@@ -184,9 +185,7 @@ def test_a_device_trains_alike_from_latents(target: str, loss: str) -> None:
 @pytest.mark.parametrize(("update", "place"), [("head", HOST), ("last:2", HOST), ("head", DEVICE)])
 def test_the_watch_trains_alike_on_a_cortex_m4(update: str, place: str) -> None:
     """In the device's RAM there is room for three of four samples."""
-    plan = make_plan(load(MODEL), PlanOptions(update)).with_latent_slots(
-        3 if place == DEVICE else 0
-    )
+    plan = with_slots(make_plan(load(MODEL), PlanOptions(update)), 3 if place == DEVICE else 0)
     data, options = random_data(plan, 4), TrainingOptions(epochs=2, verify=True)
     expected = train(plan, data, ReferenceRunner(plan), options, quiet)
     with simulated(build(plan, Target.parse("sim:mps2_an386"))) as inner:
@@ -235,7 +234,7 @@ def test_a_latent_in_place_is_forgotten_by_a_reset() -> None:
 
 @pytest.mark.parametrize("loss", ["cross-entropy", "mse"])
 def test_kept_latents_train_alike(loss: str) -> None:
-    plan = small("last:2", loss=loss).with_latent_slots(3)
+    plan = with_slots(small("last:2", loss=loss), 3)
     data, options = random_data(plan, 5), TrainingOptions(epochs=3, seed=3, verify=True)
     expected = train(plan, data, ReferenceRunner(plan), options, quiet)
     with simulated(build(plan, Target.parse("native"))) as inner:
@@ -254,7 +253,7 @@ def test_kept_latents_train_alike(loss: str) -> None:
 def test_slots_are_priced_and_only_then_linked() -> None:
     plan = small("last:2")
     target = Target.parse("sim:mps2_an386")
-    bare, roomy = (measured(build(p, target)) for p in (plan, plan.with_latent_slots(7)))
+    bare, roomy = (measured(build(p, target)) for p in (plan, with_slots(plan, 7)))
     assert plan.latents.tensor is not None
     wanted = 7 * (plan.latents.tensor.type.nbytes + 2)
 
@@ -265,14 +264,14 @@ def test_slots_are_priced_and_only_then_linked() -> None:
 
 
 def test_builds_with_other_slots_are_other_builds() -> None:
-    hashes = {build_hash(lay_out(small().with_latent_slots(n)), "native") for n in range(4)}
+    hashes = {build_hash(lay_out(with_slots(small(), n)), "native") for n in range(4)}
 
     assert len(hashes) == 4
 
 
 def test_slots_are_refused_where_there_is_nothing_to_keep(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="there is no latent to keep"):
-        small("full").with_latent_slots(1)
+        with_slots(small("full"), 1)
     plan = small("head")
     device = NativeModel(plan, tmp_path)
     label = ctypes.c_uint32()
@@ -282,7 +281,7 @@ def test_slots_are_refused_where_there_is_nothing_to_keep(tmp_path: Path) -> Non
 
 
 def test_slots_hold_what_was_kept_and_nothing_else(tmp_path: Path) -> None:
-    plan = small("head").with_latent_slots(2)
+    plan = with_slots(small("head"), 2)
     device, label = NativeModel(plan, tmp_path), ctypes.c_uint32()
     tail = FromLatent(device)
     (first, second) = samples(plan.task.input.type.shape, 2, seed=8)[-2:]
@@ -318,7 +317,7 @@ def test_places_that_there_are_not_are_refused(
     asked: str, update: str, slots: int, text: str
 ) -> None:
     with pytest.raises(Error, match=text):
-        place_of(asked, small(update).with_latent_slots(slots), True)
+        place_of(asked, with_slots(small(update), slots), True)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.replay import ReplayBuffer
 from mcutrain.trainer.tflite.reader import parse
 from mcutrain.trainer.training_plan import TrainingPlan
+from tests.support.latent_slots import with_slots
 from tests.support.native import FIRMWARE, compile_shared
 from tests.support.small_models import residual_model, write_dataset
 
@@ -227,7 +228,7 @@ def test_a_stream_trains_as_its_definition_wherever_the_buffer_lies(
 ) -> None:
     slots = 5
     plan = make_plan(parse(residual_model(), "small"), PlanOptions(update))
-    plan = plan.with_latent_slots(slots if place == DEVICE else 0)
+    plan = with_slots(plan, slots if place == DEVICE else 0)
     data = stream_data(tmp_path, plan)
     reference = by_hand(plan, data, slots)
     options = TrainingOptions(rate=QUIET_RATE, schedule="constant", seed=3, verify=True)
