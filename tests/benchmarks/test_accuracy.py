@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from mcutrain.trainer.options import PlanOptions
+from tests.support.marks import exhaustive
 
 pytest.importorskip("torch", reason="the yardsticks need PyTorch: pip install .[benchmarks]")
 
@@ -28,13 +29,15 @@ from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import load
 
+LONG_TASKS = ("mcunet", "cifar", "hapt", "calibrated")  # others are of the same kind
+
 
 def quiet(phase: str, done: int, total: int) -> None:
     pass
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", [exhaustive(name, LONG_TASKS) for name in TASKS])
 def test_a_shortened_benchmark_runs(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,6 +147,7 @@ def test_a_shortened_section_is_written(name: str) -> None:
     assert re.search(r"^\| .* \d+\.\d+ \|", text, re.M), text
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_a_shortened_search_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search, "FOLDER", tmp_path)

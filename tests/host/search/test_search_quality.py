@@ -87,6 +87,7 @@ def best_at_random(setup: Formula, pricer: Pricer, count: int, rng: np.random.Ge
     return max(values)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_a_search_is_better_than_random_schemes(
     setup: Formula, pricer: Pricer, tmp_path: Path

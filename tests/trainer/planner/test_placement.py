@@ -263,6 +263,7 @@ def test_memories_that_are_too_small_say_by_how_much_and_where() -> None:
         plan_memory(adds(3, 100), [], memories=[Memory(f"bank{k}", 99) for k in range(5)])
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_the_comparisons_hold_what_the_plans_say(models: Path) -> None:
     """And the targets: less RAM than the other engine with int8.8 weights, 60 % with int8."""

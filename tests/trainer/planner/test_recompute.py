@@ -344,6 +344,7 @@ def test_real_models_train_with_equal_bits(
     assert assert_steps_are_equal(plan, tmp_path, 4).digest() == digests(whole, 4)[-1]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("errors", "saved", "more", "kind"),

@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parameters of tests with marks."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import pytest
+
+
+def exhaustive(name: str, long: Collection[str]) -> Any:
+    """The parameter; marked as one that only ``make test-all`` runs if it is one of ``long``."""
+    return pytest.param(name, marks=pytest.mark.exhaustive) if name in long else name
