@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was built and may be needed again: folders in the user's cache, each with a lock beside it.
+"""What was built and may be needed again: folders in the user's cache, each with locks beside it.
 
-Several processes may use the cache at once. Whoever fills or removes a folder holds its lock
-alone; whoever uses what lies there shares it, so that it stays.
+Several processes may use the cache at once. Whoever fills a folder or uses what lies there shares
+its lock, so that it stays; who removes it holds the lock alone, and does not wait for it. Who
+fills it holds a second lock alone, for that time only: nobody waits for those who use it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from mcutrain.host.errors import BuildError
 from mcutrain.host.places import CACHE_VARIABLE, cache_dir
 
 LIMIT_BYTES = 512 << 20  # of all folders; those that were used longest ago go first
-LOCK = ".lock"
+LOCK = ".lock"  # of those who use a folder
+FILLING = ".filling"  # of the one who fills it
 KINDS = ("firmware", "objects", "pio-core", "kernels", "plugin")  # folders below the cache's own
 
 
@@ -69,13 +71,11 @@ def is_at(file: IO[bytes], path: Path) -> bool:
 
 
 @contextmanager
-def locked(folder: Path, *, waits: bool = True) -> Iterator[None]:
-    """One process at a time in here; arguments and errors as of ``lease``."""
-    held = lease(folder, waits=waits)
-    try:
+def filling(folder: Path) -> Iterator[None]:
+    """One process at a time in here; it must have a lease of the folder."""
+    with folder.with_name(folder.name + FILLING).open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         yield
-    finally:
-        held.release()
 
 
 def touch(folder: Path) -> None:
@@ -115,14 +115,15 @@ def bytes_in(folder: Path) -> int:
 
 
 def remove(folder: Path) -> bool:
-    """Remove the folder with its lock; False if a process uses it."""
+    """Remove the folder with its locks; False if a process uses it."""
     try:
         held = lease(folder, waits=False)
     except BlockingIOError:
         return False
     try:
         shutil.rmtree(folder, ignore_errors=True)
-        folder.with_name(folder.name + LOCK).unlink(missing_ok=True)
+        for suffix in (FILLING, LOCK):
+            folder.with_name(folder.name + suffix).unlink(missing_ok=True)
     finally:
         held.release()
     return True

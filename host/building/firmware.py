@@ -23,7 +23,7 @@ from mcutrain.codegen.header import emit_header, emit_selection
 from mcutrain.codegen.manifest import manifest
 from mcutrain.codegen.program import Program, lay_out
 from mcutrain.host.boards import board_description, board_names, chip_of
-from mcutrain.host.building.cache import Lease, lease, locked, prune, touch
+from mcutrain.host.building.cache import Lease, filling, lease, prune, touch
 from mcutrain.host.building.pio import Firmware, build_firmware
 from mcutrain.host.building.target import Target, TargetKind
 from mcutrain.host.errors import BuildError
@@ -105,18 +105,14 @@ def build(plan: TrainingPlan, target: Target, verbose: bool = False) -> Build:
     require_extra("build")
     digest, compiler = build_hash(lay_out(plan), target.board), compiler_version(target)
     folder = cache_dir() / "firmware" / target.board / f"{plan.name}-{digest.hex()}"
-    while True:
-        with locked(folder):
-            done = read_record(folder)
-            if done is None or done["compiler"] != compiler:
-                generate(plan, folder / "gen", target.board)
-                with objects_of(target.board) as objects:
-                    footprint = link(plan, target, folder, objects, verbose)
-                done = write_record(folder, compiler, footprint)
-        held = lease(folder, shared=True)
-        if (folder / ELF).is_file():  # nobody has emptied the cache between the two locks
-            break
-        held.release()
+    held = lease(folder, shared=True)
+    with filling(folder):
+        done = read_record(folder)
+        if done is None or done["compiler"] != compiler:
+            generate(plan, folder / "gen", target.board)
+            with objects_of(target.board) as objects:
+                footprint = link(plan, target, folder, objects, verbose)
+            done = write_record(folder, compiler, footprint)
     touch(folder)
     prune()
     return Build(plan, target, folder, folder / ELF, digest, done["footprint"], held)

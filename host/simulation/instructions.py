@@ -12,7 +12,7 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from mcutrain.host.building.cache import locked
+from mcutrain.host.building.cache import filling, lease
 from mcutrain.host.errors import BuildError
 from mcutrain.host.places import FIRMWARE_DIR, cache_dir
 from mcutrain.host.processes import run_group
@@ -56,9 +56,13 @@ def compile_plugin() -> Path:
     digest = hashlib.sha256(PLUGIN_SOURCE.read_bytes()).hexdigest()[:12]
     folder = cache_dir() / "plugin" / digest
     library = folder / "region_counter.so"
-    with locked(folder):
-        if not library.is_file():
-            _compile_into(library)
+    held = lease(folder, shared=True)
+    try:
+        with filling(folder):
+            if not library.is_file():
+                _compile_into(library)
+    finally:
+        held.release()
     return library
 
 
