@@ -9,6 +9,6 @@ from typing import Any
 import pytest
 
 
-def exhaustive(name: str, long: Collection[str]) -> Any:
+def exhaustive(name: Any, long: Collection[Any]) -> Any:
     """The parameter; marked as one that only ``make test-all`` runs if it is one of ``long``."""
     return pytest.param(name, marks=pytest.mark.exhaustive) if name in long else name

@@ -26,6 +26,7 @@ from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.scheme import parse_scheme, scheme_text
 from mcutrain.trainer.tflite.reader import load
 from tests.support.command import Ran, Run
+from tests.support.marks import exhaustive
 from tests.support.paths import ROOT
 from tests.support.small_models import residual_model, write_dataset
 
@@ -137,6 +138,7 @@ def test_a_table_tells_what_was_chosen(
     assert f"--update {output}" in ran.out
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_one_job_repeats_a_search_exactly(search: Run, tmp_path: Path) -> None:
     one, other, third = search("a").json, search("b").json, search("c", "--seed", 5).json
@@ -152,7 +154,7 @@ def scheme_lines(text: str) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("after", [1, 17, 20])
+@pytest.mark.parametrize("after", [exhaustive(after, (1, 20)) for after in (1, 17, 20)])
 def test_an_interrupted_search_goes_on_to_the_same_end(
     search: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
@@ -288,6 +290,7 @@ def test_another_budget_shares_the_measurements(search: Run, study: Path) -> Non
     assert path.read_text().splitlines()[: len(before)] == before
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_two_studies_share_a_storage(search: Run, tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path / 'trials.db'}"

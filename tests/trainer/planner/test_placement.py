@@ -26,6 +26,7 @@ from mcutrain.trainer.planner.placement import Offsets, place_blocks
 from mcutrain.trainer.tflite.reader import parse
 from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.exact_placement import exact_arena
+from tests.support.marks import exhaustive
 from tests.support.small_models import residual_model
 from tests.tools.memory_table import BEGIN, DOCUMENT, END, HEADER, NEAR, SUBJECTS, is_near, rows
 from tests.tools.rival_table import (
@@ -279,7 +280,7 @@ def test_the_comparisons_hold_what_the_plans_say(models: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SUBJECTS)
+@pytest.mark.parametrize("name", [exhaustive(name, ("mcunet-5fps",)) for name in SUBJECTS])
 def test_a_models_arenas_are_what_the_document_says(name: str, models: Path) -> None:
     lines = rows(name, models)
 
