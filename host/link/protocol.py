@@ -164,7 +164,7 @@ class RunResult:
 def request(message: Message, *fields: int, data: bytes = b"") -> bytes:
     """Payload of a request.
 
-    >>> request(Message.READ, Region.STATE, 4, 16).hex(" ")
+    >>> request(Message.READ, RamRegion.STATE, 4, 16).hex(" ")
     '01 04 00 00 00 10 00'
     """
     return REQUESTS[message].pack(*fields) + data

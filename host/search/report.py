@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def told(score: TrialScore) -> str:
     """
-    >>> told(Score(0.5, 0.4)), told(Score(0, 0, 0.25))
+    >>> told(TrialScore(0.5, 0.4)), told(TrialScore(0, 0, 0.25))
     ('50.0 %', 'mse 0.25')
     """
     return f"{100 * score.accuracy:.1f} %" if score.mse is None else f"mse {score.mse:.4g}"

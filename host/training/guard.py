@@ -41,8 +41,8 @@ def chance(score: ValidationScore) -> int:
     Two, since the best of many epochs is looked for: with one, an epoch that was lucky with 20
     samples was kept that cost 8 points on hundreds (`benchmarks.guard`).
 
-    >>> chance(Score(58, 60)), chance(Score(30, 60)), chance(Score(0, 60))
-    (2, 7, 0)
+    >>> [chance(ValidationScore(right, 60)) for right in (58, 30, 0)]
+    [2, 7, 0]
     """
     correct, total = min(score.correct, score.total), score.total
     return math.isqrt(4 * correct * (total - correct) // total) if total else 0
