@@ -7,7 +7,6 @@ from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
-from mcutrain.host.boards import board_description
 from mcutrain.host.building.firmware import Build, constant_bytes
 from mcutrain.host.kinds import arena_bytes, state_bytes
 from mcutrain.host.request import Request
@@ -88,15 +87,16 @@ def measured(build: Build) -> dict[str, Any]:
 def memory_rows(build: Build, footprint: dict[str, Any]) -> list[dict[str, Any]]:
     """Name, bytes used and bytes available of each memory of the build's board, the main RAM first;
     none on this computer. Raises Error if plan and linker disagree by a byte."""
-    sram = int(board_description(build.target.board)["upload"]["maximum_ram_size"])
+    chip = build.target.chip
+    if chip.ram_bytes is None:
+        return []
     beside = dict(footprint["memories"])
     for name, nbytes in beside.items():
         if (predicted := build.plan.memory.ram_bytes.get(name, 0)) != nbytes:
             raise differs(build, f"bytes in {name}", predicted, nbytes)
     used = {MAIN_RAM: footprint["sram_bytes"] - sum(beside.values()), **beside}
-    there = {MAIN_RAM: sram, **{m.name: m.nbytes for m in build.target.chip.beside}}
-    rows = [{"name": n, "used_bytes": used[n], "available_bytes": there[n]} for n in there]
-    return rows if sram else []
+    there = {MAIN_RAM: chip.ram_bytes, **{m.name: m.nbytes for m in chip.beside}}
+    return [{"name": n, "used_bytes": used[n], "available_bytes": there[n]} for n in there]
 
 
 def differs(build: Build, key: str, predicted: int, found: int) -> Error:
@@ -120,8 +120,7 @@ def resident_rows(build: Build) -> list[dict[str, Any]]:
 
 def interface_bytes(build: Build) -> int:
     """Constants beside the plan's: the numerics hash, and address and size of each region."""
-    pointer = 4 if build.target.toolchain_prefix else 8
-    return 8 + 2 * len(build.plan.memory.regions) * pointer
+    return 8 + 2 * len(build.plan.memory.regions) * build.target.chip.word_bytes
 
 
 def format_bytes(plan: TrainingPlan) -> dict[str, int]:

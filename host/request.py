@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from mcutrain.trainer.tflite.reader import load
 from mcutrain.trainer.training_plan import TrainingPlan
 from mcutrain.trainer.training_state import TrainingState, resumed
 
-FORMATS = ("errors", "weights", "accumulate")
+FORMATS = tuple(each.name for each in fields(Formats))
 # What begins a training anew, though the file holds one that could go on.
 ANEW = {"update", "classes"}
 

@@ -176,19 +176,14 @@ def place_in_order(forward: list[Node], tape: GraphTape, active: Tensor | None) 
         for param in learned
         for t in (param, *(c for kind, c in kept.beside(param).items() if kind.is_beside))
     ]
-    others = [
-        kept.beside(param)[kind]
-        for kind in kept.kinds
-        for param in learned
-        if not kind.is_beside and kind in kept.beside(param)
-    ]
+    others = [companion for kind, companion in kept.by_kind(learned) if not kind.is_beside]
     counts = [active] if active else []
     return [*pairs, *others, *tape.histories, *counts, tape.sgd]
 
 
 def check_names(names: tuple[str, ...], loss: Node, model: Model) -> None:
-    """Raises ModelError unless there is one for each class, spare ones may be
-    without, or none at all."""
+    """Raises ModelError unless there are none, or one for each class in use; spare classes may
+    have names too."""
     assert isinstance(loss.op, Loss)
     most = loss.op.labels(model.logits.type)
     least = most if len(loss.inputs) < 3 or (d := loss.inputs[2].data) is None else int(d[0])

@@ -73,8 +73,9 @@ class Recomputation:
 class TrainingPlan:
     """Everything that was decided: the ordered graph, its memory, what learns.
 
-    ``forward`` are the nodes up to the logits, as the model has them. ``options`` and ``chip`` are
-    what the plan was asked for. ``recomputation`` is None where nothing is computed twice.
+    ``forward`` are the nodes up to the logits, in the order of the model file. ``options`` and
+    ``chip`` are what the plan was asked for. ``recomputation`` is None where nothing is computed
+    twice.
     """
 
     name: str
@@ -151,7 +152,8 @@ class TrainingPlan:
     def digested(self) -> list[Tensor]:
         """What the digest covers, in its order (SPEC 1.5)."""
         counts = [self.task.active] if self.task.active else []
-        behind = digested_behind(self.learned, self.learning.companions)
+        kept = self.learning.companions.by_kind(self.learned)
+        behind = [companion for kind, companion in kept if kind.digest is Digest.BEHIND]
         return [*self.learned, *behind, *self.learning.histories, *counts]
 
     @property
@@ -198,13 +200,17 @@ class TrainingPlan:
                 "could leave out, so there is no latent to keep"
             )
 
+    @property
+    def needs(self) -> frozenset[str]:
+        """The features of an instruction set that its kernels need; empty for portable C."""
+        return frozenset[str]().union(*(node.op.needs for node in self.operations))
+
     def on(self, chip: Chip) -> TrainingPlan:
         """The plan with the same nodes in the memories of another chip; no bit changes.
 
         Raises BudgetError, and ModelError for kernels that the chip cannot run.
         """
-        needed = frozenset[str]().union(*(node.op.needs for node in self.operations))
-        if missing := sorted(needed - chip.features):
+        if missing := sorted(self.needs - chip.features):
             raise ModelError(
                 f"the plan is for {self.chip.name}: {chip.name} has not {', '.join(missing)}"
             )
@@ -231,13 +237,3 @@ class TrainingPlan:
 def inference_end(graph: Graph, last: Tensor) -> int:
     """How many nodes an inference has that ends with ``last``."""
     return next((k for k, node in enumerate(graph.nodes, 1) if last in node.outputs), 0)
-
-
-def digested_behind(learned: list[Tensor], companions: Companions) -> list[Tensor]:
-    """The companions that the digest covers behind everything learned, by kind."""
-    return [
-        companions.beside(param)[kind]
-        for kind in companions.kinds
-        for param in learned
-        if kind.digest is Digest.BEHIND and kind in companions.beside(param)
-    ]

@@ -22,7 +22,7 @@ from mcutrain.codegen.emit import emit_source
 from mcutrain.codegen.header import emit_header, emit_selection
 from mcutrain.codegen.manifest import manifest
 from mcutrain.codegen.program import Program, lay_out
-from mcutrain.host.boards import board_description, board_names, chip_of
+from mcutrain.host.boards import board_names, chip_of
 from mcutrain.host.building.cache import Lease, filling, lease, prune, touch
 from mcutrain.host.building.pio import Firmware, build_firmware
 from mcutrain.host.building.target import Target, TargetKind
@@ -166,8 +166,7 @@ def check_chip(plan: TrainingPlan, target: Target) -> None:
 def check_budget(plan: TrainingPlan, target: Target) -> None:
     """Raises BudgetError if arena, state, kept latents and the next sample alone exceed the board's
     main RAM, or kept latents its flash, where constants lie."""
-    sizes = board_description(target.board)["upload"]
-    available = int(sizes["maximum_ram_size"])
+    available = target.chip.ram_bytes
     needed = plan.memory.ram_bytes[ARENA] + plan.slot_bytes + plan.ahead_bytes
     if available and needed > available:
         raise BudgetError(
@@ -179,7 +178,7 @@ def check_budget(plan: TrainingPlan, target: Target) -> None:
         )
     if plan.latents.flash is None:
         return
-    available, needed = int(sizes["maximum_size"]), constant_bytes(plan)
+    available, needed = target.chip.flash_bytes, constant_bytes(plan)
     if available and needed > available:
         raise BudgetError(
             f"constants need {needed:,} bytes of flash, {target.name} has {available:,}; "
@@ -221,7 +220,6 @@ def link(
 
 def check_fit(plan: TrainingPlan, target: Target, found: Footprint, stack_bytes: int) -> None:
     """Raises BudgetError, with what takes the bytes, if a measured firmware exceeds its board."""
-    sizes = board_description(target.board)["upload"]
     other_ram = sum(found.other_ram_bytes.values()) - found.stack_headroom_bytes
     named = {"latents": "latents", "ahead": "next sample"}
     own = {
@@ -242,12 +240,13 @@ def check_fit(plan: TrainingPlan, target: Target, found: Footprint, stack_bytes:
         "code": found.code_bytes,
         "other": sum(found.other_flash_bytes.values()),
     }
-    for memory, parts, key, advice in (
-        ("RAM", ram, "maximum_ram_size", "train fewer or later layers"),
-        ("flash", flash, "maximum_size", "take a smaller model"),
+    chip = target.chip
+    for memory, parts, available, advice in (
+        ("RAM", ram, chip.ram_bytes, "train fewer or later layers"),
+        ("flash", flash, chip.flash_bytes, "take a smaller model"),
     ):
-        needed, available = sum(parts.values()), int(sizes[key])
-        if needed > available:
+        needed = sum(parts.values())
+        if available is not None and needed > available:
             listed = ", ".join(f"{name} {nbytes:,}" for name, nbytes in parts.items())
             raise BudgetError(
                 f"{plan.name}, {plan.scheme.name}: needs {needed:,} bytes of {memory} ({listed}), "

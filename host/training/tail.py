@@ -71,8 +71,9 @@ def shifted(scheme: Scheme, layers: int) -> Scheme:
 
 @contextmanager
 def fastest(plan: TrainingPlan) -> Iterator[LibraryRunner | ReferenceRunner]:
-    """The generated C in this process, or the reference where there is no compiler."""
-    if which(COMPILER) is None:
+    """The generated C in this process; the reference where there is no compiler, or for kernels of
+    another instruction set."""
+    if which(COMPILER) is None or plan.needs:
         yield ReferenceRunner(plan)
     else:
         with in_process(plan) as runner:

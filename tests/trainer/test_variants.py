@@ -19,6 +19,7 @@ from mcutrain.codegen.program import lay_out
 from mcutrain.host.boards import board_names, chip_of
 from mcutrain.host.building.library import kernel_sources
 from mcutrain.host.building.target import NATIVE
+from mcutrain.host.training.tail import latents
 from mcutrain.trainer.chip import FEATURES, GENERIC, Chip
 from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.graph.graph import Graph
@@ -34,6 +35,7 @@ from tests.support.bench import bench_plan, draw_inputs, node_of
 from tests.support.native import NativeModel
 from tests.support.op_cases import CASES, Case
 from tests.support.paths import FIRMWARE
+from tests.support.random_models import samples
 from tests.support.small_models import residual_model
 from tests.support.steps import assert_steps_are_equal
 from tests.support.table_add import CHIP, FEATURE, TableAdd, firmware_with_variant
@@ -132,6 +134,15 @@ def test_the_planner_counts_what_the_variant_asks_for() -> None:
 def test_a_plan_is_not_moved_to_a_chip_that_cannot_run_it() -> None:
     with pytest.raises(ModelError, match=f"generic chip .* has not {FEATURE}"):
         plan_for(CHIP).on(GENERIC)
+
+
+def test_latents_are_computed_for_a_chip_that_this_computer_is_not() -> None:
+    """Its kernels are not this computer's: the reference computes them, with the same bits."""
+    plain, chosen = plan_for(GENERIC, "head"), plan_for(CHIP, "head")
+    x = np.stack(samples(plain.task.input.type.shape, 2, seed=5))
+    assert chosen.needs == CHIP.features and not plain.needs
+
+    np.testing.assert_array_equal(latents(chosen, x), latents(plain, x))
 
 
 def test_files_that_a_chip_cannot_run_are_left_out(firmware: Path) -> None:

@@ -90,6 +90,12 @@ class Companions:
         """Each learned tensor that has a companion of this kind, and the companion."""
         return {learned: kept[kind] for learned, kept in self.found.items() if kind in kept}
 
+    def by_kind(self, learned: Iterable[Tensor]) -> Iterator[tuple[Companion, Tensor]]:
+        """The companions of ``learned``: all of the first kind, all of the second, and so on."""
+        learned = list(learned)
+        for kind in self.kinds:
+            yield from ((kind, kept[kind]) for t in learned if kind in (kept := self.beside(t)))
+
     def kind_of(self, tensor: Tensor) -> Companion | None:
         """The kind of a tensor; None if it is no companion."""
         return next((kind for kind, other in self if other is tensor), None)

@@ -4,11 +4,13 @@ and what the plan says about memory equals the linker map to the byte."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from mcutrain.host.boards import chip_of
 from mcutrain.host.building.firmware import build
 from mcutrain.host.building.target import Target
 from mcutrain.host.cost import measured
@@ -60,8 +62,8 @@ def test_a_model_may_be_called_as_a_header_or_a_source_is(name: str, target: str
 
 def test_a_plan_beyond_the_boards_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     plan = make_plan(parse(residual_model(), "small"), PlanOptions("full"))
-    small = {"upload": {"maximum_ram_size": 2000}, "build": {"toolchain": ""}}
-    monkeypatch.setattr("mcutrain.host.building.firmware.board_description", lambda board: small)
+    small = replace(chip_of("native"), ram_bytes=2000)
+    monkeypatch.setattr("mcutrain.host.building.target.chip_of", lambda board: small)
 
     with pytest.raises(BudgetError, match=r"has 2,000; the arena is fullest at \w+") as refused:
         build(plan, Target.parse("native"))

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from mcutrain.codegen.emit import emit_source
 from mcutrain.codegen.manifest import manifest
 from mcutrain.codegen.program import lay_out
+from mcutrain.host.boards import chip_of
 from mcutrain.host.building.firmware import build, build_hash
 from mcutrain.host.building.target import Target
 from mcutrain.host.cli.app import app
@@ -280,9 +281,8 @@ def test_more_than_the_flash_holds_is_refused(
 ) -> None:
     plan = in_flash(tmp_path)
     needed = lay_out(plan).constant_bytes
-    sizes = {"maximum_ram_size": 0, "maximum_size": needed - 1}
-    board = {"upload": sizes, "build": {"toolchain": ""}}
-    monkeypatch.setattr("mcutrain.host.building.firmware.board_description", lambda name: board)
+    small = replace(chip_of("native"), flash_bytes=needed - 1)
+    monkeypatch.setattr("mcutrain.host.building.target.chip_of", lambda name: small)
 
     with pytest.raises(BudgetError, match="fewer samples to --flash-latents") as refused:
         build(plan, Target.parse("native"))
