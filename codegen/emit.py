@@ -31,7 +31,7 @@ from mcutrain.trainer.graph.tensor import Tensor
 from mcutrain.trainer.planner.memory import ARENA, STATE, Slot
 from mcutrain.trainer.training_plan import TrainingPlan
 
-KERNEL_ABI = 4  # of firmware/mct/model.h: another number, other kernels
+KERNEL_ABI = 5  # of firmware/mct/model.h: another number, other kernels
 
 
 def emit_source(program: Program) -> str:
@@ -47,6 +47,7 @@ def emit_source(program: Program) -> str:
         *emit_groups(program),
         *emit_calls(program),
         *emit_initialise(program),
+        *emit_state_check(program),
         *emit_digest(program),
         *emit_api(program),
     ]
@@ -64,7 +65,7 @@ def emit_preamble(program: Program) -> Iterator[str]:
     yield ""
     yield "#include <string.h>"
     yield ""
-    units = sorted({*program.units, *(["window"] if program.regions else [])})
+    units = sorted({*program.units, "state_check", *(["window"] if program.regions else [])})
     yield from (f'#include "kernels/{unit}.h"' for unit in units)
     yield '#include "mct/digest.h"'
     yield ""
@@ -145,7 +146,9 @@ def referenced(program: Program) -> set[Tensor]:
     )
     begun = (t for t in plan.learning.state if t.data is not None and t.data.any())
     low = (plan.learning.companions.joined(t) for t in plan.digested)
-    return {t for t in (*listed, *named, *begun, *plan.digested, *low) if isinstance(t, Tensor)}
+    checked = (t for check in plan.state_checks for t in check.tensors)
+    all_ = (*listed, *named, *begun, *checked, *plan.digested, *low)
+    return {tensor for tensor in all_ if isinstance(tensor, Tensor)}
 
 
 def pointer(plan: TrainingPlan, tensor: Tensor, place: str, told: str = "") -> Iterator[str]:
@@ -214,6 +217,24 @@ def initialise(tensor: Tensor, name: str, initial: Constant | None) -> Iterator[
         for k, value in enumerate(tensor.data.ravel()):
             if value:
                 yield f"{name}[{k}] = {literal(int(value))};"
+
+
+def emit_state_check(program: Program) -> Iterator[str]:
+    """Whether a step may use the state (SPEC 4)."""
+    plan = program.plan
+    yield f"bool {plan.name}_state_is_valid(void)"
+    yield "{"
+    for check in plan.state_checks:
+        args = [in_ram(plan, tensor) for tensor in check.tensors]
+        if check.has_size:
+            args.append(f"{check.tensors[0].type.size}u")
+        args += map(literal, check.numbers)
+        yield from indented(filled(f"if (!mct_{check.function}(", args, ")) {", 1))
+        yield f"{INDENT * 2}return false;"
+        yield f"{INDENT}}}"
+    yield f"{INDENT}return true;"
+    yield "}"
+    yield ""
 
 
 def emit_digest(program: Program) -> Iterator[str]:

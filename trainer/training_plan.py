@@ -10,11 +10,18 @@ from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.formats import Formats
 from mcutrain.trainer.graph.graph import Graph
 from mcutrain.trainer.graph.op import Node
-from mcutrain.trainer.graph.tensor import Array, Role, Tensor
+from mcutrain.trainer.graph.tensor import Array, DType, Role, Tensor
 from mcutrain.trainer.latent import FlashLatents
 from mcutrain.trainer.ops.companion import Companions, Digest
 from mcutrain.trainer.ops.error import EXPONENT
 from mcutrain.trainer.ops.loss import Loss
+from mcutrain.trainer.ops.state_check import (
+    StateCheck,
+    bias_check,
+    count_check,
+    history_check,
+    sgd_check,
+)
 from mcutrain.trainer.options import PlanOptions, Scheme
 from mcutrain.trainer.planner.memory import MemoryPlan, plan_on
 from mcutrain.trainer.planner.recompute import Recomputed
@@ -155,6 +162,21 @@ class TrainingPlan:
         kept = self.learning.companions.by_kind(self.learned)
         behind = [companion for kind, companion in kept if kind.digest is Digest.BEHIND]
         return [*self.learned, *behind, *self.learning.histories, *counts]
+
+    @property
+    def state_checks(self) -> list[StateCheck]:
+        """What the state satisfies whenever training left it; of other values (weights without a
+        fraction, seed, step number) any may be there."""
+        learning, found = self.learning, list[StateCheck]()
+        for learned in self.learned:
+            if learned.type.dtype is DType.S32:
+                found.append(bias_check(learned))
+            beside = learning.companions.beside(learned).items()
+            found += [kind.check(learned, kept) for kind, kept in beside if kind.check]
+        found += [history_check(history) for history in learning.histories]
+        if self.task.active is not None:
+            found.append(count_check(self.task.active, self.classes))
+        return [*found, sgd_check(learning.sgd)]
 
     @property
     def forward_macs(self) -> int:

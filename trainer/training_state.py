@@ -22,7 +22,6 @@ import numpy as np
 from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.graph.tensor import Array, DType, Tensor
 from mcutrain.trainer.interpreter import state_digest
-from mcutrain.trainer.ops.error import DECAY_AFTER
 from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.options import Scheme
 from mcutrain.trainer.training_plan import TrainingPlan
@@ -197,9 +196,9 @@ def resumed(plan: TrainingPlan, stored: TrainingState) -> TrainingPlan:
             f"{len(tensors)} of this plan: resume with the scheme and options of the export"
         )
     values = dict(zip(tensors, stored.arrays, strict=True))
-    check_ranges(plan, values)
-    known = {t: t.data for t in plan.learning.state if t.data is not None}
-    if state_digest(plan, {**known, **values}) != stored.digest:
+    state = {t: t.data for t in plan.learning.state if t.data is not None} | values
+    check_state(plan, state)
+    if state_digest(plan, state) != stored.digest:
         raise ModelError(
             "the training state is not that of the model's weights: the file was changed since "
             "its export, or the options are others"
@@ -209,15 +208,10 @@ def resumed(plan: TrainingPlan, stored: TrainingState) -> TrainingPlan:
     return plan
 
 
-def check_ranges(plan: TrainingPlan, values: Mapping[Tensor, Array]) -> None:
-    """Raises ModelError for values that training never leaves behind."""
-    _, _, multiplier, shift = (int(v) for v in values[plan.learning.sgd])
-    is_rate = (multiplier == 0 or 128 <= multiplier <= 255) and shift <= 255
-    are_counts = all(0 <= int(values[t][1]) < DECAY_AFTER for t in plan.learning.histories)
-    are_sound = all(kind.is_sound(values[tensor]) for kind, tensor in plan.learning.companions)
-    active = int(values[plan.task.active][0]) if plan.task.active else plan.classes
-    are_classes = plan.task.active is None or 2 <= active <= plan.classes
-    if not (is_rate and are_counts and are_sound and are_classes):
-        raise ModelError(
-            "the training state holds a rate, history, sum or class count out of range"
-        )
+def check_state(plan: TrainingPlan, state: Mapping[Tensor, Array]) -> None:
+    """Raises ModelError for values that training never leaves behind (SPEC 4)."""
+    for check in plan.state_checks:
+        if not check.passes(state):
+            raise ModelError(
+                f"the training state is damaged: {check.failure}, as training never leaves it"
+            )

@@ -15,7 +15,7 @@ extern "C" {
 #endif
 
 /* Bumped when a kernel's parameters or meaning change; generated code checks it. */
-#define MCT_KERNEL_ABI 4
+#define MCT_KERNEL_ABI 5
 
 /* A status that must be looked at. */
 #define MCT_CHECKED __attribute__((warn_unused_result))

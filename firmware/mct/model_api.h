@@ -26,8 +26,9 @@ extern "C" {
 
 /* Sets the model to its initial state: weights, biases and everything else that training changes,
  * the step number 0, and the default learning rate. Call it before any other function. A step that
- * is under way ends. All random rounding follows from `seed`: the same seed and the same samples
- * give the same bits. Latents that were kept stay. */
+ * is under way ends, and what was handed over for the next one is dropped. All random rounding
+ * follows from `seed`: the same seed and the same samples give the same bits. Latents that were
+ * kept stay. */
 void MCT_API(reset)(uint32_t seed);
 
 /* Sets the learning rate to multiplier * 2^-shift. The multiplier is 128..255, or 0 for steps that
@@ -37,20 +38,18 @@ void MCT_API(set_learning_rate)(uint8_t multiplier, uint8_t shift);
 /* ---- Samples ----
  *
  * A sample is NAME_INPUT_BYTES of int8; the comment at the top of NAME.h says which real numbers
- * they stand for. Each step and each inference needs one that was written before it: computing
- * overwrites the sample. How it is handed over depends on how the model was generated:
+ * they stand for. Each step and each inference needs one of its own: it must have come whole, and
+ * computing uses it up. Its bytes come in their order, at once or in parts. A part with offset 0
+ * begins a new sample and drops what came before. Where the sample waits depends on how the model
+ * was generated:
  *
- * - By default it is resident. It may be pushed, whole or in parts in any order, or be written to
- *   where NAME_input points, between steps.
+ * - By default it is resident: it lies in the arena, and comes between steps.
  * - A model that streams its input (NAME_FIRST_CALL is 1) computes its first layers as the rows of
  *   a sample come, and never holds it whole.
  * - A model that receives ahead holds the next sample, and the next target, in a buffer of its own.
  *   They may come while a step runs, from an interrupt too. A step or an inference takes them out
  *   of the buffer as it begins: push nothing during that call, and again when begin has returned.
- *
- * For the last two the parts come in their order. A part with offset 0 begins a new sample and
- * drops what came before; a sample serves one step or inference. NAME_reset drops one that was
- * received ahead. */
+ */
 
 /* Hands over `nbytes` of a sample, of which the first is byte `offset` of the sample. Returns
  * MCT_ERR_RANGE if they do not lie in the sample, or are not those that come next, and MCT_ERR_BUSY
@@ -58,13 +57,17 @@ void MCT_API(set_learning_rate)(uint8_t multiplier, uint8_t shift);
 MCT_CHECKED mct_status MCT_API(push)(uint32_t offset, const int8_t *bytes, uint32_t nbytes);
 
 /* Returns where a resident sample lies, or the buffer of one that is received ahead; NULL if the
- * model streams its input. A DMA may fill the buffer. Then NAME_push(0, NAME_input(),
- * NAME_INPUT_BYTES) says that it is whole; nothing is copied. */
+ * model streams its input. A sensor or a DMA may fill it. Then NAME_push(0, NAME_input(),
+ * NAME_INPUT_BYTES) says that the sample is whole; nothing is copied. */
 int8_t *MCT_API(input)(void);
 
-/* Returns where to write the NAME_TARGET_BYTES of the output that the next step shall learn to
- * give, for a model that learns from outputs and not from labels. NULL if a step takes a label, or
- * makes its target from the sample. */
+/* Hands over the target as NAME_push does the sample, for a model that learns from outputs and not
+ * from labels: the NAME_TARGET_BYTES of the output that the next step shall learn to give. A step
+ * uses it up, an inference does not. Returns MCT_ERR_RANGE also if a step takes a label, or makes
+ * its target from the sample. */
+MCT_CHECKED mct_status MCT_API(push_target)(uint32_t offset, const int8_t *bytes, uint32_t nbytes);
+
+/* Returns where the target lies, to be filled as the input is; NULL if there is none. */
 int8_t *MCT_API(target)(void);
 
 /* ---- Classes ---- */
@@ -82,8 +85,8 @@ MCT_CHECKED mct_status MCT_API(set_classes)(uint32_t classes);
 
 /* Learns from the sample, as one whole step: forward pass, backward pass, update. `label` is its
  * class; give 0 if the model takes no labels. Returns MCT_ERR_LABEL for a label that is not in use,
- * MCT_ERR_BUSY while a sliced step is under way, and MCT_ERR_SAMPLE if the sample has not come to
- * its end, of a model that streams its input or receives ahead. */
+ * MCT_ERR_BUSY while a sliced step is under way, and MCT_ERR_SAMPLE if the sample or its target has
+ * not come whole, or was used already. A refused step leaves what has come. */
 MCT_CHECKED mct_status MCT_API(step)(uint32_t label);
 
 /* The same step in slices, between which a firmware can do other work. NAME_begin takes the label,
@@ -105,6 +108,10 @@ mct_loss MCT_API(loss)(void);
 
 /* Returns the number of steps since the reset. */
 uint32_t MCT_API(steps)(void);
+
+/* Returns whether the state is one that training can have left (SPEC 4). Ask it when something else
+ * than a reset or a step has written the state, before the next step: a step trusts its state. */
+bool MCT_API(state_is_valid)(void);
 
 /* Returns the CRC-32 of everything that was learned (SPEC 1.5). Two devices with one digest have
  * learned the same. Call it between steps. */
@@ -129,14 +136,16 @@ uint32_t MCT_API(predicted)(void);
  * The frozen layers always make the same NAME_LATENT_BYTES of a sample: its latent. A step or an
  * inference that begins there has the bits of one that begins at the sample, without the first
  * NAME_PREFIX_CALLS calls. So old samples can be replayed from their latents, which are often
- * smaller. Like the sample, the latent is used up and written anew for each step.
+ * smaller. Like the sample, the latent must be whole, and serves one step or inference.
  *
  * Where there is no such tensor (NAME_LATENT_BYTES is 0), NAME_latent returns NULL, and the others
  * return MCT_ERR_RANGE. */
 
-/* Returns where the latent lies, to be read or written. Take a sample that was handed over before
- * as lost. */
+/* Returns where the latent lies, to be read, or to be filled as the input is. */
 int8_t *MCT_API(latent)(void);
+
+/* Hands over a latent as NAME_push does a sample. A resident sample is lost then. */
+MCT_CHECKED mct_status MCT_API(push_latent)(uint32_t offset, const int8_t *bytes, uint32_t nbytes);
 
 /* Computes the latent of the sample. Returns MCT_ERR_BUSY and MCT_ERR_SAMPLE as NAME_step does. */
 MCT_CHECKED mct_status MCT_API(prefix)(void);
@@ -146,16 +155,17 @@ MCT_CHECKED mct_status MCT_API(step_from_latent)(uint32_t label);
 MCT_CHECKED mct_status MCT_API(begin_from_latent)(uint32_t label);
 MCT_CHECKED mct_status MCT_API(infer_from_latent)(void);
 
-/* Keeps the latent that NAME_prefix has just computed, with its label (0 if the model takes none),
- * in slot 0 to NAME_LATENT_SLOTS - 1 in RAM. runtime/replay.h can choose the slot. A reset leaves
- * the slots. Returns MCT_ERR_RANGE for any other slot, MCT_ERR_LABEL for a label that is not in
- * use, and MCT_ERR_BUSY while a step is under way. */
+/* Keeps the latent that is in place and not used up yet, with its label (0 if the model takes
+ * none), in slot 0 to NAME_LATENT_SLOTS - 1 in RAM. runtime/replay.h can choose the slot. A reset
+ * leaves the slots. Returns MCT_ERR_RANGE for any other slot, MCT_ERR_LABEL for a label that is not
+ * in use, MCT_ERR_SAMPLE if no whole latent is in place, and MCT_ERR_BUSY while a step is under
+ * way. */
 MCT_CHECKED mct_status MCT_API(keep_latent)(uint32_t slot, uint32_t label);
 
-/* Puts the latent of a slot back in its place, for NAME_step_from_latent, and its label into
- * `*label`. The NAME_FLASH_LATENTS slots behind those in RAM are constants in flash: they can be
- * recalled, but not kept. Returns MCT_ERR_RANGE for a slot that is empty or that there is not, and
- * MCT_ERR_BUSY while a step is under way. */
+/* Puts the latent of a slot back in its place, for one NAME_step_from_latent, and its label into
+ * `*label`. It may be recalled any number of times. The NAME_FLASH_LATENTS slots behind those in
+ * RAM are constants in flash: they can be recalled, but not kept. Returns MCT_ERR_RANGE for a slot
+ * that is empty or that there is not, and MCT_ERR_BUSY while a step is under way. */
 MCT_CHECKED mct_status MCT_API(recall_latent)(uint32_t slot, uint32_t *label);
 
 #ifdef __cplusplus

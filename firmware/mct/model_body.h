@@ -36,20 +36,49 @@
 static uint32_t MCT_API(next); /* the call that run continues with */
 static bool MCT_API(busy_now); /* a step is under way */
 
-#if defined MCT_API_AHEAD_BYTES
+/* How many bytes have come of what the next step needs: each is whole, or is not there yet. What
+ * waits outside the arena may be handed over in an interrupt. */
+#ifdef MCT_API_AHEAD_BYTES
 static _Alignas(4) int8_t MCT_API(ahead)[MCT_API_AHEAD_BYTES]; /* sample, target */
-static volatile uint32_t MCT_API(came);                        /* bytes of the sample */
-#elif defined MCT_API_ARRIVE
-static uint32_t MCT_API(came); /* bytes of the sample */
+typedef volatile uint32_t MCT_API(count);
+#else
+typedef uint32_t MCT_API(count);
 #endif
+static MCT_API(count) MCT_API(came); /* of the sample */
+#ifdef MCT_API_TARGET
+static MCT_API(count) MCT_API(target_came);
+#endif
+#ifdef MCT_API_LATENT
+static uint32_t MCT_API(latent_came);
+#endif
+
+/* Says how much there is of the latent in the arena. */
+static inline void MCT_API(set_latent)(uint32_t nbytes)
+{
+#ifdef MCT_API_LATENT
+    MCT_API(latent_came) = nbytes;
+#else
+    (void)nbytes;
+#endif
+}
+
+/* Forgets a sample whose place in the arena something else takes. */
+static inline void MCT_API(drop_sample)(void)
+{
+#ifndef MCT_API_AHEAD_BYTES
+    MCT_API(came) = 0u;
+#endif
+}
 
 void MCT_API(reset)(uint32_t seed)
 {
     MCT_API(initialise)();
     MCT_API_SGD[0] = seed;
     MCT_API(busy_now) = false;
-#ifdef MCT_API_AHEAD_BYTES
     MCT_API(came) = 0u;
+    MCT_API(set_latent)(0u);
+#ifdef MCT_API_TARGET
+    MCT_API(target_came) = 0u;
 #endif
 }
 
@@ -59,29 +88,32 @@ void MCT_API(set_learning_rate)(uint8_t multiplier, uint8_t shift)
     MCT_API_SGD[3] = shift;
 }
 
-#if defined MCT_API_AHEAD_BYTES
-
-int8_t *MCT_API(input)(void)
-{
-    return MCT_API(ahead);
-}
-
-mct_status MCT_API(push)(uint32_t offset, const int8_t *bytes, uint32_t nbytes)
+/* Whether bytes are the next ones of something of `limit_bytes`, of which `*came` are there. Those
+ * from the beginning are always: they begin it anew. */
+static inline bool MCT_API(comes_next)(MCT_API(count) * came, uint32_t offset, uint32_t nbytes,
+                                       uint32_t limit_bytes)
 {
     if (offset == 0u) {
-        MCT_API(came) = 0u;
+        *came = 0u;
     }
-    if (offset != MCT_API(came) || nbytes > MCT_API_CONST(INPUT_BYTES) - offset) {
+    return offset == *came && nbytes <= limit_bytes - offset;
+}
+
+/* Appends the next bytes of what lies at `place`; those that are there already stay. */
+static inline mct_status MCT_API(append)(int8_t *place, MCT_API(count) * came, uint32_t offset,
+                                         const int8_t *bytes, uint32_t nbytes, uint32_t limit_bytes)
+{
+    if (!MCT_API(comes_next)(came, offset, nbytes, limit_bytes)) {
         return MCT_ERR_RANGE;
     }
-    if (bytes != MCT_API(ahead) + offset) {
-        memcpy(MCT_API(ahead) + offset, bytes, nbytes);
+    if (bytes != place + offset) {
+        memcpy(place + offset, bytes, nbytes);
     }
-    MCT_API(came) = offset + nbytes;
+    *came = offset + nbytes;
     return MCT_OK;
 }
 
-#elif defined MCT_API_ARRIVE
+#ifdef MCT_API_ARRIVE
 
 int8_t *MCT_API(input)(void)
 {
@@ -93,12 +125,12 @@ mct_status MCT_API(push)(uint32_t offset, const int8_t *bytes, uint32_t nbytes)
     if (MCT_API(busy_now)) {
         return MCT_ERR_BUSY;
     }
+    if (!MCT_API(comes_next)(&MCT_API(came), offset, nbytes, MCT_API_CONST(INPUT_BYTES))) {
+        return MCT_ERR_RANGE;
+    }
     if (offset == 0u) {
         memset(MCT_API(done), 0, sizeof MCT_API(done));
-        MCT_API(came) = 0u;
-    }
-    if (offset != MCT_API(came) || nbytes > MCT_API_CONST(INPUT_BYTES) - offset) {
-        return MCT_ERR_RANGE;
+        MCT_API(set_latent)(0u);
     }
     while (nbytes > 0u) {
         uint32_t column = MCT_API(came) % MCT_API_ROW_BYTES;
@@ -119,44 +151,44 @@ mct_status MCT_API(push)(uint32_t offset, const int8_t *bytes, uint32_t nbytes)
 
 int8_t *MCT_API(input)(void)
 {
+#ifdef MCT_API_AHEAD_BYTES
+    return MCT_API(ahead);
+#else
     return MCT_API_INPUT;
+#endif
 }
 
 mct_status MCT_API(push)(uint32_t offset, const int8_t *bytes, uint32_t nbytes)
 {
+#ifndef MCT_API_AHEAD_BYTES
     if (MCT_API(busy_now)) {
         return MCT_ERR_BUSY;
     }
-    if (offset > MCT_API_CONST(INPUT_BYTES) || nbytes > MCT_API_CONST(INPUT_BYTES) - offset) {
-        return MCT_ERR_RANGE;
+#endif
+    mct_status status = MCT_API(append)(MCT_API(input)(), &MCT_API(came), offset, bytes, nbytes,
+                                        MCT_API_CONST(INPUT_BYTES));
+#ifndef MCT_API_AHEAD_BYTES
+    if (status == MCT_OK) {
+        MCT_API(set_latent)(0u);
     }
-    memcpy(MCT_API_INPUT + offset, bytes, nbytes);
-    return MCT_OK;
+#endif
+    return status;
 }
 
 #endif
 
-/* Whether a step or an inference lacks its sample: one that comes by rows, or ahead, must be whole.
- * That a step is under way is said first, by what follows. */
-#if defined MCT_API_AHEAD_BYTES || defined MCT_API_ARRIVE
-#define MCT_API_LACKS_SAMPLE (!MCT_API(busy_now) && MCT_API(came) != MCT_API_CONST(INPUT_BYTES))
-#else
-#define MCT_API_LACKS_SAMPLE false
-#endif
+/* Whether a step or an inference lacks its sample. That a step is under way is said first, by what
+ * follows. */
+static inline bool MCT_API(lacks_sample)(void)
+{
+    return !MCT_API(busy_now) && MCT_API(came) != MCT_API_CONST(INPUT_BYTES);
+}
 
 /* What waits becomes the sample of the step or inference that begins. */
-static void MCT_API(take_sample)(void)
+static inline void MCT_API(take_sample)(void)
 {
 #ifdef MCT_API_AHEAD_BYTES
     memcpy(MCT_API_INPUT, MCT_API(ahead), MCT_API_CONST(INPUT_BYTES));
-    MCT_API(came) = 0u;
-#endif
-}
-
-/* Forgets a sample whose place in the arena something else takes. */
-static inline void MCT_API(drop_sample)(void)
-{
-#ifdef MCT_API_ARRIVE
     MCT_API(came) = 0u;
 #endif
 }
@@ -172,12 +204,37 @@ int8_t *MCT_API(target)(void)
 #endif
 }
 
-/* The target that waits becomes the step's. */
-static inline void MCT_API(take_target)(void)
+mct_status MCT_API(push_target)(uint32_t offset, const int8_t *bytes, uint32_t nbytes)
 {
-#if defined MCT_API_TARGET && defined MCT_API_AHEAD_BYTES
+#ifdef MCT_API_TARGET
+#ifndef MCT_API_AHEAD_BYTES
+    if (MCT_API(busy_now)) {
+        return MCT_ERR_BUSY;
+    }
+#endif
+    return MCT_API(append)(MCT_API(target)(), &MCT_API(target_came), offset, bytes, nbytes,
+                           MCT_API_CONST(TARGET_BYTES));
+#else
+    (void)offset;
+    (void)bytes;
+    (void)nbytes;
+    return MCT_ERR_RANGE;
+#endif
+}
+
+/* The target becomes the step's. */
+static inline mct_status MCT_API(take_target)(void)
+{
+#ifdef MCT_API_TARGET
+    if (MCT_API(target_came) != MCT_API_CONST(TARGET_BYTES)) {
+        return MCT_ERR_SAMPLE;
+    }
+#ifdef MCT_API_AHEAD_BYTES
     memcpy(MCT_API_TARGET, MCT_API(target)(), MCT_API_CONST(TARGET_BYTES));
 #endif
+    MCT_API(target_came) = 0u;
+#endif
+    return MCT_OK;
 }
 
 #ifdef MCT_API_ACTIVE
@@ -219,18 +276,22 @@ static mct_status MCT_API(begin_at)(uint32_t call, uint32_t label)
     MCT_API_LABEL[0] = label;
 #else
     (void)label;
-    MCT_API(take_target)();
+    mct_status status = MCT_API(take_target)();
+    if (status != MCT_OK) {
+        return status;
+    }
 #endif
     MCT_API(drop_sample)();
+    MCT_API(set_latent)(0u);
     MCT_API(next) = call;
     MCT_API(busy_now) = true;
     return MCT_OK;
 }
 
-/* A refused label leaves a sample that waits. */
+/* A refused label or target leaves a sample that waits. */
 mct_status MCT_API(begin)(uint32_t label)
 {
-    if (MCT_API_LACKS_SAMPLE) {
+    if (MCT_API(lacks_sample)()) {
         return MCT_ERR_SAMPLE;
     }
     mct_status status = MCT_API(begin_at)(MCT_API_CONST(FIRST_CALL), label);
@@ -277,6 +338,7 @@ static mct_status MCT_API(between_steps)(uint32_t first, uint32_t end)
         return MCT_ERR_BUSY;
     }
     MCT_API(drop_sample)();
+    MCT_API(set_latent)(0u);
     if (MCT_API_CONST(FIRST_CALL) == 0 || first < end) {
         (void)MCT_API(calls)(first, end);
     }
@@ -285,7 +347,7 @@ static mct_status MCT_API(between_steps)(uint32_t first, uint32_t end)
 
 mct_status MCT_API(infer)(void)
 {
-    if (MCT_API_LACKS_SAMPLE) {
+    if (MCT_API(lacks_sample)()) {
         return MCT_ERR_SAMPLE;
     }
     if (!MCT_API(busy_now)) {
@@ -337,5 +399,4 @@ uint32_t MCT_API(steps)(void)
 #undef MCT_API_ARRIVE
 #undef MCT_API_ROW_BYTES
 #undef MCT_API_ROWS_KEPT
-#undef MCT_API_LACKS_SAMPLE
 #undef MCT_API_IN_USE

@@ -3,11 +3,42 @@
 
 int8_t *MCT_API(latent)(void)
 {
-    MCT_API(drop_sample)();
 #ifdef MCT_API_LATENT
     return MCT_API_LATENT;
 #else
     return NULL;
+#endif
+}
+
+mct_status MCT_API(push_latent)(uint32_t offset, const int8_t *bytes, uint32_t nbytes)
+{
+#ifdef MCT_API_LATENT
+    if (MCT_API(busy_now)) {
+        return MCT_ERR_BUSY;
+    }
+    MCT_API(count) came = MCT_API(latent_came);
+    mct_status status =
+        MCT_API(append)(MCT_API_LATENT, &came, offset, bytes, nbytes, MCT_API_CONST(LATENT_BYTES));
+    if (status == MCT_OK) {
+        MCT_API(drop_sample)();
+        MCT_API(latent_came) = came;
+    }
+    return status;
+#else
+    (void)offset;
+    (void)bytes;
+    (void)nbytes;
+    return MCT_ERR_RANGE;
+#endif
+}
+
+/* Whether what begins at the latent lacks it; see lacks_sample. */
+static inline bool MCT_API(lacks_latent)(void)
+{
+#ifdef MCT_API_LATENT
+    return !MCT_API(busy_now) && MCT_API(latent_came) != MCT_API_CONST(LATENT_BYTES);
+#else
+    return false;
 #endif
 }
 
@@ -16,19 +47,27 @@ mct_status MCT_API(prefix)(void)
     if (MCT_API_CONST(LATENT_BYTES) == 0) {
         return MCT_ERR_RANGE;
     }
-    if (MCT_API_LACKS_SAMPLE) {
+    if (MCT_API(lacks_sample)()) {
         return MCT_ERR_SAMPLE;
     }
     if (!MCT_API(busy_now)) {
         MCT_API(take_sample)();
     }
-    return MCT_API(between_steps)(MCT_API_CONST(FIRST_CALL), MCT_API_CONST(PREFIX_CALLS));
+    mct_status status =
+        MCT_API(between_steps)(MCT_API_CONST(FIRST_CALL), MCT_API_CONST(PREFIX_CALLS));
+    if (status == MCT_OK) {
+        MCT_API(set_latent)(MCT_API_CONST(LATENT_BYTES));
+    }
+    return status;
 }
 
 mct_status MCT_API(begin_from_latent)(uint32_t label)
 {
     if (MCT_API_CONST(LATENT_BYTES) == 0) {
         return MCT_ERR_RANGE;
+    }
+    if (MCT_API(lacks_latent)()) {
+        return MCT_ERR_SAMPLE;
     }
     return MCT_API(begin_at)(MCT_API_CONST(PREFIX_CALLS), label);
 }
@@ -46,6 +85,9 @@ mct_status MCT_API(infer_from_latent)(void)
 {
     if (MCT_API_CONST(LATENT_BYTES) == 0) {
         return MCT_ERR_RANGE;
+    }
+    if (MCT_API(lacks_latent)()) {
+        return MCT_ERR_SAMPLE;
     }
     return MCT_API(between_steps)(MCT_API_CONST(PREFIX_CALLS), MCT_API_CONST(FORWARD_CALLS));
 }
@@ -72,6 +114,9 @@ mct_status MCT_API(keep_latent)(uint32_t slot, uint32_t label)
         return MCT_ERR_LABEL;
     }
 #endif
+    if (MCT_API(lacks_latent)()) {
+        return MCT_ERR_SAMPLE;
+    }
     memcpy(MCT_API(slots)[slot], MCT_API_LATENT, MCT_API_CONST(LATENT_BYTES));
     MCT_API(slots_label)[slot] = (uint16_t)(label + 1u);
     return MCT_OK;
@@ -99,6 +144,7 @@ static mct_status MCT_API(recall_from_flash)(uint32_t index, uint32_t *label)
     const uint16_t *volatile labels = MCT_API(flash_labels);
     MCT_API(drop_sample)();
     memcpy(MCT_API_LATENT, latents[index], MCT_API_CONST(LATENT_BYTES));
+    MCT_API(set_latent)(MCT_API_CONST(LATENT_BYTES));
     *label = labels[index];
     return MCT_OK;
 #else
@@ -123,6 +169,7 @@ mct_status MCT_API(recall_latent)(uint32_t slot, uint32_t *label)
     }
     MCT_API(drop_sample)();
     memcpy(MCT_API_LATENT, MCT_API(slots)[slot], MCT_API_CONST(LATENT_BYTES));
+    MCT_API(set_latent)(MCT_API_CONST(LATENT_BYTES));
     *label = MCT_API(slots_label)[slot] - 1u;
     return MCT_OK;
 #else

@@ -31,6 +31,7 @@ static struct {
     bool is_open;
     bool is_at_latent; /* LATENT, PREFIX or RECALL came after the last SAMPLE */
     bool is_started;   /* the step under way was begun by START */
+    bool is_written;   /* the state, by WRITE: whether it is valid is not known yet */
 } mct_link_session;
 
 __attribute__((noinline)) void mct_mark_end(void)
@@ -130,20 +131,13 @@ static mct_status execute_learning_rate(uint8_t multiplier, uint8_t shift)
     return MCT_OK;
 }
 
-/* TARGET and LATENT: an offset and data for one tensor. A step under way is using the arena. */
-static mct_status execute_fill(const uint8_t *payload, uint32_t nbytes, int8_t *tensor,
-                               uint32_t tensor_bytes, bool is_in_arena)
+/* SAMPLE, TARGET and LATENT: an offset and data for what one of these hands over. */
+typedef mct_status (*push)(uint32_t offset, const int8_t *bytes, uint32_t nbytes);
+
+static mct_status execute_push(push hand_over, const uint8_t *payload, uint32_t nbytes)
 {
-    uint32_t offset = mct_get_u32(payload);
-    uint32_t data_bytes = nbytes - MCT_REQUEST_SAMPLE_BYTES;
-    if (is_in_arena && MCT_MODEL(busy)()) {
-        return MCT_ERR_BUSY;
-    }
-    if (tensor == NULL || !is_inside(offset, data_bytes, tensor_bytes)) {
-        return MCT_ERR_RANGE;
-    }
-    memcpy(tensor + offset, payload + MCT_REQUEST_SAMPLE_BYTES, data_bytes);
-    return MCT_OK;
+    return hand_over(mct_get_u32(payload), (const int8_t *)payload + MCT_REQUEST_SAMPLE_BYTES,
+                     nbytes - MCT_REQUEST_SAMPLE_BYTES);
 }
 
 /* What the next step begins with has come: a sample or its latent. */
@@ -162,11 +156,6 @@ static mct_status execute_prefix(void)
         mct_mark_end();
     }
     return now_at_latent(true, status);
-}
-
-static mct_status execute_keep(uint32_t slot, uint32_t label)
-{
-    return mct_link_session.is_at_latent ? MCT_MODEL(keep_latent)(slot, label) : MCT_ERR_RANGE;
 }
 
 static mct_status execute_recall(uint32_t slot, uint8_t *reply, uint32_t *reply_bytes)
@@ -282,7 +271,35 @@ static mct_status execute_write(const uint8_t *payload, uint32_t nbytes)
         return MCT_ERR_RANGE;
     }
     memcpy(MCT_MODEL(regions)[index].data + offset, payload + MCT_REQUEST_WRITE_BYTES, data_bytes);
+    mct_link_session.is_written |= index == MCT_REGION_STATE;
     return MCT_OK;
+}
+
+/* Whether the message begins to compute with the state. */
+static bool uses_state(uint8_t type)
+{
+    switch (type) {
+    case MCT_MSG_STEP:
+    case MCT_MSG_INFER:
+    case MCT_MSG_BEGIN:
+    case MCT_MSG_START:
+    case MCT_MSG_PREFIX:
+    case MCT_MSG_KEEP:
+        return true;
+    case MCT_MSG_SAMPLE: /* of which rows are computed as they come */
+        return MCT_MODEL_CONST(FIRST_CALL) != 0;
+    default:
+        return false;
+    }
+}
+
+/* A state can be written in many parts: it is judged when it is to be used. */
+static bool state_is_usable(void)
+{
+    if (mct_link_session.is_written) {
+        mct_link_session.is_written = !MCT_MODEL(state_is_valid)();
+    }
+    return !mct_link_session.is_written;
 }
 
 static mct_status execute(uint8_t type, const uint8_t *payload, uint32_t nbytes, uint8_t *reply,
@@ -291,26 +308,26 @@ static mct_status execute(uint8_t type, const uint8_t *payload, uint32_t nbytes,
     if (!size_is_right(type, nbytes)) {
         return MCT_ERR_MESSAGE;
     }
+    if (uses_state(type) && !state_is_usable()) {
+        return MCT_ERR_STATE;
+    }
     switch (type) {
     case MCT_MSG_HELLO:
         return execute_hello(reply, reply_bytes);
     case MCT_MSG_RESET:
         MCT_MODEL(reset)(mct_get_u32(payload));
+        mct_link_session.is_written = false;
         return now_at_latent(false, MCT_OK);
     case MCT_MSG_LEARNING_RATE:
         return execute_learning_rate(payload[0], payload[1]);
     case MCT_MSG_SAMPLE:
-        return now_at_latent(false,
-                             MCT_MODEL(push)(mct_get_u32(payload),
-                                             (const int8_t *)payload + MCT_REQUEST_SAMPLE_BYTES,
-                                             nbytes - MCT_REQUEST_SAMPLE_BYTES));
+        return now_at_latent(false, execute_push(MCT_MODEL(push), payload, nbytes));
     case MCT_MSG_LATENT:
-        return now_at_latent(true, execute_fill(payload, nbytes, MCT_MODEL(latent)(),
-                                                MCT_MODEL_CONST(LATENT_BYTES), true));
+        return now_at_latent(true, execute_push(MCT_MODEL(push_latent), payload, nbytes));
     case MCT_MSG_PREFIX:
         return execute_prefix();
     case MCT_MSG_KEEP:
-        return execute_keep(mct_get_u32(payload), mct_get_u32(payload + 4));
+        return MCT_MODEL(keep_latent)(mct_get_u32(payload), mct_get_u32(payload + 4));
     case MCT_MSG_RECALL:
         return execute_recall(mct_get_u32(payload), reply, reply_bytes);
     case MCT_MSG_STEP:
@@ -326,8 +343,7 @@ static mct_status execute(uint8_t type, const uint8_t *payload, uint32_t nbytes,
     case MCT_MSG_READ:
         return execute_read(payload, reply, reply_bytes);
     case MCT_MSG_TARGET:
-        return execute_fill(payload, nbytes, MCT_MODEL(target)(), MCT_MODEL_CONST(TARGET_BYTES),
-                            !MCT_RECEIVES_AHEAD);
+        return execute_push(MCT_MODEL(push_target), payload, nbytes);
     case MCT_MSG_CLASSES:
         return MCT_MODEL(set_classes)(mct_get_u32(payload));
     case MCT_MSG_START:

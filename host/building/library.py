@@ -112,8 +112,8 @@ class LibraryModel:
         self._function("loss").restype = CLoss
         self._function("digest").restype = ctypes.c_uint32
         self._function("target").restype = ctypes.c_void_p
-        self._push = self._function("push")
-        self._push.argtypes = (ctypes.c_uint32, ctypes.c_void_p, ctypes.c_uint32)
+        for name in ("push", "push_target", "push_latent"):
+            self._function(name).argtypes = (ctypes.c_uint32, ctypes.c_void_p, ctypes.c_uint32)
         names = list(plan.memory.regions)
         regions = (CRegion * len(names)).in_dll(self.lib, f"{plan.name}_regions")
         views = [self._view(r.data, r.nbytes) for r in regions]
@@ -150,15 +150,19 @@ class LibraryModel:
 
     def write_input(self, sample: Array) -> None:
         sample = np.ascontiguousarray(sample, np.int8)
-        if self._push(0, sample.ctypes.data, sample.size) & 0xFF:
+        if self.push("push", 0, sample):
             raise ValueError(f"{sample.size} bytes are no sample of {self.plan.name}")
+
+    def push(self, function: str, offset: int, part: Array) -> int:
+        """The low byte of the status of ``<model>_<function>``, which hands over a part."""
+        return int(self._function(function)(offset, part.ctypes.data, part.nbytes)) & 0xFF
 
     def write_target(self, target: int | Array) -> None:
         """Write a target that is no label."""
-        if nbytes := self.plan.target_bytes:
+        if self.plan.target_bytes:
             values = np.ascontiguousarray(target, np.int8)
-            assert values.nbytes == nbytes
-            ctypes.memmove(self._function("target")(), values.ctypes.data, nbytes)
+            if self.push("push_target", 0, values):
+                raise ValueError(f"{values.nbytes} bytes are no target of {self.plan.name}")
 
     def step(self, sample: Array, target: int | Array = 0) -> StepRecord:
         """One training step; arguments as of ``Interpreter.step``."""

@@ -50,6 +50,7 @@ class Status(IntEnum):
     SESSION = -5
     IDLE = -6
     SAMPLE = -7
+    STATE = -8
 
     @property
     def meaning(self) -> str:
@@ -69,7 +70,8 @@ _MEANINGS = {
     Status.RANGE: "an offset, size or value is outside its range",
     Status.SESSION: "it has no session with this host (it may have restarted)",
     Status.IDLE: "no step is under way",
-    Status.SAMPLE: "the sample has not come to its end",
+    Status.SAMPLE: "its sample, latent or target has not come whole, or was used already",
+    Status.STATE: "what was written to its state is none that training can have left; reset it",
 }
 
 

@@ -17,6 +17,7 @@ from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Array, DType, Tensor
 from mcutrain.trainer.interpreter import Interpreter, unpack_state
 from mcutrain.trainer.ops.clamp_mask import ClampMask
+from mcutrain.trainer.ops.state_check import FIRST_HISTORY
 from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.training_plan import TrainingPlan
 
@@ -38,7 +39,6 @@ LOGITS_SHARE = 0.5  # of samples whose greatest logit is at the limit: surer it 
 EXPLODED_BITS = 5  # an error 32 times what it was, while the loss has not fallen
 RISEN = 1.5  # times the first squared error; classes have the loss of guessing instead
 SILENT_LOSS = 0.05  # nats or squared units; below it errors may well be zero
-UNSET = -32768  # a history that no error has met
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Monitor:
     def look(self, state: bytes) -> None:
         """Take note of the histories; cheap. The first time that each is set counts."""
         for layer, h in histories(self.plan, state).items():
-            if h != UNSET:
+            if h != FIRST_HISTORY:
                 self._early.setdefault(layer, h)
 
     def findings(self, state: bytes, losses: list[float]) -> list[Finding]:
@@ -158,7 +158,7 @@ class Monitor:
         first, last = ends(losses)
         for layer, h in now.items():
             rise = h - self._early.get(layer, h)
-            if h == UNSET:
+            if h == FIRST_HISTORY:
                 text = (
                     f"{layer}: no error has reached it in {len(losses)} steps, so nothing learned "
                     "before it: let fewer layers learn (--update)"

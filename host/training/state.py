@@ -17,7 +17,7 @@ from mcutrain.trainer.errors import DataError, Error
 from mcutrain.trainer.graph.tensor import Array, Tensor
 from mcutrain.trainer.interpreter import pack_state, unpack_state
 from mcutrain.trainer.training_plan import TrainingPlan
-from mcutrain.trainer.training_state import TrainingState, check_ranges
+from mcutrain.trainer.training_state import TrainingState, check_state
 
 HASH_KEY, PLAN_KEY = "numerics_hash", "training_state"
 
@@ -90,5 +90,5 @@ class SavedState:
                     f"{self.path} is damaged: the tensor {tensor.name} is missing or misshapen"
                 )
             values[tensor] = value
-        check_ranges(plan, values)
+        check_state(plan, values)
         return pack_state(plan, values)

@@ -158,7 +158,8 @@ int main()
     one_reset(3u);
     for (uint32_t k = 0; k < 6u; k++) {
         std::memset(one_input(), int(37u * k), MCT_MODEL_CONST(INPUT_BYTES));
-        if (MCT_MODEL(step)(k % ONE_CLASSES) != MCT_OK) {
+        if (one_push(0u, one_input(), ONE_INPUT_BYTES) != MCT_OK ||
+            MCT_MODEL(step)(k % ONE_CLASSES) != MCT_OK) {
             return 1;
         }
     }
@@ -210,7 +211,9 @@ int main(void)
     for (uint32_t k = 0; k < 6u; k++) {
         memset(one_input(), (int)(37u * k), ONE_INPUT_BYTES);
         memset(two_input(), (int)(37u * k), TWO_INPUT_BYTES);
-        if (one_begin(k % ONE_CLASSES) != MCT_OK) {
+        if (one_push(0u, one_input(), ONE_INPUT_BYTES) != MCT_OK ||
+            two_push(0u, two_input(), TWO_INPUT_BYTES) != MCT_OK ||
+            one_begin(k % ONE_CLASSES) != MCT_OK) {
             return 1;
         }
         while (!one_run(1u)) {

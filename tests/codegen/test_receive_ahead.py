@@ -150,9 +150,11 @@ def test_a_sample_that_another_wrote_in_place_is_not_copied(tmp_path: Path) -> N
     device, sample = ahead(tmp_path)
     place = device._function("input")
     place.restype = ctypes.c_void_p
-    ctypes.memmove(place(), sample.ctypes.data, sample.size)
+    address = place()
+    ctypes.memmove(address, sample.ctypes.data, sample.size)
+    in_place = np.ctypeslib.as_array((ctypes.c_int8 * sample.size).from_address(address))
     assert status(device.call("step", 0)) == Status.SAMPLE
-    assert status(device._push(0, place(), sample.size)) == Status.OK
+    assert push(device, 0, in_place) == Status.OK
     assert status(device.call("step", 0)) == Status.OK
     reference = Interpreter(device.plan)
     reference.step(sample.reshape(device.plan.task.input.type.shape), 0)

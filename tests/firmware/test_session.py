@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -60,8 +61,8 @@ def train(device: Device, steps: int) -> bytes:
             device.write_latent(latent(index))
         else:
             device.write_sample(sample(index))
-        if index % 7 == 1:
-            device.run_prefix()
+            if index % 7 == 1:
+                device.run_prefix()
         if index % 3 == 0:
             device.begin(index % CLASSES)
             while not device.run(2).is_done:
@@ -190,11 +191,6 @@ def test_a_step_begins_at_what_was_written_last(device: Device) -> None:
     # The latent counts, not a sample from before it; a reset forgets that there is one.
     device.write_sample(sample(6))
     assert steps_from(device, write_latent) == expected
-    device.write_sample(sample(5))
-    device.write_latent(bytes(LATENT_BYTES))
-    device.reset(7)
-    device.infer()
-    assert device.read(RamRegion.ARENA, INPUT_BYTES + TARGET_BYTES, LATENT_BYTES) == latent(5)
 
 
 def test_the_prefix_is_run_alone(device: Device) -> None:
@@ -248,12 +244,98 @@ def test_a_latent_is_kept_only_when_one_is_in_place(device: Device) -> None:
     assert [status for status, _ in refusals] == [
         *(Status.RANGE, Status.RANGE, Status.OK),
         *(Status.BUSY, Status.BUSY, Status.BUSY),
-        *(Status.RANGE, Status.RANGE, Status.RANGE),
+        *(Status.RANGE, Status.RANGE, Status.SAMPLE),
     ]
+
+
+def refused(request: Callable[[], object]) -> Status:
+    with pytest.raises(DeviceError) as refusal:
+        request()
+    return refusal.value.status
+
+
+def sliced_step(device: Device) -> None:
+    device.begin(1)
+    device.run(CALLS)
+
+
+def keep(device: Device) -> None:
+    device.keep_latent(0, 1)
+
+
+USES: tuple[Callable[[Device], object], ...] = (
+    lambda device: device.step(1),
+    Device.infer,
+    sliced_step,
+)
+
+
+def refusals_of(device: Device) -> set[Status]:
+    """How all that needs a sample or a latent is refused."""
+    return {refused(partial(use, device)) for use in (*USES, Device.run_prefix, keep)}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_sample_serves_once(device: Device, use: Callable[[Device], object]) -> None:
+    """Whatever used it up, nothing trains on what lies in the arena afterwards."""
+    device.write_sample(sample(1))
+    use(device)
+    before = device.read(RamRegion.STATE)
+
+    assert refusals_of(device) == {Status.SAMPLE}
+    assert device.read(RamRegion.STATE) == before
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_latent_serves_once_and_a_kept_one_at_each_recall(
+    device: Device, use: Callable[[Device], object]
+) -> None:
+    device.write_sample(sample(1))
+    device.run_prefix()
+    device.keep_latent(0, 1)
+    device.keep_latent(1, 2)  # keeping does not use it up
+    for _ in range(3):
+        use(device)
+        assert refusals_of(device) == {Status.SAMPLE}
+        device.recall_latent(1)
+
+
+@pytest.mark.parametrize("message", [Message.SAMPLE, Message.LATENT])
+def test_what_a_step_begins_at_must_be_whole(device: Device, message: Message) -> None:
+    """Its parts come in their order; a reset drops them."""
+    device._request(message, 0, data=sample(1)[:100])
+    assert refusals_of(device) == {Status.SAMPLE}
+    assert refused(lambda: device._request(message, 200, data=bytes(100))) == Status.RANGE
+    device._request(message, 100, data=sample(1)[100:200])
+    device._request(message, 200, data=sample(1)[200:])
+    device.reset(7)
+    assert refused(lambda: device.step(1)) == Status.SAMPLE
+    device._request(message, 0, data=sample(1)[:100])
+    device._request(message, 0, data=sample(2)[:100])
+    device._request(message, 100, data=sample(2)[100:200])
+    device._request(message, 200, data=sample(2)[200:])
+    assert device.step(1).steps == 1
+
+
+def test_a_written_state_is_judged_before_it_is_used(device: Device) -> None:
+    """The fake's rate: 128 to 255, or 0. It lies behind seed and steps."""
+    multiplier = CLASSES * INPUT_BYTES * 2 + 8
+    device.write(RamRegion.STATE, b"\x7f", multiplier)
+    device.write_sample(sample(1))
+    assert refusals_of(device) == {Status.STATE}
+    assert device.digest().steps == 0
+
+    device.write(RamRegion.STATE, b"\x80", multiplier)
+    assert device.step(1).steps == 1
+    device.write(RamRegion.STATE, b"\x01", multiplier)
+    device.reset(3)
+    device.write_sample(sample(1))
+    assert device.step(1).steps == 1
 
 
 def test_classes_are_taken_into_use(device: Device) -> None:
     device.set_classes(CLASSES)
+    device.write_sample(sample(1))
 
     assert device.step(CLASSES - 1).steps == 1
 
@@ -273,7 +355,8 @@ def test_classes_are_taken_into_use(device: Device) -> None:
         (Status.RANGE, Message.CLASSES, (CLASSES + 1,)),
         (Status.RANGE, Message.LATENT, (LATENT_BYTES + 1,)),
         (Status.RANGE, Message.LATENT, (0xFFFFFFFF,)),
-        (Status.RANGE, Message.KEEP, (0, 0)),  # no latent is in place
+        (Status.SAMPLE, Message.KEEP, (0, 0)),  # no latent is in place
+        (Status.RANGE, Message.KEEP, (SLOTS, 0)),
         (Status.RANGE, Message.RECALL, (0,)),  # nothing was kept
         (Status.RANGE, Message.RECALL, (SLOTS,)),
         (Status.RANGE, Message.RECALL, (0xFFFFFFFF,)),
@@ -287,10 +370,10 @@ def test_classes_are_taken_into_use(device: Device) -> None:
 def test_values_out_of_range_are_refused(
     device: Device, status: Status, message: Message, fields: tuple[int, ...]
 ) -> None:
-    with pytest.raises(DeviceError) as refusal:
-        device._request(message, *fields)
+    if status is Status.LABEL:
+        device.write_sample(sample(1))  # which is asked for first
 
-    assert refusal.value.status == status
+    assert refused(lambda: device._request(message, *fields)) == status
 
 
 @pytest.fixture
@@ -301,9 +384,17 @@ def wire(port: str) -> Iterator[Wire]:
 
 def test_a_repeated_request_is_answered_again_and_not_executed(wire: Wire) -> None:
     step = Frame(Message.STEP, 0, protocol.request(Message.STEP, 1, 0))
-    (first, second, third) = wire.replies(Frame(Message.HELLO, 0xFFFF), step, step)[0:3]
+    pieces = [
+        Frame(
+            Message.SAMPLE,
+            0xFFFD + k,
+            protocol.request(Message.SAMPLE, 100 * k, data=sample(1)[100 * k :][:100]),
+        )
+        for k in range(3)
+    ]
+    first, *_, second, third = wire.replies(Frame(Message.HELLO, 0xFFFC), *pieces, step, step)
 
-    assert first[:2] == (Message.HELLO | protocol.REPLY, 0xFFFF)
+    assert first[:2] == (Message.HELLO | protocol.REPLY, 0xFFFC)
     assert second == third
     _, fields = protocol.split_reply(third[2])
     assert protocol.unpack(Message.STEP, fields)[3] == 1

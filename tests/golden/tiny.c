@@ -10,10 +10,11 @@
 #include "kernels/first_greatest.h"
 #include "kernels/sgd.h"
 #include "kernels/softmax_cross_entropy.h"
+#include "kernels/state_check.h"
 #include "mct/digest.h"
 
-#if MCT_KERNEL_ABI != 4
-#error "tiny was generated for kernel ABI 4; regenerate it"
+#if MCT_KERNEL_ABI != 5
+#error "tiny was generated for kernel ABI 5; regenerate it"
 #endif
 
 const uint8_t tiny_numerics_hash[8] = {0x29, 0xab, 0x5b, 0x19, 0xbb, 0xee, 0x9a, 0x6c};
@@ -381,6 +382,29 @@ static void tiny_initialise(void)
     tiny_ram_fc_d_conv_history[0] = -32768;
     tiny_ram_sgd[2] = 128;
     tiny_ram_sgd[3] = 13;
+}
+
+bool tiny_state_is_valid(void)
+{
+    if (!mct_fractions_are_valid(tiny_ram_conv_w, tiny_ram_conv_w_frac, 8u)) {
+        return false;
+    }
+    if (!mct_fractions_are_valid(tiny_ram_fc_w, tiny_ram_fc_w_frac, 24u)) {
+        return false;
+    }
+    if (!mct_are_within(tiny_ram_conv_b, 2u, 1073741824)) {
+        return false;
+    }
+    if (!mct_are_within(tiny_ram_fc_b, 3u, 1073741824)) {
+        return false;
+    }
+    if (!mct_history_is_valid(tiny_ram_fc_d_conv_history)) {
+        return false;
+    }
+    if (!mct_sgd_is_valid(tiny_ram_sgd)) {
+        return false;
+    }
+    return true;
 }
 
 uint32_t tiny_digest(void)

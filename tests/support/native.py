@@ -71,8 +71,7 @@ class NativeModel(LibraryModel):
 
 def push(device: NativeModel, offset: int, part: np.ndarray) -> int:
     """A piece of a sample that arrives row by row; the status."""
-    part = np.ascontiguousarray(part)
-    return status(device._push(offset, part.ctypes.data, part.size))
+    return status(device.push("push", offset, np.ascontiguousarray(part)))
 
 
 def status(returned: int) -> int:

@@ -19,11 +19,13 @@ from mcutrain.trainer.graph.tensor import DType, Role, Tensor, TensorType
 from mcutrain.trainer.interpreter import Interpreter, pack_state, state_digest, unpack_state
 from mcutrain.trainer.ops.companion import Companion, Digest, FollowUp, Kept, LearnedFormats
 from mcutrain.trainer.ops.sgd import COMPANIONS, FRACTION, SUM, CountStep
+from mcutrain.trainer.ops.state_check import StateCheck, count_is_valid
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import parse
 from mcutrain.trainer.training_plan import TrainingPlan
 from mcutrain.trainer.training_state import TrainingState, resumed
+from tests.support.native import NativeModel
 from tests.support.random_models import samples
 from tests.support.small_models import CLASSES, residual_model
 from tests.support.steps import assert_steps_are_equal
@@ -41,10 +43,12 @@ def count(learned: Tensor, kept: Kept, sgd: Tensor, formats: LearnedFormats) -> 
     yield FollowUp(CountStep(), (kept[COUNTER],), "count")
 
 
-COUNTER = Companion(
-    "counter", "update counters", counter_of, follow=count,
-    is_sound=lambda values: bool(values[1] <= MOST),
-)  # fmt: skip
+def counter_check(learned: Tensor, counter: Tensor) -> StateCheck:
+    """The first element is at most MOST: the device has that question already."""
+    return StateCheck("count_is_valid", count_is_valid, (counter,), "a wrong count", (7, MOST))
+
+
+COUNTER = Companion("counter", "update counters", counter_of, follow=count, check=counter_check)
 
 
 def spare_of(learned: Tensor, formats: LearnedFormats) -> Tensor:
@@ -104,6 +108,13 @@ def test_generated_c_keeps_it_bit_for_bit(plan: TrainingPlan, tmp_path: Path) ->
     assert_steps_are_equal(plan, tmp_path, 6)
 
 
+def test_the_device_asks_for_it(plan: TrainingPlan, tmp_path: Path) -> None:
+    device = NativeModel(plan, tmp_path)
+    assert device.call("state_is_valid") & 0xFF
+    device[next(iter(counters(plan).values()))][0] = MOST + 1
+    assert not device.call("state_is_valid") & 0xFF
+
+
 def test_the_manifest_names_it(plan: TrainingPlan) -> None:
     described = {t["name"]: t for t in manifest(lay_out(plan), bytes(8))["tensors"]}
     for learned, tensor in counters(plan).items():
@@ -149,8 +160,8 @@ def test_a_stored_value_that_training_never_leaves_is_refused(plan: TrainingPlan
     for tensor in plan.learned:
         tensor.data = state[tensor]
     spoilt = next(iter(counters(plan).values()))
-    state[spoilt] = np.array([7, MOST + 1, 0, 0], np.uint32)
-    with pytest.raises(ModelError, match="out of range"):
+    state[spoilt] = np.array([MOST + 1, 1, 0, 0], np.uint32)
+    with pytest.raises(ModelError, match=f"{spoilt.name} has a wrong count"):
         resumed(plan, TrainingState.of(plan, state, {}))
 
 

@@ -13,7 +13,8 @@ from enum import Enum
 from typing import NamedTuple, Protocol, TypeAlias
 
 from mcutrain.trainer.graph.op import Op
-from mcutrain.trainer.graph.tensor import Array, Tensor
+from mcutrain.trainer.graph.tensor import Tensor
+from mcutrain.trainer.ops.state_check import StateCheck
 
 
 class Digest(Enum):
@@ -55,8 +56,8 @@ class Companion:
     ``name`` is its key in a manifest, ``plural`` in tables. ``make(learned, formats)`` gives the
     new tensor with its value at reset, or None where ``learned`` has none. ``is_beside``: it lies
     right behind its tensor in the state, else behind everything learned. ``follow(learned, kept,
-    sgd, formats)`` are operators that run behind each update of ``learned``. ``is_sound`` says
-    whether a stored value can be one that training left.
+    sgd, formats)`` are operators that run behind each update of ``learned``. ``check(learned,
+    tensor)`` is what its values satisfy whenever training left them; without it any do.
     """
 
     name: str
@@ -65,7 +66,7 @@ class Companion:
     digest: Digest = Digest.BEHIND
     is_beside: bool = False
     follow: Callable[[Tensor, Kept, Tensor, LearnedFormats], Iterable[FollowUp]] = lambda *_: ()
-    is_sound: Callable[[Array], bool] = lambda values: True
+    check: Callable[[Tensor, Tensor], StateCheck] | None = None
 
 
 @dataclass

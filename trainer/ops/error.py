@@ -21,13 +21,13 @@ from mcutrain.trainer.graph.op import Op
 from mcutrain.trainer.graph.tensor import Array, DType, Role, Tensor, TensorType
 from mcutrain.trainer.ops.clamp_mask import mask_type, masked
 from mcutrain.trainer.ops.overlap import in_step
+from mcutrain.trainer.ops.state_check import DECAY_AFTER, FIRST_HISTORY
 from mcutrain.trainer.ops.window import Geometry
 
 if TYPE_CHECKING:
     from mcutrain.trainer.graph.op import Node
 
 E12_BITS, E8_BITS = 11, 7
-DECAY_AFTER = 16  # samples that need less before h falls by one
 COUNT_BITS = 15  # of 1 / count in the gradients of averages
 EXPONENT = TensorType((1,), DType.S16)
 SUFFIXES = ("", "_e")
@@ -93,7 +93,9 @@ def error_types(dout: TensorType, x: TensorType, mask: TensorType) -> tuple[Tens
 
 def new_history(name: str) -> Tensor:
     """STATE (2,) s16: h, the exponent the error needs, and n, samples since it did."""
-    return Tensor(name, TensorType((2,), DType.S16), Role.STATE, np.array([-32768, 0], np.int16))
+    return Tensor(
+        name, TensorType((2,), DType.S16), Role.STATE, np.array([FIRST_HISTORY, 0], np.int16)
+    )
 
 
 @dataclass(frozen=True)

@@ -28,14 +28,18 @@ from mcutrain.trainer.graph.op import Op
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
 from mcutrain.trainer.ops.companion import Companion, Digest, FollowUp, Kept, LearnedFormats
 from mcutrain.trainer.ops.error import format_of
+from mcutrain.trainer.ops.state_check import (
+    BIAS_MAX,
+    WEIGHT_MAX,
+    fraction_check,
+    sum_check,
+)
 
 if TYPE_CHECKING:
     from mcutrain.trainer.graph.op import Node
 
 FRACTION_BITS = 8
-WEIGHT_MAX = 127 * 256
 STEP_MAX = 2**16
-BIAS_MAX = 2**30
 WEIGHT, BIAS = 0, 1  # the low two bits of a dither's node number
 
 
@@ -288,9 +292,8 @@ def updated(learned: Tensor, kept: Kept) -> tuple[Tensor, ...]:
     return (kept[SUM],) if SUM in kept else whole_of(learned, kept)
 
 
-FRACTION = Companion("fraction", "fractions", fraction_of, Digest.JOINED, is_beside=True)
-SUM = Companion(
-    "sum", "sums", sum_of, follow=apply_sum,
-    is_sound=lambda values: bool(np.abs(values.astype(np.int64)).max() <= BIAS_MAX),
-)  # fmt: skip
+FRACTION = Companion(
+    "fraction", "fractions", fraction_of, Digest.JOINED, is_beside=True, check=fraction_check
+)
+SUM = Companion("sum", "sums", sum_of, follow=apply_sum, check=sum_check)
 COMPANIONS = (FRACTION, SUM)

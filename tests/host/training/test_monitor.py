@@ -14,7 +14,6 @@ from mcutrain.host.training.dataset import Dataset, load_dataset
 from mcutrain.host.training.loop import Result, TrainingOptions, train
 from mcutrain.host.training.monitor import (
     EXPLODED_BITS,
-    UNSET,
     Finding,
     Monitor,
     histories,
@@ -24,6 +23,7 @@ from mcutrain.host.training.monitor import (
 from mcutrain.host.training.runners import ReferenceRunner
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import pack_state, unpack_state
+from mcutrain.trainer.ops.state_check import FIRST_HISTORY
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import load, parse
@@ -211,7 +211,7 @@ def test_each_history_belongs_to_one_layer(plan: TrainingPlan) -> None:
     assert list(errors) == ["flat", "sum", "dw", "stem"]
     # The stem's output has two readers: its error is their sum, not what either gives.
     assert errors["stem"].name == "conv_2d_0_d"
-    assert set(histories(plan, ReferenceRunner(plan).state()).values()) == {UNSET}
+    assert set(histories(plan, ReferenceRunner(plan).state()).values()) == {FIRST_HISTORY}
 
 
 def test_layers_without_a_name_of_their_own_get_ours() -> None:

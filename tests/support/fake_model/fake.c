@@ -33,8 +33,9 @@ static struct {
 static struct {
     int8_t x[FAKE_INPUT_BYTES];
     int8_t target[FAKE_TARGET_BYTES];
-    uint32_t came;
 } ahead; /* if FAKE_AHEAD */
+
+static uint32_t sample_came, target_came, latent_came;
 
 static uint32_t label_of_step;
 static uint32_t next_call;
@@ -56,20 +57,20 @@ void fake_reset(uint32_t seed)
     fake_state.shift = 10;
     is_busy = false;
     next_call = 0;
-    ahead.came = 0;
+    sample_came = target_came = latent_came = 0;
 }
 
 static bool lacks_sample(void)
 {
-    return FAKE_AHEAD && ahead.came != FAKE_INPUT_BYTES;
+    return sample_came != FAKE_INPUT_BYTES;
 }
 
 static void take_sample(void)
 {
     if (FAKE_AHEAD) {
         memcpy(fake_arena.x, ahead.x, sizeof ahead.x);
-        ahead.came = 0;
     }
+    sample_came = latent_came = 0;
 }
 
 int8_t *fake_input(void)
@@ -77,35 +78,38 @@ int8_t *fake_input(void)
     return fake_arena.x;
 }
 
-static mct_status push_ahead(uint32_t offset, const int8_t *bytes, uint32_t nbytes)
+static mct_status append(int8_t *place, uint32_t *came, uint32_t offset, const int8_t *bytes,
+                         uint32_t nbytes, uint32_t limit_bytes)
 {
-    ahead.came = offset == 0 ? 0 : ahead.came;
-    if (offset != ahead.came || nbytes > FAKE_INPUT_BYTES - offset) {
+    *came = offset == 0 ? 0 : *came;
+    if (offset != *came || nbytes > limit_bytes - offset) {
         return MCT_ERR_RANGE;
     }
-    memcpy(ahead.x + offset, bytes, nbytes);
-    ahead.came += nbytes;
+    memmove(place + offset, bytes, nbytes);
+    *came += nbytes;
     return MCT_OK;
 }
 
 mct_status fake_push(uint32_t offset, const int8_t *bytes, uint32_t nbytes)
 {
-    if (FAKE_AHEAD) {
-        return push_ahead(offset, bytes, nbytes);
-    }
-    if (is_busy) {
+    if (is_busy && !FAKE_AHEAD) {
         return MCT_ERR_BUSY;
     }
-    if (offset > FAKE_INPUT_BYTES || nbytes > FAKE_INPUT_BYTES - offset) {
-        return MCT_ERR_RANGE;
-    }
-    memcpy(fake_arena.x + offset, bytes, nbytes);
-    return MCT_OK;
+    return append(FAKE_AHEAD ? ahead.x : fake_arena.x, &sample_came, offset, bytes, nbytes,
+                  FAKE_INPUT_BYTES);
 }
 
 int8_t *fake_target(void)
 {
     return FAKE_AHEAD ? ahead.target : fake_arena.target;
+}
+
+mct_status fake_push_target(uint32_t offset, const int8_t *bytes, uint32_t nbytes)
+{
+    if (is_busy && !FAKE_AHEAD) {
+        return MCT_ERR_BUSY;
+    }
+    return append(fake_target(), &target_came, offset, bytes, nbytes, FAKE_TARGET_BYTES);
 }
 
 mct_status fake_set_classes(uint32_t classes)
@@ -174,6 +178,7 @@ static mct_status begin_at(uint32_t call, uint32_t label)
     if (FAKE_AHEAD) {
         memcpy(fake_arena.target, ahead.target, sizeof ahead.target);
     }
+    latent_came = 0;
     label_of_step = label;
     next_call = call;
     is_busy = true;
@@ -192,8 +197,16 @@ mct_status fake_begin(uint32_t label)
     return status;
 }
 
+static bool lacks_latent(void)
+{
+    return latent_came != FAKE_LATENT_BYTES;
+}
+
 mct_status fake_begin_from_latent(uint32_t label)
 {
+    if (!is_busy && lacks_latent()) {
+        return MCT_ERR_SAMPLE;
+    }
     return begin_at(FAKE_PREFIX_CALLS, label);
 }
 
@@ -245,6 +258,14 @@ int8_t *fake_latent(void)
     return fake_arena.latent;
 }
 
+mct_status fake_push_latent(uint32_t offset, const int8_t *bytes, uint32_t nbytes)
+{
+    if (is_busy) {
+        return MCT_ERR_BUSY;
+    }
+    return append(fake_arena.latent, &latent_came, offset, bytes, nbytes, FAKE_LATENT_BYTES);
+}
+
 mct_status fake_prefix(void)
 {
     if (is_busy) {
@@ -255,6 +276,7 @@ mct_status fake_prefix(void)
     }
     take_sample();
     flip();
+    latent_came = FAKE_LATENT_BYTES;
     return MCT_OK;
 }
 
@@ -265,6 +287,9 @@ mct_status fake_keep_latent(uint32_t slot, uint32_t label)
     }
     if (slot >= FAKE_LATENT_SLOTS) {
         return MCT_ERR_RANGE;
+    }
+    if (lacks_latent()) {
+        return MCT_ERR_SAMPLE;
     }
     memcpy(slots[slot].latent, fake_arena.latent, FAKE_LATENT_BYTES);
     slots[slot].label = label;
@@ -281,6 +306,7 @@ mct_status fake_recall_latent(uint32_t slot, uint32_t *label)
         return MCT_ERR_RANGE;
     }
     memcpy(fake_arena.latent, slots[slot].latent, FAKE_LATENT_BYTES);
+    latent_came = FAKE_LATENT_BYTES;
     *label = slots[slot].label;
     return MCT_OK;
 }
@@ -290,6 +316,10 @@ mct_status fake_infer_from_latent(void)
     if (is_busy) {
         return MCT_ERR_BUSY;
     }
+    if (lacks_latent()) {
+        return MCT_ERR_SAMPLE;
+    }
+    latent_came = 0;
     forward();
     predict();
     return MCT_OK;
@@ -299,6 +329,11 @@ mct_status fake_infer(void)
 {
     mct_status status = fake_prefix();
     return status == MCT_OK ? fake_infer_from_latent() : status;
+}
+
+bool fake_state_is_valid(void)
+{
+    return fake_state.multiplier == 0 || fake_state.multiplier >= 128;
 }
 
 bool fake_busy(void)
