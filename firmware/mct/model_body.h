@@ -100,8 +100,9 @@ static inline bool MCT_API(comes_next)(MCT_API(count) * came, uint32_t offset, u
 }
 
 /* Appends the next bytes of what lies at `place`; those that are there already stay. */
-static inline mct_status MCT_API(append)(int8_t *place, MCT_API(count) * came, uint32_t offset,
-                                         const int8_t *bytes, uint32_t nbytes, uint32_t limit_bytes)
+static MCT_NOINLINE mct_status MCT_API(append)(int8_t *place, MCT_API(count) * came,
+                                               uint32_t offset, const int8_t *bytes,
+                                               uint32_t nbytes, uint32_t limit_bytes)
 {
     if (!MCT_API(comes_next)(came, offset, nbytes, limit_bytes)) {
         return MCT_ERR_RANGE;
@@ -177,11 +178,22 @@ mct_status MCT_API(push)(uint32_t offset, const int8_t *bytes, uint32_t nbytes)
 
 #endif
 
-/* Whether a step or an inference lacks its sample. That a step is under way is said first, by what
- * follows. */
-static inline bool MCT_API(lacks_sample)(void)
+/* Whether something can begin: MCT_ERR_BUSY if a step is under way, MCT_ERR_SAMPLE if what it
+ * takes, `is_at_latent` the latent or else the sample, is not whole. */
+static MCT_NOINLINE mct_status MCT_API(ready)(bool is_at_latent)
 {
-    return !MCT_API(busy_now) && MCT_API(came) != MCT_API_CONST(INPUT_BYTES);
+    uint32_t lacks_bytes = MCT_API_CONST(INPUT_BYTES) - MCT_API(came);
+#ifdef MCT_API_LATENT
+    if (is_at_latent) {
+        lacks_bytes = MCT_API_CONST(LATENT_BYTES) - MCT_API(latent_came);
+    }
+#else
+    (void)is_at_latent;
+#endif
+    if (MCT_API(busy_now)) {
+        return MCT_ERR_BUSY;
+    }
+    return lacks_bytes != 0u ? MCT_ERR_SAMPLE : MCT_OK;
 }
 
 /* What waits becomes the sample of the step or inference that begins. */
@@ -191,6 +203,13 @@ static inline void MCT_API(take_sample)(void)
     memcpy(MCT_API_INPUT, MCT_API(ahead), MCT_API_CONST(INPUT_BYTES));
     MCT_API(came) = 0u;
 #endif
+}
+
+/* What lies in the arena serves once. */
+static inline void MCT_API(use_up)(void)
+{
+    MCT_API(drop_sample)();
+    MCT_API(set_latent)(0u);
 }
 
 int8_t *MCT_API(target)(void)
@@ -266,9 +285,6 @@ mct_status MCT_API(set_classes)(uint32_t classes)
 
 static mct_status MCT_API(begin_at)(uint32_t call, uint32_t label)
 {
-    if (MCT_API(busy_now)) {
-        return MCT_ERR_BUSY;
-    }
 #ifdef MCT_API_LABEL
     if (label >= MCT_API_IN_USE) {
         return MCT_ERR_LABEL;
@@ -281,8 +297,7 @@ static mct_status MCT_API(begin_at)(uint32_t call, uint32_t label)
         return status;
     }
 #endif
-    MCT_API(drop_sample)();
-    MCT_API(set_latent)(0u);
+    MCT_API(use_up)();
     MCT_API(next) = call;
     MCT_API(busy_now) = true;
     return MCT_OK;
@@ -291,10 +306,10 @@ static mct_status MCT_API(begin_at)(uint32_t call, uint32_t label)
 /* A refused label or target leaves a sample that waits. */
 mct_status MCT_API(begin)(uint32_t label)
 {
-    if (MCT_API(lacks_sample)()) {
-        return MCT_ERR_SAMPLE;
+    mct_status status = MCT_API(ready)(false);
+    if (status == MCT_OK) {
+        status = MCT_API(begin_at)(MCT_API_CONST(FIRST_CALL), label);
     }
-    mct_status status = MCT_API(begin_at)(MCT_API_CONST(FIRST_CALL), label);
     if (status == MCT_OK) {
         MCT_API(take_sample)();
     }
@@ -332,28 +347,22 @@ uint32_t MCT_API(next_call)(void)
 }
 
 /* Of a model whose first call has run when the sample has come, there may be nothing to run. */
-static mct_status MCT_API(between_steps)(uint32_t first, uint32_t end)
+static void MCT_API(between_steps)(uint32_t first, uint32_t end)
 {
-    if (MCT_API(busy_now)) {
-        return MCT_ERR_BUSY;
-    }
-    MCT_API(drop_sample)();
-    MCT_API(set_latent)(0u);
+    MCT_API(use_up)();
     if (MCT_API_CONST(FIRST_CALL) == 0 || first < end) {
         (void)MCT_API(calls)(first, end);
     }
-    return MCT_OK;
 }
 
 mct_status MCT_API(infer)(void)
 {
-    if (MCT_API(lacks_sample)()) {
-        return MCT_ERR_SAMPLE;
-    }
-    if (!MCT_API(busy_now)) {
+    mct_status status = MCT_API(ready)(false);
+    if (status == MCT_OK) {
         MCT_API(take_sample)();
+        MCT_API(between_steps)(MCT_API_CONST(FIRST_CALL), MCT_API_CONST(FORWARD_CALLS));
     }
-    return MCT_API(between_steps)(MCT_API_CONST(FIRST_CALL), MCT_API_CONST(FORWARD_CALLS));
+    return status;
 }
 
 const int8_t *MCT_API(logits)(void)

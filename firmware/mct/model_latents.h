@@ -16,12 +16,10 @@ mct_status MCT_API(push_latent)(uint32_t offset, const int8_t *bytes, uint32_t n
     if (MCT_API(busy_now)) {
         return MCT_ERR_BUSY;
     }
-    MCT_API(count) came = MCT_API(latent_came);
-    mct_status status =
-        MCT_API(append)(MCT_API_LATENT, &came, offset, bytes, nbytes, MCT_API_CONST(LATENT_BYTES));
+    mct_status status = MCT_API(append)(MCT_API_LATENT, &MCT_API(latent_came), offset, bytes,
+                                        nbytes, MCT_API_CONST(LATENT_BYTES));
     if (status == MCT_OK) {
         MCT_API(drop_sample)();
-        MCT_API(latent_came) = came;
     }
     return status;
 #else
@@ -32,30 +30,15 @@ mct_status MCT_API(push_latent)(uint32_t offset, const int8_t *bytes, uint32_t n
 #endif
 }
 
-/* Whether what begins at the latent lacks it; see lacks_sample. */
-static inline bool MCT_API(lacks_latent)(void)
-{
-#ifdef MCT_API_LATENT
-    return !MCT_API(busy_now) && MCT_API(latent_came) != MCT_API_CONST(LATENT_BYTES);
-#else
-    return false;
-#endif
-}
-
 mct_status MCT_API(prefix)(void)
 {
     if (MCT_API_CONST(LATENT_BYTES) == 0) {
         return MCT_ERR_RANGE;
     }
-    if (MCT_API(lacks_sample)()) {
-        return MCT_ERR_SAMPLE;
-    }
-    if (!MCT_API(busy_now)) {
-        MCT_API(take_sample)();
-    }
-    mct_status status =
-        MCT_API(between_steps)(MCT_API_CONST(FIRST_CALL), MCT_API_CONST(PREFIX_CALLS));
+    mct_status status = MCT_API(ready)(false);
     if (status == MCT_OK) {
+        MCT_API(take_sample)();
+        MCT_API(between_steps)(MCT_API_CONST(FIRST_CALL), MCT_API_CONST(PREFIX_CALLS));
         MCT_API(set_latent)(MCT_API_CONST(LATENT_BYTES));
     }
     return status;
@@ -66,10 +49,8 @@ mct_status MCT_API(begin_from_latent)(uint32_t label)
     if (MCT_API_CONST(LATENT_BYTES) == 0) {
         return MCT_ERR_RANGE;
     }
-    if (MCT_API(lacks_latent)()) {
-        return MCT_ERR_SAMPLE;
-    }
-    return MCT_API(begin_at)(MCT_API_CONST(PREFIX_CALLS), label);
+    mct_status status = MCT_API(ready)(true);
+    return status == MCT_OK ? MCT_API(begin_at)(MCT_API_CONST(PREFIX_CALLS), label) : status;
 }
 
 mct_status MCT_API(step_from_latent)(uint32_t label)
@@ -86,10 +67,11 @@ mct_status MCT_API(infer_from_latent)(void)
     if (MCT_API_CONST(LATENT_BYTES) == 0) {
         return MCT_ERR_RANGE;
     }
-    if (MCT_API(lacks_latent)()) {
-        return MCT_ERR_SAMPLE;
+    mct_status status = MCT_API(ready)(true);
+    if (status == MCT_OK) {
+        MCT_API(between_steps)(MCT_API_CONST(PREFIX_CALLS), MCT_API_CONST(FORWARD_CALLS));
     }
-    return MCT_API(between_steps)(MCT_API_CONST(PREFIX_CALLS), MCT_API_CONST(FORWARD_CALLS));
+    return status;
 }
 
 #if MCT_API_LATENT_SLOTS > 0
@@ -99,8 +81,9 @@ static uint16_t MCT_API(slots_label)[MCT_API_LATENT_SLOTS]; /* 1 more than it; 0
 
 mct_status MCT_API(keep_latent)(uint32_t slot, uint32_t label)
 {
-    if (MCT_API(busy_now)) {
-        return MCT_ERR_BUSY;
+    mct_status status = MCT_API(ready)(true);
+    if (status == MCT_ERR_BUSY) {
+        return status;
     }
     if (slot >= MCT_API_LATENT_SLOTS) {
         return MCT_ERR_RANGE;
@@ -114,12 +97,11 @@ mct_status MCT_API(keep_latent)(uint32_t slot, uint32_t label)
         return MCT_ERR_LABEL;
     }
 #endif
-    if (MCT_API(lacks_latent)()) {
-        return MCT_ERR_SAMPLE;
+    if (status == MCT_OK) {
+        memcpy(MCT_API(slots)[slot], MCT_API_LATENT, MCT_API_CONST(LATENT_BYTES));
+        MCT_API(slots_label)[slot] = (uint16_t)(label + 1u);
     }
-    memcpy(MCT_API(slots)[slot], MCT_API_LATENT, MCT_API_CONST(LATENT_BYTES));
-    MCT_API(slots_label)[slot] = (uint16_t)(label + 1u);
-    return MCT_OK;
+    return status;
 }
 
 #else

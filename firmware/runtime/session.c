@@ -278,19 +278,12 @@ static mct_status execute_write(const uint8_t *payload, uint32_t nbytes)
 /* Whether the message begins to compute with the state. */
 static bool uses_state(uint8_t type)
 {
-    switch (type) {
-    case MCT_MSG_STEP:
-    case MCT_MSG_INFER:
-    case MCT_MSG_BEGIN:
-    case MCT_MSG_START:
-    case MCT_MSG_PREFIX:
-    case MCT_MSG_KEEP:
-        return true;
-    case MCT_MSG_SAMPLE: /* of which rows are computed as they come */
-        return MCT_MODEL_CONST(FIRST_CALL) != 0;
-    default:
-        return false;
+    uint32_t types = 1u << MCT_MSG_STEP | 1u << MCT_MSG_INFER | 1u << MCT_MSG_BEGIN |
+                     1u << MCT_MSG_START | 1u << MCT_MSG_PREFIX | 1u << MCT_MSG_KEEP;
+    if (MCT_MODEL_CONST(FIRST_CALL) != 0) {
+        types |= 1u << MCT_MSG_SAMPLE; /* its rows are computed as they come */
     }
+    return (types >> type & 1u) != 0; /* size_is_right() has refused all types beyond 19 */
 }
 
 /* A state can be written in many parts: it is judged when it is to be used. */

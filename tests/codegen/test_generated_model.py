@@ -101,6 +101,7 @@ def test_calls_are_counted(device: NativeModel) -> None:
 @pytest.mark.parametrize("label", [CLASSES, CLASSES + 1, 2**31, 2**32 - 1])
 def test_a_label_that_is_no_class_is_refused(device: NativeModel, label: int) -> None:
     device.reset(0)
+    device.write_input(random_sample(device, 1))
     before = state_of(device)
 
     assert device.begin(label) == LABEL

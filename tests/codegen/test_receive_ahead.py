@@ -333,8 +333,8 @@ def test_the_linker_map_has_the_bytes_that_the_plan_says(board: str) -> None:
     assert [(row["symbol"], row["nbytes"]) for row in rows] == [("small_ahead", wanted)]
     assert sum(ram_by_kind(plan, cost).values()) == cost["sram_bytes"]
     assert ram_by_kind(plan, cost)["next sample"] == wanted
-    # The buffer, a count of four bytes, alignment and what the stack reserves.
-    assert wanted + 4 <= cost["sram_bytes"] - bare["sram_bytes"] < wanted + 40
+    # The buffer, alignment and what the stack reserves.
+    assert wanted <= cost["sram_bytes"] - bare["sram_bytes"] < wanted + 40
     assert bare["ahead_bytes"] is None
 
 
@@ -350,8 +350,8 @@ def test_plan_prices_the_next_sample() -> None:
 
 @pytest.mark.parametrize("board", [board_param("stm32vldiscovery")])
 def test_one_that_does_not_fit_is_told_with_its_next_sample(board: str) -> None:
-    plan = with_slots(plan_of(), 650)
-    with pytest.raises(BudgetError, match=f"latents 6,500, next sample {plan.ahead_bytes},"):
+    plan = with_slots(plan_of(), 660)
+    with pytest.raises(BudgetError, match=f"latents 6,600, next sample {plan.ahead_bytes},"):
         build(plan, Target.parse(f"sim:{board}"))
 
 

@@ -219,9 +219,11 @@ def test_what_is_written_between_two_pieces_harms_nothing_else(tmp_path: Path) -
 
 def test_a_latent_takes_the_place_of_a_sample(tmp_path: Path) -> None:
     device, sample = streamed(tmp_path)
+    latent = device.latent_of(sample).reshape(-1)
     assert push(device, 0, sample[:9]) == Status.OK
-    device.call("latent")
+    assert status(device.push("push_latent", 0, latent)) == Status.OK
     assert push(device, 9, sample[9:]) == Status.RANGE
+    assert status(device.call("step_from_latent", 0)) == Status.OK
 
 
 def test_an_input_that_is_read_again_cannot_arrive_by_rows() -> None:
