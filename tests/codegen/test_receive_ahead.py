@@ -333,8 +333,8 @@ def test_the_linker_map_has_the_bytes_that_the_plan_says(board: str) -> None:
     assert [(row["symbol"], row["nbytes"]) for row in rows] == [("small_ahead", wanted)]
     assert sum(ram_by_kind(plan, cost).values()) == cost["sram_bytes"]
     assert ram_by_kind(plan, cost)["next sample"] == wanted
-    # The buffer, alignment and what the stack reserves.
-    assert wanted <= cost["sram_bytes"] - bare["sram_bytes"] < wanted + 40
+    # The buffer and alignment; the stack is reserved in eights, and one may need less.
+    assert wanted - 8 <= cost["sram_bytes"] - bare["sram_bytes"] < wanted + 40
     assert bare["ahead_bytes"] is None
 
 
