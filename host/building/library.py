@@ -67,13 +67,16 @@ def kernel_sources(firmware: Path, features: frozenset[str] = frozenset()) -> li
 
 def compiler_target(flags: Sequence[str], compiler: str = COMPILER) -> bytes:
     """What the compiler says of itself and of the processor that it compiles for: with
-    ``-march=native`` a cache that several computers share holds code for each of them."""
-    command = [compiler, *(f for f in flags if f.startswith("-m")), "-Q", "--help=target", "-v"]
-    try:
-        said = subprocess.run(command, capture_output=True, check=False)
-    except OSError:
-        return b""  # compiling says why
-    return said.stdout + said.stderr
+    ``-march=native`` a cache that several computers share holds code for each of them. The same at
+    each call, so it must not be what ``-v`` prints: that names temporary files."""
+    machine = [flag for flag in flags if flag.startswith("-m")]
+    said = b""
+    for asked in (["--version"], [*machine, "-Q", "--help=target"]):
+        try:
+            said += subprocess.run([compiler, *asked], capture_output=True, check=False).stdout
+        except OSError:
+            return b""  # compiling says why
+    return said
 
 
 def kernel_archive(
