@@ -23,10 +23,9 @@ from tests.support.paths import FIRMWARE, ROOT
 
 FUZZ = ROOT / "tests" / "fuzz"
 CORPUS = FUZZ / "corpus"
-ANY = "any"  # the folder of the inputs for every build
 NAME = "fuzzed"  # of every model: the harness knows it
 PAYLOAD_BYTES = 512
-FLAGS = ("-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Wno-unused-function")
+FLAGS = ("-std=c11", "-g", "-Wall", "-Wextra", "-Wno-unused-function")
 SANITIZERS = "address,undefined"
 
 BUILDS: dict[str, Callable[[], TrainingPlan]] = {
@@ -51,11 +50,13 @@ def writes(plan: TrainingPlan) -> Iterator[tuple[int, int, int, int]]:
     for number, call in enumerate(lay_out(plan).calls):
         for item in written(call.node):
             if isinstance(item, Tensor) and item in plan.memory.state:
-                place = plan.memory.state[item]
-                yield number, regions.index("state"), place, item.type.nbytes
+                place = plan.memory.state[item], item.type.nbytes
+                yield number, regions.index("state"), *place
             elif item in plan.memory.slots:
                 slot = plan.memory.slots[item]
-                yield number, regions.index(slot.memory), slot.offset, slot.size
+                nbytes = item.type.nbytes if isinstance(item, Tensor) else slot.size
+                place = slot.offset, min(nbytes, slot.size)  # of a ring there is less
+                yield number, regions.index(slot.memory), *place
 
 
 def written(node: Node) -> Iterator[Tensor | Node]:
@@ -90,6 +91,11 @@ def clang() -> str | None:
     return found if any(Path(said).rglob("*clang_rt.fuzzer[-.]*")) else None
 
 
+def folder_of(build: str, compiler: str) -> Path:
+    """Where a build is compiled, and what grows out of the corpus is kept."""
+    return ROOT / "build" / "fuzz" / compiler / build
+
+
 def compile_build(build: str, folder: Path, compiler: str) -> Path:
     """The fuzzer of a build, with libFuzzer if ``compiler`` is clang; the path of the program."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -97,7 +103,8 @@ def compile_build(build: str, folder: Path, compiler: str) -> Path:
     is_fuzzer = compiler != "gcc"
     main = FUZZ / ("mutator.c" if is_fuzzer else "replay.c")
     instrument = "-fsanitize=fuzzer-no-link" if is_fuzzer else "-fno-common"
-    flags = [*FLAGS, f"-fsanitize={SANITIZERS}", "-fno-sanitize-recover=all", instrument]
+    speed = "-O2" if is_fuzzer else "-O0"  # of running, or of compiling
+    flags = [*FLAGS, speed, f"-fsanitize={SANITIZERS}", "-fno-sanitize-recover=all", instrument]
     archive = kernel_archive(ROOT / "build" / "kernels" / "fuzz", flags, compiler=compiler)
     flags += [f"-DMCT_LINK_PAYLOAD={PAYLOAD_BYTES}"]
     flags += [f"-I{path}" for path in (FUZZ, folder, ROOT, FIRMWARE)]

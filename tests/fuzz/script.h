@@ -25,7 +25,7 @@
 /* Beyond the messages of the protocol, which are numbered as there. */
 enum { FUZZ_FRAME = 32, FUZZ_NOISE, FUZZ_AGAIN, FUZZ_SKIP, FUZZ_WORK, FUZZ_RESTART };
 
-enum { FUZZ_FIELDS = 3, FUZZ_PATTERN = 8, FUZZ_DATA = 600, FUZZ_LINES = 64, FUZZ_LINE = 96 };
+enum { FUZZ_FIELDS = 3, FUZZ_PATTERN = 8, FUZZ_DATA = 600, FUZZ_LINES = 40, FUZZ_LINE = 96 };
 
 /* What a line of a kind holds: the bytes of each field, 0 behind the last; whether data follow. */
 typedef struct {
