@@ -302,13 +302,22 @@ static void switch_on(void)
     mct_session_init();
 }
 
-/* Hands over what was encoded into `sent`, behind a zero that ends any noise. */
-static void deliver(void)
+/* Ends what came before, which the device drops if it looks like a frame. */
+static void end_noise(void)
 {
     static const uint8_t end = 0;
+    put(&end, 1);
+    if (mct_link_rx_bytes != 0) {
+        (void)mct_session_work();
+    }
+}
+
+/* Hands over what was encoded into `sent`. */
+static void deliver(void)
+{
+    end_noise();
     take(&at_message);
     is_answered = false;
-    put(&end, 1);
     put(sent, sent_bytes);
     if (sent_fate == LOST) {
         require(mct_link_rx_bytes == 0, "a frame that is too long was received");
