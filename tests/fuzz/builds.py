@@ -7,7 +7,6 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 from mcutrain.codegen.program import lay_out
@@ -17,8 +16,7 @@ from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Tensor
 from mcutrain.trainer.planner.row_region import Composite
 from mcutrain.trainer.training_plan import TrainingPlan
-from tests.support.generated import SMALL, small
-from tests.support.latent_slots import with_slots
+from tests.support.generated import SMALL
 from tests.support.paths import FIRMWARE, ROOT
 
 FUZZ = ROOT / "tests" / "fuzz"
