@@ -24,8 +24,11 @@ CORPUS = FUZZ / "corpus"
 NAME = "fuzzed"  # of every model: the harness knows it
 PAYLOAD_BYTES = 512
 FLAGS = ("-std=c11", "-g", "-Wall", "-Wextra", "-Wno-unused-function")
+GCC = "gcc"
 SANITIZERS = "address,undefined"
 
+# Between them they have all that a session can differ in: spare classes, latents in RAM and flash,
+# samples by rows, received ahead, targets, formats, a second memory.
 BUILDS: dict[str, Callable[[], TrainingPlan]] = {
     "plain": SMALL["full"],
     "spare": SMALL["spare-latents"],
@@ -94,18 +97,24 @@ def folder_of(build: str, compiler: str) -> Path:
     return ROOT / "build" / "fuzz" / compiler / build
 
 
-def compile_build(build: str, folder: Path, compiler: str) -> Path:
-    """The fuzzer of a build, with libFuzzer if ``compiler`` is clang; the path of the program."""
+def compile_build(build: str, folder: Path, compiler: str, firmware: Path = FIRMWARE) -> Path:
+    """The fuzzer of a build, with libFuzzer if ``compiler`` is clang, without its search if it is
+    gcc; the path of the program. ``firmware`` is a folder of that name, the project's or a copy."""
     folder.mkdir(parents=True, exist_ok=True)
     generate_model(plan_of(build), folder)
-    is_fuzzer = compiler != "gcc"
+    return compile_harness(folder, compiler, firmware)
+
+
+def compile_harness(folder: Path, compiler: str, firmware: Path = FIRMWARE) -> Path:
+    """The same, of the model whose C is in ``folder``."""
+    is_fuzzer = compiler != GCC
     main = FUZZ / ("mutator.c" if is_fuzzer else "replay.c")
-    instrument = "-fsanitize=fuzzer-no-link" if is_fuzzer else "-fno-common"
     speed = "-O2" if is_fuzzer else "-O0"  # of running, or of compiling
-    flags = [*FLAGS, speed, f"-fsanitize={SANITIZERS}", "-fno-sanitize-recover=all", instrument]
+    flags = [*FLAGS, speed, f"-fsanitize={SANITIZERS}", "-fno-sanitize-recover=all"]
+    flags += ["-fsanitize=fuzzer-no-link"] if is_fuzzer else []
     archive = kernel_archive(ROOT / "build" / "kernels" / "fuzz", flags, compiler=compiler)
     flags += [f"-DMCT_LINK_PAYLOAD={PAYLOAD_BYTES}"]
-    flags += [f"-I{path}" for path in (FUZZ, folder, ROOT, FIRMWARE)]
+    flags += [f"-I{path}" for path in (FUZZ, folder, firmware.parent, firmware)]
     flags += ["-fsanitize=fuzzer"] if is_fuzzer else []
     program = folder / "fuzz"
     compile_c(flags, [FUZZ / "harness.c", FUZZ / "script.c", main, archive], program, compiler)

@@ -2,8 +2,8 @@
 /* A session of the device in this process, its answers and its memory checked after each message.
  *
  * The sanitizers see what leaves an array. What they cannot see is checked here: all tensors share
- * the arena, so each kernel call is held to the bytes that the plan gives to it (fuzz_writes.h). One
- * translation unit with the firmware, whose static variables it compares and resets. */
+ * the arena, so each kernel call is held to the bytes that the plan gives to it (fuzz_writes.h).
+ * One translation unit with the firmware, whose static variables it compares and resets. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,116 +36,8 @@ const fuzz_facts fuzz_model = {
     {FUZZ_REGION_BYTES},
 };
 
-/* ---- What is in memory ---- */
-
-typedef struct {
-    void *data;
-    uint32_t nbytes;
-} block;
-
-/* The model's variables outside the regions, which no kernel call may change. */
-static const block kept[] = {
-#ifdef FUZZED_SLOTS
-    {fuzzed_slots, sizeof fuzzed_slots},
-    {fuzzed_slots_label, sizeof fuzzed_slots_label},
-#endif
-#ifdef FUZZED_AHEAD
-    {fuzzed_ahead, sizeof fuzzed_ahead},
-#endif
-    {&fuzzed_next, sizeof fuzzed_next},
-    {&fuzzed_busy_now, sizeof fuzzed_busy_now},
-    {mct_link_rx, sizeof mct_link_rx},
-    {mct_link_tx, sizeof mct_link_tx},
-    {&mct_link_session, sizeof mct_link_session},
-    {&mct_link_decoder, sizeof mct_link_decoder},
-};
-enum { KEPT = sizeof kept / sizeof kept[0], BLOCKS = REGIONS + KEPT };
-#ifdef FUZZED_SLOTS
-enum { SLOT_BLOCKS = 2 };
-#else
-enum { SLOT_BLOCKS = 0 };
-#endif
-
-static block block_at(uint32_t index)
-{
-    if (index < REGIONS) {
-        return (block){fuzzed_regions[index].data, fuzzed_regions[index].nbytes};
-    }
-    return kept[index - REGIONS];
-}
-
-/* Copies of all blocks: one for the message under way, one for the kernel call. */
-typedef struct {
-    uint8_t *copies[BLOCKS];
-} snapshot;
-static snapshot at_message, at_call;
-
-static void take(snapshot *all)
-{
-    for (uint32_t b = 0; b < BLOCKS; b++) {
-        block now = block_at(b);
-        if (all->copies[b] == NULL) {
-            all->copies[b] = malloc(now.nbytes);
-        }
-        memcpy(all->copies[b], now.data, now.nbytes);
-    }
-}
-
-static bool is_as_before(const snapshot *all, uint32_t index)
-{
-    block now = block_at(index);
-    return memcmp(all->copies[index], now.data, now.nbytes) == 0;
-}
-
-static _Noreturn void fail(const char *what)
-{
-    fprintf(stderr, "WRONG: %s\n", what);
-    abort();
-}
-
-static void require(bool is_right, const char *what)
-{
-    if (!is_right) {
-        fail(what);
-    }
-}
-
-/* ---- Kernel calls ---- */
-
-static void fuzz_call_begins(void)
-{
-    take(&at_call);
-}
-
-/* What the call may write becomes, in the copies, as it is now; then nothing else may differ. */
-static void allow_writes(uint32_t call)
-{
-    for (uint32_t w = 0; w < sizeof fuzz_writes / sizeof fuzz_writes[0]; w++) {
-        const writable *one = &fuzz_writes[w];
-        if (one->call == call) {
-            memcpy(at_call.copies[one->region] + one->offset,
-                   fuzzed_regions[one->region].data + one->offset, one->nbytes);
-        }
-    }
-}
-
-static void fuzz_call_ends(uint32_t call)
-{
-    allow_writes(call);
-    for (uint32_t r = 0; r < REGIONS; r++) {
-        uint32_t n = 0;
-        while (n < fuzzed_regions[r].nbytes && at_call.copies[r][n] == fuzzed_regions[r].data[n]) {
-            n++;
-        }
-        if (n < fuzzed_regions[r].nbytes) {
-            fprintf(stderr, "call %u wrote byte %u of region %u: ", call, n, r);
-            fail("a kernel wrote what is not its own");
-        }
-    }
-    for (uint32_t b = REGIONS; b < BLOCKS; b++) {
-        require(is_as_before(&at_call, b), "a kernel changed a variable of the runtime");
-    }
-}
+#include "memory.h"
+#include "rules.h"
 
 /* ---- The link ---- */
 
@@ -175,81 +67,8 @@ static void put(const uint8_t *bytes, uint32_t nbytes)
     }
 }
 
-/* ---- What a message may do ---- */
-
-static bool may_change_state(uint8_t type)
-{
-    switch (type) {
-    case MCT_MSG_RESET:
-    case MCT_MSG_LEARNING_RATE:
-    case MCT_MSG_STEP:
-    case MCT_MSG_RUN:
-    case MCT_MSG_FINISH:
-    case MCT_MSG_WRITE:
-    case MCT_MSG_CLASSES:
-        return true;
-    default:
-        return false;
-    }
-}
-
-static bool may_change_arena(uint8_t type)
-{
-    return type != MCT_MSG_HELLO && type != MCT_MSG_READ && type != MCT_MSG_DIGEST &&
-           type != MCT_MSG_KEEP && type != MCT_MSG_CLASSES && type != MCT_MSG_LEARNING_RATE &&
-           type != MCT_MSG_RESET;
-}
-
-static void check_memory(uint8_t type, bool is_done)
-{
-    if (!is_done || !may_change_state(type)) {
-        require(is_as_before(&at_message, MCT_REGION_STATE), "the state changed");
-    }
-    if (!is_done || !may_change_arena(type)) {
-        require(is_as_before(&at_message, MCT_REGION_ARENA), "the arena changed");
-    }
-    for (uint32_t b = REGIONS; b < REGIONS + SLOT_BLOCKS && (!is_done || type != MCT_MSG_KEEP); b++) {
-        require(is_as_before(&at_message, b), "a latent that was kept changed");
-    }
-}
-
-static uint32_t reply_bytes_of(uint8_t type, const uint8_t *payload)
-{
-    switch (type) {
-    case MCT_MSG_HELLO:
-        return MCT_REPLY_HELLO_BYTES;
-    case MCT_MSG_STEP:
-    case MCT_MSG_FINISH:
-    case MCT_MSG_DIGEST:
-        return MCT_REPLY_STEP_BYTES;
-    case MCT_MSG_INFER:
-        return MCT_REPLY_INFER_BYTES;
-    case MCT_MSG_RUN:
-        return MCT_REPLY_RUN_BYTES;
-    case MCT_MSG_RECALL:
-        return MCT_REPLY_RECALL_BYTES;
-    case MCT_MSG_READ:
-        return mct_get_u16(payload + 5);
-    default:
-        return 0;
-    }
-}
-
-/* What the reply says of a class must be one. */
-static void check_prediction(uint8_t type, const uint8_t *reply)
-{
-    uint32_t classes = MCT_MODEL_CONST(CLASSES);
-    if (type == MCT_MSG_INFER || type == MCT_MSG_STEP || type == MCT_MSG_FINISH) {
-        uint32_t predicted = mct_get_u32(type == MCT_MSG_INFER ? reply : reply + 8);
-        require(predicted < (classes == 0 ? 1 : classes), "no class was predicted");
-    }
-    if (type == MCT_MSG_RECALL && classes != 0) {
-        require(mct_get_u32(reply) < classes, "a recalled label is no class");
-    }
-}
-
 /* The reply to a frame of a right sequence number. */
-static void check_reply(uint8_t type, uint16_t seq, const uint8_t *payload)
+static void check_reply(uint8_t type, uint16_t seq, const uint8_t *payload, uint32_t payload_bytes)
 {
     static uint8_t raw[RAW_BYTES];
     mct_frame_decoder decoder = {.data = raw, .capacity = sizeof raw};
@@ -270,6 +89,7 @@ static void check_reply(uint8_t type, uint16_t seq, const uint8_t *payload)
     check_memory(type, status == MCT_OK);
     if (status == MCT_OK) {
         check_prediction(type, reply);
+        require(!must_refuse(type, payload, payload_bytes), "what is beyond the model was taken");
     }
 }
 
@@ -280,6 +100,7 @@ typedef enum { LOST, REFUSED, EXECUTED } fate;
 
 static uint8_t sent_type;
 static uint8_t sent_payload[LARGEST];
+static uint32_t sent_payload_bytes;
 static uint16_t sent_seq, next_seq;
 static fate sent_fate;
 static bool is_open;
@@ -328,7 +149,7 @@ static void deliver(void)
         check_memory(MCT_MSG_HELLO, false);
         require(answered.wire[1] == (sent_type | MCT_MSG_REPLY), "no refusal");
     } else {
-        check_reply(sent_type, sent_seq, sent_payload);
+        check_reply(sent_type, sent_seq, sent_payload, sent_payload_bytes);
     }
 }
 
@@ -341,6 +162,7 @@ static void encode(uint8_t type, uint16_t seq, const uint8_t *payload, uint32_t 
     mct_put_u16(raw + 1, seq);
     memcpy(raw + MCT_FRAME_HEADER_BYTES, payload, nbytes);
     memcpy(sent_payload, payload, nbytes);
+    sent_payload_bytes = nbytes;
     sent_bytes = mct_frame_encode(raw, MCT_FRAME_HEADER_BYTES + nbytes, sent);
     sent_type = type;
     sent_seq = seq;

@@ -28,13 +28,16 @@ static bool one_in(uint32_t n)
 /* A number near a bound of something. */
 static uint32_t bound(void)
 {
-    static const uint32_t bounds[] = {0,      1,      2,      3,          7,          8,
-                                      15,     16,     31,     32,         63,         64,
-                                      127,    128,    255,    256,        0x7fff,     0x8000,
-                                      0xffff, 0x10000, 0x7fffff, 0x7fffffff, 0x80000000, 0xffffffff};
-    const uint32_t known[] = {fuzz_model.classes,      fuzz_model.input_bytes,
-                              fuzz_model.latent_bytes, fuzz_model.target_bytes,
-                              fuzz_model.calls,        fuzz_model.slots,
+    static const uint32_t bounds[] = {
+        0,      1,      2,      3,       7,        8,          15,         16,
+        31,     32,     63,     64,      127,      128,        255,        256,
+        0x7fff, 0x8000, 0xffff, 0x10000, 0x7fffff, 0x7fffffff, 0x80000000, 0xffffffff};
+    const uint32_t known[] = {fuzz_model.classes,
+                              fuzz_model.input_bytes,
+                              fuzz_model.latent_bytes,
+                              fuzz_model.target_bytes,
+                              fuzz_model.calls,
+                              fuzz_model.slots,
                               fuzz_model.region_bytes[MCT_REGION_STATE]};
     switch (below(6)) {
     case 0:
@@ -110,8 +113,9 @@ static uint32_t field(uint8_t kind, uint32_t index)
 /* Region, offset and size of READ and WRITE. */
 static void draw_place(fuzz_line *line)
 {
-    uint32_t region = one_in(8) ? below(fuzz_model.region_count + 1)
-                                : one_in(4) ? MCT_REGION_ARENA : MCT_REGION_STATE;
+    uint32_t region = one_in(8)   ? below(fuzz_model.region_count + 1)
+                      : one_in(4) ? MCT_REGION_ARENA
+                                  : MCT_REGION_STATE;
     line->fields[0] = region;
     line->fields[1] =
         offset_in(region < fuzz_model.region_count ? fuzz_model.region_bytes[region] : 8);

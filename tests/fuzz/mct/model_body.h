@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* In the place of the firmware's own mct/model_body.h, which it includes: lets the generated model's
- * kernel calls run one by one, each inside fuzz_call_begins and fuzz_call_ends, and notes what kind
- * of model it is. */
+/* In the place of the firmware's own mct/model_body.h, which it includes: lets the generated
+ * model's kernel calls run one by one, each inside fuzz_call_begins and fuzz_call_ends, and notes
+ * what kind of model it is. */
 static void fuzz_call_begins(void);
 static void fuzz_call_ends(uint32_t call);
 
