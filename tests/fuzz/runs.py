@@ -42,7 +42,10 @@ def corpus(build: str) -> list[Path]:
 def replay(program: Path, inputs: Sequence[Path]) -> str | None:
     """Why the inputs fail; None if they do not."""
     command = [str(program), *map(str, inputs)]
-    done = subprocess.run(command, capture_output=True, timeout=TIMEOUT_S, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired:
+        return "WRONG: it does not end"
     return None if done.returncode == 0 else reason_in(done.stderr.decode(errors="replace"))
 
 
