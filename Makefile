@@ -7,8 +7,10 @@ READY := $(VENV)/.ready-$(EXTRAS)
 LOCK := requirements/dev.txt
 # pip writes nothing of where it looks for packages, and asks for no newer pip.
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+# Of all builds of the fuzzer together.
+FUZZ_SECONDS ?= 60
 
-.PHONY: help demo test test-all quick check format setup packages lock sbom benchmarks clean
+.PHONY: help demo test test-all quick fuzz check format setup packages lock sbom benchmarks clean
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,6 +27,10 @@ test-all: setup ## Run the test suite, and the largest cases that it leaves out
 
 quick: setup ## Run the quick part of it, in under a minute
 	@$(BIN)/python -m pytest -n 2 --quick
+
+fuzz: setup ## Fuzz the device's session for a minute, or FUZZ_SECONDS=N
+	@PYTHON=$(PYTHON) EXTRAS=$(EXTRAS),fuzz tools/packages.sh
+	@$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
 check: setup ## Lint, formatting and types
 	@$(BIN)/ruff check .

@@ -24,6 +24,9 @@ case ${EXTRAS:-} in
     [ -d /usr/share/datasets/fashion-mnist ] || missing="$missing dataset-fashion-mnist"
     ;;
 esac
+case ${EXTRAS:-} in
+*fuzz*) need clang clang libclang-rt-dev ;;
+esac
 [ -n "$missing" ] || exit 0
 
 if ! command -v apt-get >/dev/null 2>&1; then

@@ -45,15 +45,17 @@ class CRegion(ctypes.Structure):
     _fields_ = [("data", ctypes.c_void_p), ("nbytes", ctypes.c_uint32)]
 
 
-def compile_c(flags: Sequence[str], sources: Sequence[Path], output: Path) -> None:
+def compile_c(
+    flags: Sequence[str], sources: Sequence[Path], output: Path, compiler: str = COMPILER
+) -> None:
     """Run the compiler. Raises BuildError with what it said."""
-    command = [COMPILER, *flags, *map(str, sources), "-o", str(output)]
+    command = [compiler, *flags, *map(str, sources), "-o", str(output)]
     try:
         done = run_group(command)
     except OSError as err:
-        raise BuildError(f"cannot run {COMPILER}: {err.strerror}; install a C compiler") from err
+        raise BuildError(f"cannot run {compiler}: {err.strerror}; install a C compiler") from err
     if done.returncode:
-        raise BuildError(f"{COMPILER} failed for {output.name}:\n{done.stdout.strip()}")
+        raise BuildError(f"{compiler} failed for {output.name}:\n{done.stdout.strip()}")
 
 
 def kernel_sources(firmware: Path, features: frozenset[str] = frozenset()) -> list[Path]:
@@ -63,15 +65,18 @@ def kernel_sources(firmware: Path, features: frozenset[str] = frozenset()) -> li
     return [*kernels, *(firmware / "mct" / name for name in ("digest.c", "crc32.c"))]
 
 
-def compiler_target(flags: Sequence[str]) -> bytes:
+def compiler_target(flags: Sequence[str], compiler: str = COMPILER) -> bytes:
     """What the compiler says of itself and of the processor that it compiles for: with
-    ``-march=native`` a cache that several computers share holds code for each of them."""
-    command = [COMPILER, *(f for f in flags if f.startswith("-m")), "-Q", "--help=target", "-v"]
-    try:
-        said = subprocess.run(command, capture_output=True, check=False)
-    except OSError:
-        return b""  # compiling says why
-    return said.stdout + said.stderr
+    ``-march=native`` a cache that several computers share holds code for each of them. The same at
+    each call, so it must not be what ``-v`` prints: that names temporary files."""
+    machine = [flag for flag in flags if flag.startswith("-m")]
+    said = b""
+    for asked in (["--version"], [*machine, "-Q", "--help=target"]):
+        try:
+            said += subprocess.run([compiler, *asked], capture_output=True, check=False).stdout
+        except OSError:
+            return b""  # compiling says why
+    return said
 
 
 def kernel_archive(
@@ -79,10 +84,11 @@ def kernel_archive(
     flags: Sequence[str] = KERNEL_FLAGS,
     firmware: Path = FIRMWARE_DIR,
     features: frozenset[str] = frozenset(),
+    compiler: str = COMPILER,
 ) -> Path:
     """The kernels as a static library in ``folder``, compiled once for these sources and flags."""
     digest = hashlib.sha256(" ".join([*flags, *sorted(features)]).encode())
-    digest.update(compiler_target(flags))
+    digest.update(compiler_target(flags, compiler))
     for path in sorted([*firmware.glob("kernels/*.[ch]"), *firmware.glob("mct/*.[ch]")]):
         digest.update(path.read_bytes())
     archive = folder / f"kernels-{digest.hexdigest()[:16]}.a"
@@ -93,7 +99,7 @@ def kernel_archive(
         scratch = Path(name)
         for source in kernel_sources(firmware, features):
             output = scratch / f"{source.stem}.o"
-            compile_c([*flags, "-c", f"-I{firmware}"], [source], output)
+            compile_c([*flags, "-c", f"-I{firmware}"], [source], output, compiler)
         made = scratch / archive.name
         subprocess.run(["ar", "rcs", made, *sorted(scratch.glob("*.o"))], check=True)
         os.replace(made, archive)

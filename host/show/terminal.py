@@ -163,8 +163,8 @@ def format_lines(cost: dict[str, Any]) -> Iterator[str]:
     yield f"  accuracy with each: {ACCURACY}"
 
 
-def instructions(outcome: Outcome, key: str) -> str:
-    return number(outcome.instructions.get(key, {}).get("mean")) or "-"
+def instructions(outcome: Outcome, key: str, of: str) -> str:
+    return number(outcome.instructions.get(key, {}).get(of)) or "-"
 
 
 def stack(outcome: Outcome) -> str:
@@ -182,8 +182,9 @@ FIGURES: dict[str, Callable[[Outcome], str]] = {
     "RAM, bytes": lambda o: number(o.cost["sram_bytes"]) or "-",
     "flash, bytes": lambda o: number(o.cost["flash_bytes"]) or "-",
     "stack used, bytes": stack,
-    "instructions per step": lambda o: instructions(o, "instructions_per_step"),
-    "instructions per inference": lambda o: instructions(o, "forward_instructions"),
+    "instructions per step": lambda o: instructions(o, "instructions_per_step", "median"),
+    "instructions, first step": lambda o: instructions(o, "instructions_per_step", "first"),
+    "instructions per inference": lambda o: instructions(o, "forward_instructions", "mean"),
     "seconds of training": lambda o: f"{o.result.seconds:.1f}",
 }
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import median_low
 
 from mcutrain.host.building.cache import filling, lease
 from mcutrain.host.errors import BuildError
@@ -25,6 +27,7 @@ REGIONS = {
     "latent_step": "step_from_latent",
     "latent_forward": "infer_from_latent",
 }
+STEPS = ("step", "latent_step")  # of these, the regions of a training step
 
 
 def counter_args(elf: Path, model: str, out: Path) -> tuple[str, ...]:
@@ -49,6 +52,30 @@ def read_counts(path: Path) -> dict[str, list[int]]:
         name, count = line.split()
         counts.setdefault(name, []).append(int(count))
     return counts
+
+
+def summary(region: str, counts: Sequence[int]) -> dict[str, float | None]:
+    """What is reported of a region that ran: the least, the mean, the greatest and the median of
+    its counts, the lower of two in the middle; of a training step the first apart, and these of the
+    steps after it, None if there are none.
+
+    Errors that pass a weight of 0 are not computed. A new head begins with such weights alone, so
+    its first step takes less, and perhaps a few after it: the median is the steady state.
+
+    >>> summary("step", [185, 190, 224, 224, 226])
+    {'first': 185, 'min': 190, 'mean': 216.0, 'max': 226, 'median': 224}
+    >>> summary("step", [185])
+    {'first': 185, 'min': None, 'mean': None, 'max': None, 'median': None}
+    """
+    is_step = region in STEPS
+    steady = counts[1:] if is_step else counts
+    return {
+        **({"first": counts[0]} if is_step else {}),
+        "min": min(steady, default=None),
+        "mean": sum(steady) / len(steady) if steady else None,
+        "max": max(steady, default=None),
+        "median": median_low(steady) if steady else None,
+    }
 
 
 def compile_plugin() -> Path:

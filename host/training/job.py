@@ -21,7 +21,7 @@ from mcutrain.host.cost import measured, planned
 from mcutrain.host.defaults import BAUD, RATIO
 from mcutrain.host.extras import require_extra
 from mcutrain.host.request import Request
-from mcutrain.host.simulation.instructions import read_counts
+from mcutrain.host.simulation.instructions import read_counts, summary
 from mcutrain.host.training.dataset import Dataset, load_dataset
 from mcutrain.host.training.export import check_exportable
 from mcutrain.host.training.flash_latents import with_flash_latents
@@ -85,7 +85,7 @@ class Outcome:
     result: Result
     cost: dict[str, Any]
     plan: TrainingPlan
-    instructions: dict[str, dict[str, float]] = field(default_factory=dict)
+    instructions: dict[str, dict[str, float | None]] = field(default_factory=dict)
     failure: str = ""
     stack_used_bytes: int | None = None  # seen on a simulated board
     saving: Saving | None = None  # by latents; None without
@@ -107,7 +107,8 @@ class Outcome:
     def saved(self, saving: Saving) -> dict[str, Any]:
         """What latents saved; in instructions too, where a prefix was counted."""
         prefix = self.instructions.get("prefix_instructions")
-        saved = None if prefix is None else round(prefix["mean"] * saving.reused)
+        mean = None if prefix is None else prefix["mean"]
+        saved = None if mean is None else round(mean * saving.reused)
         return {**saving.to_json(), "saved_instructions": saved}
 
 
@@ -241,8 +242,7 @@ def run_simulated(
     )
     for key, region in COUNTED.items():
         if values := found.get(region):
-            mean = sum(values) / len(values)
-            outcome.instructions[key] = {"min": min(values), "mean": mean, "max": max(values)}
+            outcome.instructions[key] = summary(region, values)
     return outcome
 
 
@@ -262,7 +262,7 @@ def judged(outcome: Outcome) -> Outcome:
     return outcome
 
 
-def has_both(instructions: dict[str, dict[str, float]]) -> bool:
+def has_both(instructions: dict[str, dict[str, float | None]]) -> bool:
     """Whether a step was counted, and an inference, whole or from a latent."""
     return {True, False} <= {"step" in key for key in instructions if "prefix" not in key}
 

@@ -11,7 +11,7 @@ from tests.support.paths import ROOT
 
 TESTS = ROOT / "tests"
 SOURCES = sorted(TESTS.rglob("*.py"))
-NO_TESTS = ("support", "tools", "golden", "vectors")
+NO_TESTS = ("support", "tools", "fuzz", "golden", "vectors")
 
 
 def imports(path: Path) -> Iterator[str]:

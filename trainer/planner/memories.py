@@ -14,6 +14,7 @@ from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.planner.lifetimes import Demand
 from mcutrain.trainer.planner.placement import Placer, greedy_orders, place_blocks
 
+MAIN = 0  # the index of the main RAM
 TRIES = 60  # of an order, with the blocks in front that found no room
 
 
@@ -64,7 +65,8 @@ def listed(memories: Sequence[Memory]) -> str:
 
 
 def spread_blocks(demand: Demand, memories: Sequence[Memory], graph: Graph) -> Spread:
-    """Blocks in memories, so that of the bytes read and written many are in fast ones.
+    """Blocks in memories, so that of the bytes read and written many are in fast ones, and the
+    first, the main RAM, holds no more than it would without the others.
 
     Raises BudgetError if no placement was found.
     """
@@ -75,7 +77,8 @@ def spread_blocks(demand: Demand, memories: Sequence[Memory], graph: Graph) -> S
     trials = list(all_trials(demand, memories))
     fitting = [trial for trial in trials if not trial.homeless] or wholly(demand, memories)
     if fitting:
-        return max(fitting, key=lambda t: (traffic(demand, memories, t), -extent(demand, t)))
+        frugal = without_main_waste(demand, fitting)
+        return max(frugal, key=lambda t: (traffic(demand, memories, t), -extent(demand, t)))
     best = min(trials, key=lambda trial: left_over(demand, trial))
     rest, worst = left_over(demand, best), max(best.homeless, key=lambda k: demand.blocks[k].size)
     first = demand.blocks[worst]
@@ -142,12 +145,26 @@ def traffic(demand: Demand, memories: Sequence[Memory], trial: Spread) -> float:
     return sum(block.size * block.uses * memories[m].speed for block, m in used)
 
 
+def without_main_waste(demand: Demand, trials: Sequence[Spread]) -> list[Spread]:
+    """The trials that take of the main RAM no more than the best that lies in it alone, if one
+    does: a fast memory may save main RAM, and must not cost any."""
+    taken = [extents(demand, trial).get(MAIN, 0) for trial in trials]
+    alone = [n for n, trial in zip(taken, trials, strict=True) if set(trial.memory) == {MAIN}]
+    most = min(alone, default=max(taken))
+    return [trial for n, trial in zip(taken, trials, strict=True) if n <= most]
+
+
 def extent(demand: Demand, trial: Spread) -> int:
     """Bytes of the arena in all memories."""
+    return sum(extents(demand, trial).values())
+
+
+def extents(demand: Demand, trial: Spread) -> dict[int, int]:
+    """Bytes of the arena in each memory that has blocks, by its index."""
     ends: dict[int, int] = {}
     for block, m, offset in zip(demand.blocks, trial.memory, trial.offsets, strict=True):
         ends[m] = max(offset + block.size, ends.get(m, 0))
-    return sum(ends.values())
+    return ends
 
 
 def left_over(demand: Demand, trial: Spread) -> int:

@@ -87,7 +87,8 @@ def train(
     count_instructions: Annotated[
         bool,
         typer.Option(
-            "--count-instructions", help="Exact guest instructions per step (sim: targets)."
+            "--count-instructions",
+            help="Exact guest instructions per step, the first apart (sim: targets).",
         ),
     ] = False,
     latents: Annotated[

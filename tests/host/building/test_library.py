@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mcutrain.host.building.library import in_process
+from mcutrain.host.building.library import in_process, kernel_archive
 from mcutrain.host.request import Request
 from tests.support.paths import WATCH
 
@@ -20,3 +20,15 @@ def test_a_model_may_be_called_like_a_header_of_the_compiler(tmp_path: Path) -> 
 
     with in_process(Request.of(model).plan()) as runner:
         assert runner.digest() != 0
+
+
+def test_kernels_are_compiled_once_for_a_compiler_and_its_flags(tmp_path: Path) -> None:
+    firmware = tmp_path / "firmware"
+    for name in ("kernels/one.c", "mct/digest.c", "mct/crc32.c"):
+        (firmware / name).parent.mkdir(parents=True, exist_ok=True)
+        (firmware / name).write_text(f"extern int {Path(name).stem};\n")
+    made = [kernel_archive(tmp_path, ("-march=native",), firmware) for _ in range(2)]
+    other = kernel_archive(tmp_path, ("-march=native", "-O1"), firmware)
+
+    assert made[0] == made[1] != other
+    assert sorted(tmp_path.glob("*.a")) == sorted({made[0], other})

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,26 @@ def test_instructions_are_exact(run: Run, model: Path, data: Path) -> None:
     assert first["instructions_per_step"] == second["instructions_per_step"]
     assert first["forward_instructions"] == second["forward_instructions"]
     assert first["instructions_per_step"]["min"] > first["forward_instructions"]["max"]
+
+
+@pytest.mark.board
+def test_the_first_step_of_a_new_head_is_told_apart(
+    run: Run, model: Path, data: Path, tmp_path: Path
+) -> None:
+    """It sends no errors back, since all its weights are 0."""
+    page = tmp_path / "page.html"
+    args = ("train", model, "--data", data, "--target", "sim:mps2_an386", "--update", "last:2")
+    args = (*args, "--classes", CLASSES, "--count-instructions")
+    several = run(*args, "--steps", 4, "--json").json["instructions_per_step"]
+    alone = run(*args, "--steps", 1, "--json").json["instructions_per_step"]
+    shown = run(*args, "--steps", 4, "--report", page).out
+
+    assert several["first"] < several["min"] <= several["median"] <= several["max"]
+    assert several["min"] <= several["mean"] <= several["max"]
+    assert alone == {"first": several["first"]} | dict.fromkeys(("min", "mean", "max", "median"))
+    for text in (shown, page.read_text()):
+        assert re.search(rf"instructions per step\D+{several['median']:,}", text)
+        assert re.search(rf"instructions, first step\D+{several['first']:,}", text)
 
 
 def test_a_port_must_run_a_build_of_this_plan(

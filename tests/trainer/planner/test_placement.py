@@ -254,6 +254,20 @@ def test_what_is_used_most_lies_in_the_fast_memory(fast: str) -> None:
     assert uses[fast] == max(uses["dtcm"], uses["bank"])
 
 
+@pytest.mark.parametrize("share", [0.05, 0.3])
+def test_a_fast_memory_costs_no_main_ram(share: float) -> None:
+    """A block that leaves the main RAM may leave a hole there that no other fills."""
+    for seed in range(30):
+        wanted = random_demand(seed, 10, 25)
+        ram = Memory("ram", 1 << 24)
+        alone = end_of(wanted, spread_blocks(wanted, [ram], Graph()).offsets)
+        fast = Memory("dtcm", int(share * alone) // 8 * 8, speed=2.0)
+        spread = spread_blocks(wanted, [ram, fast], Graph())
+        placed = zip(wanted.blocks, spread.offsets, spread.memory, strict=True)
+
+        assert max((o + b.size for b, o, m in placed if m == 0), default=0) <= alone, seed
+
+
 def test_memories_that_are_too_small_say_by_how_much_and_where() -> None:
     needs = r"400 bytes at least .* dtcm 100, ram 200: 100 more .* at up"
     with pytest.raises(BudgetError, match=needs) as few:

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The corpus of the session's fuzzer (tests/fuzz) again, and the fuzzer itself for a minute."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz.builds import BUILDS, GCC, clang, compile_build, compile_harness, folder_of
+from tests.fuzz.runs import corpus, fuzz, replay
+from tests.support.marks import exhaustive
+from tests.support.paths import FIRMWARE
+
+MINUTE = 60
+LONG = {"rows-flash", "e8", "int8"}  # whose sessions are like those of others
+# Inputs at which the device is known to do what it must not: WRITE lets a count of classes into
+# the state that the head has no outputs for.
+KNOWN = {
+    "count_of_classes_beyond_the_head.txt",
+    "count_of_classes_of_many.txt",
+    "label_beyond_the_head_kept.txt",
+}
+# A check of the device that is left out, and a build whose corpus shows that.
+FAULTS = {
+    "classes": ("spare", "mct/model_body.h", "classes < 2u || classes > MCT_API_CONST(CLASSES)",
+                "classes < 2u"),
+    "rows": ("rows", "mct/model_body.h",
+             "offset != MCT_API(came) || nbytes > MCT_API_CONST(INPUT_BYTES) - offset) {\n"
+             "        return MCT_ERR_RANGE;\n    }\n    while",
+             "offset != MCT_API(came)) {\n        return MCT_ERR_RANGE;\n    }\n    while"),
+    "slot": ("latents", "mct/model_latents.h", "slot >= MCT_API_LATENT_SLOTS) {\n        return "
+             "MCT_ERR_RANGE", "false) {\n        return MCT_ERR_RANGE"),
+    "place": ("plain", "runtime/session.c", "offset <= limit_bytes && nbytes <= limit_bytes - "
+              "offset", "offset + nbytes <= limit_bytes"),
+    "twice": ("plain", "runtime/session.c", "type == MCT_MSG_HELLO || seq != mct_link_session.seq",
+              "true"),
+    "frame": ("plain", "runtime/frame.c", "d->nbytes < d->capacity", "true"),
+}  # fmt: skip
+
+needs_gcc = pytest.mark.skipif(
+    shutil.which(GCC) is None, reason="gcc is missing: apt install gcc libc6-dev"
+)
+
+
+def failures(program: Path, build: str) -> dict[str, str]:
+    """Why each input of the corpus fails that does."""
+    replayed = {path.name: replay(program, [path]) for path in corpus(build)}
+    return {name: why for name, why in replayed.items() if why is not None}
+
+
+@needs_gcc
+@pytest.mark.slow
+@pytest.mark.parametrize("build", [exhaustive(build, LONG) for build in BUILDS])
+def test_every_session_of_the_corpus_leaves_memory_in_order(build: str, tmp_path: Path) -> None:
+    found = failures(compile_build(build, tmp_path, GCC), build)
+
+    assert set(found) == KNOWN & {path.name for path in corpus(build)}, found
+
+
+@needs_gcc
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FAULTS)
+def test_the_corpus_finds_a_check_that_is_left_out(name: str, tmp_path: Path) -> None:
+    build, file, right, wrong = FAULTS[name]
+    tree = tmp_path / "firmware"
+    shutil.copytree(FIRMWARE, tree)
+    text = (tree / file).read_text()
+    assert text.count(right) == 1, f"{file} holds {text.count(right)} times: {right}"
+    (tree / file).write_text(text.replace(right, wrong))
+
+    assert set(failures(compile_build(build, tmp_path, GCC, tree), build)) - KNOWN
+
+
+@needs_gcc
+@pytest.mark.slow
+def test_a_write_within_the_arena_that_the_plan_does_not_give_is_found(tmp_path: Path) -> None:
+    program = compile_build("plain", tmp_path, GCC)
+    assert not failures(program, "plain")
+    header = tmp_path / "fuzz_writes.h"
+    rows = header.read_text().splitlines(keepends=True)
+    header.write_text("".join(row for row in rows if not row.startswith("    {2,")))
+    found = failures(compile_harness(tmp_path, GCC), "plain")
+
+    assert set(found.values()) == {"WRONG: a kernel wrote what is not its own"}
+
+
+@pytest.mark.exhaustive
+@pytest.mark.slow
+@pytest.mark.skipif(clang() is None, reason="clang is missing: apt install clang libclang-rt-dev")
+@pytest.mark.parametrize("build", BUILDS)
+def test_the_fuzzer_finds_nothing(build: str) -> None:
+    if known := KNOWN & {path.name for path in corpus(build)}:
+        pytest.skip(f"it would find what is known: {', '.join(sorted(known))}")
+    program = compile_build(build, folder_of(build, "clang"), "clang")
+    done = fuzz(program, build, MINUTE // len(BUILDS))
+
+    assert done.find is None, done.find
+    assert done.inputs > len(corpus(build))

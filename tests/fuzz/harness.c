@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A session of the device in this process, its answers and its memory checked after each message.
+ *
+ * The sanitizers see what leaves an array. What they cannot see is checked here: all tensors share
+ * the arena, so each kernel call is held to the bytes that the plan gives to it (fuzz_writes.h).
+ * One translation unit with the firmware, whose static variables it compares and resets. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fuzzed.c"
+
+#include "runtime/frame.c"
+#include "runtime/link.c"
+#include "runtime/session.c"
+
+#include "facts.h"
+#include "script.h"
+
+typedef struct {
+    uint32_t call, region, offset, nbytes;
+} writable;
+#include "fuzz_writes.h" /* static const writable fuzz_writes[], in the order of the calls */
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+const fuzz_facts fuzz_model = {
+    MCT_LINK_PAYLOAD,
+    MCT_MODEL_CONST(INPUT_BYTES),
+    MCT_MODEL_CONST(TARGET_BYTES),
+    MCT_MODEL_CONST(LATENT_BYTES),
+    MCT_MODEL_CONST(CLASSES),
+    MCT_MODEL_CONST(CALLS),
+    MCT_MODEL_CONST(LATENT_SLOTS) + MCT_MODEL_CONST(FLASH_LATENTS),
+    REGIONS,
+    {FUZZ_REGION_BYTES},
+};
+
+#include "memory.h"
+#include "rules.h"
+
+/* ---- The link ---- */
+
+enum { LARGEST = MCT_FRAME_RAW_BYTES(4 * FUZZ_FIELDS + FUZZ_DATA) };
+
+static uint8_t sent[MCT_FRAME_WIRE_BYTES(LARGEST)]; /* the last frame */
+static uint32_t sent_bytes;
+typedef struct {
+    uint8_t wire[MCT_FRAME_WIRE_BYTES(RAW_BYTES)];
+    uint32_t nbytes;
+} reply_frame;
+static reply_frame answered; /* what it was answered with */
+static bool is_answered;
+
+void mct_port_write(const uint8_t *data, uint32_t nbytes)
+{
+    require(nbytes <= sizeof answered.wire && !is_answered, "more than one reply");
+    memcpy(answered.wire, data, nbytes);
+    answered.nbytes = nbytes;
+    is_answered = true;
+}
+
+static void put(const uint8_t *bytes, uint32_t nbytes)
+{
+    for (uint32_t n = 0; n < nbytes; n++) {
+        (void)mct_link_receive(bytes[n]);
+    }
+}
+
+/* The reply to a frame of a right sequence number. */
+static void check_reply(uint8_t type, uint16_t seq, const uint8_t *payload, uint32_t payload_bytes)
+{
+    static uint8_t raw[RAW_BYTES];
+    mct_frame_decoder decoder = {.data = raw, .capacity = sizeof raw};
+    uint32_t raw_bytes = 0;
+    for (uint32_t n = 0; n < answered.nbytes; n++) {
+        require(raw_bytes == 0, "bytes behind a reply");
+        raw_bytes = mct_frame_push(&decoder, answered.wire[n]);
+    }
+    require(raw_bytes != 0, "no reply");
+    uint32_t nbytes = mct_frame_check(raw, raw_bytes);
+    require(nbytes >= MCT_FRAME_HEADER_BYTES + STATUS_BYTES, "a damaged reply");
+    require(raw[0] == (type | MCT_MSG_REPLY), "a reply of another type");
+    require(mct_get_u16(raw + 1) == seq, "a reply of another number");
+    mct_status status = (mct_status)(int8_t)raw[MCT_FRAME_HEADER_BYTES];
+    const uint8_t *reply = raw + MCT_FRAME_HEADER_BYTES + STATUS_BYTES;
+    uint32_t expected = status == MCT_OK ? reply_bytes_of(type, payload) : 0;
+    require(nbytes == MCT_FRAME_HEADER_BYTES + STATUS_BYTES + expected, "a reply of a wrong size");
+    check_memory(type, status == MCT_OK);
+    if (status == MCT_OK) {
+        check_prediction(type, reply);
+        require(!must_refuse(type, payload, payload_bytes), "what is beyond the model was taken");
+    }
+}
+
+/* ---- Messages ---- */
+
+/* What becomes of a frame: it may not fit, be of no session, or be executed. */
+typedef enum { LOST, REFUSED, EXECUTED } fate;
+
+static uint8_t sent_type;
+static uint8_t sent_payload[LARGEST];
+static uint32_t sent_payload_bytes;
+static uint16_t sent_seq, next_seq;
+static fate sent_fate;
+static bool is_open;
+
+static void switch_on(void)
+{
+    for (uint32_t b = 0; b < BLOCKS; b++) {
+        block one = block_at(b);
+        memset(one.data, 0, one.nbytes);
+    }
+#if defined FUZZED_AHEAD || defined FUZZED_ARRIVES
+    fuzzed_came = 0;
+#endif
+#ifdef FUZZED_ARRIVES
+    memset(fuzzed_done, 0, sizeof fuzzed_done);
+#endif
+    sent_bytes = 0;
+    next_seq = 1;
+    is_open = false;
+    mct_session_init();
+}
+
+/* Ends what came before, which the device drops if it looks like a frame. */
+static void end_noise(void)
+{
+    static const uint8_t end = 0;
+    put(&end, 1);
+    if (mct_link_rx_bytes != 0) {
+        (void)mct_session_work();
+    }
+}
+
+/* Hands over what was encoded into `sent`. */
+static void deliver(void)
+{
+    end_noise();
+    take(&at_message);
+    is_answered = false;
+    put(sent, sent_bytes);
+    if (sent_fate == LOST) {
+        require(mct_link_rx_bytes == 0, "a frame that is too long was received");
+        return;
+    }
+    require(mct_session_work() && is_answered, "no reply");
+    if (sent_fate == REFUSED) {
+        check_memory(MCT_MSG_HELLO, false);
+        require(answered.wire[1] == (sent_type | MCT_MSG_REPLY), "no refusal");
+    } else {
+        check_reply(sent_type, sent_seq, sent_payload, sent_payload_bytes);
+    }
+}
+
+static const uint8_t nothing[1];
+
+static void encode(uint8_t type, uint16_t seq, const uint8_t *payload, uint32_t nbytes)
+{
+    static uint8_t raw[LARGEST];
+    raw[0] = type;
+    mct_put_u16(raw + 1, seq);
+    memcpy(raw + MCT_FRAME_HEADER_BYTES, payload, nbytes);
+    memcpy(sent_payload, payload, nbytes);
+    sent_payload_bytes = nbytes;
+    sent_bytes = mct_frame_encode(raw, MCT_FRAME_HEADER_BYTES + nbytes, sent);
+    sent_type = type;
+    sent_seq = seq;
+}
+
+static void send_message(uint8_t type, const uint8_t *payload, uint32_t nbytes)
+{
+    encode(type, next_seq, payload, nbytes);
+    is_open = is_open || (type == MCT_MSG_HELLO && nbytes <= MCT_LINK_PAYLOAD);
+    sent_fate = nbytes > MCT_LINK_PAYLOAD ? LOST : is_open ? EXECUTED : REFUSED;
+    deliver();
+    next_seq += sent_fate == EXECUTED;
+}
+
+/* A frame of a number that is neither the last nor the next. */
+static void skip(void)
+{
+    encode(MCT_MSG_DIGEST, next_seq + 7, nothing, 0);
+    sent_fate = REFUSED;
+    deliver();
+}
+
+/* What was executed is answered as before, and not executed again. */
+static void repeat(void)
+{
+    static reply_frame first;
+    if (sent_bytes == 0) {
+        return;
+    }
+    first = answered;
+    deliver();
+    if (sent_fate == EXECUTED && sent_type != MCT_MSG_HELLO) {
+        require(answered.nbytes == first.nbytes &&
+                    memcmp(first.wire, answered.wire, first.nbytes) == 0,
+                "a frame that came twice has two replies");
+        check_memory(MCT_MSG_HELLO, false);
+    }
+}
+
+static void work(uint32_t times)
+{
+    while (times-- > 0 && mct_session_work()) {
+    }
+}
+
+static void execute_line(const fuzz_line *line)
+{
+    uint8_t payload[4 * FUZZ_FIELDS + FUZZ_DATA];
+    uint32_t nbytes = fuzz_payload(line, payload);
+    switch (line->form->kind) {
+    case FUZZ_FRAME:
+        send_message((uint8_t)line->fields[0], payload, nbytes);
+        break;
+    case FUZZ_NOISE:
+        put(payload, nbytes);
+        work(1);
+        break;
+    case FUZZ_AGAIN:
+        repeat();
+        break;
+    case FUZZ_SKIP:
+        skip();
+        break;
+    case FUZZ_WORK:
+        work(line->fields[0]);
+        break;
+    case FUZZ_RESTART:
+        switch_on();
+        break;
+    default:
+        send_message(line->form->kind, payload, nbytes);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static fuzz_script script;
+    fuzz_read(data, size, &script);
+    switch_on();
+    send_message(MCT_MSG_HELLO, nothing, 0);
+    for (uint32_t n = 0; n < script.count; n++) {
+        execute_line(&script.lines[n]);
+    }
+    return 0;
+}
