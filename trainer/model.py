@@ -26,6 +26,8 @@ class Model:
     """A graph, its input, its output, and the logits: the output before a last softmax.
 
     ``training_state`` is what an export of a trained model keeps to go on (TrainingState).
+    ``pixels`` is the uint8 quantisation in which the file takes its input, before a conversion;
+    ``tied`` are the operators that read the same weights of the file, each time they are several.
     """
 
     name: str
@@ -34,6 +36,8 @@ class Model:
     logits: Tensor
     output: Tensor
     training_state: bytes | None = None
+    pixels: QuantParams | None = None
+    tied: tuple[tuple[int, ...], ...] = ()
 
     @property
     def weighted(self) -> list[Node]:
@@ -110,7 +114,9 @@ def cut(model: Model, start: str) -> Model:
     if model.logits not in new or model.logits is old:
         raise ModelError(f"{model.name} has no layer behind '{start}': nothing can learn")
     output = new.get(model.output, new[model.logits])
-    tail = replace(model, graph=graph, input=source, logits=new[model.logits], output=output)
+    tail = replace(
+        model, graph=graph, input=source, logits=new[model.logits], output=output, pixels=None
+    )
     if not tail.weighted:
         raise ModelError(f"{model.name} has no layer with weights behind '{start}'")
     return tail

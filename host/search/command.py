@@ -28,6 +28,7 @@ from mcutrain.host.search.report import plot_front, scheme_file, to_json
 from mcutrain.host.search.study import Study, StudyError
 from mcutrain.host.search.trial import Samples, Setup
 from mcutrain.host.training.dataset import DAMAGED, load_dataset
+from mcutrain.host.training.tell import tell
 from mcutrain.trainer.errors import DataError, Error
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.plan import ARITHMETIC_VERSION
@@ -95,7 +96,11 @@ def searched(job: SearchJob, console: Console) -> tuple[Found, Setup]:
     request = job.request.on(target.chip)
     model = load(request.model)
     head = request.plan_of(model)  # the head learns, for no scheme was asked for
-    samples = Samples.of(load_dataset(job.data, head), read_groups(job.data))
+    data = load_dataset(job.data, head)
+    # The test samples are not looked at.
+    notes = [*head.notes, *(note for note in data.notes if "test" not in note.about)]
+    tell(notes, console)
+    samples = Samples.of(data, read_groups(job.data))
     setup = Setup(
         request, model, samples, job.folder / "latents", job.share, job.rate, seed=job.plan.seed
     )

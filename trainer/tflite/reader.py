@@ -18,6 +18,7 @@ from mcutrain.trainer.graph.op import Op
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
 from mcutrain.trainer.model import Model, trim
 from mcutrain.trainer.ops.softmax import Softmax
+from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.tflite.bounds import (
     MAX_ELEMENTS,
     MAX_OPERANDS,
@@ -146,10 +147,31 @@ class Reader:
         last = self.graph.producer(output)
         logits = last.inputs[0] if last and isinstance(last.op, Softmax) else output
         require_bounded(self.graph, self.where)
-        model = Model(self.name, self.graph, source, logits, output, self.training_state())
+        model = Model(
+            self.name, self.graph, source, logits, output, self.training_state(),
+            self.pixels(g.Inputs(0)), self.tied(),
+        )  # fmt: skip
         if not trim(model).weighted:
             raise ModelError(f"{self.where} has no layer with weights: nothing can learn")
         return model
+
+    def pixels(self, index: int) -> QuantParams | None:
+        """The quantisation of the file's input ``index``, if it is uint8."""
+        if self.type_of(index) != tflite.TensorType.UINT8:
+            return None
+        table = self.subgraph.Tensors(index)
+        quant = self.read_quant(table, self.label(index), self.shape_of(index))
+        return quant if quant is not None and len(quant.scales) == 1 else None
+
+    def tied(self) -> tuple[tuple[int, ...], ...]:
+        """The operators that have one buffer of weights, each time they are several."""
+        readers: dict[int, list[int]] = {}
+        for node in self.graph.nodes:
+            if isinstance(node.op, Weighted):
+                weights = self.inputs_of(node.index)[1]
+                buffer = int(self.subgraph.Tensors(weights).Buffer())
+                readers.setdefault(buffer, []).append(node.index)
+        return tuple(tuple(found) for found in readers.values() if len(found) > 1)
 
     def training_state(self) -> bytes | None:
         """The bytes of a TrainingState, unchecked; None if the file has none."""

@@ -53,14 +53,15 @@ def calibrate(
     """
     from mcutrain.host.show import terminal as show
     from mcutrain.host.training.calibration import calibrated
-    from mcutrain.host.training.job import warn_of_clipped
+    from mcutrain.host.training.tell import tell
+    from mcutrain.trainer.notes import Note
 
     with err.status(f"{model}: {samples} samples") as status:
         found = calibrated(
             model, data, samples, output,
             lambda done, total: status.update(f"{model}: pass {done}, of {total} at most"),
         )  # fmt: skip
-    warn_of_clipped(found["clipped"], err)
+    tell((Note(**note) for note in found["notes"]), err)
     print_json(found) if json_ else show.calibration_table(found)
 
 

@@ -228,7 +228,7 @@ def test_layers_without_a_name_of_their_own_get_ours() -> None:
 
 
 def test_one_sample_is_enough(plan: TrainingPlan, data: Dataset, state: bytes) -> None:
-    one = Dataset(data.x_train, data.y_train, data.x_test, data.y_test, 0.0,
+    one = Dataset(data.x_train, data.y_train, data.x_test, data.y_test,
                   data.x_test[:1], data.y_test[:1])  # fmt: skip
 
     assert len(Monitor(plan, one, state).samples) == 1
