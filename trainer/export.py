@@ -15,7 +15,8 @@ from mcutrain.trainer.graph.tensor import Array, QuantParams, Role, Tensor
 from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.tflite.declared import FileTensor
 from mcutrain.trainer.tflite.patch import TflitePatch
-from mcutrain.trainer.tflite.reader import DTYPES, READER_ERRORS, TRAINING_STATE, importers
+from mcutrain.trainer.tflite.reader import READER_ERRORS, TRAINING_STATE, importers
+from mcutrain.trainer.tflite.tensors import DTYPES
 from mcutrain.trainer.training_plan import TrainingPlan
 from mcutrain.trainer.training_state import TrainingState
 

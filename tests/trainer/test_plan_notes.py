@@ -88,7 +88,9 @@ def test_values_are_trained_as_the_file_gives_them() -> None:
 def test_logits_of_a_small_range_are_told_with_the_loss_that_they_leave() -> None:
     (note,) = plan_of(network(scale=1 / 256)).notes
 
-    assert note.kind == "bounded logits" and note.figure == pytest.approx(np.log(1 + 3 / np.e), 0.01)
+    assert note.kind == "bounded logits" and note.figure == pytest.approx(
+        np.log(1 + 3 / np.e), 0.01
+    )
     assert "'logits' (FULLY_CONNECTED) reach from -0.5 to 0.496 only" in note.text
     (binary,) = plan_of(network(outputs=1, scale=1 / 256)).notes
     assert binary.figure == pytest.approx(np.log1p(np.exp(-0.496)), 0.01)
