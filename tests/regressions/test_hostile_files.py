@@ -35,8 +35,9 @@ from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.scheme import Scheme
 from mcutrain.trainer.tflite import bounds
+from mcutrain.trainer.tflite.metadata import TRAINING_STATE
 from mcutrain.trainer.tflite.patch import TflitePatch
-from mcutrain.trainer.tflite.reader import TRAINING_STATE, parse
+from mcutrain.trainer.tflite.reader import parse
 from mcutrain.trainer.tflite.tensors import MAX_NAME
 from mcutrain.trainer.training_state import PREFIX, TrainingState, resumed
 from tests.support.counting import lines_of

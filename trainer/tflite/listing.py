@@ -14,8 +14,9 @@ import tflite
 from mcutrain.trainer.errors import ModelError, UnsupportedOpError
 from mcutrain.trainer.tflite.bounds import MAX_OPERANDS
 from mcutrain.trainer.tflite.tensors import OLDER, FileTensors
-from mcutrain.trainer.tflite.unread import VERSIONS
+from mcutrain.trainer.tflite.unread import VERSIONS, newer_fields
 
+SCHEMA_VERSION = 3
 EDGE_TYPES = (tflite.TensorType.FLOAT32, tflite.TensorType.UINT8)
 FLOATS = (tflite.TensorType.FLOAT16, tflite.TensorType.FLOAT32, tflite.TensorType.FLOAT64)
 CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
@@ -100,6 +101,22 @@ class Listing:
                 "newest that is known",
                 OLDER,
             )
+
+    def require_known_file(self) -> None:
+        """Raises ModelError for several subgraphs, and for a schema that is not known."""
+        if self.file.Version() != SCHEMA_VERSION or newer_fields(self.file, "Model"):
+            raise UnsupportedOpError(
+                f"{self.where} is of version {self.file.Version()} of the TFLite schema, or has "
+                f"fields that are not known; version {SCHEMA_VERSION} is supported",
+                OLDER,
+            )
+        if self.file.SubgraphsLength() != 1:
+            raise UnsupportedOpError(
+                f"{self.where} has {self.file.SubgraphsLength()} subgraphs; one is supported",
+                "convert a model without control flow, variables and several signatures",
+            )
+        if newer_fields(self.subgraph, "SubGraph"):
+            raise UnsupportedOpError(f"{self.where} has fields of a newer TFLite schema", OLDER)
 
     def inner_input(self, index: int) -> int:
         """The tensor that stands for the file's input: behind a QUANTIZE from float32 or uint8."""

@@ -19,16 +19,13 @@ from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.tflite.bounds import MAX_OPERANDS, MAX_OPERATORS, require_bounded
 from mcutrain.trainer.tflite.folding import FOLDS
 from mcutrain.trainer.tflite.listing import CONVERSIONS, FLOATS, Listing
+from mcutrain.trainer.tflite.metadata import training_state
 from mcutrain.trainer.tflite.obstacles import Obstacles
 from mcutrain.trainer.tflite.operator import FileOperator
 from mcutrain.trainer.tflite.remedies import REMEDIES
-from mcutrain.trainer.tflite.tensors import FULL_INTEGER, OLDER, TYPE_NAMES, FileTensors
-from mcutrain.trainer.tflite.unread import newer_fields
+from mcutrain.trainer.tflite.tensors import FULL_INTEGER, TYPE_NAMES, FileTensors
 
 MAX_FILE_BYTES = 256 << 20
-MAX_METADATA = 1 << 12  # entries
-TRAINING_STATE = "mcutrain.training_state"  # name of the metadata that an export holds
-SCHEMA_VERSION = 3
 NO_INT8 = "the converter has no int8 form of it: put another operator in its place"
 LEFT_FLOAT = "see that full-integer quantisation covers it when the model is converted"
 # What the flatbuffer reader raises on offsets that lead nowhere.
@@ -133,7 +130,7 @@ class Reader:
         logits = last.inputs[0] if last and isinstance(last.op, Softmax) else output
         require_bounded(self.graph, self.where)
         model = Model(
-            self.name, self.graph, source, logits, output, self.training_state(),
+            self.name, self.graph, source, logits, output, training_state(self.file, self.where),
             self.pixels(self.subgraph.Inputs(0)), self.tied(),
         )  # fmt: skip
         if not trim(model).weighted:
@@ -147,7 +144,7 @@ class Reader:
         """The model's input, if it can be read; what the file says as a whole is checked."""
         g, collected = self.subgraph, self.obstacles.collected
         with collected():
-            self.require_known_file()
+            self.listing.require_known_file()
         with collected():
             if g.InputsLength() != 1 or g.OutputsLength() != 1:
                 raise ModelError(
@@ -170,22 +167,6 @@ class Reader:
                     source = self.read_input(index)
                     self.unknown.discard(index)
         return source
-
-    def require_known_file(self) -> None:
-        """Raises ModelError for several subgraphs, and for a schema that is not known."""
-        if self.file.Version() != SCHEMA_VERSION or newer_fields(self.file, "Model"):
-            raise UnsupportedOpError(
-                f"{self.where} is of version {self.file.Version()} of the TFLite schema, or has "
-                f"fields that are not known; version {SCHEMA_VERSION} is supported",
-                OLDER,
-            )
-        if self.file.SubgraphsLength() != 1:
-            raise UnsupportedOpError(
-                f"{self.where} has {self.file.SubgraphsLength()} subgraphs; one is supported",
-                "convert a model without control flow, variables and several signatures",
-            )
-        if newer_fields(self.subgraph, "SubGraph"):
-            raise UnsupportedOpError(f"{self.where} has fields of a newer TFLite schema", OLDER)
 
     def read_input(self, index: int) -> Tensor:
         """The model's input. Raises ModelError."""
@@ -314,18 +295,6 @@ class Reader:
                 buffer = int(self.subgraph.Tensors(weights).Buffer())
                 readers.setdefault(buffer, []).append(node.index)
         return tuple(tuple(found) for found in readers.values() if len(found) > 1)
-
-    def training_state(self) -> bytes | None:
-        """The bytes of a TrainingState, unchecked; None if the file has none."""
-        if self.file.MetadataLength() > MAX_METADATA:
-            raise ModelError(f"{self.where} has {self.file.MetadataLength()} metadata entries")
-        for entry in map(self.file.Metadata, range(self.file.MetadataLength())):
-            if entry.Name() == TRAINING_STATE.encode():
-                if entry.Buffer() >= self.file.BuffersLength():
-                    raise ModelError(f"{self.where}: the metadata {TRAINING_STATE} has no buffer")
-                data = self.file.Buffers(entry.Buffer()).DataAsNumpy()
-                return None if isinstance(data, int) else bytes(data.tobytes())
-        return None
 
 
 def describe(type_: TensorType) -> str:
