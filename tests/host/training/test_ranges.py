@@ -116,6 +116,21 @@ def test_old_samples_and_targets_are_checked(folder: Path) -> None:
     assert [note.kind for note in notes] == ["clipped"]
 
 
+def test_an_input_that_the_output_cannot_hold_is_told_as_a_target(folder: Path) -> None:
+    rng = np.random.default_rng(2)
+    tensors = [
+        activation("x", (1, WIDTH), 1 / 255, -128), weights("w", (WIDTH, WIDTH), 0, rng),
+        activation("y", (1, WIDTH), 0.5 / 255, -128),
+    ]  # fmt: skip
+    ops = [WriterOp("FULLY_CONNECTED", ("x", "w"), ("y",), FullyConnectedOptions())]
+    (folder / "auto.tflite").write_bytes(write_model(tensors, ops, ["x"], ["y"]))
+    plan = Request.of(folder / "auto.tflite", "head", loss="reconstruction").plan()
+    np.savez(folder / "d.npz", **{k: v for k, v in arrays().items() if k in ("x_train", "x_test")})
+    told = [note.text for note in load_dataset(folder / "d.npz", plan).notes]
+
+    assert len(told) == 2 and "of x_train, as the target, lies outside the output's" in told[0]
+
+
 def test_a_sentence_names_array_share_and_range() -> None:
     x = np.full((2, WIDTH), 255.0)
     (note,) = range_notes(x, quantised(x, "x", UNIT), "x_test", UNIT)
