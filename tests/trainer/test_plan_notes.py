@@ -57,14 +57,17 @@ def test_nothing_is_said_of_a_head_of_logits() -> None:
     assert kinds(network()) == []
 
 
+@pytest.mark.parametrize("classes", [None, 3])
 @pytest.mark.parametrize("reshaped", [False, True])
 @pytest.mark.parametrize("kind", SCORES)
-def test_a_head_that_ends_in_scores_is_trained_from_its_logits(kind: str, reshaped: bool) -> None:
+def test_a_head_that_ends_in_scores_is_trained_from_its_logits(
+    kind: str, reshaped: bool, classes: int | None
+) -> None:
     data = network(kind, reshaped=reshaped)
-    trained = Interpreter(plan_of(data), 1)
+    trained = Interpreter(plan_of(data, classes=classes), 1)
     samples = np.random.default_rng(0).integers(-128, 128, (12, 1, 7)).astype(np.int8)
     for k, sample in enumerate(samples):
-        trained.step(sample, k % 4)
+        trained.step(sample, k % 3)
     stored = {"update": "head", "loss": "cross-entropy"}
     new = export_model(data, trained.plan, trained.state, stored).data
 
