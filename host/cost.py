@@ -51,6 +51,7 @@ def planned(plan: TrainingPlan) -> dict[str, Any]:
         "ahead_bytes": plan.ahead_bytes or None,
         "flash_latent_bytes": None if plan.latents.flash is None else plan.latents.flash.nbytes,
         "constant_bytes": constant_bytes(plan),
+        "notes": [asdict(note) for note in plan.notes],
         "forward_macs": plan.forward_macs,
         "step_macs": plan.step_macs,
         "recomputed_macs": plan.recomputed_macs or None,

@@ -3,13 +3,39 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 
 class Error(Exception):
     """Root of every error the command line prints as one line."""
 
 
+@dataclass(frozen=True)
+class Obstacle:
+    """One thing that keeps a model from being read: at which operator of the file, None for the
+    file as a whole, with its name in the schema; what it is, and what to do."""
+
+    operator: int | None
+    kind: str
+    text: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.text}; {self.remedy}"
+
+
 class ModelError(Error):
-    """The model file cannot be used: change or re-export the model."""
+    """The model file cannot be used: change or re-export the model.
+
+    ``remedy`` says how, where the kind of operator alone does not; ``obstacles`` are all that the
+    file has, where it was read to its end.
+    """
+
+    def __init__(
+        self, message: str, remedy: str = "", obstacles: tuple[Obstacle, ...] = ()
+    ) -> None:
+        super().__init__(f"{message}; {remedy}" if remedy else message)
+        self.cause, self.remedy, self.obstacles = message, remedy, obstacles
 
 
 class UnsupportedOpError(ModelError):

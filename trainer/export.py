@@ -14,8 +14,10 @@ from mcutrain.trainer.graph.op import BehindHead, Node
 from mcutrain.trainer.graph.tensor import Array, QuantParams, Role, Tensor
 from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.tflite.declared import FileTensor
+from mcutrain.trainer.tflite.metadata import TRAINING_STATE
 from mcutrain.trainer.tflite.patch import TflitePatch
-from mcutrain.trainer.tflite.reader import DTYPES, READER_ERRORS, TRAINING_STATE, importers
+from mcutrain.trainer.tflite.reader import READER_ERRORS, importers
+from mcutrain.trainer.tflite.tensors import DTYPES
 from mcutrain.trainer.training_plan import TrainingPlan
 from mcutrain.trainer.training_state import TrainingState
 

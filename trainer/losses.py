@@ -28,10 +28,14 @@ from mcutrain.trainer.options import SQUARED_ERROR as SQUARED_ERROR
 def with_logits_of(model: Model, loss: str) -> Model:
     """The model whose ``logits`` are what the loss takes.
 
-    Binary cross-entropy takes what a last LOGISTIC of one output takes.
+    Cross-entropy takes what a last LOGISTIC or TANH takes, be it of one output or of several: they
+    keep the order of the classes, but bound the logits. Operators that only give other names to
+    the values may stand behind them.
     """
     last = model.graph.producer(model.logits)
-    if loss == CROSS_ENTROPY and last and isinstance(last.op, Logistic) and model.classes == 1:
+    while last and isinstance(last.op, Reshape):
+        last = model.graph.producer(last.inputs[0])
+    if loss == CROSS_ENTROPY and last and isinstance(last.op, Logistic):
         return replace(model, logits=last.inputs[0])
     return model
 

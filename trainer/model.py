@@ -26,6 +26,8 @@ class Model:
     """A graph, its input, its output, and the logits: the output before a last softmax.
 
     ``training_state`` is what an export of a trained model keeps to go on (TrainingState).
+    ``pixels`` is the uint8 quantisation in which the file takes its input, before a conversion;
+    ``tied`` are the operators that read the same weights of the file, each time they are several.
     """
 
     name: str
@@ -34,6 +36,8 @@ class Model:
     logits: Tensor
     output: Tensor
     training_state: bytes | None = None
+    pixels: QuantParams | None = None
+    tied: tuple[tuple[int, ...], ...] = ()
 
     @property
     def weighted(self) -> list[Node]:
@@ -110,7 +114,9 @@ def cut(model: Model, start: str) -> Model:
     if model.logits not in new or model.logits is old:
         raise ModelError(f"{model.name} has no layer behind '{start}': nothing can learn")
     output = new.get(model.output, new[model.logits])
-    tail = replace(model, graph=graph, input=source, logits=new[model.logits], output=output)
+    tail = replace(
+        model, graph=graph, input=source, logits=new[model.logits], output=output, pixels=None
+    )
     if not tail.weighted:
         raise ModelError(f"{model.name} has no layer with weights behind '{start}'")
     return tail
@@ -150,17 +156,13 @@ def replace_head(model: Model, classes: int, add: AddHead) -> Model:
         raise ModelError(f"the last weighted layer, {head.name}, is depthwise: it cannot be a head")
     old_classes = head.output.type.shape[-1]
 
-    def can_follow(node: Node) -> bool:
-        if node.op.behind_head is not BehindHead.CHANNELS:
-            return node.op.behind_head is BehindHead.SCORES
-        keeps = node.inputs[0].type.shape[-1] == node.output.type.shape[-1] == old_classes
-        return keeps and node.op.limits() == (-128, 127)
-
     for node in model.graph.nodes:
-        if node.index > head.index and not can_follow(node):
+        if node.index > head.index and (reason := why_not_behind(node, old_classes)):
             raise ModelError(
-                f"{type(node.op).__name__} follows the last weighted layer {head.name}: "
-                "a new head needs RESHAPE, pools, MEAN or SOFTMAX there only"
+                f"operator {node.index} ({node.op.tflite_name}, output '{node.output.label}') "
+                f"follows the last weighted layer {head.name} and {reason}, so that the head "
+                "cannot be replaced",
+                "leave --classes and --spare-classes out, or take a model that ends in its head",
             )
 
     def change(graph: Graph, node: Node, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
@@ -174,6 +176,18 @@ def replace_head(model: Model, classes: int, add: AddHead) -> Model:
         return None
 
     return rebuild(model, change)
+
+
+def why_not_behind(node: Node, classes: int) -> str:
+    """Why a node cannot stand behind a new head in place of one of ``classes``; "" if it can."""
+    if node.op.behind_head is BehindHead.SCORES:
+        return ""
+    if node.op.behind_head is not BehindHead.CHANNELS:
+        return "is more than a reshape, a pool, a MEAN or a SOFTMAX"
+    old, new = node.inputs[0].type.shape, node.output.type.shape
+    if not old[-1] == new[-1] == classes:
+        return f"makes {new} of {old}, which mixes the {classes} outputs of the head with positions"
+    return "" if node.op.limits() == (-128, 127) else "limits its values"
 
 
 def add_head(

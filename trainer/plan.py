@@ -19,6 +19,7 @@ from mcutrain.trainer.model import Model, cut, trim, with_new_head, with_spare_r
 from mcutrain.trainer.ops.loss import Loss
 from mcutrain.trainer.ops.sgd import CountStep, LearningRate, sgd_state
 from mcutrain.trainer.options import DEFAULT_OPTIONS, PlanOptions, Scheme
+from mcutrain.trainer.plan_notes import plan_notes
 from mcutrain.trainer.planner.memory import MemoryPlan
 from mcutrain.trainer.planner.order import ordered
 from mcutrain.trainer.planner.parts import Placed, in_parts, least
@@ -55,7 +56,8 @@ def make_plan(
     check_options(options)
     formats = Formats.of(options)
     source = model if options.start is None else cut(model, options.start)
-    model, scheme, active = with_head(trim(with_logits_of(source, options.loss)), options)
+    taken = with_logits_of(source, options.loss)
+    model, scheme, active = with_head(trim(taken), options)
     model = apply_scheme(simplify(model, scheme), scheme)
     graph, forward = model.graph, list(model.graph.nodes)
     sgd = sgd_state(DEFAULT_RATE)
@@ -80,11 +82,12 @@ def make_plan(
         numerics,
         placed.graph,
         forward,
-        StepTask(model.input, target, model.logits, predicted, node, active),
+        StepTask(model.input, target, model.logits, predicted, node, active, source.pixels),
         Learning(state, tape.companions, tape.histories, sgd),
         placed.memory,
         Latents(latent, tuple(prefix)),
         placed.recomputation,
+        tuple(plan_notes(source, taken, model, scheme, node)),
     )
     if options.latent_slots:
         plan.check_latent(f"--latent-slots {options.latent_slots}")

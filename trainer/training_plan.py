@@ -10,8 +10,9 @@ from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.formats import Formats
 from mcutrain.trainer.graph.graph import Graph
 from mcutrain.trainer.graph.op import Node
-from mcutrain.trainer.graph.tensor import Array, DType, Role, Tensor
+from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Role, Tensor
 from mcutrain.trainer.latent import FlashLatents
+from mcutrain.trainer.notes import Note
 from mcutrain.trainer.ops.companion import Companions, Digest
 from mcutrain.trainer.ops.error import EXPONENT
 from mcutrain.trainer.ops.loss import Loss
@@ -36,7 +37,8 @@ class StepTask:
 
     ``target`` is what it takes beside its input: a label (1,) u32 or values of the logits' type, or
     None if it is made of the input. ``predicted`` is a class, if the target is a label. ``active``
-    counts the classes in use, if the head has spare ones.
+    counts the classes in use, if the head has spare ones. ``pixels`` is the uint8 quantisation in
+    which the model's file takes its input, if it does.
     """
 
     input: Tensor
@@ -45,6 +47,7 @@ class StepTask:
     predicted: Tensor | None
     loss: Node
     active: Tensor | None
+    pixels: QuantParams | None = None
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ class TrainingPlan:
 
     ``forward`` are the nodes up to the logits, in the order of the model file. ``options`` and
     ``chip`` are what the plan was asked for. ``recomputation`` is None where nothing is computed
-    twice.
+    twice. ``notes`` are what a user would want to know of it.
     """
 
     name: str
@@ -97,6 +100,7 @@ class TrainingPlan:
     memory: MemoryPlan
     latents: Latents
     recomputation: Recomputation | None = None
+    notes: tuple[Note, ...] = ()
 
     @property
     def formats(self) -> Formats:

@@ -21,6 +21,7 @@ from mcutrain.host.extras import require_extra
 from mcutrain.host.request import Request
 from mcutrain.host.show.picture import Pictured
 from mcutrain.host.training.flash_latents import with_flash_latents
+from mcutrain.host.training.tell import tell
 
 
 def priced(request: Request, target: str, flash_latents: Path | None, verbose: bool) -> Pictured:
@@ -30,6 +31,7 @@ def priced(request: Request, target: str, flash_latents: Path | None, verbose: b
         require_extra("build")
     request = request.on(place.chip)
     chosen = with_flash_latents(request.plan(), flash_latents)
+    tell(chosen.notes, err)
     cost, prices = planned(chosen), format_prices(request, chosen)
     if place.kind is not TargetKind.REFERENCE:
         with err.status(f"building for {target}"):

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +28,10 @@ from mcutrain.host.search.report import plot_front, scheme_file, to_json
 from mcutrain.host.search.study import Study, StudyError
 from mcutrain.host.search.trial import Samples, Setup
 from mcutrain.host.training.dataset import DAMAGED, load_dataset
+from mcutrain.host.training.tell import tell
 from mcutrain.trainer.errors import DataError, Error
 from mcutrain.trainer.graph.tensor import Array
+from mcutrain.trainer.notes import Note
 from mcutrain.trainer.plan import ARITHMETIC_VERSION
 from mcutrain.trainer.tflite.reader import load
 
@@ -77,17 +79,21 @@ def run_search(job: SearchJob, console: Console) -> dict[str, Any]:
     if job.output.suffix != ".toml":
         raise Error(f"{job.output}: a scheme file ends in .toml, so that --update can name it")
     try:
-        found, setup = searched(job, console)
+        found, setup, notes = searched(job, console)
     except OSError as err:
         raise StudyError(f"cannot use the study {job.folder}: {reason(err)}") from err
     command = "mcutrain " + " ".join(sys.argv[1:])
     write_whole(job.output, scheme_file(found, setup.model, job.limits, command))
     if job.plot is not None:
         plot_front(job.plot, found, job.limits.sram)
-    return to_json(found, job.limits, job.output)
+    return {
+        **to_json(found, job.limits, job.output),
+        "data_notes": [asdict(note) for note in notes],
+    }
 
 
-def searched(job: SearchJob, console: Console) -> tuple[Found, Setup]:
+def searched(job: SearchJob, console: Console) -> tuple[Found, Setup, list[Note]]:
+    """What was found, with what, and what is to be said of the plan and the training samples."""
     from mcutrain.host.search.pool import pool
     from mcutrain.host.search.search import SchemeSearch
 
@@ -95,7 +101,10 @@ def searched(job: SearchJob, console: Console) -> tuple[Found, Setup]:
     request = job.request.on(target.chip)
     model = load(request.model)
     head = request.plan_of(model)  # the head learns, for no scheme was asked for
-    samples = Samples.of(load_dataset(job.data, head), read_groups(job.data))
+    data = load_dataset(job.data, head)
+    notes = [*head.notes, *(note for note in data.notes if "train" in note.about)]
+    tell(notes, console)
+    samples = Samples.of(data, read_groups(job.data))
     setup = Setup(
         request, model, samples, job.folder / "latents", job.share, job.rate, seed=job.plan.seed
     )
@@ -103,7 +112,7 @@ def searched(job: SearchJob, console: Console) -> tuple[Found, Setup]:
     pricer = Pricer(request, model, job.limits)
     with only_one(job.folder), pool(setup, job.jobs) as workers, bars(console) as report:
         search = SchemeSearch(setup, pricer, job.plan, study, workers, report, job.storage)
-        return search.run(target), setup
+        return search.run(target), setup, notes
 
 
 def identity(job: SearchJob, setup: Setup) -> dict[str, Any]:

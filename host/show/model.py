@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
+from mcutrain.trainer.errors import Obstacle
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import QuantParams
 from mcutrain.trainer.model import Model
@@ -51,6 +53,11 @@ def model_rows(model: Model) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def obstacle_rows(obstacles: tuple[Obstacle, ...]) -> list[dict[str, Any]]:
+    """One row per obstacle of a file that cannot be read, for `inspect`."""
+    return [asdict(obstacle) for obstacle in obstacles]
 
 
 def trainable(node: Node) -> str:

@@ -78,6 +78,16 @@ def model_table(
         lines([f"{number(least_macs)} MACs an inference, after exact simplification"])
 
 
+def obstacle_table(path: Path, rows: list[dict[str, Any]]) -> None:
+    """What keeps a model from being read; a remedy is told once."""
+    lines([f"{path} cannot be trained as it is:"])
+    told: set[str] = set()
+    for row in rows:
+        remedy = "" if row["remedy"] in told else f"; {row['remedy']}"
+        told.add(row["remedy"])
+        lines([f"  {row['text']}{remedy}"])
+
+
 COST_LINES = {
     "arena_bytes": "arena",
     "arena_bound_bytes": "  its lower bound",

@@ -37,7 +37,7 @@ def page(outcomes: list[Outcome]) -> str:
         "training.html",
         title=f"{model}: {scheme}, seed {first.result.seed}",
         figures=figures(outcomes),
-        notes=[line for outcome in outcomes for line in notes(outcome)],
+        notes=[line for o in outcomes for line in (*map(str, o.notes), *notes(o))],
         plots={text: base64.b64encode(svg).decode() for text, svg in plots.items()},
         runs=[
             {"target": o.target, "json": json.dumps(without_losses(o), indent=1)} for o in outcomes

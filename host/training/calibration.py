@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from mcutrain.host.files import check_writable, write_whole
 from mcutrain.host.training.dataset import load_samples
+from mcutrain.host.training.ranges import End
 from mcutrain.trainer.calibration import calibrate
 from mcutrain.trainer.errors import Error
 from mcutrain.trainer.graph.tensor import QuantParams
@@ -26,14 +28,15 @@ def calibrated(
     if output.exists() and output.samefile(path):
         raise Error(f"{output} is the model itself: give another file, so that it is not lost")
     model = load(path)
-    x, clipped = load_samples(data, model.input.type)
+    x, notes = load_samples(data, End(model.input.type, pixels=model.pixels))
     chosen = np.unique(np.linspace(0, len(x) - 1, min(count, len(x))).round().astype(int))
     found = calibrate(path.read_bytes(), x[chosen], done)
     write_whole(output, found.data)
     return {
         "output": str(output),
         "samples": len(chosen),
-        "clipped": clipped,
+        "clipped": max((n.figure for n in notes if n.kind == "clipped"), default=0.0),
+        "notes": [asdict(note) for note in notes],
         "tensors": [
             {"name": name, "before": span(old), "after": span(new)}
             for name, (old, new) in found.changes.items()

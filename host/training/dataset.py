@@ -7,14 +7,24 @@ import lzma
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from mcutrain.host.training.data_notes import label_notes, sample_notes
+from mcutrain.host.training.ranges import (
+    CLIPPED,
+    End,
+    clipped_note,
+    clipped_share,
+    quantised,
+    range_notes,
+)
 from mcutrain.trainer.errors import DataError
-from mcutrain.trainer.graph.tensor import Array, TensorType
+from mcutrain.trainer.graph.tensor import Array
+from mcutrain.trainer.notes import Note
 from mcutrain.trainer.training_plan import TrainingPlan
 
 # What NumPy and zipfile raise for files that are no .npz, or a damaged or encrypted one.
@@ -32,44 +42,84 @@ class Dataset:
     """x (N, input size) int8 as the model takes it; y (N,) int64 labels, or (N, output size)
     int8 values, or (N, 0) where the target is made of the input.
 
-    ``clipped`` is the share of float training values outside what the input can hold. The
-    validation samples decide which weights are kept; there may be none. The old samples fill a
-    replay buffer before the first step.
+    The validation samples decide which weights are kept; there may be none. The old samples fill a
+    replay buffer before the first step. ``notes`` are what a user would want to know of the arrays.
     """
 
     x_train: Array
     y_train: Array
     x_test: Array
     y_test: Array
-    clipped: float = 0.0
     x_val: Array | None = None
     y_val: Array | None = None
     x_old: Array | None = None
     y_old: Array | None = None
+    notes: tuple[Note, ...] = ()
 
 
 def load_dataset(path: Path, plan: TrainingPlan) -> Dataset:
     """The data set in ``path``, fitted to the plan's input and classes. Raises DataError."""
-    arrays = read_arrays(path, plan.task.target is not None, all_keys)
-    share = clipped_share(arrays["x_train"], plan.task.input.type)
-    return Dataset(**fitted(arrays, path, plan), clipped=share)
+    given = read_arrays(path, plan.task.target is not None, all_keys)
+    arrays = fitted(given, path, plan)
+    notes = list(value_notes(given, arrays, plan))
+    notes += content_notes(arrays, plan, {note.about for note in notes})
+    return Dataset(**arrays, notes=tuple(notes))
 
 
-def load_old(path: Path, plan: TrainingPlan) -> tuple[Array, Array]:
-    """The old samples in ``path``, its training samples if it has none: x and y as in Dataset.
-
-    Raises DataError.
+def load_old(path: Path, plan: TrainingPlan) -> tuple[Array, Array, list[Note]]:
+    """The old samples in ``path``, its training samples if it has none: x and y as in Dataset, and
+    what is to be said of them. Raises DataError.
     """
-    arrays = fitted(read_arrays(path, plan.task.target is not None, old_keys), path, plan)
+    given = read_arrays(path, plan.task.target is not None, old_keys)
+    arrays = fitted(given, path, plan)
     x, y = (next(a for key, a in arrays.items() if key[0] == first) for first in "xy")
-    return x, y
+    return x, y, list(value_notes(given, arrays, plan))
 
 
-def load_samples(path: Path, wanted: TensorType) -> tuple[Array, float]:
-    """The training samples in ``path`` without targets, (N, input size) int8, and the share of
-    values that is clipped. Raises DataError."""
+def load_samples(path: Path, end: End) -> tuple[Array, list[Note]]:
+    """The training samples in ``path`` without targets, (N, input size) int8, and what is to be
+    said of their values. Raises DataError."""
     x = read_arrays(path, False, lambda there: KEYS[:1])["x_train"]
-    return quantised(x, f"{path}: x_train", wanted, "takes"), clipped_share(x, wanted)
+    codes = quantised(x, f"{path}: x_train", end)
+    return codes, list(range_notes(x, codes, "x_train", end))
+
+
+def ends_of(plan: TrainingPlan) -> tuple[End, End]:
+    """The plan's input and output."""
+    task = plan.task
+    return End(task.input.type, pixels=task.pixels), End(task.logits.type, is_input=False)
+
+
+def value_notes(
+    given: dict[str, Array], arrays: dict[str, Array], plan: TrainingPlan
+) -> Iterator[Note]:
+    """What the values of each array lose as int8."""
+    first, last = ends_of(plan)
+    for key, codes in arrays.items():
+        if key[0] == "x":
+            yield from range_notes(given[key], codes, key, first)
+            if plan.task.target is None:
+                yield from target_notes(codes, key, first, last)
+        elif not plan.takes_label and codes.size:
+            yield from range_notes(given[key].reshape(codes.shape), codes, key, last)
+
+
+def target_notes(codes: Array, key: str, first: End, last: End) -> Iterator[Note]:
+    """Of an input that is the target: what its output cannot hold of it."""
+    real = (codes.astype(np.float64) - first.type.zero_point) * first.type.scale
+    share = clipped_share(real, last)
+    if share > CLIPPED:
+        yield clipped_note(f"{key}, as the target,", share, last)
+
+
+def content_notes(
+    arrays: dict[str, Array], plan: TrainingPlan, unfit: Collection[str]
+) -> Iterator[Note]:
+    """What the samples and labels say of themselves; the values of ``unfit`` arrays are lost."""
+    yield from sample_notes(arrays, unfit)
+    if plan.takes_label:
+        spare = plan.options.spare_classes
+        yield from label_notes(arrays, plan.classes - spare, plan.options.classes is not None)
 
 
 def all_keys(there: Collection[str]) -> tuple[str, ...]:
@@ -111,7 +161,7 @@ def fitted(arrays: dict[str, Array], path: Path, plan: TrainingPlan) -> dict[str
     checked = {}
     for part in (key[2:] for key in arrays if key[0] == "x"):
         x, y = arrays[f"x_{part}"], arrays.get(f"y_{part}")
-        checked[f"x_{part}"] = quantised(x, f"{path}: x_{part}", plan.task.input.type, "takes")
+        checked[f"x_{part}"] = quantised(x, f"{path}: x_{part}", ends_of(plan)[0])
         checked[f"y_{part}"] = targets(y, len(x), f"{path}: y_{part}", plan)
         if len(x) != len(checked[f"y_{part}"]):
             count = len(checked[f"y_{part}"])
@@ -127,44 +177,7 @@ def targets(y: Array | None, count: int, what: str, plan: TrainingPlan) -> Array
         return labels(y, what, plan.classes)
     if y.ndim == 1 and plan.task.logits.type.size == 1:
         y = y[:, None]
-    return quantised(y, what, plan.task.logits.type, "gives")
-
-
-def clipped_share(x: Array, wanted: TensorType) -> float:
-    """Share of float values beyond the input's real range, half a quantum beside it allowed."""
-    if x.dtype.kind != "f":
-        return 0.0
-    q = x.astype(np.float64) / wanted.scale + wanted.zero_point
-    return float(np.mean((q < -128.5) | (q > 127.5)))
-
-
-def quantised(x: Array, what: str, wanted: TensorType, verb: str) -> Array:
-    """(N, size) int8: int8 as it is, float in real units as round(x / scale) + zero point.
-
-    ``verb`` says what the model does with such values: takes or gives.
-    """
-    if x.ndim < 1 or len(x) == 0:
-        raise DataError(f"{what} is empty")
-    if squeezed(x.shape[1:]) != squeezed(wanted.shape):
-        raise DataError(
-            f"{what} has samples of shape {x.shape[1:]}, the model {verb} {wanted.shape[1:]}"
-        )
-    if x.dtype == np.int8:
-        return np.asarray(x.reshape(len(x), -1))
-    if x.dtype.kind != "f":
-        raise DataError(
-            f"{what} is {x.dtype}: give int8 as the model {verb} it, or float in the model's "
-            "real units"
-        )
-    if not np.isfinite(x).all():
-        row = int(np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(axis=1))[0])
-        raise DataError(f"{what} holds NaN or infinity, first in sample {row}")
-    q = np.floor(x.astype(np.float64) / wanted.scale + 0.5) + wanted.zero_point
-    return np.asarray(np.clip(q, -128, 127).astype(np.int8).reshape(len(x), -1))
-
-
-def squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(n for n in shape if n != 1)
+    return quantised(y, what, ends_of(plan)[1])
 
 
 def labels(y: Array, what: str, classes: int) -> Array:

@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from mcutrain.trainer.training_plan import TrainingPlan
 
 
 def with_flash_latents(plan: TrainingPlan, path: Path | None) -> TrainingPlan:
-    """The plan with the latents of the old samples in ``path`` (load_old) in flash, if given.
+    """The plan with the latents of the old samples in ``path`` (load_old) in flash, if given; what
+    is to be said of them joins the plan's notes.
 
     Raises ModelError for a plan without a latent, DataError for a file that does not fit it.
     """
@@ -22,6 +24,7 @@ def with_flash_latents(plan: TrainingPlan, path: Path | None) -> TrainingPlan:
     from mcutrain.trainer.latent import FlashLatents
 
     plan.check_latent(f"--flash-latents {path}")
-    x, y = load_old(path, plan)
+    x, y, notes = load_old(path, plan)
     labels = y if plan.takes_label else np.zeros(len(x), np.int64)  # a loss has below 2^16
-    return plan.with_flash_latents(FlashLatents(x, latents(plan, x), labels.astype(np.uint16)))
+    flash = FlashLatents(x, latents(plan, x), labels.astype(np.uint16))
+    return replace(plan.with_flash_latents(flash), notes=(*plan.notes, *notes))

@@ -6,7 +6,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,12 +36,13 @@ from mcutrain.host.training.runners import (
     with_latents,
 )
 from mcutrain.host.training.state import SavedState
+from mcutrain.host.training.tell import tell
 from mcutrain.host.training.validation import held_out
 from mcutrain.trainer.chip import Chip
 from mcutrain.trainer.errors import Error
+from mcutrain.trainer.notes import Note
 from mcutrain.trainer.training_plan import TrainingPlan
 
-CLIPPED_WARNING = 0.01
 COUNTED = {
     "instructions_per_step": "step",
     "forward_instructions": "forward",
@@ -89,6 +90,7 @@ class Outcome:
     failure: str = ""
     stack_used_bytes: int | None = None  # seen on a simulated board
     saving: Saving | None = None  # by latents; None without
+    notes: tuple[Note, ...] = ()  # of the plan and of the data, said before the training
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -101,6 +103,7 @@ class Outcome:
             **self.instructions,
             "latents": None if self.saving is None else self.saved(self.saving),
             "stack_used_bytes": self.stack_used_bytes,
+            "notes": [asdict(note) for note in self.notes],
             "cost": self.cost,
         }
 
@@ -110,17 +113,6 @@ class Outcome:
         mean = None if prefix is None else prefix["mean"]
         saved = None if mean is None else round(mean * saving.reused)
         return {**saving.to_json(), "saved_instructions": saved}
-
-
-def warn_of_clipped(share: float, console: Console) -> None:
-    """Say so if more than a few training values are outside what the input can hold."""
-    if share > CLIPPED_WARNING:
-        console.print(
-            f"warning: {100 * share:.1f} % of x_train lies outside the input's real range "
-            "and is clipped; `mcutrain inspect` shows the range",
-            markup=False,
-            soft_wrap=True,
-        )
 
 
 def run_job(job: TrainingJob, console: Console) -> Outcome:
@@ -155,7 +147,8 @@ def run_job(job: TrainingJob, console: Console) -> Outcome:
         )
     data = load_dataset(job.data, plan)
     state = SavedState.read(job.state).state(plan) if job.state else None
-    warn_of_clipped(data.clipped, console)
+    notes = (*plan.notes, *data.notes)
+    tell(notes, console)
     job, data = guarded(job, plan, data, state)
     if job.port is not None:
         with (
@@ -164,14 +157,18 @@ def run_job(job: TrainingJob, console: Console) -> Outcome:
         ):
             plan = runner.plan
             result, saving = train_job(job, plan, data, runner, report, state)
-        return judged(Outcome(job, job.port, result, planned(plan), plan, saving=saving))
+        found = Outcome(job, job.port, result, planned(plan), plan, saving=saving, notes=notes)
+        return judged(found)
     if target.kind is TargetKind.REFERENCE:
         with bars(console, job, plan) as report:
             result, saving = train_job(job, plan, data, ReferenceRunner(plan), report, state)
-        return judged(Outcome(job, target.name, result, planned(plan), plan, saving=saving))
+        cost = planned(plan)
+        found = Outcome(job, target.name, result, cost, plan, saving=saving, notes=notes)
+        return judged(found)
     with console.status(f"building for {target.name}"):
         built = build(plan, target, job.verbose)
-    return judged(run_simulated(job, built.plan, built, data, state, console))
+    outcome = run_simulated(job, built.plan, built, data, state, console)
+    return judged(replace(outcome, notes=notes))
 
 
 def planned_on(job: TrainingJob, chip: Chip) -> TrainingPlan:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Looks for saturation: weights and activations at their limits, errors that died or exploded.
+"""Looks for saturation: weights and activations at their limits, errors that died or exploded;
+and for a training that moved nothing.
 
 What it finds it says in plain sentences. It computes on the host, from states of the device.
 """
@@ -76,6 +77,7 @@ class Monitor:
         chosen = np.unique(np.linspace(0, len(x) - 1, count).astype(int))
         self.samples = [(x[k], y[k]) for k in chosen]
         self.before = look(plan, state, self.samples)
+        self.start = state
         self._early: dict[str, int] = {}
 
     def look(self, state: bytes) -> None:
@@ -90,12 +92,25 @@ class Monitor:
             return []
         after = look(self.plan, state, self.samples)
         return [
+            *self._of_steps(state, losses),
             *self._of_loss(losses),
             *self._of_weights(after),
             *self._of_outputs(after),
             *self._of_logits(after),
             *self._of_errors(after, histories(self.plan, state), losses),
         ]
+
+    def _of_steps(self, state: bytes, losses: list[float]) -> list[Finding]:
+        was, now = unpack_state(self.plan, self.start), unpack_state(self.plan, state)
+        moved = any(not np.array_equal(was[t], now[t]) for t in self.plan.learned)
+        if moved or ends(losses)[1] <= SILENT_LOSS:
+            return []
+        text = (
+            f"no learned weight moved by one int8 step in {len(losses)} steps, so the network "
+            "gives what it gave before: raise --lr or give more --epochs"
+        )
+        layer = layer_names(self.plan)[self.plan.task.logits]
+        return [Finding(layer, "unmoved", float(len(losses)), text)]
 
     def _of_loss(self, losses: list[float]) -> list[Finding]:
         layer = layer_names(self.plan)[self.plan.task.logits]

@@ -67,8 +67,8 @@ static void put(const uint8_t *bytes, uint32_t nbytes)
     }
 }
 
-/* The reply to a frame of a right sequence number. */
-static void check_reply(uint8_t type, uint16_t seq, const uint8_t *payload, uint32_t payload_bytes)
+/* The reply to a frame of a right sequence number; whether it was done. */
+static bool check_reply(uint8_t type, uint16_t seq, const uint8_t *payload, uint32_t payload_bytes)
 {
     static uint8_t raw[RAW_BYTES];
     mct_frame_decoder decoder = {.data = raw, .capacity = sizeof raw};
@@ -91,6 +91,7 @@ static void check_reply(uint8_t type, uint16_t seq, const uint8_t *payload, uint
         check_prediction(type, reply);
         require(!must_refuse(type, payload, payload_bytes), "what is beyond the model was taken");
     }
+    return status == MCT_OK;
 }
 
 /* ---- Messages ---- */
@@ -117,6 +118,7 @@ static void switch_on(void)
 #ifdef FUZZED_ARRIVES
     memset(fuzzed_done, 0, sizeof fuzzed_done);
 #endif
+    memset(&come, 0, sizeof come);
     sent_bytes = 0;
     next_seq = 1;
     is_open = false;
@@ -133,8 +135,8 @@ static void end_noise(void)
     }
 }
 
-/* Hands over what was encoded into `sent`. */
-static void deliver(void)
+/* Hands over what was encoded into `sent`; whether the device says that it has done it. */
+static bool deliver(void)
 {
     end_noise();
     take(&at_message);
@@ -142,15 +144,15 @@ static void deliver(void)
     put(sent, sent_bytes);
     if (sent_fate == LOST) {
         require(mct_link_rx_bytes == 0, "a frame that is too long was received");
-        return;
+        return false;
     }
     require(mct_session_work() && is_answered, "no reply");
     if (sent_fate == REFUSED) {
         check_memory(MCT_MSG_HELLO, false);
         require(answered.wire[1] == (sent_type | MCT_MSG_REPLY), "no refusal");
-    } else {
-        check_reply(sent_type, sent_seq, sent_payload, sent_payload_bytes);
+        return false;
     }
+    return check_reply(sent_type, sent_seq, sent_payload, sent_payload_bytes);
 }
 
 static const uint8_t nothing[1];
@@ -173,7 +175,10 @@ static void send_message(uint8_t type, const uint8_t *payload, uint32_t nbytes)
     encode(type, next_seq, payload, nbytes);
     is_open = is_open || (type == MCT_MSG_HELLO && nbytes <= MCT_LINK_PAYLOAD);
     sent_fate = nbytes > MCT_LINK_PAYLOAD ? LOST : is_open ? EXECUTED : REFUSED;
-    deliver();
+    if (deliver()) {
+        require(!lacks_sample(type), "a sample served twice, or before it was whole");
+        follow(type, payload, nbytes);
+    }
     next_seq += sent_fate == EXECUTED;
 }
 
@@ -182,7 +187,7 @@ static void skip(void)
 {
     encode(MCT_MSG_DIGEST, next_seq + 7, nothing, 0);
     sent_fate = REFUSED;
-    deliver();
+    (void)deliver();
 }
 
 /* What was executed is answered as before, and not executed again. */
@@ -193,7 +198,7 @@ static void repeat(void)
         return;
     }
     first = answered;
-    deliver();
+    (void)deliver();
     if (sent_fate == EXECUTED && sent_type != MCT_MSG_HELLO) {
         require(answered.nbytes == first.nbytes &&
                     memcmp(first.wire, answered.wire, first.nbytes) == 0,
@@ -218,7 +223,7 @@ static void execute_line(const fuzz_line *line)
         break;
     case FUZZ_NOISE:
         put(payload, nbytes);
-        work(1);
+        come.is_unknown |= mct_session_work();
         break;
     case FUZZ_AGAIN:
         repeat();

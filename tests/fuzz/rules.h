@@ -88,6 +88,94 @@ static bool is_beyond_region(const uint8_t *payload, uint32_t data_bytes)
            is_outside(mct_get_u32(payload + 1), data_bytes, fuzz_model.region_bytes[payload[0]]);
 }
 
+/* What has come of what a step takes, and has not been used: the rule that SPEC 2.3 says of all
+ * builds. A resident sample and the latent take each other's place. */
+static struct {
+    uint32_t sample_bytes, latent_bytes, target_bytes;
+    bool is_at_latent;
+    bool is_unknown; /* noise may have been a frame */
+} come;
+
+static void add_part(uint32_t *nbytes, const uint8_t *payload, uint32_t payload_bytes)
+{
+    *nbytes = mct_get_u32(payload) + payload_bytes - 4;
+}
+
+static void use_up(bool is_at_latent)
+{
+    if (!MCT_RECEIVES_AHEAD || !is_at_latent) {
+        come.sample_bytes = 0;
+    }
+    come.latent_bytes = 0;
+}
+
+static void put_latent(uint32_t nbytes)
+{
+    use_up(true);
+    come.latent_bytes = nbytes;
+    come.is_at_latent = true;
+}
+
+/* Notes what a message that was taken hands over, or uses up. */
+static void follow(uint8_t type, const uint8_t *payload, uint32_t nbytes)
+{
+    switch (type) {
+    case MCT_MSG_RESET:
+        memset(&come, 0, sizeof come);
+        break;
+    case MCT_MSG_SAMPLE:
+        add_part(&come.sample_bytes, payload, nbytes);
+        come.latent_bytes = MCT_RECEIVES_AHEAD ? come.latent_bytes : 0;
+        come.is_at_latent = false;
+        break;
+    case MCT_MSG_LATENT:
+        add_part(&come.latent_bytes, payload, nbytes);
+        come.sample_bytes = MCT_RECEIVES_AHEAD ? come.sample_bytes : 0;
+        come.is_at_latent = true;
+        break;
+    case MCT_MSG_TARGET:
+        add_part(&come.target_bytes, payload, nbytes);
+        break;
+    case MCT_MSG_PREFIX:
+        use_up(false);
+        put_latent(fuzz_model.latent_bytes);
+        break;
+    case MCT_MSG_RECALL:
+        put_latent(fuzz_model.latent_bytes);
+        break;
+    case MCT_MSG_STEP:
+    case MCT_MSG_BEGIN:
+    case MCT_MSG_START:
+        come.target_bytes = 0;
+        use_up(come.is_at_latent);
+        break;
+    case MCT_MSG_INFER:
+        use_up(come.is_at_latent);
+        break;
+    default:
+        break;
+    }
+}
+
+/* Whether a message needs what has not come whole. */
+static bool lacks_sample(uint8_t type)
+{
+    bool is_latent_whole = come.latent_bytes == fuzz_model.latent_bytes;
+    bool is_sample_whole = come.sample_bytes == fuzz_model.input_bytes;
+    if (come.is_unknown) {
+        return false;
+    }
+    bool is_step = type == MCT_MSG_STEP || type == MCT_MSG_BEGIN || type == MCT_MSG_START;
+    if (is_step && come.target_bytes != fuzz_model.target_bytes) {
+        return true;
+    }
+    if (is_step || type == MCT_MSG_INFER) {
+        return come.is_at_latent ? !is_latent_whole : !is_sample_whole;
+    }
+    return (type == MCT_MSG_PREFIX && !is_sample_whole) ||
+           (type == MCT_MSG_KEEP && !is_latent_whole);
+}
+
 /* Whether a field of a message, which has its fixed part at least, is beyond what the model has. */
 static bool must_refuse(uint8_t type, const uint8_t *payload, uint32_t nbytes)
 {

@@ -41,11 +41,19 @@ NOT_INSTALLED = {"trainer", "codegen", "host", "tests", "benchmarks", "tools"}
 # itself and lower floors only, for types too. A new one gets the lowest floor that it can have.
 FLOORS = {
     "trainer": [
-        {"chip", "errors", "fixedpoint", "options"},
+        {"chip", "errors", "fixedpoint", "notes", "options"},
         {"graph", "replay"},
         {"ops", "planner", "making", "latent"},
         {"formats", "model", "variants"},
-        {"autodiff", "losses", "scheme", "simplify", "tflite", "training_plan"},
+        {
+            "autodiff",
+            "losses",
+            "plan_notes",
+            "scheme",
+            "simplify",
+            "tflite",
+            "training_plan",
+        },
         {"plan", "calibration", "interpreter"},
         {"training_state"},
         {"export"},

@@ -35,8 +35,10 @@ from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.scheme import Scheme
 from mcutrain.trainer.tflite import bounds
+from mcutrain.trainer.tflite.metadata import TRAINING_STATE
 from mcutrain.trainer.tflite.patch import TflitePatch
-from mcutrain.trainer.tflite.reader import MAX_NAME, TRAINING_STATE, parse
+from mcutrain.trainer.tflite.reader import parse
+from mcutrain.trainer.tflite.tensors import MAX_NAME
 from mcutrain.trainer.training_state import PREFIX, TrainingState, resumed
 from tests.support.counting import lines_of
 from tests.support.exports import exported, going_on, train
@@ -88,7 +90,7 @@ def test_a_pad_behind_the_head_leaves_no_place_for_other_classes() -> None:
     model = parse(make.finish(), "m")
 
     for change in ({"spare_classes": 1}, {"classes": 3}):
-        with pytest.raises(ModelError, match="Pad follows the last weighted layer"):
+        with pytest.raises(ModelError, match=r"\(PAD, .* follows the last weighted layer"):
             make_plan(model, PlanOptions("head", **change))
 
 

@@ -17,8 +17,9 @@ from mcutrain.trainer.making.options import Activation, FullyConnectedOptions
 from mcutrain.trainer.making.writer import WriterOp, write_model
 from mcutrain.trainer.options import PlanOptions, Scheme
 from mcutrain.trainer.plan import make_plan
+from mcutrain.trainer.tflite.metadata import TRAINING_STATE
 from mcutrain.trainer.tflite.patch import TflitePatch
-from mcutrain.trainer.tflite.reader import TRAINING_STATE, parse
+from mcutrain.trainer.tflite.reader import parse
 from tests.support.damage import mutate
 from tests.support.export_models import (
     conv_head,

@@ -16,8 +16,9 @@ from mcutrain.trainer.errors import ModelError, SchemeError
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
+from mcutrain.trainer.tflite.metadata import MAX_METADATA
 from mcutrain.trainer.tflite.patch import TflitePatch
-from mcutrain.trainer.tflite.reader import MAX_METADATA, parse
+from mcutrain.trainer.tflite.reader import parse
 from mcutrain.trainer.training_state import TrainingState, resumed
 from tests.support.damage import mutate
 from tests.support.exports import (

@@ -253,6 +253,9 @@ class OperatorSource(Protocol):
     def activation(self, position: int) -> Tensor:
         """Input ``position``, which an earlier operator must have written."""
 
+    def is_activation(self, position: int) -> bool:
+        """Whether input ``position`` is an activation, and no constant."""
+
     def operand(self, position: int) -> Tensor:
         """Input ``position``: an activation, or an int8 constant with one scale."""
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mcutrain.trainer.fixedpoint import Int64
+import numpy as np
+
+from mcutrain.trainer.fixedpoint import Int64, Requant, requantize, wrap32
 from mcutrain.trainer.graph.op import BehindHead
-from mcutrain.trainer.graph.tensor import TensorType
+from mcutrain.trainer.graph.tensor import Array, QuantParams, TensorType
 from mcutrain.trainer.ops.lookup import Lookup, centred_inputs, rescaled
 
 
@@ -22,3 +24,15 @@ class Quantize(Lookup):
 
     def outputs(self, x: TensorType) -> Int64:
         return rescaled(x, self.out_quant, 1.0, centred_inputs(x))
+
+
+def from_uint8(given: QuantParams, wanted: QuantParams) -> Array:
+    """(256,) s8: what QUANTIZE makes of each uint8 at the edge of a model.
+
+    >>> from_uint8(QuantParams((0.5,), 3), QuantParams((0.5,), -125))[[0, 127, 255]]
+    array([-128,   -1,  127], dtype=int8)
+    """
+    r = Requant.from_real(given.scale / wanted.scale)
+    centred = np.arange(256, dtype=np.int64) - given.zero_point
+    q = wrap32(requantize(centred, r.multiplier, r.shift) + wanted.zero_point)
+    return np.clip(q, -128, 127).astype(np.int8)

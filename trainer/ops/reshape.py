@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.graph.op import BehindHead, ErrorTensor, Op
 from mcutrain.trainer.graph.tensor import Array, Tensor, TensorType
 
@@ -26,7 +27,19 @@ class Reshape(Op):
 
     @classmethod
     def from_tflite(cls, source: OperatorSource) -> tuple[Op, tuple[Tensor, ...]]:
-        return cls(source.out.type.shape), (source.activation(0),)
+        x, shape = source.activation(0), source.out.type.shape
+        if source.inputs > 1:
+            cls.check_told(source, x.type.shape, [int(v) for v in source.integers(1).ravel()])
+        return cls(shape), (x,)
+
+    @classmethod
+    def check_told(cls, source: OperatorSource, old: tuple[int, ...], told: list[int]) -> None:
+        """Raises ModelError if the input that tells the shape tells another than the output's."""
+        shape = source.out.type.shape
+        if len(told) != len(shape) or any(
+            a not in (-1, b) for a, b in zip(told, shape, strict=True)
+        ):
+            raise ModelError(f"{source}: the output has the shape {shape}, but {told} is asked for")
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
         (x,) = types
@@ -63,3 +76,11 @@ class ExpandDims(Reshape):
     """x s8 -> out s8 with one more axis, of size 1 (TFLite EXPAND_DIMS)."""
 
     tflite_name = "EXPAND_DIMS"
+
+    @classmethod
+    def check_told(cls, source: OperatorSource, old: tuple[int, ...], told: list[int]) -> None:
+        """As of a shape, but ``told`` is the new axis."""
+        rank, shape = len(old) + 1, source.out.type.shape
+        axis = told[0] if len(told) == 1 else rank
+        if not -rank <= axis < rank or shape != (*old[: axis % rank], 1, *old[axis % rank :]):
+            raise ModelError(f"{source}: {old} with the new axis {told} is not {shape}")

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from mcutrain.trainer.fixedpoint import Int64, rounding_shift_right
-from mcutrain.trainer.graph.op import BehindHead
 from mcutrain.trainer.graph.tensor import Array, QuantParams, TensorType
 from mcutrain.trainer.ops.exponential import (
     exp_on_negative_values,
@@ -23,7 +22,6 @@ class Tanh(Logistic):
     """x s8 -> out s8 with scale 1/128, zero point 0 (TFLite TANH)."""
 
     tflite_name = "TANH"
-    behind_head = BehindHead.NO  # no probability: nothing at a head asks for it
     fixed_quant = QuantParams((1 / 128,), 0)
     out_quant: QuantParams = fixed_quant
 

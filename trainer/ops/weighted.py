@@ -80,7 +80,17 @@ class Weighted(Op, ABC):
         if len(w.type.shape) != 4:
             raise ModelError(f"{source}: the weights have the shape {w.type.shape}")
         if (source.option("DilationHFactor"), source.option("DilationWFactor")) != (1, 1):
-            raise UnsupportedOpError(f"{source} is dilated; dilation 1 is supported")
+            raise UnsupportedOpError(
+                f"{source} is dilated; dilation 1 is supported",
+                "take dilation 1 and a larger kernel, or two layers in its place",
+            )
+        in_ch, read = x.type.shape[-1], w.type.shape[-1]
+        if not cls.by_channel and read < in_ch and in_ch % read == 0:
+            raise UnsupportedOpError(
+                f"{source} is a grouped convolution: {in_ch // read} groups of {read} of the "
+                f"{in_ch} channels of '{x.label}'",
+                "take groups=1, or a depthwise convolution and one of 1 x 1",
+            )
         place = Placement.read(source, x, w.type.shape[1:3])
         return cls.read_layer(source, x, w, place.shape(w.type.shape[cls.out_axis]), place)
 

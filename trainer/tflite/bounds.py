@@ -36,5 +36,5 @@ def require_bounded(graph: Graph, where: str) -> None:
     ):
         if count > most:
             raise ModelError(
-                f"{where} has {count} {what}; up to {most} are supported: take a smaller model"
+                f"{where} has {count} {what}; up to {most} are supported", "take a smaller model"
             )

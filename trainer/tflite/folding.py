@@ -6,7 +6,7 @@ Keras writes SHAPE, STRIDED_SLICE and PACK before the RESHAPE of a Flatten of un
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,8 +23,19 @@ def shape(source: OperatorSource) -> Array:
     return np.array(source.activation(0).type.shape, np.int64)
 
 
+def refuse_activations(source: OperatorSource, does: str, positions: Iterable[int]) -> None:
+    """Raises UnsupportedOpError where an operator does to activations what is folded of shapes."""
+    for k in positions:
+        if source.is_activation(k):
+            label = source.activation(k).label
+            raise UnsupportedOpError(
+                f"{source} {does} the activation '{label}'; only shapes are computed"
+            )
+
+
 def strided_slice(source: OperatorSource) -> Array:
     """STRIDED_SLICE of a vector of integers. Raises UnsupportedOpError for other inputs."""
+    refuse_activations(source, "takes a part of", range(1))
     x, begin, end, stride = (source.integers(k) for k in range(4))
     masks = {
         name: int(source.option(f"{name}Mask"))
@@ -46,6 +57,7 @@ def strided_slice(source: OperatorSource) -> Array:
 
 def pack(source: OperatorSource) -> Array:
     """PACK of integers along the first axis. Raises UnsupportedOpError for other inputs."""
+    refuse_activations(source, "stacks", range(source.inputs))
     values = [source.integers(k) for k in range(source.inputs)]
     if not values or any(v.shape != values[0].shape for v in values) or source.option("Axis"):
         raise UnsupportedOpError(f"{source}: integers of one shape along axis 0 are supported")

@@ -3,17 +3,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import tflite
 
 from mcutrain.trainer.errors import ModelError, UnsupportedOpError
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Role, Tensor
+from mcutrain.trainer.tflite.tensors import FileTensors
+from mcutrain.trainer.tflite.unread import unread
 
 OPTION_NAMES = {v: k for k, v in vars(tflite.BuiltinOptions).items() if isinstance(v, int)}
-
+ACTIVATION_NAMES = {
+    v: k for k, v in vars(tflite.ActivationFunctionType).items() if isinstance(v, int)
+}
 
 # Options that are not named after their operator.
 SHARED_OPTIONS = {
@@ -32,22 +36,6 @@ def options_of(kind: str) -> str:
     return SHARED_OPTIONS.get(kind, kind.title().replace("_", "") + "Options")
 
 
-class FileTensors(Protocol):
-    """What an operator needs of the reader of its file."""
-
-    where: str
-    last_index: int
-    tensors: dict[int, Tensor]
-
-    def read_tensor(self, index: int, name: str, role: Role) -> Tensor: ...
-
-    def read_int8_scalar(self, index: int) -> tuple[int, QuantParams | None]: ...
-
-    def read_integers(self, index: int) -> Array: ...
-
-    def require_int8(self, tensor: Tensor, site: str) -> None: ...
-
-
 @dataclass(frozen=True)
 class FileOperator:
     """One operator of the file: the ``OperatorSource`` of its Op's ``from_tflite`` rule."""
@@ -57,6 +45,8 @@ class FileOperator:
     kind: str
     site: str
     name: str
+    is_last: bool  # whether its output is the model's, or is converted to it
+    asked: set[str | int] = field(default_factory=set)  # options by name, inputs by position
 
     @cached_property
     def out(self) -> Tensor:
@@ -71,11 +61,6 @@ class FileOperator:
     def __str__(self) -> str:
         return f"{self.reader.where}: {self.site}"
 
-    @property
-    def is_last(self) -> bool:
-        """Whether its output is the model's, or is converted to it."""
-        return bool(self.operator.Outputs(0) == self.reader.last_index)
-
     def option(self, name: str) -> Any:
         """A field of the operator's options, by the schema's accessor name."""
         table = self.operator.BuiltinOptions()
@@ -84,6 +69,7 @@ class FileOperator:
             raise ModelError(f"{self} has no option {name}")
         if kind != options_of(self.kind):
             raise ModelError(f"{self} has {kind}, which are another operator's")
+        self.asked.add(name)
         options = getattr(tflite, kind)()
         options.Init(table.Bytes, table.Pos)
         return getattr(options, name)()
@@ -97,8 +83,13 @@ class FileOperator:
             )
         return self.reader.tensors[index]
 
+    def is_activation(self, position: int) -> bool:
+        """Whether input ``position`` is an activation, and no constant."""
+        return self.input_index(position) in self.reader.tensors
+
     def input_index(self, position: int) -> int:
         """The file's index of the tensor at input ``position``; -1 if there is none."""
+        self.asked.add(position)
         return int(self.operator.Inputs(position)) if position < self.inputs else -1
 
     def operand(self, position: int) -> Tensor:
@@ -127,16 +118,17 @@ class FileOperator:
 
     def weights(self) -> Tensor:
         """Input 1: symmetric int8 weights."""
-        w = self.reader.read_tensor(self.operator.Inputs(1), f"{self.name}_w", Role.CONST)
+        w = self.reader.read_tensor(self.input_index(1), f"{self.name}_w", Role.CONST)
         if w.type.dtype is not DType.S8 or w.type.quant is None or w.type.zero_point != 0:
             raise UnsupportedOpError(f"{self}: the weights '{w.label}' are not symmetric int8")
         return w
 
     def bias(self, out_ch: int) -> tuple[Tensor, ...]:
         """Input 2: (the int32 bias,), or () where there is none."""
-        if self.operator.InputsLength() < 3 or self.operator.Inputs(2) == -1:
+        index = self.input_index(2)
+        if index == -1:
             return ()
-        b = self.reader.read_tensor(self.operator.Inputs(2), f"{self.name}_b", Role.CONST)
+        b = self.reader.read_tensor(index, f"{self.name}_b", Role.CONST)
         if b.type.dtype is not DType.S32 or b.type.size != out_ch:
             raise UnsupportedOpError(
                 f"{self}: the bias '{b.label}' is not int32 of {out_ch} channels"
@@ -152,7 +144,9 @@ class FileOperator:
             low = max(low, quant.nearest(0.0))
         elif code != kinds.NONE:
             raise UnsupportedOpError(
-                f"{self} has the fused activation {code}; NONE, RELU and RELU6 are supported"
+                f"{self} has the fused activation {ACTIVATION_NAMES.get(code, code)}; NONE, RELU "
+                "and RELU6 are supported",
+                "let the activation be one of them, or an operator of its own",
             )
         if code == kinds.RELU6:
             high = min(high, quant.nearest(6.0))
@@ -163,3 +157,12 @@ class FileOperator:
         if padding not in (tflite.Padding.SAME, tflite.Padding.VALID):
             raise ModelError(f"{self} has the unknown padding {padding}")
         return bool(padding == tflite.Padding.SAME)
+
+    def require_all_read(self) -> None:
+        """Raises UnsupportedOpError for what the operator says and nobody asked for."""
+        options = {name for name in self.asked if isinstance(name, str)}
+        for what in unread(self.operator, options_of(self.kind), options):
+            raise UnsupportedOpError(f"{self} {what}", "convert the model without it")
+        for position in range(self.inputs):
+            if position not in self.asked and self.operator.Inputs(position) != -1:
+                raise UnsupportedOpError(f"{self} has an input {position}, which is not known")

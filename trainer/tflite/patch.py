@@ -27,7 +27,7 @@ from mcutrain.trainer.tflite.flatbuffer import (
     table,
     vector,
 )
-from mcutrain.trainer.tflite.reader import OP_NAMES
+from mcutrain.trainer.tflite.listing import OP_NAMES
 
 DATA_ALIGNMENT = 16  # Buffer.data has force_align: 16
 SUBGRAPHS, BUFFERS, METADATA_BUFFER, METADATA = 2, 4, 5, 6  # fields of Model

@@ -3,47 +3,31 @@
 
 from __future__ import annotations
 
-import math
 import re
 import struct
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import tflite
 
 from mcutrain.trainer.errors import ModelError, UnsupportedOpError
 from mcutrain.trainer.graph.graph import Graph
 from mcutrain.trainer.graph.op import Op
-from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
+from mcutrain.trainer.graph.tensor import QuantParams, Role, Tensor, TensorType
 from mcutrain.trainer.model import Model, trim
 from mcutrain.trainer.ops.softmax import Softmax
-from mcutrain.trainer.tflite.bounds import (
-    MAX_ELEMENTS,
-    MAX_OPERANDS,
-    MAX_OPERATORS,
-    MAX_RANK,
-    require_bounded,
-)
+from mcutrain.trainer.ops.weighted import Weighted
+from mcutrain.trainer.tflite.bounds import MAX_OPERANDS, MAX_OPERATORS, require_bounded
 from mcutrain.trainer.tflite.folding import FOLDS
+from mcutrain.trainer.tflite.listing import CONVERSIONS, FLOATS, Listing
+from mcutrain.trainer.tflite.metadata import training_state
+from mcutrain.trainer.tflite.obstacles import Obstacles
 from mcutrain.trainer.tflite.operator import FileOperator
+from mcutrain.trainer.tflite.remedies import REMEDIES
+from mcutrain.trainer.tflite.tensors import FULL_INTEGER, TYPE_NAMES, FileTensors
 
 MAX_FILE_BYTES = 256 << 20
-MAX_METADATA = 1 << 12  # entries
-TRAINING_STATE = "mcutrain.training_state"  # name of the metadata that an export holds
-MAX_INTEGERS = 1 << 12  # elements of a shape, of axes or the like
-MAX_NAME = 1 << 10  # bytes; converters join the names of what they fuse
-MIN_SCALE = 2.0**-100  # quotients of scales stay far inside float32
-DTYPES = {
-    tflite.TensorType.INT8: DType.S8,
-    tflite.TensorType.INT16: DType.S16,
-    tflite.TensorType.INT32: DType.S32,
-    tflite.TensorType.UINT8: DType.U8,
-}
-INTEGERS = {tflite.TensorType.INT32: np.int32, tflite.TensorType.INT64: np.int64}
-EDGE_TYPES = (tflite.TensorType.FLOAT32, tflite.TensorType.UINT8)
-TYPE_NAMES = {v: k for k, v in vars(tflite.TensorType).items() if isinstance(v, int)}
-OP_NAMES = {v: k for k, v in vars(tflite.BuiltinOperator).items() if isinstance(v, int)}
+NO_INT8 = "the converter has no int8 form of it: put another operator in its place"
+LEFT_FLOAT = "see that full-integer quantisation covers it when the model is converted"
 # What the flatbuffer reader raises on offsets that lead nowhere.
 READER_ERRORS = (struct.error, IndexError, TypeError, ValueError, AttributeError, OverflowError)
 
@@ -83,7 +67,7 @@ def output_tensors(path: Path) -> list[int]:
 def input_tensor(path: Path) -> int:
     """The index of the file's tensor that is the model's input, behind an edge from float too."""
     reader = Reader(path.read_bytes(), path.stem, str(path))
-    return reader.inner_input(reader.subgraph.Inputs(0))
+    return reader.listing.inner_input(reader.subgraph.Inputs(0))
 
 
 def identifier(name: str) -> str:
@@ -106,140 +90,173 @@ def importers(base: type[Op] = Op) -> dict[str, type[Op]]:
 
 
 class Reader:
+    """Reads a file to its end: what cannot be read is collected, and what is behind it is read as
+    the file declares it, so that all obstacles of a file are found at once."""
+
     def __init__(self, data: bytes, name: str, where: str) -> None:
         self.name, self.where = name, where
         self.file = tflite.Model.GetRootAsModel(data, 0)
-        if self.file.SubgraphsLength() != 1:
-            raise ModelError(
-                f"{where} has {self.file.SubgraphsLength()} subgraphs; one is supported"
-            )
+        if not self.file.SubgraphsLength():
+            raise ModelError(f"{where} has 0 subgraphs; one is supported")
         self.subgraph = self.file.Subgraphs(0)
         self.graph = Graph()
-        self.tensors: dict[int, Tensor] = {}
-        self.folded: dict[int, Array] = {}
-        self.edges: set[int] = set()
+        self.declared = FileTensors(self.file, self.subgraph, where)
+        self.listing = Listing(self.declared)
+        self.obstacles = Obstacles(where)
+        self.unknown: set[int] = set()  # tensors that cannot be read, of which that was said
         self.last_index = -1
 
     def model(self) -> Model:
-        g = self.subgraph
-        if g.InputsLength() != 1 or g.OutputsLength() != 1:
+        if len(self.listing) > MAX_OPERATORS:
             raise ModelError(
-                f"{self.where} has {g.InputsLength()} inputs and {g.OutputsLength()} outputs; "
-                "models with one of each are supported"
+                f"{self.where} has {len(self.listing)} operators; {MAX_OPERATORS} are supported"
             )
-        if g.OperatorsLength() > MAX_OPERATORS:
-            raise ModelError(
-                f"{self.where} has {g.OperatorsLength()} operators; {MAX_OPERATORS} are supported"
-            )
-        first_index = self.inner_input(g.Inputs(0))
-        self.last_index = self.inner_output(g.Outputs(0))
-        source = self.read_tensor(first_index, "input", Role.INPUT)
-        self.require_int8(source, "input")
-        if source.type.shape[0] != 1:
-            raise ModelError(f"{self.where}: the input's batch is {source.type.shape[0]}; use 1")
-        for index in range(g.OperatorsLength()):
-            if index not in self.edges:
-                self.add_operator(index)
-        output = self.tensors.get(self.last_index)
+        for k in range(len(self.listing)):
+            self.declared.writers.update(dict.fromkeys(self.listing.outputs_of(k), k))
+        source = self.read_ends()
+        self.read_operators()
+        if not self.obstacles:
+            assert source is not None
+            with self.obstacles.collected():
+                return self.whole(source)
+        raise self.obstacles.error()
+
+    def whole(self, source: Tensor) -> Model:
+        """The model of operators that were all read. Raises ModelError."""
+        output = self.declared.tensors.get(self.last_index)
         if output is None or not self.graph.nodes:
             raise ModelError(f"{self.where}: no operator writes the output")
         last = self.graph.producer(output)
         logits = last.inputs[0] if last and isinstance(last.op, Softmax) else output
         require_bounded(self.graph, self.where)
-        model = Model(self.name, self.graph, source, logits, output, self.training_state())
+        model = Model(
+            self.name, self.graph, source, logits, output, training_state(self.file, self.where),
+            self.pixels(self.subgraph.Inputs(0)), self.tied(),
+        )  # fmt: skip
         if not trim(model).weighted:
-            raise ModelError(f"{self.where} has no layer with weights: nothing can learn")
+            raise ModelError(
+                f"{self.where} has no layer with weights: nothing can learn",
+                "take a model with a convolution or a fully connected layer",
+            )
         return model
 
-    def training_state(self) -> bytes | None:
-        """The bytes of a TrainingState, unchecked; None if the file has none."""
-        if self.file.MetadataLength() > MAX_METADATA:
-            raise ModelError(f"{self.where} has {self.file.MetadataLength()} metadata entries")
-        for entry in map(self.file.Metadata, range(self.file.MetadataLength())):
-            if entry.Name() == TRAINING_STATE.encode():
-                if entry.Buffer() >= self.file.BuffersLength():
-                    raise ModelError(f"{self.where}: the metadata {TRAINING_STATE} has no buffer")
-                data = self.file.Buffers(entry.Buffer()).DataAsNumpy()
-                return None if isinstance(data, int) else bytes(data.tobytes())
-        return None
+    def read_ends(self) -> Tensor | None:
+        """The model's input, if it can be read; what the file says as a whole is checked."""
+        g, collected = self.subgraph, self.obstacles.collected
+        with collected():
+            self.listing.require_known_file()
+        with collected():
+            if g.InputsLength() != 1 or g.OutputsLength() != 1:
+                raise ModelError(
+                    f"{self.where} has {g.InputsLength()} inputs and {g.OutputsLength()} outputs; "
+                    "models with one of each are supported",
+                    "convert the part of the network from one input to one output",
+                )
+        for k in range(min(g.OutputsLength(), MAX_OPERANDS)):
+            with collected():
+                inner = self.listing.inner_output(g.Outputs(k))
+                self.last_index = inner if k == 0 else self.last_index
+        source = None
+        for k in range(min(g.InputsLength(), MAX_OPERANDS)):
+            index = int(g.Inputs(k))
+            self.unknown.add(index)
+            with collected():
+                index = self.listing.inner_input(index)
+                self.unknown.add(index)
+                if self.listing.is_float_model or self.declared.type_of(index) not in FLOATS:
+                    source = self.read_input(index)
+                    self.unknown.discard(index)
+        return source
 
-    def inner_input(self, index: int) -> int:
-        """The tensor that stands for the file's input: behind a QUANTIZE from float32 or uint8."""
-        readers = [k for k in range(self.subgraph.OperatorsLength()) if index in self.inputs_of(k)]
-        if self.type_of(index) in EDGE_TYPES and [self.kind(k) for k in readers] == ["QUANTIZE"]:
-            self.edges.add(readers[0])
-            return self.output_of(readers[0])
-        return index
-
-    def inner_output(self, index: int) -> int:
-        """The tensor that stands for the file's output: before a conversion to float32 or uint8."""
-        for k in range(self.subgraph.OperatorsLength()):
-            converts = self.kind(k) in ("DEQUANTIZE", "QUANTIZE") and len(self.inputs_of(k)) == 1
-            if converts and self.output_of(k) == index and self.type_of(index) in EDGE_TYPES:
-                self.edges.add(k)
-                return self.inputs_of(k)[0]
-        return index
-
-    def type_of(self, index: int) -> int:
-        self.label(index)  # checks the index
-        return int(self.subgraph.Tensors(index).Type())
-
-    def inputs_of(self, index: int) -> list[int]:
-        operator = self.subgraph.Operators(index)
-        if operator.InputsLength() > MAX_OPERANDS:
-            raise UnsupportedOpError(
-                f"{self.where}: operator {index} has {operator.InputsLength()} inputs; "
-                f"{MAX_OPERANDS} are supported"
-            )
-        return [int(operator.Inputs(k)) for k in range(operator.InputsLength())]
-
-    def shape_of(self, index: int) -> tuple[int, ...]:
-        label, table = self.label(index), self.subgraph.Tensors(index)
-        if table.ShapeLength() > MAX_RANK:
+    def read_input(self, index: int) -> Tensor:
+        """The model's input. Raises ModelError."""
+        source = self.declared.read_tensor(index, "input", Role.INPUT)
+        self.declared.require_int8(source, "input")
+        if source.type.shape[0] != 1:
             raise ModelError(
-                f"{self.where}: tensor '{label}' has {table.ShapeLength()} dimensions; "
-                f"{MAX_RANK} are supported"
+                f"{self.where}: the input's batch is {source.type.shape[0]}; use 1",
+                "convert it with a batch of 1",
             )
-        return tuple(int(table.Shape(k)) for k in range(table.ShapeLength()))
-
-    def output_of(self, index: int) -> int:
-        operator = self.subgraph.Operators(index)
-        if operator.OutputsLength() != 1:
-            kind = self.kind(index)
-            raise ModelError(f"{self.where}: operator {index} ({kind}) has not one output")
-        return int(operator.Outputs(0))
-
-    def kind(self, index: int) -> str:
-        """The schema's name of an operator."""
-        code = self.subgraph.Operators(index).OpcodeIndex()
-        if code >= self.file.OperatorCodesLength():
-            raise ModelError(f"{self.where}: operator {index} has no operator code")
-        table = self.file.OperatorCodes(code)
-        builtin = max(table.BuiltinCode(), table.DeprecatedBuiltinCode())
-        return str(OP_NAMES.get(builtin, f"builtin {builtin}"))
-
-    def add_operator(self, index: int) -> None:
-        kind, out_index = self.kind(index), self.output_of(index)
-        site = f"operator {index} ({kind}, output '{self.label(out_index)}')"
-        known = importers()
-        if kind not in known and kind not in FOLDS:
-            names = ", ".join(sorted({*known, *FOLDS}))
+        open_axes = self.declared.open_axes(index)
+        if any(axis > 0 for axis in open_axes):
             raise UnsupportedOpError(
-                f"{self.where}: {site} is not supported; supported are {names}"
+                f"{self.where}: the input '{source.label}' leaves the size of its axes "
+                f"{', '.join(map(str, open_axes))} open",
+                "convert it with a fixed input shape",
             )
-        if out_index in self.tensors or out_index in self.folded:
-            raise ModelError(f"{self.where}: {site} writes a tensor that is already there")
-        name = f"{kind.lower()}_{index}"
-        source = FileOperator(self, self.subgraph.Operators(index), kind, site, name)
-        if kind in FOLDS:
-            self.folded[out_index] = FOLDS[kind](source)
+        return source
+
+    def read_operators(self) -> None:
+        gates = [k for k in range(len(self.listing)) if self.is_gate(k)]
+        for index in range(len(self.listing)):
+            if index in self.listing.edges:
+                continue
+            before = len(self.obstacles.found)
+            with self.obstacles.collected(index, self.listing.kind(index)):
+                self.read_operator(index)
+            if len(self.obstacles.found) > before or not self.is_read(index):
+                self.go_on_behind(index)
+        if gates and not self.obstacles:
+            site = self.listing.site(gates[0])
+            with self.obstacles.collected(gates[0], self.listing.kind(gates[0])):
+                raise UnsupportedOpError(
+                    f"{self.where}: {site} converts to or from FLOAT32 inside the model",
+                    FULL_INTEGER,
+                )
+
+    def is_gate(self, index: int) -> bool:
+        """Whether an operator only converts between floats and integers, inside the model."""
+        is_conversion = self.listing.kind(index) in CONVERSIONS
+        return is_conversion and index not in self.listing.edges and self.listing.is_float(index)
+
+    def is_read(self, index: int) -> bool:
+        known = {*self.declared.tensors, *self.declared.folded}
+        return known.issuperset(self.listing.outputs_of(index))
+
+    def read_operator(self, index: int) -> None:
+        """Append an operator; nothing for one of which the cause was said. Raises ModelError."""
+        self.listing.require_sound(index)
+        kind, site, known = self.listing.kind(index), self.listing.site(index), importers()
+        is_known = kind in known or kind in FOLDS
+        if self.is_gate(index):
             return
-        self.require_int8(source.out, site)
-        op, inputs = known[kind].from_tflite(source)
+        floats = self.listing.floats_of(index)
+        if floats and not self.listing.is_float_model:
+            label = self.declared.label(floats[0])
+            raise UnsupportedOpError(
+                f"{self.where}: {site} stayed in floating point in a model of int8: '{label}' is "
+                f"{TYPE_NAMES[self.declared.type_of(floats[0])]}",
+                LEFT_FLOAT if is_known else REMEDIES.get(kind, NO_INT8),
+            )
+        if not is_known:
+            names = ", ".join(sorted({*known, *FOLDS}))
+            own = REMEDIES.get(kind, f"supported are {names}")
+            raise UnsupportedOpError(f"{self.where}: {site} is not supported", own)
+        if self.unknown.intersection(self.listing.inputs_of(index)):
+            return
+        out_index = self.listing.output_of(index)
+        if self.is_read(index):
+            raise ModelError(f"{self.where}: {site} writes a tensor that is already there")
+        self.append(index, kind, site, out_index)
+
+    def append(self, index: int, kind: str, site: str, out_index: int) -> None:
+        name, is_last = f"{kind.lower()}_{index}", out_index == self.last_index
+        source = FileOperator(
+            self.declared, self.listing.operator(index), kind, site, name, is_last
+        )
+        if kind in FOLDS:
+            folded = FOLDS[kind](source)
+            source.require_all_read()
+            self.declared.folded[out_index] = folded
+            return
+        self.declared.require_int8(source.out, site)
+        op, inputs = importers()[kind].from_tflite(source)
+        source.require_all_read()
         try:
             (out,) = self.graph.add(op, *inputs, name=name, index=index)
         except ModelError as err:
-            raise ModelError(f"{self.where}: {err}") from err
+            remedy = "quantise the model again, with samples like those that it will meet"
+            raise ModelError(f"{self.where}: {err}", remedy) from err
         declared = source.out.type
         if out.type.shape != declared.shape or out.type.quant != declared.quant:
             raise ModelError(
@@ -247,126 +264,37 @@ class Reader:
                 f"but computes {describe(out.type)}"
             )
         out.label = source.out.label
-        self.tensors[out_index] = out
+        self.declared.tensors[out_index] = out
 
-    def label(self, index: int) -> str:
-        if not 0 <= index < self.subgraph.TensorsLength():
-            raise ModelError(f"{self.where}: there is no tensor {index}")
-        name = self.subgraph.Tensors(index).Name() or b""
-        if len(name) > MAX_NAME:
-            raise ModelError(
-                f"{self.where}: tensor {index} has a name of {len(name)} bytes; "
-                f"{MAX_NAME} are supported"
-            )
-        text = name.decode("utf-8", "replace")
-        return "".join(c if c.isprintable() else "?" for c in text) or f"tensor {index}"
+    def go_on_behind(self, index: int) -> None:
+        """Take the outputs of an operator that cannot be read as the file declares them."""
+        for out in self.listing.outputs_of(index):
+            try:
+                tensor = self.declared.read_tensor(out, f"unread_{out}", Role.ACTIVATION)
+                self.declared.require_int8(tensor, "it")
+                self.declared.tensors.setdefault(out, tensor)
+            except ModelError:
+                self.unknown.add(out)
 
-    def read_tensor(self, index: int, name: str, role: Role) -> Tensor:
-        """The declared tensor ``index``: type, role and data checked against its buffer."""
-        label = self.label(index)
-        table = self.subgraph.Tensors(index)
-        shape = self.shape_of(index)
-        if role is Role.CONST:
-            shape = shape or (1,)  # a scalar
-        if not shape or min(shape) < 1 or math.prod(shape) > MAX_ELEMENTS:
-            raise ModelError(f"{self.where}: tensor '{label}' has the shape {shape}")
-        if table.Type() not in DTYPES:
-            raise UnsupportedOpError(
-                f"{self.where}: tensor '{label}' is {TYPE_NAMES.get(table.Type(), 'unknown')}; "
-                "an int8 model is needed: convert it with full-integer quantisation"
-            )
-        type_ = TensorType(shape, DTYPES[table.Type()], self.read_quant(table, label, shape))
-        data = self.read_buffer(table.Buffer(), type_, label) if role is Role.CONST else None
-        tensor = Tensor(name, type_, role, data, label)
-        if role is not Role.CONST and self.has_data(table.Buffer()):
-            raise ModelError(f"{self.where}: tensor '{label}' is computed, yet it has data")
-        if role is Role.INPUT:
-            tensor.name = "input"
-            self.tensors[index] = tensor
-        return tensor
-
-    def read_quant(self, table: Any, label: str, shape: tuple[int, ...]) -> QuantParams | None:
-        quant = table.Quantization()
-        if quant is None or quant.ScaleLength() == 0:
+    def pixels(self, index: int) -> QuantParams | None:
+        """The quantisation of the file's input ``index``, if it is uint8."""
+        if self.declared.type_of(index) != tflite.TensorType.UINT8:
             return None
-        most = max(1, *shape) if shape else 1
-        is_whole = quant.ZeroPointLength() in (1, quant.ScaleLength())
-        if quant.ScaleLength() > most or not is_whole:
-            raise ModelError(
-                f"{self.where}: tensor '{label}' of shape {shape} has {quant.ScaleLength()} scales "
-                f"and {quant.ZeroPointLength()} zero points"
-            )
-        scales = tuple(float(quant.Scale(k)) for k in range(quant.ScaleLength()))
-        zeros = {int(quant.ZeroPoint(k)) for k in range(quant.ZeroPointLength())}
-        if not all(MIN_SCALE < s < 1 / MIN_SCALE for s in scales) or len(zeros) != 1:
-            raise ModelError(f"{self.where}: tensor '{label}' has unusable scales or zero points")
-        if len(scales) == 1:
-            return QuantParams(scales, zeros.pop())
-        axis = int(quant.QuantizedDimension()) if len(shape) > 1 else 0
-        if not 0 <= axis < len(shape) or shape[axis] != len(scales):
-            raise ModelError(
-                f"{self.where}: tensor '{label}' of shape {shape} has {len(scales)} scales "
-                f"along axis {axis}"
-            )
-        return QuantParams(scales, zeros.pop(), axis)
+        table = self.subgraph.Tensors(index)
+        quant = self.declared.read_quant(
+            table, self.declared.label(index), self.declared.shape_of(index)
+        )
+        return quant if quant is not None and len(quant.scales) == 1 else None
 
-    def has_data(self, buffer: int) -> bool:
-        is_there = buffer < self.file.BuffersLength()
-        return bool(is_there and self.file.Buffers(buffer).DataLength())
-
-    def read_buffer(self, index: int, type_: TensorType, label: str) -> Array:
-        return self.read_array(index, type_.shape, type_.dtype.np, label)
-
-    def read_array(
-        self, index: int, shape: tuple[int, ...], dtype: np.dtype[Any], label: str
-    ) -> Array:
-        if index >= self.file.BuffersLength():
-            raise ModelError(f"{self.where}: tensor '{label}' has no buffer")
-        data = self.file.Buffers(index).DataAsNumpy()
-        raw = b"" if isinstance(data, int) else data.tobytes()
-        nbytes = math.prod(shape) * dtype.itemsize
-        if len(raw) != nbytes:
-            raise ModelError(
-                f"{self.where}: tensor '{label}' needs {nbytes} bytes of data, "
-                f"its buffer has {len(raw)}"
-            )
-        return np.frombuffer(raw, dtype.newbyteorder("<")).reshape(shape).astype(dtype)
-
-    def read_integers(self, index: int) -> Array:
-        """A constant of int32 or int64 as int64: a shape, axes, widths; a scalar too."""
-        if index in self.folded:
-            return self.folded[index]
-        label, table = self.label(index), self.subgraph.Tensors(index)
-        shape = self.shape_of(index)
-        is_small = all(d >= 0 for d in shape) and math.prod(shape) <= MAX_INTEGERS
-        if table.Type() not in INTEGERS or not is_small:
-            name = TYPE_NAMES.get(table.Type(), "unknown")
-            raise UnsupportedOpError(
-                f"{self.where}: tensor '{label}' is {name} {shape}; a few integers are expected"
-            )
-        dtype = np.dtype(INTEGERS[table.Type()])
-        return self.read_array(table.Buffer(), shape, dtype, label).astype(np.int64)
-
-    def read_int8_scalar(self, index: int) -> tuple[int, QuantParams | None]:
-        """A constant int8 of one element, with or without dimensions, and its quantisation."""
-        label, table = self.label(index), self.subgraph.Tensors(index)
-        shape = self.shape_of(index)
-        if table.Type() != tflite.TensorType.INT8 or any(d != 1 for d in shape):
-            name = TYPE_NAMES.get(table.Type(), "unknown")
-            raise UnsupportedOpError(
-                f"{self.where}: tensor '{label}' is {name} {shape}; one int8 constant is expected"
-            )
-        value = self.read_array(table.Buffer(), (1,), np.dtype(np.int8), label)
-        return int(value[0]), self.read_quant(table, label, shape)
-
-    def require_int8(self, tensor: Tensor, what: str) -> None:
-        if tensor.type.dtype is not DType.S8 or tensor.type.quant is None:
-            raise UnsupportedOpError(
-                f"{self.where}: {what} is {tensor.type.dtype.np.name}"
-                f"{'' if tensor.type.quant else ' without a scale'}; int8 activations are supported"
-            )
-        if len(tensor.type.quant.scales) != 1 or not -128 <= tensor.type.zero_point <= 127:
-            raise ModelError(f"{self.where}: {what} has no single scale and int8 zero point")
+    def tied(self) -> tuple[tuple[int, ...], ...]:
+        """The operators that have one buffer of weights, each time they are several."""
+        readers: dict[int, list[int]] = {}
+        for node in self.graph.nodes:
+            if isinstance(node.op, Weighted):
+                weights = self.listing.inputs_of(node.index)[1]
+                buffer = int(self.subgraph.Tensors(weights).Buffer())
+                readers.setdefault(buffer, []).append(node.index)
+        return tuple(tuple(found) for found in readers.values() if len(found) > 1)
 
 
 def describe(type_: TensorType) -> str:

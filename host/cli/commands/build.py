@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,12 +36,15 @@ def generate(
     from mcutrain.host.places import FIRMWARE_DIR
     from mcutrain.host.show import terminal as show
     from mcutrain.host.training.flash_latents import with_flash_latents
+    from mcutrain.host.training.tell import tell
 
     place = Target.parse(target)
     chosen = with_flash_latents(request.on(place.chip).plan(), flash_latents)
+    tell(chosen.notes, err)
     files = [str(path) for path in generate_code(chosen, output, place.board)]
     if json_:
-        print_json({"files": files, "firmware": str(FIRMWARE_DIR)})
+        notes = [asdict(note) for note in chosen.notes]
+        print_json({"files": files, "firmware": str(FIRMWARE_DIR), "notes": notes})
     else:
         show.lines(f"wrote {f}" for f in files)
         show.lines([f"kernels and headers that it needs: {FIRMWARE_DIR}"])
@@ -66,6 +70,7 @@ def build(
     from mcutrain.host.extras import require_extra
     from mcutrain.host.show import terminal as show
     from mcutrain.host.training.flash_latents import with_flash_latents
+    from mcutrain.host.training.tell import tell
     from mcutrain.trainer.errors import Error
 
     place = Target.parse(target)
@@ -73,6 +78,7 @@ def build(
         raise Error("the reference needs no firmware: give --target native or sim:BOARD")
     require_extra("build")
     chosen = with_flash_latents(request.on(place.chip).plan(), flash_latents)
+    tell(chosen.notes, err)
     if output is not None:
         check_copies(chosen, output)
     with err.status(f"building for {target}"):

@@ -13,16 +13,35 @@ from mcutrain.host.cli.output import err, print_json
 
 
 def inspect(model: ModelArg, json_: JsonOpt = False) -> None:
-    """Show a model's layers: shapes, quantisation, operations, bytes, what can learn."""
+    """Show a model's layers: shapes, quantisation, operations, bytes, what can learn.
+
+    Of a model that cannot be trained, all that stands in the way.
+    """
     from mcutrain.host.show import terminal as show
-    from mcutrain.host.show.model import input_row, model_rows
+    from mcutrain.host.show.model import input_row, model_rows, obstacle_rows
+    from mcutrain.trainer.errors import Error, ModelError
     from mcutrain.trainer.simplify import least_macs
     from mcutrain.trainer.tflite.reader import load
 
-    loaded = load(model)
+    try:
+        loaded = load(model)
+    except ModelError as refused:
+        if not refused.obstacles:
+            raise
+        found = obstacle_rows(refused.obstacles)
+        if json_:
+            print_json({"model": str(model), "obstacles": found})
+        else:
+            show.obstacle_table(model, found)
+        count = len(found)
+        plural = "s" if count > 1 else ""
+        raise Error(
+            f"{model} has {count} obstacle{plural}: it cannot be trained as it is"
+        ) from None
     rows, source, macs = model_rows(loaded), input_row(loaded), least_macs(loaded)
     if json_:
-        print_json({"model": str(model), "input": source, "layers": rows, "inference_macs": macs})
+        layers = {"input": source, "layers": rows, "inference_macs": macs}
+        print_json({"model": str(model), **layers, "obstacles": []})
     else:
         show.model_table(model, source, rows, macs)
 
@@ -53,14 +72,15 @@ def calibrate(
     """
     from mcutrain.host.show import terminal as show
     from mcutrain.host.training.calibration import calibrated
-    from mcutrain.host.training.job import warn_of_clipped
+    from mcutrain.host.training.tell import tell
+    from mcutrain.trainer.notes import Note
 
     with err.status(f"{model}: {samples} samples") as status:
         found = calibrated(
             model, data, samples, output,
             lambda done, total: status.update(f"{model}: pass {done}, of {total} at most"),
         )  # fmt: skip
-    warn_of_clipped(found["clipped"], err)
+    tell((Note(**note) for note in found["notes"]), err)
     print_json(found) if json_ else show.calibration_table(found)
 
 

@@ -320,6 +320,17 @@ def test_what_makes_no_sense_is_refused(search: Run, args: tuple[object, ...], w
     assert len(ran.err.strip().splitlines()) == 1
 
 
+def test_training_samples_that_are_clipped_are_told(search: Run, data: Path) -> None:
+    with np.load(data) as file:
+        arrays = dict(file)
+    wide = arrays["x_train"] * np.float32(9), arrays["x_test"] * np.float32(9)
+    np.savez(data, **{**arrays, "x_train": wide[0], "x_test": wide[1]})
+    ran = search("a")
+
+    assert [(n["about"], n["kind"]) for n in ran.json["data_notes"]] == [("x_train", "clipped")]
+    assert ran.err.count("warning: ") == 1
+
+
 def test_groups_must_name_each_sample(search: Run, data: Path) -> None:
     with np.load(data) as file:
         arrays = dict(file)

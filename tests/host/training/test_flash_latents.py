@@ -240,6 +240,13 @@ def test_training_samples_are_taken_where_there_are_no_old_ones(tmp_path: Path) 
     np.testing.assert_array_equal(plan.latents.flash.labels, y)
 
 
+def test_old_samples_that_are_clipped_are_told_with_the_plan(tmp_path: Path) -> None:
+    wide = drawn(3).astype(np.float32) * 1000
+    plan = with_flash_latents(small(), write(tmp_path, x_old=wide, y_old=np.array([2, 0, 1])))
+
+    assert [(note.about, note.kind) for note in plan.notes] == [("x_old", "clipped")]
+
+
 @pytest.mark.parametrize(
     ("arrays", "text"),
     [

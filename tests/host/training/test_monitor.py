@@ -70,9 +70,24 @@ def of_kind(findings: list[Finding] | None, kind: str) -> list[Finding]:
     return [finding for finding in findings if finding.kind == kind]
 
 
+def test_a_run_that_moved_nothing_says_so(plan: TrainingPlan, data: Dataset) -> None:
+    (still,) = of_kind(run(plan, data, steps=64, rate=1e-9).findings, "unmoved")
+
+    assert "no learned weight moved by one int8 step in 64 steps" in still.text
+    assert "raise --lr" in still.text
+    assert not of_kind(run(plan, data, steps=64).findings, "unmoved")
+
+
+def test_a_loss_of_nothing_moves_nothing_and_is_no_finding(
+    plan: TrainingPlan, data: Dataset, state: bytes
+) -> None:
+    assert not of_kind(Monitor(plan, data, state).findings(state, [0.0] * 20), "unmoved")
+
+
 def test_a_sane_run_has_nothing_to_report() -> None:
     plan = make_plan(load(WATCH / "watch.tflite"), PlanOptions("last:2"))
     watch = load_dataset(WATCH / "demo.npz", plan)
+    assert (*plan.notes, *watch.notes) == ()
 
     assert run(plan, watch, epochs=2).findings == []
 
@@ -228,7 +243,7 @@ def test_layers_without_a_name_of_their_own_get_ours() -> None:
 
 
 def test_one_sample_is_enough(plan: TrainingPlan, data: Dataset, state: bytes) -> None:
-    one = Dataset(data.x_train, data.y_train, data.x_test, data.y_test, 0.0,
+    one = Dataset(data.x_train, data.y_train, data.x_test, data.y_test,
                   data.x_test[:1], data.y_test[:1])  # fmt: skip
 
     assert len(Monitor(plan, one, state).samples) == 1

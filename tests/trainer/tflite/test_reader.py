@@ -81,7 +81,7 @@ def unsupported(*words: str) -> Any:
     return refuses(*words, error=UnsupportedOpError)
 
 
-@unsupported("operator 1", "ABS", "'y'", "CONV_2D", "RESHAPE")
+@unsupported("operator 1", "ABS", "'y'", "take RELU of x and of -x")
 def an_unknown_operator(p: Parts) -> None:
     p.op(1, kind="ABS", options=None)
 
@@ -206,7 +206,7 @@ def a_batch_of_two(p: Parts) -> None:
     p.change("x", shape=(2, 4, 4, 2))
 
 
-@unsupported("operator 0", "activation 4", "RELU6")
+@unsupported("operator 0", "activation TANH", "RELU6")
 def an_unknown_activation(p: Parts) -> None:
     p.op(0, options=Conv2DOptions(fused_activation_function=Activation.TANH))
 

@@ -85,7 +85,7 @@ REFUSED: dict[str, tuple[type[ModelError], str, Callable[[], Parts]]] = {
         UnsupportedOpError, "operator 1 .*input 1 is not an activation",
         lambda: spoilt("MUL", options=MulOptions())),
     "a product with a tanh fused": (
-        UnsupportedOpError, "operator 1 .*fused activation 4",
+        UnsupportedOpError, "operator 1 .*fused activation TANH",
         lambda: paired("MUL", ONES, options=MulOptions(Activation.TANH))),
 }  # fmt: skip
 

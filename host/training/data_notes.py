@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a user would want to know of a data set: what its figures cannot say, or training not do."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+
+import numpy as np
+
+from mcutrain.trainer.graph.tensor import Array
+from mcutrain.trainer.notes import NOTE, WARNING, Note
+
+FEW_SAMPLES = 10  # of a test: one sample is then more than 10 % of the accuracy
+SAME_SAMPLES = 0.1  # share of the test samples that are training samples; a few are chance
+LISTED = 5  # labels
+
+
+def label_notes(arrays: Mapping[str, Array], classes: int, is_new: bool) -> Iterator[Note]:
+    """Of the labels that are there, of ``classes``; a head that ``is_new`` was asked for."""
+    trained = {int(v) for key in ("y_train", "y_old") if key in arrays for v in arrays[key]}
+    if len(trained) < 2:
+        text = (
+            f"y_train holds the label {min(trained)} alone: a classifier that learns one class "
+            "gives it for every sample"
+        )
+        yield Note("y_train", "one label", float(min(trained)), text, WARNING)
+    for key in ("y_test", "y_val"):
+        unknown = {int(v) for v in arrays[key]} - trained if key in arrays else set()
+        if unknown:
+            share = float(np.isin(arrays[key], list(unknown)).mean())
+            text = (
+                f"{100 * share:.1f} % of {key} is {labels(unknown)}, of which x_train has no "
+                "sample: it cannot be learned"
+            )
+            yield Note(key, "unknown labels", share, text, WARNING)
+    missing = set(range(classes)) - trained
+    if missing and len(trained) > 1:
+        advice = "" if is_new else f"; --classes {max(trained) + 1} gives a head without them"
+        text = f"x_train has no sample of {labels(missing)} ({classes} classes)"
+        if max(trained) + 1 < classes:
+            text += advice
+        yield Note("y_train", "no samples", float(len(missing)), text, NOTE)
+
+
+def labels(found: Iterable[int]) -> str:
+    """Some labels as words.
+
+    >>> labels([3]), labels(range(9))
+    ('label 3', 'labels 0, 1, 2, 3, 4 and 4 more')
+    """
+    first, more = sorted(found)[:LISTED], len(set(found)) - LISTED
+    names = ", ".join(map(str, first)) + (f" and {more} more" if more > 0 else "")
+    return f"label{'s' if len(first) > 1 else ''} {names}"
+
+
+def sample_notes(arrays: Mapping[str, Array], unfit: Collection[str]) -> Iterator[Note]:
+    """Of the samples themselves, (N, size) int8. In ``unfit`` arrays different samples have become
+    the same: so much is said of them elsewhere."""
+    test = arrays["x_test"]
+    if len(test) < FEW_SAMPLES:
+        text = (
+            f"x_test has {len(test)} samples, too few to judge by: "
+            f"each of them is {100 / len(test):.0f} % of the accuracy"
+        )
+        yield Note("x_test", "few samples", float(len(test)), text, NOTE)
+    known = {row.tobytes() for row in np.ascontiguousarray(arrays["x_train"])}
+    for key in ("x_test", "x_val"):
+        if key in arrays and not {key, "x_train"} & set(unfit):
+            share = float(np.mean([row.tobytes() in known for row in arrays[key]]))
+            if share >= SAME_SAMPLES:
+                text = (
+                    f"{100 * share:.1f} % of {key} is in x_train too, as int8: the figures say "
+                    "less about samples that are new"
+                )
+                yield Note(key, "same samples", share, text, WARNING)

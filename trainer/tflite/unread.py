@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an operator of a file says and its import rule does not ask for: it would be misread.
+
+Fields that the schema has gained since the reader's are found by their number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from functools import cache
+from typing import Any
+
+import tflite
+from flatbuffers.number_types import SOffsetTFlags, VOffsetTFlags
+
+# Fields that change nothing here: what they say is in the tensors as declared, or of other types.
+SILENT = {
+    "KeepNumDims", "NewShape", "SqueezeDims", "ValuesCount", "OutType", "AsymmetricQuantizeInputs",
+    "PotScaleInt16", "QuantizedBiasType",
+}  # fmt: skip
+# The newest version of each operator that is known (TFLite, register.cc). A converter asks for a
+# version only where an operator uses what that version brought.
+VERSIONS = {
+    "ADD": 5, "AVERAGE_POOL_2D": 3, "CONCATENATION": 4, "CONV_2D": 8, "DEPTHWISE_CONV_2D": 7,
+    "EXPAND_DIMS": 1, "FULLY_CONNECTED": 14, "HARD_SWISH": 1, "LEAKY_RELU": 2, "LOGISTIC": 4,
+    "MAX_POOL_2D": 3, "MEAN": 3, "MUL": 7, "PACK": 4, "PAD": 4, "PADV2": 4, "QUANTIZE": 4,
+    "RELU": 4, "RELU6": 4, "RESHAPE": 2, "RESIZE_NEAREST_NEIGHBOR": 4, "SHAPE": 1, "SOFTMAX": 4,
+    "SQUEEZE": 2, "STRIDED_SLICE": 8, "TANH": 4, "TRANSPOSE": 6,
+}  # fmt: skip
+EMPTY = bytes([4, 0, 4, 0, 4, 0, 0, 0])  # a FlatBuffers table without fields, at 4
+NOT_FIELDS = ("GetRootAs", "Init")
+VIEWS = ("AsNumpy", "Length", "IsNone", "BufferHasIdentifier")
+
+
+def unread(operator: Any, options: str, asked: Collection[str]) -> Iterator[str]:
+    """What nobody asked for, each as the end of a sentence about the operator.
+
+    ``options`` is the schema's name of the options that it may have, ``asked`` the fields of them
+    that were read.
+    """
+    if operator.CustomOptionsLength() or operator.LargeCustomOptionsSize():
+        yield "has custom options"
+    if operator.IntermediatesLength():
+        yield "has intermediate tensors"
+    if any(map(operator.MutatingVariableInputs, range(operator.MutatingVariableInputsLength()))):
+        yield "changes one of its inputs"
+    if operator.BuiltinOptions2Type():
+        yield "has a second table of options"
+    if newer_fields(operator, "Operator"):
+        yield "has fields of a newer TFLite schema"
+    table = operator.BuiltinOptions()
+    found = getattr(tflite, options, None)
+    if table is None or found is None:
+        return
+    given, default = found(), found()
+    given.Init(table.Bytes, table.Pos)
+    default.Init(EMPTY, 4)
+    if newer_fields(given, options):
+        yield "has options of a newer TFLite schema"
+    for name in fields_of(options):
+        if name not in SILENT and name not in asked and value(given, name) != value(default, name):
+            yield f"has the option {name} {value(given, name)}, which is not supported"
+
+
+def value(table: Any, name: str) -> Any:
+    """A field's value; of a vector its length."""
+    length = getattr(table, f"{name}Length", None)
+    return length() if length else getattr(table, name)()
+
+
+@cache
+def fields_of(table: str) -> tuple[str, ...]:
+    """The fields of a table of the schema.
+
+    >>> fields_of("LeakyReluOptions"), fields_of("ReshapeOptions")
+    (('Alpha',), ('NewShape',))
+    """
+    names = [name for name in vars(getattr(tflite, table)) if name[0].isupper()]
+    return tuple(n for n in names if not n.startswith(NOT_FIELDS) and not n.endswith(VIEWS))
+
+
+class FieldCounter:
+    """Stands for a FlatBuffers builder: takes note of how many fields a table can have."""
+
+    def StartObject(self, count: int) -> None:
+        self.count = count
+
+
+@cache
+def field_count(table: str) -> int:
+    """How many fields a table of the schema has.
+
+    >>> field_count("LeakyReluOptions")
+    1
+    """
+    counter = FieldCounter()
+    getattr(tflite, f"{table}Start")(counter)
+    return counter.count
+
+
+def newer_fields(table: Any, name: str) -> bool:
+    """Whether a table has a field behind those that the schema has."""
+    tab = table._tab
+    vtable = tab.Pos - tab.Get(SOffsetTFlags, tab.Pos)
+    entries = tab.Get(VOffsetTFlags, vtable) // 2 - 2
+    return any(tab.Offset(4 + 2 * k) for k in range(field_count(name), entries))
