@@ -77,18 +77,3 @@ def save_array(path: Path, array: Array) -> None:
     buffer = io.BytesIO()
     np.save(buffer, array)
     write_whole(path, buffer.getvalue())
-
-
-def check_writable(path: Path | None) -> None:
-    """Raises Error now if ``path`` could not be written later."""
-    if path is None:
-        return
-    folder = path.parent
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    if (
-        (path.exists() and not path.is_file())
-        or not folder.is_dir()
-        or not os.access(folder, os.W_OK)
-    ):
-        raise Error(f"cannot write {path}: give a file in a folder that can be written")

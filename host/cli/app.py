@@ -15,6 +15,7 @@ from mcutrain.host.cli.commands.others import clean, demo, ports
 from mcutrain.host.cli.commands.plan import plan
 from mcutrain.host.cli.commands.search import search
 from mcutrain.host.cli.commands.train import train
+from mcutrain.host.cli.files import checks_files
 from mcutrain.host.cli.output import INTERRUPTED, drop_output, err
 from mcutrain.host.cli.told import told
 from mcutrain.trainer.errors import Error
@@ -87,7 +88,7 @@ def options(
 
 
 for command, example in COMMANDS:
-    app.command(epilog=example)(command)
+    app.command(epilog=example)(checks_files(command))
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mcutrain.host.building.target import Target, TargetKind
 from mcutrain.host.extras import require_extra
 from mcutrain.host.failure import reason
-from mcutrain.host.files import check_writable, write_whole
+from mcutrain.host.files import write_whole
 from mcutrain.host.request import Request
 from mcutrain.host.search.budget import Limits, Pricer
 from mcutrain.host.search.effort import SearchPlan
@@ -36,6 +36,7 @@ from mcutrain.trainer.tflite.reader import load
 if TYPE_CHECKING:
     from mcutrain.host.search.search import Found, Report
 
+PLOTS = (".png", ".svg", ".pdf")
 GROUPS = "group_train"  # an array that a data set may have: whose each sample is
 
 
@@ -66,12 +67,12 @@ def run_search(job: SearchJob, console: Console) -> dict[str, Any]:
     require_extra("search")
     if job.plot is not None:
         require_extra("report")
+        if job.plot.suffix not in PLOTS:
+            raise Error(f"--plot {job.plot}: give a file ending in {', '.join(PLOTS)}")
     if Target.parse(job.target).kind is not TargetKind.REFERENCE:
         require_extra("build")
     if not 0 < job.share < 1:
         raise DataError(f"--validation is a share between 0 and 1, not {job.share:g}")
-    check_writable(job.output)
-    check_writable(job.plot)
     if "update" in job.request.given:
         raise Error("search chooses what learns: leave --update out")
     if job.output.suffix != ".toml":

@@ -144,7 +144,7 @@ def run_job(job: TrainingJob, console: Console) -> Outcome:
     if job.latents == DEVICE and job.port is None and target.kind is TargetKind.REFERENCE:
         raise Error("--latents device needs a device: give --target native, sim:BOARD, or --port")
     if job.export is not None:
-        check_exportable(job.request, plan, job.export)
+        check_exportable(job.request, plan)
     if job.request.leaves_state():
         console.print(
             f"note: {job.request.model} holds the state of an earlier training, which is left out: "

@@ -57,6 +57,7 @@ FLOORS = {
             "extras",
             "failure",
             "kinds",
+            "outputs",
             "places",
             "processes",
             "request",

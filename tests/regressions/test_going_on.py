@@ -12,12 +12,12 @@ import pytest
 from rich.console import Console
 
 from mcutrain.host.request import Request, read_class_names
-from mcutrain.host.training.export import check_exportable, export_saved, export_state
+from mcutrain.host.training.export import export_saved, export_state
 from mcutrain.host.training.job import Outcome, TrainingJob, run_job
 from mcutrain.host.training.loop import TrainingOptions
 from mcutrain.host.training.state import save_state
 from mcutrain.host.training.verify import Verifier
-from mcutrain.trainer.errors import DataError, Error, ModelError
+from mcutrain.trainer.errors import DataError, ModelError
 from mcutrain.trainer.interpreter import Interpreter, pack_state, unpack_state
 from mcutrain.trainer.options import Scheme
 from mcutrain.trainer.tflite.reader import load
@@ -191,15 +191,6 @@ def test_a_state_out_of_range_is_refused(model: Path, data: Path, tmp_path: Path
     save_state(saved, first.plan, pack_state(first.plan, tensors), request)
     with pytest.raises(ModelError, match="class count out of range"):
         train(request, data, saved)
-
-
-def test_the_model_is_not_overwritten(model: Path, data: Path, tmp_path: Path) -> None:
-    link = tmp_path / "link.tflite"
-    link.symlink_to(model)
-    request = Request.of(model, "head")
-    for output in (model, link):
-        with pytest.raises(Error, match="is the model itself"):
-            check_exportable(request, request.plan(), output)
 
 
 @pytest.mark.parametrize("options", [{"classes": 1}, {"loss": "mse"}])

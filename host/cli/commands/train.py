@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mcutrain.host.cli.files import READS, WRITES
 from mcutrain.host.cli.options import (
     FlashOpt,
     JsonOpt,
@@ -31,6 +32,7 @@ def train(
             help=".npz with x_train, y_train, x_test, y_test, and x_val, y_val if there are: int8, "
             "or float in real units."
         ),
+        READS,
     ],
     target: TargetOpt = "reference",
     port: Annotated[str | None, typer.Option(help="Serial port of a flashed board.")] = None,
@@ -113,21 +115,20 @@ def train(
         int, typer.Option(min=0, metavar="R", help="Replayed samples for each new one.")
     ] = RATIO,
     state: Annotated[
-        Path | None, typer.Option(help="Go on from a state that --save wrote.")
+        Path | None, typer.Option(help="Go on from a state that --save wrote."), READS
     ] = None,
-    report: Annotated[Path | None, typer.Option(help="Write an HTML report here.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write an HTML report here."), WRITES] = None,
     save: Annotated[
-        Path | None, typer.Option(help="Write the learned tensors here, as .npz.")
+        Path | None, typer.Option(help="Write the learned tensors here, as .npz."), WRITES
     ] = None,
     export: Annotated[
-        Path | None, typer.Option(help="Write the trained model here, as .tflite.")
+        Path | None, typer.Option(help="Write the trained model here, as .tflite."), WRITES
     ] = None,
     json_: JsonOpt = False,
     verbose: VerboseOpt = False,
 ) -> None:
     """Train on a data set: in the reference, on a simulated board or on one at a serial port."""
     from mcutrain.host.extras import require_extra
-    from mcutrain.host.files import check_writable
     from mcutrain.host.show import terminal as show
     from mcutrain.host.training.export import export_state
     from mcutrain.host.training.job import TrainingJob, run_job
@@ -135,8 +136,6 @@ def train(
     from mcutrain.host.training.state import save_state
     from mcutrain.trainer.errors import Error
 
-    check_writable(report)
-    check_writable(save)
     if report is not None:
         require_extra("report")
     if validation is not None and not guard:
