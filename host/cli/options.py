@@ -38,6 +38,7 @@ FlashOpt = Annotated[
     ),
     READS,
 ]
+BaudOpt = Annotated[int, typer.Option(min=1, help="Speed of the serial port.")]
 VerboseOpt = Annotated[bool, typer.Option("--verbose", "-v", help="Show the compiler's output.")]
 
 # The fields of PlanOptions that may be the path of a file.

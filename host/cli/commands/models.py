@@ -58,7 +58,7 @@ def calibrate(
     """
     from mcutrain.host.show import terminal as show
     from mcutrain.host.training.calibration import calibrated
-    from mcutrain.host.training.job import warn_of_clipped
+    from mcutrain.host.training.run import warn_of_clipped
 
     with err.status(f"{model}: {samples} samples") as status:
         found = calibrated(
