@@ -28,6 +28,7 @@ from mcutrain.host.search.report import plot_front, scheme_file, to_json
 from mcutrain.host.search.study import Study, StudyError
 from mcutrain.host.search.trial import Samples, Setup
 from mcutrain.host.training.dataset import DAMAGED, load_dataset
+from mcutrain.host.urls import without_passwords
 from mcutrain.trainer.errors import DataError, Error
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.plan import ARITHMETIC_VERSION
@@ -81,7 +82,7 @@ def run_search(job: SearchJob, console: Console) -> dict[str, Any]:
         found, setup = searched(job, console)
     except OSError as err:
         raise StudyError(f"cannot use the study {job.folder}: {reason(err)}") from err
-    command = "mcutrain " + " ".join(sys.argv[1:])
+    command = without_passwords("mcutrain " + " ".join(sys.argv[1:]))
     write_whole(job.output, scheme_file(found, setup.model, job.limits, command))
     if job.plot is not None:
         plot_front(job.plot, found, job.limits.sram)

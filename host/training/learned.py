@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from mcutrain.host.defaults import BAUD
 from mcutrain.host.errors import DeviceError, ProtocolError, UndecidedError
@@ -71,10 +72,11 @@ def going_on(runner: DeviceRunner, port: str, asked: str | None, console: Consol
 def choose(port: str, steps: int, console: Console) -> str:
     """FRESH or GO_ON, as the user says on a terminal. Raises UndecidedError without one."""
     found = f"{port}: the device has learned already, in {steps:,} steps"
-    question = f"{found}. Go on from there, or begin afresh and lose it? ({GO_ON}/{FRESH}) "
+    question = f"Go on from there, or begin afresh and lose it? ({GO_ON}/{FRESH}) "
     while console.is_terminal and sys.stdin.isatty():
         try:
-            answer = console.input(question, markup=False).strip().lower()
+            console.print(f"{found}.", markup=False, highlight=False, soft_wrap=True)
+            answer = console.input(Text(question)).strip().lower()
         except EOFError:
             break
         if answer in (FRESH, GO_ON):

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import numpy as np
 from mcutrain.host.files import write_whole
 from mcutrain.host.request import Request, read_options
 from mcutrain.host.training.dataset import DAMAGED
-from mcutrain.trainer.errors import DataError, Error
+from mcutrain.trainer.errors import DataError, Error, ModelError
 from mcutrain.trainer.graph.tensor import Array, Tensor
 from mcutrain.trainer.interpreter import pack_state, unpack_state
 from mcutrain.trainer.training_plan import TrainingPlan
@@ -63,8 +65,13 @@ class SavedState:
 
     def request(self, model: Path) -> Request:
         """What the plan of the state is made from, with the model in ``model``. Raises Error."""
-        stored = TrainingState.unpack(self.raw(PLAN_KEY))
+        stored = self.stored()
         return read_options(stored.options, model).but(update=stored.scheme)
+
+    def stored(self) -> TrainingState:
+        """What was saved beside the tensors. Raises Error."""
+        with self._named():
+            return TrainingState.unpack(self.raw(PLAN_KEY))
 
     def described(self) -> str:
         """The options that make the plan of the state, as far as the file tells."""
@@ -90,5 +97,31 @@ class SavedState:
                     f"{self.path} is damaged: the tensor {tensor.name} is missing or misshapen"
                 )
             values[tensor] = value
-        check_ranges(plan, values)
+        with self._named():
+            check_ranges(plan, values)
+        self._check_digest(plan, values)
         return pack_state(plan, values)
+
+    def _check_digest(self, plan: TrainingPlan, values: dict[Tensor, Array]) -> None:
+        """Raises DataError unless the tensors are those that were saved, by their digest; those
+        that it does not cover are there twice."""
+        stored = self.stored()
+        found = TrainingState.of(plan, values, stored.options)
+        pairs = zip(found.arrays, stored.arrays, strict=False)
+        if (
+            found.digest != stored.digest
+            or len(found.arrays) != len(stored.arrays)
+            or not all(np.array_equal(one, other) for one, other in pairs)
+        ):
+            raise DataError(
+                f"{self.path} is damaged: what it holds is not what was learned, by its digest; "
+                "take another copy of it, or train again"
+            )
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Errors in here are told with the file."""
+        try:
+            yield
+        except ModelError as err:
+            raise ModelError(f"{self.path}: {err}") from err

@@ -61,6 +61,7 @@ FLOORS = {
             "processes",
             "request",
             "sizes",
+            "urls",
         },
         {"boards", "files", "link", "measure", "outputs"},
         {"building"},

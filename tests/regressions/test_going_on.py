@@ -194,6 +194,32 @@ def test_a_state_out_of_range_is_refused(model: Path, data: Path, tmp_path: Path
         train(request, data, saved)
 
 
+@pytest.mark.parametrize("kind", ["weights", "fractions", "histories", "sgd", "stored"])
+def test_a_saved_state_that_was_changed_is_named(
+    kind: str, model: Path, data: Path, tmp_path: Path
+) -> None:
+    """Each tensor, also where no checksum of the file is wrong."""
+    saved, request = tmp_path / "s.npz", Request.of(model, "last:2")
+    first = train(request, data)
+    save_state(saved, first.plan, first.result.state, request)
+    assert train(request, data, saved).result.steps > 0
+    arrays, names = dict(np.load(saved)), [t.name for t in first.plan.learning.state]
+    part = {
+        "weights": first.plan.learned[0].name,
+        "fractions": next(n for n in names if "frac" in n),
+        "histories": first.plan.learning.histories[0].name,
+        "sgd": first.plan.learning.sgd.name,
+        "stored": "training_state",
+    }[kind]
+    arrays[part].reshape(-1)[arrays[part].size // 2] ^= 1
+    np.savez(saved, **arrays)
+
+    with pytest.raises((DataError, ModelError), match=f"{saved}.* damaged"):
+        train(request, data, saved)
+    with pytest.raises((DataError, ModelError), match=f"{saved}.* damaged"):
+        export_saved(model, saved, tmp_path / "e.tflite")
+
+
 @pytest.mark.parametrize("options", [{"classes": 1}, {"loss": "mse"}])
 def test_what_a_softmax_would_hide_is_refused_before_training(
     options: dict[str, Any], model: Path, data: Path, tmp_path: Path
