@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -21,13 +20,14 @@ from mcutrain.host.building.target import Target, TargetKind
 from mcutrain.host.extras import require_extra
 from mcutrain.host.failure import reason
 from mcutrain.host.files import write_whole
+from mcutrain.host.npz import DAMAGED, NpzFile
 from mcutrain.host.request import Request
 from mcutrain.host.search.budget import Limits, Pricer
 from mcutrain.host.search.effort import SearchPlan
 from mcutrain.host.search.report import plot_front, scheme_file, to_json
 from mcutrain.host.search.study import Study, StudyError
 from mcutrain.host.search.trial import Samples, Setup
-from mcutrain.host.training.dataset import DAMAGED, load_dataset
+from mcutrain.host.training.dataset import load_dataset
 from mcutrain.host.urls import without_passwords
 from mcutrain.trainer.errors import DataError, Error
 from mcutrain.trainer.graph.tensor import Array
@@ -124,8 +124,8 @@ def identity(job: SearchJob, setup: Setup) -> dict[str, Any]:
 def read_groups(path: Path) -> Array | None:
     """Whose each training sample is, if the data set says so. Raises DataError."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return np.asarray(file[GROUPS]) if GROUPS in file else None
+        with NpzFile(path) as file:
+            return file[GROUPS].read() if GROUPS in file else None
     except (OSError, *DAMAGED) as err:
         raise DataError(f"{path}: cannot read {GROUPS}: {err}") from err
 

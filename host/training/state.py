@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from mcutrain.host.files import write_whole
+from mcutrain.host.npz import DAMAGED, NpzFile
 from mcutrain.host.request import Request, read_options
-from mcutrain.host.training.dataset import DAMAGED
 from mcutrain.trainer.errors import DataError, Error, ModelError
 from mcutrain.trainer.graph.tensor import Array, Tensor
 from mcutrain.trainer.interpreter import pack_state, unpack_state
@@ -36,29 +36,38 @@ def save_state(path: Path, plan: TrainingPlan, state: bytes, request: Request) -
     write_whole(path, buffer.getvalue())
 
 
+@contextmanager
+def opened(path: Path) -> Iterator[NpzFile]:
+    """Raises DataError where the file of a state cannot be read."""
+    try:
+        with NpzFile(path) as file:
+            yield file
+    except OSError as err:
+        raise DataError(f"cannot read the state {path}: {err.strerror or err}") from err
+    except DAMAGED as err:
+        raise DataError(
+            f"{path} is damaged, or not a file that `mcutrain train --save` wrote"
+        ) from err
+
+
 @dataclass(frozen=True)
 class SavedState:
-    """A file that ``save_state`` wrote."""
+    """A file that ``save_state`` wrote; its tensors are read when the plan is known."""
 
     path: Path
-    arrays: dict[str, Array]
+    said: dict[str, Array]  # beside the tensors
 
     @classmethod
     def read(cls, path: Path) -> SavedState:
         """Raises DataError."""
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {key: file[key] for key in file.files}
-        except OSError as err:
-            raise DataError(f"cannot read the state {path}: {err.strerror or err}") from err
-        except DAMAGED as err:
-            raise DataError(f"{path} is not a file that `mcutrain train --save` wrote") from err
-        saved = cls(path, arrays)
+        with opened(path) as file:
+            said = {key: file[key].read() for key in (HASH_KEY, PLAN_KEY) if key in file}
+        saved = cls(path, said)
         saved.raw(HASH_KEY)
         return saved
 
     def raw(self, key: str) -> bytes:
-        found = self.arrays.get(key)
+        found = self.said.get(key)
         if found is None or found.dtype != np.uint8:
             raise DataError(f"{self.path} was not written by `mcutrain train --save`")
         return found.tobytes()
@@ -89,14 +98,15 @@ class SavedState:
                 f"from, and {self.described()}"
             )
         values: dict[Tensor, Array] = {}
-        for tensor in plan.learning.state:
-            value = self.arrays.get(tensor.name)
-            fits = value is not None and value.shape == tensor.type.shape
-            if value is None or not fits or value.dtype != tensor.type.dtype.np:
-                raise DataError(
-                    f"{self.path} is damaged: the tensor {tensor.name} is missing or misshapen"
-                )
-            values[tensor] = value
+        with opened(self.path) as file:
+            for tensor in plan.learning.state:
+                value = file.get(tensor.name)
+                fits = value is not None and value.shape == tensor.type.shape
+                if value is None or not fits or value.dtype != tensor.type.dtype.np:
+                    raise DataError(
+                        f"{self.path} is damaged: the tensor {tensor.name} is missing or misshapen"
+                    )
+                values[tensor] = value.read()
         with self._named():
             check_ranges(plan, values)
         self._check_digest(plan, values)

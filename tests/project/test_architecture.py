@@ -63,7 +63,7 @@ FLOORS = {
             "sizes",
             "urls",
         },
-        {"boards", "files", "link", "measure", "outputs"},
+        {"boards", "files", "link", "measure", "npz", "outputs"},
         {"building"},
         {"cost", "simulation"},
         {"training"},
