@@ -28,3 +28,7 @@ class MismatchError(Error):
 
 class BuildError(Error):
     """The firmware does not build: install what the message names, or mend the source."""
+
+
+class UndecidedError(Error):
+    """Something would be lost unless the user says what is to become of it: give an option."""

@@ -42,9 +42,10 @@ def write_all(contents: Mapping[Path, bytes | str]) -> list[Path]:
             if at.is_file() and at.read_bytes() == data:
                 continue
             waiting[at] = at.with_name(f"{at.name}.{os.getpid()}")
-            waiting[at].write_bytes(data)
+            write_synced(waiting[at], data)
         for at in list(waiting):
             waiting.pop(at).replace(at)
+            sync_folder(at.parent)
         made = []
     except OSError as err:
         raise Error(f"cannot write {at}: {reason(err)}") from err
@@ -56,6 +57,24 @@ def write_all(contents: Mapping[Path, bytes | str]) -> list[Path]:
             with suppress(OSError):  # somebody else has put something there
                 folder.rmdir()
     return [*contents]
+
+
+def write_synced(path: Path, data: bytes) -> None:
+    """Write a file, and return when it is on the disk."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder on the disk, where the system can do that."""
+    with suppress(OSError):
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
 
 
 def make_folder(folder: Path) -> list[Path]:
@@ -77,18 +96,3 @@ def save_array(path: Path, array: Array) -> None:
     buffer = io.BytesIO()
     np.save(buffer, array)
     write_whole(path, buffer.getvalue())
-
-
-def check_writable(path: Path | None) -> None:
-    """Raises Error now if ``path`` could not be written later."""
-    if path is None:
-        return
-    folder = path.parent
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    if (
-        (path.exists() and not path.is_file())
-        or not folder.is_dir()
-        or not os.access(folder, os.W_OK)
-    ):
-        raise Error(f"cannot write {path}: give a file in a folder that can be written")

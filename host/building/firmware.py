@@ -28,7 +28,8 @@ from mcutrain.host.building.pio import Firmware, build_firmware
 from mcutrain.host.building.target import Target, TargetKind
 from mcutrain.host.errors import BuildError
 from mcutrain.host.extras import require_extra
-from mcutrain.host.files import check_writable, write_all, write_whole
+from mcutrain.host.files import write_all, write_whole
+from mcutrain.host.outputs import check_writable
 from mcutrain.host.places import FIRMWARE_DIR, PACKAGE, cache_dir, installation
 from mcutrain.trainer.chip import Chip
 from mcutrain.trainer.errors import BudgetError
@@ -120,7 +121,7 @@ def build(plan: TrainingPlan, target: Target, verbose: bool = False) -> Build:
 
 def check_copies(plan: TrainingPlan, folder: Path) -> None:
     """Raises Error now if ``copy_build`` could not write to ``folder`` later."""
-    for name in (ELF, MAP, f"{plan.name}.c"):
+    for name in (ELF, MAP, f"{plan.name}.c") if folder.is_dir() else ():
         check_writable(folder / name)
 
 

@@ -13,10 +13,13 @@ from mcutrain.host.cli.commands.build import build, generate
 from mcutrain.host.cli.commands.models import calibrate, check, export, inspect
 from mcutrain.host.cli.commands.others import clean, demo, ports
 from mcutrain.host.cli.commands.plan import plan
+from mcutrain.host.cli.commands.pull import pull
 from mcutrain.host.cli.commands.search import search
 from mcutrain.host.cli.commands.train import train
-from mcutrain.host.cli.output import INTERRUPTED, drop_output, err
+from mcutrain.host.cli.files import checks_files
+from mcutrain.host.cli.output import INTERRUPTED, drop_output, err, say
 from mcutrain.host.cli.told import told
+from mcutrain.host.errors import UndecidedError
 from mcutrain.trainer.errors import Error
 
 # In the order of the help page, each with the example below its own.
@@ -43,6 +46,10 @@ COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (
         export,
         "Example: mcutrain export model.tflite --state learned.npz --output trained.tflite",
+    ),
+    (
+        pull,
+        "Example: mcutrain pull model.tflite --update last:2 --port /dev/ttyACM0 --save s.npz",
     ),
     (demo, "Example: mcutrain demo"),
     (check, "Example: mcutrain check model.tflite"),
@@ -87,18 +94,18 @@ def options(
 
 
 for command, example in COMMANDS:
-    app.command(epilog=example)(command)
+    app.command(epilog=example)(checks_files(command))
 
 
 def main() -> None:
-    """Entry point: errors the user can mend are one line on standard error, status 1."""
+    """Entry point: errors the user can mend are one line on standard error, with status 1; with
+    status 2 where an option is missing."""
     try:
         app()
     except (Error, OSError) as error:
-        line = f"error: {told(error)}"
-        err.print(line, style=None, markup=False, highlight=False, soft_wrap=True)
+        say(f"error: {told(error)}")
         drop_output()
-        sys.exit(1)
+        sys.exit(2 if isinstance(error, UndecidedError) else 1)
     except KeyboardInterrupt:
         err.print("interrupted")
         sys.exit(INTERRUPTED)

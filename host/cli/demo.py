@@ -12,8 +12,9 @@ from mcutrain.host.extras import require_extra
 from mcutrain.host.places import EXAMPLE_DIR
 from mcutrain.host.request import Request
 from mcutrain.host.show.training_page import write_report
-from mcutrain.host.training.job import Outcome, TrainingJob, run_job
+from mcutrain.host.training.job import Outcome, TrainingJob
 from mcutrain.host.training.loop import TrainingOptions
+from mcutrain.host.training.run import run_job
 
 TARGETS = ("native", "sim:mps2_an386")
 EPOCHS, FAST_EPOCHS = 30, 3

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
 import typer
 
+from mcutrain.host.cli.files import READS, READS_SCHEME
 from mcutrain.host.sizes import bytes_option
 from mcutrain.trainer.options import PlanOptions, described, flag
 
 if TYPE_CHECKING:
     from mcutrain.host.request import Request
 
-ModelArg = Annotated[Path, typer.Argument(metavar="MODEL", help="An int8 .tflite file.")]
+ModelArg = Annotated[Path, typer.Argument(metavar="MODEL", help="An int8 .tflite file."), READS]
 TargetOpt = Annotated[
     str, typer.Option("--target", metavar="T", help="reference, native or sim:BOARD.")
 ]
@@ -35,8 +36,13 @@ FlashOpt = Annotated[
         help="Keep the latents of this .npz in flash: of x_old, y_old if there are, else of "
         "x_train, y_train.",
     ),
+    READS,
 ]
+BaudOpt = Annotated[int, typer.Option(min=1, help="Speed of the serial port.")]
 VerboseOpt = Annotated[bool, typer.Option("--verbose", "-v", help="Show the compiler's output.")]
+
+# The fields of PlanOptions that may be the path of a file.
+FILE_MARKS = {"update": READS_SCHEME, "class_names": READS}
 
 
 def parameter(each: Field[Any]) -> inspect.Parameter:
@@ -55,11 +61,12 @@ def parameter(each: Field[Any]) -> inspect.Parameter:
     )
     default = False if is_switch else None
     wanted: Any = kind if is_switch else kind | None
+    named = (FILE_MARKS[each.name],) if each.name in FILE_MARKS else ()
     return inspect.Parameter(
         each.name,
         inspect.Parameter.KEYWORD_ONLY,
         default=default,
-        annotation=Annotated[wanted, told],
+        annotation=Annotated[(wanted, told, *named)],
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from typing import Any
 
@@ -12,6 +13,16 @@ from rich.console import Console
 
 err = Console(stderr=True)
 INTERRUPTED = 130  # as a shell has it for SIGINT
+
+
+def interruption(number: int = signal.SIGINT) -> int:
+    """The exit status of a command that a signal has ended, as a shell has it."""
+    return 128 + number
+
+
+def say(text: str) -> None:
+    """Print a line on standard error as it is."""
+    err.print(text, style=None, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:

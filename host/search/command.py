@@ -13,22 +13,23 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mcutrain.host.building.target import Target, TargetKind
 from mcutrain.host.extras import require_extra
 from mcutrain.host.failure import reason
-from mcutrain.host.files import check_writable, write_whole
+from mcutrain.host.files import write_whole
+from mcutrain.host.npz import DAMAGED, NpzFile
 from mcutrain.host.request import Request
 from mcutrain.host.search.budget import Limits, Pricer
 from mcutrain.host.search.effort import SearchPlan
 from mcutrain.host.search.report import plot_front, scheme_file, to_json
 from mcutrain.host.search.study import Study, StudyError
 from mcutrain.host.search.trial import Samples, Setup
-from mcutrain.host.training.dataset import DAMAGED, load_dataset
+from mcutrain.host.training.dataset import load_dataset
 from mcutrain.host.training.tell import tell
+from mcutrain.host.urls import without_passwords
 from mcutrain.trainer.errors import DataError, Error
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.notes import Note
@@ -38,6 +39,7 @@ from mcutrain.trainer.tflite.reader import load
 if TYPE_CHECKING:
     from mcutrain.host.search.search import Found, Report
 
+PLOTS = (".png", ".svg", ".pdf")
 GROUPS = "group_train"  # an array that a data set may have: whose each sample is
 
 
@@ -68,12 +70,12 @@ def run_search(job: SearchJob, console: Console) -> dict[str, Any]:
     require_extra("search")
     if job.plot is not None:
         require_extra("report")
+        if job.plot.suffix not in PLOTS:
+            raise Error(f"--plot {job.plot}: give a file ending in {', '.join(PLOTS)}")
     if Target.parse(job.target).kind is not TargetKind.REFERENCE:
         require_extra("build")
     if not 0 < job.share < 1:
         raise DataError(f"--validation is a share between 0 and 1, not {job.share:g}")
-    check_writable(job.output)
-    check_writable(job.plot)
     if "update" in job.request.given:
         raise Error("search chooses what learns: leave --update out")
     if job.output.suffix != ".toml":
@@ -82,7 +84,7 @@ def run_search(job: SearchJob, console: Console) -> dict[str, Any]:
         found, setup, notes = searched(job, console)
     except OSError as err:
         raise StudyError(f"cannot use the study {job.folder}: {reason(err)}") from err
-    command = "mcutrain " + " ".join(sys.argv[1:])
+    command = without_passwords("mcutrain " + " ".join(sys.argv[1:]))
     write_whole(job.output, scheme_file(found, setup.model, job.limits, command))
     if job.plot is not None:
         plot_front(job.plot, found, job.limits.sram)
@@ -131,8 +133,8 @@ def identity(job: SearchJob, setup: Setup) -> dict[str, Any]:
 def read_groups(path: Path) -> Array | None:
     """Whose each training sample is, if the data set says so. Raises DataError."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return np.asarray(file[GROUPS]) if GROUPS in file else None
+        with NpzFile(path) as file:
+            return file[GROUPS].read() if GROUPS in file else None
     except (OSError, *DAMAGED) as err:
         raise DataError(f"{path}: cannot read {GROUPS}: {err}") from err
 

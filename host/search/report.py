@@ -132,6 +132,6 @@ def plot_front(path: Path, found: Found, limit: int) -> None:
     axes.set_xlabel("arena and learned state, KiB")
     axes.legend()
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=path.suffix.removeprefix(".") or "png", bbox_inches="tight")
+    figure.savefig(buffer, format=path.suffix.removeprefix("."), bbox_inches="tight")
     pyplot.close(figure)
     write_whole(path, buffer.getvalue())

@@ -22,6 +22,7 @@ from mcutrain.host.search.guess import Guess
 from mcutrain.host.search.predictor import Predictor
 from mcutrain.host.search.space import Genes, Space
 from mcutrain.host.search.study import ADVICE, StudyError
+from mcutrain.host.urls import hidden, without_passwords
 from mcutrain.trainer.graph.tensor import Array
 
 PLANNED = 16  # schemes at random, that tell how far costs add up
@@ -47,10 +48,16 @@ def open_study(storage: str, name: str) -> optuna.Study:
         )
         study.get_trials(deepcopy=False)
     except Exception as err:  # each storage has errors of its own, and a damaged file any
-        reason = str(err).splitlines()[0] if str(err) else type(err).__name__
-        advice = "give another --storage" if "://" in storage else ADVICE
-        raise StudyError(f"cannot use the trials in {storage}: {reason}; {advice}") from err
+        raise storage_error(storage, err) from None  # its own text may hold a password
     return study
+
+
+def storage_error(storage: str, err: Exception) -> StudyError:
+    """What went wrong in a storage, in a line without passwords."""
+    reason = str(err).splitlines()[0] if str(err) else type(err).__name__
+    advice = "give another --storage" if "://" in storage else ADVICE
+    shown = without_passwords(storage)
+    return StudyError(f"cannot use the trials in {shown}: {hidden(reason, storage)}; {advice}")
 
 
 def fail_interrupted(study: optuna.Study) -> None:

@@ -24,6 +24,7 @@ from mcutrain.host.search.sampler import (
     fail_interrupted,
     finished,
     open_study,
+    storage_error,
 )
 from mcutrain.host.search.space import Genes, Space, find_space
 from mcutrain.host.search.study import Study
@@ -95,7 +96,7 @@ class SchemeSearch:
         space = find_space(model, self.pricer)
         study = self.opened(space)
         contributions = self.contributions(space)
-        self.trials(space, contributions, study)
+        self.kept_trials(space, contributions, study)
         return self.chosen(space, contributions, study, target)
 
     def counted_model(self) -> Model:
@@ -157,6 +158,13 @@ class SchemeSearch:
         if self.storage is None:
             fail_interrupted(study)
         return study
+
+    def kept_trials(self, space: Space, contributions: Contributions, study: optuna.Study) -> None:
+        """``trials``. Raises StudyError if the storage fails meanwhile."""
+        try:
+            self.trials(space, contributions, study)
+        except optuna.exceptions.StorageInternalError as err:
+            raise storage_error(self.storage or str(self.study.folder), err) from None
 
     def trials(self, space: Space, contributions: Contributions, study: optuna.Study) -> None:
         """Train all trials that the study has not, if no other process does."""

@@ -209,7 +209,8 @@ def notes(outcome: Outcome) -> list[str]:
     """What the guard did, what the monitor found and what latents saved, a line each."""
     result, said = outcome.result, []
     if result.interrupted:
-        said.append("interrupted: the best weights so far were kept")
+        best = "the last weights" if result.guarded is None else "the best weights so far"
+        said.append(f"interrupted: {best} were kept")
     if result.guarded is not None:
         said.append(result.guarded.told())
     if result.findings is not None:
@@ -270,6 +271,10 @@ def export_lines(written: dict[str, Any]) -> None:
     if written["unused_bytes"]:
         text += f"; {number(written['unused_bytes'])} bytes of the old model are no longer used"
     lines([text])
+
+
+def pulled_lines(pulled: dict[str, Any]) -> None:
+    lines([f"wrote {pulled['output']}: what {pulled['port']} learned in {pulled['steps']:,} steps"])
 
 
 def scored(score: dict[str, Any] | None) -> str:

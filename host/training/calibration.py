@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from mcutrain.host.files import check_writable, write_whole
+from mcutrain.host.files import write_whole
 from mcutrain.host.training.dataset import load_samples
 from mcutrain.host.training.ranges import End
 from mcutrain.trainer.calibration import calibrate
-from mcutrain.trainer.errors import Error
 from mcutrain.trainer.graph.tensor import QuantParams
 from mcutrain.trainer.tflite.reader import load
 
@@ -24,9 +23,6 @@ def calibrated(
 ) -> dict[str, Any]:
     """Write ``output``, the model in ``path`` fitted to ``count`` training samples of ``data`` from
     all over them; what was changed, for people. Raises Error."""
-    check_writable(output)
-    if output.exists() and output.samefile(path):
-        raise Error(f"{output} is the model itself: give another file, so that it is not lost")
     model = load(path)
     x, notes = load_samples(data, End(model.input.type, pixels=model.pixels))
     chosen = np.unique(np.linspace(0, len(x) - 1, min(count, len(x))).round().astype(int))

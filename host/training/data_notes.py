@@ -63,10 +63,12 @@ def sample_notes(arrays: Mapping[str, Array], unfit: Collection[str]) -> Iterato
             f"each of them is {100 / len(test):.0f} % of the accuracy"
         )
         yield Note("x_test", "few samples", float(len(test)), text, NOTE)
-    known = {row.tobytes() for row in np.ascontiguousarray(arrays["x_train"])}
     for key in ("x_test", "x_val"):
         if key in arrays and not {key, "x_train"} & set(unfit):
-            share = float(np.mean([row.tobytes() in known for row in arrays[key]]))
+            rows = [row.tobytes() for row in arrays[key]]
+            wanted = set(rows)
+            known = {raw for row in arrays["x_train"] if (raw := row.tobytes()) in wanted}
+            share = float(np.mean([raw in known for raw in rows]))
             if share >= SAME_SAMPLES:
                 text = (
                     f"{100 * share:.1f} % of {key} is in x_train too, as int8: the figures say "

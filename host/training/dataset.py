@@ -3,20 +3,20 @@
 
 from __future__ import annotations
 
-import lzma
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from mcutrain.host.npz import DAMAGED, NpzArray, NpzFile
 from mcutrain.host.training.data_notes import label_notes, sample_notes
 from mcutrain.host.training.ranges import (
     CLIPPED,
     End,
+    Fit,
+    check_values,
     clipped_note,
     clipped_share,
     quantised,
@@ -27,11 +27,6 @@ from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.notes import Note
 from mcutrain.trainer.training_plan import TrainingPlan
 
-# What NumPy and zipfile raise for files that are no .npz, or a damaged or encrypted one.
-DAMAGED = (
-    ValueError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, AttributeError, TypeError,
-    RuntimeError, KeyError, MemoryError, SyntaxError, tokenize.TokenError,
-)  # fmt: skip
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 VALIDATION_KEYS = ("x_val", "y_val")  # a file need not have them
 OLD_KEYS = ("x_old", "y_old")  # nor these
@@ -59,9 +54,8 @@ class Dataset:
 
 def load_dataset(path: Path, plan: TrainingPlan) -> Dataset:
     """The data set in ``path``, fitted to the plan's input and classes. Raises DataError."""
-    given = read_arrays(path, plan.task.target is not None, all_keys)
-    arrays = fitted(given, path, plan)
-    notes = list(value_notes(given, arrays, plan))
+    with chosen(path, plan.task.target is not None, all_keys) as found:
+        arrays, notes = fitted(found, path, plan)
     notes += content_notes(arrays, plan, {note.about for note in notes})
     return Dataset(**arrays, notes=tuple(notes))
 
@@ -70,38 +64,24 @@ def load_old(path: Path, plan: TrainingPlan) -> tuple[Array, Array, list[Note]]:
     """The old samples in ``path``, its training samples if it has none: x and y as in Dataset, and
     what is to be said of them. Raises DataError.
     """
-    given = read_arrays(path, plan.task.target is not None, old_keys)
-    arrays = fitted(given, path, plan)
+    with chosen(path, plan.task.target is not None, old_keys) as found:
+        arrays, notes = fitted(found, path, plan)
     x, y = (next(a for key, a in arrays.items() if key[0] == first) for first in "xy")
-    return x, y, list(value_notes(given, arrays, plan))
+    return x, y, notes
 
 
 def load_samples(path: Path, end: End) -> tuple[Array, list[Note]]:
     """The training samples in ``path`` without targets, (N, input size) int8, and what is to be
     said of their values. Raises DataError."""
-    x = read_arrays(path, False, lambda there: KEYS[:1])["x_train"]
-    codes = quantised(x, f"{path}: x_train", end)
-    return codes, list(range_notes(x, codes, "x_train", end))
+    with chosen(path, False, lambda there: KEYS[:1]) as arrays:
+        fit = quantised(arrays["x_train"], f"{path}: x_train", end)
+    return fit.codes, list(range_notes(fit, "x_train", end))
 
 
 def ends_of(plan: TrainingPlan) -> tuple[End, End]:
     """The plan's input and output."""
     task = plan.task
     return End(task.input.type, pixels=task.pixels), End(task.logits.type, is_input=False)
-
-
-def value_notes(
-    given: dict[str, Array], arrays: dict[str, Array], plan: TrainingPlan
-) -> Iterator[Note]:
-    """What the values of each array lose as int8."""
-    first, last = ends_of(plan)
-    for key, codes in arrays.items():
-        if key[0] == "x":
-            yield from range_notes(given[key], codes, key, first)
-            if plan.task.target is None:
-                yield from target_notes(codes, key, first, last)
-        elif not plan.takes_label and codes.size:
-            yield from range_notes(given[key].reshape(codes.shape), codes, key, last)
 
 
 def target_notes(codes: Array, key: str, first: End, last: End) -> Iterator[Note]:
@@ -130,59 +110,77 @@ def old_keys(there: Collection[str]) -> tuple[str, ...]:
     return OLD_KEYS if set(OLD_KEYS) & set(there) else KEYS[:2]
 
 
-def read_arrays(
+@contextmanager
+def chosen(
     path: Path, has_targets: bool, keys_of: Callable[[Collection[str]], tuple[str, ...]]
-) -> dict[str, Array]:
-    """What ``keys_of`` picks of the names in an .npz, with or without targets. Raises DataError."""
+) -> Iterator[dict[str, NpzArray]]:
+    """What ``keys_of`` picks of the names in an .npz, with or without targets; nothing but their
+    headers is read yet. Raises DataError."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            keys = keys_of(file.files)
+        with NpzFile(path) as file:
+            keys = keys_of(file.names)
             wanted = keys if has_targets else tuple(key for key in keys if key[0] == "x")
             missing = [key for key in wanted if key not in file]
             if missing:
                 raise DataError(
                     f"{path} has no array {missing[0]}; it needs {', '.join(wanted)} and has "
-                    f"{', '.join(file.files[:8]) or 'none'}"
+                    f"{', '.join(file.names[:8]) or 'none'}"
                 )
-            arrays = {key: file[key] for key in wanted}
-            if not all(isinstance(array, np.ndarray) for array in arrays.values()):
-                raise DataError(f"{path} holds members that are no NumPy arrays")
+            yield {key: file[key] for key in wanted}
     except OSError as err:
         raise DataError(f"cannot read data set {path}: {err.strerror or err}") from err
     except DAMAGED as err:
         raise DataError(
             f"{path} is not an .npz file of plain arrays; numpy.savez writes one"
         ) from err
-    return arrays
 
 
-def fitted(arrays: dict[str, Array], path: Path, plan: TrainingPlan) -> dict[str, Array]:
-    """Samples and targets of each part, checked and quantised. Raises DataError."""
-    checked = {}
-    for part in (key[2:] for key in arrays if key[0] == "x"):
+def fitted(
+    arrays: dict[str, NpzArray], path: Path, plan: TrainingPlan
+) -> tuple[dict[str, Array], list[Note]]:
+    """Samples and targets of each part, checked and quantised, and what their values lose there.
+
+    Raises DataError, where headers tell before anything is read.
+    """
+    first, last = ends_of(plan)
+    parts = [key[2:] for key in arrays if key[0] == "x"]
+    for part in parts:
         x, y = arrays[f"x_{part}"], arrays.get(f"y_{part}")
-        checked[f"x_{part}"] = quantised(x, f"{path}: x_{part}", ends_of(plan)[0])
-        checked[f"y_{part}"] = targets(y, len(x), f"{path}: y_{part}", plan)
-        if len(x) != len(checked[f"y_{part}"]):
-            count = len(checked[f"y_{part}"])
-            raise DataError(f"{path}: x_{part} has {len(x)} samples, y_{part} {count} targets")
-    return checked
+        check_values(x, f"{path}: x_{part}", first)
+        if y is not None and y.shape and len(y) != len(x):
+            raise DataError(f"{path}: x_{part} has {len(x)} samples, y_{part} {len(y)} targets")
+        if y is not None and plan.takes_label:
+            check_labels(y, f"{path}: y_{part}")
+    checked, notes = dict[str, Array](), list[Note]()
+    for part in parts:
+        x, y, name = arrays[f"x_{part}"], arrays.get(f"y_{part}"), f"x_{part}"
+        fit = quantised(x, f"{path}: {name}", first)
+        checked[name] = fit.codes
+        notes += range_notes(fit, name, first)
+        if plan.task.target is None:
+            notes += target_notes(fit.codes, name, first, last)
+        found = targets(y, len(x), f"{path}: y_{part}", plan)
+        checked[f"y_{part}"] = found.codes if isinstance(found, Fit) else found
+        if isinstance(found, Fit):
+            notes += range_notes(found, f"y_{part}", last)
+    return checked, notes
 
 
-def targets(y: Array | None, count: int, what: str, plan: TrainingPlan) -> Array:
+def targets(y: NpzArray | None, count: int, what: str, plan: TrainingPlan) -> Array | Fit:
     """What each step takes beside its sample: see Dataset. Raises DataError."""
     if y is None:
         return np.zeros((count, 0), np.int8)
     if plan.takes_label:
-        return labels(y, what, plan.classes)
-    if y.ndim == 1 and plan.task.logits.type.size == 1:
-        y = y[:, None]
+        return labels(y.read(), what, plan.classes)
     return quantised(y, what, ends_of(plan)[1])
 
 
-def labels(y: Array, what: str, classes: int) -> Array:
-    if y.ndim != 1 or y.dtype.kind not in "iu":
+def check_labels(y: NpzArray, what: str) -> None:
+    if len(y.shape) != 1 or y.dtype.kind not in "iu":
         raise DataError(f"{what} is {y.dtype} of shape {y.shape}: one integer per sample is needed")
+
+
+def labels(y: Array, what: str, classes: int) -> Array:
     bad = np.flatnonzero((y < 0) | (y >= classes))
     if bad.size:
         wanted = int(y.max()) + 1

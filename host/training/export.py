@@ -6,10 +6,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mcutrain.host.files import check_writable, write_whole
+from mcutrain.host.files import write_whole
 from mcutrain.host.request import Request
 from mcutrain.host.training.state import SavedState
-from mcutrain.trainer.errors import Error, ModelError
+from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.export import export_model
 from mcutrain.trainer.interpreter import unpack_state
 from mcutrain.trainer.ops.softmax import Softmax
@@ -22,15 +22,12 @@ def export_saved(model: Path, state: Path, output: Path, resumable: bool = True)
     saved = SavedState.read(state)
     request = saved.request(model)
     plan = request.plan_of(load(model))
-    check_exportable(request, plan, output)
+    check_exportable(request, plan)
     return export_state(request, plan, saved.state(plan), output, resumable)
 
 
-def check_exportable(request: Request, plan: TrainingPlan, output: Path) -> None:
-    """Raises Error if the network could not be exported to ``output``, trained or not."""
-    check_writable(output)
-    if output.exists() and output.samefile(request.model):
-        raise Error(f"{output} is the model itself: give another file, so that it is not lost")
+def check_exportable(request: Request, plan: TrainingPlan) -> None:
+    """Raises ModelError if the network could not be exported, trained or not."""
     original = load(request.model)
     last = original.graph.producer(original.output)
     is_softmax = last is not None and isinstance(last.op, Softmax)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ctrl-C that takes effect between two steps, so that the device is left in a known state."""
+"""Ctrl-C and other signals to end, which take effect between two steps: the device is left in a
+known state, and what was learned is kept."""
 
 from __future__ import annotations
 
@@ -9,37 +10,55 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 class Interrupted(Exception):
-    """The user has asked to stop."""
+    """The user, or the system, has asked to stop."""
 
 
 class Interrupt:
-    """Whether the user has asked to stop."""
+    """Whether somebody has asked to stop, by which signal; ``number`` is 0 if not."""
 
-    asked = False
+    number = 0
+    is_keeping = False  # what was learned: nothing interrupts that
 
     def check(self) -> None:
         """Raises Interrupted if so."""
-        if self.asked:
+        if self.number:
             raise Interrupted
 
     def ask(self, number: int, frame: FrameType | None) -> None:
-        """The signal's handler; a second one interrupts at once."""
-        if self.asked:
+        """The signals' handler; a second Ctrl-C interrupts at once. A terminal that is closed may
+        send its signal twice."""
+        if self.number and number == signal.SIGINT and not self.is_keeping:
             raise KeyboardInterrupt
-        self.asked = True
+        self.number = self.number or number
+
+    @contextmanager
+    def keeping(self) -> Iterator[None]:
+        self.is_keeping = True
+        try:
+            yield
+        finally:
+            self.is_keeping = False
 
 
 @contextmanager
 def deferred(wanted: bool) -> Iterator[Interrupt]:
-    """Ctrl-C only asks, if ``wanted``; outside the main thread it stays as it is."""
+    """SIGNALS only ask, if ``wanted``; outside the main thread they stay as they are, and so does a
+    hang-up that is ignored, as behind nohup."""
     interrupt = Interrupt()
     if not wanted or threading.current_thread() is not threading.main_thread():
         yield interrupt
         return
-    former = signal.signal(signal.SIGINT, interrupt.ask)
+    former = {
+        number: signal.signal(number, interrupt.ask)
+        for number in SIGNALS
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
+    }
     try:
         yield interrupt
     finally:
-        signal.signal(signal.SIGINT, former)
+        for number, handler in former.items():
+            signal.signal(number, handler)

@@ -33,7 +33,7 @@ from mcutrain.host.training.runner import Runner
 from mcutrain.host.training.runners import DeviceRunner, ReferenceRunner
 from mcutrain.host.training.validation import judged_output, squared_error
 from mcutrain.host.training.verify import Difference, Differs, Verifier
-from mcutrain.trainer.errors import DataError
+from mcutrain.trainer.errors import DataError, Error
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import pack_state, unpack_state
 from mcutrain.trainer.ops.sgd import LearningRate
@@ -92,6 +92,7 @@ class Progress:
 
 
 Report = Callable[[Progress], None]
+Keep = Callable[[bytes], None]
 
 
 @dataclass
@@ -110,7 +111,8 @@ class Result:
     seconds: float = 0.0
     state: bytes = b""
     guarded: Guarded | None = None  # None without the guard
-    interrupted: bool = False  # by the user; the best state was kept
+    interrupted: bool = False  # by a signal; what was learned was kept
+    signal: int = 0  # which
     findings: list[Finding] | None = None  # None where nobody looked
 
     @property
@@ -155,6 +157,7 @@ class TrainingRun:
     result: Result
     first_step: int
     interrupt: Interrupt
+    keep: Keep | None = None
     verifier: Verifier | None = None
     guard: Guard | None = None
     monitor: Monitor | None = None
@@ -173,12 +176,15 @@ def train(
     options: TrainingOptions,
     report: Report,
     state: bytes | None = None,
+    keep: Keep | None = None,
 ) -> Result:
     """Reset the runner, or let it take up ``state``, and train it.
 
     Spare classes that the data has are taken into use. With ``verify``, stops at the first
-    difference. With ``guard`` Ctrl-C ends the run between two steps, and the best state stays.
-    Raises DataError for a guard without validation samples.
+    difference. ``keep`` gets what was learned as soon as it is known, before it is measured. With
+    it, or with ``guard``, a signal to end takes effect between two steps, and the best state stays,
+    or the last without the guard. Where the run fails, ``keep`` gets the best state that the guard
+    has, if there was any step. Raises DataError for a guard without validation samples.
     """
     if options.guard and data.x_val is None:
         raise DataError("the guard needs validation samples: x_val and y_val, or held-out ones")
@@ -186,8 +192,8 @@ def train(
     seed, first_step = begun(plan, options, state)
     result = Result(seed, metric, verified=options.verify)
     started = time.monotonic()
-    with deferred(options.guard) as interrupt:
-        run = TrainingRun(plan, data, runner, options, report, result, first_step, interrupt)
+    with deferred(options.guard or keep is not None) as interrupt:
+        run = TrainingRun(plan, data, runner, options, report, result, first_step, interrupt, keep)
         try:
             begin(run, state)
             run_epochs(run)
@@ -196,6 +202,10 @@ def train(
             result.difference = parted.difference
         except Interrupted:
             stop(run)
+        except (Error, OSError):
+            if run.guard is not None and run.guard.best is not None and result.steps:
+                kept(run, run.guard.state)
+            raise
     result.verified_steps = run.verifier.verified_steps if run.verifier else 0
     result.seconds = time.monotonic() - started
     return result
@@ -205,11 +215,16 @@ def begin(run: TrainingRun, state: bytes | None) -> None:
     """Bring everything to the state before the first step, and measure it. Raises Differs."""
     plan, options = run.plan, run.options
     run.verifier = Verifier(plan, run.result.seed) if options.verify else None
-    run.runner.reset(run.result.seed)
-    for trained in run.trained:
-        if state is not None:
-            trained.load(with_seed(plan, state, run.result.seed))
-        if count := new_classes(plan, run.data, state):
+    if state is None:
+        run.runner.reset(run.result.seed)
+    else:
+        state = with_seed(plan, state, run.result.seed)
+        if run.runner.state() != state:  # a device that has it already is left alone
+            run.runner.load(state)
+        if run.verifier is not None:
+            run.verifier.load(state)
+    if count := new_classes(plan, run.data, state):
+        for trained in run.trained:
             trained.set_classes(count)
     run.result.before = evaluate(run, "before")
     if options.monitor:
@@ -223,23 +238,33 @@ def begin(run: TrainingRun, state: bytes | None) -> None:
 
 def finish(run: TrainingRun) -> None:
     """Let the best state stay, and measure it. Raises Differs."""
-    if run.monitor:
-        run.result.findings = run.monitor.findings(run.runner.state(), run.result.losses)
+    last = run.runner.state()
     keep_best(run)
+    kept(run, last if run.guard is None else run.guard.state)
+    if run.monitor:
+        run.result.findings = run.monitor.findings(last, run.result.losses)
     run.result.after = evaluate(run, "after")
-    run.result.state = run.runner.state()
 
 
 def stop(run: TrainingRun) -> None:
-    """Let the best state so far stay, as the user has asked to stop.
+    """Let the best state so far stay, or the last without the guard, as somebody has asked to stop.
 
-    Raises KeyboardInterrupt if nothing was measured yet.
+    Raises KeyboardInterrupt, with the signal, if nothing was measured or learned yet.
     """
-    if run.guard is None or run.guard.best is None:
-        raise KeyboardInterrupt
+    number = run.interrupt.number
+    if not run.result.steps if run.guard is None else run.guard.best is None:
+        raise KeyboardInterrupt(number)
     keep_best(run)
-    run.result.state = run.guard.state
-    run.result.interrupted = True
+    kept(run, run.runner.state() if run.guard is None else run.guard.state)
+    run.result.interrupted, run.result.signal = True, number
+
+
+def kept(run: TrainingRun, state: bytes) -> None:
+    """The state is what the run has come to: it is kept before anything else is done."""
+    run.result.state = state
+    if run.keep is not None:
+        with run.interrupt.keeping():
+            run.keep(state)
 
 
 def keep_best(run: TrainingRun) -> None:

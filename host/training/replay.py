@@ -24,7 +24,7 @@ from mcutrain.host.training.latents import (
     WrappedRunner,
     place_of,
 )
-from mcutrain.host.training.loop import Report, Result, TrainingOptions, begun, train
+from mcutrain.host.training.loop import Keep, Report, Result, TrainingOptions, begun, train
 from mcutrain.host.training.runner import Runner
 from mcutrain.host.training.runners import DeviceRunner, ReferenceRunner
 from mcutrain.trainer.errors import DataError
@@ -155,6 +155,7 @@ def train_stream(
     ratio: int = RATIO,
     place: str | None = None,
     state: bytes | None = None,
+    keep: Keep | None = None,
 ) -> tuple[Result, Saving]:
     """Train on ``x_train`` once, in its order, with a replay buffer that ``x_old`` fills at first.
 
@@ -173,7 +174,7 @@ def train_stream(
     place = place_of(place, plan, True)
     wrapped = StreamRunner(runner, store_of(runner, place), stream, data)
     options = replace(options, order=stream.order)
-    result = train(plan, data, wrapped, options, report, state)
+    result = train(plan, data, wrapped, options, report, state, keep)
     kept = plan.task.input if place == OFF or plan.latents.tensor is None else plan.latents.tensor
     nbytes = min(slots, len(data.y_train)) * kept.type.nbytes
     macs = 0 if place == OFF else plan.prefix_macs

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from mcutrain.host.files import write_whole
+from mcutrain.host.npz import DAMAGED, NpzFile
 from mcutrain.host.request import Request, read_options
-from mcutrain.host.training.dataset import DAMAGED
-from mcutrain.trainer.errors import DataError, Error
+from mcutrain.trainer.errors import DataError, Error, ModelError
 from mcutrain.trainer.graph.tensor import Array, Tensor
 from mcutrain.trainer.interpreter import pack_state, unpack_state
 from mcutrain.trainer.training_plan import TrainingPlan
@@ -34,37 +36,51 @@ def save_state(path: Path, plan: TrainingPlan, state: bytes, request: Request) -
     write_whole(path, buffer.getvalue())
 
 
+@contextmanager
+def opened(path: Path) -> Iterator[NpzFile]:
+    """Raises DataError where the file of a state cannot be read."""
+    try:
+        with NpzFile(path) as file:
+            yield file
+    except OSError as err:
+        raise DataError(f"cannot read the state {path}: {err.strerror or err}") from err
+    except DAMAGED as err:
+        raise DataError(
+            f"{path} is damaged, or not a file that `mcutrain train --save` wrote"
+        ) from err
+
+
 @dataclass(frozen=True)
 class SavedState:
-    """A file that ``save_state`` wrote."""
+    """A file that ``save_state`` wrote; its tensors are read when the plan is known."""
 
     path: Path
-    arrays: dict[str, Array]
+    said: dict[str, Array]  # beside the tensors
 
     @classmethod
     def read(cls, path: Path) -> SavedState:
         """Raises DataError."""
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {key: file[key] for key in file.files}
-        except OSError as err:
-            raise DataError(f"cannot read the state {path}: {err.strerror or err}") from err
-        except DAMAGED as err:
-            raise DataError(f"{path} is not a file that `mcutrain train --save` wrote") from err
-        saved = cls(path, arrays)
+        with opened(path) as file:
+            said = {key: file[key].read() for key in (HASH_KEY, PLAN_KEY) if key in file}
+        saved = cls(path, said)
         saved.raw(HASH_KEY)
         return saved
 
     def raw(self, key: str) -> bytes:
-        found = self.arrays.get(key)
+        found = self.said.get(key)
         if found is None or found.dtype != np.uint8:
             raise DataError(f"{self.path} was not written by `mcutrain train --save`")
         return found.tobytes()
 
     def request(self, model: Path) -> Request:
         """What the plan of the state is made from, with the model in ``model``. Raises Error."""
-        stored = TrainingState.unpack(self.raw(PLAN_KEY))
+        stored = self.stored()
         return read_options(stored.options, model).but(update=stored.scheme)
+
+    def stored(self) -> TrainingState:
+        """What was saved beside the tensors. Raises Error."""
+        with self._named():
+            return TrainingState.unpack(self.raw(PLAN_KEY))
 
     def described(self) -> str:
         """The options that make the plan of the state, as far as the file tells."""
@@ -82,13 +98,40 @@ class SavedState:
                 f"from, and {self.described()}"
             )
         values: dict[Tensor, Array] = {}
-        for tensor in plan.learning.state:
-            value = self.arrays.get(tensor.name)
-            fits = value is not None and value.shape == tensor.type.shape
-            if value is None or not fits or value.dtype != tensor.type.dtype.np:
-                raise DataError(
-                    f"{self.path} is damaged: the tensor {tensor.name} is missing or misshapen"
-                )
-            values[tensor] = value
-        check_state(plan, values)
+        with opened(self.path) as file:
+            for tensor in plan.learning.state:
+                value = file.get(tensor.name)
+                fits = value is not None and value.shape == tensor.type.shape
+                if value is None or not fits or value.dtype != tensor.type.dtype.np:
+                    raise DataError(
+                        f"{self.path} is damaged: the tensor {tensor.name} is missing or misshapen"
+                    )
+                values[tensor] = value.read()
+        with self._named():
+            check_state(plan, values)
+        self._check_digest(plan, values)
         return pack_state(plan, values)
+
+    def _check_digest(self, plan: TrainingPlan, values: dict[Tensor, Array]) -> None:
+        """Raises DataError unless the tensors are those that were saved, by their digest; those
+        that it does not cover are there twice."""
+        stored = self.stored()
+        found = TrainingState.of(plan, values, stored.options)
+        pairs = zip(found.arrays, stored.arrays, strict=False)
+        if (
+            found.digest != stored.digest
+            or len(found.arrays) != len(stored.arrays)
+            or not all(np.array_equal(one, other) for one, other in pairs)
+        ):
+            raise DataError(
+                f"{self.path} is damaged: what it holds is not what was learned, by its digest; "
+                "take another copy of it, or train again"
+            )
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Errors in here are told with the file."""
+        try:
+            yield
+        except ModelError as err:
+            raise ModelError(f"{self.path}: {err}") from err

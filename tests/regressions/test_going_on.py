@@ -12,12 +12,13 @@ import pytest
 from rich.console import Console
 
 from mcutrain.host.request import Request, read_class_names
-from mcutrain.host.training.export import check_exportable, export_saved, export_state
-from mcutrain.host.training.job import Outcome, TrainingJob, run_job
+from mcutrain.host.training.export import export_saved, export_state
+from mcutrain.host.training.job import Outcome, TrainingJob
 from mcutrain.host.training.loop import TrainingOptions
+from mcutrain.host.training.run import run_job
 from mcutrain.host.training.state import save_state
 from mcutrain.host.training.verify import Verifier
-from mcutrain.trainer.errors import DataError, Error, ModelError
+from mcutrain.trainer.errors import DataError, ModelError
 from mcutrain.trainer.interpreter import Interpreter, pack_state, unpack_state
 from mcutrain.trainer.options import Scheme
 from mcutrain.trainer.tflite.reader import load
@@ -193,13 +194,30 @@ def test_a_state_out_of_range_is_refused(model: Path, data: Path, tmp_path: Path
         train(request, data, saved)
 
 
-def test_the_model_is_not_overwritten(model: Path, data: Path, tmp_path: Path) -> None:
-    link = tmp_path / "link.tflite"
-    link.symlink_to(model)
-    request = Request.of(model, "head")
-    for output in (model, link):
-        with pytest.raises(Error, match="is the model itself"):
-            check_exportable(request, request.plan(), output)
+@pytest.mark.parametrize("kind", ["weights", "fractions", "histories", "sgd", "stored"])
+def test_a_saved_state_that_was_changed_is_named(
+    kind: str, model: Path, data: Path, tmp_path: Path
+) -> None:
+    """Each tensor, also where no checksum of the file is wrong."""
+    saved, request = tmp_path / "s.npz", Request.of(model, "last:2")
+    first = train(request, data)
+    save_state(saved, first.plan, first.result.state, request)
+    assert train(request, data, saved).result.steps > 0
+    arrays, names = dict(np.load(saved)), [t.name for t in first.plan.learning.state]
+    part = {
+        "weights": first.plan.learned[0].name,
+        "fractions": next(n for n in names if "frac" in n),
+        "histories": first.plan.learning.histories[0].name,
+        "sgd": first.plan.learning.sgd.name,
+        "stored": "training_state",
+    }[kind]
+    arrays[part].reshape(-1)[arrays[part].size // 2] ^= 1
+    np.savez(saved, **arrays)
+
+    with pytest.raises((DataError, ModelError), match=f"{saved}.* damaged"):
+        train(request, data, saved)
+    with pytest.raises((DataError, ModelError), match=f"{saved}.* damaged"):
+        export_saved(model, saved, tmp_path / "e.tflite")
 
 
 @pytest.mark.parametrize("options", [{"classes": 1}, {"loss": "mse"}])

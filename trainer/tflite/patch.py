@@ -17,6 +17,7 @@ import tflite
 
 from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.graph.tensor import Array, QuantParams
+from mcutrain.trainer.tflite import behind
 from mcutrain.trainer.tflite.declared import FileTensor, integers
 from mcutrain.trainer.tflite.flatbuffer import (
     FlatBufferPatch,
@@ -56,10 +57,12 @@ class TflitePatch:
     """A file with one subgraph, and changes to it. ``finish`` gives the new file.
 
     Data are overwritten where nothing else reads them and they have room; else they get a
-    buffer of their own. ``unused_bytes`` is what the file then holds in vain.
+    buffer of their own. ``unused_bytes`` is what the file then holds in vain. A zip behind the
+    model stays behind it.
     """
 
     def __init__(self, data: bytes) -> None:
+        data, self.behind = behind.split(data)
         self.patch = FlatBufferPatch(data)
         self.file: Any = tflite.Model.GetRootAsModel(data, 0)
         if self.file.SubgraphsLength() != 1:
@@ -302,9 +305,14 @@ class TflitePatch:
             if new:
                 changes[number] = new
         if not changes:
-            return self.patch.apply()
+            return self.with_behind(self.patch.apply())
         self.patch.drop(self.patch.table_bytes(self.root) + 8)
-        return self.patch.apply(self.moved(self.root, changes, MODEL_SCALARS, MODEL_FIELDS))
+        root = self.moved(self.root, changes, MODEL_SCALARS, MODEL_FIELDS)
+        return self.with_behind(self.patch.apply(root))
+
+    def with_behind(self, model: bytes) -> bytes:
+        """The new model, and behind it what was packed behind the old one."""
+        return model + behind.moved(self.behind, len(self.patch.old), len(model))
 
     def new_vector(self, table_at: int, number: int, targets: list[Target]) -> Piece | None:
         """A vector of ``targets``; None if new ones could take the place of old ones in the old."""

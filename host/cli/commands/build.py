@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mcutrain.host.cli.files import FILLS
 from mcutrain.host.cli.options import (
     FlashOpt,
     JsonOpt,
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 @takes_request
 def generate(
     request: Request,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the C.")] = Path("gen"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the C."), FILLS] = Path(
+        "gen"
+    ),
     target: TargetOpt = "native",
     flash_latents: FlashOpt = None,
     json_: JsonOpt = False,
@@ -59,6 +62,7 @@ def build(
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FOLDER", help="Copy firmware, map and C here."),
+        FILLS,
     ] = None,
     verbose: VerboseOpt = False,
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from mcutrain.host.cli.files import READS, WRITES
 from mcutrain.host.cli.options import JsonOpt, ModelArg
 from mcutrain.host.cli.output import err, print_json
 
@@ -60,8 +61,12 @@ def check(model: ModelArg, json_: JsonOpt = False) -> None:
 
 def calibrate(
     model: ModelArg,
-    data: Annotated[Path, typer.Option(help=".npz as for train; x_train is looked at alone.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The .tflite file to write.")],
+    data: Annotated[
+        Path, typer.Option(help=".npz as for train; x_train is looked at alone."), READS
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The .tflite file to write."), WRITES
+    ],
     samples: Annotated[int, typer.Option(min=1, metavar="N", help="As many of x_train.")] = 200,
     json_: JsonOpt = False,
 ) -> None:
@@ -86,8 +91,10 @@ def calibrate(
 
 def export(
     model: ModelArg,
-    state: Annotated[Path, typer.Option(help="What `mcutrain train --save` wrote.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The .tflite file to write.")],
+    state: Annotated[Path, typer.Option(help="What `mcutrain train --save` wrote."), READS],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The .tflite file to write."), WRITES
+    ],
     resumable: Annotated[
         bool,
         typer.Option(help="Keep in the file what training needs to go on (fractions, histories)."),

@@ -8,23 +8,22 @@ from typing import Annotated
 
 import typer
 
+from mcutrain.host.cli.files import WRITES
 from mcutrain.host.cli.options import JsonOpt
 from mcutrain.host.cli.output import err, print_json
 from mcutrain.host.defaults import REPORT
 
 
 def demo(
-    report: Annotated[Path, typer.Option(help="Write the HTML report here.")] = REPORT,
+    report: Annotated[Path, typer.Option(help="Write the HTML report here."), WRITES] = REPORT,
     fast: Annotated[bool, typer.Option("--fast", help="Fewer epochs.")] = False,
     json_: JsonOpt = False,
 ) -> None:
     """Adapt the smartwatch example to one person's left wrist, natively and on a Cortex-M4."""
     from mcutrain.host.cli.demo import run_demo
-    from mcutrain.host.files import check_writable
     from mcutrain.host.show import terminal as show
     from mcutrain.trainer.errors import Error
 
-    check_writable(report)
     outcomes = run_demo(err, report, fast)
     if json_:
         print_json({"runs": [o.to_json() for o in outcomes], "report": str(report)})

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mcutrain.host.cli.files import MENTIONS, WRITES
 from mcutrain.host.cli.options import (
     FlashOpt,
     JsonOpt,
@@ -39,9 +40,9 @@ def plan(
         ),
     ] = None,
     html: Annotated[
-        Path | None, typer.Option(help="Draw the arena over the step in a page, here.")
+        Path | None, typer.Option(help="Draw the arena over the step in a page, here."), WRITES
     ] = None,
-    png: Annotated[Path | None, typer.Option(help="The same picture as PNG, here.")] = None,
+    png: Annotated[Path | None, typer.Option(help="The same picture as PNG, here."), WRITES] = None,
     compare: Annotated[
         str | None,
         typer.Option(
@@ -49,6 +50,7 @@ def plan(
             help="A second plan beside the first: the options in which it differs, in one string, "
             "such as '--update full --errors e8'; another model may stand in front.",
         ),
+        MENTIONS,
     ] = None,
     json_: JsonOpt = False,
     verbose: VerboseOpt = False,
@@ -56,11 +58,8 @@ def plan(
     """Show what training takes: RAM, flash, operations. With a target, measured in a real build."""
     from mcutrain.host.cli.pricing import priced
     from mcutrain.host.extras import require_extra
-    from mcutrain.host.files import check_writable
     from mcutrain.host.show import terminal as show
 
-    check_writable(html)
-    check_writable(png)
     if html is not None or png is not None:
         require_extra("report")
     fit = None

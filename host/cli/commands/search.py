@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mcutrain.host.cli.files import KEEPS_TRIALS, READS, WRITES
 from mcutrain.host.cli.options import JsonOpt, takes_request
 from mcutrain.host.cli.output import INTERRUPTED, err, print_json
 from mcutrain.host.sizes import bytes_option
@@ -26,6 +27,7 @@ def search(
             help=".npz as for train. An array group_train says whose each sample is: the scheme "
             "is then for one person at a time. The test samples are not looked at."
         ),
+        READS,
     ],
     sram: Annotated[
         int,
@@ -90,12 +92,13 @@ def search(
             help="Where the trials are kept, such as sqlite:///trials.db, or a journal file that "
             "many machines share. Default: in the study.",
         ),
+        KEEPS_TRIALS,
     ] = None,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="The scheme file to write.")
+        Path, typer.Option("--output", "-o", help="The scheme file to write."), WRITES
     ] = Path("scheme.toml"),
     plot: Annotated[
-        Path | None, typer.Option(help="Draw accuracy over bytes here: .png, .svg or .pdf.")
+        Path | None, typer.Option(help="Draw accuracy over bytes here: .png, .svg or .pdf."), WRITES
     ] = None,
     json_: JsonOpt = False,
 ) -> None:

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mcutrain.host.cli.files import READS, WRITES
 from mcutrain.host.cli.options import (
+    BaudOpt,
     FlashOpt,
     JsonOpt,
     TargetOpt,
     VerboseOpt,
     takes_request,
 )
-from mcutrain.host.cli.output import INTERRUPTED, err, print_json
+from mcutrain.host.cli.output import err, interruption, print_json, say
 from mcutrain.host.defaults import BAUD, PATIENCE, RATIO
 
 if TYPE_CHECKING:
@@ -25,16 +27,25 @@ if TYPE_CHECKING:
 @takes_request
 def train(
     request: Request,
+    ctx: typer.Context,
     data: Annotated[
         Path,
         typer.Option(
             help=".npz with x_train, y_train, x_test, y_test, and x_val, y_val if there are: int8, "
             "or float in real units."
         ),
+        READS,
     ],
     target: TargetOpt = "reference",
     port: Annotated[str | None, typer.Option(help="Serial port of a flashed board.")] = None,
-    baud: Annotated[int, typer.Option(min=1, help="Speed of the serial port.")] = BAUD,
+    baud: BaudOpt = BAUD,
+    fresh: Annotated[
+        bool,
+        typer.Option("--fresh", help="Begin anew on a board that has learned already, at --port."),
+    ] = False,
+    go_on: Annotated[
+        bool, typer.Option("--go-on", help="Go on from what the board at --port has learned.")
+    ] = False,
     epochs: Annotated[int, typer.Option(min=0, help="Passes over the training samples.")] = 10,
     lr: Annotated[
         float | None,
@@ -97,7 +108,8 @@ def train(
             metavar="WHERE",
             help="Compute the frozen layers once for each sample, and keep their output on the "
             "host, or on the device in --latent-slots; or off. The weights are the same. Default: "
-            "host with several epochs, but off with --count-instructions or --receive-ahead.",
+            "with several epochs host, or device if it has --latent-slots; without these off with "
+            "--count-instructions; off with --receive-ahead.",
         ),
     ] = None,
     flash_latents: FlashOpt = None,
@@ -114,51 +126,59 @@ def train(
         int, typer.Option(min=0, metavar="R", help="Replayed samples for each new one.")
     ] = RATIO,
     state: Annotated[
-        Path | None, typer.Option(help="Go on from a state that --save wrote.")
+        Path | None, typer.Option(help="Go on from a state that --save wrote."), READS
     ] = None,
-    report: Annotated[Path | None, typer.Option(help="Write an HTML report here.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write an HTML report here."), WRITES] = None,
     save: Annotated[
-        Path | None, typer.Option(help="Write the learned tensors here, as .npz.")
+        Path | None, typer.Option(help="Write the learned tensors here, as .npz."), WRITES
     ] = None,
     export: Annotated[
-        Path | None, typer.Option(help="Write the trained model here, as .tflite.")
+        Path | None, typer.Option(help="Write the trained model here, as .tflite."), WRITES
     ] = None,
     json_: JsonOpt = False,
     verbose: VerboseOpt = False,
 ) -> None:
     """Train on a data set: in the reference, on a simulated board or on one at a serial port."""
+    from mcutrain.host.cli.again import command_again
     from mcutrain.host.extras import require_extra
-    from mcutrain.host.files import check_writable
     from mcutrain.host.show import terminal as show
-    from mcutrain.host.training.export import export_state
-    from mcutrain.host.training.job import TrainingJob, run_job
+    from mcutrain.host.training.job import TrainingJob
+    from mcutrain.host.training.keeping import Keeper
+    from mcutrain.host.training.learned import FRESH, GO_ON
     from mcutrain.host.training.loop import TrainingOptions
-    from mcutrain.host.training.state import save_state
+    from mcutrain.host.training.run import run_job
     from mcutrain.trainer.errors import Error
 
-    check_writable(report)
-    check_writable(save)
     if report is not None:
         require_extra("report")
     if validation is not None and not guard:
         raise Error("--validation is for the guard: give it or --no-guard, not both")
+    if fresh and go_on:
+        raise Error("give --fresh or --go-on, not both")
     options = TrainingOptions(
         epochs, lr, schedule, seed, steps, verify, guard, patience, validate_on, monitor=True
     )
     job = TrainingJob(
-        request, data, target, port, options, count_instructions, verbose, baud, state, export,
-        validation, latents=latents, flash_latents=flash_latents,
-        replay=replay, replay_ratio=replay_ratio,
+        request, data, target, port, options, count_instructions, verbose, baud, state, save,
+        export, GO_ON if go_on else FRESH if fresh else None, validation, latents=latents,
+        flash_latents=flash_latents, replay=replay, replay_ratio=replay_ratio,
     )  # fmt: skip
+    keeper = Keeper(save, export)
     try:
-        outcome = run_job(job, err)
-    except KeyboardInterrupt:
+        outcome = run_job(job, err, keeper)
+    except KeyboardInterrupt as stopped:
         err.print("interrupted: nothing was saved or exported")
-        raise typer.Exit(INTERRUPTED) from None
-    if save is not None and not outcome.failure:
-        save_state(save, outcome.plan, outcome.result.state, outcome.job.request)
-    if export is not None and not outcome.failure:
-        export_state(outcome.job.request, outcome.plan, outcome.result.state, export)
+        raise typer.Exit(interruption(*stopped.args)) from None
+    except (Error, OSError):
+        if keeper.kept:
+            say(f"the best weights so far were kept; go on with: {command_again(ctx, keeper)}")
+        raise
+    if outcome.result.interrupted and not keeper.failures:
+        is_kept = keeper.kept or port is not None
+        again = f"go on with: {command_again(ctx, keeper)}"
+        say(again if is_kept else "no file holds them: next time give --save or --export")
+    if keeper.failures:
+        raise keeper.failures[0]
     if report is not None:
         from mcutrain.host.show.training_page import write_report
 
@@ -167,4 +187,4 @@ def train(
     if outcome.failure:
         raise Error(outcome.failure)
     if outcome.result.interrupted:
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(interruption(outcome.result.signal))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mcutrain.host import files
 from mcutrain.host.building.firmware import generate
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
@@ -81,15 +82,15 @@ def test_what_is_written_whole_stays_if_a_part_cannot_be(
     plan = make_plan(load(MODEL), PlanOptions("head"))
     generate(plan, tmp_path, "native")
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    write = Path.write_bytes
+    write = files.write_synced
 
-    def full(path: Path, data: bytes) -> int:
+    def full(path: Path, data: bytes) -> None:
         if "watch.json" in path.name:
             write(path, data[:9])
             raise OSError(28, "No space left on device")
-        return write(path, data)
+        write(path, data)
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(files, "write_synced", full)
     with pytest.raises(Exception, match=r"cannot write .*watch\.json: No space left on device"):
         generate(make_plan(load(MODEL), PlanOptions("full")), tmp_path, "native")
 

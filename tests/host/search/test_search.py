@@ -60,6 +60,7 @@ def search(run: Run, model: Path, data: Path, tmp_path: Path, in_numpy: None) ->
 
     def search_(name: str, *args: object) -> Ran:
         output = tmp_path / name / "scheme.toml"
+        output.parent.mkdir(exist_ok=True)
         given = ("--data", data, "--sram", BUDGET, "--output", output, "--json")
         return run("search", model, *given, *QUICK, *ONE, *args)
 

@@ -561,14 +561,17 @@ def test_an_interruption_is_told(command: Any, monkeypatch: pytest.MonkeyPatch) 
     assert "interrupted: the best weights so far were kept" in said
 
 
-def test_without_the_guard_an_interruption_ends_at_once(
+def test_without_the_guard_an_interruption_keeps_the_last_weights(
     command: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     interrupt_at(50, monkeypatch)
-    said = command("--epochs", 9, "--no-guard", "--save", tmp_path / "s.npz", status=130)
+    common = ("--epochs", 9, "--no-guard")
+    said = command(*common, "--save", tmp_path / "s.npz", status=130)
 
-    assert "interrupted: nothing was saved or exported" in said
-    assert not (tmp_path / "s.npz").exists()
+    assert "interrupted: the last weights were kept" in said
+    with np.load(tmp_path / "s.npz") as learned:
+        assert learned["sgd"][1] == 50
+    assert "no file holds them: next time give --save" in command(*common, status=130)
 
 
 def test_a_second_interruption_ends_at_once(data: Dataset) -> None:
@@ -583,6 +586,41 @@ def test_a_second_interruption_ends_at_once(data: Dataset) -> None:
         train(plan, data, ReferenceRunner(plan), TrainingOptions(2, guard=True), twice)
 
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_closed_terminal_or_a_kill_interrupts_between_two_steps(data: Dataset) -> None:
+    """A terminal may send its signal twice, and nothing interrupts what keeps."""
+    plan, kept = small_plan(), list[bytes]()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+
+        def ended(progress: Progress, number: int = number) -> None:
+            if progress.phase == "train" and progress.done == 5:
+                signal.raise_signal(number)
+                signal.raise_signal(number)
+
+        def keep(state: bytes) -> None:
+            signal.raise_signal(signal.SIGINT)
+            kept.append(state)
+
+        before, runner = signal.getsignal(number), ReferenceRunner(plan)
+        result = train(plan, data, runner, TrainingOptions(2), ended, keep=keep)
+        assert result.interrupted and (result.signal, result.steps) == (number, 5)
+        assert kept.pop() == result.state == runner.state()
+        assert signal.getsignal(number) is before
+
+
+def test_behind_nohup_a_closed_terminal_interrupts_nothing(data: Dataset) -> None:
+    former = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        plan = small_plan()
+        result = train(
+            plan, data, ReferenceRunner(plan), TrainingOptions(1, steps=5),
+            lambda progress: signal.raise_signal(signal.SIGHUP), keep=lambda state: None,
+        )  # fmt: skip
+    finally:
+        signal.signal(signal.SIGHUP, former)
+
+    assert result.steps == 5 and not result.interrupted
 
 
 def test_an_interruption_before_anything_was_measured_keeps_nothing(data: Dataset) -> None:
@@ -604,7 +642,7 @@ def interruptions_arrive() -> Iterator[None]:
 
 def interrupt_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C when the command has done so many steps."""
-    from mcutrain.host.training import job as jobs
+    from mcutrain.host.training import run as jobs
 
     def with_interruption(plan: Any, data: Any, runner: Any, options: Any, report: Any, *rest: Any):
         def told(progress: Progress) -> None:

@@ -380,6 +380,22 @@ def test_instructions_are_counted_from_latents_too(files: tuple[str, str]) -> No
     assert saved["saved_instructions"] == round(prefix * saved["reused"])
 
 
+@pytest.mark.board
+def test_slots_that_were_asked_for_are_used_where_instructions_are_counted(
+    files: tuple[str, str],
+) -> None:
+    args = ("--target", "sim:mps2_an386", "--epochs", "2", "--steps", "40", "--count-instructions")
+    found = trained(files, *args, "--latent-slots", "9")
+    latents = found["latents"]
+
+    assert (latents["place"], latents["computed"]) == ("device", 9)
+    assert latents["reused"] > 0 and latents["saved_instructions"] > 0
+    rest, whole = found["instructions_per_step_from_latent"], found["instructions_per_step"]
+    assert rest["mean"] < whole["mean"]
+    off = trained(files, *args, "--latent-slots", "9", "--latents", "off")
+    assert off["latents"] is None and off["losses"] == found["losses"]
+
+
 def test_a_build_with_slots_trains_from_them(files: tuple[str, str]) -> None:
     args = ("--epochs", "2", "--target", "native", "--verify")
     found = trained(files, *args, "--latents", "device", "--latent-slots", "9")

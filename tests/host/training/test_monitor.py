@@ -255,7 +255,8 @@ def test_the_command_says_so_in_a_line(tmp_path: Path, capsys: pytest.CaptureFix
 
     from mcutrain.host.request import Request
     from mcutrain.host.show.terminal import notes
-    from mcutrain.host.training.job import TrainingJob, run_job
+    from mcutrain.host.training.job import TrainingJob
+    from mcutrain.host.training.run import run_job
 
     options = TrainingOptions(epochs=1, steps=40, monitor=True)
     request = Request.of(WATCH / "watch.tflite", "last:2")

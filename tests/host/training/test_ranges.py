@@ -133,7 +133,7 @@ def test_an_input_that_the_output_cannot_hold_is_told_as_a_target(folder: Path) 
 
 def test_a_sentence_names_array_share_and_range() -> None:
     x = np.full((2, WIDTH), 255.0)
-    (note,) = range_notes(x, quantised(x, "x", UNIT), "x_test", UNIT)
+    (note,) = range_notes(quantised(x, "x", UNIT), "x_test", UNIT)
 
     assert str(note).startswith(
         "warning: 100.0 % of x_test lies outside the input's real range, 0 to 1, and is clipped"
@@ -165,7 +165,7 @@ def test_pixels_become_what_the_files_quantize_makes_of_them(
     for row in x:
         np.testing.assert_array_equal(table[row], runtime.run(row[None])[0].ravel())
     end = End(plan.task.input.type, pixels=plan.task.pixels)
-    np.testing.assert_array_equal(quantised(x, "x", end), table[x])
+    np.testing.assert_array_equal(quantised(x, "x", end).codes, table[x])
 
 
 def test_a_warning_stands_in_the_json_of_every_command(

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command with which a training goes on that was stopped."""
+
+from __future__ import annotations
+
+import shlex
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from mcutrain.host.training.keeping import Keeper
+
+# What an exported model says itself, or would begin its training anew.
+OF_THE_MODEL = ("update", "classes", "spare_classes")
+
+
+def command_again(ctx: typer.Context, keeper: Keeper) -> str:
+    """The running `train` command, from what ``keeper`` has kept; or from what the board at its
+    port has."""
+    values = {
+        name: value
+        for name, value in ctx.params.items()
+        if (source := ctx.get_parameter_source(name)) and source.name == "COMMANDLINE"
+    }
+    values.pop("fresh", None)
+    if "port" in values:
+        values |= {"go_on": True, "state": None}
+    elif keeper.save in keeper.kept:
+        values["state"] = keeper.save
+    elif keeper.export in keeper.kept:
+        values |= {"model": keeper.export, "state": None} | dict.fromkeys(OF_THE_MODEL)
+    for name in ("save", "export"):
+        if values.get(name) in keeper.kept:
+            values[name] = unused(Path(values[name]))
+    return shlex.join(["mcutrain", str(ctx.info_name), *words(ctx, values)])
+
+
+def words(ctx: typer.Context, values: dict[str, Any]) -> list[str]:
+    found = []
+    for param in ctx.command.params:
+        value = values.get(str(param.name))
+        if value is None or (value is False and not param.secondary_opts):
+            continue
+        if param.param_type_name == "argument":
+            found.append(str(value))
+        elif isinstance(value, bool):
+            found.append(param.opts[0] if value else param.secondary_opts[0])
+        else:
+            found += [param.opts[0], str(value)]
+    return found
+
+
+def unused(path: Path) -> Path:
+    """A name like ``path`` that no file has."""
+    names = (path.with_stem(f"{path.stem}-{k}") for k in count(2))
+    return next(name for name in names if not name.exists())

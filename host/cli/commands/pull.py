@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``pull``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mcutrain.host.cli.files import WRITES
+from mcutrain.host.cli.options import BaudOpt, FlashOpt, JsonOpt, takes_request
+from mcutrain.host.cli.output import err, print_json
+from mcutrain.host.defaults import BAUD
+
+if TYPE_CHECKING:
+    from mcutrain.host.request import Request
+
+
+@takes_request
+def pull(
+    request: Request,
+    port: Annotated[str, typer.Option(help="Serial port of the board.")],
+    save: Annotated[
+        Path, typer.Option(help="Write the learned tensors here, as .npz; see train."), WRITES
+    ],
+    baud: BaudOpt = BAUD,
+    flash_latents: FlashOpt = None,
+    json_: JsonOpt = False,
+) -> None:
+    """Save what a board has learned, where its training has ended without that.
+
+    Give the model and the options of the training. `train --state` goes on from the file, and
+    `export` makes a model of it. The board keeps what it has.
+    """
+    from mcutrain.host.show import terminal as show
+    from mcutrain.host.training.learned import pull as pull_learned
+
+    with err.status(f"reading from {port}"):
+        pulled = pull_learned(request, port, save, flash_latents, baud)
+    print_json(pulled) if json_ else show.pulled_lines(pulled)

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Puts what was learned into files as soon as it is known, before anything is reported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mcutrain.host.request import Request
+from mcutrain.host.training.export import export_state
+from mcutrain.host.training.state import save_state
+from mcutrain.trainer.errors import Error
+from mcutrain.trainer.training_plan import TrainingPlan
+
+
+@dataclass
+class Keeper:
+    """Where what a run learns is to be kept, and what came of it.
+
+    A file that cannot be written does not keep the other from being written: see ``failures``.
+    """
+
+    save: Path | None = None  # an .npz of the tensors
+    export: Path | None = None  # a model file
+    kept: set[Path] = field(default_factory=set)
+    failures: list[Error] = field(default_factory=list)
+
+    def keep(self, request: Request, plan: TrainingPlan, state: bytes) -> None:
+        """Write the files; those of an earlier call are replaced."""
+        self.failures = []
+        if self.save is not None:
+            path = self.save
+            self._write(path, lambda: save_state(path, plan, state, request))
+        if self.export is not None:
+            model = self.export
+            self._write(model, lambda: export_state(request, plan, state, model))
+
+    def _write(self, path: Path, write: Callable[[], object]) -> None:
+        try:
+            write()
+            self.kept.add(path)
+        except Error as err:
+            self.failures.append(err)

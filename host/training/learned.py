@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a device on a serial port has learned already: read back, or gone on from."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from mcutrain.host.defaults import BAUD
+from mcutrain.host.errors import DeviceError, ProtocolError, UndecidedError
+from mcutrain.host.link.protocol import Status
+from mcutrain.host.request import Request
+from mcutrain.host.training.flash_latents import with_flash_latents
+from mcutrain.host.training.runners import DeviceRunner, connected
+from mcutrain.host.training.state import save_state
+from mcutrain.trainer.chip import Chip
+from mcutrain.trainer.errors import Error
+from mcutrain.trainer.interpreter import state_digest, unpack_state
+from mcutrain.trainer.training_plan import TrainingPlan
+from mcutrain.trainer.training_state import check_state
+
+FRESH, GO_ON = "fresh", "go-on"
+
+
+def planned_on(request: Request, flash_latents: Path | None, chip: Chip) -> TrainingPlan:
+    """The plan that a request makes for a chip."""
+    return with_flash_latents(request.on(chip).plan(), flash_latents)
+
+
+def settle(runner: DeviceRunner) -> int:
+    """End the step that an earlier host has left under way; the steps that were learned in."""
+    try:
+        runner.device.run(runner.device.info.calls)
+    except DeviceError as err:
+        if err.status != Status.IDLE:
+            raise
+    return runner.device.digest().steps
+
+
+def learned_state(runner: DeviceRunner) -> bytes:
+    """What the device has learned, compared with the device's own digest. Raises Error."""
+    settle(runner)
+    state, said = runner.state(), runner.device.digest()
+    values = unpack_state(runner.plan, state)
+    check_state(runner.plan, values)
+    steps = int(values[runner.plan.learning.sgd][1])
+    if (state_digest(runner.plan, values), steps) != (said.digest, said.steps):
+        raise ProtocolError(
+            "what was read is not what the device holds by its own digest: use the device from "
+            "one program at a time, and try again"
+        )
+    return state
+
+
+def going_on(runner: DeviceRunner, port: str, asked: str | None, console: Console) -> bytes | None:
+    """The state to go on from: the device's own, if that is ``asked`` for; None begins anew.
+
+    Raises UndecidedError if something was learned, and nobody says what is to become of it.
+    """
+    steps = settle(runner)
+    if steps == 0:
+        return None
+    choice = asked or choose(port, steps, console)
+    return learned_state(runner) if choice == GO_ON else None
+
+
+def choose(port: str, steps: int, console: Console) -> str:
+    """FRESH or GO_ON, as the user says on a terminal. Raises UndecidedError without one."""
+    found = f"{port}: the device has learned already, in {steps:,} steps"
+    question = f"Go on from there, or begin afresh and lose it? ({GO_ON}/{FRESH}) "
+    while console.is_terminal and sys.stdin.isatty():
+        try:
+            console.print(f"{found}.", markup=False, highlight=False, soft_wrap=True)
+            answer = console.input(Text(question)).strip().lower()
+        except EOFError:
+            break
+        if answer in (FRESH, GO_ON):
+            return answer
+    raise UndecidedError(
+        f"{found}: give --{GO_ON} to go on from there, or --{FRESH} to begin anew and lose it; "
+        "`mcutrain pull` saves it"
+    )
+
+
+def pull(
+    request: Request, port: str, save: Path, flash_latents: Path | None = None, baud: int = BAUD
+) -> dict[str, Any]:
+    """Save what the device on a port has learned; what was saved, for people. Raises Error."""
+    request = request.resolved()
+    with connected(port, partial(planned_on, request, flash_latents), baud) as runner:
+        if settle(runner) == 0:
+            raise Error(f"{port}: the device has learned nothing yet: there is nothing to save")
+        state, plan = learned_state(runner), runner.plan
+    save_state(save, plan, state, request)
+    steps = int(unpack_state(plan, state)[plan.learning.sgd][1])
+    return {"output": str(save), "port": port, "update": plan.scheme.name, "steps": steps}

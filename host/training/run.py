@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs a training as asked for on the command line: plan, build, connect, train, measure."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+from mcutrain.host.building.firmware import Build, build
+from mcutrain.host.building.target import Target, TargetKind
+from mcutrain.host.cost import measured, planned
+from mcutrain.host.extras import require_extra
+from mcutrain.host.simulation.instructions import read_counts
+from mcutrain.host.training.dataset import Dataset, load_dataset
+from mcutrain.host.training.export import check_exportable
+from mcutrain.host.training.job import Outcome, TrainingJob, judged
+from mcutrain.host.training.keeping import Keeper
+from mcutrain.host.training.latents import DEVICE, CachedRunner, Saving, place_of
+from mcutrain.host.training.learned import GO_ON, going_on, planned_on
+from mcutrain.host.training.loop import Progress, Report, Result, begun, train
+from mcutrain.host.training.replay import train_stream
+from mcutrain.host.training.runners import (
+    DeviceRunner,
+    ReferenceRunner,
+    connected,
+    simulated,
+    with_latents,
+)
+from mcutrain.host.training.state import SavedState
+from mcutrain.host.training.tell import tell
+from mcutrain.host.training.validation import held_out
+from mcutrain.trainer.errors import Error
+from mcutrain.trainer.training_plan import TrainingPlan
+
+COUNTED = {
+    "instructions_per_step": "step",
+    "forward_instructions": "forward",
+    "prefix_instructions": "prefix",
+    "instructions_per_step_from_latent": "latent_step",
+    "forward_instructions_from_latent": "latent_forward",
+}
+
+
+def run_job(job: TrainingJob, console: Console, keeper: Keeper | None = None) -> Outcome:
+    """Plan, build, train and measure; progress goes to ``console``. Raises Error.
+
+    ``keeper`` keeps what is learned, first of all and also where the run then fails.
+    """
+    keeper = Keeper(job.save, job.export) if keeper is None else keeper
+    target = Target.parse(job.target)
+    check_together(job, target)
+    if target.kind is not TargetKind.REFERENCE:
+        require_extra("build")
+    job = replace(job, request=job.request.resolved())
+    if job.replay is not None and job.latents == DEVICE:
+        job = replace(job, request=job.request.but(latent_slots=job.replay))
+    plan = planned_on(job.request, job.flash_latents, target.chip)
+    job = replace(job, latents=latents_place(job, plan, target))
+    if job.export is not None:
+        check_exportable(job.request, plan)
+    if job.request.leaves_state():
+        console.print(
+            f"note: {job.request.model} holds the state of an earlier training, which is left out: "
+            "--update or --classes begin anew; without them training goes on",
+            markup=False,
+            soft_wrap=True,
+        )
+    data = load_dataset(job.data, plan)
+    state = SavedState.read(job.state).state(plan) if job.state else None
+    notes = (*plan.notes, *data.notes)
+    tell(notes, console)
+    if job.port is not None:
+        found = run_on_port(job, job.port, data, state, console, keeper)
+        return judged(replace(found, notes=notes))
+    job, data = guarded(job, plan, data, state)
+    if target.kind is TargetKind.REFERENCE:
+        runner = ReferenceRunner(plan)
+        with bars(console, job, plan) as report:
+            result, saving = train_job(job, plan, data, runner, report, state, keeper)
+        cost = planned(plan)
+        return judged(Outcome(job, target.name, result, cost, plan, saving=saving, notes=notes))
+    with console.status(f"building for {target.name}"):
+        built = build(plan, target, job.verbose)
+    found = run_simulated(job, built.plan, built, data, state, console, keeper)
+    return judged(replace(found, notes=notes))
+
+
+def check_together(job: TrainingJob, target: Target) -> None:
+    """Raises Error for options that contradict each other."""
+    if job.port is not None and target.kind is not TargetKind.REFERENCE:
+        raise Error("give --port or --target, not both")
+    if job.beginning == GO_ON and job.port is None:
+        raise Error("--go-on is for a board at a serial port: give --port, or --state FILE")
+    if job.beginning == GO_ON and job.state is not None:
+        raise Error("give --go-on, for the state that the board has, or --state, not both")
+    if job.count_instructions and (job.port is not None or target.kind is not TargetKind.SIMULATED):
+        raise Error("--count-instructions needs a simulated board: --target sim:BOARD")
+
+
+def latents_place(job: TrainingJob, plan: TrainingPlan, target: Target) -> str:
+    """Where latents are kept: as asked for, or where there is room for them, if that pays."""
+    is_device = job.port is not None or target.kind is not TargetKind.REFERENCE
+    # Whole samples are received ahead.
+    sends_ahead = plan.options.receive_ahead and is_device and job.replay is None
+    is_again = job.options.epochs > 1 or job.replay is not None
+    asked = job.latents
+    if asked is None and is_device and plan.options.latent_slots and job.replay is None:
+        asked = DEVICE if (is_again or job.count_instructions) and not sends_ahead else None
+    # Without room that was asked for, whole steps are counted.
+    place = place_of(asked, plan, is_again and not job.count_instructions and not sends_ahead)
+    if place == DEVICE and not is_device:
+        raise Error("--latents device needs a device: give --target native, sim:BOARD, or --port")
+    return place
+
+
+def run_on_port(
+    job: TrainingJob,
+    port: str,
+    data: Dataset,
+    state: bytes | None,
+    console: Console,
+    keeper: Keeper,
+) -> Outcome:
+    plans = partial(planned_on, job.request, job.flash_latents)
+    with connected(port, plans, job.baud) as runner:
+        plan, own = runner.plan, going_on(runner, port, job.beginning, console)
+        state = state if own is None else own
+        job, data = guarded(job, plan, data, state)
+        with bars(console, job, plan) as report:
+            result, saving = train_job(job, plan, data, runner, report, state, keeper)
+    return Outcome(job, port, result, planned(plan), plan, saving=saving)
+
+
+def guarded(
+    job: TrainingJob, plan: TrainingPlan, data: Dataset, state: bytes | None
+) -> tuple[TrainingJob, Dataset]:
+    """The job and the data with validation samples; or with the guard off, and why."""
+    if not job.options.guard:
+        return job, data
+    if job.replay is not None and data.x_val is None:
+        reason = "in a stream, what comes next is not known beforehand; give x_val"
+        return replace(job, options=replace(job.options, guard=False), unguarded=reason), data
+    seed, _ = begun(plan, job.options, state)
+    data, reason = held_out(plan, data, seed, job.validation)
+    if reason:
+        job = replace(job, options=replace(job.options, guard=False), unguarded=reason)
+    return job, data
+
+
+def train_job(
+    job: TrainingJob,
+    plan: TrainingPlan,
+    data: Dataset,
+    runner: ReferenceRunner | DeviceRunner,
+    report: Report,
+    state: bytes | None,
+    keeper: Keeper,
+) -> tuple[Result, Saving | None]:
+    """Train as the job says, from latents or not; the saving by those that were kept."""
+    assert job.latents is not None
+    keep = partial(keeper.keep, job.request, plan)
+    if job.replay is not None:
+        return train_stream(
+            plan,
+            data,
+            runner,
+            job.replay,
+            job.options,
+            report,
+            job.replay_ratio,
+            job.latents,
+            state,
+            keep,
+        )
+    wrapped = with_latents(runner, job.latents)
+    result = train(plan, data, wrapped, job.options, report, state, keep)
+    return result, wrapped.saving if isinstance(wrapped, CachedRunner) else None
+
+
+def run_simulated(
+    job: TrainingJob,
+    plan: TrainingPlan,
+    built: Build,
+    data: Dataset,
+    state: bytes | None,
+    console: Console,
+    keeper: Keeper,
+) -> Outcome:
+    with tempfile.TemporaryDirectory() as folder:
+        counts = Path(folder) / "counts" if job.count_instructions else None
+        with simulated(built, counts) as runner, bars(console, job, plan) as report:
+            result, saving = train_job(job, plan, data, runner, report, state, keeper)
+            used = runner.stack_used_bytes()
+        found = read_counts(counts) if counts and counts.is_file() else {}
+    cost = measured(built)
+    outcome = Outcome(
+        job, built.target.name, result, cost, plan, stack_used_bytes=used, saving=saving
+    )
+    for key, region in COUNTED.items():
+        if values := found.get(region):
+            mean = sum(values) / len(values)
+            outcome.instructions[key] = {"min": min(values), "mean": mean, "max": max(values)}
+    return outcome
+
+
+@contextmanager
+def bars(
+    console: Console, job: TrainingJob, plan: TrainingPlan
+) -> Iterator[Callable[[Progress], None]]:
+    """A progress bar for each phase, on a terminal."""
+    if job.unguarded:
+        console.print(f"guard: off: {job.unguarded}", markup=False, soft_wrap=True)
+    columns = (
+        TextColumn("{task.description:<9}"), BarColumn(), MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"), TimeRemainingColumn(),
+    )  # fmt: skip
+    names = {
+        "before": "evaluate", "validate": "validate", "train": "train", "after": "evaluate"
+    }  # fmt: skip
+    with Bars(*columns, console=console) as view:
+        tasks: dict[str, Any] = {}
+        average = None
+
+        def report(progress: Progress) -> None:
+            nonlocal average
+            if progress.phase not in tasks:
+                name = names[progress.phase]
+                tasks[progress.phase] = view.add_task(name, total=progress.total, note="")
+            note = ""
+            if progress.loss is not None:
+                average = (
+                    progress.loss if average is None else 0.95 * average + 0.05 * progress.loss
+                )
+                note = f"loss {average:.3f}"
+            elif progress.metric is not None:
+                value = progress.metric
+                note = f"accuracy {100 * value:.1f} %" if plan.takes_label else f"mse {value:.4g}"
+            view.update(tasks[progress.phase], completed=progress.done, note=note)
+
+        yield report
