@@ -15,7 +15,8 @@ typedef enum {
     MCT_ERR_RANGE = -4,   /* bytes outside the region, or a value outside its range */
     MCT_ERR_SESSION = -5, /* no HELLO yet, or a sequence number out of order */
     MCT_ERR_IDLE = -6,    /* no step is under way */
-    MCT_ERR_SAMPLE = -7   /* the sample has not come to its end */
+    MCT_ERR_SAMPLE = -7,  /* the sample has not come to its end */
+    MCT_ERR_DAMAGED = -8  /* a request came damaged: repeat it */
 } mct_status;
 
 #ifdef __cplusplus

@@ -5,47 +5,68 @@
 
 enum { LONGEST_RUN = 254 };
 
+#define CRC_OF_WHOLE 0x2144df1cu /* of any bytes with their own CRC-32 behind them */
+
 static void append(mct_frame_decoder *d, uint8_t byte)
 {
     if (d->nbytes < d->capacity) {
         d->data[d->nbytes++] = byte;
+        d->crc = mct_crc32(d->crc, &byte, 1);
     } else {
         d->is_bad = true;
     }
 }
 
-/* The bytes decoded if they may be a whole frame, else 0. */
-static uint32_t whole_bytes(const mct_frame_decoder *d)
+static mct_frame_event event_of_zero(mct_frame_decoder *d, uint32_t *frame_bytes)
 {
-    return d->is_bad || d->left != 0 || d->nbytes < MCT_FRAME_RAW_BYTES(0u) ? 0 : d->nbytes;
+    bool is_empty = d->nbytes == 0 && d->left == 0 && !d->owes_zero && !d->is_bad;
+    if (is_empty) {
+        bool was_damaged = d->is_damaged;
+        d->is_damaged = false;
+        return was_damaged ? MCT_FRAME_DAMAGED : MCT_FRAME_GOES_ON;
+    }
+    d->is_damaged =
+        d->is_bad || d->left != 0 || d->nbytes < MCT_FRAME_RAW_BYTES(0u) || d->crc != CRC_OF_WHOLE;
+    if (d->is_damaged) {
+        return MCT_FRAME_GOES_ON;
+    }
+    *frame_bytes = d->nbytes - MCT_FRAME_CRC_BYTES;
+    return MCT_FRAME_WHOLE;
 }
 
-uint32_t mct_frame_push(mct_frame_decoder *d, uint8_t byte)
+static void push_code(mct_frame_decoder *d, uint8_t code)
 {
-    uint32_t complete_bytes = 0;
+    if (d->owes_zero) {
+        append(d, 0);
+    }
+    d->left = (uint8_t)(code - 1);
+    d->owes_zero = code != LONGEST_RUN + 1;
+}
+
+mct_frame_event mct_frame_push(mct_frame_decoder *d, uint8_t byte, uint32_t *frame_bytes)
+{
+    mct_frame_event event = MCT_FRAME_GOES_ON;
     if (byte == 0) {
-        complete_bytes = whole_bytes(d);
+        event = event_of_zero(d, frame_bytes);
         d->nbytes = 0;
+        d->crc = 0;
         d->left = 0;
         d->owes_zero = false;
         d->is_bad = false;
+    } else if (d->is_bad) {
+        return event;
     } else if (d->left == 0) {
-        if (d->owes_zero) {
-            append(d, 0);
-        }
-        d->left = (uint8_t)(byte - 1);
-        d->owes_zero = byte != LONGEST_RUN + 1;
+        push_code(d, byte);
     } else {
         append(d, byte);
         d->left--;
     }
-    return complete_bytes;
+    return event;
 }
 
-uint32_t mct_frame_check(const uint8_t *raw, uint32_t raw_bytes)
+void mct_frame_spoil(mct_frame_decoder *d)
 {
-    uint32_t nbytes = raw_bytes - MCT_FRAME_CRC_BYTES;
-    return mct_crc32(0, raw, nbytes) == mct_get_u32(raw + nbytes) ? nbytes : 0;
+    d->is_bad = true;
 }
 
 uint32_t mct_frame_encode(uint8_t *raw, uint32_t nbytes, uint8_t *wire)
@@ -55,6 +76,7 @@ uint32_t mct_frame_encode(uint8_t *raw, uint32_t nbytes, uint8_t *wire)
 
     uint8_t *out = wire;
     uint32_t at = 0;
+    *out++ = 0;
     for (;;) {
         uint32_t run = 0;
         while (run < LONGEST_RUN && at + run < nbytes && raw[at + run] != 0) {
@@ -75,6 +97,7 @@ uint32_t mct_frame_encode(uint8_t *raw, uint32_t nbytes, uint8_t *wire)
             at++;
         }
     }
+    *out++ = 0;
     *out++ = 0;
     return (uint32_t)(out - wire);
 }

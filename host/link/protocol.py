@@ -5,13 +5,14 @@ what they mean. All integers little-endian."""
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
 from mcutrain.host.errors import ProtocolError
 
-VERSION = 1
-REPLY = 0x80  # a reply's type is its request's with this bit
+VERSION = 2
+REPLY = 0x80  # a reply's type is its request's with this bit; alone it answers a damaged frame
 STEP_DIGEST = 1  # flag of STEP and FINISH: compute the digest of the learned state
 
 
@@ -50,6 +51,7 @@ class Status(IntEnum):
     SESSION = -5
     IDLE = -6
     SAMPLE = -7
+    DAMAGED = -8
 
     @property
     def meaning(self) -> str:
@@ -70,6 +72,7 @@ _MEANINGS = {
     Status.SESSION: "it has no session with this host (it may have restarted)",
     Status.IDLE: "no step is under way",
     Status.SAMPLE: "the sample has not come to its end",
+    Status.DAMAGED: "the request came damaged",
 }
 
 
@@ -109,6 +112,10 @@ REQUESTS = {
 # The fixed part of each reply that has one, after the status.
 REPLIES = {
     Message.HELLO: struct.Struct("<HH8s8s6I"),
+    Message.SAMPLE: struct.Struct("<I"),  # offset behind the data, as the next three
+    Message.WRITE: struct.Struct("<I"),
+    Message.TARGET: struct.Struct("<I"),
+    Message.LATENT: struct.Struct("<I"),
     Message.STEP: struct.Struct("<5I"),
     Message.INFER: struct.Struct("<I"),
     Message.RUN: struct.Struct("<BI"),
@@ -168,6 +175,23 @@ def request(message: Message, *fields: int, data: bytes = b"") -> bytes:
     '01 04 00 00 00 10 00'
     """
     return REQUESTS[message].pack(*fields) + data
+
+
+def portion(message: Message, fields: Sequence[int], data: bytes, limit: int) -> tuple[bytes, int]:
+    """Payload of a request that is no longer than ``limit``, with as much of the data as fits or
+    asking for so much; and its size, or the reply's if that is longer.
+
+    >>> portion(Message.SAMPLE, (0,), b"abcdef", 8)
+    (b'\\x00\\x00\\x00\\x00abcd', 8)
+    >>> portion(Message.READ, (1, 0, 100), b"", 32)[1]
+    32
+    """
+    if message is Message.READ:
+        region, offset, wanted = fields
+        wanted = min(wanted, limit - 1)  # beside the status
+        return request(message, region, offset, wanted), max(REQUESTS[message].size, wanted + 1)
+    payload = request(message, *fields, data=data[: limit - REQUESTS[message].size])
+    return payload, len(payload)
 
 
 def split_reply(payload: bytes) -> tuple[Status, bytes]:

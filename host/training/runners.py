@@ -269,6 +269,7 @@ def simulated(build: Build, counts: Path | None = None) -> Iterator[SimulatedRun
         device = Device.open(
             transport, *hashes, REPLY_TIMEOUT_S, step_timeout_s, patience_s,
             hello_patience_s=PATIENCE_S,  # on a busy computer it starts slowly
+            adapts=not counts,
         )  # fmt: skip
         try:
             runner = SimulatedRunner(device, build.plan, stack)

@@ -61,6 +61,7 @@ FLOORS = {
             "processes",
             "request",
             "sizes",
+            "waiting",
         },
         {"boards", "files", "link", "measure"},
         {"building"},

@@ -67,11 +67,12 @@ class Wire:
         self._transport = transport
         self._reader = FrameReader()
 
-    def replies(self, *frames: Frame) -> list[tuple[int, int, bytes]]:
-        """Type, number and payload of each reply, one for each frame."""
-        self._transport.write(b"\0" + b"".join(map(encode, frames)))
+    def replies(self, *frames: Frame, raw: bytes = b"") -> list[tuple[int, int, bytes]]:
+        """Type, number and payload of each reply, one for each frame; at least one. Bytes that are
+        no frame may go first."""
+        self._transport.write(raw + b"".join(map(encode, frames)))
         found: list[Frame] = []
-        while len(found) < len(frames):
+        while len(found) < max(1, len(frames)):
             data = self._transport.read(5.0)
             assert data, f"{len(found)} replies to {len(frames)} frames"
             found += self._reader.feed(data)
