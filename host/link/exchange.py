@@ -61,6 +61,7 @@ class Exchange:
         self._seq = (self._seq + 1) & 0xFFFF
         waiting, heard = Waiting(patience_s), Heard()
         first_s = timeout_s = self.timing.slow_s if is_slow else self.timing.reply_s
+        is_cut = bool(data) or message is Message.READ
         copies = at_once = timeouts = 0
         while waiting.left_s() > 0:
             payload, nbytes = protocol.portion(message, fields, data, self.size.limit)
@@ -76,7 +77,8 @@ class Exchange:
             if reply is not None:
                 if copies == 1:
                     self._trips.add(kind, time.monotonic() - sent_at)
-                    self.size.came(nbytes)
+                    if is_cut:
+                        self.size.came(nbytes)
                 return reply
             if is_damaged:
                 at_once += 1
@@ -84,7 +86,7 @@ class Exchange:
                 timeouts += 1
                 timeout_s *= 2
             # The first time-out may be a device that computes; the next is a line that loses all.
-            if is_damaged or timeouts > 1:
+            if is_cut and (is_damaged or timeouts > 1):
                 self.size.lost(nbytes)
         raise TransportError(
             f"{self.transport.name}: no answer to {message.name} in {patience_s:g} s; {heard}"

@@ -55,34 +55,30 @@ class RoundTrips:
 
 
 class PayloadSize:
-    """The largest payload to send or ask for: half of what was lost, and slowly more again. A line
-    that damages one byte in n settles at about n / 8; a good one at the device's own limit."""
+    """The largest payload to send or ask for where it can be cut: half of what was lost, and slowly
+    more again. A line that damages one byte in n settles at about n / 8; a good one stays at the
+    device's own limit."""
 
     def __init__(self) -> None:
-        self.device_limit = self._limit = LEAST_PAYLOAD_BYTES
+        self.device_limit = self.limit = LEAST_PAYLOAD_BYTES
 
     def begin(self, device_limit: int) -> None:
         """A session has begun, with a device that takes so much."""
-        self.device_limit = self._limit = device_limit
-
-    @property
-    def limit(self) -> int:
-        return self._limit
+        self.device_limit = self.limit = device_limit
 
     def lost(self, nbytes: int) -> None:
-        """Such a frame was damaged. Short ones say nothing about long ones.
+        """A payload of this size was damaged.
 
         >>> size = PayloadSize()
         >>> size.begin(4096)
         >>> size.lost(3000); size.limit
         1500
-        >>> size.lost(5); size.came(1500); size.limit
+        >>> size.came(1500); size.came(20); size.limit
         1626
         """
-        if 2 * nbytes >= self._limit:
-            self._limit = max(min(LEAST_PAYLOAD_BYTES, self.device_limit), nbytes // 2)
+        self.limit = min(self.limit, max(LEAST_PAYLOAD_BYTES, nbytes // 2))
 
     def came(self, nbytes: int) -> None:
-        """Such a frame came through at once."""
-        if nbytes >= self._limit:
-            self._limit = min(self.device_limit, self._limit + self._limit // GROWTH + 1)
+        """Such a payload came through at once; one far below the limit says nothing of it."""
+        if 2 * nbytes > self.limit:
+            self.limit = min(self.device_limit, self.limit + self.limit // GROWTH + 1)

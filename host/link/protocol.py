@@ -178,20 +178,26 @@ def request(message: Message, *fields: int, data: bytes = b"") -> bytes:
 
 
 def portion(message: Message, fields: Sequence[int], data: bytes, limit: int) -> tuple[bytes, int]:
-    """Payload of a request that is no longer than ``limit``, with as much of the data as fits or
-    asking for so much; and its size, or the reply's if that is longer.
+    """Payload of a request for what one frame of ``limit`` can take, and its size, or the reply's
+    if that is longer. What needs several frames is cut into equal parts.
 
-    >>> portion(Message.SAMPLE, (0,), b"abcdef", 8)
-    (b'\\x00\\x00\\x00\\x00abcd', 8)
+    >>> portion(Message.SAMPLE, (0,), b"abcdef", 9)
+    (b'\\x00\\x00\\x00\\x00abc', 7)
     >>> portion(Message.READ, (1, 0, 100), b"", 32)[1]
-    32
+    26
     """
     if message is Message.READ:
         region, offset, wanted = fields
-        wanted = min(wanted, limit - 1)  # beside the status
-        return request(message, region, offset, wanted), max(REQUESTS[message].size, wanted + 1)
-    payload = request(message, *fields, data=data[: limit - REQUESTS[message].size])
+        part = _equal_part(wanted, limit - 1)  # beside the status
+        return request(message, region, offset, part), max(REQUESTS[message].size, part + 1)
+    part = _equal_part(len(data), limit - REQUESTS[message].size)
+    payload = request(message, *fields, data=data[:part])
     return payload, len(payload)
+
+
+def _equal_part(whole: int, limit: int) -> int:
+    count = max(1, -(-whole // limit))
+    return -(-whole // count)
 
 
 def split_reply(payload: bytes) -> tuple[Status, bytes]:

@@ -20,6 +20,7 @@ from mcutrain.host.link.transport import SerialTransport
 from mcutrain.host.simulation.simulator import simulate
 from mcutrain.trainer.errors import DataError
 from tests.support.fake_model.build import BUILD_HASH, NUMERICS_HASH, build_native
+from tests.support.noisy_line import NoisyLine
 from tests.support.sessions import (
     CALLS,
     CLASSES,
@@ -27,7 +28,6 @@ from tests.support.sessions import (
     LATENT_BYTES,
     SLOTS,
     TARGET_BYTES,
-    FaultyTransport,
     Wire,
     latent,
     sample,
@@ -86,11 +86,11 @@ def test_a_bad_link_never_changes_the_training_state(elf: Path, seed: int) -> No
     with simulate("native", elf) as path, SerialTransport(path) as transport:
         clean = train(Device.open(transport, None, None), steps=40)
     with simulate("native", elf) as path, SerialTransport(path) as transport:
-        faulty = FaultyTransport(transport, seed, fault_rate=0.15)
+        faulty = NoisyLine(transport, seed, per_block=0.15)
         device = Device.open(faulty, None, None, reply_timeout_s=0.01, step_timeout_s=0.01)
 
         assert train(device, steps=40) == clean
-        assert faulty.faults > 50
+        assert faulty.faults.total() > 50
 
 
 def test_the_session_survives_a_host_that_closes_and_opens_again(port: str) -> None:
@@ -421,11 +421,11 @@ def test_an_unplugged_device_is_an_error(elf: Path) -> None:
 
 def test_a_silent_device_is_an_error(port: str) -> None:
     with SerialTransport(port) as transport:
-        deaf = FaultyTransport(transport, seed=0, fault_rate=0)
+        deaf = NoisyLine(transport, seed=0)
         device = Device.open(deaf, None, None)
         device._patience_s = 0.3  # behind the hello, which may take its time on a busy machine
         deaf.write = lambda data: None  # type: ignore[method-assign]
-        with pytest.raises(TransportError, match=r"no answer to DIGEST in 0\.3 s"):
+        with pytest.raises(TransportError, match=r"no answer to DIGEST in 0\.3 s; nothing arrived"):
             device.digest()
 
 

@@ -18,12 +18,12 @@ from mcutrain.host.link.protocol import Message, RamRegion, Status
 from mcutrain.host.link.transport import SerialTransport
 from mcutrain.host.simulation.simulator import simulate
 from tests.support.fake_model.build import BUILD_HASH, NUMERICS_HASH, build_native
+from tests.support.noisy_line import NoisyLine
 from tests.support.sessions import (
     CALLS,
     CLASSES,
     INPUT_BYTES,
     TARGET_BYTES,
-    FaultyTransport,
     Wire,
     latent,
     sample,
@@ -85,11 +85,11 @@ def test_a_bad_link_never_changes_the_training_state(elf: Path, seed: int) -> No
     with simulate("native", elf) as path, SerialTransport(path) as transport:
         clean = train_whole(Device.open(transport, None, None), steps=40)
     with simulate("native", elf) as path, SerialTransport(path) as transport:
-        faulty = FaultyTransport(transport, seed, fault_rate=0.15)
+        faulty = NoisyLine(transport, seed, per_block=0.15)
         device = Device.open(faulty, None, None, reply_timeout_s=0.01, step_timeout_s=0.01)
 
         assert train_ahead(device, steps=40) == clean
-        assert faulty.faults > 50
+        assert faulty.faults.total() > 50
 
 
 def refused(request: Callable[[], object]) -> Status:
