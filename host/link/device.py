@@ -85,6 +85,11 @@ class Device:
                     " device's own plan"
                 )
 
+    @property
+    def name(self) -> str:
+        """Of its port, for messages."""
+        return self._transport.name
+
     def reset(self, seed: int) -> None:
         """Initial weights and history, step 0; aborts a step under way."""
         self._ask(Message.RESET, seed)

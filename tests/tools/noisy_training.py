@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What training costs over a line that damages bytes.
 
-`python -m tests.tools.noisy_training [MODEL] [--update SPEC] [--classes N] [--steps N] [--per-byte RATE]
-[--target TARGET]` trains over a clean line and over noisy ones, and prints a row for each. It ends
-with status 1 if the learned state differs. The model is the watch example by default.
+`python -m tests.tools.noisy_training MODEL --update SPEC --steps N --per-byte RATE` trains over a
+clean line and over noisy ones, and prints a row for each. It ends with status 1 if the learned
+state differs. The model is the watch example by default.
 """
 
 from __future__ import annotations
