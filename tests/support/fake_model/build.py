@@ -21,12 +21,16 @@ _WARNINGS = (
 _FLAGS = ("-std=c11", "-O1", "-g", "-fno-sanitize-recover=all", *_WARNINGS)
 
 
-def build_native(folder: Path, *defines: str) -> Path:
+NATIVE_PORT = _FIRMWARE / "ports" / "native" / "port.c"
+BURSTS_PORT = ROOT / "tests" / "support" / "bursts_port.c"  # the same, but what it has no room for is lost
+
+
+def build_native(folder: Path, *defines: str, port: Path = NATIVE_PORT) -> Path:
     """The native firmware with the fake model, under both sanitizers."""
     sources = [
         *sorted((_FIRMWARE / "runtime").glob("*.c")),
         _FIRMWARE / "mct" / "crc32.c",
-        _FIRMWARE / "ports" / "native" / "port.c",
+        port,
         GEN_DIR / "fake.c",
     ]
     elf = folder / "firmware.elf"
