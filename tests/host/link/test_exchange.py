@@ -20,10 +20,11 @@ from mcutrain.host.link.frame import Frame, FrameReader, encode
 from mcutrain.host.link.protocol import Message, RamRegion, Status
 from mcutrain.host.link.transport import SerialTransport, Transport
 from mcutrain.host.simulation.simulator import simulate
-from tests.support.fake_model.build import BURSTS_PORT, build_native
+from tests.support.fake_model.build import BURSTS_PORT, build_mps2, build_native
 from tests.support.noisy_line import NoisyLine
 from tests.support.paths import ROOT
 from tests.support.sessions import CLASSES, sample
+from tests.support.simulated_boards import board_param
 
 MINUTE = 60.0  # only so that a fault cannot hang the suite
 
@@ -125,6 +126,13 @@ def test_other_bytes_cost_no_frame(line: type[Between], port: str) -> None:
         assert len({frame.seq for frame in between.sent}) == len(between.sent)
 
 
+class Doubling(Between):
+    """Sends each request three times in a row: copies come in while the first is executed."""
+
+    def write(self, data: bytes) -> None:
+        super().write(3 * data)
+
+
 class Damaging(Between):
     """Damages the first copy of each request, or of each reply."""
 
@@ -210,6 +218,23 @@ def test_faults_per_byte_never_change_the_training_state(rate: float, elf: Path)
 
         assert train(Device.open(line, None, None), 60) == clean
         assert line.faults.total() > 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("board", [board_param("mps2_an386")])
+def test_interrupts_and_the_main_loop_agree_under_link_time_optimisation(
+    board: str, elf: Path, tmp_path: Path
+) -> None:
+    """All of the firmware is one unit to the compiler then, and it may move what no fence holds.
+    Bytes come in while requests are executed, damaged ones too."""
+    built = build_mps2(tmp_path, "-flto")
+    with simulate("native", elf) as path, SerialTransport(path) as serial:
+        clean = train(Device.open(serial, None, None), 60)
+    for line in (lambda serial: NoisyLine(serial, 6, per_byte=2e-3), Chatter, Doubling):
+        with simulate(board, built) as path, SerialTransport(path) as serial:
+            device = Device.open(line(serial), None, None)  # type: ignore[no-untyped-call]
+
+            assert train(device, 60) == clean
 
 
 class Late(Between):
