@@ -11,61 +11,69 @@ static void append(mct_frame_decoder *d, uint8_t byte)
 {
     if (d->nbytes < d->capacity) {
         d->data[d->nbytes++] = byte;
-        d->crc = mct_crc32(d->crc, &byte, 1);
+        d->crc = mct_crc32_push(d->crc, byte);
     } else {
         d->is_bad = true;
     }
 }
 
-static mct_frame_event event_of_zero(mct_frame_decoder *d, uint32_t *frame_bytes)
+static void begin(mct_frame_decoder *d)
 {
-    bool is_empty = d->nbytes == 0 && d->left == 0 && !d->owes_zero && !d->is_bad;
-    if (is_empty) {
-        bool was_damaged = d->is_damaged;
-        d->is_damaged = false;
-        return was_damaged ? MCT_FRAME_DAMAGED : MCT_FRAME_GOES_ON;
-    }
-    d->is_damaged =
-        d->is_bad || d->left != 0 || d->nbytes < MCT_FRAME_RAW_BYTES(0u) || d->crc != CRC_OF_WHOLE;
-    if (d->is_damaged) {
-        return MCT_FRAME_GOES_ON;
-    }
-    *frame_bytes = d->nbytes - MCT_FRAME_CRC_BYTES;
-    return MCT_FRAME_WHOLE;
+    d->is_begun = true;
+    d->is_whole = false;
+    d->nbytes = 0;
+    d->crc = ~0u;
+    d->left = 0;
+    d->owes_zero = false;
+    d->is_bad = false;
 }
 
-static void push_code(mct_frame_decoder *d, uint8_t code)
-{
-    if (d->owes_zero) {
-        append(d, 0);
-    }
-    d->left = (uint8_t)(code - 1);
-    d->owes_zero = code != LONGEST_RUN + 1;
-}
-
-mct_frame_event mct_frame_push(mct_frame_decoder *d, uint8_t byte, uint32_t *frame_bytes)
+/* A frame whose second zero does not come is damaged. */
+static mct_frame_event push_zero(mct_frame_decoder *d)
 {
     mct_frame_event event = MCT_FRAME_GOES_ON;
-    if (byte == 0) {
-        event = event_of_zero(d, frame_bytes);
-        d->nbytes = 0;
-        d->crc = 0;
-        d->left = 0;
-        d->owes_zero = false;
-        d->is_bad = false;
-    } else if (d->is_bad) {
-        return event;
-    } else if (d->left == 0) {
-        push_code(d, byte);
+    if (d->is_whole) {
+        d->is_whole = false;
+        d->is_damaged = false;
+        event = MCT_FRAME_WHOLE;
+    } else if (!d->is_begun) {
+        event = d->is_damaged ? MCT_FRAME_DAMAGED : MCT_FRAME_GOES_ON;
+        d->is_damaged = false;
     } else {
-        append(d, byte);
-        d->left--;
+        d->is_whole = !d->is_bad && d->left == 0 && d->nbytes >= MCT_FRAME_RAW_BYTES(0u) &&
+                      d->crc == (uint32_t)~CRC_OF_WHOLE;
+        d->is_damaged = true;
     }
+    d->is_begun = false;
     return event;
+}
+
+mct_frame_event mct_frame_push(mct_frame_decoder *d, uint8_t byte)
+{
+    if (byte == 0) {
+        return push_zero(d);
+    }
+    if (!d->is_begun) {
+        begin(d);
+    }
+    if (d->is_bad) {
+        return MCT_FRAME_GOES_ON;
+    }
+    bool is_code = d->left == 0;
+    if (!is_code || d->owes_zero) {
+        append(d, (uint8_t)(is_code ? 0 : byte));
+    }
+    if (is_code) {
+        d->left = byte;
+        d->owes_zero = byte != LONGEST_RUN + 1;
+    }
+    d->left--;
+    return MCT_FRAME_GOES_ON;
 }
 
 void mct_frame_spoil(mct_frame_decoder *d)
 {
+    begin(d);
     d->is_bad = true;
 }
 

@@ -26,12 +26,14 @@ enum { MCT_FRAME_HEADER_BYTES = 3, MCT_FRAME_CRC_BYTES = 4 };
 typedef struct {
     uint8_t *data;
     uint32_t capacity;
-    uint32_t nbytes; /* decoded since the last zero */
-    uint32_t crc;    /* of those */
+    uint32_t nbytes; /* decoded since the last zero, or the whole frame */
+    uint32_t crc;    /* of those, complemented */
     uint8_t left;    /* literal bytes until the next code byte */
     bool owes_zero;  /* the last code byte stands for a zero, if anything follows */
+    bool is_begun;   /* a byte came since the last zero */
     bool is_bad;     /* too long, or spoilt: wait for the next zero */
-    bool is_damaged; /* a block between zeros was no frame, since the last one that was */
+    bool is_whole;   /* a frame has come to the first of its two zeros */
+    bool is_damaged; /* a block between zeros was no frame, since the last whole one */
 } mct_frame_decoder;
 
 typedef enum {
@@ -40,9 +42,16 @@ typedef enum {
     MCT_FRAME_DAMAGED /* one that was damaged has come to its end */
 } mct_frame_event;
 
-/* Takes one byte, and writes the size of header and payload to *frame_bytes if the frame is whole.
- * Its time does not depend on the frame: it may run in an interrupt. */
-mct_frame_event mct_frame_push(mct_frame_decoder *d, uint8_t byte, uint32_t *frame_bytes);
+/* Takes one byte. Either event comes with the second zero behind a frame: so no byte of a request
+ * arrives while it is executed. The time does not depend on the frame: it may run in an interrupt.
+ */
+mct_frame_event mct_frame_push(mct_frame_decoder *d, uint8_t byte);
+
+/* Bytes of header and payload of the frame that is whole. */
+static inline uint32_t mct_frame_bytes(const mct_frame_decoder *d)
+{
+    return d->nbytes - MCT_FRAME_CRC_BYTES;
+}
 
 /* Drops the bytes until the next zero; d->data stay as they are. */
 void mct_frame_spoil(mct_frame_decoder *d);

@@ -11,49 +11,47 @@
  * themselves; a fence keeps the other ones in place beside them, whatever is inlined (a signal
  * fence is one between a thread and an interrupt of its own core, and costs no instruction). */
 static uint8_t mct_link_rx[MCT_FRAME_RAW_BYTES(MCT_LINK_PAYLOAD)];
-static mct_frame_decoder mct_link_decoder;  /* of mct_link_receive alone, as the next */
-static bool mct_link_drops;                 /* bytes behind the frame in mct_link_rx are lost */
-static volatile uint32_t mct_link_rx_bytes; /* of a frame in mct_link_rx; 0: it is being received */
-static volatile uint8_t mct_link_damage;    /* an mct_link_loss, that the main loop has not seen */
+static struct {
+    mct_frame_decoder decoder;  /* of mct_link_receive alone, as the next */
+    bool drops;                 /* bytes behind the frame in mct_link_rx are lost */
+    volatile uint8_t loss;      /* an mct_link_loss that the main loop has not seen */
+    volatile uint32_t rx_bytes; /* of a frame in mct_link_rx; 0: it is being received */
+} mct_link;
 
 void mct_link_init(void)
 {
-    memset(&mct_link_decoder, 0, sizeof mct_link_decoder);
-    mct_link_decoder.data = mct_link_rx;
-    mct_link_decoder.capacity = sizeof mct_link_rx;
-    mct_link_rx_bytes = 0;
-    mct_link_damage = MCT_LINK_LOST_NOTHING;
-    mct_link_drops = false;
+    memset(&mct_link.decoder, 0, sizeof mct_link.decoder);
+    mct_link.decoder.data = mct_link_rx;
+    mct_link.decoder.capacity = sizeof mct_link_rx;
+    mct_link.rx_bytes = 0;
+    mct_link.loss = MCT_LINK_LOST_NOTHING;
+    mct_link.drops = false;
     atomic_signal_fence(memory_order_release); /* before the port's interrupt is let through */
 }
 
 bool mct_link_receive(uint8_t byte)
 {
-    uint32_t frame_bytes = 0;
-    if (mct_link_rx_bytes != 0 && byte != 0) {
-        mct_frame_spoil(&mct_link_decoder); /* the request in the buffer stays */
-        mct_link_drops = true;
+    if (mct_link.rx_bytes != 0 && byte != 0) {
+        mct_frame_spoil(&mct_link.decoder); /* the request in the buffer stays */
+        mct_link.drops = true;
     }
-    switch (mct_frame_push(&mct_link_decoder, byte, &frame_bytes)) {
-    case MCT_FRAME_WHOLE:
-        mct_link_damage = MCT_LINK_LOST_NOTHING;
-        mct_link_drops = false;
+    mct_frame_event event = mct_frame_push(&mct_link.decoder, byte);
+    if (event != MCT_FRAME_GOES_ON) {
+        bool is_whole = event == MCT_FRAME_WHOLE;
+        mct_link_loss loss = mct_link.drops ? MCT_LINK_DROPPED : MCT_LINK_DAMAGED;
+        mct_link.loss = (uint8_t)(is_whole ? MCT_LINK_LOST_NOTHING : loss);
+        mct_link.drops = false;
         atomic_signal_fence(memory_order_release);
-        mct_link_rx_bytes = frame_bytes;
-        break;
-    case MCT_FRAME_DAMAGED:
-        mct_link_damage = mct_link_drops ? MCT_LINK_DROPPED : MCT_LINK_DAMAGED;
-        mct_link_drops = false;
-        break;
-    default:
-        break;
+        if (is_whole) {
+            mct_link.rx_bytes = mct_frame_bytes(&mct_link.decoder);
+        }
     }
-    return mct_link_rx_bytes != 0;
+    return mct_link.rx_bytes != 0;
 }
 
 uint32_t mct_link_request(const uint8_t **request)
 {
-    uint32_t nbytes = mct_link_rx_bytes;
+    uint32_t nbytes = mct_link.rx_bytes;
     atomic_signal_fence(memory_order_acquire);
     *request = mct_link_rx;
     return nbytes;
@@ -62,14 +60,14 @@ uint32_t mct_link_request(const uint8_t **request)
 void mct_link_open(void)
 {
     atomic_signal_fence(memory_order_release);
-    mct_link_rx_bytes = 0;
+    mct_link.rx_bytes = 0;
 }
 
 mct_link_loss mct_link_take_loss(void)
 {
-    mct_link_loss loss = (mct_link_loss)mct_link_damage;
+    mct_link_loss loss = (mct_link_loss)mct_link.loss;
     if (loss != MCT_LINK_LOST_NOTHING) {
-        mct_link_damage = MCT_LINK_LOST_NOTHING;
+        mct_link.loss = MCT_LINK_LOST_NOTHING;
     }
     return loss;
 }

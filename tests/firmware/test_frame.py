@@ -72,7 +72,9 @@ class CFrames:
             ("crc", ctypes.c_uint32),
             ("left", ctypes.c_uint8),
             ("owes_zero", ctypes.c_bool),
+            ("is_begun", ctypes.c_bool),
             ("is_bad", ctypes.c_bool),
+            ("is_whole", ctypes.c_bool),
             ("is_damaged", ctypes.c_bool),
         ]
 
@@ -99,13 +101,11 @@ class CFrames:
 
     def feed(self, data: bytes) -> list[Frame]:
         frames = []
-        nbytes = ctypes.c_uint32()
         for byte in data:
-            decoder, at = ctypes.byref(self._decoder), ctypes.byref(nbytes)
-            event = self._library.mct_frame_push(decoder, byte, at)
+            event = self._library.mct_frame_push(ctypes.byref(self._decoder), byte)
             self.damaged += event == self.DAMAGED
             if event == self.WHOLE:
-                raw = self._data.raw[: nbytes.value]
+                raw = self._data.raw[: self._decoder.nbytes - 4]
                 frames.append(Frame(raw[0], int.from_bytes(raw[1:3], "little"), raw[3:]))
         return frames
 
