@@ -229,12 +229,12 @@ def test_interrupts_and_the_main_loop_agree_under_link_time_optimisation(
     Bytes come in while requests are executed, damaged ones too."""
     built = build_mps2(tmp_path, "-flto")
     with simulate("native", elf) as path, SerialTransport(path) as serial:
-        clean = train(Device.open(serial, None, None), 60)
+        clean = train(Device.open(serial, None, None), 20)
     for line in (lambda serial: NoisyLine(serial, 6, per_byte=2e-3), Chatter, Doubling):
         with simulate(board, built) as path, SerialTransport(path) as serial:
             device = Device.open(line(serial), None, None)  # type: ignore[no-untyped-call]
 
-            assert train(device, 60) == clean
+            assert train(device, 20) == clean
 
 
 class Late(Between):
