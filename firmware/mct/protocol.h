@@ -13,7 +13,7 @@
  *                                                  state bytes, steps, calls of a step: u32 each
  *   RESET          seed u32                        -
  *   LEARNING_RATE  multiplier u8, shift u8         -
- *   SAMPLE         offset u32, bytes               -
+ *   SAMPLE         offset u32, bytes               offset behind them u32
  *   STEP           label u32, flags u8             sum u32, distance u32, predicted u32, steps u32,
  *                                                  digest u32 (0 unless MCT_STEP_DIGEST)
  *   INFER          -                               predicted u32
@@ -21,10 +21,10 @@
  *   RUN            max calls u32                   done u8, next call u32
  *   DIGEST         -                               as STEP; the loss until the arena is used
  *   READ           region u8, offset u32, size u16 bytes
- *   WRITE          region u8, offset u32, bytes    -
- *   TARGET         offset u32, bytes               -
+ *   WRITE          region u8, offset u32, bytes    offset behind them u32
+ *   TARGET         offset u32, bytes               offset behind them u32
  *   CLASSES        classes in use u32              -
- *   LATENT         offset u32, bytes               -
+ *   LATENT         offset u32, bytes               offset behind them u32
  *   PREFIX         -                               -
  *   KEEP           slot u32, label u32             -
  *   RECALL         slot u32                        label u32
@@ -32,8 +32,13 @@
  *   FINISH         flags u8                        as STEP
  *
  * HELLO opens a session and sets the sequence number. After it, a request with the number of the
- * last one is answered with the kept reply and not executed again; any number but the next is
- * refused with MCT_ERR_SESSION. Damaged frames are dropped, and the host repeats.
+ * last one is answered with the kept reply and not executed again, but for a READ, which changes
+ * nothing; any number but the next is refused with MCT_ERR_SESSION.
+ *
+ * A damaged frame is answered with a reply of the type MCT_MSG_REPLY alone, the number of the last
+ * request executed and MCT_ERR_DAMAGED, and the host repeats. Then it may send less: the reply to
+ * SAMPLE, WRITE, TARGET and LATENT tells how far the copy came that was executed. Frames with a
+ * reply's type are an echo of the device's own, and passed over.
  *
  * START and FINISH are STEP in two halves, of builds that receive samples ahead: in between the
  * device computes whenever no request waits, and takes the next SAMPLE and TARGET.
@@ -47,7 +52,7 @@
 extern "C" {
 #endif
 
-enum { MCT_PROTOCOL_VERSION = 1 };
+enum { MCT_PROTOCOL_VERSION = 2 };
 
 enum {
     MCT_MSG_HELLO = 1,
@@ -98,10 +103,14 @@ enum {
 /* Fixed part of each reply that has one, after the status. */
 enum {
     MCT_REPLY_HELLO_BYTES = 44,
+    MCT_REPLY_SAMPLE_BYTES = 4,
     MCT_REPLY_STEP_BYTES = 20,
     MCT_REPLY_INFER_BYTES = 4,
     MCT_REPLY_RUN_BYTES = 5,
     MCT_REPLY_DIGEST_BYTES = 20,
+    MCT_REPLY_WRITE_BYTES = 4,
+    MCT_REPLY_TARGET_BYTES = 4,
+    MCT_REPLY_LATENT_BYTES = 4,
     MCT_REPLY_RECALL_BYTES = 4,
     MCT_REPLY_FINISH_BYTES = 20
 };

@@ -16,7 +16,8 @@ typedef enum {
     MCT_ERR_SESSION = -5, /* no HELLO yet, or a sequence number out of order */
     MCT_ERR_IDLE = -6,    /* no step is under way */
     MCT_ERR_SAMPLE = -7,  /* the sample, latent or target has not come whole, or was used already */
-    MCT_ERR_STATE = -8    /* what was written to the state is none that training can have left */
+    MCT_ERR_DAMAGED = -8, /* a request came damaged: repeat it */
+    MCT_ERR_STATE = -9    /* what was written to the state is none that training can have left */
 } mct_status;
 
 #ifdef __cplusplus

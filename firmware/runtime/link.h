@@ -5,6 +5,7 @@
 #ifndef MCT_LINK_H
 #define MCT_LINK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -25,6 +26,15 @@ uint32_t mct_link_request(const uint8_t **request);
 
 /* The request has been read: the next may come. */
 void mct_link_open(void);
+
+typedef enum {
+    MCT_LINK_LOST_NOTHING,
+    MCT_LINK_DAMAGED, /* a frame came damaged, and no whole one after it */
+    MCT_LINK_DROPPED  /* so did one whose bytes came while a request waited */
+} mct_link_loss;
+
+/* What was lost since the last whole request; each loss is told once. */
+mct_link_loss mct_link_take_loss(void);
 
 #ifdef __cplusplus
 }

@@ -29,6 +29,7 @@ static struct {
     uint32_t tx_bytes;
     uint16_t seq; /* of the last request executed */
     bool is_open;
+    bool was_new;      /* it was not a repeat, so what came behind it was one of it */
     bool is_at_latent; /* LATENT, PREFIX or RECALL came after the last SAMPLE */
     bool is_started;   /* the step under way was begun by START */
     bool is_written;   /* the state, by WRITE: whether it is valid is not known yet */
@@ -348,6 +349,21 @@ static mct_status execute(uint8_t type, const uint8_t *payload, uint32_t nbytes,
     }
 }
 
+/* SAMPLE, TARGET, LATENT and WRITE reply with the offset behind their data: a host that has
+ * repeated one with less data learns which of them was executed. */
+static void put_end(uint8_t type, const uint8_t *payload, uint32_t nbytes, uint8_t *reply,
+                    uint32_t *reply_bytes)
+{
+    if (type == MCT_MSG_SAMPLE || type == MCT_MSG_TARGET || type == MCT_MSG_LATENT) {
+        mct_put_u32(reply, mct_get_u32(payload) + (nbytes - MCT_REQUEST_SAMPLE_BYTES));
+    } else if (type == MCT_MSG_WRITE) {
+        mct_put_u32(reply, mct_get_u32(payload + 1) + (nbytes - MCT_REQUEST_WRITE_BYTES));
+    } else {
+        return;
+    }
+    *reply_bytes = MCT_REPLY_SAMPLE_BYTES;
+}
+
 static void put_header(uint8_t *raw, uint8_t type, uint16_t seq, mct_status status)
 {
     raw[0] = type | MCT_MSG_REPLY;
@@ -356,11 +372,11 @@ static void put_header(uint8_t *raw, uint8_t type, uint16_t seq, mct_status stat
 }
 
 /* Answers from the stack: the kept reply must survive a stray frame. */
-static void refuse(uint8_t type, uint16_t seq)
+static void refuse(uint8_t type, uint16_t seq, mct_status status)
 {
     uint8_t raw[REFUSAL_RAW_BYTES];
     uint8_t wire[MCT_FRAME_WIRE_BYTES(REFUSAL_RAW_BYTES)];
-    put_header(raw, type, seq, MCT_ERR_SESSION);
+    put_header(raw, type, seq, status);
     mct_port_write(wire, mct_frame_encode(raw, MCT_FRAME_HEADER_BYTES + STATUS_BYTES, wire));
 }
 
@@ -369,20 +385,30 @@ static void answer(const uint8_t *request, uint32_t frame_bytes)
 {
     uint8_t type = request[0];
     uint16_t seq = (uint16_t)mct_get_u16(request + 1);
+    mct_link_session.was_new = false;
+    if ((type & MCT_MSG_REPLY) != 0) { /* an echo of what this device has sent */
+        mct_link_open();
+        return;
+    }
     if (type == MCT_MSG_HELLO) {
         mct_link_session.is_open = true;
     } else if (!mct_link_session.is_open ||
                (seq != mct_link_session.seq && seq != (uint16_t)(mct_link_session.seq + 1))) {
         mct_link_open();
-        refuse(type, seq);
+        refuse(type, seq, MCT_ERR_SESSION);
         return;
     }
-    if (type == MCT_MSG_HELLO || seq != mct_link_session.seq) {
+    mct_link_session.was_new = type != MCT_MSG_HELLO && seq != mct_link_session.seq;
+    if (mct_link_session.was_new || type == MCT_MSG_HELLO || type == MCT_MSG_READ) {
+        const uint8_t *payload = request + MCT_FRAME_HEADER_BYTES;
+        uint32_t nbytes = frame_bytes - MCT_FRAME_HEADER_BYTES;
         uint8_t *raw = mct_link_tx + MCT_FRAME_GAP_BYTES(RAW_BYTES); /* encoded in place */
         uint8_t *reply = raw + MCT_FRAME_HEADER_BYTES + STATUS_BYTES;
         uint32_t reply_bytes = 0;
-        mct_status status = execute(type, request + MCT_FRAME_HEADER_BYTES,
-                                    frame_bytes - MCT_FRAME_HEADER_BYTES, reply, &reply_bytes);
+        mct_status status = execute(type, payload, nbytes, reply, &reply_bytes);
+        if (status == MCT_OK) {
+            put_end(type, payload, nbytes, reply, &reply_bytes);
+        }
         put_header(raw, type, seq, status);
         reply_bytes += MCT_FRAME_HEADER_BYTES + STATUS_BYTES;
         mct_link_session.tx_bytes = mct_frame_encode(raw, reply_bytes, mct_link_tx);
@@ -390,6 +416,19 @@ static void answer(const uint8_t *request, uint32_t frame_bytes)
     }
     mct_link_open();
     mct_port_write(mct_link_tx, mct_link_session.tx_bytes);
+}
+
+/* Tells the host of a frame that was lost, once the device is idle again: it repeats at once. What
+ * was dropped behind a request that was executed just now was a repeat of it, which has its answer.
+ * Behind a repeat it may have been the next request. */
+static bool tell_loss(void)
+{
+    mct_link_loss loss = mct_link_take_loss();
+    if (loss == MCT_LINK_LOST_NOTHING || (loss == MCT_LINK_DROPPED && mct_link_session.was_new)) {
+        return false;
+    }
+    refuse(0, mct_link_session.seq, MCT_ERR_DAMAGED);
+    return true;
 }
 
 /* Runs a call of a started step, if it is not the last: that is FINISH's. So until then the step is
@@ -412,5 +451,5 @@ bool mct_session_work(void)
         answer(request, frame_bytes);
         return true;
     }
-    return MCT_RECEIVES_AHEAD && run_ahead();
+    return tell_loss() || (MCT_RECEIVES_AHEAD && run_ahead());
 }

@@ -79,6 +79,11 @@ def constant_bytes(plan: TrainingPlan) -> int:
     return lay_out(plan).constant_bytes
 
 
+def step_calls(plan: TrainingPlan) -> int:
+    """Kernel calls of a step, as the generated C counts them."""
+    return len(lay_out(plan).calls)
+
+
 def generate(plan: TrainingPlan, folder: Path, board: str) -> list[Path]:
     """Write the model's C for a board and its manifest; returns their paths. Unchanged files stay.
 

@@ -3,12 +3,9 @@
 
 from __future__ import annotations
 
-import os
-import time
-
-from mcutrain.host.errors import DeviceError, MismatchError, ProtocolError, TransportError
+from mcutrain.host.errors import DeviceError, MismatchError, ProtocolError
 from mcutrain.host.link import protocol
-from mcutrain.host.link.frame import DELIMITER, Frame, FrameReader, encode
+from mcutrain.host.link.exchange import Exchange, Timing
 from mcutrain.host.link.protocol import Hello, Message, RamRegion, RunResult, Status, StepResult
 from mcutrain.host.link.transport import Transport
 from mcutrain.trainer.errors import DataError
@@ -17,16 +14,17 @@ REPLY_TIMEOUT_S = 0.25
 STEP_TIMEOUT_S = 2.0
 PATIENCE_S = 60.0
 HELLO_PATIENCE_S = 10.0
-READ_SLICE_S = 0.05
+LEAST_PAYLOAD_BYTES = 64  # that every firmware takes (SPEC 2.1)
 RUNS_KERNELS = (Message.STEP, Message.INFER, Message.RUN, Message.PREFIX, Message.FINISH)
 
 
 class Device:
     """A session with one device.
 
-    Each request is repeated, ever more slowly, until its reply arrives or `patience_s` is over; the
-    device executes it once at most. The first repeat comes after `reply_timeout_s`, or
-    `step_timeout_s` for what runs kernels or waits for one; a slower step just takes some repeats.
+    Each request is repeated until its reply arrives or `patience_s` is over, at once if a frame
+    came damaged, and else ever more slowly; the device executes it once at most. The first repeat
+    comes after `reply_timeout_s`, or `step_timeout_s` for what runs kernels or waits for one; later
+    on, if it `adapts`, after what such a request has taken. A slower step just takes some repeats.
     Methods raise TransportError (no answer, port gone), DeviceError (refused) or ProtocolError.
     """
 
@@ -38,14 +36,13 @@ class Device:
         reply_timeout_s: float = REPLY_TIMEOUT_S,
         step_timeout_s: float = STEP_TIMEOUT_S,
         patience_s: float = PATIENCE_S,
+        adapts: bool = True,
     ) -> None:
         """Use `Device.open`, which also says hello."""
         self._transport = transport
-        self._reader = FrameReader()
-        self._seq = int.from_bytes(os.urandom(2), "little")
-        self._reply_timeout_s = reply_timeout_s
-        self._step_timeout_s = step_timeout_s
         self._patience_s = patience_s
+        timing = Timing(reply_timeout_s, step_timeout_s, adapts)
+        self._exchange = Exchange(transport, timing)
         self._is_computing = False  # between start and finish: a reply waits for a kernel call
 
     @classmethod
@@ -58,12 +55,13 @@ class Device:
         step_timeout_s: float = STEP_TIMEOUT_S,
         patience_s: float = PATIENCE_S,
         hello_patience_s: float = HELLO_PATIENCE_S,
+        adapts: bool = True,
     ) -> Device:
         """Start a session; MismatchError if the device runs another protocol, build or model.
 
         A hash that is None is not compared.
         """
-        device = cls(transport, reply_timeout_s, step_timeout_s, patience_s)
+        device = cls(transport, reply_timeout_s, step_timeout_s, patience_s, adapts)
         try:
             transport.discard()
             device.info = device._hello(min(hello_patience_s, patience_s))
@@ -86,6 +84,11 @@ class Device:
                     f" this plan is {what} {expected.hex()}; build and flash it, or use the"
                     " device's own plan"
                 )
+
+    @property
+    def name(self) -> str:
+        """Of its port, for messages."""
+        return self._transport.name
 
     def reset(self, seed: int) -> None:
         """Initial weights and history, step 0; aborts a step under way."""
@@ -126,9 +129,20 @@ class Device:
         return label
 
     def _fill(self, message: Message, data: bytes) -> None:
-        chunk = self.info.largest_payload_bytes - protocol.REQUESTS[message].size
-        for offset in range(0, len(data), chunk):
-            self._ask(message, offset, data=data[offset : offset + chunk])
+        self._send(message, (), 0, data)
+
+    def _send(self, message: Message, fields: tuple[int, ...], begin: int, data: bytes) -> None:
+        """Write data at an offset, in pieces of whatever size comes through."""
+        done = 0
+        while done < len(data):
+            most = min(len(data) - done, self.info.largest_payload_bytes)
+            (end,) = self._ask(message, *fields, begin + done, data=data[done : done + most])
+            if not 0 < end - begin - done <= most:
+                raise ProtocolError(
+                    f"{self._transport.name}: {message.name} of {most} bytes at"
+                    f" {begin + done} ended at {end}; flash the firmware of this version"
+                )
+            done = end - begin
 
     def set_classes(self, classes: int) -> None:
         """Take spare classes into use, or out of it; refused beyond the head's outputs."""
@@ -173,23 +187,22 @@ class Device:
         """Bytes of a region, to its end if `nbytes` is None: only of those that `Region` names."""
         end = self.info.region_bytes(RamRegion(region)) if nbytes is None else offset + nbytes
         largest = self.info.largest_payload_bytes - 1  # beside the status
-        data = b""
+        data = bytearray()
         while offset < end:
             wanted = min(largest, end - offset)
             chunk = self._request(Message.READ, region, offset, wanted)
-            if len(chunk) != wanted:
+            if not 0 < len(chunk) <= wanted:
                 raise ProtocolError(
-                    f"{self._transport.name}: READ gave {len(chunk)} bytes instead of {wanted}"
+                    f"{self._transport.name}: READ gave {len(chunk)} bytes instead of {wanted};"
+                    " flash the firmware of this version"
                 )
             data += chunk
-            offset += wanted
-        return data
+            offset += len(chunk)
+        return bytes(data)
 
     def write(self, region: int, data: bytes, offset: int = 0) -> None:
         """Overwrite bytes of a region; refused while a step is under way."""
-        chunk = self.info.largest_payload_bytes - protocol.REQUESTS[Message.WRITE].size
-        for at in range(0, len(data), chunk):
-            self._ask(Message.WRITE, region, offset + at, data=data[at : at + chunk])
+        self._send(Message.WRITE, (region,), offset, data)
 
     def close(self) -> None:
         """End the session and give the port back."""
@@ -204,7 +217,15 @@ class Device:
                 f"{self._transport.name}: the device speaks protocol {version}, this program"
                 f" {protocol.VERSION}; build and flash the firmware of this version"
             )
-        return Hello(*protocol.unpack(Message.HELLO, body))  # type: ignore[arg-type]
+        info = Hello(*protocol.unpack(Message.HELLO, body))  # type: ignore[arg-type]
+        if info.largest_payload_bytes < LEAST_PAYLOAD_BYTES:
+            raise ProtocolError(
+                f"{self._transport.name}: the device says that it takes payloads of"
+                f" {info.largest_payload_bytes} bytes, and every firmware takes"
+                f" {LEAST_PAYLOAD_BYTES}; flash the firmware of this version"
+            )
+        self._exchange.size.begin(info.largest_payload_bytes)
+        return info
 
     def _ask(self, message: Message, *fields: int, data: bytes = b"") -> tuple[int, ...]:
         """Fields of the reply, all integers."""
@@ -218,10 +239,11 @@ class Device:
         data: bytes = b"",
         patience_s: float | None = None,
     ) -> bytes:
-        """What follows MCT_OK in the reply; DeviceError for another status."""
-        self._seq = (self._seq + 1) & 0xFFFF
-        frame = Frame(message, self._seq, protocol.request(message, *fields, data=data))
-        payload = self._exchange(frame, self._patience_s if patience_s is None else patience_s)
+        """What follows MCT_OK in the reply; DeviceError for another status. Of the data, or of what
+        is to be read, as much as the line takes: the reply tells how much."""
+        is_slow = self._is_computing or message in RUNS_KERNELS
+        patience_s = self._patience_s if patience_s is None else patience_s
+        payload = self._exchange.request(message, fields, data, is_slow, patience_s)
         status, body = protocol.split_reply(payload)
         if status is not Status.OK:
             raise DeviceError(
@@ -229,32 +251,3 @@ class Device:
                 status,
             )
         return body
-
-    def _exchange(self, frame: Frame, patience_s: float) -> bytes:
-        """Send until the reply with this frame's number comes; its payload."""
-        # The zero in front ends whatever a damaged frame left in the device's decoder.
-        wire = DELIMITER + encode(frame)
-        give_up_at = time.monotonic() + patience_s
-        is_slow = self._is_computing or frame.type in RUNS_KERNELS
-        timeout_s = self._step_timeout_s if is_slow else self._reply_timeout_s
-        while time.monotonic() < give_up_at:
-            self._transport.write(wire)
-            left_s = give_up_at - time.monotonic()
-            payload = self._await_reply(frame, min(timeout_s, left_s))
-            if payload is not None:
-                return payload
-            timeout_s *= 2
-        raise TransportError(
-            f"{self._transport.name}: no answer to {Message(frame.type).name} in {patience_s:g} s;"
-            " check that the device runs this firmware, and reset it"
-        )
-
-    def _await_reply(self, frame: Frame, timeout_s: float) -> bytes | None:
-        """Payload of the reply to `frame`, or None; replies to earlier repeats are passed over."""
-        until = time.monotonic() + timeout_s
-        while (left_s := until - time.monotonic()) > 0:
-            # Mostly the same timeout: changing it costs system calls.
-            for reply in self._reader.feed(self._transport.read(min(left_s, READ_SLICE_S))):
-                if reply.type == frame.type | protocol.REPLY and reply.seq == frame.seq:
-                    return reply.payload
-        return None

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cobs import cobs
@@ -26,14 +25,15 @@ class Frame:
 
 
 def encode(frame: Frame) -> bytes:
-    """The bytes on the wire, closing zero included.
+    """The bytes on the wire. The zero in front ends whatever came before the frame; the two behind
+    it tell a damaged frame from other bytes.
 
     >>> encode(Frame(type=1, seq=0x0203)).hex(" ")
-    '08 01 03 02 ca 81 a0 3b 00'
+    '00 08 01 03 02 ca 81 a0 3b 00 00'
     """
     raw = _HEADER.pack(frame.type, frame.seq) + frame.payload
     wire: bytes = cobs.encode(raw + _CRC.pack(zlib.crc32(raw)))
-    return wire + DELIMITER
+    return DELIMITER + wire + 2 * DELIMITER
 
 
 def decode(block: bytes) -> Frame | None:
@@ -56,16 +56,35 @@ def decode(block: bytes) -> Frame | None:
 
 
 class FrameReader:
-    """Cuts a byte stream into frames; drops the damaged ones."""
+    """Cuts a byte stream into frames; drops the damaged ones, and counts in ``damaged`` those that
+    have come to their two zeros."""
 
     def __init__(self) -> None:
-        self._pending = b""
+        self.damaged = 0
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
+        self._is_damaged = False  # a block between zeros was no frame, since the last that was
 
-    def feed(self, data: bytes) -> Iterator[Frame]:
+    def feed(self, data: bytes) -> list[Frame]:
         """The frames that these bytes complete."""
-        *blocks, self._pending = (self._pending + data).split(DELIMITER)
-        self._pending = self._pending[-LONGEST_BYTES:]  # a babbling device must not fill memory
+        frames = []
+        *blocks, rest = data.split(DELIMITER)
         for block in blocks:
-            frame = decode(block)
+            frame = self._end(b"".join((*self._pending, block)))
+            self._pending, self._pending_bytes = [], 0
             if frame is not None:
-                yield frame
+                frames.append(frame)
+        # A babbling device must not fill memory: a block this long is none of ours.
+        if rest and self._pending_bytes < LONGEST_BYTES:
+            self._pending.append(rest)
+            self._pending_bytes += len(rest)
+        return frames
+
+    def _end(self, block: bytes) -> Frame | None:
+        if not block:
+            self.damaged += self._is_damaged
+            self._is_damaged = False
+            return None
+        frame = decode(block)
+        self._is_damaged = frame is None
+        return frame

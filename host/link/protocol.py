@@ -5,13 +5,14 @@ what they mean. All integers little-endian."""
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
 from mcutrain.host.errors import ProtocolError
 
-VERSION = 1
-REPLY = 0x80  # a reply's type is its request's with this bit
+VERSION = 2
+REPLY = 0x80  # a reply's type is its request's with this bit; alone it answers a damaged frame
 STEP_DIGEST = 1  # flag of STEP and FINISH: compute the digest of the learned state
 
 
@@ -50,7 +51,8 @@ class Status(IntEnum):
     SESSION = -5
     IDLE = -6
     SAMPLE = -7
-    STATE = -8
+    DAMAGED = -8
+    STATE = -9
 
     @property
     def meaning(self) -> str:
@@ -71,6 +73,7 @@ _MEANINGS = {
     Status.SESSION: "it has no session with this host (it may have restarted)",
     Status.IDLE: "no step is under way",
     Status.SAMPLE: "its sample, latent or target has not come whole, or was used already",
+    Status.DAMAGED: "the request came damaged",
     Status.STATE: "what was written to its state is none that training can have left; reset it",
 }
 
@@ -111,6 +114,10 @@ REQUESTS = {
 # The fixed part of each reply that has one, after the status.
 REPLIES = {
     Message.HELLO: struct.Struct("<HH8s8s6I"),
+    Message.SAMPLE: struct.Struct("<I"),  # offset behind the data, as the next three
+    Message.WRITE: struct.Struct("<I"),
+    Message.TARGET: struct.Struct("<I"),
+    Message.LATENT: struct.Struct("<I"),
     Message.STEP: struct.Struct("<5I"),
     Message.INFER: struct.Struct("<I"),
     Message.RUN: struct.Struct("<BI"),
@@ -170,6 +177,29 @@ def request(message: Message, *fields: int, data: bytes = b"") -> bytes:
     '01 04 00 00 00 10 00'
     """
     return REQUESTS[message].pack(*fields) + data
+
+
+def portion(message: Message, fields: Sequence[int], data: bytes, limit: int) -> tuple[bytes, int]:
+    """Payload of a request for what one frame of ``limit`` can take, and its size, or the reply's
+    if that is longer. What needs several frames is cut into equal parts.
+
+    >>> portion(Message.SAMPLE, (0,), b"abcdef", 9)
+    (b'\\x00\\x00\\x00\\x00abc', 7)
+    >>> portion(Message.READ, (1, 0, 100), b"", 32)[1]
+    26
+    """
+    if message is Message.READ:
+        region, offset, wanted = fields
+        part = _equal_part(wanted, limit - 1)  # beside the status
+        return request(message, region, offset, part), max(REQUESTS[message].size, part + 1)
+    part = _equal_part(len(data), limit - REQUESTS[message].size)
+    payload = request(message, *fields, data=data[:part])
+    return payload, len(payload)
+
+
+def _equal_part(whole: int, limit: int) -> int:
+    count = max(1, -(-whole // limit))
+    return -(-whole // count)
 
 
 def split_reply(payload: bytes) -> tuple[Status, bytes]:

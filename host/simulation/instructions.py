@@ -3,7 +3,8 @@
 
 Counts are guest instructions, not cycles. They repeat exactly for the same firmware and data,
 except that an interrupt inside a region adds its own: open the device with a `step_timeout_s` no
-step reaches, so that no repeated request arrives during one.
+step reaches, and that does not adapt, so that no repeated request arrives during one. A request
+that is lost is repeated nevertheless: the device says so at once (SPEC 2.2).
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ import re
 import select
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from pathlib import Path
 from mcutrain.host.boards import board_description
 from mcutrain.host.errors import TransportError
 from mcutrain.host.processes import ending_with_parent
+from mcutrain.host.waiting import LONGEST_TICK_S, Waiting
 
 START_TIMEOUT_S = 60.0  # on a busy computer too
 
@@ -90,11 +90,11 @@ def _await_port(board: str, process: subprocess.Popen[bytes]) -> str:
     """The path that the process announces; TransportError with its words if it does not."""
     pattern = re.compile(board_description(board)["simulation"]["port_pattern"], re.M)
     assert process.stdout is not None
-    give_up_at = time.monotonic() + START_TIMEOUT_S
+    waiting = Waiting(START_TIMEOUT_S)
     output = b""
-    while (left_s := give_up_at - time.monotonic()) > 0:
-        if not select.select([process.stdout], [], [], left_s)[0]:
-            break
+    while waiting.left_s() > 0:
+        if not select.select([process.stdout], [], [], LONGEST_TICK_S)[0]:
+            continue
         data = process.stdout.read(4096)
         output += data
         announced = pattern.search(output.decode(errors="replace"))

@@ -14,7 +14,7 @@ from mcutrain.host.building.firmware import Build, plan_with_hash
 from mcutrain.host.building.target import TargetKind
 from mcutrain.host.errors import MismatchError
 from mcutrain.host.link.device import PATIENCE_S, REPLY_TIMEOUT_S, STEP_TIMEOUT_S, Device
-from mcutrain.host.link.protocol import RamRegion, StepResult
+from mcutrain.host.link.protocol import RamRegion
 from mcutrain.host.link.transport import SerialTransport
 from mcutrain.host.simulation.simulator import simulate
 from mcutrain.host.training.latents import (
@@ -26,6 +26,7 @@ from mcutrain.host.training.latents import (
     flash_slots,
 )
 from mcutrain.host.training.runner import Runner
+from mcutrain.host.training.trust import check_hello, checked_class, checked_step, read_state
 from mcutrain.host.training.verify import read_tensor, write_step, write_target
 from mcutrain.trainer.chip import GENERIC, Chip
 from mcutrain.trainer.graph.tensor import Array, Tensor
@@ -97,6 +98,8 @@ class DeviceRunner:
     the step before it runs, to a build that receives ahead."""
 
     def __init__(self, device: Device, plan: TrainingPlan) -> None:
+        """Raises ProtocolError for a device whose sizes are not the plan's."""
+        check_hello(device, plan)
         self.device, self.plan = device, plan
         # The latent that PREFIX left for the next step, or the slot that it was kept in.
         self._in_place: Array | int | None = None
@@ -122,7 +125,7 @@ class DeviceRunner:
         self._in_place = None
         self.device.start(label)
         self._waiting = (*following, write_step(self.device, self.plan, *following))
-        return recorded(self.device.finish(wants_digest))
+        return checked_step(self.device, self.plan, self.device.finish(wants_digest))
 
     def announce(self, sample: Array, target: Array) -> None:
         if self.sends_ahead:
@@ -139,7 +142,7 @@ class DeviceRunner:
 
     def predict(self, sample: Array) -> int:
         self._write_sample(sample)
-        return self.device.infer()
+        return self._infer()
 
     def infer(self, sample: Array) -> Array:
         self.predict(sample)
@@ -161,7 +164,7 @@ class DeviceRunner:
 
     def predict_from_latent(self, latent: Array) -> int:
         self._write_latent(latent)
-        return self.device.infer()
+        return self._infer()
 
     def infer_from_latent(self, latent: Array) -> Array:
         self.predict_from_latent(latent)
@@ -183,7 +186,7 @@ class DeviceRunner:
 
     def predict_from_slot(self, slot: int) -> int:
         self._recall(slot)
-        return self.device.infer()
+        return self._infer()
 
     def infer_from_slot(self, slot: int) -> Array:
         self.predict_from_slot(slot)
@@ -207,7 +210,10 @@ class DeviceRunner:
 
     def _step(self, label: int, wants_digest: bool) -> tuple[StepRecord, int]:
         self._in_place = self._waiting = None
-        return recorded(self.device.step(label, wants_digest))
+        return checked_step(self.device, self.plan, self.device.step(label, wants_digest))
+
+    def _infer(self) -> int:
+        return checked_class(self.device, self.plan, self.device.infer())
 
     def _read(self, tensor: Tensor) -> Array:
         return read_tensor(self.device, self.plan, tensor).reshape(-1)
@@ -216,16 +222,11 @@ class DeviceRunner:
         return self.device.digest().digest
 
     def state(self) -> bytes:
-        return self.device.read(RamRegion.STATE)
+        return read_state(self.device, self.plan)
 
     def load(self, state: bytes) -> None:
         self.reset(0)  # no step may be under way
         self.device.write(RamRegion.STATE, state)
-
-
-def recorded(result: StepResult) -> tuple[StepRecord, int]:
-    """What a runner's step gives."""
-    return StepRecord(result.sum, result.distance, result.predicted), result.digest
 
 
 def with_latents(runner: ReferenceRunner | DeviceRunner, place: str) -> Runner:
@@ -269,6 +270,7 @@ def simulated(build: Build, counts: Path | None = None) -> Iterator[SimulatedRun
         device = Device.open(
             transport, *hashes, REPLY_TIMEOUT_S, step_timeout_s, patience_s,
             hello_patience_s=PATIENCE_S,  # on a busy computer it starts slowly
+            adapts=not counts,
         )  # fmt: skip
         try:
             runner = SimulatedRunner(device, build.plan, stack)

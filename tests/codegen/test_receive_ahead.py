@@ -40,7 +40,7 @@ from mcutrain.trainer.tflite.reader import parse
 from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.latent_slots import with_slots
 from tests.support.native import NativeModel, push, status
-from tests.support.sessions import FaultyTransport
+from tests.support.noisy_line import NoisyLine
 from tests.support.simulated_boards import board_param, each_board
 from tests.support.small_models import residual_model, write_dataset
 
@@ -234,12 +234,12 @@ def test_a_board_trains_bit_for_bit_over_a_bad_link(board: str) -> None:
     plan = plan_of("last:2")
     built = build(plan, Target.parse(f"sim:{board}"))
     with simulate(board, built.elf) as port, SerialTransport(port) as transport:
-        faulty = FaultyTransport(transport, 5, fault_rate=0.08)
+        faulty = NoisyLine(transport, 5, per_block=0.08)
         device = Device.open(faulty, built.build_hash, None, 0.02, 0.02)
         result = train(plan, data_of(plan), DeviceRunner(device, plan), options_of(), quiet)
 
     assert_same(result, plan, options_of(verify=False))
-    assert faulty.faults > 5
+    assert faulty.faults.total() > 5
 
 
 class Counting(SerialTransport):
@@ -259,7 +259,7 @@ def test_a_board_loses_no_frame_of_a_good_link(board: str) -> None:
     built = build(plan, Target.parse(f"sim:{board}"))
     with simulate(board, built.elf) as port, Counting(port) as transport:
         # A repeat after a minute is one of a lost frame, and not of a busy machine.
-        device = Device.open(transport, built.build_hash, None, 60.0, 60.0)
+        device = Device.open(transport, built.build_hash, None, 60.0, 60.0, adapts=False)
         made, transport.sent = requests_of(device), 0
         result = train(plan, data_of(plan), DeviceRunner(device, plan), options_of(), quiet)
 

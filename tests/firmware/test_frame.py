@@ -69,24 +69,29 @@ class CFrames:
             ("data", ctypes.c_void_p),
             ("capacity", ctypes.c_uint32),
             ("nbytes", ctypes.c_uint32),
+            ("crc", ctypes.c_uint32),
             ("left", ctypes.c_uint8),
             ("owes_zero", ctypes.c_bool),
+            ("is_begun", ctypes.c_bool),
             ("is_bad", ctypes.c_bool),
+            ("is_whole", ctypes.c_bool),
+            ("is_damaged", ctypes.c_bool),
         ]
+
+    WHOLE, DAMAGED = 1, 2  # mct_frame_event
 
     def __init__(self, library: Path, capacity: int = LARGEST_RAW_BYTES) -> None:
         self._library = ctypes.CDLL(str(library))
         self._library.mct_frame_encode.restype = ctypes.c_uint32
-        self._library.mct_frame_push.restype = ctypes.c_uint32
-        self._library.mct_frame_check.restype = ctypes.c_uint32
+        self.damaged = 0
         self._data = ctypes.create_string_buffer(capacity)
         self._decoder = self.Decoder(ctypes.addressof(self._data), capacity)
 
     def encode(self, frame: Frame) -> bytes:
         """In place, as the session does."""
         raw = bytes([frame.type]) + frame.seq.to_bytes(2, "little") + frame.payload
-        gap = (len(raw) + 4) // 254 + 1
-        buffer = ctypes.create_string_buffer(b"\xee" * gap + raw + b"\xee" * 5)
+        gap = (len(raw) + 4) // 254 + 2
+        buffer = ctypes.create_string_buffer(b"\xee" * gap + raw + b"\xee" * 6)
         address = ctypes.addressof(buffer)
         nbytes = self._library.mct_frame_encode(
             ctypes.c_void_p(address + gap), len(raw), ctypes.c_void_p(address)
@@ -97,10 +102,10 @@ class CFrames:
     def feed(self, data: bytes) -> list[Frame]:
         frames = []
         for byte in data:
-            nbytes = self._library.mct_frame_push(ctypes.byref(self._decoder), byte)
-            nbytes = nbytes and self._library.mct_frame_check(self._data, nbytes)
-            if nbytes:
-                raw = self._data.raw[:nbytes]
+            event = self._library.mct_frame_push(ctypes.byref(self._decoder), byte)
+            self.damaged += event == self.DAMAGED
+            if event == self.WHOLE:
+                raw = self._data.raw[: self._decoder.nbytes - 4]
                 frames.append(Frame(raw[0], int.from_bytes(raw[1:3], "little"), raw[3:]))
         return frames
 
@@ -119,7 +124,7 @@ def test_python_encodes_and_decodes_as_the_golden_file_says(name: str) -> None:
     frame, wire = golden_frames()[name]
 
     assert encode(frame) == wire
-    assert decode(wire[:-1]) == frame
+    assert decode(wire.strip(b"\0")) == frame
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -147,9 +152,8 @@ def test_damaged_frames_are_dropped_and_the_next_one_is_read(library: Path) -> N
     good = Frame(5, 77, b"after the damage")
     readers: list[Callable[[bytes], list[Frame]]] = [
         CFrames(library).feed,
-        lambda data: list(reader.feed(data)),
+        FrameReader().feed,
     ]
-    reader = FrameReader()
     for _ in range(200):
         wire = bytearray(encode(Frame(4, 76, rng.randbytes(300))))
         wire[rng.randrange(len(wire) - 1)] ^= 1 << rng.randrange(8)
@@ -165,6 +169,35 @@ def test_c_drops_a_frame_longer_than_its_buffer(library: Path) -> None:
         largest,
         good,
     ]
+
+
+def test_bytes_between_frames_cost_no_frame_and_are_no_damaged_one(library: Path) -> None:
+    """Boot text, log lines, noise: of any bytes, whole lines or cut off, without two zeros."""
+    rng = random.Random(3)
+    c, reader = CFrames(library), FrameReader()
+    for size in (1, 2, 7, 40, 254, 255, 3000):
+        for noise in (b"boot: ok\r\n" * size, rng.randbytes(size).replace(b"\0\0", b"\0\1")):
+            good = Frame(5, rng.randrange(0x10000), rng.randbytes(rng.randrange(300)))
+            stream = (noise[:-1] + b"x") + encode(good)
+
+            assert c.feed(stream) == reader.feed(stream) == [good]
+    assert c.damaged == reader.damaged == 0
+
+
+def test_a_damaged_frame_is_told_once_at_its_end(library: Path) -> None:
+    """Whatever was done to the bytes before its two zeros, as one block or as several."""
+    rng = random.Random(4)
+    c, reader = CFrames(library), FrameReader()
+    for count in range(1, 200):
+        wire = bytearray(encode(Frame(4, 76, rng.randbytes(rng.randrange(200)))))
+        at = rng.randrange(2, len(wire) - 3)
+        wire[at] = 0 if count % 3 == 0 else wire[at] ^ (1 << rng.randrange(8)) or 0x55
+        before = c.damaged, reader.damaged
+        for event in range(1, len(wire) + 1):
+            last = bytes(wire[event - 1 : event])
+            assert c.feed(last) == reader.feed(last) == []
+            told = c.damaged - before[0], reader.damaged - before[1]
+            assert told[0] == told[1] == (event == len(wire)), (count, event)
 
 
 if __name__ == "__main__":

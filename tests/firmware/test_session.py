@@ -15,12 +15,13 @@ import pytest
 from mcutrain.host.errors import DeviceError, MismatchError, TransportError
 from mcutrain.host.link import protocol
 from mcutrain.host.link.device import Device
-from mcutrain.host.link.frame import Frame
+from mcutrain.host.link.frame import Frame, encode
 from mcutrain.host.link.protocol import Message, RamRegion, Status
 from mcutrain.host.link.transport import SerialTransport
 from mcutrain.host.simulation.simulator import simulate
 from mcutrain.trainer.errors import DataError
 from tests.support.fake_model.build import BUILD_HASH, NUMERICS_HASH, build_native
+from tests.support.noisy_line import NoisyLine
 from tests.support.sessions import (
     CALLS,
     CLASSES,
@@ -28,7 +29,6 @@ from tests.support.sessions import (
     LATENT_BYTES,
     SLOTS,
     TARGET_BYTES,
-    FaultyTransport,
     Wire,
     latent,
     sample,
@@ -87,11 +87,11 @@ def test_a_bad_link_never_changes_the_training_state(elf: Path, seed: int) -> No
     with simulate("native", elf) as path, SerialTransport(path) as transport:
         clean = train(Device.open(transport, None, None), steps=40)
     with simulate("native", elf) as path, SerialTransport(path) as transport:
-        faulty = FaultyTransport(transport, seed, fault_rate=0.15)
+        faulty = NoisyLine(transport, seed, per_block=0.15)
         device = Device.open(faulty, None, None, reply_timeout_s=0.01, step_timeout_s=0.01)
 
         assert train(device, steps=40) == clean
-        assert faulty.faults > 50
+        assert faulty.faults.total() > 50
 
 
 def test_the_session_survives_a_host_that_closes_and_opens_again(port: str) -> None:
@@ -361,7 +361,6 @@ def test_classes_are_taken_into_use(device: Device) -> None:
         (Status.RANGE, Message.RECALL, (SLOTS,)),
         (Status.RANGE, Message.RECALL, (0xFFFFFFFF,)),
         (Status.RANGE, Message.READ, (2, 0, 1)),
-        (Status.RANGE, Message.READ, (1, 0, 128)),
         (Status.RANGE, Message.READ, (0, 0xFFFFFFF0, 0x20)),
         (Status.RANGE, Message.WRITE, (255, 0)),
         (Status.RANGE, Message.WRITE, (1, 0xFFFFFFFF)),
@@ -416,12 +415,43 @@ def test_hostile_frames_are_all_answered(wire: Wire) -> None:
     wire.replies(Frame(Message.HELLO, 0))
     for seq in range(1, 400):
         size = rng.choice([0, 1, 2, 4, 5, 6, 7, 8, 60, 127, 128])
-        kind = rng.choice([*Message, 0, 99, 127, Message.STEP | protocol.REPLY])
+        kind = rng.choice([*Message, 0, 99, 127])
         payload = bytes(rng.choices([0, 1, 2, 255, rng.randrange(256)], k=size))
         ((reply_type, reply_seq, reply),) = wire.replies(Frame(kind, seq, payload))
 
         assert (reply_type, reply_seq) == (kind | protocol.REPLY, seq)
         assert protocol.split_reply(reply)[0] in Status
+
+
+def test_a_read_that_no_reply_can_hold_is_refused(wire: Wire) -> None:
+    read = Frame(Message.READ, 1, protocol.request(Message.READ, RamRegion.STATE, 0, 128))
+
+    assert wire.replies(Frame(Message.HELLO, 0), read)[1][2] == bytes([Status.RANGE & 0xFF])
+
+
+def test_a_damaged_frame_is_answered_once_and_the_session_goes_on(wire: Wire) -> None:
+    wire.replies(Frame(Message.HELLO, 7))
+    step = Frame(Message.STEP, 8, protocol.request(Message.STEP, 1, 0))
+    lost = (protocol.REPLY, 7, bytes([Status.DAMAGED & 0xFF]))
+    bad = bytearray(encode(step))
+    for at in range(1, len(bad) - 2):
+        for value in (0, bad[at] ^ 0x10):  # two blocks, or one
+            damaged = bad[:at] + bytes([value or 0x33]) + bad[at + 1 :]
+            assert wire.replies(raw=bytes(damaged)) == [lost]
+    (first,) = wire.replies(step)
+    assert protocol.unpack(Message.STEP, first[2][1:])[3] == 1
+    # What is no frame is not answered: nothing comes before the next reply.
+    for noise in (b"log line\r\n", b"\0\0\0\0", bytes(3) + b"x\0y"):
+        assert wire.replies(step, raw=noise) == [first]
+
+
+def test_an_echo_of_the_device_is_passed_over(wire: Wire) -> None:
+    """Answered, it would come back again, for ever."""
+    hello, infer = Frame(Message.HELLO, 10), Frame(Message.INFER, 11)
+    _, answer = wire.replies(hello, infer)
+    echo = encode(Frame(*answer))
+
+    assert wire.replies(infer, raw=echo + echo) == [answer]
 
 
 def test_another_build_or_model_is_refused(port: str) -> None:
@@ -433,8 +463,8 @@ def test_another_build_or_model_is_refused(port: str) -> None:
 
 
 def test_another_protocol_is_refused(port: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "VERSION", 2)
-    with SerialTransport(port) as transport, pytest.raises(MismatchError, match="protocol 1"):
+    monkeypatch.setattr(protocol, "VERSION", protocol.VERSION + 1)
+    with SerialTransport(port) as transport, pytest.raises(MismatchError, match="protocol 2"):
         Device.open(transport, None, None)
 
 
@@ -482,11 +512,11 @@ def test_an_unplugged_device_is_an_error(elf: Path) -> None:
 
 def test_a_silent_device_is_an_error(port: str) -> None:
     with SerialTransport(port) as transport:
-        deaf = FaultyTransport(transport, seed=0, fault_rate=0)
+        deaf = NoisyLine(transport, seed=0)
         device = Device.open(deaf, None, None)
         device._patience_s = 0.3  # behind the hello, which may take its time on a busy machine
         deaf.write = lambda data: None  # type: ignore[method-assign]
-        with pytest.raises(TransportError, match=r"no answer to DIGEST in 0\.3 s"):
+        with pytest.raises(TransportError, match=r"no answer to DIGEST in 0\.3 s; nothing arrived"):
             device.digest()
 
 

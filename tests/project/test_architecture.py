@@ -70,6 +70,7 @@ FLOORS = {
             "request",
             "sizes",
             "urls",
+            "waiting",
         },
         {"boards", "files", "link", "measure", "npz", "outputs"},
         {"building"},

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests of sessions say to the fake model, and a bad link."""
+"""What the tests of sessions say to the fake model."""
 
 from __future__ import annotations
 
@@ -11,45 +11,6 @@ from mcutrain.host.link.transport import Transport
 # What tests/support/fake_model/model.c is made of.
 INPUT_BYTES, TARGET_BYTES, CLASSES, CALLS = 300, 200, 3, 5
 LATENT_BYTES, SLOTS = 300, 2
-
-
-class FaultyTransport(Transport):
-    """Loses, repeats, cuts and flips some of what passes through, either way."""
-
-    def __init__(self, inner: Transport, seed: int, fault_rate: float) -> None:
-        self.name = f"faulty {inner.name}"
-        self.faults = 0
-        self._inner = inner
-        self._rng = random.Random(seed)
-        self._fault_rate = fault_rate
-
-    def write(self, data: bytes) -> None:
-        self._inner.write(self._damaged(data))
-
-    def read(self, timeout_s: float) -> bytes:
-        return self._damaged(self._inner.read(timeout_s))
-
-    def discard(self) -> None:
-        self._inner.discard()
-
-    def close(self) -> None:
-        self._inner.close()
-
-    def _damaged(self, data: bytes) -> bytes:
-        if not data or self._rng.random() >= self._fault_rate:
-            return data
-        self.faults += 1
-        at = self._rng.randrange(len(data))
-        flipped = data[at] ^ 1 << self._rng.randrange(8)
-        faults = (
-            b"",
-            data + data,
-            data[:at],
-            data[:at] + data[at + 1 :],
-            data[:at] + bytes([flipped]) + data[at + 1 :],
-            data[:at] + self._rng.randbytes(3) + data[at:],
-        )
-        return self._rng.choice(faults)
 
 
 def sample(index: int) -> bytes:
@@ -67,11 +28,12 @@ class Wire:
         self._transport = transport
         self._reader = FrameReader()
 
-    def replies(self, *frames: Frame) -> list[tuple[int, int, bytes]]:
-        """Type, number and payload of each reply, one for each frame."""
-        self._transport.write(b"\0" + b"".join(map(encode, frames)))
+    def replies(self, *frames: Frame, raw: bytes = b"") -> list[tuple[int, int, bytes]]:
+        """Type, number and payload of each reply, one for each frame; at least one. Bytes that are
+        no frame may go first."""
+        self._transport.write(raw + b"".join(map(encode, frames)))
         found: list[Frame] = []
-        while len(found) < len(frames):
+        while len(found) < max(1, len(frames)):
             data = self._transport.read(5.0)
             assert data, f"{len(found)} replies to {len(frames)} frames"
             found += self._reader.feed(data)

@@ -33,3 +33,7 @@ class Loss(Op, ABC):
     @abstractmethod
     def real(self, record: Array, logits: TensorType) -> float:
         """The loss of a record, in real units."""
+
+    @abstractmethod
+    def permits(self, total: int, distance: int, logits: TensorType) -> bool:
+        """Whether a record can hold these two (SPEC 1.2)."""

@@ -45,6 +45,9 @@ class MeanSquaredError(Loss):
         """The mean of squared differences, in squared real units."""
         return int(record[0]) * logits.scale**2 / logits.size
 
+    def permits(self, total: int, distance: int, logits: TensorType) -> bool:
+        return total <= 255**2 * logits.size and distance == 0
+
     @property
     def shift(self) -> int:
         return 16 - self.errors.bits

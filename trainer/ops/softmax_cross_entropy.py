@@ -47,6 +47,10 @@ class SoftmaxCrossEntropy(Loss):
         """In nats."""
         return logits.scale * int(record[1]) + math.log(int(record[0]) / ONE)
 
+    def permits(self, total: int, distance: int, logits: TensorType) -> bool:
+        """The greatest logit alone gives 1 to the sum, and none gives more."""
+        return ONE <= total <= ONE * self.labels(logits) and distance <= 255
+
     def exponentials(self, node: Node) -> Array:
         """(256,) u16: round(2**15 exp(-s d))."""
         scale = node.inputs[0].type.scale

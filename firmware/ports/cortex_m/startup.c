@@ -16,6 +16,8 @@ void mct_cortex_m_reset(void)
     for (uint32_t *word = mct_bss_begin; word < mct_bss_end; word++) {
         *word = 0;
     }
+    /* Nothing that main() does may come before this, even if all is one unit to the compiler. */
+    __asm__ volatile("" ::: "memory");
     main();
     mct_cortex_m_fault();
 }

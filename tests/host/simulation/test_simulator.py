@@ -54,7 +54,9 @@ def train(board: str, firmware: Firmware, plugin_args: tuple[str, ...] = ()) -> 
         simulate(board, firmware.elf, plugin_args) as port,
         SerialTransport(port) as transport,
     ):
-        device = Device.open(transport, BUILD_HASH, NUMERICS_HASH, step_timeout_s=600.0)
+        device = Device.open(
+            transport, BUILD_HASH, NUMERICS_HASH, step_timeout_s=600.0, adapts=False
+        )
         device.reset(3)
         for step in range(STEPS):
             device.write_sample(rng.randbytes(device.info.input_bytes))

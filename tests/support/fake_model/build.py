@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from mcutrain.host.boards import board_description
 from tests.support.paths import ROOT
 
 GEN_DIR = ROOT / "tests" / "support" / "fake_model"
@@ -21,16 +22,43 @@ _WARNINGS = (
 _FLAGS = ("-std=c11", "-O1", "-g", "-fno-sanitize-recover=all", *_WARNINGS)
 
 
-def build_native(folder: Path, *defines: str) -> Path:
+NATIVE_PORT = _FIRMWARE / "ports" / "native" / "port.c"
+BURSTS_PORT = (
+    ROOT / "tests" / "support" / "bursts_port.c"
+)  # the same, but what it has no room for is lost
+
+
+def build_native(folder: Path, *defines: str, port: Path = NATIVE_PORT) -> Path:
     """The native firmware with the fake model, under both sanitizers."""
     sources = [
         *sorted((_FIRMWARE / "runtime").glob("*.c")),
         _FIRMWARE / "mct" / "crc32.c",
-        _FIRMWARE / "ports" / "native" / "port.c",
+        port,
         GEN_DIR / "fake.c",
     ]
     elf = folder / "firmware.elf"
     _compile(sources, elf, "-fsanitize=undefined,address", "-DMCT_LINK_PAYLOAD=128", *defines)
+    return elf
+
+
+def build_mps2(folder: Path, *flags: str) -> Path:
+    """The firmware of sim:mps2_an386 with the fake model, by the compiler alone."""
+    ports = _FIRMWARE / "ports"
+    folders = (_FIRMWARE / "runtime", ports / "cortex_m", ports / "mps2")
+    sources = [source for where in folders for source in sorted(where.glob("*.c"))]
+    elf = folder / "firmware.elf"
+    board = board_description("mps2_an386")["build"]
+    link = ["-nostdlib", f"-L{ports}", f"-T{ports / board['linker_script']}"]
+    link += [f"-Wl,--defsym=MCT_STACK_BYTES={board['stack_bytes']}"]
+    subprocess.run(
+        [
+            f"{board['toolchain']}gcc", "-std=c11", "-O2", *_WARNINGS, *board["cpu_flags"], *flags,
+            "-DMCT_LINK_PAYLOAD=128", f"-I{_FIRMWARE}", f"-I{GEN_DIR}", *link, "-o", str(elf),
+            *map(str, sources), str(_FIRMWARE / "mct" / "crc32.c"), str(GEN_DIR / "fake.c"),
+            "-lc", "-lgcc",
+        ],
+        check=True,
+    )  # fmt: skip
     return elf
 
 
