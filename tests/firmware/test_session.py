@@ -375,6 +375,14 @@ def test_values_out_of_range_are_refused(
     assert refused(lambda: device._request(message, *fields)) == status
 
 
+def pieces_of(data: bytes, seq: int) -> list[Frame]:
+    """The frames that hand over a sample; the first has the number ``seq``."""
+    return [
+        Frame(Message.SAMPLE, seq + k, protocol.request(Message.SAMPLE, at, data=data[at:][:100]))
+        for k, at in enumerate(range(0, INPUT_BYTES, 100))
+    ]
+
+
 @pytest.fixture
 def wire(port: str) -> Iterator[Wire]:
     with SerialTransport(port) as transport:
@@ -383,14 +391,7 @@ def wire(port: str) -> Iterator[Wire]:
 
 def test_a_repeated_request_is_answered_again_and_not_executed(wire: Wire) -> None:
     step = Frame(Message.STEP, 0, protocol.request(Message.STEP, 1, 0))
-    pieces = [
-        Frame(
-            Message.SAMPLE,
-            0xFFFD + k,
-            protocol.request(Message.SAMPLE, 100 * k, data=sample(1)[100 * k :][:100]),
-        )
-        for k in range(3)
-    ]
+    pieces = pieces_of(sample(1), 0xFFFD)
     first, *_, second, third = wire.replies(Frame(Message.HELLO, 0xFFFC), *pieces, step, step)
 
     assert first[:2] == (Message.HELLO | protocol.REPLY, 0xFFFC)
@@ -430,7 +431,7 @@ def test_a_read_that_no_reply_can_hold_is_refused(wire: Wire) -> None:
 
 
 def test_a_damaged_frame_is_answered_once_and_the_session_goes_on(wire: Wire) -> None:
-    wire.replies(Frame(Message.HELLO, 7))
+    wire.replies(Frame(Message.HELLO, 4), *pieces_of(sample(1), 5))
     step = Frame(Message.STEP, 8, protocol.request(Message.STEP, 1, 0))
     lost = (protocol.REPLY, 7, bytes([Status.DAMAGED & 0xFF]))
     bad = bytearray(encode(step))

@@ -72,13 +72,13 @@ static bool check_reply(uint8_t type, uint16_t seq, const uint8_t *payload, uint
 {
     static uint8_t raw[RAW_BYTES];
     mct_frame_decoder decoder = {.data = raw, .capacity = sizeof raw};
-    uint32_t raw_bytes = 0;
+    mct_frame_event event = MCT_FRAME_GOES_ON;
     for (uint32_t n = 0; n < answered.nbytes; n++) {
-        require(raw_bytes == 0, "bytes behind a reply");
-        raw_bytes = mct_frame_push(&decoder, answered.wire[n]);
+        require(event == MCT_FRAME_GOES_ON, "bytes behind a reply");
+        event = mct_frame_push(&decoder, answered.wire[n]);
     }
-    require(raw_bytes != 0, "no reply");
-    uint32_t nbytes = mct_frame_check(raw, raw_bytes);
+    require(event == MCT_FRAME_WHOLE, "no whole reply");
+    uint32_t nbytes = mct_frame_bytes(&decoder);
     require(nbytes >= MCT_FRAME_HEADER_BYTES + STATUS_BYTES, "a damaged reply");
     require(raw[0] == (type | MCT_MSG_REPLY), "a reply of another type");
     require(mct_get_u16(raw + 1) == seq, "a reply of another number");
@@ -96,8 +96,8 @@ static bool check_reply(uint8_t type, uint16_t seq, const uint8_t *payload, uint
 
 /* ---- Messages ---- */
 
-/* What becomes of a frame: it may not fit, be of no session, or be executed. */
-typedef enum { LOST, REFUSED, EXECUTED } fate;
+/* What becomes of a frame: it may not fit, be a reply, be of no session, or be executed. */
+typedef enum { LOST, PASSED_OVER, REFUSED, EXECUTED } fate;
 
 static uint8_t sent_type;
 static uint8_t sent_payload[LARGEST];
@@ -125,14 +125,23 @@ static void switch_on(void)
     mct_session_init();
 }
 
-/* Ends what came before, which the device drops if it looks like a frame. */
-static void end_noise(void)
+/* Lets the device say what it has to of bytes that were no message of ours. */
+static void settle(void)
 {
-    static const uint8_t end = 0;
-    put(&end, 1);
-    if (mct_link_rx_bytes != 0) {
+    while (mct_link.rx_bytes != 0 || mct_link.loss != MCT_LINK_LOST_NOTHING) {
+        come.is_unknown |= mct_link.rx_bytes != 0;
+        is_answered = false;
         (void)mct_session_work();
     }
+}
+
+/* Ends what came before, which the device drops unless it is a frame. */
+static void end_noise(void)
+{
+    static const uint8_t end[2] = {0, 0};
+    settle(); /* what is whole already */
+    put(end, sizeof end);
+    settle();
 }
 
 /* Hands over what was encoded into `sent`; whether the device says that it has done it. */
@@ -143,13 +152,18 @@ static bool deliver(void)
     is_answered = false;
     put(sent, sent_bytes);
     if (sent_fate == LOST) {
-        require(mct_link_rx_bytes == 0, "a frame that is too long was received");
+        require(mct_link.rx_bytes == 0, "a frame that is too long was received");
+        settle();
         return false;
     }
-    require(mct_session_work() && is_answered, "no reply");
+    require(mct_session_work() && is_answered == (sent_fate != PASSED_OVER), "no reply");
+    if (sent_fate == PASSED_OVER) {
+        check_memory(MCT_MSG_HELLO, false);
+        return false;
+    }
     if (sent_fate == REFUSED) {
         check_memory(MCT_MSG_HELLO, false);
-        require(answered.wire[1] == (sent_type | MCT_MSG_REPLY), "no refusal");
+        require(answered.wire[2] == (sent_type | MCT_MSG_REPLY), "no refusal");
         return false;
     }
     return check_reply(sent_type, sent_seq, sent_payload, sent_payload_bytes);
@@ -174,7 +188,10 @@ static void send_message(uint8_t type, const uint8_t *payload, uint32_t nbytes)
 {
     encode(type, next_seq, payload, nbytes);
     is_open = is_open || (type == MCT_MSG_HELLO && nbytes <= MCT_LINK_PAYLOAD);
-    sent_fate = nbytes > MCT_LINK_PAYLOAD ? LOST : is_open ? EXECUTED : REFUSED;
+    sent_fate = nbytes > MCT_LINK_PAYLOAD     ? LOST
+                : (type & MCT_MSG_REPLY) != 0 ? PASSED_OVER
+                : is_open                     ? EXECUTED
+                                              : REFUSED;
     if (deliver()) {
         require(!lacks_sample(type), "a sample served twice, or before it was whole");
         follow(type, payload, nbytes);
@@ -223,7 +240,7 @@ static void execute_line(const fuzz_line *line)
         break;
     case FUZZ_NOISE:
         put(payload, nbytes);
-        come.is_unknown |= mct_session_work();
+        settle();
         break;
     case FUZZ_AGAIN:
         repeat();

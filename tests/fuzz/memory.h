@@ -25,7 +25,7 @@ static const block kept[] = {
     {mct_link_rx, sizeof mct_link_rx},
     {mct_link_tx, sizeof mct_link_tx},
     {&mct_link_session, sizeof mct_link_session},
-    {&mct_link_decoder, sizeof mct_link_decoder},
+    {&mct_link, sizeof mct_link},
 };
 enum { KEPT = sizeof kept / sizeof kept[0], BLOCKS = REGIONS + KEPT };
 #ifdef FUZZED_SLOTS

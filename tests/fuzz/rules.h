@@ -56,6 +56,11 @@ static uint32_t reply_bytes_of(uint8_t type, const uint8_t *payload)
         return MCT_REPLY_RUN_BYTES;
     case MCT_MSG_RECALL:
         return MCT_REPLY_RECALL_BYTES;
+    case MCT_MSG_SAMPLE:
+    case MCT_MSG_TARGET:
+    case MCT_MSG_LATENT:
+    case MCT_MSG_WRITE:
+        return MCT_REPLY_SAMPLE_BYTES;
     case MCT_MSG_READ:
         return mct_get_u16(payload + 5);
     default:

@@ -119,7 +119,7 @@ def test_what_cannot_be_is_refused(name: str) -> None:
 
 def test_a_state_that_training_never_leaves_is_refused() -> None:
     """Even if the device has a digest that fits: the rate is not in it."""
-    refusal({Message.READ: ranges}, "rate, history, sum or class count out of range")
+    refusal({Message.READ: ranges}, "the tensor sgd has a learning rate out of range")
 
 
 def test_the_truth_is_taken() -> None:
