@@ -13,7 +13,14 @@ import serial
 from mcutrain.host.defaults import BAUD
 from mcutrain.host.errors import TransportError
 
+try:
+    from termios import error as terminal_error
+except ImportError:  # on Windows
+    terminal_error = OSError
+
 WRITE_TIMEOUT_S = 10.0
+# What pyserial raises for a port that is not there any more; SerialException is an OSError.
+GONE = (OSError, TypeError, terminal_error)
 
 T = TypeVar("T", bound="Transport")
 
@@ -63,7 +70,7 @@ class SerialTransport(Transport):
             self._serial = serial.Serial(
                 port, baud, timeout=0, write_timeout=WRITE_TIMEOUT_S, exclusive=True
             )
-        except (OSError, ValueError) as error:  # SerialException is an OSError
+        except (*GONE, ValueError) as error:
             raise TransportError(_why_not_open(port, error)) from error
 
     def write(self, data: bytes) -> None:
@@ -73,7 +80,7 @@ class SerialTransport(Transport):
             raise TransportError(
                 f"{self.name}: nothing was taken for {WRITE_TIMEOUT_S:g} s; restart the device"
             ) from error
-        except (OSError, TypeError) as error:
+        except GONE as error:
             raise self._lost(error) from error
 
     def read(self, timeout_s: float) -> bytes:
@@ -81,14 +88,14 @@ class SerialTransport(Transport):
             if self._serial.timeout != timeout_s:
                 self._serial.timeout = timeout_s
             data: bytes = self._serial.read(max(1, self._serial.in_waiting))
-        except (OSError, TypeError) as error:
+        except GONE as error:
             raise self._lost(error) from error
         return data
 
     def discard(self) -> None:
         try:
             self._serial.reset_input_buffer()
-        except (OSError, TypeError) as error:
+        except GONE as error:
             raise self._lost(error) from error
 
     def close(self) -> None:
