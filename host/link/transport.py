@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import termios
 from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import TypeVar
@@ -13,14 +14,9 @@ import serial
 from mcutrain.host.defaults import BAUD
 from mcutrain.host.errors import TransportError
 
-try:
-    from termios import error as terminal_error
-except ImportError:  # on Windows
-    terminal_error = OSError
-
 WRITE_TIMEOUT_S = 10.0
 # What pyserial raises for a port that is not there any more; SerialException is an OSError.
-GONE = (OSError, TypeError, terminal_error)
+GONE = (OSError, TypeError, termios.error)
 
 T = TypeVar("T", bound="Transport")
 
