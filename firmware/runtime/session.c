@@ -132,13 +132,12 @@ static mct_status execute_learning_rate(uint8_t multiplier, uint8_t shift)
     return MCT_OK;
 }
 
-/* SAMPLE, TARGET and LATENT: an offset and data for what one of these hands over. */
-typedef mct_status (*push)(uint32_t offset, const int8_t *bytes, uint32_t nbytes);
-
-static mct_status execute_push(push hand_over, const uint8_t *payload, uint32_t nbytes)
+/* The reply to data that were taken: the offset behind them. A repeat may carry fewer of them. */
+static mct_status taken_to(uint32_t end, uint8_t *reply, uint32_t *reply_bytes)
 {
-    return hand_over(mct_get_u32(payload), (const int8_t *)payload + MCT_REQUEST_SAMPLE_BYTES,
-                     nbytes - MCT_REQUEST_SAMPLE_BYTES);
+    mct_put_u32(reply, end);
+    *reply_bytes = MCT_REPLY_SAMPLE_BYTES;
+    return MCT_OK;
 }
 
 /* What the next step begins with has come: a sample or its latent. */
@@ -148,6 +147,24 @@ static mct_status now_at_latent(bool is_at_latent, mct_status status)
         mct_link_session.is_at_latent = is_at_latent;
     }
     return status;
+}
+
+/* SAMPLE, TARGET and LATENT: an offset and data. */
+static mct_status execute_push(uint8_t type, const uint8_t *payload, uint32_t nbytes,
+                               uint8_t *reply, uint32_t *reply_bytes)
+{
+    uint32_t offset = mct_get_u32(payload);
+    const int8_t *data = (const int8_t *)payload + MCT_REQUEST_SAMPLE_BYTES;
+    uint32_t data_bytes = nbytes - MCT_REQUEST_SAMPLE_BYTES;
+    mct_status status;
+    if (type == MCT_MSG_TARGET) {
+        status = MCT_MODEL(push_target)(offset, data, data_bytes);
+    } else if (type == MCT_MSG_LATENT) {
+        status = now_at_latent(true, MCT_MODEL(push_latent)(offset, data, data_bytes));
+    } else {
+        status = now_at_latent(false, MCT_MODEL(push)(offset, data, data_bytes));
+    }
+    return status == MCT_OK ? taken_to(offset + data_bytes, reply, reply_bytes) : status;
 }
 
 static mct_status execute_prefix(void)
@@ -260,7 +277,8 @@ static mct_status execute_read(const uint8_t *payload, uint8_t *reply, uint32_t 
     return MCT_OK;
 }
 
-static mct_status execute_write(const uint8_t *payload, uint32_t nbytes)
+static mct_status execute_write(const uint8_t *payload, uint32_t nbytes, uint8_t *reply,
+                                uint32_t *reply_bytes)
 {
     uint8_t index = payload[0];
     uint32_t offset = mct_get_u32(payload + 1);
@@ -273,7 +291,7 @@ static mct_status execute_write(const uint8_t *payload, uint32_t nbytes)
     }
     memcpy(MCT_MODEL(regions)[index].data + offset, payload + MCT_REQUEST_WRITE_BYTES, data_bytes);
     mct_link_session.is_written |= index == MCT_REGION_STATE;
-    return MCT_OK;
+    return taken_to(offset + data_bytes, reply, reply_bytes);
 }
 
 /* Whether the message begins to compute with the state. */
@@ -315,9 +333,9 @@ static mct_status execute(uint8_t type, const uint8_t *payload, uint32_t nbytes,
     case MCT_MSG_LEARNING_RATE:
         return execute_learning_rate(payload[0], payload[1]);
     case MCT_MSG_SAMPLE:
-        return now_at_latent(false, execute_push(MCT_MODEL(push), payload, nbytes));
     case MCT_MSG_LATENT:
-        return now_at_latent(true, execute_push(MCT_MODEL(push_latent), payload, nbytes));
+    case MCT_MSG_TARGET:
+        return execute_push(type, payload, nbytes, reply, reply_bytes);
     case MCT_MSG_PREFIX:
         return execute_prefix();
     case MCT_MSG_KEEP:
@@ -336,8 +354,6 @@ static mct_status execute(uint8_t type, const uint8_t *payload, uint32_t nbytes,
         return execute_digest(true, reply, reply_bytes);
     case MCT_MSG_READ:
         return execute_read(payload, reply, reply_bytes);
-    case MCT_MSG_TARGET:
-        return execute_push(MCT_MODEL(push_target), payload, nbytes);
     case MCT_MSG_CLASSES:
         return MCT_MODEL(set_classes)(mct_get_u32(payload));
     case MCT_MSG_START:
@@ -345,23 +361,8 @@ static mct_status execute(uint8_t type, const uint8_t *payload, uint32_t nbytes,
     case MCT_MSG_FINISH:
         return execute_finish(payload[0], reply, reply_bytes);
     default: /* MCT_MSG_WRITE: size_is_right() has refused all others */
-        return execute_write(payload, nbytes);
+        return execute_write(payload, nbytes, reply, reply_bytes);
     }
-}
-
-/* SAMPLE, TARGET, LATENT and WRITE reply with the offset behind their data: a host that has
- * repeated one with less data learns which of them was executed. */
-static void put_end(uint8_t type, const uint8_t *payload, uint32_t nbytes, uint8_t *reply,
-                    uint32_t *reply_bytes)
-{
-    if (type == MCT_MSG_SAMPLE || type == MCT_MSG_TARGET || type == MCT_MSG_LATENT) {
-        mct_put_u32(reply, mct_get_u32(payload) + (nbytes - MCT_REQUEST_SAMPLE_BYTES));
-    } else if (type == MCT_MSG_WRITE) {
-        mct_put_u32(reply, mct_get_u32(payload + 1) + (nbytes - MCT_REQUEST_WRITE_BYTES));
-    } else {
-        return;
-    }
-    *reply_bytes = MCT_REPLY_SAMPLE_BYTES;
 }
 
 static void put_header(uint8_t *raw, uint8_t type, uint16_t seq, mct_status status)
@@ -406,9 +407,6 @@ static void answer(const uint8_t *request, uint32_t frame_bytes)
         uint8_t *reply = raw + MCT_FRAME_HEADER_BYTES + STATUS_BYTES;
         uint32_t reply_bytes = 0;
         mct_status status = execute(type, payload, nbytes, reply, &reply_bytes);
-        if (status == MCT_OK) {
-            put_end(type, payload, nbytes, reply, &reply_bytes);
-        }
         put_header(raw, type, seq, status);
         reply_bytes += MCT_FRAME_HEADER_BYTES + STATUS_BYTES;
         mct_link_session.tx_bytes = mct_frame_encode(raw, reply_bytes, mct_link_tx);
