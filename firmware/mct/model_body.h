@@ -99,6 +99,7 @@ static inline bool MCT_API(comes_next)(MCT_API(count) * came, uint32_t offset, u
     return offset == *came && nbytes <= limit_bytes - offset;
 }
 
+#if !defined MCT_API_ARRIVE || defined MCT_API_TARGET || defined MCT_API_LATENT
 /* Appends the next bytes of what lies at `place`; those that are there already stay. */
 static MCT_NOINLINE mct_status MCT_API(append)(int8_t *place, MCT_API(count) * came,
                                                uint32_t offset, const int8_t *bytes,
@@ -113,6 +114,7 @@ static MCT_NOINLINE mct_status MCT_API(append)(int8_t *place, MCT_API(count) * c
     *came = offset + nbytes;
     return MCT_OK;
 }
+#endif
 
 #ifdef MCT_API_ARRIVE
 

@@ -52,7 +52,7 @@ class Outcome:
     result: Result
     cost: dict[str, Any]
     plan: TrainingPlan
-    instructions: dict[str, dict[str, float]] = field(default_factory=dict)
+    instructions: dict[str, dict[str, float | None]] = field(default_factory=dict)
     failure: str = ""
     stack_used_bytes: int | None = None  # seen on a simulated board
     saving: Saving | None = None  # by latents; None without
@@ -76,7 +76,8 @@ class Outcome:
     def saved(self, saving: Saving) -> dict[str, Any]:
         """What latents saved; in instructions too, where a prefix was counted."""
         prefix = self.instructions.get("prefix_instructions")
-        saved = None if prefix is None else round(prefix["mean"] * saving.reused)
+        mean = None if prefix is None else prefix["mean"]
+        saved = None if mean is None else round(mean * saving.reused)
         return {**saving.to_json(), "saved_instructions": saved}
 
 
@@ -96,6 +97,6 @@ def judged(outcome: Outcome) -> Outcome:
     return outcome
 
 
-def has_both(instructions: dict[str, dict[str, float]]) -> bool:
+def has_both(instructions: dict[str, dict[str, float | None]]) -> bool:
     """Whether a step was counted, and an inference, whole or from a latent."""
     return {True, False} <= {"step" in key for key in instructions if "prefix" not in key}

@@ -19,7 +19,7 @@ from mcutrain.host.building.firmware import Build, build
 from mcutrain.host.building.target import Target, TargetKind
 from mcutrain.host.cost import measured, planned
 from mcutrain.host.extras import require_extra
-from mcutrain.host.simulation.instructions import read_counts
+from mcutrain.host.simulation.instructions import read_counts, summary
 from mcutrain.host.training.dataset import Dataset, load_dataset
 from mcutrain.host.training.export import check_exportable
 from mcutrain.host.training.job import Outcome, TrainingJob, judged
@@ -207,8 +207,7 @@ def run_simulated(
     )
     for key, region in COUNTED.items():
         if values := found.get(region):
-            mean = sum(values) / len(values)
-            outcome.instructions[key] = {"min": min(values), "mean": mean, "max": max(values)}
+            outcome.instructions[key] = summary(region, values)
     return outcome
 
 

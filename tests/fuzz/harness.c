@@ -128,11 +128,14 @@ static void switch_on(void)
 /* Lets the device say what it has to of bytes that were no message of ours. */
 static void settle(void)
 {
+    static reply_frame kept; /* what our last message was answered with */
+    kept = answered;
     while (mct_link.rx_bytes != 0 || mct_link.loss != MCT_LINK_LOST_NOTHING) {
         come.is_unknown |= mct_link.rx_bytes != 0;
         is_answered = false;
         (void)mct_session_work();
     }
+    answered = kept;
 }
 
 /* Ends what came before, which the device drops unless it is a frame. */

@@ -63,7 +63,7 @@ def test_the_scheme_files_command_has_none(monkeypatch: pytest.MonkeyPatch, tmp_
         "sys.argv", ["mcutrain", "search", "--storage", "postgresql://u:s3cret@h/d"]
     )
     monkeypatch.setattr(searching, "require_extra", lambda extra: None)
-    monkeypatch.setattr(searching, "searched", lambda job, console: (None, Named()))
+    monkeypatch.setattr(searching, "searched", lambda job, console: (None, Named(), []))
     monkeypatch.setattr(searching, "scheme_file", lambda *args: seen.append(args[-1]) or "")
     monkeypatch.setattr(searching, "to_json", lambda *args: {})
     job = searching.SearchJob(

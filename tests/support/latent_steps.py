@@ -34,9 +34,7 @@ class FromLatent:
         self._write(latent)
         label = int(target) if self.plan.takes_label else 0
         if not self.plan.takes_label and self.plan.task.target is not None:
-            self.device[self.plan.task.target][...] = np.reshape(
-                target, self.plan.task.target.type.shape
-            )
+            self.device.write_target(target)
         if slice_calls is None:
             assert self.device.call("step_from_latent", label) == Status.OK
         else:
@@ -60,6 +58,7 @@ class FromLatent:
         assert self.plan.latents.tensor is not None
         self._clear()
         self.device[self.plan.latents.tensor][...] = latent
+        self.device.announce(self.plan.latents.tensor, "push_latent")
 
 
 def assert_latents_train_alike(plan: TrainingPlan, folder: Path, steps: int) -> None:

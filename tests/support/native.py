@@ -15,6 +15,7 @@ from mcutrain.codegen.emit import emit_source
 from mcutrain.codegen.header import emit_header
 from mcutrain.codegen.program import lay_out
 from mcutrain.host.building.library import LibraryModel, kernel_archive
+from mcutrain.trainer.graph.tensor import Tensor
 from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.paths import FIRMWARE, ROOT
 
@@ -64,6 +65,10 @@ class NativeModel(LibraryModel):
 
     def begin(self, label: int) -> int:
         return int(self.call("begin", label))
+
+    def announce(self, tensor: Tensor, function: str = "push") -> None:
+        """Hand over what was written where it lies, as a sensor or a DMA does."""
+        assert self.push(function, 0, self[tensor].reshape(-1)) == 0
 
     def run(self, max_calls: int) -> bool:
         return bool(self.call("run", max_calls) & 0xFF)

@@ -197,13 +197,13 @@ def test_two_jobs_find_the_same_contributions(
     run: Run, model: Path, data: Path, tmp_path: Path, study: Path
 ) -> None:
     """Their processes compile the models: the scores are those of the reference."""
-    output = tmp_path / "b" / "scheme.toml"
+    output = tmp_path / "scheme.toml"
     given = ("--data", data, "--sram", BUDGET, *QUICK, "--jobs", 2, "--output", output)
     found = run("search", model, *given, "--json").json
 
     assert found["trials"] > 0
     expected = (study / RECORDS).read_text().splitlines()
-    actual = (tmp_path / "b" / "scheme.study" / RECORDS).read_text().splitlines()
+    actual = (tmp_path / "scheme.study" / RECORDS).read_text().splitlines()
     count = len(found["contributions"]) + 1
     assert sorted(actual[: count + 1]) == sorted(expected[: count + 1])
 

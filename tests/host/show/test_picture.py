@@ -266,7 +266,7 @@ def test_two_plans_have_the_same_scales() -> None:
 
 @pytest.mark.slow
 def test_the_command_draws(run: Run, model: Path, tmp_path: Path) -> None:
-    html, image = tmp_path / "new" / "plan.html", tmp_path / "plan.png"
+    html, image = tmp_path / "plan.html", tmp_path / "plan.png"
     ran = run("plan", model, "--update", "last:2", "--html", html, "--png", image, "--json")
     assert json.loads(ran.out)["arena_bytes"] > 0
     assert ran.out.count("\n") == 1

@@ -119,12 +119,13 @@ def test_slots_in_flash_are_behind_those_in_ram_and_read_only(slots: int, tmp_pa
     for slot in (slots, slots + OLD - 1, slots + OLD, 2**32 - 1):
         assert device.call("keep_latent", slot, 0) == Status.RANGE
     for slot in range(slots):
-        assert recall(device, slot) == (Status.RANGE, 77)  # empty
+        assert recall(device, slot) == (Status.RANGE, 77)  # empty, so nothing is put in place
         assert device.call("keep_latent", slot, 3 - slot) == Status.OK
         assert recall(device, slot) == (Status.OK, 3 - slot)
     assert [recall(device, slots + k)[1] for k in range(OLD)] == [0, 3, 2, 1]
     for slot in (slots + OLD, slots + OLD + 1, 2**31, 2**32 - 1):
         assert recall(device, slot) == (Status.RANGE, 77)
+    device.write_input(drawn(1))
     assert device.begin(1) == Status.OK
     assert recall(device, slots) == (Status.BUSY, 77)
 

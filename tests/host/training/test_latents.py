@@ -301,6 +301,7 @@ def test_slots_hold_what_was_kept_and_nothing_else(tmp_path: Path) -> None:
         assert label.value == 3 - slot
         assert plan.latents.tensor is not None
         np.testing.assert_array_equal(device[plan.latents.tensor], latents[slot])
+    device.write_input(first)
     assert device.begin(1) == Status.OK
     assert device.call("keep_latent", 0, 0) == recall(0) == Status.BUSY
 

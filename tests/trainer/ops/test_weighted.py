@@ -45,5 +45,5 @@ def test_what_may_stand_behind_a_new_head() -> None:
     }  # fmt: skip
     assert {name for name, behind in stated.items() if behind is BehindHead.SCORES} == {"SOFTMAX"}
     assert {name for name, behind in stated.items() if behind is BehindHead.OUTPUT} == {
-        "LOGISTIC", "QUANTIZE",
+        "LOGISTIC", "QUANTIZE", "TANH",
     }  # fmt: skip

@@ -161,7 +161,7 @@ def test_a_step_can_stop_behind_each_region(
     device, reference = NativeModel(plan, tmp_path), Interpreter(plan)
     device.reset(0)
     for sample in samples(plan.task.input.type.shape, 3, seed=seed):
-        device[plan.task.input][...] = sample
+        device.write_input(sample)
         assert device.begin(1) & 0xFF == 0
         for node, values in reference.trace(sample, 1):
             if not node.op.alias:
