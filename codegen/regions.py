@@ -6,17 +6,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mcutrain.codegen.c import INDENT, comment, filled, indented
-from mcutrain.codegen.calls import call_lines
+from mcutrain.codegen.calls import call_lines, scratch
 from mcutrain.codegen.names import in_ram, region_name
 from mcutrain.codegen.program import Call, Program, RegionCall
-from mcutrain.trainer.graph.call import Arg, Row, Rows
+from mcutrain.trainer.graph.call import Arg, Row, Rows, Scratch
 from mcutrain.trainer.planner.row_region import RowRegion
 
 
 def emit_regions(program: Program) -> Iterator[str]:
     for call in program.regions:
         for stage in call.stages:
-            yield from emit_stage(program, call.region, stage)
+            yield from emit_stage(program, call, stage)
         yield from emit_run(program, call)
 
 
@@ -24,9 +24,11 @@ def row_function(program: Program, stage: Call) -> str:
     return f"{program.plan.name}_{stage.node.name}_row"
 
 
-def emit_stage(program: Program, region: RowRegion, stage: Call) -> Iterator[str]:
+def emit_stage(program: Program, call: RegionCall, stage: Call) -> Iterator[str]:
     """The function that computes row y of a node."""
-    names: dict[Arg, str] = {}
+    region, names = call.region, dict[Arg, str]()
+    if Scratch() in stage.call.args:
+        names[Scratch()] = scratch(program, call.node)
     rows = [arg for arg in stage.call.args if isinstance(arg, Row)]
     yield from filled(f"static void {row_function(program, stage)}(", ["int32_t y"], ")")
     yield "{"

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from mcutrain.trainer.graph.call import KernelCall, Row
+from mcutrain.trainer.graph.call import KernelCall, Row, Scratch
 from mcutrain.trainer.graph.op import Node, Op
 from mcutrain.trainer.graph.tensor import Array, Tensor, TensorType
 from mcutrain.trainer.planner.row_ring import External, Read, Rings, Stage, rings
@@ -89,6 +89,13 @@ class RowRegion(Composite):
             for row in call.args
             if isinstance(row, Row) and row.tensor in self.kept
         }
+
+    def scratch_bytes(self, node: Node) -> int:
+        """For the calls of all rows, one after another."""
+        pairs = zip(self.nodes, self.pipeline.calls, strict=True)
+        return max(
+            inner.op.scratch_bytes(inner) if Scratch() in call.args else 0 for inner, call in pairs
+        )
 
     def overlays(self, node: Node) -> dict[tuple[int, int], int]:
         return {

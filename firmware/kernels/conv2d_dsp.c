@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kernels/conv2d_dsp.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "kernels/window.h"
+#include "mct/dsp.h"
+
+/* Values that meet in a turn of the inner loop, and their words of two positions in scratch. */
+enum { TURN = 4, TURN_WORDS = 4 };
+
+/* A window as the weights lie: runs of values beside one another. Where a run is no multiple of
+ * TURN its last turn takes the last TURN values again, those that had their turn as zeros. */
+typedef struct {
+    int32_t runs, run; /* how many, and values in each */
+    int32_t turns;     /* of each */
+} window_shape;
+
+static window_shape shape_of(const mct_conv2d_params *p, int32_t in_ch)
+{
+    int32_t run = p->kernel_w * in_ch;
+    if (run % TURN == 0) {
+        window_shape whole = {1, p->kernel_h * run, p->kernel_h * run / TURN};
+        return whole;
+    }
+    window_shape rows = {p->kernel_h, run, run / TURN + 1};
+    return rows;
+}
+
+/* Centres and widens `size` values for one position; returns what follows. */
+static uint32_t *widen(const int8_t *x, int32_t size, uint32_t offsets, uint32_t *to)
+{
+    const int8_t *last = x + size - TURN;
+    for (; x <= last; x += TURN, to += TURN_WORDS) {
+        uint32_t four = mct_load4(x);
+        to[0] = mct_add_even(offsets, four);
+        to[1] = mct_add_odd(offsets, four);
+    }
+    int32_t left = size % TURN;
+    if (left != 0) {
+        /* The first TURN - left of the last four are zero: bytes that were counted. */
+        uint32_t four = mct_load4(last);
+        uint32_t even = mct_add_even(offsets, four);
+        uint32_t odd = mct_add_odd(offsets, four);
+        to[0] = left == 3 ? even & 0xffff0000u : left == 2 ? even & 0xffff0000u : 0u;
+        to[1] = left == 3 ? odd : odd & 0xffff0000u;
+        to += TURN_WORDS;
+    }
+    return to;
+}
+
+/* The window at column x_in of rows with in_ch channels, for one position. */
+static uint32_t *widen_window(const mct_conv2d_params *p, const int8_t *const rows[], int32_t in_ch,
+                              int32_t x_in, uint32_t offsets, int8_t *edge, uint32_t *to)
+{
+    const mct_columns columns = mct_window_columns(x_in, p->kernel_w, p->in_w);
+    const int32_t run = p->kernel_w * in_ch;
+    const int32_t before = columns.first * in_ch;
+    const int32_t inside = (columns.last - columns.first) * in_ch;
+    for (int32_t ky = 0; ky < p->kernel_h; ky++) {
+        const int8_t *x = edge;
+        if (rows[ky] != NULL && inside == run) {
+            x = rows[ky] + x_in * in_ch;
+        } else {
+            memset(edge, -p->x_offset, (size_t)run);
+            if (rows[ky] != NULL) {
+                memcpy(edge + before, rows[ky] + (x_in + columns.first) * in_ch, (size_t)inside);
+            }
+        }
+        to = widen(x, run, offsets, to);
+    }
+    return to;
+}
+
+static inline int8_t output_of(const mct_conv2d_params *p, int32_t sum, const int32_t *b,
+                               const int32_t *multiplier, const int8_t *shift, int32_t o)
+{
+    int32_t acc = mct_wrapping_add(sum, b != NULL ? b[o] : 0);
+    acc = mct_wrapping_add(mct_requantize_dsp(acc, multiplier[o], shift[o]), p->out_offset);
+    return (int8_t)mct_clamp(acc, p->act_min, p->act_max);
+}
+
+/* Of two positions and two filters: sum_pf of position p and filter f. */
+typedef struct {
+    int32_t sum00, sum01, sum10, sum11;
+} sums_2x2;
+
+static inline __attribute__((always_inline)) void
+add_turn(const uint32_t *x, const int8_t *w0, const int8_t *w1, int32_t positions, sums_2x2 *s)
+{
+    uint32_t four = mct_load4(w0);
+    uint32_t even = mct_even(four);
+    uint32_t odd = mct_odd(four);
+    s->sum00 = mct_multiply_pairs(x[1], odd, mct_multiply_pairs(x[0], even, s->sum00));
+    if (positions == 2) {
+        s->sum10 = mct_multiply_pairs(x[3], odd, mct_multiply_pairs(x[2], even, s->sum10));
+    }
+    four = mct_load4(w1);
+    even = mct_even(four);
+    odd = mct_odd(four);
+    s->sum01 = mct_multiply_pairs(x[1], odd, mct_multiply_pairs(x[0], even, s->sum01));
+    if (positions == 2) {
+        s->sum11 = mct_multiply_pairs(x[3], odd, mct_multiply_pairs(x[2], even, s->sum11));
+    }
+}
+
+/* What the runs of a window at x give to two filters; returns what follows the window. */
+static inline __attribute__((always_inline)) const uint32_t *
+add_window(const window_shape *shape, const uint32_t *x, const int8_t *w0, const int8_t *w1,
+           int32_t positions, sums_2x2 *s)
+{
+    const int32_t left = shape->run % TURN;
+    for (int32_t run = 0; run < shape->runs; run++) {
+        const uint32_t *end = x + (shape->run / TURN) * TURN_WORDS;
+        for (; x != end; x += TURN_WORDS, w0 += TURN, w1 += TURN) {
+            add_turn(x, w0, w1, positions, s);
+        }
+        if (left != 0) {
+            w0 += left;
+            w1 += left;
+            add_turn(x, w0 - TURN, w1 - TURN, positions, s);
+            x += TURN_WORDS;
+        }
+    }
+    return x;
+}
+
+/* All outputs of one or two positions, whose windows are in scratch. */
+static inline __attribute__((always_inline)) void
+put_positions(const mct_conv2d_params *p, const uint32_t *scratch, const int8_t *w,
+              const int32_t *b, const int8_t *w_l, const int32_t *multiplier, const int8_t *shift,
+              int32_t positions, int8_t *out)
+{
+    const window_shape shape = shape_of(p, p->in_ch);
+    const window_shape learned = shape_of(p, p->learned_ch);
+    const int32_t filter = p->kernel_h * p->kernel_w;
+    for (int32_t o = 0; o < p->out_ch; o += 2) {
+        const int32_t second = o + 1 < p->out_ch; /* or the same filter again */
+        const int8_t *w0 = w + o * filter * p->in_ch;
+        sums_2x2 s = {0, 0, 0, 0};
+        const uint32_t *x =
+            add_window(&shape, scratch, w0, w0 + second * filter * p->in_ch, positions, &s);
+        if (p->learned_ch != 0) {
+            w0 = w_l + o * filter * p->learned_ch;
+            (void)add_window(&learned, x, w0, w0 + second * filter * p->learned_ch, positions, &s);
+        }
+        out[o] = output_of(p, s.sum00, b, multiplier, shift, o);
+        if (positions == 2) {
+            out[p->out_ch + o] = output_of(p, s.sum10, b, multiplier, shift, o);
+        }
+        if (second != 0) {
+            out[o + 1] = output_of(p, s.sum01, b, multiplier, shift, o + 1);
+            if (positions == 2) {
+                out[p->out_ch + o + 1] = output_of(p, s.sum11, b, multiplier, shift, o + 1);
+            }
+        }
+    }
+}
+
+void mct_conv2d_dsp_s8_row(const mct_conv2d_params *p, const int8_t *const rows[], const int8_t *w,
+                           const int32_t *b, const int8_t *const rows_l[], const int8_t *w_l,
+                           const int32_t *multiplier, const int8_t *shift, uint32_t *scratch,
+                           int8_t *out_row)
+{
+    const window_shape shape = shape_of(p, p->in_ch);
+    const window_shape learned = shape_of(p, p->learned_ch);
+    const int32_t words = (shape.runs * shape.turns + learned.runs * learned.turns) * TURN_WORDS;
+    const uint32_t offsets = mct_pair(p->x_offset, p->x_offset);
+    int8_t *edge = (int8_t *)(scratch + words);
+    for (int32_t x = 0; x < p->out_w; x += 2) {
+        const int32_t positions = p->out_w - x < 2 ? 1 : 2;
+        for (int32_t k = 0; k < positions; k++) {
+            int32_t x_in = (x + k) * p->stride_w - p->pad_left;
+            uint32_t *to = scratch + 2 * k;
+            to = widen_window(p, rows, p->in_ch, x_in, offsets, edge, to);
+            if (p->learned_ch != 0) {
+                (void)widen_window(p, rows_l, p->learned_ch, x_in, offsets, edge, to);
+            }
+        }
+        int8_t *out = out_row + x * p->out_ch;
+        if (positions == 2) {
+            put_positions(p, scratch, w, b, w_l, multiplier, shift, 2, out);
+        } else {
+            put_positions(p, scratch, w, b, w_l, multiplier, shift, 1, out);
+        }
+    }
+}
+
+void mct_conv2d_dsp_s8(const mct_conv2d_params *p, const int8_t *x, const int8_t *w,
+                       const int32_t *b, const int8_t *x_l, const int8_t *w_l,
+                       const int32_t *multiplier, const int8_t *shift, uint32_t *scratch,
+                       int8_t *out)
+{
+    const int8_t *rows[MCT_MAX_KERNEL_H];
+    const int8_t *rows_l[MCT_MAX_KERNEL_H];
+    for (int32_t y = 0; y < p->out_h; y++) {
+        int32_t top = y * p->stride_h - p->pad_top;
+        mct_window_rows(x, p->in_w * p->in_ch, p->in_h, top, p->kernel_h, rows);
+        mct_window_rows(x_l, p->in_w * p->learned_ch, p->in_h, top, p->kernel_h, rows_l);
+        mct_conv2d_dsp_s8_row(p, rows, w, b, rows_l, w_l, multiplier, shift, scratch,
+                              out + y * p->out_w * p->out_ch);
+    }
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* 2-D convolution with two products in an instruction. Twin of trainer/ops/conv2d_dsp.py, and
+ * equal to mct_conv2d_s8 and mct_conv2d_s8_row (kernels/conv2d.h) in every bit.
+ *
+ * The windows of two positions are centred and widened to int16 in scratch memory, once for all
+ * filters; then two filters at a time meet them. Nothing is packed: weights may be learned. */
+#ifndef MCT_KERNELS_CONV2D_DSP_H
+#define MCT_KERNELS_CONV2D_DSP_H
+
+#include "kernels/conv2d.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* scratch: 16 bytes for each four weights that lie in a row, and the bytes of the longest row. */
+void mct_conv2d_dsp_s8_row(const mct_conv2d_params *p, const int8_t *const rows[], const int8_t *w,
+                           const int32_t *b, const int8_t *const rows_l[], const int8_t *w_l,
+                           const int32_t *multiplier, const int8_t *shift, uint32_t *scratch,
+                           int8_t *out_row);
+
+void mct_conv2d_dsp_s8(const mct_conv2d_params *p, const int8_t *x, const int8_t *w,
+                       const int32_t *b, const int8_t *x_l, const int8_t *w_l,
+                       const int32_t *multiplier, const int8_t *shift, uint32_t *scratch,
+                       int8_t *out);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
