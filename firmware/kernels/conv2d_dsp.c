@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/conv2d_dsp.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 
 #include "kernels/window.h"
 #include "mct/dsp.h"
+#include "mct/model.h"
 
 /* Values that meet in a turn of the inner loop, and their words of two positions in scratch. */
 enum { TURN = 4, TURN_WORDS = 4 };
@@ -73,12 +75,12 @@ static uint32_t *widen_window(const mct_conv2d_params *p, const int8_t *const ro
     return to;
 }
 
-static inline int8_t output_of(const mct_conv2d_params *p, int32_t sum, const int32_t *b,
-                               const int32_t *multiplier, const int8_t *shift, int32_t o)
+static inline __attribute__((always_inline)) int8_t output_of(const mct_conv2d_params *p,
+                                                              int32_t sum, int32_t b,
+                                                              const mct_requant *q)
 {
-    int32_t acc = mct_wrapping_add(sum, b != NULL ? b[o] : 0);
-    acc = mct_wrapping_add(mct_requantize_dsp(acc, multiplier[o], shift[o]), p->out_offset);
-    return (int8_t)mct_clamp(acc, p->act_min, p->act_max);
+    int32_t value = mct_requantize_dsp(mct_wrapping_add(sum, b), q);
+    return (int8_t)mct_clamp(value, p->act_min, p->act_max);
 }
 
 /* Of two positions and two filters: sum_pf of position p and filter f. */
@@ -126,48 +128,86 @@ add_window(const window_shape *shape, const uint32_t *x, const int8_t *w0, const
     return x;
 }
 
-/* All outputs of one or two positions, whose windows are in scratch. */
-static inline __attribute__((always_inline)) void
-put_positions(const mct_conv2d_params *p, const uint32_t *scratch, const int8_t *w,
-              const int32_t *b, const int8_t *w_l, const int32_t *multiplier, const int8_t *shift,
-              int32_t positions, int8_t *out)
+/* Where the outputs of one or two positions come from and go to. */
+typedef struct {
+    const uint32_t *windows;
+    const int8_t *w;
+    const int32_t *b;
+    const int8_t *w_l;
+    const mct_requant *q;
+    int8_t *out;
+} outputs;
+
+/* Two filters have met the windows; `second` is 0 if both are the last one. */
+static inline __attribute__((always_inline)) void put_2x2(const mct_conv2d_params *p,
+                                                          const outputs *at, const sums_2x2 *s,
+                                                          int32_t o, int32_t second,
+                                                          int32_t positions)
+{
+    const int32_t *b = at->b;
+    const int32_t b0 = b != NULL ? b[o] : 0;
+    const int32_t b1 = b != NULL ? b[o + second] : 0;
+    int8_t *out = at->out + o;
+    out[0] = output_of(p, s->sum00, b0, at->q + o);
+    out[second] = output_of(p, s->sum01, b1, at->q + o + second);
+    if (positions == 2) {
+        out += p->out_ch;
+        out[0] = output_of(p, s->sum10, b0, at->q + o);
+        out[second] = output_of(p, s->sum11, b1, at->q + o + second);
+    }
+}
+
+/* Windows of one run of whole turns, of which nothing is learned in part: most there are. */
+static MCT_NOINLINE void put_plain(const mct_conv2d_params *p, const outputs *at, int32_t size)
+{
+    const uint32_t *end = at->windows + size;
+    const int8_t *w0 = at->w;
+    for (int32_t o = 0; o < p->out_ch; o += 2) {
+        const int32_t second = o + 1 < p->out_ch;
+        const int8_t *w1 = w0 + second * size;
+        const uint32_t *x = at->windows;
+        sums_2x2 s = {0, 0, 0, 0};
+        do {
+            add_turn(x, w0, w1, 2, &s);
+            x += TURN_WORDS;
+            w0 += TURN;
+            w1 += TURN;
+        } while (x != end);
+        put_2x2(p, at, &s, o, second, 2);
+        w0 = w1;
+    }
+}
+
+static inline __attribute__((always_inline)) void put_any(const mct_conv2d_params *p,
+                                                          const outputs *at, int32_t positions)
 {
     const window_shape shape = shape_of(p, p->in_ch);
     const window_shape learned = shape_of(p, p->learned_ch);
     const int32_t filter = p->kernel_h * p->kernel_w;
     for (int32_t o = 0; o < p->out_ch; o += 2) {
         const int32_t second = o + 1 < p->out_ch; /* or the same filter again */
-        const int8_t *w0 = w + o * filter * p->in_ch;
+        const int8_t *w0 = at->w + o * filter * p->in_ch;
         sums_2x2 s = {0, 0, 0, 0};
         const uint32_t *x =
-            add_window(&shape, scratch, w0, w0 + second * filter * p->in_ch, positions, &s);
+            add_window(&shape, at->windows, w0, w0 + second * filter * p->in_ch, positions, &s);
         if (p->learned_ch != 0) {
-            w0 = w_l + o * filter * p->learned_ch;
+            w0 = at->w_l + o * filter * p->learned_ch;
             (void)add_window(&learned, x, w0, w0 + second * filter * p->learned_ch, positions, &s);
         }
-        out[o] = output_of(p, s.sum00, b, multiplier, shift, o);
-        if (positions == 2) {
-            out[p->out_ch + o] = output_of(p, s.sum10, b, multiplier, shift, o);
-        }
-        if (second != 0) {
-            out[o + 1] = output_of(p, s.sum01, b, multiplier, shift, o + 1);
-            if (positions == 2) {
-                out[p->out_ch + o + 1] = output_of(p, s.sum11, b, multiplier, shift, o + 1);
-            }
-        }
+        put_2x2(p, at, &s, o, second, positions);
     }
 }
 
 void mct_conv2d_dsp_s8_row(const mct_conv2d_params *p, const int8_t *const rows[], const int8_t *w,
                            const int32_t *b, const int8_t *const rows_l[], const int8_t *w_l,
-                           const int32_t *multiplier, const int8_t *shift, uint32_t *scratch,
-                           int8_t *out_row)
+                           const int32_t *requant, uint32_t *scratch, int8_t *out_row)
 {
     const window_shape shape = shape_of(p, p->in_ch);
     const window_shape learned = shape_of(p, p->learned_ch);
     const int32_t words = (shape.runs * shape.turns + learned.runs * learned.turns) * TURN_WORDS;
     const uint32_t offsets = mct_pair(p->x_offset, p->x_offset);
     int8_t *edge = (int8_t *)(scratch + words);
+    const bool is_plain = shape.runs == 1 && shape.run % TURN == 0 && p->learned_ch == 0;
     for (int32_t x = 0; x < p->out_w; x += 2) {
         const int32_t positions = p->out_w - x < 2 ? 1 : 2;
         for (int32_t k = 0; k < positions; k++) {
@@ -178,19 +218,20 @@ void mct_conv2d_dsp_s8_row(const mct_conv2d_params *p, const int8_t *const rows[
                 (void)widen_window(p, rows_l, p->learned_ch, x_in, offsets, edge, to);
             }
         }
-        int8_t *out = out_row + x * p->out_ch;
-        if (positions == 2) {
-            put_positions(p, scratch, w, b, w_l, multiplier, shift, 2, out);
+        outputs at = {scratch, w, b, w_l, mct_requants(requant), out_row + x * p->out_ch};
+        if (positions == 1) {
+            put_any(p, &at, 1);
+        } else if (is_plain) {
+            put_plain(p, &at, shape.run);
         } else {
-            put_positions(p, scratch, w, b, w_l, multiplier, shift, 1, out);
+            put_any(p, &at, 2);
         }
     }
 }
 
 void mct_conv2d_dsp_s8(const mct_conv2d_params *p, const int8_t *x, const int8_t *w,
                        const int32_t *b, const int8_t *x_l, const int8_t *w_l,
-                       const int32_t *multiplier, const int8_t *shift, uint32_t *scratch,
-                       int8_t *out)
+                       const int32_t *requant, uint32_t *scratch, int8_t *out)
 {
     const int8_t *rows[MCT_MAX_KERNEL_H];
     const int8_t *rows_l[MCT_MAX_KERNEL_H];
@@ -198,7 +239,7 @@ void mct_conv2d_dsp_s8(const mct_conv2d_params *p, const int8_t *x, const int8_t
         int32_t top = y * p->stride_h - p->pad_top;
         mct_window_rows(x, p->in_w * p->in_ch, p->in_h, top, p->kernel_h, rows);
         mct_window_rows(x_l, p->in_w * p->learned_ch, p->in_h, top, p->kernel_h, rows_l);
-        mct_conv2d_dsp_s8_row(p, rows, w, b, rows_l, w_l, multiplier, shift, scratch,
+        mct_conv2d_dsp_s8_row(p, rows, w, b, rows_l, w_l, requant, scratch,
                               out + y * p->out_w * p->out_ch);
     }
 }

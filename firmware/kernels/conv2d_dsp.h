@@ -8,6 +8,7 @@
 #define MCT_KERNELS_CONV2D_DSP_H
 
 #include "kernels/conv2d.h"
+#include "mct/dsp.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -16,13 +17,11 @@ extern "C" {
 /* scratch: 16 bytes for each four weights that lie in a row, and the bytes of the longest row. */
 void mct_conv2d_dsp_s8_row(const mct_conv2d_params *p, const int8_t *const rows[], const int8_t *w,
                            const int32_t *b, const int8_t *const rows_l[], const int8_t *w_l,
-                           const int32_t *multiplier, const int8_t *shift, uint32_t *scratch,
-                           int8_t *out_row);
+                           const int32_t *requant, uint32_t *scratch, int8_t *out_row);
 
 void mct_conv2d_dsp_s8(const mct_conv2d_params *p, const int8_t *x, const int8_t *w,
                        const int32_t *b, const int8_t *x_l, const int8_t *w_l,
-                       const int32_t *multiplier, const int8_t *shift, uint32_t *scratch,
-                       int8_t *out);
+                       const int32_t *requant, uint32_t *scratch, int8_t *out);
 
 #ifdef __cplusplus
 }

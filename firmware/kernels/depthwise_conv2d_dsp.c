@@ -13,11 +13,10 @@ typedef struct {
 } sums_4;
 
 static inline int8_t output_of(const mct_depthwise_conv2d_params *p, int32_t sum, const int32_t *b,
-                               const int32_t *multiplier, const int8_t *shift, int32_t c)
+                               const mct_requant *q, int32_t c)
 {
-    int32_t acc = mct_wrapping_add(sum, b != NULL ? b[c] : 0);
-    acc = mct_wrapping_add(mct_requantize_dsp(acc, multiplier[c], shift[c]), p->out_offset);
-    return (int8_t)mct_clamp(acc, p->act_min, p->act_max);
+    int32_t value = mct_requantize_dsp(mct_wrapping_add(sum, b != NULL ? b[c] : 0), q + c);
+    return (int8_t)mct_clamp(value, p->act_min, p->act_max);
 }
 
 /* sums += a row of taps, each `step` behind the one before, in four channels. */
@@ -41,10 +40,10 @@ static inline sums_4 add_row(sums_4 s, const int8_t *x, const int8_t *w, int32_t
 
 void mct_depthwise_conv2d_dsp_s8_row(const mct_depthwise_conv2d_params *p,
                                      const int8_t *const rows[], const int8_t *w, const int32_t *b,
-                                     const int32_t *multiplier, const int8_t *shift,
-                                     int8_t *out_row)
+                                     const int32_t *requant, int8_t *out_row)
 {
     const int32_t step = p->in_ch;
+    const mct_requant *q = mct_requants(requant);
     const uint32_t offsets = mct_pair(p->x_offset, p->x_offset);
     for (int32_t x = 0; x < p->out_w; x++, out_row += step) {
         const int32_t x_in = x * p->stride_w - p->pad_left;
@@ -61,10 +60,10 @@ void mct_depthwise_conv2d_dsp_s8_row(const mct_depthwise_conv2d_params *p,
                                 taps, offsets);
                 }
             }
-            out_row[c] = output_of(p, s.sum0, b, multiplier, shift, c);
-            out_row[c + 1] = output_of(p, s.sum1, b, multiplier, shift, c + 1);
-            out_row[c + 2] = output_of(p, s.sum2, b, multiplier, shift, c + 2);
-            out_row[c + 3] = output_of(p, s.sum3, b, multiplier, shift, c + 3);
+            out_row[c] = output_of(p, s.sum0, b, q, c);
+            out_row[c + 1] = output_of(p, s.sum1, b, q, c + 1);
+            out_row[c + 2] = output_of(p, s.sum2, b, q, c + 2);
+            out_row[c + 3] = output_of(p, s.sum3, b, q, c + 3);
         }
         for (; c < step; c++) {
             int32_t sum = 0;
@@ -74,19 +73,19 @@ void mct_depthwise_conv2d_dsp_s8_row(const mct_depthwise_conv2d_params *p,
                     sum += (rows[ky][first + c + k * step] + p->x_offset) * at[k * step];
                 }
             }
-            out_row[c] = output_of(p, sum, b, multiplier, shift, c);
+            out_row[c] = output_of(p, sum, b, q, c);
         }
     }
 }
 
 void mct_depthwise_conv2d_dsp_s8(const mct_depthwise_conv2d_params *p, const int8_t *x,
-                                 const int8_t *w, const int32_t *b, const int32_t *multiplier,
-                                 const int8_t *shift, int8_t *out)
+                                 const int8_t *w, const int32_t *b, const int32_t *requant,
+                                 int8_t *out)
 {
     const int8_t *rows[MCT_MAX_KERNEL_H];
     for (int32_t y = 0; y < p->out_h; y++, out += p->out_w * p->out_ch) {
         mct_window_rows(x, p->in_w * p->in_ch, p->in_h, y * p->stride_h - p->pad_top, p->kernel_h,
                         rows);
-        mct_depthwise_conv2d_dsp_s8_row(p, rows, w, b, multiplier, shift, out);
+        mct_depthwise_conv2d_dsp_s8_row(p, rows, w, b, requant, out);
     }
 }

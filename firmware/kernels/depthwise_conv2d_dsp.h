@@ -6,6 +6,7 @@
 #define MCT_KERNELS_DEPTHWISE_CONV2D_DSP_H
 
 #include "kernels/depthwise_conv2d.h"
+#include "mct/dsp.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -13,12 +14,11 @@ extern "C" {
 
 void mct_depthwise_conv2d_dsp_s8_row(const mct_depthwise_conv2d_params *p,
                                      const int8_t *const rows[], const int8_t *w, const int32_t *b,
-                                     const int32_t *multiplier, const int8_t *shift,
-                                     int8_t *out_row);
+                                     const int32_t *requant, int8_t *out_row);
 
 void mct_depthwise_conv2d_dsp_s8(const mct_depthwise_conv2d_params *p, const int8_t *x,
-                                 const int8_t *w, const int32_t *b, const int32_t *multiplier,
-                                 const int8_t *shift, int8_t *out);
+                                 const int8_t *w, const int32_t *b, const int32_t *requant,
+                                 int8_t *out);
 
 #ifdef __cplusplus
 }

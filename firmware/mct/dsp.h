@@ -124,17 +124,34 @@ static inline int32_t mct_high_mul(int32_t a, int32_t b)
 
 #endif
 
-/* mct_requantize in fewer instructions, where the doubled accumulator does not overflow and the
- * shift is to the right: one product, of which the high word is what counts, and one shift. */
-static inline int32_t mct_requantize_dsp(int32_t acc, int32_t multiplier, int32_t shift)
+/* How the sums of one channel become outputs. Twin of trainer/ops/dsp.py. Where `right` is 0 the
+ * fast way is not exact, and `rounding` is TFLite's shift. */
+typedef struct {
+    int32_t multiplier;
+    int32_t rounding; /* half of the last place, and the output's offset in front of it */
+    int32_t right;
+    int32_t offset;
+} mct_requant;
+
+/* The table of a layer, which is printed as an array of int32_t. */
+static inline const mct_requant *mct_requants(const int32_t *table)
+{
+    return (const mct_requant *)(const void *)table;
+}
+
+/* mct_requantize and the output's offset, in fewer instructions where the doubled sum does not
+ * overflow: the high word of a product, and one shift. */
+static inline int32_t mct_requantize_dsp(int32_t acc, const mct_requant *q)
 {
     int32_t doubled = (int32_t)((uint32_t)acc << 1);
-    if (__builtin_expect(shift >= 0 || (acc ^ doubled) < 0, 0)) {
-        return mct_requantize(acc, multiplier, shift);
+    int32_t right = q->right;
+    if (__builtin_expect(right == 0 || (acc ^ doubled) < 0, 0)) {
+        int32_t shift = right == 0 ? q->rounding : -right;
+        return mct_wrapping_add(mct_requantize(acc, q->multiplier, shift), q->offset);
     }
-    int32_t scaled = mct_high_mul(doubled, multiplier);
+    int32_t scaled = mct_high_mul(doubled, q->multiplier);
     scaled += scaled >> 31; /* ties go away from zero */
-    return (scaled + (int32_t)(1u << (-shift - 1))) >> -shift;
+    return (scaled + q->rounding) >> right;
 }
 
 #ifdef __cplusplus

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from mcutrain.trainer.graph.call import KernelCall, Scratch
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.ops.conv2d import Conv2D, CrossChannel
+from mcutrain.trainer.ops.dsp import NEEDS, requant_table
 from mcutrain.trainer.ops.fully_connected import FullyConnected
 
 UNIT = "conv2d_dsp"
@@ -20,7 +21,7 @@ TURN_BYTES = 16  # of scratch memory, for two positions
 class Conv2DDsp(Conv2D):
     """CONV_2D."""
 
-    needs = frozenset({"dsp"})
+    needs = NEEDS
     unit = UNIT
 
     @classmethod
@@ -28,11 +29,11 @@ class Conv2DDsp(Conv2D):
         return min(run_sizes(node)) >= TURN
 
     def lower(self, node: Node) -> KernelCall:
-        return on_dsp(super().lower(node))
+        return on_dsp(node, super().lower(node))
 
     def by_rows(self, node: Node) -> KernelCall | None:
         call = super().by_rows(node)
-        return None if call is None else on_dsp(call)
+        return None if call is None else on_dsp(node, call)
 
     def scratch_bytes(self, node: Node) -> int:
         return windows_bytes(node)
@@ -42,7 +43,7 @@ class Conv2DDsp(Conv2D):
 class FullyConnectedDsp(FullyConnected):
     """FULLY_CONNECTED."""
 
-    needs = frozenset({"dsp"})
+    needs = NEEDS
     unit = UNIT
 
     @classmethod
@@ -50,7 +51,7 @@ class FullyConnectedDsp(FullyConnected):
         return min(run_sizes(node)) >= TURN
 
     def lower(self, node: Node) -> KernelCall:
-        return on_dsp(super().lower(node))
+        return on_dsp(node, super().lower(node))
 
     def scratch_bytes(self, node: Node) -> int:
         return windows_bytes(node)
@@ -74,8 +75,10 @@ def windows_bytes(node: Node) -> int:
     return sum(kernel_h * -(-run // TURN) * TURN_BYTES for run in runs) + max(runs)
 
 
-def on_dsp(call: KernelCall) -> KernelCall:
-    """The call with the kernel's scratch memory before its output."""
+def on_dsp(node: Node, call: KernelCall) -> KernelCall:
+    """The call with the kernel's own table, and scratch memory before its output."""
     kernel = call.kernel.replace("conv2d_s8", "conv2d_dsp_s8")
-    *args, out = call.args
-    return replace(call, unit=UNIT, kernel=kernel, args=(*args, Scratch(), out))
+    *args, _, _, out = call.args
+    return replace(
+        call, unit=UNIT, kernel=kernel, args=(*args, requant_table(node), Scratch(), out)
+    )
