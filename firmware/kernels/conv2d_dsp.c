@@ -75,12 +75,15 @@ static uint32_t *widen_window(const mct_conv2d_params *p, const int8_t *const ro
     return to;
 }
 
-static inline __attribute__((always_inline)) int8_t output_of(const mct_conv2d_params *p,
-                                                              int32_t sum, int32_t b,
+/* The limits of the outputs. */
+typedef struct {
+    int32_t min, max;
+} limits;
+
+static inline __attribute__((always_inline)) int8_t output_of(limits to, int32_t sum, int32_t b,
                                                               const mct_requant *q)
 {
-    int32_t value = mct_requantize_dsp(mct_wrapping_add(sum, b), q);
-    return (int8_t)mct_clamp(value, p->act_min, p->act_max);
+    return (int8_t)mct_clamp(mct_requantize_dsp(mct_wrapping_add(sum, b), q), to.min, to.max);
 }
 
 /* Of two positions and two filters: sum_pf of position p and filter f. */
@@ -128,7 +131,8 @@ add_window(const window_shape *shape, const uint32_t *x, const int8_t *w0, const
     return x;
 }
 
-/* Where the outputs of one or two positions come from and go to. */
+/* Where the outputs of one or two positions come from and go to; passed by value, since a byte that
+ * is stored could be any of what a pointer leads to. */
 typedef struct {
     const uint32_t *windows;
     const int8_t *w;
@@ -136,36 +140,36 @@ typedef struct {
     const int8_t *w_l;
     const mct_requant *q;
     int8_t *out;
+    int32_t filters;
+    limits to;
 } outputs;
 
-/* Two filters have met the windows; `second` is 0 if both are the last one. */
-static inline __attribute__((always_inline)) void put_2x2(const mct_conv2d_params *p,
-                                                          const outputs *at, const sums_2x2 *s,
-                                                          int32_t o, int32_t second,
-                                                          int32_t positions)
+/* Filters o and o + second have met the windows; `second` is 0 if there is none behind o. */
+static inline __attribute__((always_inline)) void put_2x2(outputs at, const sums_2x2 *s, int32_t o,
+                                                          int32_t second, int32_t positions)
 {
-    const int32_t *b = at->b;
-    const int32_t b0 = b != NULL ? b[o] : 0;
-    const int32_t b1 = b != NULL ? b[o + second] : 0;
-    int8_t *out = at->out + o;
-    out[0] = output_of(p, s->sum00, b0, at->q + o);
-    out[second] = output_of(p, s->sum01, b1, at->q + o + second);
+    const mct_requant *q = at.q + o;
+    const int32_t b0 = at.b != NULL ? at.b[o] : 0;
+    const int32_t b1 = at.b != NULL ? at.b[o + second] : 0;
+    int8_t *out = at.out + o;
+    out[0] = output_of(at.to, s->sum00, b0, q);
+    out[second] = output_of(at.to, s->sum01, b1, q + second);
     if (positions == 2) {
-        out += p->out_ch;
-        out[0] = output_of(p, s->sum10, b0, at->q + o);
-        out[second] = output_of(p, s->sum11, b1, at->q + o + second);
+        out += at.filters;
+        out[0] = output_of(at.to, s->sum10, b0, q);
+        out[second] = output_of(at.to, s->sum11, b1, q + second);
     }
 }
 
 /* Windows of one run of whole turns, of which nothing is learned in part: most there are. */
-static MCT_NOINLINE void put_plain(const mct_conv2d_params *p, const outputs *at, int32_t size)
+static MCT_NOINLINE void put_plain(outputs at, int32_t size)
 {
-    const uint32_t *end = at->windows + size;
-    const int8_t *w0 = at->w;
-    for (int32_t o = 0; o < p->out_ch; o += 2) {
-        const int32_t second = o + 1 < p->out_ch;
+    const uint32_t *end = at.windows + size;
+    const int8_t *w0 = at.w;
+    for (int32_t o = 0; o < at.filters; o += 2) {
+        const int32_t second = o + 1 < at.filters;
         const int8_t *w1 = w0 + second * size;
-        const uint32_t *x = at->windows;
+        const uint32_t *x = at.windows;
         sums_2x2 s = {0, 0, 0, 0};
         do {
             add_turn(x, w0, w1, 2, &s);
@@ -173,28 +177,28 @@ static MCT_NOINLINE void put_plain(const mct_conv2d_params *p, const outputs *at
             w0 += TURN;
             w1 += TURN;
         } while (x != end);
-        put_2x2(p, at, &s, o, second, 2);
+        put_2x2(at, &s, o, second, 2);
         w0 = w1;
     }
 }
 
-static inline __attribute__((always_inline)) void put_any(const mct_conv2d_params *p,
-                                                          const outputs *at, int32_t positions)
+static inline __attribute__((always_inline)) void put_any(const mct_conv2d_params *p, outputs at,
+                                                          int32_t positions)
 {
     const window_shape shape = shape_of(p, p->in_ch);
     const window_shape learned = shape_of(p, p->learned_ch);
     const int32_t filter = p->kernel_h * p->kernel_w;
     for (int32_t o = 0; o < p->out_ch; o += 2) {
         const int32_t second = o + 1 < p->out_ch; /* or the same filter again */
-        const int8_t *w0 = at->w + o * filter * p->in_ch;
+        const int8_t *w0 = at.w + o * filter * p->in_ch;
         sums_2x2 s = {0, 0, 0, 0};
         const uint32_t *x =
-            add_window(&shape, at->windows, w0, w0 + second * filter * p->in_ch, positions, &s);
+            add_window(&shape, at.windows, w0, w0 + second * filter * p->in_ch, positions, &s);
         if (p->learned_ch != 0) {
-            w0 = at->w_l + o * filter * p->learned_ch;
+            w0 = at.w_l + o * filter * p->learned_ch;
             (void)add_window(&learned, x, w0, w0 + second * filter * p->learned_ch, positions, &s);
         }
-        put_2x2(p, at, &s, o, second, positions);
+        put_2x2(at, &s, o, second, positions);
     }
 }
 
@@ -207,6 +211,8 @@ void mct_conv2d_dsp_s8_row(const mct_conv2d_params *p, const int8_t *const rows[
     const int32_t words = (shape.runs * shape.turns + learned.runs * learned.turns) * TURN_WORDS;
     const uint32_t offsets = mct_pair(p->x_offset, p->x_offset);
     int8_t *edge = (int8_t *)(scratch + words);
+    const mct_requant *requants = mct_requants(requant);
+    const limits clamped = {p->act_min, p->act_max};
     const bool is_plain = shape.runs == 1 && shape.run % TURN == 0 && p->learned_ch == 0;
     for (int32_t x = 0; x < p->out_w; x += 2) {
         const int32_t positions = p->out_w - x < 2 ? 1 : 2;
@@ -218,13 +224,13 @@ void mct_conv2d_dsp_s8_row(const mct_conv2d_params *p, const int8_t *const rows[
                 (void)widen_window(p, rows_l, p->learned_ch, x_in, offsets, edge, to);
             }
         }
-        outputs at = {scratch, w, b, w_l, mct_requants(requant), out_row + x * p->out_ch};
+        outputs at = {scratch, w, b, w_l, requants, out_row + x * p->out_ch, p->out_ch, clamped};
         if (positions == 1) {
-            put_any(p, &at, 1);
+            put_any(p, at, 1);
         } else if (is_plain) {
-            put_plain(p, &at, shape.run);
+            put_plain(at, shape.run);
         } else {
-            put_any(p, &at, 2);
+            put_any(p, at, 2);
         }
     }
 }
