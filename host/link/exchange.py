@@ -21,6 +21,7 @@ READ_SLICE_S = 0.01  # always: to change it costs system calls
 # Repeats without a time-out of one request: more are a line that damages all, or babbles.
 MOST_REPEATS_AT_ONCE = 16
 _LOST = bytes([Status.DAMAGED & 0xFF])
+HELLO_TIMEOUT_S = 0.25
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,13 @@ class Timing:
     reply_s: float
     slow_s: float
     adapts: bool
+
+    def first_s(self, message: Message, is_slow: bool) -> float:
+        """Before the first repeat. A device that is about to start may lose what says hello, and
+        nothing is disturbed by a repeat of it."""
+        if message is Message.HELLO:
+            return min(self.reply_s, HELLO_TIMEOUT_S)
+        return self.slow_s if is_slow else self.reply_s
 
 
 class Exchange:
@@ -60,7 +68,7 @@ class Exchange:
         """
         self._seq = (self._seq + 1) & 0xFFFF
         waiting, heard = Waiting(patience_s), Heard()
-        first_s = timeout_s = self.timing.slow_s if is_slow else self.timing.reply_s
+        first_s = timeout_s = self.timing.first_s(message, is_slow)
         is_cut = bool(data) or message is Message.READ
         copies = at_once = timeouts = 0
         while waiting.left_s() > 0:

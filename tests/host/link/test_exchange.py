@@ -275,7 +275,7 @@ def test_a_request_behind_a_repeat_is_not_lost_for_good(bursts: Path) -> None:
             device._request(Message.SAMPLE, at, data=sample(1)[at : at + 100])
 
         assert device.step(1).steps == 1
-    assert late.names() == ["HELLO", *["SAMPLE"] * 4, "STEP", "STEP"]
+    assert [name for name in late.names() if name != "HELLO"] == [*["SAMPLE"] * 4, "STEP", "STEP"]
 
 
 def said(make: Callable[[Transport], Transport], port: str) -> str:
