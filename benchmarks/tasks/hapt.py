@@ -6,7 +6,8 @@ from __future__ import annotations
 from benchmarks.data import hapt
 from benchmarks.nets import hapt as net
 from benchmarks.task import Task
-from mcutrain.host.training.dataset import Dataset, quantised
+from mcutrain.host.training.dataset import Dataset
+from mcutrain.host.training.ranges import End, quantised
 from mcutrain.trainer.tflite.reader import load
 
 SHOTS = 5
@@ -19,9 +20,8 @@ def task() -> Task:
 
     def dataset(group: str, seed: int) -> Dataset:
         learn, test = windows.split(int(group), SHOTS, seed)
-        x_train, x_test = (
-            quantised(part.x, "x", model.input.type, "takes") for part in (learn, test)
-        )
+        end = End(model.input.type)
+        x_train, x_test = (quantised(part.x, "x", end).codes for part in (learn, test))
         return Dataset(x_train, learn.y, x_test, test.y)
 
     return Task(

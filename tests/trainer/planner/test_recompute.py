@@ -357,7 +357,7 @@ def test_a_part_of_a_real_model_trains_with_equal_bits(
     update, model = str(models / MCUNET_74KB), load(models / MCUNET)
     asked = PlanOptions(update, 10, stream_input=True, errors=errors)
     whole = make_plan(model, asked, thorough=False)
-    plan = make_plan(model, PlanOptions(replace(asked, recompute=True)), thorough=False)
+    plan = make_plan(model, replace(asked, recompute=True), thorough=False)
     assert plan.saved_bytes > saved * whole.memory.arena_bytes
     assert 0 < plan.recomputed_macs < more * whole.step_macs
     assert kind in {type(n.op) for n in plan.graph.nodes[len(plan.inference) :]}
