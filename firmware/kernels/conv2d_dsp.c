@@ -80,8 +80,7 @@ typedef struct {
     int32_t min, max;
 } limits;
 
-static inline __attribute__((always_inline)) int8_t output_of(limits to, int32_t sum, int32_t b,
-                                                              const mct_requant *q)
+static MCT_INLINED int8_t output_of(limits to, int32_t sum, int32_t b, const mct_requant *q)
 {
     return (int8_t)mct_clamp(mct_requantize_dsp(mct_wrapping_add(sum, b), q), to.min, to.max);
 }
@@ -91,8 +90,8 @@ typedef struct {
     int32_t sum00, sum01, sum10, sum11;
 } sums_2x2;
 
-static inline __attribute__((always_inline)) void
-add_turn(const uint32_t *x, const int8_t *w0, const int8_t *w1, int32_t positions, sums_2x2 *s)
+static MCT_INLINED void add_turn(const uint32_t *x, const int8_t *w0, const int8_t *w1,
+                                 int32_t positions, sums_2x2 *s)
 {
     uint32_t four = mct_load4(w0);
     uint32_t even = mct_even(four);
@@ -111,9 +110,9 @@ add_turn(const uint32_t *x, const int8_t *w0, const int8_t *w1, int32_t position
 }
 
 /* What the runs of a window at x give to two filters; returns what follows the window. */
-static inline __attribute__((always_inline)) const uint32_t *
-add_window(const window_shape *shape, const uint32_t *x, const int8_t *w0, const int8_t *w1,
-           int32_t positions, sums_2x2 *s)
+static MCT_INLINED const uint32_t *add_window(const window_shape *shape, const uint32_t *x,
+                                              const int8_t *w0, const int8_t *w1, int32_t positions,
+                                              sums_2x2 *s)
 {
     const int32_t left = shape->run % TURN;
     for (int32_t run = 0; run < shape->runs; run++) {
@@ -145,8 +144,8 @@ typedef struct {
 } outputs;
 
 /* Filters o and o + second have met the windows; `second` is 0 if there is none behind o. */
-static inline __attribute__((always_inline)) void put_2x2(outputs at, const sums_2x2 *s, int32_t o,
-                                                          int32_t second, int32_t positions)
+static MCT_INLINED void put_2x2(outputs at, const sums_2x2 *s, int32_t o, int32_t second,
+                                int32_t positions)
 {
     const mct_requant *q = at.q + o;
     const int32_t b0 = at.b != NULL ? at.b[o] : 0;
@@ -182,8 +181,7 @@ static MCT_NOINLINE void put_plain(outputs at, int32_t size)
     }
 }
 
-static inline __attribute__((always_inline)) void put_any(const mct_conv2d_params *p, outputs at,
-                                                          int32_t positions)
+static MCT_INLINED void put_any(const mct_conv2d_params *p, outputs at, int32_t positions)
 {
     const window_shape shape = shape_of(p, p->in_ch);
     const window_shape learned = shape_of(p, p->learned_ch);

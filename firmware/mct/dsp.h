@@ -18,6 +18,9 @@
 extern "C" {
 #endif
 
+/* A part of a loop whose sums stay in registers. */
+#define MCT_INLINED inline __attribute__((always_inline))
+
 /* Four bytes from any address, little-endian. */
 static inline uint32_t mct_load4(const int8_t *from)
 {
