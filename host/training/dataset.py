@@ -14,6 +14,7 @@ from mcutrain.host.npz import DAMAGED, NpzArray, NpzFile
 from mcutrain.host.training.data_notes import label_notes, sample_notes
 from mcutrain.host.training.ranges import (
     CLIPPED,
+    CLIPPED_KIND,
     End,
     Fit,
     check_values,
@@ -50,6 +51,15 @@ class Dataset:
     x_old: Array | None = None
     y_old: Array | None = None
     notes: tuple[Note, ...] = ()
+
+    def is_clipped(self, part: str) -> bool:
+        """Whether samples or targets of a part, "test" or "val", are out of range: they are others
+        than were given then, and no figure is computed of them."""
+        names = (f"x_{part}", f"y_{part}")
+        return any(
+            note.kind == CLIPPED_KIND and note.about[: len(names[0])] in names
+            for note in self.notes
+        )
 
 
 def load_dataset(path: Path, plan: TrainingPlan) -> Dataset:

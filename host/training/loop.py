@@ -376,10 +376,12 @@ def device_of(runner: Runner) -> Device:
     return found.device
 
 
-def evaluate(run: TrainingRun, phase: str) -> float:
-    """The metric on the test samples. Raises Interrupted, and Differs if the reference computes
-    otherwise."""
+def evaluate(run: TrainingRun, phase: str) -> float | None:
+    """The metric on the test samples; None if they are clipped. Raises Interrupted, and Differs if
+    the reference computes otherwise."""
     plan, data, runner, verifier = run.plan, run.data, run.runner, run.verifier
+    if data.is_clipped("test"):
+        return None
     total = 0.0
     for k, (sample, target) in enumerate(zip(data.x_test, data.y_test, strict=True)):
         run.interrupt.check()

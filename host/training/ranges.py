@@ -16,6 +16,7 @@ from mcutrain.trainer.notes import WARNING, Note
 from mcutrain.trainer.ops.quantize import from_uint8
 
 PIECE = 1 << 17  # values that are quantised at once
+CLIPPED_KIND = "clipped"  # of a note
 CLIPPED = 0.01  # share of the values from which it is said
 FEW_CODES = 12  # of 256; samples that fit use most of them
 MERGED = 0.25  # share of a sample's values that differ in the file alone
@@ -177,7 +178,9 @@ def clipped_note(name: str, share: float, end: End) -> Note:
         f"{end.real_range}, and is clipped: give values scaled like those that the model was "
         "quantised with"
     )
-    return Note(name, "clipped", share, text, WARNING)
+    if name[1:6] == "_test":
+        text += "; no figure is computed of it"
+    return Note(name, CLIPPED_KIND, share, text, WARNING)
 
 
 def clipped_share(x: Array, end: End) -> float:

@@ -149,6 +149,9 @@ def guarded(
     if job.replay is not None and data.x_val is None:
         reason = "in a stream, what comes next is not known beforehand; give x_val"
         return replace(job, options=replace(job.options, guard=False), unguarded=reason), data
+    if data.is_clipped("val"):
+        reason = "x_val or its targets are out of range and clipped: they say little"
+        return replace(job, options=replace(job.options, guard=False), unguarded=reason), data
     seed, _ = begun(plan, job.options, state)
     data, reason = held_out(plan, data, seed, job.validation)
     if reason:

@@ -184,7 +184,23 @@ def test_a_warning_stands_in_the_json_of_every_command(
     (note,) = told.json["notes"]
     assert (note["about"], note["kind"], note["level"]) == ("x_test", "clipped", "warning")
     assert told.err.count("warning: 100.0 % of x_test") == 1
+    for ran, is_measured in ((quiet, True), (told, False)):
+        figures = ran.json["accuracy_before"], ran.json["accuracy_after"]
+        assert [figure is not None for figure in figures] == [is_measured, is_measured]
+        assert ran.json["steps"] > 0
     assert "of x_test lies outside" in page.read_text()
     data, output = str(tmp_path / "train.npz"), str(tmp_path / "o.tflite")
     fitted = run("calibrate", model, "--data", data, "--output", output, "--json")
     assert [n["about"] for n in fitted.json["notes"]] == ["x_train"]
+
+
+def test_no_verdict_is_made_on_validation_samples_that_are_clipped(
+    run: Run, folder: Path, tmp_path: Path
+) -> None:
+    given = {k: v for k, v in arrays().items() if "old" not in k}
+    x_val, y_val = given["x_test"][:9], given["y_test"][:9]
+    train = ("train", str(folder / "m.tflite"), "--update", "head", "--epochs", "1", "--json")
+    for scale, is_guarded in ((1, True), (255, False)):
+        path = tmp_path / f"{scale}.npz"
+        np.savez(path, **{**given, "x_val": x_val * scale, "y_val": y_val})
+        assert (run(*train, "--data", str(path)).json["guard"] is not None) is is_guarded
