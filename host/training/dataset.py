@@ -55,11 +55,8 @@ class Dataset:
     def is_clipped(self, part: str) -> bool:
         """Whether samples or targets of a part, "test" or "val", are out of range: they are others
         than were given then, and no figure is computed of them."""
-        names = (f"x_{part}", f"y_{part}")
-        return any(
-            note.kind == CLIPPED_KIND and note.about[: len(names[0])] in names
-            for note in self.notes
-        )
+        clipped = (note.about for note in self.notes if note.kind == CLIPPED_KIND)
+        return any(about.startswith((f"x_{part}", f"y_{part}")) for about in clipped)
 
 
 def load_dataset(path: Path, plan: TrainingPlan) -> Dataset:

@@ -178,7 +178,7 @@ def clipped_note(name: str, share: float, end: End) -> Note:
         f"{end.real_range}, and is clipped: give values scaled like those that the model was "
         "quantised with"
     )
-    if name[1:6] == "_test":
+    if name.startswith(("x_test", "y_test")):
         text += "; no figure is computed of it"
     return Note(name, CLIPPED_KIND, share, text, WARNING)
 
