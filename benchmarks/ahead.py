@@ -12,7 +12,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -95,7 +94,7 @@ class Timed:
 def builds(request: Request, target: Target) -> Iterator[tuple[str, Build]]:
     for name, options in MODES.items():
         try:
-            yield name, build(replace(request, **options).plan(), target)
+            yield name, build(request.but(**options).plan(), target)
         except ModelError:  # its input is read again, so it cannot arrive by rows
             continue
 
