@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "mct/dsp.h"
+
 #include "kernels/conv2d_dsp.h"
 
 #include <stdbool.h>
@@ -6,231 +8,284 @@
 #include <string.h>
 
 #include "kernels/window.h"
-#include "mct/dsp.h"
 #include "mct/model.h"
 
-/* Values that meet in a turn of the inner loop, and their words of two positions in scratch. */
-enum { TURN = 4, TURN_WORDS = 4 };
+/* Values that meet in a turn of the inner loop, which are two words of each position in scratch:
+ * values 0 and 2, then 1 and 3. */
+enum { TURN = 4, TURN_WORDS = 2 };
 
-/* A window as the weights lie: runs of values beside one another. Where a run is no multiple of
- * TURN its last turn takes the last TURN values again, those that had their turn as zeros. */
-typedef struct {
-    int32_t runs, run; /* how many, and values in each */
-    int32_t turns;     /* of each */
-} window_shape;
-
-static window_shape shape_of(const mct_conv2d_params *p, int32_t in_ch)
-{
-    int32_t run = p->kernel_w * in_ch;
-    if (run % TURN == 0) {
-        window_shape whole = {1, p->kernel_h * run, p->kernel_h * run / TURN};
-        return whole;
-    }
-    window_shape rows = {p->kernel_h, run, run / TURN + 1};
-    return rows;
-}
-
-/* Centres and widens `size` values for one position; returns what follows. */
-static uint32_t *widen(const int8_t *x, int32_t size, uint32_t offsets, uint32_t *to)
+/* Centres and widens `size` values of one position; the words of its turns are `step` apart.
+ * The last turn takes the last TURN values of all: those that had their turn become zeros.
+ * Returns where the next value's turn lies. */
+static MCT_INLINED uint32_t *widen(const int8_t *x, int32_t size, uint32_t offsets, int32_t step,
+                                   uint32_t *to)
 {
     const int8_t *last = x + size - TURN;
-    for (; x <= last; x += TURN, to += TURN_WORDS) {
+    for (; x <= last; x += TURN, to += step) {
         uint32_t four = mct_load4(x);
         to[0] = mct_add_even(offsets, four);
         to[1] = mct_add_odd(offsets, four);
     }
-    int32_t left = size % TURN;
+    const int32_t left = size % TURN;
     if (left != 0) {
-        /* The first TURN - left of the last four are zero: bytes that were counted. */
         uint32_t four = mct_load4(last);
-        uint32_t even = mct_add_even(offsets, four);
         uint32_t odd = mct_add_odd(offsets, four);
-        to[0] = left == 3 ? even & 0xffff0000u : left == 2 ? even & 0xffff0000u : 0u;
+        to[0] = left == 1 ? 0u : mct_add_even(offsets, four) & 0xffff0000u;
         to[1] = left == 3 ? odd : odd & 0xffff0000u;
-        to += TURN_WORDS;
+        to += step;
     }
     return to;
 }
 
-/* The window at column x_in of rows with in_ch channels, for one position. */
-static uint32_t *widen_window(const mct_conv2d_params *p, const int8_t *const rows[], int32_t in_ch,
-                              int32_t x_in, uint32_t offsets, int8_t *edge, uint32_t *to)
+static MCT_INLINED uint32_t *widen_zeros(int32_t size, int32_t step, uint32_t *to)
 {
+    for (; size > 0; size -= TURN, to += step) {
+        to[0] = 0;
+        to[1] = 0;
+    }
+    return to;
+}
+
+/* The window at column x_in of rows with in_ch channels. Where a turn does not end with a column,
+ * the window is gathered first. */
+static uint32_t *widen_window(const mct_conv2d_params *p, const int8_t *const rows[], int32_t in_ch,
+                              int32_t x_in, int32_t step, int8_t *gathered, uint32_t *to)
+{
+    const uint32_t offsets = mct_pair(p->x_offset, p->x_offset);
     const mct_columns columns = mct_window_columns(x_in, p->kernel_w, p->in_w);
     const int32_t run = p->kernel_w * in_ch;
     const int32_t before = columns.first * in_ch;
     const int32_t inside = (columns.last - columns.first) * in_ch;
-    for (int32_t ky = 0; ky < p->kernel_h; ky++) {
-        const int8_t *x = edge;
-        if (rows[ky] != NULL && inside == run) {
-            x = rows[ky] + x_in * in_ch;
-        } else {
-            memset(edge, -p->x_offset, (size_t)run);
-            if (rows[ky] != NULL) {
-                memcpy(edge + before, rows[ky] + (x_in + columns.first) * in_ch, (size_t)inside);
+    const int32_t at = (x_in + columns.first) * in_ch;
+    if (run % TURN == 0 && (in_ch % TURN == 0 || inside == run)) {
+        for (int32_t ky = 0; ky < p->kernel_h; ky++) {
+            if (rows[ky] == NULL) {
+                to = widen_zeros(run, step, to);
+            } else {
+                to = widen_zeros(before, step, to);
+                to = widen(rows[ky] + at, inside, offsets, step, to);
+                to = widen_zeros(run - before - inside, step, to);
             }
         }
-        to = widen(x, run, offsets, to);
+        return to;
     }
-    return to;
+    if (p->kernel_h == 1 && inside == run && rows[0] != NULL) {
+        return widen(rows[0] + at, run, offsets, step, to);
+    }
+    int8_t *end = gathered;
+    for (int32_t ky = 0; ky < p->kernel_h; ky++, end += run) {
+        if (rows[ky] == NULL || inside < run) {
+            memset(end, -p->x_offset, (size_t)run);
+        }
+        for (int32_t k = 0; rows[ky] != NULL && k < inside; k++) {
+            end[before + k] = rows[ky][at + k];
+        }
+    }
+    return widen(gathered, (int32_t)(end - gathered), offsets, step, to);
 }
 
-/* The limits of the outputs. */
-typedef struct {
-    int32_t min, max;
-} limits;
-
-static MCT_INLINED int8_t output_of(limits to, int32_t sum, int32_t b, const mct_requant *q)
-{
-    return (int8_t)mct_clamp(mct_requantize_dsp(mct_wrapping_add(sum, b), q), to.min, to.max);
-}
-
-/* Of two positions and two filters: sum_pf of position p and filter f. */
+/* Of one or two positions and two filters: sum_pf of position p and filter f. */
 typedef struct {
     int32_t sum00, sum01, sum10, sum11;
-} sums_2x2;
+} sums;
 
-static MCT_INLINED void add_turn(const uint32_t *x, const int8_t *w0, const int8_t *w1,
-                                 int32_t positions, sums_2x2 *s)
+/* A turn of two filters with the positions' words at *x, which moves behind them. */
+static MCT_INLINED void add_turn(const uint32_t **x, uint32_t w0, uint32_t w1, int32_t positions,
+                                 sums *s)
 {
-    uint32_t four = mct_load4(w0);
-    uint32_t even = mct_even(four);
-    uint32_t odd = mct_odd(four);
-    s->sum00 = mct_multiply_pairs(x[1], odd, mct_multiply_pairs(x[0], even, s->sum00));
+    const mct_two_words x0 = mct_load_two(x);
+    const mct_two_words x1 = positions == 2 ? mct_load_two(x) : x0;
+    uint32_t odd = mct_odd(w0);
+    uint32_t even = mct_even(w0);
+    s->sum00 = mct_multiply_pairs(x0.first, even, s->sum00);
+    s->sum00 = mct_multiply_pairs(x0.second, odd, s->sum00);
     if (positions == 2) {
-        s->sum10 = mct_multiply_pairs(x[3], odd, mct_multiply_pairs(x[2], even, s->sum10));
+        s->sum10 = mct_multiply_pairs(x1.first, even, s->sum10);
+        s->sum10 = mct_multiply_pairs(x1.second, odd, s->sum10);
     }
-    four = mct_load4(w1);
-    even = mct_even(four);
-    odd = mct_odd(four);
-    s->sum01 = mct_multiply_pairs(x[1], odd, mct_multiply_pairs(x[0], even, s->sum01));
+    odd = mct_odd(w1);
+    even = mct_even(w1);
+    s->sum01 = mct_multiply_pairs(x0.first, even, s->sum01);
+    s->sum01 = mct_multiply_pairs(x0.second, odd, s->sum01);
     if (positions == 2) {
-        s->sum11 = mct_multiply_pairs(x[3], odd, mct_multiply_pairs(x[2], even, s->sum11));
+        s->sum11 = mct_multiply_pairs(x1.first, even, s->sum11);
+        s->sum11 = mct_multiply_pairs(x1.second, odd, s->sum11);
     }
 }
 
-/* What the runs of a window at x give to two filters; returns what follows the window. */
-static MCT_INLINED const uint32_t *add_window(const window_shape *shape, const uint32_t *x,
-                                              const int8_t *w0, const int8_t *w1, int32_t positions,
-                                              sums_2x2 *s)
+/* Pairs of turns of two positions, until w0 is at `end`. All registers are taken: the compiler
+ * would keep half of the sums in memory. */
+static MCT_INLINED void add_pairs_of_turns(const uint32_t **x, const int8_t **w0, const int8_t **w1,
+                                           const int8_t *end, sums *s)
 {
-    const int32_t left = shape->run % TURN;
-    for (int32_t run = 0; run < shape->runs; run++) {
-        const uint32_t *end = x + (shape->run / TURN) * TURN_WORDS;
-        for (; x != end; x += TURN_WORDS, w0 += TURN, w1 += TURN) {
-            add_turn(x, w0, w1, positions, s);
-        }
-        if (left != 0) {
-            w0 += left;
-            w1 += left;
-            add_turn(x, w0 - TURN, w1 - TURN, positions, s);
-            x += TURN_WORDS;
-        }
+#ifdef __ARM_FEATURE_DSP
+#define MCT_MEET(even, odd, sum0, sum1)                                                            \
+    "smlad %[" sum0 "], r2, " even ", %[" sum0 "]\n\tsmlad %[" sum1 "], r4, " even ", %[" sum1     \
+    "]\n\tsmlad %[" sum0 "], r3, " odd ", %[" sum0 "]\n\tsmlad %[" sum1 "], r5, " odd ", %[" sum1  \
+    "]\n\t"
+#define MCT_TURN                                                                                   \
+    "ldmia %[x]!, {r2, r3, r4, r5}\n\t"                                                            \
+    "ldr r0, [%[w0]], #4\n\tsxtb16 r1, r0, ror #8\n\tsxtb16 r0, r0\n\t" MCT_MEET(                  \
+        "r0", "r1", "s00", "s10") "ldr r0, [%[w1]], #4\n\tsxtb16 r1, r0, ror #8\n\tsxtb16 r0, "    \
+                                  "r0\n\t" MCT_MEET("r0", "r1", "s01", "s11")
+    const int8_t *const limit = end; /* in memory: there is no register for it */
+    __asm volatile("1:\n\t" MCT_TURN MCT_TURN "ldr r0, %[limit]\n\tcmp %[w0], r0\n\tbne 1b"
+                   : [x] "+r"(*x), [w0] "+r"(*w0), [w1] "+r"(*w1), [s00] "+r"(s->sum00),
+                     [s01] "+r"(s->sum01), [s10] "+r"(s->sum10), [s11] "+r"(s->sum11)
+                   : [limit] "m"(limit)
+                   : "r0", "r1", "r2", "r3", "r4", "r5", "cc", "memory");
+#undef MCT_TURN
+#undef MCT_MEET
+#else
+    for (; *w0 != end; *w0 += TURN, *w1 += TURN) {
+        add_turn(x, mct_load4(*w0), mct_load4(*w1), 2, s);
     }
-    return x;
+#endif
 }
 
-/* Where the outputs of one or two positions come from and go to; passed by value, since a byte that
- * is stored could be any of what a pointer leads to. */
+/* What a window of `size` values gives to the filters at w0 and w1; x moves behind it. */
+static MCT_INLINED void add_window(const uint32_t **x, const int8_t *w0, const int8_t *w1,
+                                   int32_t size, int32_t positions, sums *s)
+{
+    const int8_t *end = w0 + (size & ~(2 * TURN - 1));
+    if (positions == 2 && w0 != end) {
+        add_pairs_of_turns(x, &w0, &w1, end, s);
+    }
+    for (end += size & TURN; w0 != end; w0 += TURN, w1 += TURN) {
+        add_turn(x, mct_load4(w0), mct_load4(w1), positions, s);
+    }
+    const int32_t left = size % TURN;
+    if (left != 0) {
+        add_turn(x, mct_load4(w0 + left - TURN), mct_load4(w1 + left - TURN), positions, s);
+    }
+}
+
+/* A layer, and where outputs of one or two positions go; passed by value, since a byte that is
+ * stored could be any of what a pointer leads to. */
 typedef struct {
-    const uint32_t *windows;
     const int8_t *w;
-    const int32_t *b;
     const int8_t *w_l;
+    const int32_t *b;
     const mct_requant *q;
-    int8_t *out;
-    int32_t filters;
-    limits to;
-} outputs;
+    int32_t filters, size, size_l; /* weights of a filter */
+    int32_t offset;
+} layer;
 
-/* Filters o and o + second have met the windows; `second` is 0 if there is none behind o. */
-static MCT_INLINED void put_2x2(outputs at, const sums_2x2 *s, int32_t o, int32_t second,
-                                int32_t positions)
+/* The outputs of a filter whose channel has no fast way. */
+static MCT_NOINLINE void put_slowly(const mct_requant *q, int32_t offset, int32_t sum0,
+                                    int32_t sum1, int8_t *out0, int8_t *out1)
 {
-    const mct_requant *q = at.q + o;
-    const int32_t b0 = at.b != NULL ? at.b[o] : 0;
-    const int32_t b1 = at.b != NULL ? at.b[o + second] : 0;
-    int8_t *out = at.out + o;
-    out[0] = output_of(at.to, s->sum00, b0, q);
-    out[second] = output_of(at.to, s->sum01, b1, q + second);
+    *out0 = (int8_t)mct_requantize_any(sum0, *q, offset);
+    *out1 = (int8_t)mct_requantize_any(sum1, *q, offset);
+}
+
+/* The outputs of filter o. */
+static MCT_INLINED void put(layer of, int32_t o, int32_t sum0, int32_t sum1, int32_t positions,
+                            int8_t *out)
+{
+    const mct_requant q = of.q[o];
+    if (__builtin_expect(q.right == 0, 0)) {
+        put_slowly(of.q + o, of.offset, sum0, positions == 2 ? sum1 : sum0, out,
+                   positions == 2 ? out + of.filters : out);
+        return;
+    }
+    out[0] = (int8_t)mct_requantize_fast(sum0, q);
     if (positions == 2) {
-        out += at.filters;
-        out[0] = output_of(at.to, s->sum10, b0, q);
-        out[second] = output_of(at.to, s->sum11, b1, q + second);
+        out[of.filters] = (int8_t)mct_requantize_fast(sum1, q);
     }
 }
 
-/* Windows of one run of whole turns, of which nothing is learned in part: most there are. */
-static MCT_NOINLINE void put_plain(outputs at, int32_t size)
+/* All filters meet the windows of one or two positions in scratch. */
+static MCT_INLINED void put_positions(layer of, const uint32_t *windows, int32_t positions,
+                                      int8_t *out)
 {
-    const uint32_t *end = at.windows + size;
-    const int8_t *w0 = at.w;
-    for (int32_t o = 0; o < at.filters; o += 2) {
-        const int32_t second = o + 1 < at.filters;
-        const int8_t *w1 = w0 + second * size;
-        const uint32_t *x = at.windows;
-        sums_2x2 s = {0, 0, 0, 0};
-        do {
-            add_turn(x, w0, w1, 2, &s);
-            x += TURN_WORDS;
-            w0 += TURN;
-            w1 += TURN;
-        } while (x != end);
-        put_2x2(at, &s, o, second, 2);
-        w0 = w1;
-    }
-}
-
-static MCT_INLINED void put_any(const mct_conv2d_params *p, outputs at, int32_t positions)
-{
-    const window_shape shape = shape_of(p, p->in_ch);
-    const window_shape learned = shape_of(p, p->learned_ch);
-    const int32_t filter = p->kernel_h * p->kernel_w;
-    for (int32_t o = 0; o < p->out_ch; o += 2) {
-        const int32_t second = o + 1 < p->out_ch; /* or the same filter again */
-        const int8_t *w0 = at.w + o * filter * p->in_ch;
-        sums_2x2 s = {0, 0, 0, 0};
-        const uint32_t *x =
-            add_window(&shape, at.windows, w0, w0 + second * filter * p->in_ch, positions, &s);
-        if (p->learned_ch != 0) {
-            w0 = at.w_l + o * filter * p->learned_ch;
-            (void)add_window(&learned, x, w0, w0 + second * filter * p->learned_ch, positions, &s);
+    for (int32_t o = 0; o < of.filters; o += 2) {
+        const int32_t second = o + 1 < of.filters; /* or the same filter again */
+        const int32_t b0 = of.b != NULL ? of.b[o] : 0;
+        const int32_t b1 = of.b != NULL ? of.b[o + second] : 0;
+        const uint32_t *x = windows;
+        sums s = {b0, b1, b0, b1};
+        add_window(&x, of.w, of.w + second * of.size, of.size, positions, &s);
+        of.w += 2 * of.size;
+        if (of.size_l != 0) {
+            add_window(&x, of.w_l, of.w_l + second * of.size_l, of.size_l, positions, &s);
+            of.w_l += 2 * of.size_l;
         }
-        put_2x2(at, &s, o, second, positions);
+        put(of, o, s.sum00, s.sum10, positions, out + o);
+        put(of, o + second, s.sum01, s.sum11, positions, out + o + second);
     }
+}
+
+/* Of two positions, where all turns come in pairs and an even number of filters has biases, and
+ * nothing is learned in part: what most layers are. */
+static MCT_NOINLINE void put_plain(layer of, const uint32_t *windows, int8_t *out)
+{
+    const int8_t *const end = out + of.filters;
+    const int8_t *w = of.w;
+    do {
+        const uint32_t *x = windows;
+        const int8_t *w1 = w + of.size;
+        const int8_t *limit = w1;
+        sums s = {of.b[0], of.b[1], of.b[0], of.b[1]};
+        add_pairs_of_turns(&x, &w, &w1, limit, &s);
+        w = w1;
+        put(of, 0, s.sum00, s.sum10, 2, out);
+        put(of, 1, s.sum01, s.sum11, 2, out + 1);
+        of.q += 2;
+        of.b += 2;
+        out += 2;
+    } while (out != end);
+}
+
+static MCT_NOINLINE void put_one(layer of, const uint32_t *windows, int8_t *out)
+{
+    put_positions(of, windows, 1, out);
+}
+
+static MCT_NOINLINE void put_two(layer of, const uint32_t *windows, int8_t *out)
+{
+    put_positions(of, windows, 2, out);
 }
 
 void mct_conv2d_dsp_s8_row(const mct_conv2d_params *p, const int8_t *const rows[], const int8_t *w,
                            const int32_t *b, const int8_t *const rows_l[], const int8_t *w_l,
                            const int32_t *requant, uint32_t *scratch, int8_t *out_row)
 {
-    const window_shape shape = shape_of(p, p->in_ch);
-    const window_shape learned = shape_of(p, p->learned_ch);
-    const int32_t words = (shape.runs * shape.turns + learned.runs * learned.turns) * TURN_WORDS;
-    const uint32_t offsets = mct_pair(p->x_offset, p->x_offset);
-    int8_t *edge = (int8_t *)(scratch + words);
-    const mct_requant *requants = mct_requants(requant);
-    const limits clamped = {p->act_min, p->act_max};
-    const bool is_plain = shape.runs == 1 && shape.run % TURN == 0 && p->learned_ch == 0;
+    const int32_t taps = p->kernel_h * p->kernel_w;
+    const layer of = {w,
+                      w_l,
+                      b,
+                      mct_requants(requant),
+                      p->out_ch,
+                      taps * p->in_ch,
+                      taps * p->learned_ch,
+                      p->out_offset};
+    const bool is_plain =
+        of.size % (2 * TURN) == 0 && of.filters % 2 == 0 && b != NULL && of.size_l == 0;
+    const int32_t turns = (of.size + TURN - 1) / TURN + (of.size_l + TURN - 1) / TURN;
+    int8_t *gathered = (int8_t *)(scratch + 2 * TURN_WORDS * turns);
+    int8_t *out = out_row;
     for (int32_t x = 0; x < p->out_w; x += 2) {
         const int32_t positions = p->out_w - x < 2 ? 1 : 2;
+        const int32_t step = positions * TURN_WORDS;
         for (int32_t k = 0; k < positions; k++) {
             int32_t x_in = (x + k) * p->stride_w - p->pad_left;
-            uint32_t *to = scratch + 2 * k;
-            to = widen_window(p, rows, p->in_ch, x_in, offsets, edge, to);
+            uint32_t *to = scratch + k * TURN_WORDS;
+            to = widen_window(p, rows, p->in_ch, x_in, step, gathered, to);
             if (p->learned_ch != 0) {
-                (void)widen_window(p, rows_l, p->learned_ch, x_in, offsets, edge, to);
+                (void)widen_window(p, rows_l, p->learned_ch, x_in, step, gathered, to);
             }
         }
-        outputs at = {scratch, w, b, w_l, requants, out_row + x * p->out_ch, p->out_ch, clamped};
         if (positions == 1) {
-            put_any(p, at, 1);
+            put_one(of, scratch, out);
         } else if (is_plain) {
-            put_plain(at, shape.run);
+            put_plain(of, scratch, out);
         } else {
-            put_any(p, at, 2);
+            put_two(of, scratch, out);
         }
+        out += positions * of.filters;
     }
+    mct_clamp_outputs(out_row, p->out_w * p->out_ch, p->act_min, p->act_max);
 }
 
 void mct_conv2d_dsp_s8(const mct_conv2d_params *p, const int8_t *x, const int8_t *w,

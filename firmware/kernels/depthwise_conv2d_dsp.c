@@ -15,8 +15,8 @@ typedef struct {
 static inline int8_t output_of(const mct_depthwise_conv2d_params *p, int32_t sum, const int32_t *b,
                                const mct_requant *q, int32_t c)
 {
-    int32_t value = mct_requantize_dsp(mct_wrapping_add(sum, b != NULL ? b[c] : 0), q + c);
-    return (int8_t)mct_clamp(value, p->act_min, p->act_max);
+    int32_t acc = mct_wrapping_add(sum, b != NULL ? b[c] : 0);
+    return (int8_t)mct_requantize_any(acc, q[c], p->out_offset);
 }
 
 /* sums += a row of taps, each `step` behind the one before, in four channels. */
@@ -75,6 +75,7 @@ void mct_depthwise_conv2d_dsp_s8_row(const mct_depthwise_conv2d_params *p,
             }
             out_row[c] = output_of(p, sum, b, q, c);
         }
+        mct_clamp_outputs(out_row, step, p->act_min, p->act_max);
     }
 }
 

@@ -29,20 +29,26 @@ static inline uint32_t mct_load4(const int8_t *from)
     return four;
 }
 
+/* What lies in two words beside one another. */
+typedef struct {
+    uint32_t first, second;
+} mct_two_words;
+
 static inline uint32_t mct_pair(int32_t low, int32_t high)
 {
     return ((uint32_t)low & 0xffffu) | (uint32_t)high << 16;
 }
 
-/* sum + a.lo * b.lo, and sum + a.hi * b.hi: the compiler has SMLABB and SMLATT for these. */
+/* sum + a.lo * b.lo, and sum + a.hi * b.hi, modulo 2^32: the compiler has SMLABB and SMLATT for
+ * these. */
 static inline int32_t mct_multiply_low(uint32_t a, uint32_t b, int32_t sum)
 {
-    return sum + (int16_t)a * (int16_t)b;
+    return mct_wrapping_add(sum, (int16_t)a * (int16_t)b);
 }
 
 static inline int32_t mct_multiply_high(uint32_t a, uint32_t b, int32_t sum)
 {
-    return sum + (int16_t)(a >> 16) * (int16_t)(b >> 16);
+    return mct_wrapping_add(sum, (int16_t)(a >> 16) * (int16_t)(b >> 16));
 }
 
 #ifdef __ARM_FEATURE_DSP
@@ -50,7 +56,7 @@ static inline int32_t mct_multiply_high(uint32_t a, uint32_t b, int32_t sum)
 /* Bytes 0 and 2 as two int16. */
 static inline uint32_t mct_even(uint32_t four)
 {
-    return __sxtb16((int8x4_t)four);
+    return (uint32_t)__sxtb16((int8x4_t)four);
 }
 
 /* Bytes 1 and 3 as two int16. The compiler does not know that SXTB16 can rotate. */
@@ -64,7 +70,7 @@ static inline uint32_t mct_odd(uint32_t four)
 /* Bytes 0 and 2, or 1 and 3, added to the two int16 of `to`. */
 static inline uint32_t mct_add_even(uint32_t to, uint32_t four)
 {
-    return __sxtab16((int16x2_t)to, (int8x4_t)four);
+    return (uint32_t)__sxtab16((int16x2_t)to, (int8x4_t)four);
 }
 
 static inline uint32_t mct_add_odd(uint32_t to, uint32_t four)
@@ -80,12 +86,34 @@ static inline int32_t mct_multiply_pairs(uint32_t a, uint32_t b, int32_t sum)
     return __smlad((int16x2_t)a, (int16x2_t)b, sum);
 }
 
-/* round(a * b / 2^32), ties toward +inf. ACLE has no name for SMMULR. */
-static inline int32_t mct_high_mul(int32_t a, int32_t b)
+/* add + round(a * b / 2^32), ties toward +inf. ACLE has no name for SMMLAR. */
+static inline int32_t mct_high_multiply(int32_t a, int32_t b, int32_t add)
 {
     int32_t high;
-    __asm("smmulr %0, %1, %2" : "=r"(high) : "r"(a), "r"(b));
+    __asm("smmlar %0, %1, %2, %3" : "=r"(high) : "r"(a), "r"(b), "r"(add));
     return high;
+}
+
+/* 2 * x, saturated. */
+static inline int32_t mct_doubled(int32_t x)
+{
+    return __qadd(x, x);
+}
+
+/* x, saturated to an int8. */
+static inline int32_t mct_saturated8(int32_t x)
+{
+    return __ssat(x, 8);
+}
+
+/* The two words at *from, which moves behind them. The compiler loads one at a time. */
+static inline mct_two_words mct_load_two(const uint32_t **from)
+{
+    mct_two_words two;
+    __asm("ldrd %0, %1, [%2], #8"
+          : "=r"(two.first), "=r"(two.second), "+r"(*from)
+          : "m"(*(const mct_two_words *)(const void *)*from));
+    return two;
 }
 
 #else
@@ -120,9 +148,27 @@ static inline int32_t mct_multiply_pairs(uint32_t a, uint32_t b, int32_t sum)
     return mct_multiply_high(a, b, mct_multiply_low(a, b, sum));
 }
 
-static inline int32_t mct_high_mul(int32_t a, int32_t b)
+static inline int32_t mct_high_multiply(int32_t a, int32_t b, int32_t add)
 {
-    return (int32_t)(((int64_t)a * b + (INT64_C(1) << 31)) >> 32);
+    int64_t product = (int64_t)a * b + (INT64_C(1) << 31);
+    return (int32_t)(product >> 32) + add;
+}
+
+static inline int32_t mct_doubled(int32_t x)
+{
+    return mct_clamp(x, INT32_MIN / 2, INT32_MAX / 2) * 2 + (x > INT32_MAX / 2);
+}
+
+static inline int32_t mct_saturated8(int32_t x)
+{
+    return mct_clamp(x, INT8_MIN, INT8_MAX);
+}
+
+static inline mct_two_words mct_load_two(const uint32_t **from)
+{
+    mct_two_words two = {(*from)[0], (*from)[1]};
+    *from += 2;
+    return two;
 }
 
 #endif
@@ -133,7 +179,6 @@ typedef struct {
     int32_t multiplier;
     int32_t rounding; /* half of the last place, and the output's offset in front of it */
     int32_t right;
-    int32_t offset;
 } mct_requant;
 
 /* The table of a layer, which is printed as an array of int32_t. */
@@ -142,19 +187,31 @@ static inline const mct_requant *mct_requants(const int32_t *table)
     return (const mct_requant *)(const void *)table;
 }
 
-/* mct_requantize and the output's offset, in fewer instructions where the doubled sum does not
- * overflow: the high word of a product, and one shift. */
-static inline int32_t mct_requantize_dsp(int32_t acc, const mct_requant *q)
+/* mct_requantize and the output's offset, saturated to an int8, where `right` is not 0. Ties of the
+ * shift go away from zero: where the sum is negative, half of the last place is one less. A doubled
+ * sum that saturates has an output that does. */
+static MCT_INLINED int32_t mct_requantize_fast(int32_t sum, mct_requant q)
 {
-    int32_t doubled = (int32_t)((uint32_t)acc << 1);
-    int32_t right = q->right;
-    if (__builtin_expect(right == 0 || (acc ^ doubled) < 0, 0)) {
-        int32_t shift = right == 0 ? q->rounding : -right;
-        return mct_wrapping_add(mct_requantize(acc, q->multiplier, shift), q->offset);
+    int32_t rounding = q.rounding + (sum >> 31);
+    return mct_saturated8(mct_high_multiply(mct_doubled(sum), q.multiplier, rounding) >> q.right);
+}
+
+/* The same for every channel. */
+static inline int32_t mct_requantize_any(int32_t sum, mct_requant q, int32_t offset)
+{
+    if (__builtin_expect(q.right != 0, 1)) {
+        return mct_requantize_fast(sum, q);
     }
-    int32_t scaled = mct_high_mul(doubled, q->multiplier);
-    scaled += scaled >> 31; /* ties go away from zero */
-    return (scaled + q->rounding) >> right;
+    int32_t scaled = mct_requantize(sum, q.multiplier, q.rounding);
+    return mct_saturated8(mct_wrapping_add(scaled, offset));
+}
+
+/* Clamps outputs to the limits of a layer whose activation does not end where an int8 does. */
+static inline void mct_clamp_outputs(int8_t *out, int32_t size, int32_t min, int32_t max)
+{
+    for (int32_t k = 0; (min > INT8_MIN || max < INT8_MAX) && k < size; k++) {
+        out[k] = (int8_t)mct_clamp(out[k], min, max);
+    }
 }
 
 #ifdef __cplusplus

@@ -68,11 +68,12 @@ def run_sizes(node: Node) -> list[int]:
 
 
 def windows_bytes(node: Node) -> int:
-    """The widened windows of two positions, and a row of one that reaches over an edge."""
+    """The widened windows of two positions, and one that is gathered as it lies first."""
     op, runs = node.op, run_sizes(node)
     assert isinstance(op, CrossChannel)
     kernel_h = op.geometry(*(t.type for t in node.inputs[:2])).kernel_h
-    return sum(kernel_h * -(-run // TURN) * TURN_BYTES for run in runs) + max(runs)
+    windows = [kernel_h * run for run in runs]
+    return sum(-(-size // TURN) * TURN_BYTES for size in windows) + max(windows)
 
 
 def on_dsp(node: Node, call: KernelCall) -> KernelCall:
