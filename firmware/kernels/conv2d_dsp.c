@@ -113,45 +113,54 @@ static MCT_INLINED void add_turn(const uint32_t **x, uint32_t w0, uint32_t w1, i
     }
 }
 
-/* Pairs of turns of two positions, until w0 is at `end`. All registers are taken: the compiler
- * would keep half of the sums in memory. */
-static MCT_INLINED void add_pairs_of_turns(const uint32_t **x, const int8_t **w0, const int8_t **w1,
-                                           const int8_t *end, sums *s)
-{
+/* Pairs of turns of two positions and two filters, from w0 to `end`, of which there are some. */
 #ifdef __ARM_FEATURE_DSP
-#define MCT_MEET(even, odd, sum0, sum1)                                                            \
-    "smlad %[" sum0 "], r2, " even ", %[" sum0 "]\n\tsmlad %[" sum1 "], r4, " even ", %[" sum1     \
-    "]\n\tsmlad %[" sum0 "], r3, " odd ", %[" sum0 "]\n\tsmlad %[" sum1 "], r5, " odd ", %[" sum1  \
-    "]\n\t"
+/* Written for its registers: x, both filters, the end, four sums, and six for what is loaded are
+ * all that there are, and the compiler keeps half of the sums in memory. */
+static __attribute__((naked)) MCT_NOINLINE void
+add_pairs_of_turns(const uint32_t *x __attribute__((unused)),
+                   const int8_t *w0 __attribute__((unused)),
+                   const int8_t *w1 __attribute__((unused)),
+                   const int8_t *end __attribute__((unused)), sums *s __attribute__((unused)))
+{
+#define MCT_MEET(sum0, sum1)                                                                       \
+    "sxtb16 r12, r3, ror #8\n\tsxtb16 r3, r3\n\t"                                                  \
+    "smlad " sum0 ", r4, r3, " sum0 "\n\tsmlad " sum1 ", r6, r3, " sum1 "\n\t"                     \
+    "smlad " sum0 ", r5, r12, " sum0 "\n\tsmlad " sum1 ", r7, r12, " sum1 "\n\t"
 #define MCT_TURN                                                                                   \
-    "ldmia %[x]!, {r2, r3, r4, r5}\n\t"                                                            \
-    "ldr r0, [%[w0]], #4\n\tsxtb16 r1, r0, ror #8\n\tsxtb16 r0, r0\n\t" MCT_MEET(                  \
-        "r0", "r1", "s00", "s10") "ldr r0, [%[w1]], #4\n\tsxtb16 r1, r0, ror #8\n\tsxtb16 r0, "    \
-                                  "r0\n\t" MCT_MEET("r0", "r1", "s01", "s11")
-    const int8_t *const limit = end; /* in memory: there is no register for it */
-    __asm volatile("1:\n\t" MCT_TURN MCT_TURN "ldr r0, %[limit]\n\tcmp %[w0], r0\n\tbne 1b"
-                   : [x] "+r"(*x), [w0] "+r"(*w0), [w1] "+r"(*w1), [s00] "+r"(s->sum00),
-                     [s01] "+r"(s->sum01), [s10] "+r"(s->sum10), [s11] "+r"(s->sum11)
-                   : [limit] "m"(limit)
-                   : "r0", "r1", "r2", "r3", "r4", "r5", "cc", "memory");
+    "ldmia r0!, {r4-r7}\n\tldr r3, [r1], #4\n\t" MCT_MEET(                                         \
+        "r8", "r10") "ldr r3, [r2], #4\n\t" MCT_MEET("r9", "r11")
+    __asm volatile("push {r4-r11, lr}\n\tmov lr, r3\n\t"
+                   "ldr r3, [sp, #36]\n\tldmia r3, {r8-r11}\n"
+                   "1:\n\t" MCT_TURN MCT_TURN "cmp r1, lr\n\tbne 1b\n\t"
+                   "ldr r3, [sp, #36]\n\tstmia r3, {r8-r11}\n\t"
+                   "pop {r4-r11, pc}");
 #undef MCT_TURN
 #undef MCT_MEET
-#else
-    for (; *w0 != end; *w0 += TURN, *w1 += TURN) {
-        add_turn(x, mct_load4(*w0), mct_load4(*w1), 2, s);
-    }
-#endif
 }
+#else
+static void add_pairs_of_turns(const uint32_t *x, const int8_t *w0, const int8_t *w1,
+                               const int8_t *end, sums *s)
+{
+    for (; w0 != end; w0 += TURN, w1 += TURN) {
+        add_turn(&x, mct_load4(w0), mct_load4(w1), 2, s);
+    }
+}
+#endif
 
 /* What a window of `size` values gives to the filters at w0 and w1; x moves behind it. */
 static MCT_INLINED void add_window(const uint32_t **x, const int8_t *w0, const int8_t *w1,
                                    int32_t size, int32_t positions, sums *s)
 {
-    const int8_t *end = w0 + (size & ~(2 * TURN - 1));
-    if (positions == 2 && w0 != end) {
-        add_pairs_of_turns(x, &w0, &w1, end, s);
+    const int32_t in_pairs = positions == 2 ? size & ~(2 * TURN - 1) : 0;
+    const int8_t *end = w0 + (size & ~(TURN - 1));
+    if (in_pairs != 0) {
+        add_pairs_of_turns(*x, w0, w1, w0 + in_pairs, s);
+        *x += in_pairs;
+        w0 += in_pairs;
+        w1 += in_pairs;
     }
-    for (end += size & TURN; w0 != end; w0 += TURN, w1 += TURN) {
+    for (; w0 != end; w0 += TURN, w1 += TURN) {
         add_turn(x, mct_load4(w0), mct_load4(w1), positions, s);
     }
     const int32_t left = size % TURN;
@@ -223,12 +232,10 @@ static MCT_NOINLINE void put_plain(layer of, const uint32_t *windows, int8_t *ou
     const int8_t *const end = out + of.filters;
     const int8_t *w = of.w;
     do {
-        const uint32_t *x = windows;
-        const int8_t *w1 = w + of.size;
-        const int8_t *limit = w1;
+        const int8_t *next = w + of.size;
         sums s = {of.b[0], of.b[1], of.b[0], of.b[1]};
-        add_pairs_of_turns(&x, &w, &w1, limit, &s);
-        w = w1;
+        add_pairs_of_turns(windows, w, next, next, &s);
+        w = next + of.size;
         put(of, 0, s.sum00, s.sum10, 2, out);
         put(of, 1, s.sum01, s.sum11, 2, out + 1);
         of.q += 2;
