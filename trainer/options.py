@@ -16,6 +16,8 @@ CROSS_ENTROPY, SQUARED_ERROR, RECONSTRUCTION = "cross-entropy", "mse", "reconstr
 LOSSES = (CROSS_ENTROPY, SQUARED_ERROR, RECONSTRUCTION)
 SPEC_HELP = "head, last:K, bias, full, or the path of a scheme file ending in .toml"
 DEFAULT_UPDATE = "head"
+SPEED, SIZE = "speed", "size"
+OPTIMISED_FOR = (SPEED, SIZE)
 KEY = "option"  # of the metadata of a field
 
 
@@ -150,6 +152,24 @@ class PlanOptions:
         default=False,
         metadata=option(
             "The next sample arrives whole while a step runs, for its RAM.", effect=Effect.MEMORY
+        ),
+    )
+    optimize: str = field(
+        default=SPEED,
+        metadata=option(
+            "speed: frozen weights lie in flash as the chip's kernels read them fastest, as far as "
+            "there is room; or size: they lie as in the model. Default: speed.",
+            effect=Effect.MEMORY,
+            metavar="FOR",
+        ),
+    )
+    flash: int | None = field(
+        default=None,
+        metadata=option(
+            "Flash there is, for code and constants. Default: the chip's.",
+            effect=Effect.MEMORY,
+            metavar="BYTES",
+            is_bytes=True,
         ),
     )
     latent_slots: int = field(

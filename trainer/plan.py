@@ -19,6 +19,7 @@ from mcutrain.trainer.model import Model, cut, trim, with_new_head, with_spare_r
 from mcutrain.trainer.ops.loss import Loss
 from mcutrain.trainer.ops.sgd import CountStep, LearningRate, sgd_state
 from mcutrain.trainer.options import DEFAULT_OPTIONS, PlanOptions, Scheme
+from mcutrain.trainer.packing import pack
 from mcutrain.trainer.plan_notes import plan_notes
 from mcutrain.trainer.planner.memory import MemoryPlan
 from mcutrain.trainer.planner.order import ordered
@@ -71,6 +72,7 @@ def make_plan(
     check_names(options.class_names, node, model)
     for each in graph.nodes:  # behind the hash: a variant has the bits of what it stands for
         each.op = variant_for(each, chip.features)
+    pack(graph, state, chip, options)
     kept = {node.outputs[2], *([predicted] if predicted else [])}
     placed = Placing(graph, model, kept, predicted, options, thorough).placed(state)
     latent, prefix = find_latent(placed.graph, model.input)

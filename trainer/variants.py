@@ -41,6 +41,8 @@ def beyond(features: frozenset[str]) -> list[str]:
 def _below(kind: type[Op], operator: type[Op]) -> Iterator[KernelVariant]:
     """The variants among the children of ``kind``, which is ``operator`` or a variant of it."""
     for child in kind.__subclasses__():
+        if child.is_packed:
+            continue  # with the kernels beside it
         if child.needs:
             yield KernelVariant(operator, child.unit, child.needs)
         yield from _below(child, operator if child.needs else child)

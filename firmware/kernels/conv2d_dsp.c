@@ -113,6 +113,28 @@ static MCT_INLINED void add_turn(const uint32_t **x, uint32_t w0, uint32_t w1, i
     }
 }
 
+/* The same of two filters that are packed. */
+static MCT_INLINED void add_packed_turn(const uint32_t **x, const uint32_t **w, int32_t positions,
+                                        sums *s)
+{
+    const mct_two_words x0 = mct_load_two(x);
+    const mct_two_words x1 = positions == 2 ? mct_load_two(x) : x0;
+    mct_two_words w01 = mct_load_two(w);
+    s->sum00 = mct_multiply_pairs(x0.first, w01.first, s->sum00);
+    s->sum00 = mct_multiply_pairs(x0.second, w01.second, s->sum00);
+    if (positions == 2) {
+        s->sum10 = mct_multiply_pairs(x1.first, w01.first, s->sum10);
+        s->sum10 = mct_multiply_pairs(x1.second, w01.second, s->sum10);
+    }
+    w01 = mct_load_two(w);
+    s->sum01 = mct_multiply_pairs(x0.first, w01.first, s->sum01);
+    s->sum01 = mct_multiply_pairs(x0.second, w01.second, s->sum01);
+    if (positions == 2) {
+        s->sum11 = mct_multiply_pairs(x1.first, w01.first, s->sum11);
+        s->sum11 = mct_multiply_pairs(x1.second, w01.second, s->sum11);
+    }
+}
+
 /* Pairs of turns of two positions and two filters, from w0 to `end`, of which there are some. */
 #ifdef __ARM_FEATURE_DSP
 /* Written for its registers: x, both filters, the end, four sums, and six for what is loaded are
@@ -144,6 +166,33 @@ static void add_pairs_of_turns(const uint32_t *x, const int8_t *w0, const int8_t
 {
     for (; w0 != end; w0 += TURN, w1 += TURN) {
         add_turn(&x, mct_load4(w0), mct_load4(w1), 2, s);
+    }
+}
+#endif
+
+/* The same of packed filters, until x is at `end`. */
+#ifdef __ARM_FEATURE_DSP
+static __attribute__((naked)) MCT_NOINLINE void
+add_packed_pairs(const uint32_t *x __attribute__((unused)),
+                 const uint32_t *w __attribute__((unused)),
+                 const uint32_t *end __attribute__((unused)), sums *s __attribute__((unused)))
+{
+#define MCT_MEET(sum0, sum1)                                                                       \
+    "ldrd r2, r3, [r1], #8\n\t"                                                                    \
+    "smlad " sum0 ", r4, r2, " sum0 "\n\tsmlad " sum1 ", r6, r2, " sum1 "\n\t"                     \
+    "smlad " sum0 ", r5, r3, " sum0 "\n\tsmlad " sum1 ", r7, r3, " sum1 "\n\t"
+#define MCT_TURN "ldmia r0!, {r4-r7}\n\t" MCT_MEET("r8", "r10") MCT_MEET("r9", "r11")
+    __asm volatile("push {r4-r11, lr}\n\tmov lr, r2\n\tmov r12, r3\n\tldmia r3, {r8-r11}\n"
+                   "1:\n\t" MCT_TURN MCT_TURN "cmp r0, lr\n\tbne 1b\n\t"
+                   "stmia r12, {r8-r11}\n\tpop {r4-r11, pc}");
+#undef MCT_TURN
+#undef MCT_MEET
+}
+#else
+static void add_packed_pairs(const uint32_t *x, const uint32_t *w, const uint32_t *end, sums *s)
+{
+    while (x != end) {
+        add_packed_turn(&x, &w, 2, s);
     }
 }
 #endif
@@ -254,6 +303,47 @@ static MCT_NOINLINE void put_two(layer of, const uint32_t *windows, int8_t *out)
     put_positions(of, windows, 2, out);
 }
 
+/* The same of packed filters, whose windows have `turns` turns. */
+static MCT_NOINLINE void put_one_packed(layer of, const uint32_t *windows, const uint32_t *w,
+                                        int32_t turns, int8_t *out)
+{
+    for (int32_t o = 0; o < of.filters; o += 2) {
+        const int32_t second = o + 1 < of.filters;
+        const uint32_t *x = windows;
+        const uint32_t *const end = x + turns * TURN_WORDS;
+        sums s = {of.b[o], of.b[o + second], 0, 0};
+        while (x != end) {
+            add_packed_turn(&x, &w, 1, &s);
+        }
+        put(of, o, s.sum00, s.sum10, 1, out + o);
+        put(of, o + second, second ? s.sum01 : s.sum00, s.sum11, 1, out + o + second);
+    }
+}
+
+static MCT_NOINLINE void put_two_packed(layer of, const uint32_t *windows, const uint32_t *w,
+                                        int32_t turns, int8_t *out)
+{
+    const int8_t *const end = out + of.filters;
+    const uint32_t *const windows_end = windows + turns * 2 * TURN_WORDS;
+    for (;;) {
+        const int32_t second = out + 1 != end;
+        sums s = {of.b[0], of.b[second], of.b[0], of.b[second]};
+        add_packed_pairs(windows, w, windows_end, &s);
+        put(of, 0, s.sum00, s.sum10, 2, out);
+        if (second == 0) {
+            return;
+        }
+        put(of, 1, s.sum01, s.sum11, 2, out + 1);
+        out += 2;
+        if (out == end) {
+            return;
+        }
+        of.q += 2;
+        of.b += 2;
+        w += turns * 2 * TURN_WORDS;
+    }
+}
+
 void mct_conv2d_dsp_s8_row(const mct_conv2d_params *p, const int8_t *const rows[], const int8_t *w,
                            const int32_t *b, const int8_t *const rows_l[], const int8_t *w_l,
                            const int32_t *requant, uint32_t *scratch, int8_t *out_row)
@@ -307,5 +397,45 @@ void mct_conv2d_dsp_s8(const mct_conv2d_params *p, const int8_t *x, const int8_t
         mct_window_rows(x_l, p->in_w * p->learned_ch, p->in_h, top, p->kernel_h, rows_l);
         mct_conv2d_dsp_s8_row(p, rows, w, b, rows_l, w_l, requant, scratch,
                               out + y * p->out_w * p->out_ch);
+    }
+}
+
+void mct_conv2d_packed_dsp_s8_row(const mct_conv2d_params *p, const int8_t *const rows[],
+                                  const uint32_t *w, const int32_t *b, const int32_t *requant,
+                                  uint32_t *scratch, int8_t *out_row)
+{
+    const int32_t size = p->kernel_h * p->kernel_w * p->in_ch;
+    const int32_t turns = (size + 2 * TURN - 1) / (2 * TURN) * 2;
+    const layer of = {NULL, NULL, b, mct_requants(requant), p->out_ch, size, 0, p->out_offset};
+    int8_t *gathered = (int8_t *)(scratch + 2 * TURN_WORDS * turns);
+    int8_t *out = out_row;
+    for (int32_t x = 0; x < p->out_w; x += 2) {
+        const int32_t positions = p->out_w - x < 2 ? 1 : 2;
+        const int32_t step = positions * TURN_WORDS;
+        for (int32_t k = 0; k < positions; k++) {
+            int32_t x_in = (x + k) * p->stride_w - p->pad_left;
+            uint32_t *to = scratch + k * TURN_WORDS;
+            uint32_t *end = widen_window(p, rows, p->in_ch, x_in, step, gathered, to);
+            (void)widen_zeros(TURN * turns - (int32_t)(end - to) / step * TURN, step, end);
+        }
+        if (positions == 1) {
+            put_one_packed(of, scratch, w, turns, out);
+        } else {
+            put_two_packed(of, scratch, w, turns, out);
+        }
+        out += positions * of.filters;
+    }
+    mct_clamp_outputs(out_row, p->out_w * p->out_ch, p->act_min, p->act_max);
+}
+
+void mct_conv2d_packed_dsp_s8(const mct_conv2d_params *p, const int8_t *x, const uint32_t *w,
+                              const int32_t *b, const int32_t *requant, uint32_t *scratch,
+                              int8_t *out)
+{
+    const int8_t *rows[MCT_MAX_KERNEL_H];
+    for (int32_t y = 0; y < p->out_h; y++, out += p->out_w * p->out_ch) {
+        mct_window_rows(x, p->in_w * p->in_ch, p->in_h, y * p->stride_h - p->pad_top, p->kernel_h,
+                        rows);
+        mct_conv2d_packed_dsp_s8_row(p, rows, w, b, requant, scratch, out);
     }
 }

@@ -83,7 +83,7 @@ class Pricer:
     def price(self, scheme: Scheme) -> Cost | None:
         try:
             plan = self.request.but(update=scheme).plan_of(self.model, thorough=False)
-        except (ModelError, SchemeError):
+        except (ModelError, SchemeError, BudgetError):
             return None
         return cost_of(plan, self.limits.flash is not None)
 

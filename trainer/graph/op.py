@@ -59,7 +59,8 @@ class Op:
     A child of an operator that ``needs`` features of an instruction set is a *variant* of it: the
     same bits by other kernels, those of ``kernels/<unit>.c``. It overrides ``lower`` and, where
     its kernels differ in them, scratch memory, rows, channels and overlays; a plan for a chip that
-    has the features puts it in the operator's place wherever it ``covers`` the node.
+    has the features puts it in the operator's place wherever it ``covers`` the node. A child of a
+    variant that ``is_packed`` has frozen weights in the order in which its kernels read them.
     """
 
     tflite_name: ClassVar[str] = ""
@@ -72,6 +73,7 @@ class Op:
     clamps: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset()
     unit: ClassVar[str] = ""
+    is_packed: ClassVar[bool] = False
 
     @classmethod
     def covers(cls, node: Node) -> bool:
@@ -126,6 +128,10 @@ class Op:
         """Working memory the call needs beside its tensors."""
         return 0
 
+    def packing_saves(self, node: Node) -> int:
+        """About how many instructions an operator that is packed saves."""
+        return 0
+
     def rings(self, node: Node) -> dict[Tensor, int]:
         """Bytes of the tensors of which the call keeps a few rows only (planner.row_region)."""
         return {}
@@ -178,17 +184,27 @@ class Node:
 
 def variants_of(kind: type[Op]) -> list[type[Op]]:
     """The variants of an operator, those that need most features first."""
-    found = [child for child in kind.__subclasses__() if child.needs]
+    found = [child for child in kind.__subclasses__() if child.needs and not child.is_packed]
     return sorted(found, key=lambda child: (-len(child.needs), child.unit))
 
 
 def variant_for(node: Node, features: frozenset[str]) -> Op:
     """The node's operator as a chip with these features computes it best."""
-    values = {each.name: getattr(node.op, each.name) for each in fields(node.op)}
     for kind in variants_of(type(node.op)):
         if kind.needs <= features and kind.covers(node):
-            return kind(**values)
+            return of_kind(kind, node.op)
     return node.op
+
+
+def packed_variant(node: Node) -> Op | None:
+    """The node's operator with packed weights; None if its kernels have none."""
+    kinds = (kind for kind in type(node.op).__subclasses__() if kind.is_packed)
+    return next((of_kind(kind, node.op) for kind in kinds if kind.covers(node)), None)
+
+
+def of_kind(kind: type[Op], op: Op) -> Op:
+    """A child of the operator's class with the operator's attributes."""
+    return kind(**{each.name: getattr(op, each.name) for each in fields(op)})
 
 
 class Tape(Protocol):

@@ -6,8 +6,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from mcutrain.trainer.graph.call import KernelCall, Scratch
+import numpy as np
+
+from mcutrain.trainer.graph.call import KernelCall, Scratch, Table
 from mcutrain.trainer.graph.op import Node
+from mcutrain.trainer.graph.tensor import Role, Tensor
 from mcutrain.trainer.ops.conv2d import Conv2D, CrossChannel
 from mcutrain.trainer.ops.dsp import NEEDS, requant_table
 from mcutrain.trainer.ops.fully_connected import FullyConnected
@@ -57,6 +60,50 @@ class FullyConnectedDsp(FullyConnected):
         return windows_bytes(node)
 
 
+@dataclass(frozen=True)
+class Conv2DPackedDsp(Conv2DDsp):
+    """CONV_2D of frozen weights that are packed."""
+
+    is_packed = True
+
+    @classmethod
+    def covers(cls, node: Node) -> bool:
+        return super().covers(node) and can_be_packed(node)
+
+    def lower(self, node: Node) -> KernelCall:
+        return with_packed_weights(node, super().lower(node))
+
+    def by_rows(self, node: Node) -> KernelCall | None:
+        call = super().by_rows(node)
+        return None if call is None else with_packed_weights(node, call)
+
+    def scratch_bytes(self, node: Node) -> int:
+        return packed_windows_bytes(node)
+
+    def packing_saves(self, node: Node) -> int:
+        return self.macs(node) // 4
+
+
+@dataclass(frozen=True)
+class FullyConnectedPackedDsp(FullyConnectedDsp):
+    """FULLY_CONNECTED with frozen weights that are packed."""
+
+    is_packed = True
+
+    @classmethod
+    def covers(cls, node: Node) -> bool:
+        return super().covers(node) and can_be_packed(node)
+
+    def lower(self, node: Node) -> KernelCall:
+        return with_packed_weights(node, super().lower(node))
+
+    def scratch_bytes(self, node: Node) -> int:
+        return packed_windows_bytes(node)
+
+    def packing_saves(self, node: Node) -> int:
+        return self.macs(node) // 2
+
+
 def run_sizes(node: Node) -> list[int]:
     """Values that lie beside one another in a window: of the whole input, and of the channels
     that learn where only some do. Shorter ones than a turn are left to the portable kernel."""
@@ -83,3 +130,48 @@ def on_dsp(node: Node, call: KernelCall) -> KernelCall:
     return replace(
         call, unit=UNIT, kernel=kernel, args=(*args, requant_table(node), Scratch(), out)
     )
+
+
+def can_be_packed(node: Node) -> bool:
+    """Whether nothing of the layer learns, and it has biases."""
+    op = node.op
+    assert isinstance(op, CrossChannel)
+    is_frozen = all(t.role is Role.CONST and t.data is not None for t in node.inputs[1:])
+    return op.has_bias and op.channels is None and is_frozen
+
+
+def packed_turns(size: int) -> int:
+    """Turns of a packed filter: an even number."""
+    return 2 * -(-size // (2 * TURN))
+
+
+def packed_windows_bytes(node: Node) -> int:
+    """As ``windows_bytes``, of an even number of turns."""
+    size = node.inputs[1].type.size // node.output.type.shape[-1]
+    return packed_turns(size) * TURN_BYTES + size
+
+
+def with_packed_weights(node: Node, call: KernelCall) -> KernelCall:
+    """The call of the kernels for packed weights: no x_l and w_l."""
+    x, _, b, _, _, *rest = call.args
+    kernel = call.kernel.replace("conv2d_dsp_s8", "conv2d_packed_dsp_s8")
+    return replace(call, kernel=kernel, args=(x, packed_weights(node.inputs[1]), b, *rest))
+
+
+def packed_weights(w: Tensor) -> Table:
+    """(pairs of filters, turns, 2, 2) u32: values 0 and 2 of each four in a word, then 1 and 3.
+
+    The last of the fours that are not whole is that of the last four weights, of which the kernel
+    has the values that were not in the one before; behind it zeros make the number even.
+    """
+    assert w.data is not None
+    filters = w.data.reshape(w.type.shape[0], -1).astype(np.int16)
+    count, size = filters.shape
+    whole = size - size % TURN
+    padded = np.zeros((count + count % 2, packed_turns(size), TURN), np.int16)
+    padded[:count, : whole // TURN] = filters[:, :whole].reshape(count, -1, TURN)
+    if size % TURN:
+        padded[:count, whole // TURN] = filters[:, -TURN:]
+    words = np.ascontiguousarray(padded[..., [0, 2, 1, 3]]).astype("<i2").view("<u4")
+    pairs = words.reshape(len(padded) // 2, 2, packed_turns(size), 2).transpose(0, 2, 1, 3)
+    return Table("packed", np.ascontiguousarray(pairs).astype(np.uint32))

@@ -33,10 +33,6 @@ def search(
         int,
         typer.Option(metavar="BYTES", parser=bytes_option, help="RAM there is, such as 64K."),
     ],
-    flash: Annotated[
-        int | None,
-        typer.Option(metavar="BYTES", parser=bytes_option, help="Flash there is."),
-    ] = None,
     instructions: Annotated[
         int | None,
         typer.Option(
@@ -109,9 +105,9 @@ def search(
     from mcutrain.host.show import terminal as show
 
     effort = SearchPlan(trials, promote, folds, epochs, trial_steps, seed)
+    limits = Limits(sram, request.options.flash, instructions)
     job = SearchJob(
-        request, data, Limits(sram, flash, instructions), effort, target, validation, lr, jobs,
-        study, storage, output, plot,
+        request, data, limits, effort, target, validation, lr, jobs, study, storage, output, plot,
     )  # fmt: skip
     try:
         found = run_search(job, err)
