@@ -6,10 +6,24 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
+from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Array
 
 INDENT = "    "
 WIDTH = 100  # columns of a line
+
+
+class NodeLine(str):
+    """A line of C that computes something for a node of the plan."""
+
+    __slots__ = ("node",)
+    node: Node
+
+    @classmethod
+    def of(cls, node: Node, text: str) -> NodeLine:
+        line = cls(text)
+        line.node = node
+        return line
 
 
 def integers(values: Iterable[int], depth: int = 1) -> Iterator[str]:
@@ -33,7 +47,9 @@ def literal(value: int) -> str:
 
 
 def indented(lines: Iterable[str], depth: int = 1) -> Iterator[str]:
-    yield from (INDENT * depth + line for line in lines)
+    for line in lines:
+        text = INDENT * depth + line
+        yield NodeLine.of(line.node, text) if isinstance(line, NodeLine) else text
 
 
 def filled(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from mcutrain.codegen.c import comment, filled
+from mcutrain.codegen.c import NodeLine, comment, filled
 from mcutrain.codegen.names import in_ram
 from mcutrain.codegen.program import Call, Program
 from mcutrain.trainer.graph.call import Arg, Scratch, Table
@@ -29,7 +29,8 @@ def statement(program: Program, call: Call, depth: int, names: Names) -> Iterato
     args = [text for arg in call.call.args for text in argument(program, call, arg, names)]
     if call.params is not None:
         args.insert(0, f"&{call.params.name}")
-    yield from filled(f"mct_{call.call.kernel}(", args, ");", depth)
+    for line in filled(f"mct_{call.call.kernel}(", args, ");", depth):
+        yield NodeLine.of(call.node, line)
 
 
 def argument(program: Program, call: Call, arg: Arg, names: Names) -> list[str]:

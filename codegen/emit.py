@@ -9,6 +9,7 @@ from mcutrain.codegen.api import emit_api
 from mcutrain.codegen.c import (
     INDENT,
     WIDTH,
+    NodeLine,
     array,
     comment,
     declared,
@@ -27,6 +28,7 @@ from mcutrain.codegen.program import Call, Constant, Params, Program
 from mcutrain.codegen.regions import emit_regions
 from mcutrain.trainer.formats import DEFAULT_FORMATS
 from mcutrain.trainer.graph.call import Channels, Row
+from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Tensor
 from mcutrain.trainer.planner.memory import ARENA, STATE, Slot
 from mcutrain.trainer.training_plan import TrainingPlan
@@ -36,7 +38,17 @@ KERNEL_ABI = 5  # of firmware/mct/model.h: another number, other kernels
 
 def emit_source(program: Program) -> str:
     """The text of ``<name>.c``. The same plan gives the same bytes."""
-    lines = [
+    return "\n".join(source_lines(program)) + "\n"
+
+
+def nodes_by_line(program: Program) -> dict[int, Node]:
+    """The lines of that text, from 1, that call a node's kernels: for each the node."""
+    lines = enumerate(source_lines(program), 1)
+    return {number: line.node for number, line in lines if isinstance(line, NodeLine)}
+
+
+def source_lines(program: Program) -> list[str]:
+    return [
         *emit_preamble(program),
         *(line for c in program.constants for line in emit_constant(c)),
         *emit_checks(program),
@@ -51,7 +63,6 @@ def emit_source(program: Program) -> str:
         *emit_digest(program),
         *emit_api(program),
     ]
-    return "\n".join(lines) + "\n"
 
 
 def emit_preamble(program: Program) -> Iterator[str]:

@@ -18,7 +18,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mcutrain.codegen.emit import emit_source
+from mcutrain.codegen.emit import emit_source, nodes_by_line
 from mcutrain.codegen.header import emit_header, emit_selection
 from mcutrain.codegen.manifest import manifest
 from mcutrain.codegen.program import Program, lay_out
@@ -33,6 +33,7 @@ from mcutrain.host.outputs import check_writable
 from mcutrain.host.places import FIRMWARE_DIR, PACKAGE, cache_dir, installation
 from mcutrain.trainer.chip import Chip
 from mcutrain.trainer.errors import BudgetError
+from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.planner.memory import ARENA
 from mcutrain.trainer.training_plan import TrainingPlan
 
@@ -82,6 +83,11 @@ def constant_bytes(plan: TrainingPlan) -> int:
 def step_calls(plan: TrainingPlan) -> int:
     """Kernel calls of a step, as the generated C counts them."""
     return len(lay_out(plan).calls)
+
+
+def source_nodes(plan: TrainingPlan) -> tuple[str, dict[int, Node]]:
+    """The name of the generated C file, and for each of its lines that calls a kernel its node."""
+    return f"{plan.name}.c", nodes_by_line(lay_out(plan))
 
 
 def generate(plan: TrainingPlan, folder: Path, board: str) -> list[Path]:

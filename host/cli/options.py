@@ -38,6 +38,14 @@ FlashOpt = Annotated[
     ),
     READS,
 ]
+ProfileOpt = Annotated[
+    bool,
+    typer.Option(
+        "--profile",
+        help="Exact guest instructions of each node, in a step of the steady state and in an "
+        "inference (sim: targets).",
+    ),
+]
 BaudOpt = Annotated[int, typer.Option(min=1, help="Speed of the serial port.")]
 VerboseOpt = Annotated[bool, typer.Option("--verbose", "-v", help="Show the compiler's output.")]
 

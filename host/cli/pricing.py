@@ -20,12 +20,22 @@ from mcutrain.host.cost import (
 from mcutrain.host.extras import require_extra
 from mcutrain.host.request import Request
 from mcutrain.host.show.picture import Pictured
+from mcutrain.host.simulation.profile import profiles_json
 from mcutrain.host.training.flash_latents import with_flash_latents
 from mcutrain.host.training.tell import tell
+from mcutrain.trainer.errors import Error
 
 
-def priced(request: Request, target: str, flash_latents: Path | None, verbose: bool) -> Pictured:
-    """The plan of a request and what it costs."""
+def check_profiled(target: str) -> None:
+    """Raises Error for a target whose instructions cannot be counted."""
+    if Target.parse(target).kind is not TargetKind.SIMULATED:
+        raise Error("--profile needs a simulated board: --target sim:BOARD")
+
+
+def priced(
+    request: Request, target: str, flash_latents: Path | None, verbose: bool, profile: bool = False
+) -> Pictured:
+    """The plan of a request and what it costs; with a ``profile`` the instructions of its nodes."""
     place = Target.parse(target)
     if place.kind is not TargetKind.REFERENCE:
         require_extra("build")
@@ -38,6 +48,11 @@ def priced(request: Request, target: str, flash_latents: Path | None, verbose: b
             built = build(chosen, place, verbose)
         chosen = built.plan
         cost = {**measured(built), "rows": resident_rows(built)}
+        if profile:
+            from mcutrain.host.training.random_steps import profiled
+
+            with err.status(f"counting instructions on {target}"):
+                cost["profile"] = profiles_json(profiled(built))
     cost["layers"] = layer_rows(chosen)
     cost["format_bytes"] = format_bytes(chosen)
     cost["format_prices"] = prices

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median_low
 
@@ -31,8 +32,27 @@ REGIONS = {
 STEPS = ("step", "latent_step")  # of these, the regions of a training step
 
 
-def counter_args(elf: Path, model: str, out: Path) -> tuple[str, ...]:
-    """Arguments for `simulate` that count the steps and inferences of `model` into the file `out`.
+@dataclass(frozen=True)
+class Counted:
+    """Instructions of one run of a region; by owner too where owners were given. Those of owner 0
+    are nobody's."""
+
+    count: int
+    by_owner: dict[int, int]
+
+
+@dataclass(frozen=True)
+class Owned:
+    """Instructions at addresses from ``begin`` to ``end``, excluded, and what they call."""
+
+    begin: int
+    end: int
+    owner: int
+
+
+def counter_args(elf: Path, model: str, out: Path, owners: Iterable[Owned] = ()) -> tuple[str, ...]:
+    """Arguments for `simulate` that count the steps and inferences of `model` into the file `out`;
+    by owner if there are any, whom a file beside it then names.
 
     Regions run from the entry of a function of MODEL, as REGIONS names it, to the entry of
     mct_mark_end, which the session calls when it has returned.
@@ -42,17 +62,34 @@ def counter_args(elf: Path, model: str, out: Path) -> tuple[str, ...]:
     *begins, end = _function_addresses(elf, (*functions, "mct_mark_end"))
     pairs = zip(REGIONS, begins, strict=True)
     regions = ",".join(f"region={name}:{begin:x}:{end:x}" for name, begin in pairs)
-    plugin, file = (str(path).replace(",", ",,") for path in (compile_plugin(), out))
-    return ("-plugin", f"{plugin},{regions},out={file}")
+    arguments = f"{_escaped(compile_plugin())},{regions},out={_escaped(out)}"
+    lines = [f"{o.begin:x} {o.end:x} {o.owner}\n" for o in sorted(owners, key=lambda o: o.begin)]
+    if lines:
+        file = out.with_name(f"{out.name}-owners")
+        file.write_text("".join(lines))
+        arguments += f",owners={_escaped(file)}"
+    return ("-plugin", arguments)
+
+
+def _escaped(path: Path) -> str:
+    """A path as a part of an option of QEMU's."""
+    return str(path).replace(",", ",,")
+
+
+def read_counted(path: Path) -> dict[str, list[Counted]]:
+    """What was counted by region, in order of execution; regions that never ran are missing."""
+    found: dict[str, list[Counted]] = {}
+    for line in path.read_text().splitlines():
+        name, count, *parts = line.split()
+        pairs = (part.split(":") for part in parts)
+        by_owner = {int(owner): int(own) for owner, own in pairs}
+        found.setdefault(name, []).append(Counted(int(count), by_owner))
+    return found
 
 
 def read_counts(path: Path) -> dict[str, list[int]]:
-    """Counts by region, in order of execution; regions that never ran are missing."""
-    counts: dict[str, list[int]] = {}
-    for line in path.read_text().splitlines():
-        name, count = line.split()
-        counts.setdefault(name, []).append(int(count))
-    return counts
+    """The same, the counts alone."""
+    return {name: [run.count for run in runs] for name, runs in read_counted(path).items()}
 
 
 def summary(region: str, counts: Sequence[int]) -> dict[str, float | None]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from mcutrain.host.defaults import BAUD, RATIO
 from mcutrain.host.request import Request
+from mcutrain.host.simulation.profile import Profile, profiles_json
 from mcutrain.host.training.latents import Saving
 from mcutrain.host.training.loop import Result, TrainingOptions
 from mcutrain.trainer.notes import Note
@@ -41,6 +42,12 @@ class TrainingJob:
     flash_latents: Path | None = None  # the data set whose latents the build holds
     replay: int | None = None  # slots of the buffer, if the samples are a stream
     replay_ratio: int = RATIO
+    profile: bool = False  # by node
+
+    @property
+    def counts(self) -> bool:
+        """Whether instructions are counted."""
+        return self.count_instructions or self.profile
 
 
 @dataclass
@@ -53,6 +60,7 @@ class Outcome:
     cost: dict[str, Any]
     plan: TrainingPlan
     instructions: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    profiles: dict[str, Profile] = field(default_factory=dict)  # by region, of a job's profile
     failure: str = ""
     stack_used_bytes: int | None = None  # seen on a simulated board
     saving: Saving | None = None  # by latents; None without
@@ -67,6 +75,7 @@ class Outcome:
             "unguarded": self.job.unguarded or None,
             **self.result.to_json(),
             **self.instructions,
+            **({"profile": profiles_json(self.profiles)} if self.profiles else {}),
             "latents": None if self.saving is None else self.saved(self.saving),
             "stack_used_bytes": self.stack_used_bytes,
             "notes": [asdict(note) for note in self.notes],
@@ -87,7 +96,7 @@ def judged(outcome: Outcome) -> Outcome:
         outcome.failure = str(outcome.result.difference)
     elif outcome.job.options.verify and not outcome.result.bit_exact:
         outcome.failure = "the device was not verified in every step"
-    elif outcome.job.count_instructions and not has_both(outcome.instructions):
+    elif outcome.job.counts and not has_both(outcome.instructions):
         outcome.failure = "no instructions were counted: no step or no inference ran"
     elif (used := outcome.stack_used_bytes) is not None and used > outcome.cost["stack_bytes"]:
         outcome.failure = (

@@ -20,6 +20,7 @@ from mcutrain.host.building.target import Target, TargetKind
 from mcutrain.host.cost import measured, planned
 from mcutrain.host.extras import require_extra
 from mcutrain.host.simulation.instructions import read_counts, summary
+from mcutrain.host.simulation.profile import owners, profiles
 from mcutrain.host.training.dataset import Dataset, load_dataset
 from mcutrain.host.training.export import check_exportable
 from mcutrain.host.training.job import Outcome, TrainingJob, judged
@@ -102,8 +103,9 @@ def check_together(job: TrainingJob, target: Target) -> None:
         raise Error("--go-on is for a board at a serial port: give --port, or --state FILE")
     if job.beginning == GO_ON and job.state is not None:
         raise Error("give --go-on, for the state that the board has, or --state, not both")
-    if job.count_instructions and (job.port is not None or target.kind is not TargetKind.SIMULATED):
-        raise Error("--count-instructions needs a simulated board: --target sim:BOARD")
+    if job.counts and (job.port is not None or target.kind is not TargetKind.SIMULATED):
+        asked = "--profile" if job.profile else "--count-instructions"
+        raise Error(f"{asked} needs a simulated board: --target sim:BOARD")
 
 
 def latents_place(job: TrainingJob, plan: TrainingPlan, target: Target) -> str:
@@ -114,9 +116,9 @@ def latents_place(job: TrainingJob, plan: TrainingPlan, target: Target) -> str:
     is_again = job.options.epochs > 1 or job.replay is not None
     asked = job.latents
     if asked is None and is_device and plan.options.latent_slots and job.replay is None:
-        asked = DEVICE if (is_again or job.count_instructions) and not sends_ahead else None
+        asked = DEVICE if (is_again or job.counts) and not sends_ahead else None
     # Without room that was asked for, whole steps are counted.
-    place = place_of(asked, plan, is_again and not job.count_instructions and not sends_ahead)
+    place = place_of(asked, plan, is_again and not job.counts and not sends_ahead)
     if place == DEVICE and not is_device:
         raise Error("--latents device needs a device: give --target native, sim:BOARD, or --port")
     return place
@@ -199,15 +201,21 @@ def run_simulated(
     keeper: Keeper,
 ) -> Outcome:
     with tempfile.TemporaryDirectory() as folder:
-        counts = Path(folder) / "counts" if job.count_instructions else None
-        with simulated(built, counts) as runner, bars(console, job, plan) as report:
+        counts = Path(folder) / "counts" if job.counts else None
+        with (
+            simulated(built, counts, owners(built) if job.profile else ()) as runner,
+            bars(console, job, plan) as report,
+        ):
             result, saving = train_job(job, plan, data, runner, report, state, keeper)
             used = runner.stack_used_bytes()
-        found = read_counts(counts) if counts and counts.is_file() else {}
+        counts = counts if counts and counts.is_file() else None
+        found = read_counts(counts) if counts else {}
+        by_region = profiles(built, counts) if counts and job.profile else {}
     cost = measured(built)
     outcome = Outcome(
-        job, built.target.name, result, cost, plan, stack_used_bytes=used, saving=saving
-    )
+        job, built.target.name, result, cost, plan, stack_used_bytes=used, saving=saving,
+        profiles=by_region,
+    )  # fmt: skip
     for key, region in COUNTED.items():
         if values := found.get(region):
             outcome.instructions[key] = summary(region, values)

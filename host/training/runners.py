@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +35,7 @@ from mcutrain.trainer.ops.sgd import LearningRate
 from mcutrain.trainer.training_plan import TrainingPlan
 
 if TYPE_CHECKING:
+    from mcutrain.host.simulation.instructions import Owned
     from mcutrain.host.simulation.painted_stack import PaintedStack
 
 COUNTING_STEP_TIMEOUT_S = 600.0  # a repeated request would interrupt the step that is counted
@@ -254,13 +255,16 @@ class SimulatedRunner(DeviceRunner):
 
 
 @contextmanager
-def simulated(build: Build, counts: Path | None = None) -> Iterator[SimulatedRunner]:
-    """The build on its simulator; instruction counts go to the file ``counts`` at the end."""
+def simulated(
+    build: Build, counts: Path | None = None, owners: Iterable[Owned] = ()
+) -> Iterator[SimulatedRunner]:
+    """The build on its simulator; instruction counts go to the file ``counts`` at the end, by
+    owner if there are any."""
     args: tuple[str, ...] = ()
     if counts:
         from mcutrain.host.simulation.instructions import counter_args
 
-        args = counter_args(build.elf, build.plan.name, counts)
+        args = counter_args(build.elf, build.plan.name, counts, owners)
     with running(build, args) as (port, stack):
         transport = SerialTransport(port)
         hashes = build.build_hash, build.plan.numerics_hash

@@ -66,6 +66,7 @@ FLOORS = {
             "failure",
             "kinds",
             "places",
+            "prediction",
             "processes",
             "request",
             "sizes",

@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* QEMU TCG plugin: counts the guest instructions executed in named regions.
  *
- * Arguments: region=NAME:BEGIN:END (several) and out=FILE. A region runs from the instruction at
- * address BEGIN, included, to the next at END, excluded. Each time it ends, the line "NAME COUNT"
- * is added to FILE. BEGIN again before END starts over.
+ * Arguments: region=NAME:BEGIN:END (several), out=FILE and perhaps owners=FILE. A region runs from
+ * the instruction at address BEGIN, included, to the next at END, excluded. Each time it ends, the
+ * line "NAME COUNT" is added to the file of out. BEGIN again before END starts over.
+ *
+ * The file of owners has lines "BEGIN END OWNER": who owns the instructions in that range of
+ * addresses. Numbers of owners are small. What an owner's instructions call is the owner's too: an
+ * instruction in no range belongs to the owner of the last one that was in a range, or to owner 0
+ * if there was none in the region. Then a line goes on with " OWNER:COUNT" for each owner that has
+ * executed something. These counts add up to the region's.
  *
  * Declares the few functions of plugin API version 1 (QEMU docs/devel/tcg-plugins) that it uses, so
  * that it compiles without QEMU's headers. */
@@ -48,12 +54,52 @@ static size_t region_count;
 static uint64_t executed;
 static FILE *out;
 
+typedef struct {
+    uint64_t begin;
+    uint64_t end;
+    unsigned int owner;
+} range;
+
+enum { MOST_OWNERS = 4096 };
+static range *ranges; /* by address */
+static size_t range_count;
+static uint64_t owned[MOST_OWNERS];
+static unsigned int owner;
+static uint64_t count_at_owner; /* when the owner's turn began */
+
+static void on_owner(unsigned int vcpu, void *data)
+{
+    (void)vcpu;
+    const range *r = data;
+    owned[owner] += executed - count_at_owner;
+    count_at_owner = executed;
+    owner = r->owner;
+}
+
+static void begin_owners(void)
+{
+    memset(owned, 0, sizeof owned);
+    count_at_owner = executed;
+    owner = 0;
+}
+
+static void print_owners(void)
+{
+    owned[owner] += executed - count_at_owner;
+    for (unsigned int n = 0; n < MOST_OWNERS; n++) {
+        if (owned[n] > 0) {
+            fprintf(out, " %u:%" PRIu64, n, owned[n]);
+        }
+    }
+}
+
 static void on_begin(unsigned int vcpu, void *data)
 {
     (void)vcpu;
     region *r = data;
     r->count_at_begin = executed;
     r->is_running = true;
+    begin_owners();
 }
 
 static void on_end(unsigned int vcpu, void *data)
@@ -62,9 +108,20 @@ static void on_end(unsigned int vcpu, void *data)
     region *r = data;
     if (r->is_running) {
         r->is_running = false;
-        fprintf(out, "%s %" PRIu64 "\n", r->name, executed - r->count_at_begin);
+        fprintf(out, "%s %" PRIu64, r->name, executed - r->count_at_begin);
+        if (range_count > 0) {
+            print_owners();
+        }
+        fprintf(out, "\n");
         fflush(out);
     }
+}
+
+static int compare_address(const void *address, const void *element)
+{
+    uint64_t a = *(const uint64_t *)address;
+    const range *r = element;
+    return a < r->begin ? -1 : a >= r->end;
 }
 
 /* The callbacks come before the increment: they see the instructions before their own. */
@@ -82,6 +139,10 @@ static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
                 qemu_plugin_register_vcpu_insn_exec_cb(insn, on_begin, QEMU_PLUGIN_CB_NO_REGS, r);
             }
         }
+        range *found = bsearch(&address, ranges, range_count, sizeof *ranges, compare_address);
+        if (found != NULL) {
+            qemu_plugin_register_vcpu_insn_exec_cb(insn, on_owner, QEMU_PLUGIN_CB_NO_REGS, found);
+        }
         qemu_plugin_register_vcpu_insn_exec_inline(insn, QEMU_PLUGIN_INLINE_ADD_U64, &executed, 1);
     }
 }
@@ -97,6 +158,29 @@ static bool add_region(const char *text)
     return true;
 }
 
+/* Reads the file of owners; its ranges are in the order of their addresses. */
+static bool read_owners(const char *path)
+{
+    FILE *file = fopen(path, "r");
+    if (file == NULL) {
+        return false;
+    }
+    range r;
+    bool is_good = true;
+    while (is_good && fscanf(file, "%" SCNx64 " %" SCNx64 " %u", &r.begin, &r.end, &r.owner) == 3) {
+        range *more = realloc(ranges, (range_count + 1) * sizeof *ranges);
+        is_good = more != NULL && r.owner < MOST_OWNERS &&
+                  (range_count == 0 || more[range_count - 1].end <= r.begin);
+        if (more != NULL) {
+            ranges = more;
+            ranges[range_count++] = r;
+        }
+    }
+    is_good = is_good && feof(file) != 0;
+    fclose(file);
+    return is_good;
+}
+
 int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, char **argv)
 {
     (void)info;
@@ -107,6 +191,8 @@ int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, 
         } else if (strncmp(argv[n], "out=", 4) == 0 && out == NULL) {
             out = fopen(argv[n] + 4, "w");
             is_good = out != NULL;
+        } else if (strncmp(argv[n], "owners=", 7) == 0 && ranges == NULL) {
+            is_good = read_owners(argv[n] + 7);
         }
         if (!is_good) {
             fprintf(stderr, "region_counter: bad argument %s\n", argv[n]);

@@ -12,6 +12,7 @@ from mcutrain.host.cli.files import MENTIONS, WRITES
 from mcutrain.host.cli.options import (
     FlashOpt,
     JsonOpt,
+    ProfileOpt,
     TargetOpt,
     VerboseOpt,
     takes_request,
@@ -52,16 +53,20 @@ def plan(
         ),
         MENTIONS,
     ] = None,
+    profile: ProfileOpt = False,
     json_: JsonOpt = False,
     verbose: VerboseOpt = False,
 ) -> None:
     """Show what training takes: RAM, flash, operations. With a target, measured in a real build."""
-    from mcutrain.host.cli.pricing import priced
+    from mcutrain.host.cli.pricing import check_profiled, priced
     from mcutrain.host.extras import require_extra
     from mcutrain.host.show import terminal as show
+    from mcutrain.host.show.profile import profile_tables
 
     if html is not None or png is not None:
         require_extra("report")
+    if profile:
+        check_profiled(target)
     fit = None
     if sram is not None:
         from mcutrain.host.budget.command import Budget, fitted
@@ -74,13 +79,13 @@ def plan(
             print_json(fit.to_json()) if json_ else show_budget.advice_lines(fit)
             raise fit.advice.error()
         request = fit.request
-    plans = [priced(request, target, flash_latents, verbose)]
+    plans = [priced(request, target, flash_latents, verbose, profile)]
     cost = plans[0].cost
     if compare is not None:
         from mcutrain.host.cli.compare import other_options
 
         other, rest = other_options(ctx, compare)
-        plans.append(priced(other, **rest, verbose=verbose))
+        plans.append(priced(other, **rest, verbose=verbose, profile=profile))
         cost["compared"] = plans[1].cost
     if html is not None or png is not None:
         from mcutrain.host.show.plan_page import write_pictures
@@ -93,5 +98,6 @@ def plan(
         return
     for each in plans:
         show.cost_table(each.cost)
+        profile_tables(each.cost)
     if fit is not None:
         show_budget.fit_lines(fit)

@@ -13,6 +13,7 @@ from mcutrain.host.cli.options import (
     BaudOpt,
     FlashOpt,
     JsonOpt,
+    ProfileOpt,
     TargetOpt,
     VerboseOpt,
     takes_request,
@@ -102,6 +103,7 @@ def train(
             help="Exact guest instructions per step, the first apart (sim: targets).",
         ),
     ] = False,
+    profile: ProfileOpt = False,
     latents: Annotated[
         str | None,
         typer.Option(
@@ -109,7 +111,7 @@ def train(
             help="Compute the frozen layers once for each sample, and keep their output on the "
             "host, or on the device in --latent-slots; or off. The weights are the same. Default: "
             "with several epochs host, or device if it has --latent-slots; without these off with "
-            "--count-instructions; off with --receive-ahead.",
+            "--count-instructions or --profile; off with --receive-ahead.",
         ),
     ] = None,
     flash_latents: FlashOpt = None,
@@ -142,6 +144,7 @@ def train(
     from mcutrain.host.cli.again import command_again
     from mcutrain.host.extras import require_extra
     from mcutrain.host.show import terminal as show
+    from mcutrain.host.show.profile import profile_tables
     from mcutrain.host.training.job import TrainingJob
     from mcutrain.host.training.keeping import Keeper
     from mcutrain.host.training.learned import FRESH, GO_ON
@@ -161,7 +164,7 @@ def train(
     job = TrainingJob(
         request, data, target, port, options, count_instructions, verbose, baud, state, save,
         export, GO_ON if go_on else FRESH if fresh else None, validation, latents=latents,
-        flash_latents=flash_latents, replay=replay, replay_ratio=replay_ratio,
+        flash_latents=flash_latents, replay=replay, replay_ratio=replay_ratio, profile=profile,
     )  # fmt: skip
     keeper = Keeper(save, export)
     try:
@@ -183,7 +186,11 @@ def train(
         from mcutrain.host.show.training_page import write_report
 
         write_report(report, [outcome])
-    print_json(outcome.to_json()) if json_ else show.outcome_table([outcome])
+    if json_:
+        print_json(outcome.to_json())
+    else:
+        show.outcome_table([outcome])
+        profile_tables(outcome.to_json())
     if outcome.failure:
         raise Error(outcome.failure)
     if outcome.result.interrupted:

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Instructions by node, as tables in the terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.table import Table
+
+from mcutrain.host.show.terminal import lines, number, out, percent
+
+# What each region of a profile is called; a prefix ends at the latent.
+REGIONS = {
+    "step": "a training step",
+    "forward": "an inference",
+    "prefix": "the frozen layers, of a sample",
+    "latent_step": "a training step from a latent",
+    "latent_forward": "an inference from a latent",
+}
+PARTS = {"between": "between nodes"}
+
+
+def profile_tables(found: dict[str, Any]) -> None:
+    """The tables of what has a ``profile``; none if it was not asked for."""
+    for region, profile in found.get("profile", {}).items():
+        profile_table(REGIONS[region], profile)
+
+
+def profile_table(name: str, profile: dict[str, Any]) -> None:
+    whole = profile["instructions"]
+    table = Table(title=f"{number(whole)} instructions: {name}", box=None, padding=(0, 1, 0, 0))
+    for title in ("node", "kind", "kernels"):
+        table.add_column(title, overflow="fold")
+    for title in ("MACs", "instructions", "per MAC", "share"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for part, instructions in profile["parts"].items():
+        for row in (r for r in profile["nodes"] if r["part"] == part):
+            table.add_row(*cells(row))
+        if instructions:
+            share = percent(instructions / whole)
+            table.add_row(
+                f"[bold]{PARTS.get(part, part)}", "", "", "", number(instructions), "", share
+            )
+    out.print(table)
+    lines(["instructions are counted in QEMU, exactly; they are not cycles"])
+
+
+def cells(row: dict[str, Any]) -> tuple[str, ...]:
+    per_mac = row["instructions_per_mac"]
+    return (
+        row["node"], row["kind"], ", ".join(row["kernels"]), number(row["macs"]) or "-",
+        number(row["instructions"]), "-" if per_mac is None else f"{per_mac:.2f}",
+        percent(row["share"]),
+    )  # fmt: skip
