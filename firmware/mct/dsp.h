@@ -29,6 +29,11 @@ static inline uint32_t mct_load4(const int8_t *from)
     return four;
 }
 
+static inline void mct_store4(int8_t *to, uint32_t four)
+{
+    memcpy(to, &four, sizeof four);
+}
+
 /* What lies in two words beside one another. */
 typedef struct {
     uint32_t first, second;
@@ -181,10 +186,16 @@ typedef struct {
     int32_t right;
 } mct_requant;
 
-/* The table of a layer, which is printed as an array of int32_t. */
+/* The table of a layer: how many of its channels have no fast way, and a record for each channel.
+ * It is printed as an array of int32_t. */
 static inline const mct_requant *mct_requants(const int32_t *table)
 {
-    return (const mct_requant *)(const void *)table;
+    return (const mct_requant *)(const void *)(table + 1);
+}
+
+static inline int32_t mct_all_are_fast(const int32_t *table)
+{
+    return table[0] == 0;
 }
 
 /* mct_requantize and the output's offset, saturated to an int8, where `right` is not 0. Ties of the

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TypeAlias
 
 import numpy as np
 
 from mcutrain.trainer.chip import GENERIC
 from mcutrain.trainer.graph.graph import Graph, storage
-from mcutrain.trainer.graph.op import Node
+from mcutrain.trainer.graph.op import Node, packed_variant
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
 from mcutrain.trainer.model import Model
 from mcutrain.trainer.ops.companion import Companions
@@ -20,8 +23,12 @@ from mcutrain.trainer.planner.memory import MemoryPlan, Slot, place_state
 from mcutrain.trainer.training_plan import Latents, Learning, StepTask, TrainingPlan
 from tests.support.op_cases import Case
 
+Frozen: TypeAlias = Mapping[int, Array]  # the values of inputs that are constants
 
-def node_of(graph: Graph, case: Case, index: int = 7) -> Node:
+
+def node_of(
+    graph: Graph, case: Case, index: int = 7, frozen: Frozen = MappingProxyType({})
+) -> Node:
     """Append the row to ``graph``; what its operator changes in place is STATE."""
     name = re.sub(r"\W", "_", case.name)
     roles = [Role.STATE if k in case.op.mutates else Role.INPUT for k in range(len(case.feeds))]
@@ -29,6 +36,8 @@ def node_of(graph: Graph, case: Case, index: int = 7) -> Node:
         Tensor(f"{name}_in{k}", feed.type, role)
         for k, (feed, role) in enumerate(zip(case.feeds, roles, strict=True))
     ]
+    for k, data in frozen.items():
+        inputs[k] = Tensor(f"{name}_in{k}", case.feeds[k].type, Role.CONST, data)
     graph.add(case.op, *inputs, name=name, index=index)
     return graph.nodes[-1]
 
@@ -41,14 +50,22 @@ def draw_inputs(case: Case, seed: int, round_: int) -> list[Array]:
     return values
 
 
-def bench_plan(cases: list[Case]) -> tuple[TrainingPlan, dict[str, Node]]:
-    """A plan whose step runs every row, and the rows' nodes by name.
+def bench_plan(
+    cases: list[Case], frozen: Mapping[str, Frozen] = MappingProxyType({})
+) -> tuple[TrainingPlan, dict[str, Node]]:
+    """A plan whose step runs every row, and the rows' nodes by name. Rows with frozen inputs take
+    packed weights, if their operators have them.
 
     Every tensor lives from before the first call to after the last, so that a kernel
     which writes outside its outputs is seen in its neighbours.
     """
     graph = Graph()
-    nodes = {case.name: node_of(graph, case, index) for index, case in enumerate(cases)}
+    nodes = {
+        case.name: node_of(graph, case, index, frozen.get(case.name, {}))
+        for index, case in enumerate(cases)
+    }
+    for name in frozen:
+        nodes[name].op = packed_variant(nodes[name]) or nodes[name].op
     return plan_of("bench", graph), nodes
 
 

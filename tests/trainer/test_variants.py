@@ -23,9 +23,13 @@ from mcutrain.host.training.tail import latents
 from mcutrain.trainer.chip import FEATURES, GENERIC, Chip
 from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.graph.graph import Graph
-from mcutrain.trainer.graph.op import variant_for
+from mcutrain.trainer.graph.op import Op, variant_for
+from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.ops.add import Add
+from mcutrain.trainer.ops.conv2d import Conv2D
+from mcutrain.trainer.ops.fully_connected import FullyConnected
+from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import parse
@@ -59,6 +63,7 @@ def with_variants(case: Case, features: frozenset[str] = CHIP.features) -> Case:
 
 # mct/dsp.h has what the instructions do in C, too.
 HERE = chip_of(NATIVE).features | CHIP.features | {"dsp"}
+PACKED: list[type[Op]] = [Conv2D, FullyConnected]
 RUN_HERE = [variant for variant in kernel_variants() if variant.needs <= HERE]
 
 
@@ -84,17 +89,47 @@ def test_every_row_has_the_same_bits(
 ) -> None:
     plain = [case for case in CASES if type(case.op) is variant.operator]
     rows = [with_variants(case, variant.needs) for case in plain]
-    plan, nodes = bench_plan(rows)
-    chip = Chip("here", variant.needs)
-    device = NativeModel(replace(plan, chip=chip), tmp_path, firmware)
+    assert_rows_are_equal(rows, {}, variant.needs, tmp_path, firmware)
+
+
+@pytest.mark.rows
+@pytest.mark.parametrize("frozen", [(1,), (1, 2)], ids=["weights", "weights and biases"])
+@pytest.mark.parametrize("operator", PACKED, ids=lambda operator: operator.__name__)
+def test_every_row_of_packed_weights_has_the_same_bits(
+    operator: type[Op], frozen: tuple[int, ...], tmp_path: Path
+) -> None:
+    rows = [with_variants(c, HERE) for c in CASES if type(c.op) is operator]
+    constants = {
+        case.name: {k: v for k, v in enumerate(draw_inputs(case, 1, 1)) if k in frozen}
+        for case in rows
+        if isinstance(case.op, Weighted) and case.op.channels is None
+    }
+    packed = assert_rows_are_equal(rows, constants, HERE, tmp_path, FIRMWARE)
+
+    assert packed > len(rows) // 2
+
+
+def assert_rows_are_equal(
+    rows: list[Case],
+    frozen: dict[str, dict[int, Array]],
+    features: frozenset[str],
+    folder: Path,
+    firmware: Path,
+) -> int:
+    """Returns how many of the rows have packed weights."""
+    plan, nodes = bench_plan(rows, frozen)
+    device = NativeModel(replace(plan, chip=Chip("here", features)), folder, firmware)
     seen = 0
     for round_ in range(ROUNDS):
         for region in device.regions.values():
             region[:] = 0x5A
         inputs = {case.name: draw_inputs(case, round_, round_) for case in rows}
         for name, values in inputs.items():
-            for tensor, value in zip(nodes[name].inputs, values, strict=True):
-                device[tensor][...] = value
+            for k, tensor in enumerate(nodes[name].inputs):
+                if tensor.data is None:
+                    device[tensor][...] = values[k]
+                else:
+                    values[k] = tensor.data
         device.announce(plan.task.input)
         assert device.call("step", 0) & 0xFF == 0
         for case in rows:
@@ -102,8 +137,9 @@ def test_every_row_has_the_same_bits(
             expected = node.op.reference(node, *inputs[case.name])
             for tensor, value in zip(node.outputs, expected, strict=True):
                 np.testing.assert_array_equal(device[tensor], value, case.name)
-            seen += bool(case.op.needs)
+            seen += bool(node.op.needs)
     assert seen > ROUNDS
+    return sum(node.op.is_packed for node in nodes.values())
 
 
 @pytest.mark.parametrize("update", ["full", "last:2"])

@@ -29,7 +29,7 @@ class Conv2DDsp(Conv2D):
 
     @classmethod
     def covers(cls, node: Node) -> bool:
-        return min(run_sizes(node)) >= TURN
+        return min(window_sizes(node)) >= TURN
 
     def lower(self, node: Node) -> KernelCall:
         return on_dsp(node, super().lower(node))
@@ -51,7 +51,7 @@ class FullyConnectedDsp(FullyConnected):
 
     @classmethod
     def covers(cls, node: Node) -> bool:
-        return min(run_sizes(node)) >= TURN
+        return min(window_sizes(node)) >= TURN
 
     def lower(self, node: Node) -> KernelCall:
         return on_dsp(node, super().lower(node))
@@ -104,23 +104,20 @@ class FullyConnectedPackedDsp(FullyConnectedDsp):
         return self.macs(node) // 2
 
 
-def run_sizes(node: Node) -> list[int]:
-    """Values that lie beside one another in a window: of the whole input, and of the channels
-    that learn where only some do. Shorter ones than a turn are left to the portable kernel."""
+def window_sizes(node: Node) -> list[int]:
+    """Values of a window: of the whole input, and of the channels that learn where only some do.
+    Fewer than a turn has are left to the portable kernel."""
     op = node.op
     assert isinstance(op, CrossChannel)
     g = op.geometry(*(t.type for t in node.inputs[:2]))
     channels = [g.in_ch, *([len(op.channels)] if op.channels else [])]
-    return [g.kernel_w * count for count in channels]
+    return [g.kernel_h * g.kernel_w * count for count in channels]
 
 
 def windows_bytes(node: Node) -> int:
     """The widened windows of two positions, and one that is gathered as it lies first."""
-    op, runs = node.op, run_sizes(node)
-    assert isinstance(op, CrossChannel)
-    kernel_h = op.geometry(*(t.type for t in node.inputs[:2])).kernel_h
-    windows = [kernel_h * run for run in runs]
-    return sum(-(-size // TURN) * TURN_BYTES for size in windows) + max(windows)
+    sizes = window_sizes(node)
+    return sum(-(-size // TURN) * TURN_BYTES for size in sizes) + max(sizes)
 
 
 def on_dsp(node: Node, call: KernelCall) -> KernelCall:
@@ -133,11 +130,10 @@ def on_dsp(node: Node, call: KernelCall) -> KernelCall:
 
 
 def can_be_packed(node: Node) -> bool:
-    """Whether nothing of the layer learns, and it has biases."""
-    op = node.op
+    """Whether no weights of the layer learn; its biases may."""
+    op, w = node.op, node.inputs[1]
     assert isinstance(op, CrossChannel)
-    is_frozen = all(t.role is Role.CONST and t.data is not None for t in node.inputs[1:])
-    return op.has_bias and op.channels is None and is_frozen
+    return op.channels is None and w.role is Role.CONST and w.data is not None
 
 
 def packed_turns(size: int) -> int:

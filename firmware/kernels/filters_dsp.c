@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kernels/filters_dsp.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "mct/model.h"
+
+enum { TURN = MCT_TURN, TURN_WORDS = MCT_TURN_WORDS };
+
+/* Of one or two positions and two filters: sum_pf of position p and filter f. */
+typedef struct {
+    int32_t sum00, sum01, sum10, sum11;
+} sums;
+
+/* A turn of two filters with the positions' words at *x, which moves behind them. */
+static MCT_INLINED void add_turn(const uint32_t **x, uint32_t w0, uint32_t w1, int32_t positions,
+                                 sums *s)
+{
+    const mct_two_words x0 = mct_load_two(x);
+    const mct_two_words x1 = positions == 2 ? mct_load_two(x) : x0;
+    uint32_t odd = mct_odd(w0);
+    uint32_t even = mct_even(w0);
+    s->sum00 = mct_multiply_pairs(x0.first, even, s->sum00);
+    s->sum00 = mct_multiply_pairs(x0.second, odd, s->sum00);
+    if (positions == 2) {
+        s->sum10 = mct_multiply_pairs(x1.first, even, s->sum10);
+        s->sum10 = mct_multiply_pairs(x1.second, odd, s->sum10);
+    }
+    odd = mct_odd(w1);
+    even = mct_even(w1);
+    s->sum01 = mct_multiply_pairs(x0.first, even, s->sum01);
+    s->sum01 = mct_multiply_pairs(x0.second, odd, s->sum01);
+    if (positions == 2) {
+        s->sum11 = mct_multiply_pairs(x1.first, even, s->sum11);
+        s->sum11 = mct_multiply_pairs(x1.second, odd, s->sum11);
+    }
+}
+
+/* The same of two filters that are packed. */
+static MCT_INLINED void add_packed_turn(const uint32_t **x, const uint32_t **w, int32_t positions,
+                                        sums *s)
+{
+    const mct_two_words x0 = mct_load_two(x);
+    const mct_two_words x1 = positions == 2 ? mct_load_two(x) : x0;
+    mct_two_words w01 = mct_load_two(w);
+    s->sum00 = mct_multiply_pairs(x0.first, w01.first, s->sum00);
+    s->sum00 = mct_multiply_pairs(x0.second, w01.second, s->sum00);
+    if (positions == 2) {
+        s->sum10 = mct_multiply_pairs(x1.first, w01.first, s->sum10);
+        s->sum10 = mct_multiply_pairs(x1.second, w01.second, s->sum10);
+    }
+    w01 = mct_load_two(w);
+    s->sum01 = mct_multiply_pairs(x0.first, w01.first, s->sum01);
+    s->sum01 = mct_multiply_pairs(x0.second, w01.second, s->sum01);
+    if (positions == 2) {
+        s->sum11 = mct_multiply_pairs(x1.first, w01.first, s->sum11);
+        s->sum11 = mct_multiply_pairs(x1.second, w01.second, s->sum11);
+    }
+}
+
+/* Pairs of turns of two positions and two filters, from w0 to `end`, of which there are some. */
+#ifdef __ARM_FEATURE_DSP
+/* Written for its registers: x, both filters, the end, four sums, and six for what is loaded are
+ * all that there are, and the compiler keeps half of the sums in memory. */
+static __attribute__((naked)) MCT_NOINLINE void
+add_pairs_of_turns(const uint32_t *x __attribute__((unused)),
+                   const int8_t *w0 __attribute__((unused)),
+                   const int8_t *w1 __attribute__((unused)),
+                   const int8_t *end __attribute__((unused)), sums *s __attribute__((unused)))
+{
+#define MCT_MEET(sum0, sum1)                                                                       \
+    "sxtb16 r12, r3, ror #8\n\tsxtb16 r3, r3\n\t"                                                  \
+    "smlad " sum0 ", r4, r3, " sum0 "\n\tsmlad " sum1 ", r6, r3, " sum1 "\n\t"                     \
+    "smlad " sum0 ", r5, r12, " sum0 "\n\tsmlad " sum1 ", r7, r12, " sum1 "\n\t"
+#define MCT_TURN                                                                                   \
+    "ldmia r0!, {r4-r7}\n\tldr r3, [r1], #4\n\t" MCT_MEET(                                         \
+        "r8", "r10") "ldr r3, [r2], #4\n\t" MCT_MEET("r9", "r11")
+    __asm volatile("push {r4-r11, lr}\n\tmov lr, r3\n\t"
+                   "ldr r3, [sp, #36]\n\tldmia r3, {r8-r11}\n"
+                   "1:\n\t" MCT_TURN MCT_TURN "cmp r1, lr\n\tbne 1b\n\t"
+                   "ldr r3, [sp, #36]\n\tstmia r3, {r8-r11}\n\t"
+                   "pop {r4-r11, pc}");
+#undef MCT_TURN
+#undef MCT_MEET
+}
+#else
+static void add_pairs_of_turns(const uint32_t *x, const int8_t *w0, const int8_t *w1,
+                               const int8_t *end, sums *s)
+{
+    for (; w0 != end; w0 += TURN, w1 += TURN) {
+        add_turn(&x, mct_load4(w0), mct_load4(w1), 2, s);
+    }
+}
+#endif
+
+/* What a window of `size` values gives to the filters at w0 and w1; x moves behind it. */
+static MCT_INLINED void add_window(const uint32_t **x, const int8_t *w0, const int8_t *w1,
+                                   int32_t size, int32_t positions, sums *s)
+{
+    const int32_t in_pairs = positions == 2 ? size & ~(2 * TURN - 1) : 0;
+    const int8_t *end = w0 + (size & ~(TURN - 1));
+    if (in_pairs != 0) {
+        add_pairs_of_turns(*x, w0, w1, w0 + in_pairs, s);
+        *x += in_pairs;
+        w0 += in_pairs;
+        w1 += in_pairs;
+    }
+    for (; w0 != end; w0 += TURN, w1 += TURN) {
+        add_turn(x, mct_load4(w0), mct_load4(w1), positions, s);
+    }
+    const int32_t left = size % TURN;
+    if (left != 0) {
+        add_turn(x, mct_load4(w0 + left - TURN), mct_load4(w1 + left - TURN), positions, s);
+    }
+}
+
+/* The outputs of a filter whose channel has no fast way. */
+static MCT_NOINLINE void put_slowly(const mct_requant *q, int32_t offset, int32_t sum0,
+                                    int32_t sum1, int8_t *out0, int8_t *out1)
+{
+    *out0 = (int8_t)mct_requantize_any(sum0, *q, offset);
+    *out1 = (int8_t)mct_requantize_any(sum1, *q, offset);
+}
+
+/* The outputs of filter o. */
+static MCT_INLINED void put(mct_filters of, int32_t o, int32_t sum0, int32_t sum1,
+                            int32_t positions, int8_t *out)
+{
+    const mct_requant q = of.q[o];
+    if (__builtin_expect(q.right == 0, 0)) {
+        put_slowly(of.q + o, of.offset, sum0, positions == 2 ? sum1 : sum0, out,
+                   positions == 2 ? out + of.filters : out);
+        return;
+    }
+    out[0] = (int8_t)mct_requantize_fast(sum0, q);
+    if (positions == 2) {
+        out[of.filters] = (int8_t)mct_requantize_fast(sum1, q);
+    }
+}
+
+/* Of two positions whose channels all have the fast way: pairs of filters, each of pairs of turns,
+ * until `out` is at its end. What moves is kept here. */
+typedef struct {
+    const uint32_t *x, *x_end;
+    const void *w;
+    const int32_t *b;
+    const mct_requant *q;
+    int8_t *out, *out_end;
+    int32_t filters, size;
+} fast_pairs;
+
+#ifdef __ARM_FEATURE_DSP
+/* Written for their registers, for the compiler would keep half of what the inner loop needs in
+ * memory, and all that the loop around it needs. In the inner loop r0 is x, lr its end, r1 and r2
+ * the filters, r8 to r11 the sums 00, 01, 10, 11; r4 to r7 the words of a turn of x. */
+#define MCT_BEGIN "push {r0, r4-r11, lr}\n\tldr r1, [r0, #8]\n\tldr lr, [r0, #4]\n\t"
+#define MCT_BIASES                                                                                 \
+    "2:\n\tldr r12, [sp]\n\tldr r0, [r12]\n\tldr r3, [r12, #12]\n\t"                               \
+    "ldrd r8, r9, [r3], #8\n\tstr r3, [r12, #12]\n\tmov r10, r8\n\tmov r11, r9\n\t"
+#define MCT_OUTPUT(sum)                                                                            \
+    "add r6, r4, " sum ", asr #31\n\tqadd " sum ", " sum ", " sum "\n\t"                           \
+    "smmlar " sum ", " sum ", r3, r6\n\tasr " sum ", " sum ", r5\n\tssat " sum ", #8, " sum "\n\t"
+#define MCT_OUTPUTS                                                                                \
+    "ldr r12, [sp]\n\tldr r7, [r12, #16]\n\t"                                                      \
+    "ldmia r7!, {r3, r4, r5}\n\t" MCT_OUTPUT("r8")                                                 \
+        MCT_OUTPUT("r10") "ldmia r7!, {r3, r4, r5}\n\t" MCT_OUTPUT("r9") MCT_OUTPUT(               \
+            "r11") "str r7, [r12, #16]\n\tldr r3, [r12, #20]\n\tldr r4, [r12, #28]\n\t"            \
+                   "strb r10, [r3, r4]\n\tstrb r8, [r3], #1\n\tstrb r11, [r3, r4]\n\tstrb r9, "    \
+                   "[r3], #1\n\t"                                                                  \
+                   "str r3, [r12, #20]\n\tldr r4, [r12, #24]\n\tcmp r3, r4\n\tbne 2b\n\t"
+#define MCT_END "add sp, #4\n\tpop {r4-r11, pc}"
+
+#define MCT_MEET(sum0, sum1)                                                                       \
+    "sxtb16 r12, r3, ror #8\n\tsxtb16 r3, r3\n\t"                                                  \
+    "smlad " sum0 ", r4, r3, " sum0 "\n\tsmlad " sum1 ", r6, r3, " sum1 "\n\t"                     \
+    "smlad " sum0 ", r5, r12, " sum0 "\n\tsmlad " sum1 ", r7, r12, " sum1 "\n\t"
+#define MCT_TURN_OF_BYTES                                                                          \
+    "ldmia r0!, {r4-r7}\n\tldr r3, [r1], #4\n\t" MCT_MEET(                                         \
+        "r8", "r10") "ldr r3, [r2], #4\n\t" MCT_MEET("r9", "r11")
+static __attribute__((naked)) MCT_NOINLINE void meet_fast(fast_pairs *of __attribute__((unused)))
+{
+    __asm volatile(MCT_BEGIN MCT_BIASES "ldr r2, [r12, #32]\n\tadd r2, r1\n"
+                                        "1:\n\t" MCT_TURN_OF_BYTES MCT_TURN_OF_BYTES
+                                        "cmp r0, lr\n\tbne 1b\n\t"
+                                        "mov r1, r2\n\t" MCT_OUTPUTS MCT_END);
+}
+
+#define MCT_MEET_PACKED(sum0, sum1)                                                                \
+    "ldrd r2, r3, [r1], #8\n\t"                                                                    \
+    "smlad " sum0 ", r4, r2, " sum0 "\n\tsmlad " sum1 ", r6, r2, " sum1 "\n\t"                     \
+    "smlad " sum0 ", r5, r3, " sum0 "\n\tsmlad " sum1 ", r7, r3, " sum1 "\n\t"
+#define MCT_PACKED_TURN                                                                            \
+    "ldmia r0!, {r4-r7}\n\t" MCT_MEET_PACKED("r8", "r10") MCT_MEET_PACKED("r9", "r11")
+static __attribute__((naked)) MCT_NOINLINE void meet_fast_packed(fast_pairs *of
+                                                                 __attribute__((unused)))
+{
+    __asm volatile(MCT_BEGIN MCT_BIASES "1:\n\t" MCT_PACKED_TURN MCT_PACKED_TURN
+                                        "cmp r0, lr\n\tbne 1b\n\t" MCT_OUTPUTS MCT_END);
+}
+#else
+static void put_fast_pair(fast_pairs *of, const sums *s)
+{
+    of->out[0] = (int8_t)mct_requantize_fast(s->sum00, of->q[0]);
+    of->out[of->filters] = (int8_t)mct_requantize_fast(s->sum10, of->q[0]);
+    of->out[1] = (int8_t)mct_requantize_fast(s->sum01, of->q[1]);
+    of->out[of->filters + 1] = (int8_t)mct_requantize_fast(s->sum11, of->q[1]);
+    of->out += 2;
+    of->q += 2;
+    of->b += 2;
+}
+
+static void meet_fast(fast_pairs *of)
+{
+    for (const int8_t *w = of->w; of->out != of->out_end; w += 2 * of->size) {
+        sums s = {of->b[0], of->b[1], of->b[0], of->b[1]};
+        add_pairs_of_turns(of->x, w, w + of->size, w + of->size, &s);
+        put_fast_pair(of, &s);
+    }
+}
+
+static void meet_fast_packed(fast_pairs *of)
+{
+    for (const uint32_t *w = of->w; of->out != of->out_end;) {
+        sums s = {of->b[0], of->b[1], of->b[0], of->b[1]};
+        for (const uint32_t *x = of->x; x != of->x_end;) {
+            add_packed_turn(&x, &w, 2, &s);
+        }
+        put_fast_pair(of, &s);
+    }
+}
+#endif
+
+/* The filters from `first` on meet the windows of one or two positions. */
+static MCT_INLINED void meet(mct_filters of, int32_t first, const uint32_t *windows,
+                             int32_t positions, int8_t *out)
+{
+    of.w += first * of.size;
+    for (int32_t o = first; o < of.filters; o += 2) {
+        const int32_t second = o + 1 < of.filters; /* or the same filter again */
+        const int32_t b0 = of.b != NULL ? of.b[o] : 0;
+        const int32_t b1 = of.b != NULL ? of.b[o + second] : 0;
+        const uint32_t *x = windows;
+        sums s = {b0, b1, b0, b1};
+        add_window(&x, of.w, of.w + second * of.size, of.size, positions, &s);
+        of.w += 2 * of.size;
+        if (of.size_l != 0) {
+            add_window(&x, of.w_l, of.w_l + second * of.size_l, of.size_l, positions, &s);
+            of.w_l += 2 * of.size_l;
+        }
+        put(of, o, s.sum00, s.sum10, positions, out + o);
+        put(of, o + second, s.sum01, s.sum11, positions, out + o + second);
+    }
+}
+
+void mct_meet_one(const mct_filters *of, const uint32_t *windows, int8_t *out)
+{
+    meet(*of, 0, windows, 1, out);
+}
+
+void mct_meet_two(const mct_filters *of, const uint32_t *windows, int8_t *out)
+{
+    const bool is_fast =
+        of->is_fast && of->b != NULL && of->size_l == 0 && of->size % (2 * TURN) == 0;
+    const int32_t even = is_fast ? of->filters & ~1 : 0;
+    if (even != 0) {
+        fast_pairs pairs = {windows, windows + of->size, of->w,       of->b,   of->q,
+                            out,     out + even,         of->filters, of->size};
+        meet_fast(&pairs);
+    }
+    if (even != of->filters) {
+        meet(*of, even, windows, 2, out);
+    }
+}
+
+static MCT_INLINED void meet_packed(mct_filters of, int32_t first, const uint32_t *windows,
+                                    int32_t positions, int8_t *out)
+{
+    const uint32_t *const end = windows + mct_packed_turns(of.size) * positions * TURN_WORDS;
+    const uint32_t *w = of.packed + mct_packed_turns(of.size) * first * TURN_WORDS;
+    for (int32_t o = first; o < of.filters; o += 2) {
+        const int32_t second = o + 1 < of.filters; /* or one of zeros, which is not put */
+        const int32_t b0 = of.b != NULL ? of.b[o] : 0;
+        const int32_t b1 = of.b != NULL ? of.b[o + second] : 0;
+        sums s = {b0, b1, b0, b1};
+        for (const uint32_t *x = windows; x != end;) {
+            add_packed_turn(&x, &w, positions, &s);
+        }
+        put(of, o, s.sum00, s.sum10, positions, out + o);
+        if (second) {
+            put(of, o + 1, s.sum01, s.sum11, positions, out + o + 1);
+        }
+    }
+}
+
+void mct_meet_one_packed(const mct_filters *of, const uint32_t *windows, int8_t *out)
+{
+    meet_packed(*of, 0, windows, 1, out);
+}
+
+void mct_meet_two_packed(const mct_filters *of, const uint32_t *windows, int8_t *out)
+{
+    const int32_t even = of->is_fast && of->b != NULL ? of->filters & ~1 : 0;
+    if (even != 0) {
+        const uint32_t *end = windows + mct_packed_turns(of->size) * 2 * TURN_WORDS;
+        fast_pairs pairs = {windows, end,        of->packed,  of->b,   of->q,
+                            out,     out + even, of->filters, of->size};
+        meet_fast_packed(&pairs);
+    }
+    if (even != of->filters) {
+        meet_packed(*of, even, windows, 2, out);
+    }
+}
