@@ -19,8 +19,6 @@ from mcutrain.trainer.planner.memory import ARENA
 from mcutrain.trainer.planner.row_region import RowRegion
 from mcutrain.trainer.training_plan import TrainingPlan
 
-SMALL = 4  # elements: state of up to this size is assigned at reset, not copied
-
 
 @dataclass(frozen=True)
 class Constant:
@@ -178,9 +176,9 @@ def lay_out(plan: TrainingPlan) -> Program:
             name = f"{plan.name}_{tensor.name}"
             program.frozen[tensor] = Constant(name, "frozen", tensor.data)
     for tensor in plan.learning.state:
-        if tensor.data is not None and tensor.data.size > SMALL and tensor.data.any():
+        if tensor.initial is not None:
             name = f"{plan.name}_{tensor.name}_initial"
-            program.initial[tensor] = Constant(name, "initial", tensor.data)
+            program.initial[tensor] = Constant(name, "initial", tensor.initial)
     for node in plan.graph.nodes:
         if isinstance(node.op, RowRegion):
             rows = zip(node.op.nodes, node.op.pipeline.calls, strict=True)

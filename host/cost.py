@@ -14,6 +14,7 @@ from mcutrain.trainer.errors import Error, ModelError
 from mcutrain.trainer.graph.call import Row
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Role
+from mcutrain.trainer.packing import packed_nodes
 from mcutrain.trainer.planner.memory import bytes_covered
 from mcutrain.trainer.planner.row_region import RowRegion
 from mcutrain.trainer.tflite.reader import load
@@ -36,6 +37,7 @@ def planned(plan: TrainingPlan) -> dict[str, Any]:
         "model": plan.name,
         "scheme": plan.scheme.name,
         "chip": plan.chip.name,
+        "packing": packing(plan),
         "variants": dict(Counter(n.op.unit for n in plan.operations if n.op.needs)),
         "classes": plan.classes,
         "formats": asdict(plan.formats),
@@ -58,6 +60,13 @@ def planned(plan: TrainingPlan) -> dict[str, Any]:
         "recompute_saves_bytes": plan.saved_bytes or None,
         **dict.fromkeys(MEASURED),
     }
+
+
+def packing(plan: TrainingPlan) -> dict[str, Any]:
+    """How many layers have packed weights, and by how much that makes the constants larger."""
+    packed = packed_nodes(plan.operations)
+    added = sum(each.added_bytes for each in packed)
+    return {"optimize": plan.options.optimize, "layers": len(packed), "added_bytes": added}
 
 
 def measured(build: Build) -> dict[str, Any]:

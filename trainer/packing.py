@@ -14,7 +14,7 @@ from mcutrain.trainer.chip import Chip
 from mcutrain.trainer.errors import BudgetError, ModelError
 from mcutrain.trainer.graph.call import KernelCall, Table
 from mcutrain.trainer.graph.graph import Graph
-from mcutrain.trainer.graph.op import Node, Op, packed_variant
+from mcutrain.trainer.graph.op import Node, Op, packed_variant, unpacked
 from mcutrain.trainer.graph.tensor import Role, Tensor
 from mcutrain.trainer.options import OPTIMISED_FOR, SPEED, PlanOptions
 
@@ -65,19 +65,29 @@ def candidates(graph: Graph) -> list[Candidate]:
     for node in graph.nodes:
         packed = packed_variant(node)
         if packed is not None:
-            added = added_bytes(graph, node, packed)
+            added = added_bytes(graph.nodes, node, node.op, packed)
             found.append(Candidate(node, packed, packed.packing_saves(node), added))
     return found
 
 
-def added_bytes(graph: Graph, node: Node, packed: Op) -> int:
+def packed_nodes(nodes: list[Node]) -> list[Candidate]:
+    """Those of all nodes of a plan whose weights are packed."""
+    found = []
+    for node in nodes:
+        if node.op.is_packed:
+            added = added_bytes(nodes, node, unpacked(node.op), node.op)
+            found.append(Candidate(node, node.op, node.op.packing_saves(node), added))
+    return found
+
+
+def added_bytes(nodes: list[Node], node: Node, plain: Op, packed: Op) -> int:
     """Flash that the packed tables take more than what they stand for."""
-    plain, call = node.op.lower(node), packed.lower(node)
-    assert plain is not None and call is not None
-    gone = {t for t in plain.args if isinstance(t, Tensor)} - set(call.args)
-    others = {t for other in graph.nodes if other is not node for t in other.inputs}
+    whole, call = plain.lower(node), packed.lower(node)
+    assert whole is not None and call is not None
+    gone = {t for t in whole.args if isinstance(t, Tensor)} - set(call.args)
+    others = {t for other in nodes if other is not node for t in other.inputs}
     spared = sum(t.type.nbytes for t in gone - others if t.role is Role.CONST)
-    return table_bytes(call) - table_bytes(plain) - spared
+    return table_bytes(call) - table_bytes(whole) - spared
 
 
 def table_bytes(call: KernelCall) -> int:
@@ -87,7 +97,7 @@ def table_bytes(call: KernelCall) -> int:
 def constant_bytes(graph: Graph, state: list[Tensor]) -> int:
     """Bytes of flash of the constants; equal ones are there once."""
     frozen = sum(t.type.nbytes for t in graph.tensors if t.role is Role.CONST)
-    initial = sum(t.type.nbytes for t in state if t.data is not None and t.data.any())
+    initial = sum(t.type.nbytes for t in state if t.initial is not None)
     calls = [call for node in graph.nodes if (call := node.op.lower(node)) is not None]
     tables = {
         (arg.data.dtype.str, arg.data.tobytes())

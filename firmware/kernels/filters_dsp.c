@@ -63,11 +63,9 @@ static MCT_INLINED void add_packed_turn(const uint32_t **x, const uint32_t **w, 
 #ifdef __ARM_FEATURE_DSP
 /* Written for its registers: x, both filters, the end, four sums, and six for what is loaded are
  * all that there are, and the compiler keeps half of the sums in memory. */
-static __attribute__((naked)) MCT_NOINLINE void
-add_pairs_of_turns(const uint32_t *x __attribute__((unused)),
-                   const int8_t *w0 __attribute__((unused)),
-                   const int8_t *w1 __attribute__((unused)),
-                   const int8_t *end __attribute__((unused)), sums *s __attribute__((unused)))
+static MCT_NAKED void add_pairs_of_turns(const uint32_t *x MCT_UNUSED, const int8_t *w0 MCT_UNUSED,
+                                         const int8_t *w1 MCT_UNUSED, const int8_t *end MCT_UNUSED,
+                                         sums *s MCT_UNUSED)
 {
 #define MCT_MEET(sum0, sum1)                                                                       \
     "sxtb16 r12, r3, ror #8\n\tsxtb16 r3, r3\n\t"                                                  \
@@ -178,7 +176,7 @@ typedef struct {
 #define MCT_TURN_OF_BYTES                                                                          \
     "ldmia r0!, {r4-r7}\n\tldr r3, [r1], #4\n\t" MCT_MEET(                                         \
         "r8", "r10") "ldr r3, [r2], #4\n\t" MCT_MEET("r9", "r11")
-static __attribute__((naked)) MCT_NOINLINE void meet_fast(fast_pairs *of __attribute__((unused)))
+static MCT_NAKED void meet_fast(fast_pairs *of MCT_UNUSED)
 {
     __asm volatile(MCT_BEGIN MCT_BIASES "ldr r2, [r12, #32]\n\tadd r2, r1\n"
                                         "1:\n\t" MCT_TURN_OF_BYTES MCT_TURN_OF_BYTES
@@ -192,8 +190,7 @@ static __attribute__((naked)) MCT_NOINLINE void meet_fast(fast_pairs *of __attri
     "smlad " sum0 ", r5, r3, " sum0 "\n\tsmlad " sum1 ", r7, r3, " sum1 "\n\t"
 #define MCT_PACKED_TURN                                                                            \
     "ldmia r0!, {r4-r7}\n\t" MCT_MEET_PACKED("r8", "r10") MCT_MEET_PACKED("r9", "r11")
-static __attribute__((naked)) MCT_NOINLINE void meet_fast_packed(fast_pairs *of
-                                                                 __attribute__((unused)))
+static MCT_NAKED void meet_fast_packed(fast_pairs *of MCT_UNUSED)
 {
     __asm volatile(MCT_BEGIN MCT_BIASES "1:\n\t" MCT_PACKED_TURN MCT_PACKED_TURN
                                         "cmp r0, lr\n\tbne 1b\n\t" MCT_OUTPUTS MCT_END);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Filters meet windows: the inner part of convolutions with two products in an instruction.
+ * Twin of trainer/ops/filters_dsp.py.
  *
  * Windows are centred int16 in scratch memory. Four values are a turn, which is two words for each
  * position: values 0 and 2, then 1 and 3. Two filters at a time meet the windows of one position,

@@ -21,6 +21,10 @@ extern "C" {
 /* A part of a loop whose sums stay in registers. */
 #define MCT_INLINED inline __attribute__((always_inline))
 
+/* A function that is written in assembly, without a prologue; its parameters are in registers. */
+#define MCT_NAKED __attribute__((naked, noinline))
+#define MCT_UNUSED __attribute__((unused))
+
 /* Four bytes from any address, little-endian. */
 static inline uint32_t mct_load4(const int8_t *from)
 {

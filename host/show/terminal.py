@@ -137,6 +137,13 @@ def cost_table(cost: dict[str, Any]) -> None:
     if cost["variants"]:
         used = ", ".join(f"{unit} ({count} nodes)" for unit, count in cost["variants"].items())
         lines([f"kernel variants: {used}"])
+    if (packing := cost["packing"])["layers"]:
+        lines(
+            [
+                f"packed weights: {packing['layers']} layers, which takes "
+                f"{packing['added_bytes']:,} bytes of flash more than --optimize size"
+            ]
+        )
     if "target" not in cost:
         lines([f"planned for {cost['chip']}; --target plans for a board, and measures a build"])
     lines(memory_line(memory) for memory in cost["memories"] or ())

@@ -48,6 +48,7 @@ FLOORS = {
         {
             "autodiff",
             "losses",
+            "packing",
             "plan_notes",
             "scheme",
             "simplify",

@@ -202,8 +202,14 @@ def packed_variant(node: Node) -> Op | None:
     return next((of_kind(kind, node.op) for kind in kinds if kind.covers(node)), None)
 
 
+def unpacked(op: Op) -> Op:
+    """The operator that reads the weights as the model has them."""
+    (kind,) = (base for base in type(op).__bases__ if issubclass(base, Op))
+    return of_kind(kind, op) if op.is_packed else op
+
+
 def of_kind(kind: type[Op], op: Op) -> Op:
-    """A child of the operator's class with the operator's attributes."""
+    """The operator's child or parent of this class, with its attributes."""
     return kind(**{each.name: getattr(op, each.name) for each in fields(op)})
 
 

@@ -119,6 +119,9 @@ class Role(Enum):
     ACTIVATION = auto()  # arena; written by exactly one node
 
 
+SMALL = 4  # elements: state of up to this size is assigned at reset, not copied
+
+
 @dataclass(eq=False)
 class Tensor:
     """A named value in a Graph. ``name`` is a C identifier, unique in its graph.
@@ -134,6 +137,12 @@ class Tensor:
     data: Array | None = None
     label: str = ""
     limits: tuple[int, int] = (-128, 127)
+
+    @property
+    def initial(self) -> Array | None:
+        """What a reset copies from flash; None of what is zero, or so small that it is assigned."""
+        is_copied = self.data is not None and self.data.size > SMALL and self.data.any()
+        return self.data if is_copied else None
 
     def __repr__(self) -> str:
         dims = "x".join(map(str, self.type.shape))

@@ -6,18 +6,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from mcutrain.trainer.graph.call import KernelCall, Scratch, Table
+from mcutrain.trainer.graph.call import KernelCall, Scratch
 from mcutrain.trainer.graph.op import Node
-from mcutrain.trainer.graph.tensor import Role, Tensor
+from mcutrain.trainer.graph.tensor import Role
 from mcutrain.trainer.ops.conv2d import Conv2D, CrossChannel
 from mcutrain.trainer.ops.dsp import NEEDS, requant_table
+from mcutrain.trainer.ops.filters_dsp import TURN, TURN_BYTES, packed_turns, packed_weights
 from mcutrain.trainer.ops.fully_connected import FullyConnected
 
 UNIT = "conv2d_dsp"
-TURN = 4  # values that meet in a turn of the kernel's inner loop
-TURN_BYTES = 16  # of scratch memory, for two positions
 
 
 @dataclass(frozen=True)
@@ -136,11 +133,6 @@ def can_be_packed(node: Node) -> bool:
     return op.channels is None and w.role is Role.CONST and w.data is not None
 
 
-def packed_turns(size: int) -> int:
-    """Turns of a packed filter: an even number."""
-    return 2 * -(-size // (2 * TURN))
-
-
 def packed_windows_bytes(node: Node) -> int:
     """As ``windows_bytes``, of an even number of turns."""
     size = node.inputs[1].type.size // node.output.type.shape[-1]
@@ -152,22 +144,3 @@ def with_packed_weights(node: Node, call: KernelCall) -> KernelCall:
     x, _, b, _, _, *rest = call.args
     kernel = call.kernel.replace("conv2d_dsp_s8", "conv2d_packed_dsp_s8")
     return replace(call, kernel=kernel, args=(x, packed_weights(node.inputs[1]), b, *rest))
-
-
-def packed_weights(w: Tensor) -> Table:
-    """(pairs of filters, turns, 2, 2) u32: values 0 and 2 of each four in a word, then 1 and 3.
-
-    The last of the fours that are not whole is that of the last four weights, of which the kernel
-    has the values that were not in the one before; behind it zeros make the number even.
-    """
-    assert w.data is not None
-    filters = w.data.reshape(w.type.shape[0], -1).astype(np.int16)
-    count, size = filters.shape
-    whole = size - size % TURN
-    padded = np.zeros((count + count % 2, packed_turns(size), TURN), np.int16)
-    padded[:count, : whole // TURN] = filters[:, :whole].reshape(count, -1, TURN)
-    if size % TURN:
-        padded[:count, whole // TURN] = filters[:, -TURN:]
-    words = np.ascontiguousarray(padded[..., [0, 2, 1, 3]]).astype("<i2").view("<u4")
-    pairs = words.reshape(len(padded) // 2, 2, packed_turns(size), 2).transpose(0, 2, 1, 3)
-    return Table("packed", np.ascontiguousarray(pairs).astype(np.uint32))
