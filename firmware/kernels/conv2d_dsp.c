@@ -102,12 +102,11 @@ void mct_conv2d_dsp_s8_row(const mct_conv2d_params *p, const int8_t *const rows[
     const mct_filters filters = {.w = w,
                                  .w_l = w_l,
                                  .b = b,
-                                 .q = mct_requants(requant),
+                                 .requant = requant,
                                  .filters = p->out_ch,
                                  .size = taps * p->in_ch,
                                  .size_l = taps * p->learned_ch,
-                                 .offset = p->out_offset,
-                                 .is_fast = mct_all_are_fast(requant)};
+                                 .offset = p->out_offset};
     const int32_t turns = (filters.size + TURN - 1) / TURN + (filters.size_l + TURN - 1) / TURN;
     int8_t *gathered = (int8_t *)(scratch + 2 * TURN_WORDS * turns);
     int8_t *out = out_row;
@@ -153,11 +152,10 @@ void mct_conv2d_packed_dsp_s8_row(const mct_conv2d_params *p, const int8_t *cons
 {
     const mct_filters filters = {.packed = w,
                                  .b = b,
-                                 .q = mct_requants(requant),
+                                 .requant = requant,
                                  .filters = p->out_ch,
                                  .size = p->kernel_h * p->kernel_w * p->in_ch,
-                                 .offset = p->out_offset,
-                                 .is_fast = mct_all_are_fast(requant)};
+                                 .offset = p->out_offset};
     const int32_t turns = mct_packed_turns(filters.size);
     const int32_t zeros = (turns - (filters.size + TURN - 1) / TURN) * TURN;
     int8_t *gathered = (int8_t *)(scratch + 2 * TURN_WORDS * turns);

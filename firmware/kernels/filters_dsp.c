@@ -125,9 +125,10 @@ static MCT_NOINLINE void put_slowly(const mct_requant *q, int32_t offset, int32_
 static MCT_INLINED void put(mct_filters of, int32_t o, int32_t sum0, int32_t sum1,
                             int32_t positions, int8_t *out)
 {
-    const mct_requant q = of.q[o];
+    const mct_requant *const record = mct_requants(of.requant) + o;
+    const mct_requant q = *record;
     if (__builtin_expect(q.right == 0, 0)) {
-        put_slowly(of.q + o, of.offset, sum0, positions == 2 ? sum1 : sum0, out,
+        put_slowly(record, of.offset, sum0, positions == 2 ? sum1 : sum0, out,
                    positions == 2 ? out + of.filters : out);
         return;
     }
@@ -137,8 +138,8 @@ static MCT_INLINED void put(mct_filters of, int32_t o, int32_t sum0, int32_t sum
     }
 }
 
-/* Of two positions whose channels all have the fast way: pairs of filters, each of pairs of turns,
- * until `out` is at its end. What moves is kept here. */
+/* Of two positions: pairs of filters, each of pairs of turns, until `out` is at its end, as if each
+ * channel had the fast way. What moves is kept here. */
 typedef struct {
     const uint32_t *x, *x_end;
     const void *w;
@@ -198,10 +199,14 @@ static MCT_NAKED void meet_fast_packed(fast_pairs *of MCT_UNUSED)
 #else
 static void put_fast_pair(fast_pairs *of, const sums *s)
 {
-    of->out[0] = (int8_t)mct_requantize_fast(s->sum00, of->q[0]);
-    of->out[of->filters] = (int8_t)mct_requantize_fast(s->sum10, of->q[0]);
-    of->out[1] = (int8_t)mct_requantize_fast(s->sum01, of->q[1]);
-    of->out[of->filters + 1] = (int8_t)mct_requantize_fast(s->sum11, of->q[1]);
+    if (of->q[0].right != 0) {
+        of->out[0] = (int8_t)mct_requantize_fast(s->sum00, of->q[0]);
+        of->out[of->filters] = (int8_t)mct_requantize_fast(s->sum10, of->q[0]);
+    }
+    if (of->q[1].right != 0) {
+        of->out[1] = (int8_t)mct_requantize_fast(s->sum01, of->q[1]);
+        of->out[of->filters + 1] = (int8_t)mct_requantize_fast(s->sum11, of->q[1]);
+    }
     of->out += 2;
     of->q += 2;
     of->b += 2;
@@ -228,55 +233,35 @@ static void meet_fast_packed(fast_pairs *of)
 }
 #endif
 
-/* The filters from `first` on meet the windows of one or two positions. */
-static MCT_INLINED void meet(mct_filters of, int32_t first, const uint32_t *windows,
+/* Filters first..last-1 meet the windows of one or two positions. */
+static MCT_INLINED void meet(mct_filters of, int32_t first, int32_t last, const uint32_t *windows,
                              int32_t positions, int8_t *out)
 {
-    of.w += first * of.size;
-    for (int32_t o = first; o < of.filters; o += 2) {
-        const int32_t second = o + 1 < of.filters; /* or the same filter again */
+    for (int32_t o = first; o < last; o += 2) {
+        const int32_t second = o + 1 < last; /* or the same filter again */
         const int32_t b0 = of.b != NULL ? of.b[o] : 0;
         const int32_t b1 = of.b != NULL ? of.b[o + second] : 0;
+        const int8_t *w = of.w + o * of.size;
         const uint32_t *x = windows;
         sums s = {b0, b1, b0, b1};
-        add_window(&x, of.w, of.w + second * of.size, of.size, positions, &s);
-        of.w += 2 * of.size;
+        add_window(&x, w, w + second * of.size, of.size, positions, &s);
         if (of.size_l != 0) {
-            add_window(&x, of.w_l, of.w_l + second * of.size_l, of.size_l, positions, &s);
-            of.w_l += 2 * of.size_l;
+            w = of.w_l + o * of.size_l;
+            add_window(&x, w, w + second * of.size_l, of.size_l, positions, &s);
         }
         put(of, o, s.sum00, s.sum10, positions, out + o);
         put(of, o + second, s.sum01, s.sum11, positions, out + o + second);
     }
 }
 
-void mct_meet_one(const mct_filters *of, const uint32_t *windows, int8_t *out)
+static MCT_INLINED void meet_packed(mct_filters of, int32_t first, int32_t last,
+                                    const uint32_t *windows, int32_t positions, int8_t *out)
 {
-    meet(*of, 0, windows, 1, out);
-}
-
-void mct_meet_two(const mct_filters *of, const uint32_t *windows, int8_t *out)
-{
-    const bool is_fast =
-        of->is_fast && of->b != NULL && of->size_l == 0 && of->size % (2 * TURN) == 0;
-    const int32_t even = is_fast ? of->filters & ~1 : 0;
-    if (even != 0) {
-        fast_pairs pairs = {windows, windows + of->size, of->w,       of->b,   of->q,
-                            out,     out + even,         of->filters, of->size};
-        meet_fast(&pairs);
-    }
-    if (even != of->filters) {
-        meet(*of, even, windows, 2, out);
-    }
-}
-
-static MCT_INLINED void meet_packed(mct_filters of, int32_t first, const uint32_t *windows,
-                                    int32_t positions, int8_t *out)
-{
-    const uint32_t *const end = windows + mct_packed_turns(of.size) * positions * TURN_WORDS;
-    const uint32_t *w = of.packed + mct_packed_turns(of.size) * first * TURN_WORDS;
-    for (int32_t o = first; o < of.filters; o += 2) {
-        const int32_t second = o + 1 < of.filters; /* or one of zeros, which is not put */
+    const int32_t turns = mct_packed_turns(of.size);
+    const uint32_t *const end = windows + turns * positions * TURN_WORDS;
+    const uint32_t *w = of.packed + turns * first * TURN_WORDS;
+    for (int32_t o = first; o < last; o += 2) {
+        const int32_t second = o + 1 < last; /* or one of zeros, which is not put */
         const int32_t b0 = of.b != NULL ? of.b[o] : 0;
         const int32_t b1 = of.b != NULL ? of.b[o + second] : 0;
         sums s = {b0, b1, b0, b1};
@@ -290,21 +275,68 @@ static MCT_INLINED void meet_packed(mct_filters of, int32_t first, const uint32_
     }
 }
 
+void mct_meet_one(const mct_filters *of, const uint32_t *windows, int8_t *out)
+{
+    meet(*of, 0, of->filters, windows, 1, out);
+}
+
 void mct_meet_one_packed(const mct_filters *of, const uint32_t *windows, int8_t *out)
 {
-    meet_packed(*of, 0, windows, 1, out);
+    meet_packed(*of, 0, of->filters, windows, 1, out);
+}
+
+static MCT_NOINLINE void meet_two(const mct_filters *of, int32_t first, int32_t last,
+                                  const uint32_t *windows, int8_t *out)
+{
+    meet(*of, first, last, windows, 2, out);
+}
+
+static MCT_NOINLINE void meet_two_packed(const mct_filters *of, int32_t first, int32_t last,
+                                         const uint32_t *windows, int8_t *out)
+{
+    meet_packed(*of, first, last, windows, 2, out);
+}
+
+/* Pairs of filters in `words` of windows, and the pairs with a channel that has no fast way anew;
+ * then what is left over. A build with packed weights alone has not the code of others. */
+static MCT_INLINED void meet_pairs(const mct_filters *of, bool is_packed, int32_t even,
+                                   int32_t words, const uint32_t *windows, int8_t *out)
+{
+    if (even != 0) {
+        fast_pairs pairs = {.x = windows,
+                            .x_end = windows + words,
+                            .b = of->b,
+                            .q = mct_requants(of->requant),
+                            .out = out,
+                            .out_end = out + even,
+                            .filters = of->filters,
+                            .size = of->size};
+        if (is_packed) {
+            pairs.w = of->packed;
+            meet_fast_packed(&pairs);
+        } else {
+            pairs.w = of->w;
+            meet_fast(&pairs);
+        }
+    }
+    const int32_t *slow = mct_slow_channels(of->requant, of->filters);
+    for (const int32_t *end = slow + of->requant[0]; slow != end && *slow < even; slow++) {
+        const int32_t first = *slow & ~1;
+        (is_packed ? meet_two_packed : meet_two)(of, first, first + 2, windows, out);
+    }
+    if (even != of->filters) {
+        (is_packed ? meet_two_packed : meet_two)(of, even, of->filters, windows, out);
+    }
+}
+
+void mct_meet_two(const mct_filters *of, const uint32_t *windows, int8_t *out)
+{
+    const bool in_pairs = of->b != NULL && of->size_l == 0 && of->size % (2 * TURN) == 0;
+    meet_pairs(of, false, in_pairs ? of->filters & ~1 : 0, of->size, windows, out);
 }
 
 void mct_meet_two_packed(const mct_filters *of, const uint32_t *windows, int8_t *out)
 {
-    const int32_t even = of->is_fast && of->b != NULL ? of->filters & ~1 : 0;
-    if (even != 0) {
-        const uint32_t *end = windows + mct_packed_turns(of->size) * 2 * TURN_WORDS;
-        fast_pairs pairs = {windows, end,        of->packed,  of->b,   of->q,
-                            out,     out + even, of->filters, of->size};
-        meet_fast_packed(&pairs);
-    }
-    if (even != of->filters) {
-        meet_packed(*of, even, windows, 2, out);
-    }
+    meet_pairs(of, true, of->b != NULL ? of->filters & ~1 : 0,
+               mct_packed_turns(of->size) * 2 * TURN_WORDS, windows, out);
 }

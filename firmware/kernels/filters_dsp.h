@@ -26,9 +26,8 @@ typedef struct {
     const int8_t *w, *w_l;
     const uint32_t *packed;
     const int32_t *b;
-    const mct_requant *q;
+    const int32_t *requant; /* the layer's table (mct/dsp.h) */
     int32_t filters, size, size_l, offset;
-    int32_t is_fast; /* whether each channel has the fast way */
 } mct_filters;
 
 static inline int32_t mct_packed_turns(int32_t size)

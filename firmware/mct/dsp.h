@@ -190,16 +190,16 @@ typedef struct {
     int32_t right;
 } mct_requant;
 
-/* The table of a layer: how many of its channels have no fast way, and a record for each channel.
- * It is printed as an array of int32_t. */
+/* The table of a layer: how many of its channels have no fast way, a record for each channel, and
+ * those channels. It is printed as an array of int32_t. */
 static inline const mct_requant *mct_requants(const int32_t *table)
 {
     return (const mct_requant *)(const void *)(table + 1);
 }
 
-static inline int32_t mct_all_are_fast(const int32_t *table)
+static inline const int32_t *mct_slow_channels(const int32_t *table, int32_t channels)
 {
-    return table[0] == 0;
+    return table + 1 + (int32_t)(sizeof(mct_requant) / sizeof *table) * channels;
 }
 
 /* mct_requantize and the output's offset, saturated to an int8, where `right` is not 0. Ties of the

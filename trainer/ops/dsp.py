@@ -17,8 +17,8 @@ MOST_RIGHT = 30
 
 
 def requant_table(node: Node) -> Table:
-    """(1 + 3 O,) s32 of a layer: how many channels have no fast way; then for each channel its
-    multiplier, rounding, shift to the right.
+    """(1 + 3 O + N,) s32 of a layer: N; for each of its channels multiplier, rounding, shift to the
+    right; the N channels that have no fast way.
 
     A channel takes the kernels' fast way if that is exact for every sum that it can have. One whose
     output is constant, as those of channels that left a model often are, takes it with a multiplier
@@ -59,9 +59,10 @@ def requant_table(node: Node) -> Table:
         np.where(is_constant, 2 * constant + 1, np.where(is_fast, rounding, shift)),
         np.where(is_constant, 1, np.where(is_fast, right, 0)),
     )
-    slow = np.count_nonzero(columns[2] == 0)
-    records = np.stack(columns, axis=1).reshape(-1)
-    return Table("requant", np.concatenate([[slow], records]).astype(np.int32))
+    records, slow = np.stack(columns, axis=1), np.flatnonzero(columns[2] == 0)
+    return Table(
+        "requant", np.concatenate([[len(slow)], records.reshape(-1), slow]).astype(np.int32)
+    )
 
 
 def sum_bounds(node: Node) -> tuple[Int64, Int64] | None:
