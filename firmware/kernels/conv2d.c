@@ -8,71 +8,80 @@
 #include <string.h>
 
 #include "kernels/error.h"
+#include "kernels/outputs.h"
+#include "kernels/products.h"
 #include "kernels/sgd.h"
 #include "kernels/window.h"
+#include "mct/model.h"
 
-/* Filters summed at once: each input is read and centred once for all of them. */
-enum { FILTERS = 4 };
-
-/* sums[f] += x * filter f over one run of the window; filters lie `stride` weights apart.
- * No overflow: |x + x_offset| <= 255 and at most 2^31 / (255 * 128) products (the importer checks).
+/* The part of a window that lies inside the input, and a filter's weights for it: runs of values.
  */
-static void add_products(const int8_t *x, int32_t x_offset, const int8_t *w, int32_t stride,
-                         int32_t size, int32_t *sums)
+typedef struct {
+    const int8_t *const *rows;
+    int32_t runs;     /* rows, or 0 if no column is inside */
+    int32_t at, size; /* of a run in its row */
+    int32_t x_offset;
+    const int8_t *w;
+    int32_t w_row, filter; /* weights from row to row, from filter to filter */
+} window;
+
+static void set_window(window *to, const mct_conv2d_params *p, const int8_t *const rows[],
+                       const int8_t *w, int32_t in_ch, int32_t x_in)
 {
-    const int8_t *w1 = w + stride;
-    const int8_t *w2 = w1 + stride;
-    const int8_t *w3 = w2 + stride;
-    int32_t sum0 = sums[0];
-    int32_t sum1 = sums[1];
-    int32_t sum2 = sums[2];
-    int32_t sum3 = sums[3];
-    for (int32_t k = 0; k < size; k++) {
-        int32_t centred = x[k] + x_offset;
-        sum0 += centred * w[k];
-        sum1 += centred * w1[k];
-        sum2 += centred * w2[k];
-        sum3 += centred * w3[k];
-    }
-    sums[0] = sum0;
-    sums[1] = sum1;
-    sums[2] = sum2;
-    sums[3] = sum3;
+    const mct_columns columns = mct_window_columns(x_in, p->kernel_w, p->in_w);
+    to->rows = rows;
+    to->runs = columns.last > columns.first ? p->kernel_h : 0;
+    to->at = (x_in + columns.first) * in_ch;
+    to->size = (columns.last - columns.first) * in_ch;
+    to->x_offset = p->x_offset;
+    to->w = w + columns.first * in_ch;
+    to->w_row = p->kernel_w * in_ch;
+    to->filter = p->kernel_h * to->w_row;
 }
 
-/* The same for the one to three filters that are left over. */
-static void add_products_of(int32_t filters, const int8_t *x, int32_t x_offset, const int8_t *w,
-                            int32_t stride, int32_t size, int32_t *sums)
+/* sums[f] += the window * the filter at w, and the three behind it. A function of its own, so that
+ * its loop has all registers. No sum overflows: |x + x_offset| <= 255, and at most 2^31 / (255 *
+ * 128) products (the importer checks). */
+static MCT_NOINLINE void add_filters(const window *from, const int8_t *w, int32_t *sums)
 {
-    for (int32_t f = 0; f < filters; f++, w += stride) {
-        int32_t sum = sums[f];
-        for (int32_t k = 0; k < size; k++) {
-            sum += (x[k] + x_offset) * w[k];
+    mct_sums s = {sums[0], sums[1], sums[2], sums[3]};
+    const int8_t *const *rows = from->rows;
+    for (int32_t runs = from->runs; runs > 0; runs--, w += from->w_row) {
+        const int8_t *x = *rows++;
+        if (x != NULL) {
+            s = mct_add_products(x + from->at, from->x_offset, w, from->filter, from->size, s);
         }
-        sums[f] = sum;
     }
+    sums[0] = s.sum0;
+    sums[1] = s.sum1;
+    sums[2] = s.sum2;
+    sums[3] = s.sum3;
 }
 
-/* The part of `filters` outputs that comes from rows of in_ch channels; the window begins at
- * column x_in. */
-static void add_window(const mct_conv2d_params *p, const int8_t *const rows[], const int8_t *w,
-                       int32_t in_ch, int32_t x_in, mct_columns columns, int32_t filters,
-                       int32_t *sums)
+/* One filter that is left over. */
+static MCT_NOINLINE int32_t filter_sum(const window *from, const int8_t *w)
 {
-    const int32_t row = p->kernel_w * in_ch;
-    const int32_t stride = p->kernel_h * row;
-    const int32_t size = (columns.last - columns.first) * in_ch;
-    w += columns.first * in_ch;
-    for (int32_t ky = 0; ky < p->kernel_h; ky++, w += row) {
-        if (rows[ky] == NULL) {
-            continue;
+    int32_t sum = 0;
+    for (int32_t run = 0; run < from->runs; run++, w += from->w_row) {
+        const int8_t *x = from->rows[run];
+        if (x != NULL) {
+            sum += mct_sum_of_products(x + from->at, from->x_offset, w, from->size);
         }
-        const int8_t *x = rows[ky] + (x_in + columns.first) * in_ch;
-        if (filters == FILTERS) {
-            add_products(x, p->x_offset, w, stride, size, sums);
-        } else {
-            add_products_of(filters, x, p->x_offset, w, stride, size, sums);
-        }
+    }
+    return sum;
+}
+
+/* sums[f] += the window * filter first + f. */
+static void add_window(const window *from, int32_t first, int32_t filters, int32_t *sums)
+{
+    const int32_t filter = from->filter;
+    const int8_t *w = from->w + first * filter;
+    for (; filters >= MCT_FILTERS; filters -= MCT_FILTERS, w += MCT_FILTERS * filter) {
+        add_filters(from, w, sums);
+        sums += MCT_FILTERS;
+    }
+    for (; filters > 0; filters--, w += filter) {
+        *sums++ += filter_sum(from, w);
     }
 }
 
@@ -80,24 +89,28 @@ void mct_conv2d_s8_row(const mct_conv2d_params *p, const int8_t *const rows[], c
                        const int32_t *b, const int8_t *const rows_l[], const int8_t *w_l,
                        const int32_t *multiplier, const int8_t *shift, int8_t *out_row)
 {
-    const int32_t taps = p->kernel_h * p->kernel_w;
+    const mct_outputs outputs = {b, multiplier, shift, p->out_offset, p->act_min, p->act_max};
     for (int32_t x = 0; x < p->out_w; x++) {
-        int32_t x_in = x * p->stride_w - p->pad_left;
-        mct_columns columns = mct_window_columns(x_in, p->kernel_w, p->in_w);
-        for (int32_t o = 0; o < p->out_ch; o += FILTERS) {
-            int32_t sums[FILTERS] = {0};
-            int32_t filters = p->out_ch - o < FILTERS ? p->out_ch - o : FILTERS;
-            add_window(p, rows, w + o * taps * p->in_ch, p->in_ch, x_in, columns, filters, sums);
-            if (p->learned_ch != 0) {
-                add_window(p, rows_l, w_l + o * taps * p->learned_ch, p->learned_ch, x_in, columns,
-                           filters, sums);
-            }
-            for (int32_t f = o; f < o + filters; f++) {
-                int32_t acc = mct_wrapping_add(sums[f - o], b != NULL ? b[f] : 0);
-                acc = mct_wrapping_add(mct_requantize(acc, multiplier[f], shift[f]), p->out_offset);
-                *out_row++ = (int8_t)mct_clamp(acc, p->act_min, p->act_max);
-            }
+        const int32_t x_in = x * p->stride_w - p->pad_left;
+        window frozen;
+        window learned;
+        set_window(&frozen, p, rows, w, p->in_ch, x_in);
+        if (p->learned_ch != 0) {
+            set_window(&learned, p, rows_l, w_l, p->learned_ch, x_in);
         }
+        for (int32_t o = 0; o < p->out_ch; o += MCT_BATCH) {
+            int32_t sums[MCT_BATCH];
+            int32_t filters = p->out_ch - o < MCT_BATCH ? p->out_ch - o : MCT_BATCH;
+            for (int32_t f = 0; f < MCT_BATCH; f++) {
+                sums[f] = 0;
+            }
+            add_window(&frozen, o, filters, sums);
+            if (p->learned_ch != 0) {
+                add_window(&learned, o, filters, sums);
+            }
+            mct_put_outputs(&outputs, o, filters, sums, out_row + o);
+        }
+        out_row += p->out_ch;
     }
 }
 

@@ -4,10 +4,25 @@
 #ifndef MCT_FIXEDPOINT_H
 #define MCT_FIXEDPOINT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
+#endif
+
+/* Processors without the high word of a product. */
+#if defined __ARM_ARCH_6M__ || defined __ARM_ARCH_8M_BASE__ || defined __AVR__
+#define MCT_MULTIPLIES_INTO_32_BITS
+#endif
+
+/* Processors of which most instructions know the low eight of their registers only. */
+#if defined __ARM_ARCH_6M__ || defined __ARM_ARCH_8M_BASE__
+#define MCT_HAS_HIGH_REGISTERS
+#endif
+
+#ifdef __thumb2__
+#define MCT_THUMB2
 #endif
 
 #define MCT_SAT23 ((INT32_C(1) << 23) - 1)
@@ -22,6 +37,20 @@ static inline int32_t mct_clamp(int32_t x, int32_t lo, int32_t hi)
 static inline int32_t mct_wrapping_add(int32_t a, int32_t b)
 {
     return (int32_t)((uint32_t)a + (uint32_t)b);
+}
+
+/* The byte that is read next. The compiler would rather keep an address and count beside it. */
+static inline int32_t mct_next(const int8_t **from)
+{
+#ifdef MCT_THUMB2
+    int32_t byte;
+    const int8_t *at = *from;
+    __asm("ldrsb %0, [%1], #1" : "=r"(byte), "+r"(at) : "m"(*at));
+    *from = at;
+    return byte;
+#else
+    return *(*from)++;
+#endif
 }
 
 /* round(a * b / 2^31), ties toward +inf, saturated (ARM VQRDMULH). */
@@ -41,15 +70,59 @@ static inline int32_t mct_rounding_shift_right(int32_t x, int32_t exponent)
     return (x >> exponent) + ((x & mask) > threshold);
 }
 
-/* acc * multiplier * 2^(shift - 31) with TFLite's two roundings; shift > 0 is left.
- * The left shift is done unsigned: shifting a negative int32_t is undefined. */
+/* mct_doubling_high_mul(a, b) of b >= 0. Twice the product has what is wanted in its upper word,
+ * but for one bit. */
+static inline int32_t mct_rounded_product(int32_t a, int32_t b)
+{
+    int64_t twice = 2 * (int64_t)a * b;
+    return (int32_t)(twice >> 32) + (int32_t)((uint32_t)twice >> 31);
+}
+
+/* The same of |a| < 2^30, by products that fit 32 bits: `middle` has terms below 2^30, 2^30 and
+ * 2^15.
+ */
+static inline int32_t mct_rounded_product_32(int32_t a, int32_t b)
+{
+    int32_t a_low = (int16_t)a;
+    int32_t a_high = (a - a_low) >> 16;
+    int32_t b_low = b & 0xffff;
+    int32_t b_high = b >> 16;
+    int32_t middle = a_high * b_low + a_low * b_high + ((a_low * b_low) >> 16);
+    return 2 * a_high * b_high + ((middle + (INT32_C(1) << 14)) >> 15);
+}
+
+/* Of a rounded product: round(x / 2^right), ties away from zero; right in 1..31. The last bit is
+ * rounded apart, so that no addition overflows. */
+static inline int32_t mct_round_again(int32_t x, int32_t right)
+{
+    return (((x + (x >> 31)) >> (right - 1)) + 1) >> 1;
+}
+
+/* mct_requantize without a product of 64 bits, but for sums that wrap. */
+static inline int32_t mct_requantize_32(int32_t acc, int32_t multiplier, int32_t shift)
+{
+    if (shift > 0) {
+        acc = (int32_t)((uint32_t)acc << shift);
+    }
+    bool is_small = (acc ^ (int32_t)((uint32_t)acc << 1)) >= 0;
+    int32_t scaled =
+        is_small ? mct_rounded_product_32(acc, multiplier) : mct_rounded_product(acc, multiplier);
+    return shift < 0 ? mct_round_again(scaled, -shift) : scaled;
+}
+
+/* acc * multiplier * 2^(shift - 31) with TFLite's two roundings; shift in -31..31, > 0 is left, and
+ * multiplier >= 0. The left shift is done unsigned: shifting a negative int32_t is undefined. */
+#ifdef MCT_MULTIPLIES_INTO_32_BITS
+int32_t mct_requantize(int32_t acc, int32_t multiplier, int32_t shift);
+#else
 static inline int32_t mct_requantize(int32_t acc, int32_t multiplier, int32_t shift)
 {
-    int32_t left = shift > 0 ? shift : 0;
-    int32_t right = shift > 0 ? 0 : -shift;
-    int32_t scaled = (int32_t)((uint32_t)acc << left);
-    return mct_rounding_shift_right(mct_doubling_high_mul(scaled, multiplier), right);
+    if (shift >= 0) {
+        return mct_rounded_product((int32_t)((uint32_t)acc << shift), multiplier);
+    }
+    return mct_round_again(mct_rounded_product(acc, multiplier), -shift);
 }
+#endif
 
 /* round(x / 2^shift), ties toward +inf; shift in 0..31. */
 static inline int32_t mct_near(int32_t x, int32_t shift)
