@@ -16,7 +16,9 @@
 
 /* The part of a window that lies inside the input, and a filter's weights for it: runs of values.
  */
-typedef struct {
+typedef struct window {
+    const struct window
+        *learned; /* what the same filters read of the channels that learn, or NULL */
     const int8_t *const *rows;
     int32_t runs;     /* rows, or 0 if no column is inside */
     int32_t at, size; /* of a run in its row */
@@ -29,6 +31,7 @@ static void set_window(window *to, const mct_conv2d_params *p, const int8_t *con
                        const int8_t *w, int32_t in_ch, int32_t x_in)
 {
     const mct_columns columns = mct_window_columns(x_in, p->kernel_w, p->in_w);
+    to->learned = NULL;
     to->rows = rows;
     to->runs = columns.last > columns.first ? p->kernel_h : 0;
     to->at = (x_in + columns.first) * in_ch;
@@ -39,17 +42,20 @@ static void set_window(window *to, const mct_conv2d_params *p, const int8_t *con
     to->filter = p->kernel_h * to->w_row;
 }
 
-/* sums[f] += the window * the filter at w, and the three behind it. A function of its own, so that
- * its loop has all registers. No sum overflows: |x + x_offset| <= 255, and at most 2^31 / (255 *
- * 128) products (the importer checks). */
-static MCT_NOINLINE void add_filters(const window *from, const int8_t *w, int32_t *sums)
+/* sums[f] of the window and MCT_FILTERS filters from the filter `first` on. A function of its own,
+ * so that its loop has all registers. No sum overflows: |x + x_offset| <= 255, and at most 2^31 /
+ * (255 * 128) products (the importer checks). */
+static MCT_NOINLINE void sum_filters(const window *part, int32_t first, int32_t *sums)
 {
-    mct_sums s = {sums[0], sums[1], sums[2], sums[3]};
-    const int8_t *const *rows = from->rows;
-    for (int32_t runs = from->runs; runs > 0; runs--, w += from->w_row) {
-        const int8_t *x = *rows++;
-        if (x != NULL) {
-            s = mct_add_products(x + from->at, from->x_offset, w, from->filter, from->size, s);
+    mct_sums s = {0, 0, 0, 0};
+    for (; part != NULL; part = part->learned) {
+        const int8_t *w = part->w + first * part->filter;
+        const int8_t *const *rows = part->rows;
+        for (int32_t runs = part->runs; runs > 0; runs--, w += part->w_row) {
+            const int8_t *x = *rows++;
+            if (x != NULL) {
+                s = mct_add_products(x + part->at, part->x_offset, w, part->filter, part->size, s);
+            }
         }
     }
     sums[0] = s.sum0;
@@ -58,31 +64,20 @@ static MCT_NOINLINE void add_filters(const window *from, const int8_t *w, int32_
     sums[3] = s.sum3;
 }
 
-/* One filter that is left over. */
-static MCT_NOINLINE int32_t filter_sum(const window *from, const int8_t *w)
+/* Of one filter that is left over. */
+static MCT_NOINLINE int32_t filter_sum(const window *part, int32_t filter)
 {
     int32_t sum = 0;
-    for (int32_t run = 0; run < from->runs; run++, w += from->w_row) {
-        const int8_t *x = from->rows[run];
-        if (x != NULL) {
-            sum += mct_sum_of_products(x + from->at, from->x_offset, w, from->size);
+    for (; part != NULL; part = part->learned) {
+        const int8_t *w = part->w + filter * part->filter;
+        for (int32_t run = 0; run < part->runs; run++, w += part->w_row) {
+            const int8_t *x = part->rows[run];
+            if (x != NULL) {
+                sum += mct_sum_of_products(x + part->at, part->x_offset, w, part->size);
+            }
         }
     }
     return sum;
-}
-
-/* sums[f] += the window * filter first + f. */
-static void add_window(const window *from, int32_t first, int32_t filters, int32_t *sums)
-{
-    const int32_t filter = from->filter;
-    const int8_t *w = from->w + first * filter;
-    for (; filters >= MCT_FILTERS; filters -= MCT_FILTERS, w += MCT_FILTERS * filter) {
-        add_filters(from, w, sums);
-        sums += MCT_FILTERS;
-    }
-    for (; filters > 0; filters--, w += filter) {
-        *sums++ += filter_sum(from, w);
-    }
 }
 
 void mct_conv2d_s8_row(const mct_conv2d_params *p, const int8_t *const rows[], const int8_t *w,
@@ -97,16 +92,17 @@ void mct_conv2d_s8_row(const mct_conv2d_params *p, const int8_t *const rows[], c
         set_window(&frozen, p, rows, w, p->in_ch, x_in);
         if (p->learned_ch != 0) {
             set_window(&learned, p, rows_l, w_l, p->learned_ch, x_in);
+            frozen.learned = &learned;
         }
         for (int32_t o = 0; o < p->out_ch; o += MCT_BATCH) {
             int32_t sums[MCT_BATCH];
             int32_t filters = p->out_ch - o < MCT_BATCH ? p->out_ch - o : MCT_BATCH;
-            for (int32_t f = 0; f < MCT_BATCH; f++) {
-                sums[f] = 0;
+            int32_t f = 0;
+            for (; f <= filters - MCT_FILTERS; f += MCT_FILTERS) {
+                sum_filters(&frozen, o + f, sums + f);
             }
-            add_window(&frozen, o, filters, sums);
-            if (p->learned_ch != 0) {
-                add_window(&learned, o, filters, sums);
+            for (; f < filters; f++) {
+                sums[f] = filter_sum(&frozen, o + f);
             }
             mct_put_outputs(&outputs, o, filters, sums, out_row + o);
         }
