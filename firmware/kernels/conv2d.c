@@ -14,6 +14,8 @@
 #include "kernels/window.h"
 #include "mct/model.h"
 
+#ifndef MCT_HAS_VECTORS /* kernels/conv2d_vectors.c */
+
 /* The part of a window that lies inside the input, and a filter's weights for it: runs of values.
  */
 typedef struct window {
@@ -109,6 +111,8 @@ void mct_conv2d_s8_row(const mct_conv2d_params *p, const int8_t *const rows[], c
         out_row += p->out_ch;
     }
 }
+
+#endif
 
 void mct_conv2d_s8(const mct_conv2d_params *p, const int8_t *x, const int8_t *w, const int32_t *b,
                    const int8_t *x_l, const int8_t *w_l, const int32_t *multiplier,

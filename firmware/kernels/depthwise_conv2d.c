@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "kernels/error.h"
 #include "kernels/outputs.h"
@@ -13,7 +14,11 @@
 #include "mct/model.h"
 
 /* Channels summed side by side. */
+#ifdef MCT_HAS_VECTORS
+enum { CHANNELS = 16 };
+#else
 enum { CHANNELS = 4 };
+#endif
 
 /* The part of a window that lies inside the input, and the weights for it: rows of taps. */
 typedef struct {
@@ -27,6 +32,27 @@ typedef struct {
 } window;
 
 /* sums[k] of CHANNELS channels from c on, each of which makes one. */
+#ifdef MCT_HAS_VECTORS
+
+static void sum_channels(const window *from, int32_t c, int32_t *sums)
+{
+    const int32_t step = from->x_step;
+    int32_t own[CHANNELS] = {0};
+    for (int32_t run = 0; run < from->runs; run++) {
+        const int8_t *x = from->rows[run];
+        const int8_t *w = from->w + run * from->w_row + c;
+        for (int32_t tap = 0; x != NULL && tap < from->taps; tap++, w += step) {
+            const int8_t *at = x + (from->at + tap * step + c);
+            for (int32_t k = 0; k < CHANNELS; k++) {
+                own[k] += (at[k] + from->x_offset) * w[k];
+            }
+        }
+    }
+    memcpy(sums, own, sizeof own);
+}
+
+#else
+
 static MCT_NOINLINE void sum_channels(const window *from, int32_t c, int32_t *sums)
 {
     const int32_t x_offset = from->x_offset;
@@ -55,6 +81,8 @@ static MCT_NOINLINE void sum_channels(const window *from, int32_t c, int32_t *su
     sums[2] = sum2;
     sums[3] = sum3;
 }
+
+#endif
 
 /* The sum of weight channel c, which reads channel k of x. */
 static MCT_NOINLINE int32_t channel_sum(const window *from, int32_t k, int32_t c)

@@ -21,7 +21,8 @@ typedef struct {
     int32_t out_offset, act_min, act_max;
 } mct_outputs;
 
-/* out[k] = requantize(sums[k] + b[first + k]) + out_offset, clamped; k < count */
+/* out[k] = requantize(sums[k] + b[first + k]) + out_offset, clamped; k < count <=
+ * MCT_BATCH */
 void mct_put_outputs(const mct_outputs *to, int32_t first, int32_t count, const int32_t *sums,
                      int8_t *out);
 

@@ -21,6 +21,11 @@ extern "C" {
 #define MCT_HAS_HIGH_REGISTERS
 #endif
 
+/* Processors whose compiler makes vectors of loops. */
+#if (defined __AVX2__ || defined __aarch64__) && !defined MCT_HAS_VECTORS
+#define MCT_HAS_VECTORS
+#endif
+
 #ifdef __thumb2__
 #define MCT_THUMB2
 #endif
@@ -114,10 +119,19 @@ static inline int32_t mct_requantize_32(int32_t acc, int32_t multiplier, int32_t
  * multiplier >= 0. The left shift is done unsigned: shifting a negative int32_t is undefined. */
 #ifdef MCT_MULTIPLIES_INTO_32_BITS
 int32_t mct_requantize(int32_t acc, int32_t multiplier, int32_t shift);
+#elif defined MCT_HAS_VECTORS
+/* Without a branch, which would keep the compiler from making vectors. */
+static inline int32_t mct_requantize(int32_t acc, int32_t multiplier, int32_t shift)
+{
+    int32_t left = shift > 0 ? shift : 0;
+    int32_t right = shift > 0 ? 0 : -shift;
+    int32_t scaled = (int32_t)((uint32_t)acc << left);
+    return mct_rounding_shift_right(mct_rounded_product(scaled, multiplier), right);
+}
 #else
 static inline int32_t mct_requantize(int32_t acc, int32_t multiplier, int32_t shift)
 {
-    if (shift >= 0) {
+    if (__builtin_expect(shift >= 0, 0)) {
         return mct_rounded_product((int32_t)((uint32_t)acc << shift), multiplier);
     }
     return mct_round_again(mct_rounded_product(acc, multiplier), -shift);

@@ -31,7 +31,7 @@ from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import parse
 from mcutrain.trainer.training_plan import TrainingPlan
 from mcutrain.trainer.variants import KernelVariant, beyond, kernel_variants
-from tests.support.bench import bench_plan, draw_inputs, node_of
+from tests.support.bench import assert_rows_are_equal, bench_plan, node_of
 from tests.support.native import NativeModel
 from tests.support.op_cases import CASES, Case
 from tests.support.paths import FIRMWARE
@@ -87,23 +87,8 @@ def test_every_row_has_the_same_bits(
     plan, nodes = bench_plan(rows)
     chip = Chip("here", variant.needs)
     device = NativeModel(replace(plan, chip=chip), tmp_path, firmware)
-    seen = 0
-    for round_ in range(ROUNDS):
-        for region in device.regions.values():
-            region[:] = 0x5A
-        inputs = {case.name: draw_inputs(case, round_, round_) for case in rows}
-        for name, values in inputs.items():
-            for tensor, value in zip(nodes[name].inputs, values, strict=True):
-                device[tensor][...] = value
-        device.announce(plan.task.input)
-        assert device.call("step", 0) & 0xFF == 0
-        for case in rows:
-            node = nodes[case.name]
-            expected = node.op.reference(node, *inputs[case.name])
-            for tensor, value in zip(node.outputs, expected, strict=True):
-                np.testing.assert_array_equal(device[tensor], value, case.name)
-            seen += bool(case.op.needs)
-    assert seen > ROUNDS
+    assert_rows_are_equal(device, rows, nodes, ROUNDS)
+    assert any(case.op.needs for case in rows)
 
 
 @pytest.mark.parametrize("update", ["full", "last:2"])
