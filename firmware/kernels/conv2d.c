@@ -18,9 +18,7 @@
 
 /* The part of a window that lies inside the input, and a filter's weights for it: runs of values.
  */
-typedef struct window {
-    const struct window
-        *learned; /* what the same filters read of the channels that learn, or NULL */
+typedef struct {
     const int8_t *const *rows;
     int32_t runs;     /* rows, or 0 if no column is inside */
     int32_t at, size; /* of a run in its row */
@@ -33,7 +31,6 @@ static void set_window(window *to, const mct_conv2d_params *p, const int8_t *con
                        const int8_t *w, int32_t in_ch, int32_t x_in)
 {
     const mct_columns columns = mct_window_columns(x_in, p->kernel_w, p->in_w);
-    to->learned = NULL;
     to->rows = rows;
     to->runs = columns.last > columns.first ? p->kernel_h : 0;
     to->at = (x_in + columns.first) * in_ch;
@@ -44,20 +41,22 @@ static void set_window(window *to, const mct_conv2d_params *p, const int8_t *con
     to->filter = p->kernel_h * to->w_row;
 }
 
-/* sums[f] of the window and MCT_FILTERS filters from the filter `first` on. A function of its own,
- * so that its loop has all registers. No sum overflows: |x + x_offset| <= 255, and at most 2^31 /
- * (255 * 128) products (the importer checks). */
-static MCT_NOINLINE void sum_filters(const window *part, int32_t first, int32_t *sums)
+/* sums[f] of the window and MCT_FILTERS filters from the filter `first` on, added to what is there
+ * or set. A function of its own, so that its loop has all registers. No sum overflows:
+ * |x + x_offset| <= 255, and at most 2^31 / (255 * 128) products (the importer checks). */
+static MCT_NOINLINE void sum_filters(const window *from, int32_t first, bool adds, int32_t *sums)
 {
     mct_sums s = {0, 0, 0, 0};
-    for (; part != NULL; part = part->learned) {
-        const int8_t *w = part->w + first * part->filter;
-        const int8_t *const *rows = part->rows;
-        for (int32_t runs = part->runs; runs > 0; runs--, w += part->w_row) {
-            const int8_t *x = *rows++;
-            if (x != NULL) {
-                s = mct_add_products(x + part->at, part->x_offset, w, part->filter, part->size, s);
-            }
+    if (adds) {
+        mct_sums before = {sums[0], sums[1], sums[2], sums[3]};
+        s = before;
+    }
+    const int8_t *w = from->w + first * from->filter;
+    const int8_t *const *rows = from->rows;
+    for (int32_t runs = from->runs; runs > 0; runs--, w += from->w_row) {
+        const int8_t *x = *rows++;
+        if (x != NULL) {
+            s = mct_add_products(x + from->at, from->x_offset, w, from->filter, from->size, s);
         }
     }
     sums[0] = s.sum0;
@@ -67,16 +66,14 @@ static MCT_NOINLINE void sum_filters(const window *part, int32_t first, int32_t 
 }
 
 /* Of one filter that is left over. */
-static MCT_NOINLINE int32_t filter_sum(const window *part, int32_t filter)
+static MCT_NOINLINE int32_t filter_sum(const window *from, int32_t filter)
 {
+    const int8_t *w = from->w + filter * from->filter;
     int32_t sum = 0;
-    for (; part != NULL; part = part->learned) {
-        const int8_t *w = part->w + filter * part->filter;
-        for (int32_t run = 0; run < part->runs; run++, w += part->w_row) {
-            const int8_t *x = part->rows[run];
-            if (x != NULL) {
-                sum += mct_sum_of_products(x + part->at, part->x_offset, w, part->size);
-            }
+    for (int32_t run = 0; run < from->runs; run++, w += from->w_row) {
+        const int8_t *x = from->rows[run];
+        if (x != NULL) {
+            sum += mct_sum_of_products(x + from->at, from->x_offset, w, from->size);
         }
     }
     return sum;
@@ -87,24 +84,28 @@ void mct_conv2d_s8_row(const mct_conv2d_params *p, const int8_t *const rows[], c
                        const int32_t *multiplier, const int8_t *shift, int8_t *out_row)
 {
     const mct_outputs outputs = {b, multiplier, shift, p->out_offset, p->act_min, p->act_max};
+    const bool in_part = p->learned_ch != 0;
     for (int32_t x = 0; x < p->out_w; x++) {
         const int32_t x_in = x * p->stride_w - p->pad_left;
-        window frozen;
-        window learned;
-        set_window(&frozen, p, rows, w, p->in_ch, x_in);
-        if (p->learned_ch != 0) {
-            set_window(&learned, p, rows_l, w_l, p->learned_ch, x_in);
-            frozen.learned = &learned;
-        }
+        window at;
+        set_window(&at, p, rows, w, p->in_ch, x_in);
         for (int32_t o = 0; o < p->out_ch; o += MCT_BATCH) {
+            const int32_t filters = p->out_ch - o < MCT_BATCH ? p->out_ch - o : MCT_BATCH;
             int32_t sums[MCT_BATCH];
-            int32_t filters = p->out_ch - o < MCT_BATCH ? p->out_ch - o : MCT_BATCH;
-            int32_t f = 0;
-            for (; f <= filters - MCT_FILTERS; f += MCT_FILTERS) {
-                sum_filters(&frozen, o + f, sums + f);
+            for (int32_t parts = 0; parts <= in_part; parts++) {
+                if (parts != 0) { /* one window at a time: stack is scarcer than time there */
+                    set_window(&at, p, rows_l, w_l, p->learned_ch, x_in);
+                }
+                int32_t f = 0;
+                for (; f <= filters - MCT_FILTERS; f += MCT_FILTERS) {
+                    sum_filters(&at, o + f, parts != 0, sums + f);
+                }
+                for (; f < filters; f++) {
+                    sums[f] = filter_sum(&at, o + f) + (parts != 0 ? sums[f] : 0);
+                }
             }
-            for (; f < filters; f++) {
-                sums[f] = filter_sum(&frozen, o + f);
+            if (in_part) {
+                set_window(&at, p, rows, w, p->in_ch, x_in);
             }
             mct_put_outputs(&outputs, o, filters, sums, out_row + o);
         }

@@ -15,7 +15,7 @@
 
 /* Channels summed side by side. */
 #ifdef MCT_HAS_VECTORS
-enum { CHANNELS = 16 };
+enum { CHANNELS = MCT_BATCH };
 #else
 enum { CHANNELS = 4 };
 #endif
@@ -154,7 +154,7 @@ void mct_depthwise_conv2d_s8_row(const mct_depthwise_conv2d_params *p, const int
 {
     const mct_outputs outputs = {b, multiplier, shift, p->out_offset, p->act_min, p->act_max};
     channels_row(p, rows, w, p->in_ch, NULL, &outputs, out_row);
-    if (p->learned_ch != 0) { /* over what the frozen weights, zero there, gave */
+    if (p->learned_ch != 0) {
         channels_row(p, rows_l, w_l, p->learned_ch, channel, &outputs, out_row);
     }
 }
@@ -164,13 +164,16 @@ void mct_depthwise_conv2d_s8(const mct_depthwise_conv2d_params *p, const int8_t 
                              const uint16_t *channel, const int32_t *multiplier,
                              const int8_t *shift, int8_t *out)
 {
-    const int8_t *rows[MCT_MAX_KERNEL_H];
-    const int8_t *rows_l[MCT_MAX_KERNEL_H];
+    const mct_outputs outputs = {b, multiplier, shift, p->out_offset, p->act_min, p->act_max};
+    const int8_t *rows[MCT_MAX_KERNEL_H]; /* of x, then of x_l */
     for (int32_t y = 0; y < p->out_h; y++, out += p->out_w * p->out_ch) {
         int32_t top = y * p->stride_h - p->pad_top;
         mct_window_rows(x, p->in_w * p->in_ch, p->in_h, top, p->kernel_h, rows);
-        mct_window_rows(x_l, p->in_w * p->learned_ch, p->in_h, top, p->kernel_h, rows_l);
-        mct_depthwise_conv2d_s8_row(p, rows, w, b, rows_l, w_l, channel, multiplier, shift, out);
+        channels_row(p, rows, w, p->in_ch, NULL, &outputs, out);
+        if (p->learned_ch != 0) { /* over what the frozen weights, zero there, gave */
+            mct_window_rows(x_l, p->in_w * p->learned_ch, p->in_h, top, p->kernel_h, rows);
+            channels_row(p, rows, w_l, p->learned_ch, channel, &outputs, out);
+        }
     }
 }
 

@@ -10,7 +10,7 @@ extern "C" {
 #endif
 
 /* Sums whose outputs are made at a time. */
-enum { MCT_BATCH = 16 };
+enum { MCT_BATCH = 8 };
 
 /* The tables of a layer, one entry for each output channel, and what is the same for all; b may be
  * NULL. */

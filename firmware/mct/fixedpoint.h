@@ -4,7 +4,6 @@
 #ifndef MCT_FIXEDPOINT_H
 #define MCT_FIXEDPOINT_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -83,17 +82,19 @@ static inline int32_t mct_rounded_product(int32_t a, int32_t b)
     return (int32_t)(twice >> 32) + (int32_t)((uint32_t)twice >> 31);
 }
 
-/* The same of |a| < 2^30, by products that fit 32 bits: `middle` has terms below 2^30, 2^30 and
- * 2^15.
- */
+/* The same by products that fit 32 bits. With the halves of both, twice the product is 2^32 times
+ * 2 a_high b_high, and 2^17 times the sum of `upper` and `lower`, which would not fit. */
 static inline int32_t mct_rounded_product_32(int32_t a, int32_t b)
 {
-    int32_t a_low = (int16_t)a;
-    int32_t a_high = (a - a_low) >> 16;
+    int32_t a_low = a & 0xffff;
+    int32_t a_high = a >> 16;
     int32_t b_low = b & 0xffff;
     int32_t b_high = b >> 16;
-    int32_t middle = a_high * b_low + a_low * b_high + ((a_low * b_low) >> 16);
-    return 2 * a_high * b_high + ((middle + (INT32_C(1) << 14)) >> 15);
+    int32_t lower = a_low * b_high;
+    int32_t upper = a_high * b_low + (int32_t)(((uint32_t)a_low * (uint32_t)b_low) >> 16);
+    upper += INT32_C(1) << 14;
+    int32_t carry = ((upper & 0x7fff) + (lower & 0x7fff)) >> 15;
+    return 2 * a_high * b_high + (upper >> 15) + (lower >> 15) + carry;
 }
 
 /* Of a rounded product: round(x / 2^right), ties away from zero; right in 1..31. The last bit is
@@ -103,16 +104,13 @@ static inline int32_t mct_round_again(int32_t x, int32_t right)
     return (((x + (x >> 31)) >> (right - 1)) + 1) >> 1;
 }
 
-/* mct_requantize without a product of 64 bits, but for sums that wrap. */
+/* mct_requantize without a product of 64 bits. */
 static inline int32_t mct_requantize_32(int32_t acc, int32_t multiplier, int32_t shift)
 {
-    if (shift > 0) {
-        acc = (int32_t)((uint32_t)acc << shift);
+    if (shift >= 0) {
+        return mct_rounded_product_32((int32_t)((uint32_t)acc << shift), multiplier);
     }
-    bool is_small = (acc ^ (int32_t)((uint32_t)acc << 1)) >= 0;
-    int32_t scaled =
-        is_small ? mct_rounded_product_32(acc, multiplier) : mct_rounded_product(acc, multiplier);
-    return shift < 0 ? mct_round_again(scaled, -shift) : scaled;
+    return mct_round_again(mct_rounded_product_32(acc, multiplier), -shift);
 }
 
 /* acc * multiplier * 2^(shift - 31) with TFLite's two roundings; shift in -31..31, > 0 is left, and
