@@ -6,15 +6,20 @@
 #include "kernels/broadcast.h"
 #include "kernels/error.h"
 
-void mct_add_s8(const mct_add_params *p, const int8_t *a, const int8_t *b, int8_t *out)
+static inline int8_t sum_of(const mct_add_params *p, int32_t a, int32_t b)
 {
     const int32_t one = INT32_C(1) << 20; /* |a + offset| <= 255: the product fits 28 bits */
-    for (int32_t k = 0; k < p->size; k++) {
-        int32_t sum = mct_requantize((a[k] + p->a_offset) * one, p->a_multiplier, p->a_shift) +
-                      mct_requantize((b[k] + p->b_offset) * one, p->b_multiplier, p->b_shift);
-        sum = mct_requantize(sum, p->out_multiplier, p->out_shift);
-        sum = mct_wrapping_add(sum, p->out_offset);
-        out[k] = (int8_t)mct_clamp(sum, p->act_min, p->act_max);
+    int32_t sum = mct_requantize((a + p->a_offset) * one, p->a_multiplier, p->a_shift) +
+                  mct_requantize((b + p->b_offset) * one, p->b_multiplier, p->b_shift);
+    sum = mct_requantize(sum, p->out_multiplier, p->out_shift);
+    return (int8_t)mct_clamp(mct_wrapping_add(sum, p->out_offset), p->act_min, p->act_max);
+}
+
+void mct_add_s8(const mct_add_params *p, const int8_t *a, const int8_t *b, int8_t *out)
+{
+    const mct_add_params own = *p; /* a byte that is stored could be any of what p leads to */
+    for (int32_t k = 0; k < own.size; k++) {
+        out[k] = sum_of(&own, a[k], b[k]);
     }
 }
 
@@ -25,7 +30,7 @@ void mct_add_broadcast_s8(const mct_add_params *p, const int8_t *a, const int8_t
     mct_row row = mct_first_row();
     for (int32_t rows = mct_rows(axes); rows > 0; rows--, mct_next_row(&row, axes)) {
         for (int32_t k = 0; k < size; k++) {
-            mct_add_s8(p, a + row.a + k * a_step, b + row.b + k * b_step, out++);
+            *out++ = sum_of(p, a[row.a + k * a_step], b[row.b + k * b_step]);
         }
     }
 }

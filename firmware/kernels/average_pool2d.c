@@ -9,27 +9,64 @@
 #include "kernels/error.h"
 #include "kernels/window.h"
 
+/* Channels summed side by side. */
+enum { CHANNELS = 4 };
+
 static int32_t divide_rounded(int32_t sum, int32_t count)
 {
     return (sum > 0 ? sum + count / 2 : sum - count / 2) / count;
 }
 
+/* sums of CHANNELS channels from x on: over a row of positions, `step` apart. */
+static inline void add_positions(const int8_t *x, int32_t step, int32_t positions, int32_t *sums)
+{
+    int32_t sum0 = sums[0];
+    int32_t sum1 = sums[1];
+    int32_t sum2 = sums[2];
+    int32_t sum3 = sums[3];
+    for (; positions > 0; positions--, x += step) {
+        sum0 += x[0];
+        sum1 += x[1];
+        sum2 += x[2];
+        sum3 += x[3];
+    }
+    sums[0] = sum0;
+    sums[1] = sum1;
+    sums[2] = sum2;
+    sums[3] = sum3;
+}
+
 void mct_average_pool2d_s8_row(const mct_average_pool2d_params *p, const int8_t *const rows[],
                                int8_t *out_row)
 {
-    for (int32_t x = 0; x < p->out_w; x++) {
-        int32_t x_in = x * p->stride_w - p->pad_left;
-        mct_columns columns = mct_window_columns(x_in, p->kernel_w, p->in_w);
-        for (int32_t c = 0; c < p->channels; c++) {
-            int32_t sum = 0;
-            int32_t count = 0;
+    const int32_t step = p->channels;
+    int32_t height = 0;
+    for (int32_t ky = 0; ky < p->kernel_h; ky++) {
+        height += rows[ky] != NULL;
+    }
+    for (int32_t x = 0; x < p->out_w; x++, out_row += step) {
+        const int32_t x_in = x * p->stride_w - p->pad_left;
+        const mct_columns columns = mct_window_columns(x_in, p->kernel_w, p->in_w);
+        const int32_t width = columns.last - columns.first;
+        const int32_t at = (x_in + columns.first) * step;
+        int32_t channels;
+        for (int32_t c = 0; c < step; c += channels) {
+            int32_t sums[CHANNELS] = {0, 0, 0, 0};
+            channels = step - c < CHANNELS ? 1 : CHANNELS;
             for (int32_t ky = 0; ky < p->kernel_h; ky++) {
-                for (int32_t kx = columns.first; rows[ky] != NULL && kx < columns.last; kx++) {
-                    sum += rows[ky][(x_in + kx) * p->channels + c];
-                    count++;
+                const int8_t *from = rows[ky] != NULL ? rows[ky] + at + c : NULL;
+                if (from != NULL && channels == CHANNELS) {
+                    add_positions(from, step, width, sums);
+                } else if (from != NULL) {
+                    for (int32_t k = 0; k < width; k++) {
+                        sums[0] += from[k * step];
+                    }
                 }
             }
-            *out_row++ = (int8_t)mct_clamp(divide_rounded(sum, count), p->act_min, p->act_max);
+            for (int32_t k = 0; k < channels; k++) {
+                int32_t average = divide_rounded(sums[k], height * width);
+                out_row[c + k] = (int8_t)mct_clamp(average, p->act_min, p->act_max);
+            }
         }
     }
 }

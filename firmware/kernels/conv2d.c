@@ -8,98 +8,112 @@
 #include <string.h>
 
 #include "kernels/error.h"
+#include "kernels/outputs.h"
+#include "kernels/products.h"
 #include "kernels/sgd.h"
 #include "kernels/window.h"
+#include "mct/model.h"
 
-/* Filters summed at once: each input is read and centred once for all of them. */
-enum { FILTERS = 4 };
+#ifndef MCT_HAS_VECTORS /* kernels/conv2d_vectors.c */
 
-/* sums[f] += x * filter f over one run of the window; filters lie `stride` weights apart.
- * No overflow: |x + x_offset| <= 255 and at most 2^31 / (255 * 128) products (the importer checks).
+/* The part of a window that lies inside the input, and a filter's weights for it: runs of values.
  */
-static void add_products(const int8_t *x, int32_t x_offset, const int8_t *w, int32_t stride,
-                         int32_t size, int32_t *sums)
+typedef struct {
+    const int8_t *const *rows;
+    int32_t runs;     /* rows, or 0 if no column is inside */
+    int32_t at, size; /* of a run in its row */
+    int32_t x_offset;
+    const int8_t *w;
+    int32_t w_row, filter; /* weights from row to row, from filter to filter */
+} window;
+
+static void set_window(window *to, const mct_conv2d_params *p, const int8_t *const rows[],
+                       const int8_t *w, int32_t in_ch, int32_t x_in)
 {
-    const int8_t *w1 = w + stride;
-    const int8_t *w2 = w1 + stride;
-    const int8_t *w3 = w2 + stride;
-    int32_t sum0 = sums[0];
-    int32_t sum1 = sums[1];
-    int32_t sum2 = sums[2];
-    int32_t sum3 = sums[3];
-    for (int32_t k = 0; k < size; k++) {
-        int32_t centred = x[k] + x_offset;
-        sum0 += centred * w[k];
-        sum1 += centred * w1[k];
-        sum2 += centred * w2[k];
-        sum3 += centred * w3[k];
-    }
-    sums[0] = sum0;
-    sums[1] = sum1;
-    sums[2] = sum2;
-    sums[3] = sum3;
+    const mct_columns columns = mct_window_columns(x_in, p->kernel_w, p->in_w);
+    to->rows = rows;
+    to->runs = columns.last > columns.first ? p->kernel_h : 0;
+    to->at = (x_in + columns.first) * in_ch;
+    to->size = (columns.last - columns.first) * in_ch;
+    to->x_offset = p->x_offset;
+    to->w = w + columns.first * in_ch;
+    to->w_row = p->kernel_w * in_ch;
+    to->filter = p->kernel_h * to->w_row;
 }
 
-/* The same for the one to three filters that are left over. */
-static void add_products_of(int32_t filters, const int8_t *x, int32_t x_offset, const int8_t *w,
-                            int32_t stride, int32_t size, int32_t *sums)
+/* sums[f] of the window and MCT_FILTERS filters from the filter `first` on, added to what is there
+ * or set. A function of its own, so that its loop has all registers. No sum overflows:
+ * |x + x_offset| <= 255, and at most 2^31 / (255 * 128) products (the importer checks). */
+static MCT_NOINLINE void sum_filters(const window *from, int32_t first, bool adds, int32_t *sums)
 {
-    for (int32_t f = 0; f < filters; f++, w += stride) {
-        int32_t sum = sums[f];
-        for (int32_t k = 0; k < size; k++) {
-            sum += (x[k] + x_offset) * w[k];
-        }
-        sums[f] = sum;
+    mct_sums s = {0, 0, 0, 0};
+    if (adds) {
+        mct_sums before = {sums[0], sums[1], sums[2], sums[3]};
+        s = before;
     }
+    const int8_t *w = from->w + first * from->filter;
+    const int8_t *const *rows = from->rows;
+    for (int32_t runs = from->runs; runs > 0; runs--, w += from->w_row) {
+        const int8_t *x = *rows++;
+        if (x != NULL) {
+            s = mct_add_products(x + from->at, from->x_offset, w, from->filter, from->size, s);
+        }
+    }
+    sums[0] = s.sum0;
+    sums[1] = s.sum1;
+    sums[2] = s.sum2;
+    sums[3] = s.sum3;
 }
 
-/* The part of `filters` outputs that comes from rows of in_ch channels; the window begins at
- * column x_in. */
-static void add_window(const mct_conv2d_params *p, const int8_t *const rows[], const int8_t *w,
-                       int32_t in_ch, int32_t x_in, mct_columns columns, int32_t filters,
-                       int32_t *sums)
+/* Of one filter that is left over. */
+static MCT_NOINLINE int32_t filter_sum(const window *from, int32_t filter)
 {
-    const int32_t row = p->kernel_w * in_ch;
-    const int32_t stride = p->kernel_h * row;
-    const int32_t size = (columns.last - columns.first) * in_ch;
-    w += columns.first * in_ch;
-    for (int32_t ky = 0; ky < p->kernel_h; ky++, w += row) {
-        if (rows[ky] == NULL) {
-            continue;
-        }
-        const int8_t *x = rows[ky] + (x_in + columns.first) * in_ch;
-        if (filters == FILTERS) {
-            add_products(x, p->x_offset, w, stride, size, sums);
-        } else {
-            add_products_of(filters, x, p->x_offset, w, stride, size, sums);
+    const int8_t *w = from->w + filter * from->filter;
+    int32_t sum = 0;
+    for (int32_t run = 0; run < from->runs; run++, w += from->w_row) {
+        const int8_t *x = from->rows[run];
+        if (x != NULL) {
+            sum += mct_sum_of_products(x + from->at, from->x_offset, w, from->size);
         }
     }
+    return sum;
 }
 
 void mct_conv2d_s8_row(const mct_conv2d_params *p, const int8_t *const rows[], const int8_t *w,
                        const int32_t *b, const int8_t *const rows_l[], const int8_t *w_l,
                        const int32_t *multiplier, const int8_t *shift, int8_t *out_row)
 {
-    const int32_t taps = p->kernel_h * p->kernel_w;
+    const mct_outputs outputs = {b, multiplier, shift, p->out_offset, p->act_min, p->act_max};
+    const bool in_part = p->learned_ch != 0;
     for (int32_t x = 0; x < p->out_w; x++) {
-        int32_t x_in = x * p->stride_w - p->pad_left;
-        mct_columns columns = mct_window_columns(x_in, p->kernel_w, p->in_w);
-        for (int32_t o = 0; o < p->out_ch; o += FILTERS) {
-            int32_t sums[FILTERS] = {0};
-            int32_t filters = p->out_ch - o < FILTERS ? p->out_ch - o : FILTERS;
-            add_window(p, rows, w + o * taps * p->in_ch, p->in_ch, x_in, columns, filters, sums);
-            if (p->learned_ch != 0) {
-                add_window(p, rows_l, w_l + o * taps * p->learned_ch, p->learned_ch, x_in, columns,
-                           filters, sums);
+        const int32_t x_in = x * p->stride_w - p->pad_left;
+        window at;
+        set_window(&at, p, rows, w, p->in_ch, x_in);
+        for (int32_t o = 0; o < p->out_ch; o += MCT_BATCH) {
+            const int32_t filters = p->out_ch - o < MCT_BATCH ? p->out_ch - o : MCT_BATCH;
+            int32_t sums[MCT_BATCH];
+            for (int32_t parts = 0; parts <= in_part; parts++) {
+                if (parts != 0) { /* one window at a time: stack is scarcer than time there */
+                    set_window(&at, p, rows_l, w_l, p->learned_ch, x_in);
+                }
+                int32_t f = 0;
+                for (; f <= filters - MCT_FILTERS; f += MCT_FILTERS) {
+                    sum_filters(&at, o + f, parts != 0, sums + f);
+                }
+                for (; f < filters; f++) {
+                    sums[f] = filter_sum(&at, o + f) + (parts != 0 ? sums[f] : 0);
+                }
             }
-            for (int32_t f = o; f < o + filters; f++) {
-                int32_t acc = mct_wrapping_add(sums[f - o], b != NULL ? b[f] : 0);
-                acc = mct_wrapping_add(mct_requantize(acc, multiplier[f], shift[f]), p->out_offset);
-                *out_row++ = (int8_t)mct_clamp(acc, p->act_min, p->act_max);
+            if (in_part) {
+                set_window(&at, p, rows, w, p->in_ch, x_in);
             }
+            mct_put_outputs(&outputs, o, filters, sums, out_row + o);
         }
+        out_row += p->out_ch;
     }
 }
+
+#endif
 
 void mct_conv2d_s8(const mct_conv2d_params *p, const int8_t *x, const int8_t *w, const int32_t *b,
                    const int8_t *x_l, const int8_t *w_l, const int32_t *multiplier,

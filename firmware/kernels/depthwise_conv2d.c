@@ -5,47 +5,144 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "kernels/error.h"
+#include "kernels/outputs.h"
 #include "kernels/sgd.h"
 #include "kernels/window.h"
+#include "mct/model.h"
 
-/* The products of one channel with one row of taps; x_step and w_step lead to the next tap. */
-static int32_t row_sum(const int8_t *x, int32_t x_offset, int32_t x_step, const int8_t *w,
-                       int32_t w_step, int32_t taps)
+/* Channels summed side by side. */
+#ifdef MCT_HAS_VECTORS
+enum { CHANNELS = MCT_BATCH };
+#else
+enum { CHANNELS = 4 };
+#endif
+
+/* The part of a window that lies inside the input, and the weights for it: rows of taps. */
+typedef struct {
+    const int8_t *const *rows;
+    int32_t runs;     /* rows, or 0 if no column is inside */
+    int32_t at, taps; /* of the first in its row, and how many */
+    int32_t x_step;   /* from tap to tap: channels of a position */
+    int32_t x_offset;
+    const int8_t *w;
+    int32_t w_step, w_row; /* weights from tap to tap, from row to row */
+} window;
+
+/* sums[k] of CHANNELS channels from c on, each of which makes one. */
+#ifdef MCT_HAS_VECTORS
+
+static void sum_channels(const window *from, int32_t c, int32_t *sums)
 {
+    const int32_t step = from->x_step;
+    int32_t own[CHANNELS] = {0};
+    for (int32_t run = 0; run < from->runs; run++) {
+        const int8_t *x = from->rows[run];
+        const int8_t *w = from->w + run * from->w_row + c;
+        for (int32_t tap = 0; x != NULL && tap < from->taps; tap++, w += step) {
+            const int8_t *at = x + (from->at + tap * step + c);
+            for (int32_t k = 0; k < CHANNELS; k++) {
+                own[k] += (at[k] + from->x_offset) * w[k];
+            }
+        }
+    }
+    memcpy(sums, own, sizeof own);
+}
+
+#else
+
+static MCT_NOINLINE void sum_channels(const window *from, int32_t c, int32_t *sums)
+{
+    const int32_t x_offset = from->x_offset;
+    const int32_t step = from->x_step;
+    const int8_t *w_row = from->w + c;
+    int32_t sum0 = 0;
+    int32_t sum1 = 0;
+    int32_t sum2 = 0;
+    int32_t sum3 = 0;
+    for (int32_t run = 0; run < from->runs; run++, w_row += from->w_row) {
+        const int8_t *x = from->rows[run];
+        if (x == NULL) {
+            continue;
+        }
+        x += from->at + c;
+        const int8_t *w = w_row;
+        for (int32_t taps = from->taps; taps > 0; taps--, x += step, w += step) {
+            sum0 += (x[0] + x_offset) * w[0];
+            sum1 += (x[1] + x_offset) * w[1];
+            sum2 += (x[2] + x_offset) * w[2];
+            sum3 += (x[3] + x_offset) * w[3];
+        }
+    }
+    sums[0] = sum0;
+    sums[1] = sum1;
+    sums[2] = sum2;
+    sums[3] = sum3;
+}
+
+#endif
+
+/* The sum of weight channel c, which reads channel k of x. */
+static MCT_NOINLINE int32_t channel_sum(const window *from, int32_t k, int32_t c)
+{
+    const int8_t *w_row = from->w + c;
     int32_t sum = 0;
-    for (; taps > 0; taps--, x += x_step, w += w_step) {
-        sum += (*x + x_offset) * *w;
+    for (int32_t run = 0; run < from->runs; run++, w_row += from->w_row) {
+        const int8_t *x = from->rows[run];
+        if (x == NULL) {
+            continue;
+        }
+        x += from->at + k;
+        const int8_t *w = w_row;
+        for (int32_t taps = from->taps; taps > 0; taps--, x += from->x_step, w += from->w_step) {
+            sum += (*x + from->x_offset) * *w;
+        }
     }
     return sum;
 }
 
-/* One output row from rows of in_ch channels. Channel k of rows and w is input channel[k] of the
+/* The outputs of weight channels first..last-1. Channel k of rows and w is input channel[k] of the
  * layer; k itself if channel is NULL. */
 static void channels_row(const mct_depthwise_conv2d_params *p, const int8_t *const rows[],
-                         const int8_t *w, int32_t in_ch, const uint16_t *channel, const int32_t *b,
-                         const int32_t *multiplier, const int8_t *shift, int8_t *out_row)
+                         const int8_t *w, int32_t in_ch, const uint16_t *channel,
+                         const mct_outputs *outputs, int8_t *out_row)
 {
     const int32_t per_input = p->out_ch / p->in_ch;
     const int32_t w_ch = in_ch * per_input;
     for (int32_t x = 0; x < p->out_w; x++, out_row += p->out_ch) {
-        int32_t x_in = x * p->stride_w - p->pad_left;
-        mct_columns columns = mct_window_columns(x_in, p->kernel_w, p->in_w);
-        for (int32_t c = 0; c < w_ch; c++) {
-            int32_t k = c / per_input;
-            int32_t o = channel != NULL ? channel[k] * per_input + c % per_input : c;
-            const int8_t *taps = w + columns.first * w_ch + c;
-            int32_t acc = 0;
-            for (int32_t ky = 0; ky < p->kernel_h; ky++, taps += p->kernel_w * w_ch) {
-                if (rows[ky] != NULL) {
-                    acc += row_sum(rows[ky] + (x_in + columns.first) * in_ch + k, p->x_offset,
-                                   in_ch, taps, w_ch, columns.last - columns.first);
+        const int32_t x_in = x * p->stride_w - p->pad_left;
+        const mct_columns columns = mct_window_columns(x_in, p->kernel_w, p->in_w);
+        const window at = {
+            .rows = rows,
+            .runs = p->kernel_h,
+            .at = (x_in + columns.first) * in_ch,
+            .taps = columns.last - columns.first,
+            .x_step = in_ch,
+            .x_offset = p->x_offset,
+            .w = w + columns.first * w_ch,
+            .w_step = w_ch,
+            .w_row = p->kernel_w * w_ch,
+        };
+        int32_t sums[MCT_BATCH];
+        int32_t batch = 0;
+        for (int32_t c = 0; c < w_ch; c += batch) {
+            batch = 0;
+            if (channel == NULL && per_input == 1) {
+                while (batch < MCT_BATCH && c + batch + CHANNELS <= w_ch) {
+                    sum_channels(&at, c + batch, sums + batch);
+                    batch += CHANNELS;
                 }
             }
-            acc = mct_wrapping_add(acc, b != NULL ? b[o] : 0);
-            acc = mct_wrapping_add(mct_requantize(acc, multiplier[o], shift[o]), p->out_offset);
-            out_row[o] = (int8_t)mct_clamp(acc, p->act_min, p->act_max);
+            int32_t o = c;
+            if (batch == 0) {
+                int32_t k = c / per_input;
+                o = channel != NULL ? channel[k] * per_input + c % per_input : c;
+                sums[0] = channel_sum(&at, k, c);
+                batch = 1;
+            }
+            mct_put_outputs(outputs, o, batch, sums, out_row + o);
         }
     }
 }
@@ -55,9 +152,10 @@ void mct_depthwise_conv2d_s8_row(const mct_depthwise_conv2d_params *p, const int
                                  const int8_t *w_l, const uint16_t *channel,
                                  const int32_t *multiplier, const int8_t *shift, int8_t *out_row)
 {
-    channels_row(p, rows, w, p->in_ch, NULL, b, multiplier, shift, out_row);
-    if (p->learned_ch != 0) { /* over what the frozen weights, zero there, gave */
-        channels_row(p, rows_l, w_l, p->learned_ch, channel, b, multiplier, shift, out_row);
+    const mct_outputs outputs = {b, multiplier, shift, p->out_offset, p->act_min, p->act_max};
+    channels_row(p, rows, w, p->in_ch, NULL, &outputs, out_row);
+    if (p->learned_ch != 0) {
+        channels_row(p, rows_l, w_l, p->learned_ch, channel, &outputs, out_row);
     }
 }
 
@@ -66,13 +164,16 @@ void mct_depthwise_conv2d_s8(const mct_depthwise_conv2d_params *p, const int8_t 
                              const uint16_t *channel, const int32_t *multiplier,
                              const int8_t *shift, int8_t *out)
 {
-    const int8_t *rows[MCT_MAX_KERNEL_H];
-    const int8_t *rows_l[MCT_MAX_KERNEL_H];
+    const mct_outputs outputs = {b, multiplier, shift, p->out_offset, p->act_min, p->act_max};
+    const int8_t *rows[MCT_MAX_KERNEL_H]; /* of x, then of x_l */
     for (int32_t y = 0; y < p->out_h; y++, out += p->out_w * p->out_ch) {
         int32_t top = y * p->stride_h - p->pad_top;
         mct_window_rows(x, p->in_w * p->in_ch, p->in_h, top, p->kernel_h, rows);
-        mct_window_rows(x_l, p->in_w * p->learned_ch, p->in_h, top, p->kernel_h, rows_l);
-        mct_depthwise_conv2d_s8_row(p, rows, w, b, rows_l, w_l, channel, multiplier, shift, out);
+        channels_row(p, rows, w, p->in_ch, NULL, &outputs, out);
+        if (p->learned_ch != 0) { /* over what the frozen weights, zero there, gave */
+            mct_window_rows(x_l, p->in_w * p->learned_ch, p->in_h, top, p->kernel_h, rows);
+            channels_row(p, rows, w_l, p->learned_ch, channel, &outputs, out);
+        }
     }
 }
 

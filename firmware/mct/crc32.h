@@ -9,18 +9,33 @@
 extern "C" {
 #endif
 
-/* One entry per nibble: 64 bytes of flash instead of the usual 1024. */
-extern const uint32_t mct_crc32_nibble[16];
+/* One entry for each nibble, 64 bytes of flash, or for each byte, 1024 bytes and half the
+ * instructions: the smallest microcontrollers have these cores. */
+#if defined __ARM_ARCH_6M__ || defined __AVR__
+#define MCT_CRC32_BY_NIBBLES
+extern const uint32_t mct_crc32_table[16];
+#else
+extern const uint32_t mct_crc32_table[256];
+#endif
 
 /* CRC of `data` appended to the bytes whose CRC is `crc`; start with 0. */
 uint32_t mct_crc32(uint32_t crc, const void *data, uint32_t nbytes);
 
+/* The low byte is shifted out of the complement of a CRC. */
+static inline uint32_t mct_crc32_shift(uint32_t complement)
+{
+#ifdef MCT_CRC32_BY_NIBBLES
+    complement = (complement >> 4) ^ mct_crc32_table[complement & 15u];
+    return (complement >> 4) ^ mct_crc32_table[complement & 15u];
+#else
+    return (complement >> 8) ^ mct_crc32_table[complement & 255u];
+#endif
+}
+
 /* One byte more into the complement of a CRC: for whoever has them one at a time. */
 static inline uint32_t mct_crc32_push(uint32_t complement, uint8_t byte)
 {
-    complement ^= byte;
-    complement = (complement >> 4) ^ mct_crc32_nibble[complement & 15u];
-    return (complement >> 4) ^ mct_crc32_nibble[complement & 15u];
+    return mct_crc32_shift(complement ^ byte);
 }
 
 #ifdef __cplusplus

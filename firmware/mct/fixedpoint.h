@@ -10,6 +10,25 @@
 extern "C" {
 #endif
 
+/* Processors without the high word of a product. */
+#if defined __ARM_ARCH_6M__ || defined __ARM_ARCH_8M_BASE__ || defined __AVR__
+#define MCT_MULTIPLIES_INTO_32_BITS
+#endif
+
+/* Processors of which most instructions know the low eight of their registers only. */
+#if defined __ARM_ARCH_6M__ || defined __ARM_ARCH_8M_BASE__
+#define MCT_HAS_HIGH_REGISTERS
+#endif
+
+/* Processors whose compiler makes vectors of loops. */
+#if (defined __AVX2__ || defined __aarch64__) && !defined MCT_HAS_VECTORS
+#define MCT_HAS_VECTORS
+#endif
+
+#ifdef __thumb2__
+#define MCT_THUMB2
+#endif
+
 #define MCT_SAT23 ((INT32_C(1) << 23) - 1)
 
 static inline int32_t mct_clamp(int32_t x, int32_t lo, int32_t hi)
@@ -22,6 +41,20 @@ static inline int32_t mct_clamp(int32_t x, int32_t lo, int32_t hi)
 static inline int32_t mct_wrapping_add(int32_t a, int32_t b)
 {
     return (int32_t)((uint32_t)a + (uint32_t)b);
+}
+
+/* The byte that is read next. The compiler would rather keep an address and count beside it. */
+static inline int32_t mct_next(const int8_t **from)
+{
+#ifdef MCT_THUMB2
+    int32_t byte;
+    const int8_t *at = *from;
+    __asm("ldrsb %0, [%1], #1" : "=r"(byte), "+r"(at) : "m"(*at));
+    *from = at;
+    return byte;
+#else
+    return *(*from)++;
+#endif
 }
 
 /* round(a * b / 2^31), ties toward +inf, saturated (ARM VQRDMULH). */
@@ -41,15 +74,67 @@ static inline int32_t mct_rounding_shift_right(int32_t x, int32_t exponent)
     return (x >> exponent) + ((x & mask) > threshold);
 }
 
-/* acc * multiplier * 2^(shift - 31) with TFLite's two roundings; shift > 0 is left.
- * The left shift is done unsigned: shifting a negative int32_t is undefined. */
+/* mct_doubling_high_mul(a, b) of b >= 0. Twice the product has what is wanted in its upper word,
+ * but for one bit. */
+static inline int32_t mct_rounded_product(int32_t a, int32_t b)
+{
+    int64_t twice = 2 * (int64_t)a * b;
+    return (int32_t)(twice >> 32) + (int32_t)((uint32_t)twice >> 31);
+}
+
+/* The same by products that fit 32 bits. With the halves of both, twice the product is 2^32 times
+ * 2 a_high b_high, and 2^17 times the sum of `upper` and `lower`, which would not fit. */
+static inline int32_t mct_rounded_product_32(int32_t a, int32_t b)
+{
+    int32_t a_low = a & 0xffff;
+    int32_t a_high = a >> 16;
+    int32_t b_low = b & 0xffff;
+    int32_t b_high = b >> 16;
+    int32_t lower = a_low * b_high;
+    int32_t upper = a_high * b_low + (int32_t)(((uint32_t)a_low * (uint32_t)b_low) >> 16);
+    upper += INT32_C(1) << 14;
+    int32_t carry = ((upper & 0x7fff) + (lower & 0x7fff)) >> 15;
+    return 2 * a_high * b_high + (upper >> 15) + (lower >> 15) + carry;
+}
+
+/* Of a rounded product: round(x / 2^right), ties away from zero; right in 1..31. The last bit is
+ * rounded apart, so that no addition overflows. */
+static inline int32_t mct_round_again(int32_t x, int32_t right)
+{
+    return (((x + (x >> 31)) >> (right - 1)) + 1) >> 1;
+}
+
+/* mct_requantize without a product of 64 bits. */
+static inline int32_t mct_requantize_32(int32_t acc, int32_t multiplier, int32_t shift)
+{
+    if (shift >= 0) {
+        return mct_rounded_product_32((int32_t)((uint32_t)acc << shift), multiplier);
+    }
+    return mct_round_again(mct_rounded_product_32(acc, multiplier), -shift);
+}
+
+/* acc * multiplier * 2^(shift - 31) with TFLite's two roundings; shift in -31..31, > 0 is left, and
+ * multiplier >= 0. The left shift is done unsigned: shifting a negative int32_t is undefined. */
+#ifdef MCT_MULTIPLIES_INTO_32_BITS
+int32_t mct_requantize(int32_t acc, int32_t multiplier, int32_t shift);
+#elif defined MCT_HAS_VECTORS
+/* Without a branch, which would keep the compiler from making vectors. */
 static inline int32_t mct_requantize(int32_t acc, int32_t multiplier, int32_t shift)
 {
     int32_t left = shift > 0 ? shift : 0;
     int32_t right = shift > 0 ? 0 : -shift;
     int32_t scaled = (int32_t)((uint32_t)acc << left);
-    return mct_rounding_shift_right(mct_doubling_high_mul(scaled, multiplier), right);
+    return mct_rounding_shift_right(mct_rounded_product(scaled, multiplier), right);
 }
+#else
+static inline int32_t mct_requantize(int32_t acc, int32_t multiplier, int32_t shift)
+{
+    if (__builtin_expect(shift >= 0, 0)) {
+        return mct_rounded_product((int32_t)((uint32_t)acc << shift), multiplier);
+    }
+    return mct_round_again(mct_rounded_product(acc, multiplier), -shift);
+}
+#endif
 
 /* round(x / 2^shift), ties toward +inf; shift in 0..31. */
 static inline int32_t mct_near(int32_t x, int32_t shift)

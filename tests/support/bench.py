@@ -21,6 +21,7 @@ from mcutrain.trainer.ops.softmax_cross_entropy import SoftmaxCrossEntropy
 from mcutrain.trainer.options import DEFAULT_OPTIONS, Scheme
 from mcutrain.trainer.planner.memory import MemoryPlan, Slot, place_state
 from mcutrain.trainer.training_plan import Latents, Learning, StepTask, TrainingPlan
+from tests.support.native import NativeModel
 from tests.support.op_cases import Case
 
 Frozen: TypeAlias = Mapping[int, Array]  # the values of inputs that are constants
@@ -67,6 +68,29 @@ def bench_plan(
     for name in frozen:
         nodes[name].op = packed_variant(nodes[name]) or nodes[name].op
     return plan_of("bench", graph), nodes
+
+
+def assert_rows_are_equal(
+    device: NativeModel, rows: list[Case], nodes: dict[str, Node], rounds: int
+) -> None:
+    """The kernels of a ``bench_plan`` against the references of their operators."""
+    for round_ in range(rounds):
+        for region in device.regions.values():
+            region[:] = 0x5A
+        inputs = {case.name: draw_inputs(case, round_, round_) for case in rows}
+        for name, values in inputs.items():
+            for k, tensor in enumerate(nodes[name].inputs):
+                if tensor.data is None:
+                    device[tensor][...] = values[k]
+                else:
+                    values[k] = tensor.data
+        device.announce(device.plan.task.input)
+        assert device.call("step", 0) & 0xFF == 0
+        for case in rows:
+            node = nodes[case.name]
+            expected = node.op.reference(node, *inputs[case.name])
+            for tensor, value in zip(node.outputs, expected, strict=True):
+                np.testing.assert_array_equal(device[tensor], value, case.name)
 
 
 def forward_plan(model: Model) -> TrainingPlan:

@@ -54,13 +54,16 @@ def kernel_library(firmware: Path, features: frozenset[str]) -> Path:
 
 
 class NativeModel(LibraryModel):
-    """A generated model that stops at undefined behaviour."""
+    """A generated model that stops at undefined behaviour. Sources among ``flags`` come before the
+    archive of kernels, and take the place of what it has of them."""
 
-    def __init__(self, plan: TrainingPlan, folder: Path, firmware: Path = FIRMWARE) -> None:
+    def __init__(
+        self, plan: TrainingPlan, folder: Path, firmware: Path = FIRMWARE, *flags: str
+    ) -> None:
         self.image = lay_out(plan)
         sources = [write_sources(plan, folder), kernel_library(firmware, plan.chip.features)]
         output = folder / f"{plan.name}.so"
-        compile_shared(sources, (firmware, folder), output)
+        compile_shared(sources, (firmware, folder), output, *flags)
         super().__init__(plan, output)
 
     def begin(self, label: int) -> int:

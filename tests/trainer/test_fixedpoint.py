@@ -49,6 +49,7 @@ TWIN(wrapping_add, mct_wrapping_add(x[k], y[k]))
 TWIN(doubling_high_mul, mct_doubling_high_mul(x[k], y[k]))
 TWIN(rounding_shift_right, mct_rounding_shift_right(x[k], y[k]))
 TWIN(requantize, mct_requantize(x[k], y[k], z[k]))
+TWIN(requantize_32, mct_requantize_32(x[k], y[k], z[k]))
 TWIN(near, mct_near(x[k], y[k]))
 TWIN(sat23, mct_sat23(x[k]))
 TWIN(excess23, mct_excess23(x[k]))
@@ -258,7 +259,8 @@ def test_the_twins_shifts_agree(twin: ctypes.CDLL) -> None:
     for m in multipliers:
         x, shift = all_pairs(values(8, 100), np.arange(-31, 31))
         expected = requantize(x, int(m), shift)
-        np.testing.assert_array_equal(call(twin, "requantize", x, np.array([m]), shift), expected)
+        for name in ("requantize", "requantize_32"):
+            np.testing.assert_array_equal(call(twin, name, x, np.array([m]), shift), expected)
 
 
 def test_the_twins_dither_agrees(twin: ctypes.CDLL) -> None:

@@ -35,7 +35,7 @@ from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import parse
 from mcutrain.trainer.training_plan import TrainingPlan
 from mcutrain.trainer.variants import KernelVariant, beyond, kernel_variants
-from tests.support.bench import bench_plan, draw_inputs, node_of
+from tests.support.bench import assert_rows_are_equal, bench_plan, node_of
 from tests.support.native import NativeModel
 from tests.support.op_cases import CASES, Case
 from tests.support.paths import FIRMWARE
@@ -89,7 +89,7 @@ def test_every_row_has_the_same_bits(
 ) -> None:
     plain = [case for case in CASES if type(case.op) is variant.operator]
     rows = [with_variants(case, variant.needs) for case in plain]
-    assert_rows_are_equal(rows, {}, variant.needs, tmp_path, firmware)
+    assert_packed_rows_are_equal(rows, {}, variant.needs, tmp_path, firmware)
 
 
 @pytest.mark.rows
@@ -104,41 +104,23 @@ def test_every_row_of_packed_weights_has_the_same_bits(
         for case in rows
         if isinstance(case.op, Weighted) and case.op.channels is None
     }
-    packed = assert_rows_are_equal(rows, constants, HERE, tmp_path, FIRMWARE)
+    packed = assert_packed_rows_are_equal(rows, constants, HERE, tmp_path, FIRMWARE)
 
     assert packed > len(rows) // 2
 
 
-def assert_rows_are_equal(
+def assert_packed_rows_are_equal(
     rows: list[Case],
     frozen: dict[str, dict[int, Array]],
     features: frozenset[str],
     folder: Path,
     firmware: Path,
 ) -> int:
-    """Returns how many of the rows have packed weights."""
+    """Returns how many of the rows, of which some are variants, have packed weights."""
     plan, nodes = bench_plan(rows, frozen)
     device = NativeModel(replace(plan, chip=Chip("here", features)), folder, firmware)
-    seen = 0
-    for round_ in range(ROUNDS):
-        for region in device.regions.values():
-            region[:] = 0x5A
-        inputs = {case.name: draw_inputs(case, round_, round_) for case in rows}
-        for name, values in inputs.items():
-            for k, tensor in enumerate(nodes[name].inputs):
-                if tensor.data is None:
-                    device[tensor][...] = values[k]
-                else:
-                    values[k] = tensor.data
-        device.announce(plan.task.input)
-        assert device.call("step", 0) & 0xFF == 0
-        for case in rows:
-            node = nodes[case.name]
-            expected = node.op.reference(node, *inputs[case.name])
-            for tensor, value in zip(node.outputs, expected, strict=True):
-                np.testing.assert_array_equal(device[tensor], value, case.name)
-            seen += bool(node.op.needs)
-    assert seen > ROUNDS
+    assert_rows_are_equal(device, rows, nodes, ROUNDS)
+    assert any(node.op.needs for node in nodes.values())
     return sum(node.op.is_packed for node in nodes.values())
 
 

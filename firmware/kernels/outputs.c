@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kernels/outputs.h"
+
+#include <stddef.h>
+
+#include "mct/fixedpoint.h"
+
+void mct_put_outputs(const mct_outputs *to, int32_t first, int32_t count, const int32_t *sums,
+                     int8_t *out)
+{
+    static const int32_t none[MCT_BATCH] = {
+        0}; /* so that the loop has no case of a layer without b */
+    const int32_t *b = to->b != NULL ? to->b + first : none;
+    const int32_t *multiplier = to->multiplier + first;
+    const int8_t *shift = to->shift + first;
+    const int32_t out_offset = to->out_offset;
+    const int32_t act_min = to->act_min;
+    const int32_t act_max = to->act_max;
+    for (int32_t k = 0; k < count; k++) {
+        int32_t sum = mct_wrapping_add(sums[k], b[k]);
+        int32_t value = mct_requantize(sum, multiplier[k], shift[k]);
+        out[k] = (int8_t)mct_clamp(mct_wrapping_add(value, out_offset), act_min, act_max);
+    }
+}

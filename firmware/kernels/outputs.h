@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From the sums of a layer with weights to its outputs. */
+#ifndef MCT_KERNELS_OUTPUTS_H
+#define MCT_KERNELS_OUTPUTS_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Sums whose outputs are made at a time. */
+enum { MCT_BATCH = 8 };
+
+/* The tables of a layer, one entry for each output channel, and what is the same for all; b may be
+ * NULL. */
+typedef struct {
+    const int32_t *b;
+    const int32_t *multiplier;
+    const int8_t *shift;
+    int32_t out_offset, act_min, act_max;
+} mct_outputs;
+
+/* out[k] = requantize(sums[k] + b[first + k]) + out_offset, clamped; k < count <=
+ * MCT_BATCH */
+void mct_put_outputs(const mct_outputs *to, int32_t first, int32_t count, const int32_t *sums,
+                     int8_t *out);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sums of products of one run of values with four filters: the inner loop of convolutions. */
+#ifndef MCT_KERNELS_PRODUCTS_H
+#define MCT_KERNELS_PRODUCTS_H
+
+#include <stdint.h>
+
+#include "mct/fixedpoint.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Filters summed at once: each input is read and centred once for all of them. */
+enum { MCT_FILTERS = 4 };
+
+typedef struct {
+    int32_t sum0, sum1, sum2, sum3;
+} mct_sums;
+
+/* s.sumf += sum (x[k] + x_offset) * w[f * filter + k] over `size` > 0 values. */
+#ifdef MCT_HAS_HIGH_REGISTERS
+
+/* Most instructions know eight of the sixteen registers, and the compiler moves sums to and fro
+ * between these and the others. An addition knows all: sums and offset stay in the others, which
+ * leaves room for the addresses. They are those of the ends, so that k is compared with nothing. */
+static inline mct_sums mct_add_products(const int8_t *x, int32_t x_offset, const int8_t *w,
+                                        int32_t filter, int32_t size, mct_sums s)
+{
+    const int8_t *end = w + size;
+    int32_t k = -size;
+    int32_t centred;
+    int32_t term;
+    __asm(".syntax unified\n"
+          "1:\n\t"
+          "ldrsb %[centred], [%[x], %[k]]\n\t"
+          "add %[centred], %[x_offset]\n\t"
+          "ldrsb %[term], [%[w0], %[k]]\n\t"
+          "muls %[term], %[centred]\n\t"
+          "add %[sum0], %[term]\n\t"
+          "ldrsb %[term], [%[w1], %[k]]\n\t"
+          "muls %[term], %[centred]\n\t"
+          "add %[sum1], %[term]\n\t"
+          "ldrsb %[term], [%[w2], %[k]]\n\t"
+          "muls %[term], %[centred]\n\t"
+          "add %[sum2], %[term]\n\t"
+          "ldrsb %[term], [%[w3], %[k]]\n\t"
+          "muls %[term], %[centred]\n\t"
+          "add %[sum3], %[term]\n\t"
+          "adds %[k], #1\n\t"
+          "bne 1b"
+          : [sum0] "+h"(s.sum0), [sum1] "+h"(s.sum1), [sum2] "+h"(s.sum2), [sum3] "+h"(s.sum3),
+            [k] "+l"(k), [centred] "=&l"(centred), [term] "=&l"(term)
+          : [x] "l"(x + size), [w0] "l"(end), [w1] "l"(end + filter), [w2] "l"(end + 2 * filter),
+            [w3] "l"(end + 3 * filter), [x_offset] "h"(x_offset)
+          : "cc", "memory");
+    return s;
+}
+
+#else
+
+#ifdef MCT_THUMB2
+/* The compiler has too few registers for the addresses and counts beside them. */
+#define MCT_TURN                                                                                   \
+    "ldrsb %[centred], [%[x]], #1\n\t"                                                             \
+    "add %[centred], %[x_offset]\n\t"                                                              \
+    "ldrsb %[term], [%[w0]], #1\n\t"                                                               \
+    "mla %[sum0], %[centred], %[term], %[sum0]\n\t"                                                \
+    "ldrsb %[term], [%[w1]], #1\n\t"                                                               \
+    "mla %[sum1], %[centred], %[term], %[sum1]\n\t"                                                \
+    "ldrsb %[term], [%[w2]], #1\n\t"                                                               \
+    "mla %[sum2], %[centred], %[term], %[sum2]\n\t"                                                \
+    "ldrsb %[term], [%[w3]], #1\n\t"                                                               \
+    "mla %[sum3], %[centred], %[term], %[sum3]\n\t"
+#endif
+
+static inline mct_sums mct_add_products(const int8_t *x, int32_t x_offset, const int8_t *w,
+                                        int32_t filter, int32_t size, mct_sums s)
+{
+    const int8_t *w1 = w + filter;
+    const int8_t *w2 = w1 + filter;
+    const int8_t *w3 = w2 + filter;
+#ifdef MCT_THUMB2
+    const int8_t *end = x + (size & ~3);
+    if (x != end) {
+        int32_t centred;
+        int32_t term;
+        __asm("1:\n\t" MCT_TURN MCT_TURN MCT_TURN MCT_TURN "cmp %[x], %[end]\n\t"
+              "bne 1b"
+              : [sum0] "+r"(s.sum0), [sum1] "+r"(s.sum1), [sum2] "+r"(s.sum2), [sum3] "+r"(s.sum3),
+                [x] "+r"(x), [w0] "+r"(w), [w1] "+r"(w1), [w2] "+r"(w2), [w3] "+r"(w3),
+                [centred] "=&r"(centred), [term] "=&r"(term)
+              : [x_offset] "r"(x_offset), [end] "r"(end)
+              : "cc", "memory");
+        size &= 3;
+    }
+#endif
+    for (int32_t k = 0; k < size; k++) {
+        int32_t centred = x[k] + x_offset;
+        s.sum0 += centred * w[k];
+        s.sum1 += centred * w1[k];
+        s.sum2 += centred * w2[k];
+        s.sum3 += centred * w3[k];
+    }
+    return s;
+}
+
+#endif
+
+static inline int32_t mct_sum_of_products(const int8_t *x, int32_t x_offset, const int8_t *w,
+                                          int32_t size)
+{
+    int32_t sum = 0;
+    for (int32_t k = 0; k < size; k++) {
+        sum += (x[k] + x_offset) * w[k];
+    }
+    return sum;
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
