@@ -80,6 +80,21 @@ static inline uint32_t mct_add_odd(uint32_t to, uint32_t four)
     return pair;
 }
 
+/* The low halves of two words, or the high ones, in one: that of the first below. */
+static inline uint32_t mct_low_halves(uint32_t first, uint32_t second)
+{
+    uint32_t halves;
+    __asm("pkhbt %0, %1, %2, lsl #16" : "=r"(halves) : "r"(first), "r"(second));
+    return halves;
+}
+
+static inline uint32_t mct_high_halves(uint32_t first, uint32_t second)
+{
+    uint32_t halves;
+    __asm("pkhtb %0, %2, %1, asr #16" : "=r"(halves) : "r"(first), "r"(second));
+    return halves;
+}
+
 /* sum + a.lo * b.lo + a.hi * b.hi */
 static inline int32_t mct_multiply_pairs(uint32_t a, uint32_t b, int32_t sum)
 {
@@ -141,6 +156,16 @@ static inline uint32_t mct_add_even(uint32_t to, uint32_t four)
 static inline uint32_t mct_add_odd(uint32_t to, uint32_t four)
 {
     return mct_pair((int16_t)to + mct_byte(four, 1), (int16_t)(to >> 16) + mct_byte(four, 3));
+}
+
+static inline uint32_t mct_low_halves(uint32_t first, uint32_t second)
+{
+    return (first & 0xffffu) | second << 16;
+}
+
+static inline uint32_t mct_high_halves(uint32_t first, uint32_t second)
+{
+    return first >> 16 | (second & 0xffff0000u);
 }
 
 static inline int32_t mct_multiply_pairs(uint32_t a, uint32_t b, int32_t sum)
