@@ -131,6 +131,13 @@ static inline mct_two_words mct_load_two(const uint32_t **from)
     return two;
 }
 
+/* Writes two words. The compiler writes one at a time. */
+static inline void mct_store_two(uint32_t *to, uint32_t first, uint32_t second)
+{
+    mct_two_words *two = (mct_two_words *)(void *)to;
+    __asm("strd %1, %2, %0" : "=Uv"(*two) : "r"(first), "r"(second));
+}
+
 #else
 
 static inline int32_t mct_byte(uint32_t four, uint32_t k)
@@ -196,6 +203,12 @@ static inline mct_two_words mct_load_two(const uint32_t **from)
     return two;
 }
 
+static inline void mct_store_two(uint32_t *to, uint32_t first, uint32_t second)
+{
+    to[0] = first;
+    to[1] = second;
+}
+
 #endif
 
 /* How the sums of one channel become outputs. Twin of trainer/ops/dsp.py. Where `right` is 0 the
@@ -210,6 +223,24 @@ typedef struct {
 static inline const mct_requant *mct_requants(const int32_t *table)
 {
     return (const mct_requant *)(const void *)table;
+}
+
+/* *from, which moves behind it. */
+static MCT_INLINED mct_requant mct_next_requant(const mct_requant **from)
+{
+#ifdef __ARM_FEATURE_DSP
+    /* The compiler loads one word at a time. */
+    register int32_t multiplier __asm("r0");
+    register int32_t rounding __asm("r1");
+    register int32_t right __asm("r2");
+    __asm("ldmia %3!, {%0, %1, %2}"
+          : "=r"(multiplier), "=r"(rounding), "=r"(right), "+r"(*from)
+          : "m"(**from));
+    const mct_requant next = {multiplier, rounding, right};
+    return next;
+#else
+    return *(*from)++;
+#endif
 }
 
 /* mct_requantize and the output's offset, saturated to an int8, where `right` is not 0. Ties of the

@@ -12,8 +12,11 @@ from mcutrain.trainer.ops.depthwise_conv2d import DepthwiseConv2D
 from mcutrain.trainer.ops.dsp import NEEDS, requant_table
 
 CHANNELS = 4  # that are summed side by side
-START_BYTES = 16  # of scratch memory: the sums that windows begin with
-TAP_BYTES = 8  # the weights of a tap, widened
+TAP_BYTES = 8  # of scratch memory, for the weights of a tap
+COLUMNS_3X3 = 5  # of weights of 3x3 windows, of which the outer ones are zeros
+PAIR_BYTES = 16  # of two values of the input, one below the other, in these channels
+FEW_ROWS = 3  # of windows whose input is not widened
+POSITIONS = 8  # whose columns are widened at once
 
 
 @dataclass(frozen=True)
@@ -36,10 +39,13 @@ class DepthwiseConv2DDsp(DepthwiseConv2D):
         return None if call is None else self._on_dsp(node, call)
 
     def scratch_bytes(self, node: Node) -> int:
-        """A row of channels that make no four is held as well."""
+        """Weights, columns of some positions, and outputs of the channels that make no four."""
         g = self.geometry(*(t.type for t in node.inputs[:2]))
-        held = CHANNELS * g.out_w if g.in_ch % CHANNELS else 0
-        return START_BYTES + TAP_BYTES * g.kernel_h * g.kernel_w + held
+        taps = g.kernel_h * (COLUMNS_3X3 if (g.kernel_h, g.kernel_w) == (3, 3) else g.kernel_w)
+        columns = min(g.in_w, (min(POSITIONS, g.out_w) - 1) * g.stride_w + g.kernel_w)
+        pairs = g.kernel_h // 2 if g.kernel_h > FEW_ROWS else 0
+        held = CHANNELS * POSITIONS if g.in_ch % CHANNELS else 0
+        return TAP_BYTES * taps + PAIR_BYTES * pairs * columns + held
 
     def _on_dsp(self, node: Node, call: KernelCall) -> KernelCall:
         """The call without the channels gathered of x: it reads them there."""
