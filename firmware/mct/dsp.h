@@ -89,6 +89,21 @@ static inline uint32_t mct_add_odd(uint32_t to, uint32_t four)
     return pair;
 }
 
+/* The low halves of two words, or the high ones, in one: that of the first below. */
+static inline uint32_t mct_low_halves(uint32_t first, uint32_t second)
+{
+    uint32_t halves;
+    __asm("pkhbt %0, %1, %2, lsl #16" : "=r"(halves) : "r"(first), "r"(second));
+    return halves;
+}
+
+static inline uint32_t mct_high_halves(uint32_t first, uint32_t second)
+{
+    uint32_t halves;
+    __asm("pkhtb %0, %2, %1, asr #16" : "=r"(halves) : "r"(first), "r"(second));
+    return halves;
+}
+
 /* sum + a.lo * b.lo + a.hi * b.hi */
 static inline int32_t mct_multiply_pairs(uint32_t a, uint32_t b, int32_t sum)
 {
@@ -125,6 +140,13 @@ static inline mct_two_words mct_load_two(const uint32_t **from)
     return two;
 }
 
+/* Writes two words. The compiler writes one at a time. */
+static inline void mct_store_two(uint32_t *to, uint32_t first, uint32_t second)
+{
+    mct_two_words *two = (mct_two_words *)(void *)to;
+    __asm("strd %1, %2, %0" : "=Uv"(*two) : "r"(first), "r"(second));
+}
+
 #else
 
 static inline int32_t mct_byte(uint32_t four, uint32_t k)
@@ -150,6 +172,16 @@ static inline uint32_t mct_add_even(uint32_t to, uint32_t four)
 static inline uint32_t mct_add_odd(uint32_t to, uint32_t four)
 {
     return mct_pair((int16_t)to + mct_byte(four, 1), (int16_t)(to >> 16) + mct_byte(four, 3));
+}
+
+static inline uint32_t mct_low_halves(uint32_t first, uint32_t second)
+{
+    return (first & 0xffffu) | second << 16;
+}
+
+static inline uint32_t mct_high_halves(uint32_t first, uint32_t second)
+{
+    return first >> 16 | (second & 0xffff0000u);
 }
 
 static inline int32_t mct_multiply_pairs(uint32_t a, uint32_t b, int32_t sum)
@@ -180,6 +212,12 @@ static inline mct_two_words mct_load_two(const uint32_t **from)
     return two;
 }
 
+static inline void mct_store_two(uint32_t *to, uint32_t first, uint32_t second)
+{
+    to[0] = first;
+    to[1] = second;
+}
+
 #endif
 
 /* How the sums of one channel become outputs. Twin of trainer/ops/dsp.py. Where `right` is 0 the
@@ -200,6 +238,24 @@ static inline const mct_requant *mct_requants(const int32_t *table)
 static inline const int32_t *mct_slow_channels(const int32_t *table, int32_t channels)
 {
     return table + 1 + (int32_t)(sizeof(mct_requant) / sizeof *table) * channels;
+}
+
+/* *from, which moves behind it. */
+static MCT_INLINED mct_requant mct_next_requant(const mct_requant **from)
+{
+#ifdef __ARM_FEATURE_DSP
+    /* The compiler loads one word at a time. */
+    register int32_t multiplier __asm("r0");
+    register int32_t rounding __asm("r1");
+    register int32_t right __asm("r2");
+    __asm("ldmia %3!, {%0, %1, %2}"
+          : "=r"(multiplier), "=r"(rounding), "=r"(right), "+r"(*from)
+          : "m"(**from));
+    const mct_requant next = {multiplier, rounding, right};
+    return next;
+#else
+    return *(*from)++;
+#endif
 }
 
 /* mct_requantize and the output's offset, saturated to an int8, where `right` is not 0. Ties of the

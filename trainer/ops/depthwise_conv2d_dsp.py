@@ -6,24 +6,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from mcutrain.trainer.graph.call import KernelCall
+from mcutrain.trainer.graph.call import KernelCall, Scratch
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.ops.depthwise_conv2d import DepthwiseConv2D
 from mcutrain.trainer.ops.dsp import NEEDS, requant_table
 
+CHANNELS = 4  # that are summed side by side
+TAP_BYTES = 8  # of scratch memory, for the weights of a tap
+COLUMNS_3X3 = 5  # of weights of 3x3 windows, of which the outer ones are zeros
+PAIR_BYTES = 16  # of two values of the input, one below the other, in these channels
+FEW_ROWS = 3  # of windows whose input is not widened
+POSITIONS = 8  # whose columns are widened at once
+
 
 @dataclass(frozen=True)
 class DepthwiseConv2DDsp(DepthwiseConv2D):
-    """Of a multiplier of 1, where all channels learn or none."""
+    """Of a multiplier of 1, and as many channels as are summed side by side."""
 
     needs = NEEDS
     unit = "depthwise_conv2d_dsp"
 
     @classmethod
     def covers(cls, node: Node) -> bool:
-        op, (x, w) = node.op, node.inputs[:2]
-        assert isinstance(op, DepthwiseConv2D)
-        return op.channels is None and x.type.shape[3] == w.type.shape[3]
+        x, w = node.inputs[:2]
+        return CHANNELS <= x.type.shape[3] == w.type.shape[3]
 
     def lower(self, node: Node) -> KernelCall:
         return self._on_dsp(node, super().lower(node))
@@ -32,10 +38,18 @@ class DepthwiseConv2DDsp(DepthwiseConv2D):
         call = super().by_rows(node)
         return None if call is None else self._on_dsp(node, call)
 
+    def scratch_bytes(self, node: Node) -> int:
+        """Weights, columns of some positions, and outputs of the channels that make no four."""
+        g = self.geometry(*(t.type for t in node.inputs[:2]))
+        taps = g.kernel_h * (COLUMNS_3X3 if (g.kernel_h, g.kernel_w) == (3, 3) else g.kernel_w)
+        columns = min(g.in_w, (min(POSITIONS, g.out_w) - 1) * g.stride_w + g.kernel_w)
+        pairs = g.kernel_h // 2 if g.kernel_h > FEW_ROWS else 0
+        held = CHANNELS * POSITIONS if g.in_ch % CHANNELS else 0
+        return TAP_BYTES * taps + PAIR_BYTES * pairs * columns + held
+
     def _on_dsp(self, node: Node, call: KernelCall) -> KernelCall:
-        """The call without the learned channels, of which there are none."""
-        x, w, b, _, _, _, _, _, out = call.args
+        """The call without the channels gathered of x: it reads them there."""
+        x, w, b, _, w_l, channel, _, _, out = call.args
         kernel = call.kernel.replace("conv2d_s8", "conv2d_dsp_s8")
-        return replace(
-            call, unit=self.unit, kernel=kernel, args=(x, w, b, requant_table(node), out)
-        )
+        args = (x, w, b, w_l, channel, requant_table(node), Scratch(), out)
+        return replace(call, unit=self.unit, kernel=kernel, args=args)

@@ -10,16 +10,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mcutrain.trainer.graph.op import Node
+from mcutrain.trainer.chip import GENERIC, Chip
+from mcutrain.trainer.graph.graph import Graph
+from mcutrain.trainer.graph.op import Node, variant_for
 from mcutrain.trainer.graph.tensor import ALIGN
+from mcutrain.trainer.ops.depthwise_conv2d_dsp import DepthwiseConv2DDsp
 from mcutrain.trainer.ops.overlap import distance
 from mcutrain.trainer.training_plan import TrainingPlan
-from tests.support.bench import bench_plan
+from tests.support.bench import bench_plan, node_of
 from tests.support.native import NativeModel
 from tests.support.op_cases import CASES, Case
 from tests.support.op_reference import reference
 
 ROUNDS = 6
+DSP = Chip("dsp", frozenset({"dsp"}))
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,24 @@ class Laid:
     output: int
     input: int
     below: int
+
+
+def variant_pairs() -> list[Laid]:
+    """Depthwise rows on cores with DSP instructions, at every distance that leaves the output over
+    other channels of the input."""
+    found = []
+    for case in CASES:
+        op = variant_for(node_of(Graph(), case), DSP.features)
+        if not isinstance(op, DepthwiseConv2DDsp):
+            continue
+        row = replace(case, op=op)
+        least = op.overlays(node_of(Graph(), row))[0, 0]
+        first, step = -(-least // ALIGN) * ALIGN, case.feeds[0].type.shape[-1]
+        found += [
+            Laid(replace(row, name=f"{case.name} {below} below"), 0, 0, below)
+            for below in range(first, first + ALIGN * (step + 2), ALIGN)
+        ]
+    return found
 
 
 def close_pairs(*, too_close: bool) -> list[Laid]:
@@ -58,9 +80,12 @@ def laid_out(pairs: list[Laid]) -> tuple[TrainingPlan, dict[str, Node]]:
     return replace(plan, memory=replace(plan.memory, slots=slots)), nodes
 
 
-def mismatches(pairs: list[Laid], folder: Path) -> Iterator[tuple[Laid, int, int]]:
+def mismatches(
+    pairs: list[Laid], folder: Path, chip: Chip = GENERIC
+) -> Iterator[tuple[Laid, int, int]]:
     """(pair, round, wrong elements of all outputs) of every pair in every round."""
     plan, nodes = laid_out(pairs)
+    plan = replace(plan, chip=chip)
     device = NativeModel(plan, folder)
     views = {t: device[t] for node in nodes.values() for t in (*node.inputs, *node.outputs)}
     for round_ in range(ROUNDS):
@@ -82,6 +107,16 @@ def test_an_output_over_its_input_has_the_references_bits(tmp_path: Path) -> Non
     wrong = [f"{p.case.name}, round {r}: {n}" for p, r, n in mismatches(pairs, tmp_path) if n]
 
     assert len({type(p.case.op) for p in pairs}) > 20
+    assert not wrong
+
+
+@pytest.mark.slow
+def test_a_depthwise_layer_of_dsp_instructions_has_them_at_every_distance(tmp_path: Path) -> None:
+    """Its kernel chooses an order of writing by how its output lies over its input."""
+    pairs = variant_pairs()
+    wrong = [f"{p.case.name}, round {r}: {n}" for p, r, n in mismatches(pairs, tmp_path, DSP) if n]
+
+    assert len({p.case.op for p in pairs}) > 5
     assert not wrong
 
 
