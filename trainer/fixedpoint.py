@@ -106,10 +106,12 @@ def requantize(acc: Int64, multiplier: Int64 | int, shift: Int64 | int) -> Int64
     scaled = wrap32(acc << left) if left.any() else acc
     # doubling_high_mul, then rounding_shift_right: what the second adds, a half and of a negative
     # number a quantum less, can join the sum before the first shift, and both shifts are one.
-    sums = scaled * multiplier + (1 << 30)
-    sums -= ((sums < 0) & (right > 0)).astype(np.int64) << 31
+    sums = np.asarray(scaled * multiplier)
+    sums += 1 << 30
+    sums -= (sums >> 63) & ((np.int64(1) << 31) * (right > 0))
     sums += ((np.int64(1) << right) >> 1) << 31
-    return np.asarray(sums >> (31 + right))
+    sums >>= 31 + right
+    return sums
 
 
 def quantized(
@@ -127,41 +129,44 @@ def quantized(
     array([-128,    4,    5,    6,    7], dtype=int8)
     """
     greatest = magnitude(acc) + magnitude(np.asarray(bias))
-    if greatest * 2.0 ** max(0, int(np.max(shift))) < MAX_IN_DOUBLES:
-        return _quantized_in_doubles(acc, multiplier, shift, zero_point, limits, bias)
-    sums = wrap32(acc.astype(np.int64) + bias)
-    out = wrap32(requantize(sums, multiplier, shift) + zero_point)
-    return np.asarray(np.minimum(np.maximum(out, limits[0]), limits[1]).astype(np.int8))
-
-
-def _quantized_in_doubles(
-    acc: Integers,
-    multiplier: Int64 | int,
-    shift: Int64 | int,
-    zero_point: int,
-    limits: tuple[int, int],
-    bias: Integers | int,
-) -> npt.NDArray[np.int8]:
-    """``quantized`` for sums, shifted left, below MAX_IN_DOUBLES: no product or sum in here has
-    more than 53 bits, and behind the first rounding none has more than 24, or it is below 1 / 2.
-    """
-    left, right = np.maximum(shift, 0), np.maximum(np.negative(shift), 0)
-    factor = multiplier * 2.0 ** (left - 31)
-    added, down = bias * factor + 0.5, (2.0**-right).astype(np.float32)
     rows = acc.reshape(-1, acc.shape[-1])
     out = np.empty(rows.shape, np.int8)
     step = max(1, CHUNK // rows.shape[1])
-    for first in range(0, len(rows), step):
-        chunk = slice(first, first + step)
-        wide = rows[chunk] * factor
-        wide += added
-        value = np.floor(wide, out=wide).astype(np.float32)
-        value *= down
-        value += np.copysign(np.float32(0.5), value)  # and a conversion cuts off: half away from 0
-        np.maximum(value, limits[0] - zero_point, out=value)
-        np.minimum(value, limits[1] - zero_point, out=value)
-        out[chunk] = value.astype(np.int16) + np.int16(zero_point)
+    chunks = [slice(first, first + step) for first in range(0, len(rows), step)]
+    if greatest * 2.0 ** max(0, int(np.max(shift))) < MAX_IN_DOUBLES:
+        left, right = np.maximum(shift, 0), np.maximum(np.negative(shift), 0)
+        factor = multiplier * 2.0 ** (left - 31)
+        added, down = bias * factor + 0.5, (2.0**-right).astype(np.float32)
+        below, above = (limit - zero_point for limit in limits)
+        for chunk in chunks:
+            scaled = _scaled_in_doubles(rows[chunk], factor, added, down)
+            scaled = np.minimum(np.maximum(scaled, below, out=scaled), above, out=scaled)
+            out[chunk] = scaled.astype(np.int16) + np.int16(zero_point)
+    else:
+        for chunk in chunks:
+            sums = rows[chunk].astype(np.int64)
+            sums = wrap32(sums + bias) if greatest > INT32_MAX else sums + bias
+            scaled = requantize(sums, multiplier, shift).astype(np.int32)
+            scaled += np.int32(zero_point)
+            out[chunk] = np.minimum(np.maximum(scaled, limits[0]), limits[1])
     return out.reshape(acc.shape)
+
+
+def _scaled_in_doubles(
+    acc: Integers, factor: Any, added: Any, down: Any
+) -> npt.NDArray[np.float32]:
+    """What ``requantize`` makes of sums, shifted left, below MAX_IN_DOUBLES, or up to half a
+    quantum more, away from zero, that a conversion to integers cuts off.
+
+    No product and no sum in here has more than 53 bits, and behind the first rounding none has
+    more than 24, or it is too near to zero to count.
+    """
+    wide = acc * factor
+    wide += added
+    value = np.floor(wide, out=wide).astype(np.float32)
+    value *= down
+    value += np.copysign(np.float32(0.5), value)
+    return value
 
 
 def near(x: npt.NDArray[Any], shift: int) -> npt.NDArray[Any]:

@@ -101,8 +101,12 @@ def correlate(g: Geometry, x: Array, w: Array, zero_point: int) -> Array:
     w (O, KH, KW, I) s8."""
     filters = w.reshape(g.out_ch, -1).astype(np.float32)
     exact = exact_float(MAX_CENTRED * np.abs(filters).sum(axis=1).max(initial=0))
-    out = g.columns(centred(x, zero_point, exact)) @ filters.astype(exact, copy=False).T
-    return np.asarray(out.reshape(g.out_h, g.out_w, g.out_ch))
+    filters = filters.astype(exact, copy=False).T
+    padded = g.padded(centred(x, zero_point, exact))
+    out = np.empty((g.out_h, g.out_w, g.out_ch), exact)
+    for band in g.bands():
+        np.matmul(g.columns(padded, band), filters, out=out[band].reshape(-1, g.out_ch))
+    return out
 
 
 def weight_fold(layer: Weighted, w: TensorType) -> tuple[Array, int]:
@@ -258,10 +262,14 @@ class Conv2DUpdate(WeightedUpdate):
     """
 
     def gradient(self, g: Geometry, x: Array, dout: Array, rows: slice) -> Array:
-        band = dout[rows].reshape(-1, g.out_ch).astype(np.float32)
-        exact = exact_float(MAX_CENTRED * np.abs(band).sum(axis=0).max(initial=0))
-        columns = g.columns(x.astype(exact), rows)
-        return np.asarray(band.astype(exact, copy=False).T @ columns)
+        errors = dout.astype(np.float32)
+        sums = np.abs(errors[rows]).sum(axis=(0, 1))
+        exact = exact_float(MAX_CENTRED * sums.max(initial=0))
+        errors, padded = errors.astype(exact, copy=False), g.padded(x.astype(exact))
+        bands = (
+            errors[band].reshape(-1, g.out_ch).T @ g.columns(padded, band) for band in g.bands(rows)
+        )
+        return np.asarray(sum(bands))
 
     def channel(self, g: Geometry) -> Int64:
         return np.arange(g.out_ch)[:, None]
