@@ -166,7 +166,7 @@ def _scaled_in_doubles(
     value = np.floor(wide, out=wide).astype(np.float32)
     value *= down
     value += np.copysign(np.float32(0.5), value)
-    return value
+    return np.asarray(value, np.float32)
 
 
 def near(x: npt.NDArray[Any], shift: int) -> npt.NDArray[Any]:
