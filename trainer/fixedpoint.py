@@ -14,10 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 Int64 = npt.NDArray[np.int64]
+Integers = npt.NDArray[Any]  # whole numbers, of a type of integers or of floats
 
 INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
 SAT23 = 2**23 - 1
 GOLDEN = 0x9E3779B9
+FLOAT32_EXACT = 2**24  # up to here all whole numbers are float32s
+# A product of less with a multiplier is below 2**53, up to where they are float64s, rounded too.
+MAX_IN_DOUBLES = 2**21
+CHUNK = 2**14  # values that are requantised at a time: they stay in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -39,17 +44,28 @@ class Requant:
         >>> Requant.from_real(2.0**-33)
         Requant(multiplier=0, shift=0)
         """
-        if not factor > 0 or math.isinf(factor):
-            raise ValueError(f"requantisation factor must be positive and finite, got {factor}")
-        mantissa, shift = math.frexp(factor)
-        multiplier = math.floor(mantissa * 2**31 + 0.5)
-        if multiplier == 2**31:
-            multiplier, shift = 2**30, shift + 1
-        if shift < -31:
-            return cls(0, 0)
-        if shift > 30:
-            raise ValueError(f"requantisation factor {factor} is too large")
-        return cls(multiplier, shift)
+        multiplier, shift = requants(np.array([factor], np.float64))
+        return cls(int(multiplier[0]), int(shift[0]))
+
+
+def requants(factors: npt.NDArray[np.float64]) -> tuple[Int64, Int64]:
+    """(multiplier, shift) of the nearest representable factors. Raises ValueError for a factor
+    that none is near to."""
+    bad = ~((factors > 0) & (factors < math.inf))
+    if bad.any():
+        raise ValueError(
+            f"requantisation factor must be positive and finite, got {float(factors[bad][0])}"
+        )
+    mantissa, exponent = np.frexp(factors)
+    multiplier, shift = (mantissa * 2**31 + 0.5).astype(np.int64), exponent.astype(np.int64)
+    is_next = multiplier == 2**31
+    multiplier[is_next] = 2**30
+    shift += is_next
+    if (shift > 30).any():
+        raise ValueError(f"requantisation factor {float(factors[shift > 30][0])} is too large")
+    is_none = shift < -31
+    multiplier[is_none] = shift[is_none] = 0
+    return multiplier, shift
 
 
 def wrap32(x: npt.NDArray[Any]) -> Int64:
@@ -86,19 +102,83 @@ def requantize(acc: Int64, multiplier: Int64 | int, shift: Int64 | int) -> Int64
 
     The left shift wraps modulo 2**32, as in tflite-micro.
     """
-    left, right = np.maximum(shift, 0), np.maximum(-np.asarray(shift), 0)
-    return rounding_shift_right(doubling_high_mul(wrap32(acc << left), multiplier), right)
+    left, right = np.maximum(shift, 0), np.maximum(np.negative(shift), 0)
+    scaled = wrap32(acc << left) if left.any() else acc
+    # doubling_high_mul, then rounding_shift_right: what the second adds, a half and of a negative
+    # number a quantum less, can join the sum before the first shift, and both shifts are one.
+    sums = np.asarray(scaled * multiplier)
+    sums += 1 << 30
+    sums -= (sums >> 63) & ((np.int64(1) << 31) * (right > 0))
+    sums += ((np.int64(1) << right) >> 1) << 31
+    sums >>= 31 + right
+    return sums
 
 
-def near(x: Int64, shift: int) -> Int64:
-    """round(x / 2**shift), ties toward +inf; shift in 0..31.
+def quantized(
+    acc: Integers,
+    multiplier: Int64 | int,
+    shift: Int64 | int,
+    zero_point: int,
+    limits: tuple[int, int] = (-128, 127),
+    bias: Integers | int = 0,
+) -> npt.NDArray[np.int8]:
+    """Accumulators with their bias requantised, and with the zero point within limits; both sums
+    wrap modulo 2**32. ``multiplier``, ``shift`` and ``bias`` are one for all or one per channel.
+
+    >>> quantized(np.array([-300.0, -3.0, -1.0, 1.0, 3.0]), 2**30, 0, 5)
+    array([-128,    4,    5,    6,    7], dtype=int8)
+    """
+    greatest = magnitude(acc) + magnitude(np.asarray(bias))
+    rows = acc.reshape(-1, acc.shape[-1])
+    out = np.empty(rows.shape, np.int8)
+    step = max(1, CHUNK // rows.shape[1])
+    chunks = [slice(first, first + step) for first in range(0, len(rows), step)]
+    if greatest * 2.0 ** max(0, int(np.max(shift))) < MAX_IN_DOUBLES:
+        left, right = np.maximum(shift, 0), np.maximum(np.negative(shift), 0)
+        factor = multiplier * 2.0 ** (left - 31)
+        added, down = bias * factor + 0.5, (2.0**-right).astype(np.float32)
+        below, above = (limit - zero_point for limit in limits)
+        for chunk in chunks:
+            scaled = _scaled_in_doubles(rows[chunk], factor, added, down)
+            scaled = np.minimum(np.maximum(scaled, below, out=scaled), above, out=scaled)
+            out[chunk] = scaled.astype(np.int16) + np.int16(zero_point)
+    else:
+        for chunk in chunks:
+            sums = rows[chunk].astype(np.int64)
+            sums = wrap32(sums + bias) if greatest > INT32_MAX else sums + bias
+            scaled = requantize(sums, multiplier, shift).astype(np.int32)
+            scaled += np.int32(zero_point)
+            out[chunk] = np.minimum(np.maximum(scaled, limits[0]), limits[1])
+    return out.reshape(acc.shape)
+
+
+def _scaled_in_doubles(
+    acc: Integers, factor: Any, added: Any, down: Any
+) -> npt.NDArray[np.float32]:
+    """What ``requantize`` makes of sums, shifted left, below MAX_IN_DOUBLES, or up to half a
+    quantum more, away from zero, that a conversion to integers cuts off.
+
+    No product and no sum in here has more than 53 bits, and behind the first rounding none has
+    more than 24, or it is too near to zero to count.
+    """
+    wide = acc * factor
+    wide += added
+    value = np.floor(wide, out=wide).astype(np.float32)
+    value *= down
+    value += np.copysign(np.float32(0.5), value)
+    return np.asarray(value, np.float32)
+
+
+def near(x: npt.NDArray[Any], shift: int) -> npt.NDArray[Any]:
+    """round(x / 2**shift), ties toward +inf; shift in 0..31. Of integers of x's type.
 
     >>> near(np.array([-3, -1, 1, 3]), 1)
     array([-1,  0,  1,  2])
     """
     if shift == 0:
         return x
-    return (x >> shift) + ((x >> (shift - 1)) & 1)
+    halves = x >> (shift - 1)
+    return (halves >> 1) + (halves & 1)
 
 
 def sat23(x: Int64) -> Int64:
@@ -112,8 +192,21 @@ def narrow23(x: Int64) -> tuple[Int64, Int64]:
     >>> narrow23(np.array([2**23 - 1, -(2**23), 2**31 - 1]))
     (array([8388607,  -32768, 8388608]), array([0, 8, 8]))
     """
+    if x.min(initial=0) >= -SAT23 and x.max(initial=0) <= SAT23:
+        return x, np.zeros((1,) * x.ndim, np.int64)
     is_wide = np.abs(x) > SAT23
     return np.where(is_wide, near(x, 8), x), np.where(is_wide, 8, 0)
+
+
+def exact_float(bound: float) -> type[np.floating[Any]]:
+    """The smallest float that holds each sum of whole numbers whose magnitudes add up to ``bound``
+    at most, in whichever order they are added. The bound itself may be rounded."""
+    return np.float32 if bound < FLOAT32_EXACT else np.float64
+
+
+def magnitude(x: Integers) -> float:
+    """The greatest absolute value; 0 if there is none."""
+    return max(float(x.max(initial=0)), -float(x.min(initial=0)))
 
 
 def mix32(x: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
@@ -143,13 +236,15 @@ def dither(seed: int, index: npt.NDArray[Any]) -> npt.NDArray[np.uint32]:
 def stochastic_round(v: Int64, shift: Int64, r: npt.NDArray[np.uint32]) -> Int64:
     """SR(v, shift, r): v / 2**shift rounded up with probability of the discarded part.
 
-    All of one shape; ``v`` holds int32 values. A shift <= 0 is exact and saturates;
+    Of shapes that broadcast to v's; ``v`` holds int32 values. A shift <= 0 is exact and saturates;
     32..62 round twice; beyond 62 gives 0. Source: Gupta et al. 2015, with an indexed
     dither in place of a generator.
 
     >>> stochastic_round(np.array([5, -5, 1]), np.array([1, 1, -31]), np.uint32([0, 2**31, 0]))
     array([         2,         -2, 2147483647])
     """
+    if shift.min(initial=1) >= 1 and shift.max(initial=31) <= 31:
+        return _dithered_shift(v, shift, r)
     low = np.clip(shift, 1, 31)
     once = _dithered_shift(v, low, r)
     far = np.clip(shift - 31, 1, 31)
@@ -161,8 +256,10 @@ def stochastic_round(v: Int64, shift: Int64, r: npt.NDArray[np.uint32]) -> Int64
 
 
 def _dithered_shift(v: Int64, shift: Int64 | np.int64, r: npt.NDArray[np.uint32]) -> Int64:
-    rest = (v & 0xFFFFFFFF) & ((np.int64(1) << shift) - 1)
-    return (v >> shift) + ((rest + (r.astype(np.int64) >> (32 - shift))) >> shift)
+    """For shifts in 1..31. What is added is less than 2**shift: the carry is all that it does."""
+    sums = v + (r >> (32 - shift).astype(np.uint32))
+    sums >>= shift
+    return sums
 
 
 def scaled_byte(factor: float) -> tuple[int, int]:
@@ -171,9 +268,17 @@ def scaled_byte(factor: float) -> tuple[int, int]:
     >>> scaled_byte(1.0), scaled_byte(0.999)
     ((128, 7), (128, 7))
     """
-    mantissa, exponent = math.frexp(factor)
-    a, q = math.floor(mantissa * 256 + 0.5), 8 - exponent
-    return (128, q - 1) if a == 256 else (a, q)
+    a, q = scaled_bytes(np.array([factor], np.float64))
+    return int(a[0]), int(q[0])
+
+
+def scaled_bytes(factors: npt.NDArray[np.float64]) -> tuple[Int64, Int64]:
+    """(a, q) of each factor."""
+    mantissa, exponent = np.frexp(factors)
+    a, q = np.floor(mantissa * 256 + 0.5).astype(np.int64), 8 - exponent.astype(np.int64)
+    is_next = a == 256
+    a[is_next] = 128
+    return a, q - is_next
 
 
 def scale_exponent(scales: npt.NDArray[Any]) -> int:

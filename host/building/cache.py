@@ -23,7 +23,14 @@ from mcutrain.host.places import CACHE_VARIABLE, cache_dir
 LIMIT_BYTES = 512 << 20  # of all folders; those that were used longest ago go first
 LOCK = ".lock"  # of those who use a folder
 FILLING = ".filling"  # of the one who fills it
-KINDS = ("firmware", "objects", "pio-core", "kernels", "plugin")  # folders below the cache's own
+KINDS = (
+    "firmware",
+    "generated",
+    "objects",
+    "pio-core",
+    "kernels",
+    "plugin",
+)  # folders below the cache's own
 
 
 class Lease:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Annotated
@@ -100,6 +101,9 @@ for command, example in COMMANDS:
 def main() -> None:
     """Entry point: errors the user can mend are one line on standard error, with status 1; with
     status 2 where an option is missing."""
+    # The reference's matrices are small: threads that wait for each other cost more than they save,
+    # and take the core that a device on this computer runs on. Before NumPy is imported.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         app()
     except (Error, OSError) as error:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -35,7 +36,7 @@ from mcutrain.host.training.validation import judged_output, squared_error
 from mcutrain.host.training.verify import Difference, Differs, Verifier
 from mcutrain.trainer.errors import DataError, Error
 from mcutrain.trainer.graph.tensor import Array
-from mcutrain.trainer.interpreter import pack_state, unpack_state
+from mcutrain.trainer.interpreter import Interpreter, pack_state, unpack_state
 from mcutrain.trainer.ops.sgd import LearningRate
 from mcutrain.trainer.training_plan import TrainingPlan
 
@@ -91,6 +92,7 @@ class Progress:
     metric: float | None = None
 
 
+Output = TypeVar("Output", int, Array)
 Report = Callable[[Progress], None]
 Keep = Callable[[bytes], None]
 
@@ -206,6 +208,9 @@ def train(
             if run.guard is not None and run.guard.best is not None and result.steps:
                 kept(run, run.guard.state)
             raise
+        finally:
+            if run.verifier is not None:
+                run.verifier.close()
     result.verified_steps = run.verifier.verified_steps if run.verifier else 0
     result.seconds = time.monotonic() - started
     return result
@@ -326,10 +331,11 @@ def run_steps(
         sample, target = run.data.x_train[order[k]], run.data.y_train[order[k]]
         if k + 1 < end:
             run.runner.announce(run.data.x_train[order[k + 1]], run.data.y_train[order[k + 1]])
+        expected = verifier and verifier.expect(partial(verifier.replay, sample, target))
         loss, digest = run.runner.step(sample, target, run.options.verify)
         result.steps += 1
         result.losses.append(loss.real(run.plan))
-        if verifier and not verifier.step(sample, target, loss, digest):
+        if verifier and expected and not verifier.compare_step(expected(), (loss, digest)):
             raise Differs(verifier.locate(device_of(run.runner), sample, target))
         if run.monitor and result.steps == EARLY_STEPS:
             run.monitor.look(run.runner.state())
@@ -359,14 +365,28 @@ def validate(run: TrainingRun) -> ValidationScore:
     correct, loss = 0, 0.0
     for k, (sample, target) in enumerate(zip(x, y, strict=True)):
         run.interrupt.check()
-        output = runner.infer(sample)
-        if run.verifier and not np.array_equal(output, run.verifier.reference.infer(sample)):
-            raise Differs(run.verifier.locate_prediction(device_of(run.runner), sample))
+        output = verified(run, runner.infer, Interpreter.infer, sample)
         is_right, its_loss = judged_output(run.plan, sample, target, output, run.classes)
         correct, loss = correct + is_right, loss + its_loss
         metric = (correct if run.plan.takes_label else loss) / (k + 1)
         run.report(Progress("validate", k + 1, len(x), metric=metric))
     return ValidationScore(correct, len(x), loss / len(x))
+
+
+def verified(
+    run: TrainingRun,
+    compute: Callable[[Array], Output],
+    reference: Callable[[Interpreter, Array], Output],
+    sample: Array,
+) -> Output:
+    """What is computed of a sample, and by the reference at the same time. Raises Differs."""
+    if run.verifier is None:
+        return compute(sample)
+    expected = run.verifier.expect(partial(reference, run.verifier.reference, sample))
+    found = compute(sample)
+    if not np.array_equal(found, expected()):
+        raise Differs(run.verifier.locate_prediction(device_of(run.runner), sample))
+    return found
 
 
 def device_of(runner: Runner) -> Device:
@@ -379,21 +399,17 @@ def device_of(runner: Runner) -> Device:
 def evaluate(run: TrainingRun, phase: str) -> float | None:
     """The metric on the test samples; None if they are clipped. Raises Interrupted, and Differs if
     the reference computes otherwise."""
-    plan, data, runner, verifier = run.plan, run.data, run.runner, run.verifier
+    plan, data, runner = run.plan, run.data, run.runner
     if data.is_clipped("test"):
         return None
     total = 0.0
     for k, (sample, target) in enumerate(zip(data.x_test, data.y_test, strict=True)):
         run.interrupt.check()
         if plan.takes_label:
-            found = np.array(runner.predict(sample))
-            expected = verifier.reference.predict(sample) if verifier else found
-            total += int(found) == int(target)
+            found = verified(run, runner.predict, Interpreter.predict, sample)
+            total += found == int(target)
         else:
-            found = runner.infer(sample)
-            expected = verifier.reference.infer(sample) if verifier else found
-            total += squared_error(plan, sample, target, found)
-        if verifier and not np.array_equal(found, expected):
-            raise Differs(verifier.locate_prediction(device_of(runner), sample))
+            output = verified(run, runner.infer, Interpreter.infer, sample)
+            total += squared_error(plan, sample, target, output)
         run.report(Progress(phase, k + 1, len(data.x_test), metric=total / (k + 1)))
     return total / len(data.x_test)

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,6 +17,8 @@ from mcutrain.trainer.graph.tensor import Array, Tensor
 from mcutrain.trainer.interpreter import Interpreter, StepRecord, pack_state, unpack_state
 from mcutrain.trainer.ops.sgd import LearningRate
 from mcutrain.trainer.training_plan import TrainingPlan
+
+Expected = TypeVar("Expected")
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,12 @@ class Difference:
 
 class Verifier:
     """The reference beside a device: the same steps, compared after each. ``plan`` is the one that
-    the device's build has (Build.plan)."""
+    the device's build has (Build.plan).
+
+    The reference computes in a thread of its own while this one waits for the device: the link
+    and NumPy's arrays leave each other the interpreter. It is never more than the device's step
+    ahead or behind, so that ``locate`` finds the device right after the step that differs.
+    """
 
     def __init__(self, plan: TrainingPlan, seed: int) -> None:
         self.plan = plan
@@ -51,6 +61,7 @@ class Verifier:
         self.verified_steps = 0
         self._latents: dict[bytes, Array] = {}  # its own, not the device's
         self._before = dict(self.reference.state)
+        self._thread: ThreadPoolExecutor | None = None
 
     def load(self, state: bytes) -> None:
         """Begin with the state that the device was given."""
@@ -62,16 +73,37 @@ class Verifier:
     def set_learning_rate(self, rate: LearningRate) -> None:
         self.reference.set_learning_rate(rate)
 
-    def step(self, sample: Array, target: Array, loss: StepRecord, digest: int) -> bool:
-        """Replay a step; whether the loss and the digest of all that learns are equal."""
+    def expect(self, compute: Callable[[], Expected]) -> Callable[[], Expected]:
+        """Begin to compute what the device computes meanwhile; returns what waits for the result.
+
+        Nothing else may be asked of the reference before.
+        """
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, "reference")
+        return self._thread.submit(compute).result
+
+    def close(self) -> None:
+        """Wait for what is computed still, though nobody asks for it any more."""
+        if self._thread is not None:
+            self._thread.shutdown(cancel_futures=True)
+
+    def replay(self, sample: Array, target: Array) -> tuple[StepRecord, int]:
+        """(loss, digest of all that learns) of a step of the reference."""
         self._before = dict(self.reference.state)
         if self.plan.latents.tensor is None:
-            expected = self.reference.step(sample, target)
+            loss = self.reference.step(sample, target)
         else:
-            expected = self.reference.step_from_latent(self._latent(sample), target)
-        equal = expected == loss and self.reference.digest() == digest
-        self.verified_steps += equal
-        return equal
+            loss = self.reference.step_from_latent(self._latent(sample), target)
+        return loss, self.reference.digest()
+
+    def compare_step(self, expected: tuple[StepRecord, int], found: tuple[StepRecord, int]) -> bool:
+        """Whether a step of the device is the one that was replayed."""
+        self.verified_steps += expected == found
+        return expected == found
+
+    def step(self, sample: Array, target: Array, loss: StepRecord, digest: int) -> bool:
+        """Replay a step that the device has taken; whether loss and digest are equal."""
+        return self.compare_step(self.replay(sample, target), (loss, digest))
 
     def _latent(self, sample: Array) -> Array:
         key = sample.tobytes()

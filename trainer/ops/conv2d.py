@@ -10,11 +10,11 @@ input channels' weights ``w_l``, which act on the gathered channels ``x_l``.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mcutrain.trainer.fixedpoint import Int64, near, scale_exponent
+from mcutrain.trainer.fixedpoint import Int64, exact_float, magnitude, near, scale_exponent
 from mcutrain.trainer.graph.call import (
     Arg,
     ByChannels,
@@ -29,14 +29,18 @@ from mcutrain.trainer.graph.call import (
 from mcutrain.trainer.graph.op import Halves, Op
 from mcutrain.trainer.graph.tensor import Array, DType, Tensor, TensorType
 from mcutrain.trainer.ops.error import RawError, RequantizeError, clear_sums, error_types, format_of
-from mcutrain.trainer.ops.weighted import Weighted, channel_table, filter_scales
+from mcutrain.trainer.ops.weighted import (
+    MAX_CENTRED,
+    Weighted,
+    centred,
+    channel_table,
+    filter_scales,
+)
 from mcutrain.trainer.ops.weighted_gradients import WeightedGradInput, WeightedUpdate, update_kernel
 from mcutrain.trainer.ops.window import Geometry
 
 if TYPE_CHECKING:
     from mcutrain.trainer.graph.op import Node
-
-MAX_FLOAT32_SUM = 514  # products of 255 * 128 below 2**24: sums of integers that float32 holds
 
 
 @dataclass(frozen=True)
@@ -62,8 +66,9 @@ class CrossChannel(Weighted):
         x, w = inputs[:2]
         g = self.geometry(*(t.type for t in node.inputs[:2]))
         w = self.whole_weights(node.inputs[0].type, w, inputs[-1])
-        centred = x.reshape(g.in_h, g.in_w, g.in_ch) - np.float64(node.inputs[0].type.zero_point)
-        return (self.requantized(node, correlate(g, centred, w), inputs),)
+        x = x.reshape(g.in_h, g.in_w, g.in_ch)
+        acc = correlate(g, x, w, node.inputs[0].type.zero_point)
+        return (self.requantized(node, acc, inputs),)
 
     def grad_input(self, x: Tensor) -> RawError:
         return Conv2DGradInput(self, x.type)
@@ -91,12 +96,17 @@ class Conv2D(CrossChannel):
         return KernelCall("conv2d", "conv2d_s8_row", "conv2d", self.params(node), args)
 
 
-def correlate(g: Geometry, x: Array, w: Array) -> Array:
-    """(out_h, out_w, out_ch) float, exact: x (in_h, in_w, in_ch) in +-255, w (O, KH, KW, I) s8."""
-    w = w.reshape(g.out_ch, -1)
-    exact: type[np.floating[Any]] = np.float32 if w.shape[1] <= MAX_FLOAT32_SUM else np.float64
-    out = g.columns(x.astype(exact)) @ w.astype(exact).T
-    return np.asarray(out.reshape(g.out_h, g.out_w, g.out_ch))
+def correlate(g: Geometry, x: Array, w: Array, zero_point: int) -> Array:
+    """(out_h, out_w, out_ch) float, exact: of x (in_h, in_w, in_ch) s8 less its zero point and
+    w (O, KH, KW, I) s8."""
+    filters = w.reshape(g.out_ch, -1).astype(np.float32)
+    exact = exact_float(MAX_CENTRED * np.abs(filters).sum(axis=1).max(initial=0))
+    filters = filters.astype(exact, copy=False).T
+    padded = g.padded(centred(x, zero_point, exact))
+    out = np.empty((g.out_h, g.out_w, g.out_ch), exact)
+    for band in g.bands():
+        np.matmul(g.columns(padded, band), filters, out=out[band].reshape(-1, g.out_ch))
+    return out
 
 
 def weight_fold(layer: Weighted, w: TensorType) -> tuple[Array, int]:
@@ -135,8 +145,7 @@ class Conv2DGradInput(WeightedGradInput):
         w = self.layer.whole_weights(self.x, w, inputs[3])
         g = self.layer.geometry(self.x, node.inputs[2].type)
         factors, kf = self.fold(node)
-        dout = dout.reshape(g.out_h, g.out_w, g.out_ch).astype(np.int64)
-        raw = scatter(g, near(dout * factors, 8), w).reshape(self.x.shape)
+        raw = scatter(g, folded(dout, factors), w).reshape(self.x.shape)
         return self.requantized(node, raw, int(exponent[0]) + kf, mask, *state)
 
     def lower(self, node: Node) -> KernelCall:
@@ -193,8 +202,7 @@ class Conv2DGradSums(Op):
         dout, w = inputs[:2]
         w = self.layer.whole_weights(self.x, w, inputs[-1])
         g = self.layer.geometry(self.x, node.inputs[1].type)
-        dout = dout.reshape(g.out_h, g.out_w, g.out_ch).astype(np.int64)
-        raw = scatter(g, near(dout * weight_fold(self.layer, node.inputs[1].type)[0], 8), w)
+        raw = scatter(g, folded(dout, weight_fold(self.layer, node.inputs[1].type)[0]), w)
         return (raw.reshape(self.x.shape).astype(np.int32),)
 
     def lower(self, node: Node) -> KernelCall:
@@ -226,14 +234,24 @@ class Conv2DGradSums(Op):
         return positions * sum(w.type.size for w in weights)
 
 
-def scatter(g: Geometry, dout: Array, w: Array) -> Int64:
-    """(in_h, in_w, in_ch) int64: the transposed convolution of dout (out_h, out_w, out_ch)."""
-    w = w.reshape(g.out_ch, g.kernel_h, g.kernel_w, g.in_ch).astype(np.float64)
-    padded = g.padded(np.zeros((g.in_h, g.in_w, g.in_ch)))
-    flat = dout.reshape(-1, g.out_ch).astype(np.float64)
+def folded(dout: Array, factors: Array) -> Array:
+    """(.., out_ch) int32: near(dout f, 8), with the factors f (O,) of ``weight_fold``."""
+    return near(dout.astype(np.int32) * factors.astype(np.int32), 8)
+
+
+def scatter(g: Geometry, dout: Array, w: Array) -> Array:
+    """(in_h, in_w, in_ch) float, exact: the transposed convolution of dout (.., out_ch) int32."""
+    w = w.reshape(g.out_ch, g.kernel_h, g.kernel_w, g.in_ch).astype(np.float32)
+    by_tap = np.abs(w).sum(axis=0)  # of the weights' magnitudes that meet one input
+    greatest = magnitude(dout)
+    exact = exact_float(greatest * by_tap.max())
+    padded = g.padded(
+        np.zeros((g.in_h, g.in_w, g.in_ch), exact_float(greatest * by_tap.sum(axis=(0, 1)).max()))
+    )
+    flat, w = dout.reshape(-1, g.out_ch).astype(exact), w.astype(exact, copy=False)
     for ky, kx, positions in g.taps():
         padded[positions] += (flat @ w[:, ky, kx]).reshape(g.out_h, g.out_w, g.in_ch)
-    return np.asarray(g.unpadded(padded).astype(np.int64))
+    return g.unpadded(padded)
 
 
 @dataclass(frozen=True)
@@ -243,9 +261,15 @@ class Conv2DUpdate(WeightedUpdate):
     dw[o, ky, kx, i] = sum (x - z) dout[.., o] (SPEC 1.4, 1.5).
     """
 
-    def gradient(self, g: Geometry, x: Array, dout: Array, rows: slice) -> Int64:
-        dw = dout[rows].reshape(-1, g.out_ch).T @ g.columns(x, rows)
-        return np.asarray(dw.astype(np.int64))
+    def gradient(self, g: Geometry, x: Array, dout: Array, rows: slice) -> Array:
+        errors = dout.astype(np.float32)
+        sums = np.abs(errors[rows]).sum(axis=(0, 1))
+        exact = exact_float(MAX_CENTRED * sums.max(initial=0))
+        errors, padded = errors.astype(exact, copy=False), g.padded(x.astype(exact))
+        bands = (
+            errors[band].reshape(-1, g.out_ch).T @ g.columns(padded, band) for band in g.bands(rows)
+        )
+        return np.asarray(sum(bands))
 
     def channel(self, g: Geometry) -> Int64:
         return np.arange(g.out_ch)[:, None]

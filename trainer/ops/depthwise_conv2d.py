@@ -15,12 +15,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mcutrain.trainer.errors import ModelError
-from mcutrain.trainer.fixedpoint import Int64, sat23, scale_exponent, scaled_byte
+from mcutrain.trainer.fixedpoint import (
+    Int64,
+    exact_float,
+    sat23,
+    scale_exponent,
+    scaled_bytes,
+)
 from mcutrain.trainer.graph.call import ByChannels, Channels, Group, KernelCall, Row, Table, Writer
 from mcutrain.trainer.graph.op import Op
 from mcutrain.trainer.graph.tensor import Array, Tensor, TensorType
 from mcutrain.trainer.ops.error import RawError, error_types, format_of
-from mcutrain.trainer.ops.weighted import Weighted, channel_table, filter_scales
+from mcutrain.trainer.ops.weighted import (
+    MAX_CENTRED,
+    Weighted,
+    centred,
+    channel_table,
+    filter_scales,
+)
 from mcutrain.trainer.ops.weighted_gradients import WeightedGradInput, WeightedUpdate, update_kernel
 from mcutrain.trainer.ops.window import Geometry
 
@@ -71,12 +83,14 @@ class DepthwiseConv2D(Weighted):
         x, w = inputs[:2]
         g = self.geometry(*(t.type for t in node.inputs[:2]))
         w = self.whole_weights(node.inputs[0].type, w, inputs[-1])
-        padded = g.padded(
-            x.reshape(g.in_h, g.in_w, g.in_ch).astype(np.int64) - node.inputs[0].type.zero_point
-        )
-        acc = np.zeros((g.out_h, g.out_w, g.out_ch), np.int64)
+        exact = exact_float(MAX_CENTRED * 128 * g.kernel_h * g.kernel_w)
+        x = x.reshape(g.in_h, g.in_w, g.in_ch)
+        padded = repeated(g, g.padded(centred(x, node.inputs[0].type.zero_point, exact)))
+        filters = w[0].astype(exact)
+        acc = np.zeros((g.out_h, g.out_w, g.out_ch), exact)
+        product = np.empty_like(acc)
         for ky, kx, positions in g.taps():
-            acc += np.repeat(padded[positions], g.out_ch // g.in_ch, axis=2) * w[0, ky, kx]
+            acc += np.multiply(padded[positions], filters[ky, kx], out=product)
         return (self.requantized(node, acc, inputs),)
 
     def grad_input(self, x: Tensor) -> RawError:
@@ -104,6 +118,12 @@ class DepthwiseConv2D(Weighted):
         return KernelCall(name, f"{name}_s8_row", name, self.params(node), args)
 
 
+def repeated(g: Geometry, x: Array) -> Array:
+    """(.., out_ch): each channel of x (.., in_ch) as often as it has filters."""
+    each = g.out_ch // g.in_ch
+    return x if each == 1 else np.repeat(x, each, axis=2)
+
+
 @dataclass(frozen=True)
 class DepthwiseConv2DGradInput(WeightedGradInput):
     """dout, dout_e s16, w s8[, w_l s8], mask of x, history s16[, sgd] -> dx, dx_e s16.
@@ -126,11 +146,10 @@ class DepthwiseConv2DGradInput(WeightedGradInput):
         """(m (O,) u8, k (O,) u8, kf); m is 0 for dead channels."""
         scales = filter_scales(node.inputs[2].type, self.layer.out_axis)
         kf = scale_exponent(scales)
-        pairs = [scaled_byte(float(s) / 2.0**kf) for s in scales]
-        dead = self.layer.dead
-        m = [0 if c in dead else a for c, (a, _) in enumerate(pairs)]
-        k = [0 if c in dead else q for c, (_, q) in enumerate(pairs)]
-        return np.array(m, np.uint8), np.array(k, np.uint8), kf
+        m, k = scaled_bytes(scales / 2.0**kf)
+        dead = list(self.layer.dead)
+        m[dead] = k[dead] = 0
+        return m.astype(np.uint8), k.astype(np.uint8), kf
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
         dout, exponent, w = inputs[:3]
@@ -138,16 +157,17 @@ class DepthwiseConv2DGradInput(WeightedGradInput):
         w = self.layer.whole_weights(self.x, w, inputs[3])
         g = self.layer.geometry(self.x, node.inputs[2].type)
         m, k, kf = self.scales(node)
-        dout = dout.reshape(g.out_h, g.out_w, g.out_ch).astype(np.int64)
-        sums = g.padded(np.zeros((g.in_h, g.in_w, g.in_ch), np.int64))
-        sums = np.repeat(sums, g.out_ch // g.in_ch, axis=2)
+        greatest = format_of(node.inputs[0].type).greatest
+        exact = exact_float(greatest * 128 * g.kernel_h * g.kernel_w)
+        dout = dout.reshape(g.out_h, g.out_w, g.out_ch).astype(exact)
+        filters, product = w[0].astype(exact), np.empty_like(dout)
+        sums = repeated(g, g.padded(np.zeros((g.in_h, g.in_w, g.in_ch), exact)))
         for ky, kx, positions in g.taps():
-            sums[positions] += dout * w[0, ky, kx]
-        scaled = sat23(g.unpadded(sums)) * m
-        shift = k.astype(np.int64)
-        rounded = np.where(
-            shift == 0, scaled, (scaled >> shift) + ((scaled >> np.maximum(shift - 1, 0)) & 1)
-        )
+            sums[positions] += np.multiply(dout, filters[ky, kx], out=product)
+        # Of at most 23 + 8 bits before and behind the point: floats hold near's sums, too.
+        scaled = sat23(g.unpadded(sums)) * (m * 2.0 ** -k.astype(np.int64))
+        scaled += 0.5
+        rounded = np.floor(scaled, out=scaled)
         raw = rounded.reshape(g.in_h, g.in_w, g.in_ch, -1).sum(axis=3).reshape(self.x.shape)
         return self.requantized(node, raw, int(exponent[0]) + kf, mask, *state)
 
@@ -205,10 +225,13 @@ class DepthwiseConv2DUpdate(WeightedUpdate):
 
     columns: tuple[int, ...] | None = None
 
-    def gradient(self, g: Geometry, x: Array, dout: Array, rows: slice) -> Int64:
-        windows = np.repeat(g.windows(x)[rows], g.out_ch // g.in_ch, axis=2)
-        dw = np.einsum("yxokl,yxo->klo", windows, dout[rows][..., self.chosen(g)], optimize=True)
-        return np.asarray(dw.astype(np.int64))
+    def gradient(self, g: Geometry, x: Array, dout: Array, rows: slice) -> Array:
+        band = dout[rows][..., self.chosen(g)].astype(np.float64)
+        padded = repeated(g, g.padded(x.astype(np.float64)))
+        dw = np.empty((g.kernel_h, g.kernel_w, g.out_ch))
+        for ky, kx, positions in g.taps():
+            np.einsum("yxo,yxo->o", padded[positions][rows], band, out=dw[ky, kx])
+        return dw
 
     def chosen(self, g: Geometry) -> Array:
         return np.array(self.columns if self.columns else range(g.out_ch))

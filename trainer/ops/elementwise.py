@@ -7,9 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from mcutrain.trainer.fixedpoint import Int64, Requant, wrap32
+from mcutrain.trainer.fixedpoint import Int64, Requant, quantized
 from mcutrain.trainer.graph.op import Op, OutputScale
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
 from mcutrain.trainer.ops.broadcast import Broadcast
@@ -55,7 +53,6 @@ class Elementwise(Op, ABC):
     def requants(self, a: TensorType, b: TensorType) -> tuple[Requant, ...]:
         """The factors. Raises ValueError for scales that no multiplier can express."""
 
-    def clamped(self, out: Int64) -> Array:
-        """The output of requantised sums or products."""
-        out = wrap32(out + self.out_quant.zero_point)
-        return np.clip(out, self.act_min, self.act_max).astype(np.int8)
+    def requantized(self, out: Int64, r: Requant) -> Array:
+        """The output of sums or products."""
+        return quantized(out, r.multiplier, r.shift, self.out_quant.zero_point, self.limits())

@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mcutrain.trainer.fixedpoint import INT32_MAX, Int64, dither, near, seed_op, stochastic_round
+from mcutrain.trainer.fixedpoint import (
+    INT32_MAX,
+    Int64,
+    Integers,
+    dither,
+    magnitude,
+    near,
+    seed_op,
+    stochastic_round,
+)
 from mcutrain.trainer.graph.call import Arg, ByChannels, KernelCall, Table, Writer
 from mcutrain.trainer.graph.op import Op
 from mcutrain.trainer.graph.tensor import Array, DType, Role, Tensor, TensorType
@@ -121,30 +130,31 @@ class RawError(Op, ABC):
         return 4 * node.index + ERROR + self.operand
 
     def requantized(
-        self, node: Node, raw: Int64, e_raw: int, mask: Array, *state: Array
+        self, node: Node, raw: Integers, e_raw: int, mask: Array, *state: Array
     ) -> tuple[Array, Array, Array]:
-        """REQ: (error, exponent (1,) s16, new history) of the int32 errors ``raw``.
+        """REQ: (error, exponent (1,) s16, new history) of the errors ``raw``, which fit int32.
 
         Zero where the mask says so; shifted by the history before this sample.
         ``state`` is the history and, for E8, the SGD state.
         """
-        assert np.abs(raw).max(initial=0) <= INT32_MAX
+        assert magnitude(raw) <= INT32_MAX
         format_ = format_of(node.output.type)
-        raw = masked(raw, mask)
+        raw = masked(raw.astype(np.int32), mask)
         h, n = (int(v) for v in state[0])
         shift = min(31, max(0, h - e_raw))
         rounded = near(raw, shift) if format_ is E12 else self.dithered(node, raw, shift, *state)
-        error = np.clip(rounded, -format_.greatest, format_.greatest).astype(format_.dtype.np)
-        greatest = int(np.abs(raw).max(initial=0))
+        most = format_.greatest
+        error = np.minimum(np.maximum(rounded, -most), most).astype(format_.dtype.np)
+        greatest = int(magnitude(raw))
         if greatest:
             h, n = next_history(h, n, e_raw + max(0, greatest.bit_length() - format_.bits))
         return error, np.array([e_raw + shift], np.int16), np.array([h, n], np.int16)
 
-    def dithered(self, node: Node, raw: Int64, shift: int, _: Array, sgd: Array) -> Int64:
+    def dithered(self, node: Node, raw: Array, shift: int, _: Array, sgd: Array) -> Int64:
         """SR(raw, shift, r_j), j the row-major index."""
         seed = seed_op(int(sgd[0]), int(sgd[1]), self.dither_node(node))
-        r = dither(seed, np.arange(raw.size).reshape(raw.shape))
-        return stochastic_round(raw, np.full(raw.shape, shift), r)
+        r = dither(seed, np.arange(raw.size, dtype=np.uint32).reshape(raw.shape))
+        return stochastic_round(raw.astype(np.int64), np.array(shift), r)
 
     def state_args(self, node: Node) -> tuple[Arg, ...]:
         """What REQ's kernels take after the mask: the history, for E8 its dither's parts too."""
@@ -236,9 +246,9 @@ class SumErrors(RawError):
         pairs, (mask, *state) = inputs[: 2 * self.readers], inputs[2 * self.readers :]
         errors, exponents = pairs[::2], [int(e[0]) for e in pairs[1::2]]
         greatest = max(exponents)
-        total = np.zeros(errors[0].shape, np.int64)
+        total = np.zeros(errors[0].shape, np.int32)
         for error, exponent in zip(errors, exponents, strict=True):
-            total += near(error.astype(np.int64) << 8, min(31, greatest - exponent))
+            total += near(error.astype(np.int32) << 8, min(31, greatest - exponent))
         return self.requantized(node, total, greatest - 8, mask, *state)
 
     def overlays(self, node: Node) -> dict[tuple[int, int], int]:
@@ -273,7 +283,7 @@ class RequantizeError(RawError):
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
         raw, exponent, mask, *state = inputs
         e_raw = int(exponent[0]) + self.scale_exponent
-        return self.requantized(node, raw.astype(np.int64), e_raw, mask, *state)
+        return self.requantized(node, raw, e_raw, mask, *state)
 
     def overlays(self, node: Node) -> dict[tuple[int, int], int]:
         mask = in_step(node.output.type, node.inputs[2].type)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mcutrain.trainer.errors import ModelError, UnsupportedOpError
-from mcutrain.trainer.fixedpoint import Requant, requantize, wrap32
+from mcutrain.trainer.fixedpoint import Requant, quantized
 from mcutrain.trainer.graph.call import KernelCall
 from mcutrain.trainer.graph.op import BehindHead, ErrorTensor, Op, OutputScale
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Tensor, TensorType
@@ -85,8 +85,8 @@ class Mean(Op):
         x = node.inputs[0].type
         sums = inputs[0].reshape(self.block(x)).astype(np.int64).sum(axis=1)
         r = self.factor(x)
-        out = requantize(sums - self.block(x)[1] * x.zero_point, r.multiplier, r.shift)
-        out = np.clip(wrap32(out + self.out_quant.zero_point), -128, 127).astype(np.int8)
+        sums -= self.block(x)[1] * x.zero_point
+        out = quantized(sums, r.multiplier, r.shift, self.out_quant.zero_point)
         return (out.reshape(node.output.type.shape),)
 
     def narrowed(self, node: Node, channels: int) -> Op | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mcutrain.trainer.fixedpoint import Requant, near, requantize, scale_exponent
+from mcutrain.trainer.fixedpoint import Requant, near, scale_exponent
 from mcutrain.trainer.graph.call import Arg, KernelCall, Row, Table
 from mcutrain.trainer.graph.op import ErrorTensor
 from mcutrain.trainer.graph.tensor import Array, Role, Tensor, TensorType
@@ -40,7 +40,7 @@ class Mul(Elementwise):
             for tensor, value in zip(node.inputs, inputs, strict=True)
         )
         (r,) = self.requants(*(t.type for t in node.inputs))
-        return (self.clamped(requantize(a * b, r.multiplier, r.shift)),)
+        return (self.requantized(a * b, r),)
 
     def vjp(
         self, node: Node, error: ErrorTensor, tape: Tape

@@ -9,7 +9,7 @@ is built into the rates, which are bytes with a shift; the rounding is stochasti
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from mcutrain.trainer.fixedpoint import (
     dither,
     narrow23,
     scaled_byte,
+    scaled_bytes,
     seed_op,
     stochastic_round,
 )
@@ -102,11 +103,10 @@ class Rates:
     shift: Array
 
     @classmethod
-    def of(cls, factors: Iterable[float], dead: tuple[int, ...]) -> Rates:
-        pairs = [(0, 0) if c in dead else scaled_byte(f) for c, f in enumerate(factors)]
-        return cls(
-            np.array([a for a, _ in pairs], np.uint8), np.array([q for _, q in pairs], np.int16)
-        )
+    def of(cls, factors: Array, dead: tuple[int, ...]) -> Rates:
+        multiplier, shift = scaled_bytes(factors)
+        multiplier[list(dead)] = shift[list(dead)] = 0
+        return cls(multiplier.astype(np.uint8), shift.astype(np.int16))
 
     @property
     def tables(self) -> tuple[Table, Table]:
@@ -118,12 +118,12 @@ def weight_rates(
 ) -> Rates:
     """s_x / s_w[c], times 2**8 where the steps are in a fraction's quanta, for each channel."""
     quanta = 2.0**FRACTION_BITS if has_fraction else 1.0
-    return Rates.of((x_scale / float(s) * quanta for s in w_scales), dead)
+    return Rates.of(x_scale / w_scales * quanta, dead)
 
 
 def bias_rates(x_scale: float, w_scales: Array, dead: tuple[int, ...]) -> Rates:
     """1 / (s_x s_w[c]) for each output channel."""
-    return Rates.of((1.0 / (x_scale * float(s)) for s in w_scales), dead)
+    return Rates.of(1.0 / (x_scale * w_scales), dead)
 
 
 def _scaled_steps(
@@ -132,7 +132,7 @@ def _scaled_steps(
     """SR(g A, q + L - 8 - e - t, r), (g, t) = narrow23(gradient); ``first`` is the first index."""
     seed, step, multiplier, shift = (int(v) for v in sgd)
     a = (rates.multiplier.astype(np.int64) * multiplier + 128) >> 8
-    index = np.arange(first, first + gradient.size, dtype=np.int64).reshape(gradient.shape)
+    index = np.arange(first, first + gradient.size, dtype=np.uint32).reshape(gradient.shape)
     r = dither(seed_op(seed, step, node), index)
     total_shift = rates.shift.astype(np.int64) + (shift - 8 - exponent)
     value, dropped = narrow23(gradient)
@@ -148,27 +148,34 @@ def weight_steps(
     node: int,
     first: int = 0,
 ) -> tuple[Int64, Array]:
-    """(u, which elements take their step) along ``dw``; of its shape, ``channel`` the rates' index.
+    """(u, which elements take their step) along ``dw``; of its shape, which that of ``channel``,
+    the rates' index, broadcasts to.
 
     Elements with dw = 0 and dead channels take none.
     """
-    u = np.clip(_scaled_steps(dw, channel, exponent, rates, sgd, node, first), -STEP_MAX, STEP_MAX)
+    u = within(_scaled_steps(dw, channel, exponent, rates, sgd, node, first), STEP_MAX)
     return u, (dw != 0) & (rates.multiplier[channel] != 0) & (int(sgd[2]) != 0)
 
 
 def step_weights(parts: tuple[Array, ...], u: Int64, learns: Array) -> tuple[Array, ...]:
     """(w, frac), (w,) without a fraction, or one s32 (a bias, a sum), after the steps ``u``."""
-    first, *frac = (part.astype(np.int64) for part in parts)
     if parts[0].dtype == np.int32:
-        new = [np.clip(first - u, -BIAS_MAX, BIAS_MAX)]
-    elif not frac:
-        new = [np.clip(first - u, -127, 127)]
+        new = [within(parts[0] - u, BIAS_MAX)]
+    elif len(parts) == 1:
+        new = [within(parts[0] - u, 127)]
     else:
-        m = np.clip(256 * first + frac[0] - u, -WEIGHT_MAX, WEIGHT_MAX)
-        w = np.clip((m + 128) >> FRACTION_BITS, -127, 127)
-        new = [w, m - 256 * w]
+        m = parts[0].astype(np.int32) << FRACTION_BITS
+        m += parts[1]
+        m = within(m - u.astype(np.int32), WEIGHT_MAX)
+        w = within((m + 128) >> FRACTION_BITS, 127)
+        new = [w, m - (w << FRACTION_BITS)]
     pairs = zip(new, parts, strict=True)
-    return tuple(np.where(learns, value, part).astype(part.dtype) for value, part in pairs)
+    return tuple(np.where(learns, value.astype(part.dtype), part) for value, part in pairs)
+
+
+def within(values: Array, most: int) -> Array:
+    """The values, which are changed, in +-most."""
+    return np.asarray(np.minimum(np.maximum(values, -most, out=values), most, out=values))
 
 
 @dataclass(frozen=True)
@@ -200,11 +207,11 @@ class BiasUpdate(Op):
         b, dout, exponent, sgd = inputs
         if int(sgd[2]) == 0:
             return (b,)
-        db = dout.reshape(-1, b.size).astype(np.int64).sum(axis=0)
+        db = dout.reshape(-1, b.size).astype(np.int32).sum(axis=0, dtype=np.int32).astype(np.int64)
         rates = self.rates(node)
         channel = np.arange(b.size)
         u = _scaled_steps(db, channel, int(exponent[0]), rates, sgd, 4 * node.index + BIAS, 0)
-        u = np.clip(u, -(BIAS_MAX - 1), BIAS_MAX - 1)
+        u = within(u, BIAS_MAX - 1)
         return step_weights((b,), u, (db != 0) & (rates.multiplier != 0))
 
     def lower(self, node: Node) -> KernelCall:

@@ -10,12 +10,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from mcutrain.trainer.errors import ModelError, UnsupportedOpError
-from mcutrain.trainer.fixedpoint import Requant, requantize, wrap32
+from mcutrain.trainer.fixedpoint import quantized, requants
 from mcutrain.trainer.graph.call import Rows, Table, Window
 from mcutrain.trainer.graph.op import ErrorTensor, Op, OutputScale
 from mcutrain.trainer.graph.tensor import (
@@ -35,6 +35,7 @@ from mcutrain.trainer.ops.window import Geometry, Placement
 if TYPE_CHECKING:
     from mcutrain.trainer.graph.op import Node, OperatorSource, Tape
 
+MAX_CENTRED = 255  # the magnitude of an input less its zero point
 MAX_FAN_IN = 65792  # products of 255 * 128 that fit 32 bits
 DEAD_SCALE = 2.0**-12
 DEAD_BIAS = 2**30
@@ -139,16 +140,14 @@ class Weighted(Op, ABC):
         sizes = (in_h, in_w, in_ch, out_h, out_w, w.shape[self.out_axis])
         return Geometry(*sizes, kernel_h, kernel_w, *self.stride, *self.padding)
 
-    def factors(self, x: TensorType, w: TensorType) -> list[float]:
+    def factors(self, x: TensorType, w: TensorType) -> Array:
         """Output scale factors s_x s_w[c] / s_out, in float64 as tflite-micro has them."""
-        out_scale = self.out_quant.scale
-        return [x.scale * s / out_scale for s in filter_scales(w, self.out_axis)]
+        return np.asarray(x.scale * filter_scales(w, self.out_axis) / self.out_quant.scale)
 
     def requants(self, x: TensorType, w: TensorType) -> tuple[Array, Array]:
         """(multiplier (O,) s32, shift (O,) s8)."""
-        pairs = [Requant.from_real(f) for f in self.factors(x, w)]
-        multiplier = np.array([r.multiplier for r in pairs], np.int32)
-        return multiplier, np.array([r.shift for r in pairs], np.int8)
+        multiplier, shift = requants(self.factors(x, w))
+        return multiplier.astype(np.int32), shift.astype(np.int8)
 
     def columns(self, x: TensorType, w: TensorType) -> tuple[int, ...]:
         """Indices along the weights' last axis that belong to the learned channels."""
@@ -181,12 +180,10 @@ class Weighted(Op, ABC):
 
     def requantized(self, node: Node, acc: Array, inputs: tuple[Array, ...]) -> Array:
         """The output of accumulators without bias (out_h, out_w, out_ch)."""
-        if self.has_bias:
-            acc = acc + inputs[2]
-        multiplier, shift = self.requants(*(t.type for t in node.inputs[:2]))
-        out = requantize(wrap32(acc), multiplier.astype(np.int64), shift.astype(np.int64))
-        out = np.clip(wrap32(out + self.out_quant.zero_point), self.act_min, self.act_max)
-        return np.asarray(out.astype(np.int8).reshape(self.out_shape))
+        tables = requants(self.factors(*(t.type for t in node.inputs[:2])))
+        bias = inputs[2] if self.has_bias else 0
+        out = quantized(acc, *tables, self.out_quant.zero_point, self.limits(), bias)
+        return out.reshape(self.out_shape)
 
     def vjp(
         self, node: Node, error: ErrorTensor, tape: Tape
@@ -271,6 +268,11 @@ class Weighted(Op, ABC):
         g = self.geometry(node.inputs[0].type, w)
         # The filters of a depthwise layer read different values, all others the same.
         return g.kernel_h * g.kernel_w, g.out_h * g.out_w * w.size // w.shape[0]
+
+
+def centred(x: Array, zero_point: int, exact: type[np.floating[Any]]) -> Array:
+    """x minus its zero point, within MAX_CENTRED, as floats."""
+    return np.asarray(np.subtract(x, exact(zero_point), dtype=exact))
 
 
 def channel_table(channels: tuple[int, ...] | None, name: str = "channel") -> Table | None:

@@ -88,26 +88,28 @@ class WeightedUpdate(Op, ABC):
         return weight_rates(x.scale, scales, self.layer.dead, has_fraction=self.has_fraction)
 
     @abstractmethod
-    def gradient(self, g: Geometry, x: Array, dout: Array, rows: slice) -> Int64:
-        """The weight gradient of one band of output rows, in the weights' order."""
+    def gradient(self, g: Geometry, x: Array, dout: Array, rows: slice) -> Array:
+        """The weight gradient of one band of output rows, in the weights' order: float, exact.
+
+        ``x`` (in_h, in_w, in_ch) s16 is centred, ``dout`` (out_h, out_w, channels) the error.
+        """
 
     @abstractmethod
     def channel(self, g: Geometry) -> Int64:
-        """The rate's index of each weight, in the gradient's shape or broadcasting to it."""
+        """The rate's index of each weight, broadcasting to the gradient's shape."""
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
         parts, (x, dout, exponent, sgd) = inputs[: self.position], inputs[self.position :]
         x_type, dout_type = (t.type for t in node.inputs[self.position : self.position + 2])
         g = self.layer.geometry(x_type, node.inputs[0].type)
-        x = x.reshape(g.in_h, g.in_w, g.in_ch) - np.float64(x_type.zero_point)
-        dout = dout.reshape(g.out_h, g.out_w, -1).astype(np.float64)
+        x = x.reshape(g.in_h, g.in_w, g.in_ch) - np.int16(x_type.zero_point)
+        dout = dout.reshape(g.out_h, g.out_w, -1)
         shape, size = parts[0].shape, parts[0].size
         rates, e, band_rows = self.rates(node), int(exponent[0]), format_of(dout_type).band_rows(g)
         for band, row in enumerate(range(0, g.out_h, band_rows)):
-            dw = self.gradient(g, x, dout, slice(row, row + band_rows))
-            channel = np.broadcast_to(self.channel(g), dw.shape)
+            dw = self.gradient(g, x, dout, slice(row, row + band_rows)).astype(np.int64)
             node_id = 4 * node.index + WEIGHT
-            u, learns = weight_steps(dw, channel, e, rates, sgd, node_id, first=band * size)
+            u, learns = weight_steps(dw, self.channel(g), e, rates, sgd, node_id, first=band * size)
             parts = step_weights(tuple(v.reshape(dw.shape) for v in parts), u, learns)
         return tuple(v.reshape(shape) for v in parts)
 

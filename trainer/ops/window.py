@@ -19,6 +19,7 @@ MAX_KERNEL_H = 32  # row pointers that a kernel keeps on the stack (MCT_MAX_KERN
 MAX_KERNEL_W = 4096
 
 ALL = slice(None)
+CACHED = 2**16  # values that the reference unfolds at a time
 
 
 @dataclass(frozen=True)
@@ -52,15 +53,27 @@ class Geometry:
         view = slide(self.padded(x), (self.kernel_h, self.kernel_w), axis=(0, 1))
         return np.asarray(view[:: self.stride_h, :: self.stride_w][: self.out_h, : self.out_w])
 
-    def columns(self, x: Array, rows: slice = ALL) -> Array:
-        """(positions, kernel_h * kernel_w * in_ch): what each output of ``rows`` reads, of x's
-        dtype, in the order of OHWI weights."""
-        padded = self.padded(x)
-        if self.kernel_h == self.kernel_w == self.stride_h == self.stride_w == 1:
+    @property
+    def is_pointwise(self) -> bool:
+        """Whether each output reads the input of its own position alone."""
+        return self.kernel_h == self.kernel_w == self.stride_h == self.stride_w == 1
+
+    def bands(self, rows: slice = ALL) -> Iterator[slice]:
+        """Output rows in parts whose ``columns`` stay in the processor's cache."""
+        first, end, _ = rows.indices(self.out_h)
+        row_values = self.out_w * self.kernel_h * self.kernel_w * self.in_ch
+        step = self.out_h if self.is_pointwise else max(1, CACHED // row_values)
+        for row in range(first, end, step):
+            yield slice(row, min(row + step, end))
+
+    def columns(self, padded: Array, rows: slice) -> Array:
+        """(positions, kernel_h * kernel_w * in_ch): what each output of ``rows`` reads of the
+        padded input, in the order of OHWI weights."""
+        if self.is_pointwise:
             return np.asarray(padded[: self.out_h, : self.out_w][rows].reshape(-1, self.in_ch))
         height = len(range(self.out_h)[rows])
         shape = (height, self.out_w, self.kernel_h, self.kernel_w, self.in_ch)
-        found = np.empty(shape, x.dtype)
+        found = np.empty(shape, padded.dtype)
         for ky, kx, positions in self.taps():
             found[:, :, ky, kx] = padded[positions][rows]
         return found.reshape(height * self.out_w, -1)

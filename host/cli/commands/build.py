@@ -34,22 +34,21 @@ def generate(
     json_: JsonOpt = False,
 ) -> None:
     """Write the C that trains the model: static buffers, no heap, one step function."""
-    from mcutrain.host.building.firmware import generate as generate_code
+    from mcutrain.host.building.generated import generated
     from mcutrain.host.building.target import Target
     from mcutrain.host.places import FIRMWARE_DIR
     from mcutrain.host.show import terminal as show
-    from mcutrain.host.training.flash_latents import with_flash_latents
     from mcutrain.host.training.tell import tell
 
-    place = Target.parse(target)
-    chosen = with_flash_latents(request.on(place.chip).plan(), flash_latents)
-    tell(chosen.notes, err)
-    files = [str(path) for path in generate_code(chosen, output, place.board)]
+    done = generated(request, output, Target.parse(target), flash_latents)
+    tell(done.notes, err)
+    files = [str(path) for path in done.files]
     if json_:
-        notes = [asdict(note) for note in chosen.notes]
-        print_json({"files": files, "firmware": str(FIRMWARE_DIR), "notes": notes})
+        notes = [asdict(note) for note in done.notes]
+        told = {"files": files, "firmware": str(FIRMWARE_DIR), "notes": notes}
+        print_json(told | {"up_to_date": not done.is_new})
     else:
-        show.lines(f"wrote {f}" for f in files)
+        show.lines(f"{'wrote' if done.is_new else 'up to date:'} {f}" for f in files)
         show.lines([f"kernels and headers that it needs: {FIRMWARE_DIR}"])
 
 

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Generates a model's C, unless a folder holds what the same request made there before.
+
+Beside the builds the cache has a record for each folder: the key of what was asked for, and the
+hash of each file. A key covers all that the files follow from, this package's sources included.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mcutrain.host.building.cache import filling, lease, touch
+from mcutrain.host.building.target import Target
+from mcutrain.host.files import write_whole
+from mcutrain.host.places import FIRMWARE_DIR, PACKAGE, cache_dir
+from mcutrain.host.request import Request
+from mcutrain.trainer.errors import Error
+from mcutrain.trainer.notes import Note
+
+KIND, RECORD = "generated", "record.json"
+ROOMS = ("trainer", "codegen", "host")
+
+
+@dataclass(frozen=True)
+class Generated:
+    """The files for a request; ``is_new`` unless all of them were there."""
+
+    files: tuple[Path, ...]
+    notes: tuple[Note, ...]
+    is_new: bool
+
+
+def generated(
+    request: Request, folder: Path, target: Target, flash_latents: Path | None = None
+) -> Generated:
+    """The C for a request, with the latents of a file in flash, in ``folder``. Processes that
+    generate into one folder take turns. Raises Error."""
+    request = request.on(target.chip)
+    with record_of(folder) as record:
+        key = key_of(request, target, flash_latents)
+        found = None if record is None else recorded(record, key, folder)
+        if found is not None:
+            return found
+        made = made_anew(request, folder, target, flash_latents)
+        # What a file was changed to meanwhile, its C may not follow from.
+        if record is not None and key_of(request, target, flash_latents) == key:
+            with suppress(Error, OSError):  # then it is made anew again
+                write_record(record, key, made)
+    return made
+
+
+def made_anew(
+    request: Request, folder: Path, target: Target, flash_latents: Path | None
+) -> Generated:
+    from mcutrain.host.building.firmware import generate
+    from mcutrain.host.training.flash_latents import with_flash_latents
+
+    plan = with_flash_latents(request.plan(), flash_latents)
+    return Generated(tuple(generate(plan, folder, target.board)), plan.notes, is_new=True)
+
+
+@contextmanager
+def record_of(folder: Path) -> Iterator[Path | None]:
+    """The record's file, which is for this process alone in here; None if there is no cache."""
+    record = None
+    with ExitStack() as stack:
+        with suppress(Error, OSError):
+            place = cache_dir() / KIND / digest_of([str(folder.resolve()).encode()])
+            held = lease(place, shared=True)
+            stack.callback(held.release)
+            stack.enter_context(filling(place))
+            record = place / RECORD
+        yield record
+
+
+def recorded(record: Path, key: str, folder: Path) -> Generated | None:
+    """What the record says of the folder, if it is what this key made, and still there."""
+    try:
+        found = json.loads(record.read_text())
+        if found["key"] != key:
+            return None
+        files = {folder / name: str(digest) for name, digest in found["files"].items()}
+        if any(digest_of([path.read_bytes()]) != digest for path, digest in files.items()):
+            return None
+        notes = tuple(Note(**note) for note in found["notes"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # none, or cut short
+        return None
+    touch(record.parent)
+    return Generated(tuple(files), notes, is_new=False)
+
+
+def write_record(record: Path, key: str, made: Generated) -> None:
+    files = {path.name: digest_of([path.read_bytes()]) for path in made.files}
+    notes = [asdict(note) for note in made.notes]
+    write_whole(record, json.dumps({"key": key, "files": files, "notes": notes}))
+
+
+def key_of(request: Request, target: Target, flash_latents: Path | None) -> str:
+    """A hash of all that the C for a request follows from."""
+    options = {each.name: getattr(request.options, each.name) for each in fields(request.options)}
+    features = sorted(request.chip.features)
+    asked: tuple[Any, ...] = (
+        str(request.model),
+        sorted(request.given),
+        request.resumes,
+        options,
+        replace(request.chip, features=frozenset()),
+        features,
+        target.name,
+        str(flash_latents),
+    )
+    named = [request.model, Path(str(request.options.update)), flash_latents]
+    read = [path.read_bytes() if path is not None and path.is_file() else b"" for path in named]
+    return digest_of([sources().encode(), repr(asked).encode(), *read])
+
+
+def sources() -> str:
+    """A hash of this package, and of what else decides its results."""
+    parts = [f"{platform.python_version()} {np.__version__}".encode()]
+    folders = [*(PACKAGE / room for room in ROOMS), FIRMWARE_DIR]
+    for path in sorted(path for folder in folders for path in folder.rglob("*")):
+        if path.suffix not in (".pyc", "") and path.is_file():
+            parts += [path.relative_to(PACKAGE).as_posix().encode(), path.read_bytes()]
+    return digest_of([*parts, (PACKAGE / "platformio.ini").read_bytes()])
+
+
+def digest_of(parts: list[bytes]) -> str:
+    """One hash of byte strings, with their lengths."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.hexdigest()
