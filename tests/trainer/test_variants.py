@@ -35,7 +35,7 @@ from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import parse
 from mcutrain.trainer.training_plan import TrainingPlan
 from mcutrain.trainer.variants import KernelVariant, beyond, kernel_variants
-from tests.support.bench import assert_rows_are_equal, bench_plan, node_of
+from tests.support.bench import assert_rows_are_equal, bench_plan, draw_inputs, node_of
 from tests.support.native import NativeModel
 from tests.support.op_cases import CASES, Case
 from tests.support.paths import FIRMWARE
