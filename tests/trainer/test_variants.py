@@ -57,8 +57,8 @@ def with_variants(case: Case, features: frozenset[str] = CHIP.features) -> Case:
     return replace(case, op=variant_for(node_of(Graph(), case), features))
 
 
-# mct/dsp.h has what the instructions do in C, too.
-HERE = chip_of(NATIVE).features | CHIP.features | {"dsp"}
+# mct/dsp.h and mct/mve.h have what the instructions do in C, too.
+HERE = chip_of(NATIVE).features | CHIP.features | {"dsp", "mve"}
 RUN_HERE = [variant for variant in kernel_variants() if variant.needs <= HERE]
 
 
