@@ -82,6 +82,21 @@ static MCT_INLINED mct_four mct_requantize_four(mct_four acc, mct_four multiplie
     return vrshlq_s32(vqaddq_s32(scaled, one_less), shift);
 }
 
+/* The same for one scale of all. */
+static MCT_INLINED mct_four mct_requantize_four_by(mct_four acc, int32_t multiplier, mct_four shift)
+{
+    mct_four scaled = vqrdmulhq_n_s32(acc, multiplier);
+    mct_four one_less = vshrq_n_s32(vandq_s32(scaled, shift), 31);
+    return vrshlq_s32(vqaddq_s32(scaled, one_less), shift);
+}
+
+static MCT_INLINED mct_four mct_move_four(mct_four four, int32_t offset)
+{
+    return vaddq_n_s32(four, offset);
+}
+
+#define mct_shift_four_left(four, bits) vshlq_n_s32(four, bits) /* bits is a constant */
+
 static MCT_INLINED mct_four mct_clamp_four(mct_four four, int32_t offset, mct_four lo, mct_four hi)
 {
     return vminq_s32(vmaxq_s32(vaddq_n_s32(four, offset), lo), hi);
@@ -222,6 +237,24 @@ static inline mct_four mct_requantize_four(mct_four acc, mct_four multiplier, mc
         acc.lane[k] = mct_requantize(acc.lane[k], multiplier.lane[k], shift.lane[k]);
     }
     return acc;
+}
+
+static inline mct_four mct_requantize_four_by(mct_four acc, int32_t multiplier, mct_four shift)
+{
+    return mct_requantize_four(acc, mct_four_of_one(multiplier), shift);
+}
+
+static inline mct_four mct_move_four(mct_four four, int32_t offset)
+{
+    return mct_add_four(four, mct_four_of_one(offset));
+}
+
+static inline mct_four mct_shift_four_left(mct_four four, int32_t bits)
+{
+    for (int32_t k = 0; k < 4; k++) {
+        four.lane[k] = (int32_t)((uint32_t)four.lane[k] << bits);
+    }
+    return four;
 }
 
 static inline mct_four mct_clamp_four(mct_four four, int32_t offset, mct_four lo, mct_four hi)

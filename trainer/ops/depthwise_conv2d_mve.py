@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Depthwise convolution on cores with vectors of integers: the same bits, sixteen channels at a time.
-Twin of firmware/kernels/depthwise_conv2d_mve.h."""
+"""Depthwise convolution on cores with vectors of integers: the same bits, sixteen channels at a
+time. Twin of firmware/kernels/depthwise_conv2d_mve.h."""
 
 from __future__ import annotations
 
