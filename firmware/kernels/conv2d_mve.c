@@ -16,6 +16,7 @@ typedef struct {
     const int32_t *multiplier;
     const int8_t *shift;
     int32_t filters;
+    int32_t out_step; /* from the outputs of one position to those of the next */
     int32_t x_offset, out_offset, min, max;
 } layer;
 
@@ -28,8 +29,9 @@ static layer layer_of(const mct_conv2d_params *p, const int8_t *w, const int32_t
                       const int8_t *w_l, const int32_t *multiplier, const int8_t *shift)
 {
     const int32_t taps = p->kernel_h * p->kernel_w;
-    layer l = {w,     w_l,       taps * p->in_ch, taps * p->learned_ch, b,          multiplier,
-               shift, p->out_ch, p->x_offset,     p->out_offset,        p->act_min, p->act_max};
+    layer l = {
+        w,         w_l,       taps * p->in_ch, taps * p->learned_ch, b,          multiplier, shift,
+        p->out_ch, p->out_ch, p->x_offset,     p->out_offset,        p->act_min, p->act_max};
     return l;
 }
 
@@ -66,10 +68,10 @@ static void copy_window(const mct_conv2d_params *p, const int8_t *const rows[], 
     }
 }
 
-/* The filters that are no four any more, one at a time. */
-static MCT_NOINLINE void put_rest(const layer *l, int32_t o, windows at, int8_t *out)
+/* Fewer than four filters, one at a time. */
+static MCT_NOINLINE void put_few(const layer *l, windows at, int8_t *out)
 {
-    for (; o < l->filters; o++) {
+    for (int32_t o = 0; o < l->filters; o++) {
         const int8_t *w = l->w + o * l->size;
         mct_centred_dots s = {0, 0, 0, 0};
         mct_add_centred_dots(at.x, w, w, l->size, &s);
@@ -100,7 +102,7 @@ static MCT_INLINED void put_fours(const layer *l, const int32_t *base, windows a
     const int32_t *multipliers = l->multiplier;
     const int8_t *shifts = l->shift;
     const mct_four min = mct_four_of_one(l->min), max = mct_four_of_one(l->max);
-    int8_t *out1 = out + l->filters;
+    int8_t *out1 = out + l->out_step;
     for (const int8_t *end = out + (l->filters & ~3); out != end; out += 4, out1 += 4) {
         mct_dots s = {base[0], base[1], base[0], base[1]};
         mct_add_dots(x, x + size, w, w + size, size, &s);
@@ -137,18 +139,42 @@ static MCT_NOINLINE void put_any_fours(const layer *l, const int32_t *base, wind
     put_fours(l, base, at, false, out);
 }
 
-static void put_two(const layer *l, const int32_t *base, windows at, int8_t *out)
+static void put_all_fours(const layer *l, const int32_t *base, windows at, int8_t *out)
 {
     if (l->size_l == 0) {
         put_plain_fours(l, base, at, out);
     } else {
         put_any_fours(l, base, at, out);
     }
-    const int32_t done = l->filters & ~3;
-    if (done < l->filters) {
+}
+
+/* The last four filters alone. */
+static layer last_four(const layer *l)
+{
+    const int32_t o = l->filters - 4;
+    layer last = *l;
+    last.w += o * l->size;
+    last.w_l = l->size_l != 0 ? l->w_l + o * l->size_l : NULL;
+    last.multiplier += o;
+    last.shift += o;
+    last.filters = 4;
+    return last;
+}
+
+static void put_two(const layer *l, const int32_t *base, windows at, int8_t *out)
+{
+    if (l->filters < 4) {
         const windows next = {at.x + l->size, l->size_l != 0 ? at.x_l + l->size_l : NULL};
-        put_rest(l, done, at, out);
-        put_rest(l, done, next, out + l->filters);
+        put_few(l, at, out);
+        put_few(l, next, out + l->out_step);
+        return;
+    }
+    put_all_fours(l, base, at, out);
+    if (l->filters % 4 != 0) {
+        /* Some have their turn again: the windows are copies, so no input was written over. */
+        const layer last = last_four(l);
+        const int32_t o = l->filters - 4;
+        put_all_fours(&last, base + o, at, out + o);
     }
 }
 
@@ -168,8 +194,12 @@ static MCT_INLINED mct_centred_dots centred_dots_of(const layer *l, int32_t o, w
 static MCT_NOINLINE void put_one(const layer *l, windows at, int8_t *out)
 {
     const mct_four min = mct_four_of_one(l->min), max = mct_four_of_one(l->max);
-    int32_t o = 0;
-    for (; o + 4 <= l->filters; o += 4) {
+    if (l->filters < 4) {
+        put_few(l, at, out);
+        return;
+    }
+    for (int32_t k = 0; k < l->filters; k += 4) {
+        const int32_t o = k + 4 <= l->filters ? k : l->filters - 4; /* some have their turn again */
         const mct_centred_dots s = centred_dots_of(l, o, at);
         const mct_centred_dots t = centred_dots_of(l, o + 2, at);
         mct_four acc = mct_add_scaled_four(
@@ -182,7 +212,6 @@ static MCT_NOINLINE void put_one(const layer *l, windows at, int8_t *out)
                           outputs_of(acc, mct_load_four(l->multiplier + o),
                                      mct_load_four_s8(l->shift + o), l->out_offset, min, max));
     }
-    put_rest(l, o, at, out);
 }
 
 /* Copies window k of `count` at column x_in, and that of the learned channels behind all of them.

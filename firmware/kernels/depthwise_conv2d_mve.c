@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include "kernels/window.h"
+#include "mct/model.h"
 #include "mct/mve_eight.h"
 
 /* The taps of a window that lie inside its input; `step` from one to the next. */
@@ -19,29 +20,53 @@ static MCT_INLINED mct_eight_sums bias_of(const int32_t *b, int32_t c)
     return b != NULL ? mct_load_eight_sums(b + c) : mct_eight_zeros();
 }
 
-/* Channels c to c + 7, and the eight behind them if it `is_wide`. */
-static MCT_INLINED void put_channels(const window *at, const int32_t *b,
-                                     const mct_output_scales *by, int32_t c, bool is_wide,
-                                     int8_t *out)
+/* Channels c to c + 7. */
+static MCT_INLINED mct_eight_sums sums_of(const window *at, const int32_t *b, int32_t c)
 {
     mct_eight_sums sums = bias_of(b, c);
-    mct_eight_sums next = is_wide ? bias_of(b, c + 8) : mct_eight_zeros();
-    const int32_t step = at->step, x_offset = at->x_offset;
     for (int32_t row = 0; row < at->rows; row++) {
         const int8_t *x = at->x[row] + c;
         const int8_t *w = at->w[row] + c;
-        if (is_wide) {
-            mct_add_taps(x, w, step, at->taps, x_offset, &sums, &next);
-            continue;
-        }
-        for (int32_t k = at->taps; k > 0; k--, x += step, w += step) {
-            sums = mct_add_products(sums, mct_load_eight(x, x_offset), mct_load_eight_weights(w));
+        for (int32_t k = at->taps; k > 0; k--, x += at->step, w += at->step) {
+            mct_eight centred = mct_load_eight(x, at->x_offset);
+            sums = mct_add_products(sums, centred, mct_load_eight_weights(w));
         }
     }
-    mct_put_eight(sums, by, c, out);
-    if (is_wide) {
-        mct_put_eight(next, by, c + 8, out + 8);
+    return sums;
+}
+
+/* Channels 0 to `end` - 1, sixteen at a time. */
+static MCT_NOINLINE void put_sixteens(const window *at, const int32_t *b,
+                                      const mct_output_scales *scales, int32_t end, int8_t *out)
+{
+    const mct_output_scales by = *scales;
+    const int32_t step = at->step, taps = at->taps, rows = at->rows, x_offset = at->x_offset;
+    for (int32_t c = 0; c < end; c += 16) {
+        mct_eight_sums first = bias_of(b, c);
+        mct_eight_sums second = bias_of(b, c + 8);
+        for (int32_t row = 0; row < rows; row++) {
+            mct_add_taps(at->x[row] + c, at->w[row] + c, step, taps, x_offset, &first, &second);
+        }
+        mct_put_eight(first, &by, c, out + c);
+        mct_put_eight(second, &by, c + 8, out + c + 8);
     }
+}
+
+/* The last nine to fifteen channels from c on. Some have their turn twice, and all before the first
+ * output is written, which may lie over an input. */
+static MCT_NOINLINE void put_last(const window *at, const int32_t *b, const mct_output_scales *by,
+                                  int32_t c, int32_t last, int8_t *out)
+{
+    mct_eight_sums first = sums_of(at, b, c);
+    mct_eight_sums second = sums_of(at, b, last);
+    mct_put_eight(first, by, c, out + c);
+    mct_put_eight(second, by, last, out + last);
+}
+
+static MCT_NOINLINE void put_one_eight(const window *at, const int32_t *b,
+                                       const mct_output_scales *by, int32_t c, int8_t *out)
+{
+    mct_put_eight(sums_of(at, b, c), by, c, out + c);
 }
 
 static int8_t output_of(const window *at, const int32_t *b, const mct_output_scales *by, int32_t c)
@@ -87,12 +112,18 @@ void mct_depthwise_conv2d_mve_s8_row(const mct_depthwise_conv2d_params *p,
     int32_t x_in = -p->pad_left;
     for (int32_t x = 0; x < p->out_w; x++, x_in += p->stride_w, out_row += p->in_ch) {
         find_taps(p, rows, w, x_in, &at);
-        int32_t c = 0;
-        for (; c + 16 <= p->in_ch; c += 16) {
-            put_channels(&at, b, &by, c, true, out_row + c);
+        /* What is left then is none, or eight to 23; or fewer if there are no more. */
+        int32_t c = p->in_ch % 16 == 0 || p->in_ch < 16 ? p->in_ch & ~15 : (p->in_ch - 8) & ~15;
+        int32_t left = p->in_ch - c;
+        put_sixteens(&at, b, &by, c, out_row);
+        if (left == 8 || left > 16) {
+            put_one_eight(&at, b, &by, c, out_row);
+            left -= 8;
+            c += 8;
         }
-        for (; c + 8 <= p->in_ch; c += 8) {
-            put_channels(&at, b, &by, c, false, out_row + c);
+        if (left > 8) {
+            put_last(&at, b, &by, c, p->in_ch - 8, out_row);
+            continue;
         }
         for (; c < p->in_ch; c++) {
             out_row[c] = output_of(&at, b, &by, c);

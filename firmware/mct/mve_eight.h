@@ -98,8 +98,8 @@ static MCT_INLINED void mct_put_eight(mct_eight_sums sums, const mct_output_scal
     int16x8_t shift = vldrbq_s16(by->shift + c);
     int32x4_t even = mct_requantize_four(sums.even, multiplier.val[0], vmovlbq_s16(shift));
     int32x4_t odd = mct_requantize_four(sums.odd, multiplier.val[1], vmovltq_s16(shift));
-    int16x8_t all = vdupq_n_s16(0);
-    all = vqmovnbq_s32(all, vaddq_n_s32(even, by->offset));
+    even = vaddq_n_s32(even, by->offset);
+    int16x8_t all = vqmovnbq_s32(vreinterpretq_s16_s32(even), even);
     all = vqmovntq_s32(all, vaddq_n_s32(odd, by->offset));
     all = vmaxq_s16(all, vdupq_n_s16((int16_t)by->min));
     all = vminq_s16(all, vdupq_n_s16((int16_t)by->max));
