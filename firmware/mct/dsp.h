@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* SIMD within a word, as Armv7E-M and Armv8-M with the DSP extension have it (ACLE 2021Q4, 9.5). On
- * other processors the same in C: kernels that are built of these run there too, slowly, so that
- * tests can look at them with sanitizers. */
+/* SIMD within a word, as Armv7E-M and Armv8-M with the DSP extension have it (ACLE 2021Q4, 9.5).
+ * With MCT_INSTRUCTIONS_IN_C the same in C: kernels that are built of these run on any processor
+ * then, slowly, so that tests can look at them with sanitizers. */
 #ifndef MCT_DSP_H
 #define MCT_DSP_H
 
@@ -12,6 +12,9 @@
 
 #ifdef __ARM_FEATURE_DSP
 #include <arm_acle.h>
+#elif !defined MCT_INSTRUCTIONS_IN_C
+#error                                                                                             \
+    "mct/dsp.h: the compiler's core has no DSP instructions; set one that has, as -mcpu=cortex-m4"
 #endif
 
 #ifdef __cplusplus

@@ -114,6 +114,7 @@ def _resolve(
 
 
 _TARGET = re.compile(r"\b([0-9a-f]+) <")
+_LOOP = re.compile(r"(?:wlstp|wls|letp|le)(?:\.\d+)?$")  # Armv8.1-M: to its begin, or past its end
 _CONDITION = "eq|ne|cs|hs|cc|lo|mi|pl|vs|vc|hi|ls|ge|lt|gt|le"
 _THUMB = re.compile(
     r"^(push|pop|stmdb|stmfd|stm|ldmia|ldmfd|ldm|vpush|vpop|vstmdb|vldmia|subw?|addw?|mov|msr|"
@@ -130,6 +131,10 @@ def _decode_thumb(address: int, text: str) -> Instruction:
     16
     >>> _decode_thumb(0, "ble.n\\tb6 <va+0x36>").flow, _decode_thumb(0, "bl 44 <deep>").flow
     (<Flow.BRANCH: 'branch'>, <Flow.CALL: 'call'>)
+    >>> _decode_thumb(0, "le\\tlr, 30 <f+0x30>").flow
+    <Flow.BRANCH: 'branch'>
+    >>> _decode_thumb(0, "wlstp.8\\tlr, r2, 30 <f+0x30>").target
+    48
     """
     mnemonic, operands = _split(text.partition("@")[0])
     here = Instruction(address, text)
@@ -147,6 +152,8 @@ def _decode_thumb(address: int, text: str) -> Instruction:
 def _thumb_flow(base: str, condition: str, operands: str) -> tuple[Flow, int | None]:
     on = Flow.NEXT if condition else Flow.END  # a conditional return falls through
     target = _target(operands)
+    if _LOOP.match(base):
+        return Flow.BRANCH, target
     if base in ("b", "cbz", "cbnz"):
         return (Flow.JUMP if base == "b" and not condition else Flow.BRANCH), target
     if base == "bl":

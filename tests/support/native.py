@@ -24,7 +24,8 @@ WARNINGS = [
     "-Wno-sign-conversion", "-Wmissing-prototypes", "-Wdouble-promotion", "-Werror",
 ]  # fmt: skip
 SANITIZERS = ["-fsanitize=undefined", "-fno-sanitize-recover"]
-FLAGS = ["-O1", "-g", "-fPIC", *WARNINGS, *SANITIZERS]
+IN_C = "-DMCT_INSTRUCTIONS_IN_C"  # mct/dsp.h and mct/mve.h: what this computer cannot do
+FLAGS = ["-O1", "-g", "-fPIC", IN_C, *WARNINGS, *SANITIZERS]
 
 
 def write_sources(plan: TrainingPlan, folder: Path) -> Path:

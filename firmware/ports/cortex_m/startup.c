@@ -9,6 +9,11 @@ int main(void);
 
 void mct_cortex_m_reset(void)
 {
+#ifdef __ARM_FEATURE_MVE
+    /* Coprocessors 10 and 11 are the vectors (CPACR, Armv8-M ARM D1.2.12); off after a reset. */
+    *(volatile uint32_t *)0xe000ed88u |= 0xfu << 20;
+    __asm__ volatile("dsb\n\tisb" ::: "memory");
+#endif
     const uint32_t *image = mct_data_image;
     for (uint32_t *word = mct_data_begin; word < mct_data_end; word++) {
         *word = *image++;

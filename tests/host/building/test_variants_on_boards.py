@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rows of kernel variants on an emulated core that has their instructions: the same bits as the
+reference. tests/trainer/test_variants.py runs them here, where C stands for the instructions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mcutrain.host.boards import chip_of
+from mcutrain.host.building.firmware import build
+from mcutrain.host.building.target import Target
+from mcutrain.host.training.runners import DeviceRunner, simulated
+from mcutrain.host.training.verify import read_tensor
+from mcutrain.trainer.graph.graph import Graph
+from mcutrain.trainer.graph.op import variant_for
+from mcutrain.trainer.planner.memory import ARENA
+from tests.support.bench import bench_plan, draw_inputs, node_of
+from tests.support.op_cases import CASES, Case
+from tests.support.simulated_boards import board_param
+
+LARGEST_BYTES = 3000  # of a row's inputs: they go through an emulated UART
+
+
+def rows_with_variants(features: frozenset[str]) -> list[Case]:
+    """The rows, but for the largest, that a core with these features computes by a variant."""
+    small = [c for c in CASES if sum(feed.type.nbytes for feed in c.feeds) <= LARGEST_BYTES]
+    chosen = [replace(c, op=variant_for(node_of(Graph(), c), features)) for c in small]
+    return [case for case in chosen if case.op.needs]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("board", [board_param("mps2_an505"), board_param("mps3_an547")])
+def test_every_row_has_the_same_bits(board: str) -> None:
+    chip = chip_of(board)
+    rows = rows_with_variants(chip.features)
+    plan, nodes = bench_plan(rows)
+    plan = replace(plan, chip=chip)
+    slots, region = plan.memory.slots, list(plan.memory.regions).index(ARENA)
+    assert len(rows) > 20
+
+    with simulated(build(plan, Target.parse(f"sim:{board}"))) as runner:
+        assert isinstance(runner, DeviceRunner)
+        arena = np.full(plan.memory.regions[ARENA], 0x5A, np.uint8)
+        inputs = {case.name: draw_inputs(case, 0, 0) for case in rows}
+        for name, values in inputs.items():
+            for tensor, value in zip(nodes[name].inputs, values, strict=True):
+                raw = np.frombuffer(value.astype(tensor.type.dtype.np).tobytes(), np.uint8)
+                arena[slots[tensor].offset : slots[tensor].offset + raw.size] = raw
+        runner.device.write(region, arena.tobytes())
+        runner.device.write_sample(bytes(plan.task.input.type.nbytes))
+        runner.device.step(0)
+        for case in rows:
+            node = nodes[case.name]
+            expected = node.op.reference(node, *inputs[case.name])
+            for tensor, value in zip(node.outputs, expected, strict=True):
+                found = read_tensor(runner.device, plan, tensor)
+                np.testing.assert_array_equal(found, value, case.name)
