@@ -24,7 +24,7 @@ SEED = 1
 def profiled(build: Build, steps: int = STEPS) -> dict[str, Profile]:
     """Steps and an inference on a simulated board, counted by node, from the plan's initial state.
 
-    Samples and targets are drawn from all int8 values, labels in turn: where a kernel skips what is
+    Samples and targets are random: where a kernel skips what is
     zero, a step on real samples takes a little less or more.
     """
     plan = build.plan
@@ -33,22 +33,30 @@ def profiled(build: Build, steps: int = STEPS) -> dict[str, Profile]:
         with simulated(build, counts, owners(build)) as runner:
             runner.reset(SEED)
             runner.set_learning_rate(LearningRate.from_real(default_rate(plan)))
-            rng = np.random.RandomState(SEED)
-            for step in range(steps):
-                sample = random_values(rng, plan.task.input.type.shape)
-                runner.step(sample, target_of(plan, rng, step, sample), wants_digest=False)
-            runner.infer(random_values(rng, plan.task.input.type.shape))
+            *taught, (asked, _) = random_samples(plan, steps + 1)
+            for sample, target in taught:
+                runner.step(sample, target, wants_digest=False)
+            runner.infer(asked)
         return profiles(build, counts)
+
+
+def random_samples(plan: TrainingPlan, count: int) -> list[tuple[Array, Array]]:
+    """Samples and targets of all int8 values, labels in turn; each time the same."""
+    rng, found = np.random.RandomState(SEED), []
+    for number in range(count):
+        sample = random_values(rng, plan.task.input.type.shape)
+        found.append((sample, target_of(plan, rng, number, sample)))
+    return found
 
 
 def random_values(rng: np.random.RandomState, shape: tuple[int, ...]) -> Array:
     return rng.randint(-128, 128, shape).astype(np.int8)
 
 
-def target_of(plan: TrainingPlan, rng: np.random.RandomState, step: int, sample: Array) -> Array:
+def target_of(plan: TrainingPlan, rng: np.random.RandomState, number: int, sample: Array) -> Array:
     """A label among the classes in use, random values, or the sample where that is the target."""
     if plan.takes_label:
         active = plan.task.active
         in_use = plan.classes if active is None or active.data is None else int(active.data[0])
-        return np.array(step % in_use)
+        return np.array(number % in_use)
     return sample if plan.task.target is None else random_values(rng, plan.task.target.type.shape)
