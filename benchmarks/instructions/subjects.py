@@ -42,6 +42,7 @@ SUBJECTS = {
 }
 # Beside those, what has other kernels: predictions are fitted to these, too.
 MORE = {
+    "watch, full, e12": Subject("examples/watch/watch.tflite", "full"),
     "watch, full": Subject("examples/watch/watch.tflite", "full", {"errors": "e8"}),
     "kws, last:4": Subject("mlperf-tiny/kws_ref_model.tflite", "last:4"),
     "resnet8, bias": Subject("mlperf-tiny/pretrainedResnet_quant.tflite", "bias", {"errors": "e8"}),

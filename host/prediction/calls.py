@@ -9,8 +9,6 @@ from enum import Enum
 
 from mcutrain.trainer.graph.call import KernelCall
 from mcutrain.trainer.graph.op import Node
-from mcutrain.trainer.graph.tensor import Tensor
-from mcutrain.trainer.ops.clamp_mask import ClampMask
 from mcutrain.trainer.planner.channel_region import ChannelRegion
 from mcutrain.trainer.planner.row_region import RowRegion
 from mcutrain.trainer.training_plan import TrainingPlan
@@ -32,7 +30,6 @@ class Executed:
     node: Node
     part: Part
     calls: tuple[tuple[KernelCall, int], ...]
-    reads_masked: bool = False  # errors of which a ReLU's mask has made many 0
 
     @property
     def kernels(self) -> tuple[str, ...]:
@@ -47,24 +44,14 @@ class Executed:
 def executed(plan: TrainingPlan) -> list[Executed]:
     """All of them, in their order. What a plan computes twice is backward the second time."""
     inference, histories = set(plan.inference), set(plan.learning.histories)
-    relu_masks, masked, found = set[Tensor](), set[Tensor](), list[Executed]()
+    found = list[Executed]()
     for outer in plan.graph.nodes:
         for node, calls in calls_of(outer):
             changed = {node.inputs[k] for k in node.op.mutates} - histories
             part = Part.UPDATE if changed else Part.BACKWARD
             part = Part.FORWARD if outer in inference else part
-            found.append(Executed(node, part, calls, bool(masked.intersection(node.inputs))))
-            if isinstance(node.op, ClampMask) and ends_at_zero(node.inputs[0]):
-                relu_masks.add(node.output)
-            if relu_masks.intersection(node.inputs):
-                masked.update(node.outputs)
+            found.append(Executed(node, part, calls))
     return found
-
-
-def ends_at_zero(tensor: Tensor) -> bool:
-    """Whether its least value stands for 0, as behind a ReLU."""
-    quant = tensor.type.quant
-    return quant is not None and quant.zero_point == -128
 
 
 def calls_of(outer: Node) -> Iterator[tuple[Node, tuple[tuple[KernelCall, int], ...]]]:

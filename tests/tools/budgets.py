@@ -18,9 +18,9 @@ from mcutrain.host.boards import board_names, chip_of
 from mcutrain.host.building.firmware import build
 from mcutrain.host.building.target import Target
 from mcutrain.host.cost import measured
+from mcutrain.host.prediction.samples import random_samples
 from mcutrain.host.simulation.instructions import read_counts
 from mcutrain.host.training.dataset import load_dataset
-from mcutrain.host.training.random_steps import random_samples
 from mcutrain.host.training.runners import simulated
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.losses import RECONSTRUCTION
