@@ -8,9 +8,9 @@ from pathlib import Path
 
 from mcutrain.host.building.firmware import Build
 from mcutrain.host.prediction.samples import SEED, random_samples
-from mcutrain.host.simulation.profile import Profile, owners, profiles
+from mcutrain.host.simulation.profile import Profile, profiles
 from mcutrain.host.training.rates import default_rate
-from mcutrain.host.training.runners import simulated
+from mcutrain.host.training.runners import profiling
 from mcutrain.trainer.ops.sgd import LearningRate
 
 # A head of zeros sends no errors back, so the first step is left out of the median.
@@ -26,7 +26,7 @@ def profiled(build: Build, steps: int = STEPS) -> dict[str, Profile]:
     plan = build.plan
     with tempfile.TemporaryDirectory(prefix="mct-") as folder:
         counts = Path(folder) / "counts"
-        with simulated(build, counts, owners(build)) as runner:
+        with profiling(build, counts) as runner:
             runner.reset(SEED)
             runner.set_learning_rate(LearningRate.from_real(default_rate(plan)))
             *taught, (asked, _) = random_samples(plan, steps + 1)
