@@ -13,6 +13,7 @@ import pytest
 
 from mcutrain.host.cli import app as cli
 from tests.support.command import Ran, Run
+from tests.support.marks import BUDGET
 from tests.support.paths import ROOT, models_folder
 
 
@@ -92,6 +93,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     chosen = set(kept.values())
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = [item for item in items if item in chosen]
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """The figures of the rows that were measured: nothing that a worker prints would be seen."""
+    reports = (r for each in ("passed", "failed") for r in terminalreporter.stats.get(each, ()))
+    properties = (p for r in reports for p in getattr(r, "user_properties", ()))
+    if lines := sorted({text for name, text in properties if name == BUDGET}):
+        terminalreporter.section("figures against their budgets")
+        terminalreporter.write_line("\n".join(lines))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -67,6 +67,8 @@ def build_hash(program: Program, board: str) -> bytes:
     digest = hashlib.sha256(emit_source(program).encode())
     for path in sorted(FIRMWARE_DIR.rglob("*")):
         is_other_board = path.parent.name == "boards" and path.stem != board
+        if path.parent.name == "plugin":  # it looks at a firmware, and is no part of it
+            continue
         if path.suffix in (".c", ".h", ".ld", ".json", ".py") and not is_other_board:
             digest.update(path.relative_to(FIRMWARE_DIR).as_posix().encode())
             digest.update(path.read_bytes())

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mcutrain.host.boards import core_of
 from mcutrain.host.building.firmware import build
 from mcutrain.host.building.target import Target, TargetKind
 from mcutrain.host.cli.output import err
@@ -18,6 +19,8 @@ from mcutrain.host.cost import (
     resident_rows,
 )
 from mcutrain.host.extras import require_extra
+from mcutrain.host.prediction.density import traced
+from mcutrain.host.prediction.predict import predict
 from mcutrain.host.request import Request
 from mcutrain.host.show.picture import Pictured
 from mcutrain.host.simulation.profile import profiles_json
@@ -53,6 +56,9 @@ def priced(
 
             with err.status(f"counting instructions on {target}"):
                 cost["profile"] = profiles_json(profiled(built))
+    cost["predicted_instructions"] = predict(
+        chosen, core_of(chosen.chip.name), traced(chosen)
+    ).to_json()
     cost["layers"] = layer_rows(chosen)
     cost["format_bytes"] = format_bytes(chosen)
     cost["format_prices"] = prices

@@ -44,12 +44,13 @@ class Executed:
 def executed(plan: TrainingPlan) -> list[Executed]:
     """All of them, in their order. What a plan computes twice is backward the second time."""
     inference, histories = set(plan.inference), set(plan.learning.histories)
-    found = []
+    found = list[Executed]()
     for outer in plan.graph.nodes:
         for node, calls in calls_of(outer):
             changed = {node.inputs[k] for k in node.op.mutates} - histories
             part = Part.UPDATE if changed else Part.BACKWARD
-            found.append(Executed(node, Part.FORWARD if outer in inference else part, calls))
+            part = Part.FORWARD if outer in inference else part
+            found.append(Executed(node, part, calls))
     return found
 
 

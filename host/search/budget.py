@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from mcutrain.host.boards import core_of
 from mcutrain.host.building.firmware import constant_bytes
+from mcutrain.host.prediction.predict import predict
 from mcutrain.host.request import Request
 from mcutrain.trainer.errors import BudgetError, ModelError, SchemeError
 from mcutrain.trainer.model import Model
@@ -15,7 +17,7 @@ from mcutrain.trainer.training_plan import TrainingPlan
 
 @dataclass(frozen=True)
 class Limits:
-    """What there is; None is no limit. Without a measured factor ``instructions`` are MACs."""
+    """What there is; None is no limit."""
 
     sram: int
     flash: int | None = None
@@ -24,8 +26,8 @@ class Limits:
 
 @dataclass(frozen=True)
 class Overhead:
-    """What a build adds to the plan: stack, link and other RAM; code and other flash; and the
-    instructions of a step for each of its MACs."""
+    """What a build adds to the plan: stack, link and other RAM; code and other flash; and how many
+    instructions of a step were counted for each that was predicted."""
 
     sram: int = 0
     flash: int = 0
@@ -35,24 +37,31 @@ class Overhead:
 @dataclass(frozen=True)
 class Cost:
     """Of a scheme, by its plan alone: bytes of arena, learned state and constants, MACs of a
-    step; bytes of the next sample, of any scheme."""
+    step and its predicted instructions; bytes of the next sample, of any scheme."""
 
     arena: int
     learned: int
     constants: int
     macs: int
     ahead: int = 0
+    instructions: int = 0
 
     @property
     def sram(self) -> int:
         return self.arena + self.learned + self.ahead
 
 
-def cost_of(plan: TrainingPlan, with_constants: bool) -> Cost:
-    """Without ``with_constants``, which takes longer to find than the rest, they are 0."""
+def cost_of(plan: TrainingPlan, with_constants: bool, with_instructions: bool = False) -> Cost:
+    """Constants and instructions, which take longer to find than the rest, are 0 without."""
     memory = plan.memory
-    constants = constant_bytes(plan) if with_constants else 0
-    return Cost(memory.arena_bytes, memory.state_bytes, constants, plan.step_macs, plan.ahead_bytes)
+    return Cost(
+        memory.arena_bytes,
+        memory.state_bytes,
+        constant_bytes(plan) if with_constants else 0,
+        plan.step_macs,
+        plan.ahead_bytes,
+        predict(plan, core_of(plan.chip.name)).step if with_instructions else 0,
+    )
 
 
 Key = tuple[tuple[tuple[int, float], ...], tuple[int, ...]]
@@ -85,7 +94,11 @@ class Pricer:
             plan = self.request.but(update=scheme).plan_of(self.model, thorough=False)
         except (ModelError, SchemeError, BudgetError):
             return None
-        return cost_of(plan, self.limits.flash is not None)
+        return self.cost_of(plan, self.limits.flash is not None)
+
+    def cost_of(self, plan: TrainingPlan, with_constants: bool) -> Cost:
+        """With instructions, where they are limited."""
+        return cost_of(plan, with_constants, self.limits.instructions is not None)
 
     def sums(self, cost: Cost) -> dict[str, tuple[float, int]]:
         """(what is needed, what there is) of each limit."""
@@ -96,8 +109,8 @@ class Pricer:
             needed = cost.constants + self.overhead.flash
             found["bytes of flash"] = (needed, self.limits.flash)
         if self.limits.instructions is not None:
-            unit = "MACs a step" if self.overhead.factor == 1.0 else "instructions a step"
-            found[unit] = (cost.macs * self.overhead.factor, self.limits.instructions)
+            needed = round(cost.instructions * self.overhead.factor)
+            found["instructions a step"] = (needed, self.limits.instructions)
         return found
 
     def excess(self, cost: Cost) -> float:
@@ -110,7 +123,7 @@ class Pricer:
 
     def check(self, least: Scheme) -> None:
         """Raises BudgetError if not even ``least``, the head alone, fits; other errors as plans."""
-        cost = cost_of(self.request.but(update=least).plan_of(self.model), True)
+        cost = self.cost_of(self.request.but(update=least).plan_of(self.model), True)
         for what, (needed, limit) in self.sums(cost).items():
             if needed > limit:
                 raise BudgetError(

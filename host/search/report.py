@@ -88,7 +88,7 @@ def to_json(found: Found, limits: Limits, output: Path) -> dict[str, Any]:
             "flash_bytes": limits.flash,
             "instructions": limits.instructions,
         },
-        "instructions_per_mac": found.overhead.factor if measured else None,
+        "instructions_per_predicted": found.overhead.factor if measured else None,
         "notes": found.notes,
     }
 

@@ -31,11 +31,13 @@ def profile_table(name: str, profile: dict[str, Any]) -> None:
     table = Table(title=f"{number(whole)} instructions: {name}", box=None, padding=(0, 1, 0, 0))
     for title in ("node", "kind", "kernels"):
         table.add_column(title, overflow="fold")
-    for title in ("MACs", "instructions", "per MAC", "share"):
+    cycles = profile["estimated_cycles"]
+    shown = ["MACs", "instructions", "per MAC", "share", *(["~cycles"] if cycles else [])]
+    for title in shown:
         table.add_column(title, justify="right", no_wrap=True)
     for part, instructions in profile["parts"].items():
         for row in (r for r in profile["nodes"] if r["part"] == part):
-            table.add_row(*cells(row))
+            table.add_row(*cells(row)[: 3 + len(shown)])
         if instructions:
             share = percent(instructions / whole)
             table.add_row(
@@ -43,6 +45,13 @@ def profile_table(name: str, profile: dict[str, Any]) -> None:
             )
     out.print(table)
     lines(["instructions are counted in QEMU, exactly; they are not cycles"])
+    if cycles:
+        lines(
+            [
+                f"estimated cycles, by Arm's manuals and without wait states: {number(cycles)}; "
+                "docs/instructions.md says what that leaves out"
+            ]
+        )
 
 
 def cells(row: dict[str, Any]) -> tuple[str, ...]:
@@ -50,5 +59,5 @@ def cells(row: dict[str, Any]) -> tuple[str, ...]:
     return (
         row["node"], row["kind"], ", ".join(row["kernels"]), number(row["macs"]) or "-",
         number(row["instructions"]), "-" if per_mac is None else f"{per_mac:.2f}",
-        percent(row["share"]),
+        percent(row["share"]), number(row["estimated_cycles"]),
     )  # fmt: skip

@@ -144,11 +144,22 @@ def cost_table(cost: dict[str, Any]) -> None:
                 f"{packing['added_bytes']:,} bytes of flash more than --optimize size"
             ]
         )
+    if "predicted_instructions" in cost:
+        lines(prediction_lines(cost["predicted_instructions"]))
     if "target" not in cost:
         lines([f"planned for {cost['chip']}; --target plans for a board, and measures a build"])
     lines(memory_line(memory) for memory in cost["memories"] or ())
     if "elf" in cost:
         lines([f"firmware: {cost['elf']}"])
+
+
+def prediction_lines(found: dict[str, Any]) -> Iterator[str]:
+    """The whole of a prediction; what its nodes take is for JSON."""
+    yield (
+        f"predicted instructions on a {found['core'] or found['like']}: "
+        f"{number(found['inference'])} an inference, {number(found['step'])} a step (not cycles)"
+    )
+    yield from (f"  {note}" for note in found["notes"])
 
 
 def memory_line(memory: dict[str, Any]) -> str:

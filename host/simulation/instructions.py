@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median_low
 
@@ -21,7 +21,8 @@ from mcutrain.host.errors import BuildError
 from mcutrain.host.places import FIRMWARE_DIR, cache_dir
 from mcutrain.host.processes import run_group
 
-PLUGIN_SOURCE = FIRMWARE_DIR / "platform" / "plugin" / "region_counter.c"
+PLUGIN_DIR = FIRMWARE_DIR / "platform" / "plugin"
+PLUGIN_SOURCE = PLUGIN_DIR / "region_counter.c"
 REGIONS = {
     "step": "step",
     "forward": "infer",
@@ -34,11 +35,12 @@ STEPS = ("step", "latent_step")  # of these, the regions of a training step
 
 @dataclass(frozen=True)
 class Counted:
-    """Instructions of one run of a region; by owner too where owners were given. Those of owner 0
-    are nobody's."""
+    """Instructions of one run of a region; by owner too where owners were given, and of each by
+    kind (host.simulation.cycles) where that was asked for. Those of owner 0 are nobody's."""
 
     count: int
     by_owner: dict[int, int]
+    kinds: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,11 @@ class Owned:
     owner: int
 
 
-def counter_args(elf: Path, model: str, out: Path, owners: Iterable[Owned] = ()) -> tuple[str, ...]:
+def counter_args(
+    elf: Path, model: str, out: Path, owners: Iterable[Owned] = (), *, kinds: bool = False
+) -> tuple[str, ...]:
     """Arguments for `simulate` that count the steps and inferences of `model` into the file `out`;
-    by owner if there are any, whom a file beside it then names.
+    by owner if there are any, whom a file beside it then names, and by ``kinds``.
 
     Regions run from the entry of a function of MODEL, as REGIONS names it, to the entry of
     mct_mark_end, which the session calls when it has returned.
@@ -68,6 +72,8 @@ def counter_args(elf: Path, model: str, out: Path, owners: Iterable[Owned] = ())
         file = out.with_name(f"{out.name}-owners")
         file.write_text("".join(lines))
         arguments += f",owners={_escaped(file)}"
+    if kinds:
+        arguments += ",kinds=on"
     return ("-plugin", arguments)
 
 
@@ -81,9 +87,10 @@ def read_counted(path: Path) -> dict[str, list[Counted]]:
     found: dict[str, list[Counted]] = {}
     for line in path.read_text().splitlines():
         name, count, *parts = line.split()
-        pairs = (part.split(":") for part in parts)
-        by_owner = {int(owner): int(own) for owner, own in pairs}
-        found.setdefault(name, []).append(Counted(int(count), by_owner))
+        numbers = [tuple(map(int, part.split(":"))) for part in parts]
+        by_owner = {owner: own for owner, own, *_ in numbers}
+        kinds = {owner: tuple(each) for owner, _, *each in numbers if each}
+        found.setdefault(name, []).append(Counted(int(count), by_owner, kinds))
     return found
 
 
@@ -118,7 +125,8 @@ def summary(region: str, counts: Sequence[int]) -> dict[str, float | None]:
 
 def compile_plugin() -> Path:
     """The compiled plugin, compiled now unless this version of the source has been before."""
-    digest = hashlib.sha256(PLUGIN_SOURCE.read_bytes()).hexdigest()[:12]
+    sources = sorted(PLUGIN_DIR.glob("*.[ch]"))
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
     folder = cache_dir() / "plugin" / digest
     library = folder / "region_counter.so"
     held = lease(folder, shared=True)

@@ -14,20 +14,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mcutrain.host.boards import core_of
 from mcutrain.host.building.firmware import Build, source_nodes
 from mcutrain.host.prediction.calls import Executed, Part, executed
+from mcutrain.host.simulation.cycles import TIMINGS, Timing
 from mcutrain.host.simulation.instructions import STEPS, Counted, Owned, read_counted
-from mcutrain.trainer.training_plan import TrainingPlan
 
 BETWEEN = "between"  # instructions of a step or an inference that no node has
 
 
 @dataclass(frozen=True)
 class NodeCost:
-    """A node and its instructions in one step or inference."""
+    """A node and its instructions in one step or inference, with an estimate of its cycles."""
 
     of: Executed
     instructions: int
+    cycles: int | None
 
     @property
     def per_mac(self) -> float | None:
@@ -43,16 +45,19 @@ class NodeCost:
             "macs": self.of.macs,
             "instructions": self.instructions,
             "instructions_per_mac": self.per_mac,
+            "estimated_cycles": self.cycles,
             "share": self.instructions / whole,
         }
 
 
 @dataclass(frozen=True)
 class Profile:
-    """One run of a region, a step or an inference: its instructions, and those of each node."""
+    """One run of a region, a step or an inference: its instructions, and those of each node.
+    ``cycles`` are an estimate; None for a core of which there is none."""
 
     region: str
     instructions: int
+    cycles: int | None
     nodes: tuple[NodeCost, ...]
 
     @property
@@ -67,6 +72,7 @@ class Profile:
     def to_json(self) -> dict[str, Any]:
         return {
             "instructions": self.instructions,
+            "estimated_cycles": self.cycles,
             "parts": self.parts,
             "nodes": [cost.to_json(self.instructions) for cost in self.nodes],
         }
@@ -92,12 +98,21 @@ def profiles(build: Build, counts: Path) -> dict[str, Profile]:
     """Of each region that was counted by node, the run whose count is the median, the lower of two:
     of a step the first left out if there is another, for it takes less."""
     found = read_counted(counts)
-    return {region: _profile(build.plan, region, runs) for region, runs in found.items()}
+    return {region: _profile(build, region, runs) for region, runs in found.items()}
 
 
-def _profile(plan: TrainingPlan, region: str, runs: Sequence[Counted]) -> Profile:
+def timing_of(build: Build) -> Timing | None:
+    """What instructions take on the build's core, if it is known."""
+    return TIMINGS.get(core_of(build.target.board) or "")
+
+
+def _profile(build: Build, region: str, runs: Sequence[Counted]) -> Profile:
     steady = runs[1:] if region in STEPS and len(runs) > 1 else runs
     run = sorted(steady, key=lambda each: each.count)[(len(steady) - 1) // 2]
-    numbered = enumerate(executed(plan), 1)
-    costs = [NodeCost(each, run.by_owner[n]) for n, each in numbered if n in run.by_owner]
-    return Profile(region, run.count, tuple(costs))
+    timing, kinds = timing_of(build), run.kinds
+    cycles = {n: timing.estimate(counts) for n, counts in kinds.items()} if timing else {}
+    numbered = enumerate(executed(build.plan), 1)
+    costs = [
+        NodeCost(each, run.by_owner[n], cycles.get(n)) for n, each in numbered if n in run.by_owner
+    ]
+    return Profile(region, run.count, sum(cycles.values()) if cycles else None, tuple(costs))

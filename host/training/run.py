@@ -20,7 +20,7 @@ from mcutrain.host.building.target import Target, TargetKind
 from mcutrain.host.cost import measured, planned
 from mcutrain.host.extras import require_extra
 from mcutrain.host.simulation.instructions import read_counts, summary
-from mcutrain.host.simulation.profile import owners, profiles
+from mcutrain.host.simulation.profile import profiles
 from mcutrain.host.training.dataset import Dataset, load_dataset
 from mcutrain.host.training.export import check_exportable
 from mcutrain.host.training.job import Outcome, TrainingJob, judged
@@ -33,6 +33,7 @@ from mcutrain.host.training.runners import (
     DeviceRunner,
     ReferenceRunner,
     connected,
+    profiling,
     simulated,
     with_latents,
 )
@@ -203,7 +204,7 @@ def run_simulated(
     with tempfile.TemporaryDirectory() as folder:
         counts = Path(folder) / "counts" if job.counts else None
         with (
-            simulated(built, counts, owners(built) if job.profile else ()) as runner,
+            profiling(built, counts) if job.profile else simulated(built, counts) as runner,
             bars(console, job, plan) as report,
         ):
             result, saving = train_job(job, plan, data, runner, report, state, keeper)

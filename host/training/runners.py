@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -256,15 +256,15 @@ class SimulatedRunner(DeviceRunner):
 
 @contextmanager
 def simulated(
-    build: Build, counts: Path | None = None, owners: Iterable[Owned] = ()
+    build: Build, counts: Path | None = None, owners: Iterable[Owned] = (), *, kinds: bool = False
 ) -> Iterator[SimulatedRunner]:
     """The build on its simulator; instruction counts go to the file ``counts`` at the end, by
-    owner if there are any."""
+    owner if there are any, and by ``kinds``."""
     args: tuple[str, ...] = ()
     if counts:
         from mcutrain.host.simulation.instructions import counter_args
 
-        args = counter_args(build.elf, build.plan.name, counts, owners)
+        args = counter_args(build.elf, build.plan.name, counts, owners, kinds=kinds)
     with running(build, args) as (port, stack):
         transport = SerialTransport(port)
         hashes = build.build_hash, build.plan.numerics_hash
@@ -282,6 +282,13 @@ def simulated(
             yield runner
         finally:
             device.close()
+
+
+def profiling(build: Build, counts: Path | None) -> AbstractContextManager[SimulatedRunner]:
+    """The same, for a profile: by node, and by kind where those have cycles."""
+    from mcutrain.host.simulation.profile import owners, timing_of
+
+    return simulated(build, counts, owners(build), kinds=timing_of(build) is not None)
 
 
 @contextmanager

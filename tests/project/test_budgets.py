@@ -3,28 +3,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from mcutrain.host.building.firmware import compiler_version
 from mcutrain.host.building.target import Target
-from tests.tools.budgets import ENTRIES, FILE, Entry, budgets, change, figures, written
+from tests.support.marks import BUDGET, exhaustive
+from tests.tools.budgets import (
+    ENTRIES,
+    FILE,
+    LONG,
+    Entry,
+    against,
+    budgets,
+    change,
+    figures,
+    written,
+)
 
 pytestmark = pytest.mark.board
 
 
-@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.key)
-def test_a_row_is_within_its_budget(entry: Entry, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "entry", [exhaustive(entry, LONG) for entry in ENTRIES], ids=lambda entry: entry.key
+)
+def test_a_row_is_within_its_budget(
+    entry: Entry, record_property: Callable[[str, object], None]
+) -> None:
     if reason := entry.obstacle():
         pytest.skip(reason)
     version = compiler_version(Target.parse(f"sim:{entry.board}"))
-    if entry.is_built and "12.2" not in version:
+    if not entry.counts_alone and "12.2" not in version:
         pytest.skip(f"the budgets are gcc 12.2's, this is {version}")
     assert entry.key in budgets(), "no budget: python -m tests.tools.budgets --write"
     found, budget = figures(entry), budgets()[entry.key]
     lines = change(found, budget)
-    if lines:
-        with capsys.disabled():
-            print(f"\n{entry.key}: {'; '.join(lines)}")
+    for line in against(found, budget):
+        record_property(BUDGET, f"{entry.key}: {line}")
 
     above = [name for name, value in found.items() if value > budget[name]]
     assert not above, (
@@ -42,3 +58,4 @@ def test_a_change_is_told_with_its_difference() -> None:
     found, budget = {"sram": 990, "step": 50, "new": 3}, {"sram": 1000, "step": 50}
 
     assert change(found, budget) == ["sram 1,000 -> 990 (-10, -1.0 %)", "new 3, no budget"]
+    assert against(found, budget) == ["sram 990 of 1,000, 99.0 %", "step 50 of 50, 100.0 %"]

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+BUDGET = "budget"  # property of a test: a figure against its budget, to be told at the end
+
 
 def exhaustive(name: Any, long: Collection[Any]) -> Any:
     """The parameter; marked as one that only ``make test-all`` runs if it is one of ``long``."""

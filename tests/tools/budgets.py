@@ -12,13 +12,18 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcutrain.host.boards import chip_of
+import numpy as np
+
+from mcutrain.host.boards import board_names, chip_of
 from mcutrain.host.building.firmware import build
 from mcutrain.host.building.target import Target
 from mcutrain.host.cost import measured
+from mcutrain.host.prediction.samples import random_samples
 from mcutrain.host.simulation.instructions import read_counts
 from mcutrain.host.training.dataset import load_dataset
 from mcutrain.host.training.runners import simulated
+from mcutrain.trainer.graph.tensor import Array
+from mcutrain.trainer.losses import RECONSTRUCTION
 from mcutrain.trainer.ops.sgd import LearningRate
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
@@ -32,7 +37,7 @@ FILE = ROOT / "tests" / "budgets.toml"
 HEADER = """\
 # SPDX-License-Identifier: Apache-2.0
 # Upper limits, by model, scheme and board: bytes of the whole firmware (gcc 12.2) with the exact
-# instructions of a step and of an inference, or bytes of the plan alone. Above them
+# instructions of a step and of an inference, and bytes of the plan. Above them
 # tests/project/test_budgets.py fails. `python -m tests.tools.budgets --write` takes over
 # today's figures.
 """
@@ -44,67 +49,111 @@ Figures = dict[str, int]
 
 @dataclass(frozen=True)
 class Entry:
-    """One row: a model (a real one by its path among the real models), a scheme, a board."""
+    """One row: a model (a real one by its path among the real models), a scheme, a board.
+
+    It is built and run, unless its plan ``counts_alone``, which takes less time.
+    """
 
     name: str
     file: str
     scheme: str
     board: str
     classes: int | None = None
+    counts_alone: bool = False
+    loss: str | None = None
 
     @property
     def key(self) -> str:
         return f"{self.name}, {Path(self.scheme).stem}, {self.board}"
 
     @property
-    def is_built(self) -> bool:
-        """Whether it is built and run; of a real model the plan alone counts, in less time."""
-        return self.name == "watch"
+    def is_example(self) -> bool:
+        """Whether it is the smartwatch example, with its own samples."""
+        return not self.file
 
     def obstacle(self) -> str:
         """What keeps it from being measured here; empty if nothing does."""
-        if self.is_built:
-            return missing(self.board)
-        return "" if models_folder() else "no real models: set MCUTRAIN_MODELS to their folder"
+        if not self.is_example and models_folder() is None:
+            return "no real models: set MCUTRAIN_MODELS to their folder"
+        return "" if self.counts_alone else missing(self.board)
 
     def plan(self) -> TrainingPlan:
         folder = models_folder()
-        if self.is_built or folder is None:
+        if self.is_example or folder is None:
             return make_plan(load(WATCH_FILE), PlanOptions(self.scheme), chip_of(self.board))
         scheme = str(folder / self.scheme) if self.scheme.endswith(".toml") else self.scheme
-        options = PlanOptions(scheme, self.classes)
+        loss = {} if self.loss is None else {"loss": self.loss}
+        options = PlanOptions(scheme, self.classes, **loss)
         return make_plan(load(folder / self.file), options, chip_of(self.board))
+
+    def samples(self, plan: TrainingPlan) -> list[tuple[Array, Array]]:
+        """What the steps learn, and behind it what is asked; random for a real model."""
+        if not self.is_example:
+            return random_samples(plan, STEPS + 1)
+        data = load_dataset(WATCH / "demo.npz", plan)
+        parts = (data.x_train, data.x_test), (data.y_train, data.y_test)
+        x, y = (np.concatenate([taught[:STEPS], asked[:1]]) for taught, asked in parts)
+        return list(zip(x, y, strict=True))
 
 
 KWS, RESNET = "mlperf-tiny/kws_ref_model.tflite", "mlperf-tiny/pretrainedResnet_quant.tflite"
 MCUNET = "tiny-training/mcunet-5fps_int8.tflite"
+VWW, AD01 = "mlperf-tiny/vww_96_int8.tflite", "mlperf-tiny/ad01_int8.tflite"
+# A board for each core on which the real models are run; those that are not there are left out.
+CORES = [
+    board
+    for board in (
+        "mps2_an385_m0", "mps2_an385", "mps2_an386", "mps2_an500", "mps2_an505", "mps3_an547"
+    )
+    if board in board_names()
+]  # fmt: skip
 ENTRIES = [
     *(Entry("watch", "", scheme, board) for board in BOARDS for scheme in ("head", "last:2")),
-    Entry("kws", KWS, "head", "microbit"),
-    Entry("kws", KWS, "head", "mps2_an500"),
-    Entry("resnet8", RESNET, "last:4", "mps2_an500"),
-    Entry("mcunet-5fps", MCUNET, MCUNET_SCHEME, "mps2_an500", classes=10),
+    Entry("kws", KWS, "head", "microbit", counts_alone=True),
+    *(
+        entry
+        for board in CORES
+        for entry in (
+            Entry("kws", KWS, "head", board),
+            Entry("resnet8", RESNET, "last:4", board),
+            Entry("vww", VWW, "head", board),
+            Entry("ad01", AD01, "full", board, loss=RECONSTRUCTION),
+            Entry("mcunet-5fps", MCUNET, MCUNET_SCHEME, board, classes=10),
+        )
+    ),
 ]
+# Of the real models, what each run of the suite builds: a model on each core, and the largest.
+ALWAYS = {
+    "kws, head, mps2_an385_m0",
+    "ad01, full, mps2_an385",
+    "resnet8, last:4, mps2_an386",
+    "mcunet-5fps, mcunet-5fps-49kb, mps2_an500",
+    "kws, head, mps2_an505",
+    "kws, head, mps3_an547",
+}
+LONG = [e for e in ENTRIES if not e.is_example and not e.counts_alone and e.key not in ALWAYS]
 
 
 def figures(entry: Entry) -> Figures:
     """Today's figures of a row. Raises Error."""
     plan = entry.plan()
-    if not entry.is_built:
-        return {"arena": plan.memory.arena_bytes, "learned": plan.memory.state_bytes}
+    of_plan = {"arena": plan.memory.arena_bytes, "learned": plan.memory.state_bytes}
+    if entry.counts_alone:
+        return of_plan
     built = build(plan, Target.parse(f"sim:{entry.board}"))
     cost = measured(built)
-    data = load_dataset(WATCH / "demo.npz", plan)
+    *taught, (asked, _) = entry.samples(plan)
     with tempfile.TemporaryDirectory() as folder:
         counts = Path(folder) / "counts"
         with simulated(built, counts) as runner:
             runner.reset(1)
             runner.set_learning_rate(LearningRate.from_real(2.0**-6))
-            for sample, target in list(zip(data.x_train, data.y_train, strict=True))[:STEPS]:
+            for sample, target in taught:
                 runner.step(sample, target, wants_digest=False)
-            runner.predict(data.x_test[0])
+            runner.infer(asked)
         found = read_counts(counts)
     return {
+        **({} if entry.is_example else of_plan),
         "sram": cost["sram_bytes"],
         "flash": cost["flash_bytes"],
         "stack": cost["stack_bytes"],
@@ -117,6 +166,15 @@ def budgets() -> dict[str, Figures]:
     """The file, by key."""
     table: dict[str, Figures] = tomllib.loads(FILE.read_text(encoding="utf-8"))
     return table
+
+
+def against(found: Figures, budget: Figures) -> list[str]:
+    """A line for each figure: what it is, its budget, and the one in percent of the other."""
+    return [
+        f"{name} {value:,} of {budget[name]:,}, {100 * value / budget[name]:.1f} %"
+        for name, value in found.items()
+        if budget.get(name)
+    ]
 
 
 def change(found: Figures, budget: Figures) -> list[str]:
@@ -144,11 +202,16 @@ def written(table: dict[str, Figures]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Today's figures against tests/budgets.toml.")
     parser.add_argument("--write", action="store_true", help="make them the budgets")
-    write = parser.parse_args().write
+    parser.add_argument("--new", action="store_true", help="measure only what has no budget")
+    asked = parser.parse_args()
+    write = asked.write
     former = budgets() if FILE.is_file() else {}
     table = {}
     for entry in ENTRIES:
         budget = former.get(entry.key, {})
+        if asked.new and budget:
+            table[entry.key] = budget
+            continue
         if reason := entry.obstacle():
             print(f"{entry.key}: not measured: {reason}")
             table |= {entry.key: budget} if budget else {}

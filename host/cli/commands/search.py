@@ -38,7 +38,7 @@ def search(
         typer.Option(
             min=1,
             metavar="N",
-            help="For a step; counted on a sim: target. Without one they are taken as MACs.",
+            help="For a step: as predicted for the chip, corrected by a count on a sim: target.",
         ),
     ] = None,
     target: Annotated[
