@@ -146,16 +146,6 @@ static MCT_NOINLINE void add_terms(const terms *added, const int8_t *from, int32
     }
 }
 
-/* The output that tap `k` of a kernel feeds from input position `at`; negative if there is none. */
-static int32_t output_of(int32_t at, int32_t pad, int32_t k, int32_t stride, int32_t out_size)
-{
-    int32_t shifted = at + pad - k;
-    if (stride != 1 && shifted >= 0) { /* a division is long where the processor has none */
-        shifted = shifted % stride == 0 ? shifted / stride : -1;
-    }
-    return shifted < out_size ? shifted : -1;
-}
-
 /* One more term; true if no other has room. */
 static inline bool append_term(terms *added, int32_t at, int32_t factor)
 {
@@ -205,9 +195,9 @@ MCT_INTO_PARTS void MCT_NAME(gather_errors)(const mct_conv2d_grad_input_params *
     const mct_channels outputs = part->outputs;
     terms filters = {0};
     for (int32_t ky = 0; ky < p->kernel_h; ky++) {
-        int32_t out_y = output_of(y, p->pad_top, ky, p->stride_h, p->out_h);
+        int32_t out_y = mct_window_reader(y, p->pad_top, ky, p->stride_h, p->out_h);
         for (int32_t kx = 0; out_y >= 0 && kx < p->kernel_w; kx++) {
-            int32_t out_x = output_of(x, p->pad_left, kx, p->stride_w, p->out_w);
+            int32_t out_x = mct_window_reader(x, p->pad_left, kx, p->stride_w, p->out_w);
             if (out_x < 0) {
                 continue;
             }

@@ -88,6 +88,21 @@ static inline int32_t mct_high_mul(int32_t a, int32_t b)
     return high;
 }
 
+/* The low halves of both words, a's below, and the high ones. */
+static inline uint32_t mct_low_halves(uint32_t a, uint32_t b)
+{
+    uint32_t halves;
+    __asm("pkhbt %0, %1, %2, lsl #16" : "=r"(halves) : "r"(a), "r"(b));
+    return halves;
+}
+
+static inline uint32_t mct_high_halves(uint32_t a, uint32_t b)
+{
+    uint32_t halves;
+    __asm("pkhtb %0, %1, %2, asr #16" : "=r"(halves) : "r"(b), "r"(a));
+    return halves;
+}
+
 #else
 
 static inline int32_t mct_byte(uint32_t four, uint32_t k)
@@ -123,6 +138,16 @@ static inline int32_t mct_multiply_pairs(uint32_t a, uint32_t b, int32_t sum)
 static inline int32_t mct_high_mul(int32_t a, int32_t b)
 {
     return (int32_t)(((int64_t)a * b + (INT64_C(1) << 31)) >> 32);
+}
+
+static inline uint32_t mct_low_halves(uint32_t a, uint32_t b)
+{
+    return (a & 0xffffu) | b << 16;
+}
+
+static inline uint32_t mct_high_halves(uint32_t a, uint32_t b)
+{
+    return a >> 16 | (b & 0xffff0000u);
 }
 
 #endif

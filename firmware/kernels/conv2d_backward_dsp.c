@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MCT_ERROR
+
+#include "kernels/conv2d_backward_dsp.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "kernels/error.h"
+#include "kernels/sgd.h"
+#include "kernels/window.h"
+#include "mct/dsp.h"
+#include "mct/model.h"
+
+/* Vectors of a list, of which two make a pair; values of each that meet in a turn. */
+enum { VECTORS = 32, TURN = 4 };
+
+/* Two vectors and what they are multiplied by: the two factors of sum a, and those of sum b. */
+typedef struct {
+    const int8_t *from[2];
+    uint32_t a, b;
+} vector_pair;
+
+/* Vectors that wait to be added. Vector k begins at[k] strides from where they lie. */
+typedef struct {
+    int32_t count;
+    int32_t at[VECTORS];
+    int16_t a[VECTORS], b[VECTORS];
+} vectors;
+
+/* The two sums of one vector element, whose lists lie apart. */
+typedef struct {
+    int32_t *a, *b;
+} sum_pair;
+
+/* One more vector; true if no other has room. */
+static inline bool append(vectors *list, int32_t at, int32_t a, int32_t b)
+{
+    const int32_t k = list->count;
+    list->at[k] = at;
+    list->a[k] = (int16_t)a;
+    list->b[k] = (int16_t)b;
+    list->count = k + 1;
+    return list->count == VECTORS;
+}
+
+/* Four sums each of a and b += the pairs, from element k of the vectors on. */
+static MCT_INLINED void add_turns(const vector_pair *pair, const vector_pair *end, int32_t k,
+                                  int32_t *sums_a, int32_t *sums_b)
+{
+    int32_t a0 = sums_a[0];
+    int32_t a1 = sums_a[1];
+    int32_t a2 = sums_a[2];
+    int32_t a3 = sums_a[3];
+    int32_t b0 = sums_b[0];
+    int32_t b1 = sums_b[1];
+    int32_t b2 = sums_b[2];
+    int32_t b3 = sums_b[3];
+    for (; pair != end; pair++) {
+        uint32_t first = mct_load4(pair->from[0] + k);
+        uint32_t second = mct_load4(pair->from[1] + k);
+        uint32_t low = mct_low_halves(first, second); /* elements 0 and 1 of both */
+        uint32_t high = mct_high_halves(first, second);
+        uint32_t both = mct_even(low);
+        a0 = mct_multiply_pairs(both, pair->a, a0);
+        b0 = mct_multiply_pairs(both, pair->b, b0);
+        both = mct_odd(low);
+        a1 = mct_multiply_pairs(both, pair->a, a1);
+        b1 = mct_multiply_pairs(both, pair->b, b1);
+        both = mct_even(high);
+        a2 = mct_multiply_pairs(both, pair->a, a2);
+        b2 = mct_multiply_pairs(both, pair->b, b2);
+        both = mct_odd(high);
+        a3 = mct_multiply_pairs(both, pair->a, a3);
+        b3 = mct_multiply_pairs(both, pair->b, b3);
+    }
+    sums_a[0] = a0;
+    sums_a[1] = a1;
+    sums_a[2] = a2;
+    sums_a[3] = a3;
+    sums_b[0] = b0;
+    sums_b[1] = b1;
+    sums_b[2] = b2;
+    sums_b[3] = b3;
+}
+
+/* Sums of `size` elements += the vectors of the list, which stays. An odd vector has one beside it
+ * whose factors are 0. No overflow: kernels' headers bound the sums of all magnitudes. */
+static MCT_NOINLINE void add_vectors(const vectors *list, const int8_t *from, int32_t stride,
+                                     int32_t size, sum_pair sums)
+{
+    vector_pair pairs[VECTORS / 2];
+    vector_pair *end = pairs;
+    for (int32_t k = 0; k < list->count; k += 2, end++) {
+        const bool is_odd = k + 1 == list->count;
+        end->from[0] = from + list->at[k] * stride;
+        end->from[1] = is_odd ? end->from[0] : from + list->at[k + 1] * stride;
+        end->a = mct_pair(list->a[k], is_odd ? 0 : list->a[k + 1]);
+        end->b = mct_pair(list->b[k], is_odd ? 0 : list->b[k + 1]);
+    }
+    int32_t k = 0;
+    for (; k <= size - TURN; k += TURN) {
+        add_turns(pairs, end, k, sums.a + k, sums.b + k);
+    }
+    for (; k < size; k++) {
+        for (const vector_pair *pair = pairs; pair != end; pair++) {
+            uint32_t both = mct_pair(pair->from[0][k], pair->from[1][k]);
+            sums.a[k] = mct_multiply_pairs(both, pair->a, sums.a[k]);
+            sums.b[k] = mct_multiply_pairs(both, pair->b, sums.b[k]);
+        }
+    }
+}
+
+/* The sums of two filters' errors. */
+typedef struct {
+    int32_t a, b;
+} error_sums;
+
+/* Rows first..last-1. */
+typedef struct {
+    int32_t first, last;
+} output_rows;
+
+#define MCT_TEMPLATE "kernels/conv2d_backward_dsp.c"
+#include "kernels/each_error.h"
+
+#elif !defined MCT_STEP
+
+/* What the raw errors of input positions are summed over: outputs of a group's channels. */
+typedef struct {
+    const mct_conv2d_grad_input_params *p;
+    const MCT_ERROR *dout;
+    int32_t dout_step;
+    mct_channels outputs, inputs, learned;
+    const int8_t *w, *w_l;
+    const uint16_t *fold;
+} MCT_NAME(error_part);
+
+/* sums += what filters give to the inputs of two positions; sums_l to the learned ones. */
+static MCT_NOINLINE void MCT_NAME(add_filters)(const MCT_NAME(error_part) * part, vectors *filters,
+                                               sum_pair sums, sum_pair sums_l)
+{
+    const mct_conv2d_grad_input_params *p = part->p;
+    const mct_channels inputs = part->inputs;
+    const mct_channels learned = part->learned;
+    add_vectors(filters, part->w + inputs.first, p->in_ch, inputs.last - inputs.first, sums);
+    if (learned.last != learned.first) {
+        add_vectors(filters, part->w_l + learned.first, p->learned_ch, learned.last - learned.first,
+                    sums_l);
+    }
+    filters->count = 0;
+}
+
+/* The errors of the outputs that tap ky, kx of the kernel feeds from an input position, or NULL. */
+static inline const MCT_ERROR *MCT_NAME(errors_at)(const MCT_NAME(error_part) * part, int32_t y,
+                                                   int32_t x, int32_t ky, int32_t kx)
+{
+    const mct_conv2d_grad_input_params *p = part->p;
+    const int32_t out_y = mct_window_reader(y, p->pad_top, ky, p->stride_h, p->out_h);
+    const int32_t out_x = mct_window_reader(x, p->pad_left, kx, p->stride_w, p->out_w);
+    if (out_y < 0 || out_x < 0) {
+        return NULL;
+    }
+    return part->dout + (out_y * p->out_w + out_x) * part->dout_step;
+}
+
+static inline int32_t MCT_NAME(factor_of)(const MCT_ERROR *dout, const uint16_t *fold)
+{
+    return dout != NULL ? mct_near(*dout * *fold, 8) : 0;
+}
+
+/* sums += the raw errors of `position` and of the next one, or of only one of them; sums_l of the
+ * learned channels. */
+MCT_INTO_PARTS void MCT_NAME(gather_errors)(const MCT_NAME(error_part) * part, int32_t position,
+                                            bool has_a, bool has_b, sum_pair sums, sum_pair sums_l)
+{
+    const mct_conv2d_grad_input_params *p = part->p;
+    const mct_channels outputs = part->outputs;
+    const int32_t taps = p->kernel_h * p->kernel_w;
+    const int32_t y = position / p->in_w;
+    const int32_t x = position % p->in_w;
+    const bool is_last = x + 1 == p->in_w; /* of its row: the next one is in another */
+    vectors filters;
+    filters.count = 0;
+    for (int32_t tap = 0; tap < taps; tap++) {
+        const int32_t ky = tap / p->kernel_w;
+        const int32_t kx = tap % p->kernel_w;
+        const MCT_ERROR *a = has_a ? MCT_NAME(errors_at)(part, y, x, ky, kx) : NULL;
+        const MCT_ERROR *b = NULL;
+        if (has_b) {
+            b = MCT_NAME(errors_at)(part, y + is_last, is_last ? 0 : x + 1, ky, kx);
+        }
+        if (a == NULL && b == NULL) {
+            continue;
+        }
+        int32_t at = outputs.first * taps + tap;
+        for (int32_t o = 0; o < outputs.last - outputs.first; o++, at += taps) {
+            const uint16_t *fold = part->fold + outputs.first + o;
+            int32_t factor_a = MCT_NAME(factor_of)(a != NULL ? a + o : NULL, fold);
+            int32_t factor_b = MCT_NAME(factor_of)(b != NULL ? b + o : NULL, fold);
+            if ((factor_a | factor_b) != 0 && append(&filters, at, factor_a, factor_b)) {
+                MCT_NAME(add_filters)(part, &filters, sums, sums_l);
+            }
+        }
+    }
+    if (filters.count != 0) {
+        MCT_NAME(add_filters)(part, &filters, sums, sums_l);
+    }
+}
+
+void MCT_NAME(mct_conv2d_backward_dsp_grad_input_part)(
+    const mct_conv2d_grad_input_params *p, mct_channels part, const MCT_ERROR *dout,
+    const int8_t *w, const int8_t *w_l, const uint16_t *channel, const uint16_t *fold,
+    const uint8_t *mask, MCT_NAME(mct_error_writer) * state, int32_t *scratch, MCT_ERROR *dx,
+    int32_t dx_step)
+{
+    const mct_channels learned = mct_channels_within(channel, p->learned_ch, part);
+    const MCT_NAME(error_part)
+        all = {p, dout, p->out_ch, mct_all_channels(p->out_ch), part, learned, w, w_l, fold};
+    const int32_t channels = part.last - part.first;
+    const sum_pair sums = {scratch, scratch + channels};
+    const sum_pair sums_l = {sums.b + channels, sums.b + channels + p->learned_ch};
+    MCT_NAME(mct_error_writer) writer = *state;
+    int32_t at = part.first; /* in the whole dx */
+    for (int32_t position = 0; position < p->in_h * p->in_w; position += 2) {
+        const int32_t positions = position + 1 == p->in_h * p->in_w ? 1 : 2;
+        memset(scratch, 0, (size_t)(2 * (channels + p->learned_ch)) * sizeof *scratch);
+        MCT_NAME(gather_errors)(&all, position, true, positions == 2, sums, sums_l);
+        for (int32_t l = learned.first; l < learned.last; l++) {
+            sums.a[channel[l] - part.first] += sums_l.a[l - learned.first];
+            sums.b[channel[l] - part.first] += sums_l.b[l - learned.first];
+        }
+        for (int32_t k = 0; k < positions; k++, at += p->in_ch, dx += dx_step) {
+            MCT_NAME(mct_error_put_all)(&writer, k == 0 ? sums.a : sums.b, channels, mask, at, dx);
+            MCT_NAME(mct_error_skip)(&writer, p->in_ch - channels);
+        }
+    }
+    MCT_NAME(mct_error_skip)(&writer, part.last - at); /* to where the next group begins */
+    *state = writer;
+}
+
+void MCT_NAME(mct_conv2d_backward_dsp_grad_input)(const mct_conv2d_grad_input_params *p,
+                                                  const MCT_ERROR *dout, const int16_t *dout_e,
+                                                  const int8_t *w, const int8_t *w_l,
+                                                  const uint16_t *channel, const uint16_t *fold,
+                                                  const uint8_t *mask, MCT_HISTORY,
+                                                  int32_t *scratch, MCT_ERROR *dx, int16_t *dx_e)
+{
+    MCT_NAME(mct_error_writer) writer = MCT_BEGIN(dout_e[0] + p->scale_exponent);
+    MCT_NAME(mct_conv2d_backward_dsp_grad_input_part)(p, mct_all_channels(p->in_ch), dout, w, w_l,
+                                                      channel, fold, mask, &writer, scratch, dx,
+                                                      p->in_ch);
+    MCT_NAME(mct_error_end)(&writer, history, dx_e);
+}
+
+void MCT_NAME(mct_conv2d_backward_dsp_grad_sums_part)(const mct_conv2d_grad_input_params *p,
+                                                      mct_channels part, const MCT_ERROR *dout,
+                                                      int32_t dout_step, const int8_t *w,
+                                                      const int8_t *w_l, const uint16_t *channel,
+                                                      const uint16_t *fold, int32_t *scratch,
+                                                      int32_t *raw)
+{
+    const MCT_NAME(error_part)
+        of = {p, dout, dout_step, part, mct_all_channels(p->in_ch), mct_all_channels(p->learned_ch),
+              w, w_l,  fold};
+    const sum_pair sums_l = {scratch, scratch != NULL ? scratch + p->learned_ch : NULL};
+    const int32_t last = p->in_h * p->in_w - 2; /* where the last two positions begin */
+    for (int32_t position = 0; position <= last + 1; position += 2) {
+        const bool is_odd = position > last; /* the last one alone: as the second of the last two */
+        const int32_t first = is_odd ? last : position;
+        const sum_pair sums = {raw + first * p->in_ch, raw + (first + 1) * p->in_ch};
+        for (int32_t l = 0; l < 2 * p->learned_ch; l++) {
+            scratch[l] = 0;
+        }
+        MCT_NAME(gather_errors)(&of, first, !is_odd, true, sums, sums_l);
+        for (int32_t l = 0; l < p->learned_ch; l++) {
+            sums.a[channel[l]] += sums_l.a[l];
+            sums.b[channel[l]] += sums_l.b[l];
+        }
+    }
+}
+
+void MCT_NAME(mct_conv2d_backward_dsp_grad_sums)(const mct_conv2d_grad_input_params *p,
+                                                 const MCT_ERROR *dout, const int8_t *w,
+                                                 const int8_t *w_l, const uint16_t *channel,
+                                                 const uint16_t *fold, int32_t *scratch,
+                                                 int32_t *raw)
+{
+    memset(raw, 0, (size_t)(p->in_h * p->in_w * p->in_ch) * sizeof *raw);
+    MCT_NAME(mct_conv2d_backward_dsp_grad_sums_part)(
+        p, mct_all_channels(p->out_ch), dout, p->out_ch, w, w_l, channel, fold, scratch, raw);
+}
+
+/* Two filters' errors, b's if there is one; where they are in the layer's output. */
+typedef struct {
+    const MCT_ERROR *dout;
+    int32_t dout_step;
+    bool has_b;
+} MCT_NAME(filter_errors);
+
+/* sums = the gradients of two filters' weights at tap ky, kx over output rows first..last-1, but
+ * for x_offset times the errors that are returned. */
+static MCT_NOINLINE error_sums MCT_NAME(weight_gradients)(const mct_conv2d_update_params *p,
+                                                          const int8_t *x,
+                                                          MCT_NAME(filter_errors) of, int32_t ky,
+                                                          int32_t kx, output_rows rows,
+                                                          sum_pair sums)
+{
+    error_sums errors = {0, 0};
+    vectors inputs;
+    inputs.count = 0;
+    memset(sums.a, 0, (size_t)p->in_ch * sizeof *sums.a);
+    memset(sums.b, 0, (size_t)p->in_ch * sizeof *sums.b);
+    for (int32_t out_y = rows.first; out_y < rows.last; out_y++) {
+        const int32_t y = out_y * p->stride_h - p->pad_top + ky;
+        const MCT_ERROR *dout = of.dout + out_y * p->out_w * of.dout_step;
+        int32_t column = kx - p->pad_left;
+        if (y < 0 || y >= p->in_h) {
+            continue;
+        }
+        for (int32_t out_x = 0; out_x < p->out_w; out_x++, column += p->stride_w) {
+            const int32_t a = dout[0];
+            const int32_t b = of.has_b ? dout[1] : 0;
+            dout += of.dout_step;
+            if ((a | b) == 0 || column < 0 || column >= p->in_w) {
+                continue;
+            }
+            errors.a += a;
+            errors.b += b;
+            if (append(&inputs, y * p->in_w + column, a, b)) {
+                add_vectors(&inputs, x, p->in_ch, p->in_ch, sums);
+                inputs.count = 0;
+            }
+        }
+    }
+    if (inputs.count != 0) {
+        add_vectors(&inputs, x, p->in_ch, p->in_ch, sums);
+    }
+    return errors;
+}
+
+#include "kernels/each_update.h"
+
+#else
+
+void MCT_UPDATE(mct_conv2d_backward_dsp_part)(const mct_conv2d_update_params *p, mct_channels part,
+                                              MCT_LEARNED, const int8_t *x, const MCT_ERROR *dout,
+                                              int32_t dout_step, const int16_t *dout_e,
+                                              const uint32_t *sgd, const uint8_t *rate,
+                                              const int16_t *rate_shift, int32_t *scratch)
+{
+    const mct_sgd state = mct_sgd_load(sgd);
+    if (state.multiplier == 0u) {
+        return;
+    }
+    const uint32_t seed = mct_seed_op(state.seed, state.step, (uint32_t)p->node);
+    const int32_t filter = p->kernel_h * p->kernel_w * p->in_ch;
+    const sum_pair sums = {scratch, scratch + p->in_ch};
+    uint32_t band = 0; /* elements of the bands before: they are counted on (SPEC 1.4) */
+    for (int32_t row = 0; row < p->out_h; row += p->band_rows) {
+        output_rows rows = {row, row + p->band_rows < p->out_h ? row + p->band_rows : p->out_h};
+        for (int32_t o = part.first; o < part.last; o += 2) {
+            const bool has_b = o + 1 < part.last && rate[o + 1] != 0u;
+            if (rate[o] == 0u && !has_b) {
+                continue;
+            }
+            const MCT_NAME(filter_errors) of = {dout + o - part.first, dout_step, has_b};
+            mct_rate rate_a = mct_channel_rate(&state, rate[o], rate_shift[o], dout_e);
+            mct_rate rate_b = rate_a;
+            if (has_b) {
+                rate_b = mct_channel_rate(&state, rate[o + 1], rate_shift[o + 1], dout_e);
+            }
+            for (int32_t tap = 0; tap < p->kernel_h * p->kernel_w; tap++) {
+                error_sums errors = MCT_NAME(weight_gradients)(p, x, of, tap / p->kernel_w,
+                                                               tap % p->kernel_w, rows, sums);
+                int32_t at = o * filter + tap * p->in_ch;
+                uint32_t r = mct_dither(seed, band + (uint32_t)at);
+                if (rate[o] != 0u) {
+                    MCT_WAY(mct_steps)(MCT_LEARNED_AT(at), sums.a, p->x_offset * errors.a, p->in_ch,
+                                       rate_a, r);
+                }
+                if (has_b) {
+                    at += filter;
+                    r = mct_dither(r, (uint32_t)filter);
+                    MCT_WAY(mct_steps)(MCT_LEARNED_AT(at), sums.b, p->x_offset * errors.b, p->in_ch,
+                                       rate_b, r);
+                }
+            }
+        }
+        band += (uint32_t)(p->out_ch * filter);
+    }
+}
+
+void MCT_UPDATE(mct_conv2d_backward_dsp)(const mct_conv2d_update_params *p, MCT_LEARNED,
+                                         const int8_t *x, const MCT_ERROR *dout,
+                                         const int16_t *dout_e, const uint32_t *sgd,
+                                         const uint8_t *rate, const int16_t *rate_shift,
+                                         int32_t *scratch)
+{
+    MCT_UPDATE(mct_conv2d_backward_dsp_part)(p, mct_all_channels(p->out_ch), MCT_LEARNED_ARGS, x,
+                                             dout, p->out_ch, dout_e, sgd, rate, rate_shift,
+                                             scratch);
+}
+
+#endif
