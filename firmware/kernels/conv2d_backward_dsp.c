@@ -16,10 +16,12 @@
 /* Vectors of a list, of which two make a pair; values of each that meet in a turn. */
 enum { VECTORS = 32, TURN = 4 };
 
-/* Two vectors and what they are multiplied by: the two factors of sum a, and those of sum b. */
+/* Two vectors and what they are multiplied by: the two factors of sum a, and those of sum b. A turn
+ * reads those of a twice, so that its eight sums and what it works on fit the registers. Behind the
+ * last pair there is one of NULL. */
 typedef struct {
     const int8_t *from[2];
-    uint32_t a, b;
+    uint32_t a, b, a_again;
 } vector_pair;
 
 /* Vectors that wait to be added. Vector k begins at[k] strides from where they lie. */
@@ -45,44 +47,53 @@ static inline bool append(vectors *list, int32_t at, int32_t a, int32_t b)
     return list->count == VECTORS;
 }
 
-/* Four sums each of a and b += the pairs, from element k of the vectors on. */
-static MCT_INLINED void add_turns(const vector_pair *pair, const vector_pair *end, int32_t k,
-                                  int32_t *sums_a, int32_t *sums_b)
+/* Four sums each of a and b += the pairs, from element k of the vectors on; size is a multiple. */
+static MCT_NOINLINE MCT_AS_WRITTEN void add_turns(const vector_pair *pairs, int32_t size,
+                                                  int32_t *sums_a, int32_t *sums_b)
 {
-    int32_t a0 = sums_a[0];
-    int32_t a1 = sums_a[1];
-    int32_t a2 = sums_a[2];
-    int32_t a3 = sums_a[3];
-    int32_t b0 = sums_b[0];
-    int32_t b1 = sums_b[1];
-    int32_t b2 = sums_b[2];
-    int32_t b3 = sums_b[3];
-    for (; pair != end; pair++) {
-        uint32_t first = mct_load4(pair->from[0] + k);
-        uint32_t second = mct_load4(pair->from[1] + k);
-        uint32_t low = mct_low_halves(first, second); /* elements 0 and 1 of both */
-        uint32_t high = mct_high_halves(first, second);
-        uint32_t both = mct_even(low);
-        a0 = mct_multiply_pairs(both, pair->a, a0);
-        b0 = mct_multiply_pairs(both, pair->b, b0);
-        both = mct_odd(low);
-        a1 = mct_multiply_pairs(both, pair->a, a1);
-        b1 = mct_multiply_pairs(both, pair->b, b1);
-        both = mct_even(high);
-        a2 = mct_multiply_pairs(both, pair->a, a2);
-        b2 = mct_multiply_pairs(both, pair->b, b2);
-        both = mct_odd(high);
-        a3 = mct_multiply_pairs(both, pair->a, a3);
-        b3 = mct_multiply_pairs(both, pair->b, b3);
+    for (int32_t k = 0; k < size; k += TURN, sums_a += TURN, sums_b += TURN) {
+        int32_t a0 = sums_a[0];
+        int32_t a1 = sums_a[1];
+        int32_t a2 = sums_a[2];
+        int32_t a3 = sums_a[3];
+        int32_t b0 = sums_b[0];
+        int32_t b1 = sums_b[1];
+        int32_t b2 = sums_b[2];
+        int32_t b3 = sums_b[3];
+        const vector_pair *pair = pairs;
+        const int8_t *from = pair->from[0];
+        do {
+            uint32_t first = mct_load4(from + k);
+            uint32_t second = mct_load4(pair->from[1] + k);
+            uint32_t low = mct_low_halves(first, second); /* elements 0 and 1 of both */
+            uint32_t high = mct_high_halves(first, second);
+            uint32_t even = mct_even(low);
+            uint32_t odd = mct_odd(low);
+            uint32_t factors = pair->a;
+            a0 = mct_multiply_pairs(even, factors, a0);
+            a1 = mct_multiply_pairs(odd, factors, a1);
+            factors = pair->b;
+            b0 = mct_multiply_pairs(even, factors, b0);
+            b1 = mct_multiply_pairs(odd, factors, b1);
+            even = mct_even(high);
+            odd = mct_odd(high);
+            b2 = mct_multiply_pairs(even, factors, b2);
+            b3 = mct_multiply_pairs(odd, factors, b3);
+            factors = pair->a_again;
+            a2 = mct_multiply_pairs(even, factors, a2);
+            a3 = mct_multiply_pairs(odd, factors, a3);
+            pair++;
+            from = pair->from[0];
+        } while (from != NULL);
+        sums_a[0] = a0;
+        sums_a[1] = a1;
+        sums_a[2] = a2;
+        sums_a[3] = a3;
+        sums_b[0] = b0;
+        sums_b[1] = b1;
+        sums_b[2] = b2;
+        sums_b[3] = b3;
     }
-    sums_a[0] = a0;
-    sums_a[1] = a1;
-    sums_a[2] = a2;
-    sums_a[3] = a3;
-    sums_b[0] = b0;
-    sums_b[1] = b1;
-    sums_b[2] = b2;
-    sums_b[3] = b3;
 }
 
 /* Sums of `size` elements += the vectors of the list, which stays. An odd vector has one beside it
@@ -90,7 +101,7 @@ static MCT_INLINED void add_turns(const vector_pair *pair, const vector_pair *en
 static MCT_NOINLINE void add_vectors(const vectors *list, const int8_t *from, int32_t stride,
                                      int32_t size, sum_pair sums)
 {
-    vector_pair pairs[VECTORS / 2];
+    vector_pair pairs[VECTORS / 2 + 1];
     vector_pair *end = pairs;
     for (int32_t k = 0; k < list->count; k += 2, end++) {
         const bool is_odd = k + 1 == list->count;
@@ -98,12 +109,11 @@ static MCT_NOINLINE void add_vectors(const vectors *list, const int8_t *from, in
         end->from[1] = is_odd ? end->from[0] : from + list->at[k + 1] * stride;
         end->a = mct_pair(list->a[k], is_odd ? 0 : list->a[k + 1]);
         end->b = mct_pair(list->b[k], is_odd ? 0 : list->b[k + 1]);
+        end->a_again = end->a;
     }
-    int32_t k = 0;
-    for (; k <= size - TURN; k += TURN) {
-        add_turns(pairs, end, k, sums.a + k, sums.b + k);
-    }
-    for (; k < size; k++) {
+    end->from[0] = NULL;
+    add_turns(pairs, size - size % TURN, sums.a, sums.b);
+    for (int32_t k = size - size % TURN; k < size; k++) {
         for (const vector_pair *pair = pairs; pair != end; pair++) {
             uint32_t both = mct_pair(pair->from[0][k], pair->from[1][k]);
             sums.a[k] = mct_multiply_pairs(both, pair->a, sums.a[k]);

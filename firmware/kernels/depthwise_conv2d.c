@@ -9,6 +9,7 @@
 #include "kernels/error.h"
 #include "kernels/sgd.h"
 #include "kernels/window.h"
+#include "mct/model.h"
 
 /* The products of one channel with one row of taps; x_step and w_step lead to the next tap. */
 static int32_t row_sum(const int8_t *x, int32_t x_offset, int32_t x_step, const int8_t *w,
@@ -76,39 +77,92 @@ void mct_depthwise_conv2d_s8(const mct_depthwise_conv2d_params *p, const int8_t 
     }
 }
 
-/* The weights of one input channel: tap t of its output m is w[t * stride + m]. */
+/* Along one axis: the taps of a kernel that hold an input position, from the first on, `stride`
+ * apart; the output whose window the first belongs to, each next one in the output before. */
 typedef struct {
-    const int8_t *w;
-    int32_t stride;
-} channel_weights;
+    int32_t tap, output, count;
+} reader_taps;
+
+static reader_taps taps_at(int32_t at, int32_t pad, int32_t kernel, int32_t stride, int32_t outputs)
+{
+    const int32_t padded = at + pad;
+    int32_t output = stride == 1 ? padded : padded / stride;
+    int32_t tap = padded - output * stride;
+    if (output >= outputs) { /* windows begin there, but behind the last one */
+        tap += (output - outputs + 1) * stride;
+        output = outputs - 1;
+    }
+    int32_t count = 0;
+    for (int32_t k = tap; k < kernel && count <= output; k += stride) {
+        count++;
+    }
+    reader_taps found = {tap, output, count};
+    return found;
+}
+
+/* The readers of one input position, and how to go through them: rows of taps, from the first. */
+typedef struct {
+    int32_t rows, columns;
+    int32_t output, tap;         /* of the first one */
+    int32_t output_row, tap_row; /* from the end of a row to the next one */
+    int32_t tap_step;            /* within a row; outputs are 1 apart */
+} window_readers;
+
+static window_readers readers_at(const mct_depthwise_conv2d_grad_input_params *p, int32_t y,
+                                 int32_t x)
+{
+    const reader_taps down = taps_at(y, p->pad_top, p->kernel_h, p->stride_h, p->out_h);
+    const reader_taps right = taps_at(x, p->pad_left, p->kernel_w, p->stride_w, p->out_w);
+    window_readers found = {down.count,
+                            right.count,
+                            down.output * p->out_w + right.output,
+                            down.tap * p->kernel_w + right.tap,
+                            right.count - p->out_w,
+                            p->stride_h * p->kernel_w - right.count * p->stride_w,
+                            p->stride_w};
+    return found;
+}
 
 #define MCT_TEMPLATE "kernels/depthwise_conv2d.c"
 #include "kernels/each_error.h"
 
 #elif !defined MCT_STEP
 
-/* The sum over the taps of dout (one channel) and the weights of output m, at one input position.
- */
-static int32_t MCT_NAME(error_at)(const mct_depthwise_conv2d_grad_input_params *p,
-                                  const MCT_ERROR *dout, int32_t dout_step, channel_weights weights,
-                                  int32_t y, int32_t x, int32_t m)
+/* What raw errors are made of; dout begins with that of output channel `first`. */
+typedef struct {
+    const MCT_ERROR *dout;
+    int32_t dout_step, per_input, first;
+    const uint8_t *scale, *scale_shift;
+} MCT_NAME(error_sources);
+
+/* The raw error of channel i at a position: the sum over its outputs, each of them over the
+ * readers. The weights of its first output begin at w, those of two taps lie w_step apart. */
+static MCT_NOINLINE int32_t MCT_NAME(raw_error)(const MCT_NAME(error_sources) * from,
+                                                const window_readers *readers, const int8_t *w,
+                                                int32_t w_step, int32_t i)
 {
-    int32_t sum = 0;
-    for (int32_t ky = 0; ky < p->kernel_h; ky++) {
-        int32_t down = y + p->pad_top - ky;
-        if (down < 0 || down % p->stride_h != 0 || down / p->stride_h >= p->out_h) {
-            continue;
-        }
-        for (int32_t kx = 0; kx < p->kernel_w; kx++) {
-            int32_t right = x + p->pad_left - kx;
-            if (right < 0 || right % p->stride_w != 0 || right / p->stride_w >= p->out_w) {
-                continue;
+    const int32_t dout_step = from->dout_step;
+    const int32_t tap_step = readers->tap_step * w_step;
+    const int32_t tap_row = readers->tap_row * w_step;
+    int32_t raw = 0;
+    w += readers->tap * w_step;
+    for (int32_t m = 0, o = i * from->per_input; m < from->per_input; m++, o++) {
+        const MCT_ERROR *dout = from->dout;
+        int32_t at = readers->output * dout_step + o - from->first;
+        int32_t tap = m;
+        int32_t sum = 0;
+        for (int32_t row = readers->rows; row > 0; row--) {
+            for (int32_t column = readers->columns; column > 0; column--) {
+                sum += dout[at] * w[tap];
+                at -= dout_step;
+                tap += tap_step;
             }
-            int32_t at = down / p->stride_h * p->out_w + right / p->stride_w;
-            sum += dout[at * dout_step] * weights.w[(ky * p->kernel_w + kx) * weights.stride + m];
+            at += readers->output_row * dout_step;
+            tap += tap_row;
         }
+        raw += mct_near(mct_sat23(sum) * from->scale[o], from->scale_shift[o]);
     }
-    return sum;
+    return raw;
 }
 
 void MCT_NAME(mct_depthwise_conv2d_grad_input_part)(
@@ -119,27 +173,26 @@ void MCT_NAME(mct_depthwise_conv2d_grad_input_part)(
 {
     const int32_t per_input = p->out_ch / p->in_ch;
     const int32_t others = p->in_ch - (part.last - part.first);
-    const int32_t learned = mct_channels_within(channel, p->learned_ch, part).first;
+    const MCT_NAME(error_sources)
+        from = {dout, dout_step, per_input, part.first * per_input, scale, scale_shift};
+    const mct_channels learned = mct_channels_within(channel, p->learned_ch, part);
     MCT_NAME(mct_error_writer) writer = *state;
     int32_t at = part.first; /* in the whole dx */
     for (int32_t position = 0; position < p->in_h * p->in_w; position++, dx += dx_step) {
-        int32_t l = learned; /* the next learned channel: they ascend */
+        const window_readers readers = readers_at(p, position / p->in_w, position % p->in_w);
+        int32_t l = learned.first; /* the next learned channel: they ascend */
         for (int32_t i = part.first; i < part.last; i++, at++) {
-            channel_weights weights = {w + i * per_input, p->out_ch};
-            if (l < p->learned_ch && channel[l] == i) {
-                weights.w = w_l + l * per_input;
-                weights.stride = p->learned_ch * per_input;
-                l++;
-            }
+            const bool learns = l < learned.last && channel[l] == i;
             int32_t raw = 0;
-            bool open = mct_is_open(mask, at);
-            for (int32_t m = 0; open && m < per_input; m++) {
-                int32_t o = i * per_input + m;
-                int32_t sum =
-                    MCT_NAME(error_at)(p, dout + o - part.first * per_input, dout_step, weights,
-                                       position / p->in_w, position % p->in_w, m);
-                raw += mct_near(mct_sat23(sum) * scale[o], scale_shift[o]);
+            if (!mct_is_open(mask, at)) {
+                /* zero */
+            } else if (learns) {
+                raw = MCT_NAME(raw_error)(&from, &readers, w_l + l * per_input,
+                                          p->learned_ch * per_input, i);
+            } else {
+                raw = MCT_NAME(raw_error)(&from, &readers, w + i * per_input, p->out_ch, i);
             }
+            l += learns;
             dx[i - part.first] = MCT_NAME(mct_error_put)(&writer, raw);
         }
         at += others;

@@ -21,6 +21,13 @@ extern "C" {
 /* A part of a loop whose sums stay in registers. */
 #define MCT_INLINED inline __attribute__((always_inline))
 
+/* For loops that fill all registers: GCC otherwise begins loads early, and spills sums for them. */
+#if defined __GNUC__ && !defined __clang__
+#define MCT_AS_WRITTEN __attribute__((optimize("no-schedule-insns")))
+#else
+#define MCT_AS_WRITTEN
+#endif
+
 /* Four bytes from any address, little-endian. */
 static inline uint32_t mct_load4(const int8_t *from)
 {
