@@ -24,28 +24,18 @@ typedef struct {
     uint32_t a, b, a_again;
 } vector_pair;
 
-/* Vectors that wait to be added. Vector k begins at[k] strides from where they lie. */
+/* Vectors that wait to be added, and for each of them the factor of sum a below that of sum b. */
 typedef struct {
     int32_t count;
-    int32_t at[VECTORS];
-    int16_t a[VECTORS], b[VECTORS];
+    const int8_t *from[VECTORS];
+    uint32_t factors[VECTORS];
+    int32_t at[VECTORS]; /* which they are among all, where others lie likewise */
 } vectors;
 
 /* The two sums of one vector element, whose lists lie apart. */
 typedef struct {
     int32_t *a, *b;
 } sum_pair;
-
-/* One more vector; true if no other has room. */
-static inline bool append(vectors *list, int32_t at, int32_t a, int32_t b)
-{
-    const int32_t k = list->count;
-    list->at[k] = at;
-    list->a[k] = (int16_t)a;
-    list->b[k] = (int16_t)b;
-    list->count = k + 1;
-    return list->count == VECTORS;
-}
 
 /* Four sums each of a and b += the pairs, from element k of the vectors on; size is a multiple. */
 static MCT_NOINLINE MCT_AS_WRITTEN void add_turns(const vector_pair *pairs, int32_t size,
@@ -98,17 +88,19 @@ static MCT_NOINLINE MCT_AS_WRITTEN void add_turns(const vector_pair *pairs, int3
 
 /* Sums of `size` elements += the vectors of the list, which stays. An odd vector has one beside it
  * whose factors are 0. No overflow: kernels' headers bound the sums of all magnitudes. */
-static MCT_NOINLINE void add_vectors(const vectors *list, const int8_t *from, int32_t stride,
-                                     int32_t size, sum_pair sums)
+static MCT_NOINLINE void add_vectors(vectors *list, int32_t size, sum_pair sums)
 {
     vector_pair pairs[VECTORS / 2 + 1];
     vector_pair *end = pairs;
+    if (list->count % 2 != 0) {
+        list->from[list->count] = list->from[0];
+        list->factors[list->count] = 0;
+    }
     for (int32_t k = 0; k < list->count; k += 2, end++) {
-        const bool is_odd = k + 1 == list->count;
-        end->from[0] = from + list->at[k] * stride;
-        end->from[1] = is_odd ? end->from[0] : from + list->at[k + 1] * stride;
-        end->a = mct_pair(list->a[k], is_odd ? 0 : list->a[k + 1]);
-        end->b = mct_pair(list->b[k], is_odd ? 0 : list->b[k + 1]);
+        end->from[0] = list->from[k];
+        end->from[1] = list->from[k + 1];
+        end->a = mct_low_halves(list->factors[k], list->factors[k + 1]);
+        end->b = mct_high_halves(list->factors[k], list->factors[k + 1]);
         end->a_again = end->a;
     }
     end->from[0] = NULL;
@@ -132,6 +124,19 @@ typedef struct {
     int32_t first, last;
 } output_rows;
 
+/* The layer, its positions as one row where outputs are made of the input at the same position and
+ * all are in one band: then rows begin and end once. */
+static mct_conv2d_update_params in_one_row(const mct_conv2d_update_params *p)
+{
+    mct_conv2d_update_params flat = *p;
+    const bool is_pointwise = p->kernel_h * p->kernel_w == 1 && p->stride_h * p->stride_w == 1;
+    if (is_pointwise && p->out_h == p->in_h && p->out_w == p->in_w && p->band_rows >= p->out_h) {
+        flat.in_w = flat.out_w = p->in_h * p->in_w;
+        flat.in_h = flat.out_h = flat.band_rows = 1;
+    }
+    return flat;
+}
+
 #define MCT_TEMPLATE "kernels/conv2d_backward_dsp.c"
 #include "kernels/each_error.h"
 
@@ -151,13 +156,14 @@ typedef struct {
 static MCT_NOINLINE void MCT_NAME(add_filters)(const MCT_NAME(error_part) * part, vectors *filters,
                                                sum_pair sums, sum_pair sums_l)
 {
-    const mct_conv2d_grad_input_params *p = part->p;
-    const mct_channels inputs = part->inputs;
-    const mct_channels learned = part->learned;
-    add_vectors(filters, part->w + inputs.first, p->in_ch, inputs.last - inputs.first, sums);
-    if (learned.last != learned.first) {
-        add_vectors(filters, part->w_l + learned.first, p->learned_ch, learned.last - learned.first,
-                    sums_l);
+    const int32_t learned = part->learned.last - part->learned.first;
+    add_vectors(filters, part->inputs.last - part->inputs.first, sums);
+    if (learned != 0) {
+        for (int32_t k = 0; k < filters->count; k++) {
+            filters->from[k] =
+                part->w_l + filters->at[k] * part->p->learned_ch + part->learned.first;
+        }
+        add_vectors(filters, learned, sums_l);
     }
     filters->count = 0;
 }
@@ -175,9 +181,39 @@ static inline const MCT_ERROR *MCT_NAME(errors_at)(const MCT_NAME(error_part) * 
     return part->dout + (out_y * p->out_w + out_x) * part->dout_step;
 }
 
-static inline int32_t MCT_NAME(factor_of)(const MCT_ERROR *dout, const uint16_t *fold)
+/* What filters of the outputs give to two positions through one tap, by the errors at a and b, of
+ * which one may be NULL. */
+static MCT_NOINLINE void MCT_NAME(append_filters)(const MCT_NAME(error_part) * part,
+                                                  vectors *filters, int32_t tap, const MCT_ERROR *a,
+                                                  const MCT_ERROR *b, sum_pair sums,
+                                                  sum_pair sums_l)
 {
-    return dout != NULL ? mct_near(*dout * *fold, 8) : 0;
+    const mct_conv2d_grad_input_params *p = part->p;
+    const int32_t taps = p->kernel_h * p->kernel_w;
+    const int32_t keep_a = a != NULL ? -1 : 0;
+    const int32_t keep_b = b != NULL ? -1 : 0;
+    const uint16_t *fold = part->fold + part->outputs.first;
+    int32_t at = part->outputs.first * taps + tap;
+    int32_t count = filters->count;
+    a = a != NULL ? a : b;
+    b = b != NULL ? b : a;
+    for (int32_t o = part->outputs.last - part->outputs.first; o > 0; o--, at += taps) {
+        const int32_t error_a = *a++ & keep_a;
+        const int32_t error_b = *b++ & keep_b;
+        const int32_t scale = *fold++;
+        if ((error_a | error_b) != 0) {
+            filters->from[count] = part->w + at * p->in_ch + part->inputs.first;
+            filters->factors[count] =
+                mct_pair(mct_near(error_a * scale, 8), mct_near(error_b * scale, 8));
+            filters->at[count] = at;
+            if (++count == VECTORS) {
+                filters->count = count;
+                MCT_NAME(add_filters)(part, filters, sums, sums_l);
+                count = 0;
+            }
+        }
+    }
+    filters->count = count;
 }
 
 /* sums += the raw errors of `position` and of the next one, or of only one of them; sums_l of the
@@ -186,7 +222,6 @@ MCT_INTO_PARTS void MCT_NAME(gather_errors)(const MCT_NAME(error_part) * part, i
                                             bool has_a, bool has_b, sum_pair sums, sum_pair sums_l)
 {
     const mct_conv2d_grad_input_params *p = part->p;
-    const mct_channels outputs = part->outputs;
     const int32_t taps = p->kernel_h * p->kernel_w;
     const int32_t y = position / p->in_w;
     const int32_t x = position % p->in_w;
@@ -204,15 +239,7 @@ MCT_INTO_PARTS void MCT_NAME(gather_errors)(const MCT_NAME(error_part) * part, i
         if (a == NULL && b == NULL) {
             continue;
         }
-        int32_t at = outputs.first * taps + tap;
-        for (int32_t o = 0; o < outputs.last - outputs.first; o++, at += taps) {
-            const uint16_t *fold = part->fold + outputs.first + o;
-            int32_t factor_a = MCT_NAME(factor_of)(a != NULL ? a + o : NULL, fold);
-            int32_t factor_b = MCT_NAME(factor_of)(b != NULL ? b + o : NULL, fold);
-            if ((factor_a | factor_b) != 0 && append(&filters, at, factor_a, factor_b)) {
-                MCT_NAME(add_filters)(part, &filters, sums, sums_l);
-            }
-        }
+        MCT_NAME(append_filters)(part, &filters, tap, a, b, sums, sums_l);
     }
     if (filters.count != 0) {
         MCT_NAME(add_filters)(part, &filters, sums, sums_l);
@@ -302,11 +329,10 @@ void MCT_NAME(mct_conv2d_backward_dsp_grad_sums)(const mct_conv2d_grad_input_par
         p, mct_all_channels(p->out_ch), dout, p->out_ch, w, w_l, channel, fold, scratch, raw);
 }
 
-/* Two filters' errors, b's if there is one; where they are in the layer's output. */
+/* The errors of filter a, and those of b, `second` behind them; keep_b is 0 where there is none. */
 typedef struct {
     const MCT_ERROR *dout;
-    int32_t dout_step;
-    bool has_b;
+    int32_t dout_step, second, keep_b;
 } MCT_NAME(filter_errors);
 
 /* sums = the gradients of two filters' weights at tap ky, kx over output rows first..last-1, but
@@ -319,33 +345,42 @@ static MCT_NOINLINE error_sums MCT_NAME(weight_gradients)(const mct_conv2d_updat
 {
     error_sums errors = {0, 0};
     vectors inputs;
-    inputs.count = 0;
+    int32_t count = 0;
     memset(sums.a, 0, (size_t)p->in_ch * sizeof *sums.a);
     memset(sums.b, 0, (size_t)p->in_ch * sizeof *sums.b);
     for (int32_t out_y = rows.first; out_y < rows.last; out_y++) {
         const int32_t y = out_y * p->stride_h - p->pad_top + ky;
         const MCT_ERROR *dout = of.dout + out_y * p->out_w * of.dout_step;
+        const int32_t step = p->stride_w * p->in_ch;
         int32_t column = kx - p->pad_left;
+        int32_t left = p->out_w; /* outputs that are still to come */
         if (y < 0 || y >= p->in_h) {
             continue;
         }
-        for (int32_t out_x = 0; out_x < p->out_w; out_x++, column += p->stride_w) {
-            const int32_t a = dout[0];
-            const int32_t b = of.has_b ? dout[1] : 0;
+        for (; column < 0 && left > 0; left--, column += p->stride_w) {
             dout += of.dout_step;
-            if ((a | b) == 0 || column < 0 || column >= p->in_w) {
-                continue;
-            }
-            errors.a += a;
-            errors.b += b;
-            if (append(&inputs, y * p->in_w + column, a, b)) {
-                add_vectors(&inputs, x, p->in_ch, p->in_ch, sums);
-                inputs.count = 0;
+        }
+        int32_t at = (y * p->in_w + column) * p->in_ch;
+        const int32_t end = (y + 1) * p->in_w * p->in_ch;
+        for (; left > 0 && at < end; left--, at += step, dout += of.dout_step) {
+            const int32_t a = dout[0];
+            const int32_t b = dout[of.second] & of.keep_b;
+            if ((a | b) != 0) {
+                errors.a += a;
+                errors.b += b;
+                inputs.from[count] = x + at;
+                inputs.factors[count] = mct_pair(a, b);
+                if (++count == VECTORS) {
+                    inputs.count = count;
+                    add_vectors(&inputs, p->in_ch, sums);
+                    count = 0;
+                }
             }
         }
     }
-    if (inputs.count != 0) {
-        add_vectors(&inputs, x, p->in_ch, p->in_ch, sums);
+    if (count != 0) {
+        inputs.count = count;
+        add_vectors(&inputs, p->in_ch, sums);
     }
     return errors;
 }
@@ -354,16 +389,19 @@ static MCT_NOINLINE error_sums MCT_NAME(weight_gradients)(const mct_conv2d_updat
 
 #else
 
-void MCT_UPDATE(mct_conv2d_backward_dsp_part)(const mct_conv2d_update_params *p, mct_channels part,
-                                              MCT_LEARNED, const int8_t *x, const MCT_ERROR *dout,
-                                              int32_t dout_step, const int16_t *dout_e,
-                                              const uint32_t *sgd, const uint8_t *rate,
-                                              const int16_t *rate_shift, int32_t *scratch)
+void MCT_UPDATE(mct_conv2d_backward_dsp_part)(const mct_conv2d_update_params *layer,
+                                              mct_channels part, MCT_LEARNED, const int8_t *x,
+                                              const MCT_ERROR *dout, int32_t dout_step,
+                                              const int16_t *dout_e, const uint32_t *sgd,
+                                              const uint8_t *rate, const int16_t *rate_shift,
+                                              int32_t *scratch)
 {
     const mct_sgd state = mct_sgd_load(sgd);
     if (state.multiplier == 0u) {
         return;
     }
+    const mct_conv2d_update_params flat = in_one_row(layer);
+    const mct_conv2d_update_params *p = &flat;
     const uint32_t seed = mct_seed_op(state.seed, state.step, (uint32_t)p->node);
     const int32_t filter = p->kernel_h * p->kernel_w * p->in_ch;
     const sum_pair sums = {scratch, scratch + p->in_ch};
@@ -375,7 +413,8 @@ void MCT_UPDATE(mct_conv2d_backward_dsp_part)(const mct_conv2d_update_params *p,
             if (rate[o] == 0u && !has_b) {
                 continue;
             }
-            const MCT_NAME(filter_errors) of = {dout + o - part.first, dout_step, has_b};
+            const MCT_NAME(filter_errors)
+                of = {dout + o - part.first, dout_step, has_b, has_b ? -1 : 0};
             mct_rate rate_a = mct_channel_rate(&state, rate[o], rate_shift[o], dout_e);
             mct_rate rate_b = rate_a;
             if (has_b) {
