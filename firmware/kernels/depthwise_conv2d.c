@@ -123,6 +123,17 @@ static window_readers readers_at(const mct_depthwise_conv2d_grad_input_params *p
     return found;
 }
 
+/* Channels whose errors are summed at once, and those that are put together. */
+enum { CHANNELS = 4, RUN = 16 };
+
+/* Whether one of CHANNELS elements is inside its limits, element `at` or one behind it. */
+static inline bool is_any_open(const uint8_t *mask, int32_t at)
+{
+    const uint32_t first = (uint32_t)at;
+    const uint32_t bits = mask[first / 8u] | (uint32_t)mask[(first + CHANNELS - 1u) / 8u] << 8;
+    return (bits >> (first % 8u) & ((1u << CHANNELS) - 1u)) != 0u;
+}
+
 #define MCT_TEMPLATE "kernels/depthwise_conv2d.c"
 #include "kernels/each_error.h"
 
@@ -132,8 +143,42 @@ static window_readers readers_at(const mct_depthwise_conv2d_grad_input_params *p
 typedef struct {
     const MCT_ERROR *dout;
     int32_t dout_step, per_input, first;
+    const int8_t *w, *w_l;
+    const uint16_t *channel;
     const uint8_t *scale, *scale_shift;
 } MCT_NAME(error_sources);
+
+/* sums[k] = the sum over the readers of errors and weights of channel k. Those of channel 0 begin
+ * at dout and w, those of two taps lie w_step apart. */
+static MCT_NOINLINE void MCT_NAME(sum_channels)(const window_readers *readers,
+                                                const MCT_ERROR *dout, int32_t dout_step,
+                                                const int8_t *w, int32_t w_step, int32_t *sums)
+{
+    int32_t at = readers->output * dout_step;
+    int32_t tap = readers->tap * w_step;
+    int32_t sum0 = 0;
+    int32_t sum1 = 0;
+    int32_t sum2 = 0;
+    int32_t sum3 = 0;
+    for (int32_t row = readers->rows; row > 0; row--) {
+        for (int32_t column = readers->columns; column > 0; column--) {
+            const MCT_ERROR *errors = dout + at;
+            const int8_t *weights = w + tap;
+            sum0 += errors[0] * weights[0];
+            sum1 += errors[1] * weights[1];
+            sum2 += errors[2] * weights[2];
+            sum3 += errors[3] * weights[3];
+            at -= dout_step;
+            tap += readers->tap_step * w_step;
+        }
+        at += readers->output_row * dout_step;
+        tap += readers->tap_row * w_step;
+    }
+    sums[0] = sum0;
+    sums[1] = sum1;
+    sums[2] = sum2;
+    sums[3] = sum3;
+}
 
 /* The raw error of channel i at a position: the sum over its outputs, each of them over the
  * readers. The weights of its first output begin at w, those of two taps lie w_step apart. */
@@ -165,6 +210,44 @@ static MCT_NOINLINE int32_t MCT_NAME(raw_error)(const MCT_NAME(error_sources) * 
     return raw;
 }
 
+/* raw = the raw errors of input channels i..i+count-1 at a position; any where the mask is 0. `at`
+ * is the first in the whole dx. `learned` are those that learn, from i on. */
+static MCT_NOINLINE void MCT_NAME(raw_errors)(const mct_depthwise_conv2d_grad_input_params *p,
+                                              const MCT_NAME(error_sources) * from,
+                                              const window_readers *readers, int32_t i,
+                                              int32_t count, mct_channels learned,
+                                              const uint8_t *mask, int32_t at, int32_t *raw)
+{
+    int32_t k = 0;
+    while (k < count) {
+        const bool learns = learned.first < learned.last && from->channel[learned.first] == i + k;
+        int32_t frozen = count - k; /* channels up to the next one that learns */
+        if (learned.first < learned.last && from->channel[learned.first] - i < count) {
+            frozen = from->channel[learned.first] - i - k;
+        }
+        if (from->per_input == 1 && frozen >= CHANNELS) {
+            if (is_any_open(mask, at + k)) {
+                MCT_NAME(sum_channels)(readers, from->dout + i + k - from->first, from->dout_step,
+                                       from->w + i + k, p->out_ch, raw + k);
+                for (int32_t c = k; c < k + CHANNELS; c++) {
+                    raw[c] =
+                        mct_near(mct_sat23(raw[c]) * from->scale[i + c], from->scale_shift[i + c]);
+                }
+            }
+            k += CHANNELS;
+            continue;
+        }
+        if (mct_is_open(mask, at + k)) {
+            const int8_t *w = learns ? from->w_l + learned.first * from->per_input
+                                     : from->w + (i + k) * from->per_input;
+            const int32_t w_step = learns ? p->learned_ch * from->per_input : p->out_ch;
+            raw[k] = MCT_NAME(raw_error)(from, readers, w, w_step, i + k);
+        }
+        learned.first += learns;
+        k++;
+    }
+}
+
 void MCT_NAME(mct_depthwise_conv2d_grad_input_part)(
     const mct_depthwise_conv2d_grad_input_params *p, mct_channels part, const MCT_ERROR *dout,
     int32_t dout_step, const int8_t *w, const int8_t *w_l, const uint16_t *channel,
@@ -173,27 +256,19 @@ void MCT_NAME(mct_depthwise_conv2d_grad_input_part)(
 {
     const int32_t per_input = p->out_ch / p->in_ch;
     const int32_t others = p->in_ch - (part.last - part.first);
-    const MCT_NAME(error_sources)
-        from = {dout, dout_step, per_input, part.first * per_input, scale, scale_shift};
-    const mct_channels learned = mct_channels_within(channel, p->learned_ch, part);
+    const MCT_NAME(error_sources) from = {
+        dout, dout_step, per_input, part.first * per_input, w, w_l, channel, scale, scale_shift};
     MCT_NAME(mct_error_writer) writer = *state;
     int32_t at = part.first; /* in the whole dx */
     for (int32_t position = 0; position < p->in_h * p->in_w; position++, dx += dx_step) {
         const window_readers readers = readers_at(p, position / p->in_w, position % p->in_w);
-        int32_t l = learned.first; /* the next learned channel: they ascend */
-        for (int32_t i = part.first; i < part.last; i++, at++) {
-            const bool learns = l < learned.last && channel[l] == i;
-            int32_t raw = 0;
-            if (!mct_is_open(mask, at)) {
-                /* zero */
-            } else if (learns) {
-                raw = MCT_NAME(raw_error)(&from, &readers, w_l + l * per_input,
-                                          p->learned_ch * per_input, i);
-            } else {
-                raw = MCT_NAME(raw_error)(&from, &readers, w + i * per_input, p->out_ch, i);
-            }
-            l += learns;
-            dx[i - part.first] = MCT_NAME(mct_error_put)(&writer, raw);
+        for (int32_t i = part.first; i < part.last; i += RUN) {
+            const mct_channels run = {i, part.last - i < RUN ? part.last : i + RUN};
+            const mct_channels learned = mct_channels_within(channel, p->learned_ch, run);
+            int32_t raw[RUN];
+            MCT_NAME(raw_errors)(p, &from, &readers, i, run.last - i, learned, mask, at, raw);
+            MCT_NAME(mct_error_put_all)(&writer, raw, run.last - i, mask, at, dx + i - part.first);
+            at += run.last - i;
         }
         at += others;
         MCT_NAME(mct_error_skip)(&writer, others);

@@ -33,7 +33,12 @@ void MCT_NAME(mct_error_put_all)(MCT_NAME(mct_error_writer) * writer, const int3
         if (bits == 1u) {
             bits = *next++ | 0x100u;
         }
-        dx[k] = MCT_NAME(mct_error_put)(&own, (bits & 1u) != 0u ? sums[k] : 0);
+        if ((bits & 1u) != 0u) {
+            dx[k] = MCT_NAME(mct_error_put)(&own, sums[k]);
+        } else {
+            dx[k] = 0;
+            MCT_NAME(mct_error_skip)(&own, 1);
+        }
     }
     *writer = own;
 }

@@ -5,6 +5,8 @@
 
 #include <stdbool.h>
 
+#include "mct/model.h"
+
 /* Whether this step is the last of those that are summed; never at the rate 0. */
 static bool is_last(const mct_apply_sum_params *p, const uint32_t *sgd)
 {
@@ -56,7 +58,8 @@ void mct_count_step(uint32_t *sgd)
     sgd[1]++;
 }
 
-int32_t mct_weight_step(mct_rate rate, int32_t dw, uint32_t r)
+/* Seldom called: the loops of steps keep their registers without it. */
+MCT_NOINLINE int32_t mct_weight_step(mct_rate rate, int32_t dw, uint32_t r)
 {
     return mct_clamp(mct_scaled_step(rate, dw, r), -MCT_STEP_MAX, MCT_STEP_MAX);
 }

@@ -55,7 +55,10 @@ int32_t mct_weight_step(mct_rate rate, int32_t dw, uint32_t r);
 /* A weight with a fraction; |u| <= 2^30. */
 static inline void mct_step_weight(int8_t *w, int8_t *frac, int32_t u)
 {
-    int32_t m = mct_clamp(*w * 256 + *frac - u, -MCT_WEIGHT_MAX, MCT_WEIGHT_MAX);
+    int32_t m = *w * 256 + *frac - u;
+    if (__builtin_expect((uint32_t)m + MCT_WEIGHT_MAX > 2u * MCT_WEIGHT_MAX, 0)) {
+        m = m < 0 ? -MCT_WEIGHT_MAX : MCT_WEIGHT_MAX;
+    }
     *w = (int8_t)((m + 128) >> 8); /* -127..127 */
     *frac = (int8_t)m;             /* the rest is what the low byte holds */
 }
