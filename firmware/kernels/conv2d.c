@@ -130,21 +130,41 @@ void mct_conv2d_s8(const mct_conv2d_params *p, const int8_t *x, const int8_t *w,
     }
 }
 
-/* The output that tap `k` of a kernel feeds from input position `at`, or -1. */
-static int32_t output_of(int32_t at, int32_t pad, int32_t k, int32_t stride, int32_t out_size)
+/* Terms of sums of vectors, factors times vectors of int8: so many at once that a sum is loaded and
+ * stored only once for them. Vector k begins at[k] * stride elements from where they lie. */
+enum { TERMS = 4 };
+
+typedef struct {
+    int32_t count;
+    int32_t at[TERMS];
+    int32_t factor[TERMS];
+} terms;
+
+/* sums[k] += the terms, of which there may be fewer. No overflow: kernels' headers bound the sums
+ * of all magnitudes. */
+static MCT_NOINLINE void add_terms(const terms *added, const int8_t *from, int32_t stride,
+                                   int32_t size, int32_t *sums)
 {
-    int32_t shifted = at + pad - k;
-    if (shifted < 0 || shifted % stride != 0 || shifted / stride >= out_size) {
-        return -1;
+    const int32_t count = added->count;
+    const int8_t *v0 = from + added->at[0] * stride;
+    const int8_t *v1 = count > 1 ? from + added->at[1] * stride : v0;
+    const int8_t *v2 = count > 2 ? from + added->at[2] * stride : v0;
+    const int8_t *v3 = count > 3 ? from + added->at[3] * stride : v0;
+    const int32_t factor0 = added->factor[0];
+    const int32_t factor1 = count > 1 ? added->factor[1] : 0;
+    const int32_t factor2 = count > 2 ? added->factor[2] : 0;
+    const int32_t factor3 = count > 3 ? added->factor[3] : 0;
+    for (int32_t k = 0; k < size; k++) {
+        sums[k] += factor0 * v0[k] + factor1 * v1[k] + factor2 * v2[k] + factor3 * v3[k];
     }
-    return shifted / stride;
 }
 
-static void add_scaled(int32_t *sums, int32_t factor, const int8_t *w, int32_t size)
+/* One more term; true if no other has room. */
+static inline bool append_term(terms *added, int32_t at, int32_t factor)
 {
-    for (int32_t k = 0; k < size; k++) {
-        sums[k] += factor * w[k];
-    }
+    added->at[added->count] = at;
+    added->factor[added->count] = factor;
+    return ++added->count == TERMS;
 }
 
 #define MCT_TEMPLATE "kernels/conv2d.c"
@@ -159,39 +179,52 @@ typedef struct {
     mct_channels outputs, inputs, learned;
 } MCT_NAME(error_part);
 
+/* sums += what filters give to the inputs of a position; sums_l to the learned ones. None are left.
+ */
+static MCT_NOINLINE void MCT_NAME(add_filters)(const mct_conv2d_grad_input_params *p,
+                                               const MCT_NAME(error_part) * part, terms *filters,
+                                               const int8_t *w, const int8_t *w_l, int32_t *sums,
+                                               int32_t *sums_l)
+{
+    const mct_channels inputs = part->inputs;
+    const mct_channels learned = part->learned;
+    if (filters->count != 0) {
+        add_terms(filters, w + inputs.first, p->in_ch, inputs.last - inputs.first, sums);
+        if (learned.last != learned.first) {
+            add_terms(filters, w_l + learned.first, p->learned_ch, learned.last - learned.first,
+                      sums_l);
+        }
+        filters->count = 0;
+    }
+}
+
 /* sums += the raw error of one input position; sums_l of the learned channels. */
 MCT_INTO_PARTS void MCT_NAME(gather_errors)(const mct_conv2d_grad_input_params *p,
                                             const MCT_NAME(error_part) * part, const int8_t *w,
                                             const int8_t *w_l, const uint16_t *fold, int32_t y,
                                             int32_t x, int32_t *sums, int32_t *sums_l)
 {
-    const int32_t filter = p->kernel_h * p->kernel_w;
+    const int32_t taps = p->kernel_h * p->kernel_w;
     const mct_channels outputs = part->outputs;
-    const int32_t inputs = part->inputs.last - part->inputs.first;
-    const int32_t learned = part->learned.last - part->learned.first;
-    w += part->inputs.first;
+    terms filters = {0};
     for (int32_t ky = 0; ky < p->kernel_h; ky++) {
-        int32_t out_y = output_of(y, p->pad_top, ky, p->stride_h, p->out_h);
+        int32_t out_y = mct_window_reader(y, p->pad_top, ky, p->stride_h, p->out_h);
         for (int32_t kx = 0; out_y >= 0 && kx < p->kernel_w; kx++) {
-            int32_t out_x = output_of(x, p->pad_left, kx, p->stride_w, p->out_w);
+            int32_t out_x = mct_window_reader(x, p->pad_left, kx, p->stride_w, p->out_w);
             if (out_x < 0) {
                 continue;
             }
-            const MCT_ERROR *dout_at = part->dout + (out_y * p->out_w + out_x) * part->dout_step;
-            int32_t tap = ky * p->kernel_w + kx;
-            for (int32_t o = outputs.first; o < outputs.last; o++) {
-                int32_t factor = mct_near(dout_at[o - outputs.first] * fold[o], 8);
-                if (factor != 0) {
-                    int32_t at = o * filter + tap;
-                    add_scaled(sums, factor, w + at * p->in_ch, inputs);
-                    if (learned != 0) {
-                        add_scaled(sums_l, factor, w_l + at * p->learned_ch + part->learned.first,
-                                   learned);
-                    }
+            const MCT_ERROR *dout = part->dout + (out_y * p->out_w + out_x) * part->dout_step;
+            int32_t at = outputs.first * taps + ky * p->kernel_w + kx;
+            for (int32_t o = outputs.first; o < outputs.last; o++, at += taps) {
+                int32_t factor = mct_near(*dout++ * fold[o], 8);
+                if (factor != 0 && append_term(&filters, at, factor)) {
+                    MCT_NAME(add_filters)(p, part, &filters, w, w_l, sums, sums_l);
                 }
             }
         }
     }
+    MCT_NAME(add_filters)(p, part, &filters, w, w_l, sums, sums_l);
 }
 
 void MCT_NAME(mct_conv2d_grad_input_part)(const mct_conv2d_grad_input_params *p, mct_channels part,
@@ -214,11 +247,8 @@ void MCT_NAME(mct_conv2d_grad_input_part)(const mct_conv2d_grad_input_params *p,
             for (int32_t l = learned.first; l < learned.last; l++) {
                 scratch[channel[l] - part.first] += sums_l[l - learned.first];
             }
-            for (int32_t i = 0; i < channels; i++, at++) {
-                int32_t raw = mct_is_open(mask, at) ? scratch[i] : 0;
-                dx[i] = MCT_NAME(mct_error_put)(&writer, raw);
-            }
-            at += others;
+            MCT_NAME(mct_error_put_all)(&writer, scratch, channels, mask, at, dx);
+            at += p->in_ch;
             dx += dx_step;
             MCT_NAME(mct_error_skip)(&writer, others);
         }
@@ -268,30 +298,36 @@ void MCT_NAME(mct_conv2d_grad_sums)(const mct_conv2d_grad_input_params *p, const
                                         channel, fold, scratch, raw);
 }
 
-/* sums[i] = the gradient of w[o][ky][kx][i] over output rows first..last-1; dout of o alone. */
-MCT_INTO_UPDATES void MCT_NAME(weight_gradient)(const mct_conv2d_update_params *p, const int8_t *x,
-                                                const MCT_ERROR *dout, int32_t dout_step,
-                                                int32_t ky, int32_t kx, int32_t first, int32_t last,
-                                                int32_t *sums)
+/* sums[i] = the gradient of w[o][ky][kx][i] over output rows first..last-1, but for what is
+ * returned: x_offset times the errors. dout of o alone. */
+static int32_t MCT_NAME(weight_gradient)(const mct_conv2d_update_params *p, const int8_t *x,
+                                         const MCT_ERROR *dout, int32_t dout_step, int32_t ky,
+                                         int32_t kx, int32_t first, int32_t last, int32_t *sums)
 {
+    terms inputs = {0};
+    int32_t errors = 0;
     memset(sums, 0, (size_t)p->in_ch * sizeof *sums);
+    dout += first * p->out_w * dout_step;
     for (int32_t out_y = first; out_y < last; out_y++) {
         int32_t y = out_y * p->stride_h - p->pad_top + ky;
-        if (y < 0 || y >= p->in_h) {
-            continue;
-        }
-        for (int32_t out_x = 0; out_x < p->out_w; out_x++) {
-            int32_t column = out_x * p->stride_w - p->pad_left + kx;
-            int32_t error = dout[(out_y * p->out_w + out_x) * dout_step];
-            if (column < 0 || column >= p->in_w || error == 0) {
+        int32_t column = kx - p->pad_left;
+        for (int32_t out_x = 0; out_x < p->out_w; out_x++, column += p->stride_w) {
+            int32_t error = *dout;
+            dout += dout_step;
+            if (error == 0 || y < 0 || y >= p->in_h || column < 0 || column >= p->in_w) {
                 continue;
             }
-            const int8_t *x_at = x + (y * p->in_w + column) * p->in_ch;
-            for (int32_t i = 0; i < p->in_ch; i++) {
-                sums[i] += (x_at[i] + p->x_offset) * error;
+            errors += error;
+            if (append_term(&inputs, y * p->in_w + column, error)) {
+                add_terms(&inputs, x, p->in_ch, p->in_ch, sums);
+                inputs.count = 0;
             }
         }
     }
+    if (inputs.count != 0) {
+        add_terms(&inputs, x, p->in_ch, p->in_ch, sums);
+    }
+    return p->x_offset * errors;
 }
 
 #include "kernels/each_update.h"
@@ -309,22 +345,29 @@ void MCT_UPDATE(mct_conv2d_part)(const mct_conv2d_update_params *p, mct_channels
     }
     const uint32_t seed = mct_seed_op(state.seed, state.step, (uint32_t)p->node);
     const int32_t filter = p->kernel_h * p->kernel_w * p->in_ch;
+    const bool is_product = filter == p->in_ch && p->out_h * p->out_w == 1 && p->pad_top == 0;
     uint32_t band = 0; /* elements of the bands before: they are counted on (SPEC 1.4) */
     for (int32_t row = 0; row < p->out_h; row += p->band_rows) {
         int32_t last = row + p->band_rows < p->out_h ? row + p->band_rows : p->out_h;
-        int32_t at = part.first * filter;
-        uint32_t index = band + (uint32_t)at;
         for (int32_t o = part.first; o < part.last; o++) {
-            mct_rate channel_rate = mct_channel_rate(&state, rate[o], rate_shift[o], dout_e);
-            for (int32_t tap = 0; tap < p->kernel_h * p->kernel_w; tap++) {
-                MCT_NAME(weight_gradient)(p, x, dout + o - part.first, dout_step, tap / p->kernel_w,
-                                          tap % p->kernel_w, row, last, scratch);
-                for (int32_t i = 0; i < p->in_ch; i++, at++, index++) {
-                    if (scratch[i] != 0 && rate[o] != 0u) {
-                        MCT_STEP(
-                            at, mct_weight_step(channel_rate, scratch[i], mct_dither(seed, index)));
-                    }
-                }
+            if (rate[o] == 0u) {
+                continue;
+            }
+            const mct_rate channel_rate = mct_channel_rate(&state, rate[o], rate_shift[o], dout_e);
+            const MCT_ERROR *dout_o = dout + o - part.first;
+            int32_t at = o * filter;
+            uint32_t r = mct_dither(seed, band + (uint32_t)at);
+            if (is_product) {
+                MCT_WAY(mct_product_steps)(MCT_LEARNED_AT(at), x, p->x_offset, dout_o[0], filter,
+                                           channel_rate, r);
+                continue;
+            }
+            for (int32_t tap = 0; tap < p->kernel_h * p->kernel_w; tap++, at += p->in_ch) {
+                int32_t offset =
+                    MCT_NAME(weight_gradient)(p, x, dout_o, dout_step, tap / p->kernel_w,
+                                              tap % p->kernel_w, row, last, scratch);
+                MCT_WAY(mct_steps)(MCT_LEARNED_AT(at), scratch, offset, p->in_ch, channel_rate, r);
+                r = mct_dither(r, (uint32_t)p->in_ch);
             }
         }
         band += (uint32_t)(p->out_ch * filter);

@@ -177,39 +177,175 @@ void mct_depthwise_conv2d_s8(const mct_depthwise_conv2d_params *p, const int8_t 
     }
 }
 
-/* The weights of one input channel: tap t of its output m is w[t * stride + m]. */
+/* Along one axis: the taps of a kernel that hold an input position, from the first on, `stride`
+ * apart; the output whose window the first belongs to, each next one in the output before. */
 typedef struct {
-    const int8_t *w;
-    int32_t stride;
-} channel_weights;
+    int32_t tap, output, count;
+} reader_taps;
+
+static reader_taps taps_at(int32_t at, int32_t pad, int32_t kernel, int32_t stride, int32_t outputs)
+{
+    const int32_t padded = at + pad;
+    int32_t output = stride == 1 ? padded : padded / stride;
+    int32_t tap = padded - output * stride;
+    if (output >= outputs) { /* windows begin there, but behind the last one */
+        tap += (output - outputs + 1) * stride;
+        output = outputs - 1;
+    }
+    int32_t count = 0;
+    for (int32_t k = tap; k < kernel && count <= output; k += stride) {
+        count++;
+    }
+    reader_taps found = {tap, output, count};
+    return found;
+}
+
+/* The readers of one input position, and how to go through them: rows of taps, from the first. */
+typedef struct {
+    int32_t rows, columns;
+    int32_t output, tap;         /* of the first one */
+    int32_t output_row, tap_row; /* from the end of a row to the next one */
+    int32_t tap_step;            /* within a row; outputs are 1 apart */
+} window_readers;
+
+static window_readers readers_at(const mct_depthwise_conv2d_grad_input_params *p, int32_t y,
+                                 int32_t x)
+{
+    const reader_taps down = taps_at(y, p->pad_top, p->kernel_h, p->stride_h, p->out_h);
+    const reader_taps right = taps_at(x, p->pad_left, p->kernel_w, p->stride_w, p->out_w);
+    window_readers found = {down.count,
+                            right.count,
+                            down.output * p->out_w + right.output,
+                            down.tap * p->kernel_w + right.tap,
+                            right.count - p->out_w,
+                            p->stride_h * p->kernel_w - right.count * p->stride_w,
+                            p->stride_w};
+    return found;
+}
+
+/* Channels whose errors are summed at once, and those that are put together. */
+enum { CHANNELS = 4, RUN = 16 };
+
+/* Whether one of CHANNELS elements is inside its limits, element `at` or one behind it. */
+static inline bool is_any_open(const uint8_t *mask, int32_t at)
+{
+    const uint32_t first = (uint32_t)at;
+    const uint32_t bits = mask[first / 8u] | (uint32_t)mask[(first + CHANNELS - 1u) / 8u] << 8;
+    return (bits >> (first % 8u) & ((1u << CHANNELS) - 1u)) != 0u;
+}
 
 #define MCT_TEMPLATE "kernels/depthwise_conv2d.c"
 #include "kernels/each_error.h"
 
 #elif !defined MCT_STEP
 
-/* The sum over the taps of dout (one channel) and the weights of output m, at one input position.
- */
-static int32_t MCT_NAME(error_at)(const mct_depthwise_conv2d_grad_input_params *p,
-                                  const MCT_ERROR *dout, int32_t dout_step, channel_weights weights,
-                                  int32_t y, int32_t x, int32_t m)
+/* What raw errors are made of; dout begins with that of output channel `first`. */
+typedef struct {
+    const MCT_ERROR *dout;
+    int32_t dout_step, per_input, first;
+    const int8_t *w, *w_l;
+    const uint16_t *channel;
+    const uint8_t *scale, *scale_shift;
+} MCT_NAME(error_sources);
+
+/* sums[k] = the sum over the readers of errors and weights of channel k. Those of channel 0 begin
+ * at dout and w, those of two taps lie w_step apart. */
+static MCT_NOINLINE void MCT_NAME(sum_channels)(const window_readers *readers,
+                                                const MCT_ERROR *dout, int32_t dout_step,
+                                                const int8_t *w, int32_t w_step, int32_t *sums)
 {
-    int32_t sum = 0;
-    for (int32_t ky = 0; ky < p->kernel_h; ky++) {
-        int32_t down = y + p->pad_top - ky;
-        if (down < 0 || down % p->stride_h != 0 || down / p->stride_h >= p->out_h) {
+    int32_t at = readers->output * dout_step;
+    int32_t tap = readers->tap * w_step;
+    int32_t sum0 = 0;
+    int32_t sum1 = 0;
+    int32_t sum2 = 0;
+    int32_t sum3 = 0;
+    for (int32_t row = readers->rows; row > 0; row--) {
+        for (int32_t column = readers->columns; column > 0; column--) {
+            const MCT_ERROR *errors = dout + at;
+            const int8_t *weights = w + tap;
+            sum0 += errors[0] * weights[0];
+            sum1 += errors[1] * weights[1];
+            sum2 += errors[2] * weights[2];
+            sum3 += errors[3] * weights[3];
+            at -= dout_step;
+            tap += readers->tap_step * w_step;
+        }
+        at += readers->output_row * dout_step;
+        tap += readers->tap_row * w_step;
+    }
+    sums[0] = sum0;
+    sums[1] = sum1;
+    sums[2] = sum2;
+    sums[3] = sum3;
+}
+
+/* The raw error of channel i at a position: the sum over its outputs, each of them over the
+ * readers. The weights of its first output begin at w, those of two taps lie w_step apart. */
+static MCT_NOINLINE int32_t MCT_NAME(raw_error)(const MCT_NAME(error_sources) * from,
+                                                const window_readers *readers, const int8_t *w,
+                                                int32_t w_step, int32_t i)
+{
+    const int32_t dout_step = from->dout_step;
+    const int32_t tap_step = readers->tap_step * w_step;
+    const int32_t tap_row = readers->tap_row * w_step;
+    int32_t raw = 0;
+    w += readers->tap * w_step;
+    for (int32_t m = 0, o = i * from->per_input; m < from->per_input; m++, o++) {
+        const MCT_ERROR *dout = from->dout;
+        int32_t at = readers->output * dout_step + o - from->first;
+        int32_t tap = m;
+        int32_t sum = 0;
+        for (int32_t row = readers->rows; row > 0; row--) {
+            for (int32_t column = readers->columns; column > 0; column--) {
+                sum += dout[at] * w[tap];
+                at -= dout_step;
+                tap += tap_step;
+            }
+            at += readers->output_row * dout_step;
+            tap += tap_row;
+        }
+        raw += mct_near(mct_sat23(sum) * from->scale[o], from->scale_shift[o]);
+    }
+    return raw;
+}
+
+/* raw = the raw errors of input channels i..i+count-1 at a position; any where the mask is 0. `at`
+ * is the first in the whole dx. `learned` are those that learn, from i on. */
+static MCT_NOINLINE void MCT_NAME(raw_errors)(const mct_depthwise_conv2d_grad_input_params *p,
+                                              const MCT_NAME(error_sources) * from,
+                                              const window_readers *readers, int32_t i,
+                                              int32_t count, mct_channels learned,
+                                              const uint8_t *mask, int32_t at, int32_t *raw)
+{
+    int32_t k = 0;
+    while (k < count) {
+        const bool learns = learned.first < learned.last && from->channel[learned.first] == i + k;
+        int32_t frozen = count - k; /* channels up to the next one that learns */
+        if (learned.first < learned.last && from->channel[learned.first] - i < count) {
+            frozen = from->channel[learned.first] - i - k;
+        }
+        if (from->per_input == 1 && frozen >= CHANNELS) {
+            if (is_any_open(mask, at + k)) {
+                MCT_NAME(sum_channels)(readers, from->dout + i + k - from->first, from->dout_step,
+                                       from->w + i + k, p->out_ch, raw + k);
+                for (int32_t c = k; c < k + CHANNELS; c++) {
+                    raw[c] =
+                        mct_near(mct_sat23(raw[c]) * from->scale[i + c], from->scale_shift[i + c]);
+                }
+            }
+            k += CHANNELS;
             continue;
         }
-        for (int32_t kx = 0; kx < p->kernel_w; kx++) {
-            int32_t right = x + p->pad_left - kx;
-            if (right < 0 || right % p->stride_w != 0 || right / p->stride_w >= p->out_w) {
-                continue;
-            }
-            int32_t at = down / p->stride_h * p->out_w + right / p->stride_w;
-            sum += dout[at * dout_step] * weights.w[(ky * p->kernel_w + kx) * weights.stride + m];
+        if (mct_is_open(mask, at + k)) {
+            const int8_t *w = learns ? from->w_l + learned.first * from->per_input
+                                     : from->w + (i + k) * from->per_input;
+            const int32_t w_step = learns ? p->learned_ch * from->per_input : p->out_ch;
+            raw[k] = MCT_NAME(raw_error)(from, readers, w, w_step, i + k);
         }
+        learned.first += learns;
+        k++;
     }
-    return sum;
 }
 
 void MCT_NAME(mct_depthwise_conv2d_grad_input_part)(
@@ -220,28 +356,19 @@ void MCT_NAME(mct_depthwise_conv2d_grad_input_part)(
 {
     const int32_t per_input = p->out_ch / p->in_ch;
     const int32_t others = p->in_ch - (part.last - part.first);
-    const int32_t learned = mct_channels_within(channel, p->learned_ch, part).first;
+    const MCT_NAME(error_sources) from = {
+        dout, dout_step, per_input, part.first * per_input, w, w_l, channel, scale, scale_shift};
     MCT_NAME(mct_error_writer) writer = *state;
     int32_t at = part.first; /* in the whole dx */
     for (int32_t position = 0; position < p->in_h * p->in_w; position++, dx += dx_step) {
-        int32_t l = learned; /* the next learned channel: they ascend */
-        for (int32_t i = part.first; i < part.last; i++, at++) {
-            channel_weights weights = {w + i * per_input, p->out_ch};
-            if (l < p->learned_ch && channel[l] == i) {
-                weights.w = w_l + l * per_input;
-                weights.stride = p->learned_ch * per_input;
-                l++;
-            }
-            int32_t raw = 0;
-            bool open = mct_is_open(mask, at);
-            for (int32_t m = 0; open && m < per_input; m++) {
-                int32_t o = i * per_input + m;
-                int32_t sum =
-                    MCT_NAME(error_at)(p, dout + o - part.first * per_input, dout_step, weights,
-                                       position / p->in_w, position % p->in_w, m);
-                raw += mct_near(mct_sat23(sum) * scale[o], scale_shift[o]);
-            }
-            dx[i - part.first] = MCT_NAME(mct_error_put)(&writer, raw);
+        const window_readers readers = readers_at(p, position / p->in_w, position % p->in_w);
+        for (int32_t i = part.first; i < part.last; i += RUN) {
+            const mct_channels run = {i, part.last - i < RUN ? part.last : i + RUN};
+            const mct_channels learned = mct_channels_within(channel, p->learned_ch, run);
+            int32_t raw[RUN];
+            MCT_NAME(raw_errors)(p, &from, &readers, i, run.last - i, learned, mask, at, raw);
+            MCT_NAME(mct_error_put_all)(&writer, raw, run.last - i, mask, at, dx + i - part.first);
+            at += run.last - i;
         }
         at += others;
         MCT_NAME(mct_error_skip)(&writer, others);

@@ -19,6 +19,30 @@ void mct_clear_sums(const mct_clear_sums_params *p, int32_t *sums)
 
 #else
 
+void MCT_NAME(mct_error_put_all)(MCT_NAME(mct_error_writer) * writer, const int32_t *raw,
+                                 int32_t count, const uint8_t *mask, int32_t at, MCT_ERROR *dx)
+{
+    const raw_error *sums = raw;
+    MCT_NAME(mct_error_writer) own = *writer; /* in registers: what is stored could be any of it */
+    const uint8_t *next = mask + at / 8;
+    uint32_t bits = 1u; /* of the mask, below a 1 that ends them */
+    if (at % 8 != 0) {
+        bits = (*next++ | 0x100u) >> (at % 8);
+    }
+    for (int32_t k = 0; k < count; k++, bits >>= 1) {
+        if (bits == 1u) {
+            bits = *next++ | 0x100u;
+        }
+        if ((bits & 1u) != 0u) {
+            dx[k] = MCT_NAME(mct_error_put)(&own, sums[k]);
+        } else {
+            dx[k] = 0;
+            MCT_NAME(mct_error_skip)(&own, 1);
+        }
+    }
+    *writer = own;
+}
+
 void MCT_NAME(mct_error_open)(const mct_error_open_params *p, const int16_t *dout_e, MCT_HISTORY,
                               MCT_NAME(mct_error_writer) * writer, int16_t *dx_e)
 {
@@ -80,11 +104,8 @@ void MCT_NAME(mct_requantize_error)(const mct_requantize_error_params *p, const 
                                     const int16_t *dout_e, const uint8_t *mask, MCT_HISTORY,
                                     MCT_ERROR *dx, int16_t *dx_e)
 {
-    const raw_error *sums = raw;
     MCT_NAME(mct_error_writer) writer = MCT_BEGIN(dout_e[0] + p->scale_exponent);
-    for (int32_t k = 0; k < p->size; k++) {
-        dx[k] = MCT_NAME(mct_error_put)(&writer, mct_is_open(mask, k) ? sums[k] : 0);
-    }
+    MCT_NAME(mct_error_put_all)(&writer, raw, p->size, mask, 0, dx);
     MCT_NAME(mct_error_end)(&writer, history, dx_e);
 }
 

@@ -114,9 +114,18 @@ static inline MCT_ERROR MCT_NAME(mct_error_put)(MCT_NAME(mct_error_writer) * wri
     if (magnitude > writer->greatest) {
         writer->greatest = magnitude;
     }
-    return (MCT_ERROR)mct_clamp(MCT_NAME(mct_error_round)(writer, raw), -((1 << MCT_BITS) - 1),
-                                (1 << MCT_BITS) - 1);
+    const int32_t most = (1 << MCT_BITS) - 1;
+    int32_t rounded = MCT_NAME(mct_error_round)(writer, raw);
+    if (__builtin_expect((uint32_t)rounded + (uint32_t)most > 2u * (uint32_t)most, 0)) {
+        rounded = rounded < 0 ? -most : most;
+    }
+    return (MCT_ERROR)rounded;
 }
+
+/* Puts `count` raw values, the first of which is element `at` of the tensor; those that the mask
+ * closes as 0. dx may begin where raw does. */
+void MCT_NAME(mct_error_put_all)(MCT_NAME(mct_error_writer) * writer, const int32_t *raw,
+                                 int32_t count, const uint8_t *mask, int32_t at, MCT_ERROR *dx);
 
 /* Begins REQ of a tensor that is made by groups of channels: its exponent is known before. */
 void MCT_NAME(mct_error_open)(const mct_error_open_params *p, const int16_t *dout_e, MCT_HISTORY,

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef MCT_ERROR
+#if !defined MCT_ERROR && !defined MCT_STEP
 
 #include "kernels/sgd.h"
 
 #include <stdbool.h>
+
+#include "mct/model.h"
 
 /* Whether this step is the last of those that are summed; never at the rate 0. */
 static bool is_last(const mct_apply_sum_params *p, const uint32_t *sgd)
@@ -56,8 +58,75 @@ void mct_count_step(uint32_t *sgd)
     sgd[1]++;
 }
 
+/* Seldom called: the loops of steps keep their registers without it. */
+MCT_NOINLINE int32_t mct_weight_step(mct_rate rate, int32_t dw, uint32_t r)
+{
+    return mct_clamp(mct_scaled_step(rate, dw, r), -MCT_STEP_MAX, MCT_STEP_MAX);
+}
+
+/* Gradients so small that a product with a rate, and a dither of 30 bits added, fit 32 bits. */
+enum { SMALL_GRADIENT = (1 << 22) - 1, MOST_SHIFT = 30 };
+
+static bool is_plain(mct_rate rate)
+{
+    return rate.shift >= 1 && rate.shift <= MOST_SHIFT && rate.multiplier != 0;
+}
+
+/* mct_weight_step of a small gradient at a plain rate, but not clamped; v is their product. A sum
+ * with a dither of `shift` bits carries where the rest and the dither do. */
+static inline int32_t small_step(int32_t v, int32_t shift, uint32_t r)
+{
+    return (v + (int32_t)(r >> (32 - shift))) >> shift;
+}
+
 #define MCT_TEMPLATE "kernels/sgd.c"
+#include "kernels/each_update.h"
+
 #include "kernels/each_error.h"
+
+#elif defined MCT_STEP
+
+void MCT_WAY(mct_steps)(MCT_LEARNED, const int32_t *dw, int32_t offset, int32_t size, mct_rate rate,
+                        uint32_t r)
+{
+    const int32_t small = is_plain(rate) ? SMALL_GRADIENT : 0;
+    for (int32_t k = 0; k < size; k++, r = mct_dither(r, 1u)) {
+        int32_t gradient = mct_wrapping_add(dw[k], offset);
+        if (gradient == 0) {
+            continue;
+        }
+        if ((uint32_t)gradient + (uint32_t)small > 2u * (uint32_t)small) {
+            MCT_STEP(k, mct_weight_step(rate, gradient, r));
+        } else {
+            MCT_STEP(k, small_step(gradient * rate.multiplier, rate.shift, r));
+        }
+    }
+}
+
+void MCT_WAY(mct_product_steps)(MCT_LEARNED, const int8_t *x, int32_t x_offset, int32_t error,
+                                int32_t size, mct_rate rate, uint32_t r)
+{
+    if (error == 0) {
+        return;
+    }
+    if (!is_plain(rate)) {
+        for (int32_t k = 0; k < size; k++) {
+            int32_t gradient = (x[k] + x_offset) * error;
+            if (gradient != 0) {
+                MCT_STEP(k, mct_weight_step(rate, gradient, mct_dither(r, (uint32_t)k)));
+            }
+        }
+        return;
+    }
+    /* 255 * 2047 is a small gradient. */
+    const int32_t scaled = error * rate.multiplier;
+    for (int32_t k = 0; k < size; k++, r = mct_dither(r, 1u)) {
+        int32_t v = (x[k] + x_offset) * scaled;
+        if (v != 0) {
+            MCT_STEP(k, small_step(v, rate.shift, r));
+        }
+    }
+}
 
 #else
 

@@ -50,18 +50,17 @@ static inline int32_t mct_scaled_step(mct_rate rate, int32_t gradient, uint32_t 
 }
 
 /* u of one weight; the caller leaves out dw = 0 and dead channels. */
-static inline int32_t mct_weight_step(mct_rate rate, int32_t dw, uint32_t r)
-{
-    return mct_clamp(mct_scaled_step(rate, dw, r), -MCT_STEP_MAX, MCT_STEP_MAX);
-}
+int32_t mct_weight_step(mct_rate rate, int32_t dw, uint32_t r);
 
 /* A weight with a fraction; |u| <= 2^30. */
 static inline void mct_step_weight(int8_t *w, int8_t *frac, int32_t u)
 {
-    int32_t m = mct_clamp(*w * 256 + *frac - u, -MCT_WEIGHT_MAX, MCT_WEIGHT_MAX);
-    int32_t rounded = mct_clamp((m + 128) >> 8, -127, 127);
-    *w = (int8_t)rounded;
-    *frac = (int8_t)(m - 256 * rounded);
+    int32_t m = *w * 256 + *frac - u;
+    if (__builtin_expect((uint32_t)m + MCT_WEIGHT_MAX > 2u * MCT_WEIGHT_MAX, 0)) {
+        m = m < 0 ? -MCT_WEIGHT_MAX : MCT_WEIGHT_MAX;
+    }
+    *w = (int8_t)((m + 128) >> 8); /* -127..127 */
+    *frac = (int8_t)m;             /* the rest is what the low byte holds */
 }
 
 /* A weight without a fraction; |u| <= 2^30. */
@@ -106,11 +105,24 @@ static inline mct_sgd mct_sgd_load(const uint32_t *sgd)
 }
 
 #define MCT_TEMPLATE "kernels/sgd.h"
+#include "kernels/each_update.h"
+
 #include "kernels/each_error.h"
 
 #ifdef __cplusplus
 }
 #endif
+
+#elif defined MCT_STEP
+
+/* Weights of one channel take their steps, the first with the dither r. The gradient of weight k is
+ * dw[k] + offset, where their sum does not overflow. */
+void MCT_WAY(mct_steps)(MCT_LEARNED, const int32_t *dw, int32_t offset, int32_t size, mct_rate rate,
+                        uint32_t r);
+
+/* The same where the gradient of weight k is the one product (x[k] + x_offset) * error. */
+void MCT_WAY(mct_product_steps)(MCT_LEARNED, const int8_t *x, int32_t x_offset, int32_t error,
+                                int32_t size, mct_rate rate, uint32_t r);
 
 #elif defined MCT_ERROR
 

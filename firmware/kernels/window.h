@@ -70,6 +70,17 @@ static inline mct_readers mct_window_readers(int32_t position, int32_t kernel, i
     return readers;
 }
 
+/* The output whose window's tap `k` holds input position `at`; negative if none does. */
+static inline int32_t mct_window_reader(int32_t at, int32_t pad, int32_t k, int32_t stride,
+                                        int32_t outputs)
+{
+    int32_t reader = at + pad - k;
+    if (stride != 1 && reader >= 0) { /* a division is long where the processor has none */
+        reader = reader % stride == 0 ? reader / stride : -1;
+    }
+    return reader < outputs ? reader : -1;
+}
+
 #ifdef __cplusplus
 }
 #endif

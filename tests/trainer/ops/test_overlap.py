@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mcutrain.trainer.chip import GENERIC, Chip
+from mcutrain.trainer.chip import Chip
 from mcutrain.trainer.graph.graph import Graph
 from mcutrain.trainer.graph.op import Node, variant_for
 from mcutrain.trainer.graph.tensor import ALIGN
+from mcutrain.trainer.ops.conv2d_backward_dsp import Conv2DGradInputDsp
 from mcutrain.trainer.ops.depthwise_conv2d_dsp import DepthwiseConv2DDsp
+from mcutrain.trainer.ops.error import RawError
 from mcutrain.trainer.ops.overlap import distance
 from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.bench import bench_plan, node_of
@@ -23,7 +25,7 @@ from tests.support.op_cases import CASES, Case
 from tests.support.op_reference import reference
 
 ROUNDS = 6
-DSP = Chip("dsp", frozenset({"dsp"}))
+CHIP = Chip("a chip with DSP instructions", frozenset({"dsp"}))
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def variant_pairs() -> list[Laid]:
     other channels of the input."""
     found = []
     for case in CASES:
-        op = variant_for(node_of(Graph(), case), DSP.features)
+        op = variant_for(node_of(Graph(), case), CHIP.features)
         if not isinstance(op, DepthwiseConv2DDsp):
             continue
         row = replace(case, op=op)
@@ -54,11 +56,21 @@ def variant_pairs() -> list[Laid]:
     return found
 
 
-def close_pairs(*, too_close: bool) -> list[Laid]:
+def error_variants() -> list[Case]:
+    """The rows of errors as a chip with DSP instructions computes them."""
+    chosen = ((case, variant_for(node_of(Graph(), case), CHIP.features)) for case in CASES)
+    return [
+        replace(case, name=f"{case.name} on {op.unit}", op=op)
+        for case, op in chosen
+        if op.needs and isinstance(op, RawError)
+    ]
+
+
+def close_pairs(rows: list[Case], *, too_close: bool) -> list[Laid]:
     """Every pair of every row at its distance, or one alignment nearer where that is possible."""
-    _, nodes = bench_plan(CASES)
+    _, nodes = bench_plan(rows)
     found = []
-    for case in CASES:
+    for case in rows:
         for (out, source), least in nodes[case.name].op.overlays(nodes[case.name]).items():
             below = -(-least // ALIGN) * ALIGN - ALIGN * too_close
             if below >= 0:
@@ -77,15 +89,12 @@ def laid_out(pairs: list[Laid]) -> tuple[TrainingPlan, dict[str, Node]]:
         for tensor, offset in ((out, end), (source, end + pair.below)):
             slots[tensor] = replace(slots[tensor], offset=offset)
         end = max(slots[out].end, slots[source].end)
-    return replace(plan, memory=replace(plan.memory, slots=slots)), nodes
+    return replace(plan, chip=CHIP, memory=replace(plan.memory, slots=slots)), nodes
 
 
-def mismatches(
-    pairs: list[Laid], folder: Path, chip: Chip = GENERIC
-) -> Iterator[tuple[Laid, int, int]]:
+def mismatches(pairs: list[Laid], folder: Path) -> Iterator[tuple[Laid, int, int]]:
     """(pair, round, wrong elements of all outputs) of every pair in every round."""
     plan, nodes = laid_out(pairs)
-    plan = replace(plan, chip=chip)
     device = NativeModel(plan, folder)
     views = {t: device[t] for node in nodes.values() for t in (*node.inputs, *node.outputs)}
     for round_ in range(ROUNDS):
@@ -103,10 +112,11 @@ def mismatches(
 
 @pytest.mark.slow
 def test_an_output_over_its_input_has_the_references_bits(tmp_path: Path) -> None:
-    pairs = close_pairs(too_close=False)
+    pairs = close_pairs([*CASES, *error_variants()], too_close=False)
     wrong = [f"{p.case.name}, round {r}: {n}" for p, r, n in mismatches(pairs, tmp_path) if n]
 
-    assert len({type(p.case.op) for p in pairs}) > 20
+    kinds = {type(p.case.op) for p in pairs}
+    assert len(kinds) > 20 and Conv2DGradInputDsp in kinds
     assert not wrong
 
 
@@ -114,7 +124,7 @@ def test_an_output_over_its_input_has_the_references_bits(tmp_path: Path) -> Non
 def test_a_depthwise_layer_of_dsp_instructions_has_them_at_every_distance(tmp_path: Path) -> None:
     """Its kernel chooses an order of writing by how its output lies over its input."""
     pairs = variant_pairs()
-    wrong = [f"{p.case.name}, round {r}: {n}" for p, r, n in mismatches(pairs, tmp_path, DSP) if n]
+    wrong = [f"{p.case.name}, round {r}: {n}" for p, r, n in mismatches(pairs, tmp_path) if n]
 
     assert len({p.case.op for p in pairs}) > 5
     assert not wrong
@@ -123,7 +133,7 @@ def test_a_depthwise_layer_of_dsp_instructions_has_them_at_every_distance(tmp_pa
 @pytest.mark.slow
 def test_an_output_too_close_to_its_input_is_seen(tmp_path: Path) -> None:
     """The distances are least ones, up to the alignment; without them bits differ."""
-    pairs = [p for p in close_pairs(too_close=True) if (p.output, p.input) == (0, 0)]
+    pairs = [p for p in close_pairs(CASES, too_close=True) if (p.output, p.input) == (0, 0)]
     seen = {type(p.case.op).__name__ for p, _, wrong in mismatches(pairs, tmp_path) if wrong}
     kinds = {type(p.case.op).__name__ for p in pairs}
 
