@@ -223,15 +223,15 @@ static window_readers readers_at(const mct_depthwise_conv2d_grad_input_params *p
     return found;
 }
 
-/* Channels whose errors are summed at once, and those that are put together. */
-enum { CHANNELS = 4, RUN = 16 };
+/* Errors of neighbouring channels that are summed at once, and those that are put together. */
+enum { ERRORS = 4, RUN = 16 };
 
-/* Whether one of CHANNELS elements is inside its limits, element `at` or one behind it. */
+/* Whether one of ERRORS elements is inside its limits, element `at` or one behind it. */
 static inline bool is_any_open(const uint8_t *mask, int32_t at)
 {
     const uint32_t first = (uint32_t)at;
-    const uint32_t bits = mask[first / 8u] | (uint32_t)mask[(first + CHANNELS - 1u) / 8u] << 8;
-    return (bits >> (first % 8u) & ((1u << CHANNELS) - 1u)) != 0u;
+    const uint32_t bits = mask[first / 8u] | (uint32_t)mask[(first + ERRORS - 1u) / 8u] << 8;
+    return (bits >> (first % 8u) & ((1u << ERRORS) - 1u)) != 0u;
 }
 
 #define MCT_TEMPLATE "kernels/depthwise_conv2d.c"
@@ -325,16 +325,16 @@ static MCT_NOINLINE void MCT_NAME(raw_errors)(const mct_depthwise_conv2d_grad_in
         if (learned.first < learned.last && from->channel[learned.first] - i < count) {
             frozen = from->channel[learned.first] - i - k;
         }
-        if (from->per_input == 1 && frozen >= CHANNELS) {
+        if (from->per_input == 1 && frozen >= ERRORS) {
             if (is_any_open(mask, at + k)) {
                 MCT_NAME(sum_channels)(readers, from->dout + i + k - from->first, from->dout_step,
                                        from->w + i + k, p->out_ch, raw + k);
-                for (int32_t c = k; c < k + CHANNELS; c++) {
+                for (int32_t c = k; c < k + ERRORS; c++) {
                     raw[c] =
                         mct_near(mct_sat23(raw[c]) * from->scale[i + c], from->scale_shift[i + c]);
                 }
             }
-            k += CHANNELS;
+            k += ERRORS;
             continue;
         }
         if (mct_is_open(mask, at + k)) {

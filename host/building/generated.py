@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -25,6 +25,7 @@ from mcutrain.host.places import FIRMWARE_DIR, PACKAGE, cache_dir
 from mcutrain.host.request import Request
 from mcutrain.trainer.errors import Error
 from mcutrain.trainer.notes import Note
+from mcutrain.trainer.training_plan import TrainingPlan
 
 KIND, RECORD = "generated", "record.json"
 ROOMS = ("trainer", "codegen", "host")
@@ -40,17 +41,21 @@ class Generated:
 
 
 def generated(
-    request: Request, folder: Path, target: Target, flash_latents: Path | None = None
+    request: Request,
+    folder: Path,
+    target: Target,
+    plan: Callable[[], TrainingPlan],
+    flash_latents: Path | None = None,
 ) -> Generated:
-    """The C for a request, with the latents of a file in flash, in ``folder``. Processes that
-    generate into one folder take turns. Raises Error."""
-    request = request.on(target.chip)
+    """The C for a request for the target's chip, in ``folder``. ``plan`` makes its plan, with the
+    latents of the file ``flash_latents`` in flash. Processes that generate into one folder take
+    turns. Raises Error."""
     with record_of(folder) as record:
         key = key_of(request, target, flash_latents)
         found = None if record is None else recorded(record, key, folder)
         if found is not None:
             return found
-        made = made_anew(request, folder, target, flash_latents)
+        made = made_anew(plan(), folder, target)
         # What a file was changed to meanwhile, its C may not follow from.
         if record is not None and key_of(request, target, flash_latents) == key:
             with suppress(Error, OSError):  # then it is made anew again
@@ -58,13 +63,9 @@ def generated(
     return made
 
 
-def made_anew(
-    request: Request, folder: Path, target: Target, flash_latents: Path | None
-) -> Generated:
-    from mcutrain.host.building.firmware import generate
-    from mcutrain.host.training.flash_latents import with_flash_latents
+def made_anew(plan: TrainingPlan, folder: Path, target: Target) -> Generated:
+    from mcutrain.host.building.firmware import generate  # with codegen
 
-    plan = with_flash_latents(request.plan(), flash_latents)
     return Generated(tuple(generate(plan, folder, target.board)), plan.notes, is_new=True)
 
 

@@ -38,9 +38,14 @@ def generate(
     from mcutrain.host.building.target import Target
     from mcutrain.host.places import FIRMWARE_DIR
     from mcutrain.host.show import terminal as show
+    from mcutrain.host.training.flash_latents import with_flash_latents
     from mcutrain.host.training.tell import tell
 
-    done = generated(request, output, Target.parse(target), flash_latents)
+    place = Target.parse(target)
+    asked = request.on(place.chip)
+    done = generated(
+        asked, output, place, lambda: with_flash_latents(asked.plan(), flash_latents), flash_latents
+    )
     tell(done.notes, err)
     files = [str(path) for path in done.files]
     if json_:
