@@ -20,11 +20,12 @@ class KernelVariant:
     operator: type[Op]
     unit: str
     needs: frozenset[str]
+    helpers: tuple[str, ...] = ()
 
     @property
-    def source(self) -> str:
-        """The path of the C file below ``firmware/``."""
-        return f"kernels/{self.unit}.c"
+    def sources(self) -> tuple[str, ...]:
+        """The paths of its C files below ``firmware/``; those of ``helpers`` are not its alone."""
+        return tuple(f"kernels/{unit}.c" for unit in (self.unit, *self.helpers))
 
 
 def kernel_variants() -> list[KernelVariant]:
@@ -35,7 +36,9 @@ def kernel_variants() -> list[KernelVariant]:
 
 def beyond(features: frozenset[str]) -> list[str]:
     """The C files below ``firmware/`` that a chip with these features cannot run."""
-    return sorted({v.source for v in kernel_variants() if not v.needs <= features})
+    return sorted(
+        {path for v in kernel_variants() if not v.needs <= features for path in v.sources}
+    )
 
 
 def _below(kind: type[Op], operator: type[Op]) -> Iterator[KernelVariant]:
@@ -44,5 +47,5 @@ def _below(kind: type[Op], operator: type[Op]) -> Iterator[KernelVariant]:
         if child.is_packed:
             continue  # with the kernels beside it
         if child.needs:
-            yield KernelVariant(operator, child.unit, child.needs)
+            yield KernelVariant(operator, child.unit, child.needs, child.helpers)
         yield from _below(child, operator if child.needs else child)

@@ -8,13 +8,15 @@
 #include <string.h>
 
 #include "kernels/error.h"
-#include "kernels/outputs.h"
 #include "kernels/products.h"
 #include "kernels/sgd.h"
+#include "kernels/weighted.h"
 #include "kernels/window.h"
 #include "mct/model.h"
 
-#ifndef MCT_HAS_VECTORS /* kernels/conv2d_vectors.c */
+#ifdef MCT_HAS_VECTORS
+#include "kernels/conv2d_vectors.h"
+#else
 
 /* The part of a window that lies inside the input, and a filter's weights for it: runs of values.
  */

@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "kernels/error.h"
-#include "kernels/outputs.h"
 #include "kernels/sgd.h"
+#include "kernels/weighted.h"
 #include "kernels/window.h"
 #include "mct/model.h"
 

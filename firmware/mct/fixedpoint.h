@@ -15,8 +15,10 @@ extern "C" {
 #define MCT_MULTIPLIES_INTO_32_BITS
 #endif
 
-/* Processors of which most instructions know the low eight of their registers only. */
-#if defined __ARM_ARCH_6M__ || defined __ARM_ARCH_8M_BASE__
+/* Processors of which most instructions know the low eight of their registers only, where the
+ * compiler gives all: it does not without optimisation, or if that is for size. */
+#if (defined __ARM_ARCH_6M__ || defined __ARM_ARCH_8M_BASE__) && defined __OPTIMIZE__ &&           \
+    !defined __OPTIMIZE_SIZE__
 #define MCT_HAS_HIGH_REGISTERS
 #endif
 
@@ -41,20 +43,6 @@ static inline int32_t mct_clamp(int32_t x, int32_t lo, int32_t hi)
 static inline int32_t mct_wrapping_add(int32_t a, int32_t b)
 {
     return (int32_t)((uint32_t)a + (uint32_t)b);
-}
-
-/* The byte that is read next. The compiler would rather keep an address and count beside it. */
-static inline int32_t mct_next(const int8_t **from)
-{
-#ifdef MCT_THUMB2
-    int32_t byte;
-    const int8_t *at = *from;
-    __asm("ldrsb %0, [%1], #1" : "=r"(byte), "+r"(at) : "m"(*at));
-    *from = at;
-    return byte;
-#else
-    return *(*from)++;
-#endif
 }
 
 /* round(a * b / 2^31), ties toward +inf, saturated (ARM VQRDMULH). */

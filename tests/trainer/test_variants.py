@@ -182,7 +182,7 @@ REAL = [v for v in kernel_variants() if v.operator.__module__.startswith("mcutra
 
 
 def test_the_library_manifest_leaves_variants_to_those_who_ask_for_them() -> None:
-    wanted = ["-<*>", "+<kernels/>", *sorted({f"-<{v.source}>" for v in REAL})]
+    wanted = ["-<*>", "+<kernels/>", *sorted({f"-<{path}>" for v in REAL for path in v.sources})]
     found = json.loads((FIRMWARE / "library.json").read_text())["build"]["srcFilter"]
 
     assert found[: len(wanted)] == wanted
@@ -190,7 +190,7 @@ def test_the_library_manifest_leaves_variants_to_those_who_ask_for_them() -> Non
 
 def test_every_variant_has_its_files_and_needs_a_known_feature() -> None:
     for variant in REAL:
-        assert (FIRMWARE / variant.source).is_file()
+        assert all((FIRMWARE / source).is_file() for source in variant.sources)
         assert variant.needs <= FEATURES
     for board in board_names():
         assert chip_of(board).features <= FEATURES

@@ -57,7 +57,8 @@ class Op:
     function that makes a network more than linear; ``clamps``, one whose limits are part of it.
 
     A child of an operator that ``needs`` features of an instruction set is a *variant* of it: the
-    same bits by other kernels, those of ``kernels/<unit>.c``. It overrides ``lower`` and, where
+    same bits by other kernels, those of ``kernels/<unit>.c`` and of the units that it has for
+    ``helpers``. It overrides ``lower`` and, where
     its kernels differ in them, scratch memory, rows, channels and overlays; a plan for a chip that
     has the features puts it in the operator's place wherever it ``covers`` the node. A child of a
     variant that ``is_packed`` has frozen weights in the order in which its kernels read them.
@@ -73,6 +74,7 @@ class Op:
     clamps: ClassVar[bool] = False
     needs: ClassVar[frozenset[str]] = frozenset()
     unit: ClassVar[str] = ""
+    helpers: ClassVar[tuple[str, ...]] = ()
     is_packed: ClassVar[bool] = False
 
     @classmethod

@@ -15,6 +15,7 @@ from mcutrain.trainer.ops.filters_dsp import TURN, TURN_BYTES, packed_turns, pac
 from mcutrain.trainer.ops.fully_connected import FullyConnected
 
 UNIT = "conv2d_dsp"
+HELPERS = ("filters_dsp",)
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Conv2DDsp(Conv2D):
 
     needs = NEEDS
     unit = UNIT
+    helpers = HELPERS
 
     @classmethod
     def covers(cls, node: Node) -> bool:
@@ -45,6 +47,7 @@ class FullyConnectedDsp(FullyConnected):
 
     needs = NEEDS
     unit = UNIT
+    helpers = HELPERS
 
     @classmethod
     def covers(cls, node: Node) -> bool:

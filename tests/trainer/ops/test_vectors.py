@@ -12,7 +12,7 @@ from tests.support.native import NativeModel
 from tests.support.op_cases import CASES
 from tests.support.paths import FIRMWARE
 
-UNITS = ("conv2d", "conv2d_vectors", "depthwise_conv2d", "outputs")
+UNITS = ("conv2d", "depthwise_conv2d", "weighted")
 KERNELS = {"conv2d", "depthwise_conv2d"}
 ROUNDS = 4
 

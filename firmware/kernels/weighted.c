@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "kernels/outputs.h"
+#include "kernels/weighted.h"
 
 #include <stddef.h>
 

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The rows of kernels/conv2d.h on processors with vectors and a large stack: the window is copied,
- * centred, zero where it reaches over an edge, and lies as a filter does. So the compiler has long
- * runs of int16, which it multiplies and adds in pairs. */
-#include "mct/fixedpoint.h"
+/* Part of kernels/conv2d.c: its rows on processors with vectors and a large stack: the window is
+ * copied, centred, zero where it reaches over an edge, and lies as a filter does. So the compiler
+ * has long runs of int16, which it multiplies and adds in pairs. */
+#ifndef MCT_KERNELS_CONV2D_VECTORS_H
+#define MCT_KERNELS_CONV2D_VECTORS_H
 
-#ifdef MCT_HAS_VECTORS
-
+#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 
 #include "kernels/conv2d.h"
-#include "kernels/outputs.h"
+#include "kernels/weighted.h"
 #include "kernels/window.h"
 
 enum {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From the sums of a layer with weights to its outputs. */
-#ifndef MCT_KERNELS_OUTPUTS_H
-#define MCT_KERNELS_OUTPUTS_H
+/* From the sums of a layer with weights to its outputs. Twin of trainer/ops/weighted.py. */
+#ifndef MCT_KERNELS_WEIGHTED_H
+#define MCT_KERNELS_WEIGHTED_H
 
 #include <stdint.h>
 
