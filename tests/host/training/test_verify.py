@@ -41,9 +41,9 @@ FAULTS = {
         "kernels/error.c", "mct_is_open(mask, k) ? dout", "mct_is_open(mask, k / 2) ? dout",
         "MaskError",
     ),
-    "the depthwise gradient's tap": (
-        "kernels/depthwise_conv2d.c", "int32_t right = x + p->pad_left - kx;",
-        "int32_t right = x + p->pad_left - kx - (x == 2);", "DepthwiseConv2DGradInput",
+    "the depthwise gradient's rows of taps": (
+        "kernels/depthwise_conv2d.c", "found = {down.count,",
+        "found = {down.count - (x == 2 && down.count > 1),", "DepthwiseConv2DGradInput",
     ),
     "the forward pass": (
         "kernels/add.c", "sum, p->out_offset)", "sum, p->out_offset + (k == 17))", "Add",
