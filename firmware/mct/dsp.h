@@ -157,6 +157,16 @@ static inline void mct_store_two(uint32_t *to, uint32_t first, uint32_t second)
     __asm("strd %1, %2, %0" : "=Uv"(*two) : "r"(first), "r"(second));
 }
 
+/* 1 in each byte that is at least that of `least` and at most that of `most`. */
+static inline uint32_t mct_within4(uint32_t four, uint32_t least, uint32_t most)
+{
+    uint32_t bytes;
+    __asm("ssub8 %0, %1, %2\n\tsel %0, %4, %5\n\tssub8 %1, %3, %1\n\tsel %0, %0, %5"
+          : "=&r"(bytes), "+&r"(four)
+          : "r"(least), "r"(most), "r"(0x01010101u), "r"(0u));
+    return bytes;
+}
+
 #else
 
 static inline int32_t mct_byte(uint32_t four, uint32_t k)
@@ -226,6 +236,16 @@ static inline void mct_store_two(uint32_t *to, uint32_t first, uint32_t second)
 {
     to[0] = first;
     to[1] = second;
+}
+
+static inline uint32_t mct_within4(uint32_t four, uint32_t least, uint32_t most)
+{
+    uint32_t bytes = 0;
+    for (uint32_t k = 0; k < 4; k++) {
+        int32_t x = mct_byte(four, k);
+        bytes |= (uint32_t)(x >= mct_byte(least, k) && x <= mct_byte(most, k)) << 8 * k;
+    }
+    return bytes;
 }
 
 #endif
