@@ -16,9 +16,9 @@
 extern "C" {
 #endif
 
-/* scratch: 8 bytes for each tap, 120 in all if the window is 3x3; if it has more than 3 rows, 16
- * for each pair of rows in the columns of 8 positions; and 32 if the channels are no multiple of
- * four. out_row lies in none of the rows. */
+/* scratch: 8 bytes for each tap, 16 for each pair of a window's rows in its columns or, if it has
+ * more than 3 rows, in those of 8 positions, and 32 if the channels are no multiple of four.
+ * out_row lies in none of the rows. */
 void mct_depthwise_conv2d_dsp_s8_row(const mct_depthwise_conv2d_params *p,
                                      const int8_t *const rows[], const int8_t *w, const int32_t *b,
                                      const int8_t *w_l, const uint16_t *channel,

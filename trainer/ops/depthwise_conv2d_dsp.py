@@ -13,10 +13,9 @@ from mcutrain.trainer.ops.dsp import NEEDS, requant_table
 
 CHANNELS = 4  # that are summed side by side
 TAP_BYTES = 8  # of scratch memory, for the weights of a tap
-COLUMNS_3X3 = 5  # of weights of 3x3 windows, of which the outer ones are zeros
 PAIR_BYTES = 16  # of two values of the input, one below the other, in these channels
-FEW_ROWS = 3  # of windows whose input is not widened
-POSITIONS = 8  # whose columns are widened at once
+FEW_ROWS = 3  # of windows of which the columns of one position are widened at once
+POSITIONS = 8  # of other windows
 
 
 @dataclass(frozen=True)
@@ -41,11 +40,11 @@ class DepthwiseConv2DDsp(DepthwiseConv2D):
     def scratch_bytes(self, node: Node) -> int:
         """Weights, columns of some positions, and outputs of the channels that make no four."""
         g = self.geometry(*(t.type for t in node.inputs[:2]))
-        taps = g.kernel_h * (COLUMNS_3X3 if (g.kernel_h, g.kernel_w) == (3, 3) else g.kernel_w)
-        columns = min(g.in_w, (min(POSITIONS, g.out_w) - 1) * g.stride_w + g.kernel_w)
-        pairs = g.kernel_h // 2 if g.kernel_h > FEW_ROWS else 0
+        positions = min(POSITIONS, g.out_w) if g.kernel_h > FEW_ROWS else 1
+        columns = (positions - 1) * g.stride_w + g.kernel_w
         held = CHANNELS * POSITIONS if g.in_ch % CHANNELS else 0
-        return TAP_BYTES * taps + PAIR_BYTES * pairs * columns + held
+        weights = TAP_BYTES * g.kernel_h * g.kernel_w
+        return weights + PAIR_BYTES * (g.kernel_h // 2) * columns + held
 
     def _on_dsp(self, node: Node, call: KernelCall) -> KernelCall:
         """The call without the channels gathered of x: it reads them there."""
