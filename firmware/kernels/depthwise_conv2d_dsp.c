@@ -246,7 +246,9 @@ static void put(const mct_depthwise_layer *of, int32_t c, mct_positions at, int8
     for (int32_t x = at.first; x < at.last;) {
         const int32_t x_in = x * p->stride_w - p->pad_left;
         if (x == widened) {
-            const int32_t most = p->kernel_h > FEW_ROWS ? POSITIONS : 1;
+            const int32_t wide = p->kernel_h > FEW_ROWS ? POSITIONS : 1;
+            const int32_t most =
+                of->pairs == 0 ? at.last : wide; /* of one row nothing is widened */
             widened = at.last - x < most ? at.last : x + most;
             left = widen_columns(of, c, x_in, widened - x);
         }

@@ -25,7 +25,7 @@ def test_the_demonstrations_bytes_are_those_of_a_build(column: int) -> None:
     target = Target.parse(TARGETS[column])
     if "12.2" not in compiler_version(target):
         pytest.skip(f"the README's bytes are gcc 12.2's, this is {compiler_version(target)}")
-    plan = make_plan(load(WATCH / "watch.tflite"), PlanOptions("last:2"))
+    plan = make_plan(load(WATCH / "watch.tflite"), PlanOptions("last:2"), target.chip)
     cost = measured(build(plan, target))
     for key, text in (("sram_bytes", "RAM, bytes"), ("flash_bytes", "flash, bytes")):
         shown = re.search(rf"^ *{text} +(\S+) +(\S+)$", README, re.MULTILINE)

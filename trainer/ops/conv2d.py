@@ -93,7 +93,9 @@ class Conv2D(CrossChannel):
             self.window_rows(node, x), w, b, self.window_rows(node, x_l), w_l, *self.tables(node),
             Row(node.output, self.out_shape[1]),
         )  # fmt: skip
-        return KernelCall("conv2d", "conv2d_s8_row", "conv2d", self.params(node), args)
+        return KernelCall(
+            "conv2d", "conv2d_s8_row", "conv2d", self.params(node, by_rows=True), args
+        )
 
 
 def correlate(g: Geometry, x: Array, w: Array, zero_point: int) -> Array:

@@ -62,7 +62,7 @@ def bases_and_windows_bytes(node: Node) -> int:
     g = op.geometry(*(t.type for t in node.inputs[:2]))
     taps = g.kernel_h * g.kernel_w
     window = taps * (g.in_ch + len(op.channels or ()))
-    if g.out_w > 1:
+    if max(g.out_w, g.in_one_row().out_w) > 1:  # by rows, or whole
         return 4 * g.out_ch + 2 * window
     return window if taps > 1 else 0
 

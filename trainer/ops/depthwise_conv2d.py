@@ -115,7 +115,7 @@ class DepthwiseConv2D(Weighted):
             channel_table(self.channels), *self.tables(node), Row(node.output, self.out_shape[1]),
         )  # fmt: skip
         name = "depthwise_conv2d"
-        return KernelCall(name, f"{name}_s8_row", name, self.params(node), args)
+        return KernelCall(name, f"{name}_s8_row", name, self.params(node, by_rows=True), args)
 
 
 def repeated(g: Geometry, x: Array) -> Array:

@@ -10,6 +10,7 @@ from mcutrain.trainer.graph.call import KernelCall, Scratch
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.ops.depthwise_conv2d import DepthwiseConv2D
 from mcutrain.trainer.ops.dsp import NEEDS, requant_table
+from mcutrain.trainer.ops.window import Geometry
 
 CHANNELS = 4  # that are summed side by side
 TAP_BYTES = 8  # of scratch memory, for the weights of a tap
@@ -38,13 +39,8 @@ class DepthwiseConv2DDsp(DepthwiseConv2D):
         return None if call is None else self._on_dsp(node, call)
 
     def scratch_bytes(self, node: Node) -> int:
-        """Weights, columns of some positions, and outputs of the channels that make no four."""
         g = self.geometry(*(t.type for t in node.inputs[:2]))
-        positions = min(POSITIONS, g.out_w) if g.kernel_h > FEW_ROWS else 1
-        columns = (positions - 1) * g.stride_w + g.kernel_w
-        held = CHANNELS * POSITIONS if g.in_ch % CHANNELS else 0
-        weights = TAP_BYTES * g.kernel_h * g.kernel_w
-        return weights + PAIR_BYTES * (g.kernel_h // 2) * columns + held
+        return max(window_bytes(g), window_bytes(g.in_one_row()))  # by rows, or whole
 
     def _on_dsp(self, node: Node, call: KernelCall) -> KernelCall:
         """The call without the channels gathered of x: it reads them there."""
@@ -52,3 +48,12 @@ class DepthwiseConv2DDsp(DepthwiseConv2D):
         kernel = call.kernel.replace("conv2d_s8", "conv2d_dsp_s8")
         args = (x, w, b, w_l, channel, requant_table(node), Scratch(), out)
         return replace(call, unit=self.unit, kernel=kernel, args=args)
+
+
+def window_bytes(g: Geometry) -> int:
+    """Weights, columns of some positions, and outputs of the channels that make no four."""
+    positions = min(POSITIONS, g.out_w) if g.kernel_h > FEW_ROWS else 1
+    columns = (positions - 1) * g.stride_w + g.kernel_w
+    held = CHANNELS * POSITIONS if g.in_ch % CHANNELS else 0
+    weights = TAP_BYTES * g.kernel_h * g.kernel_w
+    return weights + PAIR_BYTES * (g.kernel_h // 2) * columns + held

@@ -223,11 +223,12 @@ class Weighted(Op, ABC):
             return str(err)
         return ""
 
-    def params(self, node: Node) -> dict[str, int]:
+    def params(self, node: Node, *, by_rows: bool = False) -> dict[str, int]:
+        """Of the kernel of a whole layer, or of a row."""
         x, w = node.inputs[:2]
         g = self.geometry(x.type, w.type)
         return {
-            **vars(g),
+            **vars(g if by_rows else g.in_one_row()),
             "learned_ch": len(self.channels or ()),
             "x_offset": -x.type.zero_point,
             "out_offset": self.out_quant.zero_point,

@@ -58,6 +58,20 @@ class Geometry:
         """Whether each output reads the input of its own position alone."""
         return self.kernel_h == self.kernel_w == self.stride_h == self.stride_w == 1
 
+    def in_one_row(self) -> Geometry:
+        """The same outputs as windows of a row, where nothing of that tells the two apart: kernels
+        that take neighbours of a row together find more of them."""
+        if self.is_pointwise and self.in_w == self.out_w and self.in_h == self.out_h:
+            positions = self.out_h * self.out_w
+            return replace(self, in_h=1, in_w=positions, out_h=1, out_w=positions)
+        if self.in_w == self.out_w == self.kernel_w == 1 and self.pad_left == 0:
+            return replace(
+                self, in_h=1, in_w=self.in_h, out_h=1, out_w=self.out_h, kernel_h=1,
+                kernel_w=self.kernel_h, stride_h=1, stride_w=self.stride_h, pad_top=0,
+                pad_left=self.pad_top,
+            )  # fmt: skip
+        return self
+
     def bands(self, rows: slice = ALL) -> Iterator[slice]:
         """Output rows in parts whose ``columns`` stay in the processor's cache."""
         first, end, _ = rows.indices(self.out_h)

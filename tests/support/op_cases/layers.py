@@ -139,7 +139,7 @@ LAYERS = [
     Layer("conv/saturates", CONV, (1, 3, 3, 2), (2, 3, 3, 2), out_quant=Q((0.001,), 9)),
     # A filter for each shift to the right that there is, and with biases that make sums wrap.
     Layer("conv/every-scale", CONV, (1, 3, 4, 8), (36, 1, 1, 8), x_quant=Q((1.0,), 3),
-          out_quant=Q((1.0,), -7), w_scales=tuple(1.4 * 2.0 ** -k for k in range(36)),
+          out_quant=Q((1.0,), -7), w_scales=tuple(0.7 * 2.0 ** -k for k in range(36)),
           bias_bits=31),
     Layer("conv/two-positions", CONV, (1, 3, 5, 16), (7, 1, 1, 16), act=(-90, 127)),
     Layer("conv/left-shift", CONV, (1, 3, 3, 2), (2, 3, 3, 2), out_quant=Q((1e-5,), 1)),
