@@ -18,42 +18,57 @@ typedef struct {
     int32_t sum0, sum1, sum2, sum3;
 } mct_sums;
 
-/* s.sumf += sum (x[k] + x_offset) * w[f * filter + k] over `size` > 0 values. */
+/* s.sumf += sum (x[k] + x_offset) * w[f * filter + k] over `size` > 0 values. Without an offset, as
+ * frozen layers have it (trainer/ops/uncentred.py), a loop spares its addition. */
 #ifdef MCT_HAS_HIGH_REGISTERS
 
 /* Most instructions know eight of the sixteen registers, and the compiler moves sums to and fro
  * between these and the others. An addition knows all: sums and offset stay in the others, which
  * leaves room for the addresses. They are those of the ends, so that k is compared with nothing. */
+#define MCT_CENTRE "add %[centred], %[x_offset]\n\t"
+#define MCT_TURN(centre)                                                                           \
+    "ldrsb %[centred], [%[x], %[k]]\n\t" centre "ldrsb %[term], [%[w0], %[k]]\n\t"                 \
+    "muls %[term], %[centred]\n\t"                                                                 \
+    "add %[sum0], %[term]\n\t"                                                                     \
+    "ldrsb %[term], [%[w1], %[k]]\n\t"                                                             \
+    "muls %[term], %[centred]\n\t"                                                                 \
+    "add %[sum1], %[term]\n\t"                                                                     \
+    "ldrsb %[term], [%[w2], %[k]]\n\t"                                                             \
+    "muls %[term], %[centred]\n\t"                                                                 \
+    "add %[sum2], %[term]\n\t"                                                                     \
+    "ldrsb %[term], [%[w3], %[k]]\n\t"                                                             \
+    "muls %[term], %[centred]\n\t"                                                                 \
+    "add %[sum3], %[term]\n\t"                                                                     \
+    "adds %[k], #1\n\t"
+/* Turns over `count` values. */
+#define MCT_LOOP(turns, count)                                                                     \
+    do {                                                                                           \
+        int32_t k = -(count);                                                                      \
+        int32_t centred;                                                                           \
+        int32_t term;                                                                              \
+        x += (count);                                                                              \
+        w += (count);                                                                              \
+        __asm(".syntax unified\n"                                                                  \
+              "1:\n\t" turns "bne 1b"                                                              \
+              : [sum0] "+h"(s.sum0), [sum1] "+h"(s.sum1), [sum2] "+h"(s.sum2),                     \
+                [sum3] "+h"(s.sum3), [k] "+l"(k), [centred] "=&l"(centred), [term] "=&l"(term)     \
+              : [x] "l"(x), [w0] "l"(w), [w1] "l"(w + filter), [w2] "l"(w + 2 * filter),           \
+                [w3] "l"(w + 3 * filter), [x_offset] "h"(x_offset)                                 \
+              : "cc", "memory");                                                                   \
+    } while (0)
+
 static inline mct_sums mct_add_products(const int8_t *x, int32_t x_offset, const int8_t *w,
                                         int32_t filter, int32_t size, mct_sums s)
 {
-    const int8_t *end = w + size;
-    int32_t k = -size;
-    int32_t centred;
-    int32_t term;
-    __asm(".syntax unified\n"
-          "1:\n\t"
-          "ldrsb %[centred], [%[x], %[k]]\n\t"
-          "add %[centred], %[x_offset]\n\t"
-          "ldrsb %[term], [%[w0], %[k]]\n\t"
-          "muls %[term], %[centred]\n\t"
-          "add %[sum0], %[term]\n\t"
-          "ldrsb %[term], [%[w1], %[k]]\n\t"
-          "muls %[term], %[centred]\n\t"
-          "add %[sum1], %[term]\n\t"
-          "ldrsb %[term], [%[w2], %[k]]\n\t"
-          "muls %[term], %[centred]\n\t"
-          "add %[sum2], %[term]\n\t"
-          "ldrsb %[term], [%[w3], %[k]]\n\t"
-          "muls %[term], %[centred]\n\t"
-          "add %[sum3], %[term]\n\t"
-          "adds %[k], #1\n\t"
-          "bne 1b"
-          : [sum0] "+h"(s.sum0), [sum1] "+h"(s.sum1), [sum2] "+h"(s.sum2), [sum3] "+h"(s.sum3),
-            [k] "+l"(k), [centred] "=&l"(centred), [term] "=&l"(term)
-          : [x] "l"(x + size), [w0] "l"(end), [w1] "l"(end + filter), [w2] "l"(end + 2 * filter),
-            [w3] "l"(end + 3 * filter), [x_offset] "h"(x_offset)
-          : "cc", "memory");
+    const int32_t turns = size & ~3;
+    if (x_offset == 0 && turns != 0) {
+        MCT_LOOP(MCT_TURN("") MCT_TURN("") MCT_TURN("") MCT_TURN(""), turns);
+        size &= 3;
+        if (size == 0) {
+            return s;
+        }
+    }
+    MCT_LOOP(MCT_TURN(MCT_CENTRE), size);
     return s;
 }
 
@@ -61,10 +76,9 @@ static inline mct_sums mct_add_products(const int8_t *x, int32_t x_offset, const
 
 #ifdef MCT_THUMB2
 /* The compiler has too few registers for the addresses and counts beside them. */
-#define MCT_TURN                                                                                   \
-    "ldrsb %[centred], [%[x]], #1\n\t"                                                             \
-    "add %[centred], %[x_offset]\n\t"                                                              \
-    "ldrsb %[term], [%[w0]], #1\n\t"                                                               \
+#define MCT_CENTRE "add %[centred], %[x_offset]\n\t"
+#define MCT_TURN(centre)                                                                           \
+    "ldrsb %[centred], [%[x]], #1\n\t" centre "ldrsb %[term], [%[w0]], #1\n\t"                     \
     "mla %[sum0], %[centred], %[term], %[sum0]\n\t"                                                \
     "ldrsb %[term], [%[w1]], #1\n\t"                                                               \
     "mla %[sum1], %[centred], %[term], %[sum1]\n\t"                                                \
@@ -72,6 +86,9 @@ static inline mct_sums mct_add_products(const int8_t *x, int32_t x_offset, const
     "mla %[sum2], %[centred], %[term], %[sum2]\n\t"                                                \
     "ldrsb %[term], [%[w3]], #1\n\t"                                                               \
     "mla %[sum3], %[centred], %[term], %[sum3]\n\t"
+#define MCT_LOOP(centre)                                                                           \
+    MCT_TURN(centre)                                                                               \
+    MCT_TURN(centre) MCT_TURN(centre) MCT_TURN(centre) "cmp %[x], %[end]\n\t"
 #endif
 
 static inline mct_sums mct_add_products(const int8_t *x, int32_t x_offset, const int8_t *w,
@@ -85,8 +102,12 @@ static inline mct_sums mct_add_products(const int8_t *x, int32_t x_offset, const
     if (x != end) {
         int32_t centred;
         int32_t term;
-        __asm("1:\n\t" MCT_TURN MCT_TURN MCT_TURN MCT_TURN "cmp %[x], %[end]\n\t"
-              "bne 1b"
+        __asm("cmp %[x_offset], #0\n\t"
+              "bne 2f\n"
+              "1:\n\t" MCT_LOOP("") "bne 1b\n\t"
+                                    "b 3f\n"
+                                    "2:\n\t" MCT_LOOP(MCT_CENTRE) "bne 2b\n"
+                                                                  "3:"
               : [sum0] "+r"(s.sum0), [sum1] "+r"(s.sum1), [sum2] "+r"(s.sum2), [sum3] "+r"(s.sum3),
                 [x] "+r"(x), [w0] "+r"(w), [w1] "+r"(w1), [w2] "+r"(w2), [w3] "+r"(w3),
                 [centred] "=&r"(centred), [term] "=&r"(term)

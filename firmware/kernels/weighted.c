@@ -12,13 +12,15 @@ void mct_put_outputs(const mct_outputs *to, int32_t first, int32_t count, const 
         0}; /* so that the loop has no case of a layer without b */
     const int32_t *b = to->b != NULL ? to->b + first : none;
     const int32_t *multiplier = to->multiplier + first;
-    const int8_t *shift = to->shift + first;
+    const int8_t *shift = to->shift + first + count;
     const int32_t out_offset = to->out_offset;
     const int32_t act_min = to->act_min;
     const int32_t act_max = to->act_max;
-    for (int32_t k = 0; k < count; k++) {
-        int32_t sum = mct_wrapping_add(sums[k], b[k]);
-        int32_t value = mct_requantize(sum, multiplier[k], shift[k]);
+    out += count;
+    /* Up to zero, so that one register counts and is the place of what is a byte wide. */
+    for (int32_t k = -count; k != 0; k++) {
+        int32_t sum = mct_wrapping_add(*sums++, *b++);
+        int32_t value = mct_requantize(sum, *multiplier++, shift[k]);
         out[k] = (int8_t)mct_clamp(mct_wrapping_add(value, out_offset), act_min, act_max);
     }
 }

@@ -70,19 +70,17 @@ static inline int32_t mct_rounded_product(int32_t a, int32_t b)
     return (int32_t)(twice >> 32) + (int32_t)((uint32_t)twice >> 31);
 }
 
-/* The same by products that fit 32 bits. With the halves of both, twice the product is 2^32 times
- * 2 a_high b_high, and 2^17 times the sum of `upper` and `lower`, which would not fit. */
+/* The same by products that fit 32 bits, of the halves of both numbers: the low ones signed, so
+ * that the sum of the products in the middle fits too. Each half is at most 2^15 in magnitude. */
 static inline int32_t mct_rounded_product_32(int32_t a, int32_t b)
 {
-    int32_t a_low = a & 0xffff;
-    int32_t a_high = a >> 16;
-    int32_t b_low = b & 0xffff;
-    int32_t b_high = b >> 16;
-    int32_t lower = a_low * b_high;
-    int32_t upper = a_high * b_low + (int32_t)(((uint32_t)a_low * (uint32_t)b_low) >> 16);
-    upper += INT32_C(1) << 14;
-    int32_t carry = ((upper & 0x7fff) + (lower & 0x7fff)) >> 15;
-    return 2 * a_high * b_high + (upper >> 15) + (lower >> 15) + carry;
+    int32_t a_low = (int16_t)a;
+    int32_t b_low = (int16_t)b;
+    int32_t a_high = ((a >> 15) + 1) >> 1;
+    int32_t b_high = ((b >> 15) + 1) >> 1;
+    int32_t middle = a_high * b_low + a_low * b_high + ((a_low * b_low) >> 16);
+    uint32_t high = 2u * (uint32_t)a_high * (uint32_t)b_high;
+    return (int32_t)(high + (uint32_t)(((middle >> 14) + 1) >> 1));
 }
 
 /* Of a rounded product: round(x / 2^right), ties away from zero; right in 1..31. The last bit is

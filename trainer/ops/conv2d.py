@@ -29,6 +29,7 @@ from mcutrain.trainer.graph.call import (
 from mcutrain.trainer.graph.op import Halves, Op
 from mcutrain.trainer.graph.tensor import Array, DType, Tensor, TensorType
 from mcutrain.trainer.ops.error import RawError, RequantizeError, clear_sums, error_types, format_of
+from mcutrain.trainer.ops.uncentred import uncentred
 from mcutrain.trainer.ops.weighted import (
     MAX_CENTRED,
     Weighted,
@@ -78,7 +79,8 @@ class CrossChannel(Weighted):
 
     def lower(self, node: Node) -> KernelCall:
         args = (*self.layer_args(node), *self.tables(node), node.output)
-        return KernelCall("conv2d", "conv2d_s8", "conv2d", self.params(node), args)
+        call = KernelCall("conv2d", "conv2d_s8", "conv2d", self.params(node), args)
+        return uncentred(node, call)
 
 
 @dataclass(frozen=True)
@@ -93,9 +95,8 @@ class Conv2D(CrossChannel):
             self.window_rows(node, x), w, b, self.window_rows(node, x_l), w_l, *self.tables(node),
             Row(node.output, self.out_shape[1]),
         )  # fmt: skip
-        return KernelCall(
-            "conv2d", "conv2d_s8_row", "conv2d", self.params(node, by_rows=True), args
-        )
+        params = self.params(node, by_rows=True)
+        return uncentred(node, KernelCall("conv2d", "conv2d_s8_row", "conv2d", params, args))
 
 
 def correlate(g: Geometry, x: Array, w: Array, zero_point: int) -> Array:
