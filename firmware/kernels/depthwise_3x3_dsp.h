@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The part of kernels/depthwise_conv2d_dsp.c for 3x3 windows, and what it shares with the rest. */
+/* Part of kernels/depthwise_conv2d_dsp.c: 3x3 windows, and what they share with others. */
 #ifndef MCT_KERNELS_DEPTHWISE_3X3_DSP_H
 #define MCT_KERNELS_DEPTHWISE_3X3_DSP_H
 

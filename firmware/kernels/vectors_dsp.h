@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sums of vectors of int8 times factors, two sums at once, with DSP instructions: what errors and
- * gradients of kernels/conv2d_backward_dsp.c are.
+/* Part of kernels/conv2d_backward_dsp.c: sums of vectors of int8 times factors, two sums at once,
+ * which its errors and gradients are.
  *
  * a[k] += sum_v factor_a[v] * v[k],  b[k] += sum_v factor_b[v] * v[k] */
 #ifndef MCT_KERNELS_VECTORS_DSP_H
