@@ -273,7 +273,7 @@ static MCT_NOINLINE void MCT_NAME(raw_errors)(const mct_depthwise_conv2d_grad_in
             frozen = from->channel[learned.first] - i - k;
         }
         if (from->per_input == 1 && frozen >= MCT_ERRORS) {
-            if (mct_is_any_open(mask, at + k)) {
+            if (mct_open_bits(mask, at + k) != 0u) {
                 MCT_NAME(sum_channels)(readers, from->dout + i + k - from->first, from->dout_step,
                                        from->w + i + k, p->out_ch, raw + k);
                 for (int32_t c = k; c < k + MCT_ERRORS; c++) {

@@ -3,6 +3,7 @@
 
 #include "kernels/depthwise_conv2d_backward_dsp.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "kernels/depthwise_errors.h"
@@ -13,8 +14,8 @@
 /* Errors that are put together: their sums lie on the stack. */
 enum { RUN = 64 };
 
-/* Half of the last place joins a product of 23 and 8 bits within 32 up to this shift. */
-enum { SAFE_SHIFT = 24 };
+/* Products of as many errors and weights surely have a sum of 23 bits. */
+enum { safe_taps_s16 = 32, safe_taps_s8 = 512 };
 
 /* The errors of four channels, as the products with their weights take them. */
 typedef struct {
@@ -57,16 +58,23 @@ static MCT_INLINED void add_products_s8(four_errors errors, uint32_t w, int32_t 
     sums[3] = mct_multiply_high(errors.second, odd, sums[3]);
 }
 
-/* near(sat23(sum) * scale, shift) */
+/* near(sum * scale, shift). The shift of a channel is 7 or more; but 0 for one without errors,
+ * whose scale is 0. */
 static MCT_INLINED int32_t scaled(int32_t sum, int32_t scale, int32_t shift)
 {
-    if (__builtin_expect((uint32_t)sum + (uint32_t)MCT_SAT23 > 2u * (uint32_t)MCT_SAT23, 0)) {
-        sum = mct_sat23(sum);
-    }
-    if (__builtin_expect(shift > SAFE_SHIFT, 0)) {
-        return mct_near(sum * scale, shift);
-    }
-    return (sum * scale + (int32_t)((1u << shift) >> 1)) >> shift;
+    return ((sum * scale >> ((shift - 1) & 31)) + 1) >> 1;
+}
+
+/* Puts a raw error, which is below 2^24: half of the last place joins it within 32 bits. */
+static MCT_INLINED int16_t put_s16(mct_error_writer_s16 *writer, int32_t raw)
+{
+    const int32_t half = (int32_t)((1u << writer->shift) >> 1);
+    return mct_error_put_rounded_s16(writer, raw, (raw + half) >> writer->shift);
+}
+
+static MCT_INLINED int8_t put_s8(mct_error_writer_s8 *writer, int32_t raw)
+{
+    return mct_error_put_s8(writer, raw);
 }
 
 #define MCT_TEMPLATE "kernels/depthwise_conv2d_backward_dsp.c"
@@ -113,14 +121,14 @@ static MCT_INLINED void MCT_NAME(add_tap)(const MCT_NAME(tap) * tap, int32_t c, 
     MCT_NAME(add_products)(MCT_NAME(four_at)(tap->errors + c), mct_load4(tap->w + c), sums);
 }
 
-/* sums = those of channels c..c+count-1; any where the mask is 0. `at` is the first in the whole
- * dx. */
+/* sums = those of channels c..c+count-1, of 23 bits; any where the mask is 0. `at` is the first in
+ * the whole dx. */
 static MCT_NOINLINE void MCT_NAME(sum_run)(const MCT_NAME(taps) * taps, int32_t c, int32_t count,
                                            const uint8_t *mask, int32_t at, int32_t *sums)
 {
     const MCT_NAME(tap) *const last = taps->at + (taps->count & ~1);
     for (; count >= MCT_ERRORS; count -= MCT_ERRORS, c += MCT_ERRORS, at += MCT_ERRORS) {
-        if (mct_is_any_open(mask, at)) {
+        if (mct_open_bits(mask, at) != 0u) {
             int32_t four[MCT_ERRORS] = {0};
             const MCT_NAME(tap) *tap = taps->at;
             for (; tap != last; tap += 2) {
@@ -129,6 +137,9 @@ static MCT_NOINLINE void MCT_NAME(sum_run)(const MCT_NAME(taps) * taps, int32_t 
             }
             if ((taps->count & 1) != 0) {
                 MCT_NAME(add_tap)(tap, c, four);
+            }
+            for (int32_t k = 0; taps->count > MCT_NAME(safe_taps) && k < MCT_ERRORS; k++) {
+                four[k] = mct_sat23(four[k]);
             }
             memcpy(sums, four, sizeof four);
         }
@@ -139,33 +150,47 @@ static MCT_NOINLINE void MCT_NAME(sum_run)(const MCT_NAME(taps) * taps, int32_t 
         for (int32_t k = 0; k < taps->count; k++) {
             sum += taps->at[k].errors[c] * taps->at[k].w[c];
         }
-        *sums++ = sum;
+        *sums++ = mct_sat23(sum);
     }
 }
 
-/* Puts `count` sums scaled, the first of which is element `at` of dx; those that the mask closes as
- * 0. */
-static MCT_NOINLINE void MCT_NAME(put_run)(MCT_NAME(mct_error_writer) * writer, const int32_t *sums,
-                                           int32_t count, const uint8_t *scale,
-                                           const uint8_t *scale_shift, const uint8_t *mask,
-                                           int32_t at, MCT_ERROR *dx)
+/* Sums, what they are scaled by, and the errors that they become. */
+typedef struct {
+    const int32_t *sums;
+    const uint8_t *scale, *shift;
+    MCT_ERROR *dx;
+} MCT_NAME(run);
+
+/* Puts sum k if it is open. */
+static MCT_INLINED void MCT_NAME(put_one)(MCT_NAME(mct_error_writer) * writer,
+                                          const MCT_NAME(run) * run, int32_t k, bool is_open)
+{
+    if (is_open) {
+        run->dx[k] = MCT_NAME(put)(writer, scaled(run->sums[k], run->scale[k], run->shift[k]));
+    } else {
+        run->dx[k] = 0;
+        MCT_NAME(mct_error_skip)(writer, 1);
+    }
+}
+
+/* Puts `count` sums, the first of which is element `at` of dx; those that the mask closes as 0. */
+static MCT_NOINLINE void MCT_NAME(put_run)(MCT_NAME(mct_error_writer) * writer, MCT_NAME(run) run,
+                                           int32_t count, const uint8_t *mask, int32_t at)
 {
     MCT_NAME(mct_error_writer) own = *writer; /* in registers: what is stored could be any of it */
-    const uint8_t *next = mask + at / 8;
-    uint32_t bits = 1u; /* of the mask, below a 1 that ends them */
-    if (at % 8 != 0) {
-        bits = (*next++ | 0x100u) >> (at % 8);
+    for (; count >= MCT_ERRORS; count -= MCT_ERRORS, at += MCT_ERRORS) {
+        const uint32_t bits = mct_open_bits(mask, at);
+        MCT_NAME(put_one)(&own, &run, 0, (bits & 1u) != 0u);
+        MCT_NAME(put_one)(&own, &run, 1, (bits & 2u) != 0u);
+        MCT_NAME(put_one)(&own, &run, 2, (bits & 4u) != 0u);
+        MCT_NAME(put_one)(&own, &run, 3, (bits & 8u) != 0u);
+        run.sums += MCT_ERRORS;
+        run.scale += MCT_ERRORS;
+        run.shift += MCT_ERRORS;
+        run.dx += MCT_ERRORS;
     }
-    for (int32_t k = 0; k < count; k++, bits >>= 1) {
-        if (bits == 1u) {
-            bits = *next++ | 0x100u;
-        }
-        if ((bits & 1u) != 0u) {
-            dx[k] = MCT_NAME(mct_error_put)(&own, scaled(sums[k], scale[k], scale_shift[k]));
-        } else {
-            dx[k] = 0;
-            MCT_NAME(mct_error_skip)(&own, 1);
-        }
+    for (int32_t k = 0; k < count; k++) {
+        MCT_NAME(put_one)(&own, &run, k, mct_is_open(mask, at + k));
     }
     *writer = own;
 }
@@ -189,8 +214,9 @@ void MCT_NAME(mct_depthwise_conv2d_backward_dsp_grad_input_part)(
             const int32_t count = own - c < RUN ? own - c : RUN;
             int32_t sums[RUN];
             MCT_NAME(sum_run)(&taps, c, count, mask, at, sums);
-            MCT_NAME(put_run)(&writer, sums, count, scale + part.first + c,
-                              scale_shift + part.first + c, mask, at, dx + c);
+            const int32_t first = part.first + c;
+            const MCT_NAME(run) run = {sums, scale + first, scale_shift + first, dx + c};
+            MCT_NAME(put_run)(&writer, run, count, mask, at);
             at += count;
         }
         at += others;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The errors of kernels/depthwise_conv2d.h for cores with DSP instructions (mct/dsp.h): the same
- * bits, for a multiplier of 1, frozen weights and at most MCT_DEPTHWISE_TAPS taps. Twin of
- * trainer/ops/depthwise_conv2d_backward_dsp.py.
+ * bits, for a multiplier of 1, frozen weights and at most MCT_DEPTHWISE_TAPS taps.
+ * Twin of trainer/ops/depthwise_conv2d_backward_dsp.py.
  *
  * The taps that hold a position are listed once for all its channels. Then four channels are summed
  * over the list, each product an instruction, unless the mask closes all four; scaled and put are

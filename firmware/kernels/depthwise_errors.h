@@ -4,7 +4,6 @@
 #ifndef MCT_KERNELS_DEPTHWISE_ERRORS_H
 #define MCT_KERNELS_DEPTHWISE_ERRORS_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "kernels/depthwise_conv2d.h"
@@ -16,12 +15,12 @@ extern "C" {
 /* Errors of neighbouring channels that are summed at once. */
 enum { MCT_ERRORS = 4 };
 
-/* Whether one of MCT_ERRORS elements is inside its limits, element `at` or one behind it. */
-static inline bool mct_is_any_open(const uint8_t *mask, int32_t at)
+/* Which of MCT_ERRORS elements are inside their limits, from element `at` on: bit 0 is its own. */
+static inline uint32_t mct_open_bits(const uint8_t *mask, int32_t at)
 {
     const uint32_t first = (uint32_t)at;
     const uint32_t bits = mask[first / 8u] | (uint32_t)mask[(first + MCT_ERRORS - 1u) / 8u] << 8;
-    return (bits >> (first % 8u) & ((1u << MCT_ERRORS) - 1u)) != 0u;
+    return bits >> (first % 8u) & ((1u << MCT_ERRORS) - 1u);
 }
 
 /* Along one axis: the taps of a kernel that hold an input position, from the first on, `stride`
