@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "kernels/depthwise_errors.h"
 #include "kernels/error.h"
 #include "kernels/sgd.h"
 #include "kernels/weighted.h"
@@ -177,62 +178,8 @@ void mct_depthwise_conv2d_s8(const mct_depthwise_conv2d_params *p, const int8_t 
     }
 }
 
-/* Along one axis: the taps of a kernel that hold an input position, from the first on, `stride`
- * apart; the output whose window the first belongs to, each next one in the output before. */
-typedef struct {
-    int32_t tap, output, count;
-} reader_taps;
-
-static reader_taps taps_at(int32_t at, int32_t pad, int32_t kernel, int32_t stride, int32_t outputs)
-{
-    const int32_t padded = at + pad;
-    int32_t output = stride == 1 ? padded : padded / stride;
-    int32_t tap = padded - output * stride;
-    if (output >= outputs) { /* windows begin there, but behind the last one */
-        tap += (output - outputs + 1) * stride;
-        output = outputs - 1;
-    }
-    int32_t count = 0;
-    for (int32_t k = tap; k < kernel && count <= output; k += stride) {
-        count++;
-    }
-    reader_taps found = {tap, output, count};
-    return found;
-}
-
-/* The readers of one input position, and how to go through them: rows of taps, from the first. */
-typedef struct {
-    int32_t rows, columns;
-    int32_t output, tap;         /* of the first one */
-    int32_t output_row, tap_row; /* from the end of a row to the next one */
-    int32_t tap_step;            /* within a row; outputs are 1 apart */
-} window_readers;
-
-static window_readers readers_at(const mct_depthwise_conv2d_grad_input_params *p, int32_t y,
-                                 int32_t x)
-{
-    const reader_taps down = taps_at(y, p->pad_top, p->kernel_h, p->stride_h, p->out_h);
-    const reader_taps right = taps_at(x, p->pad_left, p->kernel_w, p->stride_w, p->out_w);
-    window_readers found = {down.count,
-                            right.count,
-                            down.output * p->out_w + right.output,
-                            down.tap * p->kernel_w + right.tap,
-                            right.count - p->out_w,
-                            p->stride_h * p->kernel_w - right.count * p->stride_w,
-                            p->stride_w};
-    return found;
-}
-
-/* Errors of neighbouring channels that are summed at once, and those that are put together. */
-enum { ERRORS = 4, RUN = 16 };
-
-/* Whether one of ERRORS elements is inside its limits, element `at` or one behind it. */
-static inline bool is_any_open(const uint8_t *mask, int32_t at)
-{
-    const uint32_t first = (uint32_t)at;
-    const uint32_t bits = mask[first / 8u] | (uint32_t)mask[(first + ERRORS - 1u) / 8u] << 8;
-    return (bits >> (first % 8u) & ((1u << ERRORS) - 1u)) != 0u;
-}
+/* Errors that are put together. */
+enum { RUN = 16 };
 
 #define MCT_TEMPLATE "kernels/depthwise_conv2d.c"
 #include "kernels/each_error.h"
@@ -250,7 +197,7 @@ typedef struct {
 
 /* sums[k] = the sum over the readers of errors and weights of channel k. Those of channel 0 begin
  * at dout and w, those of two taps lie w_step apart. */
-static MCT_NOINLINE void MCT_NAME(sum_channels)(const window_readers *readers,
+static MCT_NOINLINE void MCT_NAME(sum_channels)(const mct_depthwise_readers *readers,
                                                 const MCT_ERROR *dout, int32_t dout_step,
                                                 const int8_t *w, int32_t w_step, int32_t *sums)
 {
@@ -283,8 +230,8 @@ static MCT_NOINLINE void MCT_NAME(sum_channels)(const window_readers *readers,
 /* The raw error of channel i at a position: the sum over its outputs, each of them over the
  * readers. The weights of its first output begin at w, those of two taps lie w_step apart. */
 static MCT_NOINLINE int32_t MCT_NAME(raw_error)(const MCT_NAME(error_sources) * from,
-                                                const window_readers *readers, const int8_t *w,
-                                                int32_t w_step, int32_t i)
+                                                const mct_depthwise_readers *readers,
+                                                const int8_t *w, int32_t w_step, int32_t i)
 {
     const int32_t dout_step = from->dout_step;
     const int32_t tap_step = readers->tap_step * w_step;
@@ -314,7 +261,7 @@ static MCT_NOINLINE int32_t MCT_NAME(raw_error)(const MCT_NAME(error_sources) * 
  * is the first in the whole dx. `learned` are those that learn, from i on. */
 static MCT_NOINLINE void MCT_NAME(raw_errors)(const mct_depthwise_conv2d_grad_input_params *p,
                                               const MCT_NAME(error_sources) * from,
-                                              const window_readers *readers, int32_t i,
+                                              const mct_depthwise_readers *readers, int32_t i,
                                               int32_t count, mct_channels learned,
                                               const uint8_t *mask, int32_t at, int32_t *raw)
 {
@@ -325,16 +272,16 @@ static MCT_NOINLINE void MCT_NAME(raw_errors)(const mct_depthwise_conv2d_grad_in
         if (learned.first < learned.last && from->channel[learned.first] - i < count) {
             frozen = from->channel[learned.first] - i - k;
         }
-        if (from->per_input == 1 && frozen >= ERRORS) {
-            if (is_any_open(mask, at + k)) {
+        if (from->per_input == 1 && frozen >= MCT_ERRORS) {
+            if (mct_open_bits(mask, at + k) != 0u) {
                 MCT_NAME(sum_channels)(readers, from->dout + i + k - from->first, from->dout_step,
                                        from->w + i + k, p->out_ch, raw + k);
-                for (int32_t c = k; c < k + ERRORS; c++) {
+                for (int32_t c = k; c < k + MCT_ERRORS; c++) {
                     raw[c] =
                         mct_near(mct_sat23(raw[c]) * from->scale[i + c], from->scale_shift[i + c]);
                 }
             }
-            k += ERRORS;
+            k += MCT_ERRORS;
             continue;
         }
         if (mct_is_open(mask, at + k)) {
@@ -361,7 +308,8 @@ void MCT_NAME(mct_depthwise_conv2d_grad_input_part)(
     MCT_NAME(mct_error_writer) writer = *state;
     int32_t at = part.first; /* in the whole dx */
     for (int32_t position = 0; position < p->in_h * p->in_w; position++, dx += dx_step) {
-        const window_readers readers = readers_at(p, position / p->in_w, position % p->in_w);
+        const mct_depthwise_readers readers =
+            mct_readers_at(p, position / p->in_w, position % p->in_w);
         for (int32_t i = part.first; i < part.last; i += RUN) {
             const mct_channels run = {i, part.last - i < RUN ? part.last : i + RUN};
             const mct_channels learned = mct_channels_within(channel, p->learned_ch, run);

@@ -54,10 +54,10 @@ void MCT_NAME(mct_error_end)(const MCT_NAME(mct_error_writer) * writer, int16_t 
                              int16_t *dx_e)
 {
     dx_e[0] = (int16_t)(writer->e_raw + writer->shift);
-    if (writer->greatest == 0u) {
+    if (writer->magnitudes == 0u) {
         return;
     }
-    int32_t excess = mct_bit_length(writer->greatest) - MCT_BITS;
+    int32_t excess = mct_bit_length(writer->magnitudes) - MCT_BITS;
     int32_t need = writer->e_raw + (excess > 0 ? excess : 0);
     if (need >= history[0]) {
         history[0] = (int16_t)need;

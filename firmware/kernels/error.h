@@ -20,17 +20,18 @@ extern "C" {
 enum { MCT_E12_BITS = 11, MCT_E8_BITS = 7, MCT_ERROR_DECAY = 16 };
 
 /* REQ over one tensor: begin, put each raw value in row-major order, end. history is {h, n}.
- * Values that are put later, or were before, are skipped: `skip` may be negative. */
+ * Values that are put later, or were before, are skipped: `skip` may be negative. `magnitudes` has
+ * the bits of all of them: as many as the greatest one, which is all that `end` asks. */
 typedef struct {
     int32_t e_raw;
     int32_t shift;
-    uint32_t greatest;
+    uint32_t magnitudes;
 } mct_error_writer_s16;
 
 typedef struct {
     int32_t e_raw;
     int32_t shift;
-    uint32_t greatest;
+    uint32_t magnitudes;
     uint32_t dither; /* of the element that comes next */
 } mct_error_writer_s8;
 
@@ -108,18 +109,21 @@ void mct_clear_sums(const mct_clear_sums_params *p, int32_t *sums);
 
 #elif defined MCT_ERROR
 
-static inline MCT_ERROR MCT_NAME(mct_error_put)(MCT_NAME(mct_error_writer) * writer, int32_t raw)
+/* Puts a raw value that is rounded already. */
+static inline MCT_ERROR MCT_NAME(mct_error_put_rounded)(MCT_NAME(mct_error_writer) * writer,
+                                                        int32_t raw, int32_t rounded)
 {
-    uint32_t magnitude = mct_abs(raw);
-    if (magnitude > writer->greatest) {
-        writer->greatest = magnitude;
-    }
+    writer->magnitudes |= mct_abs(raw);
     const int32_t most = (1 << MCT_BITS) - 1;
-    int32_t rounded = MCT_NAME(mct_error_round)(writer, raw);
     if (__builtin_expect((uint32_t)rounded + (uint32_t)most > 2u * (uint32_t)most, 0)) {
         rounded = rounded < 0 ? -most : most;
     }
     return (MCT_ERROR)rounded;
+}
+
+static inline MCT_ERROR MCT_NAME(mct_error_put)(MCT_NAME(mct_error_writer) * writer, int32_t raw)
+{
+    return MCT_NAME(mct_error_put_rounded)(writer, raw, MCT_NAME(mct_error_round)(writer, raw));
 }
 
 /* Puts `count` raw values, the first of which is element `at` of the tensor; those that the mask

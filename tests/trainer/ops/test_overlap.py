@@ -15,6 +15,7 @@ from mcutrain.trainer.graph.graph import Graph
 from mcutrain.trainer.graph.op import Node, variant_for
 from mcutrain.trainer.graph.tensor import ALIGN
 from mcutrain.trainer.ops.conv2d_backward_dsp import Conv2DGradInputDsp
+from mcutrain.trainer.ops.depthwise_conv2d_backward_dsp import DepthwiseConv2DGradInputDsp
 from mcutrain.trainer.ops.depthwise_conv2d_dsp import DepthwiseConv2DDsp
 from mcutrain.trainer.ops.error import RawError
 from mcutrain.trainer.ops.overlap import distance
@@ -116,7 +117,7 @@ def test_an_output_over_its_input_has_the_references_bits(tmp_path: Path) -> Non
     wrong = [f"{p.case.name}, round {r}: {n}" for p, r, n in mismatches(pairs, tmp_path) if n]
 
     kinds = {type(p.case.op) for p in pairs}
-    assert len(kinds) > 20 and Conv2DGradInputDsp in kinds
+    assert len(kinds) > 20 and {Conv2DGradInputDsp, DepthwiseConv2DGradInputDsp} <= kinds
     assert not wrong
 
 
