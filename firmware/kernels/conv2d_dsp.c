@@ -62,6 +62,9 @@ static uint32_t *widen_window(const mct_conv2d_params *p, const int8_t *const ro
                               int32_t x_in, int32_t step, int8_t *gathered, uint32_t *to)
 {
     const uint32_t offsets = mct_pair(p->x_offset, p->x_offset);
+    if (p->kernel_h * p->kernel_w == 1 && x_in >= 0 && x_in < p->in_w && rows[0] != NULL) {
+        return widen(rows[0] + x_in * in_ch, in_ch, offsets, step, to);
+    }
     const mct_columns columns = mct_window_columns(x_in, p->kernel_w, p->in_w);
     const int32_t run = p->kernel_w * in_ch;
     const int32_t before = columns.first * in_ch;

@@ -14,6 +14,25 @@ void mct_clear_sums(const mct_clear_sums_params *p, int32_t *sums)
     memset(sums, 0, (size_t)p->size * sizeof *sums);
 }
 
+/* How far an error's exponent is behind the greatest one, and half of the last place that is left.
+ */
+typedef struct {
+    int32_t half, right;
+} rounded_shift;
+
+static inline rounded_shift behind(int32_t greatest_e, const int16_t *e)
+{
+    const int32_t steps = greatest_e - e[0] < 31 ? greatest_e - e[0] : 31;
+    const rounded_shift found = {steps == 0 ? 0 : (int32_t)(UINT32_C(1) << (steps - 1)), steps};
+    return found;
+}
+
+/* mct_near of an error with 8 bits more: no sum overflows. */
+static inline int32_t shifted(int32_t error, rounded_shift by)
+{
+    return (error * 256 + by.half) >> by.right;
+}
+
 #define MCT_TEMPLATE "kernels/error.c"
 #include "kernels/each_error.h"
 
@@ -87,12 +106,16 @@ void MCT_NAME(mct_sum_errors)(const mct_sum_errors_params *p, const MCT_ERROR *c
         greatest_e = dout_e[reader][0] > greatest_e ? dout_e[reader][0] : greatest_e;
     }
     MCT_NAME(mct_error_writer) writer = MCT_BEGIN(greatest_e - 8);
+    const MCT_ERROR *const a = dout[0]; /* most are of two readers */
+    const MCT_ERROR *const b = dout[1];
+    const rounded_shift shift_a = behind(greatest_e, dout_e[0]);
+    const rounded_shift shift_b = behind(greatest_e, dout_e[1]);
     for (int32_t k = 0; k < p->size; k++) {
         int32_t raw = 0;
         if (mct_is_open(mask, k)) {
-            for (int32_t reader = 0; reader < p->readers; reader++) {
-                int32_t behind = greatest_e - dout_e[reader][0];
-                raw += mct_near((int32_t)dout[reader][k] * 256, behind < 31 ? behind : 31);
+            raw = shifted(a[k], shift_a) + shifted(b[k], shift_b);
+            for (int32_t reader = 2; reader < p->readers; reader++) {
+                raw += shifted(dout[reader][k], behind(greatest_e, dout_e[reader]));
             }
         }
         dx[k] = MCT_NAME(mct_error_put)(&writer, raw);

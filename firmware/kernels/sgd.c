@@ -79,6 +79,8 @@ static inline int32_t small_step(int32_t v, int32_t shift, uint32_t r)
     return (v + (int32_t)(r >> (32 - shift))) >> shift;
 }
 
+enum { BIASES = 4 }; /* summed side by side */
+
 #define MCT_TEMPLATE "kernels/sgd.c"
 #include "kernels/each_update.h"
 
@@ -130,6 +132,32 @@ void MCT_WAY(mct_product_steps)(MCT_LEARNED, const int8_t *x, int32_t x_offset, 
 
 #else
 
+/* The gradients of up to BIASES channels that lie beside one another. */
+static inline void MCT_NAME(sum_biases)(const MCT_ERROR *dout, int32_t dout_step, int32_t positions,
+                                        int32_t channels, int32_t *db)
+{
+    if (channels < BIASES) {
+        for (int32_t k = 0; k < channels; k++) {
+            db[k] = 0;
+            for (int32_t position = 0; position < positions; position++) {
+                db[k] += dout[position * dout_step + k];
+            }
+        }
+        return;
+    }
+    int32_t sum0 = 0, sum1 = 0, sum2 = 0, sum3 = 0;
+    for (; positions > 0; positions--, dout += dout_step) {
+        sum0 += dout[0];
+        sum1 += dout[1];
+        sum2 += dout[2];
+        sum3 += dout[3];
+    }
+    db[0] = sum0;
+    db[1] = sum1;
+    db[2] = sum2;
+    db[3] = sum3;
+}
+
 void MCT_NAME(mct_bias_update_part)(const mct_bias_update_params *p, mct_channels part, int32_t *b,
                                     const MCT_ERROR *dout, int32_t dout_step, const int16_t *dout_e,
                                     const uint32_t *sgd, const uint8_t *rate,
@@ -140,16 +168,17 @@ void MCT_NAME(mct_bias_update_part)(const mct_bias_update_params *p, mct_channel
         return;
     }
     uint32_t seed = mct_seed_op(state.seed, state.step, (uint32_t)p->node);
-    for (int32_t c = part.first; c < part.last; c++) {
-        int32_t db = 0;
-        for (int32_t position = 0; position < p->positions; position++) {
-            db += dout[position * dout_step + c - part.first];
+    int32_t db[BIASES];
+    for (int32_t c = part.first; c < part.last; c++, dout++) {
+        const int32_t k = (c - part.first) % BIASES;
+        if (k == 0) {
+            MCT_NAME(sum_biases)(dout, dout_step, p->positions, part.last - c, db);
         }
-        if (db == 0 || rate[c] == 0u) {
+        if (db[k] == 0 || rate[c] == 0u) {
             continue;
         }
         mct_rate channel_rate = mct_channel_rate(&state, rate[c], rate_shift[c], dout_e);
-        int32_t u = mct_scaled_step(channel_rate, db, mct_dither(seed, (uint32_t)c));
+        int32_t u = mct_scaled_step(channel_rate, db[k], mct_dither(seed, (uint32_t)c));
         mct_step_wide(&b[c], mct_clamp(u, -(MCT_BIAS_MAX - 1), MCT_BIAS_MAX - 1));
     }
 }
