@@ -16,9 +16,10 @@ extern "C" {
 #endif
 
 /* Processors of which most instructions know the low eight of their registers only, where the
- * compiler gives all: it does not without optimisation, or if that is for size. */
+ * compiler gives all: it does not without optimisation, or if that is for size. A build whose flags
+ * keep registers for something else, such as frame pointers, defines MCT_LOOPS_IN_C. */
 #if (defined __ARM_ARCH_6M__ || defined __ARM_ARCH_8M_BASE__) && defined __OPTIMIZE__ &&           \
-    !defined __OPTIMIZE_SIZE__
+    !defined __OPTIMIZE_SIZE__ && !defined MCT_LOOPS_IN_C
 #define MCT_HAS_HIGH_REGISTERS
 #endif
 
@@ -27,7 +28,10 @@ extern "C" {
 #define MCT_HAS_VECTORS
 #endif
 
-#ifdef __thumb2__
+/* Processors with all registers in all instructions; of those with vectors the compiler keeps one
+ * for the counts of loops. */
+#if defined __thumb2__ && defined __OPTIMIZE__ && !defined __ARM_FEATURE_MVE &&                    \
+    !defined MCT_LOOPS_IN_C
 #define MCT_THUMB2
 #endif
 
