@@ -34,11 +34,16 @@ if not chosen:  # again each time: files that stay the same are not written
 # Kernels for instruction sets that the model's chip has not, as its manifest lists them.
 MODELS = [name[:-2] for name in os.listdir(gen_dir) if name.endswith(".c")]
 MANIFESTS = [f"{name}.json" for name in MODELS if f"{name}.json" in os.listdir(gen_dir)]
-LEFT_OUT = set()
+SOURCES = env.subst("$PROJECT_SRC_DIR")  # noqa: F821
+left_out = []
 for name in MANIFESTS:
     with open(os.path.join(gen_dir, name), encoding="utf-8") as file:
-        for source in json.load(file).get("left_out", []):
-            LEFT_OUT.add(os.path.realpath(os.path.join(env.subst("$PROJECT_SRC_DIR"), source)))  # noqa: F821
+        left_out += json.load(file).get("left_out", [])
+if not MANIFESTS:  # C that was not generated: portable kernels, as the library has them
+    with open(os.path.join(SOURCES, "library.json"), encoding="utf-8") as file:
+        filters = json.load(file)["build"]["srcFilter"]
+    left_out = [each[2:-1] for each in filters if each.startswith("-<kernels/")]
+LEFT_OUT = {os.path.realpath(os.path.join(SOURCES, source)) for source in left_out}
 
 HEADERS = [os.path.join(gen_dir, name) for name in os.listdir(gen_dir) if name.endswith(".h")]
 

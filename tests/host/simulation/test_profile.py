@@ -123,7 +123,7 @@ def test_a_profile_is_given_as_json_and_shown(run: Run, capsys: pytest.CaptureFi
     printed = capsys.readouterr().out
     assert f"{found['step']['instructions']:,} instructions: a training step" in printed
     conv = found["forward"]["nodes"][0]
-    assert (conv["node"], conv["kind"], conv["macs"]) == ("conv_2d_0", "Conv2D", 7680)
+    assert (conv["node"], conv["kind"], conv["macs"]) == ("conv_2d_0", "Conv2DPackedDsp", 7680)
 
 
 def test_a_profile_needs_a_simulated_board(run: Run) -> None:
