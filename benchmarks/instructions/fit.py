@@ -82,7 +82,7 @@ def fitted(rows: list[Observed]) -> dict[str, float]:
     names = sorted({name for row in rows for name in row.features})
     a = np.array([[row.features.get(n, 0.0) * row.weight for n in names] for row in rows])
     b = np.array([row.instructions * row.weight for row in rows])
-    scale = a.max(axis=0)
+    scale = np.where(a.any(axis=0), a.max(axis=0), 1.0)  # no row need have a feature
     ridge = np.diag([RIDGE * DEAR.get(n, 1.0) for n in names])
     x = nnls(np.vstack([a / scale, ridge]), np.concatenate([b, np.zeros(len(names))])) / scale
     pairs = zip(names, x, strict=True)

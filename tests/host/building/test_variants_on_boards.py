@@ -25,8 +25,7 @@ LARGEST_BYTES = 3000  # of a row's inputs: they go through an emulated UART
 
 
 def rows_with_variants(features: frozenset[str]) -> list[Case]:
-    """The rows that a core with these features computes by a variant: but for the largest, and those
-    with state, which is not in the arena."""
+    """The rows that a core with these features computes by a variant: small ones, without state."""
     small = [c for c in CASES if sum(feed.type.nbytes for feed in c.feeds) <= LARGEST_BYTES]
     chosen = [replace(c, op=variant_for(node_of(Graph(), c), features)) for c in small]
     return [case for case in chosen if case.op.needs and not case.op.mutates]
