@@ -95,7 +95,7 @@ def test_features_count_the_turns_of_loops() -> None:
 
     assert found["depthwise_conv_2d_1"] == {
         "call": 1, "output": 256, "input": 256, "channel": 16, "position": 16, "tap": taps,
-        "row": taps, "column": taps * 16, "run": taps * 16, "mac": taps * 16, "weight": 80,
+        "row": 16, "column": taps * 16, "run": 256, "mac": taps * 16, "weight": 80,
     }  # fmt: skip
     update = found["fully_connected_5_w_update"]
     assert (update["mac"], update["busy mac"], update["output"]) == (168, 42, 168)
