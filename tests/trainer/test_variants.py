@@ -36,6 +36,7 @@ from mcutrain.trainer.tflite.reader import parse
 from mcutrain.trainer.training_plan import TrainingPlan
 from mcutrain.trainer.variants import KernelVariant, beyond, kernel_variants
 from tests.support.bench import assert_rows_are_equal, bench_plan, draw_inputs, node_of
+from tests.support.marks import exhaustive
 from tests.support.native import NativeModel
 from tests.support.op_cases import CASES, Case
 from tests.support.paths import FIRMWARE
@@ -93,7 +94,7 @@ def test_every_row_has_the_same_bits(
 
 
 @pytest.mark.rows
-@pytest.mark.parametrize("frozen", [(1,), (1, 2)], ids=["weights", "weights and biases"])
+@pytest.mark.parametrize("frozen", [exhaustive(inputs, [(1,)]) for inputs in ((1,), (1, 2))])
 @pytest.mark.parametrize("operator", PACKED, ids=lambda operator: operator.__name__)
 def test_every_row_of_packed_weights_has_the_same_bits(
     operator: type[Op], frozen: tuple[int, ...], tmp_path: Path
