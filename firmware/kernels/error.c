@@ -106,14 +106,15 @@ void MCT_NAME(mct_sum_errors)(const mct_sum_errors_params *p, const MCT_ERROR *c
         greatest_e = dout_e[reader][0] > greatest_e ? dout_e[reader][0] : greatest_e;
     }
     MCT_NAME(mct_error_writer) writer = MCT_BEGIN(greatest_e - 8);
-    const MCT_ERROR *const a = dout[0]; /* most are of two readers */
-    const MCT_ERROR *const b = dout[1];
+    const MCT_ERROR *const a = dout[0];    /* most are of two readers */
+    const int32_t second = p->readers > 1; /* or the first again, which is not added */
+    const MCT_ERROR *const b = dout[second];
     const rounded_shift shift_a = behind(greatest_e, dout_e[0]);
-    const rounded_shift shift_b = behind(greatest_e, dout_e[1]);
+    const rounded_shift shift_b = behind(greatest_e, dout_e[second]);
     for (int32_t k = 0; k < p->size; k++) {
         int32_t raw = 0;
         if (mct_is_open(mask, k)) {
-            raw = shifted(a[k], shift_a) + shifted(b[k], shift_b);
+            raw = shifted(a[k], shift_a) + (second != 0 ? shifted(b[k], shift_b) : 0);
             for (int32_t reader = 2; reader < p->readers; reader++) {
                 raw += shifted(dout[reader][k], behind(greatest_e, dout_e[reader]));
             }
