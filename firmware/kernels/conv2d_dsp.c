@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/conv2d_dsp.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -97,6 +98,42 @@ static uint32_t *widen_window(const mct_conv2d_params *p, const int8_t *const ro
     return widen(gathered, (int32_t)(end - gathered), offsets, step, to);
 }
 
+/* A row of outputs: the windows of two positions at a time, in `turns` turns each, meet the
+ * filters. A build with packed weights alone has not the code of others. */
+static MCT_INLINED void put_row(const mct_conv2d_params *p, const int8_t *const rows[],
+                                const int8_t *const rows_l[], const mct_filters *filters,
+                                bool is_packed, int32_t turns, uint32_t *scratch, int8_t *out_row)
+{
+    const int32_t zeros = is_packed ? (turns - (filters->size + TURN - 1) / TURN) * TURN : 0;
+    int8_t *gathered = (int8_t *)(scratch + 2 * TURN_WORDS * turns);
+    int8_t *out = out_row;
+    for (int32_t x = 0; x < p->out_w; x += 2) {
+        const int32_t positions = p->out_w - x < 2 ? 1 : 2;
+        const int32_t step = positions * TURN_WORDS;
+        for (int32_t k = 0; k < positions; k++) {
+            int32_t x_in = (x + k) * p->stride_w - p->pad_left;
+            uint32_t *to = scratch + k * TURN_WORDS;
+            to = widen_window(p, rows, p->in_ch, x_in, step, gathered, to);
+            if (is_packed) {
+                (void)widen_zeros(zeros, step, to);
+            } else if (p->learned_ch != 0) {
+                (void)widen_window(p, rows_l, p->learned_ch, x_in, step, gathered, to);
+            }
+        }
+        if (is_packed && positions == 1) {
+            mct_meet_one_packed(filters, scratch, out);
+        } else if (is_packed) {
+            mct_meet_two_packed(filters, scratch, out);
+        } else if (positions == 1) {
+            mct_meet_one(filters, scratch, out);
+        } else {
+            mct_meet_two(filters, scratch, out);
+        }
+        out += positions * p->out_ch;
+    }
+    mct_clamp_outputs(out_row, p->out_w * p->out_ch, p->act_min, p->act_max);
+}
+
 void mct_conv2d_dsp_s8_row(const mct_conv2d_params *p, const int8_t *const rows[], const int8_t *w,
                            const int32_t *b, const int8_t *const rows_l[], const int8_t *w_l,
                            const int32_t *requant, uint32_t *scratch, int8_t *out_row)
@@ -111,27 +148,7 @@ void mct_conv2d_dsp_s8_row(const mct_conv2d_params *p, const int8_t *const rows[
                                  .size_l = taps * p->learned_ch,
                                  .offset = p->out_offset};
     const int32_t turns = (filters.size + TURN - 1) / TURN + (filters.size_l + TURN - 1) / TURN;
-    int8_t *gathered = (int8_t *)(scratch + 2 * TURN_WORDS * turns);
-    int8_t *out = out_row;
-    for (int32_t x = 0; x < p->out_w; x += 2) {
-        const int32_t positions = p->out_w - x < 2 ? 1 : 2;
-        const int32_t step = positions * TURN_WORDS;
-        for (int32_t k = 0; k < positions; k++) {
-            int32_t x_in = (x + k) * p->stride_w - p->pad_left;
-            uint32_t *to = scratch + k * TURN_WORDS;
-            to = widen_window(p, rows, p->in_ch, x_in, step, gathered, to);
-            if (p->learned_ch != 0) {
-                (void)widen_window(p, rows_l, p->learned_ch, x_in, step, gathered, to);
-            }
-        }
-        if (positions == 1) {
-            mct_meet_one(&filters, scratch, out);
-        } else {
-            mct_meet_two(&filters, scratch, out);
-        }
-        out += positions * p->out_ch;
-    }
-    mct_clamp_outputs(out_row, p->out_w * p->out_ch, p->act_min, p->act_max);
+    put_row(p, rows, rows_l, &filters, false, turns, scratch, out_row);
 }
 
 void mct_conv2d_dsp_s8(const mct_conv2d_params *p, const int8_t *x, const int8_t *w,
@@ -159,27 +176,7 @@ void mct_conv2d_packed_dsp_s8_row(const mct_conv2d_params *p, const int8_t *cons
                                  .filters = p->out_ch,
                                  .size = p->kernel_h * p->kernel_w * p->in_ch,
                                  .offset = p->out_offset};
-    const int32_t turns = mct_packed_turns(filters.size);
-    const int32_t zeros = (turns - (filters.size + TURN - 1) / TURN) * TURN;
-    int8_t *gathered = (int8_t *)(scratch + 2 * TURN_WORDS * turns);
-    int8_t *out = out_row;
-    for (int32_t x = 0; x < p->out_w; x += 2) {
-        const int32_t positions = p->out_w - x < 2 ? 1 : 2;
-        const int32_t step = positions * TURN_WORDS;
-        for (int32_t k = 0; k < positions; k++) {
-            int32_t x_in = (x + k) * p->stride_w - p->pad_left;
-            uint32_t *to = scratch + k * TURN_WORDS;
-            to = widen_window(p, rows, p->in_ch, x_in, step, gathered, to);
-            (void)widen_zeros(zeros, step, to);
-        }
-        if (positions == 1) {
-            mct_meet_one_packed(&filters, scratch, out);
-        } else {
-            mct_meet_two_packed(&filters, scratch, out);
-        }
-        out += positions * p->out_ch;
-    }
-    mct_clamp_outputs(out_row, p->out_w * p->out_ch, p->act_min, p->act_max);
+    put_row(p, rows, NULL, &filters, true, mct_packed_turns(filters.size), scratch, out_row);
 }
 
 void mct_conv2d_packed_dsp_s8(const mct_conv2d_params *p, const int8_t *x, const uint32_t *w,

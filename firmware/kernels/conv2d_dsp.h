@@ -26,8 +26,8 @@ void mct_conv2d_dsp_s8(const mct_conv2d_params *p, const int8_t *x, const int8_t
                        const int32_t *b, const int8_t *x_l, const int8_t *w_l,
                        const int32_t *requant, uint32_t *scratch, int8_t *out);
 
-/* The same of packed weights w, with biases; nothing learns. scratch: 16 bytes for each of an even
- * number of fours, and the bytes of a window. */
+/* The same of packed weights w, which do not learn; biases may, or be NULL. scratch: 16 bytes for
+ * each of an even number of fours, and the bytes of a window. */
 void mct_conv2d_packed_dsp_s8_row(const mct_conv2d_params *p, const int8_t *const rows[],
                                   const uint32_t *w, const int32_t *b, const int32_t *requant,
                                   uint32_t *scratch, int8_t *out_row);
