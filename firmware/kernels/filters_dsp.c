@@ -59,29 +59,50 @@ static MCT_INLINED void add_packed_turn(const uint32_t **x, const uint32_t **w, 
     }
 }
 
+#ifdef __ARM_FEATURE_DSP
+/* The loops in assembly are written for their registers, for the compiler would keep half of the
+ * sums in memory. r0 is x, r1 and r2 are the filters, lr is where they end, r4 to r7 are the words
+ * of a turn of x, r8 to r11 the sums 00, 01, 10 and 11; r3 and r12 are left. */
+/* clang-format off */
+/* Four weights in r3 meet the words of both positions. */
+#define MCT_MEET(sum0, sum1)                                                                       \
+    "sxtb16 r12, r3, ror #8\n\t"                                                                   \
+    "sxtb16 r3, r3\n\t"                                                                            \
+    "smlad " sum0 ", r4, r3, " sum0 "\n\t"                                                         \
+    "smlad " sum1 ", r6, r3, " sum1 "\n\t"                                                         \
+    "smlad " sum0 ", r5, r12, " sum0 "\n\t"                                                        \
+    "smlad " sum1 ", r7, r12, " sum1 "\n\t"
+#define MCT_TURN_OF_BYTES                                                                          \
+    "ldmia r0!, {r4-r7}\n\t"                                                                       \
+    "ldr r3, [r1], #4\n\t"                                                                         \
+    MCT_MEET("r8", "r10")                                                                          \
+    "ldr r3, [r2], #4\n\t"                                                                         \
+    MCT_MEET("r9", "r11")
+/* clang-format on */
+#endif
+
 /* Pairs of turns of two positions and two filters, from w0 to `end`, of which there are some. */
 #ifdef __ARM_FEATURE_DSP
-/* Written for its registers: x, both filters, the end, four sums, and six for what is loaded are
- * all that there are, and the compiler keeps half of the sums in memory. */
-static MCT_NAKED void add_pairs_of_turns(const uint32_t *x MCT_UNUSED, const int8_t *w0 MCT_UNUSED,
-                                         const int8_t *w1 MCT_UNUSED, const int8_t *end MCT_UNUSED,
-                                         sums *s MCT_UNUSED)
+/* clang-format off */
+static MCT_NAKED void add_pairs_of_turns(
+    const uint32_t *x MCT_UNUSED, const int8_t *w0 MCT_UNUSED, const int8_t *w1 MCT_UNUSED,
+    const int8_t *end MCT_UNUSED, sums *s MCT_UNUSED)
 {
-#define MCT_MEET(sum0, sum1)                                                                       \
-    "sxtb16 r12, r3, ror #8\n\tsxtb16 r3, r3\n\t"                                                  \
-    "smlad " sum0 ", r4, r3, " sum0 "\n\tsmlad " sum1 ", r6, r3, " sum1 "\n\t"                     \
-    "smlad " sum0 ", r5, r12, " sum0 "\n\tsmlad " sum1 ", r7, r12, " sum1 "\n\t"
-#define MCT_TURN                                                                                   \
-    "ldmia r0!, {r4-r7}\n\tldr r3, [r1], #4\n\t" MCT_MEET(                                         \
-        "r8", "r10") "ldr r3, [r2], #4\n\t" MCT_MEET("r9", "r11")
-    __asm volatile("push {r4-r11, lr}\n\tmov lr, r3\n\t"
-                   "ldr r3, [sp, #36]\n\tldmia r3, {r8-r11}\n"
-                   "1:\n\t" MCT_TURN MCT_TURN "cmp r1, lr\n\tbne 1b\n\t"
-                   "ldr r3, [sp, #36]\n\tstmia r3, {r8-r11}\n\t"
-                   "pop {r4-r11, pc}");
-#undef MCT_TURN
-#undef MCT_MEET
+    __asm volatile(
+        "push {r4-r11, lr}\n\t"
+        "mov lr, r3\n\t"
+        "ldr r3, [sp, #36]\n\t" /* s */
+        "ldmia r3, {r8-r11}\n"
+        "1:\n\t"
+        MCT_TURN_OF_BYTES
+        MCT_TURN_OF_BYTES
+        "cmp r1, lr\n\t"
+        "bne 1b\n\t"
+        "ldr r3, [sp, #36]\n\t"
+        "stmia r3, {r8-r11}\n\t"
+        "pop {r4-r11, pc}");
 }
+/* clang-format on */
 #else
 static void add_pairs_of_turns(const uint32_t *x, const int8_t *w0, const int8_t *w1,
                                const int8_t *end, sums *s)
@@ -150,52 +171,100 @@ typedef struct {
 } fast_pairs;
 
 #ifdef __ARM_FEATURE_DSP
-/* Written for their registers, for the compiler would keep half of what the inner loop needs in
- * memory, and all that the loop around it needs. In the inner loop r0 is x, lr its end, r1 and r2
- * the filters, r8 to r11 the sums 00, 01, 10, 11; r4 to r7 the words of a turn of x. */
-#define MCT_BEGIN "push {r0, r4-r11, lr}\n\tldr r1, [r0, #8]\n\tldr lr, [r0, #4]\n\t"
-#define MCT_BIASES                                                                                 \
-    "2:\n\tldr r12, [sp]\n\tldr r0, [r12]\n\tldr r3, [r12, #12]\n\t"                               \
-    "ldrd r8, r9, [r3], #8\n\tstr r3, [r12, #12]\n\tmov r10, r8\n\tmov r11, r9\n\t"
-#define MCT_OUTPUT(sum)                                                                            \
-    "add r6, r4, " sum ", asr #31\n\tqadd " sum ", " sum ", " sum "\n\t"                           \
-    "smmlar " sum ", " sum ", r3, r6\n\tasr " sum ", " sum ", r5\n\tssat " sum ", #8, " sum "\n\t"
-#define MCT_OUTPUTS                                                                                \
-    "ldr r12, [sp]\n\tldr r7, [r12, #16]\n\t"                                                      \
-    "ldmia r7!, {r3, r4, r5}\n\t" MCT_OUTPUT("r8")                                                 \
-        MCT_OUTPUT("r10") "ldmia r7!, {r3, r4, r5}\n\t" MCT_OUTPUT("r9") MCT_OUTPUT(               \
-            "r11") "str r7, [r12, #16]\n\tldr r3, [r12, #20]\n\tldr r4, [r12, #28]\n\t"            \
-                   "strb r10, [r3, r4]\n\tstrb r8, [r3], #1\n\tstrb r11, [r3, r4]\n\tstrb r9, "    \
-                   "[r3], #1\n\t"                                                                  \
-                   "str r3, [r12, #20]\n\tldr r4, [r12, #24]\n\tcmp r3, r4\n\tbne 2b\n\t"
-#define MCT_END "add sp, #4\n\tpop {r4-r11, pc}"
+_Static_assert(offsetof(fast_pairs, w) == 8 && offsetof(fast_pairs, b) == 12 &&
+                   offsetof(fast_pairs, q) == 16 && offsetof(fast_pairs, out) == 20 &&
+                   offsetof(fast_pairs, filters) == 28 && offsetof(fast_pairs, size) == 32,
+               "the loops below know where the fields are");
 
-#define MCT_MEET(sum0, sum1)                                                                       \
-    "sxtb16 r12, r3, ror #8\n\tsxtb16 r3, r3\n\t"                                                  \
-    "smlad " sum0 ", r4, r3, " sum0 "\n\tsmlad " sum1 ", r6, r3, " sum1 "\n\t"                     \
-    "smlad " sum0 ", r5, r12, " sum0 "\n\tsmlad " sum1 ", r7, r12, " sum1 "\n\t"
-#define MCT_TURN_OF_BYTES                                                                          \
-    "ldmia r0!, {r4-r7}\n\tldr r3, [r1], #4\n\t" MCT_MEET(                                         \
-        "r8", "r10") "ldr r3, [r2], #4\n\t" MCT_MEET("r9", "r11")
+/* Here the loop over filters is written, too. lr is where x ends. */
+/* clang-format off */
+#define MCT_BEGIN                                                                                  \
+    "push {r0, r4-r11, lr}\n\t"                                                                    \
+    "ldr r1, [r0, #8]\n\t"   /* w */                                                               \
+    "ldr lr, [r0, #4]\n\t"   /* x_end */
+#define MCT_BIASES                                                                                 \
+    "2:\n\t"                                                                                       \
+    "ldr r12, [sp]\n\t"      /* of */                                                              \
+    "ldr r0, [r12]\n\t"      /* x */                                                               \
+    "ldr r3, [r12, #12]\n\t" /* b */                                                               \
+    "ldrd r8, r9, [r3], #8\n\t"                                                                    \
+    "str r3, [r12, #12]\n\t"                                                                       \
+    "mov r10, r8\n\t"                                                                              \
+    "mov r11, r9\n\t"
+/* mct_requantize_fast, of the record in r3 to r5. */
+#define MCT_OUTPUT(sum)                                                                            \
+    "add r6, r4, " sum ", asr #31\n\t"                                                             \
+    "qadd " sum ", " sum ", " sum "\n\t"                                                           \
+    "smmlar " sum ", " sum ", r3, r6\n\t"                                                          \
+    "asr " sum ", " sum ", r5\n\t"                                                                 \
+    "ssat " sum ", #8, " sum "\n\t"
+#define MCT_OUTPUTS                                                                                \
+    "ldr r12, [sp]\n\t"      /* of */                                                              \
+    "ldr r7, [r12, #16]\n\t" /* q */                                                               \
+    "ldmia r7!, {r3, r4, r5}\n\t"                                                                  \
+    MCT_OUTPUT("r8")                                                                               \
+    MCT_OUTPUT("r10")                                                                              \
+    "ldmia r7!, {r3, r4, r5}\n\t"                                                                  \
+    MCT_OUTPUT("r9")                                                                               \
+    MCT_OUTPUT("r11")                                                                              \
+    "str r7, [r12, #16]\n\t"                                                                       \
+    "ldr r3, [r12, #20]\n\t" /* out */                                                             \
+    "ldr r4, [r12, #28]\n\t" /* filters: where the second position is */                           \
+    "strb r10, [r3, r4]\n\t"                                                                       \
+    "strb r8, [r3], #1\n\t"                                                                        \
+    "strb r11, [r3, r4]\n\t"                                                                       \
+    "strb r9, [r3], #1\n\t"                                                                        \
+    "str r3, [r12, #20]\n\t"                                                                       \
+    "ldr r4, [r12, #24]\n\t" /* out_end */                                                         \
+    "cmp r3, r4\n\t"                                                                               \
+    "bne 2b\n\t"
+#define MCT_END                                                                                    \
+    "add sp, #4\n\t"                                                                               \
+    "pop {r4-r11, pc}"
+
 static MCT_NAKED void meet_fast(fast_pairs *of MCT_UNUSED)
 {
-    __asm volatile(MCT_BEGIN MCT_BIASES "ldr r2, [r12, #32]\n\tadd r2, r1\n"
-                                        "1:\n\t" MCT_TURN_OF_BYTES MCT_TURN_OF_BYTES
-                                        "cmp r0, lr\n\tbne 1b\n\t"
-                                        "mov r1, r2\n\t" MCT_OUTPUTS MCT_END);
+    __asm volatile(
+        MCT_BEGIN
+        MCT_BIASES
+        "ldr r2, [r12, #32]\n\t" /* size */
+        "add r2, r1\n"
+        "1:\n\t"
+        MCT_TURN_OF_BYTES
+        MCT_TURN_OF_BYTES
+        "cmp r0, lr\n\t"
+        "bne 1b\n\t"
+        "mov r1, r2\n\t"
+        MCT_OUTPUTS
+        MCT_END);
 }
 
+/* The same of a filter's packed words. */
 #define MCT_MEET_PACKED(sum0, sum1)                                                                \
     "ldrd r2, r3, [r1], #8\n\t"                                                                    \
-    "smlad " sum0 ", r4, r2, " sum0 "\n\tsmlad " sum1 ", r6, r2, " sum1 "\n\t"                     \
-    "smlad " sum0 ", r5, r3, " sum0 "\n\tsmlad " sum1 ", r7, r3, " sum1 "\n\t"
+    "smlad " sum0 ", r4, r2, " sum0 "\n\t"                                                         \
+    "smlad " sum1 ", r6, r2, " sum1 "\n\t"                                                         \
+    "smlad " sum0 ", r5, r3, " sum0 "\n\t"                                                         \
+    "smlad " sum1 ", r7, r3, " sum1 "\n\t"
 #define MCT_PACKED_TURN                                                                            \
-    "ldmia r0!, {r4-r7}\n\t" MCT_MEET_PACKED("r8", "r10") MCT_MEET_PACKED("r9", "r11")
+    "ldmia r0!, {r4-r7}\n\t"                                                                       \
+    MCT_MEET_PACKED("r8", "r10")                                                                   \
+    MCT_MEET_PACKED("r9", "r11")
+
 static MCT_NAKED void meet_fast_packed(fast_pairs *of MCT_UNUSED)
 {
-    __asm volatile(MCT_BEGIN MCT_BIASES "1:\n\t" MCT_PACKED_TURN MCT_PACKED_TURN
-                                        "cmp r0, lr\n\tbne 1b\n\t" MCT_OUTPUTS MCT_END);
+    __asm volatile(
+        MCT_BEGIN
+        MCT_BIASES
+        "1:\n\t"
+        MCT_PACKED_TURN
+        MCT_PACKED_TURN
+        "cmp r0, lr\n\t"
+        "bne 1b\n\t"
+        MCT_OUTPUTS
+        MCT_END);
 }
+/* clang-format on */
 #else
 static void put_fast_pair(fast_pairs *of, const sums *s)
 {

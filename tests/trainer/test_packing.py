@@ -21,8 +21,11 @@ from tests.support.small_models import residual_model
 DSP = Chip("a chip with DSP instructions", frozenset({"dsp"}))
 
 
-def plan_for(chip: Chip = DSP, **options: object) -> TrainingPlan:
-    return make_plan(parse(residual_model(), "small"), PlanOptions("head", **options), chip)  # type: ignore[arg-type]
+def plan_for(
+    chip: Chip = DSP, *, optimize: str = "speed", flash: int | None = None
+) -> TrainingPlan:
+    options = PlanOptions("head", optimize=optimize, flash=flash)
+    return make_plan(parse(residual_model(), "small"), options, chip)
 
 
 def constants(plan: TrainingPlan) -> int:
