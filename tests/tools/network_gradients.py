@@ -168,7 +168,7 @@ def weight_bands(op: WeightedUpdate, inputs: Sequence[Tensor], values: Values) -
     errors = values[dout].reshape(g.out_h, g.out_w, -1).astype(np.float64)
     band_rows = format_of(dout.type).band_rows(g)
     for row in range(0, g.out_h, band_rows):
-        yield op.gradient(g, centred, errors, slice(row, row + band_rows))
+        yield op.gradient(g, centred, errors, slice(row, row + band_rows)).astype(np.int64)
 
 
 @dataclass
