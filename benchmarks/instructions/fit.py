@@ -1,20 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fits the coefficients by which host.prediction weighs features, to counts in QEMU.
 
-    python -m benchmarks.instructions.fit [--report]
+    python -m benchmarks.instructions.fit [--report] [--jobs N]
 
 counts the models of `python -m benchmarks.instructions` and some more on each core, unless they
-were counted before, and remakes host/prediction/coefficients.json. --report prints what of them
-is predicted worse than within a tenth, and writes nothing.
+were counted before, and remakes host/prediction/coefficients.json. It takes as many processes as
+the computer has cores. --report prints what of them is predicted worse than within a tenth, and
+writes nothing.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from typing import TypeVar
 
 import numpy as np
 
@@ -44,37 +50,68 @@ DIGITS = 4
 class Observed:
     """A node's features and instructions on a core, or what stands between a step's nodes."""
 
-    where: str
+    core: str
     kernel: str
     features: Features
     instructions: int
     weight: float
 
 
-def counts() -> Iterator[Count]:
-    """All that can be counted here; what cannot is said."""
-    for core in CORES:
-        for model in (*SUBJECTS, *MORE) if boards(core) else ():
-            for variant in variants(core):
-                try:
-                    yield count(model, core, variant)
-                except (Error, DataUnavailable) as reason:
-                    print(f"skipped: {model}, {core}, {variant}: {reason}")
+@dataclass(frozen=True)
+class Case:
+    """One thing to count."""
+
+    model: str
+    core: str
+    variant: str
 
 
-def observed(found: Count) -> Iterator[Observed]:
+def cases() -> list[Case]:
+    """All that there are boards for, the largest models first."""
+    models = [*reversed(SUBJECTS), *MORE]
+    cores = [core for core in CORES if boards(core)]
+    return [Case(m, core, variant) for m in models for core in cores for variant in variants(core)]
+
+
+Found = TypeVar("Found")
+
+
+def each_case(look: Callable[[Count], list[Found]], jobs: int) -> Iterator[list[Found]]:
+    """What ``look`` finds in the count of each case, in ``jobs`` processes, in the order of
+    ``cases``; a case that cannot be counted here is said, and finds nothing."""
+    asked = cases()
+    with ProcessPoolExecutor(jobs) as pool:
+        looks = pool.map(partial(found_in, look), asked)
+        for number, (found, reason) in enumerate(looks, 1):
+            case = asked[number - 1]
+            told = f"skipped: {reason}" if reason else "done"
+            print(f"{number} of {len(asked)}: {case.model}, {case.core}, {case.variant}: {told}")
+            yield found
+
+
+def found_in(look: Callable[[Count], list[Found]], case: Case) -> tuple[list[Found], str]:
+    """What ``look`` finds, or why there is no count."""
+    try:
+        return look(count(case.model, case.core, case.variant)), ""
+    except (Error, DataUnavailable) as reason:
+        return [], str(reason)
+
+
+def observed(found: Count) -> list[Observed]:
+    """The rows of one count."""
+    rows = []
     plan = plan_on(found.model, Target.parse(SIM + found.board), found.variant)
+    core = core_of(found.board)
     by_name = {row["node"]: row["instructions"] for row in found.profile["step"]["nodes"]}
     each, known = executed(plan), traced(plan)
     for node in each:
         if took := by_name.get(node.node.name):
             weight = 1 / (took + SMALL * found.step)
-            where = f"{found.model}, {found.core}, {node.node.name}"
-            yield Observed(
-                where, kernel_of(node), features(node, density_of(node, known)), took, weight
-            )
+            told = features(node, density_of(node, known))
+            rows.append(Observed(core, kernel_of(node), told, took, weight))
     took = found.profile["step"]["parts"]["between"]
-    yield Observed(f"{found.model}, {found.core}", BETWEEN, between(each), took, 1 / took)
+    rows.append(Observed(core, BETWEEN, between(each), took, 1 / took))
+    return rows
 
 
 def fitted(rows: list[Observed]) -> dict[str, float]:
@@ -89,47 +126,47 @@ def fitted(rows: list[Observed]) -> dict[str, float]:
     return {name: float(f"{value:.{DIGITS}g}") for name, value in pairs if value > 0}
 
 
-def fit(found: list[Count]) -> dict[str, dict[str, dict[str, float]]]:
+def fit(found: Iterable[list[Observed]]) -> dict[str, dict[str, dict[str, float]]]:
     """By core, kernel and feature."""
     rows: dict[str, dict[str, list[Observed]]] = defaultdict(lambda: defaultdict(list))
-    for each in found:
-        for row in observed(each):
-            rows[core_of(each.board)][row.kernel].append(row)
+    for row in chain.from_iterable(found):
+        rows[row.core][row.kernel].append(row)
     return {
         core: {kernel: fitted(kernels[kernel]) for kernel in sorted(kernels)}
         for core, kernels in sorted(rows.items())
     }
 
 
-def report(found: list[Count], limit: float = 0.1) -> Iterator[str]:
-    """What is predicted worse than within ``limit``, and each whole."""
-    for each in found:
-        plan = plan_on(each.model, Target.parse(SIM + each.board), each.variant)
-        said = predict(plan, core_of(each.board), traced(plan))
-        by_name = {row["node"]: row["instructions"] for row in each.profile["step"]["nodes"]}
-        for node in said.nodes:
-            took = by_name.get(node.of.node.name)
-            if took and abs(node.instructions - took) > limit * took + SMALL * each.step:
-                off = 100 * (node.instructions / took - 1)
-                yield f"  {node.of.node.name}, {kernel_of(node.of)}: {took:,}, {off:+.1f} %"
-        off, off_step = (
-            100 * (p / c - 1) for p, c in ((said.inference, each.inference), (said.step, each.step))
-        )
-        yield (
-            f"{each.model}, {each.core}, {each.variant}: inference {each.inference:,} "
-            f"{off:+.1f} %, step {each.step:,} {off_step:+.1f} %"
-        )
+def compared(each: Count, limit: float = 0.1) -> list[str]:
+    """What of a count is predicted worse than within ``limit``, and it whole."""
+    lines = []
+    plan = plan_on(each.model, Target.parse(SIM + each.board), each.variant)
+    said = predict(plan, core_of(each.board), traced(plan))
+    by_name = {row["node"]: row["instructions"] for row in each.profile["step"]["nodes"]}
+    for node in said.nodes:
+        took = by_name.get(node.of.node.name)
+        if took and abs(node.instructions - took) > limit * took + SMALL * each.step:
+            off = 100 * (node.instructions / took - 1)
+            lines.append(f"  {node.of.node.name}, {kernel_of(node.of)}: {took:,}, {off:+.1f} %")
+    off, off_step = (
+        100 * (p / c - 1) for p, c in ((said.inference, each.inference), (said.step, each.step))
+    )
+    whole = f"inference {each.inference:,} {off:+.1f} %, step {each.step:,} {off_step:+.1f} %"
+    return [*lines, f"{each.model}, {each.core}, {each.variant}: {whole}"]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.instructions.fit")
     parser.add_argument("--report", action="store_true", help="compare only, write nothing")
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="processes, by default one a core"
+    )
     asked = parser.parse_args()
-    found = list(counts())
     if asked.report:
-        print("\n".join(report(found)))
+        for lines in each_case(compared, asked.jobs):
+            print("\n".join(lines))
         return
-    write_whole(FILE, json.dumps(fit(found), indent=1) + "\n")
+    write_whole(FILE, json.dumps(fit(each_case(observed, asked.jobs)), indent=1) + "\n")
     print(f"wrote {FILE}")
 
 
