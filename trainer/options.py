@@ -157,8 +157,9 @@ class PlanOptions:
     optimize: str = field(
         default=SPEED,
         metadata=option(
-            "speed: frozen weights lie in flash as the chip's kernels read them fastest, as far as "
-            "there is room; or size: they lie as in the model. Default: speed.",
+            "speed: the chip's own kernels, and frozen weights in flash as these read them "
+            "fastest, as far as there is room; or size: portable kernels and the model's weights, "
+            "with least flash and stack. Default: speed.",
             effect=Effect.MEMORY,
             metavar="FOR",
         ),

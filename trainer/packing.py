@@ -11,12 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mcutrain.trainer.chip import Chip
-from mcutrain.trainer.errors import BudgetError, ModelError
+from mcutrain.trainer.errors import BudgetError
 from mcutrain.trainer.graph.call import KernelCall, Table
 from mcutrain.trainer.graph.graph import Graph
 from mcutrain.trainer.graph.op import Node, Op, packed_variant, unpacked
 from mcutrain.trainer.graph.tensor import Role, Tensor
-from mcutrain.trainer.options import OPTIMISED_FOR, SPEED, PlanOptions
+from mcutrain.trainer.options import PlanOptions
 
 CODE_BYTES = 48 * 1024  # of flash that are left for code: what the largest firmware so far has
 NAMED = 3  # layers that a message names
@@ -40,12 +40,10 @@ class Candidate:
 def pack(graph: Graph, state: list[Tensor], chip: Chip, options: PlanOptions) -> None:
     """Packs weights of ``graph`` as the options and the chip's flash say; no bit changes.
 
-    Raises ModelError for an unknown aim, BudgetError if the constants are larger than the flash
-    that is asked for, even if nothing is packed.
+    Raises BudgetError if the constants are larger than the flash that is asked for, even if nothing
+    is packed.
     """
-    if options.optimize not in OPTIMISED_FOR:
-        raise ModelError(f"--optimize {options.optimize}: take one of {', '.join(OPTIMISED_FOR)}")
-    found = candidates(graph) if options.optimize == SPEED else []
+    found = candidates(graph)
     limit = options.flash if options.flash is not None else chip.flash_bytes
     if limit is None:
         limit = CODE_BYTES + constant_bytes(graph, state) + sum(each.added_bytes for each in found)

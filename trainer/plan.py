@@ -18,7 +18,7 @@ from mcutrain.trainer.losses import add_loss, class_count, with_logits_of
 from mcutrain.trainer.model import Model, cut, trim, with_new_head, with_spare_rows
 from mcutrain.trainer.ops.loss import Loss
 from mcutrain.trainer.ops.sgd import CountStep, LearningRate, sgd_state
-from mcutrain.trainer.options import DEFAULT_OPTIONS, PlanOptions, Scheme
+from mcutrain.trainer.options import DEFAULT_OPTIONS, OPTIMISED_FOR, SPEED, PlanOptions, Scheme
 from mcutrain.trainer.packing import pack
 from mcutrain.trainer.plan_notes import plan_notes
 from mcutrain.trainer.planner.memory import MemoryPlan
@@ -70,8 +70,9 @@ def make_plan(
     state = place_in_order(forward, tape, active)
     numerics = numerics_hash([*forward, node], model.input, formats)
     check_names(options.class_names, node, model)
+    features = chip.features if options.optimize == SPEED else frozenset[str]()
     for each in graph.nodes:  # behind the hash: a variant has the bits of what it stands for
-        each.op = variant_for(each, chip.features)
+        each.op = variant_for(each, features)
     pack(graph, state, chip, options)
     kept = {node.outputs[2], *([predicted] if predicted else [])}
     placed = Placing(graph, model, kept, predicted, options, thorough).placed(state)
@@ -97,7 +98,9 @@ def make_plan(
 
 
 def check_options(options: PlanOptions) -> None:
-    """Raises ModelError for options that do not go together."""
+    """Raises ModelError for options that do not go together, and for an unknown aim."""
+    if options.optimize not in OPTIMISED_FOR:
+        raise ModelError(f"--optimize {options.optimize}: take one of {', '.join(OPTIMISED_FOR)}")
     if options.stream_input and options.receive_ahead:
         raise ModelError(
             "--stream-input and --receive-ahead do not go together: a sample that arrives by rows "

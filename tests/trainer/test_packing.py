@@ -19,6 +19,7 @@ from tests.support.random_models import samples
 from tests.support.small_models import residual_model
 
 DSP = Chip("a chip with DSP instructions", frozenset({"dsp"}))
+FULL = Chip(DSP.name, DSP.features, flash_bytes=0)  # has no room for anything to be packed
 
 
 def plan_for(
@@ -33,7 +34,7 @@ def constants(plan: TrainingPlan) -> int:
 
 
 def test_all_frozen_layers_are_packed_where_flash_has_no_end() -> None:
-    fast, small = plan_for(), plan_for(optimize="size")
+    fast, small = plan_for(), plan_for(FULL)
     added = sum(each.added_bytes for each in packed_nodes(fast.operations))
 
     assert len(packed_nodes(fast.operations)) == 2 and not packed_nodes(small.operations)
@@ -45,12 +46,12 @@ def test_a_model_has_one_form_of_weights_that_nothing_else_reads() -> None:
     weights = first.node.inputs[1].name
 
     assert f"small_{weights}[" not in emit_source(lay_out(plan_for()))
-    assert f"small_{weights}[" in emit_source(lay_out(plan_for(optimize="size")))
+    assert f"small_{weights}[" in emit_source(lay_out(plan_for(FULL)))
 
 
 def test_the_best_layers_are_packed_first_within_the_flash() -> None:
     everything = packed_nodes(plan_for().operations)
-    least = constants(plan_for(optimize="size")) + CODE_BYTES
+    least = constants(plan_for(FULL)) + CODE_BYTES
     seen = set()
     for room in range(0, sum(each.added_bytes for each in everything) + 17, 16):
         plan = plan_for(flash=least + room)
@@ -66,18 +67,25 @@ def test_the_best_layers_are_packed_first_within_the_flash() -> None:
 
 
 def test_the_chip_s_flash_is_the_limit_if_none_is_asked_for() -> None:
-    least = constants(plan_for(optimize="size")) + CODE_BYTES
+    least = constants(plan_for(FULL)) + CODE_BYTES
     small = Chip(DSP.name, DSP.features, flash_bytes=least)
 
     assert not packed_nodes(plan_for(small).operations)
 
 
 def test_what_is_learned_does_not_depend_on_packing() -> None:
-    fast, small = plan_for(), plan_for(optimize="size")
+    fast, small = plan_for(), plan_for(FULL)
     x = samples(fast.task.input.type.shape, 1, seed=3)[0]
 
     assert fast.numerics_hash == small.numerics_hash
     assert Interpreter(fast).step(x, 1) == Interpreter(small).step(x, 1)
+
+
+def test_for_size_kernels_are_portable() -> None:
+    small = plan_for(optimize="size")
+
+    assert DSP.features >= plan_for().needs > small.needs == frozenset()
+    assert constants(small) <= constants(plan_for(FULL))
 
 
 def test_weights_that_learn_are_not_packed() -> None:
