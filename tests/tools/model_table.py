@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mcutrain.trainer.chip import GENERIC, Chip
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Array, Tensor
 from mcutrain.trainer.losses import CROSS_ENTROPY, RECONSTRUCTION
@@ -110,18 +111,18 @@ def compare_outputs(path: Path, folder: Path) -> tuple[int, int]:
     return compared, mismatches
 
 
-def plans(subject: Subject, path: Path, folder: Path) -> Iterator[TrainingPlan]:
-    """The plan of each scheme; a scheme file lies beside the model."""
+def plans(subject: Subject, path: Path, chip: Chip = GENERIC) -> Iterator[TrainingPlan]:
+    """The plan of each scheme for a chip; a scheme file lies beside the model."""
     model = load(path)
     for scheme in subject.schemes:
         spec = str(path.parent / "schemes" / scheme) if scheme.endswith(".toml") else scheme
-        yield make_plan(model, PlanOptions(spec, subject.classes, loss=subject.loss))
+        yield make_plan(model, PlanOptions(spec, subject.classes, loss=subject.loss), chip)
 
 
 def train(subject: Subject, path: Path, folder: Path) -> int:
     """Steps of all schemes that were equal in C and in the reference; raises if one was not."""
     steps = 0
-    for k, plan in enumerate(plans(subject, path, folder)):
+    for k, plan in enumerate(plans(subject, path)):
         here = folder / str(k)
         here.mkdir()
         steps += assert_steps_are_equal(plan, here, STEPS).steps
@@ -138,7 +139,7 @@ def row(name: str, models: Path, folder: Path) -> str:
     kinds = Counter(type(node.op).tflite_name for node in model.graph.nodes)
     operators = ", ".join(f"{kind} {count}" for kind, count in kinds.most_common())
     macs = sum(node.op.macs(node) for node in model.graph.nodes) / 1e6
-    left = next(plans(subject, path, folder)).forward_macs / 1e6
+    left = next(plans(subject, path)).forward_macs / 1e6
     schemes = ", ".join(s.removesuffix(".toml") for s in subject.schemes)
     schemes += f" ({subject.classes} new classes)" if subject.classes else ""
     schemes += f" ({subject.loss})" if subject.loss != CROSS_ENTROPY else ""
