@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 from mcutrain.host.boards import board_description
+from mcutrain.trainer.variants import beyond
 from tests.support.paths import ROOT
 
 GEN_DIR = ROOT / "tests" / "support" / "fake_model"
@@ -69,7 +70,8 @@ def build_patched(gen_dir: Path, folder: Path, file: str, right: str, wrong: str
     text = (tree / file).read_text()
     assert text.count(right) == 1, f"{file} holds {text.count(right)} times: {right}"
     (tree / file).write_text(text.replace(right, wrong))
-    sources = [*tree.glob("runtime/*.c"), *tree.glob("mct/*.c"), *tree.glob("kernels/*.c")]
+    portable = set(tree.glob("kernels/*.c")) - {tree / path for path in beyond(frozenset())}
+    sources = [*tree.glob("runtime/*.c"), *tree.glob("mct/*.c"), *sorted(portable)]
     sources += [tree / "ports" / "native" / "port.c", *gen_dir.glob("*.c")]
     elf = folder / "firmware.elf"
     includes = (f"-I{tree}", f"-I{gen_dir}")
