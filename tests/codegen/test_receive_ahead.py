@@ -41,7 +41,7 @@ from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.latent_slots import with_slots
 from tests.support.native import NativeModel, push, status
 from tests.support.noisy_line import NoisyLine
-from tests.support.simulated_boards import board_param, each_board
+from tests.support.simulated_boards import board_param, each_kind
 from tests.support.small_models import residual_model, write_dataset
 
 STEPS = 12
@@ -252,7 +252,7 @@ class Counting(SerialTransport):
         super().write(data)
 
 
-@each_board
+@each_kind
 def test_a_board_loses_no_frame_of_a_good_link(board: str) -> None:
     """Not those that come during a kernel call, nor those that follow a reply at once."""
     plan = plan_of("last:2")
@@ -320,7 +320,7 @@ def test_a_run_that_counts_instructions_runs_whole_steps(board: str, tmp_path: P
 
 
 @pytest.mark.slow
-@each_board
+@each_kind
 def test_the_linker_map_has_the_bytes_that_the_plan_says(board: str) -> None:
     plan = plan_of("last:2", loss="mse")
     plain = plan_of("last:2", loss="mse", receive_ahead=False)

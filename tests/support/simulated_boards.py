@@ -11,6 +11,8 @@ from mcutrain.host.cli.ports import simulated
 
 # The code of one of the others on the port of another: benchmarks and budgets run it.
 YARDSTICKS = {"mps2_an385_m0"}
+# One of each kind of instruction set: what differs little between boards runs on these.
+KINDS = {"microbit", "mps2_an386", "mps3_an547"}
 BOARDS = [board for board in board_names() if board not in {NATIVE, *YARDSTICKS}]
 
 
@@ -20,11 +22,15 @@ def missing(board: str) -> str:
     return f"{board} needs {names}: run make setup" if names else ""
 
 
-def board_param(board: str, *values: object) -> object:
-    """A parameter set that begins with a board."""
+def board_param(board: str, *values: object, is_long: bool = False) -> object:
+    """A parameter set that begins with a board; ``is_long``: only make test-all has it."""
     reason = missing(board)
     marks = [pytest.mark.board, pytest.mark.skipif(bool(reason), reason=reason)]
+    marks += [pytest.mark.exhaustive] if is_long else []
     return pytest.param(board, *values, marks=marks)
 
 
 each_board = pytest.mark.parametrize("board", [board_param(board) for board in BOARDS])
+each_kind = pytest.mark.parametrize(
+    "board", [board_param(board, is_long=board not in KINDS) for board in BOARDS]
+)

@@ -23,6 +23,7 @@ from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import load, parse
 from mcutrain.trainer.training_plan import TrainingPlan
+from tests.support.marks import exhaustive
 from tests.support.random_models import samples
 from tests.support.small_models import residual_model, write_dataset
 
@@ -98,6 +99,7 @@ def test_twenty_steps_are_bit_equal_on_every_target(folder: Path, scheme: str) -
         assert cost["sram_bytes"] == named + sum(cost["other_ram_bytes"].values())
 
 
+SCHEMES = ("head", "last:4", "bias", "full")
 REAL = {"kws": "mlperf-tiny/kws_ref_model", "resnet8": "mlperf-tiny/pretrainedResnet_quant"}
 
 
@@ -109,8 +111,8 @@ def random_data(plan: TrainingPlan, count: int) -> Dataset:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scheme", ["head", "last:4", "bias", "full"])
-@pytest.mark.parametrize("name", REAL)
+@pytest.mark.parametrize("scheme", [exhaustive(s, ("head", "bias")) for s in SCHEMES])
+@pytest.mark.parametrize("name", [exhaustive(name, ("resnet8",)) for name in REAL])
 def test_a_real_model_trains_bit_exactly_on_a_cortex_m4(
     name: str, scheme: str, models: Path
 ) -> None:
