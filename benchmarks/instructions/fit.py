@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fits the coefficients by which host.prediction weighs features, to counts in QEMU.
 
-    python -m benchmarks.instructions.fit [--report] [--jobs N]
+    python -m benchmarks.instructions.fit [--report]
 
 counts the models of `python -m benchmarks.instructions` and some more on each core, unless they
 were counted before, and remakes host/prediction/coefficients.json. It takes as many processes as
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -76,11 +75,11 @@ def cases() -> list[Case]:
 Found = TypeVar("Found")
 
 
-def each_case(look: Callable[[Count], list[Found]], jobs: int) -> Iterator[list[Found]]:
-    """What ``look`` finds in the count of each case, in ``jobs`` processes, in the order of
-    ``cases``; a case that cannot be counted here is said, and finds nothing."""
+def each_case(look: Callable[[Count], list[Found]]) -> Iterator[list[Found]]:
+    """What ``look`` finds in the count of each case, in the order of ``cases``, in a process for
+    each of the computer's cores; a case that cannot be counted here is said, and finds nothing."""
     asked = cases()
-    with ProcessPoolExecutor(jobs) as pool:
+    with ProcessPoolExecutor() as pool:
         looks = pool.map(partial(found_in, look), asked)
         for number, (found, reason) in enumerate(looks, 1):
             case = asked[number - 1]
@@ -158,15 +157,12 @@ def compared(each: Count, limit: float = 0.1) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.instructions.fit")
     parser.add_argument("--report", action="store_true", help="compare only, write nothing")
-    parser.add_argument(
-        "--jobs", type=int, default=os.cpu_count() or 1, help="processes, by default one a core"
-    )
     asked = parser.parse_args()
     if asked.report:
-        for lines in each_case(compared, asked.jobs):
+        for lines in each_case(compared):
             print("\n".join(lines))
         return
-    write_whole(FILE, json.dumps(fit(each_case(observed, asked.jobs)), indent=1) + "\n")
+    write_whole(FILE, json.dumps(fit(each_case(observed)), indent=1) + "\n")
     print(f"wrote {FILE}")
 
 

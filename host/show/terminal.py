@@ -140,8 +140,8 @@ def cost_table(cost: dict[str, Any]) -> None:
     if (packing := cost["packing"])["layers"]:
         lines(
             [
-                f"packed weights: {packing['layers']} layers, which takes "
-                f"{packing['added_bytes']:,} bytes of flash more than the model's, and saves about "
+                f"layers with packed weights: {packing['layers']}; they take "
+                f"{packing['added_bytes']:,} bytes of flash more, and save about "
                 f"{packing['saves_instructions']:,} instructions of each inference"
             ]
         )

@@ -66,6 +66,19 @@ def test_plan_with_a_target_counts_everything(run: Run, model: Path) -> None:
     assert cost["flash_bytes"] > cost["constant_bytes"]
 
 
+@pytest.mark.board
+def test_plan_says_what_packing_takes_and_saves(run: Run, model: Path) -> None:
+    asked = ("plan", model, "--target", "sim:mps2_an386")
+    fast, small = run(*asked, "--json").json, run(*asked, "--optimize", "size", "--json").json
+    packing = fast["packing"]
+    text = " ".join(run(*asked).out.split())
+
+    assert packing["layers"] > 0 and packing["saves_instructions"] > 0
+    assert f"layers with packed weights: {packing['layers']};" in text
+    assert small["packing"] == dict.fromkeys(packing, 0) | {"optimize": "size"}
+    assert small["flash_bytes"] < fast["flash_bytes"] and small["stack_bytes"] < fast["stack_bytes"]
+
+
 def test_generate_writes_the_same_bytes_again(run: Run, model: Path, tmp_path: Path) -> None:
     files = run("generate", model, "-o", tmp_path / "a", "--json").json["files"]
     again = run("generate", model, "-o", tmp_path / "b", "--json").json["files"]
