@@ -24,10 +24,12 @@ def features(each: Executed, density: Density) -> Features:
     - of one with a window: ``position``, its places; ``tap``, what lies of the windows in the
       input, and ``row``, the rows of that; ``column``, taps by input channels; ``run``, rows by
       filters, and ``rest``, those whose run of values ends within a turn of four; ``mac``,
-      products, those in the padding left out; ``weight``, of all filters.
+      products, those in the padding left out; ``weight``, of all filters; ``line``, rows of outputs
+      by filters, and ``strided``, the products of windows that are not beside each other.
 
     Of a node that reads errors, ``busy`` ones are those whose errors are not 0, and ``changed`` are
-    outputs whose gradient is not, if zeros lie anywhere.
+    outputs whose gradient is not, if zeros lie anywhere; ``changed at once`` where the gradient is
+    no sum over positions.
     """
     node = each.node
     moving = [t for t in node.inputs if t.role in (Role.INPUT, Role.ACTIVATION)]
@@ -42,7 +44,10 @@ def features(each: Executed, density: Density) -> Features:
     if each.part is not Part.FORWARD:
         found |= {f"busy {k}": found[k] * density.errors for k in BUSY if k in found}
         idle = 1 - density.errors * density.activations
-        found["changed"] = found["output"] * (1 - idle ** found.get("position", 1))
+        positions = found.get("position", 1)
+        found["changed at once" if positions == 1 else "changed"] = found["output"] * (
+            1 - idle**positions
+        )
     return {name: float(value) for name, value in found.items() if value}
 
 
@@ -54,6 +59,7 @@ def window_features(p: Mapping[str, int], macs: int) -> dict[str, float]:
     channels = p.get("in_ch", p.get("channels", 1))
     runs = rows * p["out_w"] * p.get("out_ch", 1)
     taps = rows * columns
+    products = macs * taps / (positions * window)
     return {
         "position": positions,
         "tap": taps,
@@ -61,8 +67,10 @@ def window_features(p: Mapping[str, int], macs: int) -> dict[str, float]:
         "column": taps * channels,
         "run": runs,
         "rest": runs if p["kernel_w"] * channels % RAGGED else 0,
-        "mac": macs * taps / (positions * window),
+        "mac": products,
         "weight": macs / positions,
+        "line": p["out_h"] * p.get("out_ch", 1),
+        "strided": products if p["stride_w"] > 1 else 0,
     }
 
 

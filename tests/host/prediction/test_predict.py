@@ -12,7 +12,7 @@ from mcutrain.host.building.firmware import build
 from mcutrain.host.building.target import Target
 from mcutrain.host.prediction.calls import Part, executed
 from mcutrain.host.prediction.density import Density, traced
-from mcutrain.host.prediction.features import features
+from mcutrain.host.prediction.features import features, window_features
 from mcutrain.host.prediction.predict import (
     BETWEEN,
     STANDARD,
@@ -96,11 +96,23 @@ def test_features_count_the_turns_of_loops() -> None:
     assert found["depthwise_conv_2d_1"] == {
         "call": 1, "output": 256, "input": 256, "channel": 16, "position": 16, "tap": taps,
         "row": 16, "column": taps * 16, "run": 256, "mac": taps * 16, "weight": 80,
+        "line": 16,
     }  # fmt: skip
     update = found["fully_connected_5_w_update"]
     assert (update["mac"], update["busy mac"], update["output"]) == (168, 42, 168)
-    assert update["changed"] == 168 * 0.125
+    assert update["changed at once"] == 168 * 0.125 and "changed" not in update
     assert "busy mac" not in found["fully_connected_5"]
+
+
+@pytest.mark.parametrize(("stride", "strided"), [(1, 0.0), (2, 96.0)])
+def test_products_of_windows_that_are_apart_are_told(stride: int, strided: float) -> None:
+    axis = {"in": 16, "out": 4, "kernel": 1, "stride": stride}
+    p = {f"{key}_{of}": value for key, value in axis.items() for of in "hw"}
+    p |= {"pad_top": 0, "pad_left": 0, "in_ch": 3, "out_ch": 2}
+
+    found = window_features(p, macs=96)
+
+    assert (found["mac"], found["strided"], found["line"]) == (96, strided, 8)
 
 
 def test_a_step_of_the_reference_says_what_is_zero() -> None:
