@@ -23,6 +23,7 @@ from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.bench import draw_inputs, node_of
 from tests.support.float_graph import FloatGraph, learned_tensors
 from tests.support.float_ops import MEANINGS, bias_scales, dequantise, meaning, real_inputs, whole
+from tests.support.marks import exhaustive
 from tests.support.op_cases import CASES, Case
 from tests.tools.network_gradients import MCUNET_49KB, NETS, Data
 
@@ -61,7 +62,10 @@ def name_of(value: object) -> str:
     return getattr(value, "name", Path(str(value)).stem)
 
 
-@pytest.fixture(params=CASES_OF_NETS, ids=lambda key: f"{key[0]}-{name_of(key[1])}")
+@pytest.fixture(
+    params=[exhaustive(case, [("mcunet-5fps", "full")]) for case in CASES_OF_NETS],
+    ids=lambda key: f"{key[0]}-{name_of(key[1])}",
+)
 def net(request: pytest.FixtureRequest) -> tuple[TrainingPlan, Data]:
     """A plan, and twelve samples for it."""
     return planned(request, *request.param)
