@@ -38,7 +38,6 @@ TRAININGS = 8  # at most, where anything learns
 LEAST_STEPS = 50  # of a training, even beyond the budget: with fewer a loss says nothing
 HEAD_SAMPLES = 12
 MOST_FIRST = 20  # exponent to begin at
-BACKWARD = 3.0  # a step in forward passes
 QUICK_SECONDS = 2.0  # what may be trained in NumPy: compiling takes about as long
 
 
@@ -118,7 +117,7 @@ def bench(plan: TrainingPlan, data: Dataset, steps: int) -> Iterator[tuple[Runne
     """What trains the plan soonest, and whether it is compiled; with latents, where there are
     any."""
     reference = ReferenceRunner(plan)
-    if seconds_of_step(reference, data.x_train[0]) * steps * TRAININGS < QUICK_SECONDS:
+    if seconds_of_step(reference, data) * steps * TRAININGS < QUICK_SECONDS:
         yield with_cache(plan, reference), False
         return
     with fastest(plan) as runner:
@@ -131,14 +130,15 @@ def with_cache(plan: TrainingPlan, runner: LatentRunner) -> Runner:
     return CachedRunner(plan, runner, HostLatents(runner))
 
 
-def seconds_of_step(reference: ReferenceRunner, sample: Array) -> float:
-    """Roughly, in NumPy."""
+def seconds_of_step(reference: ReferenceRunner, data: Dataset) -> float:
+    """In NumPy."""
+    target = np.array(0) if reference.plan.takes_label else data.y_train[0]
     taken = []
     for _ in range(2):  # the first one also fills caches
         started = time.monotonic()
-        reference.infer(sample)
+        reference.step(data.x_train[0], target, False)
         taken.append(time.monotonic() - started)
-    return BACKWARD * min(taken)
+    return min(taken)
 
 
 def first_exponent(plan: TrainingPlan, state: bytes | None, samples: Array) -> int:
