@@ -16,6 +16,8 @@ import numpy as np
 from mcutrain.trainer.graph.tensor import Array
 
 DEAD = 0.98  # of the first loss: a training that does not end below has learned nothing
+DIVERGED = 1.05  # of the first loss: the rate was too high, surely
+UNSURE = 3  # lower rates that bring nothing, after which higher ones are tried
 LOWEST, HIGHEST = 24, -4  # exponents: rates from 2**-24 to 2**4
 STRIDE = 2  # of the first pass; the neighbours of its best are tried behind it
 TOLERATED = 1.1  # times the least loss: lower rates that come so near keep weights off their limits
@@ -70,8 +72,8 @@ def third(steps: int) -> int:
 def bracket(
     loss_at: Callable[[int], float], first: float, start: int, tolerated: float = TOLERATED_LOSS
 ) -> Bracketed:
-    """Train with 2**-k from k = ``start`` on, downward from rates at which nothing learns, then
-    towards the least loss, at last beside it.
+    """Train with 2**-k from k = ``start`` on: downward where nothing learns, and upward if that
+    does not help; then towards the least loss, at last beside it.
 
     ``loss_at`` is the loss at the end of a training, infinity if it diverges; ``first`` that of
     the state before it. Taken is the lowest rate whose loss is near the least.
@@ -90,8 +92,11 @@ def bracket(
         return HIGHEST <= other <= LOWEST and loss(other) < loss(k)
 
     downward = range(start, LOWEST + 1, STRIDE)
-    upward = range(start - STRIDE, HIGHEST - 1, -STRIDE)  # where the start was too low to see
-    best = next((k for k in (*downward, *upward) if not is_dead(k)), None)
+    upward = range(start - STRIDE, HIGHEST - 1, -STRIDE)
+    # A loss near the first may be that of a dead layer, or of a rate too low to change anything.
+    turns = UNSURE if loss(start) < DIVERGED * first else 0
+    order = (*downward[: UNSURE + 1], *upward[:turns], *downward[UNSURE + 1 :], *upward[turns:])
+    best = next((k for k in order if not is_dead(k)), None)
     if best is None:
         best = min(losses, key=lambda k: (losses[k], -k))
     else:

@@ -59,8 +59,17 @@ def test_the_least_loss_is_found_from_wherever_it_begins(start: int, lowest: int
 def test_rates_that_kill_a_layer_are_gone_below() -> None:
     found = bracket(valley(12, dead_above=11), 1.5, 2)
 
-    assert [*found.losses][:6] == [2, 4, 6, 8, 10, 12]
+    assert [*found.losses][:9] == [2, 4, 6, 8, 0, -2, -4, 10, 12]
     assert found.chosen == 12
+    diverged = bracket(lambda k: 9.0 if k < 11 else valley(12)(k), 1.5, 2)
+    assert [*diverged.losses][:6] == [2, 4, 6, 8, 10, 12]
+
+
+def test_a_start_too_low_to_see_anything_turns_soon() -> None:
+    found = bracket(lambda k: 1.5 if k > 5 else valley(3)(k), 1.5, 8)
+
+    assert [*found.losses][:6] == [8, 10, 12, 14, 6, 4]
+    assert found.chosen == 3
 
 
 def test_the_lowest_rate_that_is_nearly_the_best_is_taken() -> None:
