@@ -12,7 +12,7 @@ from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.job import TrainingJob
 from mcutrain.host.training.loop import Progress as Done
 from mcutrain.host.training.loop import begun
-from mcutrain.host.training.rate_choice import RateChoice
+from mcutrain.host.training.rate_choice import RateChoice, told
 from mcutrain.host.training.rate_search import find_rate
 from mcutrain.host.training.replay import streamed
 from mcutrain.host.training.tail import MEMORY_OPTIONS
@@ -48,14 +48,16 @@ def with_rate(
 
         found = find_rate(here, data, options, report, state, job.rate_minutes)
         view.update(task, completed=1, total=1)
+    if not found.learns:
+        console.print(told(found)[-1], markup=False, highlight=False, soft_wrap=True)
     return replace(job, rate=found, options=replace(job.options, rate=found.chosen))
 
 
 def plan_here(job: TrainingJob, plan: TrainingPlan) -> TrainingPlan:
-    """The job's plan for this computer: the same bits, without instructions that it has not."""
-    if plan.needs:
-        return job.request.on(GENERIC).without(MEMORY_OPTIONS).plan()
-    return plan.on(GENERIC)
+    """The job's plan as it is made for this computer: the same bits, without what a board's memory
+    or instructions ask for, so that these change neither the budget's steps nor the rate."""
+    here = job.request.on(GENERIC).without(MEMORY_OPTIONS)
+    return plan if here == job.request and plan.chip == GENERIC else here.plan()
 
 
 def moved(plan: TrainingPlan, state: bytes, other: TrainingPlan) -> bytes:

@@ -11,11 +11,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from mcutrain.host.building.library import LibraryRunner
 from mcutrain.host.defaults import RATE_MINUTES
 from mcutrain.host.training.bracket import bracket_over
 from mcutrain.host.training.dataset import Dataset
@@ -26,6 +27,7 @@ from mcutrain.host.training.rates import initial_rate
 from mcutrain.host.training.runner import LatentRunner, Runner
 from mcutrain.host.training.runners import ReferenceRunner
 from mcutrain.host.training.tail import fastest
+from mcutrain.trainer.errors import Error
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import Interpreter, unpack_state
 from mcutrain.trainer.ops.weighted import Weighted
@@ -115,12 +117,15 @@ def steps_within(plan: TrainingPlan, steps: int, samples: int, minutes: float) -
 @contextmanager
 def bench(plan: TrainingPlan, data: Dataset, steps: int) -> Iterator[tuple[Runner, bool]]:
     """What trains the plan soonest, and whether it is compiled; with latents, where there are
-    any."""
+    any. A compiler that fails is done without: nobody asked for one."""
     reference = ReferenceRunner(plan)
     if seconds_of_step(reference, data) * steps * TRAININGS < QUICK_SECONDS:
         yield with_cache(plan, reference), False
         return
-    with fastest(plan) as runner:
+    with ExitStack() as stack:
+        runner: LibraryRunner | ReferenceRunner = reference
+        with suppress(Error, OSError):
+            runner = stack.enter_context(fastest(plan))
         yield with_cache(plan, runner), not isinstance(runner, ReferenceRunner)
 
 

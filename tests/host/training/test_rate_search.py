@@ -14,6 +14,8 @@ import pytest
 from rich.console import Console
 
 from mcutrain.host.boards import chip_of
+from mcutrain.host.building import library
+from mcutrain.host.errors import BuildError
 from mcutrain.host.request import Request
 from mcutrain.host.training import rate_search
 from mcutrain.host.training.bracket import HIGHEST, LOWEST, bracket, third
@@ -22,10 +24,18 @@ from mcutrain.host.training.job import TrainingJob
 from mcutrain.host.training.job_rate import moved, with_rate
 from mcutrain.host.training.loop import TrainingOptions, train
 from mcutrain.host.training.rate_choice import RateChoice, told
-from mcutrain.host.training.rate_search import LEAST_STEPS, find_rate, steps_within
+from mcutrain.host.training.rate_search import (
+    LEAST_STEPS,
+    MACS_PER_MINUTE,
+    STEP_MACS,
+    TRAININGS,
+    find_rate,
+    steps_within,
+)
 from mcutrain.host.training.rates import given_rate
 from mcutrain.host.training.run import run_job
 from mcutrain.host.training.runners import ReferenceRunner
+from mcutrain.trainer.chip import GENERIC
 from mcutrain.trainer.errors import DataError
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
@@ -109,8 +119,7 @@ def silent(*ignored: object) -> None:
 
 FORMATS: dict[str, dict[str, Any]] = {
     "all layers of a new head": {"scheme": "full", "classes": 4},
-    "E8": {"errors": "e8"},
-    "int8 weights": {"weights": "int8"},
+    "E8 and int8 weights": {"errors": "e8", "weights": "int8"},
     "accumulation": {"accumulate": 4},
 }
 
@@ -153,6 +162,21 @@ def test_the_compiled_library_finds_what_the_reference_finds(
     assert replace(found[0], seconds=0, compiled=True) == replace(found[1], seconds=0)
 
 
+def test_a_compiler_that_fails_is_done_without(
+    labelled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_of()
+    monkeypatch.setattr(rate_search, "QUICK_SECONDS", 0.0)
+    monkeypatch.setattr(library, "compile_c", failing)
+    choice = find_rate(plan, load_dataset(labelled, plan), OPTIONS, silent)
+
+    assert choice.learns and not choice.compiled
+
+
+def failing(*ignored: object) -> None:
+    raise BuildError("gcc failed")
+
+
 def test_a_run_that_goes_on_is_searched_from_its_state(labelled: Path) -> None:
     plan = plan_of()
     data = load_dataset(labelled, plan)
@@ -193,15 +217,19 @@ def test_a_stream_is_searched_with_its_replays(tmp_path: Path, labelled: Path) -
 
 
 def test_a_board_is_given_what_the_reference_would_be(tmp_path: Path, labelled: Path) -> None:
-    job = job_of(tmp_path, labelled)
-    found = []
-    for chip in (None, chip_of("mps2_an386")):
-        plan = job.request.plan() if chip is None else job.request.on(chip).plan()
+    """However its memory is used: a budget that shortens the trainings counts alike."""
+    job, found = job_of(tmp_path, labelled), []
+    macs = TRAININGS * (job.request.plan().step_macs + STEP_MACS)
+    job = replace(job, options=replace(OPTIONS, epochs=4), rate_minutes=80 * macs / MACS_PER_MINUTE)
+    small = replace(job, request=job.request.but(recompute=True, latent_slots=2))
+    for one, chip in ((job, GENERIC), (small, chip_of("mps2_an386"))):
+        plan = one.request.on(chip).plan()
         data = load_dataset(labelled, plan)
-        found.append(with_rate(job, plan, data, None, SILENT))
+        found.append(with_rate(one, plan, data, None, SILENT))
 
     first, second = (job.rate for job in found)
     assert first is not None and second is not None and first.tried == second.tried
+    assert LEAST_STEPS < first.steps == second.steps < first.run_steps
     assert found[1].options.rate == first.chosen
 
 
@@ -256,8 +284,8 @@ def test_what_is_no_rate_is_refused(text: str) -> None:
 def test_the_command_shows_what_was_tried(run: Run, tmp_path: Path, labelled: Path) -> None:
     job = job_of(tmp_path, labelled)
     args = ("train", job.request.model, "--data", labelled, "--epochs", 1, "--no-guard")
-    ran = run(*args, "--json").json["rate"]
-    shown = run(*args, "--report", tmp_path / "r.html").out
+    shown = run(*args).out
+    ran = run(*args, "--json", "--report", tmp_path / "r.html").json["rate"]
     given = run(*args, "--lr", 0.02, "--json").json["rate"]
 
     assert ran["trainings"] == len(ran["tried"]) >= 4
