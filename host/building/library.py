@@ -159,6 +159,11 @@ class LibraryModel:
         if self.push("push", 0, sample):
             raise ValueError(f"{sample.size} bytes are no sample of {self.plan.name}")
 
+    def write_latent(self, latent: Array) -> None:
+        latent = np.ascontiguousarray(latent, np.int8)
+        if self.push("push_latent", 0, latent):
+            raise ValueError(f"{latent.size} bytes are no latent of {self.plan.name}")
+
     def push(self, function: str, offset: int, part: Array) -> int:
         """The low byte of the status of ``<model>_<function>``, which hands over a part."""
         return int(self._function(function)(offset, part.ctypes.data, part.nbytes)) & 0xFF
@@ -173,17 +178,33 @@ class LibraryModel:
     def step(self, sample: Array, target: int | Array = 0) -> StepRecord:
         """One training step; arguments as of ``Interpreter.step``."""
         self.write_input(sample)
+        return self._step("step", target)
+
+    def step_from_latent(self, latent: Array, target: int | Array = 0) -> StepRecord:
+        """``step`` on the sample of ``latent``."""
+        self.write_latent(latent)
+        return self._step("step_from_latent", target)
+
+    def _step(self, name: str, target: int | Array) -> StepRecord:
         label = int(target) if self.plan.takes_label else 0
         self.write_target(target)
-        if self.call("step", label) & 0xFF:
+        if self.call(name, label) & 0xFF:
             raise ValueError(f"label {label} is not one of the classes in use")
         loss = self._function("loss")()
-        return StepRecord(loss.sum, loss.distance, self.call("predicted"))
+        return StepRecord(loss.sum, loss.distance, self.predicted)
 
     def infer(self, sample: Array) -> Array:
         """The logits, int8."""
         self.write_input(sample)
-        assert self.call("infer") & 0xFF == 0
+        return self._infer("infer")
+
+    def infer_from_latent(self, latent: Array) -> Array:
+        """``infer`` on the sample of ``latent``."""
+        self.write_latent(latent)
+        return self._infer("infer_from_latent")
+
+    def _infer(self, name: str) -> Array:
+        assert self.call(name) & 0xFF == 0
         return self[self.plan.task.logits].reshape(-1).copy()
 
     def latent_of(self, sample: Array) -> Array:
@@ -196,6 +217,11 @@ class LibraryModel:
     def predict(self, sample: Array) -> int:
         """The class."""
         self.infer(sample)
+        return self.predicted
+
+    @property
+    def predicted(self) -> int:
+        """The class that the last step or inference gave."""
         return int(self.call("predicted"))
 
     def digest(self) -> int:
@@ -206,10 +232,10 @@ class LibraryModel:
 
 
 class LibraryRunner:
-    """A Runner (host/training/runner.py) over a model in this process."""
+    """A LatentRunner (host/training/runner.py) over a model in this process."""
 
     def __init__(self, model: LibraryModel) -> None:
-        self.model = model
+        self.model, self.plan = model, model.plan
 
     def reset(self, seed: int) -> None:
         self.model.reset(seed)
@@ -232,6 +258,22 @@ class LibraryRunner:
 
     def infer(self, sample: Array) -> Array:
         return self.model.infer(sample)
+
+    def latent_of(self, sample: Array) -> Array:
+        return self.model.latent_of(sample)
+
+    def step_from_latent(
+        self, latent: Array, target: Array, wants_digest: bool
+    ) -> tuple[StepRecord, int]:
+        record = self.model.step_from_latent(latent, target)
+        return record, self.model.digest() if wants_digest else 0
+
+    def predict_from_latent(self, latent: Array) -> int:
+        self.model.infer_from_latent(latent)
+        return self.model.predicted
+
+    def infer_from_latent(self, latent: Array) -> Array:
+        return self.model.infer_from_latent(latent)
 
     def digest(self) -> int:
         return self.model.digest()

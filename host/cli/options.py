@@ -46,6 +46,14 @@ ProfileOpt = Annotated[
         "inference (sim: targets).",
     ),
 ]
+RateOpt = Annotated[
+    str,
+    typer.Option(
+        "--lr",
+        metavar="RATE",
+        help="Learning rate, from 2^-100 to 255; auto finds it by trainings on this computer.",
+    ),
+]
 BaudOpt = Annotated[int, typer.Option(min=1, help="Speed of the serial port.")]
 VerboseOpt = Annotated[bool, typer.Option("--verbose", "-v", help="Show the compiler's output.")]
 

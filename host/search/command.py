@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mcutrain.host.building.target import Target, TargetKind
+from mcutrain.host.defaults import AUTO
 from mcutrain.host.extras import require_extra
 from mcutrain.host.failure import reason
 from mcutrain.host.files import write_whole
@@ -124,7 +125,7 @@ def identity(job: SearchJob, setup: Setup) -> dict[str, Any]:
         "data set": setup.samples.digest(),
         "request": job.request.stored(),
         "held-out share": job.share,
-        "learning rate": job.rate,
+        "learning rate": AUTO if job.rate is None else job.rate,
         "seed": job.plan.seed,
         "arithmetic": ARITHMETIC_VERSION,
     }

@@ -6,14 +6,17 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from mcutrain.host.files import save_array
 from mcutrain.host.request import Request
+from mcutrain.host.training.bracket import bracket_over
 from mcutrain.host.training.dataset import Dataset
-from mcutrain.host.training.rates import default_rate, rates, sample_order
+from mcutrain.host.training.rate_search import HEAD_SAMPLES, first_exponent
+from mcutrain.host.training.rates import rates, sample_order
 from mcutrain.host.training.runner import Runner
 from mcutrain.host.training.tail import fastest, latents, plan_from, tail
 from mcutrain.host.training.validation import squared_error
@@ -22,6 +25,8 @@ from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.model import Model
 from mcutrain.trainer.options import Scheme
 from mcutrain.trainer.training_plan import TrainingPlan
+
+RATE_PART = 1 / 3  # of a run's steps: what is trained to find its rate
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,10 @@ class Split:
 
 @dataclass
 class Setup:
-    """All that a process needs to train schemes; ``share`` of each class is held out."""
+    """All that a process needs to train schemes; ``share`` of each class is held out.
+
+    ``rate`` None: each scheme has the one that is found for it.
+    """
 
     request: Request
     model: Model
@@ -130,10 +138,10 @@ class Setup:
         """One for each of ``splits``, each trained from the beginning. Raises Error."""
         request = self.request.but(update=scheme)
         whole = self.plan_of(scheme)
-        rate = default_rate(whole) if self.rate is None else self.rate
         plan, start = tail(request, self.model, whole)
         x = self.samples.x if start is None else self.latents(request, whole, start)
         with fastest(plan) as runner:
+            rate = self.rate or self.found_rate(plan, runner, x, splits[0], effort)
             return [self.train(plan, runner, x, split, effort, rate) for split in splits]
 
     def train(
@@ -146,20 +154,54 @@ class Setup:
         rate: float,
     ) -> TrialScore:
         """Of one training run."""
-        y, learn, held = self.samples.y, split.learn, split.held
+        self.losses(plan, runner, x, split, rate, self.order(split, effort))
+        held = split.held
+        outputs = np.stack([runner.infer(x[i]) for i in held])
+        classes = self.classes(plan)
+        return judged(plan, outputs, self.samples.x[held], self.samples.y[held], classes)
+
+    def losses(
+        self,
+        plan: TrainingPlan,
+        runner: Runner,
+        x: Array,
+        split: Split,
+        rate: float,
+        order: Array,
+    ) -> list[float]:
+        """Of the steps of a run from the beginning."""
         runner.reset(split.seed)
-        classes = plan.classes
-        if plan.task.active is not None and plan.task.active.data is not None:
-            classes = max(int(plan.task.active.data[0]), int(y.max()) + 1)
-            runner.set_classes(classes)
-        order = sample_order(len(learn), effort.epochs, split.seed)[: effort.steps]
-        schedule = dict(rates(len(order), rate, self.schedule))
-        for k, index in enumerate(order):
+        if plan.task.active is not None:
+            runner.set_classes(self.classes(plan))
+        schedule, y, found = dict(rates(len(order), rate, self.schedule)), self.samples.y, []
+        for k, index in enumerate(split.learn[order]):
             if k in schedule:
                 runner.set_learning_rate(schedule[k])
-            runner.step(x[learn[index]], y[learn[index]], False)
-        outputs = np.stack([runner.infer(x[i]) for i in held])
-        return judged(plan, outputs, self.samples.x[held], y[held], classes)
+            record, _ = runner.step(x[index], y[index], False)
+            found.append(record.real(plan))
+        return found
+
+    def found_rate(
+        self, plan: TrainingPlan, runner: Runner, x: Array, split: Split, effort: TrialEffort
+    ) -> float:
+        """The rate for a scheme: as `train` finds it, but with the beginning of a run, since there
+        are many schemes."""
+        order = self.order(split, effort)
+        order = order[: math.ceil(len(order) * RATE_PART)]
+        start = first_exponent(plan, None, x[split.learn[order[:HEAD_SAMPLES]]])
+        losses = partial(self.losses, plan, runner, x, split)
+        found = bracket_over(losses, order, start, is_squared=not plan.takes_label)
+        return 2.0**-found.chosen
+
+    @staticmethod
+    def order(split: Split, effort: TrialEffort) -> Array:
+        return sample_order(len(split.learn), effort.epochs, split.seed)[: effort.steps]
+
+    def classes(self, plan: TrainingPlan) -> int:
+        """How many are in use: those of the samples, where the head has spare outputs."""
+        if plan.task.active is None or plan.task.active.data is None:
+            return plan.classes
+        return max(int(plan.task.active.data[0]), int(self.samples.y.max()) + 1)
 
     def split(self, fold: int, group: int) -> Split:
         """What of a group's samples is held out: a share of each class, drawn by the fold.

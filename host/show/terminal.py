@@ -11,6 +11,8 @@ from rich.console import Console, JustifyMethod
 from rich.markup import escape
 from rich.table import Table
 
+from mcutrain.host.training.rate_choice import rate_text, told
+
 if TYPE_CHECKING:
     from mcutrain.host.building.cache import Cleaned
     from mcutrain.host.training.job import Outcome
@@ -202,10 +204,16 @@ def stack(outcome: Outcome) -> str:
     return "-" if used is None else f"{number(used)} of {number(bound)}"
 
 
+def rate(outcome: Outcome) -> str:
+    choice = outcome.job.rate
+    return "-" if choice is None else rate_text(choice.chosen)
+
+
 # The figures of a run that matter, in the terminal's table and in the report.
 FIGURES: dict[str, Callable[[Outcome], str]] = {
     "{metric} before": lambda o: metric(o, o.result.before),
     "{metric} after": lambda o: metric(o, o.result.after),
+    "learning rate": rate,
     "steps": lambda o: number(o.result.steps),
     "verified steps": lambda o: number(o.result.verified_steps) if o.result.verified else "-",
     "RAM, bytes": lambda o: number(o.cost["sram_bytes"]) or "-",
@@ -225,8 +233,9 @@ def figures(outcomes: list[Outcome]) -> dict[str, list[str]]:
 
 
 def notes(outcome: Outcome) -> list[str]:
-    """What the guard did, what the monitor found and what latents saved, a line each."""
-    result, said = outcome.result, []
+    """How the rate was found, what the guard did, what the monitor found, what latents saved: a
+    line each."""
+    result, said = outcome.result, [] if outcome.job.rate is None else told(outcome.job.rate)
     if result.interrupted:
         best = "the last weights" if result.guarded is None else "the best weights so far"
         said.append(f"interrupted: {best} were kept")
@@ -238,6 +247,13 @@ def notes(outcome: Outcome) -> list[str]:
     if outcome.saving is not None:
         said.append(saving_line(outcome, outcome.saving))
     return said
+
+
+def rates_tried(outcome: Outcome) -> dict[str, str]:
+    """The loss at the end of each training that the rate was looked for with, by rate."""
+    choice = outcome.job.rate
+    tried = [] if choice is None else sorted(choice.tried, key=lambda one: -one.rate)
+    return {rate_text(one.rate): f"{one.loss:.3g}" for one in tried}
 
 
 def saving_line(outcome: Outcome, saving: Saving) -> str:
@@ -263,6 +279,10 @@ def outcome_table(outcomes: list[Outcome]) -> None:
         table.add_row(text, *cells)
     out.print(table)
     for outcome in outcomes:
+        if tried := rates_tried(outcome):
+            losses = Table(*tried, title="loss at the end, by learning rate")
+            losses.add_row(*tried.values())
+            out.print(losses)
         lines(notes(outcome))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from mcutrain.host.files import write_whole
 from mcutrain.host.show.pages import filled
-from mcutrain.host.show.terminal import figures, notes
+from mcutrain.host.show.terminal import figures, notes, rates_tried
 from mcutrain.host.training.guard import Guarded
 from mcutrain.host.training.job import Outcome
 
@@ -38,6 +38,7 @@ def page(outcomes: list[Outcome]) -> str:
         title=f"{model}: {scheme}, seed {first.result.seed}",
         figures=figures(outcomes),
         notes=[line for o in outcomes for line in (*map(str, o.notes), *notes(o))],
+        rates={o.target: tried for o in outcomes if (tried := rates_tried(o))},
         plots={text: base64.b64encode(svg).decode() for text, svg in plots.items()},
         runs=[
             {"target": o.target, "json": json.dumps(without_losses(o), indent=1)} for o in outcomes

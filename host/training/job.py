@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mcutrain.host.defaults import BAUD, RATIO
+from mcutrain.host.defaults import BAUD, RATE_MINUTES, RATIO
 from mcutrain.host.request import Request
 from mcutrain.host.simulation.profile import Profile, profiles_json
 from mcutrain.host.training.latents import Saving
 from mcutrain.host.training.loop import Result, TrainingOptions
+from mcutrain.host.training.rate_choice import RateChoice
 from mcutrain.trainer.notes import Note
 from mcutrain.trainer.training_plan import TrainingPlan
 
@@ -21,7 +22,8 @@ class TrainingJob:
     """What `mcutrain train` was asked to do. ``state``: a file that `--save` wrote; ``save`` and
     ``export``: where what is learned is kept.
 
-    ``unguarded`` says why the guard is off although it was asked for.
+    ``unguarded`` says why the guard is off although it was asked for. ``rate`` is known once the
+    run has one, which is looked for within ``rate_minutes``.
     """
 
     request: Request
@@ -43,6 +45,8 @@ class TrainingJob:
     replay: int | None = None  # slots of the buffer, if the samples are a stream
     replay_ratio: int = RATIO
     profile: bool = False  # by node
+    rate: RateChoice | None = None
+    rate_minutes: float = RATE_MINUTES
 
     @property
     def counts(self) -> bool:
@@ -73,6 +77,7 @@ class Outcome:
             "update": self.plan.scheme.name,
             "seed": self.result.seed,
             "unguarded": self.job.unguarded or None,
+            "rate": None if self.job.rate is None else self.job.rate.to_json(),
             **self.result.to_json(),
             **self.instructions,
             **({"profile": profiles_json(self.profiles)} if self.profiles else {}),

@@ -24,8 +24,8 @@ from mcutrain.host.training.latents import innermost
 from mcutrain.host.training.monitor import EARLY_STEPS, Finding, Monitor
 from mcutrain.host.training.rates import (
     SCHEDULES,
-    default_rate,
     epochs,
+    initial_rate,
     last_part,
     rates,
     sample_order,
@@ -45,15 +45,16 @@ PLACES = ("device", "host")
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How to train. ``rate`` None stands for the scheme's default, ``steps`` None for all epochs,
-    ``seed`` None for the plan's.
+    """How to train. ``rate`` None stands for the one that reset sets (host.training.rate_search
+    finds a better one), ``steps`` None for all epochs, ``seed`` None for the plan's.
 
     ``guard`` keeps the best state that the validation samples saw, and stops after ``patience``
     epochs in a row that bring nothing better; with a schedule that ends at a low rate they are
     counted in its last third alone, since epochs at the high rate say little about those.
     ``validate_on`` is who computes the outputs: the device, or the host from the state it reads.
     ``monitor`` looks for saturation. ``order`` (N,) are the indices of the samples to train on, in
-    place of the epochs. Raises DataError for a value that there is not.
+    place of the epochs. ``tests``: the test samples are looked at, before and after. Raises
+    DataError for a value that there is not.
     """
 
     epochs: int = 10
@@ -67,6 +68,7 @@ class TrainingOptions:
     validate_on: str = "device"
     monitor: bool = False
     order: Array | None = None
+    tests: bool = True
 
     def __post_init__(self) -> None:
         for name, value, known in (
@@ -300,12 +302,19 @@ def new_classes(plan: TrainingPlan, data: Dataset, state: bytes | None) -> int |
     return present if present > int(in_use[0]) else None
 
 
+def order_of(options: TrainingOptions, samples: int, seed: int, first_step: int) -> Array:
+    """(steps,) indices of the samples that a run behind ``first_step`` steps trains on."""
+    order = options.order
+    if order is None:
+        order = sample_order(samples, options.epochs, seed, first_step)
+    return order[: options.steps]
+
+
 def run_epochs(run: TrainingRun) -> None:
     """All epochs of a run, or those up to where the guard stops it. Raises Differs, Interrupted."""
     options, samples = run.options, len(run.data.x_train)
-    rate = options.rate if options.rate is not None else default_rate(run.plan)
-    order = sample_order(samples, options.epochs, run.result.seed, run.first_step)
-    order = (order if options.order is None else options.order)[: options.steps]
+    rate = options.rate if options.rate is not None else initial_rate(run.plan)
+    order = order_of(options, samples, run.result.seed, run.first_step)
     schedule = dict(rates(len(order), rate, options.schedule))
     tried_from = last_part(len(order), options.schedule)
     for first, end in epochs(len(order), samples, run.first_step):
@@ -397,10 +406,10 @@ def device_of(runner: Runner) -> Device:
 
 
 def evaluate(run: TrainingRun, phase: str) -> float | None:
-    """The metric on the test samples; None if they are clipped. Raises Interrupted, and Differs if
-    the reference computes otherwise."""
+    """The metric on the test samples; None if they are clipped, or not to be looked at. Raises
+    Interrupted, and Differs if the reference computes otherwise."""
     plan, data, runner = run.plan, run.data, run.runner
-    if data.is_clipped("test"):
+    if data.is_clipped("test") or not run.options.tests:
         return None
     total = 0.0
     for k, (sample, target) in enumerate(zip(data.x_test, data.y_test, strict=True)):

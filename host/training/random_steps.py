@@ -9,9 +9,7 @@ from pathlib import Path
 from mcutrain.host.building.firmware import Build
 from mcutrain.host.prediction.samples import SEED, random_samples
 from mcutrain.host.simulation.profile import Profile, profiles
-from mcutrain.host.training.rates import default_rate
 from mcutrain.host.training.runners import profiling
-from mcutrain.trainer.ops.sgd import LearningRate
 
 # A head of zeros sends no errors back, so the first step is left out of the median.
 STEPS = 4
@@ -28,7 +26,6 @@ def profiled(build: Build, steps: int = STEPS) -> dict[str, Profile]:
         counts = Path(folder) / "counts"
         with profiling(build, counts) as runner:
             runner.reset(SEED)
-            runner.set_learning_rate(LearningRate.from_real(default_rate(plan)))
             *taught, (asked, _) = random_samples(plan, steps + 1)
             for sample, target in taught:
                 runner.step(sample, target, wants_digest=False)

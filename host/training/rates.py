@@ -8,24 +8,42 @@ from itertools import pairwise
 
 import numpy as np
 
-from mcutrain.trainer.graph.tensor import Array, DType
+from mcutrain.host.defaults import AUTO
+from mcutrain.trainer.errors import DataError
+from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.ops.sgd import LearningRate
-from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.training_plan import TrainingPlan
 
-SPARSE_RATE, FULL_RATE, VALUES_RATE = 2.0**-6, 2.0**-7, 2.0**-9
 SCHEDULES = ("step", "constant", "cosine")
+LEAST_RATE, MOST_RATE = 2.0**-100, 255.0  # at which something is learned (SPEC 1.5)
 FINAL_THIRD = 0.25  # of the learning rate, with the step schedule (SPEC 1.5)
 
 
-def default_rate(plan: TrainingPlan) -> float:
-    """2**-6 for a sparse update, 2**-7 where every layer learns; 2**-9 towards given values, where
-    errors are not bounded as those of classes are."""
-    if not plan.takes_label and plan.task.target is not None:
-        return VALUES_RATE
-    learned = sum(t.type.dtype is DType.S8 for t in plan.learned)
-    layers = sum(isinstance(node.op, Weighted) for node in plan.forward)
-    return FULL_RATE if learned == layers else SPARSE_RATE
+def given_rate(text: str) -> float | None:
+    """A learning rate as options give it; None for AUTO. Raises DataError.
+
+    >>> given_rate("0.02"), given_rate("auto")
+    (0.02, None)
+    """
+    if text == AUTO:
+        return None
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = math.nan
+    if not LEAST_RATE <= rate <= MOST_RATE:
+        raise DataError(
+            f"--lr {text[:24]} is no learning rate: give a number from 2^-100 to 255, such as "
+            f"0.01, or {AUTO}"
+        )
+    return rate
+
+
+def initial_rate(plan: TrainingPlan) -> float:
+    """The rate that reset sets (SPEC 1.5)."""
+    sgd = plan.learning.sgd.data
+    assert sgd is not None
+    return LearningRate(*map(int, sgd[2:4])).real
 
 
 def sample_order(samples: int, epochs: int, seed: int, first_step: int = 0) -> Array:

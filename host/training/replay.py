@@ -145,6 +145,23 @@ class StreamRunner(WrappedRunner):
         return computed
 
 
+def streamed(
+    plan: TrainingPlan, data: Dataset, slots: int, seed: int, ratio: int = RATIO
+) -> tuple[Dataset, Stream]:
+    """The data whose training samples are the old ones, then the new ones, and their stream.
+
+    Raises DataError where steps take no label.
+    """
+    if not plan.takes_label:
+        raise DataError("a replay buffer balances classes, but the loss takes no label")
+    old = 0
+    if data.x_old is not None and data.y_old is not None:
+        old = len(data.x_old)
+        x, y = np.concatenate([data.x_old, data.x_train]), np.append(data.y_old, data.y_train)
+        data = replace(data, x_train=x, y_train=y)
+    return data, stream_of(ReplayBuffer(slots, plan.classes, seed), data.y_train, old, ratio)
+
+
 def train_stream(
     plan: TrainingPlan,
     data: Dataset,
@@ -162,15 +179,8 @@ def train_stream(
     ``place`` is one of latents.PLACES, by default the host; for the device the plan has
     ``slots`` latent slots. Raises DataError where steps take no label, and what ``train`` raises.
     """
-    if not plan.takes_label:
-        raise DataError("a replay buffer balances classes, but the loss takes no label")
-    old = 0
-    if data.x_old is not None and data.y_old is not None:
-        old = len(data.x_old)
-        x, y = np.concatenate([data.x_old, data.x_train]), np.append(data.y_old, data.y_train)
-        data = replace(data, x_train=x, y_train=y)
     seed, _ = begun(plan, options, state)
-    stream = stream_of(ReplayBuffer(slots, plan.classes, seed), data.y_train, old, ratio)
+    data, stream = streamed(plan, data, slots, seed, ratio)
     place = place_of(place, plan, True)
     wrapped = StreamRunner(runner, store_of(runner, place), stream, data)
     options = replace(options, order=stream.order)

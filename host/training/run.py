@@ -24,6 +24,7 @@ from mcutrain.host.simulation.profile import profiles
 from mcutrain.host.training.dataset import Dataset, load_dataset
 from mcutrain.host.training.export import check_exportable
 from mcutrain.host.training.job import Outcome, TrainingJob, judged
+from mcutrain.host.training.job_rate import with_rate
 from mcutrain.host.training.keeping import Keeper
 from mcutrain.host.training.latents import DEVICE, CachedRunner, Saving, place_of
 from mcutrain.host.training.learned import GO_ON, going_on, planned_on
@@ -84,6 +85,7 @@ def run_job(job: TrainingJob, console: Console, keeper: Keeper | None = None) ->
         found = run_on_port(job, job.port, data, state, console, keeper)
         return judged(replace(found, notes=notes))
     job, data = guarded(job, plan, data, state)
+    job = with_rate(job, plan, data, state, console)
     if target.kind is TargetKind.REFERENCE:
         runner = ReferenceRunner(plan)
         with bars(console, job, plan) as report:
@@ -138,6 +140,7 @@ def run_on_port(
         plan, own = runner.plan, going_on(runner, port, job.beginning, console)
         state = state if own is None else own
         job, data = guarded(job, plan, data, state)
+        job = with_rate(job, plan, data, state, console)
         with bars(console, job, plan) as report:
             result, saving = train_job(job, plan, data, runner, report, state, keeper)
     return Outcome(job, port, result, planned(plan), plan, saving=saving)

@@ -85,6 +85,5 @@ def latents(plan: TrainingPlan, samples: Array) -> Array:
     latent = plan.latents.tensor
     assert latent is not None
     with fastest(plan) as runner:
-        trained = runner.reference if isinstance(runner, ReferenceRunner) else runner.model
-        found = [trained.latent_of(sample) for sample in samples]
+        found = [runner.latent_of(sample) for sample in samples]
     return np.stack([value.reshape(-1) for value in found])

@@ -38,6 +38,7 @@ from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import parse
 from mcutrain.trainer.training_plan import TrainingPlan
+from tests.support.command import AT_A_RATE
 from tests.support.latent_slots import with_slots
 from tests.support.native import NativeModel, push, status
 from tests.support.noisy_line import NoisyLine
@@ -374,10 +375,8 @@ def test_the_commands_take_it(tmp_path: Path) -> None:
     shown = run(app, ["plan", str(model), "--receive-ahead"])
     both = run(app, ["plan", str(model), "--receive-ahead", "--stream-input"])
     data = ["--data", str(tmp_path / "data.npz"), "--epochs", "2"]
-    trained = run(
-        app,
-        ["train", str(model), *data, "--receive-ahead", "--target", "native", "--verify", "--json"],
-    )
+    native = ("--target", "native", "--receive-ahead")
+    trained = run(app, ["train", str(model), *AT_A_RATE, *data, *native, "--verify", "--json"])
 
     cost = json.loads(found.stdout)
     assert (cost["receive_ahead"], cost["ahead_bytes"]) == (True, 189)

@@ -7,6 +7,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+AT_A_RATE = ("--lr", "0.015625")  # options of train: no search for one
+
 
 class Ran:
     """Status and output of one command."""

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mcutrain.host.cli.files import KEEPS_TRIALS, READS, WRITES
-from mcutrain.host.cli.options import JsonOpt, takes_request
+from mcutrain.host.cli.options import JsonOpt, RateOpt, takes_request
 from mcutrain.host.cli.output import INTERRUPTED, err, print_json
+from mcutrain.host.defaults import AUTO
 from mcutrain.host.sizes import bytes_option
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def search(
         float,
         typer.Option(metavar="F", help="Share of each class's training samples to judge with."),
     ] = 0.3,
-    lr: Annotated[float | None, typer.Option(help="Learning rate; default as for train.")] = None,
+    lr: RateOpt = AUTO,
     seed: Annotated[int, typer.Option(min=0, max=2**31, help="Of all that is drawn.")] = 0,
     jobs: Annotated[
         int, typer.Option(min=1, help="Processes. One repeats a search exactly.")
@@ -103,11 +104,13 @@ def search(
     from mcutrain.host.search.command import SearchJob, run_search
     from mcutrain.host.search.effort import SearchPlan
     from mcutrain.host.show import terminal as show
+    from mcutrain.host.training.rates import given_rate
 
     effort = SearchPlan(trials, promote, folds, epochs, trial_steps, seed)
     limits = Limits(sram, request.options.flash, instructions)
     job = SearchJob(
-        request, data, limits, effort, target, validation, lr, jobs, study, storage, output, plot,
+        request, data, limits, effort, target, validation, given_rate(lr), jobs,
+        study, storage, output, plot,
     )  # fmt: skip
     try:
         found = run_search(job, err)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,12 +15,13 @@ from mcutrain.host.cli.options import (
     FlashOpt,
     JsonOpt,
     ProfileOpt,
+    RateOpt,
     TargetOpt,
     VerboseOpt,
     takes_request,
 )
 from mcutrain.host.cli.output import err, interruption, print_json, say
-from mcutrain.host.defaults import BAUD, PATIENCE, RATIO
+from mcutrain.host.defaults import AUTO, BAUD, PATIENCE, RATE_MINUTES, RATIO
 
 if TYPE_CHECKING:
     from mcutrain.host.request import Request
@@ -48,10 +50,16 @@ def train(
         bool, typer.Option("--go-on", help="Go on from what the board at --port has learned.")
     ] = False,
     epochs: Annotated[int, typer.Option(min=0, help="Passes over the training samples.")] = 10,
-    lr: Annotated[
-        float | None,
-        typer.Option(help="Learning rate; default 2^-6, 2^-7 if all layers learn, 2^-9 for mse."),
-    ] = None,
+    lr: RateOpt = AUTO,
+    lr_minutes: Annotated[
+        float,
+        typer.Option(
+            metavar="M",
+            help="At most so long for --lr auto on a computer that does 10^9 multiply-accumulates "
+            "a second: counted in these, so that each computer finds the same rate. Trainings that "
+            "would take longer are shortened.",
+        ),
+    ] = RATE_MINUTES,
     schedule: Annotated[
         str,
         typer.Option(help="step (a quarter of the rate in the last third), constant or cosine."),
@@ -149,6 +157,7 @@ def train(
     from mcutrain.host.training.keeping import Keeper
     from mcutrain.host.training.learned import FRESH, GO_ON
     from mcutrain.host.training.loop import TrainingOptions
+    from mcutrain.host.training.rates import given_rate
     from mcutrain.host.training.run import run_job
     from mcutrain.trainer.errors import Error
 
@@ -158,13 +167,25 @@ def train(
         raise Error("--validation is for the guard: give it or --no-guard, not both")
     if fresh and go_on:
         raise Error("give --fresh or --go-on, not both")
+    if not 0 < lr_minutes < math.inf:
+        raise Error(f"--lr-minutes is a number of minutes above 0, not {lr_minutes:g}")
     options = TrainingOptions(
-        epochs, lr, schedule, seed, steps, verify, guard, patience, validate_on, monitor=True
+        epochs,
+        given_rate(lr),
+        schedule,
+        seed,
+        steps,
+        verify,
+        guard,
+        patience,
+        validate_on,
+        monitor=True,
     )
     job = TrainingJob(
         request, data, target, port, options, count_instructions, verbose, baud, state, save,
         export, GO_ON if go_on else FRESH if fresh else None, validation, latents=latents,
         flash_latents=flash_latents, replay=replay, replay_ratio=replay_ratio, profile=profile,
+        rate_minutes=lr_minutes,
     )  # fmt: skip
     keeper = Keeper(save, export)
     try:

@@ -24,7 +24,7 @@ from mcutrain.trainer.planner.lifetimes import demand
 from mcutrain.trainer.planner.memory import bytes_covered
 from mcutrain.trainer.planner.row_region import RowRegion
 from mcutrain.trainer.tflite.reader import load
-from tests.support.command import Ran, Run
+from tests.support.command import AT_A_RATE, Ran, Run
 from tests.support.paths import ROOT
 from tests.support.small_models import residual_model, write_dataset
 
@@ -222,7 +222,8 @@ def test_what_was_asked_for_stays(small: Path) -> None:
 
 def test_an_exported_file_keeps_its_formats(run: Run, small: Path, tmp_path: Path) -> None:
     data, trained = write_dataset(tmp_path / "data.npz"), tmp_path / "trained.tflite"
-    ran = run("train", small, "--data", data, "--epochs", 1, "--errors", "e8", "--export", trained)
+    train = ("train", small, *AT_A_RATE, "--data", data, "--epochs", 1)
+    ran = run(*train, "--errors", "e8", "--export", trained)
     assert ran.status == 0, ran.err
     tried = [options for options, _ in candidates(Request(trained).resolved())]
 

@@ -15,7 +15,7 @@ import pytest
 
 from mcutrain.host.building.cache import LOCK, clean, entries, lease, prune
 from mcutrain.host.building.firmware import read_record
-from tests.support.command import Run
+from tests.support.command import AT_A_RATE, Run
 from tests.support.fresh import environment, fresh, left_of, processes_with, start
 from tests.support.paths import ROOT, WATCH
 from tests.support.small_models import residual_model
@@ -75,7 +75,7 @@ def test_a_killed_build_leaves_no_process_and_heals(
 @KILLS
 def test_a_killed_training_leaves_no_simulator(kill: signal.Signals, tmp_path: Path) -> None:
     mark = f"{tmp_path}/mark"  # in the environment of all that is started
-    train = ("train", MODEL, "--data", DATA, *SIM, "--epochs", 1000, "--no-guard")
+    train = ("train", MODEL, *AT_A_RATE, "--data", DATA, *SIM, "--epochs", 1000, "--no-guard")
     with start(*train, env=environment(MARK=mark)) as process:
         wait_for(mark, "qemu-system")
         process.send_signal(kill)

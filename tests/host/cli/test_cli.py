@@ -20,7 +20,7 @@ from mcutrain.trainer.making.writer import WriterOp, WriterTensor, write_model
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import load
-from tests.support.command import Ran, Run
+from tests.support.command import AT_A_RATE, Ran, Run
 from tests.support.small_models import CLASSES, SHAPE, residual_model, write_dataset
 
 
@@ -130,7 +130,7 @@ def test_the_demo_adapts_and_verifies(run: Run, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_new_head_learns_another_number_of_classes(run: Run, model: Path, tmp_path: Path) -> None:
     data = write_dataset(tmp_path / "seven.npz", classes=7)
-    args = ("train", model, "--data", data, "--update", "last:2", "--epochs", 12)
+    args = ("train", model, *AT_A_RATE, "--data", data, "--update", "last:2", "--epochs", 12)
     ran = run(*args, "--classes", 7, "--target", "native", "--verify", "--json")
 
     assert ran.status == 0, ran.err
@@ -139,7 +139,8 @@ def test_a_new_head_learns_another_number_of_classes(run: Run, model: Path, tmp_
 
 @pytest.mark.board
 def test_instructions_are_exact(run: Run, model: Path, data: Path) -> None:
-    args = ("train", model, "--data", data, "--steps", 3, "--target", "sim:mps2_an386", "--json")
+    board = ("--target", "sim:mps2_an386")
+    args = ("train", model, *AT_A_RATE, "--data", data, "--steps", 3, *board, "--json")
     first, second = (run(*args, "--count-instructions").json for _ in range(2))
 
     assert first["instructions_per_step"] == second["instructions_per_step"]
@@ -153,8 +154,8 @@ def test_the_first_step_of_a_new_head_is_told_apart(
 ) -> None:
     """It sends no errors back, since all its weights are 0."""
     page = tmp_path / "page.html"
-    args = ("train", model, "--data", data, "--target", "sim:mps2_an386", "--update", "last:2")
-    args = (*args, "--classes", CLASSES, "--count-instructions")
+    args = ("train", model, *AT_A_RATE, "--data", data, "--target", "sim:mps2_an386")
+    args = (*args, "--update", "last:2", "--classes", CLASSES, "--count-instructions")
     several = run(*args, "--steps", 4, "--json").json["instructions_per_step"]
     alone = run(*args, "--steps", 1, "--json").json["instructions_per_step"]
     shown = run(*args, "--steps", 4, "--report", page).out
@@ -250,7 +251,7 @@ def test_a_bad_model_is_one_line(run: Run, tmp_path: Path, case: str) -> None:
 
 
 def test_other_bad_requests_are_one_line(run: Run, model: Path, data: Path) -> None:
-    train = ("train", model, "--data", data, "--json")
+    train = ("train", model, *AT_A_RATE, "--data", data, "--json")
     assert_one_line(run("plan", "missing.tflite"), "No such file")
     assert_one_line(run("train", model, "--data", "missing.npz"), "No such file")
     assert_one_line(run("plan", model, "--update", "last:9"), "K must be 1 to 4")
@@ -267,7 +268,8 @@ def test_values_beyond_the_inputs_range_are_warned_of(
 ) -> None:
     floats = np.zeros((32, *SHAPE[1:]), np.float32)
     floats[:8] = 500.0
-    ran = run("train", model, "--data", with_arrays(tmp_path / "f.npz", x_train=floats), "--json")
+    data = with_arrays(tmp_path / "f.npz", x_train=floats)
+    ran = run("train", model, *AT_A_RATE, "--data", data, "--json")
 
     assert ran.status == 0
     assert "warning: 25.0 % of x_train" in ran.err
@@ -341,11 +343,14 @@ def test_what_was_trained_is_exported_checked_and_trained_on(
 ) -> None:
     """The verbs in the order of a user: train, save, export, check, train on, export again."""
     saved, out, again = (tmp_path / name for name in ("s.npz", "out.tflite", "again.tflite"))
-    first = run("train", model, "--data", data, "--update", "last:2", "--classes", 3 + 1,
-                "--spare-classes", 1, "--epochs", 1, "--save", saved, "--json")  # fmt: skip
+    head = ("--update", "last:2", "--classes", 3 + 1, "--spare-classes", 1)
+    begun = ("train", model, *AT_A_RATE, "--data", data, *head, "--epochs", 1)
+    first = run(*begun, "--save", saved, "--json")
     exported = run("export", model, "--state", saved, "-o", out, "--json").json
     checked = run("check", out, "--json").json
-    second = run("train", out, "--data", data, "--epochs", 1, "--export", again, "--json")
+    second = run(
+        "train", out, *AT_A_RATE, "--data", data, "--epochs", 1, "--export", again, "--json"
+    )
 
     assert first.status == second.status == 0
     assert exported["steps"] == first.json["steps"] == 32
@@ -364,11 +369,15 @@ def test_a_tail_is_trained_towards_values(run: Run, model: Path, tmp_path: Path)
     data = tmp_path / "values.npz"
     np.savez(data, x_train=x, y_train=y, x_test=x, y_test=y)
     args = ("--from", "sum", "--classes", 2, "--loss", "mse", "--target", "native", "--verify")
-    ran = run("train", model, "--data", data, *args, "--epochs", 6, "--json")
+    ran = run("train", model, *AT_A_RATE, "--data", data, *args, "--epochs", 6, "--json")
 
     assert ran.status == 0, ran.err
     assert ran.json["bit_exact"] is True
     assert ran.json["mse_after"] < 0.7 * ran.json["mse_before"]
-    assert_one_line(run("train", model, "--data", data, *args[:4], "--json"), "y_train is float64")
+    assert_one_line(
+        run("train", model, *AT_A_RATE, "--data", data, *args[:4], "--json"), "y_train is float64"
+    )
     np.savez(data, x_train=x, y_train=y[:, :1], x_test=x, y_test=y)
-    assert_one_line(run("train", model, "--data", data, *args, "--json"), "the model gives (2,)")
+    assert_one_line(
+        run("train", model, *AT_A_RATE, "--data", data, *args, "--json"), "the model gives (2,)"
+    )

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import Ran, Run
+from tests.support.command import AT_A_RATE, Ran, Run
 from tests.support.fresh import environment, fresh
 from tests.support.paths import WATCH
 
@@ -95,7 +95,7 @@ def test_a_cache_that_is_a_file_is_named(tmp_path: Path) -> None:
     for cache in (file, file / "below"):
         env = environment(cache)
         assert_one_line(fresh("build", MODEL, env=env), str(cache), "MCUTRAIN_CACHE")
-        train = fresh("train", MODEL, "--data", DATA, "--target", "native", env=env)
+        train = fresh("train", MODEL, *AT_A_RATE, "--data", DATA, "--target", "native", env=env)
         assert train.status == 1
         assert "MCUTRAIN_CACHE" in train.err.splitlines()[-1]
     assert_one_line(fresh("clean", env=environment(file)), str(file), "MCUTRAIN_CACHE")

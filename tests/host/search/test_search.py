@@ -26,13 +26,16 @@ from mcutrain.trainer.options import PlanOptions, Scheme
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.scheme import parse_scheme, scheme_text
 from mcutrain.trainer.tflite.reader import load
-from tests.support.command import Ran, Run
+from tests.support.command import AT_A_RATE, Ran, Run
 from tests.support.marks import exhaustive
 from tests.support.paths import ROOT
 from tests.support.small_models import residual_model, write_dataset
 
 BUDGET = 1600  # bytes: more than the head of the small model needs, less than all its layers
-QUICK = ("--trials", 4, "--promote", 1, "--folds", 1, "--epochs", 1, "--trial-steps", 5)
+QUICK = (
+    *AT_A_RATE,
+    *("--trials", 4, "--promote", 1, "--folds", 1, "--epochs", 1, "--trial-steps", 5),
+)
 CONSOLE = Console(stderr=True, quiet=True)
 ONE = ("--jobs", 1)
 
@@ -78,7 +81,8 @@ def finished_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     request, output = Request(folder / "small.tflite"), folder / "scheme.toml"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tail_module, "which", lambda name: None)
-        run_search(SearchJob(request, data, Limits(BUDGET), effort, jobs=1, output=output), CONSOLE)
+        job = SearchJob(request, data, Limits(BUDGET), effort, rate=2**-6, jobs=1, output=output)
+        run_search(job, CONSOLE)
     return folder / "scheme.study"
 
 

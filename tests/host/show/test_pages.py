@@ -13,6 +13,7 @@ HOSTILE = "<script>alert('1')</script>"
 TRAINING = {
     "title": HOSTILE,
     "figures": {HOSTILE: [HOSTILE]},
+    "rates": {HOSTILE: {HOSTILE: HOSTILE}},
     "notes": [HOSTILE],
     "plots": {"loss": "QUJD"},
     "runs": [{"target": HOSTILE, "json": HOSTILE}],
@@ -23,7 +24,7 @@ def test_all_text_is_escaped() -> None:
     page = filled("training.html", **TRAINING)
 
     assert "<script" not in page
-    assert page.count("&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;") == 8
+    assert page.count("&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;") == 11
     assert '<img alt="loss" src="data:image/svg+xml;base64,QUJD">' in page
 
 

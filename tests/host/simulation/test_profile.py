@@ -24,7 +24,7 @@ from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import load
 from mcutrain.trainer.training_plan import TrainingPlan
-from tests.support.command import Run
+from tests.support.command import AT_A_RATE, Run
 from tests.support.generated import SMALL
 from tests.support.paths import WATCH
 from tests.support.simulated_boards import missing
@@ -128,7 +128,10 @@ def test_a_profile_is_given_as_json_and_shown(run: Run, capsys: pytest.CaptureFi
 
 def test_a_profile_needs_a_simulated_board(run: Run) -> None:
     data = WATCH / "demo.npz"
-    for ran in (run("plan", MODEL, "--profile"), run("train", MODEL, "--data", data, "--profile")):
+    for ran in (
+        run("plan", MODEL, "--profile"),
+        run("train", MODEL, *AT_A_RATE, "--data", data, "--profile"),
+    ):
         assert ran.status == 1
         assert ran.err == "error: --profile needs a simulated board: --target sim:BOARD\n"
 

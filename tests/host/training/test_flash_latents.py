@@ -37,6 +37,7 @@ from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.planner.memory import ARENA
 from mcutrain.trainer.tflite.reader import parse
 from mcutrain.trainer.training_plan import TrainingPlan
+from tests.support.command import AT_A_RATE
 from tests.support.latent_slots import with_slots
 from tests.support.native import NativeModel
 from tests.support.random_models import samples
@@ -317,8 +318,8 @@ def test_the_commands_take_latents_for_flash(tmp_path: Path) -> None:
     priced = run("plan", model)
     run("generate", model, "--output", str(tmp_path / "gen"))
     built = run("build", model)
-    trained = run("train", model, "--data", data, "--target", "native", "--latents", "device",
-                  "--verify", "--no-guard", "--epochs", "2")  # fmt: skip
+    trained = run("train", model, *AT_A_RATE, "--data", data, "--target", "native",
+                  "--latents", "device", "--verify", "--no-guard", "--epochs", "2")  # fmt: skip
 
     document = json.loads((tmp_path / "gen" / "small.json").read_text())
     assert document["flash_latents"] == OLD

@@ -36,6 +36,7 @@ from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import parse
 from mcutrain.trainer.training_plan import TrainingPlan
+from tests.support.command import AT_A_RATE
 from tests.support.native import FIRMWARE, compile_shared, write_sources
 from tests.support.small_models import CLASSES, SHAPE, residual_model, write_dataset
 
@@ -463,7 +464,7 @@ def command(
     write_dataset(samples, per_class=12)
 
     def call(*args: object, status: int = 0) -> Any:
-        line = ["mcutrain", "train", model, "--data", samples, *args]
+        line = ["mcutrain", "train", model, *AT_A_RATE, "--data", samples, *args]
         monkeypatch.setattr(sys, "argv", [str(arg) for arg in line])
         try:
             cli.main()

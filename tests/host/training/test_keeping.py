@@ -22,7 +22,7 @@ from mcutrain.host.show import training_page
 from mcutrain.host.training import loop
 from mcutrain.host.training.runners import ReferenceRunner
 from mcutrain.trainer.errors import Error
-from tests.support.command import Run
+from tests.support.command import AT_A_RATE, Run
 from tests.support.fresh import environment, fresh, start
 from tests.support.small_models import residual_model, write_dataset
 
@@ -33,7 +33,7 @@ PATIENCE_S = 60.0
 def inputs(tmp_path: Path) -> list[object]:
     model = tmp_path / "m.tflite"
     model.write_bytes(residual_model())
-    return ["train", model, "--data", write_dataset(tmp_path / "d.npz", per_class=12)]
+    return ["train", model, *AT_A_RATE, "--data", write_dataset(tmp_path / "d.npz", per_class=12)]
 
 
 def steps_in(path: Path) -> int:

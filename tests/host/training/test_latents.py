@@ -34,6 +34,7 @@ from mcutrain.trainer.tflite.reader import load, parse
 from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.autoencoder import autoencoder
 from tests.support.awkward_model import awkward_model
+from tests.support.command import AT_A_RATE
 from tests.support.latent_slots import with_slots
 from tests.support.latent_steps import FromLatent, assert_latents_train_alike
 from tests.support.native import NativeModel
@@ -338,7 +339,7 @@ def files(tmp_path: Path) -> tuple[str, str]:
 
 def trained(files: tuple[str, str], *args: str) -> dict[str, Any]:
     """What `mcutrain train` prints as JSON, and what it wrote to standard error if it failed."""
-    command = ["train", files[0], "--data", files[1], "--no-guard", "--json", *args]
+    command = ["train", files[0], *AT_A_RATE, "--data", files[1], "--no-guard", "--json", *args]
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 0, done.exception
     found: dict[str, Any] = json.loads(done.stdout)
@@ -417,7 +418,8 @@ def test_a_stream_is_trained_from_the_command_line(files: tuple[str, str]) -> No
 
 
 def test_a_reference_has_no_ram_to_keep_latents_in(files: tuple[str, str]) -> None:
-    command = ["train", files[0], "--data", files[1], "--latents", "device", "--latent-slots", "2"]
+    slots = ("--latents", "device", "--latent-slots", "2")
+    command = ["train", files[0], *AT_A_RATE, "--data", files[1], *slots]
     done = CliRunner().invoke(app, command)
 
     assert isinstance(done.exception, Error)

@@ -31,7 +31,7 @@ from mcutrain.host.simulation.simulator import simulate
 from mcutrain.host.training.learned import choose, learned_state
 from mcutrain.host.training.runners import DeviceRunner
 from mcutrain.trainer.interpreter import Interpreter
-from tests.support.command import Run
+from tests.support.command import AT_A_RATE, Run
 from tests.support.fresh import environment, start
 from tests.support.small_models import SHAPE, residual_model, write_dataset
 
@@ -49,7 +49,7 @@ class Board:
 
     def train(self, *more: object) -> list[object]:
         place = ("--port", self.port, "--latents", "off", "--no-guard")
-        return ["train", self.model, "--data", self.data, *OPTIONS, *place, *more]
+        return ["train", self.model, *AT_A_RATE, "--data", self.data, *OPTIONS, *place, *more]
 
     def pull(self, save: Path, *options: object) -> list[object]:
         return ["pull", self.model, *(options or OPTIONS), "--port", self.port, "--save", save]
@@ -129,8 +129,8 @@ main()
     again = tmp_path / "q.npz"
     assert "12 steps" in run(*board.pull(again)).out  # it stays on the board
     assert again.read_bytes() == pulled.read_bytes()
-    args = ("train", board.model, "--data", board.data, *OPTIONS, "--state", pulled, "--steps", 1)
-    assert run(*args).status == 0
+    args = ("train", board.model, *AT_A_RATE, "--data", board.data, *OPTIONS)
+    assert run(*args, "--state", pulled, "--steps", 1).status == 0
     model = run("export", board.model, "--state", pulled, "-o", exported, "--json").json
     assert model["steps"] == 12
 
@@ -170,7 +170,7 @@ def test_a_device_that_has_the_state_already_is_not_reset(board: Board) -> None:
 
 
 def test_go_on_is_for_a_port(run: Run, made: tuple[Path, Path, Build], tmp_path: Path) -> None:
-    train = ("train", made[0], "--data", made[1])
+    train = ("train", made[0], *AT_A_RATE, "--data", made[1])
     for args, said in (
         (("--go-on",), "give --port"),
         (("--go-on", "--fresh"), "not both"),

@@ -258,7 +258,7 @@ def test_the_command_says_so_in_a_line(tmp_path: Path, capsys: pytest.CaptureFix
     from mcutrain.host.training.job import TrainingJob
     from mcutrain.host.training.run import run_job
 
-    options = TrainingOptions(epochs=1, steps=40, monitor=True)
+    options = TrainingOptions(epochs=1, rate=2**-6, steps=40, monitor=True)
     request = Request.of(WATCH / "watch.tflite", "last:2")
     job = TrainingJob(request, WATCH / "demo.npz", "reference", None, options)
     outcome = run_job(job, Console(quiet=True))

@@ -18,7 +18,7 @@ from mcutrain.trainer.making.options import FullyConnectedOptions
 from mcutrain.trainer.making.writer import WriterOp, WriterTensor, write_model
 from mcutrain.trainer.ops.quantize import from_uint8
 from mcutrain.trainer.training_plan import TrainingPlan
-from tests.support.command import Run
+from tests.support.command import AT_A_RATE, Run
 from tests.support.micro import Micro
 from tests.support.small_models import activation, bias, weights
 
@@ -176,7 +176,7 @@ def test_a_warning_stands_in_the_json_of_every_command(
     for name, more in (("d", {}), ("test", {"x_test": wide}), ("train", {"x_train": wide})):
         np.savez(tmp_path / f"{name}.npz", **{**good, **more})
     model, page = str(folder / "m.tflite"), tmp_path / "report.html"
-    train = ("train", model, "--update", "head", "--epochs", "1", "--json")
+    train = ("train", model, *AT_A_RATE, "--update", "head", "--epochs", "1", "--json")
 
     quiet = run(*train, "--data", str(tmp_path / "d.npz"))
     assert quiet.json["notes"] == [] and "warning" not in quiet.err
@@ -199,7 +199,8 @@ def test_no_verdict_is_made_on_validation_samples_that_are_clipped(
 ) -> None:
     given = {k: v for k, v in arrays().items() if "old" not in k}
     x_val, y_val = given["x_test"][:9], given["y_test"][:9]
-    train = ("train", str(folder / "m.tflite"), "--update", "head", "--epochs", "1", "--json")
+    model = str(folder / "m.tflite")
+    train = ("train", model, *AT_A_RATE, "--update", "head", "--epochs", "1", "--json")
     for scale, is_guarded in ((1, True), (255, False)):
         path = tmp_path / f"{scale}.npz"
         np.savez(path, **{**given, "x_val": x_val * scale, "y_val": y_val})

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finds the learning rate of a run: trainings like it on this computer, judged by their loss.
+
+They go through the run's own loop, with its seed, order, schedule and formats, in the generated C
+in this process or in the reference: integers are the same in both, so the training at the rate
+that is taken is the one that the device will do, and every computer finds the same rate.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from mcutrain.host.building.library import LibraryRunner
+from mcutrain.host.defaults import RATE_MINUTES
+from mcutrain.host.training.bracket import bracket_over
+from mcutrain.host.training.dataset import Dataset
+from mcutrain.host.training.latents import CachedRunner, HostLatents
+from mcutrain.host.training.loop import Progress, Report, TrainingOptions, begun, order_of, train
+from mcutrain.host.training.rate_choice import RateChoice, Tried
+from mcutrain.host.training.rates import initial_rate
+from mcutrain.host.training.runner import LatentRunner, Runner
+from mcutrain.host.training.runners import ReferenceRunner
+from mcutrain.host.training.tail import fastest
+from mcutrain.trainer.errors import Error
+from mcutrain.trainer.graph.tensor import Array
+from mcutrain.trainer.interpreter import Interpreter, unpack_state
+from mcutrain.trainer.ops.weighted import Weighted
+from mcutrain.trainer.training_plan import TrainingPlan
+
+# Minutes are counted in what is computed, by this speed, so that the rate depends on no computer's.
+MACS_PER_MINUTE = 60 * 10**9
+STEP_MACS = 50_000  # what a step takes beside its multiply-accumulates
+TRAININGS = 8  # at most, where anything learns
+LEAST_STEPS = 50  # of a training, even beyond the budget: with fewer a loss says nothing
+HEAD_SAMPLES = 12
+MOST_FIRST = 20  # exponent to begin at
+QUICK_SECONDS = 2.0  # what may be trained in NumPy: compiling takes about as long
+
+
+@dataclass
+class Trainings:
+    """The trainings of a search, each from the same beginning."""
+
+    plan: TrainingPlan
+    data: Dataset
+    options: TrainingOptions
+    state: bytes | None
+    order: Array  # of each training
+    runner: Runner
+    report: Report
+    done: int = field(default=0, init=False)
+
+    def losses(self, rate: float, order: Array) -> list[float]:
+        options = replace(
+            self.options, rate=rate, order=order, steps=None, tests=False,
+            guard=False, verify=False, monitor=False,
+        )  # fmt: skip
+
+        def report(progress: Progress) -> None:
+            total = len(self.order) * max(TRAININGS, self.done + 1)
+            if progress.phase == "train":
+                done = self.done * len(self.order) + min(progress.done, len(self.order))
+                self.report(Progress("rate", done, total))
+
+        found = train(self.plan, self.data, self.runner, options, report, self.state)
+        self.done += rate > 0
+        return found.losses
+
+
+def find_rate(
+    plan: TrainingPlan,
+    data: Dataset,
+    options: TrainingOptions,
+    report: Report,
+    state: bytes | None = None,
+    minutes: float = RATE_MINUTES,
+) -> RateChoice:
+    """The rate for ``train`` with the same arguments; ``options.rate`` is not looked at.
+
+    ``plan`` is for GENERIC, ``data`` has the training samples without held-out ones. Within
+    ``minutes``, by MACS_PER_MINUTE, each training is as long as the run; else its beginning.
+    """
+    started = time.monotonic()
+    seed, first_step = begun(plan, options, state)
+    order = order_of(options, len(data.x_train), seed, first_step)
+    if not len(order):
+        return RateChoice(initial_rate(plan))
+    cut = order[: steps_within(plan, len(order), len(data.x_train), minutes)]
+    with bench(plan, data, len(cut)) as (runner, is_compiled):
+        trainings = Trainings(plan, data, options, state, cut, runner, report)
+        start = first_exponent(plan, state, data.x_train[cut[:HEAD_SAMPLES]])
+        found = bracket_over(trainings.losses, cut, start, is_squared=not plan.takes_label)
+    tried = tuple(Tried(2.0**-k, loss) for k, loss in found.losses.items())
+    return RateChoice(
+        2.0**-found.chosen, tried, found.first, len(cut), len(order), time.monotonic() - started,
+        found.learns, is_compiled,
+    )  # fmt: skip
+
+
+def steps_within(plan: TrainingPlan, steps: int, samples: int, minutes: float) -> int:
+    """How many of a run's steps each training may have: by what they compute, not by a clock."""
+    budget = minutes * MACS_PER_MINUTE
+    # The prefix runs once for each sample, whichever training meets it first.
+    of_step = TRAININGS * (plan.step_macs - plan.prefix_macs + STEP_MACS)
+    most = budget / (of_step + plan.prefix_macs)
+    if most > samples:
+        most = (budget - samples * plan.prefix_macs) / of_step
+    return min(steps, max(LEAST_STEPS, int(most)))
+
+
+@contextmanager
+def bench(plan: TrainingPlan, data: Dataset, steps: int) -> Iterator[tuple[Runner, bool]]:
+    """What trains the plan soonest, and whether it is compiled; with latents, where there are
+    any. A compiler that fails is done without: nobody asked for one."""
+    reference = ReferenceRunner(plan)
+    if seconds_of_step(reference, data) * steps * TRAININGS < QUICK_SECONDS:
+        yield with_cache(plan, reference), False
+        return
+    with ExitStack() as stack:
+        runner: LibraryRunner | ReferenceRunner = reference
+        with suppress(Error, OSError):
+            runner = stack.enter_context(fastest(plan))
+        yield with_cache(plan, runner), not isinstance(runner, ReferenceRunner)
+
+
+def with_cache(plan: TrainingPlan, runner: LatentRunner) -> Runner:
+    if plan.latents.tensor is None:
+        return runner
+    return CachedRunner(plan, runner, HostLatents(runner))
+
+
+def seconds_of_step(reference: ReferenceRunner, data: Dataset) -> float:
+    """In NumPy."""
+    target = np.array(0) if reference.plan.takes_label else data.y_train[0]
+    taken = []
+    for _ in range(2):  # the first one also fills caches
+        started = time.monotonic()
+        reference.step(data.x_train[0], target, False)
+        taken.append(time.monotonic() - started)
+    return min(taken)
+
+
+def first_exponent(plan: TrainingPlan, state: bytes | None, samples: Array) -> int:
+    """The k to begin at: a step at 2**-k moves an output of the head by its error times 2**-k and
+    the squared length of what the head reads, which is then about 1."""
+    reference = Interpreter(plan)
+    if state is not None:
+        reference.state = unpack_state(plan, state)
+    read = next(n for n in reversed(plan.forward) if isinstance(n.op, Weighted)).inputs[0]
+    values = [reference.outputs(sample)[read].astype(np.float64) for sample in samples]
+    power = np.mean([((v - read.type.zero_point) ** 2).sum() for v in values])
+    return min(round(math.log2(float(power) * read.type.scale**2 + 1)), MOST_FIRST)
