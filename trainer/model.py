@@ -17,8 +17,8 @@ from mcutrain.trainer.graph.tensor import QuantParams, Role, Tensor, constant
 from mcutrain.trainer.ops.weighted import Weighted, dead_channels
 
 MAX_CLASSES = 2**16 - 1
-HEAD_WEIGHT_SCALE = float(np.float32(0.5 / 127))
-LOGIT_SCALE = 0.125
+HEAD_WEIGHT_SCALE = float(np.float32(2 / 127))
+LOGIT_SCALE = 0.25
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def cut(model: Model, start: str) -> Model:
 def with_new_head(model: Model, classes: int) -> Model:
     """The model with ``classes`` untrained outputs in place of its last weighted layer.
 
-    Weights and biases are 0, s_w = 0.5/127 and s_logit = 1/8 (SPEC 1.5). Raises ModelError
+    Weights and biases are 0, s_w = 2/127 and s_logit = 1/4 (SPEC 1.5). Raises ModelError
     if the number is out of range or something other than a reshape or a pool follows the layer.
     """
     if not 1 <= classes <= MAX_CLASSES:
@@ -136,7 +136,8 @@ def with_new_head(model: Model, classes: int) -> Model:
 def with_spare_rows(model: Model, spare: int) -> Model:
     """The model with ``spare`` untrained outputs behind those that its head has.
 
-    Their weights and biases are 0. Where filters have scales of their own, theirs is 0.5/127.
+    Their weights and biases are 0. Where filters have scales of their own, theirs is the greatest
+    of the old ones: a greater one would cost the errors of the old classes bits (SPEC 1.4).
     Raises ModelError as ``with_new_head``.
     """
     old = model.classes
@@ -220,7 +221,7 @@ def extend_head(
     more = classes - w.type.shape[0]
     quant = w.type.quant
     if len(quant.scales) > 1:
-        quant = replace(quant, scales=quant.scales + (HEAD_WEIGHT_SCALE,) * more)
+        quant = replace(quant, scales=quant.scales + (max(quant.scales),) * more)
     rows = np.zeros((more, *w.type.shape[1:]), np.int8)
     new_w = constant(w.name, np.concatenate([w.data, rows]), quant)
     old_b = bias[0].data if bias else None

@@ -26,10 +26,10 @@ from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import identifier
 from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.native import FIRMWARE, WARNINGS, write_sources
-from tests.support.paths import ROOT
+from tests.support.paths import GOLDEN, ROOT
 from tests.support.small_links import needs_arm
 from tests.support.small_plans import partial_plan, small_plan
-from tests.tools.make_golden import GOLDEN, tiny_model, tiny_source
+from tests.tools.make_golden import tiny_model, tiny_source
 
 KERNELS = sorted(FIRMWARE.glob("kernels/*.c"))
 PORTABLE = kernel_sources(FIRMWARE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from mcutrain.trainer.graph.tensor import (
     TensorType,
     constant,
 )
+from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.model import Model, with_new_head
 from mcutrain.trainer.ops.add import Add
 from mcutrain.trainer.ops.average_pool2d import AveragePool2D
@@ -28,6 +29,8 @@ from mcutrain.trainer.ops.depthwise_conv2d import DepthwiseConv2D
 from mcutrain.trainer.ops.fully_connected import FullyConnected
 from mcutrain.trainer.ops.sgd import FRACTION, LearningRate
 from mcutrain.trainer.ops.weighted import Weighted, dead_channels
+from mcutrain.trainer.options import PlanOptions
+from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.paths import VECTORS
 
@@ -98,23 +101,46 @@ EXPONENTS = {"logits": "cross_entropy_d_logits_e", "e": "fc_d_e_e", "d": "e_d_d_
              "b": "c_d_b_e", "a:dw": "b_d_a_e", "a": "a_d_e"}  # fmt: skip
 
 
-def check_exponents(values: Mapping[Tensor, Array], expected: dict[str, Any]) -> None:
-    """The exponent of every error of a step equals the vectors'."""
+LEARNED = tuple(f"{layer}_{part}" for layer in ("conv", "dw", "pw", "fc") for part in "wb")
+
+
+def exponents(values: Mapping[Tensor, Array]) -> dict[str, int]:
+    """The exponent of every error of a step."""
     by_name = {t.name: int(v[0]) for t, v in values.items() if t.type.shape == (1,)}
-    for key, exponent in expected["exponents"].items():
-        assert by_name[EXPONENTS[key]] == exponent, (expected["step"], key)
+    return {key: by_name[name] for key, name in EXPONENTS.items()}
 
 
-def check_state(plan: TrainingPlan, state: dict[Tensor, Array], expected: dict[str, Any]) -> None:
-    """Every learned tensor's CRC-32 and every history equals the vectors'."""
+def learned(plan: TrainingPlan, state: Mapping[Tensor, Array]) -> dict[str, Any]:
+    """Every learned tensor's CRC-32, and every history."""
     by_name = {t.name: t for t in plan.learning.state}
     fractions = plan.learning.companions.of(FRACTION)
-    step = expected["step"]
-    for key, crc in expected["crc"].items():
-        tensor = by_name[key]
+
+    def crc(tensor: Tensor) -> int:
         value = state[tensor]
         if tensor in fractions:
             value = (256 * value.astype(np.int32) + state[fractions[tensor]]).astype("<i2")
-        assert zlib.crc32(value.astype(value.dtype.newbyteorder("<")).tobytes()) == crc, (step, key)
-    for key, pair in expected["hist"].items():
-        assert state[by_name[HISTORIES[key]]].tolist() == pair, (step, key)
+        return zlib.crc32(value.astype(value.dtype.newbyteorder("<")).tobytes())
+
+    return {
+        "crc": {key: crc(by_name[key]) for key in LEARNED},
+        "hist": {key: state[by_name[name]].tolist() for key, name in HISTORIES.items()},
+    }
+
+
+def check_state(plan: TrainingPlan, state: Mapping[Tensor, Array], line: dict[str, Any]) -> None:
+    """Everything learned is what the line of the vectors says."""
+    found = learned(plan, state)
+    assert {key: line[key] for key in found} == found, line["step"]
+
+
+def reference_lines() -> Iterator[dict[str, Any]]:
+    """What the lines of expected.jsonl say, by the reference."""
+    plan = make_plan(model(), PlanOptions("full"))
+    reference = Interpreter(plan, seed=NET["seed"])
+    reference.set_learning_rate(RATE)
+    for step, (sample, label) in enumerate(zip(SAMPLES, LABELS, strict=True)):
+        logits = reference.infer(sample).tolist()
+        *_, (_, values) = reference.trace(sample, int(label))
+        total, distance = values[plan.record].tolist()
+        line = {"step": step, "logits": logits, "S": total, "d_y": distance}
+        yield line | learned(plan, reference.state) | {"exponents": exponents(values)}

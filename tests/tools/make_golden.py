@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 
 from mcutrain.codegen.emit import emit_source
@@ -17,8 +19,9 @@ from mcutrain.trainer.ops.sgd import LearningRate
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import parse
+from tests.support.conformance import reference_lines
 from tests.support.op_reference import op_hashes
-from tests.support.paths import GOLDEN
+from tests.support.paths import GOLDEN, VECTORS
 from tests.support.random_models import samples
 from tests.support.small_models import CLASSES, residual_model
 
@@ -61,8 +64,17 @@ def digests() -> str:
     return "\n".join(lines) + "\n"
 
 
-FILES = {"tiny.c": tiny_source, "digests.txt": digests, "op_hashes.txt": op_hashes}
+def vectors() -> str:
+    return "".join(json.dumps(line) + "\n" for line in reference_lines())
+
+
+FILES = {
+    GOLDEN / "tiny.c": tiny_source,
+    GOLDEN / "digests.txt": digests,
+    GOLDEN / "op_hashes.txt": op_hashes,
+    VECTORS / "expected.jsonl": vectors,
+}
 
 if __name__ == "__main__":
-    for name, make in FILES.items():
-        (GOLDEN / name).write_text(make())
+    for path, make in FILES.items():
+        path.write_text(make())

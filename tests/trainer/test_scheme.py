@@ -21,7 +21,7 @@ from mcutrain.trainer.graph.tensor import (
     TensorType,
     constant,
 )
-from mcutrain.trainer.model import Model, with_new_head
+from mcutrain.trainer.model import Model, with_new_head, with_spare_rows
 from mcutrain.trainer.ops.conv2d import Conv2D
 from mcutrain.trainer.ops.depthwise_conv2d import DepthwiseConv2D
 from mcutrain.trainer.ops.fully_connected import FullyConnected
@@ -317,10 +317,20 @@ def test_a_new_head_has_its_classes_and_starts_at_zero(model: Model, classes: in
 
     assert changed.classes == changed.output.type.shape[-1] == classes
     assert w.type.shape == (classes, 8)
-    assert w.type.quant == QuantParams((float(np.float32(0.5 / 127)),))
-    assert changed.logits.type.quant == QuantParams((0.125,), 0)
+    assert w.type.quant == QuantParams((float(np.float32(2 / 127)),))
+    assert changed.logits.type.quant == QuantParams((0.25,), 0)
     assert not w.data.any() and not b.data.any()  # type: ignore[union-attr]
     assert model.classes == 4
+
+
+def test_spare_rows_have_the_greatest_scale_of_the_old_ones() -> None:
+    graph = one_layer(Conv2D, np.ones((3, 1, 1, 8), np.int8), (0.01, 0.03, 0.02), 8)
+    (node,) = graph.nodes
+    model = Model("m", graph, node.inputs[0], node.output, node.output)
+
+    w = with_spare_rows(model, 2).weighted[-1].inputs[1]
+    assert w.type.quant == QuantParams((0.01, 0.03, 0.02, 0.03, 0.03), 0, 0)
+    assert w.data is not None and w.data[:3].all() and not w.data[3:].any()
 
 
 @pytest.mark.parametrize("classes", [-1, 0, 65536])
