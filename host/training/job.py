@@ -72,6 +72,8 @@ class Outcome:
             "target": self.target,
             "update": self.plan.scheme.name,
             "seed": self.result.seed,
+            "balance": self.job.options.balance,
+            "augment": None if self.job.options.augment is None else str(self.job.options.augment),
             "unguarded": self.job.unguarded or None,
             **self.result.to_json(),
             **self.instructions,

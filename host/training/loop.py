@@ -17,7 +17,10 @@ import numpy as np
 
 from mcutrain.host.defaults import PATIENCE
 from mcutrain.host.link.device import Device
+from mcutrain.host.training.augmentation import Augmentation
+from mcutrain.host.training.balance import AUTO, BALANCES, ON
 from mcutrain.host.training.dataset import Dataset
+from mcutrain.host.training.feed import Feed
 from mcutrain.host.training.guard import Guard, Guarded, ValidationScore, Verdict
 from mcutrain.host.training.interrupt import Interrupt, Interrupted, deferred
 from mcutrain.host.training.latents import innermost
@@ -28,7 +31,6 @@ from mcutrain.host.training.rates import (
     epochs,
     last_part,
     rates,
-    sample_order,
 )
 from mcutrain.host.training.runner import Runner
 from mcutrain.host.training.runners import DeviceRunner, ReferenceRunner
@@ -53,7 +55,9 @@ class TrainingOptions:
     counted in its last third alone, since epochs at the high rate say little about those.
     ``validate_on`` is who computes the outputs: the device, or the host from the state it reads.
     ``monitor`` looks for saturation. ``order`` (N,) are the indices of the samples to train on, in
-    place of the epochs. Raises DataError for a value that there is not.
+    place of the epochs. ``balance`` is whether classes get as many steps each: ``auto`` where
+    their numbers are far apart. ``augment`` is what becomes of a sample before a step learns from
+    it. Raises DataError for a value that there is not.
     """
 
     epochs: int = 10
@@ -67,11 +71,14 @@ class TrainingOptions:
     validate_on: str = "device"
     monitor: bool = False
     order: Array | None = None
+    balance: str = AUTO
+    augment: Augmentation | None = None
 
     def __post_init__(self) -> None:
         for name, value, known in (
             ("schedule", self.schedule, SCHEDULES),
             ("place to validate on", self.validate_on, PLACES),
+            ("balance", self.balance, BALANCES),
         ):
             if value not in known:
                 raise DataError(f"unknown {name} '{value}': give {', '.join(known)}")
@@ -188,6 +195,8 @@ def train(
     or the last without the guard. Where the run fails, ``keep`` gets the best state that the guard
     has, if there was any step. Raises DataError for a guard without validation samples.
     """
+    if options.balance == ON and not plan.takes_label:
+        raise DataError("--balance is for classes, but the loss takes no label: leave it out")
     if options.guard and data.x_val is None:
         raise DataError("the guard needs validation samples: x_val and y_val, or held-out ones")
     metric = "accuracy" if plan.takes_label else "mse"
@@ -304,22 +313,22 @@ def run_epochs(run: TrainingRun) -> None:
     """All epochs of a run, or those up to where the guard stops it. Raises Differs, Interrupted."""
     options, samples = run.options, len(run.data.x_train)
     rate = options.rate if options.rate is not None else default_rate(run.plan)
-    order = sample_order(samples, options.epochs, run.result.seed, run.first_step)
-    order = (order if options.order is None else options.order)[: options.steps]
-    schedule = dict(rates(len(order), rate, options.schedule))
-    tried_from = last_part(len(order), options.schedule)
-    for first, end in epochs(len(order), samples, run.first_step):
-        run_steps(run, order, schedule, first, end)
+    feed = Feed(run.plan, run.data, options, run.result.seed, run.first_step)
+    total = len(feed.order)
+    schedule = dict(rates(total, rate, options.schedule))
+    tried_from = last_part(total, options.schedule)
+    for first, end in epochs(total, samples, run.first_step):
+        run_steps(run, feed, schedule, first, end)
         if run.monitor:
             run.monitor.look(run.runner.state())
-        if run.guard and judge(run, first >= tried_from) is Verdict.STOP and end < len(order):
+        if run.guard and judge(run, first >= tried_from) is Verdict.STOP and end < total:
             assert run.result.guarded is not None
             run.result.guarded.stopped_early = True
             return
 
 
 def run_steps(
-    run: TrainingRun, order: Array, schedule: dict[int, LearningRate], first: int, end: int
+    run: TrainingRun, feed: Feed, schedule: dict[int, LearningRate], first: int, end: int
 ) -> None:
     """Steps ``first`` to ``end`` of a run, counted in its result. Raises Differs, Interrupted."""
     result, verifier = run.result, run.verifier
@@ -328,9 +337,9 @@ def run_steps(
         if k in schedule:
             for trained in run.trained:
                 trained.set_learning_rate(schedule[k])
-        sample, target = run.data.x_train[order[k]], run.data.y_train[order[k]]
+        sample, target = feed.at(k)
         if k + 1 < end:
-            run.runner.announce(run.data.x_train[order[k + 1]], run.data.y_train[order[k + 1]])
+            run.runner.announce(*feed.at(k + 1))
         expected = verifier and verifier.expect(partial(verifier.replay, sample, target))
         loss, digest = run.runner.step(sample, target, run.options.verify)
         result.steps += 1
@@ -339,7 +348,7 @@ def run_steps(
             raise Differs(verifier.locate(device_of(run.runner), sample, target))
         if run.monitor and result.steps == EARLY_STEPS:
             run.monitor.look(run.runner.state())
-        run.report(Progress("train", k + 1, len(order), result.losses[-1]))
+        run.report(Progress("train", k + 1, len(feed.order), result.losses[-1]))
 
 
 def judge(run: TrainingRun, counts: bool = False) -> Verdict:

@@ -13,6 +13,7 @@ import numpy as np
 
 from mcutrain.host.defaults import RATIO
 from mcutrain.host.training.dataset import Dataset
+from mcutrain.host.training.feed import augmented_stream
 from mcutrain.host.training.latents import (
     DEVICE,
     HOST,
@@ -164,16 +165,18 @@ def train_stream(
     """
     if not plan.takes_label:
         raise DataError("a replay buffer balances classes, but the loss takes no label")
+    seed, first_step = begun(plan, options, state)
+    if options.augment is not None:
+        data = augmented_stream(plan, data, options.augment, seed, first_step)
     old = 0
     if data.x_old is not None and data.y_old is not None:
         old = len(data.x_old)
         x, y = np.concatenate([data.x_old, data.x_train]), np.append(data.y_old, data.y_train)
         data = replace(data, x_train=x, y_train=y)
-    seed, _ = begun(plan, options, state)
     stream = stream_of(ReplayBuffer(slots, plan.classes, seed), data.y_train, old, ratio)
     place = place_of(place, plan, True)
     wrapped = StreamRunner(runner, store_of(runner, place), stream, data)
-    options = replace(options, order=stream.order)
+    options = replace(options, order=stream.order, augment=None)
     result = train(plan, data, wrapped, options, report, state, keep)
     kept = plan.task.input if place == OFF or plan.latents.tensor is None else plan.latents.tensor
     nbytes = min(slots, len(data.y_train)) * kept.type.nbytes

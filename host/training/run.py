@@ -23,9 +23,10 @@ from mcutrain.host.simulation.instructions import read_counts, summary
 from mcutrain.host.simulation.profile import profiles
 from mcutrain.host.training.dataset import Dataset, load_dataset
 from mcutrain.host.training.export import check_exportable
+from mcutrain.host.training.feed import decided_balance, feed_notes
 from mcutrain.host.training.job import Outcome, TrainingJob, judged
 from mcutrain.host.training.keeping import Keeper
-from mcutrain.host.training.latents import DEVICE, CachedRunner, Saving, place_of
+from mcutrain.host.training.latents import DEVICE, OFF, CachedRunner, Saving, place_of
 from mcutrain.host.training.learned import GO_ON, going_on, planned_on
 from mcutrain.host.training.loop import Progress, Report, Result, begun, train
 from mcutrain.host.training.replay import train_stream
@@ -78,7 +79,11 @@ def run_job(job: TrainingJob, console: Console, keeper: Keeper | None = None) ->
         )
     data = load_dataset(job.data, plan)
     state = SavedState.read(job.state).state(plan) if job.state else None
-    notes = (*plan.notes, *data.notes)
+    is_stream = job.replay is not None
+    balance = decided_balance(plan, data, job.options, is_stream)
+    options = replace(job.options, balance=balance)
+    notes = (*plan.notes, *data.notes, *feed_notes(plan, data, options, is_stream))
+    job = replace(job, options=options)
     tell(notes, console)
     if job.port is not None:
         found = run_on_port(job, job.port, data, state, console, keeper)
@@ -116,6 +121,13 @@ def latents_place(job: TrainingJob, plan: TrainingPlan, target: Target) -> str:
     sends_ahead = plan.options.receive_ahead and is_device and job.replay is None
     is_again = job.options.epochs > 1 or job.replay is not None
     asked = job.latents
+    if job.options.augment is not None and job.replay is None:
+        if asked not in (None, OFF):
+            raise Error(
+                f"--latents {asked}: with --augment each step has its own sample, so no latent "
+                "can be kept: leave one of them out"
+            )
+        return OFF
     if asked is None and is_device and plan.options.latent_slots and job.replay is None:
         asked = DEVICE if (is_again or job.counts) and not sends_ahead else None
     # Without room that was asked for, whole steps are counted.

@@ -63,6 +63,25 @@ def train(
         ),
     ] = None,
     steps: Annotated[int | None, typer.Option(min=0, help="Stop after N steps.")] = None,
+    balance: Annotated[
+        str,
+        typer.Option(
+            metavar="WHEN",
+            help="Give each class as many steps: on, off (samples as they come), or auto: where "
+            "the largest class has 3 times the samples of the smallest.",
+        ),
+    ] = "auto",
+    augment: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            help="Change each sample at random, by seed, before a step learns from it. Of windows "
+            "and images: shift=0.1 (along time, by up to a tenth), noise=0.1 (of the standard "
+            "deviation), gain=0.2 (times 0.8 to 1.2), mixup=0.3 (up to 0.3 of another sample of "
+            "its class). Of images: crop=0.1 (moved by up to a tenth, both ways), flip=0.5 "
+            "(mirrored half of the time). Joined by commas: shift=0.1,noise=0.1. Default: none.",
+        ),
+    ] = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Replay every step in the reference and compare.")
     ] = False,
@@ -145,6 +164,7 @@ def train(
     from mcutrain.host.extras import require_extra
     from mcutrain.host.show import terminal as show
     from mcutrain.host.show.profile import profile_tables
+    from mcutrain.host.training.augmentation import Augmentation
     from mcutrain.host.training.job import TrainingJob
     from mcutrain.host.training.keeping import Keeper
     from mcutrain.host.training.learned import FRESH, GO_ON
@@ -159,8 +179,9 @@ def train(
     if fresh and go_on:
         raise Error("give --fresh or --go-on, not both")
     options = TrainingOptions(
-        epochs, lr, schedule, seed, steps, verify, guard, patience, validate_on, monitor=True
-    )
+        epochs, lr, schedule, seed, steps, verify, guard, patience, validate_on, monitor=True,
+        balance=balance, augment=None if augment is None else Augmentation.parse(augment),
+    )  # fmt: skip
     job = TrainingJob(
         request, data, target, port, options, count_instructions, verbose, baud, state, save,
         export, GO_ON if go_on else FRESH if fresh else None, validation, latents=latents,
