@@ -4,6 +4,7 @@
 from pathlib import Path
 
 BAUD = 1_000_000  # of a serial port
+EPOCHS = 10
 PATIENCE = 5  # epochs that may bring nothing better, one after another
 RATIO = 1  # replayed samples for each new one
 REPORT = Path("mcutrain-demo.html")  # of the demonstration

@@ -43,6 +43,7 @@ class TrainingJob:
     replay: int | None = None  # slots of the buffer, if the samples are a stream
     replay_ratio: int = RATIO
     profile: bool = False  # by node
+    minutes: float | None = None  # in place of epochs
 
     @property
     def counts(self) -> bool:

@@ -34,8 +34,10 @@ from mcutrain.host.training.rates import (
 )
 from mcutrain.host.training.runner import Runner
 from mcutrain.host.training.runners import DeviceRunner, ReferenceRunner
+from mcutrain.host.training.time_budget import TimeBudget
 from mcutrain.host.training.validation import judged_output, squared_error
 from mcutrain.host.training.verify import Difference, Differs, Verifier
+from mcutrain.host.training.yardstick import Yardstick, balanced_accuracy, constant_answer
 from mcutrain.trainer.errors import DataError, Error
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import Interpreter, pack_state, unpack_state
@@ -123,6 +125,8 @@ class Result:
     interrupted: bool = False  # by a signal; what was learned was kept
     signal: int = 0  # which
     findings: list[Finding] | None = None  # None where nobody looked
+    budget: TimeBudget | None = None  # of a run that was given minutes
+    yardstick: Yardstick = field(default_factory=Yardstick)
 
     @property
     def bit_exact(self) -> bool | None:
@@ -143,6 +147,8 @@ class Result:
             "seconds": round(self.seconds, 3),
             "guard": None if self.guarded is None else self.guarded.to_json(),
             "interrupted": self.interrupted,
+            "budget": None if self.budget is None else self.budget.to_json(),
+            **self.yardstick.to_json(self.metric),
             "saturation": None if self.findings is None else [asdict(f) for f in self.findings],
         }
 
@@ -258,6 +264,7 @@ def finish(run: TrainingRun) -> None:
     if run.monitor:
         run.result.findings = run.monitor.findings(last, run.result.losses)
     run.result.after = evaluate(run, "after")
+    run.result.yardstick.constant = constant_answer(run.plan, run.data)
 
 
 def stop(run: TrainingRun) -> None:
@@ -411,14 +418,17 @@ def evaluate(run: TrainingRun, phase: str) -> float | None:
     plan, data, runner = run.plan, run.data, run.runner
     if data.is_clipped("test"):
         return None
-    total = 0.0
+    total, right = 0.0, []
     for k, (sample, target) in enumerate(zip(data.x_test, data.y_test, strict=True)):
         run.interrupt.check()
         if plan.takes_label:
             found = verified(run, runner.predict, Interpreter.predict, sample)
-            total += found == int(target)
+            right.append(found == int(target))
+            total += right[-1]
         else:
             output = verified(run, runner.infer, Interpreter.infer, sample)
             total += squared_error(plan, sample, target, output)
         run.report(Progress(phase, k + 1, len(data.x_test), metric=total / (k + 1)))
+    if plan.takes_label:
+        run.result.yardstick.balanced[phase] = balanced_accuracy(right, data.y_test)
     return total / len(data.x_test)

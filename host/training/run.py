@@ -22,6 +22,7 @@ from mcutrain.host.extras import require_extra
 from mcutrain.host.simulation.instructions import read_counts, summary
 from mcutrain.host.simulation.profile import profiles
 from mcutrain.host.training.dataset import Dataset, load_dataset
+from mcutrain.host.training.duration import within
 from mcutrain.host.training.export import check_exportable
 from mcutrain.host.training.feed import decided_balance, feed_notes
 from mcutrain.host.training.job import Outcome, TrainingJob, judged
@@ -109,6 +110,9 @@ def check_together(job: TrainingJob, target: Target) -> None:
         raise Error("--go-on is for a board at a serial port: give --port, or --state FILE")
     if job.beginning == GO_ON and job.state is not None:
         raise Error("give --go-on, for the state that the board has, or --state, not both")
+    if job.minutes is not None and (job.counts or job.replay is not None):
+        other = "--replay takes each sample once" if job.replay else "instructions are counted"
+        raise Error(f"--minutes times a few steps first, but {other}: give --steps N instead")
     if job.counts and (job.port is not None or target.kind is not TargetKind.SIMULATED):
         asked = "--profile" if job.profile else "--count-instructions"
         raise Error(f"{asked} needs a simulated board: --target sim:BOARD")
@@ -199,8 +203,11 @@ def train_job(
             state,
             keep,
         )
-    wrapped = with_latents(runner, job.latents)
-    result = train(plan, data, wrapped, job.options, report, state, keep)
+    wrapped, options, budget = with_latents(runner, job.latents), job.options, None
+    if job.minutes is not None:
+        options, budget = within(job.minutes, plan, data, wrapped, options, state)
+    result = train(plan, data, wrapped, options, report, state, keep)
+    result.budget = budget
     return result, wrapped.saving if isinstance(wrapped, CachedRunner) else None
 
 

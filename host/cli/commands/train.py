@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,7 +20,7 @@ from mcutrain.host.cli.options import (
     takes_request,
 )
 from mcutrain.host.cli.output import err, interruption, print_json, say
-from mcutrain.host.defaults import BAUD, PATIENCE, RATIO
+from mcutrain.host.defaults import BAUD, EPOCHS, PATIENCE, RATIO
 
 if TYPE_CHECKING:
     from mcutrain.host.request import Request
@@ -47,7 +48,14 @@ def train(
     go_on: Annotated[
         bool, typer.Option("--go-on", help="Go on from what the board at --port has learned.")
     ] = False,
-    epochs: Annotated[int, typer.Option(min=0, help="Passes over the training samples.")] = 10,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help=f"Passes over the training samples; default {EPOCHS}, or as --steps or --minutes "
+            "say.",
+        ),
+    ] = None,
     lr: Annotated[
         float | None,
         typer.Option(help="Learning rate; default 2^-6, 2^-7 if all layers learn, 2^-9 for mse."),
@@ -62,7 +70,21 @@ def train(
             min=0, max=2**32 - 1, help="Of order and rounding; default 0, or what it was before."
         ),
     ] = None,
-    steps: Annotated[int | None, typer.Option(min=0, help="Stop after N steps.")] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Train N steps, in as many epochs as they are; with --epochs, in no more.",
+        ),
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            metavar="M",
+            help="Train as many steps as take about M minutes: a few are timed first. Building "
+            "and measuring are not in them.",
+        ),
+    ] = None,
     balance: Annotated[
         str,
         typer.Option(
@@ -178,6 +200,12 @@ def train(
         raise Error("--validation is for the guard: give it or --no-guard, not both")
     if fresh and go_on:
         raise Error("give --fresh or --go-on, not both")
+    if minutes is not None and not (epochs is None and steps is None):
+        raise Error("--minutes says how long to train: leave --epochs and --steps out")
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise Error(f"--minutes is {minutes:g}: give a number above 0, such as 5")
+    if epochs is None:
+        epochs = max(EPOCHS, steps or 0)  # an epoch has a step or more
     options = TrainingOptions(
         epochs, lr, schedule, seed, steps, verify, guard, patience, validate_on, monitor=True,
         balance=balance, augment=None if augment is None else Augmentation.parse(augment),
@@ -186,6 +214,7 @@ def train(
         request, data, target, port, options, count_instructions, verbose, baud, state, save,
         export, GO_ON if go_on else FRESH if fresh else None, validation, latents=latents,
         flash_latents=flash_latents, replay=replay, replay_ratio=replay_ratio, profile=profile,
+        minutes=minutes,
     )  # fmt: skip
     keeper = Keeper(save, export)
     try:
