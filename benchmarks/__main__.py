@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from benchmarks import forward_cost, guard, rate
+from benchmarks import augmentation, balance, forward_cost, guard, rate
 from benchmarks.data.fetch import DataUnavailable
 from benchmarks.document import DOCUMENT, put_section
 from benchmarks.runs import RESULTS_DIR, run_task
@@ -23,7 +23,13 @@ from benchmarks.tables import markdown, plot, rows_of
 from benchmarks.task import Task
 
 TASKS = ("watch", "hapt", "fashion", "incremental", "cifar", "calibrated", "mcunet")
-OTHERS = {"forward": forward_cost.markdown, "guard": guard.markdown, "rate": rate.markdown}
+OTHERS = {
+    "forward": forward_cost.markdown,
+    "guard": guard.markdown,
+    "rate": rate.markdown,
+    "balance": balance.markdown,
+    "augmentation": augmentation.markdown,
+}
 ALL = (*TASKS, *OTHERS)
 err = Console(stderr=True)
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

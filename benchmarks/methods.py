@@ -12,7 +12,8 @@ import torch
 from benchmarks.float_trainer import FloatTrainer, Method
 from mcutrain.host.building.library import in_process
 from mcutrain.host.training.dataset import Dataset
-from mcutrain.host.training.loop import TrainingOptions, rates, sample_order, train
+from mcutrain.host.training.loop import TrainingOptions, rates, train
+from mcutrain.host.training.rates import sample_order
 from mcutrain.trainer.formats import Formats
 from mcutrain.trainer.training_plan import TrainingPlan
 

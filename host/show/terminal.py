@@ -239,8 +239,11 @@ def notes(outcome: Outcome) -> list[str]:
     if result.interrupted:
         best = "the last weights" if result.guarded is None else "the best weights so far"
         said.append(f"interrupted: {best} were kept")
+    if result.budget is not None:
+        said.append(result.budget.told())
     if result.guarded is not None:
         said.append(result.guarded.told())
+    said += result.yardstick.told(result.metric, result.after, outcome.plan.takes_label)
     if result.findings is not None:
         found = [finding.text for finding in result.findings] or ["nothing to report"]
         said += [f"saturation: {text}" for text in found]

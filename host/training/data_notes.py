@@ -56,6 +56,9 @@ def labels(found: Iterable[int]) -> str:
 def sample_notes(arrays: Mapping[str, Array], unfit: Collection[str]) -> Iterator[Note]:
     """Of the samples themselves, (N, size) int8. In ``unfit`` arrays different samples have become
     the same: so much is said of them elsewhere."""
+    if len(arrays["x_train"]) == 1:
+        text = "x_train holds one sample: no more than that sample can be learned"
+        yield Note("x_train", "one sample", 1.0, text, WARNING)
     test = arrays["x_test"]
     if len(test) < FEW_SAMPLES:
         text = (

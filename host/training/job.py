@@ -47,6 +47,7 @@ class TrainingJob:
     profile: bool = False  # by node
     rate: RateChoice | None = None
     rate_minutes: float = RATE_MINUTES
+    minutes: float | None = None  # in place of epochs
 
     @property
     def counts(self) -> bool:
@@ -76,6 +77,8 @@ class Outcome:
             "target": self.target,
             "update": self.plan.scheme.name,
             "seed": self.result.seed,
+            "balance": self.job.options.balance,
+            "augment": None if self.job.options.augment is None else str(self.job.options.augment),
             "unguarded": self.job.unguarded or None,
             "rate": None if self.job.rate is None else self.job.rate.to_json(),
             **self.result.to_json(),

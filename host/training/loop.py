@@ -17,7 +17,10 @@ import numpy as np
 
 from mcutrain.host.defaults import PATIENCE
 from mcutrain.host.link.device import Device
+from mcutrain.host.training.augmentation import Augmentation
+from mcutrain.host.training.balance import AUTO, BALANCES, ON
 from mcutrain.host.training.dataset import Dataset
+from mcutrain.host.training.feed import Feed
 from mcutrain.host.training.guard import Guard, Guarded, ValidationScore, Verdict
 from mcutrain.host.training.interrupt import Interrupt, Interrupted, deferred
 from mcutrain.host.training.latents import innermost
@@ -28,12 +31,13 @@ from mcutrain.host.training.rates import (
     initial_rate,
     last_part,
     rates,
-    sample_order,
 )
 from mcutrain.host.training.runner import Runner
 from mcutrain.host.training.runners import DeviceRunner, ReferenceRunner
+from mcutrain.host.training.time_budget import TimeBudget
 from mcutrain.host.training.validation import judged_output, squared_error
 from mcutrain.host.training.verify import Difference, Differs, Verifier
+from mcutrain.host.training.yardstick import Yardstick, balanced_accuracy, constant_answer
 from mcutrain.trainer.errors import DataError, Error
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import Interpreter, pack_state, unpack_state
@@ -53,8 +57,10 @@ class TrainingOptions:
     counted in its last third alone, since epochs at the high rate say little about those.
     ``validate_on`` is who computes the outputs: the device, or the host from the state it reads.
     ``monitor`` looks for saturation. ``order`` (N,) are the indices of the samples to train on, in
-    place of the epochs. ``tests``: the test samples are looked at, before and after. Raises
-    DataError for a value that there is not.
+    place of the epochs. ``tests``: the test samples are looked at, before and after. ``balance`` is
+    whether classes get as many steps each: ``auto`` where their numbers are far apart. ``augment``
+    is what becomes of a sample before a step learns from it. Raises DataError for a value that
+    there is not.
     """
 
     epochs: int = 10
@@ -69,11 +75,14 @@ class TrainingOptions:
     monitor: bool = False
     order: Array | None = None
     tests: bool = True
+    balance: str = AUTO
+    augment: Augmentation | None = None
 
     def __post_init__(self) -> None:
         for name, value, known in (
             ("schedule", self.schedule, SCHEDULES),
             ("place to validate on", self.validate_on, PLACES),
+            ("balance", self.balance, BALANCES),
         ):
             if value not in known:
                 raise DataError(f"unknown {name} '{value}': give {', '.join(known)}")
@@ -118,6 +127,8 @@ class Result:
     interrupted: bool = False  # by a signal; what was learned was kept
     signal: int = 0  # which
     findings: list[Finding] | None = None  # None where nobody looked
+    budget: TimeBudget | None = None  # of a run that was given minutes
+    yardstick: Yardstick = field(default_factory=Yardstick)
 
     @property
     def bit_exact(self) -> bool | None:
@@ -138,6 +149,8 @@ class Result:
             "seconds": round(self.seconds, 3),
             "guard": None if self.guarded is None else self.guarded.to_json(),
             "interrupted": self.interrupted,
+            "budget": None if self.budget is None else self.budget.to_json(),
+            **self.yardstick.to_json(self.metric),
             "saturation": None if self.findings is None else [asdict(f) for f in self.findings],
         }
 
@@ -190,6 +203,8 @@ def train(
     or the last without the guard. Where the run fails, ``keep`` gets the best state that the guard
     has, if there was any step. Raises DataError for a guard without validation samples.
     """
+    if options.balance == ON and not plan.takes_label:
+        raise DataError("--balance is for classes, but the loss takes no label: leave it out")
     if options.guard and data.x_val is None:
         raise DataError("the guard needs validation samples: x_val and y_val, or held-out ones")
     metric = "accuracy" if plan.takes_label else "mse"
@@ -251,6 +266,7 @@ def finish(run: TrainingRun) -> None:
     if run.monitor:
         run.result.findings = run.monitor.findings(last, run.result.losses)
     run.result.after = evaluate(run, "after")
+    run.result.yardstick.constant = constant_answer(run.plan, run.data)
 
 
 def stop(run: TrainingRun) -> None:
@@ -314,21 +330,22 @@ def run_epochs(run: TrainingRun) -> None:
     """All epochs of a run, or those up to where the guard stops it. Raises Differs, Interrupted."""
     options, samples = run.options, len(run.data.x_train)
     rate = options.rate if options.rate is not None else initial_rate(run.plan)
-    order = order_of(options, samples, run.result.seed, run.first_step)
-    schedule = dict(rates(len(order), rate, options.schedule))
-    tried_from = last_part(len(order), options.schedule)
-    for first, end in epochs(len(order), samples, run.first_step):
-        run_steps(run, order, schedule, first, end)
+    feed = Feed(run.plan, run.data, options, run.result.seed, run.first_step)
+    total = len(feed.order)
+    schedule = dict(rates(total, rate, options.schedule))
+    tried_from = last_part(total, options.schedule)
+    for first, end in epochs(total, samples, run.first_step):
+        run_steps(run, feed, schedule, first, end)
         if run.monitor:
             run.monitor.look(run.runner.state())
-        if run.guard and judge(run, first >= tried_from) is Verdict.STOP and end < len(order):
+        if run.guard and judge(run, first >= tried_from) is Verdict.STOP and end < total:
             assert run.result.guarded is not None
             run.result.guarded.stopped_early = True
             return
 
 
 def run_steps(
-    run: TrainingRun, order: Array, schedule: dict[int, LearningRate], first: int, end: int
+    run: TrainingRun, feed: Feed, schedule: dict[int, LearningRate], first: int, end: int
 ) -> None:
     """Steps ``first`` to ``end`` of a run, counted in its result. Raises Differs, Interrupted."""
     result, verifier = run.result, run.verifier
@@ -337,9 +354,9 @@ def run_steps(
         if k in schedule:
             for trained in run.trained:
                 trained.set_learning_rate(schedule[k])
-        sample, target = run.data.x_train[order[k]], run.data.y_train[order[k]]
+        sample, target = feed.at(k)
         if k + 1 < end:
-            run.runner.announce(run.data.x_train[order[k + 1]], run.data.y_train[order[k + 1]])
+            run.runner.announce(*feed.at(k + 1))
         expected = verifier and verifier.expect(partial(verifier.replay, sample, target))
         loss, digest = run.runner.step(sample, target, run.options.verify)
         result.steps += 1
@@ -348,7 +365,7 @@ def run_steps(
             raise Differs(verifier.locate(device_of(run.runner), sample, target))
         if run.monitor and result.steps == EARLY_STEPS:
             run.monitor.look(run.runner.state())
-        run.report(Progress("train", k + 1, len(order), result.losses[-1]))
+        run.report(Progress("train", k + 1, len(feed.order), result.losses[-1]))
 
 
 def judge(run: TrainingRun, counts: bool = False) -> Verdict:
@@ -411,14 +428,17 @@ def evaluate(run: TrainingRun, phase: str) -> float | None:
     plan, data, runner = run.plan, run.data, run.runner
     if data.is_clipped("test") or not run.options.tests:
         return None
-    total = 0.0
+    total, right = 0.0, []
     for k, (sample, target) in enumerate(zip(data.x_test, data.y_test, strict=True)):
         run.interrupt.check()
         if plan.takes_label:
             found = verified(run, runner.predict, Interpreter.predict, sample)
-            total += found == int(target)
+            right.append(found == int(target))
+            total += right[-1]
         else:
             output = verified(run, runner.infer, Interpreter.infer, sample)
             total += squared_error(plan, sample, target, output)
         run.report(Progress(phase, k + 1, len(data.x_test), metric=total / (k + 1)))
+    if plan.takes_label:
+        run.result.yardstick.balanced[phase] = balanced_accuracy(right, data.y_test)
     return total / len(data.x_test)

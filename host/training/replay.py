@@ -13,6 +13,7 @@ import numpy as np
 
 from mcutrain.host.defaults import RATIO
 from mcutrain.host.training.dataset import Dataset
+from mcutrain.host.training.feed import augmented_stream
 from mcutrain.host.training.latents import (
     DEVICE,
     HOST,
@@ -179,11 +180,13 @@ def train_stream(
     ``place`` is one of latents.PLACES, by default the host; for the device the plan has
     ``slots`` latent slots. Raises DataError where steps take no label, and what ``train`` raises.
     """
-    seed, _ = begun(plan, options, state)
+    seed, first_step = begun(plan, options, state)
+    if options.augment is not None:
+        data = augmented_stream(plan, data, options.augment, seed, first_step)
     data, stream = streamed(plan, data, slots, seed, ratio)
     place = place_of(place, plan, True)
     wrapped = StreamRunner(runner, store_of(runner, place), stream, data)
-    options = replace(options, order=stream.order)
+    options = replace(options, order=stream.order, augment=None)
     result = train(plan, data, wrapped, options, report, state, keep)
     kept = plan.task.input if place == OFF or plan.latents.tensor is None else plan.latents.tensor
     nbytes = min(slots, len(data.y_train)) * kept.type.nbytes

@@ -22,11 +22,13 @@ from mcutrain.host.extras import require_extra
 from mcutrain.host.simulation.instructions import read_counts, summary
 from mcutrain.host.simulation.profile import profiles
 from mcutrain.host.training.dataset import Dataset, load_dataset
+from mcutrain.host.training.duration import within
 from mcutrain.host.training.export import check_exportable
+from mcutrain.host.training.feed import decided_balance, feed_notes
 from mcutrain.host.training.job import Outcome, TrainingJob, judged
 from mcutrain.host.training.job_rate import with_rate
 from mcutrain.host.training.keeping import Keeper
-from mcutrain.host.training.latents import DEVICE, CachedRunner, Saving, place_of
+from mcutrain.host.training.latents import DEVICE, OFF, CachedRunner, Saving, place_of
 from mcutrain.host.training.learned import GO_ON, going_on, planned_on
 from mcutrain.host.training.loop import Progress, Report, Result, begun, train
 from mcutrain.host.training.replay import train_stream
@@ -79,7 +81,11 @@ def run_job(job: TrainingJob, console: Console, keeper: Keeper | None = None) ->
         )
     data = load_dataset(job.data, plan)
     state = SavedState.read(job.state).state(plan) if job.state else None
-    notes = (*plan.notes, *data.notes)
+    is_stream = job.replay is not None
+    balance = decided_balance(plan, data, job.options, is_stream)
+    options = replace(job.options, balance=balance)
+    notes = (*plan.notes, *data.notes, *feed_notes(plan, data, options, is_stream))
+    job = replace(job, options=options)
     tell(notes, console)
     if job.port is not None:
         found = run_on_port(job, job.port, data, state, console, keeper)
@@ -106,6 +112,9 @@ def check_together(job: TrainingJob, target: Target) -> None:
         raise Error("--go-on is for a board at a serial port: give --port, or --state FILE")
     if job.beginning == GO_ON and job.state is not None:
         raise Error("give --go-on, for the state that the board has, or --state, not both")
+    if job.minutes is not None and (job.counts or job.replay is not None):
+        other = "--replay takes each sample once" if job.replay else "instructions are counted"
+        raise Error(f"--minutes times a few steps first, but {other}: give --steps N instead")
     if job.counts and (job.port is not None or target.kind is not TargetKind.SIMULATED):
         asked = "--profile" if job.profile else "--count-instructions"
         raise Error(f"{asked} needs a simulated board: --target sim:BOARD")
@@ -118,6 +127,13 @@ def latents_place(job: TrainingJob, plan: TrainingPlan, target: Target) -> str:
     sends_ahead = plan.options.receive_ahead and is_device and job.replay is None
     is_again = job.options.epochs > 1 or job.replay is not None
     asked = job.latents
+    if job.options.augment is not None and job.replay is None:
+        if asked not in (None, OFF):
+            raise Error(
+                f"--latents {asked}: with --augment each step has its own sample, so no latent "
+                "can be kept: leave one of them out"
+            )
+        return OFF
     if asked is None and is_device and plan.options.latent_slots and job.replay is None:
         asked = DEVICE if (is_again or job.counts) and not sends_ahead else None
     # Without room that was asked for, whole steps are counted.
@@ -190,8 +206,11 @@ def train_job(
             state,
             keep,
         )
-    wrapped = with_latents(runner, job.latents)
-    result = train(plan, data, wrapped, job.options, report, state, keep)
+    wrapped, options, budget = with_latents(runner, job.latents), job.options, None
+    if job.minutes is not None:
+        options, budget = within(job.minutes, plan, data, wrapped, options, state)
+    result = train(plan, data, wrapped, options, report, state, keep)
+    result.budget = budget
     return result, wrapped.saving if isinstance(wrapped, CachedRunner) else None
 
 

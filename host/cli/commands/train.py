@@ -21,7 +21,7 @@ from mcutrain.host.cli.options import (
     takes_request,
 )
 from mcutrain.host.cli.output import err, interruption, print_json, say
-from mcutrain.host.defaults import AUTO, BAUD, PATIENCE, RATE_MINUTES, RATIO
+from mcutrain.host.defaults import AUTO, BAUD, EPOCHS, PATIENCE, RATE_MINUTES, RATIO
 
 if TYPE_CHECKING:
     from mcutrain.host.request import Request
@@ -49,7 +49,14 @@ def train(
     go_on: Annotated[
         bool, typer.Option("--go-on", help="Go on from what the board at --port has learned.")
     ] = False,
-    epochs: Annotated[int, typer.Option(min=0, help="Passes over the training samples.")] = 10,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help=f"Passes over the training samples; default {EPOCHS}, or as --steps or --minutes "
+            "say.",
+        ),
+    ] = None,
     lr: RateOpt = AUTO,
     lr_minutes: Annotated[
         float,
@@ -70,7 +77,40 @@ def train(
             min=0, max=2**32 - 1, help="Of order and rounding; default 0, or what it was before."
         ),
     ] = None,
-    steps: Annotated[int | None, typer.Option(min=0, help="Stop after N steps.")] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Train N steps, in as many epochs as they are; with --epochs, in no more.",
+        ),
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            metavar="M",
+            help="Train as many steps as take about M minutes: a few are timed first. Building "
+            "and measuring are not in them.",
+        ),
+    ] = None,
+    balance: Annotated[
+        str,
+        typer.Option(
+            metavar="WHEN",
+            help="Give each class as many steps: on, off (samples as they come), or auto: where "
+            "the largest class has 3 times the samples of the smallest.",
+        ),
+    ] = "auto",
+    augment: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            help="Change each sample at random, by seed, before a step learns from it. Of windows "
+            "and images: shift=0.1 (along time, by up to a tenth), noise=0.1 (of the standard "
+            "deviation), gain=0.2 (times 0.8 to 1.2), mixup=0.3 (up to 0.3 of another sample of "
+            "its class). Of images: crop=0.1 (moved by up to a tenth, both ways), flip=0.5 "
+            "(mirrored half of the time). Joined by commas: shift=0.1,noise=0.1. Default: none.",
+        ),
+    ] = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Replay every step in the reference and compare.")
     ] = False,
@@ -153,6 +193,7 @@ def train(
     from mcutrain.host.extras import require_extra
     from mcutrain.host.show import terminal as show
     from mcutrain.host.show.profile import profile_tables
+    from mcutrain.host.training.augmentation import Augmentation
     from mcutrain.host.training.job import TrainingJob
     from mcutrain.host.training.keeping import Keeper
     from mcutrain.host.training.learned import FRESH, GO_ON
@@ -169,23 +210,23 @@ def train(
         raise Error("give --fresh or --go-on, not both")
     if not 0 < lr_minutes < math.inf:
         raise Error(f"--lr-minutes is a number of minutes above 0, not {lr_minutes:g}")
+    if minutes is not None and not (epochs is None and steps is None):
+        raise Error("--minutes says how long to train: leave --epochs and --steps out")
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise Error(f"--minutes is {minutes:g}: give a number above 0, such as 5")
+    if epochs is None:
+        epochs = max(EPOCHS, steps or 0)  # an epoch has a step or more
     options = TrainingOptions(
-        epochs,
-        given_rate(lr),
-        schedule,
-        seed,
-        steps,
-        verify,
-        guard,
-        patience,
-        validate_on,
-        monitor=True,
-    )
+        epochs, given_rate(lr), schedule, seed, steps, verify, guard, patience, validate_on,
+        monitor=True, balance=balance,
+        augment=None if augment is None else Augmentation.parse(augment),
+    )  # fmt: skip
     job = TrainingJob(
         request, data, target, port, options, count_instructions, verbose, baud, state, save,
         export, GO_ON if go_on else FRESH if fresh else None, validation, latents=latents,
         flash_latents=flash_latents, replay=replay, replay_ratio=replay_ratio, profile=profile,
         rate_minutes=lr_minutes,
+        minutes=minutes,
     )  # fmt: skip
     keeper = Keeper(save, export)
     try:

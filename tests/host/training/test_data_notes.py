@@ -61,6 +61,10 @@ def test_a_test_of_three_samples() -> None:
     assert "each of them is 33 % of the accuracy" in found[0].text
 
 
+def test_a_training_sample_that_is_the_only_one() -> None:
+    assert kinds_of_samples(x_train=samples()["x_train"][:1]) == ["x_train: one sample"]
+
+
 def test_test_samples_that_are_training_samples() -> None:
     same = samples()["x_train"]
 

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a balanced order is worth where one class has most of the samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.augmentation import quarter_turned
+from benchmarks.data import digits
+from benchmarks.data.watch import EXAMPLE, load_people
+from benchmarks.guard import as_input
+from benchmarks.nets.digits import recipe
+from mcutrain.host.building.library import in_process
+from mcutrain.host.training.balance import OFF, ON
+from mcutrain.host.training.dataset import Dataset
+from mcutrain.host.training.loop import TrainingOptions, train
+from mcutrain.host.training.runner import Runner
+from mcutrain.trainer.graph.tensor import Array
+from mcutrain.trainer.model import Model
+from mcutrain.trainer.options import PlanOptions
+from mcutrain.trainer.plan import make_plan
+from mcutrain.trainer.tflite.reader import load
+from mcutrain.trainer.training_plan import TrainingPlan
+
+RUNS = 20
+EPOCHS = 20
+UPDATE = "last:2"
+INTRODUCTION = f"""\
+One class, another in each run, has most of the training samples, the others few each: points that
+`--balance on` is worth over `off`, {RUNS} pairs, `{UPDATE}`, {EPOCHS} epochs. Balanced accuracy is
+the mean over the classes, plain accuracy that of samples as uneven as those trained on."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Samples in parts (a person's, or all), and how many of the large class and of each other."""
+
+    name: str
+    parts: tuple[tuple[Array, Array], ...]
+    large: int
+    small: int
+
+
+def settings() -> Iterator[tuple[Model, tuple[Setting, ...]]]:
+    """Raises DataUnavailable."""
+    people = tuple((x.reshape(len(x), -1), y) for x, y in load_people().values())
+    windows = ((12, 4), (12, 3), (12, 1))
+    yield (
+        load(EXAMPLE / "watch.tflite"),
+        tuple(Setting("watch", people, large, small) for large, small in windows),
+    )
+    turned = quarter_turned(digits.other_writers())
+    images = ((24, 8), (40, 4), (72, 1))
+    part = (as_input(turned.x), turned.y)
+    yield (
+        load(recipe().file()),
+        tuple(Setting("digits, turned", (part,), large, small) for large, small in images),
+    )
+
+
+def uneven(setting: Setting, seed: int) -> Dataset:
+    """The samples that a seed draws; all others test."""
+    x, y = setting.parts[seed % len(setting.parts)]
+    rng, labels = np.random.default_rng([seed, 7]), np.unique(y)
+    largest = labels[seed % len(labels)]
+    learn = np.concatenate(
+        [
+            rng.permutation(np.flatnonzero(y == label))[
+                : setting.large if label == largest else setting.small
+            ]
+            for label in labels
+        ]
+    )
+    test = np.setdiff1d(np.arange(len(y)), learn)
+    return Dataset(x[learn], y[learn], x[test], y[test])
+
+
+def scores(
+    plan: TrainingPlan, runner: Runner, data: Dataset, options: TrainingOptions
+) -> tuple[float, float]:
+    """(balanced, plain) accuracy in percent; classes without test samples are left out."""
+    train(plan, data, runner, options, lambda progress: None)
+    right = np.array([runner.predict(x) for x in data.x_test]) == data.y_test
+    tested = np.unique(data.y_test)
+    recalls = np.array([right[data.y_test == label].mean() for label in tested])
+    weights = np.array([(data.y_train == label).sum() for label in tested])
+    return 100 * float(recalls.mean()), 100 * float(recalls @ weights / weights.sum())
+
+
+def row(plan: TrainingPlan, runner: Runner, setting: Setting, short: bool) -> str:
+    """A line of the table."""
+    found = {
+        balance: np.array(
+            [
+                scores(
+                    plan,
+                    runner,
+                    uneven(setting, seed),
+                    TrainingOptions(1 if short else EPOCHS, seed=seed, balance=balance),
+                )
+                for seed in range(2 if short else RUNS)
+            ]
+        )
+        for balance in (OFF, ON)
+    }
+    gained = found[ON] - found[OFF]
+    errors = gained.std(axis=0, ddof=1) / np.sqrt(len(gained))
+    cells = [setting.name, f"{setting.large} to {setting.small}"]
+    for k in range(2):
+        cells += [f"{found[OFF][:, k].mean():.1f}", f"{gained[:, k].mean():+.1f} ± {errors[k]:.1f}"]
+    return f"| {' | '.join(cells)} |"
+
+
+def markdown(short: bool = False) -> str:
+    """The section of docs/accuracy.md. Raises DataUnavailable."""
+    lines = [
+        INTRODUCTION,
+        "",
+        "| task | samples | balanced accuracy, off, % | gained | plain accuracy, off, % | gained |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    for model, uneven_ones in settings():
+        plan = make_plan(model, PlanOptions(UPDATE))
+        with in_process(plan) as runner:
+            lines += [row(plan, runner, s, short) for s in uneven_ones[: 1 if short else None]]
+    return "\n".join(lines) + "\n"

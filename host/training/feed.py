@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run feeds its runner: which training sample each step learns from, and how changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+
+from mcutrain.host.training.augmentation import Augmentation, Augmenter, check_augmentation
+from mcutrain.host.training.balance import OFF, ON, balance_notes, balanced_order, balances
+from mcutrain.host.training.dataset import Dataset
+from mcutrain.host.training.rates import sample_order
+from mcutrain.trainer.errors import DataError
+from mcutrain.trainer.graph.tensor import Array
+from mcutrain.trainer.notes import NOTE, Note
+from mcutrain.trainer.training_plan import TrainingPlan
+
+
+class FeedOptions(Protocol):
+    """What a feed reads of TrainingOptions."""
+
+    @property
+    def epochs(self) -> int: ...
+
+    @property
+    def steps(self) -> int | None: ...
+
+    @property
+    def order(self) -> Array | None: ...
+
+    @property
+    def balance(self) -> str: ...
+
+    @property
+    def augment(self) -> Augmentation | None: ...
+
+
+class Feed:
+    """The samples of a run behind ``first_step`` steps. All of it follows from the seed, so a run
+    that goes on gets what it would have got."""
+
+    def __init__(
+        self,
+        plan: TrainingPlan,
+        data: Dataset,
+        options: FeedOptions,
+        seed: int,
+        first_step: int,
+    ) -> None:
+        """Raises DataError for an augmentation that does not go with the samples."""
+        self.data, self.first_step = data, first_step
+        self.order = order_of(plan, data, options, seed, first_step)
+        asked = options.augment
+        self._augmented = None if asked is None else Augmenter(asked, plan, data, seed)
+        self._ahead: tuple[int, tuple[Array, Array]] | None = None
+
+    def at(self, k: int) -> tuple[Array, Array]:
+        """The sample and the target of step ``k`` of the run."""
+        index = int(self.order[k])
+        if self._augmented is None:
+            return self.data.x_train[index], self.data.y_train[index]
+        if self._ahead is None or self._ahead[0] != k:
+            self._ahead = k, self._augmented(self.first_step + k, index)
+        return self._ahead[1]
+
+
+def order_of(
+    plan: TrainingPlan, data: Dataset, options: FeedOptions, seed: int, first_step: int
+) -> Array:
+    """The indices of the training samples, step by step."""
+    if options.order is not None:
+        return options.order[: options.steps]
+    samples, epochs = len(data.x_train), options.epochs
+    if options.steps is not None:
+        epochs = min(epochs, -(-options.steps // samples))
+    if plan.takes_label and balances(options.balance, data.y_train):
+        order = balanced_order(data.y_train, epochs, seed, first_step)
+    else:
+        order = sample_order(samples, epochs, seed, first_step)
+    return order[: options.steps]
+
+
+def decided_balance(
+    plan: TrainingPlan, data: Dataset, options: FeedOptions, is_stream: bool
+) -> str:
+    """ON or OFF, as all samples call for it, those too that will validate.
+
+    Raises DataError for what does not go with the plan or with a stream.
+    """
+    if options.augment is not None:
+        check_augmentation(options.augment, plan)
+        if is_stream and "mixup" in options.augment.names:
+            raise DataError(
+                "--augment: mixup needs other samples, and with --replay only one is there at a "
+                "time: leave mixup out"
+            )
+    if is_stream or not plan.takes_label:
+        if options.balance == ON:
+            why = "--replay balances its buffer" if is_stream else "the loss takes no label"
+            raise DataError(f"--balance on: {why}: leave --balance out")
+        return OFF
+    return ON if balances(options.balance, data.y_train) else OFF
+
+
+def feed_notes(
+    plan: TrainingPlan, data: Dataset, options: FeedOptions, is_stream: bool
+) -> Iterator[Note]:
+    """What the feed makes of the samples, and what that costs."""
+    if is_stream:
+        return
+    if plan.takes_label:
+        yield from balance_notes(data.y_train, options.balance)
+    if options.augment is not None and plan.latents.tensor is not None:
+        text = (
+            "--augment gives each step a sample of its own, so no latents are kept: the frozen "
+            f"layers run in every step ({plan.prefix_macs:,} of its {plan.step_macs:,} MACs)"
+        )
+        yield Note("x_train", "augmented", plan.prefix_macs / plan.step_macs, text, NOTE)
+
+
+def augmented_stream(
+    plan: TrainingPlan, data: Dataset, augmentation: Augmentation, seed: int, first_step: int
+) -> Dataset:
+    """The data of a stream with each new sample changed once, as it arrives: it is kept and
+    replayed as it then is."""
+    augmenter = Augmenter(augmentation, plan, data, seed)
+    x = [augmenter(first_step + k, k)[0] for k in range(len(data.x_train))]
+    return replace(data, x_train=np.stack(x))

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a figure of the test samples is worth: beside one answer for all of them, and by class."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from mcutrain.host.training.balance import RATIO, class_counts
+from mcutrain.host.training.dataset import Dataset
+from mcutrain.host.training.validation import squared_error
+from mcutrain.trainer.graph.tensor import Array
+from mcutrain.trainer.interpreter import target_of_input
+from mcutrain.trainer.training_plan import TrainingPlan
+
+
+@dataclass(frozen=True)
+class ConstantAnswer:
+    """What one answer for all test samples comes to: the best label, or the mean of y_train.
+
+    ``bound`` is where chance ends: a metric that is no better may be that of such an answer.
+    ``is_uneven`` says that test samples of one class are far more than of another.
+    """
+
+    metric: float
+    bound: float
+    is_uneven: bool = False
+
+
+@dataclass
+class Yardstick:
+    """``balanced`` is the balanced accuracy before and after training, where there are labels."""
+
+    constant: ConstantAnswer | None = None
+    balanced: dict[str, float] = field(default_factory=dict)
+
+    def to_json(self, metric: str) -> dict[str, Any]:
+        constant = None if self.constant is None else self.constant.metric
+        return {
+            f"{metric}_of_one_answer": constant,
+            "balanced_accuracy_before": self.balanced.get("before"),
+            "balanced_accuracy_after": self.balanced.get("after"),
+        }
+
+    def told(self, metric: str, after: float | None, has_labels: bool) -> Iterator[str]:
+        """What is to be said of the metric ``after`` training."""
+        if self.constant is None or after is None:
+            return
+        if self.constant.is_uneven:
+            shown = (f"{100 * self.balanced[phase]:.1f} %" for phase in ("before", "after"))
+            yield "balanced accuracy, the mean of each class's own: {} before, {} after".format(
+                *shown
+            )
+        bad = after <= self.constant.bound if has_labels else after >= self.constant.bound
+        if bad:
+            ours, one = (
+                f"{100 * v:.1f} %" if has_labels else f"{v:.4g}"
+                for v in (after, self.constant.metric)
+            )
+            beside = ", within chance," if has_labels else ""
+            yield (
+                f"warning: {metric} {ours} is{beside} no better than one answer for all test "
+                f"samples ({one}): look at the data, or try another --lr, more --epochs, or more "
+                "layers (--update)"
+            )
+
+
+def balanced_accuracy(right: Sequence[bool], labels: Array) -> float:
+    """The mean over the classes of the share of each that is right.
+
+    >>> balanced_accuracy([True, True, True, False], np.array([0, 0, 0, 1]))
+    0.5
+    """
+    hits = np.array(right)
+    return float(np.mean([hits[labels == label].mean() for label in np.unique(labels)]))
+
+
+def constant_answer(plan: TrainingPlan, data: Dataset) -> ConstantAnswer | None:
+    """Of the test samples; None if they are clipped, or are of one class alone."""
+    if data.is_clipped("test"):
+        return None
+    if plan.takes_label:
+        counts = class_counts(data.y_test).values()
+        if len(counts) < 2:
+            return None
+        share = max(counts) / len(data.y_test)
+        # Two standard deviations of a binomial, as the guard has them.
+        bound = share + 2 * math.sqrt(share * (1 - share) / len(data.y_test))
+        return ConstantAnswer(share, bound, max(counts) >= RATIO * min(counts))
+    targets = data.y_train
+    if plan.task.target is None:
+        targets = np.stack([target_of_input(plan, x).reshape(-1) for x in data.x_train])
+    mean = np.floor(targets.mean(axis=0) + 0.5).astype(np.int64)
+    pairs = zip(data.x_test, data.y_test, strict=True)
+    mse = float(np.mean([squared_error(plan, x, y, mean) for x, y in pairs]))
+    return ConstantAnswer(mse, mse)
