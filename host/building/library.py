@@ -173,9 +173,17 @@ class LibraryModel:
     def step(self, sample: Array, target: int | Array = 0) -> StepRecord:
         """One training step; arguments as of ``Interpreter.step``."""
         self.write_input(sample)
+        return self._step("step", target)
+
+    def step_from_latent(self, latent: Array, target: int | Array = 0) -> StepRecord:
+        """The same from the latent of the sample. The plan must have one."""
+        self.write_latent(latent)
+        return self._step("step_from_latent", target)
+
+    def _step(self, function: str, target: int | Array) -> StepRecord:
         label = int(target) if self.plan.takes_label else 0
         self.write_target(target)
-        if self.call("step", label) & 0xFF:
+        if self.call(function, label) & 0xFF:
             raise ValueError(f"label {label} is not one of the classes in use")
         loss = self._function("loss")()
         return StepRecord(loss.sum, loss.distance, self.call("predicted"))
@@ -183,8 +191,20 @@ class LibraryModel:
     def infer(self, sample: Array) -> Array:
         """The logits, int8."""
         self.write_input(sample)
-        assert self.call("infer") & 0xFF == 0
+        return self._infer("infer")
+
+    def infer_from_latent(self, latent: Array) -> Array:
+        self.write_latent(latent)
+        return self._infer("infer_from_latent")
+
+    def _infer(self, function: str) -> Array:
+        assert self.call(function) & 0xFF == 0
         return self[self.plan.task.logits].reshape(-1).copy()
+
+    def write_latent(self, latent: Array) -> None:
+        latent = np.ascontiguousarray(latent, np.int8)
+        if self.push("push_latent", 0, latent):
+            raise ValueError(f"{latent.size} bytes are no latent of {self.plan.name}")
 
     def latent_of(self, sample: Array) -> Array:
         """The latent of the sample, in its own shape. The plan must have one."""
@@ -206,10 +226,10 @@ class LibraryModel:
 
 
 class LibraryRunner:
-    """A Runner (host/training/runner.py) over a model in this process."""
+    """A LatentRunner (host/training/runner.py) over a model in this process."""
 
     def __init__(self, model: LibraryModel) -> None:
-        self.model = model
+        self.model, self.plan = model, model.plan
 
     def reset(self, seed: int) -> None:
         self.model.reset(seed)
@@ -232,6 +252,22 @@ class LibraryRunner:
 
     def infer(self, sample: Array) -> Array:
         return self.model.infer(sample)
+
+    def latent_of(self, sample: Array) -> Array:
+        return self.model.latent_of(sample)
+
+    def step_from_latent(
+        self, latent: Array, target: Array, wants_digest: bool
+    ) -> tuple[StepRecord, int]:
+        record = self.model.step_from_latent(latent, target)
+        return record, self.model.digest() if wants_digest else 0
+
+    def predict_from_latent(self, latent: Array) -> int:
+        self.model.infer_from_latent(latent)
+        return int(self.model.call("predicted"))
+
+    def infer_from_latent(self, latent: Array) -> Array:
+        return self.model.infer_from_latent(latent)
 
     def digest(self) -> int:
         return self.model.digest()

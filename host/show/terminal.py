@@ -229,8 +229,9 @@ def notes(outcome: Outcome) -> list[str]:
     if result.interrupted:
         best = "the last weights" if result.guarded is None else "the best weights so far"
         said.append(f"interrupted: {best} were kept")
-    if result.guarded is not None:
-        said.append(result.guarded.told())
+    guard = result.guarded or outcome.job.decision
+    if guard is not None:
+        said.append(guard.told())
     if result.findings is not None:
         found = [finding.text for finding in result.findings] or ["nothing to report"]
         said += [f"saturation: {text}" for text in found]

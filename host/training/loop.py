@@ -32,7 +32,7 @@ from mcutrain.host.training.rates import (
 )
 from mcutrain.host.training.runner import Runner
 from mcutrain.host.training.runners import DeviceRunner, ReferenceRunner
-from mcutrain.host.training.validation import judged_output, squared_error
+from mcutrain.host.training.validation import classes_in_use, judged_output, squared_error
 from mcutrain.host.training.verify import Difference, Differs, Verifier
 from mcutrain.trainer.errors import DataError, Error
 from mcutrain.trainer.graph.tensor import Array
@@ -52,7 +52,8 @@ class TrainingOptions:
     epochs in a row that bring nothing better; with a schedule that ends at a low rate they are
     counted in its last third alone, since epochs at the high rate say little about those.
     ``validate_on`` is who computes the outputs: the device, or the host from the state it reads.
-    ``monitor`` looks for saturation. ``order`` (N,) are the indices of the samples to train on, in
+    ``monitor`` looks for saturation. ``measures``: the test samples are looked at before and after.
+    ``order`` (N,) are the indices of the samples to train on, in
     place of the epochs. Raises DataError for a value that there is not.
     """
 
@@ -66,6 +67,7 @@ class TrainingOptions:
     patience: int = PATIENCE
     validate_on: str = "device"
     monitor: bool = False
+    measures: bool = True
     order: Array | None = None
 
     def __post_init__(self) -> None:
@@ -85,7 +87,7 @@ class TrainingOptions:
 class Progress:
     """What is under way, for whoever shows it."""
 
-    phase: str  # "before", "validate", "train" or "after"
+    phase: str  # "guard", "before", "validate", "train" or "after"
     done: int
     total: int
     loss: float | None = None
@@ -164,6 +166,7 @@ class TrainingRun:
     guard: Guard | None = None
     monitor: Monitor | None = None
     classes: int = 0  # in use, while the guard validates
+    seen: bytes = b""  # the last state that was read, for the monitor
 
     @property
     def trained(self) -> tuple[Runner | Verifier, ...]:
@@ -186,10 +189,10 @@ def train(
     difference. ``keep`` gets what was learned as soon as it is known, before it is measured. With
     it, or with ``guard``, a signal to end takes effect between two steps, and the best state stays,
     or the last without the guard. Where the run fails, ``keep`` gets the best state that the guard
-    has, if there was any step. Raises DataError for a guard without validation samples.
+    has, or the last that the monitor saw. Raises DataError for a guard without validation samples.
     """
     if options.guard and data.x_val is None:
-        raise DataError("the guard needs validation samples: x_val and y_val, or held-out ones")
+        raise DataError("the guard needs validation samples: x_val and y_val")
     metric = "accuracy" if plan.takes_label else "mse"
     seed, first_step = begun(plan, options, state)
     result = Result(seed, metric, verified=options.verify)
@@ -205,8 +208,8 @@ def train(
         except Interrupted:
             stop(run)
         except (Error, OSError):
-            if run.guard is not None and run.guard.best is not None and result.steps:
-                kept(run, run.guard.state)
+            if result.steps and (state := run.seen if run.guard is None else run.guard.state):
+                kept(run, state)
             raise
         finally:
             if run.verifier is not None:
@@ -236,8 +239,7 @@ def begin(run: TrainingRun, state: bytes | None) -> None:
         run.monitor = Monitor(plan, run.data, run.runner.state())
     if options.guard:
         run.guard, run.result.guarded = Guard(options.patience), Guarded(run.result.metric)
-        if plan.task.active is not None:
-            run.classes = int(unpack_state(plan, run.runner.state())[plan.task.active][0])
+        run.classes = classes_in_use(plan, run.runner.state())
         judge(run)
 
 
@@ -311,7 +313,8 @@ def run_epochs(run: TrainingRun) -> None:
     for first, end in epochs(len(order), samples, run.first_step):
         run_steps(run, order, schedule, first, end)
         if run.monitor:
-            run.monitor.look(run.runner.state())
+            run.seen = run.runner.state()
+            run.monitor.look(run.seen)
         if run.guard and judge(run, first >= tried_from) is Verdict.STOP and end < len(order):
             assert run.result.guarded is not None
             run.result.guarded.stopped_early = True
@@ -338,7 +341,8 @@ def run_steps(
         if verifier and expected and not verifier.compare_step(expected(), (loss, digest)):
             raise Differs(verifier.locate(device_of(run.runner), sample, target))
         if run.monitor and result.steps == EARLY_STEPS:
-            run.monitor.look(run.runner.state())
+            run.seen = run.runner.state()
+            run.monitor.look(run.seen)
         run.report(Progress("train", k + 1, len(order), result.losses[-1]))
 
 
@@ -397,10 +401,10 @@ def device_of(runner: Runner) -> Device:
 
 
 def evaluate(run: TrainingRun, phase: str) -> float | None:
-    """The metric on the test samples; None if they are clipped. Raises Interrupted, and Differs if
-    the reference computes otherwise."""
+    """The metric on the test samples; None if they are clipped, or nobody asks. Raises Interrupted,
+    and Differs if the reference computes otherwise."""
     plan, data, runner = run.plan, run.data, run.runner
-    if data.is_clipped("test"):
+    if data.is_clipped("test") or not run.options.measures:
         return None
     total = 0.0
     for k, (sample, target) in enumerate(zip(data.x_test, data.y_test, strict=True)):

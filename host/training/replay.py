@@ -25,8 +25,8 @@ from mcutrain.host.training.latents import (
     place_of,
 )
 from mcutrain.host.training.loop import Keep, Report, Result, TrainingOptions, begun, train
-from mcutrain.host.training.runner import Runner
-from mcutrain.host.training.runners import DeviceRunner, ReferenceRunner
+from mcutrain.host.training.runner import LatentRunner, Runner
+from mcutrain.host.training.runners import DeviceRunner
 from mcutrain.trainer.errors import DataError
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import StepRecord
@@ -100,7 +100,7 @@ class HostSamples:
         return self.runner.infer(self._samples[slot])
 
 
-def store_of(runner: ReferenceRunner | DeviceRunner, place: str) -> LatentStore:
+def store_of(runner: LatentRunner, place: str) -> LatentStore:
     """Where a stream's buffer lies: ``place`` is one of host.training.latents.PLACES."""
     if place == DEVICE:
         assert isinstance(runner, DeviceRunner)
@@ -148,7 +148,7 @@ class StreamRunner(WrappedRunner):
 def train_stream(
     plan: TrainingPlan,
     data: Dataset,
-    runner: ReferenceRunner | DeviceRunner,
+    runner: LatentRunner,
     slots: int,
     options: TrainingOptions,
     report: Report,

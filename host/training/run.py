@@ -23,11 +23,14 @@ from mcutrain.host.simulation.instructions import read_counts, summary
 from mcutrain.host.simulation.profile import profiles
 from mcutrain.host.training.dataset import Dataset, load_dataset
 from mcutrain.host.training.export import check_exportable
+from mcutrain.host.training.fold_guard import decide, undecidable
+from mcutrain.host.training.folds import Pool
+from mcutrain.host.training.in_process import in_process_plan, in_process_runner
 from mcutrain.host.training.job import Outcome, TrainingJob, judged
 from mcutrain.host.training.keeping import Keeper
 from mcutrain.host.training.latents import DEVICE, CachedRunner, Saving, place_of
 from mcutrain.host.training.learned import GO_ON, going_on, planned_on
-from mcutrain.host.training.loop import Progress, Report, Result, begun, train
+from mcutrain.host.training.loop import Progress, Report, Result, train
 from mcutrain.host.training.replay import train_stream
 from mcutrain.host.training.runners import (
     DeviceRunner,
@@ -39,7 +42,6 @@ from mcutrain.host.training.runners import (
 )
 from mcutrain.host.training.state import SavedState
 from mcutrain.host.training.tell import tell
-from mcutrain.host.training.validation import held_out
 from mcutrain.trainer.errors import Error
 from mcutrain.trainer.training_plan import TrainingPlan
 
@@ -83,10 +85,10 @@ def run_job(job: TrainingJob, console: Console, keeper: Keeper | None = None) ->
     if job.port is not None:
         found = run_on_port(job, job.port, data, state, console, keeper)
         return judged(replace(found, notes=notes))
-    job, data = guarded(job, plan, data, state)
+    job = guarded(job, plan, data, state, console, keeper)
     if target.kind is TargetKind.REFERENCE:
         runner = ReferenceRunner(plan)
-        with bars(console, job, plan) as report:
+        with bars(console, plan) as report:
             result, saving = train_job(job, plan, data, runner, report, state, keeper)
         cost = planned(plan)
         return judged(Outcome(job, target.name, result, cost, plan, saving=saving, notes=notes))
@@ -137,29 +139,43 @@ def run_on_port(
     with connected(port, plans, job.baud) as runner:
         plan, own = runner.plan, going_on(runner, port, job.beginning, console)
         state = state if own is None else own
-        job, data = guarded(job, plan, data, state)
-        with bars(console, job, plan) as report:
+        job = guarded(job, plan, data, state, console, keeper)
+        with bars(console, plan) as report:
             result, saving = train_job(job, plan, data, runner, report, state, keeper)
     return Outcome(job, port, result, planned(plan), plan, saving=saving)
 
 
 def guarded(
-    job: TrainingJob, plan: TrainingPlan, data: Dataset, state: bytes | None
-) -> tuple[TrainingJob, Dataset]:
-    """The job and the data with validation samples; or with the guard off, and why."""
-    if not job.options.guard:
-        return job, data
-    if job.replay is not None and data.x_val is None:
-        reason = "in a stream, what comes next is not known beforehand; give x_val"
-        return replace(job, options=replace(job.options, guard=False), unguarded=reason), data
-    if data.is_clipped("val"):
+    job: TrainingJob,
+    plan: TrainingPlan,
+    data: Dataset,
+    state: bytes | None,
+    console: Console,
+    keeper: Keeper,
+) -> TrainingJob:
+    """The job as the guard lets it run: with the file's validation samples; or without any step, if
+    folds of the training samples say that it would not help; or with the guard off, and why."""
+    options = job.options
+    if not options.guard or (data.x_val is not None and not data.is_clipped("val")):
+        return job
+    job = replace(job, options=replace(options, guard=False))
+    if data.x_val is not None:
         reason = "x_val or its targets are out of range and clipped: they say little"
-        return replace(job, options=replace(job.options, guard=False), unguarded=reason), data
-    seed, _ = begun(plan, job.options, state)
-    data, reason = held_out(plan, data, seed, job.validation)
+    else:
+        reason = undecidable(plan, Pool.of(data, job.replay is not None))
     if reason:
-        job = replace(job, options=replace(job.options, guard=False), unguarded=reason)
-    return job, data
+        console.print(f"guard: off: {reason}", markup=False, soft_wrap=True)
+        return replace(job, unguarded=reason)
+    if 0 in (options.epochs, options.steps):
+        return job
+    here = in_process_plan(job.request)
+    with bars(console, here) as report:
+        decision = decide(
+            here, data, job.options, in_process_runner, report, state, job.replay, job.replay_ratio
+        )
+    keeper.is_decided = True
+    steps = options.steps if decision.helps else 0
+    return replace(job, options=replace(job.options, steps=steps), decision=decision)
 
 
 def train_job(
@@ -205,7 +221,7 @@ def run_simulated(
         counts = Path(folder) / "counts" if job.counts else None
         with (
             profiling(built, counts) if job.profile else simulated(built, counts) as runner,
-            bars(console, job, plan) as report,
+            bars(console, plan) as report,
         ):
             result, saving = train_job(job, plan, data, runner, report, state, keeper)
             used = runner.stack_used_bytes()
@@ -224,19 +240,13 @@ def run_simulated(
 
 
 @contextmanager
-def bars(
-    console: Console, job: TrainingJob, plan: TrainingPlan
-) -> Iterator[Callable[[Progress], None]]:
+def bars(console: Console, plan: TrainingPlan) -> Iterator[Callable[[Progress], None]]:
     """A progress bar for each phase, on a terminal."""
-    if job.unguarded:
-        console.print(f"guard: off: {job.unguarded}", markup=False, soft_wrap=True)
     columns = (
         TextColumn("{task.description:<9}"), BarColumn(), MofNCompleteColumn(),
         TextColumn("{task.fields[note]}"), TimeRemainingColumn(),
     )  # fmt: skip
-    names = {
-        "before": "evaluate", "validate": "validate", "train": "train", "after": "evaluate"
-    }  # fmt: skip
+    names = {"before": "evaluate", "after": "evaluate"}
     with Bars(*columns, console=console) as view:
         tasks: dict[str, Any] = {}
         average = None
@@ -244,7 +254,7 @@ def bars(
         def report(progress: Progress) -> None:
             nonlocal average
             if progress.phase not in tasks:
-                name = names[progress.phase]
+                name = names.get(progress.phase, progress.phase)
                 tasks[progress.phase] = view.add_task(name, total=progress.total, note="")
             note = ""
             if progress.loss is not None:
