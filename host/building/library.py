@@ -159,6 +159,11 @@ class LibraryModel:
         if self.push("push", 0, sample):
             raise ValueError(f"{sample.size} bytes are no sample of {self.plan.name}")
 
+    def write_latent(self, latent: Array) -> None:
+        latent = np.ascontiguousarray(latent, np.int8)
+        if self.push("push_latent", 0, latent):
+            raise ValueError(f"{latent.size} bytes are no latent of {self.plan.name}")
+
     def push(self, function: str, offset: int, part: Array) -> int:
         """The low byte of the status of ``<model>_<function>``, which hands over a part."""
         return int(self._function(function)(offset, part.ctypes.data, part.nbytes)) & 0xFF
@@ -176,17 +181,17 @@ class LibraryModel:
         return self._step("step", target)
 
     def step_from_latent(self, latent: Array, target: int | Array = 0) -> StepRecord:
-        """The same from the latent of the sample. The plan must have one."""
+        """``step`` on the sample of ``latent``."""
         self.write_latent(latent)
         return self._step("step_from_latent", target)
 
-    def _step(self, function: str, target: int | Array) -> StepRecord:
+    def _step(self, name: str, target: int | Array) -> StepRecord:
         label = int(target) if self.plan.takes_label else 0
         self.write_target(target)
-        if self.call(function, label) & 0xFF:
+        if self.call(name, label) & 0xFF:
             raise ValueError(f"label {label} is not one of the classes in use")
         loss = self._function("loss")()
-        return StepRecord(loss.sum, loss.distance, self.call("predicted"))
+        return StepRecord(loss.sum, loss.distance, self.predicted)
 
     def infer(self, sample: Array) -> Array:
         """The logits, int8."""
@@ -194,17 +199,13 @@ class LibraryModel:
         return self._infer("infer")
 
     def infer_from_latent(self, latent: Array) -> Array:
+        """``infer`` on the sample of ``latent``."""
         self.write_latent(latent)
         return self._infer("infer_from_latent")
 
-    def _infer(self, function: str) -> Array:
-        assert self.call(function) & 0xFF == 0
+    def _infer(self, name: str) -> Array:
+        assert self.call(name) & 0xFF == 0
         return self[self.plan.task.logits].reshape(-1).copy()
-
-    def write_latent(self, latent: Array) -> None:
-        latent = np.ascontiguousarray(latent, np.int8)
-        if self.push("push_latent", 0, latent):
-            raise ValueError(f"{latent.size} bytes are no latent of {self.plan.name}")
 
     def latent_of(self, sample: Array) -> Array:
         """The latent of the sample, in its own shape. The plan must have one."""
@@ -216,6 +217,11 @@ class LibraryModel:
     def predict(self, sample: Array) -> int:
         """The class."""
         self.infer(sample)
+        return self.predicted
+
+    @property
+    def predicted(self) -> int:
+        """The class that the last step or inference gave."""
         return int(self.call("predicted"))
 
     def digest(self) -> int:
@@ -264,7 +270,7 @@ class LibraryRunner:
 
     def predict_from_latent(self, latent: Array) -> int:
         self.model.infer_from_latent(latent)
-        return int(self.model.call("predicted"))
+        return self.model.predicted
 
     def infer_from_latent(self, latent: Array) -> Array:
         return self.model.infer_from_latent(latent)

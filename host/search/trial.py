@@ -13,10 +13,9 @@ import numpy as np
 from mcutrain.host.files import save_array
 from mcutrain.host.request import Request
 from mcutrain.host.training.dataset import Dataset
-from mcutrain.host.training.in_process import in_process_runner
 from mcutrain.host.training.rates import default_rate, rates, sample_order
 from mcutrain.host.training.runner import Runner
-from mcutrain.host.training.tail import latents, plan_from, tail
+from mcutrain.host.training.tail import fastest, latents, plan_from, tail
 from mcutrain.host.training.validation import squared_error
 from mcutrain.trainer.errors import DataError
 from mcutrain.trainer.graph.tensor import Array
@@ -134,7 +133,7 @@ class Setup:
         rate = default_rate(whole) if self.rate is None else self.rate
         plan, start = tail(request, self.model, whole)
         x = self.samples.x if start is None else self.latents(request, whole, start)
-        with in_process_runner(plan) as runner:
+        with fastest(plan) as runner:
             return [self.train(plan, runner, x, split, effort, rate) for split in splits]
 
     def train(

@@ -10,7 +10,7 @@ from typing import Any
 from mcutrain.host.defaults import BAUD, RATIO
 from mcutrain.host.request import Request
 from mcutrain.host.simulation.profile import Profile, profiles_json
-from mcutrain.host.training.fold_guard import FoldDecision
+from mcutrain.host.training.fold_decision import FoldDecision
 from mcutrain.host.training.latents import Saving
 from mcutrain.host.training.loop import Result, TrainingOptions
 from mcutrain.trainer.notes import Note

@@ -52,9 +52,9 @@ class TrainingOptions:
     epochs in a row that bring nothing better; with a schedule that ends at a low rate they are
     counted in its last third alone, since epochs at the high rate say little about those.
     ``validate_on`` is who computes the outputs: the device, or the host from the state it reads.
-    ``monitor`` looks for saturation. ``measures``: the test samples are looked at before and after.
-    ``order`` (N,) are the indices of the samples to train on, in
-    place of the epochs. Raises DataError for a value that there is not.
+    ``monitor`` looks for saturation. ``order`` (N,) are the indices of the samples to train on, in
+    place of the epochs. ``tests``: the test samples are looked at, before and after. Raises
+    DataError for a value that there is not.
     """
 
     epochs: int = 10
@@ -67,8 +67,8 @@ class TrainingOptions:
     patience: int = PATIENCE
     validate_on: str = "device"
     monitor: bool = False
-    measures: bool = True
     order: Array | None = None
+    tests: bool = True
 
     def __post_init__(self) -> None:
         for name, value, known in (
@@ -401,10 +401,10 @@ def device_of(runner: Runner) -> Device:
 
 
 def evaluate(run: TrainingRun, phase: str) -> float | None:
-    """The metric on the test samples; None if they are clipped, or nobody asks. Raises Interrupted,
-    and Differs if the reference computes otherwise."""
+    """The metric on the test samples; None if they are clipped, or not to be looked at. Raises
+    Interrupted, and Differs if the reference computes otherwise."""
     plan, data, runner = run.plan, run.data, run.runner
-    if data.is_clipped("test") or not run.options.measures:
+    if data.is_clipped("test") or not run.options.tests:
         return None
     total = 0.0
     for k, (sample, target) in enumerate(zip(data.x_test, data.y_test, strict=True)):

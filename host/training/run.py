@@ -168,7 +168,7 @@ def guarded(
         return replace(job, unguarded=reason)
     if 0 in (options.epochs, options.steps):
         return job
-    here = in_process_plan(job.request)
+    here, state = in_process_plan(job.request, plan, state)
     with bars(console, here) as report:
         decision = decide(
             here, data, job.options, in_process_runner, report, state, job.replay, job.replay_ratio

@@ -7,18 +7,24 @@ and zero points, and so their rounding.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from shutil import which
 
 import numpy as np
 
+from mcutrain.host.building.library import COMPILER, LibraryRunner, in_process
 from mcutrain.host.request import Request
-from mcutrain.host.training.in_process import MEMORY_OPTIONS, in_process_runner
+from mcutrain.host.training.runners import ReferenceRunner
 from mcutrain.trainer.chip import GENERIC
 from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.model import Model, cut, trim
-from mcutrain.trainer.options import Scheme
+from mcutrain.trainer.options import DEFAULT_OPTIONS, Effect, Scheme
 from mcutrain.trainer.training_plan import TrainingPlan
+
+MEMORY_OPTIONS = [*DEFAULT_OPTIONS.to_json(Effect.MEMORY)]
 
 
 def tail(request: Request, model: Model, whole: TrainingPlan) -> tuple[TrainingPlan, str | None]:
@@ -63,8 +69,21 @@ def shifted(scheme: Scheme, layers: int) -> Scheme:
     )
 
 
+@contextmanager
+def fastest(plan: TrainingPlan) -> Iterator[LibraryRunner | ReferenceRunner]:
+    """The generated C in this process; the reference where there is no compiler, or for kernels of
+    another instruction set."""
+    if which(COMPILER) is None or plan.needs:
+        yield ReferenceRunner(plan)
+    else:
+        with in_process(plan) as runner:
+            yield runner
+
+
 def latents(plan: TrainingPlan, samples: Array) -> Array:
     """(N, latent size) int8: what the frozen prefix of ``plan`` makes of each sample."""
-    with in_process_runner(plan) as runner:
+    latent = plan.latents.tensor
+    assert latent is not None
+    with fastest(plan) as runner:
         found = [runner.latent_of(sample) for sample in samples]
     return np.stack([value.reshape(-1) for value in found])
