@@ -1,24 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the guard saves: digits of new writers, on which the model is good already.
+"""What the guard saves and costs: digits of new writers, on which the model is good already, and
+the same digits changed, on which it is not.
 
-Some samples of each digit teach, the others test. The head learns at three rates, without the
-guard from all of the samples, with it from four fifths of them.
+Some samples of each digit teach, the others test. Without the guard the head learns from them; with
+it, it does so where folds of them say that this helps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from benchmarks.data import RawSamples, digits, learn_and_test
 from benchmarks.nets.digits import INPUT_QUANT, recipe
-from mcutrain.host.building.library import in_process
+from mcutrain.host.building.library import LibraryRunner, in_process
 from mcutrain.host.training.dataset import Dataset
-from mcutrain.host.training.loop import Result, TrainingOptions, train
-from mcutrain.host.training.runner import Runner
-from mcutrain.host.training.validation import held_out
+from mcutrain.host.training.fold_guard import borrowed, decide
+from mcutrain.host.training.loop import Progress, TrainingOptions, train
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.making.quantiser import quantize_array
 from mcutrain.trainer.options import PlanOptions
@@ -28,25 +28,39 @@ from mcutrain.trainer.training_plan import TrainingPlan
 
 UPDATE = "head"
 EPOCHS = 10
-SHOTS = (20, 50)  # samples of each digit
-SEEDS = range(100, 106)  # the guard's rule was chosen on seeds 0 to 7
+SHOTS = (10, 5)  # samples of each digit
+SEEDS = range(300, 318)  # the rule was chosen on seeds 200 to 217
+CLEAN = "as they are"
+TOO_LARGE = 2.0**-2
 INTRODUCTION = """\
 A net of 6,000 parameters that knows the digits of some writers (scikit-learn's 8 x 8 digits)
-learns those of others, which it knows already: `head`, 10 epochs, mean of six seeds. With the guard
-a fifth of the samples validates. Accuracy is on the others' remaining digits."""
-RATES = {"small, 2^-9": 2.0**-9, "default, 2^-6": 2.0**-6, "too large, 2^-2": 2.0**-2}
+learns those of others: as they are, which it knows already, and changed, which it does not. `head`,
+10 epochs, 18 seeds; accuracy is on the others' remaining digits. With the guard the run happens if
+five folds of its samples say that it helps: "trained" counts such runs."""
 
 
 @dataclass(frozen=True)
 class GuardRow:
-    """One rate, one seed: accuracies on the test samples in percent."""
+    """One set of digits, one seed: accuracies on the test samples in percent."""
 
-    rate: str
+    name: str
     seed: int
     before: float
     unguarded: float
-    guarded: float
-    rolled_back: bool
+    helps: bool
+
+    @property
+    def guarded(self) -> float:
+        return self.unguarded if self.helps else self.before
+
+
+def cases() -> Iterator[tuple[str, RawSamples, float | None]]:
+    """Name, samples and learning rate of each; None is the default. Raises DataUnavailable."""
+    samples = digits.other_writers()
+    yield CLEAN, samples, None
+    yield f"{CLEAN}, rate 2^-2", samples, TOO_LARGE
+    for name, altered in digits.ALTERED.items():
+        yield name, RawSamples(altered(samples.x), samples.y), None
 
 
 def dataset(samples: RawSamples, shots: int, seed: int) -> Dataset:
@@ -59,48 +73,49 @@ def as_input(x: Array) -> Array:
     return quantize_array(x, INPUT_QUANT).reshape(len(x), -1)
 
 
-def trained(plan: TrainingPlan, data: Dataset, runner: Runner, options: TrainingOptions) -> Result:
-    return train(plan, data, runner, options, lambda progress: None)
+def quiet(progress: Progress) -> None:
+    pass
 
 
 def measure(
-    plan: TrainingPlan, data: Dataset, runner: Runner, rate: str, seed: int, epochs: int
+    plan: TrainingPlan, data: Dataset, runner: LibraryRunner, name: str, options: TrainingOptions
 ) -> GuardRow:
-    """Train with and without the guard."""
-    options = TrainingOptions(epochs, RATES[rate], seed=seed)
-    bare = trained(plan, data, runner, options)
-    validated, reason = held_out(plan, data, seed)
-    assert not reason, reason
-    kept = trained(plan, validated, runner, replace(options, guard=True))
-    assert kept.guarded is not None
-    accuracies = (100 * (value or 0.0) for value in (bare.before, bare.after, kept.after))
-    return GuardRow(rate, seed, *accuracies, kept.guarded.rolled_back)
+    """Train without the guard, and ask it."""
+    decision = decide(plan, data, options, borrowed(runner), quiet)
+    result = train(plan, data, runner, options, quiet)
+    before, after = (100 * (value or 0.0) for value in (result.before, result.after))
+    return GuardRow(name, result.seed, before, after, decision.helps)
 
 
 def table(rows: list[GuardRow]) -> Iterator[str]:
-    """A line per rate: means over the seeds, how often it was rolled back, the greatest loss."""
-    yield "| rate | before, % | unguarded, % | guarded, % | rolled back | worst of the guarded |"
-    yield "|---|---|---|---|---|---|"
-    for rate in RATES:
-        mine = [row for row in rows if row.rate == rate]
-        means = (np.mean([getattr(r, n) for r in mine]) for n in ("before", "unguarded", "guarded"))
-        worst = min(r.guarded - r.before for r in mine)
-        cells = [*(f"{mean:.1f}" for mean in means), f"{sum(r.rolled_back for r in mine)} of "
-                 f"{len(mine)}", f"{worst:+.1f} points"]  # fmt: skip
-        yield f"| {rate} | {' | '.join(cells)} |"
+    """A line per set of digits: means over the seeds, the worst seed, how often it trained."""
+    yield (
+        "| digits | before, % | change without, points | worst "
+        "| change with the guard | worst | trained |"
+    )
+    yield "|---|---|---|---|---|---|---|"
+    for name in dict.fromkeys(row.name for row in rows):
+        mine = [row for row in rows if row.name == name]
+        before = np.array([row.before for row in mine])
+        cells = [name, f"{before.mean():.1f}"]
+        for kind in ("unguarded", "guarded"):
+            change = np.array([getattr(row, kind) for row in mine]) - before
+            cells += [f"{change.mean():+.2f}", f"{change.min():+.1f}"]
+        yield f"| {' | '.join(cells)} | {sum(row.helps for row in mine)} of {len(mine)} |"
 
 
 def markdown(short: bool = False) -> str:
     """The section of docs/accuracy.md. Raises DataUnavailable."""
-    plan, samples = make_plan(load(recipe().file()), PlanOptions(UPDATE)), digits.other_writers()
+    plan = make_plan(load(recipe().file()), PlanOptions(UPDATE))
+    epochs, seeds = (1, SEEDS[:1]) if short else (EPOCHS, SEEDS)
     lines = [INTRODUCTION]
     with in_process(plan) as runner:
         for shots in SHOTS[:1] if short else SHOTS:
             rows = [
-                measure(plan, data, runner, rate, seed, 1 if short else EPOCHS)
-                for rate in RATES
-                for seed in SEEDS[: 1 if short else None]
-                for data in [dataset(samples, shots, seed)]
+                measure(plan, dataset(samples, shots, seed), runner, name, options)
+                for name, samples, rate in cases()
+                for seed in seeds
+                for options in [TrainingOptions(epochs, rate, seed=seed)]
             ]
             lines += ["", f"{shots} samples of each digit:", "", *table(rows)]
     return "\n".join(lines) + "\n"

@@ -21,9 +21,10 @@ from benchmarks.data.fetch import DataUnavailable
 from benchmarks.data.models import model_file
 from benchmarks.task import Task
 from mcutrain.host.training.dataset import Dataset
+from mcutrain.host.training.in_process import in_process_runner, with_host_latents
 from mcutrain.host.training.loop import Progress, TrainingOptions, train
 from mcutrain.host.training.rate_choice import RateChoice, rate_text
-from mcutrain.host.training.rate_search import bench, find_rate
+from mcutrain.host.training.rate_search import find_rate
 from mcutrain.host.training.runner import Runner
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.model import Model
@@ -127,7 +128,8 @@ def measure(case: Case) -> RateRow:
     choices = [find_rate(plan, data, options, silent) for data in case.data]
     found, seconds, grid = [], 0.0, np.zeros((len(case.data), len(GRID)))
     for k, (data, choice) in enumerate(zip(case.data, choices, strict=True)):
-        with bench(plan, data, case.epochs * len(data.x_train)) as (runner, _):
+        with in_process_runner(plan, case.epochs * len(data.x_train)) as inner:
+            runner = with_host_latents(plan, inner)
 
             def accuracy(rate: float, data: Dataset = data, runner: Runner = runner) -> float:
                 result = train(plan, data, runner, replace(options, rate=rate), silent)

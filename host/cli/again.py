@@ -25,6 +25,8 @@ def command_again(ctx: typer.Context, keeper: Keeper) -> str:
         if (source := ctx.get_parameter_source(name)) and source.name == "COMMANDLINE"
     }
     values.pop("fresh", None)
+    if keeper.is_decided:
+        values["guard"] = False
     if "port" in values:
         values |= {"go_on": True, "state": None}
     elif keeper.save in keeper.kept:

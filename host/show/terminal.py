@@ -239,10 +239,10 @@ def notes(outcome: Outcome) -> list[str]:
     if result.interrupted:
         best = "the last weights" if result.guarded is None else "the best weights so far"
         said.append(f"interrupted: {best} were kept")
-    if result.budget is not None:
-        said.append(result.budget.told())
-    if result.guarded is not None:
-        said.append(result.guarded.told())
+    if outcome.job.budget is not None:
+        said.append(outcome.job.budget.told())
+    if guard := result.guarded or outcome.job.decision:
+        said.append(guard.told())
     said += result.yardstick.told(result.metric, result.after, outcome.plan.takes_label)
     if result.findings is not None:
         found = [finding.text for finding in result.findings] or ["nothing to report"]

@@ -10,9 +10,11 @@ from typing import Any
 from mcutrain.host.defaults import BAUD, RATE_MINUTES, RATIO
 from mcutrain.host.request import Request
 from mcutrain.host.simulation.profile import Profile, profiles_json
+from mcutrain.host.training.fold_decision import FoldDecision
 from mcutrain.host.training.latents import Saving
 from mcutrain.host.training.loop import Result, TrainingOptions
 from mcutrain.host.training.rate_choice import RateChoice
+from mcutrain.host.training.time_budget import TimeBudget
 from mcutrain.trainer.notes import Note
 from mcutrain.trainer.training_plan import TrainingPlan
 
@@ -22,8 +24,9 @@ class TrainingJob:
     """What `mcutrain train` was asked to do. ``state``: a file that `--save` wrote; ``save`` and
     ``export``: where what is learned is kept.
 
-    ``unguarded`` says why the guard is off although it was asked for. ``rate`` is known once the
-    run has one, which is looked for within ``rate_minutes``.
+    ``unguarded`` says why the guard is off although it was asked for; ``decision`` is what it
+    decided before the run, without validation samples of the file. ``rate`` is known once the run
+    has one, which is looked for within ``rate_minutes``.
     """
 
     request: Request
@@ -38,8 +41,8 @@ class TrainingJob:
     save: Path | None = None
     export: Path | None = None
     beginning: str | None = None  # FRESH or GO_ON, for a device that has learned already
-    validation: float | None = None  # share of the training samples; None is the default
     unguarded: str = ""
+    decision: FoldDecision | None = None
     latents: str | None = None  # where they are kept; None is the default of host.training.latents
     flash_latents: Path | None = None  # the data set whose latents the build holds
     replay: int | None = None  # slots of the buffer, if the samples are a stream
@@ -48,6 +51,7 @@ class TrainingJob:
     rate: RateChoice | None = None
     rate_minutes: float = RATE_MINUTES
     minutes: float | None = None  # in place of epochs
+    budget: TimeBudget | None = None  # what they came to
 
     @property
     def counts(self) -> bool:
@@ -82,6 +86,8 @@ class Outcome:
             "unguarded": self.job.unguarded or None,
             "rate": None if self.job.rate is None else self.job.rate.to_json(),
             **self.result.to_json(),
+            "budget": None if self.job.budget is None else self.job.budget.to_json(),
+            **({"guard": decision.to_json()} if (decision := self.job.decision) else {}),
             **self.instructions,
             **({"profile": profiles_json(self.profiles)} if self.profiles else {}),
             "latents": None if self.saving is None else self.saved(self.saving),
@@ -105,7 +111,10 @@ def judged(outcome: Outcome) -> Outcome:
     elif outcome.job.options.verify and not outcome.result.bit_exact:
         outcome.failure = "the device was not verified in every step"
     elif outcome.job.counts and not has_both(outcome.instructions):
-        outcome.failure = "no instructions were counted: no step or no inference ran"
+        reason = "no step or no inference ran"
+        if (decision := outcome.job.decision) and not decision.helps:
+            reason = "the guard keeps the first state, so no step ran; --no-guard trains"
+        outcome.failure = f"no instructions were counted: {reason}"
     elif (used := outcome.stack_used_bytes) is not None and used > outcome.cost["stack_bytes"]:
         outcome.failure = (
             f"{used:,} bytes of stack were used, the bound is {outcome.cost['stack_bytes']:,}; "

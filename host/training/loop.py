@@ -34,8 +34,7 @@ from mcutrain.host.training.rates import (
 )
 from mcutrain.host.training.runner import Runner
 from mcutrain.host.training.runners import DeviceRunner, ReferenceRunner
-from mcutrain.host.training.time_budget import TimeBudget
-from mcutrain.host.training.validation import judged_output, squared_error
+from mcutrain.host.training.validation import classes_in_use, judged_output, squared_error
 from mcutrain.host.training.verify import Difference, Differs, Verifier
 from mcutrain.host.training.yardstick import Yardstick, balanced_accuracy, constant_answer
 from mcutrain.trainer.errors import DataError, Error
@@ -96,7 +95,7 @@ class TrainingOptions:
 class Progress:
     """What is under way, for whoever shows it."""
 
-    phase: str  # "before", "validate", "train" or "after"
+    phase: str  # "guard", "before", "validate", "train" or "after"
     done: int
     total: int
     loss: float | None = None
@@ -127,7 +126,6 @@ class Result:
     interrupted: bool = False  # by a signal; what was learned was kept
     signal: int = 0  # which
     findings: list[Finding] | None = None  # None where nobody looked
-    budget: TimeBudget | None = None  # of a run that was given minutes
     yardstick: Yardstick = field(default_factory=Yardstick)
 
     @property
@@ -149,7 +147,6 @@ class Result:
             "seconds": round(self.seconds, 3),
             "guard": None if self.guarded is None else self.guarded.to_json(),
             "interrupted": self.interrupted,
-            "budget": None if self.budget is None else self.budget.to_json(),
             **self.yardstick.to_json(self.metric),
             "saturation": None if self.findings is None else [asdict(f) for f in self.findings],
         }
@@ -179,6 +176,7 @@ class TrainingRun:
     guard: Guard | None = None
     monitor: Monitor | None = None
     classes: int = 0  # in use, while the guard validates
+    seen: bytes = b""  # the last state that was read, for the monitor
 
     @property
     def trained(self) -> tuple[Runner | Verifier, ...]:
@@ -201,12 +199,12 @@ def train(
     difference. ``keep`` gets what was learned as soon as it is known, before it is measured. With
     it, or with ``guard``, a signal to end takes effect between two steps, and the best state stays,
     or the last without the guard. Where the run fails, ``keep`` gets the best state that the guard
-    has, if there was any step. Raises DataError for a guard without validation samples.
+    has, or the last that the monitor saw. Raises DataError for a guard without validation samples.
     """
     if options.balance == ON and not plan.takes_label:
         raise DataError("--balance is for classes, but the loss takes no label: leave it out")
     if options.guard and data.x_val is None:
-        raise DataError("the guard needs validation samples: x_val and y_val, or held-out ones")
+        raise DataError("the guard needs validation samples: x_val and y_val")
     metric = "accuracy" if plan.takes_label else "mse"
     seed, first_step = begun(plan, options, state)
     result = Result(seed, metric, verified=options.verify)
@@ -222,8 +220,8 @@ def train(
         except Interrupted:
             stop(run)
         except (Error, OSError):
-            if run.guard is not None and run.guard.best is not None and result.steps:
-                kept(run, run.guard.state)
+            if result.steps and (state := run.seen if run.guard is None else run.guard.state):
+                kept(run, state)
             raise
         finally:
             if run.verifier is not None:
@@ -253,8 +251,7 @@ def begin(run: TrainingRun, state: bytes | None) -> None:
         run.monitor = Monitor(plan, run.data, run.runner.state())
     if options.guard:
         run.guard, run.result.guarded = Guard(options.patience), Guarded(run.result.metric)
-        if plan.task.active is not None:
-            run.classes = int(unpack_state(plan, run.runner.state())[plan.task.active][0])
+        run.classes = classes_in_use(plan, run.runner.state())
         judge(run)
 
 
@@ -318,14 +315,6 @@ def new_classes(plan: TrainingPlan, data: Dataset, state: bytes | None) -> int |
     return present if present > int(in_use[0]) else None
 
 
-def order_of(options: TrainingOptions, samples: int, seed: int, first_step: int) -> Array:
-    """(steps,) indices of the samples that a run behind ``first_step`` steps trains on."""
-    order = options.order
-    if order is None:
-        order = sample_order(samples, options.epochs, seed, first_step)
-    return order[: options.steps]
-
-
 def run_epochs(run: TrainingRun) -> None:
     """All epochs of a run, or those up to where the guard stops it. Raises Differs, Interrupted."""
     options, samples = run.options, len(run.data.x_train)
@@ -337,7 +326,8 @@ def run_epochs(run: TrainingRun) -> None:
     for first, end in epochs(total, samples, run.first_step):
         run_steps(run, feed, schedule, first, end)
         if run.monitor:
-            run.monitor.look(run.runner.state())
+            run.seen = run.runner.state()
+            run.monitor.look(run.seen)
         if run.guard and judge(run, first >= tried_from) is Verdict.STOP and end < total:
             assert run.result.guarded is not None
             run.result.guarded.stopped_early = True
@@ -364,7 +354,8 @@ def run_steps(
         if verifier and expected and not verifier.compare_step(expected(), (loss, digest)):
             raise Differs(verifier.locate(device_of(run.runner), sample, target))
         if run.monitor and result.steps == EARLY_STEPS:
-            run.monitor.look(run.runner.state())
+            run.seen = run.runner.state()
+            run.monitor.look(run.seen)
         run.report(Progress("train", k + 1, len(feed.order), result.losses[-1]))
 
 

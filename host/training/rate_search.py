@@ -10,24 +10,20 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from mcutrain.host.building.library import LibraryRunner
 from mcutrain.host.defaults import RATE_MINUTES
 from mcutrain.host.training.bracket import bracket_over
 from mcutrain.host.training.dataset import Dataset
-from mcutrain.host.training.latents import CachedRunner, HostLatents
-from mcutrain.host.training.loop import Progress, Report, TrainingOptions, begun, order_of, train
+from mcutrain.host.training.feed import order_of
+from mcutrain.host.training.in_process import in_process_runner, with_host_latents
+from mcutrain.host.training.loop import Progress, Report, TrainingOptions, begun, train
 from mcutrain.host.training.rate_choice import RateChoice, Tried
 from mcutrain.host.training.rates import initial_rate
-from mcutrain.host.training.runner import LatentRunner, Runner
+from mcutrain.host.training.runner import Runner
 from mcutrain.host.training.runners import ReferenceRunner
-from mcutrain.host.training.tail import fastest
-from mcutrain.trainer.errors import Error
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import Interpreter, unpack_state
 from mcutrain.trainer.ops.weighted import Weighted
@@ -40,7 +36,6 @@ TRAININGS = 8  # at most, where anything learns
 LEAST_STEPS = 50  # of a training, even beyond the budget: with fewer a loss says nothing
 HEAD_SAMPLES = 12
 MOST_FIRST = 20  # exponent to begin at
-QUICK_SECONDS = 2.0  # what may be trained in NumPy: compiling takes about as long
 
 
 @dataclass
@@ -88,12 +83,16 @@ def find_rate(
     """
     started = time.monotonic()
     seed, first_step = begun(plan, options, state)
-    order = order_of(options, len(data.x_train), seed, first_step)
+    order = order_of(plan, data, options, seed, first_step)
     if not len(order):
         return RateChoice(initial_rate(plan))
-    cut = order[: steps_within(plan, len(order), len(data.x_train), minutes)]
-    with bench(plan, data, len(cut)) as (runner, is_compiled):
-        trainings = Trainings(plan, data, options, state, cut, runner, report)
+    # Each step has a sample of its own where samples are augmented.
+    samples = len(data.x_train) if options.augment is None else len(order)
+    cut = order[: steps_within(plan, len(order), samples, minutes)]
+    with in_process_runner(plan, TRAININGS * len(cut)) as runner:
+        is_compiled = not isinstance(runner, ReferenceRunner)
+        cached = runner if options.augment else with_host_latents(plan, runner)
+        trainings = Trainings(plan, data, options, state, cut, cached, report)
         start = first_exponent(plan, state, data.x_train[cut[:HEAD_SAMPLES]])
         found = bracket_over(trainings.losses, cut, start, is_squared=not plan.takes_label)
     tried = tuple(Tried(2.0**-k, loss) for k, loss in found.losses.items())
@@ -112,38 +111,6 @@ def steps_within(plan: TrainingPlan, steps: int, samples: int, minutes: float) -
     if most > samples:
         most = (budget - samples * plan.prefix_macs) / of_step
     return min(steps, max(LEAST_STEPS, int(most)))
-
-
-@contextmanager
-def bench(plan: TrainingPlan, data: Dataset, steps: int) -> Iterator[tuple[Runner, bool]]:
-    """What trains the plan soonest, and whether it is compiled; with latents, where there are
-    any. A compiler that fails is done without: nobody asked for one."""
-    reference = ReferenceRunner(plan)
-    if seconds_of_step(reference, data) * steps * TRAININGS < QUICK_SECONDS:
-        yield with_cache(plan, reference), False
-        return
-    with ExitStack() as stack:
-        runner: LibraryRunner | ReferenceRunner = reference
-        with suppress(Error, OSError):
-            runner = stack.enter_context(fastest(plan))
-        yield with_cache(plan, runner), not isinstance(runner, ReferenceRunner)
-
-
-def with_cache(plan: TrainingPlan, runner: LatentRunner) -> Runner:
-    if plan.latents.tensor is None:
-        return runner
-    return CachedRunner(plan, runner, HostLatents(runner))
-
-
-def seconds_of_step(reference: ReferenceRunner, data: Dataset) -> float:
-    """In NumPy."""
-    target = np.array(0) if reference.plan.takes_label else data.y_train[0]
-    taken = []
-    for _ in range(2):  # the first one also fills caches
-        started = time.monotonic()
-        reference.step(data.x_train[0], target, False)
-        taken.append(time.monotonic() - started)
-    return min(taken)
 
 
 def first_exponent(plan: TrainingPlan, state: bytes | None, samples: Array) -> int:

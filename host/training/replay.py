@@ -26,8 +26,8 @@ from mcutrain.host.training.latents import (
     place_of,
 )
 from mcutrain.host.training.loop import Keep, Report, Result, TrainingOptions, begun, train
-from mcutrain.host.training.runner import Runner
-from mcutrain.host.training.runners import DeviceRunner, ReferenceRunner
+from mcutrain.host.training.runner import LatentRunner, Runner
+from mcutrain.host.training.runners import DeviceRunner
 from mcutrain.trainer.errors import DataError
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import StepRecord
@@ -101,7 +101,7 @@ class HostSamples:
         return self.runner.infer(self._samples[slot])
 
 
-def store_of(runner: ReferenceRunner | DeviceRunner, place: str) -> LatentStore:
+def store_of(runner: LatentRunner, place: str) -> LatentStore:
     """Where a stream's buffer lies: ``place`` is one of host.training.latents.PLACES."""
     if place == DEVICE:
         assert isinstance(runner, DeviceRunner)
@@ -147,26 +147,36 @@ class StreamRunner(WrappedRunner):
 
 
 def streamed(
-    plan: TrainingPlan, data: Dataset, slots: int, seed: int, ratio: int = RATIO
-) -> tuple[Dataset, Stream]:
-    """The data whose training samples are the old ones, then the new ones, and their stream.
+    plan: TrainingPlan,
+    data: Dataset,
+    slots: int,
+    options: TrainingOptions,
+    state: bytes | None,
+    ratio: int = RATIO,
+) -> tuple[Dataset, TrainingOptions, Stream]:
+    """The data whose training samples are the old ones, then the new ones, these augmented; their
+    stream, and the options that train in its order.
 
     Raises DataError where steps take no label.
     """
     if not plan.takes_label:
         raise DataError("a replay buffer balances classes, but the loss takes no label")
+    seed, first_step = begun(plan, options, state)
+    if options.augment is not None:
+        data = augmented_stream(plan, data, options.augment, seed, first_step)
     old = 0
     if data.x_old is not None and data.y_old is not None:
         old = len(data.x_old)
         x, y = np.concatenate([data.x_old, data.x_train]), np.append(data.y_old, data.y_train)
         data = replace(data, x_train=x, y_train=y)
-    return data, stream_of(ReplayBuffer(slots, plan.classes, seed), data.y_train, old, ratio)
+    stream = stream_of(ReplayBuffer(slots, plan.classes, seed), data.y_train, old, ratio)
+    return data, replace(options, order=stream.order, augment=None), stream
 
 
 def train_stream(
     plan: TrainingPlan,
     data: Dataset,
-    runner: ReferenceRunner | DeviceRunner,
+    runner: LatentRunner,
     slots: int,
     options: TrainingOptions,
     report: Report,
@@ -180,13 +190,9 @@ def train_stream(
     ``place`` is one of latents.PLACES, by default the host; for the device the plan has
     ``slots`` latent slots. Raises DataError where steps take no label, and what ``train`` raises.
     """
-    seed, first_step = begun(plan, options, state)
-    if options.augment is not None:
-        data = augmented_stream(plan, data, options.augment, seed, first_step)
-    data, stream = streamed(plan, data, slots, seed, ratio)
+    data, options, stream = streamed(plan, data, slots, options, state, ratio)
     place = place_of(place, plan, True)
     wrapped = StreamRunner(runner, store_of(runner, place), stream, data)
-    options = replace(options, order=stream.order, augment=None)
     result = train(plan, data, wrapped, options, report, state, keep)
     kept = plan.task.input if place == OFF or plan.latents.tensor is None else plan.latents.tensor
     nbytes = min(slots, len(data.y_train)) * kept.type.nbytes

@@ -4,16 +4,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
 
 from mcutrain.host.building.firmware import Build, build
 from mcutrain.host.building.target import Target, TargetKind
@@ -21,16 +16,16 @@ from mcutrain.host.cost import measured, planned
 from mcutrain.host.extras import require_extra
 from mcutrain.host.simulation.instructions import read_counts, summary
 from mcutrain.host.simulation.profile import profiles
+from mcutrain.host.training.bars import bars
+from mcutrain.host.training.beforehand import settled, timed
 from mcutrain.host.training.dataset import Dataset, load_dataset
-from mcutrain.host.training.duration import within
 from mcutrain.host.training.export import check_exportable
 from mcutrain.host.training.feed import decided_balance, feed_notes
 from mcutrain.host.training.job import Outcome, TrainingJob, judged
-from mcutrain.host.training.job_rate import with_rate
 from mcutrain.host.training.keeping import Keeper
 from mcutrain.host.training.latents import DEVICE, OFF, CachedRunner, Saving, place_of
 from mcutrain.host.training.learned import GO_ON, going_on, planned_on
-from mcutrain.host.training.loop import Progress, Report, Result, begun, train
+from mcutrain.host.training.loop import Report, Result, train
 from mcutrain.host.training.replay import train_stream
 from mcutrain.host.training.runners import (
     DeviceRunner,
@@ -42,7 +37,6 @@ from mcutrain.host.training.runners import (
 )
 from mcutrain.host.training.state import SavedState
 from mcutrain.host.training.tell import tell
-from mcutrain.host.training.validation import held_out
 from mcutrain.trainer.errors import Error
 from mcutrain.trainer.training_plan import TrainingPlan
 
@@ -90,16 +84,19 @@ def run_job(job: TrainingJob, console: Console, keeper: Keeper | None = None) ->
     if job.port is not None:
         found = run_on_port(job, job.port, data, state, console, keeper)
         return judged(replace(found, notes=notes))
-    job, data = guarded(job, plan, data, state)
-    job = with_rate(job, plan, data, state, console)
     if target.kind is TargetKind.REFERENCE:
         runner = ReferenceRunner(plan)
-        with bars(console, job, plan) as report:
+        job = settled(timed(job, plan, data, runner, state), plan, data, state, console, keeper)
+        with bars(console, plan) as report:
             result, saving = train_job(job, plan, data, runner, report, state, keeper)
         cost = planned(plan)
         return judged(Outcome(job, target.name, result, cost, plan, saving=saving, notes=notes))
     with console.status(f"building for {target.name}"):
         built = build(plan, target, job.verbose)
+    if job.minutes is not None:
+        with simulated(built) as device:
+            job = timed(job, built.plan, data, device, state)
+    job = settled(job, built.plan, data, state, console, keeper)
     found = run_simulated(job, built.plan, built, data, state, console, keeper)
     return judged(replace(found, notes=notes))
 
@@ -155,30 +152,10 @@ def run_on_port(
     with connected(port, plans, job.baud) as runner:
         plan, own = runner.plan, going_on(runner, port, job.beginning, console)
         state = state if own is None else own
-        job, data = guarded(job, plan, data, state)
-        job = with_rate(job, plan, data, state, console)
-        with bars(console, job, plan) as report:
+        job = settled(timed(job, plan, data, runner, state), plan, data, state, console, keeper)
+        with bars(console, plan) as report:
             result, saving = train_job(job, plan, data, runner, report, state, keeper)
     return Outcome(job, port, result, planned(plan), plan, saving=saving)
-
-
-def guarded(
-    job: TrainingJob, plan: TrainingPlan, data: Dataset, state: bytes | None
-) -> tuple[TrainingJob, Dataset]:
-    """The job and the data with validation samples; or with the guard off, and why."""
-    if not job.options.guard:
-        return job, data
-    if job.replay is not None and data.x_val is None:
-        reason = "in a stream, what comes next is not known beforehand; give x_val"
-        return replace(job, options=replace(job.options, guard=False), unguarded=reason), data
-    if data.is_clipped("val"):
-        reason = "x_val or its targets are out of range and clipped: they say little"
-        return replace(job, options=replace(job.options, guard=False), unguarded=reason), data
-    seed, _ = begun(plan, job.options, state)
-    data, reason = held_out(plan, data, seed, job.validation)
-    if reason:
-        job = replace(job, options=replace(job.options, guard=False), unguarded=reason)
-    return job, data
 
 
 def train_job(
@@ -206,11 +183,8 @@ def train_job(
             state,
             keep,
         )
-    wrapped, options, budget = with_latents(runner, job.latents), job.options, None
-    if job.minutes is not None:
-        options, budget = within(job.minutes, plan, data, wrapped, options, state)
-    result = train(plan, data, wrapped, options, report, state, keep)
-    result.budget = budget
+    wrapped = with_latents(runner, job.latents)
+    result = train(plan, data, wrapped, job.options, report, state, keep)
     return result, wrapped.saving if isinstance(wrapped, CachedRunner) else None
 
 
@@ -227,7 +201,7 @@ def run_simulated(
         counts = Path(folder) / "counts" if job.counts else None
         with (
             profiling(built, counts) if job.profile else simulated(built, counts) as runner,
-            bars(console, job, plan) as report,
+            bars(console, plan) as report,
         ):
             result, saving = train_job(job, plan, data, runner, report, state, keeper)
             used = runner.stack_used_bytes()
@@ -243,40 +217,3 @@ def run_simulated(
         if values := found.get(region):
             outcome.instructions[key] = summary(region, values)
     return outcome
-
-
-@contextmanager
-def bars(
-    console: Console, job: TrainingJob, plan: TrainingPlan
-) -> Iterator[Callable[[Progress], None]]:
-    """A progress bar for each phase, on a terminal."""
-    if job.unguarded:
-        console.print(f"guard: off: {job.unguarded}", markup=False, soft_wrap=True)
-    columns = (
-        TextColumn("{task.description:<9}"), BarColumn(), MofNCompleteColumn(),
-        TextColumn("{task.fields[note]}"), TimeRemainingColumn(),
-    )  # fmt: skip
-    names = {
-        "before": "evaluate", "validate": "validate", "train": "train", "after": "evaluate"
-    }  # fmt: skip
-    with Bars(*columns, console=console) as view:
-        tasks: dict[str, Any] = {}
-        average = None
-
-        def report(progress: Progress) -> None:
-            nonlocal average
-            if progress.phase not in tasks:
-                name = names[progress.phase]
-                tasks[progress.phase] = view.add_task(name, total=progress.total, note="")
-            note = ""
-            if progress.loss is not None:
-                average = (
-                    progress.loss if average is None else 0.95 * average + 0.05 * progress.loss
-                )
-                note = f"loss {average:.3f}"
-            elif progress.metric is not None:
-                value = progress.metric
-                note = f"accuracy {100 * value:.1f} %" if plan.takes_label else f"mse {value:.4g}"
-            view.update(tasks[progress.phase], completed=progress.done, note=note)
-
-        yield report

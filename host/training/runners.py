@@ -25,7 +25,7 @@ from mcutrain.host.training.latents import (
     HostLatents,
     flash_slots,
 )
-from mcutrain.host.training.runner import Runner
+from mcutrain.host.training.runner import LatentRunner, Runner
 from mcutrain.host.training.trust import check_hello, checked_class, checked_step, read_state
 from mcutrain.host.training.verify import read_tensor, write_step, write_target
 from mcutrain.trainer.chip import GENERIC, Chip
@@ -230,7 +230,7 @@ class DeviceRunner:
         self.device.write(RamRegion.STATE, state)
 
 
-def with_latents(runner: ReferenceRunner | DeviceRunner, place: str) -> Runner:
+def with_latents(runner: LatentRunner, place: str) -> Runner:
     """The runner, with latents kept in ``place``: one of host.training.latents.PLACES."""
     if place == HOST:
         return CachedRunner(runner.plan, runner, HostLatents(runner))

@@ -76,8 +76,10 @@ def residual_model(seed: int = 0) -> bytes:
     return write_model(tensors, ops, ["x"], ["out"])
 
 
-def write_dataset(path: Path, classes: int = CLASSES, per_class: int = 8, seed: int = 0) -> Path:
-    """Noisy copies of one random pattern per class, as int8."""
+def drawn_samples(
+    per_class: int, classes: int = CLASSES, seed: int = 0
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Noisy copies of one random pattern per class, as int8: to train with, and three to test."""
     rng = np.random.default_rng(seed)
     patterns = rng.integers(-100, 101, (classes, *SHAPE[1:]))
 
@@ -86,7 +88,10 @@ def write_dataset(path: Path, classes: int = CLASSES, per_class: int = 8, seed: 
         x = patterns[y] + rng.integers(-40, 41, (len(y), *SHAPE[1:]))
         return np.clip(x, -128, 127).astype(np.int8), y
 
-    x_train, y_train = draw(per_class)
-    x_test, y_test = draw(3)
+    return [draw(per_class), draw(3)]
+
+
+def write_dataset(path: Path, classes: int = CLASSES, per_class: int = 8, seed: int = 0) -> Path:
+    (x_train, y_train), (x_test, y_test) = drawn_samples(per_class, classes, seed)
     np.savez(path, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
     return path

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mcutrain.host.training.job_rate import moved, with_rate
 from rich.console import Console
 
 from mcutrain.host.boards import chip_of
@@ -21,7 +22,6 @@ from mcutrain.host.training import rate_search
 from mcutrain.host.training.bracket import HIGHEST, LOWEST, bracket, third
 from mcutrain.host.training.dataset import Dataset, load_dataset
 from mcutrain.host.training.job import TrainingJob
-from mcutrain.host.training.job_rate import moved, with_rate
 from mcutrain.host.training.loop import TrainingOptions, train
 from mcutrain.host.training.rate_choice import RateChoice, told
 from mcutrain.host.training.rate_search import (

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a training helps, by held-out samples before and after it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mcutrain.host.training.data_notes import labels
+from mcutrain.trainer.graph.tensor import Array
+
+# Of digits, clean and changed, at two rates and with 5 and 10 samples of a class, these give up
+# nothing of what training helps, and of clean ones a tenth of a point in the worst mean. With a
+# chance of 0.05 six of 18 trainings that would help by 14 points are refused with 5 a class; any
+# fall of the loss lets two points be lost where 95 % are right (docs/adr/0057-folds.md).
+CHANCE = 0.2  # of a gain by accident, below which it is believed
+BEYOND = 1.65  # standard errors: 5 % by chance
+KNOWING = 0.9  # share that is right
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a state makes of samples, (N,) each: whether the class is right, and the loss.
+
+    Where the target is not a label nothing is right.
+    """
+
+    right: Array
+    loss: Array
+
+    @classmethod
+    def all(cls, parts: Sequence[Judged]) -> Judged:
+        right, loss = ([getattr(part, name) for part in parts] for name in ("right", "loss"))
+        return cls(np.concatenate(right), np.concatenate(loss))
+
+    @property
+    def mean_loss(self) -> float:
+        return float(self.loss.mean())
+
+    def value(self, metric: str) -> float:
+        return float(self.right.mean()) if metric == "accuracy" else self.mean_loss
+
+
+def chance_of(gained: int, lost: int) -> float:
+    """The probability that so many of those that differ are ``gained``, or more, if training does
+    nothing: exact, by McNemar's test; of losses that fell and rose it is the sign test.
+
+    >>> chance_of(5, 0), chance_of(0, 0), chance_of(1, 1)
+    (0.03125, 1.0, 0.75)
+    """
+    differing = gained + lost
+    ways = sum(math.comb(differing, k) for k in range(gained, differing + 1))
+    return ways / (1 << differing)
+
+
+@dataclass(frozen=True)
+class FoldDecision:
+    """What the folds say of held-out samples, by the first state and after training.
+
+    ``classes`` counts the samples of each class; empty where the target is not a label.
+    """
+
+    metric: str  # accuracy, or mse in squared real units
+    before: Judged
+    after: Judged
+    classes: Mapping[int, int]
+    trainings: int
+    steps: int
+    seconds: float
+
+    @property
+    def changed(self) -> tuple[int, int]:
+        """How many samples training makes right, and how many wrong; whose loss falls and rises,
+        where nothing is right or wrong."""
+        before, after = self.before, self.after
+        if self.metric == "accuracy":
+            better, worse = after.right & ~before.right, before.right & ~after.right
+        else:
+            better, worse = after.loss < before.loss, before.loss < after.loss
+        return int(better.sum()), int(worse.sum())
+
+    @property
+    def chance(self) -> float:
+        return chance_of(*self.changed)
+
+    @property
+    def unjudged(self) -> list[int]:
+        """The classes of which no sample was held out, since there is only one."""
+        return [label for label, count in self.classes.items() if count == 1]
+
+    @property
+    def fall(self) -> float:
+        """By how many of its standard errors the mean loss fell."""
+        falls = self.before.loss - self.after.loss
+        mean = float(falls.mean())
+        error = float(falls.std(ddof=1)) / math.sqrt(len(falls)) if len(falls) > 1 else math.inf
+        return mean / error if error else math.copysign(math.inf, mean) if mean else 0.0
+
+    @property
+    def helps(self) -> bool:
+        """Whether training is kept: if more is right than CHANCE explains; or not less is, and the
+        mean loss fell, in which each sample has a part. It must have fallen beyond chance where
+        the first state is KNOWING, since it has little to gain then and something to lose.
+
+        Values have no such measure: their mean loss, which is the metric, must have fallen, and
+        that beyond chance, or for more samples than CHANCE explains: a few that are far off can
+        make a mean and its error what they like. One class alone says nothing of the others.
+        """
+        if len(self.classes) == 1:
+            return False
+        gained, lost = self.changed
+        is_beyond = self.fall > BEYOND
+        if self.metric != "accuracy":
+            return self.fall > 0 and (is_beyond or self.chance < CHANCE)
+        is_knowing = self.before.value(self.metric) > KNOWING
+        return self.chance < CHANCE or (
+            gained >= lost and (is_beyond if is_knowing else self.fall > 0)
+        )
+
+    def text(self, judged: Judged) -> str:
+        value = judged.value(self.metric)
+        return f"{100 * value:.1f} %" if self.metric == "accuracy" else f"mse {value:.4g}"
+
+    def told(self) -> str:
+        """What was decided, why, and what it cost, in a line."""
+        gained, lost = self.changed
+        now = ("right now", "wrong") if self.metric == "accuracy" else ("nearer now", "farther")
+        return (
+            f"guard: {self.verdict()}: {self.text(self.before)} before, {self.text(self.after)} "
+            f"after on {len(self.before.loss)} held-out samples ({gained} {now[0]}, {lost} "
+            f"{now[1]}; loss {self.before.mean_loss:.4g} before, {self.after.mean_loss:.4g} after)"
+            f"{self.unseen()}; {self.trainings} trainings on this computer, {self.seconds:.1f} s"
+        )
+
+    def verdict(self) -> str:
+        if self.helps:
+            return "training helps, and all samples are learned"
+        reason = "training does not help"
+        if len(self.classes) == 1:
+            reason = f"label {next(iter(self.classes))} alone says nothing of the other classes"
+        return f"the first state stays, since {reason} (--no-guard trains)"
+
+    def unseen(self) -> str:
+        return (
+            f"; not judged, with one sample each: {labels(self.unjudged)}" if self.unjudged else ""
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        gained, lost = self.changed
+        return {
+            "folds": self.trainings,
+            "samples": len(self.before.loss),
+            f"{self.metric}_before": self.before.value(self.metric),
+            f"{self.metric}_after": self.after.value(self.metric),
+            "loss_before": self.before.mean_loss,
+            "loss_after": self.after.mean_loss,
+            "gained": gained,
+            "lost": lost,
+            "chance": self.chance,
+            "unjudged_classes": self.unjudged,
+            "rolled_back": not self.helps,
+            "steps": self.steps,
+            "seconds": round(self.seconds, 3),
+        }
