@@ -39,9 +39,10 @@ def in_process_runner(plan: TrainingPlan, steps: int) -> Iterator[LatentRunner]:
 
 def seconds_of_step(reference: ReferenceRunner) -> float:
     """In NumPy."""
-    task = reference.plan.task
-    sample = np.zeros(task.input.type.size, np.int8)
-    target = np.array(0) if task.target is None else np.zeros(task.target.type.size, np.int8)
+    plan = reference.plan
+    sample, target = np.zeros(plan.task.input.type.size, np.int8), np.array(0)
+    if not plan.takes_label and plan.task.target is not None:
+        target = np.zeros(plan.task.target.type.size, np.int8)
     taken = []
     for _ in range(2):  # the first one also fills caches
         started = time.monotonic()

@@ -11,17 +11,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mcutrain.host.training.job_rate import moved, with_rate
 from rich.console import Console
 
 from mcutrain.host.boards import chip_of
 from mcutrain.host.building import library
 from mcutrain.host.errors import BuildError
 from mcutrain.host.request import Request
-from mcutrain.host.training import rate_search
+from mcutrain.host.training import in_process
+from mcutrain.host.training.beforehand import settled
 from mcutrain.host.training.bracket import HIGHEST, LOWEST, bracket, third
 from mcutrain.host.training.dataset import Dataset, load_dataset
+from mcutrain.host.training.in_process import moved
 from mcutrain.host.training.job import TrainingJob
+from mcutrain.host.training.keeping import Keeper
 from mcutrain.host.training.loop import TrainingOptions, train
 from mcutrain.host.training.rate_choice import RateChoice, told
 from mcutrain.host.training.rate_search import (
@@ -155,7 +157,7 @@ def test_the_compiled_library_finds_what_the_reference_finds(
     plan = plan_of()
     data, found = load_dataset(labelled, plan), []
     for seconds in (math.inf, 0.0):
-        monkeypatch.setattr(rate_search, "QUICK_SECONDS", seconds)
+        monkeypatch.setattr(in_process, "QUICK_SECONDS", seconds)
         found.append(find_rate(plan, data, OPTIONS, silent))
 
     assert [choice.compiled for choice in found] == [False, True]
@@ -166,7 +168,7 @@ def test_a_compiler_that_fails_is_done_without(
     labelled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = plan_of()
-    monkeypatch.setattr(rate_search, "QUICK_SECONDS", 0.0)
+    monkeypatch.setattr(in_process, "QUICK_SECONDS", 0.0)
     monkeypatch.setattr(library, "compile_c", failing)
     choice = find_rate(plan, load_dataset(labelled, plan), OPTIONS, silent)
 
@@ -225,7 +227,7 @@ def test_a_board_is_given_what_the_reference_would_be(tmp_path: Path, labelled: 
     for one, chip in ((job, GENERIC), (small, chip_of("mps2_an386"))):
         plan = one.request.on(chip).plan()
         data = load_dataset(labelled, plan)
-        found.append(with_rate(one, plan, data, None, SILENT))
+        found.append(settled(one, plan, data, None, SILENT, Keeper()))
 
     first, second = (job.rate for job in found)
     assert first is not None and second is not None and first.tried == second.tried
