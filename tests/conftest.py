@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from importlib.abc import MetaPathFinder
 from pathlib import Path
@@ -30,6 +31,8 @@ class OneName(MetaPathFinder):
 
 
 sys.meta_path.insert(0, OneName())
+# Under nohup this process ignores it, and so would the commands that tests start and signal.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 os.environ.setdefault("MCUTRAIN_CACHE", str(ROOT / "build" / "cache"))  # not the user's own
 
 
