@@ -95,6 +95,7 @@ def find_rate(
         trainings = Trainings(plan, data, options, state, cut, cached, report)
         start = first_exponent(plan, state, data.x_train[cut[:HEAD_SAMPLES]])
         found = bracket_over(trainings.losses, cut, start, is_squared=not plan.takes_label)
+        report(Progress("rate", trainings.done * len(cut), trainings.done * len(cut)))
     tried = tuple(Tried(2.0**-k, loss) for k, loss in found.losses.items())
     return RateChoice(
         2.0**-found.chosen, tried, found.first, len(cut), len(order), time.monotonic() - started,
