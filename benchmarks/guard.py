@@ -9,7 +9,7 @@ it, it does so where folds of them say that this helps.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from mcutrain.host.building.library import LibraryRunner, in_process
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.fold_guard import borrowed, decide
 from mcutrain.host.training.loop import Progress, TrainingOptions, train
+from mcutrain.host.training.rate_search import find_rate
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.making.quantiser import quantize_array
 from mcutrain.trainer.options import PlanOptions
@@ -35,8 +36,9 @@ TOO_LARGE = 2.0**-2
 INTRODUCTION = """\
 A net of 6,000 parameters that knows the digits of some writers (scikit-learn's 8 x 8 digits)
 learns those of others: as they are, which it knows already, and changed, which it does not. `head`,
-10 epochs, 18 seeds; accuracy is on the others' remaining digits. With the guard the run happens if
-five folds of its samples say that it helps: "trained" counts such runs."""
+10 epochs, 18 seeds, at the rate that `--lr auto` finds unless one is named; accuracy is on the
+others' remaining digits. With the guard the run happens if five folds of its samples say that it
+helps: "trained" counts such runs."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class GuardRow:
 
 
 def cases() -> Iterator[tuple[str, RawSamples, float | None]]:
-    """Name, samples and learning rate of each; None is the default. Raises DataUnavailable."""
+    """Name, samples and learning rate of each; None is the one found. Raises DataUnavailable."""
     samples = digits.other_writers()
     yield CLEAN, samples, None
     yield f"{CLEAN}, rate 2^-2", samples, TOO_LARGE
@@ -80,7 +82,9 @@ def quiet(progress: Progress) -> None:
 def measure(
     plan: TrainingPlan, data: Dataset, runner: LibraryRunner, name: str, options: TrainingOptions
 ) -> GuardRow:
-    """Train without the guard, and ask it."""
+    """Train without the guard, and ask it; at the rate that is found if the options have none."""
+    if options.rate is None:
+        options = replace(options, rate=find_rate(plan, data, options, quiet).chosen)
     decision = decide(plan, data, options, borrowed(runner), quiet)
     result = train(plan, data, runner, options, quiet)
     before, after = (100 * (value or 0.0) for value in (result.before, result.after))

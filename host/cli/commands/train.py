@@ -121,7 +121,8 @@ def train(
             help="Train only if that helps: first, on this computer, without each fifth of the "
             "samples in turn, to see what it makes of that fifth; then on all samples. Costs 4 "
             "more trainings, fewer with more than 1000 samples. With x_val instead: after each "
-            "epoch keep the best weights, those before training too.",
+            "epoch keep the best weights, those before training too; so does a device that trains "
+            "without a host, if its firmware asks runtime/guard.h.",
         ),
     ] = True,
     patience: Annotated[

@@ -15,7 +15,7 @@ import pytest
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.loop import Progress, TrainingOptions, train
 from mcutrain.host.training.runners import ReferenceRunner
-from tests.support.command import Run
+from tests.support.command import AT_A_RATE, Run
 from tests.support.guarded import samples, small_plan, with_validation, write
 from tests.support.small_models import residual_model
 
@@ -30,7 +30,7 @@ def data() -> Dataset:
 def inputs(data: Dataset, tmp_path: Path) -> list[object]:
     model = tmp_path / "small.tflite"
     model.write_bytes(residual_model())
-    return ["train", model, "--data", write(tmp_path / "d.npz", data)]
+    return ["train", model, *AT_A_RATE, "--data", write(tmp_path / "d.npz", data)]
 
 
 @pytest.mark.parametrize("target", ["reference", "native"])

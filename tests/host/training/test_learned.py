@@ -33,6 +33,7 @@ from mcutrain.host.training.runners import DeviceRunner
 from mcutrain.trainer.interpreter import Interpreter
 from tests.support.command import AT_A_RATE, Run
 from tests.support.fresh import environment, start
+from tests.support.guarded import TOO_LARGE
 from tests.support.small_models import SHAPE, residual_model, write_dataset
 
 OPTIONS = ("--update", "last:2", "--receive-ahead", "--latent-slots", 4)
@@ -99,6 +100,22 @@ def test_a_board_that_has_learned_is_not_reset_unasked(
 
     assert run(*board.train("--steps", 5, "--save", anew, "--fresh", "--verify")).status == 0
     assert arrays(anew) == arrays(first)
+
+
+def test_a_board_keeps_what_it_has_where_going_on_does_not_help(
+    board: Board, run: Run, tmp_path: Path
+) -> None:
+    """The folds begin at what it has learned, moved to the plan of this computer."""
+    first, second, pulled = (tmp_path / name for name in ("a.npz", "b.npz", "p.npz"))
+    good, bad = ("--lr", 0.25, "--epochs", 3), ("--guard", "--lr", TOO_LARGE, "--epochs", 1)
+    learned = run(*board.train(*good, "--save", first, "--json")).json
+    found = run(*board.train("--go-on", *bad, "--save", second, "--json")).json
+
+    assert found["guard"]["rolled_back"] is True and found["steps"] == 0
+    assert found["guard"]["loss_before"] < 0.5
+    assert found["accuracy_before"] == learned["accuracy_after"]
+    assert run(*board.pull(pulled)).status == 0
+    assert arrays(pulled) == arrays(second) == arrays(first)
 
 
 def test_what_a_dead_host_left_on_a_board_is_pulled(board: Board, run: Run, tmp_path: Path) -> None:
