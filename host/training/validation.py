@@ -26,12 +26,14 @@ def judged_output(
         return False, squared_error(plan, sample, target, logits)
     in_use = () if plan.task.active is None else (np.array([classes], np.uint32),)
     label = np.array([target], np.uint32)
+    # Whatever a step may leave out: samples are judged among all classes in use.
+    seen = () if plan.task.seen is None else (np.full(plan.task.seen.type.shape, ~np.uint32(0)),)
     assert plan.task.predicted is not None
     prediction = plan.graph.producer(plan.task.predicted)
     assert prediction is not None
     (predicted,) = prediction.op.reference(prediction, logits, *in_use)
-    *_, record = plan.task.loss.op.reference(plan.task.loss, logits, label, *in_use)
-    return int(predicted[0]) == int(target), plan.real_loss(record)
+    found = plan.task.loss.op.reference(plan.task.loss, logits, label, *seen, *in_use)
+    return int(predicted[0]) == int(target), plan.real_loss(found[2])
 
 
 def squared_error(plan: TrainingPlan, sample: Array, target: Array, output: Array) -> float:
