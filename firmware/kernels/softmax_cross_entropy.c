@@ -8,7 +8,7 @@
 #include "kernels/error.h"
 #include "kernels/first_greatest.h"
 
-/* p - 2^15 of the label, p = t / sum: t <= 2^15 and S >= 2^15, so the quotient and the numerator fit
+/* p - 2^15 of the label, p = t / sum. As t <= 2^15 and S >= 2^15, quotient and numerator fit
  * 32 bits. */
 static inline int32_t gradient_of(uint32_t t, uint32_t sum, bool is_label)
 {

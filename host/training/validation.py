@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mcutrain.host.training.absent import all_seen
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import target_of_input, unpack_state
 from mcutrain.trainer.training_plan import TrainingPlan
@@ -20,19 +21,18 @@ def judged_output(
 ) -> tuple[bool, float]:
     """(whether the class is right, the loss in real units) of one output int8.
 
-    ``classes`` are in use. Without classes nothing is right.
+    ``classes`` are in use, all of which are candidates, whatever steps leave out. Without classes
+    nothing is right.
     """
     if not plan.takes_label:
         return False, squared_error(plan, sample, target, logits)
     in_use = () if plan.task.active is None else (np.array([classes], np.uint32),)
     label = np.array([target], np.uint32)
-    # Whatever a step may leave out: samples are judged among all classes in use.
-    seen = () if plan.task.seen is None else (np.full(plan.task.seen.type.shape, ~np.uint32(0)),)
     assert plan.task.predicted is not None
     prediction = plan.graph.producer(plan.task.predicted)
     assert prediction is not None
     (predicted,) = prediction.op.reference(prediction, logits, *in_use)
-    found = plan.task.loss.op.reference(plan.task.loss, logits, label, *seen, *in_use)
+    found = plan.task.loss.op.reference(plan.task.loss, logits, label, *all_seen(plan), *in_use)
     return int(predicted[0]) == int(target), plan.real_loss(found[2])
 
 
