@@ -49,6 +49,8 @@ def tensors(program: Program) -> Iterator[tuple[str, Tensor]]:
         yield "PREDICTED", plan.task.predicted
     if plan.task.active is not None:
         yield "ACTIVE", plan.task.active
+    if plan.task.seen is not None:
+        yield "SEEN", plan.task.seen
     if plan.latents.tensor is not None:
         yield "LATENT", plan.latents.tensor
 

@@ -23,6 +23,7 @@ FUNCTIONS = (
     ("target", "", "returns where it can be written"),
     ("classes", "", "returns how many classes are in use"),
     ("set_classes", "classes", "takes spare classes into use"),
+    ("clear_seen_classes", "", "lets the labels that come say which take part"),
     ("step", "label", "learns from the sample"),
     ("begin", "label", "begins a step that is run in slices"),
     ("run", "max_calls", "runs a slice; returns true at the end of the step"),
@@ -112,6 +113,8 @@ def told(plan: TrainingPlan) -> Iterator[str]:
     if plan.takes_label:
         spare = ", some of them spare until they are taken into use" if plan.task.active else ""
         yield f"A step takes a label, 0 to {plan.classes - 1}{spare}."
+        if plan.task.seen is not None:
+            yield "Classes of which no step has had a sample keep what they know."
     elif plan.target_bytes:
         yield (
             f"A step learns to give a target: {upper}_TARGET_BYTES bytes in the units of the "

@@ -21,6 +21,7 @@ from mcutrain.trainer.training_state import TrainingState, resumed
 FORMATS = tuple(each.name for each in fields(Formats))
 # What begins a training anew, though the file holds one that could go on.
 ANEW = {"update", "classes"}
+MAY_CHANGE = {"class_names", "absent"}  # where a training goes on
 
 
 @dataclass(frozen=True)
@@ -69,13 +70,13 @@ class Request:
         found = read_options(stored.options, self.model)
         for each in learning_fields():
             asked, was = getattr(self.options, each.name), getattr(found.options, each.name)
-            if each.name in self.given and each.name != "class_names" and asked != was:
+            if each.name in self.given - MAY_CHANGE and asked != was:
                 raise ModelError(
                     f"{self.model} goes on with its training, where --{flag(each)} was {was}, not "
                     f"{asked}: leave it out, or give --update to begin anew"
                 )
-        learned = found.options.to_json(Effect.LEARNING)
-        learned["class_names"] = self.options.class_names or found.options.class_names
+        kept = {each.name for each in learning_fields()} - (MAY_CHANGE & self.given)
+        learned = {name: getattr(found.options, name) for name in kept}
         options = replace(self.options, update=stored.scheme, **learned)
         return replace(self, options=options, given=self.given | found.given, resumes=True)
 

@@ -18,7 +18,11 @@ from mcutrain.trainer.ops.logistic import Logistic
 from mcutrain.trainer.ops.mean_squared_error import MeanSquaredError
 from mcutrain.trainer.ops.quantize import Quantize
 from mcutrain.trainer.ops.reshape import Reshape
-from mcutrain.trainer.ops.softmax_cross_entropy import SoftmaxCrossEntropy
+from mcutrain.trainer.ops.softmax_cross_entropy import (
+    WORD,
+    MaskedSoftmaxCrossEntropy,
+    SoftmaxCrossEntropy,
+)
 from mcutrain.trainer.options import CROSS_ENTROPY as CROSS_ENTROPY
 from mcutrain.trainer.options import LOSSES as LOSSES
 from mcutrain.trainer.options import RECONSTRUCTION as RECONSTRUCTION
@@ -48,8 +52,26 @@ def class_count(classes: int, loss: str) -> Tensor:
     return Tensor("class_count", TensorType(data.shape, DType.U32), Role.STATE, data)
 
 
+def seen_classes(model: Model, loss: str) -> Tensor:
+    """STATE (words,) u32: a bit of each class, 1 if a step has had a sample of it; at first 0.
+
+    Raises ModelError for a loss without classes.
+    """
+    if loss != CROSS_ENTROPY:
+        raise ModelError(
+            f"--absent keep is for classes, but the loss {loss} takes no label: leave it out"
+        )
+    data = np.zeros(-(-max(2, model.logits.type.size) // WORD), np.uint32)
+    return Tensor("seen_classes", TensorType(data.shape, DType.U32), Role.STATE, data)
+
+
 def add_loss(
-    graph: Graph, model: Model, loss: str, active: Tensor | None, formats: Formats
+    graph: Graph,
+    model: Model,
+    loss: str,
+    active: Tensor | None,
+    seen: Tensor | None,
+    formats: Formats,
 ) -> tuple[Node, Tensor | None, Tensor | None]:
     """Append the loss; (its node, the target if a step is given one, the predicted class)."""
     logits, index = model.logits, graph.nodes[-1].index + 1
@@ -59,8 +81,12 @@ def add_loss(
         (predicted,) = graph.add(
             FirstGreatest(), logits, *counts, name="predicted_class", index=index
         )
-        op = SoftmaxCrossEntropy(errors=formats.error)
-        graph.add(op, logits, label, *counts, name="cross_entropy", index=index)
+        if seen is None:
+            op = SoftmaxCrossEntropy(errors=formats.error)
+            graph.add(op, logits, label, *counts, name="cross_entropy", index=index)
+        else:
+            op = MaskedSoftmaxCrossEntropy(errors=formats.error)
+            graph.add(op, logits, label, seen, *counts, name="cross_entropy", index=index)
         return graph.nodes[-1], label, predicted
     if loss == SQUARED_ERROR:
         wanted = given = Tensor("target", logits.type, Role.INPUT)

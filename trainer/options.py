@@ -17,6 +17,7 @@ LOSSES = (CROSS_ENTROPY, SQUARED_ERROR, RECONSTRUCTION)
 SPEC_HELP = "head, last:K, bias, full, or the path of a scheme file ending in .toml"
 DEFAULT_UPDATE = "head"
 SPEED, SIZE = "speed", "size"
+ABSENT = AUTO, KEEP, LEARN = "auto", "keep", "learn"
 OPTIMISED_FOR = (SPEED, SIZE)
 KEY = "option"  # of the metadata of a field
 
@@ -92,6 +93,16 @@ class PlanOptions:
     loss: str = field(
         default=CROSS_ENTROPY,
         metadata=option(f"What is minimised: {', '.join(LOSSES)}. Default: {CROSS_ENTROPY}."),
+    )
+    absent: str = field(
+        default=AUTO,
+        metadata=option(
+            "Of classes in use without training samples: keep (they take no part in softmax and "
+            "error, for 4 bytes of RAM per 32 classes), learn (that no sample is theirs, which "
+            "soon forgets them), or auto: train keeps what its data lack of an old head, other "
+            "commands learn. Default: auto.",
+            metavar="WHAT",
+        ),
     )
     start: str | None = field(
         default=None,

@@ -14,11 +14,19 @@ from mcutrain.trainer.graph.graph import Graph
 from mcutrain.trainer.graph.op import ErrorTensor, Node, variant_for
 from mcutrain.trainer.graph.tensor import DType, Role, Tensor
 from mcutrain.trainer.latent import find_latent
-from mcutrain.trainer.losses import add_loss, class_count, with_logits_of
+from mcutrain.trainer.losses import add_loss, class_count, seen_classes, with_logits_of
 from mcutrain.trainer.model import Model, cut, trim, with_new_head, with_spare_rows
 from mcutrain.trainer.ops.loss import Loss
 from mcutrain.trainer.ops.sgd import CountStep, LearningRate, sgd_state
-from mcutrain.trainer.options import DEFAULT_OPTIONS, OPTIMISED_FOR, SPEED, PlanOptions, Scheme
+from mcutrain.trainer.options import (
+    ABSENT,
+    DEFAULT_OPTIONS,
+    KEEP,
+    OPTIMISED_FOR,
+    SPEED,
+    PlanOptions,
+    Scheme,
+)
 from mcutrain.trainer.packing import pack
 from mcutrain.trainer.plan_notes import plan_notes
 from mcutrain.trainer.planner.memory import MemoryPlan
@@ -63,13 +71,15 @@ def make_plan(
     graph, forward = model.graph, list(model.graph.nodes)
     sgd = sgd_state(DEFAULT_RATE)
     tape = GraphTape(graph, sgd, formats)
-    node, target, predicted = add_loss(graph, model, options.loss, active, formats)
+    seen = seen_classes(model, options.loss) if options.absent == KEEP else None
+    node, target, predicted = add_loss(graph, model, options.loss, active, seen, formats)
     backward(tape, model.logits, ErrorTensor(*node.outputs[:2]))
     graph.add(CountStep(), sgd, name="count_step", index=node.index)
 
-    state = place_in_order(forward, tape, active)
+    counts = [tensor for tensor in (active, seen) if tensor]
+    state = place_in_order(forward, tape, counts)
     numerics = numerics_hash([*forward, node], model.input, formats)
-    check_names(options.class_names, node, model)
+    check_names(options.class_names, node, model, active)
     features = chip.features if options.optimize == SPEED else frozenset[str]()
     for each in graph.nodes:  # behind the hash: a variant has the bits of what it stands for
         each.op = variant_for(each, features)
@@ -85,7 +95,7 @@ def make_plan(
         numerics,
         placed.graph,
         forward,
-        StepTask(model.input, target, model.logits, predicted, node, active, source.pixels),
+        StepTask(model.input, target, model.logits, predicted, node, active, seen, source.pixels),
         Learning(state, tape.companions, tape.histories, sgd),
         placed.memory,
         Latents(latent, tuple(prefix)),
@@ -101,6 +111,8 @@ def check_options(options: PlanOptions) -> None:
     """Raises ModelError for options that do not go together, and for an unknown aim."""
     if options.optimize not in OPTIMISED_FOR:
         raise ModelError(f"--optimize {options.optimize}: take one of {', '.join(OPTIMISED_FOR)}")
+    if options.absent not in ABSENT:
+        raise ModelError(f"--absent {options.absent}: take one of {', '.join(ABSENT)}")
     if options.stream_input and options.receive_ahead:
         raise ModelError(
             "--stream-input and --receive-ahead do not go together: a sample that arrives by rows "
@@ -171,9 +183,9 @@ class Placing:
         return PlacedStep(*found, Recomputation(again, saved_bytes) if again else None)
 
 
-def place_in_order(forward: list[Node], tape: GraphTape, active: Tensor | None) -> list[Tensor]:
+def place_in_order(forward: list[Node], tape: GraphTape, counts: list[Tensor]) -> list[Tensor]:
     """The state: weights, biases, each with the companions that lie beside it; then the others by
-    kind, in their order; histories, class count, SGD state."""
+    kind, in their order; histories, ``counts`` of classes, SGD state."""
     kept = tape.companions
     params = [t for node in forward for t in node.inputs if t.role is Role.PARAM]
     weights = [t for t in params if t.type.dtype is DType.S8]
@@ -185,16 +197,15 @@ def place_in_order(forward: list[Node], tape: GraphTape, active: Tensor | None) 
         for t in (param, *(c for kind, c in kept.beside(param).items() if kind.is_beside))
     ]
     others = [companion for kind, companion in kept.by_kind(learned) if not kind.is_beside]
-    counts = [active] if active else []
     return [*pairs, *others, *tape.histories, *counts, tape.sgd]
 
 
-def check_names(names: tuple[str, ...], loss: Node, model: Model) -> None:
+def check_names(names: tuple[str, ...], loss: Node, model: Model, active: Tensor | None) -> None:
     """Raises ModelError unless there are none, or one for each class in use; spare classes may
     have names too."""
     assert isinstance(loss.op, Loss)
     most = loss.op.labels(model.logits.type)
-    least = most if len(loss.inputs) < 3 or (d := loss.inputs[2].data) is None else int(d[0])
+    least = most if active is None or active.data is None else int(active.data[0])
     if names and not least <= len(names) <= most:
         wanted = f"{most}" if least == most else f"{least} to {most}"
         raise ModelError(f"{len(names)} class names are given, {wanted} are needed")

@@ -37,8 +37,9 @@ class StepTask:
 
     ``target`` is what it takes beside its input: a label (1,) u32 or values of the logits' type, or
     None if it is made of the input. ``predicted`` is a class, if the target is a label. ``active``
-    counts the classes in use, if the head has spare ones. ``pixels`` is the uint8 quantisation in
-    which the model's file takes its input, if it does.
+    counts the classes in use, if the head has spare ones; ``seen`` has a bit of each class, if only
+    those take part that have samples. ``pixels`` is the uint8 quantisation in which the model's
+    file takes its input, if it does.
     """
 
     input: Tensor
@@ -47,13 +48,14 @@ class StepTask:
     predicted: Tensor | None
     loss: Node
     active: Tensor | None
+    seen: Tensor | None = None
     pixels: QuantParams | None = None
 
 
 @dataclass(frozen=True)
 class Learning:
     """What survives a step: ``state`` lists it in the order of its memory, weights and biases with
-    their companions, histories, active classes, the state of SGD."""
+    their companions, histories, active and seen classes, the state of SGD."""
 
     state: list[Tensor]
     companions: Companions

@@ -3,7 +3,8 @@
 
 magic "MCTS", version u16, 0 u16, bytes of the header u32     all numbers little-endian
 header       JSON: scheme, options, digest, and the type and shape of each tensor
-tensors      companions, histories, classes in use if any are spare, SGD state: by the plan
+tensors      companions, histories, classes in use if any are spare, SGD state: by the plan;
+             which classes were seen is said anew by the data of each training
 CRC-32       u32 over everything before it
 """
 
@@ -167,8 +168,8 @@ def read_scheme(described: Any) -> Scheme:
 
 def unlearned(plan: TrainingPlan) -> list[Tensor]:
     """The state beside weights and biases, in the order of the plan's; SGD state is the last."""
-    learned = set(plan.learned)
-    return [tensor for tensor in plan.learning.state if tensor not in learned]
+    others = {*plan.learned, plan.task.seen}
+    return [tensor for tensor in plan.learning.state if tensor not in others]
 
 
 def chosen_scheme(plan: TrainingPlan) -> Scheme:

@@ -3,13 +3,35 @@
 
 #include "kernels/softmax_cross_entropy.h"
 
+#include <stdbool.h>
+
 #include "kernels/error.h"
 #include "kernels/first_greatest.h"
+
+/* p - 2^15 of the label, p = t / sum. As t <= 2^15 and S >= 2^15, quotient and numerator fit
+ * 32 bits. */
+static inline int32_t gradient_of(uint32_t t, uint32_t sum, bool is_label)
+{
+    int32_t gradient = (int32_t)(((t << 15) + sum / 2u) / sum);
+    gradient -= is_label ? INT32_C(1) << 15 : 0;
+    return gradient;
+}
+
+static inline bool is_seen(const uint32_t *seen, int32_t i)
+{
+    return (seen[i / 32] >> (i % 32) & 1u) != 0u;
+}
 
 #define MCT_TEMPLATE "kernels/softmax_cross_entropy.c"
 #include "kernels/each_error.h"
 
 #else
+
+static inline MCT_ERROR MCT_NAME(rounded)(int32_t gradient)
+{
+    return (MCT_ERROR)mct_clamp(mct_near(gradient, 15 - MCT_BITS), -((1 << MCT_BITS) - 1),
+                                (1 << MCT_BITS) - 1);
+}
 
 void MCT_NAME(mct_softmax_cross_entropy_s8)(const mct_softmax_cross_entropy_params *p,
                                             const int8_t *logits, const uint32_t *label,
@@ -27,12 +49,39 @@ void MCT_NAME(mct_softmax_cross_entropy_s8)(const mct_softmax_cross_entropy_para
         sum += exponential[top - row[i]];
     }
     for (int32_t i = skipped; i < count; i++) {
-        /* t <= 2^15 and S >= 2^15: the quotient and the numerator fit 32 bits. */
         uint32_t t = exponential[top - row[i]];
-        int32_t gradient = (int32_t)(((t << 15) + sum / 2u) / sum);
-        gradient -= (uint32_t)i == label[0] ? INT32_C(1) << 15 : 0;
-        *dlogits++ = (MCT_ERROR)mct_clamp(mct_near(gradient, 15 - MCT_BITS), -((1 << MCT_BITS) - 1),
-                                          (1 << MCT_BITS) - 1);
+        *dlogits++ = MCT_NAME(rounded)(gradient_of(t, sum, (uint32_t)i == label[0]));
+    }
+    for (int32_t i = count; i < p->classes; i++) {
+        *dlogits++ = 0;
+    }
+    dlogits_e[0] = -MCT_BITS;
+    record[0] = sum;
+    record[1] = (uint32_t)(top - row[label[0]]);
+}
+
+void MCT_NAME(mct_masked_softmax_cross_entropy_s8)(const mct_softmax_cross_entropy_params *p,
+                                                   const int8_t *logits, const uint32_t *label,
+                                                   const uint32_t *classes,
+                                                   const uint16_t *exponential, MCT_ERROR *dlogits,
+                                                   int16_t *dlogits_e, uint32_t *record,
+                                                   uint32_t *seen)
+{
+    int8_t pair[2];
+    const int8_t *row = mct_candidates(p->classes, p->zero_point, logits, pair);
+    const int32_t count = mct_candidate_count(p->classes, classes);
+    int32_t top = row[label[0]];
+    seen[label[0] / 32u] |= UINT32_C(1) << label[0] % 32u;
+    for (int32_t i = 0; i < count; i++) {
+        top = is_seen(seen, i) && row[i] > top ? row[i] : top;
+    }
+    uint32_t sum = 0;
+    for (int32_t i = 0; i < count; i++) {
+        sum += is_seen(seen, i) ? exponential[top - row[i]] : 0u;
+    }
+    for (int32_t i = row == pair ? 1 : 0; i < count; i++) {
+        uint32_t t = is_seen(seen, i) ? exponential[top - row[i]] : 0u;
+        *dlogits++ = MCT_NAME(rounded)(gradient_of(t, sum, (uint32_t)i == label[0]));
     }
     for (int32_t i = count; i < p->classes; i++) {
         *dlogits++ = 0;

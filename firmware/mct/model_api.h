@@ -81,6 +81,13 @@ uint32_t MCT_API(classes)(void);
  */
 MCT_CHECKED mct_status MCT_API(set_classes)(uint32_t classes);
 
+/* Begins anew to note which classes have samples, in a model that was generated with --absent keep;
+ * in any other it changes nothing. There a step leaves classes alone of which no step has had a
+ * sample since the reset or this call, so that they are not forgotten while others are learned:
+ * call it before learning from samples of other classes than before. Returns MCT_ERR_BUSY while a
+ * step is under way. */
+MCT_CHECKED mct_status MCT_API(clear_seen_classes)(void);
+
 /* ---- Training ---- */
 
 /* Learns from the sample, as one whole step: forward pass, backward pass, update. `label` is its

@@ -25,6 +25,7 @@
  *   MCT_API_TARGET         the target, if it is written before a step
  *   MCT_API_PREDICTED      the predicted class
  *   MCT_API_ACTIVE         the number of classes in use, if there are spare ones
+ *   MCT_API_SEEN           a bit of each class that steps have had a sample of
  *   MCT_API_LATENT         the latent
  *   MCT_API_AHEAD_BYTES    bytes of the next sample and target, if they are received ahead
  *   MCT_API_ARRIVE         the region that runs as the rows of a sample come, with
@@ -285,6 +286,17 @@ mct_status MCT_API(set_classes)(uint32_t classes)
 #endif
 }
 
+mct_status MCT_API(clear_seen_classes)(void)
+{
+    if (MCT_API(busy_now)) {
+        return MCT_ERR_BUSY;
+    }
+#ifdef MCT_API_SEEN
+    memset(MCT_API_SEEN, 0, (MCT_API_CONST(CLASSES) + 31u) / 32u * 4u);
+#endif
+    return MCT_OK;
+}
+
 static mct_status MCT_API(begin_at)(uint32_t call, uint32_t label)
 {
 #ifdef MCT_API_LABEL
@@ -405,6 +417,7 @@ uint32_t MCT_API(steps)(void)
 #undef MCT_API_TARGET
 #undef MCT_API_PREDICTED
 #undef MCT_API_ACTIVE
+#undef MCT_API_SEEN
 #undef MCT_API_LATENT
 #undef MCT_API_AHEAD_BYTES
 #undef MCT_API_ARRIVE

@@ -66,7 +66,8 @@ def chance_of(gained: int, lost: int) -> float:
 class FoldDecision:
     """What the folds say of held-out samples, by the first state and after training.
 
-    ``classes`` counts the samples of each class; empty where the target is not a label.
+    ``classes`` counts the samples of each class; empty where the target is not a label. ``absent``
+    are the classes in use that have none.
     """
 
     metric: str  # accuracy, or mse in squared real units
@@ -76,6 +77,7 @@ class FoldDecision:
     trainings: int
     steps: int
     seconds: float
+    absent: Sequence[int] = ()
 
     @property
     def changed(self) -> tuple[int, int]:
@@ -150,8 +152,9 @@ class FoldDecision:
         return f"the first state stays, since {reason} (--no-guard trains)"
 
     def unseen(self) -> str:
-        return (
-            f"; not judged, with one sample each: {labels(self.unjudged)}" if self.unjudged else ""
+        alone, absent = self.unjudged, self.absent
+        return (f"; not judged, with one sample each: {labels(alone)}" if alone else "") + (
+            f"; not judged, without samples: {labels(absent)}" if absent else ""
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -167,6 +170,7 @@ class FoldDecision:
             "lost": lost,
             "chance": self.chance,
             "unjudged_classes": self.unjudged,
+            "absent_classes": list(self.absent),
             "rolled_back": not self.helps,
             "steps": self.steps,
             "seconds": round(self.seconds, 3),

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mcutrain.host.defaults import RATIO
+from mcutrain.host.training.absent import absent_classes
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.fold_decision import FoldDecision, Judged
 from mcutrain.host.training.folds import Fold, Pool
@@ -131,6 +132,7 @@ def decide(
         len(folds),
         run.steps,
         time.monotonic() - started,
+        absent_classes(plan, data, state, replay is not None),
     )
 
 

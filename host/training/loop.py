@@ -17,6 +17,7 @@ import numpy as np
 
 from mcutrain.host.defaults import PATIENCE
 from mcutrain.host.link.device import Device
+from mcutrain.host.training.absent import new_classes, present_classes, with_seen
 from mcutrain.host.training.augmentation import Augmentation
 from mcutrain.host.training.balance import AUTO, BALANCES, ON
 from mcutrain.host.training.dataset import Dataset
@@ -246,6 +247,11 @@ def begin(run: TrainingRun, state: bytes | None) -> None:
     if count := new_classes(plan, run.data, state):
         for trained in run.trained:
             trained.set_classes(count)
+    if plan.task.seen is not None:
+        found = run.runner.state()
+        state = with_seen(plan, found, present_classes(run.data, False))
+        for trained in run.trained if state != found else ():
+            trained.load(state)
     run.result.before = evaluate(run, "before")
     if options.monitor:
         run.monitor = Monitor(plan, run.data, run.runner.state())
@@ -303,16 +309,6 @@ def with_seed(plan: TrainingPlan, state: bytes, seed: int) -> bytes:
     tensors = unpack_state(plan, state)
     tensors[plan.learning.sgd][0] = seed
     return pack_state(plan, tensors)
-
-
-def new_classes(plan: TrainingPlan, data: Dataset, state: bytes | None) -> int | None:
-    """How many classes to take into use, if the data has more than the state counts."""
-    if plan.task.active is None or plan.task.active.data is None:
-        return None
-    in_use = plan.task.active.data if state is None else unpack_state(plan, state)[plan.task.active]
-    labels = [y for y in (data.y_train, data.y_test, data.y_val) if y is not None]
-    present = 1 + max(int(y.max(initial=0)) for y in labels)
-    return present if present > int(in_use[0]) else None
 
 
 def run_epochs(run: TrainingRun) -> None:

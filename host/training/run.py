@@ -16,6 +16,7 @@ from mcutrain.host.cost import measured, planned
 from mcutrain.host.extras import require_extra
 from mcutrain.host.simulation.instructions import read_counts, summary
 from mcutrain.host.simulation.profile import profiles
+from mcutrain.host.training.absent import absent_notes, calls_for_mask
 from mcutrain.host.training.bars import bars
 from mcutrain.host.training.beforehand import settled, timed
 from mcutrain.host.training.dataset import Dataset, load_dataset
@@ -38,6 +39,7 @@ from mcutrain.host.training.runners import (
 from mcutrain.host.training.state import SavedState
 from mcutrain.host.training.tell import tell
 from mcutrain.trainer.errors import Error
+from mcutrain.trainer.options import AUTO, KEEP
 from mcutrain.trainer.training_plan import TrainingPlan
 
 COUNTED = {
@@ -62,6 +64,9 @@ def run_job(job: TrainingJob, console: Console, keeper: Keeper | None = None) ->
     job = replace(job, request=job.request.resolved())
     if job.replay is not None and job.latents == DEVICE:
         job = replace(job, request=job.request.but(latent_slots=job.replay))
+    saved = SavedState.read(job.state) if job.state else None
+    if saved and job.request.options.absent == AUTO:
+        job = replace(job, request=job.request.but(absent=saved.absent))
     plan = planned_on(job.request, job.flash_latents, target.chip)
     job = replace(job, latents=latents_place(job, plan, target))
     if job.export is not None:
@@ -73,12 +78,19 @@ def run_job(job: TrainingJob, console: Console, keeper: Keeper | None = None) ->
             markup=False,
             soft_wrap=True,
         )
-    data = load_dataset(job.data, plan)
-    state = SavedState.read(job.state).state(plan) if job.state else None
-    is_stream = job.replay is not None
+    data, is_stream = load_dataset(job.data, plan), job.replay is not None
+    if job.port is None and saved is None and calls_for_mask(plan, data, is_stream):
+        job = replace(job, request=job.request.but(absent=KEEP))
+        plan = planned_on(job.request, job.flash_latents, target.chip)
+    state = saved.state(plan) if saved else None
     balance = decided_balance(plan, data, job.options, is_stream)
     options = replace(job.options, balance=balance)
-    notes = (*plan.notes, *data.notes, *feed_notes(plan, data, options, is_stream))
+    notes = (
+        *plan.notes,
+        *data.notes,
+        *absent_notes(plan, data, state, is_stream),
+        *feed_notes(plan, data, options, is_stream),
+    )
     job = replace(job, options=options)
     tell(notes, console)
     if job.port is not None:

@@ -82,6 +82,11 @@ class SavedState:
         with self._named():
             return TrainingState.unpack(self.raw(PLAN_KEY))
 
+    @property
+    def absent(self) -> str:
+        """What it does with classes without samples: the option of that name. Raises Error."""
+        return read_options(self.stored().options).options.absent
+
     def described(self) -> str:
         """The options that make the plan of the state, as far as the file tells."""
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mcutrain.host.training.absent import all_seen
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import target_of_input, unpack_state
 from mcutrain.trainer.training_plan import TrainingPlan
@@ -20,7 +21,8 @@ def judged_output(
 ) -> tuple[bool, float]:
     """(whether the class is right, the loss in real units) of one output int8.
 
-    ``classes`` are in use. Without classes nothing is right.
+    ``classes`` are in use, all of which are candidates, whatever steps leave out. Without classes
+    nothing is right.
     """
     if not plan.takes_label:
         return False, squared_error(plan, sample, target, logits)
@@ -30,8 +32,8 @@ def judged_output(
     prediction = plan.graph.producer(plan.task.predicted)
     assert prediction is not None
     (predicted,) = prediction.op.reference(prediction, logits, *in_use)
-    *_, record = plan.task.loss.op.reference(plan.task.loss, logits, label, *in_use)
-    return int(predicted[0]) == int(target), plan.real_loss(record)
+    found = plan.task.loss.op.reference(plan.task.loss, logits, label, *all_seen(plan), *in_use)
+    return int(predicted[0]) == int(target), plan.real_loss(found[2])
 
 
 def squared_error(plan: TrainingPlan, sample: Array, target: Array, output: Array) -> float:

@@ -177,6 +177,17 @@ def label(classes: int) -> Feed:
     return Feed(TensorType((1,), DType.U32), lambda draw, _: draw.rng.randint(classes, size=1))
 
 
+def seen(classes: int) -> Feed:
+    """A bit of each class; at first of none."""
+    type_ = TensorType((-(-classes // 32),), DType.U32)
+
+    def rule(draw: Draw, _: TensorType) -> Array:
+        bits = draw.rng.randint(0, 2**32, type_.shape, np.int64)
+        return np.zeros_like(bits) if draw.round % 8 == 0 else bits
+
+    return Feed(type_, rule)
+
+
 def count(low: int, high: int) -> Feed:
     """A number of classes in use."""
     return Feed(TensorType((1,), DType.U32), lambda draw, _: draw.rng.randint(low, high + 1, 1))

@@ -7,6 +7,7 @@ One logit alone is class 1 against a class 0 whose logit is always 0: binary cro
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,9 @@ from mcutrain.trainer.ops.loss import RECORD, Loss
 if TYPE_CHECKING:
     from mcutrain.trainer.graph.op import Node
 
+NAME = "softmax_cross_entropy"
 ONE = 2**15
+WORD = 32  # bits
 MAX_CLASSES = 2**16 - 1  # the sum of the exponentials fits 32 bits
 
 
@@ -59,23 +62,69 @@ class SoftmaxCrossEntropy(Loss):
         )
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
-        logits, label = candidates(node, *inputs[:1], *inputs[2:]), int(inputs[1][0])
-        distance = logits.max() - logits
-        t = self.exponentials(node)[distance].astype(np.int64)
+        logits = candidates(node, *inputs[:1], *inputs[2:])
+        return self.of(node, inputs[0], logits, int(inputs[1][0]), np.ones(logits.size, bool))
+
+    def of(
+        self, node: Node, output: Array, logits: Array, label: int, takes_part: Array
+    ) -> tuple[Array, ...]:
+        """The outputs for the candidates ``logits``, (N,) int64, those of them that
+        ``takes_part`` (N,) says; ``output`` is what they come from."""
+        distance = logits[takes_part].max() - logits
+        t = np.where(takes_part, self.exponentials(node)[distance.clip(0)], 0).astype(np.int64)
         total = int(t.sum())
         gradient = ((t << 15) + total // 2) // total
         gradient[label] -= ONE
         bits, greatest = self.errors.bits, self.errors.greatest
-        error = np.zeros(inputs[0].size, self.errors.dtype.np)
+        error = np.zeros(output.size, self.errors.dtype.np)
         found = np.clip(near(gradient, 15 - bits), -greatest, greatest)
         error[: found.size] = found[-error.size :]
         record = np.array([total, distance[label]], np.uint32)
-        return error.reshape(inputs[0].shape), np.array([-bits], np.int16), record
+        return error.reshape(output.shape), np.array([-bits], np.int16), record
 
     def lower(self, node: Node) -> KernelCall:
         logits, label, *classes = node.inputs
-        table = Table("exponential", self.exponentials(node))
-        args: tuple[Arg, ...] = (logits, label, *(classes or (None,)), table, *node.outputs)
-        name = "softmax_cross_entropy"
-        kernel = f"{name}_s8_{self.errors.suffix}"
-        return KernelCall(name, kernel, name, class_params(logits.type), args)
+        return self.call(node, NAME, logits, label, *(classes or (None,)))
+
+    def call(self, node: Node, kernel: str, *args: Arg) -> KernelCall:
+        table, params = (
+            Table("exponential", self.exponentials(node)),
+            class_params(node.inputs[0].type),
+        )
+        kernel = f"{kernel}_s8_{self.errors.suffix}"
+        return KernelCall(NAME, kernel, NAME, params, (*args, table, *node.outputs))
+
+
+@dataclass(frozen=True)
+class MaskedSoftmaxCrossEntropy(SoftmaxCrossEntropy):
+    """The same with ``seen`` (words,) u32 behind the label, which it changes in place: one bit of
+    each class, of which the label's becomes 1. Only classes whose bit is 1 take part.
+
+    So classes without samples are not pushed down (masked softmax; the labels trick of Zeno et
+    al. 2018, ER-ACE of Caccia et al. 2022).
+    """
+
+    mutates = (2,)
+
+    def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
+        output, (label,), seen, *classes = inputs
+        logits, seen = candidates(node, output, *classes), with_classes(seen, [int(label)])
+        takes_part = class_bits(seen)[: logits.size]
+        return *self.of(node, output, logits, int(label), takes_part), seen
+
+    def lower(self, node: Node) -> KernelCall:
+        logits, label, _, *classes = node.inputs
+        return self.call(node, f"masked_{NAME}", logits, label, *(classes or (None,)))
+
+
+def class_bits(seen: Array) -> Array:
+    """(32 words,) bool: of each class whether its bit is set."""
+    return (seen[:, None] >> np.arange(WORD, dtype=np.uint32) & 1).astype(bool).reshape(-1)
+
+
+def with_classes(seen: Array, classes: Iterable[int]) -> Array:
+    """``seen`` with the bits of these classes, too."""
+    found = seen.copy()
+    for label in classes:
+        found[label // WORD] |= np.uint32(1 << label % WORD)
+    return found

@@ -25,6 +25,7 @@ from mcutrain.trainer.tflite.reader import load, parse
 from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.marks import exhaustive
 from tests.support.random_models import samples
+from tests.support.simulated_boards import board_param
 from tests.support.small_models import residual_model, write_dataset
 
 pytestmark = pytest.mark.board
@@ -123,6 +124,34 @@ def test_a_real_model_trains_bit_exactly_on_a_cortex_m4(
 
     assert result.difference is None, result.difference
     assert result.verified_steps == result.steps == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "board", [board_param(b) for b in ("microbit", "mps2_an385", "mps2_an386", "mps3_an547")]
+)
+def test_a_head_with_absent_classes_trains_on_each_kind_of_core(board: str) -> None:
+    """Cortex-M0, M3, M4, M55: bits of the reference, and the state that was planned is linked."""
+    plan = make_plan(
+        parse(residual_model(), "small"),
+        PlanOptions("head", spare_classes=2, absent="keep"),
+        chip_of(board),
+    )
+    rng = np.random.default_rng(1)
+    x = rng.integers(-128, 128, (8, plan.task.input.type.size)).astype(np.int8)
+    y = np.arange(8) % 2 * 4 + 1  # 1 and 5
+    built = build(plan, Target.parse(f"sim:{board}"))
+    measured(built)
+    with simulated(built) as runner:
+        options = TrainingOptions(epochs=1, verify=True)
+        result = train(built.plan, Dataset(x, y, x, y), runner, options, lambda progress: None)
+        reference = ReferenceRunner(built.plan)
+        reference.load(result.state)
+
+    assert result.difference is None, result.difference
+    assert result.verified_steps == result.steps == 8
+    assert plan.task.seen is not None and built.plan.task.seen is not None
+    assert reference.reference.state[built.plan.task.seen].tolist() == [0b100010]
 
 
 @pytest.mark.slow

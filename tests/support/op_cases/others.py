@@ -14,7 +14,10 @@ from mcutrain.trainer.ops.mean_squared_error import MeanSquaredError
 from mcutrain.trainer.ops.reshape import Reshape
 from mcutrain.trainer.ops.sgd import BiasUpdate, CountStep
 from mcutrain.trainer.ops.softmax import Softmax
-from mcutrain.trainer.ops.softmax_cross_entropy import SoftmaxCrossEntropy
+from mcutrain.trainer.ops.softmax_cross_entropy import (
+    MaskedSoftmaxCrossEntropy,
+    SoftmaxCrossEntropy,
+)
 from tests.support.feeds import (
     Feed,
     bias,
@@ -27,6 +30,7 @@ from tests.support.feeds import (
     mask_of,
     open_mask,
     s8,
+    seen,
     sgd,
 )
 from tests.support.op_cases.case import Case
@@ -62,6 +66,12 @@ def mask_case(name: str, shape: tuple[int, ...], *dout: Feed,
 def cross_entropy_case(name: str, classes: int, scale: float = 0.125) -> Case:
     logits = s8(1, classes, quant=Q((scale,), 0))
     return Case(name, SoftmaxCrossEntropy(), (logits, label(classes)))
+
+
+def masked_case(name: str, classes: int, *more: Feed) -> Case:
+    logits = s8(1, classes, quant=Q((0.06,), 9))
+    n = max(2, classes) if not more else 2  # labels below 2 are in use whatever the count
+    return Case(name, MaskedSoftmaxCrossEntropy(), (logits, label(n), seen(max(2, classes)), *more))
 
 
 def first_greatest_case(name: str, outputs: int, *classes: Feed) -> Case:
@@ -133,6 +143,8 @@ ROWS = [
     Case("loss/binary", SoftmaxCrossEntropy(), (s8(1, 1, quant=Q((0.03,), 17)), label(2))),
     Case("loss/binary-coarse", SoftmaxCrossEntropy(), (s8(1, 1, quant=Q((2.0,), -128)), label(2))),
     Case("loss/spare", SoftmaxCrossEntropy(), (s8(1, 9), label(2), count(2, 9))),
+    *(masked_case(f"masked/{n}", n) for n in (1, 2, 10, 32, 33, 100)),
+    masked_case("masked/spare", 40, count(2, 40)),
     first_greatest_case("predicted/10", 10),
     first_greatest_case("predicted/1", 1),
     first_greatest_case("predicted/spare", 10, count(2, 10)),
