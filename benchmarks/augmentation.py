@@ -9,13 +9,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from benchmarks.data import RawSamples, digits
+from benchmarks.gains import RATE_SEEDS, gain, quiet, typical_rate
 from benchmarks.guard import dataset
 from benchmarks.nets.digits import recipe
-from benchmarks.tasks import fashion, watch
+from benchmarks.tasks import fashion, hapt, watch
 from mcutrain.host.building.library import in_process
 from mcutrain.host.training.augmentation import Augmentation
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.loop import TrainingOptions, train
+from mcutrain.host.training.rate_choice import rate_text
 from mcutrain.host.training.runner import Runner
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.model import Model
@@ -24,12 +26,15 @@ from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import load
 from mcutrain.trainer.training_plan import TrainingPlan
 
+QUICK_MACS = 10**6  # of a step, below which several searches for a rate take little
 SHOTS = 10  # digits of each class to learn from
+WINDOWS = ("shift=0.1", "gain=0.2", "noise=0.1", "mixup=0.5", "shift=0.1,gain=0.2,noise=0.1")
 INTRODUCTION = """\
 The same trainings with `--augment` and without, points of accuracy on test samples: ten people's
-left wrists from five windows of each exercise; digits of other writers, turned by 90 degrees, from
-ten of each; classes 5 to 9 of Fashion-MNIST from 100 images of each. Pairs have the same seed, and
-so the same samples in the same order."""
+left wrists from five windows of each exercise; five people's activities (HAPT) from five windows of
+each; digits of other writers, turned by 90 degrees, from ten of each; classes 5 to 9 of
+Fashion-MNIST from 100 images of each. Pairs have the same seed, and so the same samples in the same
+order; the rates are those that `--lr auto` finds with the augmentation and without."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class Setting:
     name: str
     model: Callable[[], Model]
     options: PlanOptions
-    training: TrainingOptions
+    epochs: int
     dataset: Callable[[str, int], Dataset]
     groups: tuple[str, ...]
     seeds: int
@@ -50,19 +55,22 @@ def settings() -> Iterator[Setting]:
     """Raises DataUnavailable."""
     task = watch.task()
     yield Setting(
-        "watch", task.model, PlanOptions("last:2"), TrainingOptions(30), task.dataset, task.groups,
-        4, ("shift=0.1", "gain=0.2", "noise=0.1", "mixup=0.5", "shift=0.1,gain=0.2,noise=0.1"),
-    )  # fmt: skip
+        "watch", task.model, PlanOptions("last:2"), 30, task.dataset, task.groups, 4, WINDOWS
+    )
+    task = hapt.task()
+    yield Setting(
+        "hapt", task.model, PlanOptions("last:3"), 10, task.dataset, task.groups, 6, WINDOWS
+    )
     turned = quarter_turned(digits.other_writers())
     yield Setting(
-        "digits, turned", lambda: load(recipe().file()), PlanOptions("last:2"), TrainingOptions(20),
-        lambda group, seed: dataset(turned, SHOTS, seed), ("",), 10,
-        ("shift=0.125", "crop=0.125", "noise=0.2"),
+        "digits, turned", lambda: load(recipe().file()), PlanOptions("last:2"), 20,
+        lambda group, seed: dataset(turned, SHOTS, seed), ("",), 20,
+        ("shift=0.125", "crop=0.125", "noise=0.2", "flip=0.5"),
     )  # fmt: skip
     task = fashion.task()
     yield Setting(
-        "fashion", task.model, PlanOptions("last:4", classes=task.classes),
-        TrainingOptions(9, 2.0**-5), task.dataset, task.groups, 6, ("crop=0.08", "flip=0.5"),
+        "fashion", task.model, PlanOptions("last:4", classes=task.classes), 9, task.dataset,
+        task.groups, 6, ("crop=0.08", "flip=0.5"),
     )  # fmt: skip
 
 
@@ -71,42 +79,50 @@ def quarter_turned(samples: RawSamples) -> RawSamples:
     return RawSamples(np.ascontiguousarray(np.rot90(samples.x, 1, (1, 2))), samples.y)
 
 
+def options_of(setting: Setting, asked: str | None) -> TrainingOptions:
+    return TrainingOptions(
+        setting.epochs, augment=None if asked is None else Augmentation.parse(asked)
+    )
+
+
+def rate_of(plan: TrainingPlan, setting: Setting, asked: str | None) -> float:
+    """That of the first group, so often as it is quick."""
+    seeds = RATE_SEEDS if plan.step_macs < QUICK_MACS else RATE_SEEDS[:1]
+    data = (setting.dataset(setting.groups[0], seed) for seed in seeds)
+    return typical_rate(plan, data, options_of(setting, asked))
+
+
 def accuracies(
-    plan: TrainingPlan, runner: Runner, setting: Setting, asked: str | None, seeds: int
+    plan: TrainingPlan, runner: Runner, setting: Setting, options: TrainingOptions
 ) -> Array:
     """In percent, of each group and seed."""
-    augment = None if asked is None else Augmentation.parse(asked)
     found = []
-    for seed in range(seeds):
+    for seed in range(setting.seeds):
         for group in setting.groups:
-            options = replace(setting.training, seed=seed, augment=augment)
             data = setting.dataset(group, seed)
-            after = train(plan, data, runner, options, lambda progress: None).after
+            after = train(plan, data, runner, replace(options, seed=seed), quiet).after
             assert after is not None
             found.append(100 * after)
     return np.array(found)
 
 
-def table(setting: Setting, short: bool) -> Iterator[str]:
+def table(setting: Setting) -> Iterator[str]:
     """A line for each augmentation."""
-    if short:
-        setting = replace(
-            setting, training=replace(setting.training, steps=5), groups=setting.groups[:1]
-        )
     plan = make_plan(setting.model(), setting.options)
-    seeds = 2 if short else setting.seeds
     with in_process(plan) as runner:
-        plain = accuracies(plan, runner, setting, None, seeds)
-        for asked in setting.tried[: 1 if short else None]:
-            changed = accuracies(plan, runner, setting, asked, seeds)
-            gained = changed - plain
-            error = gained.std(ddof=1) / np.sqrt(len(gained))
-            cells = (
-                setting.name, f"`{setting.options.update}`", str(setting.training.epochs),
-                f"`{asked}`", f"{plain.mean():.2f}", f"{changed.mean():.2f}",
-                f"{gained.mean():+.2f} ± {error:.2f}", str(len(gained)),
-            )  # fmt: skip
-            yield f"| {' | '.join(cells)} |"
+        rates, found = dict[str | None, float](), dict[str | None, Array]()
+        for asked in (None, *setting.tried):
+            rates[asked] = rate_of(plan, setting, asked)
+            options = replace(options_of(setting, asked), rate=rates[asked])
+            found[asked] = accuracies(plan, runner, setting, options)
+    for asked in setting.tried:
+        cells = (
+            setting.name, f"`{setting.options.update}`", str(setting.epochs), f"`{asked}`",
+            f"{found[None].mean():.2f} ({rate_text(rates[None])})",
+            f"{found[asked].mean():.2f} ({rate_text(rates[asked])})",
+            gain(found[asked], found[None]), str(len(found[asked])),
+        )  # fmt: skip
+        yield f"| {' | '.join(cells)} |"
 
 
 def markdown(short: bool = False) -> str:
@@ -118,5 +134,8 @@ def markdown(short: bool = False) -> str:
         "|---|---|---:|---|---:|---:|---:|---:|",
     ]
     for setting in settings():
-        lines += table(setting, short)
+        if short:
+            first = replace(setting, epochs=1, seeds=2, groups=setting.groups[:1])
+            return "\n".join([*lines, *table(replace(first, tried=setting.tried[:1]))]) + "\n"
+        lines += table(setting)
     return "\n".join(lines) + "\n"

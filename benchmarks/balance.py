@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from benchmarks.augmentation import quarter_turned
 from benchmarks.data import digits
 from benchmarks.data.watch import EXAMPLE, load_people
+from benchmarks.gains import RATE_SEEDS, gain, quiet, typical_rate
 from benchmarks.guard import as_input
 from benchmarks.nets.digits import recipe
 from mcutrain.host.building.library import in_process
@@ -31,7 +32,8 @@ UPDATE = "last:2"
 INTRODUCTION = f"""\
 One class, another in each run, has most of the training samples, the others few each: points that
 `--balance on` is worth over `off`, {RUNS} pairs, `{UPDATE}`, {EPOCHS} epochs. Balanced accuracy is
-the mean over the classes, plain accuracy that of samples as uneven as those trained on."""
+the mean over the classes, plain accuracy that of samples as uneven as those trained on. The rates
+are those that `--lr auto` finds with each."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def scores(
     plan: TrainingPlan, runner: Runner, data: Dataset, options: TrainingOptions
 ) -> tuple[float, float]:
     """(balanced, plain) accuracy in percent; classes without test samples are left out."""
-    train(plan, data, runner, options, lambda progress: None)
+    train(plan, data, runner, options, quiet)
     right = np.array([runner.predict(x) for x in data.x_test]) == data.y_test
     tested = np.unique(data.y_test)
     recalls = np.array([right[data.y_test == label].mean() for label in tested])
@@ -92,25 +94,17 @@ def scores(
 
 def row(plan: TrainingPlan, runner: Runner, setting: Setting, short: bool) -> str:
     """A line of the table."""
-    found = {
-        balance: np.array(
-            [
-                scores(
-                    plan,
-                    runner,
-                    uneven(setting, seed),
-                    TrainingOptions(1 if short else EPOCHS, seed=seed, balance=balance),
-                )
-                for seed in range(2 if short else RUNS)
-            ]
+    seeds, found = range(2 if short else RUNS), {}
+    for balance in (OFF, ON):
+        options = TrainingOptions(1 if short else EPOCHS, balance=balance)
+        rate = typical_rate(plan, (uneven(setting, seed) for seed in RATE_SEEDS), options)
+        each = (replace(options, rate=rate, seed=seed) for seed in seeds)
+        found[balance] = np.array(
+            [scores(plan, runner, uneven(setting, o.seed or 0), o) for o in each]
         )
-        for balance in (OFF, ON)
-    }
-    gained = found[ON] - found[OFF]
-    errors = gained.std(axis=0, ddof=1) / np.sqrt(len(gained))
     cells = [setting.name, f"{setting.large} to {setting.small}"]
-    for k in range(2):
-        cells += [f"{found[OFF][:, k].mean():.1f}", f"{gained[:, k].mean():+.1f} ± {errors[k]:.1f}"]
+    for off, on in zip(found[OFF].T, found[ON].T, strict=True):
+        cells += [f"{off.mean():.1f}", gain(on, off, 1)]
     return f"| {' | '.join(cells)} |"
 
 

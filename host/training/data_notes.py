@@ -24,6 +24,13 @@ def label_notes(arrays: Mapping[str, Array], classes: int, is_new: bool) -> Iter
             "gives it for every sample"
         )
         yield Note("y_train", "one label", float(min(trained)), text, WARNING)
+    tested = {int(v) for v in arrays["y_test"]} if len(arrays.get("y_test", ())) > 1 else set()
+    if len(tested) == 1:
+        text = (
+            f"y_test holds the label {min(tested)} alone: a classifier that gives it for every "
+            "sample is 100 % right; test other classes too"
+        )
+        yield Note("y_test", "one label", float(min(tested)), text, WARNING)
     for key in ("y_test", "y_val"):
         unknown = {int(v) for v in arrays[key]} - trained if key in arrays else set()
         if unknown:

@@ -26,6 +26,7 @@ from mcutrain.host.training.ranges import (
 from mcutrain.trainer.errors import DataError
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.notes import Note
+from mcutrain.trainer.options import CROSS_ENTROPY
 from mcutrain.trainer.training_plan import TrainingPlan
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
@@ -179,12 +180,25 @@ def targets(y: NpzArray | None, count: int, what: str, plan: TrainingPlan) -> Ar
         return np.zeros((count, 0), np.int8)
     if plan.takes_label:
         return labels(y.read(), what, plan.classes)
+    values = plan.task.logits.type.size
+    if len(y.shape) == 1 and values > 1:
+        raise DataError(
+            f"{what} has one {y.dtype} per sample, but the loss compares {values} values: give "
+            f"{values} per sample, or, if they are labels, --loss {CROSS_ENTROPY}"
+        )
     return quantised(y, what, ends_of(plan)[1])
 
 
 def check_labels(y: NpzArray, what: str) -> None:
     if len(y.shape) != 1 or y.dtype.kind not in "iu":
-        raise DataError(f"{what} is {y.dtype} of shape {y.shape}: one integer per sample is needed")
+        how = ""
+        if len(y.shape) == 2:
+            how = "; of a column for each class, numpy.argmax(y, axis=1) makes them"
+        elif len(y.shape) == 1 and y.dtype.kind in "fb":
+            how = "; whole numbers become them by .astype(int)"
+        raise DataError(
+            f"{what} is {y.dtype} of shape {y.shape}: one integer per sample is needed{how}"
+        )
 
 
 def labels(y: Array, what: str, classes: int) -> Array:

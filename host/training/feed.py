@@ -109,6 +109,7 @@ def feed_notes(
     plan: TrainingPlan, data: Dataset, options: FeedOptions, is_stream: bool
 ) -> Iterator[Note]:
     """What the feed makes of the samples, and what that costs."""
+    yield from short_run_notes(len(data.x_train), options)
     if is_stream:
         return
     if plan.takes_label:
@@ -119,6 +120,22 @@ def feed_notes(
             f"layers run in every step ({plan.prefix_macs:,} of its {plan.step_macs:,} MACs)"
         )
         yield Note("x_train", "augmented", plan.prefix_macs / plan.step_macs, text, NOTE)
+
+
+def short_run_notes(samples: int, options: FeedOptions) -> Iterator[Note]:
+    """Of a run that ends before each sample was learned from."""
+    steps = 0 if not options.epochs else options.steps
+    if steps == 0:
+        asked = "--steps 0" if options.epochs else "--epochs 0"
+        text = f"{asked} trains nothing: the figures are those of the model as it is"
+        yield Note("x_train", "no step", 0.0, text, NOTE)
+    elif steps is not None and steps < samples:
+        left = 1 - steps / samples
+        text = (
+            f"--steps {steps} is less than an epoch of {samples:,} samples: {100 * left:.0f} % of "
+            "them are not learned from"
+        )
+        yield Note("x_train", "few steps", left, text, NOTE)
 
 
 def augmented_stream(

@@ -148,7 +148,7 @@ class Result:
             "seconds": round(self.seconds, 3),
             "guard": None if self.guarded is None else self.guarded.to_json(),
             "interrupted": self.interrupted,
-            **self.yardstick.to_json(self.metric),
+            **self.yardstick.to_json(self.metric, self.after),
             "saturation": None if self.findings is None else [asdict(f) for f in self.findings],
         }
 

@@ -83,6 +83,7 @@ def told(choice: RateChoice) -> list[str]:
             f"{rate_text(most)}: the loss was {choice.first_loss:.3g} before and at best "
             f"{min(one.loss for one in choice.tried):.3g} at the end. Look whether y_train belongs "
             "to x_train and the samples are scaled as the model's were (mcutrain calibrate), let "
-            "more layers learn (--update), or give more --epochs; or all of it is known already"
+            "more layers learn (--update), or train longer (--epochs, --steps); or all of it is "
+            "known already"
         )
     return said

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,12 +23,21 @@ class ConstantAnswer:
     """What one answer for all test samples comes to: the best label, or the mean of y_train.
 
     ``bound`` is where chance ends: a metric that is no better may be that of such an answer.
-    ``is_uneven`` says that test samples of one class are far more than of another.
+    ``balanced_bound`` is the same of the balanced accuracy, None without labels: answers that tell
+    rare classes apart are no chance, though the accuracy has no room to show it. ``is_uneven`` says
+    that test samples of one class are far more than of another.
     """
 
     metric: float
     bound: float
+    balanced_bound: float | None = None
     is_uneven: bool = False
+
+    def is_chance(self, metric: float, balanced: float | None) -> bool:
+        """Whether a metric of the test samples is no better, and so the balanced accuracy."""
+        if self.balanced_bound is None:
+            return metric >= self.bound
+        return metric <= self.bound and (balanced is None or balanced <= self.balanced_bound)
 
 
 @dataclass
@@ -38,9 +47,16 @@ class Yardstick:
     constant: ConstantAnswer | None = None
     balanced: dict[str, float] = field(default_factory=dict)
 
-    def to_json(self, metric: str) -> dict[str, Any]:
+    def is_chance(self, after: float | None) -> bool | None:
+        """Whether the metric ``after`` training is within chance; None if nobody can say."""
+        if self.constant is None or after is None:
+            return None
+        return self.constant.is_chance(after, self.balanced.get("after"))
+
+    def to_json(self, metric: str, after: float | None) -> dict[str, Any]:
         constant = None if self.constant is None else self.constant.metric
         return {
+            "within_chance": self.is_chance(after),
             f"{metric}_of_one_answer": constant,
             "balanced_accuracy_before": self.balanced.get("before"),
             "balanced_accuracy_after": self.balanced.get("after"),
@@ -55,8 +71,7 @@ class Yardstick:
             yield "balanced accuracy, the mean of each class's own: {} before, {} after".format(
                 *shown
             )
-        bad = after <= self.constant.bound if has_labels else after >= self.constant.bound
-        if bad:
+        if self.is_chance(after):
             ours, one = (
                 f"{100 * v:.1f} %" if has_labels else f"{v:.4g}"
                 for v in (after, self.constant.metric)
@@ -79,6 +94,18 @@ def balanced_accuracy(right: Sequence[bool], labels: Array) -> float:
     return float(np.mean([hits[labels == label].mean() for label in np.unique(labels)]))
 
 
+def balanced_bound(counts: Collection[int]) -> float:
+    """Where chance ends for the balanced accuracy on so many samples of each class: two standard
+    deviations above that of answers drawn without a look at the sample.
+
+    >>> round(balanced_bound([25] * 4), 3), round(balanced_bound([90, 5, 5]), 3)
+    (0.337, 0.535)
+    """
+    share = 1 / len(counts)
+    variance = share * (1 - share) * sum(1 / count for count in counts) * share**2
+    return share + 2 * math.sqrt(variance)
+
+
 def constant_answer(plan: TrainingPlan, data: Dataset) -> ConstantAnswer | None:
     """Of the test samples; None if they are clipped, or are of one class alone."""
     if data.is_clipped("test"):
@@ -90,7 +117,9 @@ def constant_answer(plan: TrainingPlan, data: Dataset) -> ConstantAnswer | None:
         share = max(counts) / len(data.y_test)
         # Two standard deviations of a binomial, as the guard has them.
         bound = share + 2 * math.sqrt(share * (1 - share) / len(data.y_test))
-        return ConstantAnswer(share, bound, max(counts) >= RATIO * min(counts))
+        return ConstantAnswer(
+            share, bound, balanced_bound(counts), max(counts) >= RATIO * min(counts)
+        )
     targets = data.y_train
     if plan.task.target is None:
         targets = np.stack([target_of_input(plan, x).reshape(-1) for x in data.x_train])

@@ -21,7 +21,7 @@ from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import parse
 from mcutrain.trainer.training_plan import TrainingPlan
-from tests.support.command import Run
+from tests.support.command import AT_A_RATE, Run
 from tests.support.small_models import residual_model, write_dataset
 
 OPTIONS = TrainingOptions(seed=3)
@@ -99,7 +99,8 @@ def train_small(run: Run, tmp_path: Path) -> Run:
     write_dataset(tmp_path / "d.npz", per_class=1)
 
     def train_it(*options: object) -> object:
-        return run("train", tmp_path / "m.tflite", "--data", tmp_path / "d.npz", *options)
+        given = ("train", tmp_path / "m.tflite", "--data", tmp_path / "d.npz")
+        return run(*given, *AT_A_RATE, *options)
 
     return train_it  # type: ignore[return-value]
 

@@ -31,9 +31,11 @@ def labelled(*labels: int) -> Dataset:
     return Dataset(x, y, x, y)
 
 
-def said(data: Dataset, after: float, plan: TrainingPlan | None = None) -> list[str]:
+def said(
+    data: Dataset, after: float, plan: TrainingPlan | None = None, balanced: float | None = None
+) -> list[str]:
     yardstick = Yardstick(constant_answer(plan or plan_of("cross-entropy"), data))
-    yardstick.balanced.update(before=0.25, after=0.5)
+    yardstick.balanced.update(before=0.25, after=after if balanced is None else balanced)
     metric = "mse" if plan else "accuracy"
     return list(yardstick.told(metric, after, has_labels=plan is None))
 
@@ -59,10 +61,20 @@ def test_an_accuracy_of_chance_is_not_silent() -> None:
 
 
 def test_nine_tenths_of_one_class_are_seen_through() -> None:
-    first, second = said(labelled(*[0] * 90, *[1] * 5, *[2] * 5), 0.9)
+    first, second = said(labelled(*[0] * 90, *[1] * 5, *[2] * 5), 0.9, balanced=0.5)
 
     assert first == ("balanced accuracy, the mean of each class's own: 25.0 % before, 50.0 % after")
     assert second.startswith("warning: accuracy 90.0 % is, within chance, no better than one")
+
+
+def test_rare_classes_that_are_told_apart_are_no_chance() -> None:
+    """60 samples, 54 of one class: 97.7 % are within chance, but a balanced accuracy of 59.4 % is
+    not: 1/3, and two standard deviations of (2/9 (1/54 + 1/3 + 1/3) / 9)^(1/2)."""
+    data = labelled(*[0] * 54, *[1] * 3, *[2] * 3)
+
+    assert len(said(data, 0.967, balanced=0.593)) == 2
+    (line,) = said(data, 0.967, balanced=0.594)
+    assert line.startswith("balanced accuracy, the mean of each class's own: 25.0 % before, 59.4 %")
 
 
 def test_values_are_held_to_their_mean() -> None:
@@ -99,6 +111,7 @@ def test_a_run_has_both_figures() -> None:
     found = result.to_json()
 
     assert found["accuracy_of_one_answer"] == 0.75
+    assert found["within_chance"] is True
     # All samples are the same, so one of the three classes is right.
     assert found["balanced_accuracy_after"] in (0.0, 1 / 3)
     assert found["balanced_accuracy_before"] in (0.0, 1 / 3)
