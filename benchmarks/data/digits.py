@@ -7,10 +7,13 @@ first rows are some people's digits, and the last rows those of others.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from benchmarks.data import RawSamples
 from benchmarks.data.fetch import DataUnavailable
+from mcutrain.trainer.graph.tensor import Array
 
 CLASSES = 10
 COUNT = 1797
@@ -37,3 +40,17 @@ def _all() -> RawSamples:
     x, y = load_digits(return_X_y=True)
     assert x.shape == (COUNT, 64)
     return RawSamples((x.reshape(-1, 8, 8, 1) / 16).astype(np.float32), y.astype(np.int64))
+
+
+def thickened(x: Array) -> Array:
+    """Strokes of twice the width: each pixel is the darkest of it and the four beside it."""
+    wide = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    beside = (wide[:, 1:-1, :-2], wide[:, 1:-1, 2:], wide[:, :-2, 1:-1], wide[:, 2:, 1:-1])
+    return np.asarray(np.maximum.reduce([x, *beside]))
+
+
+ALTERED: dict[str, Callable[[Array], Array]] = {
+    "inverted": lambda x: 1 - x,
+    "turned": lambda x: np.rot90(x, 1, (1, 2)),
+    "thickened": thickened,
+}
