@@ -15,14 +15,15 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from benchmarks import augmentation, balance, forward_cost, guard, rate
+from benchmarks import augmentation, balance, forward_cost, guard, overall, rate
+from benchmarks.comparison import RESULTS_DIR, run_task
 from benchmarks.data.fetch import DataUnavailable
 from benchmarks.document import DOCUMENT, put_section
-from benchmarks.runs import RESULTS_DIR, run_task
 from benchmarks.tables import markdown, plot, rows_of
 from benchmarks.task import Task
 
-TASKS = ("watch", "hapt", "fashion", "incremental", "cifar", "calibrated", "mcunet")
+QUICK = ("watch", "hapt", "digits", "vibration", "machine")  # some ten minutes on two cores
+TASKS = (*QUICK, "fashion", "incremental", "cifar", "calibrated", "mcunet")
 OTHERS = {
     "forward": forward_cost.markdown,
     "guard": guard.markdown,
@@ -61,7 +62,10 @@ class TaskNamed:
 def main(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[TASK]...", help=f"Of {', '.join((*TASKS, *OTHERS))}."),
+        typer.Argument(
+            metavar="[TASK]...",
+            help=f"Of {', '.join(ALL)}; or quick: {', '.join(QUICK)}. Default: all of them.",
+        ),
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = os.cpu_count() or 1,
     short: Annotated[
@@ -82,9 +86,7 @@ def main(
     if output is None and not short:
         output = DOCUMENT
     results = results / "short" if short else results
-    for name in names or ALL:
-        if name not in ALL:
-            raise typer.BadParameter(f"'{name}': there are {', '.join(ALL)}")
+    for name in chosen(names):
         if fresh:
             (results / f"{name}.jsonl").unlink(missing_ok=True)
         try:
@@ -94,6 +96,19 @@ def main(
                 measure(name, jobs, short, results, output)
         except DataUnavailable as reason:
             print(f"skipped {name}: {reason}")
+    told = overall.markdown(results)
+    if told:
+        tell("overall", told, output)
+
+
+def chosen(names: list[str] | None) -> list[str]:
+    """The tasks of these names. Raises BadParameter."""
+    found: list[str] = []
+    for name in names or ALL:
+        if name != "quick" and name not in ALL:
+            raise typer.BadParameter(f"'{name}': there are quick, {', '.join(ALL)}")
+        found += QUICK if name == "quick" else (name,)
+    return found
 
 
 def measure(name: str, jobs: int, short: bool, results: Path, output: Path | None) -> None:
@@ -101,11 +116,12 @@ def measure(name: str, jobs: int, short: bool, results: Path, output: Path | Non
     task_of = TaskNamed(name, short)
     task = task_of()
     with bars(name) as report:
-        rates, runs = run_task(task_of, jobs, report, results)
-    rows = rows_of(task, runs)
-    text = markdown(task, rates, rows)
-    found: dict[str, Any] = {"task": name, "rates": rates, "rows": [asdict(row) for row in rows]}
-    (results / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
+        found = run_task(task_of, jobs, report, results)
+    rows = rows_of(task, found.runs)
+    text = markdown(found, rows)
+    tuned = {scheme: asdict(of_scheme) for scheme, of_scheme in found.tuned.items()}
+    told: dict[str, Any] = {"task": name, "tuned": tuned, "rows": [asdict(row) for row in rows]}
+    (results / f"{name}.json").write_text(json.dumps(told, indent=1) + "\n")
     if output is not None:
         picture = output.parent / "plots" / f"{name}.png"
         plot(task, rows, picture)
