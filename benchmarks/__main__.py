@@ -7,7 +7,7 @@ import importlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,26 +36,20 @@ err = Console(stderr=True)
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
-def task_named(name: str, short: bool = False) -> Task:
-    """The task of a module of benchmarks.tasks. Raises DataUnavailable."""
-    task: Task = importlib.import_module(f"benchmarks.tasks.{name}").task()
-    return task.shortened() if short else task
-
-
+@dataclass(frozen=True)
 class TaskNamed:
-    """``task_named`` with its arguments, for other processes."""
+    """The task of a module of benchmarks.tasks, made by a call, also in other processes."""
 
-    def __init__(self, name: str, short: bool) -> None:
-        self.name, self.short = name, short
+    name: str
+    short: bool = False
+    most_seeds: int | None = None
 
     def __call__(self) -> Task:
-        return task_named(self.name, self.short)
-
-    def __hash__(self) -> int:
-        return hash((self.name, self.short))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, TaskNamed) and vars(self) == vars(other)
+        """Raises DataUnavailable."""
+        task: Task = importlib.import_module(f"benchmarks.tasks.{self.name}").task()
+        if self.short:
+            task = task.shortened()
+        return task if self.most_seeds is None else task.within(self.most_seeds)
 
 
 @app.command(epilog="Example: python -m benchmarks watch cifar --jobs 2")
@@ -75,6 +69,10 @@ def main(
         bool, typer.Option("--fresh", help="Train again what was trained before.")
     ] = False,
     results: Annotated[Path, typer.Option(help="Folder of finished runs.")] = RESULTS_DIR,
+    most_seeds: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of each group at most. Default: what decides, within a limit."),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(help="The document whose tables are replaced.")
     ] = None,
@@ -93,7 +91,7 @@ def main(
             if name in OTHERS:
                 tell(name, OTHERS[name](short), output)
             else:
-                measure(name, jobs, short, results, output)
+                measure(TaskNamed(name, short, most_seeds), jobs, results, output)
         except DataUnavailable as reason:
             print(f"skipped {name}: {reason}")
     told = overall.markdown(results)
@@ -111,10 +109,9 @@ def chosen(names: list[str] | None) -> list[str]:
     return found
 
 
-def measure(name: str, jobs: int, short: bool, results: Path, output: Path | None) -> None:
+def measure(task_of: TaskNamed, jobs: int, results: Path, output: Path | None) -> None:
     """Train one task, print its table, and put it with its plot where it belongs."""
-    task_of = TaskNamed(name, short)
-    task = task_of()
+    name, task = task_of.name, task_of()
     with bars(name) as report:
         found = run_task(task_of, jobs, report, results)
     rows = rows_of(task, found.runs)

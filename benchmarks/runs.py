@@ -125,10 +125,11 @@ def in_parallel(
 
 
 def parts(runs: Iterable[BenchmarkRun]) -> Iterator[list[BenchmarkRun]]:
-    """Runs that one process does together: by scheme and way to train."""
+    """Runs that one process does together: by scheme, way to train and size of a batch."""
     alike: dict[tuple[object, ...], list[BenchmarkRun]] = {}
     for run in runs:
-        alike.setdefault((run.scheme, run.method, run.optimiser, run.batch), []).append(run)
+        way = YARDSTICKS.get(run.method, run.method)
+        alike.setdefault((run.scheme, way, run.batch), []).append(run)
     for found in alike.values():
         size = INTEGER_PART if found[0].method in FORMATS else FLOAT_PART
         yield from (found[k : k + size] for k in range(0, len(found), size))
@@ -188,14 +189,14 @@ def float_runs(
     by_length: dict[int, list[tuple[BenchmarkRun, Prepared, StackedRun]]] = {}
     for run, found in pairs:
         order = found.steps(run.epochs, run.seed)
-        stacked = StackedRun(found.data, order, run.rate)
+        stacked = StackedRun(found.data, order, run.rate, run.optimiser)
         by_length.setdefault(len(order), []).append((run, found, stacked))
     size = runs_of_stack(plan, first.batch)
     for alike in by_length.values():
         for k in range(0, len(alike), size):
             some = alike[k : k + size]
             stack = [stacked for _, _, stacked in some]
-            all_outputs = train_stack(plan, method, stack, SCHEDULE, first.optimiser, first.batch)
+            all_outputs = train_stack(plan, method, stack, SCHEDULE, first.batch)
             for (run, found, _), outputs in zip(some, all_outputs, strict=True):
                 after = task.score(plan, outputs, found.data)
                 yield replace(run, before=before[found.digest], after=after, found=run.rate)

@@ -30,21 +30,43 @@ TESTED = 512  # samples of all runs together that are tested at once
 
 @dataclass(frozen=True)
 class StackedRun:
-    """What one run of a stack trains on, step by step, and at which rate."""
+    """What one run of a stack trains on, step by step, at which rate and by which optimiser."""
 
     data: Dataset
     order: Array
     rate: float
+    optimiser: str = SGD
+
+
+class StackedOptimisers:
+    """Of the runs of a stack, by name."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        of_runs = np.array(names)
+        self.parts = [
+            (torch.from_numpy(np.flatnonzero(of_runs == name)), OPTIMISERS[name]())
+            for name in dict.fromkeys(names)
+        ]
+
+    def directions(self, gradients: list[Tensor]) -> list[Tensor]:
+        """What a step at rate 1 takes from each parameter of each run (runs, ...)."""
+        found = [torch.empty_like(gradient) for gradient in gradients]
+        for at, optimiser in self.parts:
+            moved = optimiser.directions([gradient[at] for gradient in gradients])
+            for into, part in zip(found, moved, strict=True):
+                into[at] = part
+        return found
 
 
 class StackedTrainer:
-    """``runs`` copies of a plan at its initial weights."""
+    """Copies of a plan at its initial weights, each trained by one of ``optimisers``."""
 
-    def __init__(self, plan: TrainingPlan, method: Method, runs: int, optimiser: str) -> None:
+    def __init__(self, plan: TrainingPlan, method: Method, optimisers: Sequence[str]) -> None:
         self.trainer = FloatTrainer.of(plan, method)
         self.params = self.trainer.learned_parameters()
+        runs = len(optimisers)
         self.masters = [p.master.expand(runs, *p.master.shape).clone() for p in self.params]
-        self.optimiser = OPTIMISERS[optimiser]()
+        self.optimisers = StackedOptimisers(optimisers)
         self._forward = torch.func.vmap(self._forward_of_one)
 
     def step(self, samples: Array, targets: Array, at: Tensor) -> Tensor:
@@ -57,7 +79,7 @@ class StackedTrainer:
         mean = losses.reshape(len(samples), -1).mean(1)
         gradients = torch.autograd.grad(mean.sum(), values)
         alive = mean.detach().isfinite()
-        moved = self.optimiser.directions(
+        moved = self.optimisers.directions(
             [g * p.gain for g, p in zip(gradients, self.params, strict=True)]
         )
         for k, (param, direction) in enumerate(zip(self.params, moved, strict=True)):
@@ -96,7 +118,6 @@ def train_stack(
     method: Method,
     runs: Sequence[StackedRun],
     schedule: str,
-    optimiser: str,
     batch: int,
 ) -> list[Array]:
     """The outputs (N, outputs) in reals of each run's test samples after training.
@@ -104,7 +125,7 @@ def train_stack(
     All runs have as many steps; a batch takes the next ``batch`` samples of the order, the last
     one what is left, and its gradient is their mean.
     """
-    trainer = StackedTrainer(plan, method, len(runs), optimiser)
+    trainer = StackedTrainer(plan, method, [run.optimiser for run in runs])
     total = -(-len(runs[0].order) // batch)
     schedules = [dict(rates(total, run.rate, schedule)) for run in runs]
     now = torch.zeros(len(runs), dtype=torch.float64)
@@ -130,7 +151,7 @@ def tested(trainer: StackedTrainer, tests: list[Array]) -> list[Array]:
 
 def untrained(plan: TrainingPlan, method: Method, data: Dataset) -> Array:
     """The outputs (N, outputs) in reals of the test samples at the plan's initial weights."""
-    return tested(StackedTrainer(plan, method, 1, SGD), [data.x_test])[0]
+    return tested(StackedTrainer(plan, method, [SGD]), [data.x_test])[0]
 
 
 def runs_of_stack(plan: TrainingPlan, batch: int) -> int:

@@ -33,6 +33,7 @@ SPLIT = {
     "rate": (FOUND_FLOAT32, FLOAT32),
     "SGD at batch 1": (FLOAT32, BEST_FLOAT),
 }
+SECONDS = ("search_seconds", "seconds")
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class TaskRow:
     gaps: dict[str, Gap]  # of integer training, by yardstick, at the same rate
     formats: dict[str, Gap]  # of the other formats, by name, less E12 and int8.8
     rates: tuple[float, float, float]  # least, middle and greatest that the product found
+    search_seconds: float  # what the product took to find them, a run
+    seconds: float  # and to train then
 
     @classmethod
     def of(cls, scheme: str, group: str, runs: Iterable[BenchmarkRun]) -> TaskRow:
@@ -62,7 +65,8 @@ class TaskRow:
             return Gap.of(by_method[ours], by_method[theirs])
 
         others = [m for m in by_method if m in FORMATS and m not in (DEFAULT, INTEGER)]
-        found = sorted(run.found for run in by_method[DEFAULT])
+        of_default = by_method[DEFAULT]
+        found = sorted(run.found for run in of_default)
         return cls(
             scheme,
             group,
@@ -74,6 +78,7 @@ class TaskRow:
             {m: gap(INTEGER, m) for m in (FLOAT32, FLOAT_BACKWARD)},
             {m: gap(m, INTEGER) for m in others},
             (found[0], found[len(found) // 2], found[-1]),
+            *(float(np.mean([getattr(run, s) for run in of_default])) for s in SECONDS),
         )
 
 
@@ -125,6 +130,8 @@ def best_table(task: Task, rows: list[TaskRow]) -> list[str]:
     columns |= {m: [f"{row.after[m]:.2f}" for row in rows] for m in (DEFAULT, BEST_FLOAT)}
     columns["default - best float"] = [judged(row.best) for row in rows]
     columns |= {name: [f"{row.split[name].mean:+.2f}" for row in rows] for name in SPLIT}
+    columns["`auto`, s"] = [f"{row.search_seconds:.2f}" for row in rows]
+    columns["training, s"] = [f"{row.seconds:.2f}" for row in rows]
     columns["pairs"] = [str(row.pairs) for row in rows]
     return table(task, rows, columns)
 

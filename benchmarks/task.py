@@ -52,6 +52,14 @@ class Task:
     def tuning_groups(self) -> tuple[str, ...]:
         return self.tuning or self.groups[:1]
 
+    def within(self, most_seeds: int) -> Task:
+        """With no more seeds than these, even where a row stays undecided."""
+        return replace(
+            self,
+            seeds=min(self.seeds, most_seeds),
+            most_seeds=min(max(self.seeds, self.most_seeds), most_seeds),
+        )
+
     def shortened(self) -> Task:
         """A few steps of one scheme and each method: whether they run, not what they show."""
         return replace(

@@ -52,7 +52,7 @@ def test_a_stack_is_its_runs_alone(method: Method) -> None:
     runs = [
         StackedRun(dataset(x, y), rng.permutation(12), RATE * factor) for factor in (1, 0.25, 4)
     ]
-    stacked = train_stack(plan, method, runs, "constant", SGD, 1)
+    stacked = train_stack(plan, method, runs, "constant", 1)
     for run, found in zip(runs, stacked, strict=True):
         alone = FloatTrainer.of(plan, method)
         for index in run.order:
@@ -68,7 +68,7 @@ def test_a_stack_is_its_runs_alone(method: Method) -> None:
 @pytest.mark.parametrize("method", INT8)
 def test_the_forward_pass_of_a_stack_is_the_int8_one(method: Method) -> None:
     plan, x, y = watch()
-    trainer = StackedTrainer(plan, method, 2, SGD)
+    trainer = StackedTrainer(plan, method, [SGD, SGD])
     for k in range(4):
         trainer.step(x[[[k], [k + 4]]], y[[[k], [k + 4]]], torch.full((2,), RATE))
     outputs = trainer.outputs(np.stack([x, x]))
@@ -86,7 +86,7 @@ def test_the_forward_pass_of_a_stack_is_the_int8_one(method: Method) -> None:
 
 def test_a_batch_takes_the_mean_of_its_gradients() -> None:
     plan, x, y = watch()
-    trainer = StackedTrainer(plan, Method.FLOAT32, 1, SGD)
+    trainer = StackedTrainer(plan, Method.FLOAT32, [SGD])
     before = [master.clone() for master in trainer.masters]
     trainer.step(x[None], y[None], torch.tensor([RATE]))
     alone = FloatTrainer.of(plan, Method.FLOAT32)
@@ -102,11 +102,24 @@ def test_a_batch_takes_the_mean_of_its_gradients() -> None:
 
 def test_a_run_that_diverges_leaves_the_others_alone() -> None:
     plan, x, y = watch("last:2")
-    runs = [StackedRun(dataset(x, y), np.arange(12), rate) for rate in (RATE, 2.0**7)]
-    both = train_stack(plan, Method.FLOAT32, runs, "step", MOMENTUM, 1)
-    one = train_stack(plan, Method.FLOAT32, runs[:1], "step", MOMENTUM, 1)
+    data, order = dataset(x, y), np.arange(12)
+    runs = [StackedRun(data, order, rate, MOMENTUM) for rate in (RATE, 2.0**7)]
+    both = train_stack(plan, Method.FLOAT32, runs, "step", 1)
+    one = train_stack(plan, Method.FLOAT32, runs[:1], "step", 1)
 
     np.testing.assert_allclose(both[0], one[0], rtol=0, atol=1e-4)
+
+
+def test_each_run_of_a_stack_has_its_optimiser() -> None:
+    plan, x, y = watch("last:2")
+    data, order = dataset(x, y), np.arange(12)
+    runs = [StackedRun(data, order, 2.0**-8, name) for name in (ADAM, SGD, MOMENTUM, ADAM)]
+    found = train_stack(plan, Method.FLOAT32, runs, "step", 1)
+    for run, together in zip(runs, found, strict=True):
+        (alone,) = train_stack(plan, Method.FLOAT32, [run], "step", 1)
+
+        np.testing.assert_allclose(together, alone, rtol=0, atol=1e-3)
+    assert min(np.abs(found[a] - found[b]).max() for a, b in ((0, 1), (0, 2), (1, 2))) > 0.1
 
 
 GRADIENTS = np.array([[1.0, -2.0, 0.0], [1.0, 2.0, 0.5], [-3.0, 1.0, 4.0], [0.5, 0.25, -1.0]])
@@ -158,7 +171,7 @@ def test_what_reconstructs_its_input_has_it_as_target() -> None:
 
     loss = trainer.step(samples[0], none, 2.0**-6)
     assert loss == pytest.approx(twin.step(samples[0]).real(plan), rel=1e-5)
-    for k in range(200):
+    for k in range(80):
         last = trainer.step(samples[k % 20], none, 2.0**-6)
     assert last < loss / 2
 
