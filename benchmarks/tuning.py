@@ -17,6 +17,7 @@ from benchmarks.task import TUNING_SEEDS, Task
 ADAM_RATES = tuple(2.0**-k for k in (5, 6, 7, 8, 9, 10))
 MOMENTUM_SHIFT = 0.125  # of the rate: with 0.9 a gradient counts ten times
 MOST_RATES = 20  # of a practice
+BEHIND = 5.0  # points: a practice that is further behind another has its first rates only
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ Train = Callable[[Iterable[BenchmarkRun]], list[BenchmarkRun]]
 
 
 def tune(task: Task, train: Train) -> dict[str, Tuned]:
-    """By scheme. Grids grow until their best rate lies inside, if they have several rates."""
+    """By scheme. Grids grow until the best rate of each practice that may be the best of all, and
+    of ours, lies inside, if they have several rates."""
     grid = {
         (scheme, practice): first_rates(task, practice)
         for scheme in task.schemes
@@ -82,13 +84,16 @@ def means_of(runs: Iterable[BenchmarkRun]) -> Means:
 def grow(grid: Grid, means: Means) -> bool:
     """Add rates beyond an end of a grid that is the best of it; whether there was one."""
     grown = False
-    for key, rates in grid.items():
-        best = best_rate(means[key])
-        if len(rates) >= MOST_RATES or is_inside(best, rates):
+    for (scheme, practice), rates in grid.items():
+        scores = means[scheme, practice]
+        best = best_rate(scores)
+        most = max(max(of.values()) for (of_scheme, _), of in means.items() if of_scheme == scheme)
+        is_behind = practice != OURS and scores[best] < most - BEHIND
+        if is_behind or len(rates) >= MOST_RATES or is_inside(best, rates):
             continue
         grown = True
         factor = 0.5 if best == rates[0] else 2.0
-        grid[key] = sorted({*rates, best * factor, best * factor**2})
+        grid[scheme, practice] = sorted({*rates, best * factor, best * factor**2})
     return grown
 
 

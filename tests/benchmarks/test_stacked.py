@@ -203,6 +203,21 @@ def test_a_grid_grows_until_its_best_rate_lies_inside() -> None:
         assert found == tuning.Tuned(Practice(ADAM, 8), 2.0**-11, 2.0**-11, True)
 
 
+def test_a_practice_far_behind_is_not_grown() -> None:
+    far, near = Practice(SGD, 32), Practice(ADAM, 1)
+    rising = {0.25: 70.0, 0.5: 80.0}
+    scores = {near: {0.25: 86.0, 0.5: 84.0, 1.0: 80.0}, far: rising, OURS: rising}
+    means = {("head", practice): of for practice, of in scores.items()}
+    means["full", near] = {0.25: 99.0, 0.5: 98.0}  # another scheme's: as good as it gets there
+    grid = {key: sorted(of) for key, of in means.items()}
+
+    assert tuning.grow(grid, means)
+    assert grid == {
+        ("head", near): [0.0625, 0.125, 0.25, 0.5, 1.0], ("head", far): [0.25, 0.5],
+        ("head", OURS): [0.25, 0.5, 1.0, 2.0], ("full", near): [0.0625, 0.125, 0.25, 0.5],
+    }  # fmt: skip
+
+
 def test_of_rates_that_are_equally_good_the_middle_one_is_taken() -> None:
     assert tuning.best_rate({0.5: 70.0, 0.25: 80.0, 0.125: 80.0, 0.0625: 80.0}) == 0.125
 
