@@ -14,7 +14,6 @@ from benchmarks.scores import Score, real
 from benchmarks.torch_parameters import Method
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.loop import TrainingOptions, train
-from mcutrain.host.training.rate_choice import RateChoice
 from mcutrain.host.training.runner import Runner
 from mcutrain.trainer.formats import Formats
 from mcutrain.trainer.graph.tensor import Array
@@ -69,14 +68,11 @@ PRACTICES = tuple(Practice(name, batch) for name in OPTIMISERS for batch in (1, 
 
 @dataclass(frozen=True)
 class Scores:
-    """Of the test samples before and after training at ``rate``, and the seconds that the training
-    took and those that the product took before to find the rate."""
+    """Of the test samples before and after training, which took ``seconds`` of the processor."""
 
     before: float
     after: float
-    rate: float
     seconds: float
-    search_seconds: float = 0.0
 
 
 def measure_integer(
@@ -84,21 +80,17 @@ def measure_integer(
     runner: Runner,
     data: Dataset,
     options: TrainingOptions,
-    choice: RateChoice,
     score: Score,
 ) -> Scores:
-    """Train in integers at the rate of ``choice``."""
+    """Train in integers."""
     assert options.seed is not None
     runner.reset(options.seed)
     before = outputs(plan, runner, data.x_test)
-    started = time.perf_counter()
-    options = replace(options, rate=choice.chosen, tests=False)
-    train(plan, data, runner, options, lambda progress: None)
-    seconds = time.perf_counter() - started
+    started = time.process_time()
+    train(plan, data, runner, replace(options, tests=False), lambda progress: None)
+    seconds = time.process_time() - started
     after = outputs(plan, runner, data.x_test)
-    return Scores(
-        score(plan, before, data), score(plan, after, data), choice.chosen, seconds, choice.seconds
-    )
+    return Scores(score(plan, before, data), score(plan, after, data), seconds)
 
 
 def outputs(plan: TrainingPlan, runner: Runner, samples: Array) -> Array:

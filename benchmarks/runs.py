@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -23,7 +24,6 @@ from benchmarks.task import Task
 from mcutrain.host.building.library import in_process
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.loop import TrainingOptions
-from mcutrain.host.training.rate_choice import RateChoice
 from mcutrain.host.training.rates import sample_order
 from mcutrain.trainer.formats import Formats
 from mcutrain.trainer.graph.tensor import Array
@@ -167,13 +167,15 @@ def integer_runs(
     with in_process(plan) as runner:
         for run, found in pairs:
             options = TrainingOptions(run.epochs, seed=run.seed, order=found.order)
-            choice = RateChoice(run.rate)
+            rate, started = run.rate, time.process_time()
             if run.method == DEFAULT:
-                choice = found_rate(plan, found.prefix_macs, found.data, options)
-            got = measure_integer(plan, runner, found.data, options, choice, task.score)
+                rate = found_rate(plan, found.prefix_macs, found.data, options)
+            searched = time.process_time() - started
+            options = replace(options, rate=rate)
+            got = measure_integer(plan, runner, found.data, options, task.score)
             yield replace(
-                run, before=got.before, after=got.after, found=got.rate, seconds=got.seconds,
-                search_seconds=got.search_seconds,
+                run, before=got.before, after=got.after, found=rate, seconds=got.seconds,
+                search_seconds=searched,
             )  # fmt: skip
 
 

@@ -15,8 +15,8 @@ class BenchmarkRun:
     """One training, asked for by what stands before ``before``.
 
     ``rate`` 0 lets the product find it; ``found`` is the one that was taken. ``inputs`` is a digest
-    of the plan, the samples, and the rule where a rate is found. ``seconds`` are those of an
-    integer training, ``search_seconds`` those that the product took before to find its rate.
+    of the plan, the samples, and the rule where a rate is found. ``seconds`` of the
+    processor are those of an integer training, ``search_seconds`` those of finding its rate.
     """
 
     task: str
