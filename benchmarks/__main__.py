@@ -7,7 +7,7 @@ import importlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,14 +15,15 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from benchmarks import augmentation, balance, forward_cost, guard, rate
+from benchmarks import augmentation, balance, forward_cost, guard, overall, rate
+from benchmarks.comparison import RESULTS_DIR, run_task
 from benchmarks.data.fetch import DataUnavailable
 from benchmarks.document import DOCUMENT, put_section
-from benchmarks.runs import RESULTS_DIR, run_task
 from benchmarks.tables import markdown, plot, rows_of
 from benchmarks.task import Task
 
-TASKS = ("watch", "hapt", "fashion", "incremental", "cifar", "calibrated", "mcunet")
+QUICK = ("watch", "hapt", "digits", "vibration", "machine")  # some ten minutes on two cores
+TASKS = (*QUICK, "fashion", "incremental", "cifar", "calibrated", "mcunet")
 OTHERS = {
     "forward": forward_cost.markdown,
     "guard": guard.markdown,
@@ -35,33 +36,30 @@ err = Console(stderr=True)
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
-def task_named(name: str, short: bool = False) -> Task:
-    """The task of a module of benchmarks.tasks. Raises DataUnavailable."""
-    task: Task = importlib.import_module(f"benchmarks.tasks.{name}").task()
-    return task.shortened() if short else task
-
-
+@dataclass(frozen=True)
 class TaskNamed:
-    """``task_named`` with its arguments, for other processes."""
+    """The task of a module of benchmarks.tasks, made by a call, also in other processes."""
 
-    def __init__(self, name: str, short: bool) -> None:
-        self.name, self.short = name, short
+    name: str
+    short: bool = False
+    most_seeds: int | None = None
 
     def __call__(self) -> Task:
-        return task_named(self.name, self.short)
-
-    def __hash__(self) -> int:
-        return hash((self.name, self.short))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, TaskNamed) and vars(self) == vars(other)
+        """Raises DataUnavailable."""
+        task: Task = importlib.import_module(f"benchmarks.tasks.{self.name}").task()
+        if self.short:
+            task = task.shortened()
+        return task if self.most_seeds is None else task.within(self.most_seeds)
 
 
 @app.command(epilog="Example: python -m benchmarks watch cifar --jobs 2")
 def main(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[TASK]...", help=f"Of {', '.join((*TASKS, *OTHERS))}."),
+        typer.Argument(
+            metavar="[TASK]...",
+            help=f"Of {', '.join(ALL)}; or quick: {', '.join(QUICK)}. Default: all of them.",
+        ),
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = os.cpu_count() or 1,
     short: Annotated[
@@ -71,6 +69,10 @@ def main(
         bool, typer.Option("--fresh", help="Train again what was trained before.")
     ] = False,
     results: Annotated[Path, typer.Option(help="Folder of finished runs.")] = RESULTS_DIR,
+    most_seeds: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of each group at most. Default: what decides, within a limit."),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(help="The document whose tables are replaced.")
     ] = None,
@@ -82,30 +84,41 @@ def main(
     if output is None and not short:
         output = DOCUMENT
     results = results / "short" if short else results
-    for name in names or ALL:
-        if name not in ALL:
-            raise typer.BadParameter(f"'{name}': there are {', '.join(ALL)}")
+    for name in chosen(names):
         if fresh:
             (results / f"{name}.jsonl").unlink(missing_ok=True)
         try:
             if name in OTHERS:
                 tell(name, OTHERS[name](short), output)
             else:
-                measure(name, jobs, short, results, output)
+                measure(TaskNamed(name, short, most_seeds), jobs, results, output)
         except DataUnavailable as reason:
             print(f"skipped {name}: {reason}")
+    told = overall.markdown(results)
+    if told:
+        tell("overall", told, output)
 
 
-def measure(name: str, jobs: int, short: bool, results: Path, output: Path | None) -> None:
+def chosen(names: list[str] | None) -> list[str]:
+    """The tasks of these names. Raises BadParameter."""
+    found: list[str] = []
+    for name in names or ALL:
+        if name != "quick" and name not in ALL:
+            raise typer.BadParameter(f"'{name}': there are quick, {', '.join(ALL)}")
+        found += QUICK if name == "quick" else (name,)
+    return found
+
+
+def measure(task_of: TaskNamed, jobs: int, results: Path, output: Path | None) -> None:
     """Train one task, print its table, and put it with its plot where it belongs."""
-    task_of = TaskNamed(name, short)
-    task = task_of()
+    name, task = task_of.name, task_of()
     with bars(name) as report:
-        rates, runs = run_task(task_of, jobs, report, results)
-    rows = rows_of(task, runs)
-    text = markdown(task, rates, rows)
-    found: dict[str, Any] = {"task": name, "rates": rates, "rows": [asdict(row) for row in rows]}
-    (results / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
+        found = run_task(task_of, jobs, report, results)
+    rows = rows_of(task, found.runs)
+    text = markdown(found, rows)
+    tuned = {scheme: asdict(of_scheme) for scheme, of_scheme in found.tuned.items()}
+    told: dict[str, Any] = {"task": name, "tuned": tuned, "rows": [asdict(row) for row in rows]}
+    (results / f"{name}.json").write_text(json.dumps(told, indent=1) + "\n")
     if output is not None:
         picture = output.parent / "plots" / f"{name}.png"
         plot(task, rows, picture)

@@ -9,6 +9,7 @@ is faster than two threads, and repeats to the bit.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,31 +18,26 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.torch_ops import Plain, TorchLayer, centred, plain
+from benchmarks.torch_ops import Plain, TorchLayer, centred, plain, wants_gradient
 from benchmarks.torch_parameters import Method, Parameter, parameters
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.graph.tensor import Tensor as PlanTensor
+from mcutrain.trainer.interpreter import target_of_input
 from mcutrain.trainer.ops.gather_channels import GatherChannels
 from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.training_plan import TrainingPlan
 
 BATCH = 8  # samples whose activations are in memory at once, where nothing learns
+Given = Mapping[Parameter, Tensor]  # values in place of the parameters' own
+OWN: Given = {}
 
 
-class StraightThrough(torch.autograd.Function):
-    """(before rounding, int8 output, lo, hi) -> the output; no gradient where it is at a limit."""
-
-    @staticmethod
-    def forward(ctx: Any, before: Tensor, out: Tensor, lo: float, hi: float) -> Tensor:
-        ctx.save_for_backward(out)
-        ctx.limits, ctx.dtype = (lo, hi), before.dtype
-        return out.view_as(out)
-
-    @staticmethod
-    def backward(ctx: Any, *errors: Tensor) -> tuple[Tensor | None, ...]:
-        masked = torch.ops.aten.hardtanh_backward(errors[0], *ctx.saved_tensors, *ctx.limits)
-        return masked.to(ctx.dtype), None, None, None
+def straight_through(before: Tensor, out: Tensor, lo: float, hi: float) -> Tensor:
+    """``out``, with the gradient of what it was before it was rounded; none where it is at a
+    limit. The difference that carries the gradient is 0 to the bit."""
+    passed = torch.where((out > lo) & (out < hi), before, before.detach()).to(out.dtype)
+    return out + (passed - passed.detach())
 
 
 @dataclass(frozen=True)
@@ -55,22 +51,19 @@ class FloatStep:
     lo: float
     hi: float
 
-    def real(self, inputs: list[Tensor]) -> Tensor:
-        out = self.op.real(*inputs, *self.values())
+    def real(self, inputs: list[Tensor], given: Given) -> Tensor:
+        out = self.op.real(*inputs, *self.values(given))
         if self.lo == -torch.inf:
             return out
         return F.hardtanh(out, self.lo, self.hi)  # no gradient at the limits either
 
-    def int8(self, inputs: list[Tensor]) -> Tensor:
-        before, out = self.op.int8(*inputs, *self.values())
-        if not before.requires_grad:
-            return out
-        result: Tensor = StraightThrough.apply(before, out, self.lo, self.hi)  # type: ignore[no-untyped-call]
-        return result
+    def int8(self, inputs: list[Tensor], given: Given) -> Tensor:
+        before, out = self.op.int8(*inputs, *self.values(given))
+        return straight_through(before, out, self.lo, self.hi) if wants_gradient(before) else out
 
-    def values(self) -> list[Any]:
+    def values(self, given: Given) -> list[Any]:
         """The parameters as the operator takes them."""
-        return [None if p is None else p.value for p in self.params]
+        return [None if p is None else given.get(p, p.value) for p in self.params]
 
 
 class FloatTrainer:
@@ -87,9 +80,9 @@ class FloatTrainer:
 
     @classmethod
     def of(cls, plan: TrainingPlan, method: Method) -> FloatTrainer:
-        """At the plan's initial weights. Raises NotImplementedError for losses other than
-        cross-entropy without spare classes, and for operators that are not in ``torch_ops``."""
-        if not plan.takes_label or plan.task.active is not None:
+        """At the plan's initial weights. Raises NotImplementedError for spare classes, and for
+        operators that are not in ``torch_ops``."""
+        if plan.task.active is not None:
             raise NotImplementedError(f"{plan.name}: PyTorch training takes labels of all classes")
         nodes = [n for n in plan.forward if not isinstance(n.op, GatherChannels)]
         outputs = [n.output for n in nodes]
@@ -98,28 +91,51 @@ class FloatTrainer:
             raise NotImplementedError(f"{plan.name}: a tensor whose first axis is not the batch")
         return cls(plan, method, [step_of(n, method, plan.task.logits) for n in nodes])
 
-    def step(self, sample: Array, label: int, rate: float) -> float:
-        """One step of SGD on ``sample`` (the input's shape, int8); the loss before it, in nats."""
-        loss = self.backward(sample, label)
+    def step(self, sample: Array, target: int | Array, rate: float) -> float:
+        """One step of SGD on ``sample`` (the input's shape, int8) and its label or int8 values;
+        the loss before it, in nats or squared real units."""
+        loss = self.backward(sample, target)
         for param in self.learned_parameters():
             param.update(rate)
         return loss
 
-    def backward(self, sample: Array, label: int) -> float:
+    def backward(self, sample: Array, target: int | Array) -> float:
         """Add the gradient of a sample's loss to that of each parameter's ``value``; the loss.
 
         No gradient is computed before the first operator that learns.
         """
-        loss = F.cross_entropy(self._class_logits(self._forward(sample)), torch.tensor([label]))
+        samples, targets = sample[None], np.asarray(target)[None]
+        loss = self.losses(self.forward(self.inputs(samples)), self.targets(samples, targets)).sum()
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.item()
 
+    def losses(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """(N,) of outputs of ``forward`` and ``targets``."""
+        real = self.real_outputs(logits)
+        if not self.plan.takes_label:
+            return (real - targets).square().mean(1)
+        rows = real if real.shape[1] > 1 else F.pad(real, (1, 0))  # class 1 against a constant 0
+        return F.cross_entropy(rows, targets, reduction="none")
+
+    def targets(self, samples: Array, targets: Array) -> Tensor:
+        """What ``losses`` takes of samples and targets as a data set has them."""
+        if self.plan.takes_label:
+            return torch.from_numpy(targets.astype(np.int64))
+        if self.plan.task.target is None:
+            targets = np.stack([target_of_input(self.plan, sample) for sample in samples])
+        out = self.plan.task.logits.type
+        return centred(out, targets.reshape(len(samples), -1)) * out.scale
+
+    def real_outputs(self, logits: Tensor) -> Tensor:
+        """(N, outputs) of outputs of ``forward``, in reals."""
+        rows = logits.reshape(len(logits), -1)
+        return rows * self.plan.task.logits.type.scale if self.method.is_int8 else rows
+
     def logits(self, samples: Array) -> Array:
         """(N, outputs) of samples (N, ...): int8 as the device has them, or float32 reals."""
-        shape = self.plan.task.input.type.shape
-        batch = samples.reshape(-1, *shape[1:])
+        batch = self.inputs(samples)
         with torch.no_grad():
-            parts = [self._forward(batch[k : k + BATCH]) for k in range(0, len(batch), BATCH)]
+            parts = [self.forward(batch[k : k + BATCH]) for k in range(0, len(batch), BATCH)]
         found = torch.cat(parts).reshape(len(batch), -1).numpy()
         if not self.method.is_int8:
             return found
@@ -160,23 +176,19 @@ class FloatTrainer:
         quanta = centred(tensor.type, q)
         return quanta if self.method.is_int8 else quanta * tensor.type.scale
 
-    def _forward(self, samples: Array) -> Tensor:
-        """The logits of samples, in the units of the method."""
+    def inputs(self, samples: Array) -> Tensor:
+        """What ``forward`` takes of samples (N, ...), int8."""
         source = self.plan.task.input
-        values = dict(self.constants)
-        values[source] = self.values_of(source, samples.reshape(-1, *source.type.shape[1:]))
+        return self.values_of(source, samples.reshape(-1, *source.type.shape[1:]))
+
+    def forward(self, x: Tensor, given: Given = OWN) -> Tensor:
+        """The logits of inputs, in the units of the method."""
+        values = {**self.constants, self.plan.task.input: x}
         for step in self.steps:
             inputs = [values[t] for t in activations(step.node)]
             run = step.int8 if self.method.is_int8 else step.real
-            values[step.node.output] = run(inputs)
+            values[step.node.output] = run(inputs, given)
         return values[self.plan.task.logits]
-
-    def _class_logits(self, logits: Tensor) -> Tensor:
-        """(N, classes) in reals; one logit alone is class 1 against a constant 0."""
-        rows = logits.reshape(len(logits), -1)
-        if self.method.is_int8:
-            rows = rows * self.plan.task.logits.type.scale
-        return rows if rows.shape[1] > 1 else F.pad(rows, (1, 0))
 
 
 def activations(node: Node) -> tuple[PlanTensor, ...]:

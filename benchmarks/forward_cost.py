@@ -7,10 +7,11 @@ import numpy as np
 
 from benchmarks.float_trainer import FloatTrainer, Method
 from benchmarks.latents import tail
-from benchmarks.methods import train_steps
 from benchmarks.tasks import cifar
-from mcutrain.host.training.loop import TrainingOptions
+from mcutrain.host.training.dataset import Dataset
+from mcutrain.host.training.rates import rates, sample_order
 from mcutrain.trainer.formats import Formats
+from mcutrain.trainer.graph.tensor import Array
 
 SCHEME, RATE = "last:4", 2.0**-13
 GROUPS, SEEDS = ("contrast", "impulse_noise", "upside_down"), (0, 1)
@@ -29,10 +30,10 @@ def markdown(short: bool = False) -> str:
             data = task.dataset(group, seed)
             plan_of, data = tail(task.model(), SCHEME, None, data)
             plan = plan_of(Formats())
-            options = TrainingOptions(task.epochs, RATE, seed=seed, steps=20 if short else None)
+            order = sample_order(len(data.x_train), task.epochs, seed)[: 20 if short else None]
             for method in LABELS:
                 trained = FloatTrainer.of(plan, method)
-                train_steps(trained, data, options)
+                train(trained, data, order)
                 for judge in LABELS:
                     judged = FloatTrainer.of(plan, judge)
                     judged.take(trained)
@@ -44,3 +45,14 @@ def markdown(short: bool = False) -> str:
         cells = [f"{np.mean(found[method, judge]):.2f}" for judge in LABELS]
         lines.append(f"| {label} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def train(trainer: FloatTrainer, data: Dataset, order: Array) -> None:
+    """All steps of a run, unless it diverges."""
+    schedule = dict(rates(len(order), RATE, "step"))
+    rate = RATE
+    for k, index in enumerate(order):
+        rate = schedule[k].real if k in schedule else rate
+        loss = trainer.step(data.x_train[index], int(data.y_train[index]), rate)
+        if not np.isfinite(loss):
+            return  # what is left predicts nothing

@@ -3,27 +3,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
-from benchmarks.float_trainer import FloatTrainer, Method
-from mcutrain.host.building.library import in_process
+from benchmarks.optimisers import OPTIMISERS, SGD
+from benchmarks.scores import Score, real
+from benchmarks.torch_parameters import Method
 from mcutrain.host.training.dataset import Dataset
-from mcutrain.host.training.loop import TrainingOptions, rates, train
-from mcutrain.host.training.rates import sample_order
+from mcutrain.host.training.loop import TrainingOptions, train
+from mcutrain.host.training.runner import Runner
 from mcutrain.trainer.formats import Formats
+from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.training_plan import TrainingPlan
 
 torch.set_num_threads(1)  # at batch 1 more of them are slower; processes share the cores
 
+DEFAULT = "default"  # integer training with no option given: the product finds the rate
 INTEGER = "integer"
 FLOAT32 = "float32"
 FLOAT_BACKWARD = "float backward"
 NEAREST = "int8 nearest"
+BEST_FLOAT = "best float"  # float32 by the optimiser, batch and rate that are best
+# The yardsticks at the rate that the product found for the same group and seed.
+FOUND_FLOAT32, FOUND_FLOAT_BACKWARD = "float32, found rate", "float backward, found rate"
+AT_FOUND_RATE = (FOUND_FLOAT32, FOUND_FLOAT_BACKWARD)
 FORMATS = {
+    DEFAULT: Formats(),
     INTEGER: Formats(),
     "E8 errors": Formats(errors="e8"),
     "int8 weights": Formats(weights="int8"),
@@ -34,53 +42,57 @@ YARDSTICKS = {
     FLOAT32: Method.FLOAT32,
     FLOAT_BACKWARD: Method.FLOAT_BACKWARD,
     NEAREST: Method.INT8_NEAREST,
+    BEST_FLOAT: Method.FLOAT32,
+    FOUND_FLOAT32: Method.FLOAT32,
+    FOUND_FLOAT_BACKWARD: Method.FLOAT_BACKWARD,
 }
 METHODS = (*FORMATS, *YARDSTICKS)
+ALWAYS = (DEFAULT, INTEGER, *YARDSTICKS)  # the others are formats, which a task may ask for
 
 
 @dataclass(frozen=True)
-class Accuracy:
-    """Of the test samples, 0 to 1, before and after training."""
+class Practice:
+    """How float is trained, its rate aside: with as many samples a batch of 8 has an eighth of the
+    steps."""
+
+    optimiser: str = SGD
+    batch: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.optimiser}, batch {self.batch}"
+
+
+OURS = Practice()
+PRACTICES = tuple(Practice(name, batch) for name in OPTIMISERS for batch in (1, 8, 32))
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Of the test samples before and after training, which took ``seconds`` of the processor."""
 
     before: float
     after: float
+    seconds: float
 
 
-def measure(
-    method: str, plan_of: Callable[[Formats], TrainingPlan], data: Dataset, options: TrainingOptions
-) -> Accuracy:
-    """Train by ``method``; all methods get the same samples, order, steps and rates."""
-    if method in FORMATS:
-        plan = plan_of(FORMATS[method])
-        with in_process(plan) as runner:
-            result = train(plan, data, runner, options, lambda progress: None)
-        assert result.before is not None and result.after is not None
-        return Accuracy(result.before, result.after)
-    return train_float(plan_of(Formats()), YARDSTICKS[method], data, options)
+def measure_integer(
+    plan: TrainingPlan,
+    runner: Runner,
+    data: Dataset,
+    options: TrainingOptions,
+    score: Score,
+) -> Scores:
+    """Train in integers."""
+    assert options.seed is not None
+    runner.reset(options.seed)
+    before = outputs(plan, runner, data.x_test)
+    started = time.process_time()
+    train(plan, data, runner, replace(options, tests=False), lambda progress: None)
+    seconds = time.process_time() - started
+    after = outputs(plan, runner, data.x_test)
+    return Scores(score(plan, before, data), score(plan, after, data), seconds)
 
 
-def train_float(
-    plan: TrainingPlan, method: Method, data: Dataset, options: TrainingOptions
-) -> Accuracy:
-    """What ``host.training.loop.train`` does, with a yardstick in place of the device."""
-    trainer = FloatTrainer.of(plan, method)
-    before = trainer.accuracy(data.x_test, data.y_test)
-    train_steps(trainer, data, options)
-    return Accuracy(before, trainer.accuracy(data.x_test, data.y_test))
-
-
-def train_steps(trainer: FloatTrainer, data: Dataset, options: TrainingOptions) -> None:
-    """All steps of a run, unless it diverges."""
-    assert options.rate is not None and options.seed is not None
-    order = options.order
-    if order is None:
-        order = sample_order(len(data.x_train), options.epochs, options.seed)
-    order = order[: options.steps]
-    schedule = dict(rates(len(order), options.rate, options.schedule))
-    rate = options.rate
-    for k, index in enumerate(order):
-        if k in schedule:
-            rate = schedule[k].real
-        loss = trainer.step(data.x_train[index], int(data.y_train[index]), rate)
-        if not np.isfinite(loss):
-            return  # what is left predicts nothing
+def outputs(plan: TrainingPlan, runner: Runner, samples: Array) -> Array:
+    """(N, outputs) in reals."""
+    return real(plan.task.logits.type, np.stack([runner.infer(x) for x in samples]))

@@ -1,86 +1,89 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs a task's trainings in parallel processes; each result is kept, so a run can be resumed."""
+"""Runs trainings in parallel processes; each result is kept, so that they can be resumed.
+
+Float runs of one plan are trained in stacks. Integer runs of one plan share its library.
+"""
 
 from __future__ import annotations
 
 import functools
-import json
+import hashlib
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
-from benchmarks.latents import tail
-from benchmarks.methods import FLOAT32, INTEGER, METHODS, YARDSTICKS, measure
-from benchmarks.places import BUILD
-from benchmarks.task import TUNING_SEED, Task
+import numpy as np
+
+from benchmarks.latents import Tail
+from benchmarks.methods import DEFAULT, FORMATS, YARDSTICKS, measure_integer
+from benchmarks.product import found_rate, rule_digest
+from benchmarks.stacked import StackedRun, runs_of_stack, train_stack, untrained
+from benchmarks.store import BenchmarkRun, Store
+from benchmarks.task import Task
+from mcutrain.host.building.library import in_process
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.loop import TrainingOptions
+from mcutrain.host.training.rates import sample_order
+from mcutrain.trainer.formats import Formats
 from mcutrain.trainer.graph.tensor import Array
+from mcutrain.trainer.training_plan import TrainingPlan
 
-RESULTS_DIR = BUILD / "benchmarks"
+TaskOf = Callable[[], Task]
+INTEGER_PART, FLOAT_PART = 8, 128  # runs that one process does at a time
+KEPT = 256  # data sets in memory
+SCHEDULE = TrainingOptions().schedule
 
 
-@dataclass(frozen=True)
-class BenchmarkRun:
-    """One training: accuracies in percent."""
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What the runs of one scheme, group and seed share."""
 
-    task: str
-    scheme: str
-    group: str
-    seed: int
-    method: str
-    rate: float
-    epochs: int
-    before: float = 0.0
-    after: float = 0.0
+    tail: Tail
+    data: Dataset
+    order: Array | None
+    digest: str
+
+    def steps(self, epochs: int, seed: int) -> Array:
+        """The indices of the samples, step by step."""
+        if self.order is not None:
+            return self.order
+        return sample_order(len(self.data.x_train), epochs, seed)
 
     @property
-    def key(self) -> tuple[str, str, str, int, str, float, int]:
-        """What was asked for."""
-        return (
-            self.task, self.scheme, self.group, self.seed, self.method, self.rate, self.epochs,
-        )  # fmt: skip
+    def prefix_macs(self) -> int:
+        """Of what the data went through before."""
+        return self.tail.whole.prefix_macs if self.tail.is_cut else 0
 
 
-class Store:
-    """Runs that are done, a line of JSON each."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.runs: dict[tuple[object, ...], BenchmarkRun] = {}
-        if path.is_file():
-            for line in path.read_text().splitlines():
-                run = BenchmarkRun(**json.loads(line))
-                self.runs[run.key] = run
-
-    def add(self, run: BenchmarkRun) -> None:
-        self.runs[run.key] = run
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a") as file:
-            file.write(json.dumps(asdict(run)) + "\n")
-
-
-def execute(task: Task, wanted: tuple[BenchmarkRun, ...]) -> list[BenchmarkRun]:
-    """The runs of one scheme, group and seed, which share data and the frozen prefix."""
-    first = wanted[0]
-    data = at_most(task.most, task.dataset(first.group, first.seed))
-    model = task.model() if task.model_of is None else task.model_of(data)
-    plan_of, data = tail(model, task.schemes[first.scheme], task.classes, data)
-    plans = functools.cache(plan_of)
-    order = None if task.order is None else task.order(first.group, first.seed)
+@functools.lru_cache(KEPT)
+def prepared(task_of: TaskOf, scheme: str, group: str, seed: int) -> Prepared:
+    task = _task(task_of)
+    data = at_most(task.most, task.dataset(group, seed))
+    tail = tail_of(task, scheme, data) if task.model_of else _tail(task_of, scheme)
+    order = None if task.order is None else task.order(group, seed)
     if order is not None:
         order = order[order < len(data.x_train)]
-    done = []
-    for run in wanted:
-        options = TrainingOptions(run.epochs, run.rate, seed=run.seed, order=order)
-        found = measure(run.method, plans, data, options)
-        done.append(
-            BenchmarkRun(
-                **{**asdict(run), "before": 100 * found.before, "after": 100 * found.after}
-            )
-        )
-    return done
+    digest = hashlib.sha256(tail.whole.numerics_hash)
+    for array in (data.x_train, data.y_train, data.x_test, data.y_test, order):
+        digest.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
+    return Prepared(tail, tail.taken(data), order, digest.hexdigest()[:12])
+
+
+def tail_of(task: Task, scheme: str, data: Dataset | None = None) -> Tail:
+    model = task.model() if task.model_of is None or data is None else task.model_of(data)
+    return Tail.of(model, task.schemes[scheme], task.classes, task.loss)
+
+
+@functools.cache
+def _tail(task_of: TaskOf, scheme: str) -> Tail:
+    return tail_of(_task(task_of), scheme)
+
+
+@functools.cache
+def _task(task_of: TaskOf) -> Task:
+    """Once in a process: a task may load its data when it is made."""
+    return task_of()
 
 
 def at_most(count: int | None, data: Dataset) -> Dataset:
@@ -95,90 +98,107 @@ def at_most(count: int | None, data: Dataset) -> Dataset:
     return Dataset(*map(some, parts))
 
 
+def with_inputs(task_of: TaskOf, run: BenchmarkRun) -> BenchmarkRun:
+    """The run with the digest of what it depends on."""
+    digest = prepared(task_of, run.scheme, run.group, run.seed).digest
+    return replace(run, inputs=digest + (rule_digest() if run.method == DEFAULT else ""))
+
+
 def in_parallel(
-    task_of: Callable[[], Task],
+    task_of: TaskOf,
     wanted: Iterable[BenchmarkRun],
     store: Store,
     jobs: int,
     report: Callable[[int, int], None],
 ) -> list[BenchmarkRun]:
     """All wanted runs, those that are missing trained now in ``jobs`` processes."""
-    wanted = list(wanted)
-    missing: dict[tuple[str, str, int], list[BenchmarkRun]] = {}
-    for run in wanted:
-        if run.key not in store.runs:
-            missing.setdefault((run.scheme, run.group, run.seed), []).append(run)
-    total, done = sum(map(len, missing.values())), 0
+    wanted = [with_inputs(task_of, run) for run in wanted]
+    missing = dict.fromkeys(run for run in wanted if run not in store.runs)
+    total, done = len(missing), 0
     report(done, total)
-    for found in executed(task_of, list(missing.values()), jobs):
+    for found in executed(task_of, list(parts(missing)), jobs):
         for run in found:
             store.add(run)
         done += len(found)
         report(done, total)
-    return [store.runs[run.key] for run in wanted]
+    return [store.runs[run] for run in wanted]
+
+
+def parts(runs: Iterable[BenchmarkRun]) -> Iterator[list[BenchmarkRun]]:
+    """Runs that one process does together: by scheme, way to train and size of a batch."""
+    alike: dict[tuple[object, ...], list[BenchmarkRun]] = {}
+    for run in runs:
+        way = YARDSTICKS.get(run.method, run.method)
+        alike.setdefault((run.scheme, way, run.batch), []).append(run)
+    for found in alike.values():
+        size = INTEGER_PART if found[0].method in FORMATS else FLOAT_PART
+        yield from (found[k : k + size] for k in range(0, len(found), size))
 
 
 def executed(
-    task_of: Callable[[], Task], parts: list[list[BenchmarkRun]], jobs: int
+    task_of: TaskOf, parts: list[list[BenchmarkRun]], jobs: int
 ) -> Iterator[list[BenchmarkRun]]:
     """The runs of each part as they are done; one job runs in this process."""
-    if jobs == 1:
-        yield from (_execute(task_of, tuple(runs)) for runs in parts)
+    if jobs == 1 or len(parts) == 1:
+        yield from (execute(task_of, runs) for runs in parts)
         return
     with ProcessPoolExecutor(jobs) as pool:
-        futures = [pool.submit(_execute, task_of, tuple(runs)) for runs in parts]
+        futures = [pool.submit(execute, task_of, runs) for runs in parts]
         yield from (future.result() for future in as_completed(futures))
 
 
-def _execute(task_of: Callable[[], Task], wanted: tuple[BenchmarkRun, ...]) -> list[BenchmarkRun]:
-    return execute(_task(task_of), wanted)
+def execute(task_of: TaskOf, wanted: list[BenchmarkRun]) -> list[BenchmarkRun]:
+    """The runs of a part, of one scheme and way to train."""
+    by_plan: dict[bytes, list[tuple[BenchmarkRun, Prepared]]] = {}
+    for run in wanted:
+        found = prepared(task_of, run.scheme, run.group, run.seed)
+        by_plan.setdefault(found.tail.whole.numerics_hash, []).append((run, found))
+    method, done = wanted[0].method, list[BenchmarkRun]()
+    for pairs in by_plan.values():
+        plan = pairs[0][1].tail.plan_of(FORMATS.get(method, Formats()))
+        train = integer_runs if method in FORMATS else float_runs
+        done += train(_task(task_of), plan, pairs)
+    return done
 
 
-@functools.cache
-def _task(task_of: Callable[[], Task]) -> Task:
-    """Once in a process: a task may load its data when it is made."""
-    return task_of()
+def integer_runs(
+    task: Task, plan: TrainingPlan, pairs: list[tuple[BenchmarkRun, Prepared]]
+) -> Iterator[BenchmarkRun]:
+    with in_process(plan) as runner:
+        for run, found in pairs:
+            options = TrainingOptions(run.epochs, seed=run.seed, order=found.order)
+            rate, started = run.rate, time.process_time()
+            if run.method == DEFAULT:
+                rate = found_rate(plan, found.prefix_macs, found.data, options)
+            searched = time.process_time() - started
+            options = replace(options, rate=rate)
+            got = measure_integer(plan, runner, found.data, options, task.score)
+            yield replace(
+                run, before=got.before, after=got.after, found=rate, seconds=got.seconds,
+                search_seconds=searched,
+            )  # fmt: skip
 
 
-def tuning_runs(task: Task, scheme: str) -> Iterator[BenchmarkRun]:
-    for group in task.tuning_groups:
-        for rate in task.rates:
-            yield BenchmarkRun(task.name, scheme, group, TUNING_SEED, FLOAT32, rate, task.epochs)
-
-
-def best_rates(runs: Iterable[BenchmarkRun]) -> dict[str, float]:
-    """The rate of each scheme with the best mean accuracy of float32 training."""
-    found: dict[str, dict[float, list[float]]] = {}
-    for run in runs:
-        found.setdefault(run.scheme, {}).setdefault(run.rate, []).append(run.after)
-    return {
-        scheme: max(by_rate, key=lambda rate: sum(by_rate[rate]) / len(by_rate[rate]))
-        for scheme, by_rate in found.items()
+def float_runs(
+    task: Task, plan: TrainingPlan, pairs: list[tuple[BenchmarkRun, Prepared]]
+) -> Iterator[BenchmarkRun]:
+    first = pairs[0][0]
+    method = YARDSTICKS[first.method]
+    before = {
+        found.digest: task.score(plan, untrained(plan, method, found.data), found.data)
+        for found in {found.digest: found for _, found in pairs}.values()
     }
-
-
-def reported_runs(task: Task, rates: dict[str, float]) -> Iterator[BenchmarkRun]:
-    methods = [m for m in METHODS if m == INTEGER or m in YARDSTICKS or m in task.formats]
-    for scheme in task.schemes:
-        for seed in range(task.seeds):
-            for group in task.groups:
-                for method in methods:
-                    yield BenchmarkRun(
-                        task.name, scheme, group, seed, method, rates[scheme], task.epochs
-                    )
-
-
-def run_task(
-    task_of: Callable[[], Task],
-    jobs: int,
-    report: Callable[[str, int, int], None],
-    results: Path = RESULTS_DIR,
-) -> tuple[dict[str, float], list[BenchmarkRun]]:
-    """(learning rate by scheme, the reported runs) of a task."""
-    task = task_of()
-    store = Store(results / f"{task.name}.jsonl")
-    tuning = [run for scheme in task.schemes for run in tuning_runs(task, scheme)]
-    tuned = in_parallel(task_of, tuning, store, jobs, functools.partial(report, "rates"))
-    rates = best_rates(tuned)
-    wanted = reported_runs(task, rates)
-    return rates, in_parallel(task_of, wanted, store, jobs, functools.partial(report, "runs"))
+    by_length: dict[int, list[tuple[BenchmarkRun, Prepared, StackedRun]]] = {}
+    for run, found in pairs:
+        order = found.steps(run.epochs, run.seed)
+        stacked = StackedRun(found.data, order, run.rate, run.optimiser)
+        by_length.setdefault(len(order), []).append((run, found, stacked))
+    size = runs_of_stack(plan, first.batch)
+    for alike in by_length.values():
+        for k in range(0, len(alike), size):
+            some = alike[k : k + size]
+            stack = [stacked for _, _, stacked in some]
+            all_outputs = train_stack(plan, method, stack, SCHEDULE, first.batch)
+            for (run, found, _), outputs in zip(some, all_outputs, strict=True):
+                after = task.score(plan, outputs, found.data)
+                yield replace(run, before=before[found.digest], after=after, found=run.rate)

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch._C import _functorch as functorch
 from torch.nn import functional as F
 
 from mcutrain.trainer.fixedpoint import Requant
@@ -41,6 +42,11 @@ FLOAT32_EXACT = 2**24  # integers up to this are float32 values
 def wrap32(x: Tensor) -> Tensor:
     """int64 modulo 2**32, as signed 32-bit values in int64."""
     return x.to(torch.int32).to(torch.int64)
+
+
+def wants_gradient(x: Tensor) -> bool:
+    """Inside torch.func.vmap it is the tensor of all runs that says so."""
+    return (functorch.get_unwrapped(x) if functorch.is_batchedtensor(x) else x).requires_grad
 
 
 class Rescale:
@@ -101,7 +107,7 @@ class ClampLimits:
         return self.clamp(x)
 
     def clamp(self, x: Tensor) -> Tensor:
-        return x.to(torch.float32).clamp_(self.lo, self.hi)
+        return x.to(torch.float32).clamp(self.lo, self.hi)
 
 
 def nchw(x: Tensor) -> Tensor:
@@ -163,7 +169,7 @@ class TorchLayer:
             if b is not None:
                 total += b.to(torch.int32)  # modulo 2**32
             out = self.limits.rescaled(self.rescale, total.to(torch.int64))
-        if not acc.requires_grad and (b is None or not b.requires_grad):
+        if not wants_gradient(acc) and (b is None or not wants_gradient(b)):
             return out, out
         return (acc if b is None else acc + b.to(acc.dtype)) * self.factors, out
 
@@ -171,6 +177,8 @@ class TorchLayer:
         """Whether no sum of products passes what float32 holds exactly."""
         if self.fan_in * self.reach * 128 <= FLOAT32_EXACT:
             return True
+        if functorch.is_batchedtensor(w):
+            return False  # those of several runs, which nothing can look into
         axes = [k for k in range(w.dim()) if k != self.op.out_axis]
         return self.reach * float(w.detach().abs().sum(axes).max()) <= FLOAT32_EXACT
 
@@ -193,7 +201,7 @@ class Plain:
         """(the output in quanta before it is rounded, the output)."""
         with torch.no_grad():
             out = self.exact(*inputs)
-        if not any(x.requires_grad for x in inputs):
+        if not any(map(wants_gradient, inputs)):
             return out, out
         pairs = zip(inputs, self.ratios, strict=True)
         return self.real(*(x if r == 1 else x * r for x, r in pairs)), out

@@ -43,7 +43,7 @@ class Method(Enum):
         return self is not Method.FLOAT32
 
 
-@dataclass
+@dataclass(eq=False)
 class Parameter:
     """A layer's whole weights or bias, in TFLite's layout: real values, or quanta.
 
@@ -67,21 +67,28 @@ class Parameter:
         self.refresh()
 
     def refresh(self) -> None:
-        self.value = self.master.round() if self.method.is_int8 else self.master.detach()
-        self.value.requires_grad_(self.gain is not None)
+        self.value = self.read(self.master)
+
+    def read(self, master: Tensor) -> Tensor:
+        """What the forward pass reads of a master: a leaf, if it learns."""
+        value = master.round() if self.method.is_int8 else master.detach()
+        return value.requires_grad_(self.gain is not None)
 
     def update(self, rate: float) -> None:
         """One SGD step along the gradient by ``value``, if it learns."""
         if self.gain is None:
             return
         assert self.value.grad is not None
-        step = self.value.grad * self.gain * rate
+        self.master = self.moved(self.master, self.value.grad * self.gain * rate)
+        self.refresh()
+
+    def moved(self, master: Tensor, step: Tensor) -> Tensor:
+        """A master less a step; or those of several runs, along a first axis."""
         if self.method is Method.INT8_NEAREST:
             step = step.round()  # ties to even
-        moved = (self.master - step).clamp_(-self.limit, self.limit)
+        moved = (master - step).clamp_(-self.limit, self.limit)
         # A weight of -128 stays until its first step, as in SPEC 1.5.
-        self.master = torch.where(step == 0, self.master, moved)
-        self.refresh()
+        return torch.where(step == 0, master, moved)
 
     def take(self, other: Parameter) -> None:
         """The values of the same parameter in a trainer of another method."""

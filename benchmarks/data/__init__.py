@@ -12,7 +12,8 @@ from mcutrain.trainer.graph.tensor import Array
 
 @dataclass(frozen=True)
 class RawSamples:
-    """x (N, ...) and y (N,) int64 labels; what x holds is said where it is loaded."""
+    """x (N, ...) and y (N,) int64 labels, or (N, outputs) values; what x holds is said where it is
+    loaded."""
 
     x: Array
     y: Array

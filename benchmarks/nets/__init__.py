@@ -15,6 +15,7 @@ import numpy as np
 
 from benchmarks.data import RawSamples
 from benchmarks.data.fetch import BUILD, cached
+from benchmarks.nets.values import fit_values
 from mcutrain.trainer.graph.tensor import Array, QuantParams
 from mcutrain.trainer.making.float_net import Params, fit
 from mcutrain.trainer.making.net_builder import NetBuilder
@@ -40,13 +41,15 @@ class Recipe:
     rate: float = 2e-3
     batch: int = 32
     seed: int = 1
+    is_of_values: bool = False  # y (N, outputs) are values, not labels
 
     def train(self) -> Params:
         """The float32 parameters; the builder's own stay as they are."""
         params = {name: value.astype(np.float32) for name, value in self.build.params.items()}
         x, y = self.samples.x, self.samples.y
-        chosen = {"epochs": self.epochs, "batch": self.batch}
-        fit(self.build.net, params, x, y, rate=self.rate, seed=self.seed, **chosen)
+        train = fit_values if self.is_of_values else fit
+        chosen = {"epochs": self.epochs, "batch": self.batch, "seed": self.seed}
+        train(self.build.net, params, x, y, rate=self.rate, **chosen)
         return params
 
     def quantised(self, params: Params) -> bytes:

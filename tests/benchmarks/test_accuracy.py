@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,21 +16,36 @@ from tests.support.marks import exhaustive
 pytest.importorskip("torch", reason="the yardsticks need PyTorch: pip install .[benchmarks]")
 
 from benchmarks import search
-from benchmarks.__main__ import OTHERS, TASKS, TaskNamed, task_named
+from benchmarks.__main__ import OTHERS, TASKS, TaskNamed
+from benchmarks.comparison import run_task
 from benchmarks.data.fetch import DataUnavailable
 from benchmarks.data.watch import EXAMPLE, load_people, split
 from benchmarks.document import put_section
+from benchmarks.gaps import Gap, Verdict
 from benchmarks.latents import tail
-from benchmarks.methods import FLOAT32, FLOAT_BACKWARD, INTEGER, METHODS, NEAREST
-from benchmarks.runs import BenchmarkRun, Store, best_rates, run_task
-from benchmarks.tables import Gap, markdown, plot, rows_of
+from benchmarks.methods import (
+    ALWAYS,
+    BEST_FLOAT,
+    DEFAULT,
+    FLOAT32,
+    FLOAT_BACKWARD,
+    FOUND_FLOAT32,
+    FOUND_FLOAT_BACKWARD,
+    INTEGER,
+    METHODS,
+    NEAREST,
+)
+from benchmarks.runs import with_inputs
+from benchmarks.store import BenchmarkRun, Store
+from benchmarks.tables import ALL, TaskRow, markdown, plot, rows_of
+from benchmarks.task import Task
 from mcutrain.trainer.errors import Error
 from mcutrain.trainer.formats import Formats
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import load
 
-LONG_TASKS = ("mcunet", "cifar", "hapt", "calibrated")  # others are of the same kind
+LONG_TASKS = ("mcunet", "cifar", "hapt", "calibrated", "digits")  # others are of the same kind
 
 
 def quiet(phase: str, done: int, total: int) -> None:
@@ -45,32 +61,65 @@ def test_a_shortened_benchmark_runs(
     monkeypatch.setattr("benchmarks.nets.fashion.EPOCHS", 1)
     monkeypatch.setattr("benchmarks.nets.fashion.PER_CLASS", 60)
     monkeypatch.setattr("benchmarks.nets.hapt.EPOCHS", 1)
+    monkeypatch.setattr("benchmarks.nets.digits.EPOCHS", 1)
+    monkeypatch.setattr("benchmarks.nets.vibration.EPOCHS", 4)
+    monkeypatch.setattr("benchmarks.nets.vibration.COUNT", 256)
     try:
-        task = task_named(name, short=True)
+        task = TaskNamed(name, True)()
     except DataUnavailable as reason:
         pytest.skip(str(reason))
-    rates, runs = run_task(TaskNamed(name, True), 1, quiet, tmp_path)
-    rows = rows_of(task, runs)
-    text = markdown(task, rates, rows)
+    found = run_task(TaskNamed(name, True), 1, quiet, tmp_path)
+    rows = rows_of(task, found.runs)
+    text = markdown(found, rows)
     plot(task, rows, tmp_path / "plot.png")
 
-    methods = {INTEGER, FLOAT32, FLOAT_BACKWARD, NEAREST, *task.formats}
-    assert {run.method for run in runs} == methods
-    assert {run.scheme for run in runs} == set(task.schemes)
-    assert all(0 <= run.after <= 100 for run in runs)
-    assert any(run.after != run.before for run in runs)
+    assert {run.method for run in found.runs} == {*ALWAYS, *task.formats}
+    assert {run.scheme for run in found.runs} == set(task.schemes)
+    assert all(run.after <= 100 and run.found > 0 for run in found.runs)
+    assert any(run.after != run.before for run in found.runs)
     assert all(f"| `{scheme}` |" in text for scheme in task.schemes)
     assert (tmp_path / "plot.png").stat().st_size > 1000
 
 
-def test_finished_runs_are_not_trained_again(tmp_path: Path) -> None:
-    task = TaskNamed("watch", True)
-    _, first = run_task(task, 1, quiet, tmp_path)
-    counts: list[int] = []
-    _, again = run_task(task, 1, lambda phase, done, total: counts.append(total), tmp_path)
+class Undecided(TaskNamed):
+    """Of one pair the error is not known."""
 
-    assert again == first
+    def __call__(self) -> Task:
+        return replace(super().__call__(), seeds=1, most_seeds=3)
+
+
+def test_seeds_are_added_while_a_row_is_undecided_and_runs_are_kept(tmp_path: Path) -> None:
+    task = Undecided("watch", True)
+    first = run_task(task, 1, quiet, tmp_path)
+    counts: list[int] = []
+    again = run_task(task, 1, lambda phase, done, total: counts.append(total), tmp_path)
+
+    assert {run.seed for run in first.runs} == {0, 1}
+    assert again.runs == first.runs and again.tuned == first.tuned
     assert set(counts) == {0}
+
+
+def test_a_limit_of_seeds_is_kept() -> None:
+    task = TaskNamed("watch", most_seeds=2)()
+    more = TaskNamed("watch", most_seeds=5)()
+
+    assert (task.seeds, task.most_seeds) == (2, 2)
+    assert (more.seeds, more.most_seeds) == (3, 5)
+
+
+def test_other_samples_are_other_runs() -> None:
+    class Longer(TaskNamed):
+        def __call__(self) -> Task:
+            return replace(super().__call__(), most=21)
+
+    asked = run(INTEGER, 0, 0.0)
+    asked = replace(asked, group="1", scheme="last:2")
+    tasks = (TaskNamed("watch", True), TaskNamed("watch", True), Longer("watch", False))
+    first, same, other = (with_inputs(task, asked).inputs for task in tasks)
+
+    assert first == same != other
+    by_default = with_inputs(tasks[0], replace(asked, method=DEFAULT)).inputs
+    assert by_default.startswith(first) and by_default != first  # the rule for the rate is in it
 
 
 @pytest.mark.parametrize("scheme", ["head", "last:2", "last:3"])
@@ -90,7 +139,7 @@ def test_the_tail_trains_to_the_bits_of_the_whole(scheme: str) -> None:
 def run(
     method: str, seed: int, after: float, rate: float = 0.5, scheme: str = "head"
 ) -> BenchmarkRun:
-    return BenchmarkRun("t", scheme, "g", seed, method, rate, 1, 10.0, after)
+    return BenchmarkRun("t", scheme, "g", seed, method, rate, 1, before=10.0, after=after)
 
 
 def test_a_gap_is_paired_by_seed() -> None:
@@ -100,19 +149,40 @@ def test_a_gap_is_paired_by_seed() -> None:
 
     assert gap.mean == pytest.approx(-0.75)
     assert gap.error == pytest.approx(np.std([-0.5, -1.0], ddof=1) / np.sqrt(2))
-    assert gap.is_met  # -0.75 + 0.25 reaches -0.5
-    assert not Gap(-0.75, 0.2).is_met
+    assert Gap.of(ours[:1], theirs).verdict is Verdict.UNDECIDED  # of one pair nothing is known
 
 
-def test_the_rate_is_the_yardsticks_best() -> None:
-    runs = [
-        run(FLOAT32, 0, after, rate, scheme)
-        for scheme, rate, after in (
-            ("head", 0.5, 60.0), ("head", 0.25, 61.0), ("full", 0.5, 70.0), ("full", 0.25, 10.0),
-        )
-    ]  # fmt: skip
+@pytest.mark.parametrize(
+    ("mean", "error", "verdict"),
+    [
+        (-0.25, 0.25, Verdict.MET), (-0.25, 0.5, Verdict.UNDECIDED), (0.5, 1.25, Verdict.UNDECIDED),
+        (-0.75, 0.25, Verdict.UNDECIDED), (-0.75, 0.125, Verdict.MISSED), (3.0, 0.0, Verdict.MET),
+    ],
+)  # fmt: skip
+def test_a_row_is_met_only_where_its_error_leaves_no_doubt(
+    mean: float, error: float, verdict: Verdict
+) -> None:
+    assert Gap(mean, error).verdict is verdict
 
-    assert best_rates(runs) == {"head": 0.25, "full": 0.5}
+
+def test_the_gap_to_the_best_float_is_the_sum_of_its_parts() -> None:
+    afters = {
+        DEFAULT: 60,
+        INTEGER: 63,
+        FLOAT_BACKWARD: 64,
+        NEAREST: 10,
+        FOUND_FLOAT_BACKWARD: 61,
+        FOUND_FLOAT32: 63,
+        FLOAT32: 66,
+        BEST_FLOAT: 70,
+    }
+    runs = [run(m, seed, after + seed) for m, after in afters.items() for seed in (0, 1)]
+    row = TaskRow.of("head", ALL, runs)
+
+    assert {name: gap.mean for name, gap in row.split.items()} == {
+        "rate": -3, "backward pass": -1, "int8 forward pass": -2, "SGD at batch 1": -4,
+    }  # fmt: skip
+    assert row.best.mean == sum(gap.mean for gap in row.split.values()) == -10
 
 
 def test_a_store_is_read_back(tmp_path: Path) -> None:
