@@ -97,7 +97,8 @@ def row(plan: TrainingPlan, runner: Runner, setting: Setting, short: bool) -> st
     seeds, found = range(2 if short else RUNS), {}
     for balance in (OFF, ON):
         options = TrainingOptions(1 if short else EPOCHS, balance=balance)
-        rate = typical_rate(plan, (uneven(setting, seed) for seed in RATE_SEEDS), options)
+        data = (uneven(setting, seed) for seed in RATE_SEEDS[: 1 if short else None])
+        rate = typical_rate(plan, data, options)
         each = (replace(options, rate=rate, seed=seed) for seed in seeds)
         found[balance] = np.array(
             [scores(plan, runner, uneven(setting, o.seed or 0), o) for o in each]
@@ -120,4 +121,6 @@ def markdown(short: bool = False) -> str:
         plan = make_plan(model, PlanOptions(UPDATE))
         with in_process(plan) as runner:
             lines += [row(plan, runner, s, short) for s in uneven_ones[: 1 if short else None]]
+        if short:
+            break
     return "\n".join(lines) + "\n"

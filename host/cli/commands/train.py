@@ -88,8 +88,8 @@ def train(
         float | None,
         typer.Option(
             metavar="M",
-            help="Train as many steps as take about M minutes: a few are timed first. Building "
-            "and measuring are not in them.",
+            help="Train as many steps as take about M minutes: a few are timed first. Building, "
+            "finding the rate, the guard's folds and measuring are not in them.",
         ),
     ] = None,
     balance: Annotated[

@@ -91,7 +91,8 @@ def test_generate_writes_the_same_bytes_again(run: Run, model: Path, tmp_path: P
 
 
 def test_training_prints_only_json(run: Run, model: Path, data: Path) -> None:
-    ran = run("train", model, "--data", data, "--steps", 12, "--verify", "--json")
+    args = ("train", model, *AT_A_RATE, "--data", data, "--no-guard", "--steps", 12)
+    ran = run(*args, "--verify", "--json")
 
     assert ran.status == 0
     assert ran.json["steps"] == ran.json["verified_steps"] == len(ran.json["losses"]) == 12
@@ -104,8 +105,8 @@ def test_the_report_and_the_learned_tensors_are_written(
     run: Run, model: Path, data: Path, tmp_path: Path
 ) -> None:
     report, saved = tmp_path / "report.html", tmp_path / "learned.npz"
-    args = ("train", model, "--data", data, "--target", "native", "--steps", 9, "--json")
-    ran = run(*args, "--report", report, "--save", saved)
+    args = ("train", model, *AT_A_RATE, "--data", data, "--target", "native", "--no-guard")
+    ran = run(*args, "--steps", 9, "--json", "--report", report, "--save", saved)
 
     page = report.read_text()
     assert f"<td>RAM, bytes<td>{ran.json['cost']['sram_bytes']:,}" in page
