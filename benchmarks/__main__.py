@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from benchmarks import augmentation, balance, forward_cost, guard, rate
+from benchmarks import augmentation, balance, forgetting, forward_cost, guard, rate
 from benchmarks.data.fetch import DataUnavailable
 from benchmarks.document import DOCUMENT, put_section
 from benchmarks.runs import RESULTS_DIR, run_task
@@ -26,6 +26,7 @@ TASKS = ("watch", "hapt", "fashion", "incremental", "cifar", "calibrated", "mcun
 OTHERS = {
     "forward": forward_cost.markdown,
     "guard": guard.markdown,
+    "forgetting": forgetting.markdown,
     "rate": rate.markdown,
     "balance": balance.markdown,
     "augmentation": augmentation.markdown,
