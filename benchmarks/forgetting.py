@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from benchmarks.data import digits
+from benchmarks.data import RawSamples, digits
 from benchmarks.guard import as_input, dataset, quiet
 from benchmarks.latents import cached_latents
 from benchmarks.nets.digits import recipe
@@ -35,7 +35,7 @@ EPOCHS = 10
 METHODS = {"learn": (LEARN, False), "keep": (KEEP, False), "replay": (LEARN, True)}
 INTRODUCTION = f"""\
 The data hold samples of a few classes only. `--absent learn` trains as if there were no others,
-`--absent keep`, the default then, leaves the others out of softmax and error; `--replay` also has
+`--absent keep`, the default where all of them are new, leaves the others out of softmax and error; `--replay` also has
 {OLD} old samples of each. `head`, {EPOCHS} epochs (replay: one pass), `--lr auto`; accuracy on test
 samples in percent, of the classes with samples (theirs), of the others, and of all; means of
 pairs of the same samples with their standard errors."""
@@ -72,8 +72,8 @@ def settings() -> Iterator[Setting]:
         np.concatenate([np.flatnonzero(known.y == k)[:OLD] for k in range(digits.CLASSES)])
     )
 
-    def some_digits(seed: int, taught: Array) -> Dataset:
-        found = dataset(samples, SHOTS, seed)
+    def some_digits(seed: int, taught: Array, written: RawSamples = samples) -> Dataset:
+        found = dataset(written, SHOTS, seed)
         mine, kept = np.isin(found.y_train, taught), ~np.isin(old.y, taught)
         return replace(
             found, x_train=found.x_train[mine], y_train=found.y_train[mine],
@@ -102,6 +102,11 @@ def settings() -> Iterator[Setting]:
 
     yield Setting("Fashion-MNIST: 8 and 9 join 0 to 7", task.model, new_clothes, 4)
     yield Setting("three digits of ten", lambda: load(recipe().file()), drawn_digits, 18)
+    thick = RawSamples(digits.thickened(samples.x), samples.y)
+    yield Setting(
+        "three digits of ten, thickened", lambda: load(recipe().file()),
+        lambda group, seed: some_digits(seed, drawn(seed, digits.CLASSES), thick), 18,
+    )  # fmt: skip
     people = watch.task()
 
     def exercises(group: str, seed: int) -> Dataset:
