@@ -105,7 +105,7 @@ def absent_notes(
     elif plan.task.seen is not None:
         text = (
             f"{what} without samples: no step tells them that its sample is not theirs (--absent "
-            f"{LEARN} does); {REPLAY} keep them better"
+            f"{LEARN} does); {REPLAY} compare all with each other"
         )
         yield Note("y_train", KIND, count, text, NOTE)
     else:
