@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from benchmarks import augmentation, balance, forward_cost, guard, overall, rate
+from benchmarks import augmentation, balance, forgetting, forward_cost, guard, overall, rate
 from benchmarks.comparison import RESULTS_DIR, run_task
 from benchmarks.data.fetch import DataUnavailable
 from benchmarks.document import DOCUMENT, put_section
@@ -27,6 +27,7 @@ TASKS = (*QUICK, "fashion", "incremental", "cifar", "calibrated", "mcunet")
 OTHERS = {
     "forward": forward_cost.markdown,
     "guard": guard.markdown,
+    "forgetting": forgetting.markdown,
     "rate": rate.markdown,
     "balance": balance.markdown,
     "augmentation": augmentation.markdown,

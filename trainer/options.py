@@ -99,8 +99,8 @@ class PlanOptions:
         metadata=option(
             "Of classes in use without training samples: keep (they take no part in softmax and "
             "error, for 4 bytes of RAM per 32 classes), learn (that no sample is theirs, which "
-            "soon forgets them), or auto: train keeps what its data lack of an old head, other "
-            "commands learn. Default: auto.",
+            "soon forgets them), or auto: train keeps them where its samples are of spare classes "
+            "alone, all else learns. Default: auto.",
             metavar="WHAT",
         ),
     )

@@ -12,15 +12,18 @@ INPUT_QUANT = QuantParams((1 / 128,), -128)  # 0 to 1.99; a sixteenth of ink is 
 EPOCHS = 60
 
 
-def recipe() -> Recipe:
-    return Recipe("digits", build(), digits.first_writers(), INPUT_QUANT, EPOCHS)
+def recipe(classes: int = digits.CLASSES) -> Recipe:
+    """A net of the first ``classes`` digits."""
+    name = "digits" if classes == digits.CLASSES else f"digits{classes}"
+    samples = digits.first_writers().of_classes(range(classes))
+    return Recipe(name, build(classes), samples, INPUT_QUANT, EPOCHS)
 
 
-def build() -> NetBuilder:
+def build(classes: int) -> NetBuilder:
     """6,000 parameters."""
     net = NetBuilder((8, 8, 1), seed=1)
     net.conv(16)
     net.depthwise(stride=2)
     net.conv(32, kernel=1)
-    net.dense(digits.CLASSES)
+    net.dense(classes)
     return net

@@ -55,21 +55,21 @@ def absent_classes(
 
 
 def calls_for_mask(plan: TrainingPlan, data: Dataset, is_stream: bool) -> bool:
-    """Whether a plan that leaves it open, as made for the data's first training of an old head,
-    should keep the classes that they lack.
+    """Whether a plan that leaves it open should keep the classes that the data lack: where they
+    bring new classes alone, and several.
 
-    A new head knows no class yet. One class alone would then learn nothing.
+    Samples of known classes may be taken for those of absent ones, which a mask cannot mend; and
+    a class alone would learn nothing (docs/accuracy.md has the figures).
     """
-    return (
-        plan.options.absent == AUTO
-        and knows_classes(plan)
-        and len(present_classes(data, is_stream)) > 1
-        and bool(absent_classes(plan, data, None, is_stream))
-    )
+    present, active = present_classes(data, is_stream), plan.task.active
+    if plan.options.absent != AUTO or not knows_classes(plan) or active is None:
+        return False
+    known = 0 if active.data is None else int(active.data[0])
+    return len(present) > 1 and min(present) >= known > 0
 
 
 def knows_classes(plan: TrainingPlan) -> bool:
-    """Whether the head has classes that it can forget."""
+    """Whether the head has classes that it can forget: a new one has none."""
     return plan.takes_label and plan.options.classes is None and plan.task.logits.type.size > 1
 
 
@@ -105,13 +105,13 @@ def absent_notes(
     elif plan.task.seen is not None:
         text = (
             f"{what} without samples: no step tells them that its sample is not theirs (--absent "
-            f"{LEARN} does); {REPLAY} keep them better"
+            f"{LEARN} does); {REPLAY} compare all with each other"
         )
         yield Note("y_train", KIND, count, text, NOTE)
     else:
-        mask = "" if len(present) < 2 else f"give --absent {KEEP}, or better "
+        mask = "" if len(present) < 2 else f", or else --absent {KEEP}"
         text = (
             f"{what} will be forgotten: without samples of their own they learn only that no "
-            f"sample is theirs; {mask or 'give '}{REPLAY}"
+            f"sample is theirs; give {REPLAY}{mask}"
         )
         yield Note("y_train", KIND, count, text, WARNING)

@@ -20,9 +20,10 @@ DIVERGED = 1.05  # of the first loss: the rate was too high, surely
 UNSURE = 3  # lower rates that bring nothing, after which higher ones are tried
 LOWEST, HIGHEST = 24, -4  # exponents: rates from 2**-24 to 2**4
 STRIDE = 2  # of the first pass; the neighbours of its best are tried behind it
-TOLERATED = 1.1  # times the least loss: lower rates that come so near keep weights off their limits
-TOLERATED_LOSS = 0.01  # and so much beside it, where losses are nearly 0
+TOLERATED = 1.03  # times the least loss: lower rates that come so near keep weights off their limits
+TOLERATED_LOSS = 0.003  # and so much beside it, where losses are nearly 0
 TOLERATED_SQUARED = 0.002  # of the first loss, if it is a squared error
+ENOUGH = 0.5  # of the first loss: so low a loss is enough where more of it forgets other classes
 FIRST_SAMPLES = 48  # that tell the loss of the state before
 
 
@@ -46,9 +47,10 @@ def bracket_over(
     start: int,
     *,
     is_squared: bool,
+    forgets: bool = False,
 ) -> Bracketed:
     """``bracket`` over ``losses``: those of a training from the same beginning at a rate, on
-    samples in an ``order``."""
+    samples in an ``order``. ``forgets``: the more it learns, the more of other classes it takes."""
     end = order[-third(len(order)) :]
     chosen = np.linspace(0, len(end) - 1, min(len(end), FIRST_SAMPLES)).astype(int)
     # At a rate of 0 the state stays. The samples are some of those that a training ends with, so
@@ -59,9 +61,10 @@ def bracket_over(
         loss = float(np.mean(losses(2.0**-k, order)[-third(len(order)) :]))
         return loss if math.isfinite(loss) else math.inf
 
-    return bracket(
+    found = bracket(
         loss_at, first, start, TOLERATED_SQUARED * first if is_squared else TOLERATED_LOSS
     )
+    return lowest_enough(found, loss_at) if forgets else found
 
 
 def third(steps: int) -> int:
@@ -110,3 +113,18 @@ def bracket(
     least = min(losses.values())
     near = [k for k, value in losses.items() if value <= TOLERATED * least + tolerated]
     return Bracketed(losses, max(near, default=best), first)
+
+
+def lowest_enough(found: Bracketed, loss_at: Callable[[int], float]) -> Bracketed:
+    """The same with the lowest rate whose loss is ENOUGH, if one is: lower ones are tried."""
+    losses, chosen = dict(found.losses), found.chosen
+
+    def is_enough(k: int) -> bool:
+        if k not in losses:
+            losses[k] = loss_at(k)
+        return losses[k] <= ENOUGH * found.first
+
+    for stride in (STRIDE, 1):
+        while chosen + stride <= LOWEST and is_enough(chosen + stride):
+            chosen += stride
+    return Bracketed(losses, chosen, found.first)

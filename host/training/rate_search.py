@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from mcutrain.host.defaults import RATE_MINUTES
+from mcutrain.host.training.absent import absent_classes
 from mcutrain.host.training.bracket import bracket_over
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.feed import order_of
@@ -94,7 +95,10 @@ def find_rate(
         cached = runner if options.augment else with_host_latents(plan, runner)
         trainings = Trainings(plan, data, options, state, cut, cached, report)
         start = first_exponent(plan, state, data.x_train[cut[:HEAD_SAMPLES]])
-        found = bracket_over(trainings.losses, cut, start, is_squared=not plan.takes_label)
+        forgets = plan.task.seen is not None and bool(absent_classes(plan, data, state, False))
+        found = bracket_over(
+            trainings.losses, cut, start, is_squared=not plan.takes_label, forgets=forgets
+        )
         report(Progress("rate", trainings.done * len(cut), trainings.done * len(cut)))
     tried = tuple(Tried(2.0**-k, loss) for k, loss in found.losses.items())
     return RateChoice(

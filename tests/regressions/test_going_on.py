@@ -72,6 +72,7 @@ CASES: dict[str, dict[str, Any]] = {
     "squared error": {"update": "last:2", "loss": "mse"},
     "tail": {"update": "head", "start": "sum"},
     "spare": {"update": "head", "classes": 4, "spare_classes": 2},
+    "kept": {"update": "head", "spare_classes": 2, "absent": "keep"},
     "names": {"update": "head", "class_names": ("a", "b", "c", "d")},
 }
 
