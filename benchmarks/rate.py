@@ -37,7 +37,7 @@ GRID = tuple(2.0**-k for k in range(1, 15))
 CONSTANT = 2.0**-6  # 2**-7 where all layers learn
 TASKS = ("watch", "hapt")
 EPOCHS, PEOPLE = 10, 5  # of the tasks
-SEED = 3000  # no seed of the benchmarks, nor of those that the rule was chosen by (2000)
+SEED = 3000  # none of the benchmarks, nor the one that the rule was chosen by (2000)
 # Public models: their file below zoo/, and what learns.
 MODELS = {
     "ambiq_kws": "last:2", "ard_magic_wand": "last:2", "atomic14_marvin": "last:2",

@@ -20,7 +20,9 @@ DIVERGED = 1.05  # of the first loss: the rate was too high, surely
 UNSURE = 3  # lower rates that bring nothing, after which higher ones are tried
 LOWEST, HIGHEST = 24, -4  # exponents: rates from 2**-24 to 2**4
 STRIDE = 2  # of the first pass; the neighbours of its best are tried behind it
-TOLERATED = 1.03  # times the least loss: lower rates that come so near keep weights off their limits
+TOLERATED = (
+    1.03  # times the least loss: lower rates that come so near keep weights off their limits
+)
 TOLERATED_LOSS = 0.003  # and so much beside it, where losses are nearly 0
 TOLERATED_SQUARED = 0.002  # of the first loss, if it is a squared error
 ENOUGH = 0.5  # of the first loss: so low a loss is enough where more of it forgets other classes
