@@ -18,12 +18,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmarks.scores import input_targets
 from benchmarks.torch_ops import Plain, TorchLayer, centred, plain, wants_gradient
 from benchmarks.torch_parameters import Method, Parameter, parameters
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.graph.tensor import Tensor as PlanTensor
-from mcutrain.trainer.interpreter import target_of_input
 from mcutrain.trainer.ops.gather_channels import GatherChannels
 from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.training_plan import TrainingPlan
@@ -122,7 +122,7 @@ class FloatTrainer:
         if self.plan.takes_label:
             return torch.from_numpy(targets.astype(np.int64))
         if self.plan.task.target is None:
-            targets = np.stack([target_of_input(self.plan, sample) for sample in samples])
+            targets = input_targets(self.plan, samples)
         out = self.plan.task.logits.type
         return centred(out, targets.reshape(len(samples), -1)) * out.scale
 

@@ -10,33 +10,47 @@ from typing import Any
 import numpy as np
 
 from benchmarks.gaps import Gap
-from benchmarks.tables import ALL
+from benchmarks.tables import ALL, SECONDS, SPLIT
 
 INTRODUCTION = """\
-The default less the best float practice, in points: the mean over the updates of each task, and how
-many rows are met. A task counts once, whatever its pairs."""
+The default less the best float practice, in points: the mean over the updates of each task, what it
+is the sum of, how many rows are met, and seconds of the processor for finding the rate and for the
+training. A task counts once, whatever its pairs."""
 
 
 def markdown(results: Path) -> str:
     """A section of docs/accuracy.md, of the tasks that were measured; empty if none was."""
-    lines, means, errors = [], list[float](), list[float]()
+    lines, gaps, parts = [], list[Gap](), list[list[float]]()
     for path in sorted(results.glob("*.json")):
         rows = counted(json.loads(path.read_text())["rows"])
-        gaps = [Gap(**row["best"]) for row in rows]
-        mean = float(np.mean([gap.mean for gap in gaps]))
+        of_rows = [Gap(**row["best"]) for row in rows]
         # Updates share their samples, so that their errors do not make each other smaller.
-        error = float(np.mean([gap.error for gap in gaps]))
-        said = [gap.verdict.value for gap in gaps]
+        gap = Gap(*(float(np.mean([getattr(g, f) for g in of_rows])) for f in ("mean", "error")))
+        part = [float(np.mean([row["split"][name]["mean"] for row in rows])) for name in SPLIT]
+        seconds = [f"{np.mean([row[name] for row in rows]):.2f}" for name in SECONDS]
+        said = [g.verdict.value for g in of_rows]
         counts = ", ".join(f"{said.count(v)} {v}" for v in dict.fromkeys(said))
-        lines.append(f"| {path.stem} | {mean:+.2f} ± {error:.2f} | {counts} |")
-        means.append(mean)
-        errors.append(error)
-    if not means:
+        lines.append(line(path.stem, str(gap), *map(points, part), counts, *seconds))
+        gaps.append(gap)
+        parts.append(part)
+    if not gaps:
         return ""
-    together = Gap(float(np.mean(means)), float(np.sqrt(np.sum(np.square(errors))) / len(means)))
-    lines.append(f"| **mean** | **{together}** | {together.verdict.value} |")
-    table = ["| task | default - best float | rows |", "|---|---:|---|", *lines]
-    return "\n".join([INTRODUCTION, "", *table]) + "\n"
+    errors = np.square([gap.error for gap in gaps])
+    mean = float(np.mean([gap.mean for gap in gaps]))
+    together = Gap(mean, float(np.sqrt(errors.sum()) / len(gaps)))
+    of_parts = map(points, np.mean(parts, axis=0))
+    lines.append(line("**mean**", f"**{together}**", *of_parts, together.verdict.value, "", ""))
+    head = line("task", "default - best float", *SPLIT, "rows", "`auto`, s", "training, s")
+    rule = "|---|" + "---:|" * (1 + len(SPLIT)) + "---|---:|---:|"
+    return "\n".join([INTRODUCTION, "", head, rule, *lines]) + "\n"
+
+
+def line(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def points(value: float) -> str:
+    return f"{value:+.2f}"
 
 
 def counted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -48,7 +48,7 @@ variance is explained is of {TEST} other windows. No constant of the project was
         dataset=dataset,
         groups=tuple(map(str, MACHINES)),
         schemes={"head": "head", "last:2": "last:2", "full": "full"},
-        epochs=20,
+        epochs=10,
         seeds=3,
         most_seeds=12,
         rates=tuple(2.0**-k for k in range(2, 9)),

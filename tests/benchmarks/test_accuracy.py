@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from tests.support.marks import exhaustive
 
 pytest.importorskip("torch", reason="the yardsticks need PyTorch: pip install .[benchmarks]")
 
-from benchmarks import search
+from benchmarks import overall, search
 from benchmarks.__main__ import OTHERS, TASKS, TaskNamed
 from benchmarks.comparison import run_task
 from benchmarks.data.fetch import DataUnavailable
@@ -37,7 +39,7 @@ from benchmarks.methods import (
 )
 from benchmarks.runs import with_inputs
 from benchmarks.store import BenchmarkRun, Store
-from benchmarks.tables import ALL, TaskRow, markdown, plot, rows_of
+from benchmarks.tables import ALL, SPLIT, TaskRow, markdown, plot, rows_of
 from benchmarks.task import Task
 from mcutrain.trainer.errors import Error
 from mcutrain.trainer.formats import Formats
@@ -79,6 +81,25 @@ def test_a_shortened_benchmark_runs(
     assert any(run.after != run.before for run in found.runs)
     assert all(f"| `{scheme}` |" in text for scheme in task.schemes)
     assert (tmp_path / "plot.png").stat().st_size > 1000
+
+
+def test_a_task_counts_once_in_the_mean_over_tasks(tmp_path: Path) -> None:
+    def row(group: str, gap: float, error: float) -> dict[str, Any]:
+        parts = {name: {"mean": gap / len(SPLIT), "error": 1.0} for name in SPLIT}
+        best = {"mean": gap, "error": error}
+        return {"group": group, "best": best, "split": parts, "seconds": 0.5, "search_seconds": 4}
+
+    for name, rows in {
+        "one": [row(ALL, -4.0, 0.5), row("fog", 90.0, 0.5)],
+        "three": [row("a", 1.0, 0.25), row("b", 2.0, 0.5), row("c", 3.0, 0.75)],
+    }.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps({"rows": rows}))
+    told = overall.markdown(tmp_path)
+
+    assert "| one | -4.00 ± 0.50 | -1.00 | -1.00 | -1.00 | -1.00 | 1 missed | 4.00 | 0.50 |" in told
+    assert "| three | +2.00 ± 0.50 |" in told and "| 3 met |" in told
+    assert "| **mean** | **-1.00 ± 0.35** | -0.25 |" in told and "| missed |" in told
+    assert overall.markdown(tmp_path / "none") == ""
 
 
 class Undecided(TaskNamed):
