@@ -25,7 +25,7 @@ def samples_of(labels: list[int]) -> dict[str, Any]:
     return {"x_train": x[taken], "y_train": y[taken]}
 
 
-def tested_on(label: int) -> dict[str, Any]:
+def samples_of_class(label: int) -> dict[str, Any]:
     """The test samples of one class."""
     x, y = drawn_samples(1)[1]
     return {"x_test": x[y == label], "y_test": y[y == label]}
@@ -53,7 +53,7 @@ TOLD: dict[str, tuple[dict[str, Any], tuple[object, ...], str]] = {
         "warning: y_train holds the label 1 alone: a classifier that learns one class gives it",
     ),
     "one class, tested": (
-        tested_on(2), (),
+        samples_of_class(2), (),
         "warning: y_test holds the label 2 alone: a classifier that gives it for every sample is "
         "100 % right; test other classes too",
     ),

@@ -85,7 +85,7 @@ def test_a_start_too_low_to_see_anything_turns_soon() -> None:
 
 
 def test_the_lowest_rate_that_is_nearly_the_best_is_taken() -> None:
-    losses = {6: 0.30, 7: 0.20, 8: 0.21, 9: 0.228, 10: 0.24, 5: 0.5, 4: 0.9}
+    losses = {6: 0.30, 7: 0.20, 8: 0.205, 9: 0.208, 10: 0.24, 5: 0.5, 4: 0.9}
 
     assert bracket(losses.__getitem__, 2.0, 8).chosen == 9
     assert bracket(losses.__getitem__, 2.0, 8, tolerated=0.0).chosen == 8
