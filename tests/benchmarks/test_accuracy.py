@@ -47,7 +47,9 @@ from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import load
 
-LONG_TASKS = ("mcunet", "cifar", "hapt", "calibrated", "digits")  # others are of the same kind
+# Others are of the same kind.
+LONG_TASKS = ("mcunet", "cifar", "hapt", "calibrated", "digits", "fashion", "incremental")
+LONG_SECTIONS = ("forgetting", "augmentation", "forward")
 
 
 def quiet(phase: str, done: int, total: int) -> None:
@@ -228,7 +230,7 @@ def test_methods_have_names_of_their_own() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("name", [exhaustive(name, LONG_SECTIONS) for name in OTHERS])
 def test_a_shortened_section_is_written(name: str) -> None:
     try:
         text = OTHERS[name](short=True)

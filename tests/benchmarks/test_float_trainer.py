@@ -48,6 +48,7 @@ CASES_OF_NETS: tuple[tuple[str, str | Scheme], ...] = (
     ("mcunet-5fps", MCUNET_49KB),
     ("mcunet-5fps", "full"),
 )
+LONG_CASES = [case for case in CASES_OF_NETS if case[0] == "mcunet-5fps"]
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +64,7 @@ def name_of(value: object) -> str:
 
 
 @pytest.fixture(
-    params=[exhaustive(case, [("mcunet-5fps", "full")]) for case in CASES_OF_NETS],
+    params=[exhaustive(case, LONG_CASES) for case in CASES_OF_NETS],
     ids=lambda key: f"{key[0]}-{name_of(key[1])}",
 )
 def net(request: pytest.FixtureRequest) -> tuple[TrainingPlan, Data]:

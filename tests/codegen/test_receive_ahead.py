@@ -42,7 +42,7 @@ from tests.support.command import AT_A_RATE
 from tests.support.latent_slots import with_slots
 from tests.support.native import NativeModel, push, status
 from tests.support.noisy_line import NoisyLine
-from tests.support.simulated_boards import board_param, each_kind
+from tests.support.simulated_boards import board_param, each_kind, one_board
 from tests.support.small_models import residual_model, write_dataset
 
 STEPS = 12
@@ -321,7 +321,7 @@ def test_a_run_that_counts_instructions_runs_whole_steps(board: str, tmp_path: P
 
 
 @pytest.mark.slow
-@each_kind
+@one_board
 def test_the_linker_map_has_the_bytes_that_the_plan_says(board: str) -> None:
     plan = plan_of("last:2", loss="mse")
     plain = plan_of("last:2", loss="mse", receive_ahead=False)

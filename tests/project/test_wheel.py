@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.marks import exhaustive
 from tests.support.paths import ROOT, WATCH
 
 pytestmark = [pytest.mark.slow, pytest.mark.board]
@@ -186,7 +187,7 @@ def test_the_core_alone_says_what_a_build_needs(installed: Installed) -> None:
 
 
 @pytest.mark.usefixtures("unchanged")
-@pytest.mark.parametrize("target", ["native", "sim:mps2_an386"])
+@pytest.mark.parametrize("target", [exhaustive("native", ["native"]), "sim:mps2_an386"])
 def test_with_its_extras_it_builds_and_trains(complete: Installed, target: str) -> None:
     complete.run("build", "watch.tflite", "--update", "head", "--target", target)
     verified = json.loads(complete.run("train", *SHORT, "--target", target, "--verify", "--json"))
@@ -194,6 +195,7 @@ def test_with_its_extras_it_builds_and_trains(complete: Installed, target: str) 
     assert verified["verified_steps"] == 5
 
 
+@pytest.mark.exhaustive  # `make demo` does it from a checkout
 @pytest.mark.usefixtures("unchanged")
 def test_with_its_extras_it_demonstrates_and_lists_ports(complete: Installed) -> None:
     complete.run("demo", "--fast")

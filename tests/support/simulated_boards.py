@@ -13,6 +13,7 @@ from mcutrain.host.cli.ports import simulated
 YARDSTICKS = {"mps2_an385_m0"}
 # One of each kind of instruction set: what differs little between boards runs on these.
 KINDS = {"microbit", "mps2_an386", "mps3_an547"}
+ONE = "mps2_an386"  # of them, for what is the same on all
 BOARDS = [board for board in board_names() if board not in {NATIVE, *YARDSTICKS}]
 
 
@@ -31,6 +32,9 @@ def board_param(board: str, *values: object, is_long: bool = False) -> object:
 
 
 each_board = pytest.mark.parametrize("board", [board_param(board) for board in BOARDS])
+one_board = pytest.mark.parametrize(
+    "board", [board_param(board, is_long=board != ONE) for board in BOARDS]
+)
 each_kind = pytest.mark.parametrize(
     "board", [board_param(board, is_long=board not in KINDS) for board in BOARDS]
 )

@@ -42,6 +42,7 @@ from mcutrain.trainer.planner.memory import ARENA, STATE
 from mcutrain.trainer.tflite.reader import load, parse
 from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.command import Run
+from tests.support.marks import exhaustive
 from tests.support.native import NativeModel
 from tests.support.paths import WATCH
 from tests.support.simulated_boards import board_param
@@ -136,7 +137,7 @@ def test_the_arena_lies_in_the_fast_memory_if_it_fits(board: str) -> None:
 
 @pytest.mark.slow
 @ON_BOARD
-@pytest.mark.parametrize("update", ["last:2", "full"])
+@pytest.mark.parametrize("update", [exhaustive("last:2", ["last:2"]), "full"])
 def test_tensors_in_both_memories_train_bit_for_bit(board: str, update: str, sized: Sized) -> None:
     sized(2**22, 608)
     built = build(watch(update).on(TARGET.chip), TARGET)

@@ -128,7 +128,11 @@ def test_a_real_model_trains_bit_exactly_on_a_cortex_m4(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "board", [board_param(b) for b in ("microbit", "mps2_an385", "mps2_an386", "mps3_an547")]
+    "board",
+    [
+        board_param(board, is_long=board in ("mps2_an385", "mps2_an386"))
+        for board in ("microbit", "mps2_an385", "mps2_an386", "mps3_an547")
+    ],
 )
 def test_a_head_with_absent_classes_trains_on_each_kind_of_core(board: str) -> None:
     """Cortex-M0, M3, M4, M55: bits of the reference, and the state that was planned is linked."""
