@@ -322,7 +322,7 @@ class TestStartingModels:
         x[y == 0, :4] += 0.7
         x[y == 1, 4:] += 0.7
         samples = RawSamples(x.astype(np.float32), y)
-        recipe = Recipe("made", digits_net.build(), samples, digits_net.INPUT_QUANT, epochs=2)
+        recipe = Recipe("made", digits_net.build(10), samples, digits_net.INPUT_QUANT, epochs=2)
         return dataclasses.replace(recipe, **changes)
 
     def test_cached_and_equal(self, tmp_path: Path) -> None:
@@ -354,7 +354,7 @@ class TestStartingModels:
             (fashion_net.build(5), 20_000, 60_000),
             (fashion_net.build(8), 20_000, 60_000),
             (hapt_net.build(), 2_000, 10_000),
-            (digits_net.build(), 2_000, 10_000),
+            (digits_net.build(10), 2_000, 10_000),
         ],
     )
     def test_sizes(self, net: NetBuilder, low: int, high: int) -> None:
