@@ -8,13 +8,14 @@ import inspect
 from pathlib import Path
 
 from mcutrain.host.defaults import RATE_MINUTES
-from mcutrain.host.training import bracket, rate_search
+from mcutrain.host.training import bracket, counted_time, rate_search
+from mcutrain.host.training.counted_time import MACS_PER_MINUTE
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.loop import TrainingOptions
-from mcutrain.host.training.rate_search import MACS_PER_MINUTE, find_rate
+from mcutrain.host.training.rate_search import find_rate
 from mcutrain.trainer.training_plan import TrainingPlan
 
-RULE = (bracket, rate_search)  # the modules that decide the rate
+RULE = (bracket, counted_time, rate_search)  # the modules that decide the rate
 
 
 def found_rate(

@@ -6,7 +6,8 @@ from pathlib import Path
 AUTO = "auto"  # learning rate
 BAUD = 1_000_000  # of a serial port
 EPOCHS = 10
+GUARD_MINUTES = 2.0  # of the trainings by which the guard decides, counted in what they compute
 PATIENCE = 5  # epochs that may bring nothing better, one after another
-RATE_MINUTES = 2.0  # of a search for a learning rate, counted in what it computes
+RATE_MINUTES = 2.0  # of those that find a learning rate, counted alike
 RATIO = 1  # replayed samples for each new one
 REPORT = Path("mcutrain-demo.html")  # of the demonstration

@@ -93,7 +93,8 @@ def guarded(
     if 0 in (options.epochs, options.steps):
         return job
     decision = decide(
-        plan, data, job.options, in_process_runner, report, state, job.replay, job.replay_ratio
-    )
+        plan, data, job.options, in_process_runner, report, state, job.replay, job.replay_ratio,
+        job.guard_minutes,
+    )  # fmt: skip
     steps = options.steps if decision.helps else 0
     return replace(job, options=replace(job.options, steps=steps), decision=decision)

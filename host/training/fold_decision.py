@@ -78,6 +78,7 @@ class FoldDecision:
     steps: int
     seconds: float
     absent: Sequence[int] = ()
+    shortened: int | None = None  # steps of a run on all samples that a fold's was cut to
 
     @property
     def changed(self) -> tuple[int, int]:
@@ -140,8 +141,14 @@ class FoldDecision:
             f"guard: {self.verdict()}: {self.text(self.before)} before, {self.text(self.after)} "
             f"after on {len(self.before.loss)} held-out samples ({gained} {now[0]}, {lost} "
             f"{now[1]}; loss {self.before.mean_loss:.4g} before, {self.after.mean_loss:.4g} after)"
-            f"{self.unseen()}; {self.trainings} trainings on this computer, {self.seconds:.1f} s"
+            f"{self.unseen()}; {self.trainings} trainings on this computer{self.length()}, "
+            f"{self.seconds:.1f} s"
         )
+
+    def length(self) -> str:
+        if self.shortened is None:
+            return ""
+        return f" of the first {self.shortened:,} steps each (--guard-minutes gives more)"
 
     def verdict(self) -> str:
         if self.helps:
@@ -173,5 +180,6 @@ class FoldDecision:
             "absent_classes": list(self.absent),
             "rolled_back": not self.helps,
             "steps": self.steps,
+            "shortened_to": self.shortened,
             "seconds": round(self.seconds, 3),
         }

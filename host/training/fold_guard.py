@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mcutrain.host.defaults import RATIO
+from mcutrain.host.defaults import GUARD_MINUTES, RATIO
 from mcutrain.host.training.absent import absent_classes
+from mcutrain.host.training.counted_time import steps_within
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.fold_decision import FoldDecision, Judged
 from mcutrain.host.training.folds import Fold, Pool
@@ -105,10 +106,12 @@ def decide(
     state: bytes | None = None,
     replay: int | None = None,
     ratio: int = RATIO,
+    minutes: float = GUARD_MINUTES,
 ) -> FoldDecision:
     """Whether a run with these options, from ``state``, helps; with a rate, if one is not to be the
     default. ``make_runner`` takes ``plan``, as in_process_plan gives it with ``state``, and the
-    steps that are ahead; ``replay`` are the slots of a stream's buffer.
+    steps that are ahead; ``replay`` are the slots of a stream's buffer. Within ``minutes``, as
+    counted_time counts them, each fold is trained as long as the run; else its beginning.
 
     There must be something to judge by: see ``undecidable``.
     """
@@ -116,7 +119,12 @@ def decide(
     pool, (seed, _) = Pool.of(data, replay is not None), begun(plan, options, state)
     folds = pool.folds(plan, seed, replay is not None)
     options = replace(options, verify=False, guard=False, monitor=False, tests=False)
-    with make_runner(plan, len(folds) * options.epochs * len(pool.x)) as runner:
+    steps = run_steps(options, pool, replay, ratio)
+    samples = len(pool.x) if options.augment is None else steps
+    most = steps_within(plan, len(folds), steps, samples, minutes)
+    if most < steps:
+        options = replace(options, steps=most)
+    with make_runner(plan, len(folds) * most) as runner:
         run = FoldRun(plan, pool, options, runner, state, replay, ratio)
         run.learn(data, 0, lambda progress: None)
         before = run.judged(np.concatenate([fold.held for fold in folds]))
@@ -133,7 +141,15 @@ def decide(
         run.steps,
         time.monotonic() - started,
         absent_classes(plan, data, state, replay is not None),
+        most if most < steps else None,
     )
+
+
+def run_steps(options: TrainingOptions, pool: Pool, replay: int | None, ratio: int) -> int:
+    """Of a run on all samples; of a stream no fewer than it has."""
+    passes = options.epochs if replay is None else 1 + ratio
+    steps = passes * len(pool.x)
+    return steps if options.steps is None else min(steps, options.steps)
 
 
 def of_fold(report: Report, fold: int, folds: int) -> Report:

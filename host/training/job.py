@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mcutrain.host.defaults import BAUD, RATE_MINUTES, RATIO
+from mcutrain.host.defaults import BAUD, GUARD_MINUTES, RATE_MINUTES, RATIO
 from mcutrain.host.request import Request
 from mcutrain.host.simulation.profile import Profile, profiles_json
 from mcutrain.host.training.fold_decision import FoldDecision
@@ -50,6 +50,7 @@ class TrainingJob:
     profile: bool = False  # by node
     rate: RateChoice | None = None
     rate_minutes: float = RATE_MINUTES
+    guard_minutes: float = GUARD_MINUTES
     minutes: float | None = None  # in place of epochs
     budget: TimeBudget | None = None  # what they came to
 

@@ -17,6 +17,7 @@ import numpy as np
 from mcutrain.host.defaults import RATE_MINUTES
 from mcutrain.host.training.absent import absent_classes
 from mcutrain.host.training.bracket import bracket_over
+from mcutrain.host.training.counted_time import steps_within
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.feed import order_of
 from mcutrain.host.training.in_process import in_process_runner, with_host_latents
@@ -30,11 +31,7 @@ from mcutrain.trainer.interpreter import Interpreter, unpack_state
 from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.training_plan import TrainingPlan
 
-# Minutes are counted in what is computed, by this speed, so that the rate depends on no computer's.
-MACS_PER_MINUTE = 60 * 10**9
-STEP_MACS = 50_000  # what a step takes beside its multiply-accumulates
 TRAININGS = 8  # at most, where anything learns
-LEAST_STEPS = 50  # of a training, even beyond the budget: with fewer a loss says nothing
 HEAD_SAMPLES = 12
 MOST_FIRST = 20  # exponent to begin at
 
@@ -89,7 +86,7 @@ def find_rate(
         return RateChoice(initial_rate(plan))
     # Each step has a sample of its own where samples are augmented.
     samples = len(data.x_train) if options.augment is None else len(order)
-    cut = order[: steps_within(plan, len(order), samples, minutes)]
+    cut = order[: steps_within(plan, TRAININGS, len(order), samples, minutes)]
     with in_process_runner(plan, TRAININGS * len(cut)) as runner:
         is_compiled = not isinstance(runner, ReferenceRunner)
         cached = runner if options.augment else with_host_latents(plan, runner)
@@ -105,17 +102,6 @@ def find_rate(
         2.0**-found.chosen, tried, found.first, len(cut), len(order), time.monotonic() - started,
         found.learns, is_compiled,
     )  # fmt: skip
-
-
-def steps_within(plan: TrainingPlan, steps: int, samples: int, minutes: float) -> int:
-    """How many of a run's steps each training may have: by what they compute, not by a clock."""
-    budget = minutes * MACS_PER_MINUTE
-    # The prefix runs once for each sample, whichever training meets it first.
-    of_step = TRAININGS * (plan.step_macs - plan.prefix_macs + STEP_MACS)
-    most = budget / (of_step + plan.prefix_macs)
-    if most > samples:
-        most = (budget - samples * plan.prefix_macs) / of_step
-    return min(steps, max(LEAST_STEPS, int(most)))
 
 
 def first_exponent(plan: TrainingPlan, state: bytes | None, samples: Array) -> int:

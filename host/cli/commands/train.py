@@ -21,7 +21,7 @@ from mcutrain.host.cli.options import (
     takes_request,
 )
 from mcutrain.host.cli.output import err, interruption, print_json, say
-from mcutrain.host.defaults import AUTO, BAUD, EPOCHS, PATIENCE, RATE_MINUTES, RATIO
+from mcutrain.host.defaults import AUTO, BAUD, EPOCHS, GUARD_MINUTES, PATIENCE, RATE_MINUTES, RATIO
 
 if TYPE_CHECKING:
     from mcutrain.host.request import Request
@@ -125,6 +125,14 @@ def train(
             "without a host, if its firmware asks runtime/guard.h.",
         ),
     ] = True,
+    guard_minutes: Annotated[
+        float,
+        typer.Option(
+            metavar="M",
+            help="At most so long for these trainings, counted as --lr-minutes are. Those that "
+            "would take longer are shortened.",
+        ),
+    ] = GUARD_MINUTES,
     patience: Annotated[
         int,
         typer.Option(
@@ -204,8 +212,9 @@ def train(
         require_extra("report")
     if fresh and go_on:
         raise Error("give --fresh or --go-on, not both")
-    if not 0 < lr_minutes < math.inf:
-        raise Error(f"--lr-minutes is a number of minutes above 0, not {lr_minutes:g}")
+    for option, value in (("--lr-minutes", lr_minutes), ("--guard-minutes", guard_minutes)):
+        if not 0 < value < math.inf:
+            raise Error(f"{option} is a number of minutes above 0, not {value:g}")
     if minutes is not None and not (epochs is None and steps is None):
         raise Error("--minutes says how long to train: leave --epochs and --steps out")
     if minutes is not None and not 0 < minutes < math.inf:
@@ -221,8 +230,7 @@ def train(
         request, data, target, port, options, count_instructions, verbose, baud, state, save,
         export, GO_ON if go_on else FRESH if fresh else None, latents=latents,
         flash_latents=flash_latents, replay=replay, replay_ratio=replay_ratio, profile=profile,
-        rate_minutes=lr_minutes,
-        minutes=minutes,
+        rate_minutes=lr_minutes, guard_minutes=guard_minutes, minutes=minutes,
     )  # fmt: skip
     keeper = Keeper(save, export)
     try:

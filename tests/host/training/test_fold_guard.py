@@ -142,6 +142,21 @@ def test_steps_are_shared_among_the_samples_that_are_left() -> None:
     assert found.steps == 5 * 16
 
 
+def test_a_budget_shortens_each_fold_alike() -> None:
+    """20 epochs of 20 samples; a budget of nearly nothing leaves 50 steps, of which a fold has
+    four fifths."""
+    options = replace(OPTIONS, epochs=20, steps=None)
+    whole, cut = (
+        decided(plan_of(), samples(5), options),
+        decided(plan_of(), samples(5), options, minutes=1e-9),
+    )
+
+    assert (whole.shortened, whole.steps) == (None, 5 * 20 * 16)
+    assert (cut.shortened, cut.steps) == (50, 5 * 40)
+    assert "of the first 50 steps each (--guard-minutes gives more)" in cut.told()
+    assert cut.to_json()["shortened_to"] == 50
+
+
 def test_the_share_that_is_done_never_falls() -> None:
     seen = list[Progress]()
     plan = plan_of()

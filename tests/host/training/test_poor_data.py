@@ -121,6 +121,7 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[object, ...], str]] = {
         f"rate {rate}": ({}, ("--lr", rate), f"--lr {rate} is no learning rate: give a number from")
         for rate in ("0", "inf", "-1", "fast")
     },
+    "minutes of the guard": ({}, ("--guard-minutes", "nan"), "--guard-minutes is a number of"),
     "minutes of a search": ({}, ("--lr", "auto", "--lr-minutes", 0), "--lr-minutes is a number of"),
     "too few minutes": ({}, ("--minutes", 1e-9), "is over before the first step, for which "),
 }  # fmt: skip

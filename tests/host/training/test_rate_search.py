@@ -20,6 +20,12 @@ from mcutrain.host.request import Request
 from mcutrain.host.training import in_process
 from mcutrain.host.training.beforehand import settled
 from mcutrain.host.training.bracket import HIGHEST, LOWEST, bracket, third
+from mcutrain.host.training.counted_time import (
+    LEAST_STEPS,
+    MACS_PER_MINUTE,
+    STEP_MACS,
+    steps_within,
+)
 from mcutrain.host.training.dataset import Dataset, load_dataset
 from mcutrain.host.training.in_process import moved
 from mcutrain.host.training.job import TrainingJob
@@ -27,12 +33,8 @@ from mcutrain.host.training.keeping import Keeper
 from mcutrain.host.training.loop import TrainingOptions, train
 from mcutrain.host.training.rate_choice import RateChoice, told
 from mcutrain.host.training.rate_search import (
-    LEAST_STEPS,
-    MACS_PER_MINUTE,
-    STEP_MACS,
     TRAININGS,
     find_rate,
-    steps_within,
 )
 from mcutrain.host.training.rates import given_rate
 from mcutrain.host.training.run import run_job
@@ -240,12 +242,12 @@ def test_a_budget_is_counted_and_not_timed(labelled: Path) -> None:
     data = load_dataset(labelled, plan)
     options = TrainingOptions(epochs=4, seed=0)
     minutes = 1e-2
-    while steps_within(plan, 128, 32, minutes) == 128:
+    while steps_within(plan, TRAININGS, 128, 32, minutes) == 128:
         minutes /= 1.5
-    least = steps_within(plan, 128, 32, 1e-12)
+    least = steps_within(plan, TRAININGS, 128, 32, 1e-12)
     choice = find_rate(plan, data, options, silent, minutes=1e-12)
 
-    assert LEAST_STEPS == least <= steps_within(plan, 128, 32, minutes) < 128
+    assert LEAST_STEPS == least <= steps_within(plan, TRAININGS, 128, 32, minutes) < 128
     assert (choice.steps, choice.run_steps) == (least, 128)
     assert f"of the first {least} of 128 steps" in told(choice)[0]
     assert "--lr-minutes" in told(choice)[1]
@@ -254,7 +256,7 @@ def test_a_budget_is_counted_and_not_timed(labelled: Path) -> None:
 def test_the_prefix_counts_once_for_a_sample() -> None:
     plan = plan_of("head")
     budget = 10**6
-    steps = [steps_within(plan, budget, samples, 0.1) for samples in (1, 100, budget)]
+    steps = [steps_within(plan, TRAININGS, budget, samples, 0.1) for samples in (1, 100, budget)]
 
     assert steps[0] > steps[1] > steps[2] > LEAST_STEPS
 
