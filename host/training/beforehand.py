@@ -84,7 +84,9 @@ def guarded(
     if not options.guard or (data.x_val is not None and not data.is_clipped("val")):
         return job
     job = replace(job, options=replace(options, guard=False))
-    if data.x_val is not None:
+    if job.counts:
+        reason = "instructions are counted, whatever the steps bring"
+    elif data.x_val is not None:
         reason = "x_val or its targets are out of range and clipped: they say little"
     else:
         reason = undecidable(plan, Pool.of(data, job.replay is not None))

@@ -112,10 +112,7 @@ def judged(outcome: Outcome) -> Outcome:
     elif outcome.job.options.verify and not outcome.result.bit_exact:
         outcome.failure = "the device was not verified in every step"
     elif outcome.job.counts and not has_both(outcome.instructions):
-        reason = "no step or no inference ran"
-        if (decision := outcome.job.decision) and not decision.helps:
-            reason = "the guard keeps the first state, so no step ran; --no-guard trains"
-        outcome.failure = f"no instructions were counted: {reason}"
+        outcome.failure = "no instructions were counted: no step or no inference ran"
     elif (used := outcome.stack_used_bytes) is not None and used > outcome.cost["stack_bytes"]:
         outcome.failure = (
             f"{used:,} bytes of stack were used, the bound is {outcome.cost['stack_bytes']:,}; "

@@ -43,7 +43,7 @@ SHIPPED = (
     "mcutrain/examples/watch/LICENSE-data",
 )
 # The files of a run that has few steps, for both kinds of devices.
-SHORT = ("watch.tflite", "--data", "demo.npz", "--update", "head", "--steps", "5")
+SHORT = ("watch.tflite", "--data", "demo.npz", "--update", "head", "--steps", "5", "--no-guard")
 
 
 @pytest.fixture(scope="module")

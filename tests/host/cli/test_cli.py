@@ -173,7 +173,18 @@ def test_a_port_must_run_a_build_of_this_plan(
     run: Run, model: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built = build(make_plan(load(model), PlanOptions("head")), Target.parse("native"))
-    args = ("train", model, "--data", data, "--steps", 2, "--verify", "--json")
+    args = (
+        "train",
+        model,
+        *AT_A_RATE,
+        "--no-guard",
+        "--data",
+        data,
+        "--epochs",
+        1,
+        "--verify",
+        "--json",
+    )
     with simulate("native", built.elf) as port:
         assert run(*args, "--update", "head", "--port", port).status == 0
         assert_one_line(run(*args, "--update", "full", "--port", port), "device runs model")
