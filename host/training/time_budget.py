@@ -21,7 +21,7 @@ class StepTimes:
         epoch.
 
         >>> StepTimes(3.0, 1.0, 0.5).steps(100.0, 20, 10)
-        55
+        45
         """
         validation = validated * self.inference
         left = seconds - 2 * validation - samples * self.first

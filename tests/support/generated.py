@@ -62,6 +62,7 @@ SMALL: dict[str, Callable[[], TrainingPlan]] = {
     "mse": lambda: small("full", loss="mse"),
     "mse-latents": lambda: with_slots(small("head", loss="mse"), 2),
     "spare": lambda: small("head", classes=3, spare_classes=2),
+    "absent": lambda: small("head", absent="keep"),
     "spare-latents": lambda: with_slots(small("head", classes=3, spare_classes=2), 2),
     "formats": lambda: small("full", errors="e8", accumulate=3),
     "whole": lambda: small("full", weights="int8"),

@@ -6,7 +6,7 @@ from __future__ import annotations
 import jinja2
 import pytest
 
-from mcutrain.host.show.pages import TEMPLATES, filled
+from mcutrain.host.show.pages import TEMPLATES, PageTable, filled
 from tests.support.paths import ROOT
 
 HOSTILE = "<script>alert('1')</script>"
@@ -14,6 +14,7 @@ TRAINING = {
     "title": HOSTILE,
     "figures": {HOSTILE: [HOSTILE]},
     "rates": {HOSTILE: {HOSTILE: HOSTILE}},
+    "guards": [PageTable(HOSTILE, [HOSTILE], [[HOSTILE, HOSTILE]])],
     "notes": [HOSTILE],
     "plots": {"loss": "QUJD"},
     "runs": [{"target": HOSTILE, "json": HOSTILE}],
@@ -24,7 +25,7 @@ def test_all_text_is_escaped() -> None:
     page = filled("training.html", **TRAINING)
 
     assert "<script" not in page
-    assert page.count("&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;") == 11
+    assert page.count("&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;") == 15
     assert '<img alt="loss" src="data:image/svg+xml;base64,QUJD">' in page
 
 
