@@ -16,6 +16,7 @@ from mcutrain.host.cli import app as cli
 from tests.support.command import Ran, Run
 from tests.support.marks import BUDGET
 from tests.support.paths import ROOT, models_folder
+from tests.support.small_models import residual_model
 
 
 class OneName(MetaPathFinder):
@@ -43,6 +44,14 @@ def models() -> Path:
     if folder is None:
         pytest.skip("no real models: set MCUTRAIN_MODELS to their folder")
     return folder
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A file of the small residual network."""
+    path = tmp_path / "small.tflite"
+    path.write_bytes(residual_model())
+    return path
 
 
 @pytest.fixture

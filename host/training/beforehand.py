@@ -17,7 +17,7 @@ from mcutrain.host.training.in_process import in_process_plan, in_process_runner
 from mcutrain.host.training.job import TrainingJob
 from mcutrain.host.training.keeping import Keeper
 from mcutrain.host.training.loop import Report
-from mcutrain.host.training.rate_choice import RateChoice, told
+from mcutrain.host.training.rate_choice import RateChoice, nothing_learns
 from mcutrain.host.training.rate_search import find_rate
 from mcutrain.host.training.replay import streamed
 from mcutrain.host.training.runners import DeviceRunner, ReferenceRunner, with_latents
@@ -49,13 +49,15 @@ def settled(
     keeper: Keeper,
 ) -> TrainingJob:
     """The job with a rate, as the guard lets it run from ``state``."""
+    if job.options.rate is not None and not job.options.guard:
+        return replace(job, rate=RateChoice(job.options.rate))  # nothing to find, so no plan for it
     here, state = in_process_plan(job.request, plan, state)
     with bars(console, here) as report:
         job = with_rate(job, here, data, state, report)
         job = guarded(job, here, data, state, report)
     keeper.is_decided = job.decision is not None
-    for line in told(job.rate)[-1:] if job.rate and not job.rate.learns else []:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if job.rate is not None and not job.rate.learns:
+        console.print(nothing_learns(job.rate), markup=False, highlight=False, soft_wrap=True)
     if job.unguarded:
         console.print(f"guard: off: {job.unguarded}", markup=False, soft_wrap=True)
     return job

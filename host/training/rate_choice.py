@@ -77,13 +77,18 @@ def told(choice: RateChoice) -> list[str]:
     if not choice.compiled and choice.seconds > LONG_SECONDS:
         said.append("learning rate: found in NumPy; with a C compiler (gcc) it is found sooner")
     if not choice.learns:
-        least, most = (f([one.rate for one in choice.tried]) for f in (min, max))
-        said.append(
-            f"learning rate: nothing learns at any rate from {rate_text(least)} to "
-            f"{rate_text(most)}: the loss was {choice.first_loss:.3g} before and at best "
-            f"{min(one.loss for one in choice.tried):.3g} at the end. Look whether y_train belongs "
-            "to x_train and the samples are scaled as the model's were (mcutrain calibrate), let "
-            "more layers learn (--update), or train longer (--epochs, --steps); or all of it is "
-            "known already"
-        )
+        said.append(nothing_learns(choice))
     return said
+
+
+def nothing_learns(choice: RateChoice) -> str:
+    """What is to be said where no training ended with a lower loss."""
+    least, most = (f([one.rate for one in choice.tried]) for f in (min, max))
+    return (
+        f"learning rate: nothing learns at any rate from {rate_text(least)} to "
+        f"{rate_text(most)}: the loss was {choice.first_loss:.3g} before and at best "
+        f"{min(one.loss for one in choice.tried):.3g} at the end. Look whether y_train belongs "
+        "to x_train and the samples are scaled as the model's were (mcutrain calibrate), let "
+        "more layers learn (--update), or train longer (--epochs, --steps); or all of it is "
+        "known already"
+    )

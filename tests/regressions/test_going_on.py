@@ -23,17 +23,10 @@ from mcutrain.trainer.interpreter import Interpreter, pack_state, unpack_state
 from mcutrain.trainer.options import Scheme
 from mcutrain.trainer.tflite.reader import load
 from mcutrain.trainer.training_state import TrainingState
-from tests.support.small_models import CLASSES, SHAPE, residual_model, write_dataset
+from tests.support.small_models import CLASSES, SHAPE, write_dataset
 
 QUIET = Console(quiet=True)
 OPTIONS = TrainingOptions(epochs=1, schedule="constant", rate=2**-6)
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    path = tmp_path / "m.tflite"
-    path.write_bytes(residual_model())
-    return path
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from mcutrain.host.boards import chip_of
 from mcutrain.host.building.firmware import build
 from mcutrain.host.building.target import Target
 from mcutrain.host.cost import measured
@@ -55,7 +56,8 @@ BOUGHT = {
 def mcunet(models: Path, scheme: str, streams: bool, formats: Formats) -> TrainingPlan:
     path = find(SUBJECTS["mcunet-5fps"], models)
     file = str(path.parent / "schemes" / scheme)
-    return make_plan(load(path), formats.within(PlanOptions(file, 10, stream_input=streams)))
+    options = formats.within(PlanOptions(file, 10, stream_input=streams))
+    return make_plan(load(path), options, chip_of(BOARD.removeprefix("sim:")))
 
 
 def cells(plan: TrainingPlan) -> str:

@@ -87,12 +87,10 @@ class SoftmaxCrossEntropy(Loss):
         return self.call(node, NAME, logits, label, *(classes or (None,)))
 
     def call(self, node: Node, kernel: str, *args: Arg) -> KernelCall:
-        table, params = (
-            Table("exponential", self.exponentials(node)),
-            class_params(node.inputs[0].type),
-        )
-        kernel = f"{kernel}_s8_{self.errors.suffix}"
-        return KernelCall(NAME, kernel, NAME, params, (*args, table, *node.outputs))
+        """Of ``kernel``, which takes the table and the outputs behind ``args``."""
+        table = Table("exponential", self.exponentials(node))
+        name, params = f"{kernel}_s8_{self.errors.suffix}", class_params(node.inputs[0].type)
+        return KernelCall(NAME, name, NAME, params, (*args, table, *node.outputs))
 
 
 @dataclass(frozen=True)

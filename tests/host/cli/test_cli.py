@@ -25,13 +25,6 @@ from tests.support.small_models import CLASSES, SHAPE, residual_model, write_dat
 
 
 @pytest.fixture
-def model(tmp_path: Path) -> Path:
-    path = tmp_path / "small.tflite"
-    path.write_bytes(residual_model())
-    return path
-
-
-@pytest.fixture
 def data(tmp_path: Path) -> Path:
     return write_dataset(tmp_path / "data.npz")
 

@@ -47,13 +47,6 @@ def in_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def model(tmp_path: Path) -> Path:
-    path = tmp_path / "small.tflite"
-    path.write_bytes(residual_model())
-    return path
-
-
-@pytest.fixture
 def data(tmp_path: Path) -> Path:
     return write_dataset(tmp_path / "data.npz")
 

@@ -15,19 +15,12 @@ from mcutrain.host.training import fold_guard
 from mcutrain.host.training.loop import train
 from tests.support.command import Run
 from tests.support.guarded import TOO_LARGE, samples, with_validation, write
-from tests.support.small_models import CLASSES, residual_model
+from tests.support.small_models import CLASSES
 
 GOOD = ("--update", "head", "--lr", 0.25, "--epochs", 3)
 BAD = ("--update", "head", "--lr", TOO_LARGE, "--epochs", 1)
 EACH = 6
 LEARNED = EACH * CLASSES  # samples to learn from
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    path = tmp_path / "small.tflite"
-    path.write_bytes(residual_model())
-    return path
 
 
 @pytest.fixture
