@@ -36,13 +36,6 @@ from tests.support.small_models import residual_model
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    path = tmp_path / "small.tflite"
-    path.write_bytes(residual_model())
-    return path
-
-
 def small(update: str = "full", **options: Any) -> TrainingPlan:
     return make_plan(parse(residual_model(), "small"), PlanOptions(update, **options))
 
