@@ -19,6 +19,9 @@ need arm-none-eabi-gcc gcc-arm-none-eabi libnewlib-arm-none-eabi
 need qemu-system-arm qemu-system-arm
 "$python" -c 'import venv, ensurepip' 2>/dev/null || missing="$missing python3-venv"
 case ${EXTRAS:-} in
+*dev*) need chromium chromium ;; # looks at the pages
+esac
+case ${EXTRAS:-} in
 *benchmarks*) # their data
     need npm npm
     [ -d /usr/share/datasets/fashion-mnist ] || missing="$missing dataset-fashion-mnist"
