@@ -116,6 +116,12 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.write_line("\n".join(lines))
 
 
+@pytest.fixture(scope="session")
+def thorough(pytestconfig: pytest.Config) -> bool:
+    """Whether the largest cases run as well: then the many rounds of a case do, too."""
+    return "exhaustive" not in pytestconfig.getoption("markexpr")
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """The tests of a file with a fixture of its own run in one process: it is made once."""

@@ -318,11 +318,11 @@ def test_a_training_state_that_lies_is_refused_or_goes_on() -> None:
 
 @pytest.mark.slow
 def test_the_fuzzer_finds_nothing() -> None:
-    """A short run: mutants 0 to 199, each the same every time."""
+    """A short run: mutants 0 to 99, each the same every time."""
     pytest.importorskip("tflite_micro")
-    command = [sys.executable, "-m", "tests.tools.fuzz_importer", "--count", "200", "--seed", "8"]
+    command = [sys.executable, "-m", "tests.tools.fuzz_importer", "--count", "100", "--seed", "8"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
 
     assert done.returncode == 0, done.stdout
-    assert "200 mutants, 0 kinds of finds" in done.stdout
+    assert "100 mutants, 0 kinds of finds" in done.stdout
     assert "accepted" in done.stdout

@@ -30,7 +30,7 @@ from mcutrain.trainer.tflite.reader import load
 from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.latent_slots import with_slots
 from tests.support.paths import WATCH
-from tests.support.simulated_boards import board_param, each_board
+from tests.support.simulated_boards import board_param, each_board, each_kind
 
 
 @cache
@@ -49,7 +49,7 @@ def small_data(plan: TrainingPlan, samples: int = 12) -> Dataset:
 
 
 @pytest.mark.slow
-@each_board
+@each_kind
 def test_the_watch_trains_bit_for_bit_within_its_stack(board: str) -> None:
     built = watch_on(board)
     plan = built.plan

@@ -17,13 +17,21 @@ from mcutrain.host.building.cache import LOCK, clean, entries, lease, prune
 from mcutrain.host.building.firmware import read_record
 from tests.support.command import AT_A_RATE, Run
 from tests.support.fresh import environment, fresh, left_of, processes_with, start
+from tests.support.marks import exhaustive
 from tests.support.paths import ROOT, WATCH
 from tests.support.small_models import residual_model
 
 MODEL, DATA = WATCH / "watch.tflite", WATCH / "demo.npz"
 SIM = ("--target", "sim:mps2_an386")
 BUILD = ("build", MODEL, "--target", "native", "--json")
-KILLS = pytest.mark.parametrize("kill", [signal.SIGTERM, signal.SIGKILL], ids=["term", "kill"])
+# A process that is terminated may clean up; one that is killed cannot: the harder case.
+KILLS = pytest.mark.parametrize(
+    "kill",
+    [
+        pytest.param(signal.SIGTERM, id="term", marks=pytest.mark.exhaustive),
+        pytest.param(signal.SIGKILL, id="kill"),
+    ],
+)
 
 
 @pytest.fixture
@@ -83,7 +91,7 @@ def test_a_killed_training_leaves_no_simulator(kill: signal.Signals, tmp_path: P
         assert left_of(mark, patience_s=5) == {}
 
 
-@pytest.mark.parametrize("name", ["firmware.elf", "build.json"])
+@pytest.mark.parametrize("name", ["firmware.elf", exhaustive("build.json", ["build.json"])])
 def test_a_truncated_firmware_is_built_again(name: str, cache: Path, built: Path, run: Run) -> None:
     shutil.copytree(built, cache)
     first = run(*BUILD).json
@@ -95,6 +103,7 @@ def test_a_truncated_firmware_is_built_again(name: str, cache: Path, built: Path
     assert read_record(file.parent) is not None
 
 
+@pytest.mark.exhaustive
 def test_files_that_platformio_needs_are_made_anew(cache: Path, built: Path, run: Run) -> None:
     shutil.copytree(built, cache)
     files = [path for path in (cache / "pio-core").rglob("*") if path.is_file()]
@@ -138,6 +147,7 @@ def test_a_compiler_error_is_what_is_shown(cache: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.board
+@pytest.mark.exhaustive  # tests/project/test_wheel.py has an awkward one as well
 def test_the_path_of_the_cache_may_be_awkward(tmp_path: Path) -> None:
     ran = fresh("build", MODEL, *SIM, "--json", env=environment(tmp_path / "Doe, Jäne's"))
 

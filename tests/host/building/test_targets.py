@@ -40,6 +40,9 @@ dw_w = 0.5
 SCHEMES = ("head", "last:2", "bias", "full", "partial.toml")
 
 
+NAMES = ("string", "crc32", "features")
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("targets")
@@ -53,7 +56,7 @@ def plan_of(folder: Path, scheme: str) -> TrainingPlan:
     return make_plan(parse(residual_model(), "small"), PlanOptions(spec))
 
 
-@pytest.mark.parametrize("name", ["string", "crc32", "features"])
+@pytest.mark.parametrize("name", [exhaustive(n, ["string", "features"]) for n in NAMES])
 @pytest.mark.parametrize("target", ["native", "sim:mps2_an386"])
 def test_a_model_may_be_called_as_a_header_or_a_source_is(name: str, target: str) -> None:
     plan = make_plan(parse(residual_model(), name), PlanOptions("head"))
@@ -73,7 +76,7 @@ def test_a_plan_beyond_the_boards_memory_is_refused(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scheme", [exhaustive(s, ["bias", "full"]) for s in SCHEMES])
+@pytest.mark.parametrize("scheme", [exhaustive(s, ["head", "last:2", "bias"]) for s in SCHEMES])
 def test_twenty_steps_are_bit_equal_on_every_target(folder: Path, scheme: str) -> None:
     plan = plan_of(folder, scheme)
     data = load_dataset(folder / "data.npz", plan)

@@ -387,6 +387,7 @@ def test_values_as_targets_are_searched_by_their_error(
 
 @pytest.mark.slow
 @pytest.mark.board
+@pytest.mark.exhaustive  # test_board.py has what is counted there
 def test_a_board_counts_stack_and_code(search: Run) -> None:
     found = search("a", "--sram", 16000, "--target", "sim:mps2_an386", "--instructions", 10**9).json
 

@@ -121,6 +121,7 @@ def test_a_folder_without_a_model_is_reported(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive  # tests/host/building/test_cache.py has a key that changes
 def test_a_model_generated_anew_is_compiled_anew(tmp_path: Path) -> None:
     gen_dir = tmp_path / "gen"
     shutil.copytree(GEN_DIR, gen_dir, ignore=shutil.ignore_patterns("*.py", "__pycache__"))

@@ -22,6 +22,7 @@ from tests.support.paths import GOLDEN
 
 HASHES = GOLDEN / "op_hashes.txt"
 QUICK_ROUNDS = 3
+ROUNDS = 8
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,15 @@ class Round:
 
 @pytest.fixture(scope="module")
 def rounds(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, thorough: bool
 ) -> dict[str, list[Round]]:
     """Every row, every round: all rows share one library, and a round is one step of it.
 
-    With --quick only the first rounds, which are those of extremes.
+    With --quick only the first rounds, which are those of extremes; without the largest cases of
+    the suite half of them.
     """
-    last = QUICK_ROUNDS if request.config.getoption("quick") else max(c.rounds for c in CASES)
+    last = max(c.rounds for c in CASES) if thorough else ROUNDS
+    last = QUICK_ROUNDS if request.config.getoption("quick") else last
     plan, nodes = bench_plan(CASES)
     device = NativeModel(plan, tmp_path_factory.mktemp("bench"))
     views = {t: device[t] for node in nodes.values() for t in (*node.inputs, *node.outputs)}
