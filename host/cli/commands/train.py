@@ -196,6 +196,7 @@ def train(
 ) -> None:
     """Train on a data set: in the reference, on a simulated board or on one at a serial port."""
     from mcutrain.host.cli.again import command_again
+    from mcutrain.host.cli.reporter import ConsoleReporter
     from mcutrain.host.extras import require_extra
     from mcutrain.host.show import terminal as show
     from mcutrain.host.show.profile import profile_tables
@@ -234,7 +235,7 @@ def train(
     )  # fmt: skip
     keeper = Keeper(save, export)
     try:
-        outcome = run_job(job, err, keeper)
+        outcome = run_job(job, ConsoleReporter(err), keeper)
     except KeyboardInterrupt as stopped:
         err.print("interrupted: nothing was saved or exported")
         raise typer.Exit(interruption(*stopped.args)) from None

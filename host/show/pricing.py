@@ -8,7 +8,6 @@ from pathlib import Path
 from mcutrain.host.boards import core_of
 from mcutrain.host.building.firmware import build
 from mcutrain.host.building.target import Target, TargetKind
-from mcutrain.host.cli.output import err
 from mcutrain.host.cost import (
     format_bytes,
     format_prices,
@@ -25,7 +24,7 @@ from mcutrain.host.request import Request
 from mcutrain.host.show.picture import Pictured
 from mcutrain.host.simulation.profile import profiles_json
 from mcutrain.host.training.flash_latents import with_flash_latents
-from mcutrain.host.training.tell import tell
+from mcutrain.host.training.reporter import SILENT, Reporter
 from mcutrain.trainer.errors import Error
 
 
@@ -36,7 +35,12 @@ def check_profiled(target: str) -> None:
 
 
 def priced(
-    request: Request, target: str, flash_latents: Path | None, verbose: bool, profile: bool = False
+    request: Request,
+    target: str,
+    flash_latents: Path | None = None,
+    verbose: bool = False,
+    profile: bool = False,
+    reporter: Reporter = SILENT,
 ) -> Pictured:
     """The plan of a request and what it costs; with a ``profile`` the instructions of its nodes."""
     place = Target.parse(target)
@@ -44,17 +48,17 @@ def priced(
         require_extra("build")
     request = request.on(place.chip)
     chosen = with_flash_latents(request.plan(), flash_latents)
-    tell(chosen.notes, err)
+    reporter.tell(chosen.notes)
     cost, prices = planned(chosen), format_prices(request, chosen)
     if place.kind is not TargetKind.REFERENCE:
-        with err.status(f"building for {target}"):
+        with reporter.working(f"building for {target}"):
             built = build(chosen, place, verbose)
         chosen = built.plan
         cost = {**measured(built), "rows": resident_rows(built)}
         if profile:
             from mcutrain.host.training.random_steps import profiled
 
-            with err.status(f"counting instructions on {target}"):
+            with reporter.working(f"counting instructions on {target}"):
                 cost["profile"] = profiles_json(profiled(built))
     cost["predicted_instructions"] = predict(
         chosen, core_of(chosen.chip.name), traced(chosen)
