@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from mcutrain.host.boards import core_of
 from mcutrain.host.building.firmware import build
@@ -26,6 +27,7 @@ from mcutrain.host.simulation.profile import profiles_json
 from mcutrain.host.training.flash_latents import with_flash_latents
 from mcutrain.host.training.reporter import SILENT, Reporter
 from mcutrain.trainer.errors import Error
+from mcutrain.trainer.training_plan import TrainingPlan
 
 
 def check_profiled(target: str) -> None:
@@ -49,7 +51,7 @@ def priced(
     request = request.on(place.chip)
     chosen = with_flash_latents(request.plan(), flash_latents)
     reporter.tell(chosen.notes)
-    cost, prices = planned(chosen), format_prices(request, chosen)
+    cost = planned(chosen)
     if place.kind is not TargetKind.REFERENCE:
         with reporter.working(f"building for {target}"):
             built = build(chosen, place, verbose)
@@ -60,14 +62,18 @@ def priced(
 
             with reporter.working(f"counting instructions on {target}"):
                 cost["profile"] = profiles_json(profiled(built))
-    cost["predicted_instructions"] = predict(
-        chosen, core_of(chosen.chip.name), traced(chosen)
-    ).to_json()
-    cost["layers"] = layer_rows(chosen)
-    cost["format_bytes"] = format_bytes(chosen)
-    cost["format_prices"] = prices
-    cost["regions"] = region_rows(chosen)
     others = [] if flash_latents is None else [f"--flash-latents {flash_latents}"]
     built_for = [] if place.kind is TargetKind.REFERENCE else [target]
-    names = [chosen.name, chosen.scheme.name, *request.options.arguments(), *others, *built_for]
-    return Pictured(chosen, cost, ", ".join(names))
+    return pictured(request, chosen, cost, *others, *built_for)
+
+
+def pictured(request: Request, plan: TrainingPlan, cost: dict[str, Any], *others: str) -> Pictured:
+    """The plan of a request with all that is known of its ``cost``; ``others`` are said beside the
+    options that it was asked for."""
+    cost["predicted_instructions"] = predict(plan, core_of(plan.chip.name), traced(plan)).to_json()
+    cost["layers"] = layer_rows(plan)
+    cost["format_bytes"] = format_bytes(plan)
+    cost["format_prices"] = format_prices(request, plan)
+    cost["regions"] = region_rows(plan)
+    names = [plan.name, plan.scheme.name, *request.options.arguments(), *others]
+    return Pictured(plan, cost, ", ".join(names))

@@ -136,6 +136,8 @@ class Result:
     signal: int = 0  # which
     findings: list[Finding] | None = None  # None where nobody looked
     yardstick: Yardstick = field(default_factory=Yardstick)
+    # The classes that the test samples were taken for, by "before" and "after".
+    predicted: dict[str, list[int]] = field(default_factory=dict)
 
     @property
     def bit_exact(self) -> bool | None:
@@ -457,11 +459,12 @@ def evaluate(run: TrainingRun, phase: str) -> float | None:
     plan, data, runner = run.plan, run.data, run.runner
     if data.is_clipped("test") or not run.options.tests:
         return None
-    total, right = 0.0, []
+    total, right, classes = 0.0, [], list[int]()
     for k, (sample, target) in enumerate(zip(data.x_test, data.y_test, strict=True)):
         run.interrupt.check()
         if plan.takes_label:
             found = verified(run, runner.predict, Interpreter.predict, sample)
+            classes.append(found)
             right.append(found == int(target))
             total += right[-1]
         else:
@@ -469,5 +472,6 @@ def evaluate(run: TrainingRun, phase: str) -> float | None:
             total += squared_error(plan, sample, target, output)
         run.report(Progress(phase, k + 1, len(data.x_test), metric=total / (k + 1)))
     if plan.takes_label:
+        run.result.predicted[phase] = classes
         run.result.yardstick.balanced[phase] = balanced_accuracy(right, data.y_test)
     return total / len(data.x_test)
