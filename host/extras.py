@@ -13,6 +13,7 @@ MODULES = {  # what each extra brings, as pyproject.toml declares it
     "check": ("tflite_micro",),
     "search": ("optuna",),
     "loggers": ("tensorboardX", "mlflow"),
+    "data": ("PIL", "soundfile"),
 }
 NOTES = {"check": " (it has wheels for Linux on x86-64 only)"}
 

@@ -9,13 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mcutrain.host.api.confusion import confusion
 from mcutrain.host.api.curve import Line, running_mean
 from mcutrain.host.api.data import Dataset
 from mcutrain.host.api.errors import raises_errors
 from mcutrain.host.api.html import Cell, curve, page_table
 from mcutrain.host.api.progress import Epoch
 from mcutrain.host.extras import require_extra
+from mcutrain.host.training.evaluation import Evaluation
 from mcutrain.host.training.export import check_exportable, export_state
 from mcutrain.host.training.job import Outcome
 from mcutrain.host.training.state import save_state
@@ -83,12 +83,12 @@ class Run:
     def confusion(self) -> Array | None:
         """(classes, classes) counts of test samples after training: a row for each true class, a
         column for each predicted one. None where targets are no labels."""
-        return confusion(self.outcome, "after")
+        return confusion(self.outcome.result.evaluation_after)
 
     @cached_property
     def confusion_before(self) -> Array | None:
         """The same before training."""
-        return confusion(self.outcome, "before")
+        return confusion(self.outcome.result.evaluation_before)
 
     @property
     def verified_steps(self) -> int:
@@ -230,3 +230,7 @@ class Run:
         return page_table(f"{plan.name}, {plan.scheme.name}", ("", self.target), rows) + curve(
             "Loss of each step, and its running mean", lines
         )
+
+
+def confusion(found: Evaluation | None) -> Array | None:
+    return None if found is None or found.labels is None else found.confusion

@@ -74,7 +74,7 @@ FLOORS = {
             "urls",
             "waiting",
         },
-        {"boards", "files", "link", "measure", "npz", "outputs", "told"},
+        {"boards", "data", "files", "link", "measure", "npz", "outputs", "told"},
         {"building"},
         {"cost", "simulation"},
         {"training"},
