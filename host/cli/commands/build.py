@@ -18,6 +18,7 @@ from mcutrain.host.cli.options import (
     takes_request,
 )
 from mcutrain.host.cli.output import err, print_json
+from mcutrain.host.cli.panels import COMMON, OUTPUT
 
 if TYPE_CHECKING:
     from mcutrain.host.request import Request
@@ -26,9 +27,18 @@ if TYPE_CHECKING:
 @takes_request
 def generate(
     request: Request,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the C."), FILLS] = Path(
-        "gen"
-    ),
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FOLDER",
+            help="Write the C into this folder.",
+            rich_help_panel=OUTPUT,
+        ),
+        FILLS,
+        COMMON,
+    ] = Path("gen"),
     target: TargetOpt = "native",
     flash_latents: FlashOpt = None,
     json_: JsonOpt = False,
@@ -65,8 +75,15 @@ def build(
     json_: JsonOpt = False,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FOLDER", help="Copy firmware, map and C here."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FOLDER",
+            help="Copy firmware, map and C into this folder. Default: leave them in the cache.",
+            rich_help_panel=OUTPUT,
+        ),
         FILLS,
+        COMMON,
     ] = None,
     verbose: VerboseOpt = False,
 ) -> None:

@@ -11,12 +11,25 @@ import typer
 from mcutrain.host.cli.files import READS, WRITES
 from mcutrain.host.cli.options import JsonOpt, ModelArg
 from mcutrain.host.cli.output import err, print_json
+from mcutrain.host.cli.panels import DATA, OUTPUT
+
+OutputOpt = Annotated[
+    Path,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Write the model here (.tflite).",
+        rich_help_panel=OUTPUT,
+    ),
+    WRITES,
+]
 
 
 def inspect(model: ModelArg, json_: JsonOpt = False) -> None:
     """Show a model's layers: shapes, quantisation, operations, bytes, what can learn.
 
-    Of a model that cannot be trained, all that stands in the way.
+    If a model cannot be trained, the command lists all that stands in the way.
     """
     from mcutrain.host.show import terminal as show
     from mcutrain.host.show.model import input_row, model_rows, obstacle_rows
@@ -62,18 +75,26 @@ def check(model: ModelArg, json_: JsonOpt = False) -> None:
 def calibrate(
     model: ModelArg,
     data: Annotated[
-        Path, typer.Option(help=".npz as for train; x_train is looked at alone."), READS
+        Path,
+        typer.Option(
+            metavar="FILE",
+            help="Read samples from this .npz, as train does; only x_train is looked at.",
+            rich_help_panel=DATA,
+        ),
+        READS,
     ],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="The .tflite file to write."), WRITES
-    ],
-    samples: Annotated[int, typer.Option(min=1, metavar="N", help="As many of x_train.")] = 200,
+    output: OutputOpt,
+    samples: Annotated[
+        int,
+        typer.Option(min=1, metavar="N", help="Take N samples of x_train.", rich_help_panel=DATA),
+    ] = 200,
     json_: JsonOpt = False,
 ) -> None:
     """Fit the ranges of a model's activations to your samples, before it is trained.
 
-    A model holds what its activations reached on the data that it was quantised with. Where yours
-    reach less or more, it trains better with ranges of their own. Weights stay as they are.
+    A model holds the ranges that its activations reached on the data it was quantised with. Where
+    your samples reach less or more, it trains better with ranges of their own. Weights stay as
+    they are.
     """
     from mcutrain.host.show import terminal as show
     from mcutrain.host.training.calibration import calibrated
@@ -91,13 +112,22 @@ def calibrate(
 
 def export(
     model: ModelArg,
-    state: Annotated[Path, typer.Option(help="What `mcutrain train --save` wrote."), READS],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="The .tflite file to write."), WRITES
+    state: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE",
+            help="Take what mcutrain train --save wrote.",
+            rich_help_panel=DATA,
+        ),
+        READS,
     ],
+    output: OutputOpt,
     resumable: Annotated[
         bool,
-        typer.Option(help="Keep in the file what training needs to go on (fractions, histories)."),
+        typer.Option(
+            help="Keep in the file what training needs to go on (fractions, histories).",
+            rich_help_panel=OUTPUT,
+        ),
     ] = True,
     json_: JsonOpt = False,
 ) -> None:
