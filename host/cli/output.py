@@ -18,6 +18,11 @@ taken_from_file: ContextVar[dict[str, Any] | None] = ContextVar("taken_from_file
 INTERRUPTED = 130  # as a shell has it for SIGINT
 
 
+def progress(is_quiet: bool) -> Console:
+    """Where a command tells of its work: nowhere if it is to be quiet."""
+    return Console(stderr=True, quiet=True) if is_quiet else err
+
+
 def interruption(number: int = signal.SIGINT) -> int:
     """The exit status of a command that a signal has ended, as a shell has it."""
     return 128 + number

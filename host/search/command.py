@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mcutrain.host.building.target import Target, TargetKind
 from mcutrain.host.defaults import AUTO
@@ -29,6 +28,7 @@ from mcutrain.host.search.report import plot_front, scheme_file, to_json
 from mcutrain.host.search.study import Study, StudyError
 from mcutrain.host.search.trial import Samples, Setup
 from mcutrain.host.training.dataset import load_dataset
+from mcutrain.host.training.live_view import live_view
 from mcutrain.host.training.tell import tell
 from mcutrain.host.urls import without_passwords
 from mcutrain.trainer.errors import DataError, Error
@@ -156,17 +156,6 @@ def only_one(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def bars(console: Console) -> Iterator[Report]:
-    """A progress bar for each phase, on a terminal."""
-    columns = (
-        TextColumn("{task.description:<13}"), BarColumn(), MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=console) as view:
-        tasks: dict[str, Any] = {}
-
-        def report(phase: str, done: int, total: int) -> None:
-            if phase not in tasks:
-                tasks[phase] = view.add_task(phase, total=total)
-            view.update(tasks[phase], completed=done, total=total)
-
-        yield report
+    """Shows how far each phase is, on a terminal; elsewhere a line for each at the end."""
+    with live_view(console) as view:
+        yield view.show

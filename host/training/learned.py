@@ -73,7 +73,7 @@ def choose(port: str, steps: int, console: Console) -> str:
     """FRESH or GO_ON, as the user says on a terminal. Raises UndecidedError without one."""
     found = f"{port}: the device has learned already, in {steps:,} steps"
     question = f"Go on from there, or begin afresh and lose it? ({GO_ON}/{FRESH}) "
-    while console.is_terminal and sys.stdin.isatty():
+    while console.is_terminal and not console.quiet and sys.stdin.isatty():
         try:
             console.print(f"{found}.", markup=False, highlight=False, soft_wrap=True)
             answer = console.input(Text(question)).strip().lower()

@@ -17,6 +17,7 @@ import numpy as np
 
 from mcutrain.host.defaults import PATIENCE
 from mcutrain.host.link.device import Device
+from mcutrain.host.link.traffic import Traffic
 from mcutrain.host.training.absent import new_classes, present_classes, with_seen
 from mcutrain.host.training.augmentation import Augmentation
 from mcutrain.host.training.balance import AUTO, BALANCES, ON
@@ -94,13 +95,21 @@ class TrainingOptions:
 
 @dataclass(frozen=True)
 class Progress:
-    """What is under way, for whoever shows it."""
+    """What is under way, for whoever shows it.
 
-    phase: str  # "guard", "before", "validate", "train" or "after"
+    While it trains, ``epoch`` counts from 1 to ``epochs`` within the run, ``rate`` is the learning
+    rate of the step, and ``traffic`` what the link to a device has carried so far.
+    """
+
+    phase: str  # "rate", "guard", "before", "validate", "train" or "after"
     done: int
     total: int
     loss: float | None = None
     metric: float | None = None
+    epoch: int | None = None
+    epochs: int | None = None
+    rate: float | None = None
+    traffic: Traffic | None = None
 
 
 Output = TypeVar("Output", int, Array)
@@ -178,6 +187,13 @@ class TrainingRun:
     monitor: Monitor | None = None
     classes: int = 0  # in use, while the guard validates
     seen: bytes = b""  # the last state that was read, for the monitor
+    epochs: int = 0  # of the run, with those that are cut
+
+    @property
+    def traffic(self) -> Traffic | None:
+        """What the link has carried; None without a device."""
+        found = innermost(self.runner)
+        return found.device.traffic if isinstance(found, DeviceRunner) else None
 
     @property
     def trained(self) -> tuple[Runner | Verifier, ...]:
@@ -319,8 +335,10 @@ def run_epochs(run: TrainingRun) -> None:
     total = len(feed.order)
     schedule = dict(rates(total, rate, options.schedule))
     tried_from = last_part(total, options.schedule)
-    for first, end in epochs(total, samples, run.first_step):
-        run_steps(run, feed, schedule, first, end)
+    parts = epochs(total, samples, run.first_step)
+    run.epochs = len(parts)
+    for epoch, (first, end) in enumerate(parts, 1):
+        run_steps(run, feed, schedule, epoch, first, end)
         if run.monitor:
             run.seen = run.runner.state()
             run.monitor.look(run.seen)
@@ -331,13 +349,20 @@ def run_epochs(run: TrainingRun) -> None:
 
 
 def run_steps(
-    run: TrainingRun, feed: Feed, schedule: dict[int, LearningRate], first: int, end: int
+    run: TrainingRun,
+    feed: Feed,
+    schedule: dict[int, LearningRate],
+    epoch: int,
+    first: int,
+    end: int,
 ) -> None:
     """Steps ``first`` to ``end`` of a run, counted in its result. Raises Differs, Interrupted."""
-    result, verifier = run.result, run.verifier
+    result, verifier, traffic = run.result, run.verifier, run.traffic
+    rate = schedule[max(k for k in schedule if k <= first)].real
     for k in range(first, end):
         run.interrupt.check()
         if k in schedule:
+            rate = schedule[k].real
             for trained in run.trained:
                 trained.set_learning_rate(schedule[k])
         sample, target = feed.at(k)
@@ -352,7 +377,11 @@ def run_steps(
         if run.monitor and result.steps == EARLY_STEPS:
             run.seen = run.runner.state()
             run.monitor.look(run.seen)
-        run.report(Progress("train", k + 1, len(feed.order), result.losses[-1]))
+        told = Progress(
+            "train", k + 1, len(feed.order), result.losses[-1], epoch=epoch, epochs=run.epochs,
+            rate=rate, traffic=traffic,
+        )  # fmt: skip
+        run.report(told)
 
 
 def judge(run: TrainingRun, counts: bool = False) -> Verdict:

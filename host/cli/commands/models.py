@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mcutrain.host.cli.files import READS, WRITES
-from mcutrain.host.cli.options import JsonOpt, ModelArg
-from mcutrain.host.cli.output import err, print_json
+from mcutrain.host.cli.options import JsonOpt, ModelArg, QuietOpt
+from mcutrain.host.cli.output import print_json, progress
 from mcutrain.host.cli.panels import DATA, OUTPUT
 
 OutputOpt = Annotated[
@@ -89,6 +90,7 @@ def calibrate(
         typer.Option(min=1, metavar="N", help="Take N samples of x_train.", rich_help_panel=DATA),
     ] = 200,
     json_: JsonOpt = False,
+    quiet: QuietOpt = False,
 ) -> None:
     """Fit the ranges of a model's activations to your samples, before it is trained.
 
@@ -98,15 +100,14 @@ def calibrate(
     """
     from mcutrain.host.show import terminal as show
     from mcutrain.host.training.calibration import calibrated
+    from mcutrain.host.training.live_view import live_view
     from mcutrain.host.training.tell import tell
     from mcutrain.trainer.notes import Note
 
-    with err.status(f"{model}: {samples} samples") as status:
-        found = calibrated(
-            model, data, samples, output,
-            lambda done, total: status.update(f"{model}: pass {done}, of {total} at most"),
-        )  # fmt: skip
-    tell((Note(**note) for note in found["notes"]), err)
+    console = progress(quiet)
+    with live_view(console) as view:
+        found = calibrated(model, data, samples, output, partial(view.show, "passes"))
+    tell((Note(**note) for note in found["notes"]), console)
     print_json(found) if json_ else show.calibration_table(found)
 
 

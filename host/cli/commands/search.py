@@ -11,8 +11,8 @@ import typer
 
 from mcutrain.host.cli.completion import targets
 from mcutrain.host.cli.files import KEEPS_TRIALS, READS, WRITES
-from mcutrain.host.cli.options import JsonOpt, RateOpt, takes_request
-from mcutrain.host.cli.output import INTERRUPTED, err, print_json
+from mcutrain.host.cli.options import JsonOpt, QuietOpt, RateOpt, takes_request
+from mcutrain.host.cli.output import INTERRUPTED, err, print_json, progress
 from mcutrain.host.cli.panels import COMMON, DATA, DURATION, OUTPUT, SEARCH, TARGET
 from mcutrain.host.defaults import AUTO
 from mcutrain.host.sizes import bytes_option
@@ -180,6 +180,7 @@ def search(
         COMMON,
     ] = None,
     json_: JsonOpt = False,
+    quiet: QuietOpt = False,
 ) -> None:
     """Choose what learns: the most accurate scheme for your data within a budget of bytes."""
     from mcutrain.host.search.budget import Limits
@@ -195,7 +196,7 @@ def search(
         study, storage, output, plot,
     )  # fmt: skip
     try:
-        found = run_search(job, err)
+        found = run_search(job, progress(quiet))
     except KeyboardInterrupt:
         err.print(f"interrupted: {job.folder} keeps what was measured; the same command goes on")
         raise typer.Exit(INTERRUPTED) from None

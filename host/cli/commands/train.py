@@ -17,12 +17,13 @@ from mcutrain.host.cli.options import (
     JsonOpt,
     PortOption,
     ProfileOpt,
+    QuietOpt,
     RateOpt,
     TargetOpt,
     VerboseOpt,
     takes_request,
 )
-from mcutrain.host.cli.output import err, interruption, print_json, say
+from mcutrain.host.cli.output import err, interruption, print_json, progress, say
 from mcutrain.host.cli.panels import COMMON, DATA, DURATION, GUARD, LATENTS, OUTPUT, TARGET
 from mcutrain.host.defaults import AUTO, BAUD, EPOCHS, GUARD_MINUTES, PATIENCE, RATE_MINUTES, RATIO
 
@@ -272,6 +273,7 @@ def train(
         COMMON,
     ] = None,
     json_: JsonOpt = False,
+    quiet: QuietOpt = False,
     verbose: VerboseOpt = False,
 ) -> None:
     """Train on a data set: in the reference, on a simulated board or on one at a serial port."""
@@ -314,7 +316,7 @@ def train(
     )  # fmt: skip
     keeper = Keeper(save, export)
     try:
-        outcome = run_job(job, err, keeper)
+        outcome = run_job(job, progress(quiet), keeper)
     except KeyboardInterrupt as stopped:
         err.print("interrupted: nothing was saved or exported")
         raise typer.Exit(interruption(*stopped.args)) from None
