@@ -66,8 +66,8 @@ class SearchJob:
         return self.output.with_suffix(".study") if self.study is None else self.study
 
 
-def run_search(job: SearchJob, console: Console) -> dict[str, Any]:
-    """Search, and write the scheme and the plot; what was found, as JSON. Raises Error."""
+def check_search(job: SearchJob) -> None:
+    """Raises Error for what is wrong with a job itself."""
     require_extra("search")
     if job.plot is not None:
         require_extra("report")
@@ -81,6 +81,11 @@ def run_search(job: SearchJob, console: Console) -> dict[str, Any]:
         raise Error("search chooses what learns: leave --update out")
     if job.output.suffix != ".toml":
         raise Error(f"{job.output}: a scheme file ends in .toml, so that --update can name it")
+
+
+def run_search(job: SearchJob, console: Console) -> dict[str, Any]:
+    """Search, and write the scheme and the plot; what was found, as JSON. Raises Error."""
+    check_search(job)
     try:
         found, setup, notes = searched(job, console)
     except OSError as err:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -39,6 +39,7 @@ from mcutrain.host.training.runners import (
 from mcutrain.host.training.state import SavedState
 from mcutrain.host.training.tell import tell
 from mcutrain.trainer.errors import Error
+from mcutrain.trainer.notes import Note
 from mcutrain.trainer.options import AUTO, KEEP
 from mcutrain.trainer.training_plan import TrainingPlan
 
@@ -51,13 +52,19 @@ COUNTED = {
 }
 
 
-def run_job(job: TrainingJob, console: Console, keeper: Keeper | None = None) -> Outcome:
-    """Plan, build, train and measure; progress goes to ``console``. Raises Error.
+@dataclass(frozen=True)
+class Prepared:
+    """A job whose files are read and whose options go together: the next thing is to build."""
 
-    ``keeper`` keeps what is learned, first of all and also where the run then fails.
-    """
-    keeper = Keeper(job.save, job.export) if keeper is None else keeper
-    target = Target.parse(job.target)
+    job: TrainingJob
+    plan: TrainingPlan
+    data: Dataset
+    state: bytes | None
+    notes: tuple[Note, ...]
+
+
+def prepared(job: TrainingJob, target: Target, console: Console) -> Prepared:
+    """Plan, and read what the job reads. Raises Error for all that can be seen before work."""
     check_together(job, target)
     if target.kind is not TargetKind.REFERENCE:
         require_extra("build")
@@ -93,6 +100,18 @@ def run_job(job: TrainingJob, console: Console, keeper: Keeper | None = None) ->
     )
     job = replace(job, options=options)
     tell(notes, console)
+    return Prepared(job, plan, data, state, notes)
+
+
+def run_job(job: TrainingJob, console: Console, keeper: Keeper | None = None) -> Outcome:
+    """Plan, build, train and measure; progress goes to ``console``. Raises Error.
+
+    ``keeper`` keeps what is learned, first of all and also where the run then fails.
+    """
+    keeper = Keeper(job.save, job.export) if keeper is None else keeper
+    target = Target.parse(job.target)
+    ready = prepared(job, target, console)
+    job, plan, data, state, notes = ready.job, ready.plan, ready.data, ready.state, ready.notes
     if job.port is not None:
         found = run_on_port(job, job.port, data, state, console, keeper)
         return judged(replace(found, notes=notes))

@@ -11,6 +11,7 @@ import typer
 
 from mcutrain.host.cli.files import FILLS
 from mcutrain.host.cli.options import (
+    DryRunOpt,
     FlashOpt,
     JsonOpt,
     TargetOpt,
@@ -72,6 +73,7 @@ def build(
     request: Request,
     target: TargetOpt = "native",
     flash_latents: FlashOpt = None,
+    dry_run: DryRunOpt = False,
     json_: JsonOpt = False,
     output: Annotated[
         Path | None,
@@ -89,7 +91,7 @@ def build(
 ) -> None:
     """Build the firmware that serves the model on the link."""
     from mcutrain.host.building.firmware import build as build_firmware
-    from mcutrain.host.building.firmware import check_copies, copy_build
+    from mcutrain.host.building.firmware import check_copies, copies, copy_build
     from mcutrain.host.building.target import Target, TargetKind
     from mcutrain.host.cost import measured
     from mcutrain.host.extras import require_extra
@@ -106,6 +108,12 @@ def build(
     tell(chosen.notes, err)
     if output is not None:
         check_copies(chosen, output)
+    if dry_run:
+        from mcutrain.host.cli.dry_run import lines, of_build
+
+        told = of_build(chosen, place, [] if output is None else copies(chosen, output))
+        print_json(told) if json_ else show.lines(lines(told))
+        return
     with err.status(f"building for {target}"):
         built = build_firmware(chosen, place, verbose)
         cost = measured(built)

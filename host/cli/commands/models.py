@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from mcutrain.host.cli.files import READS, WRITES
-from mcutrain.host.cli.options import JsonOpt, ModelArg, QuietOpt
+from mcutrain.host.cli.options import DryRunOpt, JsonOpt, ModelArg, QuietOpt
 from mcutrain.host.cli.output import print_json, progress
 from mcutrain.host.cli.panels import DATA, OUTPUT
 
@@ -89,6 +89,7 @@ def calibrate(
         int,
         typer.Option(min=1, metavar="N", help="Take N samples of x_train.", rich_help_panel=DATA),
     ] = 200,
+    dry_run: DryRunOpt = False,
     json_: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:
@@ -105,6 +106,12 @@ def calibrate(
     from mcutrain.trainer.notes import Note
 
     console = progress(quiet)
+    if dry_run:
+        from mcutrain.host.cli.dry_run import lines, of_calibration
+
+        told = of_calibration(model, data, samples, output, console)
+        print_json(told) if json_ else show.lines(lines(told))
+        return
     with live_view(console) as view:
         found = calibrated(model, data, samples, output, partial(view.show, "passes"))
     tell((Note(**note) for note in found["notes"]), console)

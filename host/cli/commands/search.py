@@ -11,7 +11,7 @@ import typer
 
 from mcutrain.host.cli.completion import targets
 from mcutrain.host.cli.files import KEEPS_TRIALS, READS, WRITES
-from mcutrain.host.cli.options import JsonOpt, QuietOpt, RateOpt, takes_request
+from mcutrain.host.cli.options import DryRunOpt, JsonOpt, QuietOpt, RateOpt, takes_request
 from mcutrain.host.cli.output import INTERRUPTED, err, print_json, progress
 from mcutrain.host.cli.panels import COMMON, DATA, DURATION, OUTPUT, SEARCH, TARGET
 from mcutrain.host.defaults import AUTO
@@ -179,6 +179,7 @@ def search(
         WRITES,
         COMMON,
     ] = None,
+    dry_run: DryRunOpt = False,
     json_: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:
@@ -195,6 +196,12 @@ def search(
         request, data, limits, effort, target, validation, given_rate(lr), jobs,
         study, storage, output, plot,
     )  # fmt: skip
+    if dry_run:
+        from mcutrain.host.cli.dry_run import lines, of_search
+
+        told = of_search(job, progress(quiet))
+        print_json(told) if json_ else show.lines(lines(told))
+        return
     try:
         found = run_search(job, progress(quiet))
     except KeyboardInterrupt:

@@ -13,6 +13,7 @@ from mcutrain.host.cli.completion import one_of
 from mcutrain.host.cli.files import READS, WRITES
 from mcutrain.host.cli.options import (
     BaudOpt,
+    DryRunOpt,
     FlashOpt,
     JsonOpt,
     PortOption,
@@ -272,6 +273,7 @@ def train(
         WRITES,
         COMMON,
     ] = None,
+    dry_run: DryRunOpt = False,
     json_: JsonOpt = False,
     quiet: QuietOpt = False,
     verbose: VerboseOpt = False,
@@ -314,6 +316,12 @@ def train(
         flash_latents=flash_latents, replay=replay, replay_ratio=replay_ratio, profile=profile,
         rate_minutes=lr_minutes, guard_minutes=guard_minutes, minutes=minutes,
     )  # fmt: skip
+    if dry_run:
+        from mcutrain.host.cli.dry_run import lines, of_training
+
+        told = of_training(job, report, progress(quiet))
+        print_json(told) if json_ else show.lines(lines(told))
+        return
     keeper = Keeper(save, export)
     try:
         outcome = run_job(job, progress(quiet), keeper)
