@@ -16,9 +16,11 @@ CROSS_ENTROPY, SQUARED_ERROR, RECONSTRUCTION = "cross-entropy", "mse", "reconstr
 LOSSES = (CROSS_ENTROPY, SQUARED_ERROR, RECONSTRUCTION)
 SPEC_HELP = "head, last:K, bias, full, or the path of a scheme file ending in .toml"
 DEFAULT_UPDATE = "head"
+UPDATES = ("head", "last:2", "last:3", "bias", "full")  # that a shell offers
 SPEED, SIZE = "speed", "size"
 ABSENT = AUTO, KEEP, LEARN = "auto", "keep", "learn"
 OPTIMISED_FOR = (SPEED, SIZE)
+LEARNS, FORMATS, PLACEMENT = "What learns", "Formats", "Memory"  # panels of a help page
 KEY = "option"  # of the metadata of a field
 
 
@@ -48,11 +50,16 @@ class Effect(Enum):
 class Option:
     """What the command line says of a field.
 
-    ``flag`` is its name there, if it is not the field's. ``is_bytes``: a number of bytes, such as
-    64K. ``is_listed``: words separated by commas, or a file with one on each line.
+    ``panel`` is where a help page shows it; a common one is on the short page, too. ``choices`` are
+    what a shell offers to complete. ``flag`` is its name there, if it is not the field's.
+    ``is_bytes``: a number of bytes, such as 64K. ``is_listed``: words separated by commas, or a
+    file with one on each line.
     """
 
     help: str
+    panel: str
+    is_common: bool = False
+    choices: tuple[str, ...] = ()
     effect: Effect = Effect.LEARNING
     flag: str = ""
     metavar: str | None = None
@@ -61,9 +68,9 @@ class Option:
     is_listed: bool = False
 
 
-def option(help: str, **told: Any) -> dict[str, Option]:
+def option(panel: str, help: str, **told: Any) -> dict[str, Option]:
     """The metadata of a field of PlanOptions; ``told`` as of Option."""
-    return {KEY: Option(help, **told)}
+    return {KEY: Option(help, panel, **told)}
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,11 @@ class PlanOptions:
     update: str | Scheme = field(
         default=DEFAULT_UPDATE,
         metadata=option(
-            f"What learns: {SPEC_HELP}. Default: head; of an exported model, what learned.",
+            LEARNS,
+            "Choose what learns: head, last:K (the last K layers with weights), bias, full, or a "
+            "scheme file that ends in .toml. Default: head, or what an exported model learned.",
+            is_common=True,
+            choices=UPDATES,
             effect=Effect.SCHEME,
             metavar="SPEC",
         ),
@@ -81,33 +92,48 @@ class PlanOptions:
     classes: int | None = field(
         default=None,
         metadata=option(
-            "A new head of N outputs; 1 is binary. Default: keep the head.", metavar="N"
+            LEARNS,
+            "Put a new head of N outputs in place of the last layer; 1 is a binary classifier. "
+            "Default: keep the head.",
+            is_common=True,
+            metavar="N",
         ),
     )
     spare_classes: int = field(
         default=0,
         metadata=option(
-            "Outputs beside them that wait for classes to be added.", metavar="N", least=0
+            LEARNS,
+            "Add N outputs that wait for classes of later. Default: 0.",
+            metavar="N",
+            least=0,
         ),
     )
     loss: str = field(
         default=CROSS_ENTROPY,
-        metadata=option(f"What is minimised: {', '.join(LOSSES)}. Default: {CROSS_ENTROPY}."),
+        metadata=option(
+            LEARNS,
+            f"Choose what is minimised: {', '.join(LOSSES)}. Default: {CROSS_ENTROPY}.",
+            choices=LOSSES,
+            metavar="LOSS",
+        ),
     )
     absent: str = field(
         default=AUTO,
         metadata=option(
-            "Of classes in use without training samples: keep (they take no part in softmax and "
-            "error, for 4 bytes of RAM per 32 classes), learn (that no sample is theirs, which "
-            "soon forgets them), or auto: train keeps them where its samples are of spare classes "
-            "alone, all else learns. Default: auto.",
+            LEARNS,
+            "Choose what becomes of classes in use that have no training samples: keep (they take "
+            "no part in softmax and error), learn (the network unlearns them), or auto (train "
+            "keeps them where it has samples of spare classes alone). Default: auto.",
+            choices=ABSENT,
             metavar="WHAT",
         ),
     )
     start: str | None = field(
         default=None,
         metadata=option(
-            "Train only what is behind this tensor: its value is the input.",
+            LEARNS,
+            "Train only what lies behind this tensor, whose value becomes the input. Default: "
+            "the whole model.",
             flag="from",
             metavar="TENSOR",
         ),
@@ -115,45 +141,61 @@ class PlanOptions:
     class_names: tuple[str, ...] = field(
         default=(),
         metadata=option(
-            "Separated by commas, or a file with one on each line.", metavar="NAMES", is_listed=True
+            LEARNS,
+            "Name the classes: names with commas between, or a file with a name on each line. "
+            "Default: no names.",
+            metavar="NAMES",
+            is_listed=True,
         ),
     )
     errors: str = field(
         default="e12",
         metadata=option(
-            "Errors of 12 or 8 bits: e12, or e8 in half the RAM. Default: e12.", metavar="FORMAT"
+            FORMATS,
+            "Choose the format of errors (the gradients of activations): e12 has 12 bits, e8 has "
+            "8 bits and takes half the RAM. Default: e12.",
+            choices=("e12", "e8"),
+            metavar="FORMAT",
         ),
     )
     weights: str = field(
         default="int8.8",
         metadata=option(
-            "Learned weights: int8.8, with a byte of fraction, or int8. Default: int8.8.",
+            FORMATS,
+            "Choose the format of learned weights: int8.8, with a byte of fraction, or int8. "
+            "Default: int8.8.",
+            choices=("int8.8", "int8"),
             metavar="FORMAT",
         ),
     )
     accumulate: int = field(
         default=1,
         metadata=option(
-            "Weights and biases change every N samples. Default: 1, no sums.", metavar="N"
+            FORMATS, "Change weights and biases once every N samples. Default: 1.", metavar="N"
         ),
     )
     stream_input: bool = field(
         default=False,
         metadata=option(
-            "Samples arrive row by row and are never whole in RAM.", effect=Effect.MEMORY
+            PLACEMENT,
+            "Receive samples row by row, so that none is ever whole in RAM.",
+            effect=Effect.MEMORY,
         ),
     )
     recompute: bool = field(
         default=False,
         metadata=option(
-            "Compute saved values again in the backward pass where that saves RAM.",
+            PLACEMENT,
+            "Compute saved activations again in the backward pass where that saves RAM.",
             effect=Effect.MEMORY,
         ),
     )
     recompute_to: int | None = field(
         default=None,
         metadata=option(
-            "The same, but no more than an arena of so many bytes takes.",
+            PLACEMENT,
+            "Compute activations again, but no more than an arena of this size asks for, such "
+            "as 64K. Default: compute none again.",
             effect=Effect.MEMORY,
             metavar="BYTES",
             is_bytes=True,
@@ -162,15 +204,19 @@ class PlanOptions:
     receive_ahead: bool = field(
         default=False,
         metadata=option(
-            "The next sample arrives whole while a step runs, for its RAM.", effect=Effect.MEMORY
+            PLACEMENT,
+            "Receive the next sample while a step runs. This takes the RAM of a sample.",
+            effect=Effect.MEMORY,
         ),
     )
     optimize: str = field(
         default=SPEED,
         metadata=option(
-            "speed: the chip's own kernels, and frozen weights in flash as these read them "
-            "fastest, as far as there is room; or size: portable kernels and the model's weights, "
-            "with least flash and stack. Default: speed.",
+            PLACEMENT,
+            "Choose between speed (the chip's own kernels, and frozen weights stored as these "
+            "read them fastest, where flash has room) and size (portable kernels, with the least "
+            "flash and stack). Default: speed.",
+            choices=OPTIMISED_FOR,
             effect=Effect.MEMORY,
             metavar="FOR",
         ),
@@ -178,7 +224,8 @@ class PlanOptions:
     flash: int | None = field(
         default=None,
         metadata=option(
-            "Flash there is, for code and constants. Default: the chip's.",
+            PLACEMENT,
+            "Set the flash there is for code and constants, such as 256K. Default: the chip's.",
             effect=Effect.MEMORY,
             metavar="BYTES",
             is_bytes=True,
@@ -187,7 +234,11 @@ class PlanOptions:
     latent_slots: int = field(
         default=0,
         metadata=option(
-            "Room in RAM for N latents, to be replayed.", effect=Effect.MEMORY, metavar="N", least=0
+            PLACEMENT,
+            "Reserve RAM for N latents (outputs of the frozen layers) on the device. Default: 0.",
+            effect=Effect.MEMORY,
+            metavar="N",
+            least=0,
         ),
     )
 

@@ -134,8 +134,14 @@ def build(plan: TrainingPlan, target: Target, verbose: bool = False) -> Build:
 
 def check_copies(plan: TrainingPlan, folder: Path) -> None:
     """Raises Error now if ``copy_build`` could not write to ``folder`` later."""
-    for name in (ELF, MAP, f"{plan.name}.c") if folder.is_dir() else ():
-        check_writable(folder / name)
+    for path in copies(plan, folder) if folder.is_dir() else ():
+        check_writable(path)
+
+
+def copies(plan: TrainingPlan, folder: Path) -> list[Path]:
+    """What ``copy_build`` leaves in ``folder``, beside what is the same for all models."""
+    own = (f"{plan.name}.{ending}" for ending in ("c", "h", "json"))
+    return [folder / name for name in (ELF, MAP, *own)]
 
 
 def copy_build(built: Build, folder: Path) -> list[Path]:

@@ -6,10 +6,10 @@ from __future__ import annotations
 import shlex
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import typer
 
+from mcutrain.host.cli.words import words, written_in
 from mcutrain.host.training.keeping import Keeper
 
 # What an exported model says itself, or would begin its training anew.
@@ -19,11 +19,9 @@ OF_THE_MODEL = ("update", "classes", "spare_classes")
 def command_again(ctx: typer.Context, keeper: Keeper) -> str:
     """The running `train` command, from what ``keeper`` has kept; or from what the board at its
     port has."""
-    values = {
-        name: value
-        for name, value in ctx.params.items()
-        if (source := ctx.get_parameter_source(name)) and source.name == "COMMANDLINE"
-    }
+    values = written_in(ctx, "COMMANDLINE", "DEFAULT_MAP")
+    if written_in(ctx, "DEFAULT_MAP"):  # what the file gives may be what is left out here
+        values = {**values, "no_config": True, "config": None}
     values.pop("fresh", None)
     if keeper.is_decided:
         values["guard"] = False
@@ -37,21 +35,6 @@ def command_again(ctx: typer.Context, keeper: Keeper) -> str:
         if values.get(name) in keeper.kept:
             values[name] = unused(Path(values[name]))
     return shlex.join(["mcutrain", str(ctx.info_name), *words(ctx, values)])
-
-
-def words(ctx: typer.Context, values: dict[str, Any]) -> list[str]:
-    found = []
-    for param in ctx.command.params:
-        value = values.get(str(param.name))
-        if value is None or (value is False and not param.secondary_opts):
-            continue
-        if param.param_type_name == "argument":
-            found.append(str(value))
-        elif isinstance(value, bool):
-            found.append(param.opts[0] if value else param.secondary_opts[0])
-        else:
-            found += [param.opts[0], str(value)]
-    return found
 
 
 def unused(path: Path) -> Path:

@@ -17,53 +17,68 @@ from mcutrain.host.cli.commands.plan import plan
 from mcutrain.host.cli.commands.pull import pull
 from mcutrain.host.cli.commands.search import search
 from mcutrain.host.cli.commands.train import train
-from mcutrain.host.cli.files import checks_files
+from mcutrain.host.cli.completion import heed_colons
+from mcutrain.host.cli.help_page import PagedGroup
 from mcutrain.host.cli.output import INTERRUPTED, drop_output, err, say
+from mcutrain.host.cli.panels import DEPLOY, START, TOOLS, TRAIN
+from mcutrain.host.cli.register import register
 from mcutrain.host.errors import UndecidedError
 from mcutrain.host.told import told
 from mcutrain.trainer.errors import Error
 
-# In the order of the help page, each with the example below its own.
-COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
-    (inspect, "Example: mcutrain inspect model.tflite"),
+NAME = "mcutrain"
+# In the order of the help page, each with its panel there, and the example below its own page.
+COMMANDS: tuple[tuple[Callable[..., None], str, str], ...] = (
+    (demo, START, "Example: mcutrain demo"),
+    (inspect, START, "Example: mcutrain inspect model.tflite"),
     (
         plan,
+        START,
         "Examples: mcutrain plan model.tflite --update last:2 --target sim:mps2_an386; "
         "mcutrain plan model.tflite --html plan.html --compare '--errors e8'",
     ),
-    (generate, "Example: mcutrain generate model.tflite --update head --output gen/"),
-    (build, "Example: mcutrain build model.tflite --update last:2 --target sim:mps2_an386"),
     (
         train,
+        TRAIN,
         "Example: mcutrain train model.tflite --data mine.npz --update last:2 --classes 5 "
         "--target native --verify",
     ),
     (
         search,
+        TRAIN,
         "Examples: mcutrain search model.tflite --data mine.npz --sram 65536 --classes 5; "
         "mcutrain search model.tflite --data mine.npz --sram 131072 --target sim:mps2_an386 "
         "--trials 64 --plot front.png",
     ),
     (
-        export,
-        "Example: mcutrain export model.tflite --state learned.npz --output trained.tflite",
-    ),
-    (
-        pull,
-        "Example: mcutrain pull model.tflite --update last:2 --port /dev/ttyACM0 --save s.npz",
-    ),
-    (demo, "Example: mcutrain demo"),
-    (check, "Example: mcutrain check model.tflite"),
-    (
         calibrate,
+        TRAIN,
         "Example: mcutrain calibrate model.tflite --data mine.npz --output mine.tflite",
     ),
-    (ports, "Example: mcutrain ports"),
-    (clean, "Example: mcutrain clean"),
+    (
+        generate,
+        DEPLOY,
+        "Example: mcutrain generate model.tflite --update head --output gen/",
+    ),
+    (build, DEPLOY, "Example: mcutrain build model.tflite --update last:2 --target sim:mps2_an386"),
+    (
+        pull,
+        DEPLOY,
+        "Example: mcutrain pull model.tflite --update last:2 --port /dev/ttyACM0 --save s.npz",
+    ),
+    (
+        export,
+        DEPLOY,
+        "Example: mcutrain export model.tflite --state learned.npz --output trained.tflite",
+    ),
+    (check, TOOLS, "Example: mcutrain check model.tflite"),
+    (ports, TOOLS, "Example: mcutrain ports"),
+    (clean, TOOLS, "Example: mcutrain clean"),
 )
 
 app = typer.Typer(
-    name="mcutrain",
+    name=NAME,
+    cls=PagedGroup,
     help="Train the int8 network a microcontroller already runs, on the microcontroller.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -94,8 +109,8 @@ def options(
     """What stands before a command."""
 
 
-for command, example in COMMANDS:
-    app.command(epilog=example)(checks_files(command))
+for command, panel, example in COMMANDS:
+    register(app, command, panel, example)
 
 
 def main() -> None:
@@ -104,8 +119,9 @@ def main() -> None:
     # The reference's matrices are small: threads that wait for each other cost more than they save,
     # and take the core that a device on this computer runs on. Before NumPy is imported.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    heed_colons(os.environ)
     try:
-        app()
+        app(prog_name=NAME)
     except (Error, OSError) as error:
         say(f"error: {told(error)}")
         drop_output()

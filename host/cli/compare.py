@@ -11,6 +11,7 @@ from typing import Any
 import typer
 
 from mcutrain.host.cli.options import REQUEST_PARAMETERS, request
+from mcutrain.host.cli.words import written_in
 from mcutrain.host.request import Request
 from mcutrain.trainer.errors import Error
 
@@ -33,13 +34,8 @@ def other_options(ctx: typer.Context, text: str) -> tuple[Request, dict[str, Any
     command.add_help_option = False
     for param in command.params:
         param.required = False
-    found = command.make_context(f"{ctx.info_name} --compare", words)
-    given = {
-        name: value
-        for name, value in found.params.items()
-        if (source := found.get_parameter_source(name)) and source.name == "COMMANDLINE"
-    }
-    values = {**ctx.params, **given}
+    found: Any = command.make_context(f"{ctx.info_name} --compare", words)
+    values = {**ctx.params, **written_in(found, "COMMANDLINE")}
     wanted = {name: values[name] for name in REQUEST}
     wanted["model"] = Path(wanted["model"])
     others = {name: values[name] for name in OTHERS}

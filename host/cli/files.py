@@ -51,20 +51,26 @@ class FileMark:
 
     role: Role
     of: Callable[[Any], list[Path]] = itself
+    is_path: bool = True  # else the value may be something else, too
 
 
 READS = FileMark(Role.READ)
 WRITES = FileMark(Role.WRITTEN)
 FILLS = FileMark(Role.FOLDER)
 READS_SCHEME = FileMark(Role.READ, scheme_file)
-MENTIONS = FileMark(Role.READ, in_options)
+READS_IF_THERE = FileMark(Role.READ, is_path=False)
+MENTIONS = FileMark(Role.READ, in_options, is_path=False)
 KEEPS_TRIALS = FileMark(Role.KEPT, of_storage)
+
+
+def annotated(command: Callable[..., None]) -> dict[str, Any]:
+    """Of each parameter of a command, with the marks in it."""
+    return get_type_hints(command, include_extras=True, localns={"Request": object})
 
 
 def marks(command: Callable[..., None]) -> dict[str, tuple[str, FileMark]]:
     """What the user writes for each parameter of a command that names files, and its mark."""
-    hints = get_type_hints(command, include_extras=True, localns={"Request": object})
-    found = {}
+    hints, found = annotated(command), {}
     for name in inspect.signature(command).parameters:
         told = [getattr(each, "param_decls", None) or () for each in get_args(hints[name])]
         options = [option for options in told for option in options]

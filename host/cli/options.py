@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
 import typer
 
-from mcutrain.host.cli.files import READS, READS_SCHEME
+from mcutrain.host.cli.completion import one_of, ports, targets
+from mcutrain.host.cli.files import READS, READS_IF_THERE, READS_SCHEME
+from mcutrain.host.cli.panels import COMMON, DURATION, LATENTS, OUTPUT, TARGET
+from mcutrain.host.defaults import AUTO
 from mcutrain.host.sizes import bytes_option
 from mcutrain.trainer.options import PlanOptions, described, flag
 
@@ -24,17 +27,47 @@ if TYPE_CHECKING:
 
 ModelArg = Annotated[Path, typer.Argument(metavar="MODEL", help="An int8 .tflite file."), READS]
 TargetOpt = Annotated[
-    str, typer.Option("--target", metavar="T", help="reference, native or sim:BOARD.")
+    str,
+    typer.Option(
+        "--target",
+        metavar="T",
+        help="Choose where it runs: reference (NumPy), native (the firmware on this computer) or "
+        "sim:BOARD (a simulated board; mcutrain ports lists them).",
+        rich_help_panel=TARGET,
+        autocompletion=targets,
+    ),
+    COMMON,
 ]
 JsonOpt = Annotated[
-    bool, typer.Option("--json", help="Print JSON on standard output, nothing else.")
+    bool,
+    typer.Option("--json", help="Print JSON and nothing else.", rich_help_panel=OUTPUT),
+    COMMON,
+]
+QuietOpt = Annotated[
+    bool,
+    typer.Option(
+        "--quiet",
+        "-q",
+        help="Print results and errors alone: no progress and no notes.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+DryRunOpt = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Check everything and say what would be done, but do nothing.",
+        rich_help_panel=OUTPUT,
+    ),
+    COMMON,
 ]
 FlashOpt = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Keep the latents of this .npz in flash: of x_old, y_old if there are, else of "
-        "x_train, y_train.",
+        help="Keep in flash the latents of the samples of this .npz: of x_old, y_old if the file "
+        "has them, else of x_train, y_train. Default: none.",
+        rich_help_panel=LATENTS,
     ),
     READS,
 ]
@@ -42,8 +75,9 @@ ProfileOpt = Annotated[
     bool,
     typer.Option(
         "--profile",
-        help="Exact guest instructions of each node, in a step of the steady state and in an "
-        "inference (sim: targets).",
+        help="Count the instructions of each node, in a step and in an inference. This needs "
+        "--target sim:BOARD.",
+        rich_help_panel=OUTPUT,
     ),
 ]
 RateOpt = Annotated[
@@ -51,14 +85,32 @@ RateOpt = Annotated[
     typer.Option(
         "--lr",
         metavar="RATE",
-        help="Learning rate, from 2^-100 to 255; auto finds it by trainings on this computer.",
+        help="Set the learning rate, from 2^-100 to 255; auto finds it by trainings on this "
+        "computer.",
+        rich_help_panel=DURATION,
+        autocompletion=one_of((AUTO,)),
+    ),
+    COMMON,
+]
+PortOption = typer.Option(
+    metavar="PORT",
+    help="Use a flashed board at this serial port, in place of a target.",
+    rich_help_panel=TARGET,
+    autocompletion=ports,
+)
+BaudOpt = Annotated[
+    int,
+    typer.Option(
+        min=1, metavar="N", help="Set the speed of the serial port.", rich_help_panel=TARGET
     ),
 ]
-BaudOpt = Annotated[int, typer.Option(min=1, help="Speed of the serial port.")]
-VerboseOpt = Annotated[bool, typer.Option("--verbose", "-v", help="Show the compiler's output.")]
+VerboseOpt = Annotated[
+    bool,
+    typer.Option("--verbose", "-v", help="Show what the compiler prints.", rich_help_panel=OUTPUT),
+]
 
 # The fields of PlanOptions that may be the path of a file.
-FILE_MARKS = {"update": READS_SCHEME, "class_names": READS}
+FILE_MARKS = {"update": READS_SCHEME, "class_names": READS_IF_THERE}
 
 
 def parameter(each: Field[Any]) -> inspect.Parameter:
@@ -74,15 +126,18 @@ def parameter(each: Field[Any]) -> inspect.Parameter:
         help=about.help,
         min=about.least,
         parser=bytes_option if about.is_bytes else None,
+        rich_help_panel=about.panel,
+        autocompletion=one_of(about.choices) if about.choices else None,
     )
     default = False if is_switch else None
     wanted: Any = kind if is_switch else kind | None
-    named = (FILE_MARKS[each.name],) if each.name in FILE_MARKS else ()
+    marks: tuple[object, ...] = (FILE_MARKS[each.name],) if each.name in FILE_MARKS else ()
+    marks += (COMMON,) if about.is_common else ()
     return inspect.Parameter(
         each.name,
         inspect.Parameter.KEYWORD_ONLY,
         default=default,
-        annotation=Annotated[(wanted, told, *named)],
+        annotation=Annotated[(wanted, told, *marks)],
     )
 
 

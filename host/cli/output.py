@@ -7,12 +7,20 @@ import json
 import os
 import signal
 import sys
+from contextvars import ContextVar
 from typing import Any
 
 from rich.console import Console
 
 err = Console(stderr=True)
+# The options of the running command that ``mcutrain.toml`` gave: its path, and they by name.
+taken_from_file: ContextVar[dict[str, Any] | None] = ContextVar("taken_from_file", default=None)
 INTERRUPTED = 130  # as a shell has it for SIGINT
+
+
+def progress(is_quiet: bool) -> Console:
+    """Where a command tells of its work: nowhere if it is to be quiet."""
+    return Console(stderr=True, quiet=True) if is_quiet else err
 
 
 def interruption(number: int = signal.SIGINT) -> int:
@@ -26,6 +34,9 @@ def say(text: str) -> None:
 
 
 def print_json(value: Any) -> None:
+    """Print a value; of an object also what a file gave to the command, as its ``config``."""
+    if (taken := taken_from_file.get()) is not None and isinstance(value, dict):
+        value = value | {"config": taken}
     sys.stdout.write(json.dumps(value) + "\n")
     sys.stdout.flush()
 

@@ -21,12 +21,26 @@ def serial_ports() -> dict[str, list[dict[str, Any]]]:
     }
 
 
+def port_names() -> list[str]:
+    """The devices of this computer's serial ports."""
+    return sorted(port.device for port in list_ports.comports())
+
+
+def target_names() -> list[str]:
+    """All that --target takes."""
+    return ["reference", *sorted(target_name(board) for board in board_names())]
+
+
+def target_name(board: str) -> str:
+    return board if board == "native" else f"sim:{board}"
+
+
 def simulated(board: str) -> dict[str, Any]:
     description = board_description(board)
     needs = [f"{description['build']['toolchain']}gcc", description["simulation"]["command"][0]]
     missing = [n for n in needs if not n.startswith("$") and shutil.which(n) is None]
     return {
-        "target": board if board == "native" else f"sim:{board}",
+        "target": target_name(board),
         "description": description["name"],
         "missing": missing,
     }

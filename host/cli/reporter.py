@@ -43,7 +43,7 @@ class ConsoleReporter(Reporter):
         return searching.bars(self.console)
 
     def choose(self, question: str, choices: tuple[str, ...]) -> str | None:
-        while self.console.is_terminal and sys.stdin.isatty():
+        while self.console.is_terminal and not self.console.quiet and sys.stdin.isatty():
             try:
                 self.say(question)
                 answer = self.console.input(Text(f"({'/'.join(choices)}) ")).strip().lower()

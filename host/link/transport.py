@@ -67,7 +67,7 @@ class SerialTransport(Transport):
                 port, baud, timeout=0, write_timeout=WRITE_TIMEOUT_S, exclusive=True
             )
         except (*GONE, ValueError) as error:
-            raise TransportError(_why_not_open(port, error)) from error
+            raise TransportError(why_not_open(port, error)) from error
 
     def write(self, data: bytes) -> None:
         try:
@@ -103,7 +103,8 @@ class SerialTransport(Transport):
         )
 
 
-def _why_not_open(port: str, error: Exception) -> str:
+def why_not_open(port: str, error: Exception) -> str:
+    """What is said of a port that ``error`` keeps from being opened, and what to do."""
     number = getattr(error, "errno", None)
     if number in (errno.EAGAIN, errno.EACCES) and "lock" in str(error):
         return f"{port}: another program is using this port; close it"

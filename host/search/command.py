@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mcutrain.host.building.target import Target, TargetKind
 from mcutrain.host.defaults import AUTO
@@ -28,6 +27,7 @@ from mcutrain.host.search.report import plot_front, scheme_file, to_json
 from mcutrain.host.search.study import Study, StudyError
 from mcutrain.host.search.trial import Samples, Setup
 from mcutrain.host.training.dataset import load_dataset
+from mcutrain.host.training.live_view import live_view
 from mcutrain.host.training.reporter import Phase, Reporter
 from mcutrain.host.urls import without_passwords
 from mcutrain.trainer.errors import DataError, Error
@@ -79,8 +79,8 @@ class Searched:
         return {**told, "data_notes": [asdict(note) for note in self.notes]}
 
 
-def run_search(job: SearchJob, reporter: Reporter, command: str) -> Searched:
-    """Search, and write the plot, and the scheme with the ``command`` that asks. Raises Error."""
+def check_search(job: SearchJob) -> None:
+    """Raises Error for what is wrong with a job itself."""
     require_extra("search")
     if job.plot is not None:
         require_extra("report")
@@ -94,6 +94,11 @@ def run_search(job: SearchJob, reporter: Reporter, command: str) -> Searched:
         raise Error("search chooses what learns: leave --update out")
     if job.output.suffix != ".toml":
         raise Error(f"{job.output}: a scheme file ends in .toml, so that --update can name it")
+
+
+def run_search(job: SearchJob, reporter: Reporter, command: str) -> Searched:
+    """Search, and write the plot, and the scheme with the ``command`` that asks. Raises Error."""
+    check_search(job)
     try:
         found, setup, notes = searched(job, reporter)
     except OSError as err:
@@ -166,17 +171,6 @@ def only_one(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def bars(console: Console) -> Iterator[Phase]:
-    """A progress bar for each phase, on a terminal."""
-    columns = (
-        TextColumn("{task.description:<13}"), BarColumn(), MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=console) as view:
-        tasks: dict[str, Any] = {}
-
-        def report(phase: str, done: int, total: int) -> None:
-            if phase not in tasks:
-                tasks[phase] = view.add_task(phase, total=total)
-            view.update(tasks[phase], completed=done, total=total)
-
-        yield report
+    """Shows how far each phase is, on a terminal; elsewhere a line for each at the end."""
+    with live_view(console) as view:
+        yield view.show

@@ -83,13 +83,8 @@ def guarded(
     options = job.options
     if not options.guard or (data.x_val is not None and not data.is_clipped("val")):
         return job
+    reason = reason_not_to_guard(job, plan, data)
     job = replace(job, options=replace(options, guard=False))
-    if job.counts:
-        reason = "instructions are counted, whatever the steps bring"
-    elif data.x_val is not None:
-        reason = "x_val or its targets are out of range and clipped: they say little"
-    else:
-        reason = undecidable(plan, Pool.of(data, job.replay is not None))
     if reason:
         return replace(job, unguarded=reason)
     if 0 in (options.epochs, options.steps):
@@ -100,3 +95,12 @@ def guarded(
     )  # fmt: skip
     steps = options.steps if decision.helps else 0
     return replace(job, options=replace(job.options, steps=steps), decision=decision)
+
+
+def reason_not_to_guard(job: TrainingJob, plan: TrainingPlan, data: Dataset) -> str:
+    """Why folds cannot decide; "" if they can."""
+    if job.counts:
+        return "instructions are counted, whatever the steps bring"
+    if data.x_val is not None:
+        return "x_val or its targets are out of range and clipped: they say little"
+    return undecidable(plan, Pool.of(data, job.replay is not None))

@@ -22,3 +22,10 @@ def steps_within(
     if most > samples:
         most = (budget - samples * plan.prefix_macs) / of_step
     return min(steps, max(LEAST_STEPS, int(most)))
+
+
+def counted_seconds(plan: TrainingPlan, trainings: int, steps: int, samples: int) -> float:
+    """What trainings of so many steps each take on a computer that does MACS_PER_MINUTE."""
+    of_step = plan.step_macs - plan.prefix_macs + STEP_MACS
+    macs = trainings * steps * of_step + min(samples, steps) * plan.prefix_macs
+    return 60 * macs / MACS_PER_MINUTE

@@ -15,6 +15,7 @@ from typing import Any
 
 from mcutrain.host.defaults import PATIENCE
 from mcutrain.host.link.device import Device
+from mcutrain.host.link.traffic import Traffic
 from mcutrain.host.training.absent import new_classes, present_classes, with_seen
 from mcutrain.host.training.augmentation import Augmentation
 from mcutrain.host.training.balance import AUTO, BALANCES, ON
@@ -99,9 +100,10 @@ class TrainingOptions:
 class Progress:
     """What is under way, for whoever shows it.
 
-    While it trains, ``epoch`` counts from 1 within the run, and ``rate`` is the learning rate of
-    the step. The phase "epoch" says that one has ended: of how many, its mean loss, and the metric
-    of the validation samples where the guard looked at them.
+    While it trains, ``epoch`` counts from 1 to ``epochs`` within the run, ``rate`` is the learning
+    rate of the step, and ``traffic`` what the link to a device has carried so far. The phase
+    "epoch" says that one has ended: of how many, its mean loss, and the metric of the validation
+    samples where the guard looked at them.
     """
 
     phase: str  # "rate", "guard", "before", "validate", "train", "epoch" or "after"
@@ -111,6 +113,8 @@ class Progress:
     metric: float | None = None
     epoch: int | None = None
     rate: float | None = None
+    epochs: int | None = None
+    traffic: Traffic | None = None
 
 
 Report = Callable[[Progress], None]  # raises StopTraining to end the steps of a run
@@ -208,6 +212,13 @@ class TrainingRun:
     monitor: Monitor | None = None
     classes: int = 0  # in use, while the guard validates
     seen: bytes = b""  # the last state that was read, for the monitor
+    epochs: int = 0  # of the run, with those that are cut
+
+    @property
+    def traffic(self) -> Traffic | None:
+        """What the link has carried; None without a device."""
+        found = innermost(self.runner)
+        return found.device.traffic if isinstance(found, DeviceRunner) else None
 
     @property
     def trained(self) -> tuple[Runner | Verifier, ...]:
@@ -351,6 +362,7 @@ def run_epochs(run: TrainingRun) -> None:
     schedule = dict(rates(total, rate, options.schedule))
     tried_from = last_part(total, options.schedule)
     parts = epochs(total, samples, run.first_step)
+    run.epochs = len(parts)
     for epoch, (first, end) in enumerate(parts, 1):
         run_steps(run, feed, schedule, epoch, first, end)
         if run.monitor:
@@ -393,7 +405,7 @@ def run_steps(
     end: int,
 ) -> None:
     """Steps ``first`` to ``end`` of a run, counted in its result. Raises Differs, Interrupted."""
-    result, verifier = run.result, run.verifier
+    result, verifier, traffic = run.result, run.verifier, run.traffic
     rate = schedule[max(k for k in schedule if k <= first)].real
     for k in range(first, end):
         run.interrupt.check()
@@ -413,8 +425,11 @@ def run_steps(
         if run.monitor and result.steps == EARLY_STEPS:
             run.seen = run.runner.state()
             run.monitor.look(run.seen)
-        done, total = k + 1, len(feed.order)
-        tell(run, Progress("train", done, total, result.losses[-1], epoch=epoch, rate=rate))
+        told = Progress(
+            "train", k + 1, len(feed.order), result.losses[-1], epoch=epoch, epochs=run.epochs,
+            rate=rate, traffic=traffic,
+        )  # fmt: skip
+        tell(run, told)
         if result.stopped:
             return
 

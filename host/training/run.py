@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -36,6 +36,7 @@ from mcutrain.host.training.runners import (
 )
 from mcutrain.host.training.state import SavedState
 from mcutrain.trainer.errors import Error
+from mcutrain.trainer.notes import Note
 from mcutrain.trainer.options import AUTO, KEEP
 from mcutrain.trainer.training_plan import TrainingPlan
 
@@ -48,13 +49,19 @@ COUNTED = {
 }
 
 
-def run_job(job: TrainingJob, reporter: Reporter = SILENT, keeper: Keeper | None = None) -> Outcome:
-    """Plan, build, train and measure; ``reporter`` is told of it. Raises Error.
+@dataclass(frozen=True)
+class Prepared:
+    """A job whose files are read and whose options go together: the next thing is to build."""
 
-    ``keeper`` keeps what is learned, first of all and also where the run then fails.
-    """
-    keeper = Keeper(job.save, job.export) if keeper is None else keeper
-    target = Target.parse(job.target)
+    job: TrainingJob
+    plan: TrainingPlan
+    data: Dataset
+    state: bytes | None
+    notes: tuple[Note, ...]
+
+
+def prepared(job: TrainingJob, target: Target, reporter: Reporter) -> Prepared:
+    """Plan, and read what the job reads. Raises Error for all that can be seen before work."""
     check_together(job, target)
     if target.kind is not TargetKind.REFERENCE:
         require_extra("build")
@@ -88,6 +95,18 @@ def run_job(job: TrainingJob, reporter: Reporter = SILENT, keeper: Keeper | None
     )
     job = replace(job, options=options)
     reporter.tell(notes)
+    return Prepared(job, plan, data, state, notes)
+
+
+def run_job(job: TrainingJob, reporter: Reporter = SILENT, keeper: Keeper | None = None) -> Outcome:
+    """Plan, build, train and measure; ``reporter`` is told of it. Raises Error.
+
+    ``keeper`` keeps what is learned, first of all and also where the run then fails.
+    """
+    keeper = Keeper(job.save, job.export) if keeper is None else keeper
+    target = Target.parse(job.target)
+    ready = prepared(job, target, reporter)
+    job, plan, data, state, notes = ready.job, ready.plan, ready.data, ready.state, ready.notes
     if job.port is not None:
         found = run_on_port(job, job.port, data, state, reporter, keeper)
         return judged(replace(found, notes=notes))

@@ -11,6 +11,7 @@ import typer
 
 from mcutrain.host.cli.files import FILLS
 from mcutrain.host.cli.options import (
+    DryRunOpt,
     FlashOpt,
     JsonOpt,
     TargetOpt,
@@ -18,6 +19,7 @@ from mcutrain.host.cli.options import (
     takes_request,
 )
 from mcutrain.host.cli.output import err, print_json
+from mcutrain.host.cli.panels import COMMON, OUTPUT
 
 if TYPE_CHECKING:
     from mcutrain.host.request import Request
@@ -26,9 +28,18 @@ if TYPE_CHECKING:
 @takes_request
 def generate(
     request: Request,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the C."), FILLS] = Path(
-        "gen"
-    ),
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FOLDER",
+            help="Write the C into this folder.",
+            rich_help_panel=OUTPUT,
+        ),
+        FILLS,
+        COMMON,
+    ] = Path("gen"),
     target: TargetOpt = "native",
     flash_latents: FlashOpt = None,
     json_: JsonOpt = False,
@@ -62,17 +73,25 @@ def build(
     request: Request,
     target: TargetOpt = "native",
     flash_latents: FlashOpt = None,
+    dry_run: DryRunOpt = False,
     json_: JsonOpt = False,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FOLDER", help="Copy firmware, map and C here."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FOLDER",
+            help="Copy firmware, map and C into this folder. Default: leave them in the cache.",
+            rich_help_panel=OUTPUT,
+        ),
         FILLS,
+        COMMON,
     ] = None,
     verbose: VerboseOpt = False,
 ) -> None:
     """Build the firmware that serves the model on the link."""
     from mcutrain.host.building.firmware import build as build_firmware
-    from mcutrain.host.building.firmware import check_copies, copy_build
+    from mcutrain.host.building.firmware import check_copies, copies, copy_build
     from mcutrain.host.building.target import Target, TargetKind
     from mcutrain.host.cost import measured
     from mcutrain.host.extras import require_extra
@@ -89,6 +108,12 @@ def build(
     tell(chosen.notes, err)
     if output is not None:
         check_copies(chosen, output)
+    if dry_run:
+        from mcutrain.host.cli.dry_run import lines, of_build
+
+        told = of_build(chosen, place, [] if output is None else copies(chosen, output))
+        print_json(told) if json_ else show.lines(lines(told))
+        return
     with err.status(f"building for {target}"):
         built = build_firmware(chosen, place, verbose)
         cost = measured(built)

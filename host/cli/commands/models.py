@@ -3,20 +3,34 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mcutrain.host.cli.files import READS, WRITES
-from mcutrain.host.cli.options import JsonOpt, ModelArg
-from mcutrain.host.cli.output import err, print_json
+from mcutrain.host.cli.options import DryRunOpt, JsonOpt, ModelArg, QuietOpt
+from mcutrain.host.cli.output import print_json, progress
+from mcutrain.host.cli.panels import DATA, OUTPUT
+
+OutputOpt = Annotated[
+    Path,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Write the model here (.tflite).",
+        rich_help_panel=OUTPUT,
+    ),
+    WRITES,
+]
 
 
 def inspect(model: ModelArg, json_: JsonOpt = False) -> None:
     """Show a model's layers: shapes, quantisation, operations, bytes, what can learn.
 
-    Of a model that cannot be trained, all that stands in the way.
+    If a model cannot be trained, the command lists all that stands in the way.
     """
     from mcutrain.host.show import terminal as show
     from mcutrain.host.show.model import input_row, model_rows, obstacle_rows
@@ -62,42 +76,67 @@ def check(model: ModelArg, json_: JsonOpt = False) -> None:
 def calibrate(
     model: ModelArg,
     data: Annotated[
-        Path, typer.Option(help=".npz as for train; x_train is looked at alone."), READS
+        Path,
+        typer.Option(
+            metavar="FILE",
+            help="Read samples from this .npz, as train does; only x_train is looked at.",
+            rich_help_panel=DATA,
+        ),
+        READS,
     ],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="The .tflite file to write."), WRITES
-    ],
-    samples: Annotated[int, typer.Option(min=1, metavar="N", help="As many of x_train.")] = 200,
+    output: OutputOpt,
+    samples: Annotated[
+        int,
+        typer.Option(min=1, metavar="N", help="Take N samples of x_train.", rich_help_panel=DATA),
+    ] = 200,
+    dry_run: DryRunOpt = False,
     json_: JsonOpt = False,
+    quiet: QuietOpt = False,
 ) -> None:
     """Fit the ranges of a model's activations to your samples, before it is trained.
 
-    A model holds what its activations reached on the data that it was quantised with. Where yours
-    reach less or more, it trains better with ranges of their own. Weights stay as they are.
+    A model holds the ranges that its activations reached on the data it was quantised with. Where
+    your samples reach less or more, it trains better with ranges of their own. Weights stay as
+    they are.
     """
     from mcutrain.host.show import terminal as show
     from mcutrain.host.training.calibration import calibrated
+    from mcutrain.host.training.live_view import live_view
     from mcutrain.host.training.tell import tell
     from mcutrain.trainer.notes import Note
 
-    with err.status(f"{model}: {samples} samples") as status:
-        found = calibrated(
-            model, data, samples, output,
-            lambda done, total: status.update(f"{model}: pass {done}, of {total} at most"),
-        )  # fmt: skip
-    tell((Note(**note) for note in found["notes"]), err)
+    console = progress(quiet)
+    if dry_run:
+        from mcutrain.host.cli.dry_run import lines, of_calibration
+        from mcutrain.host.cli.reporter import ConsoleReporter
+
+        told = of_calibration(model, data, samples, output, ConsoleReporter(console))
+        print_json(told) if json_ else show.lines(lines(told))
+        return
+    with live_view(console) as view:
+        found = calibrated(model, data, samples, output, partial(view.show, "passes"))
+    tell((Note(**note) for note in found["notes"]), console)
     print_json(found) if json_ else show.calibration_table(found)
 
 
 def export(
     model: ModelArg,
-    state: Annotated[Path, typer.Option(help="What `mcutrain train --save` wrote."), READS],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="The .tflite file to write."), WRITES
+    state: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE",
+            help="Take what mcutrain train --save wrote.",
+            rich_help_panel=DATA,
+        ),
+        READS,
     ],
+    output: OutputOpt,
     resumable: Annotated[
         bool,
-        typer.Option(help="Keep in the file what training needs to go on (fractions, histories)."),
+        typer.Option(
+            help="Keep in the file what training needs to go on (fractions, histories).",
+            rich_help_panel=OUTPUT,
+        ),
     ] = True,
     json_: JsonOpt = False,
 ) -> None:

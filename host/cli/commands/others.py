@@ -11,12 +11,19 @@ import typer
 from mcutrain.host.cli.files import WRITES
 from mcutrain.host.cli.options import JsonOpt
 from mcutrain.host.cli.output import err, print_json
+from mcutrain.host.cli.panels import DURATION, OUTPUT
 from mcutrain.host.defaults import REPORT
 
 
 def demo(
-    report: Annotated[Path, typer.Option(help="Write the HTML report here."), WRITES] = REPORT,
-    fast: Annotated[bool, typer.Option("--fast", help="Fewer epochs.")] = False,
+    report: Annotated[
+        Path,
+        typer.Option(metavar="FILE", help="Write the report (.html).", rich_help_panel=OUTPUT),
+        WRITES,
+    ] = REPORT,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Train fewer epochs.", rich_help_panel=DURATION)
+    ] = False,
     json_: JsonOpt = False,
 ) -> None:
     """Adapt the smartwatch example to one person's left wrist, natively and on a Cortex-M4."""
@@ -45,7 +52,7 @@ def ports(json_: JsonOpt = False) -> None:
 
 
 def clean(json_: JsonOpt = False) -> None:
-    """Remove what builds left in the cache, but for what another process uses."""
+    """Free what builds left in the cache. What another process uses stays."""
     from mcutrain.host.building.cache import clean as clean_cache
     from mcutrain.host.show import terminal as show
 

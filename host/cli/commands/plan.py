@@ -19,7 +19,9 @@ from mcutrain.host.cli.options import (
     takes_request,
 )
 from mcutrain.host.cli.output import err, print_json
+from mcutrain.host.cli.panels import COMMON, OUTPUT
 from mcutrain.host.sizes import bytes_option
+from mcutrain.trainer.options import PLACEMENT
 
 if TYPE_CHECKING:
     from mcutrain.host.request import Request
@@ -36,23 +38,40 @@ def plan(
         typer.Option(
             metavar="BYTES",
             parser=bytes_option,
-            help="RAM there is, such as 64K: choose --stream-input, --recompute and formats so "
-            "that it is enough, or say what would help. Without a target for arena, learned state, "
-            "kept latents and the next sample.",
+            help="Set the RAM there is, such as 64K. The plan then takes --stream-input, "
+            "--recompute and formats as it needs them to fit, or says what would help. The bytes "
+            "are arena, learned state and what waits in RAM; with a target, all RAM of a build.",
+            rich_help_panel=PLACEMENT,
         ),
+        COMMON,
     ] = None,
     html: Annotated[
-        Path | None, typer.Option(help="Draw the arena over the step in a page, here."), WRITES
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Draw the arena over the step in a page (.html).",
+            rich_help_panel=OUTPUT,
+        ),
+        WRITES,
+        COMMON,
     ] = None,
-    png: Annotated[Path | None, typer.Option(help="The same picture as PNG, here."), WRITES] = None,
+    png: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Draw the same picture as an image (.png).", rich_help_panel=OUTPUT
+        ),
+        WRITES,
+    ] = None,
     compare: Annotated[
         str | None,
         typer.Option(
             metavar="OPTIONS",
-            help="A second plan beside the first: the options in which it differs, in one string, "
-            "such as '--update full --errors e8'; another model may stand in front.",
+            help="Set a second plan beside the first: the options in which it differs, in one "
+            "string, such as '--update full --errors e8'. Another model may stand in front.",
+            rich_help_panel=OUTPUT,
         ),
         MENTIONS,
+        COMMON,
     ] = None,
     profile: ProfileOpt = False,
     json_: JsonOpt = False,

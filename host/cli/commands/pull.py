@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mcutrain.host.cli.files import WRITES
-from mcutrain.host.cli.options import BaudOpt, FlashOpt, JsonOpt, takes_request
+from mcutrain.host.cli.options import BaudOpt, FlashOpt, JsonOpt, PortOption, takes_request
 from mcutrain.host.cli.output import err, print_json
+from mcutrain.host.cli.panels import COMMON, OUTPUT
 from mcutrain.host.defaults import BAUD
 
 if TYPE_CHECKING:
@@ -20,9 +21,16 @@ if TYPE_CHECKING:
 @takes_request
 def pull(
     request: Request,
-    port: Annotated[str, typer.Option(help="Serial port of the board.")],
+    port: Annotated[str, PortOption, COMMON],
     save: Annotated[
-        Path, typer.Option(help="Write the learned tensors here, as .npz; see train."), WRITES
+        Path,
+        typer.Option(
+            metavar="FILE",
+            help="Write what the board has learned (.npz), for train --state.",
+            rich_help_panel=OUTPUT,
+        ),
+        WRITES,
+        COMMON,
     ],
     baud: BaudOpt = BAUD,
     flash_latents: FlashOpt = None,

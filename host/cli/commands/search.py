@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mcutrain.host.cli.completion import targets
 from mcutrain.host.cli.files import KEEPS_TRIALS, READS, WRITES
-from mcutrain.host.cli.options import JsonOpt, RateOpt, takes_request
-from mcutrain.host.cli.output import INTERRUPTED, err, print_json
+from mcutrain.host.cli.options import DryRunOpt, JsonOpt, QuietOpt, RateOpt, takes_request
+from mcutrain.host.cli.output import INTERRUPTED, err, print_json, progress
+from mcutrain.host.cli.panels import COMMON, DATA, DURATION, OUTPUT, SEARCH, TARGET
 from mcutrain.host.defaults import AUTO
 from mcutrain.host.sizes import bytes_option
 
@@ -26,79 +28,161 @@ def search(
     data: Annotated[
         Path,
         typer.Option(
-            help=".npz as for train. An array group_train says whose each sample is: the scheme "
-            "is then for one person at a time. The test samples are not looked at."
+            metavar="FILE",
+            help="Read samples from this .npz, as train does. Test samples are not looked at. An "
+            "array group_train says which person each sample is of; the scheme then suits one "
+            "person at a time.",
+            rich_help_panel=DATA,
         ),
         READS,
+        COMMON,
     ],
     sram: Annotated[
         int,
-        typer.Option(metavar="BYTES", parser=bytes_option, help="RAM there is, such as 64K."),
+        typer.Option(
+            metavar="BYTES",
+            parser=bytes_option,
+            help="Set the RAM there is, such as 64K.",
+            rich_help_panel=SEARCH,
+        ),
+        COMMON,
     ],
     instructions: Annotated[
         int | None,
         typer.Option(
             min=1,
             metavar="N",
-            help="For a step: as predicted for the chip, corrected by a count on a sim: target.",
+            help="Allow N instructions for a step, as predicted for the chip, and corrected by a "
+            "count on a simulated board. Default: no limit.",
+            rich_help_panel=SEARCH,
         ),
     ] = None,
     target: Annotated[
         str,
         typer.Option(
             metavar="T",
-            help="reference: bytes are arena and learned state. native or sim:BOARD: stack, link "
-            "and code of a build count too.",
+            help="Choose what counts: for reference, arena and learned state; for native or "
+            "sim:BOARD, stack, link and code of a build too.",
+            rich_help_panel=TARGET,
+            autocompletion=targets,
         ),
+        COMMON,
     ] = "reference",
-    trials: Annotated[int, typer.Option(min=1, help="Schemes that are trained.")] = 24,
+    trials: Annotated[
+        int,
+        typer.Option(min=1, metavar="N", help="Train N schemes.", rich_help_panel=SEARCH),
+        COMMON,
+    ] = 24,
     promote: Annotated[
-        int, typer.Option(min=1, help="The best of them, that are trained anew to choose from.")
+        int,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Train the best N of them anew, to choose between them.",
+            rich_help_panel=SEARCH,
+        ),
     ] = 4,
     folds: Annotated[
-        int, typer.Option(min=1, help="Other ways to hold samples out, for these.")
+        int,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Hold samples out in N other ways for the promoted schemes.",
+            rich_help_panel=SEARCH,
+        ),
     ] = 3,
-    epochs: Annotated[int, typer.Option(min=1, help="Of each training.")] = 10,
+    epochs: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Pass N times over the samples in each training.",
+            rich_help_panel=DURATION,
+        ),
+        COMMON,
+    ] = 10,
     trial_steps: Annotated[
         int | None,
         typer.Option(
             min=1,
             metavar="N",
-            help="Of a contribution or a trial; default all. "
-            "Fewer are quicker and misjudge what learns slowly: inner layers.",
+            help="Stop each trial after N steps. Fewer steps are quicker, but misjudge layers "
+            "that learn slowly. Default: all steps.",
+            rich_help_panel=DURATION,
         ),
     ] = None,
     validation: Annotated[
         float,
-        typer.Option(metavar="F", help="Share of each class's training samples to judge with."),
+        typer.Option(
+            metavar="F",
+            help="Hold this share of each class's training samples out, to judge by.",
+            rich_help_panel=SEARCH,
+        ),
     ] = 0.3,
     lr: RateOpt = AUTO,
-    seed: Annotated[int, typer.Option(min=0, max=2**31, help="Of all that is drawn.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=2**31,
+            metavar="N",
+            help="Set the seed of all that is drawn at random.",
+            rich_help_panel=SEARCH,
+        ),
+    ] = 0,
     jobs: Annotated[
-        int, typer.Option(min=1, help="Processes. One repeats a search exactly.")
+        int,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Use N processes. With one, a search repeats exactly.",
+            rich_help_panel=SEARCH,
+        ),
     ] = os.cpu_count() or 1,
     study: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Where measurements are kept; the same command goes on with them."
+            metavar="DIR",
+            help="Keep measurements in this folder; the same command goes on with them. Default: "
+            "beside the scheme file.",
+            rich_help_panel=OUTPUT,
         ),
     ] = None,
     storage: Annotated[
         str | None,
         typer.Option(
             metavar="URL",
-            help="Where the trials are kept, such as sqlite:///trials.db, or a journal file that "
-            "many machines share. Default: in the study.",
+            help="Keep the trials here: sqlite:///trials.db, or a journal file that many machines "
+            "share. Default: in the study.",
+            rich_help_panel=OUTPUT,
         ),
         KEEPS_TRIALS,
     ] = None,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="The scheme file to write."), WRITES
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Write the scheme here (.toml).",
+            rich_help_panel=OUTPUT,
+        ),
+        WRITES,
+        COMMON,
     ] = Path("scheme.toml"),
     plot: Annotated[
-        Path | None, typer.Option(help="Draw accuracy over bytes here: .png, .svg or .pdf."), WRITES
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Draw accuracy over bytes here (.png, .svg or .pdf).",
+            rich_help_panel=OUTPUT,
+        ),
+        WRITES,
+        COMMON,
     ] = None,
+    dry_run: DryRunOpt = False,
     json_: JsonOpt = False,
+    quiet: QuietOpt = False,
 ) -> None:
     """Choose what learns: the most accurate scheme for your data within a budget of bytes."""
     from mcutrain.host.cli.reporter import ConsoleReporter
@@ -114,10 +198,16 @@ def search(
         request, data, limits, effort, target, validation, given_rate(lr), jobs,
         study, storage, output, plot,
     )  # fmt: skip
+    reporter = ConsoleReporter(progress(quiet))
+    if dry_run:
+        from mcutrain.host.cli.dry_run import lines, of_search
+
+        told = of_search(job, reporter)
+        print_json(told) if json_ else show.lines(lines(told))
+        return
     try:
-        found = run_search(
-            job, ConsoleReporter(err), " ".join(["mcutrain", *sys.argv[1:]])
-        ).to_json()
+        asked = " ".join(["mcutrain", *sys.argv[1:]])
+        found = run_search(job, reporter, asked).to_json()
     except KeyboardInterrupt:
         err.print(f"interrupted: {job.folder} keeps what was measured; the same command goes on")
         raise typer.Exit(INTERRUPTED) from None

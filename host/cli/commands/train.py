@@ -8,18 +8,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mcutrain.host.cli.completion import one_of
 from mcutrain.host.cli.files import READS, WRITES
 from mcutrain.host.cli.options import (
     BaudOpt,
+    DryRunOpt,
     FlashOpt,
     JsonOpt,
+    PortOption,
     ProfileOpt,
+    QuietOpt,
     RateOpt,
     TargetOpt,
     VerboseOpt,
     takes_request,
 )
-from mcutrain.host.cli.output import err, interruption, print_json, say
+from mcutrain.host.cli.output import err, interruption, print_json, progress, say
+from mcutrain.host.cli.panels import COMMON, DATA, DURATION, GUARD, LATENTS, OUTPUT, TARGET
 from mcutrain.host.defaults import AUTO, BAUD, EPOCHS, GUARD_MINUTES, PATIENCE, RATE_MINUTES, RATIO
 
 if TYPE_CHECKING:
@@ -33,103 +38,143 @@ def train(
     data: Annotated[
         Path,
         typer.Option(
-            help=".npz with x_train, y_train, x_test, y_test, and x_val, y_val if there are: int8, "
-            "or float in real units."
+            metavar="FILE",
+            help="Read samples from this .npz: x_train, y_train, x_test, y_test, and x_val, y_val "
+            "if it has them; int8, or float in real units.",
+            rich_help_panel=DATA,
         ),
         READS,
+        COMMON,
     ],
     target: TargetOpt = "reference",
-    port: Annotated[str | None, typer.Option(help="Serial port of a flashed board.")] = None,
+    port: Annotated[str | None, PortOption, COMMON] = None,
     baud: BaudOpt = BAUD,
     fresh: Annotated[
         bool,
-        typer.Option("--fresh", help="Begin anew on a board that has learned already, at --port."),
+        typer.Option(
+            "--fresh",
+            help="Begin anew on a board at --port that has learned already.",
+            rich_help_panel=TARGET,
+        ),
     ] = False,
     go_on: Annotated[
-        bool, typer.Option("--go-on", help="Go on from what the board at --port has learned.")
+        bool,
+        typer.Option(
+            "--go-on",
+            help="Go on from what the board at --port has learned.",
+            rich_help_panel=TARGET,
+        ),
     ] = False,
     epochs: Annotated[
         int | None,
         typer.Option(
             min=0,
-            help=f"Passes over the training samples; default {EPOCHS}, or as --steps or --minutes "
-            "say.",
+            metavar="N",
+            help=f"Pass N times over the training samples. Default: {EPOCHS}, or what --steps or "
+            "--minutes ask for.",
+            rich_help_panel=DURATION,
         ),
+        COMMON,
     ] = None,
     lr: RateOpt = AUTO,
     lr_minutes: Annotated[
         float,
         typer.Option(
             metavar="M",
-            help="At most so long for --lr auto on a computer that does 10^9 multiply-accumulates "
-            "a second: counted in these, so that each computer finds the same rate. Trainings that "
-            "would take longer are shortened.",
+            help="Shorten the trainings of --lr auto so that they take M minutes on a computer "
+            "that does 10^9 multiply-accumulates a second. Every computer then finds the same "
+            "rate.",
+            rich_help_panel=DURATION,
         ),
     ] = RATE_MINUTES,
     schedule: Annotated[
         str,
-        typer.Option(help="step (a quarter of the rate in the last third), constant or cosine."),
+        typer.Option(
+            metavar="NAME",
+            help="Choose how the rate changes: step (a quarter of it in the last third), constant "
+            "or cosine.",
+            rich_help_panel=DURATION,
+            autocompletion=one_of(("step", "constant", "cosine")),
+        ),
     ] = "step",
     seed: Annotated[
         int | None,
         typer.Option(
-            min=0, max=2**32 - 1, help="Of order and rounding; default 0, or what it was before."
+            min=0,
+            max=2**32 - 1,
+            metavar="N",
+            help="Set the seed of order and rounding. Default: 0, or that of the training before.",
+            rich_help_panel=DURATION,
         ),
     ] = None,
     steps: Annotated[
         int | None,
         typer.Option(
             min=0,
-            help="Train N steps, in as many epochs as they are; with --epochs, in no more.",
+            metavar="N",
+            help="Train N steps, in as many epochs as they are; with --epochs, in no more. "
+            "Default: all steps of the epochs.",
+            rich_help_panel=DURATION,
         ),
     ] = None,
     minutes: Annotated[
         float | None,
         typer.Option(
             metavar="M",
-            help="Train as many steps as take about M minutes: a few are timed first. Building, "
-            "finding the rate, the guard's folds and measuring are not in them.",
+            help="Train as many steps as take about M minutes; a few are timed first. Building, "
+            "the search for the rate, the guard and measuring come on top. Default: no limit.",
+            rich_help_panel=DURATION,
         ),
     ] = None,
     balance: Annotated[
         str,
         typer.Option(
             metavar="WHEN",
-            help="Give each class as many steps: on, off (samples as they come), or auto: where "
-            "the largest class has 3 times the samples of the smallest.",
+            help="Give each class as many steps: on, off, or auto (where the largest class has 3 "
+            "times the samples of the smallest).",
+            rich_help_panel=DATA,
+            autocompletion=one_of(("auto", "on", "off")),
         ),
     ] = "auto",
     augment: Annotated[
         str | None,
         typer.Option(
             metavar="LIST",
-            help="Change each sample at random, by seed, before a step learns from it. Of windows "
-            "and images: shift=0.1 (along time, by up to a tenth), noise=0.1 (of the standard "
-            "deviation), gain=0.2 (times 0.8 to 1.2), mixup=0.3 (up to 0.3 of another sample of "
-            "its class). Of images: crop=0.1 (moved by up to a tenth, both ways), flip=0.5 "
-            "(mirrored half of the time). Joined by commas: shift=0.1,noise=0.1. Default: none.",
+            help="Change each sample at random before a step learns from it. Windows and images: "
+            "shift=0.1 (along time, by up to a tenth), noise=0.1 (of the standard deviation), "
+            "gain=0.2 (times 0.8 to 1.2), mixup=0.3 (up to 0.3 of another sample of its class). "
+            "Images: crop=0.1 (moved by up to a tenth), flip=0.5 (mirrored half of the time). "
+            "Commas join them: shift=0.1,noise=0.1. Default: none.",
+            rich_help_panel=DATA,
         ),
     ] = None,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Replay every step in the reference and compare.")
+        bool,
+        typer.Option(
+            "--verify",
+            help="Replay every step in the NumPy reference and compare all bits.",
+            rich_help_panel=GUARD,
+        ),
+        COMMON,
     ] = False,
     guard: Annotated[
         bool,
         typer.Option(
             "--guard/--no-guard",
-            help="Train only if that helps: first, on this computer, without each fifth of the "
-            "samples in turn, to see what it makes of that fifth; then on all samples. Costs 4 "
-            "more trainings, fewer with more than 1000 samples. With x_val instead: after each "
-            "epoch keep the best weights, those before training too; so does a device that trains "
-            "without a host, if its firmware asks runtime/guard.h.",
+            help="Train only if that helps. This computer first trains without each fifth of the "
+            "samples in turn and looks what it makes of that fifth; then the run learns from all "
+            "samples. This costs 4 more trainings, fewer with more than 1000 samples. Where the "
+            "file has x_val, the best weights after any epoch are kept instead.",
+            rich_help_panel=GUARD,
         ),
     ] = True,
     guard_minutes: Annotated[
         float,
         typer.Option(
             metavar="M",
-            help="At most so long for these trainings, counted as --lr-minutes are. Those that "
-            "would take longer are shortened.",
+            help="Shorten the guard's trainings so that they take M minutes, counted as "
+            "--lr-minutes are.",
+            rich_help_panel=GUARD,
         ),
     ] = GUARD_MINUTES,
     patience: Annotated[
@@ -137,23 +182,28 @@ def train(
         typer.Option(
             min=0,
             metavar="E",
-            help="With x_val: stop after E epochs without anything better, 0 never. With step and "
-            "cosine they count in the last third, where the rate is low.",
+            help="Stop after E epochs without anything better on x_val; 0 never stops. With the "
+            "schedules step and cosine, epochs count in the last third, where the rate is low.",
+            rich_help_panel=GUARD,
         ),
     ] = PATIENCE,
     validate_on: Annotated[
         str,
         typer.Option(
             metavar="WHERE",
-            help="Who computes with x_val: device, or host, from the state read back, for slow "
-            "links.",
+            help="Choose who computes with x_val: device, or host (from the state that it reads "
+            "back, for slow links).",
+            rich_help_panel=GUARD,
+            autocompletion=one_of(("device", "host")),
         ),
     ] = "device",
     count_instructions: Annotated[
         bool,
         typer.Option(
             "--count-instructions",
-            help="Exact guest instructions per step, the first apart (sim: targets).",
+            help="Count the instructions of each step, the first apart. This needs --target "
+            "sim:BOARD.",
+            rich_help_panel=OUTPUT,
         ),
     ] = False,
     profile: ProfileOpt = False,
@@ -161,10 +211,12 @@ def train(
         str | None,
         typer.Option(
             metavar="WHERE",
-            help="Compute the frozen layers once for each sample, and keep their output on the "
-            "host, or on the device in --latent-slots; or off. The weights are the same. Default: "
-            "with several epochs host, or device if it has --latent-slots; without these off with "
-            "--count-instructions or --profile; off with --receive-ahead.",
+            help="Compute the frozen layers once for each sample and keep their output (the "
+            "latent) on the host, on the device in --latent-slots, or off. The weights are the "
+            "same. Default: host with several epochs, or device with --latent-slots; off with "
+            "--receive-ahead, and where instructions are counted without slots.",
+            rich_help_panel=LATENTS,
+            autocompletion=one_of(("host", "device", "off")),
         ),
     ] = None,
     flash_latents: FlashOpt = None,
@@ -173,24 +225,56 @@ def train(
         typer.Option(
             min=1,
             metavar="SLOTS",
-            help="Train on x_train once, in its order, and replay samples from a class-balanced "
-            "buffer, which x_old, y_old fill at first.",
+            help="Train on x_train once, as a stream, and replay old samples from a buffer of "
+            "SLOTS with as many of each class. x_old, y_old fill it at first. Default: no stream.",
+            rich_help_panel=LATENTS,
         ),
     ] = None,
     replay_ratio: Annotated[
-        int, typer.Option(min=0, metavar="R", help="Replayed samples for each new one.")
+        int,
+        typer.Option(
+            min=0,
+            metavar="R",
+            help="Replay R samples for each new one.",
+            rich_help_panel=LATENTS,
+        ),
     ] = RATIO,
     state: Annotated[
-        Path | None, typer.Option(help="Go on from a state that --save wrote."), READS
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Go on from a state that --save wrote. Default: begin with the model's weights.",
+            rich_help_panel=DATA,
+        ),
+        READS,
     ] = None,
-    report: Annotated[Path | None, typer.Option(help="Write an HTML report here."), WRITES] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a report (.html).", rich_help_panel=OUTPUT),
+        WRITES,
+        COMMON,
+    ] = None,
     save: Annotated[
-        Path | None, typer.Option(help="Write the learned tensors here, as .npz."), WRITES
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write what was learned (.npz), for --state.",
+            rich_help_panel=OUTPUT,
+        ),
+        WRITES,
+        COMMON,
     ] = None,
     export: Annotated[
-        Path | None, typer.Option(help="Write the trained model here, as .tflite."), WRITES
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write the trained model (.tflite).", rich_help_panel=OUTPUT
+        ),
+        WRITES,
+        COMMON,
     ] = None,
+    dry_run: DryRunOpt = False,
     json_: JsonOpt = False,
+    quiet: QuietOpt = False,
     verbose: VerboseOpt = False,
 ) -> None:
     """Train on a data set: in the reference, on a simulated board or on one at a serial port."""
@@ -218,9 +302,16 @@ def train(
         beginning=GO_ON if go_on else FRESH if fresh else None, latents=latents,
         flash_latents=flash_latents, replay=replay, replay_ratio=replay_ratio, profile=profile,
     )  # fmt: skip
+    reporter = ConsoleReporter(progress(quiet))
+    if dry_run:
+        from mcutrain.host.cli.dry_run import lines, of_training
+
+        told = of_training(job, report, reporter)
+        print_json(told) if json_ else show.lines(lines(told))
+        return
     keeper = Keeper(save, export)
     try:
-        outcome = run_job(job, ConsoleReporter(err), keeper)
+        outcome = run_job(job, reporter, keeper)
     except KeyboardInterrupt as stopped:
         err.print("interrupted: nothing was saved or exported")
         raise typer.Exit(interruption(*stopped.args)) from None

@@ -209,7 +209,7 @@ def alternatives(hint: Any) -> list[Any]:
     return [kind for part in get_args(hint)[:1] for kind in (part, *get_args(part))]
 
 
-@pytest.mark.parametrize("command", [command for command, _ in COMMANDS], ids=lambda c: c.__name__)
+@pytest.mark.parametrize("command", [command for command, *_ in COMMANDS], ids=lambda c: c.__name__)
 def test_each_parameter_that_is_a_path_has_a_mark(command: Callable[..., None]) -> None:
     hints = get_type_hints(command, include_extras=True, localns={"Request": object})
     kinds = {name: {Path} & {hint, *alternatives(hint)} for name, hint in hints.items()}
@@ -220,7 +220,7 @@ def test_each_parameter_that_is_a_path_has_a_mark(command: Callable[..., None]) 
 
 
 def test_marks_name_options_as_they_are_written() -> None:
-    train, search = ({c.__name__: marks(c) for c, _ in COMMANDS}[n] for n in ("train", "search"))
+    train, search = ({c.__name__: marks(c) for c, *_ in COMMANDS}[n] for n in ("train", "search"))
 
     assert {name for name, (_, mark) in train.items() if mark.role is Role.WRITTEN} == {
         "save", "report", "export",

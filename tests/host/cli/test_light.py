@@ -14,7 +14,7 @@ from tests.support.paths import WATCH
 MODEL, DATA = WATCH / "watch.tflite", WATCH / "demo.npz"
 EXTRAS = ("matplotlib", "jinja2", "platformio", "SCons", "elftools", "optuna", "tflite_micro")
 LIBRARIES = ("numpy", "flatbuffers", "tflite", *EXTRAS)
-HELP = [(), *((command.__name__,) for command, _ in COMMANDS)]
+HELP = [(), *((command.__name__,) for command, *_ in COMMANDS)]
 
 
 def assert_light(*args: object, watched: tuple[str, ...]) -> str:

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""--dry-run: what a command would do. All that can be checked is checked, as the real run does."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mcutrain.host.boards import core_of
+from mcutrain.host.building.target import Target, TargetKind
+from mcutrain.host.cli.ports import simulated
+from mcutrain.host.cost import planned
+from mcutrain.host.errors import TransportError
+from mcutrain.host.link.transport import why_not_open
+from mcutrain.host.prediction.density import traced
+from mcutrain.host.prediction.predict import predict
+from mcutrain.host.search.command import SearchJob, check_search, read_groups
+from mcutrain.host.search.trial import Samples
+from mcutrain.host.training.beforehand import reason_not_to_guard
+from mcutrain.host.training.counted_time import counted_seconds, steps_within
+from mcutrain.host.training.dataset import load_dataset, load_samples
+from mcutrain.host.training.feed import order_of
+from mcutrain.host.training.folds import Pool
+from mcutrain.host.training.in_process import in_process_plan
+from mcutrain.host.training.job import TrainingJob
+from mcutrain.host.training.loop import begun
+from mcutrain.host.training.ranges import End
+from mcutrain.host.training.rate_search import TRAININGS
+from mcutrain.host.training.reporter import Reporter
+from mcutrain.host.training.run import prepared
+from mcutrain.trainer.errors import Error
+from mcutrain.trainer.tflite.reader import load
+from mcutrain.trainer.training_plan import TrainingPlan
+
+RAM_OF_PLAN = "arena and learned state; a build adds stack and link"
+Told = dict[str, Any]
+
+
+def of_training(job: TrainingJob, report: Path | None, reporter: Reporter) -> Told:
+    """What `mcutrain train` would do. Raises Error as it does."""
+    target = Target.parse(job.target)
+    ready = prepared(job, target, reporter)
+    job, plan, data = ready.job, ready.plan, ready.data
+    check_tools(target)
+    if job.port is not None:
+        check_port(job.port)
+    options = job.options
+    steps = None
+    if job.minutes is None and job.replay is None:
+        seed, first = begun(plan, options, ready.state)
+        steps = len(order_of(plan, data, options, seed, first))
+    elif job.replay is not None:
+        steps = len(data.x_train) * (1 + job.replay_ratio)
+    told = of_plan(plan, target) | {
+        "samples": {"train": len(data.x_train), "test": len(data.x_test),
+                    "validation": 0 if data.x_val is None else len(data.x_val)},
+        "steps": steps,
+        "minutes": job.minutes,
+        "trainings": before_training(job, plan, ready.data, ready.state, steps),
+        "port": job.port,
+    }  # fmt: skip
+    return told | written(report, job.save, job.export)
+
+
+def before_training(
+    job: TrainingJob, plan: TrainingPlan, data: Any, state: bytes | None, steps: int | None
+) -> list[Told]:
+    """The trainings on this computer that find a rate, and those by which the guard decides."""
+    found: list[Told] = []
+    if not steps:
+        return found
+    here, state = in_process_plan(job.request, plan, state)
+    samples = len(data.x_train) if job.options.augment is None else steps
+
+    def counted(why: str, trainings: int, minutes: float) -> Told:
+        each = steps_within(here, trainings, steps, samples, minutes)
+        seconds = counted_seconds(here, trainings, each, samples)
+        return {"why": why, "trainings": trainings, "steps": each, "seconds": round(seconds, 2)}
+
+    if job.options.rate is None:
+        found.append(counted("learning rate", TRAININGS, job.rate_minutes))
+    if job.options.guard and not reason_not_to_guard(job, here, data):
+        is_stream = job.replay is not None
+        pool = Pool.of(data, is_stream)
+        folds = len(pool.folds(here, begun(here, job.options, state)[0], is_stream))
+        found.append(counted("guard", folds, job.guard_minutes))
+    return found
+
+
+def of_search(job: SearchJob, reporter: Reporter) -> Told:
+    """What `mcutrain search` would do. Raises Error as it does."""
+    check_search(job)
+    target = Target.parse(job.target)
+    check_tools(target)
+    plan = job.request.on(target.chip).plan()
+    data = load_dataset(job.data, plan)
+    reporter.tell(plan.notes)
+    samples = Samples.of(data, read_groups(job.data))
+    learned = round(len(samples.x) * (1 - job.share))
+    steps = job.plan.epochs * learned
+    limited = steps if job.plan.steps is None else min(steps, job.plan.steps)
+    trainings = [{"why": "trials", "trainings": job.plan.trials, "steps": limited},
+                 {"why": "promoted schemes", "trainings": job.plan.promoted * job.plan.folds,
+                  "steps": steps}]  # fmt: skip
+    told = of_plan(plan, target) | {"samples": {"train": len(samples.x)}, "trainings": trainings}
+    return told | written(job.output, job.plot, job.folder)
+
+
+def of_build(plan: TrainingPlan, target: Target, files: Iterable[Path]) -> Told:
+    """What `mcutrain build` would do. Raises Error as it does."""
+    check_tools(target)
+    return of_plan(plan, target) | written(*files)
+
+
+def of_calibration(model: Path, data: Path, count: int, output: Path, reporter: Reporter) -> Told:
+    """What `mcutrain calibrate` would do. Raises Error as it does."""
+    loaded = load(model)
+    x, notes = load_samples(data, End(loaded.input.type, pixels=loaded.pixels))
+    reporter.tell(notes)
+    return {"model": loaded.name, "samples": {"train": min(count, len(x))}} | written(output)
+
+
+def of_plan(plan: TrainingPlan, target: Target) -> Told:
+    cost = planned(plan)
+    prediction = predict(plan, core_of(plan.chip.name), traced(plan))
+    return {
+        "model": plan.name,
+        "update": plan.scheme.name,
+        "target": target.name,
+        "ram_bytes": cost["arena_bytes"] + cost["learned_bytes"],
+        "constant_bytes": cost["constant_bytes"],
+        "predicted_instructions": prediction.step,
+        "notes": [asdict(note) for note in plan.notes],
+    }
+
+
+def written(*files: Path | None) -> Told:
+    return {"files": [str(path) for path in files if path is not None]}
+
+
+def check_tools(target: Target) -> None:
+    """Raises Error if a compiler or simulator is missing."""
+    if target.kind is TargetKind.REFERENCE:
+        return
+    if missing := simulated(target.board)["missing"]:
+        raise Error(f"{target.name} needs {', '.join(missing)}: install it, or see mcutrain ports")
+
+
+def check_port(port: str) -> None:
+    """Raises Error for a port that is not there, or that this user may not use. It is not opened,
+    since that restarts many boards."""
+    code = errno.ENOENT if not Path(port).exists() else errno.EACCES
+    if not os.access(port, os.R_OK | os.W_OK):
+        raise TransportError(why_not_open(port, OSError(code, os.strerror(code))))
+
+
+def lines(told: Told) -> list[str]:
+    """A dry run for people."""
+    said = [f"dry run: {told['model']}, nothing is done"]
+    if "update" in told:
+        said[0] = (
+            f"dry run: {told['model']}, {told['update']}, on {told['target']}; nothing is done"
+        )
+        said.append(f"RAM: {told['ram_bytes']:,} bytes ({RAM_OF_PLAN})")
+        said.append(f"flash: {told['constant_bytes']:,} bytes of constants; a build adds code")
+        said.append(f"a step: about {told['predicted_instructions']:,} instructions")
+    samples = {name: count for name, count in told.get("samples", {}).items() if count}
+    if samples:
+        said.append("samples: " + ", ".join(f"{count:,} {name}" for name, count in samples.items()))
+    if told.get("steps") is not None:
+        said.append(f"steps: {told['steps']:,}")
+    elif told.get("minutes") is not None:
+        said.append(f"steps: as many as take {told['minutes']:g} minutes")
+    for each in told.get("trainings", ()):
+        text = f"{each['why']}: {each['trainings']} trainings of at most {each['steps']:,} steps"
+        if "seconds" in each:
+            text += f", about {each['seconds']:.3g} s at 10^9 multiply-accumulates a second"
+        said.append(text)
+    return [*said, *(f"would write {path}" for path in told["files"])]
