@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from mcutrain.host.cli.app import COMMANDS
-from tests.host.cli.test_cli import float_model
 from tests.support.command import Run
 from tests.support.paths import ROOT, WATCH
+from tests.support.small_models import float_model
 
 MODEL, DATA = WATCH / "watch.tflite", WATCH / "demo.npz"
 NAMES = {command.__name__ for command, *_ in COMMANDS}
