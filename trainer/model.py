@@ -16,6 +16,7 @@ from mcutrain.trainer.graph.op import BehindHead, Node
 from mcutrain.trainer.graph.tensor import QuantParams, Role, Tensor, constant
 from mcutrain.trainer.ops.weighted import Weighted, dead_channels
 
+LISTED = "`mcutrain inspect` lists them"
 MAX_CLASSES = 2**16 - 1
 HEAD_WEIGHT_SCALE = float(np.float32(2 / 127))
 LOGIT_SCALE = 0.25
@@ -86,8 +87,8 @@ def cut(model: Model, start: str) -> Model:
     if start not in names:
         inside = [name for name in names if start.lower() in name.lower()]
         near = (inside + difflib.get_close_matches(start, names, 3, 0.6))[:3]
-        hint = f"; like it: {', '.join(near)}" if near else "; `mcutrain inspect` lists them"
-        raise ModelError(f"{model.name} has no activation '{start}'{hint}")
+        like = f"; like it: {', '.join(near)}" if near else ""
+        raise ModelError(f"{model.name} has no activation '{start}'{like}; {LISTED}")
     old = names[start]
     source = Tensor("input", old.type, Role.INPUT, label=old.label, limits=old.limits)
     graph, new = Graph(), {old: source}
@@ -129,7 +130,9 @@ def with_new_head(model: Model, classes: int) -> Model:
     if the number is out of range or something other than a reshape or a pool follows the layer.
     """
     if not 1 <= classes <= MAX_CLASSES:
-        raise ModelError(f"a head has 1 to {MAX_CLASSES} classes, not {classes}")
+        raise ModelError(
+            f"a head has 1 to {MAX_CLASSES} classes, not {classes}: give another --classes"
+        )
     return replace_head(model, classes, add_head)
 
 

@@ -40,7 +40,8 @@ def parse_scheme(spec: str, model: Model) -> Scheme:
         count = spec.removeprefix("last:")
         if not count.isdecimal() or not 1 <= int(count) <= layers:
             raise SchemeError(
-                f"scheme '{spec}': K must be 1 to {layers}, the weighted layers of {model.name}"
+                f"scheme '{spec}': K must be 1 to {layers}, the weighted layers of {model.name}: "
+                f"give last:1 to last:{layers}"
             )
         return whole_layers(spec, range(layers - int(count), layers))
     if spec.endswith(".toml"):
@@ -60,7 +61,9 @@ def read_scheme(path: Path, model: Model) -> Scheme:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as err:
-        raise SchemeError(f"cannot read scheme file {path}: {err.strerror}") from err
+        raise SchemeError(
+            f"cannot read scheme file {path}: {err.strerror}; give {SPEC_HELP}"
+        ) from err
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
         raise SchemeError(f"{path} is not a TOML file: {err}") from err
     unknown = set(table) - {"bias_last", "biases", "head", "weights"}

@@ -40,7 +40,7 @@ class Target:
         if name.startswith(SIM) and name.removeprefix(SIM) in boards:
             return cls(name, TargetKind.SIMULATED, name.removeprefix(SIM))
         known = ", ".join([REFERENCE, NATIVE, *(SIM + board for board in boards)])
-        raise Error(f"unknown target '{name}'; there are {known}")
+        raise Error(f"unknown target '{name}': give {known}")
 
     @property
     def chip(self) -> Chip:

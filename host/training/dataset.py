@@ -208,11 +208,13 @@ def chosen(
             if missing:
                 raise DataError(
                     f"{path} has no array {missing[0]}; it needs {', '.join(wanted)} and has "
-                    f"{', '.join(file.names[:8]) or 'none'}"
+                    f"{', '.join(file.names[:8]) or 'none'}; numpy.savez writes them by name"
                 )
             yield {key: file[key] for key in wanted}
     except OSError as err:
-        raise DataError(f"cannot read data set {path}: {err.strerror or err}") from err
+        raise DataError(
+            f"cannot read data set {path}: {err.strerror or err}; give the path of an .npz file"
+        ) from err
     except DAMAGED as err:
         raise DataError(
             f"{path} is not an .npz file of plain arrays; numpy.savez writes one"

@@ -100,7 +100,9 @@ def quantised(x: Array | NpzArray, what: str, end: End) -> Fit:
             finite = np.isfinite(flat).all(axis=1)
             if not finite.all():
                 first = row + int(np.flatnonzero(~finite)[0])
-                raise DataError(f"{what} holds NaN or infinity, first in sample {first}")
+                raise DataError(
+                    f"{what} holds NaN or infinity, first in sample {first}: leave such samples out"
+                )
             q = np.floor(flat.astype(np.float64) / end.type.scale + 0.5) + end.type.zero_point
             codes[...] = np.clip(q, -128, 127)
             fit.clipped += clipped_values(flat, end)
@@ -121,10 +123,11 @@ def pieces(x: Array | NpzArray) -> Iterator[Array]:
 def check_values(x: Array | NpzArray, what: str, end: End) -> None:
     """Raises DataError for another shape or kind of values than the end takes."""
     if len(x.shape) < 1 or len(x) == 0:
-        raise DataError(f"{what} is empty")
+        raise DataError(f"{what} is empty: give one sample or more")
     if squeezed(x.shape[1:]) != squeezed(end.type.shape):
         raise DataError(
-            f"{what} has samples of shape {x.shape[1:]}, the model {end.verb} {end.type.shape[1:]}"
+            f"{what} has samples of shape {x.shape[1:]}, the model {end.verb} "
+            f"{end.type.shape[1:]}; reshape them, or give the model that they are for"
         )
     is_pixels = x.dtype == np.uint8 and end.pixels is not None
     if x.dtype != np.int8 and x.dtype.kind != "f" and not is_pixels:

@@ -43,7 +43,10 @@ def opened(path: Path) -> Iterator[NpzFile]:
         with NpzFile(path) as file:
             yield file
     except OSError as err:
-        raise DataError(f"cannot read the state {path}: {err.strerror or err}") from err
+        raise DataError(
+            f"cannot read the state {path}: {err.strerror or err}; give a file that "
+            "`mcutrain train --save` wrote"
+        ) from err
     except DAMAGED as err:
         raise DataError(
             f"{path} is damaged, or not a file that `mcutrain train --save` wrote"
@@ -69,7 +72,9 @@ class SavedState:
     def raw(self, key: str) -> bytes:
         found = self.said.get(key)
         if found is None or found.dtype != np.uint8:
-            raise DataError(f"{self.path} was not written by `mcutrain train --save`")
+            raise DataError(
+                f"{self.path} was not written by `mcutrain train --save`: give one that was"
+            )
         return found.tobytes()
 
     def request(self, model: Path) -> Request:

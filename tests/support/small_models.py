@@ -76,6 +76,12 @@ def residual_model(seed: int = 0) -> bytes:
     return write_model(tensors, ops, ["x"], ["out"])
 
 
+def float_model() -> bytes:
+    """A model in floating point, which cannot be trained."""
+    tensors = [WriterTensor(n, (1, 4), "float32") for n in ("x", "y")]
+    return write_model(tensors, [WriterOp("RELU", ("x",), ("y",))], ["x"], ["y"])
+
+
 def drawn_samples(
     per_class: int, classes: int = CLASSES, seed: int = 0
 ) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -30,6 +30,7 @@ NO_INT8 = "the converter has no int8 form of it: put another operator in its pla
 LEFT_FLOAT = "see that full-integer quantisation covers it when the model is converted"
 # What the flatbuffer reader raises on offsets that lead nowhere.
 READER_ERRORS = (struct.error, IndexError, TypeError, ValueError, AttributeError, OverflowError)
+CONVERT = "copy it again, or write it with the TensorFlow Lite converter"
 
 
 def load(path: str | Path) -> Model:
@@ -44,18 +45,20 @@ def load(path: str | Path) -> Model:
             raise ModelError(f"{path} is larger than {MAX_FILE_BYTES >> 20} MiB")
         data = path.read_bytes()
     except OSError as err:
-        raise ModelError(f"cannot read model {path}: {err.strerror}") from err
+        raise ModelError(
+            f"cannot read model {path}: {err.strerror}", "give the path of an int8 .tflite file"
+        ) from err
     return parse(data, path.stem, str(path))
 
 
 def parse(data: bytes, name: str, where: str = "the model") -> Model:
     """As ``load``, from the file's bytes."""
     if len(data) < 16 or data[4:8] != b"TFL3":
-        raise ModelError(f"{where} is not a .tflite file (no TFL3 identifier)")
+        raise ModelError(f"{where} is not a .tflite file (no TFL3 identifier)", CONVERT)
     try:
         return Reader(data, identifier(name), where).model()
     except READER_ERRORS as err:
-        raise ModelError(f"{where} is damaged or truncated: {err}") from err
+        raise ModelError(f"{where} is damaged or truncated: {err}", CONVERT) from err
 
 
 def output_tensors(path: Path) -> list[int]:

@@ -70,7 +70,10 @@ def check(model: ModelArg, json_: JsonOpt = False) -> None:
     result = check_model(model)
     print_json(result) if json_ else show.check_table(result)
     if result["mismatches"]:
-        raise Error(f"{result['mismatches']} outputs differ from tflite-micro")
+        raise Error(
+            f"{result['mismatches']} outputs differ from tflite-micro: report the model as a bug, "
+            "and do not train it"
+        )
 
 
 def calibrate(

@@ -225,11 +225,6 @@ def assert_one_line(ran: Ran, words: str) -> None:
     assert words in ran.err
 
 
-def float_model() -> bytes:
-    tensors = [WriterTensor(n, (1, 4), "float32") for n in ("x", "y")]
-    return write_model(tensors, [WriterOp("RELU", ("x",), ("y",))], ["x"], ["y"])
-
-
 def unsupported_model() -> bytes:
     quant = QuantParams((0.1,), 0)
     tensors = [WriterTensor(n, (1, 4), "int8", quant) for n in ("x", "y")]
