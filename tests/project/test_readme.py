@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import ctypes
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -73,9 +72,9 @@ void show_progress(uint32_t steps, uint32_t digest)
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the model and the data that the pages speak of, in which commands run."""
-    shutil.copy(WATCH / "watch.tflite", tmp_path / "model.tflite")
-    shutil.copy(WATCH / "demo.npz", tmp_path / "mine.npz")
     monkeypatch.chdir(tmp_path)
+    ((_, copies),) = blocks(DOCS / "start.md", "python")
+    exec(compile(copies, "start.md", "exec"), {})
     return tmp_path
 
 
