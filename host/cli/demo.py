@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from mcutrain.host.cli.reporter import ConsoleReporter
 from mcutrain.host.defaults import REPORT
 from mcutrain.host.extras import require_extra
 from mcutrain.host.places import EXAMPLE_DIR
@@ -24,6 +25,7 @@ def run_demo(console: Console, report: Path = REPORT, fast: bool = False) -> lis
     """Train last:2 on both targets, verified, and write the report."""
     require_extra("build")
     require_extra("report")
+    reporter = ConsoleReporter(console)
     options = TrainingOptions(epochs=FAST_EPOCHS if fast else EPOCHS, verify=True)
     outcomes = []
     for target in TARGETS:
@@ -31,6 +33,6 @@ def run_demo(console: Console, report: Path = REPORT, fast: bool = False) -> lis
         console.print(f"{target}: adapting the watch to a left wrist", highlight=False)
         model, data = EXAMPLE_DIR / "watch.tflite", EXAMPLE_DIR / "demo.npz"
         job = TrainingJob(Request.of(model, "last:2"), data, target, None, options, counts)
-        outcomes.append(run_job(job, console))
+        outcomes.append(run_job(job, reporter))
     write_report(report, outcomes)
     return outcomes
