@@ -7,6 +7,7 @@ import ctypes
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -97,6 +98,17 @@ def test_the_commands_of_the_first_pages_run(folder: Path, run: Run) -> None:
     assert told is not None
     assert [row and row[1] for row in shown] == list(told.groups())
     assert len(printed) >= 6 and (folder / "trained.tflite").exists()
+
+
+@pytest.mark.slow
+def test_the_example_in_python_learns(folder: Path) -> None:
+    ((_, example),) = blocks(DOCS / "reference" / "python.md", "python")
+    at_a_rate = example.replace("verify=True", "verify=True, lr=0.0625, guard=False, epochs=1")
+    names: dict[str, Any] = {}
+    exec(compile(at_a_rate, "python.md", "exec"), names)
+
+    assert names["run"].bit_exact and names["run"].after > names["run"].before
+    assert (folder / "trained.tflite").exists()
 
 
 @pytest.mark.slow

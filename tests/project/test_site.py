@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import typer
 
+import mcutrain
 from mcutrain.host.cli.app import app
 from tests.support.documents import PAGES, commands
 from tests.support.paths import ROOT
@@ -110,6 +111,11 @@ def test_the_references_name_all_there_is(site: dict[Path, Page]) -> None:
             for spelling in (*option.opts, *option.secondary_opts):
                 if spelling.startswith("--") and spelling != "--help":
                     assert spelling in text["commands.html"]
+    missing = [
+        name for name in mcutrain.__all__ if f'id="mcutrain.{name}"' not in text["python.html"]
+    ]
+
+    assert not missing
     assert not [name for name, page in text.items() if "<!-- site:" in page]
 
 
