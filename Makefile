@@ -43,7 +43,7 @@ format: setup ## Format the Python and the C
 	@git ls-files '*.c' '*.h' ':!tests/golden' | xargs $(BIN)/clang-format -i
 
 site: setup ## Build the documentation into build/site, without network
-	@$(BIN)/python -m mkdocs build
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
 
 bench: setup ## Count instructions of models on each core, beside other engines (minutes)
 	@$(BIN)/python -m benchmarks.instructions

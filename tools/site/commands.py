@@ -36,7 +36,7 @@ def section(command: Any) -> Iterator[str]:
     if command.epilog:
         yield from examples(command.epilog)
     for panel, options in panels(command):
-        yield f"### {panel} of `{command.name}`"
+        yield f"### {command.name}: {panel[0].lower()}{panel[1:]}"
         yield ""
         yield "| Option | What it does | Default |"
         yield "|---|---|---|"
