@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # Of all builds of the fuzzer together.
 FUZZ_SECONDS ?= 60
 
-.PHONY: help demo test test-all quick fuzz check format setup packages lock sbom bench fit benchmarks clean
+.PHONY: help demo test test-all quick fuzz check format site setup packages lock sbom bench fit benchmarks clean
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -41,6 +41,9 @@ check: setup ## Lint, formatting and types
 format: setup ## Format the Python and the C
 	@$(BIN)/ruff format .
 	@git ls-files '*.c' '*.h' ':!tests/golden' | xargs $(BIN)/clang-format -i
+
+site: setup ## Build the documentation into build/site, without network
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
 
 bench: setup ## Count instructions of models on each core, beside other engines (minutes)
 	@$(BIN)/python -m benchmarks.instructions

@@ -17,16 +17,11 @@ from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import load
+from tests.support.documents import blocks
 from tests.support.paths import ROOT
 
-TUTORIALS = ROOT / "docs" / "tutorials"
-MAX_LINES = 120
-
-
-def blocks(name: str) -> list[tuple[str, str]]:
-    """(language, text) of each code block of a tutorial."""
-    text = (TUTORIALS / f"{name}.md").read_text(encoding="utf-8")
-    return re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+OWN = ROOT / "docs" / "tutorials" / "own.md"
+MODEL = ROOT / "docs" / "guides" / "model.md"
 
 
 def file_name(block: str) -> str:
@@ -88,16 +83,16 @@ def test_our_own_model_learns_on_the_device(
     tmp_path: Path, has_micro: bool, commands: Path
 ) -> None:
     printed = ""
-    for language, block in blocks("own"):
+    for language, block in blocks(OWN):
         if language == "python":
             (tmp_path / file_name(block)).write_text(block, encoding="utf-8")
-        elif "activate" not in block:
+        else:
             printed += run(block if has_micro else without_check(block), tmp_path, commands)
     before, after = (
         [float(value) for value in figures(printed, f"accuracy {when}")]
         for when in ("before", "after")
     )
-    text = (TUTORIALS / "own.md").read_text(encoding="utf-8")
+    text = OWN.read_text(encoding="utf-8")
     told = re.search(r"from 25 to about (\d+) %", text)
 
     assert before == [25.0, 25.0]
@@ -115,17 +110,13 @@ def test_our_own_model_learns_on_the_device(
     assert round(100 * right, 1) == after[0]
 
 
-@pytest.mark.parametrize("name", ["own", "keras", "pytorch"])
-def test_tutorials_are_short_and_their_python_is_python(name: str) -> None:
-    found = blocks(name)
+@pytest.mark.parametrize("page", [OWN, MODEL], ids=lambda page: page.stem)
+def test_what_a_page_saves_is_python_and_is_run(page: Path) -> None:
+    found = blocks(page)
+    run_there = "".join(block for language, block in found if language == "sh")
 
-    assert len((TUTORIALS / f"{name}.md").read_text(encoding="utf-8").splitlines()) <= MAX_LINES
     assert {language for language, _ in found} == {"python", "sh"}
     for language, block in found:
         if language == "python":
             compile(block, file_name(block), "exec")
-    # What a tutorial saves is what it runs.
-    commands = "".join(block for language, block in found if language == "sh")
-    for language, block in found:
-        if language == "python":
-            assert f"python {file_name(block)}" in commands
+            assert f"python {file_name(block)}" in run_there
