@@ -13,7 +13,6 @@ from mcutrain.trainer.errors import DataError
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.notes import Note
 
-TRAIN, TEST, VAL = "train", "test", "val"
 MOST_BYTES = 2 << 30  # of all samples: more is refused before memory runs out
 TEST_SHARE = 0.2
 

@@ -17,6 +17,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mcutrain.host.building.target import Target, TargetKind
+from mcutrain.host.data.load import is_read_here
+from mcutrain.host.data.options import DEFAULT_DATA_OPTIONS, DataOptions
 from mcutrain.host.defaults import AUTO
 from mcutrain.host.extras import require_extra
 from mcutrain.host.failure import reason
@@ -28,6 +30,7 @@ from mcutrain.host.search.effort import SearchPlan
 from mcutrain.host.search.report import plot_front, scheme_file, to_json
 from mcutrain.host.search.study import Study, StudyError
 from mcutrain.host.search.trial import Samples, Setup
+from mcutrain.host.training.class_names import named
 from mcutrain.host.training.dataset import load_dataset
 from mcutrain.host.training.tell import tell
 from mcutrain.host.urls import without_passwords
@@ -60,6 +63,7 @@ class SearchJob:
     storage: str | None = None
     output: Path = Path("scheme.toml")
     plot: Path | None = None
+    reading: DataOptions = DEFAULT_DATA_OPTIONS
 
     @property
     def folder(self) -> Path:
@@ -101,13 +105,14 @@ def searched(job: SearchJob, console: Console) -> tuple[Found, Setup, list[Note]
     from mcutrain.host.search.search import SchemeSearch
 
     target = Target.parse(job.target)
-    request = job.request.on(target.chip)
+    request = named(job.request, job.data, job.reading).on(target.chip)
     model = load(request.model)
     head = request.plan_of(model)  # the head learns, for no scheme was asked for
-    data = load_dataset(job.data, head)
+    data = load_dataset(job.data, head, job.reading)
     notes = [*head.notes, *(note for note in data.notes if "train" in note.about)]
     tell(notes, console)
-    samples = Samples.of(data, read_groups(job.data))
+    groups = data.groups_train if is_read_here(job.data) else read_groups(job.data)
+    samples = Samples.of(data, groups)
     setup = Setup(
         request, model, samples, job.folder / "latents", job.share, job.rate, seed=job.plan.seed
     )

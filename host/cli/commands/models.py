@@ -8,9 +8,11 @@ from typing import Annotated
 
 import typer
 
+from mcutrain.host.cli.data_options import HELP, PANEL, takes_data_options
 from mcutrain.host.cli.files import READS, WRITES
 from mcutrain.host.cli.options import JsonOpt, ModelArg
 from mcutrain.host.cli.output import err, print_json
+from mcutrain.host.data.options import DataOptions
 
 
 def inspect(model: ModelArg, json_: JsonOpt = False) -> None:
@@ -59,11 +61,19 @@ def check(model: ModelArg, json_: JsonOpt = False) -> None:
         raise Error(f"{result['mismatches']} outputs differ from tflite-micro")
 
 
+@takes_data_options
 def calibrate(
     model: ModelArg,
     data: Annotated[
-        Path, typer.Option(help=".npz as for train; x_train is looked at alone."), READS
+        Path,
+        typer.Option(
+            metavar="PATH",
+            help=f"{HELP} The training samples are looked at alone.",
+            rich_help_panel=PANEL,
+        ),
+        READS,
     ],
+    reading: DataOptions,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The .tflite file to write."), WRITES
     ],
@@ -84,6 +94,7 @@ def calibrate(
         found = calibrated(
             model, data, samples, output,
             lambda done, total: status.update(f"{model}: pass {done}, of {total} at most"),
+            reading,
         )  # fmt: skip
     tell((Note(**note) for note in found["notes"]), err)
     print_json(found) if json_ else show.calibration_table(found)

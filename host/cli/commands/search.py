@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mcutrain.host.cli.data_options import HELP, PANEL, takes_data_options
 from mcutrain.host.cli.files import KEEPS_TRIALS, READS, WRITES
 from mcutrain.host.cli.options import JsonOpt, RateOpt, takes_request
 from mcutrain.host.cli.output import INTERRUPTED, err, print_json
+from mcutrain.host.data.options import DataOptions
 from mcutrain.host.defaults import AUTO
 from mcutrain.host.sizes import bytes_option
 
@@ -20,16 +22,21 @@ if TYPE_CHECKING:
 
 
 @takes_request
+@takes_data_options
 def search(
     request: Request,
     data: Annotated[
         Path,
         typer.Option(
-            help=".npz as for train. An array group_train says whose each sample is: the scheme "
-            "is then for one person at a time. The test samples are not looked at."
+            metavar="PATH",
+            help=f"{HELP} An array group_train, or a column that --group names, says whose each "
+            "sample is: the scheme is then for one person at a time. The test samples are not "
+            "looked at.",
+            rich_help_panel=PANEL,
         ),
         READS,
     ],
+    reading: DataOptions,
     sram: Annotated[
         int,
         typer.Option(metavar="BYTES", parser=bytes_option, help="RAM there is, such as 64K."),
@@ -110,7 +117,7 @@ def search(
     limits = Limits(sram, request.options.flash, instructions)
     job = SearchJob(
         request, data, limits, effort, target, validation, given_rate(lr), jobs,
-        study, storage, output, plot,
+        study, storage, output, plot, reading,
     )  # fmt: skip
     try:
         found = run_search(job, err)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mcutrain.host.cli.data_options import HELP, PANEL, takes_data_options
 from mcutrain.host.cli.files import READS, WRITES
 from mcutrain.host.cli.options import (
     BaudOpt,
@@ -21,6 +22,7 @@ from mcutrain.host.cli.options import (
     takes_request,
 )
 from mcutrain.host.cli.output import err, interruption, print_json, say
+from mcutrain.host.data.options import DataOptions
 from mcutrain.host.defaults import AUTO, BAUD, EPOCHS, GUARD_MINUTES, PATIENCE, RATE_MINUTES, RATIO
 
 if TYPE_CHECKING:
@@ -28,17 +30,20 @@ if TYPE_CHECKING:
 
 
 @takes_request
+@takes_data_options
 def train(
     request: Request,
     ctx: typer.Context,
     data: Annotated[
         Path,
         typer.Option(
-            help=".npz with x_train, y_train, x_test, y_test, and x_val, y_val if there are: int8, "
-            "or float in real units."
+            metavar="PATH",
+            help=HELP,
+            rich_help_panel=PANEL,
         ),
         READS,
     ],
+    reading: DataOptions,
     target: TargetOpt = "reference",
     port: Annotated[str | None, typer.Option(help="Serial port of a flashed board.")] = None,
     baud: BaudOpt = BAUD,
@@ -231,6 +236,7 @@ def train(
         export, GO_ON if go_on else FRESH if fresh else None, latents=latents,
         flash_latents=flash_latents, replay=replay, replay_ratio=replay_ratio, profile=profile,
         rate_minutes=lr_minutes, guard_minutes=guard_minutes, minutes=minutes,
+        reading=reading,
     )  # fmt: skip
     keeper = Keeper(save, export)
     try:
