@@ -17,9 +17,11 @@ MODULES = {  # what each extra brings, as pyproject.toml declares it
 NOTES = {"check": " (it has wheels for Linux on x86-64 only)"}
 
 
-def require_extra(extra: str) -> None:
-    """Raises Error, with the command that helps, if a module that ``extra`` brings is not there."""
-    missing = next((module for module in MODULES[extra] if not is_there(module)), None)
+def require_extra(extra: str, only: str | None = None) -> None:
+    """Raises Error, with the command that helps, if a module that ``extra`` brings is not there;
+    of several ``only`` one may be needed."""
+    wanted = MODULES[extra] if only is None else (only,)
+    missing = next((module for module in wanted if not is_there(module)), None)
     if missing is not None:
         note = NOTES.get(extra, "")
         raise Error(f"{missing} is not installed; run: pip install 'mcutrain[{extra}]'{note}")

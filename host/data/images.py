@@ -39,7 +39,7 @@ class ImageReader:
     """
 
     def __init__(self, type: TensorType, asked: str | None) -> None:
-        require_extra("data")
+        require_extra("data", "PIL")
         self.size, self.channels = image_shape(type)
         self.type = type
         low, high = pixel_range(type, asked)

@@ -18,6 +18,7 @@ from mcutrain.host.data.raw import (
     RawData,
     RawPart,
     check_size,
+    class_notes,
     held_out,
     numbered,
     quiet,
@@ -107,7 +108,7 @@ def load_folder(path: Path, wanted: Wanted, options: DataOptions, progress: Prog
             progress(done, total)
         y = np.array([number[name] for name, _ in files], np.int64)
         parts[split] = RawPart(x, y, tuple(shown(file.relative_to(path)) for _, file in files))
-    return RawData(parts, (*found.notes, *notes, *reader.notes()))
+    return RawData(parts, (*found.notes, *notes, *reader.notes(), *class_notes(number)))
 
 
 def chosen_files(
@@ -143,6 +144,7 @@ def load_table(path: Path, wanted: Wanted, options: DataOptions, progress: Progr
     splits = splits_of(table, found, labels, seed)
     check_size(len(found), 4 * size, shown(path))
     notes = list[Note]()
+    notes += class_notes(number)
     if table.splits is None:
         notes += table_notes(table, splits, seed)
     parts = {}

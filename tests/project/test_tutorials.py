@@ -23,9 +23,9 @@ TUTORIALS = ROOT / "docs" / "tutorials"
 MAX_LINES = 120
 
 
-def blocks(name: str) -> list[tuple[str, str]]:
-    """(language, text) of each code block of a tutorial."""
-    text = (TUTORIALS / f"{name}.md").read_text(encoding="utf-8")
+def blocks(name: str, folder: Path = TUTORIALS) -> list[tuple[str, str]]:
+    """(language, text) of each code block of a tutorial, or of another page."""
+    text = (folder / f"{name}.md").read_text(encoding="utf-8")
     return re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
@@ -113,6 +113,20 @@ def test_our_own_model_learns_on_the_device(
         [exported.predict(x) == y for x, y in zip(data.x_test, data.y_test, strict=True)]
     )
     assert round(100 * right, 1) == after[0]
+
+
+@pytest.mark.slow
+def test_the_page_about_data_runs_as_it_is_printed(tmp_path: Path, commands: Path) -> None:
+    printed = ""
+    for language, block in blocks("data", TUTORIALS.parent):
+        if language == "python":
+            (tmp_path / file_name(block)).write_text(block, encoding="utf-8")
+        else:
+            printed += run(block, tmp_path, commands)
+
+    assert printed.count("accuracy 100.0 %") == 3  # of images, of a table, of an .npz
+    assert "8 of 8 test samples of stripes" in printed
+    assert re.search(r"(across|down)/\d\d\.png", printed)  # a worst sample, by its file
 
 
 @pytest.mark.parametrize("name", ["own", "keras", "pytorch"])

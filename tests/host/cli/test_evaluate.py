@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.support.command import AT_A_RATE, Run
+from tests.support.fresh import fresh, hiding
 from tests.support.marks import exhaustive
 from tests.support.paths import WATCH
 from tests.support.sample_files import dense_model, image_folder, save_wav, tone
@@ -26,7 +27,7 @@ def photos(tmp_path: Path) -> Path:
 @pytest.fixture
 def pixels(tmp_path: Path) -> Path:
     path = tmp_path / "pixels.tflite"
-    path.write_bytes(dense_model((8, 6, 1), 3, 0, 255))
+    path.write_bytes(dense_model((8, 6, 1), 3, 0, 1))
     return path
 
 
@@ -86,24 +87,40 @@ def test_class_names_reach_the_exported_model_and_more_classes_are_told(
     assert "--classes 4" in ran.err and len(ran.err.splitlines()) == 1
 
 
-def test_calibrate_and_search_take_folders_and_tables(
-    photos: Path, pixels: Path, model: Path, run: Run, tmp_path: Path
-) -> None:
+def test_calibrate_takes_folders(photos: Path, pixels: Path, run: Run, tmp_path: Path) -> None:
     ran = run("calibrate", pixels, "--data", photos, "-o", tmp_path / "c.tflite", "--json")
+
     assert ran.json["samples"] == 24
+    assert "images are read as 6 x 8 gray" in ran.err
+
+
+@pytest.mark.exhaustive
+def test_search_takes_tables_and_their_recordings(model: Path, run: Run, tmp_path: Path) -> None:
     rows = [
-        f"{k % 3},p{k // 30}," + ",".join(str((k % 3 + j % 7) / 4) for j in range(189))
-        for k in range(90)
+        f"{k % 3},p{k // 10}," + ",".join(str((k % 3 + j % 7) / 4) for j in range(189))
+        for k in range(30)
     ]
     header = "label,who," + ",".join(f"v{j}" for j in range(189))
     table = tmp_path / "table.csv"
     table.write_text("\n".join([header, *rows]))
     found = run(
-        "search", model, "--classes", 3, "--data", table, "--group", "who", "--sram", "64K", "--trials", 1,
-        "--promote", 1, "--folds", 1, "--epochs", 1, "--jobs", 1, *AT_A_RATE,
-        "--output", tmp_path / "s.toml", "--json",
+        "search", model, "--classes", 3, "--data", table, "--group", "who", "--sram", "64K",
+        "--trials", 1, "--trial-steps", 2, "--promote", 1, "--folds", 1, "--epochs", 1,
+        "--jobs", 1, *AT_A_RATE, "--output", tmp_path / "s.toml", "--json",
     )  # fmt: skip
+
     assert found.status == 0, found.err
+
+
+@pytest.mark.parametrize("hidden", ["PIL", "soundfile"])
+def test_a_missing_library_names_the_extra(hidden: str, photos: Path, pixels: Path) -> None:
+    if hidden == "soundfile":
+        for file in photos.rglob("*.png"):
+            file.rename(file.with_suffix(".wav"))
+    ran = fresh("evaluate", pixels, "--data", photos, code=hiding(hidden))
+
+    assert (ran.status, ran.out) == (1, "")
+    assert f"{hidden} is not installed; run: pip install 'mcutrain[data]'" in ran.err
 
 
 def test_sound_is_learned_from_files(run: Run, tmp_path: Path) -> None:
