@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from mcutrain.host.cli.commands.build import build, generate
+from mcutrain.host.cli.commands.evaluate import evaluate
 from mcutrain.host.cli.commands.models import calibrate, check, export, inspect
 from mcutrain.host.cli.commands.others import clean, demo, ports
 from mcutrain.host.cli.commands.plan import plan
@@ -42,6 +43,12 @@ COMMANDS: tuple[tuple[Callable[..., None], str, str], ...] = (
         TRAIN,
         "Example: mcutrain train model.tflite --data mine.npz --update last:2 --classes 5 "
         "--target native --verify",
+    ),
+    (
+        evaluate,
+        START,
+        "Examples: mcutrain evaluate model.tflite --data photos/; mcutrain evaluate model.tflite "
+        "--state learned.npz --data mine.npz --target native",
     ),
     (
         search,

@@ -14,13 +14,14 @@ from mcutrain.host.boards import core_of
 from mcutrain.host.building.target import Target, TargetKind
 from mcutrain.host.cli.ports import simulated
 from mcutrain.host.cost import planned
+from mcutrain.host.data.options import DataOptions
 from mcutrain.host.errors import TransportError
 from mcutrain.host.link.transport import why_not_open
 from mcutrain.host.prediction.density import traced
 from mcutrain.host.prediction.predict import predict
-from mcutrain.host.search.command import SearchJob, check_search, read_groups
-from mcutrain.host.search.trial import Samples
+from mcutrain.host.search.command import SearchJob, check_search, samples_of
 from mcutrain.host.training.beforehand import reason_not_to_guard
+from mcutrain.host.training.class_names import named
 from mcutrain.host.training.counted_time import counted_seconds, steps_within
 from mcutrain.host.training.dataset import load_dataset, load_samples
 from mcutrain.host.training.feed import order_of
@@ -96,10 +97,10 @@ def of_search(job: SearchJob, reporter: Reporter) -> Told:
     check_search(job)
     target = Target.parse(job.target)
     check_tools(target)
-    plan = job.request.on(target.chip).plan()
-    data = load_dataset(job.data, plan)
+    plan = named(job.request, job.data, job.reading).on(target.chip).plan()
+    data = load_dataset(job.data, plan, job.reading)
     reporter.tell(plan.notes)
-    samples = Samples.of(data, read_groups(job.data))
+    samples = samples_of(job, data)
     learned = round(len(samples.x) * (1 - job.share))
     steps = job.plan.epochs * learned
     limited = steps if job.plan.steps is None else min(steps, job.plan.steps)
@@ -116,10 +117,12 @@ def of_build(plan: TrainingPlan, target: Target, files: Iterable[Path]) -> Told:
     return of_plan(plan, target) | written(*files)
 
 
-def of_calibration(model: Path, data: Path, count: int, output: Path, reporter: Reporter) -> Told:
+def of_calibration(
+    model: Path, data: Path, count: int, output: Path, reporter: Reporter, reading: DataOptions
+) -> Told:
     """What `mcutrain calibrate` would do. Raises Error as it does."""
     loaded = load(model)
-    x, notes = load_samples(data, End(loaded.input.type, pixels=loaded.pixels))
+    x, notes = load_samples(data, End(loaded.input.type, pixels=loaded.pixels), reading)
     reporter.tell(notes)
     return {"model": loaded.name, "samples": {"train": min(count, len(x))}} | written(output)
 

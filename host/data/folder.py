@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcutrain.host.data.raw import TEST, TRAIN, VAL, shown
+from mcutrain.host.data.options import TEST, TRAIN, VAL
+from mcutrain.host.data.raw import shown
 from mcutrain.trainer.errors import DataError
 from mcutrain.trainer.notes import Note
 

@@ -14,9 +14,8 @@ import numpy as np
 from mcutrain.host.data.raw import shown
 from mcutrain.host.extras import require_extra
 from mcutrain.trainer.errors import DataError
-from mcutrain.trainer.graph.tensor import Array, QuantParams, TensorType
+from mcutrain.trainer.graph.tensor import Array, TensorType
 from mcutrain.trainer.notes import WARNING, Note
-from mcutrain.trainer.ops.quantize import from_uint8
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -33,29 +32,24 @@ DAMAGED = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EO
 
 
 class ImageReader:
-    """Reads images for an input of ``type``. ``pixels`` is the uint8 quantisation in which the
-    model's file takes it, if it does; ``asked`` is "LOW:HIGH", the real values of black and white.
+    """Reads images for an input of ``type``; ``asked`` is "LOW:HIGH", the real values of black and
+    white.
 
     Raises DataError where the model takes no images, or other values than can be told.
     """
 
-    def __init__(self, type: TensorType, pixels: QuantParams | None, asked: str | None) -> None:
-        require_extra("data")
+    def __init__(self, type: TensorType, asked: str | None) -> None:
+        require_extra("data", "PIL")
         self.size, self.channels = image_shape(type)
         self.type = type
-        if pixels is not None and asked is None:
-            self.values = from_uint8(pixels, quant_of(type))
-            self.told = "pixels are taken as the model's uint8 input takes them"
-            self.outside = 0.0
-        else:
-            low, high = pixel_range(type, asked)
-            real = low + np.arange(256) * (high - low) / 255
-            q = np.floor(real / type.scale + 0.5) + type.zero_point
-            self.values = np.clip(q, -128, 127).astype(np.int8)
-            self.outside = float(((q < -128) | (q > 127)).mean())
-            self.told = f"black is {low:g} and white {high:g}" + (
-                "" if asked else f", as the input's range of {real_range(type)} suggests"
-            )
+        low, high = pixel_range(type, asked)
+        real = low + np.arange(256) * (high - low) / 255
+        q = np.floor(real / type.scale + 0.5) + type.zero_point
+        self.values = np.clip(q, -128, 127).astype(np.int8)
+        self.outside = float(((q < -128) | (q > 127)).mean())
+        self.told = f"black is {low:g} and white {high:g}"
+        if asked is None:
+            self.told += f", as the input's range of {real_range(type)} suggests"
         self._stretched: list[tuple[Path, tuple[int, int]]] = []
         self._resized = self._count = 0
 
@@ -79,7 +73,7 @@ class ImageReader:
                 found = np.asarray(self._fitted(image, path), np.uint8)
         except (*DAMAGED, Image.DecompressionBombError) as err:
             raise DataError(unreadable(path, err)) from err
-        return self.values[found.reshape(self.shape)]
+        return np.asarray(self.values[found.reshape(self.shape)])
 
     def _fitted(self, image: Image, path: Path) -> Image:
         """Upright, gray or RGB, and of the model's size."""
@@ -142,11 +136,6 @@ def image_shape(type: TensorType) -> tuple[tuple[int, int], int]:
             "channels: give an .npz of such samples"
         )
     return (dims[0], dims[1]), dims[2]
-
-
-def quant_of(type: TensorType) -> QuantParams:
-    assert type.quant is not None
-    return type.quant
 
 
 def pixel_range(type: TensorType, asked: str | None) -> tuple[float, float]:

@@ -12,14 +12,13 @@ import numpy as np
 
 from mcutrain.host.data.folder import IMAGES, Folder, look
 from mcutrain.host.data.images import ImageReader
-from mcutrain.host.data.options import DEFAULT_DATA_OPTIONS, DataOptions
+from mcutrain.host.data.options import DEFAULT_DATA_OPTIONS, TEST, TRAIN, DataOptions
 from mcutrain.host.data.raw import (
-    TEST,
-    TRAIN,
     Progress,
     RawData,
     RawPart,
     check_size,
+    class_notes,
     held_out,
     numbered,
     quiet,
@@ -30,7 +29,7 @@ from mcutrain.host.data.sounds import SoundReader
 from mcutrain.host.data.table import Table, read_table
 from mcutrain.host.data.windows import splits_of, windows
 from mcutrain.trainer.errors import DataError
-from mcutrain.trainer.graph.tensor import Array, QuantParams, TensorType
+from mcutrain.trainer.graph.tensor import Array, TensorType
 from mcutrain.trainer.notes import Note
 
 ENDING = ".csv"
@@ -39,12 +38,11 @@ OF_TABLES, OF_IMAGES, OF_SOUNDS = ("label", "group", "window", "hop"), ("pixels"
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a model takes: samples of ``type``, or uint8 ones of ``pixels``. ``values`` are targets
+    """What a model takes: samples of ``type``. ``values`` are targets
     per sample, 0 where they are labels or none; ``labels`` says that there must be labels.
     ``class_names`` are known already, or empty."""
 
     type: TensorType
-    pixels: QuantParams | None = None
     labels: bool = True
     values: int = 0
     class_names: tuple[str, ...] = ()
@@ -93,12 +91,12 @@ def load_folder(path: Path, wanted: Wanted, options: DataOptions, progress: Prog
     reader: ImageReader | SoundReader
     if found.kind == IMAGES:
         check_options(options, OF_IMAGES, f"{shown(path)} holds images")
-        reader = ImageReader(wanted.type, wanted.pixels, options.pixels)
+        reader = ImageReader(wanted.type, options.pixels)
     else:
         check_options(options, OF_SOUNDS, f"{shown(path)} holds sound")
         reader = SoundReader(wanted.type, options.sample_rate)
     number, _ = numbered(found.classes, wanted.class_names, shown(path))
-    chosen, notes = chosen_files(found, number, options.seed or 0)
+    chosen, notes = chosen_files(found, number, options.split_seed or 0)
     total, done, parts = sum(map(len, chosen.values())), 0, {}
     dtype = np.dtype(np.int8 if found.kind == IMAGES else np.float32)
     check_size(total, math.prod(reader.shape) * dtype.itemsize, shown(path))
@@ -110,7 +108,7 @@ def load_folder(path: Path, wanted: Wanted, options: DataOptions, progress: Prog
             progress(done, total)
         y = np.array([number[name] for name, _ in files], np.int64)
         parts[split] = RawPart(x, y, tuple(shown(file.relative_to(path)) for _, file in files))
-    return RawData(parts, (*found.notes, *notes, *reader.notes()))
+    return RawData(parts, (*found.notes, *notes, *reader.notes(), *class_notes(number)))
 
 
 def chosen_files(
@@ -142,10 +140,11 @@ def load_table(path: Path, wanted: Wanted, options: DataOptions, progress: Progr
     check_shape(table, found[0].size, wanted.type)
     number = numbered(table.labels, wanted.class_names, shown(path))[0] if table.labels else {}
     labels = [number.get(table.labels[w.first], 0) if table.labels else 0 for w in found]
-    seed = options.seed or 0
+    seed = options.split_seed or 0
     splits = splits_of(table, found, labels, seed)
     check_size(len(found), 4 * size, shown(path))
     notes = list[Note]()
+    notes += class_notes(number)
     if table.splits is None:
         notes += table_notes(table, splits, seed)
     parts = {}

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+SPLITS = TRAIN, TEST, VAL = "train", "test", "val"
+
 
 @dataclass(frozen=True)
 class DataOptions:
@@ -12,7 +14,7 @@ class DataOptions:
 
     ``label`` and ``group`` are columns of a CSV file, ``window`` and ``hop`` numbers of its rows.
     ``pixels`` are the real values of black and white, such as "0:1". ``sample_rate`` is in Hz.
-    ``seed`` chooses the test samples of data that have no split of their own.
+    ``split_seed`` chooses the test samples of data that have no split of their own.
     """
 
     label: str | None = None
@@ -21,17 +23,12 @@ class DataOptions:
     hop: int | None = None
     pixels: str | None = None
     sample_rate: int | None = None
-    seed: int | None = None
+    split_seed: int | None = None
 
     def given(self) -> list[str]:
         """The flags of what was given."""
         names = [each.name for each in fields(self) if getattr(self, each.name) is not None]
-        return [f"--{flag(name)}" for name in names]
-
-
-def flag(name: str) -> str:
-    """The flag of a field, without its dashes."""
-    return "split-seed" if name == "seed" else name.replace("_", "-")
+        return [f"--{name.replace('_', '-')}" for name in names]
 
 
 DEFAULT_DATA_OPTIONS = DataOptions()

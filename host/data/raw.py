@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +13,9 @@ from mcutrain.trainer.errors import DataError
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.notes import Note
 
-TRAIN, TEST, VAL = "train", "test", "val"
 MOST_BYTES = 2 << 30  # of all samples: more is refused before memory runs out
 TEST_SHARE = 0.2
+LISTED = 5  # classes
 
 Progress = Callable[[int, int], None]  # files or rows that are read, of how many
 
@@ -81,6 +81,16 @@ def numbered(
     if all(name.isascii() and name.isdigit() and len(name) < 6 for name in names):
         return {name: int(name) for name in names}, ()
     return {name: k for k, name in enumerate(names)}, tuple(names)
+
+
+def class_notes(number: Mapping[str, int]) -> Iterator[Note]:
+    """Which label each class has, unless its name says so."""
+    if any(name != str(label) for name, label in number.items()):
+        pairs = sorted((label, shown(name)) for name, label in number.items())
+        more = f" and {len(pairs) - LISTED} more" if len(pairs) > LISTED else ""
+        told = ", ".join(f"{label} is {name}" for label, name in pairs[:LISTED])
+        text = f"the classes are numbered by their names: {told}{more}"
+        yield Note("y_train", "class names", float(len(pairs)), text)
 
 
 def held_out(labels: Sequence[int], units: Sequence[object], seed: int) -> Array:

@@ -28,7 +28,7 @@ class SoundReader:
     """
 
     def __init__(self, type: TensorType, rate: int | None) -> None:
-        require_extra("data")
+        require_extra("data", "soundfile")
         self.type, self.rate = type, rate
         self.length = sound_length(type)
         self.gain = next((gain for gain in GAINS if is_covered(type, gain)), None) or refused(type)

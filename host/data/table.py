@@ -10,15 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from mcutrain.host.data.options import DataOptions
-from mcutrain.host.data.raw import MOST_BYTES, TEST, TRAIN, VAL, Progress, shown
+from mcutrain.host.data.options import SPLITS, DataOptions
+from mcutrain.host.data.raw import MOST_BYTES, Progress, shown
 from mcutrain.trainer.errors import DataError
 from mcutrain.trainer.graph.tensor import Array
 
 LABEL, SPLIT = "label", "split"  # columns by default
 DELIMITERS = ",;\t"
 PIECE = 4096  # rows that become numbers at once
-SPLITS = (TRAIN, TEST, VAL)
 
 
 @dataclass(frozen=True)
@@ -182,7 +181,8 @@ def numbers_in(
     """(rows, columns) float32. Raises DataError that names the first cell that is no number."""
     cells = [[row[k] for k in columns] for row in rows]
     try:
-        found = np.array(cells, dtype=str).astype(np.float32)
+        with np.errstate(over="ignore"):  # infinity is told below
+            found = np.array(cells, dtype=str).astype(np.float64).astype(np.float32)
     except ValueError:
         found = np.full((len(rows), len(columns)), np.nan, np.float32)
         for at, row in enumerate(cells):

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mcutrain.host.data.raw import TEST, TEST_SHARE, TRAIN, held_out, shown
+from mcutrain.host.data.options import TEST, TRAIN
+from mcutrain.host.data.raw import TEST_SHARE, held_out, shown
 from mcutrain.host.data.table import Table
 from mcutrain.trainer.errors import DataError
 from mcutrain.trainer.graph.tensor import Array

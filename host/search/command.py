@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from mcutrain.host.building.target import Target, TargetKind
+from mcutrain.host.data.load import is_read_here
+from mcutrain.host.data.options import DEFAULT_DATA_OPTIONS, DataOptions
 from mcutrain.host.defaults import AUTO
 from mcutrain.host.extras import require_extra
 from mcutrain.host.failure import reason
@@ -26,7 +28,8 @@ from mcutrain.host.search.effort import SearchPlan
 from mcutrain.host.search.report import plot_front, scheme_file, to_json
 from mcutrain.host.search.study import Study, StudyError
 from mcutrain.host.search.trial import Samples, Setup
-from mcutrain.host.training.dataset import load_dataset
+from mcutrain.host.training.class_names import named
+from mcutrain.host.training.dataset import Dataset, load_dataset
 from mcutrain.host.training.live_view import live_view
 from mcutrain.host.training.reporter import Phase, Reporter
 from mcutrain.host.urls import without_passwords
@@ -59,6 +62,7 @@ class SearchJob:
     storage: str | None = None
     output: Path = Path("scheme.toml")
     plot: Path | None = None
+    reading: DataOptions = DEFAULT_DATA_OPTIONS
 
     @property
     def folder(self) -> Path:
@@ -116,13 +120,13 @@ def searched(job: SearchJob, reporter: Reporter) -> tuple[Found, Setup, list[Not
     from mcutrain.host.search.search import SchemeSearch
 
     target = Target.parse(job.target)
-    request = job.request.on(target.chip)
+    request = named(job.request, job.data, job.reading).on(target.chip)
     model = load(request.model)
     head = request.plan_of(model)  # the head learns, for no scheme was asked for
-    data = load_dataset(job.data, head)
+    data = load_dataset(job.data, head, job.reading)
     notes = [*head.notes, *(note for note in data.notes if "train" in note.about)]
     reporter.tell(notes)
-    samples = Samples.of(data, read_groups(job.data))
+    samples = samples_of(job, data)
     setup = Setup(
         request, model, samples, job.folder / "latents", job.share, job.rate, seed=job.plan.seed
     )
@@ -144,6 +148,12 @@ def identity(job: SearchJob, setup: Setup) -> dict[str, Any]:
         "seed": job.plan.seed,
         "arithmetic": ARITHMETIC_VERSION,
     }
+
+
+def samples_of(job: SearchJob, data: Dataset) -> Samples:
+    """The training samples, and whose each is, if the data set says so. Raises DataError."""
+    groups = data.groups_train if is_read_here(job.data) else read_groups(job.data)
+    return Samples.of(data, groups)
 
 
 def read_groups(path: Path) -> Array | None:

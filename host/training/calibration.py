@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from mcutrain.host.data.options import DEFAULT_DATA_OPTIONS, DataOptions
 from mcutrain.host.files import write_whole
 from mcutrain.host.training.dataset import load_samples
 from mcutrain.host.training.ranges import End
@@ -19,12 +20,17 @@ from mcutrain.trainer.tflite.reader import load
 
 
 def calibrated(
-    path: Path, data: Path, count: int, output: Path, done: Callable[[int, int], None]
+    path: Path,
+    data: Path,
+    count: int,
+    output: Path,
+    done: Callable[[int, int], None],
+    reading: DataOptions = DEFAULT_DATA_OPTIONS,
 ) -> dict[str, Any]:
     """Write ``output``, the model in ``path`` fitted to ``count`` training samples of ``data`` from
     all over them; what was changed, for people. Raises Error."""
     model = load(path)
-    x, notes = load_samples(data, End(model.input.type, pixels=model.pixels))
+    x, notes = load_samples(data, End(model.input.type, pixels=model.pixels), reading)
     chosen = np.unique(np.linspace(0, len(x) - 1, min(count, len(x))).round().astype(int))
     found = calibrate(path.read_bytes(), x[chosen], done)
     write_whole(output, found.data)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mcutrain.host.data.load import Wanted, is_read_here, load
-from mcutrain.host.data.options import DEFAULT_DATA_OPTIONS, DataOptions
+from mcutrain.host.data.options import DEFAULT_DATA_OPTIONS, SPLITS, DataOptions
 from mcutrain.host.data.raw import Progress, RawData, quiet
 from mcutrain.host.npz import DAMAGED, NpzArray, NpzFile
 from mcutrain.host.training.data_notes import label_notes, sample_notes
@@ -37,7 +37,6 @@ from mcutrain.trainer.training_plan import TrainingPlan
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 VALIDATION_KEYS = ("x_val", "y_val")  # a file need not have them
 OLD_KEYS = ("x_old", "y_old")  # nor these
-SPLITS = ("train", "test", "val")
 
 
 @dataclass(frozen=True)
@@ -80,11 +79,14 @@ class Dataset:
             )
         return x, y
 
+    def clipped(self, part: str) -> Note | None:
+        """What is to be said of samples or targets of a part, "test" or "val", that are out of
+        range: they are others than were given then, and no figure is computed of them."""
+        notes = (note for note in self.notes if note.kind == CLIPPED_KIND)
+        return next((n for n in notes if n.about.startswith((f"x_{part}", f"y_{part}"))), None)
+
     def is_clipped(self, part: str) -> bool:
-        """Whether samples or targets of a part, "test" or "val", are out of range: they are others
-        than were given then, and no figure is computed of them."""
-        clipped = (note.about for note in self.notes if note.kind == CLIPPED_KIND)
-        return any(about.startswith((f"x_{part}", f"y_{part}")) for about in clipped)
+        return self.clipped(part) is not None
 
 
 def load_dataset(
@@ -133,7 +135,7 @@ def wanted_by(plan: TrainingPlan) -> Wanted:
     if not plan.takes_label and plan.task.target is not None:
         values = plan.task.logits.type.size
     input = plan.task.input.type
-    return Wanted(input, plan.task.pixels, plan.takes_label, values, plan.options.class_names)
+    return Wanted(input, plan.takes_label, values, plan.options.class_names)
 
 
 def load_old(path: Path, plan: TrainingPlan) -> tuple[Array, Array, list[Note]]:
@@ -152,7 +154,7 @@ def load_samples(
     """The training samples in ``path`` without targets, (N, input size) int8, and what is to be
     said of their values. Raises DataError."""
     if is_read_here(path):
-        raw = load(path, Wanted(end.type, end.pixels, labels=False), options, progress)
+        raw = load(path, Wanted(end.type, labels=False), options, progress)
         fit = quantised(raw.parts["train"].x, f"{path}: x_train", end)
         return fit.codes, [*raw.notes, *range_notes(fit, "x_train", end)]
     if options != DEFAULT_DATA_OPTIONS:

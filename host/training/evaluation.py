@@ -15,8 +15,8 @@ import numpy as np
 
 from mcutrain.host.training.absent import all_seen
 from mcutrain.host.training.dataset import Dataset
-from mcutrain.host.training.runner import Answer, answer
-from mcutrain.host.training.tail import fastest
+from mcutrain.host.training.in_process import in_process_runner
+from mcutrain.host.training.runner import Answer, Runner, answer
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import target_of_input, unpack_state
 from mcutrain.trainer.training_plan import TrainingPlan
@@ -202,11 +202,17 @@ def evaluate(
     data: "train", "test" or "val". It is computed in this process. Raises DataError for a part
     that the data lack."""
     x, y = data.part(split)
-    with fastest(plan) as runner:
+    with in_process_runner(plan, len(x)) as runner:
         runner.reset(0) if state is None else runner.load(state)
-        classes = classes_in_use(plan, runner.state())
-        answers = (answer(plan, runner, sample) for sample in x)
-        return evaluation(plan, x, y, classes, answers, report)
+        return evaluate_with(runner, plan, x, y, report)
+
+
+def evaluate_with(
+    runner: Runner, plan: TrainingPlan, x: Array, y: Array, report: Progress
+) -> Evaluation:
+    """What the state that a runner has makes of samples, ``x`` and ``y`` as in Dataset."""
+    answers = (answer(plan, runner, sample) for sample in x)
+    return evaluation(plan, x, y, classes_in_use(plan, runner.state()), answers, report)
 
 
 def evaluation(

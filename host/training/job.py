@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mcutrain.host.data.options import DEFAULT_DATA_OPTIONS, DataOptions
 from mcutrain.host.defaults import AUTO, BAUD, EPOCHS, GUARD_MINUTES, PATIENCE, RATE_MINUTES, RATIO
 from mcutrain.host.request import Request
 from mcutrain.host.simulation.profile import Profile, profiles_json
@@ -58,6 +59,7 @@ class TrainingJob:
     guard_minutes: float = GUARD_MINUTES
     minutes: float | None = None  # in place of epochs
     budget: TimeBudget | None = None  # what they came to
+    reading: DataOptions = DEFAULT_DATA_OPTIONS  # how ``data`` is read
 
     @property
     def counts(self) -> bool:

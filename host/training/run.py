@@ -16,6 +16,7 @@ from mcutrain.host.simulation.instructions import read_counts, summary
 from mcutrain.host.simulation.profile import profiles
 from mcutrain.host.training.absent import absent_notes, calls_for_mask
 from mcutrain.host.training.beforehand import settled, timed
+from mcutrain.host.training.class_names import named
 from mcutrain.host.training.dataset import Dataset, load_dataset
 from mcutrain.host.training.export import check_exportable
 from mcutrain.host.training.feed import decided_balance, feed_notes
@@ -65,7 +66,7 @@ def prepared(job: TrainingJob, target: Target, reporter: Reporter) -> Prepared:
     check_together(job, target)
     if target.kind is not TargetKind.REFERENCE:
         require_extra("build")
-    job = replace(job, request=job.request.resolved())
+    job = replace(job, request=named(job.request.resolved(), job.data, job.reading))
     if job.replay is not None and job.latents == DEVICE:
         job = replace(job, request=job.request.but(latent_slots=job.replay))
     saved = SavedState.read(job.state) if job.state else None
@@ -80,7 +81,12 @@ def prepared(job: TrainingJob, target: Target, reporter: Reporter) -> Prepared:
             f"note: {job.request.model} holds the state of an earlier training, which is left out: "
             "--update or --classes begin anew; without them training goes on"
         )
-    data, is_stream = load_dataset(job.data, plan), job.replay is not None
+    with reporter.working(f"reading {job.data}") as update:
+        data = load_dataset(
+            job.data, plan, job.reading,
+            lambda done, total: update(f"reading {job.data}: {done} of {total or '?'}"),
+        )  # fmt: skip
+    is_stream = job.replay is not None
     if job.port is None and saved is None and calls_for_mask(plan, data, is_stream):
         job = replace(job, request=job.request.but(absent=KEEP))
         plan = planned_on(job.request, job.flash_latents, target.chip)

@@ -20,6 +20,7 @@ from mcutrain.trainer.tflite.reader import load
 from tests.support.documents import blocks
 from tests.support.paths import ROOT
 
+DATA = ROOT / "docs" / "data.md"
 OWN = ROOT / "docs" / "tutorials" / "own.md"
 MODEL = ROOT / "docs" / "guides" / "model.md"
 
@@ -108,6 +109,20 @@ def test_our_own_model_learns_on_the_device(
         [exported.predict(x) == y for x, y in zip(data.x_test, data.y_test, strict=True)]
     )
     assert round(100 * right, 1) == after[0]
+
+
+@pytest.mark.slow
+def test_the_page_about_data_runs_as_it_is_printed(tmp_path: Path, commands: Path) -> None:
+    printed = ""
+    for language, block in blocks(DATA):
+        if language == "python":
+            (tmp_path / file_name(block)).write_text(block, encoding="utf-8")
+        else:
+            printed += run(block, tmp_path, commands)
+
+    assert printed.count("accuracy 100.0 %") == 3  # of images, of a table, of an .npz
+    assert "8 of 8 test samples of stripes" in printed
+    assert re.search(r"(across|down)/\d\d\.png", printed)  # a worst sample, by its file
 
 
 @pytest.mark.parametrize("page", [OWN, MODEL], ids=lambda page: page.stem)

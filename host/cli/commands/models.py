@@ -9,10 +9,12 @@ from typing import Annotated
 
 import typer
 
+from mcutrain.host.cli.data_options import HELP, takes_data_options
 from mcutrain.host.cli.files import READS, WRITES
 from mcutrain.host.cli.options import DryRunOpt, JsonOpt, ModelArg, QuietOpt
 from mcutrain.host.cli.output import print_json, progress
 from mcutrain.host.cli.panels import DATA, OUTPUT
+from mcutrain.host.data.options import DataOptions
 
 OutputOpt = Annotated[
     Path,
@@ -76,21 +78,25 @@ def check(model: ModelArg, json_: JsonOpt = False) -> None:
         )
 
 
+@takes_data_options
 def calibrate(
     model: ModelArg,
     data: Annotated[
         Path,
         typer.Option(
-            metavar="FILE",
-            help="Read samples from this .npz, as train does; only x_train is looked at.",
+            metavar="PATH",
+            help=f"{HELP} Only the training samples are looked at.",
             rich_help_panel=DATA,
         ),
         READS,
     ],
+    reading: DataOptions,
     output: OutputOpt,
     samples: Annotated[
         int,
-        typer.Option(min=1, metavar="N", help="Take N samples of x_train.", rich_help_panel=DATA),
+        typer.Option(
+            min=1, metavar="N", help="Take N of the training samples.", rich_help_panel=DATA
+        ),
     ] = 200,
     dry_run: DryRunOpt = False,
     json_: JsonOpt = False,
@@ -113,11 +119,12 @@ def calibrate(
         from mcutrain.host.cli.dry_run import lines, of_calibration
         from mcutrain.host.cli.reporter import ConsoleReporter
 
-        told = of_calibration(model, data, samples, output, ConsoleReporter(console))
+        told = of_calibration(model, data, samples, output, ConsoleReporter(console), reading)
         print_json(told) if json_ else show.lines(lines(told))
         return
     with live_view(console) as view:
-        found = calibrated(model, data, samples, output, partial(view.show, "passes"))
+        report = partial(view.show, "passes")
+        found = calibrated(model, data, samples, output, report, reading)
     tell((Note(**note) for note in found["notes"]), console)
     print_json(found) if json_ else show.calibration_table(found)
 

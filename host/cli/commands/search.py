@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mcutrain.host.cli.completion import targets
+from mcutrain.host.cli.data_options import HELP, takes_data_options
 from mcutrain.host.cli.files import KEEPS_TRIALS, READS, WRITES
 from mcutrain.host.cli.options import DryRunOpt, JsonOpt, QuietOpt, RateOpt, takes_request
 from mcutrain.host.cli.output import INTERRUPTED, err, print_json, progress
 from mcutrain.host.cli.panels import COMMON, DATA, DURATION, OUTPUT, SEARCH, TARGET
+from mcutrain.host.data.options import DataOptions
 from mcutrain.host.defaults import AUTO
 from mcutrain.host.sizes import bytes_option
 
@@ -23,20 +25,22 @@ if TYPE_CHECKING:
 
 
 @takes_request
+@takes_data_options
 def search(
     request: Request,
     data: Annotated[
         Path,
         typer.Option(
-            metavar="FILE",
-            help="Read samples from this .npz, as train does. Test samples are not looked at. An "
-            "array group_train says which person each sample is of; the scheme then suits one "
-            "person at a time.",
+            metavar="PATH",
+            help=f"{HELP} An array group_train, or a column that --group names, says whose each "
+            "sample is: the scheme then suits one person at a time. The test samples are not "
+            "looked at.",
             rich_help_panel=DATA,
         ),
         READS,
         COMMON,
     ],
+    reading: DataOptions,
     sram: Annotated[
         int,
         typer.Option(
@@ -196,7 +200,7 @@ def search(
     limits = Limits(sram, request.options.flash, instructions)
     job = SearchJob(
         request, data, limits, effort, target, validation, given_rate(lr), jobs,
-        study, storage, output, plot,
+        study, storage, output, plot, reading,
     )  # fmt: skip
     reporter = ConsoleReporter(progress(quiet))
     if dry_run:

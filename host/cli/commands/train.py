@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mcutrain.host.cli.completion import one_of
+from mcutrain.host.cli.data_options import HELP, takes_data_options
 from mcutrain.host.cli.files import READS, WRITES
 from mcutrain.host.cli.options import (
     BaudOpt,
@@ -25,6 +26,7 @@ from mcutrain.host.cli.options import (
 )
 from mcutrain.host.cli.output import err, interruption, print_json, progress, say
 from mcutrain.host.cli.panels import COMMON, DATA, DURATION, GUARD, LATENTS, OUTPUT, TARGET
+from mcutrain.host.data.options import DataOptions
 from mcutrain.host.defaults import AUTO, BAUD, EPOCHS, GUARD_MINUTES, PATIENCE, RATE_MINUTES, RATIO
 
 if TYPE_CHECKING:
@@ -32,20 +34,21 @@ if TYPE_CHECKING:
 
 
 @takes_request
+@takes_data_options
 def train(
     request: Request,
     ctx: typer.Context,
     data: Annotated[
         Path,
         typer.Option(
-            metavar="FILE",
-            help="Read samples from this .npz: x_train, y_train, x_test, y_test, and x_val, y_val "
-            "if it has them; int8, or float in real units.",
+            metavar="PATH",
+            help=HELP,
             rich_help_panel=DATA,
         ),
         READS,
         COMMON,
     ],
+    reading: DataOptions,
     target: TargetOpt = "reference",
     port: Annotated[str | None, PortOption, COMMON] = None,
     baud: BaudOpt = BAUD,
@@ -301,6 +304,7 @@ def train(
         verbose=verbose, baud=baud, state=state, save=save, export=export,
         beginning=GO_ON if go_on else FRESH if fresh else None, latents=latents,
         flash_latents=flash_latents, replay=replay, replay_ratio=replay_ratio, profile=profile,
+        reading=reading,
     )  # fmt: skip
     reporter = ConsoleReporter(progress(quiet))
     if dry_run:

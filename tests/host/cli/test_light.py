@@ -12,7 +12,17 @@ from tests.support.fresh import fresh, hiding
 from tests.support.paths import WATCH
 
 MODEL, DATA = WATCH / "watch.tflite", WATCH / "demo.npz"
-EXTRAS = ("matplotlib", "jinja2", "platformio", "SCons", "elftools", "optuna", "tflite_micro")
+EXTRAS = (
+    "matplotlib",
+    "jinja2",
+    "platformio",
+    "SCons",
+    "elftools",
+    "optuna",
+    "tflite_micro",
+    "PIL",
+    "soundfile",
+)
 LIBRARIES = ("numpy", "flatbuffers", "tflite", *EXTRAS)
 HELP = [(), *((command.__name__,) for command, *_ in COMMANDS)]
 

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The names that a data set gives to its classes, as the request's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mcutrain.host.data.load import class_names
+from mcutrain.host.data.options import DataOptions
+from mcutrain.host.data.raw import shown
+from mcutrain.host.request import Request
+from mcutrain.trainer.errors import DataError
+from mcutrain.trainer.options import CROSS_ENTROPY
+from mcutrain.trainer.tflite.reader import load
+
+LISTED = 5
+
+
+def named(request: Request, path: Path, options: DataOptions) -> Request:
+    """The request with the names of the classes in ``path``, unless it has names; so they reach
+    the plan, its C and its report. Raises DataError where the head has other classes than these.
+    """
+    if request.options.class_names or request.options.loss != CROSS_ENTROPY:
+        return request
+    names = class_names(path, options)
+    if not names:
+        return request
+    logits = request.options.classes or load(request.model).classes
+    least = max(2, logits)
+    if not least <= len(names) <= least + request.options.spare_classes:
+        first = ", ".join(names[:LISTED]) + (", ..." if len(names) > LISTED else "")
+        raise DataError(
+            f"{shown(path)} has {len(names)} classes ({first}), and the model's head {least}: give "
+            f"--classes {len(names)} for a new head, or --class-names with all {least} names in "
+            "the order of the model's outputs"
+        )
+    return request.but(class_names=names)

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`mcutrain evaluate`: what a model, or a saved state, makes of samples, without training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mcutrain.host.building.firmware import build
+from mcutrain.host.building.target import Target, TargetKind
+from mcutrain.host.data.options import DEFAULT_DATA_OPTIONS, DataOptions
+from mcutrain.host.extras import require_extra
+from mcutrain.host.request import Request
+from mcutrain.host.training.class_names import named
+from mcutrain.host.training.dataset import Dataset, load_dataset
+from mcutrain.host.training.evaluation import Evaluation, evaluate_with
+from mcutrain.host.training.in_process import in_process_runner
+from mcutrain.host.training.loop import Progress
+from mcutrain.host.training.reporter import Reporter
+from mcutrain.host.training.runner import Runner
+from mcutrain.host.training.runners import simulated
+from mcutrain.host.training.state import SavedState
+from mcutrain.trainer.errors import DataError
+from mcutrain.trainer.training_plan import TrainingPlan
+
+
+@dataclass(frozen=True)
+class EvaluationJob:
+    """What `mcutrain evaluate` was asked to do. ``request`` makes the plan of the model alone; with
+    ``state``, a file that `mcutrain train --save` wrote, that file says it all."""
+
+    request: Request
+    data: Path
+    split: str = "test"
+    target: str = "reference"
+    state: Path | None = None
+    reading: DataOptions = DEFAULT_DATA_OPTIONS
+    verbose: bool = False
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What came of it, with the data that it is of."""
+
+    job: EvaluationJob
+    found: Evaluation
+    data: Dataset
+
+    def worst(self, count: int) -> list[dict[str, Any]]:
+        """The worst samples: their names, what they are, what the model said, and their losses."""
+        found, rows = self.found, list[dict[str, Any]]()
+        for k in found.worst(count):
+            row: dict[str, Any] = {
+                "index": k,
+                "sample": self.data.name_of(self.job.split, k),
+                "loss": float(found.losses[k]),
+            }
+            if found.labels is not None and found.predicted is not None:
+                row["class"] = found.name_of(int(found.labels[k]))
+                row["predicted"] = found.name_of(int(found.predicted[k]))
+                row["right"] = bool(found.right[k])
+            rows.append(row)
+        return rows
+
+    def to_json(self, count: int) -> dict[str, Any]:
+        job = self.job
+        return {
+            "model": str(job.request.model),
+            "state": None if job.state is None else str(job.state),
+            "data": str(job.data),
+            "split": job.split,
+            "target": job.target,
+            **self.found.to_json(),
+            "worst": self.worst(count),
+            "notes": [asdict(note) for note in self.data.notes],
+        }
+
+
+def run_evaluation(job: EvaluationJob, reporter: Reporter) -> Evaluated:
+    """Evaluate; ``reporter`` is told of it. Raises Error."""
+    target = Target.parse(job.target)
+    if target.kind is not TargetKind.REFERENCE:
+        require_extra("build")
+    saved = None if job.state is None else SavedState.read(job.state)
+    if saved is None:
+        request = job.request.resolved()
+    else:
+        names = job.request.options.class_names or None
+        request = saved.request(job.request.model).but(class_names=names)
+    plan = named(request, job.data, job.reading).on(target.chip).plan()
+    state = None if saved is None else saved.state(plan)
+    with reporter.working(f"reading {job.data}") as update:
+        data = load_dataset(
+            job.data, plan, job.reading,
+            lambda done, total: update(f"reading {job.data}: {done} of {total or '?'}"),
+        )  # fmt: skip
+    reporter.tell(data.notes)
+    if (clipped := data.clipped(job.split)) is not None:
+        raise DataError(f"{job.data}: {clipped.text}")
+    x, y = data.part(job.split)
+    with (
+        computing(plan, target, len(x), job, reporter) as runner,
+        reporter.training(plan) as report,
+    ):
+        runner.reset(0) if state is None else runner.load(state)
+        found = evaluate_with(
+            runner, plan, x, y,
+            lambda done, metric: report(Progress("evaluate", done, len(x), metric=metric)),
+        )  # fmt: skip
+    return Evaluated(job, found, data)
+
+
+@contextmanager
+def computing(
+    plan: TrainingPlan, target: Target, samples: int, job: EvaluationJob, reporter: Reporter
+) -> Iterator[Runner]:
+    """What computes: this process, or a build of the plan."""
+    if target.kind is TargetKind.REFERENCE:
+        with in_process_runner(plan, samples) as runner:
+            yield runner
+        return
+    with reporter.working(f"building for {target.name}"):
+        built = build(plan, target, job.verbose)
+    with simulated(built) as device:
+        yield device
