@@ -52,7 +52,7 @@ COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
         pull,
         "Example: mcutrain pull model.tflite --update last:2 --port /dev/ttyACM0 --save s.npz",
     ),
-    (demo, "Example: mcutrain demo"),
+    (demo, "Examples: mcutrain demo; mcutrain demo camera"),
     (check, "Example: mcutrain check model.tflite"),
     (
         calibrate,
