@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes this folder's camera.tflite and demo.npz: a net that knows parts, and another place's.
+"""Makes this folder's camera.tflite, demo.npz and scenes.png.
 
     python -m mcutrain.examples.camera.make_camera [--out DIR]
 
@@ -64,6 +64,18 @@ def make_data(shots: int = SHOTS, tests: int = TESTS) -> dict[str, Array]:
     }
 
 
+def draw(path: Path, columns: int = 12, zoom: int = 2) -> None:
+    """A PNG of both places, one above the other, with the kinds of parts in turn."""
+    from PIL import Image
+
+    rows = [
+        np.concatenate(list(pictures(place, columns // len(CLASSES), 5)[0][..., 0]), 1)
+        for place in (FACTORY, MOVED)
+    ]
+    grey = np.kron(np.concatenate(rows), np.ones((zoom, zoom)))
+    Image.fromarray((255 * grey).astype(np.uint8)).save(path)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
@@ -71,6 +83,7 @@ def main() -> None:
 
     (arguments.out / "camera.tflite").write_bytes(make_model())
     np.savez_compressed(arguments.out / "demo.npz", allow_pickle=False, **make_data())
+    draw(arguments.out / "scenes.png")
 
 
 if __name__ == "__main__":

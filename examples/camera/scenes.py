@@ -46,8 +46,8 @@ FACTORY = Place(
 )  # fmt: skip
 # Darker, seen at an angle and from further away, with light from one side and a ribbed belt.
 MOVED = Place(
-    part=(0.05, 0.2), belt=(0.35, 0.5), tilt=(0.2, 0.35), slope=(0.1, 0.25), scale=(0.5, 0.7),
-    grain=0.06, stripes=0.08, noise=0.05, blur=0.15,
+    part=(0.05, 0.2), belt=(0.4, 0.55), tilt=(0.15, 0.3), slope=(0.1, 0.2), scale=(0.6, 0.8),
+    grain=0.05, stripes=0.06, noise=0.03, blur=0.1,
 )  # fmt: skip
 
 

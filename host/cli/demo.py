@@ -54,7 +54,7 @@ class Demo:
 # By the name that the command takes.
 DEMOS: Mapping[str, Demo] = {
     "gestures": Demo("watch", "watch.tflite", "adapting the watch to a left wrist", "last:2", 30),
-    "camera": Demo("camera", "camera.tflite", "adapting the camera to its new place", "full", 20),
+    "camera": Demo("camera", "camera.tflite", "adapting the camera to its new place", "last:2", 20),
     "machine": Demo(
         "machine", "machine.tflite", "learning what is normal for this machine", "full", 4,
         RECONSTRUCTION, windows=8,
