@@ -12,13 +12,15 @@ MODULES = {  # what each extra brings, as pyproject.toml declares it
     "report": ("matplotlib", "jinja2"),
     "check": ("tflite_micro",),
     "search": ("optuna",),
+    "loggers": ("tensorboardX", "mlflow"),
 }
 NOTES = {"check": " (it has wheels for Linux on x86-64 only)"}
 
 
-def require_extra(extra: str) -> None:
-    """Raises Error, with the command that helps, if a module that ``extra`` brings is not there."""
-    missing = next((module for module in MODULES[extra] if not is_there(module)), None)
+def require_extra(extra: str, *only: str) -> None:
+    """Raises Error, with the command that helps, if a module that ``extra`` brings is not there;
+    of several modules ``only`` these are asked for, if any are named."""
+    missing = next((module for module in only or MODULES[extra] if not is_there(module)), None)
     if missing is not None:
         note = NOTES.get(extra, "")
         raise Error(f"{missing} is not installed; run: pip install 'mcutrain[{extra}]'{note}")

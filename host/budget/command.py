@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`mcutrain plan --sram`: a budget as asked for on the command line, and what came of it."""
+"""What fits a budget of RAM: as it is asked for, and what came of it."""
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
 
 from mcutrain.host.budget.advice import Advice, advise
 from mcutrain.host.budget.fit import Fit, find_fit, ram_bytes, repeated
@@ -17,6 +15,7 @@ from mcutrain.host.building.target import Target, TargetKind
 from mcutrain.host.cost import measured
 from mcutrain.host.request import Request
 from mcutrain.host.training.flash_latents import with_flash_latents
+from mcutrain.host.training.reporter import Reporter
 from mcutrain.trainer.tflite.reader import load
 
 
@@ -56,8 +55,13 @@ class Fitted:
         return {"budget": found, "advice": self.advice and self.advice.to_json()}
 
 
-def fitted(request: Request, budget: Budget, console: Console) -> Fitted:
-    """Choose what fits the budget, or find out what would help. Raises as a plan and a build do."""
+def fitted(
+    request: Request, budget: Budget, reporter: Reporter, arguments: Sequence[str] | None = None
+) -> Fitted:
+    """Choose what fits the budget, or find out what would help. Raises as a plan and a build do.
+
+    ``arguments`` are those of the command that asks, the program left out, if one does.
+    """
     request = request.resolved().on(budget.target.chip)
     model = load(request.model)
 
@@ -66,11 +70,9 @@ def fitted(request: Request, budget: Budget, console: Console) -> Fitted:
         sram = measured(build(plan, budget.target, budget.verbose))["sram_bytes"]
         return ram_bytes(plan) if sram is None else int(sram)
 
-    with console.status("planning") as status:
-        fit = find_fit(
-            request, model, budget.sram, built if budget.is_built else None,
-            status.update,
-        )  # fmt: skip
+    with reporter.working("planning") as update:
+        fit = find_fit(request, model, budget.sram, built if budget.is_built else None, update)
         if fit.chosen is None:
-            return Fitted(budget, fit, None, advise(fit, model, status.update))
-    return Fitted(budget, fit, repeated(sys.argv[1:], fit.chosen.options), None)
+            return Fitted(budget, fit, None, advise(fit, model, update))
+    command = None if arguments is None else repeated(arguments, fit.chosen.options)
+    return Fitted(budget, fit, command, None)

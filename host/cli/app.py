@@ -19,8 +19,8 @@ from mcutrain.host.cli.commands.search import search
 from mcutrain.host.cli.commands.train import train
 from mcutrain.host.cli.files import checks_files
 from mcutrain.host.cli.output import INTERRUPTED, drop_output, err, say
-from mcutrain.host.cli.told import told
 from mcutrain.host.errors import UndecidedError
+from mcutrain.host.told import told
 from mcutrain.trainer.errors import Error
 
 # In the order of the help page, each with the example below its own.

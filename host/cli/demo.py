@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from mcutrain.host.cli.reporter import ConsoleReporter
 from mcutrain.host.defaults import REPORT
 from mcutrain.host.extras import require_extra
 from mcutrain.host.places import EXAMPLES
@@ -97,12 +98,13 @@ def run_demo(
     options = TrainingOptions(epochs=min(FAST_EPOCHS, demo.epochs), verify=True)
     if not fast:
         options = replace(options, epochs=demo.epochs)
-    outcomes = []
+    outcomes, reporter = [], ConsoleReporter(console)
     for target in TARGETS:
         counts = target.startswith("sim:")
         console.print(f"{target}: {demo.doing}", highlight=False)
         request = Request.of(model, demo.update, loss=demo.loss)
-        outcomes.append(run_job(TrainingJob(request, data, target, None, options, counts), console))
+        job = TrainingJob(request, data, target, None, options, counts)
+        outcomes.append(run_job(job, reporter))
     write_report(report, outcomes)
     last = outcomes[-1]
     detection = detections(last.plan, data, last.result.state, demo) if demo.windows else None

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`mcutrain search`: a search as asked for on the command line, and the files it leaves."""
+"""A search as it is asked for, and the files it leaves."""
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -29,7 +28,7 @@ from mcutrain.host.search.report import plot_front, scheme_file, to_json
 from mcutrain.host.search.study import Study, StudyError
 from mcutrain.host.search.trial import Samples, Setup
 from mcutrain.host.training.dataset import load_dataset
-from mcutrain.host.training.tell import tell
+from mcutrain.host.training.reporter import Phase, Reporter
 from mcutrain.host.urls import without_passwords
 from mcutrain.trainer.errors import DataError, Error
 from mcutrain.trainer.graph.tensor import Array
@@ -38,7 +37,7 @@ from mcutrain.trainer.plan import ARITHMETIC_VERSION
 from mcutrain.trainer.tflite.reader import load
 
 if TYPE_CHECKING:
-    from mcutrain.host.search.search import Found, Report
+    from mcutrain.host.search.search import Found
 
 PLOTS = (".png", ".svg", ".pdf")
 GROUPS = "group_train"  # an array that a data set may have: whose each sample is
@@ -66,8 +65,22 @@ class SearchJob:
         return self.output.with_suffix(".study") if self.study is None else self.study
 
 
-def run_search(job: SearchJob, console: Console) -> dict[str, Any]:
-    """Search, and write the scheme and the plot; what was found, as JSON. Raises Error."""
+@dataclass(frozen=True)
+class Searched:
+    """What a search has found, and what is to be said of the training samples."""
+
+    found: Found
+    limits: Limits
+    output: Path
+    notes: list[Note]
+
+    def to_json(self) -> dict[str, Any]:
+        told = to_json(self.found, self.limits, self.output)
+        return {**told, "data_notes": [asdict(note) for note in self.notes]}
+
+
+def run_search(job: SearchJob, reporter: Reporter, command: str) -> Searched:
+    """Search, and write the plot, and the scheme with the ``command`` that asks. Raises Error."""
     require_extra("search")
     if job.plot is not None:
         require_extra("report")
@@ -82,20 +95,17 @@ def run_search(job: SearchJob, console: Console) -> dict[str, Any]:
     if job.output.suffix != ".toml":
         raise Error(f"{job.output}: a scheme file ends in .toml, so that --update can name it")
     try:
-        found, setup, notes = searched(job, console)
+        found, setup, notes = searched(job, reporter)
     except OSError as err:
         raise StudyError(f"cannot use the study {job.folder}: {reason(err)}") from err
-    command = without_passwords("mcutrain " + " ".join(sys.argv[1:]))
-    write_whole(job.output, scheme_file(found, setup.model, job.limits, command))
+    told = scheme_file(found, setup.model, job.limits, without_passwords(command))
+    write_whole(job.output, told)
     if job.plot is not None:
         plot_front(job.plot, found, job.limits.sram)
-    return {
-        **to_json(found, job.limits, job.output),
-        "data_notes": [asdict(note) for note in notes],
-    }
+    return Searched(found, job.limits, job.output, notes)
 
 
-def searched(job: SearchJob, console: Console) -> tuple[Found, Setup, list[Note]]:
+def searched(job: SearchJob, reporter: Reporter) -> tuple[Found, Setup, list[Note]]:
     """What was found, with what, and what is to be said of the plan and the training samples."""
     from mcutrain.host.search.pool import pool
     from mcutrain.host.search.search import SchemeSearch
@@ -106,14 +116,14 @@ def searched(job: SearchJob, console: Console) -> tuple[Found, Setup, list[Note]
     head = request.plan_of(model)  # the head learns, for no scheme was asked for
     data = load_dataset(job.data, head)
     notes = [*head.notes, *(note for note in data.notes if "train" in note.about)]
-    tell(notes, console)
+    reporter.tell(notes)
     samples = Samples.of(data, read_groups(job.data))
     setup = Setup(
         request, model, samples, job.folder / "latents", job.share, job.rate, seed=job.plan.seed
     )
     study = Study(job.folder, identity(job, setup))
     pricer = Pricer(request, model, job.limits)
-    with only_one(job.folder), pool(setup, job.jobs) as workers, bars(console) as report:
+    with only_one(job.folder), pool(setup, job.jobs) as workers, reporter.searching() as report:
         search = SchemeSearch(setup, pricer, job.plan, study, workers, report, job.storage)
         return search.run(target), setup, notes
 
@@ -155,7 +165,7 @@ def only_one(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def bars(console: Console) -> Iterator[Report]:
+def bars(console: Console) -> Iterator[Phase]:
     """A progress bar for each phase, on a terminal."""
     columns = (
         TextColumn("{task.description:<13}"), BarColumn(), MofNCompleteColumn(),

@@ -29,6 +29,8 @@ def bars(console: Console, plan: TrainingPlan) -> Iterator[Callable[[Progress], 
 
         def report(progress: Progress) -> None:
             nonlocal average
+            if progress.phase == "epoch":  # a moment, not work that takes time
+                return
             if progress.phase not in tasks:
                 name = names.get(progress.phase, progress.phase)
                 tasks[progress.phase] = view.add_task(name, total=progress.total, note="")

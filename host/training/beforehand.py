@@ -6,9 +6,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rich.console import Console
-
-from mcutrain.host.training.bars import bars
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.duration import within
 from mcutrain.host.training.fold_guard import decide, undecidable
@@ -20,6 +17,7 @@ from mcutrain.host.training.loop import Report
 from mcutrain.host.training.rate_choice import RateChoice, nothing_learns
 from mcutrain.host.training.rate_search import find_rate
 from mcutrain.host.training.replay import streamed
+from mcutrain.host.training.reporter import Reporter
 from mcutrain.host.training.runners import DeviceRunner, ReferenceRunner, with_latents
 from mcutrain.trainer.training_plan import TrainingPlan
 
@@ -45,21 +43,21 @@ def settled(
     plan: TrainingPlan,
     data: Dataset,
     state: bytes | None,
-    console: Console,
+    reporter: Reporter,
     keeper: Keeper,
 ) -> TrainingJob:
     """The job with a rate, as the guard lets it run from ``state``."""
     if job.options.rate is not None and not job.options.guard:
         return replace(job, rate=RateChoice(job.options.rate))  # nothing to find, so no plan for it
     here, state = in_process_plan(job.request, plan, state)
-    with bars(console, here) as report:
+    with reporter.training(here) as report:
         job = with_rate(job, here, data, state, report)
         job = guarded(job, here, data, state, report)
     keeper.is_decided = job.decision is not None
     if job.rate is not None and not job.rate.learns:
-        console.print(nothing_learns(job.rate), markup=False, highlight=False, soft_wrap=True)
+        reporter.say(nothing_learns(job.rate))
     if job.unguarded:
-        console.print(f"guard: off: {job.unguarded}", markup=False, soft_wrap=True)
+        reporter.say(f"guard: off: {job.unguarded}")
     return job
 
 

@@ -17,6 +17,11 @@ class Interrupted(Exception):
     """The user, or the system, has asked to stop."""
 
 
+class StopTraining(Exception):
+    """Raised by whoever is told of a run's progress, to end it: what was learned so far is kept and
+    measured, as at the end of a run."""
+
+
 class Interrupt:
     """Whether somebody has asked to stop, by which signal; ``number`` is 0 if not."""
 

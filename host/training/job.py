@@ -1,28 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One training run as asked for on the command line, and what came of it."""
+"""One training run as it is asked for, and what came of it."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mcutrain.host.defaults import BAUD, GUARD_MINUTES, RATE_MINUTES, RATIO
+from mcutrain.host.defaults import AUTO, BAUD, EPOCHS, GUARD_MINUTES, PATIENCE, RATE_MINUTES, RATIO
 from mcutrain.host.request import Request
 from mcutrain.host.simulation.profile import Profile, profiles_json
+from mcutrain.host.training.augmentation import Augmentation
 from mcutrain.host.training.fold_decision import FoldDecision
 from mcutrain.host.training.latents import Saving
 from mcutrain.host.training.loop import Result, TrainingOptions
 from mcutrain.host.training.rate_choice import RateChoice
+from mcutrain.host.training.rates import given_rate
 from mcutrain.host.training.time_budget import TimeBudget
+from mcutrain.trainer.errors import Error
 from mcutrain.trainer.notes import Note
 from mcutrain.trainer.training_plan import TrainingPlan
 
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """What `mcutrain train` was asked to do. ``state``: a file that `--save` wrote; ``save`` and
-    ``export``: where what is learned is kept.
+    """What a run is asked to do; ``asked_job`` makes it of a user's options.
+
+    ``state``: a file that `--save` wrote; ``save`` and ``export``: where what is learned is kept.
 
     ``unguarded`` says why the guard is off although it was asked for; ``decision`` is what it
     decided before the run, without validation samples of the file. ``rate`` is known once the run
@@ -58,6 +63,50 @@ class TrainingJob:
     def counts(self) -> bool:
         """Whether instructions are counted."""
         return self.count_instructions or self.profile
+
+
+def asked_job(
+    request: Request,
+    data: Path,
+    target: str,
+    *,
+    port: str | None = None,
+    epochs: int | None = None,
+    lr: str = AUTO,
+    lr_minutes: float = RATE_MINUTES,
+    schedule: str = "step",
+    seed: int | None = None,
+    steps: int | None = None,
+    minutes: float | None = None,
+    balance: str = "auto",
+    augment: str | None = None,
+    verify: bool = False,
+    guard: bool = True,
+    guard_minutes: float = GUARD_MINUTES,
+    patience: int = PATIENCE,
+    validate_on: str = "device",
+    **others: Any,
+) -> TrainingJob:
+    """The job of a user's options, which the command and the Python interface share; ``others``
+    are fields of TrainingJob. Raises Error for values that there are not, or that contradict."""
+    for option, value in (("--lr-minutes", lr_minutes), ("--guard-minutes", guard_minutes)):
+        if not 0 < value < math.inf:
+            raise Error(f"{option} is a number of minutes above 0, not {value:g}")
+    if minutes is not None and not (epochs is None and steps is None):
+        raise Error("--minutes says how long to train: leave --epochs and --steps out")
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise Error(f"--minutes is {minutes:g}: give a number above 0, such as 5")
+    if epochs is None:
+        epochs = max(EPOCHS, steps or 0)  # an epoch has a step or more
+    options = TrainingOptions(
+        epochs, given_rate(lr), schedule, seed, steps, verify, guard, patience, validate_on,
+        monitor=True, balance=balance,
+        augment=None if augment is None else Augmentation.parse(augment),
+    )  # fmt: skip
+    return TrainingJob(
+        request, data, target, port, options, rate_minutes=lr_minutes,
+        guard_minutes=guard_minutes, minutes=minutes, **others,
+    )  # fmt: skip
 
 
 @dataclass

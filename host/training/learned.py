@@ -3,19 +3,16 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
-from rich.text import Text
 
 from mcutrain.host.defaults import BAUD
 from mcutrain.host.errors import DeviceError, ProtocolError, UndecidedError
 from mcutrain.host.link.protocol import Status
 from mcutrain.host.request import Request
 from mcutrain.host.training.flash_latents import with_flash_latents
+from mcutrain.host.training.reporter import Reporter
 from mcutrain.host.training.runners import DeviceRunner, connected
 from mcutrain.host.training.state import save_state
 from mcutrain.trainer.chip import Chip
@@ -57,7 +54,9 @@ def learned_state(runner: DeviceRunner) -> bytes:
     return state
 
 
-def going_on(runner: DeviceRunner, port: str, asked: str | None, console: Console) -> bytes | None:
+def going_on(
+    runner: DeviceRunner, port: str, asked: str | None, reporter: Reporter
+) -> bytes | None:
     """The state to go on from: the device's own, if that is ``asked`` for; None begins anew.
 
     Raises UndecidedError if something was learned, and nobody says what is to become of it.
@@ -65,22 +64,16 @@ def going_on(runner: DeviceRunner, port: str, asked: str | None, console: Consol
     steps = settle(runner)
     if steps == 0:
         return None
-    choice = asked or choose(port, steps, console)
+    choice = asked or choose(port, steps, reporter)
     return learned_state(runner) if choice == GO_ON else None
 
 
-def choose(port: str, steps: int, console: Console) -> str:
-    """FRESH or GO_ON, as the user says on a terminal. Raises UndecidedError without one."""
+def choose(port: str, steps: int, reporter: Reporter) -> str:
+    """FRESH or GO_ON, as the user says. Raises UndecidedError where there is nobody to ask."""
     found = f"{port}: the device has learned already, in {steps:,} steps"
-    question = f"Go on from there, or begin afresh and lose it? ({GO_ON}/{FRESH}) "
-    while console.is_terminal and sys.stdin.isatty():
-        try:
-            console.print(f"{found}.", markup=False, highlight=False, soft_wrap=True)
-            answer = console.input(Text(question)).strip().lower()
-        except EOFError:
-            break
-        if answer in (FRESH, GO_ON):
-            return answer
+    question = f"{found}. Go on from there, or begin afresh and lose it?"
+    if answer := reporter.choose(question, (GO_ON, FRESH)):
+        return answer
     raise UndecidedError(
         f"{found}: give --{GO_ON} to go on from there, or --{FRESH} to begin anew and lose it; "
         "`mcutrain pull` saves it"

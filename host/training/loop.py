@@ -23,7 +23,7 @@ from mcutrain.host.training.balance import AUTO, BALANCES, ON
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.feed import Feed
 from mcutrain.host.training.guard import Guard, Guarded, ValidationScore, Verdict
-from mcutrain.host.training.interrupt import Interrupt, Interrupted, deferred
+from mcutrain.host.training.interrupt import Interrupt, Interrupted, StopTraining, deferred
 from mcutrain.host.training.latents import innermost
 from mcutrain.host.training.monitor import EARLY_STEPS, Finding, Monitor
 from mcutrain.host.training.rates import (
@@ -94,17 +94,24 @@ class TrainingOptions:
 
 @dataclass(frozen=True)
 class Progress:
-    """What is under way, for whoever shows it."""
+    """What is under way, for whoever shows it.
 
-    phase: str  # "guard", "before", "validate", "train" or "after"
+    While it trains, ``epoch`` counts from 1 within the run, and ``rate`` is the learning rate of
+    the step. The phase "epoch" says that one has ended: of how many, its mean loss, and the metric
+    of the validation samples where the guard looked at them.
+    """
+
+    phase: str  # "rate", "guard", "before", "validate", "train", "epoch" or "after"
     done: int
     total: int
     loss: float | None = None
     metric: float | None = None
+    epoch: int | None = None
+    rate: float | None = None
 
 
 Output = TypeVar("Output", int, Array)
-Report = Callable[[Progress], None]
+Report = Callable[[Progress], None]  # raises StopTraining to end the steps of a run
 Keep = Callable[[bytes], None]
 
 
@@ -124,10 +131,13 @@ class Result:
     seconds: float = 0.0
     state: bytes = b""
     guarded: Guarded | None = None  # None without the guard
+    stopped: bool = False  # by whoever was told of the progress
     interrupted: bool = False  # by a signal; what was learned was kept
     signal: int = 0  # which
     findings: list[Finding] | None = None  # None where nobody looked
     yardstick: Yardstick = field(default_factory=Yardstick)
+    # The classes that the test samples were taken for, by "before" and "after".
+    predicted: dict[str, list[int]] = field(default_factory=dict)
 
     @property
     def bit_exact(self) -> bool | None:
@@ -312,32 +322,63 @@ def with_seed(plan: TrainingPlan, state: bytes, seed: int) -> bytes:
 
 
 def run_epochs(run: TrainingRun) -> None:
-    """All epochs of a run, or those up to where the guard stops it. Raises Differs, Interrupted."""
+    """All epochs of a run, or those up to where the guard stops it, or whoever is told of the
+    progress. Raises Differs, Interrupted."""
     options, samples = run.options, len(run.data.x_train)
     rate = options.rate if options.rate is not None else initial_rate(run.plan)
     feed = Feed(run.plan, run.data, options, run.result.seed, run.first_step)
     total = len(feed.order)
     schedule = dict(rates(total, rate, options.schedule))
     tried_from = last_part(total, options.schedule)
-    for first, end in epochs(total, samples, run.first_step):
-        run_steps(run, feed, schedule, first, end)
+    parts = epochs(total, samples, run.first_step)
+    for epoch, (first, end) in enumerate(parts, 1):
+        run_steps(run, feed, schedule, epoch, first, end)
         if run.monitor:
             run.seen = run.runner.state()
             run.monitor.look(run.seen)
-        if run.guard and judge(run, first >= tried_from) is Verdict.STOP and end < total:
+        verdict = judge(run, first >= tried_from) if run.guard else None
+        tell_epoch(run, epoch, len(parts), end - first)
+        if run.result.stopped:
+            return
+        if verdict is Verdict.STOP and end < total:
             assert run.result.guarded is not None
             run.result.guarded.stopped_early = True
             return
 
 
+def tell_epoch(run: TrainingRun, epoch: int, epochs: int, steps: int) -> None:
+    """Tell that an epoch of so many steps has ended."""
+    result = run.result
+    if run.result.stopped:
+        return
+    losses = result.losses[-steps:]
+    metric = None if result.guarded is None else result.guarded.values()[-1]
+    tell(run, Progress("epoch", epoch, epochs, sum(losses) / len(losses), metric, epoch))
+
+
+def tell(run: TrainingRun, progress: Progress) -> None:
+    """Tell of the progress of the steps; ``result.stopped`` if they are to end."""
+    try:
+        run.report(progress)
+    except StopTraining:
+        run.result.stopped = True
+
+
 def run_steps(
-    run: TrainingRun, feed: Feed, schedule: dict[int, LearningRate], first: int, end: int
+    run: TrainingRun,
+    feed: Feed,
+    schedule: dict[int, LearningRate],
+    epoch: int,
+    first: int,
+    end: int,
 ) -> None:
     """Steps ``first`` to ``end`` of a run, counted in its result. Raises Differs, Interrupted."""
     result, verifier = run.result, run.verifier
+    rate = schedule[max(k for k in schedule if k <= first)].real
     for k in range(first, end):
         run.interrupt.check()
         if k in schedule:
+            rate = schedule[k].real
             for trained in run.trained:
                 trained.set_learning_rate(schedule[k])
         sample, target = feed.at(k)
@@ -352,7 +393,10 @@ def run_steps(
         if run.monitor and result.steps == EARLY_STEPS:
             run.seen = run.runner.state()
             run.monitor.look(run.seen)
-        run.report(Progress("train", k + 1, len(feed.order), result.losses[-1]))
+        done, total = k + 1, len(feed.order)
+        tell(run, Progress("train", done, total, result.losses[-1], epoch=epoch, rate=rate))
+        if result.stopped:
+            return
 
 
 def judge(run: TrainingRun, counts: bool = False) -> Verdict:
@@ -415,11 +459,12 @@ def evaluate(run: TrainingRun, phase: str) -> float | None:
     plan, data, runner = run.plan, run.data, run.runner
     if data.is_clipped("test") or not run.options.tests:
         return None
-    total, right = 0.0, []
+    total, right, classes = 0.0, [], list[int]()
     for k, (sample, target) in enumerate(zip(data.x_test, data.y_test, strict=True)):
         run.interrupt.check()
         if plan.takes_label:
             found = verified(run, runner.predict, Interpreter.predict, sample)
+            classes.append(found)
             right.append(found == int(target))
             total += right[-1]
         else:
@@ -427,5 +472,6 @@ def evaluate(run: TrainingRun, phase: str) -> float | None:
             total += squared_error(plan, sample, target, output)
         run.report(Progress(phase, k + 1, len(data.x_test), metric=total / (k + 1)))
     if plan.takes_label:
+        run.result.predicted[phase] = classes
         run.result.yardstick.balanced[phase] = balanced_accuracy(right, data.y_test)
     return total / len(data.x_test)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs a training as asked for on the command line: plan, build, connect, train, measure."""
+"""Runs a training job: plan, build, connect, train, measure."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from rich.console import Console
-
 from mcutrain.host.building.firmware import Build, build
 from mcutrain.host.building.target import Target, TargetKind
 from mcutrain.host.cost import measured, planned
@@ -17,7 +15,6 @@ from mcutrain.host.extras import require_extra
 from mcutrain.host.simulation.instructions import read_counts, summary
 from mcutrain.host.simulation.profile import profiles
 from mcutrain.host.training.absent import absent_notes, calls_for_mask
-from mcutrain.host.training.bars import bars
 from mcutrain.host.training.beforehand import settled, timed
 from mcutrain.host.training.dataset import Dataset, load_dataset
 from mcutrain.host.training.export import check_exportable
@@ -28,6 +25,7 @@ from mcutrain.host.training.latents import DEVICE, OFF, CachedRunner, Saving, pl
 from mcutrain.host.training.learned import GO_ON, going_on, planned_on
 from mcutrain.host.training.loop import Report, Result, train
 from mcutrain.host.training.replay import train_stream
+from mcutrain.host.training.reporter import SILENT, Reporter
 from mcutrain.host.training.runners import (
     DeviceRunner,
     ReferenceRunner,
@@ -37,7 +35,6 @@ from mcutrain.host.training.runners import (
     with_latents,
 )
 from mcutrain.host.training.state import SavedState
-from mcutrain.host.training.tell import tell
 from mcutrain.trainer.errors import Error
 from mcutrain.trainer.options import AUTO, KEEP
 from mcutrain.trainer.training_plan import TrainingPlan
@@ -51,8 +48,8 @@ COUNTED = {
 }
 
 
-def run_job(job: TrainingJob, console: Console, keeper: Keeper | None = None) -> Outcome:
-    """Plan, build, train and measure; progress goes to ``console``. Raises Error.
+def run_job(job: TrainingJob, reporter: Reporter = SILENT, keeper: Keeper | None = None) -> Outcome:
+    """Plan, build, train and measure; ``reporter`` is told of it. Raises Error.
 
     ``keeper`` keeps what is learned, first of all and also where the run then fails.
     """
@@ -72,11 +69,9 @@ def run_job(job: TrainingJob, console: Console, keeper: Keeper | None = None) ->
     if job.export is not None:
         check_exportable(job.request, plan)
     if job.request.leaves_state():
-        console.print(
+        reporter.say(
             f"note: {job.request.model} holds the state of an earlier training, which is left out: "
-            "--update or --classes begin anew; without them training goes on",
-            markup=False,
-            soft_wrap=True,
+            "--update or --classes begin anew; without them training goes on"
         )
     data, is_stream = load_dataset(job.data, plan), job.replay is not None
     if job.port is None and saved is None and calls_for_mask(plan, data, is_stream):
@@ -92,24 +87,24 @@ def run_job(job: TrainingJob, console: Console, keeper: Keeper | None = None) ->
         *feed_notes(plan, data, options, is_stream),
     )
     job = replace(job, options=options)
-    tell(notes, console)
+    reporter.tell(notes)
     if job.port is not None:
-        found = run_on_port(job, job.port, data, state, console, keeper)
+        found = run_on_port(job, job.port, data, state, reporter, keeper)
         return judged(replace(found, notes=notes))
     if target.kind is TargetKind.REFERENCE:
         runner = ReferenceRunner(plan)
-        job = settled(timed(job, plan, data, runner, state), plan, data, state, console, keeper)
-        with bars(console, plan) as report:
+        job = settled(timed(job, plan, data, runner, state), plan, data, state, reporter, keeper)
+        with reporter.training(plan) as report:
             result, saving = train_job(job, plan, data, runner, report, state, keeper)
         cost = planned(plan)
         return judged(Outcome(job, target.name, result, cost, plan, saving=saving, notes=notes))
-    with console.status(f"building for {target.name}"):
+    with reporter.working(f"building for {target.name}"):
         built = build(plan, target, job.verbose)
     if job.minutes is not None:
         with simulated(built) as device:
             job = timed(job, built.plan, data, device, state)
-    job = settled(job, built.plan, data, state, console, keeper)
-    found = run_simulated(job, built.plan, built, data, state, console, keeper)
+    job = settled(job, built.plan, data, state, reporter, keeper)
+    found = run_simulated(job, built.plan, built, data, state, reporter, keeper)
     return judged(replace(found, notes=notes))
 
 
@@ -157,15 +152,15 @@ def run_on_port(
     port: str,
     data: Dataset,
     state: bytes | None,
-    console: Console,
+    reporter: Reporter,
     keeper: Keeper,
 ) -> Outcome:
     plans = partial(planned_on, job.request, job.flash_latents)
     with connected(port, plans, job.baud) as runner:
-        plan, own = runner.plan, going_on(runner, port, job.beginning, console)
+        plan, own = runner.plan, going_on(runner, port, job.beginning, reporter)
         state = state if own is None else own
-        job = settled(timed(job, plan, data, runner, state), plan, data, state, console, keeper)
-        with bars(console, plan) as report:
+        job = settled(timed(job, plan, data, runner, state), plan, data, state, reporter, keeper)
+        with reporter.training(plan) as report:
             result, saving = train_job(job, plan, data, runner, report, state, keeper)
     return Outcome(job, port, result, planned(plan), plan, saving=saving)
 
@@ -206,14 +201,14 @@ def run_simulated(
     built: Build,
     data: Dataset,
     state: bytes | None,
-    console: Console,
+    reporter: Reporter,
     keeper: Keeper,
 ) -> Outcome:
     with tempfile.TemporaryDirectory() as folder:
         counts = Path(folder) / "counts" if job.counts else None
         with (
             profiling(built, counts) if job.profile else simulated(built, counts) as runner,
-            bars(console, plan) as report,
+            reporter.training(plan) as report,
         ):
             result, saving = train_job(job, plan, data, runner, report, state, keeper)
             used = runner.stack_used_bytes()

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from mcutrain.host.search import command as searching
 from mcutrain.host.search.sampler import storage_error
+from mcutrain.host.training.reporter import SILENT
 from mcutrain.host.urls import HIDDEN, hidden, without_passwords
 from tests.support.command import Run
 from tests.support.small_models import residual_model, write_dataset
@@ -63,14 +65,14 @@ def test_the_scheme_files_command_has_none(monkeypatch: pytest.MonkeyPatch, tmp_
         "sys.argv", ["mcutrain", "search", "--storage", "postgresql://u:s3cret@h/d"]
     )
     monkeypatch.setattr(searching, "require_extra", lambda extra: None)
-    monkeypatch.setattr(searching, "searched", lambda job, console: (None, Named(), []))
+    monkeypatch.setattr(searching, "searched", lambda job, reporter: (None, Named(), []))
     monkeypatch.setattr(searching, "scheme_file", lambda *args: seen.append(args[-1]) or "")
     monkeypatch.setattr(searching, "to_json", lambda *args: {})
     job = searching.SearchJob(
         searching.Request(tmp_path / "m"), tmp_path / "d", searching.Limits(1, None, None),
         searching.SearchPlan(1, 1, 1, 1, None, 0), output=tmp_path / "s.toml",
     )  # fmt: skip
-    searching.run_search(job, searching.Console())
+    searching.run_search(job, SILENT, " ".join(sys.argv))
 
     assert seen == ["mcutrain search --storage postgresql://u:***@h/d"]
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from mcutrain.host.cli.reporter import ConsoleReporter
 from mcutrain.host.request import Request, read_class_names
 from mcutrain.host.training.export import export_saved, export_state
 from mcutrain.host.training.job import Outcome, TrainingJob
@@ -25,7 +26,6 @@ from mcutrain.trainer.tflite.reader import load
 from mcutrain.trainer.training_state import TrainingState
 from tests.support.small_models import CLASSES, SHAPE, write_dataset
 
-QUIET = Console(quiet=True)
 OPTIONS = TrainingOptions(epochs=1, schedule="constant", rate=2**-6)
 
 
@@ -45,7 +45,7 @@ def values_data(path: Path, shape: tuple[int, ...] = SHAPE[1:]) -> Path:
 def train(request: Request, data: Path, state: Path | None = None, **options: Any) -> Outcome:
     """In the reference."""
     job = TrainingJob(request, data, "reference", None, replace(OPTIONS, **options), state=state)
-    return run_job(job, QUIET)
+    return run_job(job)
 
 
 def learned(outcome: Outcome) -> dict[str, list[Any]]:
@@ -161,7 +161,8 @@ def test_a_state_that_is_left_out_is_told(
     model: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = exported(train(Request.of(model, "last:2"), data), tmp_path / "e.tflite")
-    run_job(TrainingJob(Request.of(path, "head"), data, "reference", None, OPTIONS), Console())
+    printed = ConsoleReporter(Console())
+    run_job(TrainingJob(Request.of(path, "head"), data, "reference", None, OPTIONS), printed)
 
     assert "holds the state of an earlier training" in capsys.readouterr().out
 
@@ -220,7 +221,7 @@ def test_what_a_softmax_would_hide_is_refused_before_training(
 ) -> None:
     job = TrainingJob(Request.of(model, "head", **options), data, "reference", None, OPTIONS)
     with pytest.raises(ModelError, match="ends in a SOFTMAX"):
-        run_job(replace(job, export=tmp_path / "e.tflite"), QUIET)
+        run_job(replace(job, export=tmp_path / "e.tflite"))
 
 
 def test_an_unexplained_difference_is_named_where_no_node_writes_a_state(model: Path) -> None:

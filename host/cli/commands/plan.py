@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -58,34 +59,35 @@ def plan(
     verbose: VerboseOpt = False,
 ) -> None:
     """Show what training takes: RAM, flash, operations. With a target, measured in a real build."""
-    from mcutrain.host.cli.pricing import check_profiled, priced
+    from mcutrain.host.cli.reporter import ConsoleReporter
     from mcutrain.host.extras import require_extra
     from mcutrain.host.show import terminal as show
+    from mcutrain.host.show.pricing import check_profiled, priced
     from mcutrain.host.show.profile import profile_tables
 
     if html is not None or png is not None:
         require_extra("report")
     if profile:
         check_profiled(target)
-    fit = None
+    reporter, fit = ConsoleReporter(err), None
     if sram is not None:
         from mcutrain.host.budget.command import Budget, fitted
         from mcutrain.host.building.target import Target
         from mcutrain.host.show import budget as show_budget
 
         budget = Budget(sram, Target.parse(target), flash_latents, verbose)
-        fit = fitted(request, budget, err)
+        fit = fitted(request, budget, reporter, sys.argv[1:])
         if fit.advice is not None:
             print_json(fit.to_json()) if json_ else show_budget.advice_lines(fit)
             raise fit.advice.error()
         request = fit.request
-    plans = [priced(request, target, flash_latents, verbose, profile)]
+    plans = [priced(request, target, flash_latents, verbose, profile, reporter)]
     cost = plans[0].cost
     if compare is not None:
         from mcutrain.host.cli.compare import other_options
 
         other, rest = other_options(ctx, compare)
-        plans.append(priced(other, **rest, verbose=verbose, profile=profile))
+        plans.append(priced(other, **rest, verbose=verbose, profile=profile, reporter=reporter))
         cost["compared"] = plans[1].cost
     if html is not None or png is not None:
         from mcutrain.host.show.plan_page import write_pictures

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -100,6 +101,7 @@ def search(
     json_: JsonOpt = False,
 ) -> None:
     """Choose what learns: the most accurate scheme for your data within a budget of bytes."""
+    from mcutrain.host.cli.reporter import ConsoleReporter
     from mcutrain.host.search.budget import Limits
     from mcutrain.host.search.command import SearchJob, run_search
     from mcutrain.host.search.effort import SearchPlan
@@ -113,7 +115,9 @@ def search(
         study, storage, output, plot,
     )  # fmt: skip
     try:
-        found = run_search(job, err)
+        found = run_search(
+            job, ConsoleReporter(err), " ".join(["mcutrain", *sys.argv[1:]])
+        ).to_json()
     except KeyboardInterrupt:
         err.print(f"interrupted: {job.folder} keeps what was measured; the same command goes on")
         raise typer.Exit(INTERRUPTED) from None

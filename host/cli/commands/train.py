@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -196,15 +195,13 @@ def train(
 ) -> None:
     """Train on a data set: in the reference, on a simulated board or on one at a serial port."""
     from mcutrain.host.cli.again import command_again
+    from mcutrain.host.cli.reporter import ConsoleReporter
     from mcutrain.host.extras import require_extra
     from mcutrain.host.show import terminal as show
     from mcutrain.host.show.profile import profile_tables
-    from mcutrain.host.training.augmentation import Augmentation
-    from mcutrain.host.training.job import TrainingJob
+    from mcutrain.host.training.job import asked_job
     from mcutrain.host.training.keeping import Keeper
     from mcutrain.host.training.learned import FRESH, GO_ON
-    from mcutrain.host.training.loop import TrainingOptions
-    from mcutrain.host.training.rates import given_rate
     from mcutrain.host.training.run import run_job
     from mcutrain.trainer.errors import Error
 
@@ -212,29 +209,18 @@ def train(
         require_extra("report")
     if fresh and go_on:
         raise Error("give --fresh or --go-on, not both")
-    for option, value in (("--lr-minutes", lr_minutes), ("--guard-minutes", guard_minutes)):
-        if not 0 < value < math.inf:
-            raise Error(f"{option} is a number of minutes above 0, not {value:g}")
-    if minutes is not None and not (epochs is None and steps is None):
-        raise Error("--minutes says how long to train: leave --epochs and --steps out")
-    if minutes is not None and not 0 < minutes < math.inf:
-        raise Error(f"--minutes is {minutes:g}: give a number above 0, such as 5")
-    if epochs is None:
-        epochs = max(EPOCHS, steps or 0)  # an epoch has a step or more
-    options = TrainingOptions(
-        epochs, given_rate(lr), schedule, seed, steps, verify, guard, patience, validate_on,
-        monitor=True, balance=balance,
-        augment=None if augment is None else Augmentation.parse(augment),
-    )  # fmt: skip
-    job = TrainingJob(
-        request, data, target, port, options, count_instructions, verbose, baud, state, save,
-        export, GO_ON if go_on else FRESH if fresh else None, latents=latents,
+    job = asked_job(
+        request, data, target, port=port, epochs=epochs, lr=lr, lr_minutes=lr_minutes,
+        schedule=schedule, seed=seed, steps=steps, minutes=minutes, balance=balance,
+        augment=augment, verify=verify, guard=guard, guard_minutes=guard_minutes,
+        patience=patience, validate_on=validate_on, count_instructions=count_instructions,
+        verbose=verbose, baud=baud, state=state, save=save, export=export,
+        beginning=GO_ON if go_on else FRESH if fresh else None, latents=latents,
         flash_latents=flash_latents, replay=replay, replay_ratio=replay_ratio, profile=profile,
-        rate_minutes=lr_minutes, guard_minutes=guard_minutes, minutes=minutes,
     )  # fmt: skip
     keeper = Keeper(save, export)
     try:
-        outcome = run_job(job, err, keeper)
+        outcome = run_job(job, ConsoleReporter(err), keeper)
     except KeyboardInterrupt as stopped:
         err.print("interrupted: nothing was saved or exported")
         raise typer.Exit(interruption(*stopped.args)) from None

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from mcutrain.host.request import Request
 from mcutrain.host.search import trial as trial_module
@@ -21,6 +20,7 @@ from mcutrain.host.search.effort import SearchPlan
 from mcutrain.host.search.study import RECORDS, Study
 from mcutrain.host.search.trial import Samples, Setup, TrialEffort, TrialScore
 from mcutrain.host.training import tail as tail_module
+from mcutrain.host.training.reporter import SILENT
 from mcutrain.trainer.errors import SchemeError
 from mcutrain.trainer.options import PlanOptions, Scheme
 from mcutrain.trainer.plan import make_plan
@@ -36,7 +36,6 @@ QUICK = (
     *AT_A_RATE,
     *("--trials", 4, "--promote", 1, "--folds", 1, "--epochs", 1, "--trial-steps", 5),
 )
-CONSOLE = Console(stderr=True, quiet=True)
 ONE = ("--jobs", 1)
 
 
@@ -75,7 +74,7 @@ def finished_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tail_module, "which", lambda name: None)
         job = SearchJob(request, data, Limits(BUDGET), effort, rate=2**-6, jobs=1, output=output)
-        run_search(job, CONSOLE)
+        run_search(job, SILENT, "")
     return folder / "scheme.study"
 
 

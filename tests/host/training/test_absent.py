@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from mcutrain.host.request import Request
 from mcutrain.host.training.absent import absent_classes, absent_notes, calls_for_mask
@@ -32,8 +31,6 @@ from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import parse
 from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.small_models import SHAPE, residual_model
-
-QUIET = Console(quiet=True)
 
 
 def quiet(progress: object) -> None:
@@ -173,8 +170,8 @@ def kinds(outcome: Outcome) -> list[str]:
 
 
 def test_new_classes_are_learned_with_a_mask_by_default(job: TrainingJob, tmp_path: Path) -> None:
-    outcome = run_job(job, QUIET)
-    pushed = run_job(replace(job, request=job.request.but(absent="learn")), QUIET)
+    outcome = run_job(job)
+    pushed = run_job(replace(job, request=job.request.but(absent="learn")))
 
     assert seen_in(outcome.plan, outcome.result.state) == [4, 5]
     assert pushed.plan.task.seen is None
@@ -183,16 +180,16 @@ def test_new_classes_are_learned_with_a_mask_by_default(job: TrainingJob, tmp_pa
     # A saved state goes on with its mask, and is exported; another choice is refused.
     saved, model = tmp_path / "s.npz", job.request.model
     save_state(saved, outcome.plan, outcome.result.state, outcome.job.request)
-    again = run_job(replace(job, state=saved), QUIET)
+    again = run_job(replace(job, state=saved))
     assert again.plan.numerics_hash == outcome.plan.numerics_hash
     export_saved(model, saved, tmp_path / "e.tflite")
     with pytest.raises(DataError, match="--absent keep"):
-        run_job(replace(job, request=job.request.but(absent="learn"), state=saved), QUIET)
+        run_job(replace(job, request=job.request.but(absent="learn"), state=saved))
 
     # What was exported may go on with another mask: it is no part of what was learned.
     export_state(pushed.job.request, pushed.plan, pushed.result.state, tmp_path / "p.tflite")
     for name, asked, is_masked in (("e", None, True), ("e", "learn", False), ("p", "keep", True)):
         request = Request.of(tmp_path / f"{name}.tflite", absent=asked)
-        other = run_job(replace(job, request=request), QUIET)
+        other = run_job(replace(job, request=request))
         assert (other.plan.task.seen is not None) is is_masked
         assert other.plan.learning.sgd.data is not None and other.plan.learning.sgd.data[1] == 8

@@ -23,6 +23,7 @@ from rich.console import Console
 from mcutrain.host.boards import chip_of
 from mcutrain.host.building.firmware import Build, build
 from mcutrain.host.building.target import Target
+from mcutrain.host.cli.reporter import ConsoleReporter
 from mcutrain.host.errors import ProtocolError, UndecidedError
 from mcutrain.host.link.device import Device
 from mcutrain.host.link.transport import SerialTransport
@@ -205,14 +206,17 @@ def test_the_user_is_asked_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Non
     for typed, answer in (("fresh\n", "fresh"), ("what?\n\nGO-ON \n", "go-on")):
         monkeypatch.setattr(sys, "stdin", Keys(typed))
         screen = StringIO()
-        assert choose("/dev/x", 7, Console(file=screen, force_terminal=True)) == answer
+        assert (
+            choose("/dev/x", 7, ConsoleReporter(Console(file=screen, force_terminal=True)))
+            == answer
+        )
         assert screen.getvalue().count("learned already, in 7 steps") == typed.count("\n")
     monkeypatch.setattr(sys, "stdin", Keys(""))
     with pytest.raises(UndecidedError):
-        choose("/dev/x", 7, Console(file=StringIO(), force_terminal=True))
+        choose("/dev/x", 7, ConsoleReporter(Console(file=StringIO(), force_terminal=True)))
     monkeypatch.setattr(sys, "stdin", StringIO("fresh\n"))  # a pipe, which nobody reads along
     with pytest.raises(UndecidedError):
-        choose("/dev/x", 7, Console(file=StringIO(), force_terminal=True))
+        choose("/dev/x", 7, ConsoleReporter(Console(file=StringIO(), force_terminal=True)))
 
 
 @pytest.mark.slow

@@ -251,8 +251,6 @@ def test_one_sample_is_enough(plan: TrainingPlan, data: Dataset, state: bytes) -
 
 
 def test_the_command_says_so_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from rich.console import Console
-
     from mcutrain.host.request import Request
     from mcutrain.host.show.terminal import notes
     from mcutrain.host.training.job import TrainingJob
@@ -261,7 +259,7 @@ def test_the_command_says_so_in_a_line(tmp_path: Path, capsys: pytest.CaptureFix
     options = TrainingOptions(epochs=1, rate=2**-6, steps=40, monitor=True)
     request = Request.of(WATCH / "watch.tflite", "last:2")
     job = TrainingJob(request, WATCH / "demo.npz", "reference", None, options)
-    outcome = run_job(job, Console(quiet=True))
+    outcome = run_job(job)
 
     assert notes(outcome) == ["saturation: nothing to report"]
     assert outcome.to_json()["saturation"] == []

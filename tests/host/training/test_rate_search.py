@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from mcutrain.host.boards import chip_of
 from mcutrain.host.building import library
@@ -37,6 +36,7 @@ from mcutrain.host.training.rate_search import (
     find_rate,
 )
 from mcutrain.host.training.rates import given_rate
+from mcutrain.host.training.reporter import SILENT
 from mcutrain.host.training.run import run_job
 from mcutrain.host.training.runners import ReferenceRunner
 from mcutrain.trainer.chip import GENERIC
@@ -50,7 +50,6 @@ from tests.support.command import Run
 from tests.support.small_models import residual_model, write_dataset
 
 OPTIONS = TrainingOptions(epochs=1, seed=3)
-SILENT = Console(quiet=True)
 
 
 def valley(lowest: int, dead_above: int = HIGHEST - 1) -> Callable[[int], float]:
@@ -212,7 +211,7 @@ def job_of(tmp_path: Path, data: Path, **options: Any) -> TrainingJob:
 
 
 def test_a_stream_is_searched_with_its_replays(tmp_path: Path, labelled: Path) -> None:
-    outcome = run_job(job_of(tmp_path, labelled, replay=4), SILENT)
+    outcome = run_job(job_of(tmp_path, labelled, replay=4))
     choice, losses = outcome.job.rate, outcome.result.losses
 
     assert choice is not None and choice.run_steps == len(losses) > 32

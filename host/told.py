@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An error as the command line prints it."""
+"""An error as a user reads it: one line that says what, where and what to do."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mcutrain.host.places import cache_dir
 
 
 def told(error: Exception) -> str:
-    """An error as the command line prints it, without line breaks."""
+    """The line, without breaks."""
     text = str(error)
     if isinstance(error, OSError) and error.errno is not None:
         text = f"{error.filename or somewhere()}: {reason(error)}"

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from mcutrain.host.boards import core_of
 from mcutrain.host.building.firmware import build
 from mcutrain.host.building.target import Target, TargetKind
-from mcutrain.host.cli.output import err
 from mcutrain.host.cost import (
     format_bytes,
     format_prices,
@@ -25,8 +25,9 @@ from mcutrain.host.request import Request
 from mcutrain.host.show.picture import Pictured
 from mcutrain.host.simulation.profile import profiles_json
 from mcutrain.host.training.flash_latents import with_flash_latents
-from mcutrain.host.training.tell import tell
+from mcutrain.host.training.reporter import SILENT, Reporter
 from mcutrain.trainer.errors import Error
+from mcutrain.trainer.training_plan import TrainingPlan
 
 
 def check_profiled(target: str) -> None:
@@ -36,7 +37,12 @@ def check_profiled(target: str) -> None:
 
 
 def priced(
-    request: Request, target: str, flash_latents: Path | None, verbose: bool, profile: bool = False
+    request: Request,
+    target: str,
+    flash_latents: Path | None = None,
+    verbose: bool = False,
+    profile: bool = False,
+    reporter: Reporter = SILENT,
 ) -> Pictured:
     """The plan of a request and what it costs; with a ``profile`` the instructions of its nodes."""
     place = Target.parse(target)
@@ -44,26 +50,30 @@ def priced(
         require_extra("build")
     request = request.on(place.chip)
     chosen = with_flash_latents(request.plan(), flash_latents)
-    tell(chosen.notes, err)
-    cost, prices = planned(chosen), format_prices(request, chosen)
+    reporter.tell(chosen.notes)
+    cost = planned(chosen)
     if place.kind is not TargetKind.REFERENCE:
-        with err.status(f"building for {target}"):
+        with reporter.working(f"building for {target}"):
             built = build(chosen, place, verbose)
         chosen = built.plan
         cost = {**measured(built), "rows": resident_rows(built)}
         if profile:
             from mcutrain.host.training.random_steps import profiled
 
-            with err.status(f"counting instructions on {target}"):
+            with reporter.working(f"counting instructions on {target}"):
                 cost["profile"] = profiles_json(profiled(built))
-    cost["predicted_instructions"] = predict(
-        chosen, core_of(chosen.chip.name), traced(chosen)
-    ).to_json()
-    cost["layers"] = layer_rows(chosen)
-    cost["format_bytes"] = format_bytes(chosen)
-    cost["format_prices"] = prices
-    cost["regions"] = region_rows(chosen)
     others = [] if flash_latents is None else [f"--flash-latents {flash_latents}"]
     built_for = [] if place.kind is TargetKind.REFERENCE else [target]
-    names = [chosen.name, chosen.scheme.name, *request.options.arguments(), *others, *built_for]
-    return Pictured(chosen, cost, ", ".join(names))
+    return pictured(request, chosen, cost, *others, *built_for)
+
+
+def pictured(request: Request, plan: TrainingPlan, cost: dict[str, Any], *others: str) -> Pictured:
+    """The plan of a request with all that is known of its ``cost``; ``others`` are said beside the
+    options that it was asked for."""
+    cost["predicted_instructions"] = predict(plan, core_of(plan.chip.name), traced(plan)).to_json()
+    cost["layers"] = layer_rows(plan)
+    cost["format_bytes"] = format_bytes(plan)
+    cost["format_prices"] = format_prices(request, plan)
+    cost["regions"] = region_rows(plan)
+    names = [plan.name, plan.scheme.name, *request.options.arguments(), *others]
+    return Pictured(plan, cost, ", ".join(names))
