@@ -27,7 +27,7 @@ SHOTS, TESTS = 10, 30  # pictures of each kind at the other place, to learn from
 
 
 def make_net() -> NetBuilder:
-    """4,800 parameters: one strided convolution, three depthwise separable ones, a mean, a head."""
+    """3,800 parameters: one strided convolution, three depthwise separable ones, a mean, a head."""
     net = NetBuilder((SIZE, SIZE, 1), seed=1)
     net.conv(12, stride=2)
     net.depthwise()
