@@ -243,7 +243,7 @@ def digest(answer: Any) -> None:
         if len(sizes) == 1:
             raise Hint("Already one part is wrong: zlib.crc32 computes its CRC-32.")
         raise Hint(
-            "One part is right, several are not: the CRC of one begins where the last ended."
+            "One part is right, several are not: each CRC goes on from the one before."
         )
 
 
