@@ -21,35 +21,49 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 if TYPE_CHECKING:
     from mcutrain import loggers
+    from mcutrain.host.api.calibration import calibrate
     from mcutrain.host.api.callbacks import Callback, StopTraining
     from mcutrain.host.api.data import Dataset, load_data
+    from mcutrain.host.api.device import Device
+    from mcutrain.host.api.firmware import Firmware, build, generate
+    from mcutrain.host.api.found_scheme import FoundScheme
     from mcutrain.host.api.model import Model, load
     from mcutrain.host.api.plan import Plan, plan
     from mcutrain.host.api.progress import Epoch, Step
     from mcutrain.host.api.run import Run
+    from mcutrain.host.api.search import Front, search
     from mcutrain.host.api.trainer import Trainer
     from mcutrain.trainer.errors import Error
 
 __all__ = [
-    "Callback", "Dataset", "Epoch", "Error", "Model", "Plan", "Run", "Step", "StopTraining",
-    "Trainer", "load", "load_data", "loggers", "plan",
+    "Callback", "Dataset", "Device", "Epoch", "Error", "Firmware", "FoundScheme", "Front", "Model",
+    "Plan", "Run", "Step", "StopTraining", "Trainer", "build", "calibrate", "generate", "load",
+    "load_data", "loggers", "plan", "search",
 ]  # fmt: skip
 
 _API = "mcutrain.host.api."
 _HOMES = {
     "Callback": _API + "callbacks",
     "Dataset": _API + "data",
+    "Device": _API + "device",
     "Epoch": _API + "progress",
     "Error": "mcutrain.trainer.errors",
+    "Firmware": _API + "firmware",
+    "FoundScheme": _API + "found_scheme",
+    "Front": _API + "search",
     "Model": _API + "model",
     "Plan": _API + "plan",
     "Run": _API + "run",
     "Step": _API + "progress",
     "StopTraining": _API + "callbacks",
     "Trainer": _API + "trainer",
+    "build": _API + "firmware",
+    "calibrate": _API + "calibration",
+    "generate": _API + "firmware",
     "load": _API + "model",
     "load_data": _API + "data",
     "plan": _API + "plan",
+    "search": _API + "search",
 }
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,6 +15,7 @@ from mcutrain.host.api.errors import raises_errors
 from mcutrain.host.api.progress import Epoch, Step
 from mcutrain.host.api.run import Run
 from mcutrain.host.extras import require_extra
+from mcutrain.trainer.errors import Error
 
 
 class CsvLogger(Callback):
@@ -96,7 +99,7 @@ class TensorBoardLogger(Callback):
 
 
 class MlflowLogger(Callback):
-    """Writes a run of MLflow into a local folder, with the package mlflow-skinny.
+    """Writes a run of MLflow, by default into a local folder, with the package mlflow-skinny.
 
     Parameters are what the plan and the training were asked for; metrics are ``loss`` and ``rate``
     of each step, ``epoch_loss`` and ``epoch_metric`` of each epoch, and ``test_METRIC``.
@@ -104,24 +107,34 @@ class MlflowLogger(Callback):
 
     @raises_errors
     def __init__(
-        self, folder: str | os.PathLike[str] = "mlruns", experiment: str = "mcutrain"
+        self, where: str | os.PathLike[str] = "mlruns", experiment: str = "mcutrain"
     ) -> None:
         """Begin a run of MLflow.
 
         Args:
-            folder: Where MLflow keeps its runs; ``mlflow ui`` in its parent shows them.
+            where: A folder for MLflow's files, or the address of a tracking server or a database,
+                such as ``"sqlite:///runs.db"``.
             experiment: The experiment that the run belongs to.
 
         Raises:
-            Error: mlflow-skinny is not installed, or the folder cannot be written.
+            Error: mlflow-skinny is not installed, or ``where`` cannot be used.
         """
         require_extra("loggers", "mlflow")
+        from mlflow.exceptions import MlflowException
         from mlflow.tracking import MlflowClient
 
-        self._client: Any = MlflowClient(tracking_uri=Path(folder).resolve().as_uri())
-        known = self._client.get_experiment_by_name(experiment)
-        number = known.experiment_id if known else self._client.create_experiment(experiment)
-        self._run = self._client.create_run(number).info.run_id
+        text = os.fspath(where)
+        uri = text if "://" in text else Path(text).resolve().as_uri()
+        try:
+            with file_store_allowed():
+                self._client: Any = MlflowClient(tracking_uri=uri)
+                known = self._client.get_experiment_by_name(experiment)
+                number = (
+                    known.experiment_id if known else self._client.create_experiment(experiment)
+                )
+                self._run = self._client.create_run(number).info.run_id
+        except (MlflowException, ImportError) as error:
+            raise Error(f"MLflow cannot use {text}: {error}") from error
         self._status = "FAILED"
 
     def on_step(self, step: Step) -> None:
@@ -156,3 +169,18 @@ class MlflowLogger(Callback):
     def _log(self, step: int, **metrics: float) -> None:
         for name, value in metrics.items():
             self._client.log_metric(self._run, name, value, step=step)
+
+
+@contextmanager
+def file_store_allowed() -> Iterator[None]:
+    """In here MLflow takes a folder. From its version 3 on it does so only if it is told to."""
+    name = "MLFLOW_ALLOW_FILE_STORE"
+    former = os.environ.get(name)
+    os.environ[name] = "true"
+    try:
+        yield
+    finally:
+        if former is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = former

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from mcutrain.host.api.data import Data, Dataset, load_data
 from mcutrain.host.api.errors import raises_errors
+from mcutrain.host.api.found_scheme import FoundScheme
 from mcutrain.host.api.html import Cell, page_table
 from mcutrain.host.api.model import Model, ModelFile, load
 from mcutrain.host.boards import core_of
@@ -162,7 +163,7 @@ class Plan:
 @raises_errors
 def plan(
     model: ModelFile,
-    update: str | os.PathLike[str] | Scheme | None = None,
+    update: str | os.PathLike[str] | Scheme | FoundScheme | None = None,
     *,
     classes: int | None = None,
     target: str = REFERENCE,
@@ -225,6 +226,7 @@ def option_value(name: str, value: Any) -> Any:
     """A value as PlanOptions has it. Raises Error for one of another kind."""
     about, default = described(OPTIONS[name]), OPTIONS[name].default
     if name == "update":
+        value = value.scheme if isinstance(value, FoundScheme) else value
         return value if isinstance(value, str | Scheme) else path_of(name, value)
     if about.is_listed:
         if isinstance(value, str):

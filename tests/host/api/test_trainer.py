@@ -237,9 +237,10 @@ def test_bad_options_are_refused_by_their_names(
 
 
 def test_a_run_is_shown_small_and_whole(plan: mcutrain.Plan, arrays: dict[str, Any]) -> None:
-    found = mcutrain.Trainer(plan, arrays, lr=RATE, guard=False, steps=1000).fit()
+    found = mcutrain.Trainer(plan, arrays, **QUICK).fit()
+    found.outcome.result.losses *= 1000
     html = found._repr_html_()
 
-    assert found.steps == 1000 and len(html) < 40_000
+    assert len(found.losses) == 32_000 and len(html) < 40_000
     assert "<svg" in html and "http" not in html and "<script" not in html
     assert "accuracy after" in html and repr(found) in f"{found}"
