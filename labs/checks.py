@@ -242,9 +242,7 @@ def digest(answer: Any) -> None:
             continue
         if len(sizes) == 1:
             raise Hint("Already one part is wrong: zlib.crc32 computes its CRC-32.")
-        raise Hint(
-            "One part is right, several are not: each CRC goes on from the one before."
-        )
+        raise Hint("One part is right, several are not: each CRC goes on from the one before.")
 
 
 @exercise
