@@ -48,7 +48,7 @@ def exercise(check: Callable[..., None]) -> Callable[..., Verdict]:
             hint = "Replace the ... by your answer, and run the cell again."
         else:
             hint = _hint(check, answer, *more)
-        VERDICTS[name] = Verdict(name, hint)
+        VERDICTS[name] = Verdict(name, " ".join(hint.split()))
         return VERDICTS[name]
 
     return checked
