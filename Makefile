@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # Of all builds of the fuzzer together.
 FUZZ_SECONDS ?= 60
 
-.PHONY: help demo test test-all quick fuzz check format site setup packages lock sbom bench fit benchmarks clean
+.PHONY: help demo labs test test-all quick fuzz check format site setup packages lock sbom bench fit benchmarks clean
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -18,6 +18,9 @@ help: ## Show the commands
 demo: setup ## Adapt the smartwatch example to one person, natively and on an emulated Cortex-M4
 	@mkdir -p build/reports
 	@$(BIN)/mcutrain demo --report build/reports/demo.html
+
+labs: setup ## Execute the four labs in full, with their solutions
+	@$(BIN)/python labs/execute.py
 
 test: setup ## Run the test suite
 	@$(BIN)/python -m pytest -n 2 -m "not exhaustive"

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from mcutrain.host.training.anomaly import area_under_curve
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.trainer.graph.tensor import Array, QuantParams, TensorType
 from mcutrain.trainer.interpreter import target_of_input
@@ -36,9 +37,7 @@ def anomaly_auc(plan: TrainingPlan, outputs: Array, data: Dataset) -> float:
     well than one with label 0. Ties count half."""
     wanted = input_targets(plan, data.x_test)
     errors = ((outputs - real(plan.task.logits.type, wanted)) ** 2).mean(1)
-    normal, odd = errors[data.y_test == 0], errors[data.y_test == 1]
-    above = (odd[:, None] > normal).mean() + (odd[:, None] == normal).mean() / 2
-    return 100 * float(above)
+    return 100 * area_under_curve(errors[data.y_test == 0], errors[data.y_test == 1])
 
 
 def input_targets(plan: TrainingPlan, samples: Array) -> Array:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where the package's own files lie, and where what is made of them goes.
 
-An installed package holds the firmware, the boards and the example beside its Python; nothing is
+An installed package holds the firmware, the boards and the examples beside its Python; nothing is
 ever written there. In a checkout the folder ``mcutrain`` has links to them.
 """
 
@@ -19,7 +19,7 @@ from mcutrain.trainer.errors import Error
 PACKAGE = Path(mcutrain.__file__).parent
 FIRMWARE_DIR = PACKAGE / "firmware"
 BOARDS_DIR = FIRMWARE_DIR / "platform" / "boards"
-EXAMPLE_DIR = PACKAGE / "examples" / "watch"
+EXAMPLES = PACKAGE / "examples"
 CACHE_VARIABLE = "MCUTRAIN_CACHE"
 
 

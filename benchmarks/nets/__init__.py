@@ -15,9 +15,8 @@ import numpy as np
 
 from benchmarks.data import RawSamples
 from benchmarks.data.fetch import BUILD, cached
-from benchmarks.nets.values import fit_values
 from mcutrain.trainer.graph.tensor import Array, QuantParams
-from mcutrain.trainer.making.float_net import Params, fit
+from mcutrain.trainer.making.float_net import Params, fit, squared_error
 from mcutrain.trainer.making.net_builder import NetBuilder
 from mcutrain.trainer.making.quantiser import quantize_net
 
@@ -47,9 +46,11 @@ class Recipe:
         """The float32 parameters; the builder's own stay as they are."""
         params = {name: value.astype(np.float32) for name, value in self.build.params.items()}
         x, y = self.samples.x, self.samples.y
-        train = fit_values if self.is_of_values else fit
-        chosen = {"epochs": self.epochs, "batch": self.batch, "seed": self.seed}
-        train(self.build.net, params, x, y, rate=self.rate, **chosen)
+        chosen = {"epochs": self.epochs, "batch": self.batch, "seed": self.seed, "rate": self.rate}
+        if self.is_of_values:
+            fit(self.build.net, params, x, y, **chosen, decay=0.0, loss=squared_error)
+        else:
+            fit(self.build.net, params, x, y, **chosen)
         return params
 
     def quantised(self, params: Params) -> bytes:

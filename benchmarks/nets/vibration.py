@@ -5,15 +5,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.data import RawSamples, vibration
-from benchmarks.data.vibration import Machine
+from benchmarks.data import RawSamples
 from benchmarks.nets import Recipe
+from mcutrain.examples.machine import vibration
+from mcutrain.examples.machine.make_machine import FACTORY, SPECTRUM_QUANT, autoencoder
 from mcutrain.trainer.graph.tensor import QuantParams
 from mcutrain.trainer.making.net_builder import NetBuilder
 
-KNOWN = Machine.numbered(0)
 WINDOW_QUANT = QuantParams((1 / 64,), 0)  # +-2 g
-SPECTRUM_QUANT = QuantParams((5 / 255,), 25)  # about -3 to 2 decades: vibration.LOG_RANGE
 COUNT = 2000
 EPOCHS = 20
 
@@ -21,7 +20,7 @@ EPOCHS = 20
 def imbalance() -> Recipe:
     rng = np.random.default_rng(1)
     amounts = rng.uniform(0, 1, COUNT)
-    samples = RawSamples(vibration.windows(KNOWN, amounts, rng), amounts[:, None])
+    samples = RawSamples(vibration.windows(FACTORY, amounts, rng), amounts[:, None])
     return Recipe(
         "imbalance", imbalance_net(), samples, WINDOW_QUANT, EPOCHS, is_of_values=True
     )  # fmt: skip
@@ -41,18 +40,8 @@ def imbalance_net() -> NetBuilder:
 
 
 def machine() -> Recipe:
-    spectra = vibration.usual(KNOWN, COUNT, np.random.default_rng(2))
+    spectra = vibration.usual(FACTORY, COUNT, np.random.default_rng(2))
     return Recipe(
         "machine", autoencoder(), RawSamples(spectra, spectra), SPECTRUM_QUANT, EPOCHS,
         is_of_values=True,
     )  # fmt: skip
-
-
-def autoencoder() -> NetBuilder:
-    """1,900 parameters: six values between dense layers of 24."""
-    net = NetBuilder((vibration.BANDS,), seed=1)
-    net.dense(24, "relu6")
-    net.dense(6)
-    net.dense(24, "relu6")
-    net.dense(vibration.BANDS)
-    return net

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.data import vibration
-from benchmarks.data.vibration import Machine
-from benchmarks.nets.vibration import SPECTRUM_QUANT, machine
+from benchmarks.nets.vibration import machine
 from benchmarks.scores import anomaly_auc
 from benchmarks.task import Task
+from mcutrain.examples.machine import vibration
+from mcutrain.examples.machine.make_machine import SPECTRUM_QUANT
+from mcutrain.examples.machine.vibration import Machine
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.trainer.making.quantiser import quantize_array
 from mcutrain.trainer.options import RECONSTRUCTION
@@ -36,7 +37,7 @@ def task() -> Task:
         title="Faults of another machine",
         setting=f"""\
 An autoencoder of 1,900 parameters knows the usual spectra of one made-up rotating machine
-(benchmarks/data/vibration.py). It learns those of each of {len(MACHINES)} others from {LEARN}
+(examples/machine/vibration.py). It learns those of each of {len(MACHINES)} others from {LEARN}
 windows without a fault. The figure is the area under the ROC curve, in percent: how often one of
 {TEST} windows with a fault is reconstructed less well than one of {TEST} without. No constant of
 the project was chosen on it.""",

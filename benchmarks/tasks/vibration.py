@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.data import vibration
-from benchmarks.data.vibration import Machine
 from benchmarks.nets.vibration import WINDOW_QUANT, imbalance
 from benchmarks.scores import explained
 from benchmarks.task import Task
+from mcutrain.examples.machine import vibration
+from mcutrain.examples.machine.vibration import Machine
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.making.quantiser import quantize_array
@@ -41,7 +41,7 @@ def task() -> Task:
         title="Vibration: the imbalance of another machine",
         setting=f"""\
 A net of 2,200 parameters tells the imbalance of one made-up rotating machine from 128 readings of
-two axes (benchmarks/data/vibration.py). It learns each of {len(MACHINES)} others, with other
+two axes (examples/machine/vibration.py). It learns each of {len(MACHINES)} others, with other
 resonances and gains, from {LEARN} windows with known imbalance, by the squared error; what of the
 variance is explained is of {TEST} other windows. No constant of the project was chosen on it.""",
         model=lambda: model,

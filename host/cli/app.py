@@ -30,7 +30,7 @@ from mcutrain.trainer.errors import Error
 NAME = "mcutrain"
 # In the order of the help page, each with its panel there, and the example below its own page.
 COMMANDS: tuple[tuple[Callable[..., None], str, str], ...] = (
-    (demo, START, "Example: mcutrain demo"),
+    (demo, START, "Examples: mcutrain demo; mcutrain demo camera"),
     (inspect, START, "Example: mcutrain inspect model.tflite"),
     (
         plan,

@@ -58,7 +58,7 @@ def print_page(command: Any, ctx: typer.Context, is_all: bool) -> None:
     options = [p for p in params if p.param_type_name != "argument"]
     shown = options if is_all else common_of(command, options)
     panels: dict[str, list[Row]] = {panel: [] for panel in (ARGUMENTS, *OPTION_PANELS)}
-    panels[ARGUMENTS] = [(p.metavar, p.help) for p in params if p.param_type_name == "argument"]
+    panels[ARGUMENTS] = [argument_row(p) for p in params if p.param_type_name == "argument"]
     for param in shown:
         panels[getattr(param, "rich_help_panel", None) or GENERAL].append(option_row(param))
     left = len(options) - len(shown)
@@ -82,7 +82,7 @@ def print_parts(
     console = Console(highlight=False)
     is_wide = console.width >= SIDE_BY_SIDE
     width = max(len(written) for rows in panels.values() for written, _ in rows)
-    arguments = [p.metavar for p in command.params if p.param_type_name == "argument"]
+    arguments = [argument_name(p) for p in command.params if p.param_type_name == "argument"]
     usage = " ".join(["Usage:", ctx.command_path, "[OPTIONS]", *(arguments or last)])
     console.print(Padding(Text(usage), (1, 1)), style="bold")
     for paragraph in cleandoc(command.help or "").split("\n\n"):
@@ -112,6 +112,16 @@ def stacked(rows: Iterable[Row]) -> Table:
         table.add_row(Text(written, style="bold cyan"))
         table.add_row(Padding(Text(text), (0, 0, 0, 2)))
     return table
+
+
+def argument_name(param: Any) -> str:
+    name: str = param.metavar or param.name.upper()
+    return name if param.required else f"[{name}]"
+
+
+def argument_row(param: Any) -> Row:
+    """What an argument is called, and what it is, with its default if it has one."""
+    return argument_name(param), param.help + ("" if param.required else f" Default: {param.default}.")
 
 
 def option_row(param: Any) -> Row:

@@ -157,7 +157,7 @@ def test_squared_errors_are_those_of_the_integer_trainer(method: Method) -> None
 
 
 def test_what_reconstructs_its_input_has_it_as_target() -> None:
-    from benchmarks.nets.vibration import SPECTRUM_QUANT, autoencoder
+    from mcutrain.examples.machine.make_machine import SPECTRUM_QUANT, autoencoder
     from mcutrain.trainer.making.quantiser import quantize_array, quantize_net
     from mcutrain.trainer.tflite.reader import parse
 

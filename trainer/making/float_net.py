@@ -8,7 +8,7 @@ nothing of this reaches a device. Weights lie as in TFLite: conv (O, KH, KW, I),
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -298,6 +298,12 @@ def softmax_cross_entropy(logits: Array, labels: Labels) -> tuple[float, Array]:
     return loss, gradient / len(labels)
 
 
+def squared_error(outputs: Array, values: Array) -> tuple[float, Array]:
+    """Mean squared error to values (N, outputs), and its gradient with respect to the outputs."""
+    difference = outputs - values
+    return float(np.mean(difference**2)), 2 * difference / difference.size
+
+
 def accuracy(net: FloatNet, params: Mapping[str, Array], x: Array, y: Labels) -> float:
     """Share of samples whose first greatest logit is the label's."""
     return float(np.mean(net.logits(params, x).argmax(1) == y))
@@ -337,18 +343,20 @@ def fit(
     net: FloatNet,
     params: Params,
     x: Array,
-    y: Labels,
+    y: Labels | Array,
     *,
     epochs: int = 30,
     batch: int = 32,
     rate: float = 2e-3,
     decay: float = 1e-2,
     seed: int = 1,
+    loss: Callable[..., tuple[float, Array]] = softmax_cross_entropy,
 ) -> None:
-    """Trains ``params`` in place on x (N, ...), y (N,): Adam, the rate falling as a cosine.
+    """Trains ``params`` in place on x (N, ...): Adam, the rate falling as a cosine.
 
-    What is left over of an epoch's last batch sits the epoch out. Raises ValueError if there are
-    fewer samples than a batch has.
+    y are labels (N,), or values (N, outputs) with ``squared_error`` as the loss. What is left over
+    of an epoch's last batch sits the epoch out. Raises ValueError if there are fewer samples than
+    a batch has.
     """
     batches = len(x) // batch
     if not batches:
@@ -357,7 +365,7 @@ def fit(
     for epoch in range(epochs):
         for i, picked in enumerate(rng.permutation(len(x))[: batches * batch].reshape(-1, batch)):
             values = net.forward(params, x[picked])
-            _, dlogits = softmax_cross_entropy(values[net.layers[-1].name], y[picked])
+            _, dlogits = loss(values[net.layers[-1].name], y[picked])
             done = (epoch + i / batches) / epochs
             now = rate * 0.5 * (1 + np.cos(np.pi * done))
             adam.update(params, net.backward(params, values, dlogits, params), now)

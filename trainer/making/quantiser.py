@@ -94,8 +94,9 @@ def quantize_net(
     calibration: Array,
     input_quant: QuantParams | None = None,
     headroom: float = 1.0,
+    softmax: bool = True,
 ) -> bytes:
-    """The ``.tflite`` of ``net`` with a softmax at its end.
+    """The ``.tflite`` of ``net``, with a softmax at its end unless its outputs are values.
 
     ``calibration`` (N, ...) are inputs in real units, such as the training samples; each
     activation's range is what they reach, times ``headroom``, within the limits of its fused
@@ -116,10 +117,12 @@ def quantize_net(
         names = (*layer.inputs, *(operand.name for operand in operands))
         options = _options(layer, params, values[layer.inputs[0]].shape[-1])
         ops.append(WriterOp(_KINDS[type(layer.op)], names, (layer.name,), options))
-    logits = net.layers[-1].name
-    tensors.append(WriterTensor("softmax", values[logits][:1].shape, quant=SOFTMAX_QUANT))
-    ops.append(WriterOp("SOFTMAX", (logits,), ("softmax",), SoftmaxOptions()))
-    return write_model(tensors, ops, [INPUT], ["softmax"])
+    output = net.layers[-1].name
+    if softmax:
+        tensors.append(WriterTensor("softmax", values[output][:1].shape, quant=SOFTMAX_QUANT))
+        ops.append(WriterOp("SOFTMAX", (output,), ("softmax",), SoftmaxOptions()))
+        output = "softmax"
+    return write_model(tensors, ops, [INPUT], [output])
 
 
 def _activation(name: str, values: Mapping[str, Array], quant: QuantParams) -> WriterTensor:

@@ -16,6 +16,9 @@ from mcutrain.host.defaults import REPORT
 
 
 def demo(
+    name: Annotated[
+        str, typer.Argument(help="The example: gestures, camera or machine.", show_default=True)
+    ] = "gestures",
     report: Annotated[
         Path,
         typer.Option(metavar="FILE", help="Write the report (.html).", rich_help_panel=OUTPUT),
@@ -26,18 +29,22 @@ def demo(
     ] = False,
     json_: JsonOpt = False,
 ) -> None:
-    """Adapt the smartwatch example to one person's left wrist, natively and on a Cortex-M4."""
+    """Adapt an example to a new place, natively and on an emulated Cortex-M4.
+
+    gestures: a smartwatch learns one person's left wrist. camera: a camera that was moved learns
+    its new view. machine: a vibration sensor learns what is normal for its own machine.
+    """
     from mcutrain.host.cli.demo import run_demo
     from mcutrain.host.show import terminal as show
     from mcutrain.trainer.errors import Error
 
-    outcomes = run_demo(err, report, fast)
+    shown = run_demo(err, report, fast, name)
     if json_:
-        print_json({"runs": [o.to_json() for o in outcomes], "report": str(report)})
+        print_json(shown.to_json())
     else:
-        show.outcome_table(outcomes)
-        show.lines([f"report: {report}"])
-    for outcome in outcomes:
+        show.outcome_table(shown.outcomes)
+        show.lines(shown.lines())
+    for outcome in shown.outcomes:
         if outcome.failure:
             raise Error(outcome.failure)
 

@@ -71,7 +71,7 @@ def windows(
         found = found + fault(machine, turns, speed, rng)
     axes = np.stack([found[0] * machine.gains[0], found[1] * machine.gains[1]], 2)
     axes = axes + machine.noise * rng.normal(size=axes.shape)
-    return axes[:, :, None].astype(np.float32)
+    return np.asarray(axes[:, :, None], np.float32)
 
 
 def tone(machine: Machine, turns: Array, speed: Array, order: float, amount: Array) -> Array:
@@ -112,7 +112,7 @@ def spectra(x: Array) -> Array:
     tapered = x[:, :, 0] * np.hanning(WINDOW)[:, None]
     power = (np.abs(np.fft.rfft(tapered, axis=1)[:, 1:]) ** 2).sum(2) / WINDOW
     bands = power.reshape(len(x), BANDS, -1).mean(2)
-    return np.log10(bands + FLOOR).astype(np.float32)
+    return np.asarray(np.log10(bands + FLOOR), np.float32)
 
 
 def usual(machine: Machine, count: int, rng: np.random.Generator) -> Array:
