@@ -7,6 +7,7 @@ from mcutrain.host.errors import DeviceError, MismatchError, ProtocolError
 from mcutrain.host.link import protocol
 from mcutrain.host.link.exchange import Exchange, Timing
 from mcutrain.host.link.protocol import Hello, Message, RamRegion, RunResult, Status, StepResult
+from mcutrain.host.link.traffic import Traffic
 from mcutrain.host.link.transport import Transport
 from mcutrain.trainer.errors import DataError
 
@@ -44,6 +45,11 @@ class Device:
         timing = Timing(reply_timeout_s, step_timeout_s, adapts)
         self._exchange = Exchange(transport, timing)
         self._is_computing = False  # between start and finish: a reply waits for a kernel call
+
+    @property
+    def traffic(self) -> Traffic:
+        """What the link has carried in this session."""
+        return self._exchange.traffic
 
     @classmethod
     def open(

@@ -14,6 +14,7 @@ from mcutrain.host.link.frame import Frame, FrameReader, encode
 from mcutrain.host.link.heard import Heard
 from mcutrain.host.link.pace import PayloadSize, RoundTrips
 from mcutrain.host.link.protocol import Message, Status
+from mcutrain.host.link.traffic import Traffic
 from mcutrain.host.link.transport import Transport
 from mcutrain.host.waiting import Waiting
 
@@ -49,6 +50,7 @@ class Exchange:
     def __init__(self, transport: Transport, timing: Timing) -> None:
         self.transport, self.timing = transport, timing
         self.size = PayloadSize()
+        self.traffic = Traffic()
         self._reader = FrameReader()
         self._trips = RoundTrips()
         self._seq = int.from_bytes(os.urandom(2), "little")
@@ -71,6 +73,7 @@ class Exchange:
         first_s = timeout_s = self.timing.first_s(message, is_slow)
         is_cut = bool(data) or message is Message.READ
         copies = at_once = timeouts = 0
+        self.traffic.requests += 1
         while waiting.left_s() > 0:
             payload, nbytes = protocol.portion(message, fields, data, self.size.limit)
             kind = message, is_slow, nbytes.bit_length()
@@ -78,7 +81,10 @@ class Exchange:
                 timeout_s = self._trips.timeout_s(kind, first_s)
             frame = Frame(message, self._seq, payload)
             sent_at = time.monotonic()
-            self.transport.write(encode(frame))
+            encoded = encode(frame)
+            self.transport.write(encoded)
+            self.traffic.sent_bytes += len(encoded)
+            self.traffic.resent += copies > 0
             copies += 1
             heeds_damage = at_once < MOST_REPEATS_AT_ONCE
             reply, is_damaged = self._await(frame, timeout_s, waiting, heard, heeds_damage)
@@ -109,12 +115,14 @@ class Exchange:
         while min(until.left_s(), waiting.left_s()) > 0:
             data = self.transport.read(READ_SLICE_S)
             heard.add(data)
+            self.traffic.received_bytes += len(data)
             damaged, refused = self._reader.damaged, heard.refused
             for reply in self._reader.feed(data):
                 if reply.type == frame.type | protocol.REPLY and reply.seq == frame.seq:
                     return reply.payload, False
                 self._note(reply, frame, heard)
             heard.damaged += self._reader.damaged - damaged
+            self.traffic.damaged += self._reader.damaged - damaged
             is_damaged = self._reader.damaged > damaged or heard.refused > refused
             if is_damaged and heeds_damage:
                 return None, True

@@ -95,14 +95,15 @@ def run_job(job: TrainingJob, console: Console, keeper: Keeper | None = None) ->
     tell(notes, console)
     if job.port is not None:
         found = run_on_port(job, job.port, data, state, console, keeper)
-        return judged(replace(found, notes=notes))
+        return judged(replace(found, notes=notes, data=data))
     if target.kind is TargetKind.REFERENCE:
         runner = ReferenceRunner(plan)
         job = settled(timed(job, plan, data, runner, state), plan, data, state, console, keeper)
         with bars(console, plan) as report:
             result, saving = train_job(job, plan, data, runner, report, state, keeper)
         cost = planned(plan)
-        return judged(Outcome(job, target.name, result, cost, plan, saving=saving, notes=notes))
+        found = Outcome(job, target.name, result, cost, plan, saving=saving, notes=notes, data=data)
+        return judged(found)
     with console.status(f"building for {target.name}"):
         built = build(plan, target, job.verbose)
     if job.minutes is not None:
@@ -110,7 +111,7 @@ def run_job(job: TrainingJob, console: Console, keeper: Keeper | None = None) ->
             job = timed(job, built.plan, data, device, state)
     job = settled(job, built.plan, data, state, console, keeper)
     found = run_simulated(job, built.plan, built, data, state, console, keeper)
-    return judged(replace(found, notes=notes))
+    return judged(replace(found, notes=notes, data=data))
 
 
 def check_together(job: TrainingJob, target: Target) -> None:
@@ -167,7 +168,8 @@ def run_on_port(
         job = settled(timed(job, plan, data, runner, state), plan, data, state, console, keeper)
         with bars(console, plan) as report:
             result, saving = train_job(job, plan, data, runner, report, state, keeper)
-    return Outcome(job, port, result, planned(plan), plan, saving=saving)
+        traffic = runner.device.traffic
+    return Outcome(job, port, result, planned(plan), plan, saving=saving, traffic=traffic)
 
 
 def train_job(
@@ -216,14 +218,14 @@ def run_simulated(
             bars(console, plan) as report,
         ):
             result, saving = train_job(job, plan, data, runner, report, state, keeper)
-            used = runner.stack_used_bytes()
+            used, traffic = runner.stack_used_bytes(), runner.device.traffic
         counts = counts if counts and counts.is_file() else None
         found = read_counts(counts) if counts else {}
         by_region = profiles(built, counts) if counts and job.profile else {}
     cost = measured(built)
     outcome = Outcome(
         job, built.target.name, result, cost, plan, stack_used_bytes=used, saving=saving,
-        profiles=by_region,
+        profiles=by_region, traffic=traffic,
     )  # fmt: skip
     for key, region in COUNTED.items():
         if values := found.get(region):
