@@ -24,8 +24,8 @@ LIKE = "cortex-m4"
 
 @dataclass(frozen=True)
 class Datasheet:
-    """What the datasheet ``source`` says of a chip whose core runs code from flash at ``clock_mhz``;
-    ``boards`` names one that carries it."""
+    """What the datasheet ``source`` says of a chip whose core runs code from flash, with the clock
+    ``clock_mhz``; ``boards`` names one that carries it."""
 
     chip: str
     boards: str

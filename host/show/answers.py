@@ -17,8 +17,8 @@ MOST_SHOWN = 24  # samples: more take room, and say little more
 def answers_of(outcome: Outcome) -> dict[str, Any] | None:
     """The worst test samples after training, drawn; None where they were not looked at.
 
-    Of a classifier these are the samples of a wrong class, by their loss. Of all else they are those
-    with the greatest squared error.
+    Of a classifier these are the samples of a wrong class, by their loss. Of all else they are
+    those with the greatest squared error.
     """
     before, after = outcome.result.evaluation_before, outcome.result.evaluation_after
     if after is None or outcome.data is None:

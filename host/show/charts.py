@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Charts as numbers: templates/macros.html draws them, so that they follow light, dark and width."""
+"""Charts as numbers: templates/macros.html draws them, and so they follow light, dark and width."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 SIDE = 1000  # of the square that lines are drawn in; the page stretches it
 TICKS = 5
+ALMOST_ALL = 0.98
 
 Point = tuple[float, float]
 
@@ -65,14 +66,14 @@ def line_chart(
     if not drawn:
         return None
     xs = [x for each in drawn for x, _ in each.points]
-    ys = [y for each in drawn for _, y in each.points]
+    ys = [y for each in drawn for y in heights(each)]
     left, right = min(xs), max(max(xs), min(xs) + 1)
     tops = [0.0, 1.0] if percent else nice(0.0 if min(ys) >= 0 else min(ys), max(ys))
     low, high = tops[0], tops[-1]
 
     def place(point: Point) -> Point:
         x, y = point
-        return (x - left) / (right - left), 1 - (y - low) / (high - low)
+        return (x - left) / (right - left), 1 - (min(y, high) - low) / (high - low)
 
     lines = [
         Line(
@@ -103,6 +104,13 @@ def line_chart(
             "percent": percent,
         },
     )
+
+
+def heights(series: Series) -> list[float]:
+    """The values that the chart must have room for: of a faint line but the greatest hundredth,
+    since a few samples with a great loss would press all others flat."""
+    values = sorted(y for _, y in series.points)
+    return values[: max(1, math.ceil(ALMOST_ALL * len(values)))] if series.faint else values
 
 
 def nice(low: float, high: float, within: bool = False) -> list[float]:

@@ -27,11 +27,8 @@ def class_views(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 
 def class_view(run: Run) -> dict[str, Any]:
-    states = (
-        ("before training", run["confusion_before"]),
-        ("after training", run["confusion_after"]),
-    )
-    matrices = [(title, matrix) for title, matrix in states if matrix]
+    states = {"before training": run["confusion_before"], "after training": run["confusion_after"]}
+    matrices = [(title, matrix) for title, matrix in states.items() if matrix]
     names = [plain(class_name(run, k)) for k in range(max(len(m) for _, m in matrices))]
     return {
         "names": names,
@@ -74,13 +71,13 @@ def change_table(changes: Sequence[dict[str, Any]]) -> PageTable | None:
     rows = [
         (
             plain(str(one["name"])), number(one["samples"]), share(one["recall_before"]),
-            share(one["recall_after"]), f"{100 * one['change']:+.1f} points" if one["change"] else "0",
+            share(one["recall_after"]), f"{100 * one['change']:+.1f}" if one["change"] else "0",
         )
         for one in shown
     ]  # fmt: skip
     left = len(changes) - len(shown)
     caption = f"The {left} classes that changed least are left out." if left else ""
-    return PageTable(caption, ("class", "samples", "right before", "right after", "change"), rows)
+    return PageTable(caption, ("class", "samples", "before", "after", "points"), rows)
 
 
 def mixed_table(matrix: Matrix, names: Sequence[str]) -> PageTable | None:
@@ -154,10 +151,13 @@ def caption(one: dict[str, Any]) -> str:
 def value_table(shown: Sequence[dict[str, Any]]) -> PageTable:
     head = ("sample", "answer", "loss", "its values, int8")
     rows = [
-        (
-            str(one["index"]), caption(one), significant(one["loss"]),
-            ", ".join(map(str, one["values"])) + (", …" if one["size"] > len(one["values"]) else ""),
-        )
+        (str(one["index"]), caption(one), significant(one["loss"]), values_text(one))
         for one in shown
-    ]  # fmt: skip
+    ]
     return PageTable("", head, rows, {1, 3})
+
+
+def values_text(one: dict[str, Any]) -> str:
+    """The first values of a sample."""
+    more = ", …" if one["size"] > len(one["values"]) else ""
+    return ", ".join(map(str, one["values"])) + more

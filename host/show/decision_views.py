@@ -58,8 +58,8 @@ def guards(runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
             "title": f"Guard, {targets}",
             "says": (
                 f"Before the run, {seen['folds']} short trainings each left some samples out. "
-                f"{verdict} It made {seen['gained']:,} of {seen['samples']:,} samples {words[0]} and "
-                f"{seen['lost']:,} {words[1]}; chance alone does that, or better, in "
+                f"{verdict} It made {seen['gained']:,} of {seen['samples']:,} samples {words[0]} "
+                f"and {seen['lost']:,} {words[1]}; chance alone does that, or better, in "
                 f"{100 * seen['chance']:.2g} % of cases."
             ),
             "table": PageTable(

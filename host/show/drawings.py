@@ -45,7 +45,7 @@ def kind_of(shape: Sequence[int]) -> str:
 
 
 def window(sides: Sequence[int]) -> tuple[int, int]:
-    """(times, channels) of a window: the last axis has the channels, if another is longer than 1."""
+    """(times, channels) of a window: the last axis has the channels if another is longer than 1."""
     long = [side for side in sides if side > 1]
     if len(long) == 2 and sides[-1] > 1:
         return long[0], long[1]

@@ -38,6 +38,7 @@ class Key:
     name: object
     value: str
     beside: str = ""
+    unit: str = ""
 
 
 def filled(template: str, script: str, **values: object) -> str:
@@ -87,6 +88,14 @@ def size(nbytes: float | None) -> str:
 
 def share(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f} %"
+
+
+def core_name(core: str) -> str:
+    """
+    >>> core_name("cortex-m4")
+    'Cortex-M4'
+    """
+    return core.replace("cortex-m", "Cortex-M")
 
 
 def significant(value: float | None) -> str:

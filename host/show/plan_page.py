@@ -10,15 +10,14 @@ from typing import Any
 from mcutrain.host.files import write_all
 from mcutrain.host.kinds import ARENA_KINDS
 from mcutrain.host.show.arena import Arena, Box
-from mcutrain.host.show.arena_view import arena_view, boxes_of_layers, when
+from mcutrain.host.show.arena_view import PARTS, arena_view, boxes_of_layers, when
 from mcutrain.host.show.charts import Bar
-from mcutrain.host.show.pages import Key, PageTable, filled, number
+from mcutrain.host.show.pages import Key, PageTable, core_name, filled, number
 from mcutrain.host.show.picture import Pictured, png
 from mcutrain.host.show.work import WorkSource
-from mcutrain.trainer.graph.op import Node
 
 COLUMNS = ("slot", "kind", "bytes", "offset", "memory", "from", "to", "in the model's file")
-PARTS = ("forward", "loss", "backward", "update")
+STEP_PARTS = ("forward", "backward", "update")
 
 
 def write_pictures(plans: Sequence[Pictured], page_at: Path | None, png_at: Path | None) -> None:
@@ -70,14 +69,15 @@ def page(plans: Sequence[Pictured]) -> str:
 def key_figures(pictured: Pictured, work: dict[str, Any]) -> list[Key]:
     plan, cost = pictured.plan, pictured.cost
     ram, flash = cost["sram_bytes"], cost["flash_bytes"]
+    predicted = f"predicted for a {core_name(work['core'])}"
     built = "of the build" if ram else "of the plan, without stack and link"
     return [
-        Key("RAM", f"{ram or sum(pictured.ram.values()):,} bytes", built),
-        Key("Arena", f"{plan.memory.arena_bytes:,} bytes",
-            f"{plan.memory.lower_bound:,} is the least for this order"),
-        Key("Flash", f"{flash or sum(pictured.flash.values()):,} bytes",
-            "of the build" if flash else "of constants"),
-        Key("Instructions per step", number(work["step"]), f"predicted for a {work['core']}"),
+        Key("RAM", number(ram or sum(pictured.ram.values())), built, "bytes"),
+        Key("Arena", number(plan.memory.arena_bytes),
+            f"{plan.memory.lower_bound:,} is the least for this order", "bytes"),
+        Key("Flash", number(flash or sum(pictured.flash.values())),
+            "of the build" if flash else "of constants", "bytes"),
+        Key("Instructions per step", number(work["step"]), predicted),
         Key("MACs per step", number(plan.step_macs), f"{plan.forward_macs:,} of them forward"),
     ]  # fmt: skip
 
@@ -99,7 +99,7 @@ def layer_rows(arena: Arena, work: dict[str, Any]) -> list[dict[str, Any]]:
     boxes = boxes_of_layers(arena, [row["operator"] for row in rows])
     learned = {
         node.index: sum(t.type.nbytes for t in node.inputs if t in arena.plan.learned)
-        for node in all_forward(arena)
+        for node in arena.plan.forward
     }
     found = []
     for row, held in zip(rows, boxes, strict=True):
@@ -112,15 +112,11 @@ def layer_rows(arena: Arena, work: dict[str, Any]) -> list[dict[str, Any]]:
                 "cells": (
                     row["kind"], "x".join(map(str, row["output"])), number(row["macs"]),
                     number(arena_bytes), number(in_ram), number(row["weight_bytes"] - in_ram),
-                    *(number(row["instructions"][part]) for part in ("forward", "backward", "update")),
+                    *(number(row["instructions"][part]) for part in STEP_PARTS),
                 ),
             }
         )  # fmt: skip
     return found
-
-
-def all_forward(arena: Arena) -> Iterable[Node]:
-    return arena.plan.forward
 
 
 def compared(values: Sequence[dict[str, int]]) -> list[list[Bar]]:

@@ -14,23 +14,31 @@ from mcutrain.host.show.arena import plain
 from mcutrain.host.show.class_views import answer_views, class_views
 from mcutrain.host.show.decision_views import decisions
 from mcutrain.host.show.document import document
-from mcutrain.host.show.pages import Key, PageTable, filled, number, seconds, share, significant
+from mcutrain.host.show.pages import (
+    Key,
+    PageTable,
+    core_name,
+    filled,
+    number,
+    seconds,
+    share,
+    significant,
+)
 from mcutrain.host.show.run_views import (
-    board_table,
+    Run,
     data_table,
     limit_table,
     link_table,
     loss_chart,
     memory_views,
     moved_table,
-    sheet_table,
     validation_chart,
-    work_views,
 )
 from mcutrain.host.show.words import term
+from mcutrain.host.show.work_views import board_table, sheet_table, work_views
 from mcutrain.host.training.job import Outcome
 
-Run = dict[str, Any]
+TOLD = ("learning rate:", "saturation:")
 
 
 def write_report(path: Path, outcomes: Sequence[Outcome], command: str = "") -> None:
@@ -65,7 +73,7 @@ def page(found: dict[str, Any]) -> str:
             "", ("", *(run["target"] for run in runs)),
             [(text, *cells) for text, cells in found["figures"].items()],
         ),
-        said=list(dict.fromkeys(line for run in runs for line in run["said"])),
+        said=list(dict.fromkeys(line for run in runs for line in run["said"] if is_remark(line))),
         targets_agree=len(runs) > 1 and all(r["curve"] == runs[0]["curve"] for r in runs),
         samples_say=samples_say(runs[0]),
         limit_table=limit_table(runs[-1]),
@@ -110,8 +118,8 @@ def lede(found: dict[str, Any]) -> str:
     targets = " and ".join(r["target"] for r in found["runs"])
     when = found["written"].replace("T", " ").replace("+00:00", " UTC")
     return (
-        f"{run['steps']:,} training steps on {targets}, scheme {run['update']}, seed {run['seed']}. "
-        f"Written {when} by mcutrain {found['versions'].get('mcutrain', '')}."
+        f"{run['steps']:,} training steps on {targets}, with the scheme {run['update']} and the "
+        f"seed {run['seed']}. Written {when} by mcutrain {found['versions'].get('mcutrain', '')}."
     )
 
 
@@ -132,18 +140,22 @@ def key_figures(runs: Sequence[Run]) -> list[Key]:
     flash = cost["flash_bytes"] or sum(run["flash"].values())
     built = f"of the build for {run['target']}"
     planned = "of the plan, without stack and link"
-    how = "counted in QEMU" if work["step_is_counted"] else f"predicted for a {work['core']}"
+    how = (
+        "counted in QEMU"
+        if work["step_is_counted"]
+        else f"predicted for a {core_name(work['core'])}"
+    )
     board = next((b for b in work["boards"] if b["core"] == work["core"]), None)
     return [
         told,
         Key(
             term("verify", "Verified steps"),
-            f"{verified:,} of {steps:,}" if is_verified else "not verified",
-            "every bit equals the reference" if is_verified and verified == steps
-            else "" if is_verified else "--verify compares every step",
+            number(verified) if is_verified else "none",
+            f"of {steps:,}, equal to the reference in every bit" if is_verified
+            else "the option --verify compares every step",
         ),
-        Key("RAM", f"{ram:,} bytes", built if cost["sram_bytes"] else planned),
-        Key("Flash", f"{flash:,} bytes", built if cost["flash_bytes"] else "of constants"),
+        Key("RAM", number(ram), built if cost["sram_bytes"] else planned, "bytes"),
+        Key("Flash", number(flash), built if cost["flash_bytes"] else "of constants", "bytes"),
         Key("Instructions per step", number(work["step"]), how),
         *(
             [Key("Time per step", f"≈ {seconds(board['step_seconds'])}",
@@ -156,7 +168,7 @@ def result_says(runs: Sequence[Run]) -> str:
     if runs[0]["metric"] == "accuracy":
         return "The accuracy is the share of the test samples that get their true class."
     return (
-        "The mse is the mean squared error of the outputs, in squared real units; less is better."
+        "The mse is the mean squared error of the outputs, in squared real units. Less is better."
     )
 
 
@@ -171,6 +183,11 @@ def samples_say(run: Run) -> str:
         "These are the test samples with the greatest errors. If they are unlike the others, "
         "collect more like them, or take them out."
     )
+
+
+def is_remark(line: str) -> bool:
+    """Whether a line of the terminal is not told by a section of its own."""
+    return not line.startswith(TOLD) or "nothing learns" in line
 
 
 def board_notes(run: Run) -> str:

@@ -13,6 +13,7 @@ from mcutrain.host.prediction.density import Densities, traced
 from mcutrain.host.prediction.power import Work, board_estimates
 from mcutrain.host.prediction.predict import Prediction, predict
 from mcutrain.host.simulation.profile import Profile
+from mcutrain.host.training.monitor import layer_names
 from mcutrain.trainer.training_plan import TrainingPlan
 
 OTHER = "loss, counters and what stands between nodes"
@@ -94,7 +95,9 @@ def layers(plan: TrainingPlan, nodes: Iterable[Counted], whole: int) -> list[dic
     """The layers of the forward pass with their instructions by part, and a last row for the rest
     of a step of ``whole`` instructions."""
     rows = layer_rows(plan)
+    names = {node.index: layer_names(plan)[node.output] for node in plan.forward}
     for row in rows:
+        row["label"] = names[row["operator"]]
         row["instructions"] = {"forward": 0, "backward": 0, "update": 0}
     by_operator = {row["operator"]: row for row in rows}
     loss = plan.task.loss.index
@@ -105,4 +108,4 @@ def layers(plan: TrainingPlan, nodes: Iterable[Counted], whole: int) -> list[dic
             row["instructions"][part] += instructions
             placed += instructions
     rest = max(0, whole - placed)
-    return [*rows, {"name": OTHER, "kind": "", "instructions": {"backward": rest}}]
+    return [*rows, {"name": OTHER, "label": OTHER, "kind": "", "instructions": {"backward": rest}}]
