@@ -12,6 +12,7 @@ MODULES = {  # what each extra brings, as pyproject.toml declares it
     "report": ("matplotlib", "jinja2"),
     "check": ("tflite_micro",),
     "search": ("optuna",),
+    "data": ("PIL", "soundfile"),
 }
 NOTES = {"check": " (it has wheels for Linux on x86-64 only)"}
 

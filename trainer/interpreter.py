@@ -106,12 +106,12 @@ class Interpreter:
 
     def infer_from_latent(self, latent: Array) -> Array:
         """``infer`` on the sample of ``latent``."""
-        return self._forward(latent)[self.plan.task.logits].reshape(-1)
+        return self.outputs_from_latent(latent)[self.plan.task.logits].reshape(-1)
 
     def predict_from_latent(self, latent: Array) -> int:
         """``predict`` on the sample of ``latent``."""
         assert self.plan.task.predicted is not None
-        return int(self._forward(latent)[self.plan.task.predicted][0])
+        return int(self.outputs_from_latent(latent)[self.plan.task.predicted][0])
 
     def outputs(self, sample: Array) -> Mapping[Tensor, Array]:
         """Every tensor of the forward pass; touches no state."""
@@ -120,7 +120,8 @@ class Interpreter:
             self._run(node, values)
         return values
 
-    def _forward(self, latent: Array) -> Mapping[Tensor, Array]:
+    def outputs_from_latent(self, latent: Array) -> Mapping[Tensor, Array]:
+        """``outputs`` of the sample of ``latent``, without the frozen prefix."""
         values = self._latent_values(latent)
         for node in self.plan.inference[len(self.plan.latents.prefix) :]:
             self._run(node, values)

@@ -205,6 +205,10 @@ class LibraryModel:
 
     def _infer(self, name: str) -> Array:
         assert self.call(name) & 0xFF == 0
+        return self.logits()
+
+    def logits(self) -> Array:
+        """The logits (output size,) int8 of the last inference."""
         return self[self.plan.task.logits].reshape(-1).copy()
 
     def latent_of(self, sample: Array) -> Array:
@@ -274,6 +278,9 @@ class LibraryRunner:
 
     def infer_from_latent(self, latent: Array) -> Array:
         return self.model.infer_from_latent(latent)
+
+    def logits(self) -> Array:
+        return self.model.logits()
 
     def digest(self) -> int:
         return self.model.digest()

@@ -15,11 +15,11 @@ from mcutrain.host.files import save_array
 from mcutrain.host.request import Request
 from mcutrain.host.training.bracket import bracket_over
 from mcutrain.host.training.dataset import Dataset
+from mcutrain.host.training.evaluation import squared_error
 from mcutrain.host.training.rate_search import HEAD_SAMPLES, first_exponent
 from mcutrain.host.training.rates import rates, sample_order
 from mcutrain.host.training.runner import Runner
 from mcutrain.host.training.tail import fastest, latents, plan_from, tail
-from mcutrain.host.training.validation import squared_error
 from mcutrain.trainer.errors import DataError
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.model import Model

@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Data sets for training: an .npz of samples and labels, checked and quantised to the input."""
+"""Data sets for training: samples and labels of an .npz, a folder or a CSV file, checked and
+quantised to the input."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from mcutrain.host.data.load import Wanted, is_read_here, load
+from mcutrain.host.data.options import DEFAULT_DATA_OPTIONS, DataOptions
+from mcutrain.host.data.raw import Progress, RawData, quiet
 from mcutrain.host.npz import DAMAGED, NpzArray, NpzFile
 from mcutrain.host.training.data_notes import label_notes, sample_notes
 from mcutrain.host.training.ranges import (
@@ -32,6 +37,7 @@ from mcutrain.trainer.training_plan import TrainingPlan
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 VALIDATION_KEYS = ("x_val", "y_val")  # a file need not have them
 OLD_KEYS = ("x_old", "y_old")  # nor these
+SPLITS = ("train", "test", "val")
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,8 @@ class Dataset:
 
     The validation samples decide which weights are kept; there may be none. The old samples fill a
     replay buffer before the first step. ``notes`` are what a user would want to know of the arrays.
+    ``names`` has a name for each sample of a split, such as its file's, where there are any;
+    ``groups_train`` (N,) int64 says whose each training sample is, where a CSV file does.
     """
 
     x_train: Array
@@ -52,6 +60,25 @@ class Dataset:
     x_old: Array | None = None
     y_old: Array | None = None
     notes: tuple[Note, ...] = ()
+    groups_train: Array | None = None
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def name_of(self, split: str, index: int) -> str:
+        """What the user calls a sample: its file, or its number."""
+        names = self.names.get(split)
+        return names[index] if names else f"sample {index}"
+
+    def part(self, split: str) -> tuple[Array, Array]:
+        """x and y of "train", "test" or "val". Raises DataError where there is no such part."""
+        x, y = getattr(self, f"x_{split}", None), getattr(self, f"y_{split}", None)
+        if split not in SPLITS or x is None or y is None:
+            there = [name for name in SPLITS if getattr(self, f"x_{name}") is not None]
+            raise DataError(
+                f"the data have no samples to {split} with: give --split {' or '.join(there)}"
+                if split in SPLITS
+                else f"unknown split '{split}': give {', '.join(SPLITS)}"
+            )
+        return x, y
 
     def is_clipped(self, part: str) -> bool:
         """Whether samples or targets of a part, "test" or "val", are out of range: they are others
@@ -60,12 +87,53 @@ class Dataset:
         return any(about.startswith((f"x_{part}", f"y_{part}")) for about in clipped)
 
 
-def load_dataset(path: Path, plan: TrainingPlan) -> Dataset:
-    """The data set in ``path``, fitted to the plan's input and classes. Raises DataError."""
+def load_dataset(
+    path: Path,
+    plan: TrainingPlan,
+    options: DataOptions = DEFAULT_DATA_OPTIONS,
+    progress: Progress = quiet,
+) -> Dataset:
+    """The data set in ``path``, fitted to the plan's input and classes: an .npz, a folder of
+    images or sound, or a CSV file. Raises DataError."""
+    if is_read_here(path):
+        return of_raw(load(path, wanted_by(plan), options, progress), path, plan)
+    if options != DEFAULT_DATA_OPTIONS:
+        raise unneeded(path, options)
     with chosen(path, plan.task.target is not None, all_keys) as found:
         arrays, notes = fitted(found, path, plan)
     notes += content_notes(arrays, plan, {note.about for note in notes})
     return Dataset(**arrays, notes=tuple(notes))
+
+
+def unneeded(path: Path, options: DataOptions) -> DataError:
+    return DataError(
+        f"{path} is no folder and no CSV file, and {', '.join(options.given())} says nothing of an "
+        ".npz: leave it out"
+    )
+
+
+def of_raw(raw: RawData, path: Path, plan: TrainingPlan) -> Dataset:
+    """Samples that were read of a folder or a table, as the plan takes them. Raises DataError."""
+    given = dict[str, Array | NpzArray]()
+    for split, part in raw.parts.items():
+        given[f"x_{split}"] = part.x
+        if plan.task.target is not None:
+            given[f"y_{split}"] = part.y
+    arrays, notes = fitted(given, path, plan)
+    notes += content_notes(arrays, plan, {note.about for note in notes})
+    names = {split: part.names for split, part in raw.parts.items()}
+    groups = raw.parts["train"].groups
+    found = Dataset(**arrays, notes=(*raw.notes, *notes))
+    return replace(found, names=names, groups_train=groups)
+
+
+def wanted_by(plan: TrainingPlan) -> Wanted:
+    """What the samples of a plan are."""
+    values = 0
+    if not plan.takes_label and plan.task.target is not None:
+        values = plan.task.logits.type.size
+    input = plan.task.input.type
+    return Wanted(input, plan.task.pixels, plan.takes_label, values, plan.options.class_names)
 
 
 def load_old(path: Path, plan: TrainingPlan) -> tuple[Array, Array, list[Note]]:
@@ -78,9 +146,17 @@ def load_old(path: Path, plan: TrainingPlan) -> tuple[Array, Array, list[Note]]:
     return x, y, notes
 
 
-def load_samples(path: Path, end: End) -> tuple[Array, list[Note]]:
+def load_samples(
+    path: Path, end: End, options: DataOptions = DEFAULT_DATA_OPTIONS, progress: Progress = quiet
+) -> tuple[Array, list[Note]]:
     """The training samples in ``path`` without targets, (N, input size) int8, and what is to be
     said of their values. Raises DataError."""
+    if is_read_here(path):
+        raw = load(path, Wanted(end.type, end.pixels, labels=False), options, progress)
+        fit = quantised(raw.parts["train"].x, f"{path}: x_train", end)
+        return fit.codes, [*raw.notes, *range_notes(fit, "x_train", end)]
+    if options != DEFAULT_DATA_OPTIONS:
+        raise unneeded(path, options)
     with chosen(path, False, lambda there: KEYS[:1]) as arrays:
         fit = quantised(arrays["x_train"], f"{path}: x_train", end)
     return fit.codes, list(range_notes(fit, "x_train", end))
@@ -144,8 +220,8 @@ def chosen(
 
 
 def fitted(
-    arrays: dict[str, NpzArray], path: Path, plan: TrainingPlan
-) -> tuple[dict[str, Array], list[Note]]:
+    arrays: Mapping[str, Array | NpzArray], path: Path, plan: TrainingPlan
+) -> tuple[dict[str, Any], list[Note]]:
     """Samples and targets of each part, checked and quantised, and what their values lose there.
 
     Raises DataError, where headers tell before anything is read.
@@ -159,7 +235,7 @@ def fitted(
             raise DataError(f"{path}: x_{part} has {len(x)} samples, y_{part} {len(y)} targets")
         if y is not None and plan.takes_label:
             check_labels(y, f"{path}: y_{part}")
-    checked, notes = dict[str, Array](), list[Note]()
+    checked, notes = dict[str, Any](), list[Note]()
     for part in parts:
         x, y, name = arrays[f"x_{part}"], arrays.get(f"y_{part}"), f"x_{part}"
         fit = quantised(x, f"{path}: {name}", first)
@@ -174,12 +250,12 @@ def fitted(
     return checked, notes
 
 
-def targets(y: NpzArray | None, count: int, what: str, plan: TrainingPlan) -> Array | Fit:
+def targets(y: Array | NpzArray | None, count: int, what: str, plan: TrainingPlan) -> Array | Fit:
     """What each step takes beside its sample: see Dataset. Raises DataError."""
     if y is None:
         return np.zeros((count, 0), np.int8)
     if plan.takes_label:
-        return labels(y.read(), what, plan.classes)
+        return labels(y.read() if isinstance(y, NpzArray) else y, what, plan.classes)
     values = plan.task.logits.type.size
     if len(y.shape) == 1 and values > 1:
         raise DataError(
@@ -189,7 +265,7 @@ def targets(y: NpzArray | None, count: int, what: str, plan: TrainingPlan) -> Ar
     return quantised(y, what, ends_of(plan)[1])
 
 
-def check_labels(y: NpzArray, what: str) -> None:
+def check_labels(y: Array | NpzArray, what: str) -> None:
     if len(y.shape) != 1 or y.dtype.kind not in "iu":
         how = ""
         if len(y.shape) == 2:

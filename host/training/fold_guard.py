@@ -19,13 +19,13 @@ from mcutrain.host.defaults import GUARD_MINUTES, RATIO
 from mcutrain.host.training.absent import absent_classes
 from mcutrain.host.training.counted_time import steps_within
 from mcutrain.host.training.dataset import Dataset
+from mcutrain.host.training.evaluation import classes_in_use, evaluation
 from mcutrain.host.training.fold_decision import FoldDecision, Judged
 from mcutrain.host.training.folds import Fold, Pool
 from mcutrain.host.training.in_process import with_host_latents
 from mcutrain.host.training.loop import Progress, Report, TrainingOptions, begun, train
 from mcutrain.host.training.replay import train_stream
-from mcutrain.host.training.runner import LatentRunner, Runner
-from mcutrain.host.training.validation import classes_in_use, judged_output
+from mcutrain.host.training.runner import LatentRunner, Runner, answer
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.training_plan import TrainingPlan
 
@@ -89,12 +89,9 @@ class FoldRun:
         """What the state there is makes of samples."""
         plan, pool = self.plan, self.pool
         classes = classes_in_use(plan, self.runner.state())
-        found = [
-            judged_output(plan, pool.x[k], pool.y[k], self.runner.infer(pool.x[k]), classes)
-            for k in held
-        ]
-        right, loss = zip(*found, strict=True)
-        return Judged(np.array(right), np.array(loss))
+        answers = (answer(plan, self.runner, pool.x[k]) for k in held)
+        found = evaluation(plan, pool.x[held], pool.y[held], classes, answers)
+        return Judged(found.right, found.losses)
 
 
 def decide(

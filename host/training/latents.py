@@ -135,6 +135,9 @@ class WrappedRunner:
     def announce(self, sample: Array, target: Array) -> None:
         """Not sent ahead: the step may begin at what is kept."""
 
+    def logits(self) -> Array:
+        return self.inner.logits()
+
     def digest(self) -> int:
         return self.inner.digest()
 

@@ -11,9 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import Any, TypeVar
-
-import numpy as np
+from typing import Any
 
 from mcutrain.host.defaults import PATIENCE
 from mcutrain.host.link.device import Device
@@ -21,6 +19,12 @@ from mcutrain.host.training.absent import new_classes, present_classes, with_see
 from mcutrain.host.training.augmentation import Augmentation
 from mcutrain.host.training.balance import AUTO, BALANCES, ON
 from mcutrain.host.training.dataset import Dataset
+from mcutrain.host.training.evaluation import (
+    Evaluation,
+    changes,
+    classes_in_use,
+    evaluation,
+)
 from mcutrain.host.training.feed import Feed
 from mcutrain.host.training.guard import Guard, Guarded, ValidationScore, Verdict
 from mcutrain.host.training.interrupt import Interrupt, Interrupted, deferred
@@ -34,14 +38,13 @@ from mcutrain.host.training.rates import (
     last_part,
     rates,
 )
-from mcutrain.host.training.runner import Runner
+from mcutrain.host.training.runner import Answer, Runner, answer
 from mcutrain.host.training.runners import DeviceRunner, ReferenceRunner
-from mcutrain.host.training.validation import classes_in_use, judged_output, squared_error
 from mcutrain.host.training.verify import Difference, Differs, Verifier
-from mcutrain.host.training.yardstick import Yardstick, balanced_accuracy, constant_answer
+from mcutrain.host.training.yardstick import Yardstick, constant_answer
 from mcutrain.trainer.errors import DataError, Error
 from mcutrain.trainer.graph.tensor import Array
-from mcutrain.trainer.interpreter import Interpreter, pack_state, unpack_state
+from mcutrain.trainer.interpreter import pack_state, unpack_state
 from mcutrain.trainer.ops.sgd import LearningRate
 from mcutrain.trainer.training_plan import TrainingPlan
 
@@ -104,7 +107,6 @@ class Progress:
     metric: float | None = None
 
 
-Output = TypeVar("Output", int, Array)
 Report = Callable[[Progress], None]
 Keep = Callable[[bytes], None]
 
@@ -114,9 +116,9 @@ class Result:
     """What came of a training run."""
 
     seed: int = 0
-    metric: str = "accuracy"  # of the test samples; or mse, in squared real units
-    before: float | None = None  # None until it is measured
-    after: float | None = None
+    metric: str = "accuracy"  # of before and after; or mse, in squared real units
+    evaluation_before: Evaluation | None = None  # of the test samples; None until it is measured
+    evaluation_after: Evaluation | None = None
     steps: int = 0
     verified_steps: int = 0
     losses: list[float] = field(default_factory=list)
@@ -133,6 +135,15 @@ class Result:
     yardstick: Yardstick = field(default_factory=Yardstick)
 
     @property
+    def before(self) -> float | None:
+        """The metric of the test samples; None until it is measured."""
+        return None if self.evaluation_before is None else self.evaluation_before.figure
+
+    @property
+    def after(self) -> float | None:
+        return None if self.evaluation_after is None else self.evaluation_after.figure
+
+    @property
     def bit_exact(self) -> bool | None:
         """Whether every step and prediction was equal to the reference's; None if not compared."""
         if not self.verified:
@@ -143,6 +154,7 @@ class Result:
         return {
             f"{self.metric}_before": self.before,
             f"{self.metric}_after": self.after,
+            **self.classes_json(),
             "steps": self.steps,
             "verified_steps": self.verified_steps,
             "bit_exact": self.bit_exact,
@@ -155,6 +167,16 @@ class Result:
             "movement": None if self.movement is None else self.movement.to_json(),
             **self.yardstick.to_json(self.metric, self.after),
             "saturation": None if self.findings is None else [asdict(f) for f in self.findings],
+        }
+
+    def classes_json(self) -> dict[str, Any]:
+        """The confusion matrices, and what changed for each class; None where there are none."""
+        before, after = self.evaluation_before, self.evaluation_after
+        changed = None if before is None or after is None else changes(before, after)
+        return {
+            "confusion_before": None if before is None else before.confusion_json(),
+            "confusion_after": None if after is None else after.confusion_json(),
+            "class_changes": changed or None,
         }
 
 
@@ -257,7 +279,7 @@ def begin(run: TrainingRun, state: bytes | None) -> None:
         state = with_seen(plan, found, present_classes(run.data, False))
         for trained in run.trained if state != found else ():
             trained.load(state)
-    run.result.before = evaluate(run, "before")
+    run.result.evaluation_before = evaluate(run, "before")
     if options.monitor:
         run.monitor = Monitor(plan, run.data, run.runner.state())
     if options.guard:
@@ -274,7 +296,7 @@ def finish(run: TrainingRun) -> None:
     if run.monitor:
         run.result.findings = run.monitor.findings(last, run.result.losses)
         run.result.movement = run.monitor.movement(run.result.state)
-    run.result.after = evaluate(run, "after")
+    run.result.evaluation_after = evaluate(run, "after")
     run.result.yardstick.constant = constant_answer(run.plan, run.data)
 
 
@@ -383,29 +405,31 @@ def validate(run: TrainingRun) -> ValidationScore:
     if run.options.validate_on == "host":
         runner = ReferenceRunner(run.plan)
         runner.load(run.runner.state())
-    correct, loss = 0, 0.0
-    for k, (sample, target) in enumerate(zip(x, y, strict=True)):
-        run.interrupt.check()
-        output = verified(run, runner.infer, Interpreter.infer, sample)
-        is_right, its_loss = judged_output(run.plan, sample, target, output, run.classes)
-        correct, loss = correct + is_right, loss + its_loss
-        metric = (correct if run.plan.takes_label else loss) / (k + 1)
-        run.report(Progress("validate", k + 1, len(x), metric=metric))
-    return ValidationScore(correct, len(x), loss / len(x))
+    found = evaluated(run, runner, "validate", x, y, run.classes)
+    return ValidationScore(int(found.right.sum()), len(found), found.loss)
 
 
-def verified(
-    run: TrainingRun,
-    compute: Callable[[Array], Output],
-    reference: Callable[[Interpreter, Array], Output],
-    sample: Array,
-) -> Output:
-    """What is computed of a sample, and by the reference at the same time. Raises Differs."""
+def evaluated(
+    run: TrainingRun, runner: Runner, phase: str, x: Array, y: Array, classes: int
+) -> Evaluation:
+    """What the runner's state makes of samples. Raises Interrupted, and Differs if the reference
+    computes otherwise."""
+
+    def report(done: int, metric: float) -> None:
+        run.report(Progress(phase, done, len(x), metric=metric))
+
+    answers = (verified_answer(run, runner, sample) for sample in x)
+    return evaluation(run.plan, x, y, classes, answers, report)
+
+
+def verified_answer(run: TrainingRun, runner: Runner, sample: Array) -> Answer:
+    """The runner's answer, which the reference computes at the same time, if the run verifies."""
+    run.interrupt.check()
     if run.verifier is None:
-        return compute(sample)
-    expected = run.verifier.expect(partial(reference, run.verifier.reference, sample))
-    found = compute(sample)
-    if not np.array_equal(found, expected()):
+        return answer(run.plan, runner, sample)
+    expected = run.verifier.expect(partial(run.verifier.answer, sample))
+    found = answer(run.plan, runner, sample)
+    if found != expected():
         raise Differs(run.verifier.locate_prediction(device_of(run.runner), sample))
     return found
 
@@ -417,23 +441,14 @@ def device_of(runner: Runner) -> Device:
     return found.device
 
 
-def evaluate(run: TrainingRun, phase: str) -> float | None:
-    """The metric on the test samples; None if they are clipped, or not to be looked at. Raises
-    Interrupted, and Differs if the reference computes otherwise."""
-    plan, data, runner = run.plan, run.data, run.runner
+def evaluate(run: TrainingRun, phase: str) -> Evaluation | None:
+    """What the runner makes of the test samples; None if they are clipped, or not to be looked at.
+    Raises Interrupted, and Differs if the reference computes otherwise."""
+    plan, data = run.plan, run.data
     if data.is_clipped("test") or not run.options.tests:
         return None
-    total, right = 0.0, []
-    for k, (sample, target) in enumerate(zip(data.x_test, data.y_test, strict=True)):
-        run.interrupt.check()
-        if plan.takes_label:
-            found = verified(run, runner.predict, Interpreter.predict, sample)
-            right.append(found == int(target))
-            total += right[-1]
-        else:
-            output = verified(run, runner.infer, Interpreter.infer, sample)
-            total += squared_error(plan, sample, target, output)
-        run.report(Progress(phase, k + 1, len(data.x_test), metric=total / (k + 1)))
+    classes = 0 if plan.task.active is None else classes_in_use(plan, run.runner.state())
+    found = evaluated(run, run.runner, phase, data.x_test, data.y_test, classes)
     if plan.takes_label:
-        run.result.yardstick.balanced[phase] = balanced_accuracy(right, data.y_test)
-    return total / len(data.x_test)
+        run.result.yardstick.balanced[phase] = found.balanced_accuracy
+    return found

@@ -3,12 +3,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
+
+import numpy as np
 
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import StepRecord
 from mcutrain.trainer.ops.sgd import LearningRate
 from mcutrain.trainer.training_plan import TrainingPlan
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a runner makes of one sample: its class (0 where there are none), and the int8 output
+    (output size,)."""
+
+    predicted: int
+    output: Array
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Answer):
+            return NotImplemented
+        return self.predicted == other.predicted and np.array_equal(self.output, other.output)
 
 
 class Runner(Protocol):
@@ -34,6 +51,10 @@ class Runner(Protocol):
 
     def infer(self, sample: Array) -> Array:
         """The logits, int8."""
+        ...
+
+    def logits(self) -> Array:
+        """The logits (output size,) int8 of the last inference, be it predict or infer."""
         ...
 
     def digest(self) -> int: ...
@@ -79,3 +100,10 @@ class SlotRunner(Runner, Protocol):
     def predict_from_slot(self, slot: int) -> int: ...
 
     def infer_from_slot(self, slot: int) -> Array: ...
+
+
+def answer(plan: TrainingPlan, runner: Runner, sample: Array) -> Answer:
+    """What a runner makes of a sample, in one inference."""
+    if plan.task.predicted is None:
+        return Answer(0, runner.infer(sample))
+    return Answer(runner.predict(sample), runner.logits())

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,6 +46,7 @@ class ReferenceRunner:
 
     def __init__(self, plan: TrainingPlan) -> None:
         self.plan, self.reference = plan, Interpreter(plan)
+        self._logits: Array | None = None
 
     def reset(self, seed: int) -> None:
         self.reference.reset(seed)
@@ -64,10 +65,21 @@ class ReferenceRunner:
         """Nothing has to be sent."""
 
     def predict(self, sample: Array) -> int:
-        return self.reference.predict(sample)
+        return self._predicted(self.reference.outputs(sample))
 
     def infer(self, sample: Array) -> Array:
-        return self.reference.infer(sample)
+        self._predicted(self.reference.outputs(sample))
+        return self.logits()
+
+    def logits(self) -> Array:
+        assert self._logits is not None, "no inference was made"
+        return self._logits
+
+    def _predicted(self, outputs: Mapping[Tensor, Array]) -> int:
+        """The class of a forward pass, whose logits are kept; 0 where there are none."""
+        self._logits = outputs[self.plan.task.logits].reshape(-1)
+        predicted = self.plan.task.predicted
+        return 0 if predicted is None else int(outputs[predicted][0])
 
     def latent_of(self, sample: Array) -> Array:
         return self.reference.latent_of(sample)
@@ -79,10 +91,11 @@ class ReferenceRunner:
         return loss, self.reference.digest() if wants_digest else 0
 
     def predict_from_latent(self, latent: Array) -> int:
-        return self.reference.predict_from_latent(latent)
+        return self._predicted(self.reference.outputs_from_latent(latent))
 
     def infer_from_latent(self, latent: Array) -> Array:
-        return self.reference.infer_from_latent(latent)
+        self._predicted(self.reference.outputs_from_latent(latent))
+        return self.logits()
 
     def digest(self) -> int:
         return self.reference.digest()
@@ -147,7 +160,7 @@ class DeviceRunner:
 
     def infer(self, sample: Array) -> Array:
         self.predict(sample)
-        return self._read(self.plan.task.logits)
+        return self.logits()
 
     def latent_of(self, sample: Array) -> Array:
         assert self.plan.latents.tensor is not None
@@ -169,7 +182,7 @@ class DeviceRunner:
 
     def infer_from_latent(self, latent: Array) -> Array:
         self.predict_from_latent(latent)
-        return self._read(self.plan.task.logits)
+        return self.logits()
 
     def keep(self, slot: int, sample: Array, label: int) -> None:
         """Compute a latent and store it in a slot of the device, where it also is in place."""
@@ -191,6 +204,9 @@ class DeviceRunner:
 
     def infer_from_slot(self, slot: int) -> Array:
         self.predict_from_slot(slot)
+        return self.logits()
+
+    def logits(self) -> Array:
         return self._read(self.plan.task.logits)
 
     def _write_sample(self, sample: Array) -> None:

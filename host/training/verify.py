@@ -12,6 +12,7 @@ import numpy as np
 
 from mcutrain.host.link.device import Device
 from mcutrain.host.link.protocol import RamRegion
+from mcutrain.host.training.runner import Answer
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Array, Tensor
 from mcutrain.trainer.interpreter import Interpreter, StepRecord, pack_state, unpack_state
@@ -104,6 +105,12 @@ class Verifier:
     def step(self, sample: Array, target: Array, loss: StepRecord, digest: int) -> bool:
         """Replay a step that the device has taken; whether loss and digest are equal."""
         return self.compare_step(self.replay(sample, target), (loss, digest))
+
+    def answer(self, sample: Array) -> Answer:
+        """What the reference makes of a sample."""
+        outputs, task = self.reference.outputs(sample), self.plan.task
+        predicted = 0 if task.predicted is None else int(outputs[task.predicted][0])
+        return Answer(predicted, outputs[task.logits].reshape(-1))
 
     def _latent(self, sample: Array) -> Array:
         key = sample.tobytes()

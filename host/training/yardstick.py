@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,8 +12,7 @@ import numpy as np
 
 from mcutrain.host.training.balance import RATIO, class_counts
 from mcutrain.host.training.dataset import Dataset
-from mcutrain.host.training.validation import squared_error
-from mcutrain.trainer.graph.tensor import Array
+from mcutrain.host.training.evaluation import squared_error
 from mcutrain.trainer.interpreter import target_of_input
 from mcutrain.trainer.training_plan import TrainingPlan
 
@@ -82,16 +81,6 @@ class Yardstick:
                 f"samples ({one}): look at the data, or try another --lr, more --epochs, or more "
                 "layers (--update)"
             )
-
-
-def balanced_accuracy(right: Sequence[bool], labels: Array) -> float:
-    """The mean over the classes of the share of each that is right.
-
-    >>> balanced_accuracy([True, True, True, False], np.array([0, 0, 0, 1]))
-    0.5
-    """
-    hits = np.array(right)
-    return float(np.mean([hits[labels == label].mean() for label in np.unique(labels)]))
 
 
 def balanced_bound(counts: Collection[int]) -> float:

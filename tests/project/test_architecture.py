@@ -74,7 +74,7 @@ FLOORS = {
             "urls",
             "waiting",
         },
-        {"boards", "files", "link", "measure", "npz", "outputs"},
+        {"boards", "data", "files", "link", "measure", "npz", "outputs"},
         {"building"},
         {"cost", "simulation"},
         {"training"},

@@ -13,6 +13,7 @@ import pytest
 from mcutrain.host.training import fold_guard, in_process
 from mcutrain.host.training.augmentation import Augmentation
 from mcutrain.host.training.dataset import Dataset
+from mcutrain.host.training.evaluation import classes_in_use, evaluation
 from mcutrain.host.training.fold_decision import FoldDecision
 from mcutrain.host.training.fold_guard import borrowed, decide
 from mcutrain.host.training.folds import Fold, Pool
@@ -20,8 +21,8 @@ from mcutrain.host.training.in_process import in_process_runner
 from mcutrain.host.training.latents import CachedRunner
 from mcutrain.host.training.loop import Progress, TrainingOptions, train
 from mcutrain.host.training.replay import train_stream
+from mcutrain.host.training.runner import Runner, answer
 from mcutrain.host.training.runners import ReferenceRunner
-from mcutrain.host.training.validation import classes_in_use, judged_output
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
@@ -52,8 +53,13 @@ def by_hand(plan: TrainingPlan, data: Dataset, options: TrainingOptions, held: A
     mine = replace(data, x_train=data.x_train[rest], y_train=data.y_train[rest])
     train(plan, mine, runner, options, silent)
     classes = classes_in_use(plan, runner.state())
-    x, y = data.x_train, data.y_train
-    return [judged_output(plan, x[k], y[k], runner.infer(x[k]), classes) for k in held]
+    return judged(plan, runner, data.x_train[held], data.y_train[held], classes)
+
+
+def judged(plan: TrainingPlan, runner: Runner, x: Array, y: Array, classes: int) -> list[Any]:
+    """(right, loss) of each sample."""
+    found = evaluation(plan, x, y, classes, [answer(plan, runner, sample) for sample in x])
+    return list(zip(found.right, found.losses, strict=True))
 
 
 def assert_as_by_hand(
@@ -269,9 +275,8 @@ def test_a_stream_is_judged_by_stretches_of_it(
         assert_without(pool, fold, mine)
     last = ReferenceRunner(plan)
     train_stream(plan, given[-1], last, 8, options, silent, 2)
-    after = [
-        judged_output(plan, pool.x[k], pool.y[k], last.infer(pool.x[k]), 0) for k in folds[-1].held
-    ]
+    held = folds[-1].held
+    after = judged(plan, last, pool.x[held], pool.y[held], 0)
     assert [loss for _, loss in after] == list(found.after.loss[-len(after) :])
 
 

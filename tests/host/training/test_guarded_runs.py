@@ -15,9 +15,8 @@ from mcutrain.host.training.guard import Guarded
 from mcutrain.host.training.loop import TrainingOptions, train
 from mcutrain.host.training.rates import epochs, last_part
 from mcutrain.host.training.runners import ReferenceRunner, simulated
-from mcutrain.host.training.validation import judged_output
 from mcutrain.trainer.errors import DataError
-from mcutrain.trainer.interpreter import Interpreter, unpack_state
+from mcutrain.trainer.interpreter import unpack_state
 from tests.support.guarded import TOO_LARGE, run, samples, silent, small_plan, with_validation
 from tests.support.small_models import CLASSES, SHAPE
 
@@ -154,9 +153,9 @@ def test_a_fault_shows_while_the_guard_validates(data: Dataset) -> None:
     """A device whose outputs are not the reference's is found in the first validation."""
     plan = small_plan()
     with simulated(build(plan, Target.parse("native"))) as runner:
-        infer = runner.infer
-        runner.infer = lambda sample: infer(sample) ^ 1  # type: ignore[method-assign]
-        options = TrainingOptions(1, seed=1, verify=True, guard=True)
+        logits = runner.logits
+        runner.logits = lambda: logits() ^ 1  # type: ignore[method-assign]
+        options = TrainingOptions(1, seed=1, verify=True, guard=True, tests=False)
         result = train(plan, data, runner, options, silent)
 
     assert result.difference is not None
@@ -177,17 +176,3 @@ def test_values_are_guarded_by_their_loss() -> None:
     assert curve[result.guarded.best].loss == min(score.loss for score in curve)
     assert "mse" in result.guarded.told()
     assert all(score.correct == 0 for score in curve)
-
-
-def test_an_output_is_judged_as_the_step_judges_it() -> None:
-    plan = small_plan("head", classes=4, spare_classes=2)
-    reference = Interpreter(plan)
-    rng = np.random.default_rng(0)
-    for _ in range(20):
-        sample = rng.integers(-128, 128, SHAPE).astype(np.int8)
-        label = np.int64(rng.integers(4))
-        is_right, loss = judged_output(plan, sample, label, reference.infer(sample), 4)
-        record = reference.step(sample, label)
-
-        assert is_right == (record.predicted == label)
-        assert loss == record.real(plan)
