@@ -19,11 +19,7 @@ OF_THE_MODEL = ("update", "classes", "spare_classes")
 def command_again(ctx: typer.Context, keeper: Keeper) -> str:
     """The running `train` command, from what ``keeper`` has kept; or from what the board at its
     port has."""
-    values = {
-        name: value
-        for name, value in ctx.params.items()
-        if (source := ctx.get_parameter_source(name)) and source.name == "COMMANDLINE"
-    }
+    values = given(ctx)
     values.pop("fresh", None)
     if keeper.is_decided:
         values["guard"] = False
@@ -37,6 +33,20 @@ def command_again(ctx: typer.Context, keeper: Keeper) -> str:
         if values.get(name) in keeper.kept:
             values[name] = unused(Path(values[name]))
     return shlex.join(["mcutrain", str(ctx.info_name), *words(ctx, values)])
+
+
+def command_of(ctx: typer.Context) -> str:
+    """The running command, as a user writes it."""
+    return shlex.join(["mcutrain", str(ctx.info_name), *words(ctx, given(ctx))])
+
+
+def given(ctx: typer.Context) -> dict[str, Any]:
+    """The parameters that the command line names."""
+    return {
+        name: value
+        for name, value in ctx.params.items()
+        if (source := ctx.get_parameter_source(name)) and source.name == "COMMANDLINE"
+    }
 
 
 def words(ctx: typer.Context, values: dict[str, Any]) -> list[str]:

@@ -15,6 +15,7 @@ from mcutrain.host.cli.commands.models import calibrate, check, export, inspect
 from mcutrain.host.cli.commands.others import clean, demo, ports
 from mcutrain.host.cli.commands.plan import plan
 from mcutrain.host.cli.commands.pull import pull
+from mcutrain.host.cli.commands.report import report
 from mcutrain.host.cli.commands.search import search
 from mcutrain.host.cli.commands.train import train
 from mcutrain.host.cli.files import checks_files
@@ -52,6 +53,7 @@ COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
         pull,
         "Example: mcutrain pull model.tflite --update last:2 --port /dev/ttyACM0 --save s.npz",
     ),
+    (report, "Example: mcutrain report native.html board.html -o both.html"),
     (demo, "Example: mcutrain demo"),
     (check, "Example: mcutrain check model.tflite"),
     (

@@ -24,7 +24,7 @@ def run_demo(console: Console, report: Path = REPORT, fast: bool = False) -> lis
     """Train last:2 on both targets, verified, and write the report."""
     require_extra("build")
     require_extra("report")
-    options = TrainingOptions(epochs=FAST_EPOCHS if fast else EPOCHS, verify=True)
+    options = TrainingOptions(epochs=FAST_EPOCHS if fast else EPOCHS, verify=True, monitor=True)
     outcomes = []
     for target in TARGETS:
         counts = target.startswith("sim:")
@@ -32,5 +32,5 @@ def run_demo(console: Console, report: Path = REPORT, fast: bool = False) -> lis
         model, data = EXAMPLE_DIR / "watch.tflite", EXAMPLE_DIR / "demo.npz"
         job = TrainingJob(Request.of(model, "last:2"), data, target, None, options, counts)
         outcomes.append(run_job(job, console))
-    write_report(report, outcomes)
+    write_report(report, outcomes, f"mcutrain demo{' --fast' if fast else ''}")
     return outcomes

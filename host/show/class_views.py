@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from mcutrain.host.show.arena import plain
 from mcutrain.host.show.pages import PageTable, number, share, significant
 from mcutrain.host.show.run_views import Run, alike, class_name
 
@@ -29,7 +28,7 @@ def class_views(runs: Sequence[Run]) -> list[dict[str, Any]]:
 def class_view(run: Run) -> dict[str, Any]:
     states = {"before training": run["confusion_before"], "after training": run["confusion_after"]}
     matrices = [(title, matrix) for title, matrix in states.items() if matrix]
-    names = [plain(class_name(run, k)) for k in range(max(len(m) for _, m in matrices))]
+    names = [class_name(run, k) for k in range(max(len(m) for _, m in matrices))]
     return {
         "names": names,
         "matrices": [drawn(title, matrix, names) for title, matrix in matrices],
@@ -70,7 +69,7 @@ def change_table(changes: Sequence[dict[str, Any]]) -> PageTable | None:
     shown = changes if len(changes) <= MOST_CHANGES else most
     rows = [
         (
-            plain(str(one["name"])), number(one["samples"]), share(one["recall_before"]),
+            str(one["name"]), number(one["samples"]), share(one["recall_before"]),
             share(one["recall_after"]), f"{100 * one['change']:+.1f}" if one["change"] else "0",
         )
         for one in shown
@@ -141,11 +140,11 @@ def caption(one: dict[str, Any]) -> str:
     if "label" not in one:
         before = one["loss_before"]
         return "" if before is None else f"loss {significant(before)} before training"
-    text = f"{plain(one['label'])}, answered as {plain(one['predicted'])}"
+    text = f"{one['label']}, answered as {one['predicted']}"
     before = one.get("predicted_before")
     if before is None or before == one["predicted"]:
         return text
-    return f"{text}, before training as {plain(before)}"
+    return f"{text}, before training as {before}"
 
 
 def value_table(shown: Sequence[dict[str, Any]]) -> PageTable:

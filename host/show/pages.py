@@ -13,6 +13,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mcutrain.host.show.arena import plain
 from mcutrain.host.show.words import term
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -54,6 +55,7 @@ def filled(template: str, script: str, **values: object) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        finalize=printable,
     )
     environment.globals["term"] = term
     environment.filters.update(
@@ -64,6 +66,13 @@ def filled(template: str, script: str, **values: object) -> str:
     return environment.get_template(template).render(
         script=Markup(code), script_hash=Markup("'sha256-{}'").format(digest), **values
     )
+
+
+def printable(value: object) -> object:
+    """A value for a page: text without control characters, but for the ends of its lines."""
+    if type(value) is not str:  # a Markup was made of what was printable
+        return value
+    return "\n".join(plain(line) for line in value.split("\n"))
 
 
 def number(value: float | None) -> str:

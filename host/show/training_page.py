@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from mcutrain.host.files import write_whole
-from mcutrain.host.show.arena import plain
 from mcutrain.host.show.class_views import answer_views, class_views
 from mcutrain.host.show.decision_views import decisions
 from mcutrain.host.show.document import document
@@ -49,7 +48,7 @@ def write_report(path: Path, outcomes: Sequence[Outcome], command: str = "") -> 
 def page(found: dict[str, Any]) -> str:
     """The page of a document. Raises KeyError and the like for one that is none."""
     runs: list[Run] = found["runs"]
-    name = plain(runs[0]["model_name"])
+    name = runs[0]["model_name"]
     values = {
         "loss_chart": loss_chart(runs),
         "validation_chart": validation_chart(runs),

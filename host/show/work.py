@@ -103,9 +103,8 @@ def layers(plan: TrainingPlan, nodes: Iterable[Counted], whole: int) -> list[dic
     loss = plan.task.loss.index
     placed = 0
     for operator, part, instructions in nodes:
-        row = by_operator.get(operator)
-        if row is not None and (operator != loss or part == "forward"):
-            row["instructions"][part] += instructions
+        if operator in by_operator and (operator != loss or part == "forward"):
+            by_operator[operator]["instructions"][part] += instructions
             placed += instructions
     rest = max(0, whole - placed)
     return [*rows, {"name": OTHER, "label": OTHER, "kind": "", "instructions": {"backward": rest}}]
