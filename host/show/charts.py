@@ -90,7 +90,7 @@ def line_chart(
         x_name,
         y_name,
         lines,
-        [Tick(100 * place((x, low))[0], f"{x:,.0f}") for x in nice(left, right, within=True)],
+        [Tick(100 * place((x, low))[0], f"{x:,.0f}") for x in whole(nice(left, right, True))],
         [Tick(100 * place((left, y))[1], text(y)) for y in levels],
         {
             "left": left,
@@ -126,6 +126,11 @@ def nice(low: float, high: float, within: bool = False) -> list[float]:
     first = math.ceil(low / step - 1e-9) if within else math.floor(low / step + 1e-9)
     last = math.floor(high / step + 1e-9) if within else math.ceil(high / step - 1e-9)
     return [round(k * step, 12) for k in range(first, max(last, first + (not within)) + 1)]
+
+
+def whole(values: Sequence[float]) -> list[float]:
+    """The whole numbers of some: steps and epochs have no others."""
+    return [value for value in values if value == round(value)]
 
 
 def short(value: float) -> str:
