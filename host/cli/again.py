@@ -6,6 +6,7 @@ from __future__ import annotations
 import shlex
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -19,9 +20,7 @@ OF_THE_MODEL = ("update", "classes", "spare_classes")
 def command_again(ctx: typer.Context, keeper: Keeper) -> str:
     """The running `train` command, from what ``keeper`` has kept; or from what the board at its
     port has."""
-    values = written_in(ctx, "COMMANDLINE", "DEFAULT_MAP")
-    if written_in(ctx, "DEFAULT_MAP"):  # what the file gives may be what is left out here
-        values = {**values, "no_config": True, "config": None}
+    values = given(ctx)
     values.pop("fresh", None)
     if keeper.is_decided:
         values["guard"] = False
@@ -35,6 +34,20 @@ def command_again(ctx: typer.Context, keeper: Keeper) -> str:
         if values.get(name) in keeper.kept:
             values[name] = unused(Path(values[name]))
     return shlex.join(["mcutrain", str(ctx.info_name), *words(ctx, values)])
+
+
+def command_of(ctx: typer.Context) -> str:
+    """The running command with all that it was given, as a user writes it."""
+    return shlex.join(["mcutrain", str(ctx.info_name), *words(ctx, given(ctx))])
+
+
+def given(ctx: typer.Context) -> dict[str, Any]:
+    """The parameters that the command line and ``mcutrain.toml`` name. What the file gives is
+    written out, and so the file itself is left out."""
+    values = written_in(ctx, "COMMANDLINE", "DEFAULT_MAP")
+    if written_in(ctx, "DEFAULT_MAP"):
+        values |= {"no_config": True, "config": None}
+    return values
 
 
 def unused(path: Path) -> Path:

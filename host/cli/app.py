@@ -16,6 +16,7 @@ from mcutrain.host.cli.commands.models import calibrate, check, export, inspect
 from mcutrain.host.cli.commands.others import clean, demo, ports
 from mcutrain.host.cli.commands.plan import plan
 from mcutrain.host.cli.commands.pull import pull
+from mcutrain.host.cli.commands.report import report
 from mcutrain.host.cli.commands.search import search
 from mcutrain.host.cli.commands.train import train
 from mcutrain.host.cli.completion import heed_colons
@@ -78,6 +79,7 @@ COMMANDS: tuple[tuple[Callable[..., None], str, str], ...] = (
         DEPLOY,
         "Example: mcutrain export model.tflite --state learned.npz --output trained.tflite",
     ),
+    (report, TOOLS, "Example: mcutrain report native.html board.html -o both.html"),
     (check, TOOLS, "Example: mcutrain check model.tflite"),
     (ports, TOOLS, "Example: mcutrain ports"),
     (clean, TOOLS, "Example: mcutrain clean"),

@@ -95,7 +95,7 @@ def run_demo(
     require_extra("report")
     demo = DEMOS[name]
     model, data = demo.paths
-    options = TrainingOptions(epochs=min(FAST_EPOCHS, demo.epochs), verify=True)
+    options = TrainingOptions(epochs=min(FAST_EPOCHS, demo.epochs), verify=True, monitor=True)
     if not fast:
         options = replace(options, epochs=demo.epochs)
     outcomes, reporter = [], ConsoleReporter(console)
@@ -105,7 +105,8 @@ def run_demo(
         request = Request.of(model, demo.update, loss=demo.loss)
         job = TrainingJob(request, data, target, None, options, counts)
         outcomes.append(run_job(job, reporter))
-    write_report(report, outcomes)
+    command = ["mcutrain", "demo", name, *(["--fast"] if fast else [])]
+    write_report(report, outcomes, " ".join(command))
     last = outcomes[-1]
     detection = detections(last.plan, data, last.result.state, demo) if demo.windows else None
     return Shown(outcomes, report, detection)

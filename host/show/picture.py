@@ -6,13 +6,14 @@ from __future__ import annotations
 import io
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from mcutrain.host.kinds import ARENA_KINDS, flash_bytes, ram_bytes
 from mcutrain.host.show.arena import Arena, Box, plain
+from mcutrain.host.show.arena_view import box_id
 from mcutrain.trainer.training_plan import TrainingPlan
 
 if TYPE_CHECKING:
@@ -65,40 +66,19 @@ class Pictured:
 
 def png(plans: Sequence[Pictured]) -> bytes:
     """With a palette: a third of the bytes."""
+    import matplotlib
     from PIL import Image  # matplotlib needs it too
 
-    whole = drawn(plans, lambda figure, file: figure.savefig(file, format="png", dpi=DPI))
-    buffer = io.BytesIO()
-    image = Image.open(io.BytesIO(whole)).convert("RGB")
-    image = image.quantize(PALETTE, Image.Quantize.MAXCOVERAGE)
-    image.save(buffer, format="png", optimize=True)
-    return buffer.getvalue()
-
-
-def svg(plans: Sequence[Pictured]) -> bytes:
-    """As ``png``; a slot's rectangle has the id of ``box_id``."""
-    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    return drawn(plans, lambda figure, file: figure.savefig(file, format="svg", metadata=nothing))
-
-
-def box_id(plan: int, box: int) -> str:
-    return f"slot_{plan}_{box}"
-
-
-def drawn(plans: Sequence[Pictured], save: Callable[[Figure, io.BytesIO], None]) -> bytes:
-    import matplotlib
-
-    # Names are no formulas; the text of an SVG stays text, and its ids are the same each time.
-    settings: dict[Any, Any] = {
-        "text.parse_math": False,
-        "svg.fonttype": "none",
-        "svg.hashsalt": "mcutrain",
-        "hatch.linewidth": 0.4,
-    }
-    buffer = io.BytesIO()
+    # Names are no formulas.
+    settings: dict[Any, Any] = {"text.parse_math": False, "hatch.linewidth": 0.4}
+    whole = io.BytesIO()
     with matplotlib.rc_context(settings), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # of a name, that the font lacks
-        save(figure_of(plans), buffer)
+        figure_of(plans).savefig(whole, format="png", dpi=DPI)
+    buffer = io.BytesIO()
+    image = Image.open(whole).convert("RGB")
+    image = image.quantize(PALETTE, Image.Quantize.MAXCOVERAGE)
+    image.save(buffer, format="png", optimize=True)
     return buffer.getvalue()
 
 
@@ -283,7 +263,7 @@ def draw_bars(axes: Axes, values: Sequence[dict[str, int]], title: str) -> None:
     axes.set_yticks(range(len(kinds)), kinds, fontsize=8)
     axes.invert_yaxis()
     axes.set_xticks([])
-    axes.set_xlim(0, 1.3 * max(size for found in values for size in found.values()))
+    axes.set_xlim(0, 1.45 * max(size for found in values for size in found.values()))
     axes.spines[["top", "right", "bottom"]].set_visible(False)
     sums = " and ".join(f"{sum(found.values()):,}" for found in values)
     axes.set_title(f"{title}: {sums}", fontsize=9, loc="left")

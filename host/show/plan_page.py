@@ -1,18 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One self-contained HTML page about a plan, or two: the picture, and its figures as tables."""
+"""One self-contained HTML page about a plan, or two: the arena to walk through, and the figures."""
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from mcutrain.host.files import write_all
-from mcutrain.host.show.arena import Arena, Box, plain
-from mcutrain.host.show.pages import PageTable, filled
-from mcutrain.host.show.picture import Pictured, box_id, png, svg
+from mcutrain.host.kinds import ARENA_KINDS
+from mcutrain.host.show.arena import Arena, Box
+from mcutrain.host.show.arena_view import PARTS, arena_view, boxes_of_layers, when
+from mcutrain.host.show.charts import Bar
+from mcutrain.host.show.pages import Key, PageTable, core_name, filled, number
+from mcutrain.host.show.picture import Pictured, png
+from mcutrain.host.show.work import WorkSource
 
 COLUMNS = ("slot", "kind", "bytes", "offset", "memory", "from", "to", "in the model's file")
+STEP_PARTS = ("forward", "backward", "update")
 
 
 def write_pictures(plans: Sequence[Pictured], page_at: Path | None, png_at: Path | None) -> None:
@@ -26,55 +31,104 @@ def write_pictures(plans: Sequence[Pictured], page_at: Path | None, png_at: Path
 
 
 def page(plans: Sequence[Pictured]) -> str:
-    from markupsafe import Markup
-
+    columns = max(p.arena.starts[-1] for p in plans)
+    top = max(1, *(p.plan.memory.arena_bytes for p in plans))
+    work = [WorkSource(p.plan).to_json() for p in plans]
+    kinds = {box.kind for p in plans for box in p.arena.boxes}
     return filled(
         "plan.html",
+        "plan.js",
         title=" and ".join(p.title for p in plans),
-        summaries=[summary(p) for p in plans],
-        picture=Markup(picture(plans)),
+        key_figures=key_figures(plans[0], work[0]) if len(plans) == 1 else [],
+        plans=[
+            {
+                "title": p.title,
+                "summary": summary(p),
+                "number": k,
+                "view": arena_view(p.arena, k, columns, top),
+                "layers": layer_rows(p.arena, work[k]),
+                "peak": peak_table(p),
+                "slots": slot_table(p),
+            }
+            for k, p in enumerate(plans)
+        ],
+        kinds=[(k, kind) for k, kind in enumerate(ARENA_KINDS) if kind in kinds],
+        parts=list(enumerate(PARTS)),
+        bar_views=[
+            {"title": title, "bars": compared([getattr(p, kind) for p in plans])}
+            for title, kind in (("RAM", "ram"), ("Flash", "flash"))
+        ],
         figures=figure_table(plans),
-        at_the_peak=[peak_table(p) for p in plans],
-        all_slots=[slot_table(p) for p in plans],
-    )
+        sections=[
+            ("arena", "Arena"), ("layers", "Layers"), ("memory", "Memory"), ("figures", "Figures"),
+            ("slots", "Slots"),
+        ],
+    )  # fmt: skip
+
+
+def key_figures(pictured: Pictured, work: dict[str, Any]) -> list[Key]:
+    plan, cost = pictured.plan, pictured.cost
+    ram, flash = cost["sram_bytes"], cost["flash_bytes"]
+    predicted = f"predicted for a {core_name(work['core'])}"
+    built = "of the build" if ram else "of the plan, without stack and link"
+    return [
+        Key("RAM", number(ram or sum(pictured.ram.values())), built, "bytes"),
+        Key("Arena", number(plan.memory.arena_bytes),
+            f"{plan.memory.lower_bound:,} is the least for this order", "bytes"),
+        Key("Flash", number(flash or sum(pictured.flash.values())),
+            "of the build" if flash else "of constants", "bytes"),
+        Key("Instructions per step", number(work["step"]), predicted),
+        Key("MACs per step", number(plan.step_macs), f"{plan.forward_macs:,} of them forward"),
+    ]  # fmt: skip
 
 
 def summary(pictured: Pictured) -> str:
     """What the picture says, in words."""
     arena, memory = pictured.arena, pictured.plan.memory
-    names = ", ".join(plain(arena.nodes[k].name) for k in arena.peaks)
+    names = ", ".join(when(arena, k) for k in arena.peaks)
     return (
-        f"{pictured.title}: the arena has {memory.arena_bytes:,} bytes; with this order of the "
-        f"nodes none can have less than {memory.lower_bound:,}. Most are in use, "
-        f"{arena.in_use[arena.peaks[0]]:,}, at {names}."
+        f"The arena has {memory.arena_bytes:,} bytes; with this order of the nodes none can have "
+        f"less than {memory.lower_bound:,}. Most are in use, {arena.in_use[arena.peaks[0]]:,}, "
+        f"at {names}."
     )
 
 
-def picture(plans: Sequence[Pictured]) -> str:
-    """The SVG; over a rectangle the pointer shows what it is."""
-    drawn = svg(plans).decode()
-    drawn = drawn[drawn.index("<svg ") :]
-    for k, pictured in enumerate(plans):
-        for j, box in enumerate(pictured.arena.boxes):
-            mark = f'<g id="{box_id(k, j)}">'
-            text = html.escape(described(pictured.arena, box))
-            drawn = drawn.replace(mark, f"{mark}<title>{text}</title>", 1)
-    label = "The arena over the step, and RAM and flash by kind; the tables below say the same."
-    return drawn.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+def layer_rows(arena: Arena, work: dict[str, Any]) -> list[dict[str, Any]]:
+    """The layers with their bytes and instructions, and the numbers of their boxes."""
+    rows = [row for row in work["layers"] if "operator" in row]
+    boxes = boxes_of_layers(arena, [row["operator"] for row in rows])
+    learned = {
+        node.index: sum(t.type.nbytes for t in node.inputs if t in arena.plan.learned)
+        for node in arena.plan.forward
+    }
+    found = []
+    for row, held in zip(rows, boxes, strict=True):
+        in_ram = learned.get(row["operator"], 0)
+        arena_bytes = sum(arena.boxes[k].slot.size for k in held)
+        found.append(
+            {
+                "name": row["name"],
+                "boxes": held,
+                "cells": (
+                    row["kind"], "x".join(map(str, row["output"])), number(row["macs"]),
+                    number(arena_bytes), number(in_ram), number(row["weight_bytes"] - in_ram),
+                    *(number(row["instructions"][part]) for part in STEP_PARTS),
+                ),
+            }
+        )  # fmt: skip
+    return found
 
 
-def described(arena: Arena, box: Box) -> str:
-    """A box in a few words, as the pointer over it shows them."""
-    first, last = when(arena, box.slot.first), when(arena, box.slot.last)
-    label = f" ({box.label})" if box.label not in ("", box.name) else ""
-    time = f"during {first}" if first == last else f"from {first} to {last}"
-    return f"{box.name}{label}: {box.kind}, {box.slot.size:,} bytes at {box.slot.offset:,}, {time}"
-
-
-def when(arena: Arena, step: int) -> str:
-    if 0 <= step < len(arena.nodes):
-        return plain(arena.nodes[step].name)
-    return "before the step" if step < 0 else "behind the step"
+def compared(values: Sequence[dict[str, int]]) -> list[list[Bar]]:
+    """For each kind, a bar of each plan."""
+    top = max(1, *(nbytes for found in values for nbytes in found.values()))
+    return [
+        [
+            Bar(kind, 100 * found.get(kind, 0) / top, f"{found.get(kind, 0):,} bytes", 1 + k)
+            for k, found in enumerate(values)
+        ]
+        for kind in dict.fromkeys(kind for found in values for kind in found)
+    ]
 
 
 def figure_table(plans: Sequence[Pictured]) -> PageTable:
@@ -111,12 +165,12 @@ def peak_table(pictured: Pictured) -> PageTable:
     arena = pictured.arena
     step = arena.peaks[0]
     caption = f"{pictured.title}: in the arena at the peak, {when(arena, step)}"
-    return PageTable(caption, COLUMNS, rows_of(arena, arena.live(step)))
+    return PageTable(caption, COLUMNS, rows_of(arena, arena.live(step)), {1, 5, 6, 7})
 
 
 def slot_table(pictured: Pictured) -> PageTable:
     caption = f"{pictured.title}: all slots of the arena"
-    return PageTable(caption, COLUMNS, rows_of(pictured.arena, pictured.arena.boxes))
+    return PageTable(caption, COLUMNS, rows_of(pictured.arena, pictured.arena.boxes), {1, 5, 6, 7})
 
 
 def rows_of(arena: Arena, boxes: Iterable[Box]) -> list[tuple[str, ...]]:

@@ -1,113 +1,215 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One self-contained HTML page about one or more training runs."""
+"""One self-contained HTML page about one or more training runs, made of their document."""
 
 from __future__ import annotations
 
 import base64
-import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
+from typing import Any
 
 from mcutrain.host.files import write_whole
-from mcutrain.host.show.pages import PageTable, filled
-from mcutrain.host.show.terminal import figures, notes, rates_tried
-from mcutrain.host.training.guard import Guarded
+from mcutrain.host.show.class_views import answer_views, class_views
+from mcutrain.host.show.decision_views import decisions
+from mcutrain.host.show.document import document
+from mcutrain.host.show.pages import (
+    Key,
+    PageTable,
+    core_name,
+    filled,
+    number,
+    seconds,
+    share,
+    significant,
+)
+from mcutrain.host.show.run_views import (
+    Run,
+    data_table,
+    limit_table,
+    link_table,
+    loss_chart,
+    memory_views,
+    moved_table,
+    validation_chart,
+)
+from mcutrain.host.show.words import term
+from mcutrain.host.show.work_views import board_table, sheet_table, work_views
 from mcutrain.host.training.job import Outcome
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+TOLD = ("learning rate:", "saturation:")
 
 
-def write_report(path: Path, outcomes: list[Outcome]) -> None:
-    """Write the page. Raises Error."""
-    write_whole(path, page(outcomes))
+def write_report(path: Path, outcomes: Sequence[Outcome], command: str = "") -> None:
+    """Write the page of the runs that ``command`` made. Raises Error."""
+    write_whole(path, page(document(outcomes, command)))
 
 
-def page(outcomes: list[Outcome]) -> str:
-    first = outcomes[0]
-    plots = {"loss by step": loss_plot(outcomes)} if outcomes[-1].result.losses else {}
-    if (guarded := outcomes[-1].result.guarded) is not None:
-        plots["validation by epoch"] = validation_plot(guarded)
-    model, scheme = first.job.request.model.stem, first.plan.scheme.name
+def page(found: dict[str, Any]) -> str:
+    """The page of a document. Raises KeyError and the like for one that is none."""
+    runs: list[Run] = found["runs"]
+    name = runs[0]["model_name"]
+    values = {
+        "loss_chart": loss_chart(runs),
+        "validation_chart": validation_chart(runs),
+        "class_views": class_views(runs),
+        "answer_views": answer_views(runs),
+        "data_table": data_table(runs),
+        "moved_table": moved_table(runs[-1]),
+        "board_table": board_table(runs[-1]),
+        "link_table": link_table(runs),
+        "decisions": decisions(runs),
+    }
     return filled(
         "training.html",
-        title=f"{model}: {scheme}, seed {first.result.seed}",
-        figures=figures(outcomes),
-        notes=[line for o in outcomes for line in (*map(str, o.notes), *notes(o))],
-        rates={o.target: tried for o in outcomes if (tried := rates_tried(o))},
-        guards=[table for o in outcomes for table in held_out(o)],
-        plots={text: base64.b64encode(svg).decode() for text, svg in plots.items()},
-        runs=[
-            {"target": o.target, "json": json.dumps(without_losses(o), indent=1)} for o in outcomes
-        ],
+        "report.js",
+        title=f"{name}: what it learned",
+        lede=lede(found),
+        key_figures=key_figures(runs),
+        failures=[run["failure"] for run in runs if run["failure"]],
+        result_says=result_says(runs),
+        result_table=PageTable(
+            "", ("", *(run["target"] for run in runs)),
+            [(text, *cells) for text, cells in found["figures"].items()],
+        ),
+        said=list(dict.fromkeys(line for run in runs for line in run["said"] if is_remark(line))),
+        targets_agree=len(runs) > 1 and all(r["curve"] == runs[0]["curve"] for r in runs),
+        samples_say=samples_say(runs[0]),
+        limit_table=limit_table(runs[-1]),
+        saturation=[one["text"] for one in runs[-1]["saturation"] or ()],
+        memory_views=memory_views(runs),
+        work_views=work_views(runs),
+        sheet_table=sheet_table(runs[-1]),
+        board_notes=board_notes(runs[-1]),
+        command=found["command"],
+        origin=list(origin(found)),
+        download_name="report.json",
+        document=base64.b64encode(json.dumps(found).encode()).decode(),
+        sections=list(sections(values)),
+        **values,
+    )  # fmt: skip
+
+
+def sections(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The anchors and names of the sections that a page has, in their order."""
+    optional: Sequence[tuple[str, str, Callable[[], Any]]] = (
+        ("learning", "Learning", lambda: values["loss_chart"] or values["validation_chart"]),
+        ("classes", "Classes", lambda: values["class_views"]),
+        ("samples", "Test samples", lambda: values["answer_views"]),
+        ("data", "Data", lambda: values["data_table"]),
+        ("layers", "Layers", lambda: values["moved_table"]),
+    )
+    yield "result", "Result"
+    yield from ((anchor, text) for anchor, text, has in optional if has())
+    yield from (("memory", "Memory"), ("work", "Instructions"))
+    for anchor, text, key in (
+        ("boards", "Time and energy", "board_table"),
+        ("link", "Link", "link_table"),
+        ("decisions", "Decisions", "decisions"),
+    ):
+        if values[key]:
+            yield anchor, text
+    yield "origin", "Origin"
+
+
+def lede(found: dict[str, Any]) -> str:
+    run = found["runs"][0]
+    targets = " and ".join(r["target"] for r in found["runs"])
+    when = found["written"].replace("T", " ").replace("+00:00", " UTC")
+    return (
+        f"{run['steps']:,} training steps on {targets}, with the scheme {run['update']} and the "
+        f"seed {run['seed']}. Written {when} by mcutrain {found['versions'].get('mcutrain', '')}."
     )
 
 
-def without_losses(outcome: Outcome) -> dict[str, object]:
-    return {k: v for k, v in outcome.to_json().items() if k != "losses"}
+def key_figures(runs: Sequence[Run]) -> list[Key]:
+    """The six at the head of the page; bytes and instructions are those of the last run."""
+    run = runs[-1]
+    shown = share if run["metric"] == "accuracy" else significant
+    name = "Accuracy on test samples" if run["metric"] == "accuracy" else "Squared error (mse)"
+    after = run["after"]
+    if after is None:
+        told = Key(name, "–", "no test samples were judged")
+    else:
+        told = Key(name, shown(after), f"{shown(run['before'])} before training")
+    verified, steps = sum(r["verified_steps"] for r in runs), sum(r["steps"] for r in runs)
+    is_verified = all(r["verified"] for r in runs)
+    cost, work = run["cost"], run["work"]
+    ram = cost["sram_bytes"] or sum(run["ram"].values())
+    flash = cost["flash_bytes"] or sum(run["flash"].values())
+    built = f"of the build for {run['target']}"
+    planned = "of the plan, without stack and link"
+    how = (
+        "counted in QEMU"
+        if work["step_is_counted"]
+        else f"predicted for a {core_name(work['core'])}"
+    )
+    board = next((b for b in work["boards"] if b["core"] == work["core"]), None)
+    return [
+        told,
+        Key(
+            term("verify", "Verified steps"),
+            number(verified) if is_verified else "none",
+            f"of {steps:,}, equal to the reference in every bit" if is_verified
+            else "the option --verify compares every step",
+        ),
+        Key("RAM", number(ram), built if cost["sram_bytes"] else planned, "bytes"),
+        Key("Flash", number(flash), built if cost["flash_bytes"] else "of constants", "bytes"),
+        Key("Instructions per step", number(work["step"]), how),
+        *(
+            [Key("Time per step", f"≈ {seconds(board['step_seconds'])}",
+                 f"estimate, {board['chip']} at {board['clock_mhz']:g} MHz")] if board else []
+        ),
+    ]  # fmt: skip
 
 
-def held_out(outcome: Outcome) -> Iterator[PageTable]:
-    """What the folds saw of held-out samples before the run, if they decided."""
-    decision = outcome.job.decision
-    if decision is None:
-        return
-    states = {"before": decision.before, "after": decision.after}
-    better, worse = decision.changed
-    yield PageTable(
-        f"guard, before training on {outcome.target}: {decision.verdict()}",
-        (f"{len(decision.before.loss)} held-out samples", "right, or error", "mean loss"),
-        [
-            *((name, decision.text(j), f"{j.mean_loss:.4g}") for name, j in states.items()),
-            ("better, worse", f"{better}, {worse}", f"{100 * decision.chance:.2g} % by chance"),
-        ],
+def result_says(runs: Sequence[Run]) -> str:
+    if runs[0]["metric"] == "accuracy":
+        return "The accuracy is the share of the test samples that get their true class."
+    return (
+        "The mse is the mean squared error of the outputs, in squared real units. Less is better."
     )
 
 
-def loss_plot(outcomes: list[Outcome]) -> bytes:
-    """An SVG: the loss of each step and its running mean."""
-    figure, axes = new_plot("step", "loss")
-    losses = np.array(outcomes[-1].result.losses)
-    axes.plot(losses, linewidth=0.5, alpha=0.5, label="loss of a step")
-    width = max(1, len(losses) // 30)
-    if len(losses) >= width:
-        mean = np.convolve(losses, np.ones(width) / width, "valid")
-        axes.plot(np.arange(width - 1, len(losses)), mean, label=f"mean of {width}")
-    return drawn(figure, axes)
+def samples_say(run: Run) -> str:
+    if run["metric"] == "accuracy":
+        return (
+            "These are the test samples that the trained network gets wrong, those it is surest of "
+            "first. If a label looks wrong to you, correct the data; if the samples look odd, "
+            "collect more like them."
+        )
+    return (
+        "These are the test samples with the greatest errors. If they are unlike the others, "
+        "collect more like them, or take them out."
+    )
 
 
-def validation_plot(guarded: Guarded) -> bytes:
-    """An SVG: the metric on the validation samples after each epoch, and the state that stayed."""
-    figure, axes = new_plot("epoch", guarded.metric)
-    values = guarded.values()
-    axes.plot(values, marker=".", label="validation samples")
-    if values:
-        axes.plot([guarded.best], [values[guarded.best]], "o", fillstyle="none", label="kept")
-    return drawn(figure, axes)
+def is_remark(line: str) -> bool:
+    """Whether a line of the terminal is not told by a section of its own."""
+    return not line.startswith(TOLD) or "nothing learns" in line
 
 
-def new_plot(x: str, y: str) -> tuple[Figure, Axes]:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(8, 3.5))
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
-    return figure, axes
+def board_notes(run: Run) -> str:
+    like = [b for b in run["work"]["boards"] if not b["counted"]]
+    if not like:
+        return ""
+    return " Instructions are predicted where they were not counted on such a core."
 
 
-def drawn(figure: Figure, axes: Axes) -> bytes:
-    from matplotlib import pyplot
-
-    axes.legend()
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", bbox_inches="tight")
-    pyplot.close(figure)
-    return buffer.getvalue()
+def origin(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    run = found["runs"][0]
+    yield "date", found["written"]
+    for kind in ("model", "data"):
+        file = run["files"][kind]
+        yield kind, file["name"]
+        if file["sha256"]:
+            yield f"SHA-256 of the {kind}", file["sha256"]
+    yield "hash of the arithmetic", run["cost"]["numerics_hash"]
+    for each in found["runs"]:
+        if "build_hash" in each["cost"]:
+            yield f"hash of the build, {each['target']}", each["cost"]["build_hash"]
+    yield "seed", str(run["seed"])
+    if run["rate_text"]:
+        yield "learning rate", run["rate_text"]
+    yield "versions", ", ".join(f"{name} {text}" for name, text in found["versions"].items())
+    yield "computer", found["computer"]

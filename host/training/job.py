@@ -10,9 +10,11 @@ from typing import Any
 
 from mcutrain.host.data.options import DEFAULT_DATA_OPTIONS, DataOptions
 from mcutrain.host.defaults import AUTO, BAUD, EPOCHS, GUARD_MINUTES, PATIENCE, RATE_MINUTES, RATIO
+from mcutrain.host.link.traffic import Traffic
 from mcutrain.host.request import Request
 from mcutrain.host.simulation.profile import Profile, profiles_json
 from mcutrain.host.training.augmentation import Augmentation
+from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.fold_decision import FoldDecision
 from mcutrain.host.training.latents import Saving
 from mcutrain.host.training.loop import Result, TrainingOptions
@@ -126,6 +128,8 @@ class Outcome:
     stack_used_bytes: int | None = None  # seen on a simulated board
     saving: Saving | None = None  # by latents; None without
     notes: tuple[Note, ...] = ()  # of the plan and of the data, said before the training
+    data: Dataset | None = None  # what it was trained and tested on
+    traffic: Traffic | None = None  # of the link; None without one
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -144,6 +148,7 @@ class Outcome:
             **({"profile": profiles_json(self.profiles)} if self.profiles else {}),
             "latents": None if self.saving is None else self.saved(self.saving),
             "stack_used_bytes": self.stack_used_bytes,
+            "link": None if self.traffic is None else self.traffic.to_json(),
             "notes": [asdict(note) for note in self.notes],
             "cost": self.cost,
         }

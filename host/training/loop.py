@@ -31,6 +31,7 @@ from mcutrain.host.training.guard import Guard, Guarded, ValidationScore, Verdic
 from mcutrain.host.training.interrupt import Interrupt, Interrupted, StopTraining, deferred
 from mcutrain.host.training.latents import innermost
 from mcutrain.host.training.monitor import EARLY_STEPS, Finding, Monitor
+from mcutrain.host.training.movement import Movement
 from mcutrain.host.training.rates import (
     SCHEDULES,
     epochs,
@@ -141,6 +142,8 @@ class Result:
     interrupted: bool = False  # by a signal; what was learned was kept
     signal: int = 0  # which
     findings: list[Finding] | None = None  # None where nobody looked
+    movement: Movement | None = None  # nor there
+    step_seconds: float = 0.0  # of all steps: this computer's clock, link and verification included
     yardstick: Yardstick = field(default_factory=Yardstick)
 
     @property
@@ -172,6 +175,8 @@ class Result:
             "seconds": round(self.seconds, 3),
             "guard": None if self.guarded is None else self.guarded.to_json(),
             "interrupted": self.interrupted,
+            "step_seconds": round(self.step_seconds, 6),
+            "movement": None if self.movement is None else self.movement.to_json(),
             **self.yardstick.to_json(self.metric, self.after),
             "saturation": None if self.findings is None else [asdict(f) for f in self.findings],
         }
@@ -309,6 +314,7 @@ def finish(run: TrainingRun) -> None:
     kept(run, last if run.guard is None else run.guard.state)
     if run.monitor:
         run.result.findings = run.monitor.findings(last, run.result.losses)
+        run.result.movement = run.monitor.movement(run.result.state)
     run.result.evaluation_after = evaluate(run, "after")
     run.result.yardstick.constant = constant_answer(run.plan, run.data)
 
@@ -416,12 +422,14 @@ def run_steps(
         sample, target = feed.at(k)
         if k + 1 < end:
             run.runner.announce(*feed.at(k + 1))
+        started = time.monotonic()
         expected = verifier and verifier.expect(partial(verifier.replay, sample, target))
         loss, digest = run.runner.step(sample, target, run.options.verify)
         result.steps += 1
         result.losses.append(loss.real(run.plan))
         if verifier and expected and not verifier.compare_step(expected(), (loss, digest)):
             raise Differs(verifier.locate(device_of(run.runner), sample, target))
+        result.step_seconds += time.monotonic() - started
         if run.monitor and result.steps == EARLY_STEPS:
             run.seen = run.runner.state()
             run.monitor.look(run.seen)

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mcutrain.host.training.movement import Movement, moved
+from mcutrain.host.training.movement import limited as limits_of
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Array, DType, Tensor
 from mcutrain.trainer.interpreter import Interpreter, unpack_state
@@ -79,6 +81,7 @@ class Monitor:
         self.before = look(plan, state, self.samples)
         self.start = state
         self._early: dict[str, int] = {}
+        self._after: tuple[bytes, Look] | None = None
 
     def look(self, state: bytes) -> None:
         """Take note of the histories; cheap. The first time that each is set counts."""
@@ -90,7 +93,7 @@ class Monitor:
         """What looks wrong in ``state`` after the steps with ``losses``; [] without a step."""
         if not losses:
             return []
-        after = look(self.plan, state, self.samples)
+        after = self._look_after(state)
         return [
             *self._of_steps(state, losses),
             *self._of_loss(losses),
@@ -99,6 +102,24 @@ class Monitor:
             *self._of_logits(after),
             *self._of_errors(after, histories(self.plan, state), losses),
         ]
+
+    def movement(self, state: bytes) -> Movement:
+        """How far training moved what learns, from the state before the first step to this one."""
+        was, now = unpack_state(self.plan, self.start), unpack_state(self.plan, state)
+        before, after = self.before, self._look_after(state)
+        return Movement(
+            tuple(moved(layer_with(self.plan, t), t, was[t], now[t]) for t in self.plan.learned),
+            limits_of(
+                (before.weights_at_limit, after.weights_at_limit),
+                (before.outputs_at_limit, after.outputs_at_limit),
+            ),
+        )
+
+    def _look_after(self, state: bytes) -> Look:
+        """A look at the state that training has come to, taken once."""
+        if self._after is None or self._after[0] != state:
+            self._after = state, look(self.plan, state, self.samples)
+        return self._after[1]
 
     def _of_steps(self, state: bytes, losses: list[float]) -> list[Finding]:
         was, now = unpack_state(self.plan, self.start), unpack_state(self.plan, state)

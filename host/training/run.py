@@ -115,14 +115,15 @@ def run_job(job: TrainingJob, reporter: Reporter = SILENT, keeper: Keeper | None
     job, plan, data, state, notes = ready.job, ready.plan, ready.data, ready.state, ready.notes
     if job.port is not None:
         found = run_on_port(job, job.port, data, state, reporter, keeper)
-        return judged(replace(found, notes=notes))
+        return judged(replace(found, notes=notes, data=data))
     if target.kind is TargetKind.REFERENCE:
         runner = ReferenceRunner(plan)
         job = settled(timed(job, plan, data, runner, state), plan, data, state, reporter, keeper)
         with reporter.training(plan) as report:
             result, saving = train_job(job, plan, data, runner, report, state, keeper)
         cost = planned(plan)
-        return judged(Outcome(job, target.name, result, cost, plan, saving=saving, notes=notes))
+        found = Outcome(job, target.name, result, cost, plan, saving=saving, notes=notes, data=data)
+        return judged(found)
     with reporter.working(f"building for {target.name}"):
         built = build(plan, target, job.verbose)
     if job.minutes is not None:
@@ -130,7 +131,7 @@ def run_job(job: TrainingJob, reporter: Reporter = SILENT, keeper: Keeper | None
             job = timed(job, built.plan, data, device, state)
     job = settled(job, built.plan, data, state, reporter, keeper)
     found = run_simulated(job, built.plan, built, data, state, reporter, keeper)
-    return judged(replace(found, notes=notes))
+    return judged(replace(found, notes=notes, data=data))
 
 
 def check_together(job: TrainingJob, target: Target) -> None:
@@ -187,7 +188,8 @@ def run_on_port(
         job = settled(timed(job, plan, data, runner, state), plan, data, state, reporter, keeper)
         with reporter.training(plan) as report:
             result, saving = train_job(job, plan, data, runner, report, state, keeper)
-    return Outcome(job, port, result, planned(plan), plan, saving=saving)
+        traffic = runner.device.traffic
+    return Outcome(job, port, result, planned(plan), plan, saving=saving, traffic=traffic)
 
 
 def train_job(
@@ -236,14 +238,14 @@ def run_simulated(
             reporter.training(plan) as report,
         ):
             result, saving = train_job(job, plan, data, runner, report, state, keeper)
-            used = runner.stack_used_bytes()
+            used, traffic = runner.stack_used_bytes(), runner.device.traffic
         counts = counts if counts and counts.is_file() else None
         found = read_counts(counts) if counts else {}
         by_region = profiles(built, counts) if counts and job.profile else {}
     cost = measured(built)
     outcome = Outcome(
         job, built.target.name, result, cost, plan, stack_used_bytes=used, saving=saving,
-        profiles=by_region,
+        profiles=by_region, traffic=traffic,
     )  # fmt: skip
     for key, region in COUNTED.items():
         if values := found.get(region):

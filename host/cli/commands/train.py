@@ -281,7 +281,7 @@ def train(
     verbose: VerboseOpt = False,
 ) -> None:
     """Train on a data set: in the reference, on a simulated board or on one at a serial port."""
-    from mcutrain.host.cli.again import command_again
+    from mcutrain.host.cli.again import command_again, command_of
     from mcutrain.host.cli.reporter import ConsoleReporter
     from mcutrain.host.extras import require_extra
     from mcutrain.host.show import terminal as show
@@ -332,7 +332,7 @@ def train(
     if report is not None:
         from mcutrain.host.show.training_page import write_report
 
-        write_report(report, [outcome])
+        write_report(report, [outcome], command_of(ctx))
     if json_:
         print_json(outcome.to_json())
     else:
