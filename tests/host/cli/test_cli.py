@@ -21,7 +21,7 @@ from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import load
 from tests.support.command import AT_A_RATE, Ran, Run
-from tests.support.small_models import CLASSES, SHAPE, residual_model, write_dataset
+from tests.support.small_models import CLASSES, SHAPE, float_model, residual_model, write_dataset
 
 
 @pytest.fixture
