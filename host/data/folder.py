@@ -119,8 +119,5 @@ def files_of(top: Path, skipped: list[Path]) -> Iterator[tuple[str, Path]]:
 
 def skipped_note(skipped: list[Path]) -> Iterator[Note]:
     if skipped:
-        text = (
-            f"{len(skipped)} files were left out, whose endings are of no image or sound, such as "
-            f"{shown(skipped[0])}"
-        )
+        text = f"files of other kinds were left out: {len(skipped)}, such as {shown(skipped[0])}"
         yield Note("x_train", "files left out", float(len(skipped)), text)

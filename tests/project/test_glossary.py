@@ -22,6 +22,7 @@ PLAIN = {
         "firmware",
         "cli",
         "commands",
+        "data",
         "show",
         "building",
         "making",

@@ -130,7 +130,9 @@ def test_a_folder_without_a_split_is_split_by_class_and_seed(tmp_path: Path) -> 
     assert not set(one.parts["train"].names) & set(one.parts["test"].names)
     assert one.parts["test"].names == again.parts["test"].names != other.parts["test"].names
     assert "6 of 30 samples were chosen to test with" in said(one)
-    assert "1 files were left out" in said(one) and "README.txt" in said(one)
+    assert "files of other kinds were left out: 1, such as" in said(one) and "README.txt" in said(
+        one
+    )
     assert class_names(tmp_path) == ("a", "b", "c")
 
 
