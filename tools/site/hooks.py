@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -28,6 +27,7 @@ DOCUMENTS = {
     "SPEC.md": "SPEC.md",
     "DESIGN.md": "DESIGN.md",
     "CONTRIBUTING.md": "CONTRIBUTING.md",
+    "SECURITY.md": "SECURITY.md",
     "CHANGELOG.md": "CHANGELOG.md",
     "tests/fuzz/README.md": "project/fuzzing.md",
     **{
@@ -35,6 +35,9 @@ DOCUMENTS = {
         for path in sorted(ROOT.glob("examples/*/README.md"))
     },
 }
+# What these show, at the same paths.
+PICTURES = {str(path.relative_to(ROOT)) for path in ROOT.glob("examples/*/*.png")}
+ADDED = DOCUMENTS | {path: path for path in PICTURES}
 MADE: dict[str, Callable[[], str]] = {"commands": commands_page}
 _MADE_HERE = re.compile(r"^<!-- site: (\S+) -->$", re.M)
 
@@ -42,27 +45,11 @@ _MADE_HERE = re.compile(r"^<!-- site: (\S+) -->$", re.M)
 def sources(files: Files) -> dict[str, str]:
     """Where each document of the repository is on the site."""
     own = {f"docs/{file.src_uri}": file.src_uri for file in files}
-    return {uri: place for uri, place in own.items() if place not in DOCUMENTS.values()} | DOCUMENTS
-
-
-def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Leaves pages that this checkout does not have out of the navigation."""
-    config.nav = [each for each in map(there, config.nav or []) if each]
-    return config
-
-
-def there(entry: Any) -> Any:
-    """An entry of the navigation with what exists of it; None where nothing does."""
-    if isinstance(entry, str):
-        return entry if entry in DOCUMENTS.values() or (ROOT / "docs" / entry).exists() else None
-    if isinstance(entry, list):
-        return [each for each in map(there, entry) if each] or None
-    named = {name: there(value) for name, value in entry.items()}
-    return {name: value for name, value in named.items() if value} or None
+    return {uri: place for uri, place in own.items() if place not in ADDED.values()} | ADDED
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    for path, place in DOCUMENTS.items():
+    for path, place in ADDED.items():
         files.append(File.generated(config, place, abs_src_path=str(ROOT / path)))
     return files
 
