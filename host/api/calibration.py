@@ -40,5 +40,6 @@ def calibrate(
         raise Error(f"samples is {samples}: give 1 or more")
     if path.resolve() == read.path.resolve():
         raise Error(f"output {path} is the model itself: give another file")
-    calibrated(read.path, load_data(data).path, samples, path, nothing)
+    found = load_data(data)
+    calibrated(read.path, found.path, samples, path, nothing, found.reading)
     return path

@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from mcutrain.host.api.errors import GIVEN_ARRAYS, raises_errors
 from mcutrain.host.api.html import page_table
+from mcutrain.host.data.options import DEFAULT_DATA_OPTIONS, DataOptions
 from mcutrain.host.npz import DAMAGED, NpzFile
 from mcutrain.trainer.errors import DataError
 from mcutrain.trainer.graph.tensor import Array
@@ -27,11 +29,17 @@ class Dataset:
     (what fills a replay buffer first). The first axis of each counts samples.
 
     Attributes:
-        path: The file that holds the arrays.
+        path: The file that holds the arrays, the folder of images or sound, or the CSV file.
+        reading: How a folder or a CSV file is read.
     """
 
-    def __init__(self, path: Path, keeps: ExitStack | None = None) -> None:
-        self.path = path
+    def __init__(
+        self,
+        path: Path,
+        reading: DataOptions = DEFAULT_DATA_OPTIONS,
+        keeps: ExitStack | None = None,
+    ) -> None:
+        self.path, self.reading = path, reading
         self._keeps = keeps  # a temporary folder, which goes with this object
 
     @property
@@ -82,27 +90,31 @@ Data: TypeAlias = "Dataset | str | os.PathLike[str] | Mapping[str, Any]"
 
 
 @raises_errors
-def load_data(source: Data) -> Dataset:
-    """Take samples and labels from a file or from arrays.
+def load_data(source: Data, **reading: Any) -> Dataset:
+    """Take samples and labels from a file, a folder or arrays.
 
     Args:
-        source: The path of what ``mcutrain train --data`` takes, such as an .npz file, or a
-            mapping from names to arrays. See ``Dataset`` for the names. Samples are int8 as the
-            model takes them, or float in the model's real units; labels are integers.
+        source: The path of an .npz file, of a folder of images or of sound with a folder for each
+            class, or of a CSV file; or a mapping from names to arrays. See ``Dataset`` for the
+            names. Samples are int8 as the model takes them, or float in the model's real units;
+            labels are integers.
+        reading: How a folder or a CSV file is read: ``label``, ``group``, ``window``, ``hop``,
+            ``pixels``, ``sample_rate`` and ``split_seed``, as the options of ``mcutrain train``.
 
     Returns:
         The data. Whether they fit a model is looked at where they meet one.
 
     Raises:
-        Error: There is no such file, or the arrays are no plain numbers.
+        Error: There is no such file, the arrays are no plain numbers, or there is no such option.
 
     >>> load_data({"x_train": np.zeros((6, 4)), "y_train": np.zeros(6, int)})
     Dataset(x_train (6, 4), y_train (6,))
     """
-    if isinstance(source, Dataset):
-        return source
-    if isinstance(source, Mapping):
-        return _of_arrays(source)
+    options = _reading(reading)
+    if isinstance(source, Dataset | Mapping):
+        if reading:
+            raise DataError(f"{', '.join(reading)}: only a folder or a CSV file is read this way")
+        return source if isinstance(source, Dataset) else _of_arrays(source)
     if not isinstance(source, str | os.PathLike):
         raise DataError(
             f"data are {type(source).__name__}: give the path of a file, or a dict of arrays with "
@@ -111,9 +123,16 @@ def load_data(source: Data) -> Dataset:
     path = Path(source)
     if not path.exists():
         raise DataError(f"there is no file {path}: give the path of your data")
-    found = Dataset(path)
+    found = Dataset(path, options)
     found._headers()
     return found
+
+
+def _reading(given: Mapping[str, Any]) -> DataOptions:
+    known = [each.name for each in fields(DataOptions)]
+    if unknown := [name for name in given if name not in known]:
+        raise DataError(f"load_data has no option {unknown[0]}: it has {', '.join(known)}")
+    return DataOptions(**given)
 
 
 def _of_arrays(arrays: Mapping[str, Any]) -> Dataset:
@@ -131,4 +150,4 @@ def _of_arrays(arrays: Mapping[str, Any]) -> Dataset:
     path = Path(folder) / "data.npz"
     with path.open("wb") as file:
         np.savez(file, **given)  # type: ignore[arg-type]
-    return Dataset(path, keeps)
+    return Dataset(path, keeps=keeps)

@@ -187,5 +187,6 @@ def search(
             request, samples.path, Limits(limits.sram, request.options.flash, instructions), effort,
             target, validation, given_rate(str(lr)), jobs,
             None if study is None else Path(study), None, folder / "scheme.toml",
+            reading=samples.reading,
         )  # fmt: skip
         return Front(run_search(job, SILENT, COMMAND), read.content)

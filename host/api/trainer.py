@@ -131,6 +131,7 @@ class Trainer:
                 count_instructions=count_instructions, beginning=begin, baud=baud,
                 state=path_of(state), save=path_of(save), export=path_of(export),
                 flash_latents=plan.flash_latents and plan.flash_latents.path,
+                reading=self.data.reading,
             )  # fmt: skip
         check_together(self._job, Target.parse(where))
         self.run = None

@@ -93,8 +93,8 @@ class Guess:
             if cost is not None and others:
                 rows.append([others.get(gene, 0.0) for gene in genes_of])
                 held.append(cost.arena - self.head.arena - largest)
-        x, y = np.array(rows, float).reshape(-1, len(genes_of)), np.array(held, float)
-        if not x.sum() > 0:
+        x, y = np.array(rows, float), np.array(held, float)
+        if not x.sum() > 0:  # also where a model has one layer, and so nothing to choose
             return
         common = y.sum() / x.sum()
         stiffness = STIFFNESS * np.mean(x[x > 0] ** 2) * np.eye(len(genes_of))

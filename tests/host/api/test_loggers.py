@@ -69,6 +69,7 @@ def records(raw: bytes) -> list[bytes]:
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive  # importing MLflow takes seconds
 def test_mlflow(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     pytest.importorskip("mlflow")

@@ -12,6 +12,7 @@ import pytest
 import mcutrain
 from tests.support.command import Run
 from tests.support.paths import WATCH
+from tests.support.small_models import SHAPE
 
 
 def test_a_model_says_what_it_is() -> None:
@@ -124,3 +125,30 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"PK\x03\x04 no")
     with pytest.raises(mcutrain.Error, match="of plain arrays"):
         mcutrain.load_data(path)
+
+
+def test_a_table_is_read_as_its_options_say(model: Path, tmp_path: Path) -> None:
+    size = int(np.prod(SHAPE))
+    rows = [",".join(f"f{k}" for k in range(size)) + ",kind"]
+    for k in range(40):
+        values = np.random.RandomState(k).uniform(-1, 1, size).round(3)
+        rows.append(",".join(map(str, values)) + f",{'ab'[k % 2]}")
+    path = tmp_path / "samples.csv"
+    path.write_text("\n".join(rows) + "\n")
+    data = mcutrain.load_data(path, label="kind", split_seed=3)
+
+    run = mcutrain.Trainer(
+        mcutrain.plan(model, classes=2), data, lr=0.0625, guard=False, steps=4
+    ).fit()
+
+    assert data.reading.label == "kind" and run.steps == 4
+    assert run.confusion is not None and run.confusion.sum() == 8  # a fifth of the rows
+
+
+@pytest.mark.parametrize(
+    ("reading", "words"),
+    [({"lable": "kind"}, "load_data has no option lable"), ({"label": "y"}, "only a folder")],
+)
+def test_options_that_do_not_fit_are_refused(reading: dict[str, str], words: str) -> None:
+    with pytest.raises(mcutrain.Error, match=words):
+        mcutrain.load_data({"x_train": np.zeros((2, 4))}, **reading)
