@@ -102,7 +102,7 @@ def raising(*_: Any) -> None:
 MORE: dict[str, Any] = {
     "clipped_share": lambda: (np.zeros(4), 8, mcutrain.load(WATCH / "watch.tflite").inputs[0]),
     "learned_values": lambda: (mcutrain.plan(WATCH / "watch.tflite", "head"),),
-    "order_of_updates": lambda: ({},),
+    "order_of_updates": lambda: ({"head": mcutrain.plan(WATCH / "watch.tflite", "head")},),
     "with_options": lambda: (WATCH / "watch.tflite", "head", 10),
     "fits_the_budget": lambda: (WATCH / "watch.tflite", WATCH / "demo.npz", 10, 0.5),
     "tampered": lambda: ({"a": np.zeros(1)}, {"a": np.ones(1)}),
