@@ -29,6 +29,7 @@ from mcutrain.trainer.tflite.reader import load
 from tests.support.command import AT_A_RATE, Ran, Run
 from tests.support.marks import exhaustive
 from tests.support.paths import ROOT
+from tests.support.sample_files import dense_model
 from tests.support.small_models import residual_model, write_dataset
 
 BUDGET = 1600  # bytes: more than the head of the small model needs, less than all its layers
@@ -441,3 +442,18 @@ def test_biases_of_single_layers(model: Path, tmp_path: Path) -> None:
 def test_channels_cannot_be_in_a_file() -> None:
     with pytest.raises(SchemeError, match="names channels"):
         scheme_text(Scheme("s", {0: 0.5}, frozenset(), {0: (1,)}), 2)
+
+
+def test_a_model_of_one_layer_is_searched(run: Run, tmp_path: Path, in_numpy: None) -> None:
+    """There is nothing to choose but the head."""
+    (tmp_path / "one.tflite").write_bytes(dense_model((6,), 3, -1.0, 1.0))
+    rng = np.random.RandomState(0)
+    x, y = rng.uniform(-1, 1, (60, 6)).astype(np.float32), rng.randint(0, 3, 60)
+    np.savez(tmp_path / "data.npz", x_train=x, y_train=y, x_test=x[:9], y_test=y[:9])
+
+    found = run(
+        "search", tmp_path / "one.tflite", "--data", tmp_path / "data.npz", "--sram", BUDGET,
+        "--output", tmp_path / "scheme.toml", "--json", *QUICK, *ONE,
+    ).json  # fmt: skip
+
+    assert found["front"]
