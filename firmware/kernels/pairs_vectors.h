@@ -7,10 +7,7 @@
 
 #include <stdint.h>
 
-#ifdef __AVX2__
-#include <immintrin.h>
-#include <string.h>
-#endif
+#include "kernels/vectors.h"
 
 enum {
     LANES = 16, /* values of a vector */
@@ -27,24 +24,6 @@ typedef struct {
  * have a 0, which meets the last vector a second time. */
 #ifdef __AVX2__
 
-#if defined __AVX512VNNI__ && defined __AVX512VL__
-#define MCT_ADD_PAIRS(sum, a, b) _mm256_dpwssd_epi32(sum, a, b)
-#else
-#define MCT_ADD_PAIRS(sum, a, b) _mm256_add_epi32(sum, _mm256_madd_epi16(a, b))
-#endif
-
-static inline __m256i factor_pair(const int16_t *factors)
-{
-    int32_t both;
-    memcpy(&both, factors, sizeof both);
-    return _mm256_set1_epi32(both);
-}
-
-static inline __m256i *lanes_at(int32_t *sums)
-{
-    return (__m256i *)(void *)sums;
-}
-
 static void add_vectors(vectors v, const int16_t *const factors[SIDE], int32_t *sums,
                         int32_t sums_step)
 {
@@ -55,14 +34,14 @@ static void add_vectors(vectors v, const int16_t *const factors[SIDE], int32_t *
     int32_t *const s1 = sums + sums_step;
     int32_t *const s2 = s1 + sums_step;
     int32_t *const s3 = s2 + sums_step;
-    __m256i low0 = _mm256_loadu_si256(lanes_at(sums));
-    __m256i low1 = _mm256_loadu_si256(lanes_at(s1));
-    __m256i low2 = _mm256_loadu_si256(lanes_at(s2));
-    __m256i low3 = _mm256_loadu_si256(lanes_at(s3));
-    __m256i high0 = _mm256_loadu_si256(lanes_at(sums + 8));
-    __m256i high1 = _mm256_loadu_si256(lanes_at(s1 + 8));
-    __m256i high2 = _mm256_loadu_si256(lanes_at(s2 + 8));
-    __m256i high3 = _mm256_loadu_si256(lanes_at(s3 + 8));
+    __m256i low0 = mct_load_s32(sums);
+    __m256i low1 = mct_load_s32(s1);
+    __m256i low2 = mct_load_s32(s2);
+    __m256i low3 = mct_load_s32(s3);
+    __m256i high0 = mct_load_s32(sums + 8);
+    __m256i high1 = mct_load_s32(s1 + 8);
+    __m256i high2 = mct_load_s32(s2 + 8);
+    __m256i high3 = mct_load_s32(s3 + 8);
     const int8_t *a = v.first;
     for (int32_t n = 0; n < v.count; n += 2, a += 2 * v.stride) {
         const int8_t *b = a + (n + 1 < v.count ? v.stride : 0);
@@ -70,10 +49,10 @@ static void add_vectors(vectors v, const int16_t *const factors[SIDE], int32_t *
         const __m128i of_b = _mm_loadu_si128((const __m128i *)(const void *)b);
         const __m256i low = _mm256_cvtepi8_epi16(_mm_unpacklo_epi8(of_a, of_b));
         const __m256i high = _mm256_cvtepi8_epi16(_mm_unpackhi_epi8(of_a, of_b));
-        const __m256i pair0 = factor_pair(f0 + n);
-        const __m256i pair1 = factor_pair(f1 + n);
-        const __m256i pair2 = factor_pair(f2 + n);
-        const __m256i pair3 = factor_pair(f3 + n);
+        const __m256i pair0 = mct_repeat_pair(f0 + n);
+        const __m256i pair1 = mct_repeat_pair(f1 + n);
+        const __m256i pair2 = mct_repeat_pair(f2 + n);
+        const __m256i pair3 = mct_repeat_pair(f3 + n);
         low0 = MCT_ADD_PAIRS(low0, low, pair0);
         low1 = MCT_ADD_PAIRS(low1, low, pair1);
         low2 = MCT_ADD_PAIRS(low2, low, pair2);
@@ -83,14 +62,14 @@ static void add_vectors(vectors v, const int16_t *const factors[SIDE], int32_t *
         high2 = MCT_ADD_PAIRS(high2, high, pair2);
         high3 = MCT_ADD_PAIRS(high3, high, pair3);
     }
-    _mm256_storeu_si256(lanes_at(sums), low0);
-    _mm256_storeu_si256(lanes_at(s1), low1);
-    _mm256_storeu_si256(lanes_at(s2), low2);
-    _mm256_storeu_si256(lanes_at(s3), low3);
-    _mm256_storeu_si256(lanes_at(sums + 8), high0);
-    _mm256_storeu_si256(lanes_at(s1 + 8), high1);
-    _mm256_storeu_si256(lanes_at(s2 + 8), high2);
-    _mm256_storeu_si256(lanes_at(s3 + 8), high3);
+    mct_store_s32(sums, low0);
+    mct_store_s32(s1, low1);
+    mct_store_s32(s2, low2);
+    mct_store_s32(s3, low3);
+    mct_store_s32(sums + 8, high0);
+    mct_store_s32(s1 + 8, high1);
+    mct_store_s32(s2 + 8, high2);
+    mct_store_s32(s3 + 8, high3);
 }
 
 #else
