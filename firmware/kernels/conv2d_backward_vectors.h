@@ -12,6 +12,7 @@
 
 enum {
     FOLDED = 24576,    /* errors of some rows, folded, and of a position that has none */
+    CHANNELS = 1024,   /* whose raw errors are kept until their positions are complete */
     MASKED = 4096,     /* bytes of a row of the mask */
     PADDED = 49152,    /* values of some input rows, with their padding */
     POSITIONS = 4096,  /* outputs whose errors meet them */
@@ -72,10 +73,12 @@ typedef struct {
 /* sums[f] = raw errors of LANES channels of the SIDE positions from column x on, a stride apart, so
  * that the same taps hold them. w is that of the first channel, in the first tap of all. */
 static void gather_vectors(const mct_conv2d_grad_input_params *p, const folded_rows *from,
-                           const int8_t *w, int32_t y, int32_t x, int32_t *sums)
+                           const int8_t *w, int32_t y, int32_t x, int32_t *sums, int32_t sums_step)
 {
     vectors filters = {w, p->kernel_h * p->kernel_w * p->in_ch, p->out_ch};
-    memset(sums, 0, SIDE * LANES * sizeof *sums);
+    for (int32_t f = 0; f < SIDE; f++) {
+        memset(sums + f * sums_step, 0, LANES * sizeof *sums);
+    }
     for (int32_t ky = 0; ky < p->kernel_h; ky++) {
         const int32_t out_y = mct_window_reader(y, p->pad_top, ky, p->stride_h, p->out_h);
         if (out_y < 0) {
@@ -95,7 +98,7 @@ static void gather_vectors(const mct_conv2d_grad_input_params *p, const folded_r
                 factors[f] = is_inside ? row + out_x * from->step : from->none;
             }
             filters.first = w + (ky * p->kernel_w + kx) * p->in_ch;
-            add_vectors(filters, factors, sums, LANES);
+            add_vectors(filters, factors, sums, sums_step);
         }
     }
 }
@@ -150,8 +153,8 @@ static inline bool MCT_NAME(can_gather)(const mct_conv2d_grad_input_params *p, m
 {
     const int32_t step = even(p->out_ch);
     return p->learned_ch == 0 && part.last - part.first >= LANES &&
-           p->in_w * p->in_ch <= 8 * MASKED && step <= FOLDED / 2 &&
-           p->kernel_h * p->out_w <= FOLDED / step - 1;
+           part.last - part.first <= CHANNELS && p->in_w * p->in_ch <= 8 * MASKED &&
+           step <= FOLDED / 2 && p->kernel_h * p->out_w <= FOLDED / step - 1;
 }
 
 /* mct_conv2d_grad_input_part. A row of the mask, and the rows of dout that it meets, are copied
@@ -164,7 +167,7 @@ static void MCT_NAME(gather_with_vectors)(const mct_conv2d_grad_input_params *p,
 {
     int16_t folded[FOLDED];
     uint8_t masked[MASKED + 1]; /* a row may begin within a byte */
-    int32_t sums[SIDE * LANES];
+    int32_t sums[SIDE * CHANNELS];
     const int32_t step = even(p->out_ch);
     const int32_t row = p->out_w * step;
     const int32_t in_row = p->in_w * p->in_ch;
@@ -188,19 +191,24 @@ static void MCT_NAME(gather_with_vectors)(const mct_conv2d_grad_input_params *p,
         for (int32_t begin = 0; begin < p->stride_w; begin++) {
             for (int32_t x = begin; x < p->in_w; x += SIDE * p->stride_w) {
                 for (int32_t lane = 0; lane < channels; lane += LANES) {
-                    /* The last lanes are computed twice where they are no multiple. */
+                    /* The last lanes are summed twice where they are no multiple. */
                     const int32_t c = lane < channels - LANES ? lane : channels - LANES;
-                    gather_vectors(p, &kept, w + part.first + c, y, x, sums);
-                    for (int32_t f = 0; f < SIDE && x + f * p->stride_w < p->in_w; f++) {
-                        const int32_t position = y * p->in_w + x + f * p->stride_w;
-                        const int32_t at = position * p->in_ch + part.first + c;
-                        MCT_NAME(mct_error_writer) writer = *state;
-                        MCT_NAME(mct_error_skip)(&writer, at - part.first);
-                        MCT_NAME(mct_error_put_all)(&writer, sums + f * LANES, LANES, masked,
-                                                    at - 8 * first_byte,
-                                                    dx + position * dx_step + c);
-                        state->magnitudes = writer.magnitudes;
-                    }
+                    gather_vectors(p, &kept, w + part.first + c, y, x, sums + c, channels);
+                }
+                int32_t runs = SIDE; /* of errors that lie together */
+                int32_t size = channels;
+                if (p->stride_w == 1 && channels == p->in_ch && dx_step == channels) {
+                    runs = 1;
+                    size *= p->in_w - x < SIDE ? p->in_w - x : SIDE;
+                }
+                for (int32_t f = 0; f < runs && x + f * p->stride_w < p->in_w; f++) {
+                    const int32_t position = y * p->in_w + x + f * p->stride_w;
+                    const int32_t at = position * p->in_ch + part.first;
+                    MCT_NAME(mct_error_writer) writer = *state;
+                    MCT_NAME(mct_error_skip)(&writer, at - part.first);
+                    MCT_NAME(mct_error_put_all)(&writer, sums + f * channels, size, masked,
+                                                at - 8 * first_byte, dx + position * dx_step);
+                    state->magnitudes = writer.magnitudes;
                 }
             }
         }
