@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/clamp_mask.h"
 
-#include "kernels/vectors.h"
+#include "mct/avx2.h"
 
 void mct_clamp_mask_s8(const mct_clamp_mask_params *p, const int8_t *x, uint8_t *mask)
 {

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "kernels/vectors.h"
+#include "mct/avx2.h"
 
 enum {
     MCT_DOTS = 4, /* filters that meet the windows at once */

@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-#include "kernels/vectors.h"
+#include "mct/avx2.h"
 
 enum {
     LANES = 16, /* values of a vector */

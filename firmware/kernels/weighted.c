@@ -3,7 +3,7 @@
 
 #include <stddef.h>
 
-#include "kernels/vectors.h"
+#include "mct/avx2.h"
 #include "mct/fixedpoint.h"
 
 void mct_put_outputs(const mct_outputs *to, int32_t first, int32_t count, const int32_t *sums,

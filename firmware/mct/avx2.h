@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Instructions of computers with AVX2 that compilers find in no loop. */
-#ifndef MCT_KERNELS_VECTORS_H
-#define MCT_KERNELS_VECTORS_H
+#ifndef MCT_AVX2_H
+#define MCT_AVX2_H
 
 #ifdef __AVX2__
 
