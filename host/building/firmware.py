@@ -10,6 +10,7 @@ import hashlib
 import json
 import platform
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,7 +24,6 @@ from mcutrain.codegen.manifest import manifest
 from mcutrain.codegen.program import Program, lay_out
 from mcutrain.host.boards import board_names, chip_of
 from mcutrain.host.building.cache import Lease, filling, lease, prune, touch
-from mcutrain.host.building.compiler import compiler_version, processor_of
 from mcutrain.host.building.pio import Firmware, build_firmware
 from mcutrain.host.building.target import Target, TargetKind
 from mcutrain.host.errors import BuildError
@@ -117,15 +117,14 @@ def build(plan: TrainingPlan, target: Target, verbose: bool = False) -> Build:
     check_chip(plan, target)
     check_budget(plan, target)
     require_extra("build")
-    digest, processor = build_hash(lay_out(plan), target.board), processor_of(target)
-    compiler = f"{compiler_version(target)} {processor}".strip()
+    digest, compiler = build_hash(lay_out(plan), target.board), compiler_version(target)
     folder = cache_dir() / "firmware" / target.board / f"{plan.name}-{digest.hex()}"
     held = lease(folder, shared=True)
     with filling(folder):
         done = read_record(folder)
         if done is None or done["compiler"] != compiler:
             generate(plan, folder / "gen", target.board)
-            with objects_of(f"{target.board}{processor}") as objects:
+            with objects_of(target.board) as objects:
                 footprint = link(plan, target, folder, objects, verbose)
             done = write_record(folder, compiler, footprint)
     touch(folder)
@@ -202,6 +201,16 @@ def check_budget(plan: TrainingPlan, target: Target) -> None:
             needed,
             available,
         )
+
+
+def compiler_version(target: Target) -> str:
+    """The first line the target's compiler says of itself; empty if it is not there."""
+    try:
+        command = [f"{target.toolchain_prefix}gcc", "--version"]
+        said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    except OSError:
+        return ""
+    return said.partition("\n")[0]
 
 
 def link(
@@ -295,12 +304,11 @@ def plan_with_hash(plan_for: Callable[[Chip], TrainingPlan], digest: bytes) -> T
 
 
 @contextmanager
-def objects_of(chip: str) -> Iterator[Path]:
-    """A folder for this process alone that keeps the object files for a board, or for a processor:
-    those that do not depend on the model are compiled once. After a build that did not end they
-    are made anew."""
+def objects_of(board: str) -> Iterator[Path]:
+    """A folder for this process alone that keeps the board's object files: those that do not
+    depend on the model are compiled once. After a build that did not end they are made anew."""
     for number in count():
-        folder = cache_dir() / "objects" / installation() / f"{chip}-{number}"
+        folder = cache_dir() / "objects" / installation() / f"{board}-{number}"
         try:
             held = lease(folder, waits=False)
         except BlockingIOError:

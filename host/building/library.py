@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 
 from mcutrain.host.building.cache import lease
-from mcutrain.host.building.compiler import COMPILER, compiler_target
 from mcutrain.host.building.firmware import generate
 from mcutrain.host.building.target import NATIVE
 from mcutrain.host.errors import BuildError
@@ -33,6 +32,7 @@ from mcutrain.trainer.planner.memory import STATE
 from mcutrain.trainer.training_plan import TrainingPlan
 from mcutrain.trainer.variants import beyond
 
+COMPILER = "gcc"
 KERNEL_FLAGS = ("-std=c11", "-O3", "-march=native", "-fPIC", "-fvisibility=hidden")
 MODEL_FLAGS = ("-std=c11", "-O1", "-fPIC")  # calls and constants: nothing to optimise
 
@@ -63,6 +63,20 @@ def kernel_sources(firmware: Path, features: frozenset[str] = frozenset()) -> li
     left_out = {firmware / source for source in beyond(features)}
     kernels = [path for path in sorted(firmware.glob("kernels/*.c")) if path not in left_out]
     return [*kernels, *(firmware / "mct" / name for name in ("digest.c", "crc32.c"))]
+
+
+def compiler_target(flags: Sequence[str], compiler: str = COMPILER) -> bytes:
+    """What the compiler says of itself and of the processor that it compiles for: with
+    ``-march=native`` a cache that several computers share holds code for each of them. The same at
+    each call, so it must not be what ``-v`` prints: that names temporary files."""
+    machine = [flag for flag in flags if flag.startswith("-m")]
+    said = b""
+    for asked in (["--version"], [*machine, "-Q", "--help=target"]):
+        try:
+            said += subprocess.run([compiler, *asked], capture_output=True, check=False).stdout
+        except OSError:
+            return b""  # compiling says why
+    return said
 
 
 def kernel_archive(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from mcutrain.host.building.compiler import compiler_version
+from mcutrain.host.building.firmware import compiler_version
 from mcutrain.host.building.target import Target
 from tests.support.marks import BUDGET, exhaustive
 from tests.tools.budgets import (

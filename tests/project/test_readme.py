@@ -7,8 +7,7 @@ import re
 
 import pytest
 
-from mcutrain.host.building.compiler import compiler_version
-from mcutrain.host.building.firmware import build
+from mcutrain.host.building.firmware import build, compiler_version
 from mcutrain.host.building.target import Target
 from mcutrain.host.cli.demo import TARGETS
 from mcutrain.host.cost import measured

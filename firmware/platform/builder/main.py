@@ -3,7 +3,6 @@
 
 import os
 import shutil
-import subprocess
 import sys
 
 from SCons.Script import Default, DefaultEnvironment
@@ -19,10 +18,6 @@ if shutil.which(prefix + "gcc") is None:
     env.Exit(1)
 
 cpu_flags = board.get("build.cpu_flags", [])
-if not prefix:  # this computer's compiler, which may know no name for its own processor
-    tried = [prefix + "gcc", *cpu_flags, "-x", "c", "-E", os.devnull]
-    if subprocess.run(tried, capture_output=True, check=False).returncode:
-        cpu_flags = []
 env.Replace(
     CC=prefix + "gcc",
     AR=prefix + "gcc-ar",
