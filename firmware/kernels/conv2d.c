@@ -15,6 +15,7 @@
 #include "mct/model.h"
 
 #ifdef MCT_HAS_VECTORS
+#include "kernels/conv2d_backward_vectors.h"
 #include "kernels/conv2d_vectors.h"
 #else
 
@@ -174,6 +175,10 @@ static inline bool append_term(terms *added, int32_t at, int32_t factor)
 
 #elif !defined MCT_STEP
 
+#ifdef MCT_HAS_VECTORS
+#include "kernels/conv2d_backward_vectors.h"
+#endif
+
 /* What the raw errors of one input position are summed over: outputs of a group's channels. */
 typedef struct {
     const MCT_ERROR *dout;
@@ -235,6 +240,12 @@ void MCT_NAME(mct_conv2d_grad_input_part)(const mct_conv2d_grad_input_params *p,
                                           const uint8_t *mask, MCT_NAME(mct_error_writer) * state,
                                           int32_t *scratch, MCT_ERROR *dx, int32_t dx_step)
 {
+#ifdef MCT_HAS_VECTORS
+    if (MCT_NAME(can_gather)(p, part)) {
+        MCT_NAME(gather_with_vectors)(p, part, dout, w, fold, mask, state, dx, dx_step);
+        return;
+    }
+#endif
     const mct_channels learned = mct_channels_within(channel, p->learned_ch, part);
     const MCT_NAME(error_part) all = {dout, p->out_ch, mct_all_channels(p->out_ch), part, learned};
     const int32_t channels = part.last - part.first;
@@ -336,6 +347,10 @@ static int32_t MCT_NAME(weight_gradient)(const mct_conv2d_update_params *p, cons
 
 #else
 
+#ifdef MCT_HAS_VECTORS
+#include "kernels/conv2d_backward_vectors.h"
+#endif
+
 void MCT_UPDATE(mct_conv2d_part)(const mct_conv2d_update_params *p, mct_channels part, MCT_LEARNED,
                                  const int8_t *x, const MCT_ERROR *dout, int32_t dout_step,
                                  const int16_t *dout_e, const uint32_t *sgd, const uint8_t *rate,
@@ -351,6 +366,15 @@ void MCT_UPDATE(mct_conv2d_part)(const mct_conv2d_update_params *p, mct_channels
     uint32_t band = 0; /* elements of the bands before: they are counted on (SPEC 1.4) */
     for (int32_t row = 0; row < p->out_h; row += p->band_rows) {
         int32_t last = row + p->band_rows < p->out_h ? row + p->band_rows : p->out_h;
+#ifdef MCT_HAS_VECTORS
+        if (!is_product && rows_at_a_time(p) > 0) {
+            MCT_UPDATE(step_with_vectors)(p, part, MCT_LEARNED_ARGS, x, dout, dout_step, dout_e,
+                                          &state, rate, rate_shift, row, last,
+                                          mct_dither(seed, band));
+            band += (uint32_t)(p->out_ch * filter);
+            continue;
+        }
+#endif
         for (int32_t o = part.first; o < part.last; o++) {
             if (rate[o] == 0u) {
                 continue;

@@ -10,13 +10,11 @@
 #include <string.h>
 
 #include "kernels/conv2d.h"
+#include "kernels/dots_vectors.h"
 #include "kernels/weighted.h"
 #include "kernels/window.h"
 
-enum {
-    FILTERS = 4,  /* that meet a value at once */
-    COPIED = 2048 /* values of a window that are copied at a time */
-};
+enum { COPIED = 2048 /* values of a window that are copied at a time */ };
 
 /* A window, and filters for it: of all channels, or of those that learn. */
 typedef struct {
@@ -45,6 +43,14 @@ static window window_at(const mct_conv2d_params *p, const int8_t *const rows[], 
     return found;
 }
 
+static inline void centre(const int8_t *restrict x, int16_t x_offset, int32_t size,
+                          int16_t *restrict to)
+{
+    for (int32_t k = 0; k < size; k++) {
+        to[k] = (int16_t)(x[k] + x_offset);
+    }
+}
+
 /* Values first..first+size-1 of the window, centred. */
 static void copy_window(const window *from, int32_t first, int32_t size, int16_t *to)
 {
@@ -54,55 +60,28 @@ static void copy_window(const window *from, int32_t first, int32_t size, int16_t
         const int32_t count = size < from->w_row - column ? size : from->w_row - column;
         const int32_t begin = mct_clamp(from->begin - column, 0, count);
         const int32_t end = *row == NULL ? begin : mct_clamp(from->end - column, begin, count);
-        memset(to, 0, (size_t)begin * sizeof *to);
-        if (begin < end) {
-            const int8_t *x = *row + (from->at + column);
-            for (int32_t k = begin; k < end; k++) {
-                to[k] = (int16_t)(x[k] + from->x_offset);
-            }
+        if (end - begin != count) {
+            memset(to, 0, (size_t)count * sizeof *to);
         }
-        memset(to + end, 0, (size_t)(count - end) * sizeof *to);
+        if (begin < end) {
+            centre(*row + (from->at + column + begin), from->x_offset, end - begin, to + begin);
+        }
         to += count;
         size -= count;
     }
 }
 
-/* sums[f] += x * FILTERS filters, `filter` weights apart. */
-static void add_filters(const int16_t *x, const int8_t *w, int32_t filter, int32_t size,
-                        int32_t *sums)
+/* sums[at][f] += windows * `filters` filters, each alone where fewer than MCT_DOTS are left. */
+static void add_products(int16_t (*x)[COPIED + MCT_RUN], const int8_t *w, int32_t filter,
+                         int32_t size, int32_t filters, int32_t (*sums)[MCT_BATCH])
 {
-    const int8_t *w1 = w + filter;
-    const int8_t *w2 = w1 + filter;
-    const int8_t *w3 = w2 + filter;
-    int32_t sum0 = 0;
-    int32_t sum1 = 0;
-    int32_t sum2 = 0;
-    int32_t sum3 = 0;
-    for (int32_t k = 0; k < size; k++) {
-        sum0 += x[k] * (int16_t)w[k];
-        sum1 += x[k] * (int16_t)w1[k];
-        sum2 += x[k] * (int16_t)w2[k];
-        sum3 += x[k] * (int16_t)w3[k];
+    int32_t f = 0;
+    for (; f <= filters - MCT_DOTS; f += MCT_DOTS, w += MCT_DOTS * filter) {
+        mct_add_dots(x[0], x[1], w, filter, size, sums[0] + f, sums[1] + f);
     }
-    sums[0] += sum0;
-    sums[1] += sum1;
-    sums[2] += sum2;
-    sums[3] += sum3;
-}
-
-/* The same of `filters` filters, each alone where fewer than FILTERS are left. */
-static void add_products(const int16_t *x, const int8_t *w, int32_t filter, int32_t size,
-                         int32_t filters, int32_t *sums)
-{
-    for (; filters >= FILTERS; filters -= FILTERS, w += FILTERS * filter, sums += FILTERS) {
-        add_filters(x, w, filter, size, sums);
-    }
-    for (; filters > 0; filters--, w += filter, sums++) {
-        int32_t sum = 0;
-        for (int32_t k = 0; k < size; k++) {
-            sum += x[k] * (int16_t)w[k];
-        }
-        *sums += sum;
+    for (; f < filters; f++, w += filter) {
+        sums[0][f] += mct_dot(x[0], w, size);
+        sums[1][f] += mct_dot(x[1], w, size);
     }
 }
 
@@ -112,30 +91,39 @@ void mct_conv2d_s8_row(const mct_conv2d_params *p, const int8_t *const rows[], c
 {
     const mct_outputs outputs = {b, multiplier, shift, p->out_offset, p->act_min, p->act_max};
     const int32_t count = p->learned_ch != 0 ? 2 : 1;
-    int16_t copied[COPIED];
-    for (int32_t x = 0; x < p->out_w; x++, out_row += p->out_ch) {
-        const int32_t x_in = x * p->stride_w - p->pad_left;
-        const window parts[2] = {
-            window_at(p, rows, w, p->in_ch, x_in),
-            window_at(p, rows_l, w_l, p->learned_ch, x_in),
-        };
-        const bool is_kept = count == 1 && parts[0].filter <= COPIED;
+    int16_t copied[2][COPIED + MCT_RUN];
+    for (int32_t x = 0; x < p->out_w; x += 2) {
+        const int32_t positions = p->out_w - x < 2 ? 1 : 2;
+        window parts[2][2]; /* of all channels and of those that learn, at both positions */
+        for (int32_t at = 0; at < 2; at++) { /* the last one twice where their number is odd */
+            const int32_t x_in = (x + at % positions) * p->stride_w - p->pad_left;
+            parts[0][at] = window_at(p, rows, w, p->in_ch, x_in);
+            parts[1][at] = window_at(p, rows_l, w_l, p->learned_ch, x_in);
+        }
+        const bool is_kept = count == 1 && parts[0][0].filter <= COPIED;
         for (int32_t o = 0; o < p->out_ch; o += MCT_BATCH) {
             const int32_t filters = p->out_ch - o < MCT_BATCH ? p->out_ch - o : MCT_BATCH;
-            int32_t sums[MCT_BATCH] = {0};
-            for (const window *part = parts; part != parts + count; part++) {
-                const int8_t *w_o = part->w + o * part->filter;
-                for (int32_t first = 0; first < part->filter; first += COPIED) {
-                    const int32_t left = part->filter - first;
+            int32_t sums[2][MCT_BATCH] = {{0}};
+            for (int32_t part = 0; part < count; part++) {
+                const window *const both = parts[part];
+                const int8_t *w_o = both->w + o * both->filter;
+                for (int32_t first = 0; first < both->filter; first += COPIED) {
+                    const int32_t left = both->filter - first;
                     const int32_t size = left < COPIED ? left : COPIED;
                     if (o == 0 || !is_kept) {
-                        copy_window(part, first, size, copied);
+                        for (int32_t at = 0; at < 2; at++) {
+                            copy_window(&both[at], first, size, copied[at]);
+                            mct_end_run(copied[at], size);
+                        }
                     }
-                    add_products(copied, w_o + first, part->filter, size, filters, sums);
+                    add_products(copied, w_o + first, both->filter, size, filters, sums);
                 }
             }
-            mct_put_outputs(&outputs, o, filters, sums, out_row + o);
+            for (int32_t at = 0; at < positions; at++) {
+                mct_put_outputs(&outputs, o, filters, sums[at], out_row + at * p->out_ch + o);
+            }
         }
+        out_row += positions * p->out_ch;
     }
 }
 

@@ -33,8 +33,57 @@ static inline int32_t shifted(int32_t error, rounded_shift by)
     return (error * 256 + by.half) >> by.right;
 }
 
+#ifdef MCT_HAS_VECTORS
+enum { CHUNK = 32 }; /* elements whose bits of the mask are read at a time */
+
+/* The bits of up to CHUNK elements from `at` on. */
+static inline uint32_t mask_bits(const uint8_t *mask, int32_t at, int32_t count)
+{
+    uint64_t bits = 0u;
+    for (int32_t byte = (at + count - 1) / 8; byte >= at / 8; byte--) {
+        bits = bits << 8 | mask[byte];
+    }
+    return (uint32_t)(bits >> (at % 8));
+}
+
+/* The value if its bit is 1, else 0. */
+static inline int32_t open_only(int32_t value, uint32_t bits, int32_t k)
+{
+    return value & -(int32_t)((bits >> k) & 1u);
+}
+#endif
+
 #define MCT_TEMPLATE "kernels/error.c"
 #include "kernels/each_error.h"
+
+#else
+
+#ifdef MCT_HAS_VECTORS
+
+/* Raw values that the mask closes are put as zeros, which leave the same. So no loop has a branch,
+ * and the compiler makes vectors of them. */
+void MCT_NAME(mct_error_put_all)(MCT_NAME(mct_error_writer) * writer, const int32_t *raw,
+                                 int32_t count, const uint8_t *mask, int32_t at, MCT_ERROR *dx)
+{
+    const raw_error *sums = raw;
+    MCT_NAME(mct_error_writer) own = *writer;
+    while (count > 0) {
+        const int32_t size = count < CHUNK ? count : CHUNK;
+        const uint32_t bits = mask_bits(mask, at, size);
+        int32_t open[CHUNK];
+        for (int32_t k = 0; k < size; k++) {
+            open[k] = open_only(sums[k], bits, k);
+        }
+        for (int32_t k = 0; k < size; k++) {
+            dx[k] = MCT_NAME(mct_error_put)(&own, open[k]);
+        }
+        count -= size;
+        at += size;
+        sums += size;
+        dx += size;
+    }
+    *writer = own;
+}
 
 #else
 
@@ -61,6 +110,8 @@ void MCT_NAME(mct_error_put_all)(MCT_NAME(mct_error_writer) * writer, const int3
     }
     *writer = own;
 }
+
+#endif
 
 void MCT_NAME(mct_error_open)(const mct_error_open_params *p, const int16_t *dout_e, MCT_HISTORY,
                               MCT_NAME(mct_error_writer) * writer, int16_t *dx_e)
@@ -91,9 +142,21 @@ void MCT_NAME(mct_mask_error)(const mct_mask_error_params *p, const MCT_ERROR *d
                               const int16_t *dout_e, const uint8_t *mask, MCT_ERROR *dx,
                               int16_t *dx_e)
 {
+#ifdef MCT_HAS_VECTORS
+    for (int32_t at = 0; at < p->size; at += CHUNK) {
+        const int32_t size = p->size - at < CHUNK ? p->size - at : CHUNK;
+        const uint32_t bits = mask_bits(mask, at, size);
+        MCT_ERROR open[CHUNK]; /* dx may be dout */
+        for (int32_t k = 0; k < size; k++) {
+            open[k] = (MCT_ERROR)open_only(dout[at + k], bits, k);
+        }
+        memcpy(dx + at, open, (size_t)size * sizeof *open);
+    }
+#else
     for (int32_t k = 0; k < p->size; k++) {
         dx[k] = mct_is_open(mask, k) ? dout[k] : (MCT_ERROR)0;
     }
+#endif
     dx_e[0] = dout_e[0];
 }
 
@@ -106,10 +169,26 @@ void MCT_NAME(mct_sum_errors)(const mct_sum_errors_params *p, const MCT_ERROR *c
         greatest_e = dout_e[reader][0] > greatest_e ? dout_e[reader][0] : greatest_e;
     }
     MCT_NAME(mct_error_writer) writer = MCT_BEGIN(greatest_e - 8);
-    const MCT_ERROR *const a = dout[0];    /* most are of two readers */
+    const MCT_ERROR *const a = dout[0]; /* most are of two readers */
+    const rounded_shift shift_a = behind(greatest_e, dout_e[0]);
+#ifdef MCT_HAS_VECTORS
+    for (int32_t at = 0; at < p->size; at += CHUNK) {
+        const int32_t size = p->size - at < CHUNK ? p->size - at : CHUNK;
+        int32_t raw[CHUNK];
+        for (int32_t k = 0; k < size; k++) {
+            raw[k] = shifted(a[at + k], shift_a);
+        }
+        for (int32_t reader = 1; reader < p->readers; reader++) {
+            const rounded_shift by = behind(greatest_e, dout_e[reader]);
+            for (int32_t k = 0; k < size; k++) {
+                raw[k] += shifted(dout[reader][at + k], by);
+            }
+        }
+        MCT_NAME(mct_error_put_all)(&writer, raw, size, mask, at, dx + at);
+    }
+#else
     const int32_t second = p->readers > 1; /* or the first again, which is not added */
     const MCT_ERROR *const b = dout[second];
-    const rounded_shift shift_a = behind(greatest_e, dout_e[0]);
     const rounded_shift shift_b = behind(greatest_e, dout_e[second]);
     for (int32_t k = 0; k < p->size; k++) {
         int32_t raw = 0;
@@ -121,6 +200,7 @@ void MCT_NAME(mct_sum_errors)(const mct_sum_errors_params *p, const MCT_ERROR *c
         }
         dx[k] = MCT_NAME(mct_error_put)(&writer, raw);
     }
+#endif
     MCT_NAME(mct_error_end)(&writer, history, dx_e);
 }
 

@@ -3,6 +3,7 @@
 
 #include <stddef.h>
 
+#include "mct/avx2.h"
 #include "mct/fixedpoint.h"
 
 void mct_put_outputs(const mct_outputs *to, int32_t first, int32_t count, const int32_t *sums,
@@ -16,6 +17,14 @@ void mct_put_outputs(const mct_outputs *to, int32_t first, int32_t count, const 
     const int32_t out_offset = to->out_offset;
     const int32_t act_min = to->act_min;
     const int32_t act_max = to->act_max;
+#ifdef __AVX2__
+    for (; count >= 8; count -= 8, sums += 8, b += 8, multiplier += 8, out += 8) {
+        const __m256i sum = _mm256_add_epi32(mct_load_s32(sums), mct_load_s32(b));
+        const __m256i value =
+            mct_requantize_eight(sum, mct_load_s32(multiplier), mct_load_s8(shift - count));
+        mct_put_eight(value, out_offset, act_min, act_max, out);
+    }
+#endif
     out += count;
     /* Up to zero, so that one register counts and is the place of what is a byte wide. */
     for (int32_t k = -count; k != 0; k++) {

@@ -5,12 +5,18 @@
 
 #include <stdint.h>
 
+#include "mct/fixedpoint.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 /* Sums whose outputs are made at a time. */
+#ifdef MCT_HAS_VECTORS
+enum { MCT_BATCH = 64 };
+#else
 enum { MCT_BATCH = 8 };
+#endif
 
 /* The tables of a layer, one entry for each output channel, and what is the same for all; b may be
  * NULL. */

@@ -14,7 +14,14 @@ import numpy as np
 from mcutrain.codegen.emit import emit_source
 from mcutrain.codegen.header import emit_header
 from mcutrain.codegen.program import lay_out
-from mcutrain.host.building.library import LibraryModel, kernel_archive
+from mcutrain.host.building.library import (
+    MODEL_FLAGS,
+    LibraryModel,
+    compile_c,
+    kernel_archive,
+)
+from mcutrain.host.building.target import NATIVE
+from mcutrain.host.places import cache_dir
 from mcutrain.trainer.graph.tensor import Tensor
 from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.paths import FIRMWARE, ROOT
@@ -76,6 +83,18 @@ class NativeModel(LibraryModel):
 
     def run(self, max_calls: int) -> bool:
         return bool(self.call("run", max_calls) & 0xFF)
+
+
+class FastModel(NativeModel):
+    """A generated model with the kernels as this computer trains with them, vectors and all."""
+
+    def __init__(self, plan: TrainingPlan, folder: Path) -> None:
+        self.image = lay_out(plan)
+        output = folder / f"{plan.name}.so"
+        archive = kernel_archive(cache_dir() / "kernels" / NATIVE)
+        flags = [*MODEL_FLAGS, "-shared", f"-I{FIRMWARE}", f"-I{folder}"]
+        compile_c(flags, [write_sources(plan, folder), archive], output)
+        LibraryModel.__init__(self, plan, output)
 
 
 def push(device: NativeModel, offset: int, part: np.ndarray) -> int:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from mcutrain.trainer.ops.error import RawError
 from mcutrain.trainer.ops.overlap import distance
 from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.bench import bench_plan, node_of
-from tests.support.native import NativeModel
+from tests.support.native import FastModel, NativeModel
 from tests.support.op_cases import CASES, Case
 from tests.support.op_reference import reference
 
@@ -93,10 +93,15 @@ def laid_out(pairs: list[Laid]) -> tuple[TrainingPlan, dict[str, Node]]:
     return replace(plan, chip=CHIP, memory=replace(plan.memory, slots=slots)), nodes
 
 
-def mismatches(pairs: list[Laid], folder: Path, rounds: int) -> Iterator[tuple[Laid, int, int]]:
+def mismatches(
+    pairs: list[Laid],
+    folder: Path,
+    rounds: int,
+    form: Callable[[TrainingPlan, Path], NativeModel] = NativeModel,
+) -> Iterator[tuple[Laid, int, int]]:
     """(pair, round, wrong elements of all outputs) of every pair in every round."""
     plan, nodes = laid_out(pairs)
-    device = NativeModel(plan, folder)
+    device = form(plan, folder)
     views = {t: device[t] for node in nodes.values() for t in (*node.inputs, *node.outputs)}
     for round_ in range(rounds):
         expected = {}
@@ -123,6 +128,16 @@ def test_an_output_over_its_input_has_the_references_bits(tmp_path: Path, thorou
     kinds = {type(p.case.op) for p in pairs}
     assert len(kinds) > 20 and {Conv2DGradInputDsp, DepthwiseConv2DGradInputDsp} <= kinds
     assert not wrong
+
+
+@pytest.mark.slow
+def test_an_output_over_its_input_has_them_with_this_computers_vectors(
+    tmp_path: Path, thorough: bool
+) -> None:
+    pairs = close_pairs(CASES, too_close=False)
+    found = mismatches(pairs, tmp_path, ROUNDS[thorough], FastModel)
+
+    assert [f"{pair.case.name}, round {r}: {wrong}" for pair, r, wrong in found if wrong] == []
 
 
 @pytest.mark.slow
