@@ -41,6 +41,12 @@ SHIPPED = (
     "mcutrain/examples/watch/watch.tflite",
     "mcutrain/examples/watch/demo.npz",
     "mcutrain/examples/watch/LICENSE-data",
+    "mcutrain/examples/camera/camera.tflite",
+    "mcutrain/examples/camera/demo.npz",
+    "mcutrain/examples/camera/scenes.py",
+    "mcutrain/examples/machine/machine.tflite",
+    "mcutrain/examples/machine/demo.npz",
+    "mcutrain/examples/machine/vibration.py",
 )
 # The files of a run that has few steps, for both kinds of devices.
 SHORT = ("watch.tflite", "--data", "demo.npz", "--update", "head", "--steps", "5", "--no-guard")
