@@ -29,7 +29,7 @@ from mcutrain.host.training.runners import (
     connected,
     simulated,
 )
-from mcutrain.host.training.state import save_state
+from mcutrain.host.training.state import SavedState, save_state
 from mcutrain.trainer.errors import DataError, Error
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import unpack_state
@@ -237,6 +237,19 @@ class Device:
             raise Error("what is saved names its plan: give it, Device(where, plan)")
         save_state(Path(path), runner.plan, runner.state(), self._request.resolved())
         return Path(path)
+
+    @raises_errors
+    def load(self, path: str | os.PathLike[str]) -> None:
+        """Take what an .npz file holds in place of what was learned here.
+
+        Args:
+            path: What ``save``, ``Run.save`` or ``mcutrain train --save`` wrote, of the same plan.
+
+        Raises:
+            Error: There is no such file, or it is of another plan.
+        """
+        runner = self._trained()
+        runner.load(SavedState.read(Path(path)).state(runner.plan))
 
     def close(self) -> None:
         """End the session, and the process of a device that was started here."""

@@ -168,3 +168,22 @@ def test_a_folder_that_cannot_be_written_is_told(plan: mcutrain.Plan, tmp_path: 
     (tmp_path / "f").write_text("a file")
     with pytest.raises(mcutrain.Error, match="give a folder, where there is a file"):
         mcutrain.generate(plan, tmp_path / "f")
+
+
+def test_a_device_takes_what_another_has_learned(
+    plan: mcutrain.Plan, model: Path, tmp_path: Path
+) -> None:
+    with mcutrain.Device("reference", plan) as device:
+        device.step(X[0], int(Y[0]))
+        path, digest = device.save(tmp_path / "s.npz"), device.digest
+
+    with mcutrain.Device("reference", plan, seed=5) as other:
+        other.load(path)
+        assert (other.digest, other.steps) == (digest, 1)
+        with pytest.raises(mcutrain.Error):
+            other.load(tmp_path / "none.npz")
+    with (
+        mcutrain.Device("reference", mcutrain.plan(model, "full")) as another,
+        pytest.raises(mcutrain.Error),
+    ):
+        another.load(path)
