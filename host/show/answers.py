@@ -6,9 +6,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from mcutrain.host.training.evaluation import Evaluation
 
 from mcutrain.host.show.drawings import drawing
+from mcutrain.host.training.evaluation import Evaluation
 from mcutrain.host.training.job import Outcome
 
 MOST_SHOWN = 24  # samples: more take room, and say little more
