@@ -6,8 +6,10 @@ from __future__ import annotations
 import functools
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from markupsafe import Markup, escape
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 GLOSSARY = Path(__file__).parent / "templates" / "glossary.md"
 ROW = re.compile(r"^\| (?P<terms>[^|]+) \| (?P<meaning>[^|]+) \|")
@@ -31,5 +33,7 @@ def term(name: str, text: str = "") -> Markup:
     >>> str(term("arena", "the <arena>"))[:12], "tensors" in term("arena")
     ('<dfn title="', True)
     """
+    from markupsafe import Markup, escape  # plan needs no page, and is there without the extra
+
     meaning = meanings()[name].replace("`", "")
     return Markup('<dfn title="{}">{}</dfn>').format(meaning, escape(text or name))

@@ -61,8 +61,8 @@ class Movement:
 def moved(layer: str, tensor: Tensor, was: Array, now: Array) -> Moved:
     """How far a learned tensor, of any shape, went from ``was`` to ``now``.
 
-    >>> from mcutrain.trainer.graph.tensor import TensorType
-    >>> w = Tensor(TensorType((2,), DType.S8), "w")
+    >>> from mcutrain.trainer.graph.tensor import Role, TensorType
+    >>> w = Tensor("w", TensorType((2,), DType.S8), Role.PARAM)
     >>> moved("fc", w, np.int8([1, 2]), np.int8([1, -2]))
     Moved(layer='fc', tensor='w', kind='weights', values=2, changed=1, mean=2.0, most=4)
     """

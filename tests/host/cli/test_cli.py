@@ -14,6 +14,7 @@ import pytest
 from mcutrain.host.boards import board_names
 from mcutrain.host.building.firmware import build
 from mcutrain.host.building.target import Target
+from mcutrain.host.show.documents import read_document
 from mcutrain.host.simulation.simulator import simulate
 from mcutrain.trainer.graph.tensor import QuantParams
 from mcutrain.trainer.making.writer import WriterOp, WriterTensor, write_model
@@ -102,8 +103,11 @@ def test_the_report_and_the_learned_tensors_are_written(
     ran = run(*args, "--steps", 9, "--json", "--report", report, "--save", saved)
 
     page = report.read_text()
-    assert f"<td>RAM, bytes<td>{ran.json['cost']['sram_bytes']:,}" in page
-    assert "<td>steps<td>9" in page
+    told = f"<th scope=row>RAM, bytes</th><td>{ran.json['cost']['sram_bytes']:,}</td>"
+    assert told in page and "<th scope=row>steps</th><td>9</td>" in page
+    assert f"mcutrain train {model} --data {data}" in page
+    assert read_document(report)["runs"][0]["link"] == ran.json["link"]
+    assert ran.json["link"]["requests"] > 9 and ran.json["movement"]["moved"]
     with np.load(saved) as learned:
         assert learned["fully_connected_6_w"].shape == (CLASSES, 8)
         assert learned["sgd"][1] == 9
