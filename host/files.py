@@ -7,6 +7,7 @@ import io
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,12 @@ from mcutrain.trainer.errors import Error
 
 if TYPE_CHECKING:
     from mcutrain.trainer.graph.tensor import Array
+
+
+def unused(path: Path) -> Path:
+    """A name like ``path`` that no file has."""
+    names = (path.with_stem(f"{path.stem}-{k}") for k in count(2))
+    return next(name for name in names if not name.exists())
 
 
 def write_whole(path: Path, content: bytes | str) -> None:

@@ -178,9 +178,6 @@ def changes(request: Request, model: Model, plan: TrainingPlan) -> Iterator[Chan
     asked = request.options
     if asked.spare_classes:
         yield Change("no --spare-classes", request.without(["spare_classes"]))
-    if (asked.classes or 0) > 2:
-        half = (asked.classes or 0) // 2
-        yield Change(f"--classes {half}", request.but(classes=half))
     if slots := asked.latent_slots:
         yield Change(f"--latent-slots {slots // 2}", request.but(latent_slots=slots // 2))
         if slots > 1:

@@ -4,23 +4,25 @@
 from __future__ import annotations
 
 import shlex
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from mcutrain.host.cli.words import words, written_in
+from mcutrain.host.files import unused
 from mcutrain.host.training.keeping import Keeper
 
 # What an exported model says itself, or would begin its training anew.
 OF_THE_MODEL = ("update", "classes", "spare_classes")
 
 
-def command_again(ctx: typer.Context, keeper: Keeper) -> str:
+def command_again(ctx: typer.Context, keeper: Keeper, left: int = 0) -> str:
     """The running `train` command, from what ``keeper`` has kept; or from what the board at its
-    port has."""
+    port has. It trains the ``left`` steps, or as long as the first time if that is 0."""
     values = given(ctx)
+    if left:
+        values |= {"steps": left, "epochs": None, "minutes": None}
     values.pop("fresh", None)
     if keeper.is_decided:
         values["guard"] = False
@@ -48,9 +50,3 @@ def given(ctx: typer.Context) -> dict[str, Any]:
     if written_in(ctx, "DEFAULT_MAP"):
         values |= {"no_config": True, "config": None}
     return values
-
-
-def unused(path: Path) -> Path:
-    """A name like ``path`` that no file has."""
-    names = (path.with_stem(f"{path.stem}-{k}") for k in count(2))
-    return next(name for name in names if not name.exists())

@@ -201,6 +201,7 @@ def numbers_in(
 def not_a_number(path: Path, line: int, column: str, cell: str) -> DataError:
     what = f"'{shown(cell[:40])}' is no finite number" if cell else "the cell is empty"
     return DataError(
-        f"{shown(path)}, line {line}, column '{shown(column)}': {what}; mend or leave out the row, "
-        "or name the label's column with --label"
+        f"{shown(path)}, line {line}, column '{shown(column)}': {what}; mend or leave out the row; "
+        "or name the label's column with --label, and one that says which recording a row is of "
+        "with --group"
     )

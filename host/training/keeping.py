@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mcutrain.host.files import unused
 from mcutrain.host.request import Request
 from mcutrain.host.training.export import export_state
 from mcutrain.host.training.state import save_state
@@ -36,6 +38,22 @@ class Keeper:
         if self.export is not None:
             model = self.export
             self._write(model, lambda: export_state(request, plan, state, model))
+        if self.failures and not self.kept:
+            self._rescue(request, plan, state)
+
+    def _rescue(self, request: Request, plan: TrainingPlan, state: bytes) -> None:
+        """Write the tensors where there is room, and let the first failure say where."""
+        for folder in (Path.cwd(), Path(tempfile.gettempdir())):
+            path = folder / f"{plan.name}-rescued.npz"
+            path = unused(path) if path.exists() else path
+            try:
+                save_state(path, plan, state, request)
+            except Error:
+                continue
+            failure = self.failures[0]
+            told = f"{failure}; what was learned is in {path} instead: go on with --state {path}"
+            self.failures[0] = type(failure)(told)
+            return
 
     def _write(self, path: Path, write: Callable[[], object]) -> None:
         try:

@@ -131,6 +131,7 @@ class Result:
     evaluation_before: Evaluation | None = None  # of the test samples; None until it is measured
     evaluation_after: Evaluation | None = None
     steps: int = 0
+    planned_steps: int = 0  # of epochs; 0 until they are known
     verified_steps: int = 0
     losses: list[float] = field(default_factory=list)
     difference: Difference | None = None
@@ -368,7 +369,7 @@ def run_epochs(run: TrainingRun) -> None:
     schedule = dict(rates(total, rate, options.schedule))
     tried_from = last_part(total, options.schedule)
     parts = epochs(total, samples, run.first_step)
-    run.epochs = len(parts)
+    run.epochs, run.result.planned_steps = len(parts), total
     for epoch, (first, end) in enumerate(parts, 1):
         run_steps(run, feed, schedule, epoch, first, end)
         if run.monitor:

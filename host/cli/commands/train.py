@@ -325,7 +325,8 @@ def train(
         raise
     if outcome.result.interrupted and not keeper.failures:
         is_kept = keeper.kept or port is not None
-        again = f"go on with: {command_again(ctx, keeper)}"
+        left = max(0, outcome.result.planned_steps - outcome.result.steps)
+        again = f"go on with: {command_again(ctx, keeper, left)}"
         say(again if is_kept else "no file holds them: next time give --save or --export")
     if keeper.failures:
         raise keeper.failures[0]
