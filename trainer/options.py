@@ -19,6 +19,7 @@ DEFAULT_UPDATE = "head"
 SPEED, SIZE = "speed", "size"
 ABSENT = AUTO, KEEP, LEARN = "auto", "keep", "learn"
 OPTIMISED_FOR = (SPEED, SIZE)
+PRECONDITIONS = OFF, INPUTS = "off", "inputs"
 KEY = "option"  # of the metadata of a field
 
 
@@ -135,6 +136,15 @@ class PlanOptions:
         default=1,
         metadata=option(
             "Weights and biases change every N samples. Default: 1, no sums.", metavar="N"
+        ),
+    )
+    precondition: str = field(
+        default=OFF,
+        metadata=option(
+            "inputs: the steps of weights are smaller behind input channels with large values and "
+            "larger behind weak ones, so that all learn equally fast; it takes a byte of RAM for "
+            "each input channel. off: plain SGD. Default: off.",
+            metavar="WHAT",
         ),
     )
     stream_input: bool = field(
