@@ -18,9 +18,9 @@ from benchmarks.task import Task
 
 TASKS = ("digits", "hapt", "vibration", "watch")
 INTRODUCTION = """\
-The default with `--precondition inputs` and without, points of the tasks' tables and on their pairs:
-what the option is worth, and what each is behind the best float practice. Each run has the rate
-that `--lr auto` finds for it."""
+The default and the same with `--precondition inputs`, on the pairs of the tasks' tables: what the
+option is worth in points, and what each is behind the best float practice. Each run has the rate
+that `--lr auto` finds for it; the rates shown are those in the middle."""
 
 
 @functools.cache

@@ -67,7 +67,7 @@ MCT_NOINLINE int32_t mct_weight_step(mct_rate rate, int32_t dw, uint32_t r)
 /* Gradients so small that a product with a rate, and a dither of 30 bits added, fit 32 bits. */
 enum { SMALL_GRADIENT = (1 << 22) - 1, MOST_SHIFT = 30 };
 
-static inline bool is_plain(mct_rate rate)
+static bool is_plain(mct_rate rate)
 {
     return rate.shift >= 1 && rate.shift <= MOST_SHIFT && rate.multiplier != 0;
 }
@@ -79,6 +79,16 @@ static inline int32_t small_step(int32_t v, int32_t shift, uint32_t r)
     return (v + (int32_t)(r >> (32 - shift))) >> shift;
 }
 
+/* mct_weight_step where each weight may have a rate of its own. */
+static inline int32_t shifted_step(mct_rate rate, int32_t gradient, uint32_t r)
+{
+    const uint32_t small = SMALL_GRADIENT;
+    if ((uint32_t)gradient + small > 2u * small || !is_plain(rate)) {
+        return mct_weight_step(rate, gradient, r);
+    }
+    return small_step(gradient * rate.multiplier, rate.shift, r);
+}
+
 enum { BIASES = 4 }; /* summed side by side */
 
 #define MCT_TEMPLATE "kernels/sgd.c"
@@ -88,21 +98,15 @@ enum { BIASES = 4 }; /* summed side by side */
 
 #elif defined MCT_STEP
 
+#if MCT_HAS_SHIFTS
+
 void MCT_WAY(mct_steps)(MCT_LEARNED, const int32_t *dw, int32_t offset, int32_t size, mct_rate rate,
                         uint32_t r)
 {
-    const int32_t small = MCT_HAS_SHIFTS || is_plain(rate) ? SMALL_GRADIENT : 0;
     for (int32_t k = 0; k < size; k++, r = mct_dither(r, 1u)) {
         int32_t gradient = mct_wrapping_add(dw[k], offset);
-        if (gradient == 0) {
-            continue;
-        }
-        const mct_rate own = MCT_RATE_BEHIND(rate, k);
-        if ((uint32_t)gradient + (uint32_t)small > 2u * (uint32_t)small ||
-            (MCT_HAS_SHIFTS && !is_plain(own))) {
-            MCT_STEP(k, mct_weight_step(own, gradient, r));
-        } else {
-            MCT_STEP(k, small_step(gradient * own.multiplier, own.shift, r));
+        if (gradient != 0) {
+            MCT_STEP(k, shifted_step(MCT_RATE_BEHIND(rate, k), gradient, r));
         }
     }
 }
@@ -113,7 +117,40 @@ void MCT_WAY(mct_product_steps)(MCT_LEARNED, const int8_t *x, int32_t x_offset, 
     if (error == 0) {
         return;
     }
-    if (!MCT_HAS_SHIFTS && !is_plain(rate)) {
+    for (int32_t k = 0; k < size; k++, r = mct_dither(r, 1u)) {
+        int32_t gradient = (x[k] + x_offset) * error;
+        if (gradient != 0) {
+            MCT_STEP(k, shifted_step(MCT_RATE_BEHIND(rate, k), gradient, r));
+        }
+    }
+}
+
+#else
+
+void MCT_WAY(mct_steps)(MCT_LEARNED, const int32_t *dw, int32_t offset, int32_t size, mct_rate rate,
+                        uint32_t r)
+{
+    const int32_t small = is_plain(rate) ? SMALL_GRADIENT : 0;
+    for (int32_t k = 0; k < size; k++, r = mct_dither(r, 1u)) {
+        int32_t gradient = mct_wrapping_add(dw[k], offset);
+        if (gradient == 0) {
+            continue;
+        }
+        if ((uint32_t)gradient + (uint32_t)small > 2u * (uint32_t)small) {
+            MCT_STEP(k, mct_weight_step(rate, gradient, r));
+        } else {
+            MCT_STEP(k, small_step(gradient * rate.multiplier, rate.shift, r));
+        }
+    }
+}
+
+void MCT_WAY(mct_product_steps)(MCT_LEARNED, const int8_t *x, int32_t x_offset, int32_t error,
+                                int32_t size, mct_rate rate, uint32_t r)
+{
+    if (error == 0) {
+        return;
+    }
+    if (!is_plain(rate)) {
         for (int32_t k = 0; k < size; k++) {
             int32_t gradient = (x[k] + x_offset) * error;
             if (gradient != 0) {
@@ -126,17 +163,13 @@ void MCT_WAY(mct_product_steps)(MCT_LEARNED, const int8_t *x, int32_t x_offset, 
     const int32_t scaled = error * rate.multiplier;
     for (int32_t k = 0; k < size; k++, r = mct_dither(r, 1u)) {
         int32_t v = (x[k] + x_offset) * scaled;
-        const mct_rate own = MCT_RATE_BEHIND(rate, k);
-        if (MCT_HAS_SHIFTS && !is_plain(own)) {
-            int32_t gradient = (x[k] + x_offset) * error;
-            if (gradient != 0) {
-                MCT_STEP(k, mct_weight_step(own, gradient, r));
-            }
-        } else if (v != 0) {
-            MCT_STEP(k, small_step(v, own.shift, r));
+        if (v != 0) {
+            MCT_STEP(k, small_step(v, rate.shift, r));
         }
     }
 }
+
+#endif
 
 #else
 

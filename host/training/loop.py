@@ -26,7 +26,7 @@ from mcutrain.host.training.guard import Guard, Guarded, ValidationScore, Verdic
 from mcutrain.host.training.interrupt import Interrupt, Interrupted, deferred
 from mcutrain.host.training.latents import innermost
 from mcutrain.host.training.monitor import EARLY_STEPS, Finding, Monitor
-from mcutrain.host.training.preconditioning import with_input_shifts
+from mcutrain.host.training.preconditioning import set_input_shifts
 from mcutrain.host.training.rates import (
     SCHEDULES,
     epochs,
@@ -253,11 +253,7 @@ def begin(run: TrainingRun, state: bytes | None) -> None:
         state = with_seen(plan, found, present_classes(run.data, False))
         for trained in run.trained if state != found else ():
             trained.load(state)
-    if plan.formats.has_input_shifts:
-        found = run.runner.state()
-        state = with_input_shifts(plan, run.data.x_train, found)
-        for trained in run.trained if state != found else ():
-            trained.load(state)
+    set_input_shifts(plan, run.data.x_train, run.runner, *run.trained[1:])
     run.result.before = evaluate(run, "before")
     if options.monitor:
         run.monitor = Monitor(plan, run.data, run.runner.state())

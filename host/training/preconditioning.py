@@ -13,9 +13,11 @@ from __future__ import annotations
 import functools
 import hashlib
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
+from mcutrain.host.training.runner import Runner
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Array, Tensor
 from mcutrain.trainer.interpreter import Interpreter, pack_state, unpack_state
@@ -25,6 +27,23 @@ from mcutrain.trainer.training_plan import TrainingPlan
 
 SAMPLES = 32  # whose values tell the mean squares
 FLOOR = 1 / 32  # of the layer's mean: a weaker channel counts as having so much
+
+
+class Loads(Protocol):
+    """What takes up a state."""
+
+    def load(self, state: bytes, /) -> None: ...
+
+
+def set_input_shifts(plan: TrainingPlan, samples: Array, runner: Runner, *others: Loads) -> None:
+    """Give ``runner``, before its first step, the exponents that suit ``samples`` (N, ...) int8;
+    and ``others`` that are in the same state. Nothing is done where the plan has none."""
+    if not plan.formats.has_input_shifts:
+        return
+    before = runner.state()
+    state = with_input_shifts(plan, samples, before)
+    for each in (runner, *others) if state != before else ():
+        each.load(state)
 
 
 def with_input_shifts(plan: TrainingPlan, samples: Array, state: bytes) -> bytes:
