@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -103,7 +104,7 @@ def mean_squares(begun: Beginning) -> list[Array]:
     return [np.mean(of_layer, axis=0) for of_layer in zip(*found, strict=True)]
 
 
-def of_channels(node: Node, values: dict[Tensor, Array]) -> Array:
+def of_channels(node: Node, values: Mapping[Tensor, Array]) -> Array:
     """The same of one sample."""
     assert isinstance(node.op, Weighted)
     _, x, learned = node.op.split_inputs(node)
