@@ -15,7 +15,16 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from benchmarks import augmentation, balance, forgetting, forward_cost, guard, overall, rate
+from benchmarks import (
+    augmentation,
+    balance,
+    forgetting,
+    forward_cost,
+    guard,
+    overall,
+    precondition,
+    rate,
+)
 from benchmarks.comparison import RESULTS_DIR, run_task
 from benchmarks.data.fetch import DataUnavailable
 from benchmarks.document import DOCUMENT, put_section
@@ -31,6 +40,7 @@ OTHERS = {
     "rate": rate.markdown,
     "balance": balance.markdown,
     "augmentation": augmentation.markdown,
+    "precondition": precondition.markdown,
 }
 ALL = (*TASKS, *OTHERS)
 err = Console(stderr=True)

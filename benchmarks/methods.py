@@ -22,6 +22,7 @@ from mcutrain.trainer.training_plan import TrainingPlan
 torch.set_num_threads(1)  # at batch 1 more of them are slower; processes share the cores
 
 DEFAULT = "default"  # integer training with no option given: the product finds the rate
+PRECONDITIONED = "default, preconditioned"  # the same with --precondition inputs
 INTEGER = "integer"
 FLOAT32 = "float32"
 FLOAT_BACKWARD = "float backward"
@@ -32,6 +33,7 @@ FOUND_FLOAT32, FOUND_FLOAT_BACKWARD = "float32, found rate", "float backward, fo
 AT_FOUND_RATE = (FOUND_FLOAT32, FOUND_FLOAT_BACKWARD)
 FORMATS = {
     DEFAULT: Formats(),
+    PRECONDITIONED: Formats(precondition="inputs"),
     INTEGER: Formats(),
     "E8 errors": Formats(errors="e8"),
     "int8 weights": Formats(weights="int8"),

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from benchmarks.latents import Tail
-from benchmarks.methods import DEFAULT, FORMATS, YARDSTICKS, measure_integer
+from benchmarks.methods import DEFAULT, FORMATS, PRECONDITIONED, YARDSTICKS, measure_integer
 from benchmarks.product import found_rate, rule_digest
 from benchmarks.stacked import StackedRun, runs_of_stack, train_stack, untrained
 from benchmarks.store import BenchmarkRun, Store
@@ -33,6 +33,7 @@ TaskOf = Callable[[], Task]
 INTEGER_PART, FLOAT_PART = 8, 128  # runs that one process does at a time
 KEPT = 256  # data sets in memory
 SCHEDULE = TrainingOptions().schedule
+RATE_FOUND = (DEFAULT, PRECONDITIONED)  # by the product
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +102,7 @@ def at_most(count: int | None, data: Dataset) -> Dataset:
 def with_inputs(task_of: TaskOf, run: BenchmarkRun) -> BenchmarkRun:
     """The run with the digest of what it depends on."""
     digest = prepared(task_of, run.scheme, run.group, run.seed).digest
-    return replace(run, inputs=digest + (rule_digest() if run.method == DEFAULT else ""))
+    return replace(run, inputs=digest + (rule_digest() if run.method in RATE_FOUND else ""))
 
 
 def in_parallel(
@@ -168,7 +169,7 @@ def integer_runs(
         for run, found in pairs:
             options = TrainingOptions(run.epochs, seed=run.seed, order=found.order)
             rate, started = run.rate, time.process_time()
-            if run.method == DEFAULT:
+            if run.method in RATE_FOUND:
                 rate = found_rate(plan, found.prefix_macs, found.data, options)
             searched = time.process_time() - started
             options = replace(options, rate=rate)

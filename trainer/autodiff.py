@@ -12,7 +12,7 @@ from mcutrain.trainer.graph.tensor import Role, Tensor
 from mcutrain.trainer.ops.clamp_mask import ClampMask
 from mcutrain.trainer.ops.companion import Companions
 from mcutrain.trainer.ops.error import E12, MaskError, SumErrors, format_of, new_history
-from mcutrain.trainer.ops.sgd import COMPANIONS, updated
+from mcutrain.trainer.ops.sgd import COMPANIONS, INPUT_SHIFT, updated
 
 
 class GraphTape:
@@ -67,6 +67,11 @@ class GraphTape:
     def parts(self, learned: Tensor) -> tuple[Tensor, ...]:
         """What an update changes: a weight and its fraction, one of them alone, or their sum."""
         return updated(learned, self.companions.make(learned, self.formats))
+
+    def input_shifts(self, learned: Tensor) -> tuple[Tensor, ...]:
+        """The exponents that scale the steps of learned weights by input channel, if there are."""
+        kept = self.companions.make(learned, self.formats)
+        return (kept[INPUT_SHIFT],) if INPUT_SHIFT in kept else ()
 
     def update(self, op: Op, node: Node, learned: Tensor, *inputs: Tensor) -> None:
         """Append an update of ``learned``, whose readers are already in the graph.

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from mcutrain.trainer.errors import SchemeError
 from mcutrain.trainer.ops.error import E8, E12, ErrorFormat
-from mcutrain.trainer.options import PlanOptions
+from mcutrain.trainer.options import INPUTS, PRECONDITIONS, PlanOptions
+from mcutrain.trainer.options import OFF as UNCONDITIONED
 
 ERRORS = {found.name: found for found in (E12, E8)}
 INT8_8, INT8 = "int8.8", "int8"
@@ -20,6 +21,8 @@ MAX_ACCUMULATE = 2**16
 class Formats:
     """``errors``: e12 or e8 (SPEC 1.3). ``weights``: int8.8, with a fraction, or int8 (SPEC 1.5).
     ``accumulate``: how many samples' steps add up before weights and biases take them.
+    ``precondition``: off, or inputs, where steps are scaled by input channel (SPEC 1.5). A plan
+    without it has the ``repr``, and so the numerics hash, that it had before there was one.
 
     Raises SchemeError for anything else.
     """
@@ -27,6 +30,7 @@ class Formats:
     errors: str = E12.name
     weights: str = INT8_8
     accumulate: int = 1
+    precondition: str = field(default=UNCONDITIONED, repr=False)
 
     def __post_init__(self) -> None:
         for kind, given, allowed in (
@@ -37,6 +41,10 @@ class Formats:
                 raise SchemeError(
                     f"unknown format of {kind} '{given}': give {' or '.join(allowed)}"
                 )
+        if self.precondition not in PRECONDITIONS:
+            raise SchemeError(
+                f"--precondition {self.precondition}: take one of {', '.join(PRECONDITIONS)}"
+            )
         if type(self.accumulate) is not int or not 1 <= self.accumulate <= MAX_ACCUMULATE:
             raise SchemeError(
                 f"steps of {self.accumulate} samples cannot add up: give 1 to {MAX_ACCUMULATE}"
@@ -45,7 +53,7 @@ class Formats:
     @classmethod
     def of(cls, options: PlanOptions) -> Formats:
         """Those that a plan is asked for. Raises SchemeError for formats that there are not."""
-        return cls(options.errors, options.weights, options.accumulate)
+        return cls(options.errors, options.weights, options.accumulate, options.precondition)
 
     def within(self, options: PlanOptions) -> PlanOptions:
         """The options with these formats."""
@@ -54,7 +62,8 @@ class Formats:
     @property
     def told(self) -> str:
         """In words, as the options of the command line are called."""
-        return f"errors {self.errors}, weights {self.weights}, accumulate {self.accumulate}"
+        told = f"errors {self.errors}, weights {self.weights}, accumulate {self.accumulate}"
+        return f"{told}, precondition {self.precondition}" if self.has_input_shifts else told
 
     def others(self) -> Iterator[tuple[str, Formats]]:
         """(the field that differs, the formats) for each that differs in one. Any number of
@@ -76,6 +85,10 @@ class Formats:
     @property
     def has_sums(self) -> bool:
         return self.accumulate > 1
+
+    @property
+    def has_input_shifts(self) -> bool:
+        return self.precondition == INPUTS
 
 
 DEFAULT_FORMATS = Formats()

@@ -21,6 +21,7 @@ SPEED, SIZE = "speed", "size"
 ABSENT = AUTO, KEEP, LEARN = "auto", "keep", "learn"
 OPTIMISED_FOR = (SPEED, SIZE)
 LEARNS, FORMATS, PLACEMENT = "What learns", "Formats", "Memory"  # panels of a help page
+PRECONDITIONS = OFF, INPUTS = "off", "inputs"
 KEY = "option"  # of the metadata of a field
 
 
@@ -172,6 +173,16 @@ class PlanOptions:
         default=1,
         metadata=option(
             FORMATS, "Change weights and biases once every N samples. Default: 1.", metavar="N"
+        ),
+    )
+    precondition: str = field(
+        default=OFF,
+        metadata=option(
+            FORMATS,
+            "Make steps smaller behind strong input channels and larger behind weak ones, so that "
+            "all learn equally fast: inputs, for a byte of RAM each; or off. Default: off.",
+            metavar="WHAT",
+            choices=PRECONDITIONS,
         ),
     )
     stream_input: bool = field(

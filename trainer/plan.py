@@ -223,6 +223,8 @@ def numerics_hash(forward: list[Node], source: Tensor, formats: Formats) -> byte
     digest = hashlib.sha256(f"arithmetic {ARITHMETIC_VERSION}; input {source.type}".encode())
     if formats != DEFAULT_FORMATS:
         digest.update(repr(formats).encode())
+    if formats.has_input_shifts:
+        digest.update(f"precondition {formats.precondition}".encode())
     for node in forward:
         for tensor in (*node.inputs, *node.outputs):
             if tensor not in number:

@@ -391,9 +391,11 @@ void MCT_UPDATE(mct_depthwise_conv2d_part)(const mct_depthwise_conv2d_update_par
                 int32_t dw = MCT_NAME(weight_gradient)(p, x, dout + dout_o - part.first, dout_step,
                                                        tap, o, row, last);
                 if (dw != 0) {
-                    MCT_STEP(at, mct_weight_step(
-                                     mct_channel_rate(&state, rate[o], rate_shift[o], dout_e), dw,
-                                     mct_dither(seed, band + (uint32_t)at)));
+                    MCT_STEP(at,
+                             mct_weight_step(
+                                 MCT_RATE_BEHIND(
+                                     mct_channel_rate(&state, rate[o], rate_shift[o], dout_e), o),
+                                 dw, mct_dither(seed, band + (uint32_t)at)));
                 }
             }
         }

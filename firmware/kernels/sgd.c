@@ -79,6 +79,16 @@ static inline int32_t small_step(int32_t v, int32_t shift, uint32_t r)
     return (v + (int32_t)(r >> (32 - shift))) >> shift;
 }
 
+/* mct_weight_step where each weight may have a rate of its own. */
+static inline int32_t shifted_step(mct_rate rate, int32_t gradient, uint32_t r)
+{
+    const uint32_t small = SMALL_GRADIENT;
+    if ((uint32_t)gradient + small > 2u * small || !is_plain(rate)) {
+        return mct_weight_step(rate, gradient, r);
+    }
+    return small_step(gradient * rate.multiplier, rate.shift, r);
+}
+
 enum { BIASES = 4 }; /* summed side by side */
 
 #define MCT_TEMPLATE "kernels/sgd.c"
@@ -87,6 +97,35 @@ enum { BIASES = 4 }; /* summed side by side */
 #include "kernels/each_error.h"
 
 #elif defined MCT_STEP
+
+#if MCT_HAS_SHIFTS
+
+void MCT_WAY(mct_steps)(MCT_LEARNED, const int32_t *dw, int32_t offset, int32_t size, mct_rate rate,
+                        uint32_t r)
+{
+    for (int32_t k = 0; k < size; k++, r = mct_dither(r, 1u)) {
+        int32_t gradient = mct_wrapping_add(dw[k], offset);
+        if (gradient != 0) {
+            MCT_STEP(k, shifted_step(MCT_RATE_BEHIND(rate, k), gradient, r));
+        }
+    }
+}
+
+void MCT_WAY(mct_product_steps)(MCT_LEARNED, const int8_t *x, int32_t x_offset, int32_t error,
+                                int32_t size, mct_rate rate, uint32_t r)
+{
+    if (error == 0) {
+        return;
+    }
+    for (int32_t k = 0; k < size; k++, r = mct_dither(r, 1u)) {
+        int32_t gradient = (x[k] + x_offset) * error;
+        if (gradient != 0) {
+            MCT_STEP(k, shifted_step(MCT_RATE_BEHIND(rate, k), gradient, r));
+        }
+    }
+}
+
+#else
 
 void MCT_WAY(mct_steps)(MCT_LEARNED, const int32_t *dw, int32_t offset, int32_t size, mct_rate rate,
                         uint32_t r)
@@ -129,6 +168,8 @@ void MCT_WAY(mct_product_steps)(MCT_LEARNED, const int8_t *x, int32_t x_offset, 
         }
     }
 }
+
+#endif
 
 #else
 

@@ -49,6 +49,13 @@ static inline int32_t mct_scaled_step(mct_rate rate, int32_t gradient, uint32_t 
                                 r);
 }
 
+/* The rate behind an input channel whose steps are 2^input_shift times as large (SPEC 1.5). */
+static inline mct_rate mct_shifted_rate(mct_rate rate, int8_t input_shift)
+{
+    mct_rate shifted = {rate.multiplier, rate.shift - input_shift};
+    return shifted;
+}
+
 /* u of one weight; the caller leaves out dw = 0 and dead channels. */
 int32_t mct_weight_step(mct_rate rate, int32_t dw, uint32_t r);
 

@@ -16,6 +16,7 @@ from mcutrain.host.request import Request
 from mcutrain.host.training.bracket import bracket_over
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.evaluation import squared_error
+from mcutrain.host.training.preconditioning import set_input_shifts
 from mcutrain.host.training.rate_search import HEAD_SAMPLES, first_exponent
 from mcutrain.host.training.rates import rates, sample_order
 from mcutrain.host.training.runner import Runner
@@ -173,6 +174,7 @@ class Setup:
         runner.reset(split.seed)
         if plan.task.active is not None:
             runner.set_classes(self.classes(plan))
+        set_input_shifts(plan, x[split.learn], runner)
         schedule, y, found = dict(rates(len(order), rate, self.schedule)), self.samples.y, []
         for k, index in enumerate(split.learn[order]):
             if k in schedule:

@@ -32,6 +32,7 @@ from mcutrain.host.training.interrupt import Interrupt, Interrupted, StopTrainin
 from mcutrain.host.training.latents import innermost
 from mcutrain.host.training.monitor import EARLY_STEPS, Finding, Monitor
 from mcutrain.host.training.movement import Movement
+from mcutrain.host.training.preconditioning import set_input_shifts
 from mcutrain.host.training.rates import (
     SCHEDULES,
     epochs,
@@ -299,6 +300,7 @@ def begin(run: TrainingRun, state: bytes | None) -> None:
         state = with_seen(plan, found, present_classes(run.data, False))
         for trained in run.trained if state != found else ():
             trained.load(state)
+    set_input_shifts(plan, run.data.x_train, run.runner, *run.trained[1:])
     run.result.evaluation_before = evaluate(run, "before")
     if options.monitor:
         run.monitor = Monitor(plan, run.data, run.runner.state())

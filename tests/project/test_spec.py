@@ -197,12 +197,12 @@ def plan() -> TrainingPlan:
 
 def test_the_manifest_has_the_keys_of_the_specification(plan: TrainingPlan) -> None:
     document = manifest(lay_out(plan), bytes(8))
-    optional = {"scales", "zero_point", "fraction", "sum", "rows"}
+    optional = {"scales", "zero_point", "fraction", "sum", "input_shift", "rows"}
     tensor_keys = {plain(key) for key, _ in table("Key of a tensor")}
 
     assert list(document) == [plain(key) for key, _ in table("Key")]
     assert all(tensor_keys - optional <= set(t) <= tensor_keys for t in document["tensors"])
-    assert set().union(*document["tensors"]) == tensor_keys - {"rows", "sum"}
+    assert set().union(*document["tensors"]) == tensor_keys - {"rows", "sum", "input_shift"}
     call_keys = [plain(key) for key, _ in table("Key of a call")]
     assert all(list(c) == call_keys for c in document["calls"])
 

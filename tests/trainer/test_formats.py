@@ -47,12 +47,13 @@ from tests.support.steps import assert_steps_are_equal, changed
 from tests.support.structural_model import structural_model
 
 ALL = [Formats(*v) for v in itertools.product(("e12", "e8"), ("int8.8", "int8"), (1, 3))]
+ALL += [Formats("e12", "int8.8", 1, "inputs"), Formats("e8", "int8", 3, "inputs")]
 OTHERS = [f for f in ALL if f != DEFAULT_FORMATS]
 SMALL = Formats("e8", "int8", 3)
 
 
 def name_of(formats: Formats) -> str:
-    return f"{formats.errors}-{formats.weights}-{formats.accumulate}"
+    return f"{formats.errors}-{formats.weights}-{formats.accumulate}-{formats.precondition}"
 
 
 def small_plan(formats: Formats, update: str | Scheme = "full", **options: Any) -> TrainingPlan:

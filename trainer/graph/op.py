@@ -240,6 +240,9 @@ class Tape(Protocol):
     def parts(self, learned: Tensor) -> tuple[Tensor, ...]:
         """What an update of ``learned`` changes."""
 
+    def input_shifts(self, learned: Tensor) -> tuple[Tensor, ...]:
+        """The exponents that scale the steps of learned weights by input channel, if there are."""
+
     def update(self, op: Op, node: Node, learned: Tensor, *inputs: Tensor) -> None:
         """Append an update of ``learned``; ``inputs`` begin with its ``parts``."""
 

@@ -37,6 +37,9 @@ class LearnedFormats(Protocol):
     @property
     def accumulate(self) -> int: ...
 
+    @property
+    def has_input_shifts(self) -> bool: ...
+
 
 Kept: TypeAlias = "Mapping[Companion, Tensor]"  # the companions of one learned tensor
 

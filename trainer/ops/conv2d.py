@@ -74,8 +74,11 @@ class CrossChannel(Weighted):
     def grad_input(self, x: Tensor) -> RawError:
         return Conv2DGradInput(self, x.type)
 
-    def weight_update(self, x: Tensor, w: Tensor, *, has_fraction: bool = True) -> Op:
-        return Conv2DUpdate(replace(self, channels=None), has_fraction=has_fraction)
+    def weight_update(
+        self, x: Tensor, w: Tensor, *, has_fraction: bool = True, has_input_shifts: bool = False
+    ) -> Op:
+        layer = replace(self, channels=None)
+        return Conv2DUpdate(layer, has_fraction=has_fraction, has_input_shifts=has_input_shifts)
 
     def lower(self, node: Node) -> KernelCall:
         args = (*self.layer_args(node), *self.tables(node), node.output)

@@ -96,11 +96,15 @@ class DepthwiseConv2D(Weighted):
     def grad_input(self, x: Tensor) -> RawError:
         return DepthwiseConv2DGradInput(self, x.type)
 
-    def weight_update(self, x: Tensor, w: Tensor, *, has_fraction: bool = True) -> Op:
+    def weight_update(
+        self, x: Tensor, w: Tensor, *, has_fraction: bool = True, has_input_shifts: bool = False
+    ) -> Op:
         columns = self.columns(x.type, w.type) or None
         dead = tuple(columns.index(c) for c in self.dead if c in columns) if columns else self.dead
         layer = replace(self, channels=None, dead=dead)
-        return DepthwiseConv2DUpdate(layer, columns, has_fraction=has_fraction)
+        return DepthwiseConv2DUpdate(
+            layer, columns, has_fraction=has_fraction, has_input_shifts=has_input_shifts
+        )
 
     def lower(self, node: Node) -> KernelCall:
         tables = (channel_table(self.channels), *self.tables(node))

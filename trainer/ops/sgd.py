@@ -126,17 +126,38 @@ def bias_rates(x_scale: float, w_scales: Array, dead: tuple[int, ...]) -> Rates:
     return Rates.of(1.0 / (x_scale * w_scales), dead)
 
 
+def input_shift_of(weight: Tensor, formats: LearnedFormats) -> Tensor | None:
+    """STATE s8 (last axis of the weight,): p of each input channel, whose weights' steps are 2**p
+    times as large; at first 0. A depthwise layer has one for each output channel."""
+    if not formats.has_input_shifts or weight.type.dtype is not DType.S8:
+        return None
+    type_ = TensorType(weight.type.shape[-1:], DType.S8)
+    return Tensor(f"{weight.name}_input_shift", type_, Role.STATE, np.zeros(type_.shape, np.int8))
+
+
 def _scaled_steps(
-    gradient: Int64, channel: Int64, exponent: int, rates: Rates, sgd: Array, node: int, first: int
+    gradient: Int64,
+    channel: Int64,
+    exponent: int,
+    rates: Rates,
+    sgd: Array,
+    node: int,
+    first: int,
+    input_shift: Array | None = None,
 ) -> Int64:
-    """SR(g A, q + L - 8 - e - t, r), (g, t) = narrow23(gradient); ``first`` is the first index."""
+    """SR(g A, q + L - 8 - e - p - t, r), (g, t) = narrow23(gradient); ``first`` is the first
+    index, ``input_shift`` p along the last axis of the weights, 0 if it is None."""
     seed, step, multiplier, shift = (int(v) for v in sgd)
     a = (rates.multiplier.astype(np.int64) * multiplier + 128) >> 8
     index = np.arange(first, first + gradient.size, dtype=np.uint32).reshape(gradient.shape)
     r = dither(seed_op(seed, step, node), index)
     total_shift = rates.shift.astype(np.int64) + (shift - 8 - exponent)
     value, dropped = narrow23(gradient)
-    return stochastic_round(value * a[channel], total_shift[channel] - dropped, r)
+    of_each = total_shift[channel] - dropped
+    if input_shift is not None:
+        repeats = gradient.size // input_shift.size
+        of_each = of_each - np.tile(input_shift, repeats).reshape(gradient.shape)
+    return stochastic_round(value * a[channel], of_each, r)
 
 
 def weight_steps(
@@ -147,13 +168,15 @@ def weight_steps(
     sgd: Array,
     node: int,
     first: int = 0,
+    input_shift: Array | None = None,
 ) -> tuple[Int64, Array]:
     """(u, which elements take their step) along ``dw``; of its shape, which that of ``channel``,
-    the rates' index, broadcasts to.
+    the rates' index, broadcasts to. ``input_shift`` (C,) is p of each input channel, if any.
 
     Elements with dw = 0 and dead channels take none.
     """
-    u = within(_scaled_steps(dw, channel, exponent, rates, sgd, node, first), STEP_MAX)
+    steps = _scaled_steps(dw, channel, exponent, rates, sgd, node, first, input_shift)
+    u = within(steps, STEP_MAX)
     return u, (dw != 0) & (rates.multiplier[channel] != 0) & (int(sgd[2]) != 0)
 
 
@@ -303,4 +326,5 @@ FRACTION = Companion(
     "fraction", "fractions", fraction_of, Digest.JOINED, is_beside=True, check=fraction_check
 )
 SUM = Companion("sum", "sums", sum_of, follow=apply_sum, check=sum_check)
-COMPANIONS = (FRACTION, SUM)
+INPUT_SHIFT = Companion("input_shift", "input_shifts", input_shift_of, Digest.NONE)
+COMPANIONS = (FRACTION, SUM, INPUT_SHIFT)

@@ -175,7 +175,9 @@ class Weighted(Op, ABC):
         """The operator that makes the error of ``x``."""
 
     @abstractmethod
-    def weight_update(self, x: Tensor, w: Tensor, *, has_fraction: bool = True) -> Op:
+    def weight_update(
+        self, x: Tensor, w: Tensor, *, has_fraction: bool = True, has_input_shifts: bool = False
+    ) -> Op:
         """The operator that changes what of ``w`` learns."""
 
     def requantized(self, node: Node, acc: Array, inputs: tuple[Array, ...]) -> Array:
@@ -196,8 +198,11 @@ class Weighted(Op, ABC):
             yield x, tape.raw_error(self.grad_input(x), node, x, *inputs)
         if learned.role is Role.PARAM:
             parts = tape.parts(learned)
-            op = self.weight_update(x, w, has_fraction=len(parts) == 2)
-            tape.update(op, node, learned, *parts, saved, *error, tape.sgd)
+            shifts = tape.input_shifts(learned)
+            op = self.weight_update(
+                x, w, has_fraction=len(parts) == 2, has_input_shifts=bool(shifts)
+            )
+            tape.update(op, node, learned, *parts, *shifts, saved, *error, tape.sgd)
         if b is not None and b.role is Role.PARAM:
             assert w.type.quant is not None
             update = BiasUpdate(x.type.scale, w.type.quant, self.dead)

@@ -58,14 +58,16 @@ class WeightedGradInput(RawError):
 
 @dataclass(frozen=True)
 class WeightedUpdate(Op, ABC):
-    """w s8 and frac s8 in place, x s8, dout, dout_e s16, sgd u32: w -= lr * dw.
+    """w s8 and frac s8 in place[, shifts s8], x s8, dout, dout_e s16, sgd u32: w -= lr * dw.
 
-    Without a fraction there is w alone, or a sum s32 of the steps in its place (SPEC 1.5).
+    Without a fraction there is w alone, or a sum s32 of the steps in its place (SPEC 1.5). With
+    ``has_input_shifts`` there is an exponent for each index of the weights' last axis.
     There is no buffer for dw: it is applied at once, in bands of rows (SPEC 1.4, 1.5).
     """
 
     layer: Weighted
     has_fraction: bool = field(default=True, kw_only=True)
+    has_input_shifts: bool = field(default=False, kw_only=True)
 
     @property
     def mutates(self) -> tuple[int, ...]:  # type: ignore[override]
@@ -74,7 +76,7 @@ class WeightedUpdate(Op, ABC):
     @property
     def position(self) -> int:
         """Of x among the inputs."""
-        return len(self.mutates)
+        return len(self.mutates) + self.has_input_shifts
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
         x, dout = types[self.position : self.position + 2]
@@ -99,7 +101,8 @@ class WeightedUpdate(Op, ABC):
         """The rate's index of each weight, broadcasting to the gradient's shape."""
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
-        parts, (x, dout, exponent, sgd) = inputs[: self.position], inputs[self.position :]
+        (*parts,), (x, dout, exponent, sgd) = inputs[: self.position], inputs[self.position :]
+        shifts = parts.pop() if self.has_input_shifts else None
         x_type, dout_type = (t.type for t in node.inputs[self.position : self.position + 2])
         g = self.layer.geometry(x_type, node.inputs[0].type)
         x = x.reshape(g.in_h, g.in_w, g.in_ch) - np.int16(x_type.zero_point)
@@ -109,8 +112,10 @@ class WeightedUpdate(Op, ABC):
         for band, row in enumerate(range(0, g.out_h, band_rows)):
             dw = self.gradient(g, x, dout, slice(row, row + band_rows)).astype(np.int64)
             node_id = 4 * node.index + WEIGHT
-            u, learns = weight_steps(dw, self.channel(g), e, rates, sgd, node_id, first=band * size)
-            parts = step_weights(tuple(v.reshape(dw.shape) for v in parts), u, learns)
+            u, learns = weight_steps(
+                dw, self.channel(g), e, rates, sgd, node_id, first=band * size, input_shift=shifts
+            )
+            parts = list(step_weights(tuple(v.reshape(dw.shape) for v in parts), u, learns))
         return tuple(v.reshape(shape) for v in parts)
 
     def by_channels(self, node: Node) -> ByChannels | None:
@@ -142,8 +147,11 @@ class WeightedUpdate(Op, ABC):
 
 def update_kernel(layer: str, node: Node) -> str:
     """The kernel for what learns, (w, frac), w or its sum, and for the format of the errors."""
+    assert isinstance(node.op, WeightedUpdate)
     if len(node.outputs) == 2:
         name = "update"
     else:
         name = "accumulate" if node.output.type.dtype is DType.S32 else "update_whole"
+    if node.op.has_input_shifts:
+        name = f"shifted_{name}"
     return f"{layer}_{name}_{format_of(node.inputs[-3].type).suffix}"

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from mcutrain.trainer.formats import Formats
+from mcutrain.trainer.graph.tensor import DType, Role, Tensor, TensorType
 from mcutrain.trainer.graph.tensor import QuantParams as Q
-from mcutrain.trainer.graph.tensor import Role, Tensor, TensorType
 from mcutrain.trainer.ops.add import Add
 from mcutrain.trainer.ops.error import E8, RawError
 from mcutrain.trainer.ops.loss import Loss
@@ -50,12 +50,15 @@ def sums(type_: TensorType) -> Feed:
 
 
 def other_weights(rows: Iterable[Case]) -> Iterator[Case]:
-    """The updates of weights, without a fraction and into a sum."""
-    for row in rows:
-        if isinstance(row.op, WeightedUpdate):
-            op, (w, _, *rest) = replace(row.op, has_fraction=False), row.feeds
-            yield Case(f"{row.name}/int8", op, (w, *rest), row.rounds)
-            yield Case(f"{row.name}/sum", op, (sums(w.type), *rest), row.rounds)
+    """The updates of weights, without a fraction and into a sum; one of each three with shifts."""
+    for k, row in enumerate(row for row in rows if isinstance(row.op, WeightedUpdate)):
+        (w, frac, *rest), whole = row.feeds, replace(row.op, has_fraction=False)
+        yield Case(f"{row.name}/int8", whole, (w, *rest), row.rounds)
+        yield Case(f"{row.name}/sum", whole, (sums(w.type), *rest), row.rounds)
+        parts = ((w, frac), (w,), (sums(w.type),))[k % 3]
+        op = replace(row.op, has_fraction=len(parts) == 2, has_input_shifts=True)
+        shifts = Feed(TensorType(w.type.shape[-1:], DType.S8), integers(-128, 127))
+        yield Case(f"{row.name}/shifted", op, (*parts, shifts, *rest), row.rounds)
 
 
 def apply_rows(name: str, samples: int, *, has_fraction: bool = True) -> Iterator[Case]:
