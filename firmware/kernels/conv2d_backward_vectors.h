@@ -241,7 +241,7 @@ static void MCT_NAME(copy_errors)(const mct_conv2d_update_params *p, const MCT_E
     }
 }
 
-#else
+#elif !MCT_HAS_SHIFTS /* a run of weights here is of several taps, one of shifts of one */
 
 /* mct_conv2d_part of one band, rows first..last-1 of outputs; r is the dither of weight 0. */
 static void MCT_UPDATE(step_with_vectors)(const mct_conv2d_update_params *p, mct_channels part,
