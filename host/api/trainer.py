@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import operator
 import os
+import signal
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from mcutrain.host.training.keeping import Keeper
 from mcutrain.host.training.learned import FRESH, GO_ON
 from mcutrain.host.training.run import check_together, run_job
 from mcutrain.trainer.errors import Error
+from mcutrain.trainer.notes import WARNING
 
 Place = str | os.PathLike[str]
 
@@ -68,7 +70,7 @@ class Trainer:
         state: Place | None = None,
         save: Place | None = None,
         export: Place | None = None,
-        callbacks: Iterable[Callback] = (),
+        callbacks: Callback | Iterable[Callback] = (),
     ) -> None:
         """Say what is to be trained, and how. Nothing is trained yet.
 
@@ -84,13 +86,15 @@ class Trainer:
             minutes: Minutes to train, in place of ``epochs`` and ``steps``.
             lr: The learning rate, from 2**-100 to 255; ``"auto"`` finds it by trainings on this
                 computer.
-            lr_minutes: Minutes at most for these trainings.
+            lr_minutes: At most so long for these trainings on a computer that does 10^9
+                multiply-accumulates a second: every computer then finds the same rate.
             schedule: ``"step"`` (a quarter of the rate in the last third), ``"constant"`` or
                 ``"cosine"``.
-            seed: The seed of order and rounding.
+            seed: The seed of order and rounding; None is 0, or what a ``state`` has.
             verify: Whether each step is compared with the reference.
             guard: Whether it trains only if that helps, by validation samples or by folds.
-            guard_minutes: Minutes at most for the trainings of these folds.
+            guard_minutes: At most so long for the trainings of these folds, counted as
+                ``lr_minutes`` are.
             patience: Epochs without anything better after which validation ends the training.
             validate_on: Who computes with validation samples: ``"device"`` or ``"host"``.
             balance: Whether classes get as many steps each: ``"auto"``, ``"on"`` or ``"off"``.
@@ -115,7 +119,8 @@ class Trainer:
             raise Error(f"the plan is {type(plan).__name__}: make one by mcutrain.plan(model, ...)")
         if begin not in (None, FRESH, GO_ON):
             raise Error(f"begin is {begin!r}: give '{FRESH}' or '{GO_ON}'")
-        self.plan, self.data, self.callbacks = plan, load_data(data), tuple(callbacks)
+        given = (callbacks,) if isinstance(callbacks, Callback) else tuple(callbacks)
+        self.plan, self.data, self.callbacks = plan, load_data(data), given
         for callback in self.callbacks:
             if not isinstance(callback, Callback):
                 raise Error(f"{callback!r} is no callback: derive its class from mcutrain.Callback")
@@ -139,8 +144,12 @@ class Trainer:
     def fit(self) -> Run:
         """Train, and measure before and after.
 
-        Ctrl-C ends the training between two steps: what was learned until then is returned. Before
-        the first step it raises KeyboardInterrupt.
+        Ctrl-C ends the training between two steps: what was learned until then is returned, and
+        ``Run.interrupted`` says so; a loop over several trainings should end there. Before the
+        first step it raises KeyboardInterrupt. SIGTERM and SIGHUP do the same, and then raise
+        SystemExit with the status that a shell expects, so that the program ends.
+
+        What is said of data that do not fit, such as samples that are clipped, is a UserWarning.
 
         Returns:
             The run. It warns where something asked for did not hold; see ``Run.failure``.
@@ -157,6 +166,9 @@ class Trainer:
                 outcome = run_job(job, reporter, keeper)
             self.run = run = Run(outcome, self.data, reporter.epochs, reporter.said)
             self._tell_the_end(run, reporter)
+        except KeyboardInterrupt as stopped:
+            ends_the_program(*stopped.args)
+            raise
         finally:
             for callback in self.callbacks:
                 callback.close()
@@ -167,6 +179,10 @@ class Trainer:
                 raise keeper.failures[0]
         if run.failure:
             warnings.warn(run.failure, RuntimeWarning, stacklevel=2)
+        for note in outcome.notes:
+            if note.level == WARNING:
+                warnings.warn(note.text, UserWarning, stacklevel=2)
+        ends_the_program(outcome.result.signal)
         return run
 
     def _tell_the_end(self, run: Run, reporter: CallbackReporter) -> None:
@@ -181,6 +197,12 @@ class Trainer:
 
     def __repr__(self) -> str:
         return f"Trainer({self.plan!r}, {self.data!r}, on {self._job.port or self._job.target})"
+
+
+def ends_the_program(number: int = signal.SIGINT) -> None:
+    """Raises SystemExit for a signal that asks the program to end, as others than Ctrl-C do."""
+    if number not in (0, signal.SIGINT):
+        raise SystemExit(128 + number)
 
 
 def path_of(value: Place | None) -> Path | None:

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from mcutrain.host.building.target import Target
+from mcutrain.host.cli.dry_run import check_tools
 from mcutrain.host.cli.reporter import ConsoleReporter
 from mcutrain.host.defaults import REPORT
 from mcutrain.host.extras import require_extra
@@ -27,6 +29,7 @@ from mcutrain.trainer.options import CROSS_ENTROPY, RECONSTRUCTION
 from mcutrain.trainer.training_plan import TrainingPlan
 
 TARGETS = ("native", "sim:mps2_an386")
+GESTURES = "gestures"
 FAST_EPOCHS = 3
 
 
@@ -54,7 +57,7 @@ class Demo:
 
 # By the name that the command takes.
 DEMOS: Mapping[str, Demo] = {
-    "gestures": Demo("watch", "watch.tflite", "adapting the watch to a left wrist", "last:2", 30),
+    GESTURES: Demo("watch", "watch.tflite", "adapting the watch to a left wrist", "last:2", 30),
     "camera": Demo("camera", "camera.tflite", "adapting the camera to its new place", "last:2", 20),
     "machine": Demo(
         "machine", "machine.tflite", "learning what is normal for this machine", "full", 4,
@@ -85,7 +88,7 @@ class Shown:
 
 
 def run_demo(
-    console: Console, report: Path = REPORT, fast: bool = False, name: str = "gestures"
+    console: Console, report: Path | None = None, fast: bool = False, name: str = GESTURES
 ) -> Shown:
     """Train the example on both targets, verified, and write the report. Raises Error for a name
     that there is not."""
@@ -93,6 +96,10 @@ def run_demo(
         raise Error(f"there is no demonstration '{name}': give {', '.join(DEMOS)}")
     require_extra("build")
     require_extra("report")
+    for target in TARGETS:
+        check_tools(Target.parse(target))
+    if report is None:
+        report = REPORT if name == GESTURES else REPORT.with_stem(f"{REPORT.stem}-{name}")
     demo = DEMOS[name]
     model, data = demo.paths
     options = TrainingOptions(epochs=min(FAST_EPOCHS, demo.epochs), verify=True, monitor=True)

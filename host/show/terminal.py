@@ -191,7 +191,7 @@ def format_lines(cost: dict[str, Any]) -> Iterator[str]:
             f"  {other['option']} {other['value']}: {other['arena_bytes']:+,} B arena, "
             f"{other['learned_bytes']:+,} B learned"
         )
-    yield f"  accuracy with each: {ACCURACY}"
+    yield f"  accuracy with each: {ACCURACY}, a page of the documentation"
 
 
 def instructions(outcome: Outcome, key: str, of: str) -> str:

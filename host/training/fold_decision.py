@@ -136,7 +136,7 @@ class FoldDecision:
     def told(self) -> str:
         """What was decided, why, and what it cost, in a line."""
         gained, lost = self.changed
-        now = ("right now", "wrong") if self.metric == "accuracy" else ("nearer now", "farther")
+        now = ("newly right", "newly wrong") if self.metric == "accuracy" else ("nearer", "farther")
         return (
             f"guard: {self.verdict()}: {self.text(self.before)} before, {self.text(self.after)} "
             f"after on {len(self.before.loss)} held-out samples ({gained} {now[0]}, {lost} "

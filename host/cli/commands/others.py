@@ -12,7 +12,6 @@ from mcutrain.host.cli.files import WRITES
 from mcutrain.host.cli.options import JsonOpt
 from mcutrain.host.cli.output import err, print_json
 from mcutrain.host.cli.panels import DURATION, OUTPUT
-from mcutrain.host.defaults import REPORT
 
 
 def demo(
@@ -20,10 +19,15 @@ def demo(
         str, typer.Argument(help="The example: gestures, camera or machine.", show_default=True)
     ] = "gestures",
     report: Annotated[
-        Path,
-        typer.Option(metavar="FILE", help="Write the report (.html).", rich_help_panel=OUTPUT),
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the report (.html). Default: mcutrain-demo.html, or "
+            "mcutrain-demo-NAME.html for another example.",
+            rich_help_panel=OUTPUT,
+        ),
         WRITES,
-    ] = REPORT,
+    ] = None,
     fast: Annotated[
         bool, typer.Option("--fast", help="Train fewer epochs.", rich_help_panel=DURATION)
     ] = False,

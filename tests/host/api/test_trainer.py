@@ -222,7 +222,7 @@ def test_it_says_what_did_not_hold(
         ({"minutes": 1, "epochs": 2}, "minutes says how long to train: leave epochs"),
         ({"minutes": "x"}, "wrong kind"),
         ({"schedule": "x"}, "unknown schedule 'x': give step"),
-        ({"target": "sim:x"}, "unknown target 'sim:x'; there are reference"),
+        ({"target": "sim:x"}, "unknown target 'sim:x': give reference"),
         ({"target": "native", "port": "/dev/x"}, "give port or target, not both"),
         ({"begin": "x"}, "begin is 'x': give 'fresh' or 'go-on'"),
         ({"callbacks": [print]}, "derive its class from mcutrain.Callback"),
@@ -244,3 +244,30 @@ def test_a_run_is_shown_small_and_whole(plan: mcutrain.Plan, arrays: dict[str, A
     assert len(found.losses) == 32_000 and len(html) < 40_000
     assert "<svg" in html and "http" not in html and "<script" not in html
     assert "accuracy after" in html and repr(found) in f"{found}"
+
+
+def test_a_signal_to_end_ends_the_program_and_keeps_what_was_learned(
+    model: Path, arrays: dict[str, Any]
+) -> None:
+    """A loop over trainings would go on otherwise, and nobody could stop it."""
+
+    class Stop(mcutrain.Callback):
+        def on_step(self, step: mcutrain.Step) -> None:
+            if step.number == 3:
+                signal.raise_signal(signal.SIGTERM)
+
+    plan = mcutrain.plan(model, "last:2")
+    trainer = mcutrain.Trainer(plan, arrays, lr=0.0625, guard=False, callbacks=Stop())
+    with pytest.raises(SystemExit) as ended:
+        trainer.fit()
+
+    assert ended.value.code == 143
+    assert trainer.run is not None and trainer.run.interrupted and trainer.run.steps == 3
+
+
+def test_samples_on_another_scale_are_warned_of(model: Path, arrays: dict[str, Any]) -> None:
+    loud = {**arrays, "x_train": 1000.0 * arrays["x_train"].astype(np.float32)}
+    trainer = mcutrain.Trainer(mcutrain.plan(model), loud, lr=0.0625, guard=False, steps=2)
+
+    with pytest.warns(UserWarning, match="clipped"):
+        trainer.fit()

@@ -133,7 +133,7 @@ def test_values_are_judged_by_their_loss(falls: list[float], helps: bool) -> Non
     found = decision(judged(nothing, list(before)), judged(nothing, list(after)), "mse")
 
     assert found.helps is helps
-    assert f"{sum(f > 0 for f in falls)} nearer now" in found.told()
+    assert f"{sum(f > 0 for f in falls)} nearer" in found.told()
 
 
 samples = st.lists(
@@ -162,7 +162,9 @@ def test_what_is_told_has_the_figures() -> None:
     told, figures = found.told(), json.loads(json.dumps(found.to_json()))
 
     assert told.startswith("guard: training helps, and all samples are learned: ")
-    assert "55.0 % before, 75.0 % after on 20 held-out samples (5 right now, 1 wrong" in told
+    assert (
+        "55.0 % before, 75.0 % after on 20 held-out samples (5 newly right, 1 newly wrong" in told
+    )
     assert "loss 1 before, 0.75 after" in told and "5 trainings" in told
     assert figures["accuracy_before"] == 0.55 and figures["accuracy_after"] == 0.75
     assert (figures["gained"], figures["lost"]) == (5, 1)
