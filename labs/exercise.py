@@ -8,6 +8,7 @@ traceback: an answer of the wrong kind, or a function that raises, is told in a 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
@@ -71,6 +72,8 @@ def number(answer: Any) -> float:
         answer = answer.item()
     if isinstance(answer, bool) or not isinstance(answer, Real | np.number):
         raise Hint(f"A number is asked, and this is {_kind(answer)}.")
+    if not math.isfinite(answer):
+        raise Hint(f"A number is asked, and this is {answer}: is something divided by 0?")
     return float(answer)
 
 

@@ -37,7 +37,8 @@ FAST_EPOCHS = 3
 class Demo:
     """An example: its folder in ``examples`` holds MODEL and ``demo.npz``.
 
-    ``windows``: of an anomaly detector, over how many samples in a row it judges; else 0.
+    ``classes``: the names of a classifier's classes, in the order of its outputs. ``windows``: of
+    an anomaly detector, over how many samples in a row it judges; else 0.
     """
 
     folder: str
@@ -45,6 +46,7 @@ class Demo:
     doing: str
     update: str
     epochs: int
+    classes: tuple[str, ...] = ()
     loss: str = CROSS_ENTROPY
     windows: int = 0
 
@@ -57,11 +59,18 @@ class Demo:
 
 # By the name that the command takes.
 DEMOS: Mapping[str, Demo] = {
-    GESTURES: Demo("watch", "watch.tflite", "adapting the watch to a left wrist", "last:2", 30),
-    "camera": Demo("camera", "camera.tflite", "adapting the camera to its new place", "last:2", 20),
+    GESTURES: Demo(
+        "watch", "watch.tflite", "adapting the watch to a left wrist", "last:2", 30,
+        ("pendulum", "abduction", "forward elevation", "internal rotation", "external rotation",
+         "trapezius extension", "upright row"),
+    ),
+    "camera": Demo(
+        "camera", "camera.tflite", "adapting the camera to its new place", "last:2", 20,
+        ("washer", "nut", "screw", "bracket", "plate", "gear"),
+    ),
     "machine": Demo(
         "machine", "machine.tflite", "learning what is normal for this machine", "full", 4,
-        RECONSTRUCTION, windows=8,
+        loss=RECONSTRUCTION, windows=8,
     ),
 }  # fmt: skip
 
@@ -109,7 +118,7 @@ def run_demo(
     for target in TARGETS:
         counts = target.startswith("sim:")
         console.print(f"{target}: {demo.doing}", highlight=False)
-        request = Request.of(model, demo.update, loss=demo.loss)
+        request = Request.of(model, demo.update, loss=demo.loss, class_names=demo.classes)
         job = TrainingJob(request, data, target, None, options, counts)
         outcomes.append(run_job(job, reporter))
     command = ["mcutrain", "demo", name, *(["--fast"] if fast else [])]

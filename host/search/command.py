@@ -6,6 +6,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -117,7 +118,11 @@ def run_search(job: SearchJob, reporter: Reporter, command: str) -> Searched:
 def searched(job: SearchJob, reporter: Reporter) -> tuple[Found, Setup, list[Note]]:
     """What was found, with what, and what is to be said of the plan and the training samples."""
     from mcutrain.host.search.pool import pool
-    from mcutrain.host.search.search import SchemeSearch
+
+    with warnings.catch_warnings():
+        # In a notebook, Optuna's tqdm misses widgets for a progress bar that nobody asks for.
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        from mcutrain.host.search.search import SchemeSearch
 
     target = Target.parse(job.target)
     request = named(job.request, job.data, job.reading).on(target.chip)

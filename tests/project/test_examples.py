@@ -29,7 +29,8 @@ EXAMPLES = ROOT / "examples"
 
 def plan_of(name: str) -> TrainingPlan:
     demo = DEMOS[name]
-    return Request.of(demo.paths[0], demo.update, loss=demo.loss).plan()
+    request = Request.of(demo.paths[0], demo.update, loss=demo.loss, class_names=demo.classes)
+    return request.plan()
 
 
 def arrays(name: str) -> dict[str, np.ndarray]:
@@ -46,6 +47,15 @@ def test_a_readme_gives_the_command_and_the_model_is_small(name: str) -> None:
     assert name == "gestures" or f"mcutrain demo {name}" in text
     assert f"{size:,} bytes" in text
     assert size < 100_000
+
+
+def test_classes_have_the_names_of_their_pages() -> None:
+    text = " ".join((EXAMPLES / "watch" / "README.md").read_text(encoding="utf-8").split())
+    told = re.findall(r"(\d) ([a-z ]+) \([A-Z]+\)", text)
+
+    assert [number for number, _ in told] == [*"0123456"]
+    assert tuple(words for _, words in told) == DEMOS["gestures"].classes
+    assert DEMOS["camera"].classes == scenes.CLASSES
 
 
 @pytest.mark.parametrize("name", DEMOS)
@@ -142,6 +152,26 @@ def test_an_unknown_demonstration_is_told_with_the_known_ones(run: Run, tmp_path
     assert ran.err == (
         "error: there is no demonstration 'garden': give gestures, camera, machine\n"
     )
+
+
+@pytest.mark.board
+@pytest.mark.slow
+@pytest.mark.exhaustive
+def test_the_watch_confuses_what_its_readme_says(run: Run, tmp_path: Path) -> None:
+    ran = run("demo", "gestures", "--report", tmp_path / "demo.html", "--json").json
+    text = (EXAMPLES / "watch" / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| (\w+ rotation|the \w+ others) \| (\d+) \| (\d+) \| (\d+) \|$", text, re.M
+    )
+    told = {name: [int(count) for count in counts] for name, *counts in rows}
+
+    for each in ran["runs"]:
+        found = {name: np.zeros(3, int) for name in told}
+        for one in each["class_changes"]:
+            name = one["name"] if one["name"] in told else "the five others"
+            recalls = (1, one["recall_before"], one["recall_after"])
+            found[name] += [round(one["samples"] * recall) for recall in recalls]
+        assert {name: counts.tolist() for name, counts in found.items()} == told
 
 
 @pytest.mark.board

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -86,6 +87,28 @@ def test_every_link_leads_somewhere(site: dict[Path, Page]) -> None:
             if anchor and path in site:
                 assert anchor in site[path].anchors, f"{page.path.name}: {path.name}#{anchor}"
     assert len(pages) > 80
+
+
+@pytest.mark.slow
+def test_the_labs_can_be_taken_from_their_page(site: dict[Path, Page]) -> None:
+    root = next(iter(site)).parent
+    (page,) = (page for page in site.values() if page.path.name == "labs.html")
+    taken = {
+        path.name: path for path, _ in within(page.links, page) if path.parent == root / "labs"
+    }
+    archive = next(path for path, _ in within(page.links, page) if path.name == "labs.zip")
+
+    assert sorted(taken) == sorted(path.name for path in (ROOT / "labs").glob("*.ipynb"))
+    with zipfile.ZipFile(archive) as packed:
+        for name in ("labs/1_quantisation.ipynb", "labs/exercise.py", "labs/checks/__init__.py"):
+            assert packed.read(name) == (ROOT / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_a_numbered_list_goes_on_below_its_code(site: dict[Path, Page]) -> None:
+    for name in ("camera", "machine"):
+        (page,) = (path for path in site if path.parts[-2:] == ("examples", f"{name}.html"))
+        assert page.read_text(encoding="utf-8").count("<ol>") == 1
 
 
 @pytest.mark.slow

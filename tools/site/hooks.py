@@ -7,7 +7,9 @@ line such as ``<!-- site: commands -->`` is replaced by what is made from the so
 
 from __future__ import annotations
 
+import io
 import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,9 +37,11 @@ DOCUMENTS = {
         for path in sorted(ROOT.glob("examples/*/README.md"))
     },
 }
-# What these show, at the same paths.
-PICTURES = {str(path.relative_to(ROOT)) for path in ROOT.glob("examples/*/*.png")}
-ADDED = DOCUMENTS | {path: path for path in PICTURES}
+# What these show or link to, at the same paths.
+SHOWN = ("examples/*/*.png", "labs/*.ipynb")
+FILES = {str(path.relative_to(ROOT)) for shown in SHOWN for path in ROOT.glob(shown)}
+LABS = "labs"  # a folder in the repository, and an archive of it on the site
+ADDED = DOCUMENTS | {path: path for path in FILES} | {LABS: f"{LABS}.zip"}
 MADE: dict[str, Callable[[], str]] = {"commands": commands_page}
 _MADE_HERE = re.compile(r"^<!-- site: (\S+) -->$", re.M)
 
@@ -50,8 +54,22 @@ def sources(files: Files) -> dict[str, str]:
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     for path, place in ADDED.items():
-        files.append(File.generated(config, place, abs_src_path=str(ROOT / path)))
+        if path == LABS:
+            files.append(File.generated(config, place, content=packed(ROOT / path)))
+        else:
+            files.append(File.generated(config, place, abs_src_path=str(ROOT / path)))
     return files
+
+
+def packed(folder: Path) -> bytes:
+    """A .zip of the notebooks and modules in a folder, under its name: same files, same bytes."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(folder.rglob("*")):
+            if path.suffix in (".ipynb", ".py") and ".ipynb_checkpoints" not in path.parts:
+                name = str(path.relative_to(folder.parent))
+                archive.writestr(zipfile.ZipInfo(name), path.read_bytes(), zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
