@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tutorial that needs nothing but mcutrain runs as it is printed, from its first block on."""
+"""The pages that a reader follows run as they are printed, and their figures are true."""
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,17 +13,55 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mcutrain.host.boards import chip_of
+from mcutrain.host.cost import planned
+from mcutrain.host.prediction.density import traced
+from mcutrain.host.prediction.predict import predict
 from mcutrain.host.training.dataset import load_dataset
+from mcutrain.trainer.chip import GENERIC
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import load
 from tests.support.documents import blocks
-from tests.support.paths import ROOT
+from tests.support.paths import ROOT, WATCH
 
 DATA = ROOT / "docs" / "data.md"
 OWN = ROOT / "docs" / "tutorials" / "own.md"
 MODEL = ROOT / "docs" / "guides" / "model.md"
+FIRMWARE = ROOT / "docs" / "guides" / "firmware.md"
+ALONE = ROOT / "docs" / "guides" / "alone.md"
+
+# The program around the functions of the page about training without a host, whose author is this
+# test: samples that are all zero, of two classes by turns, and a validation that always fails.
+AROUND_ALONE = """
+#include "model.h"
+#define VALIDATION_SAMPLES 20
+static int8_t sample[MODEL_INPUT_BYTES];
+static void train_one_epoch(void);
+static uint32_t count_right(void) { return 0; }
+"""
+PROGRAM_ALONE = """
+static void train_one_epoch(void)
+{
+    for (uint32_t label = 2; label < 4; label++) {
+        if (model_push(0, sample, sizeof sample) == MCT_OK) {
+            learn_one(label);
+        }
+    }
+}
+int main(void)
+{
+    model_reset(1);
+    uint32_t fresh = model_digest();
+    train_one_epoch();
+    bool has_repeated = model_steps() == 4; /* each sample, and a latent from the buffer */
+    bool has_learned = model_digest() != fresh;
+    model_reset(1);
+    adapt(5);
+    return has_repeated && has_learned && model_digest() == fresh ? 0 : 1;
+}
+"""
 
 
 def file_name(block: str) -> str:
@@ -123,6 +162,61 @@ def test_the_page_about_data_runs_as_it_is_printed(tmp_path: Path, commands: Pat
     assert printed.count("accuracy 100.0 %") == 3  # of images, of a table, of an .npz
     assert "8 of 8 test samples of stripes" in printed
     assert re.search(r"(across|down)/\d\d\.png", printed)  # a worst sample, by its file
+
+
+@pytest.mark.slow
+def test_the_pages_about_firmware_run_as_they_are_printed(tmp_path: Path, commands: Path) -> None:
+    """What both pages name is all that a firmware compiles: their commands link their programs."""
+    shutil.copy(WATCH / "watch.tflite", tmp_path / "model.tflite")
+    for language, block in blocks(FIRMWARE):
+        if re.match(r"# \w+\.py\n", block):
+            (tmp_path / file_name(block)).write_text(block, encoding="utf-8")
+        elif language == "c" and block.startswith("/* main.c */"):
+            (tmp_path / "main.c").write_text(block, encoding="utf-8")
+        elif language == "sh":
+            run(block, tmp_path, commands)
+    compiling = next(block for _, block in blocks(FIRMWARE, "sh") if "./program" in block)
+    generating = next(block for _, block in blocks(ALONE, "sh") if "mcutrain generate" in block)
+    functions = "".join(block for _, block in blocks(ALONE, "c"))
+    (tmp_path / "main.c").write_text(AROUND_ALONE + functions + PROGRAM_ALONE, encoding="utf-8")
+    run(generating + compiling, tmp_path, commands)
+
+    assert (tmp_path / "program.elf").exists()
+
+
+@pytest.mark.slow
+def test_the_rate_that_is_found_becomes_a_call(tmp_path: Path, commands: Path) -> None:
+    """The page's own training, at a rate: how it finds one is a test of its own."""
+    shutil.copy(WATCH / "watch.tflite", tmp_path / "model.tflite")
+    shutil.copy(WATCH / "demo.npz", tmp_path / "mine.npz")
+    ((_, script),) = blocks(ALONE, "python")
+    (tmp_path / file_name(script)).write_text(script, encoding="utf-8")
+    training, printing = (
+        block for _, block in blocks(ALONE, "sh") if "run.json" in block or "python" in block
+    )
+    at_a_rate = training.replace(" --json", " --lr 0.0625 --no-guard --epochs 1 --json")
+    (printed,) = re.findall(r"prints `(model_set_.*?)`", ALONE.read_text(encoding="utf-8"))
+
+    assert run(at_a_rate + printing, tmp_path, commands).strip() == printed
+
+
+def test_what_a_target_is_worth_is_as_it_is_told(models: Path) -> None:
+    model = load(models / "mlperf-tiny" / "kws_ref_model.tflite")
+    told = []
+    for chip in (GENERIC, chip_of("mps2_an386")):
+        plan = make_plan(model, PlanOptions("last:2"), chip)
+        predicted = predict(plan, "cortex-m4", traced(plan))
+        told.append((predicted.inference, predicted.step, planned(plan)["constant_bytes"]))
+    rows = table(FIRMWARE, "| | instructions, inference |")
+
+    assert [tuple(row[1:]) for row in rows] == [tuple(f"{n:,}" for n in each) for each in told]
+
+
+def table(page: Path, head: str) -> list[list[str]]:
+    """The cells of each row of the table that begins with ``head``."""
+    _, _, behind = page.read_text(encoding="utf-8").partition(head)
+    lines = behind.partition("\n\n")[0].splitlines()[2:]
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
 
 
 @pytest.mark.parametrize("page", [OWN, MODEL], ids=lambda page: page.stem)
