@@ -164,24 +164,39 @@ def test_the_page_about_data_runs_as_it_is_printed(tmp_path: Path, commands: Pat
     assert re.search(r"(across|down)/\d\d\.png", printed)  # a worst sample, by its file
 
 
-@pytest.mark.slow
-def test_the_pages_about_firmware_run_as_they_are_printed(tmp_path: Path, commands: Path) -> None:
-    """What both pages name is all that a firmware compiles: their commands link their programs."""
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder with the model, and with the files that the page about firmware lets you save."""
     shutil.copy(WATCH / "watch.tflite", tmp_path / "model.tflite")
-    for language, block in blocks(FIRMWARE):
-        if re.match(r"# \w+\.py\n", block):
-            (tmp_path / file_name(block)).write_text(block, encoding="utf-8")
-        elif language == "c" and block.startswith("/* main.c */"):
-            (tmp_path / "main.c").write_text(block, encoding="utf-8")
-        elif language == "sh":
-            run(block, tmp_path, commands)
-    compiling = next(block for _, block in blocks(FIRMWARE, "sh") if "./program" in block)
-    generating = next(block for _, block in blocks(ALONE, "sh") if "mcutrain generate" in block)
-    functions = "".join(block for _, block in blocks(ALONE, "c"))
-    (tmp_path / "main.c").write_text(AROUND_ALONE + functions + PROGRAM_ALONE, encoding="utf-8")
-    run(generating + compiling, tmp_path, commands)
+    ((_, script),) = blocks(FIRMWARE, "python")
+    (tmp_path / file_name(script)).write_text(script, encoding="utf-8")
+    (program,) = (block for _, block in blocks(FIRMWARE, "c") if "/* main.c */" in block)
+    (tmp_path / "main.c").write_text(program, encoding="utf-8")
+    return tmp_path
 
-    assert (tmp_path / "program.elf").exists()
+
+def command_with(page: Path, part: str) -> str:
+    """The one block of sh of a page in which ``part`` stands."""
+    (found,) = (block for _, block in blocks(page, "sh") if part in block)
+    return found
+
+
+@pytest.mark.slow
+def test_the_pages_about_firmware_name_all_that_it_compiles(project: Path, commands: Path) -> None:
+    """Of the page's own program, and of the functions of the page about training alone."""
+    compile_and_run = command_with(FIRMWARE, "./program")
+    run(command_with(FIRMWARE, "--output gen\n") + compile_and_run, project, commands)
+    functions = "".join(block for _, block in blocks(ALONE, "c"))
+    (project / "main.c").write_text(AROUND_ALONE + functions + PROGRAM_ALONE, encoding="utf-8")
+    run(command_with(ALONE, "generate") + compile_and_run, project, commands)
+
+
+@pytest.mark.slow
+@pytest.mark.exhaustive
+def test_the_program_of_the_page_links_for_a_cortex_m4(project: Path, commands: Path) -> None:
+    printed = run(command_with(FIRMWARE, "arm-none-eabi-gcc"), project, commands)
+
+    assert re.search(r"text\s+data\s+bss.*program\.elf", printed, re.S)
 
 
 @pytest.mark.slow
@@ -191,9 +206,7 @@ def test_the_rate_that_is_found_becomes_a_call(tmp_path: Path, commands: Path) -
     shutil.copy(WATCH / "demo.npz", tmp_path / "mine.npz")
     ((_, script),) = blocks(ALONE, "python")
     (tmp_path / file_name(script)).write_text(script, encoding="utf-8")
-    training, printing = (
-        block for _, block in blocks(ALONE, "sh") if "run.json" in block or "python" in block
-    )
+    training, printing = command_with(ALONE, "run.json"), command_with(ALONE, "rate.py")
     at_a_rate = training.replace(" --json", " --lr 0.0625 --no-guard --epochs 1 --json")
     (printed,) = re.findall(r"prints `(model_set_.*?)`", ALONE.read_text(encoding="utf-8"))
 
