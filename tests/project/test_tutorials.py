@@ -23,13 +23,16 @@ from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import load
+from tests.support.command import Run
 from tests.support.documents import blocks
+from tests.support.marks import exhaustive
 from tests.support.paths import ROOT, WATCH
 
 DATA = ROOT / "docs" / "data.md"
 OWN = ROOT / "docs" / "tutorials" / "own.md"
 MODEL = ROOT / "docs" / "guides" / "model.md"
 FIRMWARE = ROOT / "docs" / "guides" / "firmware.md"
+LEARNS = ROOT / "docs" / "guides" / "learns.md"
 ALONE = ROOT / "docs" / "guides" / "alone.md"
 
 # The program around the functions of the page about training without a host, whose author is this
@@ -93,7 +96,7 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(command: str, folder: Path, commands: Path) -> str:
+def printed_by(command: str, folder: Path, commands: Path) -> str:
     """What a shell block prints; it must succeed."""
     path = os.pathsep.join([str(commands), os.environ["PATH"]])
     environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "COLUMNS": "160"}
@@ -127,7 +130,7 @@ def test_our_own_model_learns_on_the_device(
         if language == "python":
             (tmp_path / file_name(block)).write_text(block, encoding="utf-8")
         else:
-            printed += run(block if has_micro else without_check(block), tmp_path, commands)
+            printed += printed_by(block if has_micro else without_check(block), tmp_path, commands)
     before, after = (
         [float(value) for value in figures(printed, f"accuracy {when}")]
         for when in ("before", "after")
@@ -157,7 +160,7 @@ def test_the_page_about_data_runs_as_it_is_printed(tmp_path: Path, commands: Pat
         if language == "python":
             (tmp_path / file_name(block)).write_text(block, encoding="utf-8")
         else:
-            printed += run(block, tmp_path, commands)
+            printed += printed_by(block, tmp_path, commands)
 
     assert printed.count("accuracy 100.0 %") == 3  # of images, of a table, of an .npz
     assert "8 of 8 test samples of stripes" in printed
@@ -185,16 +188,16 @@ def command_with(page: Path, part: str) -> str:
 def test_the_pages_about_firmware_name_all_that_it_compiles(project: Path, commands: Path) -> None:
     """Of the page's own program, and of the functions of the page about training alone."""
     compile_and_run = command_with(FIRMWARE, "./program")
-    run(command_with(FIRMWARE, "--output gen\n") + compile_and_run, project, commands)
+    printed_by(command_with(FIRMWARE, "--output gen\n") + compile_and_run, project, commands)
     functions = "".join(block for _, block in blocks(ALONE, "c"))
     (project / "main.c").write_text(AROUND_ALONE + functions + PROGRAM_ALONE, encoding="utf-8")
-    run(command_with(ALONE, "generate") + compile_and_run, project, commands)
+    printed_by(command_with(ALONE, "generate") + compile_and_run, project, commands)
 
 
 @pytest.mark.slow
 @pytest.mark.exhaustive
 def test_the_program_of_the_page_links_for_a_cortex_m4(project: Path, commands: Path) -> None:
-    printed = run(command_with(FIRMWARE, "arm-none-eabi-gcc"), project, commands)
+    printed = printed_by(command_with(FIRMWARE, "arm-none-eabi-gcc"), project, commands)
 
     assert re.search(r"text\s+data\s+bss.*program\.elf", printed, re.S)
 
@@ -210,7 +213,7 @@ def test_the_rate_that_is_found_becomes_a_call(tmp_path: Path, commands: Path) -
     at_a_rate = training.replace(" --json", " --lr 0.0625 --no-guard --epochs 1 --json")
     (printed,) = re.findall(r"prints `(model_set_.*?)`", ALONE.read_text(encoding="utf-8"))
 
-    assert run(at_a_rate + printing, tmp_path, commands).strip() == printed
+    assert printed_by(at_a_rate + printing, tmp_path, commands).strip() == printed
 
 
 def test_what_a_target_is_worth_is_as_it_is_told(models: Path) -> None:
@@ -230,6 +233,21 @@ def table(page: Path, head: str) -> list[list[str]]:
     _, _, behind = page.read_text(encoding="utf-8").partition(head)
     lines = behind.partition("\n\n")[0].splitlines()[2:]
     return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+
+
+# The rates that `train` finds by itself for the schemes of the page; a search takes longer.
+FOUND_RATES = {"head": 0.03125, "bias": 0.125, "last:2": 0.0625, "full": 0.03125}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", [exhaustive(name, ("head", "full")) for name in FOUND_RATES])
+def test_a_scheme_takes_and_learns_what_is_told(scheme: str, run: Run) -> None:
+    options = ("--update", scheme, "--lr", FOUND_RATES[scheme], "--no-guard", "--json")
+    found = run("train", WATCH / "watch.tflite", "--data", WATCH / "demo.npz", *options).json
+    nbytes = found["cost"]["arena_bytes"] + found["cost"]["learned_bytes"]
+    row = [f"`{scheme}`", f"{nbytes:,}", f"{100 * found['accuracy_after']:.1f}"]
+
+    assert row in table(LEARNS, "| `--update` | arena and learned state, bytes |")
 
 
 @pytest.mark.parametrize("page", [OWN, MODEL], ids=lambda page: page.stem)
