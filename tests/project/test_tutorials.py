@@ -33,6 +33,7 @@ OWN = ROOT / "docs" / "tutorials" / "own.md"
 MODEL = ROOT / "docs" / "guides" / "model.md"
 FIRMWARE = ROOT / "docs" / "guides" / "firmware.md"
 LEARNS = ROOT / "docs" / "guides" / "learns.md"
+FIRST = ROOT / "docs" / "how" / "first.md"
 ALONE = ROOT / "docs" / "guides" / "alone.md"
 
 # The program around the functions of the page about training without a host, whose author is this
@@ -233,6 +234,14 @@ def table(page: Path, head: str) -> list[list[str]]:
     _, _, behind = page.read_text(encoding="utf-8").partition(head)
     lines = behind.partition("\n\n")[0].splitlines()[2:]
     return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+
+
+def test_the_network_of_one_weight_prints_what_is_shown(tmp_path: Path, commands: Path) -> None:
+    ((_, script),) = blocks(FIRST, "python")
+    ((_, shown),) = blocks(FIRST, "text")
+    (tmp_path / file_name(script)).write_text(script, encoding="utf-8")
+
+    assert printed_by(f"python {file_name(script)}", tmp_path, commands) == shown
 
 
 # The rates that `train` finds by itself for the schemes of the page; a search takes longer.
