@@ -171,7 +171,7 @@ def spread_overlays(pool: Pool2D, x: TensorType, node: Node) -> dict[tuple[int, 
 
 def spread_error(g: Geometry, dout: Array, share: Array) -> Array:
     """(in_h, in_w, C) int64: the sum of dout * share over the windows of each position."""
-    padded = g.padded(np.zeros((g.in_h, g.in_w, g.in_ch), np.int64))
+    padded = g.frame(np.int64)
     scaled = dout.reshape(g.out_h, g.out_w, g.in_ch).astype(np.int64) * share[..., None]
     for _, _, positions in g.taps():
         padded[positions] += scaled

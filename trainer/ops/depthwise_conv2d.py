@@ -23,13 +23,13 @@ from mcutrain.trainer.fixedpoint import (
     scaled_bytes,
 )
 from mcutrain.trainer.graph.call import ByChannels, Channels, Group, KernelCall, Row, Table, Writer
+from mcutrain.trainer.graph.once import once_per_node
 from mcutrain.trainer.graph.op import Op
 from mcutrain.trainer.graph.tensor import Array, Tensor, TensorType
 from mcutrain.trainer.ops.error import RawError, error_types, format_of
 from mcutrain.trainer.ops.weighted import (
     MAX_CENTRED,
     Weighted,
-    centred,
     channel_table,
     filter_scales,
 )
@@ -81,11 +81,11 @@ class DepthwiseConv2D(Weighted):
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
         x, w = inputs[:2]
-        g = self.geometry(*(t.type for t in node.inputs[:2]))
+        g = self.windows(node)
         w = self.whole_weights(node.inputs[0].type, w, inputs[-1])
         exact = exact_float(MAX_CENTRED * 128 * g.kernel_h * g.kernel_w)
         x = x.reshape(g.in_h, g.in_w, g.in_ch)
-        padded = repeated(g, g.padded(centred(x, node.inputs[0].type.zero_point, exact)))
+        padded = repeated(g, g.padded(x, node.inputs[0].type.zero_point, exact))
         filters = w[0].astype(exact)
         acc = np.zeros((g.out_h, g.out_w, g.out_ch), exact)
         product = np.empty_like(acc)
@@ -142,6 +142,7 @@ class DepthwiseConv2DGradInput(WeightedGradInput):
             )
         return error_types(types[0], self.x, types[self.position])
 
+    @once_per_node
     def scales(self, node: Node) -> tuple[Array, Array, int]:
         """(m (O,) u8, k (O,) u8, kf); m is 0 for dead channels."""
         scales = filter_scales(node.inputs[2].type, self.layer.out_axis)
@@ -155,13 +156,13 @@ class DepthwiseConv2DGradInput(WeightedGradInput):
         dout, exponent, w = inputs[:3]
         mask, *state = inputs[self.position :]
         w = self.layer.whole_weights(self.x, w, inputs[3])
-        g = self.layer.geometry(self.x, node.inputs[2].type)
+        g = self.windows(node)
         m, k, kf = self.scales(node)
         greatest = format_of(node.inputs[0].type).greatest
         exact = exact_float(greatest * 128 * g.kernel_h * g.kernel_w)
         dout = dout.reshape(g.out_h, g.out_w, g.out_ch).astype(exact)
         filters, product = w[0].astype(exact), np.empty_like(dout)
-        sums = repeated(g, g.padded(np.zeros((g.in_h, g.in_w, g.in_ch), exact)))
+        sums = repeated(g, g.frame(exact))
         for ky, kx, positions in g.taps():
             sums[positions] += np.multiply(dout, filters[ky, kx], out=product)
         # Of at most 23 + 8 bits before and behind the point: floats hold near's sums, too.
@@ -225,9 +226,9 @@ class DepthwiseConv2DUpdate(WeightedUpdate):
 
     columns: tuple[int, ...] | None = None
 
-    def gradient(self, g: Geometry, x: Array, dout: Array, rows: slice) -> Array:
+    def gradient(self, g: Geometry, x: Array, zero_point: int, dout: Array, rows: slice) -> Array:
         band = dout[rows][..., self.chosen(g)].astype(np.float64)
-        padded = repeated(g, g.padded(x.astype(np.float64)))
+        padded = repeated(g, g.padded(x, zero_point, np.float64))
         dw = np.empty((g.kernel_h, g.kernel_w, g.out_ch))
         for ky, kx, positions in g.taps():
             np.einsum("yxo,yxo->o", padded[positions][rows], band, out=dw[ky, kx])

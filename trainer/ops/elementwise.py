@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mcutrain.trainer.fixedpoint import Int64, Requant, quantized
+from mcutrain.trainer.fixedpoint import Int64, Requant, Rescaling, quantized
 from mcutrain.trainer.graph.op import Op, OutputScale
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
 from mcutrain.trainer.ops.broadcast import Broadcast
@@ -55,4 +55,5 @@ class Elementwise(Op, ABC):
 
     def requantized(self, out: Int64, r: Requant) -> Array:
         """The output of sums or products."""
-        return quantized(out, r.multiplier, r.shift, self.out_quant.zero_point, self.limits())
+        scale = Rescaling(r.multiplier, r.shift)
+        return quantized(out, scale, self.out_quant.zero_point, self.limits())

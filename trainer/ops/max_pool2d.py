@@ -61,7 +61,7 @@ class MaxPool2D(Pool2D, Op):
     def routed(self, g: Geometry, dout: Array, x: Array) -> Int64:
         """(in_h, in_w, C) int64: the sum of dout over the windows whose first maximum it is."""
         first = self.windows(g, x).argmax(axis=-1)  # the first of equals
-        padded = g.padded(np.zeros((g.in_h, g.in_w, g.in_ch), np.int64))
+        padded = g.frame(np.int64)
         error = dout.reshape(first.shape).astype(np.int64)
         for ky, kx, positions in g.taps():
             padded[positions] += np.where(first == ky * g.kernel_w + kx, error, 0)

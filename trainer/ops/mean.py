@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mcutrain.trainer.errors import ModelError, UnsupportedOpError
-from mcutrain.trainer.fixedpoint import Requant, quantized
+from mcutrain.trainer.fixedpoint import Requant, Rescaling, quantized
 from mcutrain.trainer.graph.call import KernelCall
 from mcutrain.trainer.graph.op import BehindHead, ErrorTensor, Op, OutputScale
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Tensor, TensorType
@@ -86,7 +86,7 @@ class Mean(Op):
         sums = inputs[0].reshape(self.block(x)).astype(np.int64).sum(axis=1)
         r = self.factor(x)
         sums -= self.block(x)[1] * x.zero_point
-        out = quantized(sums, r.multiplier, r.shift, self.out_quant.zero_point)
+        out = quantized(sums, Rescaling(r.multiplier, r.shift), self.out_quant.zero_point)
         return (out.reshape(node.output.type.shape),)
 
     def narrowed(self, node: Node, channels: int) -> Op | None:
