@@ -9,13 +9,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
 
 Int64 = npt.NDArray[np.int64]
-Word = TypeVar("Word", int, npt.NDArray[np.uint32])
 Integers = npt.NDArray[Any]  # whole numbers, of a type of integers or of floats
 
 INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
@@ -108,9 +107,13 @@ def requantize(acc: Int64, multiplier: Int64 | int, shift: Int64 | int) -> Int64
     """
     left, right = np.maximum(shift, 0), np.maximum(np.negative(shift), 0)
     scaled = wrap32(acc << left) if left.any() else acc
+    return shifted_products(np.asarray(scaled * multiplier), right)
+
+
+def shifted_products(sums: Int64, right: Int64 | int) -> Int64:
+    """``requantize`` of what was shifted left and multiplied, which changes; right in 0..31."""
     # doubling_high_mul, then rounding_shift_right: what the second adds, a half and of a negative
     # number a quantum less, can join the sum before the first shift, and both shifts are one.
-    sums = np.asarray(scaled * multiplier)
     sums += 1 << 30
     sums -= (sums >> 63) & ((np.int64(1) << 31) * (right > 0))
     sums += ((np.int64(1) << right) >> 1) << 31
@@ -132,6 +135,11 @@ class Rescaling:
     def of(cls, factors: npt.NDArray[np.float64]) -> Rescaling:
         """By ``requants`` of the factors (channels,), which may raise."""
         return cls(*requants(factors))
+
+    def at(self, chosen: npt.NDArray[np.bool_]) -> Rescaling:
+        """Of the chosen channels."""
+        pair = (np.broadcast_to(v, chosen.shape)[chosen] for v in (self.multiplier, self.shift))
+        return Rescaling(*pair)
 
     @cached_property
     def left(self) -> float:
@@ -162,23 +170,38 @@ def quantized(
     >>> quantized(np.array([-300.0, -3.0, -1.0, 1.0, 3.0]), Rescaling(2**30, 0), 5)
     array([-128,    4,    5,    6,    7], dtype=int8)
     """
-    greatest = magnitude(acc) + magnitude(np.asarray(bias))
-    if greatest * scale.left < MAX_IN_DOUBLES:
+    if (magnitude(acc) + magnitude(np.asarray(bias))) * scale.left < MAX_IN_DOUBLES:
         return _quantized_in_doubles(acc, scale, zero_point, limits, bias)
-    rows, out = acc.reshape(-1, acc.shape[-1]), np.empty(acc.shape, np.int8)
+    rows = acc.reshape(-1, acc.shape[-1])
+    most = np.maximum(rows.max(axis=0, initial=0), -rows.min(axis=0, initial=0))
+    greatest = most.astype(np.float64) + np.abs(bias, dtype=np.float64)
+    wide = greatest * scale.left >= MAX_IN_DOUBLES
+    if wide.mean() > 0.5:
+        return _quantized_in_integers(rows, scale, zero_point, limits, bias).reshape(acc.shape)
+    # Few channels are beyond, such as dead ones, whose biases are out of all proportion.
+    out = _quantized_in_doubles(rows, scale, zero_point, limits, bias)
+    few, bias = scale.at(wide), np.broadcast_to(bias, wide.shape)[wide]
+    out[:, wide] = _quantized_in_integers(rows[:, wide], few, zero_point, limits, bias)
+    return out.reshape(acc.shape)
+
+
+def _quantized_in_integers(
+    rows: Integers, scale: Rescaling, zero_point: int, limits: tuple[int, int], bias: Integers | int
+) -> npt.NDArray[np.int8]:
+    """``quantized`` of any sums (rows, channels)."""
+    out = np.empty(rows.shape, np.int8)
     for chunk in _chunks(*rows.shape):
-        sums = rows[chunk].astype(np.int64)
-        sums = wrap32(sums + bias) if greatest > INT32_MAX else sums + bias
+        sums = wrap32(rows[chunk].astype(np.int64) + bias)
         scaled = requantize(sums, scale.multiplier, scale.shift).astype(np.int32)
         scaled += np.int32(zero_point)
-        out.reshape(rows.shape)[chunk] = np.minimum(np.maximum(scaled, limits[0]), limits[1])
+        out[chunk] = np.minimum(np.maximum(scaled, limits[0]), limits[1])
     return out
 
 
 def _quantized_in_doubles(
     acc: Integers, scale: Rescaling, zero_point: int, limits: tuple[int, int], bias: Integers | int
 ) -> npt.NDArray[np.int8]:
-    """``quantized`` of sums that, shifted left, are below MAX_IN_DOUBLES.
+    """``quantized`` where the sums, shifted left, are below MAX_IN_DOUBLES.
 
     No product and no sum of the first rounding has more than 53 bits, and behind it a value has at
     most 22. The second rounding is ``rint``, whose ties, which would go to the even neighbour, lie
@@ -266,7 +289,11 @@ def sums_by_column(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.asarray(np.ones(len(rows), rows.dtype) @ rows)
 
 
-def mix32(x: Word) -> Word:
+@overload
+def mix32(x: int) -> int: ...
+@overload
+def mix32(x: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]: ...
+def mix32(x: Any) -> Any:
     """Finaliser of MurmurHash3 (Appleby), all modulo 2**32; of an int or of uint32s.
 
     >>> [hex(v) for v in mix32(np.array([0, 1, 0xFFFFFFFF], np.uint32))]

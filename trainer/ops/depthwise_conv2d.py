@@ -86,12 +86,7 @@ class DepthwiseConv2D(Weighted):
         exact = exact_float(MAX_CENTRED * 128 * g.kernel_h * g.kernel_w)
         x = x.reshape(g.in_h, g.in_w, g.in_ch)
         padded = repeated(g, g.padded(x, node.inputs[0].type.zero_point, exact))
-        filters = w[0].astype(exact)
-        acc = np.zeros((g.out_h, g.out_w, g.out_ch), exact)
-        product = np.empty_like(acc)
-        for ky, kx, positions in g.taps():
-            acc += np.multiply(padded[positions], filters[ky, kx], out=product)
-        return (self.requantized(node, acc, inputs),)
+        return (self.requantized(node, filtered(g, padded, w[0].astype(exact)), inputs),)
 
     def grad_input(self, x: Tensor) -> RawError:
         return DepthwiseConv2DGradInput(self, x.type)
@@ -118,10 +113,27 @@ class DepthwiseConv2D(Weighted):
         return KernelCall(name, f"{name}_s8_row", name, self.params(node, by_rows=True), args)
 
 
+def filtered(g: Geometry, padded: Array, filters: Array) -> Array:
+    """(out_h, out_w, out_ch): of the padded input (.., out_ch) and filters (KH, KW, out_ch)."""
+    return np.asarray(np.einsum("yxklo,klo->yxo", g.windows(padded), filters))
+
+
 def repeated(g: Geometry, x: Array) -> Array:
     """(.., out_ch): each channel of x (.., in_ch) as often as it has filters."""
     each = g.out_ch // g.in_ch
     return x if each == 1 else np.repeat(x, each, axis=2)
+
+
+def scatter(g: Geometry, dout: Array, filters: Array) -> Array:
+    """(in_h, in_w, out_ch): the transposed convolution of dout (out_h, out_w, out_ch), before the
+    sum over the filters of a channel."""
+    turned = g.transposed()
+    if turned is not None:
+        return filtered(turned, turned.padded(dout), filters[::-1, ::-1])
+    sums, product = g.frame(dout.dtype, g.out_ch), np.empty_like(dout)
+    for ky, kx, positions in g.taps():
+        sums[positions] += np.multiply(dout, filters[ky, kx], out=product)
+    return g.unpadded(sums)
 
 
 @dataclass(frozen=True)
@@ -161,12 +173,9 @@ class DepthwiseConv2DGradInput(WeightedGradInput):
         greatest = format_of(node.inputs[0].type).greatest
         exact = exact_float(greatest * 128 * g.kernel_h * g.kernel_w)
         dout = dout.reshape(g.out_h, g.out_w, g.out_ch).astype(exact)
-        filters, product = w[0].astype(exact), np.empty_like(dout)
-        sums = repeated(g, g.frame(exact))
-        for ky, kx, positions in g.taps():
-            sums[positions] += np.multiply(dout, filters[ky, kx], out=product)
+        sums = scatter(g, dout, w[0].astype(exact))
         # Of at most 23 + 8 bits before and behind the point: floats hold near's sums, too.
-        scaled = sat23(g.unpadded(sums)) * (m * 2.0 ** -k.astype(np.int64))
+        scaled = sat23(sums) * (m * 2.0 ** -k.astype(np.int64))
         scaled += 0.5
         rounded = np.floor(scaled, out=scaled)
         raw = rounded.reshape(g.in_h, g.in_w, g.in_ch, -1).sum(axis=3).reshape(self.x.shape)

@@ -182,8 +182,7 @@ def step_weights(parts: tuple[Array, ...], u: Integers, learns: Array) -> tuple[
         return (_stepped(parts[0], u, learns, most),)
     # 256 w + frac has 16 bits but for the -128 that a model file can hold.
     narrow = np.int16 if parts[0].min(initial=0) > -128 else np.int32
-    m = parts[0].astype(narrow) << FRACTION_BITS
-    m += parts[1]
+    m = parts[0] * narrow(2**FRACTION_BITS) + parts[1]
     m = _stepped(m, u, learns, WEIGHT_MAX)
     return ((m + 128) >> FRACTION_BITS).astype(np.int8), m.astype(np.int8)
 

@@ -48,19 +48,24 @@ class Geometry:
         rows, cols = max(height, self.pad_top + self.in_h), max(width, self.pad_left + self.in_w)
         return np.zeros((rows, cols, channels or self.in_ch), dtype)
 
-    def padded(self, x: Array, zero_point: int = 0, dtype: npt.DTypeLike = None) -> Array:
+    def padded(self, x: Array, zero_point: int = 0, dtype: npt.DTypeLike | None = None) -> Array:
         """x (in_h, in_w, channels) less its zero point in a frame of zeros, of the type ``dtype``
         or else its own."""
         found = self.frame(x.dtype if dtype is None else dtype, x.shape[2])
         np.subtract(x, found.dtype.type(zero_point), out=self.unpadded(found), dtype=found.dtype)
         return found
 
-    def windows(self, x: Array) -> Array:
-        """View (out_h, out_w, in_ch, kernel_h, kernel_w) of the padded input ``x``."""
-        # NumPy's own types for this function differ between its versions.
-        slide: Any = np.lib.stride_tricks.sliding_window_view
-        view = slide(self.padded(x), (self.kernel_h, self.kernel_w), axis=(0, 1))
-        return np.asarray(view[:: self.stride_h, :: self.stride_w][: self.out_h, : self.out_w])
+    def windows(self, padded: Array, rows: slice = ALL) -> Array:
+        """View (out_h, out_w, kernel_h, kernel_w, channels) of the padded input: what each output
+        of ``rows`` reads."""
+        first, end, _ = rows.indices(self.out_h)
+        row, position, value = padded.strides
+        return np.lib.stride_tricks.as_strided(
+            padded[first * self.stride_h :],
+            (end - first, self.out_w, self.kernel_h, self.kernel_w, padded.shape[2]),
+            (self.stride_h * row, self.stride_w * position, row, position, value),
+            writeable=False,
+        )
 
     @property
     def is_pointwise(self) -> bool:
@@ -103,16 +108,7 @@ class Geometry:
         padded input, in the order of OHWI weights."""
         if self.is_pointwise:
             return np.asarray(padded[: self.out_h, : self.out_w][rows].reshape(-1, self.in_ch))
-        read = padded[rows.start * self.stride_h :]
-        row, value = padded.strides[0], padded.strides[2]
-        position = self.in_ch * value
-        assert padded.strides[1] == position  # so that a window's row is of one piece
-        windows = np.lib.stride_tricks.as_strided(
-            read,
-            (rows.stop - rows.start, self.out_w, self.kernel_h, self.kernel_w * self.in_ch),
-            (self.stride_h * row, self.stride_w * position, row, value),
-        )
-        return windows.reshape(-1, self.kernel_h * self.kernel_w * self.in_ch)
+        return self.windows(padded, rows).reshape(-1, self.kernel_h * self.kernel_w * self.in_ch)
 
     def taps(self) -> Iterator[tuple[int, int, tuple[slice, slice]]]:
         """(ky, kx, the padded input's positions that this tap reads, one per output)."""
