@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mcutrain.trainer.fixedpoint import Int64, Requant, Rescaling, quantized
+from mcutrain.trainer.fixedpoint import Int64, Requant
 from mcutrain.trainer.graph.op import BehindHead
 from mcutrain.trainer.graph.tensor import Array, QuantParams, TensorType
 from mcutrain.trainer.ops.lookup import Lookup, centred_inputs, rescaled
+from mcutrain.trainer.ops.rescaling import Rescaling, quantized
 
 
 @dataclass(frozen=True)

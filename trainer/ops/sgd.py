@@ -184,7 +184,7 @@ def step_weights(parts: tuple[Array, ...], u: Integers, learns: Array) -> tuple[
     narrow = np.int16 if parts[0].min(initial=0) > -128 else np.int32
     m = parts[0] * narrow(2**FRACTION_BITS) + parts[1]
     m = _stepped(m, u, learns, WEIGHT_MAX)
-    return ((m + 128) >> FRACTION_BITS).astype(np.int8), m.astype(np.int8)
+    return np.right_shift(m + 128, FRACTION_BITS).astype(np.int8), m.astype(np.int8)
 
 
 def _stepped(values: Array, u: Integers, learns: Array, most: int) -> Array:

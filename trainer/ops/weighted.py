@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from mcutrain.trainer.errors import ModelError, UnsupportedOpError
-from mcutrain.trainer.fixedpoint import Rescaling, quantized, requants
+from mcutrain.trainer.fixedpoint import requants
 from mcutrain.trainer.graph.call import Rows, Table, Window
 from mcutrain.trainer.graph.once import once_per_node
 from mcutrain.trainer.graph.op import ErrorTensor, Op, OutputScale
@@ -30,6 +30,7 @@ from mcutrain.trainer.graph.tensor import (
 from mcutrain.trainer.ops.clamp_mask import mask_type
 from mcutrain.trainer.ops.error import E12, RawError
 from mcutrain.trainer.ops.overlap import window_distance
+from mcutrain.trainer.ops.rescaling import Rescaling, quantized
 from mcutrain.trainer.ops.sgd import BiasUpdate
 from mcutrain.trainer.ops.window import Geometry, Placement
 
