@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +20,6 @@ INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
 SAT23 = 2**23 - 1
 GOLDEN = 0x9E3779B9
 FLOAT32_EXACT = 2**24  # up to here all whole numbers are float32s
-# A product of less with a multiplier is below 2**53, up to where they are float64s, rounded too.
-MAX_IN_DOUBLES = 2**21
-CHUNK = 2**14  # values that are requantised at a time: they stay in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -104,9 +101,13 @@ def requantize(acc: Int64, multiplier: Int64 | int, shift: Int64 | int) -> Int64
     """
     left, right = np.maximum(shift, 0), np.maximum(np.negative(shift), 0)
     scaled = wrap32(acc << left) if left.any() else acc
+    return shifted_products(np.asarray(scaled * multiplier), right)
+
+
+def shifted_products(sums: Int64, right: Int64 | int) -> Int64:
+    """``requantize`` of what was shifted left and multiplied, which changes; right in 0..31."""
     # doubling_high_mul, then rounding_shift_right: what the second adds, a half and of a negative
     # number a quantum less, can join the sum before the first shift, and both shifts are one.
-    sums = np.asarray(scaled * multiplier)
     sums += 1 << 30
     sums -= (sums >> 63) & ((np.int64(1) << 31) * (right > 0))
     sums += ((np.int64(1) << right) >> 1) << 31
@@ -114,69 +115,19 @@ def requantize(acc: Int64, multiplier: Int64 | int, shift: Int64 | int) -> Int64
     return sums
 
 
-def quantized(
-    acc: Integers,
-    multiplier: Int64 | int,
-    shift: Int64 | int,
-    zero_point: int,
-    limits: tuple[int, int] = (-128, 127),
-    bias: Integers | int = 0,
-) -> npt.NDArray[np.int8]:
-    """Accumulators with their bias requantised, and with the zero point within limits; both sums
-    wrap modulo 2**32. ``multiplier``, ``shift`` and ``bias`` are one for all or one per channel.
-
-    >>> quantized(np.array([-300.0, -3.0, -1.0, 1.0, 3.0]), 2**30, 0, 5)
-    array([-128,    4,    5,    6,    7], dtype=int8)
-    """
-    greatest = magnitude(acc) + magnitude(np.asarray(bias))
-    rows = acc.reshape(-1, acc.shape[-1])
-    out = np.empty(rows.shape, np.int8)
-    step = max(1, CHUNK // rows.shape[1])
-    chunks = [slice(first, first + step) for first in range(0, len(rows), step)]
-    if greatest * 2.0 ** max(0, int(np.max(shift))) < MAX_IN_DOUBLES:
-        left, right = np.maximum(shift, 0), np.maximum(np.negative(shift), 0)
-        factor = multiplier * 2.0 ** (left - 31)
-        added, down = bias * factor + 0.5, (2.0**-right).astype(np.float32)
-        below, above = (limit - zero_point for limit in limits)
-        for chunk in chunks:
-            scaled = _scaled_in_doubles(rows[chunk], factor, added, down)
-            scaled = np.minimum(np.maximum(scaled, below, out=scaled), above, out=scaled)
-            out[chunk] = scaled.astype(np.int16) + np.int16(zero_point)
-    else:
-        for chunk in chunks:
-            sums = rows[chunk].astype(np.int64)
-            sums = wrap32(sums + bias) if greatest > INT32_MAX else sums + bias
-            scaled = requantize(sums, multiplier, shift).astype(np.int32)
-            scaled += np.int32(zero_point)
-            out[chunk] = np.minimum(np.maximum(scaled, limits[0]), limits[1])
-    return out.reshape(acc.shape)
-
-
-def _scaled_in_doubles(
-    acc: Integers, factor: Any, added: Any, down: Any
-) -> npt.NDArray[np.float32]:
-    """What ``requantize`` makes of sums, shifted left, below MAX_IN_DOUBLES, or up to half a
-    quantum more, away from zero, that a conversion to integers cuts off.
-
-    No product and no sum in here has more than 53 bits, and behind the first rounding none has
-    more than 24, or it is too near to zero to count.
-    """
-    wide = acc * factor
-    wide += added
-    value = np.floor(wide, out=wide).astype(np.float32)
-    value *= down
-    value += np.copysign(np.float32(0.5), value)
-    return np.asarray(value, np.float32)
-
-
 def near(x: npt.NDArray[Any], shift: int) -> npt.NDArray[Any]:
-    """round(x / 2**shift), ties toward +inf; shift in 0..31. Of integers of x's type.
+    """round(x / 2**shift), ties toward +inf; shift in 0..31. Of whole numbers of x's type; float32s
+    are below 2**23.
 
     >>> near(np.array([-3, -1, 1, 3]), 1)
     array([-1,  0,  1,  2])
     """
     if shift == 0:
         return x
+    if x.dtype.kind == "f":
+        scaled = x * x.dtype.type(2.0**-shift)
+        scaled += x.dtype.type(0.5)
+        return np.asarray(np.floor(scaled, out=scaled))
     halves = x >> (shift - 1)
     return (halves >> 1) + (halves & 1)
 
@@ -192,8 +143,6 @@ def narrow23(x: Int64) -> tuple[Int64, Int64]:
     >>> narrow23(np.array([2**23 - 1, -(2**23), 2**31 - 1]))
     (array([8388607,  -32768, 8388608]), array([0, 8, 8]))
     """
-    if x.min(initial=0) >= -SAT23 and x.max(initial=0) <= SAT23:
-        return x, np.zeros((1,) * x.ndim, np.int64)
     is_wide = np.abs(x) > SAT23
     return np.where(is_wide, near(x, 8), x), np.where(is_wide, 8, 0)
 
@@ -209,22 +158,30 @@ def magnitude(x: Integers) -> float:
     return max(float(x.max(initial=0)), -float(x.min(initial=0)))
 
 
-def mix32(x: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
-    """Finaliser of MurmurHash3 (Appleby), all modulo 2**32.
+def sums_by_column(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """(columns,): of rows of floats, by a product of matrices, which is faster."""
+    return np.asarray(np.ones(len(rows), rows.dtype) @ rows)
+
+
+@overload
+def mix32(x: int) -> int: ...
+@overload
+def mix32(x: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]: ...
+def mix32(x: Any) -> Any:
+    """Finaliser of MurmurHash3 (Appleby), all modulo 2**32; of an int or of uint32s.
 
     >>> [hex(v) for v in mix32(np.array([0, 1, 0xFFFFFFFF], np.uint32))]
     ['0x0', '0x514e28b7', '0x81f16f39']
     """
-    x = x.astype(np.uint32)
-    x = (x ^ (x >> np.uint32(16))) * np.uint32(0x85EBCA6B)
-    x = (x ^ (x >> np.uint32(13))) * np.uint32(0xC2B2AE35)
-    return x ^ (x >> np.uint32(16))
+    x = (x ^ (x >> 16)) * 0x85EBCA6B & 0xFFFFFFFF
+    x = (x ^ (x >> 13)) * 0xC2B2AE35 & 0xFFFFFFFF
+    return x ^ (x >> 16)
 
 
 def seed_op(seed: int, step: int, node: int) -> int:
     """The dither seed of one tensor at one step; ``node`` is its stable identity."""
     x = (seed ^ (step * 0x85EBCA6B) ^ (node * 0xC2B2AE35)) & 0xFFFFFFFF
-    return int(mix32(np.array([x], np.uint32))[0])
+    return mix32(x)
 
 
 def dither(seed: int, index: npt.NDArray[Any]) -> npt.NDArray[np.uint32]:
@@ -233,33 +190,42 @@ def dither(seed: int, index: npt.NDArray[Any]) -> npt.NDArray[np.uint32]:
     return products + np.uint32(seed & 0xFFFFFFFF)
 
 
-def stochastic_round(v: Int64, shift: Int64, r: npt.NDArray[np.uint32]) -> Int64:
+def stochastic_round(v: Integers, shift: Int64, r: npt.NDArray[np.uint32]) -> Integers:
     """SR(v, shift, r): v / 2**shift rounded up with probability of the discarded part.
 
-    Of shapes that broadcast to v's; ``v`` holds int32 values. A shift <= 0 is exact and saturates;
-    32..62 round twice; beyond 62 gives 0. Source: Gupta et al. 2015, with an indexed
-    dither in place of a generator.
+    Of shapes that broadcast to v's; ``v`` holds int32 values, as int64s or float64s. A shift <= 0
+    is exact and saturates; 32..62 round twice; beyond 62 gives 0. Source: Gupta et al. 2015, with
+    an indexed dither in place of a generator.
 
     >>> stochastic_round(np.array([5, -5, 1]), np.array([1, 1, -31]), np.uint32([0, 2**31, 0]))
     array([         2,         -2, 2147483647])
     """
-    if shift.min(initial=1) >= 1 and shift.max(initial=31) <= 31:
-        return _dithered_shift(v, shift, r)
-    low = np.clip(shift, 1, 31)
-    once = _dithered_shift(v, low, r)
-    far = np.clip(shift - 31, 1, 31)
-    twice = _dithered_shift(_dithered_shift(v, np.int64(31), r), far, mix32(r))
-    left = np.clip(-shift, 0, 32)
-    exact = np.clip(v << left, INT32_MIN, INT32_MAX)
-    beyond = np.where(shift > 62, 0, twice)
-    return np.where(shift <= 0, exact, np.where(shift <= 31, once, beyond))
+    near_enough = np.minimum(np.maximum(shift, 1), 31)
+    rounded = _dithered_shift(v, near_enough, r)
+    if (near_enough != shift).any():
+        shift, r = np.broadcast_to(shift, v.shape), np.broadcast_to(r, v.shape)
+        rest = (shift < 1) | (shift > 31)
+        rounded[rest] = _exact_or_twice(v[rest].astype(np.int64), shift[rest], r[rest])
+    return rounded
 
 
-def _dithered_shift(v: Int64, shift: Int64 | np.int64, r: npt.NDArray[np.uint32]) -> Int64:
+def _exact_or_twice(v: Int64, shift: Int64, r: npt.NDArray[np.uint32]) -> Int64:
+    """SR for shifts that are not in 1..31."""
+    once = _dithered_shift(v, np.int64(31), r)
+    twice = _dithered_shift(once, np.minimum(np.maximum(shift - 31, 1), 31), mix32(r))
+    exact = v << np.minimum(np.maximum(-shift, 0), 32)
+    exact = np.minimum(np.maximum(exact, INT32_MIN), INT32_MAX)
+    return np.where(shift <= 0, exact, np.where(shift > 62, 0, twice))
+
+
+def _dithered_shift(v: Integers, shift: Int64 | np.int64, r: npt.NDArray[np.uint32]) -> Integers:
     """For shifts in 1..31. What is added is less than 2**shift: the carry is all that it does."""
     sums = v + (r >> (32 - shift).astype(np.uint32))
+    if sums.dtype.kind == "f":
+        sums *= np.exp2(-shift)
+        return np.asarray(np.floor(sums, out=sums))
     sums >>= shift
-    return sums
+    return np.asarray(sums)
 
 
 def scaled_byte(factor: float) -> tuple[int, int]:

@@ -38,12 +38,14 @@ class Interpreter:
     def __init__(self, plan: TrainingPlan, seed: int = 0) -> None:
         self.plan = plan
         self.state: dict[Tensor, Array] = {}
+        self.constants: dict[Tensor, Array] = {}
         self.reset(seed)
 
     def reset(self, seed: int) -> None:
         """Initial weights and histories, step number 0, the default learning rate."""
         self.state = {t: t.data.copy() for t in self.plan.learning.state if t.data is not None}
         self.state[self.plan.learning.sgd][0] = seed & 0xFFFFFFFF
+        self.constants = {t: t.data for t in self.plan.graph.tensors if t.data is not None}
 
     def set_learning_rate(self, rate: LearningRate) -> None:
         self.state[self.plan.learning.sgd] = np.array(
@@ -152,8 +154,7 @@ class Interpreter:
 
     def _values(self) -> dict[Tensor, Array]:
         """Constants and state."""
-        values = {t: t.data for t in self.plan.graph.tensors if t.data is not None}
-        return values | self.state
+        return self.constants | self.state
 
     def _input(self, sample: Array) -> dict[Tensor, Array]:
         return {self.plan.task.input: sample.reshape(self.plan.task.input.type.shape)}
@@ -182,8 +183,9 @@ class Interpreter:
             return
         outputs = node.op.reference(node, *(values[t] for t in node.inputs))
         for tensor, value in zip(node.outputs, outputs, strict=True):
-            assert value.dtype == tensor.type.dtype.np, f"{node}: {tensor} is {value.dtype}"
-            assert value.shape == tensor.type.shape, f"{node}: {tensor} is {value.shape}"
+            type_ = tensor.type
+            assert value.dtype == type_.dtype.np, f"{node}: {tensor} is {value.dtype}"
+            assert value.shape == type_.shape, f"{node}: {tensor} is {value.shape}"
             values[tensor] = value
 
 

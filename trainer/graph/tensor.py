@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ class DType(Enum):
     def nbytes(self) -> int:
         return int(self.value[1:]) // 8
 
-    @property
+    @cached_property
     def np(self) -> np.dtype[Any]:
         return np.dtype(("int" if self.value[0] == "s" else "uint") + self.value[1:])
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mcutrain.trainer.fixedpoint import Requant, requantize
+from mcutrain.trainer.fixedpoint import Int64, Requant, requantize, shifted_products
 from mcutrain.trainer.graph.call import Arg, KernelCall, Table
+from mcutrain.trainer.graph.once import once_per_node
 from mcutrain.trainer.graph.op import ErrorTensor
 from mcutrain.trainer.graph.tensor import Array, Tensor, TensorType
 from mcutrain.trainer.ops.broadcast import Broadcast, sum_to
@@ -45,14 +46,26 @@ class Add(Elementwise):
         )
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
-        *factors, out_factor = self.requants(*(t.type for t in node.inputs))
-        total = np.zeros(node.output.type.shape, np.int64)
-        for tensor, value, r in zip(node.inputs, inputs, factors, strict=True):
-            shifted = (np.arange(-128, 128) - tensor.type.zero_point) << LEFT_SHIFT
-            # Of all values, the negative ones last, where their bytes are as unsigned ones.
-            table = np.roll(requantize(shifted, r.multiplier, r.shift), 128)
-            total += table.take(value.view(np.uint8), mode="clip")  # the fastest; none is beyond
-        return (self.requantized(total, out_factor),)
+        *_, out_factor = self.requants(*(t.type for t in node.inputs))
+        # The fastest way to look up; none is beyond.
+        a, b = (
+            table.take(value.view(np.uint8), mode="clip")
+            for table, value in zip(self.terms(node), inputs, strict=True)
+        )
+        if out_factor.shift > 0:
+            return (self.requantized(a + b, out_factor),)
+        out = shifted_products((a + b) * out_factor.multiplier, -out_factor.shift)
+        out += self.out_quant.zero_point
+        return (np.minimum(np.maximum(out, self.act_min), self.act_max).astype(np.int8),)
+
+    @once_per_node
+    def terms(self, node: Node) -> list[Int64]:
+        """(256,) of each operand: what it adds for all values, the negative ones last, where their
+        bytes are as unsigned ones."""
+        factors = self.requants(*(t.type for t in node.inputs))
+        shifted = ((np.arange(-128, 128) - t.type.zero_point) << LEFT_SHIFT for t in node.inputs)
+        pairs = zip(shifted, factors[:2], strict=True)
+        return [np.roll(requantize(x, r.multiplier, r.shift), 128) for x, r in pairs]
 
     def vjp(
         self, node: Node, error: ErrorTensor, tape: Tape

@@ -42,12 +42,14 @@ class AveragePool2D(Pool2D, Op):
 
     def counts(self, g: Geometry) -> Array:
         """(out_h, out_w) int64: positions of each window inside the input."""
-        return np.asarray(g.windows(np.ones((g.in_h, g.in_w, 1), np.int64)).sum(axis=(2, 3, 4)))
+        ones = g.padded(np.ones((g.in_h, g.in_w, 1), np.int64))
+        return np.asarray(g.windows(ones).sum(axis=(2, 3, 4)))
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
         (x,) = inputs
         g = self.geometry(node.inputs[0].type)
-        sums = g.windows(x.reshape(g.in_h, g.in_w, g.in_ch).astype(np.int64)).sum(axis=(3, 4))
+        padded = g.padded(x.reshape(g.in_h, g.in_w, g.in_ch), dtype=np.int64)
+        sums = g.windows(padded).sum(axis=(2, 3))
         counts = self.counts(g)[..., None]
         out = np.sign(sums) * ((np.abs(sums) + counts // 2) // counts)
         out = np.clip(out, self.act_min, self.act_max).astype(np.int8)
@@ -171,7 +173,7 @@ def spread_overlays(pool: Pool2D, x: TensorType, node: Node) -> dict[tuple[int, 
 
 def spread_error(g: Geometry, dout: Array, share: Array) -> Array:
     """(in_h, in_w, C) int64: the sum of dout * share over the windows of each position."""
-    padded = g.padded(np.zeros((g.in_h, g.in_w, g.in_ch), np.int64))
+    padded = g.frame(np.int64)
     scaled = dout.reshape(g.out_h, g.out_w, g.in_ch).astype(np.int64) * share[..., None]
     for _, _, positions in g.taps():
         padded[positions] += scaled

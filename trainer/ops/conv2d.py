@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mcutrain.trainer.fixedpoint import Int64, exact_float, magnitude, near, scale_exponent
+from mcutrain.trainer.fixedpoint import (
+    Int64,
+    exact_float,
+    magnitude,
+    near,
+    scale_exponent,
+    sums_by_column,
+)
 from mcutrain.trainer.graph.call import (
     Arg,
     ByChannels,
@@ -26,6 +33,7 @@ from mcutrain.trainer.graph.call import (
     Table,
     Writer,
 )
+from mcutrain.trainer.graph.once import once_per_node
 from mcutrain.trainer.graph.op import Halves, Op
 from mcutrain.trainer.graph.tensor import Array, DType, Tensor, TensorType
 from mcutrain.trainer.ops.error import RawError, RequantizeError, clear_sums, error_types, format_of
@@ -33,7 +41,6 @@ from mcutrain.trainer.ops.uncentred import uncentred
 from mcutrain.trainer.ops.weighted import (
     MAX_CENTRED,
     Weighted,
-    centred,
     channel_table,
     filter_scales,
 )
@@ -65,7 +72,7 @@ class CrossChannel(Weighted):
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
         x, w = inputs[:2]
-        g = self.geometry(*(t.type for t in node.inputs[:2]))
+        g = self.windows(node)
         w = self.whole_weights(node.inputs[0].type, w, inputs[-1])
         x = x.reshape(g.in_h, g.in_w, g.in_ch)
         acc = correlate(g, x, w, node.inputs[0].type.zero_point)
@@ -106,10 +113,15 @@ def correlate(g: Geometry, x: Array, w: Array, zero_point: int) -> Array:
     """(out_h, out_w, out_ch) float, exact: of x (in_h, in_w, in_ch) s8 less its zero point and
     w (O, KH, KW, I) s8."""
     filters = w.reshape(g.out_ch, -1).astype(np.float32)
-    exact = exact_float(MAX_CENTRED * np.abs(filters).sum(axis=1).max(initial=0))
-    filters = filters.astype(exact, copy=False).T
-    padded = g.padded(centred(x, zero_point, exact))
-    out = np.empty((g.out_h, g.out_w, g.out_ch), exact)
+    exact = exact_float(MAX_CENTRED * filters.shape[1] * 128)
+    if exact is not np.float32:
+        exact = exact_float(MAX_CENTRED * sums_by_column(np.abs(filters).T).max())
+    return filtered(g, g.padded(x, zero_point, exact), filters.astype(exact, copy=False).T)
+
+
+def filtered(g: Geometry, padded: Array, filters: Array) -> Array:
+    """(out_h, out_w, out_ch): of the padded input and filters (KH * KW * I, O) of its type."""
+    out = np.empty((g.out_h, g.out_w, g.out_ch), padded.dtype)
     for band in g.bands():
         np.matmul(g.columns(padded, band), filters, out=out[band].reshape(-1, g.out_ch))
     return out
@@ -141,6 +153,7 @@ class Conv2DGradInput(WeightedGradInput):
             )
         return error_types(types[0], self.x, types[self.position])
 
+    @once_per_node
     def fold(self, node: Node) -> tuple[Array, int]:
         """``weight_fold`` of the layer."""
         return weight_fold(self.layer, node.inputs[2].type)
@@ -149,7 +162,7 @@ class Conv2DGradInput(WeightedGradInput):
         dout, exponent, w = inputs[:3]
         mask, *state = inputs[self.position :]
         w = self.layer.whole_weights(self.x, w, inputs[3])
-        g = self.layer.geometry(self.x, node.inputs[2].type)
+        g = self.windows(node)
         factors, kf = self.fold(node)
         raw = scatter(g, folded(dout, factors), w).reshape(self.x.shape)
         return self.requantized(node, raw, int(exponent[0]) + kf, mask, *state)
@@ -241,22 +254,27 @@ class Conv2DGradSums(Op):
 
 
 def folded(dout: Array, factors: Array) -> Array:
-    """(.., out_ch) int32: near(dout f, 8), with the factors f (O,) of ``weight_fold``."""
-    return near(dout.astype(np.int32) * factors.astype(np.int32), 8)
+    """(.., out_ch) float32: near(dout f, 8), with the factors f (O,) of ``weight_fold``."""
+    return near(dout * factors.astype(np.float32), 8)
 
 
 def scatter(g: Geometry, dout: Array, w: Array) -> Array:
-    """(in_h, in_w, in_ch) float, exact: the transposed convolution of dout (.., out_ch) int32."""
-    w = w.reshape(g.out_ch, g.kernel_h, g.kernel_w, g.in_ch).astype(np.float32)
-    by_tap = np.abs(w).sum(axis=0)  # of the weights' magnitudes that meet one input
-    greatest = magnitude(dout)
-    exact = exact_float(greatest * by_tap.max())
-    padded = g.padded(
-        np.zeros((g.in_h, g.in_w, g.in_ch), exact_float(greatest * by_tap.sum(axis=(0, 1)).max()))
-    )
-    flat, w = dout.reshape(-1, g.out_ch).astype(exact), w.astype(exact, copy=False)
+    """(in_h, in_w, in_ch) float, exact: the transposed convolution of dout (.., out_ch) float32."""
+    dout = dout.reshape(g.out_h, g.out_w, g.out_ch)
+    w = w.reshape(g.out_ch, g.kernel_h, g.kernel_w, g.in_ch)
+    filters = w.transpose(1, 2, 0, 3)[::-1, ::-1].astype(np.float32, order="C")
+    filters = filters.reshape(-1, g.in_ch)
+    exact = exact_float(magnitude(dout) * sums_by_column(np.abs(filters)).max())
+    filters = filters.astype(exact, copy=False)
+    turned = g.transposed()
+    if turned is not None:
+        return filtered(turned, turned.padded(dout, dtype=exact), filters)
+    flat = dout.reshape(-1, g.out_ch).astype(exact, copy=False)
+    products = flat @ w.reshape(g.out_ch, -1).astype(exact)
+    by_tap = products.reshape(g.out_h, g.out_w, g.kernel_h, g.kernel_w, g.in_ch)
+    padded = g.frame(exact)
     for ky, kx, positions in g.taps():
-        padded[positions] += (flat @ w[:, ky, kx]).reshape(g.out_h, g.out_w, g.in_ch)
+        padded[positions] += by_tap[:, :, ky, kx]
     return g.unpadded(padded)
 
 
@@ -267,11 +285,11 @@ class Conv2DUpdate(WeightedUpdate):
     dw[o, ky, kx, i] = sum (x - z) dout[.., o] (SPEC 1.4, 1.5).
     """
 
-    def gradient(self, g: Geometry, x: Array, dout: Array, rows: slice) -> Array:
+    def gradient(self, g: Geometry, x: Array, zero_point: int, dout: Array, rows: slice) -> Array:
         errors = dout.astype(np.float32)
-        sums = np.abs(errors[rows]).sum(axis=(0, 1))
-        exact = exact_float(MAX_CENTRED * sums.max(initial=0))
-        errors, padded = errors.astype(exact, copy=False), g.padded(x.astype(exact))
+        sums = sums_by_column(np.abs(errors[rows]).reshape(-1, g.out_ch))
+        exact = exact_float(MAX_CENTRED * sums.max())
+        errors, padded = errors.astype(exact, copy=False), g.padded(x, zero_point, exact)
         bands = (
             errors[band].reshape(-1, g.out_ch).T @ g.columns(padded, band) for band in g.bands(rows)
         )

@@ -23,13 +23,13 @@ from mcutrain.trainer.fixedpoint import (
     scaled_bytes,
 )
 from mcutrain.trainer.graph.call import ByChannels, Channels, Group, KernelCall, Row, Table, Writer
+from mcutrain.trainer.graph.once import once_per_node
 from mcutrain.trainer.graph.op import Op
 from mcutrain.trainer.graph.tensor import Array, Tensor, TensorType
 from mcutrain.trainer.ops.error import RawError, error_types, format_of
 from mcutrain.trainer.ops.weighted import (
     MAX_CENTRED,
     Weighted,
-    centred,
     channel_table,
     filter_scales,
 )
@@ -81,17 +81,12 @@ class DepthwiseConv2D(Weighted):
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
         x, w = inputs[:2]
-        g = self.geometry(*(t.type for t in node.inputs[:2]))
+        g = self.windows(node)
         w = self.whole_weights(node.inputs[0].type, w, inputs[-1])
         exact = exact_float(MAX_CENTRED * 128 * g.kernel_h * g.kernel_w)
         x = x.reshape(g.in_h, g.in_w, g.in_ch)
-        padded = repeated(g, g.padded(centred(x, node.inputs[0].type.zero_point, exact)))
-        filters = w[0].astype(exact)
-        acc = np.zeros((g.out_h, g.out_w, g.out_ch), exact)
-        product = np.empty_like(acc)
-        for ky, kx, positions in g.taps():
-            acc += np.multiply(padded[positions], filters[ky, kx], out=product)
-        return (self.requantized(node, acc, inputs),)
+        padded = repeated(g, g.padded(x, node.inputs[0].type.zero_point, exact))
+        return (self.requantized(node, filtered(g, padded, w[0].astype(exact)), inputs),)
 
     def grad_input(self, x: Tensor) -> RawError:
         return DepthwiseConv2DGradInput(self, x.type)
@@ -122,10 +117,27 @@ class DepthwiseConv2D(Weighted):
         return KernelCall(name, f"{name}_s8_row", name, self.params(node, by_rows=True), args)
 
 
+def filtered(g: Geometry, padded: Array, filters: Array) -> Array:
+    """(out_h, out_w, out_ch): of the padded input (.., out_ch) and filters (KH, KW, out_ch)."""
+    return np.asarray(np.einsum("yxklo,klo->yxo", g.windows(padded), filters))
+
+
 def repeated(g: Geometry, x: Array) -> Array:
     """(.., out_ch): each channel of x (.., in_ch) as often as it has filters."""
     each = g.out_ch // g.in_ch
     return x if each == 1 else np.repeat(x, each, axis=2)
+
+
+def scatter(g: Geometry, dout: Array, filters: Array) -> Array:
+    """(in_h, in_w, out_ch): the transposed convolution of dout (out_h, out_w, out_ch), before the
+    sum over the filters of a channel."""
+    turned = g.transposed()
+    if turned is not None:
+        return filtered(turned, turned.padded(dout), filters[::-1, ::-1])
+    sums, product = g.frame(dout.dtype, g.out_ch), np.empty_like(dout)
+    for ky, kx, positions in g.taps():
+        sums[positions] += np.multiply(dout, filters[ky, kx], out=product)
+    return g.unpadded(sums)
 
 
 @dataclass(frozen=True)
@@ -146,6 +158,7 @@ class DepthwiseConv2DGradInput(WeightedGradInput):
             )
         return error_types(types[0], self.x, types[self.position])
 
+    @once_per_node
     def scales(self, node: Node) -> tuple[Array, Array, int]:
         """(m (O,) u8, k (O,) u8, kf); m is 0 for dead channels."""
         scales = filter_scales(node.inputs[2].type, self.layer.out_axis)
@@ -159,17 +172,14 @@ class DepthwiseConv2DGradInput(WeightedGradInput):
         dout, exponent, w = inputs[:3]
         mask, *state = inputs[self.position :]
         w = self.layer.whole_weights(self.x, w, inputs[3])
-        g = self.layer.geometry(self.x, node.inputs[2].type)
+        g = self.windows(node)
         m, k, kf = self.scales(node)
         greatest = format_of(node.inputs[0].type).greatest
         exact = exact_float(greatest * 128 * g.kernel_h * g.kernel_w)
         dout = dout.reshape(g.out_h, g.out_w, g.out_ch).astype(exact)
-        filters, product = w[0].astype(exact), np.empty_like(dout)
-        sums = repeated(g, g.padded(np.zeros((g.in_h, g.in_w, g.in_ch), exact)))
-        for ky, kx, positions in g.taps():
-            sums[positions] += np.multiply(dout, filters[ky, kx], out=product)
+        sums = scatter(g, dout, w[0].astype(exact))
         # Of at most 23 + 8 bits before and behind the point: floats hold near's sums, too.
-        scaled = sat23(g.unpadded(sums)) * (m * 2.0 ** -k.astype(np.int64))
+        scaled = sat23(sums) * (m * 2.0 ** -k.astype(np.int64))
         scaled += 0.5
         rounded = np.floor(scaled, out=scaled)
         raw = rounded.reshape(g.in_h, g.in_w, g.in_ch, -1).sum(axis=3).reshape(self.x.shape)
@@ -229,9 +239,9 @@ class DepthwiseConv2DUpdate(WeightedUpdate):
 
     columns: tuple[int, ...] | None = None
 
-    def gradient(self, g: Geometry, x: Array, dout: Array, rows: slice) -> Array:
+    def gradient(self, g: Geometry, x: Array, zero_point: int, dout: Array, rows: slice) -> Array:
         band = dout[rows][..., self.chosen(g)].astype(np.float64)
-        padded = repeated(g, g.padded(x.astype(np.float64)))
+        padded = repeated(g, g.padded(x, zero_point, np.float64))
         dw = np.empty((g.kernel_h, g.kernel_w, g.out_ch))
         for ky, kx, positions in g.taps():
             np.einsum("yxo,yxo->o", padded[positions][rows], band, out=dw[ky, kx])

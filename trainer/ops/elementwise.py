@@ -7,10 +7,11 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mcutrain.trainer.fixedpoint import Int64, Requant, quantized
+from mcutrain.trainer.fixedpoint import Int64, Requant
 from mcutrain.trainer.graph.op import Op, OutputScale
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
 from mcutrain.trainer.ops.broadcast import Broadcast
+from mcutrain.trainer.ops.rescaling import Rescaling, quantized
 
 if TYPE_CHECKING:
     from mcutrain.trainer.graph.op import Node, OperatorSource
@@ -55,4 +56,5 @@ class Elementwise(Op, ABC):
 
     def requantized(self, out: Int64, r: Requant) -> Array:
         """The output of sums or products."""
-        return quantized(out, r.multiplier, r.shift, self.out_quant.zero_point, self.limits())
+        scale = Rescaling(r.multiplier, r.shift)
+        return quantized(out, scale, self.out_quant.zero_point, self.limits())

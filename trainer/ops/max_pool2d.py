@@ -37,12 +37,12 @@ class MaxPool2D(Pool2D, Op):
     behind_head = BehindHead.CHANNELS
 
     def windows(self, g: Geometry, x: Array) -> Int64:
-        """(out_h, out_w, C, kernel_h * kernel_w): x + 129 in each window, 0 outside."""
-        raised = x.reshape(g.in_h, g.in_w, g.in_ch).astype(np.int64) + ABOVE_PADDING
-        return g.windows(raised).reshape(g.out_h, g.out_w, g.in_ch, -1)
+        """(out_h, out_w, kernel_h * kernel_w, C): x + 129 in each window, 0 outside."""
+        raised = g.padded(x.reshape(g.in_h, g.in_w, g.in_ch), -ABOVE_PADDING, np.int64)
+        return g.windows(raised).reshape(g.out_h, g.out_w, -1, g.in_ch)
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
-        greatest = self.windows(self.geometry(node.inputs[0].type), inputs[0]).max(axis=-1)
+        greatest = self.windows(self.geometry(node.inputs[0].type), inputs[0]).max(axis=2)
         out = np.clip(greatest - ABOVE_PADDING, self.act_min, self.act_max).astype(np.int8)
         return (out.reshape(self.out_shape),)
 
@@ -60,8 +60,8 @@ class MaxPool2D(Pool2D, Op):
 
     def routed(self, g: Geometry, dout: Array, x: Array) -> Int64:
         """(in_h, in_w, C) int64: the sum of dout over the windows whose first maximum it is."""
-        first = self.windows(g, x).argmax(axis=-1)  # the first of equals
-        padded = g.padded(np.zeros((g.in_h, g.in_w, g.in_ch), np.int64))
+        first = self.windows(g, x).argmax(axis=2)  # the first of equals
+        padded = g.frame(np.int64)
         error = dout.reshape(first.shape).astype(np.int64)
         for ky, kx, positions in g.taps():
             padded[positions] += np.where(first == ky * g.kernel_w + kx, error, 0)

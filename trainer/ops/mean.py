@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mcutrain.trainer.errors import ModelError, UnsupportedOpError
-from mcutrain.trainer.fixedpoint import Requant, quantized
+from mcutrain.trainer.fixedpoint import Requant
 from mcutrain.trainer.graph.call import KernelCall
 from mcutrain.trainer.graph.op import BehindHead, ErrorTensor, Op, OutputScale
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Tensor, TensorType
 from mcutrain.trainer.ops.error import COUNT_BITS, RawError, count_share, error_types, format_of
 from mcutrain.trainer.ops.overlap import distance, in_step
+from mcutrain.trainer.ops.rescaling import Rescaling, quantized
 from mcutrain.trainer.ops.strided_error import StridedError, Strides
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class Mean(Op):
         sums = inputs[0].reshape(self.block(x)).astype(np.int64).sum(axis=1)
         r = self.factor(x)
         sums -= self.block(x)[1] * x.zero_point
-        out = quantized(sums, r.multiplier, r.shift, self.out_quant.zero_point)
+        out = quantized(sums, Rescaling(r.multiplier, r.shift), self.out_quant.zero_point)
         return (out.reshape(node.output.type.shape),)
 
     def narrowed(self, node: Node, channels: int) -> Op | None:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mcutrain.trainer.fixedpoint import Int64, Requant, quantized
+from mcutrain.trainer.fixedpoint import Int64, Requant
 from mcutrain.trainer.graph.op import BehindHead
 from mcutrain.trainer.graph.tensor import Array, QuantParams, TensorType
 from mcutrain.trainer.ops.lookup import Lookup, centred_inputs, rescaled
+from mcutrain.trainer.ops.rescaling import Rescaling, quantized
 
 
 @dataclass(frozen=True)
@@ -34,4 +35,4 @@ def from_uint8(given: QuantParams, wanted: QuantParams) -> Array:
     """
     r = Requant.from_real(given.scale / wanted.scale)
     centred = np.arange(256, dtype=np.int64) - given.zero_point
-    return quantized(centred, r.multiplier, r.shift, wanted.zero_point)
+    return quantized(centred, Rescaling(r.multiplier, r.shift), wanted.zero_point)

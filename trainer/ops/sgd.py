@@ -16,15 +16,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mcutrain.trainer.fixedpoint import (
+    SAT23,
     Int64,
+    Integers,
     dither,
+    exact_float,
+    magnitude,
     narrow23,
     scaled_byte,
     scaled_bytes,
     seed_op,
     stochastic_round,
+    sums_by_column,
 )
 from mcutrain.trainer.graph.call import ByChannels, Channels, Group, KernelCall, Table
+from mcutrain.trainer.graph.once import once_per_node
 from mcutrain.trainer.graph.op import Op
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
 from mcutrain.trainer.ops.companion import Companion, Digest, FollowUp, Kept, LearnedFormats
@@ -136,7 +142,7 @@ def input_shift_of(weight: Tensor, formats: LearnedFormats) -> Tensor | None:
 
 
 def _scaled_steps(
-    gradient: Int64,
+    gradient: Integers,
     channel: Int64,
     exponent: int,
     rates: Rates,
@@ -144,24 +150,28 @@ def _scaled_steps(
     node: int,
     first: int,
     input_shift: Array | None = None,
-) -> Int64:
+) -> Integers:
     """SR(g A, q + L - 8 - e - p - t, r), (g, t) = narrow23(gradient); ``first`` is the first
     index, ``input_shift`` p along the last axis of the weights, 0 if it is None."""
     seed, step, multiplier, shift = (int(v) for v in sgd)
-    a = (rates.multiplier.astype(np.int64) * multiplier + 128) >> 8
+    a = ((rates.multiplier.astype(np.int64) * multiplier + 128) >> 8)[channel]
+    total_shift = (rates.shift.astype(np.int64) + (shift - 8 - exponent))[channel]
     index = np.arange(first, first + gradient.size, dtype=np.uint32).reshape(gradient.shape)
     r = dither(seed_op(seed, step, node), index)
-    total_shift = rates.shift.astype(np.int64) + (shift - 8 - exponent)
-    value, dropped = narrow23(gradient)
-    of_each = total_shift[channel] - dropped
     if input_shift is not None:
         repeats = gradient.size // input_shift.size
-        of_each = of_each - np.tile(input_shift, repeats).reshape(gradient.shape)
-    return stochastic_round(value * a[channel], of_each, r)
+        total_shift = total_shift - np.tile(input_shift, repeats).reshape(gradient.shape)
+    steps = stochastic_round(gradient * a.astype(np.float64), total_shift, r)
+    if magnitude(gradient) > SAT23:  # of some the product with a byte does not fit 32 bits
+        wide = np.abs(gradient) > SAT23
+        a, total_shift = (np.broadcast_to(v, gradient.shape)[wide] for v in (a, total_shift))
+        value, dropped = narrow23(gradient[wide].astype(np.int64))
+        steps[wide] = stochastic_round(value * a, total_shift - dropped, r[wide])
+    return steps
 
 
 def weight_steps(
-    dw: Int64,
+    dw: Integers,
     channel: Int64,
     exponent: int,
     rates: Rates,
@@ -169,7 +179,7 @@ def weight_steps(
     node: int,
     first: int = 0,
     input_shift: Array | None = None,
-) -> tuple[Int64, Array]:
+) -> tuple[Integers, Array]:
     """(u, which elements take their step) along ``dw``; of its shape, which that of ``channel``,
     the rates' index, broadcasts to. ``input_shift`` (C,) is p of each input channel, if any.
 
@@ -180,25 +190,28 @@ def weight_steps(
     return u, (dw != 0) & (rates.multiplier[channel] != 0) & (int(sgd[2]) != 0)
 
 
-def step_weights(parts: tuple[Array, ...], u: Int64, learns: Array) -> tuple[Array, ...]:
-    """(w, frac), (w,) without a fraction, or one s32 (a bias, a sum), after the steps ``u``."""
-    if parts[0].dtype == np.int32:
-        new = [within(parts[0] - u, BIAS_MAX)]
-    elif len(parts) == 1:
-        new = [within(parts[0] - u, 127)]
-    else:
-        m = parts[0].astype(np.int32) << FRACTION_BITS
-        m += parts[1]
-        m = within(m - u.astype(np.int32), WEIGHT_MAX)
-        w = within((m + 128) >> FRACTION_BITS, 127)
-        new = [w, m - (w << FRACTION_BITS)]
-    pairs = zip(new, parts, strict=True)
-    return tuple(np.where(learns, value.astype(part.dtype), part) for value, part in pairs)
+def step_weights(parts: tuple[Array, ...], u: Integers, learns: Array) -> tuple[Array, ...]:
+    """(w, frac), (w,) without a fraction, or one s32 (a bias, a sum), after the steps ``u``, which
+    are 0 where nothing ``learns``."""
+    if len(parts) == 1:
+        most = BIAS_MAX if parts[0].dtype == np.int32 else 127
+        return (_stepped(parts[0], u, learns, most),)
+    # 256 w + frac has 16 bits but for the -128 that a model file can hold.
+    narrow = np.int16 if parts[0].min(initial=0) > -128 else np.int32
+    m = parts[0] * narrow(2**FRACTION_BITS) + parts[1]
+    m = _stepped(m, u, learns, WEIGHT_MAX)
+    return np.right_shift(m + 128, FRACTION_BITS).astype(np.int8), m.astype(np.int8)
+
+
+def _stepped(values: Array, u: Integers, learns: Array, most: int) -> Array:
+    """The values less u in +-most; those that do not learn stay even beyond it."""
+    new = within(values - u, most).astype(values.dtype)
+    return new if magnitude(values) <= most else np.where(learns, new, values)
 
 
 def within(values: Array, most: int) -> Array:
     """The values, which are changed, in +-most."""
-    return np.asarray(np.minimum(np.maximum(values, -most, out=values), most, out=values))
+    return np.asarray(np.clip(values, -most, most, out=values))
 
 
 @dataclass(frozen=True)
@@ -222,6 +235,7 @@ class BiasUpdate(Op):
             raise ValueError(f"a bias over more than {most} positions cannot learn")
         return ()
 
+    @once_per_node
     def rates(self, node: Node) -> Rates:
         scales = self.w_quant.channel_scales(node.inputs[0].type.size)
         return bias_rates(self.x_scale, scales, self.dead)
@@ -230,7 +244,8 @@ class BiasUpdate(Op):
         b, dout, exponent, sgd = inputs
         if int(sgd[2]) == 0:
             return (b,)
-        db = dout.reshape(-1, b.size).astype(np.int32).sum(axis=0, dtype=np.int32).astype(np.int64)
+        exact = exact_float(dout.size // b.size * format_of(node.inputs[1].type).greatest)
+        db = sums_by_column(dout.reshape(-1, b.size).astype(exact))
         rates = self.rates(node)
         channel = np.arange(b.size)
         u = _scaled_steps(db, channel, int(exponent[0]), rates, sgd, 4 * node.index + BIAS, 0)

@@ -15,6 +15,7 @@ import numpy as np
 
 from mcutrain.trainer.fixedpoint import near
 from mcutrain.trainer.graph.call import Arg, KernelCall, Table
+from mcutrain.trainer.graph.once import once_per_node
 from mcutrain.trainer.graph.tensor import Array, TensorType
 from mcutrain.trainer.ops.first_greatest import candidates, class_params
 from mcutrain.trainer.ops.loss import RECORD, Loss
@@ -54,6 +55,7 @@ class SoftmaxCrossEntropy(Loss):
         """The greatest logit alone gives 1 to the sum, and none gives more."""
         return ONE <= total <= ONE * self.labels(logits) and distance <= 255
 
+    @once_per_node
     def exponentials(self, node: Node) -> Array:
         """(256,) u16: round(2**15 exp(-s d))."""
         scale = node.inputs[0].type.scale

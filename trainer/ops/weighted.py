@@ -10,13 +10,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from mcutrain.trainer.errors import ModelError, UnsupportedOpError
-from mcutrain.trainer.fixedpoint import quantized, requants
+from mcutrain.trainer.fixedpoint import requants
 from mcutrain.trainer.graph.call import Rows, Table, Window
+from mcutrain.trainer.graph.once import once_per_node
 from mcutrain.trainer.graph.op import ErrorTensor, Op, OutputScale
 from mcutrain.trainer.graph.tensor import (
     Array,
@@ -29,6 +30,7 @@ from mcutrain.trainer.graph.tensor import (
 from mcutrain.trainer.ops.clamp_mask import mask_type
 from mcutrain.trainer.ops.error import E12, RawError
 from mcutrain.trainer.ops.overlap import window_distance
+from mcutrain.trainer.ops.rescaling import Rescaling, quantized
 from mcutrain.trainer.ops.sgd import BiasUpdate
 from mcutrain.trainer.ops.window import Geometry, Placement
 
@@ -166,6 +168,16 @@ class Weighted(Op, ABC):
         scales = filter_scales(w, self.out_axis)
         return np.asarray(np.floor(2**16 * (scales / scales.max()) ** 2 + 0.5).astype(np.int64))
 
+    @once_per_node
+    def windows(self, node: Node) -> Geometry:
+        """``geometry`` of the node's inputs."""
+        return self.geometry(*(t.type for t in node.inputs[:2]))
+
+    @once_per_node
+    def rescaling(self, node: Node) -> Rescaling:
+        """From accumulators to the output."""
+        return Rescaling.of(self.factors(*(t.type for t in node.inputs[:2])))
+
     @abstractmethod
     def channel_scores(self, x: TensorType, w: Tensor) -> Array:
         """(I,) int64: the squared norm of each input channel's weights (SPEC 1.5)."""
@@ -182,9 +194,9 @@ class Weighted(Op, ABC):
 
     def requantized(self, node: Node, acc: Array, inputs: tuple[Array, ...]) -> Array:
         """The output of accumulators without bias (out_h, out_w, out_ch)."""
-        tables = requants(self.factors(*(t.type for t in node.inputs[:2])))
         bias = inputs[2] if self.has_bias else 0
-        out = quantized(acc, *tables, self.out_quant.zero_point, self.limits(), bias)
+        scale, zero_point = self.rescaling(node), self.out_quant.zero_point
+        out = quantized(acc, scale, zero_point, self.limits(), bias)
         return out.reshape(self.out_shape)
 
     def vjp(
@@ -274,11 +286,6 @@ class Weighted(Op, ABC):
         g = self.geometry(node.inputs[0].type, w)
         # The filters of a depthwise layer read different values, all others the same.
         return g.kernel_h * g.kernel_w, g.out_h * g.out_w * w.size // w.shape[0]
-
-
-def centred(x: Array, zero_point: int, exact: type[np.floating[Any]]) -> Array:
-    """x minus its zero point, within MAX_CENTRED, as floats."""
-    return np.asarray(np.subtract(x, exact(zero_point), dtype=exact))
 
 
 def channel_table(channels: tuple[int, ...] | None, name: str = "channel") -> Table | None:

@@ -7,10 +7,9 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from mcutrain.trainer.fixedpoint import Int64
 from mcutrain.trainer.graph.call import ByChannels, Channels, Group
+from mcutrain.trainer.graph.once import once_per_node
 from mcutrain.trainer.graph.op import Op
 from mcutrain.trainer.graph.tensor import Array, DType, TensorType
 from mcutrain.trainer.ops.error import RawError, format_of
@@ -41,6 +40,11 @@ class WeightedGradInput(RawError):
     @property
     def mutates(self) -> tuple[int, ...]:  # type: ignore[override]
         return (self.position + 1,)
+
+    @once_per_node
+    def windows(self, node: Node) -> Geometry:
+        """Where the layer's windows lie."""
+        return self.layer.geometry(self.x, node.inputs[2].type)
 
     def overlays(self, node: Node) -> dict[tuple[int, int], int]:
         dx, mask = node.output.type, node.inputs[self.position].type
@@ -84,16 +88,22 @@ class WeightedUpdate(Op, ABC):
             raise ValueError(f"rows of more than {format_of(dout).max_band} outputs cannot learn")
         return ()
 
+    @once_per_node
+    def windows(self, node: Node) -> Geometry:
+        """Where the layer's windows lie."""
+        return self.layer.geometry(node.inputs[self.position].type, node.inputs[0].type)
+
+    @once_per_node
     def rates(self, node: Node) -> Rates:
         scales = filter_scales(node.inputs[0].type, self.layer.out_axis)
         x = node.inputs[self.position].type
         return weight_rates(x.scale, scales, self.layer.dead, has_fraction=self.has_fraction)
 
     @abstractmethod
-    def gradient(self, g: Geometry, x: Array, dout: Array, rows: slice) -> Array:
+    def gradient(self, g: Geometry, x: Array, zero_point: int, dout: Array, rows: slice) -> Array:
         """The weight gradient of one band of output rows, in the weights' order: float, exact.
 
-        ``x`` (in_h, in_w, in_ch) s16 is centred, ``dout`` (out_h, out_w, channels) the error.
+        ``x`` is (in_h, in_w, in_ch) s8, ``dout`` (out_h, out_w, channels) the error.
         """
 
     @abstractmethod
@@ -104,13 +114,14 @@ class WeightedUpdate(Op, ABC):
         (*parts,), (x, dout, exponent, sgd) = inputs[: self.position], inputs[self.position :]
         shifts = parts.pop() if self.has_input_shifts else None
         x_type, dout_type = (t.type for t in node.inputs[self.position : self.position + 2])
-        g = self.layer.geometry(x_type, node.inputs[0].type)
-        x = x.reshape(g.in_h, g.in_w, g.in_ch) - np.int16(x_type.zero_point)
+        g = self.windows(node)
+        x = x.reshape(g.in_h, g.in_w, g.in_ch)
         dout = dout.reshape(g.out_h, g.out_w, -1)
         shape, size = parts[0].shape, parts[0].size
         rates, e, band_rows = self.rates(node), int(exponent[0]), format_of(dout_type).band_rows(g)
         for band, row in enumerate(range(0, g.out_h, band_rows)):
-            dw = self.gradient(g, x, dout, slice(row, row + band_rows)).astype(np.int64)
+            rows = slice(row, row + band_rows)
+            dw = self.gradient(g, x, x_type.zero_point, dout, rows)
             node_id = 4 * node.index + WEIGHT
             u, learns = weight_steps(
                 dw, self.channel(g), e, rates, sgd, node_id, first=band * size, input_shift=shifts

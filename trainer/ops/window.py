@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from mcutrain.trainer.errors import ModelError, UnsupportedOpError
 from mcutrain.trainer.graph.tensor import Array, Tensor, TensorType
@@ -39,24 +40,46 @@ class Geometry:
     pad_top: int
     pad_left: int
 
-    def padded(self, x: Array) -> Array:
-        """x (in_h, in_w, in_ch) with zeros around, as far as the kernel reaches."""
-        bottom = (self.out_h - 1) * self.stride_h + self.kernel_h - self.pad_top - self.in_h
-        right = (self.out_w - 1) * self.stride_w + self.kernel_w - self.pad_left - self.in_w
-        margins = ((self.pad_top, max(bottom, 0)), (self.pad_left, max(right, 0)), (0, 0))
-        return np.pad(x, margins) if any(map(any, margins)) else x
+    def frame(self, dtype: npt.DTypeLike, channels: int | None = None) -> Array:
+        """Zeros (height, width, channels) for the input and what the kernel reaches around it;
+        without ``channels`` for in_ch."""
+        height = (self.out_h - 1) * self.stride_h + self.kernel_h
+        width = (self.out_w - 1) * self.stride_w + self.kernel_w
+        rows, cols = max(height, self.pad_top + self.in_h), max(width, self.pad_left + self.in_w)
+        return np.zeros((rows, cols, channels or self.in_ch), dtype)
 
-    def windows(self, x: Array) -> Array:
-        """View (out_h, out_w, in_ch, kernel_h, kernel_w) of the padded input ``x``."""
-        # NumPy's own types for this function differ between its versions.
-        slide: Any = np.lib.stride_tricks.sliding_window_view
-        view = slide(self.padded(x), (self.kernel_h, self.kernel_w), axis=(0, 1))
-        return np.asarray(view[:: self.stride_h, :: self.stride_w][: self.out_h, : self.out_w])
+    def padded(self, x: Array, zero_point: int = 0, dtype: npt.DTypeLike | None = None) -> Array:
+        """x (in_h, in_w, channels) less its zero point in a frame of zeros, of the type ``dtype``
+        or else its own."""
+        found = self.frame(x.dtype if dtype is None else dtype, x.shape[2])
+        np.subtract(x, found.dtype.type(zero_point), out=self.unpadded(found), dtype=found.dtype)
+        return found
+
+    def windows(self, padded: Array, rows: slice = ALL) -> Array:
+        """View (out_h, out_w, kernel_h, kernel_w, channels) of the padded input: what each output
+        of ``rows`` reads."""
+        first, end, _ = rows.indices(self.out_h)
+        row, position, value = padded.strides
+        return np.lib.stride_tricks.as_strided(
+            padded[first * self.stride_h :],
+            (end - first, self.out_w, self.kernel_h, self.kernel_w, padded.shape[2]),
+            (self.stride_h * row, self.stride_w * position, row, position, value),
+            writeable=False,
+        )
 
     @property
     def is_pointwise(self) -> bool:
         """Whether each output reads the input of its own position alone."""
         return self.kernel_h == self.kernel_w == self.stride_h == self.stride_w == 1
+
+    def transposed(self) -> Geometry | None:
+        """The windows of outputs that read an input, turned by half: a convolution again. None
+        with strides, which leave gaps between those outputs."""
+        top, left = self.kernel_h - 1 - self.pad_top, self.kernel_w - 1 - self.pad_left
+        if (self.stride_h, self.stride_w) != (1, 1) or min(top, left) < 0:
+            return None
+        sizes = (self.out_h, self.out_w, self.out_ch, self.in_h, self.in_w, self.in_ch)
+        return Geometry(*sizes, self.kernel_h, self.kernel_w, 1, 1, top, left)
 
     def in_one_row(self) -> Geometry:
         """The same outputs as windows of a row, where nothing of that tells the two apart: kernels
@@ -85,12 +108,7 @@ class Geometry:
         padded input, in the order of OHWI weights."""
         if self.is_pointwise:
             return np.asarray(padded[: self.out_h, : self.out_w][rows].reshape(-1, self.in_ch))
-        height = len(range(self.out_h)[rows])
-        shape = (height, self.out_w, self.kernel_h, self.kernel_w, self.in_ch)
-        found = np.empty(shape, padded.dtype)
-        for ky, kx, positions in self.taps():
-            found[:, :, ky, kx] = padded[positions][rows]
-        return found.reshape(height * self.out_w, -1)
+        return self.windows(padded, rows).reshape(-1, self.kernel_h * self.kernel_w * self.in_ch)
 
     def taps(self) -> Iterator[tuple[int, int, tuple[slice, slice]]]:
         """(ky, kx, the padded input's positions that this tap reads, one per output)."""
