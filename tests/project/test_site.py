@@ -20,6 +20,7 @@ import typer
 
 import mcutrain
 from mcutrain.host.cli.app import app
+from tests.support.browser import browser
 from tests.support.documents import PAGES, commands
 from tests.support.paths import ROOT
 from tools.site.links import for_the_site
@@ -118,6 +119,24 @@ def test_no_page_asks_another_host(site: dict[Path, Page]) -> None:
         assert [url for url in page.loaded if urlsplit(url).netloc] == [], page.path.name
     for sheet in root.rglob("*.css"):
         assert not re.search(r"url\(['\"]?(https?:)?//", sheet.read_text(encoding="utf-8")), sheet
+
+
+# Commands whose end is out of sight, and tables and drawings that are wider than the page.
+CUT = """() => [...document.querySelectorAll(
+    '.language-sh code, .md-typeset__scrollwrap, .md-typeset p:has(> img)')]
+  .filter(each => each.scrollWidth > each.clientWidth + 1).map(each => each.innerText)"""
+
+
+@pytest.mark.slow
+def test_a_telephone_shows_whole_commands_tables_and_drawings(site: dict[Path, Page]) -> None:
+    root = next(page.parent for page in site if page.name == "404.html")
+    with browser() as seen:
+        seen.page.set_viewport_size({"width": 400, "height": 800})
+        for name in ("index.html", "start.html", "glossary.html", "how/first.html"):
+            seen.open(root / name)
+
+            assert seen.page.evaluate("document.documentElement.scrollWidth") == 400, name
+            assert seen.page.evaluate(CUT) == [], name
 
 
 @pytest.mark.slow

@@ -249,7 +249,9 @@ FOUND_RATES = {"head": 0.03125, "bias": 0.125, "last:2": 0.0625, "full": 0.03125
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scheme", [exhaustive(name, ("head", "full")) for name in FOUND_RATES])
+@pytest.mark.parametrize(
+    "scheme", [exhaustive(name, ("head", "last:2", "full")) for name in FOUND_RATES]
+)
 def test_a_scheme_takes_and_learns_what_is_told(scheme: str, run: Run) -> None:
     options = ("--update", scheme, "--lr", FOUND_RATES[scheme], "--no-guard", "--json")
     found = run("train", WATCH / "watch.tflite", "--data", WATCH / "demo.npz", *options).json
