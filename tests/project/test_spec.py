@@ -272,3 +272,11 @@ def test_glossary_terms_are_sorted_and_have_a_source() -> None:
     assert terms == sorted(terms)
     assert len(set(terms)) == len(terms)
     assert all(len(row) == 3 and all(row) for row in rows)
+
+
+def test_what_is_cited_is_this_version() -> None:
+    pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    (version,) = re.findall(r'^version = "(.*)"$', pyproject, re.M)
+
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"version = {{{version}}}" in (ROOT / "docs" / "teams.md").read_text(encoding="utf-8")
