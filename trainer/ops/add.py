@@ -46,11 +46,11 @@ class Add(Elementwise):
         )
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
-        *_, out_factor = self.requants(*(t.type for t in node.inputs))
+        *tables, out_factor = self.terms(node)
         # The fastest way to look up; none is beyond.
         a, b = (
             table.take(value.view(np.uint8), mode="clip")
-            for table, value in zip(self.terms(node), inputs, strict=True)
+            for table, value in zip(tables, inputs, strict=True)
         )
         if out_factor.shift > 0:
             return (self.requantized(a + b, out_factor),)
@@ -59,13 +59,14 @@ class Add(Elementwise):
         return (np.minimum(np.maximum(out, self.act_min), self.act_max).astype(np.int8),)
 
     @once_per_node
-    def terms(self, node: Node) -> list[Int64]:
+    def terms(self, node: Node) -> tuple[Int64, Int64, Requant]:
         """(256,) of each operand: what it adds for all values, the negative ones last, where their
-        bytes are as unsigned ones."""
+        bytes are as unsigned ones; and the factor of the sum."""
         factors = self.requants(*(t.type for t in node.inputs))
         shifted = ((np.arange(-128, 128) - t.type.zero_point) << LEFT_SHIFT for t in node.inputs)
         pairs = zip(shifted, factors[:2], strict=True)
-        return [np.roll(requantize(x, r.multiplier, r.shift), 128) for x, r in pairs]
+        a, b = (np.roll(requantize(x, r.multiplier, r.shift), 128) for x, r in pairs)
+        return a, b, factors[2]
 
     def vjp(
         self, node: Node, error: ErrorTensor, tape: Tape

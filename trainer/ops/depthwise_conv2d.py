@@ -39,6 +39,7 @@ from mcutrain.trainer.ops.window import Geometry
 if TYPE_CHECKING:
     from mcutrain.trainer.graph.op import Node, OperatorSource
 
+WIDE = 32  # outputs in a row from where the reference filters by rows
 MAX_MULTIPLIER = 127  # terms below 2**24 in one raw error
 
 
@@ -119,7 +120,30 @@ class DepthwiseConv2D(Weighted):
 
 def filtered(g: Geometry, padded: Array, filters: Array) -> Array:
     """(out_h, out_w, out_ch): of the padded input (.., out_ch) and filters (KH, KW, out_ch)."""
+    if g.out_w >= WIDE:
+        return filtered_by_rows(g, padded, filters)
     return np.asarray(np.einsum("yxklo,klo->yxo", g.windows(padded), filters))
+
+
+def filtered_by_rows(g: Geometry, padded: Array, filters: Array) -> Array:
+    """``filtered`` by a product of matrices for each channel: the rows that an output row reads,
+    and the filter at the place of each output of a row, with zeros elsewhere.
+
+    Many products are with those zeros, but images that are wide have few channels, and sums over
+    few channels are slow.
+    """
+    width, channels = padded.shape[1], g.out_ch
+    bands = np.zeros((channels, g.kernel_h, width, g.out_w), padded.dtype)
+    channel, row, position, out = bands.strides
+    shape = (channels, g.kernel_h, g.kernel_w, g.out_w)
+    steps = (channel, row, position, g.stride_w * position + out)
+    np.lib.stride_tricks.as_strided(bands, shape, steps)[:] = filters.transpose(2, 0, 1)[..., None]
+    planes = np.ascontiguousarray(padded.transpose(2, 0, 1))
+    plane, row, value = planes.strides
+    shape = (channels, g.out_h, g.kernel_h * width)
+    read = np.lib.stride_tricks.as_strided(planes, shape, (plane, g.stride_h * row, value))
+    products = np.matmul(read.copy(), bands.reshape(channels, -1, g.out_w))
+    return np.ascontiguousarray(products.transpose(1, 2, 0))
 
 
 def repeated(g: Geometry, x: Array) -> Array:

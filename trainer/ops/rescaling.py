@@ -68,12 +68,14 @@ def quantized(
     >>> quantized(np.array([-300.0, -3.0, -1.0, 1.0, 3.0]), Rescaling(2**30, 0), 5)
     array([-128,    4,    5,    6,    7], dtype=int8)
     """
-    if (magnitude(acc) + magnitude(np.asarray(bias))) * scale.left < MAX_IN_DOUBLES:
+    greatest: Any = magnitude(acc)
+    most = MAX_IN_DOUBLES / scale.left
+    if greatest + magnitude(np.asarray(bias)) < most:
         return _quantized_in_doubles(acc, scale, zero_point, limits, bias)
     rows = acc.reshape(-1, acc.shape[-1])
-    most = np.maximum(rows.max(axis=0, initial=0), -rows.min(axis=0, initial=0))
-    greatest = most.astype(np.float64) + np.abs(bias, dtype=np.float64)
-    wide = greatest * scale.left >= MAX_IN_DOUBLES
+    if greatest >= most:
+        greatest = np.maximum(rows.max(axis=0, initial=0), -rows.min(axis=0, initial=0))
+    wide = np.broadcast_to(greatest + np.abs(bias, dtype=np.float64) >= most, rows.shape[1])
     if wide.mean() > 0.5:
         return _quantized_in_integers(rows, scale, zero_point, limits, bias).reshape(acc.shape)
     # Few channels are beyond, such as dead ones, whose biases are out of all proportion.
