@@ -140,8 +140,9 @@ def filtered_by_rows(g: Geometry, padded: Array, filters: Array) -> Array:
     np.lib.stride_tricks.as_strided(bands, shape, steps)[:] = filters.transpose(2, 0, 1)[..., None]
     planes = np.ascontiguousarray(padded.transpose(2, 0, 1))
     plane, row, value = planes.strides
-    shape = (channels, g.out_h, g.kernel_h * width)
-    read = np.lib.stride_tricks.as_strided(planes, shape, (plane, g.stride_h * row, value))
+    read = np.lib.stride_tricks.as_strided(
+        planes, (channels, g.out_h, g.kernel_h * width), (plane, g.stride_h * row, value)
+    )
     products = np.matmul(read.copy(), bands.reshape(channels, -1, g.out_w))
     return np.ascontiguousarray(products.transpose(1, 2, 0))
 
