@@ -39,7 +39,7 @@ from mcutrain.trainer.ops.window import Geometry
 if TYPE_CHECKING:
     from mcutrain.trainer.graph.op import Node, OperatorSource
 
-WIDE = 32  # outputs in a row from where the reference filters by rows
+WIDE = range(32, 129)  # outputs in a row with which the reference filters by rows
 MAX_MULTIPLIER = 127  # terms below 2**24 in one raw error
 
 
@@ -116,7 +116,7 @@ class DepthwiseConv2D(Weighted):
 
 def filtered(g: Geometry, padded: Array, filters: Array) -> Array:
     """(out_h, out_w, out_ch): of the padded input (.., out_ch) and filters (KH, KW, out_ch)."""
-    if g.out_w >= WIDE:
+    if g.out_w in WIDE:
         return filtered_by_rows(g, padded, filters)
     return np.asarray(np.einsum("yxklo,klo->yxo", g.windows(padded), filters))
 
@@ -128,7 +128,7 @@ def filtered_by_rows(g: Geometry, padded: Array, filters: Array) -> Array:
     Many products are with those zeros, but images that are wide have few channels, and sums over
     few channels are slow.
     """
-    width, channels = padded.shape[1], g.out_ch
+    _, width, channels = padded.shape
     bands = np.zeros((channels, g.kernel_h, width, g.out_w), padded.dtype)
     channel, row, position, out = bands.strides
     shape = (channels, g.kernel_h, g.kernel_w, g.out_w)
@@ -136,8 +136,9 @@ def filtered_by_rows(g: Geometry, padded: Array, filters: Array) -> Array:
     np.lib.stride_tricks.as_strided(bands, shape, steps)[:] = filters.transpose(2, 0, 1)[..., None]
     planes = np.ascontiguousarray(padded.transpose(2, 0, 1))
     plane, row, value = planes.strides
-    shape = (channels, g.out_h, g.kernel_h * width)
-    read = np.lib.stride_tricks.as_strided(planes, shape, (plane, g.stride_h * row, value))
+    read = np.lib.stride_tricks.as_strided(
+        planes, (channels, g.out_h, g.kernel_h * width), (plane, g.stride_h * row, value)
+    )
     products = np.matmul(read.copy(), bands.reshape(channels, -1, g.out_w))
     return np.ascontiguousarray(products.transpose(1, 2, 0))
 
