@@ -39,7 +39,7 @@ from mcutrain.trainer.ops.window import Geometry
 if TYPE_CHECKING:
     from mcutrain.trainer.graph.op import Node, OperatorSource
 
-WIDE = 32  # outputs in a row from where the reference filters by rows
+WIDE = range(32, 129)  # outputs in a row with which the reference filters by rows
 MAX_MULTIPLIER = 127  # terms below 2**24 in one raw error
 
 
@@ -120,7 +120,7 @@ class DepthwiseConv2D(Weighted):
 
 def filtered(g: Geometry, padded: Array, filters: Array) -> Array:
     """(out_h, out_w, out_ch): of the padded input (.., out_ch) and filters (KH, KW, out_ch)."""
-    if g.out_w >= WIDE:
+    if g.out_w in WIDE:
         return filtered_by_rows(g, padded, filters)
     return np.asarray(np.einsum("yxklo,klo->yxo", g.windows(padded), filters))
 
@@ -132,7 +132,7 @@ def filtered_by_rows(g: Geometry, padded: Array, filters: Array) -> Array:
     Many products are with those zeros, but images that are wide have few channels, and sums over
     few channels are slow.
     """
-    width, channels = padded.shape[1], g.out_ch
+    _, width, channels = padded.shape
     bands = np.zeros((channels, g.kernel_h, width, g.out_w), padded.dtype)
     channel, row, position, out = bands.strides
     shape = (channels, g.kernel_h, g.kernel_w, g.out_w)
