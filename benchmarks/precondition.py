@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from benchmarks.comparison import RESULTS_DIR
+from benchmarks.data.fetch import DataUnavailable
 from benchmarks.gaps import Gap
 from benchmarks.methods import BEST_FLOAT, DEFAULT, PRECONDITIONED
 from benchmarks.runs import in_parallel
@@ -38,6 +39,8 @@ def markdown(short: bool) -> str:
         store = Store(RESULTS_DIR / f"{name}.jsonl")
         for scheme in task_named(name).schemes:
             lines += row(name, scheme, store, most=2 if short else None)
+    if len(lines) == 4:
+        raise DataUnavailable(f"no pairs yet: run python -m benchmarks {' '.join(TASKS)} first")
     return "\n".join(lines) + "\n"
 
 

@@ -9,6 +9,10 @@
 
 #include "mct/avx2.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum {
     MCT_DOTS = 4, /* filters that meet the windows at once */
     MCT_RUN = 16  /* values that an instruction multiplies */
@@ -117,6 +121,10 @@ static inline void mct_add_dots(const int16_t *x, const int16_t *y, const int8_t
     }
 }
 
+#endif
+
+#ifdef __cplusplus
+}
 #endif
 
 #endif

@@ -9,6 +9,10 @@
 
 #include "mct/avx2.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum {
     LANES = 16, /* values of a vector */
     SIDE = 4    /* sums that share a vector */
@@ -90,6 +94,10 @@ static void add_vectors(vectors v, const int16_t *const factors[SIDE], int32_t *
     }
 }
 
+#endif
+
+#ifdef __cplusplus
+}
 #endif
 
 #endif

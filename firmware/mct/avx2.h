@@ -8,6 +8,10 @@
 #include <immintrin.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* sum[l] + a[2 l] * b[2 l] + a[2 l + 1] * b[2 l + 1], of int16. */
 #if defined __AVX512VNNI__ && defined __AVX512VL__
 #define MCT_ADD_PAIRS(sum, a, b) _mm256_dpwssd_epi32(sum, a, b)
@@ -101,6 +105,10 @@ static inline uint32_t mct_within(const int8_t *x, int32_t x_min, int32_t x_max)
         x_max > INT8_MAX ? UINT32_MAX : (uint32_t)_mm256_movemask_epi8(below);
     return are_above & are_below;
 }
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
 

@@ -66,7 +66,8 @@ def timed(
     marks: dict[str, list[float]] = {"before": [], "train": [], "after": []}
 
     def report(progress: Progress) -> None:
-        marks[progress.phase].append(time.perf_counter())
+        if progress.phase in marks:
+            marks[progress.phase].append(time.perf_counter())
 
     few = replace(data, x_test=data.x_test[:TESTED], y_test=data.y_test[:TESTED], notes=())
     order = [k % min(count, len(data.x_train)) for k in range(2 * count)]

@@ -164,11 +164,11 @@ def weight_bands(op: WeightedUpdate, inputs: Sequence[Tensor], values: Values) -
     """dW of each band of output rows, int64."""
     w, _, x, dout, _, _ = inputs
     g = op.layer.geometry(x.type, w.type)
-    centred = values[x].reshape(g.in_h, g.in_w, g.in_ch) - np.float64(x.type.zero_point)
+    read, zero_point = values[x].reshape(g.in_h, g.in_w, g.in_ch), x.type.zero_point
     errors = values[dout].reshape(g.out_h, g.out_w, -1).astype(np.float64)
     band_rows = format_of(dout.type).band_rows(g)
     for row in range(0, g.out_h, band_rows):
-        yield op.gradient(g, centred, errors, slice(row, row + band_rows)).astype(np.int64)
+        yield op.gradient(g, read, zero_point, errors, slice(row, row + band_rows)).astype(np.int64)
 
 
 @dataclass
