@@ -310,8 +310,9 @@ def test_the_command_lists_every_memory(board: str, run: Run, tmp_path: Path) ->
         "name": "blockram", "used_bytes": 1104, "available_bytes": 16384
     }  # fmt: skip
     assert "memory blockram: 1,104 of 16,384 bytes" in run("build", *args).out
-    assert "<td>blockram<td>" in html.read_text()
-    assert "<tr><th scope=row>RAM, in blockram<td>1,104" in html.read_text()
+    page = html.read_text()
+    assert re.search(r"<td[^>]*>blockram<", page)  # where a tensor lies
+    assert re.search(r"RAM, in blockram\b.{0,60}>1,104\b", page, re.S)
     budget = run("plan", *args, "--sram", cost["sram_bytes"], "--json").json
     assert budget["budget"]["chosen"] == []
     assert budget["sram_bytes"] == cost["sram_bytes"]
