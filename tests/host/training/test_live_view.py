@@ -148,6 +148,8 @@ def on_a_terminal(width: int, *args: object, **environment: str) -> str:
     parent, child = pty.openpty()
     fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
     env = {**os.environ, "TERM": "xterm-256color", **environment}
+    for name in ("COLUMNS", "LINES"):  # they would stand for the terminal's own size
+        env.pop(name, None)
     command = [sys.executable, "-m", "mcutrain", *map(str, args)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=child, env=env) as process:
         os.close(child)
