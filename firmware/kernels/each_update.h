@@ -13,98 +13,32 @@
  *   MCT_HAS_SHIFTS     1 if the steps behind input channels are scaled (name_shifted_update and so
  *                      on): their exponents follow what changes; else 0
  *   MCT_RATE_BEHIND(rate, k)  the rate behind input channel k */
+
+/* The name of the format behind a name that is itself made by a macro. */
+#define MCT_NAMED(name) MCT_NAME(name)
+
 #define MCT_HAS_SHIFTS 0
 #define MCT_RATE_BEHIND(rate, k) (rate)
-
-#define MCT_UPDATE(name) MCT_NAME(name##_update)
-#define MCT_WAY(name) name##_update
-#define MCT_LEARNED int8_t *w, int8_t *frac
-#define MCT_LEARNED_ARGS w, frac
-#define MCT_LEARNED_AT(at) &w[at], &frac[at]
-#define MCT_STEP(at, u) mct_step_weight(&w[at], &frac[at], u)
-#include MCT_TEMPLATE
-#undef MCT_UPDATE
-#undef MCT_WAY
-#undef MCT_LEARNED
-#undef MCT_LEARNED_ARGS
-#undef MCT_LEARNED_AT
-#undef MCT_STEP
-
-#define MCT_UPDATE(name) MCT_NAME(name##_update_whole)
-#define MCT_WAY(name) name##_update_whole
-#define MCT_LEARNED int8_t *w
-#define MCT_LEARNED_ARGS w
-#define MCT_LEARNED_AT(at) &w[at]
-#define MCT_STEP(at, u) mct_step_whole(&w[at], u)
-#include MCT_TEMPLATE
-#undef MCT_UPDATE
-#undef MCT_WAY
-#undef MCT_LEARNED
-#undef MCT_LEARNED_ARGS
-#undef MCT_LEARNED_AT
-#undef MCT_STEP
-
-#define MCT_UPDATE(name) MCT_NAME(name##_accumulate)
-#define MCT_WAY(name) name##_accumulate
-#define MCT_LEARNED int32_t *sum
-#define MCT_LEARNED_ARGS sum
-#define MCT_LEARNED_AT(at) &sum[at]
-#define MCT_STEP(at, u) mct_step_wide(&sum[at], mct_clamp(u, -MCT_STEP_MAX, MCT_STEP_MAX))
-#include MCT_TEMPLATE
-#undef MCT_UPDATE
-#undef MCT_WAY
-#undef MCT_LEARNED
-#undef MCT_LEARNED_ARGS
-#undef MCT_LEARNED_AT
-#undef MCT_STEP
-
+#define MCT_SHIFTED(name, way) name##way
+#define MCT_SHIFTS
+#define MCT_SHIFTS_ARG
+#include "kernels/each_way.h"
 #undef MCT_HAS_SHIFTS
 #undef MCT_RATE_BEHIND
+#undef MCT_SHIFTED
+#undef MCT_SHIFTS
+#undef MCT_SHIFTS_ARG
 
 #define MCT_HAS_SHIFTS 1
 #define MCT_RATE_BEHIND(rate, k) mct_shifted_rate(rate, input_shift[k])
-
-#define MCT_UPDATE(name) MCT_NAME(name##_shifted_update)
-#define MCT_WAY(name) name##_shifted_update
-#define MCT_LEARNED int8_t *w, int8_t *frac, const int8_t *input_shift
-#define MCT_LEARNED_ARGS w, frac, input_shift
-#define MCT_LEARNED_AT(at) &w[at], &frac[at], input_shift
-#define MCT_STEP(at, u) mct_step_weight(&w[at], &frac[at], u)
-#include MCT_TEMPLATE
-#undef MCT_UPDATE
-#undef MCT_WAY
-#undef MCT_LEARNED
-#undef MCT_LEARNED_ARGS
-#undef MCT_LEARNED_AT
-#undef MCT_STEP
-
-#define MCT_UPDATE(name) MCT_NAME(name##_shifted_update_whole)
-#define MCT_WAY(name) name##_shifted_update_whole
-#define MCT_LEARNED int8_t *w, const int8_t *input_shift
-#define MCT_LEARNED_ARGS w, input_shift
-#define MCT_LEARNED_AT(at) &w[at], input_shift
-#define MCT_STEP(at, u) mct_step_whole(&w[at], u)
-#include MCT_TEMPLATE
-#undef MCT_UPDATE
-#undef MCT_WAY
-#undef MCT_LEARNED
-#undef MCT_LEARNED_ARGS
-#undef MCT_LEARNED_AT
-#undef MCT_STEP
-
-#define MCT_UPDATE(name) MCT_NAME(name##_shifted_accumulate)
-#define MCT_WAY(name) name##_shifted_accumulate
-#define MCT_LEARNED int32_t *sum, const int8_t *input_shift
-#define MCT_LEARNED_ARGS sum, input_shift
-#define MCT_LEARNED_AT(at) &sum[at], input_shift
-#define MCT_STEP(at, u) mct_step_wide(&sum[at], mct_clamp(u, -MCT_STEP_MAX, MCT_STEP_MAX))
-#include MCT_TEMPLATE
-#undef MCT_UPDATE
-#undef MCT_WAY
-#undef MCT_LEARNED
-#undef MCT_LEARNED_ARGS
-#undef MCT_LEARNED_AT
-#undef MCT_STEP
-
+#define MCT_SHIFTED(name, way) name##_shifted##way
+#define MCT_SHIFTS , const int8_t *input_shift
+#define MCT_SHIFTS_ARG , input_shift
+#include "kernels/each_way.h"
 #undef MCT_HAS_SHIFTS
 #undef MCT_RATE_BEHIND
+#undef MCT_SHIFTED
+#undef MCT_SHIFTS
+#undef MCT_SHIFTS_ARG
+
+#undef MCT_NAMED
