@@ -16,9 +16,10 @@ from benchmarks.tasks import fashion, hapt, watch
 from mcutrain.host.building.library import in_process
 from mcutrain.host.training.augmentation import Augmentation
 from mcutrain.host.training.dataset import Dataset
-from mcutrain.host.training.loop import TrainingOptions, train
+from mcutrain.host.training.loop import train
 from mcutrain.host.training.rate_choice import rate_text
 from mcutrain.host.training.runner import Runner
+from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.model import Model
 from mcutrain.trainer.options import PlanOptions

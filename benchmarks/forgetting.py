@@ -16,9 +16,10 @@ from benchmarks.nets.digits import recipe
 from benchmarks.tasks import incremental, watch
 from mcutrain.host.building.library import LibraryRunner, in_process
 from mcutrain.host.training.dataset import Dataset
-from mcutrain.host.training.loop import TrainingOptions, train
+from mcutrain.host.training.loop import train
 from mcutrain.host.training.rate_search import find_rate
 from mcutrain.host.training.replay import streamed, train_stream
+from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.model import Model
 from mcutrain.trainer.options import KEEP, LEARN, PlanOptions

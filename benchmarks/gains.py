@@ -10,8 +10,9 @@ from collections.abc import Iterable
 import numpy as np
 
 from mcutrain.host.training.dataset import Dataset
-from mcutrain.host.training.loop import Progress, TrainingOptions
+from mcutrain.host.training.progress import Progress
 from mcutrain.host.training.rate_search import find_rate
+from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.training_plan import TrainingPlan
 

@@ -19,8 +19,10 @@ from benchmarks.nets.digits import INPUT_QUANT, recipe
 from mcutrain.host.building.library import LibraryRunner, in_process
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.fold_guard import borrowed, decide
-from mcutrain.host.training.loop import Progress, TrainingOptions, train
+from mcutrain.host.training.loop import train
+from mcutrain.host.training.progress import Progress
 from mcutrain.host.training.rate_search import find_rate
+from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.making.quantiser import quantize_array
 from mcutrain.trainer.options import PlanOptions

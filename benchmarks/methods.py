@@ -13,8 +13,9 @@ from benchmarks.optimisers import OPTIMISERS, SGD
 from benchmarks.scores import Score, real
 from benchmarks.torch_parameters import Method
 from mcutrain.host.training.dataset import Dataset
-from mcutrain.host.training.loop import TrainingOptions, train
+from mcutrain.host.training.loop import train
 from mcutrain.host.training.runner import Runner
+from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.trainer.formats import Formats
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.training_plan import TrainingPlan

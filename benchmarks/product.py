@@ -11,8 +11,8 @@ from mcutrain.host.defaults import RATE_MINUTES
 from mcutrain.host.training import bracket, counted_time, rate_search
 from mcutrain.host.training.counted_time import MACS_PER_MINUTE
 from mcutrain.host.training.dataset import Dataset
-from mcutrain.host.training.loop import TrainingOptions
 from mcutrain.host.training.rate_search import find_rate
+from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.trainer.training_plan import TrainingPlan
 
 RULE = (bracket, counted_time, rate_search)  # the modules that decide the rate

@@ -22,10 +22,12 @@ from benchmarks.data.models import model_file
 from benchmarks.task import Task
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.in_process import in_process_runner, with_host_latents
-from mcutrain.host.training.loop import Progress, TrainingOptions, train
+from mcutrain.host.training.loop import train
+from mcutrain.host.training.progress import Progress
 from mcutrain.host.training.rate_choice import RateChoice, rate_text
 from mcutrain.host.training.rate_search import find_rate
 from mcutrain.host.training.runner import Runner
+from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.model import Model
 from mcutrain.trainer.options import PlanOptions

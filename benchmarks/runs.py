@@ -23,8 +23,8 @@ from benchmarks.store import BenchmarkRun, Store
 from benchmarks.task import Task
 from mcutrain.host.building.library import in_process
 from mcutrain.host.training.dataset import Dataset
-from mcutrain.host.training.loop import TrainingOptions
 from mcutrain.host.training.rates import sample_order
+from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.trainer.formats import Formats
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.training_plan import TrainingPlan

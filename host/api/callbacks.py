@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mcutrain.host.api.progress import Epoch, Step
 from mcutrain.host.training.interrupt import StopTraining
-from mcutrain.host.training.loop import Progress, Report
+from mcutrain.host.training.progress import Progress, Report
 from mcutrain.host.training.reporter import Reporter
 from mcutrain.trainer.training_plan import TrainingPlan
 

@@ -21,9 +21,9 @@ from mcutrain.host.request import Request
 from mcutrain.host.show.training_page import write_report
 from mcutrain.host.training.anomaly import Detection, in_turn, reconstruction_errors
 from mcutrain.host.training.job import Outcome, TrainingJob
-from mcutrain.host.training.loop import TrainingOptions
 from mcutrain.host.training.run import run_job
 from mcutrain.host.training.runners import ReferenceRunner
+from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.trainer.errors import Error
 from mcutrain.trainer.options import CROSS_ENTROPY, RECONSTRUCTION
 from mcutrain.trainer.training_plan import TrainingPlan

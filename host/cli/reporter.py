@@ -12,7 +12,7 @@ from rich.text import Text
 
 from mcutrain.host.search import command as searching
 from mcutrain.host.training.bars import bars
-from mcutrain.host.training.loop import Report
+from mcutrain.host.training.progress import Report
 from mcutrain.host.training.reporter import Phase, Reporter, Update
 from mcutrain.host.training.tell import tell
 from mcutrain.trainer.notes import Note

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from rich.console import Console
 
 from mcutrain.host.training.live_view import live_view
-from mcutrain.host.training.loop import Progress
+from mcutrain.host.training.progress import Progress
 from mcutrain.host.training.rate_choice import rate_text
 from mcutrain.trainer.training_plan import TrainingPlan
 

@@ -13,7 +13,7 @@ from mcutrain.host.training.folds import Pool
 from mcutrain.host.training.in_process import in_process_plan, in_process_runner
 from mcutrain.host.training.job import TrainingJob
 from mcutrain.host.training.keeping import Keeper
-from mcutrain.host.training.loop import Report
+from mcutrain.host.training.progress import Report
 from mcutrain.host.training.rate_choice import RateChoice, nothing_learns
 from mcutrain.host.training.rate_search import find_rate
 from mcutrain.host.training.replay import streamed

@@ -13,9 +13,11 @@ from dataclasses import replace
 import numpy as np
 
 from mcutrain.host.training.dataset import Dataset
-from mcutrain.host.training.loop import Progress, TrainingOptions, train
+from mcutrain.host.training.loop import train
+from mcutrain.host.training.progress import Progress
 from mcutrain.host.training.runner import Runner
 from mcutrain.host.training.time_budget import StepTimes, TimeBudget
+from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.trainer.errors import DataError
 from mcutrain.trainer.training_plan import TrainingPlan
 

@@ -18,7 +18,7 @@ from mcutrain.host.training.class_names import named
 from mcutrain.host.training.dataset import Dataset, load_dataset
 from mcutrain.host.training.evaluation import Evaluation, evaluate_with
 from mcutrain.host.training.in_process import in_process_runner
-from mcutrain.host.training.loop import Progress
+from mcutrain.host.training.progress import Progress
 from mcutrain.host.training.reporter import Reporter
 from mcutrain.host.training.runner import Runner
 from mcutrain.host.training.runners import simulated

@@ -23,9 +23,11 @@ from mcutrain.host.training.evaluation import classes_in_use, evaluation
 from mcutrain.host.training.fold_decision import FoldDecision, Judged
 from mcutrain.host.training.folds import Fold, Pool
 from mcutrain.host.training.in_process import with_host_latents
-from mcutrain.host.training.loop import Progress, Report, TrainingOptions, begun, train
+from mcutrain.host.training.loop import begun, train
+from mcutrain.host.training.progress import Progress, Report
 from mcutrain.host.training.replay import train_stream
 from mcutrain.host.training.runner import LatentRunner, Runner, answer
+from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.training_plan import TrainingPlan
 

@@ -17,10 +17,11 @@ from mcutrain.host.training.augmentation import Augmentation
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.fold_decision import FoldDecision
 from mcutrain.host.training.latents import Saving
-from mcutrain.host.training.loop import Result, TrainingOptions
 from mcutrain.host.training.rate_choice import RateChoice
 from mcutrain.host.training.rates import given_rate
+from mcutrain.host.training.result import Result
 from mcutrain.host.training.time_budget import TimeBudget
+from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.trainer.errors import Error
 from mcutrain.trainer.notes import Note
 from mcutrain.trainer.training_plan import TrainingPlan

@@ -9,20 +9,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
-from mcutrain.host.defaults import PATIENCE
 from mcutrain.host.link.device import Device
 from mcutrain.host.link.traffic import Traffic
 from mcutrain.host.training.absent import new_classes, present_classes, with_seen
-from mcutrain.host.training.augmentation import Augmentation
-from mcutrain.host.training.balance import AUTO, BALANCES, ON
+from mcutrain.host.training.balance import ON
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.evaluation import (
     Evaluation,
-    changes,
     classes_in_use,
     evaluation,
 )
@@ -30,168 +26,28 @@ from mcutrain.host.training.feed import Feed
 from mcutrain.host.training.guard import Guard, Guarded, ValidationScore, Verdict
 from mcutrain.host.training.interrupt import Interrupt, Interrupted, StopTraining, deferred
 from mcutrain.host.training.latents import innermost
-from mcutrain.host.training.monitor import EARLY_STEPS, Finding, Monitor
-from mcutrain.host.training.movement import Movement
+from mcutrain.host.training.monitor import EARLY_STEPS, Monitor
 from mcutrain.host.training.preconditioning import set_input_shifts
+from mcutrain.host.training.progress import Progress, Report
 from mcutrain.host.training.rates import (
-    SCHEDULES,
     epochs,
     initial_rate,
     last_part,
     rates,
 )
+from mcutrain.host.training.result import Result
 from mcutrain.host.training.runner import Answer, Runner, answer
 from mcutrain.host.training.runners import DeviceRunner, ReferenceRunner
-from mcutrain.host.training.verify import Difference, Differs, Verifier
-from mcutrain.host.training.yardstick import Yardstick, constant_answer
+from mcutrain.host.training.training_options import TrainingOptions
+from mcutrain.host.training.verify import Differs, Verifier
+from mcutrain.host.training.yardstick import constant_answer
 from mcutrain.trainer.errors import DataError, Error
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import pack_state, unpack_state
 from mcutrain.trainer.ops.sgd import LearningRate
 from mcutrain.trainer.training_plan import TrainingPlan
 
-PLACES = ("device", "host")
-
-
-@dataclass(frozen=True)
-class TrainingOptions:
-    """How to train. ``rate`` None stands for the one that reset sets (host.training.rate_search
-    finds a better one), ``steps`` None for all epochs, ``seed`` None for the plan's.
-
-    ``guard`` keeps the best state that the validation samples saw, and stops after ``patience``
-    epochs in a row that bring nothing better; with a schedule that ends at a low rate they are
-    counted in its last third alone, since epochs at the high rate say little about those.
-    ``validate_on`` is who computes the outputs: the device, or the host from the state it reads.
-    ``monitor`` looks for saturation. ``order`` (N,) are the indices of the samples to train on, in
-    place of the epochs. ``tests``: the test samples are looked at, before and after. ``balance`` is
-    whether classes get as many steps each: ``auto`` where their numbers are far apart. ``augment``
-    is what becomes of a sample before a step learns from it. Raises DataError for a value that
-    there is not.
-    """
-
-    epochs: int = 10
-    rate: float | None = None
-    schedule: str = "step"
-    seed: int | None = None
-    steps: int | None = None
-    verify: bool = False
-    guard: bool = False
-    patience: int = PATIENCE
-    validate_on: str = "device"
-    monitor: bool = False
-    order: Array | None = None
-    tests: bool = True
-    balance: str = AUTO
-    augment: Augmentation | None = None
-
-    def __post_init__(self) -> None:
-        for name, value, known in (
-            ("schedule", self.schedule, SCHEDULES),
-            ("place to validate on", self.validate_on, PLACES),
-            ("balance", self.balance, BALANCES),
-        ):
-            if value not in known:
-                raise DataError(f"unknown {name} '{value}': give {', '.join(known)}")
-        try:
-            LearningRate.from_real(0.0 if self.rate is None else self.rate)
-        except ValueError as err:
-            raise DataError(str(err)) from err
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What is under way, for whoever shows it.
-
-    While it trains, ``epoch`` counts from 1 to ``epochs`` within the run, ``rate`` is the learning
-    rate of the step, and ``traffic`` what the link to a device has carried so far. The phase
-    "epoch" says that one has ended: of how many, its mean loss, and the metric of the validation
-    samples where the guard looked at them.
-    """
-
-    phase: str  # "rate", "guard", "before", "validate", "train", "epoch" or "after"
-    done: int
-    total: int
-    loss: float | None = None
-    metric: float | None = None
-    epoch: int | None = None
-    rate: float | None = None
-    epochs: int | None = None
-    traffic: Traffic | None = None
-
-
-Report = Callable[[Progress], None]  # raises StopTraining to end the steps of a run
 Keep = Callable[[bytes], None]
-
-
-@dataclass
-class Result:
-    """What came of a training run."""
-
-    seed: int = 0
-    metric: str = "accuracy"  # of before and after; or mse, in squared real units
-    evaluation_before: Evaluation | None = None  # of the test samples; None until it is measured
-    evaluation_after: Evaluation | None = None
-    steps: int = 0
-    planned_steps: int = 0  # of epochs; 0 until they are known
-    verified_steps: int = 0
-    losses: list[float] = field(default_factory=list)
-    difference: Difference | None = None
-    verified: bool = False
-    seconds: float = 0.0
-    state: bytes = b""
-    guarded: Guarded | None = None  # None without the guard
-    stopped: bool = False  # by whoever was told of the progress
-    interrupted: bool = False  # by a signal; what was learned was kept
-    signal: int = 0  # which
-    findings: list[Finding] | None = None  # None where nobody looked
-    movement: Movement | None = None  # nor there
-    step_seconds: float = 0.0  # of all steps: this computer's clock, link and verification included
-    yardstick: Yardstick = field(default_factory=Yardstick)
-
-    @property
-    def before(self) -> float | None:
-        """The metric of the test samples; None until it is measured."""
-        return None if self.evaluation_before is None else self.evaluation_before.figure
-
-    @property
-    def after(self) -> float | None:
-        return None if self.evaluation_after is None else self.evaluation_after.figure
-
-    @property
-    def bit_exact(self) -> bool | None:
-        """Whether every step and prediction was equal to the reference's; None if not compared."""
-        if not self.verified:
-            return None
-        return self.difference is None and self.verified_steps == self.steps
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            f"{self.metric}_before": self.before,
-            f"{self.metric}_after": self.after,
-            **self.classes_json(),
-            "steps": self.steps,
-            "verified_steps": self.verified_steps,
-            "bit_exact": self.bit_exact,
-            "difference": None if self.difference is None else str(self.difference),
-            "losses": self.losses,
-            "seconds": round(self.seconds, 3),
-            "guard": None if self.guarded is None else self.guarded.to_json(),
-            "interrupted": self.interrupted,
-            "step_seconds": round(self.step_seconds, 6),
-            "movement": None if self.movement is None else self.movement.to_json(),
-            **self.yardstick.to_json(self.metric, self.after),
-            "saturation": None if self.findings is None else [asdict(f) for f in self.findings],
-        }
-
-    def classes_json(self) -> dict[str, Any]:
-        """The confusion matrices, and what changed for each class; None where there are none."""
-        before, after = self.evaluation_before, self.evaluation_after
-        changed = None if before is None or after is None else changes(before, after)
-        return {
-            "confusion_before": None if before is None else before.confusion_json(),
-            "confusion_after": None if after is None else after.confusion_json(),
-            "class_changes": changed or None,
-        }
 
 
 def begun(plan: TrainingPlan, options: TrainingOptions, state: bytes | None) -> tuple[int, int]:

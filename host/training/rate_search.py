@@ -21,11 +21,13 @@ from mcutrain.host.training.counted_time import steps_within
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.feed import order_of
 from mcutrain.host.training.in_process import in_process_runner, with_host_latents
-from mcutrain.host.training.loop import Progress, Report, TrainingOptions, begun, train
+from mcutrain.host.training.loop import begun, train
+from mcutrain.host.training.progress import Progress, Report
 from mcutrain.host.training.rate_choice import RateChoice, Tried
 from mcutrain.host.training.rates import initial_rate
 from mcutrain.host.training.runner import Runner
 from mcutrain.host.training.runners import ReferenceRunner
+from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import Interpreter, unpack_state
 from mcutrain.trainer.ops.weighted import Weighted

@@ -25,9 +25,12 @@ from mcutrain.host.training.latents import (
     WrappedRunner,
     place_of,
 )
-from mcutrain.host.training.loop import Keep, Report, Result, TrainingOptions, begun, train
+from mcutrain.host.training.loop import Keep, begun, train
+from mcutrain.host.training.progress import Report
+from mcutrain.host.training.result import Result
 from mcutrain.host.training.runner import LatentRunner, Runner
 from mcutrain.host.training.runners import DeviceRunner
+from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.trainer.errors import DataError
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import StepRecord

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 
-from mcutrain.host.training.loop import Report
+from mcutrain.host.training.progress import Report
 from mcutrain.trainer.notes import Note
 from mcutrain.trainer.training_plan import TrainingPlan
 

@@ -24,9 +24,11 @@ from mcutrain.host.training.job import Outcome, TrainingJob, judged
 from mcutrain.host.training.keeping import Keeper
 from mcutrain.host.training.latents import DEVICE, OFF, CachedRunner, Saving, place_of
 from mcutrain.host.training.learned import GO_ON, going_on, planned_on
-from mcutrain.host.training.loop import Report, Result, train
+from mcutrain.host.training.loop import train
+from mcutrain.host.training.progress import Report
 from mcutrain.host.training.replay import train_stream
 from mcutrain.host.training.reporter import SILENT, Reporter
+from mcutrain.host.training.result import Result
 from mcutrain.host.training.runners import (
     DeviceRunner,
     ReferenceRunner,

@@ -30,8 +30,10 @@ from mcutrain.host.simulation.instructions import read_counts
 from mcutrain.host.simulation.simulator import simulate
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.latents import HOST
-from mcutrain.host.training.loop import Result, TrainingOptions, train
+from mcutrain.host.training.loop import train
+from mcutrain.host.training.result import Result
 from mcutrain.host.training.runners import DeviceRunner, ReferenceRunner, simulated, with_latents
+from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.trainer.errors import BudgetError, ModelError
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.options import PlanOptions

@@ -15,9 +15,9 @@ from mcutrain.host.cli.reporter import ConsoleReporter
 from mcutrain.host.request import Request, read_class_names
 from mcutrain.host.training.export import export_saved, export_state
 from mcutrain.host.training.job import Outcome, TrainingJob
-from mcutrain.host.training.loop import TrainingOptions
 from mcutrain.host.training.run import run_job
 from mcutrain.host.training.state import save_state
+from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.host.training.verify import Verifier
 from mcutrain.trainer.errors import DataError, ModelError
 from mcutrain.trainer.interpreter import Interpreter, pack_state, unpack_state

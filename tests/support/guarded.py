@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 
 from mcutrain.host.training.dataset import Dataset
-from mcutrain.host.training.loop import Progress, Result, TrainingOptions, train
+from mcutrain.host.training.loop import train
+from mcutrain.host.training.progress import Progress
+from mcutrain.host.training.result import Result
 from mcutrain.host.training.runners import ReferenceRunner
+from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import parse

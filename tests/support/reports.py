@@ -16,9 +16,10 @@ from mcutrain.host.show.document import document
 from mcutrain.host.show.drawings import drawing
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.job import Outcome, TrainingJob
-from mcutrain.host.training.loop import TrainingOptions, train
+from mcutrain.host.training.loop import train
 from mcutrain.host.training.rate_choice import RateChoice, Tried
 from mcutrain.host.training.runners import ReferenceRunner
+from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import parse

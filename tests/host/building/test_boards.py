@@ -21,8 +21,9 @@ from mcutrain.host.link.transport import SerialTransport
 from mcutrain.host.measure.elf import load_image
 from mcutrain.host.simulation.painted_stack import PAINT, paint, simulate_painted
 from mcutrain.host.training.dataset import Dataset, load_dataset
-from mcutrain.host.training.loop import TrainingOptions, train
+from mcutrain.host.training.loop import train
 from mcutrain.host.training.runners import simulated
+from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.trainer.errors import BudgetError
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan

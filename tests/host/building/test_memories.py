@@ -29,8 +29,9 @@ from mcutrain.host.errors import DeviceError
 from mcutrain.host.kinds import arena_bytes
 from mcutrain.host.simulation.simulator import simulate
 from mcutrain.host.training.dataset import Dataset, load_dataset
-from mcutrain.host.training.loop import TrainingOptions, train
+from mcutrain.host.training.loop import train
 from mcutrain.host.training.runners import DeviceRunner, connected, simulated
+from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.host.training.verify import Verifier, read_tensor
 from mcutrain.trainer.chip import GENERIC, Chip, Memory
 from mcutrain.trainer.errors import BudgetError

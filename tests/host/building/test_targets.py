@@ -15,8 +15,9 @@ from mcutrain.host.building.firmware import build
 from mcutrain.host.building.target import Target
 from mcutrain.host.cost import measured
 from mcutrain.host.training.dataset import Dataset, load_dataset
-from mcutrain.host.training.loop import TrainingOptions, train
+from mcutrain.host.training.loop import train
 from mcutrain.host.training.runners import ReferenceRunner, simulated
+from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.trainer.errors import BudgetError
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.options import PlanOptions

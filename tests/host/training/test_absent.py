@@ -18,10 +18,11 @@ from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.export import export_saved, export_state
 from mcutrain.host.training.fold_guard import borrowed, decide
 from mcutrain.host.training.job import Outcome, TrainingJob
-from mcutrain.host.training.loop import TrainingOptions, train
+from mcutrain.host.training.loop import train
 from mcutrain.host.training.run import run_job
 from mcutrain.host.training.runners import ReferenceRunner
 from mcutrain.host.training.state import save_state
+from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.trainer.errors import DataError
 from mcutrain.trainer.interpreter import unpack_state
 from mcutrain.trainer.model import Model

@@ -22,9 +22,10 @@ from mcutrain.host.training.augmentation import (
 )
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.feed import Feed, augmented_stream, decided_balance, feed_notes
-from mcutrain.host.training.loop import TrainingOptions, train
+from mcutrain.host.training.loop import train
 from mcutrain.host.training.replay import train_stream
 from mcutrain.host.training.runners import ReferenceRunner
+from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.trainer.errors import DataError
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import StepRecord

@@ -13,9 +13,10 @@ from mcutrain.host.training.dataset import Dataset, load_dataset
 from mcutrain.host.training.duration import FEW, timed, within
 from mcutrain.host.training.feed import Feed
 from mcutrain.host.training.latents import HOST
-from mcutrain.host.training.loop import TrainingOptions, train
+from mcutrain.host.training.loop import train
 from mcutrain.host.training.runners import ReferenceRunner, with_latents
 from mcutrain.host.training.time_budget import StepTimes, TimeBudget
+from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.trainer.errors import DataError
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan

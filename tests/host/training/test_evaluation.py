@@ -11,9 +11,10 @@ import pytest
 
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.evaluation import MOST_CLASSES, Evaluation, evaluate, sample_loss
-from mcutrain.host.training.loop import TrainingOptions, train
+from mcutrain.host.training.loop import train
 from mcutrain.host.training.runner import Answer, answer
 from mcutrain.host.training.runners import ReferenceRunner
+from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.trainer.errors import DataError
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.options import PlanOptions

@@ -25,9 +25,10 @@ from mcutrain.host.link.protocol import Message, Status
 from mcutrain.host.training.dataset import load_dataset
 from mcutrain.host.training.flash_latents import with_flash_latents
 from mcutrain.host.training.latents import DEVICE, CachedRunner, place_of
-from mcutrain.host.training.loop import TrainingOptions, train
+from mcutrain.host.training.loop import train
 from mcutrain.host.training.replay import train_stream
 from mcutrain.host.training.runners import ReferenceRunner, simulated, with_latents
+from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.trainer.errors import BudgetError, DataError, Error, ModelError
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import Interpreter

@@ -19,10 +19,12 @@ from mcutrain.host.training.fold_guard import borrowed, decide
 from mcutrain.host.training.folds import Fold, Pool
 from mcutrain.host.training.in_process import in_process_runner
 from mcutrain.host.training.latents import CachedRunner
-from mcutrain.host.training.loop import Progress, TrainingOptions, train
+from mcutrain.host.training.loop import train
+from mcutrain.host.training.progress import Progress
 from mcutrain.host.training.replay import train_stream
 from mcutrain.host.training.runner import Runner, answer
 from mcutrain.host.training.runners import ReferenceRunner
+from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan

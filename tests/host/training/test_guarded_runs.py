@@ -12,9 +12,10 @@ from mcutrain.host.building.firmware import build
 from mcutrain.host.building.target import Target
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.guard import Guarded
-from mcutrain.host.training.loop import TrainingOptions, train
+from mcutrain.host.training.loop import train
 from mcutrain.host.training.rates import epochs, last_part
 from mcutrain.host.training.runners import ReferenceRunner, simulated
+from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.trainer.errors import DataError
 from mcutrain.trainer.interpreter import unpack_state
 from tests.support.guarded import TOO_LARGE, run, samples, silent, small_plan, with_validation

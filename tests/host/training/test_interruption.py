@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 
 from mcutrain.host.training.dataset import Dataset
-from mcutrain.host.training.loop import Progress, TrainingOptions, train
+from mcutrain.host.training.loop import train
+from mcutrain.host.training.progress import Progress
 from mcutrain.host.training.runners import ReferenceRunner
+from mcutrain.host.training.training_options import TrainingOptions
 from tests.support.command import AT_A_RATE, Run
 from tests.support.guarded import samples, small_plan, with_validation, write
 from tests.support.small_models import residual_model

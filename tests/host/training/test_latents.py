@@ -21,8 +21,9 @@ from mcutrain.host.errors import DeviceError
 from mcutrain.host.link.protocol import Message, Status
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.latents import DEVICE, HOST, CachedRunner, place_of
-from mcutrain.host.training.loop import TrainingOptions, train
+from mcutrain.host.training.loop import train
 from mcutrain.host.training.runners import ReferenceRunner, simulated, with_latents
+from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.trainer.errors import Error, ModelError
 from mcutrain.trainer.graph.tensor import Array, Role
 from mcutrain.trainer.interpreter import Interpreter

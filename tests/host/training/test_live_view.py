@@ -19,7 +19,7 @@ from rich.console import Console
 from mcutrain.host.link.traffic import Traffic
 from mcutrain.host.training.bars import bars
 from mcutrain.host.training.live_view import LiveView, live_view, sparkline
-from mcutrain.host.training.loop import Progress
+from mcutrain.host.training.progress import Progress
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import load

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mcutrain.host.training.dataset import Dataset, load_dataset
-from mcutrain.host.training.loop import Result, TrainingOptions, train
+from mcutrain.host.training.loop import train
 from mcutrain.host.training.monitor import (
     EXPLODED_BITS,
     Finding,
@@ -20,7 +20,9 @@ from mcutrain.host.training.monitor import (
     last_errors,
     layer_names,
 )
+from mcutrain.host.training.result import Result
 from mcutrain.host.training.runners import ReferenceRunner
+from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import pack_state, unpack_state
 from mcutrain.trainer.ops.state_check import FIRST_HISTORY

@@ -10,9 +10,11 @@ import pytest
 
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.in_process import in_process_runner
-from mcutrain.host.training.loop import Result, TrainingOptions, train
+from mcutrain.host.training.loop import train
 from mcutrain.host.training.preconditioning import exponents, with_input_shifts
+from mcutrain.host.training.result import Result
 from mcutrain.host.training.runners import ReferenceRunner
+from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.trainer.errors import SchemeError
 from mcutrain.trainer.graph.tensor import Array, DType
 from mcutrain.trainer.interpreter import Interpreter, pack_state, unpack_state

@@ -29,7 +29,7 @@ from mcutrain.host.training.dataset import Dataset, load_dataset
 from mcutrain.host.training.in_process import moved
 from mcutrain.host.training.job import TrainingJob
 from mcutrain.host.training.keeping import Keeper
-from mcutrain.host.training.loop import TrainingOptions, train
+from mcutrain.host.training.loop import train
 from mcutrain.host.training.rate_choice import RateChoice, told
 from mcutrain.host.training.rate_search import (
     TRAININGS,
@@ -39,6 +39,7 @@ from mcutrain.host.training.rates import given_rate
 from mcutrain.host.training.reporter import SILENT
 from mcutrain.host.training.run import run_job
 from mcutrain.host.training.runners import ReferenceRunner
+from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.trainer.chip import GENERIC
 from mcutrain.trainer.errors import DataError
 from mcutrain.trainer.options import PlanOptions

@@ -8,7 +8,8 @@ import math
 
 import pytest
 
-from mcutrain.host.training.loop import TrainingOptions, rates
+from mcutrain.host.training.loop import rates
+from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.trainer.errors import DataError
 from mcutrain.trainer.ops.sgd import LearningRate
 

@@ -15,9 +15,10 @@ from mcutrain.host.building.firmware import build
 from mcutrain.host.building.target import Target
 from mcutrain.host.training.dataset import Dataset, load_dataset
 from mcutrain.host.training.latents import DEVICE, HOST, OFF
-from mcutrain.host.training.loop import Result, TrainingOptions
 from mcutrain.host.training.replay import Visit, stream_of, train_stream
+from mcutrain.host.training.result import Result
 from mcutrain.host.training.runners import ReferenceRunner, simulated
+from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.trainer.errors import DataError
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.ops.sgd import LearningRate

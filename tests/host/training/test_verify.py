@@ -15,9 +15,10 @@ from mcutrain.host.link.device import Device
 from mcutrain.host.link.transport import SerialTransport
 from mcutrain.host.simulation.simulator import simulate
 from mcutrain.host.training.dataset import load_dataset
-from mcutrain.host.training.loop import TrainingOptions, train
+from mcutrain.host.training.loop import train
 from mcutrain.host.training.rates import rates, sample_order
 from mcutrain.host.training.runners import DeviceRunner, ReferenceRunner
+from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.host.training.verify import Verifier
 from mcutrain.trainer.errors import Error
 from mcutrain.trainer.graph.tensor import Array

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from mcutrain.host.training.dataset import Dataset
-from mcutrain.host.training.loop import TrainingOptions, train
+from mcutrain.host.training.loop import train
 from mcutrain.host.training.runners import ReferenceRunner
+from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.host.training.yardstick import Yardstick, constant_answer
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
