@@ -118,7 +118,7 @@ def exponents(power: Array) -> Array:
     """(C,) int8: of mean squares (C,), log2 of the layer's mean over each.
 
     >>> exponents(np.array([4.0, 1.0, 1.0, 0.0]))
-    array([-1,  0,  0,  5], dtype=int8)
+    array([-1,  1,  1,  5], dtype=int8)
     """
     mean = float(np.mean(power))
     if mean == 0:
