@@ -11,6 +11,9 @@ from mcutrain.host.places import BOARDS_DIR
 from mcutrain.trainer.chip import FEATURES, Chip, Memory
 
 
+HOST = "host"  # what the native port has for a core
+
+
 def board_names() -> list[str]:
     """Boards that can be run here, sorted."""
     return sorted(path.stem for path in BOARDS_DIR.glob("*.json"))
@@ -44,8 +47,8 @@ def core_of(board: str) -> str | None:
     that is no board's."""
     if board not in board_names():
         return None
-    core = board_description(board)["build"].get("mcu", "")
-    return core if core.startswith("cortex") else None
+    core = board_description(board)["build"].get("mcu", HOST)
+    return None if core == HOST else core
 
 
 def board_description(board: str) -> dict[str, Any]:
