@@ -10,7 +10,6 @@ from mcutrain.host.errors import TransportError
 from mcutrain.host.places import BOARDS_DIR
 from mcutrain.trainer.chip import FEATURES, Chip, Memory
 
-
 HOST = "host"  # what the native port has for a core
 
 

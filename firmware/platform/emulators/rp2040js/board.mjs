@@ -24,6 +24,7 @@ const BOOT2_BYTES = 256;
 const BOOT2_RUNS_AT = 0x20041f00;
 const SLICE = 100000; // instructions between looks at the link
 const LOOK = 64; // instructions between looks at the bytes that have come
+const BITS_OF_A_BYTE = 10; // with start and stop
 const LOAD = 1; // p_type of an ELF segment with contents
 
 function stop(message) {
@@ -177,6 +178,7 @@ class Board {
     this.received = []; // buffers that the firmware has not had
     this.next = 0; // byte of the first of them
     this.sent = [];
+    this.dueAt = 0; // in cycles: the next byte
     this.isScheduled = false;
     this.uart.onByte = (byte) => this.sent.push(byte);
   }
@@ -208,9 +210,13 @@ class Board {
     }
   }
 
-  // A byte for the UART if it has room: the host's bytes wait as long as the firmware needs.
+  // A byte for the UART if it has room and it is time for one: while the core runs, bytes are as far
+  // from each other as they are on a line. While it sleeps nothing is lost by not waiting.
   feed() {
-    if (this.received.length > 0 && this.uart.rxFIFO.empty) {
+    const {core} = this.mcu;
+    const isDue = core.waiting || core.cycles >= this.dueAt;
+    if (isDue && this.received.length > 0 && this.uart.rxFIFO.empty) {
+      this.dueAt = core.cycles + (BITS_OF_A_BYTE * this.mcu.clkSys) / this.uart.baudRate;
       const first = this.received[0];
       this.uart.feedByte(first[this.next++]);
       if (this.next === first.length) {
