@@ -91,10 +91,27 @@ REAL_NETS = [
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("board", [board_param("netduinoplus2", is_long=True)])
+def test_tensors_in_a_memory_beside_the_main_one_train_bit_for_bit(
+    board: str, models: Path
+) -> None:
+    """The learned state leaves no room in the main RAM: the arena lies in the CCM."""
+    name, update = "pretrainedResnet_quant.tflite", "last:4"
+    plan = make_plan(load(models / "mlperf-tiny" / name), PlanOptions(update), chip_of(board))
+    assert plan.memory.ram_bytes["ccm"] > 16 * 1024
+    train_two_steps(plan, board)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "update"), REAL_NETS)
 @pytest.mark.parametrize("board", [board_param("mps2_an505"), board_param("mps3_an547")])
 def test_real_nets_train_bit_for_bit(board: str, name: str, update: str, models: Path) -> None:
     plan = make_plan(load(models / "mlperf-tiny" / name), PlanOptions(update), chip_of(board))
+    train_two_steps(plan, board)
+
+
+def train_two_steps(plan: TrainingPlan, board: str) -> None:
+    """On random samples; both are verified."""
     rng = np.random.default_rng(0)
     x = rng.integers(-128, 128, (3, plan.task.input.type.size)).astype(np.int8)
     data = Dataset(x[:2], np.arange(2), x[2:], np.arange(1))
