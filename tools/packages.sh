@@ -23,6 +23,9 @@ case ${EXTRAS:-} in
     need chromium chromium # looks at the pages
     need node nodejs       # emulates the board pico
     need npm npm
+    # RISC-V boards: 200 MB to fetch, 1.4 GB on the disk.
+    need riscv64-unknown-elf-gcc gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf
+    need qemu-system-riscv32 qemu-system-misc
     ;;
 esac
 case ${EXTRAS:-} in

@@ -105,8 +105,11 @@ def core_name(core: str) -> str:
     'Cortex-M4'
     >>> core_name("cortex-m0plus")
     'Cortex-M0+'
+    >>> core_name("rv32imc")
+    'RV32IMC'
     """
-    return core.replace("cortex-m", "Cortex-M").replace("plus", "+")
+    is_riscv = core.startswith("rv32")
+    return core.upper() if is_riscv else core.replace("cortex-m", "Cortex-M").replace("plus", "+")
 
 
 def significant(value: float | None) -> str:

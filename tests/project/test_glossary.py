@@ -43,6 +43,10 @@ PLAIN = {
         "stm32f4",
         "rp2040",
         "rp2040js",
+        "uart",
+        "riscv",
+        "virt",
+        "fe310",
         "tflite",
     ),
 }

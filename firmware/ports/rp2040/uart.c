@@ -2,7 +2,7 @@
 /* RP2040: UART0 on GP0 (TX) and GP1 (RX) at 115,200 baud; the core at 125 MHz, by the system PLL
  * from the crystal of 12 MHz. Registers and the order of steps: RP2040 datasheet, the sections that
  * registers.h names. */
-#include "ports/cortex_m/uart.h"
+#include "ports/uart/uart.h"
 #include "ports/cortex_m/startup.h"
 #include "ports/rp2040/registers.h"
 

@@ -3,7 +3,7 @@
  * The build says MCT_STM32F4_USART: 1 on PB6 (TX) and PB7 (RX), or 2 on PA2 (TX) and PA3 (RX).
  * Registers: reference manuals RM0090 (STM32F405) and RM0390 (STM32F446), chapters on RCC, GPIO and
  * USART, where both agree; alternate function 7 of these pins: the chips' datasheets. */
-#include "ports/cortex_m/uart.h"
+#include "ports/uart/uart.h"
 #include "ports/cortex_m/startup.h"
 
 typedef struct {
