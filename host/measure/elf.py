@@ -63,6 +63,7 @@ class Image:
 
     path: Path
     machine: str
+    entry: int
     has_fpu: bool
     sections: tuple[Section, ...]
     symbols: tuple[Symbol, ...]
@@ -88,7 +89,12 @@ def load_image(path: Path) -> Image:
         with path.open("rb") as stream:
             elf = ELFFile(stream)
             image = Image(
-                path, elf["e_machine"], _has_fpu(elf), tuple(_sections(elf)), tuple(_symbols(elf))
+                path,
+                elf["e_machine"],
+                elf["e_entry"],
+                _has_fpu(elf),
+                tuple(_sections(elf)),
+                tuple(_symbols(elf)),
             )
     except (OSError, ELFError) as cause:
         raise Error(f"{path}: not a readable ELF file ({cause}); build it first") from cause
