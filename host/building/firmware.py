@@ -82,6 +82,11 @@ def constant_bytes(plan: TrainingPlan) -> int:
     return lay_out(plan).constant_bytes
 
 
+def copied_constant_bytes(plan: TrainingPlan) -> int:
+    """Of these, what lies in RAM too on the plan's chip."""
+    return lay_out(plan).pointed_bytes if plan.chip.copies_constants else 0
+
+
 def step_calls(plan: TrainingPlan) -> int:
     """Kernel calls of a step, as the generated C counts them."""
     return len(lay_out(plan).calls)
@@ -184,13 +189,16 @@ def check_chip(plan: TrainingPlan, target: Target) -> None:
 
 
 def check_budget(plan: TrainingPlan, target: Target) -> None:
-    """Raises BudgetError if arena, state, kept latents and the next sample alone exceed the board's
-    main RAM, or kept latents its flash, where constants lie."""
+    """Raises BudgetError if arena, state, kept latents, the next sample and constants that are
+    copied alone exceed the board's main RAM, or kept latents its flash, where constants lie."""
     available = target.chip.ram_bytes
-    needed = plan.memory.ram_bytes[ARENA] + plan.slot_bytes + plan.ahead_bytes
+    copied = copied_constant_bytes(plan)
+    needed = plan.memory.ram_bytes[ARENA] + plan.slot_bytes + plan.ahead_bytes + copied
     if available and needed > available:
+        constants = f", {copied:,} of them for constants, which pointers reach in RAM only"
         raise BudgetError(
-            f"training needs {needed:,} bytes of RAM for arena and learned state alone, "
+            f"training needs {needed:,} bytes of RAM for arena and learned state alone"
+            f"{constants if copied else ''}; "
             f"{target.name} has {available:,}; the arena is fullest at "
             f"{plan.memory.peak(plan.graph).name}. Train fewer or later layers",
             needed,
@@ -241,7 +249,7 @@ def link(
 def check_fit(plan: TrainingPlan, target: Target, found: Footprint, stack_bytes: int) -> None:
     """Raises BudgetError, with what takes the bytes, if a measured firmware exceeds its board."""
     other_ram = sum(found.other_ram_bytes.values()) - found.stack_headroom_bytes
-    named = {"latents": "latents", "ahead": "next sample"}
+    named = {"latents": "latents", "ahead": "next sample", "constants": "constants"}
     own = {
         name: found.other_ram_bytes[key]
         for key, name in named.items()

@@ -39,7 +39,13 @@ if board.get("build.linker_script", ""):
     stack_bytes = os.environ.get("MCUTRAIN_STACK_BYTES") or board.get("build.stack_bytes")
     env.Append(
         # Not even the C library's start-up; only functions the compiler calls, such as memcpy.
-        LINKFLAGS=["-nostdlib", "-L", ports_dir, f"-Wl,--defsym=MCT_STACK_BYTES={stack_bytes}"],
+        # A chip whose start-up is its C library's asks for other flags.
+        LINKFLAGS=[
+            *board.get("build.link_flags", ["-nostdlib"]),
+            "-L",
+            ports_dir,
+            f"-Wl,--defsym=MCT_STACK_BYTES={stack_bytes}",
+        ],
         LIBS=["c", "gcc"],
     )
     # A firmware too large for its board is linked to be measured, and then refused in bytes.

@@ -8,8 +8,9 @@ from mcutrain.host.errors import TransportError
 from mcutrain.host.simulation.emulators.emulator import Emulator
 from mcutrain.host.simulation.emulators.native import Native
 from mcutrain.host.simulation.emulators.qemu import Qemu
+from mcutrain.host.simulation.emulators.simavr import Simavr
 
-EMULATORS: dict[str, type[Emulator]] = {"native": Native, "qemu": Qemu}
+EMULATORS: dict[str, type[Emulator]] = {"native": Native, "qemu": Qemu, "simavr": Simavr}
 
 
 def emulator_of(board: str) -> Emulator:
