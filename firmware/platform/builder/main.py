@@ -51,6 +51,8 @@ if board.get("build.linker_script", ""):
     # A firmware too large for its board is linked to be measured, and then refused in bytes.
     is_measuring = bool(os.environ.get("MCUTRAIN_MEASURING"))
     script = board.get("build.measuring_script" if is_measuring else "build.linker_script")
+    if is_measuring:
+        board.update("upload.maximum_size", 0)  # PlatformIO would refuse it without saying why
     env.Replace(
         LDSCRIPT_PATH=os.path.join(ports_dir, script),
         SIZETOOL=prefix + "size",
