@@ -10,6 +10,8 @@ from mcutrain.host.errors import TransportError
 from mcutrain.host.places import BOARDS_DIR
 from mcutrain.trainer.chip import FEATURES, Chip, Memory
 
+HOST = "host"  # what the native port has for a core
+
 
 def board_names() -> list[str]:
     """Boards that can be run here, sorted."""
@@ -45,8 +47,8 @@ def core_of(board: str) -> str | None:
     the native port and for a chip that is no board's."""
     if board not in board_names():
         return None
-    core = board_description(board)["build"].get("mcu", "")
-    return core if core.startswith(("cortex", "rv32")) else None
+    core = board_description(board)["build"].get("mcu", HOST)
+    return None if core == HOST else core
 
 
 def board_description(board: str) -> dict[str, Any]:

@@ -178,6 +178,35 @@ static inline mct_sums mct_add_products(const int8_t *x, int32_t x_offset, const
     MCT_TURN(centre) MCT_TURN(centre) MCT_TURN(centre) "cmp %[x], %[end]\n\t"
 #endif
 
+#ifdef MCT_RV32M
+/* Loads take no index from a register, so five addresses move: here once for four values, and the
+ * compiler, which would load all of these first, has too few registers for that. */
+#define MCT_CENTRE "add %[centred], %[centred], %[x_offset]\n\t"
+#define MCT_TURN(centre, k)                                                                        \
+    "lb %[centred], " k "(%[x])\n\t"                                                               \
+    "lb %[term], " k "(%[w0])\n\t" centre "lb %[next], " k "(%[w1])\n\t"                           \
+    "mul %[term], %[term], %[centred]\n\t"                                                         \
+    "mul %[next], %[next], %[centred]\n\t"                                                         \
+    "add %[sum0], %[sum0], %[term]\n\t"                                                            \
+    "lb %[term], " k "(%[w2])\n\t"                                                                 \
+    "add %[sum1], %[sum1], %[next]\n\t"                                                            \
+    "lb %[next], " k "(%[w3])\n\t"                                                                 \
+    "mul %[term], %[term], %[centred]\n\t"                                                         \
+    "mul %[next], %[next], %[centred]\n\t"                                                         \
+    "add %[sum2], %[sum2], %[term]\n\t"                                                            \
+    "add %[sum3], %[sum3], %[next]\n\t"
+#define MCT_LOOP(centre)                                                                           \
+    MCT_TURN(centre, "0")                                                                          \
+    MCT_TURN(centre, "1")                                                                          \
+    MCT_TURN(centre, "2")                                                                          \
+    MCT_TURN(centre, "3")                                                                          \
+    "addi %[x], %[x], 4\n\t"                                                                       \
+    "addi %[w0], %[w0], 4\n\t"                                                                     \
+    "addi %[w1], %[w1], 4\n\t"                                                                     \
+    "addi %[w2], %[w2], 4\n\t"                                                                     \
+    "addi %[w3], %[w3], 4\n\t"
+#endif
+
 static inline mct_sums mct_add_products(const int8_t *x, int32_t x_offset, const int8_t *w,
                                         int32_t filter, int32_t size, mct_sums s)
 {
@@ -200,6 +229,25 @@ static inline mct_sums mct_add_products(const int8_t *x, int32_t x_offset, const
                 [centred] "=&r"(centred), [term] "=&r"(term)
               : [x_offset] "r"(x_offset), [end] "r"(end)
               : "cc", "memory");
+        size &= 3;
+    }
+#endif
+#ifdef MCT_RV32M
+    const int8_t *end = x + (size & ~3);
+    if (x != end) {
+        int32_t centred;
+        int32_t term;
+        int32_t next;
+        __asm("bnez %[x_offset], 2f\n"
+              "1:\n\t" MCT_LOOP("") "bne %[x], %[end], 1b\n\t"
+                                    "j 3f\n"
+                                    "2:\n\t" MCT_LOOP(MCT_CENTRE) "bne %[x], %[end], 2b\n"
+                                                                  "3:"
+              : [sum0] "+r"(s.sum0), [sum1] "+r"(s.sum1), [sum2] "+r"(s.sum2), [sum3] "+r"(s.sum3),
+                [x] "+r"(x), [w0] "+r"(w), [w1] "+r"(w1), [w2] "+r"(w2), [w3] "+r"(w3),
+                [centred] "=&r"(centred), [term] "=&r"(term), [next] "=&r"(next)
+              : [x_offset] "r"(x_offset), [end] "r"(end)
+              : "memory");
         size &= 3;
     }
 #endif

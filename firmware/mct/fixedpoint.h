@@ -40,6 +40,11 @@ extern "C" {
 #define MCT_THUMB2
 #endif
 
+/* RISC-V of 32 bits with multiplication, and with all of its registers. */
+#if defined __riscv_mul && __riscv_xlen == 32 && !defined __riscv_32e && !defined MCT_LOOPS_IN_C
+#define MCT_RV32M
+#endif
+
 #define MCT_SAT23 ((INT32_C(1) << 23) - 1)
 
 static inline int32_t mct_clamp(int32_t x, int32_t lo, int32_t hi)

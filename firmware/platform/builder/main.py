@@ -62,6 +62,12 @@ if board.get("build.linker_script", ""):
     )
 
 elf = env.BuildProgram()
+if board.get("build.checksum", ""):
+    sys.path.insert(0, os.path.join(env.PioPlatform().get_dir(), "builder"))
+    from checksums import WRITERS
+
+    write = WRITERS[board.get("build.checksum")]
+    env.AddPostAction(elf, lambda target, source, env: write(str(target[0])))
 if env.get("LDSCRIPT_PATH"):
     included = glob.glob(os.path.join(glob.escape(ports_dir), "*", "*.ld"))
     env.Depends(elf, sorted(included))
