@@ -26,6 +26,10 @@ case ${EXTRAS:-} in
     # RISC-V boards: 200 MB to fetch, 1.4 GB on the disk.
     need riscv64-unknown-elf-gcc gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf
     need qemu-system-riscv32 qemu-system-misc
+    # AVR boards: 22 MB to fetch, 130 MB on the disk.
+    need avr-gcc gcc-avr
+    [ -d /usr/lib/avr/include ] || missing="$missing avr-libc"
+    [ -f /usr/include/simavr/sim_avr.h ] || missing="$missing libsimavr-dev"
     ;;
 esac
 case ${EXTRAS:-} in

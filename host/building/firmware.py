@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from mcutrain.host.measure.footprint import Footprint
 
 STACK_ALIGN = 8
+MOST_BYTES_OF_16_BITS = 32767  # of an array, where a difference of pointers has 16 bits
 MEASURED_HOSTS = ("x86_64", "AMD64")  # whose code the stack analysis can read
 RECORD, ELF, MAP = "build.json", "firmware.elf", "firmware.map"
 UNFINISHED = "unfinished"  # in a folder of object files while they are made
@@ -80,6 +81,11 @@ def build_hash(program: Program, board: str) -> bytes:
 def constant_bytes(plan: TrainingPlan) -> int:
     """Flash of the weights, tables and parameters of the generated C."""
     return lay_out(plan).constant_bytes
+
+
+def copied_constant_bytes(plan: TrainingPlan) -> int:
+    """Of these, what lies in RAM too on the plan's chip."""
+    return lay_out(plan).pointed_bytes if plan.chip.copies_constants else 0
 
 
 def step_calls(plan: TrainingPlan) -> int:
@@ -184,13 +190,16 @@ def check_chip(plan: TrainingPlan, target: Target) -> None:
 
 
 def check_budget(plan: TrainingPlan, target: Target) -> None:
-    """Raises BudgetError if arena, state, kept latents and the next sample alone exceed the board's
-    main RAM, or kept latents its flash, where constants lie."""
+    """Raises BudgetError if arena, state, kept latents, the next sample and constants that are
+    copied alone exceed the board's main RAM, or kept latents its flash, where constants lie."""
     available = target.chip.ram_bytes
-    needed = plan.memory.ram_bytes[ARENA] + plan.slot_bytes + plan.ahead_bytes
+    copied = copied_constant_bytes(plan)
+    needed = plan.memory.ram_bytes[ARENA] + plan.slot_bytes + plan.ahead_bytes + copied
     if available and needed > available:
+        constants = f", {copied:,} of them for constants, which pointers reach in RAM only"
         raise BudgetError(
-            f"training needs {needed:,} bytes of RAM for arena and learned state alone, "
+            f"training needs {needed:,} bytes of RAM for arena and learned state alone"
+            f"{constants if copied else ''}; "
             f"{target.name} has {available:,}; the arena is fullest at "
             f"{plan.memory.peak(plan.graph).name}. Train fewer or later layers",
             needed,
@@ -198,6 +207,14 @@ def check_budget(plan: TrainingPlan, target: Target) -> None:
         )
     if plan.latents.flash is None:
         return
+    if target.chip.word_bytes == 2 and plan.latents.flash.latents.nbytes > MOST_BYTES_OF_16_BITS:
+        raise BudgetError(
+            f"latents in flash are one array of {plan.latents.flash.latents.nbytes:,} bytes; "
+            f"the compiler for {target.name} takes {MOST_BYTES_OF_16_BITS:,}: give fewer samples "
+            "to --flash-latents",
+            plan.latents.flash.latents.nbytes,
+            MOST_BYTES_OF_16_BITS,
+        )
     available, needed = target.chip.flash_bytes, constant_bytes(plan)
     if available and needed > available:
         raise BudgetError(
@@ -241,7 +258,7 @@ def link(
 def check_fit(plan: TrainingPlan, target: Target, found: Footprint, stack_bytes: int) -> None:
     """Raises BudgetError, with what takes the bytes, if a measured firmware exceeds its board."""
     other_ram = sum(found.other_ram_bytes.values()) - found.stack_headroom_bytes
-    named = {"latents": "latents", "ahead": "next sample"}
+    named = {"latents": "latents", "ahead": "next sample", "constants": "constants"}
     own = {
         name: found.other_ram_bytes[key]
         for key, name in named.items()

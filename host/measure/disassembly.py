@@ -12,10 +12,17 @@ from mcutrain.host.errors import BuildError
 from mcutrain.host.measure.elf import Image
 from mcutrain.host.measure.machine import LOOK_BACK, Flow, Instruction, Machine
 from mcutrain.host.measure.machines_arm import CORTEX_M
+from mcutrain.host.measure.machines_avr import AVR, AVR6
 from mcutrain.host.measure.machines_riscv import RISCV
 from mcutrain.host.measure.machines_x86 import X86_64
 
-MACHINES = {"EM_ARM": CORTEX_M, "EM_RISCV": RISCV, "EM_X86_64": X86_64}  # by e_machine of the ELF
+MACHINES = {  # as host.measure.elf names them
+    "EM_ARM": CORTEX_M,
+    "EM_AVR": AVR,
+    "EM_AVR6": AVR6,
+    "EM_RISCV": RISCV,
+    "EM_X86_64": X86_64,
+}
 
 _LINE = re.compile(r"^\s*([0-9a-f]+):\t(.+?)\s*$")
 

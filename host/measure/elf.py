@@ -13,6 +13,8 @@ from typing import Any
 
 from mcutrain.trainer.errors import Error
 
+_AVR_ARCHITECTURE, _AVR6 = 0x7F, 6  # of e_flags (binutils, include/elf/avr.h)
+
 
 class SymbolKind(Enum):
     """Which memory a byte takes; BOTH is a load image in flash, copied to RAM at start."""
@@ -90,7 +92,7 @@ def load_image(path: Path) -> Image:
             elf = ELFFile(stream)
             image = Image(
                 path,
-                elf["e_machine"],
+                _machine(elf),
                 elf["e_entry"],
                 _has_fpu(elf),
                 tuple(_sections(elf)),
@@ -101,6 +103,12 @@ def load_image(path: Path) -> Image:
     if not image.symbols:
         raise Error(f"{path}: no symbols; link without -s, so that bytes can be attributed")
     return image
+
+
+def _machine(elf: Any) -> str:
+    """e_machine; of an AVR with its architecture, if that has a wider program counter."""
+    is_wide = elf["e_machine"] == "EM_AVR" and elf["e_flags"] & _AVR_ARCHITECTURE == _AVR6
+    return "EM_AVR6" if is_wide else str(elf["e_machine"])
 
 
 def _sections(elf: Any) -> list[Section]:

@@ -66,7 +66,7 @@ def rules(model_name: str) -> tuple[Rule, ...]:
     """How our own bytes are attributed; the first rule that matches decides."""
     name = re.escape(model_name)
     model = rf"(?:.*/)?model/{name}(?:\.c)?"
-    constant = r"\.(?:s?rodata|data\.rel\.ro)"
+    constant = r"\.(?:s?rodata|data\.rel\.ro|progmem\.data)"
     return (
         Rule(Class.ARENA, path=model, symbol=rf"{name}_arena(?:_\w+)?", in_ram=True),
         Rule(Class.LEARNED, path=model, symbol=rf"{name}_state(?:_\w+)?", in_ram=True),
@@ -75,7 +75,7 @@ def rules(model_name: str) -> tuple[Rule, ...]:
         Rule(Class.LINK, symbol=r"mct_(?:link_|port_uart)\w*(?:\.\d+)?", in_ram=True),
         # Tables of the compiler's own have no symbol, or one with a capital name and a number.
         Rule(Class.MODEL, path=model, symbol=r"CSWTCH\.\d+", input_section=constant),
-        Rule(Class.CONSTANTS, path=model, symbol=r".+", input_section=constant, in_ram=False),
+        Rule(Class.CONSTANTS, path=model, symbol=r".+", input_section=constant),
         Rule(Class.MODEL, path=model),
         Rule(Class.KERNELS, path=r"(?:.*/)?kernels/.*"),
         Rule(Class.RUNTIME, path=r"(?:.*/)?(?:runtime|mct)/.*"),

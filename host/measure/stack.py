@@ -119,7 +119,7 @@ def read_usage(path: Path) -> dict[str, Usage]:
     for line in path.read_text(encoding="utf-8").splitlines():
         place, nbytes, qualifier = line.split("\t")
         usage = Usage(int(nbytes), qualifier, is_shared=False)
-        name = place.rsplit(":", 1)[1]
+        name = _usage_name(place.rsplit(":", 1)[1])
         if name in frames:
             usage = _worse(usage, frames[name])
         frames[name] = usage
@@ -133,7 +133,8 @@ def _worse(one: Usage, other: Usage) -> Usage:
 
 
 def _usage_name(symbol: str) -> str:
-    """The name gcc writes into a .su file: without the numbers of clones and cold parts.
+    """The name gcc writes into a .su file, without the numbers of clones, which older ones write
+    there too, and cold parts.
 
     >>> _usage_name("push_row.constprop.0.isra.1"), _usage_name("push_row.part.0.cold")
     ('push_row.constprop.isra', 'push_row.part')

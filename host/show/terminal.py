@@ -98,6 +98,7 @@ COST_LINES = {
     "learned_bytes": "learned weights and state",
     "latent_slot_bytes": "latents kept",
     "ahead_bytes": "next sample",
+    "copied_constant_bytes": "constants, copied at the start",
     "stack_bytes": "stack, worst case",
     "link_bytes": "link buffers",
     "other_ram_bytes": "other RAM",

@@ -39,12 +39,20 @@ if board.get("build.linker_script", ""):
     stack_bytes = os.environ.get("MCUTRAIN_STACK_BYTES") or board.get("build.stack_bytes")
     env.Append(
         # Not even the C library's start-up; only functions the compiler calls, such as memcpy.
-        LINKFLAGS=["-nostdlib", "-L", ports_dir, f"-Wl,--defsym=MCT_STACK_BYTES={stack_bytes}"],
+        # A chip whose start-up is its C library's asks for other flags.
+        LINKFLAGS=[
+            *board.get("build.link_flags", ["-nostdlib"]),
+            "-L",
+            ports_dir,
+            f"-Wl,--defsym=MCT_STACK_BYTES={stack_bytes}",
+        ],
         LIBS=["c", "gcc"],
     )
     # A firmware too large for its board is linked to be measured, and then refused in bytes.
     is_measuring = bool(os.environ.get("MCUTRAIN_MEASURING"))
     script = board.get("build.measuring_script" if is_measuring else "build.linker_script")
+    if is_measuring:
+        board.update("upload.maximum_size", 0)  # PlatformIO would refuse it without saying why
     env.Replace(
         LDSCRIPT_PATH=os.path.join(ports_dir, script),
         SIZETOOL=prefix + "size",
