@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mcutrain.host.boards import core_of
-from mcutrain.host.building.firmware import build, check_budget
+from mcutrain.host.building.firmware import build, check_real_fit
 from mcutrain.host.building.target import Target, TargetKind
 from mcutrain.host.cost import (
     format_bytes,
@@ -56,7 +56,7 @@ def priced(
     reporter.tell(chosen.notes)
     cost = planned(chosen)
     if place.kind is TargetKind.REAL:
-        check_budget(chosen, place)
+        check_real_fit(chosen, place)
     if place.runs_here:
         with reporter.working(f"building for {target}"):
             built = build(chosen, place, verbose)

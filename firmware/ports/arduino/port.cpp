@@ -32,8 +32,8 @@ static_assert(SERIAL_RX_BUFFER_SIZE > WIRE_BYTES,
 void idle()
 {
 #if defined(__AVR__)
-    /* SEI takes effect after the next instruction, so no byte can come between test and sleep. */
-    set_sleep_mode(SLEEP_MODE_IDLE);
+    /* SEI takes effect after the next instruction, so no byte can come between test and sleep. The
+     * mode is idle, as after a reset. */
     cli();
     if (Serial.available() == 0) {
         sleep_enable();

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Build script of the stand-in: compiler and flags as in Arduino's platform.txt, without its LTO."""
+"""Build script of the stand-in: flags of Arduino's platform.txt, without its LTO."""
 
 from SCons.Script import Default, DefaultEnvironment
 
