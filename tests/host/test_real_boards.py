@@ -172,3 +172,21 @@ def test_a_model_that_does_not_fit_is_refused_with_its_bytes(run: Run, tmp_path:
         ran = run(*command, *args)
         assert ran.status == 1 and ran.err.count("\n") == 1
         assert "more than the 8,192 of board:megaatmega2560; train fewer or later" in ran.err
+
+
+ROW = re.compile(r"^\| `board:(\S+)` \|(.*)\|\n", re.M)
+
+
+def test_the_guide_says_how_far_each_board_has_come() -> None:
+    """What is simulated here is; nothing is said to have run, for no test can have seen it."""
+    guide = (ROOT / "docs" / "guides" / "board.md").read_text(encoding="utf-8")
+    rows = {name: [cell.strip() for cell in cells.split("|")] for name, cells in ROW.findall(guide)}
+
+    assert rows.keys() == {*real_board_names()}
+    for board in real_boards():
+        title, chip, ram, flash, link, how_far = rows[board.name]
+        sizes = chip_of(board.id)
+        assert f"{title} ({chip})" == board.title
+        assert (ram, flash) == (f"{sizes.ram_bytes:,}", f"{sizes.flash_bytes:,}")
+        assert link.startswith(f"{board.framework}, ")
+        assert how_far == ("simulated" if board.name in SIMULATED else "written")
