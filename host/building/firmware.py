@@ -22,7 +22,7 @@ from mcutrain.codegen.emit import emit_source, nodes_by_line
 from mcutrain.codegen.header import emit_header, emit_selection
 from mcutrain.codegen.manifest import manifest
 from mcutrain.codegen.program import Program, lay_out
-from mcutrain.host.boards import board_names, chip_of
+from mcutrain.host.boards import REAL, board_names, chip_of, description_path, real_board_names
 from mcutrain.host.building.cache import Lease, filling, lease, prune, touch
 from mcutrain.host.building.pio import Firmware, build_firmware
 from mcutrain.host.building.target import Target, TargetKind
@@ -30,8 +30,17 @@ from mcutrain.host.errors import BuildError
 from mcutrain.host.extras import require_extra
 from mcutrain.host.files import write_all, write_whole
 from mcutrain.host.outputs import check_writable
-from mcutrain.host.places import EMULATORS_DIR, FIRMWARE_DIR, PACKAGE, cache_dir, installation
-from mcutrain.trainer.chip import Chip
+from mcutrain.host.places import (
+    BOARDS_DIR,
+    EMULATORS_DIR,
+    FIRMWARE_DIR,
+    PACKAGE,
+    REAL_BOARDS_DIR,
+    cache_dir,
+    installation,
+)
+from mcutrain.host.real_boards import real_board
+from mcutrain.trainer.chip import FRAMES, Chip
 from mcutrain.trainer.errors import BudgetError
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.planner.memory import ARENA
@@ -44,6 +53,8 @@ STACK_ALIGN = 8
 MOST_BYTES_OF_16_BITS = 32767  # of an array, where a difference of pointers has 16 bits
 MEASURED_HOSTS = ("x86_64", "AMD64")  # whose code the stack analysis can read
 RECORD, ELF, MAP = "build.json", "firmware.elf", "firmware.map"
+DESCRIPTIONS = {BOARDS_DIR.name, REAL_BOARDS_DIR.name}
+NOT_FETCHED = ("HTTPClientError", "UnknownPackageError", "InternetConnectionError")
 UNFINISHED = "unfinished"  # in a folder of object files while they are made
 
 
@@ -66,11 +77,13 @@ class Build:
 def build_hash(program: Program, board: str) -> bytes:
     """8 bytes that name a build: generated source, firmware sources, board description."""
     digest = hashlib.sha256(emit_source(program).encode())
+    own = description_path(board) if board else None
     for path in sorted(FIRMWARE_DIR.rglob("*")):
-        is_other_board = path.parent.name == "boards" and path.stem != board
-        if EMULATORS_DIR in path.parents:  # what runs a firmware is no part of it
+        is_other_board = path.parent.name in DESCRIPTIONS and path != own
+        # What runs a firmware is no part of it.
+        if is_other_board or EMULATORS_DIR in path.parents:
             continue
-        if path.suffix in (".c", ".h", ".ld", ".json", ".py") and not is_other_board:
+        if path.suffix in (".c", ".cpp", ".h", ".ld", ".json", ".py"):
             digest.update(path.relative_to(FIRMWARE_DIR).as_posix().encode())
             digest.update(path.read_bytes())
     digest.update((PACKAGE / "platformio.ini").read_bytes())
@@ -122,6 +135,8 @@ def build(plan: TrainingPlan, target: Target, verbose: bool = False) -> Build:
     """
     check_chip(plan, target)
     check_budget(plan, target)
+    if target.kind is TargetKind.REAL:
+        check_real_fit(plan, target)
     require_extra("build")
     digest, compiler = build_hash(lay_out(plan), target.board), compiler_version(target)
     folder = cache_dir() / "firmware" / target.board / f"{plan.name}-{digest.hex()}"
@@ -227,7 +242,10 @@ def check_budget(plan: TrainingPlan, target: Target) -> None:
 
 
 def compiler_version(target: Target) -> str:
-    """The first line the target's compiler says of itself; empty if it is not there."""
+    """The first line the target's compiler says of itself; empty if it is not there, or is a
+    package of PlatformIO's, which has a version of its own."""
+    if target.kind is TargetKind.REAL:
+        return ""
     try:
         command = [f"{target.toolchain_prefix}gcc", "--version"]
         said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
@@ -241,6 +259,9 @@ def link(
 ) -> dict[str, Any] | None:
     """Build with the object files in ``objects``, measure, and leave the firmware in the folder."""
     is_simulated, gen_dir = target.kind is TargetKind.SIMULATED, folder / "gen"
+    if target.kind is TargetKind.REAL:
+        link_real(target, folder, objects, verbose)
+        return None
     firmware = build_firmware(gen_dir, target.env, objects, verbose, is_measuring=is_simulated)
     footprint = None
     if is_simulated:
@@ -253,6 +274,39 @@ def link(
     firmware.map.replace(folder / MAP)
     firmware.elf.replace(folder / ELF)
     return footprint
+
+
+def link_real(target: Target, folder: Path, objects: Path, verbose: bool) -> None:
+    """Build by the board's own platform, which has its own stack and is not measured. Raises
+    BuildError, also where PlatformIO cannot fetch that platform."""
+    try:
+        firmware = build_firmware(folder / "gen", target.env, objects, verbose)
+    except BuildError as err:
+        if not any(sign in str(err) for sign in NOT_FETCHED):
+            raise
+        package = real_board(target.env).platform
+        raise BuildError(
+            f"building {target.env} needs PlatformIO's platform {package}, and its registry does "
+            f"not answer: build once with a network ({err})"
+        ) from err
+    if firmware.map.is_file():
+        firmware.map.replace(folder / MAP)
+    firmware.elf.replace(folder / ELF)
+
+
+def check_real_fit(plan: TrainingPlan, target: Target) -> None:
+    """Raises BudgetError if what is known before a build exceeds a real board."""
+    chip = target.chip
+    ram = {
+        "arena": plan.memory.regions[ARENA],
+        "learned": plan.memory.ram_bytes[ARENA] - plan.memory.regions[ARENA],
+        "stack": chip.stack_bytes,
+        "link": FRAMES * chip.payload_bytes,
+        "latents": plan.slot_bytes,
+        "next sample": plan.ahead_bytes,
+        "constants": copied_constant_bytes(plan),
+    }
+    refuse_excess(plan, target, ram, {"constants": constant_bytes(plan)})
 
 
 def check_fit(plan: TrainingPlan, target: Target, found: Footprint, stack_bytes: int) -> None:
@@ -277,6 +331,13 @@ def check_fit(plan: TrainingPlan, target: Target, found: Footprint, stack_bytes:
         "code": found.code_bytes,
         "other": sum(found.other_flash_bytes.values()),
     }
+    refuse_excess(plan, target, ram, flash)
+
+
+def refuse_excess(
+    plan: TrainingPlan, target: Target, ram: dict[str, int], flash: dict[str, int]
+) -> None:
+    """Raises BudgetError, with the parts that take bytes, if they exceed the board's memory."""
     chip = target.chip
     for memory, parts, available, advice in (
         ("RAM", ram, chip.ram_bytes, "train fewer or later layers"),
@@ -284,7 +345,7 @@ def check_fit(plan: TrainingPlan, target: Target, found: Footprint, stack_bytes:
     ):
         needed = sum(parts.values())
         if available is not None and needed > available:
-            listed = ", ".join(f"{name} {nbytes:,}" for name, nbytes in parts.items())
+            listed = ", ".join(f"{name} {nbytes:,}" for name, nbytes in parts.items() if nbytes)
             raise BudgetError(
                 f"{plan.name}, {plan.scheme.name}: needs {needed:,} bytes of {memory} ({listed}), "
                 f"{needed - available:,} more than the {available:,} of {target.name}; {advice}, "
@@ -313,7 +374,7 @@ def footprint_of(
 def plan_with_hash(plan_for: Callable[[Chip], TrainingPlan], digest: bytes) -> TrainingPlan | None:
     """The plan whose build of today for one of the boards has this hash; None if none has."""
     made: dict[Chip, Program] = {}
-    for board in board_names():
+    for board in (*board_names(), *(REAL + name for name in real_board_names())):
         chip = chip_of(board)
         alike = replace(chip, name="")  # what the plan depends on
         if alike not in made:

@@ -152,7 +152,8 @@ def cost_table(cost: dict[str, Any]) -> None:
     if "predicted_instructions" in cost:
         lines(prediction_lines(cost["predicted_instructions"]))
     if "target" not in cost:
-        lines([f"planned for {cost['chip']}; --target plans for a board, and measures a build"])
+        told = "--target plans for a board, and measures a build for one that runs here"
+        lines([f"planned for {cost['chip']}; {told}"])
     lines(memory_line(memory) for memory in cost["memories"] or ())
     if "elf" in cost:
         lines([f"firmware: {cost['elf']}"])
