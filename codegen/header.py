@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from math import prod
 
 from mcutrain.codegen.api import api_macros
-from mcutrain.codegen.c import INDENT, WIDTH, declared, filled, hash_bytes
+from mcutrain.codegen.c import INDENT, WIDTH, declared, filled, float_literal, hash_bytes
 from mcutrain.codegen.program import Program
 from mcutrain.trainer.graph.tensor import Tensor
 from mcutrain.trainer.training_plan import TrainingPlan
@@ -59,6 +59,8 @@ def emit_header(program: Program) -> str:
         '#include "mct/model.h"',
         "",
         *emit_constants(program),
+        "",
+        *emit_quantisation(program),
         "",
         "#ifdef __cplusplus",
         'extern "C" {',
@@ -159,6 +161,19 @@ def emit_constants(program: Program) -> Iterator[str]:
         comma = "" if name == constants[-1][0] else ","
         yield f"{INDENT}{plan.name.upper()}_{name} = {value}{comma}"
     yield "};"
+
+
+def emit_quantisation(program: Program) -> Iterator[str]:
+    """What the int8 of samples and outputs stand for."""
+    plan = program.plan
+    upper = plan.name.upper()
+    yield f"/* A real number x of a sample is the int8 floor(x / {upper}_INPUT_SCALE + 0.5) +"
+    yield f" * {upper}_INPUT_ZERO_POINT, at least -128 and at most 127, computed in float. The int8 q"
+    yield f" * stands for {upper}_INPUT_SCALE * (q - {upper}_INPUT_ZERO_POINT). Outputs likewise. */"
+    for end, tensor in (("INPUT", plan.task.input), ("OUTPUT", plan.task.logits)):
+        zero = tensor.type.zero_point
+        yield f"#define {upper}_{end}_SCALE {float_literal(tensor.type.scale)}"
+        yield f"#define {upper}_{end}_ZERO_POINT {f'({zero})' if zero < 0 else zero}"
 
 
 def region_count(plan: TrainingPlan) -> str:
