@@ -40,7 +40,6 @@ SYSTEM_HEADERS = {
     "strings", "tgmath", "threads", "time", "types", "uchar", "unistd", "utime", "values",
     "varargs", "version", "wchar", "wctype", "windows",
 }  # fmt: skip
-)
 
 
 @dataclass(frozen=True)
