@@ -10,6 +10,8 @@ from mcutrain.host.errors import TransportError
 from mcutrain.host.places import BOARDS_DIR
 from mcutrain.trainer.chip import FEATURES, Chip, Memory
 
+HOST = "host"  # what the native port has for a core
+
 
 def board_names() -> list[str]:
     """Boards that can be run here, sorted."""
@@ -36,16 +38,17 @@ def chip_of(board: str) -> Chip:
         int(sizes["maximum_size"]) or None,
         int(built.get("stack_bytes", 0)),
         int(built["link_payload_bytes"]),
+        bool(built.get("copies_constants", False)),
     )
 
 
 def core_of(board: str) -> str | None:
-    """The core of a board's chip, such as ``cortex-m4``; None for the native port and for a chip
-    that is no board's."""
+    """The core of a board's chip, such as ``cortex-m4``, of RISC-V its instruction set; None for
+    the native port and for a chip that is no board's."""
     if board not in board_names():
         return None
-    core = board_description(board)["build"].get("mcu", "")
-    return core if core.startswith("cortex") else None
+    core = board_description(board)["build"].get("mcu", HOST)
+    return None if core == HOST else core
 
 
 def board_description(board: str) -> dict[str, Any]:
