@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from math import prod
 
 from mcutrain.codegen.api import api_macros
-from mcutrain.codegen.c import INDENT, WIDTH, declared, filled, hash_bytes
+from mcutrain.codegen.c import INDENT, WIDTH, declared, filled, float_literal, hash_bytes
 from mcutrain.codegen.program import Program
 from mcutrain.trainer.graph.tensor import Tensor
 from mcutrain.trainer.training_plan import TrainingPlan
@@ -60,6 +60,8 @@ def emit_header(program: Program) -> str:
         '#include "mct/model.h"',
         "",
         *emit_constants(program),
+        *emit_quantisation(program),
+        "",
         *emit_quantisation(program),
         "",
         "#ifdef __cplusplus",
@@ -165,10 +167,16 @@ def emit_constants(program: Program) -> Iterator[str]:
 
 
 def emit_quantisation(program: Program) -> Iterator[str]:
-    upper, task = program.plan.name.upper(), program.plan.task
-    for end, tensor in (("INPUT", task.input), ("OUTPUT", task.logits)):
-        yield f"#define {upper}_{end}_SCALE {float(tensor.type.scale)!r}"
-        yield f"#define {upper}_{end}_ZERO_POINT ({tensor.type.zero_point})"
+    """What the int8 of samples and outputs stand for."""
+    plan = program.plan
+    upper = plan.name.upper()
+    yield f"/* A real number x of a sample is the int8 floor(x / {upper}_INPUT_SCALE + 0.5) +"
+    yield f" * {upper}_INPUT_ZERO_POINT, at least -128 and at most 127, computed in float. The int8 q"
+    yield f" * stands for {upper}_INPUT_SCALE * (q - {upper}_INPUT_ZERO_POINT). Outputs likewise. */"
+    for end, tensor in (("INPUT", plan.task.input), ("OUTPUT", plan.task.logits)):
+        zero = tensor.type.zero_point
+        yield f"#define {upper}_{end}_SCALE {float_literal(tensor.type.scale)}"
+        yield f"#define {upper}_{end}_ZERO_POINT {f'({zero})' if zero < 0 else zero}"
 
 
 def region_count(plan: TrainingPlan) -> str:

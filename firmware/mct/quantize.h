@@ -26,7 +26,7 @@ typedef struct {
 /* An initialiser: `unit` is the real value of one count, above 0 and less than 127 * `scale`, in the
  * units that the model was trained with. The compiler computes it. */
 #define MCT_QUANTIZER(unit, scale, zero_point)                                                     \
-    {(int32_t)((unit) / (scale) * 16777216.0 + 0.5), (zero_point)}
+    {(int32_t)((double)(unit) / (double)(scale) * 16777216.0 + 0.5), (zero_point)}
 
 /* Returns the int8 that `counts` stand for: near(counts * multiplier / 2^24) + zero_point, ties
  * upward, saturated. The multiplier is rounded, which moves a value by at most |counts| * 2^-25

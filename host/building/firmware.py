@@ -97,15 +97,19 @@ def generate(plan: TrainingPlan, folder: Path, board: str) -> list[Path]:
 
     The board "" stands for any: the C is the plan's alone.
     """
-    program = lay_out(plan)
-    build = build_hash(program, board)
-    files = {
+    files = emitted(lay_out(plan), board)
+    return write_all({folder / name: text for name, text in files.items()})
+
+
+def emitted(program: Program, board: str) -> dict[str, str]:
+    """By their names, the files that are a model's own."""
+    plan, build = program.plan, build_hash(program, board)
+    return {
         f"{plan.name}.c": emit_source(program),
         f"{plan.name}.h": emit_header(program),
         "mct_selected_model.h": emit_selection(plan, build),
         f"{plan.name}.json": json.dumps(manifest(program, build), indent=1) + "\n",
     }
-    return write_all({folder / name: text for name, text in files.items()})
 
 
 def build(plan: TrainingPlan, target: Target, verbose: bool = False) -> Build:

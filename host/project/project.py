@@ -10,7 +10,7 @@ from typing import Any
 
 from mcutrain.host.building.firmware import check_budget, constant_bytes, step_calls
 from mcutrain.host.project.boards import ProjectBoard
-from mcutrain.host.project.library import library_files
+from mcutrain.host.building.folder import LISTED, contents_of
 from mcutrain.host.project.signal import SAMPLES, SEED, STEPS, Learned, MadeUpSignal, learn
 from mcutrain.host.project.templates import TEMPLATES, c_of_model, filled, sources, template
 from mcutrain.host.request import Request
@@ -100,11 +100,18 @@ def project_of(request: Request, board: ProjectBoard, title: str) -> Project:
     files = {
         **code(plan, board, learned),
         **board.files(),
-        **library_files(plan, board.target),
+        **library(plan, board),
         f"model/{request.model.name}": request.model.read_bytes(),
         **texts(request, plan, board, learned, title),
     }
     return Project(plan, board, learned, dict(sorted(files.items())))
+
+
+def library(plan: TrainingPlan, board: ProjectBoard) -> dict[str, bytes]:
+    """The model as a library of PlatformIO, with the link: what `generate --runtime` writes."""
+    contents = contents_of([plan], board.target.board, has_link=True)
+    found = {**contents.files, LISTED: contents.listing()}
+    return {f"lib/{plan.name}/{path}": text.encode() for path, text in found.items()}
 
 
 def code(plan: TrainingPlan, board: ProjectBoard, learned: Learned) -> dict[str, bytes]:
