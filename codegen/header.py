@@ -60,7 +60,6 @@ def emit_header(program: Program) -> str:
         '#include "mct/model.h"',
         "",
         *emit_constants(program),
-        *emit_quantisation(program),
         "",
         *emit_quantisation(program),
         "",

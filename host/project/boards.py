@@ -11,11 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mcutrain.host.boards import board_description, board_names
-from mcutrain.host.building.target import NATIVE, SIM, Target, TargetKind
+from mcutrain.host.boards import board_description, board_names, real_board_names
+from mcutrain.host.building.target import BOARD, NATIVE, REFERENCE, SIM, Target, TargetKind
+from mcutrain.host.defaults import BAUD
 from mcutrain.host.places import FIRMWARE_DIR, PACKAGE
+from mcutrain.host.real_boards import real_board
 from mcutrain.trainer.errors import Error
 
+ARDUINO = "arduino"
+C11 = "-std=c11 -O2 -g -ffunction-sections -fdata-sections -Wl,--gc-sections -Wall -Wextra"
 PLATFORM_FILES = ("platform.json", "platform.py", "builder/*.py")
 OWN_PLATFORM = "symlink://${PROJECT_DIR}/platform"
 SCRIPT = "board_script.c"  # the board that has no buttons
@@ -24,41 +28,45 @@ SCRIPT = "board_script.c"  # the board that has no buttons
 @dataclass(frozen=True)
 class ProjectBoard:
     """A board as a project has it. ``board_file`` is the file in src/ that drives it, ``install``
-    the Debian packages that it needs, ``flash`` the lines that show its firmware at work, ``port``
-    the serial port that a computer attaches to."""
+    the Debian packages that it needs, ``run`` the lines that show its firmware at work."""
 
     target: Target
     title: str
     env: str
     board_file: str
     install: str
-    flash: str
-    port: str
+    run: str
+    settings: tuple[str, ...]
 
     @classmethod
     def of(cls, name: str) -> ProjectBoard:
         """A board by its name, or by that of a target. Raises Error naming those there are."""
         target = target_of(name)
         described = board_description(target.board)
+        if target.kind is TargetKind.REAL:
+            return on_a_desk(target, described)
+        env = NATIVE if target.kind is TargetKind.NATIVE else target.board
+        settings = (f"platform = {OWN_PLATFORM}", f"board = {target.board}", f"build_flags = {C11}")
         return cls(
             target,
             described["name"],
-            NATIVE if target.kind is TargetKind.NATIVE else target.board,
+            env,
             SCRIPT,
             described["build"]["apt"],
-            run_commands(target, described),
-            "PORT",
+            "\n".join(run_here(described["simulation"]["command"], env)),
+            settings,
         )
 
-    def environments(self, word: str = "") -> tuple[str, str]:
-        """The sections of platformio.ini: of the board, and of this computer. One board has one."""
-        own = section(self.env, OWN_PLATFORM, self.filter, [])
-        return ("", native_section()) if self.env == NATIVE else (own, native_section())
-
     @property
-    def filter(self) -> str:
-        """Which sources of src/ the board's environment compiles."""
-        return source_filter(self.board_file, families(self.target.env))
+    def sections(self) -> str:
+        """The environments of platformio.ini: of the board, and of this computer for the tests."""
+        own = [
+            f"[env:{self.env}]",
+            *self.settings,
+            f"build_src_filter = {source_filter(self.board_file, self.target.env)}",
+            "test_ignore = *",
+        ]
+        return native_section() if self.env == NATIVE else "\n".join([*own, "", native_section()])
 
     def files(self) -> dict[str, bytes]:
         """The ports and the platform that the project needs, by their paths in it."""
@@ -73,45 +81,65 @@ class ProjectBoard:
 
 
 def target_of(name: str) -> Target:
-    """``native``, ``sim:BOARD``, or a board's name alone."""
-    known = [board for board in board_names() if board != NATIVE]
-    if name in known:
-        name = SIM + name
-    target = Target.parse(name)
-    if target.kind is TargetKind.REFERENCE:
+    """``native``, ``sim:BOARD``, ``board:BOARD``, or a board's name alone: the one on a desk, if
+    there are two. Raises Error for what no firmware is built for."""
+    if name in real_board_names():
+        return Target.parse(BOARD + name)
+    if name in board_names() and name != NATIVE:
+        return Target.parse(SIM + name)
+    if name == REFERENCE:
         raise Error("the reference is no board: give native, or one that mcutrain ports lists")
-    return target
+    return Target.parse(name)
 
 
-def families(env: str) -> list[str]:
-    """The folders of firmware/ports that an environment of this package's platformio.ini has."""
+def on_a_desk(target: Target, described: dict[str, Any]) -> ProjectBoard:
+    """A real board, with PlatformIO's own platform for it."""
+    board = real_board(target.env)
+    is_arduino = board.framework == ARDUINO
+    payload = described["build"]["link_payload_bytes"]
+    # Frameworks say which C they are; warnings in their own headers are none of the user's.
+    flags = f"-O2 -D MCT_LINK_PAYLOAD={payload}"
+    return ProjectBoard(
+        target,
+        board.title,
+        board.name,
+        f"board_{board.framework}.{'cpp' if is_arduino else 'c'}",
+        "",
+        f"pio run -t upload      # flashes it\npio device monitor -b {BAUD}",
+        (
+            f"platform = {board.platform}",
+            f"board = {board.board}",
+            f"framework = {board.framework}",
+            f"build_flags = {flags}",
+            f"monitor_speed = {BAUD}",
+        ),
+    )
+
+
+def own_filter(env: str) -> str:
+    """Which sources an environment of this package's platformio.ini takes of the ports."""
     config = ConfigParser(interpolation=None)
     config.read(PACKAGE / "platformio.ini", encoding="utf-8")
-    return re.findall(r"\+<ports/([\w/]+?)/>", config[f"env:{env}"]["build_src_filter"])
+    return " ".join(re.findall(r"[+-]<ports/[^>]*>", config[f"env:{env}"]["build_src_filter"]))
 
 
-def source_filter(board_file: str, ports: list[str]) -> str:
-    with_ports = " ".join(f"+<ports/{family}/>" for family in ports)
-    return f"+<*> -<ports/> -<board_*> +<{board_file}> {with_ports}"
+def families(env: str) -> set[str]:
+    """The folders of firmware/ports that an environment has."""
+    return set(re.findall(r"\+<ports/(\w+)", own_filter(env)))
 
 
-def section(env: str, platform: str, sources: str, others: list[str]) -> str:
-    """An environment that no test runs on."""
-    lines = [f"[env:{env}]", f"platform = {platform}", f"board = {env}", *others]
-    return "\n".join([*lines, "build_flags = -std=c11 ${flags.common}", f"build_src_filter = {sources}",
-                      "test_ignore = *", ""])  # fmt: skip
+def source_filter(board_file: str, env: str) -> str:
+    return f"+<*> -<ports/> -<board_*> +<{board_file}> {own_filter(env)}"
 
 
 def native_section() -> str:
     """The environment of this computer, on which the tests run."""
-    sources = source_filter(SCRIPT, families(NATIVE))
     return f"""[env:{NATIVE}]
 platform = {OWN_PLATFORM}
 board = {NATIVE}
 ; Kernels of the board's instruction set compute the same in C here.
-build_flags = -std=c11 ${{flags.common}} -D MCT_INSTRUCTIONS_IN_C
-build_src_filter = {sources}
-test_framework = custom
+build_flags = {C11} -D MCT_INSTRUCTIONS_IN_C
+build_src_filter = {source_filter(SCRIPT, NATIVE)}
 test_testing_command = ${{platformio.build_dir}}/${{this.__env__}}/firmware.elf
 """
 
@@ -125,14 +153,9 @@ def copied(folder: Path, pattern: str, into: str) -> dict[str, bytes]:
     }
 
 
-def run_commands(target: Target, described: dict[str, Any]) -> str:
-    """What runs the firmware here and shows what it prints."""
-    env = NATIVE if target.kind is TargetKind.NATIVE else target.board
+def run_here(command: list[str], env: str) -> Iterator[str]:
+    """What runs the firmware on this computer. QEMU's serial port is a pseudo-terminal for the
+    host; a reader wants it on the screen."""
     elf = f".pio/build/{env}/firmware.elf"
-    return "\n".join(command_lines(described["simulation"]["command"], elf))
-
-
-def command_lines(command: list[str], elf: str) -> Iterator[str]:
-    """QEMU's serial port is a pseudo-terminal for the host; a reader wants it on the screen."""
     words = [elf if word == "$ELF" else word for word in command]
     yield shlex.join("stdio" if word == "pty" else word for word in words)

@@ -9,12 +9,12 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from mcutrain.host.building.firmware import check_budget, constant_bytes, step_calls
-from mcutrain.host.project.boards import ProjectBoard
 from mcutrain.host.building.folder import LISTED, contents_of
+from mcutrain.host.project.boards import ProjectBoard
 from mcutrain.host.project.signal import SAMPLES, SEED, STEPS, Learned, MadeUpSignal, learn
 from mcutrain.host.project.templates import TEMPLATES, c_of_model, filled, sources, template
 from mcutrain.host.request import Request
-from mcutrain.trainer.errors import BudgetError, Error, ModelError
+from mcutrain.trainer.errors import BudgetError, ModelError
 from mcutrain.trainer.notes import Note
 from mcutrain.trainer.options import described, flag
 from mcutrain.trainer.planner.memory import ARENA
@@ -166,15 +166,13 @@ def texts(
 ) -> dict[str, bytes]:
     """platformio.ini, the page that explains the project, and what a server runs with each
     change."""
-    own, native = board.environments()
     options = shlex.join(option_words(request))
     model = f"model/{request.model.name}"
     install = f"sudo apt-get update -q && sudo apt-get install -y -q {board.install}"
     words: dict[str, Any] = {
         "title": title,
         "env": board.env,
-        "board_env": own,
-        "native_env": native,
+        "sections": board.sections,
         "with_compilers": " and the board's compiler" if board.install else "",
         "install": f"{install}\n          " if board.install else "",
         "board_title": board.title,
@@ -182,7 +180,7 @@ def texts(
         "update": plan.scheme.name,
         "pp": "pp" if board.board_file.endswith(".cpp") else "",
         "board_file": f"src/{board.board_file}",
-        "flash": board.flash,
+        "run": board.run,
         "digest": learned.digests[-1],
         "samples": SAMPLES,
         "before": learned.right(learned.before),
@@ -191,7 +189,6 @@ def texts(
         "constants": f"{constant_bytes(plan):,}",
         "calls": step_calls(plan),
         "train": f"{shlex.quote(model)} {options}".strip(),
-        "port": board.port,
         "new": f"--model {shlex.quote(model)} --board {board.target.name} {options}".strip(),
     }
     named = {
