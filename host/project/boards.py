@@ -58,6 +58,11 @@ class ProjectBoard:
         )
 
     @property
+    def has_buttons(self) -> bool:
+        """Whether somebody teaches it, and no script."""
+        return self.board_file.endswith(".cpp")
+
+    @property
     def sections(self) -> str:
         """The environments of platformio.ini: of the board, and of this computer for the tests."""
         own = [

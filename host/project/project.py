@@ -20,6 +20,13 @@ from mcutrain.trainer.options import described, flag
 from mcutrain.trainer.planner.memory import ARENA
 from mcutrain.trainer.training_plan import TrainingPlan
 
+# What the firmware prints, for the page of the project.
+STORIES = {
+    True: "It says what it sees, ten times a second. Hold a button for a while, and it learns. A line of "
+    "each kind, with numbers that will be others, and the digest that the test on this computer ends with:",
+    False: "In place of buttons a script runs: the model sees some samples, learns forty, and sees some "
+    "more. A line of each kind, with the digest that it ends with:",
+}
 TAKEN = ("board", "expected", "main", "sensor")  # names of the project's own files
 
 
@@ -182,7 +189,9 @@ def texts(
         "board_file": f"src/{board.board_file}",
         "run": board.run,
         "digest": learned.digests[-1],
+        "story": STORIES[board.has_buttons],
         "samples": SAMPLES,
+        "steps": STEPS,
         "before": learned.right(learned.before),
         "after": learned.right(learned.after),
         "ram": f"{plan.memory.ram_bytes[ARENA]:,}",

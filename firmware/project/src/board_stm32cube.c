@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An STM32 under ST's HAL. WHICH PINS YOUR BUTTONS HAVE is yours to fill in, in board_button; until
- * then a script holds button 0 and button 1 in turn for the first samples. */
+ * then a script lets the model say what it sees, and then holds button 0 and button 1 in turn. */
 #include "board.h"
 
 #include <string.h>
 
 #include "mct/port.h"
 
-enum { PERIOD_MS = 100, TAUGHT = 40 };
+enum { PERIOD_MS = 100, SEEN_BEFORE = 20, TAUGHT = 40 };
 
 uint32_t HAL_GetTick(void); /* of ST's HAL, in ms */
 
@@ -26,7 +26,7 @@ bool board_sample_is_due(void)
         return false;
     }
     last_ms += PERIOD_MS;
-    samples += samples <= TAUGHT;
+    samples += samples <= SEEN_BEFORE + TAUGHT;
     return true;
 }
 
@@ -34,7 +34,8 @@ bool board_sample_is_due(void)
  *     HAL_GPIO_ReadPin(GPIOC, GPIO_PIN_13) == GPIO_PIN_RESET */
 int32_t board_button(void)
 {
-    return samples <= TAUGHT ? (samples - 1) % 2 : BOARD_NO_BUTTON;
+    int32_t taught = samples - 1 - SEEN_BEFORE;
+    return taught >= 0 && taught < TAUGHT ? taught % 2 : BOARD_NO_BUTTON;
 }
 
 void board_print(const char *text)
