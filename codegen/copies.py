@@ -31,7 +31,9 @@ TABLE = re.compile(r"^const \w+ (mct_\w+)\[", re.M)
 # What the macros of kernels/each_error.h and each_way.h make of a name.
 FORMATS = ("_s16", "_s8")
 WAYS = tuple(
-    shifted + way for shifted in ("", "_shifted") for way in ("_update", "_update_whole", "_accumulate")
+    shifted + way
+    for shifted in ("", "_shifted")
+    for way in ("_update", "_update_whole", "_accumulate")
 )
 ENDINGS = {
     "MCT_NAME": FORMATS,

@@ -11,10 +11,10 @@ from mcutrain.codegen.program import Program
 LINK = """
 ## The host's link
 
-With `src/runtime/` the host can attach (`mcutrain train --port`), send samples and check each step. It
-serves the model {model}. Write three functions for your serial port, which `src/mct/port.h`
-describes, and let your main loop run the session. If 256 bytes are not the largest payload of a
-frame, define `MCT_LINK_PAYLOAD` for all sources.
+With `src/runtime/` the host can attach (`mcutrain train --port`), send samples and check each
+step. It serves the model {model}. Write three functions for your serial port, which
+`src/mct/port.h` describes, and let your main loop run the session. If 256 bytes are not the largest
+payload of a frame, define `MCT_LINK_PAYLOAD` for all sources.
 
 ```c
 #include "mct/port.h"
@@ -94,12 +94,15 @@ def about(program: Program) -> Iterator[str]:
     yield "```c"
     yield f'#include "{name}.h"'
     yield ""
-    yield f"static int8_t sample[{upper}_INPUT_BYTES]; /* {upper}_INPUT_SCALE says what they stand for */"
+    yield f"static int8_t sample[{upper}_INPUT_BYTES]; /* in units of {upper}_INPUT_SCALE */"
     yield ""
-    yield f"void begin(void) {{ {name}_reset(1); }} /* once; 1 is the seed of all random rounding */"
-    yield ""
+    yield "void begin(void) /* once */"
+    yield "{"
+    yield f"    {name}_reset(1); /* the seed of all random rounding */"
+    yield "}"
     for function, call in (("learn", "step(label)"), ("ask", "infer()")):
         argument = "uint32_t label" if function == "learn" else "void"
+        yield ""
         yield f"mct_status {function}({argument})"
         yield "{"
         yield f"    mct_status status = {name}_push(0, sample, sizeof sample);"
@@ -107,20 +110,21 @@ def about(program: Program) -> Iterator[str]:
         yield "}"
     yield "```"
     yield ""
-    yield f"After `ask` the answer is `{name}_predicted()`, or `{name}_logits()`. `src/{name}.h` lists all"
-    yield "functions, and `src/mct/model_api.h` describes them."
+    yield f"After `ask` the answer is `{name}_predicted()`, or `{name}_logits()`. `src/{name}.h`"
+    yield "lists all functions, and `src/mct/model_api.h` describes them."
 
 
 def building(library: Library) -> Iterator[str]:
-    yield "Turn optimisation on: without it a step takes several times as long. The sources are C11;"
-    yield "programs in C99 and C++ may include the headers."
+    yield "Turn optimisation on: without it a step takes several times as long. The sources are"
+    yield "C11; programs in C99 and C++ may include the headers."
     yield ""
     yield "| With | Do this |"
     yield "|---|---|"
     rows = (
         ("any compiler", "compile each `.c` below `src`, which needs no include path; your own "
          "sources find the header with `-I src`"),
-        ("CMake", f"`add_subdirectory(FOLDER)`, `target_link_libraries(app PRIVATE {library.name})`"),
+        ("CMake", "`add_subdirectory(FOLDER)`, "
+         f"`target_link_libraries(app PRIVATE {library.name})`"),
         ("PlatformIO", "put the folder into `lib` of your project"),
         ("Arduino", "put the folder into `libraries` of your sketchbook; open its example"),
         ("ESP-IDF", "put the folder into `components` of your project, and name it in `REQUIRES`"),
@@ -129,8 +133,8 @@ def building(library: Library) -> Iterator[str]:
     )  # fmt: skip
     yield from (f"| {system} | {told} |" for system, told in rows)
     yield ""
-    yield "`runtime/guard.h` keeps the best state, and `runtime/replay.h` old samples. A linker with"
-    yield "`--gc-sections` leaves out what nobody calls."
+    yield "`runtime/guard.h` keeps the best state, and `runtime/replay.h` old samples. A linker"
+    yield "with `--gc-sections` leaves out what nobody calls."
     yield ""
     yield "Several such folders may lie in one program, if one version of mcutrain wrote them."
 
@@ -147,7 +151,7 @@ def sketch(program: Program) -> Iterator[str]:
     yield f"/* An example for {name}, by mcutrain: the place to begin your own sketch. */"
     yield f"#include <{name}.h>"
     yield ""
-    yield "/* One value of a sample, in the unit that the model was made for: yours is a sensor's. */"
+    yield "/* One value of a sample, in the unit of the model's training; yours is a sensor's. */"
     yield "static float value(uint32_t k)"
     yield "{"
     yield "  return sin(0.1 * k);"
@@ -156,8 +160,8 @@ def sketch(program: Program) -> Iterator[str]:
     yield "static bool pushSample()"
     yield "{"
     yield f"  for (uint32_t k = 0; k < {upper}_INPUT_BYTES; k++) {{"
-    yield f"    long q = (long)floor(value(k) / {upper}_INPUT_SCALE + 0.5f) + {upper}_INPUT_ZERO_POINT;"
-    yield "    int8_t byte = (int8_t)constrain(q, -128, 127);"
+    yield f"    long q = (long)floor(value(k) / {upper}_INPUT_SCALE + 0.5f);"
+    yield f"    int8_t byte = (int8_t)constrain(q + {upper}_INPUT_ZERO_POINT, -128, 127);"
     yield f"    if ({name}_push(k, &byte, 1) != MCT_OK) {{"
     yield "      return false;"
     yield "    }"

@@ -169,9 +169,10 @@ def emit_quantisation(program: Program) -> Iterator[str]:
     """What the int8 of samples and outputs stand for."""
     plan = program.plan
     upper = plan.name.upper()
-    yield f"/* A real number x of a sample is the int8 floor(x / {upper}_INPUT_SCALE + 0.5) +"
-    yield f" * {upper}_INPUT_ZERO_POINT, at least -128 and at most 127, computed in float. The int8 q"
-    yield f" * stands for {upper}_INPUT_SCALE * (q - {upper}_INPUT_ZERO_POINT). Outputs likewise. */"
+    yield "/* A real number x of a sample is, computed in float and clamped to -128..127, the int8"
+    yield f" *     floor(x / {upper}_INPUT_SCALE + 0.5f) + {upper}_INPUT_ZERO_POINT"
+    yield " * and the int8 q of an output stands for"
+    yield f" *     {upper}_OUTPUT_SCALE * (q - {upper}_OUTPUT_ZERO_POINT) */"
     for end, tensor in (("INPUT", plan.task.input), ("OUTPUT", plan.task.logits)):
         zero = tensor.type.zero_point
         yield f"#define {upper}_{end}_SCALE {float_literal(tensor.type.scale)}"

@@ -70,8 +70,9 @@ def head() -> Iterator[str]:
 def cmake(library: Library) -> Iterator[str]:
     yield from head()
     yield "#"
-    yield f"# Elsewhere: add_subdirectory(FOLDER), target_link_libraries(app PRIVATE {library.name})."
-    yield "# Below the components of an ESP-IDF project it is a component."
+    yield "# Below the components of an ESP-IDF project this folder is one. Elsewhere:"
+    yield "#     add_subdirectory(FOLDER)"
+    yield f"#     target_link_libraries(app PRIVATE {library.name})"
     yield "cmake_minimum_required(VERSION 3.13)"
     yield ""
     yield "set(mcutrain_sources"
@@ -86,9 +87,9 @@ def cmake(library: Library) -> Iterator[str]:
     yield f"    target_include_directories({library.name} PUBLIC src)"
     yield f"    target_compile_features({library.name} PRIVATE c_std_11)"
     yield '    if(CMAKE_C_COMPILER_ID MATCHES "GNU|Clang")'
-    yield "        # With the linker's --gc-sections a program has only the functions that it calls."
-    yield f"        target_compile_options({library.name} PRIVATE"
-    yield "            -ffunction-sections -fdata-sections)"
+    yield "        # With --gc-sections a program has only the functions that it calls."
+    yield f"        target_compile_options({library.name} PRIVATE -ffunction-sections"
+    yield "            -fdata-sections)"
     yield "    endif()"
     yield "endif()"
 

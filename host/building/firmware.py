@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a plan to a measured firmware: generate the C, build it, fit the stack, keep the result.
 
-The one module of the host that uses codegen.
+Beside ``folder`` the one module of the host that uses codegen.
 """
 
 from __future__ import annotations

@@ -19,24 +19,27 @@ from mcutrain.codegen.library import Library, emit_build_files
 from mcutrain.codegen.program import Program, lay_out
 from mcutrain.host.building.firmware import emitted
 from mcutrain.host.files import write_all
+from mcutrain.host.outputs import SOURCES
 from mcutrain.host.places import FIRMWARE_DIR
 from mcutrain.trainer.errors import Error
 from mcutrain.trainer.training_plan import TrainingPlan
 
-SOURCES, LISTED = "src", "generated.json"
+LISTED = "generated.json"
 # Of the firmware what can be copied: the rest belongs to boards.
 COPIED = ("kernels", "mct", "runtime")
 ALWAYS = ("mct/model_api.h", "mct/model_body.h", "mct/digest.h", "mct/quantize.h",
           "runtime/guard.h", "runtime/replay.h")  # fmt: skip
 OF_THE_LINK = ("mct/port.h", "mct/protocol.h", "runtime/session.h", "runtime/session.c")
 # Headers of C and of systems: compilers look into `src` first.
-SYSTEM_HEADERS = frozenset(
-    "alloca arduino assert complex ctype cpuid dirent dlfcn elf endian errno fcntl features fenv "
-    "float inttypes io iso646 libgen limits link locale malloc math memory poll process pthread "
-    "regex sched semaphore setjmp signal stdalign stdarg stdatomic stdbool stddef stdint stdio "
-    "stdlib stdnoreturn string strings tgmath threads time types uchar unistd utime values varargs "
-    "version wchar wctype windows".split()
-)
+SYSTEM_HEADERS = {
+    "alloca", "arduino", "assert", "complex", "ctype", "cpuid", "dirent", "dlfcn", "elf",
+    "endian", "errno", "fcntl", "features", "fenv", "float", "inttypes", "io", "iso646",
+    "libgen", "limits", "link", "locale", "malloc", "math", "memory", "poll", "process",
+    "pthread", "regex", "sched", "semaphore", "setjmp", "signal", "stdalign", "stdarg",
+    "stdatomic", "stdbool", "stddef", "stdint", "stdio", "stdlib", "stdnoreturn", "string",
+    "strings", "tgmath", "threads", "time", "types", "uchar", "unistd", "utime", "values",
+    "varargs", "version", "wchar", "wctype", "windows",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,9 @@ def check_names(plans: Sequence[TrainingPlan], firmware: Mapping[str, str]) -> N
         if name in seen:
             raise Error(f"two models are called {name}: {rename}")
         if name in kernels:
-            raise Error(f"a model called {name} meets {kernels[name]}, a file of its kernels: {rename}")
+            raise Error(
+                f"a model called {name} meets {kernels[name]}, a file of its kernels: {rename}"
+            )
         if name in SYSTEM_HEADERS:
             raise Error(f"a model called {name} hides the header {name}.h of the system: {rename}")
         seen.add(name)
