@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
 from configparser import ConfigParser
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +52,7 @@ class ProjectBoard:
             env,
             SCRIPT,
             described["build"]["apt"],
-            "\n".join(run_here(described["simulation"]["command"], env)),
+            run_here(described["simulation"], env),
             settings,
         )
 
@@ -158,9 +157,9 @@ def copied(folder: Path, pattern: str, into: str) -> dict[str, bytes]:
     }
 
 
-def run_here(command: list[str], env: str) -> Iterator[str]:
+def run_here(simulation: dict[str, Any], env: str) -> str:
     """What runs the firmware on this computer. QEMU's serial port is a pseudo-terminal for the
     host; a reader wants it on the screen."""
     elf = f".pio/build/{env}/firmware.elf"
-    words = [elf if word == "$ELF" else word for word in command]
-    yield shlex.join("stdio" if word == "pty" else word for word in words)
+    words = [elf if word == "$ELF" else word for word in simulation["command"]]
+    return shlex.join("stdio" if word == "pty" else word for word in words)
