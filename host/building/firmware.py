@@ -32,6 +32,7 @@ from mcutrain.host.files import write_all, write_whole
 from mcutrain.host.outputs import check_writable
 from mcutrain.host.places import (
     BOARDS_DIR,
+    EMULATORS_DIR,
     FIRMWARE_DIR,
     PACKAGE,
     REAL_BOARDS_DIR,
@@ -76,7 +77,7 @@ def build_hash(program: Program, board: str) -> bytes:
     own = description_path(board) if board else None
     for path in sorted(FIRMWARE_DIR.rglob("*")):
         is_other_board = path.parent.name in DESCRIPTIONS and path != own
-        if path.parent.name == "plugin":  # it looks at a firmware, and is no part of it
+        if EMULATORS_DIR in path.parents:  # what runs a firmware is no part of it
             continue
         if path.suffix in (".c", ".h", ".ld", ".json", ".py") and not is_other_board:
             digest.update(path.relative_to(FIRMWARE_DIR).as_posix().encode())
@@ -89,6 +90,11 @@ def build_hash(program: Program, board: str) -> bytes:
 def constant_bytes(plan: TrainingPlan) -> int:
     """Flash of the weights, tables and parameters of the generated C."""
     return lay_out(plan).constant_bytes
+
+
+def copied_constant_bytes(plan: TrainingPlan) -> int:
+    """Of these, what lies in RAM too on the plan's chip."""
+    return lay_out(plan).pointed_bytes if plan.chip.copies_constants else 0
 
 
 def step_calls(plan: TrainingPlan) -> int:
@@ -197,13 +203,16 @@ def check_chip(plan: TrainingPlan, target: Target) -> None:
 
 
 def check_budget(plan: TrainingPlan, target: Target) -> None:
-    """Raises BudgetError if arena, state, kept latents and the next sample alone exceed the board's
-    main RAM, or kept latents its flash, where constants lie."""
+    """Raises BudgetError if arena, state, kept latents, the next sample and constants that are
+    copied alone exceed the board's main RAM, or kept latents its flash, where constants lie."""
     available = target.chip.ram_bytes
-    needed = plan.memory.ram_bytes[ARENA] + plan.slot_bytes + plan.ahead_bytes
+    copied = copied_constant_bytes(plan)
+    needed = plan.memory.ram_bytes[ARENA] + plan.slot_bytes + plan.ahead_bytes + copied
     if available and needed > available:
+        constants = f", {copied:,} of them for constants, which pointers reach in RAM only"
         raise BudgetError(
-            f"training needs {needed:,} bytes of RAM for arena and learned state alone, "
+            f"training needs {needed:,} bytes of RAM for arena and learned state alone"
+            f"{constants if copied else ''}; "
             f"{target.name} has {available:,}; the arena is fullest at "
             f"{plan.memory.peak(plan.graph).name}. Train fewer or later layers",
             needed,
@@ -254,7 +263,7 @@ def link(
 def check_fit(plan: TrainingPlan, target: Target, found: Footprint, stack_bytes: int) -> None:
     """Raises BudgetError, with what takes the bytes, if a measured firmware exceeds its board."""
     other_ram = sum(found.other_ram_bytes.values()) - found.stack_headroom_bytes
-    named = {"latents": "latents", "ahead": "next sample"}
+    named = {"latents": "latents", "ahead": "next sample", "constants": "constants"}
     own = {
         name: found.other_ram_bytes[key]
         for key, name in named.items()

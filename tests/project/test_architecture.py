@@ -75,7 +75,7 @@ FLOORS = {
             "waiting",
         },
         {"boards", "data", "files", "link", "measure", "npz", "outputs", "told"},
-        {"building"},
+        {"building", "real_boards"},
         {"cost", "simulation"},
         {"training"},
         {"budget", "search"},
