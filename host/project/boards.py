@@ -3,18 +3,17 @@
 
 from __future__ import annotations
 
-import re
 import shlex
-from configparser import ConfigParser
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mcutrain.host.boards import board_description, board_names, real_board_names
 from mcutrain.host.building.target import BOARD, NATIVE, REFERENCE, SIM, Target, TargetKind
 from mcutrain.host.defaults import BAUD
-from mcutrain.host.places import FIRMWARE_DIR, PACKAGE
+from mcutrain.host.places import FIRMWARE_DIR
+from mcutrain.host.project.environments import board_settings, families, ports_filter
 from mcutrain.host.real_boards import real_board
+from mcutrain.host.simulation.emulators.known import emulator_of
 from mcutrain.trainer.errors import Error
 
 ARDUINO = "arduino"
@@ -43,7 +42,7 @@ class ProjectBoard:
         target = target_of(name)
         described = board_description(target.board)
         if target.kind is TargetKind.REAL:
-            return on_a_desk(target, described)
+            return on_a_desk(target)
         env = NATIVE if target.kind is TargetKind.NATIVE else target.board
         settings = (f"platform = {OWN_PLATFORM}", f"board = {target.board}", f"build_flags = {C11}")
         return cls(
@@ -52,7 +51,7 @@ class ProjectBoard:
             env,
             SCRIPT,
             described["build"]["apt"],
-            run_here(described["simulation"], env),
+            run_here(target.board, env),
             settings,
         )
 
@@ -96,44 +95,23 @@ def target_of(name: str) -> Target:
     return Target.parse(name)
 
 
-def on_a_desk(target: Target, described: dict[str, Any]) -> ProjectBoard:
+def on_a_desk(target: Target) -> ProjectBoard:
     """A real board, with PlatformIO's own platform for it."""
     board = real_board(target.env)
-    is_arduino = board.framework == ARDUINO
-    payload = described["build"]["link_payload_bytes"]
-    # Frameworks say which C they are; warnings in their own headers are none of the user's.
-    flags = f"-O2 -D MCT_LINK_PAYLOAD={payload}"
+    language = "cpp" if board.framework == ARDUINO else "c"
     return ProjectBoard(
         target,
         board.title,
         board.name,
-        f"board_{board.framework}.{'cpp' if is_arduino else 'c'}",
+        f"board_{board.framework}.{language}",
         "",
-        f"pio run -t upload      # flashes it\npio device monitor -b {BAUD}",
-        (
-            f"platform = {board.platform}",
-            f"board = {board.board}",
-            f"framework = {board.framework}",
-            f"build_flags = {flags}",
-            f"monitor_speed = {BAUD}",
-        ),
+        f"pio run -t upload       # flashes it\npio device monitor -b {BAUD}",
+        (*board_settings(board.name), f"monitor_speed = {BAUD}"),
     )
 
 
-def own_filter(env: str) -> str:
-    """Which sources an environment of this package's platformio.ini takes of the ports."""
-    config = ConfigParser(interpolation=None)
-    config.read(PACKAGE / "platformio.ini", encoding="utf-8")
-    return " ".join(re.findall(r"[+-]<ports/[^>]*>", config[f"env:{env}"]["build_src_filter"]))
-
-
-def families(env: str) -> set[str]:
-    """The folders of firmware/ports that an environment has."""
-    return set(re.findall(r"\+<ports/(\w+)", own_filter(env)))
-
-
 def source_filter(board_file: str, env: str) -> str:
-    return f"+<*> -<ports/> -<board_*> +<{board_file}> {own_filter(env)}"
+    return f"+<*> -<ports/> -<board_*> +<{board_file}> {ports_filter(env)}"
 
 
 def native_section() -> str:
@@ -157,9 +135,14 @@ def copied(folder: Path, pattern: str, into: str) -> dict[str, bytes]:
     }
 
 
-def run_here(simulation: dict[str, Any], env: str) -> str:
-    """What runs the firmware on this computer. QEMU's serial port is a pseudo-terminal for the
-    host; a reader wants it on the screen."""
-    elf = f".pio/build/{env}/firmware.elf"
-    words = [elf if word == "$ELF" else word for word in simulation["command"]]
+def run_here(board: str, env: str) -> str:
+    """What runs the firmware on this computer and shows what it prints."""
+    elf = Path(f".pio/build/{env}/firmware.elf")
+    simulation = board_description(board)["simulation"]
+    if simulation["emulator"] == "simavr":
+        return f"simavr -m {simulation['mcu']} -f {simulation['hz']} {elf}"
+    words = emulator_of(board).command(elf)
+    if simulation["emulator"] == "native":
+        return f"{shlex.join(words)}    # names its serial port: pio device monitor -p PORT"
+    # QEMU's serial port is a pseudo-terminal for the host; a reader wants it on the screen.
     return shlex.join("stdio" if word == "pty" else word for word in words)

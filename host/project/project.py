@@ -22,10 +22,10 @@ from mcutrain.trainer.training_plan import TrainingPlan
 
 # What the firmware prints, for the page of the project.
 STORIES = {
-    True: "It says what it sees, ten times a second. Hold a button for a while, and it learns. A line of "
-    "each kind, with numbers that will be others, and the digest that the test on this computer ends with:",
-    False: "In place of buttons a script runs: the model sees some samples, learns forty, and sees some "
-    "more. A line of each kind, with the digest that it ends with:",
+    True: "It says what it sees, ten times a second. Hold a button for a while, and it learns. A line "
+    "of each kind, with numbers that will be others:",
+    False: "In place of buttons a script runs: the model sees some samples, learns forty, and sees "
+    "some more. A line of each kind:",
 }
 TAKEN = ("board", "expected", "main", "sensor")  # names of the project's own files
 
@@ -147,8 +147,9 @@ def expected(learned: Learned) -> str:
         for name, values in (("before", learned.before), ("after", learned.after))
     )
     digests = ",\n".join(f"    0x{digest:08x}u" for digest in learned.digests)
-    return f"""/* What mcutrain's reference learns from the made-up signal of lib/sensor: its answers
- * before and after, and the digest after each step. */
+    return f"""/* SPDX-License-Identifier: Apache-2.0 */
+/* What mcutrain's reference learns from the made-up signal of lib/sensor: its answers before and
+ * after, and the digest after each step. */
 #ifndef EXPECTED_H
 #define EXPECTED_H
 

@@ -77,7 +77,7 @@ FLOORS = {
         {"boards", "data", "files", "link", "measure", "npz", "outputs", "told"},
         {"building", "real_boards"},
         {"cost", "simulation"},
-        {"training"},
+        {"project", "training"},
         {"budget", "search"},
         {"show"},
         # What people use, by the shell or by Python: neither needs the other.

@@ -108,8 +108,8 @@ def lines(told: dict[str, Any], folder: Path) -> list[str]:
     """What was done, for people, and what to do next."""
     right = told["made_up_signal"]
     said = [
-        f"{told['model']}, {told['update']}, on {told['board']}: {told['ram_bytes']:,} bytes of RAM "
-        f"for arena and learned state, {told['constant_bytes']:,} of flash for constants",
+        f"{told['model']}, {told['update']}, on {told['board']}: {told['ram_bytes']:,} bytes of "
+        f"RAM for arena and learned state, {told['constant_bytes']:,} of flash for constants",
         f"the made-up signal: {right['before']} of {right['samples']} samples right before "
         f"{right['steps']} steps, {right['after']} after",
         *(f"kept, since it is yours: {path}" for path in told["kept"]),
