@@ -35,6 +35,7 @@ from mcutrain.host.places import (
     EMULATORS_DIR,
     FIRMWARE_DIR,
     PACKAGE,
+    PROJECT_DIR,
     REAL_BOARDS_DIR,
     cache_dir,
     installation,
@@ -77,7 +78,8 @@ def build_hash(program: Program, board: str) -> bytes:
     own = description_path(board) if board else None
     for path in sorted(FIRMWARE_DIR.rglob("*")):
         is_other_board = path.parent.name in DESCRIPTIONS and path != own
-        if EMULATORS_DIR in path.parents:  # what runs a firmware is no part of it
+        # What runs a firmware is no part of it, nor is what a user's own begins with.
+        if EMULATORS_DIR in path.parents or PROJECT_DIR in path.parents:
             continue
         if path.suffix in (".c", ".h", ".ld", ".json", ".py") and not is_other_board:
             digest.update(path.relative_to(FIRMWARE_DIR).as_posix().encode())

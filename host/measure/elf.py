@@ -13,7 +13,6 @@ from typing import Any
 
 from mcutrain.trainer.errors import Error
 
-
 _AVR_ARCHITECTURE, _AVR6 = 0x7F, 6  # of e_flags (binutils, include/elf/avr.h)
 
 

@@ -10,9 +10,10 @@ from typing import Any
 
 from mcutrain.host.building.firmware import check_budget, constant_bytes, step_calls
 from mcutrain.host.building.folder import LISTED, contents_of
+from mcutrain.host.places import PROJECT_DIR
 from mcutrain.host.project.boards import ProjectBoard
 from mcutrain.host.project.signal import SAMPLES, SEED, STEPS, Learned, MadeUpSignal, learn
-from mcutrain.host.project.templates import TEMPLATES, c_of_model, filled, sources, template
+from mcutrain.host.project.templates import c_of_model, filled, sources, template
 from mcutrain.host.request import Request
 from mcutrain.trainer.errors import BudgetError, ModelError
 from mcutrain.trainer.notes import Note
@@ -22,8 +23,8 @@ from mcutrain.trainer.training_plan import TrainingPlan
 
 # What the firmware prints, for the page of the project.
 STORIES = {
-    True: "It says what it sees, ten times a second. Hold a button for a while, and it learns. A line "
-    "of each kind, with numbers that will be others:",
+    True: "It says what it sees, ten times a second. Hold a button for a while, and it learns. A "
+    "line of each kind, with numbers that will be others:",
     False: "In place of buttons a script runs: the model sees some samples, learns forty, and sees "
     "some more. A line of each kind:",
 }
@@ -126,7 +127,7 @@ def code(plan: TrainingPlan, board: ProjectBoard, learned: Learned) -> dict[str,
     parts = {"streamed": plan.arriving is not None}
     axes = MadeUpSignal(plan.task.input.type.shape).axes
     numbers = {"ROWS": axes.rows, "COLUMNS": axes.columns, "CHANNELS": axes.channels}
-    found = {path.relative_to(TEMPLATES).as_posix(): template(str(path)) for path in sources()}
+    found = {path.relative_to(PROJECT_DIR).as_posix(): template(str(path)) for path in sources()}
     for name in {"board_script.c", board.board_file}:
         found[f"src/{name}"] = template(f"src/{name}")
     for name, value in numbers.items():

@@ -67,7 +67,8 @@ class MadeUpSignal:
         height = np.where(step < 128, step - 64, 191 - step) * 3
         wave = np.sign(height) * (np.abs(height) // 2)  # as C divides
         noise = (self.random_bytes(prod(size)) & 31) - 16
-        return (wave + noise.reshape(size)).astype(np.int8).reshape(self.shape)
+        sample: Array = (wave + noise.reshape(size)).astype(np.int8).reshape(self.shape)
+        return sample
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,13 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from mcutrain.host.places import FIRMWARE_DIR
+from mcutrain.host.places import PROJECT_DIR
 
-TEMPLATES = FIRMWARE_DIR / "project"
 PART = re.compile(r"^[ \t]*/\*@ (\w+) \*/\n(.*?)^[ \t]*/\*@ end \*/\n", re.M | re.S)
 
 
 def template(path: str) -> str:
-    return (TEMPLATES / path).read_text(encoding="utf-8")
+    return (PROJECT_DIR / path).read_text(encoding="utf-8")
 
 
 def filled(text: str, words: Mapping[str, object]) -> str:
@@ -41,4 +40,6 @@ def c_of_model(text: str, name: str, parts: Mapping[str, bool]) -> str:
 
 def sources() -> list[Path]:
     """The C of a project, but for the boards."""
-    return sorted(path for path in TEMPLATES.rglob("*.[ch]") if not path.name.startswith("board_"))
+    return sorted(
+        path for path in PROJECT_DIR.rglob("*.[ch]") if not path.name.startswith("board_")
+    )

@@ -170,10 +170,8 @@ def test_the_page_about_data_runs_as_it_is_printed(tmp_path: Path, commands: Pat
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A folder with the model, and with the files that the page about firmware lets you save."""
+    """A folder with the model, and with the program that the page about firmware lets you save."""
     shutil.copy(WATCH / "watch.tflite", tmp_path / "model.tflite")
-    ((_, script),) = blocks(FIRMWARE, "python")
-    (tmp_path / file_name(script)).write_text(script, encoding="utf-8")
     (program,) = (block for _, block in blocks(FIRMWARE, "c") if "/* main.c */" in block)
     (tmp_path / "main.c").write_text(program, encoding="utf-8")
     return tmp_path
