@@ -19,7 +19,12 @@ need arm-none-eabi-gcc gcc-arm-none-eabi libnewlib-arm-none-eabi
 need qemu-system-arm qemu-system-arm
 "$python" -c 'import venv, ensurepip' 2>/dev/null || missing="$missing python3-venv"
 case ${EXTRAS:-} in
-*dev*) need chromium chromium ;; # looks at the pages
+*dev*)
+    need chromium chromium # looks at the pages
+    # RISC-V boards: 200 MB to fetch, 1.4 GB on the disk.
+    need riscv64-unknown-elf-gcc gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf
+    need qemu-system-riscv32 qemu-system-misc
+    ;;
 esac
 case ${EXTRAS:-} in
 *benchmarks*) # their data

@@ -29,7 +29,23 @@ PLAIN = {
         "measure",
     ),
     *("simulation", "kernels", "runtime", "builder", "qemu", "platform", "training"),
-    *("mct", "ops", "cortex", "m", "mps2", "mps3", "an505", "an547", "nrf51", "stm32f1", "tflite"),
+    *(
+        "mct",
+        "ops",
+        "cortex",
+        "m",
+        "mps2",
+        "mps3",
+        "an505",
+        "an547",
+        "nrf51",
+        "stm32f1",
+        "uart",
+        "riscv",
+        "virt",
+        "fe310",
+        "tflite",
+    ),
 }
 # Classes of trainer/graph whose names say it all to who knows Python or TFLite.
 PLAIN_CLASSES = {

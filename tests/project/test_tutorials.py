@@ -181,7 +181,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-# Of the path from pip to a firmware what a test cannot do: install, watch without end, have a board.
+# Of the path from pip to a firmware what a test cannot do: install, and have a board.
 NOT_RUN = ("apt-get", "pip install", "--port")
 
 

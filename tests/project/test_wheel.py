@@ -178,7 +178,7 @@ def test_the_core_alone_plans_generates_and_trains_in_the_reference(installed: I
         output = f"gen{len(target)}"
         args = ("generate", "watch.tflite", "--update", "head", *target, "--output", output)
         installed.run(*args)
-        assert (installed.folder / output / "watch.c").is_file()
+        assert (installed.folder / output / "src" / "watch.c").is_file()
     result = json.loads(installed.run("train", *SHORT, "--target", "reference", "--json"))
 
     assert result["steps"] == 5
