@@ -36,6 +36,7 @@ FUNCTIONS = (
     ("infer", "", "runs the forward pass on the sample"),
     ("logits", "", "returns the outputs of the last forward pass"),
     ("predicted", "", "returns the class of the greatest of them"),
+    ("margin", "", "returns how far it lies above the next one"),
     ("latent", "", "returns where the latent lies"),
     ("push_latent", "offset, bytes, nbytes", "hands over a latent"),
     ("prefix", "", "computes the latent of the sample"),
@@ -144,6 +145,7 @@ def emit_constants(program: Program) -> Iterator[str]:
     plan, memory = program.plan, program.plan.memory
     constants = (
         ("INPUT_BYTES", plan.task.input.type.nbytes, "bytes of a sample"),
+        ("OUTPUT_BYTES", plan.task.logits.type.nbytes, "bytes of the outputs"),
         ("TARGET_BYTES", plan.target_bytes, "bytes of a target; 0 if it is a label or the sample"),
         ("CLASSES", plan.classes, "labels, spare ones too; 0 if a step takes none"),
         ("STATE_BYTES", memory.state_bytes, "bytes of the state, which survives a step"),

@@ -25,10 +25,10 @@ from mcutrain.trainer.errors import Error
 from mcutrain.trainer.training_plan import TrainingPlan
 
 LISTED = "generated.json"
-# What belongs to boards; all else of the firmware can be copied.
-OF_BOARDS = ("platform", "ports")
-ALWAYS = ("mct/model_api.h", "mct/model_body.h", "mct/digest.h", "runtime/guard.h",
-          "runtime/replay.h")  # fmt: skip
+# What belongs to boards and projects; all else of the firmware can be copied.
+OF_BOARDS = ("platform", "ports", "project")
+ALWAYS = ("mct/model_api.h", "mct/model_body.h", "mct/digest.h", "mct/quantize.h",
+          "runtime/guard.h", "runtime/replay.h")  # fmt: skip
 OF_THE_LINK = ("mct/port.h", "mct/protocol.h", "runtime/session.h", "runtime/session.c")
 # Headers of C and of systems: compilers look into `src` first.
 SYSTEM_HEADERS = {

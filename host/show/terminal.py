@@ -151,7 +151,11 @@ def cost_table(cost: dict[str, Any]) -> None:
     if "predicted_instructions" in cost:
         lines(prediction_lines(cost["predicted_instructions"]))
     if "target" not in cost:
-        lines([f"planned for {cost['chip']}; --target plans for a board, and measures a build"])
+        lines(
+            [
+                f"planned for {cost['chip']}; --target plans for a board, and measures a build of one that runs here"
+            ]
+        )
     lines(memory_line(memory) for memory in cost["memories"] or ())
     if "elf" in cost:
         lines([f"firmware: {cost['elf']}"])

@@ -75,9 +75,9 @@ FLOORS = {
             "waiting",
         },
         {"boards", "data", "files", "link", "measure", "npz", "outputs", "told"},
-        {"building"},
+        {"building", "real_boards"},
         {"cost", "simulation"},
-        {"training"},
+        {"project", "training"},
         {"budget", "search"},
         {"show"},
         # What people use, by the shell or by Python: neither needs the other.
