@@ -46,6 +46,16 @@ def literal(value: int) -> str:
     return f"{value}u" if value > 2**31 - 1 else str(value)
 
 
+def float_literal(value: float) -> str:
+    """A constant of C that is a float32, exactly: nine digits tell them all apart.
+
+    >>> float_literal(1.0), float_literal(0.007843137718737125), float_literal(2.0**-20)
+    ('1.0f', '0.00784313772f', '9.53674316e-07f')
+    """
+    digits = f"{value:.9g}"
+    return f"{digits}f" if "." in digits or "e" in digits else f"{digits}.0f"
+
+
 def indented(lines: Iterable[str], depth: int = 1) -> Iterator[str]:
     for line in lines:
         text = INDENT * depth + line

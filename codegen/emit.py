@@ -76,8 +76,7 @@ def emit_preamble(program: Program) -> Iterator[str]:
     yield ""
     yield "#include <string.h>"
     yield ""
-    units = sorted({*program.units, "state_check", *(["window"] if program.regions else [])})
-    yield from (f'#include "kernels/{unit}.h"' for unit in units)
+    yield from (f'#include "kernels/{unit}.h"' for unit in program.headers)
     yield '#include "mct/digest.h"'
     yield ""
     yield f"#if MCT_KERNEL_ABI != {KERNEL_ABI}"

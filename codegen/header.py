@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from math import prod
 
 from mcutrain.codegen.api import api_macros
-from mcutrain.codegen.c import INDENT, WIDTH, declared, filled, hash_bytes
+from mcutrain.codegen.c import INDENT, WIDTH, declared, filled, float_literal, hash_bytes
 from mcutrain.codegen.program import Program
 from mcutrain.trainer.graph.tensor import Tensor
 from mcutrain.trainer.training_plan import TrainingPlan
@@ -36,6 +36,7 @@ FUNCTIONS = (
     ("infer", "", "runs the forward pass on the sample"),
     ("logits", "", "returns the outputs of the last forward pass"),
     ("predicted", "", "returns the class of the greatest of them"),
+    ("margin", "", "returns how far it lies above the next one"),
     ("latent", "", "returns where the latent lies"),
     ("push_latent", "offset, bytes, nbytes", "hands over a latent"),
     ("prefix", "", "computes the latent of the sample"),
@@ -59,6 +60,8 @@ def emit_header(program: Program) -> str:
         '#include "mct/model.h"',
         "",
         *emit_constants(program),
+        "",
+        *emit_quantisation(program),
         "",
         "#ifdef __cplusplus",
         'extern "C" {',
@@ -142,6 +145,7 @@ def emit_constants(program: Program) -> Iterator[str]:
     plan, memory = program.plan, program.plan.memory
     constants = (
         ("INPUT_BYTES", plan.task.input.type.nbytes, "bytes of a sample"),
+        ("OUTPUT_BYTES", plan.task.logits.type.nbytes, "bytes of the outputs"),
         ("TARGET_BYTES", plan.target_bytes, "bytes of a target; 0 if it is a label or the sample"),
         ("CLASSES", plan.classes, "labels, spare ones too; 0 if a step takes none"),
         ("STATE_BYTES", memory.state_bytes, "bytes of the state, which survives a step"),
@@ -159,6 +163,20 @@ def emit_constants(program: Program) -> Iterator[str]:
         comma = "" if name == constants[-1][0] else ","
         yield f"{INDENT}{plan.name.upper()}_{name} = {value}{comma}"
     yield "};"
+
+
+def emit_quantisation(program: Program) -> Iterator[str]:
+    """What the int8 of samples and outputs stand for."""
+    plan = program.plan
+    upper = plan.name.upper()
+    yield "/* A real number x of a sample is, computed in float and clamped to -128..127, the int8"
+    yield " *     floor(x / NAME_INPUT_SCALE + 0.5f) + NAME_INPUT_ZERO_POINT"
+    yield " * and the int8 q of an output stands for"
+    yield " *     NAME_OUTPUT_SCALE * (q - NAME_OUTPUT_ZERO_POINT) */"
+    for end, tensor in (("INPUT", plan.task.input), ("OUTPUT", plan.task.logits)):
+        zero = tensor.type.zero_point
+        yield f"#define {upper}_{end}_SCALE {float_literal(tensor.type.scale)}"
+        yield f"#define {upper}_{end}_ZERO_POINT {f'({zero})' if zero < 0 else zero}"
 
 
 def region_count(plan: TrainingPlan) -> str:

@@ -165,6 +165,11 @@ class Program:
         return sorted({call.call.unit for call in self.kernel_calls})
 
     @property
+    def headers(self) -> list[str]:
+        """The headers of kernels that the generated file includes, without their ending."""
+        return sorted({*self.units, "state_check", *(["window"] if self.regions else [])})
+
+    @property
     def kernel_calls(self) -> list[Call]:
         """All calls of kernels, those of rows too."""
         found = ((call,) if isinstance(call, Call) else call.stages for call in self.calls)

@@ -18,6 +18,7 @@ from mcutrain.trainer.errors import Error
 
 # What `generate` and `build` leave in a folder.
 GENERATED = (".c", ".h", ".json", ".elf", ".map")
+SOURCES = "src"  # where those of `generate` lie in it
 ANOTHER = "give another file, so that it is not lost"
 
 
@@ -109,5 +110,6 @@ def written(file: NamedFile) -> Iterable[Path]:
     """The files themselves: of a folder those there are that may be written over."""
     if file.role is not Role.FOLDER:
         return [file.path]
-    there = file.path.iterdir() if file.path.is_dir() else ()
+    folders = (file.path, file.path / SOURCES)
+    there = (path for folder in folders if folder.is_dir() for path in folder.iterdir())
     return [path for path in there if path.suffix in GENERATED]

@@ -21,6 +21,7 @@ FIRMWARE_DIR = PACKAGE / "firmware"
 BOARDS_DIR = FIRMWARE_DIR / "platform" / "boards"
 REAL_BOARDS_DIR = FIRMWARE_DIR / "platform" / "real_boards"
 EMULATORS_DIR = FIRMWARE_DIR / "platform" / "emulators"
+PROJECT_DIR = FIRMWARE_DIR / "project"  # the files that a new project of the user's begins with
 EXAMPLES = PACKAGE / "examples"
 CACHE_VARIABLE = "MCUTRAIN_CACHE"
 

@@ -43,6 +43,17 @@ static inline int32_t mct_index_of_first_greatest(const int8_t *logits, int32_t 
     return greatest;
 }
 
+/* By how much the greatest is above the next one, of two or more; 0 if it occurs twice. */
+static inline int32_t mct_margin_of_greatest(const int8_t *logits, int32_t count)
+{
+    int32_t greatest = mct_index_of_first_greatest(logits, count);
+    int32_t next = INT8_MIN;
+    for (int32_t i = 0; i < count; i++) {
+        next = i != greatest && logits[i] > next ? logits[i] : next;
+    }
+    return logits[greatest] - next;
+}
+
 void mct_first_greatest_s8(const mct_first_greatest_params *p, const int8_t *logits,
                            const uint32_t *classes, uint32_t *predicted);
 

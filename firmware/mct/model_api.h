@@ -10,10 +10,21 @@
  *     status = NAME_step(label);                             and learn from it,
  *     status = NAME_infer(); class = NAME_predicted();       or ask what it is
  *
- * The functions share static memory. Call them from one thread, never one inside another, and none
- * from an interrupt, except where a comment allows it. No function waits, and none allocates. A
- * function that can refuse returns an mct_status (mct/status.h): MCT_OK when it has done its work,
- * else why it has not.
+ * A function that can refuse returns an mct_status (mct/status.h): MCT_OK when it has done its
+ * work, else why it has not. A refused call leaves what was learned as it was. No function waits,
+ * none allocates, and none uses floating point.
+ *
+ * Threads and interrupts. The functions share static memory. Call them from one thread, never one
+ * inside another, and none from an interrupt, except where a comment allows it. Functions of
+ * different models share nothing: each model may have a thread of its own.
+ *
+ * Memory. NAME_regions[MCT_REGION_STATE] is what was learned, with the step number and the learning
+ * rate: it survives a step, and a copy of it is a checkpoint. All other regions of NAME_regions are
+ * the arena, which is scratch memory. It is yours, to be written with anything, from the end of a
+ * step or of an inference to the first byte of the next sample, target or latent; what NAME_loss,
+ * NAME_logits, NAME_margin and NAME_predicted return is lost with it. It is the model's while a
+ * step is under way, and while something waits in it that has come and is not used yet. Each region
+ * begins at a multiple of 4 bytes.
  *
  * There is no guard against including this file twice: each model includes it with its own name. */
 #ifndef MCT_API
@@ -96,10 +107,12 @@ MCT_CHECKED mct_status MCT_API(clear_seen_classes)(void);
  * not come whole, or was used already. A refused step leaves what has come. */
 MCT_CHECKED mct_status MCT_API(step)(uint32_t label);
 
-/* The same step in slices, between which a firmware can do other work. NAME_begin takes the label,
- * and returns what NAME_step would. NAME_run then computes at most `max_calls` of the NAME_CALLS
- * kernel calls and returns true when the step is complete; without a step it does nothing and
- * returns true. */
+/* The same step in slices, between which a firmware can do other work, feed a watchdog or sleep.
+ * NAME_begin takes the label, and returns what NAME_step would. NAME_run then computes at most
+ * `max_calls` of the NAME_CALLS kernel calls and returns true when the step is complete; without a
+ * step it does nothing and returns true. Whatever the slices are, the step has the same bits. The
+ * longest call bounds the time of NAME_run(1); the manifest NAME.json has the multiply-accumulates
+ * of each. */
 MCT_CHECKED mct_status MCT_API(begin)(uint32_t label);
 bool MCT_API(run)(uint32_t max_calls);
 
@@ -117,7 +130,8 @@ mct_loss MCT_API(loss)(void);
 uint32_t MCT_API(steps)(void);
 
 /* Returns whether the state is one that training can have left (SPEC 4). Ask it when something else
- * than a reset or a step has written the state, before the next step: a step trusts its state. */
+ * than a reset or a step has written the state, before the next step: a step trusts its state. A
+ * state of other arithmetic may be valid, too: compare NAME_numerics_hash as well. */
 bool MCT_API(state_is_valid)(void);
 
 /* Returns the CRC-32 of everything that was learned (SPEC 1.5). Two devices with one digest have
@@ -130,13 +144,21 @@ uint32_t MCT_API(digest)(void);
  * and MCT_ERR_SAMPLE as NAME_step does. */
 MCT_CHECKED mct_status MCT_API(infer)(void);
 
-/* Returns the outputs of the last forward pass, as int8; the comment at the top of NAME.h says
- * which real numbers they stand for. Valid after an inference, until anything else begins. */
+/* Returns the NAME_OUTPUT_BYTES outputs of the last forward pass, as int8; the comment at the top
+ * of NAME.h says which real numbers they stand for. Valid after an inference, until anything else
+ * begins. */
 const int8_t *MCT_API(logits)(void);
 
 /* Returns the class of the greatest of them, the first of equal ones; 0 if the model has no
  * labels. Valid as long as NAME_loss is, and after an inference. */
 uint32_t MCT_API(predicted)(void);
+
+/* Returns how sure the answer is: by how many steps of int8 the greatest output lies above the next
+ * one, among the classes in use; a lone output, by how many it is away from its zero point. The margin
+ * times NAME_OUTPUT_SCALE is ln(p / q), where p and q are the probabilities that a softmax gives the
+ * two classes. So 2.2 / NAME_OUTPUT_SCALE is where the answer is nine times as probable as the next.
+ * 0 if the model has no labels. Valid after an inference, as NAME_logits are. */
+uint32_t MCT_API(margin)(void);
 
 /* ---- Latents ----
  *

@@ -412,6 +412,23 @@ uint32_t MCT_API(predicted)(void)
 #endif
 }
 
+uint32_t MCT_API(margin)(void)
+{
+#ifdef MCT_API_PREDICTED
+#ifdef MCT_API_ACTIVE
+    const uint32_t *in_use = MCT_API_ACTIVE;
+#else
+    const uint32_t *in_use = NULL;
+#endif
+    const int32_t outputs = MCT_API_CONST(OUTPUT_BYTES), zero = MCT_API_CONST(OUTPUT_ZERO_POINT);
+    int8_t pair[2];
+    const int8_t *row = mct_candidates(outputs, zero, MCT_API_LOGITS, pair);
+    return (uint32_t)mct_margin_of_greatest(row, mct_candidate_count(outputs, in_use));
+#else
+    return 0;
+#endif
+}
+
 mct_loss MCT_API(loss)(void)
 {
     return (mct_loss){MCT_API_RECORD[0], MCT_API_RECORD[1]};

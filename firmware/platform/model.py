@@ -2,8 +2,10 @@
 """Adds the generated model to the firmware: the folder that MCUTRAIN_GEN names, or by default the
 embedded example, generated here. PlatformIO runs this before a build."""
 
+import filecmp
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -26,12 +28,28 @@ def stop(message: str) -> None:
 
 chosen = os.environ.get("MCUTRAIN_GEN")
 gen_dir = os.path.join(project_dir, chosen or DEFAULT_GEN_DIR)
-if chosen and not os.path.isfile(os.path.join(gen_dir, "mct_selected_model.h")):
+sources_dir = os.path.join(gen_dir, "src")
+SELECTED = "mct_selected_model.h"
+if chosen and not any(
+    os.path.isfile(os.path.join(folder, SELECTED)) for folder in (gen_dir, sources_dir)
+):
     stop(f"{gen_dir} holds no generated model; run `mcutrain generate` with --output {gen_dir}")
 if not chosen:  # again each time: files that stay the same are not written
     command = [sys.executable, "-m", "mcutrain", *GENERATE, "--output", DEFAULT_GEN_DIR]
     if subprocess.run(command, cwd=project_dir, check=False).returncode != 0:
         stop("the default model could not be generated (see above)")
+if not os.path.isfile(os.path.join(gen_dir, SELECTED)):
+    # A folder that stands alone has kernels beside its models. Here the models get the firmware's
+    # own, whose ABI they check: so they lie apart from the others.
+    gen_dir = os.path.join(env.subst("$BUILD_DIR"), "generated")  # noqa: F821
+    os.makedirs(gen_dir, exist_ok=True)
+    own = [name for name in os.listdir(sources_dir) if name.endswith((".c", ".h", ".json"))]
+    for name in set(os.listdir(gen_dir)) - set(own):
+        os.remove(os.path.join(gen_dir, name))
+    for name in own:
+        source, copy = os.path.join(sources_dir, name), os.path.join(gen_dir, name)
+        if not os.path.isfile(copy) or not filecmp.cmp(source, copy, shallow=False):
+            shutil.copyfile(source, copy)
 
 # Kernels for instruction sets that the model's chip has not, as its manifest lists them.
 MODELS = [name[:-2] for name in os.listdir(gen_dir) if name.endswith(".c")]

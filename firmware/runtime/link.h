@@ -12,9 +12,9 @@
 extern "C" {
 #endif
 
-/* The largest payload of a frame, either way: the board's build says. */
+/* The largest payload of a frame, either way. A board's build says how much it has room for. */
 #ifndef MCT_LINK_PAYLOAD
-#error "define MCT_LINK_PAYLOAD, the largest payload of a frame, for this board"
+#define MCT_LINK_PAYLOAD 256
 #endif
 
 /* Forgets what has come. Called once, before the port is up. */

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ from mcutrain.host.api.errors import raises_errors
 from mcutrain.host.api.html import page_table
 from mcutrain.host.api.plan import Plan
 from mcutrain.host.building import firmware
-from mcutrain.host.building.generated import generated
+from mcutrain.host.building.generated import Asked, generated
 from mcutrain.host.building.target import REFERENCE, Target, TargetKind
 from mcutrain.host.cost import measured
 from mcutrain.host.extras import require_extra
@@ -22,26 +23,42 @@ from mcutrain.trainer.errors import Error
 
 
 @raises_errors
-def generate(plan: Plan, folder: str | os.PathLike[str], target: str | None = None) -> list[Path]:
-    """Write the C that trains the model: static buffers, no heap, one step function.
+def generate(
+    plan: Plan | Sequence[Plan],
+    folder: str | os.PathLike[str],
+    target: str | None = None,
+    *,
+    runtime: bool = False,
+    name: str | None = None,
+) -> list[Path]:
+    """Write the C that trains one or more models, as a library for any firmware: static buffers,
+    no heap, one step function.
 
     Args:
-        plan: The plan.
+        plan: The plan, or several whose models lie in one folder with one copy of the kernels.
         folder: Where the files go; it is made if it is not there.
-        target: The board that they are for, as ``plan`` takes it. By default the plan's; for
+        target: The board that they are for, as ``plan`` takes it. By default the first plan's; for
             ``"reference"`` the C runs on any chip with one memory.
+        runtime: Whether the link is added, by which ``Device`` attaches to the firmware. It serves
+            the first model.
+        name: What the only model is called in the C. By default as its file.
 
     Returns:
-        The paths of ``NAME.c``, ``NAME.h``, ``mct_selected_model.h`` and ``NAME.json``. Files that
-        would not change stay as they are.
+        The paths of all files; ``README.md`` says how to build them. Files that would not change
+        stay as they are.
 
     Raises:
-        Error: The plan does not fit the board, or the folder cannot be written.
+        Error: A plan does not fit the board, the folder cannot be written, or a file in it would
+            be lost.
     """
-    place = Target.parse(target or plan.target)
-    request, kept = plan.request.on(place.chip), latents_of(plan)
+    plans = [plan] if isinstance(plan, Plan) else [*plan]
+    place = Target.parse(target or plans[0].target)
+    requests = tuple(each.request.on(place.chip) for each in plans)
+    kept = tuple(latents_of(each) for each in plans)
     done = generated(
-        request, Path(folder), place, lambda: planned_on(request, kept, place.chip), kept
+        Asked(requests, place, kept, runtime, name),
+        Path(folder),
+        lambda: [planned_on(*pair, place.chip) for pair in zip(requests, kept, strict=True)],
     )
     return list(done.files)
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a plan to a measured firmware: generate the C, build it, fit the stack, keep the result.
 
-The one module of the host that uses codegen.
+Beside ``folder`` the one module of the host that uses codegen.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from mcutrain.host.places import (
     EMULATORS_DIR,
     FIRMWARE_DIR,
     PACKAGE,
+    PROJECT_DIR,
     REAL_BOARDS_DIR,
     cache_dir,
     installation,
@@ -80,8 +81,8 @@ def build_hash(program: Program, board: str) -> bytes:
     own = description_path(board) if board else None
     for path in sorted(FIRMWARE_DIR.rglob("*")):
         is_other_board = path.parent.name in DESCRIPTIONS and path != own
-        # What runs a firmware is no part of it.
-        if is_other_board or EMULATORS_DIR in path.parents:
+        # What runs a firmware is no part of it, nor is what a user's own begins with.
+        if is_other_board or {EMULATORS_DIR, PROJECT_DIR} & {*path.parents}:
             continue
         if path.suffix in (".c", ".cpp", ".h", ".ld", ".json", ".py"):
             digest.update(path.relative_to(FIRMWARE_DIR).as_posix().encode())
@@ -116,15 +117,19 @@ def generate(plan: TrainingPlan, folder: Path, board: str) -> list[Path]:
 
     The board "" stands for any: the C is the plan's alone.
     """
-    program = lay_out(plan)
-    build = build_hash(program, board)
-    files = {
+    files = emitted(lay_out(plan), board)
+    return write_all({folder / name: text for name, text in files.items()})
+
+
+def emitted(program: Program, board: str) -> dict[str, str]:
+    """By their names, the files that are a model's own."""
+    plan, build = program.plan, build_hash(program, board)
+    return {
         f"{plan.name}.c": emit_source(program),
         f"{plan.name}.h": emit_header(program),
         "mct_selected_model.h": emit_selection(plan, build),
         f"{plan.name}.json": json.dumps(manifest(program, build), indent=1) + "\n",
     }
-    return write_all({folder / name: text for name, text in files.items()})
 
 
 def build(plan: TrainingPlan, target: Target, verbose: bool = False) -> Build:

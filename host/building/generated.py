@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -25,10 +25,38 @@ from mcutrain.host.places import FIRMWARE_DIR, PACKAGE, cache_dir
 from mcutrain.host.request import Request
 from mcutrain.trainer.errors import Error
 from mcutrain.trainer.notes import Note
+from mcutrain.trainer.tflite.reader import identifier
 from mcutrain.trainer.training_plan import TrainingPlan
 
 KIND, RECORD = "generated", "record.json"
 ROOMS = ("trainer", "codegen", "host")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a folder is to hold: the models of requests for the target's chip. ``flash_latents`` has
+    for each the file of its latents in flash, or None; ``has_link`` adds what a host talks to;
+    ``name`` is another one for the only model."""
+
+    requests: tuple[Request, ...]
+    target: Target
+    flash_latents: tuple[Path | None, ...]
+    has_link: bool = False
+    name: str | None = None
+
+    def check(self) -> None:
+        """Raises Error for a name that is not to be had."""
+        if self.name is None:
+            return
+        if len(self.requests) > 1:
+            raise Error(
+                f"--name {self.name}: there are {len(self.requests)} models; rename the files"
+            )
+        if self.has_link:
+            raise Error(
+                f"--name {self.name}: with --runtime the host knows a build by the name of its "
+                "model's file; rename the file"
+            )
 
 
 @dataclass(frozen=True)
@@ -40,35 +68,35 @@ class Generated:
     is_new: bool
 
 
-def generated(
-    request: Request,
-    folder: Path,
-    target: Target,
-    plan: Callable[[], TrainingPlan],
-    flash_latents: Path | None = None,
-) -> Generated:
-    """The C for a request for the target's chip, in ``folder``. ``plan`` makes its plan, with the
-    latents of the file ``flash_latents`` in flash. Processes that generate into one folder take
-    turns. Raises Error."""
+def generated(asked: Asked, folder: Path, plans: Callable[[], Sequence[TrainingPlan]]) -> Generated:
+    """The C that is asked for, in ``folder``. ``plans`` makes the requests' plans, with their
+    latents in flash. Processes that generate into one folder take turns. Raises Error."""
+    asked.check()
     with record_of(folder) as record:
-        key = key_of(request, target, flash_latents)
+        key = key_of(asked)
         found = None if record is None else recorded(record, key, folder)
         if found is not None:
             return found
-        made = made_anew(plan(), folder, target)
+        made = made_anew(asked, plans(), folder)
         # What a file was changed to meanwhile, its C may not follow from.
-        if record is not None and key_of(request, target, flash_latents) == key:
+        if record is not None and key_of(asked) == key:
             with suppress(Error, OSError):  # then it is made anew again
-                write_record(record, key, made)
+                write_record(record, key, made, folder)
     return made
 
 
-def made_anew(plan: TrainingPlan, folder: Path, target: Target) -> Generated:
-    from mcutrain.host.building.firmware import check_real_fit, generate  # with codegen
+def made_anew(asked: Asked, plans: Sequence[TrainingPlan], folder: Path) -> Generated:
+    from mcutrain.host.building.firmware import check_real_fit
+    from mcutrain.host.building.folder import write_folder  # with codegen
 
-    if target.kind is TargetKind.REAL:
-        check_real_fit(plan, target)
-    return Generated(tuple(generate(plan, folder, target.board)), plan.notes, is_new=True)
+    if asked.target.kind is TargetKind.REAL:
+        for plan in plans:
+            check_real_fit(plan, asked.target)
+    if asked.name is not None:
+        plans = [replace(plan, name=identifier(asked.name)) for plan in plans]
+    files = write_folder(plans, folder, asked.target.board, has_link=asked.has_link)
+    notes = dict.fromkeys(note for plan in plans for note in plan.notes)
+    return Generated(tuple(files), tuple(notes), is_new=True)
 
 
 @contextmanager
@@ -101,29 +129,37 @@ def recorded(record: Path, key: str, folder: Path) -> Generated | None:
     return Generated(tuple(files), notes, is_new=False)
 
 
-def write_record(record: Path, key: str, made: Generated) -> None:
-    files = {path.name: digest_of([path.read_bytes()]) for path in made.files}
+def write_record(record: Path, key: str, made: Generated, folder: Path) -> None:
+    files = {
+        path.relative_to(folder).as_posix(): digest_of([path.read_bytes()]) for path in made.files
+    }
     notes = [asdict(note) for note in made.notes]
     write_whole(record, json.dumps({"key": key, "files": files, "notes": notes}))
 
 
-def key_of(request: Request, target: Target, flash_latents: Path | None) -> str:
-    """A hash of all that the C for a request follows from."""
+def key_of(asked: Asked) -> str:
+    """A hash of all that the files follow from."""
+    whole = repr((asked.target.name, asked.has_link, asked.name))
+    pairs = zip(asked.requests, asked.flash_latents, strict=True)
+    each = [key_of_request(*pair).encode() for pair in pairs]
+    return digest_of([sources().encode(), whole.encode(), *each])
+
+
+def key_of_request(request: Request, flash_latents: Path | None) -> str:
     options = {each.name: getattr(request.options, each.name) for each in fields(request.options)}
     features = sorted(request.chip.features)
-    asked: tuple[Any, ...] = (
+    told: tuple[Any, ...] = (
         str(request.model),
         sorted(request.given),
         request.resumes,
         options,
         replace(request.chip, features=frozenset()),
         features,
-        target.name,
         str(flash_latents),
     )
     named = [request.model, Path(str(request.options.update)), flash_latents]
     read = [path.read_bytes() if path is not None and path.is_file() else b"" for path in named]
-    return digest_of([sources().encode(), repr(asked).encode(), *read])
+    return digest_of([repr(told).encode(), *read])
 
 
 def sources() -> str:

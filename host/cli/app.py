@@ -13,6 +13,7 @@ import typer
 from mcutrain.host.cli.commands.build import build, generate
 from mcutrain.host.cli.commands.evaluate import evaluate
 from mcutrain.host.cli.commands.models import calibrate, check, export, inspect
+from mcutrain.host.cli.commands.new import new
 from mcutrain.host.cli.commands.others import clean, demo, ports
 from mcutrain.host.cli.commands.plan import plan
 from mcutrain.host.cli.commands.pull import pull
@@ -62,6 +63,11 @@ COMMANDS: tuple[tuple[Callable[..., None], str, str], ...] = (
         calibrate,
         TRAIN,
         "Example: mcutrain calibrate model.tflite --data mine.npz --output mine.tflite",
+    ),
+    (
+        new,
+        DEPLOY,
+        "Example: mcutrain new my-firmware --model model.tflite --update last:2 --board native",
     ),
     (
         generate,

@@ -38,6 +38,11 @@ def targets(incomplete: str) -> list[str]:
         return []
 
 
+def boards(incomplete: str) -> list[str]:
+    """The targets that a firmware is built for."""
+    return [each for each in targets(incomplete) if each != "reference"]
+
+
 def ports(incomplete: str) -> list[str]:
     """The serial ports of this computer."""
     from mcutrain.host.cli.ports import port_names

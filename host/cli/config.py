@@ -99,9 +99,14 @@ def values(
     given = config.options(command.name)
     for param in command.params:
         if (key := long_name(param)) in given:
-            value = text_of(config.path, key, given[key], getattr(param, "is_flag", False))
-            mark = marks.get(param.name)
-            yield param.name, value if mark is None else placed(value, mark[1], config.path.parent)
+            value, is_several = given[key], getattr(param, "nargs", 1) < 0
+            found = [
+                text_of(config.path, key, each, getattr(param, "is_flag", False))
+                for each in (value if is_several and isinstance(value, list) else [value])
+            ]
+            if (mark := marks.get(param.name)) is not None:
+                found = [placed(each, mark[1], config.path.parent) for each in found]
+            yield param.name, found if is_several else found[0]
 
 
 def text_of(path: Path, key: str, value: Any, is_switch: bool) -> Any:

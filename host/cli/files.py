@@ -6,7 +6,7 @@ from __future__ import annotations
 import functools
 import inspect
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -16,6 +16,10 @@ from mcutrain.host.outputs import NamedFile, Role, check_files
 
 def itself(value: str | Path) -> list[Path]:
     return [Path(value)]
+
+
+def each(values: str | Path | Iterable[str | Path]) -> list[Path]:
+    return [Path(values)] if isinstance(values, (str, Path)) else [*map(Path, values)]
 
 
 def scheme_file(update: str) -> list[Path]:
@@ -57,6 +61,7 @@ class FileMark:
 READS = FileMark(Role.READ)
 WRITES = FileMark(Role.WRITTEN)
 FILLS = FileMark(Role.FOLDER)
+READS_EACH = FileMark(Role.READ, each)
 READS_SCHEME = FileMark(Role.READ, scheme_file)
 READS_IF_THERE = FileMark(Role.READ, is_path=False)
 MENTIONS = FileMark(Role.READ, in_options, is_path=False)
@@ -72,7 +77,7 @@ def marks(command: Callable[..., None]) -> dict[str, tuple[str, FileMark]]:
     """What the user writes for each parameter of a command that names files, and its mark."""
     hints, found = annotated(command), {}
     for name in inspect.signature(command).parameters:
-        told = [getattr(each, "param_decls", None) or () for each in get_args(hints[name])]
+        told = [getattr(mark, "param_decls", None) or () for mark in get_args(hints[name])]
         options = [option for options in told for option in options]
         named = next((o for o in options if o.startswith("--")), "--" + name.replace("_", "-"))
         for mark in get_args(hints[name]):

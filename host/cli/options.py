@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 import typer
 
 from mcutrain.host.cli.completion import one_of, ports, targets
-from mcutrain.host.cli.files import READS, READS_IF_THERE, READS_SCHEME
+from mcutrain.host.cli.files import READS, READS_EACH, READS_IF_THERE, READS_SCHEME
 from mcutrain.host.cli.panels import COMMON, DURATION, LATENTS, OUTPUT, TARGET
 from mcutrain.host.defaults import AUTO
 from mcutrain.host.sizes import bytes_option
@@ -25,6 +25,11 @@ from mcutrain.trainer.options import PlanOptions, described, flag
 if TYPE_CHECKING:
     from mcutrain.host.request import Request
 
+ModelsArg = Annotated[
+    list[Path],
+    typer.Argument(metavar="MODEL...", help="One or more int8 .tflite files."),
+    READS_EACH,
+]
 ModelArg = Annotated[Path, typer.Argument(metavar="MODEL", help="An int8 .tflite file."), READS]
 TargetOpt = Annotated[
     str,
@@ -144,6 +149,7 @@ def parameter(each: Field[Any]) -> inspect.Parameter:
 
 PLAN_PARAMETERS = {each.name: parameter(each) for each in fields(PlanOptions)}
 MODEL_PARAMETER = inspect.Parameter("model", inspect.Parameter.KEYWORD_ONLY, annotation=ModelArg)
+MODELS_PARAMETER = MODEL_PARAMETER.replace(annotation=ModelsArg)
 REQUEST_PARAMETERS = {"model": MODEL_PARAMETER, **PLAN_PARAMETERS}
 
 
@@ -159,17 +165,35 @@ def request(model: Path, **values: Any) -> Request:
 
 def takes_request(command: Callable[..., None]) -> Callable[..., None]:
     """The command with REQUEST_PARAMETERS in place of its own first one."""
+    return taking(command, MODEL_PARAMETER, lambda model, **asked: request(model, **asked))
+
+
+def takes_requests(command: Callable[..., None]) -> Callable[..., None]:
+    """``takes_request`` of a command whose first parameter is a list: the options are those of
+    each model."""
+    return taking(
+        command,
+        MODELS_PARAMETER,
+        lambda model, **asked: [request(each, **asked) for each in model],
+    )
+
+
+def taking(
+    command: Callable[..., None], model: inspect.Parameter, made: Callable[..., Any]
+) -> Callable[..., None]:
+    """The command with ``model`` and PLAN_PARAMETERS, of which its first one is ``made``."""
     # Request is known to type checkers alone: its module imports NumPy.
     names = {"Request": object}
     own = list(inspect.signature(command, eval_str=True, locals=names).parameters.values())[1:]
+    asked = {"model": model, **PLAN_PARAMETERS}
 
     @functools.wraps(command)
     def run(**values: Any) -> None:
-        chosen = request(**{name: values.pop(name) for name in REQUEST_PARAMETERS})
+        chosen = made(**{name: values.pop(name) for name in asked})
         command(chosen, **values)
 
     own = [p.replace(kind=p.KEYWORD_ONLY) for p in own]
-    parameters = [*REQUEST_PARAMETERS.values(), *own]
+    parameters = [*asked.values(), *own]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters}
     return run

@@ -134,4 +134,6 @@ def tell_taken(ctx: typer.Context, path: Path | None) -> None:
 
 def plain(value: Any) -> Any:
     """A value of an option for JSON."""
+    if isinstance(value, (list, tuple)):
+        return [str(each) for each in value]
     return value if isinstance(value, (bool, int, float)) else str(value)

@@ -19,13 +19,13 @@ def written_in(ctx: typer.Context, *sources: str) -> dict[str, Any]:
 
 def words(ctx: typer.Context, values: dict[str, Any]) -> list[str]:
     """``values``, by parameter; None and a switch that is off are left out."""
-    found = []
+    found: list[str] = []
     for param in ctx.command.params:
         value = values.get(str(param.name))
         if value is None or (value is False and not param.secondary_opts):
             continue
         if param.param_type_name == "argument":
-            found.append(str(value))
+            found += map(str, value if isinstance(value, (list, tuple)) else [value])
         elif isinstance(value, bool):
             found.append(param.opts[0] if value else param.secondary_opts[0])
         else:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from mcutrain.host.boards import chip_of
+from mcutrain.host.building.pio import seed_core
 from mcutrain.host.cost import planned
 from mcutrain.host.prediction.density import traced
 from mcutrain.host.prediction.predict import predict
@@ -34,6 +35,7 @@ MODEL = ROOT / "docs" / "guides" / "model.md"
 FIRMWARE = ROOT / "docs" / "guides" / "firmware.md"
 LEARNS = ROOT / "docs" / "guides" / "learns.md"
 FIRST = ROOT / "docs" / "how" / "first.md"
+BEGIN = ROOT / "docs" / "tutorials" / "firmware.md"
 ALONE = ROOT / "docs" / "guides" / "alone.md"
 
 # The program around the functions of the page about training without a host, whose author is this
@@ -90,7 +92,9 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> Path:
     meanwhile.
     """
     folder = tmp_path_factory.mktemp("commands")
-    for name, arguments in (("python", ""), ("mcutrain", "-m mcutrain")):
+    for name, arguments in (
+        ("python", ""), ("mcutrain", "-m mcutrain"), ("pio", "-m platformio"),
+    ):  # fmt: skip
         file = folder / name
         file.write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
         file.chmod(0o755)
@@ -170,13 +174,40 @@ def test_the_page_about_data_runs_as_it_is_printed(tmp_path: Path, commands: Pat
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A folder with the model, and with the files that the page about firmware lets you save."""
+    """A folder with the model, and with the program that the page about firmware lets you save."""
     shutil.copy(WATCH / "watch.tflite", tmp_path / "model.tflite")
-    ((_, script),) = blocks(FIRMWARE, "python")
-    (tmp_path / file_name(script)).write_text(script, encoding="utf-8")
     (program,) = (block for _, block in blocks(FIRMWARE, "c") if "/* main.c */" in block)
     (tmp_path / "main.c").write_text(program, encoding="utf-8")
     return tmp_path
+
+
+# Of the path from pip to a firmware what a test cannot do: install, and have a board.
+NOT_RUN = ("apt-get", "pip install", "--port")
+
+
+@pytest.mark.slow
+@pytest.mark.exhaustive
+def test_the_path_to_a_firmware_of_ones_own_runs_as_it_is_printed(
+    tmp_path: Path, commands: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seed_core(tmp_path / "core")
+    monkeypatch.setenv("PLATFORMIO_CORE_DIR", str(tmp_path / "core"))
+    ((_, script),) = blocks(BEGIN, "python")
+    (tmp_path / file_name(script)).write_text(script, encoding="utf-8")
+    printed = ""
+    for _, block in blocks(BEGIN, "sh"):
+        if not any(part in block for part in NOT_RUN):
+            ended = re.sub(r"^qemu.*$", r"timeout 20 \g<0> || true", block, flags=re.M)
+            printed += printed_by(ended, tmp_path, commands)
+    page = BEGIN.read_text(encoding="utf-8")
+    shown = [line for text in re.findall(r"^```\n(.*?)^```$", page, re.M | re.S)
+             for line in text.splitlines()]  # fmt: skip
+
+    assert len(shown) == 6
+    for line in shown:
+        assert line in printed, line
+    for figure in re.findall(r"[\d,]+ (?:bytes of RAM|of flash)", page):
+        assert figure in printed, figure
 
 
 def command_with(page: Path, part: str) -> str:

@@ -41,6 +41,10 @@ SHIPPED = (
     "mcutrain/firmware/platform/emulators/rp2040js/board.mjs",
     "mcutrain/firmware/platform/emulators/rp2040js/package.json",
     "mcutrain/firmware/platform/builder/checksums.py",
+    "mcutrain/firmware/project/platformio.ini.in",
+    "mcutrain/firmware/project/src/main.c",
+    "mcutrain/firmware/project/src/board_arduino.cpp",
+    "mcutrain/firmware/project/test/test_custom_runner.py",
     "mcutrain/examples/watch/watch.tflite",
     "mcutrain/examples/watch/demo.npz",
     "mcutrain/examples/watch/LICENSE-data",
@@ -177,7 +181,7 @@ def test_the_core_alone_plans_generates_and_trains_in_the_reference(installed: I
         output = f"gen{len(target)}"
         args = ("generate", "watch.tflite", "--update", "head", *target, "--output", output)
         installed.run(*args)
-        assert (installed.folder / output / "watch.c").is_file()
+        assert (installed.folder / output / "src" / "watch.c").is_file()
     result = json.loads(installed.run("train", *SHORT, "--target", "reference", "--json"))
 
     assert result["steps"] == 5

@@ -10,6 +10,7 @@ import numpy as np
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.ops.sgd import LearningRate
+from mcutrain.trainer.planner.memory import STATE
 from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.native import NativeModel
 from tests.support.paths import FIRMWARE
@@ -32,10 +33,31 @@ def target_at(plan: TrainingPlan, reference: Interpreter, step: int) -> int | Ar
     )
 
 
+def use_arena(device: NativeModel, seed: int) -> None:
+    """Write what the firmware pleases into all of the model's RAM but its state."""
+    rng = np.random.default_rng(seed)
+    for name, region in device.regions.items():
+        if name != STATE:
+            region[:] = rng.integers(0, 256, region.size, np.uint8)
+
+
+def margin_of(reference: Interpreter, logits: Array) -> int:
+    """By how much the first of the logits in use is above the next one; 0 without labels."""
+    plan = reference.plan
+    if not plan.takes_label:
+        return 0
+    if logits.size == 1:
+        return abs(int(logits[0]) - plan.task.logits.type.zero_point)
+    next_, first = np.sort(logits[: reference.classes].astype(int))[-2:]
+    return int(first - next_)
+
+
 def assert_steps_are_equal(
     plan: TrainingPlan, folder: Path, steps: int, firmware: Path = FIRMWARE
 ) -> Interpreter:
-    """Trains both; every tensor of the state, the loss and the digest are equal after each step."""
+    """Trains both; every tensor of the state, the loss and the digest are equal after each step,
+    and what the answer's margin is. Between steps a firmware has the arena for itself: here, too.
+    """
     reference, device = Interpreter(plan, seed=99), NativeModel(plan, folder, firmware)
     device.reset(99)
     drawn = samples(plan.task.input.type.shape, max(steps - 3, 0), seed=steps)[:steps]
@@ -44,9 +66,12 @@ def assert_steps_are_equal(
         reference.set_learning_rate(rate)
         device.set_learning_rate(rate)
         target = target_at(plan, reference, step)
+        use_arena(device, step)
         np.testing.assert_array_equal(device.infer(sample), reference.infer(sample))
+        assert device.call("margin") == margin_of(reference, device.logits())
         if plan.task.predicted is not None:
             assert device.call("predicted") == reference.predict(sample)
+        use_arena(device, step)
 
         assert device.step(sample, target) == reference.step(sample, target), f"step {step}: loss"
         for tensor in plan.learning.state:

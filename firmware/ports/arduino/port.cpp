@@ -6,7 +6,9 @@
 #include "mct/port.h"
 #include "runtime/frame.h"
 #include "runtime/link.h"
+#ifndef MCT_OWN_LOOP
 #include "runtime/serve.h"
+#endif
 
 #ifdef __AVR__
 #include <avr/interrupt.h>
@@ -94,6 +96,8 @@ void mct_port_write(const uint8_t *data, uint32_t nbytes)
 #endif
 }
 
+/* A firmware with a main loop of its own runs the session there. */
+#ifndef MCT_OWN_LOOP
 void setup(void)
 {
     mct_serve_begin();
@@ -103,3 +107,4 @@ void loop(void)
 {
     mct_serve();
 }
+#endif

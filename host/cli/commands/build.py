@@ -17,6 +17,7 @@ from mcutrain.host.cli.options import (
     TargetOpt,
     VerboseOpt,
     takes_request,
+    takes_requests,
 )
 from mcutrain.host.cli.output import err, print_json
 from mcutrain.host.cli.panels import COMMON, OUTPUT
@@ -25,47 +26,67 @@ if TYPE_CHECKING:
     from mcutrain.host.request import Request
 
 
-@takes_request
+@takes_requests
 def generate(
-    request: Request,
+    requests: list[Request],
     output: Annotated[
         Path,
         typer.Option(
             "--output",
             "-o",
             metavar="FOLDER",
-            help="Write the C into this folder.",
+            help="Write the C, and all that it needs, into this folder.",
             rich_help_panel=OUTPUT,
         ),
         FILLS,
         COMMON,
     ] = Path("gen"),
+    runtime: Annotated[
+        bool,
+        typer.Option(
+            "--runtime",
+            help="Add the link by which this computer attaches to the firmware: `train --port`.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Call the model so in the C. Default: as its file.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
     target: TargetOpt = "native",
     flash_latents: FlashOpt = None,
     json_: JsonOpt = False,
 ) -> None:
-    """Write the C that trains the model: static buffers, no heap, one step function."""
-    from mcutrain.host.building.generated import generated
+    """Write the C that trains one or more models, as a library for any firmware: static buffers,
+    no heap, one step function."""
+    from mcutrain.host.building.generated import Asked, generated
     from mcutrain.host.building.target import Target
-    from mcutrain.host.places import FIRMWARE_DIR
     from mcutrain.host.show import terminal as show
     from mcutrain.host.training.flash_latents import with_flash_latents
     from mcutrain.host.training.tell import tell
 
     place = Target.parse(target)
-    asked = request.on(place.chip)
+    on_chip = tuple(request.on(place.chip) for request in requests)
+    asked = Asked(on_chip, place, (flash_latents,) * len(on_chip), runtime, name)
     done = generated(
-        asked, output, place, lambda: with_flash_latents(asked.plan(), flash_latents), flash_latents
+        asked, output, lambda: [with_flash_latents(r.plan(), flash_latents) for r in on_chip]
     )
     tell(done.notes, err)
     files = [str(path) for path in done.files]
     if json_:
         notes = [asdict(note) for note in done.notes]
-        told = {"files": files, "firmware": str(FIRMWARE_DIR), "notes": notes}
-        print_json(told | {"up_to_date": not done.is_new})
+        print_json({"files": files, "notes": notes, "up_to_date": not done.is_new})
     else:
-        show.lines(f"{'wrote' if done.is_new else 'up to date:'} {f}" for f in files)
-        show.lines([f"kernels and headers that it needs: {FIRMWARE_DIR}"])
+        show.lines(
+            [
+                f"{'wrote' if done.is_new else 'up to date:'} {len(files)} files in {output}",
+                f"how to build with them: {output / 'README.md'}",
+            ]
+        )
 
 
 @takes_request

@@ -6,11 +6,13 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mcutrain.host.building import generated
+from mcutrain.host.building.generated import Asked
 from mcutrain.host.building.target import Target
 from mcutrain.host.request import Request
 from tests.support.command import Run
@@ -32,15 +34,19 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[object]:
     return ["generate", model, "--update", scheme, "-o", tmp_path / "gen", "--json"]
 
 
+def files_of(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files_of(folder)}
 
 
 def test_again_nothing_is_planned_and_nothing_written(
     asked: list[object], tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = run(*asked)
-    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "gen").iterdir()}
+    before = {path: path.stat().st_mtime_ns for path in files_of(tmp_path / "gen")}
     monkeypatch.setattr(Request, "plan", None)
     again = run(*asked)
 
@@ -48,20 +54,24 @@ def test_again_nothing_is_planned_and_nothing_written(
     assert again.json["up_to_date"]
     assert again.err == first.err  # the notes
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert len(before) == 4
-    told = run(*asked[:-1]).out.splitlines()
-    assert [line.startswith("up to date: ") for line in told] == [True] * 4 + [False]
+    assert {*map(str, before)} == {*first.json["files"]}
+    assert run(*asked[:-1]).out.startswith(f"up to date: {len(before)} files in ")
 
 
 def edited(gen: Path) -> None:
-    (gen / "small.c").write_text((gen / "small.c").read_text() + "\n")
+    source = gen / "src" / "small.c"
+    source.write_text(source.read_text() + "\n")
+
+
+def manifest(at: Path) -> Path:
+    return at / "gen" / "src" / "small.json"
 
 
 CHANGES: dict[str, tuple[Folder, tuple[object, ...]]] = {
     "an edited file": (lambda at: edited(at / "gen"), ()),
-    "a missing file": (lambda at: (at / "gen" / "small.h").unlink(), ()),
+    "a missing file": (lambda at: (at / "gen" / "src" / "small.h").unlink(), ()),
     "a file that is a folder": (
-        lambda at: ((at / "gen" / "small.json").unlink(), (at / "gen" / "small.json").mkdir()),
+        lambda at: (manifest(at).unlink(), manifest(at).mkdir()),
         (),
     ),
     "another model": (
@@ -71,6 +81,8 @@ CHANGES: dict[str, tuple[Folder, tuple[object, ...]]] = {
     "another option": (lambda at: None, ("--errors", "e8")),
     "a switch": (lambda at: None, ("--stream-input",)),
     "another target": (lambda at: None, ("--target", "reference")),
+    "the link": (lambda at: None, ("--runtime",)),
+    "another source": (lambda at: (at / "gen" / "src" / "mct" / "digest.c").unlink(), ()),
     "a record cut short": (
         lambda at: next((at / "cache").rglob("record.json")).write_text('{"key": "'), (),
     ),
@@ -144,11 +156,17 @@ def test_two_processes_generate_into_one_folder(asked: list[object], tmp_path: P
 def test_a_key_has_every_option_in_it(tmp_path: Path) -> None:
     model, target = tmp_path / "m.tflite", Target.parse("native")
     plain = Request.of(model)
-    keys = [
-        generated.key_of(each, target, None)
+    asked = [
+        Asked((each,), target, (None,))
         for each in (plain, plain.but(accumulate=4), plain.but(class_names=("a, b",)),
                      plain.but(class_names=("a", "b")), plain.on(Target.parse("sim:microbit").chip))
     ]  # fmt: skip
+    asked += [
+        replace(asked[0], has_link=True),
+        replace(asked[0], name="m"),
+        Asked((plain, plain), target, (None, None)),
+    ]
+    keys = [*map(generated.key_of, asked)]
 
     assert len(set(keys)) == len(keys)
-    assert keys[0] == generated.key_of(Request.of(model), target, None)
+    assert keys[0] == generated.key_of(Asked((Request.of(model),), target, (None,)))

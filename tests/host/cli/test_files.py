@@ -151,13 +151,16 @@ def test_an_sqlite_storage_is_a_file_too(folder: Path, run: Run) -> None:
     assert ran.status == 1 and "the file of --data itself" in ran.err
 
 
-@pytest.mark.parametrize("command", ["generate", "build"])
-def test_generated_code_is_not_put_over_an_input(command: str, folder: Path, run: Run) -> None:
-    (folder / "other" / "m.json").symlink_to(folder / "c.txt")
+@pytest.mark.parametrize(("command", "at"), [("generate", "other/src"), ("build", "other")])
+def test_generated_code_is_not_put_over_an_input(
+    command: str, at: str, folder: Path, run: Run
+) -> None:
+    (folder / at).mkdir(exist_ok=True)
+    (folder / at / "m.json").symlink_to(folder / "c.txt")
     before = contents(folder)
     ran = run(command, "m.tflite", "--class-names", "c.txt", "-o", "other")
 
-    assert ran.status == 1 and "other/m.json is the file of --class-names itself" in ran.err
+    assert ran.status == 1 and f"{at}/m.json is the file of --class-names itself" in ran.err
     assert contents(folder) == before
 
 

@@ -37,7 +37,7 @@ def test_a_file_that_grows_too_large_is_not_left(tmp_path: Path) -> None:
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[1] == resource.RLIM_INFINITY
     ran = fresh("generate", MODEL, "--output", made, code=code)
 
-    assert_one_line(ran, f"cannot write {made / 'watch.c'}", "File too large", "ulimit -f")
+    assert_one_line(ran, f"cannot write {made / 'src' / 'watch.c'}", "File too large", "ulimit -f")
     assert not made.exists()
     ran = fresh(
         "plan", MODEL, "--png", tmp_path / "a.png", "--html", tmp_path / "a.html", code=code

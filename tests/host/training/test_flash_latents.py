@@ -323,7 +323,7 @@ def test_the_commands_take_latents_for_flash(tmp_path: Path) -> None:
                   "--latents", "device", "--verify", "--no-guard", "--balance", "off",
                   "--epochs", "2")  # fmt: skip
 
-    document = json.loads((tmp_path / "gen" / "small.json").read_text())
+    document = json.loads((tmp_path / "gen" / "src" / "small.json").read_text())
     assert document["flash_latents"] == OLD
     assert document["constant_bytes"] == priced["constant_bytes"] == built["constant_bytes"]
     assert trained["bit_exact"]
