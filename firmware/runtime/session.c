@@ -27,6 +27,7 @@ enum {
 static uint8_t mct_link_tx[MCT_FRAME_WIRE_BYTES(RAW_BYTES)];
 static struct {
     uint32_t tx_bytes;
+    uint32_t cycles; /* of the last request executed */
     uint16_t seq; /* of the last request executed */
     bool is_open;
     bool was_new;      /* it was not a repeat, so what came behind it was one of it */
@@ -34,6 +35,11 @@ static struct {
     bool is_started;   /* the step under way was begun by START */
     bool is_written;   /* the state, by WRITE: whether it is valid is not known yet */
 } mct_link_session;
+
+__attribute__((weak)) uint32_t mct_port_cycles(void)
+{
+    return 0;
+}
 
 __attribute__((noinline)) void mct_mark_end(void)
 {
@@ -89,6 +95,8 @@ static bool size_is_right(uint8_t type, uint32_t nbytes)
         return MCT_RECEIVES_AHEAD && nbytes == MCT_REQUEST_START_BYTES;
     case MCT_MSG_FINISH:
         return MCT_RECEIVES_AHEAD && nbytes == MCT_REQUEST_FINISH_BYTES;
+    case MCT_MSG_CYCLES:
+        return nbytes == MCT_REQUEST_CYCLES_BYTES;
     default:
         return false;
     }
@@ -302,7 +310,7 @@ static bool uses_state(uint8_t type)
     if (MCT_MODEL_CONST(FIRST_CALL) != 0) {
         types |= 1u << MCT_MSG_SAMPLE; /* its rows are computed as they come */
     }
-    return (types >> type & 1u) != 0; /* size_is_right() has refused all types beyond 19 */
+    return (types >> type & 1u) != 0; /* size_is_right() has refused all types beyond 20 */
 }
 
 /* A state can be written in many parts: it is judged when it is to be used. */
@@ -360,6 +368,10 @@ static mct_status execute(uint8_t type, const uint8_t *payload, uint32_t nbytes,
         return execute_begin(mct_get_u32(payload), true);
     case MCT_MSG_FINISH:
         return execute_finish(payload[0], reply, reply_bytes);
+    case MCT_MSG_CYCLES:
+        mct_put_u32(reply, mct_link_session.cycles);
+        *reply_bytes = MCT_REPLY_CYCLES_BYTES;
+        return MCT_OK;
     default: /* MCT_MSG_WRITE: size_is_right() has refused all others */
         return execute_write(payload, nbytes, reply, reply_bytes);
     }
@@ -406,7 +418,9 @@ static void answer(const uint8_t *request, uint32_t frame_bytes)
         uint8_t *raw = mct_link_tx + MCT_FRAME_GAP_BYTES(RAW_BYTES); /* encoded in place */
         uint8_t *reply = raw + MCT_FRAME_HEADER_BYTES + STATUS_BYTES;
         uint32_t reply_bytes = 0;
+        uint32_t begun = mct_port_cycles();
         mct_status status = execute(type, payload, nbytes, reply, &reply_bytes);
+        mct_link_session.cycles = mct_port_cycles() - begun;
         put_header(raw, type, seq, status);
         reply_bytes += MCT_FRAME_HEADER_BYTES + STATUS_BYTES;
         mct_link_session.tx_bytes = mct_frame_encode(raw, reply_bytes, mct_link_tx);

@@ -2,6 +2,7 @@
 /* mct/port.h on any Cortex-M with a UART: an interrupt hands on each byte, the core sleeps in
  * between. */
 #include "mct/port.h"
+#include "ports/cortex_m/cycles.h"
 #include "ports/cortex_m/startup.h"
 #include "ports/cortex_m/uart.h"
 
@@ -19,7 +20,17 @@ void mct_cortex_m_uart(void)
 void mct_port_init(void)
 {
     mct_uart_init();
+#if MCT_CORTEX_M_COUNTS_CYCLES
+    mct_cycles_start();
+#endif
 }
+
+#if MCT_CORTEX_M_COUNTS_CYCLES
+uint32_t mct_port_cycles(void)
+{
+    return mct_cycles();
+}
+#endif
 
 void mct_port_write(const uint8_t *data, uint32_t nbytes)
 {
