@@ -1,19 +1,57 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The boards there are: firmware/platform/boards/*.json describe each of them."""
+"""The boards there are: firmware/platform/boards/*.json describe those that run here, and
+firmware/platform/real_boards/*.json those on a desk (host/real_boards.py).
+
+Functions here take a board's id: the name of one that runs here, or ``real/NAME``. A chip on a desk
+can be simulated under the same name.
+"""
 
 from __future__ import annotations
 
 import json
+from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from mcutrain.host.errors import TransportError
-from mcutrain.host.places import BOARDS_DIR
+from mcutrain.host.places import BOARDS_DIR, REAL_BOARDS_DIR
 from mcutrain.trainer.chip import FEATURES, Chip, Memory
+
+REAL = "real/"  # begins the id of a real board
 
 
 def board_names() -> list[str]:
     """Boards that can be run here, sorted."""
     return sorted(path.stem for path in BOARDS_DIR.glob("*.json"))
+
+
+def real_board_names() -> list[str]:
+    """Boards that a firmware can be made for, and that are not run here, sorted."""
+    return sorted(path.stem for path in REAL_BOARDS_DIR.glob("*.json"))
+
+
+def description_path(board: str) -> Path:
+    """The file that describes a board; TransportError if there is no such board."""
+    is_real = board.startswith(REAL)
+    names, folder = board_names(), BOARDS_DIR
+    if is_real:
+        names, folder = real_board_names(), REAL_BOARDS_DIR
+    name = board.removeprefix(REAL)
+    if name not in names:
+        kind = "real board" if is_real else "board"
+        raise TransportError(f"there is no {kind} {name!r}{near(name, names)}")
+    return folder / f"{name}.json"
+
+
+def near(name: str, names: list[str]) -> str:
+    """What is said behind a name that is none: those that are like it, and all there are.
+
+    >>> near("nucleo_f446", ["pico", "nucleo_f446re"])
+    '; did you mean nucleo_f446re? Known: pico, nucleo_f446re'
+    """
+    like = get_close_matches(name.lower(), names, n=3, cutoff=0.75)
+    meant = f"; did you mean {' or '.join(like)}? Known: " if like else "; known: "
+    return meant + ", ".join(names)
 
 
 def chip_of(board: str) -> Chip:
@@ -42,7 +80,7 @@ def chip_of(board: str) -> Chip:
 def core_of(board: str) -> str | None:
     """The core of a board's chip, such as ``cortex-m4``; None for the native port and for a chip
     that is no board's."""
-    if board not in board_names():
+    if board.removeprefix(REAL) not in (*board_names(), *real_board_names()):
         return None
     core = board_description(board)["build"].get("mcu", "")
     return core if core.startswith("cortex") else None
@@ -50,8 +88,5 @@ def core_of(board: str) -> str | None:
 
 def board_description(board: str) -> dict[str, Any]:
     """The board's description; TransportError if there is no such board."""
-    path = BOARDS_DIR / f"{board}.json"
-    if board not in board_names():
-        raise TransportError(f"there is no board {board!r}; known: {', '.join(board_names())}")
-    description: dict[str, Any] = json.loads(path.read_text())
+    description: dict[str, Any] = json.loads(description_path(board).read_text(encoding="utf-8"))
     return description

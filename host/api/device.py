@@ -15,7 +15,14 @@ import numpy as np
 from mcutrain.host.api.errors import errors_in_python, raises_errors
 from mcutrain.host.api.firmware import Firmware, build, latents_of
 from mcutrain.host.api.plan import Plan
-from mcutrain.host.building.target import NATIVE, REFERENCE, SIM, Target, TargetKind
+from mcutrain.host.building.target import (
+    NATIVE,
+    REFERENCE,
+    SIM,
+    Target,
+    TargetKind,
+    check_runs_here,
+)
 from mcutrain.host.defaults import BAUD
 from mcutrain.host.link.device import Device as LinkedDevice
 from mcutrain.host.link.transport import SerialTransport
@@ -100,7 +107,9 @@ class Device:
         elif self._is_started and plan is None:
             raise Error(f"a device on {self.name} needs a plan: Device('{self.name}', plan)")
         elif self._is_started and plan is not None:
-            if Target.parse(self.name).kind is TargetKind.REFERENCE:
+            target = Target.parse(self.name)
+            check_runs_here(target)
+            if target.kind is TargetKind.REFERENCE:
                 self._runner = ReferenceRunner(plan.details)
             else:
                 self._runner = stack.enter_context(simulated(build(plan, self.name).built))

@@ -11,7 +11,7 @@ from typing import Any
 from mcutrain.host.budget.advice import Advice, advise
 from mcutrain.host.budget.fit import Fit, find_fit, ram_bytes, repeated
 from mcutrain.host.building.firmware import build
-from mcutrain.host.building.target import Target, TargetKind
+from mcutrain.host.building.target import Target
 from mcutrain.host.cost import measured
 from mcutrain.host.request import Request
 from mcutrain.host.training.flash_latents import with_flash_latents
@@ -21,7 +21,7 @@ from mcutrain.trainer.tflite.reader import load
 
 @dataclass(frozen=True)
 class Budget:
-    """``sram`` bytes for all RAM of a build for ``target``; without one, as in the reference, for
+    """``sram`` bytes for all RAM of a build for ``target``; where none is run here, for
     arena, learned state and kept latents."""
 
     sram: int
@@ -31,7 +31,7 @@ class Budget:
 
     @property
     def is_built(self) -> bool:
-        return self.target.kind is not TargetKind.REFERENCE
+        return self.target.runs_here
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from mcutrain.codegen.emit import emit_source, nodes_by_line
 from mcutrain.codegen.header import emit_header, emit_selection
 from mcutrain.codegen.manifest import manifest
 from mcutrain.codegen.program import Program, lay_out
-from mcutrain.host.boards import board_names, chip_of
+from mcutrain.host.boards import REAL, board_names, chip_of, description_path, real_board_names
 from mcutrain.host.building.cache import Lease, filling, lease, prune, touch
 from mcutrain.host.building.pio import Firmware, build_firmware
 from mcutrain.host.building.target import Target, TargetKind
@@ -30,7 +30,14 @@ from mcutrain.host.errors import BuildError
 from mcutrain.host.extras import require_extra
 from mcutrain.host.files import write_all, write_whole
 from mcutrain.host.outputs import check_writable
-from mcutrain.host.places import FIRMWARE_DIR, PACKAGE, cache_dir, installation
+from mcutrain.host.places import (
+    BOARDS_DIR,
+    FIRMWARE_DIR,
+    PACKAGE,
+    REAL_BOARDS_DIR,
+    cache_dir,
+    installation,
+)
 from mcutrain.trainer.chip import Chip
 from mcutrain.trainer.errors import BudgetError
 from mcutrain.trainer.graph.op import Node
@@ -43,6 +50,7 @@ if TYPE_CHECKING:
 STACK_ALIGN = 8
 MEASURED_HOSTS = ("x86_64", "AMD64")  # whose code the stack analysis can read
 RECORD, ELF, MAP = "build.json", "firmware.elf", "firmware.map"
+DESCRIPTIONS = {BOARDS_DIR.name, REAL_BOARDS_DIR.name}
 UNFINISHED = "unfinished"  # in a folder of object files while they are made
 
 
@@ -65,8 +73,9 @@ class Build:
 def build_hash(program: Program, board: str) -> bytes:
     """8 bytes that name a build: generated source, firmware sources, board description."""
     digest = hashlib.sha256(emit_source(program).encode())
+    own = description_path(board) if board else None
     for path in sorted(FIRMWARE_DIR.rglob("*")):
-        is_other_board = path.parent.name == "boards" and path.stem != board
+        is_other_board = path.parent.name in DESCRIPTIONS and path != own
         if path.parent.name == "plugin":  # it looks at a firmware, and is no part of it
             continue
         if path.suffix in (".c", ".h", ".ld", ".json", ".py") and not is_other_board:
@@ -296,7 +305,7 @@ def footprint_of(
 def plan_with_hash(plan_for: Callable[[Chip], TrainingPlan], digest: bytes) -> TrainingPlan | None:
     """The plan whose build of today for one of the boards has this hash; None if none has."""
     made: dict[Chip, Program] = {}
-    for board in board_names():
+    for board in (*board_names(), *(REAL + name for name in real_board_names())):
         chip = chip_of(board)
         alike = replace(chip, name="")  # what the plan depends on
         if alike not in made:

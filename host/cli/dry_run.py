@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mcutrain.host.boards import core_of
-from mcutrain.host.building.target import Target, TargetKind
+from mcutrain.host.building.target import Target
 from mcutrain.host.cli.ports import simulated
 from mcutrain.host.cost import planned
 from mcutrain.host.data.options import DataOptions
@@ -147,7 +147,7 @@ def written(*files: Path | None) -> Told:
 
 def check_tools(target: Target) -> None:
     """Raises Error if a compiler or simulator is missing."""
-    if target.kind is TargetKind.REFERENCE:
+    if not target.runs_here:  # PlatformIO fetches what a real board needs
         return
     if missing := simulated(target.board)["missing"]:
         raise Error(f"{target.name} needs {', '.join(missing)}: install it, or see mcutrain ports")

@@ -8,7 +8,7 @@ from typing import Any
 
 from serial.tools import list_ports
 
-from mcutrain.host.boards import board_description, board_names
+from mcutrain.host.boards import board_description, board_names, real_board_names
 
 
 def serial_ports() -> dict[str, list[dict[str, Any]]]:
@@ -28,7 +28,8 @@ def port_names() -> list[str]:
 
 def target_names() -> list[str]:
     """All that --target takes."""
-    return ["reference", *sorted(target_name(board) for board in board_names())]
+    here = sorted(target_name(board) for board in board_names())
+    return ["reference", *here, *(f"board:{board}" for board in real_board_names())]
 
 
 def target_name(board: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import optuna
 
-from mcutrain.host.building.target import Target, TargetKind
+from mcutrain.host.building.target import Target
 from mcutrain.host.search.board import overhead_of
 from mcutrain.host.search.budget import Overhead, Pricer, key_of
 from mcutrain.host.search.contribution import Contributions, measurements
@@ -90,7 +90,7 @@ class SchemeSearch:
         head = len(model.weighted) - 1
         least = Scheme("search", {head: 1.0}, frozenset({head}))
         self.pricer.check(least)
-        if target.kind is not TargetKind.REFERENCE:
+        if target.runs_here:
             self.pricer.overhead = self.measured(least, target)
             self.pricer.check(least)
         space = find_space(model, self.pricer)
@@ -229,7 +229,7 @@ class SchemeSearch:
             scores = self.scores("confirmation", {"head": space.scheme({})} | promoted, again)
             best = max(scores, key=lambda key: scores[key].value)
             scheme = space.scheme(trials.get(best, {}))
-            if target.kind is not TargetKind.REFERENCE:
+            if target.runs_here:
                 self.pricer.overhead = self.measured(scheme, target)
             if self.pricer.fits(scheme):
                 trained = [

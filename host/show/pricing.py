@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mcutrain.host.boards import core_of
-from mcutrain.host.building.firmware import build
+from mcutrain.host.building.firmware import build, check_budget
 from mcutrain.host.building.target import Target, TargetKind
 from mcutrain.host.cost import (
     format_bytes,
@@ -46,13 +46,15 @@ def priced(
 ) -> Pictured:
     """The plan of a request and what it costs; with a ``profile`` the instructions of its nodes."""
     place = Target.parse(target)
-    if place.kind is not TargetKind.REFERENCE:
+    if place.runs_here:
         require_extra("build")
     request = request.on(place.chip)
     chosen = with_flash_latents(request.plan(), flash_latents)
     reporter.tell(chosen.notes)
     cost = planned(chosen)
-    if place.kind is not TargetKind.REFERENCE:
+    if place.kind is TargetKind.REAL:
+        check_budget(chosen, place)
+    if place.runs_here:
         with reporter.working(f"building for {target}"):
             built = build(chosen, place, verbose)
         chosen = built.plan

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mcutrain.host.building.firmware import build
-from mcutrain.host.building.target import Target, TargetKind
+from mcutrain.host.building.target import Target, TargetKind, check_runs_here
 from mcutrain.host.data.options import DEFAULT_DATA_OPTIONS, DataOptions
 from mcutrain.host.extras import require_extra
 from mcutrain.host.request import Request
@@ -82,6 +82,7 @@ class Evaluated:
 def run_evaluation(job: EvaluationJob, reporter: Reporter) -> Evaluated:
     """Evaluate; ``reporter`` is told of it. Raises Error."""
     target = Target.parse(job.target)
+    check_runs_here(target)
     if target.kind is not TargetKind.REFERENCE:
         require_extra("build")
     saved = None if job.state is None else SavedState.read(job.state)

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from mcutrain.host.building.firmware import Build, build
-from mcutrain.host.building.target import Target, TargetKind
+from mcutrain.host.building.target import Target, TargetKind, check_runs_here
 from mcutrain.host.cost import measured, planned
 from mcutrain.host.extras import require_extra
 from mcutrain.host.simulation.instructions import read_counts, summary
@@ -66,7 +66,7 @@ class Prepared:
 def prepared(job: TrainingJob, target: Target, reporter: Reporter) -> Prepared:
     """Plan, and read what the job reads. Raises Error for all that can be seen before work."""
     check_together(job, target)
-    if target.kind is not TargetKind.REFERENCE:
+    if target.runs_here:
         require_extra("build")
     job = replace(job, request=named(job.request.resolved(), job.data, job.reading))
     if job.replay is not None and job.latents == DEVICE:
@@ -140,6 +140,7 @@ def check_together(job: TrainingJob, target: Target) -> None:
     """Raises Error for options that contradict each other."""
     if job.port is not None and target.kind is not TargetKind.REFERENCE:
         raise Error("give --port or --target, not both")
+    check_runs_here(target)
     if job.beginning == GO_ON and job.port is None:
         raise Error("--go-on is for a board at a serial port: give --port, or --state FILE")
     if job.beginning == GO_ON and job.state is not None:
