@@ -58,8 +58,9 @@ class Answer:
         return found
 
 
-def ask(port: str, baud: int, patience_s: float = PATIENCE_S) -> Answer:
-    """What answers at a port. It is left alone if another program has it."""
+def ask(port: str, baud: int, patience_s: float = PATIENCE_S, *, greets: bool = True) -> Answer:
+    """What answers at a port. It is left alone if another program has it. ``greets``: a bootloader
+    is looked for where no firmware answers."""
     if (holder := holder_of(port)) is not None:
         return Answer(State.IN_USE, f"{holder} has it open: end that program")
     try:
@@ -78,7 +79,7 @@ def ask(port: str, baud: int, patience_s: float = PATIENCE_S) -> Answer:
             silence = error
         else:
             return answered(device.info)
-    return unanswered(port, bytes(line.heard), silence)
+    return unanswered(port, bytes(line.heard), silence, greets)
 
 
 def without_name(error: Exception, port: str) -> str:
@@ -94,9 +95,10 @@ def answered(hello: Hello) -> Answer:
     return Answer(State.ANSWERS, f"{name}; {hello.steps:,} steps learned", hello, build)
 
 
-def unanswered(port: str, heard: bytes, error: TransportError) -> Answer:
+def unanswered(port: str, heard: bytes, error: TransportError, greets: bool) -> Answer:
     """What is said of a port where no firmware answers."""
-    if (told := bootloader_told(heard)) or (told := bootloader_at(port)):
+    told = bootloader_told(heard) or (bootloader_at(port) if greets else None)
+    if told is not None:
         return Answer(State.BOOTLOADER, told)
     if heard:
         _, _, told = str(error).partition("; ")

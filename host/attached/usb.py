@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is attached by USB: boards, the adapters on them, and bootloaders that wait for a firmware.
 
-Ids are those of the makers' own lists: raspberrypi/usb-pid, espressif/usb-pids, the ``boards.txt`` of
-Arduino's cores, adafruit/tinyuf2, ST's AN2606 and TN1235.
+Ids are those of the makers' own lists: raspberrypi/usb-pid, espressif/usb-pids, the ``boards.txt``
+of Arduino's cores, adafruit/tinyuf2, ST's AN2606 and TN1235.
 """
 
 from __future__ import annotations
@@ -157,7 +157,9 @@ def usb_devices(folder: Path | None = None) -> Iterator[UsbDevice]:
     folder = SYSTEM_DEVICES if folder is None else folder
     for each in sorted(folder.iterdir()) if folder.is_dir() else ():
         try:
-            vendor, product = (int((each / f"id{n}").read_text(), 16) for n in ("Vendor", "Product"))
+            vendor, product = (
+                int((each / f"id{n}").read_text(), 16) for n in ("Vendor", "Product")
+            )
         except (OSError, ValueError):  # an interface, or unplugged meanwhile
             continue
         yield UsbDevice(vendor, product, read_name(each / "product"))

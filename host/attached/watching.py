@@ -27,6 +27,9 @@ class Seen:
     item: Item
     at_s: float | None
 
+    def __str__(self) -> str:
+        return str(self.item) if self.at_s is None else f"{self.at_s:9.3f}  {self.item}"
+
     def to_json(self) -> dict[str, Any]:
         at = {} if self.at_s is None else {"at_s": round(self.at_s, 4)}
         return at | self.item.to_json()

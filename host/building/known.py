@@ -9,7 +9,7 @@ from pathlib import Path
 from mcutrain.host.places import cache_dir
 from mcutrain.trainer.errors import Error
 
-FIRMWARE = "firmware"  # the cache's folder: BOARD/MODEL-HASH
+FIRMWARE = "firmware"  # the cache's folder: BOARD/MODEL-HASH, and real/BOARD/MODEL-HASH
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,9 @@ def known_build(build_hash: bytes) -> KnownBuild | None:
         root = cache_dir() / FIRMWARE
     except Error:  # a user without a home folder
         return None
-    for folder in sorted(root.glob(f"*/*-{build_hash.hex()}")) if root.is_dir() else ():
+    name = f"*-{build_hash.hex()}"
+    for folder in sorted((*root.glob(f"*/{name}"), *root.glob(f"*/*/{name}"))):
         if folder.is_dir():
-            return KnownBuild(folder.name.rpartition("-")[0], folder.parent.name, folder)
+            board = folder.parent.relative_to(root).as_posix()
+            return KnownBuild(folder.name.rpartition("-")[0], board, folder)
     return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import Field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
@@ -95,7 +95,8 @@ RateOpt = Annotated[
 ]
 PortOption = typer.Option(
     metavar="PORT",
-    help="Use a flashed board at this serial port, in place of a target.",
+    help="Use a flashed board at this serial port, in place of a target; auto takes the one "
+    "board that answers.",
     rich_help_panel=TARGET,
     autocompletion=ports,
 )
@@ -144,6 +145,16 @@ def parameter(each: Field[Any]) -> inspect.Parameter:
 
 PLAN_PARAMETERS = {each.name: parameter(each) for each in fields(PlanOptions)}
 MODEL_PARAMETER = inspect.Parameter("model", inspect.Parameter.KEYWORD_ONLY, annotation=ModelArg)
+OPTIONAL_MODEL_PARAMETER = inspect.Parameter(
+    "model",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=None,
+    annotation=Annotated[
+        Path | None,
+        typer.Argument(metavar="MODEL", help="An int8 .tflite file. Default: none."),
+        READS,
+    ],
+)
 REQUEST_PARAMETERS = {"model": MODEL_PARAMETER, **PLAN_PARAMETERS}
 
 
@@ -157,19 +168,31 @@ def request(model: Path, **values: Any) -> Request:
     return Request.of(model, **{name: None if v is False else v for name, v in values.items()})
 
 
+def takes_optional_request(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with REQUEST_PARAMETERS in place of its own first one, which is None where no
+    model is given."""
+    return with_request(command, {**REQUEST_PARAMETERS, "model": OPTIONAL_MODEL_PARAMETER})
+
+
 def takes_request(command: Callable[..., None]) -> Callable[..., None]:
     """The command with REQUEST_PARAMETERS in place of its own first one."""
+    return with_request(command, REQUEST_PARAMETERS)
+
+
+def with_request(
+    command: Callable[..., None], asked: Mapping[str, inspect.Parameter]
+) -> Callable[..., None]:
     # Request is known to type checkers alone: its module imports NumPy.
     names = {"Request": object}
     own = list(inspect.signature(command, eval_str=True, locals=names).parameters.values())[1:]
 
     @functools.wraps(command)
     def run(**values: Any) -> None:
-        chosen = request(**{name: values.pop(name) for name in REQUEST_PARAMETERS})
-        command(chosen, **values)
+        given = {name: values.pop(name) for name in asked}
+        command(None if given["model"] is None else request(**given), **values)
 
     own = [p.replace(kind=p.KEYWORD_ONLY) for p in own]
-    parameters = [*REQUEST_PARAMETERS.values(), *own]
+    parameters = [*asked.values(), *own]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters}
     return run

@@ -62,8 +62,8 @@ def copy_to(drive: Path, name: str, data: bytes) -> None:
         if written == len(data) and error.errno in _GONE:
             return  # it has restarted
         raise Error(
-            f"{drive}: {error.strerror or error} after {written:,} of {len(data):,} bytes; plug the "
-            "board in again, and try once more"
+            f"{drive}: {error.strerror or error} after {written:,} of {len(data):,} bytes; plug "
+            "the board in again, and try once more"
         ) from error
     if (told := refusal(drive)) is not None:
         raise Error(f"{drive}: the board did not take the firmware: {told}")

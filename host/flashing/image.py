@@ -7,6 +7,7 @@ pyelftools comes with what builds firmware: it is imported where a file is read.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from mcutrain.host.extras import require_extra
@@ -106,7 +107,9 @@ def read_image(path: Path) -> Image:
     except OSError as error:
         raise ModelError(f"cannot read {path}: {error.strerror}") from error
     except (ELFError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise ModelError(f"{path} is no ELF file of a firmware: {error or 'it is damaged'}") from error
+        raise ModelError(
+            f"{path} is no ELF file of a firmware: {error or 'it is damaged'}"
+        ) from error
     if not segments:
         raise ModelError(f"{path} loads nothing: give the linked firmware, such as firmware.elf")
     return Image(path, machine, segments, *names)
@@ -120,7 +123,7 @@ def loaded(elf: object) -> tuple[Segment, ...]:
         if each["p_filesz"]
     ]
     found.sort(key=lambda segment: segment.address)
-    for before, after in zip(found, found[1:], strict=False):
+    for before, after in pairwise(found):
         if before.end > after.address:
             raise ValueError(f"two parts of it overlap at 0x{after.address:x}")
     return tuple(found)

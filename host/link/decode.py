@@ -28,9 +28,7 @@ _SHOWN = {  # the names of a reply's fields, of which each has its own in SPEC 2
     Message.CYCLES: ("cycles",),
 }  # fmt: skip
 _SHOWN |= dict.fromkeys((Message.DIGEST, Message.FINISH), _SHOWN[Message.STEP])
-_SHOWN |= dict.fromkeys(
-    (Message.SAMPLE, Message.WRITE, Message.TARGET, Message.LATENT), ("end",)
-)
+_SHOWN |= dict.fromkeys((Message.SAMPLE, Message.WRITE, Message.TARGET, Message.LATENT), ("end",))
 
 
 class Kind(Enum):
@@ -131,7 +129,7 @@ class LineDecoder:
 
     def flush_text(self) -> Iterator[Item]:
         """What is left, if it is text: a line that goes on later, or has no end."""
-        if is_text(self._pending):
+        if is_text(bytes(self._pending)):
             yield from self.flush()
 
     def _lines(self) -> Iterator[Item]:

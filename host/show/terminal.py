@@ -198,6 +198,14 @@ def instructions(outcome: Outcome, key: str, of: str) -> str:
     return number(outcome.instructions.get(key, {}).get(of)) or "-"
 
 
+def foretold(outcome: Outcome, key: str, of: str, predicted: str) -> str:
+    """The same; where a board at a port counts none, what is predicted for it."""
+    known = outcome.port_build
+    if outcome.instructions or known is None:
+        return instructions(outcome, key, of)
+    return f"≈ {number(known.predicted[predicted])}"
+
+
 def stack(outcome: Outcome) -> str:
     """What was seen of the stack, and the bound on it."""
     used, bound = outcome.stack_used_bytes, outcome.cost["stack_bytes"]
@@ -219,9 +227,11 @@ FIGURES: dict[str, Callable[[Outcome], str]] = {
     "RAM, bytes": lambda o: number(o.cost["sram_bytes"]) or "-",
     "flash, bytes": lambda o: number(o.cost["flash_bytes"]) or "-",
     "stack used, bytes": stack,
-    "instructions per step": lambda o: instructions(o, "instructions_per_step", "median"),
+    "instructions per step": lambda o: foretold(o, "instructions_per_step", "median", "step"),
     "instructions, first step": lambda o: instructions(o, "instructions_per_step", "first"),
-    "instructions per inference": lambda o: instructions(o, "forward_instructions", "mean"),
+    "instructions per inference": lambda o: foretold(
+        o, "forward_instructions", "mean", "inference"
+    ),
     "seconds of training": lambda o: f"{o.result.seconds:.1f}",
 }
 
@@ -249,6 +259,8 @@ def notes(outcome: Outcome) -> list[str]:
         said += [f"saturation: {text}" for text in found]
     if outcome.saving is not None:
         said.append(saving_line(outcome, outcome.saving))
+    if outcome.port_build is not None:
+        said.append(outcome.port_build.told())
     return said
 
 
@@ -356,8 +368,14 @@ def ports_table(found: dict[str, list[dict[str, Any]]]) -> None:
     table = Table()
     table.add_column("give")
     table.add_column("what")
+    table.add_column("firmware")
     for p in found["ports"]:
-        table.add_row(f"--port {p['port']}", p["description"])
+        usb = f" ({p['usb']})" if p["usb"] else ""
+        what = escape(f"{p['what'] or p['description']}{usb}")
+        like = f", as of {', '.join(p['boards'])}" if p["boards"] else ""
+        table.add_row(f"--port {p['port']}", what + like, escape(p["told"]))
+    for w in found["waiting"]:
+        table.add_row("", f"{w['what']} ({w['usb']})", w["told"])
     for s in found["simulated"]:
         missing = f" (missing: {', '.join(s['missing'])})" if s["missing"] else ""
         table.add_row(f"--target {s['target']}", s["description"] + missing)
