@@ -58,9 +58,10 @@ class Answer:
         return found
 
 
-def ask(port: str, baud: int, patience_s: float = PATIENCE_S, *, greets: bool = True) -> Answer:
+def ask(port: str, baud: int, patience_s: float | None = None, *, greets: bool = True) -> Answer:
     """What answers at a port. It is left alone if another program has it. ``greets``: a bootloader
     is looked for where no firmware answers."""
+    patience_s = PATIENCE_S if patience_s is None else patience_s
     if (holder := holder_of(port)) is not None:
         return Answer(State.IN_USE, f"{holder} has it open: end that program")
     try:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +37,7 @@ class Seen:
 
 def watched_port(
     port: str, baud: int, seconds: float | None = None, save: Path | None = None
-) -> Iterator[Seen]:
+) -> Generator[Seen, None, None]:
     """What arrives at a port, for so many ``seconds``, or without end; ``save`` gets the bytes.
 
     Raises TransportError if another program has the port, or it goes.

@@ -542,9 +542,7 @@ def test_the_firmware_ends_with_its_parent(elf: Path) -> None:
         Device.open(transport, None, None, patience_s=2.0)
 
 
-def test_cycles_are_those_of_the_request_before(
-    tmp_path: Path, device: Device
-) -> None:
+def test_cycles_are_those_of_the_request_before(tmp_path: Path, device: Device) -> None:
     """A counter that goes on by 1000 with each look: twice for each request that is executed."""
     counting = build_native(tmp_path, port=COUNTING_PORT)
     with simulate("native", counting) as path, SerialTransport(path) as transport:
