@@ -82,17 +82,17 @@ def declared(type_: str, name: str, value: str) -> Iterator[str]:
     yield from [whole] if len(whole) <= WIDTH else [type_, f"{INDENT}{name}{value}"]
 
 
-def array(name: str, ctype: str, data: Array) -> Iterator[str]:
-    """A constant array, row-major, of one dimension."""
-    yield from declared(f"static const {ctype}", name, f"[{data.size}] = {{")
+def array(name: str, ctype: str, data: Array, place: str = "") -> Iterator[str]:
+    """A constant array, row-major, of one dimension; ``place`` says where, by a macro."""
+    yield from declared(f"static const {place}{ctype}", name, f"[{data.size}] = {{")
     yield from integers(int(v) for v in data.ravel())
     yield "};"
 
 
-def rows(name: str, ctype: str, data: Array) -> Iterator[str]:
+def rows(name: str, ctype: str, data: Array, place: str = "") -> Iterator[str]:
     """A constant array of two dimensions."""
     size = f"[{data.shape[0]}][{data.shape[1]}]"
-    yield from declared(f"static const {ctype}", name, f"{size} = {{")
+    yield from declared(f"static const {place}{ctype}", name, f"{size} = {{")
     for row in data:
         yield f"{INDENT}{{"
         yield from integers((int(v) for v in row), 2)

@@ -92,7 +92,8 @@ def emit_preamble(program: Program) -> Iterator[str]:
 def emit_constant(constant: Constant) -> Iterator[str]:
     """Kept latents have a row for each slot; kernels take all other arrays flat."""
     has_slots = constant.kind == "latent" and constant.data.ndim == 2
-    yield from (rows if has_slots else array)(constant.name, constant.ctype, constant.data)
+    place = "MCT_IN_FLASH " if constant.is_copied else ""
+    yield from (rows if has_slots else array)(constant.name, constant.ctype, constant.data, place)
     yield ""
 
 
@@ -223,7 +224,8 @@ def emit_initialise(program: Program) -> Iterator[str]:
 def initialise(tensor: Tensor, name: str, initial: Constant | None) -> Iterator[str]:
     """Statements that set a tensor of zeroed state to its value at reset."""
     if initial is not None:
-        yield from filled("memcpy(", [name, initial.name, f"sizeof {initial.name}"], ");", 1)
+        copied = [name, initial.name, "0u", f"sizeof {initial.name}"]
+        yield from filled("MCT_COPY_FROM_FLASH(", copied, ");", 1)
     elif tensor.data is not None:
         for k, value in enumerate(tensor.data.ravel()):
             if value:

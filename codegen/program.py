@@ -33,6 +33,11 @@ class Constant:
         return int(self.data.nbytes)
 
     @property
+    def is_copied(self) -> bool:
+        """Whether its bytes are copied before they are read, and no pointer leads to it."""
+        return self.kind in ("initial", "latent")
+
+    @property
     def ctype(self) -> str:
         return DType.of(self.data).c
 
@@ -128,6 +133,12 @@ class Program:
     def constant_bytes(self) -> int:
         """Bytes of flash of all arrays and structs."""
         return sum(c.nbytes for c in self.constants) + sum(p.nbytes for p in self.params.values())
+
+    @property
+    def pointed_bytes(self) -> int:
+        """Of these, the bytes that pointers lead to: a chip whose pointers reach no flash has them
+        in RAM too."""
+        return self.constant_bytes - sum(c.nbytes for c in self.constants if c.is_copied)
 
     @property
     def forward_calls(self) -> int:

@@ -74,6 +74,7 @@ def chip_of(board: str) -> Chip:
         int(sizes["maximum_size"]) or None,
         int(built.get("stack_bytes", 0)),
         int(built["link_payload_bytes"]),
+        bool(built.get("copies_constants", False)),
     )
 
 

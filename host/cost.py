@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
-from mcutrain.host.building.firmware import Build, constant_bytes
+from mcutrain.host.building.firmware import Build, constant_bytes, copied_constant_bytes
 from mcutrain.host.kinds import arena_bytes, state_bytes
 from mcutrain.host.request import Request
 from mcutrain.trainer.errors import Error, ModelError
@@ -27,8 +27,14 @@ MEASURED = (
     "other_flash_bytes", "flash_bytes", "stack_path", "memories",
 )  # fmt: skip
 
+REGION_SIZE_BYTES = 4  # of a region's size (mct_region); its address has a word
+
 # Of the RAM that is other to host.measure.footprint, what the plan knows, by its name there.
-OWN_RAM = {"latent_slot_bytes": "latents", "ahead_bytes": "ahead"}
+OWN_RAM = {
+    "latent_slot_bytes": "latents",
+    "ahead_bytes": "ahead",
+    "copied_constant_bytes": "constants",
+}
 
 
 def planned(plan: TrainingPlan) -> dict[str, Any]:
@@ -51,6 +57,7 @@ def planned(plan: TrainingPlan) -> dict[str, Any]:
         "learned_parts": state_bytes(plan),
         "latent_slot_bytes": plan.slot_bytes or None,
         "ahead_bytes": plan.ahead_bytes or None,
+        "copied_constant_bytes": copied_constant_bytes(plan) or None,
         "flash_latent_bytes": None if plan.latents.flash is None else plan.latents.flash.nbytes,
         "constant_bytes": constant_bytes(plan),
         "notes": [asdict(note) for note in plan.notes],
@@ -89,6 +96,8 @@ def measured(build: Build) -> dict[str, Any]:
     footprint["constant_bytes"] -= interface
     footprint["other_flash_bytes"] = {**footprint["other_flash_bytes"], "interface": interface}
     other = dict(footprint["other_ram_bytes"])
+    if "constants" in other:  # copied, and with them the interface
+        other |= {"constants": other["constants"] - interface, "interface": interface}
     for key, name in OWN_RAM.items():
         footprint[key] = other.pop(name, None)
     footprint["other_ram_bytes"] = other
@@ -135,7 +144,8 @@ def resident_rows(build: Build) -> list[dict[str, Any]]:
 
 def interface_bytes(build: Build) -> int:
     """Constants beside the plan's: the numerics hash, and address and size of each region."""
-    return 8 + 2 * len(build.plan.memory.regions) * build.target.chip.word_bytes
+    word = build.target.chip.word_bytes
+    return 8 + len(build.plan.memory.regions) * (word + max(word, REGION_SIZE_BYTES))
 
 
 def format_bytes(plan: TrainingPlan) -> dict[str, int]:

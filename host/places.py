@@ -20,6 +20,7 @@ PACKAGE = Path(mcutrain.__file__).parent
 FIRMWARE_DIR = PACKAGE / "firmware"
 BOARDS_DIR = FIRMWARE_DIR / "platform" / "boards"
 REAL_BOARDS_DIR = FIRMWARE_DIR / "platform" / "real_boards"
+EMULATORS_DIR = FIRMWARE_DIR / "platform" / "emulators"
 EXAMPLES = PACKAGE / "examples"
 CACHE_VARIABLE = "MCUTRAIN_CACHE"
 

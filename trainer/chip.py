@@ -26,7 +26,8 @@ class Chip:
     ``features`` are those of its instruction set that kernel variants can use, ``word_bytes`` the
     size of its registers and pointers. ``ram_bytes`` is the main RAM, in which a firmware also
     keeps a stack of at most ``stack_bytes`` and frames of ``payload_bytes``; ``beside`` are the
-    memories beside it. A size of None is as large as it has to be.
+    memories beside it. A size of None is as large as it has to be. A chip that ``copies_constants``
+    has those that pointers lead to in its main RAM too: its pointers reach no flash.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Chip:
     flash_bytes: int | None = None
     stack_bytes: int = 0
     payload_bytes: int = 0
+    copies_constants: bool = False
 
     @property
     def is_generic(self) -> bool:

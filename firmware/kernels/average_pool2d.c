@@ -125,7 +125,7 @@ static int32_t MCT_NAME(error_at)(const mct_average_pool2d_grad_params *p, const
         for (int32_t out_x = columns.first; out_x < columns.last; out_x++) {
             int32_t left = out_x * p->stride_w - p->pad_left;
             int32_t count = height * overlap(left, p->kernel_w, p->in_w);
-            int32_t share = (2 * (1 << 15) + count) / (2 * count);
+            int32_t share = ((INT32_C(1) << 16) + count) / (2 * count);
             sum += dout[(out_y * p->out_w + out_x) * p->channels + c] * share;
         }
     }

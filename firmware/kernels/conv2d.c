@@ -224,7 +224,7 @@ MCT_INTO_PARTS void MCT_NAME(gather_errors)(const mct_conv2d_grad_input_params *
             const MCT_ERROR *dout = part->dout + (out_y * p->out_w + out_x) * part->dout_step;
             int32_t at = outputs.first * taps + ky * p->kernel_w + kx;
             for (int32_t o = outputs.first; o < outputs.last; o++, at += taps) {
-                int32_t factor = mct_near(*dout++ * fold[o], 8);
+                int32_t factor = mct_near((int32_t)*dout++ * fold[o], 8);
                 if (factor != 0 && append_term(&filters, at, factor)) {
                     MCT_NAME(add_filters)(p, part, &filters, w, w_l, sums, sums_l);
                 }

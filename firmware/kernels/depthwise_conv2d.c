@@ -211,10 +211,10 @@ static MCT_NOINLINE void MCT_NAME(sum_channels)(const mct_depthwise_readers *rea
         for (int32_t column = readers->columns; column > 0; column--) {
             const MCT_ERROR *errors = dout + at;
             const int8_t *weights = w + tap;
-            sum0 += errors[0] * weights[0];
-            sum1 += errors[1] * weights[1];
-            sum2 += errors[2] * weights[2];
-            sum3 += errors[3] * weights[3];
+            sum0 += (int32_t)errors[0] * weights[0];
+            sum1 += (int32_t)errors[1] * weights[1];
+            sum2 += (int32_t)errors[2] * weights[2];
+            sum3 += (int32_t)errors[3] * weights[3];
             at -= dout_step;
             tap += readers->tap_step * w_step;
         }
@@ -245,7 +245,7 @@ static MCT_NOINLINE int32_t MCT_NAME(raw_error)(const MCT_NAME(error_sources) * 
         int32_t sum = 0;
         for (int32_t row = readers->rows; row > 0; row--) {
             for (int32_t column = readers->columns; column > 0; column--) {
-                sum += dout[at] * w[tap];
+                sum += (int32_t)dout[at] * w[tap];
                 at -= dout_step;
                 tap += tap_step;
             }

@@ -65,7 +65,7 @@ static inline int32_t open_only(int32_t value, uint32_t bits, int32_t k)
 void MCT_NAME(mct_error_put_all)(MCT_NAME(mct_error_writer) * writer, const int32_t *raw,
                                  int32_t count, const uint8_t *mask, int32_t at, MCT_ERROR *dx)
 {
-    const raw_error *sums = raw;
+    const raw_error *sums = (const raw_error *)raw;
     MCT_NAME(mct_error_writer) own = *writer;
     while (count > 0) {
         const int32_t size = count < CHUNK ? count : CHUNK;
@@ -90,7 +90,7 @@ void MCT_NAME(mct_error_put_all)(MCT_NAME(mct_error_writer) * writer, const int3
 void MCT_NAME(mct_error_put_all)(MCT_NAME(mct_error_writer) * writer, const int32_t *raw,
                                  int32_t count, const uint8_t *mask, int32_t at, MCT_ERROR *dx)
 {
-    const raw_error *sums = raw;
+    const raw_error *sums = (const raw_error *)raw;
     MCT_NAME(mct_error_writer) own = *writer; /* in registers: what is stored could be any of it */
     const uint8_t *next = mask + at / 8;
     uint32_t bits = 1u; /* of the mask, below a 1 that ends them */

@@ -23,7 +23,7 @@ void MCT_NAME(mct_lookup_grad)(const mct_lookup_grad_params *p, const MCT_ERROR 
 {
     MCT_NAME(mct_error_writer) writer = MCT_BEGIN(dout_e[0] + p->exponent_step);
     for (int32_t k = 0; k < p->size; k++) {
-        int32_t raw = mct_is_open(mask, k) ? dout[k] * slope[x[k] + 128] : 0;
+        int32_t raw = mct_is_open(mask, k) ? (int32_t)dout[k] * slope[x[k] + 128] : 0;
         dx[k] = MCT_NAME(mct_error_put)(&writer, raw);
     }
     MCT_NAME(mct_error_end)(&writer, history, dx_e);

@@ -14,13 +14,13 @@ void mct_pad_s8_row(const mct_pad_params *p, const int8_t *const rows[], int8_t 
     if (rows[0] != NULL) {
         mct_pad_s8(p, rows[0], out_row);
     } else {
-        memset(out_row, p->value, (size_t)(p->out_0 * p->out_1 * p->out_2 * p->out_3));
+        memset(out_row, (int)p->value, (size_t)(p->out_0 * p->out_1 * p->out_2 * p->out_3));
     }
 }
 
 void mct_pad_s8(const mct_pad_params *p, const int8_t *x, int8_t *out)
 {
-    memset(out, p->value, (size_t)(p->out_0 * p->out_1 * p->out_2 * p->out_3));
+    memset(out, (int)p->value, (size_t)(p->out_0 * p->out_1 * p->out_2 * p->out_3));
     for (int32_t i = 0; i < p->out_0; i++) {
         for (int32_t j = 0; j < p->out_1; j++) {
             for (int32_t k = 0; k < p->out_2; k++, out += p->out_3) {

@@ -65,7 +65,8 @@ MCT_NOINLINE int32_t mct_weight_step(mct_rate rate, int32_t dw, uint32_t r)
 }
 
 /* Gradients so small that a product with a rate, and a dither of 30 bits added, fit 32 bits. */
-enum { SMALL_GRADIENT = (1 << 22) - 1, MOST_SHIFT = 30 };
+#define SMALL_GRADIENT ((INT32_C(1) << 22) - 1)
+enum { MOST_SHIFT = 30 };
 
 static bool is_plain(mct_rate rate)
 {

@@ -27,7 +27,10 @@ typedef struct {
     int32_t shift;
 } mct_sgd;
 
-enum { MCT_WEIGHT_MAX = 127 * 256, MCT_STEP_MAX = 1 << 16, MCT_BIAS_MAX = 1 << 30 };
+/* Macros where an int may be too small: an enumerator is one. */
+enum { MCT_WEIGHT_MAX = 127 * 256 };
+#define MCT_STEP_MAX (INT32_C(1) << 16)
+#define MCT_BIAS_MAX (INT32_C(1) << 30)
 
 /* The rate of one channel in one call: gradient * multiplier * 2^-shift. */
 typedef struct {
@@ -62,7 +65,7 @@ int32_t mct_weight_step(mct_rate rate, int32_t dw, uint32_t r);
 /* A weight with a fraction; |u| <= 2^30. */
 static inline void mct_step_weight(int8_t *w, int8_t *frac, int32_t u)
 {
-    int32_t m = *w * 256 + *frac - u;
+    int32_t m = (int32_t)*w * 256 + *frac - u;
     if (__builtin_expect((uint32_t)m + MCT_WEIGHT_MAX > 2u * MCT_WEIGHT_MAX, 0)) {
         m = m < 0 ? -MCT_WEIGHT_MAX : MCT_WEIGHT_MAX;
     }

@@ -3,12 +3,13 @@
 
 #include "mct/fixedpoint.h"
 
-enum { DIFF_INTEGER_BITS = 5, SUM_INTEGER_BITS = 12, QUARTER = 1 << (31 - 5 - 2) };
+enum { DIFF_INTEGER_BITS = 5, SUM_INTEGER_BITS = 12 };
+#define QUARTER (INT32_C(1) << (31 - DIFF_INTEGER_BITS - 2))
 
 /* exp(x) as Q0.31 of x in [-1/4, 0) as Q0.31, from its Taylor series about -1/8. */
 static int32_t exp_last_quarter(int32_t x)
 {
-    int32_t at = x + (1 << 28);
+    int32_t at = x + (INT32_C(1) << 28);
     int32_t at2 = mct_doubling_high_mul(at, at);
     int32_t at3 = mct_doubling_high_mul(at2, at);
     int32_t at4 = mct_doubling_high_mul(at2, at2);
@@ -26,7 +27,7 @@ static int32_t exp_on_negative_values(int32_t x)
     if (x == 0) {
         return INT32_MAX;
     }
-    int32_t in_quarter = (int32_t)((uint32_t)x & (QUARTER - 1u)) - QUARTER;
+    int32_t in_quarter = (int32_t)((uint32_t)x & (uint32_t)(QUARTER - 1)) - QUARTER;
     int32_t rest = in_quarter - x;
     int32_t result = exp_last_quarter(mct_saturating_left_shift(in_quarter, DIFF_INTEGER_BITS));
     for (int32_t k = 0; k < 7; k++) {
@@ -44,7 +45,7 @@ static int32_t inverse(int32_t total, int32_t headroom)
     int32_t half_denominator = (int32_t)((shifted + INT32_MAX + 1) >> 1);
     int32_t x = 1515870810 + mct_doubling_high_mul(half_denominator, -1010580540);
     for (int32_t round = 0; round < 3; round++) {
-        int32_t error = (1 << 29) - mct_doubling_high_mul(half_denominator, x);
+        int32_t error = (INT32_C(1) << 29) - mct_doubling_high_mul(half_denominator, x);
         x += mct_saturating_left_shift(mct_doubling_high_mul(x, error), 2);
     }
     return mct_saturating_left_shift(x, 1);

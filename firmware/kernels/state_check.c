@@ -7,8 +7,8 @@
 bool mct_fractions_are_valid(const int8_t *w, const int8_t *fraction, uint32_t size)
 {
     for (uint32_t k = 0; k < size; k++) {
-        int32_t m = w[k] * 256 + fraction[k];
-        if ((m < -MCT_WEIGHT_MAX || m > MCT_WEIGHT_MAX) && m != -128 * 256) {
+        int32_t m = (int32_t)w[k] * 256 + fraction[k];
+        if ((m < -MCT_WEIGHT_MAX || m > MCT_WEIGHT_MAX) && m != INT16_MIN) {
             return false;
         }
     }

@@ -53,6 +53,25 @@ static MCT_API(count) MCT_API(target_came);
 static uint32_t MCT_API(latent_came);
 #endif
 
+/* A count that an interrupt may change, if the next sample is received ahead. */
+static inline uint32_t MCT_API(counted)(const MCT_API(count) * came)
+{
+    uint32_t bytes = 0u;
+    MCT_AT_ONCE
+    {
+        bytes = *came;
+    }
+    return bytes;
+}
+
+static inline void MCT_API(begin_anew)(MCT_API(count) * came)
+{
+    MCT_AT_ONCE
+    {
+        *came = 0u;
+    }
+}
+
 /* Says how much there is of the latent in the arena. */
 static inline void MCT_API(set_latent)(uint32_t nbytes)
 {
@@ -110,7 +129,7 @@ static MCT_NOINLINE mct_status MCT_API(append)(int8_t *place, MCT_API(count) * c
         return MCT_ERR_RANGE;
     }
     if (bytes != place + offset) {
-        memcpy(place + offset, bytes, nbytes);
+        memcpy(place + offset, bytes, (size_t)nbytes);
     }
     *came = offset + nbytes;
     return MCT_OK;
@@ -140,7 +159,7 @@ mct_status MCT_API(push)(uint32_t offset, const int8_t *bytes, uint32_t nbytes)
         uint32_t column = MCT_API(came) % MCT_API_ROW_BYTES;
         uint32_t part = MCT_API_ROW_BYTES - column < nbytes ? MCT_API_ROW_BYTES - column : nbytes;
         uint32_t row = MCT_API(came) / MCT_API_ROW_BYTES % MCT_API_ROWS_KEPT;
-        memcpy(MCT_API_INPUT + row * MCT_API_ROW_BYTES + column, bytes, part);
+        memcpy(MCT_API_INPUT + row * MCT_API_ROW_BYTES + column, bytes, (size_t)part);
         bytes += part;
         nbytes -= part;
         MCT_API(came) += part;
@@ -185,7 +204,7 @@ mct_status MCT_API(push)(uint32_t offset, const int8_t *bytes, uint32_t nbytes)
  * takes, `is_at_latent` the latent or else the sample, is not whole. */
 static MCT_NOINLINE mct_status MCT_API(ready)(bool is_at_latent)
 {
-    uint32_t lacks_bytes = MCT_API_CONST(INPUT_BYTES) - MCT_API(came);
+    uint32_t lacks_bytes = MCT_API_CONST(INPUT_BYTES) - MCT_API(counted)(&MCT_API(came));
 #ifdef MCT_API_LATENT
     if (is_at_latent) {
         lacks_bytes = MCT_API_CONST(LATENT_BYTES) - MCT_API(latent_came);
@@ -204,7 +223,7 @@ static inline void MCT_API(take_sample)(void)
 {
 #ifdef MCT_API_AHEAD_BYTES
     memcpy(MCT_API_INPUT, MCT_API(ahead), MCT_API_CONST(INPUT_BYTES));
-    MCT_API(came) = 0u;
+    MCT_API(begin_anew)(&MCT_API(came));
 #endif
 }
 
@@ -248,13 +267,13 @@ mct_status MCT_API(push_target)(uint32_t offset, const int8_t *bytes, uint32_t n
 static inline mct_status MCT_API(take_target)(void)
 {
 #ifdef MCT_API_TARGET
-    if (MCT_API(target_came) != MCT_API_CONST(TARGET_BYTES)) {
+    if (MCT_API(counted)(&MCT_API(target_came)) != MCT_API_CONST(TARGET_BYTES)) {
         return MCT_ERR_SAMPLE;
     }
 #ifdef MCT_API_AHEAD_BYTES
     memcpy(MCT_API_TARGET, MCT_API(target)(), MCT_API_CONST(TARGET_BYTES));
 #endif
-    MCT_API(target_came) = 0u;
+    MCT_API(begin_anew)(&MCT_API(target_came));
 #endif
     return MCT_OK;
 }

@@ -121,13 +121,21 @@ static mct_status MCT_API(recall_from_flash)(uint32_t index, uint32_t *label)
     if (index >= MCT_API_FLASH_LATENTS) {
         return MCT_ERR_RANGE;
     }
+    MCT_API(drop_sample)();
+#ifdef __AVR__
+    uint16_t found;
+    MCT_COPY_FROM_FLASH(MCT_API_LATENT, MCT_API(flash_latents), index * MCT_API_CONST(LATENT_BYTES),
+                        MCT_API_CONST(LATENT_BYTES));
+    MCT_COPY_FROM_FLASH(&found, MCT_API(flash_labels), index * sizeof found, sizeof found);
+    *label = found;
+#else
     /* Volatile, or the compiler makes instructions of a sole slot, and the plan's bytes differ. */
     const int8_t (*volatile latents)[MCT_API_CONST(LATENT_BYTES)] = MCT_API(flash_latents);
     const uint16_t *volatile labels = MCT_API(flash_labels);
-    MCT_API(drop_sample)();
     memcpy(MCT_API_LATENT, latents[index], MCT_API_CONST(LATENT_BYTES));
-    MCT_API(set_latent)(MCT_API_CONST(LATENT_BYTES));
     *label = labels[index];
+#endif
+    MCT_API(set_latent)(MCT_API_CONST(LATENT_BYTES));
     return MCT_OK;
 #else
     (void)index;

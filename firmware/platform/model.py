@@ -11,9 +11,11 @@ from SCons.Script import Import
 
 Import("env")
 project_dir = env.subst("$PROJECT_DIR")  # noqa: F821 (Import defines env)
-board = env["BOARD"]  # noqa: F821
-DEFAULT_GEN_DIR = os.path.join("build", "gen", board)
-TARGET = board if board == "native" else f"sim:{board}"
+environment = env["PIOENV"]  # noqa: F821
+DEFAULT_GEN_DIR = os.path.join("build", "gen", environment)
+simulated = environment.startswith("sim_")
+TARGET = environment.replace("sim_", "sim:", 1) if simulated else f"board:{environment}"
+TARGET = environment if environment == "native" else TARGET
 GENERATE = ["generate", "examples/watch/watch.tflite", "--update", "last:2", "--target", TARGET]
 
 

@@ -22,7 +22,7 @@ static void begin(mct_frame_decoder *d)
     d->is_begun = true;
     d->is_whole = false;
     d->nbytes = 0;
-    d->crc = ~0u;
+    d->crc = UINT32_MAX;
     d->left = 0;
     d->owes_zero = false;
     d->is_bad = false;

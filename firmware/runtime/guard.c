@@ -38,7 +38,7 @@ mct_guard_verdict mct_guard_report_loss(mct_guard *guard, uint32_t correct, uint
                                         uint32_t loss)
 {
     if (!guard->has_best || is_better(guard, correct, loss)) {
-        memcpy(guard->best, guard->state.data, guard->state.nbytes);
+        memcpy(guard->best, guard->state.data, (size_t)guard->state.nbytes);
         guard->has_best = true;
         guard->correct = correct;
         guard->total = total;
@@ -59,6 +59,6 @@ mct_guard_verdict mct_guard_report(mct_guard *guard, uint32_t correct, uint32_t 
 void mct_guard_restore(const mct_guard *guard)
 {
     if (guard->has_best) {
-        memcpy(guard->state.data, guard->best, guard->state.nbytes);
+        memcpy(guard->state.data, guard->best, (size_t)guard->state.nbytes);
     }
 }

@@ -9,13 +9,15 @@
 
 /* An interrupt and the main loop share these. Only volatile objects keep their order among
  * themselves; a fence keeps the other ones in place beside them, whatever is inlined (a signal
- * fence is one between a thread and an interrupt of its own core, and costs no instruction). */
+ * fence is one between a thread and an interrupt of its own core, and costs no instruction). The
+ * volatile ones have a byte each: a processor of 8 bits reads and writes no more at once. */
 static uint8_t mct_link_rx[MCT_FRAME_RAW_BYTES(MCT_LINK_PAYLOAD)];
 static struct {
-    mct_frame_decoder decoder;  /* of mct_link_receive alone, as the next */
-    bool drops;                 /* bytes behind the frame in mct_link_rx are lost */
-    volatile uint8_t loss;      /* an mct_link_loss that the main loop has not seen */
-    volatile uint32_t rx_bytes; /* of a frame in mct_link_rx; 0: it is being received */
+    mct_frame_decoder decoder; /* of mct_link_receive alone, as the next */
+    bool drops;                /* bytes behind the frame in mct_link_rx are lost */
+    volatile uint8_t loss;     /* an mct_link_loss that the main loop has not seen */
+    volatile bool is_waiting;  /* a frame is in mct_link_rx; else it is being received */
+    uint32_t rx_bytes;         /* of that frame */
 } mct_link;
 
 void mct_link_init(void)
@@ -23,7 +25,7 @@ void mct_link_init(void)
     memset(&mct_link.decoder, 0, sizeof mct_link.decoder);
     mct_link.decoder.data = mct_link_rx;
     mct_link.decoder.capacity = sizeof mct_link_rx;
-    mct_link.rx_bytes = 0;
+    mct_link.is_waiting = false;
     mct_link.loss = MCT_LINK_LOST_NOTHING;
     mct_link.drops = false;
     atomic_signal_fence(memory_order_release); /* before the port's interrupt is let through */
@@ -31,7 +33,7 @@ void mct_link_init(void)
 
 bool mct_link_receive(uint8_t byte)
 {
-    if (mct_link.rx_bytes != 0 && byte != 0) {
+    if (mct_link.is_waiting && byte != 0) {
         mct_frame_spoil(&mct_link.decoder); /* the request in the buffer stays */
         mct_link.drops = true;
     }
@@ -41,26 +43,29 @@ bool mct_link_receive(uint8_t byte)
         mct_link_loss loss = mct_link.drops ? MCT_LINK_DROPPED : MCT_LINK_DAMAGED;
         mct_link.loss = (uint8_t)(is_whole ? MCT_LINK_LOST_NOTHING : loss);
         mct_link.drops = false;
-        atomic_signal_fence(memory_order_release);
         if (is_whole) {
             mct_link.rx_bytes = mct_frame_bytes(&mct_link.decoder);
+            atomic_signal_fence(memory_order_release);
+            mct_link.is_waiting = true;
         }
     }
-    return mct_link.rx_bytes != 0;
+    return mct_link.is_waiting;
 }
 
 uint32_t mct_link_request(const uint8_t **request)
 {
-    uint32_t nbytes = mct_link.rx_bytes;
+    if (!mct_link.is_waiting) {
+        return 0;
+    }
     atomic_signal_fence(memory_order_acquire);
     *request = mct_link_rx;
-    return nbytes;
+    return mct_link.rx_bytes;
 }
 
 void mct_link_open(void)
 {
     atomic_signal_fence(memory_order_release);
-    mct_link.rx_bytes = 0;
+    mct_link.is_waiting = false;
 }
 
 mct_link_loss mct_link_take_loss(void)

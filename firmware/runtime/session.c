@@ -280,7 +280,7 @@ static mct_status execute_read(const uint8_t *payload, uint8_t *reply, uint32_t 
         !is_inside(offset, nbytes, MCT_MODEL(regions)[index].nbytes)) {
         return MCT_ERR_RANGE;
     }
-    memcpy(reply, MCT_MODEL(regions)[index].data + offset, nbytes);
+    memcpy(reply, MCT_MODEL(regions)[index].data + offset, (size_t)nbytes);
     *reply_bytes = nbytes;
     return MCT_OK;
 }
@@ -297,7 +297,8 @@ static mct_status execute_write(const uint8_t *payload, uint32_t nbytes, uint8_t
     if (index >= REGIONS || !is_inside(offset, data_bytes, MCT_MODEL(regions)[index].nbytes)) {
         return MCT_ERR_RANGE;
     }
-    memcpy(MCT_MODEL(regions)[index].data + offset, payload + MCT_REQUEST_WRITE_BYTES, data_bytes);
+    memcpy(MCT_MODEL(regions)[index].data + offset, payload + MCT_REQUEST_WRITE_BYTES,
+           (size_t)data_bytes);
     mct_link_session.is_written |= index == MCT_REGION_STATE;
     return taken_to(offset + data_bytes, reply, reply_bytes);
 }
@@ -305,10 +306,11 @@ static mct_status execute_write(const uint8_t *payload, uint32_t nbytes, uint8_t
 /* Whether the message begins to compute with the state. */
 static bool uses_state(uint8_t type)
 {
-    uint32_t types = 1u << MCT_MSG_STEP | 1u << MCT_MSG_INFER | 1u << MCT_MSG_BEGIN |
-                     1u << MCT_MSG_START | 1u << MCT_MSG_PREFIX | 1u << MCT_MSG_KEEP;
+    const uint32_t one = 1u;
+    uint32_t types = one << MCT_MSG_STEP | one << MCT_MSG_INFER | one << MCT_MSG_BEGIN |
+                     one << MCT_MSG_START | one << MCT_MSG_PREFIX | one << MCT_MSG_KEEP;
     if (MCT_MODEL_CONST(FIRST_CALL) != 0) {
-        types |= 1u << MCT_MSG_SAMPLE; /* its rows are computed as they come */
+        types |= one << MCT_MSG_SAMPLE; /* its rows are computed as they come */
     }
     return (types >> type & 1u) != 0; /* size_is_right() has refused all types beyond 20 */
 }

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +61,7 @@ def watched_port(
             yield Seen(item, time.monotonic() - begun)
 
 
-def watched_file(path: Path) -> Iterator[Seen]:
+def watched_file(path: Path) -> Generator[Seen, None, None]:
     """What a file of recorded bytes holds. Raises DataError if it cannot be read."""
     decoder = LineDecoder()
     try:

@@ -38,13 +38,15 @@ from mcutrain.host.files import write_all, write_whole
 from mcutrain.host.outputs import check_writable
 from mcutrain.host.places import (
     BOARDS_DIR,
+    EMULATORS_DIR,
     FIRMWARE_DIR,
     PACKAGE,
     REAL_BOARDS_DIR,
     cache_dir,
     installation,
 )
-from mcutrain.trainer.chip import Chip
+from mcutrain.host.real_boards import real_board
+from mcutrain.trainer.chip import FRAMES, Chip
 from mcutrain.trainer.errors import BudgetError
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.planner.memory import ARENA
@@ -56,7 +58,9 @@ if TYPE_CHECKING:
 STACK_ALIGN = 8
 MEASURED_HOSTS = ("x86_64", "AMD64")  # whose code the stack analysis can read
 RECORD, ELF, MAP = "build.json", "firmware.elf", "firmware.map"
+SOURCES = {".c", ".cpp", ".h", ".ld", ".json", ".py"}
 DESCRIPTIONS = {BOARDS_DIR.name, REAL_BOARDS_DIR.name}
+NOT_FETCHED = ("HTTPClientError", "UnknownPackageError", "InternetConnectionError")
 UNFINISHED = "unfinished"  # in a folder of object files while they are made
 
 
@@ -82,9 +86,9 @@ def build_hash(program: Program, board: str) -> bytes:
     own = description_path(board) if board else None
     for path in sorted(FIRMWARE_DIR.rglob("*")):
         is_other_board = path.parent.name in DESCRIPTIONS and path != own
-        if path.parent.name == "plugin":  # it looks at a firmware, and is no part of it
+        if EMULATORS_DIR in path.parents:  # what runs a firmware is no part of it
             continue
-        if path.suffix in (".c", ".h", ".ld", ".json", ".py") and not is_other_board:
+        if path.suffix in SOURCES and not is_other_board:
             digest.update(path.relative_to(FIRMWARE_DIR).as_posix().encode())
             digest.update(path.read_bytes())
     digest.update((PACKAGE / "platformio.ini").read_bytes())
@@ -95,6 +99,11 @@ def build_hash(program: Program, board: str) -> bytes:
 def constant_bytes(plan: TrainingPlan) -> int:
     """Flash of the weights, tables and parameters of the generated C."""
     return lay_out(plan).constant_bytes
+
+
+def copied_constant_bytes(plan: TrainingPlan) -> int:
+    """Of these, what lies in RAM too on the plan's chip."""
+    return lay_out(plan).pointed_bytes if plan.chip.copies_constants else 0
 
 
 def step_calls(plan: TrainingPlan) -> int:
@@ -131,6 +140,8 @@ def build(plan: TrainingPlan, target: Target, verbose: bool = False) -> Build:
     """
     check_chip(plan, target)
     check_budget(plan, target)
+    if target.kind is TargetKind.REAL:
+        check_real_fit(plan, target)
     require_extra("build")
     digest, compiler = build_hash(lay_out(plan), target.board), compiler_version(target)
     folder = folder_of(plan, target, digest)
@@ -226,13 +237,16 @@ def check_chip(plan: TrainingPlan, target: Target) -> None:
 
 
 def check_budget(plan: TrainingPlan, target: Target) -> None:
-    """Raises BudgetError if arena, state, kept latents and the next sample alone exceed the board's
-    main RAM, or kept latents its flash, where constants lie."""
+    """Raises BudgetError if arena, state, kept latents, the next sample and constants that are
+    copied alone exceed the board's main RAM, or kept latents its flash, where constants lie."""
     available = target.chip.ram_bytes
-    needed = plan.memory.ram_bytes[ARENA] + plan.slot_bytes + plan.ahead_bytes
+    copied = copied_constant_bytes(plan)
+    needed = plan.memory.ram_bytes[ARENA] + plan.slot_bytes + plan.ahead_bytes + copied
     if available and needed > available:
+        constants = f", {copied:,} of them for constants, which pointers reach in RAM only"
         raise BudgetError(
-            f"training needs {needed:,} bytes of RAM for arena and learned state alone, "
+            f"training needs {needed:,} bytes of RAM for arena and learned state alone"
+            f"{constants if copied else ''}; "
             f"{target.name} has {available:,}; the arena is fullest at "
             f"{plan.memory.peak(plan.graph).name}. Train fewer or later layers",
             needed,
@@ -252,7 +266,10 @@ def check_budget(plan: TrainingPlan, target: Target) -> None:
 
 
 def compiler_version(target: Target) -> str:
-    """The first line the target's compiler says of itself; empty if it is not there."""
+    """The first line the target's compiler says of itself; empty if it is not there, or is a
+    package of PlatformIO's, which has a version of its own."""
+    if target.kind is TargetKind.REAL:
+        return ""
     try:
         command = [f"{target.toolchain_prefix}gcc", "--version"]
         said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
@@ -266,6 +283,9 @@ def link(
 ) -> dict[str, Any] | None:
     """Build with the object files in ``objects``, measure, and leave the firmware in the folder."""
     is_simulated, gen_dir = target.kind is TargetKind.SIMULATED, folder / "gen"
+    if target.kind is TargetKind.REAL:
+        link_real(target, folder, objects, verbose)
+        return None
     firmware = build_firmware(gen_dir, target.env, objects, verbose, is_measuring=is_simulated)
     footprint = None
     if is_simulated:
@@ -280,10 +300,43 @@ def link(
     return footprint
 
 
+def link_real(target: Target, folder: Path, objects: Path, verbose: bool) -> None:
+    """Build by the board's own platform, which has its own stack and is not measured. Raises
+    BuildError, also where PlatformIO cannot fetch that platform."""
+    try:
+        firmware = build_firmware(folder / "gen", target.env, objects, verbose)
+    except BuildError as err:
+        if not any(sign in str(err) for sign in NOT_FETCHED):
+            raise
+        package = real_board(target.env).platform
+        raise BuildError(
+            f"building {target.env} needs PlatformIO's platform {package}, and its registry does "
+            f"not answer: build once with a network ({err})"
+        ) from err
+    if firmware.map.is_file():
+        firmware.map.replace(folder / MAP)
+    firmware.elf.replace(folder / ELF)
+
+
+def check_real_fit(plan: TrainingPlan, target: Target) -> None:
+    """Raises BudgetError if what is known before a build exceeds a real board."""
+    chip = target.chip
+    ram = {
+        "arena": plan.memory.regions[ARENA],
+        "learned": plan.memory.ram_bytes[ARENA] - plan.memory.regions[ARENA],
+        "stack": chip.stack_bytes,
+        "link": FRAMES * chip.payload_bytes,
+        "latents": plan.slot_bytes,
+        "next sample": plan.ahead_bytes,
+        "constants": copied_constant_bytes(plan),
+    }
+    refuse_excess(plan, target, ram, {"constants": constant_bytes(plan)})
+
+
 def check_fit(plan: TrainingPlan, target: Target, found: Footprint, stack_bytes: int) -> None:
     """Raises BudgetError, with what takes the bytes, if a measured firmware exceeds its board."""
     other_ram = sum(found.other_ram_bytes.values()) - found.stack_headroom_bytes
-    named = {"latents": "latents", "ahead": "next sample"}
+    named = {"latents": "latents", "ahead": "next sample", "constants": "constants"}
     own = {
         name: found.other_ram_bytes[key]
         for key, name in named.items()
@@ -302,6 +355,13 @@ def check_fit(plan: TrainingPlan, target: Target, found: Footprint, stack_bytes:
         "code": found.code_bytes,
         "other": sum(found.other_flash_bytes.values()),
     }
+    refuse_excess(plan, target, ram, flash)
+
+
+def refuse_excess(
+    plan: TrainingPlan, target: Target, ram: dict[str, int], flash: dict[str, int]
+) -> None:
+    """Raises BudgetError, with the parts that take bytes, if they exceed the board's memory."""
     chip = target.chip
     for memory, parts, available, advice in (
         ("RAM", ram, chip.ram_bytes, "train fewer or later layers"),
@@ -309,7 +369,7 @@ def check_fit(plan: TrainingPlan, target: Target, found: Footprint, stack_bytes:
     ):
         needed = sum(parts.values())
         if available is not None and needed > available:
-            listed = ", ".join(f"{name} {nbytes:,}" for name, nbytes in parts.items())
+            listed = ", ".join(f"{name} {nbytes:,}" for name, nbytes in parts.items() if nbytes)
             raise BudgetError(
                 f"{plan.name}, {plan.scheme.name}: needs {needed:,} bytes of {memory} ({listed}), "
                 f"{needed - available:,} more than the {available:,} of {target.name}; {advice}, "

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from mcutrain.host.building.cache import filling, lease, touch
-from mcutrain.host.building.target import Target
+from mcutrain.host.building.target import Target, TargetKind
 from mcutrain.host.files import write_whole
 from mcutrain.host.places import FIRMWARE_DIR, PACKAGE, cache_dir
 from mcutrain.host.request import Request
@@ -64,8 +64,10 @@ def generated(
 
 
 def made_anew(plan: TrainingPlan, folder: Path, target: Target) -> Generated:
-    from mcutrain.host.building.firmware import generate  # with codegen
+    from mcutrain.host.building.firmware import check_real_fit, generate  # with codegen
 
+    if target.kind is TargetKind.REAL:
+        check_real_fit(plan, target)
     return Generated(tuple(generate(plan, folder, target.board)), plan.notes, is_new=True)
 
 

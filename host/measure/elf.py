@@ -13,6 +13,8 @@ from typing import Any
 
 from mcutrain.trainer.errors import Error
 
+_AVR_ARCHITECTURE, _AVR6 = 0x7F, 6  # of e_flags (binutils, include/elf/avr.h)
+
 
 class SymbolKind(Enum):
     """Which memory a byte takes; BOTH is a load image in flash, copied to RAM at start."""
@@ -63,6 +65,7 @@ class Image:
 
     path: Path
     machine: str
+    entry: int
     has_fpu: bool
     sections: tuple[Section, ...]
     symbols: tuple[Symbol, ...]
@@ -88,13 +91,24 @@ def load_image(path: Path) -> Image:
         with path.open("rb") as stream:
             elf = ELFFile(stream)
             image = Image(
-                path, elf["e_machine"], _has_fpu(elf), tuple(_sections(elf)), tuple(_symbols(elf))
+                path,
+                _machine(elf),
+                elf["e_entry"],
+                _has_fpu(elf),
+                tuple(_sections(elf)),
+                tuple(_symbols(elf)),
             )
     except (OSError, ELFError) as cause:
         raise Error(f"{path}: not a readable ELF file ({cause}); build it first") from cause
     if not image.symbols:
         raise Error(f"{path}: no symbols; link without -s, so that bytes can be attributed")
     return image
+
+
+def _machine(elf: Any) -> str:
+    """e_machine; of an AVR with its architecture, if that has a wider program counter."""
+    is_wide = elf["e_machine"] == "EM_AVR" and elf["e_flags"] & _AVR_ARCHITECTURE == _AVR6
+    return "EM_AVR6" if is_wide else str(elf["e_machine"])
 
 
 def _sections(elf: Any) -> list[Section]:

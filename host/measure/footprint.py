@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from mcutrain.host.measure.elf import Image, load_image
 from mcutrain.host.measure.linker_map import FILL, RESERVED_STACK, MapRow, map_rows
-from mcutrain.host.measure.stack import Chain, StackReport, vector_table, worst_case_stack
+from mcutrain.host.measure.stack import Chain, StackReport, worst_case_stack
 from mcutrain.trainer.errors import BudgetError, Error
 
 
@@ -66,7 +66,7 @@ def rules(model_name: str) -> tuple[Rule, ...]:
     """How our own bytes are attributed; the first rule that matches decides."""
     name = re.escape(model_name)
     model = rf"(?:.*/)?model/{name}(?:\.c)?"
-    constant = r"\.(?:rodata|data\.rel\.ro)"
+    constant = r"\.(?:s?rodata|data\.rel\.ro|progmem\.data)"
     return (
         Rule(Class.ARENA, path=model, symbol=rf"{name}_arena(?:_\w+)?", in_ram=True),
         Rule(Class.LEARNED, path=model, symbol=rf"{name}_state(?:_\w+)?", in_ram=True),
@@ -75,7 +75,7 @@ def rules(model_name: str) -> tuple[Rule, ...]:
         Rule(Class.LINK, symbol=r"mct_(?:link_|port_uart)\w*(?:\.\d+)?", in_ram=True),
         # Tables of the compiler's own have no symbol, or one with a capital name and a number.
         Rule(Class.MODEL, path=model, symbol=r"CSWTCH\.\d+", input_section=constant),
-        Rule(Class.CONSTANTS, path=model, symbol=r".+", input_section=constant, in_ram=False),
+        Rule(Class.CONSTANTS, path=model, symbol=r".+", input_section=constant),
         Rule(Class.MODEL, path=model),
         Rule(Class.KERNELS, path=r"(?:.*/)?kernels/.*"),
         Rule(Class.RUNTIME, path=r"(?:.*/)?(?:runtime|mct)/.*"),
@@ -182,8 +182,8 @@ def measure(
         )
     classes = attribute(rows, objects, object_dir, model_name, whole=bool(toolchain_prefix))
     stack = worst_case_stack(image, rows, objects, toolchain_prefix, indirect_calls)
-    if toolchain_prefix and checks_reserve:
-        _check_reserve(image, classes[Class.STACK].ram_bytes, vector_table(image, rows)[0], stack)
+    if stack.initial is not None and checks_reserve:
+        _check_reserve(image, classes[Class.STACK].ram_bytes, stack.initial, stack)
     beside = {
         name: sum(row.ram_bytes for row in rows if row.section == f".{name}") for name in memories
     }

@@ -16,20 +16,19 @@ the library may do so.
 from __future__ import annotations
 
 import re
-import struct
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-from mcutrain.host.measure.disassembly import MACHINES, Flow, Instruction, Machine, disassemble
+from mcutrain.host.measure.disassembly import MACHINES, disassemble
 from mcutrain.host.measure.elf import Image
 from mcutrain.host.measure.linker_map import MapRow
+from mcutrain.host.measure.machine import Flow, Instruction, Machine
 from mcutrain.trainer.errors import Error
 
-EXCEPTION_FRAME_BYTES = 32 + 4  # r0-r3, r12, lr, pc, xPSR, and alignment to 8 (ARMv7-M B1.5.6)
-FPU_EXCEPTION_FRAME_BYTES = 104 + 4  # and s0-s15, FPSCR, one reserved word (B1.5.7)
+EXCEPTION_FRAME = "(exception frame)"  # in a chain, before the handler: 0 bytes on RISC-V
 MAX_ROUNDS = 64
 
 Chain = tuple[tuple[str, int], ...]  # functions from the caller down, with the bytes of each
@@ -37,10 +36,14 @@ Chain = tuple[tuple[str, int], ...]  # functions from the caller down, with the 
 
 @dataclass(frozen=True)
 class StackReport:
-    """The bound, and the chain of calls that makes it; the bytes of the chain add up to it."""
+    """The bound, and the chain of calls that makes it; the bytes of the chain add up to it.
+
+    ``initial`` is the stack pointer at the start, of a program that has its chip to itself.
+    """
 
     total_bytes: int
     path: Chain
+    initial: int | None
 
 
 @dataclass(frozen=True)
@@ -84,38 +87,25 @@ def worst_case_stack(
             f"supported are {', '.join(MACHINES)}"
         )
     functions = _functions(image, rows, objects)
-    code = disassemble(image.path, machine, toolchain_prefix)
-    # On a host the libraries are not analysed at all.
-    whole = image.machine == "EM_ARM"
-    program = _Program(machine, code, functions, whole, indirect_calls or {})
-    if not whole:
-        return _report(program.worst(program.address_of("main")))
-    _, reset, *handlers = vector_table(image, rows)
-    thread = program.worst(reset & ~1)
-    # The core saves floating-point registers only after an instruction has used them.
-    uses_fpu = image.has_fpu and any(here.text.startswith("v") for here in code)
-    frame = FPU_EXCEPTION_FRAME_BYTES if uses_fpu else EXCEPTION_FRAME_BYTES
-    interrupts = [program.worst(address & ~1) for address in set(handlers) - {0, reset}]
+    code = disassemble(image, machine, toolchain_prefix)
+    program = _Program(machine, code, functions, indirect_calls or {})
+    if machine.start is None:
+        return _report(program.worst(program.address_of("main")), None)
+    start = machine.start(image, rows, code)
+    thread = program.worst(start.reset)
+    interrupts = [program.worst(address) for address in start.handlers]
     if not interrupts:
-        return _report(thread)
-    return _report((*thread, ("(exception frame)", frame), *max(interrupts, key=total_bytes)))
+        return _report(thread, start.initial_stack)
+    frame = (EXCEPTION_FRAME, start.frame_bytes)
+    return _report((*thread, frame, *max(interrupts, key=total_bytes)), start.initial_stack)
 
 
 def total_bytes(chain: Chain) -> int:
     return sum(nbytes for _, nbytes in chain)
 
 
-def _report(chain: Chain) -> StackReport:
-    return StackReport(total_bytes(chain), chain)
-
-
-def vector_table(image: Image, rows: Sequence[MapRow]) -> list[int]:
-    """Initial stack pointer, reset handler, other handlers or 0 (ARMv7-M B1.5.3)."""
-    table = [row for row in rows if row.input_section in (".vectors", ".isr_vector")]
-    if not table:
-        raise Error(f"{image.path}: no input section .vectors: where are the interrupt handlers?")
-    contents = b"".join(image.read(row.address, row.nbytes) for row in table)
-    return [word for (word,) in struct.iter_unpack("<I", contents)]
+def _report(chain: Chain, initial: int | None) -> StackReport:
+    return StackReport(total_bytes(chain), chain, initial)
 
 
 def read_usage(path: Path) -> dict[str, Usage]:
@@ -129,7 +119,7 @@ def read_usage(path: Path) -> dict[str, Usage]:
     for line in path.read_text(encoding="utf-8").splitlines():
         place, nbytes, qualifier = line.split("\t")
         usage = Usage(int(nbytes), qualifier, is_shared=False)
-        name = place.rsplit(":", 1)[1]
+        name = _usage_name(place.rsplit(":", 1)[1])
         if name in frames:
             usage = _worse(usage, frames[name])
         frames[name] = usage
@@ -143,7 +133,8 @@ def _worse(one: Usage, other: Usage) -> Usage:
 
 
 def _usage_name(symbol: str) -> str:
-    """The name gcc writes into a .su file: without the numbers of clones and cold parts.
+    """The name gcc writes into a .su file, without the numbers of clones, which older ones write
+    there too, and cold parts.
 
     >>> _usage_name("push_row.constprop.0.isra.1"), _usage_name("push_row.part.0.cold")
     ('push_row.constprop.isra', 'push_row.part')
@@ -178,7 +169,6 @@ class _Program:
     machine: Machine
     instructions: Sequence[Instruction]
     functions: Sequence[Function]
-    is_whole: bool  # library code is there too, and is followed
     indirect_calls: Mapping[str, Sequence[str]]
     index: dict[int, int] = field(init=False)
     starts: list[int] = field(init=False)
@@ -190,6 +180,11 @@ class _Program:
         self.index = {instruction.address: at for at, instruction in enumerate(self.instructions)}
         self.starts = [function.start for function in self.functions]
         self.entries = frozenset(self.starts)
+
+    @property
+    def is_whole(self) -> bool:
+        """Library code is there too, and is followed."""
+        return self.machine.start is not None
 
     def address_of(self, name: str) -> int:
         for function in self.functions:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +17,35 @@ from mcutrain.host.cost import measured, planned
 from mcutrain.host.files import write_whole
 from mcutrain.host.prediction.density import traced
 from mcutrain.host.prediction.predict import predict
+from mcutrain.host.simulation.counts import Unit
 from mcutrain.trainer.training_plan import TrainingPlan
 
 COUNTS = "counts.json"  # beside a simulated build: what was counted last
-Counts = Mapping[str, dict[str, float | None]]
+
+
+@dataclass(frozen=True)
+class Known:
+    """What an emulator has counted of a build, by the keys of Outcome; nothing if none has."""
+
+    counted: Mapping[str, dict[str, float | None]] = field(default_factory=dict)
+    unit: Unit = Unit.INSTRUCTIONS
 
 
 @dataclass(frozen=True)
 class PortBuild:
     """``target`` names whose build it is; ``cost`` is measured if ``is_measured``, else planned.
-    ``counted`` is empty if no emulator has counted this build; ``predicted`` is of the core."""
+    ``counts`` are those of an emulator; ``predicted`` is of the core."""
 
     target: str
     cost: dict[str, Any]
     is_measured: bool
-    counted: Counts
+    counts: Known
     predicted: dict[str, Any]
 
     @property
     def instructions_are(self) -> str:
-        return "counted" if self.counted else "predicted"
+        is_counted = self.counts.counted and self.counts.unit is Unit.INSTRUCTIONS
+        return "counted" if is_counted else "predicted"
 
     def told(self) -> str:
         """Where the figures come from, in words."""
@@ -46,8 +55,9 @@ class PortBuild:
             else f"RAM and flash are not known: `mcutrain build --target {self.target}` measures "
             "this build"
         )
-        if self.counted:
-            return f"{bytes_}; instructions were counted in an emulator, in another run"
+        if self.counts.counted:
+            unit = self.counts.unit.value
+            return f"{bytes_}; {unit} were counted in an emulator, in another run"
         core = self.predicted["core"]
         like = (
             core if self.predicted["like"] is None else f"{self.predicted['like']}, as portable C"
@@ -69,23 +79,24 @@ def port_build(plan: TrainingPlan, board: str) -> PortBuild:
     target = Target.of_board(board)
     built = built_before(plan, target)
     cost = planned(plan) | {"target": target.name} if built is None else measured(built)
-    counted = {} if built is None else read_counts_of(built.folder)
+    counts = Known() if built is None else read_counts_of(built.folder)
     found = predict(plan, core_of(board), traced(plan)).to_json()
     predicted = {key: found[key] for key in ("core", "like", "step", "inference", "notes")}
     is_measured = built is not None and built.footprint is not None
-    return PortBuild(target.name, cost, is_measured, counted, predicted)
+    return PortBuild(target.name, cost, is_measured, counts, predicted)
 
 
-def keep_counts(built: Build, counted: Counts) -> None:
+def keep_counts(built: Build, counts: Known) -> None:
     """Leave beside a build what an emulator has counted of it."""
-    write_whole(built.folder / COUNTS, json.dumps(counted))
+    found = {"unit": counts.unit.value, "counted": dict(counts.counted)}
+    write_whole(built.folder / COUNTS, json.dumps(found))
 
 
-def read_counts_of(folder: Path) -> Counts:
+def read_counts_of(folder: Path) -> Known:
     """What ``keep_counts`` left; nothing if it did not, or that is damaged."""
     try:
         found = json.loads((folder / COUNTS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    is_sound = isinstance(found, dict) and all(isinstance(v, dict) for v in found.values())
-    return found if is_sound else {}
+        counted, unit = dict(found["counted"]), Unit(found["unit"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return Known()
+    return Known(counted, unit) if all(isinstance(v, dict) for v in counted.values()) else Known()

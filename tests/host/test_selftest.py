@@ -20,7 +20,7 @@ from mcutrain.host.link.transport import SerialTransport
 from mcutrain.host.selftest import example_request
 from mcutrain.host.simulation.simulator import simulate
 from mcutrain.host.training import on_port
-from mcutrain.host.training.port_build import keep_counts
+from mcutrain.host.training.port_build import Known, keep_counts
 from tests.support.command import AT_A_RATE, Run
 from tests.support.fake_model.build import COUNTING_PORT, build_patched
 from tests.support.paths import WATCH
@@ -156,7 +156,7 @@ def test_a_run_on_a_port_tells_of_its_build(
     assert found["build"]["instructions_are"] == "predicted"
     assert found["build"]["predicted_instructions"]["step"] > 100_000
     assert "instructions_per_step" not in found and "not counted" in found["build"]["told"]
-    keep_counts(watch(), {"instructions_per_step": {"median": 259405.0, "first": 1.0}})
+    keep_counts(watch(), Known({"instructions_per_step": {"median": 259405.0, "first": 1.0}}))
     try:
         again = run(*TRAIN, "--port", port, "--fresh", "--json").json
         shown = run(*TRAIN, "--port", port, "--fresh").out

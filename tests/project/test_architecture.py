@@ -75,6 +75,7 @@ FLOORS = {
             "waiting",
         },
         {"boards", "data", "files", "link", "measure", "npz", "outputs", "told"},
+        {"real_boards"},
         {"building"},
         {"cost", "simulation"},
         {"training"},

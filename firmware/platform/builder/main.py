@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Build script of the native and simulated boards, run by SCons inside `pio run`."""
 
+import glob
 import os
 import shutil
 import sys
@@ -38,12 +39,18 @@ if board.get("build.linker_script", ""):
     stack_bytes = os.environ.get("MCUTRAIN_STACK_BYTES") or board.get("build.stack_bytes")
     env.Append(
         # Not even the C library's start-up; only functions the compiler calls, such as memcpy.
-        LINKFLAGS=["-nostdlib", "-L", ports_dir, f"-Wl,--defsym=MCT_STACK_BYTES={stack_bytes}"],
+        # A chip whose start-up is its C library's asks for other flags.
+        LINKFLAGS=[
+            *board.get("build.link_flags", ["-nostdlib"]),
+            "-L",
+            ports_dir,
+            f"-Wl,--defsym=MCT_STACK_BYTES={stack_bytes}",
+        ],
         LIBS=["c", "gcc"],
     )
     # A firmware too large for its board is linked to be measured, and then refused in bytes.
     is_measuring = bool(os.environ.get("MCUTRAIN_MEASURING"))
-    script = "cortex_m/measuring.ld" if is_measuring else board.get("build.linker_script")
+    script = board.get("build.measuring_script" if is_measuring else "build.linker_script")
     env.Replace(
         LDSCRIPT_PATH=os.path.join(ports_dir, script),
         SIZETOOL=prefix + "size",
@@ -54,5 +61,6 @@ if board.get("build.linker_script", ""):
 
 elf = env.BuildProgram()
 if env.get("LDSCRIPT_PATH"):
-    env.Depends(elf, [env["LDSCRIPT_PATH"], os.path.join(ports_dir, "cortex_m", "cortex_m.ld")])
+    included = glob.glob(os.path.join(glob.escape(ports_dir), "*", "*.ld"))
+    env.Depends(elf, sorted(included))
 Default([elf])

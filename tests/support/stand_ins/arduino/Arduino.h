@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An Arduino core as ports/arduino sees it. RX_BYTES is the size of its buffer. */
+#ifndef ARDUINO_H
+#define ARDUINO_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+void setup(void);
+void loop(void);
+
+void delay(unsigned long ms);
+unsigned long millis(void);
+
+#ifdef ESP32
+void disableCore0WDT(void);
+#endif
+
+class StandInSerial
+{
+  public:
+    void begin(unsigned long baud);
+    int available(void);
+    int read(void);
+    size_t write(const uint8_t *bytes, size_t nbytes);
+#ifdef ESP32
+    size_t setRxBufferSize(size_t nbytes);
+#endif
+#ifdef TEENSYDUINO
+    void send_now(void);
+#endif
+};
+
+extern StandInSerial Serial;
+
+#endif
