@@ -79,12 +79,12 @@ def chip_of(board: str) -> Chip:
 
 
 def core_of(board: str) -> str | None:
-    """The core of a board's chip, such as ``cortex-m4``; None for the native port and for a chip
-    that is no board's."""
+    """The core of a board's chip, such as ``cortex-m4``, of RISC-V its instruction set; None for
+    the native port and for a chip that is no board's."""
     if board.removeprefix(REAL) not in (*board_names(), *real_board_names()):
         return None
     core = board_description(board)["build"].get("mcu", "")
-    return core if core.startswith("cortex") else None
+    return core if core.startswith(("cortex", "rv32")) else None
 
 
 def board_description(board: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "mct/fixedpoint.h"
+#include "mct/model.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -17,6 +18,92 @@ enum { MCT_FILTERS = 4 };
 typedef struct {
     int32_t sum0, sum1, sum2, sum3;
 } mct_sums;
+
+#ifdef MCT_MULTIPLIES_BYTES
+
+/* The processor multiplies bytes, and adds them one at a time: so products of two bytes are summed
+ * in 24 bits, MCT_PART at a time, which fit: 128 * 255 * 128 < 2^23. With an offset, x + 128 is the
+ * byte that is multiplied, unsigned, and what that leaves out is a sum of weights. */
+enum { MCT_PART = 128 };
+
+/* Takes up to MCT_PART from `size`, which is positive. */
+static inline uint8_t mct_next_part(int16_t *size)
+{
+    const uint8_t part = (uint8_t)(*size < MCT_PART ? *size : MCT_PART);
+    *size = (int16_t)(*size - part);
+    return part;
+}
+
+/* sum x[k] * w[k] */
+static MCT_NOINLINE int32_t mct_sum_of_signed(const int8_t *x, const int8_t *w, int16_t size)
+{
+    int32_t sum = 0;
+    while (size > 0) {
+        uint8_t part = mct_next_part(&size);
+        __int24 some = 0;
+        do {
+            some += (int16_t)(*x++ * *w++);
+        } while (--part != 0u);
+        sum += some;
+    }
+    return sum;
+}
+
+/* sum (x[k] + 128) * w[k] */
+static MCT_NOINLINE int32_t mct_sum_of_unsigned(const int8_t *x, const int8_t *w, int16_t size)
+{
+    int32_t sum = 0;
+    while (size > 0) {
+        uint8_t part = mct_next_part(&size);
+        __int24 some = 0;
+        do {
+            some += (int16_t)((uint8_t)(*x++ ^ 0x80) * *w++);
+        } while (--part != 0u);
+        sum += some;
+    }
+    return sum;
+}
+
+/* sum w[k] */
+static MCT_NOINLINE int32_t mct_sum_of_weights(const int8_t *w, int16_t size)
+{
+    int32_t sum = 0;
+    while (size > 0) {
+        uint8_t part = mct_next_part(&size);
+        int16_t some = 0;
+        do {
+            some = (int16_t)(some + *w++);
+        } while (--part != 0u);
+        sum += some;
+    }
+    return sum;
+}
+
+static inline int32_t mct_sum_of_products(const int8_t *x, int32_t x_offset, const int8_t *w,
+                                          int32_t size)
+{
+    const int16_t count = (int16_t)size; /* of bytes in RAM */
+    if (x_offset == 0) {
+        return mct_sum_of_signed(x, w, count);
+    }
+    int32_t sum = mct_sum_of_unsigned(x, w, count);
+    if (x_offset != 128) {
+        sum += (x_offset - 128) * mct_sum_of_weights(w, count);
+    }
+    return sum;
+}
+
+static inline mct_sums mct_add_products(const int8_t *x, int32_t x_offset, const int8_t *w,
+                                        int32_t filter, int32_t size, mct_sums s)
+{
+    s.sum0 += mct_sum_of_products(x, x_offset, w, size);
+    s.sum1 += mct_sum_of_products(x, x_offset, w + filter, size);
+    s.sum2 += mct_sum_of_products(x, x_offset, w + 2 * filter, size);
+    s.sum3 += mct_sum_of_products(x, x_offset, w + 3 * filter, size);
+    return s;
+}
+
+#else
 
 /* s.sumf += sum (x[k] + x_offset) * w[f * filter + k] over `size` > 0 values. Without an offset, as
  * frozen layers have it (trainer/ops/uncentred.py), a loop spares its addition. */
@@ -137,6 +224,8 @@ static inline int32_t mct_sum_of_products(const int8_t *x, int32_t x_offset, con
     }
     return sum;
 }
+
+#endif
 
 #ifdef __cplusplus
 }

@@ -64,6 +64,13 @@ MCT_NOINLINE int32_t mct_weight_step(mct_rate rate, int32_t dw, uint32_t r)
     return mct_clamp(mct_scaled_step(rate, dw, r), -MCT_STEP_MAX, MCT_STEP_MAX);
 }
 
+/* A centred value, of at most 255 in magnitude, in what the processor multiplies fastest. */
+#ifdef MCT_MULTIPLIES_BYTES
+typedef int16_t mct_centre;
+#else
+typedef int32_t mct_centre;
+#endif
+
 /* Gradients so small that a product with a rate, and a dither of 30 bits added, fit 32 bits. */
 #define SMALL_GRADIENT ((INT32_C(1) << 22) - 1)
 enum { MOST_SHIFT = 30 };
@@ -77,7 +84,7 @@ static bool is_plain(mct_rate rate)
  * with a dither of `shift` bits carries where the rest and the dither do. */
 static inline int32_t small_step(int32_t v, int32_t shift, uint32_t r)
 {
-    return (v + (int32_t)(r >> (32 - shift))) >> shift;
+    return mct_shift_right(v + (int32_t)mct_shift_right_unsigned(r, 32 - shift), shift);
 }
 
 /* mct_weight_step where each weight may have a rate of its own. */
@@ -162,8 +169,9 @@ void MCT_WAY(mct_product_steps)(MCT_LEARNED, const int8_t *x, int32_t x_offset, 
     }
     /* 255 * 2047 is a small gradient. */
     const int32_t scaled = error * rate.multiplier;
+    const mct_centre centre = (mct_centre)x_offset;
     for (int32_t k = 0; k < size; k++, r = mct_dither(r, 1u)) {
-        int32_t v = (x[k] + x_offset) * scaled;
+        int32_t v = (mct_centre)(x[k] + centre) * scaled;
         if (v != 0) {
             MCT_STEP(k, small_step(v, rate.shift, r));
         }

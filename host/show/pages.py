@@ -101,10 +101,10 @@ def share(value: float | None) -> str:
 
 def core_name(core: str) -> str:
     """
-    >>> core_name("cortex-m4")
-    'Cortex-M4'
+    >>> core_name("cortex-m4"), core_name("rv32imc")
+    ('Cortex-M4', 'RV32IMC')
     """
-    return core.replace("cortex-m", "Cortex-M")
+    return core.replace("cortex-m", "Cortex-M") if core.startswith("cortex") else core.upper()
 
 
 def significant(value: float | None) -> str:

@@ -12,7 +12,7 @@ from mcutrain.host.cli.ports import simulated
 # The code of one of the others on the port of another: benchmarks and budgets run it.
 YARDSTICKS = {"mps2_an385_m0"}
 # One of each kind of instruction set: what differs little between boards runs on these.
-KINDS = {"microbit", "mps2_an386", "mps3_an547"}
+KINDS = {"microbit", "mps2_an386", "mps3_an547", "sifive_e"}
 ONE = "mps2_an386"  # of them, for what is the same on all
 BOARDS = [board for board in board_names() if board not in {NATIVE, *YARDSTICKS}]
 
