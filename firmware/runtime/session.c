@@ -28,7 +28,7 @@ static uint8_t mct_link_tx[MCT_FRAME_WIRE_BYTES(RAW_BYTES)];
 static struct {
     uint32_t tx_bytes;
     uint32_t cycles; /* of the last request executed */
-    uint16_t seq; /* of the last request executed */
+    uint16_t seq;    /* of the last request executed */
     bool is_open;
     bool was_new;      /* it was not a repeat, so what came behind it was one of it */
     bool is_at_latent; /* LATENT, PREFIX or RECALL came after the last SAMPLE */
@@ -140,10 +140,11 @@ static mct_status execute_learning_rate(uint8_t multiplier, uint8_t shift)
     return MCT_OK;
 }
 
-/* The reply to data that were taken: the offset behind them. A repeat may carry fewer of them. */
-static mct_status taken_to(uint32_t end, uint8_t *reply, uint32_t *reply_bytes)
+/* A reply of one number: to data that were taken the offset behind them, since a repeat may carry
+ * fewer of them. */
+static mct_status put_number(uint32_t number, uint8_t *reply, uint32_t *reply_bytes)
 {
-    mct_put_u32(reply, end);
+    mct_put_u32(reply, number);
     *reply_bytes = MCT_REPLY_SAMPLE_BYTES;
     return MCT_OK;
 }
@@ -172,7 +173,7 @@ static mct_status execute_push(uint8_t type, const uint8_t *payload, uint32_t nb
     } else {
         status = now_at_latent(false, MCT_MODEL(push)(offset, data, data_bytes));
     }
-    return status == MCT_OK ? taken_to(offset + data_bytes, reply, reply_bytes) : status;
+    return status == MCT_OK ? put_number(offset + data_bytes, reply, reply_bytes) : status;
 }
 
 static mct_status execute_prefix(void)
@@ -300,7 +301,7 @@ static mct_status execute_write(const uint8_t *payload, uint32_t nbytes, uint8_t
     memcpy(MCT_MODEL(regions)[index].data + offset, payload + MCT_REQUEST_WRITE_BYTES,
            (size_t)data_bytes);
     mct_link_session.is_written |= index == MCT_REGION_STATE;
-    return taken_to(offset + data_bytes, reply, reply_bytes);
+    return put_number(offset + data_bytes, reply, reply_bytes);
 }
 
 /* Whether the message begins to compute with the state. */
@@ -371,9 +372,7 @@ static mct_status execute(uint8_t type, const uint8_t *payload, uint32_t nbytes,
     case MCT_MSG_FINISH:
         return execute_finish(payload[0], reply, reply_bytes);
     case MCT_MSG_CYCLES:
-        mct_put_u32(reply, mct_link_session.cycles);
-        *reply_bytes = MCT_REPLY_CYCLES_BYTES;
-        return MCT_OK;
+        return put_number(mct_link_session.cycles, reply, reply_bytes);
     default: /* MCT_MSG_WRITE: size_is_right() has refused all others */
         return execute_write(payload, nbytes, reply, reply_bytes);
     }

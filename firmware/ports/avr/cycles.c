@@ -9,7 +9,7 @@
 uint32_t mct_port_cycles(void)
 {
     static uint16_t wraps;
-    TCCR1A = 0; /* Arduino's core has made it a PWM */
+    TCCR1A = 0;                     /* Arduino's core has made it a PWM */
     TCCR1B = _BV(CS12) | _BV(CS10); /* clock / 1024; it runs on where it ran */
     uint16_t count = TCNT1;
     if ((TIFR1 & _BV(TOV1)) != 0) {
