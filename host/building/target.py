@@ -91,8 +91,8 @@ def check_runs_here(target: Target) -> None:
     """Raises Error for a real board, which is not run on this computer."""
     if target.kind is TargetKind.REAL:
         raise Error(
-            f"{target.name} is not run on this computer: flash it with `pio run -e {target.env} -t "
-            "upload`, then give --port in place of --target"
+            f"{target.name} is not run on this computer: flash it with `mcutrain flash --board "
+            f"{target.env}`, then give --port in place of --target"
         )
 
 

@@ -37,7 +37,9 @@ BOARDS = ("mps2_an505", "mps3_an547")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("board", [*map(board_param, BOARDS), board_param("rv32_virt", is_long=True)])
+@pytest.mark.parametrize(
+    "board", [*map(board_param, BOARDS), board_param("rv32_virt", is_long=True)]
+)
 def test_every_row_has_the_same_bits(board: str) -> None:
     chip = chip_of(board)
     rows = rows_on(chip.features)
