@@ -38,12 +38,12 @@ fuzz: setup ## Fuzz the device's session for a minute, or FUZZ_SECONDS=N
 check: setup ## Lint, formatting and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@git ls-files '*.c' '*.h' ':!tests/golden' | xargs $(BIN)/clang-format --dry-run -Werror
+	@git ls-files '*.c' '*.cpp' '*.h' ':!tests/golden' | xargs $(BIN)/clang-format --dry-run -Werror
 	@$(BIN)/mypy
 
 format: setup ## Format the Python and the C
 	@$(BIN)/ruff format .
-	@git ls-files '*.c' '*.h' ':!tests/golden' | xargs $(BIN)/clang-format -i
+	@git ls-files '*.c' '*.cpp' '*.h' ':!tests/golden' | xargs $(BIN)/clang-format -i
 
 site: setup ## Build the documentation into build/site, without network
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build

@@ -54,8 +54,8 @@ def build(plan: Plan, target: str | None = None) -> Firmware:
 
     Args:
         plan: The plan. For another target than its own it is made anew.
-        target: ``"native"`` or ``"sim:BOARD"``. By default the plan's, or ``"native"`` if that is
-            the reference.
+        target: ``"native"``, ``"sim:BOARD"`` or ``"board:BOARD"``. By default the plan's, or
+            ``"native"`` if that is the reference.
 
     Returns:
         The firmware, with the bytes that it takes.

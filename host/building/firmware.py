@@ -58,7 +58,6 @@ if TYPE_CHECKING:
 STACK_ALIGN = 8
 MEASURED_HOSTS = ("x86_64", "AMD64")  # whose code the stack analysis can read
 RECORD, ELF, MAP = "build.json", "firmware.elf", "firmware.map"
-SOURCES = {".c", ".cpp", ".h", ".ld", ".json", ".py"}
 DESCRIPTIONS = {BOARDS_DIR.name, REAL_BOARDS_DIR.name}
 NOT_FETCHED = ("HTTPClientError", "UnknownPackageError", "InternetConnectionError")
 UNFINISHED = "unfinished"  # in a folder of object files while they are made
@@ -86,9 +85,10 @@ def build_hash(program: Program, board: str) -> bytes:
     own = description_path(board) if board else None
     for path in sorted(FIRMWARE_DIR.rglob("*")):
         is_other_board = path.parent.name in DESCRIPTIONS and path != own
-        if EMULATORS_DIR in path.parents:  # what runs a firmware is no part of it
+        # What runs a firmware is no part of it.
+        if is_other_board or EMULATORS_DIR in path.parents:
             continue
-        if path.suffix in SOURCES and not is_other_board:
+        if path.suffix in (".c", ".cpp", ".h", ".ld", ".json", ".py"):
             digest.update(path.relative_to(FIRMWARE_DIR).as_posix().encode())
             digest.update(path.read_bytes())
     digest.update((PACKAGE / "platformio.ini").read_bytes())

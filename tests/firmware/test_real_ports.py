@@ -23,7 +23,7 @@ from tests.support.command import AT_A_RATE, Run
 from tests.support.paths import WATCH
 from tests.support.ported import (
     ARDUINO,
-    ARDUINO_ESP32,
+    ARDUINO_DEAF,
     ESPIDF_UART,
     ESPIDF_USB,
     Port,
@@ -51,7 +51,7 @@ RUN = [
     pytest.param(ARDUINO, "nano33ble", id="arduino"),
     pytest.param(stm32cube("nucleo_f446re"), "nucleo_f446re", id="stm32cube-f4"),
     pytest.param(ESPIDF_UART, "esp32dev", id="espidf-uart"),
-    pytest.param(ARDUINO_ESP32, "esp32-c3", marks=pytest.mark.exhaustive, id="arduino-one-core"),
+    pytest.param(ARDUINO_DEAF, "esp32-c3", marks=pytest.mark.exhaustive, id="arduino-deaf"),
     pytest.param(
         stm32cube("disco_f746ng"), "disco_f746ng", marks=pytest.mark.exhaustive, id="stm32cube-f7"
     ),

@@ -29,6 +29,7 @@ PLAIN = {
         "measure",
     ),
     *("simulation", "kernels", "runtime", "builder", "qemu", "platform", "training"),
+    *("espidf", "stm32cube"),
     *("mct", "ops", "cortex", "m", "mps2", "mps3", "an505", "an547", "nrf51", "stm32f1", "tflite"),
 }
 # Classes of trainer/graph whose names say it all to who knows Python or TFLite.

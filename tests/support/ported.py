@@ -56,6 +56,10 @@ class Port:
 
 ARDUINO = Port("arduino/port.cpp", "arduino/core.cpp", ("SERIAL_RX_BUFFER_SIZE=2048",))
 ARDUINO_ESP32 = Port("arduino/port.cpp", "arduino/core.cpp", ("ESP32", "CONFIG_FREERTOS_UNICORE=1"))
+# A host that does not read for longer than the port waits: its first replies are lost.
+ARDUINO_DEAF = Port(
+    "arduino/port.cpp", "arduino/core.cpp", (*ARDUINO_ESP32.defines, "STAND_IN_DEAF_MS=2500")
+)
 ESPIDF_UART = Port("espidf/port.c", "espidf/idf.c")
 ESPIDF_USB = Port("espidf/port.c", "espidf/idf.c", ("CONFIG_ESP_CONSOLE_USB_SERIAL_JTAG=1",))
 

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from mcutrain.host.boards import board_names
+from mcutrain.host.boards import board_names, real_board_names
 from mcutrain.host.cli import completion
 from tests.support.command import Run
 
 SIMULATED = [f"sim:{board}" for board in board_names() if board != "native"]
+REAL = [f"board:{board}" for board in real_board_names()]
 
 
 def offered(shell: str, *words: str) -> list[str]:
@@ -36,7 +37,7 @@ def offered(shell: str, *words: str) -> list[str]:
 
 def test_values_of_options_complete() -> None:
     assert offered("bash", "train", "m.tflite", "--target", "") == [
-        "reference", "native", *SIMULATED,
+        "reference", "native", *SIMULATED, *REAL,
     ]  # fmt: skip
     assert offered("fish", "plan", "--update", "last:") == ["last:2", "last:3"]
     assert "train" in offered("bash", "tr")

@@ -74,8 +74,25 @@ int StandInSerial::read(void)
     return byte;
 }
 
+/* Of a build with a host that does not read at first: for how long. */
+#ifdef STAND_IN_DEAF_MS
+static bool is_deaf()
+{
+    static const unsigned long since_ms = millis();
+    return millis() - since_ms < STAND_IN_DEAF_MS;
+}
+#else
+static bool is_deaf()
+{
+    return false;
+}
+#endif
+
 size_t StandInSerial::write(const uint8_t *bytes, size_t nbytes)
 {
+    if (is_deaf()) {
+        return 0;
+    }
     static bool was_full;
     was_full = !was_full;
     if (was_full) { /* every other time there is no room at all */
