@@ -31,8 +31,8 @@ class RealBoard:
     are PlatformIO's. ``ports`` are the USB devices by which it, or the adapter on it, is a serial
     port; several boards can share one. ``bootloaders`` are those that it is while it waits for a
     firmware. ``protocol`` is PlatformIO's upload protocol. Of the other ways to flash it, those
-    that it has: OpenOCD's file for it, esptool's name of its chip, the label of the drive that
-    takes a firmware as a file, and the family of such a file in UF2.
+    that it has: OpenOCD's file for it, the name of its chip for esptool or AVRDUDE, the label of
+    the drive that takes a firmware as a file, and the family of such a file in UF2.
     """
 
     name: str
@@ -46,6 +46,7 @@ class RealBoard:
     protocol: str
     openocd: str | None
     esptool: str | None
+    avrdude: str | None
     drive: str | None
     uf2_family: int | None
 
@@ -73,6 +74,7 @@ def real_board(name: str) -> RealBoard:
         protocol=upload["protocol"],
         openocd=upload.get("openocd"),
         esptool=upload.get("esptool"),
+        avrdude=upload.get("avrdude"),
         drive=upload.get("drive"),
         uf2_family=None if family is None else int(family, 16),
     )

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The seam between the portable firmware and a board: a byte stream and a way to idle. */
+/* The seam between the portable firmware and a board: a byte stream, a way to idle, and a counter
+ * of cycles where the core has one. */
 #ifndef MCT_PORT_H
 #define MCT_PORT_H
 
@@ -19,6 +20,10 @@ void mct_port_receive(bool may_sleep);
 
 /* Sends all bytes; may block until the link has taken them. */
 void mct_port_write(const uint8_t *data, uint32_t nbytes);
+
+/* Cycles that the core has run, modulo 2^32, from any beginning. A port need not have it: the
+ * runtime has a weak one that stays 0, as a counter does that is there and does not count. */
+uint32_t mct_port_cycles(void);
 
 /* Of the runtime (runtime/link.c), for the port to call with each byte that arrives, in an
  * interrupt or in mct_port_receive. True if a request waits now: bytes behind it are dropped, and

@@ -27,13 +27,19 @@ enum {
 static uint8_t mct_link_tx[MCT_FRAME_WIRE_BYTES(RAW_BYTES)];
 static struct {
     uint32_t tx_bytes;
-    uint16_t seq; /* of the last request executed */
+    uint32_t cycles; /* of the last request executed */
+    uint16_t seq;    /* of the last request executed */
     bool is_open;
     bool was_new;      /* it was not a repeat, so what came behind it was one of it */
     bool is_at_latent; /* LATENT, PREFIX or RECALL came after the last SAMPLE */
     bool is_started;   /* the step under way was begun by START */
     bool is_written;   /* the state, by WRITE: whether it is valid is not known yet */
 } mct_link_session;
+
+__attribute__((weak)) uint32_t mct_port_cycles(void)
+{
+    return 0;
+}
 
 __attribute__((noinline)) void mct_mark_end(void)
 {
@@ -89,6 +95,8 @@ static bool size_is_right(uint8_t type, uint32_t nbytes)
         return MCT_RECEIVES_AHEAD && nbytes == MCT_REQUEST_START_BYTES;
     case MCT_MSG_FINISH:
         return MCT_RECEIVES_AHEAD && nbytes == MCT_REQUEST_FINISH_BYTES;
+    case MCT_MSG_CYCLES:
+        return nbytes == MCT_REQUEST_CYCLES_BYTES;
     default:
         return false;
     }
@@ -132,10 +140,11 @@ static mct_status execute_learning_rate(uint8_t multiplier, uint8_t shift)
     return MCT_OK;
 }
 
-/* The reply to data that were taken: the offset behind them. A repeat may carry fewer of them. */
-static mct_status taken_to(uint32_t end, uint8_t *reply, uint32_t *reply_bytes)
+/* A reply of one number: to data that were taken the offset behind them, since a repeat may carry
+ * fewer of them. */
+static mct_status put_number(uint32_t number, uint8_t *reply, uint32_t *reply_bytes)
 {
-    mct_put_u32(reply, end);
+    mct_put_u32(reply, number);
     *reply_bytes = MCT_REPLY_SAMPLE_BYTES;
     return MCT_OK;
 }
@@ -164,7 +173,7 @@ static mct_status execute_push(uint8_t type, const uint8_t *payload, uint32_t nb
     } else {
         status = now_at_latent(false, MCT_MODEL(push)(offset, data, data_bytes));
     }
-    return status == MCT_OK ? taken_to(offset + data_bytes, reply, reply_bytes) : status;
+    return status == MCT_OK ? put_number(offset + data_bytes, reply, reply_bytes) : status;
 }
 
 static mct_status execute_prefix(void)
@@ -292,7 +301,7 @@ static mct_status execute_write(const uint8_t *payload, uint32_t nbytes, uint8_t
     memcpy(MCT_MODEL(regions)[index].data + offset, payload + MCT_REQUEST_WRITE_BYTES,
            (size_t)data_bytes);
     mct_link_session.is_written |= index == MCT_REGION_STATE;
-    return taken_to(offset + data_bytes, reply, reply_bytes);
+    return put_number(offset + data_bytes, reply, reply_bytes);
 }
 
 /* Whether the message begins to compute with the state. */
@@ -304,7 +313,7 @@ static bool uses_state(uint8_t type)
     if (MCT_MODEL_CONST(FIRST_CALL) != 0) {
         types |= one << MCT_MSG_SAMPLE; /* its rows are computed as they come */
     }
-    return (types >> type & 1u) != 0; /* size_is_right() has refused all types beyond 19 */
+    return (types >> type & 1u) != 0; /* size_is_right() has refused all types beyond 20 */
 }
 
 /* A state can be written in many parts: it is judged when it is to be used. */
@@ -362,6 +371,8 @@ static mct_status execute(uint8_t type, const uint8_t *payload, uint32_t nbytes,
         return execute_begin(mct_get_u32(payload), true);
     case MCT_MSG_FINISH:
         return execute_finish(payload[0], reply, reply_bytes);
+    case MCT_MSG_CYCLES:
+        return put_number(mct_link_session.cycles, reply, reply_bytes);
     default: /* MCT_MSG_WRITE: size_is_right() has refused all others */
         return execute_write(payload, nbytes, reply, reply_bytes);
     }
@@ -408,7 +419,9 @@ static void answer(const uint8_t *request, uint32_t frame_bytes)
         uint8_t *raw = mct_link_tx + MCT_FRAME_GAP_BYTES(RAW_BYTES); /* encoded in place */
         uint8_t *reply = raw + MCT_FRAME_HEADER_BYTES + STATUS_BYTES;
         uint32_t reply_bytes = 0;
+        uint32_t begun = mct_port_cycles();
         mct_status status = execute(type, payload, nbytes, reply, &reply_bytes);
+        mct_link_session.cycles = mct_port_cycles() - begun;
         put_header(raw, type, seq, status);
         reply_bytes += MCT_FRAME_HEADER_BYTES + STATUS_BYTES;
         mct_link_session.tx_bytes = mct_frame_encode(raw, reply_bytes, mct_link_tx);

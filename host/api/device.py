@@ -15,6 +15,7 @@ import numpy as np
 from mcutrain.host.api.errors import errors_in_python, raises_errors
 from mcutrain.host.api.firmware import Firmware, build, latents_of
 from mcutrain.host.api.plan import Plan
+from mcutrain.host.attached.choose import chosen_port
 from mcutrain.host.building.target import (
     NATIVE,
     REFERENCE,
@@ -72,8 +73,9 @@ class Device:
         """Open a device.
 
         Args:
-            where: The serial port of a flashed board; or ``"reference"``, ``"native"``,
-                ``"sim:BOARD"`` or a ``Firmware``, of which a process is started.
+            where: The serial port of a flashed board, or ``"auto"``, the one that answers; or
+                ``"reference"``, ``"native"``, ``"sim:BOARD"`` or a ``Firmware``, of which a process
+                is started.
             plan: The plan whose firmware runs there; a ``Firmware`` has one. A board at a port
                 without a plan tells its digest and its number of steps, and predicts int8 samples.
             seed: The seed of rounding, where a device begins anew.
@@ -118,10 +120,13 @@ class Device:
             self._runner = stack.enter_context(connected(self.name, plans, baud))
             settle(self._runner)
         else:
-            self._link = LinkedDevice.open(SerialTransport(self.name, baud), None, None)
+            port = chosen_port(self.name, baud)
+            self._link = LinkedDevice.open(SerialTransport(port, baud), None, None)
             stack.callback(self._link.close)
         if isinstance(self._runner, DeviceRunner):
             self._link = self._runner.device
+        if self._link is not None and not self._is_started:
+            self.name = self._link.name  # of the port that was found
         self._plan = None if self._runner is None else self._runner.plan
 
     @raises_errors

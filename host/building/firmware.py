@@ -24,7 +24,13 @@ from mcutrain.codegen.manifest import manifest
 from mcutrain.codegen.program import Program, lay_out
 from mcutrain.host.boards import REAL, board_names, chip_of, description_path, real_board_names
 from mcutrain.host.building.cache import Lease, filling, lease, prune, touch
-from mcutrain.host.building.pio import Firmware, build_firmware
+from mcutrain.host.building.known import FIRMWARE
+from mcutrain.host.building.pio import (
+    Firmware,
+    build_firmware,
+    run_platformio,
+    upload_command,
+)
 from mcutrain.host.building.target import Target, TargetKind
 from mcutrain.host.errors import BuildError
 from mcutrain.host.extras import require_extra
@@ -144,7 +150,7 @@ def build(plan: TrainingPlan, target: Target, verbose: bool = False) -> Build:
         check_real_fit(plan, target)
     require_extra("build")
     digest, compiler = build_hash(lay_out(plan), target.board), compiler_version(target)
-    folder = cache_dir() / "firmware" / target.board / f"{plan.name}-{digest.hex()}"
+    folder = folder_of(plan, target, digest)
     held = lease(folder, shared=True)
     with filling(folder):
         done = read_record(folder)
@@ -156,6 +162,33 @@ def build(plan: TrainingPlan, target: Target, verbose: bool = False) -> Build:
     touch(folder)
     prune()
     return Build(plan, target, folder, folder / ELF, digest, done["footprint"], held)
+
+
+def folder_of(plan: TrainingPlan, target: Target, digest: bytes) -> Path:
+    """The cache's folder of a build, which need not be there."""
+    return cache_dir() / FIRMWARE / target.board / f"{plan.name}-{digest.hex()}"
+
+
+def built_before(plan: TrainingPlan, target: Target) -> Build | None:
+    """The build of ``plan`` for ``target`` that the cache has; None if it has none. Nothing is
+    compiled."""
+    digest = build_hash(lay_out(plan), target.board)
+    folder = folder_of(plan, target, digest)
+    if not folder.is_dir():
+        return None
+    held, done = lease(folder, shared=True), read_record(folder)
+    if done is None:
+        held.release()
+        return None
+    touch(folder)
+    return Build(plan, target, folder, folder / ELF, digest, done["footprint"], held)
+
+
+def upload(built: Build, port: str | None, verbose: bool = False) -> tuple[int, str]:
+    """Let PlatformIO put a build onto the board; its status, and what it printed."""
+    with objects_of(built.target.board) as objects:
+        command = upload_command(built.target.env, port)
+        return run_platformio(command, built.folder / "gen", objects, {}, verbose)
 
 
 def check_copies(plan: TrainingPlan, folder: Path) -> None:
@@ -376,8 +409,11 @@ def footprint_of(
     )
 
 
-def plan_with_hash(plan_for: Callable[[Chip], TrainingPlan], digest: bytes) -> TrainingPlan | None:
-    """The plan whose build of today for one of the boards has this hash; None if none has."""
+def plan_with_hash(
+    plan_for: Callable[[Chip], TrainingPlan], digest: bytes
+) -> tuple[TrainingPlan, str] | None:
+    """The plan whose build of today for one of the boards has this hash, and the board; None if
+    none has."""
     made: dict[Chip, Program] = {}
     for board in (*board_names(), *(REAL + name for name in real_board_names())):
         chip = chip_of(board)
@@ -388,7 +424,7 @@ def plan_with_hash(plan_for: Callable[[Chip], TrainingPlan], digest: bytes) -> T
             except BudgetError:  # its memories are too small
                 continue
         if build_hash(made[alike], board) == digest:
-            return made[alike].plan
+            return made[alike].plan, board
     return None
 
 

@@ -118,6 +118,38 @@ def build_firmware(
     be measured is linked without the board's limits. The output of PlatformIO goes to standard
     error if `verbose`. BuildError has the first line that tells what is wrong.
     """
+    variables = {
+        "MCUTRAIN_STACK_BYTES": "" if stack_bytes is None else str(stack_bytes),
+        "MCUTRAIN_MEASURING": "1" if is_measuring else "",
+    }
+    status, output = run_platformio(run_command(env), gen_dir, build_dir, variables, verbose)
+    objects_dir = build_dir.resolve() / env
+    firmware = Firmware(objects_dir / "firmware.elf", objects_dir / "firmware.map", objects_dir)
+    if status != 0 or not firmware.elf.is_file():
+        line = _first_error(output)
+        full = f"; {NO_SPACE}: {cache_dir()}" if "No space left" in line else ""
+        raise BuildError(f"building {env} failed: {line}{full}")
+    return firmware
+
+
+def run_command(env: str, *more: str) -> list[str]:
+    """The command that lets PlatformIO make an environment of platformio.ini."""
+    return [sys.executable, "-m", "platformio", "run", "-d", str(PACKAGE), "-e", env, *more]
+
+
+def upload_command(env: str, port: str | None) -> list[str]:
+    """The command that builds and uploads an environment's firmware, as PlatformIO does it."""
+    return run_command(env, "-t", "upload", *(() if port is None else ("--upload-port", port)))
+
+
+def run_platformio(
+    command: list[str],
+    gen_dir: Path,
+    build_dir: Path,
+    variables: dict[str, str],
+    verbose: bool = False,
+) -> tuple[int, str]:
+    """Run PlatformIO for the model in `gen_dir`: its status, and what it printed."""
     require_extra("build")
     check_path(build_dir)
     core = core_dir()
@@ -125,26 +157,14 @@ def build_firmware(
     try:
         seed_core(core)
         link_platform(core)
-        command = [sys.executable, "-m", "platformio", "run", "-d", str(PACKAGE), "-e", env]
-        asked = {
-            "MCUTRAIN_GEN": str(gen_dir.resolve()),
-            "MCUTRAIN_STACK_BYTES": "" if stack_bytes is None else str(stack_bytes),
-            "MCUTRAIN_MEASURING": "1" if is_measuring else "",
-        }
-        result = run_group(
-            command, env=_environment(core, build_dir.resolve()) | asked, cwd=PACKAGE
-        )
+        asked = {"MCUTRAIN_GEN": str(gen_dir.resolve()), **variables}
+        env = _environment(core, build_dir.resolve()) | asked
+        result = run_group(command, env=env, cwd=PACKAGE)
     finally:
         held.release()
     if verbose:
         sys.stderr.write(result.stdout)
-    objects_dir = build_dir.resolve() / env
-    firmware = Firmware(objects_dir / "firmware.elf", objects_dir / "firmware.map", objects_dir)
-    if result.returncode != 0 or not firmware.elf.is_file():
-        line = _first_error(result.stdout)
-        full = f"; {NO_SPACE}: {cache_dir()}" if "No space left" in line else ""
-        raise BuildError(f"building {env} failed: {line}{full}")
-    return firmware
+    return result.returncode, result.stdout
 
 
 def check_path(folder: Path) -> None:

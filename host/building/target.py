@@ -57,6 +57,13 @@ class Target:
             raise Error(f"unknown target '{name}'{meant(name, known)}")
         raise Error(f"unknown target '{name}'{near(name, [REFERENCE, NATIVE, *known])}")
 
+    @classmethod
+    def of_board(cls, board: str) -> Target:
+        """The target whose board has this id (host/boards.py)."""
+        if board.startswith(REAL):
+            return cls.parse(BOARD + board.removeprefix(REAL))
+        return cls.parse(board if board == NATIVE else SIM + board)
+
     @property
     def chip(self) -> Chip:
         """What a plan must know of it: the reference runs plans for any chip."""
@@ -84,8 +91,8 @@ def check_runs_here(target: Target) -> None:
     """Raises Error for a real board, which is not run on this computer."""
     if target.kind is TargetKind.REAL:
         raise Error(
-            f"{target.name} is not run on this computer: flash it with `pio run -e {target.env} -t "
-            "upload`, then give --port in place of --target"
+            f"{target.name} is not run on this computer: flash it with `mcutrain flash --board "
+            f"{target.env}`, then give --port in place of --target"
         )
 
 

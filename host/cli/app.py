@@ -10,11 +10,12 @@ from typing import Annotated
 
 import typer
 
+from mcutrain.host.cli.commands.boards import flash, monitor, ports, selftest
 from mcutrain.host.cli.commands.build import build, generate
 from mcutrain.host.cli.commands.evaluate import evaluate
 from mcutrain.host.cli.commands.models import calibrate, check, export, inspect
 from mcutrain.host.cli.commands.new import new
-from mcutrain.host.cli.commands.others import clean, demo, ports
+from mcutrain.host.cli.commands.others import clean, demo
 from mcutrain.host.cli.commands.plan import plan
 from mcutrain.host.cli.commands.pull import pull
 from mcutrain.host.cli.commands.report import report
@@ -76,6 +77,12 @@ COMMANDS: tuple[tuple[Callable[..., None], str, str], ...] = (
     ),
     (build, DEPLOY, "Example: mcutrain build model.tflite --update last:2 --target sim:mps2_an386"),
     (
+        flash,
+        DEPLOY,
+        "Examples: mcutrain flash model.tflite --update last:2 --board nucleo_f446re; mcutrain "
+        "flash --elf firmware.elf --board pico --dry-run",
+    ),
+    (
         pull,
         DEPLOY,
         "Example: mcutrain pull model.tflite --update last:2 --port /dev/ttyACM0 --save s.npz",
@@ -87,7 +94,18 @@ COMMANDS: tuple[tuple[Callable[..., None], str, str], ...] = (
     ),
     (report, TOOLS, "Example: mcutrain report native.html board.html -o both.html"),
     (check, TOOLS, "Example: mcutrain check model.tflite"),
-    (ports, TOOLS, "Example: mcutrain ports"),
+    (ports, TOOLS, "Examples: mcutrain ports; mcutrain ports --no-ask"),
+    (
+        monitor,
+        TOOLS,
+        "Examples: mcutrain monitor --port auto; mcutrain monitor --file recorded.bin --json",
+    ),
+    (
+        selftest,
+        TOOLS,
+        "Examples: mcutrain selftest --port auto --output selftest.json; mcutrain selftest "
+        "model.tflite --update head --port /dev/ttyACM0",
+    ),
     (clean, TOOLS, "Example: mcutrain clean"),
 )
 

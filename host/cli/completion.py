@@ -50,6 +50,13 @@ def ports(incomplete: str) -> list[str]:
     return one_of(port_names())(incomplete)
 
 
+def real_boards(incomplete: str) -> list[str]:
+    """The boards that can be flashed."""
+    from mcutrain.host.boards import real_board_names
+
+    return one_of(real_board_names())(incomplete)
+
+
 def heed_colons(environment: MutableMapping[str, str]) -> None:
     """Make words whole again that bash has split at their colons, such as ``sim:mps2_an386``.
 

@@ -15,6 +15,7 @@ from mcutrain.host.building.target import Target
 from mcutrain.host.cli.ports import missing
 from mcutrain.host.cost import planned
 from mcutrain.host.data.options import DataOptions
+from mcutrain.host.defaults import AUTO
 from mcutrain.host.errors import TransportError
 from mcutrain.host.link.transport import why_not_open
 from mcutrain.host.prediction.density import traced
@@ -47,7 +48,8 @@ def of_training(job: TrainingJob, report: Path | None, reporter: Reporter) -> To
     ready = prepared(job, target, reporter)
     job, plan, data = ready.job, ready.plan, ready.data
     check_tools(target)
-    if job.port is not None:
+    if job.port not in (None, AUTO):
+        assert job.port is not None
         check_port(job.port)
     options = job.options
     steps = None

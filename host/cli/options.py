@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import Field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
@@ -100,7 +100,8 @@ RateOpt = Annotated[
 ]
 PortOption = typer.Option(
     metavar="PORT",
-    help="Use a flashed board at this serial port, in place of a target.",
+    help="Use a flashed board at this serial port, in place of a target; auto takes the one "
+    "board that answers.",
     rich_help_panel=TARGET,
     autocompletion=ports,
 )
@@ -150,6 +151,16 @@ def parameter(each: Field[Any]) -> inspect.Parameter:
 PLAN_PARAMETERS = {each.name: parameter(each) for each in fields(PlanOptions)}
 MODEL_PARAMETER = inspect.Parameter("model", inspect.Parameter.KEYWORD_ONLY, annotation=ModelArg)
 MODELS_PARAMETER = MODEL_PARAMETER.replace(annotation=ModelsArg)
+OPTIONAL_MODEL_PARAMETER = inspect.Parameter(
+    "model",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=None,
+    annotation=Annotated[
+        Path | None,
+        typer.Argument(metavar="MODEL", help="An int8 .tflite file. Default: none."),
+        READS,
+    ],
+)
 REQUEST_PARAMETERS = {"model": MODEL_PARAMETER, **PLAN_PARAMETERS}
 
 
@@ -161,6 +172,16 @@ def request(model: Path, **values: Any) -> Request:
     listed = [each.name for each in fields(PlanOptions) if described(each).is_listed]
     values |= {name: read_class_names(values[name]) or None for name in listed}
     return Request.of(model, **{name: None if v is False else v for name, v in values.items()})
+
+
+def takes_optional_request(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with REQUEST_PARAMETERS in place of its own first one, which is None where no
+    model is given."""
+    return taking(
+        command,
+        OPTIONAL_MODEL_PARAMETER,
+        lambda model, **asked: None if model is None else request(model, **asked),
+    )
 
 
 def takes_request(command: Callable[..., None]) -> Callable[..., None]:

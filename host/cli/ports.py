@@ -6,26 +6,26 @@ from __future__ import annotations
 import shutil
 from typing import Any
 
-from serial.tools import list_ports
-
+from mcutrain.host.attached.survey import asked, serial_ports, waiting_boards
 from mcutrain.host.boards import board_description, board_names, real_board_names
 from mcutrain.host.simulation.emulators.emulator import Missing
 from mcutrain.host.simulation.emulators.known import emulator_of
 
 
-def serial_ports() -> dict[str, list[dict[str, Any]]]:
-    """``ports``: device and description of each; ``simulated``: target and whether it can run."""
+def all_ports(baud: int, *, asks: bool) -> dict[str, list[dict[str, Any]]]:
+    """``ports``: each serial port, with what answers there if it is to be asked; ``waiting``:
+    boards in a bootloader without a port; ``simulated``: targets, and what they lack."""
+    ports = serial_ports()
     return {
-        "ports": [
-            {"port": p.device, "description": p.description} for p in sorted(list_ports.comports())
-        ],
+        "ports": [port.to_json() for port in (asked(ports, baud) if asks else ports)],
+        "waiting": [board.to_json() for board in waiting_boards(ports)],
         "simulated": [simulated(board) for board in board_names()],
     }
 
 
 def port_names() -> list[str]:
     """The devices of this computer's serial ports."""
-    return sorted(port.device for port in list_ports.comports())
+    return [port.device for port in serial_ports()]
 
 
 def target_names() -> list[str]:

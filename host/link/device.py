@@ -189,6 +189,11 @@ class Device:
         """Result of the last complete step, with the digest of the learned state now."""
         return StepResult(*self._ask(Message.DIGEST))
 
+    def cycles(self) -> int:
+        """Cycles of its core that the request before took, modulo 2**32; 0 if it counts none."""
+        (cycles,) = self._ask(Message.CYCLES)
+        return cycles
+
     def read(self, region: int, offset: int = 0, nbytes: int | None = None) -> bytes:
         """Bytes of a region, to its end if `nbytes` is None: only of those that `Region` names."""
         end = self.info.region_bytes(RamRegion(region)) if nbytes is None else offset + nbytes

@@ -38,6 +38,7 @@ class Message(IntEnum):
     RECALL = 17
     START = 18
     FINISH = 19
+    CYCLES = 20
 
 
 class Status(IntEnum):
@@ -109,6 +110,7 @@ REQUESTS = {
     Message.RECALL: struct.Struct("<I"),  # slot
     Message.START: struct.Struct("<I"),  # label
     Message.FINISH: struct.Struct("<B"),  # flags
+    Message.CYCLES: _EMPTY,
 }
 
 # The fixed part of each reply that has one, after the status.
@@ -124,6 +126,7 @@ REPLIES = {
     Message.DIGEST: struct.Struct("<5I"),
     Message.RECALL: struct.Struct("<I"),
     Message.FINISH: struct.Struct("<5I"),
+    Message.CYCLES: struct.Struct("<I"),
 }
 
 

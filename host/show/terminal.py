@@ -197,17 +197,22 @@ def format_lines(cost: dict[str, Any]) -> Iterator[str]:
     yield f"  accuracy with each: {ACCURACY}, a page of the documentation"
 
 
-def counted(outcome: Outcome, unit: Unit, key: str, of: str) -> str:
-    return number(outcome.counted_in(unit).get(key, {}).get(of)) or "-"
+def counted(outcome: Outcome, unit: Unit, key: str, of: str, predicted: str = "") -> str:
+    """A figure that was counted; where a board at a port counts none, what is ``predicted``."""
+    found, known = outcome.counted_in(unit).get(key, {}).get(of), outcome.port_build
+    if found is None and known is not None and predicted and not outcome.counted:
+        return f"≈ {number(known.predicted[predicted])}"
+    return number(found) or "-"
 
 
 def counted_figures(unit: Unit) -> dict[str, Callable[[Outcome], str]]:
     """What was counted in one unit."""
     word = unit.value
+    step, inference = ("step", "inference") if unit is Unit.INSTRUCTIONS else ("", "")
     return {
-        f"{word} per step": lambda o: counted(o, unit, f"{word}_per_step", "median"),
+        f"{word} per step": lambda o: counted(o, unit, f"{word}_per_step", "median", step),
         f"{word}, first step": lambda o: counted(o, unit, f"{word}_per_step", "first"),
-        f"{word} per inference": lambda o: counted(o, unit, f"forward_{word}", "mean"),
+        f"{word} per inference": lambda o: counted(o, unit, f"forward_{word}", "mean", inference),
     }
 
 
@@ -268,6 +273,8 @@ def notes(outcome: Outcome) -> list[str]:
         said += [f"saturation: {text}" for text in found]
     if outcome.saving is not None:
         said.append(saving_line(outcome, outcome.saving))
+    if outcome.port_build is not None:
+        said.append(outcome.port_build.told())
     return said
 
 
@@ -376,8 +383,14 @@ def ports_table(found: dict[str, list[dict[str, Any]]]) -> None:
     table = Table()
     table.add_column("give")
     table.add_column("what")
+    table.add_column("firmware")
     for p in found["ports"]:
-        table.add_row(f"--port {p['port']}", p["description"])
+        usb = f" ({p['usb']})" if p["usb"] else ""
+        what = escape(f"{p['what'] or p['description']}{usb}")
+        like = f", as of {', '.join(p['boards'])}" if p["boards"] else ""
+        table.add_row(f"--port {p['port']}", what + like, escape(p["told"]))
+    for w in found["waiting"]:
+        table.add_row("", f"{w['what']} ({w['usb']})", w["told"])
     for s in found["simulated"]:
         missing = ""
         if s["missing"]:

@@ -5,25 +5,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mcutrain.host.building.firmware import build
 from mcutrain.host.building.target import Target, TargetKind, check_runs_here
 from mcutrain.host.data.options import DEFAULT_DATA_OPTIONS, DataOptions
+from mcutrain.host.defaults import BAUD
 from mcutrain.host.extras import require_extra
 from mcutrain.host.request import Request
 from mcutrain.host.training.class_names import named
 from mcutrain.host.training.dataset import Dataset, load_dataset
 from mcutrain.host.training.evaluation import Evaluation, evaluate_with
 from mcutrain.host.training.in_process import in_process_runner
+from mcutrain.host.training.learned import planned_on, settle
+from mcutrain.host.training.on_port import request_of_port
 from mcutrain.host.training.progress import Progress
 from mcutrain.host.training.reporter import Reporter
 from mcutrain.host.training.runner import Runner
-from mcutrain.host.training.runners import simulated
+from mcutrain.host.training.runners import connected, simulated
 from mcutrain.host.training.state import SavedState
-from mcutrain.trainer.errors import DataError
+from mcutrain.trainer.errors import DataError, Error
 from mcutrain.trainer.training_plan import TrainingPlan
 
 
@@ -39,6 +43,8 @@ class EvaluationJob:
     state: Path | None = None
     reading: DataOptions = DEFAULT_DATA_OPTIONS
     verbose: bool = False
+    port: str | None = None  # of a board, whose own weights are evaluated
+    baud: int = BAUD
 
 
 @dataclass(frozen=True)
@@ -82,8 +88,10 @@ class Evaluated:
 def run_evaluation(job: EvaluationJob, reporter: Reporter) -> Evaluated:
     """Evaluate; ``reporter`` is told of it. Raises Error."""
     target = Target.parse(job.target)
+    if job.port is not None:
+        return evaluated_on_port(job, job.port, target, reporter)
     check_runs_here(target)
-    if target.kind is not TargetKind.REFERENCE:
+    if target.runs_here:
         require_extra("build")
     saved = None if job.state is None else SavedState.read(job.state)
     if saved is None:
@@ -93,6 +101,33 @@ def run_evaluation(job: EvaluationJob, reporter: Reporter) -> Evaluated:
         request = saved.request(job.request.model).but(class_names=names)
     plan = named(request, job.data, job.reading).on(target.chip).plan()
     state = None if saved is None else saved.state(plan)
+    data = read_data(job, plan, reporter)
+    samples = len(data.part(job.split)[0])
+    with computing(plan, target, samples, job, reporter) as runner:
+        runner.reset(0) if state is None else runner.load(state)
+        return evaluated(job, data, plan, runner, reporter)
+
+
+def evaluated_on_port(
+    job: EvaluationJob, port: str, target: Target, reporter: Reporter
+) -> Evaluated:
+    """What the board at a port makes of the samples with the weights that it has, and keeps."""
+    if target.kind is not TargetKind.REFERENCE:
+        raise Error("give --port or --target, not both")
+    if job.state is not None:
+        raise Error("--port evaluates the weights that the board has: leave --state out")
+    port, known = request_of_port(job.request.model, port, job.baud)
+    names = job.request.options.class_names or None
+    request = named(known.but(class_names=names), job.data, job.reading)
+    with connected(port, partial(planned_on, request, None), job.baud) as runner:
+        settle(runner)
+        data = read_data(job, runner.plan, reporter)
+        found = evaluated(job, data, runner.plan, runner, reporter)
+    return replace(found, job=replace(job, target=port))
+
+
+def read_data(job: EvaluationJob, plan: TrainingPlan, reporter: Reporter) -> Dataset:
+    """The samples. Raises DataError if those that are evaluated were clipped."""
     with reporter.working(f"reading {job.data}") as update:
         data = load_dataset(
             job.data, plan, job.reading,
@@ -101,12 +136,14 @@ def run_evaluation(job: EvaluationJob, reporter: Reporter) -> Evaluated:
     reporter.tell(data.notes)
     if (clipped := data.clipped(job.split)) is not None:
         raise DataError(f"{job.data}: {clipped.text}")
+    return data
+
+
+def evaluated(
+    job: EvaluationJob, data: Dataset, plan: TrainingPlan, runner: Runner, reporter: Reporter
+) -> Evaluated:
     x, y = data.part(job.split)
-    with (
-        computing(plan, target, len(x), job, reporter) as runner,
-        reporter.training(plan) as report,
-    ):
-        runner.reset(0) if state is None else runner.load(state)
+    with reporter.training(plan) as report:
         found = evaluate_with(
             runner, plan, x, y,
             lambda done, metric: report(Progress("evaluate", done, len(x), metric=metric)),

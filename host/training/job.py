@@ -18,6 +18,7 @@ from mcutrain.host.training.augmentation import Augmentation
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.fold_decision import FoldDecision
 from mcutrain.host.training.latents import Saving
+from mcutrain.host.training.port_build import PortBuild
 from mcutrain.host.training.rate_choice import RateChoice
 from mcutrain.host.training.rates import given_rate
 from mcutrain.host.training.result import Result
@@ -132,6 +133,7 @@ class Outcome:
     notes: tuple[Note, ...] = ()  # of the plan and of the data, said before the training
     data: Dataset | None = None  # what it was trained and tested on
     traffic: Traffic | None = None  # of the link; None without one
+    port_build: PortBuild | None = None  # what a board at a port runs
     unit: Unit = Unit.INSTRUCTIONS  # of what was counted; its word is in the keys
 
     def to_json(self) -> dict[str, Any]:
@@ -153,6 +155,7 @@ class Outcome:
             "stack_used_bytes": self.stack_used_bytes,
             "link": None if self.traffic is None else self.traffic.to_json(),
             "notes": [asdict(note) for note in self.notes],
+            "build": None if self.port_build is None else self.port_build.to_json(),
             "cost": self.cost,
         }
 

@@ -89,6 +89,7 @@ def pull(
         if settle(runner) == 0:
             raise Error(f"{port}: the device has learned nothing yet: there is nothing to save")
         state, plan = learned_state(runner), runner.plan
+        port = runner.device.name
     save_state(save, plan, state, request)
     steps = int(unpack_state(plan, state)[plan.learning.sgd][1])
     return {"output": str(save), "port": port, "update": plan.scheme.name, "steps": steps}

@@ -26,6 +26,7 @@ from mcutrain.host.training.keeping import Keeper
 from mcutrain.host.training.latents import DEVICE, OFF, CachedRunner, Saving, place_of
 from mcutrain.host.training.learned import GO_ON, going_on, planned_on
 from mcutrain.host.training.loop import train
+from mcutrain.host.training.port_build import Known, keep_counts, port_build
 from mcutrain.host.training.progress import Report
 from mcutrain.host.training.replay import train_stream
 from mcutrain.host.training.reporter import SILENT, Reporter
@@ -189,13 +190,18 @@ def run_on_port(
 ) -> Outcome:
     plans = partial(planned_on, job.request, job.flash_latents)
     with connected(port, plans, job.baud) as runner:
-        plan, own = runner.plan, going_on(runner, port, job.beginning, reporter)
+        plan = runner.plan
+        own = going_on(runner, runner.device.name, job.beginning, reporter)
         state = state if own is None else own
         job = settled(timed(job, plan, data, runner, state), plan, data, state, reporter, keeper)
         with reporter.training(plan) as report:
             result, saving = train_job(job, plan, data, runner, report, state, keeper)
         traffic = runner.device.traffic
-    return Outcome(job, port, result, planned(plan), plan, saving=saving, traffic=traffic)
+    known = port_build(plan, runner.board)
+    return Outcome(
+        job, runner.device.name, result, known.cost, plan, saving=saving, traffic=traffic,
+        port_build=known, counted=dict(known.counts.counted), unit=known.counts.unit,
+    )  # fmt: skip
 
 
 def train_job(
@@ -261,4 +267,6 @@ def run_simulated(
         for key, region in COUNTED.items()
         if found.get(region)
     }
+    if counted:
+        keep_counts(built, Known(counted, unit))
     return replace(outcome, counted=counted, unit=unit)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mcutrain.host.attached.choose import chosen_port
 from mcutrain.host.building.firmware import Build, plan_with_hash
 from mcutrain.host.building.target import TargetKind
 from mcutrain.host.errors import MismatchError
@@ -323,21 +324,30 @@ def running(build: Build, args: Sequence[str]) -> Iterator[tuple[str, PaintedSta
             yield port, None
 
 
+class PortRunner(DeviceRunner):
+    """A device on a serial port that runs the build of ``board``."""
+
+    def __init__(self, device: Device, plan: TrainingPlan, board: str) -> None:
+        super().__init__(device, plan)
+        self.board = board
+
+
 @contextmanager
 def connected(
     port: str, plan_for: Callable[[Chip], TrainingPlan], baud: int
-) -> Iterator[DeviceRunner]:
-    """A device on a serial port. Raises MismatchError unless it runs a build of a plan that
-    ``plan_for`` makes for a board's chip."""
+) -> Iterator[PortRunner]:
+    """A device on a serial port, which AUTO stands for if one alone answers. Raises MismatchError
+    unless it runs a build of a plan that ``plan_for`` makes for a board's chip."""
+    port = chosen_port(port, baud)
     numerics = plan_for(GENERIC).numerics_hash
     device = Device.open(SerialTransport(port, baud), None, numerics)
     try:
-        plan = plan_with_hash(plan_for, device.info.build_hash)
-        if plan is None:
+        known = plan_with_hash(plan_for, device.info.build_hash)
+        if known is None:
             raise MismatchError(
                 f"{port}: the device runs the build {device.info.build_hash.hex()}, which is not "
-                "this version's build of the plan; run `mcutrain build` and flash what it names"
+                "this version's build of the plan; run `mcutrain flash` with the plan's options"
             )
-        yield DeviceRunner(device, plan)
+        yield PortRunner(device, *known)
     finally:
         device.close()

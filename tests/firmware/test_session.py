@@ -20,7 +20,12 @@ from mcutrain.host.link.protocol import Message, RamRegion, Status
 from mcutrain.host.link.transport import SerialTransport
 from mcutrain.host.simulation.simulator import simulate
 from mcutrain.trainer.errors import DataError
-from tests.support.fake_model.build import BUILD_HASH, NUMERICS_HASH, build_native
+from tests.support.fake_model.build import (
+    BUILD_HASH,
+    COUNTING_PORT,
+    NUMERICS_HASH,
+    build_native,
+)
 from tests.support.noisy_line import NoisyLine
 from tests.support.sessions import (
     CALLS,
@@ -535,3 +540,23 @@ def test_the_firmware_ends_with_its_parent(elf: Path) -> None:
     assert path.startswith("/dev/")
     with pytest.raises(TransportError), SerialTransport(path) as transport:
         Device.open(transport, None, None, patience_s=2.0)
+
+
+def test_cycles_are_those_of_the_request_before(tmp_path: Path, device: Device) -> None:
+    """A counter that goes on by 1000 with each look: twice for each request that is executed."""
+    counting = build_native(tmp_path, port=COUNTING_PORT)
+    with simulate("native", counting) as path, SerialTransport(path) as transport:
+        counted = Device.open(transport, BUILD_HASH, NUMERICS_HASH)
+        counted.reset(1)
+
+        assert [counted.cycles() for _ in range(3)] == [1000, 1000, 1000]
+        with pytest.raises(DeviceError):
+            counted.step(0)
+        assert counted.cycles() == 1000
+        counted.write_sample(sample(0))
+        counted.begin(0)
+        assert counted.cycles() == 1000  # while a step is under way, too
+        assert not counted.run(1).is_done
+    device.reset(1)
+
+    assert device.cycles() == 0  # this computer's port counts none

@@ -24,7 +24,7 @@ static bool may_change_arena(uint8_t type)
 {
     return type != MCT_MSG_HELLO && type != MCT_MSG_READ && type != MCT_MSG_DIGEST &&
            type != MCT_MSG_KEEP && type != MCT_MSG_CLASSES && type != MCT_MSG_LEARNING_RATE &&
-           type != MCT_MSG_RESET;
+           type != MCT_MSG_RESET && type != MCT_MSG_CYCLES;
 }
 
 static void check_memory(uint8_t type, bool is_done)
@@ -56,6 +56,8 @@ static uint32_t reply_bytes_of(uint8_t type, const uint8_t *payload)
         return MCT_REPLY_RUN_BYTES;
     case MCT_MSG_RECALL:
         return MCT_REPLY_RECALL_BYTES;
+    case MCT_MSG_CYCLES:
+        return MCT_REPLY_CYCLES_BYTES;
     case MCT_MSG_SAMPLE:
     case MCT_MSG_TARGET:
     case MCT_MSG_LATENT:

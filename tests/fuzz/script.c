@@ -28,6 +28,7 @@ const fuzz_form fuzz_forms[] = {
     {"RECALL", MCT_MSG_RECALL, {4}, false},
     {"START", MCT_MSG_START, {4}, false},
     {"FINISH", MCT_MSG_FINISH, {1}, false},
+    {"CYCLES", MCT_MSG_CYCLES, {0}, false},
     {"FRAME", FUZZ_FRAME, {1}, true},
     {"NOISE", FUZZ_NOISE, {0}, true},
     {"AGAIN", FUZZ_AGAIN, {0}, false},

@@ -142,8 +142,8 @@ TRAIN = ("train", MODEL, "--data", WATCH / "demo.npz", "--update", "head")
     [
         (
             (*TRAIN, "--target", "board:pico"),
-            "board:pico is not run on this computer: flash it with `pio run -e pico -t upload`, "
-            "then give --port in place of --target",
+            "board:pico is not run on this computer: flash it with `mcutrain flash --board "
+            "pico`, then give --port in place of --target",
         ),
         (
             ("evaluate", MODEL, "--data", WATCH / "demo.npz", "--target", "board:pico"),

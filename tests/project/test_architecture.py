@@ -77,9 +77,9 @@ FLOORS = {
         {"boards", "data", "files", "link", "measure", "npz", "outputs", "told"},
         {"real_boards"},
         {"building"},
-        {"cost", "simulation"},
-        {"project", "training"},
-        {"budget", "search"},
+        {"attached", "cost", "simulation"},
+        {"flashing", "project", "training"},
+        {"budget", "search", "selftest"},
         {"show"},
         # What people use, by the shell or by Python: neither needs the other.
         {"api", "cli"},

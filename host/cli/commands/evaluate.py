@@ -10,10 +10,19 @@ import typer
 
 from mcutrain.host.cli.data_options import HELP, takes_data_options
 from mcutrain.host.cli.files import READS
-from mcutrain.host.cli.options import JsonOpt, ModelArg, QuietOpt, TargetOpt, VerboseOpt
+from mcutrain.host.cli.options import (
+    BaudOpt,
+    JsonOpt,
+    ModelArg,
+    PortOption,
+    QuietOpt,
+    TargetOpt,
+    VerboseOpt,
+)
 from mcutrain.host.cli.output import print_json, progress
 from mcutrain.host.cli.panels import COMMON, DATA, OUTPUT
 from mcutrain.host.data.options import SPLITS, DataOptions
+from mcutrain.host.defaults import BAUD
 from mcutrain.trainer.options import LEARNS
 
 
@@ -44,6 +53,8 @@ def evaluate(
         COMMON,
     ] = None,
     target: TargetOpt = "reference",
+    port: Annotated[str | None, PortOption] = None,
+    baud: BaudOpt = BAUD,
     loss: Annotated[
         str | None,
         typer.Option(
@@ -83,7 +94,7 @@ def evaluate(
         raise Error(f"--split {split}: give {', '.join(SPLITS)}")
     names = read_class_names(class_names) or None
     request = Request.of(model, loss=loss, class_names=names)
-    job = EvaluationJob(request, data, split, target, state, reading, verbose)
+    job = EvaluationJob(request, data, split, target, state, reading, verbose, port, baud)
     found = run_evaluation(job, ConsoleReporter(progress(quiet)))
     if json_:
         print_json(found.to_json(worst))

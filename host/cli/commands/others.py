@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``demo``, ``ports`` and ``clean``."""
+"""``demo`` and ``clean``."""
 
 from __future__ import annotations
 
@@ -51,15 +51,6 @@ def demo(
     for outcome in shown.outcomes:
         if outcome.failure:
             raise Error(outcome.failure)
-
-
-def ports(json_: JsonOpt = False) -> None:
-    """List serial ports and simulated boards."""
-    from mcutrain.host.cli.ports import serial_ports
-    from mcutrain.host.show import terminal as show
-
-    found = serial_ports()
-    print_json(found) if json_ else show.ports_table(found)
 
 
 def clean(json_: JsonOpt = False) -> None:

@@ -276,7 +276,7 @@ def test_a_build_finds_its_board() -> None:
     digest = build_hash(lay_out(watch().on(TARGET.chip)), BOARD)
 
     found = plan_with_hash(watch().on, digest)
-    assert found is not None and found.chip == TARGET.chip
+    assert found is not None and (found[0].chip, found[1]) == (TARGET.chip, BOARD)
 
 
 @ON_BOARD

@@ -27,6 +27,7 @@ NATIVE_PORT = _FIRMWARE / "ports" / "native" / "port.c"
 BURSTS_PORT = (
     ROOT / "tests" / "support" / "bursts_port.c"
 )  # the same, but what it has no room for is lost
+COUNTING_PORT = ROOT / "tests" / "support" / "counting_port.c"  # the same, with a cycle counter
 
 
 def build_native(folder: Path, *defines: str, port: Path = NATIVE_PORT) -> Path:
