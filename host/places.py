@@ -19,6 +19,7 @@ from mcutrain.trainer.errors import Error
 PACKAGE = Path(mcutrain.__file__).parent
 FIRMWARE_DIR = PACKAGE / "firmware"
 BOARDS_DIR = FIRMWARE_DIR / "platform" / "boards"
+EMULATORS_DIR = FIRMWARE_DIR / "platform" / "emulators"
 EXAMPLES = PACKAGE / "examples"
 CACHE_VARIABLE = "MCUTRAIN_CACHE"
 

@@ -15,6 +15,7 @@ from mcutrain.host.api.errors import raises_errors
 from mcutrain.host.api.html import Cell, curve, page_table
 from mcutrain.host.api.progress import Epoch
 from mcutrain.host.extras import require_extra
+from mcutrain.host.simulation.counts import Unit
 from mcutrain.host.training.evaluation import Evaluation
 from mcutrain.host.training.export import check_exportable, export_state
 from mcutrain.host.training.job import Outcome
@@ -129,8 +130,14 @@ class Run:
 
     @property
     def instructions(self) -> dict[str, dict[str, float | None]]:
-        """Exact instructions that were counted, by what; empty unless they were asked for."""
-        return self.outcome.instructions
+        """Exact instructions that were counted, by what; empty unless they were asked for, and on a
+        board whose emulator counts ``cycles``."""
+        return self.outcome.counted_in(Unit.INSTRUCTIONS)
+
+    @property
+    def cycles(self) -> dict[str, dict[str, float | None]]:
+        """Exact cycles of an emulator that counts those, by what; empty on all other boards."""
+        return self.outcome.counted_in(Unit.CYCLES)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ KINDS = (
     "objects",
     "pio-core",
     "kernels",
-    "plugin",
+    "emulators",
 )  # folders below the cache's own
 
 

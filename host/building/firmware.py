@@ -30,7 +30,7 @@ from mcutrain.host.errors import BuildError
 from mcutrain.host.extras import require_extra
 from mcutrain.host.files import write_all, write_whole
 from mcutrain.host.outputs import check_writable
-from mcutrain.host.places import FIRMWARE_DIR, PACKAGE, cache_dir, installation
+from mcutrain.host.places import EMULATORS_DIR, FIRMWARE_DIR, PACKAGE, cache_dir, installation
 from mcutrain.trainer.chip import Chip
 from mcutrain.trainer.errors import BudgetError
 from mcutrain.trainer.graph.op import Node
@@ -67,7 +67,7 @@ def build_hash(program: Program, board: str) -> bytes:
     digest = hashlib.sha256(emit_source(program).encode())
     for path in sorted(FIRMWARE_DIR.rglob("*")):
         is_other_board = path.parent.name == "boards" and path.stem != board
-        if path.parent.name == "plugin":  # it looks at a firmware, and is no part of it
+        if EMULATORS_DIR in path.parents:  # what runs a firmware is no part of it
             continue
         if path.suffix in (".c", ".h", ".ld", ".json", ".py") and not is_other_board:
             digest.update(path.relative_to(FIRMWARE_DIR).as_posix().encode())

@@ -12,7 +12,7 @@ from typing import Any
 
 from mcutrain.host.boards import core_of
 from mcutrain.host.building.target import Target, TargetKind
-from mcutrain.host.cli.ports import simulated
+from mcutrain.host.cli.ports import missing
 from mcutrain.host.cost import planned
 from mcutrain.host.data.options import DataOptions
 from mcutrain.host.errors import TransportError
@@ -149,8 +149,10 @@ def check_tools(target: Target) -> None:
     """Raises Error if a compiler or simulator is missing."""
     if target.kind is TargetKind.REFERENCE:
         return
-    if missing := simulated(target.board)["missing"]:
-        raise Error(f"{target.name} needs {', '.join(missing)}: install it, or see mcutrain ports")
+    if absent := missing(target.board):
+        names = ", ".join(each.name for each in absent)
+        remedies = dict.fromkeys(each.remedy for each in absent)
+        raise Error(f"{target.name} needs {names}; run: {' && '.join(remedies)}")
 
 
 def check_port(port: str) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 from serial.tools import list_ports
 
 from mcutrain.host.boards import board_description, board_names
+from mcutrain.host.simulation.emulators.emulator import Missing
+from mcutrain.host.simulation.emulators.known import emulator_of
 
 
 def serial_ports() -> dict[str, list[dict[str, Any]]]:
@@ -36,11 +38,23 @@ def target_name(board: str) -> str:
 
 
 def simulated(board: str) -> dict[str, Any]:
-    description = board_description(board)
-    needs = [f"{description['build']['toolchain']}gcc", description["simulation"]["command"][0]]
-    missing = [n for n in needs if not n.startswith("$") and shutil.which(n) is None]
+    """A board, what its emulator counts, and what is not installed of what it needs."""
+    description, absent = board_description(board), missing(board)
+    counts = emulator_of(board).counts
     return {
         "target": target_name(board),
         "description": description["name"],
-        "missing": missing,
+        "emulator": description["simulation"]["emulator"],
+        "counts": None if counts is None else counts.value,
+        "missing": [each.name for each in absent],
+        "remedies": list(dict.fromkeys(each.remedy for each in absent)),
     }
+
+
+def missing(board: str) -> list[Missing]:
+    """What is not installed of compiler and emulator."""
+    built = board_description(board)["build"]
+    compiler = f"{built['toolchain']}gcc"
+    has_compiler = shutil.which(compiler) is not None
+    needed = [] if has_compiler else [Missing(compiler, f"sudo apt-get install {built['apt']}")]
+    return [*needed, *emulator_of(board).missing()]

@@ -22,6 +22,7 @@ from mcutrain.host.kinds import flash_bytes, ram_bytes
 from mcutrain.host.show.answers import answers_of
 from mcutrain.host.show.terminal import figures, notes
 from mcutrain.host.show.work import Counts, WorkSource
+from mcutrain.host.simulation.emulators.known import emulator_of
 from mcutrain.host.training.job import Outcome
 from mcutrain.host.training.rate_choice import rate_text
 from mcutrain.trainer.graph.tensor import Array
@@ -95,9 +96,14 @@ def run_of(outcome: Outcome) -> dict[str, Any]:
 
 def counts_of(outcome: Outcome) -> Counts:
     """The whole steps and inferences that were counted; those from a latent are others."""
-    step = outcome.instructions.get("instructions_per_step", {}).get("median")
-    inference = outcome.instructions.get("forward_instructions", {}).get("mean")
-    return Counts(int(step or 0), int(inference or 0), outcome.profiles.get("step"))
+    word = outcome.unit.value
+    step = outcome.counted.get(f"{word}_per_step", {}).get("median")
+    inference = outcome.counted.get(f"forward_{word}", {}).get("mean")
+    emulator = emulator_of(outcome.plan.chip.name) if outcome.counted else None
+    return Counts(
+        int(step or 0), int(inference or 0), outcome.profiles.get("step"), outcome.unit,
+        "" if emulator is None else emulator.title, "" if emulator is None else emulator.caveat,
+    )  # fmt: skip
 
 
 def thinned(losses: Sequence[float]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from mcutrain.host.prediction.density import traced
 from mcutrain.host.prediction.predict import predict
 from mcutrain.host.request import Request
 from mcutrain.host.show.picture import Pictured
+from mcutrain.host.simulation.counting import check_counts
 from mcutrain.host.simulation.profile import profiles_json
 from mcutrain.host.training.flash_latents import with_flash_latents
 from mcutrain.host.training.reporter import SILENT, Reporter
@@ -31,9 +32,11 @@ from mcutrain.trainer.training_plan import TrainingPlan
 
 
 def check_profiled(target: str) -> None:
-    """Raises Error for a target whose instructions cannot be counted."""
-    if Target.parse(target).kind is not TargetKind.SIMULATED:
+    """Raises Error for a target on which nothing can be counted by node."""
+    place = Target.parse(target)
+    if place.kind is not TargetKind.SIMULATED:
         raise Error("--profile needs a simulated board: --target sim:BOARD")
+    check_counts(place.board, "--profile", by_node=True)
 
 
 def priced(
@@ -44,7 +47,7 @@ def priced(
     profile: bool = False,
     reporter: Reporter = SILENT,
 ) -> Pictured:
-    """The plan of a request and what it costs; with a ``profile`` the instructions of its nodes."""
+    """The plan of a request and what it costs; with a ``profile`` what its nodes execute."""
     place = Target.parse(target)
     if place.kind is not TargetKind.REFERENCE:
         require_extra("build")
@@ -60,7 +63,7 @@ def priced(
         if profile:
             from mcutrain.host.training.random_steps import profiled
 
-            with reporter.working(f"counting instructions on {target}"):
+            with reporter.working(f"counting on {target}"):
                 cost["profile"] = profiles_json(profiled(built))
     others = [] if flash_latents is None else [f"--flash-latents {flash_latents}"]
     built_for = [] if place.kind is TargetKind.REFERENCE else [target]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Instructions by node, as tables in the terminal."""
+"""Instructions or cycles by node, as tables in the terminal."""
 
 from __future__ import annotations
 
@@ -27,24 +27,23 @@ def profile_tables(found: dict[str, Any]) -> None:
 
 
 def profile_table(name: str, profile: dict[str, Any]) -> None:
-    whole = profile["instructions"]
-    table = Table(title=f"{number(whole)} instructions: {name}", box=None, padding=(0, 1, 0, 0))
+    unit = profile["unit"]
+    whole = profile[unit]
+    table = Table(title=f"{number(whole)} {unit}: {name}", box=None, padding=(0, 1, 0, 0))
     for title in ("node", "kind", "kernels"):
         table.add_column(title, overflow="fold")
     cycles = profile["estimated_cycles"]
-    shown = ["MACs", "instructions", "per MAC", "share", *(["~cycles"] if cycles else [])]
+    shown = ["MACs", unit, "per MAC", "share", *(["~cycles"] if cycles else [])]
     for title in shown:
         table.add_column(title, justify="right", no_wrap=True)
-    for part, instructions in profile["parts"].items():
+    for part, count in profile["parts"].items():
         for row in (r for r in profile["nodes"] if r["part"] == part):
-            table.add_row(*cells(row)[: 3 + len(shown)])
-        if instructions:
-            share = percent(instructions / whole)
-            table.add_row(
-                f"[bold]{PARTS.get(part, part)}", "", "", "", number(instructions), "", share
-            )
+            table.add_row(*cells(row, unit)[: 3 + len(shown)])
+        if count:
+            share = percent(count / whole)
+            table.add_row(f"[bold]{PARTS.get(part, part)}", "", "", "", number(count), "", share)
     out.print(table)
-    lines(["instructions are counted in QEMU, exactly; they are not cycles"])
+    lines([f"{unit} are counted in {profile['emulator']}, exactly; {profile['caveat']}"])
     if cycles:
         lines(
             [
@@ -54,10 +53,10 @@ def profile_table(name: str, profile: dict[str, Any]) -> None:
         )
 
 
-def cells(row: dict[str, Any]) -> tuple[str, ...]:
-    per_mac = row["instructions_per_mac"]
+def cells(row: dict[str, Any], unit: str) -> tuple[str, ...]:
+    per_mac = row[f"{unit}_per_mac"]
     return (
         row["node"], row["kind"], ", ".join(row["kernels"]), number(row["macs"]) or "-",
-        number(row["instructions"]), "-" if per_mac is None else f"{per_mac:.2f}",
+        number(row[unit]), "-" if per_mac is None else f"{per_mac:.2f}",
         percent(row["share"]), number(row["estimated_cycles"]),
     )  # fmt: skip

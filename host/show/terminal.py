@@ -11,6 +11,7 @@ from rich.console import Console, JustifyMethod
 from rich.markup import escape
 from rich.table import Table
 
+from mcutrain.host.simulation.counts import Unit
 from mcutrain.host.training.rate_choice import rate_text, told
 
 if TYPE_CHECKING:
@@ -194,8 +195,18 @@ def format_lines(cost: dict[str, Any]) -> Iterator[str]:
     yield f"  accuracy with each: {ACCURACY}, a page of the documentation"
 
 
-def instructions(outcome: Outcome, key: str, of: str) -> str:
-    return number(outcome.instructions.get(key, {}).get(of)) or "-"
+def counted(outcome: Outcome, unit: Unit, key: str, of: str) -> str:
+    return number(outcome.counted_in(unit).get(key, {}).get(of)) or "-"
+
+
+def counted_figures(unit: Unit) -> dict[str, Callable[[Outcome], str]]:
+    """What was counted in one unit."""
+    word = unit.value
+    return {
+        f"{word} per step": lambda o: counted(o, unit, f"{word}_per_step", "median"),
+        f"{word}, first step": lambda o: counted(o, unit, f"{word}_per_step", "first"),
+        f"{word} per inference": lambda o: counted(o, unit, f"forward_{word}", "mean"),
+    }
 
 
 def stack(outcome: Outcome) -> str:
@@ -219,9 +230,8 @@ FIGURES: dict[str, Callable[[Outcome], str]] = {
     "RAM, bytes": lambda o: number(o.cost["sram_bytes"]) or "-",
     "flash, bytes": lambda o: number(o.cost["flash_bytes"]) or "-",
     "stack used, bytes": stack,
-    "instructions per step": lambda o: instructions(o, "instructions_per_step", "median"),
-    "instructions, first step": lambda o: instructions(o, "instructions_per_step", "first"),
-    "instructions per inference": lambda o: instructions(o, "forward_instructions", "mean"),
+    **counted_figures(Unit.INSTRUCTIONS),
+    **counted_figures(Unit.CYCLES),
     "seconds of training": lambda o: f"{o.result.seconds:.1f}",
 }
 
@@ -229,7 +239,14 @@ FIGURES: dict[str, Callable[[Outcome], str]] = {
 def figures(outcomes: list[Outcome]) -> dict[str, list[str]]:
     """A row of cells for each figure, one per run."""
     name = outcomes[0].result.metric
-    return {text.format(metric=name): [cell(o) for o in outcomes] for text, cell in FIGURES.items()}
+    # Few emulators count cycles: their rows stand there for those alone.
+    has_cycles = any(outcome.counted_in(Unit.CYCLES) for outcome in outcomes)
+    left_out = set() if has_cycles else counted_figures(Unit.CYCLES).keys()
+    return {
+        text.format(metric=name): [cell(o) for o in outcomes]
+        for text, cell in FIGURES.items()
+        if text not in left_out
+    }
 
 
 def notes(outcome: Outcome) -> list[str]:
@@ -260,9 +277,10 @@ def rates_tried(outcome: Outcome) -> dict[str, str]:
 
 
 def saving_line(outcome: Outcome, saving: Saving) -> str:
-    """What latents saved: in instructions where they were counted, else in operations."""
+    """What latents saved: in instructions or cycles where they were counted, else in operations."""
     saved = outcome.saved(saving)
-    what, unit = saved["saved_instructions"], "instructions"
+    unit = outcome.unit.value
+    what = saved[f"saved_{unit}"]
     if what is None:
         what, unit = saved["saved_macs"], "MACs"
     return (
@@ -359,7 +377,9 @@ def ports_table(found: dict[str, list[dict[str, Any]]]) -> None:
     for p in found["ports"]:
         table.add_row(f"--port {p['port']}", p["description"])
     for s in found["simulated"]:
-        missing = f" (missing: {', '.join(s['missing'])})" if s["missing"] else ""
+        missing = ""
+        if s["missing"]:
+            missing = f" (missing: {', '.join(s['missing'])}; run: {' && '.join(s['remedies'])})"
         table.add_row(f"--target {s['target']}", s["description"] + missing)
     table.add_row("--target reference", "the NumPy reference on this computer")
     out.print(table)

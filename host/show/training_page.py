@@ -140,7 +140,7 @@ def key_figures(runs: Sequence[Run]) -> list[Key]:
     built = f"of the build for {run['target']}"
     planned = "of the plan, without stack and link"
     how = (
-        "counted in QEMU"
+        f"counted in {work.get('emulator', 'QEMU')}"
         if work["step_is_counted"]
         else f"predicted for a {core_name(work['core'])}"
     )

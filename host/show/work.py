@@ -11,7 +11,8 @@ from mcutrain.host.boards import board_names, chip_of, core_of
 from mcutrain.host.cost import layer_rows
 from mcutrain.host.prediction.density import Densities, traced
 from mcutrain.host.prediction.power import Work, board_estimates
-from mcutrain.host.prediction.predict import Prediction, predict
+from mcutrain.host.prediction.predict import Prediction, coefficients, predict
+from mcutrain.host.simulation.counts import Unit
 from mcutrain.host.simulation.profile import Profile
 from mcutrain.host.training.monitor import layer_names
 from mcutrain.trainer.training_plan import TrainingPlan
@@ -21,12 +22,28 @@ OTHER = "loss, counters and what stands between nodes"
 
 @dataclass(frozen=True)
 class Counts:
-    """Instructions as a run counted them: of a step and of an inference, 0 where none was, and by
-    node for a run that has a profile."""
+    """What an ``emulator`` counted in a run, in ``unit``: of a step and of an inference, 0 where
+    none was, and by node for a run that has a profile. ``caveat`` says what they leave out."""
 
     step: int = 0
     inference: int = 0
     profile: Profile | None = None
+    unit: Unit = Unit.INSTRUCTIONS
+    emulator: str = ""
+    caveat: str = ""
+
+    @property
+    def of_instructions(self) -> Counts:
+        """These, or none if they are cycles: nothing of a core's instructions follows from them."""
+        return self if self.unit is Unit.INSTRUCTIONS else Counts()
+
+    @property
+    def of_cycles(self) -> dict[str, Any] | None:
+        """The cycles of an emulator that counts those."""
+        if self.unit is not Unit.CYCLES or not self.step:
+            return None
+        told = {"emulator": self.emulator, "caveat": self.caveat}
+        return {"step": self.step, "inference": self.inference, **told}
 
 
 @dataclass(frozen=True)
@@ -45,18 +62,21 @@ class WorkSource:
         """By layer, in the whole, and what it comes to on real chips."""
         densities = traced(self.plan)
         prediction = predict(self.plan, self.core, densities)
-        profile = self.counts.profile
+        counts = self.counts.of_instructions
+        profile = counts.profile
         by_node = counted_nodes(profile) if profile else predicted_nodes(prediction)
-        step = self.counts.step or prediction.step
+        step = counts.step or prediction.step
         return {
             "core": self.core or prediction.like,
             "is_like": self.core is None,
             "by_layer": "counted" if profile else "predicted",
-            "step_is_counted": bool(self.counts.step),
+            "step_is_counted": bool(counts.step),
+            "emulator": counts.emulator,
+            "counted_cycles": self.counts.of_cycles,
             "step": step,
-            "inference": self.counts.inference or prediction.inference,
-            "cycles": None if profile is None else profile.cycles,
-            "layers": layers(self.plan, by_node, profile.instructions if profile else step),
+            "inference": counts.inference or prediction.inference,
+            "cycles": None if profile is None else profile.estimated_cycles,
+            "layers": layers(self.plan, by_node, profile.count if profile else step),
             "boards": [each.to_json() for each in board_estimates(self.by_core(densities))],
             "notes": prediction.notes,
         }
@@ -66,15 +86,18 @@ class WorkSource:
         found: dict[str, Work] = {}
         for board in board_names():
             core = core_of(board)
-            if core is None or core in found or not self.plan.needs <= chip_of(board).features:
+            if core not in coefficients() or core in found:
+                continue  # an estimate for a real chip by the core of another says little
+            if not self.plan.needs <= chip_of(board).features:
                 continue
             prediction = predict(self.plan, core, densities)
             found[core] = Work(prediction.step, prediction.inference)
-        if self.core is not None and self.counts.step and self.counts.inference:
-            profile, ratio = self.counts.profile, None
-            if profile is not None and profile.cycles:
-                ratio = profile.cycles / profile.instructions
-            found[self.core] = Work(self.counts.step, self.counts.inference, True, ratio)
+        counts = self.counts.of_instructions
+        if self.core is not None and counts.step and counts.inference:
+            profile, ratio = counts.profile, None
+            if profile is not None and profile.estimated_cycles:
+                ratio = profile.estimated_cycles / profile.count
+            found[self.core] = Work(counts.step, counts.inference, True, ratio)
         return found
 
 
@@ -83,7 +106,7 @@ Counted = tuple[int | None, str, int]  # operator, part, instructions
 
 def counted_nodes(profile: Profile) -> Iterator[Counted]:
     for cost in profile.nodes:
-        yield cost.of.node.index, cost.of.part.value, cost.instructions
+        yield cost.of.node.index, cost.of.part.value, cost.count
 
 
 def predicted_nodes(prediction: Prediction) -> Iterator[Counted]:

@@ -47,7 +47,7 @@ def said(work: dict[str, Any]) -> Iterator[str]:
     counted = work["step_is_counted"]
     yield f"A step takes {work['step']:,} instructions, an inference {work['inference']:,}."
     if counted:
-        yield "They were counted in QEMU and are exact."
+        yield f"They were counted in {work.get('emulator', 'QEMU')} and are exact."
     else:
         yield f"They are predicted for a {core_name(work['core'])}."
     if counted and work["by_layer"] == "predicted":
@@ -60,6 +60,11 @@ def said(work: dict[str, Any]) -> Iterator[str]:
         )
     else:
         yield "Instructions are not cycles: a core takes one or more cycles for each."
+    if found := work.get("counted_cycles"):
+        yield (
+            f"{found['emulator']} counted {found['step']:,} cycles of a step and "
+            f"{found['inference']:,} of an inference; {found['caveat']}."
+        )
     if work["is_like"]:
         yield "This target is no microcontroller, so the prediction is of portable C on that core."
     else:

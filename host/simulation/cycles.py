@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-# As firmware/platform/plugin/thumb.h counts them, and behind them: registers that instructions of
-# several moved, branches that were taken.
+# As firmware/platform/emulators/qemu/thumb.h counts them, and behind them: registers that
+# instructions of several moved, branches that were taken.
 KINDS = (
     "other", "load", "next load", "store", "store at", "several", "multiply", "accumulate", "long",
     "long accumulate", "divide", "link", "table", "special", "register", "taken",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Instructions of a step and of an inference by node of the plan.
+"""Instructions, or cycles, of a step and of an inference by node of the plan.
 
 The firmware is the one that is always built. Its debug information says which instructions come
 from a line of the generated C that calls a node's kernel: they are the node's, with all that they
@@ -17,25 +17,27 @@ from typing import Any
 from mcutrain.host.boards import core_of
 from mcutrain.host.building.firmware import Build, source_nodes
 from mcutrain.host.prediction.calls import Executed, Part, executed
+from mcutrain.host.simulation.counts import STEPS, Counted, Owned, Unit, read_counted
 from mcutrain.host.simulation.cycles import TIMINGS, Timing
-from mcutrain.host.simulation.instructions import STEPS, Counted, Owned, read_counted
+from mcutrain.host.simulation.emulators.known import emulator_of
 
-BETWEEN = "between"  # instructions of a step or an inference that no node has
+BETWEEN = "between"  # what no node has of a step or an inference
 
 
 @dataclass(frozen=True)
 class NodeCost:
-    """A node and its instructions in one step or inference, with an estimate of its cycles."""
+    """A node and what was counted of it in one step or inference; where that are instructions, with
+    an estimate of its cycles."""
 
     of: Executed
-    instructions: int
-    cycles: int | None
+    count: int
+    estimated_cycles: int | None
 
     @property
     def per_mac(self) -> float | None:
-        return self.instructions / self.of.macs if self.of.macs else None
+        return self.count / self.of.macs if self.of.macs else None
 
-    def to_json(self, whole: int) -> dict[str, Any]:
+    def to_json(self, whole: int, unit: Unit) -> dict[str, Any]:
         return {
             "node": self.of.node.name,
             "operator": self.of.node.index,
@@ -43,38 +45,45 @@ class NodeCost:
             "part": self.of.part.value,
             "kernels": list(self.of.kernels),
             "macs": self.of.macs,
-            "instructions": self.instructions,
-            "instructions_per_mac": self.per_mac,
-            "estimated_cycles": self.cycles,
-            "share": self.instructions / whole,
+            unit.value: self.count,
+            f"{unit.value}_per_mac": self.per_mac,
+            "estimated_cycles": self.estimated_cycles,
+            "share": self.count / whole,
         }
 
 
 @dataclass(frozen=True)
 class Profile:
-    """One run of a region, a step or an inference: its instructions, and those of each node.
-    ``cycles`` are an estimate; None for a core of which there is none."""
+    """One run of a region, a step or an inference: what ``emulator`` counted of it in ``unit``, and
+    of each node. ``estimated_cycles`` are None for a core of which there is no estimate, and where
+    the emulator itself counts cycles."""
 
     region: str
-    instructions: int
-    cycles: int | None
+    count: int
+    estimated_cycles: int | None
     nodes: tuple[NodeCost, ...]
+    unit: Unit
+    emulator: str
+    caveat: str  # what the counts leave out
 
     @property
     def parts(self) -> dict[str, int]:
-        """Instructions of each Part, and of what stands between the nodes."""
+        """The count of each Part, and of what stands between the nodes."""
         found = {
-            part.value: sum(cost.instructions for cost in self.nodes if cost.of.part is part)
+            part.value: sum(cost.count for cost in self.nodes if cost.of.part is part)
             for part in Part
         }
-        return {**found, BETWEEN: self.instructions - sum(found.values())}
+        return {**found, BETWEEN: self.count - sum(found.values())}
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "instructions": self.instructions,
-            "estimated_cycles": self.cycles,
+            "unit": self.unit.value,
+            "emulator": self.emulator,
+            "caveat": self.caveat,
+            self.unit.value: self.count,
+            "estimated_cycles": self.estimated_cycles,
             "parts": self.parts,
-            "nodes": [cost.to_json(self.instructions) for cost in self.nodes],
+            "nodes": [cost.to_json(self.count, self.unit) for cost in self.nodes],
         }
 
 
@@ -102,8 +111,9 @@ def profiles(build: Build, counts: Path) -> dict[str, Profile]:
 
 
 def timing_of(build: Build) -> Timing | None:
-    """What instructions take on the build's core, if it is known."""
-    return TIMINGS.get(core_of(build.target.board) or "")
+    """What instructions take on the build's core, if it is known and their kinds are counted."""
+    board = build.target.board
+    return TIMINGS.get(core_of(board) or "") if emulator_of(board).counts_kinds else None
 
 
 def _profile(build: Build, region: str, runs: Sequence[Counted]) -> Profile:
@@ -115,4 +125,9 @@ def _profile(build: Build, region: str, runs: Sequence[Counted]) -> Profile:
     costs = [
         NodeCost(each, run.by_owner[n], cycles.get(n)) for n, each in numbered if n in run.by_owner
     ]
-    return Profile(region, run.count, sum(cycles.values()) if cycles else None, tuple(costs))
+    emulator = emulator_of(build.target.board)
+    assert emulator.counts is not None  # or there were no counts
+    return Profile(
+        region, run.count, sum(cycles.values()) if cycles else None, tuple(costs),
+        emulator.counts, emulator.title, emulator.caveat,
+    )  # fmt: skip

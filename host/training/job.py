@@ -12,6 +12,7 @@ from mcutrain.host.data.options import DEFAULT_DATA_OPTIONS, DataOptions
 from mcutrain.host.defaults import AUTO, BAUD, EPOCHS, GUARD_MINUTES, PATIENCE, RATE_MINUTES, RATIO
 from mcutrain.host.link.traffic import Traffic
 from mcutrain.host.request import Request
+from mcutrain.host.simulation.counts import Unit
 from mcutrain.host.simulation.profile import Profile, profiles_json
 from mcutrain.host.training.augmentation import Augmentation
 from mcutrain.host.training.dataset import Dataset
@@ -66,7 +67,7 @@ class TrainingJob:
 
     @property
     def counts(self) -> bool:
-        """Whether instructions are counted."""
+        """Whether instructions are counted, or cycles, as the emulator can."""
         return self.count_instructions or self.profile
 
 
@@ -116,14 +117,14 @@ def asked_job(
 
 @dataclass
 class Outcome:
-    """A job's result, costs and instruction counts; ``failure`` says what did not hold."""
+    """A job's result, costs and counts; ``failure`` says what did not hold."""
 
     job: TrainingJob
     target: str
     result: Result
     cost: dict[str, Any]
     plan: TrainingPlan
-    instructions: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    counted: dict[str, dict[str, float | None]] = field(default_factory=dict)  # in ``unit``
     profiles: dict[str, Profile] = field(default_factory=dict)  # by region, of a job's profile
     failure: str = ""
     stack_used_bytes: int | None = None  # seen on a simulated board
@@ -131,6 +132,7 @@ class Outcome:
     notes: tuple[Note, ...] = ()  # of the plan and of the data, said before the training
     data: Dataset | None = None  # what it was trained and tested on
     traffic: Traffic | None = None  # of the link; None without one
+    unit: Unit = Unit.INSTRUCTIONS  # of what was counted; its word is in the keys
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -145,7 +147,7 @@ class Outcome:
             **self.result.to_json(),
             "budget": None if self.job.budget is None else self.job.budget.to_json(),
             **({"guard": decision.to_json()} if (decision := self.job.decision) else {}),
-            **self.instructions,
+            **self.counted,
             **({"profile": profiles_json(self.profiles)} if self.profiles else {}),
             "latents": None if self.saving is None else self.saved(self.saving),
             "stack_used_bytes": self.stack_used_bytes,
@@ -154,12 +156,16 @@ class Outcome:
             "cost": self.cost,
         }
 
+    def counted_in(self, unit: Unit) -> dict[str, dict[str, float | None]]:
+        """What was counted, if it was in this unit."""
+        return self.counted if unit is self.unit else {}
+
     def saved(self, saving: Saving) -> dict[str, Any]:
-        """What latents saved; in instructions too, where a prefix was counted."""
-        prefix = self.instructions.get("prefix_instructions")
+        """What latents saved; in instructions or cycles too, where a prefix was counted."""
+        prefix = self.counted.get(f"prefix_{self.unit.value}")
         mean = None if prefix is None else prefix["mean"]
         saved = None if mean is None else round(mean * saving.reused)
-        return {**saving.to_json(), "saved_instructions": saved}
+        return {**saving.to_json(), f"saved_{self.unit.value}": saved}
 
 
 def judged(outcome: Outcome) -> Outcome:
@@ -168,8 +174,8 @@ def judged(outcome: Outcome) -> Outcome:
         outcome.failure = str(outcome.result.difference)
     elif outcome.job.options.verify and not outcome.result.bit_exact:
         outcome.failure = "the device was not verified in every step"
-    elif outcome.job.counts and not has_both(outcome.instructions):
-        outcome.failure = "no instructions were counted: no step or no inference ran"
+    elif outcome.job.counts and not has_both(outcome.counted):
+        outcome.failure = f"no {outcome.unit.value} were counted: no step or no inference ran"
     elif (used := outcome.stack_used_bytes) is not None and used > outcome.cost["stack_bytes"]:
         outcome.failure = (
             f"{used:,} bytes of stack were used, the bound is {outcome.cost['stack_bytes']:,}; "
@@ -178,6 +184,6 @@ def judged(outcome: Outcome) -> Outcome:
     return outcome
 
 
-def has_both(instructions: dict[str, dict[str, float | None]]) -> bool:
+def has_both(counted: dict[str, dict[str, float | None]]) -> bool:
     """Whether a step was counted, and an inference, whole or from a latent."""
-    return {True, False} <= {"step" in key for key in instructions if "prefix" not in key}
+    return {True, False} <= {"step" in key for key in counted if "prefix" not in key}

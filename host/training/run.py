@@ -12,7 +12,8 @@ from mcutrain.host.building.firmware import Build, build
 from mcutrain.host.building.target import Target, TargetKind
 from mcutrain.host.cost import measured, planned
 from mcutrain.host.extras import require_extra
-from mcutrain.host.simulation.instructions import read_counts, summary
+from mcutrain.host.simulation.counting import check_counts, unit_of
+from mcutrain.host.simulation.counts import read_counts, summary
 from mcutrain.host.simulation.profile import profiles
 from mcutrain.host.training.absent import absent_notes, calls_for_mask
 from mcutrain.host.training.beforehand import settled, timed
@@ -44,11 +45,11 @@ from mcutrain.trainer.options import AUTO, KEEP
 from mcutrain.trainer.training_plan import TrainingPlan
 
 COUNTED = {
-    "instructions_per_step": "step",
-    "forward_instructions": "forward",
-    "prefix_instructions": "prefix",
-    "instructions_per_step_from_latent": "latent_step",
-    "forward_instructions_from_latent": "latent_forward",
+    "{unit}_per_step": "step",
+    "forward_{unit}": "forward",
+    "prefix_{unit}": "prefix",
+    "{unit}_per_step_from_latent": "latent_step",
+    "forward_{unit}_from_latent": "latent_forward",
 }
 
 
@@ -147,9 +148,11 @@ def check_together(job: TrainingJob, target: Target) -> None:
     if job.minutes is not None and (job.counts or job.replay is not None):
         other = "--replay takes each sample once" if job.replay else "instructions are counted"
         raise Error(f"--minutes times a few steps first, but {other}: give --steps N instead")
+    asked = "--profile" if job.profile else "--count-instructions"
     if job.counts and (job.port is not None or target.kind is not TargetKind.SIMULATED):
-        asked = "--profile" if job.profile else "--count-instructions"
         raise Error(f"{asked} needs a simulated board: --target sim:BOARD")
+    if job.counts:
+        check_counts(target.board, asked, by_node=job.profile)
 
 
 def latents_place(job: TrainingJob, plan: TrainingPlan, target: Target) -> str:
@@ -249,7 +252,12 @@ def run_simulated(
         job, built.target.name, result, cost, plan, stack_used_bytes=used, saving=saving,
         profiles=by_region, traffic=traffic,
     )  # fmt: skip
-    for key, region in COUNTED.items():
-        if values := found.get(region):
-            outcome.instructions[key] = summary(region, values)
-    return outcome
+    unit = unit_of(built.target.board) if job.counts else None
+    if unit is None:
+        return outcome
+    counted = {
+        key.format(unit=unit.value): summary(region, found[region])
+        for key, region in COUNTED.items()
+        if found.get(region)
+    }
+    return replace(outcome, counted=counted, unit=unit)

@@ -35,7 +35,7 @@ from mcutrain.trainer.ops.sgd import LearningRate
 from mcutrain.trainer.training_plan import TrainingPlan
 
 if TYPE_CHECKING:
-    from mcutrain.host.simulation.instructions import Owned
+    from mcutrain.host.simulation.counts import Owned
     from mcutrain.host.simulation.painted_stack import PaintedStack
 
 COUNTING_STEP_TIMEOUT_S = 600.0  # a repeated request would interrupt the step that is counted
@@ -259,7 +259,8 @@ def with_latents(runner: LatentRunner, place: str) -> Runner:
 
 
 class SimulatedRunner(DeviceRunner):
-    """A device that is a process on this computer; on a simulated board its stack is painted."""
+    """A device that is a process on this computer; on a simulated board its stack is painted, if
+    the emulator can show it."""
 
     def __init__(self, device: Device, plan: TrainingPlan, stack: PaintedStack | None) -> None:
         super().__init__(device, plan)
@@ -274,13 +275,14 @@ class SimulatedRunner(DeviceRunner):
 def simulated(
     build: Build, counts: Path | None = None, owners: Iterable[Owned] = (), *, kinds: bool = False
 ) -> Iterator[SimulatedRunner]:
-    """The build on its simulator; instruction counts go to the file ``counts`` at the end, by
+    """The build on its simulator; what that counts goes to the file ``counts`` at the end, by
     owner if there are any, and by ``kinds``."""
     args: tuple[str, ...] = ()
     if counts:
-        from mcutrain.host.simulation.instructions import counter_args
+        from mcutrain.host.simulation.counting import counter_args
 
-        args = counter_args(build.elf, build.plan.name, counts, owners, kinds=kinds)
+        board, model = build.target.board, build.plan.name
+        args = counter_args(board, build.elf, model, counts, owners, kinds=kinds)
     with running(build, args) as (port, stack):
         transport = SerialTransport(port)
         hashes = build.build_hash, build.plan.numerics_hash
@@ -309,7 +311,7 @@ def profiling(build: Build, counts: Path | None) -> AbstractContextManager[Simul
 
 @contextmanager
 def running(build: Build, args: Sequence[str]) -> Iterator[tuple[str, PaintedStack | None]]:
-    """The port of a build's process, and its stack on a simulated board."""
+    """The port of a build's process, and its stack on a simulated board that shows it."""
     board = build.target.board
     if build.target.kind is TargetKind.SIMULATED:
         from mcutrain.host.simulation.painted_stack import simulate_painted

@@ -26,7 +26,7 @@ from mcutrain.host.link.protocol import Message, Status
 from mcutrain.host.link.transport import SerialTransport
 from mcutrain.host.request import Request
 from mcutrain.host.search.budget import cost_of
-from mcutrain.host.simulation.instructions import read_counts
+from mcutrain.host.simulation.counts import read_counts
 from mcutrain.host.simulation.simulator import simulate
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.latents import HOST

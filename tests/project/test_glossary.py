@@ -28,7 +28,7 @@ PLAIN = {
         "making",
         "measure",
     ),
-    *("simulation", "kernels", "runtime", "builder", "plugin", "platform", "training"),
+    *("simulation", "kernels", "runtime", "builder", "qemu", "platform", "training"),
     *("mct", "ops", "cortex", "m", "mps2", "mps3", "an505", "an547", "nrf51", "stm32f1", "tflite"),
 }
 # Classes of trainer/graph whose names say it all to who knows Python or TFLite.

@@ -37,7 +37,7 @@ SHIPPED = (
     "mcutrain/firmware/platform/platform.json",
     "mcutrain/firmware/platform/builder/main.py",
     "mcutrain/firmware/platform/boards/native.json",
-    "mcutrain/firmware/platform/plugin/region_counter.c",
+    "mcutrain/firmware/platform/emulators/qemu/region_counter.c",
     "mcutrain/examples/watch/watch.tflite",
     "mcutrain/examples/watch/demo.npz",
     "mcutrain/examples/watch/LICENSE-data",

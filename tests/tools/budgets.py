@@ -19,7 +19,7 @@ from mcutrain.host.building.firmware import build
 from mcutrain.host.building.target import Target
 from mcutrain.host.cost import measured
 from mcutrain.host.prediction.samples import random_samples
-from mcutrain.host.simulation.instructions import read_counts
+from mcutrain.host.simulation.counts import read_counts
 from mcutrain.host.training.dataset import load_dataset
 from mcutrain.host.training.runners import simulated
 from mcutrain.trainer.graph.tensor import Array

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Build script of the native and simulated boards, run by SCons inside `pio run`."""
 
+import glob
 import os
 import shutil
 import sys
@@ -43,7 +44,7 @@ if board.get("build.linker_script", ""):
     )
     # A firmware too large for its board is linked to be measured, and then refused in bytes.
     is_measuring = bool(os.environ.get("MCUTRAIN_MEASURING"))
-    script = "cortex_m/measuring.ld" if is_measuring else board.get("build.linker_script")
+    script = board.get("build.measuring_script" if is_measuring else "build.linker_script")
     env.Replace(
         LDSCRIPT_PATH=os.path.join(ports_dir, script),
         SIZETOOL=prefix + "size",
@@ -54,5 +55,6 @@ if board.get("build.linker_script", ""):
 
 elf = env.BuildProgram()
 if env.get("LDSCRIPT_PATH"):
-    env.Depends(elf, [env["LDSCRIPT_PATH"], os.path.join(ports_dir, "cortex_m", "cortex_m.ld")])
+    included = glob.glob(os.path.join(glob.escape(ports_dir), "*", "*.ld"))
+    env.Depends(elf, sorted(included))
 Default([elf])

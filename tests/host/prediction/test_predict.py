@@ -50,14 +50,14 @@ def watch(board: str, update: str) -> TrainingPlan:
 
 def assert_near(said: Prediction, step: Profile, inference: Profile) -> None:
     """Each node, and the whole."""
-    counted = {cost.of.node: cost.instructions for cost in step.nodes}
+    counted = {cost.of.node: cost.count for cost in step.nodes}
     assert {node.of.node for node in said.nodes} == counted.keys()
     for node in said.nodes:
         took = counted[node.of.node]
-        room = max(LIMIT * took, SMALL_SHARE * step.instructions)
+        room = max(LIMIT * took, SMALL_SHARE * step.count)
         assert abs(node.instructions - took) <= room, (node.of.node.name, node.instructions, took)
-    assert abs(said.step - step.instructions) <= LIMIT * step.instructions
-    assert abs(said.inference - inference.instructions) <= LIMIT * inference.instructions
+    assert abs(said.step - step.count) <= LIMIT * step.count
+    assert abs(said.inference - inference.count) <= LIMIT * inference.count
 
 
 @pytest.mark.slow

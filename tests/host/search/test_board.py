@@ -13,7 +13,7 @@ from mcutrain.host.building.firmware import build
 from mcutrain.host.building.target import Target
 from mcutrain.host.prediction.predict import predict
 from mcutrain.host.search.board import instructions_of_step, overhead_of
-from mcutrain.host.simulation.instructions import read_counts
+from mcutrain.host.simulation.counts import read_counts
 from mcutrain.host.training.runners import simulated
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan

@@ -12,8 +12,8 @@ import pytest
 from mcutrain.host.boards import chip_of
 from mcutrain.host.building.firmware import build
 from mcutrain.host.building.target import Target
+from mcutrain.host.simulation.counts import read_counted
 from mcutrain.host.simulation.cycles import KINDS, TIMINGS
-from mcutrain.host.simulation.instructions import read_counted
 from mcutrain.host.simulation.profile import profiles
 from mcutrain.host.training.runners import profiling
 from mcutrain.trainer.options import PlanOptions
@@ -22,7 +22,7 @@ from mcutrain.trainer.tflite.reader import load
 from tests.support.paths import FIRMWARE, WATCH
 from tests.support.simulated_boards import board_param, missing
 
-PLUGIN = FIRMWARE / "platform" / "plugin"
+PLUGIN = FIRMWARE / "platform" / "emulators" / "qemu"
 # Each is assembled for a Cortex-M4: kind, registers that it moves among several.
 INSTRUCTIONS = {
     "add r0, r1, r2": ("other", 0),
@@ -139,10 +139,10 @@ def test_kinds_add_up_to_the_instructions(board: str, tmp_path: Path) -> None:
         assert sum(kinds.values()) == run.by_owner[owner]
         assert kinds["link"] <= taken <= run.by_owner[owner] / 2
         assert registers >= 2 * (kinds["several"] > 0)
-    assert step.cycles == sum(c.cycles or 0 for c in step.nodes) + round(
+    assert step.estimated_cycles == sum(c.estimated_cycles or 0 for c in step.nodes) + round(
         TIMINGS[f"cortex-{'m4' if board == 'mps2_an386' else 'm0'}"].estimate(run.kinds[0])
     )
-    assert 1.1 < step.cycles / step.instructions < 2.2
+    assert 1.1 < step.estimated_cycles / step.count < 2.2
 
 
 def test_an_estimate_weighs_each_kind() -> None:

@@ -16,7 +16,8 @@ from mcutrain.host.measure.elf import load_image
 from mcutrain.host.measure.lines import line_ranges
 from mcutrain.host.prediction.calls import Part, executed
 from mcutrain.host.show.profile import profile_table
-from mcutrain.host.simulation.instructions import Owned, compile_plugin, read_counted
+from mcutrain.host.simulation.counts import Owned, read_counted
+from mcutrain.host.simulation.emulators.qemu import compile_plugin
 from mcutrain.host.simulation.profile import owners, profiles
 from mcutrain.host.training.runners import simulated
 from mcutrain.trainer.errors import Error
@@ -64,10 +65,10 @@ def test_nodes_of_regions_add_up_to_the_step(name: str, tmp_path: Path) -> None:
     assert len(runs["step"]) == STEPS and len(runs["forward"]) == 1
     assert all(run.count == sum(run.by_owner.values()) for run in runs["step"] + runs["forward"])
     step = found["step"]
-    assert step.instructions == sorted(run.count for run in runs["step"][1:])[0]
+    assert step.count == sorted(run.count for run in runs["step"][1:])[0]
     assert [cost.of.node for cost in step.nodes] == [each.node for each in executed(plan)]
-    assert all(cost.instructions > 2 for cost in step.nodes)
-    assert sum(step.parts.values()) == step.instructions
+    assert all(cost.count > 2 for cost in step.nodes)
+    assert sum(step.parts.values()) == step.count
     assert {cost.of.part for cost in found["forward"].nodes} == {Part.FORWARD}
 
 
@@ -89,7 +90,7 @@ def test_a_node_has_what_its_kernel_executes(tmp_path: Path) -> None:
     last = profiles(built, tmp_path / "nodes")["step"]
     for cost in last.nodes:
         (kernel,) = cost.of.kernels
-        of_nodes[kernel] += cost.instructions
+        of_nodes[kernel] += cost.count
         calls[kernel] += 1
 
     totals = [
@@ -97,9 +98,7 @@ def test_a_node_has_what_its_kernel_executes(tmp_path: Path) -> None:
         for name in ("kernels", "nodes", "plain")
     ]
     assert totals[0] == totals[1] == totals[2]
-    run = next(
-        r for r in read_counted(tmp_path / "kernels")["step"][1:] if r.count == last.instructions
-    )
+    run = next(r for r in read_counted(tmp_path / "kernels")["step"][1:] if r.count == last.count)
     assert by_kernel.by_owner.keys() <= {0, *range(1, len(kernels) + 1)}
     for number, kernel in enumerate(kernels, 1):
         assert 0 < of_nodes[kernel] - run.by_owner[number] < ARGUMENTS * calls[kernel], kernel

@@ -16,12 +16,14 @@ from mcutrain.host.errors import BuildError, TransportError
 from mcutrain.host.link.device import Device
 from mcutrain.host.link.protocol import RamRegion
 from mcutrain.host.link.transport import SerialTransport
-from mcutrain.host.simulation.instructions import counter_args, read_counts
+from mcutrain.host.simulation.counting import counter_args
+from mcutrain.host.simulation.counts import read_counts
 from mcutrain.host.simulation.simulator import simulate
 from tests.support.fake_model.build import BUILD_HASH, GEN_DIR, NUMERICS_HASH
 
 pytestmark = pytest.mark.board
 
+BOARD = "mps2_an386"
 STEPS = 8
 STACK_BYTES = 1536
 
@@ -47,11 +49,11 @@ def build_strictly(env: str, build_dir: Path, stack_bytes: int | None = None) ->
         return build_firmware(GEN_DIR, env, build_dir, stack_bytes=stack_bytes)
 
 
-def train(board: str, firmware: Firmware, plugin_args: tuple[str, ...] = ()) -> tuple[bytes, int]:
+def train(board: str, firmware: Firmware, arguments: tuple[str, ...] = ()) -> tuple[bytes, int]:
     """State after some steps and inferences, and its digest."""
     rng = random.Random(1)
     with (
-        simulate(board, firmware.elf, plugin_args) as port,
+        simulate(board, firmware.elf, arguments) as port,
         SerialTransport(port) as transport,
     ):
         device = Device.open(
@@ -75,7 +77,7 @@ def test_the_emulated_cortex_m4_trains_as_the_native_port(
     counts = []
     for name in ("first", "second,with a comma"):
         file = tmp_path / name
-        assert train("mps2_an386", mps2, counter_args(mps2.elf, "fake", file)) == expected
+        assert train("mps2_an386", mps2, counter_args(BOARD, mps2.elf, "fake", file)) == expected
         counts.append(read_counts(file))
 
     assert counts[0] == counts[1]
@@ -165,7 +167,7 @@ def test_a_simulator_that_stops_says_why(tmp_path: Path) -> None:
 
 def test_counting_needs_the_functions_of_the_model(mps2: Firmware, tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="no function other_step"):
-        counter_args(mps2.elf, "other", tmp_path / "counts")
+        counter_args(BOARD, mps2.elf, "other", tmp_path / "counts")
     (tmp_path / "text").write_text("no ELF")
     with pytest.raises(BuildError, match="not a firmware file"):
-        counter_args(tmp_path / "text", "fake", tmp_path / "counts")
+        counter_args(BOARD, tmp_path / "text", "fake", tmp_path / "counts")

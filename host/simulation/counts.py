@@ -1,28 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Exact instruction counts of steps and inferences on a board simulated by QEMU.
+"""Exact counts of steps and inferences on a simulated board: what is asked for, and what is found.
 
-Counts are guest instructions, not cycles. They repeat exactly for the same firmware and data,
-except that an interrupt inside a region adds its own: open the device with a `step_timeout_s` no
-step reaches, and that does not adapt, so that no repeated request arrives during one. A request
-that is lost is repeated nevertheless: the device says so at once (SPEC 2.2).
+Emulators count guest instructions or cycles, never both (``Unit``). Counts repeat exactly for the
+same firmware and data, except that an interrupt inside a region adds its own: open the device with
+a `step_timeout_s` no step reaches, and that does not adapt, so that no repeated request arrives
+during one. A request that is lost is repeated nevertheless: the device says so at once (SPEC 2.2).
 """
 
 from __future__ import annotations
 
-import hashlib
-import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from statistics import median_low
 
-from mcutrain.host.building.cache import filling, lease
 from mcutrain.host.errors import BuildError
-from mcutrain.host.places import FIRMWARE_DIR, cache_dir
-from mcutrain.host.processes import run_group
 
-PLUGIN_DIR = FIRMWARE_DIR / "platform" / "plugin"
-PLUGIN_SOURCE = PLUGIN_DIR / "region_counter.c"
 REGIONS = {
     "step": "step",
     "forward": "infer",
@@ -33,10 +27,39 @@ REGIONS = {
 STEPS = ("step", "latent_step")  # of these, the regions of a training step
 
 
+class Unit(Enum):
+    """What an emulator counts; the value is the word for several of them."""
+
+    INSTRUCTIONS = "instructions"
+    CYCLES = "cycles"
+
+
+@dataclass(frozen=True)
+class Region:
+    """What is counted from the instruction at ``begin``, included, to the next at ``end``."""
+
+    name: str
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Counting:
+    """What an emulator shall count into the file ``out``: a line for each run of a region, as
+    ``read_counted`` reads it. ``owners`` is a file with lines "BEGIN END OWNER", the addresses in
+    hexadecimal and ascending; ``kinds`` says whether instructions are told apart."""
+
+    regions: tuple[Region, ...]
+    out: Path
+    owners: Path | None = None
+    kinds: bool = False
+
+
 @dataclass(frozen=True)
 class Counted:
-    """Instructions of one run of a region; by owner too where owners were given, and of each by
-    kind (host.simulation.cycles) where that was asked for. Those of owner 0 are nobody's."""
+    """Instructions or cycles of one run of a region; by owner too where owners were given, and of
+    each by kind (host.simulation.cycles) where that was asked for. Those of owner 0 are nobody's.
+    """
 
     count: int
     by_owner: dict[int, int]
@@ -52,34 +75,25 @@ class Owned:
     owner: int
 
 
-def counter_args(
+def counting(
     elf: Path, model: str, out: Path, owners: Iterable[Owned] = (), *, kinds: bool = False
-) -> tuple[str, ...]:
-    """Arguments for `simulate` that count the steps and inferences of `model` into the file `out`;
-    by owner if there are any, whom a file beside it then names, and by ``kinds``.
+) -> Counting:
+    """The steps and inferences of ``model`` in a firmware; by owner if there are any, whom a file
+    beside ``out`` then names, and by ``kinds``.
 
     Regions run from the entry of a function of MODEL, as REGIONS names it, to the entry of
     mct_mark_end, which the session calls when it has returned.
-    BuildError if the ELF lacks one of these functions or the plugin does not compile.
+    BuildError if the ELF lacks one of these functions.
     """
     functions = [f"{model}_{function}" for function in REGIONS.values()]
     *begins, end = _function_addresses(elf, (*functions, "mct_mark_end"))
-    pairs = zip(REGIONS, begins, strict=True)
-    regions = ",".join(f"region={name}:{begin:x}:{end:x}" for name, begin in pairs)
-    arguments = f"{_escaped(compile_plugin())},{regions},out={_escaped(out)}"
+    regions = tuple(Region(name, at, end) for name, at in zip(REGIONS, begins, strict=True))
     lines = [f"{o.begin:x} {o.end:x} {o.owner}\n" for o in sorted(owners, key=lambda o: o.begin)]
-    if lines:
-        file = out.with_name(f"{out.name}-owners")
-        file.write_text("".join(lines))
-        arguments += f",owners={_escaped(file)}"
-    if kinds:
-        arguments += ",kinds=on"
-    return ("-plugin", arguments)
-
-
-def _escaped(path: Path) -> str:
-    """A path as a part of an option of QEMU's."""
-    return str(path).replace(",", ",,")
+    if not lines:
+        return Counting(regions, out, kinds=kinds)
+    file = out.with_name(f"{out.name}-owners")
+    file.write_text("".join(lines))
+    return Counting(regions, out, file, kinds)
 
 
 def read_counted(path: Path) -> dict[str, list[Counted]]:
@@ -121,34 +135,6 @@ def summary(region: str, counts: Sequence[int]) -> dict[str, float | None]:
         "max": max(steady, default=None),
         "median": median_low(steady) if steady else None,
     }
-
-
-def compile_plugin() -> Path:
-    """The compiled plugin, compiled now unless this version of the source has been before."""
-    sources = sorted(PLUGIN_DIR.glob("*.[ch]"))
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
-    folder = cache_dir() / "plugin" / digest
-    library = folder / "region_counter.so"
-    held = lease(folder, shared=True)
-    try:
-        with filling(folder):
-            if not library.is_file():
-                _compile_into(library)
-    finally:
-        held.release()
-    return library
-
-
-def _compile_into(library: Path) -> None:
-    if shutil.which("gcc") is None:
-        raise BuildError("gcc is not installed; run: sudo apt-get install gcc libc6-dev")
-    library.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = library.with_suffix(".unfinished")
-    command = ["gcc", "-std=c11", "-O2", "-fPIC", "-shared", "-o", str(unfinished)]
-    result = run_group([*command, PLUGIN_SOURCE])
-    if result.returncode != 0:
-        raise BuildError(f"the instruction counter does not compile: {result.stdout.strip()}")
-    unfinished.replace(library)
 
 
 def _function_addresses(elf: Path, names: tuple[str, ...]) -> list[int]:
