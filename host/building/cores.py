@@ -16,8 +16,8 @@ OTHERS = {  # cores that Unicorn does not execute, and what does
 
 @dataclass(frozen=True)
 class Core:
-    """A core by its name, with the kernel variants it can run, the prefix and the flags of the gcc
-    that compiles for it, and the same for zig."""
+    """A core by its name, with the features that kernel variants may use, the prefix of the gcc
+    that compiles for it, its flags, and the same for zig."""
 
     name: str
     features: frozenset[str]
@@ -25,6 +25,7 @@ class Core:
     flags: tuple[str, ...]
     zig_target: str
     zig_cpu: str
+    link_flags: tuple[str, ...] = ("-nostartfiles",)
 
     @property
     def chip(self) -> Chip:
@@ -43,6 +44,13 @@ def _cortex(name: str, features: frozenset[str] = frozenset()) -> Core:
     )
 
 
+# Its linker script asks where the memories are.
+_PICOLIBC = tuple(
+    f"-Wl,--defsym=__{name}={value:#x}"
+    for name, value in (
+        ("flash", 0x10000000), ("flash_size", 16 << 20), ("ram", 0x20000000), ("ram_size", 16 << 20),
+    )
+)  # fmt: skip
 CORES = {
     core.name: core
     for core in (
@@ -52,8 +60,9 @@ CORES = {
         _cortex("cortex-m7", DSP),
         _cortex("cortex-m33", DSP),
         Core(
-            "riscv32", frozenset(), "riscv64-unknown-elf-", ("-march=rv32imc", "-mabi=ilp32"),
-            "riscv32-freestanding-none", "generic_rv32+m+c",
+            "riscv32", frozenset(), "riscv64-unknown-elf-",
+            ("-march=rv32imc", "-mabi=ilp32", "--specs=picolibc.specs"),
+            "riscv32-freestanding-none", "generic_rv32+m+c", ("-nostartfiles", *_PICOLIBC),
         ),
     )
 }  # fmt: skip

@@ -19,6 +19,7 @@ from mcutrain.host.cli.commands.pull import pull
 from mcutrain.host.cli.commands.report import report
 from mcutrain.host.cli.commands.search import search
 from mcutrain.host.cli.commands.train import train
+from mcutrain.host.cli.commands.verify import verify
 from mcutrain.host.cli.completion import heed_colons
 from mcutrain.host.cli.help_page import PagedGroup
 from mcutrain.host.cli.output import INTERRUPTED, drop_output, err, say
@@ -69,6 +70,11 @@ COMMANDS: tuple[tuple[Callable[..., None], str, str], ...] = (
         "Example: mcutrain generate model.tflite --update head --output gen/",
     ),
     (build, DEPLOY, "Example: mcutrain build model.tflite --update last:2 --target sim:mps2_an386"),
+    (
+        verify,
+        DEPLOY,
+        "Example: mcutrain verify model.tflite --update last:2 --elf firmware.elf --data mine.npz",
+    ),
     (
         pull,
         DEPLOY,

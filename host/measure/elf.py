@@ -102,7 +102,11 @@ def load_image(path: Path) -> Image:
         with path.open("rb") as stream:
             elf = ELFFile(stream)
             image = Image(
-                path, elf["e_machine"], _attributes(elf), tuple(_sections(elf)), tuple(_symbols(elf))
+                path,
+                elf["e_machine"],
+                _attributes(elf),
+                tuple(_sections(elf)),
+                tuple(_symbols(elf)),
             )
     except (OSError, ELFError, ConstructError, *_DAMAGED) as cause:
         raise Error(f"{path}: not a readable ELF file ({cause}); build it first") from cause

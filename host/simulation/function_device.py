@@ -16,7 +16,7 @@ from mcutrain.host.link.protocol import VERSION, Hello, Message, RunResult, Stat
 from mcutrain.host.link.traffic import Traffic
 from mcutrain.trainer.graph.tensor import Array, Tensor
 from mcutrain.trainer.interpreter import state_digest, unpack_state
-from mcutrain.trainer.planner.memory import STATE
+from mcutrain.trainer.planner.memory import ARENA, STATE
 from mcutrain.trainer.training_plan import TrainingPlan
 
 BYTE = 0xFF  # a status is an int8, in the low byte of what a function returns
@@ -34,6 +34,9 @@ class Functions(Protocol):
         """Of the program, for messages."""
         ...
 
+    @property
+    def model(self) -> str: ...
+
     def has(self, function: str) -> bool: ...
 
     def call(self, function: str, *arguments: int) -> int: ...
@@ -41,8 +44,11 @@ class Functions(Protocol):
     def push(self, function: str, data: bytes) -> int: ...
 
     def count(self, function: str, *arguments: int) -> tuple[int, int]:
-        """What ``call`` gives, and the instructions that it took."""
+        """What ``call`` gives, and the instructions that it took. Calls after it may take longer,
+        until ``stop_counting``."""
         ...
+
+    def stop_counting(self) -> None: ...
 
     def loss(self) -> tuple[int, int]: ...
 
@@ -79,7 +85,7 @@ class FunctionDevice:
         self._regions = list(regions)
         self.info = Hello(
             VERSION, 0, build_hash, plan.numerics_hash, plan.task.input.type.nbytes,
-            plan.classes, *list(regions.values())[:2], 0, calls,
+            plan.classes, regions[ARENA], regions[STATE], 0, calls,
         )  # fmt: skip
 
     @property

@@ -12,7 +12,6 @@ from typing import Any
 from mcutrain.host.building.firmware import build
 from mcutrain.host.building.target import Target, TargetKind
 from mcutrain.host.data.options import DEFAULT_DATA_OPTIONS, DataOptions
-from mcutrain.host.extras import require_extra
 from mcutrain.host.request import Request
 from mcutrain.host.training.class_names import named
 from mcutrain.host.training.dataset import Dataset, load_dataset
@@ -82,8 +81,7 @@ class Evaluated:
 def run_evaluation(job: EvaluationJob, reporter: Reporter) -> Evaluated:
     """Evaluate; ``reporter`` is told of it. Raises Error."""
     target = Target.parse(job.target)
-    if target.kind is not TargetKind.REFERENCE:
-        require_extra("build")
+    target.require()
     saved = None if job.state is None else SavedState.read(job.state)
     if saved is None:
         request = job.request.resolved()

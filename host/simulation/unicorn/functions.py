@@ -33,6 +33,10 @@ class ProgramFunctions:
     def name(self) -> str:
         return self.program.name
 
+    @property
+    def model(self) -> str:
+        return self.program.model
+
     def has(self, function: str) -> bool:
         return self.program.function(function) is not None
 
@@ -41,6 +45,9 @@ class ProgramFunctions:
 
     def count(self, function: str, *arguments: int) -> tuple[int, int]:
         return self.machine.count(self._function(function), *arguments)
+
+    def stop_counting(self) -> None:
+        self.machine.stop_counting()
 
     def push(self, function: str, data: bytes) -> int:
         return self.call(function, 0, self.machine.hand_over(data), len(data))

@@ -7,8 +7,6 @@ start-up code would leave it. There are no peripherals.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
@@ -71,6 +69,7 @@ class Machine:
     def __init__(self, program: Program, limit: int, buffer_bytes: int) -> None:
         self.program, self.limit = program, limit
         self.thumb = int(program.core.is_arm)  # set in the address of a function to be called
+        self._unicorn = unicorn_module()
         self._uc, self._registers = open_core(program)
         taken = [pages(section.address, section.nbytes) for section in program.image.sections]
         self.place = Place(free(taken, STACK_BYTES + 3 * PAGE + buffer_bytes), buffer_bytes)
@@ -80,7 +79,9 @@ class Machine:
             self._uc.mem_write(section.address, section.data)
         self._uc.mem_write(self.place.stack, bytes([PAINT]) * STACK_BYTES)
         self._lengths: dict[tuple[int, int], int] = {}
-        self._fault = ""
+        self._counter: int | None = None
+        self._counted = 0
+        self._called, self._fault = 0, ""
         self._hook_faults()
 
     def read(self, address: int, nbytes: int) -> bytes:
@@ -97,6 +98,7 @@ class Machine:
 
     def call(self, address: int, *arguments: int) -> int:
         """The first register when the function at ``address`` has returned. EmulationError."""
+        self._counted = 0
         self._prepare(address, arguments)
         end, slices = self.place.back, self.limit // SLOWEST + 1
         pc = address | self.thumb
@@ -111,30 +113,36 @@ class Machine:
         raise self._endless(address)
 
     def count(self, address: int, *arguments: int) -> tuple[int, int]:
-        """The same, and the number of instructions that the function took."""
+        """The same, and the number of instructions that the function took. Unicorn calls back for
+        each block of them, and goes on to do so until ``stop_counting``."""
+        if self._counter is None:
+            self._counter = self._uc.hook_add(self._unicorn.UC_HOOK_BLOCK, self._count_block)
+            self._uc.ctl_flush_tb()  # what was translated before does not call back
+        self._counted = 0
         self._prepare(address, arguments)
-        total = 0
-
-        def passed(_: object, begin: int, nbytes: int, __: object) -> None:
-            nonlocal total
-            total += self._length(begin, nbytes)
-            if total > self.limit:
-                self._uc.emu_stop()
-
-        with self._hooked(_block_hook(), passed):
-            pc = self._execute(address | self.thumb)
+        pc = self._execute(address | self.thumb)
         if pc & ~1 != self.place.back:
             raise self._endless(address)
-        return self._result(), total
+        return self._result(), self._counted
+
+    def stop_counting(self) -> None:
+        if self._counter is not None:
+            self._uc.hook_del(self._counter)
+            self._uc.ctl_flush_tb()
+            self._counter = None
+
+    def _count_block(self, core: Any, begin: int, nbytes: int, _: object) -> None:
+        self._counted += self._length(begin, nbytes)
+        if self._counted > self.limit:
+            core.emu_stop()
 
     def second(self) -> int:
         """The second register of a result that takes two."""
         return int(self._uc.reg_read(self._registers.arguments[1]))
 
-    def stack_used_bytes(self) -> int:
-        """Bytes of the stack between its end and the lowest that was written."""
-        stack = self.read(self.place.stack, STACK_BYTES)
-        return STACK_BYTES - sum(1 for _ in takewhile(PAINT.__eq__, stack))
+    @property
+    def stack(self) -> MachineStack:
+        return MachineStack(self)
 
     def _prepare(self, address: int, arguments: tuple[int, ...]) -> None:
         names = self._registers
@@ -150,11 +158,9 @@ class Machine:
 
     def _execute(self, begin: int, timeout: int = 0, count: int = 0) -> int:
         """Execute from an address to the function's return, or as far as it comes; where it is."""
-        from unicorn import UcError
-
         try:
             self._uc.emu_start(begin, self.place.back, timeout, count)
-        except UcError as err:
+        except self._unicorn.UcError as err:
             raise self._stopped(self._fault or str(err)) from err
         if self._fault:
             raise self._stopped(self._fault)
@@ -184,21 +190,9 @@ class Machine:
             self._lengths[key] = instructions(self.read(begin, nbytes), self.program.core.is_arm)
         return self._lengths[key]
 
-    @contextmanager
-    def _hooked(self, kind: int, function: Callable[..., None]) -> Iterator[None]:
-        """In here Unicorn calls the function. What it has translated before does not."""
-        hook = self._uc.hook_add(kind, function)
-        self._uc.ctl_flush_tb()
-        try:
-            yield
-        finally:
-            self._uc.hook_del(hook)
-            self._uc.ctl_flush_tb()
-
     def _hook_faults(self) -> None:
         """Note what stops a function, in words."""
-        import unicorn as uc
-
+        uc = self._unicorn
         verbs = {
             uc.UC_MEM_READ_UNMAPPED: "it reads",
             uc.UC_MEM_WRITE_UNMAPPED: "it writes",
@@ -224,12 +218,24 @@ class Machine:
         self._uc.hook_add(uc.UC_HOOK_INTR, interrupted)
 
 
+@dataclass(frozen=True)
+class MachineStack:
+    """The stack of a machine, as it is seen from outside."""
+
+    machine: Machine
+
+    def used_bytes(self) -> int:
+        """Bytes between its end and the lowest that was written."""
+        stack = self.machine.read(self.machine.place.stack, STACK_BYTES)
+        return STACK_BYTES - sum(1 for _ in takewhile(PAINT.__eq__, stack))
+
+
 def open_core(program: Program) -> tuple[Any, Registers]:
     """Unicorn's core for a program, and its registers."""
-    import unicorn as uc
     from unicorn import arm_const as arm
     from unicorn import riscv_const as riscv
 
+    uc = unicorn_module()
     if not program.core.is_arm:
         core = uc.Uc(uc.UC_ARCH_RISCV, uc.UC_MODE_RISCV32, riscv.UC_CPU_RISCV32_ANY)
         words = tuple(getattr(riscv, f"UC_RISCV_REG_A{k}") for k in range(4))
@@ -242,10 +248,11 @@ def open_core(program: Program) -> tuple[Any, Registers]:
     return core, Registers(words, arm.UC_ARM_REG_SP, arm.UC_ARM_REG_LR, arm.UC_ARM_REG_PC)
 
 
-def _block_hook() -> int:
-    from unicorn import UC_HOOK_BLOCK
+def unicorn_module() -> Any:
+    """The module, whose declarations do not say what it exports."""
+    import unicorn
 
-    return int(UC_HOOK_BLOCK)
+    return unicorn
 
 
 def instructions(code: bytes, is_arm: bool) -> int:

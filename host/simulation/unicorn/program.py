@@ -107,7 +107,7 @@ def check_kind(path: Path) -> None:
     if magic != b"\x7fELF":
         raise Error(f"{path} is no ELF file; give what the linker wrote, not a .bin or a .hex")
     if (bits, order) != (1, 1):
-        kind = f"{ {1: 32, 2: 64}.get(bits, '?')} bits, {'big' if order == 2 else 'little'}-endian"
+        kind = f"{ {1: 32, 2: 64}.get(bits, '?') } bits, {'big' if order == 2 else 'little'}-endian"
         raise Error(f"{path} is a program of {kind}; give one for {', '.join(CORES)}")
 
 
