@@ -30,5 +30,9 @@ class BuildError(Error):
     """The firmware does not build: install what the message names, or mend the source."""
 
 
+class EmulationError(Error):
+    """A program does what cannot be executed in this process: mend it, or choose another core."""
+
+
 class UndecidedError(Error):
     """Something would be lost unless the user says what is to become of it: give an option."""

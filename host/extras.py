@@ -9,6 +9,8 @@ from mcutrain.trainer.errors import Error
 
 MODULES = {  # what each extra brings, as pyproject.toml declares it
     "build": ("platformio", "SCons", "elftools"),
+    "unicorn": ("unicorn", "elftools"),
+    "zig": ("ziglang",),
     "report": ("matplotlib", "jinja2"),
     "check": ("tflite_micro",),
     "search": ("optuna",),

@@ -21,6 +21,7 @@ from mcutrain.host.building.target import Target
 from mcutrain.host.defaults import BAUD
 from mcutrain.host.errors import DeviceError
 from mcutrain.host.link.device import Device
+from mcutrain.host.link.model_device import ModelDevice
 from mcutrain.host.link.protocol import Status
 from mcutrain.host.places import EXAMPLES
 from mcutrain.host.prediction.samples import SEED, random_samples
@@ -97,6 +98,7 @@ def run_selftest(job: SelftestJob, reporter: Reporter) -> Selftest:
                 found = compared(runner, job.steps)
         finally:
             put_back(runner, learned)
+        traffic = runner.device.traffic
         document = {
             "format": FORMAT,
             "mcutrain": own_version(),
@@ -105,7 +107,7 @@ def run_selftest(job: SelftestJob, reporter: Reporter) -> Selftest:
             "board": {"board": job.board, "chip": job.chip},
             "firmware": firmware_of(runner),
             **found.to_json(),
-            "link": runner.device.traffic.to_json(),
+            "link": None if traffic is None else traffic.to_json(),
         }
     return Selftest(document, found.failure)
 
@@ -245,9 +247,11 @@ def in_slices(
             "is_equal": found.digest == expected}  # fmt: skip
 
 
-def cycles_of(device: Device) -> int | None:
-    """Cycles of the request before; None if the port counts none, or the firmware is older than the
-    message."""
+def cycles_of(device: ModelDevice) -> int | None:
+    """Cycles of the request before; None if there is no link to ask by, the port counts none, or
+    the firmware is older than the message."""
+    if not isinstance(device, Device):
+        return None
     try:
         return device.cycles() or None
     except DeviceError as error:

@@ -26,6 +26,7 @@ from mcutrain.host.building.target import (
 )
 from mcutrain.host.defaults import BAUD
 from mcutrain.host.link.device import Device as LinkedDevice
+from mcutrain.host.link.model_device import ModelDevice
 from mcutrain.host.link.transport import SerialTransport
 from mcutrain.host.training.dataset import ends_of, labels
 from mcutrain.host.training.learned import planned_on, settle
@@ -87,7 +88,7 @@ class Device:
         self.name = where.target if isinstance(where, Firmware) else os.fspath(where)
         self._is_started = self.name in STARTED or self.name.startswith(SIM)
         self._runner: ReferenceRunner | DeviceRunner | None = None
-        self._link: LinkedDevice | None = None
+        self._link: ModelDevice | None = None
         self._plan: TrainingPlan | None = None
         self._request = None if plan is None else plan.request
         with ExitStack() as stack:

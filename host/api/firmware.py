@@ -17,7 +17,6 @@ from mcutrain.host.building import firmware
 from mcutrain.host.building.generated import Asked, generated
 from mcutrain.host.building.target import REFERENCE, Target, TargetKind
 from mcutrain.host.cost import measured
-from mcutrain.host.extras import require_extra
 from mcutrain.host.training.learned import planned_on
 from mcutrain.trainer.errors import Error
 
@@ -84,7 +83,7 @@ def build(plan: Plan, target: str | None = None) -> Firmware:
     place = Target.parse(named)
     if place.kind is TargetKind.REFERENCE:
         raise Error("the reference needs no firmware: give target='native' or 'sim:BOARD'")
-    require_extra("build")
+    place.require()
     details = planned_on(plan.request, latents_of(plan), place.chip)
     return Firmware(firmware.build(details, place))
 
@@ -152,7 +151,7 @@ class Firmware:
         Raises:
             Error: The folder cannot be written.
         """
-        firmware.check_copies(self.built.plan, Path(folder))
+        firmware.check_copies(self.built.plan, self.built.target, Path(folder))
         return firmware.copy_build(self.built, Path(folder))
 
     def __repr__(self) -> str:

@@ -10,7 +10,6 @@ import hashlib
 import json
 import platform
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,7 +23,9 @@ from mcutrain.codegen.manifest import manifest
 from mcutrain.codegen.program import Program, lay_out
 from mcutrain.host.boards import REAL, board_names, chip_of, description_path, real_board_names
 from mcutrain.host.building.cache import Lease, filling, lease, prune, touch
+from mcutrain.host.building.compilers import cross_compiler, named, native_compiler
 from mcutrain.host.building.known import FIRMWARE
+from mcutrain.host.building.linkless import core_program, shared_library
 from mcutrain.host.building.pio import (
     Firmware,
     build_firmware,
@@ -69,7 +70,8 @@ UNFINISHED = "unfinished"  # in a folder of object files while they are made
 class Build:
     """A built firmware: where it is, which it is, and what it takes (Footprint.to_json).
 
-    ``footprint`` is None for a native build on a computer that is not an x86-64.
+    ``footprint`` is None for a native build on a computer that is not an x86-64, and where the
+    model's functions alone are built (Target.has_link).
     """
 
     plan: TrainingPlan
@@ -113,6 +115,12 @@ def step_calls(plan: TrainingPlan) -> int:
     return len(lay_out(plan).calls)
 
 
+def kernels(plan: TrainingPlan) -> set[str]:
+    """The names of the C functions that a step calls."""
+    calls = (name for each in lay_out(plan).calls for name in each.kernels.split("+"))
+    return {f"mct_{name}" for name in calls}
+
+
 def source_nodes(plan: TrainingPlan) -> tuple[str, dict[int, Node]]:
     """The name of the generated C file, and for each of its lines that calls a kernel its node."""
     return f"{plan.name}.c", nodes_by_line(lay_out(plan))
@@ -148,7 +156,8 @@ def build(plan: TrainingPlan, target: Target, verbose: bool = False) -> Build:
     check_budget(plan, target)
     if target.kind is TargetKind.REAL:
         check_real_fit(plan, target)
-    require_extra("build")
+        require_extra("build")
+    target.require()
     digest, compiler = build_hash(lay_out(plan), target.board), compiler_version(target)
     folder = folder_of(plan, target, digest)
     held = lease(folder, shared=True)
@@ -156,8 +165,12 @@ def build(plan: TrainingPlan, target: Target, verbose: bool = False) -> Build:
         done = read_record(folder)
         if done is None or done["compiler"] != compiler:
             generate(plan, folder / "gen", target.board)
-            with objects_of(target.board) as objects:
-                footprint = link(plan, target, folder, objects, verbose)
+            footprint = None
+            if target.has_link:
+                with objects_of(target.board) as objects:
+                    footprint = link(plan, target, folder, objects, verbose)
+            else:
+                link_functions(plan, target, folder)
             done = write_record(folder, compiler, footprint)
     touch(folder)
     prune()
@@ -191,21 +204,22 @@ def upload(built: Build, port: str | None, verbose: bool = False) -> tuple[int, 
         return run_platformio(command, built.folder / "gen", objects, {}, verbose)
 
 
-def check_copies(plan: TrainingPlan, folder: Path) -> None:
+def check_copies(plan: TrainingPlan, target: Target, folder: Path) -> None:
     """Raises Error now if ``copy_build`` could not write to ``folder`` later."""
-    for path in copies(plan, folder) if folder.is_dir() else ():
+    for path in copies(plan, target, folder) if folder.is_dir() else ():
         check_writable(path)
 
 
-def copies(plan: TrainingPlan, folder: Path) -> list[Path]:
+def copies(plan: TrainingPlan, target: Target, folder: Path) -> list[Path]:
     """What ``copy_build`` leaves in ``folder``, beside what is the same for all models."""
     own = (f"{plan.name}.{ending}" for ending in ("c", "h", "json"))
-    return [folder / name for name in (ELF, MAP, *own)]
+    return [folder / name for name in (ELF, *([MAP] if target.has_link else []), *own)]
 
 
 def copy_build(built: Build, folder: Path) -> list[Path]:
     """Put the firmware, its map and the generated C into ``folder``; returns their paths."""
-    sources = [built.elf, built.folder / MAP, *sorted((built.folder / "gen").iterdir())]
+    measured = [built.folder / MAP] if built.target.has_link else []
+    sources = [built.elf, *measured, *sorted((built.folder / "gen").iterdir())]
     return write_all({folder / path.name: path.read_bytes() for path in sources})
 
 
@@ -284,12 +298,10 @@ def compiler_version(target: Target) -> str:
     package of PlatformIO's, which has a version of its own."""
     if target.kind is TargetKind.REAL:
         return ""
-    try:
-        command = [f"{target.toolchain_prefix}gcc", "--version"]
-        said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-    except OSError:
-        return ""
-    return said.partition("\n")[0]
+    if target.kind is TargetKind.CORE:
+        return cross_compiler(target.core).version
+    found = named(f"{target.toolchain_prefix}gcc") if target.has_link else native_compiler()
+    return "" if found is None else found.version
 
 
 def link(
@@ -345,6 +357,16 @@ def check_real_fit(plan: TrainingPlan, target: Target) -> None:
         "constants": copied_constant_bytes(plan),
     }
     refuse_excess(plan, target, ram, {"constants": constant_bytes(plan)})
+
+
+def link_functions(plan: TrainingPlan, target: Target, folder: Path) -> None:
+    """Leave the model's functions alone in the folder, without a link and without a map."""
+    made = folder / f"{ELF}.made"
+    if target.kind is TargetKind.CORE:
+        core_program(plan.name, folder / "gen", made, target.core)
+    else:
+        shared_library(plan.name, folder / "gen", made)
+    made.replace(folder / ELF)
 
 
 def check_fit(plan: TrainingPlan, target: Target, found: Footprint, stack_bytes: int) -> None:

@@ -7,34 +7,23 @@ No link and no firmware around it, but the same source, and so the same bits.
 from __future__ import annotations
 
 import ctypes
-import hashlib
-import os
-import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mcutrain.host.building.cache import lease
 from mcutrain.host.building.firmware import generate
+from mcutrain.host.building.linkless import shared_library
 from mcutrain.host.building.target import NATIVE
-from mcutrain.host.errors import BuildError
-from mcutrain.host.places import FIRMWARE_DIR, cache_dir
-from mcutrain.host.processes import run_group
 from mcutrain.trainer.chip import GENERIC
 from mcutrain.trainer.graph.tensor import Array, Tensor
 from mcutrain.trainer.interpreter import StepRecord
 from mcutrain.trainer.ops.sgd import LearningRate
 from mcutrain.trainer.planner.memory import STATE
 from mcutrain.trainer.training_plan import TrainingPlan
-from mcutrain.trainer.variants import beyond
-
-COMPILER = "gcc"
-KERNEL_FLAGS = ("-std=c11", "-O3", "-march=native", "-fPIC", "-fvisibility=hidden")
-MODEL_FLAGS = ("-std=c11", "-O1", "-fPIC")  # calls and constants: nothing to optimise
 
 
 class CLoss(ctypes.Structure):
@@ -43,67 +32,6 @@ class CLoss(ctypes.Structure):
 
 class CRegion(ctypes.Structure):
     _fields_ = [("data", ctypes.c_void_p), ("nbytes", ctypes.c_uint32)]
-
-
-def compile_c(
-    flags: Sequence[str], sources: Sequence[Path], output: Path, compiler: str = COMPILER
-) -> None:
-    """Run the compiler. Raises BuildError with what it said."""
-    command = [compiler, *flags, *map(str, sources), "-o", str(output)]
-    try:
-        done = run_group(command)
-    except OSError as err:
-        raise BuildError(f"cannot run {compiler}: {err.strerror}; install a C compiler") from err
-    if done.returncode:
-        raise BuildError(f"{compiler} failed for {output.name}:\n{done.stdout.strip()}")
-
-
-def kernel_sources(firmware: Path, features: frozenset[str] = frozenset()) -> list[Path]:
-    """What a model calls on a chip with these features: the kernels and the digest."""
-    left_out = {firmware / source for source in beyond(features)}
-    kernels = [path for path in sorted(firmware.glob("kernels/*.c")) if path not in left_out]
-    return [*kernels, *(firmware / "mct" / name for name in ("digest.c", "crc32.c"))]
-
-
-def compiler_target(flags: Sequence[str], compiler: str = COMPILER) -> bytes:
-    """What the compiler says of itself and of the processor that it compiles for: with
-    ``-march=native`` a cache that several computers share holds code for each of them. The same at
-    each call, so it must not be what ``-v`` prints: that names temporary files."""
-    machine = [flag for flag in flags if flag.startswith("-m")]
-    said = b""
-    for asked in (["--version"], [*machine, "-Q", "--help=target"]):
-        try:
-            said += subprocess.run([compiler, *asked], capture_output=True, check=False).stdout
-        except OSError:
-            return b""  # compiling says why
-    return said
-
-
-def kernel_archive(
-    folder: Path,
-    flags: Sequence[str] = KERNEL_FLAGS,
-    firmware: Path = FIRMWARE_DIR,
-    features: frozenset[str] = frozenset(),
-    compiler: str = COMPILER,
-) -> Path:
-    """The kernels as a static library in ``folder``, compiled once for these sources and flags."""
-    digest = hashlib.sha256(" ".join([*flags, *sorted(features)]).encode())
-    digest.update(compiler_target(flags, compiler))
-    for path in sorted([*firmware.glob("kernels/*.[ch]"), *firmware.glob("mct/*.[ch]")]):
-        digest.update(path.read_bytes())
-    archive = folder / f"kernels-{digest.hexdigest()[:16]}.a"
-    if archive.is_file():
-        return archive
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as name:
-        scratch = Path(name)
-        for source in kernel_sources(firmware, features):
-            output = scratch / f"{source.stem}.o"
-            compile_c([*flags, "-c", f"-I{firmware}"], [source], output, compiler)
-        made = scratch / archive.name
-        subprocess.run(["ar", "rcs", made, *sorted(scratch.glob("*.o"))], check=True)
-        os.replace(made, archive)
-    return archive
 
 
 class LibraryModel:
@@ -190,8 +118,17 @@ class LibraryModel:
         self.write_target(target)
         if self.call(name, label) & 0xFF:
             raise ValueError(f"label {label} is not one of the classes in use")
-        loss = self._function("loss")()
+        loss = self.loss()
         return StepRecord(loss.sum, loss.distance, self.predicted)
+
+    def loss(self) -> CLoss:
+        """Of the last step."""
+        found: CLoss = self._function("loss")()
+        return found
+
+    def recall_latent(self, slot: int, label: ctypes.c_uint32) -> int:
+        """The status; ``label`` becomes that of the slot."""
+        return int(self._function("recall_latent")(ctypes.c_uint32(slot), ctypes.byref(label)))
 
     def infer(self, sample: Array) -> Array:
         """The logits, int8."""
@@ -297,16 +234,10 @@ class LibraryRunner:
 def in_process(plan: TrainingPlan) -> Iterator[LibraryRunner]:
     """A runner over the generated C of ``plan``, compiled now. Raises BuildError."""
     plan = plan.on(GENERIC)
-    with tempfile.TemporaryDirectory(prefix="mcutrain-") as name:
+    # A library that is loaded cannot be removed on Windows: the system does so later.
+    with tempfile.TemporaryDirectory(prefix="mcutrain-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         generate(plan, folder, NATIVE)
         output = folder / f"{plan.name}.so"
-        includes = ["-I", str(FIRMWARE_DIR), "-iquote", name]  # the model may be called stdint
-        archives = cache_dir() / "kernels" / "native"
-        held = lease(archives, shared=True)
-        try:
-            sources = [folder / f"{plan.name}.c", kernel_archive(archives)]
-            compile_c([*MODEL_FLAGS, "-shared", *includes], sources, output)
-        finally:
-            held.release()
+        shared_library(plan.name, folder, output)
         yield LibraryRunner(LibraryModel(plan, output))

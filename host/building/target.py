@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a plan runs: the NumPy reference, the native port, a simulated board, or a real one."""
+"""Where a plan runs: the NumPy reference, this computer, a simulated board, a real one, or a core
+alone."""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from enum import Enum
 
@@ -14,6 +16,8 @@ from mcutrain.host.boards import (
     near,
     real_board_names,
 )
+from mcutrain.host.building.cores import CORES, Core, core_named
+from mcutrain.host.extras import require_extra
 from mcutrain.trainer.chip import GENERIC, Chip
 from mcutrain.trainer.errors import Error
 
@@ -21,6 +25,7 @@ REFERENCE = "reference"
 NATIVE = "native"
 SIM = "sim:"
 BOARD = "board:"
+UNICORN = "unicorn:"
 
 
 class TargetKind(Enum):
@@ -28,11 +33,13 @@ class TargetKind(Enum):
     NATIVE = "native"
     SIMULATED = "simulated"
     REAL = "real"
+    CORE = "core"  # executed by Unicorn, in this process
 
 
 @dataclass(frozen=True)
 class Target:
-    """A place to run, by its name on the command line."""
+    """A place to run, by its name on the command line. ``board`` is the name of its folders in the
+    cache too."""
 
     name: str
     kind: TargetKind
@@ -40,8 +47,8 @@ class Target:
 
     @classmethod
     def parse(cls, name: str) -> Target:
-        """``reference``, ``native``, ``sim:BOARD`` or ``board:BOARD``. Raises Error naming the
-        targets there are, first those that are like the name."""
+        """``reference``, ``native``, ``sim:BOARD``, ``board:BOARD`` or ``unicorn:CORE``. Raises
+        Error naming the targets there are, first those that are like the name."""
         if name == REFERENCE:
             return cls(name, TargetKind.REFERENCE, "")
         if name == NATIVE:
@@ -52,10 +59,14 @@ class Target:
         real = real_board_names()
         if name.startswith(BOARD) and name.removeprefix(BOARD) in real:
             return cls(name, TargetKind.REAL, REAL + name.removeprefix(BOARD))
-        known = [*(SIM + board for board in simulated), *(BOARD + board for board in real)]
+        if name.startswith(UNICORN):
+            core = core_named(name.removeprefix(UNICORN)).name
+            return cls(name, TargetKind.CORE, f"unicorn-{core}")
+        boards = [*(SIM + board for board in simulated), *(BOARD + board for board in real)]
         if name in simulated or name in real:
-            raise Error(f"unknown target '{name}'{meant(name, known)}")
-        raise Error(f"unknown target '{name}'{near(name, [REFERENCE, NATIVE, *known])}")
+            raise Error(f"unknown target '{name}'{meant(name, boards)}")
+        known = [REFERENCE, NATIVE, *boards, *(UNICORN + core for core in CORES)]
+        raise Error(f"unknown target '{name}'{near(name, known)}")
 
     @classmethod
     def of_board(cls, board: str) -> Target:
@@ -67,12 +78,36 @@ class Target:
     @property
     def chip(self) -> Chip:
         """What a plan must know of it: the reference runs plans for any chip."""
-        return GENERIC if self.kind is TargetKind.REFERENCE else chip_of(self.board)
+        if self.kind is TargetKind.REFERENCE:
+            return GENERIC
+        return self.core.chip if self.kind is TargetKind.CORE else chip_of(self.board)
+
+    @property
+    def core(self) -> Core:
+        """Of a target that is a core."""
+        return core_named(self.name.removeprefix(UNICORN))
+
+    @property
+    def has_link(self) -> bool:
+        """Whether the firmware is a process with a port. The native port has a pseudo-terminal,
+        and its bytes are counted in the map of a linker as Linux has it: on other systems the
+        model's functions alone run, in this process."""
+        if self.kind is TargetKind.NATIVE:
+            return sys.platform == "linux"
+        return self.kind in (TargetKind.SIMULATED, TargetKind.REAL)
+
+    def require(self) -> None:
+        """Raises Error, with the command that helps, if a package is not there that it needs to run
+        here."""
+        if self.kind is TargetKind.CORE:
+            require_extra("unicorn")
+        elif self.runs_here and self.has_link:
+            require_extra("build")
 
     @property
     def runs_here(self) -> bool:
-        """Whether a firmware built for it is run on this computer: in a process or simulated."""
-        return self.kind in (TargetKind.NATIVE, TargetKind.SIMULATED)
+        """Whether what is built for it is run on this computer: as a process, or simulated."""
+        return self.kind not in (TargetKind.REFERENCE, TargetKind.REAL)
 
     @property
     def env(self) -> str:

@@ -21,6 +21,7 @@ from mcutrain.host.cli.commands.pull import pull
 from mcutrain.host.cli.commands.report import report
 from mcutrain.host.cli.commands.search import search
 from mcutrain.host.cli.commands.train import train
+from mcutrain.host.cli.commands.verify import verify
 from mcutrain.host.cli.completion import heed_colons
 from mcutrain.host.cli.help_page import PagedGroup
 from mcutrain.host.cli.output import INTERRUPTED, drop_output, err, say
@@ -81,6 +82,11 @@ COMMANDS: tuple[tuple[Callable[..., None], str, str], ...] = (
         DEPLOY,
         "Examples: mcutrain flash model.tflite --update last:2 --board nucleo_f446re; mcutrain "
         "flash --elf firmware.elf --board pico --dry-run",
+    ),
+    (
+        verify,
+        DEPLOY,
+        "Example: mcutrain verify model.tflite --update last:2 --elf firmware.elf --data mine.npz",
     ),
     (
         pull,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mcutrain.host.boards import core_of
-from mcutrain.host.building.target import Target
+from mcutrain.host.building.target import Target, TargetKind
 from mcutrain.host.cli.ports import missing
 from mcutrain.host.cost import planned
 from mcutrain.host.data.options import DataOptions
@@ -149,8 +149,10 @@ def written(*files: Path | None) -> Told:
 
 def check_tools(target: Target) -> None:
     """Raises Error if a compiler or simulator is missing."""
-    if not target.runs_here:  # PlatformIO fetches what a real board needs
-        return
+    if target.kind is TargetKind.CORE:
+        target.require()
+    if target.kind not in (TargetKind.NATIVE, TargetKind.SIMULATED):
+        return  # PlatformIO fetches what a real board needs
     if absent := missing(target.board):
         names = ", ".join(each.name for each in absent)
         remedies = dict.fromkeys(each.remedy for each in absent)

@@ -14,6 +14,8 @@ from typing import Any
 from mcutrain.trainer.errors import Error
 
 _AVR_ARCHITECTURE, _AVR6 = 0x7F, 6  # of e_flags (binutils, include/elf/avr.h)
+# What pyelftools also raises where the tables of a file point nowhere.
+_DAMAGED = (AttributeError, LookupError, MemoryError, OverflowError, TypeError, ValueError)
 
 
 class SymbolKind(Enum):
@@ -58,6 +60,10 @@ class Symbol:
     nbytes: int
     is_function: bool
 
+    @property
+    def end(self) -> int:
+        return self.address + self.nbytes
+
 
 @dataclass(frozen=True)
 class Image:
@@ -66,9 +72,15 @@ class Image:
     path: Path
     machine: str
     entry: int
-    has_fpu: bool
+    attributes: dict[str, int]  # of .ARM.attributes, by tag, those that are numbers
     sections: tuple[Section, ...]
     symbols: tuple[Symbol, ...]
+
+    @property
+    def has_fpu(self) -> bool:
+        """Whether the code may use floating-point registers (Addenda to the ABI for the Arm
+        Architecture, 2.5)."""
+        return any(self.attributes.get(tag) for tag in ("TAG_FP_ARCH", "TAG_MVE_ARCH"))
 
     def section(self, name: str) -> Section | None:
         return next((s for s in self.sections if s.name == name), None)
@@ -85,6 +97,7 @@ class Image:
 def load_image(path: Path) -> Image:
     """Read a linked ELF; raises Error if it is missing, damaged or stripped of symbols."""
     from elftools.common.exceptions import ELFError
+    from elftools.construct import ConstructError
     from elftools.elf.elffile import ELFFile
 
     try:
@@ -94,11 +107,11 @@ def load_image(path: Path) -> Image:
                 path,
                 _machine(elf),
                 elf["e_entry"],
-                _has_fpu(elf),
+                _attributes(elf),
                 tuple(_sections(elf)),
                 tuple(_symbols(elf)),
             )
-    except (OSError, ELFError) as cause:
+    except (OSError, ELFError, ConstructError, *_DAMAGED) as cause:
         raise Error(f"{path}: not a readable ELF file ({cause}); build it first") from cause
     if not image.symbols:
         raise Error(f"{path}: no symbols; link without -s, so that bytes can be attributed")
@@ -170,14 +183,14 @@ def _symbols(elf: Any) -> list[Symbol]:
     return found
 
 
-def _has_fpu(elf: Any) -> bool:
-    """True if the code may use floating-point registers (ABI for the Arm Architecture, addenda)."""
+def _attributes(elf: Any) -> dict[str, int]:
     section = elf.get_section_by_name(".ARM.attributes")
     if section is None:
-        return False
-    return any(
-        attribute.tag in ("TAG_FP_ARCH", "TAG_MVE_ARCH") and attribute.value
+        return {}
+    return {
+        attribute.tag: attribute.value
         for subsection in section.iter_subsections()
         for part in subsection.iter_subsubsections()
         for attribute in part.iter_attributes()
-    )
+        if isinstance(attribute.value, int)
+    }

@@ -91,8 +91,7 @@ def check_search(job: SearchJob) -> None:
         require_extra("report")
         if job.plot.suffix not in PLOTS:
             raise Error(f"--plot {job.plot}: give a file ending in {', '.join(PLOTS)}")
-    if Target.parse(job.target).runs_here:
-        require_extra("build")
+    Target.parse(job.target).require()
     if not 0 < job.share < 1:
         raise DataError(f"--validation is a share between 0 and 1, not {job.share:g}")
     if "update" in job.request.given:

@@ -18,7 +18,6 @@ from mcutrain.host.cost import (
     region_rows,
     resident_rows,
 )
-from mcutrain.host.extras import require_extra
 from mcutrain.host.prediction.density import traced
 from mcutrain.host.prediction.predict import predict
 from mcutrain.host.request import Request
@@ -49,8 +48,7 @@ def priced(
 ) -> Pictured:
     """The plan of a request and what it costs; with a ``profile`` what its nodes execute."""
     place = Target.parse(target)
-    if place.runs_here:
-        require_extra("build")
+    place.require()
     request = request.on(place.chip)
     chosen = with_flash_latents(request.plan(), flash_latents)
     reporter.tell(chosen.notes)

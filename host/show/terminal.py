@@ -219,7 +219,9 @@ def counted_figures(unit: Unit) -> dict[str, Callable[[Outcome], str]]:
 def stack(outcome: Outcome) -> str:
     """What was seen of the stack, and the bound on it."""
     used, bound = outcome.stack_used_bytes, outcome.cost["stack_bytes"]
-    return "-" if used is None else f"{number(used)} of {number(bound)}"
+    if used is None:
+        return "-"
+    return number(used) if bound is None else f"{number(used)} of {number(bound)}"
 
 
 def rate(outcome: Outcome) -> str:

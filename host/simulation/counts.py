@@ -9,7 +9,7 @@ during one. A request that is lost is repeated nevertheless: the device says so 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -106,6 +106,13 @@ def read_counted(path: Path) -> dict[str, list[Counted]]:
         kinds = {owner: tuple(each) for owner, _, *each in numbers if each}
         found.setdefault(name, []).append(Counted(int(count), by_owner, kinds))
     return found
+
+
+def write_counts(path: Path, counted: Mapping[str, Iterable[int]]) -> None:
+    """Leave instructions by the function that was counted, as ``read_counts`` reads them."""
+    names = {function: region for region, function in REGIONS.items()}
+    lines = (f"{names[function]} {n}\n" for function, runs in counted.items() for n in runs)
+    path.write_text("".join(lines), encoding="utf-8")
 
 
 def read_counts(path: Path) -> dict[str, list[int]]:

@@ -14,7 +14,6 @@ from mcutrain.host.building.firmware import build
 from mcutrain.host.building.target import Target, TargetKind, check_runs_here
 from mcutrain.host.data.options import DEFAULT_DATA_OPTIONS, DataOptions
 from mcutrain.host.defaults import BAUD
-from mcutrain.host.extras import require_extra
 from mcutrain.host.request import Request
 from mcutrain.host.training.class_names import named
 from mcutrain.host.training.dataset import Dataset, load_dataset
@@ -91,8 +90,7 @@ def run_evaluation(job: EvaluationJob, reporter: Reporter) -> Evaluated:
     if job.port is not None:
         return evaluated_on_port(job, job.port, target, reporter)
     check_runs_here(target)
-    if target.runs_here:
-        require_extra("build")
+    target.require()
     saved = None if job.state is None else SavedState.read(job.state)
     if saved is None:
         request = job.request.resolved()

@@ -179,10 +179,13 @@ def judged(outcome: Outcome) -> Outcome:
         outcome.failure = "the device was not verified in every step"
     elif outcome.job.counts and not has_both(outcome.counted):
         outcome.failure = f"no {outcome.unit.value} were counted: no step or no inference ran"
-    elif (used := outcome.stack_used_bytes) is not None and used > outcome.cost["stack_bytes"]:
+    elif (
+        (used := outcome.stack_used_bytes) is not None
+        and (bound := outcome.cost["stack_bytes"]) is not None
+        and used > bound
+    ):
         outcome.failure = (
-            f"{used:,} bytes of stack were used, the bound is {outcome.cost['stack_bytes']:,}; "
-            "this is a bug of mcutrain"
+            f"{used:,} bytes of stack were used, the bound is {bound:,}; this is a bug of mcutrain"
         )
     return outcome
 

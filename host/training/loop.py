@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from mcutrain.host.link.device import Device
+from mcutrain.host.link.model_device import ModelDevice
 from mcutrain.host.link.traffic import Traffic
 from mcutrain.host.training.absent import new_classes, present_classes, with_seen
 from mcutrain.host.training.balance import ON
@@ -350,7 +350,7 @@ def verified_answer(run: TrainingRun, runner: Runner, sample: Array) -> Answer:
     return found
 
 
-def device_of(runner: Runner) -> Device:
+def device_of(runner: Runner) -> ModelDevice:
     """The device of a runner that differs from the reference: it is not the reference."""
     found = innermost(runner)
     assert isinstance(found, DeviceRunner)

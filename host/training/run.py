@@ -11,9 +11,8 @@ from pathlib import Path
 from mcutrain.host.building.firmware import Build, build
 from mcutrain.host.building.target import Target, TargetKind, check_runs_here
 from mcutrain.host.cost import measured, planned
-from mcutrain.host.extras import require_extra
 from mcutrain.host.simulation.counting import check_counts, unit_of
-from mcutrain.host.simulation.counts import read_counts, summary
+from mcutrain.host.simulation.counts import Unit, read_counts, summary
 from mcutrain.host.simulation.profile import profiles
 from mcutrain.host.training.absent import absent_notes, calls_for_mask
 from mcutrain.host.training.beforehand import settled, timed
@@ -68,8 +67,7 @@ class Prepared:
 def prepared(job: TrainingJob, target: Target, reporter: Reporter) -> Prepared:
     """Plan, and read what the job reads. Raises Error for all that can be seen before work."""
     check_together(job, target)
-    if target.runs_here:
-        require_extra("build")
+    target.require()
     job = replace(job, request=named(job.request.resolved(), job.data, job.reading))
     if job.replay is not None and job.latents == DEVICE:
         job = replace(job, request=job.request.but(latent_slots=job.replay))
@@ -138,6 +136,11 @@ def run_job(job: TrainingJob, reporter: Reporter = SILENT, keeper: Keeper | None
     return judged(replace(found, notes=notes, data=data))
 
 
+def counted_unit(target: Target) -> Unit | None:
+    """What is counted on a target; None for nothing."""
+    return Unit.INSTRUCTIONS if target.kind is TargetKind.CORE else unit_of(target.board)
+
+
 def check_together(job: TrainingJob, target: Target) -> None:
     """Raises Error for options that contradict each other."""
     if job.port is not None and target.kind is not TargetKind.REFERENCE:
@@ -151,9 +154,13 @@ def check_together(job: TrainingJob, target: Target) -> None:
         other = "--replay takes each sample once" if job.replay else "instructions are counted"
         raise Error(f"--minutes times a few steps first, but {other}: give --steps N instead")
     asked = "--profile" if job.profile else "--count-instructions"
-    if job.counts and (job.port is not None or target.kind is not TargetKind.SIMULATED):
+    is_core = target.kind is TargetKind.CORE
+    if is_core and job.profile:
+        raise Error(f"{asked} needs a simulated board: Unicorn counts steps, and not their nodes")
+    is_board = job.port is None and target.kind is TargetKind.SIMULATED
+    if job.counts and not is_board and not is_core:
         raise Error(f"{asked} needs a simulated board: --target sim:BOARD")
-    if job.counts:
+    if job.counts and is_board:
         check_counts(target.board, asked, by_node=job.profile)
 
 
@@ -259,7 +266,7 @@ def run_simulated(
         job, built.target.name, result, cost, plan, stack_used_bytes=used, saving=saving,
         profiles=by_region, traffic=traffic,
     )  # fmt: skip
-    unit = unit_of(built.target.board) if job.counts else None
+    unit = counted_unit(built.target) if job.counts else None
     if unit is None:
         return outcome
     counted = {

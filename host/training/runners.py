@@ -6,17 +6,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from mcutrain.host.attached.choose import chosen_port
-from mcutrain.host.building.firmware import Build, plan_with_hash
+from mcutrain.host.building.firmware import Build, plan_with_hash, step_calls
 from mcutrain.host.building.target import TargetKind
 from mcutrain.host.errors import MismatchError
 from mcutrain.host.link.device import PATIENCE_S, REPLY_TIMEOUT_S, STEP_TIMEOUT_S, Device
+from mcutrain.host.link.model_device import ModelDevice
 from mcutrain.host.link.protocol import RamRegion
 from mcutrain.host.link.transport import SerialTransport
+from mcutrain.host.simulation.counts import write_counts
+from mcutrain.host.simulation.function_device import FunctionDevice, Functions
 from mcutrain.host.simulation.simulator import simulate
 from mcutrain.host.training.latents import (
     DEVICE,
@@ -112,7 +115,7 @@ class DeviceRunner:
     """A device that runs the plan's firmware. ``sends_ahead``: an announced sample is sent while
     the step before it runs, to a build that receives ahead."""
 
-    def __init__(self, device: Device, plan: TrainingPlan) -> None:
+    def __init__(self, device: ModelDevice, plan: TrainingPlan) -> None:
         """Raises ProtocolError for a device whose sizes are not the plan's."""
         check_hello(device, plan)
         self.device, self.plan = device, plan
@@ -259,11 +262,17 @@ def with_latents(runner: LatentRunner, place: str) -> Runner:
     return runner
 
 
-class SimulatedRunner(DeviceRunner):
-    """A device that is a process on this computer; on a simulated board its stack is painted, if
-    the emulator can show it."""
+class Stack(Protocol):
+    """A stack that is seen from outside."""
 
-    def __init__(self, device: Device, plan: TrainingPlan, stack: PaintedStack | None) -> None:
+    def used_bytes(self) -> int: ...
+
+
+class SimulatedRunner(DeviceRunner):
+    """A device on this computer; on a simulated board and a core its stack is painted, if the
+    emulator can show it."""
+
+    def __init__(self, device: ModelDevice, plan: TrainingPlan, stack: Stack | None) -> None:
         super().__init__(device, plan)
         self._stack = stack
 
@@ -278,6 +287,10 @@ def simulated(
 ) -> Iterator[SimulatedRunner]:
     """The build on its simulator; what that counts goes to the file ``counts`` at the end, by
     owner if there are any, and by ``kinds``."""
+    if not build.target.has_link:
+        with in_this_process(build, counts) as runner:
+            yield runner
+        return
     args: tuple[str, ...] = ()
     if counts:
         from mcutrain.host.simulation.counting import counter_args
@@ -301,6 +314,33 @@ def simulated(
             yield runner
         finally:
             device.close()
+
+
+@contextmanager
+def in_this_process(build: Build, counts: Path | None) -> Iterator[SimulatedRunner]:
+    """The same, for a build of the model's functions alone, which are called here."""
+    counted: dict[str, list[int]] | None = None if counts is None else {}
+    functions, stack = functions_of(build)
+    calls = step_calls(build.plan)
+    device = FunctionDevice(functions, build.plan, calls, build.build_hash, counted)
+    device.reset(0)
+    yield SimulatedRunner(device, build.plan, stack)
+    if counts is not None and counted is not None:
+        write_counts(counts, counted)
+
+
+def functions_of(build: Build) -> tuple[Functions, Stack | None]:
+    """The functions of a build without a link, and their stack if it can be seen."""
+    if build.target.kind is not TargetKind.CORE:
+        from mcutrain.host.simulation.library_functions import LibraryFunctions
+
+        return LibraryFunctions(build.plan, build.elf), None
+    from mcutrain.host.simulation.unicorn.functions import ProgramFunctions
+    from mcutrain.host.simulation.unicorn.program import load_program
+
+    program = load_program(build.elf, build.plan.name, build.target.core.name)
+    functions = ProgramFunctions(program, build.plan)
+    return functions, functions.machine.stack
 
 
 def profiling(build: Build, counts: Path | None) -> AbstractContextManager[SimulatedRunner]:

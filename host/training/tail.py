@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from shutil import which
 
 import numpy as np
 
-from mcutrain.host.building.library import COMPILER, LibraryRunner, in_process
+from mcutrain.host.building.compilers import native_compiler
+from mcutrain.host.building.library import LibraryRunner, in_process
 from mcutrain.host.request import Request
 from mcutrain.host.training.runners import ReferenceRunner
 from mcutrain.trainer.chip import GENERIC
@@ -73,7 +73,7 @@ def shifted(scheme: Scheme, layers: int) -> Scheme:
 def fastest(plan: TrainingPlan) -> Iterator[LibraryRunner | ReferenceRunner]:
     """The generated C in this process; the reference where there is no compiler, or for kernels of
     another instruction set."""
-    if which(COMPILER) is None or plan.needs:
+    if native_compiler() is None or plan.needs:
         yield ReferenceRunner(plan)
     else:
         with in_process(plan) as runner:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from mcutrain.host.building.firmware import step_calls
 from mcutrain.host.errors import ProtocolError
-from mcutrain.host.link.device import Device
+from mcutrain.host.link.model_device import ModelDevice
 from mcutrain.host.link.protocol import RamRegion, StepResult
 from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.interpreter import StepRecord, state_digest, unpack_state
@@ -17,7 +17,7 @@ from mcutrain.trainer.training_state import check_state
 ADVICE = "reset the device, or build and flash the firmware of this version anew"
 
 
-def check_hello(device: Device, plan: TrainingPlan) -> None:
+def check_hello(device: ModelDevice, plan: TrainingPlan) -> None:
     """Raises ProtocolError for a device whose sizes are not the plan's."""
     info, regions = device.info, list(plan.memory.regions.values())
     for what, said, planned in (
@@ -34,7 +34,9 @@ def check_hello(device: Device, plan: TrainingPlan) -> None:
             )
 
 
-def checked_step(device: Device, plan: TrainingPlan, result: StepResult) -> tuple[StepRecord, int]:
+def checked_step(
+    device: ModelDevice, plan: TrainingPlan, result: StepResult
+) -> tuple[StepRecord, int]:
     """What a runner's step gives. Raises ProtocolError for a result that no step has."""
     loss = plan.task.loss.op
     assert isinstance(loss, Loss)
@@ -47,7 +49,7 @@ def checked_step(device: Device, plan: TrainingPlan, result: StepResult) -> tupl
     return StepRecord(result.sum, result.distance, predicted), result.digest
 
 
-def checked_class(device: Device, plan: TrainingPlan, predicted: int) -> int:
+def checked_class(device: ModelDevice, plan: TrainingPlan, predicted: int) -> int:
     """A predicted class; 0 where there are none. Raises ProtocolError for another number."""
     if predicted >= max(plan.classes, 1):
         raise ProtocolError(
@@ -57,7 +59,7 @@ def checked_class(device: Device, plan: TrainingPlan, predicted: int) -> int:
     return predicted
 
 
-def read_state(device: Device, plan: TrainingPlan) -> bytes:
+def read_state(device: ModelDevice, plan: TrainingPlan) -> bytes:
     """The device's training state. Raises ProtocolError if it cannot be that of its training."""
     state = device.read(RamRegion.STATE)
     said, values = device.digest().digest, unpack_state(plan, state)

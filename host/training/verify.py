@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from mcutrain.host.link.device import Device
+from mcutrain.host.link.model_device import ModelDevice
 from mcutrain.host.link.protocol import RamRegion
 from mcutrain.host.training.runner import Answer
 from mcutrain.trainer.graph.op import Node
@@ -118,7 +118,7 @@ class Verifier:
             self._latents[key] = self.reference.latent_of(sample)
         return self._latents[key]
 
-    def locate(self, device: Device, sample: Array, target: Array) -> Difference:
+    def locate(self, device: ModelDevice, sample: Array, target: Array) -> Difference:
         """The first node, tensor and element that differ in the step just replayed.
 
         The device takes up the state before the step and runs it call by call; what each
@@ -131,14 +131,19 @@ class Verifier:
         found = self._first_difference(device, step, self._before, sample, target)
         return found or self._state_difference(step, after)
 
-    def locate_prediction(self, device: Device, sample: Array) -> Difference:
+    def locate_prediction(self, device: ModelDevice, sample: Array) -> Difference:
         """The first difference of a forward pass that predicted otherwise; leaves a step begun."""
         step, state = self.reference.steps, self.reference.state
         found = self._first_difference(device, step, state, sample, np.array(0))
         return found or self._unexplained(step, self.plan.task.logits)
 
     def _first_difference(
-        self, device: Device, step: int, state: dict[Tensor, Array], sample: Array, target: Array
+        self,
+        device: ModelDevice,
+        step: int,
+        state: dict[Tensor, Array],
+        sample: Array,
+        target: Array,
     ) -> Difference | None:
         """Run a step call by call from ``state``, which the device has, and compare each output."""
         replay = Interpreter(self.plan)
@@ -177,7 +182,7 @@ class Verifier:
         )
 
 
-def read_tensor(device: Device, plan: TrainingPlan, tensor: Tensor) -> Array:
+def read_tensor(device: ModelDevice, plan: TrainingPlan, tensor: Tensor) -> Array:
     """What a tensor of the device's plan holds now."""
     where = plan.memory.place(tensor)
     assert where is not None
@@ -187,14 +192,14 @@ def read_tensor(device: Device, plan: TrainingPlan, tensor: Tensor) -> Array:
     return np.frombuffer(raw, tensor.type.dtype.np.newbyteorder("<")).reshape(tensor.type.shape)
 
 
-def write_step(device: Device, plan: TrainingPlan, sample: Array, target: Array) -> int:
+def write_step(device: ModelDevice, plan: TrainingPlan, sample: Array, target: Array) -> int:
     """Write what a step takes; the label to give it, 0 if its target is something else."""
     label = write_target(device, plan, target)
     device.write_sample(sample.tobytes())
     return label
 
 
-def write_target(device: Device, plan: TrainingPlan, target: Array) -> int:
+def write_target(device: ModelDevice, plan: TrainingPlan, target: Array) -> int:
     """Write a target that is no label; the label to give a step."""
     if plan.takes_label:
         return int(target)

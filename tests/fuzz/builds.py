@@ -10,8 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from mcutrain.codegen.program import lay_out
+from mcutrain.host.building.compilers import compile_c, named
 from mcutrain.host.building.firmware import generate
-from mcutrain.host.building.library import compile_c, kernel_archive
+from mcutrain.host.building.kernel_archive import kernel_archive
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Tensor
 from mcutrain.trainer.planner.row_region import Composite
@@ -112,10 +113,12 @@ def compile_harness(folder: Path, compiler: str, firmware: Path = FIRMWARE) -> P
     speed = "-O2" if is_fuzzer else "-O0"  # of running, or of compiling
     flags = [*FLAGS, speed, f"-fsanitize={SANITIZERS}", "-fno-sanitize-recover=all"]
     flags += ["-fsanitize=fuzzer-no-link"] if is_fuzzer else []
-    archive = kernel_archive(ROOT / "build" / "kernels" / "fuzz", flags, compiler=compiler)
+    archive = kernel_archive(ROOT / "build" / "kernels" / "fuzz", flags, compiler=named(compiler))
     flags += [f"-DMCT_LINK_PAYLOAD={PAYLOAD_BYTES}"]
     flags += [f"-I{path}" for path in (FUZZ, folder, firmware.parent, firmware)]
     flags += ["-fsanitize=fuzzer"] if is_fuzzer else []
     program = folder / "fuzz"
-    compile_c(flags, [FUZZ / "harness.c", FUZZ / "script.c", main, archive], program, compiler)
+    compile_c(
+        flags, [FUZZ / "harness.c", FUZZ / "script.c", main, archive], program, named(compiler)
+    )
     return program

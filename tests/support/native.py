@@ -14,12 +14,10 @@ import numpy as np
 from mcutrain.codegen.emit import emit_source
 from mcutrain.codegen.header import emit_header
 from mcutrain.codegen.program import lay_out
-from mcutrain.host.building.library import (
-    MODEL_FLAGS,
-    LibraryModel,
-    compile_c,
-    kernel_archive,
-)
+from mcutrain.host.building.compilers import compile_c
+from mcutrain.host.building.kernel_archive import kernel_archive
+from mcutrain.host.building.library import LibraryModel
+from mcutrain.host.building.linkless import MODEL_FLAGS
 from mcutrain.host.building.target import NATIVE
 from mcutrain.host.places import cache_dir
 from mcutrain.trainer.graph.tensor import Tensor

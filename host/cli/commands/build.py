@@ -115,7 +115,6 @@ def build(
     from mcutrain.host.building.firmware import check_copies, copies, copy_build
     from mcutrain.host.building.target import Target, TargetKind
     from mcutrain.host.cost import measured
-    from mcutrain.host.extras import require_extra
     from mcutrain.host.show import terminal as show
     from mcutrain.host.training.flash_latents import with_flash_latents
     from mcutrain.host.training.tell import tell
@@ -124,15 +123,15 @@ def build(
     place = Target.parse(target)
     if place.kind is TargetKind.REFERENCE:
         raise Error("the reference needs no firmware: give --target native or sim:BOARD")
-    require_extra("build")
+    place.require()
     chosen = with_flash_latents(request.on(place.chip).plan(), flash_latents)
     tell(chosen.notes, err)
     if output is not None:
-        check_copies(chosen, output)
+        check_copies(chosen, place, output)
     if dry_run:
         from mcutrain.host.cli.dry_run import lines, of_build
 
-        told = of_build(chosen, place, [] if output is None else copies(chosen, output))
+        told = of_build(chosen, place, [] if output is None else copies(chosen, place, output))
         print_json(told) if json_ else show.lines(lines(told))
         return
     with err.status(f"building for {target}"):

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mcutrain.host.building.library import in_process, kernel_archive
+from mcutrain.host.building.kernel_archive import kernel_archive
+from mcutrain.host.building.library import in_process
 from mcutrain.host.request import Request
 from tests.support.paths import WATCH
 

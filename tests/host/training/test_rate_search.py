@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from mcutrain.host.boards import chip_of
-from mcutrain.host.building import library
+from mcutrain.host.building import linkless
 from mcutrain.host.errors import BuildError
 from mcutrain.host.request import Request
 from mcutrain.host.training import in_process
@@ -171,7 +171,7 @@ def test_a_compiler_that_fails_is_done_without(
 ) -> None:
     plan = plan_of()
     monkeypatch.setattr(in_process, "QUICK_SECONDS", 0.0)
-    monkeypatch.setattr(library, "compile_c", failing)
+    monkeypatch.setattr(linkless, "compile_c", failing)
     choice = find_rate(plan, load_dataset(labelled, plan), OPTIONS, silent)
 
     assert choice.learns and not choice.compiled
