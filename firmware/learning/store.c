@@ -21,7 +21,7 @@ typedef struct {
 _Static_assert(sizeof(slot_header) == 32, "SPEC 4.1 says where each field is");
 
 enum {
-    MAGIC = 0x5354434d, /* "MCTS" */
+    MAGIC = 0x4654434d, /* "MCTF" */
     FORMAT = 1,
     HEADER_CRC_AT = 28,
     WORD_BYTES = 4,

@@ -53,6 +53,9 @@ class Status(IntEnum):
     SAMPLE = -7
     DAMAGED = -8
     STATE = -9
+    FLASH = -10
+    NOTHING_SAVED = -11
+    FOREIGN = -12
 
     @property
     def meaning(self) -> str:
@@ -75,6 +78,9 @@ _MEANINGS = {
     Status.SAMPLE: "its sample, latent or target has not come whole, or was used already",
     Status.DAMAGED: "the request came damaged",
     Status.STATE: "what was written to its state is none that training can have left; reset it",
+    Status.FLASH: "its flash cannot be written or read any more; what was saved before is still there",
+    Status.NOTHING_SAVED: "nothing whole is saved in its flash",
+    Status.FOREIGN: "what is saved in its flash is of another model, version or length",
 }
 
 
