@@ -8,7 +8,8 @@
  *
  *     watch_reset(seed);
  *     if (watch_load() != MCT_OK) { watch_reset(seed); }     at power-up
- *     (learn) status = watch_save();                         then at sensible moments, between steps
+ *     (learn) status = watch_save();                         then at sensible moments, between
+ * steps
  *
  * What else shall be kept with the state, such as what a guard or a replay buffer holds, is named
  * before, and always the same:
@@ -26,28 +27,52 @@
 #define MCT_STORE_ALSO
 #endif
 
-/* Returns MCT_ERR_BUSY while a step is under way, else as mct_store_save or mct_store_load. */
-MCT_CHECKED static inline mct_status MCT_API(stored)(mct_status (*what)(const mct_store *store))
-{
-    const mct_region parts[] = {MCT_API(regions)[MCT_REGION_STATE], MCT_STORE_ALSO};
-    const mct_store store = {.parts = parts,
-                             .count = sizeof parts / sizeof *parts,
-                             .meaning = MCT_API(numerics_hash),
-                             .is_valid = MCT_API(state_is_valid)};
-    return MCT_API(busy)() ? MCT_ERR_BUSY : what(&store);
-}
+/* Names what is kept. */
+#define MCT_STORED                                                                                 \
+    const mct_region parts[] = {MCT_API(regions)[MCT_REGION_STATE], MCT_STORE_ALSO};               \
+    const mct_store store = {parts, sizeof parts / sizeof *parts, MCT_API(numerics_hash)}
 
-/* Saves what was learned. */
+/* Saves what was learned. Returns MCT_ERR_BUSY while a step is under way, else as mct_store_save.
+ */
 MCT_CHECKED static inline mct_status MCT_API(save)(void)
 {
-    return MCT_API(stored)(mct_store_save);
+    MCT_STORED;
+    return MCT_API(busy)() ? MCT_ERR_BUSY : mct_store_save(&store);
 }
 
-/* Puts back what was saved last. A state that is not MCT_OK is none: reset the model. */
+/* Puts back the newest that was saved and is valid. Returns MCT_ERR_BUSY while a step is under way,
+ * MCT_ERR_STATE if what is saved is not valid, else as mct_store_load. Unless it returns MCT_OK,
+ * MCT_ERR_BUSY or MCT_ERR_NOTHING_SAVED the state is none: reset the model then. */
 MCT_CHECKED static inline mct_status MCT_API(load)(void)
 {
-    return MCT_API(stored)(mct_store_load);
+    MCT_STORED;
+    mct_store_place place = {0};
+    if (MCT_API(busy)()) {
+        return MCT_ERR_BUSY;
+    }
+    mct_status status = mct_store_load(&store, &place);
+    bool is_invalid = false;
+    while (status == MCT_OK && !MCT_API(state_is_valid)()) {
+        is_invalid = true;
+        status = mct_store_load(&store, &place);
+    }
+    return status != MCT_OK && is_invalid ? MCT_ERR_STATE : status;
 }
 
+/* Forgets what was saved; what was learned stays. */
+MCT_CHECKED static inline mct_status MCT_API(forget)(void)
+{
+    MCT_STORED;
+    return mct_store_forget(&store);
+}
+
+/* Returns what the flash holds. */
+static inline mct_store_report MCT_API(saved)(void)
+{
+    MCT_STORED;
+    return mct_store_look(&store);
+}
+
+#undef MCT_STORED
 #undef MCT_API
 #undef MCT_STORE_ALSO

@@ -358,28 +358,31 @@ mct_status mct_store_save(const mct_store *store)
     return MCT_ERR_FLASH;
 }
 
-mct_status mct_store_load(const mct_store *store)
+mct_status mct_store_load(const mct_store *store, mct_store_place *place)
 {
     const layout l = layout_of(store);
     if (l.slots < 2u) {
         return MCT_ERR_RANGE;
     }
-    survey all = look_at_all(&l, store, NULL);
-    mct_status why = all.has_foreign ? MCT_ERR_FOREIGN : MCT_ERR_NOTHING_SAVED;
-    while (all.newest != NO_SLOT) {
+    mct_status why = MCT_ERR_NOTHING_SAVED;
+    for (;;) {
         uint32_t crc;
         slot_header header;
-        const bool is_read = read_header(&l, all.newest, &header) &&
-                             read_data(&l, all.newest, &header, store, &crc) &&
-                             has_word(&l, all.newest, word_of(crc));
-        if (is_read && (store->is_valid == NULL || store->is_valid())) {
+        const survey all = look_at_all(&l, store, place->is_loaded ? &place->sequence : NULL);
+        if (all.newest == NO_SLOT) {
+            const bool is_foreign = why == MCT_ERR_NOTHING_SAVED && all.has_foreign;
+            return is_foreign ? MCT_ERR_FOREIGN : why;
+        }
+        place->is_loaded = true;
+        place->sequence = all.newest_sequence;
+        if (read_header(&l, all.newest, &header) &&
+            read_data(&l, all.newest, &header, store, &crc) &&
+            has_word(&l, all.newest, word_of(crc))) {
             confirm(&l, all.newest);
             return MCT_OK;
         }
-        why = is_read ? MCT_ERR_STATE : why; /* or it was not whole after all */
-        all = look_at_all(&l, store, &all.newest_sequence);
+        why = MCT_ERR_FLASH;
     }
-    return why;
 }
 
 mct_store_report mct_store_look(const mct_store *store)

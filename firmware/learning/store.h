@@ -7,14 +7,15 @@
  * once its commit word fits all that it holds; of those the newest counts. So a save that is
  * interrupted leaves the state before it, and one that has ended is there for good.
  *
- *     static mct_region parts[] = {...};       all that is to be kept, in a fixed order
- *     static const mct_store store = {.parts = parts, .count = 1,
- *                                     .meaning = NAME_numerics_hash, .is_valid =
- * NAME_state_is_valid}; status = mct_store_load(&store);         once, at power-up: MCT_OK, or why
- * there is nothing status = mct_store_save(&store);         at sensible moments, between steps
+ *     static const mct_region parts[] = {...};     all that is to be kept, in a fixed order
+ *     static const mct_store store = {parts, 1, NAME_numerics_hash};
+ *     status = mct_store_save(&store);             at sensible moments, between steps
  *
- * The parts are written over by a load whatever it returns, unless that is MCT_OK or
- * MCT_ERR_NOTHING_SAVED: reset the model then. */
+ *     mct_store_place place = {0};                 once, at power-up: the newest that is valid
+ *     while ((status = mct_store_load(&store, &place)) == MCT_OK && !NAME_state_is_valid()) {
+ *     }
+ *
+ * learning/model_store.h does this for a generated model. */
 #ifndef MCT_STORE_H
 #define MCT_STORE_H
 
@@ -29,25 +30,30 @@ extern "C" {
 #endif
 
 /* What is kept. `meaning` is 8 bytes that name how the bytes are to be read: the model's numerics
- * hash. `is_valid` says whether what has just been loaded is something that training can have left;
- * NULL if anything is. */
+ * hash. */
 typedef struct {
     const mct_region *parts;
     uint32_t count;
     const uint8_t *meaning;
-    bool (*is_valid)(void);
 } mct_store;
+
+/* Which of the saved states was loaded last; {0} before. */
+typedef struct {
+    bool is_loaded;
+    uint32_t sequence;
+} mct_store_place;
 
 /* Saves the parts in the slot that is worth least. MCT_OK: they are there, and outlive a loss of
  * power from now on. MCT_ERR_RANGE: two slots of their size do not fit the flash. MCT_ERR_FLASH: no
  * slot but the newest can be written any more; what was saved before is still there. */
 MCT_CHECKED mct_status mct_store_save(const mct_store *store);
 
-/* Loads the newest slot that is whole, has the same meaning and length, and is valid; an older one
- * if the newest is not. Without any: MCT_ERR_NOTHING_SAVED if the flash holds nothing that was ever
- * whole, MCT_ERR_FOREIGN if it is of another model, another version or another length,
- * MCT_ERR_STATE if it is whole and not valid. MCT_ERR_RANGE as of a save. */
-MCT_CHECKED mct_status mct_store_load(const mct_store *store);
+/* Loads the newest slot that is whole and has the same meaning and length, among those older than
+ * `*place`, and notes it there. Without one: MCT_ERR_NOTHING_SAVED if the flash holds no other that
+ * was ever whole, MCT_ERR_FOREIGN if it holds something of another model, version or length. Then
+ * the parts are what they were, unless MCT_ERR_FLASH says that one was whole and could not be read
+ * again. MCT_ERR_RANGE as of a save. */
+MCT_CHECKED mct_status mct_store_load(const mct_store *store, mct_store_place *place);
 
 /* What the flash holds, to be told to a person. */
 typedef struct {

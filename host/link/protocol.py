@@ -38,6 +38,7 @@ class Message(IntEnum):
     RECALL = 17
     START = 18
     FINISH = 19
+    STORE = 21
 
 
 class Status(IntEnum):
@@ -78,7 +79,7 @@ _MEANINGS = {
     Status.SAMPLE: "its sample, latent or target has not come whole, or was used already",
     Status.DAMAGED: "the request came damaged",
     Status.STATE: "what was written to its state is none that training can have left; reset it",
-    Status.FLASH: "its flash cannot be written or read any more; what was saved before is still there",
+    Status.FLASH: "its flash cannot be written or read any more; what was saved stays",
     Status.NOTHING_SAVED: "nothing whole is saved in its flash",
     Status.FOREIGN: "what is saved in its flash is of another model, version or length",
 }
@@ -90,6 +91,15 @@ class RamRegion(IntEnum):
 
     ARENA = 0
     STATE = 1
+
+
+class StoreAction(IntEnum):
+    """What STORE is asked to do with what is saved in the device's flash."""
+
+    LOOK = 0
+    SAVE = 1
+    LOAD = 2
+    FORGET = 3
 
 
 _EMPTY = struct.Struct("<")
@@ -115,6 +125,7 @@ REQUESTS = {
     Message.RECALL: struct.Struct("<I"),  # slot
     Message.START: struct.Struct("<I"),  # label
     Message.FINISH: struct.Struct("<B"),  # flags
+    Message.STORE: struct.Struct("<B"),  # what to do
 }
 
 # The fixed part of each reply that has one, after the status.
@@ -130,6 +141,7 @@ REPLIES = {
     Message.DIGEST: struct.Struct("<5I"),
     Message.RECALL: struct.Struct("<I"),
     Message.FINISH: struct.Struct("<5I"),
+    Message.STORE: struct.Struct("<4I"),
 }
 
 
@@ -174,6 +186,17 @@ class RunResult:
 
     is_done: bool
     next_call: int
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What the flash of a device holds: slots for states, how many are whole, the number of the
+    newest (0 if there is none), and how often a slot has been erased at most."""
+
+    slots: int
+    whole: int
+    sequence: int
+    erases: int
 
 
 def request(message: Message, *fields: int, data: bytes = b"") -> bytes:

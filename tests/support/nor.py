@@ -55,9 +55,6 @@ class CRegion(ctypes.Structure):
     _fields_ = [("data", ctypes.c_void_p), ("nbytes", ctypes.c_uint32)]
 
 
-IsValid = ctypes.CFUNCTYPE(ctypes.c_bool)
-
-
 class CStore(ctypes.Structure):
     """mct_store"""
 
@@ -65,8 +62,13 @@ class CStore(ctypes.Structure):
         ("parts", ctypes.c_void_p),
         ("count", ctypes.c_uint32),
         ("meaning", ctypes.c_void_p),
-        ("is_valid", IsValid),
     ]
+
+
+class CPlace(ctypes.Structure):
+    """mct_store_place"""
+
+    _fields_ = [("is_loaded", ctypes.c_bool), ("sequence", ctypes.c_uint32)]
 
 
 class CReport(ctypes.Structure):
@@ -99,10 +101,8 @@ class Stored:
         self.parts = [np.zeros(nbytes - nbytes // 3, np.uint8), np.zeros(nbytes // 3, np.uint8)]
         self.regions = (CRegion * 2)(*(CRegion(part.ctypes.data, part.size) for part in self.parts))
         self.meaning = np.arange(8, dtype=np.uint8)
-        self.accepts = True
-        self.valid = IsValid(lambda: self.accepts)
         regions = ctypes.addressof(self.regions)
-        self.store = CStore(regions, 2, self.meaning.ctypes.data, self.valid)
+        self.store = CStore(regions, 2, self.meaning.ctypes.data)
 
     def call(self, name: str) -> Any:
         return getattr(self.library, f"mct_store_{name}")(ctypes.byref(self.store))
@@ -132,7 +132,12 @@ class Stored:
         self.flash.is_off, self.flash.cut_at = False, 0
         for part in self.parts:
             part[:] = 0
-        return int(self.call("load"))
+        return self.load(CPlace())
+
+    def load(self, place: CPlace) -> int:
+        """The status of loading the newest that is older than ``place``, which notes it."""
+        store, at = ctypes.byref(self.store), ctypes.byref(place)
+        return int(self.library.mct_store_load(store, at))
 
     def cut(self, operation: int, part: int) -> None:
         """Power will fail in that operation from now, counted from 1, when ``part`` / 256 of it are

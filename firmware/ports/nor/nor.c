@@ -5,6 +5,10 @@
 
 nor_flash mct_nor;
 
+__attribute__((weak)) void mct_nor_cut(void)
+{
+}
+
 /* xorshift32 (Marsaglia 2003, "Xorshift RNGs") */
 static uint32_t next_random(void)
 {
@@ -84,6 +88,9 @@ static bool program_unit(uint32_t at, const uint8_t *from)
             change_in_part(at + k, mct_nor.bytes[at + k] & from[k]);
         }
     }
+    if (!is_whole) {
+        mct_nor_cut();
+    }
     return is_whole;
 }
 
@@ -120,5 +127,6 @@ bool mct_port_flash_erase(uint32_t page)
     for (uint32_t k = 0; k < nbytes; k++) {
         change_in_part(at + k, 0xffu);
     }
+    mct_nor_cut();
     return false;
 }

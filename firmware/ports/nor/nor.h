@@ -27,4 +27,7 @@ typedef struct {
 
 extern nor_flash mct_nor;
 
+/* Called when power has failed. There is a weak one that does nothing. */
+void mct_nor_cut(void);
+
 #endif
