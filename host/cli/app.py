@@ -12,6 +12,7 @@ import typer
 
 from mcutrain.host.cli.commands.build import build, generate
 from mcutrain.host.cli.commands.evaluate import evaluate
+from mcutrain.host.cli.commands.kept import load, push, reset, save
 from mcutrain.host.cli.commands.models import calibrate, check, export, inspect
 from mcutrain.host.cli.commands.others import clean, demo, ports
 from mcutrain.host.cli.commands.plan import plan
@@ -73,6 +74,18 @@ COMMANDS: tuple[tuple[Callable[..., None], str, str], ...] = (
         pull,
         DEPLOY,
         "Example: mcutrain pull model.tflite --update last:2 --port /dev/ttyACM0 --save s.npz",
+    ),
+    (save, DEPLOY, "Example: mcutrain save --port /dev/ttyACM0"),
+    (load, DEPLOY, "Example: mcutrain load --port /dev/ttyACM0"),
+    (
+        push,
+        DEPLOY,
+        "Example: mcutrain push model.tflite --update last:2 --state s.npz --port /dev/ttyACM0",
+    ),
+    (
+        reset,
+        DEPLOY,
+        "Examples: mcutrain reset --port /dev/ttyACM0; mcutrain reset --saved --port /dev/ttyACM0",
     ),
     (
         export,
