@@ -31,6 +31,7 @@
  *   START          label u32                       -
  *   FINISH         flags u8                        as STEP
  *   CYCLES         -                               cycles of the request before u32
+ *   STORE          action u8                       slots, whole, sequence, erases: u32 each
  *
  * HELLO opens a session and sets the sequence number. After it, a request with the number of the
  * last one is answered with the kept reply and not executed again, but for a READ, which changes
@@ -46,6 +47,9 @@
  *
  * CYCLES tells what the port's counter counted while the request before was executed, modulo 2^32:
  * 0 where the port has no counter.
+ *
+ * STORE saves what was learned in flash, loads it, or forgets it, in firmware with flash for it,
+ * and tells what is there (learning/store.h).
  *
  * STEP, INFER, BEGIN and START start at the latent if LATENT, PREFIX or RECALL came after the
  * last SAMPLE. */
@@ -79,6 +83,7 @@ enum {
     MCT_MSG_START = 18,
     MCT_MSG_FINISH = 19,
     MCT_MSG_CYCLES = 20,
+    MCT_MSG_STORE = 21,
     MCT_MSG_REPLY = 0x80
 };
 
@@ -103,7 +108,8 @@ enum {
     MCT_REQUEST_RECALL_BYTES = 4,
     MCT_REQUEST_START_BYTES = 4,
     MCT_REQUEST_FINISH_BYTES = 1,
-    MCT_REQUEST_CYCLES_BYTES = 0
+    MCT_REQUEST_CYCLES_BYTES = 0,
+    MCT_REQUEST_STORE_BYTES = 1
 };
 
 /* Fixed part of each reply that has one, after the status. */
@@ -119,8 +125,12 @@ enum {
     MCT_REPLY_LATENT_BYTES = 4,
     MCT_REPLY_RECALL_BYTES = 4,
     MCT_REPLY_FINISH_BYTES = 20,
-    MCT_REPLY_CYCLES_BYTES = 4
+    MCT_REPLY_CYCLES_BYTES = 4,
+    MCT_REPLY_STORE_BYTES = 16
 };
+
+/* What STORE is asked to do. */
+enum { MCT_STORE_LOOK = 0, MCT_STORE_SAVE = 1, MCT_STORE_LOAD = 2, MCT_STORE_FORGET = 3 };
 
 enum { MCT_STEP_DIGEST = 1 }; /* flag of STEP and FINISH: compute the digest of the learned state */
 

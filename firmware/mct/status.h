@@ -17,7 +17,10 @@ typedef enum {
     MCT_ERR_IDLE = -6,    /* no step is under way */
     MCT_ERR_SAMPLE = -7,  /* the sample, latent or target has not come whole, or was used already */
     MCT_ERR_DAMAGED = -8, /* a request came damaged: repeat it */
-    MCT_ERR_STATE = -9    /* what was written to the state is none that training can have left */
+    MCT_ERR_STATE = -9,   /* what was written to the state is none that training can have left */
+    MCT_ERR_FLASH = -10,  /* the flash cannot be written or read any more */
+    MCT_ERR_NOTHING_SAVED = -11, /* the flash holds nothing that was ever whole */
+    MCT_ERR_FOREIGN = -12        /* what was saved is of another model, version or length */
 } mct_status;
 
 #ifdef __cplusplus

@@ -9,6 +9,12 @@
 #include "runtime/frame.h"
 #include "runtime/link.h"
 
+/* Boards with flash for it say MCT_WITH_STORE, and give mct/port_flash.h. */
+#ifdef MCT_WITH_STORE
+#define MCT_API(symbol) MCT_MODEL(symbol)
+#include "learning/model_store.h"
+#endif
+
 /* Whether the model has a buffer for the next sample: mct_selected_model.h says so. */
 #ifndef MCT_RECEIVES_AHEAD
 #define MCT_RECEIVES_AHEAD 0
@@ -51,6 +57,11 @@ void mct_session_init(void)
     memset(&mct_link_session, 0, sizeof mct_link_session);
     mct_link_init();
     MCT_MODEL(reset)(0);
+#ifdef MCT_WITH_STORE
+    if (MCT_MODEL(load)() != MCT_OK) {
+        MCT_MODEL(reset)(0); /* a load that is refused may have left half of something */
+    }
+#endif
 }
 
 /* Where a payload must end: 0 data bytes unless the message carries data. */
@@ -97,6 +108,10 @@ static bool size_is_right(uint8_t type, uint32_t nbytes)
         return MCT_RECEIVES_AHEAD && nbytes == MCT_REQUEST_FINISH_BYTES;
     case MCT_MSG_CYCLES:
         return nbytes == MCT_REQUEST_CYCLES_BYTES;
+#ifdef MCT_WITH_STORE
+    case MCT_MSG_STORE:
+        return nbytes == MCT_REQUEST_STORE_BYTES;
+#endif
     default:
         return false;
     }
@@ -304,6 +319,46 @@ static mct_status execute_write(const uint8_t *payload, uint32_t nbytes, uint8_t
     return put_number(offset + data_bytes, reply, reply_bytes);
 }
 
+/* A state can be written in many parts: it is judged when it is to be used. */
+static bool state_is_usable(void)
+{
+    if (mct_link_session.is_written) {
+        mct_link_session.is_written = !MCT_MODEL(state_is_valid)();
+    }
+    return !mct_link_session.is_written;
+}
+
+#ifdef MCT_WITH_STORE
+static mct_status execute_store(uint8_t action, uint8_t *reply, uint32_t *reply_bytes)
+{
+    mct_status status = MCT_OK;
+    if (action > MCT_STORE_FORGET) {
+        return MCT_ERR_RANGE;
+    }
+    if (action == MCT_STORE_SAVE) {
+        status = state_is_usable() ? MCT_MODEL(save)() : MCT_ERR_STATE;
+    } else if (action == MCT_STORE_LOAD) {
+        status = MCT_MODEL(load)();
+        if (status == MCT_OK) {
+            mct_link_session.is_written = false;
+        } else if (status != MCT_ERR_BUSY && status != MCT_ERR_NOTHING_SAVED) {
+            MCT_MODEL(reset)(0); /* half of something may have been loaded */
+        }
+    } else if (action == MCT_STORE_FORGET) {
+        status = MCT_MODEL(forget)();
+    }
+    if (status == MCT_OK) {
+        const mct_store_report report = MCT_MODEL(saved)();
+        mct_put_u32(reply, report.slots);
+        mct_put_u32(reply + 4, report.whole);
+        mct_put_u32(reply + 8, report.sequence);
+        mct_put_u32(reply + 12, report.erases);
+        *reply_bytes = MCT_REPLY_STORE_BYTES;
+    }
+    return status;
+}
+#endif
+
 /* Whether the message begins to compute with the state. */
 static bool uses_state(uint8_t type)
 {
@@ -313,16 +368,7 @@ static bool uses_state(uint8_t type)
     if (MCT_MODEL_CONST(FIRST_CALL) != 0) {
         types |= one << MCT_MSG_SAMPLE; /* its rows are computed as they come */
     }
-    return (types >> type & 1u) != 0; /* size_is_right() has refused all types beyond 20 */
-}
-
-/* A state can be written in many parts: it is judged when it is to be used. */
-static bool state_is_usable(void)
-{
-    if (mct_link_session.is_written) {
-        mct_link_session.is_written = !MCT_MODEL(state_is_valid)();
-    }
-    return !mct_link_session.is_written;
+    return (types >> type & 1u) != 0; /* size_is_right() has refused all types beyond 21 */
 }
 
 static mct_status execute(uint8_t type, const uint8_t *payload, uint32_t nbytes, uint8_t *reply,
@@ -373,6 +419,10 @@ static mct_status execute(uint8_t type, const uint8_t *payload, uint32_t nbytes,
         return execute_finish(payload[0], reply, reply_bytes);
     case MCT_MSG_CYCLES:
         return put_number(mct_link_session.cycles, reply, reply_bytes);
+#ifdef MCT_WITH_STORE
+    case MCT_MSG_STORE:
+        return execute_store(payload[0], reply, reply_bytes);
+#endif
     default: /* MCT_MSG_WRITE: size_is_right() has refused all others */
         return execute_write(payload, nbytes, reply, reply_bytes);
     }

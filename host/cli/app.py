@@ -13,6 +13,7 @@ import typer
 from mcutrain.host.cli.commands.boards import flash, monitor, ports, selftest
 from mcutrain.host.cli.commands.build import build, generate
 from mcutrain.host.cli.commands.evaluate import evaluate
+from mcutrain.host.cli.commands.kept import load, push, reset, save
 from mcutrain.host.cli.commands.models import calibrate, check, export, inspect
 from mcutrain.host.cli.commands.new import new
 from mcutrain.host.cli.commands.others import clean, demo
@@ -92,6 +93,18 @@ COMMANDS: tuple[tuple[Callable[..., None], str, str], ...] = (
         pull,
         DEPLOY,
         "Example: mcutrain pull model.tflite --update last:2 --port /dev/ttyACM0 --save s.npz",
+    ),
+    (save, DEPLOY, "Example: mcutrain save --port /dev/ttyACM0"),
+    (load, DEPLOY, "Example: mcutrain load --port /dev/ttyACM0"),
+    (
+        push,
+        DEPLOY,
+        "Example: mcutrain push model.tflite --update last:2 --state s.npz --port /dev/ttyACM0",
+    ),
+    (
+        reset,
+        DEPLOY,
+        "Examples: mcutrain reset --port /dev/ttyACM0; mcutrain reset --saved --port /dev/ttyACM0",
     ),
     (
         export,

@@ -6,7 +6,16 @@ from __future__ import annotations
 from mcutrain.host.errors import DeviceError, MismatchError, ProtocolError
 from mcutrain.host.link import protocol
 from mcutrain.host.link.exchange import Exchange, Timing
-from mcutrain.host.link.protocol import Hello, Message, RamRegion, RunResult, Status, StepResult
+from mcutrain.host.link.protocol import (
+    Hello,
+    Message,
+    RamRegion,
+    RunResult,
+    Saved,
+    Status,
+    StepResult,
+    StoreAction,
+)
 from mcutrain.host.link.traffic import Traffic
 from mcutrain.host.link.transport import Transport
 from mcutrain.trainer.errors import DataError
@@ -214,6 +223,26 @@ class Device:
     def write(self, region: int, data: bytes, offset: int = 0) -> None:
         """Overwrite bytes of a region; refused while a step is under way."""
         self._send(Message.WRITE, (region,), offset, data)
+
+    def saved(self) -> Saved:
+        """What its flash holds. DeviceError MESSAGE if the firmware has no flash for it."""
+        return self._store(StoreAction.LOOK)
+
+    def save(self) -> Saved:
+        """Save what was learned in its flash; refused while a step is under way."""
+        return self._store(StoreAction.SAVE)
+
+    def load(self) -> Saved:
+        """Put back what was saved last. Refused, it leaves the state as it was if nothing is saved
+        or a step is under way, and else resets it."""
+        return self._store(StoreAction.LOAD)
+
+    def forget(self) -> Saved:
+        """Erase what was saved; the state stays."""
+        return self._store(StoreAction.FORGET)
+
+    def _store(self, action: StoreAction) -> Saved:
+        return Saved(*self._ask(Message.STORE, action))
 
     def close(self) -> None:
         """End the session and give the port back."""

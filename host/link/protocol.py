@@ -39,6 +39,7 @@ class Message(IntEnum):
     START = 18
     FINISH = 19
     CYCLES = 20
+    STORE = 21
 
 
 class Status(IntEnum):
@@ -54,6 +55,9 @@ class Status(IntEnum):
     SAMPLE = -7
     DAMAGED = -8
     STATE = -9
+    FLASH = -10
+    NOTHING_SAVED = -11
+    FOREIGN = -12
 
     @property
     def meaning(self) -> str:
@@ -76,6 +80,9 @@ _MEANINGS = {
     Status.SAMPLE: "its sample, latent or target has not come whole, or was used already",
     Status.DAMAGED: "the request came damaged",
     Status.STATE: "what was written to its state is none that training can have left; reset it",
+    Status.FLASH: "its flash cannot be written or read any more; what was saved stays",
+    Status.NOTHING_SAVED: "nothing whole is saved in its flash",
+    Status.FOREIGN: "what is saved in its flash is of another model, version or length",
 }
 
 
@@ -85,6 +92,15 @@ class RamRegion(IntEnum):
 
     ARENA = 0
     STATE = 1
+
+
+class StoreAction(IntEnum):
+    """What STORE is asked to do with what is saved in the device's flash."""
+
+    LOOK = 0
+    SAVE = 1
+    LOAD = 2
+    FORGET = 3
 
 
 _EMPTY = struct.Struct("<")
@@ -111,6 +127,7 @@ REQUESTS = {
     Message.START: struct.Struct("<I"),  # label
     Message.FINISH: struct.Struct("<B"),  # flags
     Message.CYCLES: _EMPTY,
+    Message.STORE: struct.Struct("<B"),  # what to do
 }
 
 # The fixed part of each reply that has one, after the status.
@@ -127,6 +144,7 @@ REPLIES = {
     Message.RECALL: struct.Struct("<I"),
     Message.FINISH: struct.Struct("<5I"),
     Message.CYCLES: struct.Struct("<I"),
+    Message.STORE: struct.Struct("<4I"),
 }
 
 
@@ -171,6 +189,17 @@ class RunResult:
 
     is_done: bool
     next_call: int
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What the flash of a device holds: slots for states, how many are whole, the number of the
+    newest (0 if there is none), and how often a slot has been erased at most."""
+
+    slots: int
+    whole: int
+    sequence: int
+    erases: int
 
 
 def request(message: Message, *fields: int, data: bytes = b"") -> bytes:

@@ -78,7 +78,7 @@ def rules(model_name: str) -> tuple[Rule, ...]:
         Rule(Class.CONSTANTS, path=model, symbol=r".+", input_section=constant),
         Rule(Class.MODEL, path=model),
         Rule(Class.KERNELS, path=r"(?:.*/)?kernels/.*"),
-        Rule(Class.RUNTIME, path=r"(?:.*/)?(?:runtime|mct)/.*"),
+        Rule(Class.RUNTIME, path=r"(?:.*/)?(?:learning|runtime|mct)/.*"),
         Rule(Class.VECTORS, input_section=r"\.(?:isr_)?vectors?"),
         Rule(Class.PORT, path=r"(?:.*/)?(?:ports?|platform)/.*"),
     )

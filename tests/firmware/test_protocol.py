@@ -30,6 +30,12 @@ def test_version_and_flags_are_those_of_the_header() -> None:
     assert constants("protocol.h", "MCT_STEP_") == {"DIGEST": protocol.STEP_DIGEST}
 
 
+def test_what_a_store_is_asked_to_do_is_that_of_the_header() -> None:
+    actions = {action.name: action.value for action in protocol.StoreAction}
+
+    assert actions == constants("protocol.h", "MCT_STORE_")
+
+
 def test_status_codes_are_those_of_the_header() -> None:
     errors = {status.name: status.value for status in Status if status is not Status.OK}
 

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* NAME_save and NAME_load of a generated model: its learned state in flash (learning/store.h). One
+ * source file of the firmware includes this behind NAME.h, and gives the name:
+ *
+ *     #include "watch.h"
+ *     #define MCT_API(symbol) watch_##symbol
+ *     #include "learning/model_store.h"
+ *
+ *     watch_reset(seed);
+ *     if (watch_load() != MCT_OK) { watch_reset(seed); }     at power-up
+ *     (learn) status = watch_save();                         then at sensible moments, between
+ * steps
+ *
+ * What else shall be kept with the state, such as what a guard or a replay buffer holds, is named
+ * before, and always the same:
+ *
+ *     #define MCT_STORE_ALSO {(uint8_t *)&guard, sizeof guard}, {best, sizeof best}
+ *
+ * The firmware links learning/store.c and gives mct/port_flash.h. */
+#ifndef MCT_API
+#error "say MCT_API(symbol), the model's name and the symbol, before learning/model_store.h"
+#endif
+
+#include "learning/store.h"
+
+#ifndef MCT_STORE_ALSO
+#define MCT_STORE_ALSO
+#endif
+
+/* Names what is kept. */
+#define MCT_STORED                                                                                 \
+    const mct_region parts[] = {MCT_API(regions)[MCT_REGION_STATE], MCT_STORE_ALSO};               \
+    const mct_store store = {parts, sizeof parts / sizeof *parts, MCT_API(numerics_hash)}
+
+/* Saves what was learned. Returns MCT_ERR_BUSY while a step is under way, else as mct_store_save.
+ */
+MCT_CHECKED static inline mct_status MCT_API(save)(void)
+{
+    MCT_STORED;
+    return MCT_API(busy)() ? MCT_ERR_BUSY : mct_store_save(&store);
+}
+
+/* Puts back the newest that was saved and is valid. Returns MCT_ERR_BUSY while a step is under way,
+ * MCT_ERR_STATE if what is saved is not valid, else as mct_store_load. Unless it returns MCT_OK,
+ * MCT_ERR_BUSY or MCT_ERR_NOTHING_SAVED the state is none: reset the model then. */
+MCT_CHECKED static inline mct_status MCT_API(load)(void)
+{
+    MCT_STORED;
+    mct_store_place place = {0};
+    if (MCT_API(busy)()) {
+        return MCT_ERR_BUSY;
+    }
+    mct_status status = mct_store_load(&store, &place);
+    bool is_invalid = false;
+    while (status == MCT_OK && !MCT_API(state_is_valid)()) {
+        is_invalid = true;
+        status = mct_store_load(&store, &place);
+    }
+    return status != MCT_OK && is_invalid ? MCT_ERR_STATE : status;
+}
+
+/* Forgets what was saved; what was learned stays. */
+MCT_CHECKED static inline mct_status MCT_API(forget)(void)
+{
+    MCT_STORED;
+    return mct_store_forget(&store);
+}
+
+/* Returns what the flash holds. */
+static inline mct_store_report MCT_API(saved)(void)
+{
+    MCT_STORED;
+    return mct_store_look(&store);
+}
+
+#undef MCT_STORED
+#undef MCT_API
+#undef MCT_STORE_ALSO

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a device on a serial port keeps in its flash, and the state that a host gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mcutrain.host.defaults import BAUD
+from mcutrain.host.errors import DeviceError
+from mcutrain.host.link.device import Device
+from mcutrain.host.link.protocol import RamRegion, Saved, Status
+from mcutrain.host.link.transport import SerialTransport
+from mcutrain.host.request import Request
+from mcutrain.host.training.learned import planned_on
+from mcutrain.host.training.runners import connected
+from mcutrain.host.training.state import SavedState
+from mcutrain.trainer.errors import Error
+from mcutrain.trainer.interpreter import state_digest, unpack_state
+
+
+@contextmanager
+def refusals(port: str) -> Iterator[None]:
+    """What a device refuses in here is told with what to do. Raises Error."""
+    try:
+        yield
+    except DeviceError as err:
+        hints = {
+            Status.MESSAGE: "its firmware has no flash to save in: flash one whose port has, or "
+            "keep what it learned with `mcutrain pull`",
+            Status.NOTHING_SAVED: "nothing is saved in its flash: `mcutrain save` saves",
+            Status.FOREIGN: "what is saved in its flash is another model's or version's: "
+            "`mcutrain save` writes over it, `mcutrain reset --saved` erases it",
+            Status.STATE: "its state is none that training leaves: `mcutrain reset` mends it",
+            Status.BUSY: "a step is under way: wait until its training has ended",
+        }
+        hint = hints.get(Status(err.status))
+        raise (Error(f"{port}: {hint}") if hint else err) from err
+
+
+def asked(port: str, baud: int, what: Callable[[Device], Saved]) -> dict[str, Any]:
+    """What a device does with its flash, and what that holds then; whatever its model is."""
+    with SerialTransport(port, baud) as transport:
+        device = Device.open(transport, None, None)
+        with refusals(port):
+            saved = what(device)
+        return {"port": port, "steps": device.digest().steps, **asdict(saved)}
+
+
+def save(port: str, baud: int = BAUD) -> dict[str, Any]:
+    """Have the device on a port save what it has learned. Raises Error."""
+    return asked(port, baud, Device.save)
+
+
+def load(port: str, baud: int = BAUD) -> dict[str, Any]:
+    """Have it put back what it saved last. Raises Error."""
+    return asked(port, baud, Device.load)
+
+
+def reset(port: str, seed: int, forgets: bool, baud: int = BAUD) -> dict[str, Any]:
+    """Set it to its initial state, and erase what it has saved if it ``forgets``. Raises Error."""
+    with SerialTransport(port, baud) as transport:
+        device = Device.open(transport, None, None)
+        if forgets:
+            with refusals(port):
+                device.forget()
+        device.reset(seed)
+    return {"port": port, "seed": seed, "forgotten": forgets}
+
+
+def push(
+    request: Request, port: str, state: Path, flash_latents: Path | None = None, baud: int = BAUD
+) -> dict[str, Any]:
+    """Give the device the state of a file, and see by its digest that it has it. Raises Error."""
+    saved, request = SavedState.read(state), request.resolved()
+    with connected(port, partial(planned_on, request, flash_latents), baud) as runner:
+        plan, device = runner.plan, runner.device
+        packed = saved.state(plan)
+        values = unpack_state(plan, packed)
+        device.reset(0)  # no step may be under way
+        device.write(RamRegion.STATE, packed)
+        found, steps = device.digest(), int(values[plan.learning.sgd][1])
+    if (found.digest, found.steps) != (state_digest(plan, values), steps):
+        raise Error(
+            f"{port}: the device does not hold what was sent, by its own digest: use it from one "
+            "program at a time, and try again"
+        )
+    return {"port": port, "state": str(state), "update": plan.scheme.name, "steps": steps}

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``save``, ``load``, ``push`` and ``reset`` against the native firmware."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mcutrain.host.building.firmware import build
+from mcutrain.host.building.target import Target
+from mcutrain.host.simulation.simulator import simulate
+from mcutrain.trainer.options import PlanOptions
+from mcutrain.trainer.plan import make_plan
+from mcutrain.trainer.tflite.reader import load
+from tests.support.command import AT_A_RATE, Run
+from tests.support.fake_model.build import build_native
+from tests.support.paths import WATCH
+
+MODEL, DATA = WATCH / "watch.tflite", WATCH / "demo.npz"
+
+
+@pytest.fixture(scope="module")
+def elf() -> Path:
+    return build(make_plan(load(MODEL), PlanOptions("last:2")), Target.parse("native")).elf
+
+
+@pytest.fixture
+def port(elf: Path) -> Iterator[str]:
+    with simulate("native", elf) as path:
+        yield path
+
+
+def test_a_board_saves_loads_takes_and_forgets(port: str, run: Run, tmp_path: Path) -> None:
+    first, second = tmp_path / "first.npz", tmp_path / "second.npz"
+    options = (MODEL, "--update", "last:2", "--port", port)
+    train = ("train", *options, "--data", DATA, "--no-guard", *AT_A_RATE)
+
+    def learned() -> int:
+        return int(run("pull", *options, "--save", tmp_path / "now.npz", "--json").json["steps"])
+
+    assert run(*train, "--steps", 3, "--save", first).status == 0
+    saved = run("save", "--port", port, "--json").json
+    assert (saved["steps"], saved["whole"], saved["sequence"]) == (3, 1, 1)
+    assert run(*train, "--steps", 2, "--go-on", "--save", second).status == 0
+    assert learned() == 5
+    assert "loaded what it learned in 3 steps" in run("load", "--port", port).out
+    assert learned() == 3
+    pushed = run("push", *options, "--state", second)
+    assert pushed.status == 0 and "in 5 steps" in pushed.out
+    assert learned() == 5
+    assert "stays" in run("reset", "--port", port).out
+    assert run("load", "--port", port).status == 0
+    assert run("reset", "--saved", "--port", port).status == 0
+    nothing = run("load", "--port", port)
+    assert nothing.status == 1 and "nothing is saved in its flash" in nothing.err
+    other = run("push", MODEL, "--update", "head", "--port", port, "--state", second)
+    assert other.status == 1 and other.err.count("\n") == 1
+
+
+def test_firmware_without_flash_says_so(run: Run, tmp_path: Path) -> None:
+    with simulate("native", build_native(tmp_path)) as port:
+        for args in (["save"], ["load"], ["reset", "--saved"]):
+            refused = run(*args, "--port", port)
+            assert refused.status == 1 and "no flash to save in" in refused.err
