@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Installs the system packages that are missing: compilers, QEMU, Python's venv.
+# Installs the system packages that are missing: compilers, emulators, Python's venv.
 # As root or with sudo through apt; otherwise it says what to install.
 set -eu
 
@@ -21,6 +21,8 @@ need qemu-system-arm qemu-system-arm
 case ${EXTRAS:-} in
 *dev*)
     need chromium chromium # looks at the pages
+    need node nodejs       # emulates the board pico
+    need npm npm
     # RISC-V boards: 200 MB to fetch, 1.4 GB on the disk.
     need riscv64-unknown-elf-gcc gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf
     need qemu-system-riscv32 qemu-system-misc

@@ -40,6 +40,8 @@ PLAIN = {
         "an547",
         "nrf51",
         "stm32f1",
+        "stm32f4",
+        "rp2040",
         "uart",
         "riscv",
         "virt",
