@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Installs the system packages that are missing: compilers, QEMU, Python's venv.
+# Installs the system packages that are missing: compilers, emulators, Python's venv.
 # As root or with sudo through apt; otherwise it says what to install.
 set -eu
 
@@ -28,6 +28,8 @@ case ${EXTRAS:-} in
     need avr-gcc gcc-avr
     [ -d /usr/lib/avr/include ] || missing="$missing avr-libc"
     [ -f /usr/include/simavr/sim_avr.h ] || missing="$missing libsimavr-dev"
+    need node nodejs       # emulates the board pico
+    need npm npm
     ;;
 esac
 case ${EXTRAS:-} in

@@ -16,9 +16,11 @@ from mcutrain.host.boards import board_description, chip_of
 from mcutrain.host.building.firmware import Build, build
 from mcutrain.host.building.target import Target
 from mcutrain.host.cost import measured
+from mcutrain.host.errors import TransportError
 from mcutrain.host.link.device import Device
 from mcutrain.host.link.transport import SerialTransport
 from mcutrain.host.measure.elf import load_image
+from mcutrain.host.simulation.emulators.qemu import version_of
 from mcutrain.host.simulation.painted_stack import PAINT, paint, simulate_painted
 from mcutrain.host.training.dataset import Dataset, load_dataset
 from mcutrain.host.training.loop import train
@@ -91,10 +93,31 @@ REAL_NETS = [
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("board", [board_param("netduinoplus2", is_long=True)])
+def test_tensors_in_a_memory_beside_the_main_one_train_bit_for_bit(
+    board: str, models: Path
+) -> None:
+    """The learned state leaves no room in the main RAM: the arena lies in the CCM."""
+    name, update = "pretrainedResnet_quant.tflite", "last:4"
+    plan = make_plan(load(models / "mlperf-tiny" / name), PlanOptions(update), chip_of(board))
+    assert plan.memory.ram_bytes["ccm"] > 16 * 1024
+    if version_of("qemu-system-arm") >= (8, 0):
+        train_two_steps(plan, board)
+        return
+    with pytest.raises(TransportError, match=r"has no ccm, where the firmware has \d+,\d+ bytes"):
+        train_two_steps(plan, board)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "update"), REAL_NETS)
 @pytest.mark.parametrize("board", [board_param("mps2_an505"), board_param("mps3_an547")])
 def test_real_nets_train_bit_for_bit(board: str, name: str, update: str, models: Path) -> None:
     plan = make_plan(load(models / "mlperf-tiny" / name), PlanOptions(update), chip_of(board))
+    train_two_steps(plan, board)
+
+
+def train_two_steps(plan: TrainingPlan, board: str) -> None:
+    """On random samples; both are verified."""
     rng = np.random.default_rng(0)
     x = rng.integers(-128, 128, (3, plan.task.input.type.size)).astype(np.int8)
     data = Dataset(x[:2], np.arange(2), x[2:], np.arange(1))

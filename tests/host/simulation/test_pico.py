@@ -5,6 +5,8 @@ called instructions."""
 from __future__ import annotations
 
 import struct
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -115,9 +117,12 @@ def test_cycles_of_nodes_add_up_and_repeat(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_board_that_counts_cycles_never_calls_them_instructions(run: Run, tmp_path: Path) -> None:
+    whole = np.load(WATCH / "demo.npz")
+    few = {name: whole[name][:3] for name in ("x_train", "y_train", "x_test", "y_test")}
+    np.savez(tmp_path / "few.npz", **few)
     asked = (
-        "train", MODEL, "--data", WATCH / "demo.npz", "--update", "last:2", "--target", "sim:pico",
-        *AT_A_RATE, "--steps", 2, "--profile",
+        "train", MODEL, "--data", tmp_path / "few.npz", "--update", "last:2", *AT_A_RATE,
+        "--target", "sim:pico", "--steps", 2, "--profile",
     )  # fmt: skip
     page = tmp_path / "run.html"
     found = run(*asked, "--report", page, "--json").json
@@ -142,6 +147,23 @@ def test_a_core_without_a_fit_is_predicted_as_its_relative_and_says_so(run: Run)
     assert said.notes == ["no cortex-m0plus: predicted as portable C on a cortex-m0"]
     assert said.step == predict(plan, "cortex-m0").step
     assert run(*args, "--json").json["predicted_instructions"]["like"] == "cortex-m4"
+
+
+@pytest.mark.slow
+def test_the_board_ends_with_the_host() -> None:
+    """Even when that is killed: nobody is left to clean up."""
+    program = (
+        "import os; from pathlib import Path\n"
+        "from mcutrain.host.simulation.simulator import simulate\n"
+        f"with simulate({BOARD!r}, Path({str(watch().elf)!r})) as port:\n"
+        "    print(port, flush=True); os.kill(os.getpid(), 9)"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    path = result.stdout.strip()
+
+    assert path.startswith("/dev/")
+    with pytest.raises(TransportError), SerialTransport(path) as transport:
+        Device.open(transport, None, None, patience_s=2.0)
 
 
 @pytest.mark.slow

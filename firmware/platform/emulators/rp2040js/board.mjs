@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A Raspberry Pi Pico in rp2040js, until SIGTERM:
+// A Raspberry Pi Pico in rp2040js. SIGTERM ends it: all that is counted has been written by then.
 //
 //   node board.mjs MODULES ELF PATH [region=NAME:BEGIN:END]... [out=FILE [owners=FILE]] [memory=PATH]
 //
@@ -295,7 +295,6 @@ function main([modules, elf, terminal, ...args]) {
   }
   const counter =
     asked.out === undefined ? null : new Counter(mcu.core, asked.regions, asked.owners, asked.out);
-  process.on('SIGTERM', () => process.exit(0));
   new Board(mcu, counter).start();
   console.log(terminal);
 }
