@@ -32,7 +32,7 @@ from mcutrain.trainer.scheme import tomllib
 from mcutrain.trainer.tflite.reader import load
 from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.paths import ROOT, WATCH, models_folder
-from tests.support.simulated_boards import BOARDS, PORTS, missing
+from tests.support.simulated_boards import BOARDS, missing
 
 FILE = ROOT / "tests" / "budgets.toml"
 HEADER = """\
