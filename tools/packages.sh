@@ -21,8 +21,6 @@ need qemu-system-arm qemu-system-arm
 case ${EXTRAS:-} in
 *dev*)
     need chromium chromium # looks at the pages
-    need node nodejs       # emulates the board pico
-    need npm npm
     # RISC-V boards: 200 MB to fetch, 1.4 GB on the disk.
     need riscv64-unknown-elf-gcc gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf
     need qemu-system-riscv32 qemu-system-misc
@@ -30,6 +28,8 @@ case ${EXTRAS:-} in
     need avr-gcc gcc-avr
     [ -d /usr/lib/avr/include ] || missing="$missing avr-libc"
     [ -f /usr/include/simavr/sim_avr.h ] || missing="$missing libsimavr-dev"
+    need node nodejs       # emulates the board pico
+    need npm npm
     ;;
 esac
 case ${EXTRAS:-} in

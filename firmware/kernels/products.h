@@ -34,16 +34,45 @@ static inline uint8_t mct_next_part(int16_t *size)
     return part;
 }
 
+/* The carry of a product of bytes is its sign. */
+#define MCT_TURN(product)                                                                          \
+    "ld %[a], X+\n\t"                                                                              \
+    "ld %[b], Z+\n\t" product "sbc %[sign], %[sign]\n\t"                                           \
+    "add %A[sum], r0\n\t"                                                                          \
+    "adc %B[sum], r1\n\t"                                                                          \
+    "adc %C[sum], %[sign]\n\t"
+/* some += the sum over `turns` times as many values as the loop has, of which there is one. */
+#define MCT_TURNS(loop, turns)                                                                     \
+    __asm volatile("1:\n\t" loop "dec %[left]\n\t"                                                 \
+                   "brne 1b\n\t"                                                                   \
+                   "clr r1"                                                                        \
+                   : [sum] "+r"(some), [x] "+x"(x), [w] "+z"(w), [left] "+r"(turns),               \
+                     [a] "=&a"(mct_a), [b] "=&a"(mct_b), [sign] "=&r"(mct_sign)                    \
+                   :                                                                               \
+                   : "r0", "memory")
+#define MCT_SIGNED "muls %[b], %[a]\n\t"
+#define MCT_UNSIGNED "subi %[a], 0x80\n\tmulsu %[b], %[a]\n\t"
+#define MCT_SUM_PART(product)                                                                      \
+    do {                                                                                           \
+        uint8_t mct_a, mct_b, mct_sign; /* what a turn computes with */                            \
+        uint8_t fours = part / 4u, rest = part % 4u;                                               \
+        if (fours != 0u) {                                                                         \
+            MCT_TURNS(MCT_TURN(product) MCT_TURN(product) MCT_TURN(product) MCT_TURN(product),     \
+                      fours);                                                                      \
+        }                                                                                          \
+        if (rest != 0u) {                                                                          \
+            MCT_TURNS(MCT_TURN(product), rest);                                                    \
+        }                                                                                          \
+    } while (0)
+
 /* sum x[k] * w[k] */
 static MCT_NOINLINE int32_t mct_sum_of_signed(const int8_t *x, const int8_t *w, int16_t size)
 {
     int32_t sum = 0;
     while (size > 0) {
-        uint8_t part = mct_next_part(&size);
+        const uint8_t part = mct_next_part(&size);
         __int24 some = 0;
-        do {
-            some += (int16_t)(*x++ * *w++);
-        } while (--part != 0u);
+        MCT_SUM_PART(MCT_SIGNED);
         sum += some;
     }
     return sum;
@@ -54,11 +83,9 @@ static MCT_NOINLINE int32_t mct_sum_of_unsigned(const int8_t *x, const int8_t *w
 {
     int32_t sum = 0;
     while (size > 0) {
-        uint8_t part = mct_next_part(&size);
+        const uint8_t part = mct_next_part(&size);
         __int24 some = 0;
-        do {
-            some += (int16_t)((uint8_t)(*x++ ^ 0x80) * *w++);
-        } while (--part != 0u);
+        MCT_SUM_PART(MCT_UNSIGNED);
         sum += some;
     }
     return sum;

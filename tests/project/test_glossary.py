@@ -43,6 +43,8 @@ PLAIN = {
         "stm32f4",
         "rp2040",
         "rp2040js",
+        "avr",
+        "simavr",
         "uart",
         "riscv",
         "virt",

@@ -134,7 +134,7 @@ ALWAYS = {
     "kws, head, mps3_an547",
 }
 # Boards beside another with the same core and the same code: make test leaves them out.
-BESIDE = {"netduinoplus2", "rv32_virt"}
+BESIDE = {"atmega2560", "netduinoplus2", "rv32_virt"}
 LONG = [
     entry
     for entry in ENTRIES
