@@ -17,6 +17,7 @@ from mcutrain.host.errors import TransportError
 from mcutrain.host.places import BOARDS_DIR, REAL_BOARDS_DIR
 from mcutrain.trainer.chip import FEATURES, Chip, Memory
 
+HOST = "host"  # what the native port has for a core
 REAL = "real/"  # begins the id of a real board
 
 
@@ -80,12 +81,12 @@ def chip_of(board: str) -> Chip:
 
 
 def core_of(board: str) -> str | None:
-    """The core of a board's chip, such as ``cortex-m4``; None for the native port and for a chip
-    that is no board's."""
+    """The core of a board's chip, such as ``cortex-m4``, of RISC-V its instruction set; None for
+    the native port and for a chip that is no board's."""
     if board.removeprefix(REAL) not in (*board_names(), *real_board_names()):
         return None
-    core = board_description(board)["build"].get("mcu", "")
-    return core if core.startswith("cortex") else None
+    core = board_description(board)["build"].get("mcu", HOST)
+    return None if core == HOST else core
 
 
 def board_description(board: str) -> dict[str, Any]:

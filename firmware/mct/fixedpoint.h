@@ -15,6 +15,11 @@ extern "C" {
 #define MCT_MULTIPLIES_INTO_32_BITS
 #endif
 
+/* Processors of 8 bits, whose products are of two bytes. */
+#ifdef __AVR__
+#define MCT_MULTIPLIES_BYTES
+#endif
+
 /* Processors of which most instructions know the low eight of their registers only, where the
  * compiler gives all: it does not without optimisation, or if that is for size. A build whose flags
  * keep registers for something else, such as frame pointers, defines MCT_LOOPS_IN_C. */
@@ -35,6 +40,11 @@ extern "C" {
 #define MCT_THUMB2
 #endif
 
+/* RISC-V of 32 bits with multiplication, and with all of its registers. */
+#if defined __riscv_mul && __riscv_xlen == 32 && !defined __riscv_32e && !defined MCT_LOOPS_IN_C
+#define MCT_RV32M
+#endif
+
 #define MCT_SAT23 ((INT32_C(1) << 23) - 1)
 
 static inline int32_t mct_clamp(int32_t x, int32_t lo, int32_t hi)
@@ -48,6 +58,49 @@ static inline int32_t mct_wrapping_add(int32_t a, int32_t b)
 {
     return (int32_t)((uint32_t)a + (uint32_t)b);
 }
+
+/* x >> count and, of unsigned ones, x << count; count in 0..31. Processors that shift by one bit
+ * go the greater part of the way by bytes. */
+#ifdef MCT_MULTIPLIES_BYTES
+int32_t mct_shift_right(int32_t x, int32_t count);
+uint32_t mct_shift_right_unsigned(uint32_t x, int32_t count);
+
+/* a * b modulo 2^32 of |a| <= 255: four products of bytes, where the compiler calls its library. */
+static inline int32_t mct_times_nine_bits(int16_t a, int32_t b)
+{
+    uint32_t product;
+#ifdef __AVR__
+    __asm__("mul %[a], %A[b]\n\t"
+            "movw %A[p], r0\n\t"
+            "mul %[a], %C[b]\n\t"
+            "movw %C[p], r0\n\t"
+            "mul %[a], %B[b]\n\t"
+            "add %B[p], r0\n\t"
+            "adc %C[p], r1\n\t"
+            "brcc .+2\n\t"
+            "inc %D[p]\n\t"
+            "mul %[a], %D[b]\n\t"
+            "add %D[p], r0\n\t"
+            "clr r1"
+            : [p] "=&r"(product)
+            : [a] "r"((uint8_t)a), [b] "r"(b)
+            : "r0");
+#else
+    product = (uint32_t)(uint8_t)a * (uint32_t)b;
+#endif
+    return (int32_t)(a < 0 ? product - ((uint32_t)b << 8) : product);
+}
+#else
+static inline int32_t mct_shift_right(int32_t x, int32_t count)
+{
+    return x >> count;
+}
+
+static inline uint32_t mct_shift_right_unsigned(uint32_t x, int32_t count)
+{
+    return x >> count;
+}
+#endif
 
 /* round(a * b / 2^31), ties toward +inf, saturated (ARM VQRDMULH). */
 static inline int32_t mct_doubling_high_mul(int32_t a, int32_t b)
@@ -76,6 +129,29 @@ static inline int32_t mct_rounded_product(int32_t a, int32_t b)
 
 /* The same by products that fit 32 bits, of the halves of both numbers: the low ones signed, so
  * that the sum of the products in the middle fits too. Each half is at most 2^15 in magnitude. */
+#ifdef MCT_MULTIPLIES_BYTES
+/* Shifts of half a word move bytes; what they leave out are single bits. */
+static inline int32_t mct_rounded_half(int32_t x)
+{
+    return (x >> 16) + ((int16_t)x < 0);
+}
+
+static inline int32_t mct_rounded_product_32(int32_t a, int32_t b)
+{
+    const int16_t a_low = (int16_t)a;
+    const int16_t b_low = (int16_t)b;
+    const int32_t a_high = mct_rounded_half(a);
+    const int32_t b_high = mct_rounded_half(b);
+    int32_t middle = a_high * b_low + b_high * a_low + (((int32_t)a_low * b_low) >> 16);
+    uint32_t high = 2u * (uint32_t)a_high * (uint32_t)b_high;
+    /* round(middle / 2^15) */
+    const uint16_t rest = (uint16_t)middle;
+    uint32_t upper = (uint32_t)(middle >> 16) * 2u;
+    upper += (rest & 0x8000u) != 0u ? 1u : 0u;
+    upper += (rest & 0x4000u) != 0u ? 1u : 0u;
+    return (int32_t)(high + upper);
+}
+#else
 static inline int32_t mct_rounded_product_32(int32_t a, int32_t b)
 {
     int32_t a_low = (int16_t)a;
@@ -86,12 +162,13 @@ static inline int32_t mct_rounded_product_32(int32_t a, int32_t b)
     uint32_t high = 2u * (uint32_t)a_high * (uint32_t)b_high;
     return (int32_t)(high + (uint32_t)(((middle >> 14) + 1) >> 1));
 }
+#endif
 
 /* Of a rounded product: round(x / 2^right), ties away from zero; right in 1..31. The last bit is
  * rounded apart, so that no addition overflows. */
 static inline int32_t mct_round_again(int32_t x, int32_t right)
 {
-    return (((x + (x >> 31)) >> (right - 1)) + 1) >> 1;
+    return (mct_shift_right(x + (x >> 31), right - 1) + 1) >> 1;
 }
 
 /* mct_requantize without a product of 64 bits. */
@@ -129,7 +206,12 @@ static inline int32_t mct_requantize(int32_t acc, int32_t multiplier, int32_t sh
 /* round(x / 2^shift), ties toward +inf; shift in 0..31. */
 static inline int32_t mct_near(int32_t x, int32_t shift)
 {
-    return shift == 0 ? x : (x >> shift) + ((x >> (shift - 1)) & 1);
+#ifdef MCT_MULTIPLIES_BYTES
+    if (shift == 8) { /* most often */
+        return (x >> 8) + ((x >> 7) & 1);
+    }
+#endif
+    return shift == 0 ? x : mct_shift_right(x, shift) + (mct_shift_right(x, shift - 1) & 1);
 }
 
 static inline int32_t mct_sat23(int32_t x)
@@ -183,7 +265,8 @@ static inline uint32_t mct_dither(uint32_t seed, uint32_t index)
 static inline int32_t mct_dithered_shift(int32_t v, int32_t shift, uint32_t r)
 {
     uint32_t rest = (uint32_t)v & ((UINT32_C(1) << shift) - 1u);
-    return (v >> shift) + (int32_t)((rest + (r >> (32 - shift))) >> shift);
+    const uint32_t sum = rest + mct_shift_right_unsigned(r, 32 - shift);
+    return mct_shift_right(v, shift) + (int32_t)mct_shift_right_unsigned(sum, shift);
 }
 
 /* v * 2^-shift for shift <= 0, saturated to int32_t. */

@@ -73,7 +73,8 @@ mct_frame_event mct_frame_push(mct_frame_decoder *d, uint8_t byte)
 
 void mct_frame_spoil(mct_frame_decoder *d)
 {
-    begin(d);
+    d->is_begun = true;
+    d->is_whole = false;
     d->is_bad = true;
 }
 

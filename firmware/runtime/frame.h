@@ -53,7 +53,7 @@ static inline uint32_t mct_frame_bytes(const mct_frame_decoder *d)
     return d->nbytes - MCT_FRAME_CRC_BYTES;
 }
 
-/* Drops the bytes until the next zero; d->data stay as they are. */
+/* Drops the bytes until the next zero; d->data and d->nbytes stay as they are. */
 void mct_frame_spoil(mct_frame_decoder *d);
 
 /* Appends the CRC to `nbytes` of header and payload in `raw`, and encodes into `wire`. Returns the

@@ -17,7 +17,6 @@ static struct {
     bool drops;                /* bytes behind the frame in mct_link_rx are lost */
     volatile uint8_t loss;     /* an mct_link_loss that the main loop has not seen */
     volatile bool is_waiting;  /* a frame is in mct_link_rx; else it is being received */
-    uint32_t rx_bytes;         /* of that frame */
 } mct_link;
 
 void mct_link_init(void)
@@ -44,7 +43,6 @@ bool mct_link_receive(uint8_t byte)
         mct_link.loss = (uint8_t)(is_whole ? MCT_LINK_LOST_NOTHING : loss);
         mct_link.drops = false;
         if (is_whole) {
-            mct_link.rx_bytes = mct_frame_bytes(&mct_link.decoder);
             atomic_signal_fence(memory_order_release);
             mct_link.is_waiting = true;
         }
@@ -59,7 +57,7 @@ uint32_t mct_link_request(const uint8_t **request)
     }
     atomic_signal_fence(memory_order_acquire);
     *request = mct_link_rx;
-    return mct_link.rx_bytes;
+    return mct_frame_bytes(&mct_link.decoder);
 }
 
 void mct_link_open(void)

@@ -58,8 +58,8 @@ def line_ranges(elf: Path, source: str) -> list[LineRange]:
 def _sequences(dwarf: Any, source: str) -> Iterator[list[LineRange]]:
     """The ranges of each section of code; those of one that was left out begin at 0."""
     for unit in dwarf.iter_CUs():
-        name = unit.get_top_DIE().attributes["DW_AT_name"].value.decode()
-        if Path(name).name != source:
+        named = unit.get_top_DIE().attributes.get("DW_AT_name")  # assembly may have none
+        if named is None or Path(named.value.decode()).name != source:
             continue
         program = dwarf.line_program_for_CU(unit)
         files = [Path(entry.name.decode()).name for entry in program["file_entry"]]

@@ -19,11 +19,11 @@
 
 const uint8_t tiny_numerics_hash[8] = {0x29, 0xab, 0x5b, 0x19, 0xbb, 0xee, 0x9a, 0x6c};
 
-static const int8_t tiny_conv_w_initial[8] = {
+static const MCT_IN_FLASH int8_t tiny_conv_w_initial[8] = {
     -4, -3, -2, -1, 0, 1, 2, 3,
 };
 
-static const int8_t tiny_fc_w_initial[24] = {
+static const MCT_IN_FLASH int8_t tiny_fc_w_initial[24] = {
     -12, -11, -10, -9, -8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11,
 };
 
@@ -372,8 +372,8 @@ static MCT_NOINLINE uint32_t tiny_calls(uint32_t first, uint32_t end)
 static void tiny_initialise(void)
 {
     memset(tiny_state, 0, sizeof tiny_state);
-    memcpy(tiny_ram_conv_w, tiny_conv_w_initial, sizeof tiny_conv_w_initial);
-    memcpy(tiny_ram_fc_w, tiny_fc_w_initial, sizeof tiny_fc_w_initial);
+    MCT_COPY_FROM_FLASH(tiny_ram_conv_w, tiny_conv_w_initial, 0u, sizeof tiny_conv_w_initial);
+    MCT_COPY_FROM_FLASH(tiny_ram_fc_w, tiny_fc_w_initial, 0u, sizeof tiny_fc_w_initial);
     tiny_ram_conv_b[0] = 100;
     tiny_ram_conv_b[1] = -200;
     tiny_ram_fc_b[0] = 1;

@@ -30,7 +30,27 @@ PLAIN = {
     ),
     *("simulation", "kernels", "runtime", "builder", "qemu", "platform", "training"),
     *("espidf", "stm32cube"),
-    *("mct", "ops", "cortex", "m", "mps2", "mps3", "an505", "an547", "nrf51", "stm32f1", "tflite"),
+    *(
+        "mct",
+        "ops",
+        "cortex",
+        "m",
+        "mps2",
+        "mps3",
+        "an505",
+        "an547",
+        "nrf51",
+        "stm32f1",
+        "stm32f4",
+        "rp2040",
+        "avr",
+        "simavr",
+        "uart",
+        "riscv",
+        "virt",
+        "fe310",
+        "tflite",
+    ),
 }
 # Classes of trainer/graph whose names say it all to who knows Python or TFLite.
 PLAIN_CLASSES = {

@@ -15,8 +15,11 @@ from mcutrain.host.measure.elf import Image, load_image
 from mcutrain.host.measure.footprint import Footprint, find_objects, measure
 from mcutrain.host.measure.linker_map import MapRow, map_rows
 from mcutrain.host.measure.stack import StackReport, worst_case_stack
+from tests.support.paths import FIRMWARE
 
 ARM = "arm-none-eabi-"
+AVR = "avr-"
+RISCV = "riscv64-unknown-elf-"
 
 
 def needs_arm(test: Callable[..., None]) -> Callable[..., None]:
@@ -25,6 +28,25 @@ def needs_arm(test: Callable[..., None]) -> Callable[..., None]:
         shutil.which(f"{ARM}gcc") is None,
         reason="arm-none-eabi-gcc is missing: apt install gcc-arm-none-eabi"
         " libnewlib-arm-none-eabi",
+    )
+    return pytest.mark.board(skip(test))
+
+
+def needs_riscv(test: Callable[..., None]) -> Callable[..., None]:
+    """The same for RISC-V."""
+    skip = pytest.mark.skipif(
+        shutil.which(f"{RISCV}gcc") is None,
+        reason="riscv64-unknown-elf-gcc is missing: apt install gcc-riscv64-unknown-elf"
+        " picolibc-riscv64-unknown-elf",
+    )
+    return pytest.mark.board(skip(test))
+
+
+def needs_avr(test: Callable[..., None]) -> Callable[..., None]:
+    """The same for AVR."""
+    skip = pytest.mark.skipif(
+        shutil.which(f"{AVR}gcc") is None,
+        reason="avr-gcc is missing: apt install gcc-avr avr-libc",
     )
     return pytest.mark.board(skip(test))
 
@@ -80,6 +102,64 @@ void Reset_Handler(void)
 """
 
 
+# Of an FE310. A program with an interrupt names its handler irq.
+RISCV_SCRIPT = """
+ENTRY(reset)
+MEMORY
+{
+    FLASH (rx) : ORIGIN = 0x20400000, LENGTH = 4M
+    RAM (rwx) : ORIGIN = 0x80000000, LENGTH = 16K
+}
+SECTIONS
+{
+    .text : { KEEP(*(.text.reset)) *(.text .text.*) } > FLASH
+    .rodata : { *(.rodata .rodata.* .srodata .srodata.*) } > FLASH
+    .stack (NOLOAD) :
+    {
+        stack_bottom = .;
+        . = ALIGN(. + STACK_BYTES, 16);
+        stack_top = .;
+    } > RAM
+    .data : ALIGN(8)
+    {
+        data_begin = .;
+        *(.data .data.* .sdata .sdata.*)
+        . = ALIGN(4);
+        data_end = .;
+    } > RAM AT > FLASH
+    data_image = LOADADDR(.data);
+    .bss (NOLOAD) :
+    {
+        bss_begin = .;
+        *(.sbss .sbss.* .bss .bss.* COMMON)
+        . = ALIGN(4);
+        bss_end = .;
+    } > RAM
+    /DISCARD/ : { *(.eh_frame .eh_frame.*) }
+}
+"""
+
+RISCV_STARTUP = """
+#include <stdint.h>
+extern uint32_t data_image[], data_begin[], data_end[], bss_begin[], bss_end[];
+int main(void);
+void start(void);
+extern void irq(void) __attribute__((weak));
+__attribute__((naked, section(".text.reset"))) void reset(void)
+{
+    __asm__ volatile("la t0, stack_top\\n mv sp, t0\\n j start");
+}
+__attribute__((used)) void start(void)
+{
+    for (uint32_t *to = data_begin, *from = data_image; to < data_end;) *to++ = *from++;
+    for (uint32_t *to = bss_begin; to < bss_end;) *to++ = 0;
+    __asm__ volatile(".option arch, +zicsr\\n csrw mtvec, %0" ::"r"(irq));
+    main();
+    for (;;) {}
+}
+"""
+
+
 @dataclass(frozen=True)
 class Linked:
     """A linked program; an empty prefix is a program of the host."""
@@ -120,6 +200,38 @@ def link_arm(
     all_sources = {"ports/startup": STARTUP, **sources}
     link = ["-nostdlib", f"-T{script}", f"-Wl,--defsym=STACK_BYTES={stack_bytes}"]
     return _link(folder, all_sources, ARM, ["-mthumb", *cpu, optimise], link, ["-lc", "-lgcc"])
+
+
+def link_avr(
+    folder: Path,
+    sources: Mapping[str, str],
+    mcu: str = "atmega1284p",
+    optimise: str = "-O2",
+    stack_bytes: int = 4096,
+) -> Linked:
+    """Link sources with avr-libc's start-up and the firmware's own linker script."""
+    ports = FIRMWARE / "ports"
+    link = [f"-mmcu={mcu}", f"-L{ports}", f"-T{ports / 'avr' / f'{mcu}.ld'}"]
+    flags = [f"-mmcu={mcu}", "-maccumulate-args", optimise]
+    defined = f"-Wl,--defsym=MCT_STACK_BYTES={stack_bytes}"
+    return _link(folder, sources, AVR, flags, [*link, defined], [])
+
+
+def link_riscv(
+    folder: Path,
+    sources: Mapping[str, str],
+    march: str = "rv32imac",
+    optimise: str = "-O2",
+    stack_bytes: int = 4096,
+) -> Linked:
+    """Link sources with a start-up whose traps go to ``irq``, if there is one."""
+    script = folder / "link.ld"
+    script.write_text(RISCV_SCRIPT)
+    flags = [f"-march={march}", "-mabi=ilp32", "--specs=picolibc.specs", optimise]
+    link = ["-nostdlib", f"-T{script}", f"-Wl,--defsym=STACK_BYTES={stack_bytes}"]
+    return _link(
+        folder, {"ports/startup": RISCV_STARTUP, **sources}, RISCV, flags, link, ["-lc", "-lgcc"]
+    )
 
 
 def link_native(folder: Path, sources: Mapping[str, str], optimise: str = "-O2") -> Linked:

@@ -3,7 +3,7 @@
  * MCT_CMSDK_UART (the address), MCT_CMSDK_UART_IRQ (its receive interrupt) and MCT_CMSDK_UART_CLOCK
  * (MHz) before it includes this. Registers: Cortex-M System Design Kit TRM (DDI 0479). */
 #include "ports/cortex_m/startup.h"
-#include "ports/cortex_m/uart.h"
+#include "ports/uart/uart.h"
 
 typedef struct {
     volatile uint32_t data;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* nRF51822 on the BBC micro:bit: UART0 at 115,200 baud on the pins of the USB interface chip.
  * Registers: nRF51 Series Reference Manual 3.0, chapters 14 (GPIO) and 29 (UART). */
-#include "ports/cortex_m/uart.h"
+#include "ports/uart/uart.h"
 #include "ports/cortex_m/startup.h"
 
 enum {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* STM32F100: USART1 on PA9 (TX) and PA10 (RX), 115,200 baud from the internal 8 MHz oscillator.
  * Registers: reference manual RM0041, chapters 6 (RCC), 7 (GPIO), 23 (USART). */
-#include "ports/cortex_m/uart.h"
+#include "ports/uart/uart.h"
 #include "ports/cortex_m/startup.h"
 
 typedef struct {

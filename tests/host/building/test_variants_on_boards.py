@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rows of kernel variants on an emulated core that has their instructions: the same bits as the
-reference. tests/trainer/test_variants.py runs them here, where C stands for the instructions."""
+"""The rows of kernels on emulated cores: the same bits as the reference. Of a core with features,
+the rows that a variant computes, which tests/trainer/test_variants.py runs here with C for the
+instructions; of another instruction set, those of all portable kernels."""
 
 from __future__ import annotations
 
@@ -24,18 +25,23 @@ from tests.support.simulated_boards import board_param
 LARGEST_BYTES = 3000  # of a row's inputs: they go through an emulated UART
 
 
-def rows_with_variants(features: frozenset[str]) -> list[Case]:
-    """The rows that a core with these features computes by a variant: small ones, without state."""
+def rows_on(features: frozenset[str]) -> list[Case]:
+    """Small rows without state that a core with these features computes by a variant; without
+    features all."""
     small = [c for c in CASES if sum(feed.type.nbytes for feed in c.feeds) <= LARGEST_BYTES]
     chosen = [replace(c, op=variant_for(node_of(Graph(), c), features)) for c in small]
-    return [case for case in chosen if case.op.needs and not case.op.mutates]
+    return [c for c in chosen if bool(c.op.needs) is bool(features) and not c.op.mutates]
+
+
+BOARDS = [board_param(board) for board in ("mps2_an505", "mps3_an547")]
+BOARDS += [board_param("rv32_virt", is_long=True)]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("board", [board_param("mps2_an505"), board_param("mps3_an547")])
+@pytest.mark.parametrize("board", BOARDS)
 def test_every_row_has_the_same_bits(board: str) -> None:
     chip = chip_of(board)
-    rows = rows_with_variants(chip.features)
+    rows = rows_on(chip.features)
     plan, nodes = bench_plan(rows)
     plan = replace(plan, chip=chip)
     slots, region = plan.memory.slots, list(plan.memory.regions).index(ARENA)

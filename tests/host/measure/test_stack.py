@@ -13,24 +13,8 @@ import pytest
 from mcutrain.host.measure.disassembly import MACHINES, Flow
 from mcutrain.host.measure.stack import read_usage
 from mcutrain.trainer.errors import Error
-from tests.support.small_links import ARM, Linked, link_arm, link_native, needs_arm, needs_gcc
-
-# Each function keeps an array alive across its call, and is not inlined.
-CHAIN = """
-#include <stdint.h>
-#define FUNCTION __attribute__((noinline, noclone)) int
-volatile int seed;
-FUNCTION inner(int n) { volatile uint8_t a[200]; a[n] = 1; return a[0] + a[n]; }
-FUNCTION outer(int n) { volatile uint8_t a[64]; a[n] = 2; int r = inner(n + 1); return a[n] + r; }
-FUNCTION shallow(int n) { volatile uint8_t a[16]; a[n] = 3; return a[0]; }
-int main(void) { return shallow(seed) + outer(seed); }
-"""
-
-
-def frames(linked: Linked, indirect_calls: dict[str, list[str]] | None = None) -> dict[str, int]:
-    report = linked.stack(indirect_calls)
-    assert report.total_bytes == sum(nbytes for _, nbytes in report.path)
-    return dict(report.path)
+from tests.support.small_links import ARM, link_arm, link_native, needs_arm, needs_gcc
+from tests.support.stack_programs import CALL_F, CHAIN, FAULTS, PAINTED, SWITCH, frames
 
 
 @needs_arm
@@ -132,29 +116,6 @@ def test_a_tail_call_does_not_pay_for_the_frame_it_has_left(tmp_path: Path) -> N
     assert 200 <= found["inner"] <= 200 + 20 + 8
 
 
-SWITCH = """
-#include <stdint.h>
-volatile int seed;
-#define CASE(n) __attribute__((noinline, noclone)) int f##n(int x) \\
-    { volatile uint8_t a[16 * (n + 1)]; a[x] = n; return a[0]; }
-CASE(0) CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7)
-int main(void)
-{
-    switch (seed) {
-    case 0: return f0(1) + 1;
-    case 1: return f1(1) * 3;
-    case 2: return f2(1) ^ 5;
-    case 3: return f3(1) - 4;
-    case 4: return f4(1) + 7;
-    case 5: return f7(1) / 3;
-    case 6: return f6(1) + 2;
-    case 7: return f5(1) & 9;
-    default: return 0;
-    }
-}
-"""
-
-
 @needs_arm
 @pytest.mark.parametrize("cpu", ["cortex-m0", "cortex-m4", "cortex-m33"])
 @pytest.mark.parametrize("optimise", ["-O0", "-Os", "-O2"])
@@ -191,35 +152,6 @@ def test_a_far_branch_of_armv6_m_is_no_recursion(tmp_path: Path) -> None:
 
     assert re.search(r"\tbl\t[0-9a-f]+ <far\+0x", listing.stdout)
     assert 100 <= frames(linked)["far"] <= 100 + 28
-
-
-FAULTS = {
-    "recursion": (
-        "__attribute__((noinline)) int f(int n) { return n < 2 ? 1 : f(n - 1) * n + f(n - 2); }",
-        r"^f calls itself \(f > f\)",
-    ),
-    "mutual recursion": (
-        """
-        int g(int n);
-        __attribute__((noinline, noclone)) int f(int n) { return n < 2 ? 1 : g(n - 1) * n; }
-        __attribute__((noinline, noclone)) int g(int n) { return n < 2 ? 1 : f(n - 1) + n; }
-        """,
-        r"calls itself \((f > g > f|g > f > g)\)",
-    ),
-    "pointer": (
-        "int (*volatile p)(int); __attribute__((noinline)) int f(int n) { return p(n) + 1; }",
-        r"^f calls through a pointer",
-    ),
-    "tail call through a pointer": (
-        "int (*volatile p)(int); __attribute__((noinline)) int f(int n) { return p(n); }",
-        r"^f calls through a pointer",
-    ),
-    "variable array": (
-        "__attribute__((noinline)) int f(int n) { volatile char a[n]; a[n / 2] = 1; return a[0]; }",
-        r"^f has a frame of variable size",
-    ),
-}
-CALL_F = "\nvolatile int seed; int main(void) { return f(seed) + 1; }"
 
 
 @needs_arm
@@ -319,62 +251,15 @@ def test_instructions_that_matter_are_understood() -> None:
     assert x86(0, "sub    %rax,%rsp").moves_stack
 
 
-# Paints the stack, lets the interrupt strike in the deepest function, prints what was used.
-PAINTED = """
-#include <stdint.h>
-#include <string.h>
-#define FUNCTION __attribute__((noinline, noclone))
-extern uint32_t stack_bottom[], stack_top[];
-volatile uint32_t seed = 1;
-volatile uint64_t wide = 12345678901234u;
-uint8_t copy[64], source[64];
-
-/* Written at its low end, so that the paint is gone there. */
-FUNCTION uint32_t in_handler(uint32_t n) { volatile uint8_t a[88]; a[0] = (uint8_t)n; return a[0]; }
-void irq(void) { volatile uint8_t a[24]; a[0] = 1; seed += in_handler(a[0]); }
-
-FUNCTION uint32_t deepest(uint32_t n)
-{
-    volatile uint8_t a[160];
-    a[0] = (uint8_t)n;
-    *(volatile uint32_t *)0xe000e200u = 1; /* NVIC: pend interrupt 0 */
-    __asm__ volatile("dsb\\n isb" ::: "memory");
-    return a[0];
-}
-FUNCTION uint32_t middle(uint32_t n)
-{
-    volatile uint8_t a[48];
-    a[0] = (uint8_t)n;
-    memcpy(copy, source, n);
-    wide = wide / (n + 3u);
-    return deepest(n) + a[0] + copy[n];
-}
-FUNCTION void semihosting(uint32_t operation, const void *argument)
-{
-    register uint32_t r0 __asm__("r0") = operation;
-    register const void *r1 __asm__("r1") = argument;
-    __asm__ volatile("bkpt 0xab" : "+r"(r0) : "r"(r1) : "memory");
-}
-FUNCTION void report(uint32_t nbytes)
-{
-    static char text[] = "used 00000000\\n";
-    for (int digit = 12; digit > 4; digit--, nbytes >>= 4) {
-        text[digit] = "0123456789abcdef"[nbytes & 15];
-    }
-    semihosting(4, text);
-    semihosting(0x18, (const void *)0x20026);
-}
-int main(void)
-{
-    volatile uint32_t *sp, *word; /* volatile: a call of memset would overpaint its own frame */
-    __asm__ volatile("mov %0, sp" : "=r"(sp));
-    for (word = stack_bottom; word < sp; word++) *word = 0xa5a5a5a5u;
-    *(volatile uint32_t *)0xe000e100u = 1; /* NVIC: enable interrupt 0 */
-    seed += middle(seed);
-    for (word = stack_bottom; *word == 0xa5a5a5a5u;) word++;
-    report((uint32_t)((uint8_t *)stack_top - (uint8_t *)word));
-    for (;;) {}
-}
+# What PAINTED needs of a Cortex-M: interrupt 0 through the NVIC, and semihosting.
+ON_ARM = """
+#define HANDLER
+#define ENABLE *(volatile uint32_t *)0xe000e100u = 1;
+#define PEND *(volatile uint32_t *)0xe000e200u = 1; __asm__ volatile("dsb\\n isb" ::: "memory");
+#define RESULT "r0"
+#define ARGUMENT "r1"
+#define BREAKPOINT "bkpt 0xab"
+#define STACK_POINTER "mov %0, sp"
 """
 
 
@@ -396,7 +281,7 @@ int main(void)
 def test_a_run_stays_within_the_bound_and_comes_near_it(
     tmp_path: Path, machine: str, cpu: tuple[str, ...], optimise: str
 ) -> None:
-    linked = link_arm(tmp_path, {"main": PAINTED}, cpu=cpu, optimise=optimise)
+    linked = link_arm(tmp_path, {"main": ON_ARM + PAINTED}, cpu=cpu, optimise=optimise)
     command = [
         "qemu-system-arm",
         "-M",

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the driver of a chip's UART gives: ports/<family>/uart.c, with MCT_CORTEX_M_VECTORS. */
-#ifndef MCT_CORTEX_M_UART_H
-#define MCT_CORTEX_M_UART_H
+/* What the driver of a chip's UART gives: ports/<family>/uart.c. */
+#ifndef MCT_UART_H
+#define MCT_UART_H
 
 #include <stdint.h>
 
