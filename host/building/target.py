@@ -65,8 +65,8 @@ class Target:
         boards = [*(SIM + board for board in simulated), *(BOARD + board for board in real)]
         if name in simulated or name in real:
             raise Error(f"unknown target '{name}'{meant(name, boards)}")
-        known = [REFERENCE, NATIVE, *boards, *(UNICORN + core for core in CORES)]
-        raise Error(f"unknown target '{name}'{near(name, known)}")
+        every = [REFERENCE, NATIVE, *boards, *(UNICORN + core for core in CORES)]
+        raise Error(f"unknown target '{name}': {near(name, every)}give {', '.join(every)}")
 
     @classmethod
     def of_board(cls, board: str) -> Target:
