@@ -170,9 +170,9 @@ def emit_quantisation(program: Program) -> Iterator[str]:
     plan = program.plan
     upper = plan.name.upper()
     yield "/* A real number x of a sample is, computed in float and clamped to -128..127, the int8"
-    yield f" *     floor(x / {upper}_INPUT_SCALE + 0.5f) + {upper}_INPUT_ZERO_POINT"
+    yield " *     floor(x / NAME_INPUT_SCALE + 0.5f) + NAME_INPUT_ZERO_POINT"
     yield " * and the int8 q of an output stands for"
-    yield f" *     {upper}_OUTPUT_SCALE * (q - {upper}_OUTPUT_ZERO_POINT) */"
+    yield " *     NAME_OUTPUT_SCALE * (q - NAME_OUTPUT_ZERO_POINT) */"
     for end, tensor in (("INPUT", plan.task.input), ("OUTPUT", plan.task.logits)):
         zero = tensor.type.zero_point
         yield f"#define {upper}_{end}_SCALE {float_literal(tensor.type.scale)}"

@@ -25,8 +25,8 @@ from mcutrain.trainer.errors import Error
 from mcutrain.trainer.training_plan import TrainingPlan
 
 LISTED = "generated.json"
-# Of the firmware what can be copied: the rest belongs to boards.
-COPIED = ("kernels", "mct", "runtime")
+# What belongs to boards and projects; all else of the firmware can be copied.
+OF_BOARDS = ("platform", "ports", "project")
 ALWAYS = ("mct/model_api.h", "mct/model_body.h", "mct/digest.h", "mct/quantize.h",
           "runtime/guard.h", "runtime/replay.h")  # fmt: skip
 OF_THE_LINK = ("mct/port.h", "mct/protocol.h", "runtime/session.h", "runtime/session.c")
@@ -95,7 +95,8 @@ def contents_of(plans: Sequence[TrainingPlan], board: str, *, has_link: bool) ->
 
 def firmware_files() -> dict[str, str]:
     """By their names, all that can be copied."""
-    found = (path for room in COPIED for path in (FIRMWARE_DIR / room).glob("*.[ch]"))
+    rooms = (room for room in FIRMWARE_DIR.iterdir() if room.name not in OF_BOARDS)
+    found = (path for room in rooms for path in room.glob("*.[ch]"))
     return {path.relative_to(FIRMWARE_DIR).as_posix(): path.read_text("utf-8") for path in found}
 
 
