@@ -42,7 +42,7 @@ ENDINGS = {
 }
 
 
-def included(name: str, text: str) -> Iterator[str]:
+def included(text: str) -> Iterator[str]:
     """The project's files that a file includes."""
     for _, path in NAMED.findall(text):
         if posixpath.dirname(path):
@@ -56,12 +56,13 @@ def needed(files: Files, roots: Iterable[str]) -> list[str]:
     waiting = [*roots]
     while waiting:
         name = waiting.pop()
-        if name in found or name not in files:
+        if name in found:
             continue
         found.add(name)
-        waiting += included(name, files[name])
-        if name.endswith(".h"):
-            waiting.append(f"{name[:-2]}.c")
+        waiting += included(files[name])
+        source = f"{name[:-2]}.c"
+        if source in files:
+            waiting.append(source)
     return sorted(found)
 
 

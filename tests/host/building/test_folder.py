@@ -6,12 +6,16 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mcutrain.codegen.copies import version_of
 from mcutrain.host.building import folder as folders
+from mcutrain.trainer.options import PlanOptions
+from mcutrain.trainer.plan import make_plan
+from mcutrain.trainer.tflite.reader import load
 from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.command import Run
 from tests.support.folders import (
@@ -326,3 +330,35 @@ def test_the_models_of_a_folder_can_be_given_by_a_file(
 
     assert run("generate").status == 0
     assert {"small.c", "other.c"} < {path.name for path in Path("gen/src").iterdir()}
+
+
+# What a sketch needs of Arduino.
+ARDUINO = """
+#include <math.h>
+#include <stdint.h>
+#define HEX 16
+#define constrain(x, low, high) ((x) < (low) ? (low) : (x) > (high) ? (high) : (x))
+struct Port {
+    void begin(long) {}
+    template <typename T> void print(T) {}
+    template <typename T> void println(T, int = 10) {}
+};
+static Port Serial;
+void delay(unsigned long);
+"""
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"loss": "mse"}, {"stream_input": True}, {"receive_ahead": True}]
+)
+def test_the_sketch_is_one_for_every_kind_of_model(
+    options: dict[str, object], model: Path, tmp_path: Path
+) -> None:
+    asked = replace(PlanOptions("head"), **options)  # type: ignore[arg-type]
+    gen = written(tmp_path / "gen", make_plan(load(model), asked))
+    sketch = (gen / "examples" / "small" / "small.ino").read_text()
+    (tmp_path / "small.cpp").write_text(ARDUINO + sketch)
+    flags = ("-std=gnu++11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", f"-I{gen / 'src'}")
+    said(["g++"], *flags, tmp_path / "small.cpp")
+
+    assert ("pushTarget" in sketch) == ("loss" in options)

@@ -78,6 +78,7 @@ def attach(board: str, project: Path, model: Path, options: tuple[str, ...], run
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_changed_kernel_fails_the_test_of_a_project(
     run: Run, model: Path, tmp_path: Path
 ) -> None:

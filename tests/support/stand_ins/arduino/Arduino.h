@@ -9,6 +9,11 @@
 void setup(void);
 void loop(void);
 
+/* The pins are those of the program that is tested, which says what they do. */
+enum { LOW = 0, HIGH = 1, INPUT_PULLUP = 2 };
+void pinMode(uint8_t pin, uint8_t mode);
+int digitalRead(uint8_t pin);
+
 void delay(unsigned long ms);
 unsigned long millis(void);
 
