@@ -23,6 +23,7 @@ from mcutrain.host.building.pio import upload_command
 from mcutrain.host.building.target import BOARD, Target
 from mcutrain.host.defaults import AUTO, BAUD
 from mcutrain.host.errors import MismatchError, TransportError
+from mcutrain.host.extras import require_extra
 from mcutrain.host.flashing import drives
 from mcutrain.host.flashing.failures import explained
 from mcutrain.host.flashing.image import Image, read_image
@@ -106,6 +107,7 @@ def checked(job: FlashJob) -> tuple[RealBoard, str | Tool, Image | None]:
         raise Error(
             "give MODEL to build and flash its firmware, or --elf FILE to flash a built one"
         )
+    require_extra("build", *(["elftools"] if job.request is None else []))
     board = real_board(job.board)
     tool = chosen_tool(board, job.tool, can_build=job.request is not None)
     if isinstance(tool, Tool):
