@@ -18,6 +18,7 @@ from mcutrain.host.places import BOARDS_DIR, REAL_BOARDS_DIR
 from mcutrain.trainer.chip import FEATURES, Chip, Memory
 
 REAL = "real/"  # begins the id of a real board
+HOST = "host"  # what the native port has for a core
 
 
 def board_names() -> list[str]:
@@ -83,8 +84,8 @@ def core_of(board: str) -> str | None:
     the native port and for a chip that is no board's."""
     if board.removeprefix(REAL) not in (*board_names(), *real_board_names()):
         return None
-    core = board_description(board)["build"].get("mcu", "")
-    return core if core.startswith(("cortex", "rv32")) else None
+    core = board_description(board)["build"].get("mcu", HOST)
+    return None if core == HOST else core
 
 
 def board_description(board: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Installs the system packages that are missing: compilers, QEMU, Python's venv.
+# Installs the system packages that are missing: compilers, emulators, Python's venv.
 # As root or with sudo through apt; otherwise it says what to install.
 set -eu
 
@@ -19,7 +19,18 @@ need arm-none-eabi-gcc gcc-arm-none-eabi libnewlib-arm-none-eabi
 need qemu-system-arm qemu-system-arm
 "$python" -c 'import venv, ensurepip' 2>/dev/null || missing="$missing python3-venv"
 case ${EXTRAS:-} in
-*dev*) need chromium chromium ;; # looks at the pages
+*dev*)
+    need chromium chromium # looks at the pages
+    # RISC-V boards: 200 MB to fetch, 1.4 GB on the disk.
+    need riscv64-unknown-elf-gcc gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf
+    need qemu-system-riscv32 qemu-system-misc
+    # AVR boards: 22 MB to fetch, 130 MB on the disk.
+    need avr-gcc gcc-avr
+    [ -d /usr/lib/avr/include ] || missing="$missing avr-libc"
+    [ -f /usr/include/simavr/sim_avr.h ] || missing="$missing libsimavr-dev"
+    need node nodejs       # emulates the board pico
+    need npm npm
+    ;;
 esac
 case ${EXTRAS:-} in
 *benchmarks*) # their data

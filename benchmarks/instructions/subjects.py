@@ -55,6 +55,7 @@ CORES = {
     "Cortex-M7": ("mps2_an500",),
     "Cortex-M33": ("mps2_an505",),
     "Cortex-M55": ("mps3_an547",),
+    "RV32IMC": ("sifive_e", "rv32_virt"),
 }
 
 

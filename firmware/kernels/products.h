@@ -34,16 +34,45 @@ static inline uint8_t mct_next_part(int16_t *size)
     return part;
 }
 
+/* The carry of a product of bytes is its sign. */
+#define MCT_TURN(product)                                                                          \
+    "ld %[a], X+\n\t"                                                                              \
+    "ld %[b], Z+\n\t" product "sbc %[sign], %[sign]\n\t"                                           \
+    "add %A[sum], r0\n\t"                                                                          \
+    "adc %B[sum], r1\n\t"                                                                          \
+    "adc %C[sum], %[sign]\n\t"
+/* some += the sum over `turns` times as many values as the loop has, of which there is one. */
+#define MCT_TURNS(loop, turns)                                                                     \
+    __asm volatile("1:\n\t" loop "dec %[left]\n\t"                                                 \
+                   "brne 1b\n\t"                                                                   \
+                   "clr r1"                                                                        \
+                   : [sum] "+r"(some), [x] "+x"(x), [w] "+z"(w), [left] "+r"(turns),               \
+                     [a] "=&a"(mct_a), [b] "=&a"(mct_b), [sign] "=&r"(mct_sign)                    \
+                   :                                                                               \
+                   : "r0", "memory")
+#define MCT_SIGNED "muls %[b], %[a]\n\t"
+#define MCT_UNSIGNED "subi %[a], 0x80\n\tmulsu %[b], %[a]\n\t"
+#define MCT_SUM_PART(product)                                                                      \
+    do {                                                                                           \
+        uint8_t mct_a, mct_b, mct_sign; /* what a turn computes with */                            \
+        uint8_t fours = part / 4u, rest = part % 4u;                                               \
+        if (fours != 0u) {                                                                         \
+            MCT_TURNS(MCT_TURN(product) MCT_TURN(product) MCT_TURN(product) MCT_TURN(product),     \
+                      fours);                                                                      \
+        }                                                                                          \
+        if (rest != 0u) {                                                                          \
+            MCT_TURNS(MCT_TURN(product), rest);                                                    \
+        }                                                                                          \
+    } while (0)
+
 /* sum x[k] * w[k] */
 static MCT_NOINLINE int32_t mct_sum_of_signed(const int8_t *x, const int8_t *w, int16_t size)
 {
     int32_t sum = 0;
     while (size > 0) {
-        uint8_t part = mct_next_part(&size);
+        const uint8_t part = mct_next_part(&size);
         __int24 some = 0;
-        do {
-            some += (int16_t)(*x++ * *w++);
-        } while (--part != 0u);
+        MCT_SUM_PART(MCT_SIGNED);
         sum += some;
     }
     return sum;
@@ -54,11 +83,9 @@ static MCT_NOINLINE int32_t mct_sum_of_unsigned(const int8_t *x, const int8_t *w
 {
     int32_t sum = 0;
     while (size > 0) {
-        uint8_t part = mct_next_part(&size);
+        const uint8_t part = mct_next_part(&size);
         __int24 some = 0;
-        do {
-            some += (int16_t)((uint8_t)(*x++ ^ 0x80) * *w++);
-        } while (--part != 0u);
+        MCT_SUM_PART(MCT_UNSIGNED);
         sum += some;
     }
     return sum;
@@ -178,6 +205,35 @@ static inline mct_sums mct_add_products(const int8_t *x, int32_t x_offset, const
     MCT_TURN(centre) MCT_TURN(centre) MCT_TURN(centre) "cmp %[x], %[end]\n\t"
 #endif
 
+#ifdef MCT_RV32M
+/* Loads take no index from a register, so five addresses move: here once for four values, and the
+ * compiler, which would load all of these first, has too few registers for that. */
+#define MCT_CENTRE "add %[centred], %[centred], %[x_offset]\n\t"
+#define MCT_TURN(centre, k)                                                                        \
+    "lb %[centred], " k "(%[x])\n\t"                                                               \
+    "lb %[term], " k "(%[w0])\n\t" centre "lb %[next], " k "(%[w1])\n\t"                           \
+    "mul %[term], %[term], %[centred]\n\t"                                                         \
+    "mul %[next], %[next], %[centred]\n\t"                                                         \
+    "add %[sum0], %[sum0], %[term]\n\t"                                                            \
+    "lb %[term], " k "(%[w2])\n\t"                                                                 \
+    "add %[sum1], %[sum1], %[next]\n\t"                                                            \
+    "lb %[next], " k "(%[w3])\n\t"                                                                 \
+    "mul %[term], %[term], %[centred]\n\t"                                                         \
+    "mul %[next], %[next], %[centred]\n\t"                                                         \
+    "add %[sum2], %[sum2], %[term]\n\t"                                                            \
+    "add %[sum3], %[sum3], %[next]\n\t"
+#define MCT_LOOP(centre)                                                                           \
+    MCT_TURN(centre, "0")                                                                          \
+    MCT_TURN(centre, "1")                                                                          \
+    MCT_TURN(centre, "2")                                                                          \
+    MCT_TURN(centre, "3")                                                                          \
+    "addi %[x], %[x], 4\n\t"                                                                       \
+    "addi %[w0], %[w0], 4\n\t"                                                                     \
+    "addi %[w1], %[w1], 4\n\t"                                                                     \
+    "addi %[w2], %[w2], 4\n\t"                                                                     \
+    "addi %[w3], %[w3], 4\n\t"
+#endif
+
 static inline mct_sums mct_add_products(const int8_t *x, int32_t x_offset, const int8_t *w,
                                         int32_t filter, int32_t size, mct_sums s)
 {
@@ -200,6 +256,25 @@ static inline mct_sums mct_add_products(const int8_t *x, int32_t x_offset, const
                 [centred] "=&r"(centred), [term] "=&r"(term)
               : [x_offset] "r"(x_offset), [end] "r"(end)
               : "cc", "memory");
+        size &= 3;
+    }
+#endif
+#ifdef MCT_RV32M
+    const int8_t *end = x + (size & ~3);
+    if (x != end) {
+        int32_t centred;
+        int32_t term;
+        int32_t next;
+        __asm("bnez %[x_offset], 2f\n"
+              "1:\n\t" MCT_LOOP("") "bne %[x], %[end], 1b\n\t"
+                                    "j 3f\n"
+                                    "2:\n\t" MCT_LOOP(MCT_CENTRE) "bne %[x], %[end], 2b\n"
+                                                                  "3:"
+              : [sum0] "+r"(s.sum0), [sum1] "+r"(s.sum1), [sum2] "+r"(s.sum2), [sum3] "+r"(s.sum3),
+                [x] "+r"(x), [w0] "+r"(w), [w1] "+r"(w1), [w2] "+r"(w2), [w3] "+r"(w3),
+                [centred] "=&r"(centred), [term] "=&r"(term), [next] "=&r"(next)
+              : [x_offset] "r"(x_offset), [end] "r"(end)
+              : "memory");
         size &= 3;
     }
 #endif

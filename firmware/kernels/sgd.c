@@ -64,11 +64,21 @@ MCT_NOINLINE int32_t mct_weight_step(mct_rate rate, int32_t dw, uint32_t r)
     return mct_clamp(mct_scaled_step(rate, dw, r), -MCT_STEP_MAX, MCT_STEP_MAX);
 }
 
-/* A centred value, of at most 255 in magnitude, in what the processor multiplies fastest. */
+/* A centred value, of at most 255 in magnitude, and its product. */
 #ifdef MCT_MULTIPLIES_BYTES
 typedef int16_t mct_centre;
+
+static inline int32_t centred_product(int16_t centred, int32_t factor)
+{
+    return mct_times_nine_bits(centred, factor);
+}
 #else
 typedef int32_t mct_centre;
+
+static inline int32_t centred_product(int32_t centred, int32_t factor)
+{
+    return centred * factor;
+}
 #endif
 
 /* Gradients so small that a product with a rate, and a dither of 30 bits added, fit 32 bits. */
@@ -86,6 +96,37 @@ static inline int32_t small_step(int32_t v, int32_t shift, uint32_t r)
 {
     return mct_shift_right(v + (int32_t)mct_shift_right_unsigned(r, 32 - shift), shift);
 }
+
+#ifdef MCT_MULTIPLIES_BYTES
+/* small_step of products with one more factor, 2^up, that makes the shift one of whole bytes. */
+typedef struct {
+    uint8_t bytes; /* 2 or 3; 0 if there is no such factor */
+    uint8_t up;
+    uint16_t mask; /* of what the factor leaves of a dither, in its low 16 bits */
+} byte_shift;
+
+/* Of products x * scaled, |x| <= 255, to which a dither of up to 24 bits is added. */
+static byte_shift in_bytes(int32_t scaled, int32_t shift)
+{
+    const uint8_t up = (uint8_t)(-shift & 7);
+    const int32_t most = (INT32_MAX - (INT32_C(1) << 24)) / 255 >> up;
+    const bool fits = shift > 8 && shift <= 24 && scaled <= most && scaled >= -most;
+    const byte_shift found = {fits ? (uint8_t)((shift + 7) / 8) : (uint8_t)0u, up,
+                              (uint16_t)(0xffffu << up)};
+    return found;
+}
+
+static inline int16_t byte_step(int32_t v, byte_shift by, uint32_t r)
+{
+    if (by.bytes == 2) {
+        const uint16_t dither = (uint16_t)(r >> 16) & by.mask;
+        return (int16_t)((v + (int32_t)dither) >> 16);
+    }
+    const uint16_t low = (uint16_t)(r >> 8) & by.mask;
+    const uint32_t dither = (uint32_t)(uint8_t)(r >> 24) << 16 | low;
+    return (int16_t)((v + (int32_t)dither) >> 24);
+}
+#endif
 
 /* mct_weight_step where each weight may have a rate of its own. */
 static inline int32_t shifted_step(mct_rate rate, int32_t gradient, uint32_t r)
@@ -152,6 +193,21 @@ void MCT_WAY(mct_steps)(MCT_LEARNED, const int32_t *dw, int32_t offset, int32_t 
     }
 }
 
+#ifdef MCT_MULTIPLIES_BYTES
+/* Of products (x[k] + centre) * factor; apart, so that the loop has all registers. */
+static MCT_NOINLINE void MCT_WAY(byte_steps)(MCT_LEARNED, const int8_t *x, int16_t centre,
+                                             int32_t factor, int16_t size, byte_shift by,
+                                             uint32_t r)
+{
+    for (int16_t k = 0; k < size; k++, r = mct_dither(r, 1u)) {
+        int32_t v = mct_times_nine_bits((int16_t)(x[k] + centre), factor);
+        if (v != 0) {
+            MCT_STEP(k, byte_step(v, by, r));
+        }
+    }
+}
+#endif
+
 void MCT_WAY(mct_product_steps)(MCT_LEARNED, const int8_t *x, int32_t x_offset, int32_t error,
                                 int32_t size, mct_rate rate, uint32_t r)
 {
@@ -170,8 +226,16 @@ void MCT_WAY(mct_product_steps)(MCT_LEARNED, const int8_t *x, int32_t x_offset, 
     /* 255 * 2047 is a small gradient. */
     const int32_t scaled = error * rate.multiplier;
     const mct_centre centre = (mct_centre)x_offset;
+#ifdef MCT_MULTIPLIES_BYTES
+    const byte_shift by = in_bytes(scaled, rate.shift);
+    if (by.bytes != 0u) {
+        const int32_t factor = (int32_t)((uint32_t)scaled << by.up);
+        MCT_WAY(byte_steps)(MCT_LEARNED_ARGS, x, centre, factor, (int16_t)size, by, r);
+        return;
+    }
+#endif
     for (int32_t k = 0; k < size; k++, r = mct_dither(r, 1u)) {
-        int32_t v = (mct_centre)(x[k] + centre) * scaled;
+        int32_t v = centred_product(x[k] + centre, scaled);
         if (v != 0) {
             MCT_STEP(k, small_step(v, rate.shift, r));
         }

@@ -62,6 +62,24 @@ static inline mct_rate mct_shifted_rate(mct_rate rate, int8_t input_shift)
 /* u of one weight; the caller leaves out dw = 0 and dead channels. */
 int32_t mct_weight_step(mct_rate rate, int32_t dw, uint32_t r);
 
+#ifdef MCT_MULTIPLIES_BYTES
+/* A weight with a fraction, which are the two bytes of M; |u| <= 2^30. Few steps go beyond them. */
+static inline void mct_step_weight(int8_t *w, int8_t *frac, int32_t u)
+{
+    const __int24 before = (__int24)((int16_t)*w * 256) + *frac;
+    int16_t m;
+    if ((int16_t)u == u) {
+        const __int24 moved = before - (int16_t)u;
+        m = (int16_t)(moved > MCT_WEIGHT_MAX    ? MCT_WEIGHT_MAX
+                      : moved < -MCT_WEIGHT_MAX ? -MCT_WEIGHT_MAX
+                                                : moved);
+    } else {
+        m = (int16_t)mct_clamp(before - u, -MCT_WEIGHT_MAX, MCT_WEIGHT_MAX);
+    }
+    *w = (int8_t)((m + 128) >> 8); /* -127..127 */
+    *frac = (int8_t)m;             /* the rest is what the low byte holds */
+}
+#else
 /* A weight with a fraction; |u| <= 2^30. */
 static inline void mct_step_weight(int8_t *w, int8_t *frac, int32_t u)
 {
@@ -72,6 +90,7 @@ static inline void mct_step_weight(int8_t *w, int8_t *frac, int32_t u)
     *w = (int8_t)((m + 128) >> 8); /* -127..127 */
     *frac = (int8_t)m;             /* the rest is what the low byte holds */
 }
+#endif
 
 /* A weight without a fraction; |u| <= 2^30. */
 static inline void mct_step_whole(int8_t *w, int32_t u)

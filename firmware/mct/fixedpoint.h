@@ -40,6 +40,11 @@ extern "C" {
 #define MCT_THUMB2
 #endif
 
+/* RISC-V of 32 bits with multiplication, and with all of its registers. */
+#if defined __riscv_mul && __riscv_xlen == 32 && !defined __riscv_32e && !defined MCT_LOOPS_IN_C
+#define MCT_RV32M
+#endif
+
 #define MCT_SAT23 ((INT32_C(1) << 23) - 1)
 
 static inline int32_t mct_clamp(int32_t x, int32_t lo, int32_t hi)
@@ -59,6 +64,32 @@ static inline int32_t mct_wrapping_add(int32_t a, int32_t b)
 #ifdef MCT_MULTIPLIES_BYTES
 int32_t mct_shift_right(int32_t x, int32_t count);
 uint32_t mct_shift_right_unsigned(uint32_t x, int32_t count);
+
+/* a * b modulo 2^32 of |a| <= 255: four products of bytes, where the compiler calls its library. */
+static inline int32_t mct_times_nine_bits(int16_t a, int32_t b)
+{
+    uint32_t product;
+#ifdef __AVR__
+    __asm__("mul %[a], %A[b]\n\t"
+            "movw %A[p], r0\n\t"
+            "mul %[a], %C[b]\n\t"
+            "movw %C[p], r0\n\t"
+            "mul %[a], %B[b]\n\t"
+            "add %B[p], r0\n\t"
+            "adc %C[p], r1\n\t"
+            "brcc .+2\n\t"
+            "inc %D[p]\n\t"
+            "mul %[a], %D[b]\n\t"
+            "add %D[p], r0\n\t"
+            "clr r1"
+            : [p] "=&r"(product)
+            : [a] "r"((uint8_t)a), [b] "r"(b)
+            : "r0");
+#else
+    product = (uint32_t)(uint8_t)a * (uint32_t)b;
+#endif
+    return (int32_t)(a < 0 ? product - ((uint32_t)b << 8) : product);
+}
 #else
 static inline int32_t mct_shift_right(int32_t x, int32_t count)
 {

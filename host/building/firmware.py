@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from mcutrain.host.measure.footprint import Footprint
 
 STACK_ALIGN = 8
+MOST_BYTES_OF_16_BITS = 32767  # of an array, where a difference of pointers has 16 bits
 MEASURED_HOSTS = ("x86_64", "AMD64")  # whose code the stack analysis can read
 RECORD, ELF, MAP = "build.json", "firmware.elf", "firmware.map"
 DESCRIPTIONS = {BOARDS_DIR.name, REAL_BOARDS_DIR.name}
@@ -254,6 +255,14 @@ def check_budget(plan: TrainingPlan, target: Target) -> None:
         )
     if plan.latents.flash is None:
         return
+    if target.chip.word_bytes == 2 and plan.latents.flash.latents.nbytes > MOST_BYTES_OF_16_BITS:
+        raise BudgetError(
+            f"latents in flash are one array of {plan.latents.flash.latents.nbytes:,} bytes; "
+            f"the compiler for {target.name} takes {MOST_BYTES_OF_16_BITS:,}: give fewer samples "
+            "to --flash-latents",
+            plan.latents.flash.latents.nbytes,
+            MOST_BYTES_OF_16_BITS,
+        )
     available, needed = target.chip.flash_bytes, constant_bytes(plan)
     if available and needed > available:
         raise BudgetError(

@@ -101,10 +101,15 @@ def share(value: float | None) -> str:
 
 def core_name(core: str) -> str:
     """
-    >>> core_name("cortex-m4"), core_name("rv32imc")
-    ('Cortex-M4', 'RV32IMC')
+    >>> core_name("cortex-m4")
+    'Cortex-M4'
+    >>> core_name("cortex-m0plus")
+    'Cortex-M0+'
+    >>> core_name("rv32imc")
+    'RV32IMC'
     """
-    return core.replace("cortex-m", "Cortex-M") if core.startswith("cortex") else core.upper()
+    is_riscv = core.startswith("rv32")
+    return core.upper() if is_riscv else core.replace("cortex-m", "Cortex-M").replace("plus", "+")
 
 
 def significant(value: float | None) -> str:

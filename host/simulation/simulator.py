@@ -33,11 +33,11 @@ def simulate(board: str, elf: Path, arguments: Sequence[str] = ()) -> Iterator[s
     emulator = emulator_of(board)
     process = _start(emulator, elf, arguments)
     try:
-        port = _await_port(board, emulator, process)
+        port, said = _await_port(board, emulator, process)
         try:
             yield port
         except TransportError as error:
-            words = _last_words(process)
+            words = _last_words(process, said)
             if words is None:
                 raise
             raise TransportError(f"{board} stopped: {words}") from error
@@ -52,14 +52,15 @@ def simulate(board: str, elf: Path, arguments: Sequence[str] = ()) -> Iterator[s
             process.stdout.close()
 
 
-def _last_words(process: subprocess.Popen[bytes]) -> str | None:
-    """The first line a process has printed since, or its exit status; None if it is running."""
+def _last_words(process: subprocess.Popen[bytes], said: bytes) -> str | None:
+    """The first line a process has printed behind that of its port, of which ``said`` has been
+    read, or its exit status; None if it is running."""
     try:
         status = process.wait(0.5)
     except subprocess.TimeoutExpired:
         return None
     output = process.stdout.read() if process.stdout is not None else b""
-    return _first_line(output) or f"exit status {status}"
+    return _first_line(said + output) or f"exit status {status}"
 
 
 def _first_line(output: bytes) -> str:
@@ -88,8 +89,11 @@ def _start(emulator: Emulator, elf: Path, arguments: Sequence[str]) -> subproces
         raise TransportError(f"{command[0]} cannot be run ({error.strerror}); build it") from error
 
 
-def _await_port(board: str, emulator: Emulator, process: subprocess.Popen[bytes]) -> str:
-    """The path that the process announces; TransportError with its words if it does not."""
+def _await_port(
+    board: str, emulator: Emulator, process: subprocess.Popen[bytes]
+) -> tuple[str, bytes]:
+    """The path that the process announces, and what has been read behind that line;
+    TransportError with its words if it does not."""
     pattern = re.compile(emulator.port_pattern, re.M)
     assert process.stdout is not None
     waiting = Waiting(START_TIMEOUT_S)
@@ -101,7 +105,8 @@ def _await_port(board: str, emulator: Emulator, process: subprocess.Popen[bytes]
         output, has_ended = output + data, not data
         announced = pattern.search(output.decode(errors="replace"))
         if announced:
-            return announced.group(1)
+            behind = output.decode(errors="replace")[announced.end() :].partition("\n")[2]
+            return announced.group(1), behind.encode()
     said = _first_line(output)
     if has_ended:
         raise TransportError(f"{board} did not start: {said or _exit_status(process)}")

@@ -15,8 +15,10 @@ from mcutrain.host.measure.elf import Image, load_image
 from mcutrain.host.measure.footprint import Footprint, find_objects, measure
 from mcutrain.host.measure.linker_map import MapRow, map_rows
 from mcutrain.host.measure.stack import StackReport, worst_case_stack
+from tests.support.paths import FIRMWARE
 
 ARM = "arm-none-eabi-"
+AVR = "avr-"
 RISCV = "riscv64-unknown-elf-"
 
 
@@ -36,6 +38,15 @@ def needs_riscv(test: Callable[..., None]) -> Callable[..., None]:
         shutil.which(f"{RISCV}gcc") is None,
         reason="riscv64-unknown-elf-gcc is missing: apt install gcc-riscv64-unknown-elf"
         " picolibc-riscv64-unknown-elf",
+    )
+    return pytest.mark.board(skip(test))
+
+
+def needs_avr(test: Callable[..., None]) -> Callable[..., None]:
+    """The same for AVR."""
+    skip = pytest.mark.skipif(
+        shutil.which(f"{AVR}gcc") is None,
+        reason="avr-gcc is missing: apt install gcc-avr avr-libc",
     )
     return pytest.mark.board(skip(test))
 
@@ -189,6 +200,21 @@ def link_arm(
     all_sources = {"ports/startup": STARTUP, **sources}
     link = ["-nostdlib", f"-T{script}", f"-Wl,--defsym=STACK_BYTES={stack_bytes}"]
     return _link(folder, all_sources, ARM, ["-mthumb", *cpu, optimise], link, ["-lc", "-lgcc"])
+
+
+def link_avr(
+    folder: Path,
+    sources: Mapping[str, str],
+    mcu: str = "atmega1284p",
+    optimise: str = "-O2",
+    stack_bytes: int = 4096,
+) -> Linked:
+    """Link sources with avr-libc's start-up and the firmware's own linker script."""
+    ports = FIRMWARE / "ports"
+    link = [f"-mmcu={mcu}", f"-L{ports}", f"-T{ports / 'avr' / f'{mcu}.ld'}"]
+    flags = [f"-mmcu={mcu}", "-maccumulate-args", optimise]
+    defined = f"-Wl,--defsym=MCT_STACK_BYTES={stack_bytes}"
+    return _link(folder, sources, AVR, flags, [*link, defined], [])
 
 
 def link_riscv(

@@ -51,6 +51,8 @@ if board.get("build.linker_script", ""):
     # A firmware too large for its board is linked to be measured, and then refused in bytes.
     is_measuring = bool(os.environ.get("MCUTRAIN_MEASURING"))
     script = board.get("build.measuring_script" if is_measuring else "build.linker_script")
+    if is_measuring:
+        board.update("upload.maximum_size", 0)  # PlatformIO would refuse it without saying why
     env.Replace(
         LDSCRIPT_PATH=os.path.join(ports_dir, script),
         SIZETOOL=prefix + "size",
@@ -60,6 +62,12 @@ if board.get("build.linker_script", ""):
     )
 
 elf = env.BuildProgram()
+if board.get("build.checksum", ""):
+    sys.path.insert(0, os.path.join(env.PioPlatform().get_dir(), "builder"))
+    from checksums import WRITERS
+
+    write = WRITERS[board.get("build.checksum")]
+    env.AddPostAction(elf, lambda target, source, env: write(str(target[0])))
 if env.get("LDSCRIPT_PATH"):
     included = glob.glob(os.path.join(glob.escape(ports_dir), "*", "*.ld"))
     env.Depends(elf, sorted(included))

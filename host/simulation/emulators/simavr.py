@@ -7,7 +7,6 @@ takes the cycles of each instruction from the instruction set's manual.
 
 from __future__ import annotations
 
-import ctypes.util
 import shutil
 import socket
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from mcutrain.host.simulation.counts import Counting, Unit
 from mcutrain.host.simulation.emulators.emulator import Emulator, Missing
 
 ANSWER_TIMEOUT_S = 10.0
-LIBRARY, PACKAGES = "libsimavr", "libsimavr-dev"
+HEADER = Path("/usr/include/simavr/sim_avr.h")
 
 
 class Simavr(Emulator):
@@ -30,14 +29,15 @@ class Simavr(Emulator):
     port_pattern = r"USART0 is (/dev/\S+)"
     counts = Unit.CYCLES
     counts_by_owner = True
+    caveat = "they are those of the instruction set's manual, and no silicon has checked them"
     reads_memory = True
 
     def command(self, elf: Path) -> list[str]:
         return [str(compile_runner()), self.simulation["mcu"], str(self.simulation["hz"]), str(elf)]
 
     def missing(self) -> Iterator[Missing]:
-        if ctypes.util.find_library("simavr") is None or not HEADER.is_file():
-            yield Missing(LIBRARY, f"sudo apt-get install {PACKAGES}")
+        if not HEADER.is_file():
+            yield Missing("libsimavr", "sudo apt-get install libsimavr-dev")
         if shutil.which("gcc") is None:
             yield Missing("gcc", "sudo apt-get install gcc libc6-dev")
 
@@ -64,9 +64,6 @@ class Simavr(Emulator):
                 f"simavr has no {nbytes} bytes of RAM at 0x{address:x}; is it this firmware's?"
             )
         return found
-
-
-HEADER = Path("/usr/include/simavr/sim_avr.h")
 
 
 def compile_runner() -> Path:

@@ -23,7 +23,8 @@ STEPS = 3
 RATE = LearningRate.from_real(2.0**-6)
 M0, M3, M4, M7 = "mps2_an385_m0", "mps2_an385", "mps2_an386", "mps2_an500"
 M33, M55 = "mps2_an505", "mps3_an547"
-EVERY_CORE = (M0, M3, M4, M7, M33, M55)
+RV32 = "rv32_virt"
+EVERY_CORE = (M0, M3, M4, M7, M33, M55, RV32)
 BOARDS = {
     "watch": EVERY_CORE,
     "kws": EVERY_CORE,
@@ -31,7 +32,7 @@ BOARDS = {
     "vww": (M4, M55),
     "person_detect": (M4, M55),
     "ad01": (M4, M55),
-    "mcunet-5fps": (M7, M55),
+    "mcunet-5fps": (M7, M55, RV32),
 }
 
 

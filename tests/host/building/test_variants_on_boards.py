@@ -33,13 +33,12 @@ def rows_on(features: frozenset[str]) -> list[Case]:
     return [c for c in chosen if bool(c.op.needs) is bool(features) and not c.op.mutates]
 
 
-BOARDS = ("mps2_an505", "mps3_an547")
+BOARDS = [board_param(board) for board in ("mps2_an505", "mps3_an547")]
+BOARDS += [board_param("rv32_virt", is_long=True)]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "board", [*map(board_param, BOARDS), board_param("rv32_virt", is_long=True)]
-)
+@pytest.mark.parametrize("board", BOARDS)
 def test_every_row_has_the_same_bits(board: str) -> None:
     chip = chip_of(board)
     rows = rows_on(chip.features)
