@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import mcutrain
 from mcutrain.host import selftest
 from mcutrain.host.building.firmware import Build, build
 from mcutrain.host.building.target import Target
@@ -212,3 +213,9 @@ def test_what_a_board_has_learned_is_pulled_from_the_one_that_answers(
     found = run("pull", *LAST, "--port", "auto", "--save", tmp_path / "s.npz", "--json").json
 
     assert (found["port"], found["steps"]) == (port, 20)
+
+
+def test_a_program_finds_the_board_that_answers(port: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed(monkeypatch, (port, 0x0483, 0x374B, "STLink"))
+    with mcutrain.Device("auto") as device:
+        assert (device.name, device.steps) == (port, 0)
