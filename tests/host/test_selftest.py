@@ -22,10 +22,11 @@ from mcutrain.host.link.protocol import Status
 from mcutrain.host.link.transport import SerialTransport
 from mcutrain.host.selftest import example_request
 from mcutrain.host.simulation.simulator import simulate
-from mcutrain.host.training import on_port
+from mcutrain.host.training import on_port, runners
 from mcutrain.host.training.port_build import Known, keep_counts
 from tests.support.command import AT_A_RATE, Run
 from tests.support.fake_model.build import build_patched
+from tests.support.noisy_line import NoisyLine
 from tests.support.paths import WATCH
 from tests.support.scripted_port import listed
 
@@ -219,3 +220,24 @@ def test_a_program_finds_the_board_that_answers(port: str, monkeypatch: pytest.M
     listed(monkeypatch, (port, 0x0483, 0x374B, "STLink"))
     with mcutrain.Device("auto") as device:
         assert (device.name, device.steps) == (port, 0)
+
+
+def test_noise_on_the_line_changes_nothing(
+    run: Run, port: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[NoisyLine] = []
+
+    def noisy(*args: object) -> NoisyLine:
+        lines.append(NoisyLine(SerialTransport(*args), 5, per_block=0.03))  # type: ignore[arg-type]
+        return lines[-1]
+
+    clean = run("selftest", "--port", port, "--steps", 3, "--json").json
+    monkeypatch.setattr(runners, "SerialTransport", noisy)
+    found = run("selftest", "--port", port, "--steps", 3, "--json").json
+
+    assert sum(line.faults.total() for line in lines) > 3
+    assert found["link"]["resent"] > clean["link"]["resent"]
+    for each in (clean, found):
+        for step in each["steps"]:
+            del step["seconds"]
+    assert found["steps"] == clean["steps"] and found["result"] == "equal"
