@@ -131,14 +131,17 @@ def of_calibration(
 
 def of_plan(plan: TrainingPlan, target: Target) -> Told:
     cost = planned(plan)
+    copied = cost["copied_constant_bytes"] or 0
     prediction = predict(plan, core_of(plan.chip.name), traced(plan))
     return {
         "model": plan.name,
         "update": plan.scheme.name,
         "target": target.name,
-        "ram_bytes": cost["arena_bytes"] + cost["learned_bytes"],
+        "ram_bytes": cost["arena_bytes"] + cost["learned_bytes"] + copied,
+        "copied_constant_bytes": copied,
         "constant_bytes": cost["constant_bytes"],
         "predicted_instructions": prediction.step,
+        "predicted_like": prediction.like,
         "notes": [asdict(note) for note in plan.notes],
     }
 
@@ -173,8 +176,11 @@ def lines(told: Told) -> list[str]:
             f"dry run: {told['model']}, {told['update']}, on {told['target']}; nothing is done"
         )
         said.append(f"RAM: {told['ram_bytes']:,} bytes ({RAM_OF_PLAN})")
+        if told["copied_constant_bytes"]:
+            said.append(f"of these {told['copied_constant_bytes']:,} bytes are copied constants")
         said.append(f"flash: {told['constant_bytes']:,} bytes of constants; a build adds code")
-        said.append(f"a step: about {told['predicted_instructions']:,} instructions")
+        like = f" of a {told['predicted_like']}" if told["predicted_like"] else ""
+        said.append(f"a step: about {told['predicted_instructions']:,} instructions{like}")
     samples = {name: count for name, count in told.get("samples", {}).items() if count}
     if samples:
         said.append("samples: " + ", ".join(f"{count:,} {name}" for name, count in samples.items()))
