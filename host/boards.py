@@ -40,19 +40,20 @@ def description_path(board: str) -> Path:
     name = board.removeprefix(REAL)
     if name not in names:
         kind = "real board" if is_real else "board"
-        raise TransportError(f"there is no {kind} {name!r}{near(name, names)}")
+        raise TransportError(
+            f"there is no {kind} {name!r}; {near(name, names)}known: {', '.join(names)}"
+        )
     return folder / f"{name}.json"
 
 
 def near(name: str, names: list[str]) -> str:
-    """What is said behind a name that is none: those that are like it, and all there are.
+    """The question that is asked behind a name that is none, if there are some like it.
 
     >>> near("nucleo_f446", ["pico", "nucleo_f446re"])
-    '; did you mean nucleo_f446re? Known: pico, nucleo_f446re'
+    'did you mean nucleo_f446re? '
     """
     like = get_close_matches(name.lower(), names, n=3, cutoff=0.75)
-    meant = f"; did you mean {' or '.join(like)}? Known: " if like else "; known: "
-    return meant + ", ".join(names)
+    return f"did you mean {' or '.join(like)}? " if like else ""
 
 
 def chip_of(board: str) -> Chip:

@@ -55,7 +55,8 @@ class Target:
         known = [*(SIM + board for board in simulated), *(BOARD + board for board in real)]
         if name in simulated or name in real:
             raise Error(f"unknown target '{name}'{meant(name, known)}")
-        raise Error(f"unknown target '{name}'{near(name, [REFERENCE, NATIVE, *known])}")
+        every = [REFERENCE, NATIVE, *known]
+        raise Error(f"unknown target '{name}': {near(name, every)}give {', '.join(every)}")
 
     @classmethod
     def of_board(cls, board: str) -> Target:

@@ -5,6 +5,7 @@ PlatformIO's own that takes the compilers of the system."""
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -16,6 +17,12 @@ PLATFORMS = ROOT / "tests" / "support" / "stand_ins" / "platformio"
 ARDUINO_AVR = Path("/usr/share/arduino/hardware/arduino/avr")
 # Each with the board of the simulator that runs its firmware: the same chip.
 SIMULATED = {"megaatmega2560": "atmega2560"}
+
+
+def official_core() -> Path:
+    """PlatformIO's core folder with the official platforms: the one that MCUTRAIN_PLATFORMIO_CORE
+    names, or the user's."""
+    return Path(os.environ.get("MCUTRAIN_PLATFORMIO_CORE", "~/.platformio")).expanduser()
 
 
 def seed_platform(name: str) -> None:

@@ -4,6 +4,10 @@ sources, and run by a simulator of the chip."""
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +20,7 @@ from mcutrain.host.building.firmware import build
 from mcutrain.host.building.target import Target
 from mcutrain.host.defaults import BAUD
 from mcutrain.host.errors import BuildError
+from mcutrain.host.real_boards import RealBoard, real_boards
 from mcutrain.host.simulation.simulator import simulate
 from mcutrain.host.training.dataset import Dataset, load_dataset
 from mcutrain.host.training.loop import train
@@ -27,8 +32,8 @@ from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import load
 from mcutrain.trainer.training_plan import TrainingPlan
-from tests.support.paths import WATCH
-from tests.support.real_builds import ARDUINO_AVR, SIMULATED, seed_platform
+from tests.support.paths import ROOT, WATCH
+from tests.support.real_builds import ARDUINO_AVR, SIMULATED, official_core, seed_platform
 from tests.support.simulated_boards import board_param
 
 
@@ -57,6 +62,24 @@ def test_an_environment_builds_what_trains_bit_for_bit(simulated: str, name: str
 
     assert result.difference is None, result.difference
     assert result.verified_steps == result.steps == 6
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("board", [pytest.param(b, id=b.name) for b in real_boards()])
+def test_an_environment_builds_with_the_official_platform(board: RealBoard, tmp_path: Path) -> None:
+    """Where somebody has fetched it: a warning in our sources is an error here."""
+    core = official_core()
+    if not (core / "platforms" / board.platform / "platform.json").is_file():
+        pytest.skip(f"PlatformIO's platform {board.platform} is not in {core}")
+    folders = {"CORE": core, "BUILD": tmp_path / "build", "WORKSPACE": tmp_path / "workspace"}
+    environment = {f"PLATFORMIO_{name}_DIR": str(folder) for name, folder in folders.items()}
+    command = [sys.executable, "-m", "platformio", "run", "-d", str(ROOT), "-e", board.name]
+    done = subprocess.run(
+        command, env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert not re.findall(r"^firmware/.*warning: .*", done.stdout + done.stderr, re.M)
 
 
 def test_a_platform_that_cannot_be_fetched_is_named(

@@ -30,7 +30,7 @@ MISTAKES: dict[str, tuple[tuple[object, ...], str]] = {
     "unknown update": (("plan", MODEL, "--update", "lst:2"), "give head, last:K, bias, full"),
     "too many layers": (("plan", MODEL, "--update", "last:9"), "give last:1 to last:4"),
     "no scheme file": (("plan", MODEL, "--update", "no.toml"), "give head, last:K, bias"),
-    "unknown board": ((*TRAIN, DATA, "--target", "sim:x"), "give reference, native, sim:micro"),
+    "unknown board": ((*TRAIN, DATA, "--target", "sim:x"), "give reference, native, sim:"),
     "unknown tensor": (("plan", MODEL, "--from", "x"), "`mcutrain inspect` lists them"),
     "no classes": (("plan", MODEL, "--classes", 0), "give another --classes"),
     "no data": ((*TRAIN, "no.npz"), "give the path of an .npz file"),

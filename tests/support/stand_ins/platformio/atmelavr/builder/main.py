@@ -20,6 +20,7 @@ env.Replace(
 env.Append(
     CCFLAGS=[mcu, "-Os", "-ffunction-sections", "-fdata-sections"],
     CXXFLAGS=["-std=gnu++11", "-fno-exceptions", "-fno-threadsafe-statics"],
+    ASPPFLAGS=["-x", "assembler-with-cpp", mcu],
     LINKFLAGS=[mcu, "-Os", "-Wl,--gc-sections"],
     LIBS=["m"],
 )
