@@ -43,7 +43,6 @@ PLAIN = {
         "stm32f1",
         "stm32f4",
         "rp2040",
-        "rp2040js",
         "simavr",
         "avr",
         "uart",
