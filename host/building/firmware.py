@@ -152,10 +152,8 @@ def build(plan: TrainingPlan, target: Target, verbose: bool = False) -> Build:
     A bare-metal firmware is linked twice: the second time its stack has exactly the bytes
     that the analysis of the first link bounds it by. Raises BuildError, BudgetError.
     """
-    check_chip(plan, target)
-    check_budget(plan, target)
+    check_before_build(plan, target)
     if target.kind is TargetKind.REAL:
-        check_real_fit(plan, target)
         require_extra("build")
     target.require()
     digest, compiler = build_hash(lay_out(plan), target.board), compiler_version(target)
@@ -175,6 +173,19 @@ def build(plan: TrainingPlan, target: Target, verbose: bool = False) -> Build:
     touch(folder)
     prune()
     return Build(plan, target, folder, folder / ELF, digest, done["footprint"], held)
+
+
+def check_before_build(plan: TrainingPlan, target: Target) -> None:
+    """Raises BuildError, BudgetError for what can be seen before a compiler runs."""
+    check_chip(plan, target)
+    check_budget(plan, target)
+    if target.kind is TargetKind.REAL:
+        check_real_fit(plan, target)
+
+
+def gen_folder(plan: TrainingPlan, target: Target) -> Path:
+    """Where the cache has, or will have, the generated C of a build."""
+    return folder_of(plan, target, build_hash(lay_out(plan), target.board)) / "gen"
 
 
 def folder_of(plan: TrainingPlan, target: Target, digest: bytes) -> Path:

@@ -18,11 +18,18 @@ import serial
 from mcutrain.host.attached.asking import Answer, ask
 from mcutrain.host.attached.survey import SerialPort, serial_ports
 from mcutrain.host.boards import board_description, chip_of
-from mcutrain.host.building.firmware import Build, build, upload
+from mcutrain.host.building.firmware import (
+    Build,
+    build,
+    check_before_build,
+    gen_folder,
+    upload,
+)
 from mcutrain.host.building.pio import upload_command
 from mcutrain.host.building.target import BOARD, Target
 from mcutrain.host.defaults import AUTO, BAUD
 from mcutrain.host.errors import MismatchError, TransportError
+from mcutrain.host.extras import require_extra
 from mcutrain.host.flashing import drives
 from mcutrain.host.flashing.failures import explained
 from mcutrain.host.flashing.image import Image, read_image
@@ -106,6 +113,7 @@ def checked(job: FlashJob) -> tuple[RealBoard, str | Tool, Image | None]:
         raise Error(
             "give MODEL to build and flash its firmware, or --elf FILE to flash a built one"
         )
+    require_extra("build", *(["elftools"] if job.request is None else []))
     board = real_board(job.board)
     tool = chosen_tool(board, job.tool, can_build=job.request is not None)
     if isinstance(tool, Tool):
@@ -144,8 +152,11 @@ def dry_run(job: FlashJob) -> Flashed:
     board, tool, image = checked(job)
     port = None if job.port == AUTO else job.port
     if tool == PLATFORMIO:
-        command = upload_command(Target.parse(BOARD + board.name).env, port)
-        return Flashed(board, tool, (shlex.join(["platformio", *command[3:]]),), None)
+        assert job.request is not None
+        target = Target.parse(BOARD + board.name)
+        plan = job.request.resolved().on(target.chip).plan()
+        check_before_build(plan, target)
+        return Flashed(board, tool, (told_upload(gen_folder(plan, target), target, port),), None)
     elf = Path("firmware.elf") if job.elf is None else job.elf
     first = [] if job.elf else [f"mcutrain build ... --target {BOARD}{board.name} (makes {elf})"]
     if not isinstance(tool, Tool):
@@ -193,7 +204,13 @@ def by_platformio(built: Build, port: str | None, verbose: bool) -> tuple[str, .
     status, output = upload(built, port, verbose)
     if status != 0:
         raise Error(explained(PLATFORMIO, output, status))
-    return (shlex.join(["platformio", *upload_command(built.target.env, port)[3:]]),)
+    return (told_upload(built.folder / "gen", built.target, port),)
+
+
+def told_upload(gen: Path, target: Target, port: str | None) -> str:
+    """PlatformIO's command as a shell takes it; ``gen`` holds the C that it builds."""
+    command = shlex.join(["platformio", *upload_command(target.env, port)[3:]])
+    return f"MCUTRAIN_GEN={shlex.quote(str(gen))} {command}"
 
 
 def by_tool(

@@ -137,7 +137,8 @@ def key_figures(runs: Sequence[Run]) -> list[Key]:
     cost, work = run["cost"], run["work"]
     ram = cost["sram_bytes"] or sum(run["ram"].values())
     flash = cost["flash_bytes"] or sum(run["flash"].values())
-    built = f"of the build for {run['target']}"
+    known = run.get("build") or {}  # of a board at a port
+    built = f"of the build for {known.get('target', run['target'])}"
     planned = "of the plan, without stack and link"
     how = (
         f"counted in {work.get('emulator', 'QEMU')}"

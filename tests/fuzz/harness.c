@@ -130,8 +130,8 @@ static void settle(void)
 {
     static reply_frame kept; /* what our last message was answered with */
     kept = answered;
-    while (mct_link.rx_bytes != 0 || mct_link.loss != MCT_LINK_LOST_NOTHING) {
-        come.is_unknown |= mct_link.rx_bytes != 0;
+    while (mct_link.is_waiting || mct_link.loss != MCT_LINK_LOST_NOTHING) {
+        come.is_unknown |= mct_link.is_waiting;
         is_answered = false;
         (void)mct_session_work();
     }
@@ -155,7 +155,7 @@ static bool deliver(void)
     is_answered = false;
     put(sent, sent_bytes);
     if (sent_fate == LOST) {
-        require(mct_link.rx_bytes == 0, "a frame that is too long was received");
+        require(!mct_link.is_waiting, "a frame that is too long was received");
         settle();
         return false;
     }

@@ -38,7 +38,7 @@ def ports(
         bool,
         typer.Option(
             "--no-ask",
-            help="Leave the ports alone, since to open a port resets many boards. Without it each port "
+            help="Leave the ports alone: to open a port resets many boards. Without it each port "
             "that no other program has is asked which firmware runs there.",
             rich_help_panel=TARGET,
         ),

@@ -25,6 +25,8 @@ CASES = [
     ("elftools", "build", ("plan", MODEL, *SIM, "--sram", "64K")),
     ("platformio", "build", (*SEARCH, "--target", "native")),
     ("SCons", "build", ("demo",)),
+    ("elftools", "build", ("flash", "--elf", MODEL, "--board", "pico", "--tool", "drive")),
+    ("platformio", "build", ("flash", MODEL, "--board", "pico", "--wait", 0)),
     ("matplotlib", "report", ("demo",)),
     ("matplotlib", "report", (*TRAIN, "--report", "report.html")),
     ("jinja2", "report", (*TRAIN, "--report", "report.html")),

@@ -397,6 +397,10 @@ def test_a_model_is_built_and_flashed_by_platformio(
     assert asked == [asked[0]] and asked[0][-4:] == ["-e", "nucleo_f446re", "-t", "upload"]
     assert dry["tool"] == done["tool"] == "platformio"
     assert dry["commands"][0].endswith("-e nucleo_f446re -t upload")
+    assert (
+        dry["commands"][0].startswith("MCUTRAIN_GEN=")
+        and "/real/nucleo_f446re/watch-" in (dry["commands"][0])
+    )
     assert (done["firmware"]["model"], done["port"]) == ("watch", port)
     outcome[0] = (1, "Looking for upload port...\nError: open failed\n*** [upload] Error 1\n")
     assert "platformio failed: Error: open failed; no adapter was found" in one_line(run, *args)
