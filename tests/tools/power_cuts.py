@@ -50,8 +50,7 @@ def cut_everywhere(device: Stored, number: int) -> tuple[int, int, int]:
 
 def restore(device: Stored, image: list[Any]) -> None:
     device.flash.is_off, device.flash.cut_at = False, 0
-    for part, kept in zip((device.bytes, device.weak, device.erases), image, strict=True):
-        part[:] = kept
+    device.bytes[:], device.weak[:], device.erases[:] = image
 
 
 def main() -> int:
