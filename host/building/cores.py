@@ -48,7 +48,8 @@ def _cortex(name: str, features: frozenset[str] = frozenset()) -> Core:
 _PICOLIBC = tuple(
     f"-Wl,--defsym=__{name}={value:#x}"
     for name, value in (
-        ("flash", 0x10000000), ("flash_size", 16 << 20), ("ram", 0x20000000), ("ram_size", 16 << 20),
+        ("flash", 0x10000000), ("flash_size", 16 << 20),
+        ("ram", 0x20000000), ("ram_size", 16 << 20),
     )
 )  # fmt: skip
 CORES = {

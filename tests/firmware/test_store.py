@@ -21,17 +21,8 @@ from tests.support.nor import (
     Stored,
     compile_store,
 )
+from tests.tools.power_cuts import GEOMETRIES, NBYTES, PARTS
 
-NBYTES = 75  # no multiple of any unit but 1
-GEOMETRIES = [
-    Geometry("eeprom", 64, 16, 1),
-    Geometry("nrf52", 4096, 3, 4),
-    Geometry("stm32f4", 16384, 2, 4),
-    Geometry("small pages", 128, 20, 8),
-    Geometry("stm32h7", 1024, 6, 32, corrects=True),
-    Geometry("rp2040", 4096, 3, 256),
-]
-PARTS = (0, 100, 255)  # of an operation, in 256ths
 each_geometry = pytest.mark.parametrize("geometry", GEOMETRIES, ids=lambda g: g.name)
 
 
