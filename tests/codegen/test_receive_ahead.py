@@ -44,7 +44,7 @@ from tests.support.command import AT_A_RATE
 from tests.support.latent_slots import with_slots
 from tests.support.native import NativeModel, push, status
 from tests.support.noisy_line import NoisyLine
-from tests.support.simulated_boards import board_param, each_kind, one_board
+from tests.support.simulated_boards import board_param, one_board
 from tests.support.small_models import residual_model, write_dataset
 
 STEPS = 12
@@ -255,7 +255,7 @@ class Counting(SerialTransport):
         super().write(data)
 
 
-@each_kind
+@one_board
 def test_a_board_loses_no_frame_of_a_good_link(board: str) -> None:
     """Not those that come during a kernel call, nor those that follow a reply at once."""
     plan = plan_of("last:2")

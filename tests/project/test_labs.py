@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import mcutrain
+from tests.support.marks import exhaustive
 from tests.support.paths import ROOT, WATCH
 
 LABS = ROOT / "labs"
@@ -36,7 +37,7 @@ def labs() -> Iterator[dict[str, ModuleType]]:
 
 @pytest.mark.board
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [exhaustive(name, NAMES[2:]) for name in NAMES])
 def test_a_solved_lab_is_right(
     name: str, labs: dict[str, ModuleType], monkeypatch: pytest.MonkeyPatch
 ) -> None:

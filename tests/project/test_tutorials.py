@@ -126,6 +126,7 @@ def has_micro() -> bool:
     return True
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_our_own_model_learns_on_the_device(
     tmp_path: Path, has_micro: bool, commands: Path

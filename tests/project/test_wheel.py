@@ -199,6 +199,7 @@ def test_the_core_alone_says_what_a_build_needs(installed: Installed) -> None:
     assert said.count("\n") == 1 and "pip install 'mcutrain[build]'" in said
 
 
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("unchanged")
 @pytest.mark.parametrize("target", [exhaustive("native", ["native"]), "sim:mps2_an386"])
 def test_with_its_extras_it_builds_and_trains(complete: Installed, target: str) -> None:

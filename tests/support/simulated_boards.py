@@ -43,7 +43,6 @@ def boards_of(short: Collection[str]) -> pytest.MarkDecorator:
 
 
 each_board = boards_of(BOARDS)
-each_core = boards_of({*BOARDS} - PORTS)
 each_port = boards_of(KINDS | PORTS)
 each_kind = boards_of(KINDS)
 one_board = boards_of({ONE})

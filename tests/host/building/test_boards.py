@@ -33,7 +33,7 @@ from mcutrain.trainer.tflite.reader import load
 from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.latent_slots import with_slots
 from tests.support.paths import WATCH
-from tests.support.simulated_boards import board_param, each_board, each_core, each_port
+from tests.support.simulated_boards import board_param, each_board, each_port, one_board
 
 
 @cache
@@ -110,7 +110,9 @@ def test_tensors_in_a_memory_beside_the_main_one_train_bit_for_bit(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "update"), REAL_NETS)
-@pytest.mark.parametrize("board", [board_param("mps2_an505"), board_param("mps3_an547")])
+@pytest.mark.parametrize(
+    "board", [board_param("mps2_an505", is_long=True), board_param("mps3_an547")]
+)
 def test_real_nets_train_bit_for_bit(board: str, name: str, update: str, models: Path) -> None:
     plan = make_plan(load(models / "mlperf-tiny" / name), PlanOptions(update), chip_of(board))
     train_two_steps(plan, board)
@@ -144,7 +146,7 @@ class InterruptingForLong(Interrupting):
     zeros = 5000
 
 
-@each_core
+@one_board
 def test_an_interrupt_in_the_deepest_function_stays_within_the_bound(board: str) -> None:
     """The bound is reached to the last register: its path is run, and interrupted at its end."""
     built, plan = watch_on(board), watch(board)

@@ -114,6 +114,7 @@ def test_files_that_platformio_needs_are_made_anew(cache: Path, built: Path, run
     assert run("build", MODEL, "--update", "last:2", "--target", "native", "--json").status == 0
 
 
+@pytest.mark.exhaustive
 def test_builds_at_the_same_time_do_not_disturb_each_other(
     cache: Path, built: Path, tmp_path: Path
 ) -> None:

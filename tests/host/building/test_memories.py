@@ -155,6 +155,7 @@ def test_tensors_in_both_memories_train_bit_for_bit(board: str, update: str, siz
     check_trained(built)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @ON_BOARD
 def test_a_small_main_ram_lets_the_arena_overflow(board: str, sized: Sized) -> None:
@@ -172,6 +173,7 @@ def test_a_small_main_ram_lets_the_arena_overflow(board: str, sized: Sized) -> N
     check_trained(built)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @ON_BOARD
 def test_a_state_too_large_for_the_main_ram_lies_in_another_memory(
@@ -203,6 +205,7 @@ def test_memories_that_are_too_small_are_named(board: str, sized: Sized) -> None
         build(watch().on(TARGET.chip), TARGET)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @ON_BOARD
 def test_what_the_stack_leaves_is_decided_by_the_linker(board: str, sized: Sized) -> None:

@@ -130,6 +130,7 @@ def test_a_real_model_trains_bit_exactly_on_a_cortex_m4(
     assert result.verified_steps == result.steps == 3
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "board",
@@ -162,6 +163,7 @@ def test_a_head_with_absent_classes_trains_on_each_kind_of_core(board: str) -> N
     assert reference.reference.state[built.plan.task.seen].tolist() == [0b100010]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_a_squared_error_a_tail_and_spare_classes_train_on_a_cortex_m4(folder: Path) -> None:
     """What the link has for them: targets, outputs read back, classes taken into use."""

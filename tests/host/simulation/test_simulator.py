@@ -68,6 +68,7 @@ def train(board: str, firmware: Firmware, arguments: tuple[str, ...] = ()) -> tu
         return device.read(RamRegion.STATE), device.digest().digest
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_the_emulated_cortex_m4_trains_as_the_native_port(
     native: Firmware, mps2: Firmware, tmp_path: Path
