@@ -14,6 +14,7 @@ from mcutrain.host.prediction.calls import Part, executed
 from mcutrain.host.prediction.density import Density, traced
 from mcutrain.host.prediction.features import features, window_features
 from mcutrain.host.prediction.predict import (
+    ALIKE,
     BETWEEN,
     STANDARD,
     Prediction,
@@ -162,7 +163,7 @@ def test_a_core_that_is_not_known_is_predicted_as_another_and_says_so() -> None:
 def test_the_cores_of_the_boards_are_known() -> None:
     cores = {core_of(board) for board in board_names()} - {None}
 
-    assert cores <= coefficients().keys()
+    assert cores <= coefficients().keys() | ALIKE.keys()
     assert core_of("native") is None and core_of("a generic chip") is None
 
 
