@@ -57,7 +57,7 @@ if board.get("build.linker_script", ""):
         LDSCRIPT_PATH=os.path.join(ports_dir, script),
         SIZETOOL=prefix + "size",
         SIZECHECKCMD="$SIZETOOL -A -d $SOURCES",
-        SIZEPROGREGEXP=r"^(?:\.text|\.rodata|\.data)\s+(\d+).*",
+        SIZEPROGREGEXP=r"^(?:\.boot2|\.text|\.rodata|\.data)\s+(\d+).*",
         SIZEDATAREGEXP=r"^(?:\.stack|\.data|\.bss)\s+(\d+).*",
     )
 
@@ -67,7 +67,10 @@ if board.get("build.checksum", ""):
     from checksums import WRITERS
 
     write = WRITERS[board.get("build.checksum")]
-    env.AddPostAction(elf, lambda target, source, env: write(str(target[0])))
+    action = env.VerboseAction(
+        lambda target, source, env: write(str(target[0])), "Writing the checksum of $TARGET"
+    )
+    env.AddPostAction(elf, action)
 if env.get("LDSCRIPT_PATH"):
     included = glob.glob(os.path.join(glob.escape(ports_dir), "*", "*.ld"))
     env.Depends(elf, sorted(included))

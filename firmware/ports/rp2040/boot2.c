@@ -1,22 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The second stage of the RP2040's boot: makes the flash readable in place, then starts the program.
+/* The second stage of the RP2040's boot: makes the flash readable in place, then starts the
+ * program.
  *
  * The boot ROM copies the first 256 bytes of the flash to the end of SRAM, checks the CRC-32 in the
  * last 4 of them, which the build fills in, and calls the rest (RP2040 datasheet 2.8.1). So this
  * code runs at an address that it was not linked for: it calls nothing.
  *
  * The flash is read by the command 03h, one bit at a time, which every SPI NOR flash knows: slower
- * than the four bits of most second stages, but nothing in the flash has to be set up. Fields of the
- * registers: RP2040 datasheet 4.10.13; the command: W25Q16JV data sheet, 8.2.6 (up to 50 MHz). */
+ * than the four bits of most second stages, but nothing in the flash has to be set up. Fields of
+ * the registers: RP2040 datasheet 4.10.13; the command: data sheet of the W25Q16JV, Read Data, at
+ * up to 50 MHz.
+ */
 #include "ports/rp2040/registers.h"
 
 enum {
-    DIVIDER = 4,                  /* 31 MHz of a system clock of 125 MHz */
-    FRAMES_OF_32 = 31 << 16,      /* CTRLR0: DFS_32 */
-    READS_EEPROM = 3 << 8,        /* TMOD: send a command and an address, then receive */
-    INSTRUCTION_OF_8 = 2 << 8,    /* SPI_CTRLR0: INST_L */
-    ADDRESS_OF_24 = 6 << 2,       /* ADDR_L, in units of 4 bits */
-    COMMAND_READ = 0x03 << 24,    /* XIP_CMD */
+    DIVIDER = 4,               /* 31 MHz of a system clock of 125 MHz */
+    FRAMES_OF_32 = 31 << 16,   /* CTRLR0: DFS_32 */
+    READS_EEPROM = 3 << 8,     /* TMOD: send a command and an address, then receive */
+    INSTRUCTION_OF_8 = 2 << 8, /* SPI_CTRLR0: INST_L */
+    ADDRESS_OF_24 = 6 << 2,    /* ADDR_L, in units of 4 bits */
+    COMMAND_READ = 0x03 << 24, /* XIP_CMD */
     FIRST_SLAVE = 1
 };
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Registers of the RP2040 that start-up and link use: RP2040 datasheet, the sections beside each. */
+/* Registers of the RP2040 that start-up and link use: RP2040 datasheet, the sections beside each.
+ */
 #ifndef MCT_RP2040_REGISTERS_H
 #define MCT_RP2040_REGISTERS_H
 
