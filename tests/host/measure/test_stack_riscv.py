@@ -14,9 +14,11 @@ from mcutrain.host.measure.disassembly import MACHINES
 from mcutrain.host.measure.machine import Flow
 from mcutrain.host.measure.stack import EXCEPTION_FRAME, read_usage
 from mcutrain.trainer.errors import Error
+from tests.support.marks import exhaustive
 from tests.support.small_links import link_riscv, needs_riscv
 from tests.support.stack_programs import CALL_F, CHAIN, FAULTS, PAINTED, SWITCH, frames
 
+MARCHES = ("rv32im", "rv32imac")
 HANDLER = """
 __attribute__((noinline)) int work(int n) { volatile char a[80]; a[n] = 1; return a[0]; }
 extern volatile int seed;
@@ -56,7 +58,7 @@ def test_a_handler_saves_what_the_core_does_not(tmp_path: Path) -> None:
 
 
 @needs_riscv
-@pytest.mark.parametrize("march", ["rv32im", "rv32imac"])
+@pytest.mark.parametrize("march", [exhaustive(march, ["rv32im"]) for march in MARCHES])
 @pytest.mark.parametrize("optimise", ["-O0", "-Os", "-O2"])
 def test_every_case_of_a_switch_counts(tmp_path: Path, march: str, optimise: str) -> None:
     linked = link_riscv(tmp_path, {"main": SWITCH}, march, optimise)
@@ -167,7 +169,7 @@ ON_RISCV = """
     shutil.which("qemu-system-riscv32") is None,
     reason="qemu-system-riscv32 is missing: apt install qemu-system-misc",
 )
-@pytest.mark.parametrize("optimise", ["-O0", "-Os", "-O2"])
+@pytest.mark.parametrize("optimise", [exhaustive(o, ["-O0", "-Os"]) for o in ("-O0", "-Os", "-O2")])
 def test_a_run_stays_within_the_bound_and_comes_near_it(tmp_path: Path, optimise: str) -> None:
     text = ON_RISCV + PAINTED.replace(
         "seed += in_handler", "SOFTWARE_INTERRUPT = 0; seed += in_handler"
