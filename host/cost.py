@@ -57,7 +57,7 @@ def planned(plan: TrainingPlan) -> dict[str, Any]:
         "learned_parts": state_bytes(plan),
         "latent_slot_bytes": plan.slot_bytes or None,
         "ahead_bytes": plan.ahead_bytes or None,
-        "copied_constant_bytes": copied_constant_bytes(plan) or None,
+        "copied_constant_bytes": copied_constant_bytes(plan, plan.chip) or None,
         "flash_latent_bytes": None if plan.latents.flash is None else plan.latents.flash.nbytes,
         "constant_bytes": constant_bytes(plan),
         "notes": [asdict(note) for note in plan.notes],
@@ -85,6 +85,7 @@ def measured(build: Build) -> dict[str, Any]:
     """The whole cost of a build. Raises Error if the plan and the linker disagree by a byte."""
     predicted = {
         **planned(build.plan),
+        "copied_constant_bytes": copied_constant_bytes(build.plan, build.target.chip) or None,
         "target": build.target.name,
         "build_hash": build.build_hash.hex(),
         "elf": str(build.elf),

@@ -105,9 +105,9 @@ def constant_bytes(plan: TrainingPlan) -> int:
     return lay_out(plan).constant_bytes
 
 
-def copied_constant_bytes(plan: TrainingPlan) -> int:
-    """Of these, what lies in RAM too on the plan's chip."""
-    return lay_out(plan).pointed_bytes if plan.chip.copies_constants else 0
+def copied_constant_bytes(plan: TrainingPlan, chip: Chip) -> int:
+    """Of these, what lies in RAM too on a chip."""
+    return lay_out(plan).pointed_bytes if chip.copies_constants else 0
 
 
 def step_calls(plan: TrainingPlan) -> int:
@@ -271,7 +271,7 @@ def check_budget(plan: TrainingPlan, target: Target) -> None:
     """Raises BudgetError if arena, state, kept latents, the next sample and constants that are
     copied alone exceed the board's main RAM, or kept latents its flash, where constants lie."""
     available = target.chip.ram_bytes
-    copied = copied_constant_bytes(plan)
+    copied = copied_constant_bytes(plan, target.chip)
     needed = plan.memory.ram_bytes[ARENA] + plan.slot_bytes + plan.ahead_bytes + copied
     if available and needed > available:
         constants = f", {copied:,} of them for constants, which pointers reach in RAM only"

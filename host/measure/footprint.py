@@ -271,7 +271,10 @@ _TOOLCHAIN_FILE = re.compile(r"^(?:/|[A-Za-z]:).*/(?:lib[^/]*\.a\(.*\)|crt[^/]*\
 
 
 def _foreign_class(row: MapRow) -> Class:
-    """Bytes of the toolchain: its archives, its start-up objects, and stubs ld makes itself."""
+    """Bytes of the toolchain: its archives, its start-up objects, which may bring the vectors, and
+    stubs ld makes itself."""
+    if row.input_section == ".vectors":
+        return Class.VECTORS
     if row.origin == "linker stubs" or _TOOLCHAIN_FILE.search(row.origin):
         return Class.LIBRARY
     raise _unattributed(row)

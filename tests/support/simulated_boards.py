@@ -14,11 +14,11 @@ from mcutrain.host.cli.ports import simulated
 # The code of one of the others on the port of another: benchmarks and budgets run it.
 YARDSTICKS = {"mps2_an385_m0"}
 # One of each kind of instruction set: what differs little between boards runs on these.
-KINDS = {"atmega1284p", "microbit", "mps2_an386", "mps3_an547", "sifive_e"}
+KINDS = {"microbit", "mps2_an386", "mps3_an547", "sifive_e"}
 ONE = "mps2_an386"  # of them, for what is the same on all
-# Boards with a port of their own, whose cores have the instructions of one of KINDS: each trains
-# once, and its memory is counted; what takes long is left to make test-all.
-PORTS = {"atmega2560", "netduinoplus2", "nucleo_f446re", "pico", "rv32_virt"}
+# Boards with a port of their own, whose cores have the instructions of one of KINDS, or take longer
+# than those: each trains once, and its memory is counted; make test-all has the rest.
+PORTS = {"atmega1284p", "atmega2560", "netduinoplus2", "nucleo_f446re", "pico", "rv32_virt"}
 BOARDS = [board for board in board_names() if board not in {NATIVE, *YARDSTICKS}]
 
 

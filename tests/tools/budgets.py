@@ -37,10 +37,10 @@ from tests.support.simulated_boards import BOARDS, missing
 FILE = ROOT / "tests" / "budgets.toml"
 HEADER = """\
 # SPDX-License-Identifier: Apache-2.0
-# Upper limits, by model, scheme and board: bytes of the whole firmware (gcc 12.2) with the exact
-# instructions of a step and of an inference, which are cycles where the name says so, and bytes of
-# the plan. Above them tests/project/test_budgets.py fails. `python -m tests.tools.budgets --write`
-# takes over today's figures.
+# Upper limits, by model, scheme and board: bytes of the whole firmware (gcc 12.2, of AVRs 5.4) with
+# the exact instructions of a step and of an inference, which are cycles where the name says so, and
+# bytes of the plan. Above them tests/project/test_budgets.py fails. `python -m tests.tools.budgets
+# --write` takes over today's figures.
 """
 STEPS = 3
 WATCH_FILE = WATCH / "watch.tflite"

@@ -188,8 +188,8 @@ def test_constants_that_do_not_fit_are_told() -> None:
     """They are in RAM, whatever flash there is."""
     model, board = parse(perceptron(128, 64), "wide"), "atmega2560"
     plan = make_plan(model, PlanOptions("head"), chip_of(board))
-    copied = copied_constant_bytes(plan)
+    copied = copied_constant_bytes(plan, plan.chip)
     assert 128 * 64 < copied < constant_bytes(plan)
     with pytest.raises(BudgetError, match=rf"{copied:,} of them for constants, which pointers"):
         check_budget(plan, Target.parse(f"sim:{board}"))
-    assert copied_constant_bytes(make_plan(model, PlanOptions("head"), chip_of("microbit"))) == 0
+    assert copied_constant_bytes(plan, chip_of("microbit")) == 0
