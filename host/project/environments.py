@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from configparser import ConfigParser
 from functools import cache
 
-from mcutrain.host.places import PACKAGE
+from mcutrain.host.places import FIRMWARE_DIR, PACKAGE
 
 OF_THE_BOARD = ("platform", "board", "framework", "upload_protocol")
 OWN_LOOP = "MCT_OWN_LOOP"  # a port leaves the main loop to the project
+INCLUDED = re.compile(r'^#include "ports/(\w+)/|^INCLUDE (\w+)/', re.M)
 # Flags that say where this package's sources lie, or are of its own build.
 OF_THE_PACKAGE = ("-I firmware", "-g", "-std=gnu11")
 
@@ -51,8 +52,17 @@ def ports_filter(env: str) -> str:
 
 
 def families(env: str) -> set[str]:
-    """The folders of firmware/ports that an environment has."""
-    return set(re.findall(r"\+<ports/(\w+)", ports_filter(env)))
+    """The folders of firmware/ports that an environment needs: those that it compiles, and those
+    that sources and linker scripts of these include."""
+    found: set[str] = set()
+    waiting = set(re.findall(r"\+<ports/(\w+)", ports_filter(env)))
+    while waiting:
+        family = waiting.pop()
+        found.add(family)
+        for path in (FIRMWARE_DIR / "ports" / family).rglob("*.*"):
+            included = INCLUDED.findall(path.read_text(encoding="utf-8"))
+            waiting |= {name for names in included for name in names if name} - found
+    return found
 
 
 def board_settings(env: str) -> list[str]:

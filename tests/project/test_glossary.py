@@ -29,7 +29,7 @@ PLAIN = {
         "measure",
     ),
     *("simulation", "kernels", "runtime", "builder", "qemu", "platform", "training"),
-    *("lib", "sensor", "learning"),  # of firmware/project
+    *("lib", "src", "sensor", "learning"),  # of firmware/project
     *(
         "mct",
         "ops",

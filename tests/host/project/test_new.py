@@ -206,7 +206,12 @@ def test_each_board_has_its_files_and_an_environment(name: str) -> None:
 
     assert f"[env:{board.env}]" in board.sections and "[env:native]" in board.sections
     assert "platform/builder/main.py" in files and "src/ports/native/port.c" in files
-    for family in re.findall(r"\+<ports/(\w+)", board.sections):
+    families = re.findall(r"\+<ports/(\w+)", board.sections)
+    for path, content in files.items():
+        if path.startswith("src/ports/"):
+            found = re.findall(r'^#include "ports/(\w+)/|^INCLUDE (\w+)/', content.decode(), re.M)
+            families += [name for names in found for name in names if name]
+    for family in families:
         assert any(path.startswith(f"src/ports/{family}/") for path in files), family
     assert (ROOT / "firmware" / "project" / "src" / board.board_file).is_file()
 
