@@ -154,10 +154,10 @@ const int8_t *MCT_API(logits)(void);
 uint32_t MCT_API(predicted)(void);
 
 /* Returns how sure the answer is: by how many steps of int8 the greatest output lies above the next
- * one, among the classes in use; a lone output, by how many it is away from its zero point. The margin
- * times NAME_OUTPUT_SCALE is ln(p / q), where p and q are the probabilities that a softmax gives the
- * two classes. So 2.2 / NAME_OUTPUT_SCALE is where the answer is nine times as probable as the next.
- * 0 if the model has no labels. Valid after an inference, as NAME_logits are. */
+ * one, among the classes in use; a lone output, by how many it is away from its zero point. The
+ * margin times NAME_OUTPUT_SCALE is ln(p / q), where p and q are the probabilities that a softmax
+ * gives the two classes. So 2.2 / NAME_OUTPUT_SCALE is where the answer is nine times as probable
+ * as the next. 0 if the model has no labels. Valid after an inference, as NAME_logits are. */
 uint32_t MCT_API(margin)(void);
 
 /* ---- Latents ----

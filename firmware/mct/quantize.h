@@ -23,8 +23,8 @@ typedef struct {
     int32_t multiplier, zero_point;
 } mct_quantizer;
 
-/* An initialiser: `unit` is the real value of one count, above 0 and less than 127 * `scale`, in the
- * units that the model was trained with. The compiler computes it. */
+/* An initialiser: `unit` is the real value of one count, above 0 and less than 127 * `scale`, in
+ * the units that the model was trained with. The compiler computes it. */
 #define MCT_QUANTIZER(unit, scale, zero_point)                                                     \
     {(int32_t)((double)(unit) / (double)(scale) * 16777216.0 + 0.5), (zero_point)}
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A board without buttons: this computer, or an emulated one. In their place a script lets the model
- * say what it sees, then holds button 0 and button 1 in turn, and lets it say again. */
+/* A board without buttons: this computer, or an emulated one. In their place a script lets the
+ * model say what it sees, then holds button 0 and button 1 in turn, and lets it say again. */
 #include "board.h"
 
 #include <string.h>

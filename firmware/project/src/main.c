@@ -20,7 +20,7 @@ enum {
                        less lively */
 };
 
-static bool is_hosted; /* a computer has the model now: `mcutrain train --port` */
+static bool is_hosted;     /* a computer has the model now: `mcutrain train --port` */
 static uint32_t shown = 1; /* by the made-up signal: a real sensor needs no such thing */
 /*@ streamed */
 static int8_t row_by_row[MODEL_INPUT_BYTES]; /* the model itself never holds a whole sample */
