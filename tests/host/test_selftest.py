@@ -222,6 +222,7 @@ def test_a_program_finds_the_board_that_answers(port: str, monkeypatch: pytest.M
         assert (device.name, device.steps) == (port, 0)
 
 
+@pytest.mark.exhaustive
 def test_noise_on_the_line_changes_nothing(
     run: Run, port: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
