@@ -10,6 +10,8 @@ from mcutrain.host.errors import TransportError
 from mcutrain.host.places import BOARDS_DIR
 from mcutrain.trainer.chip import FEATURES, Chip, Memory
 
+UNICORN = "unicorn:"  # before the name of a core that is a target without a board
+
 
 def board_names() -> list[str]:
     """Boards that can be run here, sorted."""
@@ -40,8 +42,10 @@ def chip_of(board: str) -> Chip:
 
 
 def core_of(board: str) -> str | None:
-    """The core of a board's chip, such as ``cortex-m4``; None for the native port and for a chip
-    that is no board's."""
+    """The core of a board's chip, such as ``cortex-m4``, or of a core's own; None for the native
+    port and for a chip that is no board's."""
+    if board.startswith(f"{UNICORN}cortex"):
+        return board.removeprefix(UNICORN)
     if board not in board_names():
         return None
     core = board_description(board)["build"].get("mcu", "")
@@ -53,5 +57,5 @@ def board_description(board: str) -> dict[str, Any]:
     path = BOARDS_DIR / f"{board}.json"
     if board not in board_names():
         raise TransportError(f"there is no board {board!r}; known: {', '.join(board_names())}")
-    description: dict[str, Any] = json.loads(path.read_text())
+    description: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return description

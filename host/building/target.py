@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from enum import Enum
 
-from mcutrain.host.boards import board_description, board_names, chip_of
+from mcutrain.host.boards import UNICORN, board_description, board_names, chip_of
 from mcutrain.host.building.cores import CORES, Core, core_named
 from mcutrain.host.extras import require_extra
 from mcutrain.trainer.chip import GENERIC, Chip
@@ -16,7 +16,6 @@ from mcutrain.trainer.errors import Error
 REFERENCE = "reference"
 NATIVE = "native"
 SIM = "sim:"
-UNICORN = "unicorn:"
 
 
 class TargetKind(Enum):

@@ -31,8 +31,9 @@ TargetOpt = Annotated[
     typer.Option(
         "--target",
         metavar="T",
-        help="Choose where it runs: reference (NumPy), native (the firmware on this computer) or "
-        "sim:BOARD (a simulated board; mcutrain ports lists them).",
+        help="Choose where it runs: reference (NumPy), native (the firmware on this computer), "
+        "sim:BOARD (a simulated board) or unicorn:CORE (a core alone, in this process); mcutrain "
+        "ports lists them.",
         rich_help_panel=TARGET,
         autocompletion=targets,
     ),

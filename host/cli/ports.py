@@ -8,7 +8,13 @@ from typing import Any
 
 from serial.tools import list_ports
 
-from mcutrain.host.boards import board_description, board_names
+from mcutrain.host.boards import UNICORN, board_description, board_names
+from mcutrain.host.building.compilers import cross_compiler, native_compiler
+from mcutrain.host.building.cores import CORES
+from mcutrain.host.building.target import Target, TargetKind
+from mcutrain.host.errors import BuildError
+from mcutrain.host.extras import is_there
+from mcutrain.host.simulation.counts import Unit
 from mcutrain.host.simulation.emulators.emulator import Missing
 from mcutrain.host.simulation.emulators.known import emulator_of
 
@@ -20,6 +26,7 @@ def serial_ports() -> dict[str, list[dict[str, Any]]]:
             {"port": p.device, "description": p.description} for p in sorted(list_ports.comports())
         ],
         "simulated": [simulated(board) for board in board_names()],
+        "cores": [core_target(name) for name in CORES],
     }
 
 
@@ -30,7 +37,8 @@ def port_names() -> list[str]:
 
 def target_names() -> list[str]:
     """All that --target takes."""
-    return ["reference", *sorted(target_name(board) for board in board_names())]
+    boards = sorted(target_name(board) for board in board_names())
+    return ["reference", *boards, *(f"{UNICORN}{name}" for name in CORES)]
 
 
 def target_name(board: str) -> str:
@@ -49,6 +57,37 @@ def simulated(board: str) -> dict[str, Any]:
         "missing": [each.name for each in absent],
         "remedies": list(dict.fromkeys(each.remedy for each in absent)),
     }
+
+
+def core_target(name: str) -> dict[str, Any]:
+    """A core, and what is not installed of what it needs."""
+    absent = missing_for(Target.parse(f"{UNICORN}{name}"))
+    return {
+        "target": f"{UNICORN}{name}",
+        "description": f"the {name} alone, in this process",
+        "emulator": "unicorn",
+        "counts": Unit.INSTRUCTIONS.value,
+        "missing": [each.name for each in absent],
+        "remedies": list(dict.fromkeys(each.remedy for each in absent)),
+    }
+
+
+def missing_for(target: Target) -> list[Missing]:
+    """What is not installed of what a target needs."""
+    if target.kind is TargetKind.REFERENCE:
+        return []
+    if target.has_link:
+        return missing(target.board)
+    pip = "pip install 'mcutrain[{}]'"
+    if target.kind is not TargetKind.CORE:
+        has_compiler = native_compiler() is not None
+        return [] if has_compiler else [Missing("a C compiler", pip.format("zig"))]
+    found = [] if is_there("unicorn") else [Missing("unicorn", pip.format("unicorn"))]
+    try:
+        cross_compiler(target.core)
+    except BuildError:
+        found.append(Missing(f"{target.core.prefix}gcc", pip.format("zig")))
+    return found
 
 
 def missing(board: str) -> list[Missing]:

@@ -103,7 +103,7 @@ def load_image(path: Path) -> Image:
             elf = ELFFile(stream)
             image = Image(
                 path,
-                elf["e_machine"],
+                str(elf["e_machine"]),
                 _attributes(elf),
                 tuple(_sections(elf)),
                 tuple(_symbols(elf)),
@@ -176,7 +176,7 @@ def _symbols(elf: Any) -> list[Symbol]:
 
 def _attributes(elf: Any) -> dict[str, int]:
     section = elf.get_section_by_name(".ARM.attributes")
-    if section is None:
+    if section is None or elf["e_machine"] != "EM_ARM":
         return {}
     return {
         attribute.tag: attribute.value

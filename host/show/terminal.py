@@ -378,7 +378,7 @@ def ports_table(found: dict[str, list[dict[str, Any]]]) -> None:
     table.add_column("what")
     for p in found["ports"]:
         table.add_row(f"--port {p['port']}", p["description"])
-    for s in found["simulated"]:
+    for s in [*found["simulated"], *found["cores"]]:
         missing = ""
         if s["missing"]:
             missing = f" (missing: {', '.join(s['missing'])}; run: {' && '.join(s['remedies'])})"

@@ -54,7 +54,7 @@ def demo(
 
 
 def ports(json_: JsonOpt = False) -> None:
-    """List serial ports and simulated boards."""
+    """List serial ports, simulated boards and cores."""
     from mcutrain.host.cli.ports import serial_ports
     from mcutrain.host.show import terminal as show
 
