@@ -39,7 +39,7 @@ check: setup ## Lint, formatting and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@git ls-files '*.c' '*.h' ':!tests/golden' | xargs $(BIN)/clang-format --dry-run -Werror
-	@$(BIN)/mypy
+	@for system in linux darwin win32; do $(BIN)/mypy --platform $$system --cache-dir .mypy_cache/$$system || exit 1; done
 
 format: setup ## Format the Python and the C
 	@$(BIN)/ruff format .

@@ -11,9 +11,11 @@ from mcutrain.host.building.compilers import Compiler
 from mcutrain.host.building.cores import CORES
 from mcutrain.host.building.firmware import generate
 from mcutrain.host.building.kernel_archive import kernel_archive
+from mcutrain.host.building.linkless import CORE_FLAGS
 from mcutrain.host.building.target import NATIVE
+from mcutrain.host.places import cache_dir
 from mcutrain.trainer.training_plan import TrainingPlan
-from tests.support.paths import FIRMWARE, ROOT
+from tests.support.paths import FIRMWARE
 
 # It learns from a sensor, and calls no more of the model than that takes.
 OWN = """
@@ -67,8 +69,8 @@ def own_program(
     source.write_text(OWN.format(**names, body=body.format(**names)) + extra)
     gcc = f"{known.prefix}gcc"
     compiler = Compiler(gcc, (gcc, *known.flags), (f"{known.prefix}ar",))
-    archives = ROOT / "build" / "kernels" / f"own-{core}"
-    archive = kernel_archive(archives, FLAGS, features=plan.chip.features, compiler=compiler)
+    archives = cache_dir() / "kernels" / core  # which the targets use, too
+    archive = kernel_archive(archives, CORE_FLAGS, features=plan.chip.features, compiler=compiler)
     elf = folder / "own.elf"
     command = [
         *compiler.command, *FLAGS, *flags, *known.link_flags, *LINK_FLAGS,
