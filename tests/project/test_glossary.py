@@ -28,7 +28,17 @@ PLAIN = {
         "making",
         "measure",
     ),
-    *("simulation", "kernels", "runtime", "builder", "qemu", "platform", "training"),
+    *(
+        "simulation",
+        "kernels",
+        "runtime",
+        "builder",
+        "qemu",
+        "platform",
+        "training",
+        "unicorn",
+        "include",
+    ),
     *("mct", "ops", "cortex", "m", "mps2", "mps3", "an505", "an547", "nrf51", "stm32f1", "tflite"),
 }
 # Classes of trainer/graph whose names say it all to who knows Python or TFLite.

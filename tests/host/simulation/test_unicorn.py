@@ -17,6 +17,7 @@ import pytest
 from mcutrain.host.building.cores import CORES, core_named
 from mcutrain.host.building.firmware import build, step_calls
 from mcutrain.host.building.target import Target
+from mcutrain.host.cli.commands import verify as command
 from mcutrain.host.errors import EmulationError, MismatchError
 from mcutrain.host.link.model_device import ModelDevice
 from mcutrain.host.request import Request
@@ -330,6 +331,10 @@ def test_a_core_with_vectors_is_refused() -> None:
         core_named("cortex-m55")
     with pytest.raises(Error, match="unknown core 'z80': give cortex-m0, "):
         Target.parse("unicorn:z80")
+
+
+def test_the_help_names_all_cores() -> None:
+    assert tuple(CORES) == command.CORES
 
 
 def test_a_program_for_another_processor_names_it(own: Path) -> None:
