@@ -24,7 +24,12 @@ from mcutrain.codegen.program import Program, lay_out
 from mcutrain.host.boards import board_names, chip_of
 from mcutrain.host.building.cache import Lease, filling, lease, prune, touch
 from mcutrain.host.building.compilers import cross_compiler, named, native_compiler
-from mcutrain.host.building.linkless import core_program, shared_library
+from mcutrain.host.building.linkless import (
+    CORE_FLAGS,
+    MODEL_FLAGS,
+    core_program,
+    shared_library,
+)
 from mcutrain.host.building.pio import Firmware, build_firmware
 from mcutrain.host.building.target import Target, TargetKind
 from mcutrain.host.errors import BuildError
@@ -222,11 +227,14 @@ def check_budget(plan: TrainingPlan, target: Target) -> None:
 
 
 def compiler_version(target: Target) -> str:
-    """The first line the target's compiler says of itself; empty if it is not there."""
+    """The first line the target's compiler says of itself, empty if it is not there; with the flags
+    where they are not in the build's hash, which covers platformio.ini."""
+    if target.has_link:
+        return named(f"{target.toolchain_prefix}gcc").version
     if target.kind is TargetKind.CORE:
-        return cross_compiler(target.core).version
-    found = named(f"{target.toolchain_prefix}gcc") if target.has_link else native_compiler()
-    return "" if found is None else found.version
+        return " ".join([cross_compiler(target.core).version, *CORE_FLAGS])
+    found = native_compiler()
+    return "" if found is None else " ".join([found.version, *MODEL_FLAGS])
 
 
 def link(

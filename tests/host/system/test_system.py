@@ -166,7 +166,7 @@ def test_a_hang_up_that_is_ignored_stays_so(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_what_a_process_says_comes_in_pieces_and_ends() -> None:
     process = subprocess.Popen(
-        [sys.executable, "-uc", "import os; os.write(1, b'one\\n'); input(); os.write(1, b'two\\n')"],
+        [sys.executable, "-c", "import os; os.write(1, b'one'); input(); os.write(1, b'two')"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0,
     )  # fmt: skip
     said = Said(process)
