@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # Of all builds of the fuzzer together.
 FUZZ_SECONDS ?= 60
 
-.PHONY: help demo labs test test-all quick fuzz check format site setup packages lock sbom bench fit benchmarks clean
+.PHONY: help demo labs test test-all quick fuzz check check-all format site setup packages lock sbom bench fit benchmarks clean
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,9 @@ check: setup ## Lint, formatting and types
 	@$(BIN)/ruff format --check .
 	@git ls-files '*.c' '*.cpp' '*.h' ':!tests/golden' | xargs $(BIN)/clang-format --dry-run -Werror
 	@$(BIN)/mypy
+
+check-all: check ## The same, and types as other systems have them
+	@for system in darwin win32; do $(BIN)/mypy --platform $$system --cache-dir .mypy_cache/$$system || exit 1; done
 
 format: setup ## Format the Python and the C
 	@$(BIN)/ruff format .

@@ -19,6 +19,7 @@ from mcutrain.trainer.chip import FEATURES, Chip, Memory
 
 HOST = "host"  # what the native port has for a core
 REAL = "real/"  # begins the id of a real board
+UNICORN = "unicorn:"  # before the name of a core that is a target without a board
 
 
 def board_names() -> list[str]:
@@ -81,8 +82,10 @@ def chip_of(board: str) -> Chip:
 
 
 def core_of(board: str) -> str | None:
-    """The core of a board's chip, such as ``cortex-m4``, of RISC-V its instruction set; None for
-    the native port and for a chip that is no board's."""
+    """The core of a board's chip, such as ``cortex-m4``, of RISC-V its instruction set, or of a
+    core's own; None for the native port and for a chip that is no board's."""
+    if board.startswith(f"{UNICORN}cortex"):
+        return board.removeprefix(UNICORN)
     if board.removeprefix(REAL) not in (*board_names(), *real_board_names()):
         return None
     core = board_description(board)["build"].get("mcu", HOST)

@@ -1,34 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Processes that end with the one that started them, however it ends."""
+"""Processes that end with the one that started them, however it ends, and what they say."""
 
 from __future__ import annotations
 
-import ctypes
-import os
-import signal
+import queue
 import subprocess
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
-# Its input is a pipe that only this process can write to: reading ends when this process has.
-_WATCH = 'read -r _; kill -s KILL -- "-$1"'
+from mcutrain.host.system.here import running, start
 
-
-def ending_with_parent() -> Callable[[], None]:
-    """For ``preexec_fn``: the child gets SIGTERM when this process dies (on Linux)."""
-    parent = os.getpid()
-
-    def ask() -> None:
-        if _LIBC is not None:
-            _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-            if os.getppid() != parent:  # it died before it could be asked for
-                os.kill(os.getpid(), signal.SIGTERM)
-
-    return ask
+_PIECE = 4096
 
 
 def run_group(
@@ -42,7 +26,7 @@ def run_group(
     The command and all that it starts are a group: none of them lives on when this process is
     interrupted, terminated or killed. Raises OSError if the command cannot be started.
     """
-    process = subprocess.Popen(
+    process = start(
         command,
         env=env,
         cwd=cwd,
@@ -51,37 +35,51 @@ def run_group(
         stderr=subprocess.STDOUT,
         encoding="utf-8",
         errors="replace",
-        start_new_session=True,
-        preexec_fn=ending_with_parent(),  # until the group is watched
     )
-    with process, watched(process.pid):
-        try:
-            output, _ = process.communicate()
-        except BaseException:
-            kill_group(process.pid)
-            raise
+    with process, running(process):
+        output, _ = process.communicate()
     return subprocess.CompletedProcess(command, process.returncode, output)
 
 
-def kill_group(group: int) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(group, signal.SIGKILL)
+class Said:
+    """What a process says on its standard output, which a thread reads: waiting for a pipe with a
+    limit is not the same on every system."""
 
+    def __init__(self, process: subprocess.Popen[Any]) -> None:
+        assert process.stdout is not None
+        self._stream = process.stdout
+        self._pieces: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._back = b""
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
 
-@contextmanager
-def watched(group: int) -> Iterator[None]:
-    """In here a shell waits for the end of this process, to kill the group then."""
-    shell = subprocess.Popen(
-        ["/bin/sh", "-c", _WATCH, "sh", str(group)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        yield
-    finally:
-        shell.kill()
-        shell.wait()
-        if shell.stdin is not None:
-            shell.stdin.close()
+    def piece(self, timeout_s: float) -> bytes | None:
+        """What came next; b"" at the end, None if nothing came within the timeout."""
+        try:
+            return self._pieces.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+
+    def put_back(self, piece: bytes) -> None:
+        """Let ``rest`` begin with what was taken too much."""
+        self._back = piece
+
+    def rest(self) -> bytes:
+        """All that has not been taken yet, of a process that has ended."""
+        self._thread.join(1.0)  # what it has started may hold the pipe open
+        found = self._back
+        while not self._pieces.empty():
+            found += self._pieces.get()
+        return found
+
+    def close(self) -> None:
+        """Close the pipe, when the process has ended and with it the thread. What it has started
+        may hold the pipe open: the thread then ends with the last of them."""
+        self._thread.join(1.0)
+        if not self._thread.is_alive():
+            self._stream.close()
+
+    def _read(self) -> None:
+        while piece := self._stream.read(_PIECE):
+            self._pieces.put(piece)
+        self._pieces.put(b"")

@@ -180,8 +180,8 @@ def plan(
             found. By default the head; of an exported model, what learned before.
         classes: Outputs of a new, untrained head in place of the last layer; 1 is binary. By
             default the model's own head stays.
-        target: Where it is to run: ``"reference"``, ``"native"``, ``"sim:BOARD"`` or, on a real
-            board, ``"board:BOARD"``.
+        target: Where it is to run: ``"reference"``, ``"native"``, ``"sim:BOARD"``,
+            ``"unicorn:CORE"`` or, on a real board, ``"board:BOARD"``.
         sram: Bytes of RAM there are, such as ``65536`` or ``"64K"``: the cheapest options with
             which the plan fits are chosen.
         flash_latents: Data whose latents a build keeps in flash.

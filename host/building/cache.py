@@ -8,7 +8,6 @@ fills it holds a second lock alone, for that time only: nobody waits for those w
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from typing import IO, Any
 
 from mcutrain.host.errors import BuildError
 from mcutrain.host.places import CACHE_VARIABLE, cache_dir
+from mcutrain.host.system import here as system
 
 LIMIT_BYTES = 512 << 20  # of all folders; those that were used longest ago go first
 LOCK = ".lock"  # of those who use a folder
@@ -42,12 +42,15 @@ class Lease:
     def release(self) -> None:
         self._file.close()
 
+    def remove(self, lock: Path) -> None:
+        """Release it, and remove its file."""
+        system.remove_locked(lock, self._file)
+
 
 def lease(folder: Path, *, shared: bool = False, waits: bool = True) -> Lease:
     """The lock of ``folder``, which need not exist. Raises BlockingIOError if another process has
     it and this one does not wait, BuildError if the cache cannot be written."""
     lock = folder.with_name(folder.name + LOCK)
-    kind = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if waits else fcntl.LOCK_NB)
     while True:
         try:
             lock.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +63,7 @@ def lease(folder: Path, *, shared: bool = False, waits: bool = True) -> Lease:
                 "a folder that can be written"
             ) from err
         try:
-            fcntl.flock(file, kind)
+            system.lock(file, shared=shared, waits=waits)
             if is_at(file, lock):
                 return Lease(file)
         except BaseException:
@@ -81,7 +84,7 @@ def is_at(file: IO[bytes], path: Path) -> bool:
 def filling(folder: Path) -> Iterator[None]:
     """One process at a time in here; it must have a lease of the folder."""
     with folder.with_name(folder.name + FILLING).open("ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        system.lock(file)
         yield
 
 
@@ -129,10 +132,10 @@ def remove(folder: Path) -> bool:
         return False
     try:
         shutil.rmtree(folder, ignore_errors=True)
-        for suffix in (FILLING, LOCK):
-            folder.with_name(folder.name + suffix).unlink(missing_ok=True)
+        with suppress(PermissionError):  # on Windows, where an open file cannot be removed
+            folder.with_name(folder.name + FILLING).unlink(missing_ok=True)
     finally:
-        held.release()
+        held.remove(folder.with_name(folder.name + LOCK))
     return True
 
 

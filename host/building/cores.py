@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mcutrain.host.boards import UNICORN
 from mcutrain.trainer.chip import Chip
 from mcutrain.trainer.errors import Error
 
@@ -30,7 +31,7 @@ class Core:
     @property
     def chip(self) -> Chip:
         """What a plan must know of it: Unicorn has as much memory as is asked for."""
-        return Chip(f"unicorn:{self.name}", self.features)
+        return Chip(f"{UNICORN}{self.name}", self.features)
 
     @property
     def is_arm(self) -> bool:
@@ -47,11 +48,13 @@ def _cortex(name: str, features: frozenset[str] = frozenset()) -> Core:
 # Its linker script asks where the memories are.
 _PICOLIBC = tuple(
     f"-Wl,--defsym=__{name}={value:#x}"
-    for name, value in (
-        ("flash", 0x10000000), ("flash_size", 16 << 20),
-        ("ram", 0x20000000), ("ram_size", 16 << 20),
-    )
-)  # fmt: skip
+    for name, value in {
+        "flash": 0x10000000,
+        "flash_size": 16 << 20,
+        "ram": 0x20000000,
+        "ram_size": 16 << 20,
+    }.items()
+)
 CORES = {
     core.name: core
     for core in (

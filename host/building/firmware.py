@@ -25,7 +25,12 @@ from mcutrain.host.boards import REAL, board_names, chip_of, description_path, r
 from mcutrain.host.building.cache import Lease, filling, lease, prune, touch
 from mcutrain.host.building.compilers import cross_compiler, named, native_compiler
 from mcutrain.host.building.known import FIRMWARE
-from mcutrain.host.building.linkless import core_program, shared_library
+from mcutrain.host.building.linkless import (
+    CORE_FLAGS,
+    MODEL_FLAGS,
+    core_program,
+    shared_library,
+)
 from mcutrain.host.building.pio import (
     Firmware,
     build_firmware,
@@ -305,14 +310,17 @@ def check_budget(plan: TrainingPlan, target: Target) -> None:
 
 
 def compiler_version(target: Target) -> str:
-    """The first line the target's compiler says of itself; empty if it is not there, or is a
-    package of PlatformIO's, which has a version of its own."""
+    """The first line the target's compiler says of itself, empty if it is not there; with the flags
+    where they are not in the build's hash, which covers platformio.ini. A real board's is a package
+    of PlatformIO's, which has a version of its own."""
     if target.kind is TargetKind.REAL:
         return ""
+    if target.has_link:
+        return named(f"{target.toolchain_prefix}gcc").version
     if target.kind is TargetKind.CORE:
-        return cross_compiler(target.core).version
-    found = named(f"{target.toolchain_prefix}gcc") if target.has_link else native_compiler()
-    return "" if found is None else found.version
+        return " ".join([cross_compiler(target.core).version, *CORE_FLAGS])
+    found = native_compiler()
+    return "" if found is None else " ".join([found.version, *MODEL_FLAGS])
 
 
 def link(
@@ -365,7 +373,7 @@ def check_real_fit(plan: TrainingPlan, target: Target) -> None:
         "link": FRAMES * chip.payload_bytes,
         "latents": plan.slot_bytes,
         "next sample": plan.ahead_bytes,
-        "constants": copied_constant_bytes(plan),
+        "constants": copied_constant_bytes(plan, chip),
     }
     refuse_excess(plan, target, ram, {"constants": constant_bytes(plan)})
 

@@ -116,7 +116,7 @@ def record_of(folder: Path) -> Iterator[Path | None]:
 def recorded(record: Path, key: str, folder: Path) -> Generated | None:
     """What the record says of the folder, if it is what this key made, and still there."""
     try:
-        found = json.loads(record.read_text())
+        found = json.loads(record.read_text(encoding="utf-8"))
         if found["key"] != key:
             return None
         files = {folder / name: str(digest) for name, digest in found["files"].items()}

@@ -26,10 +26,14 @@ def native_flags(compiler: Compiler) -> tuple[str, ...]:
 
 
 def kernel_sources(firmware: Path, features: frozenset[str] = frozenset()) -> list[Path]:
-    """What a model calls on a chip with these features: the kernels and the digest."""
+    """What a model calls on a chip with these features: the kernels, the digest, and what some
+    cores call for their products."""
     left_out = {firmware / source for source in beyond(features)}
     kernels = [path for path in sorted(firmware.glob("kernels/*.c")) if path not in left_out]
-    return [*kernels, *(firmware / "mct" / name for name in ("digest.c", "crc32.c"))]
+    return [
+        *kernels,
+        *(firmware / "mct" / name for name in ("digest.c", "crc32.c", "fixedpoint.c")),
+    ]
 
 
 def compiler_target(flags: Sequence[str], compiler: Compiler = GCC) -> bytes:
@@ -60,6 +64,8 @@ def kernel_archive(
     """The kernels as a static library in ``folder``, compiled once for these sources and flags."""
     digest = hashlib.sha256(" ".join([*compiler.command, *flags, *sorted(features)]).encode())
     digest.update(compiler_target(flags, compiler))
+    sources = kernel_sources(firmware, features)
+    digest.update(" ".join(source.name for source in sources).encode())
     for path in sorted([*firmware.glob("kernels/*.[ch]"), *firmware.glob("mct/*.[ch]")]):
         digest.update(path.read_bytes())
     archive = folder / f"kernels-{digest.hexdigest()[:16]}.a"
@@ -68,7 +74,7 @@ def kernel_archive(
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as name:
         scratch = Path(name)
-        for source in kernel_sources(firmware, features):
+        for source in sources:
             output = scratch / f"{source.stem}.o"
             compile_c([*flags, "-c", f"-I{firmware}"], [source], output, compiler)
         made = scratch / archive.name

@@ -16,7 +16,7 @@ from mcutrain.host.errors import BuildError
 from mcutrain.host.places import FIRMWARE_DIR, cache_dir
 
 MODEL_FLAGS = ("-std=c11", "-O1", "-fPIC")  # calls and constants: nothing to optimise
-CORE_FLAGS = ("-std=c11", "-O2", "-g0", "-ffreestanding", "-fno-function-sections")
+CORE_FLAGS = ("-std=c11", "-O2", "-g0")
 
 
 def shared_library(name: str, folder: Path, output: Path) -> None:

@@ -10,6 +10,7 @@ from enum import Enum
 
 from mcutrain.host.boards import (
     REAL,
+    UNICORN,
     board_description,
     board_names,
     chip_of,
@@ -25,7 +26,6 @@ REFERENCE = "reference"
 NATIVE = "native"
 SIM = "sim:"
 BOARD = "board:"
-UNICORN = "unicorn:"
 
 
 class TargetKind(Enum):

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -11,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from mcutrain.host.boards import core_of
-from mcutrain.host.building.target import Target, TargetKind
-from mcutrain.host.cli.ports import missing
+from mcutrain.host.building.target import Target
+from mcutrain.host.cli.ports import missing_for
 from mcutrain.host.cost import planned
 from mcutrain.host.data.options import DataOptions
 from mcutrain.host.defaults import AUTO
@@ -21,6 +20,7 @@ from mcutrain.host.link.transport import why_not_open
 from mcutrain.host.prediction.density import traced
 from mcutrain.host.prediction.predict import predict
 from mcutrain.host.search.command import SearchJob, check_search, samples_of
+from mcutrain.host.system.here import port_obstacle
 from mcutrain.host.training.beforehand import reason_not_to_guard
 from mcutrain.host.training.class_names import named
 from mcutrain.host.training.counted_time import counted_seconds, steps_within
@@ -152,11 +152,7 @@ def written(*files: Path | None) -> Told:
 
 def check_tools(target: Target) -> None:
     """Raises Error if a compiler or simulator is missing."""
-    if target.kind is TargetKind.CORE:
-        target.require()
-    if target.kind not in (TargetKind.NATIVE, TargetKind.SIMULATED):
-        return  # PlatformIO fetches what a real board needs
-    if absent := missing(target.board):
+    if absent := missing_for(target):
         names = ", ".join(each.name for each in absent)
         remedies = dict.fromkeys(each.remedy for each in absent)
         raise Error(f"{target.name} needs {names}; run: {' && '.join(remedies)}")
@@ -165,8 +161,7 @@ def check_tools(target: Target) -> None:
 def check_port(port: str) -> None:
     """Raises Error for a port that is not there, or that this user may not use. It is not opened,
     since that restarts many boards."""
-    code = errno.ENOENT if not Path(port).exists() else errno.EACCES
-    if not os.access(port, os.R_OK | os.W_OK):
+    if code := port_obstacle(port):
         raise TransportError(why_not_open(port, OSError(code, os.strerror(code))))
 
 

@@ -37,8 +37,8 @@ TargetOpt = Annotated[
         "--target",
         metavar="T",
         help="Choose where it runs: reference (NumPy), native (the firmware on this computer), "
-        "sim:BOARD (a simulated board; mcutrain ports lists them) or board:BOARD (a real board, to "
-        "plan, generate and build for).",
+        "sim:BOARD (a simulated board) or unicorn:CORE (a core alone, in this process), which "
+        "mcutrain ports lists, or board:BOARD (a real board, to plan, generate and build for).",
         rich_help_panel=TARGET,
         autocompletion=targets,
     ),

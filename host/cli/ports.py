@@ -7,7 +7,13 @@ import shutil
 from typing import Any
 
 from mcutrain.host.attached.survey import asked, serial_ports, waiting_boards
-from mcutrain.host.boards import board_description, board_names, real_board_names
+from mcutrain.host.boards import UNICORN, board_description, board_names, real_board_names
+from mcutrain.host.building.compilers import cross_compiler, native_compiler
+from mcutrain.host.building.cores import CORES
+from mcutrain.host.building.target import Target, TargetKind
+from mcutrain.host.errors import BuildError
+from mcutrain.host.extras import is_there
+from mcutrain.host.simulation.counts import Unit
 from mcutrain.host.simulation.emulators.emulator import Missing
 from mcutrain.host.simulation.emulators.known import emulator_of
 
@@ -20,6 +26,7 @@ def all_ports(baud: int, *, asks: bool) -> dict[str, list[dict[str, Any]]]:
         "ports": [port.to_json() for port in (asked(ports, baud) if asks else ports)],
         "waiting": [board.to_json() for board in waiting_boards(ports)],
         "simulated": [simulated(board) for board in board_names()],
+        "cores": [core_target(name) for name in CORES],
     }
 
 
@@ -31,7 +38,8 @@ def port_names() -> list[str]:
 def target_names() -> list[str]:
     """All that --target takes."""
     here = sorted(target_name(board) for board in board_names())
-    return ["reference", *here, *(f"board:{board}" for board in real_board_names())]
+    cores = [f"{UNICORN}{name}" for name in CORES]
+    return ["reference", *here, *cores, *(f"board:{board}" for board in real_board_names())]
 
 
 def target_name(board: str) -> str:
@@ -50,6 +58,37 @@ def simulated(board: str) -> dict[str, Any]:
         "missing": [each.name for each in absent],
         "remedies": list(dict.fromkeys(each.remedy for each in absent)),
     }
+
+
+def core_target(name: str) -> dict[str, Any]:
+    """A core, and what is not installed of what it needs."""
+    absent = missing_for(Target.parse(f"{UNICORN}{name}"))
+    return {
+        "target": f"{UNICORN}{name}",
+        "description": f"the {name} alone, in this process",
+        "emulator": "unicorn",
+        "counts": Unit.INSTRUCTIONS.value,
+        "missing": [each.name for each in absent],
+        "remedies": list(dict.fromkeys(each.remedy for each in absent)),
+    }
+
+
+def missing_for(target: Target) -> list[Missing]:
+    """What is not installed of what a target needs."""
+    if target.kind in (TargetKind.REFERENCE, TargetKind.REAL):
+        return []  # PlatformIO fetches what a real board needs
+    if target.has_link:
+        return missing(target.board)
+    pip = "pip install 'mcutrain[{}]'"
+    if target.kind is not TargetKind.CORE:
+        has_compiler = native_compiler() is not None
+        return [] if has_compiler else [Missing("a C compiler", pip.format("zig"))]
+    found = [] if is_there("unicorn") else [Missing("unicorn", pip.format("unicorn"))]
+    try:
+        cross_compiler(target.core)
+    except BuildError:
+        found.append(Missing(f"{target.core.prefix}gcc", pip.format("zig")))
+    return found
 
 
 def missing(board: str) -> list[Missing]:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import errno
-import termios
 from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import TypeVar
@@ -13,10 +12,10 @@ import serial
 
 from mcutrain.host.defaults import BAUD
 from mcutrain.host.errors import TransportError
+from mcutrain.host.system.here import PORT_ERRORS
 
 WRITE_TIMEOUT_S = 10.0
-# What pyserial raises for a port that is not there any more; SerialException is an OSError.
-GONE = (OSError, TypeError, termios.error)
+OPEN_ERRORS: tuple[type[Exception], ...] = (*PORT_ERRORS, ValueError)
 
 T = TypeVar("T", bound="Transport")
 
@@ -66,7 +65,7 @@ class SerialTransport(Transport):
             self._serial = serial.Serial(
                 port, baud, timeout=0, write_timeout=WRITE_TIMEOUT_S, exclusive=True
             )
-        except (*GONE, ValueError) as error:
+        except OPEN_ERRORS as error:
             raise TransportError(why_not_open(port, error)) from error
 
     def write(self, data: bytes) -> None:
@@ -76,7 +75,7 @@ class SerialTransport(Transport):
             raise TransportError(
                 f"{self.name}: nothing was taken for {WRITE_TIMEOUT_S:g} s; restart the device"
             ) from error
-        except GONE as error:
+        except PORT_ERRORS as error:
             raise self._lost(error) from error
 
     def read(self, timeout_s: float) -> bytes:
@@ -84,14 +83,14 @@ class SerialTransport(Transport):
             if self._serial.timeout != timeout_s:
                 self._serial.timeout = timeout_s
             data: bytes = self._serial.read(max(1, self._serial.in_waiting))
-        except GONE as error:
+        except PORT_ERRORS as error:
             raise self._lost(error) from error
         return data
 
     def discard(self) -> None:
         try:
             self._serial.reset_input_buffer()
-        except GONE as error:
+        except PORT_ERRORS as error:
             raise self._lost(error) from error
 
     def close(self) -> None:
@@ -103,9 +102,16 @@ class SerialTransport(Transport):
         )
 
 
+def windows_errno(error: Exception) -> int | None:
+    """What pyserial tells in words alone of a port on Windows, which another program then uses, or
+    which is not there."""
+    said = {"FileNotFoundError": errno.ENOENT, "PermissionError": errno.EBUSY}
+    return next((number for name, number in said.items() if name in str(error)), None)
+
+
 def why_not_open(port: str, error: Exception) -> str:
     """What is said of a port that ``error`` keeps from being opened, and what to do."""
-    number = getattr(error, "errno", None)
+    number = getattr(error, "errno", None) or windows_errno(error)
     if number in (errno.EAGAIN, errno.EACCES) and "lock" in str(error):
         return f"{port}: another program is using this port; close it"
     if number == errno.EBUSY:

@@ -31,7 +31,7 @@ def disassemble(image: Image, machine: Machine, toolchain_prefix: str) -> list[I
     """All code of a linked program in order of address; raises BuildError without objdump."""
     command = [f"{toolchain_prefix}objdump", "-d", "-z", "--no-show-raw-insn", str(image.path)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", check=True)
     except FileNotFoundError as cause:
         raise BuildError(f"{command[0]} not found; install the binutils of the target") from cause
     except subprocess.CalledProcessError as cause:

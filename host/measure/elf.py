@@ -185,7 +185,7 @@ def _symbols(elf: Any) -> list[Symbol]:
 
 def _attributes(elf: Any) -> dict[str, int]:
     section = elf.get_section_by_name(".ARM.attributes")
-    if section is None:
+    if section is None or elf["e_machine"] != "EM_ARM":
         return {}
     return {
         attribute.tag: attribute.value

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import warnings
@@ -29,6 +28,7 @@ from mcutrain.host.search.effort import SearchPlan
 from mcutrain.host.search.report import plot_front, scheme_file, to_json
 from mcutrain.host.search.study import Study, StudyError
 from mcutrain.host.search.trial import Samples, Setup
+from mcutrain.host.system.here import lock
 from mcutrain.host.training.class_names import named
 from mcutrain.host.training.dataset import Dataset, load_dataset
 from mcutrain.host.training.live_view import live_view
@@ -172,9 +172,9 @@ def read_groups(path: Path) -> Array | None:
 @contextmanager
 def only_one(folder: Path) -> Iterator[None]:
     """Raises StudyError if another process works on the study; they may share a --storage."""
-    with (folder / "lock").open("w") as file:
+    with (folder / "lock").open("w", encoding="utf-8") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(file, waits=False)
         except OSError as err:
             raise StudyError(
                 f"another process works on the study {folder}: give each its own --study, and "

@@ -393,7 +393,7 @@ def ports_table(found: dict[str, list[dict[str, Any]]]) -> None:
         table.add_row(f"--port {p['port']}", what + like, escape(p["told"]))
     for w in found["waiting"]:
         table.add_row("", f"{w['what']} ({w['usb']})", w["told"])
-    for s in found["simulated"]:
+    for s in [*found["simulated"], *found["cores"]]:
         missing = ""
         if s["missing"]:
             missing = f" (missing: {', '.join(s['missing'])}; run: {' && '.join(s['remedies'])})"

@@ -92,14 +92,14 @@ def counting(
     if not lines:
         return Counting(regions, out, kinds=kinds)
     file = out.with_name(f"{out.name}-owners")
-    file.write_text("".join(lines))
+    file.write_text("".join(lines), encoding="utf-8")
     return Counting(regions, out, file, kinds)
 
 
 def read_counted(path: Path) -> dict[str, list[Counted]]:
     """What was counted by region, in order of execution; regions that never ran are missing."""
     found: dict[str, list[Counted]] = {}
-    for line in path.read_text().splitlines():
+    for line in path.read_text(encoding="utf-8").splitlines():
         name, count, *parts = line.split()
         numbers = [tuple(map(int, part.split(":"))) for part in parts]
         by_owner = {owner: own for owner, own, *_ in numbers}

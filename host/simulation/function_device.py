@@ -152,7 +152,8 @@ class FunctionDevice:
 
     def run(self, max_calls: int) -> RunResult:
         is_done = bool(self.functions.call("run", max_calls) & BYTE)
-        return RunResult(is_done, self.functions.call("next_call") if not is_done else 0)
+        knows = not is_done and self.functions.has("next_call")
+        return RunResult(is_done, self.functions.call("next_call") if knows else 0)
 
     def digest(self) -> StepResult:
         return self._result(wants_digest=True)

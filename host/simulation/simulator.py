@@ -7,16 +7,16 @@ firmware/platform/boards/*.json name the emulator of each board.
 from __future__ import annotations
 
 import re
-import select
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from mcutrain.host.errors import TransportError
-from mcutrain.host.processes import ending_with_parent
+from mcutrain.host.processes import Said
 from mcutrain.host.simulation.emulators.emulator import Emulator
 from mcutrain.host.simulation.emulators.known import emulator_of
+from mcutrain.host.system.here import start
 from mcutrain.host.waiting import LONGEST_TICK_S, Waiting
 
 START_TIMEOUT_S = 60.0  # on a busy computer too
@@ -32,8 +32,9 @@ def simulate(board: str, elf: Path, arguments: Sequence[str] = ()) -> Iterator[s
     """
     emulator = emulator_of(board)
     process = _start(emulator, elf, arguments)
+    said = Said(process)
     try:
-        port, said = _await_port(board, emulator, process)
+        port = _await_port(board, emulator, process, said)
         try:
             yield port
         except TransportError as error:
@@ -48,19 +49,16 @@ def simulate(board: str, elf: Path, arguments: Sequence[str] = ()) -> Iterator[s
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+        said.close()
 
 
-def _last_words(process: subprocess.Popen[bytes], said: bytes) -> str | None:
-    """The first line a process has printed behind that of its port, of which ``said`` has been
-    read, or its exit status; None if it is running."""
+def _last_words(process: subprocess.Popen[bytes], said: Said) -> str | None:
+    """The first line a process has printed since, or its exit status; None if it is running."""
     try:
         status = process.wait(0.5)
     except subprocess.TimeoutExpired:
         return None
-    output = process.stdout.read() if process.stdout is not None else b""
-    return _first_line(said + output) or f"exit status {status}"
+    return _first_line(said.rest()) or f"exit status {status}"
 
 
 def _first_line(output: bytes) -> str:
@@ -76,43 +74,40 @@ def _start(emulator: Emulator, elf: Path, arguments: Sequence[str]) -> subproces
         raise TransportError(f"{missing.name} cannot be run; run: {missing.remedy}")
     command = [*emulator.command(elf.resolve()), *arguments]
     try:
-        return subprocess.Popen(
+        # Ctrl-C is for this program, which still talks to the device.
+        return start(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             bufsize=0,
-            start_new_session=True,  # Ctrl-C is for this program, which still talks to the device
-            preexec_fn=ending_with_parent(),
         )
     except OSError as error:
         raise TransportError(f"{command[0]} cannot be run ({error.strerror}); build it") from error
 
 
 def _await_port(
-    board: str, emulator: Emulator, process: subprocess.Popen[bytes]
-) -> tuple[str, bytes]:
-    """The path that the process announces, and what has been read behind that line;
-    TransportError with its words if it does not."""
+    board: str, emulator: Emulator, process: subprocess.Popen[bytes], said: Said
+) -> str:
+    """The path that the process announces; TransportError with its words if it does not."""
     pattern = re.compile(emulator.port_pattern, re.M)
-    assert process.stdout is not None
     waiting = Waiting(START_TIMEOUT_S)
     output, has_ended = b"", False
     while waiting.left_s() > 0 and not has_ended:
-        if not select.select([process.stdout], [], [], LONGEST_TICK_S)[0]:
+        data = said.piece(LONGEST_TICK_S)
+        if data is None:
             continue
-        data = process.stdout.read(4096)
         output, has_ended = output + data, not data
-        announced = pattern.search(output.decode(errors="replace"))
+        announced = pattern.search(output.decode("latin-1"))
         if announced:
-            behind = output.decode(errors="replace")[announced.end() :].partition("\n")[2]
-            return announced.group(1), behind.encode()
-    said = _first_line(output)
+            said.put_back(output[announced.end() :].partition(b"\n")[2])
+            return announced.group(1)
+    words = _first_line(output)
     if has_ended:
-        raise TransportError(f"{board} did not start: {said or _exit_status(process)}")
+        raise TransportError(f"{board} did not start: {words or _exit_status(process)}")
     raise TransportError(
         f"{board} did not start: {emulator.title} has named no port in {START_TIMEOUT_S:g} s"
-        + (f"; it said: {said}" if said else "; see that the computer is not overloaded")
+        + (f"; it said: {words}" if words else "; see that the computer is not overloaded")
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from mcutrain.host.system.here import stop_signals
 
 
 class Interrupted(Exception):
@@ -51,17 +51,13 @@ class Interrupt:
 
 @contextmanager
 def deferred(wanted: bool) -> Iterator[Interrupt]:
-    """SIGNALS only ask, if ``wanted``; outside the main thread they stay as they are, and so does a
-    hang-up that is ignored, as behind nohup."""
+    """Signals to stop only ask, if ``wanted``; outside the main thread they stay as they are, and
+    so does a hang-up that is ignored, as behind nohup."""
     interrupt = Interrupt()
     if not wanted or threading.current_thread() is not threading.main_thread():
         yield interrupt
         return
-    former = {
-        number: signal.signal(number, interrupt.ask)
-        for number in SIGNALS
-        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
-    }
+    former = {number: signal.signal(number, interrupt.ask) for number in stop_signals()}
     try:
         yield interrupt
     finally:

@@ -159,7 +159,7 @@ def check_together(job: TrainingJob, target: Target) -> None:
         raise Error(f"{asked} needs a simulated board: Unicorn counts steps, and not their nodes")
     is_board = job.port is None and target.kind is TargetKind.SIMULATED
     if job.counts and not is_board and not is_core:
-        raise Error(f"{asked} needs a simulated board: --target sim:BOARD")
+        raise Error(f"{asked} needs a simulated board: --target sim:BOARD, or unicorn:CORE")
     if job.counts and is_board:
         check_counts(target.board, asked, by_node=job.profile)
 

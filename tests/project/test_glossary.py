@@ -29,6 +29,7 @@ PLAIN = {
         "measure",
     ),
     *("simulation", "kernels", "runtime", "builder", "qemu", "platform", "training"),
+    *("unicorn", "include"),
     *("lib", "src", "sensor", "learning"),  # of firmware/project
     *(
         "mct",
@@ -40,6 +41,7 @@ PLAIN = {
         "an505",
         "an547",
         "nrf51",
+        "nor",
         "stm32f1",
         "stm32f4",
         "rp2040",

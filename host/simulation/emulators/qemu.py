@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +22,7 @@ from mcutrain.host.places import EMULATORS_DIR
 from mcutrain.host.simulation.compiled import compiled
 from mcutrain.host.simulation.counts import Counting, Unit
 from mcutrain.host.simulation.emulators.emulator import Emulator, Missing
+from mcutrain.host.system.here import connect_local
 
 MONITOR_TIMEOUT_S = 10.0
 
@@ -115,15 +115,15 @@ def _monitor(folder: Path) -> Path:
 def ask_monitor(path: Path, command: str, arguments: dict[str, object]) -> None:
     """Have QEMU's monitor (QMP) at a socket execute one command. Raises TransportError."""
     try:
-        with socket.socket(socket.AF_UNIX) as link:
-            link.settimeout(MONITOR_TIMEOUT_S)
-            link.connect(str(path))
-            with link.makefile("rw", encoding="utf-8") as stream:
-                stream.readline()  # its greeting
-                for name, given in (("qmp_capabilities", {}), (command, arguments)):
-                    stream.write(json.dumps({"execute": name, "arguments": given}) + "\n")
-                    stream.flush()
-                    _await_return(stream, name)
+        with (
+            connect_local(path, MONITOR_TIMEOUT_S) as link,
+            link.makefile("rw", encoding="utf-8") as stream,
+        ):
+            stream.readline()  # its greeting
+            for name, given in (("qmp_capabilities", {}), (command, arguments)):
+                stream.write(json.dumps({"execute": name, "arguments": given}) + "\n")
+                stream.flush()
+                _await_return(stream, name)
     except (OSError, ValueError) as cause:
         raise TransportError(f"the simulator's monitor does not answer: {cause}") from cause
 

@@ -106,10 +106,19 @@ class Machine:
             pc = self._execute(pc, timeout=SLICE_US)
             if pc & ~1 == end:
                 return self._result()
-        for _ in range(-(-self.limit // PORTION)):
-            pc = self._execute(pc, count=PORTION)
-            if pc & ~1 == end:
-                return self._result()
+        return self._limited(address, pc)
+
+    def _limited(self, address: int, pc: int) -> int:
+        """Go on at ``pc`` with a call, for as many instructions as the limit. What was translated
+        without counting would go on not to count."""
+        self._uc.ctl_flush_tb()
+        try:
+            for _ in range(-(-self.limit // PORTION)):
+                pc = self._execute(pc, count=PORTION)
+                if pc & ~1 == self.place.back:
+                    return self._result()
+        finally:
+            self._uc.ctl_flush_tb()
         raise self._endless(address)
 
     def count(self, address: int, *arguments: int) -> tuple[int, int]:

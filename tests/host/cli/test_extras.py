@@ -13,6 +13,7 @@ from tests.support.paths import ROOT, WATCH
 MODEL, DATA = WATCH / "watch.tflite", WATCH / "demo.npz"
 TRAIN = ("train", MODEL, "--data", DATA, "--steps", 1, "--save", "s.npz")
 SEARCH = ("search", MODEL, "--data", DATA, "--sram", "64K", "--trials", 1)
+VERIFY = ("verify", MODEL, "--data", DATA, "--elf", MODEL)
 SIM = ("--target", "sim:mps2_an386")
 # What is hidden, the extra that brings it, the command.
 CASES = [
@@ -35,6 +36,9 @@ CASES = [
     ("matplotlib", "report", (*SEARCH, "--plot", "front.png")),
     ("optuna", "search", SEARCH),
     ("tflite_micro", "check", ("check", MODEL)),
+    ("unicorn", "unicorn", VERIFY),
+    ("elftools", "unicorn", VERIFY),
+    ("unicorn", "unicorn", (*TRAIN, "--target", "unicorn:cortex-m4")),
 ]
 
 
