@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trains the smartwatch example on every board that can be run here, and writes docs/boards.md.
+
+`python -m tests.tools.board_matrix` makes the page; with boards as arguments it prints their rows.
+A test compares the page with tests/budgets.toml (tests/project/test_board_matrix.py).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from mcutrain.host.boards import board_description, board_names, core_of
+from mcutrain.host.building.target import NATIVE
+from mcutrain.host.simulation.emulators.known import emulator_of
+from tests.support.paths import ROOT, WATCH
+from tests.support.simulated_boards import YARDSTICKS
+
+PAGE = ROOT / "docs" / "boards.md"
+SCHEME = "last:2"
+TABLE = "| Board | Core | Emulator | RAM | Flash | Stack, used of bound | Steps verified | A step | Accuracy |"
+INTRODUCTION = """\
+# Every board, measured
+
+The smartwatch example learns `last:2` on every board that has an emulator here: each step is compared with the reference,
+weights, loss and prediction, bit for bit. Bytes are those of the linked firmware, and the plan predicts them to the byte. The
+used stack is what a run has written of it; the bound is proven from the linked code, and is what the linker reserves. A step is the median,
+in what the emulator counts: instructions are no cycles, and cycles of an emulator know no waiting for flash. **Nothing here ran on silicon**;
+[Your own board](guides/board.md#a-real-board) says how far each real board has come.
+
+"""
+END = """
+    python -m tests.tools.board_matrix
+
+Accuracy is that on the example's test samples, 27.1 % before. The same weights come out on every board. `make test` trains a few steps on
+each, `make test-all` more, and the budgets in `tests/budgets.toml` hold RAM, flash, stack and instructions of every row.
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a run on a board has shown."""
+
+    board: str
+    cost: dict[str, Any]
+    run: dict[str, Any]
+
+    def cells(self) -> list[str]:
+        counts = emulator_of(self.board).counts
+        unit = "" if counts is None else counts.value
+        stack, bound = self.run["stack_used_bytes"], self.cost["stack_bytes"]
+        steps = self.run[f"{unit}_per_step"]
+        return [
+            f"`sim:{self.board}`",
+            core_of(self.board) or "",
+            board_description(self.board)["simulation"]["emulator"],
+            f"{self.cost['sram_bytes']:,}",
+            f"{self.cost['flash_bytes']:,}",
+            f"{stack:,} of {bound:,}",
+            f"{self.run['verified_steps']} of {self.run['steps']}",
+            f"{steps['median']:,} {unit}",
+            f"{100 * self.run['accuracy_after']:.1f} %",
+        ]
+
+
+def measured_on(board: str) -> Row:
+    """Train on the board, in a process of its own."""
+    command = [
+        sys.executable, "-m", "mcutrain", "train", str(WATCH / "watch.tflite"),
+        "--data", str(WATCH / "demo.npz"), "--update", SCHEME, "--target", f"sim:{board}",
+        "--epochs", "10", "--no-guard", "--verify", "--count-instructions", "--json",
+    ]  # fmt: skip
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=os.environ)
+    found = json.loads(done.stdout)
+    return Row(board, found["cost"], found)
+
+
+def line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("boards", nargs="*", help="default: all, for the page")
+    asked = parser.parse_args().boards
+    boards = [b for b in board_names() if b != NATIVE and b not in YARDSTICKS]
+    rows = []
+    for board in asked or boards:
+        rows.append(line(measured_on(board).cells()))
+        print(rows[-1], flush=True)
+    if not asked:
+        head = [TABLE, line(["---"] * (TABLE.count("|") - 1))]
+        PAGE.write_text(INTRODUCTION + "\n".join([*head, *rows]) + "\n" + END, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
