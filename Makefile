@@ -61,6 +61,7 @@ benchmarks: ## Measure accuracy against float training; writes docs/accuracy.md 
 
 setup: packages $(READY) ## Create .venv and install everything
 	@$(BIN)/python -m mcutrain.host.building.pio build/pio-core
+	@case "$(EXTRAS)" in *dev*) tools/emulators.sh build/node ;; esac
 
 packages:
 	@PYTHON=$(PYTHON) EXTRAS=$(EXTRAS) tools/packages.sh

@@ -11,6 +11,7 @@ from mcutrain.host.places import BOARDS_DIR
 from mcutrain.trainer.chip import FEATURES, Chip, Memory
 
 UNICORN = "unicorn:"  # before the name of a core that is a target without a board
+HOST = "host"  # what the native port has for a core
 
 
 def board_names() -> list[str]:
@@ -48,8 +49,8 @@ def core_of(board: str) -> str | None:
         return board.removeprefix(UNICORN)
     if board not in board_names():
         return None
-    core = board_description(board)["build"].get("mcu", "")
-    return core if core.startswith("cortex") else None
+    core = board_description(board)["build"].get("mcu", HOST)
+    return None if core == HOST else core
 
 
 def board_description(board: str) -> dict[str, Any]:

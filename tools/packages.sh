@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Installs the system packages that are missing: compilers, QEMU, Python's venv.
+# Installs the system packages that are missing: compilers, emulators, Python's venv.
 # As root or with sudo through apt; otherwise it says what to install.
 set -eu
 
@@ -19,7 +19,11 @@ need arm-none-eabi-gcc gcc-arm-none-eabi libnewlib-arm-none-eabi
 need qemu-system-arm qemu-system-arm
 "$python" -c 'import venv, ensurepip' 2>/dev/null || missing="$missing python3-venv"
 case ${EXTRAS:-} in
-*dev*) need chromium chromium ;; # looks at the pages
+*dev*)
+    need chromium chromium # looks at the pages
+    need node nodejs       # emulates the board pico
+    need npm npm
+    ;;
 esac
 case ${EXTRAS:-} in
 *benchmarks*) # their data

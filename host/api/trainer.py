@@ -103,7 +103,8 @@ class Trainer:
                 ``"off"``.
             replay: Slots of a replay buffer: the training samples are a stream then.
             replay_ratio: Replayed samples for each new one.
-            count_instructions: Whether a simulated board counts its instructions.
+            count_instructions: Whether a simulated board counts its instructions, or its cycles if
+                its emulator counts those: ``Run.instructions`` or ``Run.cycles``.
             begin: What becomes of what a board at ``port`` has learned already: ``"go-on"`` or
                 ``"fresh"``.
             baud: The speed of the port.

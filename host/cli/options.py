@@ -76,8 +76,8 @@ ProfileOpt = Annotated[
     bool,
     typer.Option(
         "--profile",
-        help="Count the instructions of each node, in a step and in an inference. This needs "
-        "--target sim:BOARD.",
+        help="Count the instructions of each node, in a step and in an inference, or the cycles "
+        "where the board's emulator counts those. This needs --target sim:BOARD.",
         rich_help_panel=OUTPUT,
     ),
 ]

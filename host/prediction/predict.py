@@ -22,6 +22,8 @@ from mcutrain.trainer.training_plan import TrainingPlan
 
 FILE = Path(__file__).with_name("coefficients.json")
 STANDARD = "cortex-m4"  # whose coefficients of portable kernels serve for a core that is not known
+# Cores with the instructions of another: their counts are nearly those.
+ALIKE = {"cortex-m0plus": "cortex-m0"}
 BETWEEN = "between nodes"  # what is counted there, as if it were a kernel
 
 Coefficients = Mapping[str, Mapping[str, float]]  # by kernel and feature
@@ -103,7 +105,7 @@ def predict(plan: TrainingPlan, core: str | None, known: Densities | None = None
     ``known`` says how much of each tensor is not 0: without it errors are half zeros.
     """
     cores = coefficients()
-    like = None if core in cores else STANDARD
+    like = None if core in cores else ALIKE.get(core or "", STANDARD)
     table = cores[like or str(core)]
     each = executed(plan)
     nodes = tuple(predicted(node, density_of(node, known), table) for node in each)

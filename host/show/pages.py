@@ -103,8 +103,10 @@ def core_name(core: str) -> str:
     """
     >>> core_name("cortex-m4")
     'Cortex-M4'
+    >>> core_name("cortex-m0plus")
+    'Cortex-M0+'
     """
-    return core.replace("cortex-m", "Cortex-M")
+    return core.replace("cortex-m", "Cortex-M").replace("plus", "+")
 
 
 def significant(value: float | None) -> str:

@@ -241,9 +241,9 @@ FIGURES: dict[str, Callable[[Outcome], str]] = {
 def figures(outcomes: list[Outcome]) -> dict[str, list[str]]:
     """A row of cells for each figure, one per run."""
     name = outcomes[0].result.metric
-    # Few emulators count cycles: their rows stand there for those alone.
-    has_cycles = any(outcome.counted_in(Unit.CYCLES) for outcome in outcomes)
-    left_out = set() if has_cycles else counted_figures(Unit.CYCLES).keys()
+    # Few emulators count cycles: the rows are those of what was counted, or else of instructions.
+    units = {outcome.unit for outcome in outcomes if outcome.counted} or {Unit.INSTRUCTIONS}
+    left_out = {row for unit in set(Unit) - units for row in counted_figures(unit)}
     return {
         text.format(metric=name): [cell(o) for o in outcomes]
         for text, cell in FIGURES.items()

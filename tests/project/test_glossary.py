@@ -39,7 +39,21 @@ PLAIN = {
         "unicorn",
         "include",
     ),
-    *("mct", "ops", "cortex", "m", "mps2", "mps3", "an505", "an547", "nrf51", "stm32f1", "tflite"),
+    *(
+        "mct",
+        "ops",
+        "cortex",
+        "m",
+        "mps2",
+        "mps3",
+        "an505",
+        "an547",
+        "nrf51",
+        "stm32f1",
+        "stm32f4",
+        "rp2040",
+        "tflite",
+    ),
 }
 # Classes of trainer/graph whose names say it all to who knows Python or TFLite.
 PLAIN_CLASSES = {

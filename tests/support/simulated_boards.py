@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pytest
 
 from mcutrain.host.boards import board_names
@@ -14,6 +16,9 @@ YARDSTICKS = {"mps2_an385_m0"}
 # One of each kind of instruction set: what differs little between boards runs on these.
 KINDS = {"microbit", "mps2_an386", "mps3_an547"}
 ONE = "mps2_an386"  # of them, for what is the same on all
+# Boards with a port of their own, whose cores have the instructions of one of KINDS: each trains
+# once, and its memory is counted; what takes long is left to make test-all.
+PORTS = {"netduinoplus2", "nucleo_f446re", "pico"}
 BOARDS = [board for board in board_names() if board not in {NATIVE, *YARDSTICKS}]
 
 
@@ -31,10 +36,14 @@ def board_param(board: str, *values: object, is_long: bool = False) -> object:
     return pytest.param(board, *values, marks=marks)
 
 
-each_board = pytest.mark.parametrize("board", [board_param(board) for board in BOARDS])
-one_board = pytest.mark.parametrize(
-    "board", [board_param(board, is_long=board != ONE) for board in BOARDS]
-)
-each_kind = pytest.mark.parametrize(
-    "board", [board_param(board, is_long=board not in KINDS) for board in BOARDS]
-)
+def boards_of(short: Collection[str]) -> pytest.MarkDecorator:
+    """All boards as parameters; only make test-all has those that are not ``short``."""
+    params = [board_param(board, is_long=board not in short) for board in BOARDS]
+    return pytest.mark.parametrize("board", params)
+
+
+each_board = boards_of(BOARDS)
+each_core = boards_of({*BOARDS} - PORTS)
+each_port = boards_of(KINDS | PORTS)
+each_kind = boards_of(KINDS)
+one_board = boards_of({ONE})

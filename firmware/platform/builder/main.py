@@ -49,11 +49,20 @@ if board.get("build.linker_script", ""):
         LDSCRIPT_PATH=os.path.join(ports_dir, script),
         SIZETOOL=prefix + "size",
         SIZECHECKCMD="$SIZETOOL -A -d $SOURCES",
-        SIZEPROGREGEXP=r"^(?:\.text|\.rodata|\.data)\s+(\d+).*",
+        SIZEPROGREGEXP=r"^(?:\.boot2|\.text|\.rodata|\.data)\s+(\d+).*",
         SIZEDATAREGEXP=r"^(?:\.stack|\.data|\.bss)\s+(\d+).*",
     )
 
 elf = env.BuildProgram()
+if board.get("build.checksum", ""):
+    sys.path.insert(0, os.path.join(env.PioPlatform().get_dir(), "builder"))
+    from checksums import WRITERS
+
+    write = WRITERS[board.get("build.checksum")]
+    action = env.VerboseAction(
+        lambda target, source, env: write(str(target[0])), "Writing the checksum of $TARGET"
+    )
+    env.AddPostAction(elf, action)
 if env.get("LDSCRIPT_PATH"):
     included = glob.glob(os.path.join(glob.escape(ports_dir), "*", "*.ld"))
     env.Depends(elf, sorted(included))

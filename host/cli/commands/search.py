@@ -57,7 +57,7 @@ def search(
             min=1,
             metavar="N",
             help="Allow N instructions for a step, as predicted for the chip, and corrected by a "
-            "count on a simulated board. Default: no limit.",
+            "count on a simulated board, if that counts instructions. Default: no limit.",
             rich_help_panel=SEARCH,
         ),
     ] = None,

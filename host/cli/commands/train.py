@@ -204,8 +204,8 @@ def train(
         bool,
         typer.Option(
             "--count-instructions",
-            help="Count the instructions of each step, the first apart. This needs --target "
-            "sim:BOARD.",
+            help="Count the instructions of each step, the first apart, or its cycles where the "
+            "board's emulator counts those. This needs --target sim:BOARD.",
             rich_help_panel=OUTPUT,
         ),
     ] = False,

@@ -41,7 +41,7 @@ class Emulator(ABC):
     @abstractmethod
     def command(self, elf: Path) -> list[str]:
         """What runs a firmware. Raises BuildError if a program of the project's own, which it
-        needs, does not compile."""
+        needs, does not compile, TransportError if what is installed cannot run this firmware."""
 
     @abstractmethod
     def missing(self) -> Iterator[Missing]:

@@ -8,8 +8,9 @@ from mcutrain.host.errors import TransportError
 from mcutrain.host.simulation.emulators.emulator import Emulator
 from mcutrain.host.simulation.emulators.native import Native
 from mcutrain.host.simulation.emulators.qemu import Qemu
+from mcutrain.host.simulation.emulators.rp2040js import Rp2040js
 
-EMULATORS: dict[str, type[Emulator]] = {"native": Native, "qemu": Qemu}
+EMULATORS: dict[str, type[Emulator]] = {"native": Native, "qemu": Qemu, "rp2040js": Rp2040js}
 
 
 def emulator_of(board: str) -> Emulator:

@@ -2,18 +2,22 @@
 """QEMU: any machine that it has, for any of its instruction sets.
 
 A board's description names the ``program``, the apt package that has it, and the ``arguments``
-that say which machine, and which of its serial ports is the link.
+that say which machine, and which of its serial ports is the link. ``since`` has the memories that
+the machine has got in a later version of QEMU, each with that version.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
 from mcutrain.host.errors import TransportError
+from mcutrain.host.measure.elf import load_image
 from mcutrain.host.places import EMULATORS_DIR
 from mcutrain.host.simulation.compiled import compiled
 from mcutrain.host.simulation.counts import Counting, Unit
@@ -35,6 +39,7 @@ class Qemu(Emulator):
     reads_memory = True
 
     def command(self, elf: Path) -> list[str]:
+        self._check_memories(elf)
         plain = ("-nographic", "-monitor", "none")
         simulation = self.simulation
         return [simulation["program"], *plain, *simulation["arguments"], "-kernel", str(elf)]
@@ -43,6 +48,20 @@ class Qemu(Emulator):
         program = self.simulation["program"]
         if shutil.which(program) is None:
             yield Missing(program, f"sudo apt-get install {self.simulation['apt']}")
+
+    def _check_memories(self, elf: Path) -> None:
+        """Raises TransportError if this QEMU's machine lacks a memory that the firmware uses."""
+        program = self.simulation["program"]
+        for name, since in self.simulation.get("since", {}).items():
+            section = load_image(elf).section(f".{name}")
+            if section is None or section.nbytes == 0:
+                continue
+            found = version_of(program)
+            if found < _numbers(since):
+                raise TransportError(
+                    f"{program} {'.'.join(map(str, found))} has no {name}, where the firmware has "
+                    f"{section.nbytes:,} bytes: install {since} or later, or train fewer layers"
+                )
 
     def counting_args(self, counting: Counting) -> list[str]:
         regions = (f"region={r.name}:{r.begin:x}:{r.end:x}" for r in counting.regions)
@@ -62,6 +81,22 @@ class Qemu(Emulator):
         # As the core sees it: the memory of some boards is not that of the machine.
         ask_monitor(_monitor(folder), "memsave", arguments)
         return dump.read_bytes()
+
+
+def version_of(program: str) -> tuple[int, ...]:
+    """The version that a QEMU says it has, such as (7, 2, 22); () if it says none."""
+    try:
+        said = subprocess.run(
+            [program, "--version"], capture_output=True, encoding="utf-8", check=False
+        )
+    except OSError:
+        return ()
+    found = re.search(r"version (\d+(?:\.\d+)*)", said.stdout)
+    return _numbers(found.group(1)) if found else ()
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")))
 
 
 def compile_plugin() -> Path:

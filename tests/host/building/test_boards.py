@@ -16,9 +16,11 @@ from mcutrain.host.boards import board_description, chip_of
 from mcutrain.host.building.firmware import Build, build
 from mcutrain.host.building.target import Target
 from mcutrain.host.cost import measured
+from mcutrain.host.errors import TransportError
 from mcutrain.host.link.device import Device
 from mcutrain.host.link.transport import SerialTransport
 from mcutrain.host.measure.elf import load_image
+from mcutrain.host.simulation.emulators.qemu import version_of
 from mcutrain.host.simulation.painted_stack import PAINT, paint, simulate_painted
 from mcutrain.host.training.dataset import Dataset, load_dataset
 from mcutrain.host.training.loop import train
@@ -31,7 +33,7 @@ from mcutrain.trainer.tflite.reader import load
 from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.latent_slots import with_slots
 from tests.support.paths import WATCH
-from tests.support.simulated_boards import board_param, each_board, each_kind
+from tests.support.simulated_boards import board_param, each_board, each_core, each_port
 
 
 @cache
@@ -50,7 +52,7 @@ def small_data(plan: TrainingPlan, samples: int = 12) -> Dataset:
 
 
 @pytest.mark.slow
-@each_kind
+@each_port
 def test_the_watch_trains_bit_for_bit_within_its_stack(board: str) -> None:
     built = watch_on(board)
     plan = built.plan
@@ -91,10 +93,31 @@ REAL_NETS = [
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("board", [board_param("netduinoplus2", is_long=True)])
+def test_tensors_in_a_memory_beside_the_main_one_train_bit_for_bit(
+    board: str, models: Path
+) -> None:
+    """The learned state leaves no room in the main RAM: the arena lies in the CCM."""
+    name, update = "pretrainedResnet_quant.tflite", "last:4"
+    plan = make_plan(load(models / "mlperf-tiny" / name), PlanOptions(update), chip_of(board))
+    assert plan.memory.ram_bytes["ccm"] > 16 * 1024
+    if version_of("qemu-system-arm") >= (8, 0):
+        train_two_steps(plan, board)
+        return
+    with pytest.raises(TransportError, match=r"has no ccm, where the firmware has \d+,\d+ bytes"):
+        train_two_steps(plan, board)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "update"), REAL_NETS)
 @pytest.mark.parametrize("board", [board_param("mps2_an505"), board_param("mps3_an547")])
 def test_real_nets_train_bit_for_bit(board: str, name: str, update: str, models: Path) -> None:
     plan = make_plan(load(models / "mlperf-tiny" / name), PlanOptions(update), chip_of(board))
+    train_two_steps(plan, board)
+
+
+def train_two_steps(plan: TrainingPlan, board: str) -> None:
+    """On random samples; both are verified."""
     rng = np.random.default_rng(0)
     x = rng.integers(-128, 128, (3, plan.task.input.type.size)).astype(np.int8)
     data = Dataset(x[:2], np.arange(2), x[2:], np.arange(1))
@@ -113,7 +136,7 @@ class Interrupting(SerialTransport):
         super().write(data + bytes(40))
 
 
-@each_board
+@each_core
 def test_an_interrupt_in_the_deepest_function_stays_within_the_bound(board: str) -> None:
     """The bound is reached to the last register: its path is run, and interrupted at its end."""
     built, plan = watch_on(board), watch(board)
@@ -128,6 +151,7 @@ def test_an_interrupt_in_the_deepest_function_stays_within_the_bound(board: str)
         simulate_painted(board, built.elf) as (port, stack),
         Interrupting(port) as transport,
     ):
+        assert stack is not None
         device = Device.open(transport, built.build_hash, plan.numerics_hash)
         for _ in range(4000):
             device.write_sample(sample)
@@ -223,10 +247,10 @@ def test_what_does_not_fit_is_told_to_the_byte(board: str) -> None:
 @each_board
 def test_paint_covers_the_stack_and_nothing_else(board: str, tmp_path: Path) -> None:
     elf = watch_on(board).elf
-    stack = paint(elf, tmp_path)
+    _, nbytes = paint(elf, tmp_path)
     before, after = load_image(elf), load_image(tmp_path / elf.name)
     painted = (tmp_path / elf.name).read_bytes()[elf.stat().st_size :]
 
-    assert painted == bytes([PAINT]) * stack.nbytes
+    assert painted == bytes([PAINT]) * nbytes
     assert before.sections == after.sections
     assert np.frombuffer(painted, np.uint8).size == before.section(".stack").nbytes  # type: ignore[union-attr]
