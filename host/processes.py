@@ -49,7 +49,6 @@ class Said:
         assert process.stdout is not None
         self._stream = process.stdout
         self._pieces: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        self._back = b""
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
@@ -60,14 +59,10 @@ class Said:
         except queue.Empty:
             return None
 
-    def put_back(self, piece: bytes) -> None:
-        """Let ``rest`` begin with what was taken too much."""
-        self._back = piece
-
     def rest(self) -> bytes:
         """All that has not been taken yet, of a process that has ended."""
         self._thread.join(1.0)  # what it has started may hold the pipe open
-        found = self._back
+        found = b""
         while not self._pieces.empty():
             found += self._pieces.get()
         return found

@@ -34,11 +34,11 @@ def simulate(board: str, elf: Path, arguments: Sequence[str] = ()) -> Iterator[s
     process = _start(emulator, elf, arguments)
     said = Said(process)
     try:
-        port = _await_port(board, emulator, process, said)
+        port, behind = _await_port(board, emulator, process, said)
         try:
             yield port
         except TransportError as error:
-            words = _last_words(process, said)
+            words = _last_words(process, said, behind)
             if words is None:
                 raise
             raise TransportError(f"{board} stopped: {words}") from error
@@ -52,13 +52,14 @@ def simulate(board: str, elf: Path, arguments: Sequence[str] = ()) -> Iterator[s
         said.close()
 
 
-def _last_words(process: subprocess.Popen[bytes], said: Said) -> str | None:
-    """The first line a process has printed since, or its exit status; None if it is running."""
+def _last_words(process: subprocess.Popen[bytes], said: Said, behind: bytes) -> str | None:
+    """The first line a process has printed behind that of its port, of which ``behind`` has been
+    taken, or its exit status; None if it is running."""
     try:
         status = process.wait(0.5)
     except subprocess.TimeoutExpired:
         return None
-    return _first_line(said.rest()) or f"exit status {status}"
+    return _first_line(behind + said.rest()) or f"exit status {status}"
 
 
 def _first_line(output: bytes) -> str:
@@ -88,8 +89,9 @@ def _start(emulator: Emulator, elf: Path, arguments: Sequence[str]) -> subproces
 
 def _await_port(
     board: str, emulator: Emulator, process: subprocess.Popen[bytes], said: Said
-) -> str:
-    """The path that the process announces; TransportError with its words if it does not."""
+) -> tuple[str, bytes]:
+    """The path that the process announces, and what has been taken behind that line;
+    TransportError with its words if it does not."""
     pattern = re.compile(emulator.port_pattern, re.M)
     waiting = Waiting(START_TIMEOUT_S)
     output, has_ended = b"", False
@@ -98,10 +100,10 @@ def _await_port(
         if data is None:
             continue
         output, has_ended = output + data, not data
-        announced = pattern.search(output.decode("latin-1"))
+        announced = pattern.search(output.decode(errors="replace"))
         if announced:
-            said.put_back(output[announced.end() :].partition(b"\n")[2])
-            return announced.group(1)
+            behind = output.decode(errors="replace")[announced.end() :].partition("\n")[2]
+            return announced.group(1), behind.encode()
     words = _first_line(output)
     if has_ended:
         raise TransportError(f"{board} did not start: {words or _exit_status(process)}")

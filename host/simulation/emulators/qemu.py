@@ -86,7 +86,9 @@ class Qemu(Emulator):
 def version_of(program: str) -> tuple[int, ...]:
     """The version that a QEMU says it has, such as (7, 2, 22); () if it says none."""
     try:
-        said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
+        said = subprocess.run(
+            [program, "--version"], capture_output=True, encoding="utf-8", check=False
+        )
     except OSError:
         return ()
     found = re.search(r"version (\d+(?:\.\d+)*)", said.stdout)

@@ -11,7 +11,6 @@ import functools
 import json
 import shlex
 import shutil
-import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,8 +18,9 @@ from pathlib import Path
 from mcutrain.host.errors import TransportError
 from mcutrain.host.places import EMULATORS_DIR, PACKAGE, cache_dir
 from mcutrain.host.simulation.counts import Counting, Unit
-from mcutrain.host.simulation.emulators import terminal
 from mcutrain.host.simulation.emulators.emulator import Emulator, Missing
+from mcutrain.host.system import terminal
+from mcutrain.host.system.here import connect_local
 
 FOLDER = EMULATORS_DIR / "rp2040js"
 NAME = "rp2040js"
@@ -65,9 +65,7 @@ class Rp2040js(Emulator):
     def read_memory(self, folder: Path, address: int, nbytes: int) -> bytes:
         found = b""
         try:
-            with socket.socket(socket.AF_UNIX) as link:
-                link.settimeout(MEMORY_TIMEOUT_S)
-                link.connect(str(folder / "memory"))
+            with connect_local(folder / "memory", MEMORY_TIMEOUT_S) as link:
                 link.sendall(f"{address} {nbytes}\n".encode())
                 while data := link.recv(65536):
                     found += data
@@ -93,7 +91,9 @@ def folders() -> list[Path]:
 def installed_version(folder: Path) -> str | None:
     """The version that npm has installed in a folder; None if there is none that can be read."""
     try:
-        package = json.loads((folder / "node_modules" / NAME / "package.json").read_text("utf-8"))
+        package = json.loads(
+            (folder / "node_modules" / NAME / "package.json").read_text(encoding="utf-8")
+        )
         return str(package["version"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mcutrain.host.boards import board_names, real_board_names
+from mcutrain.host.building.cores import CORES
 from mcutrain.host.cli import completion
 from tests.support.command import Run
 
@@ -37,7 +38,7 @@ def offered(shell: str, *words: str) -> list[str]:
 
 def test_values_of_options_complete() -> None:
     assert offered("bash", "train", "m.tflite", "--target", "") == [
-        "reference", "native", *SIMULATED, *REAL,
+        "reference", "native", *SIMULATED, *(f"unicorn:{core}" for core in CORES), *REAL,
     ]  # fmt: skip
     assert offered("fish", "plan", "--update", "last:") == ["last:2", "last:3"]
     assert "train" in offered("bash", "tr")

@@ -174,7 +174,10 @@ def test_what_a_process_says_comes_in_pieces_and_ends() -> None:
 
     assert first is not None and first.split() == [b"one"]
     assert said.piece(0.01) is None
-    process.communicate(b"\n", timeout=60)
+    assert process.stdin is not None
+    with process.stdin as answer:
+        answer.write(b"\n")
+    process.wait(60)
     assert said.rest().split() == [b"two"]
     said.close()
 

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import os
 import sys
-import tty
 
 LINK = 3
 PATH = "$PATH"
 
 
 def main(command: list[str]) -> None:
+    if sys.platform == "win32":
+        sys.exit("error: there are no pseudo-terminals on Windows; give --target unicorn:CORE")
+    import tty
+
     ours, theirs = os.openpty()
     tty.setraw(theirs)
     # The other end stays open in the command too: without any, reading would fail once the host
