@@ -133,8 +133,9 @@ def building(library: Library) -> Iterator[str]:
     )  # fmt: skip
     yield from (f"| {system} | {told} |" for system, told in rows)
     yield ""
-    yield "`runtime/guard.h` keeps the best state, and `runtime/replay.h` old samples. A linker"
-    yield "with `--gc-sections` leaves out what nobody calls."
+    yield "`learning/guard.h` keeps the best state, `learning/replay.h` old samples, and"
+    yield "`learning/model_store.h` what was learned in flash. A linker with `--gc-sections`"
+    yield "leaves out what nobody calls."
     yield ""
     yield "Several such folders may lie in one program, if one version of mcutrain wrote them."
 

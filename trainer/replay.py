@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which samples of a stream a bounded buffer keeps, and which it replays (SPEC 1.10).
 
-Twin of firmware/runtime/replay.h.
+Twin of firmware/learning/replay.h.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 /* NAME_save and NAME_load of a generated model: its learned state in flash (learning/store.h). One
  * source file of the firmware includes this behind NAME.h, and gives the name:
  *
- *     #include "watch.h"
+ *     #include <watch.h>
  *     #define MCT_API(symbol) watch_##symbol
  *     #include "learning/model_store.h"
  *
@@ -16,7 +16,8 @@
  *
  *     #define MCT_STORE_ALSO {(uint8_t *)&guard, sizeof guard}, {best, sizeof best}
  *
- * The firmware links learning/store.c and gives mct/port_flash.h. */
+ * The firmware compiles learning/store.c with MCT_WITH_STORE defined, and gives mct/port_flash.h.
+ */
 #ifndef MCT_API
 #error "say MCT_API(symbol), the model's name and the symbol, before learning/model_store.h"
 #endif

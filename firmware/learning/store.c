@@ -7,6 +7,8 @@
 #include "mct/crc32.h"
 #include "mct/port_flash.h"
 
+#ifdef MCT_WITH_STORE /* a port without flash has none of it */
+
 /* What a slot begins with, little-endian as every target is. */
 typedef struct {
     uint32_t magic;
@@ -20,20 +22,14 @@ typedef struct {
 
 _Static_assert(sizeof(slot_header) == 32, "SPEC 4.1 says where each field is");
 
-enum {
-    MAGIC = 0x4654434d, /* "MCTF" */
-    FORMAT = 1,
-    HEADER_CRC_AT = 28,
-    WORD_BYTES = 4,
-    ERASED_READS = 16,
-    CHUNK_BYTES = 64
-};
+enum { FORMAT = 1, HEADER_CRC_AT = 28, WORD_BYTES = 4, ERASED_READS = 16, CHUNK_BYTES = 64 };
 
 /* Where the commit word stands. COMMIT is programmed when the data are there, AGAIN at once behind
  * it: if AGAIN was begun, COMMIT is whole. The others are for a power-up that finds it was not, and
  * cannot tell a whole word from one that reads as such today. */
 enum { COMMIT = 0, AGAIN, LATER, LATEST, WORDS };
 
+#define MAGIC UINT32_C(0x4654434d) /* "MCTF" */
 #define NO_SLOT UINT32_MAX
 #define ERASED UINT32_C(0xffffffff)
 
@@ -226,7 +222,7 @@ static void flush_unit(unit_writer *writer)
     if (writer->fill == 0u || !writer->is_good) {
         return;
     }
-    memset(writer->staged + writer->fill, 0xff, writer->unit - writer->fill);
+    memset(writer->staged + writer->fill, 0xff, (size_t)(writer->unit - writer->fill));
     writer->is_good = mct_port_flash_program(writer->at, writer->staged, writer->unit);
     writer->at += writer->unit;
     writer->fill = 0u;
@@ -239,7 +235,7 @@ static void put_bytes(unit_writer *writer, const void *bytes, uint32_t nbytes)
     while (nbytes > 0u && writer->is_good) {
         const uint32_t room = writer->unit - writer->fill;
         const uint32_t part = nbytes < room ? nbytes : room;
-        memcpy(writer->staged + writer->fill, from, part);
+        memcpy(writer->staged + writer->fill, from, (size_t)part);
         writer->fill += part;
         from += part;
         nbytes -= part;
@@ -409,3 +405,5 @@ mct_status mct_store_forget(const mct_store *store)
     }
     return is_good ? MCT_OK : MCT_ERR_FLASH;
 }
+
+#endif

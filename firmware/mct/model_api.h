@@ -185,7 +185,7 @@ MCT_CHECKED mct_status MCT_API(begin_from_latent)(uint32_t label);
 MCT_CHECKED mct_status MCT_API(infer_from_latent)(void);
 
 /* Keeps the latent that is in place and not used up yet, with its label (0 if the model takes
- * none), in slot 0 to NAME_LATENT_SLOTS - 1 in RAM. runtime/replay.h can choose the slot. A reset
+ * none), in slot 0 to NAME_LATENT_SLOTS - 1 in RAM. learning/replay.h can choose the slot. A reset
  * leaves the slots. Returns MCT_ERR_RANGE for any other slot, MCT_ERR_LABEL for a label that is not
  * in use, MCT_ERR_SAMPLE if no whole latent is in place, and MCT_ERR_BUSY while a step is under
  * way. */

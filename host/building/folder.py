@@ -28,7 +28,7 @@ LISTED = "generated.json"
 # What belongs to boards and projects; all else of the firmware can be copied.
 OF_BOARDS = ("platform", "ports", "project")
 ALWAYS = ("mct/model_api.h", "mct/model_body.h", "mct/digest.h", "mct/quantize.h",
-          "runtime/guard.h", "runtime/replay.h")  # fmt: skip
+          "learning/guard.h", "learning/model_store.h", "learning/replay.h")  # fmt: skip
 OF_THE_LINK = ("mct/port.h", "mct/protocol.h", "runtime/session.h", "runtime/session.c")
 # Headers of C and of systems: compilers look into `src` first.
 SYSTEM_HEADERS = {

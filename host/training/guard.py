@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Decides after each epoch whether to keep the weights, and keeps the best of them.
 
-The decisions are those of firmware/runtime/guard.c, which a device without a host uses.
+The decisions are those of firmware/learning/guard.c, which a device without a host uses.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 """Training on a stream: each new sample once, followed by old ones from a bounded replay buffer.
 
 What is kept and replayed follows from the labels and the seed (SPEC 1.10), so the whole order is
-known beforehand, and a device that decides for itself takes the same one (runtime/replay.h).
+known beforehand, and a device that decides for itself takes the same one (learning/replay.h).
 """
 
 from __future__ import annotations

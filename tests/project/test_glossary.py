@@ -30,7 +30,7 @@ PLAIN = {
     ),
     *("simulation", "kernels", "runtime", "builder", "qemu", "platform", "training"),
     *("unicorn", "include"),
-    *("lib", "src", "sensor", "learning"),  # of firmware/project
+    *("lib", "src", "sensor", "test", "learning"),  # of firmware/project
     *(
         "mct",
         "ops",

@@ -78,7 +78,8 @@ class CReport(ctypes.Structure):
 
 
 def compile_store(folder: Path) -> ctypes.CDLL:
-    library = compile_shared([FIRMWARE / name for name in SOURCES], [FIRMWARE], folder / "store.so")
+    sources, flag = [FIRMWARE / name for name in SOURCES], "-DMCT_WITH_STORE"
+    library = compile_shared(sources, [FIRMWARE], folder / "store.so", flag)
     library.mct_store_look.restype = CReport
     return library
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trains the smartwatch example on every board that can be run here, and writes docs/boards.md.
+"""Trains the smartwatch example on every board that can be run here: the table of docs/boards.md.
 
-`python -m tests.tools.board_matrix` makes the page; with boards as arguments it prints their rows.
+`python -m tests.tools.board_matrix` makes the table; with boards as arguments it prints their rows.
 A test compares the page with tests/budgets.toml (tests/project/test_board_matrix.py).
 """
 
@@ -23,23 +23,11 @@ from tests.support.simulated_boards import YARDSTICKS
 
 PAGE = ROOT / "docs" / "boards.md"
 SCHEME = "last:2"
-TABLE = "| Board | Core | Emulator | RAM | Flash | Stack, used of bound | Steps verified | A step | Accuracy |"
-INTRODUCTION = """\
-# Every board, measured
-
-The smartwatch example learns `last:2` on every board that has an emulator here: each step is compared with the reference,
-weights, loss and prediction, bit for bit. Bytes are those of the linked firmware, and the plan predicts them to the byte. The
-used stack is what a run has written of it; the bound is proven from the linked code, and is what the linker reserves. A step is the median,
-in what the emulator counts: instructions are no cycles, and cycles of an emulator know no waiting for flash. **Nothing here ran on silicon**;
-[Your own board](guides/board.md#a-real-board) says how far each real board has come.
-
-"""
-END = """
-    python -m tests.tools.board_matrix
-
-Accuracy is that on the example's test samples, 27.1 % before. The same weights come out on every board. `make test` trains a few steps on
-each, `make test-all` more, and the budgets in `tests/budgets.toml` hold RAM, flash, stack and instructions of every row.
-"""
+COLUMNS = (
+    "Board", "Core", "Emulator", "RAM", "Flash", "Stack, used of bound", "Steps verified", "A step",
+    "Accuracy",
+)  # fmt: skip
+BEGIN, END = "<!-- made by tests/tools/board_matrix.py -->\n", "<!-- end -->\n"
 
 
 @dataclass(frozen=True)
@@ -94,8 +82,11 @@ def main() -> None:
         rows.append(line(measured_on(board).cells()))
         print(rows[-1], flush=True)
     if not asked:
-        head = [TABLE, line(["---"] * (TABLE.count("|") - 1))]
-        PAGE.write_text(INTRODUCTION + "\n".join([*head, *rows]) + "\n" + END, encoding="utf-8")
+        before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+        table = [line(list(COLUMNS)), line(["---"] * len(COLUMNS)), *rows]
+        behind = rest.partition(END)[2]
+        text = f"{before}{BEGIN}\n" + "\n".join(table) + f"\n\n{END}{behind}"
+        PAGE.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -105,7 +105,8 @@ def test_the_link_is_there_if_it_is_asked_for(plan: TrainingPlan, tmp_path: Path
     gen = written(tmp_path / "gen", plan)
 
     assert not (gen / "src" / "runtime" / "session.c").exists()
-    assert {path.name for path in (gen / "src" / "runtime").glob("*.c")} == {"guard.c", "replay.c"}
+    learning = {path.name for path in (gen / "src" / "learning").glob("*.c")}
+    assert learning == {"guard.c", "replay.c", "store.c"}
     assert "mct_port_write" not in (gen / "README.md").read_text()
     written(gen, plan, has_link=True)
     assert "mct_port_write" in (gen / "README.md").read_text()

@@ -122,10 +122,11 @@ def test_all_c_of_the_device_compiles_without_a_warning(board: str, tmp_path: Pa
     sources = [
         write_sources(plan, tmp_path),
         *kernel_sources(FIRMWARE),
+        *sorted(FIRMWARE.glob("learning/*.c")),
         *sorted(FIRMWARE.glob("runtime/*.c")),
         *sorted(FIRMWARE.glob("ports/avr/*.c")),
     ]
-    includes = [f"-I{FIRMWARE}", f"-I{tmp_path}", "-DMCT_LINK_PAYLOAD=128"]
+    includes = [f"-I{FIRMWARE}", f"-I{tmp_path}", "-DMCT_LINK_PAYLOAD=128", "-DMCT_WITH_STORE"]
     command = ["avr-gcc", *flags, *WARNINGS, *includes, "-O2", "-fsyntax-only", *map(str, sources)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
 

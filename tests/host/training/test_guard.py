@@ -108,7 +108,7 @@ class CGuard(ctypes.Structure):
 
 @cache
 def guard_library(folder: Path) -> ctypes.CDLL:
-    return compile_shared([FIRMWARE / "runtime/guard.c"], [FIRMWARE], folder / "guard.so")
+    return compile_shared([FIRMWARE / "learning/guard.c"], [FIRMWARE], folder / "guard.so")
 
 
 @pytest.fixture(scope="module")

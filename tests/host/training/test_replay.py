@@ -51,7 +51,7 @@ class CReplay(ctypes.Structure):
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     out = tmp_path_factory.mktemp("replay") / "replay.so"
-    found = compile_shared([FIRMWARE / "runtime" / "replay.c"], [FIRMWARE], out)
+    found = compile_shared([FIRMWARE / "learning" / "replay.c"], [FIRMWARE], out)
     for name in ("mct_replay_offer", "mct_replay_draw"):
         getattr(found, name).restype = ctypes.c_uint32
     return found

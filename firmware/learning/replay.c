@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "runtime/replay.h"
+#include "learning/replay.h"
 
 #include "mct/fixedpoint.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "runtime/guard.h"
+#include "learning/guard.h"
 
 #include <string.h>
 
