@@ -18,7 +18,7 @@ from mcutrain.codegen.header import emit_header, emit_selection
 from mcutrain.codegen.manifest import manifest
 from mcutrain.codegen.program import lay_out
 from mcutrain.host.boards import board_description, chip_of
-from mcutrain.host.building.library import kernel_sources
+from mcutrain.host.building.kernel_archive import kernel_sources
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.ops.reshape import Reshape
 from mcutrain.trainer.options import PlanOptions

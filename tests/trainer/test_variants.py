@@ -17,7 +17,7 @@ from mcutrain.codegen.emit import emit_source
 from mcutrain.codegen.manifest import manifest
 from mcutrain.codegen.program import lay_out
 from mcutrain.host.boards import board_names, chip_of
-from mcutrain.host.building.library import kernel_sources
+from mcutrain.host.building.kernel_archive import kernel_sources
 from mcutrain.host.building.target import NATIVE
 from mcutrain.host.training.tail import latents
 from mcutrain.trainer.chip import FEATURES, GENERIC, Chip

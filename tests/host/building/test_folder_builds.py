@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from mcutrain.host.building import folder as folders
-from mcutrain.host.building.library import compile_c
+from mcutrain.host.building.compilers import compile_c
 from mcutrain.host.building.pio import build_firmware, core_dir, link_platform, seed_core
 from mcutrain.host.link.device import Device
 from mcutrain.host.link.transport import SerialTransport

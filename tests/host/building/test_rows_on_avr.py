@@ -16,7 +16,7 @@ from mcutrain.codegen.header import emit_selection
 from mcutrain.codegen.program import lay_out
 from mcutrain.host.boards import board_description, chip_of
 from mcutrain.host.building.firmware import build
-from mcutrain.host.building.library import kernel_sources
+from mcutrain.host.building.kernel_archive import kernel_sources
 from mcutrain.host.building.target import Target
 from mcutrain.host.training.runners import DeviceRunner, simulated
 from mcutrain.host.training.verify import read_tensor
