@@ -175,7 +175,7 @@ def test_an_interrupt_in_the_deepest_function_stays_within_the_bound(board: str)
     assert thread < used
 
 
-@each_board
+@one_board
 def test_every_byte_between_the_ends_of_memory_is_counted(board: str) -> None:
     """What the linker has used of RAM and flash is what the plan says, by independent tools."""
     built = watch_on(board)
