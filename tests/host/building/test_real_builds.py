@@ -99,7 +99,8 @@ def test_what_does_not_fit_a_real_board_is_told_before_a_build(
     """Arena, state and copied constants, and what stack and link take: to the byte."""
     place = Target.parse("board:megaatmega2560")
     chip, plan = place.chip, planned("full", place.chip)
-    needed = plan.memory.ram_bytes["arena"] + firmware.copied_constant_bytes(plan, chip) + 512 + 2 * 128
+    constants = firmware.copied_constant_bytes(plan, chip)
+    needed = plan.memory.ram_bytes["arena"] + constants + 512 + 2 * 128
 
     def of_ram(nbytes: int) -> None:
         smaller = replace(chip, ram_bytes=nbytes)
