@@ -61,7 +61,7 @@ class Said:
 
     def rest(self) -> bytes:
         """All that has not been taken yet, of a process that has ended."""
-        self._thread.join(1.0)  # what it has started may hold the pipe open
+        self._thread.join(5.0)  # what it has started may hold the pipe open
         found = b""
         while not self._pieces.empty():
             found += self._pieces.get()

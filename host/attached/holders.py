@@ -43,7 +43,7 @@ def has_open(process: Path, device: str) -> bool:
 def locked_by(lock: Path) -> int | None:
     """The number in a lock's file, if such a process runs."""
     try:
-        number = int(lock.read_text().split()[0])
+        number = int(lock.read_text(encoding="utf-8", errors="replace").split()[0])
     except (OSError, ValueError, IndexError):
         return None
     is_alive = (PROCESSES / str(number)).is_dir()
@@ -52,6 +52,8 @@ def locked_by(lock: Path) -> int | None:
 
 def name_of(number: int) -> str:
     try:
-        return (PROCESSES / str(number) / "comm").read_text().strip()
+        return (
+            (PROCESSES / str(number) / "comm").read_text(encoding="utf-8", errors="replace").strip()
+        )
     except OSError:
         return "a program"

@@ -158,7 +158,8 @@ def usb_devices(folder: Path | None = None) -> Iterator[UsbDevice]:
     for each in sorted(folder.iterdir()) if folder.is_dir() else ():
         try:
             vendor, product = (
-                int((each / f"id{n}").read_text(), 16) for n in ("Vendor", "Product")
+                int((each / f"id{n}").read_text(encoding="ascii"), 16)
+                for n in ("Vendor", "Product")
             )
         except (OSError, ValueError):  # an interface, or unplugged meanwhile
             continue

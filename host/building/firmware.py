@@ -91,7 +91,8 @@ class Build:
 def build_hash(program: Program, board: str) -> bytes:
     """8 bytes that name a build: generated source, firmware sources, board description."""
     digest = hashlib.sha256(emit_source(program).encode())
-    own = description_path(board) if board else None
+    is_described = board.removeprefix(REAL) in (*board_names(), *real_board_names())
+    own = description_path(board) if is_described else None  # a core alone has no description
     for path in sorted(FIRMWARE_DIR.rglob("*")):
         is_other_board = path.parent.name in DESCRIPTIONS and path != own
         # What runs a firmware is no part of it, nor is what a user's own begins with.

@@ -97,7 +97,10 @@ def firmware_files() -> dict[str, str]:
     """By their names, all that can be copied."""
     rooms = (room for room in FIRMWARE_DIR.iterdir() if room.name not in OF_BOARDS)
     found = (path for room in rooms for path in room.glob("*.[ch]"))
-    return {path.relative_to(FIRMWARE_DIR).as_posix(): path.read_text("utf-8") for path in found}
+    return {
+        path.relative_to(FIRMWARE_DIR).as_posix(): path.read_text(encoding="utf-8")
+        for path in found
+    }
 
 
 def roots_of(programs: Sequence[Program], has_link: bool) -> list[str]:
@@ -142,7 +145,7 @@ class Listing:
         """Empty if there is none, or none that makes sense: all that is there is then somebody
         else's."""
         try:
-            found = json.loads((folder / LISTED).read_text("utf-8"))
+            found = json.loads((folder / LISTED).read_text(encoding="utf-8"))
             return cls(tuple(map(str, found["models"])), frozenset(map(str, found["files"])))
         except (OSError, ValueError, KeyError, TypeError):
             return cls()

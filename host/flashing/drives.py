@@ -45,7 +45,7 @@ def is_drive(place: Path, label: str) -> bool:
     if place.name == label:
         return True
     try:
-        return f"Board-ID: {label}" in (place / INFO).read_text(errors="replace")
+        return f"Board-ID: {label}" in (place / INFO).read_text(encoding="utf-8", errors="replace")
     except OSError:
         return False
 
@@ -72,7 +72,7 @@ def copy_to(drive: Path, name: str, data: bytes) -> None:
 def refusal(drive: Path) -> str | None:
     """What the drive says that went wrong, as DAPLink and ST-LINK do; None if nothing did."""
     try:
-        lines = (drive / FAILED).read_text(errors="replace").split("\n")
+        lines = (drive / FAILED).read_text(encoding="utf-8", errors="replace").split("\n")
     except OSError:
         return None
     return " ".join(line.strip() for line in lines if line.strip()) or FAILED

@@ -126,7 +126,7 @@ def test_an_unknown_board_names_those_that_are_like_it() -> None:
 def test_c_for_a_real_board_has_its_kernels(run: Run, tmp_path: Path) -> None:
     args = ("generate", MODEL, "--update", "head", "--json", "--output", tmp_path)
     assert run(*args, "--target", "board:nucleo_f746zg").status == 0
-    assert "kernels/conv2d_dsp.h" in (tmp_path / "watch.c").read_text()
+    assert "kernels/conv2d_dsp.h" in (tmp_path / "src" / "watch.c").read_text()
 
 
 def test_a_plan_for_a_real_board_needs_no_build(run: Run) -> None:

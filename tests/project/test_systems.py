@@ -36,8 +36,11 @@ ATTRIBUTES = {
 }  # fmt: skip
 ARGUMENTS = {"preexec_fn", "start_new_session", "pass_fds", "process_group", "shell", "umask"}
 PATHS = ("/bin/", "/dev/", "/proc/", "/sys/", "/tmp", "/usr/", "/etc/")
-# What stands in a text for people, or describes what a pseudo-terminal is called.
-MAY_NAME_PATHS = {"host.cli.app", "host.simulation.emulators"}
+# What stands in a text for people, or describes what a pseudo-terminal is called; and where Linux
+# tells who has a port and what is attached: elsewhere there are no such files.
+MAY_NAME_PATHS = {
+    "host.cli.app", "host.simulation.emulators", "host.attached.holders", "host.attached.usb",
+}  # fmt: skip
 OPENERS = {"open", "read_text", "write_text", "fdopen", "NamedTemporaryFile", "TextIOWrapper"}
 
 

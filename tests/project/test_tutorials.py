@@ -41,11 +41,36 @@ ALONE = ROOT / "docs" / "guides" / "alone.md"
 # The program around the functions of the page about training without a host, whose author is this
 # test: samples that are all zero, of two classes by turns, and a validation that always fails.
 AROUND_ALONE = """
+#define MCT_WITH_STORE
+#include <string.h>
+#include "mct/port_flash.h"
 #include "model.h"
 #define VALIDATION_SAMPLES 20
 static int8_t sample[MODEL_INPUT_BYTES];
 static void train_one_epoch(void);
 static uint32_t count_right(void) { return 0; }
+static void warn(void) {}
+static uint8_t flash[32768];
+mct_flash_geometry mct_port_flash_geometry(void)
+{
+    mct_flash_geometry geometry = {4096, 8, 4};
+    return geometry;
+}
+bool mct_port_flash_read(uint32_t at, void *to, uint32_t nbytes)
+{
+    memcpy(to, flash + at, nbytes);
+    return true;
+}
+bool mct_port_flash_program(uint32_t at, const void *from, uint32_t nbytes)
+{
+    memcpy(flash + at, from, nbytes);
+    return true;
+}
+bool mct_port_flash_erase(uint32_t page)
+{
+    memset(flash + 4096u * page, 0xff, 4096u);
+    return true;
+}
 """
 PROGRAM_ALONE = """
 static void train_one_epoch(void)
@@ -63,9 +88,14 @@ int main(void)
     train_one_epoch();
     bool has_repeated = model_steps() == 4; /* each sample, and a latent from the buffer */
     bool has_learned = model_digest() != fresh;
+    uint32_t learned = model_digest();
+    end_of_a_session();
+    model_reset(1);
+    begin(1); /* what was saved is there again */
+    bool is_kept = model_digest() == learned;
     model_reset(1);
     adapt(5);
-    return has_repeated && has_learned && model_digest() == fresh ? 0 : 1;
+    return has_repeated && has_learned && is_kept && model_digest() == fresh ? 0 : 1;
 }
 """
 
@@ -224,7 +254,8 @@ def test_the_pages_about_firmware_name_all_that_it_compiles(project: Path, comma
     printed_by(command_with(FIRMWARE, "--output gen\n") + compile_and_run, project, commands)
     functions = "".join(block for _, block in blocks(ALONE, "c"))
     (project / "main.c").write_text(AROUND_ALONE + functions + PROGRAM_ALONE, encoding="utf-8")
-    printed_by(command_with(ALONE, "generate") + compile_and_run, project, commands)
+    with_store = compile_and_run.replace("gcc ", "gcc -DMCT_WITH_STORE ", 1)
+    printed_by(command_with(ALONE, "generate") + with_store, project, commands)
 
 
 @pytest.mark.slow

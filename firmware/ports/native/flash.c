@@ -62,18 +62,20 @@ void mct_nor_cut(void)
 /* Before main, whose session loads what was saved. */
 __attribute__((constructor)) static void begin_flash(void)
 {
-    static uint32_t erases[PAGES];
     const char *path = getenv("MCT_FLASH_IMAGE");
     const char *cut = getenv("MCT_FLASH_CUT");
+    uint32_t *erases = calloc(PAGES, sizeof *erases);
     uint8_t *image = NULL;
     if (path != NULL) {
         image = open_image(path);
     } else {
         image = calloc(2, FLASH_BYTES);
-        if (image == NULL) {
-            fail("flash");
+        if (image != NULL) {
+            memset(image, 0xff, FLASH_BYTES);
         }
-        memset(image, 0xff, FLASH_BYTES);
+    }
+    if (image == NULL || erases == NULL) {
+        fail("flash");
     }
     mct_nor.geometry.page_bytes = PAGE_BYTES;
     mct_nor.geometry.pages = PAGES;

@@ -50,10 +50,11 @@ class Qemu(Emulator):
             yield Missing(program, f"sudo apt-get install {self.simulation['apt']}")
 
     def _check_memories(self, elf: Path) -> None:
-        """Raises TransportError if this QEMU's machine lacks a memory that the firmware uses."""
+        """Raises TransportError if this QEMU's machine lacks a memory that the firmware uses; one
+        that is not built yet is not asked."""
         program = self.simulation["program"]
         for name, since in self.simulation.get("since", {}).items():
-            section = load_image(elf).section(f".{name}")
+            section = load_image(elf).section(f".{name}") if elf.is_file() else None
             if section is None or section.nbytes == 0:
                 continue
             found = version_of(program)

@@ -8,7 +8,6 @@ takes the cycles of each instruction from the instruction set's manual.
 from __future__ import annotations
 
 import shutil
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from mcutrain.host.places import EMULATORS_DIR
 from mcutrain.host.simulation.compiled import compiled
 from mcutrain.host.simulation.counts import Counting, Unit
 from mcutrain.host.simulation.emulators.emulator import Emulator, Missing
+from mcutrain.host.system.here import connect_local
 
 ANSWER_TIMEOUT_S = 10.0
 HEADER = Path("/usr/include/simavr/sim_avr.h")
@@ -51,9 +51,7 @@ class Simavr(Emulator):
 
     def read_memory(self, folder: Path, address: int, nbytes: int) -> bytes:
         try:
-            with socket.socket(socket.AF_UNIX) as link:
-                link.settimeout(ANSWER_TIMEOUT_S)
-                link.connect(str(_server(folder)))
+            with connect_local(_server(folder), ANSWER_TIMEOUT_S) as link:
                 link.sendall(f"{address:x} {nbytes:x}\n".encode())
                 parts = list(iter(lambda: link.recv(1 << 16), b""))
         except OSError as cause:

@@ -161,9 +161,11 @@ def test_a_core_that_is_not_known_is_predicted_as_another_and_says_so() -> None:
 
 
 def test_the_cores_of_the_boards_are_known() -> None:
-    cores = {core_of(board) for board in board_names()} - {None}
+    cores = {core for board in board_names() if (core := core_of(board)) is not None}
 
-    assert cores <= coefficients().keys() | ALIKE.keys()
+    # Of an AVR nothing is predicted: the notes say whose instructions are shown.
+    fitted = {core for core in cores if not core.startswith("atmega")}
+    assert fitted <= coefficients().keys() | ALIKE.keys()
     assert core_of("native") is None and core_of("a generic chip") is None
 
 

@@ -4,6 +4,7 @@ on this computer, with stand-ins for the framework. They learn, and a host attac
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 import serial
 
+from mcutrain.host.project.environments import ports_filter
 from mcutrain.host.project.signal import SAMPLES, STEPS
 from mcutrain.host.real_boards import real_board, real_board_names
 from tests.support.command import AT_A_RATE, Run
@@ -56,7 +58,10 @@ def own_sources(project: Path, name: str) -> list[Path]:
     is_arduino = real_board(name).framework == "arduino"
     author = project / ("buttons.cpp" if is_arduino else "ticks.c")
     author.write_text(BUTTONS if is_arduino else TICKS)
-    found = [*(project / "src").glob("*.c*"), *(project / "src" / "ports").glob("[!n]*/*.c*")]
+    ports = re.findall(r"\+<ports/([^>]+)>", ports_filter(name))  # folders, and files alone
+    here = [project / "src" / "ports" / port for port in ports]
+    found = [*(project / "src").glob("*.c*")]
+    found += [path for port in here for path in (port.glob("*.c*") if port.is_dir() else [port])]
     return [*(path for path in found if path.stem != "board_script"), author]
 
 

@@ -43,7 +43,7 @@ ONE = ("--jobs", 1)
 @pytest.fixture
 def in_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trains in the reference: for a few steps quicker than compiling a model for each scheme."""
-    monkeypatch.setattr(tail_module, "which", lambda name: None)
+    monkeypatch.setattr(tail_module, "native_compiler", lambda: None)
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def finished_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     effort = SearchPlan(trials=4, promoted=1, folds=1, epochs=1, steps=5)
     request, output = Request(folder / "small.tflite"), folder / "scheme.toml"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tail_module, "which", lambda name: None)
+        patch.setattr(tail_module, "native_compiler", lambda: None)
         job = SearchJob(request, data, Limits(BUDGET), effort, rate=2**-6, jobs=1, output=output)
         run_search(job, SILENT, "")
     return folder / "scheme.study"

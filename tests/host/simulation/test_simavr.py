@@ -23,11 +23,11 @@ from mcutrain.host.building.target import Target
 from mcutrain.host.cost import measured
 from mcutrain.host.errors import TransportError
 from mcutrain.host.measure.machines_avr import DATA_BASE
-from mcutrain.host.processes import ending_with_parent
 from mcutrain.host.simulation.counts import Counting, Region, read_counted, read_counts
 from mcutrain.host.simulation.emulators import simavr
 from mcutrain.host.simulation.emulators.emulator import Missing
 from mcutrain.host.simulation.emulators.simavr import Simavr
+from mcutrain.host.system.here import start
 from mcutrain.host.training.runners import simulated
 from mcutrain.host.waiting import Waiting
 from mcutrain.trainer.errors import BudgetError
@@ -63,11 +63,7 @@ def address_of(linked: Linked, name: str) -> int:
 @contextmanager
 def running(emulator: Simavr, elf: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     """The runner, from when it has named its port."""
-    process = subprocess.Popen(
-        [*emulator.command(elf), *arguments],
-        stdout=subprocess.PIPE,
-        preexec_fn=ending_with_parent(),
-    )
+    process = start([*emulator.command(elf), *arguments], stdout=subprocess.PIPE)
     try:
         assert process.stdout is not None
         assert b"USART0 is /dev/" in process.stdout.readline()

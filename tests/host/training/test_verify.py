@@ -32,7 +32,8 @@ from tests.support.small_models import residual_model, write_dataset
 
 FAULTS = {
     "a rounding of the weight update": (
-        "kernels/sgd.h", "(m + 128) >> 8", "(m + 127) >> 8", "Conv2DUpdate",
+        "kernels/sgd.h", "MCT_WEIGHT_MAX;\n    }\n    *w = (int8_t)((m + 128) >> 8)",
+        "MCT_WEIGHT_MAX;\n    }\n    *w = (int8_t)((m + 127) >> 8)", "Conv2DUpdate",
     ),
     "the bias's dither": (
         "kernels/sgd.c", "mct_dither(seed, (uint32_t)c)", "mct_dither(seed, (uint32_t)c + 1u)",
