@@ -2,7 +2,7 @@
 /* NAME_save and NAME_load of a generated model: its learned state in flash (learning/store.h). One
  * source file of the firmware includes this behind NAME.h, and gives the name:
  *
- *     #include <watch.h>
+ *     #include "watch.h"
  *     #define MCT_API(symbol) watch_##symbol
  *     #include "learning/model_store.h"
  *

@@ -128,10 +128,13 @@ static bool is_inside(uint32_t offset, uint32_t nbytes, uint32_t limit_bytes)
 
 static mct_status execute_hello(uint8_t *reply, uint32_t *reply_bytes)
 {
-    static const uint8_t build_hash[8] = MCT_BUILD_HASH_BYTES;
+    static const uint8_t bytes[8] = MCT_BUILD_HASH_BYTES;
+    const uint8_t *build_hash = bytes;
+    /* Else these would be instructions, whose size differs from build to build. */
+    __asm__("" : "+r"(build_hash));
     mct_put_u16(reply, MCT_PROTOCOL_VERSION);
     mct_put_u16(reply + 2, MCT_LINK_PAYLOAD);
-    memcpy(reply + 4, build_hash, sizeof build_hash);
+    memcpy(reply + 4, build_hash, sizeof bytes);
     memcpy(reply + 12, MCT_MODEL(numerics_hash), 8);
     mct_put_u32(reply + 20, MCT_MODEL_CONST(INPUT_BYTES));
     mct_put_u32(reply + 24, MCT_MODEL_CONST(CLASSES));

@@ -45,7 +45,6 @@ PLAIN = {
         "stm32f1",
         "stm32f4",
         "rp2040",
-        "rp2040js",
         "avr",
         "simavr",
         "uart",

@@ -24,7 +24,7 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> mcutrain.Front:
     (folder / "small.tflite").write_bytes(residual_model())
     data = write_dataset(folder / "data.npz")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tail, "which", lambda name: None)
+        patch.setattr(tail, "native_compiler", lambda: None)
         return mcutrain.search(folder / "small.tflite", data, "8K", **QUICK)
 
 

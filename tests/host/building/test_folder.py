@@ -73,7 +73,7 @@ def test_copies_differ_by_their_includes_and_pragmas_alone(gen: Path) -> None:
     own = {"small.c", "small.h", "mct_selected_model.h", "one_version.h"}
     for path in sorted((gen / "src").rglob("*.[ch]")):
         text, name = path.read_text(), path.relative_to(gen / "src")
-        for included in re.findall(r'"(\S+\.[ch])"', text):
+        for included in re.findall(r'^(?! \*).*"(\S+\.[ch])"', text, re.M):
             assert path.name in own or (path.parent / included).is_file(), (name, included)
         if path.name in own:
             continue

@@ -133,7 +133,7 @@ def test_a_profile_needs_a_simulated_board(run: Run) -> None:
     ):
         assert ran.status == 1
         assert ran.err.startswith("error: --profile needs a simulated board: --target sim:BOARD")
-            assert ran.err.count("\n") == 1
+        assert ran.err.count("\n") == 1
 
 
 def test_lines_of_a_file_that_is_not_there_are_reported(tmp_path: Path) -> None:
