@@ -68,6 +68,7 @@ MEASURED_HOSTS = ("x86_64", "AMD64")  # whose code the stack analysis can read
 RECORD, ELF, MAP = "build.json", "firmware.elf", "firmware.map"
 DESCRIPTIONS = {BOARDS_DIR.name, REAL_BOARDS_DIR.name}
 NOT_FETCHED = ("HTTPClientError", "UnknownPackageError", "InternetConnectionError")
+GENERATED_BY = b"enerated by mcutrain"  # in each file of C that is printed
 UNFINISHED = "unfinished"  # in a folder of object files while they are made
 
 
@@ -225,6 +226,22 @@ def check_copies(plan: TrainingPlan, target: Target, folder: Path) -> None:
     """Raises Error now if ``copy_build`` could not write to ``folder`` later."""
     for path in copies(plan, target, folder) if folder.is_dir() else ():
         check_writable(path)
+        if path.is_file() and not is_ours(path):
+            raise BuildError(
+                f"{path} is not of mcutrain and would be lost: give another folder, or move it"
+            )
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file is of the kind that ``copy_build`` leaves under its name."""
+    signs = {
+        ".c": GENERATED_BY,
+        ".h": GENERATED_BY,
+        ".json": b'"numerics_hash"',
+        ".elf": b"\x7fELF",
+    }
+    sign = signs.get(path.suffix)
+    return sign is None or sign in path.read_bytes()
 
 
 def copies(plan: TrainingPlan, target: Target, folder: Path) -> list[Path]:
@@ -237,7 +254,9 @@ def copy_build(built: Build, folder: Path) -> list[Path]:
     """Put the firmware, its map and the generated C into ``folder``; returns their paths."""
     measured = [built.folder / MAP] if built.target.has_link else []
     sources = [built.elf, *measured, *sorted((built.folder / "gen").iterdir())]
-    return write_all({folder / path.name: path.read_bytes() for path in sources})
+    written = write_all({folder / path.name: path.read_bytes() for path in sources})
+    shutil.copymode(built.elf, folder / ELF)  # the native one is a program
+    return written
 
 
 def write_record(folder: Path, compiler: str, footprint: dict[str, Any] | None) -> dict[str, Any]:

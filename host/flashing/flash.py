@@ -26,7 +26,7 @@ from mcutrain.host.building.firmware import (
     upload,
 )
 from mcutrain.host.building.pio import upload_command
-from mcutrain.host.building.target import BOARD, Target
+from mcutrain.host.building.target import BOARD, NATIVE, SIM, Target
 from mcutrain.host.defaults import AUTO, BAUD
 from mcutrain.host.errors import MismatchError, TransportError
 from mcutrain.host.extras import require_extra
@@ -106,24 +106,33 @@ class Flashed:
         }
 
 
-def checked(job: FlashJob) -> tuple[RealBoard, str | Tool, Image | None]:
+def checked(job: FlashJob, *, is_used: bool = True) -> tuple[RealBoard, str | Tool, Image | None]:
     """The board, what flashes it, and the firmware of ``--elf``. Raises Error for all that can be
-    seen before work."""
+    seen before work; a tool that is not ``is_used`` now need not be there."""
     if (job.request is None) == (job.elf is None):
         raise Error(
             "give MODEL to build and flash its firmware, or --elf FILE to flash a built one"
         )
     require_extra("build", *(["elftools"] if job.request is None else []))
-    board = real_board(job.board)
-    tool = chosen_tool(board, job.tool, can_build=job.request is not None)
-    if isinstance(tool, Tool):
+    board = board_named(job.board)
+    image = None if job.elf is None else checked_image(job.elf, board)
+    tool = chosen_tool(board, job.tool, can_build=job.request is not None, is_used=is_used)
+    if isinstance(tool, Tool) and is_used:
         program_of(tool)
-    if tool == DRIVE and (board.drive is None or drives.drive_of(board.drive) is None):
+    has_drive = board.drive is not None and drives.drive_of(board.drive) is not None
+    if tool == DRIVE and is_used and not has_drive:
         raise Error(
             f"the drive {board.drive} of {board.name} is not mounted: plug the board in, for an "
             "RP2040 with BOOTSEL held"
         )
-    return board, tool, None if job.elf is None else checked_image(job.elf, board)
+    return board, tool, image
+
+
+def board_named(name: str) -> RealBoard:
+    """The board, by its name or as a target. Raises Error."""
+    if name == NATIVE or name.startswith(SIM):
+        raise Error(f"--board {name}: what runs on this computer is not flashed: `mcutrain train`")
+    return real_board(name.removeprefix(BOARD))
 
 
 def checked_image(elf: Path, board: RealBoard) -> Image:
@@ -149,7 +158,7 @@ def checked_image(elf: Path, board: RealBoard) -> Image:
 
 def dry_run(job: FlashJob) -> Flashed:
     """What would be done; nothing is built, written or opened."""
-    board, tool, image = checked(job)
+    board, tool, image = checked(job, is_used=False)
     port = None if job.port == AUTO else job.port
     if tool == PLATFORMIO:
         assert job.request is not None
@@ -160,7 +169,7 @@ def dry_run(job: FlashJob) -> Flashed:
     elf = Path("firmware.elf") if job.elf is None else job.elf
     first = [] if job.elf else [f"mcutrain build ... --target {BOARD}{board.name} (makes {elf})"]
     if not isinstance(tool, Tool):
-        drive = drives.drive_of(board.drive or "")
+        drive = drives.drive_of(board.drive or "") or f"the drive {board.drive}, not mounted now"
         name = f"{elf.stem}.{drive_form(board).value}"
         return Flashed(board, tool, (*first, f"copy {name}, made of {elf}, to {drive}"), elf)
     form, address = tool.form, "ADDRESS" if image is None else hex(image.address)
@@ -170,7 +179,10 @@ def dry_run(job: FlashJob) -> Flashed:
     if tool.needs_port and port is None:
         port = "PORT" if job.port is None else board_port(board)
     asked = Flashing(board, file, address, port, Path())
-    commands = map(shlex.join, tool.commands(program_of(tool), asked))
+    program = tool.program()
+    if program is None:
+        first.insert(0, f"{tool.install} (installs {tool.name}, which is not there)")
+    commands = map(shlex.join, tool.commands(program or tool.programs[0], asked))
     return Flashed(board, tool.name, (*first, *commands), elf)
 
 

@@ -161,10 +161,13 @@ def contents(form: Form, board: RealBoard, image: Image) -> bytes:
     return uf2(image.segments, board.uf2_family)
 
 
-def chosen_tool(board: RealBoard, asked: str | None, can_build: bool) -> str | Tool:
+def chosen_tool(
+    board: RealBoard, asked: str | None, can_build: bool, *, is_used: bool = True
+) -> str | Tool:
     """PLATFORMIO, DRIVE or a tool: the one that is asked for, else the first that is there.
 
-    Raises Error, with the line that installs what is missing, if there is none.
+    Raises Error, with the line that installs what is missing, if there is none; if the tool is not
+    ``is_used`` now, it is then the board's first.
     """
     tools = {tool.name: tool for tool in tools_of(board)}
     known = [*([PLATFORMIO] if can_build else []), *([DRIVE] if board.drive else []), *tools]
@@ -181,6 +184,8 @@ def chosen_tool(board: RealBoard, asked: str | None, can_build: bool) -> str | T
     for tool in tools.values():
         if tool.program():
             return tool
+    if tools and not is_used:
+        return next(iter(tools.values()))
     raise Error(f"{board.name}: {missing_all(board, list(tools.values()))}")
 
 

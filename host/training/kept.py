@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mcutrain.host.attached.choose import chosen_port
 from mcutrain.host.defaults import BAUD
 from mcutrain.host.errors import DeviceError
 from mcutrain.host.link.device import Device
@@ -44,6 +45,7 @@ def refusals(port: str) -> Iterator[None]:
 
 def asked(port: str, baud: int, what: Callable[[Device], Saved]) -> dict[str, Any]:
     """What a device does with its flash, and what that holds then; whatever its model is."""
+    port = chosen_port(port, baud)
     with SerialTransport(port, baud) as transport:
         device = Device.open(transport, None, None)
         with refusals(port):
@@ -63,6 +65,7 @@ def load(port: str, baud: int = BAUD) -> dict[str, Any]:
 
 def reset(port: str, seed: int, forgets: bool, baud: int = BAUD) -> dict[str, Any]:
     """Set it to its initial state, and erase what it has saved if it ``forgets``. Raises Error."""
+    port = chosen_port(port, baud)
     with SerialTransport(port, baud) as transport:
         device = Device.open(transport, None, None)
         if forgets:
@@ -78,7 +81,7 @@ def push(
     """Give the device the state of a file, and see by its digest that it has it. Raises Error."""
     saved, request = SavedState.read(state), request.resolved()
     with connected(port, partial(planned_on, request, flash_latents), baud) as runner:
-        plan, device = runner.plan, runner.device
+        plan, device, name = runner.plan, runner.device, runner.device.name
         packed = saved.state(plan)
         values = unpack_state(plan, packed)
         device.reset(0)  # no step may be under way
@@ -89,4 +92,4 @@ def push(
             f"{port}: the device does not hold what was sent, by its own digest: use it from one "
             "program at a time, and try again"
         )
-    return {"port": port, "state": str(state), "update": plan.scheme.name, "steps": steps}
+    return {"port": name, "state": str(state), "update": plan.scheme.name, "steps": steps}

@@ -178,6 +178,8 @@ class Machine:
     def _stopped(self, why: str) -> EmulationError:
         at = int(self._uc.reg_read(self._registers.counter))
         program = self.program
+        if "INSN_INVALID" in why:
+            why += "; give the --core that it is linked for, or none"
         return EmulationError(
             f"{program.name}: {program.where(self._called)} stopped in {program.where(at)} at "
             f"0x{at:08x} on {program.core.name}: {why}"

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from mcutrain.host.building.firmware import build
 from mcutrain.host.building.target import Target
 from mcutrain.host.simulation.simulator import simulate
+from mcutrain.host.training import kept
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import load
@@ -64,3 +66,27 @@ def test_firmware_without_flash_says_so(run: Run, tmp_path: Path) -> None:
         for args in (["save"], ["load"], ["reset", "--saved"]):
             refused = run(*args, "--port", port)
             assert refused.status == 1 and "no flash to save in" in refused.err
+
+
+def test_the_board_that_answers_is_found(
+    port: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept, "chosen_port", lambda asked, baud: {"auto": port}[asked])
+    assert run("save", "--port", "auto", "--json").json["port"] == port
+    assert run("reset", "--port", "auto", "--json").json["port"] == port
+
+
+def test_a_build_that_is_copied_can_be_started_and_writes_over_no_file_of_others(
+    run: Run, tmp_path: Path
+) -> None:
+    args = ("build", MODEL, "--update", "last:2", "--target", "native", "--output", tmp_path)
+    assert run(*args).status == 0
+    assert os.access(tmp_path / "firmware.elf", os.X_OK)
+    assert run(*args).status == 0  # its own files it may replace
+    for name in ("watch.c", "firmware.elf"):
+        own = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_text("mine")
+        refused = run(*args)
+        assert refused.status == 1 and f"{name} is not of mcutrain" in refused.err
+        assert (tmp_path / name).read_text() == "mine"
+        (tmp_path / name).write_bytes(own)

@@ -232,6 +232,10 @@ def test_what_cannot_be_flashed_is_one_line(
         run, "--elf", elf, *board, "--tool", "platformio"
     )
     assert "did you mean nucleo_f446re?" in one_line(run, "--elf", elf, "--board", "nucleo_446re")
+    dry = run("flash", "--elf", elf, *board, "--dry-run")
+    assert dry.status == 0 and "openocd" in dry.out and "which is not there" in dry.out
+    for here in ("native", "sim:microbit"):
+        assert "is not flashed" in one_line(run, "--elf", elf, "--board", here)
     tool("openocd")
     assert "is code for AVR, and nucleo_f446re is ARM (cortex-m4): build it for the board" in (
         one_line(run, "--elf", other, *board)
