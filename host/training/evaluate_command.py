@@ -115,8 +115,10 @@ def evaluated_on_port(
     if job.state is not None:
         raise Error("--port evaluates the weights that the board has: leave --state out")
     port, known = request_of_port(job.request.model, port, job.baud)
+    # The build that is known may be of somebody who gave the classes other names.
     names = job.request.options.class_names or None
-    request = named(known.but(class_names=names), job.data, job.reading)
+    unnamed = known.without(["class_names"])
+    request = named(unnamed.but(class_names=names), job.data, job.reading)
     with connected(port, partial(planned_on, request, None), job.baud) as runner:
         settle(runner)
         data = read_data(job, runner.plan, reporter)
