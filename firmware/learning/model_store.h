@@ -8,8 +8,7 @@
  *
  *     watch_reset(seed);
  *     if (watch_load() != MCT_OK) { watch_reset(seed); }     at power-up
- *     (learn) status = watch_save();                         then at sensible moments, between
- * steps
+ *     (learn) status = watch_save();                         at sensible moments, between steps
  *
  * What else shall be kept with the state, such as what a guard or a replay buffer holds, is named
  * before, and always the same:

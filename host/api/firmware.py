@@ -13,7 +13,7 @@ from typing import Any
 from mcutrain.host.api.errors import raises_errors
 from mcutrain.host.api.html import page_table
 from mcutrain.host.api.plan import Plan
-from mcutrain.host.building import firmware
+from mcutrain.host.building import copying, firmware
 from mcutrain.host.building.generated import Asked, generated
 from mcutrain.host.building.target import REFERENCE, Target, TargetKind
 from mcutrain.host.cost import measured
@@ -151,8 +151,8 @@ class Firmware:
         Raises:
             Error: The folder cannot be written.
         """
-        firmware.check_copies(self.built.plan, self.built.target, Path(folder))
-        return firmware.copy_build(self.built, Path(folder))
+        copying.check_copies(self.built.plan, self.built.target, Path(folder))
+        return copying.copy_build(self.built, Path(folder))
 
     def __repr__(self) -> str:
         named = f"{self.built.plan.name}, {self.built.plan.scheme.name}, {self.target}"

@@ -41,7 +41,6 @@ from mcutrain.host.building.target import Target, TargetKind
 from mcutrain.host.errors import BuildError
 from mcutrain.host.extras import require_extra
 from mcutrain.host.files import write_all, write_whole
-from mcutrain.host.outputs import check_writable
 from mcutrain.host.places import (
     BOARDS_DIR,
     EMULATORS_DIR,
@@ -68,7 +67,6 @@ MEASURED_HOSTS = ("x86_64", "AMD64")  # whose code the stack analysis can read
 RECORD, ELF, MAP = "build.json", "firmware.elf", "firmware.map"
 DESCRIPTIONS = {BOARDS_DIR.name, REAL_BOARDS_DIR.name}
 NOT_FETCHED = ("HTTPClientError", "UnknownPackageError", "InternetConnectionError")
-GENERATED_BY = b"enerated by mcutrain"  # in each file of C that is printed
 UNFINISHED = "unfinished"  # in a folder of object files while they are made
 
 
@@ -220,43 +218,6 @@ def upload(built: Build, port: str | None, verbose: bool = False) -> tuple[int, 
     with objects_of(built.target.board) as objects:
         command = upload_command(built.target.env, port)
         return run_platformio(command, built.folder / "gen", objects, {}, verbose)
-
-
-def check_copies(plan: TrainingPlan, target: Target, folder: Path) -> None:
-    """Raises Error now if ``copy_build`` could not write to ``folder`` later."""
-    for path in copies(plan, target, folder) if folder.is_dir() else ():
-        check_writable(path)
-        if path.is_file() and not is_ours(path):
-            raise BuildError(
-                f"{path} is not of mcutrain and would be lost: give another folder, or move it"
-            )
-
-
-def is_ours(path: Path) -> bool:
-    """Whether a file is of the kind that ``copy_build`` leaves under its name."""
-    signs = {
-        ".c": GENERATED_BY,
-        ".h": GENERATED_BY,
-        ".json": b'"numerics_hash"',
-        ".elf": b"\x7fELF",
-    }
-    sign = signs.get(path.suffix)
-    return sign is None or sign in path.read_bytes()
-
-
-def copies(plan: TrainingPlan, target: Target, folder: Path) -> list[Path]:
-    """What ``copy_build`` leaves in ``folder``, beside what is the same for all models."""
-    own = (f"{plan.name}.{ending}" for ending in ("c", "h", "json"))
-    return [folder / name for name in (ELF, *([MAP] if target.has_link else []), *own)]
-
-
-def copy_build(built: Build, folder: Path) -> list[Path]:
-    """Put the firmware, its map and the generated C into ``folder``; returns their paths."""
-    measured = [built.folder / MAP] if built.target.has_link else []
-    sources = [built.elf, *measured, *sorted((built.folder / "gen").iterdir())]
-    written = write_all({folder / path.name: path.read_bytes() for path in sources})
-    shutil.copymode(built.elf, folder / ELF)  # the native one is a program
-    return written
 
 
 def write_record(folder: Path, compiler: str, footprint: dict[str, Any] | None) -> dict[str, Any]:

@@ -33,7 +33,8 @@ def refusals(port: str) -> Iterator[None]:
         hints = {
             Status.MESSAGE: "its firmware has no flash to save in: flash one whose port has, or "
             "keep what it learned with `mcutrain pull`",
-            Status.NOTHING_SAVED: "nothing is saved in its flash: `mcutrain save` saves",
+            Status.NOTHING_SAVED: "nothing is saved in its flash, or nothing that is whole: "
+            "`mcutrain save` saves",
             Status.FOREIGN: "what is saved in its flash is another model's or version's: "
             "`mcutrain save` writes over it, `mcutrain reset --saved` erases it",
             Status.STATE: "its state is none that training leaves: `mcutrain reset` mends it",

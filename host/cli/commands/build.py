@@ -111,8 +111,8 @@ def build(
     verbose: VerboseOpt = False,
 ) -> None:
     """Build the firmware that serves the model on the link."""
+    from mcutrain.host.building.copying import check_copies, copies, copy_build
     from mcutrain.host.building.firmware import build as build_firmware
-    from mcutrain.host.building.firmware import check_copies, copies, copy_build
     from mcutrain.host.building.target import Target, TargetKind
     from mcutrain.host.cost import measured
     from mcutrain.host.show import terminal as show
