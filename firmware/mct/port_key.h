@@ -6,11 +6,13 @@
 
 #include <stdint.h>
 
+#include "mct/protocol.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-enum { MCT_KEY_BYTES = 32, MCT_NONCE_BYTES = 16, MCT_MAC_BYTES = 16 };
+enum { MCT_KEY_BYTES = 32, MCT_MAC_BYTES = 16 };
 
 /* What a key gives the right to. They travel on the wire: never renumber. */
 enum { MCT_RIGHT_READ = 0, MCT_RIGHT_TRAIN = 1, MCT_RIGHT_WRITE = 2, MCT_RIGHTS = 3 };

@@ -7,6 +7,7 @@
 
 #include "mct/hmac.h"
 #include "mct/model.h"
+#include "mct/port.h"
 #include "mct_keys.h"
 #include "runtime/frame.h"
 #include "runtime/seal.h"
@@ -14,7 +15,6 @@
 enum { OF_NONCE = 0, OF_REQUEST = 1, OF_REPLY = 2 }; /* what a code is of: its first byte */
 enum { HEAD_BYTES = 1 + 2 * MCT_NONCE_BYTES + 2 + 4 + 1 + 1, NO_RIGHT = MCT_RIGHTS };
 
-static const uint8_t mct_link_keys[MCT_RIGHTS][MCT_KEY_BYTES] MCT_IN_FLASH = MCT_KEYS;
 static struct {
     uint8_t nonce[MCT_NONCE_BYTES]; /* this device's */
     uint8_t host_nonce[MCT_NONCE_BYTES];
@@ -45,7 +45,7 @@ __attribute__((weak)) void mct_port_mac(uint32_t right, const uint8_t *head, uin
  * be said to this device later: it may say so itself. */
 void mct_seal_begin(bool is_repeat)
 {
-    uint8_t head[1 + 4 + MCT_NONCE_BYTES] = {OF_NONCE};
+    uint8_t head[1 + 4 + MCT_NONCE_BYTES + MCT_DEVICE_ID_BYTES] = {OF_NONCE};
     if (is_repeat && mct_link_seal.counter == 0) {
         return; /* the host has the nonce, or its reply is on the way */
     }
@@ -53,6 +53,7 @@ void mct_seal_begin(bool is_repeat)
     mct_link_seal.counter = 0;
     mct_put_u32(head + 1, mct_link_seal.sessions);
     mct_port_nonce(head + 1 + 4);
+    mct_port_device_id(head + 1 + 4 + MCT_NONCE_BYTES);
     mct_port_mac(MCT_RIGHT_WRITE, head, sizeof head, NULL, 0, mct_link_seal.nonce);
 }
 

@@ -12,7 +12,6 @@
 #include <stdint.h>
 
 #include "mct/port_key.h"
-#include "mct/protocol.h"
 #include "mct/status.h"
 #include "runtime/request.h"
 
