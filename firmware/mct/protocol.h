@@ -35,6 +35,8 @@
  *   FINISH         flags u8                        as STEP
  *   CYCLES         -                               cycles of the request before u32
  *   STORE          action u8                       slots, whole, sequence, erases: u32 each
+ *   SEALED         right u8, counter u32, type u8, the reply of that type, code 16 bytes
+ *                  its request, code 16 bytes
  *
  * The cause is an mct_reset_cause (mct/reset_cause.h), resets and saves count those since power-on
  * and those in flash. What a build has not is 0.
@@ -56,6 +58,9 @@
  *
  * STORE saves what was learned in flash, loads it, or forgets it, in firmware with flash for it,
  * and tells what is there (learning/store.h).
+ *
+ * SEALED holds another request, in builds with a key, which refuse all else but HELLO
+ * (runtime/seal.h). HELLO in it has a payload, the host's nonce of 16 bytes.
  *
  * STEP, INFER, BEGIN and START start at the latent if LATENT, PREFIX or RECALL came after the
  * last SAMPLE. */
@@ -90,10 +95,12 @@ enum {
     MCT_MSG_FINISH = 19,
     MCT_MSG_CYCLES = 20,
     MCT_MSG_STORE = 21,
+    MCT_MSG_SEALED = 24,
     MCT_MSG_REPLY = 0x80
 };
 
-/* Fixed part of each request's payload; SAMPLE, WRITE, TARGET and LATENT carry data after it. */
+/* Fixed part of each request's payload; SAMPLE, WRITE, TARGET and LATENT carry data after it, and
+ * SEALED, which counts its code here, a request in it. */
 enum {
     MCT_REQUEST_HELLO_BYTES = 0,
     MCT_REQUEST_RESET_BYTES = 4,
@@ -115,7 +122,8 @@ enum {
     MCT_REQUEST_START_BYTES = 4,
     MCT_REQUEST_FINISH_BYTES = 1,
     MCT_REQUEST_CYCLES_BYTES = 0,
-    MCT_REQUEST_STORE_BYTES = 1
+    MCT_REQUEST_STORE_BYTES = 1,
+    MCT_REQUEST_SEALED_BYTES = 22
 };
 
 /* Fixed part of each reply that has one, after the status. */
@@ -134,6 +142,8 @@ enum {
     MCT_REPLY_CYCLES_BYTES = 4,
     MCT_REPLY_STORE_BYTES = 16
 };
+
+enum { MCT_NONCE_BYTES = 16 }; /* of HELLO's reply, and of a HELLO that is sealed */
 
 /* Features, bits of HELLO's reply. */
 enum {

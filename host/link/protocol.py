@@ -42,6 +42,7 @@ class Message(IntEnum):
     FINISH = 19
     CYCLES = 20
     STORE = 21
+    SEALED = 24
 
 
 class Status(IntEnum):
@@ -60,6 +61,8 @@ class Status(IntEnum):
     FLASH = -10
     NOTHING_SAVED = -11
     FOREIGN = -12
+    KEY = -13
+    RIGHT = -14
 
     @property
     def meaning(self) -> str:
@@ -85,6 +88,8 @@ _MEANINGS = {
     Status.FLASH: "its flash cannot be written or read any more; what was saved stays",
     Status.NOTHING_SAVED: "nothing whole is saved in its flash",
     Status.FOREIGN: "what is saved in its flash is of another model, version or length",
+    Status.KEY: "it is not sealed with a key of this device: give its own file to --key",
+    Status.RIGHT: "the key that it is sealed with does not give the right to it",
 }
 
 
@@ -137,7 +142,8 @@ class Feature(IntFlag):
 
 _EMPTY = struct.Struct("<")
 
-# The fixed part of each request; the data of SAMPLE, WRITE, TARGET and LATENT follow it.
+# The fixed part of each request; the data of SAMPLE, WRITE, TARGET and LATENT follow it, and a
+# request that is SEALED, with its code.
 REQUESTS = {
     Message.HELLO: _EMPTY,
     Message.RESET: struct.Struct("<I"),  # seed
@@ -160,6 +166,7 @@ REQUESTS = {
     Message.FINISH: struct.Struct("<B"),  # flags
     Message.CYCLES: _EMPTY,
     Message.STORE: struct.Struct("<B"),  # what to do
+    Message.SEALED: struct.Struct("<BIB"),  # right, counter, type
 }
 
 # The fixed part of each reply that has one, after the status.
