@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The chain over all that a device has learned from: one definition for device, reference and audit.
+"""The chain over all that a device has learned from, for device, reference and audit.
 
 Each step makes an entry of 48 bytes, all numbers little-endian:
 
 offset  bytes
-0       16     head: the chain before the step
+0       16     chain value before the step
 16      16     sample hash: of the int8 sample as the device gets it, then of a target that is no
                label; of the latent instead of the sample, where the step began there
 32      4      label; 0 where a step takes none
@@ -13,8 +13,8 @@ offset  bytes
 42      2      flags: bit 0 the step began at a latent
 44      4      classes in use, if the plan has spare ones; else 0
 
-The chain behind the step is the hash of its entry, and so names every entry before it, too. A hash
-is the first 16 bytes of a SHA-256. Twin of firmware/mct/record_chain.h.
+The chain value behind the step is the hash of its entry, and so stands for every entry before it,
+too. A hash is the first 16 bytes of a SHA-256. The twin in C is firmware/mct/record_chain.h.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ def sample_hash(data: bytes) -> bytes:
 
 
 def begin(numerics_hash: bytes, seed: int, before: bytes = b"") -> bytes:
-    """The chain of a reset: before the first step. ``numerics_hash`` has 8 bytes.
+    """The chain value of a reset, before the first step. ``numerics_hash`` has 8 bytes.
 
-    ``before`` is the head in the model file (16 bytes) where training goes on from an export that
-    has one: so the chain goes on over the export.
+    ``before`` is the chain value in the model file (16 bytes) where training goes on from an export
+    of a chained plan: so the chain goes on over the export.
     """
     assert len(numerics_hash) == 8
     assert len(before) in (0, HASH_BYTES)
@@ -58,9 +58,9 @@ def begin(numerics_hash: bytes, seed: int, before: bytes = b"") -> bytes:
 
 @dataclass(frozen=True)
 class Entry:
-    """What a step learned from, and the head before it."""
+    """What a step learned from, and the chain value before it."""
 
-    head: bytes
+    before: bytes
     sample_hash: bytes
     label: int
     step: int
@@ -71,9 +71,9 @@ class Entry:
 
     def pack(self) -> bytes:
         """The 48 bytes."""
-        assert len(self.head) == len(self.sample_hash) == HASH_BYTES
+        assert len(self.before) == len(self.sample_hash) == HASH_BYTES
         return ENTRY.pack(
-            self.head,
+            self.before,
             self.sample_hash,
             self.label,
             self.step,
@@ -93,13 +93,13 @@ class Entry:
         return bool(self.flags & AT_LATENT)
 
     @property
-    def next_head(self) -> bytes:
-        """The chain behind the step."""
+    def after(self) -> bytes:
+        """The chain value behind the step."""
         return short_hash(self.pack())
 
 
 def advance(
-    head: bytes,
+    before: bytes,
     sample_hash: bytes,
     label: int,
     step: int,
@@ -108,5 +108,5 @@ def advance(
     flags: int = 0,
     classes: int = 0,
 ) -> bytes:
-    """The chain behind a step, from the one before it and the fields of its entry."""
-    return Entry(head, sample_hash, label, step, multiplier, shift, flags, classes).next_head
+    """The chain value behind a step, from that before it and the fields of its entry."""
+    return Entry(before, sample_hash, label, step, multiplier, shift, flags, classes).after
