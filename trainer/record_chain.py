@@ -23,6 +23,10 @@ import hashlib
 import struct
 from dataclasses import dataclass
 
+import numpy as np
+
+from mcutrain.trainer.graph.tensor import Array, DType, Role, Tensor, TensorType
+
 HASH_BYTES = 16
 ENTRY = struct.Struct("<16s16sIIBBHI")
 ENTRY_BYTES = ENTRY.size
@@ -110,3 +114,16 @@ def advance(
 ) -> bytes:
     """The chain value behind a step, from that before it and the fields of its entry."""
     return Entry(before, sample_hash, label, step, multiplier, shift, flags, classes).after
+
+
+def chain_tensor() -> Tensor:
+    """STATE (16,) u8: the chain value. Its data are that of the export that training goes on from,
+    or zeros."""
+    data = np.zeros(HASH_BYTES, np.uint8)
+    return Tensor("chain", TensorType(data.shape, DType.U8), Role.STATE, data)
+
+
+def chain_at_reset(chain: Tensor, numerics_hash: bytes, seed: int) -> Array:
+    """The value that a reset with ``seed`` gives the tensor."""
+    before = b"" if chain.initial is None else chain.initial.tobytes()
+    return np.frombuffer(begin(numerics_hash, seed, before), np.uint8).copy()
