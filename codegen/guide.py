@@ -78,7 +78,11 @@ def about(program: Program) -> Iterator[str]:
     yield ""
     yield "| Memory | What | Bytes |"
     yield "|---|---|---|"
-    others = {"kept latents": plan.slot_bytes, "next sample": plan.ahead_bytes}
+    others = {
+        "kept latents": plan.slot_bytes,
+        "next sample": plan.ahead_bytes,
+        "record of the chain": plan.record_bytes,
+    }
     parts = {
         "arena, which all tensors of a step share": plan.memory.arena_bytes,
         "what is learned, and the state of training": plan.memory.state_bytes,

@@ -139,6 +139,14 @@ class PlanOptions:
             metavar="TENSOR",
         ),
     )
+    chain: bool = field(
+        default=False,
+        metadata=option(
+            LEARNS,
+            "Keep a chain value in the state: a hash of every sample, label and learning rate that "
+            "was learned from, so that a device can prove its training. Default: no chain.",
+        ),
+    )
     class_names: tuple[str, ...] = field(
         default=(),
         metadata=option(
@@ -247,6 +255,18 @@ class PlanOptions:
         metadata=option(
             PLACEMENT,
             "Reserve RAM for N latents (outputs of the frozen layers) on the device. Default: 0.",
+            effect=Effect.MEMORY,
+            metavar="N",
+            least=0,
+        ),
+    )
+
+    record_entries: int = field(
+        default=0,
+        metadata=option(
+            PLACEMENT,
+            "Keep the chain's entries of the last N steps in RAM, 48 bytes each, for a host to "
+            "read; with --chain. Default: 0.",
             effect=Effect.MEMORY,
             metavar="N",
             least=0,

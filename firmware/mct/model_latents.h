@@ -50,7 +50,13 @@ mct_status MCT_API(begin_from_latent)(uint32_t label)
         return MCT_ERR_RANGE;
     }
     mct_status status = MCT_API(ready)(true);
-    return status == MCT_OK ? MCT_API(begin_at)(MCT_API_CONST(PREFIX_CALLS), label) : status;
+    if (status == MCT_OK) {
+        status = MCT_API(begin_at)(MCT_API_CONST(PREFIX_CALLS), label);
+    }
+    if (status == MCT_OK) {
+        MCT_API(enter)(true);
+    }
+    return status;
 }
 
 mct_status MCT_API(step_from_latent)(uint32_t label)

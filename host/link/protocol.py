@@ -42,6 +42,7 @@ class Message(IntEnum):
     FINISH = 19
     CYCLES = 20
     STORE = 21
+    RECORD = 22
     SEALED = 24
 
 
@@ -110,6 +111,13 @@ class StoreAction(IntEnum):
     FORGET = 3
 
 
+class RecordAction(IntEnum):
+    """What RECORD is asked for."""
+
+    LOOK = 0
+    ENTRY = 1
+
+
 class ResetCause(IntEnum):
     """Why a device started. Twin of firmware/mct/reset_cause.h."""
 
@@ -166,6 +174,7 @@ REQUESTS = {
     Message.FINISH: struct.Struct("<B"),  # flags
     Message.CYCLES: _EMPTY,
     Message.STORE: struct.Struct("<B"),  # what to do
+    Message.RECORD: struct.Struct("<BI"),  # what to tell, number of an entry
     Message.SEALED: struct.Struct("<BIB"),  # right, counter, type
 }
 
@@ -184,6 +193,7 @@ REPLIES = {
     Message.FINISH: struct.Struct("<5I"),
     Message.CYCLES: struct.Struct("<I"),
     Message.STORE: struct.Struct("<4I"),
+    Message.RECORD: struct.Struct("<16s16s4I"),  # or an entry, of as many bytes
 }
 
 
@@ -261,6 +271,25 @@ class Saved:
     whole: int
     sequence: int
     erases: int
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What a device says of its chain (SPEC 4.2): the chain value, the hash of its state, the steps
+    since reset, the classes in use; and of its record how many entries fit, and how many have
+    entered since power-up."""
+
+    chain: bytes
+    state_hash: bytes
+    room: int
+    steps: int
+    entered: int
+    classes: int
+
+    @property
+    def kept(self) -> range:
+        """The numbers of the entries that the device keeps."""
+        return range(max(0, self.entered - self.room), self.entered)
 
 
 def request(message: Message, *fields: int, data: bytes = b"") -> bytes:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from mcutrain.host.link.model_device import ModelDevice
 from mcutrain.host.link.traffic import Traffic
@@ -30,11 +31,13 @@ from mcutrain.host.training.monitor import EARLY_STEPS, Monitor
 from mcutrain.host.training.preconditioning import set_input_shifts
 from mcutrain.host.training.progress import Progress, Report
 from mcutrain.host.training.rates import (
+    NO_SAMPLE,
     epochs,
     initial_rate,
     last_part,
     rates,
 )
+from mcutrain.host.training.recording import Recorder, Taken
 from mcutrain.host.training.result import Result
 from mcutrain.host.training.runner import Answer, Runner, answer
 from mcutrain.host.training.runners import DeviceRunner, ReferenceRunner
@@ -74,6 +77,7 @@ class TrainingRun:
     guard: Guard | None = None
     monitor: Monitor | None = None
     classes: int = 0  # in use, while the guard validates
+    record: Recorder | None = None
     seen: bytes = b""  # the last state that was read, for the monitor
     epochs: int = 0  # of the run, with those that are cut
 
@@ -97,6 +101,7 @@ def train(
     report: Report,
     state: bytes | None = None,
     keep: Keep | None = None,
+    record: Recorder | None = None,
 ) -> Result:
     """Reset the runner, or let it take up ``state``, and train it.
 
@@ -104,7 +109,8 @@ def train(
     difference. ``keep`` gets what was learned as soon as it is known, before it is measured. With
     it, or with ``guard``, a signal to end takes effect between two steps, and the best state stays,
     or the last without the guard. Where the run fails, ``keep`` gets the best state that the guard
-    has, or the last that the monitor saw. Raises DataError for a guard without validation samples.
+    has, or the last that the monitor saw. ``record`` is told of all that its end depends on.
+    Raises DataError for a guard without validation samples.
     """
     if options.balance == ON and not plan.takes_label:
         raise DataError("--balance is for classes, but the loss takes no label: leave it out")
@@ -116,6 +122,7 @@ def train(
     started = time.monotonic()
     with deferred(options.guard or keep is not None) as interrupt:
         run = TrainingRun(plan, data, runner, options, report, result, first_step, interrupt, keep)
+        run.record = record
         try:
             begin(run, state)
             run_epochs(run)
@@ -148,15 +155,9 @@ def begin(run: TrainingRun, state: bytes | None) -> None:
             run.runner.load(state)
         if run.verifier is not None:
             run.verifier.load(state)
-    if count := new_classes(plan, run.data, state):
-        for trained in run.trained:
-            trained.set_classes(count)
-    if plan.task.seen is not None:
-        found = run.runner.state()
-        state = with_seen(plan, found, present_classes(run.data, False))
-        for trained in run.trained if state != found else ():
-            trained.load(state)
-    set_input_shifts(plan, run.data.x_train, run.runner, *run.trained[1:])
+    if run.record is not None:
+        run.record.begin(plan, run.result.seed, run.runner.state(), state is None)
+    fit_to_data(run, state)
     run.result.evaluation_before = evaluate(run, "before")
     if options.monitor:
         run.monitor = Monitor(plan, run.data, run.runner.state())
@@ -164,6 +165,29 @@ def begin(run: TrainingRun, state: bytes | None) -> None:
         run.guard, run.result.guarded = Guard(options.patience), Guarded(run.result.metric)
         run.classes = classes_in_use(plan, run.runner.state())
         judge(run)
+
+
+def fit_to_data(run: TrainingRun, state: bytes | None) -> None:
+    """Change in the state before the first step what follows from the data."""
+    plan = run.plan
+    if count := new_classes(plan, run.data, state):
+        for trained in run.trained:
+            trained.set_classes(count)
+        tell_record(run, "classes", classes=count)
+    if plan.task.seen is not None:
+        found, seen = run.runner.state(), present_classes(run.data, False)
+        state = with_seen(plan, found, seen)
+        for trained in run.trained if state != found else ():
+            trained.load(state)
+        tell_record(run, "seen", classes=sorted(seen))
+    if set_input_shifts(plan, run.data.x_train, run.runner, *run.trained[1:]):
+        tell_record(run, "input shifts", state=run.runner.state())
+
+
+def tell_record(run: TrainingRun, event: str, **facts: Any) -> None:
+    """Have the record, if one is kept, say what has happened between two steps."""
+    if run.record is not None:
+        run.record.event(event, facts)
 
 
 def finish(run: TrainingRun) -> None:
@@ -197,6 +221,8 @@ def kept(run: TrainingRun, state: bytes) -> None:
     if run.keep is not None:
         with run.interrupt.keeping():
             run.keep(state)
+    if run.record is not None:
+        run.record.end(state)
 
 
 def keep_best(run: TrainingRun) -> None:
@@ -208,6 +234,7 @@ def keep_best(run: TrainingRun) -> None:
     if run.guard is not None and run.runner.state() != run.guard.state:
         for trained in run.trained:
             trained.load(run.guard.state)
+        tell_record(run, "restored", state=run.guard.state)
 
 
 def with_seed(plan: TrainingPlan, state: bytes, seed: int) -> bytes:
@@ -220,7 +247,7 @@ def with_seed(plan: TrainingPlan, state: bytes, seed: int) -> bytes:
 def run_epochs(run: TrainingRun) -> None:
     """All epochs of a run, or those up to where the guard stops it, or whoever is told of the
     progress. Raises Differs, Interrupted."""
-    options, samples = run.options, len(run.data.x_train)
+    options, samples = run.options, run.data.epoch_steps
     rate = options.rate if options.rate is not None else initial_rate(run.plan)
     feed = Feed(run.plan, run.data, options, run.result.seed, run.first_step)
     total = len(feed.order)
@@ -234,7 +261,8 @@ def run_epochs(run: TrainingRun) -> None:
             run.seen = run.runner.state()
             run.monitor.look(run.seen)
         verdict = judge(run, first >= tried_from) if run.guard else None
-        tell_epoch(run, epoch, len(parts), end - first)
+        taken = int((feed.order[first:end] != NO_SAMPLE).sum())
+        tell_epoch(run, epoch, len(parts), taken)
         if run.result.stopped:
             return
         if verdict is Verdict.STOP and end < total:
@@ -244,9 +272,9 @@ def run_epochs(run: TrainingRun) -> None:
 
 
 def tell_epoch(run: TrainingRun, epoch: int, epochs: int, steps: int) -> None:
-    """Tell that an epoch of so many steps has ended."""
+    """Tell that an epoch has ended, in which so many steps were taken."""
     result = run.result
-    if run.result.stopped:
+    if run.result.stopped or not steps:
         return
     losses = result.losses[-steps:]
     metric = None if result.guarded is None else result.guarded.values()[-1]
@@ -270,35 +298,71 @@ def run_steps(
     end: int,
 ) -> None:
     """Steps ``first`` to ``end`` of a run, counted in its result. Raises Differs, Interrupted."""
-    result, verifier, traffic = run.result, run.verifier, run.traffic
-    rate = schedule[max(k for k in schedule if k <= first)].real
+    result, traffic = run.result, run.traffic
+    rate = schedule[max(k for k in schedule if k <= first)]
     for k in range(first, end):
         run.interrupt.check()
         if k in schedule:
-            rate = schedule[k].real
+            rate = schedule[k]
             for trained in run.trained:
-                trained.set_learning_rate(schedule[k])
-        sample, target = feed.at(k)
-        if k + 1 < end:
+                trained.set_learning_rate(rate)
+        if feed.order[k] == NO_SAMPLE:
+            leave_out(run)
+            continue
+        if k + 1 < end and feed.order[k + 1] != NO_SAMPLE:
             run.runner.announce(*feed.at(k + 1))
-        started = time.monotonic()
-        expected = verifier and verifier.expect(partial(verifier.replay, sample, target))
-        loss, digest = run.runner.step(sample, target, run.options.verify)
-        result.steps += 1
-        result.losses.append(loss.real(run.plan))
-        if verifier and expected and not verifier.compare_step(expected(), (loss, digest)):
-            raise Differs(verifier.locate(device_of(run.runner), sample, target))
-        result.step_seconds += time.monotonic() - started
+        take_step(run, feed, k, rate)
         if run.monitor and result.steps == EARLY_STEPS:
             run.seen = run.runner.state()
             run.monitor.look(run.seen)
         told = Progress(
             "train", k + 1, len(feed.order), result.losses[-1], epoch=epoch, epochs=run.epochs,
-            rate=rate, traffic=traffic,
+            rate=rate.real, traffic=traffic,
         )  # fmt: skip
         tell(run, told)
         if result.stopped:
             return
+
+
+def take_step(run: TrainingRun, feed: Feed, k: int, rate: LearningRate) -> None:
+    """Step ``k`` of a run, at this rate. Raises Differs."""
+    result, verifier = run.result, run.verifier
+    sample, target = feed.at(k)
+    started = time.monotonic()
+    expected = verifier and verifier.expect(partial(verifier.replay, sample, target))
+    wants_digest = run.options.verify or run.record is not None
+    loss, digest = run.runner.step(sample, target, wants_digest)
+    number = run.first_step + result.steps
+    result.steps += 1
+    result.losses.append(loss.real(run.plan))
+    if run.record is not None:
+        source, at_latent = run.data.source(int(feed.order[k])), began_at_latent(run.runner)
+        run.record.step(Taken(number, sample, target, source, rate, at_latent, digest))
+    if verifier and expected and not verifier.compare_step(expected(), (loss, digest)):
+        raise Differs(verifier.locate(device_of(run.runner), sample, target))
+    result.step_seconds += time.monotonic() - started
+
+
+def began_at_latent(runner: Runner) -> bool:
+    """Whether the runner's last step began at the latent of its sample."""
+    found = innermost(runner)
+    return isinstance(found, ReferenceRunner | DeviceRunner) and found.at_latent
+
+
+def leave_out(run: TrainingRun) -> None:
+    """Let a step whose sample was left out count, though it is not taken."""
+    state = with_next_step(run.plan, run.runner.state())
+    for trained in run.trained:
+        trained.load(state)
+    tell_record(run, "left out", step=run.first_step + run.result.steps)
+    run.result.steps += 1
+
+
+def with_next_step(plan: TrainingPlan, state: bytes) -> bytes:
+    """The state behind a step that learned nothing."""
+    tensors = unpack_state(plan, state)
+    tensors[plan.learning.sgd][1] += 1
+    return pack_state(plan, tensors)
 
 
 def judge(run: TrainingRun, counts: bool = False) -> Verdict:
@@ -310,6 +374,10 @@ def judge(run: TrainingRun, counts: bool = False) -> Verdict:
     if verdict is Verdict.IMPROVED:
         guarded.best = len(guarded.curve)
     guarded.curve.append((run.first_step + run.result.steps, score))
+    tell_record(
+        run, "validation", step=run.first_step + run.result.steps, correct=score.correct,
+        total=score.total, loss=score.loss, verdict=verdict.name.lower(),
+    )  # fmt: skip
     return verdict
 
 

@@ -27,6 +27,8 @@ from mcutrain.host.training.latents import (
 )
 from mcutrain.host.training.loop import Keep, begun, train
 from mcutrain.host.training.progress import Report
+from mcutrain.host.training.rates import NO_SAMPLE
+from mcutrain.host.training.recording import Recorder
 from mcutrain.host.training.result import Result
 from mcutrain.host.training.runner import LatentRunner, Runner
 from mcutrain.host.training.runners import DeviceRunner
@@ -167,13 +169,17 @@ def streamed(
     seed, first_step = begun(plan, options, state)
     if options.augment is not None:
         data = augmented_stream(plan, data, options.augment, seed, first_step)
-    old = 0
+    old, all_new = 0, data.epoch_steps
+    numbers = slice(None) if data.numbers is None else data.numbers
     if data.x_old is not None and data.y_old is not None:
         old = len(data.x_old)
         x, y = np.concatenate([data.x_old, data.x_train]), np.append(data.y_old, data.y_train)
-        data = replace(data, x_train=x, y_train=y)
+        data = replace(data, x_train=x, y_train=y, filling=old)
     stream = stream_of(ReplayBuffer(slots, plan.classes, seed), data.y_train, old, ratio)
-    return data, replace(options, order=stream.order, augment=None), stream
+    # A new sample and its replays are 1 + ratio steps, which count where it was left out, too.
+    order = np.full((all_new, 1 + ratio), NO_SAMPLE)
+    order[numbers] = stream.order.reshape(-1, 1 + ratio)
+    return data, replace(options, order=order.reshape(-1), augment=None), stream
 
 
 def train_stream(
@@ -187,6 +193,7 @@ def train_stream(
     place: str | None = None,
     state: bytes | None = None,
     keep: Keep | None = None,
+    record: Recorder | None = None,
 ) -> tuple[Result, Saving]:
     """Train on ``x_train`` once, in its order, with a replay buffer that ``x_old`` fills at first.
 
@@ -196,7 +203,7 @@ def train_stream(
     data, options, stream = streamed(plan, data, slots, options, state, ratio)
     place = place_of(place, plan, True)
     wrapped = StreamRunner(runner, store_of(runner, place), stream, data)
-    result = train(plan, data, wrapped, options, report, state, keep)
+    result = train(plan, data, wrapped, options, report, state, keep, record)
     kept = plan.task.input if place == OFF or plan.latents.tensor is None else plan.latents.tensor
     nbytes = min(slots, len(data.y_train)) * kept.type.nbytes
     macs = 0 if place == OFF else plan.prefix_macs

@@ -24,6 +24,7 @@ from mcutrain.host.training.job import Outcome, TrainingJob, judged
 from mcutrain.host.training.keeping import Keeper
 from mcutrain.host.training.latents import DEVICE, OFF, CachedRunner, Saving, place_of
 from mcutrain.host.training.learned import GO_ON, going_on, planned_on
+from mcutrain.host.training.leaving_out import without
 from mcutrain.host.training.loop import train
 from mcutrain.host.training.port_build import Known, keep_counts, port_build
 from mcutrain.host.training.progress import Report
@@ -88,6 +89,8 @@ def prepared(job: TrainingJob, target: Target, reporter: Reporter) -> Prepared:
             job.data, plan, job.reading,
             lambda done, total: update(f"reading {job.data}: {done} of {total or '?'}"),
         )  # fmt: skip
+    if job.left_out is not None:
+        data = without(data, job.left_out)
     is_stream = job.replay is not None
     if job.port is None and saved is None and calls_for_mask(plan, data, is_stream):
         job = replace(job, request=job.request.but(absent=KEEP))
@@ -113,6 +116,8 @@ def run_job(job: TrainingJob, reporter: Reporter = SILENT, keeper: Keeper | None
     """
     keeper = Keeper(job.save, job.export) if keeper is None else keeper
     target = Target.parse(job.target)
+    if keeper.record is not None:
+        keeper.record.ask(job)
     ready = prepared(job, target, reporter)
     job, plan, data, state, notes = ready.job, ready.plan, ready.data, ready.state, ready.notes
     if job.port is not None:
@@ -223,6 +228,8 @@ def train_job(
     """Train as the job says, from latents or not; the saving by those that were kept."""
     assert job.latents is not None
     keep = partial(keeper.keep, job.request, plan)
+    if keeper.record is not None:
+        keeper.record.prepare(job, plan, data)
     if job.replay is not None:
         return train_stream(
             plan,
@@ -235,9 +242,10 @@ def train_job(
             job.latents,
             state,
             keep,
+            keeper.record,
         )
     wrapped = with_latents(runner, job.latents)
-    result = train(plan, data, wrapped, job.options, report, state, keep)
+    result = train(plan, data, wrapped, job.options, report, state, keep, keeper.record)
     return result, wrapped.saving if isinstance(wrapped, CachedRunner) else None
 
 

@@ -50,6 +50,7 @@ class ReferenceRunner:
 
     def __init__(self, plan: TrainingPlan) -> None:
         self.plan, self.reference = plan, Interpreter(plan)
+        self.at_latent = False
         self._logits: Array | None = None
 
     def reset(self, seed: int) -> None:
@@ -62,7 +63,7 @@ class ReferenceRunner:
         self.reference.set_classes(classes)
 
     def step(self, sample: Array, target: Array, wants_digest: bool) -> tuple[StepRecord, int]:
-        loss = self.reference.step(sample, target)
+        loss, self.at_latent = self.reference.step(sample, target), False
         return loss, self.reference.digest() if wants_digest else 0
 
     def announce(self, sample: Array, target: Array) -> None:
@@ -91,7 +92,7 @@ class ReferenceRunner:
     def step_from_latent(
         self, latent: Array, target: Array, wants_digest: bool
     ) -> tuple[StepRecord, int]:
-        loss = self.reference.step_from_latent(latent, target)
+        loss, self.at_latent = self.reference.step_from_latent(latent, target), True
         return loss, self.reference.digest() if wants_digest else 0
 
     def predict_from_latent(self, latent: Array) -> int:
@@ -119,6 +120,7 @@ class DeviceRunner:
         """Raises ProtocolError for a device whose sizes are not the plan's."""
         check_hello(device, plan)
         self.device, self.plan = device, plan
+        self.at_latent = False
         # The latent that PREFIX left for the next step, or the slot that it was kept in.
         self._in_place: Array | int | None = None
         self.sends_ahead = plan.options.receive_ahead
@@ -136,7 +138,7 @@ class DeviceRunner:
         self.device.set_classes(classes)
 
     def step(self, sample: Array, target: Array, wants_digest: bool) -> tuple[StepRecord, int]:
-        label = self._place(sample, target)
+        label, self.at_latent = self._place(sample, target), False
         following, self._announced = self._announced, None
         if following is None:
             return self._step(label, wants_digest)
@@ -178,6 +180,7 @@ class DeviceRunner:
     ) -> tuple[StepRecord, int]:
         label = write_target(self.device, self.plan, target)
         self._write_latent(latent)
+        self.at_latent = True
         return self._step(label, wants_digest)
 
     def predict_from_latent(self, latent: Array) -> int:
@@ -200,6 +203,7 @@ class DeviceRunner:
     ) -> tuple[StepRecord, int]:
         label = write_target(self.device, self.plan, target)
         self._recall(slot)
+        self.at_latent = True
         return self._step(label, wants_digest)
 
     def predict_from_slot(self, slot: int) -> int:
