@@ -31,7 +31,8 @@
  *   START          label u32                       -
  *   FINISH         flags u8                        as STEP
  *   CYCLES         -                               cycles of the request before u32
- *   STORE          action u8                       slots, whole, sequence, erases: u32 each
+ *   STORE          action u8                       slots, whole, sequence, erases, damaged,
+ *                                                  foreign: u32 each
  *
  * HELLO opens a session and sets the sequence number. After it, a request with the number of the
  * last one is answered with the kept reply and not executed again, but for a READ, which changes
@@ -126,7 +127,7 @@ enum {
     MCT_REPLY_RECALL_BYTES = 4,
     MCT_REPLY_FINISH_BYTES = 20,
     MCT_REPLY_CYCLES_BYTES = 4,
-    MCT_REPLY_STORE_BYTES = 16
+    MCT_REPLY_STORE_BYTES = 24
 };
 
 /* What STORE is asked to do. */

@@ -356,6 +356,8 @@ static mct_status execute_store(uint8_t action, uint8_t *reply, uint32_t *reply_
         mct_put_u32(reply + 4, report.whole);
         mct_put_u32(reply + 8, report.sequence);
         mct_put_u32(reply + 12, report.erases);
+        mct_put_u32(reply + 16, report.damaged);
+        mct_put_u32(reply + 20, report.foreign);
         *reply_bytes = MCT_REPLY_STORE_BYTES;
     }
     return status;
