@@ -253,6 +253,16 @@ class PlanOptions:
         ),
     )
 
+    store: bool = field(
+        default=False,
+        metadata=option(
+            PLACEMENT,
+            "Give the firmware a store: what it has learned outlives a loss of power in the flash "
+            "of its board, by `mcutrain save`. The native firmware has one without.",
+            effect=Effect.MEMORY,
+        ),
+    )
+
     @property
     def recomputes(self) -> bool:
         return self.recompute or self.recompute_to is not None
