@@ -199,6 +199,8 @@ def emit_selection(plan: TrainingPlan, build_hash: bytes, *, is_keyed: bool = Fa
     has = "#define MCT_RECEIVES_AHEAD 1\n" if plan.options.receive_ahead else ""
     if plan.learning.chain is not None:
         has += "#define MCT_KEEPS_CHAIN 1\n"
+    if plan.options.store:
+        has += "#define MCT_STORE 1\n"
     if is_keyed:
         has += '#define MCT_WITH_KEY\n#include "runtime/seal.h"\n'
     digest = "\n".join(filled("#define MCT_BUILD_HASH_BYTES {", hash_bytes(build_hash), "}"))

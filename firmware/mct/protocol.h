@@ -34,7 +34,8 @@
  *   START          label u32                       -
  *   FINISH         flags u8                        as STEP
  *   CYCLES         -                               cycles of the request before u32
- *   STORE          action u8                       slots, whole, sequence, erases: u32 each
+ *   STORE          action u8                       slots, whole, sequence, erases, damaged,
+ *                                                  foreign: u32 each
  *   RECORD         action u8, number u32           chain value 16 bytes, state hash 16 bytes,
  *                                                  room, steps, entered, classes: u32 each; or an
  *                                                  entry (mct/record_chain.h)
@@ -147,7 +148,7 @@ enum {
     MCT_REPLY_RECALL_BYTES = 4,
     MCT_REPLY_FINISH_BYTES = 20,
     MCT_REPLY_CYCLES_BYTES = 4,
-    MCT_REPLY_STORE_BYTES = 16,
+    MCT_REPLY_STORE_BYTES = 24,
     MCT_REPLY_RECORD_BYTES = 48
 };
 

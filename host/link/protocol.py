@@ -192,7 +192,7 @@ REPLIES = {
     Message.RECALL: struct.Struct("<I"),
     Message.FINISH: struct.Struct("<5I"),
     Message.CYCLES: struct.Struct("<I"),
-    Message.STORE: struct.Struct("<4I"),
+    Message.STORE: struct.Struct("<6I"),
     Message.RECORD: struct.Struct("<16s16s4I"),  # or an entry, of as many bytes
 }
 
@@ -265,12 +265,16 @@ class RunResult:
 @dataclass(frozen=True)
 class Saved:
     """What the flash of a device holds: slots for states, how many are whole, the number of the
-    newest (0 if there is none), and how often a slot has been erased at most."""
+    newest (0 if there is none), how often a slot has been erased at most, how many hold something
+    that is damaged or was not finished, and how many something of another model, version or
+    length."""
 
     slots: int
     whole: int
     sequence: int
     erases: int
+    damaged: int
+    foreign: int
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 from mcutrain.host.data.options import DEFAULT_DATA_OPTIONS, DataOptions
 from mcutrain.host.defaults import AUTO, BAUD, EPOCHS, GUARD_MINUTES, PATIENCE, RATE_MINUTES, RATIO
+from mcutrain.host.link.protocol import Saved
 from mcutrain.host.link.traffic import Traffic
 from mcutrain.host.request import Request
 from mcutrain.host.simulation.counts import Unit
@@ -53,6 +54,7 @@ class TrainingJob:
     save: Path | None = None
     export: Path | None = None
     beginning: str | None = None  # FRESH or GO_ON, for a device that has learned already
+    flash_image: Path | None = None  # a simulated device's flash, which it saves in at the end
     unguarded: str = ""
     decision: FoldDecision | None = None
     latents: str | None = None  # where they are kept; None is the default of host.training.latents
@@ -136,6 +138,7 @@ class Outcome:
     data: Dataset | None = None  # what it was trained and tested on
     traffic: Traffic | None = None  # of the link; None without one
     port_build: PortBuild | None = None  # what a board at a port runs
+    store: Saved | None = None  # what the device's flash holds behind it, of a job with its image
     unit: Unit = Unit.INSTRUCTIONS  # of what was counted; its word is in the keys
 
     def to_json(self) -> dict[str, Any]:
@@ -156,6 +159,7 @@ class Outcome:
             "latents": None if self.saving is None else self.saved(self.saving),
             "stack_used_bytes": self.stack_used_bytes,
             "link": None if self.traffic is None else self.traffic.to_json(),
+            **({} if self.store is None else {"store": asdict(self.store)}),
             "notes": [asdict(note) for note in self.notes],
             "build": None if self.port_build is None else self.port_build.to_json(),
             "cost": self.cost,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,7 @@ from mcutrain.host.training.latents import DEVICE, OFF, CachedRunner, Saving, pl
 from mcutrain.host.training.learned import GO_ON, going_on, planned_on
 from mcutrain.host.training.leaving_out import without
 from mcutrain.host.training.loop import train
+from mcutrain.host.training.on_flash import begun_from, check_flash_target, save_learned
 from mcutrain.host.training.port_build import Known, keep_counts, port_build
 from mcutrain.host.training.progress import Report
 from mcutrain.host.training.replay import train_stream
@@ -34,6 +36,7 @@ from mcutrain.host.training.result import Result
 from mcutrain.host.training.runners import (
     DeviceRunner,
     ReferenceRunner,
+    SimulatedRunner,
     connected,
     profiling,
     simulated,
@@ -69,6 +72,8 @@ def prepared(job: TrainingJob, target: Target, reporter: Reporter) -> Prepared:
     """Plan, and read what the job reads. Raises Error for all that can be seen before work."""
     check_together(job, target)
     target.require()
+    if job.flash_image is not None:
+        job = replace(job, request=job.request.but(store=True))
     job = replace(job, request=named(job.request.resolved(), job.data, job.reading))
     if job.replay is not None and job.latents == DEVICE:
         job = replace(job, request=job.request.but(latent_slots=job.replay))
@@ -133,6 +138,8 @@ def run_job(job: TrainingJob, reporter: Reporter = SILENT, keeper: Keeper | None
         return judged(found)
     with reporter.working(f"building for {target.name}"):
         built = build(plan, target, job.verbose)
+    if job.flash_image is not None:
+        state = begun_from(built, job.flash_image, job.beginning, state, reporter)
     if job.minutes is not None:
         with simulated(built) as device:
             job = timed(job, built.plan, data, device, state)
@@ -151,10 +158,15 @@ def check_together(job: TrainingJob, target: Target) -> None:
     if job.port is not None and target.kind is not TargetKind.REFERENCE:
         raise Error("give --port or --target, not both")
     check_runs_here(target)
-    if job.beginning == GO_ON and job.port is None:
-        raise Error("--go-on is for a board at a serial port: give --port, or --state FILE")
+    if job.flash_image is not None:
+        check_flash_target(target, job.port)
+    if job.beginning == GO_ON and job.port is None and job.flash_image is None:
+        raise Error(
+            "--go-on is for a board at a serial port, or an image of its flash: give --port or "
+            "--flash-image, or --state FILE"
+        )
     if job.beginning == GO_ON and job.state is not None:
-        raise Error("give --go-on, for the state that the board has, or --state, not both")
+        raise Error("give --go-on, for the state that the device has, or --state, not both")
     if job.minutes is not None and (job.counts or job.replay is not None):
         other = "--replay takes each sample once" if job.replay else "instructions are counted"
         raise Error(f"--minutes times a few steps first, but {other}: give --steps N instead")
@@ -249,6 +261,14 @@ def train_job(
     return result, wrapped.saving if isinstance(wrapped, CachedRunner) else None
 
 
+def running_job(
+    job: TrainingJob, built: Build, counts: Path | None
+) -> AbstractContextManager[SimulatedRunner]:
+    if job.profile:
+        return profiling(built, counts, job.flash_image)
+    return simulated(built, counts, image=job.flash_image)
+
+
 def run_simulated(
     job: TrainingJob,
     plan: TrainingPlan,
@@ -258,13 +278,16 @@ def run_simulated(
     reporter: Reporter,
     keeper: Keeper,
 ) -> Outcome:
+    store = None
     with tempfile.TemporaryDirectory() as folder:
         counts = Path(folder) / "counts" if job.counts else None
         with (
-            profiling(built, counts) if job.profile else simulated(built, counts) as runner,
+            running_job(job, built, counts) as runner,
             reporter.training(plan) as report,
         ):
             result, saving = train_job(job, plan, data, runner, report, state, keeper)
+            if job.flash_image is not None:
+                store = save_learned(runner, job.flash_image, reporter)
             used, traffic = runner.stack_used_bytes(), runner.device.traffic
         counts = counts if counts and counts.is_file() else None
         found = read_counts(counts) if counts else {}
@@ -272,7 +295,7 @@ def run_simulated(
     cost = measured(built)
     outcome = Outcome(
         job, built.target.name, result, cost, plan, stack_used_bytes=used, saving=saving,
-        profiles=by_region, traffic=traffic,
+        profiles=by_region, traffic=traffic, store=store,
     )  # fmt: skip
     unit = counted_unit(built.target) if job.counts else None
     if unit is None:

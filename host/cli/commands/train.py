@@ -10,7 +10,7 @@ import typer
 
 from mcutrain.host.cli.completion import one_of
 from mcutrain.host.cli.data_options import HELP, takes_data_options
-from mcutrain.host.cli.files import READS, WRITES
+from mcutrain.host.cli.files import KEEPS, READS, WRITES
 from mcutrain.host.cli.options import (
     BaudOpt,
     DryRunOpt,
@@ -56,7 +56,8 @@ def train(
         bool,
         typer.Option(
             "--fresh",
-            help="Begin anew on a board at --port that has learned already.",
+            help="Begin anew on a board at --port, or with a --flash-image, that has learned "
+            "already.",
             rich_help_panel=TARGET,
         ),
     ] = False,
@@ -64,10 +65,21 @@ def train(
         bool,
         typer.Option(
             "--go-on",
-            help="Go on from what the board at --port has learned.",
+            help="Go on from what the board at --port, or the --flash-image, has learned.",
             rich_help_panel=TARGET,
         ),
     ] = False,
+    flash_image: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Keep the flash of --target native or sim:BOARD in this file, where the device "
+            "saves what it has learned at the end and finds it when it starts again. Default: "
+            "nothing is kept.",
+            rich_help_panel=TARGET,
+        ),
+        KEEPS,
+    ] = None,
     epochs: Annotated[
         int | None,
         typer.Option(
@@ -304,7 +316,7 @@ def train(
         verbose=verbose, baud=baud, state=state, save=save, export=export,
         beginning=GO_ON if go_on else FRESH if fresh else None, latents=latents,
         flash_latents=flash_latents, replay=replay, replay_ratio=replay_ratio, profile=profile,
-        reading=reading,
+        reading=reading, flash_image=flash_image,
     )  # fmt: skip
     reporter = ConsoleReporter(progress(quiet))
     if dry_run:
@@ -324,7 +336,7 @@ def train(
             say(f"the weights so far were kept; go on with: {command_again(ctx, keeper)}")
         raise
     if outcome.result.interrupted and not keeper.failures:
-        is_kept = keeper.kept or port is not None
+        is_kept = keeper.kept or port is not None or flash_image is not None
         left = max(0, outcome.result.planned_steps - outcome.result.steps)
         again = f"go on with: {command_again(ctx, keeper, left)}"
         say(again if is_kept else "no file holds them: next time give --save or --export")
