@@ -29,7 +29,6 @@ from mcutrain.host.training.latents import (
     HostLatents,
     flash_slots,
 )
-from mcutrain.host.training.reconnects import Reconnects
 from mcutrain.host.training.runner import LatentRunner, Runner
 from mcutrain.host.training.trust import check_hello, checked_class, checked_step, read_state
 from mcutrain.host.training.verify import read_tensor, write_step, write_target
@@ -371,7 +370,6 @@ class PortRunner(DeviceRunner):
     def __init__(self, device: Device, plan: TrainingPlan, board: str) -> None:
         super().__init__(device, plan)
         self.board = board
-        self.reconnects = Reconnects()
 
 
 @contextmanager
