@@ -19,7 +19,7 @@ from mcutrain.trainer.fixedpoint import Int64
 from mcutrain.trainer.graph.graph import storage
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Array, Tensor
-from mcutrain.trainer.ops.sgd import FRACTION_BITS, Rates, weight_rates
+from mcutrain.trainer.ops.sgd import FRACTION_BITS, SUM, Rates, weight_rates
 from mcutrain.trainer.ops.state_check import BIAS_MAX, WEIGHT_MAX
 from mcutrain.trainer.ops.weighted import Weighted, filter_scales
 from mcutrain.trainer.training_plan import TrainingPlan
@@ -33,8 +33,8 @@ SPREAD_QUANTA = 64  # of the logits: at most what a class mean's logit rises abo
 
 @dataclass(frozen=True)
 class Enrolment:
-    """The head of a plan that can be enrolled. ``tensors`` are those beside weight and bias that
-    its rows have: fraction, or sums of steps. ``shift`` is what the device adds to the rate's."""
+    """The head of a plan that can be enrolled: what its rows are made of, the sums of steps of
+    weight and bias where it has them. ``shift`` is what the device adds to the rates'."""
 
     weight: Tensor
     bias: Tensor
@@ -61,15 +61,12 @@ def enrolment_of(plan: TrainingPlan) -> Enrolment | None:
     assert isinstance(head.op, Weighted)
     beside = plan.learning.companions.beside
     fraction = plan.learning.companions.joined(weight)
-    kept = [t for t in (*beside(weight).values(), *beside(bias).values()) if t is not fraction]
+    sums = tuple(beside(t)[SUM] for t in (weight, bias) if SUM in beside(t))
     scales = filter_scales(weight.type, head.op.out_axis)
     has_fraction = fraction is not None
     rates = weight_rates(x.type.scale, scales, head.op.dead, has_fraction=has_fraction)
-    return Enrolment(
-        weight, bias, fraction, tuple(t for t in kept if t.type.shape in (weight.type.shape,
-        bias.type.shape) and t.type.dtype is bias.type.dtype), rates, x.type.zero_point,
-        MEAN_BITS - gain(plan.task.logits.type.scale, x.type.scale),
-    )  # fmt: skip
+    shift = MEAN_BITS - gain(plan.task.logits.type.scale, x.type.scale)
+    return Enrolment(weight, bias, fraction, sums, rates, x.type.zero_point, shift)
 
 
 def gain(logit_scale: float, x_scale: float) -> int:
