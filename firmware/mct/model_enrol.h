@@ -187,8 +187,9 @@ static void MCT_API(write_row)(uint32_t label, int32_t base, int64_t centre_squa
         (void)MCT_API(class_mean)(label, i, &mean);
         squares += (int64_t)mean * mean;
         int64_t product = (int64_t)(mean - centre) * rate;
-        MCT_API(write_weight)(label * MCT_API(enrol_row) + i,
-                              (int32_t)MCT_API(halved)(product, shift, MCT_API(enrol_limit)));
+        MCT_API(write_weight)
+        (label * MCT_API(enrol_row) + i,
+         (int32_t)MCT_API(halved)(product, shift, MCT_API(enrol_limit)));
     }
     shift += 9 + MCT_API(enrol_fraction_bits);
     MCT_API_ENROL_B[label] = (int32_t)-MCT_API(halved)(squares * rate, shift, INT32_C(1) << 30);

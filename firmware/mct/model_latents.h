@@ -130,7 +130,7 @@ static mct_status MCT_API(recall_from_flash)(uint32_t index, uint32_t *label)
     *label = found;
 #else
     /* Volatile, or the compiler makes instructions of a sole slot, and the plan's bytes differ. */
-    const int8_t (*volatile latents)[MCT_API_CONST(LATENT_BYTES)] = MCT_API(flash_latents);
+    const int8_t(*volatile latents)[MCT_API_CONST(LATENT_BYTES)] = MCT_API(flash_latents);
     const uint16_t *volatile labels = MCT_API(flash_labels);
     memcpy(MCT_API_LATENT, latents[index], MCT_API_CONST(LATENT_BYTES));
     *label = labels[index];

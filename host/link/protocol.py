@@ -15,6 +15,8 @@ VERSION = 3
 REPLY = 0x80  # a reply's type is its request's with this bit; alone it answers a damaged frame
 DEVICE_ID_BYTES = 12
 NONCE_BYTES = 16
+NO_LABEL = 0xFFFFFFFF  # in place of a label that the device does not know
+ALL_CLASSES = 0xFFFFFFFF  # in place of a label: all classes of which there are latents
 STEP_DIGEST = 1  # flag of STEP and FINISH: compute the digest of the learned state
 
 
@@ -42,6 +44,8 @@ class Message(IntEnum):
     FINISH = 19
     CYCLES = 20
     STORE = 21
+    COLLECT = 23
+    ENROL = 25
 
 
 class Status(IntEnum):
@@ -60,6 +64,7 @@ class Status(IntEnum):
     FLASH = -10
     NOTHING_SAVED = -11
     FOREIGN = -12
+    COLLECT = -16
 
     @property
     def meaning(self) -> str:
@@ -85,6 +90,7 @@ _MEANINGS = {
     Status.FLASH: "its flash cannot be written or read any more; what was saved stays",
     Status.NOTHING_SAVED: "nothing whole is saved in its flash",
     Status.FOREIGN: "what is saved in its flash is of another model, version or length",
+    Status.COLLECT: "its sensor has no sample ready",
 }
 
 
@@ -160,6 +166,8 @@ REQUESTS = {
     Message.FINISH: struct.Struct("<B"),  # flags
     Message.CYCLES: _EMPTY,
     Message.STORE: struct.Struct("<B"),  # what to do
+    Message.COLLECT: struct.Struct("<IH"),  # offset, size
+    Message.ENROL: struct.Struct("<I"),  # label
 }
 
 # The fixed part of each reply that has one, after the status.
@@ -177,6 +185,7 @@ REPLIES = {
     Message.FINISH: struct.Struct("<5I"),
     Message.CYCLES: struct.Struct("<I"),
     Message.STORE: struct.Struct("<4I"),
+    Message.COLLECT: struct.Struct("<I"),  # label; bytes of the sample follow
 }
 
 
@@ -274,13 +283,17 @@ def portion(message: Message, fields: Sequence[int], data: bytes, limit: int) ->
     >>> portion(Message.READ, (1, 0, 100), b"", 32)[1]
     26
     """
-    if message is Message.READ:
-        region, offset, wanted = fields
-        part = _equal_part(wanted, limit - 1)  # beside the status
-        return request(message, region, offset, part), max(REQUESTS[message].size, part + 1)
+    if message in ASKS_FOR_BYTES:
+        *first, wanted = fields
+        beside = 1 + REPLIES.get(message, _EMPTY).size  # in the reply: status, and what is fixed
+        part = _equal_part(wanted, limit - beside)
+        return request(message, *first, part), max(REQUESTS[message].size, part + beside)
     part = _equal_part(len(data), limit - REQUESTS[message].size)
     payload = request(message, *fields, data=data[:part])
     return payload, len(payload)
+
+
+ASKS_FOR_BYTES = (Message.READ, Message.COLLECT)  # the last field says of how many
 
 
 def _equal_part(whole: int, limit: int) -> int:
