@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from math import prod
 
-from mcutrain.codegen.api import api_macros
+from mcutrain.codegen.api import api_macros, slots_enrolment
 from mcutrain.codegen.c import INDENT, WIDTH, declared, filled, float_literal, hash_bytes
 from mcutrain.codegen.program import Program
 from mcutrain.trainer.graph.tensor import Tensor
@@ -49,6 +49,7 @@ FUNCTIONS = (
     ("infer_from_latent", "", "runs the forward pass from the latent"),
     ("keep_latent", "slot, label", "stores the latent in a slot"),
     ("recall_latent", "slot, &label", "puts the latent of a slot back in its place"),
+    ("enrol", "label", "writes what the head knows of a class from latents in slots"),
 )
 
 
@@ -199,6 +200,8 @@ def emit_selection(plan: TrainingPlan, build_hash: bytes, *, is_keyed: bool = Fa
     has = "#define MCT_RECEIVES_AHEAD 1\n" if plan.options.receive_ahead else ""
     if plan.learning.chain is not None:
         has += "#define MCT_KEEPS_CHAIN 1\n"
+    if slots_enrolment(plan) is not None:
+        has += "#define MCT_ENROLS 1\n"
     if plan.options.store:
         has += "#define MCT_STORE 1\n"
     if is_keyed:

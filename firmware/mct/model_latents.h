@@ -196,3 +196,5 @@ mct_status MCT_API(recall_latent)(uint32_t slot, uint32_t *label)
     return MCT_API(recall_from_flash)(slot, label);
 #endif
 }
+
+#include "mct/model_enrol.h"

@@ -31,7 +31,7 @@ STEP_TIMEOUT_S = 2.0
 PATIENCE_S = 60.0
 HELLO_PATIENCE_S = 10.0
 LEAST_PAYLOAD_BYTES = 96  # that every firmware takes (SPEC 2.1)
-RUNS_KERNELS = (Message.STEP, Message.INFER, Message.RUN, Message.PREFIX, Message.FINISH)
+RUNS_KERNELS = (Message.STEP, Message.INFER, Message.RUN, Message.PREFIX, Message.FINISH, Message.ENROL)
 
 
 class Device:
@@ -254,6 +254,34 @@ class Device:
     def write(self, region: int, data: bytes, offset: int = 0) -> None:
         """Overwrite bytes of a region; refused while a step is under way."""
         self._send(Message.WRITE, (region,), offset, data)
+
+    def collect(self) -> tuple[bytes, int | None] | None:
+        """The next sample of its sensor, with the label that the device knows or None; None if no
+        sample is ready. It waits for a step then, as after `write_sample`. DeviceError MESSAGE if
+        the firmware has no sensor."""
+        sample, label = bytearray(), protocol.NO_LABEL
+        fixed = protocol.REPLIES[Message.COLLECT].size
+        while len(sample) < self.info.input_bytes:
+            wanted = min(self.info.input_bytes - len(sample), self.info.largest_payload_bytes)
+            try:
+                body = self._request(Message.COLLECT, len(sample), wanted)
+            except DeviceError as err:
+                if err.status == Status.COLLECT:
+                    return None
+                raise
+            (label,) = protocol.unpack(Message.COLLECT, body[:fixed])  # type: ignore[assignment]
+            if not 0 < len(body) - fixed <= wanted:
+                raise ProtocolError(
+                    f"{self._transport.name}: COLLECT gave {len(body) - fixed} bytes instead of "
+                    f"{wanted}; flash the firmware of this version"
+                )
+            sample += body[fixed:]
+        return bytes(sample), None if label == protocol.NO_LABEL else label
+
+    def enrol(self, label: int = protocol.ALL_CLASSES) -> None:
+        """Write the head's row of a class, or of all, from the latents in the device's slots.
+        DeviceError MESSAGE if the build cannot, SAMPLE if it lacks latents."""
+        self._ask(Message.ENROL, label)
 
     def saved(self) -> Saved:
         """What its flash holds. DeviceError MESSAGE if the firmware has no flash for it."""
