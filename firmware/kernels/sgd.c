@@ -142,46 +142,45 @@ static MCT_NOINLINE void step_fractions(int8_t *w, int8_t *frac, const int8_t *x
     x += size;
     while (k != 0) {
         int32_t v, m, s, t;
-        __asm volatile(".syntax unified\n"
-                       "1:\n\t"
-                       "ldrsb %[v], [%[x], %[k]]\n\t"
-                       "add %[v], %[centre]\n\t"
-                       "mov %[t], %[scaled]\n\t"
-                       "muls %[v], %[t]\n\t"
-                       "beq 2f\n\t"
-                       "mov %[t], %[r]\n\t" /* small_step */
-                       "mov %[s], %[shifts]\n\t"
-                       "lsrs %[s], #8\n\t"
-                       "lsrs %[t], %[s]\n\t"
-                       "adds %[v], %[t]\n\t"
-                       "mov %[s], %[shifts]\n\t"
-                       "asrs %[v], %[s]\n\t"
-                       "ldrsb %[m], [%[w], %[k]]\n\t" /* mct_step_weight */
-                       "lsls %[m], #8\n\t"
-                       "ldrsb %[t], [%[frac], %[k]]\n\t"
-                       "adds %[m], %[t]\n\t"
-                       "subs %[m], %[v]\n\t"
-                       "movs %[s], #254\n\t"
-                       "lsls %[s], #8\n\t" /* 2 * MCT_WEIGHT_MAX */
-                       "lsrs %[t], %[s], #1\n\t"
-                       "adds %[t], %[m]\n\t"
-                       "cmp %[t], %[s]\n\t"
-                       "bhi 3f\n\t"
-                       "strb %[m], [%[frac], %[k]]\n\t"
-                       "adds %[m], #128\n\t"
-                       "asrs %[m], #8\n\t"
-                       "strb %[m], [%[w], %[k]]\n"
-                       "2:\n\t"
-                       "add %[r], %[next]\n\t"
-                       "adds %[k], #1\n\t"
-                       "bne 1b\n"
-                       "3:"
-                       : [k] "+l"(k), [r] "+h"(r), [v] "=&l"(v), [m] "=&l"(m), [s] "=&l"(s),
-                         [t] "=&l"(t)
-                       : [w] "l"(w), [frac] "l"(frac), [x] "l"(x), [centre] "h"(centre),
-                         [scaled] "h"(scaled), [shifts] "h"((32 - shift) << 8 | shift),
-                         [next] "h"(mct_dither(0u, 1u))
-                       : "cc", "memory");
+        __asm volatile(
+            ".syntax unified\n"
+            "1:\n\t"
+            "ldrsb %[v], [%[x], %[k]]\n\t"
+            "add %[v], %[centre]\n\t"
+            "mov %[t], %[scaled]\n\t"
+            "muls %[v], %[t]\n\t"
+            "beq 2f\n\t"
+            "mov %[t], %[r]\n\t" /* small_step */
+            "mov %[s], %[shifts]\n\t"
+            "lsrs %[s], #8\n\t"
+            "lsrs %[t], %[s]\n\t"
+            "adds %[v], %[t]\n\t"
+            "mov %[s], %[shifts]\n\t"
+            "asrs %[v], %[s]\n\t"
+            "ldrsb %[m], [%[w], %[k]]\n\t" /* mct_step_weight */
+            "lsls %[m], #8\n\t"
+            "ldrsb %[t], [%[frac], %[k]]\n\t"
+            "adds %[m], %[t]\n\t"
+            "subs %[m], %[v]\n\t"
+            "movs %[s], #254\n\t"
+            "lsls %[s], #8\n\t" /* 2 * MCT_WEIGHT_MAX */
+            "lsrs %[t], %[s], #1\n\t"
+            "adds %[t], %[m]\n\t"
+            "cmp %[t], %[s]\n\t"
+            "bhi 3f\n\t"
+            "strb %[m], [%[frac], %[k]]\n\t"
+            "adds %[m], #128\n\t"
+            "asrs %[m], #8\n\t"
+            "strb %[m], [%[w], %[k]]\n"
+            "2:\n\t"
+            "add %[r], %[next]\n\t"
+            "adds %[k], #1\n\t"
+            "bne 1b\n"
+            "3:"
+            : [k] "+l"(k), [r] "+h"(r), [v] "=&l"(v), [m] "=&l"(m), [s] "=&l"(s), [t] "=&l"(t)
+            : [w] "l"(w), [frac] "l"(frac), [x] "l"(x), [centre] "h"(centre), [scaled] "h"(scaled),
+              [shifts] "h"((32 - shift) << 8 | shift), [next] "h"(mct_dither(0u, 1u))
+            : "cc", "memory");
         if (k != 0) {
             w[k] = m < 0 ? -127 : 127;
             frac[k] = 0;
@@ -369,8 +368,8 @@ void MCT_NAME(mct_bias_update)(const mct_bias_update_params *p, int32_t *b, cons
                                const int16_t *dout_e, const uint32_t *sgd, const uint8_t *rate,
                                const int16_t *rate_shift)
 {
-    MCT_NAME(mct_bias_update_part)(p, mct_all_channels(p->channels), b, dout, p->channels, dout_e,
-                                   sgd, rate, rate_shift);
+    MCT_NAME(mct_bias_update_part)
+    (p, mct_all_channels(p->channels), b, dout, p->channels, dout_e, sgd, rate, rate_shift);
 }
 
 #endif
