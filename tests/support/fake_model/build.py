@@ -35,6 +35,7 @@ def build_native(folder: Path, *defines: str, port: Path = NATIVE_PORT) -> Path:
     sources = [
         *sorted((_FIRMWARE / "runtime").glob("*.c")),
         _FIRMWARE / "mct" / "crc32.c",
+        _FIRMWARE / "mct" / "alive.c",
         port,
         GEN_DIR / "fake.c",
     ]
@@ -56,7 +57,8 @@ def build_mps2(folder: Path, *flags: str) -> Path:
         [
             f"{board['toolchain']}gcc", "-std=c11", "-O2", *_WARNINGS, *board["cpu_flags"], *flags,
             "-DMCT_LINK_PAYLOAD=128", f"-I{_FIRMWARE}", f"-I{GEN_DIR}", *link, "-o", str(elf),
-            *map(str, sources), str(_FIRMWARE / "mct" / "crc32.c"), str(GEN_DIR / "fake.c"),
+            *map(str, sources), str(_FIRMWARE / "mct" / "crc32.c"), str(_FIRMWARE / "mct" / "alive.c"),
+            str(GEN_DIR / "fake.c"),
             "-lc", "-lgcc",
         ],
         check=True,
