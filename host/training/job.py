@@ -10,6 +10,7 @@ from typing import Any
 
 from mcutrain.host.data.options import DEFAULT_DATA_OPTIONS, DataOptions
 from mcutrain.host.defaults import AUTO, BAUD, EPOCHS, GUARD_MINUTES, PATIENCE, RATE_MINUTES, RATIO
+from mcutrain.host.keys import Keys
 from mcutrain.host.link.traffic import Traffic
 from mcutrain.host.request import Request
 from mcutrain.host.simulation.counts import Unit
@@ -65,6 +66,7 @@ class TrainingJob:
     minutes: float | None = None  # in place of epochs
     budget: TimeBudget | None = None  # what they came to
     reading: DataOptions = DEFAULT_DATA_OPTIONS  # how ``data`` is read
+    keys: Keys | None = None  # of the device
 
     @property
     def counts(self) -> bool:

@@ -127,7 +127,7 @@ def run_job(job: TrainingJob, reporter: Reporter = SILENT, keeper: Keeper | None
         found = Outcome(job, target.name, result, cost, plan, saving=saving, notes=notes, data=data)
         return judged(found)
     with reporter.working(f"building for {target.name}"):
-        built = build(plan, target, job.verbose)
+        built = build(plan, target, job.verbose, job.keys)
     if job.minutes is not None:
         with simulated(built) as device:
             job = timed(job, built.plan, data, device, state)
@@ -196,7 +196,7 @@ def run_on_port(
     keeper: Keeper,
 ) -> Outcome:
     plans = partial(planned_on, job.request, job.flash_latents)
-    with connected(port, plans, job.baud) as runner:
+    with connected(port, plans, job.baud, job.keys) as runner:
         plan = runner.plan
         own = going_on(runner, runner.device.name, job.beginning, reporter)
         state = state if own is None else own
@@ -204,7 +204,7 @@ def run_on_port(
         with reporter.training(plan) as report:
             result, saving = train_job(job, plan, data, runner, report, state, keeper)
         traffic = runner.device.traffic
-    known = port_build(plan, runner.board)
+    known = port_build(plan, runner.board, is_keyed=job.keys is not None)
     return Outcome(
         job, runner.device.name, result, known.cost, plan, saving=saving, traffic=traffic,
         port_build=known, counted=dict(known.counts.counted), unit=known.counts.unit,
