@@ -15,8 +15,11 @@
 static inline uint8_t mct_hello_features(void)
 {
     uint8_t features = mct_health_is_safe() ? MCT_FEATURE_SAFE_START : 0;
-#ifdef MCT_WITH_STORE
+#if MCT_STORE
     features |= MCT_FEATURE_STORE;
+#endif
+#ifdef MCT_KEEPS_CHAIN
+    features |= MCT_FEATURE_RECORD;
 #endif
 #ifdef MCT_WITH_KEY
     features |= MCT_FEATURE_KEY;
@@ -26,7 +29,7 @@ static inline uint8_t mct_hello_features(void)
 
 static inline uint32_t mct_hello_saves(void)
 {
-#ifdef MCT_WITH_STORE
+#if MCT_STORE
     return MCT_MODEL(saved)().sequence;
 #else
     return 0;

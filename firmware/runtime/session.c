@@ -9,15 +9,27 @@
 #include "runtime/frame.h"
 #include "runtime/health.h"
 #include "runtime/link.h"
+#include "runtime/record_reply.h"
 #include "runtime/request.h"
 
-/* Boards with flash for it say MCT_WITH_STORE, and give mct/port_flash.h. */
-#ifdef MCT_WITH_STORE
+/* Boards with flash for it say MCT_WITH_STORE, and give mct/port_flash.h; whether this firmware has
+ * a store, mct_selected_model.h or the board says. */
+#ifndef MCT_STORE
+#define MCT_STORE 0
+#endif
+#if MCT_STORE && !defined MCT_WITH_STORE
+#error "this board has no flash for a store: generate the model without --store"
+#endif
+#if MCT_STORE
 #define MCT_API(symbol) MCT_MODEL(symbol)
 #include "learning/model_store.h"
 #endif
 
 #include "runtime/hello.h"
+
+#ifdef MCT_WITH_SENSOR
+#include "runtime/collect.h"
+#endif
 
 /* The header of the selected model includes runtime/seal.h in a build with a key, whose replies
  * hold so much less. */
@@ -30,6 +42,11 @@ enum { SEAL_BYTES = 0 };
 /* Whether the model has a buffer for the next sample: mct_selected_model.h says so. */
 #ifndef MCT_RECEIVES_AHEAD
 #define MCT_RECEIVES_AHEAD 0
+#endif
+
+/* Whether the model's head can be enrolled from latents that it keeps: so does this. */
+#ifndef MCT_ENROLS
+#define MCT_ENROLS 0
 #endif
 
 _Static_assert(MCT_LINK_PAYLOAD >= 96 + SEAL_BYTES && MCT_LINK_PAYLOAD <= 0xffff,
@@ -73,7 +90,7 @@ void mct_session_init(void)
     mct_link_init();
     mct_health_begin();
     MCT_MODEL(reset)(0);
-#ifdef MCT_WITH_STORE
+#if MCT_STORE
     if (!mct_health_is_safe() && MCT_MODEL(load)() != MCT_OK) {
         MCT_MODEL(reset)(0); /* a load that is refused may have left half of something */
     }
@@ -124,9 +141,21 @@ static bool size_is_right(uint8_t type, uint32_t nbytes)
         return MCT_RECEIVES_AHEAD && nbytes == MCT_REQUEST_FINISH_BYTES;
     case MCT_MSG_CYCLES:
         return nbytes == MCT_REQUEST_CYCLES_BYTES;
-#ifdef MCT_WITH_STORE
+#if MCT_STORE
     case MCT_MSG_STORE:
         return nbytes == MCT_REQUEST_STORE_BYTES;
+#endif
+#ifdef MCT_KEEPS_CHAIN
+    case MCT_MSG_RECORD:
+        return nbytes == MCT_REQUEST_RECORD_BYTES;
+#endif
+#ifdef MCT_WITH_SENSOR
+    case MCT_MSG_COLLECT:
+        return nbytes == MCT_REQUEST_COLLECT_BYTES;
+#endif
+#if MCT_ENROLS
+    case MCT_MSG_ENROL:
+        return nbytes == MCT_REQUEST_ENROL_BYTES;
 #endif
     default:
         return false;
@@ -355,7 +384,7 @@ static bool state_is_usable(void)
     return !mct_link_session.is_written;
 }
 
-#ifdef MCT_WITH_STORE
+#if MCT_STORE
 static mct_status execute_store(uint8_t action, uint8_t *reply, uint32_t *reply_bytes)
 {
     mct_status status = MCT_OK;
@@ -380,9 +409,28 @@ static mct_status execute_store(uint8_t action, uint8_t *reply, uint32_t *reply_
         mct_put_u32(reply + 4, report.whole);
         mct_put_u32(reply + 8, report.sequence);
         mct_put_u32(reply + 12, report.erases);
+        mct_put_u32(reply + 16, report.damaged);
+        mct_put_u32(reply + 20, report.foreign);
         *reply_bytes = MCT_REPLY_STORE_BYTES;
     }
     return status;
+}
+#endif
+
+#ifdef MCT_WITH_SENSOR
+static mct_status execute_collect(const uint8_t *payload, uint8_t *reply, uint32_t *reply_bytes)
+{
+    uint32_t offset = mct_get_u32(payload);
+    uint32_t nbytes = mct_get_u16(payload + 4);
+    if (nbytes > MCT_LINK_PAYLOAD - STATUS_BYTES - MCT_REPLY_COLLECT_BYTES ||
+        !is_inside(offset, nbytes, MCT_MODEL_CONST(INPUT_BYTES))) {
+        return MCT_ERR_RANGE;
+    }
+    mct_status status = mct_collect(offset, nbytes, reply);
+    if (status == MCT_OK) {
+        *reply_bytes = MCT_REPLY_COLLECT_BYTES + nbytes;
+    }
+    return now_at_latent(false, status);
 }
 #endif
 
@@ -391,11 +439,13 @@ static bool uses_state(uint8_t type)
 {
     const uint32_t one = 1u;
     uint32_t types = one << MCT_MSG_STEP | one << MCT_MSG_INFER | one << MCT_MSG_BEGIN |
-                     one << MCT_MSG_START | one << MCT_MSG_PREFIX | one << MCT_MSG_KEEP;
+                     one << MCT_MSG_START | one << MCT_MSG_PREFIX | one << MCT_MSG_KEEP |
+                     one << MCT_MSG_ENROL;
     if (MCT_MODEL_CONST(FIRST_CALL) != 0) {
-        types |= one << MCT_MSG_SAMPLE; /* its rows are computed as they come */
+        /* Its rows are computed as they come. */
+        types |= one << MCT_MSG_SAMPLE | one << MCT_MSG_COLLECT;
     }
-    return (types >> type & 1u) != 0; /* size_is_right() has refused all types beyond 21 */
+    return (types >> type & 1u) != 0; /* size_is_right() has refused all types beyond 31 */
 }
 
 static mct_status execute(uint8_t type, const uint8_t *payload, uint32_t nbytes, uint8_t *reply,
@@ -413,6 +463,9 @@ static mct_status execute(uint8_t type, const uint8_t *payload, uint32_t nbytes,
     if (uses_state(type) && !state_is_usable()) {
         return MCT_ERR_STATE;
     }
+#ifdef MCT_WITH_SENSOR
+    mct_collected.is_there &= type == MCT_MSG_COLLECT;
+#endif
     switch (type) {
     case MCT_MSG_HELLO:
         return execute_hello(reply, reply_bytes);
@@ -452,9 +505,21 @@ static mct_status execute(uint8_t type, const uint8_t *payload, uint32_t nbytes,
         return execute_finish(payload[0], reply, reply_bytes);
     case MCT_MSG_CYCLES:
         return put_number(mct_link_session.cycles, reply, reply_bytes);
-#ifdef MCT_WITH_STORE
+#if MCT_STORE
     case MCT_MSG_STORE:
         return execute_store(payload[0], reply, reply_bytes);
+#endif
+#ifdef MCT_KEEPS_CHAIN
+    case MCT_MSG_RECORD:
+        return mct_record_reply(payload[0], mct_get_u32(payload + 1), reply, reply_bytes);
+#endif
+#ifdef MCT_WITH_SENSOR
+    case MCT_MSG_COLLECT:
+        return execute_collect(payload, reply, reply_bytes);
+#endif
+#if MCT_ENROLS
+    case MCT_MSG_ENROL:
+        return MCT_MODEL(enrol)(mct_get_u32(payload));
 #endif
     default: /* MCT_MSG_WRITE: size_is_right() has refused all others */
         return execute_write(payload, nbytes, reply, reply_bytes);

@@ -12,6 +12,7 @@ import typer
 
 from mcutrain.host.cli.commands.boards import flash, monitor, ports, selftest
 from mcutrain.host.cli.commands.build import build, generate
+from mcutrain.host.cli.commands.collect import collect
 from mcutrain.host.cli.commands.evaluate import evaluate
 from mcutrain.host.cli.commands.kept import load, push, reset, save
 from mcutrain.host.cli.commands.key import key
@@ -62,6 +63,12 @@ COMMANDS: tuple[tuple[Callable[..., None], str, str], ...] = (
         "Examples: mcutrain search model.tflite --data mine.npz --sram 65536 --classes 5; "
         "mcutrain search model.tflite --data mine.npz --sram 131072 --target sim:mps2_an386 "
         "--trials 64 --plot front.png",
+    ),
+    (
+        collect,
+        TRAIN,
+        "Examples: mcutrain collect --port auto --classes wave,circle --output mine.npz; mcutrain "
+        "collect --port /dev/ttyACM0 --classes a,b --per-class 20 --output mine.npz --append",
     ),
     (
         calibrate,

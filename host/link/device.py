@@ -12,6 +12,8 @@ from mcutrain.host.link.protocol import (
     Hello,
     Message,
     RamRegion,
+    RecordAction,
+    Recorded,
     RunResult,
     Saved,
     Status,
@@ -22,13 +24,14 @@ from mcutrain.host.link.seal import Seal
 from mcutrain.host.link.traffic import Traffic
 from mcutrain.host.link.transport import Transport
 from mcutrain.trainer.errors import DataError
+from mcutrain.trainer.record_chain import Entry
 
 REPLY_TIMEOUT_S = 0.25
 STEP_TIMEOUT_S = 2.0
 PATIENCE_S = 60.0
 HELLO_PATIENCE_S = 10.0
 LEAST_PAYLOAD_BYTES = 96  # that every firmware takes (SPEC 2.1)
-RUNS_KERNELS = (Message.STEP, Message.INFER, Message.RUN, Message.PREFIX, Message.FINISH)
+RUNS_KERNELS = (Message.STEP, Message.INFER, Message.RUN, Message.PREFIX, Message.FINISH, Message.ENROL)
 
 
 class Device:
@@ -252,6 +255,34 @@ class Device:
         """Overwrite bytes of a region; refused while a step is under way."""
         self._send(Message.WRITE, (region,), offset, data)
 
+    def collect(self) -> tuple[bytes, int | None] | None:
+        """The next sample of its sensor, with the label that the device knows or None; None if no
+        sample is ready. It waits for a step then, as after `write_sample`. DeviceError MESSAGE if
+        the firmware has no sensor."""
+        sample, label = bytearray(), protocol.NO_LABEL
+        fixed = protocol.REPLIES[Message.COLLECT].size
+        while len(sample) < self.info.input_bytes:
+            wanted = min(self.info.input_bytes - len(sample), self.info.largest_payload_bytes)
+            try:
+                body = self._request(Message.COLLECT, len(sample), wanted)
+            except DeviceError as err:
+                if err.status == Status.COLLECT:
+                    return None
+                raise
+            (label,) = protocol.unpack(Message.COLLECT, body[:fixed])  # type: ignore[assignment]
+            if not 0 < len(body) - fixed <= wanted:
+                raise ProtocolError(
+                    f"{self._transport.name}: COLLECT gave {len(body) - fixed} bytes instead of "
+                    f"{wanted}; flash the firmware of this version"
+                )
+            sample += body[fixed:]
+        return bytes(sample), None if label == protocol.NO_LABEL else label
+
+    def enrol(self, label: int = protocol.ALL_CLASSES) -> None:
+        """Write the head's row of a class, or of all, from the latents in the device's slots.
+        DeviceError MESSAGE if the build cannot, SAMPLE if it lacks latents."""
+        self._ask(Message.ENROL, label)
+
     def saved(self) -> Saved:
         """What its flash holds. DeviceError MESSAGE if the firmware has no flash for it."""
         return self._store(StoreAction.LOOK)
@@ -271,6 +302,21 @@ class Device:
 
     def _store(self, action: StoreAction) -> Saved:
         return Saved(*self._ask(Message.STORE, action))
+
+    def recorded(self) -> Recorded:
+        """What it says of its chain. DeviceError MESSAGE if its build has none."""
+        body = self._record(RecordAction.LOOK, 0)
+        return Recorded(*protocol.unpack(Message.RECORD, body))  # type: ignore[arg-type]
+
+    def entry(self, number: int) -> Entry:
+        """The entry of the step that entered as this number since power-up. DeviceError RANGE if
+        it is not kept."""
+        return Entry.unpack(self._record(RecordAction.ENTRY, number))
+
+    def _record(self, action: RecordAction, number: int) -> bytes:
+        body = self._request(Message.RECORD, action, number)
+        protocol.unpack(Message.RECORD, body)
+        return body
 
     def close(self) -> None:
         """End the session and give the port back."""

@@ -75,7 +75,7 @@ class Exchange:
         self._seq = (self._seq + 1) & 0xFFFF
         waiting, heard = Waiting(patience_s), Heard()
         first_s = timeout_s = self.timing.first_s(message, is_slow)
-        is_cut = bool(data) or message is Message.READ
+        is_cut = bool(data) or message in protocol.ASKS_FOR_BYTES
         copies = at_once = timeouts = 0
         self.traffic.requests += 1
         while waiting.left_s() > 0:

@@ -15,6 +15,8 @@ VERSION = 3
 REPLY = 0x80  # a reply's type is its request's with this bit; alone it answers a damaged frame
 DEVICE_ID_BYTES = 12
 NONCE_BYTES = 16
+NO_LABEL = 0xFFFFFFFF  # in place of a label that the device does not know
+ALL_CLASSES = 0xFFFFFFFF  # in place of a label: all classes of which there are latents
 STEP_DIGEST = 1  # flag of STEP and FINISH: compute the digest of the learned state
 
 
@@ -42,7 +44,10 @@ class Message(IntEnum):
     FINISH = 19
     CYCLES = 20
     STORE = 21
+    RECORD = 22
+    COLLECT = 23
     SEALED = 24
+    ENROL = 25
 
 
 class Status(IntEnum):
@@ -63,6 +68,7 @@ class Status(IntEnum):
     FOREIGN = -12
     KEY = -13
     RIGHT = -14
+    COLLECT = -16
 
     @property
     def meaning(self) -> str:
@@ -90,6 +96,7 @@ _MEANINGS = {
     Status.FOREIGN: "what is saved in its flash is of another model, version or length",
     Status.KEY: "it is not sealed with a key of this device: give its own file to --key",
     Status.RIGHT: "the key that it is sealed with does not give the right to it",
+    Status.COLLECT: "its sensor has no sample ready",
 }
 
 
@@ -108,6 +115,13 @@ class StoreAction(IntEnum):
     SAVE = 1
     LOAD = 2
     FORGET = 3
+
+
+class RecordAction(IntEnum):
+    """What RECORD is asked for."""
+
+    LOOK = 0
+    ENTRY = 1
 
 
 class ResetCause(IntEnum):
@@ -166,7 +180,10 @@ REQUESTS = {
     Message.FINISH: struct.Struct("<B"),  # flags
     Message.CYCLES: _EMPTY,
     Message.STORE: struct.Struct("<B"),  # what to do
+    Message.RECORD: struct.Struct("<BI"),  # what to tell, number of an entry
+    Message.COLLECT: struct.Struct("<IH"),  # offset, size
     Message.SEALED: struct.Struct("<BIB"),  # right, counter, type
+    Message.ENROL: struct.Struct("<I"),  # label
 }
 
 # The fixed part of each reply that has one, after the status.
@@ -183,7 +200,9 @@ REPLIES = {
     Message.RECALL: struct.Struct("<I"),
     Message.FINISH: struct.Struct("<5I"),
     Message.CYCLES: struct.Struct("<I"),
-    Message.STORE: struct.Struct("<4I"),
+    Message.STORE: struct.Struct("<6I"),
+    Message.RECORD: struct.Struct("<16s16s4I"),  # or an entry, of as many bytes
+    Message.COLLECT: struct.Struct("<I"),  # label; bytes of the sample follow
 }
 
 
@@ -260,12 +279,35 @@ class RunResult:
 @dataclass(frozen=True)
 class Saved:
     """What the flash of a device holds: slots for states, how many are whole, the number of the
-    newest (0 if there is none), and how often a slot has been erased at most."""
+    newest (0 if there is none), how often a slot has been erased at most, how many hold something
+    that is damaged or was not finished, and how many something of another model, version or
+    length."""
 
     slots: int
     whole: int
     sequence: int
     erases: int
+    damaged: int
+    foreign: int
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What a device says of its chain (SPEC 4.2): the chain value, the hash of its state, the steps
+    since reset, the classes in use; and of its record how many entries fit, and how many have
+    entered since power-up."""
+
+    chain: bytes
+    state_hash: bytes
+    room: int
+    steps: int
+    entered: int
+    classes: int
+
+    @property
+    def kept(self) -> range:
+        """The numbers of the entries that the device keeps."""
+        return range(max(0, self.entered - self.room), self.entered)
 
 
 def request(message: Message, *fields: int, data: bytes = b"") -> bytes:
@@ -286,13 +328,17 @@ def portion(message: Message, fields: Sequence[int], data: bytes, limit: int) ->
     >>> portion(Message.READ, (1, 0, 100), b"", 32)[1]
     26
     """
-    if message is Message.READ:
-        region, offset, wanted = fields
-        part = _equal_part(wanted, limit - 1)  # beside the status
-        return request(message, region, offset, part), max(REQUESTS[message].size, part + 1)
+    if message in ASKS_FOR_BYTES:
+        *first, wanted = fields
+        beside = 1 + REPLIES.get(message, _EMPTY).size  # in the reply: status, and what is fixed
+        part = _equal_part(wanted, limit - beside)
+        return request(message, *first, part), max(REQUESTS[message].size, part + beside)
     part = _equal_part(len(data), limit - REQUESTS[message].size)
     payload = request(message, *fields, data=data[:part])
     return payload, len(payload)
+
+
+ASKS_FOR_BYTES = (Message.READ, Message.COLLECT)  # the last field says of how many
 
 
 def _equal_part(whole: int, limit: int) -> int:
