@@ -36,7 +36,7 @@ def build_native(folder: Path, *defines: str, port: Path = NATIVE_PORT) -> Path:
     """The native firmware with the fake model, under both sanitizers."""
     sources = [
         *sorted((_FIRMWARE / "runtime").glob("*.c")),
-        *(_FIRMWARE / "mct" / f"{name}.c" for name in ("crc32", "sha256", "hmac")),
+        *(_FIRMWARE / "mct" / f"{name}.c" for name in ("crc32", "alive", "sha256", "hmac")),
         NATIVE_PORT.with_name("nonce.c"),
         port,
         GEN_DIR / "fake.c",
@@ -59,7 +59,8 @@ def build_mps2(folder: Path, *flags: str) -> Path:
         [
             f"{board['toolchain']}gcc", "-std=c11", "-O2", *_WARNINGS, *board["cpu_flags"], *flags,
             "-DMCT_LINK_PAYLOAD=128", f"-I{_FIRMWARE}", f"-I{GEN_DIR}", *link, "-o", str(elf),
-            *map(str, sources), str(_FIRMWARE / "mct" / "crc32.c"), str(GEN_DIR / "fake.c"),
+            *map(str, sources), str(_FIRMWARE / "mct" / "crc32.c"), str(_FIRMWARE / "mct" / "alive.c"),
+            str(GEN_DIR / "fake.c"),
             "-lc", "-lgcc",
         ],
         check=True,
