@@ -422,7 +422,7 @@ static mct_status execute_collect(const uint8_t *payload, uint8_t *reply, uint32
 {
     uint32_t offset = mct_get_u32(payload);
     uint32_t nbytes = mct_get_u16(payload + 4);
-    if (nbytes > MCT_LINK_PAYLOAD - STATUS_BYTES - MCT_REPLY_COLLECT_BYTES ||
+    if (nbytes > MCT_LINK_PAYLOAD - STATUS_BYTES - MCT_REPLY_COLLECT_BYTES - SEAL_BYTES ||
         !is_inside(offset, nbytes, MCT_MODEL_CONST(INPUT_BYTES))) {
         return MCT_ERR_RANGE;
     }

@@ -30,6 +30,7 @@ _HEAD = struct.Struct("<B16s16sHIBB")
 TRAINS = frozenset({
     Message.SAMPLE, Message.TARGET, Message.LATENT, Message.PREFIX, Message.KEEP, Message.RECALL,
     Message.STEP, Message.INFER, Message.BEGIN, Message.RUN, Message.START, Message.FINISH,
+    Message.ENROL,
 })  # fmt: skip
 
 
@@ -42,7 +43,7 @@ def right_to(message: Message, fields: Sequence[int]) -> Right | None:
     if message in (Message.READ, Message.WRITE) and fields[0] != RamRegion.STATE:
         return Right.TRAIN if message is Message.READ else None
     looks = message is Message.STORE and fields[0] == StoreAction.LOOK
-    if looks or message in (Message.READ, Message.DIGEST, Message.CYCLES):
+    if looks or message in (Message.READ, Message.DIGEST, Message.CYCLES, Message.RECORD):
         return Right.READ
     return Right.TRAIN if message in TRAINS else Right.WRITE
 
