@@ -20,6 +20,7 @@ from mcutrain.host.building.firmware import built_before, read_record
 from mcutrain.host.building.target import Target
 from mcutrain.host.defaults import BAUD
 from mcutrain.host.errors import DeviceError
+from mcutrain.host.keys import Keys
 from mcutrain.host.link.device import Device
 from mcutrain.host.link.model_device import ModelDevice
 from mcutrain.host.link.protocol import Status
@@ -56,6 +57,7 @@ class SelftestJob:
     flash_latents: Path | None = None
     board: str | None = None
     chip: str | None = None
+    keys: Keys | None = None
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def run_selftest(job: SelftestJob, reporter: Reporter) -> Selftest:
     asked."""
     request = job.request.resolved()
     plans = partial(planned_on, request, job.flash_latents)
-    with connected(job.port, plans, job.baud) as runner:
+    with connected(job.port, plans, job.baud, job.keys) as runner:
         learned = learned_state(runner) if settle(runner) else None
         try:
             with reporter.working(f"{runner.device.name}: comparing {job.steps} steps"):
@@ -129,7 +131,7 @@ def firmware_of(runner: PortRunner) -> dict[str, Any]:
     """What runs on the board: by its HELLO, and by this computer's build if there is one."""
     info, plan = runner.device.info, runner.plan
     target = Target.of_board(runner.board)
-    built = built_before(plan, target)
+    built = built_before(plan, target, is_keyed=not info.shows_arena)
     record = None if built is None else read_record(built.folder)
     return {
         "model": plan.name,

@@ -69,6 +69,9 @@ static struct {
     bool is_at_latent; /* LATENT, PREFIX or RECALL came after the last SAMPLE */
     bool is_started;   /* the step under way was begun by START */
     bool is_written;   /* the state, by WRITE: whether it is valid is not known yet */
+#ifdef MCT_WITH_KEY
+    bool has_outputs; /* an INFER has left them in the arena, and nothing came since but READs */
+#endif
 } mct_link_session;
 
 __attribute__((weak)) uint32_t mct_port_cycles(void)
@@ -300,6 +303,9 @@ static mct_status execute_infer(uint8_t *reply, uint32_t *reply_bytes)
         return status;
     }
     mct_mark_end();
+#ifdef MCT_WITH_KEY
+    mct_link_session.has_outputs = true;
+#endif
     mct_put_u32(reply, MCT_MODEL(predicted)());
     *reply_bytes = MCT_REPLY_INFER_BYTES;
     return MCT_OK;
@@ -319,6 +325,18 @@ static mct_status execute_run(uint32_t max_calls, uint8_t *reply, uint32_t *repl
 /* The regions of this model, of which MCT_REGION_COUNT are those of every model. */
 enum { REGIONS = sizeof MCT_MODEL(regions) / sizeof MCT_MODEL(regions)[0] };
 
+#ifdef MCT_WITH_KEY
+/* Of RAM beside the state, which holds samples, a key shows the outputs of the inference just made.
+ */
+static bool is_shown(uint8_t index, const uint8_t *data, uint32_t nbytes)
+{
+    uintptr_t outputs = (uintptr_t)MCT_MODEL(logits)(), at = (uintptr_t)data;
+    return index == MCT_REGION_STATE ||
+           (mct_link_session.has_outputs && at >= outputs &&
+            is_inside((uint32_t)(at - outputs), nbytes, MCT_MODEL_CONST(OUTPUT_BYTES)));
+}
+#endif
+
 static mct_status execute_read(const uint8_t *payload, uint8_t *reply, uint32_t *reply_bytes)
 {
     uint8_t index = payload[0];
@@ -328,7 +346,13 @@ static mct_status execute_read(const uint8_t *payload, uint8_t *reply, uint32_t 
         !is_inside(offset, nbytes, MCT_MODEL(regions)[index].nbytes)) {
         return MCT_ERR_RANGE;
     }
-    memcpy(reply, MCT_MODEL(regions)[index].data + offset, (size_t)nbytes);
+    const uint8_t *data = MCT_MODEL(regions)[index].data + offset;
+#ifdef MCT_WITH_KEY
+    if (!is_shown(index, data, nbytes)) {
+        return MCT_ERR_RIGHT;
+    }
+#endif
+    memcpy(reply, data, (size_t)nbytes);
     *reply_bytes = nbytes;
     return MCT_OK;
 }
@@ -398,7 +422,7 @@ static mct_status execute_collect(const uint8_t *payload, uint8_t *reply, uint32
 {
     uint32_t offset = mct_get_u32(payload);
     uint32_t nbytes = mct_get_u16(payload + 4);
-    if (nbytes > MCT_LINK_PAYLOAD - STATUS_BYTES - MCT_REPLY_COLLECT_BYTES ||
+    if (nbytes > MCT_LINK_PAYLOAD - STATUS_BYTES - MCT_REPLY_COLLECT_BYTES - SEAL_BYTES ||
         !is_inside(offset, nbytes, MCT_MODEL_CONST(INPUT_BYTES))) {
         return MCT_ERR_RANGE;
     }
@@ -431,6 +455,7 @@ static mct_status execute(uint8_t type, const uint8_t *payload, uint32_t nbytes,
     if (!mct_seal_allows(type, payload, nbytes)) {
         return MCT_ERR_RIGHT;
     }
+    mct_link_session.has_outputs &= type == MCT_MSG_READ;
 #endif
     if (!size_is_right(type, nbytes)) {
         return MCT_ERR_MESSAGE;

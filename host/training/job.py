@@ -19,6 +19,7 @@ from mcutrain.host.defaults import (
     RATIO,
     RECONNECT_S,
 )
+from mcutrain.host.keys import Keys
 from mcutrain.host.link.protocol import Saved
 from mcutrain.host.link.traffic import Traffic
 from mcutrain.host.request import Request
@@ -81,6 +82,7 @@ class TrainingJob:
     checkpoint: Path | None = None  # where all that a run needs to go on is kept
     checkpoint_steps: int | None = None  # between two of them, beside each epoch's end
     reconnect_s: float = RECONNECT_S  # for which a lost device is looked for
+    keys: Keys | None = None  # of the device
 
     @property
     def counts(self) -> bool:

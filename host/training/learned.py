@@ -9,6 +9,7 @@ from typing import Any
 
 from mcutrain.host.defaults import BAUD
 from mcutrain.host.errors import DeviceError, ProtocolError, UndecidedError
+from mcutrain.host.keys import Keys
 from mcutrain.host.link.protocol import Status
 from mcutrain.host.request import Request
 from mcutrain.host.training.flash_latents import with_flash_latents
@@ -86,11 +87,17 @@ def choose(port: str, steps: int, reporter: Reporter, keeps: str) -> str:
 
 
 def pull(
-    request: Request, port: str, save: Path, flash_latents: Path | None = None, baud: int = BAUD
+    request: Request,
+    port: str,
+    save: Path,
+    flash_latents: Path | None = None,
+    baud: int = BAUD,
+    keys: Keys | None = None,
 ) -> dict[str, Any]:
     """Save what the device on a port has learned; what was saved, for people. Raises Error."""
     request = request.resolved()
-    with connected(port, partial(planned_on, request, flash_latents), baud) as runner:
+    plans = partial(planned_on, request, flash_latents)
+    with connected(port, plans, baud, keys) as runner:
         if settle(runner) == 0:
             raise Error(f"{port}: the device has learned nothing yet: there is nothing to save")
         state, plan = learned_state(runner), runner.plan

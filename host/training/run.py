@@ -143,7 +143,7 @@ def run_job(job: TrainingJob, reporter: Reporter = SILENT, keeper: Keeper | None
         found = Outcome(job, target.name, result, cost, plan, saving=saving, notes=notes, data=data)
         return judged(found)
     with reporter.working(f"building for {target.name}"):
-        built = build(plan, target, job.verbose)
+        built = build(plan, target, job.verbose, job.keys)
     ready = replace(ready, plan=built.plan)
     is_new = checkpoints is None or checkpoints.found is None
     if job.flash_image is not None and is_new:
@@ -237,7 +237,7 @@ def run_on_port(ready: Prepared, port: str, reporter: Reporter, keeper: Keeper) 
     """The job on a device that runs a build of its plan."""
     job, checkpoints = ready.job, ready.checkpoints
     plans = partial(planned_on, job.request, job.flash_latents)
-    with connected(port, plans, job.baud) as runner:
+    with connected(port, plans, job.baud, job.keys) as runner:
         plan, state = runner.plan, ready.state
         runner.reconnects = Reconnects(job.reconnect_s, reporter.say)
         if checkpoints is not None and checkpoints.found is not None:
@@ -252,7 +252,7 @@ def run_on_port(ready: Prepared, port: str, reporter: Reporter, keeper: Keeper) 
                 job, plan, ready.data, runner, report, state, keeper, checkpoints
             )
         traffic = runner.device.traffic
-    known = port_build(plan, runner.board)
+    known = port_build(plan, runner.board, is_keyed=job.keys is not None)
     return Outcome(
         job, runner.device.name, result, known.cost, plan, saving=saving, traffic=traffic,
         port_build=known, counted=dict(known.counts.counted), unit=known.counts.unit,

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mcutrain.host.cli.files import WRITES
-from mcutrain.host.cli.options import BaudOpt, FlashOpt, JsonOpt, PortOption, takes_request
+from mcutrain.host.cli.keys import given_keys
+from mcutrain.host.cli.options import (
+    BaudOpt,
+    FlashOpt,
+    JsonOpt,
+    KeyOpt,
+    PortOption,
+    takes_request,
+)
 from mcutrain.host.cli.output import err, print_json
 from mcutrain.host.cli.panels import COMMON, OUTPUT
 from mcutrain.host.defaults import BAUD
@@ -33,6 +41,7 @@ def pull(
         COMMON,
     ],
     baud: BaudOpt = BAUD,
+    key: KeyOpt = None,
     flash_latents: FlashOpt = None,
     json_: JsonOpt = False,
 ) -> None:
@@ -45,5 +54,5 @@ def pull(
     from mcutrain.host.training.learned import pull as pull_learned
 
     with err.status(f"reading from {port}"):
-        pulled = pull_learned(request, port, save, flash_latents, baud)
+        pulled = pull_learned(request, port, save, flash_latents, baud, given_keys(key))
     print_json(pulled) if json_ else show.pulled_lines(pulled)

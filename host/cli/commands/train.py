@@ -11,11 +11,13 @@ import typer
 from mcutrain.host.cli.completion import one_of
 from mcutrain.host.cli.data_options import HELP, takes_data_options
 from mcutrain.host.cli.files import KEEPS, READS, WRITES
+from mcutrain.host.cli.keys import given_keys
 from mcutrain.host.cli.options import (
     BaudOpt,
     DryRunOpt,
     FlashOpt,
     JsonOpt,
+    KeyOpt,
     PortOption,
     ProfileOpt,
     QuietOpt,
@@ -61,6 +63,7 @@ def train(
     target: TargetOpt = "reference",
     port: Annotated[str | None, PortOption, COMMON] = None,
     baud: BaudOpt = BAUD,
+    key: KeyOpt = None,
     fresh: Annotated[
         bool,
         typer.Option(
@@ -356,7 +359,7 @@ def train(
         beginning=GO_ON if go_on else FRESH if fresh else None, latents=latents,
         flash_latents=flash_latents, replay=replay, replay_ratio=replay_ratio, profile=profile,
         reading=reading, checkpoint=checkpoint, checkpoint_steps=checkpoint_steps,
-        reconnect_s=reconnect, flash_image=flash_image,
+        reconnect_s=reconnect, flash_image=flash_image, keys=given_keys(key),
     )  # fmt: skip
     reporter = ConsoleReporter(progress(quiet))
     if dry_run:

@@ -346,6 +346,11 @@ uint32_t fake_next_call(void)
     return next_call;
 }
 
+const int8_t *fake_logits(void)
+{
+    return (const int8_t *)fake_arena.logits;
+}
+
 uint32_t fake_predicted(void)
 {
     return predicted;
