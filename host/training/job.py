@@ -18,7 +18,7 @@ from mcutrain.host.training.augmentation import Augmentation
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.fold_decision import FoldDecision
 from mcutrain.host.training.latents import Saving
-from mcutrain.host.training.leaving_out import LeftOut
+from mcutrain.host.training.leaving_out import NOTHING, LeftOut
 from mcutrain.host.training.port_build import PortBuild
 from mcutrain.host.training.rate_choice import RateChoice
 from mcutrain.host.training.rates import given_rate
@@ -67,6 +67,7 @@ class TrainingJob:
     budget: TimeBudget | None = None  # what they came to
     reading: DataOptions = DEFAULT_DATA_OPTIONS  # how ``data`` is read
     left_out: LeftOut | None = None  # samples that it must not see
+    gone: LeftOut = NOTHING  # those of them that ``data`` lacks already
 
     @property
     def counts(self) -> bool:

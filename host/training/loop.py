@@ -190,12 +190,18 @@ def tell_record(run: TrainingRun, event: str, **facts: Any) -> None:
         run.record.event(event, facts)
 
 
+def end_record(run: TrainingRun) -> None:
+    if run.record is not None:
+        run.record.end(run.result.state)
+
+
 def finish(run: TrainingRun) -> None:
     """Let the best state stay, and measure it. Raises Differs."""
     check_chain(run)
     last = run.runner.state()
     keep_best(run)
     kept(run, last if run.guard is None else run.guard.state)
+    end_record(run)
     if run.monitor:
         run.result.findings = run.monitor.findings(last, run.result.losses)
         run.result.movement = run.monitor.movement(run.result.state)
@@ -221,6 +227,7 @@ def stop(run: TrainingRun) -> None:
         raise KeyboardInterrupt(number)
     keep_best(run)
     kept(run, run.runner.state() if run.guard is None else run.guard.state)
+    end_record(run)
     run.result.interrupted, run.result.signal = True, number
 
 
@@ -230,8 +237,6 @@ def kept(run: TrainingRun, state: bytes) -> None:
     if run.keep is not None:
         with run.interrupt.keeping():
             run.keep(state)
-    if run.record is not None:
-        run.record.end(state)
 
 
 def keep_best(run: TrainingRun) -> None:
