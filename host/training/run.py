@@ -99,7 +99,7 @@ def prepared(job: TrainingJob, target: Target, reporter: Reporter) -> Prepared:
             lambda done, total: update(f"reading {job.data}: {done} of {total or '?'}"),
         )  # fmt: skip
     if job.left_out is not None:
-        data = without(data, job.left_out)
+        data = without(data, job.left_out, job.gone)
     is_stream = job.replay is not None
     if job.port is None and saved is None and calls_for_mask(plan, data, is_stream):
         job = replace(job, request=job.request.but(absent=KEEP))
