@@ -197,11 +197,10 @@ MCT_CHECKED mct_status MCT_API(keep_latent)(uint32_t slot, uint32_t label);
  * that is empty or that there is not, and MCT_ERR_BUSY while a step is under way. */
 MCT_CHECKED mct_status MCT_API(recall_latent)(uint32_t slot, uint32_t *label);
 
-/* Return the slots in RAM as memory, for what saves them (learning/model_store.h does): 16 bits for
- * each slot, 1 more than its label, or 0 where the slot is empty; and the latents. Of no bytes
- * without slots. */
-mct_region MCT_API(slot_labels)(void);
-mct_region MCT_API(slot_latents)(void);
+/* Tells where the slots in RAM lie, for what saves them (learning/model_store.h does): 16 bits for
+ * each slot, 1 more than its label, or 0 where the slot is empty; and the latents. They have no
+ * bytes without slots. */
+void MCT_API(slot_regions)(mct_region *labels, mct_region *latents);
 
 #ifdef __cplusplus
 }
