@@ -26,6 +26,7 @@ class Keeper:
     save: Path | None = None  # an .npz of the tensors
     export: Path | None = None  # a model file
     is_decided: bool = False  # that the training helps: going on with it asks no guard again
+    has_checkpoint: bool = False  # of this run: the same command goes on from it
     kept: set[Path] = field(default_factory=set)
     failures: list[Error] = field(default_factory=list)
 

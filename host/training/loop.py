@@ -103,8 +103,7 @@ def train(
         except Interrupted:
             stop(run)
         except (Error, OSError):
-            if result.steps and (state := run.seen if run.guard is None else run.guard.state):
-                kept(run, state)
+            keep_known(run)
             raise
         finally:
             if run.verifier is not None:
@@ -170,6 +169,16 @@ def stop(run: TrainingRun) -> None:
     keep_best(run)
     kept(run, run.runner.state() if run.guard is None else run.guard.state)
     run.result.interrupted, run.result.signal = True, number
+
+
+def keep_known(run: TrainingRun) -> None:
+    """Keep what is known of a run that has failed: all of it, where a port's device is lost."""
+    last = run.last_known()
+    if last is not None and not run.is_over:
+        checkpoint(run, last)
+    last = run.seen if last is None else last
+    if run.result.steps and (state := last if run.guard is None else run.guard.state):
+        kept(run, state)
 
 
 def kept(run: TrainingRun, state: bytes) -> None:
@@ -280,6 +289,7 @@ def run_steps(
         result.losses.append(loss.real(run.plan))
         if verifier and expected and not verifier.compare_step(expected(), (loss, digest)):
             raise Differs(verifier.locate(device_of(run.runner), sample, target))
+        run.trust()
         result.step_seconds += time.monotonic() - started
         if run.monitor and result.steps == EARLY_STEPS:
             run.seen = run.runner.state()
