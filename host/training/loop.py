@@ -108,8 +108,7 @@ def train(
         except Interrupted:
             stop(run)
         except (Error, OSError):
-            if result.steps and (state := run.seen if run.guard is None else run.guard.state):
-                kept(run, state)
+            keep_known(run)
             raise
         finally:
             if run.verifier is not None:
@@ -208,6 +207,16 @@ def stop(run: TrainingRun) -> None:
     kept(run, run.runner.state() if run.guard is None else run.guard.state)
     end_record(run)
     run.result.interrupted, run.result.signal = True, number
+
+
+def keep_known(run: TrainingRun) -> None:
+    """Keep what is known of a run that has failed: all of it, where a port's device is lost."""
+    last = run.last_known()
+    if last is not None and not run.is_over:
+        checkpoint(run, last)
+    last = run.seen if last is None else last
+    if run.result.steps and (state := last if run.guard is None else run.guard.state):
+        kept(run, state)
 
 
 def kept(run: TrainingRun, state: bytes) -> None:
@@ -347,6 +356,7 @@ def take_step(run: TrainingRun, feed: Feed, k: int, rate: LearningRate) -> None:
     latent = (sample, target) if began_at_latent(run.runner) else None
     if verifier and expected and not verifier.compare_step(expected(), (loss, digest), latent):
         raise Differs(verifier.locate(device_of(run.runner), sample, target))
+    run.trust()
     result.step_seconds += time.monotonic() - started
 
 

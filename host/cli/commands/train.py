@@ -390,12 +390,12 @@ def train(
         err.print("interrupted: nothing was saved or exported")
         raise typer.Exit(interruption(*stopped.args)) from None
     except (Error, OSError):
-        if checkpoint is not None and checkpoint.exists():
+        if keeper.has_checkpoint:
             say(f"go on from the last checkpoint with: {command_of(ctx, without=('fresh',))}")
         elif keeper.kept:
             say(f"the weights so far were kept; go on with: {command_again(ctx, keeper)}")
         raise
-    if outcome.result.interrupted and checkpoint is not None:
+    if outcome.result.interrupted and keeper.has_checkpoint:
         say(f"go on with: {command_of(ctx, without=('fresh',))}")
     elif outcome.result.interrupted and not keeper.failures:
         is_kept = keeper.kept or port is not None or flash_image is not None
