@@ -24,6 +24,9 @@ def emit_api(program: Program) -> Iterator[str]:
     )
     if plan.options.receive_ahead:
         yield f"#define MCT_API_AHEAD_BYTES {plan.ahead_bytes}"
+    if (chain := plan.learning.chain) is not None:
+        yield f"#define MCT_API_CHAIN_GOES_ON {'false' if chain.initial is None else 'true'}"
+        yield f"#define MCT_API_ENTRIES {plan.options.record_entries}"
     yield from emit_arriving(program)
     yield f"#define MCT_API_LATENT_SLOTS {plan.options.latent_slots if has_latent else 0}"
     yield f"#define MCT_API_FLASH_LATENTS {plan.flash_latents if has_latent else 0}"
@@ -79,6 +82,8 @@ def tensors(program: Program) -> Iterator[tuple[str, Tensor]]:
         yield "SEEN", plan.task.seen
     if plan.latents.tensor is not None:
         yield "LATENT", plan.latents.tensor
+    if plan.learning.chain is not None:
+        yield "CHAIN", plan.learning.chain
 
 
 def emit_arriving(program: Program) -> Iterator[str]:

@@ -78,6 +78,8 @@ def emit_preamble(program: Program) -> Iterator[str]:
     yield ""
     yield from (f'#include "kernels/{unit}.h"' for unit in program.headers)
     yield '#include "mct/digest.h"'
+    if plan.learning.chain is not None:
+        yield '#include "mct/record_chain.h"'
     yield ""
     yield f"#if MCT_KERNEL_ABI != {KERNEL_ABI}"
     yield f'#error "{plan.name} was generated for kernel ABI {KERNEL_ABI}; regenerate it"'
@@ -154,6 +156,7 @@ def referenced(program: Program) -> set[Tensor]:
         plan.task.logits,
         plan.task.predicted,
         plan.record,
+        plan.learning.chain,
     )
     begun = (t for t in plan.learning.state if t.data is not None and t.data.any())
     low = (plan.learning.companions.joined(t) for t in plan.digested)

@@ -78,12 +78,18 @@ def about(program: Program) -> Iterator[str]:
     yield ""
     yield "| Memory | What | Bytes |"
     yield "|---|---|---|"
-    others = {"kept latents": plan.slot_bytes, "next sample": plan.ahead_bytes}
+    others = {
+        "kept latents": plan.slot_bytes,
+        "next sample": plan.ahead_bytes,
+        "record of the chain": plan.record_bytes,
+    }
     parts = {
         "arena, which all tensors of a step share": plan.memory.arena_bytes,
         "what is learned, and the state of training": plan.memory.state_bytes,
         **{what: nbytes for what, nbytes in others.items() if nbytes},
     }
+    if plan.chip.copies_constants:
+        parts["constants, which this chip copies from flash"] = program.pointed_bytes
     yield from (f"| RAM | {what} | {nbytes:,} |" for what, nbytes in parts.items())
     yield f"| RAM | in all, without counters (under 100) and stack | {sum(parts.values()):,} |"
     yield f"| flash | constants: weights, tables, parameters | {program.constant_bytes:,} |"

@@ -18,7 +18,8 @@ MANIFEST_VERSION = 1
 def manifest(program: Program, build_hash: bytes) -> dict[str, Any]:
     """The JSON document beside the generated C."""
     plan = program.plan
-    placed = [t for t in plan.graph.tensors if plan.memory.place(t) is not None]
+    chain = [plan.learning.chain] if plan.learning.chain else []
+    placed = [t for t in (*plan.graph.tensors, *chain) if plan.memory.place(t) is not None]
     return {
         "manifest": MANIFEST_VERSION,
         "name": plan.name,
@@ -40,6 +41,8 @@ def manifest(program: Program, build_hash: bytes) -> dict[str, Any]:
         "latent_slots": plan.options.latent_slots,
         "flash_latents": plan.flash_latents,
         "ahead_bytes": plan.ahead_bytes,
+        "chain": plan.learning.chain.name if plan.learning.chain else None,
+        "record_entries": plan.options.record_entries,
         "loss": plan.task.loss.name,
         "arena_bytes": plan.memory.arena_bytes,
         "state_bytes": plan.memory.state_bytes,

@@ -33,6 +33,7 @@ REGION_SIZE_BYTES = 4  # of a region's size (mct_region); its address has a word
 OWN_RAM = {
     "latent_slot_bytes": "latents",
     "ahead_bytes": "ahead",
+    "record_bytes": "record",
     "copied_constant_bytes": "constants",
 }
 
@@ -57,6 +58,7 @@ def planned(plan: TrainingPlan) -> dict[str, Any]:
         "learned_parts": state_bytes(plan),
         "latent_slot_bytes": plan.slot_bytes or None,
         "ahead_bytes": plan.ahead_bytes or None,
+        "record_bytes": plan.record_bytes or None,
         "copied_constant_bytes": copied_constant_bytes(plan, plan.chip) or None,
         "flash_latent_bytes": None if plan.latents.flash is None else plan.latents.flash.nbytes,
         "constant_bytes": constant_bytes(plan),

@@ -111,6 +111,7 @@ def ram_bytes(plan: TrainingPlan, cost: dict[str, Any]) -> dict[str, int]:
         **{STATE_NAMES.get(kind, kind): size for kind, size in state_bytes(plan).items()},
         "kept latents": cost["latent_slot_bytes"],
         "next sample": cost["ahead_bytes"],
+        "record": cost["record_bytes"],
         "constants": cost["copied_constant_bytes"],
         "stack": cost["stack_bytes"],
         "link": cost["link_bytes"],

@@ -13,6 +13,7 @@ from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Array, Tensor
 from mcutrain.trainer.ops.sgd import LearningRate
 from mcutrain.trainer.planner.row_region import Composite
+from mcutrain.trainer.record_chain import AT_LATENT, Entry, chain_at_reset, sample_hash
 from mcutrain.trainer.training_plan import TrainingPlan
 
 
@@ -32,11 +33,13 @@ class StepRecord:
 class Interpreter:
     """The reference trainer: the plan's nodes over arrays, and the state they leave.
 
-    ``state`` maps each PARAM and STATE tensor to its value.
+    ``state`` maps each PARAM and STATE tensor to its value. ``entry`` is what the last step since
+    the reset added to the chain, if the plan has one.
     """
 
     def __init__(self, plan: TrainingPlan, seed: int = 0) -> None:
         self.plan = plan
+        self.entry: Entry | None = None
         self.state: dict[Tensor, Array] = {}
         self.constants: dict[Tensor, Array] = {}
         self.reset(seed)
@@ -45,6 +48,9 @@ class Interpreter:
         """Initial weights and histories, step number 0, the default learning rate."""
         self.state = {t: t.data.copy() for t in self.plan.learning.state if t.data is not None}
         self.state[self.plan.learning.sgd][0] = seed & 0xFFFFFFFF
+        if (chain := self.plan.learning.chain) is not None:
+            self.state[chain] = chain_at_reset(chain, self.plan.numerics_hash, seed)
+        self.entry = None
         self.constants = {t: t.data for t in self.plan.graph.tensors if t.data is not None}
 
     def set_learning_rate(self, rate: LearningRate) -> None:
@@ -76,9 +82,16 @@ class Interpreter:
         """
         return self._record(self.trace(sample, target))
 
-    def step_from_latent(self, latent: Array, target: int | Array = 0) -> StepRecord:
-        """``step`` on the sample of ``latent``: the same bits without the frozen prefix."""
+    def step_from_latent(
+        self, latent: Array, target: int | Array = 0, sample: Array | None = None
+    ) -> StepRecord:
+        """``step`` on the sample of ``latent``: the same bits without the frozen prefix.
+
+        The chain says that the step began at the latent, unless ``sample`` is given, the latent's.
+        """
         values = self._latent_values(latent) | self._target(target)
+        flags = AT_LATENT if sample is None else 0
+        values |= self._entered(latent if sample is None else sample, values, flags)
         return self._record(self._trace(len(self.plan.latents.prefix), values))
 
     def latent_of(self, sample: Array) -> Array:
@@ -90,6 +103,22 @@ class Interpreter:
         for node in self.plan.latents.prefix:
             self._run(node, values)
         return values[self._latent()]
+
+    def entry_from(
+        self, state: Mapping[Tensor, Array], data: Array, target: int | Array, flags: int = 0
+    ) -> Entry | None:
+        """What a step from ``state`` on ``data``, a sample or a latent, adds to the chain."""
+        return entry_of(self.plan, {**state, **self._target(target)}, data, flags)
+
+    def _entered(
+        self, data: Array, values: Mapping[Tensor, Array], flags: int = 0
+    ) -> dict[Tensor, Array]:
+        """The chain value behind the step that begins, if there is one."""
+        self.entry = entry_of(self.plan, values, data, flags)
+        chain = self.plan.learning.chain
+        if self.entry is None or chain is None:
+            return {}
+        return {chain: np.frombuffer(self.entry.after, np.uint8).copy()}
 
     def _record(self, trace: Iterator[tuple[Node, Mapping[Tensor, Array]]]) -> StepRecord:
         *_, (_, values) = trace
@@ -133,7 +162,8 @@ class Interpreter:
         self, sample: Array, target: int | Array = 0
     ) -> Iterator[tuple[Node, Mapping[Tensor, Array]]]:
         """Execute one step; yields each node after it ran, and all values so far."""
-        yield from self._trace(0, self._values() | self._input(sample) | self._target(target))
+        values = self._values() | self._input(sample) | self._target(target)
+        yield from self._trace(0, values | self._entered(sample, values))
 
     def _trace(
         self, first: int, values: dict[Tensor, Array]
@@ -187,6 +217,26 @@ class Interpreter:
             assert value.dtype == type_.dtype.np, f"{node}: {tensor} is {value.dtype}"
             assert value.shape == type_.shape, f"{node}: {tensor} is {value.shape}"
             values[tensor] = value
+
+
+def entry_of(
+    plan: TrainingPlan, values: Mapping[Tensor, Array], data: Array, flags: int
+) -> Entry | None:
+    """The chain's entry of a step on ``data``, from the state and target in ``values``; None of a
+    plan without a chain."""
+    if plan.learning.chain is None:
+        return None
+    task, hashed, label = plan.task, data.astype(np.int8).tobytes(), 0
+    if plan.takes_label and task.target is not None:
+        label = int(values[task.target][0])
+    elif plan.target_bytes and task.target is not None:
+        hashed += values[task.target].tobytes()
+    before = values[plan.learning.chain].tobytes()
+    _, step, multiplier, shift = (int(v) for v in values[plan.learning.sgd])
+    classes = 0 if task.active is None else int(values[task.active][0])
+    return Entry(
+        before, sample_hash(hashed), label, step, multiplier, shift, flags, classes
+    )
 
 
 def target_of_input(plan: TrainingPlan, sample: Array) -> Array:

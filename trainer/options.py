@@ -139,6 +139,14 @@ class PlanOptions:
             metavar="TENSOR",
         ),
     )
+    chain: bool = field(
+        default=False,
+        metadata=option(
+            LEARNS,
+            "Keep a chain value in the state: a hash of every sample, label and learning rate that "
+            "was learned from, so that a device can prove its training. Default: no chain.",
+        ),
+    )
     class_names: tuple[str, ...] = field(
         default=(),
         metadata=option(
@@ -250,6 +258,27 @@ class PlanOptions:
             effect=Effect.MEMORY,
             metavar="N",
             least=0,
+        ),
+    )
+
+    record_entries: int = field(
+        default=0,
+        metadata=option(
+            PLACEMENT,
+            "Keep the chain's entries of the last N steps in RAM, 48 bytes each, for a host to "
+            "read; with --chain. Default: 0.",
+            effect=Effect.MEMORY,
+            metavar="N",
+            least=0,
+        ),
+    )
+    store: bool = field(
+        default=False,
+        metadata=option(
+            PLACEMENT,
+            "Give the firmware a store: what it has learned outlives a loss of power in the flash "
+            "of its board, by `mcutrain save`. The native firmware has one without.",
+            effect=Effect.MEMORY,
         ),
     )
 

@@ -34,6 +34,7 @@ from mcutrain.trainer.planner.order import ordered
 from mcutrain.trainer.planner.parts import Placed, in_parts, least
 from mcutrain.trainer.planner.recompute import StepGraph
 from mcutrain.trainer.planner.recompute_choice import place_recomputed
+from mcutrain.trainer.record_chain import chain_tensor
 from mcutrain.trainer.scheme import apply_scheme, parse_scheme
 from mcutrain.trainer.simplify import simplify
 from mcutrain.trainer.training_plan import (
@@ -76,9 +77,10 @@ def make_plan(
     backward(tape, model.logits, ErrorTensor(*node.outputs[:2]))
     graph.add(CountStep(), sgd, name="count_step", index=node.index)
 
-    counts = [tensor for tensor in (active, seen) if tensor]
+    chain = chain_tensor() if options.chain else None
+    counts = [tensor for tensor in (active, seen, chain) if tensor]
     state = place_in_order(forward, tape, counts)
-    numerics = numerics_hash([*forward, node], model.input, formats)
+    numerics = numerics_hash([*forward, node], model.input, formats, options.chain)
     check_names(options.class_names, node, model, active)
     features = chip.features if options.optimize == SPEED else frozenset[str]()
     for each in graph.nodes:  # behind the hash: a variant has the bits of what it stands for
@@ -96,7 +98,7 @@ def make_plan(
         placed.graph,
         forward,
         StepTask(model.input, target, model.logits, predicted, node, active, seen, source.pixels),
-        Learning(state, tape.companions, tape.histories, sgd),
+        Learning(state, tape.companions, tape.histories, sgd, chain),
         placed.memory,
         Latents(latent, tuple(prefix)),
         placed.recomputation,
@@ -113,6 +115,11 @@ def check_options(options: PlanOptions) -> None:
         raise ModelError(f"--optimize {options.optimize}: take one of {', '.join(OPTIMISED_FOR)}")
     if options.absent not in ABSENT:
         raise ModelError(f"--absent {options.absent}: take one of {', '.join(ABSENT)}")
+    if options.record_entries and not options.chain:
+        raise ModelError(
+            f"--record-entries {options.record_entries} keeps entries of the chain, but the plan "
+            "has none: give --chain too"
+        )
     if options.stream_input and options.receive_ahead:
         raise ModelError(
             "--stream-input and --receive-ahead do not go together: a sample that arrives by rows "
@@ -185,7 +192,7 @@ class Placing:
 
 def place_in_order(forward: list[Node], tape: GraphTape, counts: list[Tensor]) -> list[Tensor]:
     """The state: weights, biases, each with the companions that lie beside it; then the others by
-    kind, in their order; histories, ``counts`` of classes, SGD state."""
+    kind, in their order; histories, ``counts`` of classes and the chain value, SGD state."""
     kept = tape.companions
     params = [t for node in forward for t in node.inputs if t.role is Role.PARAM]
     weights = [t for t in params if t.type.dtype is DType.S8]
@@ -214,7 +221,9 @@ def check_names(names: tuple[str, ...], loss: Node, model: Model, active: Tensor
         raise ModelError(f"the class name '{twice[0]}' is given twice")
 
 
-def numerics_hash(forward: list[Node], source: Tensor, formats: Formats) -> bytes:
+def numerics_hash(
+    forward: list[Node], source: Tensor, formats: Formats, has_chain: bool = False
+) -> bytes:
     """8 bytes that name the arithmetic: graph, constants, scheme, formats and their version.
 
     Layout, board and firmware leave it alone, so that what was learned outlives them.
@@ -225,6 +234,8 @@ def numerics_hash(forward: list[Node], source: Tensor, formats: Formats) -> byte
         digest.update(repr(formats).encode())
     if formats.has_input_shifts:
         digest.update(f"precondition {formats.precondition}".encode())
+    if has_chain:  # no bit of what is learned, but the state has it
+        digest.update(b"chain")
     for node in forward:
         for tensor in (*node.inputs, *node.outputs):
             if tensor not in number:

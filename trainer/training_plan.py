@@ -27,8 +27,10 @@ from mcutrain.trainer.options import PlanOptions, Scheme
 from mcutrain.trainer.planner.memory import MemoryPlan, plan_on
 from mcutrain.trainer.planner.recompute import Recomputed
 from mcutrain.trainer.planner.row_region import Composite, RowRegion
+from mcutrain.trainer.record_chain import ENTRY_BYTES
 
 LABEL_BYTES = 2  # of a kept latent
+HASHER_BYTES = 100  # of an mct_sha256 (firmware/mct/sha256.h)
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,14 @@ class StepTask:
 @dataclass(frozen=True)
 class Learning:
     """What survives a step: ``state`` lists it in the order of its memory, weights and biases with
-    their companions, histories, active and seen classes, the state of SGD."""
+    their companions, histories, active and seen classes, ``chain`` if what was learned from is
+    chained (``trainer.record_chain``), the state of SGD."""
 
     state: list[Tensor]
     companions: Companions
     histories: list[Tensor]
     sgd: Tensor
+    chain: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -211,6 +215,19 @@ class TrainingPlan:
         return self.task.input.type.nbytes + self.target_bytes if self.options.receive_ahead else 0
 
     @property
+    def record_bytes(self) -> int:
+        """RAM of the entries that are kept, and of the hash of a sample that arrives by rows."""
+        if self.learning.chain is None:
+            return 0
+        hashed = 0 if self.arriving is None else HASHER_BYTES
+        return self.options.record_entries * ENTRY_BYTES + hashed
+
+    @property
+    def held_bytes(self) -> int:
+        """RAM of a build beside arena and state, as far as the plan knows it."""
+        return self.slot_bytes + self.ahead_bytes + self.record_bytes
+
+    @property
     def flash_latents(self) -> int:
         """How many latents the device's flash holds."""
         return 0 if self.latents.flash is None else len(self.latents.flash.labels)
@@ -243,8 +260,7 @@ class TrainingPlan:
                 f"the plan is for {self.chip.name}: {chip.name} has not {', '.join(missing)}"
             )
         kept = {self.record, *([self.task.predicted] if self.task.predicted else [])}
-        held = self.slot_bytes + self.ahead_bytes
-        memory = plan_on(chip, self.graph, self.learning.state, kept, held)
+        memory = plan_on(chip, self.graph, self.learning.state, kept, self.held_bytes)
         return replace(self, memory=memory, chip=chip)
 
     @property

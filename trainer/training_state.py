@@ -79,14 +79,8 @@ class TrainingState:
 
     def pack(self) -> bytes:
         """As bytes; the same state gives the same bytes."""
-        scheme = self.scheme
         header = {
-            "scheme": {
-                "name": scheme.name,
-                "ratios": {str(k): ratio for k, ratio in sorted(scheme.ratios.items())},
-                "biases": sorted(scheme.biases),
-                "channels": {str(k): list(c) for k, c in sorted(scheme.channels.items())},
-            },
+            "scheme": scheme_json(self.scheme),
             "options": self.options,
             "tensors": [[DType.of(a).value, list(a.shape)] for a in self.arrays],
         }
@@ -148,6 +142,16 @@ def read_arrays(described: Any, raw: bytes) -> Iterator[Array]:
         start = end
     if start != len(raw):
         raise ValueError(f"{len(raw) - start} bytes are left")
+
+
+def scheme_json(scheme: Scheme) -> dict[str, Any]:
+    """A scheme as JSON; ``read_scheme`` reads it."""
+    return {
+        "name": scheme.name,
+        "ratios": {str(k): ratio for k, ratio in sorted(scheme.ratios.items())},
+        "biases": sorted(scheme.biases),
+        "channels": {str(k): list(c) for k, c in sorted(scheme.channels.items())},
+    }
 
 
 def read_scheme(described: Any) -> Scheme:

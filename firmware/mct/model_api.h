@@ -138,6 +138,29 @@ bool MCT_API(state_is_valid)(void);
  * learned the same. Call it between steps. */
 uint32_t MCT_API(digest)(void);
 
+/* ---- Chain ----
+ *
+ * A model that was generated with --chain has a chain value in its state: MCT_CHAIN_BYTES that
+ * stand for every sample, label and learning rate that it has learned from, in their order
+ * (SPEC 4.2). A step enters the chain when it begins. Who has the samples can compute the value
+ * again, and nobody can find other samples with the same value. Any other model returns NULL, false
+ * and 0. */
+
+/* Returns where the chain value lies. Read it between steps. */
+const uint8_t *MCT_API(chain)(void);
+
+/* Writes the first MCT_CHAIN_BYTES of the SHA-256 of the state. Call it between steps. Unlike
+ * NAME_digest, a forger cannot meet it. */
+bool MCT_API(state_hash)(uint8_t *hash);
+
+/* Returns how many steps have entered the chain since power-up. */
+uint32_t MCT_API(entered)(void);
+
+/* Returns the entry of the step that entered as number `number` since power-up, from 0, or NULL if
+ * it is not kept any more or has not come. The last steps are kept, as many as --record-entries
+ * said. mct_record_sink (mct/record_chain.h) gets each entry. */
+const uint8_t *MCT_API(entry)(uint32_t number);
+
 /* ---- Inference ---- */
 
 /* Runs the forward pass on the sample. It changes nothing that was learned. Returns MCT_ERR_BUSY
@@ -197,6 +220,11 @@ MCT_CHECKED mct_status MCT_API(keep_latent)(uint32_t slot, uint32_t label);
  * that is empty or that there is not, and MCT_ERR_BUSY while a step is under way. */
 MCT_CHECKED mct_status MCT_API(recall_latent)(uint32_t slot, uint32_t *label);
 
+/* Return the slots in RAM as memory, for what saves them (learning/model_store.h does): 16 bits for
+ * each slot, 1 more than its label, or 0 where the slot is empty; and the latents. Of no bytes
+ * without slots. */
+mct_region MCT_API(slot_labels)(void);
+mct_region MCT_API(slot_latents)(void);
 /* Writes what the head knows of a class, from the latents of the class in the slots, those in flash
  * too, in one pass and without a learning rate (SPEC 1.11): the class whose mean latent is nearest
  * gets the greatest output. `label` is the class, or MCT_ALL_CLASSES for every class of which there

@@ -27,6 +27,9 @@
  *   MCT_API_ACTIVE         the number of classes in use, if there are spare ones
  *   MCT_API_SEEN           a bit of each class that steps have had a sample of
  *   MCT_API_LATENT         the latent
+ *   MCT_API_CHAIN          the chain value, with
+ *   MCT_API_CHAIN_GOES_ON  whether its initial value is that of a model file, and
+ *   MCT_API_ENTRIES        the entries that RAM keeps, 0 without
  *   MCT_API_AHEAD_BYTES    bytes of the next sample and target, if they are received ahead
  *   MCT_API_ARRIVE         the region that runs as the rows of a sample come, with
  *   MCT_API_ROW_BYTES      the bytes of a row, and
@@ -91,9 +94,12 @@ static inline void MCT_API(drop_sample)(void)
 #endif
 }
 
+#include "mct/model_chain.h"
+
 void MCT_API(reset)(uint32_t seed)
 {
     MCT_API(initialise)();
+    MCT_API(begin_chain)(seed);
     MCT_API_SGD[0] = seed;
     MCT_API(busy_now) = false;
     MCT_API(came) = 0u;
@@ -154,8 +160,14 @@ mct_status MCT_API(push)(uint32_t offset, const int8_t *bytes, uint32_t nbytes)
     }
     if (offset == 0u) {
         memset(MCT_API(done), 0, sizeof MCT_API(done));
+#ifdef MCT_API_CHAIN
+        mct_sha256_init(&MCT_API(arriving_hash));
+#endif
         MCT_API(set_latent)(0u);
     }
+#ifdef MCT_API_CHAIN
+    mct_sha256_update(&MCT_API(arriving_hash), bytes, nbytes);
+#endif
     while (nbytes > 0u) {
         uint32_t column = MCT_API(came) % MCT_API_ROW_BYTES;
         uint32_t part = MCT_API_ROW_BYTES - column < nbytes ? MCT_API_ROW_BYTES - column : nbytes;
@@ -346,6 +358,7 @@ mct_status MCT_API(begin)(uint32_t label)
     }
     if (status == MCT_OK) {
         MCT_API(take_sample)();
+        MCT_API(enter)(false);
     }
     return status;
 }
@@ -456,6 +469,9 @@ uint32_t MCT_API(steps)(void)
 #undef MCT_API_ACTIVE
 #undef MCT_API_SEEN
 #undef MCT_API_LATENT
+#undef MCT_API_CHAIN
+#undef MCT_API_CHAIN_GOES_ON
+#undef MCT_API_ENTRIES
 #undef MCT_API_AHEAD_BYTES
 #undef MCT_API_ARRIVE
 #undef MCT_API_ROW_BYTES

@@ -50,7 +50,13 @@ mct_status MCT_API(begin_from_latent)(uint32_t label)
         return MCT_ERR_RANGE;
     }
     mct_status status = MCT_API(ready)(true);
-    return status == MCT_OK ? MCT_API(begin_at)(MCT_API_CONST(PREFIX_CALLS), label) : status;
+    if (status == MCT_OK) {
+        status = MCT_API(begin_at)(MCT_API_CONST(PREFIX_CALLS), label);
+    }
+    if (status == MCT_OK) {
+        MCT_API(enter)(true);
+    }
+    return status;
 }
 
 mct_status MCT_API(step_from_latent)(uint32_t label)
@@ -79,6 +85,18 @@ mct_status MCT_API(infer_from_latent)(void)
 static int8_t MCT_API(slots)[MCT_API_LATENT_SLOTS][MCT_API_CONST(LATENT_BYTES)];
 static uint16_t MCT_API(slots_label)[MCT_API_LATENT_SLOTS]; /* 1 more than it; 0 if empty */
 
+mct_region MCT_API(slot_labels)(void)
+{
+    const mct_region region = {(uint8_t *)MCT_API(slots_label), sizeof MCT_API(slots_label)};
+    return region;
+}
+
+mct_region MCT_API(slot_latents)(void)
+{
+    const mct_region region = {(uint8_t *)MCT_API(slots), sizeof MCT_API(slots)};
+    return region;
+}
+
 mct_status MCT_API(keep_latent)(uint32_t slot, uint32_t label)
 {
     mct_status status = MCT_API(ready)(true);
@@ -105,6 +123,18 @@ mct_status MCT_API(keep_latent)(uint32_t slot, uint32_t label)
 }
 
 #else
+
+mct_region MCT_API(slot_labels)(void)
+{
+    const mct_region none = {NULL, 0};
+    return none;
+}
+
+mct_region MCT_API(slot_latents)(void)
+{
+    const mct_region none = {NULL, 0};
+    return none;
+}
 
 mct_status MCT_API(keep_latent)(uint32_t slot, uint32_t label)
 {

@@ -34,7 +34,13 @@
  *   START          label u32                       -
  *   FINISH         flags u8                        as STEP
  *   CYCLES         -                               cycles of the request before u32
- *   STORE          action u8                       slots, whole, sequence, erases: u32 each
+ *   STORE          action u8                       slots, whole, sequence, erases, damaged,
+ *                                                  foreign: u32 each
+ *   RECORD         action u8, number u32           chain value 16 bytes, state hash 16 bytes,
+ *                                                  room, steps, entered, classes: u32 each; or an
+ *                                                  entry (mct/record_chain.h)
+ *   SEALED         right u8, counter u32, type u8, the reply of that type, code 16 bytes
+ *                  its request, code 16 bytes
  *   COLLECT        offset u32, size u16            label u32, bytes
  *   ENROL          label u32                       -
  *
@@ -59,6 +65,10 @@
  * STORE saves what was learned in flash, loads it, or forgets it, in firmware with flash for it,
  * and tells what is there (learning/store.h).
  *
+ * RECORD tells the chain value of builds that have a chain, and a hash of the state, or an entry that
+ * is kept.
+ * SEALED holds another request, in builds with a key, which refuse all else but HELLO
+ * (runtime/seal.h). HELLO in it has a payload, the host's nonce of 16 bytes.
  * COLLECT with offset 0 takes the next sample of the device's sensor, in firmware that has one, as
  * if SAMPLE had brought it; the offsets behind it read the rest of that sample. The label is
  * MCT_NO_LABEL where the device knows none.
@@ -98,12 +108,15 @@ enum {
     MCT_MSG_FINISH = 19,
     MCT_MSG_CYCLES = 20,
     MCT_MSG_STORE = 21,
+    MCT_MSG_RECORD = 22,
     MCT_MSG_COLLECT = 23,
+    MCT_MSG_SEALED = 24,
     MCT_MSG_ENROL = 25,
     MCT_MSG_REPLY = 0x80
 };
 
-/* Fixed part of each request's payload; SAMPLE, WRITE, TARGET and LATENT carry data after it. */
+/* Fixed part of each request's payload; SAMPLE, WRITE, TARGET and LATENT carry data after it, and
+ * SEALED, which counts its code here, a request in it. */
 enum {
     MCT_REQUEST_HELLO_BYTES = 0,
     MCT_REQUEST_RESET_BYTES = 4,
@@ -126,7 +139,9 @@ enum {
     MCT_REQUEST_FINISH_BYTES = 1,
     MCT_REQUEST_CYCLES_BYTES = 0,
     MCT_REQUEST_STORE_BYTES = 1,
+    MCT_REQUEST_RECORD_BYTES = 5,
     MCT_REQUEST_COLLECT_BYTES = 6,
+    MCT_REQUEST_SEALED_BYTES = 22,
     MCT_REQUEST_ENROL_BYTES = 4
 };
 
@@ -144,9 +159,12 @@ enum {
     MCT_REPLY_RECALL_BYTES = 4,
     MCT_REPLY_FINISH_BYTES = 20,
     MCT_REPLY_CYCLES_BYTES = 4,
-    MCT_REPLY_STORE_BYTES = 16,
+    MCT_REPLY_STORE_BYTES = 24,
+    MCT_REPLY_RECORD_BYTES = 48,
     MCT_REPLY_COLLECT_BYTES = 4
 };
+
+enum { MCT_NONCE_BYTES = 16 }; /* of HELLO's reply, and of a HELLO that is sealed */
 
 /* Features, bits of HELLO's reply. */
 enum {
@@ -158,6 +176,9 @@ enum {
 
 /* What STORE is asked to do. */
 enum { MCT_STORE_LOOK = 0, MCT_STORE_SAVE = 1, MCT_STORE_LOAD = 2, MCT_STORE_FORGET = 3 };
+
+/* What RECORD is asked for. */
+enum { MCT_RECORD_LOOK = 0, MCT_RECORD_ENTRY = 1 };
 
 enum { MCT_STEP_DIGEST = 1 }; /* flag of STEP and FINISH: compute the digest of the learned state */
 

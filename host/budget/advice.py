@@ -147,6 +147,7 @@ def advise(fit: Fit, model: Model, report: Callable[[str], None]) -> Advice:
     others = {
         "kept latents": plan.slot_bytes,
         "next sample": plan.ahead_bytes,
+        "record": plan.record_bytes,
         "stack, link and other RAM": fit.overhead,
     }
     return Advice(

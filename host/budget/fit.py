@@ -38,9 +38,8 @@ PRICES = {
 
 
 def ram_bytes(plan: TrainingPlan) -> int:
-    """What follows from the plan: arena, learned state, kept latents and the next sample."""
-    memory = plan.memory
-    return memory.arena_bytes + memory.state_bytes + plan.slot_bytes + plan.ahead_bytes
+    """What follows from the plan: arena, learned state, and what is held beside them."""
+    return plan.memory.arena_bytes + plan.memory.state_bytes + plan.held_bytes
 
 
 @dataclass(frozen=True)

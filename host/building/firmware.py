@@ -258,7 +258,7 @@ def check_budget(plan: TrainingPlan, target: Target) -> None:
     copied alone exceed the board's main RAM, or kept latents its flash, where constants lie."""
     available = target.chip.ram_bytes
     copied = copied_constant_bytes(plan, target.chip)
-    needed = plan.memory.ram_bytes[ARENA] + plan.slot_bytes + plan.ahead_bytes + copied
+    needed = plan.memory.ram_bytes[ARENA] + plan.held_bytes + copied
     if available and needed > available:
         constants = f", {copied:,} of them for constants, which pointers reach in RAM only"
         raise BudgetError(
@@ -354,6 +354,7 @@ def check_real_fit(plan: TrainingPlan, target: Target) -> None:
         "link": FRAMES * chip.payload_bytes,
         "latents": plan.slot_bytes,
         "next sample": plan.ahead_bytes,
+        "record": plan.record_bytes,
         "constants": copied_constant_bytes(plan, chip),
     }
     refuse_excess(plan, target, ram, {"constants": constant_bytes(plan)})
@@ -372,7 +373,9 @@ def link_functions(plan: TrainingPlan, target: Target, folder: Path) -> None:
 def check_fit(plan: TrainingPlan, target: Target, found: Footprint, stack_bytes: int) -> None:
     """Raises BudgetError, with what takes the bytes, if a measured firmware exceeds its board."""
     other_ram = sum(found.other_ram_bytes.values()) - found.stack_headroom_bytes
-    named = {"latents": "latents", "ahead": "next sample", "constants": "constants"}
+    named = {
+        "latents": "latents", "ahead": "next sample", "record": "record", "constants": "constants"
+    }  # fmt: skip
     own = {
         name: found.other_ram_bytes[key]
         for key, name in named.items()

@@ -26,14 +26,12 @@ def native_flags(compiler: Compiler) -> tuple[str, ...]:
 
 
 def kernel_sources(firmware: Path, features: frozenset[str] = frozenset()) -> list[Path]:
-    """What a model calls on a chip with these features: the kernels, the digest, and what some
-    cores call for their products."""
+    """What a model calls on a chip with these features: the kernels, the digest, the chain, and
+    what some cores call for their products."""
     left_out = {firmware / source for source in beyond(features)}
     kernels = [path for path in sorted(firmware.glob("kernels/*.c")) if path not in left_out]
-    return [
-        *kernels,
-        *(firmware / "mct" / name for name in ("digest.c", "crc32.c", "fixedpoint.c")),
-    ]
+    shared = ("digest.c", "crc32.c", "fixedpoint.c", "record_chain.c", "sha256.c")
+    return [*kernels, *(firmware / "mct" / name for name in shared)]
 
 
 def compiler_target(flags: Sequence[str], compiler: Compiler = GCC) -> bytes:

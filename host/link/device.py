@@ -3,22 +3,28 @@
 
 from __future__ import annotations
 
-from mcutrain.host.errors import DeviceError, MismatchError, ProtocolError
+from mcutrain.host.errors import DeviceError, MismatchError, ProtocolError, RightError
+from mcutrain.host.keys import Keys
 from mcutrain.host.link import protocol
 from mcutrain.host.link.exchange import Exchange, Timing
 from mcutrain.host.link.protocol import (
+    Feature,
     Hello,
     Message,
     RamRegion,
+    RecordAction,
+    Recorded,
     RunResult,
     Saved,
     Status,
     StepResult,
     StoreAction,
 )
+from mcutrain.host.link.seal import Seal
 from mcutrain.host.link.traffic import Traffic
 from mcutrain.host.link.transport import Transport
 from mcutrain.trainer.errors import DataError
+from mcutrain.trainer.record_chain import Entry
 
 REPLY_TIMEOUT_S = 0.25
 STEP_TIMEOUT_S = 2.0
@@ -71,8 +77,10 @@ class Device:
         patience_s: float = PATIENCE_S,
         hello_patience_s: float = HELLO_PATIENCE_S,
         adapts: bool = True,
+        keys: Keys | None = None,
     ) -> Device:
-        """Start a session; MismatchError if the device runs another protocol, build or model.
+        """Start a session; MismatchError if the device runs another protocol, build or model,
+        RightError if it has a key that is not in ``keys``, or has none and ``keys`` are given.
 
         A hash that is None is not compared.
         """
@@ -80,11 +88,34 @@ class Device:
         try:
             transport.discard()
             device.info = device._hello(min(hello_patience_s, patience_s))
+            device._seal(keys)
             device._check_hashes(expected_build_hash, expected_numerics_hash)
         except BaseException:
             device.close()
             raise
         return device
+
+    def _seal(self, keys: Keys | None) -> None:
+        """From here on what is said is sealed, if the device has a key; what it has said of itself
+        it says again."""
+        is_keyed = Feature.KEY in Feature(self.info.features)
+        if not is_keyed and keys is not None:
+            raise RightError(
+                f"{self.name}: the device has no key, and obeys anyone: leave --key out, or flash "
+                "a firmware that was built with it"
+            )
+        if keys is None:
+            return
+        self._exchange.seal = Seal(keys, self.info.nonce)
+        try:
+            self.info = self._hello(self._patience_s)
+        except DeviceError as err:
+            if err.status != Status.KEY:
+                raise
+            raise RightError(
+                f"{self.name}: the device has another key than the file given to --key: give the "
+                "file that its firmware was built with, or one derived from it"
+            ) from err
 
     def _check_hashes(
         self, expected_build_hash: bytes | None, expected_numerics_hash: bytes | None
@@ -272,6 +303,21 @@ class Device:
     def _store(self, action: StoreAction) -> Saved:
         return Saved(*self._ask(Message.STORE, action))
 
+    def recorded(self) -> Recorded:
+        """What it says of its chain. DeviceError MESSAGE if its build has none."""
+        body = self._record(RecordAction.LOOK, 0)
+        return Recorded(*protocol.unpack(Message.RECORD, body))  # type: ignore[arg-type]
+
+    def entry(self, number: int) -> Entry:
+        """The entry of the step that entered as this number since power-up. DeviceError RANGE if
+        it is not kept."""
+        return Entry.unpack(self._record(RecordAction.ENTRY, number))
+
+    def _record(self, action: RecordAction, number: int) -> bytes:
+        body = self._request(Message.RECORD, action, number)
+        protocol.unpack(Message.RECORD, body)
+        return body
+
     def close(self) -> None:
         """End the session and give the port back."""
         self._transport.close()
@@ -313,6 +359,11 @@ class Device:
         patience_s = self._patience_s if patience_s is None else patience_s
         payload = self._exchange.request(message, fields, data, is_slow, patience_s)
         status, body = protocol.split_reply(payload)
+        if status is Status.KEY and self._exchange.seal is None:
+            raise RightError(
+                f"{self._transport.name}: the device obeys only who has its key: give the file to "
+                "--key"
+            )
         if status is not Status.OK:
             raise DeviceError(
                 f"{self._transport.name}: the device refused {message.name}: {status.meaning}",

@@ -44,7 +44,9 @@ class Message(IntEnum):
     FINISH = 19
     CYCLES = 20
     STORE = 21
+    RECORD = 22
     COLLECT = 23
+    SEALED = 24
     ENROL = 25
 
 
@@ -64,6 +66,8 @@ class Status(IntEnum):
     FLASH = -10
     NOTHING_SAVED = -11
     FOREIGN = -12
+    KEY = -13
+    RIGHT = -14
     COLLECT = -16
 
     @property
@@ -90,6 +94,8 @@ _MEANINGS = {
     Status.FLASH: "its flash cannot be written or read any more; what was saved stays",
     Status.NOTHING_SAVED: "nothing whole is saved in its flash",
     Status.FOREIGN: "what is saved in its flash is of another model, version or length",
+    Status.KEY: "it is not sealed with a key of this device: give its own file to --key",
+    Status.RIGHT: "the key that it is sealed with does not give the right to it",
     Status.COLLECT: "its sensor has no sample ready",
 }
 
@@ -109,6 +115,13 @@ class StoreAction(IntEnum):
     SAVE = 1
     LOAD = 2
     FORGET = 3
+
+
+class RecordAction(IntEnum):
+    """What RECORD is asked for."""
+
+    LOOK = 0
+    ENTRY = 1
 
 
 class ResetCause(IntEnum):
@@ -143,7 +156,8 @@ class Feature(IntFlag):
 
 _EMPTY = struct.Struct("<")
 
-# The fixed part of each request; the data of SAMPLE, WRITE, TARGET and LATENT follow it.
+# The fixed part of each request; the data of SAMPLE, WRITE, TARGET and LATENT follow it, and a
+# request that is SEALED, with its code.
 REQUESTS = {
     Message.HELLO: _EMPTY,
     Message.RESET: struct.Struct("<I"),  # seed
@@ -166,7 +180,9 @@ REQUESTS = {
     Message.FINISH: struct.Struct("<B"),  # flags
     Message.CYCLES: _EMPTY,
     Message.STORE: struct.Struct("<B"),  # what to do
+    Message.RECORD: struct.Struct("<BI"),  # what to tell, number of an entry
     Message.COLLECT: struct.Struct("<IH"),  # offset, size
+    Message.SEALED: struct.Struct("<BIB"),  # right, counter, type
     Message.ENROL: struct.Struct("<I"),  # label
 }
 
@@ -184,7 +200,8 @@ REPLIES = {
     Message.RECALL: struct.Struct("<I"),
     Message.FINISH: struct.Struct("<5I"),
     Message.CYCLES: struct.Struct("<I"),
-    Message.STORE: struct.Struct("<4I"),
+    Message.STORE: struct.Struct("<6I"),
+    Message.RECORD: struct.Struct("<16s16s4I"),  # or an entry, of as many bytes
     Message.COLLECT: struct.Struct("<I"),  # label; bytes of the sample follow
 }
 
@@ -257,12 +274,35 @@ class RunResult:
 @dataclass(frozen=True)
 class Saved:
     """What the flash of a device holds: slots for states, how many are whole, the number of the
-    newest (0 if there is none), and how often a slot has been erased at most."""
+    newest (0 if there is none), how often a slot has been erased at most, how many hold something
+    that is damaged or was not finished, and how many something of another model, version or
+    length."""
 
     slots: int
     whole: int
     sequence: int
     erases: int
+    damaged: int
+    foreign: int
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What a device says of its chain (SPEC 4.2): the chain value, the hash of its state, the steps
+    since reset, the classes in use; and of its record how many entries fit, and how many have
+    entered since power-up."""
+
+    chain: bytes
+    state_hash: bytes
+    room: int
+    steps: int
+    entered: int
+    classes: int
+
+    @property
+    def kept(self) -> range:
+        """The numbers of the entries that the device keeps."""
+        return range(max(0, self.entered - self.room), self.entered)
 
 
 def request(message: Message, *fields: int, data: bytes = b"") -> bytes:

@@ -28,6 +28,7 @@ class Class(Enum):
     LEARNED = "learned"
     LATENTS = "latents"
     AHEAD = "ahead"
+    RECORD = "record"
     LINK = "link"
     STACK = "stack"
     CONSTANTS = "constants"
@@ -72,6 +73,7 @@ def rules(model_name: str) -> tuple[Rule, ...]:
         Rule(Class.LEARNED, path=model, symbol=rf"{name}_state(?:_\w+)?", in_ram=True),
         Rule(Class.LATENTS, path=model, symbol=rf"{name}_slots(?:_\w+)?", in_ram=True),
         Rule(Class.AHEAD, path=model, symbol=rf"{name}_ahead", in_ram=True),
+        Rule(Class.RECORD, path=model, symbol=rf"{name}_(?:entries|arriving_hash)", in_ram=True),
         Rule(Class.LINK, symbol=r"mct_(?:link_|port_uart)\w*(?:\.\d+)?", in_ram=True),
         # Tables of the compiler's own have no symbol, or one with a capital name and a number.
         Rule(Class.MODEL, path=model, symbol=r"CSWTCH\.\d+", input_section=constant),

@@ -37,7 +37,7 @@ class Overhead:
 @dataclass(frozen=True)
 class Cost:
     """Of a scheme, by its plan alone: bytes of arena, learned state and constants, MACs of a
-    step and its predicted instructions; bytes of the next sample, of any scheme."""
+    step and its predicted instructions; bytes of the next sample and of the chain's record."""
 
     arena: int
     learned: int
@@ -59,7 +59,7 @@ def cost_of(plan: TrainingPlan, with_constants: bool, with_instructions: bool = 
         memory.state_bytes,
         constant_bytes(plan) if with_constants else 0,
         plan.step_macs,
-        plan.ahead_bytes,
+        plan.ahead_bytes + plan.record_bytes,
         predict(plan, core_of(plan.chip.name)).step if with_instructions else 0,
     )
 

@@ -98,6 +98,7 @@ COST_LINES = {
     "learned_bytes": "learned weights and state",
     "latent_slot_bytes": "latents kept",
     "ahead_bytes": "next sample",
+    "record_bytes": "record of the chain",
     "copied_constant_bytes": "constants, copied at the start",
     "stack_bytes": "stack, worst case",
     "link_bytes": "link buffers",

@@ -129,7 +129,7 @@ class Augmenter:
 
     def __call__(self, step: int, index: int) -> tuple[Array, Array]:
         """The sample ``index`` and its target, as the step with this number learns from them."""
-        draws = Draws(self.seed, step, index)
+        draws = Draws(self.seed, step, self.data.number_of(index))
         target = self.data.y_train[index]
         x = self.data.x_train[index].astype(np.int64)
         if "mixup" in self.amounts:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from mcutrain.host.training.rates import NO_SAMPLE
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.notes import NOTE, WARNING, Note
 
@@ -49,14 +50,17 @@ def shares(counts: list[int]) -> list[int]:
     return given
 
 
-def balanced_order(labels: Array, epochs: int, seed: int, first_step: int = 0) -> Array:
-    """(epochs * N,) indices of N samples with these labels, behind ``first_step`` steps.
+def balanced_order(
+    labels: Array, epochs: int, seed: int, first_step: int = 0, left_out: int = 0
+) -> Array:
+    """(epochs * N,) indices of samples with these labels, behind ``first_step`` steps.
 
-    An epoch has N steps, each class its share of them. A class goes through all of its samples
-    before one comes again, over the ends of epochs.
+    An epoch has a step for each sample, each class its share of them. A class goes through all of
+    its samples before one comes again, over the ends of epochs. Where samples were ``left_out``, as
+    many steps more end each epoch, with the index NO_SAMPLE.
     """
     total = len(labels)
-    first, done = divmod(first_step, total)
+    first, done = divmod(first_step, total + left_out)
     members = [np.flatnonzero(labels == label) for label in class_counts(labels)]
     given = shares([len(m) for m in members])
     found = []
@@ -65,9 +69,9 @@ def balanced_order(labels: Array, epochs: int, seed: int, first_step: int = 0) -
         picked = [some_of(m, (seed, 0, 2, c), epoch * n, n) for c, (m, n) in enumerate(each)]
         # The numbers that order an epoch without balance.
         mixed = np.random.default_rng([seed, epoch]).permutation(total)
-        found.append(np.concatenate(picked)[mixed])
+        found += [np.concatenate(picked)[mixed], np.full(left_out, NO_SAMPLE)]
     order = np.concatenate(found) if found else np.zeros(0, np.int64)
-    return order[done : done + epochs * total]
+    return order[done : done + epochs * (total + left_out)]
 
 
 def some_of(members: Array, seed: tuple[int, ...], first: int, count: int) -> Array:

@@ -48,6 +48,11 @@ class Dataset:
     replay buffer before the first step. ``notes`` are what a user would want to know of the arrays.
     ``names`` has a name for each sample of a split, such as its file's, where there are any;
     ``groups_train`` (N,) int64 says whose each training sample is, where a CSV file does.
+
+    ``numbers`` (N,) int64 are the numbers that the training samples had before ``left_out`` others
+    were taken away (host.training.leaving_out), ``old_numbers`` those of the old ones; None where
+    they are 0 to N - 1. ``filling`` of a stream's training samples, the first ones, are its old
+    samples, which count by themselves.
     """
 
     x_train: Array
@@ -61,6 +66,26 @@ class Dataset:
     notes: tuple[Note, ...] = ()
     groups_train: Array | None = None
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    numbers: Array | None = None
+    old_numbers: Array | None = None
+    left_out: int = 0
+    filling: int = 0
+
+    @property
+    def epoch_steps(self) -> int:
+        """The steps of an epoch: those of samples that were left out count, though none is taken."""
+        return len(self.x_train) + self.left_out
+
+    def number_of(self, index: int) -> int:
+        """The number that a training sample had before others were left out."""
+        return index if self.numbers is None else int(self.numbers[index])
+
+    def source(self, index: int) -> tuple[str, int]:
+        """The split, "train" or "old", from which a stream or a run takes the training sample
+        ``index``, and its number there."""
+        if index >= self.filling:
+            return "train", self.number_of(index - self.filling)
+        return "old", index if self.old_numbers is None else int(self.old_numbers[index])
 
     def name_of(self, split: str, index: int) -> str:
         """What the user calls a sample: its file, or its number."""

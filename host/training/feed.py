@@ -12,7 +12,7 @@ import numpy as np
 from mcutrain.host.training.augmentation import Augmentation, Augmenter, check_augmentation
 from mcutrain.host.training.balance import OFF, ON, balance_notes, balanced_order, balances
 from mcutrain.host.training.dataset import Dataset
-from mcutrain.host.training.rates import sample_order
+from mcutrain.host.training.rates import NO_SAMPLE, sample_order
 from mcutrain.trainer.errors import DataError
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.notes import NOTE, Note
@@ -70,16 +70,20 @@ class Feed:
 def order_of(
     plan: TrainingPlan, data: Dataset, options: FeedOptions, seed: int, first_step: int
 ) -> Array:
-    """The indices of the training samples, step by step."""
+    """The indices of the training samples, step by step; NO_SAMPLE for a step that is left out."""
     if options.order is not None:
         return options.order[: options.steps]
-    samples, epochs = len(data.x_train), options.epochs
+    samples, epochs = data.epoch_steps, options.epochs
     if options.steps is not None:
         epochs = min(epochs, -(-options.steps // samples))
     if plan.takes_label and balances(options.balance, data.y_train):
-        order = balanced_order(data.y_train, epochs, seed, first_step)
+        order = balanced_order(data.y_train, epochs, seed, first_step, data.left_out)
     else:
         order = sample_order(samples, epochs, seed, first_step)
+        if data.numbers is not None:
+            index_of = np.full(samples, NO_SAMPLE)
+            index_of[data.numbers] = np.arange(len(data.numbers))
+            order = index_of[order]
     return order[: options.steps]
 
 
@@ -144,5 +148,5 @@ def augmented_stream(
     """The data of a stream with each new sample changed once, as it arrives: it is kept and
     replayed as it then is."""
     augmenter = Augmenter(augmentation, plan, data, seed)
-    x = [augmenter(first_step + k, k)[0] for k in range(len(data.x_train))]
+    x = [augmenter(first_step + data.number_of(k), k)[0] for k in range(len(data.x_train))]
     return replace(data, x_train=np.stack(x))

@@ -9,7 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from mcutrain.host.data.options import DEFAULT_DATA_OPTIONS, DataOptions
-from mcutrain.host.defaults import AUTO, BAUD, EPOCHS, GUARD_MINUTES, PATIENCE, RATE_MINUTES, RATIO
+from mcutrain.host.defaults import (
+    AUTO,
+    BAUD,
+    EPOCHS,
+    GUARD_MINUTES,
+    PATIENCE,
+    RATE_MINUTES,
+    RATIO,
+    RECONNECT_S,
+)
+from mcutrain.host.link.protocol import Saved
 from mcutrain.host.link.traffic import Traffic
 from mcutrain.host.request import Request
 from mcutrain.host.simulation.counts import Unit
@@ -18,6 +28,7 @@ from mcutrain.host.training.augmentation import Augmentation
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.fold_decision import FoldDecision
 from mcutrain.host.training.latents import Saving
+from mcutrain.host.training.leaving_out import LeftOut
 from mcutrain.host.training.port_build import PortBuild
 from mcutrain.host.training.rate_choice import RateChoice
 from mcutrain.host.training.rates import given_rate
@@ -52,6 +63,7 @@ class TrainingJob:
     save: Path | None = None
     export: Path | None = None
     beginning: str | None = None  # FRESH or GO_ON, for a device that has learned already
+    flash_image: Path | None = None  # a simulated device's flash, which it saves in at the end
     unguarded: str = ""
     decision: FoldDecision | None = None
     latents: str | None = None  # where they are kept; None is the default of host.training.latents
@@ -65,6 +77,10 @@ class TrainingJob:
     minutes: float | None = None  # in place of epochs
     budget: TimeBudget | None = None  # what they came to
     reading: DataOptions = DEFAULT_DATA_OPTIONS  # how ``data`` is read
+    left_out: LeftOut | None = None  # samples that it must not see
+    checkpoint: Path | None = None  # where all that a run needs to go on is kept
+    checkpoint_steps: int | None = None  # between two of them, beside each epoch's end
+    reconnect_s: float = RECONNECT_S  # for which a lost device is looked for
 
     @property
     def counts(self) -> bool:
@@ -92,6 +108,9 @@ def asked_job(
     guard_minutes: float = GUARD_MINUTES,
     patience: int = PATIENCE,
     validate_on: str = "device",
+    checkpoint: Path | None = None,
+    checkpoint_steps: int | None = None,
+    reconnect_s: float = RECONNECT_S,
     **others: Any,
 ) -> TrainingJob:
     """The job of a user's options, which the command and the Python interface share; ``others``
@@ -99,6 +118,12 @@ def asked_job(
     for option, value in (("--lr-minutes", lr_minutes), ("--guard-minutes", guard_minutes)):
         if not 0 < value < math.inf:
             raise Error(f"{option} is a number of minutes above 0, not {value:g}")
+    if checkpoint_steps is not None and checkpoint is None:
+        raise Error("--checkpoint-steps N says how often --checkpoint FILE is written: give both")
+    if checkpoint_steps is not None and checkpoint_steps < 1:
+        raise Error(f"--checkpoint-steps is {checkpoint_steps}: give a number of steps, 1 or more")
+    if not 0 <= reconnect_s < math.inf:
+        raise Error(f"--reconnect is {reconnect_s:g}: give seconds, or 0 to give up at once")
     if minutes is not None and not (epochs is None and steps is None):
         raise Error("--minutes says how long to train: leave --epochs and --steps out")
     if minutes is not None and not 0 < minutes < math.inf:
@@ -112,7 +137,8 @@ def asked_job(
     )  # fmt: skip
     return TrainingJob(
         request, data, target, port, options, rate_minutes=lr_minutes,
-        guard_minutes=guard_minutes, minutes=minutes, **others,
+        guard_minutes=guard_minutes, minutes=minutes, checkpoint=checkpoint,
+        checkpoint_steps=checkpoint_steps, reconnect_s=reconnect_s, **others,
     )  # fmt: skip
 
 
@@ -134,6 +160,8 @@ class Outcome:
     data: Dataset | None = None  # what it was trained and tested on
     traffic: Traffic | None = None  # of the link; None without one
     port_build: PortBuild | None = None  # what a board at a port runs
+    store: Saved | None = None  # what the device's flash holds behind it, of a job with its image
+    reconnects: int = 0  # how often the device was lost and found again
     unit: Unit = Unit.INSTRUCTIONS  # of what was counted; its word is in the keys
 
     def to_json(self) -> dict[str, Any]:
@@ -153,7 +181,9 @@ class Outcome:
             **({"profile": profiles_json(self.profiles)} if self.profiles else {}),
             "latents": None if self.saving is None else self.saved(self.saving),
             "stack_used_bytes": self.stack_used_bytes,
+            "reconnects": self.reconnects,
             "link": None if self.traffic is None else self.traffic.to_json(),
+            **({} if self.store is None else {"store": asdict(self.store)}),
             "notes": [asdict(note) for note in self.notes],
             "build": None if self.port_build is None else self.port_build.to_json(),
             "cost": self.cost,

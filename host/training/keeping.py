@@ -11,6 +11,7 @@ from pathlib import Path
 from mcutrain.host.files import unused
 from mcutrain.host.request import Request
 from mcutrain.host.training.export import export_state
+from mcutrain.host.training.recording import Recorder
 from mcutrain.host.training.state import save_state
 from mcutrain.trainer.errors import Error
 from mcutrain.trainer.training_plan import TrainingPlan
@@ -21,10 +22,12 @@ class Keeper:
     """Where what a run learns is to be kept, and what came of it.
 
     A file that cannot be written does not keep the other from being written: see ``failures``.
+    ``record`` is told of all that this depends on.
     """
 
     save: Path | None = None  # an .npz of the tensors
     export: Path | None = None  # a model file
+    record: Recorder | None = None
     is_decided: bool = False  # that the training helps: going on with it asks no guard again
     kept: set[Path] = field(default_factory=set)
     failures: list[Error] = field(default_factory=list)

@@ -147,6 +147,13 @@ class WrappedRunner:
     def load(self, state: bytes) -> None:
         self.inner.load(state)
 
+    def position(self) -> dict[str, int]:
+        """What a checkpoint has to say of it, beside the number of steps."""
+        return {}
+
+    def resume(self, steps: int, position: Mapping[str, int]) -> None:
+        """Go on behind so many steps of the run, with what ``position`` gave."""
+
 
 class CachedRunner(WrappedRunner):
     """A runner whose steps and inferences begin at the latent, which is kept in ``store``.
@@ -168,6 +175,13 @@ class CachedRunner(WrappedRunner):
         self.plan, self.store, self.slots, self._fixed = plan, store, slots, fixed
         self._slot_of = dict(fixed)
         self._reused = 0
+
+    def position(self) -> dict[str, int]:
+        return {"reused": self._reused}
+
+    def resume(self, steps: int, position: Mapping[str, int]) -> None:
+        """What was kept is computed again when it is met."""
+        self._reused = int(position["reused"])
 
     @property
     def saving(self) -> Saving:

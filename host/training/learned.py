@@ -55,20 +55,25 @@ def learned_state(runner: DeviceRunner) -> bytes:
 
 
 def going_on(
-    runner: DeviceRunner, port: str, asked: str | None, reporter: Reporter
+    runner: DeviceRunner,
+    port: str,
+    asked: str | None,
+    reporter: Reporter,
+    keeps: str = "`mcutrain pull` saves it",
 ) -> bytes | None:
     """The state to go on from: the device's own, if that is ``asked`` for; None begins anew.
+    ``keeps`` says how the user can keep what would be lost.
 
     Raises UndecidedError if something was learned, and nobody says what is to become of it.
     """
     steps = settle(runner)
     if steps == 0:
         return None
-    choice = asked or choose(port, steps, reporter)
+    choice = asked or choose(port, steps, reporter, keeps)
     return learned_state(runner) if choice == GO_ON else None
 
 
-def choose(port: str, steps: int, reporter: Reporter) -> str:
+def choose(port: str, steps: int, reporter: Reporter, keeps: str) -> str:
     """FRESH or GO_ON, as the user says. Raises UndecidedError where there is nobody to ask."""
     found = f"{port}: the device has learned already, in {steps:,} steps"
     question = f"{found}. Go on from there, or begin afresh and lose it?"
@@ -76,7 +81,7 @@ def choose(port: str, steps: int, reporter: Reporter) -> str:
         return answer
     raise UndecidedError(
         f"{found}: give --{GO_ON} to go on from there, or --{FRESH} to begin anew and lose it; "
-        "`mcutrain pull` saves it"
+        f"{keeps}"
     )
 
 

@@ -8,14 +8,13 @@ that they saw is the one that stays.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from mcutrain.host.link.model_device import ModelDevice
-from mcutrain.host.link.traffic import Traffic
 from mcutrain.host.training.absent import new_classes, present_classes, with_seen
 from mcutrain.host.training.balance import ON
+from mcutrain.host.training.checkpoints import Checkpoints
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.evaluation import (
     Evaluation,
@@ -24,21 +23,25 @@ from mcutrain.host.training.evaluation import (
 )
 from mcutrain.host.training.feed import Feed
 from mcutrain.host.training.guard import Guard, Guarded, ValidationScore, Verdict
-from mcutrain.host.training.interrupt import Interrupt, Interrupted, StopTraining, deferred
+from mcutrain.host.training.interrupt import Interrupted, StopTraining, deferred
 from mcutrain.host.training.latents import innermost
 from mcutrain.host.training.monitor import EARLY_STEPS, Monitor
 from mcutrain.host.training.preconditioning import set_input_shifts
 from mcutrain.host.training.progress import Progress, Report
 from mcutrain.host.training.rates import (
+    NO_SAMPLE,
     epochs,
     initial_rate,
     last_part,
     rates,
 )
+from mcutrain.host.training.reached import checkpoint, go_on
+from mcutrain.host.training.recording import Recorder, Taken
 from mcutrain.host.training.result import Result
 from mcutrain.host.training.runner import Answer, Runner, answer
 from mcutrain.host.training.runners import DeviceRunner, ReferenceRunner
 from mcutrain.host.training.training_options import TrainingOptions
+from mcutrain.host.training.training_run import Keep, TrainingRun
 from mcutrain.host.training.verify import Differs, Verifier
 from mcutrain.host.training.yardstick import constant_answer
 from mcutrain.trainer.errors import DataError, Error
@@ -47,46 +50,12 @@ from mcutrain.trainer.interpreter import pack_state, unpack_state
 from mcutrain.trainer.ops.sgd import LearningRate
 from mcutrain.trainer.training_plan import TrainingPlan
 
-Keep = Callable[[bytes], None]
-
 
 def begun(plan: TrainingPlan, options: TrainingOptions, state: bytes | None) -> tuple[int, int]:
     """(seed, steps already done): the plan goes on where an export or a saved state stopped."""
     assert plan.learning.sgd.data is not None
     sgd = plan.learning.sgd.data if state is None else unpack_state(plan, state)[plan.learning.sgd]
     return int(sgd[0]) if options.seed is None else options.seed, int(sgd[1])
-
-
-@dataclass
-class TrainingRun:
-    """A training run under way: what its parts share."""
-
-    plan: TrainingPlan
-    data: Dataset
-    runner: Runner
-    options: TrainingOptions
-    report: Report
-    result: Result
-    first_step: int
-    interrupt: Interrupt
-    keep: Keep | None = None
-    verifier: Verifier | None = None
-    guard: Guard | None = None
-    monitor: Monitor | None = None
-    classes: int = 0  # in use, while the guard validates
-    seen: bytes = b""  # the last state that was read, for the monitor
-    epochs: int = 0  # of the run, with those that are cut
-
-    @property
-    def traffic(self) -> Traffic | None:
-        """What the link has carried; None without a device."""
-        found = innermost(self.runner)
-        return found.device.traffic if isinstance(found, DeviceRunner) else None
-
-    @property
-    def trained(self) -> tuple[Runner | Verifier, ...]:
-        """What goes through the run side by side."""
-        return (self.runner, self.verifier) if self.verifier else (self.runner,)
 
 
 def train(
@@ -97,6 +66,8 @@ def train(
     report: Report,
     state: bytes | None = None,
     keep: Keep | None = None,
+    checkpoints: Checkpoints | None = None,
+    record: Recorder | None = None,
 ) -> Result:
     """Reset the runner, or let it take up ``state``, and train it.
 
@@ -104,7 +75,9 @@ def train(
     difference. ``keep`` gets what was learned as soon as it is known, before it is measured. With
     it, or with ``guard``, a signal to end takes effect between two steps, and the best state stays,
     or the last without the guard. Where the run fails, ``keep`` gets the best state that the guard
-    has, or the last that the monitor saw. Raises DataError for a guard without validation samples.
+    has, or the last that the monitor saw. ``checkpoints`` get how far the run has come; where there
+    is one, the run goes on from it. ``record`` is told of all that its end depends on. Raises
+    DataError for a guard without validation samples.
     """
     if options.balance == ON and not plan.takes_label:
         raise DataError("--balance is for classes, but the loss takes no label: leave it out")
@@ -114,11 +87,21 @@ def train(
     seed, first_step = begun(plan, options, state)
     result = Result(seed, metric, verified=options.verify)
     started = time.monotonic()
-    with deferred(options.guard or keep is not None) as interrupt:
-        run = TrainingRun(plan, data, runner, options, report, result, first_step, interrupt, keep)
+    with deferred(options.guard or keep is not None or checkpoints is not None) as interrupt:
+        run = TrainingRun(
+            plan, data, runner, options, report, result, first_step, interrupt, keep, checkpoints,
+            started, record=record,
+        )  # fmt: skip
         try:
-            begin(run, state)
-            run_epochs(run)
+            feed = Feed(plan, data, options, seed, first_step)
+            lay_out(run, feed)
+            found = None if checkpoints is None else checkpoints.found
+            if found is None or found.reached is None:
+                begin(run, state)
+                checkpoint(run)
+            else:
+                go_on(run, found)
+            run_epochs(run, feed)
             finish(run)
         except Differs as parted:
             result.difference = parted.difference
@@ -132,7 +115,7 @@ def train(
             if run.verifier is not None:
                 run.verifier.close()
     result.verified_steps = run.verifier.verified_steps if run.verifier else 0
-    result.seconds = time.monotonic() - started
+    result.seconds = time.monotonic() - run.started
     return result
 
 
@@ -148,15 +131,9 @@ def begin(run: TrainingRun, state: bytes | None) -> None:
             run.runner.load(state)
         if run.verifier is not None:
             run.verifier.load(state)
-    if count := new_classes(plan, run.data, state):
-        for trained in run.trained:
-            trained.set_classes(count)
-    if plan.task.seen is not None:
-        found = run.runner.state()
-        state = with_seen(plan, found, present_classes(run.data, False))
-        for trained in run.trained if state != found else ():
-            trained.load(state)
-    set_input_shifts(plan, run.data.x_train, run.runner, *run.trained[1:])
+    if run.record is not None:
+        run.record.begin(plan, run.result.seed, run.runner.state(), state is None)
+    fit_to_data(run, state)
     run.result.evaluation_before = evaluate(run, "before")
     if options.monitor:
         run.monitor = Monitor(plan, run.data, run.runner.state())
@@ -166,9 +143,32 @@ def begin(run: TrainingRun, state: bytes | None) -> None:
         judge(run)
 
 
+def fit_to_data(run: TrainingRun, state: bytes | None) -> None:
+    """Change in the state before the first step what follows from the data."""
+    plan = run.plan
+    if count := new_classes(plan, run.data, state):
+        for trained in run.trained:
+            trained.set_classes(count)
+        tell_record(run, "classes", classes=count)
+    if plan.task.seen is not None:
+        found, seen = run.runner.state(), present_classes(run.data, False)
+        state = with_seen(plan, found, seen)
+        for trained in run.trained if state != found else ():
+            trained.load(state)
+        tell_record(run, "seen", classes=sorted(seen))
+    if set_input_shifts(plan, run.data.x_train, run.runner, *run.trained[1:]):
+        tell_record(run, "input shifts", state=run.runner.state())
+
+
+def tell_record(run: TrainingRun, event: str, **facts: Any) -> None:
+    """Have the record, if one is kept, say what has happened between two steps."""
+    if run.record is not None:
+        run.record.event(event, facts)
+
+
 def finish(run: TrainingRun) -> None:
     """Let the best state stay, and measure it. Raises Differs."""
-    last = run.runner.state()
+    last, run.is_over = run.runner.state(), True
     keep_best(run)
     kept(run, last if run.guard is None else run.guard.state)
     if run.monitor:
@@ -186,6 +186,9 @@ def stop(run: TrainingRun) -> None:
     number = run.interrupt.number
     if not run.result.steps if run.guard is None else run.guard.best is None:
         raise KeyboardInterrupt(number)
+    if not run.is_over:
+        with run.interrupt.keeping():
+            checkpoint(run)
     keep_best(run)
     kept(run, run.runner.state() if run.guard is None else run.guard.state)
     run.result.interrupted, run.result.signal = True, number
@@ -197,6 +200,8 @@ def kept(run: TrainingRun, state: bytes) -> None:
     if run.keep is not None:
         with run.interrupt.keeping():
             run.keep(state)
+    if run.record is not None:
+        run.record.end(state)
 
 
 def keep_best(run: TrainingRun) -> None:
@@ -208,6 +213,7 @@ def keep_best(run: TrainingRun) -> None:
     if run.guard is not None and run.runner.state() != run.guard.state:
         for trained in run.trained:
             trained.load(run.guard.state)
+        tell_record(run, "restored", state=run.guard.state)
 
 
 def with_seed(plan: TrainingPlan, state: bytes, seed: int) -> bytes:
@@ -217,36 +223,48 @@ def with_seed(plan: TrainingPlan, state: bytes, seed: int) -> bytes:
     return pack_state(plan, tensors)
 
 
-def run_epochs(run: TrainingRun) -> None:
+def lay_out(run: TrainingRun, feed: Feed) -> None:
+    """Say how long the run will be."""
+    run.result.planned_steps = len(feed.order)
+    run.epochs = len(epochs(len(feed.order), run.data.epoch_steps, run.first_step))
+
+
+def run_epochs(run: TrainingRun, feed: Feed) -> None:
     """All epochs of a run, or those up to where the guard stops it, or whoever is told of the
     progress. Raises Differs, Interrupted."""
-    options, samples = run.options, len(run.data.x_train)
+    options, total = run.options, run.result.planned_steps
     rate = options.rate if options.rate is not None else initial_rate(run.plan)
-    feed = Feed(run.plan, run.data, options, run.result.seed, run.first_step)
-    total = len(feed.order)
     schedule = dict(rates(total, rate, options.schedule))
     tried_from = last_part(total, options.schedule)
-    parts = epochs(total, samples, run.first_step)
-    run.epochs, run.result.planned_steps = len(parts), total
-    for epoch, (first, end) in enumerate(parts, 1):
-        run_steps(run, feed, schedule, epoch, first, end)
+    parts = epochs(total, run.data.epoch_steps, run.first_step)
+    if run.result.guarded is not None and run.result.guarded.stopped_early:
+        return  # of a checkpoint
+    for epoch, (first, end) in enumerate(parts[run.epochs_done :], run.epochs_done + 1):
+        run_steps(run, feed, schedule, epoch, max(first, run.result.steps), end)
+        is_cut = run.result.stopped
+        if is_cut:
+            checkpoint(run)
         if run.monitor:
             run.seen = run.runner.state()
             run.monitor.look(run.seen)
         verdict = judge(run, first >= tried_from) if run.guard else None
-        tell_epoch(run, epoch, len(parts), end - first)
-        if run.result.stopped:
+        taken = int((feed.order[first:end] != NO_SAMPLE).sum())
+        tell_epoch(run, epoch, len(parts), taken)
+        if is_cut:
             return
-        if verdict is Verdict.STOP and end < total:
-            assert run.result.guarded is not None
-            run.result.guarded.stopped_early = True
+        run.epochs_done = epoch
+        is_last = run.result.stopped or (verdict is Verdict.STOP and end < total)
+        if run.result.guarded is not None:
+            run.result.guarded.stopped_early = is_last and not run.result.stopped
+        checkpoint(run)
+        if is_last:
             return
 
 
 def tell_epoch(run: TrainingRun, epoch: int, epochs: int, steps: int) -> None:
-    """Tell that an epoch of so many steps has ended."""
+    """Tell that an epoch has ended, in which so many steps were taken."""
     result = run.result
-    if run.result.stopped:
+    if run.result.stopped or not steps:
         return
     losses = result.losses[-steps:]
     metric = None if result.guarded is None else result.guarded.values()[-1]
@@ -270,35 +288,73 @@ def run_steps(
     end: int,
 ) -> None:
     """Steps ``first`` to ``end`` of a run, counted in its result. Raises Differs, Interrupted."""
-    result, verifier, traffic = run.result, run.verifier, run.traffic
-    rate = schedule[max(k for k in schedule if k <= first)].real
+    result, traffic = run.result, run.traffic
+    rate = schedule[max(k for k in schedule if k <= first)]
     for k in range(first, end):
         run.interrupt.check()
         if k in schedule:
-            rate = schedule[k].real
+            rate = schedule[k]
             for trained in run.trained:
-                trained.set_learning_rate(schedule[k])
-        sample, target = feed.at(k)
-        if k + 1 < end:
+                trained.set_learning_rate(rate)
+        if feed.order[k] == NO_SAMPLE:
+            leave_out(run)
+            continue
+        if k + 1 < end and feed.order[k + 1] != NO_SAMPLE:
             run.runner.announce(*feed.at(k + 1))
-        started = time.monotonic()
-        expected = verifier and verifier.expect(partial(verifier.replay, sample, target))
-        loss, digest = run.runner.step(sample, target, run.options.verify)
-        result.steps += 1
-        result.losses.append(loss.real(run.plan))
-        if verifier and expected and not verifier.compare_step(expected(), (loss, digest)):
-            raise Differs(verifier.locate(device_of(run.runner), sample, target))
-        result.step_seconds += time.monotonic() - started
+        take_step(run, feed, k, rate)
         if run.monitor and result.steps == EARLY_STEPS:
             run.seen = run.runner.state()
             run.monitor.look(run.seen)
         told = Progress(
             "train", k + 1, len(feed.order), result.losses[-1], epoch=epoch, epochs=run.epochs,
-            rate=rate, traffic=traffic,
+            rate=rate.real, traffic=traffic,
         )  # fmt: skip
         tell(run, told)
         if result.stopped:
             return
+        if run.checkpoints and k + 1 < end and run.checkpoints.is_due(result.steps):
+            checkpoint(run)
+
+
+def take_step(run: TrainingRun, feed: Feed, k: int, rate: LearningRate) -> None:
+    """Step ``k`` of a run, at this rate. Raises Differs."""
+    result, verifier = run.result, run.verifier
+    sample, target = feed.at(k)
+    started = time.monotonic()
+    expected = verifier and verifier.expect(partial(verifier.replay, sample, target))
+    wants_digest = run.options.verify or run.record is not None
+    loss, digest = run.runner.step(sample, target, wants_digest)
+    number = run.first_step + result.steps
+    result.steps += 1
+    result.losses.append(loss.real(run.plan))
+    if run.record is not None:
+        source, at_latent = run.data.source(int(feed.order[k])), began_at_latent(run.runner)
+        run.record.step(Taken(number, sample, target, source, rate, at_latent, digest))
+    if verifier and expected and not verifier.compare_step(expected(), (loss, digest)):
+        raise Differs(verifier.locate(device_of(run.runner), sample, target))
+    result.step_seconds += time.monotonic() - started
+
+
+def began_at_latent(runner: Runner) -> bool:
+    """Whether the runner's last step began at the latent of its sample."""
+    found = innermost(runner)
+    return isinstance(found, ReferenceRunner | DeviceRunner) and found.at_latent
+
+
+def leave_out(run: TrainingRun) -> None:
+    """Let a step whose sample was left out count, though it is not taken."""
+    state = with_next_step(run.plan, run.runner.state())
+    for trained in run.trained:
+        trained.load(state)
+    tell_record(run, "left out", step=run.first_step + run.result.steps)
+    run.result.steps += 1
+
+
+def with_next_step(plan: TrainingPlan, state: bytes) -> bytes:
+    """The state behind a step that learned nothing."""
+    tensors = unpack_state(plan, state)
+    tensors[plan.learning.sgd][1] += 1
+    return pack_state(plan, tensors)
 
 
 def judge(run: TrainingRun, counts: bool = False) -> Verdict:
@@ -310,6 +366,10 @@ def judge(run: TrainingRun, counts: bool = False) -> Verdict:
     if verdict is Verdict.IMPROVED:
         guarded.best = len(guarded.curve)
     guarded.curve.append((run.first_step + run.result.steps, score))
+    tell_record(
+        run, "validation", step=run.first_step + run.result.steps, correct=score.correct,
+        total=score.total, loss=score.loss, verdict=verdict.name.lower(),
+    )  # fmt: skip
     return verdict
 
 

@@ -36,15 +36,17 @@ class Loads(Protocol):
     def load(self, state: bytes, /) -> None: ...
 
 
-def set_input_shifts(plan: TrainingPlan, samples: Array, runner: Runner, *others: Loads) -> None:
+def set_input_shifts(plan: TrainingPlan, samples: Array, runner: Runner, *others: Loads) -> bool:
     """Give ``runner``, before its first step, the exponents that suit ``samples`` (N, ...) int8;
-    and ``others`` that are in the same state. Nothing is done where the plan has none."""
+    and ``others`` that are in the same state; whether they have changed. Nothing is done where the
+    plan has none."""
     if not plan.formats.has_input_shifts:
-        return
+        return False
     before = runner.state()
     state = with_input_shifts(plan, samples, before)
     for each in (runner, *others) if state != before else ():
         each.load(state)
+    return state != before
 
 
 def with_input_shifts(plan: TrainingPlan, samples: Array, state: bytes) -> bytes:

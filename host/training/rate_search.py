@@ -24,7 +24,7 @@ from mcutrain.host.training.in_process import in_process_runner, with_host_laten
 from mcutrain.host.training.loop import begun, train
 from mcutrain.host.training.progress import Progress, Report
 from mcutrain.host.training.rate_choice import RateChoice, Tried
-from mcutrain.host.training.rates import initial_rate
+from mcutrain.host.training.rates import NO_SAMPLE, initial_rate
 from mcutrain.host.training.runner import Runner
 from mcutrain.host.training.runners import ReferenceRunner
 from mcutrain.host.training.training_options import TrainingOptions
@@ -84,6 +84,7 @@ def find_rate(
     started = time.monotonic()
     seed, first_step = begun(plan, options, state)
     order = order_of(plan, data, options, seed, first_step)
+    order = order[order != NO_SAMPLE]
     if not len(order):
         return RateChoice(initial_rate(plan))
     # Each step has a sample of its own where samples are augmented.

@@ -16,6 +16,7 @@ from mcutrain.trainer.training_plan import TrainingPlan
 
 SCHEDULES = ("step", "constant", "cosine")
 LEAST_RATE, MOST_RATE = 2.0**-100, 255.0  # at which something is learned (SPEC 1.5)
+NO_SAMPLE = -1  # in an order: a step whose sample was left out, of which only the number counts
 FINAL_THIRD = 0.25  # of the learning rate, with the step schedule (SPEC 1.5)
 
 

@@ -7,11 +7,13 @@ known beforehand, and a device that decides for itself takes the same one (learn
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mcutrain.host.defaults import RATIO
+from mcutrain.host.training.checkpoints import Checkpoints
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.feed import augmented_stream
 from mcutrain.host.training.latents import (
@@ -25,12 +27,15 @@ from mcutrain.host.training.latents import (
     WrappedRunner,
     place_of,
 )
-from mcutrain.host.training.loop import Keep, begun, train
+from mcutrain.host.training.loop import begun, train
 from mcutrain.host.training.progress import Report
+from mcutrain.host.training.rates import NO_SAMPLE
+from mcutrain.host.training.recording import Recorder
 from mcutrain.host.training.result import Result
 from mcutrain.host.training.runner import LatentRunner, Runner
 from mcutrain.host.training.runners import DeviceRunner
 from mcutrain.host.training.training_options import TrainingOptions
+from mcutrain.host.training.training_run import Keep
 from mcutrain.trainer.errors import DataError
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import StepRecord
@@ -58,6 +63,14 @@ class Stream:
     def order(self) -> Array:
         """(steps,) indices of the samples."""
         return np.array([visit.sample for visit in self.visits], np.int64)
+
+    def held(self, steps: int) -> dict[int, int]:
+        """The sample in each slot of the buffer behind so many steps."""
+        found = {slot: sample for sample, slot in self.fills}
+        for visit in self.visits[:steps]:
+            if visit.is_new and visit.slot is not None:
+                found[visit.slot] = visit.sample
+        return found
 
 
 def stream_of(buffer: ReplayBuffer, labels: Array, old: int, ratio: int = RATIO) -> Stream:
@@ -125,6 +138,17 @@ class StreamRunner(WrappedRunner):
         super().reset(seed)
         self._done = self.kept = self.replayed = 0
 
+    def position(self) -> dict[str, int]:
+        return {"kept": self.kept, "replayed": self.replayed}
+
+    def resume(self, steps: int, position: Mapping[str, int]) -> None:
+        """Fill the buffer with what it held behind so many steps."""
+        held = self._stream.held(steps)
+        for slot, sample in held.items() if steps else ():
+            self._keep(slot, self._data.x_train[sample], self._data.y_train[sample])
+        self._done = steps
+        self.kept, self.replayed = int(position["kept"]), int(position["replayed"])
+
     def step(self, sample: Array, target: Array, wants_digest: bool) -> tuple[StepRecord, int]:
         if self._done == 0:
             for old, slot in self._stream.fills:
@@ -167,13 +191,17 @@ def streamed(
     seed, first_step = begun(plan, options, state)
     if options.augment is not None:
         data = augmented_stream(plan, data, options.augment, seed, first_step)
-    old = 0
+    old, all_new = 0, data.epoch_steps
+    numbers = slice(None) if data.numbers is None else data.numbers
     if data.x_old is not None and data.y_old is not None:
         old = len(data.x_old)
         x, y = np.concatenate([data.x_old, data.x_train]), np.append(data.y_old, data.y_train)
-        data = replace(data, x_train=x, y_train=y)
+        data = replace(data, x_train=x, y_train=y, filling=old)
     stream = stream_of(ReplayBuffer(slots, plan.classes, seed), data.y_train, old, ratio)
-    return data, replace(options, order=stream.order, augment=None), stream
+    # A new sample and its replays are 1 + ratio steps, which count where it was left out, too.
+    order = np.full((all_new, 1 + ratio), NO_SAMPLE)
+    order[numbers] = stream.order.reshape(-1, 1 + ratio)
+    return data, replace(options, order=order.reshape(-1), augment=None), stream
 
 
 def train_stream(
@@ -187,6 +215,8 @@ def train_stream(
     place: str | None = None,
     state: bytes | None = None,
     keep: Keep | None = None,
+    checkpoints: Checkpoints | None = None,
+    record: Recorder | None = None,
 ) -> tuple[Result, Saving]:
     """Train on ``x_train`` once, in its order, with a replay buffer that ``x_old`` fills at first.
 
@@ -196,7 +226,7 @@ def train_stream(
     data, options, stream = streamed(plan, data, slots, options, state, ratio)
     place = place_of(place, plan, True)
     wrapped = StreamRunner(runner, store_of(runner, place), stream, data)
-    result = train(plan, data, wrapped, options, report, state, keep)
+    result = train(plan, data, wrapped, options, report, state, keep, checkpoints, record)
     kept = plan.task.input if place == OFF or plan.latents.tensor is None else plan.latents.tensor
     nbytes = min(slots, len(data.y_train)) * kept.type.nbytes
     macs = 0 if place == OFF else plan.prefix_macs

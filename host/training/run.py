@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,23 +17,29 @@ from mcutrain.host.simulation.counts import Unit, read_counts, summary
 from mcutrain.host.simulation.profile import profiles
 from mcutrain.host.training.absent import absent_notes, calls_for_mask
 from mcutrain.host.training.beforehand import settled, timed
+from mcutrain.host.training.checkpoints import Checkpoints
 from mcutrain.host.training.class_names import named
 from mcutrain.host.training.dataset import Dataset, load_dataset
 from mcutrain.host.training.export import check_exportable
 from mcutrain.host.training.feed import decided_balance, feed_notes
+from mcutrain.host.training.going_on import beginning, checkpoints_of, settled_once
 from mcutrain.host.training.job import Outcome, TrainingJob, judged
 from mcutrain.host.training.keeping import Keeper
 from mcutrain.host.training.latents import DEVICE, OFF, CachedRunner, Saving, place_of
-from mcutrain.host.training.learned import GO_ON, going_on, planned_on
+from mcutrain.host.training.learned import GO_ON, going_on, planned_on, settle
+from mcutrain.host.training.leaving_out import without
 from mcutrain.host.training.loop import train
+from mcutrain.host.training.on_flash import begun_from, check_flash_target, save_learned
 from mcutrain.host.training.port_build import Known, keep_counts, port_build
 from mcutrain.host.training.progress import Report
+from mcutrain.host.training.reconnects import Reconnects
 from mcutrain.host.training.replay import train_stream
 from mcutrain.host.training.reporter import SILENT, Reporter
 from mcutrain.host.training.result import Result
 from mcutrain.host.training.runners import (
     DeviceRunner,
     ReferenceRunner,
+    SimulatedRunner,
     connected,
     profiling,
     simulated,
@@ -62,12 +69,15 @@ class Prepared:
     data: Dataset
     state: bytes | None
     notes: tuple[Note, ...]
+    checkpoints: Checkpoints | None = None
 
 
 def prepared(job: TrainingJob, target: Target, reporter: Reporter) -> Prepared:
     """Plan, and read what the job reads. Raises Error for all that can be seen before work."""
     check_together(job, target)
     target.require()
+    if job.flash_image is not None:
+        job = replace(job, request=job.request.but(store=True))
     job = replace(job, request=named(job.request.resolved(), job.data, job.reading))
     if job.replay is not None and job.latents == DEVICE:
         job = replace(job, request=job.request.but(latent_slots=job.replay))
@@ -88,6 +98,8 @@ def prepared(job: TrainingJob, target: Target, reporter: Reporter) -> Prepared:
             job.data, plan, job.reading,
             lambda done, total: update(f"reading {job.data}: {done} of {total or '?'}"),
         )  # fmt: skip
+    if job.left_out is not None:
+        data = without(data, job.left_out)
     is_stream = job.replay is not None
     if job.port is None and saved is None and calls_for_mask(plan, data, is_stream):
         job = replace(job, request=job.request.but(absent=KEEP))
@@ -113,27 +125,54 @@ def run_job(job: TrainingJob, reporter: Reporter = SILENT, keeper: Keeper | None
     """
     keeper = Keeper(job.save, job.export) if keeper is None else keeper
     target = Target.parse(job.target)
+    if keeper.record is not None:
+        keeper.record.ask(job)
     ready = prepared(job, target, reporter)
     job, plan, data, state, notes = ready.job, ready.plan, ready.data, ready.state, ready.notes
+    checkpoints = checkpoints_of(job, plan, data, state, reporter)
+    ready = replace(ready, checkpoints=checkpoints)
     if job.port is not None:
-        found = run_on_port(job, job.port, data, state, reporter, keeper)
+        found = run_on_port(ready, job.port, reporter, keeper)
         return judged(replace(found, notes=notes, data=data))
     if target.kind is TargetKind.REFERENCE:
         runner = ReferenceRunner(plan)
-        job = settled(timed(job, plan, data, runner, state), plan, data, state, reporter, keeper)
+        job = settled_on(ready, runner, reporter, keeper)
         with reporter.training(plan) as report:
-            result, saving = train_job(job, plan, data, runner, report, state, keeper)
+            result, saving = train_job(job, plan, data, runner, report, state, keeper, checkpoints)
         cost = planned(plan)
         found = Outcome(job, target.name, result, cost, plan, saving=saving, notes=notes, data=data)
         return judged(found)
     with reporter.working(f"building for {target.name}"):
         built = build(plan, target, job.verbose)
-    if job.minutes is not None:
+    ready = replace(ready, plan=built.plan)
+    is_new = checkpoints is None or checkpoints.found is None
+    if job.flash_image is not None and is_new:
+        state = begun_from(built, job.flash_image, job.beginning, state, reporter)
+        ready = replace(ready, state=state)
+    if job.minutes is not None and is_new:
         with simulated(built) as device:
             job = timed(job, built.plan, data, device, state)
-    job = settled(job, built.plan, data, state, reporter, keeper)
-    found = run_simulated(job, built.plan, built, data, state, reporter, keeper)
+    job = settled_on(replace(ready, job=job), None, reporter, keeper)
+    found = run_simulated(replace(ready, job=job), built, reporter, keeper)
     return judged(replace(found, notes=notes, data=data))
+
+
+def settled_on(
+    ready: Prepared,
+    runner: ReferenceRunner | DeviceRunner | None,
+    reporter: Reporter,
+    keeper: Keeper,
+) -> TrainingJob:
+    """The job as it is settled before its first step: once, if it goes on from a checkpoint. Its
+    minutes are timed on ``runner``; None if they have been."""
+    plan, data, state = ready.plan, ready.data, ready.state
+
+    def settle(job: TrainingJob) -> TrainingJob:
+        if runner is not None:
+            job = timed(job, plan, data, runner, state)
+        return settled(job, plan, data, state, reporter, keeper)
+
+    return settled_once(ready.job, plan, state, keeper, ready.checkpoints, settle)
 
 
 def counted_unit(target: Target) -> Unit | None:
@@ -146,10 +185,17 @@ def check_together(job: TrainingJob, target: Target) -> None:
     if job.port is not None and target.kind is not TargetKind.REFERENCE:
         raise Error("give --port or --target, not both")
     check_runs_here(target)
-    if job.beginning == GO_ON and job.port is None:
-        raise Error("--go-on is for a board at a serial port: give --port, or --state FILE")
+    if job.flash_image is not None:
+        check_flash_target(target, job.port)
+    if job.beginning == GO_ON and not (job.port or job.flash_image or job.checkpoint):
+        raise Error(
+            "--go-on is for a board at a serial port, an image of its flash, or a checkpoint: give "
+            "--port, --flash-image, --checkpoint, or --state FILE"
+        )
+    if job.checkpoint is not None and job.counts:
+        raise Error("--checkpoint: instructions are counted in one go: leave it out, or the counts")
     if job.beginning == GO_ON and job.state is not None:
-        raise Error("give --go-on, for the state that the board has, or --state, not both")
+        raise Error("give --go-on, for the state that the device has, or --state, not both")
     if job.minutes is not None and (job.counts or job.replay is not None):
         other = "--replay takes each sample once" if job.replay else "instructions are counted"
         raise Error(f"--minutes times a few steps first, but {other}: give --steps N instead")
@@ -187,27 +233,30 @@ def latents_place(job: TrainingJob, plan: TrainingPlan, target: Target) -> str:
     return place
 
 
-def run_on_port(
-    job: TrainingJob,
-    port: str,
-    data: Dataset,
-    state: bytes | None,
-    reporter: Reporter,
-    keeper: Keeper,
-) -> Outcome:
+def run_on_port(ready: Prepared, port: str, reporter: Reporter, keeper: Keeper) -> Outcome:
+    """The job on a device that runs a build of its plan."""
+    job, checkpoints = ready.job, ready.checkpoints
     plans = partial(planned_on, job.request, job.flash_latents)
     with connected(port, plans, job.baud) as runner:
-        plan = runner.plan
-        own = going_on(runner, runner.device.name, job.beginning, reporter)
-        state = state if own is None else own
-        job = settled(timed(job, plan, data, runner, state), plan, data, state, reporter, keeper)
+        plan, state = runner.plan, ready.state
+        runner.reconnects = Reconnects(job.reconnect_s, reporter.say)
+        if checkpoints is not None and checkpoints.found is not None:
+            settle(runner)
+            state = beginning(checkpoints.found, plan)
+        elif own := going_on(runner, runner.device.name, job.beginning, reporter):
+            state = own
+        ready = replace(ready, plan=plan, state=state)
+        job = settled_on(ready, runner, reporter, keeper)
         with reporter.training(plan) as report:
-            result, saving = train_job(job, plan, data, runner, report, state, keeper)
+            result, saving = train_job(
+                job, plan, ready.data, runner, report, state, keeper, checkpoints
+            )
         traffic = runner.device.traffic
     known = port_build(plan, runner.board)
     return Outcome(
         job, runner.device.name, result, known.cost, plan, saving=saving, traffic=traffic,
         port_build=known, counted=dict(known.counts.counted), unit=known.counts.unit,
+        reconnects=runner.reconnects.done,
     )  # fmt: skip
 
 
@@ -219,10 +268,13 @@ def train_job(
     report: Report,
     state: bytes | None,
     keeper: Keeper,
+    checkpoints: Checkpoints | None = None,
 ) -> tuple[Result, Saving | None]:
     """Train as the job says, from latents or not; the saving by those that were kept."""
     assert job.latents is not None
     keep = partial(keeper.keep, job.request, plan)
+    if keeper.record is not None:
+        keeper.record.prepare(job, plan, data)
     if job.replay is not None:
         return train_stream(
             plan,
@@ -235,28 +287,39 @@ def train_job(
             job.latents,
             state,
             keep,
+            checkpoints,
+            keeper.record,
         )
     wrapped = with_latents(runner, job.latents)
-    result = train(plan, data, wrapped, job.options, report, state, keep)
+    result = train(
+        plan, data, wrapped, job.options, report, state, keep, checkpoints, keeper.record
+    )
     return result, wrapped.saving if isinstance(wrapped, CachedRunner) else None
 
 
-def run_simulated(
-    job: TrainingJob,
-    plan: TrainingPlan,
-    built: Build,
-    data: Dataset,
-    state: bytes | None,
-    reporter: Reporter,
-    keeper: Keeper,
-) -> Outcome:
+def running_job(
+    job: TrainingJob, built: Build, counts: Path | None
+) -> AbstractContextManager[SimulatedRunner]:
+    if job.profile:
+        return profiling(built, counts, job.flash_image)
+    return simulated(built, counts, image=job.flash_image)
+
+
+def run_simulated(ready: Prepared, built: Build, reporter: Reporter, keeper: Keeper) -> Outcome:
+    """The settled job on the build's simulator."""
+    job, plan = ready.job, built.plan
+    store = None
     with tempfile.TemporaryDirectory() as folder:
         counts = Path(folder) / "counts" if job.counts else None
         with (
-            profiling(built, counts) if job.profile else simulated(built, counts) as runner,
+            running_job(job, built, counts) as runner,
             reporter.training(plan) as report,
         ):
-            result, saving = train_job(job, plan, data, runner, report, state, keeper)
+            result, saving = train_job(
+                job, plan, ready.data, runner, report, ready.state, keeper, ready.checkpoints
+            )
+            if job.flash_image is not None:
+                store = save_learned(runner, job.flash_image, reporter)
             used, traffic = runner.stack_used_bytes(), runner.device.traffic
         counts = counts if counts and counts.is_file() else None
         found = read_counts(counts) if counts else {}
@@ -264,7 +327,7 @@ def run_simulated(
     cost = measured(built)
     outcome = Outcome(
         job, built.target.name, result, cost, plan, stack_used_bytes=used, saving=saving,
-        profiles=by_region, traffic=traffic,
+        profiles=by_region, traffic=traffic, store=store,
     )  # fmt: skip
     unit = counted_unit(built.target) if job.counts else None
     if unit is None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -50,6 +51,7 @@ class ReferenceRunner:
 
     def __init__(self, plan: TrainingPlan) -> None:
         self.plan, self.reference = plan, Interpreter(plan)
+        self.at_latent = False
         self._logits: Array | None = None
 
     def reset(self, seed: int) -> None:
@@ -62,7 +64,7 @@ class ReferenceRunner:
         self.reference.set_classes(classes)
 
     def step(self, sample: Array, target: Array, wants_digest: bool) -> tuple[StepRecord, int]:
-        loss = self.reference.step(sample, target)
+        loss, self.at_latent = self.reference.step(sample, target), False
         return loss, self.reference.digest() if wants_digest else 0
 
     def announce(self, sample: Array, target: Array) -> None:
@@ -91,7 +93,7 @@ class ReferenceRunner:
     def step_from_latent(
         self, latent: Array, target: Array, wants_digest: bool
     ) -> tuple[StepRecord, int]:
-        loss = self.reference.step_from_latent(latent, target)
+        loss, self.at_latent = self.reference.step_from_latent(latent, target), True
         return loss, self.reference.digest() if wants_digest else 0
 
     def predict_from_latent(self, latent: Array) -> int:
@@ -119,6 +121,7 @@ class DeviceRunner:
         """Raises ProtocolError for a device whose sizes are not the plan's."""
         check_hello(device, plan)
         self.device, self.plan = device, plan
+        self.at_latent = False
         # The latent that PREFIX left for the next step, or the slot that it was kept in.
         self._in_place: Array | int | None = None
         self.sends_ahead = plan.options.receive_ahead
@@ -136,7 +139,7 @@ class DeviceRunner:
         self.device.set_classes(classes)
 
     def step(self, sample: Array, target: Array, wants_digest: bool) -> tuple[StepRecord, int]:
-        label = self._place(sample, target)
+        label, self.at_latent = self._place(sample, target), False
         following, self._announced = self._announced, None
         if following is None:
             return self._step(label, wants_digest)
@@ -178,6 +181,7 @@ class DeviceRunner:
     ) -> tuple[StepRecord, int]:
         label = write_target(self.device, self.plan, target)
         self._write_latent(latent)
+        self.at_latent = True
         return self._step(label, wants_digest)
 
     def predict_from_latent(self, latent: Array) -> int:
@@ -200,6 +204,7 @@ class DeviceRunner:
     ) -> tuple[StepRecord, int]:
         label = write_target(self.device, self.plan, target)
         self._recall(slot)
+        self.at_latent = True
         return self._step(label, wants_digest)
 
     def predict_from_slot(self, slot: int) -> int:
@@ -283,10 +288,15 @@ class SimulatedRunner(DeviceRunner):
 
 @contextmanager
 def simulated(
-    build: Build, counts: Path | None = None, owners: Iterable[Owned] = (), *, kinds: bool = False
+    build: Build,
+    counts: Path | None = None,
+    owners: Iterable[Owned] = (),
+    *,
+    kinds: bool = False,
+    image: Path | None = None,
 ) -> Iterator[SimulatedRunner]:
     """The build on its simulator; what that counts goes to the file ``counts`` at the end, by
-    owner if there are any, and by ``kinds``."""
+    owner if there are any, and by ``kinds``. ``image`` is a file that is its flash."""
     if not build.target.has_link:
         with in_this_process(build, counts) as runner:
             yield runner
@@ -297,7 +307,7 @@ def simulated(
 
         board, model = build.target.board, build.plan.name
         args = counter_args(board, build.elf, model, counts, owners, kinds=kinds)
-    with running(build, args) as (port, stack):
+    with running(build, args, image) as (port, stack):
         transport = SerialTransport(port)
         hashes = build.build_hash, build.plan.numerics_hash
         step_timeout_s, patience_s = STEP_TIMEOUT_S, PATIENCE_S
@@ -343,25 +353,43 @@ def functions_of(build: Build) -> tuple[Functions, Stack | None]:
     return functions, functions.machine.stack
 
 
-def profiling(build: Build, counts: Path | None) -> AbstractContextManager[SimulatedRunner]:
+def profiling(
+    build: Build, counts: Path | None, image: Path | None = None
+) -> AbstractContextManager[SimulatedRunner]:
     """The same, for a profile: by node, and by kind where those have cycles."""
     from mcutrain.host.simulation.profile import owners, timing_of
 
-    return simulated(build, counts, owners(build), kinds=timing_of(build) is not None)
+    return simulated(build, counts, owners(build), kinds=timing_of(build) is not None, image=image)
 
 
 @contextmanager
-def running(build: Build, args: Sequence[str]) -> Iterator[tuple[str, PaintedStack | None]]:
+def running(
+    build: Build, args: Sequence[str], image: Path | None = None
+) -> Iterator[tuple[str, PaintedStack | None]]:
     """The port of a build's process, and its stack on a simulated board that shows it."""
     board = build.target.board
     if build.target.kind is TargetKind.SIMULATED:
         from mcutrain.host.simulation.painted_stack import simulate_painted
 
-        with simulate_painted(board, build.elf, args) as found:
+        with (
+            flash_of(build, image) as flash,
+            simulate_painted(board, build.elf, args, flash) as found,
+        ):
             yield found
     else:
-        with simulate(board, build.elf, args) as port:
+        with simulate(board, build.elf, args, image) as port:
             yield port, None
+
+
+@contextmanager
+def flash_of(build: Build, image: Path | None) -> Iterator[Path | None]:
+    """The image of a simulated board's flash; of one with a store that is not kept, an image for
+    as long as this context lasts."""
+    if image is not None or not build.plan.options.store:
+        yield image
+        return
+    with tempfile.TemporaryDirectory(prefix="mct-") as folder:
+        yield Path(folder) / "flash"
 
 
 class PortRunner(DeviceRunner):

@@ -74,7 +74,10 @@ class CPlace(ctypes.Structure):
 class CReport(ctypes.Structure):
     """mct_store_report"""
 
-    _fields_ = [(name, ctypes.c_uint32) for name in ("slots", "whole", "sequence", "erases")]
+    _fields_ = [
+        (name, ctypes.c_uint32)
+        for name in ("slots", "whole", "sequence", "erases", "damaged", "foreign")
+    ]
 
 
 def compile_store(folder: Path) -> ctypes.CDLL:

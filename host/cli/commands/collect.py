@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mcutrain.host.cli.files import CONTINUES
+from mcutrain.host.cli.files import KEEPS
 from mcutrain.host.cli.options import BaudOpt, JsonOpt, PortOption, QuietOpt
 from mcutrain.host.cli.output import INTERRUPTED, print_json, progress
 from mcutrain.host.cli.panels import COMMON, DATA, OUTPUT, TARGET
@@ -36,7 +36,7 @@ def collect(
             "to test with.",
             rich_help_panel=OUTPUT,
         ),
-        CONTINUES,
+        KEEPS,
         COMMON,
     ],
     per_class: Annotated[

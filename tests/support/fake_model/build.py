@@ -12,6 +12,8 @@ from mcutrain.trainer.variants import beyond
 from tests.support.paths import ROOT
 
 GEN_DIR = ROOT / "tests" / "support" / "fake_model"
+MASTER_KEY = bytes([0x5A]) * 32  # of mct_keys.h, for builds with KEYED
+KEYED = "-DFAKE_KEYED"
 NUMERICS_HASH = bytes(range(0xA0, 0xA8))
 BUILD_HASH = bytes(range(0xB0, 0xB8))
 
@@ -34,7 +36,8 @@ def build_native(folder: Path, *defines: str, port: Path = NATIVE_PORT) -> Path:
     """The native firmware with the fake model, under both sanitizers."""
     sources = [
         *sorted((_FIRMWARE / "runtime").glob("*.c")),
-        _FIRMWARE / "mct" / "crc32.c",
+        *(_FIRMWARE / "mct" / f"{name}.c" for name in ("crc32", "sha256", "hmac")),
+        NATIVE_PORT.with_name("nonce.c"),
         port,
         GEN_DIR / "fake.c",
     ]
