@@ -80,7 +80,10 @@ def boards_at(ports: Sequence[str], baud: int) -> list[Board]:
         raise Error("a --port is given twice: give each board once")
     hellos = [ask(port, baud, greets=False).hello for port in ports]
     ids = ["" if hello is None else hello.id_text for hello in hellos]
-    names = [found or re.sub(r"\W+", "-", port).strip("-") for found, port in zip(ids, ports)]
+    names = [
+        found or re.sub(r"\W+", "-", port).strip("-")
+        for found, port in zip(ids, ports, strict=True)
+    ]
     if len(set(names)) != len(names):  # two chips that say the same number
         names = [f"{name}-{number}" for number, name in enumerate(names, 1)]
     return [Board(*each) for each in zip(ports, ids, names, strict=True)]

@@ -88,6 +88,7 @@ def test_one_that_dies_leaves_the_other_alone(
     assert ports[1] in rows[1] and " 20 " in rows[1] and "done" in rows[1]
 
 
+@pytest.mark.exhaustive
 def test_two_boards_are_compared_with_the_reference(run: Run, ports: tuple[str, str]) -> None:
     found = run("selftest", *two(ports), "--steps", 2, "--json").json
 
