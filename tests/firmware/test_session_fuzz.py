@@ -14,7 +14,7 @@ from tests.support.marks import exhaustive
 from tests.support.paths import FIRMWARE
 
 MINUTE = 60
-LONG = {"rows-flash", "e8", "int8"}  # whose sessions are like those of others
+LONG = {"rows-flash", "e8", "int8", "keyed"}  # whose sessions are like those of others
 # A check of the device that is left out, and a build whose corpus shows that.
 FAULTS = {
     "classes": ("spare", "mct/model_body.h", "classes < 2u || classes > MCT_API_CONST(CLASSES)",
