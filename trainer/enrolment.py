@@ -79,7 +79,8 @@ def is_enrollable(plan: TrainingPlan, head: Node, latent: Tensor) -> bool:
     assert isinstance(head.op, Weighted)
     owner, (x, weight, bias) = storage(plan.graph), head.inputs
     return (
-        not head.op.is_spatial
+        plan.learning.chain is None  # which tells of steps alone
+        and not head.op.is_spatial
         and not head.op.channels
         and head.op.limits() == (-128, 127)
         and {weight, bias} <= set(plan.learned)

@@ -262,12 +262,15 @@ def file_hash(path: Path) -> str:
 
 
 def check_chip(plan: TrainingPlan, target: Target) -> None:
-    """Raises BuildError for a plan of another chip; one of the generic chip runs on any."""
+    """Raises BuildError for a plan of another chip, or of a store where there is no flash for it;
+    one of the generic chip runs on any."""
     if not plan.chip.is_generic and plan.chip != target.chip:
         raise BuildError(
             f"the plan is for {plan.chip.name}, not for {target.name}: plan for the target that "
             "is built for"
         )
+    if plan.options.store and target.kind is TargetKind.CORE:
+        raise BuildError(f"{target.name}: a core alone has no flash: leave --store out")
 
 
 def check_budget(plan: TrainingPlan, target: Target) -> None:

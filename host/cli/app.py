@@ -21,6 +21,7 @@ from mcutrain.host.cli.commands.new import new
 from mcutrain.host.cli.commands.others import clean, demo
 from mcutrain.host.cli.commands.plan import plan
 from mcutrain.host.cli.commands.pull import pull
+from mcutrain.host.cli.commands.records import audit, blame, unlearn
 from mcutrain.host.cli.commands.report import report
 from mcutrain.host.cli.commands.search import search
 from mcutrain.host.cli.commands.train import train
@@ -51,6 +52,19 @@ COMMANDS: tuple[tuple[Callable[..., None], str, str], ...] = (
         "Example: mcutrain train model.tflite --data mine.npz --update last:2 --classes 5 "
         "--target native --verify",
     ),
+    (
+        audit,
+        TRAIN,
+        "Examples: mcutrain audit run.jsonl --data mine.npz; mcutrain audit run.jsonl --data "
+        "mine.npz --state learned.npz",
+    ),
+    (
+        unlearn,
+        TRAIN,
+        "Example: mcutrain unlearn run.jsonl --data mine.npz --without 3,7 --save new.npz "
+        "--record new.jsonl",
+    ),
+    (blame, TRAIN, "Example: mcutrain blame run.jsonl --data mine.npz"),
     (
         evaluate,
         START,

@@ -15,13 +15,12 @@ import numpy as np
 
 from mcutrain.host.data.raw import held_out
 from mcutrain.host.files import write_whole
-from mcutrain.host.npz import DAMAGED, NpzFile
+from mcutrain.host.npz import CLASS_NAMES, DAMAGED, NpzFile
 from mcutrain.trainer.errors import DataError
 from mcutrain.trainer.graph.tensor import Array
 
 SPLITS = ("train", "test")
 KEYS = ("x_train", "y_train", "x_test", "y_test")
-CLASS_NAMES = "class_names"
 SPLIT_SEED = 0
 
 
@@ -121,13 +120,3 @@ def read(path: Path, classes: tuple[str, ...], input_bytes: int) -> dict[str, tu
                 f"{input_bytes} bytes: give another --output"
             )
     return {split: (found[f"x_{split}"], found[f"y_{split}"]) for split in SPLITS}
-
-
-def class_names_of(path: Path) -> tuple[str, ...]:
-    """The names that a recorded data set gives its classes; () of any other file."""
-    try:
-        with NpzFile(path) as file:
-            names = file.get(CLASS_NAMES)
-            return tuple(map(str, names.read())) if names is not None else ()
-    except (OSError, *DAMAGED):
-        return ()  # whoever reads the samples says so

@@ -63,6 +63,7 @@ def settled_once(
     keeper.is_decided = job.decision is not None
     arrays = {} if state is None else state_arrays(plan, FROM, state)
     checkpoints.decide(decided_of(job), arrays)
+    keeper.has_checkpoint = found is not None or checkpoints.written > 0
     if found is not None:
         checkpoints.say(told(found))
     return job

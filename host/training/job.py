@@ -29,7 +29,7 @@ from mcutrain.host.training.augmentation import Augmentation
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.fold_decision import FoldDecision
 from mcutrain.host.training.latents import Saving
-from mcutrain.host.training.leaving_out import LeftOut
+from mcutrain.host.training.leaving_out import NOTHING, LeftOut
 from mcutrain.host.training.port_build import PortBuild
 from mcutrain.host.training.rate_choice import RateChoice
 from mcutrain.host.training.rates import given_rate
@@ -79,6 +79,7 @@ class TrainingJob:
     budget: TimeBudget | None = None  # what they came to
     reading: DataOptions = DEFAULT_DATA_OPTIONS  # how ``data`` is read
     left_out: LeftOut | None = None  # samples that it must not see
+    gone: LeftOut = NOTHING  # those of them that ``data`` lacks already
     checkpoint: Path | None = None  # where all that a run needs to go on is kept
     checkpoint_steps: int | None = None  # between two of them, beside each epoch's end
     reconnect_s: float = RECONNECT_S  # for which a lost device is looked for

@@ -32,7 +32,6 @@ from mcutrain.host.training.loop import train
 from mcutrain.host.training.on_flash import begun_from, check_flash_target, save_learned
 from mcutrain.host.training.port_build import Known, keep_counts, port_build
 from mcutrain.host.training.progress import Report
-from mcutrain.host.training.reconnects import Reconnects
 from mcutrain.host.training.replay import train_stream
 from mcutrain.host.training.reporter import SILENT, Reporter
 from mcutrain.host.training.result import Result
@@ -46,6 +45,7 @@ from mcutrain.host.training.runners import (
     with_latents,
 )
 from mcutrain.host.training.state import SavedState
+from mcutrain.host.training.steady_runner import Reconnects, SteadyRunner
 from mcutrain.trainer.errors import Error
 from mcutrain.trainer.notes import Note
 from mcutrain.trainer.options import AUTO, KEEP
@@ -99,7 +99,7 @@ def prepared(job: TrainingJob, target: Target, reporter: Reporter) -> Prepared:
             lambda done, total: update(f"reading {job.data}: {done} of {total or '?'}"),
         )  # fmt: skip
     if job.left_out is not None:
-        data = without(data, job.left_out)
+        data = without(data, job.left_out, job.gone)
     is_stream = job.replay is not None
     if job.port is None and saved is None and calls_for_mask(plan, data, is_stream):
         job = replace(job, request=job.request.but(absent=KEEP))
@@ -237,9 +237,12 @@ def run_on_port(ready: Prepared, port: str, reporter: Reporter, keeper: Keeper) 
     """The job on a device that runs a build of its plan."""
     job, checkpoints = ready.job, ready.checkpoints
     plans = partial(planned_on, job.request, job.flash_latents)
-    with connected(port, plans, job.baud, job.keys) as runner:
+    reconnects = Reconnects(job.reconnect_s, reporter.say)
+    with (
+        connected(port, plans, job.baud, job.keys) as found,
+        SteadyRunner(found.device, found.plan, job.baud, reconnects, job.keys) as runner,
+    ):
         plan, state = runner.plan, ready.state
-        runner.reconnects = Reconnects(job.reconnect_s, reporter.say)
         if checkpoints is not None and checkpoints.found is not None:
             settle(runner)
             state = beginning(checkpoints.found, plan)
@@ -252,11 +255,11 @@ def run_on_port(ready: Prepared, port: str, reporter: Reporter, keeper: Keeper) 
                 job, plan, ready.data, runner, report, state, keeper, checkpoints
             )
         traffic = runner.device.traffic
-    known = port_build(plan, runner.board, is_keyed=job.keys is not None)
+    known = port_build(plan, found.board, is_keyed=job.keys is not None)
     return Outcome(
         job, runner.device.name, result, known.cost, plan, saving=saving, traffic=traffic,
         port_build=known, counted=dict(known.counts.counted), unit=known.counts.unit,
-        reconnects=runner.reconnects.done,
+        reconnects=reconnects.done,
     )  # fmt: skip
 
 

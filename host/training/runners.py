@@ -404,6 +404,8 @@ def flash_of(build: Build, image: Path | None) -> Iterator[Path | None]:
 class PortRunner(DeviceRunner):
     """A device on a serial port that runs the build of ``board``."""
 
+    device: Device
+
     def __init__(self, device: Device, plan: TrainingPlan, board: str) -> None:
         super().__init__(device, plan)
         self.board = board

@@ -18,6 +18,7 @@ from mcutrain.host.training.recording import Recorder
 from mcutrain.host.training.result import Result
 from mcutrain.host.training.runner import Runner
 from mcutrain.host.training.runners import DeviceRunner
+from mcutrain.host.training.steady_runner import SteadyRunner
 from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.host.training.verify import Verifier
 from mcutrain.trainer.training_plan import TrainingPlan
@@ -55,6 +56,24 @@ class TrainingRun:
         """What the link has carried; None without a device."""
         found = innermost(self.runner)
         return found.device.traffic if isinstance(found, DeviceRunner) else None
+
+    @property
+    def steady(self) -> SteadyRunner | None:
+        """The device at a port, which is found again where it is lost."""
+        found = innermost(self.runner)
+        return found if isinstance(found, SteadyRunner) else None
+
+    def trust(self) -> None:
+        """The device and the reference are equal: the reference knows the device's state."""
+        if self.verifier is not None and (steady := self.steady) is not None:
+            steady.journal.begin(dict(self.verifier.reference.state))
+
+    def last_known(self) -> bytes | None:
+        """The state behind the last step that was done, though the device is gone."""
+        steady = self.steady
+        if steady is None or not self.result.steps or not steady.journal.knows:
+            return None
+        return steady.journal.replay()[0].state
 
     @property
     def trained(self) -> tuple[Runner | Verifier, ...]:

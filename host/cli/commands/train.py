@@ -329,6 +329,16 @@ def train(
             rich_help_panel=OUTPUT,
         ),
     ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write a record of every step (.jsonl), which mcutrain audit proves, unlearn and "
+            "blame use. A plan that this command builds then has --chain. Default: no record.",
+            rich_help_panel=OUTPUT,
+        ),
+        WRITES,
+    ] = None,
     dry_run: DryRunOpt = False,
     json_: JsonOpt = False,
     quiet: QuietOpt = False,
@@ -350,6 +360,11 @@ def train(
         require_extra("report")
     if fresh and go_on:
         raise Error("give --fresh or --go-on, not both")
+    recorder = None
+    if record is not None:
+        from mcutrain.host.record.writer import RecordWriter, chained
+
+        request, recorder = chained(request, port, state), RecordWriter(record)
     job = asked_job(
         request, data, target, port=port, epochs=epochs, lr=lr, lr_minutes=lr_minutes,
         schedule=schedule, seed=seed, steps=steps, minutes=minutes, balance=balance,
@@ -368,19 +383,19 @@ def train(
         told = of_training(job, report, reporter)
         print_json(told) if json_ else show.lines(lines(told))
         return
-    keeper = Keeper(save, export)
+    keeper = Keeper(save, export, recorder)
     try:
         outcome = run_job(job, reporter, keeper)
     except KeyboardInterrupt as stopped:
         err.print("interrupted: nothing was saved or exported")
         raise typer.Exit(interruption(*stopped.args)) from None
     except (Error, OSError):
-        if checkpoint is not None and checkpoint.exists():
+        if keeper.has_checkpoint:
             say(f"go on from the last checkpoint with: {command_of(ctx, without=('fresh',))}")
         elif keeper.kept:
             say(f"the weights so far were kept; go on with: {command_again(ctx, keeper)}")
         raise
-    if outcome.result.interrupted and checkpoint is not None:
+    if outcome.result.interrupted and keeper.has_checkpoint:
         say(f"go on with: {command_of(ctx, without=('fresh',))}")
     elif outcome.result.interrupted and not keeper.failures:
         is_kept = keeper.kept or port is not None or flash_image is not None
