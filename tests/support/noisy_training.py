@@ -35,7 +35,7 @@ def train_over(build: Build, steps: int, per_byte: float, seed: int = 1) -> Run:
     y = rng.integers(0, plan.classes, SAMPLES)
     with running(build, ()) as (port, _), SerialTransport(port) as serial:
         line = NoisyLine(serial, seed, per_byte)
-        device = Device.open(line, build.build_hash, plan.numerics_hash)
+        device = Device.open(line, build.build_hash, plan.numerics_hash, keys=build.keys)
         runner = DeviceRunner(device, plan)
         begun = time.perf_counter()
         runner.reset(1)
