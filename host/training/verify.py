@@ -124,9 +124,9 @@ class Verifier:
         state, recorded = self.reference.state_bytes(), device.recorded()
         chain = self.plan.learning.chain
         assert chain is not None
-        if recorded.chain == self.reference.state[chain].tobytes():
-            if recorded.state_hash == short_hash(state):
-                return None
+        expected = self.reference.state[chain].tobytes(), short_hash(state)
+        if (recorded.chain, recorded.state_hash) == expected:
+            return None
         return self._state_difference(self.reference.steps - 1, device.read(RamRegion.STATE))
 
     def step(self, sample: Array, target: Array, loss: StepRecord, digest: int) -> bool:
