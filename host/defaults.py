@@ -10,4 +10,5 @@ GUARD_MINUTES = 2.0  # of the trainings by which the guard decides, counted in w
 PATIENCE = 5  # epochs that may bring nothing better, one after another
 RATE_MINUTES = 2.0  # of those that find a learning rate, counted alike
 RATIO = 1  # replayed samples for each new one
+RECONNECT_S = 60.0  # for which a device that is gone is looked for
 REPORT = Path("mcutrain-demo.html")  # of the demonstration

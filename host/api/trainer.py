@@ -18,7 +18,15 @@ from mcutrain.host.api.errors import errors_in_python, raises_errors
 from mcutrain.host.api.plan import Plan
 from mcutrain.host.api.run import Run
 from mcutrain.host.building.target import REFERENCE, Target
-from mcutrain.host.defaults import AUTO, BAUD, GUARD_MINUTES, PATIENCE, RATE_MINUTES, RATIO
+from mcutrain.host.defaults import (
+    AUTO,
+    BAUD,
+    GUARD_MINUTES,
+    PATIENCE,
+    RATE_MINUTES,
+    RATIO,
+    RECONNECT_S,
+)
 from mcutrain.host.record.writer import RecordWriter, chained
 from mcutrain.host.training.interrupt import StopTraining
 from mcutrain.host.training.job import asked_job
@@ -72,6 +80,9 @@ class Trainer:
         save: Place | None = None,
         export: Place | None = None,
         record: Place | None = None,
+        checkpoint: Place | None = None,
+        checkpoint_steps: int | None = None,
+        reconnect: float = RECONNECT_S,
         callbacks: Callback | Iterable[Callback] = (),
     ) -> None:
         """Say what is to be trained, and how. Nothing is trained yet.
@@ -115,6 +126,10 @@ class Trainer:
             export: The same, as ``Run.export`` does.
             record: Where a record of every step is written, for ``mcutrain.audit``. A plan that
                 begins anew then has ``chain``.
+            checkpoint: Where all of the run is kept behind each epoch. ``fit`` goes on from what is
+                there, and ends as if nothing had stopped the run.
+            checkpoint_steps: How many steps lie between two checkpoints, beside those.
+            reconnect: Seconds for which a device at ``port`` that is gone is looked for.
             callbacks: What is called while it trains, in this order.
 
         Raises:
@@ -142,6 +157,8 @@ class Trainer:
                 balance=balance, augment=augment, latents=latents,
                 replay=count("replay", replay, 1), replay_ratio=replay_ratio,
                 count_instructions=count_instructions, beginning=begin, baud=baud,
+                checkpoint=path_of(checkpoint),
+                checkpoint_steps=count("checkpoint_steps", checkpoint_steps), reconnect_s=reconnect,
                 state=path_of(state), save=path_of(save), export=path_of(export),
                 flash_latents=plan.flash_latents and plan.flash_latents.path,
                 reading=self.data.reading,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,10 @@ def command_again(ctx: typer.Context, keeper: Keeper, left: int = 0) -> str:
     return shlex.join(["mcutrain", str(ctx.info_name), *words(ctx, values)])
 
 
-def command_of(ctx: typer.Context) -> str:
-    """The running command with all that it was given, as a user writes it."""
-    return shlex.join(["mcutrain", str(ctx.info_name), *words(ctx, given(ctx))])
+def command_of(ctx: typer.Context, without: Collection[str] = ()) -> str:
+    """The running command with all that it was given, as a user writes it; ``without`` some."""
+    values = {name: value for name, value in given(ctx).items() if name not in without}
+    return shlex.join(["mcutrain", str(ctx.info_name), *words(ctx, values)])
 
 
 def given(ctx: typer.Context) -> dict[str, Any]:

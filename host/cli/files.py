@@ -61,6 +61,7 @@ class FileMark:
 READS = FileMark(Role.READ)
 WRITES = FileMark(Role.WRITTEN)
 FILLS = FileMark(Role.FOLDER)
+KEEPS = FileMark(Role.KEPT)
 READS_EACH = FileMark(Role.READ, each)
 READS_SCHEME = FileMark(Role.READ, scheme_file)
 READS_IF_THERE = FileMark(Role.READ, is_path=False)

@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from mcutrain.host.data.options import DEFAULT_DATA_OPTIONS, DataOptions
-from mcutrain.host.defaults import AUTO, BAUD, EPOCHS, GUARD_MINUTES, PATIENCE, RATE_MINUTES, RATIO
+from mcutrain.host.defaults import (
+    AUTO,
+    BAUD,
+    EPOCHS,
+    GUARD_MINUTES,
+    PATIENCE,
+    RATE_MINUTES,
+    RATIO,
+    RECONNECT_S,
+)
 from mcutrain.host.link.traffic import Traffic
 from mcutrain.host.request import Request
 from mcutrain.host.simulation.counts import Unit
@@ -68,6 +77,9 @@ class TrainingJob:
     reading: DataOptions = DEFAULT_DATA_OPTIONS  # how ``data`` is read
     left_out: LeftOut | None = None  # samples that it must not see
     gone: LeftOut = NOTHING  # those of them that ``data`` lacks already
+    checkpoint: Path | None = None  # where all that a run needs to go on is kept
+    checkpoint_steps: int | None = None  # between two of them, beside each epoch's end
+    reconnect_s: float = RECONNECT_S  # for which a lost device is looked for
 
     @property
     def counts(self) -> bool:
@@ -95,6 +107,9 @@ def asked_job(
     guard_minutes: float = GUARD_MINUTES,
     patience: int = PATIENCE,
     validate_on: str = "device",
+    checkpoint: Path | None = None,
+    checkpoint_steps: int | None = None,
+    reconnect_s: float = RECONNECT_S,
     **others: Any,
 ) -> TrainingJob:
     """The job of a user's options, which the command and the Python interface share; ``others``
@@ -102,6 +117,12 @@ def asked_job(
     for option, value in (("--lr-minutes", lr_minutes), ("--guard-minutes", guard_minutes)):
         if not 0 < value < math.inf:
             raise Error(f"{option} is a number of minutes above 0, not {value:g}")
+    if checkpoint_steps is not None and checkpoint is None:
+        raise Error("--checkpoint-steps N says how often --checkpoint FILE is written: give both")
+    if checkpoint_steps is not None and checkpoint_steps < 1:
+        raise Error(f"--checkpoint-steps is {checkpoint_steps}: give a number of steps, 1 or more")
+    if not 0 <= reconnect_s < math.inf:
+        raise Error(f"--reconnect is {reconnect_s:g}: give seconds, or 0 to give up at once")
     if minutes is not None and not (epochs is None and steps is None):
         raise Error("--minutes says how long to train: leave --epochs and --steps out")
     if minutes is not None and not 0 < minutes < math.inf:
@@ -115,7 +136,8 @@ def asked_job(
     )  # fmt: skip
     return TrainingJob(
         request, data, target, port, options, rate_minutes=lr_minutes,
-        guard_minutes=guard_minutes, minutes=minutes, **others,
+        guard_minutes=guard_minutes, minutes=minutes, checkpoint=checkpoint,
+        checkpoint_steps=checkpoint_steps, reconnect_s=reconnect_s, **others,
     )  # fmt: skip
 
 
@@ -137,6 +159,7 @@ class Outcome:
     data: Dataset | None = None  # what it was trained and tested on
     traffic: Traffic | None = None  # of the link; None without one
     port_build: PortBuild | None = None  # what a board at a port runs
+    reconnects: int = 0  # how often the device was lost and found again
     unit: Unit = Unit.INSTRUCTIONS  # of what was counted; its word is in the keys
 
     def to_json(self) -> dict[str, Any]:
@@ -156,6 +179,7 @@ class Outcome:
             **({"profile": profiles_json(self.profiles)} if self.profiles else {}),
             "latents": None if self.saving is None else self.saved(self.saving),
             "stack_used_bytes": self.stack_used_bytes,
+            "reconnects": self.reconnects,
             "link": None if self.traffic is None else self.traffic.to_json(),
             "notes": [asdict(note) for note in self.notes],
             "build": None if self.port_build is None else self.port_build.to_json(),

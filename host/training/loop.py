@@ -8,15 +8,13 @@ that they saw is the one that stays.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from mcutrain.host.link.model_device import ModelDevice
-from mcutrain.host.link.traffic import Traffic
 from mcutrain.host.training.absent import new_classes, present_classes, with_seen
 from mcutrain.host.training.balance import ON
+from mcutrain.host.training.checkpoints import Checkpoints
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.evaluation import (
     Evaluation,
@@ -25,7 +23,7 @@ from mcutrain.host.training.evaluation import (
 )
 from mcutrain.host.training.feed import Feed
 from mcutrain.host.training.guard import Guard, Guarded, ValidationScore, Verdict
-from mcutrain.host.training.interrupt import Interrupt, Interrupted, StopTraining, deferred
+from mcutrain.host.training.interrupt import Interrupted, StopTraining, deferred
 from mcutrain.host.training.latents import innermost
 from mcutrain.host.training.monitor import EARLY_STEPS, Monitor
 from mcutrain.host.training.preconditioning import set_input_shifts
@@ -37,11 +35,13 @@ from mcutrain.host.training.rates import (
     last_part,
     rates,
 )
+from mcutrain.host.training.reached import checkpoint, go_on
 from mcutrain.host.training.recording import Recorder, Taken
 from mcutrain.host.training.result import Result
 from mcutrain.host.training.runner import Answer, Runner, answer
 from mcutrain.host.training.runners import DeviceRunner, ReferenceRunner
 from mcutrain.host.training.training_options import TrainingOptions
+from mcutrain.host.training.training_run import Keep, TrainingRun
 from mcutrain.host.training.verify import Differs, Verifier
 from mcutrain.host.training.yardstick import constant_answer
 from mcutrain.trainer.errors import DataError, Error
@@ -50,47 +50,12 @@ from mcutrain.trainer.interpreter import pack_state, unpack_state
 from mcutrain.trainer.ops.sgd import LearningRate
 from mcutrain.trainer.training_plan import TrainingPlan
 
-Keep = Callable[[bytes], None]
-
 
 def begun(plan: TrainingPlan, options: TrainingOptions, state: bytes | None) -> tuple[int, int]:
     """(seed, steps already done): the plan goes on where an export or a saved state stopped."""
     assert plan.learning.sgd.data is not None
     sgd = plan.learning.sgd.data if state is None else unpack_state(plan, state)[plan.learning.sgd]
     return int(sgd[0]) if options.seed is None else options.seed, int(sgd[1])
-
-
-@dataclass
-class TrainingRun:
-    """A training run under way: what its parts share."""
-
-    plan: TrainingPlan
-    data: Dataset
-    runner: Runner
-    options: TrainingOptions
-    report: Report
-    result: Result
-    first_step: int
-    interrupt: Interrupt
-    keep: Keep | None = None
-    verifier: Verifier | None = None
-    guard: Guard | None = None
-    monitor: Monitor | None = None
-    classes: int = 0  # in use, while the guard validates
-    record: Recorder | None = None
-    seen: bytes = b""  # the last state that was read, for the monitor
-    epochs: int = 0  # of the run, with those that are cut
-
-    @property
-    def traffic(self) -> Traffic | None:
-        """What the link has carried; None without a device."""
-        found = innermost(self.runner)
-        return found.device.traffic if isinstance(found, DeviceRunner) else None
-
-    @property
-    def trained(self) -> tuple[Runner | Verifier, ...]:
-        """What goes through the run side by side."""
-        return (self.runner, self.verifier) if self.verifier else (self.runner,)
 
 
 def train(
@@ -101,6 +66,7 @@ def train(
     report: Report,
     state: bytes | None = None,
     keep: Keep | None = None,
+    checkpoints: Checkpoints | None = None,
     record: Recorder | None = None,
 ) -> Result:
     """Reset the runner, or let it take up ``state``, and train it.
@@ -109,8 +75,9 @@ def train(
     difference. ``keep`` gets what was learned as soon as it is known, before it is measured. With
     it, or with ``guard``, a signal to end takes effect between two steps, and the best state stays,
     or the last without the guard. Where the run fails, ``keep`` gets the best state that the guard
-    has, or the last that the monitor saw. ``record`` is told of all that its end depends on.
-    Raises DataError for a guard without validation samples.
+    has, or the last that the monitor saw. ``checkpoints`` get how far the run has come; where there
+    is one, the run goes on from it. ``record`` is told of all that its end depends on. Raises
+    DataError for a guard without validation samples.
     """
     if options.balance == ON and not plan.takes_label:
         raise DataError("--balance is for classes, but the loss takes no label: leave it out")
@@ -120,26 +87,34 @@ def train(
     seed, first_step = begun(plan, options, state)
     result = Result(seed, metric, verified=options.verify)
     started = time.monotonic()
-    with deferred(options.guard or keep is not None) as interrupt:
-        run = TrainingRun(plan, data, runner, options, report, result, first_step, interrupt, keep)
-        run.record = record
+    with deferred(options.guard or keep is not None or checkpoints is not None) as interrupt:
+        run = TrainingRun(
+            plan, data, runner, options, report, result, first_step, interrupt, keep, checkpoints,
+            record, started,
+        )  # fmt: skip
         try:
-            begin(run, state)
-            run_epochs(run)
+            feed = Feed(plan, data, options, seed, first_step)
+            lay_out(run, feed)
+            found = None if checkpoints is None else checkpoints.found
+            if found is None or found.reached is None:
+                begin(run, state)
+                checkpoint(run)
+            else:
+                go_on(run, found)
+            run_epochs(run, feed)
             finish(run)
         except Differs as parted:
             result.difference = parted.difference
         except Interrupted:
             stop(run)
         except (Error, OSError):
-            if result.steps and (state := run.seen if run.guard is None else run.guard.state):
-                kept(run, state)
+            keep_known(run)
             raise
         finally:
             if run.verifier is not None:
                 run.verifier.close()
     result.verified_steps = run.verifier.verified_steps if run.verifier else 0
-    result.seconds = time.monotonic() - started
+    result.seconds = time.monotonic() - run.started
     return result
 
 
@@ -197,7 +172,7 @@ def end_record(run: TrainingRun) -> None:
 
 def finish(run: TrainingRun) -> None:
     """Let the best state stay, and measure it. Raises Differs."""
-    last = run.runner.state()
+    last, run.is_over = run.runner.state(), True
     keep_best(run)
     kept(run, last if run.guard is None else run.guard.state)
     end_record(run)
@@ -216,10 +191,23 @@ def stop(run: TrainingRun) -> None:
     number = run.interrupt.number
     if not run.result.steps if run.guard is None else run.guard.best is None:
         raise KeyboardInterrupt(number)
+    if not run.is_over:
+        with run.interrupt.keeping():
+            checkpoint(run)
     keep_best(run)
     kept(run, run.runner.state() if run.guard is None else run.guard.state)
     end_record(run)
     run.result.interrupted, run.result.signal = True, number
+
+
+def keep_known(run: TrainingRun) -> None:
+    """Keep what is known of a run that has failed: all of it, where a port's device is lost."""
+    last = run.last_known()
+    if last is not None and not run.is_over:
+        checkpoint(run, last)
+    last = run.seen if last is None else last
+    if run.result.steps and (state := last if run.guard is None else run.guard.state):
+        kept(run, state)
 
 
 def kept(run: TrainingRun, state: bytes) -> None:
@@ -249,30 +237,41 @@ def with_seed(plan: TrainingPlan, state: bytes, seed: int) -> bytes:
     return pack_state(plan, tensors)
 
 
-def run_epochs(run: TrainingRun) -> None:
+def lay_out(run: TrainingRun, feed: Feed) -> None:
+    """Say how long the run will be."""
+    run.result.planned_steps = len(feed.order)
+    run.epochs = len(epochs(len(feed.order), run.data.epoch_steps, run.first_step))
+
+
+def run_epochs(run: TrainingRun, feed: Feed) -> None:
     """All epochs of a run, or those up to where the guard stops it, or whoever is told of the
     progress. Raises Differs, Interrupted."""
-    options, samples = run.options, run.data.epoch_steps
+    options, total = run.options, run.result.planned_steps
     rate = options.rate if options.rate is not None else initial_rate(run.plan)
-    feed = Feed(run.plan, run.data, options, run.result.seed, run.first_step)
-    total = len(feed.order)
     schedule = dict(rates(total, rate, options.schedule))
     tried_from = last_part(total, options.schedule)
-    parts = epochs(total, samples, run.first_step)
-    run.epochs, run.result.planned_steps = len(parts), total
-    for epoch, (first, end) in enumerate(parts, 1):
-        run_steps(run, feed, schedule, epoch, first, end)
+    parts = epochs(total, run.data.epoch_steps, run.first_step)
+    if run.result.guarded is not None and run.result.guarded.stopped_early:
+        return  # of a checkpoint
+    for epoch, (first, end) in enumerate(parts[run.epochs_done :], run.epochs_done + 1):
+        run_steps(run, feed, schedule, epoch, max(first, run.result.steps), end)
+        is_cut = run.result.stopped
+        if is_cut:
+            checkpoint(run)
         if run.monitor:
             run.seen = run.runner.state()
             run.monitor.look(run.seen)
         verdict = judge(run, first >= tried_from) if run.guard else None
         taken = int((feed.order[first:end] != NO_SAMPLE).sum())
         tell_epoch(run, epoch, len(parts), taken)
-        if run.result.stopped:
+        if is_cut:
             return
-        if verdict is Verdict.STOP and end < total:
-            assert run.result.guarded is not None
-            run.result.guarded.stopped_early = True
+        run.epochs_done = epoch
+        is_last = run.result.stopped or (verdict is Verdict.STOP and end < total)
+        if run.result.guarded is not None:
+            run.result.guarded.stopped_early = is_last and not run.result.stopped
+        checkpoint(run)
+        if is_last:
             return
 
 
@@ -327,6 +326,8 @@ def run_steps(
         tell(run, told)
         if result.stopped:
             return
+        if run.checkpoints and k + 1 < end and run.checkpoints.is_due(result.steps):
+            checkpoint(run)
 
 
 def take_step(run: TrainingRun, feed: Feed, k: int, rate: LearningRate) -> None:
@@ -345,6 +346,7 @@ def take_step(run: TrainingRun, feed: Feed, k: int, rate: LearningRate) -> None:
         run.record.step(Taken(number, sample, target, source, rate, at_latent, digest))
     if verifier and expected and not verifier.compare_step(expected(), (loss, digest)):
         raise Differs(verifier.locate(device_of(run.runner), sample, target))
+    run.trust()
     result.step_seconds += time.monotonic() - started
 
 

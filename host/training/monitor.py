@@ -80,14 +80,14 @@ class Monitor:
         self.samples = [(x[k], y[k]) for k in chosen]
         self.before = look(plan, state, self.samples)
         self.start = state
-        self._early: dict[str, int] = {}
+        self.early: dict[str, int] = {}
         self._after: tuple[bytes, Look] | None = None
 
     def look(self, state: bytes) -> None:
         """Take note of the histories; cheap. The first time that each is set counts."""
         for layer, h in histories(self.plan, state).items():
             if h != FIRST_HISTORY:
-                self._early.setdefault(layer, h)
+                self.early.setdefault(layer, h)
 
     def findings(self, state: bytes, losses: list[float]) -> list[Finding]:
         """What looks wrong in ``state`` after the steps with ``losses``; [] without a step."""
@@ -193,7 +193,7 @@ class Monitor:
         found = []
         first, last = ends(losses)
         for layer, h in now.items():
-            rise = h - self._early.get(layer, h)
+            rise = h - self.early.get(layer, h)
             if h == FIRST_HISTORY:
                 text = (
                     f"{layer}: no error has reached it in {len(losses)} steps, so nothing learned "

@@ -7,11 +7,13 @@ known beforehand, and a device that decides for itself takes the same one (learn
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mcutrain.host.defaults import RATIO
+from mcutrain.host.training.checkpoints import Checkpoints
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.feed import augmented_stream
 from mcutrain.host.training.latents import (
@@ -25,7 +27,7 @@ from mcutrain.host.training.latents import (
     WrappedRunner,
     place_of,
 )
-from mcutrain.host.training.loop import Keep, begun, train
+from mcutrain.host.training.loop import begun, train
 from mcutrain.host.training.progress import Report
 from mcutrain.host.training.rates import NO_SAMPLE
 from mcutrain.host.training.recording import Recorder
@@ -33,6 +35,7 @@ from mcutrain.host.training.result import Result
 from mcutrain.host.training.runner import LatentRunner, Runner
 from mcutrain.host.training.runners import DeviceRunner
 from mcutrain.host.training.training_options import TrainingOptions
+from mcutrain.host.training.training_run import Keep
 from mcutrain.trainer.errors import DataError
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import StepRecord
@@ -60,6 +63,14 @@ class Stream:
     def order(self) -> Array:
         """(steps,) indices of the samples."""
         return np.array([visit.sample for visit in self.visits], np.int64)
+
+    def held(self, steps: int) -> dict[int, int]:
+        """The sample in each slot of the buffer behind so many steps."""
+        found = {slot: sample for sample, slot in self.fills}
+        for visit in self.visits[:steps]:
+            if visit.is_new and visit.slot is not None:
+                found[visit.slot] = visit.sample
+        return found
 
 
 def stream_of(buffer: ReplayBuffer, labels: Array, old: int, ratio: int = RATIO) -> Stream:
@@ -127,6 +138,17 @@ class StreamRunner(WrappedRunner):
         super().reset(seed)
         self._done = self.kept = self.replayed = 0
 
+    def position(self) -> dict[str, int]:
+        return {"kept": self.kept, "replayed": self.replayed}
+
+    def resume(self, steps: int, position: Mapping[str, int]) -> None:
+        """Fill the buffer with what it held behind so many steps."""
+        held = self._stream.held(steps)
+        for slot, sample in held.items() if steps else ():
+            self._keep(slot, self._data.x_train[sample], self._data.y_train[sample])
+        self._done = steps
+        self.kept, self.replayed = int(position["kept"]), int(position["replayed"])
+
     def step(self, sample: Array, target: Array, wants_digest: bool) -> tuple[StepRecord, int]:
         if self._done == 0:
             for old, slot in self._stream.fills:
@@ -193,6 +215,7 @@ def train_stream(
     place: str | None = None,
     state: bytes | None = None,
     keep: Keep | None = None,
+    checkpoints: Checkpoints | None = None,
     record: Recorder | None = None,
 ) -> tuple[Result, Saving]:
     """Train on ``x_train`` once, in its order, with a replay buffer that ``x_old`` fills at first.
@@ -203,7 +226,7 @@ def train_stream(
     data, options, stream = streamed(plan, data, slots, options, state, ratio)
     place = place_of(place, plan, True)
     wrapped = StreamRunner(runner, store_of(runner, place), stream, data)
-    result = train(plan, data, wrapped, options, report, state, keep, record)
+    result = train(plan, data, wrapped, options, report, state, keep, checkpoints, record)
     kept = plan.task.input if place == OFF or plan.latents.tensor is None else plan.latents.tensor
     nbytes = min(slots, len(data.y_train)) * kept.type.nbytes
     macs = 0 if place == OFF else plan.prefix_macs

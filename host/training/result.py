@@ -36,6 +36,7 @@ class Result:
     signal: int = 0  # which
     findings: list[Finding] | None = None  # None where nobody looked
     movement: Movement | None = None  # nor there
+    resumed_from: int | None = None  # steps that a checkpoint had; None for a run in one go
     step_seconds: float = 0.0  # of all steps: this computer's clock, link and verification included
     yardstick: Yardstick = field(default_factory=Yardstick)
 
@@ -68,6 +69,7 @@ class Result:
             "seconds": round(self.seconds, 3),
             "guard": None if self.guarded is None else self.guarded.to_json(),
             "interrupted": self.interrupted,
+            "resumed_from": self.resumed_from,
             "step_seconds": round(self.step_seconds, 6),
             "movement": None if self.movement is None else self.movement.to_json(),
             **self.yardstick.to_json(self.metric, self.after),

@@ -16,14 +16,16 @@ from mcutrain.host.simulation.counts import Unit, read_counts, summary
 from mcutrain.host.simulation.profile import profiles
 from mcutrain.host.training.absent import absent_notes, calls_for_mask
 from mcutrain.host.training.beforehand import settled, timed
+from mcutrain.host.training.checkpoints import Checkpoints
 from mcutrain.host.training.class_names import named
 from mcutrain.host.training.dataset import Dataset, load_dataset
 from mcutrain.host.training.export import check_exportable
 from mcutrain.host.training.feed import decided_balance, feed_notes
+from mcutrain.host.training.going_on import beginning, checkpoints_of, settled_once
 from mcutrain.host.training.job import Outcome, TrainingJob, judged
 from mcutrain.host.training.keeping import Keeper
 from mcutrain.host.training.latents import DEVICE, OFF, CachedRunner, Saving, place_of
-from mcutrain.host.training.learned import GO_ON, going_on, planned_on
+from mcutrain.host.training.learned import GO_ON, going_on, planned_on, settle
 from mcutrain.host.training.leaving_out import without
 from mcutrain.host.training.loop import train
 from mcutrain.host.training.port_build import Known, keep_counts, port_build
@@ -40,6 +42,7 @@ from mcutrain.host.training.runners import (
     with_latents,
 )
 from mcutrain.host.training.state import SavedState
+from mcutrain.host.training.steady_runner import Reconnects, SteadyRunner
 from mcutrain.trainer.errors import Error
 from mcutrain.trainer.notes import Note
 from mcutrain.trainer.options import AUTO, KEEP
@@ -63,6 +66,7 @@ class Prepared:
     data: Dataset
     state: bytes | None
     notes: tuple[Note, ...]
+    checkpoints: Checkpoints | None = None
 
 
 def prepared(job: TrainingJob, target: Target, reporter: Reporter) -> Prepared:
@@ -120,25 +124,46 @@ def run_job(job: TrainingJob, reporter: Reporter = SILENT, keeper: Keeper | None
         keeper.record.ask(job)
     ready = prepared(job, target, reporter)
     job, plan, data, state, notes = ready.job, ready.plan, ready.data, ready.state, ready.notes
+    checkpoints = checkpoints_of(job, plan, data, state, reporter)
+    ready = replace(ready, checkpoints=checkpoints)
     if job.port is not None:
-        found = run_on_port(job, job.port, data, state, reporter, keeper)
+        found = run_on_port(ready, job.port, reporter, keeper)
         return judged(replace(found, notes=notes, data=data))
     if target.kind is TargetKind.REFERENCE:
         runner = ReferenceRunner(plan)
-        job = settled(timed(job, plan, data, runner, state), plan, data, state, reporter, keeper)
+        job = settled_on(ready, runner, reporter, keeper)
         with reporter.training(plan) as report:
-            result, saving = train_job(job, plan, data, runner, report, state, keeper)
+            result, saving = train_job(job, plan, data, runner, report, state, keeper, checkpoints)
         cost = planned(plan)
         found = Outcome(job, target.name, result, cost, plan, saving=saving, notes=notes, data=data)
         return judged(found)
     with reporter.working(f"building for {target.name}"):
         built = build(plan, target, job.verbose)
-    if job.minutes is not None:
+    ready = replace(ready, plan=built.plan)
+    if job.minutes is not None and (checkpoints is None or checkpoints.found is None):
         with simulated(built) as device:
             job = timed(job, built.plan, data, device, state)
-    job = settled(job, built.plan, data, state, reporter, keeper)
-    found = run_simulated(job, built.plan, built, data, state, reporter, keeper)
+    job = settled_on(replace(ready, job=job), None, reporter, keeper)
+    found = run_simulated(replace(ready, job=job), built, reporter, keeper)
     return judged(replace(found, notes=notes, data=data))
+
+
+def settled_on(
+    ready: Prepared,
+    runner: ReferenceRunner | DeviceRunner | None,
+    reporter: Reporter,
+    keeper: Keeper,
+) -> TrainingJob:
+    """The job as it is settled before its first step: once, if it goes on from a checkpoint. Its
+    minutes are timed on ``runner``; None if they have been."""
+    plan, data, state = ready.plan, ready.data, ready.state
+
+    def settle(job: TrainingJob) -> TrainingJob:
+        if runner is not None:
+            job = timed(job, plan, data, runner, state)
+        return settled(job, plan, data, state, reporter, keeper)
+
+    return settled_once(ready.job, plan, state, keeper, ready.checkpoints, settle)
 
 
 def counted_unit(target: Target) -> Unit | None:
@@ -151,8 +176,13 @@ def check_together(job: TrainingJob, target: Target) -> None:
     if job.port is not None and target.kind is not TargetKind.REFERENCE:
         raise Error("give --port or --target, not both")
     check_runs_here(target)
-    if job.beginning == GO_ON and job.port is None:
-        raise Error("--go-on is for a board at a serial port: give --port, or --state FILE")
+    if job.beginning == GO_ON and job.port is None and job.checkpoint is None:
+        raise Error(
+            "--go-on is for a board at a serial port, or a checkpoint: give --port, --checkpoint, "
+            "or --state FILE"
+        )
+    if job.checkpoint is not None and job.counts:
+        raise Error("--checkpoint: instructions are counted in one go: leave it out, or the counts")
     if job.beginning == GO_ON and job.state is not None:
         raise Error("give --go-on, for the state that the board has, or --state, not both")
     if job.minutes is not None and (job.counts or job.replay is not None):
@@ -192,27 +222,33 @@ def latents_place(job: TrainingJob, plan: TrainingPlan, target: Target) -> str:
     return place
 
 
-def run_on_port(
-    job: TrainingJob,
-    port: str,
-    data: Dataset,
-    state: bytes | None,
-    reporter: Reporter,
-    keeper: Keeper,
-) -> Outcome:
+def run_on_port(ready: Prepared, port: str, reporter: Reporter, keeper: Keeper) -> Outcome:
+    """The job on a device that runs a build of its plan."""
+    job, checkpoints = ready.job, ready.checkpoints
     plans = partial(planned_on, job.request, job.flash_latents)
-    with connected(port, plans, job.baud) as runner:
-        plan = runner.plan
-        own = going_on(runner, runner.device.name, job.beginning, reporter)
-        state = state if own is None else own
-        job = settled(timed(job, plan, data, runner, state), plan, data, state, reporter, keeper)
+    reconnects = Reconnects(job.reconnect_s, reporter.say)
+    with (
+        connected(port, plans, job.baud) as found,
+        SteadyRunner(found.device, found.plan, job.baud, reconnects) as runner,
+    ):
+        plan, state = runner.plan, ready.state
+        if checkpoints is not None and checkpoints.found is not None:
+            settle(runner)
+            state = beginning(checkpoints.found, plan)
+        elif own := going_on(runner, runner.device.name, job.beginning, reporter):
+            state = own
+        ready = replace(ready, plan=plan, state=state)
+        job = settled_on(ready, runner, reporter, keeper)
         with reporter.training(plan) as report:
-            result, saving = train_job(job, plan, data, runner, report, state, keeper)
+            result, saving = train_job(
+                job, plan, ready.data, runner, report, state, keeper, checkpoints
+            )
         traffic = runner.device.traffic
-    known = port_build(plan, runner.board)
+    known = port_build(plan, found.board)
     return Outcome(
         job, runner.device.name, result, known.cost, plan, saving=saving, traffic=traffic,
         port_build=known, counted=dict(known.counts.counted), unit=known.counts.unit,
+        reconnects=reconnects.done,
     )  # fmt: skip
 
 
@@ -224,12 +260,15 @@ def train_job(
     report: Report,
     state: bytes | None,
     keeper: Keeper,
+    checkpoints: Checkpoints | None = None,
 ) -> tuple[Result, Saving | None]:
     """Train as the job says, from latents or not; the saving by those that were kept."""
     assert job.latents is not None
     keep = partial(keeper.keep, job.request, plan)
     if keeper.record is not None:
         keeper.record.prepare(job, plan, data)
+        if checkpoints is not None:
+            checkpoints.join("record", keeper.record)
     if job.replay is not None:
         return train_stream(
             plan,
@@ -242,29 +281,27 @@ def train_job(
             job.latents,
             state,
             keep,
+            checkpoints,
             keeper.record,
         )
     wrapped = with_latents(runner, job.latents)
-    result = train(plan, data, wrapped, job.options, report, state, keep, keeper.record)
+    more = state, keep, checkpoints, keeper.record
+    result = train(plan, data, wrapped, job.options, report, *more)
     return result, wrapped.saving if isinstance(wrapped, CachedRunner) else None
 
 
-def run_simulated(
-    job: TrainingJob,
-    plan: TrainingPlan,
-    built: Build,
-    data: Dataset,
-    state: bytes | None,
-    reporter: Reporter,
-    keeper: Keeper,
-) -> Outcome:
+def run_simulated(ready: Prepared, built: Build, reporter: Reporter, keeper: Keeper) -> Outcome:
+    """The settled job on the build's simulator."""
+    job, plan = ready.job, built.plan
     with tempfile.TemporaryDirectory() as folder:
         counts = Path(folder) / "counts" if job.counts else None
         with (
             profiling(built, counts) if job.profile else simulated(built, counts) as runner,
             reporter.training(plan) as report,
         ):
-            result, saving = train_job(job, plan, data, runner, report, state, keeper)
+            result, saving = train_job(
+                job, plan, ready.data, runner, report, ready.state, keeper, ready.checkpoints
+            )
             used, traffic = runner.stack_used_bytes(), runner.device.traffic
         counts = counts if counts and counts.is_file() else None
         found = read_counts(counts) if counts else {}

@@ -371,6 +371,8 @@ def running(build: Build, args: Sequence[str]) -> Iterator[tuple[str, PaintedSta
 class PortRunner(DeviceRunner):
     """A device on a serial port that runs the build of ``board``."""
 
+    device: Device
+
     def __init__(self, device: Device, plan: TrainingPlan, board: str) -> None:
         super().__init__(device, plan)
         self.board = board

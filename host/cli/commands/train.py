@@ -10,7 +10,7 @@ import typer
 
 from mcutrain.host.cli.completion import one_of
 from mcutrain.host.cli.data_options import HELP, takes_data_options
-from mcutrain.host.cli.files import READS, WRITES
+from mcutrain.host.cli.files import KEEPS, READS, WRITES
 from mcutrain.host.cli.options import (
     BaudOpt,
     DryRunOpt,
@@ -27,7 +27,16 @@ from mcutrain.host.cli.options import (
 from mcutrain.host.cli.output import err, interruption, print_json, progress, say
 from mcutrain.host.cli.panels import COMMON, DATA, DURATION, GUARD, LATENTS, OUTPUT, TARGET
 from mcutrain.host.data.options import DataOptions
-from mcutrain.host.defaults import AUTO, BAUD, EPOCHS, GUARD_MINUTES, PATIENCE, RATE_MINUTES, RATIO
+from mcutrain.host.defaults import (
+    AUTO,
+    BAUD,
+    EPOCHS,
+    GUARD_MINUTES,
+    PATIENCE,
+    RATE_MINUTES,
+    RATIO,
+    RECONNECT_S,
+)
 
 if TYPE_CHECKING:
     from mcutrain.host.request import Request
@@ -56,7 +65,8 @@ def train(
         bool,
         typer.Option(
             "--fresh",
-            help="Begin anew on a board at --port that has learned already.",
+            help="Begin anew: on a board at --port that has learned already, and in place of what "
+            "--checkpoint holds.",
             rich_help_panel=TARGET,
         ),
     ] = False,
@@ -64,10 +74,21 @@ def train(
         bool,
         typer.Option(
             "--go-on",
-            help="Go on from what the board at --port has learned.",
+            help="Go on from what the board at --port has learned. A --checkpoint that is there "
+            "is gone on from without it.",
             rich_help_panel=TARGET,
         ),
     ] = False,
+    reconnect: Annotated[
+        float,
+        typer.Option(
+            "--reconnect",
+            metavar="S",
+            help="Look S seconds for a device at --port that is gone, unplugged or reset, and go "
+            "on where it was; 0 gives up at once.",
+            rich_help_panel=TARGET,
+        ),
+    ] = RECONNECT_S,
     epochs: Annotated[
         int | None,
         typer.Option(
@@ -275,6 +296,25 @@ def train(
         WRITES,
         COMMON,
     ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write all of the run to FILE behind each epoch, and go on from it: the same "
+            "command again ends as if nothing had stopped it. Default: no checkpoint.",
+            rich_help_panel=OUTPUT,
+        ),
+        KEEPS,
+        COMMON,
+    ] = None,
+    checkpoint_steps: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Write the checkpoint every N steps, too. Default: behind each epoch alone.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
     record: Annotated[
         Path | None,
         typer.Option(
@@ -319,7 +359,8 @@ def train(
         verbose=verbose, baud=baud, state=state, save=save, export=export,
         beginning=GO_ON if go_on else FRESH if fresh else None, latents=latents,
         flash_latents=flash_latents, replay=replay, replay_ratio=replay_ratio, profile=profile,
-        reading=reading,
+        reading=reading, checkpoint=checkpoint, checkpoint_steps=checkpoint_steps,
+        reconnect_s=reconnect,
     )  # fmt: skip
     reporter = ConsoleReporter(progress(quiet))
     if dry_run:
@@ -335,10 +376,14 @@ def train(
         err.print("interrupted: nothing was saved or exported")
         raise typer.Exit(interruption(*stopped.args)) from None
     except (Error, OSError):
-        if keeper.kept:
+        if keeper.has_checkpoint:
+            say(f"go on from the last checkpoint with: {command_of(ctx, without=('fresh',))}")
+        elif keeper.kept:
             say(f"the weights so far were kept; go on with: {command_again(ctx, keeper)}")
         raise
-    if outcome.result.interrupted and not keeper.failures:
+    if outcome.result.interrupted and keeper.has_checkpoint:
+        say(f"go on with: {command_of(ctx, without=('fresh',))}")
+    elif outcome.result.interrupted and not keeper.failures:
         is_kept = keeper.kept or port is not None
         left = max(0, outcome.result.planned_steps - outcome.result.steps)
         again = f"go on with: {command_again(ctx, keeper, left)}"
