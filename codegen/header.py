@@ -162,6 +162,7 @@ def emit_constants(program: Program) -> Iterator[str]:
         ("PREFIX_CALLS", program.prefix_calls, "calls that compute the latent"),
         ("LATENT_SLOTS", plan.options.latent_slots, "latents that can be kept in RAM"),
         ("FLASH_LATENTS", plan.flash_latents, "latents that are constants in flash"),
+        ("ENTRIES", plan.options.record_entries, "entries of the chain that are kept in RAM"),
     )
     yield "enum {"
     for name, value, text in constants:

@@ -35,6 +35,9 @@
  *   FINISH         flags u8                        as STEP
  *   CYCLES         -                               cycles of the request before u32
  *   STORE          action u8                       slots, whole, sequence, erases: u32 each
+ *   RECORD         action u8, number u32           chain value 16 bytes, state hash 16 bytes,
+ *                                                  room, steps, entered, classes: u32 each; or an
+ *                                                  entry (mct/record_chain.h)
  *
  * The cause is an mct_reset_cause (mct/reset_cause.h), resets and saves count those since power-on
  * and those in flash. What a build has not is 0.
@@ -56,6 +59,9 @@
  *
  * STORE saves what was learned in flash, loads it, or forgets it, in firmware with flash for it,
  * and tells what is there (learning/store.h).
+ *
+ * RECORD tells the chain value of builds that have a chain, and a hash of the state, or an entry that
+ * is kept.
  *
  * STEP, INFER, BEGIN and START start at the latent if LATENT, PREFIX or RECALL came after the
  * last SAMPLE. */
@@ -90,6 +96,7 @@ enum {
     MCT_MSG_FINISH = 19,
     MCT_MSG_CYCLES = 20,
     MCT_MSG_STORE = 21,
+    MCT_MSG_RECORD = 22,
     MCT_MSG_REPLY = 0x80
 };
 
@@ -115,7 +122,8 @@ enum {
     MCT_REQUEST_START_BYTES = 4,
     MCT_REQUEST_FINISH_BYTES = 1,
     MCT_REQUEST_CYCLES_BYTES = 0,
-    MCT_REQUEST_STORE_BYTES = 1
+    MCT_REQUEST_STORE_BYTES = 1,
+    MCT_REQUEST_RECORD_BYTES = 5
 };
 
 /* Fixed part of each reply that has one, after the status. */
@@ -132,7 +140,8 @@ enum {
     MCT_REPLY_RECALL_BYTES = 4,
     MCT_REPLY_FINISH_BYTES = 20,
     MCT_REPLY_CYCLES_BYTES = 4,
-    MCT_REPLY_STORE_BYTES = 16
+    MCT_REPLY_STORE_BYTES = 16,
+    MCT_REPLY_RECORD_BYTES = 48
 };
 
 /* Features, bits of HELLO's reply. */
@@ -145,6 +154,9 @@ enum {
 
 /* What STORE is asked to do. */
 enum { MCT_STORE_LOOK = 0, MCT_STORE_SAVE = 1, MCT_STORE_LOAD = 2, MCT_STORE_FORGET = 3 };
+
+/* What RECORD is asked for. */
+enum { MCT_RECORD_LOOK = 0, MCT_RECORD_ENTRY = 1 };
 
 enum { MCT_STEP_DIGEST = 1 }; /* flag of STEP and FINISH: compute the digest of the learned state */
 

@@ -20,6 +20,9 @@ static inline uint8_t mct_hello_features(void)
 #ifdef MCT_WITH_STORE
     features |= MCT_FEATURE_STORE;
 #endif
+#ifdef MCT_KEEPS_CHAIN
+    features |= MCT_FEATURE_RECORD;
+#endif
     return features;
 }
 

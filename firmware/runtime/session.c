@@ -9,6 +9,7 @@
 #include "runtime/frame.h"
 #include "runtime/health.h"
 #include "runtime/link.h"
+#include "runtime/record_reply.h"
 
 /* Boards with flash for it say MCT_WITH_STORE, and give mct/port_flash.h. */
 #ifdef MCT_WITH_STORE
@@ -115,6 +116,10 @@ static bool size_is_right(uint8_t type, uint32_t nbytes)
 #ifdef MCT_WITH_STORE
     case MCT_MSG_STORE:
         return nbytes == MCT_REQUEST_STORE_BYTES;
+#endif
+#ifdef MCT_KEEPS_CHAIN
+    case MCT_MSG_RECORD:
+        return nbytes == MCT_REQUEST_RECORD_BYTES;
 #endif
     default:
         return false;
@@ -362,7 +367,7 @@ static bool uses_state(uint8_t type)
     if (MCT_MODEL_CONST(FIRST_CALL) != 0) {
         types |= one << MCT_MSG_SAMPLE; /* its rows are computed as they come */
     }
-    return (types >> type & 1u) != 0; /* size_is_right() has refused all types beyond 21 */
+    return (types >> type & 1u) != 0; /* size_is_right() has refused all types beyond 31 */
 }
 
 static mct_status execute(uint8_t type, const uint8_t *payload, uint32_t nbytes, uint8_t *reply,
@@ -416,6 +421,10 @@ static mct_status execute(uint8_t type, const uint8_t *payload, uint32_t nbytes,
 #ifdef MCT_WITH_STORE
     case MCT_MSG_STORE:
         return execute_store(payload[0], reply, reply_bytes);
+#endif
+#ifdef MCT_KEEPS_CHAIN
+    case MCT_MSG_RECORD:
+        return mct_record_reply(payload[0], mct_get_u32(payload + 1), reply, reply_bytes);
 #endif
     default: /* MCT_MSG_WRITE: size_is_right() has refused all others */
         return execute_write(payload, nbytes, reply, reply_bytes);

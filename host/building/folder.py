@@ -29,6 +29,7 @@ LISTED = "generated.json"
 OF_BOARDS = ("platform", "ports", "project")
 ALWAYS = ("mct/model_api.h", "mct/model_body.h", "mct/digest.h", "mct/quantize.h",
           "learning/guard.h", "learning/model_store.h", "learning/replay.h")  # fmt: skip
+OF_A_CHAIN = ("learning/record.h",)
 OF_THE_LINK = ("mct/port.h", "mct/protocol.h", "runtime/session.h", "runtime/session.c")
 # Headers of C and of systems: compilers look into `src` first.
 SYSTEM_HEADERS = {
@@ -105,7 +106,9 @@ def firmware_files() -> dict[str, str]:
 
 def roots_of(programs: Sequence[Program], has_link: bool) -> list[str]:
     units = {f"kernels/{unit}.h" for program in programs for unit in program.headers}
-    return [*units, *ALWAYS, *(OF_THE_LINK if has_link else ())]
+    chained = any(program.plan.learning.chain for program in programs)
+    rest = (*ALWAYS, *(OF_A_CHAIN if chained else ()), *(OF_THE_LINK if has_link else ()))
+    return [*units, *rest]
 
 
 def package_version() -> str:

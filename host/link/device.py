@@ -10,6 +10,8 @@ from mcutrain.host.link.protocol import (
     Hello,
     Message,
     RamRegion,
+    RecordAction,
+    Recorded,
     RunResult,
     Saved,
     Status,
@@ -19,6 +21,7 @@ from mcutrain.host.link.protocol import (
 from mcutrain.host.link.traffic import Traffic
 from mcutrain.host.link.transport import Transport
 from mcutrain.trainer.errors import DataError
+from mcutrain.trainer.record_chain import Entry
 
 REPLY_TIMEOUT_S = 0.25
 STEP_TIMEOUT_S = 2.0
@@ -243,6 +246,21 @@ class Device:
 
     def _store(self, action: StoreAction) -> Saved:
         return Saved(*self._ask(Message.STORE, action))
+
+    def recorded(self) -> Recorded:
+        """What it says of its chain. DeviceError MESSAGE if its build has none."""
+        body = self._record(RecordAction.LOOK, 0)
+        return Recorded(*protocol.unpack(Message.RECORD, body))  # type: ignore[arg-type]
+
+    def entry(self, number: int) -> Entry:
+        """The entry of the step that entered as this number since power-up. DeviceError RANGE if
+        it is not kept."""
+        return Entry.unpack(self._record(RecordAction.ENTRY, number))
+
+    def _record(self, action: RecordAction, number: int) -> bytes:
+        body = self._request(Message.RECORD, action, number)
+        protocol.unpack(Message.RECORD, body)
+        return body
 
     def close(self) -> None:
         """End the session and give the port back."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from mcutrain.host.link.protocol import Hello, RunResult, StepResult
+from mcutrain.host.link.protocol import Hello, Recorded, RunResult, StepResult
 from mcutrain.host.link.traffic import Traffic
+from mcutrain.trainer.record_chain import Entry
 
 
 class ModelDevice(Protocol):
@@ -60,5 +61,9 @@ class ModelDevice(Protocol):
     def read(self, region: int, offset: int = 0, nbytes: int | None = None) -> bytes: ...
 
     def write(self, region: int, data: bytes, offset: int = 0) -> None: ...
+
+    def recorded(self) -> Recorded: ...
+
+    def entry(self, number: int) -> Entry: ...
 
     def close(self) -> None: ...

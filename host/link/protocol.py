@@ -42,6 +42,7 @@ class Message(IntEnum):
     FINISH = 19
     CYCLES = 20
     STORE = 21
+    RECORD = 22
 
 
 class Status(IntEnum):
@@ -105,6 +106,13 @@ class StoreAction(IntEnum):
     FORGET = 3
 
 
+class RecordAction(IntEnum):
+    """What RECORD is asked for."""
+
+    LOOK = 0
+    ENTRY = 1
+
+
 class ResetCause(IntEnum):
     """Why a device started. Twin of firmware/mct/reset_cause.h."""
 
@@ -160,6 +168,7 @@ REQUESTS = {
     Message.FINISH: struct.Struct("<B"),  # flags
     Message.CYCLES: _EMPTY,
     Message.STORE: struct.Struct("<B"),  # what to do
+    Message.RECORD: struct.Struct("<BI"),  # what to tell, number of an entry
 }
 
 # The fixed part of each reply that has one, after the status.
@@ -177,6 +186,7 @@ REPLIES = {
     Message.FINISH: struct.Struct("<5I"),
     Message.CYCLES: struct.Struct("<I"),
     Message.STORE: struct.Struct("<4I"),
+    Message.RECORD: struct.Struct("<16s16s4I"),  # or an entry, of as many bytes
 }
 
 
@@ -254,6 +264,25 @@ class Saved:
     whole: int
     sequence: int
     erases: int
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What a device says of its chain (SPEC 4.2): the chain value, the hash of its state, the steps
+    since reset, the classes in use; and of its record how many entries fit, and how many have
+    entered since power-up."""
+
+    chain: bytes
+    state_hash: bytes
+    room: int
+    steps: int
+    entered: int
+    classes: int
+
+    @property
+    def kept(self) -> range:
+        """The numbers of the entries that the device keeps."""
+        return range(max(0, self.entered - self.room), self.entered)
 
 
 def request(message: Message, *fields: int, data: bytes = b"") -> bytes:

@@ -12,11 +12,20 @@ from typing import Protocol
 import numpy as np
 
 from mcutrain.host.errors import DeviceError, EmulationError
-from mcutrain.host.link.protocol import VERSION, Hello, Message, RunResult, Status, StepResult
+from mcutrain.host.link.protocol import (
+    VERSION,
+    Hello,
+    Message,
+    Recorded,
+    RunResult,
+    Status,
+    StepResult,
+)
 from mcutrain.host.link.traffic import Traffic
 from mcutrain.trainer.graph.tensor import Array, Tensor
 from mcutrain.trainer.interpreter import state_digest, unpack_state
 from mcutrain.trainer.planner.memory import ARENA, STATE
+from mcutrain.trainer.record_chain import Entry, short_hash
 from mcutrain.trainer.training_plan import TrainingPlan
 
 BYTE = 0xFF  # a status is an int8, in the low byte of what a function returns
@@ -166,6 +175,21 @@ class FunctionDevice:
     def write(self, region: int, data: bytes, offset: int = 0) -> None:
         self.functions.write(self._regions[region], offset, data)
 
+    def recorded(self) -> Recorded:
+        """Its memory says it; of entries none are told."""
+        chain = self.plan.learning.chain
+        if chain is None:
+            raise self._refused(Message.RECORD, Status.MESSAGE)
+        state, active = self.read(self._regions.index(STATE)), self.plan.task.active
+        tensors = unpack_state(self.plan, state)
+        steps = int(tensors[self.plan.learning.sgd][1])
+        classes = self.plan.classes if active is None else int(tensors[active][0])
+        entered = self.functions.call("entered") if self.functions.has("entered") else 0
+        return Recorded(tensors[chain].tobytes(), short_hash(state), 0, steps, entered, classes)
+
+    def entry(self, number: int) -> Entry:
+        raise self._refused(Message.RECORD, Status.RANGE)
+
     def close(self) -> None:
         """There is nothing to give back."""
 
@@ -189,9 +213,12 @@ class FunctionDevice:
                 "program damaged, or for another core?"
             )
         if (status := Status(code)) is not Status.OK:
-            raise DeviceError(
-                f"{self.name}: the model refused {message.name}: {status.meaning}", status
-            )
+            raise self._refused(message, status)
+
+    def _refused(self, message: Message, status: Status) -> DeviceError:
+        return DeviceError(
+            f"{self.name}: the model refused {message.name}: {status.meaning}", status
+        )
 
     def _result(self, wants_digest: bool) -> StepResult:
         steps = int(np.frombuffer(self._tensor_bytes(self.plan.learning.sgd), "<u4")[1])

@@ -172,6 +172,7 @@ def end_record(run: TrainingRun) -> None:
 
 def finish(run: TrainingRun) -> None:
     """Let the best state stay, and measure it. Raises Differs."""
+    check_chain(run)
     last, run.is_over = run.runner.state(), True
     keep_best(run)
     kept(run, last if run.guard is None else run.guard.state)
@@ -181,6 +182,14 @@ def finish(run: TrainingRun) -> None:
         run.result.movement = run.monitor.movement(run.result.state)
     run.result.evaluation_after = evaluate(run, "after")
     run.result.yardstick.constant = constant_answer(run.plan, run.data)
+
+
+def check_chain(run: TrainingRun) -> None:
+    """Compare what a device says of its chain and of its state. Raises Differs."""
+    if run.verifier is not None and run.plan.learning.chain is not None:
+        found = run.verifier.compare_chain(device_of(run.runner))
+        if found is not None:
+            raise Differs(found)
 
 
 def stop(run: TrainingRun) -> None:
@@ -344,7 +353,8 @@ def take_step(run: TrainingRun, feed: Feed, k: int, rate: LearningRate) -> None:
     if run.record is not None:
         source, at_latent = run.data.source(int(feed.order[k])), began_at_latent(run.runner)
         run.record.step(Taken(number, sample, target, source, rate, at_latent, digest))
-    if verifier and expected and not verifier.compare_step(expected(), (loss, digest)):
+    latent = (sample, target) if began_at_latent(run.runner) else None
+    if verifier and expected and not verifier.compare_step(expected(), (loss, digest), latent):
         raise Differs(verifier.locate(device_of(run.runner), sample, target))
     run.trust()
     result.step_seconds += time.monotonic() - started

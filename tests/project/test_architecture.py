@@ -43,7 +43,7 @@ FLOORS = {
     "trainer": [
         {"chip", "errors", "fixedpoint", "notes", "options"},
         {"graph", "replay"},
-        {"ops", "planner", "making", "latent"},
+        {"ops", "planner", "making", "latent", "record_chain"},
         {"formats", "model", "variants"},
         {
             "autodiff",
