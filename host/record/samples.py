@@ -54,10 +54,11 @@ def other_arrays(data: Dataset, header: Header) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Begun:
-    """What a step begins at: the sample, or its latent, and its target."""
+    """What a step begins at: ``data``, which are the sample or its latent, and its target."""
 
     data: Array
     target: Array
+    sample: Array
     at_latent: bool
 
 
@@ -111,8 +112,8 @@ class Samples:
         if self._augmenter is not None:
             sample, target = self._augmenter(step.step, index)
         if not at_latent:
-            return Begun(sample, target, False)
-        return Begun(self._latent(source, sample), target, True)
+            return Begun(sample, target, sample, False)
+        return Begun(self._latent(source, sample), target, sample, True)
 
     def _latent(self, source: tuple[str, int], sample: Array) -> Array:
         if source not in self._latents:

@@ -280,6 +280,8 @@ def train_job(
     keep = partial(keeper.keep, job.request, plan)
     if keeper.record is not None:
         keeper.record.prepare(job, plan, data)
+        if checkpoints is not None:
+            checkpoints.join("record", keeper.record)
     if job.replay is not None:
         return train_stream(
             plan,
@@ -296,9 +298,8 @@ def train_job(
             keeper.record,
         )
     wrapped = with_latents(runner, job.latents)
-    result = train(
-        plan, data, wrapped, job.options, report, state, keep, checkpoints, keeper.record
-    )
+    more = state, keep, checkpoints, keeper.record
+    result = train(plan, data, wrapped, job.options, report, *more)
     return result, wrapped.saving if isinstance(wrapped, CachedRunner) else None
 
 

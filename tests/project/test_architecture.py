@@ -79,7 +79,7 @@ FLOORS = {
         {"building"},
         {"attached", "cost", "simulation"},
         {"collecting", "flashing", "project", "training"},
-        {"budget", "search", "selftest"},
+        {"budget", "record", "search", "selftest"},
         {"show"},
         # What people use, by the shell or by Python: neither needs the other.
         {"api", "cli"},
