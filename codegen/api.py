@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 from mcutrain.codegen.names import in_ram, region_name
 from mcutrain.codegen.program import Program
+from mcutrain.trainer.enrolment import Enrolment, enrolment_of
 from mcutrain.trainer.graph.tensor import Tensor
+from mcutrain.trainer.training_plan import TrainingPlan
 
 
 def emit_api(program: Program) -> Iterator[str]:
@@ -28,7 +30,31 @@ def emit_api(program: Program) -> Iterator[str]:
     yield from emit_arriving(program)
     yield f"#define MCT_API_LATENT_SLOTS {plan.options.latent_slots if has_latent else 0}"
     yield f"#define MCT_API_FLASH_LATENTS {plan.flash_latents if has_latent else 0}"
+    yield from emit_enrolment(program)
     yield '#include "mct/model_body.h"'
+
+
+def slots_enrolment(plan: TrainingPlan) -> Enrolment | None:
+    """How the head is enrolled, if the build has latents to enrol it from."""
+    has_slots = plan.options.latent_slots + plan.flash_latents > 0
+    return enrolment_of(plan) if has_slots else None
+
+
+def emit_enrolment(program: Program) -> Iterator[str]:
+    """The head, if it can be enrolled, and the rates of its update."""
+    head = slots_enrolment(program.plan)
+    if head is None:
+        return
+    learned = {"W": head.weight, "B": head.bias}
+    learned |= {"FRAC": head.fraction} if head.fraction is not None else {}
+    learned |= {f"{name}_SUM": t for name, t in zip("WB", head.sums, strict=False)}
+    for macro, tensor in learned.items():
+        yield f"#define MCT_API_ENROL_{macro} {in_ram(program.plan, tensor)}"
+    for table in head.rates.tables:
+        constant = program.tables[table.data.dtype.str, table.data.tobytes()]
+        yield f"#define MCT_API_ENROL_{table.name.upper()} {constant.name}"
+    yield f"#define MCT_API_ENROL_OFFSET ({-head.zero_point})"
+    yield f"#define MCT_API_ENROL_SHIFT ({head.shift})"
 
 
 def api_macros(name: str) -> Iterator[str]:

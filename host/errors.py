@@ -26,6 +26,10 @@ class MismatchError(Error):
     """The device runs another firmware or model: flash this one, or use its own plan."""
 
 
+class RightError(Error):
+    """A key is missing, or is none of the device's: give the file that has it to --key."""
+
+
 class BuildError(Error):
     """The firmware does not build: install what the message names, or mend the source."""
 

@@ -34,6 +34,7 @@ BLOCK_BYTES = 1 << 20
 # Samples shrink to a hundredth at most; what shrinks to less, and is large, was made to do harm.
 MOST_SHRUNK, HARMLESS_BYTES = 200, 64 << 20
 ENDING = ".npy"
+CLASS_NAMES = "class_names"  # of a data set: (classes,) str, in the order of their labels
 
 
 @dataclass(frozen=True)
@@ -143,3 +144,13 @@ class NpzFile:
                 "numpy.savez"
             )
         return found
+
+
+def class_names_in(path: Path) -> tuple[str, ...]:
+    """The names that a data set gives its classes; () where it gives none, or is no .npz."""
+    try:
+        with NpzFile(path) as file:
+            names = file.get(CLASS_NAMES)
+            return tuple(map(str, names.read())) if names is not None else ()
+    except (OSError, *DAMAGED):
+        return ()  # whoever reads the samples says so

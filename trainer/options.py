@@ -272,6 +272,15 @@ class PlanOptions:
             least=0,
         ),
     )
+    store: bool = field(
+        default=False,
+        metadata=option(
+            PLACEMENT,
+            "Give the firmware a store: what it has learned outlives a loss of power in the flash "
+            "of its board, by `mcutrain save`. The native firmware has one without.",
+            effect=Effect.MEMORY,
+        ),
+    )
 
     @property
     def recomputes(self) -> bool:

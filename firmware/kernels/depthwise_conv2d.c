@@ -54,6 +54,43 @@ static void sum_channels(const window *from, int32_t c, int32_t *sums)
 
 #else
 
+#ifdef MCT_HAS_HIGH_REGISTERS
+/* Places of values and weights move together, and a load takes an index from a register: so one
+ * register counts for both. Sums and offset stay where only an addition reaches them. */
+#define MCT_CHANNEL(sum)                                                                           \
+    "ldrsb %[centred], [%[x], %[k]]\n\t"                                                           \
+    "ldrsb %[term], [%[w], %[k]]\n\t"                                                              \
+    "add %[centred], %[x_offset]\n\t"                                                              \
+    "muls %[term], %[centred]\n\t"                                                                 \
+    "add %[" sum "], %[term]\n\t"
+#define MCT_TAPS(taps)                                                                             \
+    do {                                                                                           \
+        const int32_t end = (taps) * step;                                                         \
+        int32_t k = 0;                                                                             \
+        int32_t centred;                                                                           \
+        int32_t term;                                                                              \
+        __asm(".syntax unified\n"                                                                  \
+              "1:\n\t" MCT_CHANNEL("sum0") "adds %[k], #1\n\t" MCT_CHANNEL("sum1")                 \
+                  "adds %[k], #1\n\t" MCT_CHANNEL("sum2") "adds %[k], #1\n\t" MCT_CHANNEL("sum3")  \
+                  "adds %[k], %[rest]\n\t"                                                         \
+                  "cmp %[k], %[end]\n\t"                                                           \
+                  "blt 1b"                                                                         \
+              : [sum0] "+h"(sum0), [sum1] "+h"(sum1), [sum2] "+h"(sum2), [sum3] "+h"(sum3),        \
+                [k] "+l"(k), [centred] "=&l"(centred), [term] "=&l"(term)                          \
+              : [x] "l"(x), [w] "l"(w), [x_offset] "h"(x_offset), [rest] "l"(step - 3),            \
+                [end] "l"(end)                                                                     \
+              : "cc", "memory");                                                                   \
+    } while (0)
+#else
+#define MCT_TAPS(taps_)                                                                            \
+    for (int32_t taps = (taps_); taps > 0; taps--, x += step, w += step) {                         \
+        sum0 += (x[0] + x_offset) * w[0];                                                          \
+        sum1 += (x[1] + x_offset) * w[1];                                                          \
+        sum2 += (x[2] + x_offset) * w[2];                                                          \
+        sum3 += (x[3] + x_offset) * w[3];                                                          \
+    }
+#endif
+
 static MCT_NOINLINE void sum_channels(const window *from, int32_t c, int32_t *sums)
 {
     const int32_t x_offset = from->x_offset;
@@ -70,12 +107,7 @@ static MCT_NOINLINE void sum_channels(const window *from, int32_t c, int32_t *su
         }
         x += from->at + c;
         const int8_t *w = w_row;
-        for (int32_t taps = from->taps; taps > 0; taps--, x += step, w += step) {
-            sum0 += (x[0] + x_offset) * w[0];
-            sum1 += (x[1] + x_offset) * w[1];
-            sum2 += (x[2] + x_offset) * w[2];
-            sum3 += (x[3] + x_offset) * w[3];
-        }
+        MCT_TAPS(from->taps);
     }
     sums[0] = sum0;
     sums[1] = sum1;

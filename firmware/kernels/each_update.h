@@ -10,6 +10,7 @@
  *   MCT_LEARNED_ARGS   their names
  *   MCT_LEARNED_AT(at) arguments for them, from element `at` on
  *   MCT_STEP(at, u)    takes the step u in element `at` (kernels/sgd.h)
+ *   MCT_HAS_FRACTION   defined if these are weights with a fraction
  *   MCT_HAS_SHIFTS     1 if the steps behind input channels are scaled (name_shifted_update and so
  *                      on): their exponents follow what changes; else 0
  *   MCT_RATE_BEHIND(rate, k)  the rate behind input channel k */

@@ -8,7 +8,9 @@
 #define MCT_LEARNED_ARGS w, frac MCT_SHIFTS_ARG
 #define MCT_LEARNED_AT(at) &w[at], &frac[at] MCT_SHIFTS_ARG
 #define MCT_STEP(at, u) mct_step_weight(&w[at], &frac[at], u)
+#define MCT_HAS_FRACTION
 #include MCT_TEMPLATE
+#undef MCT_HAS_FRACTION
 #undef MCT_WAY
 #undef MCT_LEARNED
 #undef MCT_LEARNED_ARGS

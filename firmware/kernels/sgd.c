@@ -128,6 +128,69 @@ static inline int16_t byte_step(int32_t v, byte_shift by, uint32_t r)
 }
 #endif
 
+#ifdef MCT_HAS_HIGH_REGISTERS
+/* Weights with fractions take the small steps of products (x[k] + centre) * scaled, the first with
+ * the dither r. The compiler has too few registers, and moves what does not change to and fro. The
+ * addresses are those of the ends; a weight that would leave its range ends the loop in between. A
+ * shift by a register looks at its low byte, so both shifts lie in one. */
+static MCT_NOINLINE void step_fractions(int8_t *w, int8_t *frac, const int8_t *x, int32_t centre,
+                                        int32_t scaled, int32_t size, int32_t shift, uint32_t r)
+{
+    int32_t k = -size;
+    w += size;
+    frac += size;
+    x += size;
+    while (k != 0) {
+        int32_t v, m, s, t;
+        __asm volatile(
+            ".syntax unified\n"
+            "1:\n\t"
+            "ldrsb %[v], [%[x], %[k]]\n\t"
+            "add %[v], %[centre]\n\t"
+            "mov %[t], %[scaled]\n\t"
+            "muls %[v], %[t]\n\t"
+            "beq 2f\n\t"
+            "mov %[t], %[r]\n\t" /* small_step */
+            "mov %[s], %[shifts]\n\t"
+            "lsrs %[s], #8\n\t"
+            "lsrs %[t], %[s]\n\t"
+            "adds %[v], %[t]\n\t"
+            "mov %[s], %[shifts]\n\t"
+            "asrs %[v], %[s]\n\t"
+            "ldrsb %[m], [%[w], %[k]]\n\t" /* mct_step_weight */
+            "lsls %[m], #8\n\t"
+            "ldrsb %[t], [%[frac], %[k]]\n\t"
+            "adds %[m], %[t]\n\t"
+            "subs %[m], %[v]\n\t"
+            "movs %[s], #254\n\t"
+            "lsls %[s], #8\n\t" /* 2 * MCT_WEIGHT_MAX */
+            "lsrs %[t], %[s], #1\n\t"
+            "adds %[t], %[m]\n\t"
+            "cmp %[t], %[s]\n\t"
+            "bhi 3f\n\t"
+            "strb %[m], [%[frac], %[k]]\n\t"
+            "adds %[m], #128\n\t"
+            "asrs %[m], #8\n\t"
+            "strb %[m], [%[w], %[k]]\n"
+            "2:\n\t"
+            "add %[r], %[next]\n\t"
+            "adds %[k], #1\n\t"
+            "bne 1b\n"
+            "3:"
+            : [k] "+l"(k), [r] "+h"(r), [v] "=&l"(v), [m] "=&l"(m), [s] "=&l"(s), [t] "=&l"(t)
+            : [w] "l"(w), [frac] "l"(frac), [x] "l"(x), [centre] "h"(centre), [scaled] "h"(scaled),
+              [shifts] "h"((32 - shift) << 8 | shift), [next] "h"(mct_dither(0u, 1u))
+            : "cc", "memory");
+        if (k != 0) {
+            w[k] = m < 0 ? -127 : 127;
+            frac[k] = 0;
+            r = mct_dither(r, 1u);
+            k++;
+        }
+    }
+}
+#endif
+
 /* mct_weight_step where each weight may have a rate of its own. */
 static inline int32_t shifted_step(mct_rate rate, int32_t gradient, uint32_t r)
 {
@@ -234,12 +297,16 @@ void MCT_WAY(mct_product_steps)(MCT_LEARNED, const int8_t *x, int32_t x_offset, 
         return;
     }
 #endif
+#if defined MCT_HAS_HIGH_REGISTERS && defined MCT_HAS_FRACTION
+    step_fractions(w, frac, x, centre, scaled, size, rate.shift, r);
+#else
     for (int32_t k = 0; k < size; k++, r = mct_dither(r, 1u)) {
         int32_t v = centred_product(x[k] + centre, scaled);
         if (v != 0) {
             MCT_STEP(k, small_step(v, rate.shift, r));
         }
     }
+#endif
 }
 
 #endif
@@ -301,8 +368,8 @@ void MCT_NAME(mct_bias_update)(const mct_bias_update_params *p, int32_t *b, cons
                                const int16_t *dout_e, const uint32_t *sgd, const uint8_t *rate,
                                const int16_t *rate_shift)
 {
-    MCT_NAME(mct_bias_update_part)(p, mct_all_channels(p->channels), b, dout, p->channels, dout_e,
-                                   sgd, rate, rate_shift);
+    MCT_NAME(mct_bias_update_part)
+    (p, mct_all_channels(p->channels), b, dout, p->channels, dout_e, sgd, rate, rate_shift);
 }
 
 #endif

@@ -16,6 +16,7 @@
 #define MCT_GUARD_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "mct/model.h"
@@ -34,12 +35,21 @@ typedef struct {
     mct_region state;
     uint8_t *best; /* a copy of the state */
     uint32_t patience;
+    /* From here on: what MCT_GUARD_STORED keeps. */
     uint32_t stale; /* reports in a row that were not better */
     uint32_t correct;
     uint32_t total;
     uint32_t loss;
     bool has_best;
 } mct_guard;
+
+/* The parts of a store (MCT_STORE_ALSO of learning/model_store.h) that are what a guard knows: its
+ * figures and the best state, without the pointers. Call mct_guard_init before a load. */
+#define MCT_GUARD_STORED(guard)                                                                    \
+    {(uint8_t *)&(guard).stale, sizeof(mct_guard) - offsetof(mct_guard, stale)},                   \
+    {                                                                                              \
+        (guard).best, (guard).state.nbytes                                                         \
+    }
 
 /* `best` holds state.nbytes. A patience of 0 never stops. */
 void mct_guard_init(mct_guard *guard, mct_region state, uint8_t *best, uint32_t patience);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* NAME_save and NAME_load of a generated model: its learned state in flash (learning/store.h). One
- * source file of the firmware includes this behind NAME.h, and gives the name:
+/* NAME_save and NAME_load of a generated model: its learned state, and the latents that it keeps,
+ * in flash (learning/store.h). One source file of the firmware includes this behind NAME.h, and
+ * gives the name:
  *
  *     #include "watch.h"
  *     #define MCT_API(symbol) watch_##symbol
@@ -13,13 +14,17 @@
  * What else shall be kept with the state, such as what a guard or a replay buffer holds, is named
  * before, and always the same:
  *
- *     #define MCT_STORE_ALSO {(uint8_t *)&guard, sizeof guard}, {best, sizeof best}
+ *     #define MCT_STORE_ALSO MCT_GUARD_STORED(guard), MCT_REPLAY_STORED(replay)
+ *
+ * Name no struct that has pointers: they lead elsewhere in another build of the same model.
  *
  * The firmware compiles learning/store.c with MCT_WITH_STORE defined, and gives mct/port_flash.h.
  */
 #ifndef MCT_API
 #error "say MCT_API(symbol), the model's name and the symbol, before learning/model_store.h"
 #endif
+
+#include <string.h>
 
 #include "learning/store.h"
 
@@ -29,7 +34,11 @@
 
 /* Names what is kept. */
 #define MCT_STORED                                                                                 \
-    const mct_region parts[] = {MCT_API(regions)[MCT_REGION_STATE], MCT_STORE_ALSO};               \
+    mct_region labels;                                                                             \
+    mct_region latents;                                                                            \
+    MCT_API(slot_regions)(&labels, &latents);                                                      \
+    const mct_region parts[] = {MCT_API(regions)[MCT_REGION_STATE], labels, latents,               \
+                                MCT_STORE_ALSO};                                                   \
     const mct_store store = {parts, sizeof parts / sizeof *parts, MCT_API(numerics_hash)}
 
 /* Saves what was learned. Returns MCT_ERR_BUSY while a step is under way, else as mct_store_save.
@@ -42,7 +51,8 @@ MCT_CHECKED static inline mct_status MCT_API(save)(void)
 
 /* Puts back the newest that was saved and is valid. Returns MCT_ERR_BUSY while a step is under way,
  * MCT_ERR_STATE if what is saved is not valid, else as mct_store_load. Unless it returns MCT_OK,
- * MCT_ERR_BUSY or MCT_ERR_NOTHING_SAVED the state is none: reset the model then. */
+ * MCT_ERR_BUSY or MCT_ERR_NOTHING_SAVED the state is none: reset the model then. Slots of latents
+ * are empty where what was read into them does not count. */
 MCT_CHECKED static inline mct_status MCT_API(load)(void)
 {
     MCT_STORED;
@@ -55,6 +65,9 @@ MCT_CHECKED static inline mct_status MCT_API(load)(void)
     while (status == MCT_OK && !MCT_API(state_is_valid)()) {
         is_invalid = true;
         status = mct_store_load(&store, &place);
+    }
+    if (status != MCT_OK && place.is_loaded && labels.nbytes > 0u) {
+        memset(labels.data, 0, (size_t)labels.nbytes);
     }
     return status != MCT_OK && is_invalid ? MCT_ERR_STATE : status;
 }

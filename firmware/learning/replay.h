@@ -20,6 +20,7 @@
 #define MCT_REPLAY_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -43,10 +44,20 @@ typedef struct {
     uint16_t *labels;          /* of each slot */
     mct_replay_class *balance; /* of each class, zero at first */
     uint32_t seed;
+    /* From here on: what MCT_REPLAY_STORED keeps, and the two arrays. */
     uint32_t offered;
     uint32_t drawn;
     uint32_t filled; /* slots in use, from the first */
 } mct_replay;
+
+/* The parts of a store (MCT_STORE_ALSO of learning/model_store.h) that are what a buffer knows,
+ * without the pointers. The latents in the slots are saved with the state. */
+#define MCT_REPLAY_STORED(replay)                                                                  \
+    {(uint8_t *)&(replay).offered, sizeof(mct_replay) - offsetof(mct_replay, offered)},            \
+        {(uint8_t *)(replay).labels, (replay).slots * (uint32_t)sizeof(uint16_t)},                 \
+    {                                                                                              \
+        (uint8_t *)(replay).balance, (replay).classes *(uint32_t)sizeof(mct_replay_class)          \
+    }
 
 /* The slot in which to store a sample of the stream with this label (below classes), or
  * MCT_REPLAY_NONE if it is not kept. */

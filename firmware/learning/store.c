@@ -41,8 +41,9 @@ typedef struct {
     uint32_t slot_pages, slots;
 } layout;
 
-/* SLOT_BLANK has no header: it was never written, or not to its end. */
-typedef enum { SLOT_BLANK, SLOT_TORN, SLOT_FOREIGN, SLOT_WHOLE } slot_kind;
+/* SLOT_ERASED reads as erased where its header would stand, and SLOT_BROKEN has no header there.
+ * SLOT_TORN has one, and no commit word that fits. */
+typedef enum { SLOT_ERASED, SLOT_BROKEN, SLOT_TORN, SLOT_FOREIGN, SLOT_WHOLE } slot_kind;
 
 static uint32_t rounded_up(uint32_t nbytes, uint32_t unit)
 {
@@ -152,11 +153,22 @@ static bool is_committed(const layout *l, uint32_t slot, const slot_header *head
     return read_data(l, slot, header, NULL, &crc) && has_word(l, slot, word_of(crc));
 }
 
+/* Whether a slot reads as erased where its header would stand. */
+static bool has_no_bits(const layout *l, uint32_t slot)
+{
+    uint8_t bytes[sizeof(slot_header)];
+    bool is_erased = mct_port_flash_read(slot_at(l, slot), bytes, sizeof bytes);
+    for (uint32_t k = 0; is_erased && k < sizeof bytes; k++) {
+        is_erased = bytes[k] == 0xffu;
+    }
+    return is_erased;
+}
+
 static slot_kind kind_of(const layout *l, const mct_store *store, uint32_t slot,
                          slot_header *header)
 {
     if (!read_header(l, slot, header)) {
-        return SLOT_BLANK;
+        return has_no_bits(l, slot) ? SLOT_ERASED : SLOT_BROKEN;
     }
     if (header->format != FORMAT || header->nbytes != l->nbytes ||
         memcmp(header->meaning, store->meaning, sizeof header->meaning) != 0) {
@@ -171,8 +183,8 @@ static slot_kind kind_of(const layout *l, const mct_store *store, uint32_t slot,
 typedef struct {
     uint32_t newest; /* the whole slot to be loaded, or NO_SLOT */
     uint32_t newest_sequence, highest_sequence;
-    uint32_t most_erases, whole;
-    bool has_header, has_foreign;
+    uint32_t most_erases, whole, damaged, foreign;
+    bool has_header;
 } survey;
 
 static bool is_newer(uint32_t sequence, uint32_t than)
@@ -187,14 +199,15 @@ static survey look_at_all(const layout *l, const mct_store *store, const uint32_
     for (uint32_t slot = 0; slot < l->slots; slot++) {
         slot_header header;
         const slot_kind kind = kind_of(l, store, slot, &header);
-        if (kind == SLOT_BLANK) {
+        found.damaged += kind == SLOT_BROKEN || kind == SLOT_TORN;
+        found.foreign += kind == SLOT_FOREIGN;
+        if (kind == SLOT_ERASED || kind == SLOT_BROKEN) {
             continue;
         }
         if (!found.has_header || is_newer(header.sequence, found.highest_sequence)) {
             found.highest_sequence = header.sequence;
         }
         found.has_header = true;
-        found.has_foreign = found.has_foreign || kind == SLOT_FOREIGN;
         found.most_erases = header.erases > found.most_erases ? header.erases : found.most_erases;
         if (kind != SLOT_WHOLE || (limit != NULL && !is_newer(*limit, header.sequence))) {
             continue;
@@ -366,7 +379,7 @@ mct_status mct_store_load(const mct_store *store, mct_store_place *place)
         slot_header header;
         const survey all = look_at_all(&l, store, place->is_loaded ? &place->sequence : NULL);
         if (all.newest == NO_SLOT) {
-            const bool is_foreign = why == MCT_ERR_NOTHING_SAVED && all.has_foreign;
+            const bool is_foreign = why == MCT_ERR_NOTHING_SAVED && all.foreign != 0u;
             return is_foreign ? MCT_ERR_FOREIGN : why;
         }
         place->is_loaded = true;
@@ -388,7 +401,9 @@ mct_store_report mct_store_look(const mct_store *store)
     const mct_store_report report = {.slots = l.slots,
                                      .whole = all.whole,
                                      .sequence = all.newest == NO_SLOT ? 0u : all.newest_sequence,
-                                     .erases = all.most_erases};
+                                     .erases = all.most_erases,
+                                     .damaged = all.damaged,
+                                     .foreign = all.foreign};
     return report;
 }
 

@@ -62,6 +62,9 @@ typedef struct {
     uint32_t whole;    /* that hold something whole of this meaning and length */
     uint32_t sequence; /* of the newest of these: how many saves there have been; 0 without */
     uint32_t erases;   /* the most that a slot has been erased: its wear */
+    uint32_t
+        damaged; /* slots that hold something that is not whole: a save that was cut, or worse */
+    uint32_t foreign; /* slots of another meaning, format or length */
 } mct_store_report;
 
 mct_store_report mct_store_look(const mct_store *store);

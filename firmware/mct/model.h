@@ -22,6 +22,9 @@ extern "C" {
 /* Bumped when a kernel's parameters or meaning change; generated code checks it. */
 #define MCT_KERNEL_ABI 5
 
+/* In place of a label: all classes of which there are latents. */
+#define MCT_ALL_CLASSES UINT32_C(0xffffffff)
+
 /* A status that must be looked at. */
 #define MCT_CHECKED __attribute__((warn_unused_result))
 

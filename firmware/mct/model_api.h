@@ -220,6 +220,21 @@ MCT_CHECKED mct_status MCT_API(keep_latent)(uint32_t slot, uint32_t label);
  * that is empty or that there is not, and MCT_ERR_BUSY while a step is under way. */
 MCT_CHECKED mct_status MCT_API(recall_latent)(uint32_t slot, uint32_t *label);
 
+/* Tells where the slots in RAM lie, for what saves them (learning/model_store.h does): 16 bits for
+ * each slot, 1 more than its label, or 0 where the slot is empty; and the latents. They have no
+ * bytes without slots. */
+void MCT_API(slot_regions)(mct_region *labels, mct_region *latents);
+
+/* Writes what the head knows of a class, from the latents of the class in the slots, those in flash
+ * too, in one pass and without a learning rate (SPEC 1.11): the class whose mean latent is nearest
+ * gets the greatest output. `label` is the class, or MCT_ALL_CLASSES for every class of which there
+ * are latents. A class that joins others is enrolled alone, with latents of some others in the
+ * slots to be told from; a person's own classes are enrolled all at once. No other state changes,
+ * and it is no step. Returns MCT_ERR_LABEL for a label that is not in use, MCT_ERR_SAMPLE if there
+ * is no latent of it, or none of another class, MCT_ERR_BUSY while a step is under way, and
+ * MCT_ERR_RANGE in a model without slots, or whose head is not all that learns. */
+MCT_CHECKED mct_status MCT_API(enrol)(uint32_t label);
+
 #ifdef __cplusplus
 }
 #endif

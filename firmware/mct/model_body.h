@@ -34,6 +34,7 @@
  *   MCT_API_ARRIVE         the region that runs as the rows of a sample come, with
  *   MCT_API_ROW_BYTES      the bytes of a row, and
  *   MCT_API_ROWS_KEPT      how many of them the input keeps, row y at y modulo it
+ *   MCT_API_ENROL_...      what mct/model_enrol.h lists, if its head can be enrolled
  *
  * All of the macros end with this file: another model may follow in the same translation unit. */
 

@@ -85,6 +85,16 @@ mct_status MCT_API(infer_from_latent)(void)
 static int8_t MCT_API(slots)[MCT_API_LATENT_SLOTS][MCT_API_CONST(LATENT_BYTES)];
 static uint16_t MCT_API(slots_label)[MCT_API_LATENT_SLOTS]; /* 1 more than it; 0 if empty */
 
+/* By pointers: what is returned would be a constant of the model's, of which the plan counts each.
+ */
+void MCT_API(slot_regions)(mct_region *labels, mct_region *latents)
+{
+    labels->data = (uint8_t *)MCT_API(slots_label);
+    labels->nbytes = sizeof MCT_API(slots_label);
+    latents->data = (uint8_t *)MCT_API(slots);
+    latents->nbytes = sizeof MCT_API(slots);
+}
+
 mct_status MCT_API(keep_latent)(uint32_t slot, uint32_t label)
 {
     mct_status status = MCT_API(ready)(true);
@@ -111,6 +121,14 @@ mct_status MCT_API(keep_latent)(uint32_t slot, uint32_t label)
 }
 
 #else
+
+void MCT_API(slot_regions)(mct_region *labels, mct_region *latents)
+{
+    labels->data = NULL;
+    labels->nbytes = 0;
+    latents->data = NULL;
+    latents->nbytes = 0;
+}
 
 mct_status MCT_API(keep_latent)(uint32_t slot, uint32_t label)
 {
@@ -172,3 +190,5 @@ mct_status MCT_API(recall_latent)(uint32_t slot, uint32_t *label)
     return MCT_API(recall_from_flash)(slot, label);
 #endif
 }
+
+#include "mct/model_enrol.h"

@@ -17,7 +17,8 @@ extern "C" {
 void mct_port_init(void);
 
 /* Hands what has arrived to mct_link_receive, unless an interrupt does. With `may_sleep` it sleeps
- * until there was something, since the last call; it may return early. */
+ * until there was something, since the last call; it may return early, and must where a watchdog
+ * runs (mct/alive.h). */
 void mct_port_receive(bool may_sleep);
 
 /* Sends all bytes; may block until the link has taken them. */
@@ -40,6 +41,14 @@ mct_reset_cause mct_port_reset_cause(void);
 
 /* Resets the chip. It returns only where that is not possible. */
 void mct_port_restart(void);
+
+/* In place of a label that the device does not know. */
+#define MCT_NO_LABEL UINT32_C(0xffffffff)
+
+/* Of a firmware that is compiled with MCT_WITH_SENSOR: the sensor's next sample, as the model takes
+ * it, for a host that collects samples. False if none is ready; then nothing was written. It must
+ * not wait. `*label` is MCT_NO_LABEL, and becomes the class if a button tells it. */
+bool mct_port_sample(int8_t *sample, uint32_t *label);
 
 /* Of the runtime (runtime/link.c), for the port to call with each byte that arrives, in an
  * interrupt or in mct_port_receive. True if a request waits now: bytes behind it are dropped, and

@@ -23,7 +23,8 @@ typedef struct {
 } mct_flash_geometry;
 
 #ifndef MCT_FLASH_UNIT_MAX
-#define MCT_FLASH_UNIT_MAX 256
+#define MCT_FLASH_UNIT_MAX                                                                         \
+    256 /* bytes of stack in a save: a build that knows its flash says less */
 #endif
 
 mct_flash_geometry mct_port_flash_geometry(void);

@@ -34,10 +34,15 @@
  *   START          label u32                       -
  *   FINISH         flags u8                        as STEP
  *   CYCLES         -                               cycles of the request before u32
- *   STORE          action u8                       slots, whole, sequence, erases: u32 each
+ *   STORE          action u8                       slots, whole, sequence, erases, damaged,
+ *                                                  foreign: u32 each
  *   RECORD         action u8, number u32           chain value 16 bytes, state hash 16 bytes,
  *                                                  room, steps, entered, classes: u32 each; or an
  *                                                  entry (mct/record_chain.h)
+ *   SEALED         right u8, counter u32, type u8, the reply of that type, code 16 bytes
+ *                  its request, code 16 bytes
+ *   COLLECT        offset u32, size u16            label u32, bytes
+ *   ENROL          label u32                       -
  *
  * The cause is an mct_reset_cause (mct/reset_cause.h), resets and saves count those since power-on
  * and those in flash. What a build has not is 0.
@@ -62,9 +67,16 @@
  *
  * RECORD tells the chain value of builds that have a chain, and a hash of the state, or an entry that
  * is kept.
+ * SEALED holds another request, in builds with a key, which refuse all else but HELLO
+ * (runtime/seal.h). HELLO in it has a payload, the host's nonce of 16 bytes.
+ * COLLECT with offset 0 takes the next sample of the device's sensor, in firmware that has one, as
+ * if SAMPLE had brought it; the offsets behind it read the rest of that sample. The label is
+ * MCT_NO_LABEL where the device knows none.
+ *
+ * ENROL writes rows of the head from the latents in slots, in builds that can (mct/model_api.h).
  *
  * STEP, INFER, BEGIN and START start at the latent if LATENT, PREFIX or RECALL came after the
- * last SAMPLE. */
+ * last SAMPLE or COLLECT. */
 #ifndef MCT_PROTOCOL_H
 #define MCT_PROTOCOL_H
 
@@ -97,10 +109,14 @@ enum {
     MCT_MSG_CYCLES = 20,
     MCT_MSG_STORE = 21,
     MCT_MSG_RECORD = 22,
+    MCT_MSG_COLLECT = 23,
+    MCT_MSG_SEALED = 24,
+    MCT_MSG_ENROL = 25,
     MCT_MSG_REPLY = 0x80
 };
 
-/* Fixed part of each request's payload; SAMPLE, WRITE, TARGET and LATENT carry data after it. */
+/* Fixed part of each request's payload; SAMPLE, WRITE, TARGET and LATENT carry data after it, and
+ * SEALED, which counts its code here, a request in it. */
 enum {
     MCT_REQUEST_HELLO_BYTES = 0,
     MCT_REQUEST_RESET_BYTES = 4,
@@ -123,7 +139,10 @@ enum {
     MCT_REQUEST_FINISH_BYTES = 1,
     MCT_REQUEST_CYCLES_BYTES = 0,
     MCT_REQUEST_STORE_BYTES = 1,
-    MCT_REQUEST_RECORD_BYTES = 5
+    MCT_REQUEST_RECORD_BYTES = 5,
+    MCT_REQUEST_COLLECT_BYTES = 6,
+    MCT_REQUEST_SEALED_BYTES = 22,
+    MCT_REQUEST_ENROL_BYTES = 4
 };
 
 /* Fixed part of each reply that has one, after the status. */
@@ -140,16 +159,19 @@ enum {
     MCT_REPLY_RECALL_BYTES = 4,
     MCT_REPLY_FINISH_BYTES = 20,
     MCT_REPLY_CYCLES_BYTES = 4,
-    MCT_REPLY_STORE_BYTES = 16,
-    MCT_REPLY_RECORD_BYTES = 48
+    MCT_REPLY_STORE_BYTES = 24,
+    MCT_REPLY_RECORD_BYTES = 48,
+    MCT_REPLY_COLLECT_BYTES = 4
 };
+
+enum { MCT_NONCE_BYTES = 16 }; /* of HELLO's reply, and of a HELLO that is sealed */
 
 /* Features, bits of HELLO's reply. */
 enum {
-    MCT_FEATURE_STORE = 1,      /* it can save what was learned in flash */
-    MCT_FEATURE_RECORD = 2,     /* its state holds the head of a record chain */
-    MCT_FEATURE_KEY = 4,        /* it holds a key */
-    MCT_FEATURE_SAFE_START = 8  /* it kept failing, and started without what was saved */
+    MCT_FEATURE_STORE = 1,     /* it can save what was learned in flash */
+    MCT_FEATURE_RECORD = 2,    /* its state holds the head of a record chain */
+    MCT_FEATURE_KEY = 4,       /* it holds a key */
+    MCT_FEATURE_SAFE_START = 8 /* it kept failing, and started without what was saved */
 };
 
 /* What STORE is asked to do. */

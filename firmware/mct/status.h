@@ -20,7 +20,10 @@ typedef enum {
     MCT_ERR_STATE = -9,   /* what was written to the state is none that training can have left */
     MCT_ERR_FLASH = -10,  /* the flash cannot be written or read any more */
     MCT_ERR_NOTHING_SAVED = -11, /* the flash holds nothing that was ever whole */
-    MCT_ERR_FOREIGN = -12        /* what was saved is of another model, version or length */
+    MCT_ERR_FOREIGN = -12,       /* what was saved is of another model, version or length */
+    MCT_ERR_KEY = -13,           /* it is not sealed with a key of this device */
+    MCT_ERR_RIGHT = -14,         /* the key that it is sealed with does not give the right to it */
+    MCT_ERR_COLLECT = -16        /* the sensor has no sample ready */
 } mct_status;
 
 #ifdef __cplusplus

@@ -12,23 +12,24 @@
 #include "runtime/health.h"
 #include "runtime/link.h"
 
-enum { MCT_NONCE_BYTES = 16 };
-
 static inline uint8_t mct_hello_features(void)
 {
     uint8_t features = mct_health_is_safe() ? MCT_FEATURE_SAFE_START : 0;
-#ifdef MCT_WITH_STORE
+#if MCT_STORE
     features |= MCT_FEATURE_STORE;
 #endif
 #ifdef MCT_KEEPS_CHAIN
     features |= MCT_FEATURE_RECORD;
+#endif
+#ifdef MCT_WITH_KEY
+    features |= MCT_FEATURE_KEY;
 #endif
     return features;
 }
 
 static inline uint32_t mct_hello_saves(void)
 {
-#ifdef MCT_WITH_STORE
+#if MCT_STORE
     return MCT_MODEL(saved)().sequence;
 #else
     return 0;
@@ -43,7 +44,11 @@ static inline void mct_hello_device(uint8_t *reply)
     reply[13] = mct_hello_features();
     mct_put_u16(reply + 14, mct_health_resets());
     mct_put_u32(reply + 16, mct_hello_saves());
+#ifdef MCT_WITH_KEY
+    memcpy(reply + 20, mct_seal_nonce(), MCT_NONCE_BYTES);
+#else
     memset(reply + 20, 0, MCT_NONCE_BYTES);
+#endif
 }
 
 /* Writes MCT_REPLY_HELLO_BYTES. */

@@ -10,21 +10,46 @@
 #include "runtime/health.h"
 #include "runtime/link.h"
 #include "runtime/record_reply.h"
+#include "runtime/request.h"
 
-/* Boards with flash for it say MCT_WITH_STORE, and give mct/port_flash.h. */
-#ifdef MCT_WITH_STORE
+/* Boards with flash for it say MCT_WITH_STORE, and give mct/port_flash.h; whether this firmware has
+ * a store, mct_selected_model.h or the board says. */
+#ifndef MCT_STORE
+#define MCT_STORE 0
+#endif
+#if MCT_STORE && !defined MCT_WITH_STORE
+#error "this board has no flash for a store: generate the model without --store"
+#endif
+#if MCT_STORE
 #define MCT_API(symbol) MCT_MODEL(symbol)
 #include "learning/model_store.h"
 #endif
 
 #include "runtime/hello.h"
 
+#ifdef MCT_WITH_SENSOR
+#include "runtime/collect.h"
+#endif
+
+/* The header of the selected model includes runtime/seal.h in a build with a key, whose replies
+ * hold so much less. */
+#ifdef MCT_WITH_KEY
+enum { SEAL_BYTES = MCT_MAC_BYTES };
+#else
+enum { SEAL_BYTES = 0 };
+#endif
+
 /* Whether the model has a buffer for the next sample: mct_selected_model.h says so. */
 #ifndef MCT_RECEIVES_AHEAD
 #define MCT_RECEIVES_AHEAD 0
 #endif
 
-_Static_assert(MCT_LINK_PAYLOAD >= 96 && MCT_LINK_PAYLOAD <= 0xffff,
+/* Whether the model's head can be enrolled from latents that it keeps: so does this. */
+#ifndef MCT_ENROLS
+#define MCT_ENROLS 0
+#endif
+
+_Static_assert(MCT_LINK_PAYLOAD >= 96 + SEAL_BYTES && MCT_LINK_PAYLOAD <= 0xffff,
                "MCT_LINK_PAYLOAD must hold the HELLO reply and fit 16 bits");
 
 enum {
@@ -44,6 +69,9 @@ static struct {
     bool is_at_latent; /* LATENT, PREFIX or RECALL came after the last SAMPLE */
     bool is_started;   /* the step under way was begun by START */
     bool is_written;   /* the state, by WRITE: whether it is valid is not known yet */
+#ifdef MCT_WITH_KEY
+    bool has_outputs; /* an INFER has left them in the arena, and nothing came since but READs */
+#endif
 } mct_link_session;
 
 __attribute__((weak)) uint32_t mct_port_cycles(void)
@@ -62,7 +90,7 @@ void mct_session_init(void)
     mct_link_init();
     mct_health_begin();
     MCT_MODEL(reset)(0);
-#ifdef MCT_WITH_STORE
+#if MCT_STORE
     if (!mct_health_is_safe() && MCT_MODEL(load)() != MCT_OK) {
         MCT_MODEL(reset)(0); /* a load that is refused may have left half of something */
     }
@@ -113,13 +141,21 @@ static bool size_is_right(uint8_t type, uint32_t nbytes)
         return MCT_RECEIVES_AHEAD && nbytes == MCT_REQUEST_FINISH_BYTES;
     case MCT_MSG_CYCLES:
         return nbytes == MCT_REQUEST_CYCLES_BYTES;
-#ifdef MCT_WITH_STORE
+#if MCT_STORE
     case MCT_MSG_STORE:
         return nbytes == MCT_REQUEST_STORE_BYTES;
 #endif
 #ifdef MCT_KEEPS_CHAIN
     case MCT_MSG_RECORD:
         return nbytes == MCT_REQUEST_RECORD_BYTES;
+#endif
+#ifdef MCT_WITH_SENSOR
+    case MCT_MSG_COLLECT:
+        return nbytes == MCT_REQUEST_COLLECT_BYTES;
+#endif
+#if MCT_ENROLS
+    case MCT_MSG_ENROL:
+        return nbytes == MCT_REQUEST_ENROL_BYTES;
 #endif
     default:
         return false;
@@ -267,6 +303,9 @@ static mct_status execute_infer(uint8_t *reply, uint32_t *reply_bytes)
         return status;
     }
     mct_mark_end();
+#ifdef MCT_WITH_KEY
+    mct_link_session.has_outputs = true;
+#endif
     mct_put_u32(reply, MCT_MODEL(predicted)());
     *reply_bytes = MCT_REPLY_INFER_BYTES;
     return MCT_OK;
@@ -286,16 +325,34 @@ static mct_status execute_run(uint32_t max_calls, uint8_t *reply, uint32_t *repl
 /* The regions of this model, of which MCT_REGION_COUNT are those of every model. */
 enum { REGIONS = sizeof MCT_MODEL(regions) / sizeof MCT_MODEL(regions)[0] };
 
+#ifdef MCT_WITH_KEY
+/* Of RAM beside the state, which holds samples, a key shows the outputs of the inference just made.
+ */
+static bool is_shown(uint8_t index, const uint8_t *data, uint32_t nbytes)
+{
+    uintptr_t outputs = (uintptr_t)MCT_MODEL(logits)(), at = (uintptr_t)data;
+    return index == MCT_REGION_STATE ||
+           (mct_link_session.has_outputs && at >= outputs &&
+            is_inside((uint32_t)(at - outputs), nbytes, MCT_MODEL_CONST(OUTPUT_BYTES)));
+}
+#endif
+
 static mct_status execute_read(const uint8_t *payload, uint8_t *reply, uint32_t *reply_bytes)
 {
     uint8_t index = payload[0];
     uint32_t offset = mct_get_u32(payload + 1);
     uint32_t nbytes = mct_get_u16(payload + 5);
-    if (index >= REGIONS || nbytes > MCT_LINK_PAYLOAD - STATUS_BYTES ||
+    if (index >= REGIONS || nbytes > MCT_LINK_PAYLOAD - STATUS_BYTES - SEAL_BYTES ||
         !is_inside(offset, nbytes, MCT_MODEL(regions)[index].nbytes)) {
         return MCT_ERR_RANGE;
     }
-    memcpy(reply, MCT_MODEL(regions)[index].data + offset, (size_t)nbytes);
+    const uint8_t *data = MCT_MODEL(regions)[index].data + offset;
+#ifdef MCT_WITH_KEY
+    if (!is_shown(index, data, nbytes)) {
+        return MCT_ERR_RIGHT;
+    }
+#endif
+    memcpy(reply, data, (size_t)nbytes);
     *reply_bytes = nbytes;
     return MCT_OK;
 }
@@ -327,7 +384,7 @@ static bool state_is_usable(void)
     return !mct_link_session.is_written;
 }
 
-#ifdef MCT_WITH_STORE
+#if MCT_STORE
 static mct_status execute_store(uint8_t action, uint8_t *reply, uint32_t *reply_bytes)
 {
     mct_status status = MCT_OK;
@@ -352,9 +409,28 @@ static mct_status execute_store(uint8_t action, uint8_t *reply, uint32_t *reply_
         mct_put_u32(reply + 4, report.whole);
         mct_put_u32(reply + 8, report.sequence);
         mct_put_u32(reply + 12, report.erases);
+        mct_put_u32(reply + 16, report.damaged);
+        mct_put_u32(reply + 20, report.foreign);
         *reply_bytes = MCT_REPLY_STORE_BYTES;
     }
     return status;
+}
+#endif
+
+#ifdef MCT_WITH_SENSOR
+static mct_status execute_collect(const uint8_t *payload, uint8_t *reply, uint32_t *reply_bytes)
+{
+    uint32_t offset = mct_get_u32(payload);
+    uint32_t nbytes = mct_get_u16(payload + 4);
+    if (nbytes > MCT_LINK_PAYLOAD - STATUS_BYTES - MCT_REPLY_COLLECT_BYTES - SEAL_BYTES ||
+        !is_inside(offset, nbytes, MCT_MODEL_CONST(INPUT_BYTES))) {
+        return MCT_ERR_RANGE;
+    }
+    mct_status status = mct_collect(offset, nbytes, reply);
+    if (status == MCT_OK) {
+        *reply_bytes = MCT_REPLY_COLLECT_BYTES + nbytes;
+    }
+    return now_at_latent(false, status);
 }
 #endif
 
@@ -363,9 +439,11 @@ static bool uses_state(uint8_t type)
 {
     const uint32_t one = 1u;
     uint32_t types = one << MCT_MSG_STEP | one << MCT_MSG_INFER | one << MCT_MSG_BEGIN |
-                     one << MCT_MSG_START | one << MCT_MSG_PREFIX | one << MCT_MSG_KEEP;
+                     one << MCT_MSG_START | one << MCT_MSG_PREFIX | one << MCT_MSG_KEEP |
+                     one << MCT_MSG_ENROL;
     if (MCT_MODEL_CONST(FIRST_CALL) != 0) {
-        types |= one << MCT_MSG_SAMPLE; /* its rows are computed as they come */
+        /* Its rows are computed as they come. */
+        types |= one << MCT_MSG_SAMPLE | one << MCT_MSG_COLLECT;
     }
     return (types >> type & 1u) != 0; /* size_is_right() has refused all types beyond 31 */
 }
@@ -373,12 +451,21 @@ static bool uses_state(uint8_t type)
 static mct_status execute(uint8_t type, const uint8_t *payload, uint32_t nbytes, uint8_t *reply,
                           uint32_t *reply_bytes)
 {
+#ifdef MCT_WITH_KEY
+    if (!mct_seal_allows(type, payload, nbytes)) {
+        return MCT_ERR_RIGHT;
+    }
+    mct_link_session.has_outputs &= type == MCT_MSG_READ;
+#endif
     if (!size_is_right(type, nbytes)) {
         return MCT_ERR_MESSAGE;
     }
     if (uses_state(type) && !state_is_usable()) {
         return MCT_ERR_STATE;
     }
+#ifdef MCT_WITH_SENSOR
+    mct_collected.is_there &= type == MCT_MSG_COLLECT;
+#endif
     switch (type) {
     case MCT_MSG_HELLO:
         return execute_hello(reply, reply_bytes);
@@ -418,13 +505,21 @@ static mct_status execute(uint8_t type, const uint8_t *payload, uint32_t nbytes,
         return execute_finish(payload[0], reply, reply_bytes);
     case MCT_MSG_CYCLES:
         return put_number(mct_link_session.cycles, reply, reply_bytes);
-#ifdef MCT_WITH_STORE
+#if MCT_STORE
     case MCT_MSG_STORE:
         return execute_store(payload[0], reply, reply_bytes);
 #endif
 #ifdef MCT_KEEPS_CHAIN
     case MCT_MSG_RECORD:
         return mct_record_reply(payload[0], mct_get_u32(payload + 1), reply, reply_bytes);
+#endif
+#ifdef MCT_WITH_SENSOR
+    case MCT_MSG_COLLECT:
+        return execute_collect(payload, reply, reply_bytes);
+#endif
+#if MCT_ENROLS
+    case MCT_MSG_ENROL:
+        return MCT_MODEL(enrol)(mct_get_u32(payload));
 #endif
     default: /* MCT_MSG_WRITE: size_is_right() has refused all others */
         return execute_write(payload, nbytes, reply, reply_bytes);
@@ -447,39 +542,72 @@ static void refuse(uint8_t type, uint16_t seq, mct_status status)
     mct_port_write(wire, mct_frame_encode(raw, MCT_FRAME_HEADER_BYTES + STATUS_BYTES, wire));
 }
 
-/* The link is opened before the reply goes out: the next request may follow at once. */
-static void answer(const uint8_t *request, uint32_t frame_bytes)
+/* Whether a request is to be answered in this session. In a build with a key it is taken out of its
+ * seal. */
+static mct_status admit(mct_request *request)
 {
-    uint8_t type = request[0];
-    uint16_t seq = (uint16_t)mct_get_u16(request + 1);
+    bool is_last = request->seq == mct_link_session.seq;
+    if (request->type == MCT_MSG_HELLO) {
+#ifdef MCT_WITH_KEY
+        mct_seal_begin(mct_link_session.is_open && is_last);
+#endif
+        mct_link_session.is_open = true;
+        return MCT_OK;
+    }
+    if (!mct_link_session.is_open ||
+        (!is_last && request->seq != (uint16_t)(mct_link_session.seq + 1))) {
+        return MCT_ERR_SESSION;
+    }
+#ifdef MCT_WITH_KEY
+    return mct_seal_open(request, !is_last);
+#else
+    return MCT_OK;
+#endif
+}
+
+/* Executes a request that came in a frame of a type, and keeps the reply, encoded in place. */
+static void execute_once(uint8_t type, const mct_request *request)
+{
+    uint8_t *raw = mct_link_tx + MCT_FRAME_GAP_BYTES(RAW_BYTES);
+    uint8_t *reply = raw + MCT_FRAME_HEADER_BYTES + STATUS_BYTES;
+    uint32_t reply_bytes = 0;
+    uint32_t begun = mct_port_cycles();
+    mct_status status =
+        execute(request->type, request->payload, request->nbytes, reply, &reply_bytes);
+    mct_link_session.cycles = mct_port_cycles() - begun;
+    mct_health_served();
+    put_header(raw, type, request->seq, status);
+    reply_bytes += STATUS_BYTES;
+#ifdef MCT_WITH_KEY
+    if (type == MCT_MSG_SEALED) {
+        reply_bytes = mct_seal_close(request, reply - STATUS_BYTES, reply_bytes);
+    }
+#endif
+    reply_bytes += MCT_FRAME_HEADER_BYTES;
+    mct_link_session.tx_bytes = mct_frame_encode(raw, reply_bytes, mct_link_tx);
+    mct_link_session.seq = request->seq;
+}
+
+/* The link is opened before the reply goes out: the next request may follow at once. */
+static void answer(const uint8_t *frame, uint32_t frame_bytes)
+{
+    const uint8_t type = frame[0];
+    mct_request request = {frame + MCT_FRAME_HEADER_BYTES, frame_bytes - MCT_FRAME_HEADER_BYTES,
+                           (uint16_t)mct_get_u16(frame + 1), type};
     mct_link_session.was_new = false;
     if ((type & MCT_MSG_REPLY) != 0) { /* an echo of what this device has sent */
         mct_link_open();
         return;
     }
-    if (type == MCT_MSG_HELLO) {
-        mct_link_session.is_open = true;
-    } else if (!mct_link_session.is_open ||
-               (seq != mct_link_session.seq && seq != (uint16_t)(mct_link_session.seq + 1))) {
+    mct_status status = admit(&request);
+    if (status != MCT_OK) {
         mct_link_open();
-        refuse(type, seq, MCT_ERR_SESSION);
+        refuse(type, request.seq, status);
         return;
     }
-    mct_link_session.was_new = type != MCT_MSG_HELLO && seq != mct_link_session.seq;
-    if (mct_link_session.was_new || type == MCT_MSG_HELLO || type == MCT_MSG_READ) {
-        const uint8_t *payload = request + MCT_FRAME_HEADER_BYTES;
-        uint32_t nbytes = frame_bytes - MCT_FRAME_HEADER_BYTES;
-        uint8_t *raw = mct_link_tx + MCT_FRAME_GAP_BYTES(RAW_BYTES); /* encoded in place */
-        uint8_t *reply = raw + MCT_FRAME_HEADER_BYTES + STATUS_BYTES;
-        uint32_t reply_bytes = 0;
-        uint32_t begun = mct_port_cycles();
-        mct_status status = execute(type, payload, nbytes, reply, &reply_bytes);
-        mct_link_session.cycles = mct_port_cycles() - begun;
-        mct_health_served();
-        put_header(raw, type, seq, status);
-        reply_bytes += MCT_FRAME_HEADER_BYTES + STATUS_BYTES;
-        mct_link_session.tx_bytes = mct_frame_encode(raw, reply_bytes, mct_link_tx);
-        mct_link_session.seq = seq;
+    mct_link_session.was_new = type != MCT_MSG_HELLO && request.seq != mct_link_session.seq;
+    if (mct_link_session.was_new || request.type == MCT_MSG_HELLO || request.type == MCT_MSG_READ) {
+        execute_once(type, &request);
     }
     mct_link_open();
     mct_port_write(mct_link_tx, mct_link_session.tx_bytes);

@@ -20,14 +20,15 @@ OF_THE_MODEL = ("update", "classes", "spare_classes")
 
 def command_again(ctx: typer.Context, keeper: Keeper, left: int = 0) -> str:
     """The running `train` command, from what ``keeper`` has kept; or from what the board at its
-    port has. It trains the ``left`` steps, or as long as the first time if that is 0."""
+    port, or its image of flash, has. It trains the ``left`` steps, or as long as the first time if
+    that is 0."""
     values = given(ctx)
     if left:
         values |= {"steps": left, "epochs": None, "minutes": None}
     values.pop("fresh", None)
     if keeper.is_decided:
         values["guard"] = False
-    if "port" in values:
+    if "port" in values or "flash_image" in values:
         values |= {"go_on": True, "state": None}
     elif keeper.save in keeper.kept:
         values["state"] = keeper.save

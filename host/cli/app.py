@@ -12,8 +12,10 @@ import typer
 
 from mcutrain.host.cli.commands.boards import flash, monitor, ports, selftest
 from mcutrain.host.cli.commands.build import build, generate
+from mcutrain.host.cli.commands.collect import collect
 from mcutrain.host.cli.commands.evaluate import evaluate
 from mcutrain.host.cli.commands.kept import load, push, reset, save
+from mcutrain.host.cli.commands.key import key
 from mcutrain.host.cli.commands.models import calibrate, check, export, inspect
 from mcutrain.host.cli.commands.new import new
 from mcutrain.host.cli.commands.others import clean, demo
@@ -77,6 +79,12 @@ COMMANDS: tuple[tuple[Callable[..., None], str, str], ...] = (
         "--trials 64 --plot front.png",
     ),
     (
+        collect,
+        TRAIN,
+        "Examples: mcutrain collect --port auto --classes wave,circle --output mine.npz; mcutrain "
+        "collect --port /dev/ttyACM0 --classes a,b --per-class 20 --output mine.npz --append",
+    ),
+    (
         calibrate,
         TRAIN,
         "Example: mcutrain calibrate model.tflite --data mine.npz --output mine.tflite",
@@ -97,6 +105,12 @@ COMMANDS: tuple[tuple[Callable[..., None], str, str], ...] = (
         DEPLOY,
         "Examples: mcutrain flash model.tflite --update last:2 --board nucleo_f446re; mcutrain "
         "flash --elf firmware.elf --board pico --dry-run",
+    ),
+    (
+        key,
+        DEPLOY,
+        "Examples: mcutrain key new device.key; mcutrain key derive device.key --right read "
+        "--output reader.key",
     ),
     (
         verify,

@@ -111,6 +111,17 @@ BaudOpt = Annotated[
         min=1, metavar="N", help="Set the speed of the serial port.", rich_help_panel=TARGET
     ),
 ]
+KeyOpt = Annotated[
+    Path | None,
+    typer.Option(
+        "--key",
+        metavar="FILE",
+        help="Build firmware that obeys only who has the keys of this file, which mcutrain key "
+        "makes, and talk to a device with them. Default: no keys.",
+        rich_help_panel=TARGET,
+    ),
+    READS,
+]
 VerboseOpt = Annotated[
     bool,
     typer.Option("--verbose", "-v", help="Show what the compiler prints.", rich_help_panel=OUTPUT),

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
-from mcutrain.host.errors import DeviceError, MismatchError, ProtocolError
+from mcutrain.host.errors import DeviceError, MismatchError, ProtocolError, RightError
+from mcutrain.host.keys import Keys
 from mcutrain.host.link import protocol
 from mcutrain.host.link.exchange import Exchange, Timing
 from mcutrain.host.link.protocol import (
+    Feature,
     Hello,
     Message,
     RamRegion,
@@ -18,6 +20,7 @@ from mcutrain.host.link.protocol import (
     StepResult,
     StoreAction,
 )
+from mcutrain.host.link.seal import Seal
 from mcutrain.host.link.traffic import Traffic
 from mcutrain.host.link.transport import Transport
 from mcutrain.trainer.errors import DataError
@@ -28,7 +31,7 @@ STEP_TIMEOUT_S = 2.0
 PATIENCE_S = 60.0
 HELLO_PATIENCE_S = 10.0
 LEAST_PAYLOAD_BYTES = 96  # that every firmware takes (SPEC 2.1)
-RUNS_KERNELS = (Message.STEP, Message.INFER, Message.RUN, Message.PREFIX, Message.FINISH)
+RUNS_KERNELS = (Message.STEP, Message.INFER, Message.RUN, Message.PREFIX, Message.FINISH, Message.ENROL)
 
 
 class Device:
@@ -74,8 +77,10 @@ class Device:
         patience_s: float = PATIENCE_S,
         hello_patience_s: float = HELLO_PATIENCE_S,
         adapts: bool = True,
+        keys: Keys | None = None,
     ) -> Device:
-        """Start a session; MismatchError if the device runs another protocol, build or model.
+        """Start a session; MismatchError if the device runs another protocol, build or model,
+        RightError if it has a key that is not in ``keys``, or has none and ``keys`` are given.
 
         A hash that is None is not compared.
         """
@@ -83,11 +88,34 @@ class Device:
         try:
             transport.discard()
             device.info = device._hello(min(hello_patience_s, patience_s))
+            device._seal(keys)
             device._check_hashes(expected_build_hash, expected_numerics_hash)
         except BaseException:
             device.close()
             raise
         return device
+
+    def _seal(self, keys: Keys | None) -> None:
+        """From here on what is said is sealed, if the device has a key; what it has said of itself
+        it says again."""
+        is_keyed = Feature.KEY in Feature(self.info.features)
+        if not is_keyed and keys is not None:
+            raise RightError(
+                f"{self.name}: the device has no key, and obeys anyone: leave --key out, or flash "
+                "a firmware that was built with it"
+            )
+        if keys is None:
+            return
+        self._exchange.seal = Seal(keys, self.info.nonce)
+        try:
+            self.info = self._hello(self._patience_s)
+        except DeviceError as err:
+            if err.status != Status.KEY:
+                raise
+            raise RightError(
+                f"{self.name}: the device has another key than the file given to --key: give the "
+                "file that its firmware was built with, or one derived from it"
+            ) from err
 
     def _check_hashes(
         self, expected_build_hash: bytes | None, expected_numerics_hash: bytes | None
@@ -227,6 +255,34 @@ class Device:
         """Overwrite bytes of a region; refused while a step is under way."""
         self._send(Message.WRITE, (region,), offset, data)
 
+    def collect(self) -> tuple[bytes, int | None] | None:
+        """The next sample of its sensor, with the label that the device knows or None; None if no
+        sample is ready. It waits for a step then, as after `write_sample`. DeviceError MESSAGE if
+        the firmware has no sensor."""
+        sample, label = bytearray(), protocol.NO_LABEL
+        fixed = protocol.REPLIES[Message.COLLECT].size
+        while len(sample) < self.info.input_bytes:
+            wanted = min(self.info.input_bytes - len(sample), self.info.largest_payload_bytes)
+            try:
+                body = self._request(Message.COLLECT, len(sample), wanted)
+            except DeviceError as err:
+                if err.status == Status.COLLECT:
+                    return None
+                raise
+            (label,) = protocol.unpack(Message.COLLECT, body[:fixed])  # type: ignore[assignment]
+            if not 0 < len(body) - fixed <= wanted:
+                raise ProtocolError(
+                    f"{self._transport.name}: COLLECT gave {len(body) - fixed} bytes instead of "
+                    f"{wanted}; flash the firmware of this version"
+                )
+            sample += body[fixed:]
+        return bytes(sample), None if label == protocol.NO_LABEL else label
+
+    def enrol(self, label: int = protocol.ALL_CLASSES) -> None:
+        """Write the head's row of a class, or of all, from the latents in the device's slots.
+        DeviceError MESSAGE if the build cannot, SAMPLE if it lacks latents."""
+        self._ask(Message.ENROL, label)
+
     def saved(self) -> Saved:
         """What its flash holds. DeviceError MESSAGE if the firmware has no flash for it."""
         return self._store(StoreAction.LOOK)
@@ -303,6 +359,16 @@ class Device:
         patience_s = self._patience_s if patience_s is None else patience_s
         payload = self._exchange.request(message, fields, data, is_slow, patience_s)
         status, body = protocol.split_reply(payload)
+        if status is Status.KEY and self._exchange.seal is None:
+            raise RightError(
+                f"{self._transport.name}: the device obeys only who has its key: give the file to "
+                "--key"
+            )
+        if status is Status.RIGHT and message is Message.READ:
+            raise RightError(
+                f"{self._transport.name}: a device with a key shows its state and the outputs of "
+                "an inference only: the rest of its RAM holds samples"
+            )
         if status is not Status.OK:
             raise DeviceError(
                 f"{self._transport.name}: the device refused {message.name}: {status.meaning}",

@@ -14,6 +14,7 @@ from mcutrain.host.link.frame import Frame, FrameReader, encode
 from mcutrain.host.link.heard import Heard
 from mcutrain.host.link.pace import PayloadSize, RoundTrips
 from mcutrain.host.link.protocol import Message, Status
+from mcutrain.host.link.seal import REQUEST_BYTES, Seal
 from mcutrain.host.link.traffic import Traffic
 from mcutrain.host.link.transport import Transport
 from mcutrain.host.waiting import Waiting
@@ -51,6 +52,7 @@ class Exchange:
         self.transport, self.timing = transport, timing
         self.size = PayloadSize()
         self.traffic = Traffic()
+        self.seal: Seal | None = None  # of a device with a key, once it has told its nonce
         self._reader = FrameReader()
         self._trips = RoundTrips()
         self._seq = int.from_bytes(os.urandom(2), "little")
@@ -68,18 +70,19 @@ class Exchange:
         Each copy has the size that is right when it is sent. Which copy was executed, the reply
         tells.
         """
+        if self.seal is not None:
+            self.seal.begin(message, fields, self.transport.name)
         self._seq = (self._seq + 1) & 0xFFFF
         waiting, heard = Waiting(patience_s), Heard()
         first_s = timeout_s = self.timing.first_s(message, is_slow)
-        is_cut = bool(data) or message is Message.READ
+        is_cut = bool(data) or message in protocol.ASKS_FOR_BYTES
         copies = at_once = timeouts = 0
         self.traffic.requests += 1
         while waiting.left_s() > 0:
-            payload, nbytes = protocol.portion(message, fields, data, self.size.limit)
+            frame, nbytes = self._frame(message, fields, data)
             kind = message, is_slow, nbytes.bit_length()
             if copies == 0 and self.timing.adapts:
                 timeout_s = self._trips.timeout_s(kind, first_s)
-            frame = Frame(message, self._seq, payload)
             sent_at = time.monotonic()
             encoded = encode(frame)
             self.transport.write(encoded)
@@ -106,6 +109,14 @@ class Exchange:
             f"{self.transport.name}: no answer to {message.name} in {patience_s:g} s; {heard}"
         )
 
+    def _frame(self, message: Message, fields: Sequence[int], data: bytes) -> tuple[Frame, int]:
+        """A copy of the request, and the size that it or its reply has in a frame."""
+        more = 0 if self.seal is None else REQUEST_BYTES
+        payload, nbytes = protocol.portion(message, fields, data, self.size.limit - more)
+        if self.seal is None:
+            return Frame(message, self._seq, payload), nbytes
+        return self.seal.sealed(self._seq, payload), nbytes + more
+
     def _await(
         self, frame: Frame, timeout_s: float, waiting: Waiting, heard: Heard, heeds_damage: bool
     ) -> tuple[bytes | None, bool]:
@@ -118,8 +129,9 @@ class Exchange:
             self.traffic.received_bytes += len(data)
             damaged, refused = self._reader.damaged, heard.refused
             for reply in self._reader.feed(data):
-                if reply.type == frame.type | protocol.REPLY and reply.seq == frame.seq:
-                    return reply.payload, False
+                said = self._said(frame, reply)
+                if said is not None:
+                    return said, False
                 self._note(reply, frame, heard)
             heard.damaged += self._reader.damaged - damaged
             self.traffic.damaged += self._reader.damaged - damaged
@@ -127,6 +139,14 @@ class Exchange:
             if is_damaged and heeds_damage:
                 return None, True
         return None, False
+
+    def _said(self, frame: Frame, reply: Frame) -> bytes | None:
+        """Payload of the reply to ``frame``, out of its seal; None if it is none."""
+        if reply.type != frame.type | protocol.REPLY or reply.seq != frame.seq:
+            return None
+        if self.seal is None:
+            return reply.payload
+        return self.seal.opened(reply)
 
     def _note(self, reply: Frame, frame: Frame, heard: Heard) -> None:
         """Count a frame that is not the reply."""

@@ -15,6 +15,8 @@ VERSION = 3
 REPLY = 0x80  # a reply's type is its request's with this bit; alone it answers a damaged frame
 DEVICE_ID_BYTES = 12
 NONCE_BYTES = 16
+NO_LABEL = 0xFFFFFFFF  # in place of a label that the device does not know
+ALL_CLASSES = 0xFFFFFFFF  # in place of a label: all classes of which there are latents
 STEP_DIGEST = 1  # flag of STEP and FINISH: compute the digest of the learned state
 
 
@@ -43,6 +45,9 @@ class Message(IntEnum):
     CYCLES = 20
     STORE = 21
     RECORD = 22
+    COLLECT = 23
+    SEALED = 24
+    ENROL = 25
 
 
 class Status(IntEnum):
@@ -61,6 +66,9 @@ class Status(IntEnum):
     FLASH = -10
     NOTHING_SAVED = -11
     FOREIGN = -12
+    KEY = -13
+    RIGHT = -14
+    COLLECT = -16
 
     @property
     def meaning(self) -> str:
@@ -86,6 +94,9 @@ _MEANINGS = {
     Status.FLASH: "its flash cannot be written or read any more; what was saved stays",
     Status.NOTHING_SAVED: "nothing whole is saved in its flash",
     Status.FOREIGN: "what is saved in its flash is of another model, version or length",
+    Status.KEY: "it is not sealed with a key of this device: give its own file to --key",
+    Status.RIGHT: "the key that it is sealed with does not give the right to it",
+    Status.COLLECT: "its sensor has no sample ready",
 }
 
 
@@ -145,7 +156,8 @@ class Feature(IntFlag):
 
 _EMPTY = struct.Struct("<")
 
-# The fixed part of each request; the data of SAMPLE, WRITE, TARGET and LATENT follow it.
+# The fixed part of each request; the data of SAMPLE, WRITE, TARGET and LATENT follow it, and a
+# request that is SEALED, with its code.
 REQUESTS = {
     Message.HELLO: _EMPTY,
     Message.RESET: struct.Struct("<I"),  # seed
@@ -169,6 +181,9 @@ REQUESTS = {
     Message.CYCLES: _EMPTY,
     Message.STORE: struct.Struct("<B"),  # what to do
     Message.RECORD: struct.Struct("<BI"),  # what to tell, number of an entry
+    Message.COLLECT: struct.Struct("<IH"),  # offset, size
+    Message.SEALED: struct.Struct("<BIB"),  # right, counter, type
+    Message.ENROL: struct.Struct("<I"),  # label
 }
 
 # The fixed part of each reply that has one, after the status.
@@ -185,8 +200,9 @@ REPLIES = {
     Message.RECALL: struct.Struct("<I"),
     Message.FINISH: struct.Struct("<5I"),
     Message.CYCLES: struct.Struct("<I"),
-    Message.STORE: struct.Struct("<4I"),
+    Message.STORE: struct.Struct("<6I"),
     Message.RECORD: struct.Struct("<16s16s4I"),  # or an entry, of as many bytes
+    Message.COLLECT: struct.Struct("<I"),  # label; bytes of the sample follow
 }
 
 
@@ -214,6 +230,11 @@ class Hello:
     def region_bytes(self, region: RamRegion) -> int:
         """Size of a region."""
         return self.arena_bytes if region is RamRegion.ARENA else self.state_bytes
+
+    @property
+    def shows_arena(self) -> bool:
+        """Whether a host may read all of its RAM: a device with a key shows no samples."""
+        return Feature.KEY not in Feature(self.features)
 
     @property
     def reset_cause(self) -> ResetCause:
@@ -258,12 +279,16 @@ class RunResult:
 @dataclass(frozen=True)
 class Saved:
     """What the flash of a device holds: slots for states, how many are whole, the number of the
-    newest (0 if there is none), and how often a slot has been erased at most."""
+    newest (0 if there is none), how often a slot has been erased at most, how many hold something
+    that is damaged or was not finished, and how many something of another model, version or
+    length."""
 
     slots: int
     whole: int
     sequence: int
     erases: int
+    damaged: int
+    foreign: int
 
 
 @dataclass(frozen=True)
@@ -303,13 +328,17 @@ def portion(message: Message, fields: Sequence[int], data: bytes, limit: int) ->
     >>> portion(Message.READ, (1, 0, 100), b"", 32)[1]
     26
     """
-    if message is Message.READ:
-        region, offset, wanted = fields
-        part = _equal_part(wanted, limit - 1)  # beside the status
-        return request(message, region, offset, part), max(REQUESTS[message].size, part + 1)
+    if message in ASKS_FOR_BYTES:
+        *first, wanted = fields
+        beside = 1 + REPLIES.get(message, _EMPTY).size  # in the reply: status, and what is fixed
+        part = _equal_part(wanted, limit - beside)
+        return request(message, *first, part), max(REQUESTS[message].size, part + beside)
     part = _equal_part(len(data), limit - REQUESTS[message].size)
     payload = request(message, *fields, data=data[:part])
     return payload, len(payload)
+
+
+ASKS_FOR_BYTES = (Message.READ, Message.COLLECT)  # the last field says of how many
 
 
 def _equal_part(whole: int, limit: int) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mcutrain.host.boards import board_description, board_names, real_board_names
-from mcutrain.host.building.target import BOARD, NATIVE, REFERENCE, SIM, Target, TargetKind
+from mcutrain.host.building.target import BOARD, NATIVE, SIM, Target, TargetKind
 from mcutrain.host.defaults import BAUD
 from mcutrain.host.places import FIRMWARE_DIR
 from mcutrain.host.project.environments import board_settings, families, ports_filter
@@ -18,6 +18,7 @@ from mcutrain.trainer.errors import Error
 
 ARDUINO = "arduino"
 C11 = "-std=c11 -O2 -g -ffunction-sections -fdata-sections -Wl,--gc-sections -Wall -Wextra"
+STORE = "-D MCT_WITH_STORE -D MCT_FLASH_UNIT_MAX=8"  # all boards that run here have flash for it
 PLATFORM_FILES = ("platform.json", "platform.py", "builder/*.py")
 OWN_PLATFORM = "symlink://${PROJECT_DIR}/platform"
 SCRIPT = "board_script.c"  # the board that has no buttons
@@ -44,7 +45,7 @@ class ProjectBoard:
         if target.kind is TargetKind.REAL:
             return on_a_desk(target)
         env = NATIVE if target.kind is TargetKind.NATIVE else target.board
-        settings = (f"platform = {OWN_PLATFORM}", f"board = {target.board}", f"build_flags = {C11}")
+        settings = (f"platform = {OWN_PLATFORM}", f"board = {target.board}", f"build_flags = {C11} {STORE}")
         return cls(
             target,
             described["name"],
@@ -90,9 +91,10 @@ def target_of(name: str) -> Target:
         return Target.parse(BOARD + name)
     if name in board_names() and name != NATIVE:
         return Target.parse(SIM + name)
-    if name == REFERENCE:
-        raise Error("the reference is no board: give native, or one that mcutrain ports lists")
-    return Target.parse(name)
+    target = Target.parse(name)
+    if target.kind in (TargetKind.REFERENCE, TargetKind.CORE):
+        raise Error(f"{name} is no board: give native, or one that mcutrain ports lists")
+    return target
 
 
 def on_a_desk(target: Target) -> ProjectBoard:
@@ -120,7 +122,7 @@ def native_section() -> str:
 platform = {OWN_PLATFORM}
 board = {NATIVE}
 ; Kernels of the board's instruction set compute the same in C here.
-build_flags = {C11} -D MCT_INSTRUCTIONS_IN_C
+build_flags = {C11} {STORE} -D MCT_INSTRUCTIONS_IN_C
 build_src_filter = {source_filter(SCRIPT, NATIVE)}
 test_testing_command = ${{platformio.build_dir}}/${{this.__env__}}/firmware.elf
 """

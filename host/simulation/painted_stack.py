@@ -45,13 +45,13 @@ class PaintedStack:
 
 @contextmanager
 def simulate_painted(
-    board: str, elf: Path, arguments: Sequence[str] = ()
+    board: str, elf: Path, arguments: Sequence[str] = (), image: Path | None = None
 ) -> Iterator[tuple[str, PaintedStack | None]]:
     """As host.simulation.simulator.simulate, with the stack painted; the port and the stack, None
     of a board whose emulator shows no memory."""
     emulator = emulator_of(board)
     if not emulator.reads_memory:
-        with simulate(board, elf, arguments) as port:
+        with simulate(board, elf, arguments, image) as port:
             yield port, None
         return
     with tempfile.TemporaryDirectory(prefix="mct-") as name:
@@ -59,7 +59,7 @@ def simulate_painted(
         address, nbytes = paint(elf, folder)
         stack = PaintedStack(address, nbytes, partial(emulator.read_memory, folder))
         asked = (*emulator.memory_args(folder), *arguments)
-        with simulate(board, folder / elf.name, asked) as port:
+        with simulate(board, folder / elf.name, asked, image) as port:
             yield port, stack
 
 

@@ -6,16 +6,18 @@ firmware/platform/boards/*.json name the emulator of each board.
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from mcutrain.host.errors import TransportError
 from mcutrain.host.processes import Said
 from mcutrain.host.simulation.emulators.emulator import Emulator
 from mcutrain.host.simulation.emulators.known import emulator_of
+from mcutrain.host.simulation.flash_image import held_image
 from mcutrain.host.system.here import start
 from mcutrain.host.waiting import LONGEST_TICK_S, Waiting
 
@@ -23,15 +25,28 @@ START_TIMEOUT_S = 60.0  # on a busy computer too
 
 
 @contextmanager
-def simulate(board: str, elf: Path, arguments: Sequence[str] = ()) -> Iterator[str]:
+def simulate(
+    board: str, elf: Path, arguments: Sequence[str] = (), image: Path | None = None
+) -> Iterator[str]:
     """Run `elf` as `board` says; gives the path of its port, and stops it at the end.
 
-    The firmware may take a second until it answers; Device.open repeats its hello. `arguments`
-    are appended to the command. The process also ends when this one dies. A TransportError that
-    comes up in the context is replaced by what the process said, if it has ended by itself.
+    `image` is a file that is the board's flash (host.simulation.flash_image). The firmware may take
+    a second until it answers; Device.open repeats its hello. `arguments` are appended to the
+    command. The process also ends when this one dies. A TransportError that comes up in the context
+    is replaced by what the process said, if it has ended by itself.
     """
     emulator = emulator_of(board)
-    process = _start(emulator, elf, arguments)
+    with _flash(emulator, image):
+        yield from _running(board, emulator, _start(emulator, elf, arguments, image))
+
+
+def _flash(emulator: Emulator, image: Path | None) -> AbstractContextManager[None]:
+    """The image is there, and this process's, unless the firmware sees to that itself."""
+    flash = emulator.flash
+    return nullcontext() if flash is None or image is None else held_image(image, flash)
+
+
+def _running(board: str, emulator: Emulator, process: subprocess.Popen[bytes]) -> Iterator[str]:
     said = Said(process)
     try:
         port, behind = _await_port(board, emulator, process, said)
@@ -68,12 +83,18 @@ def _first_line(output: bytes) -> str:
     return next((line.strip() for line in lines if any(map(str.isalpha, line))), "")
 
 
-def _start(emulator: Emulator, elf: Path, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+def _start(
+    emulator: Emulator, elf: Path, arguments: Sequence[str], image: Path | None
+) -> subprocess.Popen[bytes]:
     if not elf.is_file():
         raise TransportError(f"{elf}: there is no such firmware; build it first")
     for missing in emulator.missing():
         raise TransportError(f"{missing.name} cannot be run; run: {missing.remedy}")
     command = [*emulator.command(elf.resolve()), *arguments]
+    environment = None
+    if image is not None:
+        command += emulator.flash_args(image.absolute())
+        environment = os.environ | emulator.flash_environment(image.absolute())
     try:
         # Ctrl-C is for this program, which still talks to the device.
         return start(
@@ -82,6 +103,7 @@ def _start(emulator: Emulator, elf: Path, arguments: Sequence[str]) -> subproces
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             bufsize=0,
+            env=environment,
         )
     except OSError as error:
         raise TransportError(f"{command[0]} cannot be run ({error.strerror}); build it") from error

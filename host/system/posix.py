@@ -10,10 +10,12 @@ if sys.platform != "win32":
     import errno
     import fcntl
     import os
+    import select
     import signal
     import socket
     import subprocess
     import termios
+    import tty
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import contextmanager, suppress
     from pathlib import Path
@@ -32,6 +34,26 @@ if sys.platform != "win32":
         asked = signal.SIGINT, signal.SIGTERM
         is_ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
         return asked if is_ignored else (*asked, signal.SIGHUP)
+
+    @contextmanager
+    def key_presses() -> Iterator[Callable[[], str]]:
+        """In here the terminal shows no keys; the function gives one that was pressed since it was
+        asked last, or "". Raises OSError where standard input is no terminal."""
+        stream = sys.stdin.fileno()
+        try:
+            before = termios.tcgetattr(stream)
+        except termios.error as err:
+            raise OSError(*err.args) from err
+        tty.setcbreak(stream)
+
+        def pressed() -> str:
+            is_there = bool(select.select([stream], [], [], 0)[0])
+            return os.read(stream, 1).decode("ascii", "replace") if is_there else ""
+
+        try:
+            yield pressed
+        finally:
+            termios.tcsetattr(stream, termios.TCSADRAIN, before)
 
     def port_obstacle(port: str) -> int:
         """The errno of what keeps this user from a serial port, which is not opened; 0 for none."""
@@ -108,3 +130,7 @@ if sys.platform != "win32":
                     os.kill(os.getpid(), signal.SIGTERM)
 
         return ask
+
+    def others_may_read(path: Path) -> bool:
+        """Whether a file's mode lets others than its owner read it."""
+        return bool(path.stat().st_mode & 0o077)

@@ -10,7 +10,7 @@ if sys.platform == "win32":
     import signal
     import socket
     import subprocess
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import contextmanager, suppress
     from pathlib import Path
     from typing import IO, Any
@@ -33,6 +33,11 @@ if sys.platform == "win32":
     def port_obstacle(port: str) -> int:
         """A port is no file here: opening it says what keeps this user from it."""
         return 0
+
+    @contextmanager
+    def key_presses() -> Iterator[Callable[[], str]]:
+        """A function that gives a key that was pressed since it was asked last, or ""."""
+        yield lambda: msvcrt.getwch() if msvcrt.kbhit() else ""
 
     def lock(file: IO[Any], *, shared: bool = False, waits: bool = True) -> None:
         """Lock an open file until it is closed. Raises BlockingIOError if another has it, and this
@@ -89,3 +94,7 @@ if sys.platform == "win32":
         except BaseException:
             win32job.TerminateJobObject(process.job, 1)
             raise
+
+    def others_may_read(path: Path) -> bool:
+        """Files have no modes here: who may read one, its folder says."""
+        return False

@@ -8,6 +8,7 @@ from pathlib import Path
 from mcutrain.host.data.load import class_names
 from mcutrain.host.data.options import DataOptions
 from mcutrain.host.data.raw import shown
+from mcutrain.host.npz import class_names_in
 from mcutrain.host.request import Request
 from mcutrain.trainer.errors import DataError
 from mcutrain.trainer.options import CROSS_ENTROPY
@@ -22,7 +23,7 @@ def named(request: Request, path: Path, options: DataOptions) -> Request:
     """
     if request.options.class_names or request.options.loss != CROSS_ENTROPY:
         return request
-    names = class_names(path, options)
+    names = class_names(path, options) or class_names_in(path)
     if not names:
         return request
     logits = request.options.classes or load(request.model).classes

@@ -19,6 +19,8 @@ from mcutrain.host.defaults import (
     RATIO,
     RECONNECT_S,
 )
+from mcutrain.host.keys import Keys
+from mcutrain.host.link.protocol import Saved
 from mcutrain.host.link.traffic import Traffic
 from mcutrain.host.request import Request
 from mcutrain.host.simulation.counts import Unit
@@ -62,6 +64,7 @@ class TrainingJob:
     save: Path | None = None
     export: Path | None = None
     beginning: str | None = None  # FRESH or GO_ON, for a device that has learned already
+    flash_image: Path | None = None  # a simulated device's flash, which it saves in at the end
     unguarded: str = ""
     decision: FoldDecision | None = None
     latents: str | None = None  # where they are kept; None is the default of host.training.latents
@@ -80,6 +83,7 @@ class TrainingJob:
     checkpoint: Path | None = None  # where all that a run needs to go on is kept
     checkpoint_steps: int | None = None  # between two of them, beside each epoch's end
     reconnect_s: float = RECONNECT_S  # for which a lost device is looked for
+    keys: Keys | None = None  # of the device
 
     @property
     def counts(self) -> bool:
@@ -159,6 +163,7 @@ class Outcome:
     data: Dataset | None = None  # what it was trained and tested on
     traffic: Traffic | None = None  # of the link; None without one
     port_build: PortBuild | None = None  # what a board at a port runs
+    store: Saved | None = None  # what the device's flash holds behind it, of a job with its image
     reconnects: int = 0  # how often the device was lost and found again
     unit: Unit = Unit.INSTRUCTIONS  # of what was counted; its word is in the keys
 
@@ -181,6 +186,7 @@ class Outcome:
             "stack_used_bytes": self.stack_used_bytes,
             "reconnects": self.reconnects,
             "link": None if self.traffic is None else self.traffic.to_json(),
+            **({} if self.store is None else {"store": asdict(self.store)}),
             "notes": [asdict(note) for note in self.notes],
             "build": None if self.port_build is None else self.port_build.to_json(),
             "cost": self.cost,

@@ -13,6 +13,7 @@ from typing import Any
 from mcutrain.host.attached.choose import chosen_port
 from mcutrain.host.defaults import BAUD
 from mcutrain.host.errors import DeviceError
+from mcutrain.host.keys import Keys
 from mcutrain.host.link.device import Device
 from mcutrain.host.link.protocol import RamRegion, Saved, Status
 from mcutrain.host.link.transport import SerialTransport
@@ -44,31 +45,35 @@ def refusals(port: str) -> Iterator[None]:
         raise (Error(f"{port}: {hint}") if hint else err) from err
 
 
-def asked(port: str, baud: int, what: Callable[[Device], Saved]) -> dict[str, Any]:
+def asked(
+    port: str, baud: int, what: Callable[[Device], Saved], keys: Keys | None
+) -> dict[str, Any]:
     """What a device does with its flash, and what that holds then; whatever its model is."""
     port = chosen_port(port, baud)
     with SerialTransport(port, baud) as transport:
-        device = Device.open(transport, None, None)
+        device = Device.open(transport, None, None, keys=keys)
         with refusals(port):
             saved = what(device)
         return {"port": port, "steps": device.digest().steps, **asdict(saved)}
 
 
-def save(port: str, baud: int = BAUD) -> dict[str, Any]:
+def save(port: str, baud: int = BAUD, keys: Keys | None = None) -> dict[str, Any]:
     """Have the device on a port save what it has learned. Raises Error."""
-    return asked(port, baud, Device.save)
+    return asked(port, baud, Device.save, keys)
 
 
-def load(port: str, baud: int = BAUD) -> dict[str, Any]:
+def load(port: str, baud: int = BAUD, keys: Keys | None = None) -> dict[str, Any]:
     """Have it put back what it saved last. Raises Error."""
-    return asked(port, baud, Device.load)
+    return asked(port, baud, Device.load, keys)
 
 
-def reset(port: str, seed: int, forgets: bool, baud: int = BAUD) -> dict[str, Any]:
+def reset(
+    port: str, seed: int, forgets: bool, baud: int = BAUD, keys: Keys | None = None
+) -> dict[str, Any]:
     """Set it to its initial state, and erase what it has saved if it ``forgets``. Raises Error."""
     port = chosen_port(port, baud)
     with SerialTransport(port, baud) as transport:
-        device = Device.open(transport, None, None)
+        device = Device.open(transport, None, None, keys=keys)
         if forgets:
             with refusals(port):
                 device.forget()
@@ -77,11 +82,17 @@ def reset(port: str, seed: int, forgets: bool, baud: int = BAUD) -> dict[str, An
 
 
 def push(
-    request: Request, port: str, state: Path, flash_latents: Path | None = None, baud: int = BAUD
+    request: Request,
+    port: str,
+    state: Path,
+    flash_latents: Path | None = None,
+    baud: int = BAUD,
+    keys: Keys | None = None,
 ) -> dict[str, Any]:
     """Give the device the state of a file, and see by its digest that it has it. Raises Error."""
     saved, request = SavedState.read(state), request.resolved()
-    with connected(port, partial(planned_on, request, flash_latents), baud) as runner:
+    plans = partial(planned_on, request, flash_latents)
+    with connected(port, plans, baud, keys) as runner:
         plan, device, name = runner.plan, runner.device, runner.device.name
         packed = saved.state(plan)
         values = unpack_state(plan, packed)

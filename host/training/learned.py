@@ -10,6 +10,7 @@ from typing import Any
 
 from mcutrain.host.defaults import BAUD
 from mcutrain.host.errors import DeviceError, ProtocolError, UndecidedError
+from mcutrain.host.keys import Keys
 from mcutrain.host.link.protocol import Status
 from mcutrain.host.request import Request
 from mcutrain.host.training.flash_latents import with_flash_latents
@@ -60,20 +61,25 @@ def learned_state(runner: DeviceRunner) -> bytes:
 
 
 def going_on(
-    runner: DeviceRunner, port: str, asked: str | None, reporter: Reporter
+    runner: DeviceRunner,
+    port: str,
+    asked: str | None,
+    reporter: Reporter,
+    keeps: str = "`mcutrain pull` saves it",
 ) -> bytes | None:
     """The state to go on from: the device's own, if that is ``asked`` for; None begins anew.
+    ``keeps`` says how the user can keep what would be lost.
 
     Raises UndecidedError if something was learned, and nobody says what is to become of it.
     """
     steps = settle(runner)
     if steps == 0:
         return None
-    choice = asked or choose(port, steps, reporter)
+    choice = asked or choose(port, steps, reporter, keeps)
     return learned_state(runner) if choice == GO_ON else None
 
 
-def choose(port: str, steps: int, reporter: Reporter) -> str:
+def choose(port: str, steps: int, reporter: Reporter, keeps: str) -> str:
     """FRESH or GO_ON, as the user says. Raises UndecidedError where there is nobody to ask."""
     found = f"{port}: the device has learned already, in {steps:,} steps"
     question = f"{found}. Go on from there, or begin afresh and lose it?"
@@ -81,7 +87,7 @@ def choose(port: str, steps: int, reporter: Reporter) -> str:
         return answer
     raise UndecidedError(
         f"{found}: give --{GO_ON} to go on from there, or --{FRESH} to begin anew and lose it; "
-        "`mcutrain pull` saves it"
+        f"{keeps}"
     )
 
 
@@ -91,12 +97,14 @@ def pull(
     save: Path,
     flash_latents: Path | None = None,
     baud: int = BAUD,
+    keys: Keys | None = None,
     record: Callable[[DeviceRunner, bytes], dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Save what the device on a port has learned; what was saved, for people. ``record`` saves what
     its firmware keeps of how it came to that state. Raises Error."""
     request = request.resolved()
-    with connected(port, partial(planned_on, request, flash_latents), baud) as runner:
+    plans = partial(planned_on, request, flash_latents)
+    with connected(port, plans, baud, keys) as runner:
         if settle(runner) == 0:
             raise Error(f"{port}: the device has learned nothing yet: there is nothing to save")
         state, plan = learned_state(runner), runner.plan

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,7 @@ from mcutrain.host.training.latents import DEVICE, OFF, CachedRunner, Saving, pl
 from mcutrain.host.training.learned import GO_ON, going_on, planned_on, settle
 from mcutrain.host.training.leaving_out import without
 from mcutrain.host.training.loop import train
+from mcutrain.host.training.on_flash import begun_from, check_flash_target, save_learned
 from mcutrain.host.training.port_build import Known, keep_counts, port_build
 from mcutrain.host.training.progress import Report
 from mcutrain.host.training.replay import train_stream
@@ -36,6 +38,7 @@ from mcutrain.host.training.result import Result
 from mcutrain.host.training.runners import (
     DeviceRunner,
     ReferenceRunner,
+    SimulatedRunner,
     connected,
     profiling,
     simulated,
@@ -73,6 +76,8 @@ def prepared(job: TrainingJob, target: Target, reporter: Reporter) -> Prepared:
     """Plan, and read what the job reads. Raises Error for all that can be seen before work."""
     check_together(job, target)
     target.require()
+    if job.flash_image is not None:
+        job = replace(job, request=job.request.but(store=True))
     job = replace(job, request=named(job.request.resolved(), job.data, job.reading))
     if job.replay is not None and job.latents == DEVICE:
         job = replace(job, request=job.request.but(latent_slots=job.replay))
@@ -138,9 +143,13 @@ def run_job(job: TrainingJob, reporter: Reporter = SILENT, keeper: Keeper | None
         found = Outcome(job, target.name, result, cost, plan, saving=saving, notes=notes, data=data)
         return judged(found)
     with reporter.working(f"building for {target.name}"):
-        built = build(plan, target, job.verbose)
+        built = build(plan, target, job.verbose, job.keys)
     ready = replace(ready, plan=built.plan)
-    if job.minutes is not None and (checkpoints is None or checkpoints.found is None):
+    is_new = checkpoints is None or checkpoints.found is None
+    if job.flash_image is not None and is_new:
+        state = begun_from(built, job.flash_image, job.beginning, state, reporter)
+        ready = replace(ready, state=state)
+    if job.minutes is not None and is_new:
         with simulated(built) as device:
             job = timed(job, built.plan, data, device, state)
     job = settled_on(replace(ready, job=job), None, reporter, keeper)
@@ -176,15 +185,17 @@ def check_together(job: TrainingJob, target: Target) -> None:
     if job.port is not None and target.kind is not TargetKind.REFERENCE:
         raise Error("give --port or --target, not both")
     check_runs_here(target)
-    if job.beginning == GO_ON and job.port is None and job.checkpoint is None:
+    if job.flash_image is not None:
+        check_flash_target(target, job.port)
+    if job.beginning == GO_ON and not (job.port or job.flash_image or job.checkpoint):
         raise Error(
-            "--go-on is for a board at a serial port, or a checkpoint: give --port, --checkpoint, "
-            "or --state FILE"
+            "--go-on is for a board at a serial port, an image of its flash, or a checkpoint: give "
+            "--port, --flash-image, --checkpoint, or --state FILE"
         )
     if job.checkpoint is not None and job.counts:
         raise Error("--checkpoint: instructions are counted in one go: leave it out, or the counts")
     if job.beginning == GO_ON and job.state is not None:
-        raise Error("give --go-on, for the state that the board has, or --state, not both")
+        raise Error("give --go-on, for the state that the device has, or --state, not both")
     if job.minutes is not None and (job.counts or job.replay is not None):
         other = "--replay takes each sample once" if job.replay else "instructions are counted"
         raise Error(f"--minutes times a few steps first, but {other}: give --steps N instead")
@@ -228,8 +239,8 @@ def run_on_port(ready: Prepared, port: str, reporter: Reporter, keeper: Keeper) 
     plans = partial(planned_on, job.request, job.flash_latents)
     reconnects = Reconnects(job.reconnect_s, reporter.say)
     with (
-        connected(port, plans, job.baud) as found,
-        SteadyRunner(found.device, found.plan, job.baud, reconnects) as runner,
+        connected(port, plans, job.baud, job.keys) as found,
+        SteadyRunner(found.device, found.plan, job.baud, reconnects, job.keys) as runner,
     ):
         plan, state = runner.plan, ready.state
         if checkpoints is not None and checkpoints.found is not None:
@@ -244,7 +255,7 @@ def run_on_port(ready: Prepared, port: str, reporter: Reporter, keeper: Keeper) 
                 job, plan, ready.data, runner, report, state, keeper, checkpoints
             )
         traffic = runner.device.traffic
-    known = port_build(plan, found.board)
+    known = port_build(plan, found.board, is_keyed=job.keys is not None)
     return Outcome(
         job, runner.device.name, result, known.cost, plan, saving=saving, traffic=traffic,
         port_build=known, counted=dict(known.counts.counted), unit=known.counts.unit,
@@ -285,23 +296,35 @@ def train_job(
             keeper.record,
         )
     wrapped = with_latents(runner, job.latents)
-    more = state, keep, checkpoints, keeper.record
-    result = train(plan, data, wrapped, job.options, report, *more)
+    result = train(
+        plan, data, wrapped, job.options, report, state, keep, checkpoints, keeper.record
+    )
     return result, wrapped.saving if isinstance(wrapped, CachedRunner) else None
+
+
+def running_job(
+    job: TrainingJob, built: Build, counts: Path | None
+) -> AbstractContextManager[SimulatedRunner]:
+    if job.profile:
+        return profiling(built, counts, job.flash_image)
+    return simulated(built, counts, image=job.flash_image)
 
 
 def run_simulated(ready: Prepared, built: Build, reporter: Reporter, keeper: Keeper) -> Outcome:
     """The settled job on the build's simulator."""
     job, plan = ready.job, built.plan
+    store = None
     with tempfile.TemporaryDirectory() as folder:
         counts = Path(folder) / "counts" if job.counts else None
         with (
-            profiling(built, counts) if job.profile else simulated(built, counts) as runner,
+            running_job(job, built, counts) as runner,
             reporter.training(plan) as report,
         ):
             result, saving = train_job(
                 job, plan, ready.data, runner, report, ready.state, keeper, ready.checkpoints
             )
+            if job.flash_image is not None:
+                store = save_learned(runner, job.flash_image, reporter)
             used, traffic = runner.stack_used_bytes(), runner.device.traffic
         counts = counts if counts and counts.is_file() else None
         found = read_counts(counts) if counts else {}
@@ -309,7 +332,7 @@ def run_simulated(ready: Prepared, built: Build, reporter: Reporter, keeper: Kee
     cost = measured(built)
     outcome = Outcome(
         job, built.target.name, result, cost, plan, stack_used_bytes=used, saving=saving,
-        profiles=by_region, traffic=traffic,
+        profiles=by_region, traffic=traffic, store=store,
     )  # fmt: skip
     unit = counted_unit(built.target) if job.counts else None
     if unit is None:

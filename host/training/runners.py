@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,6 +16,7 @@ from mcutrain.host.attached.choose import chosen_port
 from mcutrain.host.building.firmware import Build, plan_with_hash, step_calls
 from mcutrain.host.building.target import TargetKind
 from mcutrain.host.errors import MismatchError
+from mcutrain.host.keys import Keys
 from mcutrain.host.link.device import PATIENCE_S, REPLY_TIMEOUT_S, STEP_TIMEOUT_S, Device
 from mcutrain.host.link.model_device import ModelDevice
 from mcutrain.host.link.protocol import RamRegion
@@ -170,6 +173,8 @@ class DeviceRunner:
 
     def latent_of(self, sample: Array) -> Array:
         assert self.plan.latents.tensor is not None
+        if not self.device.info.shows_arena:
+            return self._here.latent_of(sample)  # of constants and the sample alone
         self._write_sample(sample)
         self.device.run_prefix()
         latent = self._in_place = self._read(self.plan.latents.tensor)
@@ -216,6 +221,11 @@ class DeviceRunner:
 
     def logits(self) -> Array:
         return self._read(self.plan.task.logits)
+
+    @cached_property
+    def _here(self) -> Interpreter:
+        """Computes in this process what the device does not show."""
+        return Interpreter(self.plan)
 
     def _write_sample(self, sample: Array) -> None:
         """Write it in place of what was there, or waits."""
@@ -287,10 +297,15 @@ class SimulatedRunner(DeviceRunner):
 
 @contextmanager
 def simulated(
-    build: Build, counts: Path | None = None, owners: Iterable[Owned] = (), *, kinds: bool = False
+    build: Build,
+    counts: Path | None = None,
+    owners: Iterable[Owned] = (),
+    *,
+    kinds: bool = False,
+    image: Path | None = None,
 ) -> Iterator[SimulatedRunner]:
     """The build on its simulator; what that counts goes to the file ``counts`` at the end, by
-    owner if there are any, and by ``kinds``."""
+    owner if there are any, and by ``kinds``. ``image`` is a file that is its flash."""
     if not build.target.has_link:
         with in_this_process(build, counts) as runner:
             yield runner
@@ -301,7 +316,7 @@ def simulated(
 
         board, model = build.target.board, build.plan.name
         args = counter_args(board, build.elf, model, counts, owners, kinds=kinds)
-    with running(build, args) as (port, stack):
+    with running(build, args, image) as (port, stack):
         transport = SerialTransport(port)
         hashes = build.build_hash, build.plan.numerics_hash
         step_timeout_s, patience_s = STEP_TIMEOUT_S, PATIENCE_S
@@ -310,7 +325,7 @@ def simulated(
         device = Device.open(
             transport, *hashes, REPLY_TIMEOUT_S, step_timeout_s, patience_s,
             hello_patience_s=PATIENCE_S,  # on a busy computer it starts slowly
-            adapts=not counts,
+            adapts=not counts, keys=build.keys,
         )  # fmt: skip
         try:
             runner = SimulatedRunner(device, build.plan, stack)
@@ -347,25 +362,43 @@ def functions_of(build: Build) -> tuple[Functions, Stack | None]:
     return functions, functions.machine.stack
 
 
-def profiling(build: Build, counts: Path | None) -> AbstractContextManager[SimulatedRunner]:
+def profiling(
+    build: Build, counts: Path | None, image: Path | None = None
+) -> AbstractContextManager[SimulatedRunner]:
     """The same, for a profile: by node, and by kind where those have cycles."""
     from mcutrain.host.simulation.profile import owners, timing_of
 
-    return simulated(build, counts, owners(build), kinds=timing_of(build) is not None)
+    return simulated(build, counts, owners(build), kinds=timing_of(build) is not None, image=image)
 
 
 @contextmanager
-def running(build: Build, args: Sequence[str]) -> Iterator[tuple[str, PaintedStack | None]]:
+def running(
+    build: Build, args: Sequence[str], image: Path | None = None
+) -> Iterator[tuple[str, PaintedStack | None]]:
     """The port of a build's process, and its stack on a simulated board that shows it."""
     board = build.target.board
     if build.target.kind is TargetKind.SIMULATED:
         from mcutrain.host.simulation.painted_stack import simulate_painted
 
-        with simulate_painted(board, build.elf, args) as found:
+        with (
+            flash_of(build, image) as flash,
+            simulate_painted(board, build.elf, args, flash) as found,
+        ):
             yield found
     else:
-        with simulate(board, build.elf, args) as port:
+        with simulate(board, build.elf, args, image) as port:
             yield port, None
+
+
+@contextmanager
+def flash_of(build: Build, image: Path | None) -> Iterator[Path | None]:
+    """The image of a simulated board's flash; of one with a store that is not kept, an image for
+    as long as this context lasts."""
+    if image is not None or not build.plan.options.store:
+        yield image
+        return
+    with tempfile.TemporaryDirectory(prefix="mct-") as folder:
+        yield Path(folder) / "flash"
 
 
 class PortRunner(DeviceRunner):
@@ -380,15 +413,16 @@ class PortRunner(DeviceRunner):
 
 @contextmanager
 def connected(
-    port: str, plan_for: Callable[[Chip], TrainingPlan], baud: int
+    port: str, plan_for: Callable[[Chip], TrainingPlan], baud: int, keys: Keys | None = None
 ) -> Iterator[PortRunner]:
     """A device on a serial port, which AUTO stands for if one alone answers. Raises MismatchError
-    unless it runs a build of a plan that ``plan_for`` makes for a board's chip."""
+    unless it runs a build of a plan that ``plan_for`` makes for a board's chip, RightError unless
+    ``keys`` are those that it has."""
     port = chosen_port(port, baud)
     numerics = plan_for(GENERIC).numerics_hash
-    device = Device.open(SerialTransport(port, baud), None, numerics)
+    device = Device.open(SerialTransport(port, baud), None, numerics, keys=keys)
     try:
-        known = plan_with_hash(plan_for, device.info.build_hash)
+        known = plan_with_hash(plan_for, device.info.build_hash, is_keyed=keys is not None)
         if known is None:
             raise MismatchError(
                 f"{port}: the device runs the build {device.info.build_hash.hex()}, which is not "

@@ -20,6 +20,7 @@ import numpy as np
 
 from mcutrain.host.attached.again import port_again, usb_identity
 from mcutrain.host.errors import DeviceError, MismatchError, ProtocolError, TransportError
+from mcutrain.host.keys import Keys
 from mcutrain.host.link.device import Device
 from mcutrain.host.link.protocol import RamRegion, ResetCause, Status, StepResult
 from mcutrain.host.link.transport import SerialTransport
@@ -72,9 +73,15 @@ class SteadyRunner(DeviceRunner):
     device: Device
 
     def __init__(
-        self, device: Device, plan: TrainingPlan, baud: int, reconnects: Reconnects
+        self,
+        device: Device,
+        plan: TrainingPlan,
+        baud: int,
+        reconnects: Reconnects,
+        keys: Keys | None = None,
     ) -> None:
         super().__init__(device, plan)
+        self.keys = keys
         self.baud, self.reconnects, self.journal = baud, reconnects, Journal(plan)
         self._slots: dict[int, tuple[Array, int]] = {}  # what it keeps latents of
         self._asked: Callable[[], int] | None = None  # the last inference
@@ -131,7 +138,7 @@ class SteadyRunner(DeviceRunner):
         sample = self._sample_in(slot)
         return self._train(
             lambda: super(SteadyRunner, self).step_from_slot(slot, target, wants_digest),
-            lambda runner: runner.step(sample, target, False),
+            lambda runner: runner.step_from_latent(runner.latent_of(sample), target, False),
         )
 
     def latent_of(self, sample: Array) -> Array:
@@ -258,7 +265,9 @@ class SteadyRunner(DeviceRunner):
             try:
                 transport = SerialTransport(port, self.baud)
                 hashes = info.build_hash, info.numerics_hash
-                device = Device.open(transport, *hashes, hello_patience_s=HELLO_S)
+                device = Device.open(
+                    transport, *hashes, hello_patience_s=HELLO_S, keys=self.keys
+                )
             except (TransportError, ProtocolError) as error:
                 if time.monotonic() > until:
                     raise TransportError(

@@ -27,8 +27,8 @@ FAULTS = {
              "MCT_ERR_RANGE", "false) {\n        return MCT_ERR_RANGE"),
     "place": ("plain", "runtime/session.c", "offset <= limit_bytes && nbytes <= limit_bytes - "
               "offset", "offset + nbytes <= limit_bytes"),
-    "twice": ("plain", "runtime/session.c", "mct_link_session.was_new || type == MCT_MSG_HELLO",
-              "true"),
+    "twice": ("plain", "runtime/session.c",
+              "mct_link_session.was_new || request.type == MCT_MSG_HELLO", "true"),
     "frame": ("plain", "runtime/frame.c", "d->nbytes < d->capacity", "true"),
 }  # fmt: skip
 

@@ -157,6 +157,32 @@ def test_what_is_damaged_foreign_or_invalid_is_refused_with_why(library: ctypes.
     assert (device.bytes == 0xFF).all()
 
 
+def test_the_report_tells_damaged_from_foreign_and_from_empty(library: ctypes.CDLL) -> None:
+    device = Stored(library, Geometry("told", 1024, 5, 4), NBYTES)
+
+    def told() -> tuple[int, ...]:
+        report = device.call("look")
+        return report.whole, report.damaged, report.foreign
+
+    assert told() == (0, 0, 0)
+    for number in (1, 2, 3):
+        assert device.save(number) == OK
+    assert told() == (3, 0, 0)
+    device.bytes[40] ^= 1  # data
+    device.bytes[1024 + 20] ^= 1  # a header
+    assert told() == (1, 2, 0)
+    device.cut(9, 128)
+    device.save(4)
+    assert (device.power_up(), device.state) == (OK, 3)
+    assert told() == (1, 3, 0)  # of which one was begun
+    device.meaning[0] ^= 1
+    assert told() == (0, 2, 2)  # headers name their meaning, whatever is behind them
+    assert device.save(5) == OK
+    assert told() == (1, 2, 1)
+    assert device.call("forget") == OK
+    assert told() == (0, 0, 0)
+
+
 def test_bytes_that_anyone_may_have_written_are_no_state(library: ctypes.CDLL) -> None:
     geometry = Geometry("hostile", 1024, 4, 4)
     for seed in range(200):

@@ -10,9 +10,15 @@
 
 #include "fuzzed.c"
 
+#include "mct/alive.c"
 #include "runtime/frame.c"
+#include "runtime/health.c"
 #include "runtime/link.c"
 #include "runtime/session.c"
+#ifdef MCT_WITH_KEY
+#include "mct/hmac.c"
+#include "runtime/seal.c"
+#endif
 
 #include "facts.h"
 #include "script.h"

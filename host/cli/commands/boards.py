@@ -10,11 +10,13 @@ import typer
 
 from mcutrain.host.cli.completion import one_of, real_boards
 from mcutrain.host.cli.files import READS, WRITES
+from mcutrain.host.cli.keys import given_keys
 from mcutrain.host.cli.options import (
     BaudOpt,
     DryRunOpt,
     FlashOpt,
     JsonOpt,
+    KeyOpt,
     PortOption,
     QuietOpt,
     VerboseOpt,
@@ -109,6 +111,7 @@ def flash(
         ),
     ] = 20.0,
     baud: BaudOpt = BAUD,
+    key: KeyOpt = None,
     dry_run: DryRunOpt = False,
     json_: JsonOpt = False,
     verbose: VerboseOpt = False,
@@ -117,7 +120,7 @@ def flash(
     from mcutrain.host.flashing import flash as flashing
     from mcutrain.host.show import terminal as show
 
-    job = flashing.FlashJob(board, request, elf, port, baud, tool, wait, verbose)
+    job = flashing.FlashJob(board, request, elf, port, baud, tool, wait, verbose, given_keys(key))
     if dry_run:
         told = flashing.dry_run(job)
     else:
@@ -194,6 +197,7 @@ def selftest(
     request: Request | None,
     port: Annotated[str, PortOption, COMMON] = AUTO,
     baud: BaudOpt = BAUD,
+    key: KeyOpt = None,
     steps: Annotated[
         int,
         typer.Option(min=1, metavar="N", help="Compare N steps.", rich_help_panel=TARGET),
@@ -242,7 +246,7 @@ def selftest(
     from mcutrain.trainer.errors import Error
 
     asked = example_request() if request is None else request
-    job = SelftestJob(asked, port, baud, steps, flash_latents, board, chip)
+    job = SelftestJob(asked, port, baud, steps, flash_latents, board, chip, given_keys(key))
     found = run_selftest(job, ConsoleReporter(progress(quiet)))
     if output is not None:
         write_whole(output, written(found))

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mcutrain.host.cli.files import WRITES
-from mcutrain.host.cli.options import BaudOpt, FlashOpt, JsonOpt, PortOption, takes_request
+from mcutrain.host.cli.keys import given_keys
+from mcutrain.host.cli.options import (
+    BaudOpt,
+    FlashOpt,
+    JsonOpt,
+    KeyOpt,
+    PortOption,
+    takes_request,
+)
 from mcutrain.host.cli.output import err, print_json
 from mcutrain.host.cli.panels import COMMON, OUTPUT
 from mcutrain.host.defaults import BAUD
@@ -44,6 +52,7 @@ def pull(
         WRITES,
     ] = None,
     baud: BaudOpt = BAUD,
+    key: KeyOpt = None,
     flash_latents: FlashOpt = None,
     json_: JsonOpt = False,
 ) -> None:
@@ -61,5 +70,5 @@ def pull(
             from mcutrain.host.record.on_device import write_kept
 
             keep = partial(write_kept, record)
-        pulled = pull_learned(request, port, save, flash_latents, baud, keep)
+        pulled = pull_learned(request, port, save, flash_latents, baud, given_keys(key), keep)
     print_json(pulled) if json_ else show.pulled_lines(pulled)

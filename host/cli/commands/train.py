@@ -11,11 +11,13 @@ import typer
 from mcutrain.host.cli.completion import one_of
 from mcutrain.host.cli.data_options import HELP, takes_data_options
 from mcutrain.host.cli.files import KEEPS, READS, WRITES
+from mcutrain.host.cli.keys import given_keys
 from mcutrain.host.cli.options import (
     BaudOpt,
     DryRunOpt,
     FlashOpt,
     JsonOpt,
+    KeyOpt,
     PortOption,
     ProfileOpt,
     QuietOpt,
@@ -61,12 +63,13 @@ def train(
     target: TargetOpt = "reference",
     port: Annotated[str | None, PortOption, COMMON] = None,
     baud: BaudOpt = BAUD,
+    key: KeyOpt = None,
     fresh: Annotated[
         bool,
         typer.Option(
             "--fresh",
-            help="Begin anew: on a board at --port that has learned already, and in place of what "
-            "--checkpoint holds.",
+            help="Begin anew: on a board at --port, or with a --flash-image, that has learned "
+            "already, and in place of what --checkpoint holds.",
             rich_help_panel=TARGET,
         ),
     ] = False,
@@ -74,11 +77,22 @@ def train(
         bool,
         typer.Option(
             "--go-on",
-            help="Go on from what the board at --port has learned. A --checkpoint that is there "
-            "is gone on from without it.",
+            help="Go on from what the board at --port, or the --flash-image, has learned. A "
+            "--checkpoint that is there is gone on from without it.",
             rich_help_panel=TARGET,
         ),
     ] = False,
+    flash_image: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Keep the flash of --target native or sim:BOARD in this file, where the device "
+            "saves what it has learned at the end and finds it when it starts again. Default: "
+            "nothing is kept.",
+            rich_help_panel=TARGET,
+        ),
+        KEEPS,
+    ] = None,
     reconnect: Annotated[
         float,
         typer.Option(
@@ -360,7 +374,7 @@ def train(
         beginning=GO_ON if go_on else FRESH if fresh else None, latents=latents,
         flash_latents=flash_latents, replay=replay, replay_ratio=replay_ratio, profile=profile,
         reading=reading, checkpoint=checkpoint, checkpoint_steps=checkpoint_steps,
-        reconnect_s=reconnect,
+        reconnect_s=reconnect, flash_image=flash_image, keys=given_keys(key),
     )  # fmt: skip
     reporter = ConsoleReporter(progress(quiet))
     if dry_run:
@@ -384,7 +398,7 @@ def train(
     if outcome.result.interrupted and keeper.has_checkpoint:
         say(f"go on with: {command_of(ctx, without=('fresh',))}")
     elif outcome.result.interrupted and not keeper.failures:
-        is_kept = keeper.kept or port is not None
+        is_kept = keeper.kept or port is not None or flash_image is not None
         left = max(0, outcome.result.planned_steps - outcome.result.steps)
         again = f"go on with: {command_again(ctx, keeper, left)}"
         say(again if is_kept else "no file holds them: next time give --save or --export")

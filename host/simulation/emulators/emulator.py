@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from mcutrain.host.simulation.counts import Counting, Unit
+from mcutrain.host.simulation.flash_image import FlashGeometry
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,22 @@ class Emulator(ABC):
     @abstractmethod
     def missing(self) -> Iterator[Missing]:
         """What is not installed here."""
+
+    @property
+    def flash(self) -> FlashGeometry | None:
+        """The flash of a board that has a store; None where the process makes its images itself, or
+        there is none."""
+        found = self.simulation.get("flash")
+        return None if found is None else FlashGeometry(**found)
+
+    def flash_args(self, image: Path) -> list[str]:
+        """What is added to the command so that the board's flash is an image; only asked for boards
+        that have ``flash``."""
+        raise NotImplementedError
+
+    def flash_environment(self, image: Path) -> dict[str, str]:
+        """What is added to the environment for the same."""
+        return {}
 
     def counting_args(self, counting: Counting) -> list[str]:
         """What is added to the command so that it counts; only asked for what it can count.

@@ -18,5 +18,11 @@ class Native(Emulator):
     def command(self, elf: Path) -> list[str]:
         return [str(elf)]
 
+    def flash_args(self, image: Path) -> list[str]:
+        return []
+
+    def flash_environment(self, image: Path) -> dict[str, str]:
+        return {"MCT_FLASH_IMAGE": str(image)}
+
     def missing(self) -> Iterator[Missing]:
         yield from ()

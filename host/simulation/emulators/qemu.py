@@ -73,6 +73,10 @@ class Qemu(Emulator):
             parts.append("kinds=on")
         return ["-plugin", ",".join(parts)]
 
+    def flash_args(self, image: Path) -> list[str]:
+        # The firmware reads and writes the file by semihosting (firmware/ports/semihosting).
+        return ["-semihosting-config", f"enable=on,target=native,arg={_escaped(image)}"]
+
     def memory_args(self, folder: Path) -> list[str]:
         return ["-qmp", f"unix:{_monitor(folder)},server=on,wait=off"]
 

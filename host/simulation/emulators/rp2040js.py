@@ -59,6 +59,9 @@ class Rp2040js(Emulator):
         owners = [] if counting.owners is None else [f"owners={counting.owners}"]
         return [*regions, f"out={counting.out}", *owners]
 
+    def flash_args(self, image: Path) -> list[str]:
+        return [f"flash={image}"]
+
     def memory_args(self, folder: Path) -> list[str]:
         return [f"memory={folder / 'memory'}"]
 

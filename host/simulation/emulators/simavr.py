@@ -46,6 +46,9 @@ class Simavr(Emulator):
         owners = [] if counting.owners is None else [f"owners={counting.owners}"]
         return [*regions, f"out={counting.out}", *owners]
 
+    def flash_args(self, image: Path) -> list[str]:
+        return [f"eeprom={image}"]
+
     def memory_args(self, folder: Path) -> list[str]:
         return [f"memory={_server(folder)}"]
 

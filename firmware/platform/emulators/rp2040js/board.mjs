@@ -2,6 +2,7 @@
 // A Raspberry Pi Pico in rp2040js. SIGTERM ends it: all that is counted has been written by then.
 //
 //   node board.mjs MODULES ELF PATH [region=NAME:BEGIN:END]... [out=FILE [owners=FILE]] [memory=PATH]
+//        [flash=IMAGE]
 //
 // MODULES is the folder where npm has installed rp2040js. The link, UART0, is the pseudo-terminal
 // whose one end is this process's file descriptor 3, and whose other end has the name PATH, which is
@@ -10,7 +11,8 @@
 // With out=FILE the cycles of regions are counted as firmware/platform/emulators/qemu counts
 // instructions, into lines of the same form. The emulator's cycles are those of a Cortex-M0+ whose
 // flash answers at once: it has no model of the flash's cache. memory=PATH is a socket that answers
-// lines "ADDRESS BYTES" with that many bytes of SRAM.
+// lines "ADDRESS BYTES" with that many bytes of SRAM. flash=IMAGE is the file that the firmware may open
+// by semihosting: the emulator has no model of how a flash is programmed.
 import fs from 'node:fs';
 import {createRequire} from 'node:module';
 import net from 'node:net';
@@ -153,6 +155,57 @@ class Counter {
   }
 }
 
+// Arm's semihosting calls that firmware/ports/semihosting makes. `core` has the number in R0 and the
+// address of the arguments in R1.
+class Semihosting {
+  constructor(mcu, image) {
+    this.mcu = mcu;
+    this.image = image;
+    this.file = null;
+    this.at = 0;
+  }
+
+  call() {
+    const {registers} = this.mcu.core;
+    const [first, second, third] = [0, 4, 8].map((n) => this.mcu.readUint32(registers[1] + n));
+    registers[0] = this.answer(registers[0], first, second, third);
+  }
+
+  answer(number, first, second, third) {
+    switch (number) {
+      case 0x01: // SYS_OPEN: the only file there is
+        this.file ??= fs.openSync(this.image, 'r+');
+        return 0;
+      case 0x05: // SYS_WRITE; both return how many bytes are left
+        this.at += fs.writeSync(this.file, this.sram(second, third), 0, third, this.at);
+        return 0;
+      case 0x06: { // SYS_READ
+        const came = fs.readSync(this.file, this.sram(second, third), 0, third, this.at);
+        this.at += came;
+        return third - came;
+      }
+      case 0x0a: // SYS_SEEK
+        this.at = second;
+        return 0;
+      case 0x15: // SYS_GET_CMDLINE
+        this.mcu.sram[first - SRAM] = 0;
+        this.mcu.writeUint32(this.mcu.core.registers[1] + 4, 0);
+        return 0;
+      default:
+        return stop(`the firmware makes the semihosting call ${number}`);
+    }
+  }
+
+  sram(address, bytes) {
+    const at = address - SRAM;
+    if (at < 0 || at + bytes > this.mcu.sram.length) {
+      // Constants in flash, which are only read.
+      return this.mcu.flash.subarray(address - FLASH, address - FLASH + bytes);
+    }
+    return this.mcu.sram.subarray(at, at + bytes);
+  }
+}
+
 function serveMemory(mcu, name) {
   const server = net.createServer((socket) => {
     let text = '';
@@ -270,7 +323,7 @@ function parsed(args) {
         const [begin, end, owner] = line.split(' ');
         asked.owners.push([parseInt(begin, 16), parseInt(end, 16), Number(owner)]);
       }
-    } else if (key === 'out' || key === 'memory') {
+    } else if (key === 'out' || key === 'memory' || key === 'flash') {
       asked[key] = value;
     } else {
       stop(`bad argument ${arg}`);
@@ -290,6 +343,10 @@ function main([modules, elf, terminal, ...args]) {
   mcu.logger = new ConsoleLogger(LogLevel.Error, true);
   load(mcu, fs.readFileSync(elf));
   boot(mcu);
+  if (asked.flash !== undefined) {
+    const host = new Semihosting(mcu, asked.flash);
+    mcu.onBreak = () => host.call();
+  }
   if (asked.memory !== undefined) {
     serveMemory(mcu, asked.memory);
   }

@@ -3,13 +3,17 @@
  * until SIGTERM.
  *
  *   runner MCU HZ ELF [region=NAME:BEGIN:END ...] [out=FILE] [owners=FILE] [memory=SOCKET]
+ *          [eeprom=IMAGE]
  *
  * Regions, the file of out and that of owners are those of the QEMU plugin (../qemu), but for what
  * is counted: cycles, among them those of interrupts that are served within a region. Addresses are
  * the ELF's, those of data with 0x800000 added.
  *
  * Each client of the socket sends the line "ADDRESS NBYTES", in hexadecimal, and is sent the bytes
- * of the data memory. */
+ * of the data memory.
+ *
+ * The EEPROM is that of an image of flash (host/simulation/flash_image.py), which the caller has made
+ * and holds: each byte that the core writes is in the file at once. */
 #define _GNU_SOURCE
 #include <elf.h>
 #include <errno.h>
@@ -23,12 +27,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <termios.h>
 #include <unistd.h>
 
+#include <simavr/avr_eeprom.h>
 #include <simavr/avr_uart.h>
 #include <simavr/sim_avr.h>
 #include <simavr/sim_irq.h>
@@ -39,7 +45,8 @@ enum {
     DATA_BASE = 0x800000,   /* of data addresses in an ELF */
     CYCLES_PER_POLL = 4000, /* of a running core, between two looks at its line */
     IDLE_MS = 20,           /* a sleeping core waits so long for its line at a time */
-    LINE_BYTES = 4096
+    LINE_BYTES = 4096,
+    IMAGE_HEADER_BYTES = 128
 };
 
 static volatile sig_atomic_t must_end;
@@ -253,6 +260,26 @@ static void open_server(const char *path)
     }
 }
 
+/* Has the core's EEPROM lie in the image. */
+static void open_eeprom(avr_t *avr, const char *path)
+{
+    avr_io_t *io = avr->io_port;
+    while (io != NULL && (io->kind == NULL || strcmp(io->kind, "eeprom") != 0)) {
+        io = io->next;
+    }
+    avr_eeprom_t *eeprom = (avr_eeprom_t *)(void *)io; /* which it begins with */
+    const int file = open(path, O_RDWR | O_CLOEXEC);
+    if (eeprom == NULL || file < 0) {
+        stop("%s: no EEPROM (%s)", path, strerror(errno));
+    }
+    uint8_t *image = mmap(NULL, IMAGE_HEADER_BYTES + eeprom->size, PROT_READ | PROT_WRITE,
+                          MAP_SHARED, file, 0);
+    if (image == MAP_FAILED) {
+        stop("%s: %s", path, strerror(errno));
+    }
+    eeprom->eeprom = image + IMAGE_HEADER_BYTES; /* simavr's own stays where it is, unused */
+}
+
 /* Argument `text` is NAME=value: the value, or NULL. */
 static const char *value_of(const char *text, const char *name)
 {
@@ -267,7 +294,7 @@ int main(int count, char **arguments)
     signal(SIGPIPE, SIG_IGN);
     if (count < 4) {
         stop("usage: runner MCU HZ ELF [region=NAME:BEGIN:END ...] [out=FILE] [owners=FILE] "
-             "[memory=SOCKET]");
+             "[memory=SOCKET] [eeprom=IMAGE]");
     }
     avr_t *avr = avr_make_mcu_by_name(arguments[1]);
     if (avr == NULL) {
@@ -287,6 +314,8 @@ int main(int count, char **arguments)
             open_counts(value);
         } else if ((value = value_of(arguments[n], "memory")) != NULL) {
             open_server(value);
+        } else if ((value = value_of(arguments[n], "eeprom")) != NULL) {
+            open_eeprom(avr, value);
         } else {
             stop("unknown argument %s", arguments[n]);
         }
