@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mcutrain.host.defaults import BAUD
+from mcutrain.host.keys import Keys
 from mcutrain.host.record.errors import DisprovedError, RecordError
 from mcutrain.host.record.header import Header
 from mcutrain.host.record.lines import Step
@@ -43,6 +44,7 @@ class AuditJob:
     state: Path | None = None
     port: str | None = None
     baud: int = BAUD
+    keys: Keys | None = None  # of the board
 
 
 @dataclass
@@ -134,7 +136,8 @@ def located(job: AuditJob, header: Header, plan: TrainingPlan, parted: Parted) -
     """Where in a step the board at the port differs from the reference now: it runs the step call
     by call, and gets back what it has learned. Raises Error."""
     assert job.port is not None
-    with connected(job.port, partial(planned_on, header.request, None), job.baud) as runner:
+    plans = partial(planned_on, header.request, None)
+    with connected(job.port, plans, job.baud, job.keys) as runner:
         device, learned = runner.device, learned_state(runner)
         verifier = Verifier(runner.plan, header.seed)
         before = on_plan(plan, parted.before, runner.plan)
@@ -216,7 +219,8 @@ def compare_with_port(
 ) -> None:
     """Read what the board has learned, and compare it. Raises Error."""
     assert job.port is not None
-    with connected(job.port, partial(planned_on, header.request, None), job.baud) as runner:
+    plans = partial(planned_on, header.request, None)
+    with connected(job.port, plans, job.baud, job.keys) as runner:
         region, there = learned_state(runner), runner.plan
         given = on_plan(there, unpack_state(there, region), plan)
     compare(job, plan, given, replay.reference.state, found.of)

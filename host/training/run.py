@@ -298,8 +298,9 @@ def train_job(
             keeper.record,
         )
     wrapped = with_latents(runner, job.latents)
-    more = state, keep, checkpoints, keeper.record
-    result = train(plan, data, wrapped, job.options, report, *more)
+    result = train(
+        plan, data, wrapped, job.options, report, state, keep, checkpoints, keeper.record
+    )
     return result, wrapped.saving if isinstance(wrapped, CachedRunner) else None
 
 
