@@ -96,6 +96,9 @@ static bool read_data(const layout *l, uint32_t slot, const slot_header *header,
     *crc = mct_crc32(0u, header, sizeof *header);
     if (into != NULL) {
         for (uint32_t k = 0; k < into->count; at += into->parts[k++].nbytes) {
+            if (into->parts[k].nbytes == 0u) { /* which lies nowhere */
+                continue;
+            }
             if (!mct_port_flash_read(at, into->parts[k].data, into->parts[k].nbytes)) {
                 return false;
             }
