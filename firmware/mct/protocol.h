@@ -10,7 +10,10 @@
  *   HELLO          -                               version u16, largest payload u16,
  *                                                  build hash 8 bytes, numerics hash 8 bytes,
  *                                                  input bytes, classes, arena bytes,
- *                                                  state bytes, steps, calls of a step: u32 each
+ *                                                  state bytes, steps, calls of a step: u32 each,
+ *                                                  device id 12 bytes, cause of the last reset u8,
+ *                                                  features u8, resets u16, saves u32,
+ *                                                  nonce 16 bytes
  *   RESET          seed u32                        -
  *   LEARNING_RATE  multiplier u8, shift u8         -
  *   SAMPLE         offset u32, bytes               offset behind them u32
@@ -33,6 +36,9 @@
  *   CYCLES         -                               cycles of the request before u32
  *   STORE          action u8                       slots, whole, sequence, erases, damaged,
  *                                                  foreign: u32 each
+ *
+ * The cause is an mct_reset_cause (mct/reset_cause.h), resets and saves count those since power-on
+ * and those in flash. What a build has not is 0.
  *
  * HELLO opens a session and sets the sequence number. After it, a request with the number of the
  * last one is answered with the kept reply and not executed again, but for a READ, which changes
@@ -61,7 +67,7 @@
 extern "C" {
 #endif
 
-enum { MCT_PROTOCOL_VERSION = 2 };
+enum { MCT_PROTOCOL_VERSION = 3 };
 
 enum {
     MCT_MSG_HELLO = 1,
@@ -115,7 +121,7 @@ enum {
 
 /* Fixed part of each reply that has one, after the status. */
 enum {
-    MCT_REPLY_HELLO_BYTES = 44,
+    MCT_REPLY_HELLO_BYTES = 80,
     MCT_REPLY_SAMPLE_BYTES = 4,
     MCT_REPLY_STEP_BYTES = 20,
     MCT_REPLY_INFER_BYTES = 4,
@@ -128,6 +134,14 @@ enum {
     MCT_REPLY_FINISH_BYTES = 20,
     MCT_REPLY_CYCLES_BYTES = 4,
     MCT_REPLY_STORE_BYTES = 24
+};
+
+/* Features, bits of HELLO's reply. */
+enum {
+    MCT_FEATURE_STORE = 1,      /* it can save what was learned in flash */
+    MCT_FEATURE_RECORD = 2,     /* its state holds the head of a record chain */
+    MCT_FEATURE_KEY = 4,        /* it holds a key */
+    MCT_FEATURE_SAFE_START = 8  /* it kept failing, and started without what was saved */
 };
 
 /* What STORE is asked to do. */

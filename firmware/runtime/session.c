@@ -7,6 +7,7 @@
 #include "mct/protocol.h"
 #include "mct_selected_model.h"
 #include "runtime/frame.h"
+#include "runtime/health.h"
 #include "runtime/link.h"
 
 /* MCT_WITH_STORE: this firmware has a store. mct_selected_model.h says so, or the board. */
@@ -15,12 +16,14 @@
 #include "learning/model_store.h"
 #endif
 
+#include "runtime/hello.h"
+
 /* Whether the model has a buffer for the next sample: mct_selected_model.h says so. */
 #ifndef MCT_RECEIVES_AHEAD
 #define MCT_RECEIVES_AHEAD 0
 #endif
 
-_Static_assert(MCT_LINK_PAYLOAD >= 64 && MCT_LINK_PAYLOAD <= 0xffff,
+_Static_assert(MCT_LINK_PAYLOAD >= 96 && MCT_LINK_PAYLOAD <= 0xffff,
                "MCT_LINK_PAYLOAD must hold the HELLO reply and fit 16 bits");
 
 enum {
@@ -56,9 +59,10 @@ void mct_session_init(void)
 {
     memset(&mct_link_session, 0, sizeof mct_link_session);
     mct_link_init();
+    mct_health_begin();
     MCT_MODEL(reset)(0);
 #ifdef MCT_WITH_STORE
-    if (MCT_MODEL(load)() != MCT_OK) {
+    if (!mct_health_is_safe() && MCT_MODEL(load)() != MCT_OK) {
         MCT_MODEL(reset)(0); /* a load that is refused may have left half of something */
     }
 #endif
@@ -128,20 +132,7 @@ static bool is_inside(uint32_t offset, uint32_t nbytes, uint32_t limit_bytes)
 
 static mct_status execute_hello(uint8_t *reply, uint32_t *reply_bytes)
 {
-    static const uint8_t bytes[8] = MCT_BUILD_HASH_BYTES;
-    const uint8_t *build_hash = bytes;
-    /* Else these would be instructions, whose size differs from build to build. */
-    __asm__("" : "+r"(build_hash));
-    mct_put_u16(reply, MCT_PROTOCOL_VERSION);
-    mct_put_u16(reply + 2, MCT_LINK_PAYLOAD);
-    memcpy(reply + 4, build_hash, sizeof bytes);
-    memcpy(reply + 12, MCT_MODEL(numerics_hash), 8);
-    mct_put_u32(reply + 20, MCT_MODEL_CONST(INPUT_BYTES));
-    mct_put_u32(reply + 24, MCT_MODEL_CONST(CLASSES));
-    mct_put_u32(reply + 28, MCT_MODEL(regions)[MCT_REGION_ARENA].nbytes);
-    mct_put_u32(reply + 32, MCT_MODEL(regions)[MCT_REGION_STATE].nbytes);
-    mct_put_u32(reply + 36, MCT_MODEL(steps)());
-    mct_put_u32(reply + 40, MCT_MODEL_CONST(CALLS));
+    mct_hello(reply);
     *reply_bytes = MCT_REPLY_HELLO_BYTES;
     return MCT_OK;
 }
@@ -477,6 +468,7 @@ static void answer(const uint8_t *request, uint32_t frame_bytes)
         uint32_t begun = mct_port_cycles();
         mct_status status = execute(type, payload, nbytes, reply, &reply_bytes);
         mct_link_session.cycles = mct_port_cycles() - begun;
+        mct_health_served();
         put_header(raw, type, seq, status);
         reply_bytes += MCT_FRAME_HEADER_BYTES + STATUS_BYTES;
         mct_link_session.tx_bytes = mct_frame_encode(raw, reply_bytes, mct_link_tx);

@@ -24,7 +24,7 @@ REPLY_TIMEOUT_S = 0.25
 STEP_TIMEOUT_S = 2.0
 PATIENCE_S = 60.0
 HELLO_PATIENCE_S = 10.0
-LEAST_PAYLOAD_BYTES = 64  # that every firmware takes (SPEC 2.1)
+LEAST_PAYLOAD_BYTES = 96  # that every firmware takes (SPEC 2.1)
 RUNS_KERNELS = (Message.STEP, Message.INFER, Message.RUN, Message.PREFIX, Message.FINISH)
 
 

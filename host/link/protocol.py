@@ -7,12 +7,14 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 
 from mcutrain.host.errors import ProtocolError
 
-VERSION = 2
+VERSION = 3
 REPLY = 0x80  # a reply's type is its request's with this bit; alone it answers a damaged frame
+DEVICE_ID_BYTES = 12
+NONCE_BYTES = 16
 STEP_DIGEST = 1  # flag of STEP and FINISH: compute the digest of the learned state
 
 
@@ -103,6 +105,36 @@ class StoreAction(IntEnum):
     FORGET = 3
 
 
+class ResetCause(IntEnum):
+    """Why a device started. Twin of firmware/mct/reset_cause.h."""
+
+    UNKNOWN = 0
+    POWER_ON = 1
+    PIN = 2
+    WATCHDOG = 3
+    FAULT = 4
+    SOFTWARE = 5
+    BROWN_OUT = 6
+
+    @property
+    def words(self) -> str:
+        """For people.
+
+        >>> ResetCause.BROWN_OUT.words
+        'brown-out'
+        """
+        return self.name.lower().replace("_", "-")
+
+
+class Feature(IntFlag):
+    """What a device can do, or does, beyond its plan: bits of HELLO's reply."""
+
+    STORE = 1
+    RECORD = 2
+    KEY = 4
+    SAFE_START = 8
+
+
 _EMPTY = struct.Struct("<")
 
 # The fixed part of each request; the data of SAMPLE, WRITE, TARGET and LATENT follow it.
@@ -132,7 +164,7 @@ REQUESTS = {
 
 # The fixed part of each reply that has one, after the status.
 REPLIES = {
-    Message.HELLO: struct.Struct("<HH8s8s6I"),
+    Message.HELLO: struct.Struct("<HH8s8s6I12sBBHI16s"),
     Message.SAMPLE: struct.Struct("<I"),  # offset behind the data, as the next three
     Message.WRITE: struct.Struct("<I"),
     Message.TARGET: struct.Struct("<I"),
@@ -162,10 +194,32 @@ class Hello:
     state_bytes: int
     steps: int
     calls: int  # kernel calls of a whole step
+    device_id: bytes = bytes(DEVICE_ID_BYTES)  # zeros if it has none
+    cause: int = ResetCause.UNKNOWN  # of the last reset
+    features: int = 0  # of Feature
+    resets: int = 0  # since power-on
+    saves: int = 0  # the sequence of what was saved last, 0 without
+    nonce: bytes = bytes(NONCE_BYTES)  # zeros in a build without a key
 
     def region_bytes(self, region: RamRegion) -> int:
         """Size of a region."""
         return self.arena_bytes if region is RamRegion.ARENA else self.state_bytes
+
+    @property
+    def reset_cause(self) -> ResetCause:
+        """Of the last reset; UNKNOWN for a cause that this version has no name for."""
+        known = set(ResetCause)
+        return ResetCause(self.cause) if self.cause in known else ResetCause.UNKNOWN
+
+    @property
+    def id_text(self) -> str:
+        """The device id in hexadecimal digits, without the zeros behind it; empty without one."""
+        return self.device_id.rstrip(b"\0").hex()
+
+    @property
+    def is_safe_start(self) -> bool:
+        """Whether the device kept failing, and started without what was saved."""
+        return Feature.SAFE_START in Feature(self.features)
 
 
 @dataclass(frozen=True)

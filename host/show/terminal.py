@@ -11,6 +11,7 @@ from rich.console import Console, JustifyMethod
 from rich.markup import escape
 from rich.table import Table
 
+from mcutrain.host.prediction.slices import slice_lines
 from mcutrain.host.simulation.counts import Unit
 from mcutrain.host.training.rate_choice import rate_text, told
 
@@ -151,6 +152,7 @@ def cost_table(cost: dict[str, Any]) -> None:
         )
     if "predicted_instructions" in cost:
         lines(prediction_lines(cost["predicted_instructions"]))
+        lines(slice_lines(cost["predicted_instructions"]))
     if "target" not in cost:
         told = "--target plans for a board, and measures a build for one that runs here"
         lines([f"planned for {cost['chip']}; {told}"])

@@ -93,7 +93,8 @@ def build_ported(port: Port, board: RealBoard, plan: TrainingPlan, folder: Path)
         {*(FIRMWARE / "runtime").glob("*.c")} - ({MAIN} if port.has_own_main else set())
     )
     sources = [
-        *runtime, folder / f"{plan.name}.c", FIRMWARE / "mct" / "crc32.c", port.path,
+        *runtime, folder / f"{plan.name}.c", FIRMWARE / "mct" / "crc32.c", FIRMWARE / "mct" / "alive.c",
+        port.path,
         STAND_INS / "line.c", STAND_INS / port.stand_in,
     ]  # fmt: skip
     objects = []

@@ -47,6 +47,7 @@ if board.get("build.linker_script", ""):
             f"-Wl,--defsym=MCT_STACK_BYTES={stack_bytes}",
         ],
         LIBS=["c", "gcc"],
+        CPPDEFINES=["MCT_HAS_NOINIT"],  # of the project's own linker scripts (runtime/health.c)
     )
     # A firmware too large for its board is linked to be measured, and then refused in bytes.
     is_measuring = bool(os.environ.get("MCUTRAIN_MEASURING"))

@@ -67,7 +67,7 @@ LIES: dict[str, tuple[Message, Lie, str]] = {
     "arena": (Message.HELLO, hello("arena_bytes", 0), "tells of 0 bytes of the arena"),
     "state": (Message.HELLO, hello("state_bytes", 2**32 - 1), "4,294,967,295 bytes of the state"),
     "calls": (Message.HELLO, hello("calls", 1), "tells of 1 kernel calls of a step"),
-    "short": (Message.HELLO, lambda body: body[:20], "HELLO with 20 bytes instead of 44"),
+    "short": (Message.HELLO, lambda body: body[:20], "HELLO with 20 bytes instead of 80"),
     "weights": (Message.READ, noise, "the weights that were read have the digest"),
     "nothing": (Message.READ, lambda body: b"", "READ gave 0 bytes instead of"),
     "too much": (Message.READ, lambda body: bytes(60_000), "READ gave 60000 bytes instead of"),
