@@ -46,6 +46,7 @@ class Reconnects:
     patience_s: float
     say: Callable[[str], None]
     done: int = 0
+    is_ended: Callable[[], bool] = field(default=lambda: False)  # somebody asked to stop
     in_a_row: int = field(default=0, init=False)
 
 
@@ -260,7 +261,7 @@ class SteadyRunner(DeviceRunner):
                 hashes = info.build_hash, info.numerics_hash
                 device = Device.open(transport, *hashes, hello_patience_s=HELLO_S)
             except (TransportError, ProtocolError) as error:
-                if time.monotonic() > until:
+                if time.monotonic() > until or self.reconnects.is_ended():
                     raise TransportError(
                         f"{self.device.name}: the device was not found again in {patience_s:g} s "
                         f"({what(error, port)}); plug it in, then run the same command again"
