@@ -95,6 +95,8 @@ def train(
         try:
             feed = Feed(plan, data, options, seed, first_step)
             lay_out(run, feed)
+            if run.steady is not None:
+                run.steady.reconnects.is_ended = lambda: bool(interrupt.number)
             found = None if checkpoints is None else checkpoints.found
             if found is None or found.reached is None:
                 begin(run, state)
