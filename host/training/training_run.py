@@ -40,6 +40,7 @@ class TrainingRun:
     interrupt: Interrupt
     keep: Keep | None = None
     checkpoints: Checkpoints | None = None
+    record: Recorder | None = None
     started: float = 0.0  # by time.monotonic, less what earlier parts of the run took
     verifier: Verifier | None = None
     guard: Guard | None = None
