@@ -42,6 +42,12 @@ def elf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_native(tmp_path_factory.mktemp("keyed"), KEYED)
 
 
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Without a key."""
+    return build_native(tmp_path_factory.mktemp("bare"))
+
+
 @pytest.fixture
 def port(elf: Path) -> Iterator[str]:
     with simulate("native", elf) as path:
@@ -103,14 +109,13 @@ def trained(device: Device) -> bytes:
     return device.read(RamRegion.STATE)
 
 
-def test_training_under_seal_is_training(elf: Path, tmp_path: Path) -> None:
+def test_training_under_seal_is_training(elf: Path, bare: Path) -> None:
     with simulate("native", elf) as path, SerialTransport(path) as transport:
         device = opened(transport)
         sealed = trained(device)
 
         assert Feature.KEY in Feature(device.info.features) and any(device.info.nonce)
         assert device.info.steps == 0 and device.digest().steps == 12
-    bare = build_native(tmp_path)
     with simulate("native", bare) as path, SerialTransport(path) as transport:
         device = Device.open(transport, BUILD_HASH, NUMERICS_HASH)
 
@@ -325,7 +330,7 @@ def test_the_device_itself_asks_for_the_right(wire: Wire) -> None:
         assert session.answered(sealed) == (Status.RIGHT, b""), message
 
 
-def test_what_a_host_is_told(port: str, tmp_path: Path) -> None:
+def test_what_a_host_is_told(port: str, bare: Path) -> None:
     another = pytest.raises(RightError, match="has another key than the file given to --key")
     with SerialTransport(port) as transport, another:
         opened(transport, Keys.of_master(bytes(32)))
@@ -339,7 +344,6 @@ def test_what_a_host_is_told(port: str, tmp_path: Path) -> None:
             device.write(RamRegion.ARENA, b"abc")
         assert device.digest().steps == 0  # the session goes on
     none = pytest.raises(RightError, match="the device has no key, and obeys anyone")
-    bare = build_native(tmp_path)
     with simulate("native", bare) as path, SerialTransport(path) as transport, none:
         opened(transport)
 

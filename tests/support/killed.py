@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs at a port whose host is killed, and whose board is reset and unplugged, at random moments."""
+"""Runs at a port whose host is killed, and whose board is reset and unplugged, at any moment."""
 
 from __future__ import annotations
 
