@@ -87,8 +87,18 @@ class Build:
     lease: Lease  # the firmware stays in the cache while somebody has it
 
 
+STORE = b"store"  # ends what is hashed of a build that has one
+
+
 def build_hash(program: Program, board: str) -> bytes:
-    """8 bytes that name a build: generated source, firmware sources, board description."""
+    """8 bytes that name a build: generated source, firmware sources, board description, and whether
+    it has a store."""
+    without, with_store = build_hashes(program, board)
+    return with_store if program.plan.options.store else without
+
+
+def build_hashes(program: Program, board: str) -> tuple[bytes, bytes]:
+    """``build_hash`` without a store, and with one."""
     digest = hashlib.sha256(emit_source(program).encode())
     is_described = board.removeprefix(REAL) in (*board_names(), *real_board_names())
     own = description_path(board) if is_described else None  # a core alone has no description
@@ -102,7 +112,9 @@ def build_hash(program: Program, board: str) -> bytes:
             digest.update(path.read_bytes())
     digest.update((PACKAGE / "platformio.ini").read_bytes())
     digest.update(board.encode())
-    return digest.digest()[:8]
+    without = digest.digest()[:8]
+    digest.update(STORE)
+    return without, digest.digest()[:8]
 
 
 def constant_bytes(plan: TrainingPlan) -> int:
@@ -434,11 +446,16 @@ def footprint_of(
     )
 
 
+def with_store(plan: TrainingPlan, store: bool) -> TrainingPlan:
+    """The plan of a firmware with a store, or without."""
+    return replace(plan, options=replace(plan.options, store=store))
+
+
 def plan_with_hash(
     plan_for: Callable[[Chip], TrainingPlan], digest: bytes
 ) -> tuple[TrainingPlan, str] | None:
-    """The plan whose build of today for one of the boards has this hash, and the board; None if
-    none has."""
+    """The plan whose build of today for one of the boards has this hash, with a store or without,
+    and the board; None if none has."""
     made: dict[Chip, Program] = {}
     for board in (*board_names(), *(REAL + name for name in real_board_names())):
         chip = chip_of(board)
@@ -448,8 +465,9 @@ def plan_with_hash(
                 made[alike] = lay_out(plan_for(chip))
             except BudgetError:  # its memories are too small
                 continue
-        if build_hash(made[alike], board) == digest:
-            return made[alike].plan, board
+        hashes = build_hashes(made[alike], board)
+        if digest in hashes:
+            return with_store(made[alike].plan, digest == hashes[1]), board
     return None
 
 
