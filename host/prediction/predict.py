@@ -45,7 +45,7 @@ class Predicted:
 
     @property
     def slice_instructions(self) -> int:
-        """Of a piece; they are taken to be alike, which rows at an edge, with less to do, are not."""
+        """Of a piece; all are taken to be alike, though rows at an edge have less to do."""
         return round(self.instructions / self.slices)
 
     def to_json(self) -> dict[str, Any]:

@@ -320,6 +320,14 @@ def outcome_table(outcomes: list[Outcome]) -> None:
         lines(notes(outcome))
 
 
+def boards_table(rows: list[dict[str, str]]) -> None:
+    """A row for each board that a command ran on."""
+    table = Table(*dict.fromkeys(name for row in rows for name in row))
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row.values()))
+    out.print(table)
+
+
 def check_table(result: dict[str, Any]) -> None:
     table = Table(title=escape(result["model"]))
     for name in ("operator", "name", "outputs compared", "mismatches"):

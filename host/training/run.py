@@ -12,6 +12,7 @@ from pathlib import Path
 from mcutrain.host.building.firmware import Build, build
 from mcutrain.host.building.target import Target, TargetKind, check_runs_here
 from mcutrain.host.cost import measured, planned
+from mcutrain.host.link import health
 from mcutrain.host.simulation.counting import check_counts, unit_of
 from mcutrain.host.simulation.counts import Unit, read_counts, summary
 from mcutrain.host.simulation.profile import profiles
@@ -215,11 +216,13 @@ def run_on_port(
         job = settled(timed(job, plan, data, runner, state), plan, data, state, reporter, keeper)
         with reporter.training(plan) as report:
             result, saving = train_job(job, plan, data, runner, report, state, keeper)
+        info, digest = runner.device.info, runner.digest()
         traffic = runner.device.traffic
     known = port_build(plan, runner.board)
     return Outcome(
         job, runner.device.name, result, known.cost, plan, saving=saving, traffic=traffic,
         port_build=known, counted=dict(known.counts.counted), unit=known.counts.unit,
+        device=health.to_json(info), digest=digest,
     )  # fmt: skip
 
 

@@ -101,6 +101,7 @@ def test_a_firmware_that_fails_at_each_start_makes_a_safe_one(board: str, tmp_pa
     )
 
 
+@pytest.mark.exhaustive
 def test_without_ram_that_outlives_a_reset_only_the_chip_could_tell(tmp_path: Path) -> None:
     elf = build_simulated("mps2_an386", CORES["mps2_an386"], tmp_path, "-DFAKE_FAULTS")
     with simulate("mps2_an386", elf) as port:
