@@ -20,6 +20,7 @@ from mcutrain.host.building.firmware import built_before, read_record
 from mcutrain.host.building.target import Target
 from mcutrain.host.defaults import BAUD
 from mcutrain.host.errors import DeviceError
+from mcutrain.host.link import health
 from mcutrain.host.link.device import Device
 from mcutrain.host.link.model_device import ModelDevice
 from mcutrain.host.link.protocol import Status
@@ -70,7 +71,7 @@ class Selftest:
         found = self.document
         firmware, verified = found["firmware"], found["verified_steps"]
         first = f"{found['port']}: {firmware['model']}, {firmware['update']}, {firmware['target']}"
-        said = [f"{first}, build {firmware['build_hash']}"]
+        said = [f"{first}, build {firmware['build_hash']}", device_told(found["device"])]
         if not self.failure:
             said.append(
                 f"equal to the reference in every bit: {verified} steps, an inference, a step in "
@@ -105,11 +106,18 @@ def run_selftest(job: SelftestJob, reporter: Reporter) -> Selftest:
             "host": {"python": platform.python_version(), "system": platform.platform()},
             "port": runner.device.name,
             "board": {"board": job.board, "chip": job.chip},
+            "device": health.to_json(runner.device.info),
             "firmware": firmware_of(runner),
             **found.to_json(),
             "link": None if traffic is None else traffic.to_json(),
         }
     return Selftest(document, found.failure)
+
+
+def device_told(device: dict[str, Any]) -> str:
+    """Which device it is, and what became of it."""
+    name = device["device_id"] or "without an id"
+    return f"device {name}; {device['told']}"
 
 
 def put_back(runner: PortRunner, learned: bytes | None) -> None:

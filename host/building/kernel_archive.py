@@ -32,7 +32,7 @@ def kernel_sources(firmware: Path, features: frozenset[str] = frozenset()) -> li
     kernels = [path for path in sorted(firmware.glob("kernels/*.c")) if path not in left_out]
     return [
         *kernels,
-        *(firmware / "mct" / name for name in ("digest.c", "crc32.c", "fixedpoint.c")),
+        *(firmware / "mct" / name for name in ("alive.c", "digest.c", "crc32.c", "fixedpoint.c")),
     ]
 
 

@@ -105,6 +105,15 @@ PortOption = typer.Option(
     rich_help_panel=TARGET,
     autocompletion=ports,
 )
+PortsOption = typer.Option(
+    "--port",
+    metavar="PORT",
+    help="Use a flashed board at this serial port, in place of a target; auto takes the one "
+    "board that answers. Given several times it runs on all of these boards at once, and files "
+    "that are written get the board's id, or its port, into their names.",
+    rich_help_panel=TARGET,
+    autocompletion=ports,
+)
 BaudOpt = Annotated[
     int,
     typer.Option(

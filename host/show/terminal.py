@@ -11,6 +11,7 @@ from rich.console import Console, JustifyMethod
 from rich.markup import escape
 from rich.table import Table
 
+from mcutrain.host.prediction.slices import slice_lines
 from mcutrain.host.simulation.counts import Unit
 from mcutrain.host.training.rate_choice import rate_text, told
 
@@ -151,6 +152,7 @@ def cost_table(cost: dict[str, Any]) -> None:
         )
     if "predicted_instructions" in cost:
         lines(prediction_lines(cost["predicted_instructions"]))
+        lines(slice_lines(cost["predicted_instructions"]))
     if "target" not in cost:
         told = "--target plans for a board, and measures a build for one that runs here"
         lines([f"planned for {cost['chip']}; {told}"])
@@ -316,6 +318,14 @@ def outcome_table(outcomes: list[Outcome]) -> None:
             losses.add_row(*tried.values())
             out.print(losses)
         lines(notes(outcome))
+
+
+def boards_table(rows: list[dict[str, str]]) -> None:
+    """A row for each board that a command ran on."""
+    table = Table(*dict.fromkeys(name for row in rows for name in row))
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row.values()))
+    out.print(table)
 
 
 def check_table(result: dict[str, Any]) -> None:

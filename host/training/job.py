@@ -158,11 +158,15 @@ class Outcome:
     port_build: PortBuild | None = None  # what a board at a port runs
     reconnects: int = 0  # how often the device was lost and found again
     unit: Unit = Unit.INSTRUCTIONS  # of what was counted; its word is in the keys
+    device: dict[str, Any] | None = None  # at a port: which it is, and what became of it
+    digest: int | None = None  # of what a device at a port has learned, as it says itself
 
     def to_json(self) -> dict[str, Any]:
         return {
             "model": str(self.job.request.model),
             "target": self.target,
+            "device": self.device,
+            "digest": None if self.digest is None else f"{self.digest:08x}",
             "update": self.plan.scheme.name,
             "seed": self.result.seed,
             "balance": self.job.options.balance,

@@ -11,6 +11,7 @@ from pathlib import Path
 from mcutrain.host.building.firmware import Build, build
 from mcutrain.host.building.target import Target, TargetKind, check_runs_here
 from mcutrain.host.cost import measured, planned
+from mcutrain.host.link import health
 from mcutrain.host.simulation.counting import check_counts, unit_of
 from mcutrain.host.simulation.counts import Unit, read_counts, summary
 from mcutrain.host.simulation.profile import profiles
@@ -238,12 +239,13 @@ def run_on_port(ready: Prepared, port: str, reporter: Reporter, keeper: Keeper) 
             result, saving = train_job(
                 job, plan, ready.data, runner, report, state, keeper, checkpoints
             )
+        info, digest = runner.device.info, runner.digest()
         traffic = runner.device.traffic
     known = port_build(plan, found.board)
     return Outcome(
         job, runner.device.name, result, known.cost, plan, saving=saving, traffic=traffic,
         port_build=known, counted=dict(known.counts.counted), unit=known.counts.unit,
-        reconnects=reconnects.done,
+        reconnects=reconnects.done, device=health.to_json(info), digest=digest,
     )  # fmt: skip
 
 

@@ -10,7 +10,9 @@
 
 #include "fuzzed.c"
 
+#include "mct/alive.c"
 #include "runtime/frame.c"
+#include "runtime/health.c"
 #include "runtime/link.c"
 #include "runtime/session.c"
 

@@ -6,6 +6,8 @@
 #define MCT_PATH(x) MCT_TEXT(x)
 #include MCT_PATH(MCT_STM32_BOARD.h)
 
+#include <string.h>
+
 #include "mct/port.h"
 
 static UART_HandleTypeDef mct_port_uart;
@@ -73,6 +75,31 @@ void mct_port_init(void)
     HAL_NVIC_SetPriority(MCT_STM32_UART_IRQ, 1, 0);
     HAL_NVIC_EnableIRQ(MCT_STM32_UART_IRQ);
     __HAL_UART_ENABLE_IT(&mct_port_uart, UART_IT_RXNE);
+}
+
+void mct_port_device_id(uint8_t id[MCT_DEVICE_ID_BYTES])
+{
+    const uint32_t words[3] = {HAL_GetUIDw0(), HAL_GetUIDw1(), HAL_GetUIDw2()};
+    memcpy(id, words, sizeof words);
+}
+
+/* After a power-on the flags of brown-out and pin are set too, after any reset that of the pin. */
+mct_reset_cause mct_port_reset_cause(void)
+{
+    mct_reset_cause cause = MCT_RESET_UNKNOWN;
+    if (__HAL_RCC_GET_FLAG(RCC_FLAG_PORRST)) {
+        cause = MCT_RESET_POWER_ON;
+    } else if (__HAL_RCC_GET_FLAG(RCC_FLAG_BORRST)) {
+        cause = MCT_RESET_BROWN_OUT;
+    } else if (__HAL_RCC_GET_FLAG(MCT_STM32_WATCHDOG)) {
+        cause = MCT_RESET_WATCHDOG;
+    } else if (__HAL_RCC_GET_FLAG(RCC_FLAG_SFTRST)) {
+        cause = MCT_RESET_SOFTWARE;
+    } else if (__HAL_RCC_GET_FLAG(RCC_FLAG_PINRST)) {
+        cause = MCT_RESET_PIN;
+    }
+    __HAL_RCC_CLEAR_RESET_FLAGS();
+    return cause;
 }
 
 void mct_port_receive(bool may_sleep)

@@ -15,7 +15,7 @@ from mcutrain.host.cli.options import (
     DryRunOpt,
     FlashOpt,
     JsonOpt,
-    PortOption,
+    PortsOption,
     QuietOpt,
     VerboseOpt,
     takes_optional_request,
@@ -192,7 +192,8 @@ def monitor(
 @takes_optional_request
 def selftest(
     request: Request | None,
-    port: Annotated[str, PortOption, COMMON] = AUTO,
+    ctx: typer.Context,
+    port: Annotated[list[str] | None, PortsOption, COMMON] = None,
     baud: BaudOpt = BAUD,
     steps: Annotated[
         int,
@@ -241,8 +242,14 @@ def selftest(
     from mcutrain.host.show import terminal as show
     from mcutrain.trainer.errors import Error
 
+    if port is not None and len(port) > 1:
+        from mcutrain.host.cli.several import run_each, selftest_rows, tell
+
+        runs = run_each(ctx, port, baud, ("output",))
+        tell(runs, selftest_rows(runs), json_)
+        return
     asked = example_request() if request is None else request
-    job = SelftestJob(asked, port, baud, steps, flash_latents, board, chip)
+    job = SelftestJob(asked, port[0] if port else AUTO, baud, steps, flash_latents, board, chip)
     found = run_selftest(job, ConsoleReporter(progress(quiet)))
     if output is not None:
         write_whole(output, written(found))

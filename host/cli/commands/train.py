@@ -16,7 +16,7 @@ from mcutrain.host.cli.options import (
     DryRunOpt,
     FlashOpt,
     JsonOpt,
-    PortOption,
+    PortsOption,
     ProfileOpt,
     QuietOpt,
     RateOpt,
@@ -59,7 +59,7 @@ def train(
     ],
     reading: DataOptions,
     target: TargetOpt = "reference",
-    port: Annotated[str | None, PortOption, COMMON] = None,
+    port: Annotated[list[str] | None, PortsOption, COMMON] = None,
     baud: BaudOpt = BAUD,
     fresh: Annotated[
         bool,
@@ -336,8 +336,17 @@ def train(
         require_extra("report")
     if fresh and go_on:
         raise Error("give --fresh or --go-on, not both")
+    if port is not None and len(port) > 1:
+        from mcutrain.host.cli.several import run_each, tell, training_rows
+
+        if dry_run:
+            raise Error("--dry-run looks at one board: give one --port")
+        runs = run_each(ctx, port, baud, ("save", "export", "report"))
+        tell(runs, training_rows(runs), json_)
+        return
+    one_port = port[0] if port else None
     job = asked_job(
-        request, data, target, port=port, epochs=epochs, lr=lr, lr_minutes=lr_minutes,
+        request, data, target, port=one_port, epochs=epochs, lr=lr, lr_minutes=lr_minutes,
         schedule=schedule, seed=seed, steps=steps, minutes=minutes, balance=balance,
         augment=augment, verify=verify, guard=guard, guard_minutes=guard_minutes,
         patience=patience, validate_on=validate_on, count_instructions=count_instructions,
@@ -371,7 +380,7 @@ def train(
     if outcome.result.interrupted and keeper.has_checkpoint:
         say(f"go on with: {command_of(ctx, without=('fresh',))}")
     elif outcome.result.interrupted and not keeper.failures:
-        is_kept = keeper.kept or port is not None
+        is_kept = keeper.kept or one_port is not None
         left = max(0, outcome.result.planned_steps - outcome.result.steps)
         again = f"go on with: {command_again(ctx, keeper, left)}"
         say(again if is_kept else "no file holds them: next time give --save or --export")
