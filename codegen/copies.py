@@ -18,11 +18,12 @@ from mcutrain.codegen.emit import KERNEL_ABI
 Files = Mapping[str, str]
 
 SELECTION = "mct_selected_model.h"  # which model the session serves
+KEYS = "mct_keys.h"  # of its link, if it has some
 VERSION = "mct/one_version.h"
 # Each model includes it, and so the version.
 BODY = "mct/model_body.h"
 # What serves one model alone: in two folders these are two, and the linker says so.
-OF_ONE_MODEL = ("runtime/session.c", "runtime/link.c")
+OF_ONE_MODEL = ("runtime/session.c", "runtime/link.c", "runtime/seal.c")
 
 NAMED = re.compile(r'^([ \t]*#[ \t]*(?:include|define MCT_TEMPLATE)[ \t]+)"([^"\n]+)"', re.M)
 # A function at the left margin that is not static, or a table; it may be named by macros.
@@ -72,7 +73,7 @@ def copied(name: str, text: str, version: str) -> str:
 
     def relative(found: re.Match[str]) -> str:
         path = found[2]
-        if posixpath.dirname(path) or path == SELECTION:
+        if posixpath.dirname(path) or path in (SELECTION, KEYS):
             path = posixpath.relpath(path, folder)
         return f'{found[1]}"{path}"'
 

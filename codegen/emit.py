@@ -77,6 +77,7 @@ def emit_preamble(program: Program) -> Iterator[str]:
     yield "#include <string.h>"
     yield ""
     yield from (f'#include "kernels/{unit}.h"' for unit in program.headers)
+    yield '#include "mct/alive.h"'
     yield '#include "mct/digest.h"'
     if plan.learning.chain is not None:
         yield '#include "mct/record_chain.h"'
@@ -200,6 +201,7 @@ def emit_calls(program: Program) -> Iterator[str]:
             yield f"{INDENT * 2}if (end == {index + 1}u) {{"
             yield f"{INDENT * 3}break;"
             yield f"{INDENT * 2}}}"
+            yield f"{INDENT * 2}mct_port_alive();"
             yield f"{INDENT * 2}MCT_FALLTHROUGH;"
     yield f"{INDENT}default:"
     yield f"{INDENT * 2}break;"

@@ -34,6 +34,7 @@ def emit_group(program: Program, call: GroupCall) -> Iterator[str]:
         last = f"{last} < {whole} ? {last} : {whole}"
     yield f"{INDENT}for (int32_t first = 0; first < {whole}; first += {size}) {{"
     yield f"{INDENT * 2}const mct_channels group = {{first, {last}}};"
+    yield f"{INDENT * 2}mct_port_alive();"
     for stage in call.parts:
         yield from indented(call_lines(program, stage, 2, names_of(program, call, stage)), 2)
     yield f"{INDENT}}}"

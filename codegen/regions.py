@@ -75,6 +75,7 @@ def emit_run(program: Program, call: RegionCall) -> Iterator[str]:
     else:
         yield from emit_arrival(program, call)
     yield f"{INDENT}for (;;) {{"
+    yield f"{INDENT * 2}mct_port_alive();"
     keyword = "if"
     for s in reversed(range(len(stages))):
         yield from indented(filled(f"{keyword} (", is_ready(region, s), ") {", 2, " && "), 2)

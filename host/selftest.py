@@ -20,6 +20,8 @@ from mcutrain.host.building.firmware import built_before, read_record
 from mcutrain.host.building.target import Target
 from mcutrain.host.defaults import BAUD
 from mcutrain.host.errors import DeviceError
+from mcutrain.host.keys import Keys
+from mcutrain.host.link import health
 from mcutrain.host.link.device import Device
 from mcutrain.host.link.model_device import ModelDevice
 from mcutrain.host.link.protocol import Status
@@ -56,6 +58,7 @@ class SelftestJob:
     flash_latents: Path | None = None
     board: str | None = None
     chip: str | None = None
+    keys: Keys | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class Selftest:
         found = self.document
         firmware, verified = found["firmware"], found["verified_steps"]
         first = f"{found['port']}: {firmware['model']}, {firmware['update']}, {firmware['target']}"
-        said = [f"{first}, build {firmware['build_hash']}"]
+        said = [f"{first}, build {firmware['build_hash']}", device_told(found["device"])]
         if not self.failure:
             said.append(
                 f"equal to the reference in every bit: {verified} steps, an inference, a step in "
@@ -91,7 +94,7 @@ def run_selftest(job: SelftestJob, reporter: Reporter) -> Selftest:
     asked."""
     request = job.request.resolved()
     plans = partial(planned_on, request, job.flash_latents)
-    with connected(job.port, plans, job.baud) as runner:
+    with connected(job.port, plans, job.baud, job.keys) as runner:
         learned = learned_state(runner) if settle(runner) else None
         try:
             with reporter.working(f"{runner.device.name}: comparing {job.steps} steps"):
@@ -105,11 +108,18 @@ def run_selftest(job: SelftestJob, reporter: Reporter) -> Selftest:
             "host": {"python": platform.python_version(), "system": platform.platform()},
             "port": runner.device.name,
             "board": {"board": job.board, "chip": job.chip},
+            "device": health.to_json(runner.device.info),
             "firmware": firmware_of(runner),
             **found.to_json(),
             "link": None if traffic is None else traffic.to_json(),
         }
     return Selftest(document, found.failure)
+
+
+def device_told(device: dict[str, Any]) -> str:
+    """Which device it is, and what became of it."""
+    name = device["device_id"] or "without an id"
+    return f"device {name}; {device['told']}"
 
 
 def put_back(runner: PortRunner, learned: bytes | None) -> None:
@@ -129,7 +139,7 @@ def firmware_of(runner: PortRunner) -> dict[str, Any]:
     """What runs on the board: by its HELLO, and by this computer's build if there is one."""
     info, plan = runner.device.info, runner.plan
     target = Target.of_board(runner.board)
-    built = built_before(plan, target)
+    built = built_before(plan, target, is_keyed=not info.shows_arena)
     record = None if built is None else read_record(built.folder)
     return {
         "model": plan.name,

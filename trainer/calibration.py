@@ -20,6 +20,7 @@ from mcutrain.trainer.graph.tensor import Array, QuantParams, Role, Tensor
 from mcutrain.trainer.making.quantiser import activation_quant
 from mcutrain.trainer.model import Model
 from mcutrain.trainer.ops.weighted import DEAD_BIAS, Weighted
+from mcutrain.trainer.tflite.metadata import CALIBRATION
 from mcutrain.trainer.tflite.patch import TflitePatch
 from mcutrain.trainer.tflite.reader import READER_ERRORS, parse
 
@@ -79,14 +80,19 @@ def calibrate(
     ``samples`` (N, input size) int8. The input, the logits and what has a scale by its operator's
     definition stay. A range whose end is reached is widened first, then all are fitted to what
     they hold. ``done`` is told (passes over the samples, of at most how many). Raises ModelError
-    if the file cannot be changed, or holds a training state, which is of the old ranges.
+    if the file cannot be changed, or holds a training state, which is of the old ranges. A file
+    that is changed says of how many samples its ranges are.
     """
     model = parse(data, "model")
     if model.training_state is not None:
         raise ModelError("the model has a training state: calibrate a model before it is trained")
-    before = quants(model)
+    before, original = quants(model), data
     try:
         data = fitted(data, model, samples, done)
+        if data != original:
+            patch = TflitePatch(data)
+            patch.set_metadata(CALIBRATION, f"{len(samples):,} samples".encode())
+            data = patch.finish()
     except READER_ERRORS as err:
         raise ModelError(f"the model file cannot be calibrated: {err}") from err
     after = quants(parse(data, "model"))

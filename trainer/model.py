@@ -29,6 +29,7 @@ class Model:
     ``training_state`` is what an export of a trained model keeps to go on (TrainingState).
     ``pixels`` is the uint8 quantisation in which the file takes its input, before a conversion;
     ``tied`` are the operators that read the same weights of the file, each time they are several.
+    ``calibration`` says with how many samples the file's ranges were calibrated, if they were.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Model:
     training_state: bytes | None = None
     pixels: QuantParams | None = None
     tied: tuple[tuple[int, ...], ...] = ()
+    calibration: str | None = None
 
     @property
     def weighted(self) -> list[Node]:

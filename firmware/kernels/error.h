@@ -131,6 +131,10 @@ static inline MCT_ERROR MCT_NAME(mct_error_put)(MCT_NAME(mct_error_writer) * wri
 void MCT_NAME(mct_error_put_all)(MCT_NAME(mct_error_writer) * writer, const int32_t *raw,
                                  int32_t count, const uint8_t *mask, int32_t at, MCT_ERROR *dx);
 
+/* dx[k] = the error dout[k] where the mask of element at + k is open, else 0; dx may be dout. */
+void MCT_NAME(mct_error_pass)(const MCT_ERROR *dout, int32_t count, const uint8_t *mask, int32_t at,
+                              MCT_ERROR *dx);
+
 /* Begins REQ of a tensor that is made by groups of channels: its exponent is known before. */
 void MCT_NAME(mct_error_open)(const mct_error_open_params *p, const int16_t *dout_e, MCT_HISTORY,
                               MCT_NAME(mct_error_writer) * writer, int16_t *dx_e);

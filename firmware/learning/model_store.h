@@ -34,8 +34,11 @@
 
 /* Names what is kept. */
 #define MCT_STORED                                                                                 \
-    const mct_region parts[] = {MCT_API(regions)[MCT_REGION_STATE], MCT_API(slot_labels)(),        \
-                                MCT_API(slot_latents)(), MCT_STORE_ALSO};                          \
+    mct_region kept_labels;                                                                        \
+    mct_region kept_latents;                                                                       \
+    MCT_API(slot_regions)(&kept_labels, &kept_latents);                                            \
+    const mct_region parts[] = {MCT_API(regions)[MCT_REGION_STATE], kept_labels, kept_latents,     \
+                                MCT_STORE_ALSO};                                                   \
     const mct_store store = {parts, sizeof parts / sizeof *parts, MCT_API(numerics_hash)}
 
 /* Saves what was learned. Returns MCT_ERR_BUSY while a step is under way, else as mct_store_save.
@@ -63,8 +66,8 @@ MCT_CHECKED static inline mct_status MCT_API(load)(void)
         is_invalid = true;
         status = mct_store_load(&store, &place);
     }
-    if (status != MCT_OK && place.is_loaded && MCT_API(slot_labels)().nbytes > 0u) {
-        memset(MCT_API(slot_labels)().data, 0, (size_t)MCT_API(slot_labels)().nbytes);
+    if (status != MCT_OK && place.is_loaded && kept_labels.nbytes > 0u) {
+        memset(kept_labels.data, 0, (size_t)kept_labels.nbytes);
     }
     return status != MCT_OK && is_invalid ? MCT_ERR_STATE : status;
 }

@@ -2,13 +2,13 @@
 #include "mct/crc32.h"
 
 #ifdef MCT_CRC32_BY_NIBBLES
-const uint32_t mct_crc32_table[16] = {
+const uint32_t mct_crc32_of_nibbles[16] = {
     0x00000000u, 0x1db71064u, 0x3b6e20c8u, 0x26d930acu, 0x76dc4190u, 0x6b6b51f4u,
     0x4db26158u, 0x5005713cu, 0xedb88320u, 0xf00f9344u, 0xd6d6a3e8u, 0xcb61b38cu,
     0x9b64c2b0u, 0x86d3d2d4u, 0xa00ae278u, 0xbdbdf21cu,
 };
 #else
-const uint32_t mct_crc32_table[256] = {
+const uint32_t mct_crc32_of_bytes[256] = {
     0x00000000u, 0x77073096u, 0xee0e612cu, 0x990951bau, 0x076dc419u, 0x706af48fu, 0xe963a535u,
     0x9e6495a3u, 0x0edb8832u, 0x79dcb8a4u, 0xe0d5e91eu, 0x97d2d988u, 0x09b64c2bu, 0x7eb17cbdu,
     0xe7b82d07u, 0x90bf1d91u, 0x1db71064u, 0x6ab020f2u, 0xf3b97148u, 0x84be41deu, 0x1adad47du,
@@ -49,10 +49,21 @@ const uint32_t mct_crc32_table[256] = {
 };
 #endif
 
+/* What any bytes are read as. */
+typedef uint32_t __attribute__((may_alias)) aliased_word;
+
 uint32_t mct_crc32(uint32_t crc, const void *data, uint32_t nbytes)
 {
     const uint8_t *bytes = data;
     crc = ~crc;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && !defined MCT_CRC32_BY_NIBBLES
+    /* A word meets the CRC at once where it can be loaded so: learned biases, and sums of steps. */
+    for (; (uintptr_t)bytes % 4u == 0u && nbytes >= 4u; nbytes -= 4u, bytes += 4) {
+        crc ^= *(const aliased_word *)(const void *)bytes;
+        crc = mct_crc32_push(mct_crc32_push(crc, 0u), 0u);
+        crc = mct_crc32_push(mct_crc32_push(crc, 0u), 0u);
+    }
+#endif
     for (uint32_t n = 0; n < nbytes; n++) {
         crc = mct_crc32_push(crc, bytes[n]);
     }

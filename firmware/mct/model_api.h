@@ -220,11 +220,11 @@ MCT_CHECKED mct_status MCT_API(keep_latent)(uint32_t slot, uint32_t label);
  * that is empty or that there is not, and MCT_ERR_BUSY while a step is under way. */
 MCT_CHECKED mct_status MCT_API(recall_latent)(uint32_t slot, uint32_t *label);
 
-/* Return the slots in RAM as memory, for what saves them (learning/model_store.h does): 16 bits for
- * each slot, 1 more than its label, or 0 where the slot is empty; and the latents. Of no bytes
- * without slots. */
-mct_region MCT_API(slot_labels)(void);
-mct_region MCT_API(slot_latents)(void);
+/* Tells where the slots in RAM lie, for what saves them (learning/model_store.h does): 16 bits for
+ * each slot, 1 more than its label, or 0 where the slot is empty; and the latents. They have no
+ * bytes without slots. */
+void MCT_API(slot_regions)(mct_region *labels, mct_region *latents);
+
 /* Writes what the head knows of a class, from the latents of the class in the slots, those in flash
  * too, in one pass and without a learning rate (SPEC 1.11): the class whose mean latent is nearest
  * gets the greatest output. `label` is the class, or MCT_ALL_CLASSES for every class of which there

@@ -85,16 +85,14 @@ mct_status MCT_API(infer_from_latent)(void)
 static int8_t MCT_API(slots)[MCT_API_LATENT_SLOTS][MCT_API_CONST(LATENT_BYTES)];
 static uint16_t MCT_API(slots_label)[MCT_API_LATENT_SLOTS]; /* 1 more than it; 0 if empty */
 
-mct_region MCT_API(slot_labels)(void)
+/* By pointers: what is returned would be a constant of the model's, of which the plan counts each.
+ */
+void MCT_API(slot_regions)(mct_region *labels, mct_region *latents)
 {
-    const mct_region region = {(uint8_t *)MCT_API(slots_label), sizeof MCT_API(slots_label)};
-    return region;
-}
-
-mct_region MCT_API(slot_latents)(void)
-{
-    const mct_region region = {(uint8_t *)MCT_API(slots), sizeof MCT_API(slots)};
-    return region;
+    labels->data = (uint8_t *)MCT_API(slots_label);
+    labels->nbytes = sizeof MCT_API(slots_label);
+    latents->data = (uint8_t *)MCT_API(slots);
+    latents->nbytes = sizeof MCT_API(slots);
 }
 
 mct_status MCT_API(keep_latent)(uint32_t slot, uint32_t label)
@@ -124,16 +122,12 @@ mct_status MCT_API(keep_latent)(uint32_t slot, uint32_t label)
 
 #else
 
-mct_region MCT_API(slot_labels)(void)
+void MCT_API(slot_regions)(mct_region *labels, mct_region *latents)
 {
-    const mct_region none = {NULL, 0};
-    return none;
-}
-
-mct_region MCT_API(slot_latents)(void)
-{
-    const mct_region none = {NULL, 0};
-    return none;
+    labels->data = NULL;
+    labels->nbytes = 0;
+    latents->data = NULL;
+    latents->nbytes = 0;
 }
 
 mct_status MCT_API(keep_latent)(uint32_t slot, uint32_t label)
@@ -160,7 +154,7 @@ static mct_status MCT_API(recall_from_flash)(uint32_t index, uint32_t *label)
     *label = found;
 #else
     /* Volatile, or the compiler makes instructions of a sole slot, and the plan's bytes differ. */
-    const int8_t(*volatile latents)[MCT_API_CONST(LATENT_BYTES)] = MCT_API(flash_latents);
+    const int8_t (*volatile latents)[MCT_API_CONST(LATENT_BYTES)] = MCT_API(flash_latents);
     const uint16_t *volatile labels = MCT_API(flash_labels);
     memcpy(MCT_API_LATENT, latents[index], MCT_API_CONST(LATENT_BYTES));
     *label = labels[index];

@@ -17,7 +17,8 @@ extern "C" {
 void mct_port_init(void);
 
 /* Hands what has arrived to mct_link_receive, unless an interrupt does. With `may_sleep` it sleeps
- * until there was something, since the last call; it may return early. */
+ * until there was something, since the last call; it may return early, and must where a watchdog
+ * runs (mct/alive.h). */
 void mct_port_receive(bool may_sleep);
 
 /* Sends all bytes; may block until the link has taken them. */

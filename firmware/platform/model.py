@@ -65,6 +65,7 @@ if not MANIFESTS:  # C that was not generated: portable kernels, as the library 
     left_out = [each[2:-1] for each in filters if each.startswith("-<kernels/")]
 LEFT_OUT = {os.path.realpath(os.path.join(SOURCES, source)) for source in left_out}
 
+OF_MODEL = ("session.c", "seal.c")  # of the runtime
 HEADERS = [os.path.join(gen_dir, name) for name in os.listdir(gen_dir) if name.endswith(".h")]
 
 
@@ -74,7 +75,8 @@ def with_model(env, node):
     path = node.srcnode().get_abspath()
     if os.path.realpath(path) in LEFT_OUT:
         return None
-    if os.path.dirname(path) != os.path.abspath(gen_dir) and os.path.basename(path) != "session.c":
+    is_generated = os.path.dirname(path) == os.path.abspath(gen_dir)
+    if not is_generated and os.path.basename(path) not in OF_MODEL:
         return node
     made = env.Object(node, MODEL_FLAGS=["-iquote", gen_dir])
     env.Depends(made, HEADERS)

@@ -21,7 +21,7 @@
 #define OUTLIVES
 #endif
 
-enum { MAGIC = 0x4d435431 };
+#define MAGIC 0x4d435431u
 
 /* A debugger finds it by its name. */
 static OUTLIVES struct {
@@ -60,7 +60,9 @@ static uint32_t crc(void)
 void mct_health_begin(void)
 {
     mct_reset_cause cause = mct_port_reset_cause();
-    if (mct_health.magic != MAGIC || mct_health.crc != crc() || cause == MCT_RESET_POWER_ON) {
+    bool is_whole = mct_health.magic == MAGIC && mct_health.crc == crc();
+    /* A register may still tell of the power-on where the fault handler began anew by a jump. */
+    if (!is_whole || (cause == MCT_RESET_POWER_ON && !mct_health.has_failed)) {
         memset(&mct_health, 0, sizeof mct_health);
         mct_health.magic = MAGIC;
 #ifdef MCT_NOINIT

@@ -123,16 +123,17 @@ mct_status mct_seal_open(mct_request *request, bool is_new)
     return MCT_OK;
 }
 
-/* Of messages that are not named here that of the key that may most. The arena holds samples: no
- * key shows it, or another region that is not the state. */
+/* What is not named here needs the key that may most. Who trains may see outputs, which lie in the
+ * arena; no key writes there. COLLECT, which shows what a sensor sees, is one of these. */
 static uint32_t right_to(uint8_t type, uint8_t first)
 {
     switch (type) {
     case MCT_MSG_DIGEST:
     case MCT_MSG_CYCLES:
+    case MCT_MSG_RECORD:
         return MCT_RIGHT_READ;
     case MCT_MSG_READ:
-        return first == MCT_REGION_STATE ? MCT_RIGHT_READ : NO_RIGHT;
+        return first == MCT_REGION_STATE ? MCT_RIGHT_READ : MCT_RIGHT_TRAIN;
     case MCT_MSG_STORE:
         return first == MCT_STORE_LOOK ? MCT_RIGHT_READ : MCT_RIGHT_WRITE;
     case MCT_MSG_SAMPLE:
@@ -147,6 +148,7 @@ static uint32_t right_to(uint8_t type, uint8_t first)
     case MCT_MSG_RUN:
     case MCT_MSG_START:
     case MCT_MSG_FINISH:
+    case MCT_MSG_ENROL:
         return MCT_RIGHT_TRAIN;
     case MCT_MSG_WRITE:
         return first == MCT_REGION_STATE ? MCT_RIGHT_WRITE : NO_RIGHT;

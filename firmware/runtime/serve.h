@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 
+#include "mct/alive.h"
 #include "mct/port.h"
 #include "runtime/session.h"
 
@@ -23,6 +24,7 @@ static inline void mct_serve_begin(void)
 /* Again and again: does what there is to do, and sleeps when that is nothing. */
 static inline void mct_serve(void)
 {
+    mct_port_alive();
     bool is_idle = !mct_session_work();
     mct_port_receive(is_idle);
 }

@@ -12,15 +12,8 @@
 #include "runtime/record_reply.h"
 #include "runtime/request.h"
 
-/* Boards with flash for it say MCT_WITH_STORE, and give mct/port_flash.h; whether this firmware has
- * a store, mct_selected_model.h or the board says. */
-#ifndef MCT_STORE
-#define MCT_STORE 0
-#endif
-#if MCT_STORE && !defined MCT_WITH_STORE
-#error "this board has no flash for a store: generate the model without --store"
-#endif
-#if MCT_STORE
+/* MCT_WITH_STORE: this firmware has a store. mct_selected_model.h says so, or the board. */
+#ifdef MCT_WITH_STORE
 #define MCT_API(symbol) MCT_MODEL(symbol)
 #include "learning/model_store.h"
 #endif
@@ -69,6 +62,9 @@ static struct {
     bool is_at_latent; /* LATENT, PREFIX or RECALL came after the last SAMPLE */
     bool is_started;   /* the step under way was begun by START */
     bool is_written;   /* the state, by WRITE: whether it is valid is not known yet */
+#ifdef MCT_WITH_KEY
+    bool has_outputs; /* an INFER has left them in the arena, and nothing came since but READs */
+#endif
 } mct_link_session;
 
 __attribute__((weak)) uint32_t mct_port_cycles(void)
@@ -87,7 +83,7 @@ void mct_session_init(void)
     mct_link_init();
     mct_health_begin();
     MCT_MODEL(reset)(0);
-#if MCT_STORE
+#ifdef MCT_WITH_STORE
     if (!mct_health_is_safe() && MCT_MODEL(load)() != MCT_OK) {
         MCT_MODEL(reset)(0); /* a load that is refused may have left half of something */
     }
@@ -138,7 +134,7 @@ static bool size_is_right(uint8_t type, uint32_t nbytes)
         return MCT_RECEIVES_AHEAD && nbytes == MCT_REQUEST_FINISH_BYTES;
     case MCT_MSG_CYCLES:
         return nbytes == MCT_REQUEST_CYCLES_BYTES;
-#if MCT_STORE
+#ifdef MCT_WITH_STORE
     case MCT_MSG_STORE:
         return nbytes == MCT_REQUEST_STORE_BYTES;
 #endif
@@ -300,6 +296,9 @@ static mct_status execute_infer(uint8_t *reply, uint32_t *reply_bytes)
         return status;
     }
     mct_mark_end();
+#ifdef MCT_WITH_KEY
+    mct_link_session.has_outputs = true;
+#endif
     mct_put_u32(reply, MCT_MODEL(predicted)());
     *reply_bytes = MCT_REPLY_INFER_BYTES;
     return MCT_OK;
@@ -319,6 +318,18 @@ static mct_status execute_run(uint32_t max_calls, uint8_t *reply, uint32_t *repl
 /* The regions of this model, of which MCT_REGION_COUNT are those of every model. */
 enum { REGIONS = sizeof MCT_MODEL(regions) / sizeof MCT_MODEL(regions)[0] };
 
+#ifdef MCT_WITH_KEY
+/* Of RAM beside the state, which holds samples, a key shows the outputs of the inference just made.
+ */
+static bool is_shown(uint8_t index, const uint8_t *data, uint32_t nbytes)
+{
+    uintptr_t outputs = (uintptr_t)MCT_MODEL(logits)(), at = (uintptr_t)data;
+    return index == MCT_REGION_STATE ||
+           (mct_link_session.has_outputs && at >= outputs &&
+            is_inside((uint32_t)(at - outputs), nbytes, MCT_MODEL_CONST(OUTPUT_BYTES)));
+}
+#endif
+
 static mct_status execute_read(const uint8_t *payload, uint8_t *reply, uint32_t *reply_bytes)
 {
     uint8_t index = payload[0];
@@ -328,7 +339,13 @@ static mct_status execute_read(const uint8_t *payload, uint8_t *reply, uint32_t 
         !is_inside(offset, nbytes, MCT_MODEL(regions)[index].nbytes)) {
         return MCT_ERR_RANGE;
     }
-    memcpy(reply, MCT_MODEL(regions)[index].data + offset, (size_t)nbytes);
+    const uint8_t *data = MCT_MODEL(regions)[index].data + offset;
+#ifdef MCT_WITH_KEY
+    if (!is_shown(index, data, nbytes)) {
+        return MCT_ERR_RIGHT;
+    }
+#endif
+    memcpy(reply, data, (size_t)nbytes);
     *reply_bytes = nbytes;
     return MCT_OK;
 }
@@ -360,7 +377,7 @@ static bool state_is_usable(void)
     return !mct_link_session.is_written;
 }
 
-#if MCT_STORE
+#ifdef MCT_WITH_STORE
 static mct_status execute_store(uint8_t action, uint8_t *reply, uint32_t *reply_bytes)
 {
     mct_status status = MCT_OK;
@@ -398,7 +415,7 @@ static mct_status execute_collect(const uint8_t *payload, uint8_t *reply, uint32
 {
     uint32_t offset = mct_get_u32(payload);
     uint32_t nbytes = mct_get_u16(payload + 4);
-    if (nbytes > MCT_LINK_PAYLOAD - STATUS_BYTES - MCT_REPLY_COLLECT_BYTES ||
+    if (nbytes > MCT_LINK_PAYLOAD - STATUS_BYTES - MCT_REPLY_COLLECT_BYTES - SEAL_BYTES ||
         !is_inside(offset, nbytes, MCT_MODEL_CONST(INPUT_BYTES))) {
         return MCT_ERR_RANGE;
     }
@@ -431,6 +448,7 @@ static mct_status execute(uint8_t type, const uint8_t *payload, uint32_t nbytes,
     if (!mct_seal_allows(type, payload, nbytes)) {
         return MCT_ERR_RIGHT;
     }
+    mct_link_session.has_outputs &= type == MCT_MSG_READ;
 #endif
     if (!size_is_right(type, nbytes)) {
         return MCT_ERR_MESSAGE;
@@ -480,7 +498,7 @@ static mct_status execute(uint8_t type, const uint8_t *payload, uint32_t nbytes,
         return execute_finish(payload[0], reply, reply_bytes);
     case MCT_MSG_CYCLES:
         return put_number(mct_link_session.cycles, reply, reply_bytes);
-#if MCT_STORE
+#ifdef MCT_WITH_STORE
     case MCT_MSG_STORE:
         return execute_store(payload[0], reply, reply_bytes);
 #endif

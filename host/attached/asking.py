@@ -11,6 +11,7 @@ from mcutrain.host.attached.bootloaders import Listening, bootloader_at, bootloa
 from mcutrain.host.attached.holders import holder_of
 from mcutrain.host.building.known import KnownBuild, known_build
 from mcutrain.host.errors import DeviceError, MismatchError, ProtocolError, TransportError
+from mcutrain.host.link import health
 from mcutrain.host.link.device import Device
 from mcutrain.host.link.protocol import Hello
 from mcutrain.host.link.transport import SerialTransport
@@ -54,6 +55,7 @@ class Answer:
                 "steps": self.hello.steps,
                 "arena_bytes": self.hello.arena_bytes,
                 "state_bytes": self.hello.state_bytes,
+                "device": health.to_json(self.hello),
             }
         return found
 
@@ -93,7 +95,9 @@ def answered(hello: Hello) -> Answer:
     name = f"build {hello.build_hash.hex()}, which was not built here"
     if build is not None:
         name = f"{build.model} for {build.board}, build {hello.build_hash.hex()}"
-    return Answer(State.ANSWERS, f"{name}; {hello.steps:,} steps learned", hello, build)
+    device = f"device {hello.id_text}; " if hello.id_text else ""
+    told = f"{device}{name}; {hello.steps:,} steps learned; {health.told(hello)}"
+    return Answer(State.ANSWERS, told, hello, build)
 
 
 def unanswered(port: str, heard: bytes, error: TransportError, greets: bool) -> Answer:

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from mcutrain.host.building.firmware import ELF, MAP, Build
+from mcutrain.host.building.keyed import private
 from mcutrain.host.building.target import Target
 from mcutrain.host.errors import BuildError
 from mcutrain.host.files import write_all
@@ -53,6 +54,7 @@ def copy_build(built: Build, folder: Path) -> list[Path]:
         *([linked] if linked.is_file() else []),
         *sorted((built.folder / "gen").iterdir()),
     ]
-    written = write_all({folder / path.name: path.read_bytes() for path in sources})
+    with private(built.keys):
+        written = write_all({folder / path.name: path.read_bytes() for path in sources})
     shutil.copymode(built.elf, folder / ELF)  # the native one is a program
     return written

@@ -17,13 +17,15 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mcutrain.codegen.copies import KEYS
 from mcutrain.codegen.emit import emit_source, nodes_by_line
-from mcutrain.codegen.header import emit_header, emit_selection
+from mcutrain.codegen.header import emit_header, emit_keys, emit_selection
 from mcutrain.codegen.manifest import manifest
 from mcutrain.codegen.program import Program, lay_out
 from mcutrain.host.boards import REAL, board_names, chip_of, description_path, real_board_names
 from mcutrain.host.building.cache import Lease, filling, lease, prune, touch
 from mcutrain.host.building.compilers import cross_compiler, named, native_compiler
+from mcutrain.host.building.keyed import check_keys, private, told_of_nonces, whole
 from mcutrain.host.building.known import FIRMWARE
 from mcutrain.host.building.linkless import (
     CORE_FLAGS,
@@ -41,6 +43,7 @@ from mcutrain.host.building.target import Target, TargetKind
 from mcutrain.host.errors import BuildError
 from mcutrain.host.extras import require_extra
 from mcutrain.host.files import write_all, write_whole
+from mcutrain.host.keys import Keys
 from mcutrain.host.places import (
     BOARDS_DIR,
     EMULATORS_DIR,
@@ -85,10 +88,12 @@ class Build:
     build_hash: bytes
     footprint: dict[str, Any] | None
     lease: Lease  # the firmware stays in the cache while somebody has it
+    keys: Keys | None = None  # that it has
 
 
-def build_hash(program: Program, board: str) -> bytes:
-    """8 bytes that name a build: generated source, firmware sources, board description."""
+def build_hash(program: Program, board: str, *, is_keyed: bool = False) -> bytes:
+    """8 bytes that name a build: generated source, firmware sources, board description, and whether
+    it has keys, which themselves are left out: the bytes are for everyone."""
     digest = hashlib.sha256(emit_source(program).encode())
     is_described = board.removeprefix(REAL) in (*board_names(), *real_board_names())
     own = description_path(board) if is_described else None  # a core alone has no description
@@ -102,6 +107,8 @@ def build_hash(program: Program, board: str) -> bytes:
             digest.update(path.read_bytes())
     digest.update((PACKAGE / "platformio.ini").read_bytes())
     digest.update(board.encode())
+    if is_keyed:
+        digest.update(b", with keys")
     return digest.digest()[:8]
 
 
@@ -131,53 +138,60 @@ def source_nodes(plan: TrainingPlan) -> tuple[str, dict[int, Node]]:
     return f"{plan.name}.c", nodes_by_line(lay_out(plan))
 
 
-def generate(plan: TrainingPlan, folder: Path, board: str) -> list[Path]:
+def generate(plan: TrainingPlan, folder: Path, board: str, keys: Keys | None = None) -> list[Path]:
     """Write the model's C for a board and its manifest; returns their paths. Unchanged files stay.
 
     The board "" stands for any: the C is the plan's alone.
     """
-    files = emitted(lay_out(plan), board)
+    files = emitted(lay_out(plan), board, keys)
     return write_all({folder / name: text for name, text in files.items()})
 
 
-def emitted(program: Program, board: str) -> dict[str, str]:
+def emitted(program: Program, board: str, keys: Keys | None = None) -> dict[str, str]:
     """By their names, the files that are a model's own."""
-    plan, build = program.plan, build_hash(program, board)
-    return {
+    is_keyed = keys is not None
+    plan, build = program.plan, build_hash(program, board, is_keyed=is_keyed)
+    secret = {} if keys is None else {KEYS: emit_keys(whole(keys))}
+    return secret | {
         f"{plan.name}.c": emit_source(program),
         f"{plan.name}.h": emit_header(program),
-        "mct_selected_model.h": emit_selection(plan, build),
+        "mct_selected_model.h": emit_selection(plan, build, is_keyed=is_keyed),
         f"{plan.name}.json": json.dumps(manifest(program, build), indent=1) + "\n",
     }
 
 
-def build(plan: TrainingPlan, target: Target, verbose: bool = False) -> Build:
+def build(
+    plan: TrainingPlan, target: Target, verbose: bool = False, keys: Keys | None = None
+) -> Build:
     """The firmware of ``plan`` for ``target``, built now or before by the same compiler.
 
     A bare-metal firmware is linked twice: the second time its stack has exactly the bytes
-    that the analysis of the first link bounds it by. Raises BuildError, BudgetError.
+    that the analysis of the first link bounds it by. With ``keys`` it obeys only who has them.
+    Raises BuildError, BudgetError, KeyFileError.
     """
     check_before_build(plan, target)
+    check_keys(keys, target)
     if target.kind is TargetKind.REAL:
         require_extra("build")
     target.require()
-    digest, compiler = build_hash(lay_out(plan), target.board), compiler_version(target)
+    digest = build_hash(lay_out(plan), target.board, is_keyed=keys is not None)
+    made_by = {"compiler": compiler_version(target), "keys": None if keys is None else keys.tag()}
     folder = folder_of(plan, target, digest)
     held = lease(folder, shared=True)
-    with filling(folder):
+    with filling(folder), private(keys), told_of_nonces(target):
         done = read_record(folder)
-        if done is None or done["compiler"] != compiler:
-            generate(plan, folder / "gen", target.board)
+        if done is None or any(done.get(name) != value for name, value in made_by.items()):
+            generate(plan, folder / "gen", target.board, keys)
             footprint = None
             if target.has_link:
                 with objects_of(target.board) as objects:
                     footprint = link(plan, target, folder, objects, verbose)
             else:
                 link_functions(plan, target, folder)
-            done = write_record(folder, compiler, footprint)
+            done = write_record(folder, made_by, footprint)
     touch(folder)
     prune()
-    return Build(plan, target, folder, folder / ELF, digest, done["footprint"], held)
+    return Build(plan, target, folder, folder / ELF, digest, done["footprint"], held, keys)
 
 
 def check_before_build(plan: TrainingPlan, target: Target) -> None:
@@ -188,9 +202,10 @@ def check_before_build(plan: TrainingPlan, target: Target) -> None:
         check_real_fit(plan, target)
 
 
-def gen_folder(plan: TrainingPlan, target: Target) -> Path:
+def gen_folder(plan: TrainingPlan, target: Target, *, is_keyed: bool = False) -> Path:
     """Where the cache has, or will have, the generated C of a build."""
-    return folder_of(plan, target, build_hash(lay_out(plan), target.board)) / "gen"
+    digest = build_hash(lay_out(plan), target.board, is_keyed=is_keyed)
+    return folder_of(plan, target, digest) / "gen"
 
 
 def folder_of(plan: TrainingPlan, target: Target, digest: bytes) -> Path:
@@ -198,10 +213,10 @@ def folder_of(plan: TrainingPlan, target: Target, digest: bytes) -> Path:
     return cache_dir() / FIRMWARE / target.board / f"{plan.name}-{digest.hex()}"
 
 
-def built_before(plan: TrainingPlan, target: Target) -> Build | None:
-    """The build of ``plan`` for ``target`` that the cache has; None if it has none. Nothing is
-    compiled."""
-    digest = build_hash(lay_out(plan), target.board)
+def built_before(plan: TrainingPlan, target: Target, *, is_keyed: bool = False) -> Build | None:
+    """The build of ``plan`` for ``target`` that the cache has, whatever its keys; None if it has
+    none. Nothing is compiled."""
+    digest = build_hash(lay_out(plan), target.board, is_keyed=is_keyed)
     folder = folder_of(plan, target, digest)
     if not folder.is_dir():
         return None
@@ -220,9 +235,11 @@ def upload(built: Build, port: str | None, verbose: bool = False) -> tuple[int, 
         return run_platformio(command, built.folder / "gen", objects, {}, verbose)
 
 
-def write_record(folder: Path, compiler: str, footprint: dict[str, Any] | None) -> dict[str, Any]:
+def write_record(
+    folder: Path, made_by: dict[str, str | None], footprint: dict[str, Any] | None
+) -> dict[str, Any]:
     """Leave beside a finished firmware what is known of it; returns that."""
-    done = {"compiler": compiler, "footprint": footprint, "elf": file_hash(folder / ELF)}
+    done = {**made_by, "footprint": footprint, "elf": file_hash(folder / ELF)}
     write_whole(folder / RECORD, json.dumps(done))
     return done
 
@@ -245,12 +262,15 @@ def file_hash(path: Path) -> str:
 
 
 def check_chip(plan: TrainingPlan, target: Target) -> None:
-    """Raises BuildError for a plan of another chip; one of the generic chip runs on any."""
+    """Raises BuildError for a plan of another chip, or of a store where there is no flash for it;
+    one of the generic chip runs on any."""
     if not plan.chip.is_generic and plan.chip != target.chip:
         raise BuildError(
             f"the plan is for {plan.chip.name}, not for {target.name}: plan for the target that "
             "is built for"
         )
+    if plan.options.store and target.kind is TargetKind.CORE:
+        raise BuildError(f"{target.name}: a core alone has no flash: leave --store out")
 
 
 def check_budget(plan: TrainingPlan, target: Target) -> None:
@@ -435,7 +455,7 @@ def footprint_of(
 
 
 def plan_with_hash(
-    plan_for: Callable[[Chip], TrainingPlan], digest: bytes
+    plan_for: Callable[[Chip], TrainingPlan], digest: bytes, *, is_keyed: bool = False
 ) -> tuple[TrainingPlan, str] | None:
     """The plan whose build of today for one of the boards has this hash, and the board; None if
     none has."""
@@ -448,7 +468,7 @@ def plan_with_hash(
                 made[alike] = lay_out(plan_for(chip))
             except BudgetError:  # its memories are too small
                 continue
-        if build_hash(made[alike], board) == digest:
+        if build_hash(made[alike], board, is_keyed=is_keyed) == digest:
             return made[alike].plan, board
     return None
 

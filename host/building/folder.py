@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from mcutrain.codegen.copies import VERSION, copied, emit_version, needed, version_of
+from mcutrain.codegen.copies import KEYS, VERSION, copied, emit_version, needed, version_of
 from mcutrain.codegen.guide import emit_readme, emit_sketch
 from mcutrain.codegen.library import Library, emit_build_files
 from mcutrain.codegen.program import Program, lay_out
 from mcutrain.host.building.firmware import emitted
+from mcutrain.host.building.keyed import private
 from mcutrain.host.files import write_all
+from mcutrain.host.keys import Keys
 from mcutrain.host.outputs import SOURCES
 from mcutrain.host.places import FIRMWARE_DIR
 from mcutrain.trainer.errors import Error
@@ -29,8 +31,10 @@ LISTED = "generated.json"
 OF_BOARDS = ("platform", "ports", "project")
 ALWAYS = ("mct/model_api.h", "mct/model_body.h", "mct/digest.h", "mct/quantize.h",
           "learning/guard.h", "learning/model_store.h", "learning/replay.h")  # fmt: skip
+OF_A_CHAIN = ("learning/record.h",)
 OF_THE_LINK = ("mct/port.h", "mct/port_key.h", "mct/protocol.h", "runtime/session.h",
                "runtime/session.c")  # fmt: skip
+OF_KEYS = ("runtime/seal.h",)
 # Headers of C and of systems: compilers look into `src` first.
 SYSTEM_HEADERS = {
     "alloca", "arduino", "assert", "complex", "ctype", "cpuid", "dirent", "dlfcn", "elf",
@@ -57,32 +61,42 @@ class Contents:
 
 
 def write_folder(
-    plans: Sequence[TrainingPlan], folder: Path, board: str, *, has_link: bool = False
+    plans: Sequence[TrainingPlan],
+    folder: Path,
+    board: str,
+    *,
+    has_link: bool = False,
+    keys: Keys | None = None,
 ) -> list[Path]:
     """Write the models for a board ("" stands for any) and all that they need; returns the paths
     of all files. Raises Error if that would lose a file that is not of an earlier ``generate``, or
     a model that is in the folder."""
-    contents = contents_of(plans, board, has_link=has_link)
+    contents = contents_of(plans, board, has_link=has_link, keys=keys)
     before = Listing.read(folder)
     check_models(folder, before, contents)
     check_owned(folder, before, contents)
     wanted = {**contents.files, LISTED: contents.listing()}
-    paths = write_all({folder / path: text for path, text in wanted.items()})
+    secret = f"{SOURCES}/{KEYS}"
+    with private(keys):
+        paths = write_all({folder / secret: wanted.pop(secret)}) if secret in wanted else []
+    paths += write_all({folder / path: text for path, text in wanted.items()})
     remove_unneeded(folder, before, contents)
     return paths
 
 
-def contents_of(plans: Sequence[TrainingPlan], board: str, *, has_link: bool) -> Contents:
+def contents_of(
+    plans: Sequence[TrainingPlan], board: str, *, has_link: bool, keys: Keys | None = None
+) -> Contents:
     """Raises Error for models whose names a folder cannot hold."""
     programs = tuple(lay_out(plan) for plan in plans)
     firmware = firmware_files()
     check_names(plans, firmware)
-    copies = needed(firmware, roots_of(programs, has_link))
+    copies = needed(firmware, [*roots_of(programs, has_link), *(OF_KEYS if keys else ())])
     number = version_of(firmware)
     # The models first: if the disk is full it is their name that is told.
     sources: dict[str, str] = {}
     for program in reversed(programs):  # the session serves the first
-        sources |= emitted(program, board)
+        sources |= emitted(program, board, keys)
     sources |= {name: copied(name, firmware[name], number) for name in copies}
     sources[VERSION] = emit_version(number)
     compiled = tuple(sorted(name for name in sources if name.endswith(".c")))
@@ -106,7 +120,9 @@ def firmware_files() -> dict[str, str]:
 
 def roots_of(programs: Sequence[Program], has_link: bool) -> list[str]:
     units = {f"kernels/{unit}.h" for program in programs for unit in program.headers}
-    return [*units, *ALWAYS, *(OF_THE_LINK if has_link else ())]
+    chained = any(program.plan.learning.chain for program in programs)
+    rest = (*ALWAYS, *(OF_A_CHAIN if chained else ()), *(OF_THE_LINK if has_link else ()))
+    return [*units, *rest]
 
 
 def package_version() -> str:

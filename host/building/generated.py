@@ -21,6 +21,7 @@ import numpy as np
 from mcutrain.host.building.cache import filling, lease, touch
 from mcutrain.host.building.target import Target, TargetKind
 from mcutrain.host.files import write_whole
+from mcutrain.host.keys import Keys
 from mcutrain.host.places import FIRMWARE_DIR, PACKAGE, cache_dir
 from mcutrain.host.request import Request
 from mcutrain.trainer.errors import Error
@@ -36,16 +37,19 @@ ROOMS = ("trainer", "codegen", "host")
 class Asked:
     """What a folder is to hold: the models of requests for the target's chip. ``flash_latents`` has
     for each the file of its latents in flash, or None; ``has_link`` adds what a host talks to;
-    ``name`` is another one for the only model."""
+    ``name`` is another one for the only model, ``keys`` are those of the link."""
 
     requests: tuple[Request, ...]
     target: Target
     flash_latents: tuple[Path | None, ...]
     has_link: bool = False
     name: str | None = None
+    keys: Keys | None = None
 
     def check(self) -> None:
-        """Raises Error for a name that is not to be had."""
+        """Raises Error for keys without a link, and for a name that is not to be had."""
+        if self.keys is not None and not self.has_link:
+            raise Error("--key protects the link, which is not there without --runtime: give both")
         if self.name is None:
             return
         if len(self.requests) > 1:
@@ -94,7 +98,9 @@ def made_anew(asked: Asked, plans: Sequence[TrainingPlan], folder: Path) -> Gene
             check_real_fit(plan, asked.target)
     if asked.name is not None:
         plans = [replace(plan, name=identifier(asked.name)) for plan in plans]
-    files = write_folder(plans, folder, asked.target.board, has_link=asked.has_link)
+    files = write_folder(
+        plans, folder, asked.target.board, has_link=asked.has_link, keys=asked.keys
+    )
     notes = dict.fromkeys(note for plan in plans for note in plan.notes)
     return Generated(tuple(files), tuple(notes), is_new=True)
 
@@ -139,7 +145,8 @@ def write_record(record: Path, key: str, made: Generated, folder: Path) -> None:
 
 def key_of(asked: Asked) -> str:
     """A hash of all that the files follow from."""
-    whole = repr((asked.target.name, asked.has_link, asked.name))
+    keys = None if asked.keys is None else asked.keys.tag()
+    whole = repr((asked.target.name, asked.has_link, asked.name, keys))
     pairs = zip(asked.requests, asked.flash_latents, strict=True)
     each = [key_of_request(*pair).encode() for pair in pairs]
     return digest_of([sources().encode(), whole.encode(), *each])

@@ -30,7 +30,7 @@ def kernel_sources(firmware: Path, features: frozenset[str] = frozenset()) -> li
     what some cores call for their products."""
     left_out = {firmware / source for source in beyond(features)}
     kernels = [path for path in sorted(firmware.glob("kernels/*.c")) if path not in left_out]
-    shared = ("digest.c", "crc32.c", "fixedpoint.c", "record_chain.c", "sha256.c")
+    shared = ("alive.c", "digest.c", "crc32.c", "fixedpoint.c", "record_chain.c", "sha256.c")
     return [*kernels, *(firmware / "mct" / name for name in shared)]
 
 

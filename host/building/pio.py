@@ -34,7 +34,8 @@ _LAUNCHER = "import sys\n\nfrom SCons.Script.Main import main\n\nsys.exit(main()
 # What says that something is wrong, the clearest first: compiler, linker, build script, Python.
 _ERROR_LINES = (
     re.compile(r":\d+: (fatal )?error: |^\S*cc1\S*: .*error: "),
-    re.compile(r"undefined reference|multiple definition|overflowed by|\bld(\.\w+)?: "),
+    re.compile(r"undefined reference|multiple definition|overflowed by"),
+    re.compile(r"\bld(\.\w+)?: "),
     re.compile(r"^(fatal )?error: |: (fatal )?error: "),
     re.compile(r"^\w*(Error|Exception)\b|No space left|Permission denied"),
 )

@@ -15,11 +15,13 @@ from mcutrain.host.cli.commands.build import build, generate
 from mcutrain.host.cli.commands.collect import collect
 from mcutrain.host.cli.commands.evaluate import evaluate
 from mcutrain.host.cli.commands.kept import load, push, reset, save
+from mcutrain.host.cli.commands.key import key
 from mcutrain.host.cli.commands.models import calibrate, check, export, inspect
 from mcutrain.host.cli.commands.new import new
 from mcutrain.host.cli.commands.others import clean, demo
 from mcutrain.host.cli.commands.plan import plan
 from mcutrain.host.cli.commands.pull import pull
+from mcutrain.host.cli.commands.records import audit, blame, unlearn
 from mcutrain.host.cli.commands.report import report
 from mcutrain.host.cli.commands.search import search
 from mcutrain.host.cli.commands.train import train
@@ -50,6 +52,19 @@ COMMANDS: tuple[tuple[Callable[..., None], str, str], ...] = (
         "Example: mcutrain train model.tflite --data mine.npz --update last:2 --classes 5 "
         "--target native --verify",
     ),
+    (
+        audit,
+        TRAIN,
+        "Examples: mcutrain audit run.jsonl --data mine.npz; mcutrain audit run.jsonl --data "
+        "mine.npz --state learned.npz",
+    ),
+    (
+        unlearn,
+        TRAIN,
+        "Example: mcutrain unlearn run.jsonl --data mine.npz --without 3,7 --save new.npz "
+        "--record new.jsonl",
+    ),
+    (blame, TRAIN, "Example: mcutrain blame run.jsonl --data mine.npz"),
     (
         evaluate,
         START,
@@ -90,6 +105,12 @@ COMMANDS: tuple[tuple[Callable[..., None], str, str], ...] = (
         DEPLOY,
         "Examples: mcutrain flash model.tflite --update last:2 --board nucleo_f446re; mcutrain "
         "flash --elf firmware.elf --board pico --dry-run",
+    ),
+    (
+        key,
+        DEPLOY,
+        "Examples: mcutrain key new device.key; mcutrain key derive device.key --right read "
+        "--output reader.key",
     ),
     (
         verify,

@@ -99,7 +99,7 @@ def values(
     given = config.options(command.name)
     for param in command.params:
         if (key := long_name(param)) in given:
-            value, is_several = given[key], getattr(param, "nargs", 1) < 0
+            value, is_several = given[key], takes_several(param)
             found = [
                 text_of(config.path, key, each, getattr(param, "is_flag", False))
                 for each in (value if is_several and isinstance(value, list) else [value])
@@ -107,6 +107,11 @@ def values(
             if (mark := marks.get(param.name)) is not None:
                 found = [placed(each, mark[1], config.path.parent) for each in found]
             yield param.name, found if is_several else found[0]
+
+
+def takes_several(param: Any) -> bool:
+    """Whether a parameter is a list: an argument of any number, or an option given repeatedly."""
+    return getattr(param, "nargs", 1) < 0 or getattr(param, "multiple", False)
 
 
 def text_of(path: Path, key: str, value: Any, is_switch: bool) -> Any:

@@ -105,11 +105,31 @@ PortOption = typer.Option(
     rich_help_panel=TARGET,
     autocompletion=ports,
 )
+PortsOption = typer.Option(
+    "--port",
+    metavar="PORT",
+    help="Use a flashed board at this serial port, in place of a target; auto takes the one "
+    "board that answers. Given several times it runs on all of these boards at once, and files "
+    "that are written get the board's id, or its port, into their names.",
+    rich_help_panel=TARGET,
+    autocompletion=ports,
+)
 BaudOpt = Annotated[
     int,
     typer.Option(
         min=1, metavar="N", help="Set the speed of the serial port.", rich_help_panel=TARGET
     ),
+]
+KeyOpt = Annotated[
+    Path | None,
+    typer.Option(
+        "--key",
+        metavar="FILE",
+        help="Build firmware that obeys only who has the keys of this file, which mcutrain key "
+        "makes, and talk to a device with them. Default: no keys.",
+        rich_help_panel=TARGET,
+    ),
+    READS,
 ]
 VerboseOpt = Annotated[
     bool,

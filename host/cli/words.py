@@ -29,5 +29,6 @@ def words(ctx: typer.Context, values: dict[str, Any]) -> list[str]:
         elif isinstance(value, bool):
             found.append(param.opts[0] if value else param.secondary_opts[0])
         else:
-            found += [param.opts[0], str(value)]
+            each = value if isinstance(value, (list, tuple)) else [value]
+            found += [word for one in each for word in (param.opts[0], str(one))]
     return found

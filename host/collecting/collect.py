@@ -14,6 +14,7 @@ from mcutrain.host.collecting.samples import CollectedSamples
 from mcutrain.host.collecting.turns import Labels
 from mcutrain.host.defaults import BAUD
 from mcutrain.host.errors import DeviceError, TransportError
+from mcutrain.host.keys import Keys
 from mcutrain.host.link.device import Device
 from mcutrain.host.link.protocol import Status
 from mcutrain.host.link.transport import SerialTransport
@@ -35,6 +36,7 @@ class Asked:
     appends: bool = False
     timeout_s: float = 10.0
     baud: int = BAUD
+    keys: Keys | None = None
 
 
 Report = Callable[[CollectedSamples], None]
@@ -61,7 +63,7 @@ def collect(asked: Asked, labels_of: Callable[[Device], Labels], report: Report)
     then, and also where Error is raised. ``labels_of`` the open device makes them."""
     port = chosen_port(asked.port, asked.baud)
     with SerialTransport(port, asked.baud) as transport:
-        device = Device.open(transport, None, None)
+        device = Device.open(transport, None, None, keys=asked.keys)
         most = device.info.classes
         if most and len(asked.classes) > most:
             raise DataError(

@@ -44,6 +44,7 @@ from mcutrain.host.flashing.tools import (
     drive_form,
     program_of,
 )
+from mcutrain.host.keys import Keys
 from mcutrain.host.link.transport import why_not_open
 from mcutrain.host.processes import run_group
 from mcutrain.host.real_boards import RealBoard, real_board
@@ -72,6 +73,7 @@ class FlashJob:
     tool: str | None = None
     answer_s: float = ANSWER_S
     verbose: bool = False
+    keys: Keys | None = None
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,12 @@ def dry_run(job: FlashJob) -> Flashed:
         target = Target.parse(BOARD + board.name)
         plan = job.request.resolved().on(target.chip).plan()
         check_before_build(plan, target)
-        return Flashed(board, tool, (told_upload(gen_folder(plan, target), target, port),), None)
+        return Flashed(
+            board,
+            tool,
+            (told_upload(gen_folder(plan, target, is_keyed=job.keys is not None), target, port),),
+            None,
+        )
     elf = Path("firmware.elf") if job.elf is None else job.elf
     first = [] if job.elf else [f"mcutrain build ... --target {BOARD}{board.name} (makes {elf})"]
     if not isinstance(tool, Tool):
@@ -192,7 +199,7 @@ def flash(job: FlashJob) -> Flashed:
     built = None
     if job.request is not None:
         target = Target.parse(BOARD + board.name)
-        built = build(job.request.resolved().on(target.chip).plan(), target, job.verbose)
+        built = build(job.request.resolved().on(target.chip).plan(), target, job.verbose, job.keys)
     port = job.port
     if port == AUTO or (port is None and isinstance(tool, Tool) and tool.needs_port):
         port = board_port(board)

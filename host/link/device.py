@@ -371,6 +371,11 @@ class Device:
                 f"{self._transport.name}: the device obeys only who has its key: give the file to "
                 "--key"
             )
+        if status is Status.RIGHT and message is Message.READ:
+            raise RightError(
+                f"{self._transport.name}: a device with a key shows its state and the outputs of "
+                "an inference only: the rest of its RAM holds samples"
+            )
         if status is not Status.OK:
             raise DeviceError(
                 f"{self._transport.name}: the device refused {message.name}: {status.meaning}",

@@ -232,6 +232,11 @@ class Hello:
         return self.arena_bytes if region is RamRegion.ARENA else self.state_bytes
 
     @property
+    def shows_arena(self) -> bool:
+        """Whether a host may read all of its RAM: a device with a key shows no samples."""
+        return Feature.KEY not in Feature(self.features)
+
+    @property
     def reset_cause(self) -> ResetCause:
         """Of the last reset; UNKNOWN for a cause that this version has no name for."""
         known = set(ResetCause)

@@ -30,19 +30,20 @@ _HEAD = struct.Struct("<B16s16sHIBB")
 TRAINS = frozenset({
     Message.SAMPLE, Message.TARGET, Message.LATENT, Message.PREFIX, Message.KEEP, Message.RECALL,
     Message.STEP, Message.INFER, Message.BEGIN, Message.RUN, Message.START, Message.FINISH,
+    Message.ENROL,
 })  # fmt: skip
 
 
 def right_to(message: Message, fields: Sequence[int]) -> Right | None:
     """What a request needs; None if no key gives the right to it.
 
-    >>> right_to(Message.READ, (RamRegion.ARENA, 0, 16)) is None
-    True
+    >>> right_to(Message.READ, (RamRegion.STATE, 0, 16)).word
+    'read'
     """
     if message in (Message.READ, Message.WRITE) and fields[0] != RamRegion.STATE:
-        return None
+        return Right.TRAIN if message is Message.READ else None
     looks = message is Message.STORE and fields[0] == StoreAction.LOOK
-    if looks or message in (Message.READ, Message.DIGEST, Message.CYCLES):
+    if looks or message in (Message.READ, Message.DIGEST, Message.CYCLES, Message.RECORD):
         return Right.READ
     return Right.TRAIN if message in TRAINS else Right.WRITE
 
@@ -62,7 +63,7 @@ class Seal:
         right = self._right if message is Message.HELLO else right_to(message, fields)
         if right is None:
             raise RightError(
-                f"{name}: a device with a key shows nothing but its state: its arena holds samples"
+                f"{name}: no key gives the right to {message.name} what is not the state"
             )
         if right not in self._keys.by_right:
             raise RightError(
@@ -79,9 +80,7 @@ class Seal:
         if self._message is Message.HELLO:
             payload = self._host_nonce
         head = request(Message.SEALED, self._right, self._counter, self._message)
-        return Frame(
-            Message.SEALED, seq, head + payload + self._code(OF_REQUEST, seq, payload)
-        )
+        return Frame(Message.SEALED, seq, head + payload + self._code(OF_REQUEST, seq, payload))
 
     def opened(self, reply: Frame) -> bytes | None:
         """What a reply says, with its status; None if somebody else than the device says it. A
@@ -98,6 +97,4 @@ class Seal:
         return code(self._keys.by_right[self._right], head, said)[:MAC_BYTES]
 
 
-_UNSEALED = tuple(
-    bytes([status & 0xFF]) for status in (Status.KEY, Status.SESSION, Status.MESSAGE)
-)
+_UNSEALED = tuple(bytes([status & 0xFF]) for status in (Status.KEY, Status.SESSION, Status.MESSAGE))

@@ -17,5 +17,10 @@ class Traffic:
     sent_bytes: int = 0
     received_bytes: int = 0
 
+    def add(self, earlier: Traffic) -> None:
+        """Count what an earlier session with the device has carried, too."""
+        for name, value in asdict(earlier).items():
+            setattr(self, name, getattr(self, name) + value)
+
     def to_json(self) -> dict[str, int]:
         return asdict(self)

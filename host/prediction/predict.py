@@ -38,6 +38,16 @@ class Predicted:
     instructions: float
     like: str | None = None
 
+    @property
+    def slices(self) -> int:
+        """In how many pieces it is computed: rows, or groups of channels; 1 in one call."""
+        return max((times for _, times in self.of.calls), default=1)
+
+    @property
+    def slice_instructions(self) -> int:
+        """Of a piece; all are taken to be alike, though rows at an edge have less to do."""
+        return round(self.instructions / self.slices)
+
     def to_json(self) -> dict[str, Any]:
         return {
             "node": self.of.node.name,
@@ -69,6 +79,11 @@ class Prediction:
         return round(sum(n.instructions for n in self.nodes) + self.between)
 
     @property
+    def longest(self) -> Predicted:
+        """The node with the longest slice: what runs between two calls of mct_port_alive."""
+        return max(self.nodes, key=lambda node: node.slice_instructions)
+
+    @property
     def notes(self) -> list[str]:
         """What was assumed, a line each."""
         found = []
@@ -87,9 +102,19 @@ class Prediction:
             "like": self.like,
             "inference": self.inference,
             "step": self.step,
+            "longest_slice": slice_json(self.longest),
             "notes": self.notes,
             "nodes": [node.to_json() for node in self.nodes],
         }
+
+
+def slice_json(longest: Predicted) -> dict[str, Any]:
+    return {
+        "node": longest.of.node.name,
+        "kernels": list(longest.of.kernels),
+        "slices": longest.slices,
+        "instructions": longest.slice_instructions,
+    }
 
 
 @functools.cache

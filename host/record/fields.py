@@ -35,7 +35,7 @@ def whole(digits: str) -> int:
 
 
 def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose names are all different: readers would differ over one that is there twice."""
+    """An object whose names are all different: readers differ over a doubled one."""
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("a name is there twice in an object")
@@ -84,7 +84,7 @@ class Fields:
         return value
 
     def number(self, name: str) -> float:
-        value = self.values.get(name)
+        value: Any = self.values.get(name)
         if type(value) not in (int, float) or not math.isfinite(value):
             raise self.wrong(name, "a number")
         return float(value)

@@ -11,6 +11,7 @@ from rich.console import Console, JustifyMethod
 from rich.markup import escape
 from rich.table import Table
 
+from mcutrain.host.prediction.slices import slice_lines
 from mcutrain.host.simulation.counts import Unit
 from mcutrain.host.training.rate_choice import rate_text, told
 
@@ -152,6 +153,7 @@ def cost_table(cost: dict[str, Any]) -> None:
         )
     if "predicted_instructions" in cost:
         lines(prediction_lines(cost["predicted_instructions"]))
+        lines(slice_lines(cost["predicted_instructions"]))
     if "target" not in cost:
         told = "--target plans for a board, and measures a build for one that runs here"
         lines([f"planned for {cost['chip']}; {told}"])
@@ -319,6 +321,14 @@ def outcome_table(outcomes: list[Outcome]) -> None:
         lines(notes(outcome))
 
 
+def boards_table(rows: list[dict[str, str]]) -> None:
+    """A row for each board that a command ran on."""
+    table = Table(*dict.fromkeys(name for row in rows for name in row))
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row.values()))
+    out.print(table)
+
+
 def check_table(result: dict[str, Any]) -> None:
     table = Table(title=escape(result["model"]))
     for name in ("operator", "name", "outputs compared", "mismatches"):
@@ -347,6 +357,13 @@ def export_lines(written: dict[str, Any]) -> None:
 
 def pulled_lines(pulled: dict[str, Any]) -> None:
     lines([f"wrote {pulled['output']}: what {pulled['port']} learned in {pulled['steps']:,} steps"])
+    if "record" in pulled:
+        kept, gaps = pulled["entries"], pulled["gaps"]
+        lost = f"; of {gaps} gaps nobody knows what was learned in them" if gaps else ""
+        lines([
+            f"wrote {pulled['record']}: the entries of {kept:,} steps of {pulled['entered']:,} "
+            f"since power-up{lost}"
+        ])  # fmt: skip
 
 
 def scored(score: dict[str, Any] | None) -> str:

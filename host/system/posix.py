@@ -130,3 +130,7 @@ if sys.platform != "win32":
                     os.kill(os.getpid(), signal.SIGTERM)
 
         return ask
+
+    def others_may_read(path: Path) -> bool:
+        """Whether a file's mode lets others than its owner read it."""
+        return bool(path.stat().st_mode & 0o077)

@@ -73,7 +73,7 @@ class Dataset:
 
     @property
     def epoch_steps(self) -> int:
-        """The steps of an epoch: those of samples that were left out count, though none is taken."""
+        """The steps of an epoch: those of samples that were left out count, too."""
         return len(self.x_train) + self.left_out
 
     def number_of(self, index: int) -> int:

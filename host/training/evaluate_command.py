@@ -14,6 +14,7 @@ from mcutrain.host.building.firmware import build
 from mcutrain.host.building.target import Target, TargetKind, check_runs_here
 from mcutrain.host.data.options import DEFAULT_DATA_OPTIONS, DataOptions
 from mcutrain.host.defaults import BAUD
+from mcutrain.host.keys import Keys
 from mcutrain.host.request import Request
 from mcutrain.host.training.class_names import named
 from mcutrain.host.training.dataset import Dataset, load_dataset
@@ -44,6 +45,7 @@ class EvaluationJob:
     verbose: bool = False
     port: str | None = None  # of a board, whose own weights are evaluated
     baud: int = BAUD
+    keys: Keys | None = None  # of the device
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ def evaluated_on_port(
     names = job.request.options.class_names or None
     unnamed = known.without(["class_names"])
     request = named(unnamed.but(class_names=names), job.data, job.reading)
-    with connected(port, partial(planned_on, request, None), job.baud) as runner:
+    with connected(port, partial(planned_on, request, None), job.baud, job.keys) as runner:
         settle(runner)
         data = read_data(job, runner.plan, reporter)
         found = evaluated(job, data, runner.plan, runner, reporter)
@@ -161,6 +163,6 @@ def computing(
             yield runner
         return
     with reporter.working(f"building for {target.name}"):
-        built = build(plan, target, job.verbose)
+        built = build(plan, target, job.verbose, job.keys)
     with simulated(built) as device:
         yield device

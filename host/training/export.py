@@ -10,7 +10,7 @@ from mcutrain.host.files import write_whole
 from mcutrain.host.request import Request
 from mcutrain.host.training.state import SavedState
 from mcutrain.trainer.errors import ModelError
-from mcutrain.trainer.export import export_model
+from mcutrain.trainer.export import Export, export_model
 from mcutrain.trainer.interpreter import unpack_state
 from mcutrain.trainer.ops.softmax import Softmax
 from mcutrain.trainer.tflite.reader import load
@@ -45,18 +45,23 @@ def export_state(
 
     ``check_exportable`` comes first. Raises ModelError if the network cannot be a file.
     """
+    exported = exported_state(request, plan, state, resumable)
+    write_whole(output, exported.data)
+    return {
+        "output": str(output),
+        "bytes": len(exported.data),
+        "unused_bytes": exported.unused_bytes,
+        "steps": int(unpack_state(plan, state)[plan.learning.sgd][1]),
+    }
+
+
+def exported_state(request: Request, plan: TrainingPlan, state: bytes, resumable: bool) -> Export:
+    """What ``export_state`` writes."""
     tensors = unpack_state(plan, state)
     in_use = int(tensors[plan.task.active][0]) if plan.task.active else plan.classes
     names = plan.options.class_names
     stored = request.without(["classes"]).but(
         spare_classes=plan.classes - in_use, class_names=names
     )
-    options = stored.stored()
-    exported = export_model(request.model.read_bytes(), plan, tensors, options, resumable=resumable)
-    write_whole(output, exported.data)
-    return {
-        "output": str(output),
-        "bytes": len(exported.data),
-        "unused_bytes": exported.unused_bytes,
-        "steps": int(tensors[plan.learning.sgd][1]),
-    }
+    model, options = request.model.read_bytes(), stored.stored()
+    return export_model(model, plan, tensors, options, resumable=resumable)

@@ -19,6 +19,7 @@ from mcutrain.host.defaults import (
     RATIO,
     RECONNECT_S,
 )
+from mcutrain.host.keys import Keys
 from mcutrain.host.link.protocol import Saved
 from mcutrain.host.link.traffic import Traffic
 from mcutrain.host.request import Request
@@ -28,7 +29,7 @@ from mcutrain.host.training.augmentation import Augmentation
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.fold_decision import FoldDecision
 from mcutrain.host.training.latents import Saving
-from mcutrain.host.training.leaving_out import LeftOut
+from mcutrain.host.training.leaving_out import NOTHING, LeftOut
 from mcutrain.host.training.port_build import PortBuild
 from mcutrain.host.training.rate_choice import RateChoice
 from mcutrain.host.training.rates import given_rate
@@ -78,9 +79,11 @@ class TrainingJob:
     budget: TimeBudget | None = None  # what they came to
     reading: DataOptions = DEFAULT_DATA_OPTIONS  # how ``data`` is read
     left_out: LeftOut | None = None  # samples that it must not see
+    gone: LeftOut = NOTHING  # those of them that ``data`` lacks already
     checkpoint: Path | None = None  # where all that a run needs to go on is kept
     checkpoint_steps: int | None = None  # between two of them, beside each epoch's end
     reconnect_s: float = RECONNECT_S  # for which a lost device is looked for
+    keys: Keys | None = None  # of the device
 
     @property
     def counts(self) -> bool:
@@ -163,11 +166,15 @@ class Outcome:
     store: Saved | None = None  # what the device's flash holds behind it, of a job with its image
     reconnects: int = 0  # how often the device was lost and found again
     unit: Unit = Unit.INSTRUCTIONS  # of what was counted; its word is in the keys
+    device: dict[str, Any] | None = None  # at a port: which it is, and what became of it
+    digest: int | None = None  # of what a device at a port has learned, as it says itself
 
     def to_json(self) -> dict[str, Any]:
         return {
             "model": str(self.job.request.model),
             "target": self.target,
+            "device": self.device,
+            "digest": None if self.digest is None else f"{self.digest:08x}",
             "update": self.plan.scheme.name,
             "seed": self.result.seed,
             "balance": self.job.options.balance,

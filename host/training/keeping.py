@@ -29,6 +29,7 @@ class Keeper:
     export: Path | None = None  # a model file
     record: Recorder | None = None
     is_decided: bool = False  # that the training helps: going on with it asks no guard again
+    has_checkpoint: bool = False  # of this run: the same command goes on from it
     kept: set[Path] = field(default_factory=set)
     failures: list[Error] = field(default_factory=list)
 

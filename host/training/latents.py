@@ -174,21 +174,22 @@ class CachedRunner(WrappedRunner):
         super().__init__(inner)
         self.plan, self.store, self.slots, self._fixed = plan, store, slots, fixed
         self._slot_of = dict(fixed)
-        self._reused = 0
+        self._before = self._reused = 0  # computed by an earlier part of the run
 
     def position(self) -> dict[str, int]:
-        return {"reused": self._reused}
+        return {"computed": self.saving.computed, "reused": self._reused}
 
     def resume(self, steps: int, position: Mapping[str, int]) -> None:
         """What was kept is computed again when it is met."""
-        self._reused = int(position["reused"])
+        self._before, self._reused = int(position["computed"]), int(position["reused"])
 
     @property
     def saving(self) -> Saving:
         assert self.plan.latents.tensor is not None
         kept = len(self._slot_of) - len(self._fixed)
         nbytes = kept * self.plan.latents.tensor.type.nbytes
-        return Saving(self.store.place, kept, self._reused, nbytes, self.plan.prefix_macs)
+        computed = kept + self._before
+        return Saving(self.store.place, computed, self._reused, nbytes, self.plan.prefix_macs)
 
     def step(self, sample: Array, target: Array, wants_digest: bool) -> tuple[StepRecord, int]:
         slot = self._find(sample, target)

@@ -11,12 +11,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.trainer.errors import DataError
-from mcutrain.trainer.graph.tensor import Array
 
 PART = re.compile(r"(?:(train|val|test|old):)?(\d{1,9})(?:-(\d{1,9}))?")
 MOST = 1_000_000  # numbers in one range
@@ -67,37 +67,37 @@ class LeftOut:
         return ",".join(f"{n}" if split == "train" else f"{split}:{n}" for split, n in each)
 
 
-def without(data: Dataset, left_out: LeftOut) -> Dataset:
-    """The data without these samples. Raises DataError for a sample that there is not, and where
-    none would be left."""
-    changed: dict[str, object] = {}
+NOTHING = LeftOut()
+
+
+def without(data: Dataset, left_out: LeftOut, gone: LeftOut = NOTHING) -> Dataset:
+    """The data without these samples, of which they lack those that are ``gone`` already: numbers
+    are those of data that have all. Raises DataError for a sample that there is not, and where none
+    would be left."""
+    changed: dict[str, Any] = {}
     for split, numbers in left_out.parts():
-        x, y = data.part(split) if split != "old" else (data.x_old, data.y_old)
-        if x is None or y is None or numbers[-1] >= len(x):
-            there = "none" if x is None else f"0 to {len(x) - 1}"
+        x, y = getattr(data, f"x_{split}"), getattr(data, f"y_{split}")
+        lost = getattr(gone, split)
+        count = len(lost) + (0 if x is None else len(x))
+        if numbers[-1] >= count:
+            there = f"0 to {count - 1}" if count else "none"
             raise DataError(
                 f"--without: there is no sample {numbers[-1]} in {split}: its numbers are {there}"
             )
-        rest = np.setdiff1d(np.arange(len(x)), numbers)
-        if not len(rest) and split != "old":
+        there_are = np.setdiff1d(np.arange(count), lost)
+        kept = np.flatnonzero(~np.isin(there_are, numbers))
+        if not len(kept) and split in ("train", "test"):
             raise DataError(f"--without: no sample of {split} would be left: leave some there")
-        has_any = len(rest) > 0
-        changed |= {f"x_{split}": x[rest] if has_any else None}
-        changed |= {f"y_{split}": y[rest] if has_any else None}
-        changed |= numbered(data, split, rest)
-    return replace(data, **changed)  # type: ignore[arg-type]
-
-
-def numbered(data: Dataset, split: str, rest: Array) -> dict[str, object]:
-    """What the data say of the numbers of a split of which only these samples are left."""
-    names = dict(data.names)
-    if names.get(split):
-        names[split] = tuple(names[split][k] for k in rest)
-    found: dict[str, object] = {"names": names}
-    if split == "old":
-        found["old_numbers"] = rest
-    if split == "train":
-        found |= {"numbers": rest, "left_out": len(data.x_train) - len(rest)}
-        if data.groups_train is not None:
-            found["groups_train"] = data.groups_train[rest]
-    return found
+        changed[f"x_{split}"], changed[f"y_{split}"] = (
+            (x[kept], y[kept]) if len(kept) else (None,) * 2
+        )
+        if split == "old":
+            changed["old_numbers"] = there_are[kept]
+        if split == "train":
+            changed |= {"numbers": there_are[kept], "left_out": len(numbers)}
+        changed["names"] = {**changed.get("names", data.names)}
+        if names := changed["names"].get(split):
+            changed["names"][split] = tuple(names[k] for k in kept)
+        if split == "train" and data.groups_train is not None:
+            changed["groups_train"] = data.groups_train[kept]
+    return replace(data, **changed)

@@ -95,6 +95,8 @@ def train(
         try:
             feed = Feed(plan, data, options, seed, first_step)
             lay_out(run, feed)
+            if run.steady is not None:
+                run.steady.reconnects.is_ended = lambda: bool(interrupt.number)
             found = None if checkpoints is None else checkpoints.found
             if found is None or found.reached is None:
                 begin(run, state)
@@ -108,8 +110,7 @@ def train(
         except Interrupted:
             stop(run)
         except (Error, OSError):
-            if result.steps and (state := run.seen if run.guard is None else run.guard.state):
-                kept(run, state)
+            keep_known(run)
             raise
         finally:
             if run.verifier is not None:
@@ -166,16 +167,31 @@ def tell_record(run: TrainingRun, event: str, **facts: Any) -> None:
         run.record.event(event, facts)
 
 
+def end_record(run: TrainingRun) -> None:
+    if run.record is not None:
+        run.record.end(run.result.state)
+
+
 def finish(run: TrainingRun) -> None:
     """Let the best state stay, and measure it. Raises Differs."""
+    check_chain(run)
     last, run.is_over = run.runner.state(), True
     keep_best(run)
     kept(run, last if run.guard is None else run.guard.state)
+    end_record(run)
     if run.monitor:
         run.result.findings = run.monitor.findings(last, run.result.losses)
         run.result.movement = run.monitor.movement(run.result.state)
     run.result.evaluation_after = evaluate(run, "after")
     run.result.yardstick.constant = constant_answer(run.plan, run.data)
+
+
+def check_chain(run: TrainingRun) -> None:
+    """Compare what a device says of its chain and of its state. Raises Differs."""
+    if run.verifier is not None and run.plan.learning.chain is not None:
+        found = run.verifier.compare_chain(device_of(run.runner))
+        if found is not None:
+            raise Differs(found)
 
 
 def stop(run: TrainingRun) -> None:
@@ -191,7 +207,18 @@ def stop(run: TrainingRun) -> None:
             checkpoint(run)
     keep_best(run)
     kept(run, run.runner.state() if run.guard is None else run.guard.state)
+    end_record(run)
     run.result.interrupted, run.result.signal = True, number
+
+
+def keep_known(run: TrainingRun) -> None:
+    """Keep what is known of a run that has failed: all of it, where a port's device is lost."""
+    last = run.last_known()
+    if last is not None and not run.is_over:
+        checkpoint(run, last)
+    last = run.seen if last is None else last
+    if run.result.steps and (state := last if run.guard is None else run.guard.state):
+        kept(run, state)
 
 
 def kept(run: TrainingRun, state: bytes) -> None:
@@ -200,8 +227,6 @@ def kept(run: TrainingRun, state: bytes) -> None:
     if run.keep is not None:
         with run.interrupt.keeping():
             run.keep(state)
-    if run.record is not None:
-        run.record.end(state)
 
 
 def keep_best(run: TrainingRun) -> None:
@@ -330,8 +355,10 @@ def take_step(run: TrainingRun, feed: Feed, k: int, rate: LearningRate) -> None:
     if run.record is not None:
         source, at_latent = run.data.source(int(feed.order[k])), began_at_latent(run.runner)
         run.record.step(Taken(number, sample, target, source, rate, at_latent, digest))
-    if verifier and expected and not verifier.compare_step(expected(), (loss, digest)):
+    latent = (sample, target) if began_at_latent(run.runner) else None
+    if verifier and expected and not verifier.compare_step(expected(), (loss, digest), latent):
         raise Differs(verifier.locate(device_of(run.runner), sample, target))
+    run.trust()
     result.step_seconds += time.monotonic() - started
 
 

@@ -74,7 +74,7 @@ def save_learned(runner: SimulatedRunner, image: Path, reporter: Reporter) -> Sa
     steps = device.digest().steps
     if steps == 0:
         return None
-    with refusals(str(image)):
+    with refusals(str(image), device):
         saved = device.save()
     reporter.say(f"{image}: saved what was learned in {steps:,} steps, as number {saved.sequence}")
     return saved

@@ -74,10 +74,10 @@ class PortBuild:
         }
 
 
-def port_build(plan: TrainingPlan, board: str) -> PortBuild:
+def port_build(plan: TrainingPlan, board: str, *, is_keyed: bool = False) -> PortBuild:
     """What is known of the build of ``plan`` for a board, by its id; nothing is built."""
     target = Target.of_board(board)
-    built = built_before(plan, target)
+    built = built_before(plan, target, is_keyed=is_keyed)
     cost = planned(plan) | {"target": target.name} if built is None else measured(built)
     counts = Known() if built is None else read_counts_of(built.folder)
     found = predict(plan, core_of(board), traced(plan)).to_json()

@@ -36,11 +36,12 @@ from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import state_digest, unpack_state
 
 
-def checkpoint(run: TrainingRun) -> None:
-    """Write how far the run has come, between two steps. Raises what reading the state raises."""
+def checkpoint(run: TrainingRun, known: bytes | None = None) -> None:
+    """Write how far the run has come, between two steps. Raises what reading the state raises, if
+    it is not ``known``."""
     if run.checkpoints is None:
         return
-    state = run.runner.state()
+    state = run.runner.state() if known is None else known
     run.checkpoints.reach(reached(run), arrays_of(run, state))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from mcutrain.host.building.firmware import Build, build
 from mcutrain.host.building.target import Target, TargetKind, check_runs_here
 from mcutrain.host.cost import measured, planned
+from mcutrain.host.link import health
 from mcutrain.host.simulation.counting import check_counts, unit_of
 from mcutrain.host.simulation.counts import Unit, read_counts, summary
 from mcutrain.host.simulation.profile import profiles
@@ -32,7 +33,6 @@ from mcutrain.host.training.loop import train
 from mcutrain.host.training.on_flash import begun_from, check_flash_target, save_learned
 from mcutrain.host.training.port_build import Known, keep_counts, port_build
 from mcutrain.host.training.progress import Report
-from mcutrain.host.training.reconnects import Reconnects
 from mcutrain.host.training.replay import train_stream
 from mcutrain.host.training.reporter import SILENT, Reporter
 from mcutrain.host.training.result import Result
@@ -46,6 +46,7 @@ from mcutrain.host.training.runners import (
     with_latents,
 )
 from mcutrain.host.training.state import SavedState
+from mcutrain.host.training.steady_runner import Reconnects, SteadyRunner
 from mcutrain.trainer.errors import Error
 from mcutrain.trainer.notes import Note
 from mcutrain.trainer.options import AUTO, KEEP
@@ -99,7 +100,7 @@ def prepared(job: TrainingJob, target: Target, reporter: Reporter) -> Prepared:
             lambda done, total: update(f"reading {job.data}: {done} of {total or '?'}"),
         )  # fmt: skip
     if job.left_out is not None:
-        data = without(data, job.left_out)
+        data = without(data, job.left_out, job.gone)
     is_stream = job.replay is not None
     if job.port is None and saved is None and calls_for_mask(plan, data, is_stream):
         job = replace(job, request=job.request.but(absent=KEEP))
@@ -143,7 +144,7 @@ def run_job(job: TrainingJob, reporter: Reporter = SILENT, keeper: Keeper | None
         found = Outcome(job, target.name, result, cost, plan, saving=saving, notes=notes, data=data)
         return judged(found)
     with reporter.working(f"building for {target.name}"):
-        built = build(plan, target, job.verbose)
+        built = build(plan, target, job.verbose, job.keys)
     ready = replace(ready, plan=built.plan)
     is_new = checkpoints is None or checkpoints.found is None
     if job.flash_image is not None and is_new:
@@ -237,9 +238,12 @@ def run_on_port(ready: Prepared, port: str, reporter: Reporter, keeper: Keeper) 
     """The job on a device that runs a build of its plan."""
     job, checkpoints = ready.job, ready.checkpoints
     plans = partial(planned_on, job.request, job.flash_latents)
-    with connected(port, plans, job.baud) as runner:
+    reconnects = Reconnects(job.reconnect_s, reporter.say)
+    with (
+        connected(port, plans, job.baud, job.keys) as found,
+        SteadyRunner(found.device, found.plan, job.baud, reconnects, job.keys) as runner,
+    ):
         plan, state = runner.plan, ready.state
-        runner.reconnects = Reconnects(job.reconnect_s, reporter.say)
         if checkpoints is not None and checkpoints.found is not None:
             settle(runner)
             state = beginning(checkpoints.found, plan)
@@ -251,12 +255,13 @@ def run_on_port(ready: Prepared, port: str, reporter: Reporter, keeper: Keeper) 
             result, saving = train_job(
                 job, plan, ready.data, runner, report, state, keeper, checkpoints
             )
+        info, digest = runner.device.info, runner.digest()
         traffic = runner.device.traffic
-    known = port_build(plan, runner.board)
+    known = port_build(plan, found.board, is_keyed=job.keys is not None)
     return Outcome(
         job, runner.device.name, result, known.cost, plan, saving=saving, traffic=traffic,
         port_build=known, counted=dict(known.counts.counted), unit=known.counts.unit,
-        reconnects=runner.reconnects.done,
+        reconnects=reconnects.done, device=health.to_json(info), digest=digest,
     )  # fmt: skip
 
 
@@ -275,6 +280,8 @@ def train_job(
     keep = partial(keeper.keep, job.request, plan)
     if keeper.record is not None:
         keeper.record.prepare(job, plan, data)
+        if checkpoints is not None:
+            checkpoints.join("record", keeper.record)
     if job.replay is not None:
         return train_stream(
             plan,

@@ -6,6 +6,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,6 +16,7 @@ from mcutrain.host.attached.choose import chosen_port
 from mcutrain.host.building.firmware import Build, plan_with_hash, step_calls
 from mcutrain.host.building.target import TargetKind
 from mcutrain.host.errors import MismatchError
+from mcutrain.host.keys import Keys
 from mcutrain.host.link.device import PATIENCE_S, REPLY_TIMEOUT_S, STEP_TIMEOUT_S, Device
 from mcutrain.host.link.model_device import ModelDevice
 from mcutrain.host.link.protocol import RamRegion
@@ -171,6 +173,8 @@ class DeviceRunner:
 
     def latent_of(self, sample: Array) -> Array:
         assert self.plan.latents.tensor is not None
+        if not self.device.info.shows_arena:
+            return self._here.latent_of(sample)  # of constants and the sample alone
         self._write_sample(sample)
         self.device.run_prefix()
         latent = self._in_place = self._read(self.plan.latents.tensor)
@@ -217,6 +221,11 @@ class DeviceRunner:
 
     def logits(self) -> Array:
         return self._read(self.plan.task.logits)
+
+    @cached_property
+    def _here(self) -> Interpreter:
+        """Computes in this process what the device does not show."""
+        return Interpreter(self.plan)
 
     def _write_sample(self, sample: Array) -> None:
         """Write it in place of what was there, or waits."""
@@ -316,7 +325,7 @@ def simulated(
         device = Device.open(
             transport, *hashes, REPLY_TIMEOUT_S, step_timeout_s, patience_s,
             hello_patience_s=PATIENCE_S,  # on a busy computer it starts slowly
-            adapts=not counts,
+            adapts=not counts, keys=build.keys,
         )  # fmt: skip
         try:
             runner = SimulatedRunner(device, build.plan, stack)
@@ -395,6 +404,8 @@ def flash_of(build: Build, image: Path | None) -> Iterator[Path | None]:
 class PortRunner(DeviceRunner):
     """A device on a serial port that runs the build of ``board``."""
 
+    device: Device
+
     def __init__(self, device: Device, plan: TrainingPlan, board: str) -> None:
         super().__init__(device, plan)
         self.board = board
@@ -402,15 +413,16 @@ class PortRunner(DeviceRunner):
 
 @contextmanager
 def connected(
-    port: str, plan_for: Callable[[Chip], TrainingPlan], baud: int
+    port: str, plan_for: Callable[[Chip], TrainingPlan], baud: int, keys: Keys | None = None
 ) -> Iterator[PortRunner]:
     """A device on a serial port, which AUTO stands for if one alone answers. Raises MismatchError
-    unless it runs a build of a plan that ``plan_for`` makes for a board's chip."""
+    unless it runs a build of a plan that ``plan_for`` makes for a board's chip, RightError unless
+    ``keys`` are those that it has."""
     port = chosen_port(port, baud)
     numerics = plan_for(GENERIC).numerics_hash
-    device = Device.open(SerialTransport(port, baud), None, numerics)
+    device = Device.open(SerialTransport(port, baud), None, numerics, keys=keys)
     try:
-        known = plan_with_hash(plan_for, device.info.build_hash)
+        known = plan_with_hash(plan_for, device.info.build_hash, is_keyed=keys is not None)
         if known is None:
             raise MismatchError(
                 f"{port}: the device runs the build {device.info.build_hash.hex()}, which is not "

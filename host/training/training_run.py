@@ -18,6 +18,7 @@ from mcutrain.host.training.recording import Recorder
 from mcutrain.host.training.result import Result
 from mcutrain.host.training.runner import Runner
 from mcutrain.host.training.runners import DeviceRunner
+from mcutrain.host.training.steady_runner import SteadyRunner
 from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.host.training.verify import Verifier
 from mcutrain.trainer.training_plan import TrainingPlan
@@ -39,6 +40,7 @@ class TrainingRun:
     interrupt: Interrupt
     keep: Keep | None = None
     checkpoints: Checkpoints | None = None
+    record: Recorder | None = None
     started: float = 0.0  # by time.monotonic, less what earlier parts of the run took
     verifier: Verifier | None = None
     guard: Guard | None = None
@@ -47,7 +49,6 @@ class TrainingRun:
     seen: bytes = b""  # the last state that was read, for the monitor
     epochs: int = 0  # of the run, with those that are cut
     epochs_done: int = 0  # that have ended, and were judged
-    record: Recorder | None = None
     is_over: bool = False  # all its steps are done, and the best state is taken up
 
     @property
@@ -55,6 +56,24 @@ class TrainingRun:
         """What the link has carried; None without a device."""
         found = innermost(self.runner)
         return found.device.traffic if isinstance(found, DeviceRunner) else None
+
+    @property
+    def steady(self) -> SteadyRunner | None:
+        """The device at a port, which is found again where it is lost."""
+        found = innermost(self.runner)
+        return found if isinstance(found, SteadyRunner) else None
+
+    def trust(self) -> None:
+        """The device and the reference are equal: the reference knows the device's state."""
+        if self.verifier is not None and (steady := self.steady) is not None:
+            steady.journal.begin(dict(self.verifier.reference.state))
+
+    def last_known(self) -> bytes | None:
+        """The state behind the last step that was done, though the device is gone."""
+        steady = self.steady
+        if steady is None or not self.result.steps or not steady.journal.knows:
+            return None
+        return steady.journal.replay()[0].state
 
     @property
     def trained(self) -> tuple[Runner | Verifier, ...]:

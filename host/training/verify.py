@@ -17,6 +17,7 @@ from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Array, Tensor
 from mcutrain.trainer.interpreter import Interpreter, StepRecord, pack_state, unpack_state
 from mcutrain.trainer.ops.sgd import LearningRate
+from mcutrain.trainer.record_chain import AT_LATENT, short_hash
 from mcutrain.trainer.training_plan import TrainingPlan
 
 Expected = TypeVar("Expected")
@@ -94,13 +95,39 @@ class Verifier:
         if self.plan.latents.tensor is None:
             loss = self.reference.step(sample, target)
         else:
-            loss = self.reference.step_from_latent(self._latent(sample), target)
+            loss = self.reference.step_from_latent(self._latent(sample), target, sample)
         return loss, self.reference.digest()
 
-    def compare_step(self, expected: tuple[StepRecord, int], found: tuple[StepRecord, int]) -> bool:
-        """Whether a step of the device is the one that was replayed."""
+    def compare_step(
+        self,
+        expected: tuple[StepRecord, int],
+        found: tuple[StepRecord, int],
+        at_latent: tuple[Array, Array] | None = None,
+    ) -> bool:
+        """Whether a step of the device is the one that was replayed. ``at_latent``, its sample and
+        target, of one that began at the latent: the chain says so."""
+        if at_latent is not None:
+            self._enter_latent(*at_latent)
         self.verified_steps += expected == found
         return expected == found
+
+    def _enter_latent(self, sample: Array, target: Array) -> None:
+        """The chain value of the step just replayed, had it begun at the latent."""
+        entry = self.reference.entry_from(self._before, self._latent(sample), target, AT_LATENT)
+        if entry is not None and self.plan.learning.chain is not None:
+            value = np.frombuffer(entry.after, np.uint8).copy()
+            self.reference.state = {**self.reference.state, self.plan.learning.chain: value}
+
+    def compare_chain(self, device: ModelDevice) -> Difference | None:
+        """Where the device's chain value, or its state's hash, is not that of the reference; for a
+        plan with a chain."""
+        state, recorded = self.reference.state_bytes(), device.recorded()
+        chain = self.plan.learning.chain
+        assert chain is not None
+        expected = self.reference.state[chain].tobytes(), short_hash(state)
+        if (recorded.chain, recorded.state_hash) == expected:
+            return None
+        return self._state_difference(self.reference.steps - 1, device.read(RamRegion.STATE))
 
     def step(self, sample: Array, target: Array, loss: StepRecord, digest: int) -> bool:
         """Replay a step that the device has taken; whether loss and digest are equal."""
@@ -126,10 +153,18 @@ class Verifier:
         """
         after = device.read(RamRegion.STATE)
         step = self.reference.steps - 1
-        device.reset(0)
-        device.write(RamRegion.STATE, pack_state(self.plan, self._before))
-        found = self._first_difference(device, step, self._before, sample, target)
+        found = self.locate_step(device, self._before, sample, target)
         return found or self._state_difference(step, after)
+
+    def locate_step(
+        self, device: ModelDevice, state: dict[Tensor, Array], sample: Array, target: Array
+    ) -> Difference | None:
+        """The first node, tensor and element that differ in a step from ``state``, which the device
+        takes up; None if it does what the reference does."""
+        device.reset(0)
+        device.write(RamRegion.STATE, pack_state(self.plan, state))
+        step = int(state[self.plan.learning.sgd][1])
+        return self._first_difference(device, step, state, sample, target)
 
     def locate_prediction(self, device: ModelDevice, sample: Array) -> Difference:
         """The first difference of a forward pass that predicted otherwise; leaves a step begun."""
@@ -145,7 +180,10 @@ class Verifier:
         sample: Array,
         target: Array,
     ) -> Difference | None:
-        """Run a step call by call from ``state``, which the device has, and compare each output."""
+        """Run a step call by call from ``state``, which the device has, and compare each output.
+        None too for a device that does not show them."""
+        if not device.info.shows_arena:
+            return None
         replay = Interpreter(self.plan)
         replay.state = dict(state)
         device.begin(write_step(device, self.plan, sample, target))

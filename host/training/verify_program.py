@@ -152,6 +152,9 @@ def take_steps(
         found.steps += 1
         report(Progress("verify", k + 1, count))
     count_into(device, None)
+    if found.plan.learning.chain is not None and not found.failure:
+        parted = verifier.compare_chain(device)
+        found.failure = "" if parted is None else str(parted)
     return not found.failure
 
 

@@ -29,7 +29,7 @@ from tests.support.fake_model.build import (
     build_native,
 )
 from tests.support.noisy_line import NoisyLine
-from tests.support.sessions import Wire, sample
+from tests.support.sessions import INPUT_BYTES, TARGET_BYTES, Wire, sample
 
 KEYS = Keys.of_master(MASTER_KEY)
 SEED = request(Message.RESET, 5)
@@ -40,6 +40,12 @@ OUT_OF_SESSION = bytes([Status.SESSION & 0xFF])
 @pytest.fixture(scope="module")
 def elf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_native(tmp_path_factory.mktemp("keyed"), KEYED)
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Without a key."""
+    return build_native(tmp_path_factory.mktemp("bare"))
 
 
 @pytest.fixture
@@ -54,7 +60,9 @@ def wire(port: str) -> Iterator[Wire]:
         yield Wire(transport)
 
 
-def opened(transport: SerialTransport | NoisyLine, keys: Keys | None = KEYS, **more: float) -> Device:
+def opened(
+    transport: SerialTransport | NoisyLine, keys: Keys | None = KEYS, **more: float
+) -> Device:
     return Device.open(transport, BUILD_HASH, NUMERICS_HASH, keys=keys, **more)  # type: ignore[arg-type]
 
 
@@ -101,14 +109,13 @@ def trained(device: Device) -> bytes:
     return device.read(RamRegion.STATE)
 
 
-def test_training_under_seal_is_training(elf: Path, tmp_path: Path) -> None:
+def test_training_under_seal_is_training(elf: Path, bare: Path) -> None:
     with simulate("native", elf) as path, SerialTransport(path) as transport:
         device = opened(transport)
         sealed = trained(device)
 
         assert Feature.KEY in Feature(device.info.features) and any(device.info.nonce)
         assert device.info.steps == 0 and device.digest().steps == 12
-    bare = build_native(tmp_path)
     with simulate("native", bare) as path, SerialTransport(path) as transport:
         device = Device.open(transport, BUILD_HASH, NUMERICS_HASH)
 
@@ -127,7 +134,9 @@ def test_a_bad_line_never_changes_what_is_learned_under_seal(elf: Path, seed: in
         assert faulty.faults.total() > 20
 
 
-@pytest.mark.parametrize("message", [m for m in Message if m not in (Message.HELLO, Message.SEALED)])
+@pytest.mark.parametrize(
+    "message", [m for m in Message if m not in (Message.HELLO, Message.SEALED)]
+)
 def test_what_is_not_sealed_is_refused(message: Message, session: Session) -> None:
     """Before a session and in it, whatever the request."""
     bare = request(message, *(0 for _ in protocol.REQUESTS[message].format.lstrip("<")))
@@ -161,7 +170,9 @@ def test_a_repeat_has_the_kept_reply_and_a_read_is_done_again(session: Session) 
     session.answered(session.frame(Message.SAMPLE, 80, data=sample(1)[80:160]))
     last = session.frame(Message.SAMPLE, 160, data=sample(1)[160:240])
     assert session.wire.replies(last) == session.wire.replies(last)
-    shorter = session.seal.sealed(session.seq, request(Message.SAMPLE, 160, data=sample(1)[160:170]))
+    shorter = session.seal.sealed(
+        session.seq, request(Message.SAMPLE, 160, data=sample(1)[160:170])
+    )
     assert session.answered(shorter) == (Status.OK, (240).to_bytes(4, "little"))
     read = session.frame(Message.READ, RamRegion.STATE, 0, 40)
     assert len(session.answered(read)[1]) == 40
@@ -215,9 +226,10 @@ def test_no_byte_of_a_reply_can_be_changed(session: Session) -> None:
 
 def test_what_was_said_once_is_not_done_again(wire: Wire) -> None:
     session = Session(wire).begun()
-    said = [session.frame(Message.RESET, 5), session.frame(Message.RESET, 6)]
-    for frame in said:
-        ((_, _, payload),) = wire.replies(frame)
+    said = []
+    for seed in (5, 6):
+        said.append(session.frame(Message.RESET, seed))
+        assert session.answered(said[-1])[0] is Status.OK
     state = session.answered(session.frame(Message.READ, RamRegion.STATE, 0, 60))
     for frame in said:  # older than the last
         assert wire.replies(frame)[0][2] == OUT_OF_SESSION
@@ -276,6 +288,29 @@ def test_another_right_is_not_enough(port: str, right: Right) -> None:
                     call()
 
 
+def test_outputs_are_shown_and_no_samples(port: str) -> None:
+    """Until the next request, to who trains."""
+    outputs = 2 * INPUT_BYTES + TARGET_BYTES  # where fake.c has them: behind input, target, latent
+    with SerialTransport(port) as transport:
+        device = opened(transport)
+        for _ in range(2):
+            device.write_sample(sample(1))
+            with pytest.raises(RightError, match="shows its state and the outputs of an inference"):
+                device.read(RamRegion.ARENA, outputs, 12)
+            device.infer()
+            assert len(device.read(RamRegion.ARENA, outputs, 8)) == 8
+            assert len(device.read(RamRegion.ARENA, outputs + 4, 8)) == 8
+            for offset, nbytes in ((outputs - 1, 4), (outputs + 9, 4), (0, 16), (0, outputs + 12)):
+                if offset + nbytes <= device.info.arena_bytes:
+                    with pytest.raises(RightError):
+                        device.read(RamRegion.ARENA, offset, nbytes)
+            device.read(RamRegion.STATE, 0, 4)
+            assert len(device.read(RamRegion.ARENA, outputs, 12)) == 12
+            device.digest()
+            with pytest.raises(RightError):
+                device.read(RamRegion.ARENA, outputs, 12)
+
+
 def test_the_device_itself_asks_for_the_right(wire: Wire) -> None:
     session = Session(wire).begun()
     for message, fields, right in (
@@ -295,22 +330,22 @@ def test_the_device_itself_asks_for_the_right(wire: Wire) -> None:
         assert session.answered(sealed) == (Status.RIGHT, b""), message
 
 
-def test_what_a_host_is_told(port: str, tmp_path: Path) -> None:
-    with SerialTransport(port) as transport:
-        with pytest.raises(RightError, match="has another key than the file given to --key"):
-            opened(transport, Keys.of_master(bytes(32)))
+def test_what_a_host_is_told(port: str, bare: Path) -> None:
+    another = pytest.raises(RightError, match="has another key than the file given to --key")
+    with SerialTransport(port) as transport, another:
+        opened(transport, Keys.of_master(bytes(32)))
     with SerialTransport(port) as transport:
         device = opened(transport, None)
         with pytest.raises(RightError, match="obeys only who has its key: give the file to --key"):
             device.digest()
     with SerialTransport(port) as transport:
         device = opened(transport)
-        with pytest.raises(RightError, match="shows nothing but its state"):
-            device.read(RamRegion.ARENA, 0, 8)
+        with pytest.raises(RightError, match="no key gives the right to WRITE what is not the"):
+            device.write(RamRegion.ARENA, b"abc")
         assert device.digest().steps == 0  # the session goes on
-    with simulate("native", build_native(tmp_path)) as path, SerialTransport(path) as transport:
-        with pytest.raises(RightError, match="the device has no key, and obeys anyone"):
-            opened(transport)
+    none = pytest.raises(RightError, match="the device has no key, and obeys anyone")
+    with simulate("native", bare) as path, SerialTransport(path) as transport, none:
+        opened(transport)
 
 
 def test_the_code_is_the_specifications(session: Session) -> None:

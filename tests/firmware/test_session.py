@@ -470,7 +470,10 @@ def test_another_build_or_model_is_refused(port: str) -> None:
 
 def test_another_protocol_is_refused(port: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "VERSION", protocol.VERSION + 1)
-    with SerialTransport(port) as transport, pytest.raises(MismatchError, match="protocol 3, this program 4"):
+    with (
+        SerialTransport(port) as transport,
+        pytest.raises(MismatchError, match="protocol 3, this program 4"),
+    ):
         Device.open(transport, None, None)
 
 

@@ -14,7 +14,7 @@ from tests.support.marks import exhaustive
 from tests.support.paths import FIRMWARE
 
 MINUTE = 60
-LONG = {"rows-flash", "e8", "int8"}  # whose sessions are like those of others
+LONG = {"rows-flash", "e8", "int8", "keyed"}  # whose sessions are like those of others
 # A check of the device that is left out, and a build whose corpus shows that.
 FAULTS = {
     "classes": ("spare", "mct/model_body.h", "classes < 2u || classes > MCT_API_CONST(CLASSES)",
@@ -27,8 +27,10 @@ FAULTS = {
              "MCT_ERR_RANGE", "false) {\n        return MCT_ERR_RANGE"),
     "place": ("plain", "runtime/session.c", "offset <= limit_bytes && nbytes <= limit_bytes - "
               "offset", "offset + nbytes <= limit_bytes"),
-    "twice": ("plain", "runtime/session.c", "mct_link_session.was_new || type == MCT_MSG_HELLO",
-              "true"),
+    "twice": ("plain", "runtime/session.c",
+              "mct_link_session.was_new || request.type == MCT_MSG_HELLO", "true"),
+    "key": ("keyed", "runtime/seal.c", "!are_equal(code, body + nbytes)", "false"),
+    "shown": ("keyed", "runtime/session.c", "!is_shown(index, data, nbytes)", "false"),
     "frame": ("plain", "runtime/frame.c", "d->nbytes < d->capacity", "true"),
 }  # fmt: skip
 
@@ -52,7 +54,7 @@ def test_every_session_of_the_corpus_leaves_memory_in_order(build: str, tmp_path
 
 @needs_gcc
 @pytest.mark.slow
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", [exhaustive(name, {"key", "shown"}) for name in FAULTS])
 def test_the_corpus_finds_a_check_that_is_left_out(name: str, tmp_path: Path) -> None:
     build, file, right, wrong = FAULTS[name]
     tree = tmp_path / "firmware"

@@ -13,10 +13,12 @@ from mcutrain.codegen.program import lay_out
 from mcutrain.host.building.compilers import compile_c, named
 from mcutrain.host.building.firmware import generate
 from mcutrain.host.building.kernel_archive import kernel_archive
+from mcutrain.host.keys import Keys
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Tensor
 from mcutrain.trainer.planner.row_region import Composite
 from mcutrain.trainer.training_plan import TrainingPlan
+from tests.support.fake_model.build import MASTER_KEY
 from tests.support.generated import SMALL
 from tests.support.paths import FIRMWARE, ROOT
 
@@ -43,7 +45,9 @@ BUILDS: dict[str, Callable[[], TrainingPlan]] = {
     "int8": SMALL["whole"],
     "mse": SMALL["mse-latents"],
     "memories": SMALL["memories"],
+    "keyed": SMALL["spare-latents"],
 }
+KEYED = "keyed"  # the build with a key
 
 
 def writes(plan: TrainingPlan) -> Iterator[tuple[int, int, int, int]]:
@@ -68,9 +72,9 @@ def written(node: Node) -> Iterator[Tensor | Node]:
         yield from written(inner)
 
 
-def generate_model(plan: TrainingPlan, folder: Path) -> None:
+def generate_model(plan: TrainingPlan, folder: Path, keys: Keys | None = None) -> None:
     """The model's C, and what the harness must know of it, in ``folder``."""
-    generate(plan, folder, "")
+    generate(plan, folder, "", keys)
     rows = "".join(f"    {{{', '.join(map(str, row))}}},\n" for row in writes(plan))
     sizes = ", ".join(map(str, plan.memory.regions.values()))
     (folder / "fuzz_writes.h").write_text(
@@ -102,7 +106,7 @@ def compile_build(build: str, folder: Path, compiler: str, firmware: Path = FIRM
     """The fuzzer of a build, with libFuzzer if ``compiler`` is clang, without its search if it is
     gcc; the path of the program. ``firmware`` is a folder of that name, the project's or a copy."""
     folder.mkdir(parents=True, exist_ok=True)
-    generate_model(plan_of(build), folder)
+    generate_model(plan_of(build), folder, Keys.of_master(MASTER_KEY) if build == KEYED else None)
     return compile_harness(folder, compiler, firmware)
 
 

@@ -10,9 +10,15 @@
 
 #include "fuzzed.c"
 
+#include "mct/alive.c"
 #include "runtime/frame.c"
+#include "runtime/health.c"
 #include "runtime/link.c"
 #include "runtime/session.c"
+#ifdef MCT_WITH_KEY
+#include "mct/hmac.c"
+#include "runtime/seal.c"
+#endif
 
 #include "facts.h"
 #include "script.h"
@@ -37,11 +43,13 @@ const fuzz_facts fuzz_model = {
 };
 
 #include "memory.h"
+#include "sealing.h"
+
 #include "rules.h"
 
 /* ---- The link ---- */
 
-enum { LARGEST = MCT_FRAME_RAW_BYTES(4 * FUZZ_FIELDS + FUZZ_DATA) };
+enum { LARGEST = MCT_FRAME_RAW_BYTES(4 * FUZZ_FIELDS + FUZZ_DATA + MCT_REQUEST_SEALED_BYTES) };
 
 static uint8_t sent[MCT_FRAME_WIRE_BYTES(LARGEST)]; /* the last frame */
 static uint32_t sent_bytes;
@@ -67,8 +75,9 @@ static void put(const uint8_t *bytes, uint32_t nbytes)
     }
 }
 
-/* The reply to a frame of a right sequence number; whether it was done. */
-static bool check_reply(uint8_t type, uint16_t seq, const uint8_t *payload, uint32_t payload_bytes)
+/* The reply to a request in a frame of a type and a right sequence number; whether it was done. */
+static bool check_reply(uint8_t frame_type, uint8_t type, uint16_t seq, const uint8_t *payload,
+                        uint32_t payload_bytes)
 {
     static uint8_t raw[RAW_BYTES];
     mct_frame_decoder decoder = {.data = raw, .capacity = sizeof raw};
@@ -80,8 +89,12 @@ static bool check_reply(uint8_t type, uint16_t seq, const uint8_t *payload, uint
     require(event == MCT_FRAME_WHOLE, "no whole reply");
     uint32_t nbytes = mct_frame_bytes(&decoder);
     require(nbytes >= MCT_FRAME_HEADER_BYTES + STATUS_BYTES, "a damaged reply");
-    require(raw[0] == (type | MCT_MSG_REPLY), "a reply of another type");
+    require(raw[0] == (frame_type | MCT_MSG_REPLY), "a reply of another type");
     require(mct_get_u16(raw + 1) == seq, "a reply of another number");
+    if (frame_type == MCT_MSG_SEALED) {
+        nbytes = MCT_FRAME_HEADER_BYTES + without_code(type, seq, raw + MCT_FRAME_HEADER_BYTES,
+                                                       nbytes - MCT_FRAME_HEADER_BYTES);
+    }
     mct_status status = (mct_status)(int8_t)raw[MCT_FRAME_HEADER_BYTES];
     const uint8_t *reply = raw + MCT_FRAME_HEADER_BYTES + STATUS_BYTES;
     uint32_t expected = status == MCT_OK ? reply_bytes_of(type, payload) : 0;
@@ -90,7 +103,9 @@ static bool check_reply(uint8_t type, uint16_t seq, const uint8_t *payload, uint
     if (status == MCT_OK) {
         check_prediction(type, reply);
         require(!must_refuse(type, payload, payload_bytes), "what is beyond the model was taken");
+        require(!is_hidden(type, payload), "RAM was shown or written that no key has a right to");
     }
+    follow_outputs(type, status == MCT_OK);
     return status == MCT_OK;
 }
 
@@ -99,7 +114,7 @@ static bool check_reply(uint8_t type, uint16_t seq, const uint8_t *payload, uint
 /* What becomes of a frame: it may not fit, be a reply, be of no session, or be executed. */
 typedef enum { LOST, PASSED_OVER, REFUSED, EXECUTED } fate;
 
-static uint8_t sent_type;
+static uint8_t sent_type, frame_type; /* of the request, and of the frame that holds it */
 static uint8_t sent_payload[LARGEST];
 static uint32_t sent_payload_bytes;
 static uint16_t sent_seq, next_seq;
@@ -119,6 +134,10 @@ static void switch_on(void)
     memset(fuzzed_done, 0, sizeof fuzzed_done);
 #endif
     memset(&come, 0, sizeof come);
+#ifdef MCT_WITH_KEY
+    memset(&mct_link_seal, 0, sizeof mct_link_seal);
+    shows_outputs = false;
+#endif
     sent_bytes = 0;
     next_seq = 1;
     is_open = false;
@@ -166,35 +185,43 @@ static bool deliver(void)
     }
     if (sent_fate == REFUSED) {
         check_memory(MCT_MSG_HELLO, false);
-        require(answered.wire[2] == (sent_type | MCT_MSG_REPLY), "no refusal");
+        require(answered.wire[2] == (frame_type | MCT_MSG_REPLY), "no refusal");
         return false;
     }
-    return check_reply(sent_type, sent_seq, sent_payload, sent_payload_bytes);
+    return check_reply(frame_type, sent_type, sent_seq, sent_payload, sent_payload_bytes);
 }
 
 static const uint8_t nothing[1];
 
-static void encode(uint8_t type, uint16_t seq, const uint8_t *payload, uint32_t nbytes)
+/* Encodes a frame; returns the bytes of its payload. */
+static uint32_t encode(uint8_t type, uint16_t seq, const uint8_t *payload, uint32_t nbytes,
+                       bool is_sealed)
 {
     static uint8_t raw[LARGEST];
-    raw[0] = type;
+    frame_type = is_sealed ? MCT_MSG_SEALED : type;
+    raw[0] = frame_type;
     mct_put_u16(raw + 1, seq);
-    memcpy(raw + MCT_FRAME_HEADER_BYTES, payload, nbytes);
     memcpy(sent_payload, payload, nbytes);
     sent_payload_bytes = nbytes;
-    sent_bytes = mct_frame_encode(raw, MCT_FRAME_HEADER_BYTES + nbytes, sent);
     sent_type = type;
     sent_seq = seq;
+    if (is_sealed) {
+        nbytes = seal(type, seq, payload, nbytes, raw + MCT_FRAME_HEADER_BYTES);
+    } else {
+        memcpy(raw + MCT_FRAME_HEADER_BYTES, payload, nbytes);
+    }
+    sent_bytes = mct_frame_encode(raw, MCT_FRAME_HEADER_BYTES + nbytes, sent);
+    return nbytes;
 }
 
-static void send_message(uint8_t type, const uint8_t *payload, uint32_t nbytes)
+/* Sends a frame, and looks at what becomes of it. `may_be` is what does if it fits, in a session.
+ */
+static void send_frame(uint8_t type, const uint8_t *payload, uint32_t nbytes, bool is_sealed,
+                       fate may_be)
 {
-    encode(type, next_seq, payload, nbytes);
-    is_open = is_open || (type == MCT_MSG_HELLO && nbytes <= MCT_LINK_PAYLOAD);
-    sent_fate = nbytes > MCT_LINK_PAYLOAD     ? LOST
-                : (type & MCT_MSG_REPLY) != 0 ? PASSED_OVER
-                : is_open                     ? EXECUTED
-                                              : REFUSED;
+    bool fits = encode(type, next_seq, payload, nbytes, is_sealed) <= MCT_LINK_PAYLOAD;
+    is_open = is_open || (frame_type == MCT_MSG_HELLO && fits);
+    sent_fate = !fits ? LOST : may_be == EXECUTED && !is_open ? REFUSED : may_be;
     if (deliver()) {
         require(!lacks_sample(type), "a sample served twice, or before it was whole");
         follow(type, payload, nbytes);
@@ -202,10 +229,36 @@ static void send_message(uint8_t type, const uint8_t *payload, uint32_t nbytes)
     next_seq += sent_fate == EXECUTED;
 }
 
+#ifdef MCT_WITH_KEY
+/* The first request of a session with a device that has a key. */
+static void greet(void)
+{
+    send_frame(MCT_MSG_HELLO, host_nonce, sizeof host_nonce, true, EXECUTED);
+}
+#else
+static void greet(void)
+{
+}
+#endif
+
+static void send_message(uint8_t type, const uint8_t *payload, uint32_t nbytes, bool is_bare)
+{
+    bool is_hello = type == MCT_MSG_HELLO, is_echo = (type & MCT_MSG_REPLY) != 0;
+    bool is_sealed = IS_KEYED && !is_hello && !is_echo && !is_bare;
+    bool is_refused = IS_KEYED && !is_hello && is_bare;
+    send_frame(type, payload, nbytes, is_sealed,
+               is_echo      ? PASSED_OVER
+               : is_refused ? REFUSED
+                            : EXECUTED);
+    if (is_hello && sent_fate == EXECUTED) {
+        greet();
+    }
+}
+
 /* A frame of a number that is neither the last nor the next. */
 static void skip(void)
 {
-    encode(MCT_MSG_DIGEST, next_seq + 7, nothing, 0);
+    (void)encode(MCT_MSG_DIGEST, next_seq + 7, nothing, 0, false);
     sent_fate = REFUSED;
     (void)deliver();
 }
@@ -239,7 +292,8 @@ static void execute_line(const fuzz_line *line)
     uint32_t nbytes = fuzz_payload(line, payload);
     switch (line->form->kind) {
     case FUZZ_FRAME:
-        send_message((uint8_t)line->fields[0], payload, nbytes);
+    case FUZZ_BARE:
+        send_message((uint8_t)line->fields[0], payload, nbytes, line->form->kind == FUZZ_BARE);
         break;
     case FUZZ_NOISE:
         put(payload, nbytes);
@@ -258,7 +312,7 @@ static void execute_line(const fuzz_line *line)
         switch_on();
         break;
     default:
-        send_message(line->form->kind, payload, nbytes);
+        send_message(line->form->kind, payload, nbytes, false);
     }
 }
 
@@ -267,7 +321,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static fuzz_script script;
     fuzz_read(data, size, &script);
     switch_on();
-    send_message(MCT_MSG_HELLO, nothing, 0);
+    send_message(MCT_MSG_HELLO, nothing, 0, false);
     for (uint32_t n = 0; n < script.count; n++) {
         execute_line(&script.lines[n]);
     }

@@ -106,6 +106,7 @@ static uint32_t field(uint8_t kind, uint32_t index)
     case MCT_MSG_LATENT:
         return one_in(2) ? 0 : offset_in(fuzz_model.latent_bytes);
     case FUZZ_FRAME:
+    case FUZZ_BARE:
         return below(one_in(8) ? 256 : MCT_MSG_ENROL + 2);
     default:
         return bound();

@@ -31,6 +31,7 @@ const fuzz_form fuzz_forms[] = {
     {"CYCLES", MCT_MSG_CYCLES, {0}, false},
     {"ENROL", MCT_MSG_ENROL, {4}, false},
     {"FRAME", FUZZ_FRAME, {1}, true},
+    {"BARE", FUZZ_BARE, {1}, true},
     {"NOISE", FUZZ_NOISE, {0}, true},
     {"AGAIN", FUZZ_AGAIN, {0}, false},
     {"SKIP", FUZZ_SKIP, {0}, false},
@@ -170,11 +171,17 @@ size_t fuzz_print(const fuzz_script *script, uint8_t *text, size_t capacity)
     return used;
 }
 
+/* Whether the field of a line is a frame's type. */
+static bool has_type(const fuzz_form *form)
+{
+    return form->kind == FUZZ_FRAME || form->kind == FUZZ_BARE;
+}
+
 uint32_t fuzz_payload(const fuzz_line *line, uint8_t *payload)
 {
     uint32_t used = 0;
     /* The field of FRAME is its type, which stands in the header. */
-    for (uint32_t f = 0; f < FUZZ_FIELDS && line->form->kind != FUZZ_FRAME; f++) {
+    for (uint32_t f = 0; f < FUZZ_FIELDS && !has_type(line->form); f++) {
         for (uint32_t b = 0; b < line->form->field_bytes[f]; b++) {
             payload[used++] = (uint8_t)(line->fields[f] >> (8 * b));
         }

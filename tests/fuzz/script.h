@@ -8,6 +8,7 @@
  * checksum. The other lines are
  *
  *   FRAME TYPE DATA   a right frame of any type and any payload
+ *   BARE TYPE DATA    the same, and not sealed, to a device with a key
  *   NOISE DATA        bytes on the link that are no frame
  *   AGAIN             the last frame once more, as after a lost reply
  *   SKIP              the next frame's sequence number is wrong
@@ -23,7 +24,7 @@
 #include <stdint.h>
 
 /* Beyond the messages of the protocol, which are numbered as there. */
-enum { FUZZ_FRAME = 32, FUZZ_NOISE, FUZZ_AGAIN, FUZZ_SKIP, FUZZ_WORK, FUZZ_RESTART };
+enum { FUZZ_FRAME = 32, FUZZ_NOISE, FUZZ_AGAIN, FUZZ_SKIP, FUZZ_WORK, FUZZ_RESTART, FUZZ_BARE };
 
 enum { FUZZ_FIELDS = 3, FUZZ_PATTERN = 8, FUZZ_DATA = 600, FUZZ_LINES = 40, FUZZ_LINE = 96 };
 

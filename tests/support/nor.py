@@ -91,11 +91,18 @@ class Stored:
     """A device whose state is two parts, over flash that stays when its power goes."""
 
     def __init__(
-        self, library: ctypes.CDLL, geometry: Geometry, nbytes: int, seed: int = 1
+        self,
+        library: ctypes.CDLL,
+        geometry: Geometry,
+        nbytes: int,
+        seed: int = 1,
+        memory: Any = None,
     ) -> None:
+        """``memory`` is where the flash lies, if it matters."""
         self.library, self.flash = library, CFlash.in_dll(library, "mct_nor")
         size = geometry.page * geometry.pages
-        self.bytes = np.full(size, 0xFF, np.uint8)
+        self.bytes = np.empty(size, np.uint8) if memory is None else memory
+        self.bytes[:] = 0xFF
         self.weak, self.erases = np.zeros(size, np.uint8), np.zeros(geometry.pages, np.uint32)
         ctypes.memset(ctypes.addressof(self.flash), 0, ctypes.sizeof(self.flash))
         self.flash.geometry = CGeometry(geometry.page, geometry.pages, geometry.unit)

@@ -93,7 +93,8 @@ def build_ported(port: Port, board: RealBoard, plan: TrainingPlan, folder: Path)
         {*(FIRMWARE / "runtime").glob("*.c")} - ({MAIN} if port.has_own_main else set())
     )
     sources = [
-        *runtime, folder / f"{plan.name}.c", FIRMWARE / "mct" / "crc32.c", port.path,
+        *runtime, folder / f"{plan.name}.c", port.path,
+        *(FIRMWARE / "mct" / name for name in ("alive.c", "crc32.c")),
         STAND_INS / "line.c", STAND_INS / port.stand_in,
     ]  # fmt: skip
     objects = []

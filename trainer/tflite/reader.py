@@ -20,7 +20,7 @@ from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.tflite.bounds import MAX_OPERANDS, MAX_OPERATORS, require_bounded
 from mcutrain.trainer.tflite.folding import FOLDS
 from mcutrain.trainer.tflite.listing import CONVERSIONS, FLOATS, Listing
-from mcutrain.trainer.tflite.metadata import training_state
+from mcutrain.trainer.tflite.metadata import calibration, training_state
 from mcutrain.trainer.tflite.obstacles import Obstacles
 from mcutrain.trainer.tflite.operator import FileOperator
 from mcutrain.trainer.tflite.remedies import REMEDIES
@@ -139,7 +139,7 @@ class Reader:
         require_bounded(self.graph, self.where)
         model = Model(
             self.name, self.graph, source, logits, output, training_state(self.file, self.where),
-            self.pixels(self.subgraph.Inputs(0)), self.tied(),
+            self.pixels(self.subgraph.Inputs(0)), self.tied(), calibration(self.file, self.where),
         )  # fmt: skip
         if not trim(model).weighted:
             raise ModelError(

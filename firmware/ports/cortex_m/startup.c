@@ -2,6 +2,8 @@
 /* Start of a Cortex-M: .data, .bss, main. Symbols come from cortex_m.ld. */
 #include "ports/cortex_m/startup.h"
 
+#include "runtime/health.h"
+
 extern const uint32_t mct_data_image[];
 extern uint32_t mct_data_begin[], mct_data_end[], mct_bss_begin[], mct_bss_end[];
 
@@ -24,14 +26,5 @@ void mct_cortex_m_reset(void)
     /* Nothing that main() does may come before this, even if all is one unit to the compiler. */
     __asm__ volatile("" ::: "memory");
     main();
-    mct_cortex_m_fault();
-}
-
-/* Stops for good, asleep: the host sees a device that no longer answers. */
-void mct_cortex_m_fault(void)
-{
-    __asm__ volatile("cpsid i");
-    for (;;) {
-        __asm__ volatile("wfi");
-    }
+    mct_health_fault(0);
 }

@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-extern uint32_t mct_stack_top[]; /* cortex_m.ld */
+extern uint32_t mct_stack_begin[], mct_stack_top[]; /* cortex_m.ld */
 
 void mct_cortex_m_reset(void);
 void mct_cortex_m_fault(void);

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <termios.h>
 #include <unistd.h>
 #ifdef __linux__
@@ -23,6 +24,28 @@ static void fail(const char *what)
 {
     perror(what);
     exit(1);
+}
+
+/* A process has no number of its own: MCT_DEVICE_ID gives it one, up to 24 hexadecimal digits. */
+void mct_port_device_id(uint8_t id[MCT_DEVICE_ID_BYTES])
+{
+    const char *digits = getenv("MCT_DEVICE_ID");
+    memset(id, 0, MCT_DEVICE_ID_BYTES);
+    for (size_t n = 0; digits != NULL && digits[0] != 0 && digits[1] != 0; n++, digits += 2) {
+        const char pair[3] = {digits[0], digits[1], 0};
+        char *end = NULL;
+        const unsigned long byte = strtoul(pair, &end, 16);
+        if (n == MCT_DEVICE_ID_BYTES || *end != 0) {
+            (void)fprintf(stderr, "MCT_DEVICE_ID: give up to 24 hexadecimal digits\n");
+            exit(1);
+        }
+        id[n] = (uint8_t)byte;
+    }
+}
+
+mct_reset_cause mct_port_reset_cause(void)
+{
+    return MCT_RESET_POWER_ON;
 }
 
 /* Prints the path to open on one line of standard output. */

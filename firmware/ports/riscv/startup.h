@@ -6,7 +6,6 @@
 #include <stdint.h>
 
 void mct_riscv_reset(void);
-void mct_riscv_fault(void);
 
 /* Handles the interrupt of a device (port.c). */
 void mct_riscv_external(void);

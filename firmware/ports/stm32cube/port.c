@@ -6,6 +6,8 @@
 #define MCT_PATH(x) MCT_TEXT(x)
 #include MCT_PATH(MCT_STM32_BOARD.h)
 
+#include <string.h>
+
 #include "mct/port.h"
 
 static UART_HandleTypeDef mct_port_uart;
@@ -73,6 +75,12 @@ void mct_port_init(void)
     HAL_NVIC_SetPriority(MCT_STM32_UART_IRQ, 1, 0);
     HAL_NVIC_EnableIRQ(MCT_STM32_UART_IRQ);
     __HAL_UART_ENABLE_IT(&mct_port_uart, UART_IT_RXNE);
+}
+
+void mct_port_device_id(uint8_t id[MCT_DEVICE_ID_BYTES])
+{
+    const uint32_t words[3] = {HAL_GetUIDw0(), HAL_GetUIDw1(), HAL_GetUIDw2()};
+    memcpy(id, words, sizeof words);
 }
 
 void mct_port_receive(bool may_sleep)

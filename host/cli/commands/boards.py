@@ -10,12 +10,14 @@ import typer
 
 from mcutrain.host.cli.completion import one_of, real_boards
 from mcutrain.host.cli.files import READS, WRITES
+from mcutrain.host.cli.keys import given_keys
 from mcutrain.host.cli.options import (
     BaudOpt,
     DryRunOpt,
     FlashOpt,
     JsonOpt,
-    PortOption,
+    KeyOpt,
+    PortsOption,
     QuietOpt,
     VerboseOpt,
     takes_optional_request,
@@ -109,6 +111,7 @@ def flash(
         ),
     ] = 20.0,
     baud: BaudOpt = BAUD,
+    key: KeyOpt = None,
     dry_run: DryRunOpt = False,
     json_: JsonOpt = False,
     verbose: VerboseOpt = False,
@@ -117,7 +120,7 @@ def flash(
     from mcutrain.host.flashing import flash as flashing
     from mcutrain.host.show import terminal as show
 
-    job = flashing.FlashJob(board, request, elf, port, baud, tool, wait, verbose)
+    job = flashing.FlashJob(board, request, elf, port, baud, tool, wait, verbose, given_keys(key))
     if dry_run:
         told = flashing.dry_run(job)
     else:
@@ -192,8 +195,10 @@ def monitor(
 @takes_optional_request
 def selftest(
     request: Request | None,
-    port: Annotated[str, PortOption, COMMON] = AUTO,
+    ctx: typer.Context,
+    port: Annotated[list[str] | None, PortsOption, COMMON] = None,
     baud: BaudOpt = BAUD,
+    key: KeyOpt = None,
     steps: Annotated[
         int,
         typer.Option(min=1, metavar="N", help="Compare N steps.", rich_help_panel=TARGET),
@@ -241,8 +246,15 @@ def selftest(
     from mcutrain.host.show import terminal as show
     from mcutrain.trainer.errors import Error
 
+    if port is not None and len(port) > 1:
+        from mcutrain.host.cli.several import run_each, selftest_rows, tell
+
+        runs = run_each(ctx, port, baud, ("output",))
+        tell(runs, selftest_rows(runs), json_)
+        return
     asked = example_request() if request is None else request
-    job = SelftestJob(asked, port, baud, steps, flash_latents, board, chip)
+    one, keys = port[0] if port else AUTO, given_keys(key)
+    job = SelftestJob(asked, one, baud, steps, flash_latents, board, chip, keys)
     found = run_selftest(job, ConsoleReporter(progress(quiet)))
     if output is not None:
         write_whole(output, written(found))

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mcutrain.host.cli.files import FILLS
+from mcutrain.host.cli.keys import given_keys
 from mcutrain.host.cli.options import (
     DryRunOpt,
     FlashOpt,
     JsonOpt,
+    KeyOpt,
     TargetOpt,
     VerboseOpt,
     takes_request,
@@ -58,6 +60,7 @@ def generate(
         ),
     ] = None,
     target: TargetOpt = "native",
+    key: KeyOpt = None,
     flash_latents: FlashOpt = None,
     json_: JsonOpt = False,
 ) -> None:
@@ -71,7 +74,7 @@ def generate(
 
     place = Target.parse(target)
     on_chip = tuple(request.on(place.chip) for request in requests)
-    asked = Asked(on_chip, place, (flash_latents,) * len(on_chip), runtime, name)
+    asked = Asked(on_chip, place, (flash_latents,) * len(on_chip), runtime, name, given_keys(key))
     done = generated(
         asked, output, lambda: [with_flash_latents(r.plan(), flash_latents) for r in on_chip]
     )
@@ -93,6 +96,7 @@ def generate(
 def build(
     request: Request,
     target: TargetOpt = "native",
+    key: KeyOpt = None,
     flash_latents: FlashOpt = None,
     dry_run: DryRunOpt = False,
     json_: JsonOpt = False,
@@ -124,6 +128,7 @@ def build(
     if place.kind is TargetKind.REFERENCE:
         raise Error("the reference needs no firmware: give --target native or sim:BOARD")
     place.require()
+    keys = given_keys(key)
     chosen = with_flash_latents(request.on(place.chip).plan(), flash_latents)
     tell(chosen.notes, err)
     if output is not None:
@@ -135,7 +140,7 @@ def build(
         print_json(told) if json_ else show.lines(lines(told))
         return
     with err.status(f"building for {target}"):
-        built = build_firmware(chosen, place, verbose)
+        built = build_firmware(chosen, place, verbose, keys)
         cost = measured(built)
     files = [] if output is None else [str(path) for path in copy_build(built, output)]
     if json_:

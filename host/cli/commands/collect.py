@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from mcutrain.host.cli.files import KEEPS
-from mcutrain.host.cli.options import BaudOpt, JsonOpt, PortOption, QuietOpt
+from mcutrain.host.cli.keys import given_keys
+from mcutrain.host.cli.options import BaudOpt, JsonOpt, KeyOpt, PortOption, QuietOpt
 from mcutrain.host.cli.output import INTERRUPTED, print_json, progress
 from mcutrain.host.cli.panels import COMMON, DATA, OUTPUT, TARGET
 from mcutrain.host.defaults import BAUD
@@ -97,6 +98,7 @@ def collect(
         ),
     ] = 10.0,
     baud: BaudOpt = BAUD,
+    key: KeyOpt = None,
     quiet: QuietOpt = False,
     json_: JsonOpt = False,
 ) -> None:
@@ -108,7 +110,7 @@ def collect(
     from mcutrain.host.collecting.collect import Asked, class_list
     from mcutrain.host.show import collected as show
 
-    asked = Asked(port, class_list(classes), output, append, timeout, baud)
+    asked = Asked(port, class_list(classes), output, append, timeout, baud, given_keys(key))
     job = Collecting(asked, per_class, label, count, countdown, progress(quiet))
     told = job.run()
     print_json(told) if json_ else show.collected_lines(told)

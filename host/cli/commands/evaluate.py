@@ -10,9 +10,11 @@ import typer
 
 from mcutrain.host.cli.data_options import HELP, takes_data_options
 from mcutrain.host.cli.files import READS
+from mcutrain.host.cli.keys import given_keys
 from mcutrain.host.cli.options import (
     BaudOpt,
     JsonOpt,
+    KeyOpt,
     ModelArg,
     PortOption,
     QuietOpt,
@@ -55,6 +57,7 @@ def evaluate(
     target: TargetOpt = "reference",
     port: Annotated[str | None, PortOption] = None,
     baud: BaudOpt = BAUD,
+    key: KeyOpt = None,
     loss: Annotated[
         str | None,
         typer.Option(
@@ -94,7 +97,8 @@ def evaluate(
         raise Error(f"--split {split}: give {', '.join(SPLITS)}")
     names = read_class_names(class_names) or None
     request = Request.of(model, loss=loss, class_names=names)
-    job = EvaluationJob(request, data, split, target, state, reading, verbose, port, baud)
+    keys = given_keys(key)
+    job = EvaluationJob(request, data, split, target, state, reading, verbose, port, baud, keys)
     found = run_evaluation(job, ConsoleReporter(progress(quiet)))
     if json_:
         print_json(found.to_json(worst))

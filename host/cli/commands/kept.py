@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mcutrain.host.cli.files import READS
-from mcutrain.host.cli.options import BaudOpt, FlashOpt, JsonOpt, PortOption, takes_request
+from mcutrain.host.cli.keys import given_keys
+from mcutrain.host.cli.options import (
+    BaudOpt,
+    FlashOpt,
+    JsonOpt,
+    KeyOpt,
+    PortOption,
+    takes_request,
+)
 from mcutrain.host.cli.output import err, print_json
 from mcutrain.host.cli.panels import COMMON, DATA, DURATION, TARGET
 from mcutrain.host.defaults import BAUD
@@ -20,7 +28,7 @@ if TYPE_CHECKING:
 PortOpt = Annotated[str, PortOption, COMMON]
 
 
-def save(port: PortOpt, baud: BaudOpt = BAUD, json_: JsonOpt = False) -> None:
+def save(port: PortOpt, baud: BaudOpt = BAUD, key: KeyOpt = None, json_: JsonOpt = False) -> None:
     """Have a board save what it has learned in its flash, where it outlives a loss of power.
 
     What was saved before stays until the new state is whole. A board that starts goes on from what
@@ -30,17 +38,17 @@ def save(port: PortOpt, baud: BaudOpt = BAUD, json_: JsonOpt = False) -> None:
     from mcutrain.host.training import kept
 
     with err.status(f"{port} saves"):
-        told = kept.save(port, baud)
+        told = kept.save(port, baud, given_keys(key))
     print_json(told) if json_ else show.saved_lines(told, "saved")
 
 
-def load(port: PortOpt, baud: BaudOpt = BAUD, json_: JsonOpt = False) -> None:
+def load(port: PortOpt, baud: BaudOpt = BAUD, key: KeyOpt = None, json_: JsonOpt = False) -> None:
     """Have a board put back what it saved last. What it has learned since is lost."""
     from mcutrain.host.show import kept as show
     from mcutrain.host.training import kept
 
     with err.status(f"{port} loads"):
-        told = kept.load(port, baud)
+        told = kept.load(port, baud, given_keys(key))
     print_json(told) if json_ else show.saved_lines(told, "loaded")
 
 
@@ -66,6 +74,7 @@ def reset(
         COMMON,
     ] = False,
     baud: BaudOpt = BAUD,
+    key: KeyOpt = None,
     json_: JsonOpt = False,
 ) -> None:
     """Set a board to the state before any training. What it has learned is lost."""
@@ -73,7 +82,7 @@ def reset(
     from mcutrain.host.training import kept
 
     with err.status(f"{port} resets"):
-        told = kept.reset(port, seed, saved, baud)
+        told = kept.reset(port, seed, saved, baud, given_keys(key))
     print_json(told) if json_ else show.reset_lines(told)
 
 
@@ -92,6 +101,7 @@ def push(
         COMMON,
     ],
     baud: BaudOpt = BAUD,
+    key: KeyOpt = None,
     flash_latents: FlashOpt = None,
     json_: JsonOpt = False,
 ) -> None:
@@ -103,5 +113,5 @@ def push(
     from mcutrain.host.training import kept
 
     with err.status(f"writing to {port}"):
-        told = kept.push(request, port, state, flash_latents, baud)
+        told = kept.push(request, port, state, flash_latents, baud, given_keys(key))
     print_json(told) if json_ else show.pushed_lines(told)

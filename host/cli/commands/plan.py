@@ -45,6 +45,18 @@ def plan(
         ),
         COMMON,
     ] = None,
+    slice_: Annotated[
+        int | None,
+        typer.Option(
+            "--slice",
+            metavar="INSTRUCTIONS",
+            min=1,
+            help="Refuse a plan in which the device would compute longer than this before it looks "
+            "up and feeds its watchdog: a kernel call, or one row or group of channels. "
+            "Default: no limit.",
+            rich_help_panel=PLACEMENT,
+        ),
+    ] = None,
     html: Annotated[
         Path | None,
         typer.Option(
@@ -80,6 +92,7 @@ def plan(
     """Show what training takes: RAM, flash, operations. With a target, measured in a real build."""
     from mcutrain.host.cli.reporter import ConsoleReporter
     from mcutrain.host.extras import require_extra
+    from mcutrain.host.prediction.slices import check_slice
     from mcutrain.host.show import terminal as show
     from mcutrain.host.show.pricing import check_profiled, priced
     from mcutrain.host.show.profile import profile_tables
@@ -102,6 +115,7 @@ def plan(
         request = fit.request
     plans = [priced(request, target, flash_latents, verbose, profile, reporter)]
     cost = plans[0].cost
+    check_slice(cost["predicted_instructions"], slice_)
     if compare is not None:
         from mcutrain.host.cli.compare import other_options
 

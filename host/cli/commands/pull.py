@@ -3,13 +3,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mcutrain.host.cli.files import WRITES
-from mcutrain.host.cli.options import BaudOpt, FlashOpt, JsonOpt, PortOption, takes_request
+from mcutrain.host.cli.keys import given_keys
+from mcutrain.host.cli.options import (
+    BaudOpt,
+    FlashOpt,
+    JsonOpt,
+    KeyOpt,
+    PortOption,
+    takes_request,
+)
 from mcutrain.host.cli.output import err, print_json
 from mcutrain.host.cli.panels import COMMON, OUTPUT
 from mcutrain.host.defaults import BAUD
@@ -32,7 +41,18 @@ def pull(
         WRITES,
         COMMON,
     ],
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the entries of the chain that the board keeps, a line of JSON for each "
+            "step (.jsonl); of builds with --chain. Default: none.",
+            rich_help_panel=OUTPUT,
+        ),
+        WRITES,
+    ] = None,
     baud: BaudOpt = BAUD,
+    key: KeyOpt = None,
     flash_latents: FlashOpt = None,
     json_: JsonOpt = False,
 ) -> None:
@@ -45,5 +65,10 @@ def pull(
     from mcutrain.host.training.learned import pull as pull_learned
 
     with err.status(f"reading from {port}"):
-        pulled = pull_learned(request, port, save, flash_latents, baud)
+        keep = None
+        if record is not None:
+            from mcutrain.host.record.on_device import write_kept
+
+            keep = partial(write_kept, record)
+        pulled = pull_learned(request, port, save, flash_latents, baud, given_keys(key), keep)
     print_json(pulled) if json_ else show.pulled_lines(pulled)

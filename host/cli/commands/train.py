@@ -11,12 +11,14 @@ import typer
 from mcutrain.host.cli.completion import one_of
 from mcutrain.host.cli.data_options import HELP, takes_data_options
 from mcutrain.host.cli.files import KEEPS, READS, WRITES
+from mcutrain.host.cli.keys import given_keys
 from mcutrain.host.cli.options import (
     BaudOpt,
     DryRunOpt,
     FlashOpt,
     JsonOpt,
-    PortOption,
+    KeyOpt,
+    PortsOption,
     ProfileOpt,
     QuietOpt,
     RateOpt,
@@ -59,8 +61,9 @@ def train(
     ],
     reading: DataOptions,
     target: TargetOpt = "reference",
-    port: Annotated[str | None, PortOption, COMMON] = None,
+    port: Annotated[list[str] | None, PortsOption, COMMON] = None,
     baud: BaudOpt = BAUD,
+    key: KeyOpt = None,
     fresh: Annotated[
         bool,
         typer.Option(
@@ -326,6 +329,16 @@ def train(
             rich_help_panel=OUTPUT,
         ),
     ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write a record of every step (.jsonl), which mcutrain audit proves, unlearn and "
+            "blame use. A plan that this command builds then has --chain. Default: no record.",
+            rich_help_panel=OUTPUT,
+        ),
+        WRITES,
+    ] = None,
     dry_run: DryRunOpt = False,
     json_: JsonOpt = False,
     quiet: QuietOpt = False,
@@ -347,8 +360,22 @@ def train(
         require_extra("report")
     if fresh and go_on:
         raise Error("give --fresh or --go-on, not both")
+    if port is not None and len(port) > 1:
+        from mcutrain.host.cli.several import run_each, tell, training_rows
+
+        if dry_run:
+            raise Error("--dry-run looks at one board: give one --port")
+        runs = run_each(ctx, port, baud, ("save", "export", "report", "record", "checkpoint"))
+        tell(runs, training_rows(runs), json_)
+        return
+    one_port = port[0] if port else None
+    recorder = None
+    if record is not None:
+        from mcutrain.host.record.writer import RecordWriter, chained
+
+        request, recorder = chained(request, one_port, state), RecordWriter(record)
     job = asked_job(
-        request, data, target, port=port, epochs=epochs, lr=lr, lr_minutes=lr_minutes,
+        request, data, target, port=one_port, epochs=epochs, lr=lr, lr_minutes=lr_minutes,
         schedule=schedule, seed=seed, steps=steps, minutes=minutes, balance=balance,
         augment=augment, verify=verify, guard=guard, guard_minutes=guard_minutes,
         patience=patience, validate_on=validate_on, count_instructions=count_instructions,
@@ -356,7 +383,7 @@ def train(
         beginning=GO_ON if go_on else FRESH if fresh else None, latents=latents,
         flash_latents=flash_latents, replay=replay, replay_ratio=replay_ratio, profile=profile,
         reading=reading, checkpoint=checkpoint, checkpoint_steps=checkpoint_steps,
-        reconnect_s=reconnect, flash_image=flash_image,
+        reconnect_s=reconnect, flash_image=flash_image, keys=given_keys(key),
     )  # fmt: skip
     reporter = ConsoleReporter(progress(quiet))
     if dry_run:
@@ -365,22 +392,24 @@ def train(
         told = of_training(job, report, reporter)
         print_json(told) if json_ else show.lines(lines(told))
         return
-    keeper = Keeper(save, export)
+    keeper = Keeper(save, export, recorder)
     try:
         outcome = run_job(job, reporter, keeper)
     except KeyboardInterrupt as stopped:
         err.print("interrupted: nothing was saved or exported")
+        if keeper.has_checkpoint:
+            say(f"go on with: {command_of(ctx, without=('fresh',))}")
         raise typer.Exit(interruption(*stopped.args)) from None
     except (Error, OSError):
-        if checkpoint is not None and checkpoint.exists():
+        if keeper.has_checkpoint:
             say(f"go on from the last checkpoint with: {command_of(ctx, without=('fresh',))}")
         elif keeper.kept:
             say(f"the weights so far were kept; go on with: {command_again(ctx, keeper)}")
         raise
-    if outcome.result.interrupted and checkpoint is not None:
+    if outcome.result.interrupted and keeper.has_checkpoint:
         say(f"go on with: {command_of(ctx, without=('fresh',))}")
     elif outcome.result.interrupted and not keeper.failures:
-        is_kept = keeper.kept or port is not None or flash_image is not None
+        is_kept = keeper.kept or one_port is not None or flash_image is not None
         left = max(0, outcome.result.planned_steps - outcome.result.steps)
         again = f"go on with: {command_again(ctx, keeper, left)}"
         say(again if is_kept else "no file holds them: next time give --save or --export")

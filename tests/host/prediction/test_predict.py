@@ -57,6 +57,8 @@ def assert_near(said: Prediction, step: Profile, inference: Profile) -> None:
         took = counted[node.of.node]
         room = max(LIMIT * took, SMALL_SHARE * step.count)
         assert abs(node.instructions - took) <= room, (node.of.node.name, node.instructions, took)
+    longest = max(counted[n.of.node] / n.slices for n in said.nodes)
+    assert abs(said.longest.slice_instructions - longest) <= LIMIT * longest
     assert abs(said.step - step.count) <= LIMIT * step.count
     assert abs(said.inference - inference.count) <= LIMIT * inference.count
 

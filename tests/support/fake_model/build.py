@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from mcutrain.host.boards import board_description
@@ -36,7 +37,7 @@ def build_native(folder: Path, *defines: str, port: Path = NATIVE_PORT) -> Path:
     """The native firmware with the fake model, under both sanitizers."""
     sources = [
         *sorted((_FIRMWARE / "runtime").glob("*.c")),
-        *(_FIRMWARE / "mct" / f"{name}.c" for name in ("crc32", "sha256", "hmac")),
+        *(_FIRMWARE / "mct" / f"{name}.c" for name in ("crc32", "alive", "sha256", "hmac")),
         NATIVE_PORT.with_name("nonce.c"),
         port,
         GEN_DIR / "fake.c",
@@ -48,19 +49,25 @@ def build_native(folder: Path, *defines: str, port: Path = NATIVE_PORT) -> Path:
 
 def build_mps2(folder: Path, *flags: str) -> Path:
     """The firmware of sim:mps2_an386 with the fake model, by the compiler alone."""
+    return build_simulated("mps2_an386", ("cortex_m", "mps2"), folder, *flags)
+
+
+def build_simulated(board: str, families: Sequence[str], folder: Path, *flags: str) -> Path:
+    """The same of another board, whose ports lie in ``families``."""
     ports = _FIRMWARE / "ports"
-    folders = (_FIRMWARE / "runtime", ports / "cortex_m", ports / "mps2")
+    folders = (_FIRMWARE / "runtime", *(ports / family for family in families))
     sources = [source for where in folders for source in sorted(where.glob("*.c"))]
+    sources += [_FIRMWARE / "mct" / "crc32.c", _FIRMWARE / "mct" / "alive.c", GEN_DIR / "fake.c"]
     elf = folder / "firmware.elf"
-    board = board_description("mps2_an386")["build"]
-    link = ["-nostdlib", f"-L{ports}", f"-T{ports / board['linker_script']}"]
-    link += [f"-Wl,--defsym=MCT_STACK_BYTES={board['stack_bytes']}"]
+    build = board_description(board)["build"]
+    link = [*build.get("link_flags", ["-nostdlib"]), f"-L{ports}"]
+    link += [f"-T{ports / build['linker_script']}"]
+    link += [f"-Wl,--defsym=MCT_STACK_BYTES={build['stack_bytes']}", "-Wl,--gc-sections"]
     subprocess.run(
         [
-            f"{board['toolchain']}gcc", "-std=c11", "-O2", *_WARNINGS, *board["cpu_flags"], *flags,
+            f"{build['toolchain']}gcc", "-std=c11", "-O2", *_WARNINGS, *build["cpu_flags"], *flags,
             "-DMCT_LINK_PAYLOAD=128", f"-I{_FIRMWARE}", f"-I{GEN_DIR}", *link, "-o", str(elf),
-            *map(str, sources), str(_FIRMWARE / "mct" / "crc32.c"), str(GEN_DIR / "fake.c"),
-            "-lc", "-lgcc",
+            *map(str, sources), "-lc", "-lgcc",
         ],
         check=True,
     )  # fmt: skip

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "faults.h"
 #include "mct/crc32.h"
 
 const uint8_t fake_numerics_hash[8] = {0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7};
@@ -50,6 +51,7 @@ const mct_region fake_regions[MCT_REGION_COUNT] = {
 
 void fake_reset(uint32_t seed)
 {
+    fake_fail_at_start();
     memset(&fake_state, 0, sizeof fake_state);
     memset(&loss, 0, sizeof loss);
     fake_state.seed = seed;
@@ -114,6 +116,7 @@ mct_status fake_push_target(uint32_t offset, const int8_t *bytes, uint32_t nbyte
 
 mct_status fake_set_classes(uint32_t classes)
 {
+    fake_fail_at(classes);
     if (is_busy) {
         return MCT_ERR_BUSY;
     }
@@ -344,6 +347,11 @@ bool fake_busy(void)
 uint32_t fake_next_call(void)
 {
     return next_call;
+}
+
+const int8_t *fake_logits(void)
+{
+    return (const int8_t *)fake_arena.logits;
 }
 
 uint32_t fake_predicted(void)

@@ -100,6 +100,22 @@ typedef struct {
 #define RCC_CLOCKTYPE_HCLK 2u
 #define RCC_CLOCKTYPE_PCLK1 4u
 #define RCC_CLOCKTYPE_PCLK2 8u
+/* Flash. What is programmed is a value, or of the H7 an address: here it has room for either. */
+typedef struct {
+    uint32_t TypeErase, Banks, Sector, NbSectors, VoltageRange;
+} FLASH_EraseInitTypeDef;
+#define FLASH_TYPEERASE_SECTORS 0u
+#define FLASH_VOLTAGE_RANGE_3 2u
+#define FLASH_BANK_1 1u
+#define FLASH_BANK_2 2u
+#define FLASH_TYPEPROGRAM_WORD 2u
+#define FLASH_TYPEPROGRAM_FLASHWORD 1u
+HAL_StatusTypeDef HAL_FLASH_Unlock(void);
+HAL_StatusTypeDef HAL_FLASH_Lock(void);
+HAL_StatusTypeDef HAL_FLASH_Program(uint32_t type, uint32_t address, uintptr_t data);
+HAL_StatusTypeDef HAL_FLASHEx_Erase(FLASH_EraseInitTypeDef *wanted, uint32_t *failed);
+void SCB_InvalidateDCache_by_Addr(void *address, int32_t nbytes);
+
 HAL_StatusTypeDef HAL_RCC_OscConfig(RCC_OscInitTypeDef *wanted);
 HAL_StatusTypeDef HAL_RCC_ClockConfig(RCC_ClkInitTypeDef *wanted, uint32_t latency);
 

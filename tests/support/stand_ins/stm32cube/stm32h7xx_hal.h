@@ -41,4 +41,20 @@ HAL_StatusTypeDef HAL_PWREx_ConfigSupply(uint32_t source);
 void SCB_EnableICache(void);
 void SCB_EnableDCache(void);
 
+
+/* Faults, and the flash's error correction. */
+typedef struct {
+    volatile uint32_t CCR;
+} stand_in_scb_block;
+extern stand_in_scb_block stand_in_scb;
+#define SCB (&stand_in_scb)
+#define SCB_CCR_BFHFNMIGN_Msk (1u << 8)
+void __disable_fault_irq(void);
+void __enable_fault_irq(void);
+void __DSB(void);
+#define FLASH_FLAG_DBECCERR_BANK2 (1u << 26)
+bool stand_in_uncorrectable(void);
+#define __HAL_FLASH_GET_FLAG_BANK2(flag) ((flag) != 0u && stand_in_uncorrectable())
+#define __HAL_FLASH_CLEAR_FLAG_BANK2(flag) ((void)(flag))
+
 #endif
