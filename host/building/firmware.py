@@ -91,7 +91,7 @@ class Build:
     keys: Keys | None = None  # that it has
 
 
-STORE, KEYS = b"store", b", with keys"  # end what is hashed of a build that has them
+WITH_STORE, WITH_KEYS = b"store", b", with keys"  # end what is hashed of such a build
 
 
 def build_hash(program: Program, board: str, *, is_keyed: bool = False) -> bytes:
@@ -117,9 +117,9 @@ def build_hashes(program: Program, board: str, *, is_keyed: bool = False) -> tup
     digest.update((PACKAGE / "platformio.ini").read_bytes())
     digest.update(board.encode())
     if is_keyed:
-        digest.update(KEYS)
+        digest.update(WITH_KEYS)
     without = digest.digest()[:8]
-    digest.update(STORE)
+    digest.update(WITH_STORE)
     return without, digest.digest()[:8]
 
 
