@@ -105,7 +105,9 @@ def test_the_log_keeps_the_newest_entries(library: ctypes.CDLL, geometry: Geomet
 
 
 @each_geometry
-@pytest.mark.parametrize("before", [3, *(exhaustive(k, [0, 1, 4, 7, 11]) for k in (0, 1, 4, 7, 11))])
+@pytest.mark.parametrize(
+    "before", [3, *(exhaustive(k, [0, 1, 4, 7, 11]) for k in (0, 1, 4, 7, 11))]
+)
 def test_power_that_fails_loses_no_entry_but_the_last(
     library: ctypes.CDLL, geometry: Geometry, before: int
 ) -> None:

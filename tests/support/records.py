@@ -61,7 +61,9 @@ class Recorded:
         ran = run("audit", self.record, "--data", self.data, "--json", "-q", *more)
         found = json.loads(ran.out)
         assert ran.status == (0 if found["proves"] else 1)
-        assert found["proves"] or ran.err.splitlines()[-1] == f"error: not proved: {found['failure']}"
+        assert (
+            found["proves"] or ran.err.splitlines()[-1] == f"error: not proved: {found['failure']}"
+        )
         return found
 
 
