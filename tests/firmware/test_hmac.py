@@ -10,7 +10,7 @@ import random
 
 import pytest
 
-from tests.firmware.test_sha256 import CHash
+from tests.support.hashes import CHash
 from tests.support.native import compile_shared
 from tests.support.paths import FIRMWARE
 

@@ -9,6 +9,7 @@ import random
 
 import pytest
 
+from tests.support.hashes import CHash
 from tests.support.marks import exhaustive
 from tests.support.native import compile_shared
 from tests.support.paths import FIRMWARE
@@ -28,16 +29,6 @@ PUBLISHED = {
     b"\xbd": "68325720aabd7c82f30f554b313d0570c95accbb7dc4b5aae11204c08ffe732b",
     LONG: "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0",
 }
-
-
-class CHash(ctypes.Structure):
-    """mct_sha256"""
-
-    _fields_ = [
-        ("state", ctypes.c_uint32 * 8),
-        ("words", ctypes.c_uint32 * 16),
-        ("nbytes", ctypes.c_uint32),
-    ]
 
 
 @pytest.fixture(scope="module")

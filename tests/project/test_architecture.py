@@ -65,6 +65,7 @@ FLOORS = {
             "errors",
             "extras",
             "failure",
+            "keys",
             "kinds",
             "places",
             "prediction",
