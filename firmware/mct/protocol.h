@@ -137,10 +137,10 @@ enum {
 
 /* Features, bits of HELLO's reply. */
 enum {
-    MCT_FEATURE_STORE = 1,      /* it can save what was learned in flash */
-    MCT_FEATURE_RECORD = 2,     /* its state holds the head of a record chain */
-    MCT_FEATURE_KEY = 4,        /* it holds a key */
-    MCT_FEATURE_SAFE_START = 8  /* it kept failing, and started without what was saved */
+    MCT_FEATURE_STORE = 1,     /* it can save what was learned in flash */
+    MCT_FEATURE_RECORD = 2,    /* its state holds the head of a record chain */
+    MCT_FEATURE_KEY = 4,       /* it holds a key */
+    MCT_FEATURE_SAFE_START = 8 /* it kept failing, and started without what was saved */
 };
 
 /* What STORE is asked to do. */
