@@ -11,6 +11,7 @@
 #include "kernels/sgd.h"
 #include "kernels/softmax_cross_entropy.h"
 #include "kernels/state_check.h"
+#include "mct/alive.h"
 #include "mct/digest.h"
 
 #if MCT_KERNEL_ABI != 5
@@ -270,6 +271,7 @@ static MCT_NOINLINE uint32_t tiny_calls(uint32_t first, uint32_t end)
         if (end == 1u) {
             break;
         }
+        mct_port_alive();
         MCT_FALLTHROUGH;
     case 1u:
         /* fc:s8[1x3] = FullyConnected(conv, fc_w, fc_b) 24 MACs */
@@ -278,6 +280,7 @@ static MCT_NOINLINE uint32_t tiny_calls(uint32_t first, uint32_t end)
         if (end == 2u) {
             break;
         }
+        mct_port_alive();
         MCT_FALLTHROUGH;
     case 2u:
         /* predicted_class:u32[1] = FirstGreatest(fc) */
@@ -286,6 +289,7 @@ static MCT_NOINLINE uint32_t tiny_calls(uint32_t first, uint32_t end)
         if (end == 3u) {
             break;
         }
+        mct_port_alive();
         MCT_FALLTHROUGH;
     case 3u:
         /* conv_mask:u8[1] = ClampMask(conv) */
@@ -293,6 +297,7 @@ static MCT_NOINLINE uint32_t tiny_calls(uint32_t first, uint32_t end)
         if (end == 4u) {
             break;
         }
+        mct_port_alive();
         MCT_FALLTHROUGH;
     case 4u:
         /* cross_entropy_d_logits:s16[1x3], cross_entropy_d_logits_e:s16[1],
@@ -305,6 +310,7 @@ static MCT_NOINLINE uint32_t tiny_calls(uint32_t first, uint32_t end)
         if (end == 5u) {
             break;
         }
+        mct_port_alive();
         MCT_FALLTHROUGH;
     case 5u:
         /* fc_b:s32[3] = BiasUpdate(fc_b, cross_entropy_d_logits, cross_entropy_d_logits_e, sgd) */
@@ -314,6 +320,7 @@ static MCT_NOINLINE uint32_t tiny_calls(uint32_t first, uint32_t end)
         if (end == 6u) {
             break;
         }
+        mct_port_alive();
         MCT_FALLTHROUGH;
     case 6u:
         /* fc_d_conv:s16[1x2x2x2], fc_d_conv_e:s16[1], fc_d_conv_history:s16[2] =
@@ -327,6 +334,7 @@ static MCT_NOINLINE uint32_t tiny_calls(uint32_t first, uint32_t end)
         if (end == 7u) {
             break;
         }
+        mct_port_alive();
         MCT_FALLTHROUGH;
     case 7u:
         /* fc_w:s8[3x8], fc_w_frac:s8[3x8] = Conv2DUpdate(fc_w, fc_w_frac, conv,
@@ -339,6 +347,7 @@ static MCT_NOINLINE uint32_t tiny_calls(uint32_t first, uint32_t end)
         if (end == 8u) {
             break;
         }
+        mct_port_alive();
         MCT_FALLTHROUGH;
     case 8u:
         /* conv_w:s8[2x2x2x1], conv_w_frac:s8[2x2x2x1] = Conv2DUpdate(conv_w, conv_w_frac, input,
@@ -350,6 +359,7 @@ static MCT_NOINLINE uint32_t tiny_calls(uint32_t first, uint32_t end)
         if (end == 9u) {
             break;
         }
+        mct_port_alive();
         MCT_FALLTHROUGH;
     case 9u:
         /* conv_b:s32[2] = BiasUpdate(conv_b, fc_d_conv, fc_d_conv_e, sgd) */
@@ -359,6 +369,7 @@ static MCT_NOINLINE uint32_t tiny_calls(uint32_t first, uint32_t end)
         if (end == 10u) {
             break;
         }
+        mct_port_alive();
         MCT_FALLTHROUGH;
     case 10u:
         /* sgd:u32[4] = CountStep(sgd) */
