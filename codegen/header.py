@@ -203,7 +203,7 @@ def emit_selection(plan: TrainingPlan, build_hash: bytes, *, is_keyed: bool = Fa
     if slots_enrolment(plan) is not None:
         has += "#define MCT_ENROLS 1\n"
     if plan.options.store:
-        has += "#define MCT_STORE 1\n"
+        has += "#define MCT_WITH_STORE 1\n"
     if is_keyed:
         has += '#define MCT_WITH_KEY\n#include "runtime/seal.h"\n'
     digest = "\n".join(filled("#define MCT_BUILD_HASH_BYTES {", hash_bytes(build_hash), "}"))

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mcutrain.host.api.model import Model, load
     from mcutrain.host.api.plan import Plan, plan
     from mcutrain.host.api.progress import Epoch, Step
+    from mcutrain.host.api.records import audit, blame, unlearn
     from mcutrain.host.api.run import Run
     from mcutrain.host.api.search import Front, search
     from mcutrain.host.api.trainer import Trainer
@@ -37,8 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Callback", "Dataset", "Device", "Epoch", "Error", "Firmware", "FoundScheme", "Front", "Model",
-    "Plan", "Run", "Step", "StopTraining", "Trainer", "build", "calibrate", "generate", "load",
-    "load_data", "loggers", "plan", "search",
+    "Plan", "Run", "Step", "StopTraining", "Trainer", "audit", "blame", "build", "calibrate",
+    "generate", "load", "load_data", "loggers", "plan", "search", "unlearn",
 ]  # fmt: skip
 
 _API = "mcutrain.host.api."
@@ -57,6 +58,8 @@ _HOMES = {
     "Step": _API + "progress",
     "StopTraining": _API + "callbacks",
     "Trainer": _API + "trainer",
+    "audit": _API + "records",
+    "blame": _API + "records",
     "build": _API + "firmware",
     "calibrate": _API + "calibration",
     "generate": _API + "firmware",
@@ -64,6 +67,7 @@ _HOMES = {
     "load_data": _API + "data",
     "plan": _API + "plan",
     "search": _API + "search",
+    "unlearn": _API + "records",
 }
 
 

@@ -234,9 +234,7 @@ def entry_of(
     before = values[plan.learning.chain].tobytes()
     _, step, multiplier, shift = (int(v) for v in values[plan.learning.sgd])
     classes = 0 if task.active is None else int(values[task.active][0])
-    return Entry(
-        before, sample_hash(hashed), label, step, multiplier, shift, flags, classes
-    )
+    return Entry(before, sample_hash(hashed), label, step, multiplier, shift, flags, classes)
 
 
 def target_of_input(plan: TrainingPlan, sample: Array) -> Array:

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "kernels/error.h"
 #include "kernels/window.h"
@@ -97,16 +98,18 @@ void MCT_NAME(mct_average_pool2d_pass_error)(const mct_average_pool2d_pass_error
                                              const MCT_ERROR *dout, const int16_t *dout_e,
                                              const uint8_t *mask, MCT_ERROR *dx, int16_t *dx_e)
 {
-    int32_t at = 0; /* in dx */
+    const int32_t channels = p->channels;
+    int32_t at = 0; /* in the whole dx */
     for (int32_t y = 0; y < p->in_h; y++) {
-        int32_t out_y = y / p->stride_h;
-        for (int32_t column = 0; column < p->in_w; column++) {
-            int32_t out_x = column / p->stride_w;
-            bool inside = out_y < p->out_h && y % p->stride_h < p->kernel_h && out_x < p->out_w &&
-                          column % p->stride_w < p->kernel_w;
-            for (int32_t c = 0; c < p->channels; c++, at++) {
-                bool open = inside && mct_is_open(mask, at);
-                dx[at] = open ? dout[(out_y * p->out_w + out_x) * p->channels + c] : (MCT_ERROR)0;
+        const int32_t out_y = y / p->stride_h;
+        const bool has_row = out_y < p->out_h && y % p->stride_h < p->kernel_h;
+        for (int32_t column = 0; column < p->in_w; column++, at += channels) {
+            const int32_t out_x = column / p->stride_w;
+            if (has_row && out_x < p->out_w && column % p->stride_w < p->kernel_w) {
+                const MCT_ERROR *from = dout + (out_y * p->out_w + out_x) * channels;
+                MCT_NAME(mct_error_pass)(from, channels, mask, at, dx + at);
+            } else {
+                memset(dx + at, 0, (size_t)channels * sizeof *dx);
             }
         }
     }

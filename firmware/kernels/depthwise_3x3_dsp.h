@@ -26,20 +26,24 @@ typedef struct {
     int32_t first, last;
 } mct_positions;
 
-/* A layer, and those of the rows of a window that lie in its input: pairs, and perhaps an odd one.
- * Scratch has the weights of four channels, then the pairs of the columns of some positions. */
+/* A layer, those of the rows of a window that lie in its input (pairs, and perhaps an odd one), and
+ * what was made of the weights of four channels for them: scratch has the weights, then the pairs
+ * of the columns of some positions. */
 typedef struct {
     const mct_depthwise_conv2d_params *p;
-    const int8_t *const *rows;
-    int32_t pairs, odd;
     mct_positions inside; /* whose windows lie in the input with all columns */
     const int8_t *w, *w_l;
     const uint16_t *channel;
     const int32_t *b;
     const mct_requant *requants;
-    bool is_3x3;
     uint32_t *scratch;
     uint32_t *values;
+    const int8_t *const *rows;
+    int32_t first, pairs, odd; /* rows of a window: the first, and how many */
+    bool has_3x3;              /* windows, and these rows too: at least two */
+    bool fast;                 /* those channels have fast ways */
+    bool is_3x3;               /* and their sums may be doubled: start has some */
+    mct_depthwise_sums start[3];
 } mct_depthwise_layer;
 
 static MCT_INLINED mct_depthwise_sums mct_depthwise_biases(const mct_depthwise_layer *of, int32_t c)
@@ -76,18 +80,19 @@ static inline int32_t difference(int32_t a, int32_t b)
     return (int32_t)((uint32_t)a - (uint32_t)b);
 }
 
-/* Writes a column of weights of 3x3 windows, of which `last` is the odd row's. Returns the sums and
- * the centre times the column. */
+/* Writes a column of weights of 3x3 windows, of which `last` is the odd row's, doubled: so are the
+ * sums then, as they are requantised. Returns the sums and the centre times the column. */
 static MCT_INLINED mct_depthwise_sums widen_column(const int8_t *w, int32_t row, uint32_t last,
                                                    uint32_t offsets, mct_depthwise_sums s,
                                                    uint32_t *to)
 {
     const uint32_t left = mct_low_halves(mct_load4(w), mct_load4(w + row));
     const uint32_t right = mct_high_halves(mct_load4(w), mct_load4(w + row));
-    const uint32_t pairs[MCT_PAIR_WORDS] = {mct_even(left), mct_odd(left), mct_even(right),
-                                            mct_odd(right)};
-    const uint32_t even = mct_even(last);
-    const uint32_t odd = mct_odd(last);
+    const uint32_t pairs[MCT_PAIR_WORDS] = {
+        mct_doubled_pair(mct_even(left)), mct_doubled_pair(mct_odd(left)),
+        mct_doubled_pair(mct_even(right)), mct_doubled_pair(mct_odd(right))};
+    const uint32_t even = mct_doubled_pair(mct_even(last));
+    const uint32_t odd = mct_doubled_pair(mct_odd(last));
     mct_store_two(to, pairs[0], pairs[1]);
     mct_store_two(to + 2, pairs[2], pairs[3]);
     mct_store_two(to + MCT_PAIR_WORDS, even, odd);
@@ -98,20 +103,40 @@ static MCT_INLINED mct_depthwise_sums widen_column(const int8_t *w, int32_t row,
     return s;
 }
 
+/* Whether twice the sums of four channels fit, of biases and nine products each, which are less
+ * than 2^19. Those of an output that is constant (mct_requant) may wrap. */
+static MCT_INLINED bool mct_depthwise_can_double(const int32_t *b, const mct_requant *q)
+{
+    const uint32_t most = (UINT32_C(1) << 30) - (UINT32_C(1) << 19);
+    for (int32_t k = 0; b != NULL && k < MCT_DEPTHWISE_CHANNELS; k++) {
+        if ((uint32_t)b[k] + most > 2u * most && q[k].multiplier != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static MCT_INLINED int32_t doubled(int32_t sum)
+{
+    return (int32_t)(2u * (uint32_t)sum);
+}
+
 /* Writes the weights of 3x3 windows. Where a row lies outside, the odd row's are zeros. Their
  * values are not centred: start[k] are the sums that a window begins with, the biases and the
  * centre times all weights, without the last column's (0), of all columns (1), without the first's
- * (2). */
-static MCT_INLINED void widen_3x3(const mct_depthwise_layer *of, int32_t c,
-                                  mct_depthwise_sums start[3])
+ * (2), doubled. */
+static MCT_NOINLINE void widen_3x3(mct_depthwise_layer *of, int32_t c)
 {
+    mct_depthwise_sums *const start = of->start;
     const int32_t step = of->p->in_ch;
     const uint32_t offsets = mct_pair(of->p->x_offset, of->p->x_offset);
-    const int8_t *w = of->w + c;
+    const int8_t *w = of->w + of->first * 3 * step + c;
     const int32_t third = of->odd != 0 ? 6 * step : 0;
     const uint32_t mask = of->odd != 0 ? UINT32_MAX : 0;
     uint32_t *to = of->scratch;
-    const mct_depthwise_sums biases = mct_depthwise_biases(of, c);
+    const mct_depthwise_sums once = mct_depthwise_biases(of, c);
+    const mct_depthwise_sums biases = {doubled(once.sum0), doubled(once.sum1), doubled(once.sum2),
+                                       doubled(once.sum3)};
     for (int32_t k = 0; k < COLUMN_WORDS; k += 2) {
         mct_store_two(to + k, 0, 0);
         mct_store_two(to + 4 * COLUMN_WORDS + k, 0, 0);
@@ -138,12 +163,85 @@ typedef struct {
     int8_t *out, *end;
     int32_t move, out_move; /* from a position to the next */
     const int8_t *upper, *lower, *odd;
-    int32_t step;  /* from a column to the next */
-    uint32_t kept; /* a register */
+    int32_t step; /* from a column to the next */
 } run_3x3;
 
-#ifndef __ARM_FEATURE_DSP
-
+/* The outputs of a run. Written by hand since the compiler keeps half of the sums in memory: r4 to
+ * r6 and r8 are sums, r9 to r11 the rows, r12 is the step, lr the weights and then the records of
+ * mct_requantize_doubled, and r7 the run, but in between. */
+#ifdef __ARM_FEATURE_DSP
+_Static_assert(offsetof(run_3x3, w) == 16 && offsetof(run_3x3, q) == 20 &&
+                   offsetof(run_3x3, out) == 24 && offsetof(run_3x3, end) == 28 &&
+                   offsetof(run_3x3, move) == 32 && offsetof(run_3x3, upper) == 40,
+               "the code below knows where the members are");
+/* clang-format off */
+#define MCT_COLUMN(at)                                                                             \
+    "ldr r0, [r9" at "]\n\t"                                                                       \
+    "ldr r1, [r10" at "]\n\t"                                                                      \
+    "pkhbt r2, r0, r1, lsl #16\n\t"                                                                \
+    "pkhtb r1, r1, r0, asr #16\n\t"                                                                \
+    "ldrd r0, r3, [lr], #8\n\t"                                                                    \
+    "sxtb16 r7, r2\n\t"                                                                            \
+    "smlad r4, r7, r0, r4\n\t"                                                                     \
+    "sxtb16 r7, r2, ror #8\n\t"                                                                    \
+    "smlad r5, r7, r3, r5\n\t"                                                                     \
+    "ldrd r0, r3, [lr], #8\n\t"                                                                    \
+    "sxtb16 r7, r1\n\t"                                                                            \
+    "smlad r6, r7, r0, r6\n\t"                                                                     \
+    "sxtb16 r7, r1, ror #8\n\t"                                                                    \
+    "smlad r8, r7, r3, r8\n\t"                                                                     \
+    "ldr r0, [r11" at "]\n\t"                                                                      \
+    "ldrd r2, r3, [lr], #8\n\t"                                                                    \
+    "sxtb16 r1, r0\n\t"                                                                            \
+    "sxtb16 r0, r0, ror #8\n\t"                                                                    \
+    "smlabb r4, r1, r2, r4\n\t"                                                                    \
+    "smlatt r6, r1, r2, r6\n\t"                                                                    \
+    "smlabb r5, r0, r3, r5\n\t"                                                                    \
+    "smlatt r8, r0, r3, r8\n\t"
+#define MCT_PUT(sum)                                                                               \
+    "ldmia lr!, {r0, r1, r2}\n\t"                                                                  \
+    "add r1, r1, " sum ", asr #31\n\t"                                                             \
+    "smmlar " sum ", " sum ", r0, r1\n\t"                                                          \
+    "asr " sum ", " sum ", r2\n\t"                                                                 \
+    "ssat " sum ", #8, " sum "\n\t"
+static MCT_NAKED void put_run(run_3x3 *run MCT_UNUSED)
+{
+    __asm volatile(
+        "push {r0, r4-r11, lr}\n\t"
+        "mov r7, r0\n\t"
+        "add r9, r7, #40\n\t"
+        "ldmia r9, {r9-r12}\n"
+        "1:\n\t"
+        "ldmia r7, {r4, r5, r6, r8}\n\t"
+        "ldr lr, [r7, #16]\n\t"
+        MCT_COLUMN("")
+        MCT_COLUMN(", r12")
+        MCT_COLUMN(", r12, lsl #1")
+        "ldr r7, [sp]\n\t"
+        "ldrd lr, r3, [r7, #20]\n\t"
+        MCT_PUT("r4")
+        "strb r4, [r3]\n\t"
+        MCT_PUT("r5")
+        "strb r5, [r3, #1]\n\t"
+        MCT_PUT("r6")
+        "strb r6, [r3, #2]\n\t"
+        MCT_PUT("r8")
+        "strb r8, [r3, #3]\n\t"
+        "ldrd r0, r1, [r7, #32]\n\t"
+        "ldr r2, [r7, #28]\n\t"
+        "add r9, r0\n\t"
+        "add r10, r0\n\t"
+        "add r11, r0\n\t"
+        "add r3, r1\n\t"
+        "str r3, [r7, #24]\n\t"
+        "cmp r3, r2\n\t"
+        "bne 1b\n\t"
+        "pop {r0, r4-r11, pc}");
+}
+#undef MCT_COLUMN
+#undef MCT_PUT
+/* clang-format on */
+#else
 static void add_column(mct_depthwise_sums *s, uint32_t upper, uint32_t lower, uint32_t odd,
                        const uint32_t *w)
 {
@@ -159,47 +257,8 @@ static void add_column(mct_depthwise_sums *s, uint32_t upper, uint32_t lower, ui
     s->sum3 = mct_multiply_pairs(mct_odd(right), w[3], s->sum3);
 }
 
-#endif
-
-/* The outputs of a run. Written by hand since the compiler keeps half of the sums in memory. */
-static MCT_NOINLINE void put_run(run_3x3 *run)
+static void put_run(run_3x3 *run)
 {
-#ifdef __ARM_FEATURE_DSP
-#define MCT_COLUMN(at)                                                                             \
-    "ldr r0, [r9" at "]\n\tldr r1, [r10" at "]\n\t"                                                \
-    "pkhbt r3, r0, r1, lsl #16\n\tpkhtb r1, r1, r0, asr #16\n\t"                                   \
-    "ldr r0, [lr], #4\n\tsxtb16 r2, r3\n\tsmlad r4, r2, r0, r4\n\t"                                \
-    "ldr r0, [lr], #4\n\tsxtb16 r3, r3, ror #8\n\tsmlad r5, r3, r0, r5\n\t"                        \
-    "ldrd r0, r3, [lr], #8\n\tsxtb16 r2, r1\n\tsmlad r6, r2, r0, r6\n\t"                           \
-    "sxtb16 r1, r1, ror #8\n\tsmlad r8, r1, r3, r8\n\t"                                            \
-    "ldr r0, [r11" at "]\n\tldrd r2, r3, [lr], #8\n\t"                                             \
-    "sxtb16 r1, r0\n\tsxtb16 r0, r0, ror #8\n\t"                                                   \
-    "smlabb r4, r1, r2, r4\n\tsmlatt r6, r1, r2, r6\n\t"                                           \
-    "smlabb r5, r0, r3, r5\n\tsmlatt r8, r0, r3, r8\n\t"
-#define MCT_PUT(sum, at) /* mct_requantize_fast */                                                 \
-    "ldmia lr!, {r0, r1, r2}\n\tadd r1, r1, " sum ", asr #31\n\tqadd " sum ", " sum ", " sum       \
-    "\n\tsmmlar " sum ", " sum ", r0, r1\n\tasr " sum ", " sum ", r2\n\tssat " sum ", #8, " sum    \
-    "\n\tstrb " sum ", [r3, #" at "]\n\t"
-    _Static_assert(offsetof(run_3x3, kept) == 56, "the code below has the offsets of all members");
-    register run_3x3 *of __asm("r0") = run;
-    __asm volatile(
-        "str r7, [r0, #56]\n\tmov r7, r0\n\t"
-        "add r9, r7, #40\n\tldmia r9, {r9, r10, r11, r12}\n\t"
-        "1:\n\tldmia r7, {r4, r5, r6, r8}\n\tldr lr, [r7, #16]\n\t" /* */
-        MCT_COLUMN("") MCT_COLUMN(", r12")
-            MCT_COLUMN(", r12, lsl #1") "ldr lr, [r7, #20]\n\tldr r3, [r7, #24]\n\t" /* */
-        MCT_PUT("r4", "0") MCT_PUT("r5", "1") MCT_PUT("r6", "2") MCT_PUT(
-            "r8",
-            "3") "ldrd r0, r1, [r7, #32]\n\tadd r9, r9, r0\n\tadd r10, r10, r0\n\t"
-                 "add r11, r11, r0\n\tadd r3, r3, r1\n\tldr r0, [r7, #28]\n\tstr r3, [r7, #24]\n\t"
-                 "cmp r3, r0\n\tbne 1b\n\tldr r7, [r7, #56]"
-        : "+r"(of)
-        :
-        : "r1", "r2", "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11", "r12", "lr", "cc",
-          "memory");
-#undef MCT_COLUMN
-#undef MCT_PUT
-#else
     const int8_t *upper = run->upper;
     const int8_t *lower = run->lower;
     const int8_t *odd = run->odd;
@@ -210,45 +269,48 @@ static MCT_NOINLINE void put_run(run_3x3 *run)
             add_column(&s, mct_load4(upper + k * run->step), mct_load4(lower + k * run->step),
                        mct_load4(odd + k * run->step), w);
         }
-        mct_depthwise_put_fast(s, run->q, out);
+        out[0] = (int8_t)mct_requantize_doubled(s.sum0, run->q[0]);
+        out[1] = (int8_t)mct_requantize_doubled(s.sum1, run->q[1]);
+        out[2] = (int8_t)mct_requantize_doubled(s.sum2, run->q[2]);
+        out[3] = (int8_t)mct_requantize_doubled(s.sum3, run->q[3]);
         upper += run->move;
         lower += run->move;
         odd += run->move;
     }
-#endif
 }
+#endif
 
-/* The outputs of four channels that have fast ways at some positions, of windows with two rows or
- * three in the input. scratch: 120 bytes. */
+/* The outputs of four channels at some positions: those whose weights were widened, which have fast
+ * ways, of windows with two rows or three in the input. scratch: 120 bytes. */
 static MCT_NOINLINE void mct_depthwise_3x3_dsp(const mct_depthwise_layer *of, int32_t c,
                                                mct_positions at, int8_t *out, int32_t out_step)
 {
     const mct_depthwise_conv2d_params *p = of->p;
     const int32_t step = p->in_ch;
     const int32_t move = step * p->stride_w;
-    mct_depthwise_sums start[3];
     run_3x3 run;
     run.q = of->requants + c;
     run.move = move;
     run.out_move = out_step;
     run.step = step;
-    widen_3x3(of, c, start);
+    const int8_t *const upper = of->rows[0] + c;
+    const int8_t *const lower = of->rows[1] + c;
+    const int8_t *const odd = of->rows[2 * of->odd] + c;
+    const int32_t inside = of->inside.last < at.last ? of->inside.last : at.last;
+    run.out = out;
     for (int32_t x = at.first; x < at.last;) {
         const int32_t x_in = x * p->stride_w - p->pad_left;
         const int32_t from = mct_clamp(x_in, 0, p->in_w - 3);
-        int32_t next = x + 1;
-        if (x >= of->inside.first && x < of->inside.last) {
-            next = of->inside.last < at.last ? of->inside.last : at.last;
-        }
-        run.w = of->scratch + COLUMN_WORDS * (1 + from - x_in);
-        run.start = start[1 + from - x_in];
-        run.upper = of->rows[0] + from * step + c;
-        run.lower = of->rows[1] + from * step + c;
-        run.odd = of->rows[2 * of->odd] + from * step + c;
-        run.out = out;
-        out += (next - x) * out_step;
-        run.end = out;
+        const int32_t shifted = 1 + from - x_in;
+        const int32_t next = x >= of->inside.first && x < inside ? inside : x + 1;
+        run.w = of->scratch + COLUMN_WORDS * shifted;
+        run.start = of->start[shifted];
+        run.upper = upper + from * step;
+        run.lower = lower + from * step;
+        run.odd = odd + from * step;
+        run.end = run.out + (next - x) * out_step;
         put_run(&run);
+        run.out = run.end;
         x = next;
     }
 }

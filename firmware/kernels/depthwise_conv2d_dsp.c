@@ -37,7 +37,7 @@ static MCT_NOINLINE void widen_learned(const mct_depthwise_layer *of, int32_t c)
     const int32_t pair_halves = 2 * MCT_PAIR_WORDS * of->pairs * p->kernel_w;
     for (int32_t k = 0; k < learned; k++) {
         const int32_t lane = of->channel[k] - c;
-        const int8_t *w = of->w_l + k;
+        const int8_t *w = of->w_l + of->first * p->kernel_w * learned + k;
         for (int32_t ky = 0;
              lane >= 0 && lane < MCT_DEPTHWISE_CHANNELS && ky < 2 * of->pairs + of->odd; ky++) {
             const int32_t at = ky == 2 * of->pairs
@@ -58,7 +58,7 @@ static void widen_weights(const mct_depthwise_layer *of, int32_t c)
 {
     const int32_t columns = of->p->kernel_w;
     const int32_t step = of->p->in_ch;
-    const int8_t *w = of->w + c;
+    const int8_t *w = of->w + of->first * columns * step + c;
     uint32_t *to = of->scratch;
     for (int32_t k = 0; k < of->pairs; k++, w += 2 * columns * step) {
         widen_pairs(w, w + columns * step, step, columns, 0, to + MCT_PAIR_WORDS * k,
@@ -231,18 +231,25 @@ static MCT_NOINLINE void put_windows(const mct_depthwise_layer *of, int32_t c, w
     }
 }
 
-/* The outputs of four channels at some positions. */
-static void put(const mct_depthwise_layer *of, int32_t c, mct_positions at, int8_t *out,
-                int32_t out_step)
+/* Makes what is needed of the weights of four channels. */
+static void widen(mct_depthwise_layer *of, int32_t c)
+{
+    of->fast = is_fast(of->requants + c);
+    of->is_3x3 = of->fast && of->has_3x3 &&
+                 mct_depthwise_can_double(of->b != NULL ? of->b + c : NULL, of->requants + c);
+    if (of->is_3x3) {
+        widen_3x3(of, c);
+    } else {
+        widen_weights(of, c);
+    }
+}
+
+/* The outputs of four channels, whose weights were widened, at some positions. */
+static MCT_NOINLINE void put_in_blocks(const mct_depthwise_layer *of, int32_t c, mct_positions at,
+                                       int8_t *out, int32_t out_step)
 {
     const mct_depthwise_conv2d_params *p = of->p;
-    const bool fast = is_fast(of->requants + c);
     int32_t left = 0, widened = at.first; /* positions whose pairs lie in scratch */
-    if (fast && of->is_3x3) {
-        mct_depthwise_3x3_dsp(of, c, at, out, out_step);
-        return;
-    }
-    widen_weights(of, c);
     for (int32_t x = at.first; x < at.last;) {
         const int32_t x_in = x * p->stride_w - p->pad_left;
         if (x == widened) {
@@ -257,39 +264,83 @@ static void put(const mct_depthwise_layer *of, int32_t c, mct_positions at, int8
         if (x >= of->inside.first && x < of->inside.last) {
             now.count = (of->inside.last < widened ? of->inside.last : widened) - x;
         }
-        put_windows(of, c, now, left, fast, out, out_step);
+        put_windows(of, c, now, left, of->fast, out, out_step);
         x += now.count;
         out += now.count * out_step;
     }
 }
 
-/* The rows of a window that are not padding; none, or some one after another. */
-static mct_columns rows_present(const int8_t *const rows[], int32_t kernel_h)
+static inline void put(const mct_depthwise_layer *of, int32_t c, mct_positions at, int8_t *out,
+                       int32_t out_step)
 {
-    mct_columns present = {0, kernel_h};
-    while (present.first < kernel_h && rows[present.first] == NULL) {
+    if (of->is_3x3) {
+        mct_depthwise_3x3_dsp(of, c, at, out, out_step);
+    } else {
+        put_in_blocks(of, c, at, out, out_step);
+    }
+}
+
+/* So that those which are set next are others. */
+static void forget_rows(mct_depthwise_layer *of)
+{
+    of->first = -1;
+    of->pairs = of->odd = 0;
+}
+
+static MCT_NOINLINE void set_layer(mct_depthwise_layer *of, const mct_depthwise_conv2d_params *p,
+                                   const int8_t *w, const int32_t *b, const int8_t *w_l,
+                                   const uint16_t *channel, const int32_t *requant,
+                                   uint32_t *scratch)
+{
+    const int32_t room = p->in_w - p->kernel_w + p->pad_left;
+    const int32_t held = p->in_ch % MCT_DEPTHWISE_CHANNELS != 0 ? POSITIONS : 0;
+    of->p = p;
+    of->inside.first = (p->pad_left + p->stride_w - 1) / p->stride_w;
+    of->inside.last = room < 0 ? 0 : room / p->stride_w + 1;
+    of->w = w;
+    of->w_l = w_l;
+    of->channel = channel;
+    of->b = b;
+    of->requants = mct_requants(requant);
+    of->scratch = scratch + held;
+    of->values = of->scratch + MCT_ODD_WORDS * p->kernel_h * p->kernel_w;
+    forget_rows(of);
+}
+
+/* Sets the rows of a window that are not padding: none, or some one after another. Returns whether
+ * they are not those that were set before, so that weights must be widened anew. */
+static bool set_rows(mct_depthwise_layer *of, const int8_t *const rows[])
+{
+    mct_columns present = {0, of->p->kernel_h};
+    while (present.first < present.last && rows[present.first] == NULL) {
         present.first++;
     }
     while (present.last > present.first && rows[present.last - 1] == NULL) {
         present.last--;
     }
-    return present;
+    const int32_t count = present.last - present.first;
+    const bool are_others = of->first != present.first || 2 * of->pairs + of->odd != count;
+    of->rows = rows + present.first;
+    of->first = present.first;
+    of->pairs = count / 2;
+    of->odd = count % 2;
+    of->has_3x3 = of->pairs == 1 && mct_depthwise_is_3x3(of->p);
+    return are_others;
 }
 
 /* All channels at some positions. Channels that make no four come first: with others that have
  * their turn again, or if those must not be touched yet, into `held` until all others are done. */
-static void put_channels(const mct_depthwise_layer *of, mct_positions at, int8_t *held,
-                         int8_t *out_row)
+static void put_channels(mct_depthwise_layer *of, mct_positions at, int8_t *held, int8_t *out_row)
 {
     const int32_t channels = of->p->in_ch;
     const int32_t few = channels % MCT_DEPTHWISE_CHANNELS;
     int8_t *out = out_row + at.first * channels;
-    if (few != 0 && held == NULL) {
-        put(of, 0, at, out, channels);
-    } else if (few != 0) {
-        put(of, 0, at, held, MCT_DEPTHWISE_CHANNELS);
+    if (few != 0) {
+        widen(of, 0);
+        put(of, 0, at, held == NULL ? out : held, held == NULL ? channels : MCT_DEPTHWISE_CHANNELS);
     }
     for (int32_t c = few; c < channels; c += MCT_DEPTHWISE_CHANNELS) {
+        widen(of, c);
         put(of, c, at, out + c, channels);
     }
     for (int32_t x = at.first; few != 0 && held != NULL && x < at.last; x++) {
@@ -299,41 +350,13 @@ static void put_channels(const mct_depthwise_layer *of, mct_positions at, int8_t
     }
 }
 
-/* In which order the outputs of a row may be written: all channels of a block of positions, then
- * the next block; and whether channels that make no four are held. */
-typedef struct {
-    int32_t block;
-    bool is_held;
-} order;
-
-static void put_row(const mct_depthwise_conv2d_params *p, const int8_t *const rows[],
-                    const int8_t *w, const int32_t *b, const int8_t *w_l, const uint16_t *channel,
-                    const int32_t *requant, uint32_t *scratch, order in, int8_t *out_row)
+/* All channels of a block of positions, then the next block; `held` as above. */
+static void put_row(mct_depthwise_layer *of, int32_t block, int8_t *held, int8_t *out_row)
 {
-    const mct_columns present = rows_present(rows, p->kernel_h);
-    const int32_t count = present.last - present.first;
-    const int32_t tap = present.first * p->kernel_w;
-    const int32_t room = p->in_w - p->kernel_w + p->pad_left;
-    const int32_t held = p->in_ch % MCT_DEPTHWISE_CHANNELS != 0 ? POSITIONS : 0;
-    const mct_depthwise_layer of = {
-        .p = p,
-        .rows = rows + present.first,
-        .pairs = count / 2,
-        .odd = count % 2,
-        .inside = {(p->pad_left + p->stride_w - 1) / p->stride_w,
-                   room < 0 ? 0 : room / p->stride_w + 1},
-        .w = w + tap * p->in_ch,
-        .w_l = p->learned_ch != 0 ? w_l + tap * p->learned_ch : NULL,
-        .channel = channel,
-        .b = b,
-        .requants = mct_requants(requant),
-        .is_3x3 = count / 2 == 1 && mct_depthwise_is_3x3(p),
-        .scratch = scratch + held,
-        .values = scratch + held + MCT_ODD_WORDS * p->kernel_h * p->kernel_w,
-    };
+    const mct_depthwise_conv2d_params *p = of->p;
     for (mct_positions at = {0, 0}; at.first < p->out_w; at.first = at.last) {
-        at.last = p->out_w - at.first < in.block ? p->out_w : at.first + in.block;
-        put_channels(&of, at, in.is_held ? (int8_t *)scratch : NULL, out_row);
+        at.last = p->out_w - at.first < block ? p->out_w : at.first + block;
+        put_channels(of, at, held, out_row);
     }
     mct_clamp_outputs(out_row, p->out_w * p->out_ch, p->act_min, p->act_max);
 }
@@ -343,24 +366,66 @@ void mct_depthwise_conv2d_dsp_s8_row(const mct_depthwise_conv2d_params *p,
                                      const int8_t *w_l, const uint16_t *channel,
                                      const int32_t *requant, uint32_t *scratch, int8_t *out_row)
 {
-    const order any = {p->out_w, false};
-    put_row(p, rows, w, b, w_l, channel, requant, scratch, any, out_row);
+    mct_depthwise_layer of;
+    set_layer(&of, p, w, b, w_l, channel, requant, scratch);
+    (void)set_rows(&of, rows);
+    put_row(&of, p->out_w, NULL, out_row);
 }
 
+/* In which order the outputs of a layer may be written: four channels of all of them, and so on; or
+ * all channels of a block of positions, then the next block, and whether channels that make no four
+ * are held. */
+typedef struct {
+    bool is_by_channels;
+    int32_t block;
+    bool is_held;
+} order;
+
 /* Where the outputs lie over what of the input has been read (trainer/ops/overlap.py), channel by
- * channel is safe only if outputs lie over values of their own channel, or of one before it, which
- * is done: so a first few channels that are held may lie over the last ones. */
+ * channel is safe only if outputs lie over values of their own channel, or within a block over
+ * those of one before it, which is done: so a first few channels that are held may lie over the
+ * last ones. */
 static order order_of(const mct_depthwise_conv2d_params *p, const int8_t *x, const int8_t *out)
 {
     const intptr_t distance = (intptr_t)x - (intptr_t)out;
     const int32_t few = p->in_ch % MCT_DEPTHWISE_CHANNELS;
     if (distance >= p->out_h * p->out_w * p->out_ch || -distance >= p->in_h * p->in_w * p->in_ch) {
-        return (order){p->out_w, false};
+        return (order){true, p->out_w, false};
     }
     if (few == 0) {
-        return (order){distance % p->in_ch == 0 ? p->out_w : 1, false};
+        return distance % p->in_ch == 0 ? (order){true, p->out_w, false} : (order){false, 1, false};
     }
-    return (order){distance % p->in_ch <= few ? POSITIONS : 1, true};
+    return (order){false, distance % p->in_ch <= few ? POSITIONS : 1, true};
+}
+
+/* Four channels at all positions. Weights are widened anew only where other rows of a window lie in
+ * the input: behind a window with all rows, one that has them, too, is only further down. */
+static void put_four(mct_depthwise_layer *of, const int8_t *x, int32_t c, int8_t *out)
+{
+    const mct_depthwise_conv2d_params *p = of->p;
+    const mct_positions all = {0, p->out_w};
+    const int32_t row = p->in_w * p->in_ch;
+    const int32_t kernel_h = p->kernel_h;
+    const int8_t *rows[MCT_MAX_KERNEL_H];
+    int32_t top = -p->pad_top;
+    bool is_whole = false;
+    forget_rows(of);
+    out += c;
+    for (int32_t left = p->out_h; left > 0;
+         left--, top += p->stride_h, out += p->out_w * p->in_ch) {
+        if (is_whole && top + kernel_h <= p->in_h) {
+            for (int32_t ky = 0; ky < kernel_h; ky++) {
+                rows[ky] += p->stride_h * row;
+            }
+        } else {
+            mct_window_rows(x, row, p->in_h, top, kernel_h, rows);
+            if (set_rows(of, rows)) {
+                widen(of, c);
+            }
+            is_whole = 2 * of->pairs + of->odd == kernel_h;
+        }
+        put(of, c, all, out, p->in_ch);
+    }
 }
 
 void mct_depthwise_conv2d_dsp_s8(const mct_depthwise_conv2d_params *p, const int8_t *x,
@@ -370,9 +435,22 @@ void mct_depthwise_conv2d_dsp_s8(const mct_depthwise_conv2d_params *p, const int
 {
     const int8_t *rows[MCT_MAX_KERNEL_H];
     const order in = order_of(p, x, out);
+    const int32_t few = p->in_ch % MCT_DEPTHWISE_CHANNELS;
+    mct_depthwise_layer of;
+    set_layer(&of, p, w, b, w_l, channel, requant, scratch);
+    if (in.is_by_channels && p->out_h > 1 && mct_depthwise_is_3x3(p)) { /* others gain nothing */
+        /* Channels that make no four come first, with others that have their turn again. */
+        for (int32_t c = few == 0 ? 0 : few - MCT_DEPTHWISE_CHANNELS; c < p->in_ch;
+             c += MCT_DEPTHWISE_CHANNELS) {
+            put_four(&of, x, c < 0 ? 0 : c, out);
+        }
+        mct_clamp_outputs(out, p->out_h * p->out_w * p->out_ch, p->act_min, p->act_max);
+        return;
+    }
     for (int32_t y = 0; y < p->out_h; y++, out += p->out_w * p->out_ch) {
         mct_window_rows(x, p->in_w * p->in_ch, p->in_h, y * p->stride_h - p->pad_top, p->kernel_h,
                         rows);
-        put_row(p, rows, w, b, w_l, channel, requant, scratch, in, out);
+        (void)set_rows(&of, rows);
+        put_row(&of, in.block, in.is_held ? (int8_t *)scratch : NULL, out);
     }
 }

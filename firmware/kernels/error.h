@@ -56,7 +56,17 @@ static inline mct_error_writer_s8 mct_error_begin_s8(int32_t e_raw, const int16_
 /* E12 rounds to nearest. */
 static inline int32_t mct_error_round_s16(mct_error_writer_s16 *writer, int32_t raw)
 {
+#ifdef MCT_THUMB2
+    int32_t
+        rounded; /* mct_near: the last bit that goes is the carry, and an addition of 0 has none */
+    __asm("adds %0, %1, #0\n\tasrs %0, %2\n\tadc %0, #0"
+          : "=&r"(rounded)
+          : "r"(raw), "r"(writer->shift)
+          : "cc");
+    return rounded;
+#else
     return mct_near(raw, writer->shift);
+#endif
 }
 
 /* E8 rounds stochastically. */
@@ -130,6 +140,10 @@ static inline MCT_ERROR MCT_NAME(mct_error_put)(MCT_NAME(mct_error_writer) * wri
  * closes as 0. dx may begin where raw does. */
 void MCT_NAME(mct_error_put_all)(MCT_NAME(mct_error_writer) * writer, const int32_t *raw,
                                  int32_t count, const uint8_t *mask, int32_t at, MCT_ERROR *dx);
+
+/* dx[k] = the error dout[k] where the mask of element at + k is open, else 0; dx may be dout. */
+void MCT_NAME(mct_error_pass)(const MCT_ERROR *dout, int32_t count, const uint8_t *mask, int32_t at,
+                              MCT_ERROR *dx);
 
 /* Begins REQ of a tensor that is made by groups of channels: its exponent is known before. */
 void MCT_NAME(mct_error_open)(const mct_error_open_params *p, const int16_t *dout_e, MCT_HISTORY,

@@ -81,8 +81,12 @@ static inline int32_t centred_product(int32_t centred, int32_t factor)
 }
 #endif
 
-/* Gradients so small that a product with a rate, and a dither of 30 bits added, fit 32 bits. */
-#define SMALL_GRADIENT ((INT32_C(1) << 22) - 1)
+/* Gradients of -2^22 to 2^22 - 1: a product with a rate, and a dither of 30 bits added, fit. */
+static inline bool is_small(int32_t gradient)
+{
+    return ((uint32_t)gradient + (UINT32_C(1) << 22)) >> 23 == 0u;
+}
+
 enum { MOST_SHIFT = 30 };
 
 static bool is_plain(mct_rate rate)
@@ -194,8 +198,7 @@ static MCT_NOINLINE void step_fractions(int8_t *w, int8_t *frac, const int8_t *x
 /* mct_weight_step where each weight may have a rate of its own. */
 static inline int32_t shifted_step(mct_rate rate, int32_t gradient, uint32_t r)
 {
-    const uint32_t small = SMALL_GRADIENT;
-    if ((uint32_t)gradient + small > 2u * small || !is_plain(rate)) {
+    if (!is_small(gradient) || !is_plain(rate)) {
         return mct_weight_step(rate, gradient, r);
     }
     return small_step(gradient * rate.multiplier, rate.shift, r);
@@ -242,13 +245,13 @@ void MCT_WAY(mct_product_steps)(MCT_LEARNED, const int8_t *x, int32_t x_offset, 
 void MCT_WAY(mct_steps)(MCT_LEARNED, const int32_t *dw, int32_t offset, int32_t size, mct_rate rate,
                         uint32_t r)
 {
-    const int32_t small = is_plain(rate) ? SMALL_GRADIENT : 0;
+    const bool plain = is_plain(rate);
     for (int32_t k = 0; k < size; k++, r = mct_dither(r, 1u)) {
         int32_t gradient = mct_wrapping_add(dw[k], offset);
         if (gradient == 0) {
             continue;
         }
-        if ((uint32_t)gradient + (uint32_t)small > 2u * (uint32_t)small) {
+        if (__builtin_expect(!plain || !is_small(gradient), 0)) {
             MCT_STEP(k, mct_weight_step(rate, gradient, r));
         } else {
             MCT_STEP(k, small_step(gradient * rate.multiplier, rate.shift, r));
@@ -368,8 +371,8 @@ void MCT_NAME(mct_bias_update)(const mct_bias_update_params *p, int32_t *b, cons
                                const int16_t *dout_e, const uint32_t *sgd, const uint8_t *rate,
                                const int16_t *rate_shift)
 {
-    MCT_NAME(mct_bias_update_part)
-    (p, mct_all_channels(p->channels), b, dout, p->channels, dout_e, sgd, rate, rate_shift);
+    MCT_NAME(mct_bias_update_part)(p, mct_all_channels(p->channels), b, dout, p->channels, dout_e,
+                                   sgd, rate, rate_shift);
 }
 
 #endif

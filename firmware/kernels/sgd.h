@@ -87,6 +87,9 @@ static inline void mct_step_weight(int8_t *w, int8_t *frac, int32_t u)
     if (__builtin_expect((uint32_t)m + MCT_WEIGHT_MAX > 2u * MCT_WEIGHT_MAX, 0)) {
         m = m < 0 ? -MCT_WEIGHT_MAX : MCT_WEIGHT_MAX;
     }
+#ifndef MCT_HAS_VECTORS
+    __asm__("" : "+r"(m)); /* or the compiler extends both bytes before it stores them */
+#endif
     *w = (int8_t)((m + 128) >> 8); /* -127..127 */
     *frac = (int8_t)m;             /* the rest is what the low byte holds */
 }

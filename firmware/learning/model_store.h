@@ -34,10 +34,10 @@
 
 /* Names what is kept. */
 #define MCT_STORED                                                                                 \
-    mct_region labels;                                                                             \
-    mct_region latents;                                                                            \
-    MCT_API(slot_regions)(&labels, &latents);                                                      \
-    const mct_region parts[] = {MCT_API(regions)[MCT_REGION_STATE], labels, latents,               \
+    mct_region kept_labels;                                                                        \
+    mct_region kept_latents;                                                                       \
+    MCT_API(slot_regions)(&kept_labels, &kept_latents);                                            \
+    const mct_region parts[] = {MCT_API(regions)[MCT_REGION_STATE], kept_labels, kept_latents,     \
                                 MCT_STORE_ALSO};                                                   \
     const mct_store store = {parts, sizeof parts / sizeof *parts, MCT_API(numerics_hash)}
 
@@ -66,8 +66,8 @@ MCT_CHECKED static inline mct_status MCT_API(load)(void)
         is_invalid = true;
         status = mct_store_load(&store, &place);
     }
-    if (status != MCT_OK && place.is_loaded && labels.nbytes > 0u) {
-        memset(labels.data, 0, (size_t)labels.nbytes);
+    if (status != MCT_OK && place.is_loaded && kept_labels.nbytes > 0u) {
+        memset(kept_labels.data, 0, (size_t)kept_labels.nbytes);
     }
     return status != MCT_OK && is_invalid ? MCT_ERR_STATE : status;
 }

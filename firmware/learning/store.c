@@ -7,7 +7,9 @@
 #include "mct/crc32.h"
 #include "mct/port_flash.h"
 
-#ifdef MCT_WITH_STORE /* a port without flash has none of it */
+/* A port without flash has none of it. Builds that choose by the model say MCT_HAS_FLASH: what is
+ * not called is not linked. */
+#if defined MCT_WITH_STORE || defined MCT_HAS_FLASH
 
 /* What a slot begins with, little-endian as every target is. */
 typedef struct {
@@ -96,6 +98,9 @@ static bool read_data(const layout *l, uint32_t slot, const slot_header *header,
     *crc = mct_crc32(0u, header, sizeof *header);
     if (into != NULL) {
         for (uint32_t k = 0; k < into->count; at += into->parts[k++].nbytes) {
+            if (into->parts[k].nbytes == 0u) { /* which lies nowhere */
+                continue;
+            }
             if (!mct_port_flash_read(at, into->parts[k].data, into->parts[k].nbytes)) {
                 return false;
             }

@@ -15,8 +15,8 @@
  *     while ((status = mct_store_load(&store, &place)) == MCT_OK && !NAME_state_is_valid()) {
  *     }
  *
- * learning/model_store.h does this for a generated model. All sources are compiled with
- * MCT_WITH_STORE defined, or there is no store. */
+ * learning/model_store.h does this for a generated model. learning/store.c is
+ * compiled with MCT_WITH_STORE defined, or there is no store. */
 #ifndef MCT_STORE_H
 #define MCT_STORE_H
 

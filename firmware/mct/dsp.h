@@ -28,13 +28,6 @@ extern "C" {
 #define MCT_NAKED __attribute__((naked, noinline))
 #define MCT_UNUSED __attribute__((unused))
 
-/* For loops that fill all registers: GCC otherwise begins loads early, and spills sums for them. */
-#if defined __GNUC__ && !defined __clang__
-#define MCT_AS_WRITTEN __attribute__((optimize("no-schedule-insns")))
-#else
-#define MCT_AS_WRITTEN
-#endif
-
 /* Four bytes from any address, little-endian. */
 static inline uint32_t mct_load4(const int8_t *from)
 {
@@ -112,6 +105,12 @@ static inline uint32_t mct_high_halves(uint32_t first, uint32_t second)
     uint32_t halves;
     __asm("pkhtb %0, %2, %1, asr #16" : "=r"(halves) : "r"(first), "r"(second));
     return halves;
+}
+
+/* 2 * a.lo and 2 * a.hi; both fit. */
+static inline uint32_t mct_doubled_pair(uint32_t a)
+{
+    return (uint32_t)__sadd16((int16x2_t)a, (int16x2_t)a);
 }
 
 /* sum + a.lo * b.lo + a.hi * b.hi */
@@ -204,6 +203,11 @@ static inline uint32_t mct_high_halves(uint32_t first, uint32_t second)
     return first >> 16 | (second & 0xffff0000u);
 }
 
+static inline uint32_t mct_doubled_pair(uint32_t a)
+{
+    return mct_pair(2 * (int16_t)a, 2 * (int16_t)(a >> 16));
+}
+
 static inline int32_t mct_multiply_pairs(uint32_t a, uint32_t b, int32_t sum)
 {
     return mct_multiply_high(a, b, mct_multiply_low(a, b, sum));
@@ -288,13 +292,19 @@ static MCT_INLINED mct_requant mct_next_requant(const mct_requant **from)
 #endif
 }
 
-/* mct_requantize and the output's offset, saturated to an int8, where `right` is not 0. Ties of the
- * shift go away from zero: where the sum is negative, half of the last place is one less. A doubled
- * sum that saturates has an output that does. */
+/* mct_requantize of half the sum and the output's offset, saturated to an int8, where `right` is
+ * not 0. Ties of the shift go away from zero: where the sum is negative, half of the last place is
+ * one less. */
+static MCT_INLINED int32_t mct_requantize_doubled(int32_t doubled, mct_requant q)
+{
+    int32_t rounding = q.rounding + (doubled >> 31);
+    return mct_saturated8(mct_high_multiply(doubled, q.multiplier, rounding) >> q.right);
+}
+
+/* The same of the sum: where the doubled one saturates, so does the output. */
 static MCT_INLINED int32_t mct_requantize_fast(int32_t sum, mct_requant q)
 {
-    int32_t rounding = q.rounding + (sum >> 31);
-    return mct_saturated8(mct_high_multiply(mct_doubled(sum), q.multiplier, rounding) >> q.right);
+    return mct_requantize_doubled(mct_doubled(sum), q);
 }
 
 /* The same for every channel. */

@@ -15,7 +15,7 @@
 static inline uint8_t mct_hello_features(void)
 {
     uint8_t features = mct_health_is_safe() ? MCT_FEATURE_SAFE_START : 0;
-#if MCT_STORE
+#ifdef MCT_WITH_STORE
     features |= MCT_FEATURE_STORE;
 #endif
 #ifdef MCT_KEEPS_CHAIN
@@ -29,7 +29,7 @@ static inline uint8_t mct_hello_features(void)
 
 static inline uint32_t mct_hello_saves(void)
 {
-#if MCT_STORE
+#ifdef MCT_WITH_STORE
     return MCT_MODEL(saved)().sequence;
 #else
     return 0;

@@ -12,15 +12,8 @@
 #include "runtime/record_reply.h"
 #include "runtime/request.h"
 
-/* Boards with flash for it say MCT_WITH_STORE, and give mct/port_flash.h; whether this firmware has
- * a store, mct_selected_model.h or the board says. */
-#ifndef MCT_STORE
-#define MCT_STORE 0
-#endif
-#if MCT_STORE && !defined MCT_WITH_STORE
-#error "this board has no flash for a store: generate the model without --store"
-#endif
-#if MCT_STORE
+/* MCT_WITH_STORE: this firmware has a store. mct_selected_model.h says so, or the board. */
+#ifdef MCT_WITH_STORE
 #define MCT_API(symbol) MCT_MODEL(symbol)
 #include "learning/model_store.h"
 #endif
@@ -90,7 +83,7 @@ void mct_session_init(void)
     mct_link_init();
     mct_health_begin();
     MCT_MODEL(reset)(0);
-#if MCT_STORE
+#ifdef MCT_WITH_STORE
     if (!mct_health_is_safe() && MCT_MODEL(load)() != MCT_OK) {
         MCT_MODEL(reset)(0); /* a load that is refused may have left half of something */
     }
@@ -141,7 +134,7 @@ static bool size_is_right(uint8_t type, uint32_t nbytes)
         return MCT_RECEIVES_AHEAD && nbytes == MCT_REQUEST_FINISH_BYTES;
     case MCT_MSG_CYCLES:
         return nbytes == MCT_REQUEST_CYCLES_BYTES;
-#if MCT_STORE
+#ifdef MCT_WITH_STORE
     case MCT_MSG_STORE:
         return nbytes == MCT_REQUEST_STORE_BYTES;
 #endif
@@ -384,7 +377,7 @@ static bool state_is_usable(void)
     return !mct_link_session.is_written;
 }
 
-#if MCT_STORE
+#ifdef MCT_WITH_STORE
 static mct_status execute_store(uint8_t action, uint8_t *reply, uint32_t *reply_bytes)
 {
     mct_status status = MCT_OK;
@@ -505,7 +498,7 @@ static mct_status execute(uint8_t type, const uint8_t *payload, uint32_t nbytes,
         return execute_finish(payload[0], reply, reply_bytes);
     case MCT_MSG_CYCLES:
         return put_number(mct_link_session.cycles, reply, reply_bytes);
-#if MCT_STORE
+#ifdef MCT_WITH_STORE
     case MCT_MSG_STORE:
         return execute_store(payload[0], reply, reply_bytes);
 #endif

@@ -27,6 +27,7 @@ from mcutrain.host.defaults import (
     RATIO,
     RECONNECT_S,
 )
+from mcutrain.host.record.writer import RecordWriter, chained
 from mcutrain.host.training.interrupt import StopTraining
 from mcutrain.host.training.job import asked_job
 from mcutrain.host.training.keeping import Keeper
@@ -78,6 +79,7 @@ class Trainer:
         state: Place | None = None,
         save: Place | None = None,
         export: Place | None = None,
+        record: Place | None = None,
         checkpoint: Place | None = None,
         checkpoint_steps: int | None = None,
         reconnect: float = RECONNECT_S,
@@ -122,6 +124,8 @@ class Trainer:
             state: What ``Run.save`` wrote, to go on from.
             save: Where what is learned is kept as soon as it is known, as ``Run.save`` does.
             export: The same, as ``Run.export`` does.
+            record: Where a record of every step is written, for ``mcutrain.audit``. A plan that
+                begins anew then has ``chain``.
             checkpoint: Where all of the run is kept behind each epoch. ``fit`` goes on from what is
                 there, and ends as if nothing had stopped the run.
             checkpoint_steps: How many steps lie between two checkpoints, beside those.
@@ -140,10 +144,13 @@ class Trainer:
         for callback in self.callbacks:
             if not isinstance(callback, Callback):
                 raise Error(f"{callback!r} is no callback: derive its class from mcutrain.Callback")
+        self._record, request = path_of(record), plan.request
+        if self._record is not None:
+            request = chained(request, port, path_of(state))
         where = target or (plan.target if port is None else REFERENCE)
         with wrong_kinds():
             self._job = asked_job(
-                plan.request, self.data.path, where, port=port, epochs=count("epochs", epochs),
+                request, self.data.path, where, port=port, epochs=count("epochs", epochs),
                 steps=count("steps", steps), minutes=minutes, lr=str(lr), lr_minutes=lr_minutes,
                 schedule=schedule, seed=count("seed", seed), verify=verify, guard=guard,
                 guard_minutes=guard_minutes, patience=patience, validate_on=validate_on,
@@ -178,7 +185,8 @@ class Trainer:
             Exception: What a callback has raised, after the training has ended in good order.
         """
         job, reporter, self.run = self._job, CallbackReporter(self.callbacks), None
-        keeper = Keeper(job.save, job.export)
+        recorder = None if self._record is None else RecordWriter(self._record)
+        keeper = Keeper(job.save, job.export, recorder)
         try:
             with errors_in_python():
                 outcome = run_job(job, reporter, keeper)

@@ -37,6 +37,8 @@ def command_again(ctx: typer.Context, keeper: Keeper, left: int = 0) -> str:
     for name in ("save", "export"):
         if values.get(name) in keeper.kept:
             values[name] = unused(Path(values[name]))
+    if values.get("record") is not None and values.get("checkpoint") is None:
+        values["record"] = unused(Path(values["record"]))  # that of the first part proves the first
     return shlex.join(["mcutrain", str(ctx.info_name), *words(ctx, values)])
 
 

@@ -66,7 +66,7 @@ def of_training(job: TrainingJob, report: Path | None, reporter: Reporter) -> To
         "trainings": before_training(job, plan, ready.data, ready.state, steps),
         "port": job.port,
     }  # fmt: skip
-    return told | written(report, job.save, job.export)
+    return told | written(report, job.save, job.export, job.checkpoint)
 
 
 def before_training(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -11,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from mcutrain.host.defaults import BAUD
+from mcutrain.host.keys import Keys
 from mcutrain.host.record.errors import DisprovedError, RecordError
 from mcutrain.host.record.header import Header
-from mcutrain.host.record.replaying import Replay
+from mcutrain.host.record.lines import Step
+from mcutrain.host.record.replaying import Parted, Replay
 from mcutrain.host.record.samples import Samples, load_data, other_arrays
 from mcutrain.host.record.walk import Walk
 from mcutrain.host.training.export import exported_state
@@ -22,6 +25,7 @@ from mcutrain.host.training.progress import Progress
 from mcutrain.host.training.reporter import SILENT, Reporter
 from mcutrain.host.training.runners import connected
 from mcutrain.host.training.state import SavedState
+from mcutrain.host.training.verify import Verifier
 from mcutrain.trainer.graph.tensor import Array, Tensor
 from mcutrain.trainer.interpreter import unpack_state
 from mcutrain.trainer.training_plan import TrainingPlan
@@ -40,6 +44,7 @@ class AuditJob:
     state: Path | None = None
     port: str | None = None
     baud: int = BAUD
+    keys: Keys | None = None  # of the board
 
 
 @dataclass
@@ -115,11 +120,39 @@ def audit_replay(job: AuditJob, found: Audited, steps: int, reporter: Reporter) 
             "compared nevertheless"
         )
     replay = Replay(walk, plan, Samples(walk.header, plan, data))
-    with reporter.training(plan) as report:
-        for taken in replay.run():
-            found.steps += 1
-            report(Progress("audit", found.steps, steps, taken.loss.real(plan)))
+    try:
+        with reporter.training(plan) as report:
+            for taken in replay.run():
+                found.steps += 1
+                report(Progress("audit", found.steps, steps, taken.loss.real(plan)))
+    except DisprovedError as err:
+        if job.port is None or replay.parted is None:
+            raise
+        raise DisprovedError(f"{err}; {located(job, walk.header, plan, replay.parted)}") from None
     compare_with_given(job, found, walk.header, plan, replay)
+
+
+def located(job: AuditJob, header: Header, plan: TrainingPlan, parted: Parted) -> str:
+    """Where in a step the board at the port differs from the reference now: it runs the step call
+    by call, and gets back what it has learned. Raises Error."""
+    assert job.port is not None
+    plans = partial(planned_on, header.request, None)
+    with connected(job.port, plans, job.baud, job.keys) as runner:
+        device, learned = runner.device, learned_state(runner)
+        verifier = Verifier(runner.plan, header.seed)
+        before = on_plan(plan, parted.before, runner.plan)
+        try:
+            found = verifier.locate_step(device, before, parted.sample, parted.target)
+        finally:
+            runner.load(learned)
+    return f"the board at {job.port} does not show it again" if found is None else str(found)
+
+
+def on_plan(
+    plan: TrainingPlan, values: Mapping[Tensor, Array], other: TrainingPlan
+) -> dict[Tensor, Array]:
+    """The state of a plan as that of another that computes the same."""
+    return dict(zip(other.learning.state, (values[t] for t in plan.learning.state), strict=True))
 
 
 def compare_with_given(
@@ -135,13 +168,14 @@ def compare_with_given(
     if job.state.suffix == ".tflite":
         return compare_with_model(job.state, found, header, plan, replay.state)
     saved = SavedState.read(job.state).state(plan)
-    return compare(plan, unpack_state(plan, saved), replay.reference.state, found.of)
+    return compare(job, plan, unpack_state(plan, saved), replay.reference.state, found.of)
 
 
 def compare(
+    job: AuditJob,
     plan: TrainingPlan,
-    given: dict[Tensor, Array],
-    expected: dict[Tensor, Array],
+    given: Mapping[Tensor, Array],
+    expected: Mapping[Tensor, Array],
     what: str,
 ) -> None:
     """Raises DisprovedError with the first tensor and element that differ."""
@@ -153,7 +187,19 @@ def compare(
                 f"{what} is not the record's: {tensor.name}[{', '.join(map(str, at))}] is "
                 f"{int(given[tensor][at])}, and the steps of the record lead to "
                 f"{int(expected[tensor][at])}; {len(differs)} elements of it differ"
+                f"{stands(job, plan, given)}"
             )
+
+
+def stands(job: AuditJob, plan: TrainingPlan, given: Mapping[Tensor, Array]) -> str:
+    """Where in the record the chain value of a state stands, if the plan has one."""
+    if plan.learning.chain is None:
+        return ""
+    head = given[plan.learning.chain].tobytes()
+    for _, line in Walk(job.record):
+        if isinstance(line, Step) and line.head == head:
+            return f"; its chain value is the one behind step {line.step} of the record"
+    return f"; its chain value {head.hex()} is in no line of the record"
 
 
 def compare_with_model(
@@ -173,7 +219,8 @@ def compare_with_port(
 ) -> None:
     """Read what the board has learned, and compare it. Raises Error."""
     assert job.port is not None
-    with connected(job.port, partial(planned_on, header.request, None), job.baud) as runner:
+    plans = partial(planned_on, header.request, None)
+    with connected(job.port, plans, job.baud, job.keys) as runner:
         region, there = learned_state(runner), runner.plan
-        given = dict(zip(plan.learning.state, unpack_state(there, region).values(), strict=True))
-    compare(plan, given, replay.reference.state, found.of)
+        given = on_plan(there, unpack_state(there, region), plan)
+    compare(job, plan, given, replay.reference.state, found.of)

@@ -8,6 +8,7 @@ stretches first; then the stretches in which it rose most are taken step by step
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,12 @@ from mcutrain.host.record.samples import Samples, load_data
 from mcutrain.host.record.walk import Walk
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.evaluation import classes_in_use, sample_loss
+from mcutrain.host.training.in_process import in_process_runner, with_host_latents
 from mcutrain.host.training.progress import Progress
 from mcutrain.host.training.reporter import SILENT, Reporter
+from mcutrain.host.training.runner import Runner, answer
+from mcutrain.host.training.runners import ReferenceRunner
 from mcutrain.trainer.errors import DataError
-from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.training_plan import TrainingPlan
 
 
@@ -104,24 +107,25 @@ class Measure:
             raise DataError(f"the {self.split} samples are out of range or none: give others")
         chosen = np.unique(np.linspace(0, len(x) - 1, min(count, len(x))).astype(int))
         self.x, self.y = x[chosen], y[chosen]
-        self._latents: list[Array] = []
+        self._runner: Runner = ReferenceRunner(plan)
+
+    @contextmanager
+    def within(self, looks: int) -> Iterator[None]:
+        """So many looks are ahead: they are made in the generated C, if that is worth its
+        compilation."""
+        with in_process_runner(self.plan, looks * len(self.x)) as runner:
+            self._runner = with_host_latents(self.plan, runner)
+            yield
 
     def __call__(self, replay: Replay) -> Measured:
-        reference, plan = replay.reference, self.plan
-        classes = classes_in_use(plan, replay.state) if plan.task.active is not None else 0
-        if plan.latents.tensor is not None and not self._latents:
-            self._latents = [reference.latent_of(sample) for sample in self.x]
+        plan, state = self.plan, replay.state
+        classes = classes_in_use(plan, state)
+        self._runner.load(state)
         losses, right = [], 0
-        for k, (sample, target) in enumerate(zip(self.x, self.y, strict=True)):
-            values = (
-                reference.outputs_from_latent(self._latents[k])
-                if self._latents
-                else reference.outputs(sample)
-            )
-            output = values[plan.task.logits].reshape(-1)
-            losses.append(sample_loss(plan, sample, target, output, classes))
-            if plan.takes_label and plan.task.predicted is not None:
-                right += int(values[plan.task.predicted][0]) == int(target)
+        for sample, target in zip(self.x, self.y, strict=True):
+            found = answer(plan, self._runner, sample)
+            losses.append(sample_loss(plan, sample, target, found.output, classes))
+            right += plan.takes_label and found.predicted == int(target)
         return Measured(float(np.mean(losses)), right)
 
 
@@ -143,7 +147,7 @@ def run_blame(job: BlameJob, reporter: Reporter = SILENT) -> Blame:
         again.header = header
         return Replay(again, plan, samples)
 
-    with reporter.training(plan) as report:
+    with reporter.training(plan) as report, measure.within(min(steps, job.steps)):
 
         def told(done: int) -> None:
             report(Progress("blame", done, steps))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The lines of a record: JSON, one object each. SPEC 3.5 says what they mean.
+"""The lines of a record: JSON, one object each. SPEC 3.3 says what they mean.
 
 The first is the header, then follow steps and events in the order in which they happened. The last
 is the end, which a run that was cut does not have.

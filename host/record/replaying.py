@@ -16,7 +16,7 @@ from mcutrain.host.record.walk import Walk
 from mcutrain.host.training.absent import new_classes, present_classes, with_seen
 from mcutrain.host.training.loop import with_next_step, with_seed
 from mcutrain.host.training.preconditioning import with_input_shifts
-from mcutrain.trainer.graph.tensor import Array
+from mcutrain.trainer.graph.tensor import Array, Tensor
 from mcutrain.trainer.interpreter import (
     Interpreter,
     StepRecord,
@@ -35,15 +35,24 @@ class Taken:
     loss: StepRecord
 
 
+@dataclass(frozen=True)
+class Parted:
+    """The step after which reference and record differ: the state before it, and its sample."""
+
+    before: dict[Tensor, Array]
+    sample: Array
+    target: Array
+
+
 class Replay:
-    """The reference, led by a record. ``before`` is its state before the step that was taken
-    last."""
+    """The reference, led by a record. ``parted`` is the step, if one is known, at which what the
+    record says happened is not what happens."""
 
     def __init__(self, walk: Walk, plan: TrainingPlan, samples: Samples) -> None:
         """Raises RecordError for a state that is not the plan's."""
         self.walk, self.plan, self.samples = walk, plan, samples
         self.reference = Interpreter(plan, walk.header.seed)
-        self.before: dict[Any, Array] = {}
+        self.parted: Parted | None = None
         self._best = b""
         begin_at(self.reference, plan, walk.header, walk.where())
         self._check_begin()
@@ -89,10 +98,11 @@ class Replay:
         if not 128 <= line.rate[0] <= 255 and line.rate != (0, 0):
             raise DisprovedError(f"{where}: the rate {list(line.rate)} is none (SPEC 1.5)")
         self.reference.set_learning_rate(LearningRate(*line.rate))
-        self.before = dict(self.reference.state)
+        before = dict(self.reference.state)
         step = self.reference.step_from_latent if begun.at_latent else self.reference.step
         loss = step(begun.data, begun.target)
         if line.digest is not None and (found := self.reference.digest()) != line.digest:
+            self.parted = Parted(before, begun.sample, begun.target)
             raise DisprovedError(
                 f"{where}: the digest behind it is {found:08x} in the reference, and "
                 f"{line.digest:08x} on the record: the first step that differs"

@@ -16,8 +16,26 @@ def saved_lines(told: dict[str, Any], done: str) -> None:
             f"{told['port']}: {done} what it learned in {steps}",
             f"its flash holds {told['whole']} of {told['slots']} states, the newest is number "
             f"{told['sequence']:,}; a slot has been erased {told['erases']:,} times at most",
+            *others(told),
         ]
     )
+
+
+def others(told: dict[str, Any]) -> list[str]:
+    """What the flash holds beside whole states of this model, if it does."""
+    damaged, foreign = told["damaged"], told["foreign"]
+    found = []
+    if damaged:
+        found.append(
+            f"note: slots with a save that was cut off or is damaged: {damaged}; a newer state may "
+            "be lost, and later saves write over them"
+        )
+    if foreign:
+        found.append(
+            f"note: slots with what another model or version has saved: {foreign}; later saves "
+            "write over them"
+        )
+    return found
 
 
 def reset_lines(told: dict[str, Any]) -> None:

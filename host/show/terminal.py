@@ -357,6 +357,13 @@ def export_lines(written: dict[str, Any]) -> None:
 
 def pulled_lines(pulled: dict[str, Any]) -> None:
     lines([f"wrote {pulled['output']}: what {pulled['port']} learned in {pulled['steps']:,} steps"])
+    if "record" in pulled:
+        kept, gaps = pulled["entries"], pulled["gaps"]
+        lost = f"; of {gaps} gaps nobody knows what was learned in them" if gaps else ""
+        lines([
+            f"wrote {pulled['record']}: the entries of {kept:,} steps of {pulled['entered']:,} "
+            f"since power-up{lost}"
+        ])  # fmt: skip
 
 
 def scored(score: dict[str, Any] | None) -> str:

@@ -185,9 +185,7 @@ class FunctionDevice:
         steps = int(tensors[self.plan.learning.sgd][1])
         classes = self.plan.classes if active is None else int(tensors[active][0])
         entered = self.functions.call("entered") if self.functions.has("entered") else 0
-        return Recorded(
-            tensors[chain].tobytes(), short_hash(state), 0, steps, entered, classes
-        )
+        return Recorded(tensors[chain].tobytes(), short_hash(state), 0, steps, entered, classes)
 
     def entry(self, number: int) -> Entry:
         raise self._refused(Message.RECORD, Status.RANGE)

@@ -134,6 +134,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
             )
         identity = {str(key): str(value) for key, value in header["identity"].items()}
         reached, extra = header["reached"], dict(header["extra"])
+        if reached is not None:
+            counts = [reached[name] for name in ("steps", "planned", "epochs")]
+            if not all(type(count) is int and count >= 0 for count in counts):
+                raise ValueError(f"{counts} steps, steps in all and epochs")
         return Checkpoint(path, identity, dict(header["decided"]), reached, extra, arrays)
     except DataError:
         raise

@@ -74,10 +74,10 @@ def told(found: Checkpoint) -> str:
     reached = found.reached
     if reached is None:
         return f"{found.path}: the run goes on before its first step"
-    steps = reached.get("steps")
+    steps, planned = reached["steps"], reached["planned"]
     if reached.get("is_finished"):
         return (
             f"{found.path}: the run had finished, in {steps:,} steps: nothing is trained, and what "
             f"it came to is written again; {BEGIN_ANEW}"
         )
-    return f"{found.path}: the run goes on behind {steps:,} of {reached.get('planned'):,} steps"
+    return f"{found.path}: the run goes on behind {steps:,} of {planned:,} steps"

@@ -26,23 +26,50 @@ from mcutrain.trainer.interpreter import state_digest, unpack_state
 
 
 @contextmanager
-def refusals(port: str) -> Iterator[None]:
+def refusals(port: str, device: Device) -> Iterator[None]:
     """What a device refuses in here is told with what to do. Raises Error."""
     try:
         yield
     except DeviceError as err:
+        if err.status in (Status.NOTHING_SAVED, Status.FOREIGN):
+            raise Error(f"{port}: {why_nothing(device.saved())}") from err
         hints = {
             Status.MESSAGE: "its firmware has no flash to save in: flash one whose port has, or "
             "keep what it learned with `mcutrain pull`",
-            Status.NOTHING_SAVED: "nothing is saved in its flash, or nothing that is whole: "
-            "`mcutrain save` saves",
-            Status.FOREIGN: "what is saved in its flash is another model's or version's: "
-            "`mcutrain save` writes over it, `mcutrain reset --saved` erases it",
+            Status.FLASH: "its flash cannot be written or read any more, so it is worn out or "
+            "broken; what was saved last stays there, and `mcutrain pull` keeps what it has now",
+            Status.RANGE: "two states of its model do not fit its flash: nothing can be saved; "
+            "train fewer layers, or keep what it learned with `mcutrain pull`",
             Status.STATE: "its state is none that training leaves: `mcutrain reset` mends it",
             Status.BUSY: "a step is under way: wait until its training has ended",
         }
         hint = hints.get(Status(err.status))
         raise (Error(f"{port}: {hint}") if hint else err) from err
+
+
+def why_nothing(found: Saved) -> str:
+    """Why a device has nothing to load, and what to do.
+
+    >>> why_nothing(Saved(8, 0, 0, 3, damaged=1, foreign=0)).partition(":")[0]
+    'nothing is saved in its flash that is whole'
+    """
+    if found.foreign:
+        rest = f", and {slots(found.damaged)} something damaged" if found.damaged else ""
+        return (
+            f"{slots(found.foreign)} what another model, version or number of latents has saved"
+            f"{rest}: flash that firmware again to have it, or write over it with `mcutrain save` "
+            "(`mcutrain reset --saved` erases all)"
+        )
+    if found.damaged:
+        return (
+            f"nothing is saved in its flash that is whole: {slots(found.damaged)} a save that was "
+            "cut off or is damaged; its state is as it was, and `mcutrain save` saves it"
+        )
+    return "nothing is saved in its flash: `mcutrain save` saves"
+
+
+def slots(count: int) -> str:
+    return f"{count} slot{' holds' if count == 1 else 's hold'}"
 
 
 def asked(
@@ -52,7 +79,7 @@ def asked(
     port = chosen_port(port, baud)
     with SerialTransport(port, baud) as transport:
         device = Device.open(transport, None, None, keys=keys)
-        with refusals(port):
+        with refusals(port, device):
             saved = what(device)
         return {"port": port, "steps": device.digest().steps, **asdict(saved)}
 
@@ -75,7 +102,7 @@ def reset(
     with SerialTransport(port, baud) as transport:
         device = Device.open(transport, None, None, keys=keys)
         if forgets:
-            with refusals(port):
+            with refusals(port, device):
                 device.forget()
         device.reset(seed)
     return {"port": port, "seed": seed, "forgotten": forgets}

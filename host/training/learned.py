@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from mcutrain.host.training.state import save_state
 from mcutrain.trainer.chip import Chip
 from mcutrain.trainer.errors import Error
 from mcutrain.trainer.interpreter import state_digest, unpack_state
+from mcutrain.trainer.record_chain import short_hash
 from mcutrain.trainer.training_plan import TrainingPlan
 from mcutrain.trainer.training_state import check_state
 
@@ -47,7 +49,10 @@ def learned_state(runner: DeviceRunner) -> bytes:
     values = unpack_state(runner.plan, state)
     check_state(runner.plan, values)
     steps = int(values[runner.plan.learning.sgd][1])
-    if (state_digest(runner.plan, values), steps) != (said.digest, said.steps):
+    is_its_own = (state_digest(runner.plan, values), steps) == (said.digest, said.steps)
+    if runner.plan.learning.chain is not None:
+        is_its_own &= runner.device.recorded().state_hash == short_hash(state)
+    if not is_its_own:
         raise ProtocolError(
             "what was read is not what the device holds by its own digest: use the device from "
             "one program at a time, and try again"
@@ -93,15 +98,18 @@ def pull(
     flash_latents: Path | None = None,
     baud: int = BAUD,
     keys: Keys | None = None,
+    record: Callable[[DeviceRunner, bytes], dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """Save what the device on a port has learned; what was saved, for people. Raises Error."""
+    """Save what the device on a port has learned; what was saved, for people. ``record`` saves what
+    its firmware keeps of how it came to that state. Raises Error."""
     request = request.resolved()
     plans = partial(planned_on, request, flash_latents)
     with connected(port, plans, baud, keys) as runner:
         if settle(runner) == 0:
             raise Error(f"{port}: the device has learned nothing yet: there is nothing to save")
         state, plan = learned_state(runner), runner.plan
+        told = {} if record is None else record(runner, state)
         port = runner.device.name
     save_state(save, plan, state, request)
     steps = int(unpack_state(plan, state)[plan.learning.sgd][1])
-    return {"output": str(save), "port": port, "update": plan.scheme.name, "steps": steps}
+    return {"output": str(save), "port": port, "update": plan.scheme.name, "steps": steps} | told

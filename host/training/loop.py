@@ -90,11 +90,13 @@ def train(
     with deferred(options.guard or keep is not None or checkpoints is not None) as interrupt:
         run = TrainingRun(
             plan, data, runner, options, report, result, first_step, interrupt, keep, checkpoints,
-            started, record=record,
+            record, started,
         )  # fmt: skip
         try:
             feed = Feed(plan, data, options, seed, first_step)
             lay_out(run, feed)
+            if run.steady is not None:
+                run.steady.reconnects.is_ended = lambda: bool(interrupt.number)
             found = None if checkpoints is None else checkpoints.found
             if found is None or found.reached is None:
                 begin(run, state)

@@ -47,6 +47,7 @@ class Reconnects:
     patience_s: float
     say: Callable[[str], None]
     done: int = 0
+    is_ended: Callable[[], bool] = field(default=lambda: False)  # somebody asked to stop
     in_a_row: int = field(default=0, init=False)
 
 
@@ -269,7 +270,7 @@ class SteadyRunner(DeviceRunner):
                     transport, *hashes, hello_patience_s=HELLO_S, keys=self.keys
                 )
             except (TransportError, ProtocolError) as error:
-                if time.monotonic() > until:
+                if time.monotonic() > until or self.reconnects.is_ended():
                     raise TransportError(
                         f"{self.device.name}: the device was not found again in {patience_s:g} s "
                         f"({what(error, port)}); plug it in, then run the same command again"

@@ -40,6 +40,7 @@ class TrainingRun:
     interrupt: Interrupt
     keep: Keep | None = None
     checkpoints: Checkpoints | None = None
+    record: Recorder | None = None
     started: float = 0.0  # by time.monotonic, less what earlier parts of the run took
     verifier: Verifier | None = None
     guard: Guard | None = None
@@ -48,7 +49,6 @@ class TrainingRun:
     seen: bytes = b""  # the last state that was read, for the monitor
     epochs: int = 0  # of the run, with those that are cut
     epochs_done: int = 0  # that have ended, and were judged
-    record: Recorder | None = None
     is_over: bool = False  # all its steps are done, and the best state is taken up
 
     @property

@@ -124,9 +124,9 @@ class Verifier:
         state, recorded = self.reference.state_bytes(), device.recorded()
         chain = self.plan.learning.chain
         assert chain is not None
-        if recorded.chain == self.reference.state[chain].tobytes():
-            if recorded.state_hash == short_hash(state):
-                return None
+        expected = self.reference.state[chain].tobytes(), short_hash(state)
+        if (recorded.chain, recorded.state_hash) == expected:
+            return None
         return self._state_difference(self.reference.steps - 1, device.read(RamRegion.STATE))
 
     def step(self, sample: Array, target: Array, loss: StepRecord, digest: int) -> bool:
@@ -153,10 +153,18 @@ class Verifier:
         """
         after = device.read(RamRegion.STATE)
         step = self.reference.steps - 1
-        device.reset(0)
-        device.write(RamRegion.STATE, pack_state(self.plan, self._before))
-        found = self._first_difference(device, step, self._before, sample, target)
+        found = self.locate_step(device, self._before, sample, target)
         return found or self._state_difference(step, after)
+
+    def locate_step(
+        self, device: ModelDevice, state: dict[Tensor, Array], sample: Array, target: Array
+    ) -> Difference | None:
+        """The first node, tensor and element that differ in a step from ``state``, which the device
+        takes up; None if it does what the reference does."""
+        device.reset(0)
+        device.write(RamRegion.STATE, pack_state(self.plan, state))
+        step = int(state[self.plan.learning.sgd][1])
+        return self._first_difference(device, step, state, sample, target)
 
     def locate_prediction(self, device: ModelDevice, sample: Array) -> Difference:
         """The first difference of a forward pass that predicted otherwise; leaves a step begun."""

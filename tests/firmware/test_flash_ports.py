@@ -97,7 +97,7 @@ def test_a_driver_compiles_for_its_core(source: str, core: str, tmp_path: Path) 
     """With the registers and the ROM that the stand-ins replace."""
     command = [
         "arm-none-eabi-gcc", "-std=c11", f"-mcpu={core}", "-mthumb", "-O2", "-Wall", "-Wextra",
-        "-Wconversion", "-Wno-sign-conversion", "-Werror", "-ffreestanding", "-DMCT_WITH_STORE",
+        "-Wconversion", "-Wno-sign-conversion", "-Werror", "-ffreestanding", "-DMCT_HAS_FLASH",
         f"-I{FIRMWARE}", "-c", str(FIRMWARE / source), "-o", str(tmp_path / "flash.o"),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -43,7 +43,7 @@ FLOORS = {
     "trainer": [
         {"chip", "errors", "fixedpoint", "notes", "options"},
         {"graph", "replay"},
-        {"ops", "planner", "making", "latent"},
+        {"ops", "planner", "making", "latent", "record_chain"},
         {"formats", "model", "variants"},
         {
             "autodiff",
@@ -55,7 +55,7 @@ FLOORS = {
             "tflite",
             "training_plan",
         },
-        {"plan", "calibration", "interpreter"},
+        {"plan", "calibration", "enrolment", "interpreter"},
         {"training_state"},
         {"export"},
     ],
@@ -80,7 +80,7 @@ FLOORS = {
         {"building"},
         {"attached", "cost", "simulation"},
         {"collecting", "flashing", "project", "training"},
-        {"budget", "search", "selftest"},
+        {"budget", "record", "search", "selftest"},
         {"show"},
         # What people use, by the shell or by Python: neither needs the other.
         {"api", "cli"},

@@ -49,7 +49,15 @@ void adapt(uint32_t epochs);
 void learn_one(uint32_t label);
 void begin(uint32_t seed);
 void end_of_a_session(void);
+void begin_record(void);
 void warn(void);
+bool sensor_has_a_window(void);
+void read_window(int8_t *sample);
+bool a_button_is_held(void);
+uint32_t class_of_the_button(void);
+bool show(uint32_t label);
+bool learn_all(void);
+bool join(uint32_t label);
 """
 # The README's firmware, whose author is this test: it shows each sample ten times.
 FIRMWARE_AROUND = """
@@ -143,7 +151,7 @@ def test_the_firmware_of_the_readme_learns_as_the_reference(folder: Path, run: R
 
 @pytest.mark.slow
 def test_the_examples_in_c_compile(folder: Path, run: Run) -> None:
-    options = ("--update", "last:2", "--latent-slots", "20", "--absent", "keep")
+    options = ("--update", "last:2", "--latent-slots", "20", "--absent", "keep", "--chain")
     assert run("generate", "model.tflite", *options, "--output", "gen").status == 0
     pages = [page for page in sorted(DOCS.rglob("*.md")) if page != DOCS / "guides" / "firmware.md"]
     found = [block for page in pages for _, block in blocks(page, "c")]

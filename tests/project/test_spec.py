@@ -36,7 +36,7 @@ DOCUMENTS = [
     ROOT / "docs" / "glossary.md",
     *ADRS,
 ]
-FIELD_BYTES = {"u8": 1, "u16": 2, "u32": 4, "8 bytes": 8}
+FIELD_BYTES = {"u8": 1, "u16": 2, "u32": 4, "8 bytes": 8, "12 bytes": 12, "16 bytes": 16}
 
 
 def table(first: str, text: str = SPEC) -> list[list[str]]:

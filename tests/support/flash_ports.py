@@ -43,7 +43,7 @@ class FlashPort:
 
     def compiled(self, folder: Path, **moved: int) -> ctypes.CDLL:
         """The driver with the store; ``moved`` are symbols of the linker that lie elsewhere."""
-        flags = [f"-D{each}" for each in (*self.defines, "MCT_WITH_STORE", "_GNU_SOURCE")]
+        flags = [f"-D{each}" for each in (*self.defines, "MCT_HAS_FLASH", "_GNU_SOURCE")]
         flags += [
             f"-Wl,--defsym={name}={address:#x}"
             for name, address in (dict(self.symbols) | moved).items()

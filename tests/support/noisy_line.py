@@ -32,7 +32,7 @@ BLOCK_FAULTS: dict[str, Callable[[bytes, random.Random], bytes]] = {
 }
 
 
-class _Way:
+class Way:
     """One direction. Bytes keep their order; one that is late holds back those behind it."""
 
     def __init__(self, seed: int, per_byte: float, per_block: float, faults: Counter[str]) -> None:
@@ -93,7 +93,7 @@ class NoisyLine(Transport):
         self.nbytes = 0
         self._inner = inner
         self._out, self._in = (
-            _Way(2 * seed + way, per_byte, per_block, self.faults) for way in range(2)
+            Way(2 * seed + way, per_byte, per_block, self.faults) for way in range(2)
         )
 
     def write(self, data: bytes) -> None:

@@ -94,7 +94,8 @@ def recorded(run: Run, files: Recorded, *options: object) -> Recorded:
 def recorded_here(files: Recorded, **options: Any) -> Recorded:
     """The same, without a command; ``options`` are of asked_job."""
     plans = {name: options.pop(name) for name in [*options] if hasattr(DEFAULT_OPTIONS, name)}
-    request = chained(Request.of(files.model, "last:2", **plans), None, None)
+    plans = {"update": "last:2", **plans}
+    request = chained(Request.of(files.model, **plans), None, None)
     chosen = {"epochs": 2, "guard": False, "lr": "0.03125", **options}
     job = asked_job(request, files.data, "reference", save=files.state, **chosen)
     run_job(job, keeper=Keeper(files.state, None, RecordWriter(files.record)))

@@ -2,7 +2,8 @@
 """What training costs over a line that damages bytes.
 
 `python -m tests.tools.noisy_training MODEL --update SPEC --steps N --per-byte RATE` trains over a
-clean line and over noisy ones, and prints a row for each. It ends with status 1 if the learned
+clean line and over noisy ones, and prints a row for each. With `--lost-every BYTES` the device is
+also lost about as often: unplugged, reset, or without power. It ends with status 1 if the learned
 state differs. The model is the watch example by default.
 """
 
@@ -17,7 +18,7 @@ from mcutrain.host.building.target import Target
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import load
-from tests.support.noisy_training import train_over
+from tests.support.noisy_training import train_loose, train_over
 from tests.support.paths import WATCH
 
 
@@ -29,20 +30,25 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1050)
     parser.add_argument("--per-byte", type=float, nargs="+", default=[1e-4, 1e-3])
     parser.add_argument("--target", default="native")
+    parser.add_argument("--lost-every", type=int, metavar="BYTES")
     args = parser.parse_args()
     target = Target.parse(args.target)
     plan = make_plan(load(args.model), PlanOptions(args.update, args.classes), target.chip)
     built = build(plan, target)
     clean = train_over(built, args.steps, 0.0)
-    print("| faults per byte | faults | KB | seconds | of a clean line | same state |")
-    print("|---|---|---|---|---|---|")
+    print("| faults per byte | faults | times lost | KB | seconds | of a clean line | same state |")
+    print("|---|---|---|---|---|---|---|")
     is_same = True
     for rate in (0.0, *args.per_byte):
-        run = train_over(built, args.steps, rate)
+        if args.lost_every:
+            run = train_loose(built, args.steps, rate, args.lost_every)
+        else:
+            run = train_over(built, args.steps, rate)
         is_same &= run.state == clean.state
         ratio, same = run.seconds / clean.seconds, "yes" if run.state == clean.state else "NO"
-        row = [f"{rate:g}", f"{run.faults:,}", f"{run.nbytes / 1e3:,.0f}", f"{run.seconds:.1f}"]
-        print("| " + " | ".join([*row, f"{ratio:.2f}", same]) + " |", flush=True)
+        row = [f"{rate:g}", f"{run.faults:,}", f"{run.troubles:,}", f"{run.nbytes / 1e3:,.0f}"]
+        row += [f"{run.seconds:.1f}", f"{ratio:.2f}", same]
+        print("| " + " | ".join(row) + " |", flush=True)
     sys.exit(not is_same)
 
 

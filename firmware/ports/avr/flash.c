@@ -7,7 +7,7 @@
 #include "mct/model.h"
 #include "mct/port_flash.h"
 
-#ifdef MCT_WITH_STORE
+#ifdef MCT_HAS_FLASH
 
 enum { PAGE_BYTES = 64, EEPROM_BYTES = E2END + 1 };
 

@@ -7,7 +7,7 @@
 
 #include "mct/port_flash.h"
 
-#ifdef MCT_WITH_STORE
+#ifdef MCT_HAS_FLASH
 
 enum { PAGE_BYTES = 4096, UNIT_BYTES = 16 };
 

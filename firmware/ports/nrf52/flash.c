@@ -8,7 +8,7 @@
 #include "mct/port_flash.h"
 #include "ports/nrf52/nvmc.h"
 
-#ifdef MCT_WITH_STORE
+#ifdef MCT_HAS_FLASH
 
 enum { PAGE_BYTES = 4096, PAGES = 16, WORD_BYTES = 4 };
 

@@ -7,7 +7,7 @@
 #include "mct/port_flash.h"
 #include "ports/rp2040/rom.h"
 
-#ifdef MCT_WITH_STORE
+#ifdef MCT_HAS_FLASH
 
 enum { PAGE_BYTES = 4096, PAGES = 16, UNIT_BYTES = 256 };
 

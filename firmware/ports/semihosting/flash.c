@@ -8,7 +8,7 @@
  */
 #include "mct/port_flash.h"
 
-#ifdef MCT_WITH_STORE
+#ifdef MCT_HAS_FLASH
 
 enum {
     SYS_OPEN = 0x01,

@@ -9,7 +9,7 @@
 
 #include "mct/port_flash.h"
 
-#ifdef MCT_WITH_STORE
+#ifdef MCT_HAS_FLASH
 
 enum { SECTORS = 2, WORD_BYTES = 4 };
 

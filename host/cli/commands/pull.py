@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,6 +41,16 @@ def pull(
         WRITES,
         COMMON,
     ],
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the entries of the chain that the board keeps, a line of JSON for each "
+            "step (.jsonl); of builds with --chain. Default: none.",
+            rich_help_panel=OUTPUT,
+        ),
+        WRITES,
+    ] = None,
     baud: BaudOpt = BAUD,
     key: KeyOpt = None,
     flash_latents: FlashOpt = None,
@@ -54,5 +65,10 @@ def pull(
     from mcutrain.host.training.learned import pull as pull_learned
 
     with err.status(f"reading from {port}"):
-        pulled = pull_learned(request, port, save, flash_latents, baud, given_keys(key))
+        keep = None
+        if record is not None:
+            from mcutrain.host.record.on_device import write_kept
+
+            keep = partial(write_kept, record)
+        pulled = pull_learned(request, port, save, flash_latents, baud, given_keys(key), keep)
     print_json(pulled) if json_ else show.pulled_lines(pulled)

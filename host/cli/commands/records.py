@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from mcutrain.host.cli.files import READS, WRITES
-from mcutrain.host.cli.options import BaudOpt, JsonOpt, PortOption, QuietOpt
+from mcutrain.host.cli.keys import given_keys
+from mcutrain.host.cli.options import BaudOpt, JsonOpt, KeyOpt, PortOption, QuietOpt
 from mcutrain.host.cli.output import print_json, progress
 from mcutrain.host.cli.panels import COMMON, DATA, DURATION, OUTPUT
 from mcutrain.host.defaults import BAUD
@@ -60,6 +61,7 @@ def audit(
     ] = None,
     port: Annotated[str | None, PortOption, COMMON] = None,
     baud: BaudOpt = BAUD,
+    key: KeyOpt = None,
     json_: JsonOpt = False,
     quiet: QuietOpt = False,
 ) -> None:
@@ -73,7 +75,7 @@ def audit(
 
     if state is not None and port is not None:
         raise Error("give --state or --port, not both")
-    job = AuditJob(record, data, model, state, port, baud)
+    job = AuditJob(record, data, model, state, port, baud, given_keys(key))
     found = run_audit(job, ConsoleReporter(progress(quiet)))
     print_json(found.to_json()) if json_ else show.lines(audit_lines(found))
     if found.failure:

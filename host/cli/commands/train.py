@@ -397,6 +397,8 @@ def train(
         outcome = run_job(job, reporter, keeper)
     except KeyboardInterrupt as stopped:
         err.print("interrupted: nothing was saved or exported")
+        if keeper.has_checkpoint:
+            say(f"go on with: {command_of(ctx, without=('fresh',))}")
         raise typer.Exit(interruption(*stopped.args)) from None
     except (Error, OSError):
         if keeper.has_checkpoint:

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from mcutrain.host.building.firmware import build
 from mcutrain.host.building.target import Target
+from mcutrain.host.simulation.flash_image import HEADER_BYTES
 from mcutrain.host.simulation.simulator import simulate
 from mcutrain.host.training import kept
 from mcutrain.trainer.options import PlanOptions
@@ -18,6 +19,7 @@ from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import load
 from tests.support.command import AT_A_RATE, Run
 from tests.support.fake_model.build import build_native
+from tests.support.guarded import small_plan
 from tests.support.paths import WATCH
 
 MODEL, DATA = WATCH / "watch.tflite", WATCH / "demo.npz"
@@ -66,6 +68,48 @@ def test_firmware_without_flash_says_so(run: Run, tmp_path: Path) -> None:
         for args in (["save"], ["load"], ["reset", "--saved"]):
             refused = run(*args, "--port", port)
             assert refused.status == 1 and "no flash to save in" in refused.err
+
+
+@pytest.mark.slow
+def test_a_refused_load_says_why(elf: Path, run: Run, tmp_path: Path) -> None:
+    image = tmp_path / "flash"
+
+    def load_of(change: Callable[[bytearray], None], program: Path = elf) -> str:
+        contents = bytearray(image.read_bytes())
+        change(contents)
+        image.write_bytes(contents)
+        with simulate("native", program, image=image) as port:
+            refused = run("load", "--port", port)
+        assert refused.status == 1 and refused.err.count("\n") == 1
+        return refused.err
+
+    with simulate("native", elf, image=image) as port:
+        for _ in range(2):
+            assert run("save", "--port", port).status == 0
+    other = build(small_plan(), Target.parse("native")).elf
+    foreign = load_of(lambda contents: None, other)
+    assert "2 slots hold what another model, version or number of latents has saved" in foreign
+
+    def damage(*pages: int) -> Callable[[bytearray], None]:
+        def change(contents: bytearray) -> None:
+            for page in pages:
+                contents[HEADER_BYTES + 4096 * page + 100] ^= 1
+
+        return change
+
+    contents = bytearray(image.read_bytes())
+    damage(1)(contents)
+    image.write_bytes(contents)
+    with simulate("native", elf, image=image) as port:  # it has the state before, and tells it
+        loaded = run("load", "--port", port)
+    assert "holds 1 of 512 states, the newest is number 1" in loaded.out
+    assert "slots with a save that was cut off or is damaged: 1" in loaded.out
+    assert "2 slots hold a save that was cut off or is damaged" in load_of(damage(0))
+
+    def erase(contents: bytearray) -> None:
+        contents[HEADER_BYTES:] = b"\xff" * 512 * 4096 + bytes(512 * 4096)
+
+    assert "nothing is saved in its flash: `mcutrain save` saves" in load_of(erase)
 
 
 def test_the_board_that_answers_is_found(

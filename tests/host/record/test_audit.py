@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+import mcutrain
 from tests.support.command import Run
 from tests.support.marks import exhaustive
-from tests.support.records import PLAIN, RATE, Recorded, files, recorded
+from tests.support.records import PLAIN, RATE, Recorded, files, recorded, recorded_here
 
 KINDS: dict[str, tuple[dict[str, Any], tuple[object, ...]]] = {
     "plain": ({}, PLAIN),
@@ -36,7 +37,7 @@ KINDS: dict[str, tuple[dict[str, Any], tuple[object, ...]]] = {
 }
 
 
-SHORT = {"validation", "augmented", "stream", "spare classes"}
+SHORT = {"validation", "stream"}
 
 
 @pytest.mark.parametrize("kind", [exhaustive(kind, {*KINDS} - SHORT) for kind in KINDS])
@@ -60,9 +61,7 @@ def test_what_a_run_did_is_proved(kind: str, run: Run, tmp_path: Path) -> None:
     assert (np.load(found.state)["chain"].tobytes().hex()) == lines[-1]["head"]
 
 
-def test_a_run_that_the_guard_takes_back_ends_in_the_state_before(
-    run: Run, tmp_path: Path
-) -> None:
+def test_a_run_that_the_guard_takes_back_ends_in_the_state_before(run: Run, tmp_path: Path) -> None:
     found = recorded(run, files(tmp_path, validates=True), "--lr", 200)
     *_, restored, end = found.lines()
 
@@ -90,6 +89,7 @@ def test_an_export_is_proved_and_another_is_not(run: Run, tmp_path: Path) -> Non
     assert not told["proves"] and "is not the export of the state" in told["failure"]
 
 
+@pytest.mark.exhaustive
 def test_going_on_is_recorded_from_the_state_it_began_with(run: Run, tmp_path: Path) -> None:
     found = recorded(run, files(tmp_path), *PLAIN)
     found.state.rename(tmp_path / "before.npz")
@@ -102,6 +102,7 @@ def test_going_on_is_recorded_from_the_state_it_began_with(run: Run, tmp_path: P
     assert again.audited(run, "--state", again.state)["proves"]
 
 
+@pytest.mark.exhaustive
 def test_a_model_beside_the_record_is_found_and_another_refused(run: Run, tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     found = recorded(run, files(tmp_path / "a"), *PLAIN)
@@ -140,9 +141,39 @@ def test_a_device_keeps_the_chain_itself(
     assert told["proves"] and told["kept_by"] == "device"
 
 
+@pytest.mark.exhaustive
 def test_audit_tells_people_what_it_proved(run: Run, tmp_path: Path) -> None:
     found = recorded(run, files(tmp_path), *PLAIN)
     ran = run("audit", found.record, "--data", found.data, "-q")
 
     assert ran.status == 0 and "32 steps" in ran.out and "only the host kept" in ran.out
     assert json.loads(found.record.read_text().splitlines()[0])["kept_by"] == "host"
+
+
+def test_a_run_that_was_stopped_goes_on_in_its_record(run: Run, tmp_path: Path) -> None:
+    """The record of a run in two parts is that of one in a piece, but for its header."""
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "parts").mkdir()
+    whole = recorded_here(files(tmp_path / "whole"))
+    parts = files(tmp_path / "parts")
+    checkpoint = tmp_path / "run.checkpoint"
+
+    class Stop(mcutrain.Callback):
+        def on_step(self, step: mcutrain.Step) -> None:
+            if step.number == 21:
+                raise mcutrain.StopTraining
+
+    def trainer(*callbacks: mcutrain.Callback) -> mcutrain.Trainer:
+        return mcutrain.Trainer(
+            mcutrain.plan(parts.model, update="last:2"), str(parts.data), epochs=2, lr=0.03125,
+            guard=False, record=parts.record, save=parts.state, checkpoint=checkpoint,
+            checkpoint_steps=7, callbacks=callbacks,
+        )  # fmt: skip
+
+    trainer(Stop()).fit()
+    cut = parts.lines()
+    trainer().fit()
+
+    assert cut[-1]["end"] == 21 and cut[1:-1] == whole.lines()[1:22]
+    assert parts.lines()[1:] == whole.lines()[1:]
+    assert parts.audited(run, "--state", parts.state)["proves"]

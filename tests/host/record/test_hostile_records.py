@@ -63,13 +63,17 @@ def drop_two(lines: Lines) -> None:
 
 
 CHANGES: dict[str, tuple[Callable[[Lines], object], str]] = {
-    "missing": (lambda lines: lines.pop(9), "line 10, step 9: step 8 belongs here: a line is miss"),
+    "missing": (lambda lines: lines.pop(9), "line 10, step 9: step 8 belongs here: a line is"),
     "two missing": (drop_two, "line 10, step 10: step 8 belongs here: 2 lines are missing"),
     "doubled": (
-        lambda lines: lines.insert(9, lines[9]), "line 11, step 8: the step is there twice",
+        lambda lines: lines.insert(9, lines[9]),
+        "line 11, step 8: the step is there twice",
     ),
     "swapped": (swap, "line 10, step 9: step 8 belongs here: a line is missing, or out of order"),
-    "label": (lambda lines: lines[9].update(label=1 - lines[9]["label"] % 2), "line 10, step 8 was"),
+    "label": (
+        lambda lines: lines[9].update(label=1 - lines[9]["label"] % 2),
+        "line 10, step 8 was",
+    ),
     "rate": (lambda lines: lines[9].update(rate=[129, 12]), "line 10, step 8 was changed"),
     "hash": (lambda lines: lines[9].update(hash="00" * 16), "line 10, step 8 was changed"),
     "flags": (lambda lines: lines[9].update(flags=0), "line 10, step 8 was changed"),
@@ -80,7 +84,10 @@ CHANGES: dict[str, tuple[Callable[[Lines], object], str]] = {
     "end": (lambda lines: lines[-1].update(state="22" * 32), "line 34: the SHA-256 of the state"),
     "end's digest": (lambda lines: lines[-1].update(digest=1), "line 34: the digest of the end"),
     "fewer": (lambda lines: lines[-1].update(end=31), "line 34: the run ended after 31 steps, but"),
-    "kept": (lambda lines: lines[-1].update(kept=7), "line 34: the end tells of the state behind 7"),
+    "kept": (
+        lambda lines: lines[-1].update(kept=7),
+        "line 34: the end tells of the state behind 7",
+    ),
     "behind the end": (lambda lines: lines.append(lines[9]), "line 35 stands behind the end"),
     "second header": (lambda lines: lines.insert(5, lines[0]), "line 6 is a header again"),
     "no header": (lambda lines: lines.pop(0), "line 1 is no header"),
@@ -171,9 +178,7 @@ BOMBS: dict[str, bytes] = {
 
 @pytest.mark.parametrize("bomb", BOMBS)
 @pytest.mark.parametrize("at", [0, 1])
-def test_a_bomb_is_refused_in_one_line(
-    bomb: str, at: int, made: Recorded, tmp_path: Path
-) -> None:
+def test_a_bomb_is_refused_in_one_line(bomb: str, at: int, made: Recorded, tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
     real = made.record.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([*real[:at], BOMBS[bomb] + b"\n", *real[at:]]))
@@ -232,7 +237,7 @@ def test_no_value_of_a_line_makes_anything_but_one_line_of_text(
     Error, and it has no line breaks or control characters."""
     rng = random.Random(0)
     cases = [(at, place) for at in (0, 9, -1) for place in places(lines[at])]
-    for at, place in cases if thorough else rng.sample(cases, 20):
+    for at, place in cases if thorough else rng.sample(cases, 8):
         for value in rng.sample([*VALUES, KeyError], 3 if thorough else 1):
             hostile = copy.deepcopy(lines)
             hostile[at] = changed(lines[at], place, value)

@@ -8,23 +8,30 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mcutrain.host.building.firmware import build
+from mcutrain.host.building.firmware import build, step_calls
 from mcutrain.host.building.target import Target
 from mcutrain.host.cost import measured
 from mcutrain.host.errors import DeviceError
 from mcutrain.host.link.protocol import Feature, Status
+from mcutrain.host.simulation.function_device import FunctionDevice
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.loop import train
 from mcutrain.host.training.result import Result
 from mcutrain.host.training.runner import LatentRunner
-from mcutrain.host.training.runners import SimulatedRunner, simulated, with_latents
+from mcutrain.host.training.runners import SimulatedRunner, functions_of, simulated, with_latents
 from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.host.training.verify import write_step
 from mcutrain.trainer.interpreter import Interpreter
+from mcutrain.trainer.options import PlanOptions
+from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.record_chain import begin, short_hash
+from mcutrain.trainer.tflite.reader import parse
 from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.generated import small, with_slots
+from tests.support.marks import exhaustive
+from tests.support.paths import WATCH
 from tests.support.simulated_boards import boards_of
+from tests.support.small_models import residual_model
 
 CORE = "unicorn:cortex-m4"
 each_long = boards_of(())
@@ -42,7 +49,9 @@ def trained(runner: LatentRunner, place: str = "off") -> Result:
     return train(runner.plan, data_of(runner.plan), wrapped, options, lambda _: None)
 
 
-@pytest.mark.parametrize("place", ["off", "host", "device"])
+@pytest.mark.parametrize(
+    "place", [exhaustive("off", ["off"]), exhaustive("host", ["host"]), "device"]
+)
 def test_a_verified_run_ends_with_one_chain_value(place: str) -> None:
     """Wherever its steps begin: at samples, at latents of the host, at some in slots."""
     plan = with_slots(small("last:2", chain=True), 5)
@@ -54,7 +63,7 @@ def test_a_verified_run_ends_with_one_chain_value(place: str) -> None:
 
 
 def test_a_forged_chain_value_is_found_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = small("head", chain=True)
+    plan = small("head", chain=True, record_entries=3)
     step = SimulatedRunner._step
     with simulated(build(plan, Target.parse("native"))) as runner:
 
@@ -123,6 +132,7 @@ def costs(target: str, **options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     return chained, other
 
 
+@pytest.mark.exhaustive
 def test_a_build_pays_for_its_chain_what_the_plan_says() -> None:
     chained, bare = costs("native", stream_input=True, record_entries=3)
 
@@ -167,3 +177,34 @@ def test_each_board_pays_for_its_chain_what_the_plan_says(board: str) -> None:
         assert chained["record_bytes"] == held
         assert chained["learned_bytes"] == bare["learned_bytes"] + 16
         assert chained["stack_bytes"] >= bare["stack_bytes"]
+
+
+def instructions_of_a_step(model: bytes, has_chain: bool) -> tuple[int, int]:
+    """Bytes of the sample, and the instructions of a step on a Cortex-M4."""
+    plan = make_plan(parse(model, "m"), PlanOptions("head", chain=has_chain, optimize="size"))
+    built = build(plan, Target.parse(CORE))
+    counts: dict[str, list[int]] = {}
+    functions, _ = functions_of(built)
+    device = FunctionDevice(functions, plan, step_calls(plan), built.build_hash, counts)
+    device.reset(0)
+    device.set_learning_rate(0, 0)
+    for _ in range(2):  # of which the first initialises histories
+        device.write_sample(bytes(plan.task.input.type.nbytes))
+        device.step(0)
+    return plan.task.input.type.nbytes, counts["step"][1]
+
+
+def test_a_step_pays_for_the_hash_and_next_to_nothing_else() -> None:
+    """A SHA-256 has a block for each 64 bytes, of what is hashed and of 9 more: those of the sample
+    and of the entry, which has one. Two models tell what a block costs."""
+    found = []
+    for model in (residual_model(), (WATCH / "watch.tflite").read_bytes()):
+        nbytes, bare = instructions_of_a_step(model, has_chain=False)
+        _, chained = instructions_of_a_step(model, has_chain=True)
+        found.append((nbytes, -(-(nbytes + 9) // 64) + 1, chained - bare))
+    (small_bytes, few, cost), (_, more, costs_more) = found
+    of_a_block = (costs_more - cost) // (more - few)
+
+    assert (few, more) == (5, 6)
+    assert 64 * 40 < of_a_block < 64 * 89
+    assert 0 < cost - few * of_a_block < 100 < 2 * small_bytes

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import select
@@ -32,6 +33,7 @@ from mcutrain.host.simulation.simulator import simulate
 from mcutrain.host.training.learned import choose, learned_state
 from mcutrain.host.training.runners import DeviceRunner
 from mcutrain.trainer.interpreter import Interpreter
+from mcutrain.trainer.options import PlanOptions
 from tests.support.command import AT_A_RATE, Run
 from tests.support.fresh import environment, start
 from tests.support.guarded import TOO_LARGE
@@ -260,3 +262,44 @@ def test_the_command_that_goes_on_is_for_the_board(
     # The first run has learned in an epoch of 32 steps; the second one learns in what was left.
     assert arrays(tmp_path / "s.npz")["sgd"][1] == 32
     assert arrays(tmp_path / "s-2.npz")["sgd"][1] == 64
+
+
+def test_the_record_that_a_board_keeps_is_pulled(run: Run, tmp_path: Path) -> None:
+    """Ten steps of which it keeps the last four; then a reset, and two more."""
+    model, data = tmp_path / "small.tflite", write_dataset(tmp_path / "d.npz")
+    model.write_bytes(residual_model())
+    options = ("--update", "head", "--chain", "--record-entries", 4)
+    run("build", model, *options, "--target", "native")
+    plan = Request(model, PlanOptions("head", chain=True, record_entries=4)).resolved().plan()
+    built = build(plan, Target.parse("native"))
+    save, record = tmp_path / "s.npz", tmp_path / "r.jsonl"
+    with simulate("native", built.elf) as port:
+        place = ("--port", port, "--latents", "off", "--no-guard", "--verify")
+        train = ("train", model, *AT_A_RATE, "--data", data, *options, *place)
+        pull = ("pull", model, *options, "--port", port, "--save", save, "--record", record)
+        assert run(*train, "--steps", 10).status == 0
+        found = run(*pull, "--json").json
+        first, *lines = map(json.loads, record.read_text().splitlines())
+        gap, steps = lines[0], lines[1:]
+
+        assert (found["entries"], found["entered"], found["gaps"]) == (4, 10, 1)
+        assert (first["device_record"], first["steps"]) == (1, 10)
+        assert first["numerics_hash"] == plan.numerics_hash.hex()
+        assert (gap["event"], gap["step"]) == ("gap", 6)
+        assert [line["step"] for line in steps] == [6, 7, 8, 9]
+        assert steps[-1]["head"] == first["head"]
+        assert run(*train, "--steps", 2, "--fresh").status == 0
+        told = run(*pull).out
+        lines = [json.loads(line) for line in record.read_text().splitlines()[1:]]
+
+    assert [line.get("event", line["step"]) for line in lines] == ["gap", 8, 9, "reset", 0, 1]
+    assert "the entries of 4 steps of 12" in told and "of 1 gaps" in told
+
+
+def test_a_board_without_a_chain_has_no_record(board: Board, run: Run, tmp_path: Path) -> None:
+    save, record = tmp_path / "s.npz", tmp_path / "r.jsonl"
+    assert run(*board.train("--steps", 2)).status == 0
+    ran = run(*board.pull(save), "--record", record)
+
+    assert ran.status == 1 and "--chain" in ran.err and len(ran.err.splitlines()) == 1
+    assert not record.exists() and not save.exists()
