@@ -87,7 +87,7 @@ def test_a_changed_or_unreadable_file_is_told(path: Path) -> None:
     with pytest.raises(KeyFileError, match="is no file of keys"):
         read_keys(path)
     path.unlink()
-    with pytest.raises(KeyFileError, match="cannot read the keys in .*: No such file"):
+    with pytest.raises(KeyFileError, match=r"cannot read the keys in .*: No such file"):
         read_keys(path)
 
 
