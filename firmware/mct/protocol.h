@@ -65,10 +65,12 @@
  * STORE saves what was learned in flash, loads it, or forgets it, in firmware with flash for it,
  * and tells what is there (learning/store.h).
  *
- * RECORD tells the chain value of builds that have a chain, and a hash of the state, or an entry that
- * is kept.
+ * RECORD tells the chain value of builds that have a chain, and a hash of the state, or an entry
+ * that is kept.
+ *
  * SEALED holds another request, in builds with a key, which refuse all else but HELLO
  * (runtime/seal.h). HELLO in it has a payload, the host's nonce of 16 bytes.
+ *
  * COLLECT with offset 0 takes the next sample of the device's sensor, in firmware that has one, as
  * if SAMPLE had brought it; the offsets behind it read the rest of that sample. The label is
  * MCT_NO_LABEL where the device knows none.
