@@ -60,8 +60,8 @@
  * STORE saves what was learned in flash, loads it, or forgets it, in firmware with flash for it,
  * and tells what is there (learning/store.h).
  *
- * RECORD tells the chain value of builds that have a chain, and a hash of the state, or an entry that
- * is kept.
+ * RECORD tells the chain value of builds that have a chain, and a hash of the state, or an entry
+ * that is kept.
  *
  * STEP, INFER, BEGIN and START start at the latent if LATENT, PREFIX or RECALL came after the
  * last SAMPLE. */

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The record that a device keeps of its own steps, as lines: SPEC 3.5 says what they mean."""
+"""The record that a device keeps of its own steps, as lines: SPEC 4.2 says what they mean."""
 
 from __future__ import annotations
 
