@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from benchmarks import (
     augmentation,
     balance,
+    enrolment,
     forgetting,
     forward_cost,
     guard,
@@ -37,6 +38,7 @@ OTHERS = {
     "forward": forward_cost.markdown,
     "guard": guard.markdown,
     "forgetting": forgetting.markdown,
+    "enrolment": enrolment.markdown,
     "rate": rate.markdown,
     "balance": balance.markdown,
     "augmentation": augmentation.markdown,

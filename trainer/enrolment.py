@@ -143,7 +143,7 @@ def quotient(x: Int64, n: int) -> Int64:
     >>> quotient(np.int64([-3, -1, 1, 3]), 2)
     array([-2, -1,  1,  2])
     """
-    return np.sign(x) * ((np.abs(x) + n // 2) // n)
+    return np.asarray(np.sign(x) * ((np.abs(x) + n // 2) // n))
 
 
 def halved(x: int, shift: int, limit: int) -> int:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,9 +35,11 @@ class Collecting:
         """What was recorded. Raises Error."""
         self.check()
         has_keys = self.per_class is None and not self.count and sys.stdin.isatty()
-        with key_presses() if has_keys else nullcontext() as pressed:
-            with self.shown() as report:
-                return collect(self.asked, lambda device: self.labels(device, pressed), report)
+        keys: AbstractContextManager[Callable[[], str] | None] = nullcontext()
+        if has_keys:
+            keys = key_presses()
+        with keys as pressed, self.shown() as report:
+            return collect(self.asked, lambda device: self.labels(device, pressed), report)
 
     def check(self) -> None:
         """Raises DataError for options that do not go together."""

@@ -58,9 +58,7 @@ def class_list(text: str) -> tuple[str, ...]:
     return names
 
 
-def collect(
-    asked: Asked, labels_of: Callable[[Device], Labels], report: Report
-) -> dict[str, Any]:
+def collect(asked: Asked, labels_of: Callable[[Device], Labels], report: Report) -> dict[str, Any]:
     """Record until the labels are over or the user interrupts; what was recorded is in the file
     then, and also where Error is raised. ``labels_of`` the open device makes them."""
     port = chosen_port(asked.port, asked.baud)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The data set that is recorded: an .npz as ``train --data`` takes it, which also names the classes.
+"""The data set that is recorded: an .npz as ``train --data`` takes it, with names of the classes.
 
 ``x_train``, ``x_test`` (N, bytes of a sample) int8 as the model takes them, ``y_train``, ``y_test``
 (N,) int64, ``class_names`` (classes,) str. A fifth of each class is kept to test with.

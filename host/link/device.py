@@ -31,7 +31,14 @@ STEP_TIMEOUT_S = 2.0
 PATIENCE_S = 60.0
 HELLO_PATIENCE_S = 10.0
 LEAST_PAYLOAD_BYTES = 96  # that every firmware takes (SPEC 2.1)
-RUNS_KERNELS = (Message.STEP, Message.INFER, Message.RUN, Message.PREFIX, Message.FINISH, Message.ENROL)
+RUNS_KERNELS = (
+    Message.STEP,
+    Message.INFER,
+    Message.RUN,
+    Message.PREFIX,
+    Message.FINISH,
+    Message.ENROL,
+)
 
 
 class Device:

@@ -45,7 +45,8 @@ class ProjectBoard:
         if target.kind is TargetKind.REAL:
             return on_a_desk(target)
         env = NATIVE if target.kind is TargetKind.NATIVE else target.board
-        settings = (f"platform = {OWN_PLATFORM}", f"board = {target.board}", f"build_flags = {C11} {STORE}")
+        flags = f"build_flags = {C11} {STORE}"
+        settings = (f"platform = {OWN_PLATFORM}", f"board = {target.board}", flags)
         return cls(
             target,
             described["name"],

@@ -49,7 +49,7 @@ from mcutrain.trainer.tflite.reader import load
 
 # Others are of the same kind.
 LONG_TASKS = ("mcunet", "cifar", "hapt", "calibrated", "digits", "fashion", "incremental")
-LONG_SECTIONS = ("forgetting", "augmentation", "forward", "rate", "guard")
+LONG_SECTIONS = ("forgetting", "enrolment", "augmentation", "forward", "rate", "guard")
 
 
 def quiet(phase: str, done: int, total: int) -> None:

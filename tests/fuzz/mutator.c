@@ -88,6 +88,8 @@ static uint32_t field(uint8_t kind, uint32_t index)
         return label();
     case MCT_MSG_KEEP:
         return index == 0 ? slot() : label();
+    case MCT_MSG_ENROL:
+        return one_in(2) ? MCT_ALL_CLASSES : label();
     case MCT_MSG_RECALL:
         return slot();
     case MCT_MSG_FINISH:
@@ -105,7 +107,7 @@ static uint32_t field(uint8_t kind, uint32_t index)
         return one_in(2) ? 0 : offset_in(fuzz_model.latent_bytes);
     case FUZZ_FRAME:
     case FUZZ_BARE:
-        return below(one_in(8) ? 256 : MCT_MSG_CYCLES + 2);
+        return below(one_in(8) ? 256 : MCT_MSG_ENROL + 2);
     default:
         return bound();
     }

@@ -14,6 +14,7 @@ static bool may_change_state(uint8_t type)
     case MCT_MSG_FINISH:
     case MCT_MSG_WRITE:
     case MCT_MSG_CLASSES:
+    case MCT_MSG_ENROL:
         return true;
     default:
         return false;
@@ -24,7 +25,7 @@ static bool may_change_arena(uint8_t type)
 {
     return type != MCT_MSG_HELLO && type != MCT_MSG_READ && type != MCT_MSG_DIGEST &&
            type != MCT_MSG_KEEP && type != MCT_MSG_CLASSES && type != MCT_MSG_LEARNING_RATE &&
-           type != MCT_MSG_RESET && type != MCT_MSG_CYCLES;
+           type != MCT_MSG_RESET && type != MCT_MSG_CYCLES && type != MCT_MSG_ENROL;
 }
 
 static void check_memory(uint8_t type, bool is_done)
@@ -203,6 +204,9 @@ static bool must_refuse(uint8_t type, const uint8_t *payload, uint32_t nbytes)
         return fuzz_model.classes != 0 && mct_get_u32(payload) >= fuzz_model.classes;
     case MCT_MSG_CLASSES:
         return mct_get_u32(payload) > fuzz_model.classes;
+    case MCT_MSG_ENROL:
+        return mct_get_u32(payload) != MCT_ALL_CLASSES &&
+               mct_get_u32(payload) >= fuzz_model.classes;
     case MCT_MSG_KEEP:
         return mct_get_u32(payload) >= MCT_MODEL_CONST(LATENT_SLOTS);
     case MCT_MSG_RECALL:

@@ -29,6 +29,7 @@ const fuzz_form fuzz_forms[] = {
     {"START", MCT_MSG_START, {4}, false},
     {"FINISH", MCT_MSG_FINISH, {1}, false},
     {"CYCLES", MCT_MSG_CYCLES, {0}, false},
+    {"ENROL", MCT_MSG_ENROL, {4}, false},
     {"FRAME", FUZZ_FRAME, {1}, true},
     {"BARE", FUZZ_BARE, {1}, true},
     {"NOISE", FUZZ_NOISE, {0}, true},

@@ -55,7 +55,7 @@ FLOORS = {
             "tflite",
             "training_plan",
         },
-        {"plan", "calibration", "interpreter"},
+        {"plan", "calibration", "enrolment", "interpreter"},
         {"training_state"},
         {"export"},
     ],

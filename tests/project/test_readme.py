@@ -51,6 +51,13 @@ void begin(uint32_t seed);
 void end_of_a_session(void);
 void begin_record(void);
 void warn(void);
+bool sensor_has_a_window(void);
+void read_window(int8_t *sample);
+bool a_button_is_held(void);
+uint32_t class_of_the_button(void);
+bool show(uint32_t label);
+bool learn_all(void);
+bool join(uint32_t label);
 """
 # The README's firmware, whose author is this test: it shows each sample ten times.
 FIRMWARE_AROUND = """

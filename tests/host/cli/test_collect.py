@@ -25,9 +25,7 @@ INPUT_BYTES = 300  # of the fake model, which has three classes
 
 @pytest.fixture(scope="module")
 def elf(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_native(
-        tmp_path_factory.mktemp("sensor"), "-DMCT_WITH_SENSOR", port=SENSOR_PORT
-    )
+    return build_native(tmp_path_factory.mktemp("sensor"), "-DMCT_WITH_SENSOR", port=SENSOR_PORT)
 
 
 @pytest.fixture
@@ -61,7 +59,9 @@ def recorded(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return x[order], y[order]
 
 
-def test_class_after_class_is_recorded_and_added_to(sensor: Sensor, run: Run, tmp_path: Path) -> None:
+def test_class_after_class_is_recorded_and_added_to(
+    sensor: Sensor, run: Run, tmp_path: Path
+) -> None:
     path = tmp_path / "mine.npz"
     with sensor(every=3) as port:
         args = ("collect", "--port", port, "--classes", "a,b,c", "--output", path)
@@ -88,7 +88,9 @@ def test_class_after_class_is_recorded_and_added_to(sensor: Sensor, run: Run, tm
         assert other.status == 1 and "has the classes a,b,c" in other.err
 
 
-def test_the_devices_buttons_can_say_what_a_sample_is(sensor: Sensor, run: Run, tmp_path: Path) -> None:
+def test_the_devices_buttons_can_say_what_a_sample_is(
+    sensor: Sensor, run: Run, tmp_path: Path
+) -> None:
     with sensor(label=1) as port:
         args = ("collect", "--port", port, "--output", tmp_path / "mine.npz", "--count", 4)
         assert run(*args, "--classes", "a,b").status == 0
