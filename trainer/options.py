@@ -144,7 +144,7 @@ class PlanOptions:
         metadata=option(
             LEARNS,
             "Keep a chain value in the state: a hash of every sample, label and learning rate that "
-            "was learned from, so that a device can prove its training. Default: no chain.",
+            "was learned from, so that a device can prove its training.",
         ),
     )
     class_names: tuple[str, ...] = field(

@@ -104,7 +104,8 @@ def blame(
         data: The data that it learned from, with the samples that validate or test.
         model: The model file. By default the one that the record names, there or beside it.
         worst: How many steps are told.
-        steps: Behind how many steps the samples are measured at most.
+        steps: Behind how many steps the samples are measured at most; it may be twice the square
+            root of all steps.
         samples: How many samples are measured at most.
 
     Returns:

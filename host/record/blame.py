@@ -7,6 +7,7 @@ stretches first; then the stretches in which it rose most are taken step by step
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -177,7 +178,9 @@ def worth_a_look(
     told: Callable[[int], None],
 ) -> set[int]:
     """Which steps of a run, counted from 0, to measure: all if they are no more than ``most``; else
-    those of the stretches in which the loss rose most. Half of the measurements find these."""
+    those of the stretches in which the loss rose most. Half of the measurements find these, so they
+    are twice the square root of the steps or more."""
+    most = max(most, 2 * math.isqrt(steps) + 2)
     if steps <= most:
         return set(range(steps))
     length = -(-2 * steps // most)

@@ -161,8 +161,8 @@ def blame(
         typer.Option(
             min=1,
             metavar="N",
-            help="Measure behind no more than N steps: of a longer run first between stretches, "
-            "then within the worst of them.",
+            help="Measure behind N steps, or twice the square root of all if that is more: of a "
+            "longer run first between stretches, then within the worst of them.",
             rich_help_panel=DURATION,
         ),
         COMMON,

@@ -69,6 +69,7 @@ def test_a_run_that_the_guard_takes_back_ends_in_the_state_before(run: Run, tmp_
     assert found.audited(run, "--state", found.state)["proves"]
 
 
+@pytest.mark.exhaustive
 def test_the_record_says_what_a_stream_recalled(run: Run, tmp_path: Path) -> None:
     options = (*PLAIN, "--replay", 6, "--replay-ratio", 2)
     steps = recorded(run, files(tmp_path, old=True), *options).lines()[1:-1]
@@ -78,6 +79,7 @@ def test_the_record_says_what_a_stream_recalled(run: Run, tmp_path: Path) -> Non
     assert any(step.get("of") == "old" and step["recalled"] for step in steps)
 
 
+@pytest.mark.exhaustive
 def test_an_export_is_proved_and_another_is_not(run: Run, tmp_path: Path) -> None:
     found = recorded(run, files(tmp_path), *PLAIN, "--export", tmp_path / "trained.tflite")
 
@@ -117,6 +119,7 @@ def test_a_model_beside_the_record_is_found_and_another_refused(run: Run, tmp_pa
     assert found.folder != moved.folder
 
 
+@pytest.mark.exhaustive
 def test_data_in_another_order_are_found_by_their_hash(run: Run, tmp_path: Path) -> None:
     found = recorded(run, files(tmp_path), *PLAIN)
     arrays = dict(np.load(found.data))

@@ -72,7 +72,7 @@ def test_it_is_told_to_people_and_to_programs(trained: Trained, run: Run) -> Non
     shown = run("blame", record, "--data", data, *few).out
     found = mcutrain.blame(record, str(data), worst=2, samples=1, steps=2)
 
-    assert len(found["worst"]) == found["measured_steps"] and found["samples"] == 1
+    assert len(found["worst"]) == 2 <= found["measured_steps"] <= 6 and found["samples"] == 1
     assert f"{found['worst'][0]['step']:,}" in shown and "rise" in shown
 
 
