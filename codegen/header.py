@@ -49,6 +49,7 @@ FUNCTIONS = (
     ("infer_from_latent", "", "runs the forward pass from the latent"),
     ("keep_latent", "slot, label", "stores the latent in a slot"),
     ("recall_latent", "slot, &label", "puts the latent of a slot back in its place"),
+    ("slot_regions", "&labels, &latents", "tells where the slots lie, to be saved"),
     ("enrol", "label", "writes what the head knows of a class from latents in slots"),
 )
 

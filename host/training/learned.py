@@ -25,6 +25,7 @@ from mcutrain.trainer.training_plan import TrainingPlan
 from mcutrain.trainer.training_state import check_state
 
 FRESH, GO_ON = "fresh", "go-on"
+PULLED = "`mcutrain pull` saves it"
 
 
 def planned_on(request: Request, flash_latents: Path | None, chip: Chip) -> TrainingPlan:
@@ -65,7 +66,7 @@ def going_on(
     port: str,
     asked: str | None,
     reporter: Reporter,
-    keeps: str = "`mcutrain pull` saves it",
+    keeps: str = PULLED,
 ) -> bytes | None:
     """The state to go on from: the device's own, if that is ``asked`` for; None begins anew.
     ``keeps`` says how the user can keep what would be lost.
@@ -79,7 +80,7 @@ def going_on(
     return learned_state(runner) if choice == GO_ON else None
 
 
-def choose(port: str, steps: int, reporter: Reporter, keeps: str) -> str:
+def choose(port: str, steps: int, reporter: Reporter, keeps: str = PULLED) -> str:
     """FRESH or GO_ON, as the user says. Raises UndecidedError where there is nobody to ask."""
     found = f"{port}: the device has learned already, in {steps:,} steps"
     question = f"{found}. Go on from there, or begin afresh and lose it?"

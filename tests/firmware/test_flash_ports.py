@@ -42,7 +42,17 @@ PORTS = [
         "teensy", "ports/teensy/flash.c", Geometry("teensy", 64, 66, 1), 0x400000, model_page=1
     ),
 ]  # fmt: skip
-each_port = pytest.mark.parametrize("port", PORTS, ids=lambda port: port.name)
+SHORT = {"nucleo_f446re", "nucleo_h743zi", "nrf52"}
+
+
+def ports(found: list[FlashPort]) -> pytest.MarkDecorator:
+    """As parameters; only make test-all has those that are not SHORT."""
+    marks = {port.name: [] if port.name in SHORT else [pytest.mark.exhaustive] for port in found}
+    params = [pytest.param(port, id=port.name, marks=marks[port.name]) for port in found]
+    return pytest.mark.parametrize("port", params)
+
+
+each_port = ports(PORTS)
 
 
 @each_port
@@ -79,6 +89,7 @@ def cut_all(port: FlashPort, library: ctypes.CDLL, operations: int) -> None:
     assert ends <= {1, 2} and 1 in ends
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("port", [p for p in PORTS if p.symbols], ids=lambda port: port.name)
 def test_flash_that_the_firmware_takes_is_left_alone(port: FlashPort, tmp_path: Path) -> None:
     first = port.symbols[0][0]

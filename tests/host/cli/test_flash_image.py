@@ -63,6 +63,7 @@ def test_training_goes_on_with_what_the_flash_holds(
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_what_the_flash_holds_is_evaluated(
     trained: tuple[str, ...], model: Path, run: Run, tmp_path: Path
 ) -> None:
@@ -82,6 +83,7 @@ def test_what_the_flash_holds_is_evaluated(
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_an_image_that_cannot_be_used_is_refused_in_one_line(
     trained: tuple[str, ...], run: Run, tmp_path: Path
 ) -> None:

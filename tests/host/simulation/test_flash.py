@@ -33,7 +33,7 @@ from tests.support.paths import WATCH
 from tests.support.simulated_boards import board_param, boards_of
 from tests.support.small_models import residual_model
 
-SHORT = {"atmega1284p", "microbit", "pico"}  # EEPROM, and the two emulators with semihosting
+SHORT = {"atmega1284p"}  # its EEPROM is executed; make test-all has the files of all others
 
 
 def plan_on(board: str) -> TrainingPlan:
