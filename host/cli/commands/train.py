@@ -341,7 +341,7 @@ def train(
 
         if dry_run:
             raise Error("--dry-run looks at one board: give one --port")
-        runs = run_each(ctx, port, baud, ("save", "export", "report"))
+        runs = run_each(ctx, port, baud, ("save", "export", "report", "checkpoint"))
         tell(runs, training_rows(runs), json_)
         return
     one_port = port[0] if port else None
