@@ -65,6 +65,7 @@ def main() -> None:
             runs[is_same] += 1
             if not is_same:
                 print(f"run {number}: another state, after {dict(found)}", flush=True)
+            print(f"{runs.total():,} runs, {happened.total():,} events", file=sys.stderr)
     kinds = ", ".join(f"{count:,} {name}" for name, count in sorted(happened.items()))
     print(f"{runs.total():,} runs, {happened.total():,} events ({kinds}), {happened[KILLED]:,} of")
     print(f"them kills; {runs[True]:,} ended with the same weights, {runs[False]:,} did not;")
