@@ -40,7 +40,7 @@ def build_alone(folder: Path, board: str, run: Run) -> Path:
     (folder / "src" / "main.c").write_bytes((EXAMPLES / "alone" / "main.c").read_bytes())
     ini = folder / "platformio.ini"
     text = ini.read_text(encoding="utf-8")
-    ini.write_text(text.replace("-D MCT_WITH_STORE", "-D MCT_WITH_SENSOR -D MCT_WITH_STORE"))
+    ini.write_text(text.replace("-D MCT_HAS_FLASH", "-D MCT_WITH_SENSOR -D MCT_HAS_FLASH"))
     built = pio(folder, "run")
     assert built.returncode == 0, built.stdout + built.stderr
     return folder / ".pio" / "build" / board / "firmware.elf"
