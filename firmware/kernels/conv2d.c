@@ -294,9 +294,8 @@ void MCT_NAME(mct_conv2d_grad_input)(const mct_conv2d_grad_input_params *p, cons
                                      MCT_ERROR *dx, int16_t *dx_e)
 {
     MCT_NAME(mct_error_writer) writer = MCT_BEGIN(dout_e[0] + p->scale_exponent);
-    MCT_NAME(mct_conv2d_grad_input_part)
-    (p, mct_all_channels(p->in_ch), dout, w, w_l, channel, fold, mask, &writer, scratch, dx,
-     p->in_ch);
+    MCT_NAME(mct_conv2d_grad_input_part)(p, mct_all_channels(p->in_ch), dout, w, w_l, channel, fold,
+                                         mask, &writer, scratch, dx, p->in_ch);
     MCT_NAME(mct_error_end)(&writer, history, dx_e);
 }
 
@@ -325,8 +324,8 @@ void MCT_NAME(mct_conv2d_grad_sums)(const mct_conv2d_grad_input_params *p, const
                                     const uint16_t *fold, int32_t *scratch, int32_t *raw)
 {
     memset(raw, 0, (size_t)(p->in_h * p->in_w * p->in_ch) * sizeof *raw);
-    MCT_NAME(mct_conv2d_grad_sums_part)
-    (p, mct_all_channels(p->out_ch), dout, p->out_ch, w, w_l, channel, fold, scratch, raw);
+    MCT_NAME(mct_conv2d_grad_sums_part)(p, mct_all_channels(p->out_ch), dout, p->out_ch, w, w_l,
+                                        channel, fold, scratch, raw);
 }
 
 /* sums[i] = the gradient of w[o][ky][kx][i] over output rows first..last-1, but for what is
@@ -386,9 +385,9 @@ void MCT_UPDATE(mct_conv2d_part)(const mct_conv2d_update_params *p, mct_channels
         int32_t last = row + p->band_rows < p->out_h ? row + p->band_rows : p->out_h;
 #if defined MCT_HAS_VECTORS && !MCT_HAS_SHIFTS
         if (!is_product && rows_at_a_time(p) > 0) {
-            MCT_UPDATE(step_with_vectors)
-            (p, part, MCT_LEARNED_ARGS, x, dout, dout_step, dout_e, &state, rate, rate_shift, row,
-             last, mct_dither(seed, band));
+            MCT_UPDATE(step_with_vectors)(p, part, MCT_LEARNED_ARGS, x, dout, dout_step, dout_e,
+                                          &state, rate, rate_shift, row, last,
+                                          mct_dither(seed, band));
             band += (uint32_t)(p->out_ch * filter);
             continue;
         }
@@ -402,8 +401,8 @@ void MCT_UPDATE(mct_conv2d_part)(const mct_conv2d_update_params *p, mct_channels
             int32_t at = o * filter;
             uint32_t r = mct_dither(seed, band + (uint32_t)at);
             if (is_product) {
-                MCT_WAY(mct_product_steps)
-                (MCT_LEARNED_AT(at), x, p->x_offset, dout_o[0], filter, channel_rate, r);
+                MCT_WAY(mct_product_steps)(MCT_LEARNED_AT(at), x, p->x_offset, dout_o[0], filter,
+                                           channel_rate, r);
                 continue;
             }
             for (int32_t tap = 0; tap < p->kernel_h * p->kernel_w; tap++, at += p->in_ch) {
@@ -422,9 +421,8 @@ void MCT_UPDATE(mct_conv2d)(const mct_conv2d_update_params *p, MCT_LEARNED, cons
                             const MCT_ERROR *dout, const int16_t *dout_e, const uint32_t *sgd,
                             const uint8_t *rate, const int16_t *rate_shift, int32_t *scratch)
 {
-    MCT_UPDATE(mct_conv2d_part)
-    (p, mct_all_channels(p->out_ch), MCT_LEARNED_ARGS, x, dout, p->out_ch, dout_e, sgd, rate,
-     rate_shift, scratch);
+    MCT_UPDATE(mct_conv2d_part)(p, mct_all_channels(p->out_ch), MCT_LEARNED_ARGS, x, dout,
+                                p->out_ch, dout_e, sgd, rate, rate_shift, scratch);
 }
 
 #endif

@@ -245,8 +245,7 @@ static MCT_NOINLINE error_sums MCT_NAME(weight_gradients)(const mct_conv2d_updat
     error_sums errors = {0, 0};
     vectors inputs;
     int32_t count = 0;
-    memset(sums.a, 0, (size_t)p->in_ch * sizeof *sums.a);
-    memset(sums.b, 0, (size_t)p->in_ch * sizeof *sums.b);
+    memset(sums.a, 0, 2 * (size_t)p->in_ch * sizeof *sums.a); /* those of b lie behind */
     for (int32_t out_y = rows.first; out_y < rows.last; out_y++) {
         const int32_t y = out_y * p->stride_h - p->pad_top + ky;
         const MCT_ERROR *dout = of.dout + out_y * p->out_w * of.dout_step;

@@ -103,12 +103,22 @@ static MCT_INLINED mct_depthwise_sums widen_column(const int8_t *w, int32_t row,
     return s;
 }
 
-/* Biases that can be doubled, and sums with them: those of nine products add less than 2^19. */
-static MCT_INLINED bool mct_depthwise_can_double(mct_depthwise_sums biases)
+/* Whether twice the sums of four channels fit, of biases and nine products each, which are less
+ * than 2^19. Those of an output that is constant (mct_requant) may wrap. */
+static MCT_INLINED bool mct_depthwise_can_double(const int32_t *b, const mct_requant *q)
 {
     const uint32_t most = (UINT32_C(1) << 30) - (UINT32_C(1) << 19);
-    return mct_abs(biases.sum0) <= most && mct_abs(biases.sum1) <= most &&
-           mct_abs(biases.sum2) <= most && mct_abs(biases.sum3) <= most;
+    for (int32_t k = 0; b != NULL && k < MCT_DEPTHWISE_CHANNELS; k++) {
+        if ((uint32_t)b[k] + most > 2u * most && q[k].multiplier != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static MCT_INLINED int32_t doubled(int32_t sum)
+{
+    return (int32_t)(2u * (uint32_t)sum);
 }
 
 /* Writes the weights of 3x3 windows. Where a row lies outside, the odd row's are zeros. Their
@@ -125,7 +135,8 @@ static MCT_NOINLINE void widen_3x3(mct_depthwise_layer *of, int32_t c)
     const uint32_t mask = of->odd != 0 ? UINT32_MAX : 0;
     uint32_t *to = of->scratch;
     const mct_depthwise_sums once = mct_depthwise_biases(of, c);
-    const mct_depthwise_sums biases = {2 * once.sum0, 2 * once.sum1, 2 * once.sum2, 2 * once.sum3};
+    const mct_depthwise_sums biases = {doubled(once.sum0), doubled(once.sum1), doubled(once.sum2),
+                                       doubled(once.sum3)};
     for (int32_t k = 0; k < COLUMN_WORDS; k += 2) {
         mct_store_two(to + k, 0, 0);
         mct_store_two(to + 4 * COLUMN_WORDS + k, 0, 0);

@@ -63,6 +63,7 @@ static void sum_channels(const window *from, int32_t c, int32_t *sums)
     "add %[centred], %[x_offset]\n\t"                                                              \
     "muls %[term], %[centred]\n\t"                                                                 \
     "add %[" sum "], %[term]\n\t"
+/* clang-format off */
 #define MCT_TAPS(taps)                                                                             \
     do {                                                                                           \
         const int32_t end = (taps) * step;                                                         \
@@ -70,17 +71,24 @@ static void sum_channels(const window *from, int32_t c, int32_t *sums)
         int32_t centred;                                                                           \
         int32_t term;                                                                              \
         __asm(".syntax unified\n"                                                                  \
-              "1:\n\t" MCT_CHANNEL("sum0") "adds %[k], #1\n\t" MCT_CHANNEL("sum1")                 \
-                  "adds %[k], #1\n\t" MCT_CHANNEL("sum2") "adds %[k], #1\n\t" MCT_CHANNEL("sum3")  \
-                  "adds %[k], %[rest]\n\t"                                                         \
-                  "cmp %[k], %[end]\n\t"                                                           \
-                  "blt 1b"                                                                         \
+              "1:\n\t"                                                                             \
+              MCT_CHANNEL("sum0")                                                                  \
+              "adds %[k], #1\n\t"                                                                  \
+              MCT_CHANNEL("sum1")                                                                  \
+              "adds %[k], #1\n\t"                                                                  \
+              MCT_CHANNEL("sum2")                                                                  \
+              "adds %[k], #1\n\t"                                                                  \
+              MCT_CHANNEL("sum3")                                                                  \
+              "adds %[k], %[rest]\n\t"                                                             \
+              "cmp %[k], %[end]\n\t"                                                               \
+              "blt 1b"                                                                             \
               : [sum0] "+h"(sum0), [sum1] "+h"(sum1), [sum2] "+h"(sum2), [sum3] "+h"(sum3),        \
                 [k] "+l"(k), [centred] "=&l"(centred), [term] "=&l"(term)                          \
               : [x] "l"(x), [w] "l"(w), [x_offset] "h"(x_offset), [rest] "l"(step - 3),            \
                 [end] "l"(end)                                                                     \
               : "cc", "memory");                                                                   \
     } while (0)
+/* clang-format on */
 #else
 #define MCT_TAPS(taps_)                                                                            \
     for (int32_t taps = (taps_); taps > 0; taps--, x += step, w += step) {                         \

@@ -235,7 +235,8 @@ static MCT_NOINLINE void put_windows(const mct_depthwise_layer *of, int32_t c, w
 static void widen(mct_depthwise_layer *of, int32_t c)
 {
     of->fast = is_fast(of->requants + c);
-    of->is_3x3 = of->fast && of->has_3x3 && mct_depthwise_can_double(mct_depthwise_biases(of, c));
+    of->is_3x3 = of->fast && of->has_3x3 &&
+                 mct_depthwise_can_double(of->b != NULL ? of->b + c : NULL, of->requants + c);
     if (of->is_3x3) {
         widen_3x3(of, c);
     } else {
@@ -437,7 +438,7 @@ void mct_depthwise_conv2d_dsp_s8(const mct_depthwise_conv2d_params *p, const int
     const int32_t few = p->in_ch % MCT_DEPTHWISE_CHANNELS;
     mct_depthwise_layer of;
     set_layer(&of, p, w, b, w_l, channel, requant, scratch);
-    if (in.is_by_channels && p->out_h > 1) {
+    if (in.is_by_channels && p->out_h > 1 && mct_depthwise_is_3x3(p)) { /* others gain nothing */
         /* Channels that make no four come first, with others that have their turn again. */
         for (int32_t c = few == 0 ? 0 : few - MCT_DEPTHWISE_CHANNELS; c < p->in_ch;
              c += MCT_DEPTHWISE_CHANNELS) {

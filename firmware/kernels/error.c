@@ -92,21 +92,21 @@ void MCT_NAME(mct_error_put_all)(MCT_NAME(mct_error_writer) * writer, const int3
 {
     const raw_error *sums = (const raw_error *)raw;
     MCT_NAME(mct_error_writer) own = *writer; /* in registers: what is stored could be any of it */
-    const uint8_t *next = mask + at / 8;
-    uint32_t bits = 1u; /* of the mask, below a 1 that ends them */
-    if (at % 8 != 0) {
-        bits = (*next++ | 0x100u) >> (at % 8);
-    }
-    for (int32_t k = 0; k < count; k++, bits >>= 1) {
-        if (bits == 1u) {
-            bits = *next++ | 0x100u;
+    const uint8_t *next = mask + (uint32_t)at / 8u;
+    int32_t bit = (int32_t)((uint32_t)at % 8u);
+    while (count > 0) { /* a byte of the mask */
+        const int32_t some = 8 - bit < count ? 8 - bit : count;
+        uint32_t bits = (uint32_t)*next++ >> bit;
+        for (const raw_error *const end = sums + some; sums != end; sums++, dx++, bits >>= 1) {
+            if ((bits & 1u) != 0u) {
+                *dx = MCT_NAME(mct_error_put)(&own, *sums);
+            } else {
+                *dx = 0;
+                MCT_NAME(mct_error_skip)(&own, 1);
+            }
         }
-        if ((bits & 1u) != 0u) {
-            dx[k] = MCT_NAME(mct_error_put)(&own, sums[k]);
-        } else {
-            dx[k] = 0;
-            MCT_NAME(mct_error_skip)(&own, 1);
-        }
+        count -= some;
+        bit = 0;
     }
     *writer = own;
 }
@@ -152,16 +152,16 @@ void MCT_NAME(mct_error_pass)(const MCT_ERROR *dout, int32_t count, const uint8_
         memcpy(dx + first, open, (size_t)size * sizeof *open);
     }
 #else
-    const uint8_t *next = mask + at / 8;
-    uint32_t bits = 1u; /* of the mask, below a 1 that ends them */
-    if (at % 8 != 0) {
-        bits = (*next++ | 0x100u) >> (at % 8);
-    }
-    for (const MCT_ERROR *const end = dout + count; dout != end; dout++, dx++, bits >>= 1) {
-        if (bits == 1u) {
-            bits = *next++ | 0x100u;
+    const uint8_t *next = mask + (uint32_t)at / 8u;
+    int32_t bit = (int32_t)((uint32_t)at % 8u);
+    while (count > 0) { /* a byte of the mask */
+        const int32_t some = 8 - bit < count ? 8 - bit : count;
+        uint32_t bits = (uint32_t)*next++ >> bit;
+        for (const MCT_ERROR *const end = dout + some; dout != end; dout++, dx++, bits >>= 1) {
+            *dx = (bits & 1u) != 0u ? *dout : (MCT_ERROR)0;
         }
-        *dx = (bits & 1u) != 0u ? *dout : (MCT_ERROR)0;
+        count -= some;
+        bit = 0;
     }
 #endif
 }

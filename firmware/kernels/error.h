@@ -56,7 +56,17 @@ static inline mct_error_writer_s8 mct_error_begin_s8(int32_t e_raw, const int16_
 /* E12 rounds to nearest. */
 static inline int32_t mct_error_round_s16(mct_error_writer_s16 *writer, int32_t raw)
 {
+#ifdef MCT_THUMB2
+    int32_t
+        rounded; /* mct_near: the last bit that goes is the carry, and an addition of 0 has none */
+    __asm("adds %0, %1, #0\n\tasrs %0, %2\n\tadc %0, #0"
+          : "=&r"(rounded)
+          : "r"(raw), "r"(writer->shift)
+          : "cc");
+    return rounded;
+#else
     return mct_near(raw, writer->shift);
+#endif
 }
 
 /* E8 rounds stochastically. */

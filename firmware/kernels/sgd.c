@@ -371,8 +371,8 @@ void MCT_NAME(mct_bias_update)(const mct_bias_update_params *p, int32_t *b, cons
                                const int16_t *dout_e, const uint32_t *sgd, const uint8_t *rate,
                                const int16_t *rate_shift)
 {
-    MCT_NAME(mct_bias_update_part)
-    (p, mct_all_channels(p->channels), b, dout, p->channels, dout_e, sgd, rate, rate_shift);
+    MCT_NAME(mct_bias_update_part)(p, mct_all_channels(p->channels), b, dout, p->channels, dout_e,
+                                   sgd, rate, rate_shift);
 }
 
 #endif

@@ -35,9 +35,62 @@ typedef struct {
     int32_t *a, *b;
 } sum_pair;
 
-/* Four sums each of a and b += the pairs, from element k of the vectors on; size is a multiple. */
-static MCT_NOINLINE MCT_AS_WRITTEN void add_turns(const vector_pair *pairs, int32_t size,
-                                                  int32_t *sums_a, int32_t *sums_b)
+/* Four sums each of a and b += the pairs, from element k of the vectors on; size is a multiple of
+ * four, and not 0. Written by hand since the compiler keeps some of what moves in memory: r4 to r7
+ * are sums a, r8 to r11 sums b, r12 is k, lr the pair behind from[0], which is in r0. */
+#ifdef __ARM_FEATURE_DSP
+_Static_assert(sizeof(vector_pair) == 20 && offsetof(vector_pair, a) == 8 &&
+                   offsetof(vector_pair, b) == 12 && offsetof(vector_pair, a_again) == 16,
+               "the code below knows where the members are");
+/* clang-format off */
+static MCT_NAKED void add_turns(const vector_pair *pairs MCT_UNUSED, int32_t size MCT_UNUSED,
+                                int32_t *sums_a MCT_UNUSED, int32_t *sums_b MCT_UNUSED)
+{
+    __asm volatile(
+        "push {r0-r11, lr}\n\t"
+        "mov r12, #0\n"
+        "1:\n\t"
+        "ldrd r0, r1, [sp, #8]\n\t" /* sums_a, sums_b */
+        "ldmia r0, {r4-r7}\n\t"
+        "ldmia r1, {r8-r11}\n\t"
+        "ldr lr, [sp]\n\t"
+        "ldr r0, [lr], #4\n"
+        "2:\n\t"
+        "ldr r3, [r0, r12]\n\t"
+        "ldrd r1, r0, [lr], #20\n\t" /* from[1], a; the rest lies behind */
+        "ldr r1, [r1, r12]\n\t"
+        "pkhbt r2, r3, r1, lsl #16\n\t" /* elements 0 and 1 of both */
+        "pkhtb r3, r1, r3, asr #16\n\t"
+        "sxtb16 r1, r2\n\t"
+        "smlad r4, r1, r0, r4\n\t"
+        "sxtb16 r2, r2, ror #8\n\t"
+        "smlad r5, r2, r0, r5\n\t"
+        "ldr r0, [lr, #-12]\n\t" /* b */
+        "smlad r8, r1, r0, r8\n\t"
+        "smlad r9, r2, r0, r9\n\t"
+        "sxtb16 r1, r3\n\t"
+        "sxtb16 r3, r3, ror #8\n\t"
+        "smlad r10, r1, r0, r10\n\t"
+        "smlad r11, r3, r0, r11\n\t"
+        "ldrd r2, r0, [lr, #-8]\n\t" /* a again, from[0] of the next pair */
+        "smlad r6, r1, r2, r6\n\t"
+        "smlad r7, r3, r2, r7\n\t"
+        "cmp r0, #0\n\t"
+        "bne 2b\n\t"
+        "ldrd r0, r1, [sp, #8]\n\t"
+        "stmia r0!, {r4-r7}\n\t"
+        "stmia r1!, {r8-r11}\n\t"
+        "strd r0, r1, [sp, #8]\n\t"
+        "ldr r0, [sp, #4]\n\t" /* size */
+        "add r12, #4\n\t"
+        "cmp r12, r0\n\t"
+        "bne 1b\n\t"
+        "add sp, #16\n\t"
+        "pop {r4-r11, pc}");
+}
+/* clang-format on */
+#else
+static void add_turns(const vector_pair *pairs, int32_t size, int32_t *sums_a, int32_t *sums_b)
 {
     for (int32_t k = 0; k < size; k += TURN, sums_a += TURN, sums_b += TURN) {
         int32_t a0 = sums_a[0];
@@ -83,6 +136,7 @@ static MCT_NOINLINE MCT_AS_WRITTEN void add_turns(const vector_pair *pairs, int3
         sums_b[3] = b3;
     }
 }
+#endif
 
 /* Sums of `size` elements += the vectors of the list, which stays. An odd vector has one beside it
  * whose factors are 0. No overflow: kernels' headers bound the sums of all magnitudes. */
@@ -102,7 +156,9 @@ static MCT_NOINLINE void add_vectors(vectors *list, int32_t size, sum_pair sums)
         end->a_again = end->a;
     }
     end->from[0] = NULL;
-    add_turns(pairs, size - size % TURN, sums.a, sums.b);
+    if (size >= TURN) {
+        add_turns(pairs, size - size % TURN, sums.a, sums.b);
+    }
     for (int32_t k = size - size % TURN; k < size; k++) {
         for (const vector_pair *pair = pairs; pair != end; pair++) {
             uint32_t both = mct_pair(pair->from[0][k], pair->from[1][k]);

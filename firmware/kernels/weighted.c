@@ -87,8 +87,8 @@ static MCT_NOINLINE
 #else
 static inline
 #endif
-    void
-    put_any(const mct_outputs *to, int32_t first, int32_t count, const int32_t *sums, int8_t *out)
+    void put_any(const mct_outputs *to, int32_t first, int32_t count, const int32_t *sums,
+                 int8_t *out)
 {
     static const int32_t none[MCT_BATCH] = {
         0}; /* so that the loop has no case of a layer without b */

@@ -7,8 +7,8 @@
 #include "mct/crc32.h"
 #include "mct/port_flash.h"
 
-/* A port without flash has none of it. Builds that choose by the model say MCT_HAS_FLASH: what is not
- * called is not linked. */
+/* A port without flash has none of it. Builds that choose by the model say MCT_HAS_FLASH: what is
+ * not called is not linked. */
 #if defined MCT_WITH_STORE || defined MCT_HAS_FLASH
 
 /* What a slot begins with, little-endian as every target is. */

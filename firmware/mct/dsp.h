@@ -28,13 +28,6 @@ extern "C" {
 #define MCT_NAKED __attribute__((naked, noinline))
 #define MCT_UNUSED __attribute__((unused))
 
-/* For loops that fill all registers: GCC otherwise begins loads early, and spills sums for them. */
-#if defined __GNUC__ && !defined __clang__
-#define MCT_AS_WRITTEN __attribute__((optimize("no-schedule-insns")))
-#else
-#define MCT_AS_WRITTEN
-#endif
-
 /* Four bytes from any address, little-endian. */
 static inline uint32_t mct_load4(const int8_t *from)
 {

@@ -116,7 +116,7 @@ enum {
 };
 
 /* Fixed part of each request's payload; SAMPLE, WRITE, TARGET and LATENT carry data after it, and
- * SEALED, which counts its code here, a request in it. */
+ * SEALED a request with its code. */
 enum {
     MCT_REQUEST_HELLO_BYTES = 0,
     MCT_REQUEST_RESET_BYTES = 4,
@@ -141,7 +141,7 @@ enum {
     MCT_REQUEST_STORE_BYTES = 1,
     MCT_REQUEST_RECORD_BYTES = 5,
     MCT_REQUEST_COLLECT_BYTES = 6,
-    MCT_REQUEST_SEALED_BYTES = 22,
+    MCT_REQUEST_SEALED_BYTES = 6,
     MCT_REQUEST_ENROL_BYTES = 4
 };
 

@@ -13,6 +13,8 @@
 #include "runtime/seal.h"
 
 enum { OF_NONCE = 0, OF_REQUEST = 1, OF_REPLY = 2 }; /* what a code is of: its first byte */
+/* More than a request has that is not sealed. */
+enum { AROUND_BYTES = MCT_REQUEST_SEALED_BYTES + MCT_MAC_BYTES };
 enum { HEAD_BYTES = 1 + 2 * MCT_NONCE_BYTES + 2 + 4 + 1 + 1, NO_RIGHT = MCT_RIGHTS };
 
 static struct {
@@ -92,13 +94,13 @@ static bool are_equal(const uint8_t *a, const uint8_t *b)
 mct_status mct_seal_open(mct_request *request, bool is_new)
 {
     const uint8_t *sealed = request->payload;
-    if (request->type != MCT_MSG_SEALED || request->nbytes < MCT_REQUEST_SEALED_BYTES) {
+    if (request->type != MCT_MSG_SEALED || request->nbytes < AROUND_BYTES) {
         return MCT_ERR_KEY;
     }
     uint8_t right = sealed[0];
     uint32_t counter = mct_get_u32(sealed + 1);
-    const uint8_t *body = sealed + 6;
-    uint32_t nbytes = request->nbytes - MCT_REQUEST_SEALED_BYTES;
+    const uint8_t *body = sealed + MCT_REQUEST_SEALED_BYTES;
+    uint32_t nbytes = request->nbytes - AROUND_BYTES;
     mct_request inner = {body, nbytes, request->seq, sealed[5]};
     bool is_first = inner.type == MCT_MSG_HELLO;
     if (right >= MCT_RIGHTS || (is_first && nbytes != MCT_NONCE_BYTES)) {

@@ -91,9 +91,18 @@ class Build:
     keys: Keys | None = None  # that it has
 
 
+WITH_STORE, WITH_KEYS = b"store", b", with keys"  # end what is hashed of such a build
+
+
 def build_hash(program: Program, board: str, *, is_keyed: bool = False) -> bytes:
     """8 bytes that name a build: generated source, firmware sources, board description, and whether
-    it has keys, which themselves are left out: the bytes are for everyone."""
+    it has keys, which themselves are left out (the bytes are for everyone), and a store."""
+    without, with_store = build_hashes(program, board, is_keyed=is_keyed)
+    return with_store if program.plan.options.store else without
+
+
+def build_hashes(program: Program, board: str, *, is_keyed: bool = False) -> tuple[bytes, bytes]:
+    """``build_hash`` without a store, and with one."""
     digest = hashlib.sha256(emit_source(program).encode())
     is_described = board.removeprefix(REAL) in (*board_names(), *real_board_names())
     own = description_path(board) if is_described else None  # a core alone has no description
@@ -108,8 +117,10 @@ def build_hash(program: Program, board: str, *, is_keyed: bool = False) -> bytes
     digest.update((PACKAGE / "platformio.ini").read_bytes())
     digest.update(board.encode())
     if is_keyed:
-        digest.update(b", with keys")
-    return digest.digest()[:8]
+        digest.update(WITH_KEYS)
+    without = digest.digest()[:8]
+    digest.update(WITH_STORE)
+    return without, digest.digest()[:8]
 
 
 def constant_bytes(plan: TrainingPlan) -> int:
@@ -454,11 +465,16 @@ def footprint_of(
     )
 
 
+def with_store(plan: TrainingPlan, store: bool) -> TrainingPlan:
+    """The plan of a firmware with a store, or without."""
+    return replace(plan, options=replace(plan.options, store=store))
+
+
 def plan_with_hash(
     plan_for: Callable[[Chip], TrainingPlan], digest: bytes, *, is_keyed: bool = False
 ) -> tuple[TrainingPlan, str] | None:
-    """The plan whose build of today for one of the boards has this hash, and the board; None if
-    none has."""
+    """The plan whose build of today for one of the boards has this hash, with a store or without,
+    and the board; None if none has."""
     made: dict[Chip, Program] = {}
     for board in (*board_names(), *(REAL + name for name in real_board_names())):
         chip = chip_of(board)
@@ -468,8 +484,9 @@ def plan_with_hash(
                 made[alike] = lay_out(plan_for(chip))
             except BudgetError:  # its memories are too small
                 continue
-        if build_hash(made[alike], board, is_keyed=is_keyed) == digest:
-            return made[alike].plan, board
+        hashes = build_hashes(made[alike], board, is_keyed=is_keyed)
+        if digest in hashes:
+            return with_store(made[alike].plan, digest == hashes[1]), board
     return None
 
 

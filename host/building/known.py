@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,4 +33,22 @@ def known_build(build_hash: bytes) -> KnownBuild | None:
         if folder.is_dir():
             board = folder.parent.relative_to(root).as_posix()
             return KnownBuild(folder.name.rpartition("-")[0], board, folder)
+    return None
+
+
+def known_build_of(numerics_hash: bytes, board: str) -> KnownBuild | None:
+    """The newest build for a board whose model has this numerics hash; None without one."""
+    try:
+        found = [*(cache_dir() / FIRMWARE / board).glob("*/gen/*.json")]
+        found.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    except (Error, OSError):
+        return None
+    for path in found:
+        try:
+            told = json.loads(path.read_text(encoding="utf-8"))
+            is_it = told["numerics_hash"] == numerics_hash.hex()
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        if is_it:
+            return KnownBuild(path.stem, board, path.parents[1])
     return None

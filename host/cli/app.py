@@ -49,7 +49,8 @@ COMMANDS: tuple[tuple[Callable[..., None], str, str], ...] = (
     (
         train,
         TRAIN,
-        "Example: mcutrain train model.tflite --data mine.npz --update last:2 --classes 5 "
+        "Examples: mcutrain train model.tflite --data mine.npz --epochs 99 --checkpoint run.npz; "
+        "mcutrain train model.tflite --data mine.npz --update last:2 --classes 5 "
         "--target native --verify",
     ),
     (

@@ -10,13 +10,11 @@ from pathlib import Path
 from mcutrain.host.record.errors import DisprovedError
 from mcutrain.host.record.header import Header, arrays_of
 from mcutrain.host.record.lines import Step
-from mcutrain.host.record.states import region_of
 from mcutrain.host.record.writer import hashed, label_of
 from mcutrain.host.training.augmentation import Augmentation, Augmenter
 from mcutrain.host.training.dataset import Dataset, load_dataset
 from mcutrain.host.training.leaving_out import LeftOut, without
-from mcutrain.host.training.replay import streamed
-from mcutrain.host.training.training_options import TrainingOptions
+from mcutrain.host.training.replay import taken_up
 from mcutrain.trainer.errors import DataError
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import Interpreter
@@ -77,10 +75,8 @@ class Samples:
         if header.augment is not None:
             augmentation = Augmentation.parse(header.augment)
         if header.replay is not None:
-            state = None if header.begin is None else region_of(self.plan, header.begin)
-            options = TrainingOptions(seed=header.seed, augment=augmentation)
-            ratio = header.asked.integer("replay_ratio")
-            self.data, *_ = streamed(self.plan, self.data, header.replay, options, state, ratio)
+            seed, first = header.seed, header.first_step
+            self.data = taken_up(self.plan, self.data, augmentation, seed, first)
             augmentation = None  # a stream has changed each sample once, as it arrived
         self._augmenter = None
         if augmentation is not None:

@@ -38,6 +38,8 @@ from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.tflite.reader import load
 from mcutrain.trainer.training_plan import TrainingPlan
 
+MOST = 1_000_000  # epochs, or replays of a sample, that a record can ask for
+
 
 @dataclass(frozen=True)
 class UnlearnJob:
@@ -210,13 +212,13 @@ def training_job(job: UnlearnJob, header: Header, state: Path | None) -> Trainin
     try:
         return asked_job(
             header.request.but(absent=asked.text("absent")), job.data, REFERENCE,
-            epochs=asked.integer("epochs"), steps=asked.maybe("steps", asked.integer),
+            epochs=asked.integer("epochs", MOST), steps=asked.maybe("steps", asked.integer),
             lr=AUTO if rate is None else repr(rate), lr_minutes=asked.number("lr_minutes"),
             schedule=asked.text("schedule"), seed=header.seed, balance=asked.text("balance"),
             augment=augment, guard=asked.flag("guard"),
             guard_minutes=asked.number("guard_minutes"), patience=asked.integer("patience"),
             replay=asked.maybe("replay", asked.integer),
-            replay_ratio=asked.integer("replay_ratio"), reading=header.reading, state=state,
+            replay_ratio=asked.integer("replay_ratio", MOST), reading=header.reading, state=state,
             save=job.save,
         )  # fmt: skip
     except RecordError:

@@ -9,7 +9,10 @@ itself.
 from __future__ import annotations
 
 import os
+import re
 import stat
+import struct
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +24,7 @@ from mcutrain.trainer.errors import Error
 
 HEADER_BYTES = 128
 BEGINNING = b"mcutrain flash image"
+SLOT_HEADER = struct.Struct("<4sI8s4I")  # magic, format, meaning, sequence, bytes, erases, CRC-32
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,31 @@ class FlashGeometry:
             f"{self.unit_bytes}"
         )
         return text.encode().ljust(HEADER_BYTES - 1) + b"\n"
+
+
+def meaning_of(path: Path) -> bytes | None:
+    """The numerics hash of the model that saved last in an image, by the headers of its slots (SPEC
+    4.1); None if there is none. Raises Error if the file cannot be read, or is no image."""
+    try:
+        with path.open("rb") as file:
+            told = re.fullmatch(
+                rb"mcutrain flash image 1: (\d+) pages of (\d+) bytes, units of \d+\s+",
+                file.read(HEADER_BYTES),
+            )
+            if told is None:
+                raise Error(f"{path}: no image of flash: give the file of `train --flash-image`")
+            pages, page_bytes = int(told[1]), int(told[2])
+            contents = file.read(pages * page_bytes)
+    except OSError as err:
+        raise Error(f"{path}: {err.strerror or err}") from err
+    found: tuple[int, bytes] | None = None
+    for at in range(0, len(contents) - SLOT_HEADER.size, page_bytes):
+        magic, _, meaning, sequence, _, _, crc = SLOT_HEADER.unpack_from(contents, at)
+        is_header = magic == b"MCTF" and crc == zlib.crc32(contents[at : at + 28])
+        # Numbers go around: the newer is the one that the other lies behind.
+        if is_header and (found is None or 0 < (sequence - found[0]) % 2**32 < 2**31):
+            found = sequence, meaning
+    return None if found is None else found[1]
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from mcutrain.host.training.dataset import Dataset, load_dataset
 from mcutrain.host.training.evaluation import Evaluation, evaluate_with
 from mcutrain.host.training.in_process import in_process_runner
 from mcutrain.host.training.learned import planned_on, settle
+from mcutrain.host.training.on_flash import check_flash_target, request_of_image
 from mcutrain.host.training.on_port import request_of_port
 from mcutrain.host.training.progress import Progress
 from mcutrain.host.training.reporter import Reporter
@@ -46,6 +47,7 @@ class EvaluationJob:
     port: str | None = None  # of a board, whose own weights are evaluated
     baud: int = BAUD
     keys: Keys | None = None  # of the device
+    flash_image: Path | None = None  # of a simulated device, whose own weights are evaluated
 
 
 @dataclass(frozen=True)
@@ -89,10 +91,14 @@ class Evaluated:
 def run_evaluation(job: EvaluationJob, reporter: Reporter) -> Evaluated:
     """Evaluate; ``reporter`` is told of it. Raises Error."""
     target = Target.parse(job.target)
+    if job.port is not None and job.flash_image is not None:
+        check_flash_target(target, job.port)
     if job.port is not None:
         return evaluated_on_port(job, job.port, target, reporter)
     check_runs_here(target)
     target.require()
+    if job.flash_image is not None:
+        return evaluated_on_flash(job, job.flash_image, target, reporter)
     saved = None if job.state is None else SavedState.read(job.state)
     if saved is None:
         request = job.request.resolved()
@@ -126,6 +132,26 @@ def evaluated_on_port(
         data = read_data(job, runner.plan, reporter)
         found = evaluated(job, data, runner.plan, runner, reporter)
     return replace(found, job=replace(job, target=port))
+
+
+def evaluated_on_flash(
+    job: EvaluationJob, image: Path, target: Target, reporter: Reporter
+) -> Evaluated:
+    """What a simulated device makes of the samples with what an image of its flash holds."""
+    check_flash_target(target, None)
+    if job.state is not None:
+        raise Error("--flash-image evaluates what the device has saved: leave --state out")
+    names = job.request.options.class_names or None
+    known = request_of_image(job.request.model, image, target).without(["class_names"])
+    request = named(known.but(class_names=names), job.data, job.reading)
+    plan = request.on(target.chip).plan()
+    data = read_data(job, plan, reporter)
+    with reporter.working(f"building for {target.name}"):
+        built = build(plan, target, job.verbose)
+    with simulated(built, image=image) as runner:
+        if settle(runner) == 0:
+            raise Error(f"{image}: it holds nothing whole of this model: train with it first")
+        return evaluated(job, data, plan, runner, reporter)
 
 
 def read_data(job: EvaluationJob, plan: TrainingPlan, reporter: Reporter) -> Dataset:

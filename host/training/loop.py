@@ -90,7 +90,7 @@ def train(
     with deferred(options.guard or keep is not None or checkpoints is not None) as interrupt:
         run = TrainingRun(
             plan, data, runner, options, report, result, first_step, interrupt, keep, checkpoints,
-            started, record=record,
+            record, started,
         )  # fmt: skip
         try:
             feed = Feed(plan, data, options, seed, first_step)

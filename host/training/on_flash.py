@@ -6,11 +6,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from mcutrain.host.building.firmware import Build
+from mcutrain.host.building.known import known_build_of
 from mcutrain.host.building.target import Target, TargetKind
+from mcutrain.host.errors import MismatchError
 from mcutrain.host.link.device import Device
 from mcutrain.host.link.protocol import Saved
+from mcutrain.host.request import Request
+from mcutrain.host.simulation.flash_image import meaning_of
 from mcutrain.host.training.kept import refusals
 from mcutrain.host.training.learned import FRESH, going_on
+from mcutrain.host.training.on_port import options_of
 from mcutrain.host.training.reporter import Reporter
 from mcutrain.host.training.runners import SimulatedRunner, simulated
 from mcutrain.trainer.errors import Error
@@ -28,6 +33,22 @@ def check_flash_target(target: Target, port: str | None) -> None:
             f"--flash-image needs a firmware that runs as a process: give --target native or "
             f"sim:BOARD, not {target.name}"
         )
+
+
+def request_of_image(model: Path, image: Path, target: Target) -> Request:
+    """The request of the build that has saved in an image, with ``model`` as its model. Raises
+    MismatchError if this computer does not know it."""
+    meaning = meaning_of(image)
+    if meaning is None:
+        raise MismatchError(f"{image}: nothing is saved there: train with this --flash-image first")
+    known = known_build_of(meaning, target.board)
+    options = None if known is None else options_of(known)
+    if options is None:
+        raise MismatchError(
+            f"{image}: this computer has no build of the model that has saved there, so its plan "
+            "is not known: use `mcutrain train --go-on --epochs 0` with the plan's options"
+        )
+    return Request.of(model, **options).but(store=True)
 
 
 def begun_from(

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mcutrain.host.defaults import RATIO
+from mcutrain.host.training.augmentation import Augmentation
 from mcutrain.host.training.checkpoints import Checkpoints
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.feed import augmented_stream
@@ -186,22 +187,35 @@ def streamed(
 
     Raises DataError where steps take no label.
     """
-    if not plan.takes_label:
-        raise DataError("a replay buffer balances classes, but the loss takes no label")
     seed, first_step = begun(plan, options, state)
-    if options.augment is not None:
-        data = augmented_stream(plan, data, options.augment, seed, first_step)
-    old, all_new = 0, data.epoch_steps
+    all_new = data.epoch_steps
     numbers = slice(None) if data.numbers is None else data.numbers
-    if data.x_old is not None and data.y_old is not None:
-        old = len(data.x_old)
-        x, y = np.concatenate([data.x_old, data.x_train]), np.append(data.y_old, data.y_train)
-        data = replace(data, x_train=x, y_train=y, filling=old)
-    stream = stream_of(ReplayBuffer(slots, plan.classes, seed), data.y_train, old, ratio)
+    data = taken_up(plan, data, options.augment, seed, first_step)
+    buffer = ReplayBuffer(slots, plan.classes, seed)
+    stream = stream_of(buffer, data.y_train, data.filling, ratio)
     # A new sample and its replays are 1 + ratio steps, which count where it was left out, too.
     order = np.full((all_new, 1 + ratio), NO_SAMPLE)
     order[numbers] = stream.order.reshape(-1, 1 + ratio)
     return data, replace(options, order=order.reshape(-1), augment=None), stream
+
+
+def taken_up(
+    plan: TrainingPlan,
+    data: Dataset,
+    augmentation: Augmentation | None,
+    seed: int,
+    first_step: int,
+) -> Dataset:
+    """The data as a stream behind so many steps brings them: the old ones, then the new ones, these
+    augmented. Raises DataError where steps take no label."""
+    if not plan.takes_label:
+        raise DataError("a replay buffer balances classes, but the loss takes no label")
+    if augmentation is not None:
+        data = augmented_stream(plan, data, augmentation, seed, first_step)
+    if data.x_old is None or data.y_old is None:
+        return data
+    x, y = np.concatenate([data.x_old, data.x_train]), np.append(data.y_old, data.y_train)
+    return replace(data, x_train=x, y_train=y, filling=len(data.x_old))
 
 
 def train_stream(

@@ -127,6 +127,8 @@ def run_job(job: TrainingJob, reporter: Reporter = SILENT, keeper: Keeper | None
     keeper = Keeper(job.save, job.export) if keeper is None else keeper
     target = Target.parse(job.target)
     if keeper.record is not None:
+        if job.counts:
+            raise Error("--record asks for a digest in each step, which would count: leave one out")
         keeper.record.ask(job)
     ready = prepared(job, target, reporter)
     job, plan, data, state, notes = ready.job, ready.plan, ready.data, ready.state, ready.notes

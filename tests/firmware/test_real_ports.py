@@ -62,6 +62,13 @@ RUN = [  # Arduino's own core runs the port in tests/host/building/test_real_bui
 ]
 
 
+# The number and the reset that the stand-ins of frameworks say, which have them.
+SAYS = {
+    "stm32cube/hal.c": ("000102030405060708090a0b", "watchdog"),
+    "espidf/idf.c": ("a0a1a2a3a4a5", "watchdog"),
+}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("port", "name"), RUN)
 def test_a_port_serves_a_verified_training(port: Port, name: str, tmp_path: Path, run: Run) -> None:
@@ -73,6 +80,9 @@ def test_a_port_serves_a_verified_training(port: Port, name: str, tmp_path: Path
 
     assert ran.json["verified_steps"] == ran.json["steps"] == 70
     assert ran.json["difference"] is None
+    told = ran.json["device"]
+    said = SAYS["espidf/idf.c"] if "ESP32" in port.defines else SAYS.get(port.stand_in)
+    assert (told["device_id"], told["last_reset"]) == (said or ("", "unknown"))
 
 
 @pytest.mark.parametrize("board", [pytest.param(b, id=b.name) for b in real_boards()])

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ctypes
+import struct
 import zlib
 
 import numpy as np
@@ -43,6 +44,33 @@ def test_what_is_saved_is_loaded(library: ctypes.CDLL, geometry: Geometry) -> No
     assert report.whole == report.slots >= 2
     assert report.erases == -(-29 // report.slots) == device.erases.max()
     assert device.flash.faults == 0
+
+
+@each_geometry
+def test_a_slot_has_the_bytes_of_the_specification(
+    library: ctypes.CDLL, geometry: Geometry
+) -> None:
+    """SPEC 4.1, each of them; a power-up programs the third word where the second is erased."""
+    device = Stored(library, geometry, NBYTES)
+    unit = geometry.unit
+    for number in (1, 2):
+        assert device.save(number) == OK
+    report, erased = device.call("look"), b"\xff"
+    slot_bytes = geometry.page * (geometry.pages // report.slots)
+    for number in (1, 2):
+        fields = struct.pack("<4sI8s3I", b"MCTF", 1, bytes(device.meaning), number, NBYTES, 1)
+        header = fields + zlib.crc32(fields).to_bytes(4, "little")
+        data = device.state_of(number).tobytes()
+        word = zlib.crc32(header + data).to_bytes(4, "little")
+        parts = [part + erased * (-len(part) % unit) for part in (header, data, word, word)]
+        expected = b"".join(parts)
+        found = device.bytes[slot_bytes * (number - 1) :][:slot_bytes].tobytes()
+        assert found == expected.ljust(slot_bytes, erased)
+    second = slot_bytes + len(b"".join(parts[:3]))
+    device.bytes[second : second + len(parts[3])] = 0xFF  # as if it had not been begun
+    assert device.power_up() == OK
+    third = device.bytes[second + len(parts[3]) :][: len(word)].tobytes()
+    assert third == word
 
 
 def operations_of_a_save(library: ctypes.CDLL, geometry: Geometry, saves: int) -> int:

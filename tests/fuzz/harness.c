@@ -49,7 +49,7 @@ const fuzz_facts fuzz_model = {
 
 /* ---- The link ---- */
 
-enum { LARGEST = MCT_FRAME_RAW_BYTES(4 * FUZZ_FIELDS + FUZZ_DATA + MCT_REQUEST_SEALED_BYTES) };
+enum { LARGEST = MCT_FRAME_RAW_BYTES(4 * FUZZ_FIELDS + FUZZ_DATA + MCT_REQUEST_SEALED_BYTES + 16) };
 
 static uint8_t sent[MCT_FRAME_WIRE_BYTES(LARGEST)]; /* the last frame */
 static uint32_t sent_bytes;

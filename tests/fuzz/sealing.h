@@ -5,7 +5,7 @@
 #define FUZZ_SEALING_H
 
 #ifdef MCT_WITH_KEY
-enum { IS_KEYED = 1, SEAL_HEAD_BYTES = MCT_REQUEST_SEALED_BYTES - MCT_MAC_BYTES };
+enum { IS_KEYED = 1, SEAL_HEAD_BYTES = MCT_REQUEST_SEALED_BYTES };
 
 static const uint8_t host_nonce[MCT_NONCE_BYTES] = {0x11, 0x22};
 static bool shows_outputs; /* an inference is the last thing that was done, but for READs */
@@ -30,7 +30,7 @@ static uint32_t seal(uint8_t type, uint16_t seq, const uint8_t *payload, uint32_
     memcpy(sealed + SEAL_HEAD_BYTES, payload, nbytes);
     code_of(OF_REQUEST, host_nonce, counter, sealed[0], &request, payload, nbytes,
             sealed + SEAL_HEAD_BYTES + nbytes);
-    return nbytes + MCT_REQUEST_SEALED_BYTES;
+    return nbytes + MCT_REQUEST_SEALED_BYTES + MCT_MAC_BYTES;
 }
 
 /* The bytes of a reply's payload without its code, which must be right. */

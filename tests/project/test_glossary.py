@@ -41,6 +41,8 @@ PLAIN = {
         "an505",
         "an547",
         "nrf51",
+        "nrf52",
+        "teensy",
         "nor",
         "stm32f1",
         "stm32f4",

@@ -66,6 +66,8 @@ SMALL: dict[str, Callable[[], TrainingPlan]] = {
     "spare-latents": lambda: with_slots(small("head", classes=3, spare_classes=2), 2),
     "formats": lambda: small("full", errors="e8", accumulate=3),
     "whole": lambda: small("full", weights="int8"),
+    "chain": lambda: with_slots(small("last:2", chain=True, record_entries=2), 2),
+    "stream-chain": lambda: small("head", LONG_NAME, chain=True, stream_input=True),
     "groups": lambda: make_plan(parse(random_blocks(2)[0], "small"), PlanOptions("last:3")),
     "sums": lambda: make_plan(parse(random_trunk(2), "small"), PlanOptions("full")),
     "memories": lambda: small("full").on(

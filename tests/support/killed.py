@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ import numpy as np
 from mcutrain.host.boards import chip_of
 from mcutrain.host.building.firmware import Build, build
 from mcutrain.host.building.target import Target
+from mcutrain.host.errors import DeviceError, TransportError
+from mcutrain.host.link.protocol import Status
 from mcutrain.host.request import Request
 from mcutrain.host.training.job import TrainingJob, asked_job
 from mcutrain.host.training.reporter import SILENT, Reporter
@@ -26,8 +29,11 @@ from tests.support.loose_board import TROUBLES, Trouble, loose_board
 from tests.support.paths import WATCH
 
 KILLED = "host killed"
+ENDED = "run ended with an error"  # the board was lost before the run began, or in a row
+MOST_ENDS = 3  # in a run
 MOST_S = 120.0  # for one part of a run: more is a hang
 MOST_FILES = 256
+LINE_LOST = 3  # exit status
 TESTED = 6  # samples to test with: what is killed is training, for the most part
 
 
@@ -86,20 +92,21 @@ def disturbed(
             **options,
         )  # fmt: skip
         typical_s = 1.0
-        for left in range(kills, -1, -1):
-            began = time.monotonic()
-            deadline = began + (rng.uniform(0.05, 1.2 * typical_s) if left else MOST_S)
-            ended = in_child(job, reporter, deadline)
-            if ended:
+        for left in range(kills + MOST_ENDS, -1, -1):
+            is_killed = left > MOST_ENDS
+            until_s = rng.uniform(0.05, 1.2 * typical_s) if is_killed else MOST_S
+            ended = in_child(job, reporter, time.monotonic() + until_s)
+            if ended is True:
                 break
-            happened[KILLED] += 1
+            happened[KILLED if ended is None else ENDED] += 1
         happened += board.happened
     return save.exists() and saved(save) == scene.whole, happened
 
 
-def in_child(job: TrainingJob, reporter: Reporter, deadline: float) -> bool:
-    """Run a job in a process of its own, which SIGKILL ends at the deadline; whether it has ended
-    by itself, in good order."""
+def in_child(job: TrainingJob, reporter: Reporter, deadline: float) -> bool | None:
+    """Run a job in a process of its own, which SIGKILL ends at the deadline; whether it has come to
+    its end, or ended with an error of the line; None if it was killed. Raises AssertionError for
+    another end."""
     child = os.fork()
     if child == 0:
         status = 1
@@ -107,14 +114,23 @@ def in_child(job: TrainingJob, reporter: Reporter, deadline: float) -> bool:
         try:
             run_job(job, reporter)
             status = 0
+        except TransportError as error:
+            reporter.say(str(error))
+            status = LINE_LOST
+        except DeviceError as error:
+            reporter.say(str(error))
+            status = LINE_LOST if error.status == Status.SESSION else 1
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(status)
     while time.monotonic() < deadline:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
-            assert status == 0, f"the run has failed: {status}"
-            return True
+            code = os.waitstatus_to_exitcode(status)
+            assert code in (0, LINE_LOST), f"the run has failed: {code}"
+            return code == 0
         time.sleep(0.002)
     os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
-    return status == 0
+    os.waitpid(child, 0)
+    return None

@@ -2,6 +2,7 @@
 /* mct/port.h and the main loop on any board that has an Arduino core: the link is Serial, a UART or
  * a USB port of the core's own driver, which collects what arrives by interrupt. */
 #include <Arduino.h>
+#include <string.h>
 
 #include "mct/port.h"
 #include "runtime/frame.h"
@@ -55,6 +56,81 @@ void idle()
 }
 
 } /* namespace */
+
+/* The chips whose number is known where an Arduino core runs; any other has none. */
+#if defined(ESP32)
+void mct_port_device_id(uint8_t id[MCT_DEVICE_ID_BYTES])
+{
+    uint64_t mac = ESP.getEfuseMac();
+    memset(id, 0, MCT_DEVICE_ID_BYTES);
+    for (size_t n = 0; n < 6; n++) {
+        id[n] = static_cast<uint8_t>(mac >> 8 * n);
+    }
+}
+
+mct_reset_cause mct_port_reset_cause(void)
+{
+    switch (esp_reset_reason()) {
+    case ESP_RST_POWERON:
+        return MCT_RESET_POWER_ON;
+    case ESP_RST_EXT:
+        return MCT_RESET_PIN;
+    case ESP_RST_SW:
+        return MCT_RESET_SOFTWARE;
+    case ESP_RST_PANIC:
+        return MCT_RESET_FAULT;
+    case ESP_RST_INT_WDT:
+    case ESP_RST_TASK_WDT:
+    case ESP_RST_WDT:
+        return MCT_RESET_WATCHDOG;
+    case ESP_RST_BROWNOUT:
+        return MCT_RESET_BROWN_OUT;
+    default:
+        return MCT_RESET_UNKNOWN;
+    }
+}
+
+void mct_port_restart(void)
+{
+    ESP.restart();
+}
+#elif defined(NRF52840_XXAA)
+/* nRF52840 Product Specification v1.1: FICR.DEVICEID, POWER.RESETREAS, which ones clear. */
+void mct_port_device_id(uint8_t id[MCT_DEVICE_ID_BYTES])
+{
+    const volatile uint32_t *number = reinterpret_cast<const volatile uint32_t *>(0x10000060u);
+    const uint32_t words[2] = {number[0], number[1]};
+    memset(id, 0, MCT_DEVICE_ID_BYTES);
+    memcpy(id, words, sizeof words);
+}
+
+mct_reset_cause mct_port_reset_cause(void)
+{
+    volatile uint32_t *reasons = reinterpret_cast<volatile uint32_t *>(0x40000400u);
+    uint32_t found = *reasons;
+    *reasons = found;
+    if ((found & 1u << 1) != 0) {
+        return MCT_RESET_WATCHDOG;
+    }
+    if ((found & 1u << 3) != 0) {
+        return MCT_RESET_FAULT; /* a lock-up */
+    }
+    if ((found & 1u << 2) != 0) {
+        return MCT_RESET_SOFTWARE;
+    }
+    if ((found & 1u << 0) != 0) {
+        return MCT_RESET_PIN;
+    }
+    return found == 0 ? MCT_RESET_POWER_ON : MCT_RESET_UNKNOWN; /* or a brown-out */
+}
+#elif defined(TEENSYDUINO)
+void mct_port_device_id(uint8_t id[MCT_DEVICE_ID_BYTES])
+{
+    const uint32_t words[2] = {HW_OCOTP_CFG0, HW_OCOTP_CFG1}; /* i.MX RT1060 manual, OCOTP */
+    memset(id, 0, MCT_DEVICE_ID_BYTES);
+    memcpy(id, words, sizeof words);
+}
+#endif
 
 void mct_port_init(void)
 {

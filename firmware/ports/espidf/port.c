@@ -5,14 +5,18 @@
 #include "mct/port.h"
 
 #include <stddef.h>
+#include <string.h>
 
 #include "esp_err.h"
 #include "esp_log.h"
+#include "esp_mac.h"
+#include "esp_system.h"
 #include "esp_task_wdt.h"
 #include "freertos/FreeRTOS.h"
 #include "freertos/task.h"
 #include "sdkconfig.h"
 
+#include "mct/alive.h"
 #include "runtime/frame.h"
 #include "runtime/link.h"
 #include "runtime/serve.h"
@@ -87,11 +91,44 @@ static void watch_this_task(void)
 #endif
 }
 
-static void show_life(void)
+void mct_port_alive(void)
 {
 #if CONFIG_ESP_TASK_WDT_INIT
     (void)esp_task_wdt_reset();
 #endif
+}
+
+void mct_port_device_id(uint8_t id[MCT_DEVICE_ID_BYTES])
+{
+    memset(id, 0, MCT_DEVICE_ID_BYTES);
+    ESP_ERROR_CHECK(esp_efuse_mac_get_default(id)); /* 6 bytes */
+}
+
+mct_reset_cause mct_port_reset_cause(void)
+{
+    switch (esp_reset_reason()) {
+    case ESP_RST_POWERON:
+        return MCT_RESET_POWER_ON;
+    case ESP_RST_EXT:
+        return MCT_RESET_PIN;
+    case ESP_RST_SW:
+        return MCT_RESET_SOFTWARE;
+    case ESP_RST_PANIC:
+        return MCT_RESET_FAULT;
+    case ESP_RST_INT_WDT:
+    case ESP_RST_TASK_WDT:
+    case ESP_RST_WDT:
+        return MCT_RESET_WATCHDOG;
+    case ESP_RST_BROWNOUT:
+        return MCT_RESET_BROWN_OUT;
+    default:
+        return MCT_RESET_UNKNOWN;
+    }
+}
+
+void mct_port_restart(void)
+{
+    esp_restart();
 }
 
 void mct_port_init(void)
@@ -107,7 +144,6 @@ void mct_port_receive(bool may_sleep)
 {
     static uint8_t bytes[128];
     static int end, next;
-    show_life();
     if (next >= end) {
         next = 0;
         /* A read of more than one byte waits until all have come. */

@@ -83,6 +83,25 @@ void mct_port_device_id(uint8_t id[MCT_DEVICE_ID_BYTES])
     memcpy(id, words, sizeof words);
 }
 
+/* After a power-on the flags of brown-out and pin are set too, after any reset that of the pin. */
+mct_reset_cause mct_port_reset_cause(void)
+{
+    mct_reset_cause cause = MCT_RESET_UNKNOWN;
+    if (__HAL_RCC_GET_FLAG(RCC_FLAG_PORRST)) {
+        cause = MCT_RESET_POWER_ON;
+    } else if (__HAL_RCC_GET_FLAG(RCC_FLAG_BORRST)) {
+        cause = MCT_RESET_BROWN_OUT;
+    } else if (__HAL_RCC_GET_FLAG(MCT_STM32_WATCHDOG)) {
+        cause = MCT_RESET_WATCHDOG;
+    } else if (__HAL_RCC_GET_FLAG(RCC_FLAG_SFTRST)) {
+        cause = MCT_RESET_SOFTWARE;
+    } else if (__HAL_RCC_GET_FLAG(RCC_FLAG_PINRST)) {
+        cause = MCT_RESET_PIN;
+    }
+    __HAL_RCC_CLEAR_RESET_FLAGS();
+    return cause;
+}
+
 void mct_port_receive(bool may_sleep)
 {
     if (!may_sleep) {

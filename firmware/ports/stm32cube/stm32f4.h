@@ -10,6 +10,7 @@
 
 #include "stm32f4xx_hal.h"
 
+#define MCT_STM32_WATCHDOG RCC_FLAG_IWDGRST
 #define MCT_STM32_RECEIVED DR /* the data register */
 
 static inline HAL_StatusTypeDef mct_stm32_clock_init(void)

@@ -10,6 +10,7 @@
 
 #include "stm32h7xx_hal.h"
 
+#define MCT_STM32_WATCHDOG RCC_FLAG_IWDG1RST
 #define MCT_STM32_RECEIVED RDR
 
 static inline HAL_StatusTypeDef mct_stm32_clock_init(void)

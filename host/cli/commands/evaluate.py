@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from mcutrain.host.cli.data_options import HELP, takes_data_options
-from mcutrain.host.cli.files import READS
+from mcutrain.host.cli.files import KEEPS, READS
 from mcutrain.host.cli.keys import given_keys
 from mcutrain.host.cli.options import (
     BaudOpt,
@@ -22,7 +22,7 @@ from mcutrain.host.cli.options import (
     VerboseOpt,
 )
 from mcutrain.host.cli.output import print_json, progress
-from mcutrain.host.cli.panels import COMMON, DATA, OUTPUT
+from mcutrain.host.cli.panels import COMMON, DATA, OUTPUT, TARGET
 from mcutrain.host.data.options import SPLITS, DataOptions
 from mcutrain.host.defaults import BAUD
 from mcutrain.trainer.options import LEARNS
@@ -58,6 +58,16 @@ def evaluate(
     port: Annotated[str | None, PortOption] = None,
     baud: BaudOpt = BAUD,
     key: KeyOpt = None,
+    flash_image: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Evaluate what --target native or sim:BOARD has saved in this file by `mcutrain "
+            "train --flash-image`. Default: the model's weights.",
+            rich_help_panel=TARGET,
+        ),
+        KEEPS,
+    ] = None,
     loss: Annotated[
         str | None,
         typer.Option(
@@ -98,7 +108,9 @@ def evaluate(
     names = read_class_names(class_names) or None
     request = Request.of(model, loss=loss, class_names=names)
     keys = given_keys(key)
-    job = EvaluationJob(request, data, split, target, state, reading, verbose, port, baud, keys)
+    job = EvaluationJob(
+        request, data, split, target, state, reading, verbose, port, baud, keys, flash_image
+    )
     found = run_evaluation(job, ConsoleReporter(progress(quiet)))
     if json_:
         print_json(found.to_json(worst))

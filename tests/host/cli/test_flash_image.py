@@ -63,6 +63,25 @@ def test_training_goes_on_with_what_the_flash_holds(
 
 
 @pytest.mark.slow
+def test_what_the_flash_holds_is_evaluated(
+    trained: tuple[str, ...], model: Path, run: Run, tmp_path: Path
+) -> None:
+    image, state, data = tmp_path / "flash", tmp_path / "state.npz", tmp_path / "data.npz"
+    evaluate = ("evaluate", model, "--data", data, "--json", "--quiet")
+    assert run(*trained, "--steps", 4, "--flash-image", image, "--save", state).status == 0
+    of_flash = run(*evaluate, "--target", "native", "--flash-image", image).json
+    of_state = run(*evaluate, "--state", state).json
+    for key in of_state.keys() - {"target", "state"}:
+        assert of_flash[key] == of_state[key], key
+    with held_image(tmp_path / "new", GEOMETRY):
+        pass
+    for path, why in ((tmp_path / "new", "nothing is saved there"), (state, "no image of flash")):
+        refused = run(*evaluate, "--target", "native", "--flash-image", path)
+        assert refused.status != 0 and refused.err.count("\n") == 1
+        assert why in refused.err
+
+
+@pytest.mark.slow
 def test_an_image_that_cannot_be_used_is_refused_in_one_line(
     trained: tuple[str, ...], run: Run, tmp_path: Path
 ) -> None:

@@ -37,7 +37,7 @@ KINDS: dict[str, tuple[dict[str, Any], tuple[object, ...]]] = {
 }
 
 
-SHORT = {"validation", "augmented", "stream", "spare classes"}
+SHORT = {"validation", "stream"}
 
 
 @pytest.mark.parametrize("kind", [exhaustive(kind, {*KINDS} - SHORT) for kind in KINDS])
@@ -89,6 +89,7 @@ def test_an_export_is_proved_and_another_is_not(run: Run, tmp_path: Path) -> Non
     assert not told["proves"] and "is not the export of the state" in told["failure"]
 
 
+@pytest.mark.exhaustive
 def test_going_on_is_recorded_from_the_state_it_began_with(run: Run, tmp_path: Path) -> None:
     found = recorded(run, files(tmp_path), *PLAIN)
     found.state.rename(tmp_path / "before.npz")
@@ -101,6 +102,7 @@ def test_going_on_is_recorded_from_the_state_it_began_with(run: Run, tmp_path: P
     assert again.audited(run, "--state", again.state)["proves"]
 
 
+@pytest.mark.exhaustive
 def test_a_model_beside_the_record_is_found_and_another_refused(run: Run, tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     found = recorded(run, files(tmp_path / "a"), *PLAIN)
@@ -139,6 +141,7 @@ def test_a_device_keeps_the_chain_itself(
     assert told["proves"] and told["kept_by"] == "device"
 
 
+@pytest.mark.exhaustive
 def test_audit_tells_people_what_it_proved(run: Run, tmp_path: Path) -> None:
     found = recorded(run, files(tmp_path), *PLAIN)
     ran = run("audit", found.record, "--data", found.data, "-q")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import mcutrain
-from mcutrain.host.record.blame import BlameJob, run_blame
+from mcutrain.host.record.blame import Blame, BlameJob, run_blame
 from mcutrain.host.training.result import Result
 from tests.support.command import Run
 from tests.support.records import Recorded, files
@@ -19,25 +19,27 @@ from tests.support.records import Recorded, files
 class Trained:
     files: Recorded
     result: Result
+    blame: Blame
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """A run of 64 steps, with test samples alone."""
+    """A run of 32 steps, with test samples alone."""
     found = files(tmp_path_factory.mktemp("blame"))
     trainer = mcutrain.Trainer(
-        mcutrain.plan(found.model, update="last:2"), str(found.data), epochs=4, lr=0.0625,
+        mcutrain.plan(found.model, update="last:2"), str(found.data), epochs=2, lr=0.0625,
         guard=False, record=found.record,
     )  # fmt: skip
-    return Trained(found, trainer.fit().outcome.result)
+    result = trainer.fit().outcome.result
+    return Trained(found, result, run_blame(BlameJob(found.record, found.data, worst=1000)))
 
 
 def test_each_step_is_measured_before_and_after(trained: Trained) -> None:
-    found = run_blame(BlameJob(trained.files.record, trained.files.data, worst=1000))
+    found = trained.blame
     by_step = sorted(found.worst, key=lambda each: each.step)
     before, after = trained.result.evaluation_before, trained.result.evaluation_after
 
-    assert found.measured == found.steps == len(by_step) == 64 and found.split == "test"
+    assert found.measured == found.steps == len(by_step) == 32 and found.split == "test"
     assert [each.loss_after for each in by_step[:-1]] == [b.loss_before for b in by_step[1:]]
     assert [each.rise for each in found.worst] == sorted((e.rise for e in by_step), reverse=True)
     assert before is not None and after is not None
@@ -48,31 +50,29 @@ def test_each_step_is_measured_before_and_after(trained: Trained) -> None:
 
 
 def test_of_a_long_run_the_worst_stretches_are_looked_at(trained: Trained) -> None:
-    record, data = trained.files.record, trained.files.data
-    every = run_blame(BlameJob(record, data, worst=1000))
-    same = run_blame(BlameJob(record, data, worst=1000, steps=24))
-    some = run_blame(BlameJob(record, data, worst=1000, steps=24, samples=4))
+    record, data, every = trained.files.record, trained.files.data, trained.blame
+    some = run_blame(BlameJob(record, data, worst=1000, steps=12))
+    few = run_blame(BlameJob(record, data, worst=1, steps=2, samples=4))
     rises = {each.step: each.rise for each in every.worst}
 
-    assert (some.samples, every.samples) == (4, 12)
-    assert same.measured <= 12 and some.measured <= 12  # the other half finds the stretches
-    assert all(rises[each.step] == each.rise for each in same.worst)
-    # Of 11 stretches of 6 steps, those two in which the loss rose most.
+    assert (every.samples, some.samples, few.samples) == (12, 12, 4) and len(few.worst) == 1
+    assert 0 < some.measured <= 6  # the other half of the measurements finds the stretch
+    assert all(rises[each.step] == each.rise for each in some.worst)
+    # Of 6 stretches of 6 steps, that in which the loss rose most.
     behind = {each.step: each.loss_after for each in every.worst}
-    ends = [min(k + 6, 64) - 1 for k in range(0, 64, 6)]
-    before = [max(every.worst, key=lambda e: -e.step).loss_before, *(behind[k] for k in ends)]
-    risen = sorted(range(11), key=lambda k: before[k] - before[k + 1])[:2]
-    assert {each.step // 6 for each in same.worst} == {*risen}
+    first = next(each.loss_before for each in every.worst if each.step == 0)
+    ends = [first, *(behind[min(k + 6, 32) - 1] for k in range(0, 32, 6))]
+    most = min(range(6), key=lambda k: ends[k] - ends[k + 1])
+    assert {each.step // 6 for each in some.worst} == {most}
 
 
 def test_it_is_told_to_people_and_to_programs(trained: Trained, run: Run) -> None:
-    told = run(
-        "blame", trained.files.record, "--data", trained.files.data, "--json", "-q", "--worst", 2
-    )
-    shown = run("blame", trained.files.record, "--data", trained.files.data, "-q", "--worst", 2).out
-    found = mcutrain.blame(trained.files.record, str(trained.files.data), worst=2)
+    record, data = trained.files.record, trained.files.data
+    few = ("--worst", 2, "--samples", 1, "--steps", 2, "-q")
+    shown = run("blame", record, "--data", data, *few).out
+    found = mcutrain.blame(record, str(data), worst=2, samples=1, steps=2)
 
-    assert told.json == found and len(found["worst"]) == 2
+    assert len(found["worst"]) == found["measured_steps"] and found["samples"] == 1
     assert f"{found['worst'][0]['step']:,}" in shown and "rise" in shown
 
 

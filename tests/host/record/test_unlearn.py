@@ -36,7 +36,7 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "absent classes": ({}, {"absent": "keep"}),
     "spare classes": ({}, {"spare_classes": 2}),
 }
-LONG = {*KINDS} - {"best state", "augmented", "balanced"}
+LONG = {*KINDS} - {"augmented"}
 
 
 def unlearned(found: Recorded, out: LeftOut = OUT, **options: Any) -> Unlearned:
@@ -103,6 +103,7 @@ def test_the_numbers_of_all_other_steps_stay(run: Run, tmp_path: Path) -> None:
     assert {*events} == {k for k, v in kept.items() if v[0] in (3, 7)}
 
 
+@pytest.mark.exhaustive
 def test_data_without_the_samples_prove_the_new_record_and_go_on(run: Run, tmp_path: Path) -> None:
     """Whoever has deleted the samples can audit still, and leave out others; numbers stay."""
     found = recorded_here(files(tmp_path))
@@ -150,6 +151,7 @@ def test_a_twin_of_a_sample_is_a_reason_not_to_claim(tmp_path: Path) -> None:
     assert unlearned(found, LeftOut.parse("3,val:1")).claims
 
 
+@pytest.mark.exhaustive
 def test_a_model_that_was_calibrated_is_a_reason_not_to_claim(run: Run, tmp_path: Path) -> None:
     found = files(tmp_path)
     original = tmp_path / "original.tflite"
@@ -162,6 +164,7 @@ def test_a_model_that_was_calibrated_is_a_reason_not_to_claim(run: Run, tmp_path
         unlearned(found)
 
 
+@pytest.mark.exhaustive
 def test_sums_of_several_samples_cannot_lose_one(tmp_path: Path) -> None:
     found = recorded_here(files(tmp_path), accumulate=4)
 

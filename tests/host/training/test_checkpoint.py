@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from mcutrain.host.request import Request
-from mcutrain.host.training.dataset import Dataset
 from tests.support.guarded import samples, with_validation, write
 from tests.support.resumed import Died, Dying, arrays, figures, in_parts, run
+
+EACH = 4  # samples of each class
 
 
 @pytest.fixture(scope="module")
@@ -23,52 +24,59 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def plain(folder: Path) -> Path:
-    """48 samples of four classes."""
-    return write(folder / "plain.npz", samples())
+    """16 samples of four classes."""
+    return write(folder / "plain.npz", samples(EACH))
 
 
 @pytest.fixture(scope="module")
 def validated(folder: Path) -> Path:
-    return write(folder / "validated.npz", with_validation(samples()))
+    """Four of them validate."""
+    return write(folder / "validated.npz", with_validation(samples(EACH), 1))
 
 
 @pytest.fixture(scope="module")
 def streamed(folder: Path) -> Path:
     """A stream with old samples."""
-    data = samples()
-    old = Dataset(data.x_train[24:], data.y_train[24:], data.x_test, data.y_test)
-    old = replace(old, x_old=data.x_train[:24], y_old=data.y_train[:24])
-    return write(folder / "streamed.npz", old)
+    data, old = samples(EACH), slice(0, 2 * EACH)
+    new = replace(data, x_train=data.x_train[2 * EACH :], y_train=data.y_train[2 * EACH :])
+    return write(
+        folder / "streamed.npz", replace(new, x_old=data.x_train[old], y_old=data.y_train[old])
+    )
 
 
 def uneven(path: Path) -> Path:
     """One class has few samples, so that classes are balanced."""
-    data = samples()
-    kept = np.concatenate([np.flatnonzero(data.y_train > 0), np.flatnonzero(data.y_train == 0)[:3]])
+    data = samples(EACH)
+    kept = np.concatenate([np.flatnonzero(data.y_train > 0), np.flatnonzero(data.y_train == 0)[:1]])
     return write(path, replace(data, x_train=data.x_train[kept], y_train=data.y_train[kept]))
 
 
 # Options of a plan, options of a run, and the steps at which it dies.
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any], list[int]]] = {
-    "plain": ({}, {"checkpoint_steps": 10}, [5, 30, 31, 48, 100, 143]),
-    "off": ({}, {"latents": "off", "schedule": "cosine", "seed": 7}, [60]),
-    "verified": ({}, {"verify": True, "checkpoint_steps": 7, "steps": 60}, [20, 50]),
+    "plain": ({}, {"checkpoint_steps": 5}, [3, 16, 22, 47]),
+}  # fmt: skip
+MORE_CASES: dict[str, tuple[dict[str, Any], dict[str, Any], list[int]]] = {
     "augmented": (
-        {}, {"augment": "shift=0.2,noise=0.1,mixup=0.3", "checkpoint_steps": 9}, [40, 70],
+        {"accumulate": 4},
+        {"augment": "shift=0.2,noise=0.1,mixup=0.3", "checkpoint_steps": 5, "latents": "off"},
+        [13, 37],
     ),
-    "accumulated": ({"accumulate": 4}, {"checkpoint_steps": 5}, [22, 77]),
-    "narrow": ({"errors": "e8", "weights": "int8"}, {"checkpoint_steps": 11}, [50]),
-    "conditioned": ({"precondition": "inputs"}, {"checkpoint_steps": 10}, [25, 60]),
-    "new head": ({"classes": 4, "spare_classes": 2}, {"checkpoint_steps": 10}, [15, 90]),
+    "verified": ({}, {"verify": True, "checkpoint_steps": 7, "steps": 30}, [20]),
+    "off": ({}, {"latents": "off", "schedule": "cosine", "seed": 7}, [30]),
+    "narrow": ({"errors": "e8", "weights": "int8"}, {"checkpoint_steps": 11}, [30]),
+    "conditioned": ({"precondition": "inputs"}, {"checkpoint_steps": 10}, [25, 40]),
+    "new head": ({"classes": 4, "spare_classes": 2}, {"checkpoint_steps": 10}, [15, 40]),
 }  # fmt: skip
 
 
 @pytest.mark.rows
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", [*CASES, *(pytest.param(name, marks=pytest.mark.exhaustive) for name in MORE_CASES)]
+)
 def test_a_run_in_parts_is_the_whole_run(
     case: str, model: Path, plain: Path, tmp_path: Path
 ) -> None:
-    plan, options, deaths = CASES[case]
+    plan, options, deaths = (CASES | MORE_CASES)[case]
     assert_same(Request.of(model, "last:2", **plan), plain, tmp_path, deaths, **options)
 
 
@@ -91,13 +99,15 @@ def assert_same(
     return told
 
 
-@pytest.mark.parametrize("deaths", [[10, 41, 90], [80, 81]])
+@pytest.mark.parametrize(
+    "deaths", [[10, 25, 36], pytest.param([24, 36], marks=pytest.mark.exhaustive)]
+)
 def test_the_guards_curve_and_patience_go_on(
     deaths: list[int], model: Path, validated: Path, tmp_path: Path
 ) -> None:
-    options = {"guard": True, "epochs": 5, "patience": 2, "schedule": "constant", "lr": "0.25"}
+    options = {"guard": True, "epochs": 4, "patience": 2, "schedule": "constant", "lr": "0.25"}
     assert_same(
-        Request.of(model, "full"), validated, tmp_path, deaths, checkpoint_steps=15, **options
+        Request.of(model, "full"), validated, tmp_path, deaths, checkpoint_steps=7, **options
     )
 
 
@@ -113,12 +123,12 @@ def test_a_run_that_the_guard_ended_is_finished(
     second = run(request, validated, tmp_path, reporter=again, **options)
 
     assert figures(second) == figures(first)
-    assert "train" not in again.phases and "had finished, in 40 steps" in again.said[-1]
+    assert "train" not in again.phases and "had finished, in 12 steps" in again.said[-1]
 
 
 def test_nothing_is_looked_for_twice(model: Path, plain: Path, tmp_path: Path) -> None:
     """The rate and the folds: also where the run died before its first step."""
-    options: dict[str, Any] = {"guard": True, "lr": "auto", "epochs": 2}
+    options: dict[str, Any] = {"guard": True, "lr": "auto", "steps": 12}
     request = Request.of(model, "last:2")
     with pytest.raises(Died):
         run(request, plain, tmp_path, reporter=Dying(1, "before"), checkpoint=tmp_path / "c.npz",
@@ -133,31 +143,34 @@ def test_nothing_is_looked_for_twice(model: Path, plain: Path, tmp_path: Path) -
     assert arrays(tmp_path / "s.npz") == arrays(tmp_path / "whole" / "s.npz")
 
 
-@pytest.mark.parametrize("place", ["off", "host"])
+@pytest.mark.parametrize("place", ["off", pytest.param("host", marks=pytest.mark.exhaustive)])
 def test_a_stream_goes_on_with_its_buffer(
     place: str, model: Path, streamed: Path, tmp_path: Path
 ) -> None:
     options = {"replay": 6, "replay_ratio": 2, "latents": place, "checkpoint_steps": 7}
-    assert_same(Request.of(model, "head"), streamed, tmp_path, [10, 40, 41], **options)
+    assert_same(Request.of(model, "head"), streamed, tmp_path, [10, 21, 22], **options)
 
 
+@pytest.mark.exhaustive
 def test_balanced_classes_go_on_in_their_order(model: Path, tmp_path: Path) -> None:
     data = uneven(tmp_path / "uneven.npz")
-    assert_same(Request.of(model, "head"), data, tmp_path, [30, 60], checkpoint_steps=8)
+    assert_same(Request.of(model, "head"), data, tmp_path, [12, 50], checkpoint_steps=8)
 
 
+@pytest.mark.exhaustive
 def test_a_run_from_a_saved_state_goes_on(model: Path, plain: Path, tmp_path: Path) -> None:
     request = Request.of(model, "last:2")
     (tmp_path / "first").mkdir()
-    run(request, plain, tmp_path / "first", epochs=1, steps=20)
+    run(request, plain, tmp_path / "first", epochs=1, steps=10)
     state = tmp_path / "first" / "s.npz"
-    assert_same(request, plain, tmp_path, [20, 70], state=state, checkpoint_steps=9)
+    assert_same(request, plain, tmp_path, [10, 30], state=state, checkpoint_steps=9)
 
 
+@pytest.mark.exhaustive
 def test_minutes_are_timed_once(model: Path, plain: Path, tmp_path: Path) -> None:
     """How many steps they hold is settled before the first."""
     request = Request.of(model, "head")
-    options: dict[str, Any] = {"epochs": None, "minutes": 0.005, "checkpoint": tmp_path / "c.npz"}
+    options: dict[str, Any] = {"epochs": None, "minutes": 0.002, "checkpoint": tmp_path / "c.npz"}
     with pytest.raises(Died):
         run(request, plain, tmp_path, reporter=Dying(1), **options)
     found = run(request, plain, tmp_path, **options)

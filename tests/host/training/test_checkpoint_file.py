@@ -71,10 +71,17 @@ OTHERS: dict[str, tuple[dict[str, Any], str]] = {
     "formats": ({"plan": {"errors": "e8"}}, "--errors was e12 and is e8"),
     "several": ({"seed": 1, "epochs": 3}, "--epochs was 2 and is 3; --seed was none and is 1"),
 }
+OFTEN = ("length", "rate", "scheme", "several")
 
 
 @pytest.mark.rows
-@pytest.mark.parametrize("case", OTHERS)
+@pytest.mark.parametrize(
+    "case",
+    [
+        name if name in OFTEN else pytest.param(name, marks=pytest.mark.exhaustive)
+        for name in OTHERS
+    ],
+)
 def test_the_checkpoint_of_another_run_is_refused_by_name(case: str, folder: Path) -> None:
     options, said = OTHERS[case]
     before = (folder / "c.npz").read_bytes()
@@ -86,7 +93,7 @@ def test_the_checkpoint_of_another_run_is_refused_by_name(case: str, folder: Pat
 
 
 @pytest.mark.rows
-@pytest.mark.parametrize("name", ["x_train", "y_train", "x_test", "y_test", "x_val", "y_val"])
+@pytest.mark.parametrize("name", ["x_train", "y_val"])
 def test_data_with_another_byte_are_refused_by_name(name: str, folder: Path) -> None:
     with np.load(folder / "d.npz") as file:
         content = dict(file)
@@ -122,7 +129,7 @@ def test_fresh_begins_anew(folder: Path) -> None:
     assert begin(folder, seed=9).result.resumed_from == 24
 
 
-@pytest.mark.parametrize("part", [0.0, 0.5, 0.99])
+@pytest.mark.parametrize("part", [0.0, 0.9])
 def test_a_truncated_checkpoint_is_refused(part: float, folder: Path) -> None:
     path = folder / "c.npz"
     path.write_bytes(path.read_bytes()[: int(part * path.stat().st_size)])
@@ -136,7 +143,7 @@ def test_no_changed_byte_goes_unseen(folder: Path) -> None:
     path, rng = folder / "c.npz", random.Random(0)
     content = path.read_bytes()
     good, refused = read_checkpoint(path), 0
-    for _ in range(300):
+    for _ in range(150):
         at = rng.randrange(len(content))
         path.write_bytes(
             content[:at] + bytes([content[at] ^ 1 << rng.randrange(8)]) + content[at + 1 :]
@@ -148,7 +155,7 @@ def test_no_changed_byte_goes_unseen(folder: Path) -> None:
             continue
         assert digest_of(found.arrays.items()) == digest_of(good.arrays.items())
         assert (found.identity, found.reached) == (good.identity, good.reached)
-    assert refused > 200
+    assert refused > 100
 
 
 def test_other_files_are_no_checkpoints(folder: Path) -> None:

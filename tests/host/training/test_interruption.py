@@ -7,7 +7,6 @@ import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from mcutrain.host.training.runners import ReferenceRunner
 from mcutrain.host.training.training_options import TrainingOptions
 from tests.support.command import AT_A_RATE, Run
 from tests.support.guarded import samples, small_plan, with_validation, write
+from tests.support.interrupting import interrupt_at
 from tests.support.small_models import residual_model
 
 
@@ -143,18 +143,3 @@ def interruptions_arrive() -> Iterator[None]:
     former = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, former)
-
-
-def interrupt_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C when the command has done so many steps."""
-    from mcutrain.host.training import run as jobs
-
-    def with_interruption(plan: Any, data: Any, runner: Any, options: Any, report: Any, *rest: Any):
-        def told(progress: Progress) -> None:
-            report(progress)
-            if progress.phase == "train" and progress.done == step:
-                signal.raise_signal(signal.SIGINT)
-
-        return train(plan, data, runner, options, told, *rest)
-
-    monkeypatch.setattr(jobs, "train", with_interruption)

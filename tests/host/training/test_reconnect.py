@@ -28,7 +28,10 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     return Scene.of(tmp_path_factory.mktemp("scene"), epochs=2)
 
 
-@pytest.mark.parametrize("options", [{"latents": "off"}, {"latents": "host", "verify": True}])
+@pytest.mark.parametrize("options", [
+    {"latents": "host", "verify": True},
+    pytest.param({"latents": "off"}, marks=pytest.mark.exhaustive),
+])  # fmt: skip
 def test_troubles_of_the_board_change_nothing(
     options: dict[str, Any], scene: Scene, tmp_path: Path
 ) -> None:
@@ -46,7 +49,8 @@ def test_troubles_of_the_board_change_nothing(
 
 
 @pytest.mark.parametrize("plan", [
-    {"latent_slots": 12}, pytest.param({"receive_ahead": True}, marks=pytest.mark.exhaustive),
+    pytest.param({"latent_slots": 12}, marks=pytest.mark.exhaustive),
+    pytest.param({"receive_ahead": True}, marks=pytest.mark.exhaustive),
     pytest.param({"stream_input": True}, marks=pytest.mark.exhaustive),
 ])  # fmt: skip
 def test_a_kind_of_build_that_keeps_more_is_brought_back(
@@ -63,8 +67,8 @@ def test_a_kind_of_build_that_keeps_more_is_brought_back(
 def test_kills_of_the_host_and_troubles_of_the_board_change_nothing(
     scene: Scene, tmp_path: Path
 ) -> None:
-    is_same, happened = disturbed(scene, tmp_path, random.Random(4), 3, 4, (2_000, 8_000))
-    assert is_same and happened[KILLED] >= 2
+    is_same, happened = disturbed(scene, tmp_path, random.Random(4), 2, 3, (2_000, 8_000))
+    assert is_same and happened[KILLED] >= 1
 
 
 @pytest.mark.exhaustive
@@ -92,7 +96,7 @@ def test_a_device_that_resets_in_a_loop_ends_the_run_and_loses_nothing(
     assert saved(files["save"]) == scene.whole
 
 
-@pytest.mark.parametrize("patience_s", [0, 0.3])
+@pytest.mark.parametrize("patience_s", [pytest.param(0, marks=pytest.mark.exhaustive), 0.3])
 def test_a_device_that_stays_away_ends_the_run(
     patience_s: float, scene: Scene, tmp_path: Path
 ) -> None:
@@ -107,6 +111,7 @@ def test_a_device_that_stays_away_ends_the_run(
     assert saved(files["save"])["sgd"][1] > 0
 
 
+@pytest.mark.exhaustive
 def test_another_device_at_the_port_is_refused(
     scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,6 +128,7 @@ def test_another_device_at_the_port_is_refused(
             run_job(job)
 
 
+@pytest.mark.exhaustive
 def test_a_board_ahead_of_its_checkpoint_gets_the_checkpoints_state(
     scene: Scene, tmp_path: Path
 ) -> None:

@@ -12,8 +12,8 @@
  * Each client of the socket sends the line "ADDRESS NBYTES", in hexadecimal, and is sent the bytes
  * of the data memory.
  *
- * The EEPROM is that of an image of flash (host/simulation/flash_image.py), which the caller has made
- * and holds: each byte that the core writes is in the file at once. */
+ * The EEPROM is that of an image of flash (host/simulation/flash_image.py), which the caller has
+ * made and holds: each byte that the core writes is in the file at once. */
 #define _GNU_SOURCE
 #include <elf.h>
 #include <errno.h>
@@ -272,8 +272,8 @@ static void open_eeprom(avr_t *avr, const char *path)
     if (eeprom == NULL || file < 0) {
         stop("%s: no EEPROM (%s)", path, strerror(errno));
     }
-    uint8_t *image = mmap(NULL, IMAGE_HEADER_BYTES + eeprom->size, PROT_READ | PROT_WRITE,
-                          MAP_SHARED, file, 0);
+    uint8_t *image =
+        mmap(NULL, IMAGE_HEADER_BYTES + eeprom->size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
     if (image == MAP_FAILED) {
         stop("%s: %s", path, strerror(errno));
     }

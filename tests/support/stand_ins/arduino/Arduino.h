@@ -21,6 +21,37 @@ unsigned long millis(void);
 void disableCore0WDT(void);
 #endif
 
+#ifdef ESP32
+typedef enum {
+    ESP_RST_UNKNOWN,
+    ESP_RST_POWERON,
+    ESP_RST_EXT,
+    ESP_RST_SW,
+    ESP_RST_PANIC,
+    ESP_RST_INT_WDT,
+    ESP_RST_TASK_WDT,
+    ESP_RST_WDT,
+    ESP_RST_DEEPSLEEP,
+    ESP_RST_BROWNOUT
+} esp_reset_reason_t;
+extern "C" esp_reset_reason_t esp_reset_reason(void);
+
+class EspClass
+{
+  public:
+    uint64_t getEfuseMac(void);
+    void restart(void);
+};
+
+extern EspClass ESP;
+#endif
+
+#ifdef TEENSYDUINO
+/* Its core's names of registers, where the chip's number lies. */
+#define HW_OCOTP_CFG0 0x03020100u
+#define HW_OCOTP_CFG1 0x07060504u
+#endif
+
 class StandInSerial
 {
   public:

@@ -141,3 +141,22 @@ int main(void)
         loop();
     }
 }
+
+#ifdef ESP32
+EspClass ESP;
+
+uint64_t EspClass::getEfuseMac(void)
+{
+    return 0xa5a4a3a2a1a0u;
+}
+
+void EspClass::restart(void)
+{
+    exit(1);
+}
+
+esp_reset_reason_t esp_reset_reason(void)
+{
+    return ESP_RST_TASK_WDT;
+}
+#endif

@@ -13,6 +13,22 @@ HAL_StatusTypeDef HAL_Init(void);
 void HAL_IncTick(void);
 #define HAL_MAX_DELAY 0xffffffffu
 
+/* The chip's unique number, and what reset it. */
+uint32_t HAL_GetUIDw0(void);
+uint32_t HAL_GetUIDw1(void);
+uint32_t HAL_GetUIDw2(void);
+extern uint32_t stand_in_reset_flags;
+enum {
+    RCC_FLAG_PORRST = 1,
+    RCC_FLAG_BORRST = 2,
+    RCC_FLAG_IWDGRST = 4,
+    RCC_FLAG_IWDG1RST = 4,
+    RCC_FLAG_SFTRST = 8,
+    RCC_FLAG_PINRST = 16
+};
+#define __HAL_RCC_GET_FLAG(flag) ((stand_in_reset_flags & (uint32_t)(flag)) != 0)
+#define __HAL_RCC_CLEAR_RESET_FLAGS() (stand_in_reset_flags = 0)
+
 /* CMSIS-Core. */
 typedef enum { USART1_IRQn = 37, USART2_IRQn = 38, USART3_IRQn = 39 } IRQn_Type;
 void HAL_NVIC_SetPriority(IRQn_Type irq, uint32_t preempt, uint32_t sub);

@@ -41,7 +41,6 @@ HAL_StatusTypeDef HAL_PWREx_ConfigSupply(uint32_t source);
 void SCB_EnableICache(void);
 void SCB_EnableDCache(void);
 
-
 /* Faults, and the flash's error correction. */
 typedef struct {
     volatile uint32_t CCR;
