@@ -32,7 +32,8 @@ OF_BOARDS = ("platform", "ports", "project")
 ALWAYS = ("mct/alive.h", "mct/model_api.h", "mct/model_body.h", "mct/digest.h", "mct/quantize.h",
           "learning/guard.h", "learning/model_store.h", "learning/replay.h")  # fmt: skip
 OF_A_CHAIN = ("learning/record.h",)
-OF_THE_LINK = ("mct/port.h", "mct/protocol.h", "runtime/session.h", "runtime/session.c")
+OF_THE_LINK = ("mct/port.h", "mct/port_key.h", "mct/protocol.h", "runtime/session.h",
+               "runtime/session.c")  # fmt: skip
 OF_KEYS = ("runtime/seal.h",)
 # Headers of C and of systems: compilers look into `src` first.
 SYSTEM_HEADERS = {

@@ -18,7 +18,7 @@ from mcutrain.trainer.errors import Error
 
 ARDUINO = "arduino"
 C11 = "-std=c11 -O2 -g -ffunction-sections -fdata-sections -Wl,--gc-sections -Wall -Wextra"
-STORE = "-D MCT_WITH_STORE -D MCT_FLASH_UNIT_MAX=8"  # all boards that run here have flash for it
+FLASH = "-D MCT_HAS_FLASH -D MCT_FLASH_UNIT_MAX=8"  # of all boards that run here
 PLATFORM_FILES = ("platform.json", "platform.py", "builder/*.py")
 OWN_PLATFORM = "symlink://${PROJECT_DIR}/platform"
 SCRIPT = "board_script.c"  # the board that has no buttons
@@ -45,7 +45,7 @@ class ProjectBoard:
         if target.kind is TargetKind.REAL:
             return on_a_desk(target)
         env = NATIVE if target.kind is TargetKind.NATIVE else target.board
-        flags = f"build_flags = {C11} {STORE}"
+        flags = f"build_flags = {C11} {FLASH}"
         settings = (f"platform = {OWN_PLATFORM}", f"board = {target.board}", flags)
         return cls(
             target,
@@ -123,7 +123,7 @@ def native_section() -> str:
 platform = {OWN_PLATFORM}
 board = {NATIVE}
 ; Kernels of the board's instruction set compute the same in C here.
-build_flags = {C11} {STORE} -D MCT_INSTRUCTIONS_IN_C
+build_flags = {C11} {FLASH} -D MCT_INSTRUCTIONS_IN_C
 build_src_filter = {source_filter(SCRIPT, NATIVE)}
 test_testing_command = ${{platformio.build_dir}}/${{this.__env__}}/firmware.elf
 """

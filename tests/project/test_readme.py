@@ -51,6 +51,7 @@ void begin(uint32_t seed);
 void end_of_a_session(void);
 void begin_record(void);
 void warn(void);
+void feed_watchdog(void);
 bool sensor_has_a_window(void);
 void read_window(int8_t *sample);
 bool a_button_is_held(void);

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import select
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isqrt
@@ -12,6 +13,8 @@ from pathlib import Path
 
 from mcutrain.host.places import EXAMPLES
 from mcutrain.host.project.signal import SEED, MadeUpSignal
+from mcutrain.host.simulation.emulators.known import emulator_of
+from mcutrain.host.simulation.flash_image import held_image
 from mcutrain.trainer.graph.tensor import Array, Tensor
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.options import PlanOptions
@@ -40,7 +43,7 @@ def build_alone(folder: Path, board: str, run: Run) -> Path:
     (folder / "src" / "main.c").write_bytes((EXAMPLES / "alone" / "main.c").read_bytes())
     ini = folder / "platformio.ini"
     text = ini.read_text(encoding="utf-8")
-    ini.write_text(text.replace("-D MCT_WITH_STORE", "-D MCT_WITH_SENSOR -D MCT_WITH_STORE"))
+    ini.write_text(text.replace("-D MCT_HAS_FLASH", "-D MCT_WITH_SENSOR -D MCT_HAS_FLASH"))
     built = pio(folder, "run")
     assert built.returncode == 0, built.stdout + built.stderr
     return folder / ".pio" / "build" / board / "firmware.elf"
@@ -68,6 +71,26 @@ def heard(port: str) -> list[str]:
             seen = sum(each.startswith("I see") for each in found)
     finally:
         os.close(file)
+    return found
+
+
+def heard_on_screen(board: str, elf: Path, image: Path) -> list[str]:
+    """The same of a board in QEMU, whose serial port is its standard output here."""
+    emulator, found = emulator_of(board), list[str]()
+    command = ["stdio" if word == "pty" else word for word in emulator.command(elf)]
+    assert emulator.flash is not None
+    with (
+        held_image(image, emulator.flash),
+        subprocess.Popen(
+            [*command, *emulator.flash_args(image)], text=True, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        ) as process,
+    ):  # fmt: skip
+        assert process.stdout is not None
+        while sum(each.startswith("I see") for each in found) < 2 * SEEN:
+            found.append(process.stdout.readline().strip())
+            assert found[-1], found
+        process.kill()
     return found
 
 
