@@ -84,6 +84,8 @@ def about(program: Program) -> Iterator[str]:
         "what is learned, and the state of training": plan.memory.state_bytes,
         **{what: nbytes for what, nbytes in others.items() if nbytes},
     }
+    if plan.chip.copies_constants:
+        parts["constants, which this chip copies from flash"] = program.pointed_bytes
     yield from (f"| RAM | {what} | {nbytes:,} |" for what, nbytes in parts.items())
     yield f"| RAM | in all, without counters (under 100) and stack | {sum(parts.values()):,} |"
     yield f"| flash | constants: weights, tables, parameters | {program.constant_bytes:,} |"

@@ -53,8 +53,13 @@ def near(name: str, names: list[str]) -> str:
     >>> near("nucleo_f446", ["pico", "nucleo_f446re"])
     'did you mean nucleo_f446re? '
     """
-    like = get_close_matches(name.lower(), names, n=3, cutoff=0.75)
-    return f"did you mean {' or '.join(like)}? " if like else ""
+    found = like(name, names)
+    return f"did you mean {' or '.join(found)}? " if found else ""
+
+
+def like(name: str, names: list[str]) -> list[str]:
+    """Those of the names that a mistyped one may stand for, the most alike first."""
+    return get_close_matches(name.lower(), names, n=3, cutoff=0.75)
 
 
 def chip_of(board: str) -> Chip:

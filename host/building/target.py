@@ -14,6 +14,7 @@ from mcutrain.host.boards import (
     board_description,
     board_names,
     chip_of,
+    like,
     near,
     real_board_names,
 )
@@ -66,7 +67,8 @@ class Target:
         if name in simulated or name in real:
             raise Error(f"unknown target '{name}'{meant(name, boards)}")
         every = [REFERENCE, NATIVE, *boards, *(UNICORN + core for core in CORES)]
-        raise Error(f"unknown target '{name}': {near(name, every)}give {', '.join(every)}")
+        asked = near(name, every) or near_board(name, [*simulated, *real], boards)
+        raise Error(f"unknown target '{name}': {asked}give {', '.join(every)}")
 
     @classmethod
     def of_board(cls, board: str) -> Target:
@@ -133,4 +135,14 @@ def check_runs_here(target: Target) -> None:
 
 def meant(board: str, targets: list[str]) -> str:
     """What is said behind a board's name that lacks what makes it a target."""
-    return f": give {' or '.join(each for each in targets if each.endswith(':' + board))}"
+    return f": give {' or '.join(of_board(board, targets))}"
+
+
+def of_board(board: str, targets: list[str]) -> list[str]:
+    return [each for each in targets if each.endswith(f":{board}")]
+
+
+def near_board(name: str, boards: list[str], targets: list[str]) -> str:
+    """The question behind a name that is like those of boards, without what makes it a target."""
+    found = [each for board in like(name, boards) for each in of_board(board, targets)]
+    return f"did you mean {' or '.join(dict.fromkeys(found))}? " if found else ""

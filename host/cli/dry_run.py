@@ -176,7 +176,8 @@ def lines(told: Told) -> list[str]:
         if told["copied_constant_bytes"]:
             said.append(f"of these {told['copied_constant_bytes']:,} bytes are copied constants")
         said.append(f"flash: {told['constant_bytes']:,} bytes of constants; a build adds code")
-        like = f" of a {told['predicted_like']}" if told["predicted_like"] else ""
+        other = told["predicted_like"]
+        like = f" of a {other}, as there are no counts of its core" if other else ""
         said.append(f"a step: about {told['predicted_instructions']:,} instructions{like}")
     samples = {name: count for name, count in told.get("samples", {}).items() if count}
     if samples:

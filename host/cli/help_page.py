@@ -121,9 +121,8 @@ def argument_name(param: Any) -> str:
 
 def argument_row(param: Any) -> Row:
     """What an argument is called, and what it is, with its default if it has one."""
-    return argument_name(param), param.help + (
-        "" if param.required else f" Default: {param.default}."
-    )
+    is_said = param.required or "Default: " in param.help
+    return argument_name(param), param.help + ("" if is_said else f" Default: {param.default}.")
 
 
 def option_row(param: Any) -> Row:

@@ -108,7 +108,8 @@ def read_image(path: Path) -> Image:
         raise ModelError(f"cannot read {path}: {error.strerror}") from error
     except (ELFError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise ModelError(
-            f"{path} is no ELF file of a firmware: {error or 'it is damaged'}"
+            f"{path} is no ELF file of a firmware, or only a part of one: build it again "
+            f"({error or 'damaged'})"
         ) from error
     if not segments:
         raise ModelError(f"{path} loads nothing: give the linked firmware, such as firmware.elf")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mcutrain.host.boards import board_description, board_names, real_board_names
-from mcutrain.host.building.target import BOARD, NATIVE, REFERENCE, SIM, Target, TargetKind
+from mcutrain.host.building.target import BOARD, NATIVE, SIM, Target, TargetKind
 from mcutrain.host.defaults import BAUD
 from mcutrain.host.places import FIRMWARE_DIR
 from mcutrain.host.project.environments import board_settings, families, ports_filter
@@ -90,9 +90,10 @@ def target_of(name: str) -> Target:
         return Target.parse(BOARD + name)
     if name in board_names() and name != NATIVE:
         return Target.parse(SIM + name)
-    if name == REFERENCE:
-        raise Error("the reference is no board: give native, or one that mcutrain ports lists")
-    return Target.parse(name)
+    target = Target.parse(name)
+    if target.kind in (TargetKind.REFERENCE, TargetKind.CORE):
+        raise Error(f"{name} is no board: give native, or one that mcutrain ports lists")
+    return target
 
 
 def on_a_desk(target: Target) -> ProjectBoard:

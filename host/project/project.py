@@ -8,7 +8,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from mcutrain.host.building.firmware import check_budget, constant_bytes, step_calls
+from mcutrain.host.building.firmware import (
+    check_budget,
+    constant_bytes,
+    copied_constant_bytes,
+    step_calls,
+)
 from mcutrain.host.building.folder import LISTED, contents_of
 from mcutrain.host.places import PROJECT_DIR
 from mcutrain.host.project.boards import ProjectBoard
@@ -51,7 +56,7 @@ class Project:
             "model": self.plan.name,
             "update": self.plan.scheme.name,
             "board": self.board.target.name,
-            "ram_bytes": self.plan.memory.ram_bytes[ARENA],
+            "ram_bytes": ram_bytes(self.plan),
             "constant_bytes": constant_bytes(self.plan),
             "made_up_signal": {
                 "samples": SAMPLES,
@@ -196,7 +201,7 @@ def texts(
         "steps": STEPS,
         "before": learned.right(learned.before),
         "after": learned.right(learned.after),
-        "ram": f"{plan.memory.ram_bytes[ARENA]:,}",
+        "ram": f"{ram_bytes(plan):,}",
         "constants": f"{constant_bytes(plan):,}",
         "calls": step_calls(plan),
         "train": f"{shlex.quote(model)} {options}".strip(),
@@ -209,6 +214,11 @@ def texts(
         ".github/workflows/build.yml": "build.yml.in",
     }
     return {path: filled(template(name), words).encode() for path, name in named.items()}
+
+
+def ram_bytes(plan: TrainingPlan) -> int:
+    """Of arena and learned state, and of constants where the chip copies them from flash."""
+    return plan.memory.ram_bytes[ARENA] + copied_constant_bytes(plan, plan.chip)
 
 
 def option_words(request: Request) -> list[str]:

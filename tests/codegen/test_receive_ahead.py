@@ -352,7 +352,7 @@ def test_plan_prices_the_next_sample() -> None:
     assert cost.sram == ram_bytes(labels) == cost.arena + cost.learned + labels.ahead_bytes
 
 
-@pytest.mark.parametrize("board", [board_param("stm32vldiscovery")])
+@pytest.mark.parametrize("board", [board_param("stm32vldiscovery", is_long=True)])
 def test_one_that_does_not_fit_is_told_with_its_next_sample(board: str) -> None:
     plan = with_slots(plan_of(), 660)
     with pytest.raises(BudgetError, match=f"latents 6,600, next sample {plan.ahead_bytes},"):

@@ -107,6 +107,7 @@ def test_what_runs_here_is_not_mixed_with_what_does_not() -> None:
         ("board:esp32c3", "did you mean board:esp32-c3"),
         ("teensy41", "unknown target 'teensy41': give board:teensy41"),
         ("sim:teensy41", "unknown target 'sim:teensy41'"),
+        ("picco", "unknown target 'picco': did you mean sim:pico or board:pico? give"),
     ],
 )
 def test_an_unknown_target_names_those_that_are_like_it(name: str, words: str) -> None:

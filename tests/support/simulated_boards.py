@@ -16,9 +16,9 @@ YARDSTICKS = {"mps2_an385_m0"}
 # One of each kind of instruction set: what differs little between boards runs on these.
 KINDS = {"microbit", "mps2_an386", "mps3_an547", "sifive_e"}
 ONE = "mps2_an386"  # of them, for what is the same on all
-# Boards with a port of their own, whose cores have the instructions of one of KINDS, or take longer
-# than those: each trains once, and its memory is counted; make test-all has the rest.
-PORTS = {"atmega1284p", "atmega2560", "netduinoplus2", "nucleo_f446re", "pico", "rv32_virt"}
+# Boards with an emulator or a port of their own beside them: each trains once, and its memory is
+# counted; make test-all has all other boards.
+PORTS = {"atmega1284p", "pico", "rv32_virt"}
 BOARDS = [board for board in board_names() if board not in {NATIVE, *YARDSTICKS}]
 
 
@@ -42,7 +42,6 @@ def boards_of(short: Collection[str]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("board", params)
 
 
-each_board = boards_of(BOARDS)
 each_port = boards_of(KINDS | PORTS)
 each_kind = boards_of(KINDS)
 one_board = boards_of({ONE})

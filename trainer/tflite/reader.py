@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import struct
+import unicodedata
 from pathlib import Path
 
 import tflite
@@ -74,12 +75,16 @@ def input_tensor(path: Path) -> int:
 
 
 def identifier(name: str) -> str:
-    """``name`` as the start of C identifiers that no symbol of the firmware has.
+    """``name`` as the start of C identifiers that no symbol of the firmware has; letters go without
+    their marks.
 
-    >>> identifier("mcunet-5fps_int8"), identifier("5 fps")
-    ('mcunet_5fps_int8', 'm_5_fps')
+    >>> identifier("mcunet-5fps_int8"), identifier("5 fps"), identifier("Überwachung")
+    ('mcunet_5fps_int8', 'm_5_fps', 'uberwachung')
     """
-    cleaned = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_").lower() or "model"
+    letters = "".join(
+        c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c)
+    )
+    cleaned = re.sub(r"\W+", "_", letters, flags=re.ASCII).strip("_").lower() or "model"
     is_taken = cleaned.startswith("mct")
     return cleaned if cleaned[0].isalpha() and not is_taken else f"m_{cleaned}"
 

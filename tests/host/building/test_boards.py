@@ -33,7 +33,7 @@ from mcutrain.trainer.tflite.reader import load
 from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.latent_slots import with_slots
 from tests.support.paths import WATCH
-from tests.support.simulated_boards import board_param, each_board, each_port, one_board
+from tests.support.simulated_boards import board_param, each_port, one_board
 
 
 @cache
@@ -221,7 +221,7 @@ def size_of_sections(elf: Path, prefix: str) -> dict[str, int]:
     return {name: int(nbytes) for name, nbytes, _ in rows}
 
 
-@each_board
+@each_port
 def test_a_board_states_its_memories_once_and_truly(board: str) -> None:
     """The linker script and the description, which the plan is checked against, agree."""
     description = board_description(board)
@@ -237,7 +237,7 @@ def test_a_board_states_its_memories_once_and_truly(board: str) -> None:
     assert not {m.name for m in chip_of(board).beside} & {"arena", "state", "ram", "flash"}
 
 
-@pytest.mark.parametrize("board", [board_param("stm32vldiscovery")])
+@pytest.mark.parametrize("board", [board_param("stm32vldiscovery", is_long=True)])
 def test_what_does_not_fit_is_told_to_the_byte(board: str) -> None:
     """Latents fill the RAM: what must go for it to fit is what the message says."""
     target, plan = Target.parse(f"sim:{board}"), with_slots(watch(board), 21)
@@ -254,7 +254,7 @@ def test_what_does_not_fit_is_told_to_the_byte(board: str) -> None:
     assert 8192 - slot - 8 < measured(build(fewer, target))["sram_bytes"] <= 8192
 
 
-@each_board
+@each_port
 def test_paint_covers_the_stack_and_nothing_else(board: str, tmp_path: Path) -> None:
     elf = watch_on(board).elf
     _, nbytes = paint(elf, tmp_path)

@@ -145,7 +145,8 @@ def test_where_a_file_is_a_folder(run: Run, tmp_path: Path) -> None:
     ("options", "said"),
     [
         (("--board", "nucleo_f446"), "nucleo_f446re"),
-        (("--board", "reference"), "the reference is no board"),
+        (("--board", "reference"), "reference is no board: give native"),
+        (("--board", "unicorn:cortex-m4"), "unicorn:cortex-m4 is no board: give native"),
         (("--board", "sim:nothing"), "sim:microbit"),
         (("--loss", "mse"), "learns without labels"),
         (("--update", "lst:2"), "lst:2"),

@@ -193,7 +193,12 @@ def test_a_stream_takes_old_samples_from_flash(tmp_path: Path) -> None:
 
 @pytest.mark.board
 @pytest.mark.parametrize(
-    ("update", "count", "slots"), [("last:2", 1, 0), ("head", 1, 2), ("last:2", OLD, 3)]
+    ("update", "count", "slots"),
+    [
+        pytest.param("last:2", 1, 0, marks=pytest.mark.exhaustive),
+        ("head", 1, 2),
+        pytest.param("last:2", OLD, 3, marks=pytest.mark.exhaustive),
+    ],
 )
 def test_the_plan_prices_flash_as_the_linker_does(
     update: str, count: int, slots: int, tmp_path: Path

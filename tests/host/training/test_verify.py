@@ -28,6 +28,7 @@ from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import parse
 from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.fake_model.build import build_patched
+from tests.support.marks import exhaustive
 from tests.support.small_models import residual_model, write_dataset
 
 FAULTS = {
@@ -66,7 +67,7 @@ def faulty(elf: Path, plan: TrainingPlan) -> Iterator[DeviceRunner]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("ahead", [False, True])
+@pytest.mark.parametrize("ahead", [False, exhaustive(True, [True])])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_in_a_kernel_is_found_and_named(fault: str, ahead: bool, tmp_path: Path) -> None:
     file, right, wrong, operation = FAULTS[fault]

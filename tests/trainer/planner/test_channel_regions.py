@@ -23,6 +23,7 @@ from mcutrain.trainer.scheme import Scheme
 from mcutrain.trainer.tflite.reader import load, parse
 from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.drawn_regions import drawn_groups, force
+from tests.support.marks import exhaustive
 from tests.support.native import NativeModel
 from tests.support.paths import MCUNET, MCUNET_49KB
 from tests.support.random_blocks import large_block, random_blocks, random_scheme
@@ -64,7 +65,7 @@ def digest_after(plan: TrainingPlan) -> int:
     return trained.digest()
 
 
-@pytest.mark.parametrize("seed", range(48))
+@pytest.mark.parametrize("seed", [exhaustive(s, range(20, 48)) for s in range(48)])
 def test_random_groups_train_bit_exactly(
     seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,7 +123,7 @@ def test_the_backward_pass_of_wide_blocks_fits(models: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("errors", ["e12", "e8"])
+@pytest.mark.parametrize("errors", ["e12", exhaustive("e8", ["e8"])])
 def test_groups_never_enlarge_the_arena(
     errors: str, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,6 +36,7 @@ from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.awkward_model import awkward_model
 from tests.support.drawn_regions import drawn_groups, drawn_runs, force
 from tests.support.latent_steps import assert_latents_train_alike
+from tests.support.marks import exhaustive
 from tests.support.paths import MCUNET
 from tests.support.random_blocks import random_blocks, random_scheme
 from tests.support.random_models import samples
@@ -124,7 +125,7 @@ def digests(plan: TrainingPlan, steps: int = STEPS) -> list[int]:
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=20)
 @given(st.integers(0, 10_000), st.integers(0, 10_000))
 def test_the_reference_trains_to_the_same_bits(seed: int, which: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -148,7 +149,7 @@ def digest_after(plan: TrainingPlan) -> int:
     return trained.digest()
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", [exhaustive(s, range(12, 30)) for s in range(30)])
 def test_generated_code_computes_again_bit_exactly(
     seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,7 +258,7 @@ def test_a_streamed_sample_is_computed_from_no_more(
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=10)
 @given(st.integers(0, 10_000))
 def test_the_arena_never_grows(seed: int) -> None:
     """And nothing is computed twice where it gains nothing, or more than a limit asks for."""
