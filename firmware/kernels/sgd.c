@@ -137,8 +137,8 @@ static inline int16_t byte_step(int32_t v, byte_shift by, uint32_t r)
  * the dither r. The compiler has too few registers, and moves what does not change to and fro. The
  * addresses are those of the ends; a weight that would leave its range ends the loop in between. A
  * shift by a register looks at its low byte, so both shifts lie in one. */
-static MCT_NOINLINE void step_fractions(int8_t *w, int8_t *frac, const int8_t *x, int32_t centre,
-                                        int32_t scaled, int32_t size, int32_t shift, uint32_t r)
+static inline void step_fractions(int8_t *w, int8_t *frac, const int8_t *x, int32_t centre,
+                                  int32_t scaled, int32_t size, int32_t shift, uint32_t r)
 {
     int32_t k = -size;
     w += size;

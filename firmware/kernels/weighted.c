@@ -81,14 +81,9 @@ static inline int32_t put_saturated(int32_t left, const int32_t *sums, const int
 
 #endif
 
-/* Of any channels; apart where others have a way of their own. */
-#ifdef MCT_HAS_HIGH_REGISTERS
-static MCT_NOINLINE
-#else
-static inline
-#endif
-    void put_any(const mct_outputs *to, int32_t first, int32_t count, const int32_t *sums,
-                 int8_t *out)
+/* Of any channels. */
+static inline void put_any(const mct_outputs *to, int32_t first, int32_t count, const int32_t *sums,
+                           int8_t *out)
 {
     static const int32_t none[MCT_BATCH] = {
         0}; /* so that the loop has no case of a layer without b */
@@ -124,7 +119,7 @@ void mct_put_outputs(const mct_outputs *to, int32_t first, int32_t count, const 
         left = put_saturated(left, sums, to->b + first, to->multiplier + first,
                              to->shift + first + count, out + count, to->out_offset);
     }
-    if (left != 0) {
+    if (__builtin_expect(left != 0, 0)) {
         put_any(to, first + count + left, -left, sums + count + left, out + count + left);
     }
     for (int32_t k = 0; (to->act_min > INT8_MIN || to->act_max < INT8_MAX) && k < count; k++) {
