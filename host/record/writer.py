@@ -87,7 +87,7 @@ class RecordWriter:
         raw = None if is_reset else state_bytes(plan, state)
         found = begin_json(raw, self.number, self.classes)
         self.described |= {"seed": seed, "begin": found, "head": self.head.hex()}
-        self._open("wb")
+        self._open(is_new=True)
         self._write(self.described)
 
     def event(self, name: str, facts: Mapping[str, Any]) -> None:
@@ -148,7 +148,7 @@ class RecordWriter:
     def resume(self, position: Mapping[str, Any]) -> None:
         """Raises RecordError where the record is shorter than it was."""
         size = int(position["bytes"])
-        self._open("r+b")
+        self._open(is_new=False)
         file = self._opened()
         if self.path.stat().st_size < size:
             raise RecordError(
@@ -190,9 +190,9 @@ class RecordWriter:
             self._latents[taken.source] = Interpreter(self.plan).latent_of(taken.sample)
         return self._latents[taken.source]
 
-    def _open(self, mode: str) -> None:
+    def _open(self, *, is_new: bool) -> None:
         try:
-            self._file = self.path.open(mode)
+            self._file = self.path.open("wb") if is_new else self.path.open("r+b")
         except OSError as err:
             raise Error(f"cannot write {self.path}: {reason(err)}") from err
 

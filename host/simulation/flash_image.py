@@ -97,7 +97,7 @@ def held_image(path: Path, geometry: FlashGeometry) -> Iterator[None]:
 
 
 def _opened(path: Path) -> IO[bytes]:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     file: IO[bytes] = os.fdopen(descriptor, "r+b")
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()

@@ -41,7 +41,6 @@ ALONE = ROOT / "docs" / "guides" / "alone.md"
 # The program around the functions of the page about training without a host, whose author is this
 # test: samples that are all zero, of two classes by turns, and a validation that always fails.
 AROUND_ALONE = """
-#define MCT_WITH_STORE
 #include <string.h>
 #include "mct/port_flash.h"
 #include "model.h"
@@ -50,7 +49,12 @@ static int8_t sample[MODEL_INPUT_BYTES];
 static void train_one_epoch(void);
 static uint32_t count_right(void) { return 0; }
 static void warn(void) {}
-static uint8_t flash[32768];
+static void feed_watchdog(void) {}
+static bool sensor_has_a_window(void) { return false; }
+static void read_window(int8_t *to) { (void)to; }
+static bool a_button_is_held(void) { return false; }
+static uint32_t class_of_the_button(void) { return 0; }
+static uint8_t flash[12 * 4096]; /* the store's, and those of a record behind them */
 mct_flash_geometry mct_port_flash_geometry(void)
 {
     mct_flash_geometry geometry = {4096, 8, 4};
@@ -254,8 +258,9 @@ def test_the_pages_about_firmware_name_all_that_it_compiles(project: Path, comma
     printed_by(command_with(FIRMWARE, "--output gen\n") + compile_and_run, project, commands)
     functions = "".join(block for _, block in blocks(ALONE, "c"))
     (project / "main.c").write_text(AROUND_ALONE + functions + PROGRAM_ALONE, encoding="utf-8")
-    with_store = compile_and_run.replace("gcc ", "gcc -DMCT_WITH_STORE ", 1)
-    printed_by(command_with(ALONE, "generate") + with_store, project, commands)
+    flags = "-DMCT_WITH_STORE -DMCT_WITH_RECORD_LOG"
+    generated = command_with(ALONE, "--latent-slots 20").replace("--output", "--chain --output")
+    printed_by(generated + compile_and_run.replace("gcc ", f"gcc {flags} ", 1), project, commands)
 
 
 @pytest.mark.slow
