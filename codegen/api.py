@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from mcutrain.codegen.c import WIDTH
 from mcutrain.codegen.names import in_ram, region_name
 from mcutrain.codegen.program import Program
 from mcutrain.trainer.enrolment import Enrolment, enrolment_of
@@ -49,12 +50,18 @@ def emit_enrolment(program: Program) -> Iterator[str]:
     learned |= {"FRAC": head.fraction} if head.fraction is not None else {}
     learned |= {f"{name}_SUM": t for name, t in zip("WB", head.sums, strict=False)}
     for macro, tensor in learned.items():
-        yield f"#define MCT_API_ENROL_{macro} {in_ram(program.plan, tensor)}"
+        yield define(f"MCT_API_ENROL_{macro}", in_ram(program.plan, tensor))
     for table in head.rates.tables:
         constant = program.tables[table.data.dtype.str, table.data.tobytes()]
-        yield f"#define MCT_API_ENROL_{table.name.upper()} {constant.name}"
+        yield define(f"MCT_API_ENROL_{table.name.upper()}", constant.name)
     yield f"#define MCT_API_ENROL_OFFSET ({-head.zero_point})"
     yield f"#define MCT_API_ENROL_SHIFT ({head.shift})"
+
+
+def define(macro: str, value: str) -> str:
+    """A macro, on two lines if it must be."""
+    line = f"#define {macro} {value}"
+    return line if len(line) <= WIDTH else f"#define {macro} \\\n    {value}"
 
 
 def api_macros(name: str) -> Iterator[str]:

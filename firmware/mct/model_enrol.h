@@ -61,7 +61,7 @@ static uint32_t MCT_API(label_of)(uint32_t slot)
     }
 #endif
 #if MCT_API_FLASH_LATENTS > 0
-    if (slot >= MCT_API_LATENT_SLOTS) {
+    if (slot - MCT_API_LATENT_SLOTS < MCT_API_FLASH_LATENTS) {
         uint16_t found;
         MCT_COPY_FROM_FLASH(&found, MCT_API(flash_labels),
                             (slot - MCT_API_LATENT_SLOTS) * sizeof found, sizeof found);
@@ -81,7 +81,7 @@ static int32_t MCT_API(kept_value)(uint32_t slot, uint32_t i)
     }
 #endif
 #if MCT_API_FLASH_LATENTS > 0
-    if (slot >= MCT_API_LATENT_SLOTS) {
+    if (slot - MCT_API_LATENT_SLOTS < MCT_API_FLASH_LATENTS) {
         MCT_COPY_FROM_FLASH(&value, MCT_API(flash_latents),
                             (slot - MCT_API_LATENT_SLOTS) * MCT_API_CONST(LATENT_BYTES) + i, 1);
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a host collects of the device's own sensor, for session.c alone, which selects the model:
- * in firmware that says MCT_WITH_SENSOR, and gives mct_port_sample (mct/port.h). */
+/* Part of runtime/session.c, which selects the model: what a host collects of the device's own
+ * sensor, in firmware that says MCT_WITH_SENSOR, and gives mct_port_sample (mct/port.h). */
 #ifndef MCT_COLLECT_H
 #define MCT_COLLECT_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the device says of itself, for session.c alone, which selects the model. */
+/* Part of runtime/session.c, which selects the model: what the device says of itself. */
 #ifndef MCT_HELLO_H
 #define MCT_HELLO_H
 

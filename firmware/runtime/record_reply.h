@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The reply to RECORD, of builds with a chain: for runtime/session.c alone. */
+/* Part of runtime/session.c, which selects the model: the reply to RECORD, of builds with a
+ * chain. */
 #ifndef MCT_RECORD_REPLY_H
 #define MCT_RECORD_REPLY_H
 
@@ -13,7 +14,7 @@
 
 #include "mct/record_chain.h"
 
-_Static_assert(MCT_RECORD_ENTRY_BYTES == MCT_REPLY_RECORD_BYTES, "an entry is a reply");
+_Static_assert((int)MCT_RECORD_ENTRY_BYTES == (int)MCT_REPLY_RECORD_BYTES, "an entry is a reply");
 
 static void mct_record_look(uint8_t *reply)
 {

@@ -5,11 +5,19 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct {
     const uint8_t *payload;
     uint32_t nbytes;
     uint16_t seq;
     uint8_t type;
 } mct_request;
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
