@@ -65,6 +65,7 @@ SMALL: dict[str, Callable[[], TrainingPlan]] = {
     "absent": lambda: small("head", absent="keep"),
     "spare-latents": lambda: with_slots(small("head", classes=3, spare_classes=2), 2),
     "formats": lambda: small("full", errors="e8", accumulate=3),
+    "enrol-sums": lambda: with_slots(small("head", accumulate=3), 2),
     "whole": lambda: small("full", weights="int8"),
     "chain": lambda: with_slots(small("last:2", chain=True, record_entries=2), 2),
     "stream-chain": lambda: small("head", LONG_NAME, chain=True, stream_input=True),
