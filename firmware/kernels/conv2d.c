@@ -68,7 +68,13 @@ static MCT_NOINLINE void sum_filters(const window *from, int32_t first, bool add
     sums[3] = s.sum3;
 }
 
-/* The same, set, of a window in one row, which pays most for what the other does by row. */
+/* The same, set, of a window in one row, which pays most for what the other does by row: on cores
+ * whose compiler moves much of that between registers (Armv6-M). */
+#ifdef MCT_HAS_HIGH_REGISTERS
+enum { MCT_ROW_APART = 1 };
+#else
+enum { MCT_ROW_APART = 0 };
+#endif
 static MCT_NOINLINE void sum_filters_in_row(const window *from, int32_t first, int32_t *sums)
 {
     const mct_sums none = {0, 0, 0, 0};
@@ -114,7 +120,7 @@ void mct_conv2d_s8_row(const mct_conv2d_params *p, const int8_t *const rows[], c
                 }
                 int32_t f = 0;
                 for (; f <= filters - MCT_FILTERS; f += MCT_FILTERS) {
-                    if (at.runs == 1 && parts == 0 && rows[0] != NULL) {
+                    if (MCT_ROW_APART && at.runs == 1 && parts == 0 && rows[0] != NULL) {
                         sum_filters_in_row(&at, o + f, sums + f);
                     } else {
                         sum_filters(&at, o + f, parts != 0, sums + f);
