@@ -14,8 +14,9 @@ from mcutrain.host.record.samples import Begun, Samples, check_label
 from mcutrain.host.record.states import region_of, state_hash
 from mcutrain.host.record.walk import Walk
 from mcutrain.host.training.absent import new_classes, present_classes, with_seen
-from mcutrain.host.training.loop import with_next_step, with_seed
+from mcutrain.host.training.loop import with_seed
 from mcutrain.host.training.preconditioning import with_input_shifts
+from mcutrain.host.training.steps import with_next_step
 from mcutrain.trainer.graph.tensor import Array, Tensor
 from mcutrain.trainer.interpreter import (
     Interpreter,

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import Any
 
-from mcutrain.host.link.model_device import ModelDevice
 from mcutrain.host.training.absent import new_classes, present_classes, with_seen
 from mcutrain.host.training.balance import ON
 from mcutrain.host.training.checkpoints import Checkpoints
@@ -23,9 +21,8 @@ from mcutrain.host.training.evaluation import (
 )
 from mcutrain.host.training.feed import Feed
 from mcutrain.host.training.guard import Guard, Guarded, ValidationScore, Verdict
-from mcutrain.host.training.interrupt import Interrupted, StopTraining, deferred
-from mcutrain.host.training.latents import innermost
-from mcutrain.host.training.monitor import EARLY_STEPS, Monitor
+from mcutrain.host.training.interrupt import Interrupted, deferred
+from mcutrain.host.training.monitor import Monitor
 from mcutrain.host.training.preconditioning import set_input_shifts
 from mcutrain.host.training.progress import Progress, Report
 from mcutrain.host.training.rates import (
@@ -36,10 +33,11 @@ from mcutrain.host.training.rates import (
     rates,
 )
 from mcutrain.host.training.reached import checkpoint, go_on
-from mcutrain.host.training.recording import Recorder, Taken
+from mcutrain.host.training.recording import Recorder
 from mcutrain.host.training.result import Result
 from mcutrain.host.training.runner import Answer, Runner, answer
-from mcutrain.host.training.runners import DeviceRunner, ReferenceRunner
+from mcutrain.host.training.runners import ReferenceRunner
+from mcutrain.host.training.steps import device_of, run_steps, tell, tell_record
 from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.host.training.training_run import Keep, TrainingRun
 from mcutrain.host.training.verify import Differs, Verifier
@@ -47,7 +45,6 @@ from mcutrain.host.training.yardstick import constant_answer
 from mcutrain.trainer.errors import DataError, Error
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import pack_state, unpack_state
-from mcutrain.trainer.ops.sgd import LearningRate
 from mcutrain.trainer.training_plan import TrainingPlan
 
 
@@ -159,12 +156,6 @@ def fit_to_data(run: TrainingRun, state: bytes | None) -> None:
         tell_record(run, "seen", classes=sorted(seen))
     if set_input_shifts(plan, run.data.x_train, run.runner, *run.trained[1:]):
         tell_record(run, "input shifts", state=run.runner.state())
-
-
-def tell_record(run: TrainingRun, event: str, **facts: Any) -> None:
-    """Have the record, if one is kept, say what has happened between two steps."""
-    if run.record is not None:
-        run.record.event(event, facts)
 
 
 def end_record(run: TrainingRun) -> None:
@@ -296,94 +287,6 @@ def tell_epoch(run: TrainingRun, epoch: int, epochs: int, steps: int) -> None:
     tell(run, Progress("epoch", epoch, epochs, sum(losses) / len(losses), metric, epoch))
 
 
-def tell(run: TrainingRun, progress: Progress) -> None:
-    """Tell of the progress of the steps; ``result.stopped`` if they are to end."""
-    try:
-        run.report(progress)
-    except StopTraining:
-        run.result.stopped = True
-
-
-def run_steps(
-    run: TrainingRun,
-    feed: Feed,
-    schedule: dict[int, LearningRate],
-    epoch: int,
-    first: int,
-    end: int,
-) -> None:
-    """Steps ``first`` to ``end`` of a run, counted in its result. Raises Differs, Interrupted."""
-    result, traffic = run.result, run.traffic
-    rate = schedule[max(k for k in schedule if k <= first)]
-    for k in range(first, end):
-        run.interrupt.check()
-        if k in schedule:
-            rate = schedule[k]
-            for trained in run.trained:
-                trained.set_learning_rate(rate)
-        if feed.order[k] == NO_SAMPLE:
-            leave_out(run)
-            continue
-        if k + 1 < end and feed.order[k + 1] != NO_SAMPLE:
-            run.runner.announce(*feed.at(k + 1))
-        take_step(run, feed, k, rate)
-        if run.monitor and result.steps == EARLY_STEPS:
-            run.seen = run.runner.state()
-            run.monitor.look(run.seen)
-        told = Progress(
-            "train", k + 1, len(feed.order), result.losses[-1], epoch=epoch, epochs=run.epochs,
-            rate=rate.real, traffic=traffic,
-        )  # fmt: skip
-        tell(run, told)
-        if result.stopped:
-            return
-        if run.checkpoints and k + 1 < end and run.checkpoints.is_due(result.steps):
-            checkpoint(run)
-
-
-def take_step(run: TrainingRun, feed: Feed, k: int, rate: LearningRate) -> None:
-    """Step ``k`` of a run, at this rate. Raises Differs."""
-    result, verifier = run.result, run.verifier
-    sample, target = feed.at(k)
-    started = time.monotonic()
-    expected = verifier and verifier.expect(partial(verifier.replay, sample, target))
-    wants_digest = run.options.verify or run.record is not None
-    loss, digest = run.runner.step(sample, target, wants_digest)
-    number = run.first_step + result.steps
-    result.steps += 1
-    result.losses.append(loss.real(run.plan))
-    if run.record is not None:
-        source, at_latent = run.data.source(int(feed.order[k])), began_at_latent(run.runner)
-        run.record.step(Taken(number, sample, target, source, rate, at_latent, digest))
-    latent = (sample, target) if began_at_latent(run.runner) else None
-    if verifier and expected and not verifier.compare_step(expected(), (loss, digest), latent):
-        raise Differs(verifier.locate(device_of(run.runner), sample, target))
-    run.trust()
-    result.step_seconds += time.monotonic() - started
-
-
-def began_at_latent(runner: Runner) -> bool:
-    """Whether the runner's last step began at the latent of its sample."""
-    found = innermost(runner)
-    return isinstance(found, ReferenceRunner | DeviceRunner) and found.at_latent
-
-
-def leave_out(run: TrainingRun) -> None:
-    """Let a step whose sample was left out count, though it is not taken."""
-    state = with_next_step(run.plan, run.runner.state())
-    for trained in run.trained:
-        trained.load(state)
-    tell_record(run, "left out", step=run.first_step + run.result.steps)
-    run.result.steps += 1
-
-
-def with_next_step(plan: TrainingPlan, state: bytes) -> bytes:
-    """The state behind a step that learned nothing."""
-    tensors = unpack_state(plan, state)
-    tensors[plan.learning.sgd][1] += 1
-    return pack_state(plan, tensors)
-
-
 def judge(run: TrainingRun, counts: bool = False) -> Verdict:
     """Show the guard the state there is. Raises Differs, Interrupted."""
     assert run.guard is not None and run.result.guarded is not None
@@ -435,13 +338,6 @@ def verified_answer(run: TrainingRun, runner: Runner, sample: Array) -> Answer:
     if found != expected():
         raise Differs(run.verifier.locate_prediction(device_of(run.runner), sample))
     return found
-
-
-def device_of(runner: Runner) -> ModelDevice:
-    """The device of a runner that differs from the reference: it is not the reference."""
-    found = innermost(runner)
-    assert isinstance(found, DeviceRunner)
-    return found.device
 
 
 def evaluate(run: TrainingRun, phase: str) -> Evaluation | None:

@@ -266,9 +266,7 @@ class SteadyRunner(DeviceRunner):
             try:
                 transport = SerialTransport(port, self.baud)
                 hashes = info.build_hash, info.numerics_hash
-                device = Device.open(
-                    transport, *hashes, hello_patience_s=HELLO_S, keys=self.keys
-                )
+                device = Device.open(transport, *hashes, hello_patience_s=HELLO_S, keys=self.keys)
             except (TransportError, ProtocolError) as error:
                 if time.monotonic() > until or self.reconnects.is_ended():
                     raise TransportError(

@@ -57,7 +57,8 @@ def test_the_small_models_print_every_kind_of_code() -> None:
     """What the tests above are worth."""
     printed = "\n".join(emit_source(lay_out(make())) for make in SMALL.values())
     body = "".join(
-        (FIRMWARE / "mct" / f"model_{part}.h").read_text() for part in ("body", "chain", "enrol", "latents")
+        (FIRMWARE / "mct" / f"model_{part}.h").read_text()
+        for part in ("body", "chain", "enrol", "latents")
     )
     told = set(re.findall(r"^#define (MCT_API\w*)", printed, re.MULTILINE))
     ended = set(re.findall(r"^#undef (MCT_API\w*)", body, re.MULTILINE))
