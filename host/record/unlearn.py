@@ -139,6 +139,11 @@ def reasons_not_to_claim(left_out: LeftOut, header: Header, data: Dataset) -> It
             f"the run began with a state of {header.first_step:,} steps, and this record does not "
             "say what those learned from: unlearn begins with the record of the first run"
         )
+    elif header.request.leaves_state():
+        yield (
+            f"{header.request.model} holds what an earlier training learned, and this record does "
+            "not say from what: begin with the model of before"
+        )
     if (samples := load(header.request.model).calibration) is not None:
         yield (
             f"the ranges in {header.request.model} were calibrated with samples ({samples}): "
