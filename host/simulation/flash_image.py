@@ -53,8 +53,9 @@ class FlashGeometry:
 
 
 def meaning_of(path: Path) -> bytes | None:
-    """The numerics hash of the model that saved last in an image, or began to, by the headers of its
-    slots (SPEC 4.1); None if there is none. Raises Error if the file cannot be read, or is no image."""
+    """The numerics hash of the model that saved last in an image, or began to, by the headers of
+    its slots (SPEC 4.1); None if there is none. Raises Error if the file cannot be read, or is no
+    image."""
     try:
         with path.open("rb") as file:
             told = re.fullmatch(
