@@ -20,6 +20,7 @@ import numpy as np
 from mcutrain.host.building.target import REFERENCE
 from mcutrain.host.data.options import SPLITS
 from mcutrain.host.defaults import AUTO
+from mcutrain.host.outputs import NamedFile, Role, check_files
 from mcutrain.host.record.errors import RecordError
 from mcutrain.host.record.header import Header, decisions_json
 from mcutrain.host.record.samples import gone_of, required
@@ -105,6 +106,9 @@ def run_unlearn(job: UnlearnJob, reporter: Reporter = SILENT) -> Unlearned:
     for _ in walk:
         pass
     header = walk.header.at(job.record, job.model)
+    outputs = {"--save": job.save, "--record": job.new_record}
+    written = [NamedFile(name, path, Role.WRITTEN) for name, path in outputs.items() if path]
+    check_files([NamedFile("MODEL", header.request.model, Role.READ), *written])
     plan = header.plan()
     with reporter.working(f"reading {job.data}"):
         there = load_dataset(job.data, plan, header.reading)

@@ -386,7 +386,8 @@ def test_a_model_is_built_and_flashed_by_platformio(
         assert json.loads((gen / "watch.json").read_text())["name"] == "watch"
         return outcome[0]
 
-    def build(plan: object, where: Target, verbose: bool) -> Build:
+    def build(plan: object, where: Target, verbose: bool, keys: object) -> Build:
+        assert keys is None
         assert where.name == "board:nucleo_f446re"
         return dataclasses.replace(built, target=where)
 

@@ -138,6 +138,14 @@ def test_what_cannot_be_claimed_is_said_before_anything_is_learned(
     assert (tmp_path / "new.npz").exists()
 
 
+def test_the_model_that_the_record_names_is_not_written_over(tmp_path: Path) -> None:
+    found = recorded_here(files(tmp_path))
+    before = found.model.read_bytes()
+    with pytest.raises(Error, match=r"--save: .* is the model itself"):
+        run_unlearn(UnlearnJob(found.record, found.data, OUT, found.model, None))
+    assert found.model.read_bytes() == before
+
+
 def test_a_twin_of_a_sample_is_a_reason_not_to_claim(tmp_path: Path) -> None:
     found = files(tmp_path, validates=True)
     arrays = dict(np.load(found.data))

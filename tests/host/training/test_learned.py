@@ -163,7 +163,8 @@ def test_a_board_that_has_learned_nothing_has_nothing_to_pull(
     assert ran.status == 1 and "learned nothing yet" in ran.err
     assert list(tmp_path.iterdir()) == []
     # Nor has it anything to ask about, and to go on from is to begin.
-    assert run(*board.train("--steps", 1, "--go-on")).status == 0
+    ran = run(*board.train("--steps", 1, "--go-on"))
+    assert ran.status == 0 and "has learned nothing yet, and begins anew" in ran.err
 
 
 def test_a_device_that_has_the_state_already_is_not_reset(board: Board) -> None:
