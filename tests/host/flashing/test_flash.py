@@ -370,6 +370,7 @@ def test_a_firmware_that_does_not_come_is_told(
     assert "no port of the board was found: give --port" in one_line(run, *args)
 
 
+@pytest.mark.exhaustive
 def test_a_model_is_built_and_flashed_by_platformio(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
