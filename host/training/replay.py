@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -142,7 +143,7 @@ class StreamRunner(WrappedRunner):
     def position(self) -> dict[str, int]:
         return {"kept": self.kept, "replayed": self.replayed}
 
-    def resume(self, steps: int, position: Mapping[str, int]) -> None:
+    def resume(self, steps: int, position: Mapping[str, Any]) -> None:
         """Fill the buffer with what it held behind so many steps."""
         held = self._stream.held(steps)
         for slot, sample in held.items() if steps else ():

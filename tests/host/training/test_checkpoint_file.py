@@ -123,6 +123,27 @@ def test_what_changes_no_bit_may_change(folder: Path) -> None:
     assert found.result.resumed_from == 8  # every 4 steps, and the death at the tenth
 
 
+def test_with_a_chain_latents_stay_where_they_were(folder: Path) -> None:
+    """A chain tells which steps began at one."""
+    plan = {"chain": True}
+    with pytest.raises(Died):
+        begin(folder, Dying(DIES_AT), plan=plan, beginning="fresh")
+    with pytest.raises(DataError, match="another run: --latents was host and is off; give that"):
+        begin(folder, plan=plan, latents="off")
+    assert begin(folder, plan=plan).result.resumed_from == 8
+
+
+@pytest.mark.exhaustive
+def test_with_a_chain_there_are_as_many_slots_as_before(folder: Path) -> None:
+    options = {"latents": "device", "target": "native"}
+    few, more = ({"chain": True, "latent_slots": slots} for slots in (4, 5))
+    with pytest.raises(Died):
+        begin(folder, Dying(DIES_AT), plan=few, beginning="fresh", **options)
+    with pytest.raises(DataError, match="another run: --latent-slots was 4 and is 5; "):
+        begin(folder, plan=more, **options)
+    assert begin(folder, plan=few, **options).result.resumed_from == 8
+
+
 def test_fresh_begins_anew(folder: Path) -> None:
     found = begin(folder, seed=9, beginning="fresh")
     assert found.result.resumed_from is None
