@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from mcutrain.host.training.runner import LatentRunner, Runner, SlotRunner
+from mcutrain.host.training.stored_values import count
 from mcutrain.trainer.errors import Error
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import StepRecord
@@ -189,7 +190,7 @@ class CachedRunner(WrappedRunner):
 
     def resume(self, steps: int, position: Mapping[str, Any]) -> None:
         """What was kept is computed again when it is met, and comes into the slot that it had."""
-        self._before, self._reused = int(position["computed"]), int(position["reused"])
+        self._before, self._reused = count(position["computed"]), count(position["reused"])
         if self.slots is not None:
             hashes = [str(each) for each in position["slots"]][: self.slots]
             self._numbered = {each: slot for slot, each in enumerate(hashes)}
