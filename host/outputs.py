@@ -19,6 +19,7 @@ from mcutrain.trainer.errors import Error
 # What `generate` and `build` leave in a folder.
 GENERATED = (".c", ".h", ".json", ".elf", ".map")
 SOURCES = "src"  # where those of `generate` lie in it
+KEY_FILE = b"mcutrain key "  # what begins a file of keys (host/keys.py)
 ANOTHER = "give another file, so that it is not lost"
 
 
@@ -69,12 +70,15 @@ def check_place(file: NamedFile) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """Raises Error now if a file could not be put at ``path`` later, in a folder that is there."""
+    """Raises Error now if a file could not be put at ``path`` later, in a folder that is there, or
+    a file of keys would be lost."""
     folder = path.resolve().parent  # through a link, to what it leads to
     if path.is_dir():
         raise Error(f"cannot write {path}: it is a folder; give a file")
     if path.exists() and not path.is_file():
         raise Error(f"cannot write {path}: it is no file that could be replaced; give another")
+    if is_key_file(path):
+        raise Error(f"cannot write {path}: it may hold the only copy of a key; give another name")
     if not folder.exists():
         raise Error(
             f"cannot write {path}: there is no folder {folder}; create it (mkdir -p), or give "
@@ -82,6 +86,15 @@ def check_writable(path: Path) -> None:
         )
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         raise Error(f"cannot write {path}: give a file in a folder that can be written")
+
+
+def is_key_file(path: Path) -> bool:
+    """Whether a file says that it holds keys (host/keys.py)."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(KEY_FILE)) == KEY_FILE
+    except OSError:
+        return False
 
 
 def check_folder(folder: Path) -> None:

@@ -11,6 +11,7 @@
 #include "board.h"
 #include "learning/guard.h"
 #include "mct/port.h"
+#include "runtime/health.h"
 #include "runtime/link.h"
 #include "runtime/session.h"
 #include "sensor.h"
@@ -80,7 +81,9 @@ static void judge(void)
     tell("right ", right);
     tell(" of ", validation_samples);
     board_print("\r\n");
-    if (verdict == MCT_GUARD_IMPROVED && !is_first) {
+    if (verdict == MCT_GUARD_IMPROVED && !is_first && mct_health_is_safe()) {
+        tell_of_state("not saved, since what is saved was left out at this start:");
+    } else if (verdict == MCT_GUARD_IMPROVED && !is_first) {
         const mct_status status = watch_save();
         tell_of_state(status == MCT_OK ? "saved" : "not saved, and the state before stays:");
     } else if (verdict == MCT_GUARD_STOP) {
@@ -125,6 +128,7 @@ static void take_sample(void)
 static void go_on(void)
 {
     if (watch_run(SLICE_CALLS)) {
+        mct_health_served(); /* this start was a good one */
         tell_of_state("learned");
         if (++session_steps == SESSION) {
             session_steps = 0;

@@ -69,8 +69,8 @@ static MCT_NOINLINE void sum_filters(const window *from, int32_t first, bool add
 }
 
 /* The same, set, of a window in one row, which pays most for what the other does by row: on cores
- * whose compiler moves much of that between registers (Armv6-M). */
-#ifdef MCT_HAS_HIGH_REGISTERS
+ * that have few registers for that (Armv6-M) or narrow ones (AVR). */
+#if defined MCT_HAS_HIGH_REGISTERS || defined __AVR__
 enum { MCT_ROW_APART = 1 };
 #else
 enum { MCT_ROW_APART = 0 };

@@ -19,10 +19,11 @@ extern "C" {
 #define MCT_SAFE_AFTER 3
 #endif
 
-/* Notes this start. Called once, first. */
+/* Notes this start. Called once, before what was saved is loaded. */
 void mct_health_begin(void);
 
-/* A whole request was executed: this start was a good one. */
+/* A whole request was executed, or a step of a firmware without a host: this start was a good one.
+ */
 void mct_health_served(void);
 
 /* What HELLO tells. */

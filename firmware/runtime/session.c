@@ -59,7 +59,7 @@ static struct {
     uint16_t seq;    /* of the last request executed */
     bool is_open;
     bool was_new;      /* it was not a repeat, so what came behind it was one of it */
-    bool is_at_latent; /* LATENT, PREFIX or RECALL came after the last SAMPLE */
+    bool is_at_latent; /* LATENT, PREFIX or RECALL came after the last sample */
     bool is_started;   /* the step under way was begun by START */
     bool is_written;   /* the state, by WRITE: whether it is valid is not known yet */
 #ifdef MCT_WITH_KEY

@@ -111,7 +111,7 @@ COMMANDS: tuple[tuple[Callable[..., None], str, str], ...] = (
         key,
         DEPLOY,
         "Examples: mcutrain key new device.key; mcutrain key derive device.key --right read "
-        "--output reader.key",
+        "--right train --output service.key",
     ),
     (
         verify,

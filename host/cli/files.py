@@ -66,7 +66,6 @@ READS_EACH = FileMark(Role.READ, each)
 READS_SCHEME = FileMark(Role.READ, scheme_file)
 READS_IF_THERE = FileMark(Role.READ, is_path=False)
 MENTIONS = FileMark(Role.READ, in_options, is_path=False)
-KEEPS = FileMark(Role.KEPT)
 KEEPS_TRIALS = FileMark(Role.KEPT, of_storage)
 
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mcutrain.host.errors import DeviceError, MismatchError, ProtocolError, RightError
 from mcutrain.host.keys import Keys
 from mcutrain.host.link import protocol
@@ -24,7 +26,9 @@ from mcutrain.host.link.seal import Seal
 from mcutrain.host.link.traffic import Traffic
 from mcutrain.host.link.transport import Transport
 from mcutrain.trainer.errors import DataError
-from mcutrain.trainer.record_chain import Entry
+
+if TYPE_CHECKING:
+    from mcutrain.trainer.record_chain import Entry
 
 REPLY_TIMEOUT_S = 0.25
 STEP_TIMEOUT_S = 2.0
@@ -318,6 +322,8 @@ class Device:
     def entry(self, number: int) -> Entry:
         """The entry of the step that entered as this number since power-up. DeviceError RANGE if
         it is not kept."""
+        from mcutrain.trainer.record_chain import Entry  # which loads NumPy
+
         return Entry.unpack(self._record(RecordAction.ENTRY, number))
 
     def _record(self, action: RecordAction, number: int) -> bytes:

@@ -20,6 +20,7 @@ import numpy as np
 from mcutrain.host.building.target import REFERENCE
 from mcutrain.host.data.options import SPLITS
 from mcutrain.host.defaults import AUTO
+from mcutrain.host.outputs import NamedFile, Role, check_files
 from mcutrain.host.record.errors import RecordError
 from mcutrain.host.record.header import Header, decisions_json
 from mcutrain.host.record.samples import gone_of, required
@@ -107,6 +108,9 @@ def run_unlearn(job: UnlearnJob, reporter: Reporter = SILENT) -> Unlearned:
     for _ in walk:
         pass
     header = walk.header.at(job.record, job.model)
+    outputs = {"--save": job.save, "--record": job.new_record}
+    written = [NamedFile(name, path, Role.WRITTEN) for name, path in outputs.items() if path]
+    check_files([NamedFile("MODEL", header.request.model, Role.READ), *written])
     plan = header.plan()
     with reporter.working(f"reading {job.data}"):
         there = load_dataset(job.data, plan, header.reading)
@@ -156,6 +160,11 @@ def reasons_not_to_claim(left_out: LeftOut, header: Header, data: Dataset) -> It
         yield (
             f"the run began with a state of {header.first_step:,} steps, and this record does not "
             "say what those learned from: unlearn begins with the record of the first run"
+        )
+    elif header.request.leaves_state():
+        yield (
+            f"{header.request.model} holds what an earlier training learned, and this record does "
+            "not say from what: begin with the model of before"
         )
     if (samples := load(header.request.model).calibration) is not None:
         yield (

@@ -53,8 +53,9 @@ class FlashGeometry:
 
 
 def meaning_of(path: Path) -> bytes | None:
-    """The numerics hash of the model that saved last in an image, by the headers of its slots (SPEC
-    4.1); None if there is none. Raises Error if the file cannot be read, or is no image."""
+    """The numerics hash of the model that saved last in an image, or began to, by the headers of
+    its slots (SPEC 4.1); None if there is none. Raises Error if the file cannot be read, or is no
+    image."""
     try:
         with path.open("rb") as file:
             told = re.fullmatch(
@@ -64,6 +65,9 @@ def meaning_of(path: Path) -> bytes | None:
             if told is None:
                 raise Error(f"{path}: no image of flash: give the file of `train --flash-image`")
             pages, page_bytes = int(told[1]), int(told[2])
+            whole = HEADER_BYTES + 2 * pages * page_bytes
+            if page_bytes == 0 or whole != os.fstat(file.fileno()).st_size:
+                raise Error(f"{path}: an image of flash that is cut, or not whole: give another")
             contents = file.read(pages * page_bytes)
     except OSError as err:
         raise Error(f"{path}: {err.strerror or err}") from err

@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 
+from mcutrain.host.failure import reason
 from mcutrain.host.files import write_whole
 from mcutrain.host.npz import DAMAGED, NpzFile
 from mcutrain.trainer.errors import DataError, ModelError
@@ -104,12 +105,25 @@ def write_checkpoint(checkpoint: Checkpoint) -> None:
     write_whole(checkpoint.path, buffer.getvalue())
 
 
+def begins_as_checkpoint(path: Path) -> bool:
+    """Whether a file is a checkpoint by its first bytes: those of a zip whose first member is the
+    header. Raises DataError if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+            return head.startswith(b"PK\3\4") and f"{HEADER}.npy".encode() in head
+    except OSError as err:
+        raise DataError(f"cannot read the checkpoint {path}: {reason(err)}") from err
+
+
 def read_checkpoint(path: Path) -> Checkpoint:
     """Raises DataError for a file that cannot be read, is damaged, or no checkpoint."""
+    if path.is_file() and not begins_as_checkpoint(path):
+        raise DataError(f"{path} is no checkpoint: give another file")
     try:
         with NpzFile(path) as file:
             if HEADER not in file or DIGEST not in file:
-                raise DataError(f"{path} is no checkpoint: give another file; {BEGIN_ANEW} in it")
+                raise DataError(f"{path} is no checkpoint: give another file")
             arrays = {name: file[name].read() for name in file.names}
     except OSError as err:
         raise DataError(f"cannot read the checkpoint {path}: {err.strerror or err}") from err

@@ -9,6 +9,7 @@ from mcutrain.host.training.checkpoint_file import (
     BEGIN_ANEW,
     FROM,
     Checkpoint,
+    begins_as_checkpoint,
     read_checkpoint,
     state_arrays,
 )
@@ -37,6 +38,10 @@ def checkpoints_of(
     if job.beginning != FRESH and job.checkpoint.exists():
         found = read_checkpoint(job.checkpoint)
         check_same(job.checkpoint, found.identity, identity)
+    elif job.checkpoint.exists() and not begins_as_checkpoint(job.checkpoint):
+        raise Error(
+            f"{job.checkpoint} is no checkpoint, and is not written over: give another file"
+        )
     elif job.beginning == GO_ON and job.port is None:
         raise Error(f"--go-on: there is no checkpoint {job.checkpoint}: leave --go-on out")
     return Checkpoints(job.checkpoint, job.checkpoint_steps, identity, reporter.say, found)

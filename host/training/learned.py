@@ -75,6 +75,8 @@ def going_on(
     """
     steps = settle(runner)
     if steps == 0:
+        if asked == GO_ON:
+            reporter.say(f"note: {port}: the device has learned nothing yet, and begins anew")
         return None
     choice = asked or choose(port, steps, reporter, keeps)
     return learned_state(runner) if choice == GO_ON else None

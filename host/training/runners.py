@@ -424,6 +424,7 @@ def connected(
     try:
         known = plan_with_hash(plan_for, device.info.build_hash, is_keyed=keys is not None)
         if known is None:
+            device.digest()  # a device with a key refuses that, if none is given, and says so
             raise MismatchError(
                 f"{port}: the device runs the build {device.info.build_hash.hex()}, which is not "
                 "this version's build of the plan; run `mcutrain flash` with the plan's options"

@@ -48,8 +48,25 @@ from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import load
 
 # Others are of the same kind.
-LONG_TASKS = ("mcunet", "cifar", "hapt", "calibrated", "digits", "fashion", "incremental")
-LONG_SECTIONS = ("forgetting", "enrolment", "augmentation", "forward", "rate", "guard")
+LONG_TASKS = (
+    "mcunet",
+    "cifar",
+    "hapt",
+    "calibrated",
+    "digits",
+    "fashion",
+    "incremental",
+    "vibration",
+)
+LONG_SECTIONS = (
+    "forgetting",
+    "precondition",
+    "enrolment",
+    "augmentation",
+    "forward",
+    "rate",
+    "guard",
+)
 
 
 def quiet(phase: str, done: int, total: int) -> None:

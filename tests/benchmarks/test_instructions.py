@@ -79,6 +79,7 @@ def test_others_have_figures_in_one_unit_with_their_source() -> None:
 @pytest.mark.board
 @pytest.mark.slow
 @pytest.mark.skipif(bool(missing("microbit")), reason=missing("microbit"))
+@pytest.mark.exhaustive
 def test_what_was_counted_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(counting, "KEPT", tmp_path)
     found = count("watch", "Cortex-M0", PORTABLE)

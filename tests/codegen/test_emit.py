@@ -25,6 +25,7 @@ from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import identifier
 from mcutrain.trainer.training_plan import TrainingPlan
+from tests.support.marks import exhaustive
 from tests.support.native import FIRMWARE, WARNINGS, write_sources
 from tests.support.paths import GOLDEN, ROOT
 from tests.support.small_links import needs_arm
@@ -111,7 +112,7 @@ def test_a_models_name_begins_identifiers_of_its_own(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("flags", [("-Os",), ("-O3",)])
+@pytest.mark.parametrize("flags", [("-Os",), exhaustive(("-O3",), [("-O3",)])])
 def test_gcc_has_no_warning(flags: tuple[str, ...], tmp_path: Path) -> None:
     source = write_sources(partial_plan(tmp_path), tmp_path)
     for path in (source, *{*KERNELS, *PORTABLE}):

@@ -272,6 +272,7 @@ def test_a_board_loses_no_frame_of_a_good_link(board: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_sample_that_is_not_the_one_announced_is_written_again() -> None:
     plan = plan_of()
     x, y = drawn(plan, 4)

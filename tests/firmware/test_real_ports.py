@@ -49,7 +49,9 @@ def watch(board: RealBoard, receive_ahead: bool = False) -> TrainingPlan:
 
 RUN = [  # Arduino's own core runs the port in tests/host/building/test_real_builds.py
     pytest.param(ARDUINO, "nano33ble", marks=pytest.mark.exhaustive, id="arduino"),
-    pytest.param(stm32cube("nucleo_f446re"), "nucleo_f446re", id="stm32cube-f4"),
+    pytest.param(
+        stm32cube("nucleo_f446re"), "nucleo_f446re", marks=pytest.mark.exhaustive, id="stm32cube-f4"
+    ),
     pytest.param(ESPIDF_UART, "esp32dev", id="espidf-uart"),
     pytest.param(ARDUINO_DEAF, "esp32-c3", marks=pytest.mark.exhaustive, id="arduino-deaf"),
     pytest.param(

@@ -161,6 +161,7 @@ class Running:
         return said
 
 
+@pytest.mark.exhaustive
 def test_a_replay_that_was_cut_off_goes_on_as_if_it_had_not(
     plan: TrainingPlan, program: Path
 ) -> None:

@@ -37,6 +37,7 @@ def test_training_on_a_board_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_choosing_a_scheme_runs(tmp_path: Path) -> None:
     pytest.importorskip("nbclient")
     found = executed(ROOT / "examples" / "notebooks" / "choose-a-scheme.ipynb", tmp_path)

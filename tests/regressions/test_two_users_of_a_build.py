@@ -35,6 +35,7 @@ print(held.elf)
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_firmware_in_use_is_built_again_by_nobody_and_waited_for_by_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

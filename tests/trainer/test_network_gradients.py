@@ -15,6 +15,7 @@ from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import parse
 from tests.support.float_graph import FloatGraph, Learned
+from tests.support.marks import exhaustive
 from tests.support.nested_model import nested_model
 from tests.tools.network_gradients import MCUNET_49KB, NETS, Data, Gradients, Measurement
 
@@ -37,7 +38,14 @@ def folder_of(request: pytest.FixtureRequest, name: str) -> Path:
     return Path() if NETS[name].is_shipped else request.getfixturevalue("models")
 
 
-@pytest.fixture(scope="module", params=COUNTS, ids=lambda key: f"{key[0]}-{Path(key[1]).stem}")
+LONG = [("resnet8", "full"), ("mcunet-5fps", MCUNET_49KB)]  # make test has smaller ones
+
+
+@pytest.fixture(
+    scope="module",
+    params=[exhaustive(key, LONG) for key in COUNTS],
+    ids=lambda key: f"{key[0]}-{Path(key[1]).stem}",
+)
 def gradients(request: pytest.FixtureRequest) -> list[Gradients]:
     """Of every learned tensor; one net and scheme at a time, for they are many seconds' work."""
     name, scheme = request.param

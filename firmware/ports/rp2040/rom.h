@@ -22,14 +22,14 @@ typedef struct {
     uint32_t boot2[MCT_BOOT2_WORDS]; /* which makes the flash readable at its speed again */
 } mct_rom_flash;
 
-static inline void *mct_rom_function(uint32_t code)
+static inline uintptr_t mct_rom_function(uint32_t code)
 {
     typedef void *(*lookup)(const uint16_t *table, uint32_t code);
     uintptr_t at = 0x14u;
     __asm__("" : "+r"(at)); /* else the compiler has an opinion on an address this low */
     const uint16_t *const pointers = (const uint16_t *)at;
     const lookup find = (lookup)(uintptr_t)pointers[2];
-    return find((const uint16_t *)(uintptr_t)pointers[0], code);
+    return (uintptr_t)find((const uint16_t *)(uintptr_t)pointers[0], code);
 }
 
 static inline mct_rom_flash mct_rom_flash_functions(void)

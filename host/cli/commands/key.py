@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from mcutrain.host.cli.completion import one_of
-from mcutrain.host.cli.files import WRITES
+from mcutrain.host.cli.files import READS_IF_THERE, WRITES
 from mcutrain.host.cli.keys import given_keys
 from mcutrain.host.cli.options import JsonOpt
 from mcutrain.host.cli.output import print_json
@@ -30,7 +30,9 @@ def key(
         ),
     ],
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="The file of the master key, or to derive from.")
+        Path,
+        typer.Argument(metavar="FILE", help="The file of the master key, or to derive from."),
+        READS_IF_THERE,
     ],
     right: Annotated[
         list[str] | None,

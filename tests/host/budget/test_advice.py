@@ -359,6 +359,7 @@ def test_a_build_counts_and_is_measured_once() -> None:
     assert fitted(200).overhead == 100
 
 
+@pytest.mark.exhaustive
 def test_with_a_target_all_ram_counts(run: Run) -> None:
     given = ("plan", WATCH, "--target", "native")
     asked = run(*given, "--json").json

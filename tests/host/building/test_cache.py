@@ -63,6 +63,7 @@ def wait_for(text: str, program: str) -> None:
 
 
 @KILLS
+@pytest.mark.exhaustive
 def test_a_killed_build_leaves_no_process_and_heals(
     kill: signal.Signals, cache: Path, built: Path
 ) -> None:

@@ -25,7 +25,8 @@ def test_a_model_may_be_called_like_a_header_of_the_compiler(tmp_path: Path) -> 
 
 def test_kernels_are_compiled_once_for_a_compiler_and_its_flags(tmp_path: Path) -> None:
     firmware = tmp_path / "firmware"
-    for name in ("kernels/one.c", "mct/digest.c", "mct/crc32.c", "mct/fixedpoint.c"):
+    shared = ("alive", "crc32", "digest", "fixedpoint", "record_chain", "sha256")
+    for name in ("kernels/one.c", *(f"mct/{each}.c" for each in shared)):
         (firmware / name).parent.mkdir(parents=True, exist_ok=True)
         (firmware / name).write_text(f"extern int {Path(name).stem};\n")
     made = [kernel_archive(tmp_path, ("-march=native",), firmware) for _ in range(2)]

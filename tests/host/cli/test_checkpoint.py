@@ -108,6 +108,19 @@ def test_what_cannot_be_is_refused_before_any_work(
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
+def test_what_is_no_checkpoint_is_not_written_over(
+    inputs: list[object], tmp_path: Path, run: Run
+) -> None:
+    data = tmp_path / "d.npz"
+    before = data.read_bytes()
+    other = tmp_path / "other.npz"
+    other.write_bytes(before)
+    for options in ((), ("--fresh",)):
+        ran = run(*inputs, "--checkpoint", other, *options)
+        assert ran.status == 1 and "other.npz is no checkpoint" in ran.err
+    assert other.read_bytes() == before
+
+
 def test_a_dry_run_names_the_checkpoint(inputs: list[object], tmp_path: Path, run: Run) -> None:
     told = run(*inputs, "--checkpoint", tmp_path / "c.npz", "--dry-run", "--json").json
     assert told["files"] == [str(tmp_path / "c.npz")] and not (tmp_path / "c.npz").exists()

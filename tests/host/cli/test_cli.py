@@ -184,8 +184,8 @@ def test_a_port_must_run_a_build_of_this_plan(
     with simulate("native", built.elf) as port:
         assert run(*args, "--update", "head", "--port", port).status == 0
         assert_one_line(run(*args, "--update", "full", "--port", port), "device runs model")
-        build_hash = "mcutrain.host.building.firmware.build_hash"
-        monkeypatch.setattr(build_hash, lambda image, board: bytes(8))
+        hashes = "mcutrain.host.building.firmware.build_hashes"
+        monkeypatch.setattr(hashes, lambda image, board, is_keyed: (bytes(8), bytes(8)))
         assert_one_line(run(*args, "--update", "head", "--port", port), "device runs the build")
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from mcutrain.host.cli.app import COMMANDS
 from mcutrain.host.cli.files import FileMark, marks
-from mcutrain.host.outputs import Role
+from mcutrain.host.outputs import KEY_FILE, Role
 from tests.support.command import Run
 from tests.support.small_models import residual_model, write_dataset
 
@@ -196,6 +196,13 @@ def test_what_is_no_file_is_not_replaced(folder: Path, run: Run) -> None:
         assert "no file that could be replaced" in run(*TRAIN, "--save", output).err
 
 
+def test_a_file_of_keys_is_not_replaced(folder: Path, run: Run) -> None:
+    assert run("key", "new", "device.key").status == 0
+    for options in (("--save", "device.key"), ("--checkpoint", "device.key", "--fresh")):
+        assert "may hold the only copy of a key" in run(*TRAIN, *options).err
+    assert (folder / "device.key").read_bytes().startswith(KEY_FILE)
+
+
 def test_outputs_beside_inputs_are_written(folder: Path, run: Run) -> None:
     """Also over what was written before, and of a name that an input has elsewhere."""
     outputs = ("--save", "other/d.npz", "--export", "m2.tflite")
@@ -226,7 +233,7 @@ def test_marks_name_options_as_they_are_written() -> None:
     train, search = ({c.__name__: marks(c) for c, *_ in COMMANDS}[n] for n in ("train", "search"))
 
     assert {name for name, (_, mark) in train.items() if mark.role is Role.WRITTEN} == {
-        "save", "report", "export",
+        "save", "report", "export", "record",
     }  # fmt: skip
     assert train["flash_latents"][0] == "--flash-latents" and train["model"][0] == "MODEL"
     assert search["output"][0] == "--output" and search["storage"][1].role is Role.KEPT

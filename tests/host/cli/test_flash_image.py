@@ -12,7 +12,7 @@ import pytest
 
 from mcutrain.host.building.firmware import build
 from mcutrain.host.building.target import Target
-from mcutrain.host.simulation.flash_image import FlashGeometry, held_image
+from mcutrain.host.simulation.flash_image import FlashGeometry, held_image, meaning_of
 from mcutrain.host.simulation.simulator import simulate
 from mcutrain.trainer.errors import Error
 from tests.support.command import AT_A_RATE, Run
@@ -80,6 +80,20 @@ def test_what_the_flash_holds_is_evaluated(
         refused = run(*evaluate, "--target", "native", "--flash-image", path)
         assert refused.status != 0 and refused.err.count("\n") == 1
         assert why in refused.err
+
+
+@pytest.mark.parametrize("sizes", [(10**9, 10**9), (64, 0), (2**64, 1), (1, 64)])
+def test_an_image_whose_header_lies_is_refused(sizes: tuple[int, int], tmp_path: Path) -> None:
+    path = tmp_path / "image"
+    with held_image(path, GEOMETRY):
+        pass
+    told = b"mcutrain flash image 1: %d pages of %d bytes, units of 1" % sizes
+    whole = path.read_bytes()
+    header = whole[: len(whole) - 2 * GEOMETRY.nbytes]
+    path.write_bytes(told.ljust(len(header) - 1) + b"\n" + whole[len(header) :])
+
+    with pytest.raises(Error, match="an image of flash that is cut, or not whole"):
+        meaning_of(path)
 
 
 @pytest.mark.slow

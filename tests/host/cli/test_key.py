@@ -82,6 +82,7 @@ def test_a_file_that_others_can_read_is_told_of(run: Run, key: Path, tmp_path: P
     assert ran.status == 0 and f"warning: others can read the keys in {key}: chmod 600" in ran.err
 
 
+@pytest.mark.exhaustive
 def test_a_device_with_a_key_trains_saves_and_is_read(
     run: Run, port: str, key: Path, tmp_path: Path
 ) -> None:

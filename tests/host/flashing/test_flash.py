@@ -370,6 +370,7 @@ def test_a_firmware_that_does_not_come_is_told(
     assert "no port of the board was found: give --port" in one_line(run, *args)
 
 
+@pytest.mark.exhaustive
 def test_a_model_is_built_and_flashed_by_platformio(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -386,7 +387,8 @@ def test_a_model_is_built_and_flashed_by_platformio(
         assert json.loads((gen / "watch.json").read_text())["name"] == "watch"
         return outcome[0]
 
-    def build(plan: object, where: Target, verbose: bool) -> Build:
+    def build(plan: object, where: Target, verbose: bool, keys: object) -> Build:
+        assert keys is None
         assert where.name == "board:nucleo_f446re"
         return dataclasses.replace(built, target=where)
 

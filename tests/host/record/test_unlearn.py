@@ -138,6 +138,14 @@ def test_what_cannot_be_claimed_is_said_before_anything_is_learned(
     assert (tmp_path / "new.npz").exists()
 
 
+def test_the_model_that_the_record_names_is_not_written_over(tmp_path: Path) -> None:
+    found = recorded_here(files(tmp_path))
+    before = found.model.read_bytes()
+    with pytest.raises(Error, match=r"--save: .* is the model itself"):
+        run_unlearn(UnlearnJob(found.record, found.data, OUT, found.model, None))
+    assert found.model.read_bytes() == before
+
+
 def test_a_twin_of_a_sample_is_a_reason_not_to_claim(tmp_path: Path) -> None:
     found = files(tmp_path, validates=True)
     arrays = dict(np.load(found.data))
@@ -152,6 +160,17 @@ def test_a_twin_of_a_sample_is_a_reason_not_to_claim(tmp_path: Path) -> None:
 
 
 @pytest.mark.exhaustive
+def test_a_model_that_learned_before_is_a_reason_not_to_claim(run: Run, tmp_path: Path) -> None:
+    """Though its state is not gone on with: its weights know what they learned from."""
+    found, trained = files(tmp_path), tmp_path / "trained.tflite"
+    recorded(run, found, *PLAIN, "--export", trained)
+    trained.replace(found.model)
+    recorded(run, found, "--update", "last:1", *PLAIN)
+
+    with pytest.raises(Error, match="holds what an earlier training learned"):
+        unlearned(found)
+
+
 def test_a_model_that_was_calibrated_is_a_reason_not_to_claim(run: Run, tmp_path: Path) -> None:
     found = files(tmp_path)
     original = tmp_path / "original.tflite"

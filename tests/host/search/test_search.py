@@ -90,6 +90,7 @@ def without_paths(found: Any) -> Any:
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_watch_example_gets_a_scheme_within_its_budget(run: Run, tmp_path: Path) -> None:
     watch = ROOT / "examples" / "watch"
     output, plot = tmp_path / "found.toml", tmp_path / "front.png"

@@ -105,6 +105,7 @@ def test_every_core_trains_bit_for_bit(core: str, plan: TrainingPlan) -> None:
         assert equal_steps(runner.device, there, 3) == 3
 
 
+@pytest.mark.exhaustive
 def test_counts_are_those_of_qemu(tmp_path: Path) -> None:
     """Of the same firmware. QEMU counts on to the mark behind the call, which is always as far."""
     target, data = Target.parse("sim:mps2_an386"), np.load(DATA)

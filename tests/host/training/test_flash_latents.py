@@ -216,6 +216,7 @@ def test_the_plan_prices_flash_as_the_linker_does(
 
 
 @pytest.mark.board
+@pytest.mark.exhaustive
 def test_flash_is_no_ram(tmp_path: Path) -> None:
     target, plan = Target.parse("sim:mps2_an386"), small()
     bare, full = (measured(build(p, target)) for p in (plan, in_flash(tmp_path, 0)))

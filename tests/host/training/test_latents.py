@@ -184,7 +184,14 @@ def test_a_device_trains_alike_from_latents(target: str, loss: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.board
-@pytest.mark.parametrize(("update", "place"), [("head", HOST), ("last:2", HOST), ("head", DEVICE)])
+@pytest.mark.parametrize(
+    ("update", "place"),
+    [
+        pytest.param("head", HOST, marks=pytest.mark.exhaustive),
+        pytest.param("last:2", HOST, marks=pytest.mark.exhaustive),
+        ("head", DEVICE),
+    ],
+)
 def test_the_watch_trains_alike_on_a_cortex_m4(update: str, place: str) -> None:
     """In the device's RAM there is room for three of four samples."""
     plan = with_slots(make_plan(load(MODEL), PlanOptions(update)), 3 if place == DEVICE else 0)
@@ -384,6 +391,7 @@ def test_instructions_are_counted_from_latents_too(files: tuple[str, str]) -> No
 
 
 @pytest.mark.board
+@pytest.mark.exhaustive
 def test_slots_that_were_asked_for_are_used_where_instructions_are_counted(
     files: tuple[str, str],
 ) -> None:

@@ -105,6 +105,7 @@ def test_a_board_that_has_learned_is_not_reset_unasked(
     assert arrays(anew) == arrays(first)
 
 
+@pytest.mark.exhaustive
 def test_a_board_keeps_what_it_has_where_going_on_does_not_help(
     board: Board, run: Run, tmp_path: Path
 ) -> None:
@@ -163,7 +164,8 @@ def test_a_board_that_has_learned_nothing_has_nothing_to_pull(
     assert ran.status == 1 and "learned nothing yet" in ran.err
     assert list(tmp_path.iterdir()) == []
     # Nor has it anything to ask about, and to go on from is to begin.
-    assert run(*board.train("--steps", 1, "--go-on")).status == 0
+    ran = run(*board.train("--steps", 1, "--go-on"))
+    assert ran.status == 0 and "has learned nothing yet, and begins anew" in ran.err
 
 
 def test_a_device_that_has_the_state_already_is_not_reset(board: Board) -> None:
@@ -264,6 +266,7 @@ def test_the_command_that_goes_on_is_for_the_board(
     assert arrays(tmp_path / "s-2.npz")["sgd"][1] == 64
 
 
+@pytest.mark.exhaustive
 def test_the_record_that_a_board_keeps_is_pulled(run: Run, tmp_path: Path) -> None:
     """Ten steps of which it keeps the last four; then a reset, and two more."""
     model, data = tmp_path / "small.tflite", write_dataset(tmp_path / "d.npz")

@@ -33,15 +33,15 @@ from tests.support.small_models import residual_model, write_dataset
 
 FAULTS = {
     "a rounding of the weight update": (
-        "kernels/sgd.h", "MCT_WEIGHT_MAX;\n    }\n    *w = (int8_t)((m + 128) >> 8)",
-        "MCT_WEIGHT_MAX;\n    }\n    *w = (int8_t)((m + 127) >> 8)", "Conv2DUpdate",
+        "kernels/sgd.h", "before it stores them */\n#endif\n    *w = (int8_t)((m + 128) >> 8)",
+        "before it stores them */\n#endif\n    *w = (int8_t)((m + 127) >> 8)", "Conv2DUpdate",
     ),
     "the bias's dither": (
         "kernels/sgd.c", "mct_dither(seed, (uint32_t)c)", "mct_dither(seed, (uint32_t)c + 1u)",
         "BiasUpdate",
     ),
     "a clamp of an input gradient": (
-        "kernels/error.c", "mct_is_open(mask, k) ? dout", "mct_is_open(mask, k / 2) ? dout",
+        "kernels/error.c", "*dx = (bits & 1u) != 0u", "*dx = (bits & 2u) != 0u",
         "MaskError",
     ),
     "the depthwise gradient's rows of taps": (
