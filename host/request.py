@@ -113,7 +113,8 @@ def read_options(stored: Mapping[str, Any], model: Path = Path()) -> Request:
     found: dict[str, Any] = {}
     for each in learning_fields():
         value = stored.get(each.name, each.default)
-        if not is_sound(value, each.default):
+        is_kind = value is None or each.default is not None or kind_of(value) in str(each.type)
+        if not is_kind or not is_sound(value, each.default):
             raise ModelError(f"{damaged}; give --update to begin anew")
         found[each.name] = tuple(value) if isinstance(value, list) else value
     try:
@@ -121,6 +122,11 @@ def read_options(stored: Mapping[str, Any], model: Path = Path()) -> Request:
     except SchemeError as err:
         raise ModelError(f"{damaged}: {err}") from err
     return Request(model, PlanOptions(**found), frozenset(found))
+
+
+def kind_of(value: Any) -> str:
+    """As annotations name it."""
+    return type(value).__name__
 
 
 def is_sound(value: Any, default: Any) -> bool:

@@ -40,6 +40,8 @@ from mcutrain.trainer.tflite.reader import load
 from mcutrain.trainer.training_plan import TrainingPlan
 
 MOST = 1_000_000  # epochs, or replays of a sample, that a record can ask for
+MOST_STEPS = 1_000_000  # that it can ask for, if it has not many itself
+MOST_MORE = 100  # times the steps that it has, as the guard may have stopped the run early
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,7 @@ def run_unlearn(job: UnlearnJob, reporter: Reporter = SILENT) -> Unlearned:
     gone = gone_of(there, header)
     data = without(there, header.left_out, gone)
     required(data, header, job.data)
+    check_length(job, walk, data)
     without(there, header.left_out.joined(job.left_out), gone)  # which says if there are none such
     reasons = list(reasons_not_to_claim(job.left_out, header, data))
     if reasons and not job.unclaimed:
@@ -129,6 +132,21 @@ def run_unlearn(job: UnlearnJob, reporter: Reporter = SILENT) -> Unlearned:
         outcome.result.steps - taken, list(decisions(header, outcome)), reasons,
         list(notes(walk, outcome)),
     )  # fmt: skip
+
+
+def check_length(job: UnlearnJob, walk: Walk, data: Dataset) -> None:
+    """Raises RecordError for a header that asks for far more steps than its run can have needed."""
+    asked, samples = walk.header.asked, data.epoch_steps
+    planned = samples * asked.integer("epochs", MOST)
+    if walk.header.replay is not None:
+        planned = samples * (1 + asked.integer("replay_ratio", MOST))
+    steps = asked.maybe("steps", asked.integer)
+    planned = planned if steps is None else min(planned, steps)
+    if planned > max(MOST_STEPS, MOST_MORE * walk.steps):
+        raise RecordError(
+            f"{job.record}, line 1: it asks for {planned:,} steps, and its run took "
+            f"{walk.steps:,}: train again without the samples instead, for as long as you wish"
+        )
 
 
 def reasons_not_to_claim(left_out: LeftOut, header: Header, data: Dataset) -> Iterator[str]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -12,9 +13,11 @@ import numpy as np
 
 from mcutrain.host.building.target import Target, TargetKind
 from mcutrain.host.failure import reason
+from mcutrain.host.files import sync_folder
 from mcutrain.host.record.errors import RecordError
+from mcutrain.host.record.fields import Fields
 from mcutrain.host.record.header import begin_json, described
-from mcutrain.host.record.lines import LINE_MOST, End, Step, dumped
+from mcutrain.host.record.lines import LINE_MOST, SHA_BYTES, End, Step, dumped
 from mcutrain.host.record.states import state_bytes, state_hash
 from mcutrain.host.request import Request
 from mcutrain.host.training.dataset import Dataset
@@ -23,10 +26,12 @@ from mcutrain.host.training.recording import Taken
 from mcutrain.trainer.errors import Error
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import Interpreter, state_digest, unpack_state
-from mcutrain.trainer.record_chain import AT_LATENT, advance, begin, sample_hash
+from mcutrain.trainer.record_chain import AT_LATENT, HASH_BYTES, advance, begin, sample_hash
 from mcutrain.trainer.training_plan import TrainingPlan
 
 HOST, DEVICE = "host", "device"  # who kept the chain
+PIECE = 1 << 20  # bytes of a record that are hashed at a time
+MOST_BYTES = 2**62  # of a record
 
 
 def chained(request: Request, port: str | None, state: Path | None) -> Request:
@@ -68,6 +73,7 @@ class RecordWriter:
         self._is_stream = False
         self._latents: dict[tuple[str, int], Array] = {}
         self._file: IO[bytes] | None = None
+        self._written = hashlib.sha256()  # all that the file holds
 
     def ask(self, job: TrainingJob) -> None:
         self.asked = job
@@ -101,7 +107,7 @@ class RecordWriter:
         if name == "validation" and told["verdict"] == "improved":
             self.heads = {told["step"]: self.head}
         if name == "restored":
-            self.number, self.head = told["step"], self.heads[told["step"]]
+            self.number, self.head = told["step"], self._head_behind(told["step"])
         self._write({"event": name, **told})
 
     def step(self, taken: Taken) -> None:
@@ -120,7 +126,10 @@ class RecordWriter:
         self._write(step.to_json())
 
     def end(self, state: bytes) -> None:
-        """Raises RecordError if the device chained something else."""
+        """Raises RecordError if the device chained something else. A record that has its end gets
+        no second one: whoever stops a run behind its last step asks for it again."""
+        if self._file is None:
+            return
         assert self.plan is not None
         values = unpack_state(self.plan, state)
         kept, held = int(values[self.plan.learning.sgd][1]), self.head_in(state)
@@ -134,9 +143,16 @@ class RecordWriter:
         self.close()
 
     def position(self) -> dict[str, Any]:
+        """What there is of the record is then on the disk, as the checkpoint will be."""
         file = self._opened()
+        try:
+            os.fsync(file.fileno())
+            size = file.tell()
+        except OSError as err:
+            raise Error(f"cannot write {self.path}: {reason(err)}") from err
         return {
-            "bytes": file.tell(),
+            "bytes": size,
+            "sha256": self._written.hexdigest(),
             "head": self.head.hex(),
             "steps": self.steps,
             "number": self.number,
@@ -146,28 +162,68 @@ class RecordWriter:
         }
 
     def resume(self, position: Mapping[str, Any]) -> None:
-        """Raises RecordError where the record is shorter than it was."""
-        size = int(position["bytes"])
+        """Raises RecordError where the file does not begin with what the record was, which leaves
+        it as it is; and ValueError for what is no position."""
+        try:
+            self._take(Fields(position, "position"))
+        except RecordError as err:
+            raise ValueError(str(err)) from err
+        size = position["bytes"]
         self._open(is_new=False)
         file = self._opened()
-        if self.path.stat().st_size < size:
+        try:
+            self._compare(file, size, position["sha256"])
+            file.truncate(size)
+            file.seek(size)
+        except OSError as err:
+            raise Error(f"cannot go on in {self.path}: {reason(err)}") from err
+
+    def _take(self, position: Fields) -> None:
+        """Raises RecordError for what is no position."""
+        position.integer("bytes", MOST_BYTES)
+        position.hex("sha256", SHA_BYTES)
+        self.head = position.hex("head", HASH_BYTES)
+        self.steps, self.number = position.integer("steps"), position.integer("number")
+        self.classes = position.integer("classes")
+        heads, seen = position.object("heads"), position.values.get("seen")
+        self.heads = {int(step): heads.hex(step, HASH_BYTES) for step in heads.values}
+        if not isinstance(seen, list | tuple):
+            raise position.wrong("seen", "a list")
+        self.seen = {(str(split), int(number)) for split, number in seen}
+
+    def _compare(self, file: IO[bytes], size: int, digest: str) -> None:
+        """Raises RecordError where the file does not begin with these bytes."""
+        there = os.fstat(file.fileno()).st_size
+        if there < size:
             raise RecordError(
-                f"{self.path} has {self.path.stat().st_size:,} bytes, and {size:,} when the run "
-                "was stopped: give that record again, or begin anew"
+                f"{self.path} has {there:,} bytes, and {size:,} when the run was stopped: give "
+                "that record again, or begin anew"
             )
-        file.truncate(size)
-        file.seek(size)
-        self.head = bytes.fromhex(position["head"])
-        self.steps, self.number = int(position["steps"]), int(position["number"])
-        self.classes = int(position["classes"])
-        self.heads = {int(k): bytes.fromhex(head) for k, head in position["heads"].items()}
-        self.seen = {(split, number) for split, number in position["seen"]}
+        self._written, left = hashlib.sha256(), size
+        while left and (piece := file.read(min(left, PIECE))):
+            self._written.update(piece)
+            left -= len(piece)
+        if self._written.hexdigest() != digest.lower():
+            raise RecordError(
+                f"{self.path} is not the record of the run: its first {size:,} bytes are others; "
+                "give that record again, or begin anew with --fresh and another file"
+            )
 
     def close(self) -> None:
         """Leave the record as it is; a run that has not ended leaves its beginning."""
         if self._file is not None:
             self._file.close()
             self._file = None
+
+    def _head_behind(self, step: int) -> bytes:
+        """The chain value behind the guard's best step. Raises RecordError where the checkpoint of
+        an earlier part did not tell it."""
+        if step not in self.heads:
+            raise RecordError(
+                f"{self.path}: the run's checkpoint did not say which chain value it had behind "
+                f"{step:,} steps: begin anew with --fresh"
+            )
+        return self.heads[step]
 
     def head_in(self, state: bytes) -> bytes | None:
         """The chain value that a state has, if its plan has one."""
@@ -195,6 +251,9 @@ class RecordWriter:
             self._file = self.path.open("wb") if is_new else self.path.open("r+b")
         except OSError as err:
             raise Error(f"cannot write {self.path}: {reason(err)}") from err
+        if is_new:
+            self._written = hashlib.sha256()
+            sync_folder(self.path.parent)
 
     def _opened(self) -> IO[bytes]:
         assert self._file is not None, "the record has not begun"
@@ -206,5 +265,6 @@ class RecordWriter:
         try:
             file.write(line)
             file.flush()
+            self._written.update(line)
         except OSError as err:
             raise Error(f"cannot write {self.path}: {reason(err)}") from err

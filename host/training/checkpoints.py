@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from mcutrain.host.training.checkpoint_file import Checkpoint, write_checkpoint
+from mcutrain.host.training.checkpoint_file import MISFORMED, Checkpoint, write_checkpoint
 from mcutrain.trainer.errors import Error
 from mcutrain.trainer.graph.tensor import Array
 
@@ -30,7 +30,8 @@ class Joined(Protocol):
         ...
 
     def resume(self, position: dict[str, Any]) -> None:
-        """Go on behind what ``position`` gave. Raises Error."""
+        """Go on behind what ``position`` gave. Raises Error; and what MISFORMED names for what is
+        no position of its own."""
         ...
 
 
@@ -62,7 +63,10 @@ class Checkpoints:
         """Let those who have joined go on where the checkpoint was taken. Raises Error."""
         assert self.found is not None
         for name, part in self._joined.items():
-            part.resume(dict(self.found.extra[name]))
+            try:
+                part.resume(dict(self.found.extra[name]))
+            except MISFORMED as err:
+                raise self.found.damaged(f"where its --{name} stood: {err!r}") from err
 
     def is_due(self, steps: int) -> bool:
         """Whether one is to be written behind so many steps, within an epoch."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
@@ -11,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from mcutrain.host.training.runner import LatentRunner, Runner, SlotRunner
+from mcutrain.host.training.stored_values import count
 from mcutrain.trainer.errors import Error
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import StepRecord
@@ -147,11 +149,11 @@ class WrappedRunner:
     def load(self, state: bytes) -> None:
         self.inner.load(state)
 
-    def position(self) -> dict[str, int]:
+    def position(self) -> dict[str, Any]:
         """What a checkpoint has to say of it, beside the number of steps."""
         return {}
 
-    def resume(self, steps: int, position: Mapping[str, int]) -> None:
+    def resume(self, steps: int, position: Mapping[str, Any]) -> None:
         """Go on behind so many steps of the run, with what ``position`` gave."""
 
 
@@ -174,21 +176,31 @@ class CachedRunner(WrappedRunner):
         super().__init__(inner)
         self.plan, self.store, self.slots, self._fixed = plan, store, slots, fixed
         self._slot_of = dict(fixed)
+        self._used = 0  # slots that have a sample
+        self._numbered: dict[str, int] = {}  # them by the hash of their sample, where they are few
         self._before = self._reused = 0  # computed by an earlier part of the run
 
-    def position(self) -> dict[str, int]:
-        return {"computed": self.saving.computed, "reused": self._reused}
+    def position(self) -> dict[str, Any]:
+        """Which samples have the slots, too: whether a step begins at a latent is in a chain."""
+        return {
+            "computed": self.saving.computed,
+            "reused": self._reused,
+            "slots": sorted(self._numbered, key=self._numbered.__getitem__),
+        }
 
-    def resume(self, steps: int, position: Mapping[str, int]) -> None:
-        """What was kept is computed again when it is met."""
-        self._before, self._reused = int(position["computed"]), int(position["reused"])
+    def resume(self, steps: int, position: Mapping[str, Any]) -> None:
+        """What was kept is computed again when it is met, and comes into the slot that it had."""
+        self._before, self._reused = count(position["computed"]), count(position["reused"])
+        if self.slots is not None:
+            hashes = [str(each) for each in position["slots"]][: self.slots]
+            self._numbered = {each: slot for slot, each in enumerate(hashes)}
+            self._used = len(hashes)
 
     @property
     def saving(self) -> Saving:
         assert self.plan.latents.tensor is not None
-        kept = len(self._slot_of) - len(self._fixed)
-        nbytes = kept * self.plan.latents.tensor.type.nbytes
-        computed = kept + self._before
+        nbytes = self._used * self.plan.latents.tensor.type.nbytes
+        computed = len(self._slot_of) - len(self._fixed) + self._before
         return Saving(self.store.place, computed, self._reused, nbytes, self.plan.prefix_macs)
 
     def step(self, sample: Array, target: Array, wants_digest: bool) -> tuple[StepRecord, int]:
@@ -214,12 +226,24 @@ class CachedRunner(WrappedRunner):
         if key in self._slot_of:
             self._reused += 1
             return self._slot_of[key]
-        slot = len(self._slot_of) - len(self._fixed)
-        room = self.slots is None or (label is not None and slot < self.slots)
-        if not room:
+        slot = self._slot_for(key, label is not None)
+        if slot is None:
             return None
         self.store.keep(slot, sample, np.array(0) if label is None else label)
         self._slot_of[key] = slot
+        return slot
+
+    def _slot_for(self, key: bytes, is_trained: bool) -> int | None:
+        """The slot that a sample had in an earlier part of the run, or else the next one."""
+        slot = self._used
+        if self.slots is not None:
+            name = hashlib.sha256(key).hexdigest() if is_trained else ""
+            if name in self._numbered:
+                return self._numbered[name]
+            if not is_trained or slot >= self.slots:
+                return None
+            self._numbered[name] = slot
+        self._used += 1
         return slot
 
 

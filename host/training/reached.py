@@ -29,7 +29,9 @@ from mcutrain.host.training.evaluation import Evaluation, classes_in_use, evalua
 from mcutrain.host.training.guard import Guard, Guarded, ValidationScore
 from mcutrain.host.training.latents import WrappedRunner
 from mcutrain.host.training.monitor import Monitor
+from mcutrain.host.training.rates import epochs
 from mcutrain.host.training.runner import Answer
+from mcutrain.host.training.stored_values import flag, integer, loss, number
 from mcutrain.host.training.training_run import TrainingRun
 from mcutrain.host.training.verify import Verifier
 from mcutrain.trainer.graph.tensor import Array
@@ -117,9 +119,13 @@ def go_on(run: TrainingRun, found: Checkpoint) -> None:
     if run.options.verify:
         run.verifier = Verifier(plan, result.seed)
         run.verifier.load(state)
-        run.verifier.verified_steps = int(told["verified"])
-    for wrapper, position in zip(wrappers(run), told["runners"], strict=False):
-        wrapper.resume(result.steps, position)
+    try:
+        if run.verifier is not None:
+            run.verifier.verified_steps = integer(told["verified"], result.steps)
+        for wrapper, position in zip(wrappers(run), told["runners"], strict=False):
+            wrapper.resume(result.steps, position)
+    except MISFORMED as err:
+        raise found.damaged(f"where its steps began: {err!r}") from err
     run.seen = state
     run.checkpoints.resume_joined()
 
@@ -127,27 +133,52 @@ def go_on(run: TrainingRun, found: Checkpoint) -> None:
 def restore(run: TrainingRun, found: Checkpoint, told: Mapping[str, Any], state: bytes) -> None:
     """The run's own figures, and what looks at it."""
     plan, result, arrays = run.plan, run.result, found.arrays
-    result.losses = [float(loss) for loss in arrays[LOSSES]]
-    result.steps, run.epochs_done = int(told["steps"]), int(told["epochs"])
-    if len(result.losses) != result.steps:
-        raise ValueError(f"{len(result.losses)} losses of {result.steps} steps")
-    result.resumed_from, result.step_seconds = result.steps, float(told["step_seconds"])
-    run.started -= float(told["seconds"])
+    result.losses = [float(each) for each in arrays[LOSSES]]
+    result.steps = integer(told["steps"], result.planned_steps)
+    run.epochs_done = integer(told["epochs"], run.epochs)
+    check_place(run, told)
+    result.resumed_from, result.step_seconds = result.steps, number(told["step_seconds"])
+    run.started -= number(told["seconds"])
     result.evaluation_before = answered(run, arrays, state)
     if run.options.monitor:
         run.monitor = Monitor(plan, run.data, found.state(plan, FIRST))
         run.monitor.early = {str(layer): int(h) for layer, h in told["early"].items()}
     if run.options.guard:
-        guard = told["guard"]
-        curve = [
-            (int(at), ValidationScore(int(correct), int(total), loss))
-            for at, correct, total, loss in guard["curve"]
-        ]
-        run.guard = Guard(run.options.patience)
-        result.guarded = Guarded(result.metric, curve, guard["best"], guard["stopped_early"])
-        run.guard.best, run.guard.stale = curve[guard["best"]][1], int(guard["stale"])
-        run.guard.state = found.state(plan, BEST)
+        restore_guard(run, found, told["guard"])
         run.classes = classes_in_use(plan, state)
+
+
+def check_place(run: TrainingRun, told: Mapping[str, Any]) -> None:
+    """Raises ValueError where steps and epochs are not those of one place in the run."""
+    steps, planned = run.result.steps, run.result.planned_steps
+    if told["planned"] != planned:
+        raise ValueError(f"{told['planned']!r:.24} steps in all, of {planned}")
+    if len(run.result.losses) != steps:
+        raise ValueError(f"{len(run.result.losses)} losses of {steps} steps")
+    ends = [end for _, end in epochs(planned, run.data.epoch_steps, run.first_step)]
+    if not [0, *ends][run.epochs_done] <= steps <= [*ends, planned][run.epochs_done]:
+        raise ValueError(f"{run.epochs_done} epochs done in {steps} steps")
+
+
+def restore_guard(run: TrainingRun, found: Checkpoint, told: Mapping[str, Any]) -> None:
+    """The guard with its curve, patience and best state."""
+    assert run.data.x_val is not None
+    last, samples = run.first_step + run.result.steps, len(run.data.x_val)
+    curve = [
+        (
+            integer(at, last, run.first_step),
+            ValidationScore(integer(correct, samples), integer(total, samples, samples), loss(of)),
+        )
+        for at, correct, total, of in told["curve"]
+    ]
+    best, is_over = integer(told["best"], len(curve) - 1), flag(told["stopped_early"])
+    run.guard = Guard(run.options.patience)
+    run.result.guarded = Guarded(run.result.metric, curve, best, is_over)
+    run.guard.best, run.guard.stale = curve[best][1], integer(told["stale"], len(curve))
+    run.guard.state = found.state(run.plan, BEST)
+    done = int(unpack_state(run.plan, run.guard.state)[run.plan.learning.sgd][1])
+    if done != curve[best][0]:
+        raise ValueError(f"the best state has {done} steps, and its score {curve[best][0]}")
 
 
 def answered(run: TrainingRun, arrays: Mapping[str, Array], state: bytes) -> Evaluation | None:
@@ -158,6 +189,9 @@ def answered(run: TrainingRun, arrays: Mapping[str, Array], state: bytes) -> Eva
     x, y = run.data.x_test, run.data.y_test
     if codes.shape != (len(x), run.plan.task.logits.type.size) or len(predicted) != len(x):
         raise ValueError("answers of other test samples")
+    classes = run.plan.classes if run.plan.takes_label else 1
+    if codes.dtype != np.int8 or not all(0 <= int(label) < classes for label in predicted):
+        raise ValueError("answers of another model")
     answers = [Answer(int(p), c) for p, c in zip(predicted, codes, strict=True)]
     found = evaluation(run.plan, x, y, classes_in_use(run.plan, state), answers)
     if run.plan.takes_label:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -35,6 +36,7 @@ from mcutrain.host.training.recording import Recorder
 from mcutrain.host.training.result import Result
 from mcutrain.host.training.runner import LatentRunner, Runner
 from mcutrain.host.training.runners import DeviceRunner
+from mcutrain.host.training.stored_values import count
 from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.host.training.training_run import Keep
 from mcutrain.trainer.errors import DataError
@@ -142,13 +144,13 @@ class StreamRunner(WrappedRunner):
     def position(self) -> dict[str, int]:
         return {"kept": self.kept, "replayed": self.replayed}
 
-    def resume(self, steps: int, position: Mapping[str, int]) -> None:
+    def resume(self, steps: int, position: Mapping[str, Any]) -> None:
         """Fill the buffer with what it held behind so many steps."""
         held = self._stream.held(steps)
         for slot, sample in held.items() if steps else ():
             self._keep(slot, self._data.x_train[sample], self._data.y_train[sample])
         self._done = steps
-        self.kept, self.replayed = int(position["kept"]), int(position["replayed"])
+        self.kept, self.replayed = count(position["kept"]), count(position["replayed"])
 
     def step(self, sample: Array, target: Array, wants_digest: bool) -> tuple[StepRecord, int]:
         if self._done == 0:

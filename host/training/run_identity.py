@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What makes a run the one that a checkpoint is of: all that its result follows from.
 
-The target is not part of it, since every target learns the same bits; nor is where latents are
-kept, or what a run writes.
+The target is not part of it, since every target learns the same bits; nor is what a run writes.
+Where latents are kept is part of it with a chain alone, whose entries say which steps began at one.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mcutrain.host.failure import reason
+from mcutrain.host.training.latents import DEVICE
 from mcutrain.trainer.errors import DataError, Error
 from mcutrain.trainer.options import Effect
 from mcutrain.trainer.training_plan import TrainingPlan
@@ -42,6 +43,8 @@ def identity_of(
         array = getattr(data, name)
         found[f"{name} of the data"] = NONE if array is None else hashed_array(array)
     found |= dict(asked(job))
+    if plan.learning.chain is not None:
+        found |= dict(latents(job, plan))
     # A device's own state, from which a run may begin, is in the checkpoint itself.
     given = state if job.state is not None else None
     found["--state"] = NONE if given is None else hashed(given)
@@ -60,6 +63,15 @@ def asked(job: TrainingJob) -> Iterator[tuple[str, str]]:
         ("replay-ratio", job.replay_ratio),
     ):  # fmt: skip
         yield f"--{name}", text(value)
+
+
+def latents(job: TrainingJob, plan: TrainingPlan) -> Iterator[tuple[str, str]]:
+    """What decides which steps begin at a latent, of a job whose place for them is settled."""
+    is_device, flash = job.latents == DEVICE, plan.latents.flash
+    yield "--latents", text(job.latents)
+    yield "--latent-slots", text(plan.options.latent_slots if is_device else None)
+    fixed = None if flash is None or not is_device else hashed_array(flash.samples)
+    yield "--flash-latents", text(fixed)
 
 
 def check_same(path: Path, stored: Mapping[str, str], run: Mapping[str, str]) -> None:

@@ -250,6 +250,16 @@ def test_no_value_of_a_line_makes_anything_but_one_line_of_text(
             assert told.isprintable(), (at, place, value, told)
 
 
+@pytest.mark.parametrize(("name", "value"), [("start", 7), ("start", 0.5), ("classes", "x")])
+def test_an_option_of_another_kind_is_refused(
+    name: str, value: Any, made: Recorded, lines: Lines, tmp_path: Path
+) -> None:
+    """Also where none is the default."""
+    lines[0]["plan"]["options"][name] = value
+    told = failure(made, tmp_path / "r.jsonl", lines)
+    assert "line 1" in told and "options are damaged" in told
+
+
 def test_parsing_is_strict() -> None:
     assert parse(b'{"a": {"b": 1}}') == {"a": {"b": 1}}
     with pytest.raises(ValueError, match="twice"):

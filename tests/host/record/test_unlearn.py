@@ -191,6 +191,24 @@ def test_sums_of_several_samples_cannot_lose_one(tmp_path: Path) -> None:
         unlearned(found, unclaimed=True)
 
 
+@pytest.mark.parametrize(
+    ("asked", "steps"),
+    [({"epochs": 10**6}, "16,000,000"), ({"replay": 6, "replay_ratio": 10**5}, "1,600,016")],
+)
+def test_a_record_cannot_ask_for_a_run_without_end(
+    asked: dict[str, int], steps: str, tmp_path: Path
+) -> None:
+    found = recorded_here(files(tmp_path))
+    lines = found.lines()
+    lines[0]["asked"] |= asked
+    found.write(lines)
+    with pytest.raises(Error, match=f"line 1: it asks for {steps} steps, and its run took 32: "):
+        unlearned(found)
+    lines[0]["asked"] |= {"replay": None, "epochs": 10**6, "steps": 32}  # which end it
+    found.write(lines)
+    assert unlearned(found).steps == 28
+
+
 def test_other_data_and_other_samples_are_refused(tmp_path: Path) -> None:
     found = recorded_here(files(tmp_path))
     with pytest.raises(DataError, match="there is no sample 99 in train: its numbers are 0 to 15"):

@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 
 from mcutrain.host.request import Request
+from mcutrain.host.training import run as jobs
+from mcutrain.host.training.latents import CachedRunner, HostLatents
+from mcutrain.host.training.runners import ReferenceRunner
 from tests.support.guarded import samples, with_validation, write
 from tests.support.resumed import Died, Dying, arrays, figures, in_parts, run
 
@@ -181,3 +184,28 @@ def test_minutes_are_timed_once(model: Path, plain: Path, tmp_path: Path) -> Non
     whole = run(request, plain, tmp_path / "whole", **steps)
     assert arrays(tmp_path / "s.npz") == arrays(tmp_path / "whole" / "s.npz")
     assert found.result.losses == whole.result.losses
+
+
+@pytest.mark.parametrize("deaths", [[5, 11, 30]])
+def test_samples_keep_their_slots_for_latents(
+    deaths: list[int], model: Path, plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The slots of a device are too few for all samples, and a chain says which steps begin at a
+    latent: as many as there are slots, here in the reference."""
+
+    def few_slots(runner: ReferenceRunner, place: str) -> CachedRunner:
+        return CachedRunner(runner.plan, runner, HostLatents(runner), slots=6)
+
+    monkeypatch.setattr(jobs, "with_latents", few_slots)
+    assert_same(Request.of(model, "head", chain=True), plain, tmp_path, deaths, checkpoint_steps=5)
+    assert "chain" in arrays(tmp_path / "parts" / "s.npz")
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("target", ["native", "sim:mps2_an386"])
+def test_a_device_keeps_its_slots_for_latents(
+    target: str, model: Path, plain: Path, tmp_path: Path
+) -> None:
+    request = Request.of(model, "head", chain=True, latent_slots=6)
+    options = {"latents": "device", "target": target, "checkpoint_steps": 5}
+    assert_same(request, plain, tmp_path, [5, 11, 30], **options)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -123,17 +124,44 @@ def test_what_changes_no_bit_may_change(folder: Path) -> None:
     assert found.result.resumed_from == 8  # every 4 steps, and the death at the tenth
 
 
+def test_with_a_chain_latents_stay_where_they_were(folder: Path) -> None:
+    """A chain tells which steps began at one."""
+    plan = {"chain": True}
+    with pytest.raises(Died):
+        begin(folder, Dying(DIES_AT), plan=plan, beginning="fresh")
+    with pytest.raises(DataError, match="another run: --latents was host and is off; give that"):
+        begin(folder, plan=plan, latents="off")
+    assert begin(folder, plan=plan).result.resumed_from == 8
+
+
+@pytest.mark.exhaustive
+def test_with_a_chain_there_are_as_many_slots_as_before(folder: Path) -> None:
+    options = {"latents": "device", "target": "native"}
+    few, more = ({"chain": True, "latent_slots": slots} for slots in (4, 5))
+    with pytest.raises(Died):
+        begin(folder, Dying(DIES_AT), plan=few, beginning="fresh", **options)
+    with pytest.raises(DataError, match="another run: --latent-slots was 4 and is 5; "):
+        begin(folder, plan=more, **options)
+    assert begin(folder, plan=few, **options).result.resumed_from == 8
+
+
 def test_fresh_begins_anew(folder: Path) -> None:
     found = begin(folder, seed=9, beginning="fresh")
     assert found.result.resumed_from is None
     assert begin(folder, seed=9).result.resumed_from == 24
 
 
-@pytest.mark.parametrize("part", [0.0, 0.9])
-def test_a_truncated_checkpoint_is_refused(part: float, folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        (0.0, "is no checkpoint: give another file"),
+        (0.9, "is damaged, or no checkpoint: .*--fresh"),
+    ],
+)
+def test_a_truncated_checkpoint_is_refused(part: float, said: str, folder: Path) -> None:
     path = folder / "c.npz"
     path.write_bytes(path.read_bytes()[: int(part * path.stat().st_size)])
-    with pytest.raises(DataError, match=r"is damaged, or no checkpoint: .*--fresh") as told:
+    with pytest.raises(DataError, match=said) as told:
         begin(folder)
     assert "\n" not in str(told.value)
 
@@ -179,33 +207,89 @@ def lies(found: Checkpoint) -> dict[str, Checkpoint]:
         }  # fmt: skip
         return Checkpoint(found.path, found.identity, **told)
 
+    def decided(name: str, **more: Any) -> Checkpoint:
+        return but(decided={**found.decided, name: {**found.decided[name], **more}})
+
+    def guarded(**more: Any) -> Checkpoint:
+        return but({**reached, "guard": {**guard, **more}})
+
     now = found.arrays["now/sgd"].copy()
     now[1] += 1
+    (first, *scores), predicted = guard["curve"][0], found.arrays["predicted"].copy()
+    predicted[0] = 10**9
     return {
         "steps": but({**reached, "steps": 7}),
         "of the state": but(arrays={**found.arrays, "now/sgd": now}),
         "no text": but({**reached, "epochs": "two"}),
-        "no curve": but({**reached, "guard": {**guard, "best": 99}}),
+        "epochs": but({**reached, "epochs": 99}),
+        "an epoch": but({**reached, "epochs": reached["epochs"] + 1}),
+        "planned": but({**reached, "planned": 10**12}),
+        "no curve": guarded(best=99),
+        "before the curve": guarded(best=-1),
+        "empty curve": guarded(curve=[], best=0),
+        "score": guarded(curve=[[first, 5, 0, 0.0]]),
+        "best state": guarded(curve=[[first + 1, *scores]], best=0),
+        "stale": guarded(stale=-1),
+        "over": guarded(stopped_early=1),
+        "no guard": but({**reached, "guard": None}),
+        "no runners": but({k: v for k, v in reached.items() if k != "runners"}),
+        "runners": but({**reached, "runners": 5}),
+        "a runner": but({**reached, "runners": [5]}),
+        "a runner of nothing": but({**reached, "runners": [{}]}),
+        "computed": but({**reached, "runners": [{"computed": -1, "reused": 0, "slots": []}]}),
+        "no seconds": but({**reached, "seconds": float("inf")}),
         "no list": but([1, 2]),
         "no losses": but(arrays={k: v for k, v in found.arrays.items() if k != "losses"}),
         "misshapen": but(arrays={**found.arrays, "now/sgd": now[:2]}),
         "no state": but(arrays={k: v for k, v in found.arrays.items() if k != "best/sgd"}),
         "answers": but(arrays={**found.arrays, "codes": found.arrays["codes"][:3]}),
+        "a class": but(arrays={**found.arrays, "predicted": predicted}),
         "no options": but(decided={}),
         "rate": but(decided={**found.decided, "rate": {"chosen": 1, "other": 2}}),
-    }
+        "years": decided("options", epochs=10**12),
+        "all steps": decided("options", steps=10**12),
+        "another rate": decided("options", rate=0.5),
+        "no rate": decided("options", rate="x"),
+        "guard": decided("options", guard=3),
+        "tried": decided("rate", tried=[{"rate": -1.0, "loss": 0.5}]),
+        "learns": decided("rate", tried=[{"rate": 1.0, "loss": 0.5}], first_loss=None),
+        "minutes": but(decided={**found.decided, "budget": {
+            "minutes": 1e9, "steps": 10**12, "samples": 1, "seconds_per_step": 0.0}}),
+        "unguarded": but(decided={**found.decided, "unguarded": "a\nb"}),
+        "folds": but(decided={**found.decided, "decision": {"before": {}, "after": {}}}),
+    }  # fmt: skip
+
+
+LIES = (
+    "steps", "of the state", "no text", "epochs", "an epoch", "planned", "no curve",
+    "before the curve", "empty curve", "score", "best state", "stale", "over", "no guard",
+    "no runners", "runners", "a runner", "a runner of nothing", "computed", "no seconds",
+    "no list", "no losses", "misshapen", "no state", "answers", "a class", "no options", "rate",
+    "years", "all steps", "another rate", "no rate", "guard", "tried", "learns", "minutes",
+    "unguarded", "folds",
+)  # fmt: skip
 
 
 @pytest.mark.rows
-@pytest.mark.parametrize("case", [
-    "steps", "of the state", "no text", "no curve", "no list", "no losses", "misshapen",
-    "no state", "answers", "no options", "rate",
-])  # fmt: skip
+@pytest.mark.parametrize("case", LIES)
 def test_a_checkpoint_that_lies_is_refused_in_one_line(case: str, folder: Path) -> None:
-    write_checkpoint(lies(read_checkpoint(folder / "c.npz"))[case])
+    found = lies(read_checkpoint(folder / "c.npz"))
+    assert {*found} == {*LIES}
+    write_checkpoint(found[case])
     with pytest.raises(Error, match=r"is damaged: ") as told:
         begin(folder)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(told.value) and len(str(told.value)) < 500
+
+
+def test_a_verified_run_needs_to_know_how_many_steps_were(folder: Path) -> None:
+    with pytest.raises(Died):
+        begin(folder, Dying(DIES_AT), verify=True, beginning="fresh")
+    found = read_checkpoint(folder / "c.npz")
+    for verified in ({}, {"verified": "x"}, {"verified": 10**6}):
+        told = {k: v for k, v in (found.reached or {}).items() if k != "verified"}
+        write_checkpoint(replace(found, reached={**told, **verified}))
+        with pytest.raises(DataError, match=r"is damaged: where its steps began"):
+            begin(folder, verify=True)
 
 
 def test_a_later_version_is_refused(folder: Path) -> None:
