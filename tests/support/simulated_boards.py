@@ -18,7 +18,7 @@ KINDS = {"microbit", "mps2_an386", "mps3_an547", "sifive_e"}
 ONE = "mps2_an386"  # of them, for what is the same on all
 # Boards with an emulator or a port of their own beside them: each trains once, and its memory is
 # counted; make test-all has all other boards.
-PORTS = {"atmega1284p", "pico", "rv32_virt"}
+PORTS = {"atmega1284p", "pico"}
 BOARDS = [board for board in board_names() if board not in {NATIVE, *YARDSTICKS}]
 
 
