@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +13,14 @@ from mcutrain.host.building.target import BOARD, NATIVE, SIM, Target, TargetKind
 from mcutrain.host.defaults import BAUD
 from mcutrain.host.places import FIRMWARE_DIR
 from mcutrain.host.project.environments import board_settings, families, ports_filter
+from mcutrain.host.project.environments import settings as environment
 from mcutrain.host.real_boards import real_board
 from mcutrain.host.simulation.emulators.known import emulator_of
 from mcutrain.trainer.errors import Error
 
 ARDUINO = "arduino"
 C11 = "-std=c11 -O2 -g -ffunction-sections -fdata-sections -Wl,--gc-sections -Wall -Wextra"
+WITH_STORE = "-D MCT_WITH_STORE"  # which mct_selected_model.h says in a project
 FLASH = "-D MCT_HAS_FLASH -D MCT_FLASH_UNIT_MAX=8"  # of all boards that run here
 PLATFORM_FILES = ("platform.json", "platform.py", "builder/*.py")
 OWN_PLATFORM = "symlink://${PROJECT_DIR}/platform"
@@ -45,7 +48,7 @@ class ProjectBoard:
         if target.kind is TargetKind.REAL:
             return on_a_desk(target)
         env = NATIVE if target.kind is TargetKind.NATIVE else target.board
-        flags = f"build_flags = {C11} {FLASH}"
+        flags = " ".join(["build_flags =", C11, FLASH, *port_flags(target.env)])
         settings = (f"platform = {OWN_PLATFORM}", f"board = {target.board}", flags)
         return cls(
             target,
@@ -96,6 +99,12 @@ def target_of(name: str) -> Target:
     if target.kind in (TargetKind.REFERENCE, TargetKind.CORE):
         raise Error(f"{name} is no board: give native, or one that mcutrain ports lists")
     return target
+
+
+def port_flags(env: str) -> list[str]:
+    """What an environment of this package defines for the board's port, beside its flash."""
+    defined = re.findall(r"-D MCT_\S+", environment(env).get("build_flags", ""))
+    return [each for each in defined if each not in FLASH and each != WITH_STORE]
 
 
 def on_a_desk(target: Target) -> ProjectBoard:

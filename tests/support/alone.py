@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from math import isqrt
 from pathlib import Path
 
+from mcutrain.host.building.target import NATIVE, SIM
 from mcutrain.host.places import EXAMPLES
 from mcutrain.host.project.signal import SEED, MadeUpSignal
 from mcutrain.host.simulation.emulators.known import emulator_of
@@ -38,7 +39,10 @@ def alone_plan() -> TrainingPlan:
 
 def build_alone(folder: Path, board: str, run: Run) -> Path:
     """The firmware, by the commands of the example's page."""
-    made = run("new", folder, "--model", MODEL, "--board", board, *OPTIONS)
+    target = (
+        board if board == NATIVE else f"{SIM}{board}"
+    )  # a board on a desk may be called so, too
+    made = run("new", folder, "--model", MODEL, "--board", target, *OPTIONS)
     assert made.status == 0, made.err
     (folder / "src" / "main.c").write_bytes((EXAMPLES / "alone" / "main.c").read_bytes())
     ini = folder / "platformio.ini"
