@@ -55,7 +55,7 @@ PLAIN = {
         "fe310",
         "tflite",
     ),
-    *("espidf", "stm32cube"),
+    *("esp32", "espidf", "stm32cube"),
 }
 # Classes of trainer/graph whose names say it all to who knows Python or TFLite.
 PLAIN_CLASSES = {

@@ -17,6 +17,7 @@
 #include "sdkconfig.h"
 
 #include "mct/alive.h"
+#include "ports/esp32/reset_cause.h"
 #include "runtime/frame.h"
 #include "runtime/link.h"
 #include "runtime/serve.h"
@@ -106,24 +107,7 @@ void mct_port_device_id(uint8_t id[MCT_DEVICE_ID_BYTES])
 
 mct_reset_cause mct_port_reset_cause(void)
 {
-    switch (esp_reset_reason()) {
-    case ESP_RST_POWERON:
-        return MCT_RESET_POWER_ON;
-    case ESP_RST_EXT:
-        return MCT_RESET_PIN;
-    case ESP_RST_SW:
-        return MCT_RESET_SOFTWARE;
-    case ESP_RST_PANIC:
-        return MCT_RESET_FAULT;
-    case ESP_RST_INT_WDT:
-    case ESP_RST_TASK_WDT:
-    case ESP_RST_WDT:
-        return MCT_RESET_WATCHDOG;
-    case ESP_RST_BROWNOUT:
-        return MCT_RESET_BROWN_OUT;
-    default:
-        return MCT_RESET_UNKNOWN;
-    }
+    return mct_esp32_reset_cause();
 }
 
 void mct_port_restart(void)

@@ -13,6 +13,7 @@ from mcutrain.host.boards import board_names, real_board_names
 from mcutrain.host.places import EXAMPLES
 from mcutrain.host.project import project
 from mcutrain.host.project.boards import ProjectBoard, target_of
+from mcutrain.host.project.environments import settings as environment
 from mcutrain.host.project.signal import Learned, learn
 from mcutrain.host.request import Request
 from mcutrain.trainer.training_plan import TrainingPlan
@@ -215,6 +216,9 @@ def test_each_board_has_its_files_and_an_environment(name: str) -> None:
     for family in families:
         assert any(path.startswith(f"src/ports/{family}/") for path in files), family
     assert (ROOT / "firmware" / "project" / "src" / board.board_file).is_file()
+    told = re.findall(r"-D (MCT_\S+)", environment(board.target.env).get("build_flags", ""))
+    for define in set(told) - {"MCT_WITH_STORE"}:  # which the model's own header says in a project
+        assert f"-D {define}" in board.sections, define
 
 
 def test_a_board_on_a_desk_comes_before_an_emulated_one_of_its_name() -> None:

@@ -2,6 +2,10 @@
 #ifndef ESP_SYSTEM_H
 #define ESP_SYSTEM_H
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef enum {
     ESP_RST_UNKNOWN,
     ESP_RST_POWERON,
@@ -16,5 +20,9 @@ typedef enum {
 } esp_reset_reason_t;
 esp_reset_reason_t esp_reset_reason(void);
 void esp_restart(void);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
