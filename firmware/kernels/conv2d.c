@@ -19,6 +19,10 @@
 #include "kernels/conv2d_vectors.h"
 #else
 
+/* A window of at most so many values is copied to where it is one run: that costs less than several
+ * short runs cost each filter. */
+enum { MCT_COPIED = 40 };
+
 /* The part of a window that lies inside the input, and a filter's weights for it: runs of values.
  */
 typedef struct {
@@ -28,7 +32,33 @@ typedef struct {
     int32_t x_offset;
     const int8_t *w;
     int32_t w_row, filter; /* weights from row to row, from filter to filter */
+    const int8_t *copied_row;
+    int8_t copied[MCT_COPIED];
 } window;
+
+/* Makes a window one run, whose values are -x_offset where it leaves the input. Its rows begin
+ * `begin` values left of what lies inside. */
+static MCT_NOINLINE void copy_window(window *to, int32_t begin)
+{
+    const int32_t at = to->at - begin;
+    int8_t *run = to->copied;
+    for (int32_t row = 0; row < to->runs; row++, run += to->w_row) {
+        const int8_t *x = to->rows[row];
+        const int32_t last = x != NULL ? begin + to->size : begin;
+        if (last - begin < to->w_row) {
+            memset(run, -to->x_offset, (size_t)to->w_row);
+        }
+        for (int32_t k = begin; k < last; k++) {
+            run[k] = x[at + k];
+        }
+    }
+    to->copied_row = to->copied;
+    to->rows = &to->copied_row;
+    to->runs = 1;
+    to->at = 0;
+    to->size = to->filter;
+    to->w -= begin;
+}
 
 static void set_window(window *to, const mct_conv2d_params *p, const int8_t *const rows[],
                        const int8_t *w, int32_t in_ch, int32_t x_in)
@@ -42,6 +72,9 @@ static void set_window(window *to, const mct_conv2d_params *p, const int8_t *con
     to->w = w + columns.first * in_ch;
     to->w_row = p->kernel_w * in_ch;
     to->filter = p->kernel_h * to->w_row;
+    if (to->filter <= MCT_COPIED && to->runs > 1) {
+        copy_window(to, columns.first * in_ch);
+    }
 }
 
 /* sums[f] of the window and MCT_FILTERS filters from the filter `first` on, added to what is there
@@ -120,7 +153,7 @@ void mct_conv2d_s8_row(const mct_conv2d_params *p, const int8_t *const rows[], c
                 }
                 int32_t f = 0;
                 for (; f <= filters - MCT_FILTERS; f += MCT_FILTERS) {
-                    if (MCT_ROW_APART && at.runs == 1 && parts == 0 && rows[0] != NULL) {
+                    if (MCT_ROW_APART && at.runs == 1 && parts == 0 && at.rows[0] != NULL) {
                         sum_filters_in_row(&at, o + f, sums + f);
                     } else {
                         sum_filters(&at, o + f, parts != 0, sums + f);

@@ -89,6 +89,29 @@ static void sum_channels(const window *from, int32_t c, int32_t *sums)
               : "cc", "memory");                                                                   \
     } while (0)
 /* clang-format on */
+#elif defined MCT_THUMB2
+/* The compiler would load ahead, which takes the registers of what each row needs. */
+#define MCT_CHANNEL(sum, at)                                                                       \
+    "ldrsb %[centred], [%[x], #" at "]\n\t"                                                        \
+    "ldrsb %[term], [%[w], #" at "]\n\t"                                                           \
+    "add %[centred], %[x_offset]\n\t"                                                              \
+    "mla %[" sum "], %[centred], %[term], %[" sum "]\n\t"
+#define MCT_TAPS(taps_)                                                                            \
+    do {                                                                                           \
+        int32_t taps = (taps_);                                                                    \
+        int32_t centred;                                                                           \
+        int32_t term;                                                                              \
+        __asm("1:\n\t" MCT_CHANNEL("sum0", "0") MCT_CHANNEL("sum1", "1") MCT_CHANNEL("sum2", "2")  \
+                  MCT_CHANNEL("sum3", "3") "subs %[taps], #1\n\t"                                  \
+                                           "add %[x], %[step]\n\t"                                 \
+                                           "add %[w], %[step]\n\t"                                 \
+                                           "bne 1b"                                                \
+              : [sum0] "+r"(sum0), [sum1] "+r"(sum1), [sum2] "+r"(sum2), [sum3] "+r"(sum3),        \
+                [x] "+r"(x), [w] "+r"(w), [taps] "+r"(taps), [centred] "=&r"(centred),             \
+                [term] "=&r"(term)                                                                 \
+              : [x_offset] "r"(x_offset), [step] "r"(step)                                         \
+              : "cc", "memory");                                                                   \
+    } while (0)
 #else
 #define MCT_TAPS(taps_)                                                                            \
     for (int32_t taps = (taps_); taps > 0; taps--, x += step, w += step) {                         \
@@ -103,19 +126,21 @@ static MCT_NOINLINE void sum_channels(const window *from, int32_t c, int32_t *su
 {
     const int32_t x_offset = from->x_offset;
     const int32_t step = from->x_step;
+    const int8_t *const *row = from->rows;
+    const int8_t *const *const end = row + (from->taps > 0 ? from->runs : 0);
     const int8_t *w_row = from->w + c;
+    const int32_t at = from->at + c;
     int32_t sum0 = 0;
     int32_t sum1 = 0;
     int32_t sum2 = 0;
     int32_t sum3 = 0;
-    for (int32_t run = 0; run < from->runs; run++, w_row += from->w_row) {
-        const int8_t *x = from->rows[run];
-        if (x == NULL) {
-            continue;
+    for (; row != end; w_row += from->w_row) {
+        const int8_t *x = *row++;
+        if (x != NULL) {
+            const int8_t *w = w_row;
+            x += at;
+            MCT_TAPS(from->taps);
         }
-        x += from->at + c;
-        const int8_t *w = w_row;
-        MCT_TAPS(from->taps);
     }
     sums[0] = sum0;
     sums[1] = sum1;

@@ -14,7 +14,7 @@ void mct_mean_s8(const mct_mean_params *p, const int8_t *x, int8_t *out)
                 sum += x[k * p->inner + i];
             }
             int32_t value = mct_requantize(sum, p->multiplier, p->shift);
-            *out++ = (int8_t)mct_clamp(mct_wrapping_add(value, p->out_offset), -128, 127);
+            *out++ = (int8_t)mct_saturated8(mct_wrapping_add(value, p->out_offset));
         }
     }
 }

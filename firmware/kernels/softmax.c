@@ -79,7 +79,7 @@ static void softmax_row(const mct_softmax_params *p, const int8_t *x, int8_t *ou
             int32_t share = mct_doubling_high_mul(reciprocal, exponential(p, x[i] - top));
             value += mct_rounding_shift_right(share, to_output);
         }
-        out[i] = (int8_t)mct_clamp(value, INT8_MIN, INT8_MAX);
+        out[i] = (int8_t)mct_saturated8(value);
     }
 }
 

@@ -81,7 +81,7 @@ static inline int32_t put_saturated(int32_t left, const int32_t *sums, const int
 
 #endif
 
-/* Of any channels. */
+/* Of any channels, saturated. */
 static inline void put_any(const mct_outputs *to, int32_t first, int32_t count, const int32_t *sums,
                            int8_t *out)
 {
@@ -91,14 +91,12 @@ static inline void put_any(const mct_outputs *to, int32_t first, int32_t count, 
     const int32_t *multiplier = to->multiplier + first;
     const int8_t *shift = to->shift + first + count;
     const int32_t out_offset = to->out_offset;
-    const int32_t act_min = to->act_min;
-    const int32_t act_max = to->act_max;
 #ifdef __AVX2__
     for (; count >= 8; count -= 8, sums += 8, b += 8, multiplier += 8, out += 8) {
         const __m256i sum = _mm256_add_epi32(mct_load_s32(sums), mct_load_s32(b));
         const __m256i value =
             mct_requantize_eight(sum, mct_load_s32(multiplier), mct_load_s8(shift - count));
-        mct_put_eight(value, out_offset, act_min, act_max, out);
+        mct_put_eight(value, out_offset, INT8_MIN, INT8_MAX, out);
     }
 #endif
     out += count;
@@ -106,7 +104,7 @@ static inline void put_any(const mct_outputs *to, int32_t first, int32_t count, 
     for (int32_t k = -count; k != 0; k++) {
         int32_t sum = mct_wrapping_add(*sums++, *b++);
         int32_t value = mct_requantize(sum, *multiplier++, shift[k]);
-        out[k] = (int8_t)mct_clamp(mct_wrapping_add(value, out_offset), act_min, act_max);
+        out[k] = (int8_t)mct_saturated8(mct_wrapping_add(value, out_offset));
     }
 }
 
@@ -122,10 +120,13 @@ void mct_put_outputs(const mct_outputs *to, int32_t first, int32_t count, const 
     if (__builtin_expect(left != 0, 0)) {
         put_any(to, first + count + left, -left, sums + count + left, out + count + left);
     }
-    for (int32_t k = 0; (to->act_min > INT8_MIN || to->act_max < INT8_MAX) && k < count; k++) {
-        out[k] = (int8_t)mct_clamp(out[k], to->act_min, to->act_max);
-    }
 #else
     put_any(to, first, count, sums, out);
 #endif
+    /* Few layers clamp within an int8, whose limits an instruction of many cores knows. */
+    if (to->act_min > INT8_MIN || to->act_max < INT8_MAX) {
+        for (int32_t k = 0; k < count; k++) {
+            out[k] = (int8_t)mct_clamp(out[k], to->act_min, to->act_max);
+        }
+    }
 }

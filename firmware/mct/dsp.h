@@ -133,12 +133,6 @@ static inline int32_t mct_doubled(int32_t x)
     return __qadd(x, x);
 }
 
-/* x, saturated to an int8. */
-static inline int32_t mct_saturated8(int32_t x)
-{
-    return __ssat(x, 8);
-}
-
 /* The two words at *from, which moves behind them. The compiler loads one at a time. */
 static inline mct_two_words mct_load_two(const uint32_t **from)
 {
@@ -222,11 +216,6 @@ static inline int32_t mct_high_multiply(int32_t a, int32_t b, int32_t add)
 static inline int32_t mct_doubled(int32_t x)
 {
     return mct_clamp(x, INT32_MIN / 2, INT32_MAX / 2) * 2 + (x > INT32_MAX / 2);
-}
-
-static inline int32_t mct_saturated8(int32_t x)
-{
-    return mct_clamp(x, INT8_MIN, INT8_MAX);
 }
 
 static inline mct_two_words mct_load_two(const uint32_t **from)

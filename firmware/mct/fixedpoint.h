@@ -6,6 +6,10 @@
 
 #include <stdint.h>
 
+#ifdef __ARM_FEATURE_SAT
+#include <arm_acle.h>
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -50,6 +54,16 @@ extern "C" {
 static inline int32_t mct_clamp(int32_t x, int32_t lo, int32_t hi)
 {
     return x < lo ? lo : x > hi ? hi : x;
+}
+
+/* x, saturated to an int8. */
+static inline int32_t mct_saturated8(int32_t x)
+{
+#ifdef __ARM_FEATURE_SAT
+    return __ssat(x, 8);
+#else
+    return mct_clamp(x, INT8_MIN, INT8_MAX);
+#endif
 }
 
 /* a + b modulo 2^32: the accumulators of dead channels wrap, as in tflite-micro, and so does
