@@ -16,7 +16,8 @@ import numpy as np
 from benchmarks.data import RawSamples
 from benchmarks.data.fetch import BUILD, cached
 from mcutrain.trainer.graph.tensor import Array, QuantParams
-from mcutrain.trainer.making.float_net import Params, fit, squared_error
+from mcutrain.trainer.making.fitting import fit
+from mcutrain.trainer.making.float_net import Params, squared_error
 from mcutrain.trainer.making.net_builder import NetBuilder
 from mcutrain.trainer.making.quantiser import quantize_net
 

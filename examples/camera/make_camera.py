@@ -16,7 +16,8 @@ import numpy as np
 
 from mcutrain.examples.camera.scenes import CLASSES, FACTORY, MOVED, SIZE, pictures
 from mcutrain.trainer.graph.tensor import Array, QuantParams
-from mcutrain.trainer.making.float_net import accuracy, fit
+from mcutrain.trainer.making.fitting import fit
+from mcutrain.trainer.making.float_net import accuracy
 from mcutrain.trainer.making.net_builder import NetBuilder
 from mcutrain.trainer.making.quantiser import quantize_array, quantize_net
 

@@ -17,7 +17,8 @@ import numpy as np
 from mcutrain.examples.machine import vibration
 from mcutrain.examples.machine.vibration import Machine
 from mcutrain.trainer.graph.tensor import Array, QuantParams
-from mcutrain.trainer.making.float_net import fit, squared_error
+from mcutrain.trainer.making.fitting import fit
+from mcutrain.trainer.making.float_net import squared_error
 from mcutrain.trainer.making.net_builder import NetBuilder
 from mcutrain.trainer.making.quantiser import quantize_array, quantize_net
 

@@ -22,7 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mcutrain.trainer.graph.tensor import QuantParams
-from mcutrain.trainer.making.float_net import accuracy, fit
+from mcutrain.trainer.making.fitting import fit
+from mcutrain.trainer.making.float_net import accuracy
 from mcutrain.trainer.making.net_builder import NetBuilder
 from mcutrain.trainer.making.quantiser import dequantize_array, quantize_array, quantize_net
 

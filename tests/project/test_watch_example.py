@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mcutrain.trainer.interpreter import Interpreter
-from mcutrain.trainer.making.float_net import fit
+from mcutrain.trainer.making.fitting import fit
 from mcutrain.trainer.making.quantiser import quantize_net
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan

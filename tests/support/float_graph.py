@@ -17,6 +17,7 @@ import numpy as np
 
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Array, Role, Tensor
+from mcutrain.trainer.making import float_layers as fo
 from mcutrain.trainer.making import float_net as fl
 from mcutrain.trainer.ops import concatenation, mean, pad
 from mcutrain.trainer.ops.add import Add
@@ -109,28 +110,28 @@ class FloatGraph:
                 params[f"{name}/b"] = np.zeros(channels) + b
         return cls(plan, net, params)
 
-    def real(self, samples: Array) -> fl.Array:
+    def real(self, samples: Array) -> fo.Array:
         """int8 samples (N, ...) as the real values they stand for, (N, H, W, C)."""
         return stacked(self.plan.task.input, list(samples))
 
-    def loss(self, values: Mapping[str, fl.Array], labels: fl.Labels) -> float:
+    def loss(self, values: Mapping[str, fo.Array], labels: fl.Labels) -> float:
         """Cross-entropy of the logits in ``values``, summed over the samples."""
         logits = values[self.net.layers[-1].name]
         return len(labels) * fl.softmax_cross_entropy(flat(logits), labels)[0]
 
-    def float_values(self, samples: Array) -> dict[str, fl.Array]:
+    def float_values(self, samples: Array) -> dict[str, fo.Array]:
         """Activations of the float network, by layer."""
         return self.net.forward(self.params, self.real(samples))
 
-    def integer_values(self, traces: Sequence[Values]) -> dict[str, fl.Array]:
+    def integer_values(self, traces: Sequence[Values]) -> dict[str, fo.Array]:
         """Activations of the int8 forward pass, in reals, by layer."""
         outputs = [node.output for node in network(self.plan)]
         named = {fl.INPUT: self.plan.task.input} | {t.name: t for t in outputs}
         return {k: stacked(t, [values[t] for values in traces]) for k, t in named.items()}
 
     def gradient(
-        self, values: Mapping[str, fl.Array], labels: fl.Labels, learned: Sequence[Learned]
-    ) -> dict[Tensor, fl.Array]:
+        self, values: Mapping[str, fo.Array], labels: fl.Labels, learned: Sequence[Learned]
+    ) -> dict[Tensor, fo.Array]:
         """The derivative of the summed loss by each learned tensor, at ``values``."""
         logits = values[self.net.layers[-1].name]
         _, dlogits = fl.softmax_cross_entropy(flat(logits), labels)
@@ -139,7 +140,7 @@ class FloatGraph:
         found = self.net.backward(self.params, values, dlogits, names)
         return {item.tensor: item.part(found[item.name]) for item in learned}
 
-    def masks(self, values: Mapping[str, fl.Array]) -> list[Array]:
+    def masks(self, values: Mapping[str, fo.Array]) -> list[Array]:
         """Where each layer's output lies strictly between its clamps."""
         return [(values[x.name] > x.lo) & (values[x.name] < x.hi) for x in self.net.layers[:-1]]
 
@@ -150,13 +151,13 @@ class Pad:
 
     widths: tuple[tuple[int, int], ...]
 
-    def forward(self, inputs: tuple[fl.Array, ...]) -> fl.Array:
+    def forward(self, inputs: tuple[fo.Array, ...]) -> fo.Array:
         return np.pad(inputs[0], ((0, 0), *self.widths))
 
-    def backward(self, inputs: tuple[fl.Array, ...], dy: fl.Array) -> fl.Grads:
+    def backward(self, inputs: tuple[fo.Array, ...], dy: fo.Array) -> fo.Grads:
         sizes = zip(self.widths, inputs[0].shape[1:], strict=True)
         inside = tuple(slice(before, before + size) for (before, _), size in sizes)
-        return fl.Grads((dy[(slice(None), *inside)],))
+        return fo.Grads((dy[(slice(None), *inside)],))
 
 
 @dataclass(frozen=True)
@@ -166,14 +167,14 @@ class Mean:
     axes: tuple[int, ...]
     shape: tuple[int, ...]
 
-    def forward(self, inputs: tuple[fl.Array, ...]) -> fl.Array:
+    def forward(self, inputs: tuple[fo.Array, ...]) -> fo.Array:
         return np.asarray(inputs[0].mean(self.axes).reshape(-1, *self.shape))
 
-    def backward(self, inputs: tuple[fl.Array, ...], dy: fl.Array) -> fl.Grads:
+    def backward(self, inputs: tuple[fo.Array, ...], dy: fo.Array) -> fo.Grads:
         x = inputs[0]
         kept = [1 if k in self.axes else size for k, size in enumerate(x.shape)]
         count = np.prod([x.shape[k] for k in self.axes])
-        return fl.Grads((np.broadcast_to(dy.reshape(kept) / count, x.shape),))
+        return fo.Grads((np.broadcast_to(dy.reshape(kept) / count, x.shape),))
 
 
 @dataclass(frozen=True)
@@ -182,12 +183,12 @@ class Concatenate:
 
     axis: int
 
-    def forward(self, inputs: tuple[fl.Array, ...]) -> fl.Array:
+    def forward(self, inputs: tuple[fo.Array, ...]) -> fo.Array:
         return np.concatenate(inputs, self.axis)
 
-    def backward(self, inputs: tuple[fl.Array, ...], dy: fl.Array) -> fl.Grads:
+    def backward(self, inputs: tuple[fo.Array, ...], dy: fo.Array) -> fo.Grads:
         ends = np.cumsum([x.shape[self.axis] for x in inputs])[:-1]
-        return fl.Grads(tuple(np.split(dy, ends, self.axis)))
+        return fo.Grads(tuple(np.split(dy, ends, self.axis)))
 
 
 def layer_of(node: Node, plan: TrainingPlan) -> fl.FloatLayer:
@@ -220,38 +221,38 @@ def network(plan: TrainingPlan) -> list[Node]:
     return [n for n in plan.forward[: last + 1] if not isinstance(n.op, GatherChannels)]
 
 
-def flat(logits: fl.Array) -> fl.Array:
+def flat(logits: fo.Array) -> fo.Array:
     """(N, classes), whatever the shape of a sample's logits."""
     return logits.reshape(len(logits), -1)
 
 
-def stacked(tensor: Tensor, samples: list[Array]) -> fl.Array:
+def stacked(tensor: Tensor, samples: list[Array]) -> fo.Array:
     """Values of ``tensor``, one per sample, in reals: (N, ...)."""
     whole_batch = np.concatenate([s.reshape(tensor.type.shape) for s in samples])
     return np.asarray(dequantise(tensor.type, whole_batch))
 
 
-def float_op(node: Node) -> fl.WeightedOp | fl.PlainOp:
+def float_op(node: Node) -> fo.WeightedOp | fo.PlainOp:
     x, op = node.inputs[0].type, node.op
     if isinstance(op, FullyConnected):
-        return fl.FullyConnected()
+        return fo.FullyConnected()
     if isinstance(op, DepthwiseConv2D):
-        return fl.DepthwiseConv2D(window_of(op.geometry(x, node.inputs[1].type)))
+        return fo.DepthwiseConv2D(window_of(op.geometry(x, node.inputs[1].type)))
     if isinstance(op, Conv2D):
-        return fl.Conv2D(window_of(op.geometry(x, node.inputs[1].type)))
+        return fo.Conv2D(window_of(op.geometry(x, node.inputs[1].type)))
     if isinstance(op, AveragePool2D):
-        return fl.AveragePool2D(window_of(op.geometry(x)))
+        return fo.AveragePool2D(window_of(op.geometry(x)))
     if isinstance(op, Reshape):
-        return fl.Reshape(op.shape[1:])
+        return fo.Reshape(op.shape[1:])
     if isinstance(op, Add):
-        return fl.Add()
+        return fo.Add()
     raise NotImplementedError(f"float32 fine-tuning does not know {type(op).__name__}")
 
 
-def window_of(g: Geometry) -> fl.FloatWindow:
+def window_of(g: Geometry) -> fo.FloatWindow:
     bottom = (g.out_h - 1) * g.stride_h + g.kernel_h - g.pad_top - g.in_h
     right = (g.out_w - 1) * g.stride_w + g.kernel_w - g.pad_left - g.in_w
     pads = (g.pad_top, max(bottom, 0), g.pad_left, max(right, 0))
-    return fl.FloatWindow(
+    return fo.FloatWindow(
         (g.kernel_h, g.kernel_w), (g.stride_h, g.stride_w), pads, (g.out_h, g.out_w)
     )

@@ -5,23 +5,24 @@ from __future__ import annotations
 
 import numpy as np
 
+from mcutrain.trainer.making import float_layers as fo
 from mcutrain.trainer.making import float_net as fl
 
 
 def residual_net() -> tuple[fl.FloatNet, fl.Params]:
     """Every operator, a depth multiplier, both paddings, clamps, and a tensor with two readers."""
-    conv = fl.same_window((7, 4), (3, 2), (2, 1))
+    conv = fo.same_window((7, 4), (3, 2), (2, 1))
     after = conv.out
     layers = (
-        fl.FloatLayer("conv", fl.Conv2D(conv), (fl.INPUT,), 0, 6),
-        fl.FloatLayer("wide", fl.DepthwiseConv2D(fl.same_window(after, (3, 3), (1, 1))), ("conv",)),
+        fl.FloatLayer("conv", fo.Conv2D(conv), (fl.INPUT,), 0, 6),
+        fl.FloatLayer("wide", fo.DepthwiseConv2D(fo.same_window(after, (3, 3), (1, 1))), ("conv",)),
         fl.FloatLayer(
-            "narrow", fl.Conv2D(fl.valid_window(after, (1, 1), (1, 1))), ("wide",), -1, 1
+            "narrow", fo.Conv2D(fo.valid_window(after, (1, 1), (1, 1))), ("wide",), -1, 1
         ),
-        fl.FloatLayer("add", fl.Add(), ("conv", "narrow"), 0),
-        fl.FloatLayer("pool", fl.AveragePool2D(fl.same_window(after, (3, 3), (2, 2))), ("add",)),
-        fl.FloatLayer("flat", fl.Reshape((2 * 2 * 3,)), ("pool",)),
-        fl.FloatLayer("head", fl.FullyConnected(), ("flat",)),
+        fl.FloatLayer("add", fo.Add(), ("conv", "narrow"), 0),
+        fl.FloatLayer("pool", fo.AveragePool2D(fo.same_window(after, (3, 3), (2, 2))), ("add",)),
+        fl.FloatLayer("flat", fo.Reshape((2 * 2 * 3,)), ("pool",)),
+        fl.FloatLayer("head", fo.FullyConnected(), ("flat",)),
     )
     shapes = {"conv": (3, 3, 2, 2), "wide": (1, 3, 3, 6), "narrow": (3, 1, 1, 6), "head": (4, 12)}
     rng = np.random.default_rng(5)

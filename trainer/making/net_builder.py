@@ -2,36 +2,37 @@
 """Builds a FloatNet layer by layer: shapes, windows and first weights follow from what is asked.
 
     build = NetBuilder((28, 28, 1))
-    build.conv(8, kernel=3, stride=2)
+    build.conv(8, kernel=3, stride=2, batch_norm=True)
     build.depthwise(kernel=3)
     build.average_pool()
     build.dense(10)
     net, params = build.net, build.params
 
-Train them with ``float_net.fit``, write them with ``ptq.quantize_net``.
+Train them with ``fitting.fit``, write them with ``quantiser.quantize_net``. A net that gives values
+(regression, an autoencoder) ends in ``dense(values)``, is trained with the loss ``squared_error``
+and written with ``softmax=False``.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from mcutrain.trainer.making.float_net import (
-    INPUT,
+from mcutrain.trainer.making.float_layers import (
     Add,
     AveragePool2D,
+    BatchNorm,
     Conv2D,
     DepthwiseConv2D,
-    FloatLayer,
-    FloatNet,
     FloatWindow,
     FullyConnected,
-    Params,
+    MaxPool2D,
     PlainOp,
     Reshape,
     WeightedOp,
     same_window,
     valid_window,
 )
+from mcutrain.trainer.making.float_net import INPUT, FloatLayer, FloatNet, Params
 
 # The activations that TFLite can fuse, as limits of the output.
 ACTIVATIONS = {"none": (-np.inf, np.inf), "relu": (0.0, np.inf), "relu6": (0.0, 6.0)}
@@ -45,8 +46,10 @@ def pair(size: Size) -> tuple[int, int]:
 class NetBuilder:
     """Each method adds a layer behind ``source``, or behind the last one, and returns its name.
 
-    Shapes are one sample's: (H, W, C), or (N,) behind a dense layer. The last layer's outputs are
-    the logits: let it be ``dense(classes)``. Raises ValueError where sizes do not fit.
+    Shapes are one sample's: (H, W, C), or (N,) behind a dense layer; of a series (T, C), which
+    ``conv1d`` and its kin make (T, 1, C). The last layer's outputs are the logits: let it be
+    ``dense(classes)``. ``batch_norm`` puts a batch norm between a layer and its activation; it
+    costs nothing in the file. Raises ValueError where sizes do not fit.
     """
 
     def __init__(self, input_shape: tuple[int, ...], seed: int = 0) -> None:
@@ -68,6 +71,7 @@ class NetBuilder:
         padding: str = "same",
         activation: str = "relu6",
         source: str | None = None,
+        batch_norm: bool = False,
         name: str | None = None,
     ) -> str:
         source = source or self.last
@@ -75,7 +79,8 @@ class NetBuilder:
         weights = (filters, *window.kernel, channels)
         shape = (*window.out, filters)
         op = Conv2D(window)
-        return self._add(name or "conv#", op, (source,), shape, activation, weights)
+        name = name or "conv#"
+        return self._weighted(name, op, source, shape, activation, weights, batch_norm)
 
     def depthwise(
         self,
@@ -85,6 +90,7 @@ class NetBuilder:
         activation: str = "relu6",
         source: str | None = None,
         multiplier: int = 1,
+        batch_norm: bool = False,
         name: str | None = None,
     ) -> str:
         source = source or self.last
@@ -92,7 +98,55 @@ class NetBuilder:
         weights = (1, *window.kernel, channels * multiplier)
         shape = (*window.out, channels * multiplier)
         op = DepthwiseConv2D(window)
-        return self._add(name or "depthwise#", op, (source,), shape, activation, weights)
+        name = name or "depthwise#"
+        return self._weighted(name, op, source, shape, activation, weights, batch_norm)
+
+    def conv1d(
+        self,
+        filters: int,
+        kernel: int = 3,
+        stride: int = 1,
+        padding: str = "same",
+        activation: str = "relu6",
+        source: str | None = None,
+        batch_norm: bool = False,
+        name: str | None = None,
+    ) -> str:
+        """Filters that move along time."""
+        source, size, steps = self.series(source), (kernel, 1), (stride, 1)
+        return self.conv(filters, size, steps, padding, activation, source, batch_norm, name)
+
+    def depthwise1d(
+        self,
+        kernel: int = 3,
+        stride: int = 1,
+        padding: str = "same",
+        activation: str = "relu6",
+        source: str | None = None,
+        batch_norm: bool = False,
+        name: str | None = None,
+    ) -> str:
+        source, size, steps = self.series(source), (kernel, 1), (stride, 1)
+        return self.depthwise(size, steps, padding, activation, source, 1, batch_norm, name)
+
+    def average_pool1d(self, kernel: int | None = None, source: str | None = None) -> str:
+        """Windows of time side by side; without ``kernel`` one over all."""
+        size = (kernel, 1) if kernel is not None else None
+        return self.average_pool(size, self.series(source))
+
+    def max_pool1d(self, kernel: int = 2, source: str | None = None) -> str:
+        return self.max_pool((kernel, 1), self.series(source))
+
+    def series(self, source: str | None = None) -> str:
+        """``source`` as (T, 1, C): the layer itself, or one that moves nothing."""
+        source = source or self.last
+        shape = self._shape(source)
+        if len(shape) == 3 and shape[1] == 1:
+            return source
+        if len(shape) != 2:
+            raise ValueError(f"{source} is {shape}; time and channels are needed")
+        wide = (shape[0], 1, shape[1])
+        return self._add("series#", Reshape(wide), (source,), wide)
 
     def average_pool(
         self, kernel: Size | None = None, source: str | None = None, name: str | None = None
@@ -102,6 +156,12 @@ class NetBuilder:
         size = pair(kernel) if kernel is not None else self._image(source)[:2]
         window, channels = self._window(source, size, size, "valid")
         return self._add(name or "pool#", AveragePool2D(window), (source,), (*window.out, channels))
+
+    def max_pool(self, kernel: Size = 2, source: str | None = None, name: str | None = None) -> str:
+        """Windows side by side."""
+        source, size = source or self.last, pair(kernel)
+        window, channels = self._window(source, size, size, "valid")
+        return self._add(name or "max_pool#", MaxPool2D(window), (source,), (*window.out, channels))
 
     def add(
         self, first: str, second: str, activation: str = "none", name: str | None = None
@@ -122,6 +182,7 @@ class NetBuilder:
         outputs: int,
         activation: str = "none",
         source: str | None = None,
+        batch_norm: bool = False,
         name: str | None = None,
     ) -> str:
         """A fully connected layer; what has height and width is flattened before it."""
@@ -130,7 +191,8 @@ class NetBuilder:
             source = self.flatten(source)
         weights = (outputs, *self.shapes[source])
         op = FullyConnected()
-        return self._add(name or "dense#", op, (source,), (outputs,), activation, weights)
+        name = name or "dense#"
+        return self._weighted(name, op, source, (outputs,), activation, weights, batch_norm)
 
     def _shape(self, name: str) -> tuple[int, ...]:
         if name not in self.shapes:
@@ -155,6 +217,25 @@ class NetBuilder:
         if window is None or min(window.out) < 1:
             raise ValueError(f"{kernel} windows in steps of {stride} do not fit {height}x{width}")
         return window, channels
+
+    def _weighted(
+        self,
+        name: str,
+        op: WeightedOp,
+        source: str,
+        shape: tuple[int, ...],
+        activation: str,
+        weights: tuple[int, ...],
+        batch_norm: bool,
+    ) -> str:
+        if not batch_norm:
+            return self._add(name, op, (source,), shape, activation, weights)
+        made = self._add(name, op, (source,), shape, "none", weights)
+        norm = self._add(f"{made}_norm", BatchNorm(), (made,), shape, activation)
+        layer, channels = self.layers[-1], shape[-1]
+        self.params |= {layer.weight: np.ones(channels), layer.bias: np.zeros(channels)}
+        self.params |= {layer.mean: np.zeros(channels), layer.variance: np.ones(channels)}
+        return norm
 
     def _add(
         self,

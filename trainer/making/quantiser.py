@@ -13,20 +13,20 @@ import numpy as np
 import numpy.typing as npt
 
 from mcutrain.trainer.graph.tensor import QuantParams
-from mcutrain.trainer.making.float_net import (
-    INPUT,
+from mcutrain.trainer.making.float_layers import (
     Add,
     Array,
     AveragePool2D,
+    BatchNorm,
     Conv2D,
     DepthwiseConv2D,
-    FloatLayer,
-    FloatNet,
     FloatWindow,
     FullyConnected,
+    MaxPool2D,
     Reshape,
     WeightedOp,
 )
+from mcutrain.trainer.making.float_net import INPUT, FloatLayer, FloatNet, without_batch_norm
 from mcutrain.trainer.making.options import (
     Activation,
     AddOptions,
@@ -48,6 +48,7 @@ _KINDS = {
     DepthwiseConv2D: "DEPTHWISE_CONV_2D",
     FullyConnected: "FULLY_CONNECTED",
     AveragePool2D: "AVERAGE_POOL_2D",
+    MaxPool2D: "MAX_POOL_2D",
     Add: "ADD",
     Reshape: "RESHAPE",
 }
@@ -100,9 +101,11 @@ def quantize_net(
 
     ``calibration`` (N, ...) are inputs in real units, such as the training samples; each
     activation's range is what they reach, times ``headroom``, within the limits of its fused
-    activation. The input's is what they span, unless ``input_quant`` gives it. Raises ValueError
-    for limits that no fused activation of TFLite has.
+    activation. The input's is what they span, unless ``input_quant`` gives it. A batch norm becomes
+    part of the layer before it. Raises ValueError for limits that no fused activation of TFLite
+    has.
     """
+    net, params = without_batch_norm(net, params)
     if input_quant is None:
         input_quant = activation_quant(float(np.min(calibration)), float(np.max(calibration)))
     values = net.forward(params, calibration)
@@ -132,7 +135,7 @@ def _activation(name: str, values: Mapping[str, Array], quant: QuantParams) -> W
 def _output_quant(
     layer: FloatLayer, values: Array, quants: Mapping[str, QuantParams], headroom: float
 ) -> QuantParams:
-    if isinstance(layer.op, AveragePool2D | Reshape):
+    if isinstance(layer.op, AveragePool2D | MaxPool2D | Reshape):
         return quants[layer.inputs[0]]  # these move values and do not rescale them
     low = max(float(values.min()) * headroom, layer.lo)
     high = min(float(values.max()) * headroom, layer.hi)
@@ -195,7 +198,7 @@ def _options(layer: FloatLayer, params: Mapping[str, Array], in_ch: int) -> obje
         case DepthwiseConv2D(window):
             multiplier = params[layer.weight].shape[3] // in_ch
             return DepthwiseConv2DOptions(*_moves(window), multiplier, fused)
-        case AveragePool2D(window):
+        case AveragePool2D(window) | MaxPool2D(window):
             return Pool2DOptions(*_moves(window), *window.kernel, fused)
         case FullyConnected():
             return FullyConnectedOptions(fused)
@@ -203,3 +206,5 @@ def _options(layer: FloatLayer, params: Mapping[str, Array], in_ch: int) -> obje
             return AddOptions(fused)
         case Reshape(shape):
             return ReshapeOptions((1, *shape))
+        case BatchNorm():
+            raise AssertionError("without_batch_norm has left none")

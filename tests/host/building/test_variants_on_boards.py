@@ -34,7 +34,8 @@ def rows_on(features: frozenset[str]) -> list[Case]:
 
 
 BOARDS = [board_param(board) for board in ("mps2_an505", "mps3_an547")]
-BOARDS += [board_param(board, is_long=True) for board in ("rv32_virt", "mps2_an385", "mps2_an385_m0")]
+LONG = ("rv32_virt", "mps2_an385", "mps2_an385_m0")
+BOARDS += [board_param(board, is_long=True) for board in LONG]
 
 
 @pytest.mark.slow

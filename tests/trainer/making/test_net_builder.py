@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from mcutrain.trainer.interpreter import Interpreter
-from mcutrain.trainer.making.float_net import INPUT, accuracy, fit
+from mcutrain.trainer.making.fitting import fit
+from mcutrain.trainer.making.float_net import INPUT, accuracy
 from mcutrain.trainer.making.net_builder import NetBuilder
 from mcutrain.trainer.making.quantiser import quantize_array, quantize_net
 from mcutrain.trainer.options import PlanOptions

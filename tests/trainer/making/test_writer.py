@@ -12,7 +12,7 @@ import pytest
 import tflite
 
 from mcutrain.trainer.graph.tensor import QuantParams
-from mcutrain.trainer.making import float_net as fl
+from mcutrain.trainer.making import float_layers as fo
 from mcutrain.trainer.making.options import (
     Activation,
     AddOptions,
@@ -88,8 +88,8 @@ def weighted(kind: Callable[..., Any], *window: Any) -> Callable[..., np.ndarray
 
 
 PER_TENSOR = QuantParams((0.01,), 0)
-SAME_5x4 = fl.same_window((5, 4), (3, 2), (2, 1))
-VALID_5x4 = fl.valid_window((5, 4), (2, 2), (1, 2))
+SAME_5x4 = fo.same_window((5, 4), (3, 2), (2, 1))
+VALID_5x4 = fo.valid_window((5, 4), (2, 2), (1, 2))
 CASES = [
     Case(
         "conv same stride 2x1 per channel relu6",
@@ -98,7 +98,7 @@ CASES = [
         (1, 5, 4, 3),
         (conv_weights(scales(4, 0), 4, 3, 2, 3), bias(scales(4, 0), 4)),
         (1, 3, 4, 4),
-        weighted(fl.Conv2D, SAME_5x4),
+        weighted(fo.Conv2D, SAME_5x4),
         QuantParams((0.03,), -128),
         (0, 6),
     ),
@@ -109,7 +109,7 @@ CASES = [
         (1, 5, 4, 3),
         (conv_weights(scales(2, 0), 2, 2, 2, 3),),
         (1, 4, 2, 2),
-        weighted(fl.Conv2D, VALID_5x4),
+        weighted(fo.Conv2D, VALID_5x4),
     ),
     Case(
         "depthwise multiplier 2 relu",
@@ -118,7 +118,7 @@ CASES = [
         (1, 5, 4, 3),
         (conv_weights(scales(6, 3), 1, 3, 2, 6), bias(scales(6, 3), 6)),
         (1, 3, 4, 6),
-        weighted(fl.DepthwiseConv2D, SAME_5x4),
+        weighted(fo.DepthwiseConv2D, SAME_5x4),
         limits=(0, np.inf),
     ),
     Case(
@@ -128,7 +128,7 @@ CASES = [
         (1, 9),
         (conv_weights(PER_TENSOR, 5, 9), bias(PER_TENSOR, 5)),
         (1, 5),
-        weighted(fl.FullyConnected),
+        weighted(fo.FullyConnected),
         limits=(0, np.inf),
     ),
     Case(
@@ -147,7 +147,7 @@ CASES = [
         (1, 5, 4, 3),
         (),
         (1, 3, 4, 3),
-        lambda x: fl.AveragePool2D(SAME_5x4).forward((x,)),
+        lambda x: fo.AveragePool2D(SAME_5x4).forward((x,)),
         X,
     ),
     Case(
