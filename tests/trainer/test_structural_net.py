@@ -22,18 +22,22 @@ from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import parse
 from tests.support.bench import draw_inputs, node_of
 from tests.support.float_ops import MEANINGS
-from tests.support.op_cases import pools, structural
+from tests.support.op_cases import moves, pools, structural
 from tests.support.op_cases.case import Case
 from tests.support.steps import assert_steps_are_equal
 from tests.support.structural_model import structural_model
 
 NOT_NARROWED = (
     "each-axis", "three-axes", "one-axis", "padv2", "mean/channels", "all-but-batch",
-    "concatenation/channels", "of-one", "transpose/",
+    "concatenation/channels", "of-one", "transpose/", "slice/each-axis", "slice/channels",
+    "strided/", "split", "unpack/channels", "gathered/channels", "gathered/table", "tile/",
+    "pack/last",
 )  # fmt: skip
 
 
-FORWARD = [case for case in (*structural.ROWS, *pools.ROWS) if type(case.op) in MEANINGS]
+FORWARD = [
+    case for case in (*structural.ROWS, *pools.ROWS, *moves.ROWS) if type(case.op) in MEANINGS
+]
 
 
 @pytest.mark.parametrize("case", FORWARD, ids=lambda case: case.name)
