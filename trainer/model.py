@@ -23,6 +23,15 @@ LOGIT_SCALE = 0.25
 
 
 @dataclass(frozen=True)
+class State:
+    """What a model keeps from one inference to the next: a constant of the graph, which holds the
+    initial value, and the tensor that takes its place."""
+
+    tensor: Tensor
+    following: Tensor
+
+
+@dataclass(frozen=True)
 class Model:
     """A graph, its input, its output, and the logits: the output before a last softmax.
 
@@ -30,6 +39,7 @@ class Model:
     ``pixels`` is the uint8 quantisation in which the file takes its input, before a conversion;
     ``tied`` are the operators that read the same weights of the file, each time they are several.
     ``calibration`` says with how many samples the file's ranges were calibrated, if they were.
+    ``states`` go on from inference to inference (trainer.sequence).
     """
 
     name: str
@@ -41,6 +51,7 @@ class Model:
     pixels: QuantParams | None = None
     tied: tuple[tuple[int, ...], ...] = ()
     calibration: str | None = None
+    states: tuple[State, ...] = ()
 
     @property
     def weighted(self) -> list[Node]:
@@ -71,7 +82,9 @@ def rebuild(model: Model, change: Change) -> Model:
         for old, tensor in zip(node.outputs, outputs, strict=True):
             tensor.label = tensor.label or old.label
             new[old] = tensor
-    return replace(model, graph=graph, logits=new[model.logits], output=new[model.output])
+    states = tuple(State(s.tensor, new.get(s.following, s.following)) for s in model.states)
+    logits, output = new[model.logits], new[model.output]
+    return replace(model, graph=graph, logits=logits, output=output, states=states)
 
 
 def cut(model: Model, start: str) -> Model:
@@ -241,6 +254,6 @@ def extend_head(
 
 
 def trim(model: Model) -> Model:
-    """The model up to its logits, without what they do not need."""
-    graph = prune(model.graph, {model.logits})
+    """The model up to its logits, without what neither they nor the states need."""
+    graph = prune(model.graph, {model.logits, *(state.following for state in model.states)})
     return replace(model, graph=graph, output=model.logits)

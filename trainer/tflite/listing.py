@@ -17,7 +17,8 @@ from mcutrain.trainer.tflite.tensors import OLDER, FileTensors
 from mcutrain.trainer.tflite.unread import VERSIONS, newer_fields
 
 SCHEMA_VERSION = 3
-EDGE_TYPES = (tflite.TensorType.FLOAT32, tflite.TensorType.UINT8)
+WIDE_TYPES = (tflite.TensorType.INT16, tflite.TensorType.INT32)
+EDGE_TYPES = (tflite.TensorType.FLOAT32, tflite.TensorType.UINT8, *WIDE_TYPES)
 FLOATS = (tflite.TensorType.FLOAT16, tflite.TensorType.FLOAT32, tflite.TensorType.FLOAT64)
 CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
 OP_NAMES = {v: k for k, v in vars(tflite.BuiltinOperator).items() if isinstance(v, int)}
@@ -119,7 +120,7 @@ class Listing:
             raise UnsupportedOpError(f"{self.where} has fields of a newer TFLite schema", OLDER)
 
     def inner_input(self, index: int) -> int:
-        """The tensor that stands for the file's input: behind a QUANTIZE from float32 or uint8."""
+        """The tensor that stands for the file's input: behind a QUANTIZE from another type."""
         readers = [k for k in range(len(self)) if index in self.inputs_of(k)]
         converts = [self.kind(k) for k in readers] == ["QUANTIZE"]
         if converts and self.declared.type_of(index) in EDGE_TYPES:
@@ -128,14 +129,27 @@ class Listing:
         return index
 
     def inner_output(self, index: int) -> int:
-        """The tensor that stands for the file's output: before a conversion to float32 or uint8."""
+        """The tensor that stands for the file's output: before a conversion to another type, and
+        before a SOFTMAX of more than int8, which training leaves out."""
         for k in range(len(self)):
             converts = self.kind(k) in CONVERSIONS and len(self.inputs_of(k)) == 1
             is_its = converts and self.outputs_of(k) == [index]
             if is_its and self.declared.type_of(index) in EDGE_TYPES:
                 self.edges.add(k)
-                return self.inputs_of(k)[0]
-        return index
+                return self.before_wide_softmax(self.inputs_of(k)[0])
+        return self.before_wide_softmax(index)
+
+    def before_wide_softmax(self, index: int) -> int:
+        """What the SOFTMAX reads that writes ``index`` wider than int8; else ``index``."""
+        writer = self.declared.writers.get(index, -1)
+        if writer < 0 or self.kind(writer) != "SOFTMAX" or len(self.inputs_of(writer)) != 1:
+            return index
+        (logits,) = self.inputs_of(writer)
+        types = self.declared.type_of(index), self.declared.type_of(logits)
+        if types[0] not in WIDE_TYPES or types[1] != tflite.TensorType.INT8:
+            return index
+        self.edges.add(writer)
+        return logits
 
     def is_float(self, index: int) -> bool:
         """Whether an operator reads or writes an activation in floating point."""

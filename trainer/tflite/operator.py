@@ -12,7 +12,7 @@ import tflite
 from mcutrain.trainer.errors import ModelError, UnsupportedOpError
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Role, Tensor
 from mcutrain.trainer.tflite.tensors import FileTensors
-from mcutrain.trainer.tflite.unread import unread
+from mcutrain.trainer.tflite.unread import INTERMEDIATES, unread
 
 OPTION_NAMES = {v: k for k, v in vars(tflite.BuiltinOptions).items() if isinstance(v, int)}
 ACTIVATION_NAMES = {
@@ -24,6 +24,8 @@ SHARED_OPTIONS = {
     "AVERAGE_POOL_2D": "Pool2DOptions",
     "MAX_POOL_2D": "Pool2DOptions",
     "MEAN": "ReducerOptions",
+    "SVDF": "SVDFOptions",
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": "UnidirectionalSequenceLSTMOptions",
 }
 
 
@@ -116,24 +118,41 @@ class FileOperator:
             raise ModelError(f"{self}: input {position} is missing")
         return self.reader.read_integers(index)
 
-    def weights(self) -> Tensor:
-        """Input 1: symmetric int8 weights."""
-        w = self.reader.read_tensor(self.input_index(1), f"{self.name}_w", Role.CONST)
-        if w.type.dtype is not DType.S8 or w.type.quant is None or w.type.zero_point != 0:
-            raise UnsupportedOpError(f"{self}: the weights '{w.label}' are not symmetric int8")
+    def weights(self, position: int = 1, dtypes: tuple[DType, ...] = (DType.S8,)) -> Tensor:
+        """Input ``position``: symmetric weights of one of ``dtypes``."""
+        name = f"{self.name}_w" if position == 1 else f"{self.name}_w{position}"
+        index = self.input_index(position)
+        if index < 0:
+            raise ModelError(f"{self} has no weights at input {position}")
+        w = self.reader.read_tensor(index, name, Role.CONST)
+        if w.type.dtype not in dtypes or w.type.quant is None or w.type.zero_point != 0:
+            wanted = " or ".join(dtype.np.name for dtype in dtypes)
+            raise UnsupportedOpError(f"{self}: the weights '{w.label}' are not symmetric {wanted}")
         return w
 
-    def bias(self, out_ch: int) -> tuple[Tensor, ...]:
-        """Input 2: (the int32 bias,), or () where there is none."""
-        index = self.input_index(2)
+    def bias(self, out_ch: int, position: int = 2) -> tuple[Tensor, ...]:
+        """Input ``position``: (the int32 bias,), or () where there is none."""
+        index = self.input_index(position)
         if index == -1:
             return ()
-        b = self.reader.read_tensor(index, f"{self.name}_b", Role.CONST)
+        name = f"{self.name}_b" if position == 2 else f"{self.name}_b{position}"
+        b = self.reader.read_tensor(index, name, Role.CONST)
         if b.type.dtype is not DType.S32 or b.type.size != out_ch:
             raise UnsupportedOpError(
                 f"{self}: the bias '{b.label}' is not int32 of {out_ch} channels"
             )
         return (b,)
+
+    def state(self, position: int, dtype: DType) -> Tensor:
+        """Input ``position``: a variable that only this operator has, with its initial value."""
+        index = self.input_index(position)
+        if index < 0:
+            raise ModelError(f"{self} has no state at input {position}")
+        return self.reader.read_variable(index, f"{self.name}_state{position}", dtype, self.site)
+
+    def pass_over_intermediates(self) -> None:
+        """Leave out what the operator says of the values inside it."""
+        self.asked.add(INTERMEDIATES)
 
     def limits(self) -> tuple[int, int]:
         """Output limits of the fused activation (TFLite CalculateActivationRangeQuantized)."""

@@ -14,7 +14,7 @@ from mcutrain.trainer.errors import ModelError, UnsupportedOpError
 from mcutrain.trainer.graph.graph import Graph
 from mcutrain.trainer.graph.op import Op
 from mcutrain.trainer.graph.tensor import QuantParams, Role, Tensor, TensorType
-from mcutrain.trainer.model import Model, trim
+from mcutrain.trainer.model import Model, State, trim
 from mcutrain.trainer.ops.softmax import Softmax
 from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.tflite.bounds import MAX_OPERANDS, MAX_OPERATORS, require_bounded
@@ -113,6 +113,7 @@ class Reader:
         self.obstacles = Obstacles(where)
         self.unknown: set[int] = set()  # tensors that cannot be read, of which that was said
         self.last_index = -1
+        self.states: list[State] = []
 
     def model(self) -> Model:
         if len(self.listing) > MAX_OPERATORS:
@@ -140,6 +141,7 @@ class Reader:
         model = Model(
             self.name, self.graph, source, logits, output, training_state(self.file, self.where),
             self.pixels(self.subgraph.Inputs(0)), self.tied(), calibration(self.file, self.where),
+            tuple(self.states),
         )  # fmt: skip
         if not trim(model).weighted:
             raise ModelError(
@@ -261,7 +263,7 @@ class Reader:
         op, inputs = importers()[kind].from_tflite(source)
         source.require_all_read()
         try:
-            (out,) = self.graph.add(op, *inputs, name=name, index=index)
+            out, *kept = self.graph.add(op, *inputs, name=name, index=index)
         except ModelError as err:
             remedy = "quantise the model again, with samples like those that it will meet"
             raise ModelError(f"{self.where}: {err}", remedy) from err
@@ -271,6 +273,7 @@ class Reader:
                 f"{self.where}: {site} is declared as {describe(declared)}, "
                 f"but computes {describe(out.type)}"
             )
+        self.states += [State(inputs[k], new) for k, new in zip(op.keeps, kept, strict=True)]
         out.label = source.out.label
         self.declared.tensors[out_index] = out
 

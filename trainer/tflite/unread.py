@@ -25,8 +25,10 @@ VERSIONS = {
     "EXPAND_DIMS": 1, "FULLY_CONNECTED": 14, "HARD_SWISH": 1, "LEAKY_RELU": 2, "LOGISTIC": 4,
     "MAX_POOL_2D": 3, "MEAN": 3, "MUL": 7, "PACK": 4, "PAD": 4, "PADV2": 4, "QUANTIZE": 4,
     "RELU": 4, "RELU6": 4, "RESHAPE": 2, "RESIZE_NEAREST_NEIGHBOR": 4, "SHAPE": 1, "SOFTMAX": 4,
-    "SQUEEZE": 2, "STRIDED_SLICE": 8, "TANH": 4, "TRANSPOSE": 6,
+    "SQUEEZE": 2, "STRIDED_SLICE": 8, "SVDF": 4, "TANH": 4, "TRANSPOSE": 6,
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": 5,
 }  # fmt: skip
+INTERMEDIATES = "Intermediates"  # of an operator; as if it were one of its options
 EMPTY = bytes([4, 0, 4, 0, 4, 0, 0, 0])  # a FlatBuffers table without fields, at 4
 NOT_FIELDS = ("GetRootAs", "Init")
 VIEWS = ("AsNumpy", "Length", "IsNone", "BufferHasIdentifier")
@@ -40,7 +42,7 @@ def unread(operator: Any, options: str, asked: Collection[str]) -> Iterator[str]
     """
     if operator.CustomOptionsLength() or operator.LargeCustomOptionsSize():
         yield "has custom options"
-    if operator.IntermediatesLength():
+    if operator.IntermediatesLength() and INTERMEDIATES not in asked:
         yield "has intermediate tensors"
     if any(map(operator.MutatingVariableInputs, range(operator.MutatingVariableInputsLength()))):
         yield "changes one of its inputs"
