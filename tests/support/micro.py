@@ -9,6 +9,8 @@ import tflite
 
 from mcutrain.trainer.graph.tensor import Array
 
+RESOURCE = tflite.TensorType.RESOURCE
+
 runtime = pytest.importorskip(
     "tflite_micro.python.tflite_micro.runtime",
     reason="tflite-micro, the forward reference, has wheels for Linux x86-64 only",
@@ -21,6 +23,8 @@ class Micro:
     def __init__(self, data: bytes) -> None:
         graph = tflite.Model.GetRootAsModel(data, 0).Subgraphs(0)
         self.outputs = [graph.Operators(k).Outputs(0) for k in range(graph.OperatorsLength())]
+        tensors = map(graph.Tensors, range(graph.TensorsLength()))
+        self.keeps_state = any(t.IsVariable() or t.Type() == RESOURCE for t in tensors)
         self.interpreter = runtime.Interpreter.from_bytes(
             data,
             intrepreter_config=runtime.InterpreterConfig.kPreserveAllTensors,
@@ -28,7 +32,17 @@ class Micro:
         )
 
     def run(self, sample: Array) -> list[Array]:
-        """The output of each operator, by its index in the file."""
+        """The output of each operator, by its index in the file; of a fresh interpreter."""
+        if self.keeps_state:
+            self.interpreter.reset()
+        return self.go_on(sample)
+
+    def go_on(self, sample: Array) -> list[Array]:
+        """As ``run``, from the state that the last sample left."""
         self.interpreter.set_input(sample, 0)
         self.interpreter.invoke()
-        return [np.array(self.interpreter.GetTensor(t, 0)["tensor_data"]) for t in self.outputs]
+        return [self.tensor(t) for t in self.outputs]
+
+    def tensor(self, index: int) -> Array:
+        """The tensor of this index in the file, of the last run."""
+        return np.array(self.interpreter.GetTensor(index, 0)["tensor_data"])

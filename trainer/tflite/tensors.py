@@ -11,6 +11,7 @@ import tflite
 
 from mcutrain.trainer.errors import ModelError, UnsupportedOpError
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
+from mcutrain.trainer.model import State
 from mcutrain.trainer.tflite.bounds import MAX_ELEMENTS, MAX_RANK
 from mcutrain.trainer.tflite.remedies import STATE
 from mcutrain.trainer.tflite.unread import newer_fields
@@ -33,7 +34,7 @@ FULL_INTEGER = "convert the model with full-integer quantisation, to int8"
 class FileTensors:
     """What the subgraph of a file declares. ``tensors`` are the activations that were read so far,
     ``folded`` the integers that were computed, ``writers`` has the operator that writes each,
-    ``variables`` the operator that each variable is the state of."""
+    ``variables`` the operator that each variable is the state of, ``states`` all that is kept."""
 
     def __init__(self, file: Any, subgraph: Any, where: str) -> None:
         self.file, self.subgraph, self.where = file, subgraph, where
@@ -41,6 +42,7 @@ class FileTensors:
         self.folded: dict[int, Array] = {}
         self.writers: dict[int, int] = {}
         self.variables: dict[int, str] = {}
+        self.states: list[State] = []
 
     def label(self, index: int) -> str:
         if not 0 <= index < self.subgraph.TensorsLength():
@@ -93,7 +95,7 @@ class FileTensors:
             self.require_constant(index)
         type_ = TensorType(shape, DTYPES[table.Type()], self.read_quant(table, label, shape))
         data = self.read_buffer(table.Buffer(), type_, label) if role is Role.CONST else None
-        tensor = Tensor(name, type_, role, data, label)
+        tensor = Tensor(name, type_, role, data, label, file_index=index)
         if role is not Role.CONST and self.has_data(table.Buffer()):
             raise ModelError(f"{self.where}: tensor '{label}' is computed, yet it has data")
         if role is Role.INPUT:
@@ -123,8 +125,8 @@ class FileTensors:
             )
         if not shape or min(shape) < 1 or math.prod(shape) > MAX_ELEMENTS:
             raise ModelError(f"{self.where}: tensor '{label}' has the shape {shape}")
-        info = np.iinfo(dtype.np)
-        if not info.min <= quant.zero_point <= info.max or (dtype is DType.S16 and quant.zero_point):
+        reach = 128 if dtype is DType.S8 else 0
+        if not -reach <= quant.zero_point <= max(0, reach - 1):
             raise ModelError(f"{self.where}: the state '{label}' has no {dtype.np.name} zero point")
         data = np.full(shape, quant.zero_point, dtype.np)
         return Tensor(name, TensorType(shape, dtype, quant), Role.CONST, data, label)
