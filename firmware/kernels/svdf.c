@@ -6,15 +6,16 @@
 
 #include "mct/fixedpoint.h"
 
-/* What a filter makes of the input, before it is limited to the state's type. */
-static int32_t newest(const mct_svdf_params *p, const int8_t *x, const int8_t *feature)
+/* What a filter makes of the input, within limits of the state's type; its zero point comes behind. */
+static int32_t newest(const mct_svdf_params *p, const int8_t *x, const int8_t *feature, int32_t lo,
+                      int32_t hi)
 {
     int32_t acc = 0;
     for (int32_t k = 0; k < p->inputs; k++) {
         acc += (x[k] - p->x_zero_point) * feature[k];
     }
     acc = mct_requantize(acc, p->feature_multiplier, p->feature_shift);
-    return mct_wrapping_add(acc, p->state_zero_point);
+    return mct_clamp(acc, lo, hi) + p->state_zero_point;
 }
 
 static int8_t output(const mct_svdf_params *p, int32_t acc)
@@ -52,7 +53,7 @@ void mct_svdf_s8(const mct_svdf_params *p, const int8_t *x, const int8_t *featur
         int32_t acc = bias != NULL ? bias[u] : 0;
         for (int32_t k = 0; k < p->rank; k++) {
             memmove(next_state, state + 1, (size_t)last * sizeof *state);
-            next_state[last] = (int8_t)mct_clamp(newest(p, x, features), INT8_MIN, INT8_MAX);
+            next_state[last] = (int8_t)newest(p, x, features, INT8_MIN, INT8_MAX);
             acc = mct_wrapping_add(acc, sum_over_time_s8(p, times, next_state));
             features += p->inputs;
             times += p->memory;
@@ -72,7 +73,7 @@ void mct_svdf_s16(const mct_svdf_params *p, const int8_t *x, const int8_t *featu
         int32_t acc = bias != NULL ? bias[u] : 0;
         for (int32_t k = 0; k < p->rank; k++) {
             memmove(next_state, state + 1, (size_t)last * sizeof *state);
-            next_state[last] = (int16_t)mct_clamp(newest(p, x, features), INT16_MIN, INT16_MAX);
+            next_state[last] = (int16_t)newest(p, x, features, INT16_MIN, INT16_MAX);
             acc = mct_wrapping_add(acc, sum_over_time_s16(p, times, next_state));
             features += p->inputs;
             times += p->memory;

@@ -3,7 +3,8 @@
  * trainer/ops/svdf.py.
  *
  * the state of each filter f moves by one, and gains
- *   clamp(requantize(sum_i (x[i] - x_zero_point) features[f][i]) + state_zero_point)
+ *   clamp(requantize(sum_i (x[i] - x_zero_point) features[f][i])) + state_zero_point,
+ *   which wraps in the state's type
  * out[u] = clamp(requantize(bias[u] + sum_{f of u} sum_t (state[f][t] - state_zero_point)
  *                times[f][t]) + out_zero_point)
  *

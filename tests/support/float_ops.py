@@ -32,6 +32,7 @@ from mcutrain.trainer.ops.tanh import Tanh
 from mcutrain.trainer.ops.transpose import Transpose
 from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.ops.window import Pool2D
+from tests.support.float_recurrent import RECURRENT_MEANINGS
 
 
 def dequantise(type_: TensorType, q: Array) -> Array:
@@ -57,6 +58,8 @@ def real_inputs(node: Node, values: tuple[Array, ...]) -> list[Array]:
     for k, (type_, value) in enumerate(zip(types, values, strict=True)):
         if isinstance(node.op, Weighted) and node.op.has_bias and k == 2:
             found.append(value * bias_scales(types[0], types[1], value.size))
+        elif type_.quant is None:  # a bias of a recurrent layer, in its own quanta
+            found.append(value.astype(np.float64))
         else:
             found.append(dequantise(type_, value))
     return found
@@ -197,6 +200,7 @@ MEANINGS = {
     HardSwish: lambda node, reals: reals[0] * np.clip(reals[0] + 3, 0, 6) / 6,
     Logistic: lambda node, reals: np.exp(-np.logaddexp(0, -reals[0])),
     Tanh: lambda node, reals: np.tanh(reals[0]),
+    **RECURRENT_MEANINGS,
 }
 
 

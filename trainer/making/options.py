@@ -157,3 +157,38 @@ class StridedSliceOptions:
 class PackOptions:
     values_count: int = 0
     axis: int = 0
+
+
+@dataclass(frozen=True)
+class UnidirectionalSequenceLSTMOptions:
+    fused_activation_function: Activation = Activation.TANH
+    cell_clip: float = 0.0
+    proj_clip: float = 0.0
+    time_major: bool = False
+
+
+@dataclass(frozen=True)
+class SVDFOptions:
+    rank: int = 1
+    fused_activation_function: Activation = Activation.RELU
+
+
+@dataclass(frozen=True)
+class VarHandleOptions:
+    container: str = ""
+    shared_name: str = ""
+
+
+@dataclass(frozen=True)
+class ReadVariableOptions:
+    """READ_VARIABLE has no fields."""
+
+
+@dataclass(frozen=True)
+class AssignVariableOptions:
+    """ASSIGN_VARIABLE has no fields."""
+
+
+@dataclass(frozen=True)
+class CallOnceOptions:
+    init_subgraph_index: int = 0

@@ -31,7 +31,8 @@ class Svdf(Op):
     """x (1, I) s8, wf (F, I) s8, wt (F, M) s8 or s16[, b (U,) s32], a (1, F M) of wt's type
     -> out (1, U) s8, and a behind this input. ``rank`` F / U filters make one output.
 
-    The sums over filters and time wrap modulo 2**32.
+    The sums over filters and time wrap modulo 2**32, and a state whose zero point leads out of its
+    type wraps too, as in tflite-micro up to October 2026.
     """
 
     tflite_name = "SVDF"
@@ -97,7 +98,7 @@ class Svdf(Op):
         zero, bound = types[-1].zero_point, np.iinfo(state.dtype)
         centred = x[0].astype(np.int64) - types[0].zero_point
         sums = requantize(features.astype(np.int64) @ centred, first.multiplier, first.shift)
-        newest = np.clip(wrap32(sums + zero), bound.min, bound.max)
+        newest = (np.clip(sums, bound.min, bound.max) + zero).astype(state.dtype).astype(np.int64)
         kept = state.reshape(times.shape).astype(np.int64)
         kept = np.concatenate([kept[:, 1:], newest[:, None]], axis=1)
         by_filter = ((kept - zero) * times).sum(axis=1)
