@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import tflite
@@ -10,6 +12,7 @@ import tflite
 from mcutrain.trainer.graph.tensor import Array
 
 RESOURCE = tflite.TensorType.RESOURCE
+NOTHING = np.zeros(0, np.int8)  # of an operator without an output of values
 
 runtime = pytest.importorskip(
     "tflite_micro.python.tflite_micro.runtime",
@@ -17,12 +20,20 @@ runtime = pytest.importorskip(
 )
 
 
+def output_of(graph: Any, operator: int) -> int | None:
+    """The first output of an operator; None if it is no tensor of values."""
+    found = graph.Operators(operator)
+    if not found.OutputsLength() or graph.Tensors(found.Outputs(0)).Type() == RESOURCE:
+        return None
+    return int(found.Outputs(0))
+
+
 class Micro:
     """tflite-micro on one model, with every operator's output readable."""
 
     def __init__(self, data: bytes) -> None:
         graph = tflite.Model.GetRootAsModel(data, 0).Subgraphs(0)
-        self.outputs = [graph.Operators(k).Outputs(0) for k in range(graph.OperatorsLength())]
+        self.outputs = [output_of(graph, k) for k in range(graph.OperatorsLength())]
         tensors = map(graph.Tensors, range(graph.TensorsLength()))
         self.keeps_state = any(t.IsVariable() or t.Type() == RESOURCE for t in tensors)
         self.interpreter = runtime.Interpreter.from_bytes(
@@ -41,7 +52,7 @@ class Micro:
         """As ``run``, from the state that the last sample left."""
         self.interpreter.set_input(sample, 0)
         self.interpreter.invoke()
-        return [self.tensor(t) for t in self.outputs]
+        return [NOTHING if t is None else self.tensor(t) for t in self.outputs]
 
     def tensor(self, index: int) -> Array:
         """The tensor of this index in the file, of the last run."""

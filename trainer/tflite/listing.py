@@ -104,17 +104,12 @@ class Listing:
             )
 
     def require_known_file(self) -> None:
-        """Raises ModelError for several subgraphs, and for a schema that is not known."""
+        """Raises ModelError for a schema that is not known."""
         if self.file.Version() != SCHEMA_VERSION or newer_fields(self.file, "Model"):
             raise UnsupportedOpError(
                 f"{self.where} is of version {self.file.Version()} of the TFLite schema, or has "
                 f"fields that are not known; version {SCHEMA_VERSION} is supported",
                 OLDER,
-            )
-        if self.file.SubgraphsLength() != 1:
-            raise UnsupportedOpError(
-                f"{self.where} has {self.file.SubgraphsLength()} subgraphs; one is supported",
-                "convert a model without control flow, variables and several signatures",
             )
         if newer_fields(self.subgraph, "SubGraph"):
             raise UnsupportedOpError(f"{self.where} has fields of a newer TFLite schema", OLDER)

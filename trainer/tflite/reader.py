@@ -25,6 +25,7 @@ from mcutrain.trainer.tflite.obstacles import Obstacles
 from mcutrain.trainer.tflite.operator import FileOperator
 from mcutrain.trainer.tflite.remedies import REMEDIES
 from mcutrain.trainer.tflite.tensors import FULL_INTEGER, INTEGERS, TYPE_NAMES, FileTensors
+from mcutrain.trainer.tflite.variables import Variables
 
 MAX_FILE_BYTES = 256 << 20
 NO_INT8 = "the converter has no int8 form of it: put another operator in its place"
@@ -105,6 +106,7 @@ class Reader:
         self.declared = FileTensors(self.file, self.subgraph, where)
         self.listing = Listing(self.declared)
         self.obstacles = Obstacles(where)
+        self.variables = Variables(self.listing)
         self.unknown: set[int] = set()  # tensors that cannot be read, of which that was said
         self.last_index = -1
 
@@ -125,6 +127,7 @@ class Reader:
 
     def whole(self, source: Tensor) -> Model:
         """The model of operators that were all read. Raises ModelError."""
+        self.declared.states += self.variables.finish()
         output = self.declared.tensors.get(self.last_index)
         if output is None or not self.graph.nodes:
             raise ModelError(f"{self.where}: no operator writes the output")
@@ -213,14 +216,14 @@ class Reader:
         return is_conversion and index not in self.listing.edges and self.listing.is_float(index)
 
     def is_read(self, index: int) -> bool:
-        known = {*self.declared.tensors, *self.declared.folded}
+        known = {*self.declared.tensors, *self.declared.folded, *self.variables.handles.keys}
         return known.issuperset(self.listing.outputs_of(index))
 
     def read_operator(self, index: int) -> None:
         """Append an operator; nothing for one of which the cause was said. Raises ModelError."""
         self.listing.require_sound(index)
         kind, site, known = self.listing.kind(index), self.listing.site(index), importers()
-        is_known = kind in known or kind in FOLDS
+        is_known = kind in known or kind in FOLDS or kind in self.variables.operators
         if self.is_gate(index):
             return
         floats = self.listing.floats_of(index)
@@ -241,12 +244,14 @@ class Reader:
         there = {*self.declared.tensors, *self.declared.folded}
         if there.intersection(outputs) or len(set(outputs)) < len(outputs):
             raise ModelError(f"{self.where}: {site} writes a tensor that is already there")
-        if not outputs:
-            raise ModelError(f"{self.where}: {site} has no output")
         is_last = self.last_index in outputs
         operator = self.listing.operator(index)
         source = FileOperator(self.declared, operator, kind, site, index, is_last, self.graph)
-        if kind in FOLDS and (kind not in known or self.declared.type_of(outputs[0]) in INTEGERS):
+        if kind in self.variables.operators:
+            self.variables.take(source)
+        elif not outputs:
+            raise ModelError(f"{self.where}: {site} has no output")
+        elif kind in FOLDS and (kind not in known or self.declared.type_of(outputs[0]) in INTEGERS):
             self.fold(source, outputs)
         else:
             self.append(source, outputs)

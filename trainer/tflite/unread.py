@@ -29,6 +29,7 @@ VERSIONS = {
     "UNIDIRECTIONAL_SEQUENCE_LSTM": 5,
 }  # fmt: skip
 INTERMEDIATES = "Intermediates"  # of an operator; as if it were one of its options
+VERSIONS |= dict.fromkeys(("ASSIGN_VARIABLE", "CALL_ONCE", "READ_VARIABLE", "VAR_HANDLE"), 1)
 EMPTY = bytes([4, 0, 4, 0, 4, 0, 0, 0])  # a FlatBuffers table without fields, at 4
 NOT_FIELDS = ("GetRootAs", "Init")
 VIEWS = ("AsNumpy", "Length", "IsNone", "BufferHasIdentifier")
