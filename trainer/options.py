@@ -139,6 +139,16 @@ class PlanOptions:
             metavar="TENSOR",
         ),
     )
+    sequence_length: int = field(
+        default=1,
+        metadata=option(
+            LEARNS,
+            "Take N inputs that follow each other as one sample, of a model that keeps state from "
+            "input to input; each sample begins with the initial state. Default: 1.",
+            metavar="N",
+            least=1,
+        ),
+    )
     chain: bool = field(
         default=False,
         metadata=option(
