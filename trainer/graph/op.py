@@ -146,11 +146,6 @@ class Op:
         """About how many instructions an operator that is packed saves."""
         return 0
 
-    def laid_inside(self, node: Node) -> dict[Any, Any]:
-        """What lies inside the node's scratch memory, with its slot there, and what lies in an
-        output of the node, with that (planner.sequence)."""
-        return {}
-
     def rings(self, node: Node) -> dict[Tensor, int]:
         """Bytes of the tensors of which the call keeps a few rows only (planner.row_region)."""
         return {}

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 
 from mcutrain.trainer.chip import Chip, Memory
 from mcutrain.trainer.errors import BudgetError
@@ -146,25 +146,11 @@ def plan_memory(
         block.item: Slot(offset, block.size, block.first, block.last, memory)
         for block, (offset, memory) in zip(wanted.blocks, places, strict=True)
     }
-    slots |= inner_slots(graph, slots)
     owner = storage(graph)
     for tensor, source in owner.items():
         if tensor is not source and source in slots:
             slots[tensor] = slots[source]
     return MemoryPlan(slots, offsets, state_bytes, wanted.lower_bound, state_memory)
-
-
-def inner_slots(graph: Graph, slots: Mapping[Tensor | Node, Slot]) -> dict[Tensor | Node, Slot]:
-    """Of what lies inside the scratch memory or an output of a node."""
-    found: dict[Tensor | Node, Slot] = {}
-    for node in graph.nodes:
-        for item, part in node.op.laid_inside(node).items():
-            if isinstance(part, Tensor):
-                found[item] = slots[part]
-                continue
-            whole = slots[node]
-            found[item] = replace(whole, offset=whole.offset + part.offset, size=part.size)
-    return found
 
 
 def plan_on(

@@ -90,9 +90,6 @@ class Sequence(Composite):
     def scratch_bytes(self, node: Node) -> int:
         return max((slot.end for slot in self.inside.values()), default=0)
 
-    def laid_inside(self, node: Node) -> dict[Tensor | Node, Slot | Tensor]:
-        return {**self.inside, **dict(zip(self.results, node.outputs, strict=True))}
-
     @property
     def owners(self) -> dict[Tensor, Tensor]:
         """The tensor in whose bytes each of the nodes' tensors lies."""
@@ -131,7 +128,8 @@ class Sequence(Composite):
 
     def placed(self) -> Sequence:
         """With places for what lies in the scratch memory."""
-        memory = plan_memory(Graph(list(self.nodes)), ())
+        kept = {s.following for s in self.states}
+        memory = plan_memory(Graph(list(self.nodes)), (), kept)
         return replace(self, inside={k: slot for k, slot in memory.slots.items() if slot.size})
 
 
