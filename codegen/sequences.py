@@ -92,6 +92,7 @@ def emit_next(program: Program, call: SequenceCall, names: Mapping[Tensor, str])
     yield f"static void {region_name(program, call)}_next(const int8_t *{FRAME})"
     yield "{"
     for stage in call.stages:
+        yield f"{INDENT}mct_port_alive();"
         yield from indented(call_lines(program, stage, 1, args_of(program, call, stage, names)))
     for state in call.sequence.states:
         args = [names[state.tensor], names[state.following], f"{state.tensor.type.nbytes}u"]
@@ -124,7 +125,6 @@ def emit_all(program: Program, call: SequenceCall) -> Iterator[str]:
     yield "{"
     yield f"{INDENT}{name}_begin();"
     yield f"{INDENT}for (int32_t k = 0; k < {sequence.steps}; k++) {{"
-    yield f"{INDENT * 2}mct_port_alive();"
     args = [f"{window} + k * {sequence.frame.type.nbytes}"]
     yield from indented(filled(f"{name}_next(", args, ");", 2), 2)
     yield f"{INDENT}}}"
