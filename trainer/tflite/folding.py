@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def shape(source: OperatorSource) -> Array:
     """SHAPE: the input's dimensions."""
-    return np.array(source.activation(0).type.shape, np.int64)
+    return np.array(source.shape(0), np.int64)
 
 
 def refuse_activations(source: OperatorSource, does: str, positions: Iterable[int]) -> None:

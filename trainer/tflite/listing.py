@@ -6,6 +6,7 @@ What is asked here always has an answer; ``require_sound`` says what is wrong wi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -24,13 +25,15 @@ OP_NAMES = {v: k for k, v in vars(tflite.BuiltinOperator).items() if isinstance(
 
 
 class Listing:
-    """The operators of a subgraph. ``edges`` are those that convert its input or its output."""
+    """The operators of a subgraph, and of these the ones that are ``read``. ``edges`` are those
+    that convert its input or its output."""
 
     def __init__(self, declared: FileTensors) -> None:
         self.declared = declared
         self.where, self.file = declared.where, declared.file
         self.subgraph = declared.subgraph
         self.edges: set[int] = set()
+        self.read: Sequence[int] = range(len(self))
 
     def __len__(self) -> int:
         return int(self.subgraph.OperatorsLength())
@@ -103,24 +106,19 @@ class Listing:
             )
 
     def require_known_file(self) -> None:
-        """Raises ModelError for several subgraphs, and for a schema that is not known."""
+        """Raises ModelError for a schema that is not known."""
         if self.file.Version() != SCHEMA_VERSION or newer_fields(self.file, "Model"):
             raise UnsupportedOpError(
                 f"{self.where} is of version {self.file.Version()} of the TFLite schema, or has "
                 f"fields that are not known; version {SCHEMA_VERSION} is supported",
                 OLDER,
             )
-        if self.file.SubgraphsLength() != 1:
-            raise UnsupportedOpError(
-                f"{self.where} has {self.file.SubgraphsLength()} subgraphs; one is supported",
-                "convert a model without control flow, variables and several signatures",
-            )
         if newer_fields(self.subgraph, "SubGraph"):
             raise UnsupportedOpError(f"{self.where} has fields of a newer TFLite schema", OLDER)
 
     def inner_input(self, index: int) -> int:
         """The tensor that stands for the file's input: behind a QUANTIZE from float32 or uint8."""
-        readers = [k for k in range(len(self)) if index in self.inputs_of(k)]
+        readers = [k for k in self.read if index in self.inputs_of(k)]
         converts = [self.kind(k) for k in readers] == ["QUANTIZE"]
         if converts and self.declared.type_of(index) in EDGE_TYPES:
             self.edges.add(readers[0])
@@ -155,5 +153,5 @@ class Listing:
 
     @cached_property
     def is_float_model(self) -> bool:
-        """Whether no operator computes in integers."""
-        return all(map(self.is_float, range(len(self))))
+        """Whether none of the operators that are read computes in integers."""
+        return all(map(self.is_float, self.read))
