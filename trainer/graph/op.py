@@ -299,6 +299,9 @@ class OperatorSource(Protocol):
     def activation(self, position: int) -> Tensor:
         """Input ``position``, which an earlier operator must have written."""
 
+    def shape(self, position: int) -> tuple[int, ...]:
+        """The shape of input ``position``, as declared."""
+
     def is_activation(self, position: int) -> bool:
         """Whether input ``position`` is an activation, and no constant."""
 

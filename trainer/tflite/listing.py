@@ -6,6 +6,7 @@ What is asked here always has an answer; ``require_sound`` says what is wrong wi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -25,13 +26,15 @@ OP_NAMES = {v: k for k, v in vars(tflite.BuiltinOperator).items() if isinstance(
 
 
 class Listing:
-    """The operators of a subgraph. ``edges`` are those that convert its input or its output."""
+    """The operators of a subgraph, and of these the ones that are ``read``. ``edges`` are those
+    that convert its input or its output."""
 
     def __init__(self, declared: FileTensors) -> None:
         self.declared = declared
         self.where, self.file = declared.where, declared.file
         self.subgraph = declared.subgraph
         self.edges: set[int] = set()
+        self.read: Sequence[int] = range(len(self))
 
     def __len__(self) -> int:
         return int(self.subgraph.OperatorsLength())
@@ -116,7 +119,7 @@ class Listing:
 
     def inner_input(self, index: int) -> int:
         """The tensor that stands for the file's input: behind a QUANTIZE from another type."""
-        readers = [k for k in range(len(self)) if index in self.inputs_of(k)]
+        readers = [k for k in self.read if index in self.inputs_of(k)]
         converts = [self.kind(k) for k in readers] == ["QUANTIZE"]
         if converts and self.declared.type_of(index) in EDGE_TYPES:
             self.edges.add(readers[0])
@@ -136,8 +139,8 @@ class Listing:
 
     def before_wide_softmax(self, index: int) -> int:
         """What the SOFTMAX reads that writes ``index`` wider than int8; else ``index``."""
-        writer = self.declared.writers.get(index, -1)
-        if writer < 0 or self.kind(writer) != "SOFTMAX" or len(self.inputs_of(writer)) != 1:
+        writer = next((k for k in range(len(self)) if index in self.outputs_of(k)), None)
+        if writer is None or self.kind(writer) != "SOFTMAX" or len(self.inputs_of(writer)) != 1:
             return index
         (logits,) = self.inputs_of(writer)
         types = self.declared.type_of(index), self.declared.type_of(logits)
@@ -164,5 +167,5 @@ class Listing:
 
     @cached_property
     def is_float_model(self) -> bool:
-        """Whether no operator computes in integers."""
-        return all(map(self.is_float, range(len(self))))
+        """Whether none of the operators that are read computes in integers."""
+        return all(map(self.is_float, self.read))

@@ -117,6 +117,10 @@ class FileOperator:
             )
         return self.reader.tensors[index]
 
+    def shape(self, position: int) -> tuple[int, ...]:
+        """The shape of input ``position``, as declared."""
+        return self.reader.shape_of(self.input_index(position))
+
     def is_activation(self, position: int) -> bool:
         """Whether input ``position`` is an activation, and no constant."""
         return self.input_index(position) in self.reader.tensors

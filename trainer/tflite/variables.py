@@ -59,6 +59,16 @@ class Handles:
         return self.keys[index]
 
 
+def key_of(operator: Any) -> Key | None:
+    """The variable that a VAR_HANDLE names; None of one that does not say so."""
+    table = operator.BuiltinOptions()
+    if table is None or operator.BuiltinOptionsType() != tflite.BuiltinOptions.VarHandleOptions:
+        return None
+    options = tflite.VarHandleOptions()
+    options.Init(table.Bytes, table.Pos)
+    return options.Container() or b"", options.SharedName() or b""
+
+
 class Variables:
     """What the variables hold while a file is read. ``operators`` are those that it takes up."""
 
