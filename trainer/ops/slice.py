@@ -214,11 +214,9 @@ class Split(Slice):
     @classmethod
     def parts(cls, source: OperatorSource, shape: tuple[int, ...]) -> Iterator[Move]:
         axis = axis_of(source, one_integer(source, 0), shape)
-        count, told = len(source.outs), int(source.option("NumSplits"))
-        if told != count or shape[axis] % count:
-            raise ModelError(
-                f"{source}: {told} equal parts of axis {axis} of {shape} in {count} outputs"
-            )
+        count = len(source.outs)
+        if shape[axis] % count:
+            raise ModelError(f"{source}: {count} equal parts of axis {axis} of {shape}")
         yield from cls.along(shape, axis, [shape[axis] // count] * count)
 
     @classmethod
@@ -243,7 +241,6 @@ class SplitV(Split):
         """The input 1 has the sizes, of which one may be -1 for what is left."""
         axis = axis_of(source, one_integer(source, 2), shape)
         told = [int(v) for v in source.integers(1).ravel()]
-        source.option("NumSplits")  # the outputs count
         left = shape[axis] - sum(v for v in told if v != -1)
         sizes = [left if v == -1 else v for v in told]
         if told.count(-1) > 1 or sum(sizes) != shape[axis] or min(sizes, default=0) < 1:

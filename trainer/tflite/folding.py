@@ -15,6 +15,7 @@ import numpy as np
 
 from mcutrain.trainer.errors import UnsupportedOpError
 from mcutrain.trainer.graph.tensor import Array
+from mcutrain.trainer.ops.gather import Gather, Tile
 from mcutrain.trainer.ops.move import Move
 from mcutrain.trainer.ops.slice import Slice, Split, SplitV, StridedSlice, Unpack
 from mcutrain.trainer.tflite.tensors import MAX_INTEGERS
@@ -65,7 +66,7 @@ def joined(source: OperatorSource) -> tuple[Array, ...]:
     return (np.concatenate(values),)
 
 
-MOVES: tuple[type[Move], ...] = (Slice, StridedSlice, Split, SplitV, Unpack)
+MOVES: tuple[type[Move], ...] = (Slice, StridedSlice, Split, SplitV, Unpack, Gather, Tile)
 FOLDS: dict[str, Callable[[OperatorSource], tuple[Array, ...]]] = {
     "SHAPE": shape,
     "PACK": pack,
