@@ -12,6 +12,7 @@ from mcutrain.trainer.making.options import ReshapeOptions, SoftmaxOptions
 from mcutrain.trainer.making.writer import WriterOp, WriterTensor
 from tests.support.model_maker import ModelMaker
 from tests.support.random_elementwise import ELEMENTWISE
+from tests.support.random_pairs import PAIRS, WITHOUT_MICRO
 from tests.support.random_structural import STRUCTURAL
 
 Maker = Callable[[ModelMaker], None]
@@ -70,13 +71,15 @@ MAKERS: dict[str, tuple[Maker, int]] = {
     "RESHAPE": (reshape, 5),
     **STRUCTURAL,
     **ELEMENTWISE,
+    **PAIRS,
 }
+ALL_MAKERS = {**MAKERS, **WITHOUT_MICRO}
 
 
 def random_model(kind: str, seed: int) -> bytes:
     """A model around one operator of ``kind``, which is the schema's name of it."""
     make = ModelMaker(seed)
-    MAKERS[kind][0](make)
+    ALL_MAKERS[kind][0](make)
     return make.finish()
 
 
