@@ -30,9 +30,11 @@ class Halves(NamedTuple):
 
 
 class OutputScale(Enum):
-    """What scale and zero point an output has: the inputs', any, or one by definition."""
+    """What scale and zero point an output has: the inputs', the inputs' and that of a constant
+    which is in the file alone, any, or one by definition."""
 
     SAME = "same"
+    HELD = "held"
     FREE = "free"
     FIXED = "fixed"
 
@@ -242,6 +244,9 @@ class Tape(Protocol):
 
     def raw_error(self, op: Op, node: Node, x: Tensor, *inputs: Tensor) -> ErrorTensor:
         """Append ``op``, whose raw errors of ``x`` are requantised by a history of its own."""
+
+    def made(self, op: Op, node: Node, name: str, *inputs: Tensor) -> Tensor:
+        """Append ``op``, whose one output the errors of ``node``'s inputs are made with."""
 
     def passed_error(self, op: Op, node: Node, x: Tensor, *inputs: Tensor) -> ErrorTensor:
         """Append ``op``, which only passes an error on to ``x``."""
