@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from mcutrain.codegen.c import WIDTH
 from mcutrain.codegen.names import in_ram, region_name
-from mcutrain.codegen.program import Program
+from mcutrain.codegen.program import Program, SequenceCall
 from mcutrain.trainer.enrolment import Enrolment, enrolment_of
 from mcutrain.trainer.graph.tensor import Tensor
 from mcutrain.trainer.training_plan import TrainingPlan
@@ -29,6 +29,7 @@ def emit_api(program: Program) -> Iterator[str]:
         yield f"#define MCT_API_CHAIN_GOES_ON {'false' if chain.initial is None else 'true'}"
         yield f"#define MCT_API_ENTRIES {plan.options.record_entries}"
     yield from emit_arriving(program)
+    yield from emit_next(program)
     yield f"#define MCT_API_LATENT_SLOTS {plan.options.latent_slots if has_latent else 0}"
     yield f"#define MCT_API_FLASH_LATENTS {plan.flash_latents if has_latent else 0}"
     yield from emit_enrolment(program)
@@ -91,6 +92,17 @@ def tensors(program: Program) -> Iterator[tuple[str, Tensor]]:
         yield "LATENT", plan.latents.tensor
     if plan.learning.chain is not None:
         yield "CHAIN", plan.learning.chain
+
+
+def emit_next(program: Program) -> Iterator[str]:
+    """The functions that run the part with state for one input, and begin anew."""
+    for number, call in enumerate(program.calls):
+        if isinstance(call, SequenceCall):
+            assert number == 0
+            name = region_name(program, call)
+            yield f"#define MCT_API_BEGIN {name}_begin"
+            yield f"#define MCT_API_NEXT {name}_next"
+            yield f"#define MCT_API_NEXT_BYTES {call.sequence.frame.type.nbytes}u"
 
 
 def emit_arriving(program: Program) -> Iterator[str]:

@@ -26,6 +26,7 @@ from mcutrain.codegen.header import region_count
 from mcutrain.codegen.names import in_ram, region_name
 from mcutrain.codegen.program import Call, Constant, Params, Program
 from mcutrain.codegen.regions import emit_regions
+from mcutrain.codegen.sequences import emit_sequences
 from mcutrain.trainer.formats import DEFAULT_FORMATS
 from mcutrain.trainer.graph.call import Channels, Row
 from mcutrain.trainer.graph.op import Node
@@ -57,6 +58,7 @@ def source_lines(program: Program) -> list[str]:
         "",
         *emit_regions(program),
         *emit_groups(program),
+        *emit_sequences(program),
         *emit_calls(program),
         *emit_initialise(program),
         *emit_state_check(program),
@@ -162,7 +164,8 @@ def referenced(program: Program) -> set[Tensor]:
     begun = (t for t in plan.learning.state if t.data is not None and t.data.any())
     low = (plan.learning.companions.joined(t) for t in plan.digested)
     checked = (t for check in plan.state_checks for t in check.tensors)
-    all_ = (*listed, *named, *begun, *checked, *plan.digested, *low)
+    made = plan.sequence.outputs if plan.sequence else ()
+    all_ = (*listed, *named, *begun, *checked, *plan.digested, *low, *made)
     return {tensor for tensor in all_ if isinstance(tensor, Tensor)}
 
 

@@ -38,6 +38,8 @@ FUNCTIONS = (
     ("entered", "", "returns how many steps have entered the chain since power-up"),
     ("entry", "number", "returns an entry of the chain that is kept"),
     ("infer", "", "runs the forward pass on the sample"),
+    ("begin_sequence", "", "sets the initial state of a model that keeps one"),
+    ("infer_next", "", "runs the forward pass on the next input of a sequence"),
     ("logits", "", "returns the outputs of the last forward pass"),
     ("predicted", "", "returns the class of the greatest of them"),
     ("margin", "", "returns how far it lies above the next one"),
@@ -131,6 +133,11 @@ def told(plan: TrainingPlan) -> Iterator[str]:
         )
     else:
         yield "A step learns to give its own sample as output. It takes no label; give 0."
+    if plan.sequence is not None:
+        yield (
+            f"A sample is {plan.sequence.steps} inputs of {plan.sequence.frame.type.nbytes} values "
+            "that follow each other, from the initial state."
+        )
     if plan.options.receive_ahead:
         yield "The model receives ahead: the next sample may come while a step runs."
     if plan.learning.chain is not None:

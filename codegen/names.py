@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from mcutrain.codegen.program import GroupCall, Program, RegionCall
+from mcutrain.codegen.program import AnyCall, Program
 from mcutrain.trainer.graph.tensor import Tensor
 from mcutrain.trainer.training_plan import TrainingPlan
 
@@ -14,6 +14,6 @@ def in_ram(plan: TrainingPlan, tensor: Tensor) -> str:
     return f"{plan.name}_ram_{tensor.name}"
 
 
-def region_name(program: Program, call: RegionCall | GroupCall) -> str:
+def region_name(program: Program, call: AnyCall) -> str:
     """The function that runs a region."""
     return f"{program.plan.name}_{call.node.name}"

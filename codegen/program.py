@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TypeAlias, Union
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from mcutrain.trainer.graph.tensor import Array, DType, Role, Tensor
 from mcutrain.trainer.planner.channel_region import ChannelRegion
 from mcutrain.trainer.planner.memory import ARENA
 from mcutrain.trainer.planner.row_region import RowRegion
+from mcutrain.trainer.planner.sequence import Sequence
 from mcutrain.trainer.training_plan import TrainingPlan
 
 
@@ -112,6 +114,28 @@ class GroupCall:
         return "+".join(part.call.kernel for part in self.parts)
 
 
+@dataclass(frozen=True)
+class SequenceCall:
+    """One numbered call of the step that runs nodes for each input of a sequence, with their
+    calls."""
+
+    node: Node
+    stages: tuple[Call, ...]
+
+    @property
+    def sequence(self) -> Sequence:
+        assert isinstance(self.node.op, Sequence)
+        return self.node.op
+
+    @property
+    def kernels(self) -> str:
+        """What is called for each input, for the manifest."""
+        return "+".join(stage.call.kernel for stage in self.stages)
+
+
+AnyCall: TypeAlias = Union[Call, RegionCall, GroupCall, SequenceCall]  # noqa: UP007
+
+
 @dataclass
 class Program:
     """Everything the generated file holds. Equal tables and equal structs are shared."""
@@ -122,7 +146,7 @@ class Program:
     tables: dict[tuple[str, bytes], Constant] = field(default_factory=dict)
     latents: list[Constant] = field(default_factory=list)
     params: dict[tuple[str, tuple[tuple[str, int], ...]], Params] = field(default_factory=dict)
-    calls: list[Call | RegionCall | GroupCall] = field(default_factory=list)
+    calls: list[AnyCall] = field(default_factory=list)
 
     @property
     def constants(self) -> list[Constant]:
@@ -180,6 +204,10 @@ class Program:
         return [call for call in self.calls if isinstance(call, RegionCall)]
 
     @property
+    def sequences(self) -> list[SequenceCall]:
+        return [call for call in self.calls if isinstance(call, SequenceCall)]
+
+    @property
     def groups(self) -> list[GroupCall]:
         return [call for call in self.calls if isinstance(call, GroupCall)]
 
@@ -201,6 +229,8 @@ def lay_out(plan: TrainingPlan) -> Program:
             program.calls.append(RegionCall(node, tuple(add_call(program, *row) for row in rows)))
         elif isinstance(node.op, ChannelRegion):
             program.calls.append(add_group(program, node, node.op))
+        elif isinstance(node.op, Sequence):
+            program.calls.append(add_sequence(program, node, node.op))
         elif (call := node.op.lower(node)) is not None:
             program.calls.append(add_call(program, node, call))
     read = {arg for call in program.kernel_calls for arg in tensors_of(call.call)}
@@ -232,6 +262,16 @@ def add_group(program: Program, node: Node, region: ChannelRegion) -> GroupCall:
         if calls.end is not None:
             end.append(add_call(program, inner, calls.end, "_end"))
     return GroupCall(node, tuple(begin), tuple(parts), tuple(end))
+
+
+def add_sequence(program: Program, node: Node, sequence: Sequence) -> SequenceCall:
+    for state in sequence.states:
+        if not state.is_uniform:
+            name = f"{program.plan.name}_{state.tensor.name}_initial"
+            program.initial[state.tensor] = Constant(name, "initial", state.initial)
+    calls = ((inner, inner.op.lower(inner)) for inner in sequence.nodes)
+    stages = (add_call(program, inner, call) for inner, call in calls if call is not None)
+    return SequenceCall(node, tuple(stages))
 
 
 def add_call(program: Program, node: Node, call: KernelCall, suffix: str = "") -> Call:

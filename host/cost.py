@@ -17,7 +17,6 @@ from mcutrain.trainer.graph.tensor import Role
 from mcutrain.trainer.packing import packed_nodes
 from mcutrain.trainer.planner.memory import bytes_covered
 from mcutrain.trainer.planner.row_region import RowRegion
-from mcutrain.trainer.tflite.reader import load
 from mcutrain.trainer.training_plan import TrainingPlan
 
 MAIN_RAM = "ram"
@@ -171,7 +170,7 @@ def format_bytes(plan: TrainingPlan) -> dict[str, int]:
 def format_prices(request: Request, plan: TrainingPlan) -> list[dict[str, Any]]:
     """For each format that the plan does not have: the bytes that a plan with it has more."""
     request, found = request.resolved(), []
-    model, own = load(request.model), plan.memory
+    model, own = request.read(), plan.memory
     for option, formats in plan.formats.others():
         try:
             other = request.in_formats(formats).plan_of(model).memory

@@ -14,7 +14,7 @@ from mcutrain.trainer.formats import Formats
 from mcutrain.trainer.model import Model
 from mcutrain.trainer.options import DEFAULT_OPTIONS, Effect, PlanOptions, flag, learning_fields
 from mcutrain.trainer.plan import make_plan
-from mcutrain.trainer.tflite.reader import load
+from mcutrain.trainer.tflite.reader import load, stored_state
 from mcutrain.trainer.training_plan import TrainingPlan
 from mcutrain.trainer.training_state import TrainingState, resumed
 
@@ -63,10 +63,10 @@ class Request:
         new head is asked for. Raises ModelError if it says otherwise than the request."""
         if self.resumes:
             return self
-        model = load(self.model)
-        if model.training_state is None or self.given & ANEW:
+        state = stored_state(self.model)
+        if state is None or self.given & ANEW:
             return self
-        stored = TrainingState.unpack(model.training_state)
+        stored = TrainingState.unpack(state)
         found = read_options(stored.options, self.model)
         for each in learning_fields():
             asked, was = getattr(self.options, each.name), getattr(found.options, each.name)
@@ -82,16 +82,20 @@ class Request:
 
     def leaves_state(self) -> bool:
         """Whether the file holds a training state that the plan does not go on from."""
-        return not self.resumes and load(self.model).training_state is not None
+        return not self.resumes and stored_state(self.model) is not None
 
     def plan(self) -> TrainingPlan:
         """The plan. Raises ModelError or SchemeError, and BudgetError as make_plan."""
         request = self.resolved()
-        model = load(request.model)
+        model = request.read()
         plan = request.plan_of(model)
         if request.resumes and model.training_state is not None:
             return resumed(plan, TrainingState.unpack(model.training_state))
         return plan
+
+    def read(self) -> Model:
+        """The part of the file's network that is asked for. Raises ModelError."""
+        return load(self.model, self.options.section)
 
     def on(self, chip: Chip) -> Request:
         """The request for another chip."""

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -14,12 +14,23 @@ from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.graph.graph import Graph, prune
 from mcutrain.trainer.graph.op import BehindHead, Node
 from mcutrain.trainer.graph.tensor import QuantParams, Role, Tensor, constant
+from mcutrain.trainer.ops.softmax import Softmax
 from mcutrain.trainer.ops.weighted import Weighted, dead_channels
+from mcutrain.trainer.options import WHOLE, Section
 
 LISTED = "`mcutrain inspect` lists them"
 MAX_CLASSES = 2**16 - 1
 HEAD_WEIGHT_SCALE = float(np.float32(2 / 127))
 LOGIT_SCALE = 0.25
+
+
+@dataclass(frozen=True)
+class State:
+    """What a model keeps from one inference to the next: a constant of the graph, which holds the
+    initial value, and the tensor that takes its place."""
+
+    tensor: Tensor
+    following: Tensor
 
 
 @dataclass(frozen=True)
@@ -30,6 +41,8 @@ class Model:
     ``pixels`` is the uint8 quantisation in which the file takes its input, before a conversion;
     ``tied`` are the operators that read the same weights of the file, each time they are several.
     ``calibration`` says with how many samples the file's ranges were calibrated, if they were.
+    ``states`` go on from inference to inference (trainer.sequence).
+    ``section`` is the part of the file's network that it is.
     """
 
     name: str
@@ -41,6 +54,8 @@ class Model:
     pixels: QuantParams | None = None
     tied: tuple[tuple[int, ...], ...] = ()
     calibration: str | None = None
+    states: tuple[State, ...] = ()
+    section: Section = WHOLE
 
     @property
     def weighted(self) -> list[Node]:
@@ -71,31 +86,53 @@ def rebuild(model: Model, change: Change) -> Model:
         for old, tensor in zip(node.outputs, outputs, strict=True):
             tensor.stand_for(old)
             new[old] = tensor
-    return replace(model, graph=graph, logits=new[model.logits], output=new[model.output])
+    states = tuple(State(s.tensor, new.get(s.following, s.following)) for s in model.states)
+    logits, output = new[model.logits], new[model.output]
+    return replace(model, graph=graph, logits=logits, output=output, states=states)
+
+
+def section_of(model: Model, section: Section) -> Model:
+    """The part of a model; of one that was read as that part, all of it. Raises ModelError."""
+    if section.end is not None and section.end != model.section.end:
+        model = until(model, section.end)
+    if section.start is not None and section.start != model.section.start:
+        model = cut(model, section.start)
+    return model
+
+
+def named(model: Model, name: str) -> Tensor:
+    """The activation of this name in the file, or that the node of this name writes. Raises
+    ModelError."""
+    outputs = [(node.name, tensor) for node in model.graph.nodes for tensor in node.outputs]
+    labels = [tensor.label for _, tensor in outputs]
+    if labels.count(name) > 1:
+        nodes = [node for node, tensor in outputs if tensor.label == name]
+        raise ModelError(f"{model.name} has {len(nodes)} tensors '{name}': give {nodes}")
+    names = {node.name: node.output for node in model.graph.nodes}
+    names |= {tensor.label: tensor for _, tensor in outputs}
+    if name not in names:
+        raise ModelError(f"{model.name} has no activation '{name}'{like(name, names)}; {LISTED}")
+    return names[name]
+
+
+def like(name: str, names: Collection[str]) -> str:
+    """What is said of names that are like one that there is not; "" if none is."""
+    inside = [each for each in names if name.lower() in each.lower()]
+    near = (inside + difflib.get_close_matches(name, names, 3, 0.6))[:3]
+    return f"; like it: {', '.join(near)}" if near else ""
 
 
 def cut(model: Model, start: str) -> Model:
     """The part of the model behind the tensor ``start``, whose value becomes the input.
 
-    ``start`` is its name in the file, or the node's (``conv_2d_3``). Raises ModelError if there is
-    no such activation, or if what is behind it reads something else that is computed before it.
+    Raises ModelError if there is no such activation, or if what is behind it reads something else
+    that is computed before it.
     """
-    labels = [node.output.label for node in model.graph.nodes]
-    if labels.count(start) > 1:
-        named = [node.name for node in model.graph.nodes if node.output.label == start]
-        raise ModelError(f"{model.name} has {len(named)} tensors '{start}': give {named}")
-    names = {node.name: node.output for node in model.graph.nodes}
-    names |= {node.output.label: node.output for node in model.graph.nodes}
-    if start not in names:
-        inside = [name for name in names if start.lower() in name.lower()]
-        near = (inside + difflib.get_close_matches(start, names, 3, 0.6))[:3]
-        like = f"; like it: {', '.join(near)}" if near else ""
-        raise ModelError(f"{model.name} has no activation '{start}'{like}; {LISTED}")
-    old = names[start]
+    old = named(model, start)
     source = Tensor("input", old.type, Role.INPUT, label=old.label, limits=old.limits)
     graph, new = Graph(), {old: source}
     for node in model.graph.nodes:
-        if any(t in new for t in node.inputs) and node.output is not old:
+        if any(t in new for t in node.inputs) and old not in node.outputs:
             inputs = tuple(new.get(t, t) for t in node.inputs)
             other = next(
                 (
@@ -106,10 +143,7 @@ def cut(model: Model, start: str) -> Model:
                 None,
             )
             if other is not None:
-                raise ModelError(
-                    f"{model.name} cannot be cut at '{start}': {node.name} behind it also reads "
-                    f"'{other.label}', which is computed before it"
-                )
+                raise also_reads(model.name, start, node.name, other.label)
             outputs = graph.add(node.op, *inputs, name=node.name, index=node.index)
             for before, tensor in zip(node.outputs, outputs, strict=True):
                 tensor.stand_for(before)
@@ -118,11 +152,41 @@ def cut(model: Model, start: str) -> Model:
         raise ModelError(f"{model.name} has no layer behind '{start}': nothing can learn")
     output = new.get(model.output, new[model.logits])
     tail = replace(
-        model, graph=graph, input=source, logits=new[model.logits], output=output, pixels=None
-    )
+        model, graph=graph, input=source, logits=new[model.logits], output=output, pixels=None,
+        section=replace(model.section, start=start),
+    )  # fmt: skip
     if not tail.weighted:
         raise ModelError(f"{model.name} has no layer with weights behind '{start}'")
     return tail
+
+
+def also_reads(where: str, start: str, node: str, other: str) -> ModelError:
+    """That a network cannot be cut at a tensor."""
+    return ModelError(
+        f"{where} cannot be cut at '{start}': {node} behind it also reads '{other}', which is "
+        "computed before it",
+        "take a tensor behind which all is computed from it",
+    )
+
+
+def until(model: Model, end: str) -> Model:
+    """The part of the model that leads to the tensor ``end``, which becomes the output. Raises
+    ModelError."""
+    output = named(model, end)
+    graph = prune(model.graph, {output})
+    section = replace(model.section, end=end)
+    front = replace(
+        model, graph=graph, output=output, logits=logits_of(graph, output), section=section
+    )
+    if not trim(front).weighted:
+        raise ModelError(f"{model.name} has no layer with weights before '{end}'")
+    return front
+
+
+def logits_of(graph: Graph, output: Tensor) -> Tensor:
+    """What a last SOFTMAX reads, or the output."""
+    last = graph.producer(output)
+    return last.inputs[0] if last and isinstance(last.op, Softmax) else output
 
 
 def with_new_head(model: Model, classes: int) -> Model:
@@ -241,6 +305,6 @@ def extend_head(
 
 
 def trim(model: Model) -> Model:
-    """The model up to its logits, without what they do not need."""
-    graph = prune(model.graph, {model.logits})
+    """The model up to its logits, without what neither they nor the states need."""
+    graph = prune(model.graph, {model.logits, *(state.following for state in model.states)})
     return replace(model, graph=graph, output=model.logits)

@@ -7,6 +7,7 @@ is stored with a training takes it over, and messages print it. Nothing here may
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import Field, dataclass, field, fields
 from enum import Enum
@@ -37,6 +38,41 @@ class Scheme:
     ratios: dict[int, float] = field(default_factory=dict)
     biases: frozenset[int] = frozenset()
     channels: dict[int, tuple[int, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a file's network: the operators behind the tensor ``start`` that lead to ``end``.
+
+    None is the model's input, and its output. Each is named as the file names the tensor, or as the
+    operator that writes it is called here (``conv_2d_3``).
+    """
+
+    start: str | None = None
+    end: str | None = None
+
+    @property
+    def place(self) -> str:
+        """Where it lies, for messages; "" for the whole model.
+
+        >>> Section("pool").place, Section("pool", "scores").place
+        ("behind 'pool'", "behind 'pool', up to 'scores'")
+        """
+        given = (("behind", self.start), ("up to", self.end))
+        return ", ".join(f"{where} '{name}'" for where, name in given if name is not None)
+
+    @property
+    def arguments(self) -> str:
+        """As the command line has it, for a shell; "" for the whole model.
+
+        >>> Section("pool", "scores (2)").arguments
+        "--from pool --to 'scores (2)'"
+        """
+        given = (("--from", self.start), ("--to", self.end))
+        return " ".join(f"{flag} {shlex.quote(name)}" for flag, name in given if name is not None)
+
+
+WHOLE = Section()
 
 
 class Effect(Enum):
@@ -137,6 +173,26 @@ class PlanOptions:
             "the whole model.",
             flag="from",
             metavar="TENSOR",
+        ),
+    )
+    end: str | None = field(
+        default=None,
+        metadata=option(
+            LEARNS,
+            "Take this tensor for the output, and leave out what does not lead to it. Default: "
+            "the model's output.",
+            flag="to",
+            metavar="TENSOR",
+        ),
+    )
+    sequence_length: int = field(
+        default=1,
+        metadata=option(
+            LEARNS,
+            "Take N inputs that follow each other as one sample, of a model that keeps state from "
+            "input to input; each sample begins with the initial state. Default: 1.",
+            metavar="N",
+            least=1,
         ),
     )
     chain: bool = field(
@@ -281,6 +337,11 @@ class PlanOptions:
             effect=Effect.MEMORY,
         ),
     )
+
+    @property
+    def section(self) -> Section:
+        """The part of the model that is planned."""
+        return Section(self.start, self.end)
 
     @property
     def recomputes(self) -> bool:

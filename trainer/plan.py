@@ -15,7 +15,7 @@ from mcutrain.trainer.graph.op import ErrorTensor, Node, variant_for
 from mcutrain.trainer.graph.tensor import DType, Role, Tensor
 from mcutrain.trainer.latent import find_latent
 from mcutrain.trainer.losses import add_loss, class_count, seen_classes, with_logits_of
-from mcutrain.trainer.model import Model, cut, trim, with_new_head, with_spare_rows
+from mcutrain.trainer.model import Model, section_of, trim, with_new_head, with_spare_rows
 from mcutrain.trainer.ops.loss import Loss
 from mcutrain.trainer.ops.sgd import CountStep, LearningRate, sgd_state
 from mcutrain.trainer.options import (
@@ -34,8 +34,11 @@ from mcutrain.trainer.planner.order import ordered
 from mcutrain.trainer.planner.parts import Placed, in_parts, least
 from mcutrain.trainer.planner.recompute import StepGraph
 from mcutrain.trainer.planner.recompute_choice import place_recomputed
+from mcutrain.trainer.planner.row_region import operations
+from mcutrain.trainer.planner.sequence import Sequence
 from mcutrain.trainer.record_chain import chain_tensor
 from mcutrain.trainer.scheme import apply_scheme, parse_scheme
+from mcutrain.trainer.sequence import over_sequence
 from mcutrain.trainer.simplify import simplify
 from mcutrain.trainer.training_plan import (
     Latents,
@@ -65,7 +68,7 @@ def make_plan(
     """
     check_options(options)
     formats = Formats.of(options)
-    source = model if options.start is None else cut(model, options.start)
+    source = over_sequence(section_of(model, options.section), options.sequence_length)
     taken = with_logits_of(source, options.loss)
     model, scheme, active = with_head(trim(taken), options)
     model = apply_scheme(simplify(model, scheme), scheme)
@@ -84,8 +87,12 @@ def make_plan(
     check_names(options.class_names, node, model, active)
     features = chip.features if options.optimize == SPEED else frozenset[str]()
     for each in graph.nodes:  # behind the hash: a variant has the bits of what it stands for
-        each.op = variant_for(each, features)
-    pack(graph, state, chip, options)
+        is_sequence = isinstance(each.op, Sequence)
+        each.op = each.op.bound(each, features) if is_sequence else variant_for(each, features)
+    pack(Graph(operations(graph)), state, chip, options)
+    for each in graph.nodes:
+        if isinstance(each.op, Sequence):
+            each.op = each.op.placed()
     kept = {node.outputs[2], *([predicted] if predicted else [])}
     placed = Placing(graph, model, kept, predicted, options, thorough).placed(state)
     latent, prefix = find_latent(placed.graph, model.input)

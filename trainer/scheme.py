@@ -203,7 +203,42 @@ def apply_scheme(model: Model, scheme: Scheme) -> Model:
         raise SchemeError(
             f"scheme '{scheme.name}' lets nothing learn; name a layer, or head = true"
         )
+    require_gradients(changed, scheme)
     return changed
+
+
+def require_gradients(model: Model, scheme: Scheme) -> None:
+    """Raises SchemeError if something learns before an operator that has no gradient."""
+    learned: dict[Tensor, Node] = {}  # the first learned layer that a tensor depends on
+    for node in model.graph.nodes:
+        is_learned = any(t.role is Role.PARAM for t in node.inputs)
+        before = next((learned[t] for t in node.inputs if t in learned), None)
+        if before is not None and node.op.is_frozen:
+            raise SchemeError(
+                f"scheme '{scheme.name}' lets {before.name} learn, and {node.name} "
+                f"({node.op.tflite_name}) behind it has no gradient: {learnable_text(model)}"
+            )
+        if before is not None or is_learned:
+            learned.update(dict.fromkeys(node.outputs, before or node))
+
+
+def learnable_layers(model: Model) -> list[int]:
+    """The layers with weights that lie before no operator without a gradient."""
+    leads: set[Tensor] = set()  # to such an operator
+    for node in reversed(model.graph.nodes):
+        if node.op.is_frozen or leads.intersection(node.outputs):
+            leads.update(node.inputs)
+    return [k for k, node in enumerate(model.weighted) if node.output not in leads]
+
+
+def learnable_text(model: Model) -> str:
+    """What to give instead of a scheme that asks for too much."""
+    layers, count = set(learnable_layers(model)), 0
+    while len(model.weighted) - 1 - count in layers:
+        count += 1
+    if not count:
+        return f"nothing behind it in {model.name} can learn"
+    return f"give head, or last:K with K up to {count}, the layers behind it"
 
 
 def learned_inputs(

@@ -105,6 +105,8 @@ def drop_constant_channels(model: Model, learned: set[Node]) -> Model:
     channels.value[model.input] = np.full(model.input.type.shape[-1], VARIES)
     for node in model.graph.nodes:
         channels.value[node.output] = constant_values(node, channels.value, node in frozen)
+        for other in node.outputs[1:]:
+            channels.value[other] = np.full(other.type.shape[-1], VARIES)
     channels.keep = {t: value == VARIES for t, value in channels.value.items()}
     for tensor in (model.input, model.logits, model.output):
         channels.keep[tensor][:] = True

@@ -26,7 +26,8 @@ from mcutrain.trainer.ops.state_check import (
 from mcutrain.trainer.options import PlanOptions, Scheme
 from mcutrain.trainer.planner.memory import MemoryPlan, plan_on
 from mcutrain.trainer.planner.recompute import Recomputed
-from mcutrain.trainer.planner.row_region import Composite, RowRegion
+from mcutrain.trainer.planner.row_region import RowRegion, operations
+from mcutrain.trainer.planner.sequence import Sequence
 from mcutrain.trainer.record_chain import ENTRY_BYTES
 
 LABEL_BYTES = 2  # of a kept latent
@@ -156,8 +157,7 @@ class TrainingPlan:
     @property
     def operations(self) -> list[Node]:
         """The nodes in the order of the step; of regions those that they are made of."""
-        parts = (n.op.nodes if isinstance(n.op, Composite) else (n,) for n in self.graph.nodes)
-        return [node for part in parts for node in part]
+        return operations(self.graph)
 
     @property
     def errors(self) -> list[Tensor]:
@@ -223,9 +223,20 @@ class TrainingPlan:
         return self.options.record_entries * ENTRY_BYTES + hashed
 
     @property
+    def sequence(self) -> Sequence | None:
+        """The part that runs for each input of a sample, if a sample is several."""
+        first = self.graph.nodes[0].op
+        return first if isinstance(first, Sequence) else None
+
+    @property
+    def sequence_bytes(self) -> int:
+        """RAM of what goes on from input to input."""
+        return 0 if self.sequence is None else self.sequence.state_bytes
+
+    @property
     def held_bytes(self) -> int:
         """RAM of a build beside arena and state, as far as the plan knows it."""
-        return self.slot_bytes + self.ahead_bytes + self.record_bytes
+        return self.slot_bytes + self.ahead_bytes + self.record_bytes + self.sequence_bytes
 
     @property
     def flash_latents(self) -> int:

@@ -34,6 +34,9 @@
  *   MCT_API_ARRIVE         the region that runs as the rows of a sample come, with
  *   MCT_API_ROW_BYTES      the bytes of a row, and
  *   MCT_API_ROWS_KEPT      how many of them the input keeps, row y at y modulo it
+ *   MCT_API_BEGIN          sets the initial state of a sequence,
+ *   MCT_API_NEXT           runs the part with state for one input of it, the first call, of
+ *   MCT_API_NEXT_BYTES     bytes
  *   MCT_API_ENROL_...      what mct/model_enrol.h lists, if its head can be enrolled
  *
  * All of the macros end with this file: another model may follow in the same translation unit. */
@@ -106,6 +109,9 @@ void MCT_API(reset)(uint32_t seed)
     MCT_API(set_latent)(0u);
 #ifdef MCT_API_TARGET
     MCT_API(target_came) = 0u;
+#endif
+#ifdef MCT_API_BEGIN
+    MCT_API_BEGIN();
 #endif
 }
 
@@ -412,6 +418,40 @@ mct_status MCT_API(infer)(void)
     return status;
 }
 
+mct_status MCT_API(begin_sequence)(void)
+{
+#ifdef MCT_API_BEGIN
+    if (MCT_API(busy_now)) {
+        return MCT_ERR_BUSY;
+    }
+    MCT_API_BEGIN();
+    return MCT_OK;
+#else
+    return MCT_ERR_RANGE;
+#endif
+}
+
+mct_status MCT_API(infer_next)(void)
+{
+#ifdef MCT_API_NEXT
+    if (MCT_API(busy_now)) {
+        return MCT_ERR_BUSY;
+    }
+    if (MCT_API(counted)(&MCT_API(came)) != MCT_API_NEXT_BYTES) {
+        return MCT_ERR_SAMPLE;
+    }
+    MCT_API(take_sample)();
+    MCT_API(use_up)();
+    MCT_API_NEXT(MCT_API_INPUT);
+    if (MCT_API_CONST(FORWARD_CALLS) > 1) {
+        (void)MCT_API(calls)(1u, MCT_API_CONST(FORWARD_CALLS));
+    }
+    return MCT_OK;
+#else
+    return MCT_ERR_RANGE;
+#endif
+}
+
 const int8_t *MCT_API(logits)(void)
 {
     return MCT_API_LOGITS;
@@ -473,6 +513,9 @@ uint32_t MCT_API(steps)(void)
 #undef MCT_API_CHAIN_GOES_ON
 #undef MCT_API_ENTRIES
 #undef MCT_API_AHEAD_BYTES
+#undef MCT_API_BEGIN
+#undef MCT_API_NEXT
+#undef MCT_API_NEXT_BYTES
 #undef MCT_API_ARRIVE
 #undef MCT_API_ROW_BYTES
 #undef MCT_API_ROWS_KEPT

@@ -16,7 +16,7 @@ from mcutrain.trainer.errors import Error
 GIVEN_ARRAYS = "mcutrain-arrays-"  # begins the folder's name of arrays that a program gave
 _OPTION = re.compile(r"--([a-z][a-z-]*[a-z])(?: (\d[\d.^-]*)(?=[\s,.;:]|$))?")
 _ARRAYS_FILE = re.compile(rf"\S*{GIVEN_ARRAYS}\w+/data\.npz")
-_PARAMETERS = {"from": "start"}  # whose names differ
+_PARAMETERS = {"from": "start", "to": "end"}  # whose names differ
 
 Parameters = ParamSpec("Parameters")
 Returned = TypeVar("Returned")

@@ -14,6 +14,7 @@ from mcutrain.host.show.model import model_rows
 from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.graph.tensor import Tensor
 from mcutrain.trainer.model import Model as ReadModel
+from mcutrain.trainer.options import Section
 from mcutrain.trainer.tflite import reader
 
 
@@ -99,7 +100,9 @@ class Model:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a user would want to know of the file, a sentence each."""
-        found = []
+        found, place = [], self.content.section.place
+        if place:
+            found.append(f"It is the part of the file {place}.")
         if self.content.training_state is not None:
             found.append(
                 "The file holds the state of a training, which goes on unless a plan gives update "
@@ -142,11 +145,15 @@ ModelFile: TypeAlias = "Model | str | os.PathLike[str]"
 
 
 @raises_errors
-def load(model: ModelFile) -> Model:
+def load(model: ModelFile, start: str | None = None, end: str | None = None) -> Model:
     """Read an int8 ``.tflite`` file.
 
     Args:
         model: The path of the file.
+        start: The tensor whose value is the input, in place of the model's. Of what lies before it
+            nothing is read, so that it may be anything.
+        end: The tensor that is the output, one of several for example. What does not lead to it is
+            not read.
 
     Returns:
         The model, with its layers and what of them can learn.
@@ -155,11 +162,16 @@ def load(model: ModelFile) -> Model:
         Error: The file cannot be read, or holds what cannot be trained; the message names the
             operator and what to do about it.
     """
+    for name, tensor in (("start", start), ("end", end)):
+        if not isinstance(tensor, str | None):
+            raise ModelError(f"{name} is {tensor!r}: give a text")
     if isinstance(model, Model):
-        return model
+        was = model.content.section
+        section = Section(start or was.start, end or was.end)
+        return model if section == was else Model(model.path, reader.load(model.path, section))
     if not isinstance(model, str | os.PathLike):
         raise ModelError(
             f"the model is {type(model).__name__}: give the path of an int8 .tflite file"
         )
     path = Path(model)
-    return Model(path, reader.load(path))
+    return Model(path, reader.load(path, Section(start, end)))

@@ -186,8 +186,9 @@ def plan(
             which the plan fits are chosen.
         flash_latents: Data whose latents a build keeps in flash.
         **options: The options of ``mcutrain plan`` by their names, with ``_`` for ``-``, and
-            ``start`` for ``--from``: among them ``loss``, ``errors``, ``weights``, ``accumulate``,
-            ``spare_classes``, ``class_names``, ``stream_input``, ``recompute``, ``optimize``.
+            ``start`` and ``end`` for ``--from`` and ``--to``: among them ``loss``, ``errors``,
+            ``weights``, ``accumulate``, ``spare_classes``, ``class_names``, ``stream_input``,
+            ``recompute``, ``optimize``.
 
     Returns:
         The plan.
@@ -195,9 +196,9 @@ def plan(
     Raises:
         Error: An option is unknown, does not fit the model, or nothing fits ``sram``.
     """
-    read, place = load(model), Target.parse(target)
+    read, place = load(model, options.get("start"), options.get("end")), Target.parse(target)
     given = {"update": update, "classes": classes, **options}
-    request = request_of(read.path, given).on(place.chip)
+    request = request_of(read, given).on(place.chip)
     kept = None if flash_latents is None else load_data(flash_latents)
     kept_path = None if kept is None else kept.path
     if sram is not None:
@@ -210,9 +211,11 @@ def plan(
     return Plan(read, target, request, details, kept)
 
 
-def request_of(model: Path, given: dict[str, Any]) -> Request:
-    """The request of options by their names. Raises Error for one that there is not."""
-    found: dict[str, Any] = {}
+def request_of(model: Model, given: dict[str, Any]) -> Request:
+    """The request of options by their names, for the part of the file that was read. Raises Error
+    for an option that there is not."""
+    section = model.content.section
+    given, found = {**given, "start": section.start, "end": section.end}, dict[str, Any]()
     for name, value in given.items():
         if name not in OPTIONS:
             near = difflib.get_close_matches(name, OPTIONS, 1)
@@ -220,7 +223,7 @@ def request_of(model: Path, given: dict[str, Any]) -> Request:
             raise Error(f"a plan has no option {name}: {hint}")
         if value is not None and value is not False:
             found[name] = option_value(name, value)
-    return Request.of(model, **found)
+    return Request.of(model.path, **found)
 
 
 def option_value(name: str, value: Any) -> Any:
@@ -237,7 +240,8 @@ def option_value(name: str, value: Any) -> Any:
         return tuple(value)
     if about.is_bytes:
         return size_of(name, value)
-    wanted: type = str if name == "start" else type(default) if default is not None else int
+    unset: type = str if name in ("start", "end") else int
+    wanted = unset if default is None else type(default)
     if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
         kind = {bool: "True or False", str: "a text", int: "a whole number"}[wanted]
         raise Error(f"{name} is {value!r}: give {kind}")

@@ -177,9 +177,10 @@ def search(
     for name, value in (("trials", trials), ("promote", promote), ("folds", folds), ("jobs", jobs)):
         if value < 1:
             raise Error(f"{name} is {value}: give 1 or more")
-    read, samples = load(model), load_data(data)
+    read = load(model, options.get("start"), options.get("end"))
+    samples = load_data(data)
     limits = Limits(size_of("sram", sram), None, instructions)
-    request = request_of(read.path, options)
+    request = request_of(read, options)
     effort = SearchPlan(trials, promote, folds, epochs, trial_steps, seed)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mcutrain-search-")))

@@ -14,7 +14,7 @@ from mcutrain.host.budget.fit import Fit, ram_bytes
 from mcutrain.host.request import Request
 from mcutrain.trainer.errors import BudgetError, ModelError, SchemeError
 from mcutrain.trainer.graph.op import Node
-from mcutrain.trainer.model import Model, cut, trim
+from mcutrain.trainer.model import Model, section_of, trim
 from mcutrain.trainer.options import Scheme
 from mcutrain.trainer.planner.memory import Slot, bytes_covered
 from mcutrain.trainer.scheme import parse_scheme, scheme_text
@@ -158,8 +158,7 @@ def advise(fit: Fit, model: Model, report: Callable[[str], None]) -> Advice:
 
 def part_of(request: Request, model: Model) -> Model:
     """The model whose weighted layers the scheme counts."""
-    start = request.options.start
-    return trim(model if start is None else cut(model, start))
+    return trim(section_of(model, request.options.section))
 
 
 def file_of(request: Request, plan: TrainingPlan, model: Model) -> str | None:

@@ -16,7 +16,6 @@ from mcutrain.host.cost import measured
 from mcutrain.host.request import Request
 from mcutrain.host.training.flash_latents import with_flash_latents
 from mcutrain.host.training.reporter import Reporter
-from mcutrain.trainer.tflite.reader import load
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def fitted(
     ``arguments`` are those of the command that asks, the program left out, if one does.
     """
     request = request.resolved().on(budget.target.chip)
-    model = load(request.model)
+    model = request.read()
 
     def built(wanted: Request) -> int:
         plan = with_flash_latents(wanted.plan(), budget.flash_latents)

@@ -11,6 +11,7 @@ from mcutrain.trainer.graph.call import KernelCall
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.planner.channel_region import ChannelRegion
 from mcutrain.trainer.planner.row_region import RowRegion
+from mcutrain.trainer.planner.sequence import Sequence
 from mcutrain.trainer.training_plan import TrainingPlan
 
 
@@ -66,5 +67,9 @@ def calls_of(outer: Node) -> Iterator[tuple[Node, tuple[tuple[KernelCall, int], 
         for node, calls in zip(op.nodes, op.calls, strict=True):
             made = ((calls.begin, 1), (calls.part, groups), (calls.end, 1))
             yield node, tuple((each, times) for each, times in made if each is not None)
+    elif isinstance(op, Sequence):
+        for node in op.nodes:
+            if (each := node.op.lower(node)) is not None:
+                yield node, ((each, op.steps),)
     elif (whole := op.lower(outer)) is not None:
         yield outer, ((whole, 1),)

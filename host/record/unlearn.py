@@ -36,7 +36,6 @@ from mcutrain.host.training.run import run_job
 from mcutrain.host.training.state import save_state
 from mcutrain.trainer.errors import Error
 from mcutrain.trainer.graph.tensor import Array
-from mcutrain.trainer.tflite.reader import load
 from mcutrain.trainer.training_plan import TrainingPlan
 
 MOST = 1_000_000  # epochs, or replays of a sample, that a record can ask for
@@ -166,7 +165,7 @@ def reasons_not_to_claim(left_out: LeftOut, header: Header, data: Dataset) -> It
             f"{header.request.model} holds what an earlier training learned, and this record does "
             "not say from what: begin with the model of before"
         )
-    if (samples := load(header.request.model).calibration) is not None:
+    if (samples := header.request.read().calibration) is not None:
         yield (
             f"the ranges in {header.request.model} were calibrated with samples ({samples}): "
             "calibrate the original model again without these, and train it anew"

@@ -38,7 +38,6 @@ from mcutrain.trainer.errors import DataError, Error
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.notes import Note
 from mcutrain.trainer.plan import ARITHMETIC_VERSION
-from mcutrain.trainer.tflite.reader import load
 
 if TYPE_CHECKING:
     from mcutrain.host.search.search import Found
@@ -125,7 +124,7 @@ def searched(job: SearchJob, reporter: Reporter) -> tuple[Found, Setup, list[Not
 
     target = Target.parse(job.target)
     request = named(job.request, job.data, job.reading).on(target.chip)
-    model = load(request.model)
+    model = request.read()
     head = request.plan_of(model)  # the head learns, for no scheme was asked for
     data = load_dataset(job.data, head, job.reading)
     notes = [*head.notes, *(note for note in data.notes if "train" in note.about)]

@@ -30,7 +30,7 @@ from mcutrain.host.search.space import Genes, Space, find_space
 from mcutrain.host.search.study import Study
 from mcutrain.host.search.trial import Setup, TrialEffort, TrialScore
 from mcutrain.trainer.errors import BudgetError
-from mcutrain.trainer.model import Model, cut
+from mcutrain.trainer.model import Model, section_of
 from mcutrain.trainer.options import Scheme
 
 BUILDS = 5  # at most, until the measured build fits
@@ -101,8 +101,7 @@ class SchemeSearch:
 
     def counted_model(self) -> Model:
         """The model whose layers a scheme counts."""
-        start = self.setup.request.options.start
-        return self.setup.model if start is None else cut(self.setup.model, start)
+        return section_of(self.setup.model, self.setup.request.options.section)
 
     def measured(self, scheme: Scheme, target: Target) -> Overhead:
         plan = self.setup.plan_of(scheme)

@@ -12,7 +12,6 @@ from mcutrain.host.npz import class_names_in
 from mcutrain.host.request import Request
 from mcutrain.trainer.errors import DataError
 from mcutrain.trainer.options import CROSS_ENTROPY
-from mcutrain.trainer.tflite.reader import load
 
 LISTED = 5
 
@@ -26,7 +25,7 @@ def named(request: Request, path: Path, options: DataOptions) -> Request:
     names = class_names(path, options) or class_names_in(path)
     if not names:
         return request
-    logits = request.options.classes or load(request.model).classes
+    logits = request.options.classes or request.read().classes
     least = max(2, logits)
     if not least <= len(names) <= least + request.options.spare_classes:
         first = ", ".join(names[:LISTED]) + (", ..." if len(names) > LISTED else "")

@@ -13,7 +13,6 @@ from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.export import Export, export_model
 from mcutrain.trainer.interpreter import unpack_state
 from mcutrain.trainer.ops.softmax import Softmax
-from mcutrain.trainer.tflite.reader import load
 from mcutrain.trainer.training_plan import TrainingPlan
 
 
@@ -21,14 +20,14 @@ def export_saved(model: Path, state: Path, output: Path, resumable: bool = True)
     """Write the model with the state that training saved. Raises Error."""
     saved = SavedState.read(state)
     request = saved.request(model)
-    plan = request.plan_of(load(model))
+    plan = request.plan_of(request.read())
     check_exportable(request, plan)
     return export_state(request, plan, saved.state(plan), output, resumable)
 
 
 def check_exportable(request: Request, plan: TrainingPlan) -> None:
     """Raises ModelError if the network could not be exported, trained or not."""
-    original = load(request.model)
+    original = request.read()
     last = original.graph.producer(original.output)
     is_softmax = last is not None and isinstance(last.op, Softmax)
     if is_softmax and (plan.task.logits.type.size == 1 or not plan.takes_label):

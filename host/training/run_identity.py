@@ -17,7 +17,7 @@ import numpy as np
 from mcutrain.host.failure import reason
 from mcutrain.host.training.latents import DEVICE
 from mcutrain.trainer.errors import DataError, Error
-from mcutrain.trainer.options import Effect
+from mcutrain.trainer.options import flag, learning_fields
 from mcutrain.trainer.training_plan import TrainingPlan
 
 if TYPE_CHECKING:
@@ -36,8 +36,9 @@ def identity_of(
     """By the name that messages have for it. ``job`` is as it was prepared, before a rate is
     found; ``state`` is the one of its file. Raises Error."""
     found = {"the model's file": hashed(content(job.request.model)), "--update": plan.scheme.name}
-    for name, value in job.request.options.to_json(Effect.LEARNING).items():
-        found["--from" if name == "start" else f"--{name.replace('_', '-')}"] = text(value)
+    options = job.request.options
+    for each in learning_fields():
+        found[f"--{flag(each)}"] = text(getattr(options, each.name))
     found["the plan's numerics hash"] = plan.numerics_hash.hex()
     for name in PARTS:
         array = getattr(data, name)

@@ -20,7 +20,7 @@ from mcutrain.host.training.runners import ReferenceRunner
 from mcutrain.trainer.chip import GENERIC
 from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.graph.tensor import Array
-from mcutrain.trainer.model import Model, cut, trim
+from mcutrain.trainer.model import Model, cut, section_of, trim
 from mcutrain.trainer.options import DEFAULT_OPTIONS, Effect, Scheme
 from mcutrain.trainer.training_plan import TrainingPlan
 
@@ -51,8 +51,7 @@ def plan_from(request: Request, model: Model, scheme: Scheme, start: str) -> Tra
 
     Raises ModelError if the model cannot be cut there.
     """
-    first = request.options.start
-    part = trim(model if first is None else cut(model, first))
+    part = trim(section_of(model, request.options.section))
     layers = len(part.weighted) - len(trim(cut(part, start)).weighted)
     behind = request.on(GENERIC).without(MEMORY_OPTIONS)
     behind = behind.but(update=shifted(scheme, layers), start=start)

@@ -12,7 +12,7 @@ from mcutrain.trainer.export import Export, export_model
 from mcutrain.trainer.formats import DEFAULT_FORMATS, Formats
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import Interpreter
-from mcutrain.trainer.options import PlanOptions, Scheme
+from mcutrain.trainer.options import PlanOptions, Scheme, Section
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import parse
 from mcutrain.trainer.training_plan import TrainingPlan
@@ -75,7 +75,8 @@ def assert_states_equal(first: Interpreter, second: Interpreter) -> None:
 
 def going_on(new: bytes, formats: Formats = DEFAULT_FORMATS, **options: Any) -> Interpreter:
     """A run that continues what the file holds."""
-    model = parse(new, "m")
+    section = Section(options.get("start"), options.get("end"))
+    model = parse(new, "m", "the file", section)
     assert model.training_state is not None
     stored = TrainingState.unpack(model.training_state)
     asked = formats.within(PlanOptions(stored.scheme, **options))

@@ -77,7 +77,8 @@ def reference_outputs(model: Model, sample: Array) -> dict[Node, Array]:
     values: dict[Tensor, Array] = {t: t.data for t in model.graph.tensors if t.data is not None}
     values[model.input] = sample
     for node in model.graph.nodes:
-        (values[node.output],) = node.op.reference(node, *(values[t] for t in node.inputs))
+        outputs = node.op.reference(node, *(values[t] for t in node.inputs))
+        values.update(zip(node.outputs, outputs, strict=True))
     return {node: values[node.output] for node in model.graph.nodes}
 
 

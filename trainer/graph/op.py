@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from mcutrain.trainer.graph.call import ByChannels, KernelCall
-from mcutrain.trainer.graph.tensor import Array, QuantParams, Tensor, TensorType
+from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Tensor, TensorType
 
 
 class ErrorTensor(NamedTuple):
@@ -30,9 +30,11 @@ class Halves(NamedTuple):
 
 
 class OutputScale(Enum):
-    """What scale and zero point an output has: the inputs', any, or one by definition."""
+    """What scale and zero point an output has: the inputs', the inputs' and that of a constant
+    which is in the file alone, any, or one by definition."""
 
     SAME = "same"
+    HELD = "held"
     FREE = "free"
     FIXED = "fixed"
 
@@ -54,7 +56,9 @@ class Op:
     ``mutates`` lists the inputs changed in place, ``output_suffixes`` the endings of
     the names of the new outputs. ``alias`` ops only rename their input's bytes.
     Of the operators of a forward model: ``output_scale``, ``behind_head``; ``is_activation``, a
-    function that makes a network more than linear; ``clamps``, one whose limits are part of it.
+    function that makes a network more than linear; ``clamps``, one whose limits are part of it;
+    ``is_frozen``, one without a gradient, before which nothing learns; ``keeps``, the inputs that
+    are state: what they are in the next inference are the outputs behind the first.
 
     A child of an operator that ``needs`` features of an instruction set is a *variant* of it: the
     same bits by other kernels, those of ``kernels/<unit>.c`` and of the units that it has for
@@ -72,6 +76,8 @@ class Op:
     behind_head: ClassVar[BehindHead] = BehindHead.NO
     is_activation: ClassVar[bool] = False
     clamps: ClassVar[bool] = False
+    is_frozen: ClassVar[bool] = False
+    keeps: ClassVar[tuple[int, ...]] = ()
     needs: ClassVar[frozenset[str]] = frozenset()
     unit: ClassVar[str] = ""
     helpers: ClassVar[tuple[str, ...]] = ()
@@ -239,6 +245,9 @@ class Tape(Protocol):
     def raw_error(self, op: Op, node: Node, x: Tensor, *inputs: Tensor) -> ErrorTensor:
         """Append ``op``, whose raw errors of ``x`` are requantised by a history of its own."""
 
+    def made(self, op: Op, node: Node, name: str, *inputs: Tensor) -> Tensor:
+        """Append ``op``, whose one output the errors of ``node``'s inputs are made with."""
+
     def passed_error(self, op: Op, node: Node, x: Tensor, *inputs: Tensor) -> ErrorTensor:
         """Append ``op``, which only passes an error on to ``x``."""
 
@@ -295,6 +304,9 @@ class OperatorSource(Protocol):
     def activation(self, position: int) -> Tensor:
         """Input ``position``, which an earlier operator must have written."""
 
+    def shape(self, position: int) -> tuple[int, ...]:
+        """The shape of input ``position``, as declared."""
+
     def is_activation(self, position: int) -> bool:
         """Whether input ``position`` is an activation, and no constant."""
 
@@ -307,11 +319,17 @@ class OperatorSource(Protocol):
     def integers(self, position: int) -> Array:
         """Input ``position``: constant integers, as int64; a scalar has no dimensions."""
 
-    def weights(self) -> Tensor:
-        """Input 1: symmetric int8 weights."""
+    def weights(self, position: int = 1, dtypes: tuple[DType, ...] = (DType.S8,)) -> Tensor:
+        """Input ``position``: symmetric weights of one of ``dtypes``."""
 
-    def bias(self, out_ch: int) -> tuple[Tensor, ...]:
-        """Input 2: (the int32 bias,), or () where there is none."""
+    def bias(self, out_ch: int, position: int = 2) -> tuple[Tensor, ...]:
+        """Input ``position``: (the int32 bias,), or () where there is none."""
+
+    def state(self, position: int, dtype: DType) -> Tensor:
+        """Input ``position``: a variable that only this operator has, with its initial value."""
+
+    def pass_over_intermediates(self) -> None:
+        """Leave out what the operator says of the values inside it."""
 
     def limits(self) -> tuple[int, int]:
         """Output limits of the fused activation."""

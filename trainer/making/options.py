@@ -125,6 +125,36 @@ class LeakyReluOptions:
 
 
 @dataclass(frozen=True)
+class SubOptions:
+    fused_activation_function: Activation = Activation.NONE
+
+
+@dataclass(frozen=True)
+class MaximumMinimumOptions:
+    """MAXIMUM and MINIMUM have no fields."""
+
+
+@dataclass(frozen=True)
+class SquaredDifferenceOptions:
+    """SQUARED_DIFFERENCE has no fields."""
+
+
+@dataclass(frozen=True)
+class AbsOptions:
+    """ABS has no fields."""
+
+
+@dataclass(frozen=True)
+class NegOptions:
+    """NEG has no fields."""
+
+
+@dataclass(frozen=True)
+class GeluOptions:
+    approximate: bool = False
+
+
+@dataclass(frozen=True)
 class HardSwishOptions:
     """HARD_SWISH has no fields."""
 
@@ -195,3 +225,38 @@ class TileOptions:
 class ResizeBilinearOptions:
     align_corners: bool = False
     half_pixel_centers: bool = False
+
+
+@dataclass(frozen=True)
+class UnidirectionalSequenceLSTMOptions:
+    fused_activation_function: Activation = Activation.TANH
+    cell_clip: float = 0.0
+    proj_clip: float = 0.0
+    time_major: bool = False
+
+
+@dataclass(frozen=True)
+class SVDFOptions:
+    rank: int = 1
+    fused_activation_function: Activation = Activation.RELU
+
+
+@dataclass(frozen=True)
+class VarHandleOptions:
+    container: str = ""
+    shared_name: str = ""
+
+
+@dataclass(frozen=True)
+class ReadVariableOptions:
+    """READ_VARIABLE has no fields."""
+
+
+@dataclass(frozen=True)
+class AssignVariableOptions:
+    """ASSIGN_VARIABLE has no fields."""
+
+
+@dataclass(frozen=True)
+class CallOnceOptions:
+    init_subgraph_index: int = 0

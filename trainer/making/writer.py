@@ -26,9 +26,9 @@ DATA_ALIGNMENT = 16  # TFLite schema: Buffer.data has force_align: 16
 
 @dataclass(frozen=True)
 class WriterTensor:
-    """One tensor of the file: constant if it has ``data``, else computed or an input.
+    """One tensor of the file: constant if it has ``data``, else computed, an input, or a variable.
 
-    ``dtype`` is NumPy's name of it ("int8", "int32", "float32", ...).
+    ``dtype`` is NumPy's name of it ("int8", "int32", "float32", ...), or "resource".
     """
 
     name: str
@@ -36,6 +36,7 @@ class WriterTensor:
     dtype: str = "int8"
     quant: QuantParams | None = None
     data: npt.NDArray[Any] | None = None
+    is_variable: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,16 @@ _INT8_VERSIONS = {
     "CONCATENATION": 2,
     "TRANSPOSE": 2,
     "MUL": 2,
+    "SVDF": 3,
 }
+
+
+@dataclass(frozen=True)
+class WriterGraph:
+    """A subgraph without inputs and outputs, such as CALL_ONCE runs."""
+
+    tensors: Sequence[WriterTensor]
+    ops: Sequence[WriterOp]
 
 
 def constant(name: str, data: npt.NDArray[Any], quant: QuantParams | None = None) -> WriterTensor:
@@ -81,42 +91,68 @@ def write_model(
     inputs: Sequence[str],
     outputs: Sequence[str],
     description: str = "mcutrain",
+    others: Sequence[WriterGraph] = (),
 ) -> bytes:
-    """The bytes of a ``.tflite`` file with one subgraph; operators run in the order given."""
-    index = {tensor.name: i for i, tensor in enumerate(tensors)}
-    assert len(index) == len(tensors), "tensor names must be unique"
+    """The bytes of a ``.tflite`` file with one subgraph, and ``others`` behind it; operators run in
+    the order given."""
+    graphs = [WriterGraph(tensors, ops), *others]
     builder = flatbuffers.Builder(1024)
-    constants = [tensor for tensor in tensors if tensor.data is not None]
+    constants = [tensor for graph in graphs for tensor in graph.tensors if tensor.data is not None]
     # Buffer 0 is empty by convention, and stands for every tensor without data.
     buffers = _vector(builder, [_buffer(builder, None), *(_buffer(builder, t) for t in constants)])
-    buffer_of = {tensor.name: i for i, tensor in enumerate(constants, 1)}
-    codes = list(dict.fromkeys((op.kind, _version(op, tensors, index)) for op in ops))
-    subgraph = _table(
-        builder,
-        "SubGraph",
-        name=builder.CreateString("main"),
-        tensors=_vector(builder, [_tensor(builder, t, buffer_of.get(t.name, 0)) for t in tensors]),
-        inputs=_int32s(builder, [index[name] for name in inputs]),
-        outputs=_int32s(builder, [index[name] for name in outputs]),
-        operators=_vector(
-            builder,
-            [
-                _operator(builder, op, index, codes.index((op.kind, _version(op, tensors, index))))
-                for op in ops
-            ],
-        ),
-    )
+    buffer_of = {id(tensor): i for i, tensor in enumerate(constants, 1)}
+    codes = list(dict.fromkeys(_code(op, graph) for graph in graphs for op in graph.ops))
+    ends = [(inputs, outputs), *[((), ())] * len(others)]
+    subgraphs = [
+        _subgraph(builder, graph, *end, buffer_of, codes)
+        for graph, end in zip(graphs, ends, strict=True)
+    ]
     model = _table(
         builder,
         "Model",
         version=SCHEMA_VERSION,
         description=builder.CreateString(description),
         operator_codes=_vector(builder, [_operator_code(builder, *code) for code in codes]),
-        subgraphs=_vector(builder, [subgraph]),
+        subgraphs=_vector(builder, subgraphs),
         buffers=buffers,
     )
     builder.Finish(model, FILE_IDENTIFIER)
     return bytes(builder.Output())
+
+
+def _subgraph(
+    builder: Any,
+    graph: WriterGraph,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    buffer_of: dict[int, int],
+    codes: list[tuple[str, int]],
+) -> int:
+    index = _index(graph)
+    return _table(
+        builder,
+        "SubGraph",
+        name=builder.CreateString("main"),
+        tensors=_vector(
+            builder, [_tensor(builder, t, buffer_of.get(id(t), 0)) for t in graph.tensors]
+        ),
+        inputs=_int32s(builder, [index[name] for name in inputs]),
+        outputs=_int32s(builder, [index[name] for name in outputs]),
+        operators=_vector(
+            builder,
+            [_operator(builder, op, index, codes.index(_code(op, graph))) for op in graph.ops],
+        ),
+    )
+
+
+def _index(graph: WriterGraph) -> dict[str, int]:
+    index = {tensor.name: i for i, tensor in enumerate(graph.tensors)}
+    assert len(index) == len(graph.tensors), "tensor names must be unique"
+    return index
+
+
+def _code(op: WriterOp, graph: WriterGraph) -> tuple[str, int]:
+    return op.kind, _version(op, graph.tensors, _index(graph))
 
 
 def _camel(snake: str) -> str:
@@ -176,6 +212,8 @@ def _tensor(builder: Any, tensor: WriterTensor, buffer: int) -> int:
     }
     if tensor.quant is not None:
         fields["quantization"] = _quantization(builder, tensor.quant)
+    if tensor.is_variable:
+        fields["is_variable"] = True
     return _table(builder, "Tensor", **fields)
 
 
@@ -234,4 +272,5 @@ def _operator(builder: Any, op: WriterOp, index: dict[str, int], opcode_index: i
 def _options(builder: Any, table: str, options: Any) -> int:
     values = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
     vectors = {n: _int32s(builder, v) for n, v in values.items() if isinstance(v, tuple)}
-    return _table(builder, table, **{**values, **vectors})
+    strings = {n: builder.CreateString(v) for n, v in values.items() if isinstance(v, str)}
+    return _table(builder, table, **{**values, **vectors, **strings})

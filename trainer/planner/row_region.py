@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from mcutrain.trainer.graph.call import KernelCall, Row, Scratch
+from mcutrain.trainer.graph.graph import Graph
 from mcutrain.trainer.graph.op import Node, Op
 from mcutrain.trainer.graph.tensor import Array, Tensor, TensorType
 from mcutrain.trainer.planner.row_ring import External, Read, Rings, Stage, rings
@@ -70,6 +71,12 @@ class Composite(Op):
 
     def macs(self, node: Node) -> int:
         return sum(inner.op.macs(inner) for inner in self.nodes)
+
+
+def operations(graph: Graph) -> list[Node]:
+    """The nodes in their order; of composites those that they are made of."""
+    parts = (n.op.nodes if isinstance(n.op, Composite) else (n,) for n in graph.nodes)
+    return [node for part in parts for node in part]
 
 
 @dataclass(frozen=True, eq=False)

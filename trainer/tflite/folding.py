@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def shape(source: OperatorSource) -> tuple[Array, ...]:
     """SHAPE: the input's dimensions."""
-    return (np.array(source.activation(0).type.shape, np.int64),)
+    return (np.array(source.shape(0), np.int64),)
 
 
 def moved(kind: type[Move], source: OperatorSource) -> tuple[Array, ...]:

@@ -6,6 +6,7 @@ What is asked here always has an answer; ``require_sound`` says what is wrong wi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -17,20 +18,23 @@ from mcutrain.trainer.tflite.tensors import OLDER, FileTensors
 from mcutrain.trainer.tflite.unread import VERSIONS, newer_fields
 
 SCHEMA_VERSION = 3
-EDGE_TYPES = (tflite.TensorType.FLOAT32, tflite.TensorType.UINT8)
+WIDE_TYPES = (tflite.TensorType.INT16, tflite.TensorType.INT32)
+EDGE_TYPES = (tflite.TensorType.FLOAT32, tflite.TensorType.UINT8, *WIDE_TYPES)
 FLOATS = (tflite.TensorType.FLOAT16, tflite.TensorType.FLOAT32, tflite.TensorType.FLOAT64)
 CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
 OP_NAMES = {v: k for k, v in vars(tflite.BuiltinOperator).items() if isinstance(v, int)}
 
 
 class Listing:
-    """The operators of a subgraph. ``edges`` are those that convert its input or its output."""
+    """The operators of a subgraph, and of these the ones that are ``read``. ``edges`` are those
+    that convert its input or its output."""
 
     def __init__(self, declared: FileTensors) -> None:
         self.declared = declared
         self.where, self.file = declared.where, declared.file
         self.subgraph = declared.subgraph
         self.edges: set[int] = set()
+        self.read: Sequence[int] = range(len(self))
 
     def __len__(self) -> int:
         return int(self.subgraph.OperatorsLength())
@@ -103,24 +107,19 @@ class Listing:
             )
 
     def require_known_file(self) -> None:
-        """Raises ModelError for several subgraphs, and for a schema that is not known."""
+        """Raises ModelError for a schema that is not known."""
         if self.file.Version() != SCHEMA_VERSION or newer_fields(self.file, "Model"):
             raise UnsupportedOpError(
                 f"{self.where} is of version {self.file.Version()} of the TFLite schema, or has "
                 f"fields that are not known; version {SCHEMA_VERSION} is supported",
                 OLDER,
             )
-        if self.file.SubgraphsLength() != 1:
-            raise UnsupportedOpError(
-                f"{self.where} has {self.file.SubgraphsLength()} subgraphs; one is supported",
-                "convert a model without control flow, variables and several signatures",
-            )
         if newer_fields(self.subgraph, "SubGraph"):
             raise UnsupportedOpError(f"{self.where} has fields of a newer TFLite schema", OLDER)
 
     def inner_input(self, index: int) -> int:
-        """The tensor that stands for the file's input: behind a QUANTIZE from float32 or uint8."""
-        readers = [k for k in range(len(self)) if index in self.inputs_of(k)]
+        """The tensor that stands for the file's input: behind a QUANTIZE from another type."""
+        readers = [k for k in self.read if index in self.inputs_of(k)]
         converts = [self.kind(k) for k in readers] == ["QUANTIZE"]
         if converts and self.declared.type_of(index) in EDGE_TYPES:
             self.edges.add(readers[0])
@@ -128,14 +127,27 @@ class Listing:
         return index
 
     def inner_output(self, index: int) -> int:
-        """The tensor that stands for the file's output: before a conversion to float32 or uint8."""
+        """The tensor that stands for the file's output: before a conversion to another type, and
+        before a SOFTMAX of more than int8, which training leaves out."""
         for k in range(len(self)):
             converts = self.kind(k) in CONVERSIONS and len(self.inputs_of(k)) == 1
             is_its = converts and self.outputs_of(k) == [index]
             if is_its and self.declared.type_of(index) in EDGE_TYPES:
                 self.edges.add(k)
-                return self.inputs_of(k)[0]
-        return index
+                return self.before_wide_softmax(self.inputs_of(k)[0])
+        return self.before_wide_softmax(index)
+
+    def before_wide_softmax(self, index: int) -> int:
+        """What the SOFTMAX reads that writes ``index`` wider than int8; else ``index``."""
+        writer = next((k for k in range(len(self)) if index in self.outputs_of(k)), None)
+        if writer is None or self.kind(writer) != "SOFTMAX" or len(self.inputs_of(writer)) != 1:
+            return index
+        (logits,) = self.inputs_of(writer)
+        types = self.declared.type_of(index), self.declared.type_of(logits)
+        if types[0] not in WIDE_TYPES or types[1] != tflite.TensorType.INT8:
+            return index
+        self.edges.add(writer)
+        return logits
 
     def is_float(self, index: int) -> bool:
         """Whether an operator reads or writes an activation in floating point."""
@@ -155,5 +167,5 @@ class Listing:
 
     @cached_property
     def is_float_model(self) -> bool:
-        """Whether no operator computes in integers."""
-        return all(map(self.is_float, range(len(self))))
+        """Whether none of the operators that are read computes in integers."""
+        return all(map(self.is_float, self.read))

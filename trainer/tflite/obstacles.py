@@ -37,7 +37,7 @@ class Obstacles:
     def error(self) -> ModelError:
         """Of all that was found: it names the first, and where the others are listed."""
         first, more = self.found[0], len(self.found) - 1
-        link = " " if first.text.startswith(("has ", "is ")) else ": "
+        link = " " if first.text.startswith(("has ", "is ", "cannot ")) else ": "
         others = f" ({more} more: `mcutrain inspect` lists them)" if more else ""
         message = f"{self.where}{link}{first.text}"
         return self._first(message, first.remedy + others, tuple(self.found))

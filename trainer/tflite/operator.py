@@ -13,12 +13,21 @@ from mcutrain.trainer.errors import ModelError, UnsupportedOpError
 from mcutrain.trainer.graph.graph import Graph
 from mcutrain.trainer.graph.op import Op
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Role, Tensor
+from mcutrain.trainer.model import State
 from mcutrain.trainer.tflite.tensors import FileTensors
-from mcutrain.trainer.tflite.unread import unread
+from mcutrain.trainer.tflite.unread import INTERMEDIATES, unread
 
 OPTION_NAMES = {v: k for k, v in vars(tflite.BuiltinOptions).items() if isinstance(v, int)}
 ACTIVATION_NAMES = {
     v: k for k, v in vars(tflite.ActivationFunctionType).items() if isinstance(v, int)
+}
+
+# Fused activations: the least and the greatest real output.
+ENDS: dict[int, tuple[float | None, float | None]] = {
+    tflite.ActivationFunctionType.NONE: (None, None),
+    tflite.ActivationFunctionType.RELU: (0.0, None),
+    tflite.ActivationFunctionType.RELU_N1_TO_1: (-1.0, 1.0),
+    tflite.ActivationFunctionType.RELU6: (0.0, 6.0),
 }
 
 # Options that are not named after their operator.
@@ -26,6 +35,10 @@ SHARED_OPTIONS = {
     "AVERAGE_POOL_2D": "Pool2DOptions",
     "MAX_POOL_2D": "Pool2DOptions",
     "MEAN": "ReducerOptions",
+    "MINIMUM": "MaximumMinimumOptions",
+    "MAXIMUM": "MaximumMinimumOptions",
+    "SVDF": "SVDFOptions",
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": "UnidirectionalSequenceLSTMOptions",
 }
 
 
@@ -74,11 +87,13 @@ class FileOperator:
         """Append a node and return its output. The first has the operator's name."""
         name = f"{self.name}_{len(self.added)}" if self.added else self.name
         try:
-            (out,) = self.graph.add(op, *inputs, name=name, index=self.index)
+            out, *kept = self.graph.add(op, *inputs, name=name, index=self.index)
         except ModelError as err:
             remedy = "quantise the model again, with samples like those that it will meet"
             raise ModelError(f"{self.reader.where}: {err}", remedy) from err
         out.label = name
+        states = (State(inputs[k], new) for k, new in zip(op.keeps, kept, strict=True))
+        self.reader.states += states
         self.added.append(out)
         return out
 
@@ -111,6 +126,10 @@ class FileOperator:
                 f"{self}: input {position} is not an activation written before it"
             )
         return self.reader.tensors[index]
+
+    def shape(self, position: int) -> tuple[int, ...]:
+        """The shape of input ``position``, as declared."""
+        return self.reader.shape_of(self.input_index(position))
 
     def is_activation(self, position: int) -> bool:
         """Whether input ``position`` is an activation, and no constant."""
@@ -145,40 +164,58 @@ class FileOperator:
             raise ModelError(f"{self}: input {position} is missing")
         return self.reader.read_integers(index)
 
-    def weights(self) -> Tensor:
-        """Input 1: symmetric int8 weights."""
-        w = self.reader.read_tensor(self.input_index(1), f"{self.name}_w", Role.CONST)
-        if w.type.dtype is not DType.S8 or w.type.quant is None or w.type.zero_point != 0:
-            raise UnsupportedOpError(f"{self}: the weights '{w.label}' are not symmetric int8")
+    def weights(self, position: int = 1, dtypes: tuple[DType, ...] = (DType.S8,)) -> Tensor:
+        """Input ``position``: symmetric weights of one of ``dtypes``."""
+        name = f"{self.name}_w" if position == 1 else f"{self.name}_w{position}"
+        index = self.input_index(position)
+        if index < 0:
+            raise ModelError(f"{self} has no weights at input {position}")
+        w = self.reader.read_tensor(index, name, Role.CONST)
+        if w.type.dtype not in dtypes or w.type.quant is None or w.type.zero_point != 0:
+            wanted = " or ".join(dtype.np.name for dtype in dtypes)
+            raise UnsupportedOpError(f"{self}: the weights '{w.label}' are not symmetric {wanted}")
         return w
 
-    def bias(self, out_ch: int) -> tuple[Tensor, ...]:
-        """Input 2: (the int32 bias,), or () where there is none."""
-        index = self.input_index(2)
+    def bias(self, out_ch: int, position: int = 2) -> tuple[Tensor, ...]:
+        """Input ``position``: (the int32 bias,), or () where there is none."""
+        index = self.input_index(position)
         if index == -1:
             return ()
-        b = self.reader.read_tensor(index, f"{self.name}_b", Role.CONST)
+        name = f"{self.name}_b" if position == 2 else f"{self.name}_b{position}"
+        b = self.reader.read_tensor(index, name, Role.CONST)
         if b.type.dtype is not DType.S32 or b.type.size != out_ch:
             raise UnsupportedOpError(
                 f"{self}: the bias '{b.label}' is not int32 of {out_ch} channels"
             )
         return (b,)
 
+    def state(self, position: int, dtype: DType) -> Tensor:
+        """Input ``position``: a variable that only this operator has, with its initial value."""
+        index = self.input_index(position)
+        if index < 0:
+            raise ModelError(f"{self} has no state at input {position}")
+        return self.reader.read_variable(index, f"{self.name}_state{position}", dtype, self.site)
+
+    def pass_over_intermediates(self) -> None:
+        """Leave out what the operator says of the values inside it."""
+        self.asked.add(INTERMEDIATES)
+
     def limits(self) -> tuple[int, int]:
         """Output limits of the fused activation (TFLite CalculateActivationRangeQuantized)."""
-        code, kinds = self.option("FusedActivationFunction"), tflite.ActivationFunctionType
+        code = self.option("FusedActivationFunction")
         quant, low, high = self.out.type.quant, -128, 127
         assert quant is not None
-        if code in (kinds.RELU, kinds.RELU6):
-            low = max(low, quant.nearest(0.0))
-        elif code != kinds.NONE:
+        if code not in ENDS:
             raise UnsupportedOpError(
-                f"{self} has the fused activation {ACTIVATION_NAMES.get(code, code)}; NONE, RELU "
-                "and RELU6 are supported",
+                f"{self} has the fused activation {ACTIVATION_NAMES.get(code, code)}; NONE, RELU, "
+                "RELU_N1_TO_1 and RELU6 are supported",
                 "let the activation be one of them, or an operator of its own",
             )
-        if code == kinds.RELU6:
-            high = min(high, quant.nearest(6.0))
+        least, greatest = ENDS[code]
+        if least is not None:
+            low = max(low, quant.nearest(least))
+        if greatest is not None:
+            high = min(high, quant.nearest(greatest))
         return low, high
 
     def is_same_padding(self) -> bool:

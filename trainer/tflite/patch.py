@@ -54,7 +54,7 @@ def data_buffer(raw: bytes) -> Piece:
 
 
 class TflitePatch:
-    """A file with one subgraph, and changes to it. ``finish`` gives the new file.
+    """A file, and changes to its first subgraph. ``finish`` gives the new file.
 
     Data are overwritten where nothing else reads them and they have room; else they get a
     buffer of their own. ``unused_bytes`` is what the file then holds in vain. A zip behind the
@@ -65,11 +65,11 @@ class TflitePatch:
         data, self.behind = behind.split(data)
         self.patch = FlatBufferPatch(data)
         self.file: Any = tflite.Model.GetRootAsModel(data, 0)
-        if self.file.SubgraphsLength() != 1:
-            raise ModelError(f"the file has {self.file.SubgraphsLength()} subgraphs, not one")
+        if not self.file.SubgraphsLength():
+            raise ModelError("the file has no subgraph")
         self.subgraph: Any = self.file.Subgraphs(0)
         self.root = self.patch.follow(0)
-        self.graph_at = self.patch.follow(self.slots(self.root, SUBGRAPHS)[0])
+        self.graph_at, *self.other_graphs = map(self.patch.follow, self.slots(self.root, SUBGRAPHS))
         self.buffers: list[Target] = self.targets(self.root, BUFFERS)
         self.metadata = [
             ParameterEntry(
@@ -115,9 +115,10 @@ class TflitePatch:
         return start, start + self.patch.unsigned(start - 4)
 
     def count_buffer_users(self) -> Counter[int]:
-        """How many tensors and metadata refer to each buffer."""
-        graph, file = self.subgraph, self.file
-        users = Counter(int(graph.Tensors(k).Buffer()) for k in range(graph.TensorsLength()))
+        """How many tensors, of all subgraphs, and metadata refer to each buffer."""
+        file, users = self.file, Counter[int]()
+        for graph in map(file.Subgraphs, range(file.SubgraphsLength())):
+            users.update(int(graph.Tensors(k).Buffer()) for k in range(graph.TensorsLength()))
         users.update(int(file.Metadata(k).Buffer()) for k in range(file.MetadataLength()))
         slot = self.patch.field(self.root, METADATA_BUFFER)
         users.update(map(self.patch.unsigned, self.patch.elements(slot) if slot else []))
@@ -298,8 +299,9 @@ class TflitePatch:
         changes: dict[int, Piece] = {}
         if tensors:
             graph = self.moved(self.graph_at, {0: tensors}, SUBGRAPH_SCALARS, SUBGRAPH_FIELDS)
-            changes[SUBGRAPHS] = offsets([graph])
-            self.patch.drop(self.patch.table_bytes(self.graph_at) + 8)
+            changes[SUBGRAPHS] = offsets([graph, *self.other_graphs])
+            count = 1 + len(self.other_graphs)
+            self.patch.drop(self.patch.table_bytes(self.graph_at) + 4 + 4 * count)
         for number, targets in ((BUFFERS, self.buffers), (METADATA, entries)):
             new = self.new_vector(self.root, number, targets)
             if new:

@@ -6,6 +6,8 @@ from __future__ import annotations
 import re
 import struct
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import tflite
@@ -14,10 +16,11 @@ from mcutrain.trainer.errors import ModelError, UnsupportedOpError
 from mcutrain.trainer.graph.graph import Graph
 from mcutrain.trainer.graph.op import Op
 from mcutrain.trainer.graph.tensor import QuantParams, Role, Tensor, TensorType
-from mcutrain.trainer.model import Model, trim
-from mcutrain.trainer.ops.softmax import Softmax
+from mcutrain.trainer.model import Model, logits_of, trim
 from mcutrain.trainer.ops.weighted import Weighted
-from mcutrain.trainer.tflite.bounds import MAX_OPERANDS, MAX_OPERATORS, require_bounded
+from mcutrain.trainer.options import WHOLE, Section
+from mcutrain.trainer.tflite.bounds import MAX_OPERATORS, require_bounded
+from mcutrain.trainer.tflite.ends import Ends
 from mcutrain.trainer.tflite.folding import FOLDS
 from mcutrain.trainer.tflite.listing import CONVERSIONS, FLOATS, Listing
 from mcutrain.trainer.tflite.metadata import calibration, training_state
@@ -25,6 +28,7 @@ from mcutrain.trainer.tflite.obstacles import Obstacles
 from mcutrain.trainer.tflite.operator import FileOperator
 from mcutrain.trainer.tflite.remedies import REMEDIES
 from mcutrain.trainer.tflite.tensors import FULL_INTEGER, INTEGERS, TYPE_NAMES, FileTensors
+from mcutrain.trainer.tflite.variables import Variables
 
 MAX_FILE_BYTES = 256 << 20
 NO_INT8 = "the converter has no int8 form of it: put another operator in its place"
@@ -34,38 +38,60 @@ READER_ERRORS = (struct.error, IndexError, TypeError, ValueError, AttributeError
 CONVERT = "copy it again, or write it with the TensorFlow Lite converter"
 
 
-def load(path: str | Path) -> Model:
-    """The forward model of an int8 ``.tflite`` file.
+def load(path: str | Path, section: Section = WHOLE) -> Model:
+    """The forward model of an int8 ``.tflite`` file, or a section of it: then nothing else of the
+    file is judged.
 
     Raises ModelError if the file is not one, UnsupportedOpError (naming operator, index
     and tensor) for what is not supported.
     """
     path = Path(path)
+    return parse(read_file(path), path.stem, str(path), section)
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a model's file. Raises ModelError."""
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise ModelError(f"{path} is larger than {MAX_FILE_BYTES >> 20} MiB")
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as err:
         raise ModelError(
             f"cannot read model {path}: {err.strerror}", "give the path of an int8 .tflite file"
         ) from err
-    return parse(data, path.stem, str(path))
 
 
-def parse(data: bytes, name: str, where: str = "the model") -> Model:
+def parse(data: bytes, name: str, where: str = "the model", section: Section = WHOLE) -> Model:
     """As ``load``, from the file's bytes."""
+    with opened(data, where):
+        return Reader(data, identifier(name), where, section).model()
+
+
+@contextmanager
+def opened(data: bytes, where: str) -> Iterator[None]:
+    """What is read inside of a file is damaged where the flatbuffer reader fails. Raises
+    ModelError."""
     if len(data) < 16 or data[4:8] != b"TFL3":
         raise ModelError(f"{where} is not a .tflite file (no TFL3 identifier)", CONVERT)
     try:
-        return Reader(data, identifier(name), where).model()
+        yield
     except READER_ERRORS as err:
         raise ModelError(f"{where} is damaged or truncated: {err}", CONVERT) from err
 
 
-def input_tensor(path: Path) -> int:
+def stored_state(path: Path) -> bytes | None:
+    """The training state that a file holds, unchecked, whatever its network is. Raises
+    ModelError."""
+    data = read_file(path)
+    with opened(data, str(path)):
+        return training_state(tflite.Model.GetRootAsModel(data, 0), str(path))
+
+
+def input_tensor(path: Path, section: Section = WHOLE) -> int:
     """The index of the file's tensor that is the model's input, behind an edge from float too."""
-    reader = Reader(path.read_bytes(), path.stem, str(path))
-    return reader.listing.inner_input(reader.subgraph.Inputs(0))
+    reader = Reader(read_file(path), path.stem, str(path), section)
+    reader.model()
+    return reader.source_index
 
 
 def identifier(name: str) -> str:
@@ -92,78 +118,67 @@ def importers(base: type[Op] = Op) -> dict[str, type[Op]]:
 
 
 class Reader:
-    """Reads a file to its end: what cannot be read is collected, and what is behind it is read as
-    the file declares it, so that all obstacles of a file are found at once."""
+    """Reads a section of a file to its end: what cannot be read is collected, and what is behind it
+    is read as the file declares it, so that all obstacles are found at once."""
 
-    def __init__(self, data: bytes, name: str, where: str) -> None:
-        self.name, self.where = name, where
+    def __init__(self, data: bytes, name: str, where: str, section: Section = WHOLE) -> None:
+        self.name, self.where, self.section = name, where, section
         self.file = tflite.Model.GetRootAsModel(data, 0)
         if not self.file.SubgraphsLength():
-            raise ModelError(f"{where} has 0 subgraphs; one is supported")
+            raise ModelError(f"{where} has 0 subgraphs; one is needed")
         self.subgraph = self.file.Subgraphs(0)
         self.graph = Graph()
         self.declared = FileTensors(self.file, self.subgraph, where)
         self.listing = Listing(self.declared)
         self.obstacles = Obstacles(where)
+        self.variables = Variables(self.listing)
         self.unknown: set[int] = set()  # tensors that cannot be read, of which that was said
-        self.last_index = -1
+        self.source_index = self.last_index = -1
 
     def model(self) -> Model:
         if len(self.listing) > MAX_OPERATORS:
             raise ModelError(
                 f"{self.where} has {len(self.listing)} operators; {MAX_OPERATORS} are supported"
             )
+        ends = Ends(self.listing, self.obstacles, self.section)
+        self.last_index, self.listing.read = ends.output, ends.operators
         for k in range(len(self.listing)):
             self.declared.writers.update(dict.fromkeys(self.listing.outputs_of(k), k))
-        source = self.read_ends()
-        self.read_operators()
+        source = self.read_source(ends)
+        self.read_operators(ends)
         if not self.obstacles:
             assert source is not None
             with self.obstacles.collected():
-                return self.whole(source)
+                return self.whole(source, ends)
         raise self.obstacles.error()
 
-    def whole(self, source: Tensor) -> Model:
+    def whole(self, source: Tensor, ends: Ends) -> Model:
         """The model of operators that were all read. Raises ModelError."""
+        self.declared.states += self.variables.finish()
         output = self.declared.tensors.get(self.last_index)
         if output is None or not self.graph.nodes:
             raise ModelError(f"{self.where}: no operator writes the output")
-        last = self.graph.producer(output)
-        logits = last.inputs[0] if last and isinstance(last.op, Softmax) else output
         require_bounded(self.graph, self.where)
         model = Model(
-            self.name, self.graph, source, logits, output, training_state(self.file, self.where),
-            self.pixels(self.subgraph.Inputs(0)), self.tied(), calibration(self.file, self.where),
+            self.name, self.graph, source, logits_of(self.graph, output), output,
+            training_state(self.file, self.where), self.pixels(ends.inputs[0]), self.tied(),
+            calibration(self.file, self.where), tuple(self.declared.states), self.section,
         )  # fmt: skip
         if not trim(model).weighted:
+            place = f" {self.section.place}" if self.section.place else ""
             raise ModelError(
-                f"{self.where} has no layer with weights: nothing can learn",
+                f"{self.where} has no layer with weights{place}: nothing can learn",
                 "take a model with a convolution or a fully connected layer",
             )
         return model
 
-    def read_ends(self) -> Tensor | None:
-        """The model's input, if it can be read; what the file says as a whole is checked."""
-        g, collected = self.subgraph, self.obstacles.collected
-        with collected():
-            self.listing.require_known_file()
-        with collected():
-            if g.InputsLength() != 1 or g.OutputsLength() != 1:
-                raise ModelError(
-                    f"{self.where} has {g.InputsLength()} inputs and {g.OutputsLength()} outputs; "
-                    "models with one of each are supported",
-                    "convert the part of the network from one input to one output",
-                )
-        for k in range(min(g.OutputsLength(), MAX_OPERANDS)):
-            with collected():
-                inner = self.listing.inner_output(g.Outputs(k))
-                self.last_index = inner if k == 0 else self.last_index
+    def read_source(self, ends: Ends) -> Tensor | None:
+        """The tensor that the section begins with, if it can be read."""
         source = None
-        for k in range(min(g.InputsLength(), MAX_OPERANDS)):
-            index = int(g.Inputs(k))
+        for index in ends.inputs:
             self.unknown.add(index)
-            with collected():
-                index = self.listing.inner_input(index)
+            with self.obstacles.collected():
+                self.source_index = index = self.listing.inner_input(index)
                 self.unknown.add(index)
                 if self.listing.is_float_model or self.declared.type_of(index) not in FLOATS:
                     source = self.read_input(index)
@@ -173,7 +188,8 @@ class Reader:
     def read_input(self, index: int) -> Tensor:
         """The model's input. Raises ModelError."""
         source = self.declared.read_tensor(index, "input", Role.INPUT)
-        self.declared.require_int8(source, "input")
+        what = "input" if self.section.start is None else f"'{self.section.start}'"
+        self.declared.require_int8(source, what)
         if source.type.shape[0] != 1:
             raise ModelError(
                 f"{self.where}: the input's batch is {source.type.shape[0]}; use 1",
@@ -188,13 +204,14 @@ class Reader:
             )
         return source
 
-    def read_operators(self) -> None:
-        gates = [k for k in range(len(self.listing)) if self.is_gate(k)]
-        for index in range(len(self.listing)):
+    def read_operators(self, ends: Ends) -> None:
+        gates = [k for k in self.listing.read if self.is_gate(k)]
+        for index in self.listing.read:
             if index in self.listing.edges:
                 continue
             before = len(self.obstacles.found)
             with self.obstacles.collected(index, self.listing.kind(index)):
+                ends.require_behind_start(index)
                 self.read_operator(index)
             if len(self.obstacles.found) > before or not self.is_read(index):
                 self.go_on_behind(index)
@@ -212,14 +229,14 @@ class Reader:
         return is_conversion and index not in self.listing.edges and self.listing.is_float(index)
 
     def is_read(self, index: int) -> bool:
-        known = {*self.declared.tensors, *self.declared.folded}
+        known = {*self.declared.tensors, *self.declared.folded, *self.variables.handles.keys}
         return known.issuperset(self.listing.outputs_of(index))
 
     def read_operator(self, index: int) -> None:
         """Append an operator; nothing for one of which the cause was said. Raises ModelError."""
         self.listing.require_sound(index)
         kind, site, known = self.listing.kind(index), self.listing.site(index), importers()
-        is_known = kind in known or kind in FOLDS
+        is_known = kind in known or kind in FOLDS or kind in self.variables.operators
         if self.is_gate(index):
             return
         floats = self.listing.floats_of(index)
@@ -240,12 +257,14 @@ class Reader:
         there = {*self.declared.tensors, *self.declared.folded}
         if there.intersection(outputs) or len(set(outputs)) < len(outputs):
             raise ModelError(f"{self.where}: {site} writes a tensor that is already there")
-        if not outputs:
-            raise ModelError(f"{self.where}: {site} has no output")
         is_last = self.last_index in outputs
         operator = self.listing.operator(index)
         source = FileOperator(self.declared, operator, kind, site, index, is_last, self.graph)
-        if kind in FOLDS and (kind not in known or self.declared.type_of(outputs[0]) in INTEGERS):
+        if kind in self.variables.operators:
+            self.variables.take(source)
+        elif not outputs:
+            raise ModelError(f"{self.where}: {site} has no output")
+        elif kind in FOLDS and (kind not in known or self.declared.type_of(outputs[0]) in INTEGERS):
             self.fold(source, outputs)
         else:
             self.append(source, outputs)

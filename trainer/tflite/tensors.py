@@ -11,6 +11,7 @@ import tflite
 
 from mcutrain.trainer.errors import ModelError, UnsupportedOpError
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
+from mcutrain.trainer.model import State
 from mcutrain.trainer.tflite.bounds import MAX_ELEMENTS, MAX_RANK
 from mcutrain.trainer.tflite.remedies import STATE
 from mcutrain.trainer.tflite.unread import newer_fields
@@ -32,13 +33,16 @@ FULL_INTEGER = "convert the model with full-integer quantisation, to int8"
 
 class FileTensors:
     """What the subgraph of a file declares. ``tensors`` are the activations that were read so far,
-    ``folded`` the integers that were computed, ``writers`` has the operator that writes each."""
+    ``folded`` the integers that were computed, ``writers`` has the operator that writes each,
+    ``variables`` the operator that each variable is the state of, ``states`` all that is kept."""
 
     def __init__(self, file: Any, subgraph: Any, where: str) -> None:
         self.file, self.subgraph, self.where = file, subgraph, where
         self.tensors: dict[int, Tensor] = {}
         self.folded: dict[int, Array] = {}
         self.writers: dict[int, int] = {}
+        self.variables: dict[int, str] = {}
+        self.states: list[State] = []
 
     def label(self, index: int) -> str:
         if not 0 <= index < self.subgraph.TensorsLength():
@@ -99,6 +103,34 @@ class FileTensors:
             self.tensors[index] = tensor
         return tensor
 
+    def read_variable(self, index: int, name: str, dtype: DType, site: str) -> Tensor:
+        """The variable ``index`` as the state of the operator at ``site``, with its initial value:
+        0 in reals, as tflite-micro sets it. Raises ModelError."""
+        label, table, shape = self.label(index), self.subgraph.Tensors(index), self.shape_of(index)
+        if not table.IsVariable() or self.has_data(table.Buffer()) or index in self.writers:
+            raise ModelError(
+                f"{self.where}: '{label}' is the state of {site}, yet no variable without a value"
+            )
+        if self.variables.setdefault(index, site) != site:
+            raise ModelError(
+                f"{self.where}: '{label}' is the state of {self.variables[index]} and of {site}"
+            )
+        self.require_plain(table, label, is_variable=True)
+        quant = self.read_quant(table, label, shape)
+        is_whole = quant is not None and len(quant.scales) == 1
+        if DTYPES.get(table.Type()) is not dtype or quant is None or not is_whole:
+            raise UnsupportedOpError(
+                f"{self.where}: the state '{label}' of {site} is no {dtype.np.name} of one scale",
+                FULL_INTEGER,
+            )
+        if not shape or min(shape) < 1 or math.prod(shape) > MAX_ELEMENTS:
+            raise ModelError(f"{self.where}: tensor '{label}' has the shape {shape}")
+        reach = 128 if dtype is DType.S8 else 0
+        if not -reach <= quant.zero_point <= max(0, reach - 1):
+            raise ModelError(f"{self.where}: the state '{label}' has no {dtype.np.name} zero point")
+        data = np.full(shape, quant.zero_point, dtype.np)
+        return Tensor(name, TensorType(shape, dtype, quant), Role.CONST, data, label)
+
     def read_quant(self, table: Any, label: str, shape: tuple[int, ...]) -> QuantParams | None:
         quant = table.Quantization()
         if quant is None or quant.ScaleLength() == 0:
@@ -124,12 +156,16 @@ class FileTensors:
             )
         return QuantParams(scales, zeros.pop(), axis)
 
-    def require_plain(self, table: Any, label: str) -> None:
+    def require_plain(self, table: Any, label: str, is_variable: bool = False) -> None:
         """Raises UnsupportedOpError for what a tensor may declare beside its type and its data."""
         quant = table.Quantization()
         for is_there, what, remedy in (
             (table.Sparsity(), "is sparse", "convert the model without sparse tensors"),
-            (table.IsVariable(), "is a variable, which keeps its value between inferences", STATE),
+            (
+                table.IsVariable() and not is_variable,
+                "is a variable, which keeps its value between inferences",
+                STATE,
+            ),
             (table.VariantTensorsLength(), "is of a variant type", FULL_INTEGER),
             (
                 quant is not None and quant.DetailsType(),

@@ -21,13 +21,18 @@ SILENT = {
 # The newest version of each operator that is known (TFLite, register.cc). A converter asks for a
 # version only where an operator uses what that version brought.
 VERSIONS = {
-    "ADD": 5, "AVERAGE_POOL_2D": 3, "CONCATENATION": 4, "CONV_2D": 8, "DEPTHWISE_CONV_2D": 7,
-    "EXPAND_DIMS": 1, "FULLY_CONNECTED": 14, "GATHER": 7, "HARD_SWISH": 1, "LEAKY_RELU": 2,
-    "LOGISTIC": 4, "MAX_POOL_2D": 3, "MEAN": 3, "MUL": 7, "PACK": 4, "PAD": 4, "PADV2": 4,
-    "QUANTIZE": 4, "RELU": 4, "RELU6": 4, "RESHAPE": 2, "RESIZE_BILINEAR": 4,
-    "RESIZE_NEAREST_NEIGHBOR": 4, "SHAPE": 1, "SLICE": 6, "SOFTMAX": 4, "SPLIT": 4, "SPLIT_V": 2,
-    "SQUEEZE": 2, "STRIDED_SLICE": 8, "TANH": 4, "TILE": 3, "TRANSPOSE": 6, "UNPACK": 4,
+    "ABS": 5, "ADD": 5, "AVERAGE_POOL_2D": 3, "CONCATENATION": 4, "CONV_2D": 8,
+    "DEPTHWISE_CONV_2D": 7, "ELU": 1, "EXPAND_DIMS": 1, "FULLY_CONNECTED": 14, "GATHER": 7,
+    "GELU": 2, "HARD_SWISH": 1, "LEAKY_RELU": 2, "LOGISTIC": 4, "MAXIMUM": 4, "MAX_POOL_2D": 3,
+    "MEAN": 3, "MINIMUM": 4, "MUL": 7, "NEG": 2, "PACK": 4, "PAD": 4, "PADV2": 4, "PRELU": 1,
+    "QUANTIZE": 4, "RELU": 4, "RELU6": 4, "RELU_0_TO_1": 1, "RELU_N1_TO_1": 1, "RESHAPE": 2,
+    "RESIZE_BILINEAR": 4, "RESIZE_NEAREST_NEIGHBOR": 4, "RSQRT": 3, "SHAPE": 1, "SLICE": 6,
+    "SOFTMAX": 4, "SPLIT": 4, "SPLIT_V": 2, "SQUARED_DIFFERENCE": 3, "SQUEEZE": 2,
+    "STRIDED_SLICE": 8, "SUB": 5, "TANH": 4, "TILE": 3, "TRANSPOSE": 6, "UNPACK": 4,
 }  # fmt: skip
+INTERMEDIATES = "Intermediates"  # of an operator; as if it were one of its options
+VERSIONS |= {"SVDF": 4, "UNIDIRECTIONAL_SEQUENCE_LSTM": 5}
+VERSIONS |= dict.fromkeys(("ASSIGN_VARIABLE", "CALL_ONCE", "READ_VARIABLE", "VAR_HANDLE"), 1)
 EMPTY = bytes([4, 0, 4, 0, 4, 0, 0, 0])  # a FlatBuffers table without fields, at 4
 NOT_FIELDS = ("GetRootAs", "Init")
 VIEWS = ("AsNumpy", "Length", "IsNone", "BufferHasIdentifier")
@@ -41,7 +46,7 @@ def unread(operator: Any, options: str, asked: Collection[str]) -> Iterator[str]
     """
     if operator.CustomOptionsLength() or operator.LargeCustomOptionsSize():
         yield "has custom options"
-    if operator.IntermediatesLength():
+    if operator.IntermediatesLength() and INTERMEDIATES not in asked:
         yield "has intermediate tensors"
     if any(map(operator.MutatingVariableInputs, range(operator.MutatingVariableInputsLength()))):
         yield "changes one of its inputs"

@@ -205,7 +205,6 @@ def add_subgraph(model: Any) -> None:
         (set_external, 0, "'w' lie outside the tables"),
         (set_details, 0, "'w' has a custom quantisation"),
         (set_open, None, "'x' leaves the size of its axes 1, 2 open"),
-        (add_subgraph, None, "has 2 subgraphs"),
     ],
 )
 def test_what_a_file_says_beside_is_named(

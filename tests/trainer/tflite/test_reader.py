@@ -191,12 +191,12 @@ def a_bias_of_int8(p: Parts) -> None:
     p.change("b", dtype="int8", data=np.arange(3, dtype=np.int8))
 
 
-@refuses("2 inputs", "1 outputs")
+@refuses("2 inputs: 'x' (1, 4, 4, 2), 'a' (1, 4, 4, 3)", "--from")
 def two_inputs(p: Parts) -> None:
     p.inputs = ["x", "a"]
 
 
-@refuses("1 inputs", "2 outputs")
+@refuses("2 outputs: 'y' (1, 5), 'a' (1, 4, 4, 3)", "--to y")
 def two_outputs(p: Parts) -> None:
     p.outputs = ["y", "a"]
 
@@ -276,6 +276,7 @@ def a_tensor_written_twice(p: Parts) -> None:
 @refuses("operator 0", "already there")
 def an_operator_that_writes_the_input(p: Parts) -> None:
     p.op(0, outputs=("x",))
+    p.op(1, inputs=("x", "v", "c"))
 
 
 @refuses("operator 0", "not one output")
