@@ -15,10 +15,12 @@ from mcutrain.trainer.graph.graph import Graph
 from mcutrain.trainer.graph.op import Op
 from mcutrain.trainer.graph.tensor import QuantParams, Role, Tensor, TensorType
 from mcutrain.trainer.model import Model, trim
+from mcutrain.trainer.ops.float_function import FloatFunction
 from mcutrain.trainer.ops.softmax import Softmax
 from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.tflite.bounds import MAX_OPERANDS, MAX_OPERATORS, require_bounded
 from mcutrain.trainer.tflite.folding import FOLDS
+from mcutrain.trainer.tflite.islands import float_islands
 from mcutrain.trainer.tflite.listing import CONVERSIONS, FLOATS, Listing
 from mcutrain.trainer.tflite.metadata import calibration, training_state
 from mcutrain.trainer.tflite.obstacles import Obstacles
@@ -195,13 +197,18 @@ class Reader:
         return source
 
     def read_operators(self) -> None:
-        gates = [k for k in range(len(self.listing)) if self.is_gate(k)]
+        islands = float_islands(self.listing)
+        inside = {k for island in islands.values() for k in island}
+        gates = [k for k in range(len(self.listing)) if self.is_gate(k) and k not in inside]
         for index in range(len(self.listing)):
-            if index in self.listing.edges:
+            if index in self.listing.edges or index in inside.difference(islands):
                 continue
             before = len(self.obstacles.found)
             with self.obstacles.collected(index, self.listing.kind(index)):
-                self.read_operator(index)
+                if index in islands:
+                    self.read_island(islands[index])
+                else:
+                    self.read_operator(index)
             if len(self.obstacles.found) > before or not self.is_read(index):
                 self.go_on_behind(index)
         if gates and not self.obstacles:
@@ -242,37 +249,60 @@ class Reader:
             raise UnsupportedOpError(f"{self.where}: {site} is not supported", own)
         if self.unknown.intersection(self.listing.inputs_of(index)):
             return
-        out_index = self.listing.output_of(index)
+        self.listing.output_of(index)
         if self.is_read(index):
             raise ModelError(f"{self.where}: {site} writes a tensor that is already there")
-        self.append(index, kind, site, out_index)
+        self.append(index)
 
-    def append(self, index: int, kind: str, site: str, out_index: int) -> None:
-        name, is_last = f"{kind.lower()}_{index}", out_index == self.last_index
-        source = FileOperator(
-            self.declared, self.listing.operator(index), kind, site, name, is_last
-        )
-        if kind in FOLDS:
-            folded = FOLDS[kind](source)
-            source.require_all_read()
-            self.declared.folded[out_index] = folded
+    def read_island(self, operators: tuple[int, ...]) -> None:
+        """Append what operators compute in floating point between conversions, as one table."""
+        read = [self.source_of(k) for k in operators]
+        for k, each in zip(operators, read, strict=True):
+            self.listing.require_sound(k)
+            each.input_index(0)
+            each.require_all_read()
+        if self.unknown.intersection(self.listing.inputs_of(operators[0])):
             return
-        self.declared.require_int8(source.out, site)
-        op, inputs = importers()[kind].from_tflite(source)
+        self.declared.require_int8(read[-1].out, read[-1].site)
+        assert read[-1].out.type.quant is not None
+        functions = tuple(each.kind for each in read[1:-1])
+        op = FloatFunction(read[-1].out.type.quant, functions)
+        self.add(op, (read[0].activation(0),), read[-1], operators[-1])
+
+    def source_of(self, index: int) -> FileOperator:
+        kind, is_last = self.listing.kind(index), self.last_index in self.listing.outputs_of(index)
+        return FileOperator(
+            self.declared, self.listing.operator(index), kind, self.listing.site(index),
+            f"{kind.lower()}_{index}", is_last,
+        )  # fmt: skip
+
+    def append(self, index: int) -> None:
+        source = self.source_of(index)
+        if source.kind in FOLDS:
+            folded = FOLDS[source.kind](source)
+            source.require_all_read()
+            self.declared.folded[self.listing.output_of(index)] = folded
+            return
+        self.declared.require_int8(source.out, source.site)
+        op, inputs = importers()[source.kind].from_tflite(source)
         source.require_all_read()
+        self.add(op, inputs, source, index)
+
+    def add(self, op: Op, inputs: tuple[Tensor, ...], source: FileOperator, index: int) -> None:
+        """Append an operator that was read, if it computes what the file declares."""
         try:
-            (out,) = self.graph.add(op, *inputs, name=name, index=index)
+            (out,) = self.graph.add(op, *inputs, name=source.name, index=index)
         except ModelError as err:
             remedy = "quantise the model again, with samples like those that it will meet"
             raise ModelError(f"{self.where}: {err}", remedy) from err
         declared = source.out.type
         if out.type.shape != declared.shape or out.type.quant != declared.quant:
             raise ModelError(
-                f"{self.where}: {site} is declared as {describe(declared)}, "
+                f"{self.where}: {source.site} is declared as {describe(declared)}, "
                 f"but computes {describe(out.type)}"
             )
         out.label = source.out.label
-        self.declared.tensors[out_index] = out
+        self.declared.tensors[self.listing.output_of(index)] = out
 
     def go_on_behind(self, index: int) -> None:
         """Take the outputs of an operator that cannot be read as the file declares them."""
