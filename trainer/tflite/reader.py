@@ -17,11 +17,13 @@ from mcutrain.trainer.graph.graph import Graph
 from mcutrain.trainer.graph.op import Op
 from mcutrain.trainer.graph.tensor import QuantParams, Role, Tensor, TensorType
 from mcutrain.trainer.model import Model, logits_of, trim
+from mcutrain.trainer.ops.float_function import FloatFunction
 from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.options import WHOLE, Section
 from mcutrain.trainer.tflite.bounds import MAX_OPERATORS, require_bounded
 from mcutrain.trainer.tflite.ends import Ends
 from mcutrain.trainer.tflite.folding import FOLDS
+from mcutrain.trainer.tflite.islands import float_islands
 from mcutrain.trainer.tflite.listing import CONVERSIONS, FLOATS, Listing
 from mcutrain.trainer.tflite.metadata import calibration, training_state
 from mcutrain.trainer.tflite.obstacles import Obstacles
@@ -205,14 +207,19 @@ class Reader:
         return source
 
     def read_operators(self, ends: Ends) -> None:
-        gates = [k for k in self.listing.read if self.is_gate(k)]
+        islands = float_islands(self.listing)
+        inside = {k for island in islands.values() for k in island}
+        gates = [k for k in self.listing.read if self.is_gate(k) and k not in inside]
         for index in self.listing.read:
-            if index in self.listing.edges:
+            if index in self.listing.edges or index in inside.difference(islands):
                 continue
             before = len(self.obstacles.found)
             with self.obstacles.collected(index, self.listing.kind(index)):
                 ends.require_behind_start(index)
-                self.read_operator(index)
+                if index in islands:
+                    self.read_island(islands[index])
+                else:
+                    self.read_operator(index)
             if len(self.obstacles.found) > before or not self.is_read(index):
                 self.go_on_behind(index)
         if gates and not self.obstacles:
@@ -257,9 +264,7 @@ class Reader:
         there = {*self.declared.tensors, *self.declared.folded}
         if there.intersection(outputs) or len(set(outputs)) < len(outputs):
             raise ModelError(f"{self.where}: {site} writes a tensor that is already there")
-        is_last = self.last_index in outputs
-        operator = self.listing.operator(index)
-        source = FileOperator(self.declared, operator, kind, site, index, is_last, self.graph)
+        source = self.source_of(index)
         if kind in self.variables.operators:
             self.variables.take(source)
         elif not outputs:
@@ -268,6 +273,30 @@ class Reader:
             self.fold(source, outputs)
         else:
             self.append(source, outputs)
+
+    def source_of(self, index: int) -> FileOperator:
+        return FileOperator(
+            self.declared, self.listing.operator(index), self.listing.kind(index),
+            self.listing.site(index), index, self.last_index in self.listing.outputs_of(index),
+            self.graph,
+        )  # fmt: skip
+
+    def read_island(self, operators: tuple[int, ...]) -> None:
+        """Append what operators compute in floating point between conversions, as one table."""
+        read = [self.source_of(k) for k in operators]
+        for k, each in zip(operators, read, strict=True):
+            self.listing.require_sound(k)
+            each.input_index(0)
+            each.require_all_read()
+        if self.unknown.intersection(self.listing.inputs_of(operators[0])):
+            return
+        last = read[-1]
+        self.declared.require_int8(last.out, last.site)
+        assert last.out.type.quant is not None
+        functions = tuple(each.kind for each in read[1:-1])
+        op = FloatFunction(last.out.type.quant, functions)
+        outputs = self.listing.outputs_of(operators[-1])
+        self.declare(last, outputs, (last.add(op, read[0].activation(0)),))
 
     def fold(self, source: FileOperator, outputs: list[int]) -> None:
         """Compute an operator of integers. Raises ModelError."""
@@ -283,6 +312,10 @@ class Reader:
         found = importers()[source.kind].imported(source)
         source.require_all_read()
         require_as_many(source, len(found), len(outputs))
+        self.declare(source, outputs, found)
+
+    def declare(self, source: FileOperator, outputs: list[int], found: tuple[Tensor, ...]) -> None:
+        """Take what was appended for the file's tensors, if it is what these are declared as."""
         for k, (index, declared, out) in enumerate(zip(outputs, source.outs, found, strict=True)):
             if out.type.shape != declared.type.shape or out.type.quant != declared.type.quant:
                 which = f"{source}, output {k}," if k else str(source)
