@@ -191,7 +191,7 @@ def why_not_behind(node: Node, classes: int) -> str:
     if node.op.behind_head is not BehindHead.CHANNELS:
         return "is more than a reshape, a pool, a MEAN or a SOFTMAX"
     old, new = node.inputs[0].type.shape, node.output.type.shape
-    if not old[-1] == new[-1] == classes:
+    if not old[-1] == new[-1] == classes or node.op.narrowed(node, classes) is None:
         return f"makes {new} of {old}, which mixes the {classes} outputs of the head with positions"
     return "" if node.op.limits() == (-128, 127) else "limits its values"
 

@@ -21,7 +21,7 @@ from mcutrain.trainer.fixedpoint import (
 BARREL = (1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242)
 
 
-def saturating_shift_left(x: Int64, bits: int) -> Int64:
+def saturating_shift_left(x: Int64, bits: Int64 | int) -> Int64:
     return np.asarray(np.clip(x << bits, INT32_MIN, INT32_MAX))
 
 

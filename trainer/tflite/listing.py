@@ -13,6 +13,7 @@ import tflite
 
 from mcutrain.trainer.errors import ModelError, UnsupportedOpError
 from mcutrain.trainer.tflite.bounds import MAX_OPERANDS
+from mcutrain.trainer.tflite.float_parts import scores_at_end
 from mcutrain.trainer.tflite.tensors import OLDER, FileTensors
 from mcutrain.trainer.tflite.unread import VERSIONS, newer_fields
 
@@ -128,13 +129,17 @@ class Listing:
         return index
 
     def inner_output(self, index: int) -> int:
-        """The tensor that stands for the file's output: before a conversion to float32 or uint8."""
+        """The tensor that stands for the file's output: before a conversion to float32 or uint8,
+        and before scores in float32."""
         for k in range(len(self)):
             converts = self.kind(k) in CONVERSIONS and len(self.inputs_of(k)) == 1
             is_its = converts and self.outputs_of(k) == [index]
             if is_its and self.declared.type_of(index) in EDGE_TYPES:
                 self.edges.add(k)
                 return self.inputs_of(k)[0]
+        if self.declared.type_of(index) in FLOATS and (scores := scores_at_end(self, index)):
+            self.edges.update(scores)
+            return self.inputs_of(scores[0])[0]
         return index
 
     def is_float(self, index: int) -> bool:

@@ -12,12 +12,13 @@ import tflite
 
 from mcutrain.trainer.errors import ModelError, UnsupportedOpError
 from mcutrain.trainer.graph.graph import Graph
-from mcutrain.trainer.graph.op import Op
+from mcutrain.trainer.graph.op import BehindHead, Op
 from mcutrain.trainer.graph.tensor import QuantParams, Role, Tensor, TensorType
 from mcutrain.trainer.model import Model, trim
-from mcutrain.trainer.ops.softmax import Softmax
+from mcutrain.trainer.ops.float_function import FloatFunction
 from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.tflite.bounds import MAX_OPERANDS, MAX_OPERATORS, require_bounded
+from mcutrain.trainer.tflite.float_parts import Chain, chain_to
 from mcutrain.trainer.tflite.folding import FOLDS
 from mcutrain.trainer.tflite.listing import CONVERSIONS, FLOATS, Listing
 from mcutrain.trainer.tflite.metadata import calibration, training_state
@@ -26,6 +27,7 @@ from mcutrain.trainer.tflite.operator import FileOperator
 from mcutrain.trainer.tflite.remedies import REMEDIES
 from mcutrain.trainer.tflite.tensors import FULL_INTEGER, TYPE_NAMES, FileTensors
 
+FLOAT32 = tflite.TensorType.FLOAT32
 MAX_FILE_BYTES = 256 << 20
 NO_INT8 = "the converter has no int8 form of it: put another operator in its place"
 LEFT_FLOAT = "see that full-integer quantisation covers it when the model is converted"
@@ -111,6 +113,8 @@ class Reader:
         self.declared = FileTensors(self.file, self.subgraph, where)
         self.listing = Listing(self.declared)
         self.obstacles = Obstacles(where)
+        self.chains: dict[int, Chain] = {}  # by the operator that each ends in
+        self.inside_chains: set[int] = set()  # the other operators of them
         self.unknown: set[int] = set()  # tensors that cannot be read, of which that was said
         self.last_index = -1
 
@@ -134,8 +138,7 @@ class Reader:
         output = self.declared.tensors.get(self.last_index)
         if output is None or not self.graph.nodes:
             raise ModelError(f"{self.where}: no operator writes the output")
-        last = self.graph.producer(output)
-        logits = last.inputs[0] if last and isinstance(last.op, Softmax) else output
+        logits = logits_of(self.graph, output)
         require_bounded(self.graph, self.where)
         model = Model(
             self.name, self.graph, source, logits, output, training_state(self.file, self.where),
@@ -195,9 +198,10 @@ class Reader:
         return source
 
     def read_operators(self) -> None:
+        self.read_chains()
         gates = [k for k in range(len(self.listing)) if self.is_gate(k)]
         for index in range(len(self.listing)):
-            if index in self.listing.edges:
+            if index in self.listing.edges or index in self.inside_chains:
                 continue
             before = len(self.obstacles.found)
             with self.obstacles.collected(index, self.listing.kind(index)):
@@ -215,7 +219,17 @@ class Reader:
     def is_gate(self, index: int) -> bool:
         """Whether an operator only converts between floats and integers, inside the model."""
         is_conversion = self.listing.kind(index) in CONVERSIONS
-        return is_conversion and index not in self.listing.edges and self.listing.is_float(index)
+        is_read = index in self.listing.edges or index in self.inside_chains or index in self.chains
+        return is_conversion and not is_read and self.listing.is_float(index)
+
+    def read_chains(self) -> None:
+        """Find the functions that are computed in float32 between integers."""
+        for index in range(len(self.listing)):
+            if index in self.listing.edges or self.listing.is_float_model:
+                continue
+            if (chain := chain_to(self.listing, index)) is not None:
+                self.chains[index] = chain
+                self.inside_chains.update(chain.operators[:-1])
 
     def is_read(self, index: int) -> bool:
         known = {*self.declared.tensors, *self.declared.folded}
@@ -228,7 +242,7 @@ class Reader:
         is_known = kind in known or kind in FOLDS
         if self.is_gate(index):
             return
-        floats = self.listing.floats_of(index)
+        floats = [] if index in self.chains else self.listing.floats_of(index)
         if floats and not self.listing.is_float_model:
             label = self.declared.label(floats[0])
             raise UnsupportedOpError(
@@ -258,7 +272,10 @@ class Reader:
             self.declared.folded[out_index] = folded
             return
         self.declared.require_int8(source.out, site)
-        op, inputs = importers()[kind].from_tflite(source)
+        if index in self.chains:
+            op, inputs = self.function_of(self.chains[index], source)
+        else:
+            op, inputs = importers()[kind].from_tflite(source)
         source.require_all_read()
         try:
             (out,) = self.graph.add(op, *inputs, name=name, index=index)
@@ -273,6 +290,27 @@ class Reader:
             )
         out.label = source.out.label
         self.declared.tensors[out_index] = out
+
+    def function_of(self, chain: Chain, last: FileOperator) -> tuple[Op, tuple[Tensor, ...]]:
+        """The function that a chain of operators computes in float32. Raises ModelError."""
+        names = []
+        for index in chain.operators[:-1]:
+            self.listing.require_sound(index)
+            kind, site = self.listing.kind(index), self.listing.site(index)
+            operator = self.listing.operator(index)
+            source = FileOperator(self.declared, operator, kind, site, "", is_last=False)
+            source.has_input(0)
+            source.require_all_read()
+            names += [kind] if index in chain.functions else []
+            if self.declared.type_of(self.listing.outputs_of(index)[0]) != FLOAT32:
+                raise UnsupportedOpError(
+                    f"{self.where}: {site} computes in another type than FLOAT32"
+                )
+            if index == chain.source:
+                x = source.activation(0)
+        last.has_input(0)
+        assert last.out.type.quant is not None
+        return FloatFunction(last.out.type.quant, tuple(names)), (x,)
 
     def go_on_behind(self, index: int) -> None:
         """Take the outputs of an operator that cannot be read as the file declares them."""
@@ -303,6 +341,21 @@ class Reader:
                 buffer = int(self.subgraph.Tensors(weights).Buffer())
                 readers.setdefault(buffer, []).append(node.index)
         return tuple(tuple(found) for found in readers.values() if len(found) > 1)
+
+
+def logits_of(graph: Graph, output: Tensor) -> Tensor:
+    """What the scores at the end of a model are made of; the output itself if it ends in none.
+
+    Behind scores only what renames bytes may stand.
+    """
+    tensor = output
+    while (node := graph.producer(tensor)) is not None:
+        if node.op.behind_head is BehindHead.SCORES:
+            return node.inputs[0]
+        if not node.op.alias or tensor.type.shape[-1] != node.inputs[0].type.shape[-1]:
+            break
+        tensor = node.inputs[0]
+    return output
 
 
 def describe(type_: TensorType) -> str:
