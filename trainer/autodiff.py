@@ -54,6 +54,10 @@ class GraphTape:
         dithers = () if format_of(inputs[0].type) is E12 else (self.sgd,)
         return ErrorTensor(*self.graph.add(op, *inputs, history, *dithers, name=name, index=index))
 
+    def made(self, op: Op, node: Node, name: str, *inputs: Tensor) -> Tensor:
+        """Append ``op``, whose one output the errors of ``node``'s inputs are made with."""
+        return self.graph.add(op, *inputs, name=f"{node.name}_{name}", index=node.index)[0]
+
     def passed_error(self, op: Op, node: Node, x: Tensor, *inputs: Tensor) -> ErrorTensor:
         """Append ``op``, which only passes an error on to ``x``."""
         name = self._error_name(node, x)

@@ -6,13 +6,28 @@
 #include "kernels/broadcast.h"
 #include "kernels/error.h"
 
-static inline int8_t sum_of(const mct_add_params *p, int32_t a, int32_t b)
+/* An operand in the unit of the sum: |value| <= 255, so that it fits 28 bits. */
+static inline int32_t term(int32_t value, int32_t multiplier, int32_t shift)
 {
-    const int32_t one = INT32_C(1) << 20; /* |a + offset| <= 255: the product fits 28 bits */
-    int32_t sum = mct_requantize((a + p->a_offset) * one, p->a_multiplier, p->a_shift) +
-                  mct_requantize((b + p->b_offset) * one, p->b_multiplier, p->b_shift);
+    return mct_requantize(value * (INT32_C(1) << 20), multiplier, shift);
+}
+
+static inline int8_t output_of(const mct_add_params *p, int32_t sum)
+{
     sum = mct_requantize(sum, p->out_multiplier, p->out_shift);
     return (int8_t)mct_clamp(mct_wrapping_add(sum, p->out_offset), p->act_min, p->act_max);
+}
+
+static inline int8_t sum_of(const mct_add_params *p, int32_t a, int32_t b)
+{
+    return output_of(p, term(a + p->a_offset, p->a_multiplier, p->a_shift) +
+                            term(b + p->b_offset, p->b_multiplier, p->b_shift));
+}
+
+static inline int8_t difference_of(const mct_add_params *p, int32_t a, int32_t b)
+{
+    return output_of(p, term(a + p->a_offset, p->a_multiplier, p->a_shift) -
+                            term(b + p->b_offset, p->b_multiplier, p->b_shift));
 }
 
 void mct_add_s8(const mct_add_params *p, const int8_t *a, const int8_t *b, int8_t *out)
@@ -31,6 +46,18 @@ void mct_add_broadcast_s8(const mct_add_params *p, const int8_t *a, const int8_t
     for (int32_t rows = mct_rows(axes); rows > 0; rows--, mct_next_row(&row, axes)) {
         for (int32_t k = 0; k < size; k++) {
             *out++ = sum_of(p, a[row.a + k * a_step], b[row.b + k * b_step]);
+        }
+    }
+}
+
+void mct_sub_s8(const mct_add_params *p, const int8_t *a, const int8_t *b, const int32_t *axes,
+                int8_t *out)
+{
+    const int32_t size = axes[3], a_step = axes[7], b_step = axes[11];
+    mct_row row = mct_first_row();
+    for (int32_t rows = mct_rows(axes); rows > 0; rows--, mct_next_row(&row, axes)) {
+        for (int32_t k = 0; k < size; k++) {
+            *out++ = difference_of(p, a[row.a + k * a_step], b[row.b + k * b_step]);
         }
     }
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* out = a + b, elementwise, and the gradient of a repeated term. Twin of trainer/ops/add.py.
+/* out = a + b or a - b, elementwise, and the gradient of a repeated term. Twin of
+ * trainer/ops/add.py and trainer/ops/sub.py.
  *
  * out = requantize(requantize((a + a_offset) << 20) + requantize((b + b_offset) << 20))
- *       + out_offset, clamped
+ *       + out_offset, clamped; of a difference the second term is subtracted
  * grad: dx = REQ(sum of dout over the positions that x was repeated along, dout_e): at most 2^20
  *       of them, for E8 2^24, so that it fits 32 bits
  * axes: kernels/broadcast.h */
@@ -29,6 +30,10 @@ void mct_add_s8(const mct_add_params *p, const int8_t *a, const int8_t *b, int8_
 /* One of them repeated, element by element: p->size is 1. */
 void mct_add_broadcast_s8(const mct_add_params *p, const int8_t *a, const int8_t *b,
                           const int32_t *axes, int8_t *out);
+
+/* out = a - b, whether one of them is repeated or not; p->size is not read. */
+void mct_sub_s8(const mct_add_params *p, const int8_t *a, const int8_t *b, const int32_t *axes,
+                int8_t *out);
 
 #define MCT_TEMPLATE "kernels/add.h"
 #include "kernels/each_error.h"

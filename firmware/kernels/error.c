@@ -174,6 +174,16 @@ void MCT_NAME(mct_mask_error)(const mct_mask_error_params *p, const MCT_ERROR *d
     dx_e[0] = dout_e[0];
 }
 
+void MCT_NAME(mct_negate_error)(const mct_mask_error_params *p, const MCT_ERROR *dout,
+                                const int16_t *dout_e, const uint8_t *mask, MCT_ERROR *dx,
+                                int16_t *dx_e)
+{
+    for (int32_t k = 0; k < p->size; k++) {
+        dx[k] = mct_is_open(mask, k) ? (MCT_ERROR)-dout[k] : (MCT_ERROR)0;
+    }
+    dx_e[0] = dout_e[0];
+}
+
 void MCT_NAME(mct_sum_errors)(const mct_sum_errors_params *p, const MCT_ERROR *const dout[],
                               const int16_t *const dout_e[], const uint8_t *mask, MCT_HISTORY,
                               MCT_ERROR *dx, int16_t *dx_e)

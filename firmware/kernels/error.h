@@ -3,6 +3,7 @@
  * Twin of trainer/ops/error.py.
  *
  * mask_error:  dx = dout where mask (kernels/clamp_mask.h) is 1, else 0,  dx_e = dout_e
+ * negate_error: the same with -dout
  * sum_errors:  REQ(sum_k near(dout_k << 8, max(dout_e) - dout_e_k), max(dout_e) - 8)
  * requantize_error: REQ(raw, dout_e + scale_exponent) where mask is 1
  */
@@ -155,6 +156,10 @@ void MCT_NAME(mct_error_end)(const MCT_NAME(mct_error_writer) * writer, int16_t 
 void MCT_NAME(mct_mask_error)(const mct_mask_error_params *p, const MCT_ERROR *dout,
                               const int16_t *dout_e, const uint8_t *mask, MCT_ERROR *dx,
                               int16_t *dx_e);
+
+void MCT_NAME(mct_negate_error)(const mct_mask_error_params *p, const MCT_ERROR *dout,
+                                const int16_t *dout_e, const uint8_t *mask, MCT_ERROR *dx,
+                                int16_t *dx_e);
 
 void MCT_NAME(mct_sum_errors)(const mct_sum_errors_params *p, const MCT_ERROR *const dout[],
                               const int16_t *const dout_e[], const uint8_t *mask, MCT_HISTORY,

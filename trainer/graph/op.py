@@ -231,6 +231,9 @@ class Tape(Protocol):
     def raw_error(self, op: Op, node: Node, x: Tensor, *inputs: Tensor) -> ErrorTensor:
         """Append ``op``, whose raw errors of ``x`` are requantised by a history of its own."""
 
+    def made(self, op: Op, node: Node, name: str, *inputs: Tensor) -> Tensor:
+        """Append ``op``, whose one output the errors of ``node``'s inputs are made with."""
+
     def passed_error(self, op: Op, node: Node, x: Tensor, *inputs: Tensor) -> ErrorTensor:
         """Append ``op``, which only passes an error on to ``x``."""
 

@@ -65,11 +65,12 @@ class QuantParams:
         return self.scales[0]
 
     def nearest(self, real: float) -> int:
-        """The quantum nearest to ``real`` >= 0, which may be no int8.
+        """The quantum nearest to ``real``, which may be no int8.
 
-        The quotient is in float32 and rounded half up, as tflite-micro does.
+        The quotient is in float32 and rounded half away from zero, as tflite-micro does.
         """
-        return self.zero_point + math.floor(float(np.float32(real) / np.float32(self.scale)) + 0.5)
+        quanta = float(np.float32(real) / np.float32(self.scale))
+        return self.zero_point + int(math.copysign(math.floor(abs(quanta) + 0.5), quanta))
 
     def channel_scales(self, channels: int) -> npt.NDArray[np.float64]:
         """(channels,) float64: the scale of each channel."""

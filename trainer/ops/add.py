@@ -72,13 +72,8 @@ class Add(Elementwise):
         self, node: Node, error: ErrorTensor, tape: Tape
     ) -> Iterator[tuple[Tensor, ErrorTensor]]:
         for k, x in enumerate(node.inputs):
-            if not tape.needs(x):
-                continue
-            if x.type.size == node.output.type.size:
-                yield x, tape.passed_error(MaskError(x.type), node, x, *error, tape.mask(x))
-            else:
-                op = AddGrad(x.type, operand=k)
-                yield x, tape.raw_error(op, node, x, *error, tape.mask(x))
+            if tape.needs(x):
+                yield x, error_of_term(node, k, error, tape)
 
     def lower(self, node: Node) -> KernelCall:
         a, b = node.inputs
@@ -106,6 +101,14 @@ class Add(Elementwise):
     def by_rows(self, node: Node) -> KernelCall | None:
         whole = self.lower(node)
         return row_of_equals(whole) if whole.kernel == "add_s8" else None
+
+
+def error_of_term(node: Node, k: int, error: ErrorTensor, tape: Tape) -> ErrorTensor:
+    """The error of input ``k``: passed on, or of a repeated term summed."""
+    x = node.inputs[k]
+    if x.type.size == node.output.type.size:
+        return tape.passed_error(MaskError(x.type), node, x, *error, tape.mask(x))
+    return tape.raw_error(AddGrad(x.type, operand=k), node, x, *error, tape.mask(x))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -205,6 +205,7 @@ class MaskError(Op):
 
     x: TensorType
     output_suffixes = SUFFIXES
+    kernel: ClassVar[str] = "mask_error"
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
         dout, _, mask = types
@@ -219,8 +220,19 @@ class MaskError(Op):
 
     def lower(self, node: Node) -> KernelCall:
         params = {"size": self.x.size}
-        kernel = f"mask_error_{format_of(node.inputs[0].type).suffix}"
+        kernel = f"{self.kernel}_{format_of(node.inputs[0].type).suffix}"
         return KernelCall("error", kernel, "mask_error", params, node.inputs + node.outputs)
+
+
+@dataclass(frozen=True)
+class NegatedError(MaskError):
+    """As MaskError, with the other sign: of what is subtracted (SUB), and of NEG."""
+
+    kernel = "negate_error"
+
+    def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
+        dx, exponent = super().reference(node, *inputs)
+        return -dx, exponent
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ A child says how the table is made, in the integers of tflite-micro, and what it
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -97,9 +97,45 @@ def rescaled(x: TensorType, out: QuantParams, factor: float, centred: Int64) -> 
     return wrap32(requantize(centred, r.multiplier, r.shift) + out.zero_point)
 
 
+def float_outputs(x: TensorType, out: QuantParams, function: Callable[[Array], Array]) -> Int64:
+    """``function`` of the real inputs, in float32 as TFLite fills a table (LUTPopulate).
+
+    Raises ValueError for scales whose quotient is no int32.
+    """
+    with np.errstate(all="ignore"):  # what is not finite is refused
+        real = np.float32(x.scale) * centred_inputs(x).astype(np.float32)
+        quanta = (function(real) * (np.float32(1) / np.float32(out.scale))).astype(np.float64)
+    if not (np.abs(quanta) < 2.0**31 - 256).all():
+        raise ValueError(f"scales {x.scale:.6g} in and {out.scale:.6g} out lie too far apart")
+    return away_from_zero(quanta) + out.zero_point
+
+
+def away_from_zero(x: Array) -> Int64:
+    """The nearest whole numbers, ties away from zero; of float64s that hold float32 values.
+
+    >>> away_from_zero(np.array([-2.5, -0.4, 0.5]))
+    array([-3,  0,  1])
+    """
+    return np.asarray(np.sign(x) * np.floor(np.abs(x) + 0.5)).astype(np.int64)
+
+
 def centred_inputs(x: TensorType) -> Int64:
     """(256,): INPUTS less the zero point."""
     return INPUTS - x.zero_point
+
+
+def require_one_quantisation(kind: str, *quants: QuantParams | None) -> None:
+    """Raises ValueError where bytes of different scales or zero points would be taken for each
+    other."""
+    for quant in quants[1:]:
+        if quant != quants[0]:
+            (first, other) = (
+                f"{q.scale:.6g}, {q.zero_point}" if q else "none" for q in (quants[0], quant)
+            )
+            raise ValueError(
+                f"one scale and zero point is {first}, another {other}: {kind} compares and clamps "
+                "bytes, and needs equal ones"
+            )
 
 
 @dataclass(frozen=True)

@@ -7,19 +7,20 @@ Forward, in reals: out = a * b, clamped (TFLite quantisation specification, MUL)
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mcutrain.trainer.fixedpoint import Requant, near, scale_exponent
-from mcutrain.trainer.graph.call import Arg, KernelCall, Row, Table
+from mcutrain.trainer.graph.call import Arg, KernelCall, Table
 from mcutrain.trainer.graph.op import ErrorTensor
-from mcutrain.trainer.graph.tensor import Array, Role, Tensor, TensorType
+from mcutrain.trainer.graph.tensor import Array, Tensor, TensorType
 from mcutrain.trainer.ops.broadcast import Broadcast, sum_to
 from mcutrain.trainer.ops.elementwise import Elementwise
 from mcutrain.trainer.ops.error import RawError, error_types, format_of
 from mcutrain.trainer.ops.overlap import in_step
+from mcutrain.trainer.ops.rows import row_of_pairs
 
 if TYPE_CHECKING:
     from mcutrain.trainer.graph.op import Node, Tape
@@ -66,14 +67,7 @@ class Mul(Elementwise):
         return KernelCall("mul", "mul_s8", "mul", params, (a, b, axes, node.output))
 
     def by_rows(self, node: Node) -> KernelCall | None:
-        a, b = node.inputs
-        shape = a.type.shape
-        if len(shape) != 4 or shape != b.type.shape or Role.CONST in (a.role, b.role):
-            return None
-        row = (1, 1, *shape[2:])
-        axes = Table("axes", Broadcast(row, row).table())
-        args = (Row(a, shape[1]), Row(b, shape[1]), axes, Row(node.output, shape[1]))
-        return replace(self.lower(node), args=args)
+        return row_of_pairs(self.lower(node))
 
     def macs(self, node: Node) -> int:
         return node.output.type.size

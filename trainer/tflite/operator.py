@@ -19,6 +19,14 @@ ACTIVATION_NAMES = {
     v: k for k, v in vars(tflite.ActivationFunctionType).items() if isinstance(v, int)
 }
 
+# Fused activations: the least and the greatest real output.
+ENDS: dict[int, tuple[float | None, float | None]] = {
+    tflite.ActivationFunctionType.NONE: (None, None),
+    tflite.ActivationFunctionType.RELU: (0.0, None),
+    tflite.ActivationFunctionType.RELU_N1_TO_1: (-1.0, 1.0),
+    tflite.ActivationFunctionType.RELU6: (0.0, 6.0),
+}
+
 # Options that are not named after their operator.
 SHARED_OPTIONS = {
     "AVERAGE_POOL_2D": "Pool2DOptions",
@@ -27,6 +35,8 @@ SHARED_OPTIONS = {
     "REDUCE_MAX": "ReducerOptions",
     "BATCH_MATMUL": "BatchMatMulOptions",
     "L2_NORMALIZATION": "L2NormOptions",
+    "MINIMUM": "MaximumMinimumOptions",
+    "MAXIMUM": "MaximumMinimumOptions",
 }
 
 
@@ -144,19 +154,20 @@ class FileOperator:
 
     def limits(self) -> tuple[int, int]:
         """Output limits of the fused activation (TFLite CalculateActivationRangeQuantized)."""
-        code, kinds = self.option("FusedActivationFunction"), tflite.ActivationFunctionType
+        code = self.option("FusedActivationFunction")
         quant, low, high = self.out.type.quant, -128, 127
         assert quant is not None
-        if code in (kinds.RELU, kinds.RELU6):
-            low = max(low, quant.nearest(0.0))
-        elif code != kinds.NONE:
+        if code not in ENDS:
             raise UnsupportedOpError(
-                f"{self} has the fused activation {ACTIVATION_NAMES.get(code, code)}; NONE, RELU "
-                "and RELU6 are supported",
+                f"{self} has the fused activation {ACTIVATION_NAMES.get(code, code)}; NONE, RELU, "
+                "RELU_N1_TO_1 and RELU6 are supported",
                 "let the activation be one of them, or an operator of its own",
             )
-        if code == kinds.RELU6:
-            high = min(high, quant.nearest(6.0))
+        least, greatest = ENDS[code]
+        if least is not None:
+            low = max(low, quant.nearest(least))
+        if greatest is not None:
+            high = min(high, quant.nearest(greatest))
         return low, high
 
     def is_same_padding(self) -> bool:

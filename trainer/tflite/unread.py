@@ -21,12 +21,14 @@ SILENT = {
 # The newest version of each operator that is known (TFLite, register.cc). A converter asks for a
 # version only where an operator uses what that version brought.
 VERSIONS = {
-    "ADD": 5, "AVERAGE_POOL_2D": 3, "BATCH_MATMUL": 4, "CONCATENATION": 4, "CONV_2D": 8,
-    "DEPTHWISE_CONV_2D": 7, "EXPAND_DIMS": 1, "FULLY_CONNECTED": 14, "HARD_SWISH": 1,
-    "L2_NORMALIZATION": 2, "LEAKY_RELU": 2, "LOGISTIC": 4, "LOG_SOFTMAX": 2, "MAX_POOL_2D": 3,
-    "MEAN": 3, "MUL": 7, "PACK": 4, "PAD": 4, "PADV2": 4, "QUANTIZE": 4, "REDUCE_MAX": 3,
-    "RELU": 4, "RELU6": 4, "RESHAPE": 2, "RESIZE_NEAREST_NEIGHBOR": 4, "SHAPE": 1, "SOFTMAX": 4,
-    "SQUEEZE": 2, "STRIDED_SLICE": 8, "TANH": 4, "TRANSPOSE": 6,
+    "ABS": 5, "ADD": 5, "AVERAGE_POOL_2D": 3, "BATCH_MATMUL": 4, "CONCATENATION": 4, "CONV_2D": 8,
+    "DEPTHWISE_CONV_2D": 7, "DEQUANTIZE": 6, "ELU": 1, "EXPAND_DIMS": 1, "FULLY_CONNECTED": 14,
+    "GELU": 2, "HARD_SWISH": 1, "L2_NORMALIZATION": 2, "LEAKY_RELU": 2, "LOGISTIC": 4,
+    "LOG_SOFTMAX": 2, "MAXIMUM": 4, "MAX_POOL_2D": 3, "MEAN": 3, "MINIMUM": 4, "MUL": 7, "NEG": 2,
+    "PACK": 4, "PAD": 4, "PADV2": 4, "PRELU": 1, "QUANTIZE": 4, "REDUCE_MAX": 3, "RELU": 4,
+    "RELU6": 4, "RELU_0_TO_1": 1, "RELU_N1_TO_1": 1, "RESHAPE": 2, "RESIZE_NEAREST_NEIGHBOR": 4,
+    "RSQRT": 3, "SHAPE": 1, "SOFTMAX": 4, "SQUARE": 1, "SQUARED_DIFFERENCE": 3, "SQUEEZE": 2,
+    "STRIDED_SLICE": 8, "SUB": 5, "SUM": 2, "TANH": 4, "TRANSPOSE": 6,
 }  # fmt: skip
 EMPTY = bytes([4, 0, 4, 0, 4, 0, 0, 0])  # a FlatBuffers table without fields, at 4
 NOT_FIELDS = ("GetRootAs", "Init")
