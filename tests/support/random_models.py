@@ -11,6 +11,7 @@ from mcutrain.trainer.graph.tensor import Array, QuantParams
 from mcutrain.trainer.making.options import ReshapeOptions, SoftmaxOptions
 from mcutrain.trainer.making.writer import WriterOp, WriterTensor
 from tests.support.model_maker import ModelMaker
+from tests.support.random_attention import ATTENTION
 from tests.support.random_elementwise import ELEMENTWISE
 from tests.support.random_structural import STRUCTURAL
 
@@ -70,6 +71,7 @@ MAKERS: dict[str, tuple[Maker, int]] = {
     "RESHAPE": (reshape, 5),
     **STRUCTURAL,
     **ELEMENTWISE,
+    **ATTENTION,
 }
 
 

@@ -157,3 +157,19 @@ class StridedSliceOptions:
 class PackOptions:
     values_count: int = 0
     axis: int = 0
+
+
+@dataclass(frozen=True)
+class BatchMatMulOptions:
+    adj_x: bool = False
+    adj_y: bool = False
+
+
+@dataclass(frozen=True)
+class L2NormOptions:
+    fused_activation_function: Activation = Activation.NONE
+
+
+@dataclass(frozen=True)
+class LogSoftmaxOptions:
+    """LOG_SOFTMAX has no fields."""

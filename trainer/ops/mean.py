@@ -51,7 +51,7 @@ class Mean(Op):
     def from_tflite(cls, source: OperatorSource) -> tuple[Op, tuple[Tensor, ...]]:
         x, quant = source.activation(0), source.out.type.quant
         assert quant is not None
-        axes = Reduction.read(source, x.type.shape, "a mean")
+        axes = Reduction.read(source, x.type.shape, f"a {cls.__name__.lower()}")
         plain = cls(quant, axes.first, axes.last, bool(source.option("KeepDims")))
         if plain.shape_of(x.type) == axes.out_shape:
             return plain, (x,)
@@ -113,14 +113,18 @@ class Mean(Op):
         (x,) = node.inputs
         if not tape.needs(x):
             return
-        outer, count, inner = self.block(x.type)
+        _, count, _ = self.block(x.type)
         if count & (count - 1) == 0:
-            where = Strides.of((outer, count, inner), (inner, 0, 1))
-            op = StridedError(where, x.type, count.bit_length() - 1)
+            op = StridedError(self.spread(x.type), x.type, count.bit_length() - 1)
             yield x, tape.passed_error(op, node, x, *error, tape.mask(x))
         else:
             grad = MeanGrad(self, x.type)
             yield x, tape.raw_error(grad, node, x, *error, tape.mask(x))
+
+    def spread(self, x: TensorType) -> Strides:
+        """Where the error of each element of x lies."""
+        outer, count, inner = self.block(x)
+        return Strides.of((outer, count, inner), (inner, 0, 1))
 
     def overlays(self, node: Node) -> dict[tuple[int, int], int]:
         return {(0, 0): 0}
