@@ -12,22 +12,28 @@ from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Array, TensorType
 from mcutrain.trainer.ops.add import Add
 from mcutrain.trainer.ops.average_pool2d import AveragePool2D
+from mcutrain.trainer.ops.batch_matmul import BatchMatMul
 from mcutrain.trainer.ops.concatenation import Concatenation
 from mcutrain.trainer.ops.conv2d import Conv2D
 from mcutrain.trainer.ops.depthwise_conv2d import DepthwiseConv2D
+from mcutrain.trainer.ops.float_function import FloatFunction
 from mcutrain.trainer.ops.fully_connected import FullyConnected
 from mcutrain.trainer.ops.hard_swish import HardSwish
+from mcutrain.trainer.ops.l2_normalization import L2Normalization
 from mcutrain.trainer.ops.leaky_relu import LeakyRelu
+from mcutrain.trainer.ops.log_softmax import LogSoftmax
 from mcutrain.trainer.ops.logistic import Logistic
 from mcutrain.trainer.ops.max_pool2d import MaxPool2D
 from mcutrain.trainer.ops.mean import Mean
 from mcutrain.trainer.ops.mul import Mul
 from mcutrain.trainer.ops.pad import Pad, PadV2
 from mcutrain.trainer.ops.quantize import Quantize
+from mcutrain.trainer.ops.reduce_max import ReduceMax
 from mcutrain.trainer.ops.relu import Relu, Relu6
 from mcutrain.trainer.ops.reshape import ExpandDims, Reshape, Squeeze
 from mcutrain.trainer.ops.resize_nearest_neighbor import ResizeNearestNeighbor
 from mcutrain.trainer.ops.softmax import Softmax
+from mcutrain.trainer.ops.sum import Sum
 from mcutrain.trainer.ops.tanh import Tanh
 from mcutrain.trainer.ops.transpose import Transpose
 from mcutrain.trainer.ops.weighted import Weighted
@@ -167,6 +173,47 @@ def softmax(node: Node, reals: list[Array]) -> Array:
     return np.asarray(e / e.sum(axis=-1, keepdims=True))
 
 
+def log_softmax(node: Node, reals: list[Array]) -> Array:
+    x = reals[0] - reals[0].max(axis=-1, keepdims=True)
+    return np.asarray(x - np.log(np.exp(x).sum(axis=-1, keepdims=True)))
+
+
+def batch_matmul(node: Node, reals: list[Array]) -> Array:
+    op, (a, b) = node.op, reals
+    assert isinstance(op, BatchMatMul)
+    a = a.reshape(-1, b.shape[-1]) if op.of_rows else a
+    a = np.moveaxis(a, -1, -2) if op.adj_x else a
+    b = np.moveaxis(b, -1, -2) if op.adj_y else b
+    return np.asarray(a @ b).reshape(op.out_shape)
+
+
+def l2_normalization(node: Node, reals: list[Array]) -> Array:
+    length = np.sqrt((reals[0] ** 2).sum(axis=-1, keepdims=True))
+    return np.divide(reals[0], length, out=np.zeros_like(reals[0]), where=length > 0)
+
+
+def reduce_max(node: Node, reals: list[Array]) -> Array:
+    op = node.op
+    assert isinstance(op, ReduceMax)
+    rows = reals[0].reshape(op.outer, op.window[1], -1)
+    return np.asarray(rows.max(axis=1)).reshape(op.out_shape)
+
+
+def sum_of(node: Node, reals: list[Array]) -> Array:
+    assert isinstance(node.op, Sum)
+    axes = tuple(range(node.op.first, node.op.last + 1))
+    return np.asarray(reals[0].sum(axis=axes, keepdims=node.op.keep_dims))
+
+
+def float_function(node: Node, reals: list[Array]) -> Array:
+    assert isinstance(node.op, FloatFunction)
+    known = {"NEG": lambda x: -x, "ABS": np.abs, "SQUARE": lambda x: x**2}
+    found = reals[0]
+    for name in node.op.functions:
+        found = known[name](found)
+    return np.asarray(found)
+
+
 def leaky_relu(node: Node, reals: list[Array]) -> Array:
     assert isinstance(node.op, LeakyRelu)
     return np.where(reals[0] < 0, node.op.alpha * reals[0], reals[0])
@@ -189,6 +236,12 @@ MEANINGS = {
     Squeeze: reshape,
     ExpandDims: reshape,
     Softmax: softmax,
+    LogSoftmax: log_softmax,
+    BatchMatMul: batch_matmul,
+    L2Normalization: l2_normalization,
+    ReduceMax: reduce_max,
+    Sum: sum_of,
+    FloatFunction: float_function,
     Mul: lambda node, reals: reals[0] * reals[1],
     Relu: lambda node, reals: np.maximum(reals[0], 0),
     Relu6: lambda node, reals: np.clip(reals[0], 0, 6),

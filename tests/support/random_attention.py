@@ -48,7 +48,10 @@ def batch_matmul(make: ModelMaker) -> None:
     batch = tuple(make.c.number(1, 3) for _ in range(make.c.number(0, 2)))
     adj = make.c.pick(True, False), make.c.pick(True, False)
     repeated = tuple(make.c.pick(n, n, 1) for n in batch)[make.c.number(0, len(batch)) :]
-    shapes = [(depth, rows) if adj[0] else (rows, depth), (cols, depth) if adj[1] else (depth, cols)]
+    shapes = [
+        (depth, rows) if adj[0] else (rows, depth),
+        (cols, depth) if adj[1] else (depth, cols),
+    ]
     first = make.c.pick(True, False)
     leads = (batch, repeated) if first else (repeated, batch)
     x = make.activation("x", make.image(), make.c.quant())

@@ -152,4 +152,6 @@ class PreluGrad(RawError):
         tables = Table("slope", below), self.prelu.axes(x)
         state = self.state_args(node)
         args: tuple[Arg, ...] = (*node.inputs[:4], *tables, *state, *node.outputs[:2])
-        return KernelCall("prelu", f"prelu_grad_{format_of(dout).suffix}", "prelu_grad", params, args)
+        return KernelCall(
+            "prelu", f"prelu_grad_{format_of(dout).suffix}", "prelu_grad", params, args
+        )

@@ -56,7 +56,9 @@ class Relu6(Lookup):
             raise ValueError(f"{self.ends[1]:g} is not an int32 in quanta of the scale {s_y:.6g}")
         with np.errstate(all="ignore"):  # a quotient that is no factor is refused
             r = Requant.from_real(float(s_x / s_y))
-        return wrap32(requantize(centred_inputs(x), r.multiplier, r.shift) + self.out_quant.zero_point)
+        return wrap32(
+            requantize(centred_inputs(x), r.multiplier, r.shift) + self.out_quant.zero_point
+        )
 
 
 @dataclass(frozen=True)

@@ -7,5 +7,12 @@ from tests.support.op_cases.formats import other_formats
 
 __all__ = ["CASES", "Case"]
 
-ROWS = [*layers.ROWS, *pools.ROWS, *others.ROWS, *structural.ROWS, *elementwise.ROWS, *attention.ROWS]
+ROWS = [
+    *layers.ROWS,
+    *pools.ROWS,
+    *others.ROWS,
+    *structural.ROWS,
+    *elementwise.ROWS,
+    *attention.ROWS,
+]
 CASES = [*ROWS, *other_formats(ROWS)]
