@@ -139,7 +139,7 @@ def groups(model: Model) -> Groups:
         return tensor
 
     for node in model.graph.nodes:
-        if node.op.output_scale is OutputScale.SAME:
+        if node.op.output_scale in (OutputScale.SAME, OutputScale.HELD):
             for tensor in (*node.inputs, *node.outputs):
                 if tensor.type.quant is not None:
                     leader[find(tensor)] = find(node.output)
@@ -162,7 +162,7 @@ def fixed(model: Model, patch: TflitePatch, of: Groups) -> set[Tensor]:
     found |= {of[t] for t in of if t.role is Role.CONST}
     for node in model.graph.nodes:
         is_edge = patch.outputs[node.index][0] in edges
-        if is_edge or node.op.output_scale is OutputScale.FIXED:
+        if is_edge or node.op.output_scale in (OutputScale.FIXED, OutputScale.HELD):
             found.add(of[node.output])
     return found
 

@@ -5,19 +5,23 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from statistics import NormalDist
 
 import numpy as np
 
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Array, TensorType
+from mcutrain.trainer.ops.abs import Abs
 from mcutrain.trainer.ops.add import Add
 from mcutrain.trainer.ops.average_pool2d import AveragePool2D
 from mcutrain.trainer.ops.batch_matmul import BatchMatMul
 from mcutrain.trainer.ops.concatenation import Concatenation
 from mcutrain.trainer.ops.conv2d import Conv2D
 from mcutrain.trainer.ops.depthwise_conv2d import DepthwiseConv2D
+from mcutrain.trainer.ops.elu import Elu
 from mcutrain.trainer.ops.float_function import FloatFunction
 from mcutrain.trainer.ops.fully_connected import FullyConnected
+from mcutrain.trainer.ops.gelu import Gelu
 from mcutrain.trainer.ops.hard_swish import HardSwish
 from mcutrain.trainer.ops.l2_normalization import L2Normalization
 from mcutrain.trainer.ops.leaky_relu import LeakyRelu
@@ -25,14 +29,20 @@ from mcutrain.trainer.ops.log_softmax import LogSoftmax
 from mcutrain.trainer.ops.logistic import Logistic
 from mcutrain.trainer.ops.max_pool2d import MaxPool2D
 from mcutrain.trainer.ops.mean import Mean
+from mcutrain.trainer.ops.minimum_maximum import Limit, Maximum, Minimum
 from mcutrain.trainer.ops.mul import Mul
+from mcutrain.trainer.ops.neg import Neg
 from mcutrain.trainer.ops.pad import Pad, PadV2
+from mcutrain.trainer.ops.prelu import Prelu
 from mcutrain.trainer.ops.quantize import Quantize
 from mcutrain.trainer.ops.reduce_max import ReduceMax
-from mcutrain.trainer.ops.relu import Relu, Relu6
+from mcutrain.trainer.ops.relu import Relu, Relu0To1, Relu6, ReluN1To1
 from mcutrain.trainer.ops.reshape import ExpandDims, Reshape, Squeeze
 from mcutrain.trainer.ops.resize_nearest_neighbor import ResizeNearestNeighbor
+from mcutrain.trainer.ops.rsqrt import Rsqrt
 from mcutrain.trainer.ops.softmax import Softmax
+from mcutrain.trainer.ops.squared_difference import SquaredDifference
+from mcutrain.trainer.ops.sub import Sub
 from mcutrain.trainer.ops.sum import Sum
 from mcutrain.trainer.ops.tanh import Tanh
 from mcutrain.trainer.ops.transpose import Transpose
@@ -219,6 +229,32 @@ def leaky_relu(node: Node, reals: list[Array]) -> Array:
     return np.where(reals[0] < 0, node.op.alpha * reals[0], reals[0])
 
 
+def limit(node: Node, reals: list[Array]) -> Array:
+    assert isinstance(node.op, Limit)
+    low, high = (dequantise(node.output.type, np.array(v)) for v in node.op.limits())
+    return np.clip(reals[0], low, high)
+
+
+def prelu(node: Node, reals: list[Array]) -> Array:
+    assert isinstance(node.op, Prelu)
+    alpha = np.array(node.op.alpha).reshape(node.op.alpha_shape) * node.op.alpha_scale
+    return np.where(reals[0] < 0, alpha * reals[0], reals[0])
+
+
+def rsqrt(node: Node, reals: list[Array]) -> Array:
+    """Infinite at 0 and below, where the root is not defined."""
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.maximum(reals[0], 0) ** -0.5)
+
+
+def gelu(node: Node, reals: list[Array]) -> Array:
+    assert isinstance(node.op, Gelu)
+    x = reals[0]
+    if node.op.approximate:
+        return np.asarray(0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))))
+    return np.asarray(x * np.vectorize(NormalDist().cdf)(x))
+
+
 MEANINGS = {
     Conv2D: conv2d,
     DepthwiseConv2D: depthwise,
@@ -250,6 +286,19 @@ MEANINGS = {
     HardSwish: lambda node, reals: reals[0] * np.clip(reals[0] + 3, 0, 6) / 6,
     Logistic: lambda node, reals: np.exp(-np.logaddexp(0, -reals[0])),
     Tanh: lambda node, reals: np.tanh(reals[0]),
+    ReluN1To1: lambda node, reals: np.clip(reals[0], -1, 1),
+    Relu0To1: lambda node, reals: np.clip(reals[0], 0, 1),
+    Limit: limit,
+    Abs: lambda node, reals: np.abs(reals[0]),
+    Neg: lambda node, reals: -reals[0],
+    Elu: lambda node, reals: np.where(reals[0] < 0, np.expm1(np.minimum(reals[0], 0)), reals[0]),
+    Gelu: gelu,
+    Rsqrt: rsqrt,
+    Prelu: prelu,
+    Sub: lambda node, reals: reals[0] - reals[1],
+    SquaredDifference: lambda node, reals: (reals[0] - reals[1]) ** 2,
+    Minimum: lambda node, reals: np.minimum(*reals),
+    Maximum: lambda node, reals: np.maximum(*reals),
 }
 
 

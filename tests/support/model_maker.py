@@ -20,7 +20,7 @@ from mcutrain.trainer.making.options import (
 )
 from mcutrain.trainer.making.writer import WriterOp, WriterTensor, write_model
 
-ACTIVATIONS = (Activation.NONE, Activation.RELU, Activation.RELU6)
+ACTIVATIONS = tuple(Activation)[:4]  # which an operator may have fused
 
 
 @dataclass

@@ -13,6 +13,7 @@ from mcutrain.trainer.making.writer import WriterOp, WriterTensor
 from tests.support.model_maker import ModelMaker
 from tests.support.random_attention import ATTENTION
 from tests.support.random_elementwise import ELEMENTWISE
+from tests.support.random_pairs import PAIRS, WITHOUT_MICRO
 from tests.support.random_structural import STRUCTURAL
 
 Maker = Callable[[ModelMaker], None]
@@ -72,13 +73,15 @@ MAKERS: dict[str, tuple[Maker, int]] = {
     **STRUCTURAL,
     **ELEMENTWISE,
     **ATTENTION,
+    **PAIRS,
 }
+ALL_MAKERS = {**MAKERS, **WITHOUT_MICRO}
 
 
 def random_model(kind: str, seed: int) -> bytes:
     """A model around one operator of ``kind``, which is the schema's name of it."""
     make = ModelMaker(seed)
-    MAKERS[kind][0](make)
+    ALL_MAKERS[kind][0](make)
     return make.finish()
 
 

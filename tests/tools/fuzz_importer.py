@@ -46,7 +46,7 @@ from mcutrain.trainer.training_state import TrainingState, resumed
 from tests.support.micro import Micro
 from tests.support.mutations import packed, spoilt_bytes, spoilt_fields, structure, unpacked
 from tests.support.paths import models_folder
-from tests.support.random_models import MAKERS, random_model, samples
+from tests.support.random_models import ALL_MAKERS, random_model, samples
 from tests.support.small_models import residual_model
 from tests.tools.model_table import SUBJECTS, find, reference_outputs
 
@@ -107,7 +107,7 @@ def mutant(seed: int, k: int) -> Mutant:
     rng = random.Random(f"{seed} {k}")
     real = real_models()
     if rng.randrange(REAL) or not real:
-        name = rng.choice(("residual", *(f"{kind} {rng.randrange(40)}" for kind in MAKERS)))
+        name = rng.choice(("residual", *(f"{kind} {rng.randrange(40)}" for kind in ALL_MAKERS)))
         data = small_model(name)
     else:
         name = rng.choice(sorted(real))

@@ -30,9 +30,11 @@ class Halves(NamedTuple):
 
 
 class OutputScale(Enum):
-    """What scale and zero point an output has: the inputs', any, or one by definition."""
+    """What scale and zero point an output has: the inputs', the inputs' and that of a constant
+    which is in the file alone, any, or one by definition."""
 
     SAME = "same"
+    HELD = "held"
     FREE = "free"
     FIXED = "fixed"
 

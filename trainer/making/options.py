@@ -125,6 +125,36 @@ class LeakyReluOptions:
 
 
 @dataclass(frozen=True)
+class SubOptions:
+    fused_activation_function: Activation = Activation.NONE
+
+
+@dataclass(frozen=True)
+class MaximumMinimumOptions:
+    """MAXIMUM and MINIMUM have no fields."""
+
+
+@dataclass(frozen=True)
+class SquaredDifferenceOptions:
+    """SQUARED_DIFFERENCE has no fields."""
+
+
+@dataclass(frozen=True)
+class AbsOptions:
+    """ABS has no fields."""
+
+
+@dataclass(frozen=True)
+class NegOptions:
+    """NEG has no fields."""
+
+
+@dataclass(frozen=True)
+class GeluOptions:
+    approximate: bool = False
+
+
+@dataclass(frozen=True)
 class HardSwishOptions:
     """HARD_SWISH has no fields."""
 

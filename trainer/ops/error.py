@@ -226,7 +226,7 @@ class MaskError(Op):
 
 @dataclass(frozen=True)
 class NegatedError(MaskError):
-    """As MaskError, with the other sign: of what is subtracted (SUB), and of NEG."""
+    """As MaskError, with the other sign: of what is subtracted (SUB)."""
 
     kernel = "negate_error"
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from mcutrain.trainer.fixedpoint import Int64
-from mcutrain.trainer.graph.call import KernelCall, Table
+from mcutrain.trainer.graph.call import Arg, KernelCall, Table
 from mcutrain.trainer.graph.op import ErrorTensor, Op, OutputScale
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
 from mcutrain.trainer.ops.add import error_of_term
@@ -91,7 +91,7 @@ class Maximum(Op):
             yield x, error_of_term(node, k, own, tape)
 
     def lower(self, node: Node) -> KernelCall:
-        args = (*node.inputs, self.axes(node), node.output)
+        args: tuple[Arg, ...] = (*node.inputs, self.axes(node), node.output)
         return KernelCall(UNIT, f"{UNIT}_s8", UNIT, {"flip": self.flip}, args)
 
     def axes(self, node: Node) -> Table:
@@ -129,7 +129,7 @@ class Minimum(Maximum):
 class Limit(Lookup):
     """x s8 -> out s8 of the same quantisation: not below one byte, or not above it."""
 
-    output_scale = OutputScale.SAME
+    output_scale = OutputScale.HELD
     passes_on = True
     clamps = True
     least: int = -128
@@ -164,5 +164,5 @@ class ChosenMask(Op):
 
     def lower(self, node: Node) -> KernelCall:
         params = {"flip": self.of.flip, "second": self.k}
-        args = (*node.inputs, self.of.axes(node), node.output)
+        args: tuple[Arg, ...] = (*node.inputs, self.of.axes(node), node.output)
         return KernelCall(UNIT, "chosen_mask_s8", "chosen_mask", params, args)

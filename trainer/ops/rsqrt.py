@@ -67,7 +67,7 @@ def reciprocal_roots(x: Int64) -> Int64:
     y = np.full_like(x, 1 << 28)
     for _ in range(STEPS):
         cube = saturating_shift_left(doubling_high_mul(doubling_high_mul(y, y), y), 6)
-        steps = doubling_high_mul(np.int64(3 << 27), y) - doubling_high_mul(half, cube)
+        steps = doubling_high_mul(y, 3 << 27) - doubling_high_mul(half, cube)
         y = saturating_shift_left(steps, 3)
     multiplier, shift = doubling_high_mul(y, HALF_ROOT_2), pairs - 11
     is_left = shift > 0

@@ -9,18 +9,27 @@ import pytest
 from mcutrain.trainer.graph.graph import Graph
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Array
+from mcutrain.trainer.ops.abs import Abs
 from mcutrain.trainer.ops.add import LEFT_SHIFT, Add
 from mcutrain.trainer.ops.batch_matmul import BatchMatMul
+from mcutrain.trainer.ops.elu import Elu
 from mcutrain.trainer.ops.float_function import FloatFunction
+from mcutrain.trainer.ops.gelu import Gelu
 from mcutrain.trainer.ops.hard_swish import HardSwish, factor16
 from mcutrain.trainer.ops.l2_normalization import L2Normalization
 from mcutrain.trainer.ops.leaky_relu import LeakyRelu
 from mcutrain.trainer.ops.logistic import Logistic
 from mcutrain.trainer.ops.mean import Mean
 from mcutrain.trainer.ops.mul import Mul
+from mcutrain.trainer.ops.neg import Neg
+from mcutrain.trainer.ops.prelu import Prelu
 from mcutrain.trainer.ops.quantize import Quantize
-from mcutrain.trainer.ops.relu import Relu
+from mcutrain.trainer.ops.relu import Relu, Relu6
+from mcutrain.trainer.ops.rsqrt import Rsqrt
 from mcutrain.trainer.ops.softmax import Softmax
+from mcutrain.trainer.ops.squared_difference import LEFT_SHIFT as FINER
+from mcutrain.trainer.ops.squared_difference import SquaredDifference
+from mcutrain.trainer.ops.sub import Sub
 from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.tflite.reader import importers
 from tests.support.bench import draw_inputs, node_of
@@ -55,6 +64,14 @@ def hard_swish_quanta(node: Node, x: Array) -> Array:
     return 0.5 + 1.5 * 2.0**shift + value * 3 * 2.0**-15
 
 
+def squared_quanta(node: Node, values: tuple[Array, ...]) -> Array:
+    """Each term has two roundings, 0.75 of its unit, so that the square is off by that times
+    twice the difference; then the output's two."""
+    a, b = (dequantise(t.type, v) for t, v in zip(node.inputs, values, strict=True))
+    off = 1.5 * 2 * max(t.type.scale for t in node.inputs) / (1 << FINER)
+    return np.asarray(0.75 + (2 * np.abs(a - b) * off + off**2) / node.output.type.scale + 1e-6)
+
+
 def quanta(node: Node, values: tuple[Array, ...]) -> Array | float:
     """Bound of the error in quanta of the output.
 
@@ -66,6 +83,10 @@ def quanta(node: Node, values: tuple[Array, ...]) -> Array | float:
     if isinstance(node.op, Weighted):
         _, shift = node.op.requants(node.inputs[0].type, node.inputs[1].type)
         return 0.5 + np.where(shift < 0, 0.5 * 2.0 ** np.minimum(shift, 0), 0) + slack
+    if isinstance(node.op, Sub):
+        slack = 255 * 2.0**-22  # its factors are float32s
+    if isinstance(node.op, SquaredDifference):
+        return squared_quanta(node, values)
     if isinstance(node.op, Add):
         # Each term has the two roundings, in units of 2 max(s) / 2**20; then the output's two.
         unit = 2 * max(t.type.scale for t in node.inputs) / (1 << LEFT_SHIFT)
@@ -82,8 +103,16 @@ def quanta(node: Node, values: tuple[Array, ...]) -> Array | float:
         return 0.75 + 2.0**-17
     if isinstance(node.op, FloatFunction):
         return 0.5 + 2.0**-14  # float32, of a value below 2**8, after up to five roundings
-    if isinstance(node.op, Relu | Quantize | LeakyRelu):
-        return 0.75 + slack  # as a product: a shift to the right is by one bit at least
+    if isinstance(node.op, Elu | Gelu):
+        # Float32 from a function that is good to 2**-24; of 255 quanta in the range at most.
+        return 0.5 + 255 * 2.0**-20
+    if isinstance(node.op, Rsqrt):
+        # The root is a whole number of 2**-20, 65536 at least, and good to 2**-28 before.
+        return 0.75 + 255 * (2.0**-16 + 2.0**-28)
+    if isinstance(node.op, Relu | Relu6 | Quantize | LeakyRelu | Abs | Neg | Prelu):
+        return (
+            0.75 + slack + 256 * 2.0**-23 * isinstance(node.op, Relu6)
+        )  # as a product: a shift to the right is by one bit at least
     if isinstance(node.op, Logistic):
         # Beyond +-15 the function is taken to be at its end; the polynomial is good to 2**-20.
         return 0.5 + 256 * (np.exp(-15) + 2.0**-20)

@@ -16,8 +16,10 @@ from mcutrain.trainer.ops.lookup import SLOPE_BITS
 from mcutrain.trainer.ops.mul import Mul
 from mcutrain.trainer.ops.relu import Relu, Relu6
 from mcutrain.trainer.ops.reshape import Reshape
+from mcutrain.trainer.ops.rsqrt import Rsqrt
 from tests.support.float_ops import dequantise, meaning
 from tests.support.gradient_net import LOSS_EXPONENT, Net, through
+from tests.support.op_cases.curves import CURVES
 from tests.support.op_cases.elementwise import FUNCTIONS, PAIRS, Function, Pair
 
 KINKS = np.array([-3.0, 0.0, 3.0])  # where a function has two slopes, none of them wrong
@@ -32,8 +34,9 @@ def function_net(case: Function) -> tuple[Net, Node]:
     return net, net.nodes[-1]
 
 
-CURVED = [case for case in FUNCTIONS if not case.op.passes_on]
-STRAIGHT = [case for case in FUNCTIONS if case.op.passes_on]
+CASES = [case for case in (*FUNCTIONS, *CURVES) if not isinstance(case.op, Rsqrt)]
+CURVED = [case for case in CASES if not case.op.passes_on]
+STRAIGHT = [case for case in CASES if case.op.passes_on]
 
 
 @pytest.mark.parametrize("case", CURVED, ids=lambda case: case.name)
