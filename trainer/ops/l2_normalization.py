@@ -15,12 +15,9 @@ import numpy as np
 
 from mcutrain.trainer.errors import UnsupportedOpError
 from mcutrain.trainer.fixedpoint import (
-    INT32_MAX,
     Int64,
-    doubling_high_mul,
     near,
     requantize,
-    rounding_shift_right,
     sat23,
     scale_exponent,
 )
@@ -28,7 +25,7 @@ from mcutrain.trainer.graph.call import KernelCall
 from mcutrain.trainer.graph.op import ErrorTensor, Op, OutputScale
 from mcutrain.trainer.graph.tensor import Array, QuantParams, Tensor, TensorType
 from mcutrain.trainer.ops.error import RawError, error_types, format_of
-from mcutrain.trainer.ops.exponential import saturating_shift_left
+from mcutrain.trainer.ops.exponential import inverse_root
 from mcutrain.trainer.ops.overlap import in_step
 
 if TYPE_CHECKING:
@@ -89,31 +86,8 @@ def row_params(x: TensorType) -> dict[str, int]:
 
 
 def inverse_length(centred: Int64) -> tuple[Int64, Int64]:
-    """(multiplier, shift to the right) (.., 1): 1 / |x| = multiplier * 2**(-31 - shift).
-
-    0 is taken as 1 (gemmlowp's fixed point with 3 bits before the point, five iterations).
-
-    >>> inverse_length(np.array([[300, 400]]))
-    (array([[1099511628]]), array([[8]]))
-    """
-    total = (centred**2).sum(axis=-1, keepdims=True)
-    right = np.full(total.shape, 11, np.int64)
-    for _ in range(2):  # below 2**29, from below 2**31
-        is_great = total >= 1 << 29
-        total, right = np.where(is_great, total // 4, total), right + is_great
-    for _ in range(13):  # at least 2**27, from 2 on
-        is_small = total < 1 << 27
-        total, right = np.where(is_small, total * 4, total), right - is_small
-    half = rounding_shift_right(total >> 1, 1)
-    x = np.full(total.shape, 1 << 28, np.int64)
-    for _ in range(5):
-        cube = saturating_shift_left(doubling_high_mul(doubling_high_mul(x, x), x), 6)
-        step = doubling_high_mul((1 << 28) + (1 << 27), x) - doubling_high_mul(half, cube)
-        x = saturating_shift_left(step, 3)
-    x = doubling_high_mul(x, 1518500250)  # sqrt(1/2)
-    x, right = x << np.maximum(-right, 0), np.maximum(right, 0)
-    is_tiny = (centred**2).sum(axis=-1, keepdims=True) <= 1
-    return np.where(is_tiny, INT32_MAX, x), np.where(is_tiny, 0, right)
+    """(multiplier, shift to the right) (.., 1): 1 / |x| = multiplier * 2**(-31 - shift)."""
+    return inverse_root((centred**2).sum(axis=-1, keepdims=True))
 
 
 @dataclass(frozen=True)

@@ -151,7 +151,7 @@ def test_the_error_of_a_row_by_its_length_is_the_derivative(shape: tuple[int, ..
     q = 1 / 128
     rounding = q * np.abs((y * net.g).sum(axis=-1, keepdims=True))
     rounding = rounding + (np.abs(y) + q) * q * magnitude.sum(axis=-1, keepdims=True)
-    # 1 / s_x is a byte of 2**-9 of 2**kf; the difference of 2**-7 units is rounded before and behind.
+    # 1 / s_x is a byte of 2**-9 of 2**kf; differences of 2**-7 units are rounded twice.
     across = np.abs(net.g - y * (y * net.g).sum(axis=-1, keepdims=True))
     whole = quant.scale * 2.0 ** scale_exponent(np.array([1 / quant.scale]))
     fold = ((across + rounding) / 512 + 2 * 0.5 * 2.0 ** (LOSS_EXPONENT - 7)) * whole
