@@ -268,7 +268,7 @@ class BatchMatMulGrad(MulGrad):
 
     def table(self, other: TensorType) -> Array:
         kept, summed = self.axes(other)
-        parts = columns_of(kept, MAX_AXES), columns_of(summed, SUMMED)
+        parts = columns(kept, MAX_AXES), columns(summed, SUMMED)
         return np.concatenate([part.ravel() for part in parts])
 
     def raw(self, error: Array, other: Array, type_: TensorType) -> Array:
@@ -294,8 +294,3 @@ class BatchMatMulGrad(MulGrad):
 
     def macs(self, node: Node) -> int:
         return self.x.size * math.prod(size for size, *_ in self.axes(node.inputs[2].type)[1])
-
-
-def columns_of(axes: list[Steps], count: int) -> Array:
-    """As ``columns``."""
-    return columns([(size, first, second) for size, first, second in axes], count)

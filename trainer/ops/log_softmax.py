@@ -81,7 +81,7 @@ def logarithm(x: Int64) -> Int64:
     """ln(x) as Q5.26 of x >= 1 as Q12.19, with the roundings of TFLite.
 
     >>> logarithm(np.array([1 << 19, 10 << 19])) / 2.0**26
-    array([0.        , 2.30258509])
+    array([0.       , 2.3025851])
     """
     bits, quarter = 31 - DIFF_INTEGER_BITS - 1, 1 << 23
     headroom = 32 - bit_length(x)
