@@ -18,6 +18,7 @@ from mcutrain.trainer.ops.concatenation import Concatenation
 from mcutrain.trainer.ops.conv2d import Conv2D
 from mcutrain.trainer.ops.depthwise_conv2d import DepthwiseConv2D
 from mcutrain.trainer.ops.elu import Elu
+from mcutrain.trainer.ops.float_function import FloatFunction
 from mcutrain.trainer.ops.fully_connected import FullyConnected
 from mcutrain.trainer.ops.gelu import Gelu
 from mcutrain.trainer.ops.hard_swish import HardSwish
@@ -208,6 +209,22 @@ def gelu(node: Node, reals: list[Array]) -> Array:
     return np.asarray(x * np.vectorize(NormalDist().cdf)(x))
 
 
+def float_function(node: Node, reals: list[Array]) -> Array:
+    assert isinstance(node.op, FloatFunction)
+    functions = {
+        "ABS": np.abs,
+        "ELU": lambda x: np.where(x < 0, np.expm1(np.minimum(x, 0)), x),
+        "EXP": np.exp,
+        "NEG": np.negative,
+        "RELU": lambda x: np.maximum(x, 0),
+        "SQUARE": np.square,
+    }
+    found = reals[0]
+    for name in node.op.functions:
+        found = functions[name](found)
+    return found
+
+
 MEANINGS = {
     Conv2D: conv2d,
     DepthwiseConv2D: depthwise,
@@ -236,6 +253,7 @@ MEANINGS = {
     ReluN1To1: lambda node, reals: np.clip(reals[0], -1, 1),
     Relu0To1: lambda node, reals: np.clip(reals[0], 0, 1),
     Limit: limit,
+    FloatFunction: float_function,
     Abs: lambda node, reals: np.abs(reals[0]),
     Neg: lambda node, reals: -reals[0],
     Elu: lambda node, reals: np.where(reals[0] < 0, np.expm1(np.minimum(reals[0], 0)), reals[0]),
