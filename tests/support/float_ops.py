@@ -215,15 +215,6 @@ def sum_of(node: Node, reals: list[Array]) -> Array:
     return np.asarray(reals[0].sum(axis=axes, keepdims=node.op.keep_dims))
 
 
-def float_function(node: Node, reals: list[Array]) -> Array:
-    assert isinstance(node.op, FloatFunction)
-    known = {"NEG": lambda x: -x, "ABS": np.abs, "SQUARE": lambda x: x**2}
-    found = reals[0]
-    for name in node.op.functions:
-        found = known[name](found)
-    return np.asarray(found)
-
-
 def leaky_relu(node: Node, reals: list[Array]) -> Array:
     assert isinstance(node.op, LeakyRelu)
     return np.where(reals[0] < 0, node.op.alpha * reals[0], reals[0])
@@ -255,6 +246,22 @@ def gelu(node: Node, reals: list[Array]) -> Array:
     return np.asarray(x * np.vectorize(NormalDist().cdf)(x))
 
 
+def float_function(node: Node, reals: list[Array]) -> Array:
+    assert isinstance(node.op, FloatFunction)
+    functions = {
+        "ABS": np.abs,
+        "ELU": lambda x: np.where(x < 0, np.expm1(np.minimum(x, 0)), x),
+        "EXP": np.exp,
+        "NEG": np.negative,
+        "RELU": lambda x: np.maximum(x, 0),
+        "SQUARE": np.square,
+    }
+    found = reals[0]
+    for name in node.op.functions:
+        found = functions[name](found)
+    return found
+
+
 MEANINGS = {
     Conv2D: conv2d,
     DepthwiseConv2D: depthwise,
@@ -277,7 +284,6 @@ MEANINGS = {
     L2Normalization: l2_normalization,
     ReduceMax: reduce_max,
     Sum: sum_of,
-    FloatFunction: float_function,
     Mul: lambda node, reals: reals[0] * reals[1],
     Relu: lambda node, reals: np.maximum(reals[0], 0),
     Relu6: lambda node, reals: np.clip(reals[0], 0, 6),
@@ -289,6 +295,7 @@ MEANINGS = {
     ReluN1To1: lambda node, reals: np.clip(reals[0], -1, 1),
     Relu0To1: lambda node, reals: np.clip(reals[0], 0, 1),
     Limit: limit,
+    FloatFunction: float_function,
     Abs: lambda node, reals: np.abs(reals[0]),
     Neg: lambda node, reals: -reals[0],
     Elu: lambda node, reals: np.where(reals[0] < 0, np.expm1(np.minimum(reals[0], 0)), reals[0]),

@@ -11,11 +11,9 @@ import numpy as np
 from mcutrain.trainer.graph.tensor import QuantParams
 from mcutrain.trainer.making.options import (
     BatchMatMulOptions,
-    DequantizeOptions,
     FullyConnectedOptions,
     L2NormOptions,
     LogSoftmaxOptions,
-    QuantizeOptions,
     ReducerOptions,
     SoftmaxOptions,
 )
@@ -130,19 +128,6 @@ def reduction(kind: str) -> Callable[[ModelMaker], None]:
     return make_model
 
 
-def float_function(make: ModelMaker) -> None:
-    """Functions in float32 between a DEQUANTIZE and a QUANTIZE."""
-    a, name = features(make), "f"
-    make.tensors.append(WriterTensor("f", a.shape, "float32", None))
-    make.ops.append(WriterOp("DEQUANTIZE", ("a",), ("f",), DequantizeOptions()))
-    for k in range(make.c.number(1, 3)):
-        kind = make.c.pick("NEG", "NEG", "SQUARE", "ABS")
-        make.tensors.append(WriterTensor(f"f{k}", a.shape, "float32", None))
-        make.ops.append(WriterOp(kind, (name,), (f"f{k}",)))
-        name = f"f{k}"
-    append(make, "QUANTIZE", (name,), QuantizeOptions(), a.shape, make.c.quant())
-
-
 # As MAKERS of random_models, which holds these too.
 ATTENTION: dict[str, tuple[Callable[[ModelMaker], None], int]] = {
     "BATCH_MATMUL": (batch_matmul, 120),
@@ -153,5 +138,4 @@ ATTENTION: dict[str, tuple[Callable[[ModelMaker], None], int]] = {
     "REDUCE_MAX": (reduction("REDUCE_MAX"), 60),
     "SUM": (reduction("SUM"), 60),
     "MEAN, any axes of size 1": (reduction("MEAN"), 60),
-    "QUANTIZE, of float32": (float_function, 60),
 }

@@ -26,5 +26,10 @@ class Elu(Lookup):
 
 
 def elu(x: Array) -> Array:
-    below = np.exp(np.minimum(x, 0).astype(np.float64)).astype(np.float32) - np.float32(1)
-    return np.where(x < 0, below, x)
+    """In float32."""
+    return np.where(x < 0, exponential(np.minimum(x, 0)) - np.float32(1), x)
+
+
+def exponential(x: Array) -> Array:
+    """The float32 that is nearest to the exponential of float32s."""
+    return np.asarray(np.exp(x.astype(np.float64)).astype(np.float32))

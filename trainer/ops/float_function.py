@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Functions of one value that a file computes in float32, between a DEQUANTIZE and a QUANTIZE.
+"""Functions of one value that a model computes in floating point, between conversions from int8 and
+back: as a table they need none.
 
-Converters leave them there for operators without an int8 form. Of 256 inputs the outputs are a
-table, made in the float32 of tflite-micro: only functions whose float32 result is the nearest one.
+Converters leave operators in float that they have no int8 form of, ELU, NEG and SQUARE for example.
 """
 
 from __future__ import annotations
@@ -11,52 +11,43 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from mcutrain.trainer.fixedpoint import Int64
 from mcutrain.trainer.graph.tensor import Array, TensorType
-from mcutrain.trainer.ops.lookup import Lookup, centred_inputs
+from mcutrain.trainer.ops.elu import elu, exponential
+from mcutrain.trainer.ops.lookup import Lookup, centred_inputs, quanta_of
 
-Float32 = npt.NDArray[np.float32]
-GREATEST = 2.0**30  # quanta that QUANTIZE can round to int32
-
-
-@dataclass(frozen=True)
-class Function:
-    """A function in float32, and its derivative at real inputs."""
-
-    value: Callable[[Float32], Float32]
-    slope: Callable[[Array], Array]
-
-
-# By the operator's name in the TFLite schema.
-FUNCTIONS = {
-    "NEG": Function(np.negative, lambda x: np.full(x.shape, -1.0)),
-    "ABS": Function(np.abs, np.sign),
-    "SQUARE": Function(lambda x: x * x, lambda x: 2 * x),
+Function = Callable[[Array], Array]
+# By the schema's name: of float32s, as tflite-micro computes it, and its derivative.
+FLOAT_FUNCTIONS: dict[str, tuple[Function, Function]] = {
+    "ABS": (np.abs, np.sign),
+    "ELU": (elu, lambda x: np.exp(np.minimum(x, 0.0))),
+    "EXP": (exponential, np.exp),
+    "NEG": (np.negative, lambda x: -np.ones_like(x)),
+    "RELU": (lambda x: np.maximum(x, np.float32(0)), lambda x: np.where(x > 0, 1.0, 0.0)),
+    "SQUARE": (lambda x: x * x, lambda x: 2 * x),
 }
 
 
 @dataclass(frozen=True)
 class FloatFunction(Lookup):
-    """x s8 -> out s8 = QUANTIZE(f(DEQUANTIZE(x))), f the ``functions`` one after the other."""
+    """x s8 -> out s8: DEQUANTIZE, the functions one after the other, QUANTIZE; all in float32."""
 
     functions: tuple[str, ...] = ()
 
     def outputs(self, x: TensorType) -> Int64:
-        # DEQUANTIZE multiplies in float64, QUANTIZE divides in float32 and rounds half away from 0.
-        value = (x.scale * centred_inputs(x)).astype(np.float32)
-        for name in self.functions:
-            value = FUNCTIONS[name].value(value)
-        quanta = value / np.float32(self.out_quant.scale)
-        if not (np.abs(quanta) < GREATEST).all():
-            raise ValueError(f"scale {self.out_quant.scale:.4g} is too fine for the values")
-        rounded = np.copysign(np.floor(np.abs(quanta) + np.float32(0.5)), quanta)
-        return np.asarray(rounded.astype(np.int64) + self.out_quant.zero_point)
+        with np.errstate(all="ignore"):  # what is not finite is refused
+            real = np.float32(x.scale) * centred_inputs(x).astype(np.float32)
+            for name in self.functions:
+                real = FLOAT_FUNCTIONS[name][0](real)
+            quanta = real / np.float32(self.out_quant.scale)
+        return quanta_of(quanta, x, self.out_quant)
 
     def slope(self, real: Array) -> Array:
-        found, value = np.ones(real.shape), real
+        """By the chain rule."""
+        slope, at = np.ones_like(real), real
         for name in self.functions:
-            found = found * FUNCTIONS[name].slope(value)
-            value = FUNCTIONS[name].value(value)
-        return found
+            function, derivative = FLOAT_FUNCTIONS[name]
+            slope = slope * derivative(at)
+            at = function(at.astype(np.float32)).astype(np.float64)
+        return slope

@@ -104,10 +104,15 @@ def float_outputs(x: TensorType, out: QuantParams, function: Callable[[Array], A
     """
     with np.errstate(all="ignore"):  # what is not finite is refused
         real = np.float32(x.scale) * centred_inputs(x).astype(np.float32)
-        quanta = (function(real) * (np.float32(1) / np.float32(out.scale))).astype(np.float64)
+        quanta = function(real) * (np.float32(1) / np.float32(out.scale))
+    return quanta_of(quanta, x, out)
+
+
+def quanta_of(quanta: Array, x: TensorType, out: QuantParams) -> Int64:
+    """Outputs of float32 ``quanta``. Raises ValueError if one is no int32."""
     if not (np.abs(quanta) < 2.0**31 - 256).all():
         raise ValueError(f"scales {x.scale:.6g} in and {out.scale:.6g} out lie too far apart")
-    return away_from_zero(quanta) + out.zero_point
+    return away_from_zero(quanta.astype(np.float64)) + out.zero_point
 
 
 def away_from_zero(x: Array) -> Int64:

@@ -13,7 +13,7 @@ import tflite
 
 from mcutrain.trainer.errors import ModelError, UnsupportedOpError
 from mcutrain.trainer.tflite.bounds import MAX_OPERANDS
-from mcutrain.trainer.tflite.float_parts import scores_at_end
+from mcutrain.trainer.tflite.scores import scores_at_end
 from mcutrain.trainer.tflite.tensors import OLDER, FileTensors
 from mcutrain.trainer.tflite.unread import VERSIONS, newer_fields
 

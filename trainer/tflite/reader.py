@@ -18,8 +18,8 @@ from mcutrain.trainer.model import Model, trim
 from mcutrain.trainer.ops.float_function import FloatFunction
 from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.tflite.bounds import MAX_OPERANDS, MAX_OPERATORS, require_bounded
-from mcutrain.trainer.tflite.float_parts import Chain, chain_to
 from mcutrain.trainer.tflite.folding import FOLDS
+from mcutrain.trainer.tflite.islands import float_islands
 from mcutrain.trainer.tflite.listing import CONVERSIONS, FLOATS, Listing
 from mcutrain.trainer.tflite.metadata import calibration, training_state
 from mcutrain.trainer.tflite.obstacles import Obstacles
@@ -27,7 +27,6 @@ from mcutrain.trainer.tflite.operator import FileOperator
 from mcutrain.trainer.tflite.remedies import REMEDIES
 from mcutrain.trainer.tflite.tensors import FULL_INTEGER, TYPE_NAMES, FileTensors
 
-FLOAT32 = tflite.TensorType.FLOAT32
 MAX_FILE_BYTES = 256 << 20
 NO_INT8 = "the converter has no int8 form of it: put another operator in its place"
 LEFT_FLOAT = "see that full-integer quantisation covers it when the model is converted"
@@ -113,8 +112,6 @@ class Reader:
         self.declared = FileTensors(self.file, self.subgraph, where)
         self.listing = Listing(self.declared)
         self.obstacles = Obstacles(where)
-        self.chains: dict[int, Chain] = {}  # by the operator that each ends in
-        self.inside_chains: set[int] = set()  # the other operators of them
         self.unknown: set[int] = set()  # tensors that cannot be read, of which that was said
         self.last_index = -1
 
@@ -198,14 +195,18 @@ class Reader:
         return source
 
     def read_operators(self) -> None:
-        self.read_chains()
-        gates = [k for k in range(len(self.listing)) if self.is_gate(k)]
+        islands = float_islands(self.listing)
+        inside = {k for island in islands.values() for k in island}
+        gates = [k for k in range(len(self.listing)) if self.is_gate(k) and k not in inside]
         for index in range(len(self.listing)):
-            if index in self.listing.edges or index in self.inside_chains:
+            if index in self.listing.edges or index in inside.difference(islands):
                 continue
             before = len(self.obstacles.found)
             with self.obstacles.collected(index, self.listing.kind(index)):
-                self.read_operator(index)
+                if index in islands:
+                    self.read_island(islands[index])
+                else:
+                    self.read_operator(index)
             if len(self.obstacles.found) > before or not self.is_read(index):
                 self.go_on_behind(index)
         if gates and not self.obstacles:
@@ -219,17 +220,7 @@ class Reader:
     def is_gate(self, index: int) -> bool:
         """Whether an operator only converts between floats and integers, inside the model."""
         is_conversion = self.listing.kind(index) in CONVERSIONS
-        is_read = index in self.listing.edges or index in self.inside_chains or index in self.chains
-        return is_conversion and not is_read and self.listing.is_float(index)
-
-    def read_chains(self) -> None:
-        """Find the functions that are computed in float32 between integers."""
-        for index in range(len(self.listing)):
-            if index in self.listing.edges or self.listing.is_float_model:
-                continue
-            if (chain := chain_to(self.listing, index)) is not None:
-                self.chains[index] = chain
-                self.inside_chains.update(chain.operators[:-1])
+        return is_conversion and index not in self.listing.edges and self.listing.is_float(index)
 
     def is_read(self, index: int) -> bool:
         known = {*self.declared.tensors, *self.declared.folded}
@@ -242,7 +233,7 @@ class Reader:
         is_known = kind in known or kind in FOLDS
         if self.is_gate(index):
             return
-        floats = [] if index in self.chains else self.listing.floats_of(index)
+        floats = self.listing.floats_of(index)
         if floats and not self.listing.is_float_model:
             label = self.declared.label(floats[0])
             raise UnsupportedOpError(
@@ -256,61 +247,60 @@ class Reader:
             raise UnsupportedOpError(f"{self.where}: {site} is not supported", own)
         if self.unknown.intersection(self.listing.inputs_of(index)):
             return
-        out_index = self.listing.output_of(index)
+        self.listing.output_of(index)
         if self.is_read(index):
             raise ModelError(f"{self.where}: {site} writes a tensor that is already there")
-        self.append(index, kind, site, out_index)
+        self.append(index)
 
-    def append(self, index: int, kind: str, site: str, out_index: int) -> None:
-        name, is_last = f"{kind.lower()}_{index}", out_index == self.last_index
-        source = FileOperator(
-            self.declared, self.listing.operator(index), kind, site, name, is_last
-        )
-        if kind in FOLDS:
-            folded = FOLDS[kind](source)
-            source.require_all_read()
-            self.declared.folded[out_index] = folded
+    def read_island(self, operators: tuple[int, ...]) -> None:
+        """Append what operators compute in floating point between conversions, as one table."""
+        read = [self.source_of(k) for k in operators]
+        for k, each in zip(operators, read, strict=True):
+            self.listing.require_sound(k)
+            each.input_index(0)
+            each.require_all_read()
+        if self.unknown.intersection(self.listing.inputs_of(operators[0])):
             return
-        self.declared.require_int8(source.out, site)
-        if index in self.chains:
-            op, inputs = self.function_of(self.chains[index], source)
-        else:
-            op, inputs = importers()[kind].from_tflite(source)
+        self.declared.require_int8(read[-1].out, read[-1].site)
+        assert read[-1].out.type.quant is not None
+        functions = tuple(each.kind for each in read[1:-1])
+        op = FloatFunction(read[-1].out.type.quant, functions)
+        self.add(op, (read[0].activation(0),), read[-1], operators[-1])
+
+    def source_of(self, index: int) -> FileOperator:
+        kind, is_last = self.listing.kind(index), self.last_index in self.listing.outputs_of(index)
+        return FileOperator(
+            self.declared, self.listing.operator(index), kind, self.listing.site(index),
+            f"{kind.lower()}_{index}", is_last,
+        )  # fmt: skip
+
+    def append(self, index: int) -> None:
+        source = self.source_of(index)
+        if source.kind in FOLDS:
+            folded = FOLDS[source.kind](source)
+            source.require_all_read()
+            self.declared.folded[self.listing.output_of(index)] = folded
+            return
+        self.declared.require_int8(source.out, source.site)
+        op, inputs = importers()[source.kind].from_tflite(source)
         source.require_all_read()
+        self.add(op, inputs, source, index)
+
+    def add(self, op: Op, inputs: tuple[Tensor, ...], source: FileOperator, index: int) -> None:
+        """Append an operator that was read, if it computes what the file declares."""
         try:
-            (out,) = self.graph.add(op, *inputs, name=name, index=index)
+            (out,) = self.graph.add(op, *inputs, name=source.name, index=index)
         except ModelError as err:
             remedy = "quantise the model again, with samples like those that it will meet"
             raise ModelError(f"{self.where}: {err}", remedy) from err
         declared = source.out.type
         if out.type.shape != declared.shape or out.type.quant != declared.quant:
             raise ModelError(
-                f"{self.where}: {site} is declared as {describe(declared)}, "
+                f"{self.where}: {source.site} is declared as {describe(declared)}, "
                 f"but computes {describe(out.type)}"
             )
         out.label = source.out.label
-        self.declared.tensors[out_index] = out
-
-    def function_of(self, chain: Chain, last: FileOperator) -> tuple[Op, tuple[Tensor, ...]]:
-        """The function that a chain of operators computes in float32. Raises ModelError."""
-        names = []
-        for index in chain.operators[:-1]:
-            self.listing.require_sound(index)
-            kind, site = self.listing.kind(index), self.listing.site(index)
-            operator = self.listing.operator(index)
-            source = FileOperator(self.declared, operator, kind, site, "", is_last=False)
-            source.has_input(0)
-            source.require_all_read()
-            names += [kind] if index in chain.functions else []
-            if self.declared.type_of(self.listing.outputs_of(index)[0]) != FLOAT32:
-                raise UnsupportedOpError(
-                    f"{self.where}: {site} computes in another type than FLOAT32"
-                )
-            if index == chain.source:
-                x = source.activation(0)
-        last.has_input(0)
-        assert last.out.type.quant is not None
-        return FloatFunction(last.out.type.quant, tuple(names)), (x,)
+        self.declared.tensors[self.listing.output_of(index)] = out
 
     def go_on_behind(self, index: int) -> None:
         """Take the outputs of an operator that cannot be read as the file declares them."""

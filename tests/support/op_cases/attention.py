@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows of what attention and embeddings are made of: products of activations, softmax inside, rows
-by their length, greatest values and sums along axes, functions computed in float32."""
+by their length, greatest values and sums along axes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from mcutrain.trainer.graph.tensor import QuantParams as Q
 from mcutrain.trainer.ops.batch_matmul import BatchMatMul, BatchMatMulGrad
 from mcutrain.trainer.ops.broadcast import Broadcast
-from mcutrain.trainer.ops.float_function import FloatFunction
 from mcutrain.trainer.ops.l2_normalization import OUT_QUANT as UNIT
 from mcutrain.trainer.ops.l2_normalization import L2Normalization, L2NormalizationGrad
 from mcutrain.trainer.ops.max_pool2d import MaxPool2DPassError
@@ -21,7 +20,6 @@ from mcutrain.trainer.ops.softmax import SoftmaxGrad
 from mcutrain.trainer.ops.sum import Sum
 from tests.support.feeds import error, exponent, history, mask_of_last, open_mask, s8, unmasked
 from tests.support.op_cases.case import Case
-from tests.support.op_cases.elementwise import Function
 
 LIMITS = (-128, 127)
 A_QUANT, B_QUANT, OUT = Q((0.05,), -3), Q((0.11,), 4), Q((0.13,), 7)
@@ -118,13 +116,6 @@ def sum_row(name: str, shape: tuple[int, ...], first: int, last: int, out: Q) ->
     return Case(name, Sum(out, first, last), (s8(*shape),))
 
 
-FUNCTIONS = [
-    Function("float/neg", FloatFunction(Q((0.05,), 7), ("NEG",))),
-    Function("float/square", FloatFunction(Q((0.12,), -128), ("SQUARE",)), x_limits=(-90, 90)),
-    Function("float/abs-coarse", FloatFunction(Q((3.0,), 5), ("ABS",)), Q((0.5,), 127)),
-    Function("float/three", FloatFunction(Q((0.2,), 3), ("SQUARE", "NEG", "SQUARE"))),
-]
-
 ROWS = [
     *(row for product in PRODUCTS for row in product.rows()),
     *reduce_max_rows("reduce_max/map", (1, 4, 3, 5), (1, 2)),
@@ -149,5 +140,4 @@ ROWS = [
     sum_row("sum/map", (1, 4, 3, 5), 1, 2, Q((0.3,), 5)),
     sum_row("sum/channels", (2, 7), 1, 1, Q((0.05,), -3)),
     sum_row("sum/left-shift", (1, 6, 2), 1, 1, Q((0.001,), 0)),
-    *(row for case in FUNCTIONS for row in case.rows()),
 ]

@@ -101,9 +101,7 @@ def quanta(node: Node, values: tuple[Array, ...]) -> Array | float:
         # The reciprocal is good to 2**-24, of a value below 2**7; a shift to the right is by one
         # bit at least.
         return 0.75 + 2.0**-17
-    if isinstance(node.op, FloatFunction):
-        return 0.5 + 2.0**-14  # float32, of a value below 2**8, after up to five roundings
-    if isinstance(node.op, Elu | Gelu):
+    if isinstance(node.op, Elu | Gelu | FloatFunction):
         # Float32 from a function that is good to 2**-24; of 255 quanta in the range at most.
         return 0.5 + 255 * 2.0**-20
     if isinstance(node.op, Rsqrt):

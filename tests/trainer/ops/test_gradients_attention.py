@@ -13,7 +13,6 @@ from mcutrain.trainer.graph.op import Node, Op
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
 from mcutrain.trainer.ops.batch_matmul import BatchMatMul
 from mcutrain.trainer.ops.l2_normalization import L2Normalization
-from mcutrain.trainer.ops.lookup import SLOPE_BITS
 from mcutrain.trainer.ops.reduce_max import ReduceMax
 from mcutrain.trainer.ops.reduction import Reduction
 from mcutrain.trainer.ops.reshape import Reshape
@@ -21,8 +20,7 @@ from mcutrain.trainer.ops.softmax import Softmax
 from mcutrain.trainer.ops.sum import Sum
 from tests.support.float_ops import dequantise, meaning
 from tests.support.gradient_net import LOSS_EXPONENT, Net, through
-from tests.support.op_cases.attention import FUNCTIONS, PRODUCTS, Product
-from tests.support.op_cases.elementwise import Function
+from tests.support.op_cases.attention import PRODUCTS, Product
 
 LIMITS = (-100, 90)
 
@@ -197,23 +195,3 @@ def test_the_error_of_a_sum_is_that_of_each_of_its_terms() -> None:
 
     np.testing.assert_allclose(net.error_of("y_d_x")[0], expected, rtol=1e-12, atol=1e-15)
     assert net.tape.histories == []
-
-
-@pytest.mark.parametrize("case", FUNCTIONS, ids=lambda case: case.name)
-def test_the_error_of_a_function_in_float32_is_the_derivative(case: Function) -> None:
-    net = Net(TensorType((1, 256), DType.S8, case.x_quant), case.x_limits, 0)
-    y = net.add(case.op, net.x, name="y")
-    net.values[net.graph.nodes[0].inputs[0]] = np.arange(-128, 128).astype(np.int8).reshape(1, 256)
-    net.differentiate(y)
-    node, x = net.nodes[-1], net.reals()[net.x]
-    dx, unit = net.error_of("y_d_x")
-    width = x.std() / 1e5
-    ends = [meaning(node, [x + sign * width]) for sign in (1, -1)]
-    slope = (ends[0] - ends[1]) / (2 * width)
-    # A slope is rounded to 2**(kf - 14); a difference quotient is good to 1e-8 of the greatest.
-    kf = scale_exponent(np.abs(slope))
-    tolerance = np.abs(net.g) * (2.0 ** (kf - SLOPE_BITS - 1) + 1e-8 * np.abs(slope).max()) + unit
-    smooth = x != 0
-
-    assert (np.abs(dx - slope * net.g * net.open) <= tolerance)[smooth].all()
-    assert np.abs(slope * net.g).max() > 16 * unit

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the importer reads and refuses of products of activations, scores, reductions, lengths, and
-of what a file computes in float32."""
+"""What the importer reads and refuses of products of activations, scores, reductions, lengths."""
 
 from __future__ import annotations
 
@@ -25,7 +24,6 @@ from mcutrain.trainer.making.options import (
 )
 from mcutrain.trainer.making.writer import WriterOp, WriterTensor, constant
 from mcutrain.trainer.ops.batch_matmul import BatchMatMul
-from mcutrain.trainer.ops.float_function import FloatFunction
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import parse
@@ -168,32 +166,6 @@ def test_axes_of_size_1_go_or_stay_wherever_they_are(kind: str) -> None:
     assert make_plan(model, PlanOptions("full")).learned
 
 
-def chain(*kinds: str, last: str = "QUANTIZE") -> Parts:
-    """y through a DEQUANTIZE, functions in float32 and a QUANTIZE."""
-    names = [f"f{k}" for k in range(len(kinds) + 1)]
-    ops = [WriterOp("DEQUANTIZE", ("y",), (names[0],))]
-    pairs = zip(kinds, names, names[1:], strict=False)
-    ops += [WriterOp(kind, (x,), (out,)) for kind, x, out in pairs]
-    ops.append(WriterOp(last, (names[-1],), ("z",)))
-    return behind(*ops, tensors=(*(float32(name, 1, 5) for name in names), int8("z", 1, 5)))
-
-
-def test_functions_in_float32_between_integers_are_one_table() -> None:
-    model = parse(chain("NEG", "SQUARE").write(), "chain")
-    last = model.graph.nodes[-1]
-
-    assert last.op == FloatFunction(UNIT, ("NEG", "SQUARE"))
-    assert (last.index, last.inputs) == (5, (model.weighted[-1].output,))
-
-
-def read_elsewhere() -> Parts:
-    """The float32 value that a function makes is also read by another operator."""
-    p = chain("NEG")
-    p.tensors["g"] = float32("g", 1, 5)
-    p.ops.append(WriterOp("EXP", ("f1",), ("g",)))
-    return p
-
-
 REFUSED: dict[str, tuple[type[ModelError], str, Callable[[], Parts]]] = {
     "a product of matrices that do not fit": (
         ModelError, r"operator 1 .*\(1, 4, 4, 3\) and \(4, 3\) do not fit: 3 and 4 to sum",
@@ -232,17 +204,6 @@ REFUSED: dict[str, tuple[type[ModelError], str, Callable[[], Parts]]] = {
         lambda: behind(WriterOp("LOG_SOFTMAX", ("y",), ("m",)), WriterOp("RELU", ("m",), ("z",)),
                        tensors=(int8("m", 1, 5, quant=LOGARITHMS),
                                 int8("z", 1, 5, quant=LOGARITHMS)))),
-    "a function in float32 that has no exact table": (
-        UnsupportedOpError, r"operator 3 .*EXP.*stayed in floating point",
-        lambda: chain("EXP")),
-    "a value in float32 that is read elsewhere": (
-        UnsupportedOpError, r"operator 5 .*EXP.*stayed in floating point", read_elsewhere),
-    "more functions than are followed": (
-        UnsupportedOpError, r"operator \d+ .*NEG.*stayed in floating point",
-        lambda: chain(*["NEG"] * 9)),
-    "a square whose quanta are too many": (
-        ModelError, r"operator 4 .*scale 1e-20 is too fine",
-        lambda: (p := chain("SQUARE"), p.quantise("z", (1e-20,), 3))[0]),
 }  # fmt: skip
 
 
