@@ -22,7 +22,7 @@ from mcutrain.trainer.training_plan import TrainingPlan
 from mcutrain.trainer.training_state import TrainingState
 
 CODES = {dtype: code for code, dtype in DTYPES.items()}
-NO_OPERATORS = ("LOG_SOFTMAX", "DEQUANTIZE")  # at a model's output in a file, and in no graph
+NO_OPERATORS = ("DEQUANTIZE",)  # at a model's output in a file, and in no graph
 UNCLAMPED = (-128, 127)
 
 

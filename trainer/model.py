@@ -14,7 +14,6 @@ from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.graph.graph import Graph, prune
 from mcutrain.trainer.graph.op import BehindHead, Node
 from mcutrain.trainer.graph.tensor import QuantParams, Role, Tensor, constant
-from mcutrain.trainer.ops.softmax import Softmax
 from mcutrain.trainer.ops.weighted import Weighted, dead_channels
 from mcutrain.trainer.options import WHOLE, Section
 
@@ -184,9 +183,18 @@ def until(model: Model, end: str) -> Model:
 
 
 def logits_of(graph: Graph, output: Tensor) -> Tensor:
-    """What a last SOFTMAX reads, or the output."""
-    last = graph.producer(output)
-    return last.inputs[0] if last and isinstance(last.op, Softmax) else output
+    """What the scores at the end of a model are made of; the output itself if it ends in none.
+
+    Behind scores only what renames bytes may stand.
+    """
+    tensor = output
+    while (node := graph.producer(tensor)) is not None:
+        if node.op.behind_head is BehindHead.SCORES:
+            return node.inputs[0]
+        if not node.op.alias or tensor.type.shape[-1] != node.inputs[0].type.shape[-1]:
+            break
+        tensor = node.inputs[0]
+    return output
 
 
 def with_new_head(model: Model, classes: int) -> Model:
@@ -255,7 +263,7 @@ def why_not_behind(node: Node, classes: int) -> str:
     if node.op.behind_head is not BehindHead.CHANNELS:
         return "is more than a reshape, a pool, a MEAN or a SOFTMAX"
     old, new = node.inputs[0].type.shape, node.output.type.shape
-    if not old[-1] == new[-1] == classes:
+    if not old[-1] == new[-1] == classes or node.op.narrowed(node, classes) is None:
         return f"makes {new} of {old}, which mixes the {classes} outputs of the head with positions"
     return "" if node.op.limits() == (-128, 127) else "limits its values"
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#ifndef MCT_ERROR
+
 #include "kernels/softmax.h"
 
-#include "mct/fixedpoint.h"
+#include "kernels/error.h"
 
-enum { DIFF_INTEGER_BITS = 5, SUM_INTEGER_BITS = 12 };
+enum { DIFF_INTEGER_BITS = 5, SUM_INTEGER_BITS = 12, OUT_BITS = 8 };
 #define QUARTER (INT32_C(1) << (31 - DIFF_INTEGER_BITS - 2))
 
 /* exp(x) as Q0.31 of x in [-1/4, 0) as Q0.31, from its Taylor series about -1/8. */
@@ -72,7 +74,7 @@ static void softmax_row(const mct_softmax_params *p, const int8_t *x, int8_t *ou
     int32_t headroom = 32 - mct_bit_length((uint32_t)total);
     int32_t reciprocal = inverse(total, headroom);
     /* Beyond 31, for a flat row of 512 or more, every share rounds to 0. */
-    int32_t to_output = SUM_INTEGER_BITS - headroom + 31 - 8;
+    int32_t to_output = SUM_INTEGER_BITS - headroom + 31 - OUT_BITS;
     for (int32_t i = 0; i < p->channels; i++) {
         int32_t value = INT8_MIN;
         if (x[i] - top >= p->least_difference && to_output <= 31) {
@@ -89,3 +91,33 @@ void mct_softmax_s8(const mct_softmax_params *p, const int8_t *x, int8_t *out)
         softmax_row(p, x + row * p->channels, out + row * p->channels);
     }
 }
+
+#define MCT_TEMPLATE "kernels/softmax.c"
+#include "kernels/each_error.h"
+
+#else
+
+void MCT_NAME(mct_softmax_grad)(const mct_softmax_grad_params *p, const MCT_ERROR *dout,
+                                const int16_t *dout_e, const int8_t *y, const uint8_t *mask,
+                                MCT_HISTORY, MCT_ERROR *dx, int16_t *dx_e)
+{
+    MCT_NAME(mct_error_writer) writer = MCT_BEGIN(dout_e[0] + p->exponent_step);
+    int32_t at = 0; /* in dx */
+    for (int32_t row = 0; row < p->rows; row++) {
+        int32_t sum = 0;
+        for (int32_t i = 0; i < p->channels; i++) {
+            sum += (y[at + i] - INT8_MIN) * dout[at + i];
+        }
+        for (int32_t i = 0; i < p->channels; i++, at++) {
+            int32_t raw = 0;
+            if (mct_is_open(mask, at)) {
+                int32_t across = mct_sat23(dout[at] * (INT32_C(1) << OUT_BITS) - sum);
+                raw = (y[at] - INT8_MIN) * mct_near(across * p->fold, 8);
+            }
+            dx[at] = MCT_NAME(mct_error_put)(&writer, raw);
+        }
+    }
+    MCT_NAME(mct_error_end)(&writer, history, dx_e);
+}
+
+#endif

@@ -12,6 +12,8 @@ from mcutrain.trainer.graph.tensor import QuantParams
 from mcutrain.trainer.making.options import Conv2DOptions, FullyConnectedOptions
 from mcutrain.trainer.making.writer import WriterOp, WriterTensor, write_model
 
+UNIT = QuantParams((0.125,), 3)
+
 
 @dataclass
 class Parts:
@@ -38,8 +40,7 @@ class Parts:
 
 def parts() -> Parts:
     rng = np.random.RandomState(0)
-    quant = QuantParams((0.125,), 3)
-    whole = {"dtype": "int8", "quant": quant}
+    whole = {"dtype": "int8", "quant": UNIT}
 
     def weights(name: str, *shape: int) -> WriterTensor:
         data = rng.randint(-127, 128, shape).astype(np.int8)
@@ -62,3 +63,11 @@ def parts() -> Parts:
         WriterOp("FULLY_CONNECTED", ("a", "v", "c"), ("y",), FullyConnectedOptions()),
     ]
     return Parts({t.name: t for t in tensors}, ops)
+
+
+def spoilt(kind: str, quant: QuantParams = UNIT, options: Any = None) -> Parts:
+    """A convolution, and ``kind`` of its output: the one that is under test."""
+    p = parts()
+    p.op(1, kind=kind, inputs=("a",), options=options)
+    p.change("y", shape=(1, 4, 4, 3), quant=quant)
+    return p

@@ -30,6 +30,7 @@ from mcutrain.trainer.ops.reshape import Reshape
 from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.ops.window import Geometry
 from mcutrain.trainer.training_plan import TrainingPlan
+from tests.support.float_attention import attention_layer
 from tests.support.float_ops import dequantise, real_inputs, whole
 
 Values = Mapping[Tensor, Array]
@@ -206,8 +207,9 @@ def layer_of(node: Node, plan: TrainingPlan) -> fl.FloatLayer:
     elif isinstance(op, concatenation.Concatenation):
         found = Concatenate(op.axis)
     else:
-        found = float_op(node)
-    activations = node.inputs[:1] if isinstance(op, Weighted) else node.inputs
+        found = attention_layer(node) or float_op(node)
+    inputs = node.inputs[:1] if isinstance(op, Weighted) else node.inputs
+    activations = [t for t in inputs if t.role is not Role.CONST]
     names = tuple(fl.INPUT if t is plan.task.input else t.name for t in activations)
     if out is plan.task.logits:
         return fl.FloatLayer(out.name, found, names)

@@ -14,14 +14,18 @@ from mcutrain.trainer.graph.tensor import Array, TensorType
 from mcutrain.trainer.ops.abs import Abs
 from mcutrain.trainer.ops.add import Add
 from mcutrain.trainer.ops.average_pool2d import AveragePool2D
+from mcutrain.trainer.ops.batch_matmul import BatchMatMul
 from mcutrain.trainer.ops.concatenation import Concatenation
 from mcutrain.trainer.ops.conv2d import Conv2D
 from mcutrain.trainer.ops.depthwise_conv2d import DepthwiseConv2D
 from mcutrain.trainer.ops.elu import Elu
+from mcutrain.trainer.ops.float_function import FloatFunction
 from mcutrain.trainer.ops.fully_connected import FullyConnected
 from mcutrain.trainer.ops.gelu import Gelu
 from mcutrain.trainer.ops.hard_swish import HardSwish
+from mcutrain.trainer.ops.l2_normalization import L2Normalization
 from mcutrain.trainer.ops.leaky_relu import LeakyRelu
+from mcutrain.trainer.ops.log_softmax import LogSoftmax
 from mcutrain.trainer.ops.logistic import Logistic
 from mcutrain.trainer.ops.max_pool2d import MaxPool2D
 from mcutrain.trainer.ops.mean import Mean
@@ -31,6 +35,7 @@ from mcutrain.trainer.ops.neg import Neg
 from mcutrain.trainer.ops.pad import Pad, PadV2
 from mcutrain.trainer.ops.prelu import Prelu
 from mcutrain.trainer.ops.quantize import Quantize
+from mcutrain.trainer.ops.reduce_max import ReduceMax
 from mcutrain.trainer.ops.relu import Relu, Relu0To1, Relu6, ReluN1To1
 from mcutrain.trainer.ops.reshape import ExpandDims, Reshape, Squeeze
 from mcutrain.trainer.ops.resize_nearest_neighbor import ResizeNearestNeighbor
@@ -38,6 +43,7 @@ from mcutrain.trainer.ops.rsqrt import Rsqrt
 from mcutrain.trainer.ops.softmax import Softmax
 from mcutrain.trainer.ops.squared_difference import SquaredDifference
 from mcutrain.trainer.ops.sub import Sub
+from mcutrain.trainer.ops.sum import Sum
 from mcutrain.trainer.ops.tanh import Tanh
 from mcutrain.trainer.ops.transpose import Transpose
 from mcutrain.trainer.ops.weighted import Weighted
@@ -181,6 +187,38 @@ def softmax(node: Node, reals: list[Array]) -> Array:
     return np.asarray(e / e.sum(axis=-1, keepdims=True))
 
 
+def log_softmax(node: Node, reals: list[Array]) -> Array:
+    x = reals[0] - reals[0].max(axis=-1, keepdims=True)
+    return np.asarray(x - np.log(np.exp(x).sum(axis=-1, keepdims=True)))
+
+
+def batch_matmul(node: Node, reals: list[Array]) -> Array:
+    op, (a, b) = node.op, reals
+    assert isinstance(op, BatchMatMul)
+    a = a.reshape(-1, b.shape[-1]) if op.of_rows else a
+    a = np.moveaxis(a, -1, -2) if op.adj_x else a
+    b = np.moveaxis(b, -1, -2) if op.adj_y else b
+    return np.asarray(a @ b).reshape(op.out_shape)
+
+
+def l2_normalization(node: Node, reals: list[Array]) -> Array:
+    length = np.sqrt((reals[0] ** 2).sum(axis=-1, keepdims=True))
+    return np.divide(reals[0], length, out=np.zeros_like(reals[0]), where=length > 0)
+
+
+def reduce_max(node: Node, reals: list[Array]) -> Array:
+    op = node.op
+    assert isinstance(op, ReduceMax)
+    rows = reals[0].reshape(op.outer, op.window[1], -1)
+    return np.asarray(rows.max(axis=1)).reshape(op.out_shape)
+
+
+def sum_of(node: Node, reals: list[Array]) -> Array:
+    assert isinstance(node.op, Sum)
+    axes = tuple(range(node.op.first, node.op.last + 1))
+    return np.asarray(reals[0].sum(axis=axes, keepdims=node.op.keep_dims))
+
+
 def leaky_relu(node: Node, reals: list[Array]) -> Array:
     assert isinstance(node.op, LeakyRelu)
     return np.where(reals[0] < 0, node.op.alpha * reals[0], reals[0])
@@ -212,6 +250,22 @@ def gelu(node: Node, reals: list[Array]) -> Array:
     return np.asarray(x * np.vectorize(NormalDist().cdf)(x))
 
 
+def float_function(node: Node, reals: list[Array]) -> Array:
+    assert isinstance(node.op, FloatFunction)
+    functions = {
+        "ABS": np.abs,
+        "ELU": lambda x: np.where(x < 0, np.expm1(np.minimum(x, 0)), x),
+        "EXP": np.exp,
+        "NEG": np.negative,
+        "RELU": lambda x: np.maximum(x, 0),
+        "SQUARE": np.square,
+    }
+    found = reals[0]
+    for name in node.op.functions:
+        found = functions[name](found)
+    return found
+
+
 MEANINGS = {
     **MOVES,
     Conv2D: conv2d,
@@ -230,6 +284,11 @@ MEANINGS = {
     Squeeze: reshape,
     ExpandDims: reshape,
     Softmax: softmax,
+    LogSoftmax: log_softmax,
+    BatchMatMul: batch_matmul,
+    L2Normalization: l2_normalization,
+    ReduceMax: reduce_max,
+    Sum: sum_of,
     Mul: lambda node, reals: reals[0] * reals[1],
     Relu: lambda node, reals: np.maximum(reals[0], 0),
     Relu6: lambda node, reals: np.clip(reals[0], 0, 6),
@@ -241,6 +300,7 @@ MEANINGS = {
     ReluN1To1: lambda node, reals: np.clip(reals[0], -1, 1),
     Relu0To1: lambda node, reals: np.clip(reals[0], 0, 1),
     Limit: limit,
+    FloatFunction: float_function,
     Abs: lambda node, reals: np.abs(reals[0]),
     Neg: lambda node, reals: -reals[0],
     Elu: lambda node, reals: np.where(reals[0] < 0, np.expm1(np.minimum(reals[0], 0)), reals[0]),

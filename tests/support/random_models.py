@@ -11,6 +11,7 @@ from mcutrain.trainer.graph.tensor import Array, QuantParams
 from mcutrain.trainer.making.options import ReshapeOptions, SoftmaxOptions
 from mcutrain.trainer.making.writer import WriterOp, WriterTensor
 from tests.support.model_maker import ModelMaker
+from tests.support.random_attention import ATTENTION
 from tests.support.random_elementwise import ELEMENTWISE
 from tests.support.random_moves import MOVES
 from tests.support.random_pairs import PAIRS, WITHOUT_MICRO
@@ -75,6 +76,7 @@ MAKERS: dict[str, tuple[Maker, int]] = {
     **MOVES,
     **ELEMENTWISE,
     **RECURRENT,
+    **ATTENTION,
     **PAIRS,
 }
 ALL_MAKERS = {**MAKERS, **WITHOUT_MICRO}

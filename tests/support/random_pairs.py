@@ -8,22 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
 from mcutrain.trainer.graph.tensor import QuantParams
 from mcutrain.trainer.making.options import (
     AbsOptions,
+    DequantizeOptions,
     GeluOptions,
     MaximumMinimumOptions,
     NegOptions,
+    QuantizeOptions,
     SquaredDifferenceOptions,
     SubOptions,
 )
-from mcutrain.trainer.making.writer import WriterOp, constant
+from mcutrain.trainer.making.writer import WriterOp, WriterTensor, constant
+from mcutrain.trainer.ops.float_function import FLOAT_FUNCTIONS
 from tests.support.model_maker import ACTIVATIONS, ModelMaker
 from tests.support.random_elementwise import features, operand
 
+FLOAT_OPTIONS = {"DEQUANTIZE": DequantizeOptions(), "NEG": NegOptions(), "ABS": AbsOptions()}
 Maker = Callable[[ModelMaker], None]
 
 
@@ -84,6 +89,21 @@ def curve(kind: str) -> Maker:
     return make_model
 
 
+def in_float(make: ModelMaker) -> None:
+    """Functions of one value between conversions from int8 and back."""
+    a = features(make)
+    kinds = [make.c.pick(*FLOAT_FUNCTIONS) for _ in range(make.c.number(0, 3))]
+    # Where the greatest is no int32 in quanta, tflite-micro converts what it has no number for.
+    kinds = [k for k in kinds if k != "EXP" or (a.quant is not None and a.quant.scale < 0.05)]
+    names = ["a", *(f"f{k}" for k in range(len(kinds) + 1))]
+    pairs = zip(["DEQUANTIZE", *kinds], pairwise(names), strict=True)
+    for kind, (x, y) in pairs:
+        make.ops.append(WriterOp(kind, (x,), (y,), FLOAT_OPTIONS.get(kind)))
+        make.tensors.append(WriterTensor(y, a.shape, "float32"))
+    make.ops.append(WriterOp("QUANTIZE", (names[-1],), ("y",), QuantizeOptions()))
+    make.activation("y", a.shape, make.c.quant())
+
+
 # As MAKERS of random_models, which holds these too.
 PAIRS: dict[str, tuple[Maker, int]] = {
     "SUB": (difference("SUB"), 120),
@@ -94,6 +114,7 @@ PAIRS: dict[str, tuple[Maker, int]] = {
     "ABS": (curve("ABS"), 40),
     "RSQRT": (curve("RSQRT"), 80),
     "ELU": (curve("ELU"), 60),
+    "DEQUANTIZE, functions in float": (in_float, 80),
 }
 WITHOUT_MICRO: dict[str, tuple[Maker, int]] = {
     kind: (curve(kind), 20) for kind in ("NEG", "GELU", "RELU_N1_TO_1", "RELU_0_TO_1")

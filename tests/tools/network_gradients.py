@@ -30,6 +30,7 @@ from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import load, parse
 from mcutrain.trainer.training_plan import TrainingPlan
+from tests.support.attention_model import attention_model
 from tests.support.float_graph import FloatGraph, Learned, Values, learned_tensors
 from tests.support.nested_model import nested_model
 from tests.support.paths import models_folder
@@ -58,8 +59,12 @@ class Data:
 
 
 def draw(type_: TensorType, classes: int, count: int, seed: int = 0) -> Data:
-    """Smooth random images with noise, and labels at random."""
+    """Smooth random images with noise, or normal values of another shape, and labels at random."""
     rng = np.random.default_rng(seed)
+    if len(type_.shape) != 4:
+        samples = rng.normal(0, 1, (count, *type_.shape[1:])) / type_.scale + type_.zero_point
+        quanta = np.clip(np.rint(samples), -128, 127).astype(np.int8)
+        return Data(quanta, rng.integers(0, classes, count))
     _, height, width, channels = type_.shape
     y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j][..., None]
     one = (count, 1, 1, 1)
@@ -123,6 +128,12 @@ NETS = {
             "watch", lambda _: load(EXAMPLE / "watch.tflite"), recorded=watch_data, is_shipped=True
         ),
         Net("nested", lambda _: parse(nested_model(), "nested"), is_shipped=True),
+        Net(
+            "attention",
+            lambda _: parse(attention_model(), "attention"),
+            schemes=("full",),
+            is_shipped=True,
+        ),
         Net(
             "mcunet-5fps",
             lambda folder: load(folder / "tiny-training/mcunet-5fps_int8.tflite"),

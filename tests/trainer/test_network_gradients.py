@@ -27,10 +27,11 @@ COUNTS = {
     ("watch", "full"): 200,
     ("nested", "last:4"): 60,
     ("nested", "full"): 200,
+    ("attention", "full"): 30,
     ("mcunet-5fps", MCUNET_49KB): 20,
 }
 # Not watch: it has activations of exactly 0 before a RELU, where the loss has no derivative.
-SMOOTH = ("resnet8", "kws", "nested")
+SMOOTH = ("resnet8", "kws", "nested", "attention")
 
 
 def folder_of(request: pytest.FixtureRequest, name: str) -> Path:

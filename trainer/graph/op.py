@@ -310,6 +310,9 @@ class OperatorSource(Protocol):
     def is_activation(self, position: int) -> bool:
         """Whether input ``position`` is an activation, and no constant."""
 
+    def has_input(self, position: int) -> bool:
+        """Whether input ``position`` is there."""
+
     def operand(self, position: int) -> Tensor:
         """Input ``position``: an activation, or an int8 constant with one scale."""
 

@@ -260,3 +260,19 @@ class AssignVariableOptions:
 @dataclass(frozen=True)
 class CallOnceOptions:
     init_subgraph_index: int = 0
+
+
+@dataclass(frozen=True)
+class BatchMatMulOptions:
+    adj_x: bool = False
+    adj_y: bool = False
+
+
+@dataclass(frozen=True)
+class L2NormOptions:
+    fused_activation_function: Activation = Activation.NONE
+
+
+@dataclass(frozen=True)
+class LogSoftmaxOptions:
+    """LOG_SOFTMAX has no fields."""

@@ -8,6 +8,7 @@ missing one, is repeated. Twin of firmware/kernels/broadcast.h.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
@@ -93,9 +94,9 @@ class Broadcast:
         return np.concatenate([part.ravel() for part in parts])
 
 
-def columns(axes: list[tuple[int, int, int]], count: int) -> Array:
+def columns(axes: Sequence[tuple[int, ...]], count: int) -> Array:
     """(3, count) s32: ``axes`` behind as many of one position as are missing."""
-    return np.array([NO_AXIS] * (count - len(axes)) + axes, np.int32).T.copy()
+    return np.array([NO_AXIS] * (count - len(axes)) + list(axes), np.int32).T.copy()
 
 
 def sum_to(values: Array, shape: tuple[int, ...]) -> Array:

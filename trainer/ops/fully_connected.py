@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from mcutrain.trainer.errors import UnsupportedOpError
 from mcutrain.trainer.graph.op import Op
 from mcutrain.trainer.graph.tensor import Tensor, TensorType
+from mcutrain.trainer.ops.batch_matmul import BatchMatMul
 from mcutrain.trainer.ops.conv2d import CrossChannel
 from mcutrain.trainer.ops.window import Geometry
 
@@ -30,6 +31,8 @@ class FullyConnected(CrossChannel):
 
     @classmethod
     def from_tflite(cls, source: OperatorSource) -> tuple[Op, tuple[Tensor, ...]]:
+        if source.is_activation(1):
+            return BatchMatMul.of_activations(source)
         x, w = source.activation(0), source.weights()
         if len(w.type.shape) != 2 or source.option("WeightsFormat") != 0:
             raise UnsupportedOpError(f"{source}: weights {w.type.shape} in a packed format")

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mcutrain.trainer.errors import ModelError, UnsupportedOpError
 from mcutrain.trainer.fixedpoint import Requant
 from mcutrain.trainer.graph.call import KernelCall
 from mcutrain.trainer.graph.op import BehindHead, ErrorTensor, Op, OutputScale
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Tensor, TensorType
 from mcutrain.trainer.ops.error import COUNT_BITS, RawError, count_share, error_types, format_of
 from mcutrain.trainer.ops.overlap import distance, in_step
+from mcutrain.trainer.ops.reduction import Reduction
 from mcutrain.trainer.ops.rescaling import Rescaling, quantized
 from mcutrain.trainer.ops.strided_error import StridedError, Strides
 
@@ -32,7 +32,10 @@ MAX_COUNT = (2**31 - 1) // 255  # values whose sum, less their zero points, fits
 
 @dataclass(frozen=True)
 class Mean(Op):
-    """x s8 -> out s8: the mean over the axes ``first`` to ``last``, which are not the batch."""
+    """x s8 -> out s8: the mean over the axes ``first`` to ``last``, which are not the batch.
+
+    ``out_shape`` is given where axes of size 1 go or stay otherwise than those do.
+    """
 
     tflite_name = "MEAN"
     output_scale = OutputScale.FREE
@@ -41,22 +44,25 @@ class Mean(Op):
     first: int
     last: int
     keep_dims: bool = False
+    # It renames bytes: no part of the repr, and so of the numerics hash (SPEC 3.2).
+    out_shape: tuple[int, ...] | None = field(default=None, repr=False)
 
     @classmethod
     def from_tflite(cls, source: OperatorSource) -> tuple[Op, tuple[Tensor, ...]]:
         x, quant = source.activation(0), source.out.type.quant
         assert quant is not None
-        rank = len(x.type.shape)
-        given = [int(v) for v in source.integers(1).ravel()]
-        if not all(-rank <= axis < rank for axis in given):
-            raise ModelError(f"{source}: axes {given} of {x.type.shape}")
-        axes = sorted({axis % rank for axis in given})
-        if not axes or axes[0] == 0 or axes[-1] - axes[0] + 1 != len(axes):
-            raise UnsupportedOpError(
-                f"{source}: a mean over the axes {given} of {x.type.shape}; "
-                "neighbouring axes without the first are supported"
-            )
-        return cls(quant, axes[0], axes[-1], bool(source.option("KeepDims"))), (x,)
+        axes = Reduction.read(source, x.type.shape, f"a {cls.__name__.lower()}")
+        plain = cls(quant, axes.first, axes.last, bool(source.option("KeepDims")))
+        if plain.shape_of(x.type) == axes.out_shape:
+            return plain, (x,)
+        return replace(plain, out_shape=axes.out_shape), (x,)
+
+    def shape_of(self, x: TensorType) -> tuple[int, ...]:
+        """Of the output."""
+        if self.out_shape is not None:
+            return self.out_shape
+        ones = (1,) * (self.last + 1 - self.first) if self.keep_dims else ()
+        return (*x.shape[: self.first], *ones, *x.shape[self.last + 1 :])
 
     def block(self, x: TensorType) -> tuple[int, int, int]:
         """(outer, count, inner): sizes before, in and after the axes of the mean."""
@@ -72,8 +78,10 @@ class Mean(Op):
         if count > MAX_COUNT:
             raise ValueError(f"a mean over {count} values; up to {MAX_COUNT} are supported")
         self.factor(x)  # a ValueError for scales that no multiplier can express
-        ones = (1,) * (self.last + 1 - self.first) if self.keep_dims else ()
-        shape = (*x.shape[: self.first], *ones, *x.shape[self.last + 1 :])
+        outer, _, inner = self.block(x)
+        shape = self.shape_of(x)
+        if math.prod(shape) != outer * inner:
+            raise ValueError(f"{outer * inner} means are not {shape}")
         return (TensorType(shape, DType.S8, self.out_quant),)
 
     def factor(self, x: TensorType) -> Requant:
@@ -91,7 +99,10 @@ class Mean(Op):
         return (out.reshape(node.output.type.shape),)
 
     def narrowed(self, node: Node, channels: int) -> Op | None:
-        return self if self.last + 1 < len(node.inputs[0].type.shape) else None
+        if self.last + 1 == len(node.inputs[0].type.shape):
+            return None
+        shape = self.out_shape and (*self.out_shape[:-1], channels)
+        return replace(self, out_shape=shape)
 
     def rescaled(self, quant: QuantParams) -> Op:
         return replace(self, out_quant=quant)
@@ -102,14 +113,18 @@ class Mean(Op):
         (x,) = node.inputs
         if not tape.needs(x):
             return
-        outer, count, inner = self.block(x.type)
+        _, count, _ = self.block(x.type)
         if count & (count - 1) == 0:
-            where = Strides.of((outer, count, inner), (inner, 0, 1))
-            op = StridedError(where, x.type, count.bit_length() - 1)
+            op = StridedError(self.spread(x.type), x.type, count.bit_length() - 1)
             yield x, tape.passed_error(op, node, x, *error, tape.mask(x))
         else:
             grad = MeanGrad(self, x.type)
             yield x, tape.raw_error(grad, node, x, *error, tape.mask(x))
+
+    def spread(self, x: TensorType) -> Strides:
+        """Where the error of each element of x lies."""
+        outer, count, inner = self.block(x)
+        return Strides.of((outer, count, inner), (inner, 0, 1))
 
     def overlays(self, node: Node) -> dict[tuple[int, int], int]:
         return {(0, 0): 0}

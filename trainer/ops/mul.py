@@ -102,8 +102,16 @@ class MulGrad(RawError):
         dout, exponent, b, mask, *state = inputs
         factor, kf = self.fold(node.inputs[2].type)
         centred = b.astype(np.int64) - node.inputs[2].type.zero_point
-        raw = sum_to(near(dout.astype(np.int64) * factor, 8) * centred, self.x.shape)
+        raw = self.raw(near(dout.astype(np.int64) * factor, 8), centred, node.inputs[2].type)
         return self.requantized(node, raw, int(exponent[0]) + kf, mask, *state)
+
+    def raw(self, error: Array, b: Array, type_: TensorType) -> Array:
+        """Of the folded errors and of b, less its zero point."""
+        return sum_to(error * b, self.x.shape)
+
+    def table(self, b: TensorType) -> Array:
+        """(18,) s32: where the errors and b lie, and along which axes they are summed."""
+        return Broadcast(self.x.shape, b.shape).sum_table()
 
     def overlays(self, node: Node) -> dict[tuple[int, int], int]:
         dx, (dout, _, b, mask) = node.output.type, (t.type for t in node.inputs[:4])
@@ -116,7 +124,7 @@ class MulGrad(RawError):
         b = node.inputs[2].type
         factor, kf = self.fold(b)
         params = {"fold": factor, "scale_exponent": kf, "b_offset": -b.zero_point}
-        axes = Table("axes", Broadcast(self.x.shape, b.shape).sum_table())
+        axes = Table("axes", self.table(b))
         args: tuple[Arg, ...] = (*node.inputs[:4], axes, *self.state_args(node), *node.outputs[:2])
         kernel = f"mul_grad_{format_of(node.inputs[0].type).suffix}"
         return KernelCall("mul", kernel, "mul_grad", params, args)

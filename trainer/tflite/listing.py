@@ -14,6 +14,7 @@ import tflite
 
 from mcutrain.trainer.errors import ModelError, UnsupportedOpError
 from mcutrain.trainer.tflite.bounds import MAX_OPERANDS
+from mcutrain.trainer.tflite.scores import scores_at_end
 from mcutrain.trainer.tflite.tensors import OLDER, FileTensors
 from mcutrain.trainer.tflite.unread import VERSIONS, newer_fields
 
@@ -127,14 +128,17 @@ class Listing:
         return index
 
     def inner_output(self, index: int) -> int:
-        """The tensor that stands for the file's output: before a conversion to another type, and
-        before a SOFTMAX of more than int8, which training leaves out."""
+        """The tensor that stands for the file's output: before a conversion to another type, before
+        scores in float32, and before a SOFTMAX of more than int8, which training leaves out."""
         for k in range(len(self)):
             converts = self.kind(k) in CONVERSIONS and len(self.inputs_of(k)) == 1
             is_its = converts and self.outputs_of(k) == [index]
             if is_its and self.declared.type_of(index) in EDGE_TYPES:
                 self.edges.add(k)
                 return self.before_wide_softmax(self.inputs_of(k)[0])
+        if self.declared.type_of(index) in FLOATS and (scores := scores_at_end(self, index)):
+            self.edges.update(scores)
+            return self.inputs_of(scores[0])[0]
         return self.before_wide_softmax(index)
 
     def before_wide_softmax(self, index: int) -> int:

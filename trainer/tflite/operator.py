@@ -35,6 +35,10 @@ SHARED_OPTIONS = {
     "AVERAGE_POOL_2D": "Pool2DOptions",
     "MAX_POOL_2D": "Pool2DOptions",
     "MEAN": "ReducerOptions",
+    "SUM": "ReducerOptions",
+    "REDUCE_MAX": "ReducerOptions",
+    "BATCH_MATMUL": "BatchMatMulOptions",
+    "L2_NORMALIZATION": "L2NormOptions",
     "MINIMUM": "MaximumMinimumOptions",
     "MAXIMUM": "MaximumMinimumOptions",
     "SVDF": "SVDFOptions",
@@ -134,6 +138,10 @@ class FileOperator:
     def is_activation(self, position: int) -> bool:
         """Whether input ``position`` is an activation, and no constant."""
         return self.input_index(position) in self.reader.tensors
+
+    def has_input(self, position: int) -> bool:
+        """Whether input ``position`` is there."""
+        return self.input_index(position) >= 0
 
     def input_index(self, position: int) -> int:
         """The file's index of the tensor at input ``position``; -1 if there is none."""

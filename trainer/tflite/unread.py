@@ -21,14 +21,15 @@ SILENT = {
 # The newest version of each operator that is known (TFLite, register.cc). A converter asks for a
 # version only where an operator uses what that version brought.
 VERSIONS = {
-    "ABS": 5, "ADD": 5, "AVERAGE_POOL_2D": 3, "CONCATENATION": 4, "CONV_2D": 8,
-    "DEPTHWISE_CONV_2D": 7, "ELU": 1, "EXPAND_DIMS": 1, "FULLY_CONNECTED": 14, "GATHER": 7,
-    "GELU": 2, "HARD_SWISH": 1, "LEAKY_RELU": 2, "LOGISTIC": 4, "MAXIMUM": 4, "MAX_POOL_2D": 3,
-    "MEAN": 3, "MINIMUM": 4, "MUL": 7, "NEG": 2, "PACK": 4, "PAD": 4, "PADV2": 4, "PRELU": 1,
-    "QUANTIZE": 4, "RELU": 4, "RELU6": 4, "RELU_0_TO_1": 1, "RELU_N1_TO_1": 1, "RESHAPE": 2,
-    "RESIZE_BILINEAR": 4, "RESIZE_NEAREST_NEIGHBOR": 4, "RSQRT": 3, "SHAPE": 1, "SLICE": 6,
-    "SOFTMAX": 4, "SPLIT": 4, "SPLIT_V": 2, "SQUARED_DIFFERENCE": 3, "SQUEEZE": 2,
-    "STRIDED_SLICE": 8, "SUB": 5, "TANH": 4, "TILE": 3, "TRANSPOSE": 6, "UNPACK": 4,
+    "ABS": 5, "ADD": 5, "AVERAGE_POOL_2D": 3, "BATCH_MATMUL": 4, "CONCATENATION": 4, "CONV_2D": 8,
+    "DEPTHWISE_CONV_2D": 7, "DEQUANTIZE": 6, "ELU": 1, "EXPAND_DIMS": 1, "FULLY_CONNECTED": 14,
+    "GATHER": 7, "GELU": 2, "HARD_SWISH": 1, "L2_NORMALIZATION": 2, "LEAKY_RELU": 2, "LOGISTIC": 4,
+    "LOG_SOFTMAX": 2, "MAXIMUM": 4, "MAX_POOL_2D": 3, "MEAN": 3, "MINIMUM": 4, "MUL": 7, "NEG": 2,
+    "PACK": 4, "PAD": 4, "PADV2": 4, "PRELU": 1, "QUANTIZE": 4, "REDUCE_MAX": 3, "RELU": 4,
+    "RELU6": 4, "RELU_0_TO_1": 1, "RELU_N1_TO_1": 1, "RESHAPE": 2, "RESIZE_BILINEAR": 4,
+    "RESIZE_NEAREST_NEIGHBOR": 4, "RSQRT": 3, "SHAPE": 1, "SLICE": 6, "SOFTMAX": 4, "SPLIT": 4,
+    "SPLIT_V": 2, "SQUARE": 1, "SQUARED_DIFFERENCE": 3, "SQUEEZE": 2, "STRIDED_SLICE": 8, "SUB": 5,
+    "SUM": 2, "TANH": 4, "TILE": 3, "TRANSPOSE": 6, "UNPACK": 4,
 }  # fmt: skip
 INTERMEDIATES = "Intermediates"  # of an operator; as if it were one of its options
 VERSIONS |= {"SVDF": 4, "UNIDIRECTIONAL_SEQUENCE_LSTM": 5}

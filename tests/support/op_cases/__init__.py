@@ -2,6 +2,7 @@
 """One row per thing worth checking about an operator. Every test of operators reads this."""
 
 from tests.support.op_cases import (
+    attention,
     curves,
     elementwise,
     layers,
@@ -17,8 +18,6 @@ from tests.support.op_cases.formats import other_formats
 
 __all__ = ["CASES", "Case"]
 
-ROWS = [
-    *layers.ROWS, *pools.ROWS, *others.ROWS, *structural.ROWS, *elementwise.ROWS, *moves.ROWS,
-    *pairs.ROWS, *curves.ROWS, *recurrent.ROWS,
-]  # fmt: skip
+ROWS = [*layers.ROWS, *pools.ROWS, *others.ROWS, *structural.ROWS, *elementwise.ROWS]
+ROWS += [*moves.ROWS, *pairs.ROWS, *curves.ROWS, *recurrent.ROWS, *attention.ROWS]
 CASES = [*ROWS, *other_formats(ROWS)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 from mcutrain.trainer.graph.tensor import QuantParams as Q
 from mcutrain.trainer.ops.abs import Abs
 from mcutrain.trainer.ops.elu import Elu
+from mcutrain.trainer.ops.float_function import FloatFunction
 from mcutrain.trainer.ops.gelu import Gelu
 from mcutrain.trainer.ops.minimum_maximum import Limit
 from mcutrain.trainer.ops.neg import Neg
@@ -37,5 +38,9 @@ CURVES = [
     Function("rsqrt/odd", Rsqrt(Q((0.02,), -128)), Q((0.02,), -128), x_limits=(-128, 120)),
     Function("rsqrt/coarse", Rsqrt(Q((0.005,), -20)), Q((0.5,), -128)),
     Function("rsqrt/below-zero", Rsqrt(Q((0.05,), -100)), Q((0.01,), -60), (2, 9)),
+    Function("float/elu", FloatFunction(Q((0.03,), -40), ("ELU",)), x_limits=(-50, 100)),
+    Function("float/square", FloatFunction(Q((0.07,), -128), ("SQUARE",))),
+    Function("float/chain", FloatFunction(Q((0.01,), 127), ("ABS", "NEG", "EXP", "RELU", "NEG"))),
+    Function("float/nothing", FloatFunction(Q((0.03,), 17))),
 ]
 ROWS = [row for case in CURVES for row in case.rows()]

@@ -11,9 +11,12 @@ from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.ops.abs import Abs
 from mcutrain.trainer.ops.add import LEFT_SHIFT, Add
+from mcutrain.trainer.ops.batch_matmul import BatchMatMul
 from mcutrain.trainer.ops.elu import Elu
+from mcutrain.trainer.ops.float_function import FloatFunction
 from mcutrain.trainer.ops.gelu import Gelu
 from mcutrain.trainer.ops.hard_swish import HardSwish, factor16
+from mcutrain.trainer.ops.l2_normalization import L2Normalization
 from mcutrain.trainer.ops.leaky_relu import LeakyRelu
 from mcutrain.trainer.ops.logistic import Logistic
 from mcutrain.trainer.ops.lstm import UnidirectionalSequenceLstm
@@ -96,7 +99,14 @@ def quanta(node: Node, values: tuple[Array, ...]) -> Array | float:
     if isinstance(node.op, Mul):
         shift = node.op.requants(node.inputs[0].type, node.inputs[1].type)[0].shift
         return 0.5 + (0.5 * 2.0 ** min(shift, 0) if shift < 0 else 0) + slack
-    if isinstance(node.op, Elu | Gelu):
+    if isinstance(node.op, BatchMatMul):
+        shift = node.op.requant(node.inputs[0].type, node.inputs[1].type).shift
+        return 0.5 + (0.5 * 2.0 ** min(shift, 0) if shift < 0 else 0) + slack
+    if isinstance(node.op, L2Normalization):
+        # The reciprocal is good to 2**-24, of a value below 2**7; a shift to the right is by one
+        # bit at least.
+        return 0.75 + 2.0**-17
+    if isinstance(node.op, Elu | Gelu | FloatFunction):
         # Float32 from a function that is good to 2**-24; of 255 quanta in the range at most.
         return 0.5 + 255 * 2.0**-20
     if isinstance(node.op, Rsqrt):

@@ -42,8 +42,11 @@ def test_what_may_stand_behind_a_new_head() -> None:
 
     assert {name for name, behind in stated.items() if behind is BehindHead.CHANNELS} == {
         "RESHAPE", "SQUEEZE", "EXPAND_DIMS", "AVERAGE_POOL_2D", "MAX_POOL_2D", "MEAN",
+        "REDUCE_MAX",
     }  # fmt: skip
-    assert {name for name, behind in stated.items() if behind is BehindHead.SCORES} == {"SOFTMAX"}
+    assert {name for name, behind in stated.items() if behind is BehindHead.SCORES} == {
+        "LOG_SOFTMAX", "SOFTMAX",
+    }  # fmt: skip
     assert {name for name, behind in stated.items() if behind is BehindHead.OUTPUT} == {
         "LOGISTIC", "QUANTIZE", "TANH",
     }  # fmt: skip

@@ -81,9 +81,9 @@ def unsupported(*words: str) -> Any:
     return refuses(*words, error=UnsupportedOpError)
 
 
-@unsupported("operator 1", "ABS", "'y'", "take RELU of x and of -x")
+@unsupported("operator 1", "EXP", "'y'", "take ELU, or another function")
 def an_unknown_operator(p: Parts) -> None:
-    p.op(1, kind="ABS", options=None)
+    p.op(1, kind="EXP", options=None)
 
 
 @unsupported("operator 1", "CUSTOM")
