@@ -12,6 +12,7 @@ from mcutrain.trainer.making.options import ReshapeOptions, SoftmaxOptions
 from mcutrain.trainer.making.writer import WriterOp, WriterTensor
 from tests.support.model_maker import ModelMaker
 from tests.support.random_elementwise import ELEMENTWISE
+from tests.support.random_spaced import SPACED
 from tests.support.random_structural import STRUCTURAL
 
 Maker = Callable[[ModelMaker], None]
@@ -70,6 +71,7 @@ MAKERS: dict[str, tuple[Maker, int]] = {
     "RESHAPE": (reshape, 5),
     **STRUCTURAL,
     **ELEMENTWISE,
+    **SPACED,
 }
 
 

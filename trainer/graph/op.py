@@ -295,8 +295,8 @@ class OperatorSource(Protocol):
     def weights(self) -> Tensor:
         """Input 1: symmetric int8 weights."""
 
-    def bias(self, out_ch: int) -> tuple[Tensor, ...]:
-        """Input 2: (the int32 bias,), or () where there is none."""
+    def bias(self, out_ch: int, position: int) -> tuple[Tensor, ...]:
+        """Input ``position``: (the int32 bias,), or () where there is none."""
 
     def limits(self) -> tuple[int, int]:
         """Output limits of the fused activation."""

@@ -123,9 +123,9 @@ class FileOperator:
             raise UnsupportedOpError(f"{self}: the weights '{w.label}' are not symmetric int8")
         return w
 
-    def bias(self, out_ch: int) -> tuple[Tensor, ...]:
-        """Input 2: (the int32 bias,), or () where there is none."""
-        index = self.input_index(2)
+    def bias(self, out_ch: int, position: int) -> tuple[Tensor, ...]:
+        """Input ``position``: (the int32 bias,), or () where there is none."""
+        index = self.input_index(position)
         if index == -1:
             return ()
         b = self.reader.read_tensor(index, f"{self.name}_b", Role.CONST)

@@ -12,7 +12,10 @@ STATE = (
     "convolutions and fully connected layers"
 )
 EXTREMES = "take RELU or RELU6 for a limit, and MAX_POOL_2D for the greatest of several values"
-DILATED = "it is one part of a dilated convolution: take dilation 1 and a larger kernel"
+DILATED = (
+    "it is one part of a dilated convolution: write it as a CONV_2D or DEPTHWISE_CONV_2D with a "
+    "dilation, as converters do for a fixed input shape"
+)
 SMOOTH = "take RELU, RELU6 or HARD_SWISH in its place"
 REMEDIES = {
     **dict.fromkeys(("SPLIT", "SPLIT_V", "UNPACK", "SLICE", "STRIDED_SLICE", "GATHER"), PARTS),
@@ -31,7 +34,6 @@ REMEDIES = {
     "ABS": "take RELU of x and of -x, and their sum",
     "SQUARED_DIFFERENCE": "take it out of the model: normalise the samples beforehand",
     "L2_NORMALIZATION": "end the model before it: training takes the logits",
-    "TRANSPOSE_CONV": "take RESIZE_NEAREST_NEIGHBOR and a CONV_2D behind it",
     "RESIZE_BILINEAR": "take RESIZE_NEAREST_NEIGHBOR",
     "BATCH_MATMUL": "products of two activations do not learn here: take convolutions or fully "
     "connected layers in place of attention",
