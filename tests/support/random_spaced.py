@@ -117,10 +117,10 @@ def tall_pool(kind: str) -> Callable[[ModelMaker], None]:
 
 # As MAKERS of random_models, which holds these too.
 SPACED: dict[str, tuple[Callable[[ModelMaker], None], int]] = {
-    "CONV_2D dilated": (dilated, 60),
-    "CONV_2D grouped": (grouped, 60),
-    "DEPTHWISE_CONV_2D dilated": (dilated_depthwise, 60),
-    "TRANSPOSE_CONV": (transpose_conv, 60),
-    "AVERAGE_POOL_2D tall": (tall_pool("AVERAGE_POOL_2D"), 30),
-    "MAX_POOL_2D tall": (tall_pool("MAX_POOL_2D"), 30),
+    "CONV_2D dilated": (dilated, 40),
+    "CONV_2D grouped": (grouped, 40),
+    "DEPTHWISE_CONV_2D dilated": (dilated_depthwise, 40),
+    "TRANSPOSE_CONV": (transpose_conv, 40),
+    "AVERAGE_POOL_2D tall": (tall_pool("AVERAGE_POOL_2D"), 20),
+    "MAX_POOL_2D tall": (tall_pool("MAX_POOL_2D"), 20),
 }

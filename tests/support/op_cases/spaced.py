@@ -62,7 +62,7 @@ SPACED = [
     Spaced("grouped/of-one", CONV, (1, 4, 5, 5), (5, 3, 3, 1), groups=5),
     Spaced("grouped/stride", CONV, (1, 6, 7, 12), (8, 3, 2, 3), groups=4, stride=(2, 3),
            same=False, bias_bits=None),
-    Spaced("grouped/dilated", CONV, (1, 6, 5, 4), (4, 3, 3, 2), groups=2, dilation=(2, 1),
+    Spaced("grouped/dilated-wraps", CONV, (1, 6, 5, 4), (4, 3, 3, 2), groups=2, dilation=(2, 1),
            w_scales=DEAD, dead=(1, 2), bias_bits=31),
     Spaced("transpose/doubles", TC, (1, 3, 4, 3), (5, 3, 3, 3), stride=(2, 2), out=(6, 8)),
     Spaced("transpose/valid", TC, (1, 3, 2, 2), (3, 4, 5, 2), stride=(2, 3), out=(8, 8), same=False,
