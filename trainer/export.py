@@ -102,9 +102,10 @@ def write_layer(patch: TflitePatch, node: Node, values: Values) -> None:
         patch.set_data(index, whole[: values.rows].astype("<i1").tobytes())
     if op.has_bias and node.inputs[2].role is Role.PARAM:
         bias = values.of(node.inputs[2])[: values.rows].astype("<i4")
-        if len(patch.inputs[node.index]) < 3 or patch.inputs[node.index][2] < 0:
+        inputs = patch.inputs[node.index]
+        if len(inputs) <= op.bias_input or inputs[op.bias_input] < 0:
             raise not_the_plans(node, "it has no bias there")
-        index = patch.own_input(node.index, 2)
+        index = patch.own_input(node.index, op.bias_input)
         if int(np.prod(patch.tensor(index).shape)) != bias.size:
             raise not_the_plans(node, f"its bias is {patch.tensor(index).shape}, not {bias.shape}")
         patch.set_data(index, bias.tobytes())
@@ -138,7 +139,7 @@ def is_other_head(patch: TflitePatch, node: Node, values: Values) -> bool:
     assert isinstance(op, Weighted)
     w, out = patch.tensor(inputs[1]), patch.tensor(patch.outputs[node.index][0])
     shape, quant = values.type_of(node.inputs[1])
-    has_bias = len(inputs) > 2 and inputs[2] >= 0
+    has_bias = len(inputs) > op.bias_input and inputs[op.bias_input] >= 0
     is_clamped = patch.activation(node.index) and op.out_quant.zero_point > -128
     return (
         w.quant is None
@@ -179,8 +180,10 @@ def write_bias(patch: TflitePatch, node: Node, values: Values, w_quant: QuantPar
     quant = QuantParams(scales, 0, 0 if len(scales) > 1 else None)
     inputs = patch.inputs[node.index]
     shape, code = bias.shape, CODES[node.inputs[2].type.dtype]
-    if len(inputs) > 2 and inputs[2] >= 0:
-        index = patch.own_input(node.index, 2)
+    assert isinstance(node.op, Weighted)
+    position = node.op.bias_input
+    if len(inputs) > position and inputs[position] >= 0:
+        index = patch.own_input(node.index, position)
         declared = patch.tensor(index)
         signature = shape if declared.signature else ()
         new = replace(declared, shape=shape, quant=quant, signature=signature)
@@ -191,7 +194,7 @@ def write_bias(patch: TflitePatch, node: Node, values: Values, w_quant: QuantPar
     buffer = patch.add_buffer(bias.tobytes())
     patch.buffer_users[buffer] = 1
     index = patch.add_tensor(FileTensor(name, shape, code, buffer, quant))
-    patch.set_inputs(node.index, [*inputs[:2], index])
+    patch.set_inputs(node.index, [*inputs[:position], index])
 
 
 def follow(patch: TflitePatch, tensor: int, old: FileTensor, seen: set[int]) -> None:

@@ -194,6 +194,11 @@ def apply_scheme(model: Model, scheme: Scheme) -> Model:
             )
         is_whole = len(channels) == in_ch
         inputs = learned_inputs(inputs, is_whole, layer in scheme.biases)
+        if channels and not is_whole and not node.op.learns_in_part:
+            raise SchemeError(
+                f"layer {layer} ({node.name}) has groups of channels and learns whole: give it the "
+                f"ratio 1 or 0, not {len(channels)} of its {in_ch} input channels"
+            )
         if channels and not is_whole:
             return add_split(graph, node, inputs, channels)
         return graph.add(node.op, *inputs, name=node.name, index=node.index)

@@ -63,7 +63,7 @@ def can_fold(pad: Node, node: Node) -> bool:
     """
     assert isinstance(pad.op, Pad)
     op, x = node.op, pad.inputs[0].type
-    if not isinstance(op, Weighted) or not op.is_spatial or len(x.shape) != 4:
+    if not isinstance(op, Weighted) or not (op.is_spatial and op.folds_pads) or len(x.shape) != 4:
         return False
     widths = pad.op.before, pad.op.after
     if pad.op.value != x.zero_point or any(width[axis] for width in widths for axis in (0, 3)):
@@ -73,7 +73,7 @@ def can_fold(pad: Node, node: Node) -> bool:
     last_y = (g.out_h - 1) * g.stride_h - top
     last_x = (g.out_w - 1) * g.stride_w - left
     begins_inside = last_y < x.shape[1] and last_x < x.shape[2]
-    return bool(top < g.kernel_h and left < g.kernel_w and begins_inside)
+    return bool(top < g.span[0] and left < g.span[1] and begins_inside)
 
 
 @dataclass
@@ -223,10 +223,7 @@ def absorbed(node: Node, value: Array) -> Array:
     """(I,) bool: the constant input channels whose share a bias can hold."""
     assert isinstance(node.op, Weighted)
     x, w = node.inputs[:2]
-    g = node.op.geometry(x.type, w.type)
-    bottom = (g.out_h - 1) * g.stride_h + g.kernel_h - g.pad_top
-    right = (g.out_w - 1) * g.stride_w + g.kernel_w - g.pad_left
-    inside = g.pad_top == g.pad_left == 0 and bottom <= g.in_h and right <= g.in_w
+    inside = node.op.geometry(x.type, w.type).is_inside
     return np.asarray((value != VARIES) & (inside | (value == x.type.zero_point)))
 
 

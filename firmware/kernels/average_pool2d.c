@@ -82,6 +82,29 @@ void mct_average_pool2d_s8(const mct_average_pool2d_params *p, const int8_t *x, 
     }
 }
 
+void mct_average_pool2d_s8_tall(const mct_average_pool2d_params *p, const int8_t *x, int8_t *out)
+{
+    const int32_t row_size = p->in_w * p->channels;
+    for (int32_t position = 0; position < p->out_h * p->out_w; position++) {
+        const int32_t top = position / p->out_w * p->stride_h - p->pad_top;
+        const int32_t left = position % p->out_w * p->stride_w - p->pad_left;
+        const mct_columns rows = mct_window_columns(top, p->kernel_h, p->in_h);
+        const mct_columns columns = mct_window_columns(left, p->kernel_w, p->in_w);
+        const int32_t width = columns.last - columns.first;
+        const int32_t count = (rows.last - rows.first) * width;
+        for (int32_t c = 0; c < p->channels; c++) {
+            int32_t sum = 0;
+            for (int32_t ky = rows.first; ky < rows.last; ky++) {
+                const int8_t *at = x + (top + ky) * row_size + (left + columns.first) * p->channels;
+                for (int32_t k = 0; k < width; k++) {
+                    sum += at[k * p->channels + c];
+                }
+            }
+            *out++ = (int8_t)mct_clamp(divide_rounded(sum, count), p->act_min, p->act_max);
+        }
+    }
+}
+
 /* Positions of a window along one axis inside the input. */
 static int32_t overlap(int32_t start, int32_t kernel, int32_t size)
 {

@@ -10,6 +10,7 @@
 #include "kernels/error.h"
 #include "kernels/products.h"
 #include "kernels/sgd.h"
+#include "kernels/terms.h"
 #include "kernels/weighted.h"
 #include "kernels/window.h"
 #include "mct/model.h"
@@ -189,43 +190,6 @@ void mct_conv2d_s8(const mct_conv2d_params *p, const int8_t *x, const int8_t *w,
     }
 }
 
-/* Terms of sums of vectors, factors times vectors of int8: so many at once that a sum is loaded and
- * stored only once for them. Vector k begins at[k] * stride elements from where they lie. */
-enum { TERMS = 4 };
-
-typedef struct {
-    int32_t count;
-    int32_t at[TERMS];
-    int32_t factor[TERMS];
-} terms;
-
-/* sums[k] += the terms, of which there may be fewer. No overflow: kernels' headers bound the sums
- * of all magnitudes. */
-static MCT_NOINLINE void add_terms(const terms *added, const int8_t *from, int32_t stride,
-                                   int32_t size, int32_t *sums)
-{
-    const int32_t count = added->count;
-    const int8_t *v0 = from + added->at[0] * stride;
-    const int8_t *v1 = count > 1 ? from + added->at[1] * stride : v0;
-    const int8_t *v2 = count > 2 ? from + added->at[2] * stride : v0;
-    const int8_t *v3 = count > 3 ? from + added->at[3] * stride : v0;
-    const int32_t factor0 = added->factor[0];
-    const int32_t factor1 = count > 1 ? added->factor[1] : 0;
-    const int32_t factor2 = count > 2 ? added->factor[2] : 0;
-    const int32_t factor3 = count > 3 ? added->factor[3] : 0;
-    for (int32_t k = 0; k < size; k++) {
-        sums[k] += factor0 * v0[k] + factor1 * v1[k] + factor2 * v2[k] + factor3 * v3[k];
-    }
-}
-
-/* One more term; true if no other has room. */
-static inline bool append_term(terms *added, int32_t at, int32_t factor)
-{
-    added->at[added->count] = at;
-    added->factor[added->count] = factor;
-    return ++added->count == TERMS;
-}
-
 #define MCT_TEMPLATE "kernels/conv2d.c"
 #include "kernels/each_error.h"
 
@@ -245,17 +209,17 @@ typedef struct {
 /* sums += what filters give to the inputs of a position; sums_l to the learned ones. None are left.
  */
 static MCT_NOINLINE void MCT_NAME(add_filters)(const mct_conv2d_grad_input_params *p,
-                                               const MCT_NAME(error_part) * part, terms *filters,
-                                               const int8_t *w, const int8_t *w_l, int32_t *sums,
-                                               int32_t *sums_l)
+                                               const MCT_NAME(error_part) * part,
+                                               mct_terms *filters, const int8_t *w,
+                                               const int8_t *w_l, int32_t *sums, int32_t *sums_l)
 {
     const mct_channels inputs = part->inputs;
     const mct_channels learned = part->learned;
     if (filters->count != 0) {
-        add_terms(filters, w + inputs.first, p->in_ch, inputs.last - inputs.first, sums);
+        mct_add_terms(filters, w + inputs.first, p->in_ch, inputs.last - inputs.first, sums);
         if (learned.last != learned.first) {
-            add_terms(filters, w_l + learned.first, p->learned_ch, learned.last - learned.first,
-                      sums_l);
+            mct_add_terms(filters, w_l + learned.first, p->learned_ch, learned.last - learned.first,
+                          sums_l);
         }
         filters->count = 0;
     }
@@ -269,7 +233,7 @@ MCT_INTO_PARTS void MCT_NAME(gather_errors)(const mct_conv2d_grad_input_params *
 {
     const int32_t taps = p->kernel_h * p->kernel_w;
     const mct_channels outputs = part->outputs;
-    terms filters = {0};
+    mct_terms filters = {0};
     for (int32_t ky = 0; ky < p->kernel_h; ky++) {
         int32_t out_y = mct_window_reader(y, p->pad_top, ky, p->stride_h, p->out_h);
         for (int32_t kx = 0; out_y >= 0 && kx < p->kernel_w; kx++) {
@@ -281,7 +245,7 @@ MCT_INTO_PARTS void MCT_NAME(gather_errors)(const mct_conv2d_grad_input_params *
             int32_t at = outputs.first * taps + ky * p->kernel_w + kx;
             for (int32_t o = outputs.first; o < outputs.last; o++, at += taps) {
                 int32_t factor = mct_near((int32_t)*dout++ * fold[o], 8);
-                if (factor != 0 && append_term(&filters, at, factor)) {
+                if (factor != 0 && mct_append_term(&filters, at, factor)) {
                     MCT_NAME(add_filters)(p, part, &filters, w, w_l, sums, sums_l);
                 }
             }
@@ -373,7 +337,7 @@ static int32_t MCT_NAME(weight_gradient)(const mct_conv2d_update_params *p, cons
                                          const MCT_ERROR *dout, int32_t dout_step, int32_t ky,
                                          int32_t kx, int32_t first, int32_t last, int32_t *sums)
 {
-    terms inputs = {0};
+    mct_terms inputs = {0};
     int32_t errors = 0;
     memset(sums, 0, (size_t)p->in_ch * sizeof *sums);
     dout += first * p->out_w * dout_step;
@@ -387,14 +351,14 @@ static int32_t MCT_NAME(weight_gradient)(const mct_conv2d_update_params *p, cons
                 continue;
             }
             errors += error;
-            if (append_term(&inputs, y * p->in_w + column, error)) {
-                add_terms(&inputs, x, p->in_ch, p->in_ch, sums);
+            if (mct_append_term(&inputs, y * p->in_w + column, error)) {
+                mct_add_terms(&inputs, x, p->in_ch, p->in_ch, sums);
                 inputs.count = 0;
             }
         }
     }
     if (inputs.count != 0) {
-        add_terms(&inputs, x, p->in_ch, p->in_ch, sums);
+        mct_add_terms(&inputs, x, p->in_ch, p->in_ch, sums);
     }
     return p->x_offset * errors;
 }

@@ -38,6 +38,28 @@ void mct_max_pool2d_s8(const mct_max_pool2d_params *p, const int8_t *x, int8_t *
     }
 }
 
+void mct_max_pool2d_s8_tall(const mct_max_pool2d_params *p, const int8_t *x, int8_t *out)
+{
+    const int32_t row_size = p->in_w * p->channels;
+    for (int32_t position = 0; position < p->out_h * p->out_w; position++) {
+        const int32_t top = position / p->out_w * p->stride_h - p->pad_top;
+        const int32_t left = position % p->out_w * p->stride_w - p->pad_left;
+        const mct_columns rows = mct_window_columns(top, p->kernel_h, p->in_h);
+        const mct_columns columns = mct_window_columns(left, p->kernel_w, p->in_w);
+        for (int32_t c = 0; c < p->channels; c++) {
+            int32_t greatest = INT8_MIN;
+            for (int32_t ky = rows.first; ky < rows.last; ky++) {
+                const int8_t *at = x + (top + ky) * row_size + left * p->channels;
+                for (int32_t kx = columns.first; kx < columns.last; kx++) {
+                    int32_t value = at[kx * p->channels + c];
+                    greatest = value > greatest ? value : greatest;
+                }
+            }
+            *out++ = (int8_t)mct_clamp(greatest, p->act_min, p->act_max);
+        }
+    }
+}
+
 /* Index in x of the first maximum of channel c in the window of one output. */
 static int32_t first_maximum(const mct_max_pool2d_grad_params *p, const int8_t *x, int32_t out_y,
                              int32_t out_x, int32_t c)

@@ -26,6 +26,9 @@ void mct_max_pool2d_s8_row(const mct_max_pool2d_params *p, const int8_t *const r
 
 void mct_max_pool2d_s8(const mct_max_pool2d_params *p, const int8_t *x, int8_t *out);
 
+/* The same of windows that may have more rows than MCT_MAX_KERNEL_H: no row is pointed to. */
+void mct_max_pool2d_s8_tall(const mct_max_pool2d_params *p, const int8_t *x, int8_t *out);
+
 typedef struct {
     int32_t in_h, in_w, channels, out_h, out_w;
     int32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;

@@ -77,7 +77,7 @@ def find_space(model: Model, pricer: Pricer) -> Space:
         assert isinstance(op, Weighted)
         if has_bias := op.has_bias and pricer.fits(unit(head, k, 0.0)):
             biases.append(k)
-        known = distinct_ratios(input_channels(model, k))
+        known = distinct_ratios(input_channels(model, k)) if op.learns_in_part else [1.0]
         # What fits at a ratio fits at all smaller ones.
         count = next(
             (n for n in range(len(known), 0, -1) if pricer.fits(unit(head, k, known[n - 1]))), 0

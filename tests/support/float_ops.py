@@ -18,6 +18,7 @@ from mcutrain.trainer.ops.batch_matmul import BatchMatMul
 from mcutrain.trainer.ops.concatenation import Concatenation
 from mcutrain.trainer.ops.conv2d import Conv2D
 from mcutrain.trainer.ops.depthwise_conv2d import DepthwiseConv2D
+from mcutrain.trainer.ops.dilated_depthwise_conv2d import DilatedDepthwiseConv2D
 from mcutrain.trainer.ops.elu import Elu
 from mcutrain.trainer.ops.float_function import FloatFunction
 from mcutrain.trainer.ops.fully_connected import FullyConnected
@@ -41,11 +42,13 @@ from mcutrain.trainer.ops.reshape import ExpandDims, Reshape, Squeeze
 from mcutrain.trainer.ops.resize_nearest_neighbor import ResizeNearestNeighbor
 from mcutrain.trainer.ops.rsqrt import Rsqrt
 from mcutrain.trainer.ops.softmax import Softmax
+from mcutrain.trainer.ops.spaced_conv2d import SpacedConv2D
 from mcutrain.trainer.ops.squared_difference import SquaredDifference
 from mcutrain.trainer.ops.sub import Sub
 from mcutrain.trainer.ops.sum import Sum
 from mcutrain.trainer.ops.tanh import Tanh
 from mcutrain.trainer.ops.transpose import Transpose
+from mcutrain.trainer.ops.transpose_conv import TransposeConv
 from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.ops.window import Pool2D
 from tests.support.float_moves import MOVES
@@ -94,10 +97,18 @@ def whole(node: Node, reals: list[Array]) -> tuple[Array, Array, Array | float]:
     return x, w, b
 
 
-def windows(op: Weighted | Pool2D, x: Array, size: tuple[int, int], fill: float) -> Array:
+def windows(
+    op: Weighted | Pool2D,
+    x: Array,
+    size: tuple[int, int],
+    fill: float,
+    dilation: tuple[int, int] = (1, 1),
+) -> Array:
     """(out_h, out_w, kernel_h, kernel_w, C): what each output reads of x (1, H, W, C)."""
     _, out_h, out_w, _ = op.out_shape
-    reach = np.array(size) + np.array(op.stride) * (np.array([out_h, out_w]) - 1)
+    down, right = dilation
+    span = (size[0] - 1) * down + 1, (size[1] - 1) * right + 1
+    reach = np.array(span) + np.array(op.stride) * (np.array([out_h, out_w]) - 1)
     canvas = np.full((*np.maximum(reach, np.array(x.shape[1:3]) + op.padding), x.shape[3]), fill)
     top, left = op.padding
     canvas[top : top + x.shape[1], left : left + x.shape[2]] = x[0]
@@ -105,7 +116,7 @@ def windows(op: Weighted | Pool2D, x: Array, size: tuple[int, int], fill: float)
     for row in range(out_h):
         for column in range(out_w):
             y, z = row * op.stride[0], column * op.stride[1]
-            found[row, column] = canvas[y : y + size[0], z : z + size[1]]
+            found[row, column] = canvas[y : y + span[0] : down, z : z + span[1] : right]
     return found
 
 
@@ -120,6 +131,41 @@ def depthwise(node: Node, reals: list[Array]) -> Array:
     x, w, b = whole(node, reals)
     assert isinstance(node.op, Weighted)
     read = windows(node.op, x, (w.shape[1], w.shape[2]), 0.0)
+    read = np.repeat(read, w.shape[3] // x.shape[3], axis=4)
+    return np.einsum("yxklo,klo->yxo", read, w[0])[None] + b
+
+
+def spaced_conv2d(node: Node, reals: list[Array]) -> Array:
+    x, w, b = whole(node, reals)
+    op = node.op
+    assert isinstance(op, SpacedConv2D)
+    read = windows(op, x, (w.shape[1], w.shape[2]), 0.0, op.dilation)
+    groups = zip(np.split(read, op.groups, axis=4), np.split(w, op.groups), strict=True)
+    parts = [np.einsum("yxkli,okli->yxo", part, filters) for part, filters in groups]
+    return np.concatenate(parts, axis=2)[None] + b
+
+
+def transpose_conv(node: Node, reals: list[Array]) -> Array:
+    x, w, b = whole(node, reals)
+    op = node.op
+    assert isinstance(op, TransposeConv)
+    (_, out_h, out_w, filters), (top, left) = op.out_shape, op.padding
+    (_, in_h, in_w, _), (_, kernel_h, kernel_w, _) = x.shape, w.shape
+    down, right = op.stride
+    ends = (in_h - 1) * down + kernel_h, (in_w - 1) * right + kernel_w
+    canvas = np.zeros((max(ends[0], top + out_h), max(ends[1], left + out_w), filters))
+    for row in range(in_h):
+        for column in range(in_w):
+            y, z = row * down, column * right
+            added = np.einsum("okli,i->klo", w, x[0, row, column])
+            canvas[y : y + kernel_h, z : z + kernel_w] += added
+    return canvas[top : top + out_h, left : left + out_w][None] + b
+
+
+def dilated_depthwise(node: Node, reals: list[Array]) -> Array:
+    x, w, b = whole(node, reals)
+    assert isinstance(node.op, DilatedDepthwiseConv2D)
+    read = windows(node.op, x, (w.shape[1], w.shape[2]), 0.0, node.op.dilation)
     read = np.repeat(read, w.shape[3] // x.shape[3], axis=4)
     return np.einsum("yxklo,klo->yxo", read, w[0])[None] + b
 
@@ -270,6 +316,9 @@ MEANINGS = {
     **MOVES,
     Conv2D: conv2d,
     DepthwiseConv2D: depthwise,
+    SpacedConv2D: spaced_conv2d,
+    TransposeConv: transpose_conv,
+    DilatedDepthwiseConv2D: dilated_depthwise,
     FullyConnected: fully_connected,
     AveragePool2D: average_pool,
     Add: lambda node, reals: reals[0] + reals[1],

@@ -21,6 +21,7 @@ from mcutrain.trainer.ops.weighted import Weighted
 from tests.support.bench import run_nodes
 from tests.support.float_ops import meaning, real_inputs
 from tests.support.op_cases.layers import LAYERS, Layer
+from tests.support.op_cases.spaced import SPACED
 
 RATE = LearningRate(181, 12)
 GREATEST_ERROR = 300  # so small that no weight gradient saturates at 2**23
@@ -157,6 +158,6 @@ def input_tolerance(net: Net, node: Node, g: Array, unit: float) -> Array:
 
 SOUND = [
     layer
-    for layer in LAYERS
+    for layer in (*LAYERS, *SPACED)
     if not layer.dead and np.prod(layer.x) <= 300 and np.prod(layer.w) <= 3000
 ]

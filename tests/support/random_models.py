@@ -16,6 +16,7 @@ from tests.support.random_elementwise import ELEMENTWISE
 from tests.support.random_moves import MOVES
 from tests.support.random_pairs import PAIRS, WITHOUT_MICRO
 from tests.support.random_recurrent import RECURRENT
+from tests.support.random_spaced import SPACED
 from tests.support.random_structural import STRUCTURAL
 
 Maker = Callable[[ModelMaker], None]
@@ -78,6 +79,7 @@ MAKERS: dict[str, tuple[Maker, int]] = {
     **RECURRENT,
     **ATTENTION,
     **PAIRS,
+    **SPACED,
 }
 ALL_MAKERS = {**MAKERS, **WITHOUT_MICRO}
 

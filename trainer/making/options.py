@@ -47,6 +47,14 @@ class DepthwiseConv2DOptions:
 
 
 @dataclass(frozen=True)
+class TransposeConvOptions:
+    padding: Padding = Padding.SAME
+    stride_h: int = 1
+    stride_w: int = 1
+    fused_activation_function: Activation = Activation.NONE
+
+
+@dataclass(frozen=True)
 class FullyConnectedOptions:
     fused_activation_function: Activation = Activation.NONE
     keep_num_dims: bool = False

@@ -57,6 +57,7 @@ class WriterOp:
 _INT8_VERSIONS = {
     "CONV_2D": 3,
     "DEPTHWISE_CONV_2D": 3,
+    "TRANSPOSE_CONV": 3,
     "FULLY_CONNECTED": 4,
     "AVERAGE_POOL_2D": 2,
     "MAX_POOL_2D": 2,

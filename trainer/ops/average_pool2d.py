@@ -80,16 +80,17 @@ class AveragePool2D(Pool2D, Op):
 
     def lower(self, node: Node) -> KernelCall:
         (x,) = node.inputs
+        kernel = "average_pool2d_s8_tall" if self.is_tall else "average_pool2d_s8"
         params = {
             **self.params(x.type),
             "act_min": self.act_min,
             "act_max": self.act_max,
         }
-        return KernelCall(
-            "average_pool2d", "average_pool2d_s8", "average_pool2d", params, (x, node.output)
-        )
+        return KernelCall("average_pool2d", kernel, "average_pool2d", params, (x, node.output))
 
     def by_rows(self, node: Node) -> KernelCall | None:
+        if self.is_tall:
+            return None
         return row_of_windows(self.lower(node), Window(*self.row_window))
 
 

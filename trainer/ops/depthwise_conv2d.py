@@ -120,7 +120,7 @@ class DepthwiseConv2D(Weighted):
 
 def filtered(g: Geometry, padded: Array, filters: Array) -> Array:
     """(out_h, out_w, out_ch): of the padded input (.., out_ch) and filters (KH, KW, out_ch)."""
-    if g.out_w in WIDE:
+    if g.is_dense and g.out_w in WIDE:
         return filtered_by_rows(g, padded, filters)
     return np.asarray(np.einsum("yxklo,klo->yxo", g.windows(padded), filters))
 

@@ -72,10 +72,13 @@ class MaxPool2D(Pool2D, Op):
 
     def lower(self, node: Node) -> KernelCall:
         (x,) = node.inputs
+        kernel = "max_pool2d_s8_tall" if self.is_tall else "max_pool2d_s8"
         params = {**self.params(x.type), "act_min": self.act_min, "act_max": self.act_max}
-        return KernelCall("max_pool2d", "max_pool2d_s8", "max_pool2d", params, (x, node.output))
+        return KernelCall("max_pool2d", kernel, "max_pool2d", params, (x, node.output))
 
     def by_rows(self, node: Node) -> KernelCall | None:
+        if self.is_tall:
+            return None
         return row_of_windows(self.lower(node), Window(*self.row_window))
 
 
@@ -105,7 +108,8 @@ class MaxPool2DGrad(RawError):
     """dout, dout_e s16, x s8, mask of x, history s16[, sgd] -> dx, dx_e s16; history in place.
 
     raw = sum of dout over the windows whose first maximum a position is; dx = REQ(raw, e).
-    A window has at most 2**17 positions (trainer.ops.window), so no sum of errors passes int32.
+    A position lies in at most 2**16 windows (tflite.bounds: MAX_TAPS), so no sum of errors passes
+    int32.
     """
 
     pool: MaxPool2D

@@ -55,14 +55,11 @@ def error_distance(g: Geometry, error: TensorType) -> int:
 
 def first_inputs(g: Geometry) -> Array:
     """(out_h * out_w,): no output position reads an input position below this one."""
-    y = np.clip(np.arange(g.out_h) * g.stride_h - g.pad_top, 0, g.in_h - 1)
-    x = np.clip(np.arange(g.out_w) * g.stride_w - g.pad_left, 0, g.in_w - 1)
-    return np.asarray((y[:, None] * g.in_w + x).ravel())
+    rows, columns = g.first_read()
+    return np.asarray((rows[:, None] * g.in_w + columns).ravel())
 
 
 def first_outputs(g: Geometry) -> Array:
     """(in_h * in_w,): no window of an output position below this one holds an input position."""
-    y = -((g.kernel_h - 1 - g.pad_top - np.arange(g.in_h)) // g.stride_h)
-    x = -((g.kernel_w - 1 - g.pad_left - np.arange(g.in_w)) // g.stride_w)
-    rows, columns = np.clip(y, 0, g.out_h - 1), np.clip(x, 0, g.out_w - 1)
+    rows, columns = g.first_readers()
     return np.asarray((rows[:, None] * g.out_w + columns).ravel())

@@ -15,7 +15,6 @@ from mcutrain.trainer.graph.call import KernelCall, Table
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Array, Role, Tensor
 from mcutrain.trainer.ops.weighted import Weighted
-from mcutrain.trainer.ops.window import Geometry
 
 
 def uncentred(node: Node, call: KernelCall) -> KernelCall:
@@ -26,7 +25,7 @@ def uncentred(node: Node, call: KernelCall) -> KernelCall:
     op, weights = node.op, node.inputs[1:]
     assert isinstance(op, Weighted)
     learns = op.channels is not None or not all(is_known(t) for t in weights)
-    if op.needs or learns or has_padding(op.geometry(*(t.type for t in node.inputs[:2]))):
+    if op.needs or learns or not op.geometry(*(t.type for t in node.inputs[:2])).is_inside:
         return call
     x, w, _, *rest = call.args
     bias = Table("centred_b", centred_biases(call.params["x_offset"], *weights))
@@ -36,13 +35,6 @@ def uncentred(node: Node, call: KernelCall) -> KernelCall:
 
 def is_known(tensor: Tensor) -> bool:
     return tensor.role is Role.CONST and tensor.data is not None
-
-
-def has_padding(g: Geometry) -> bool:
-    """Whether a window reaches over an edge of the input."""
-    height = (g.out_h - 1) * g.stride_h + g.kernel_h
-    width = (g.out_w - 1) * g.stride_w + g.kernel_w
-    return g.pad_top > 0 or g.pad_left > 0 or height > g.in_h or width > g.in_w
 
 
 def centred_biases(x_offset: int, w: Tensor, b: Tensor | None = None) -> Array:

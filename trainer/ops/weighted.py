@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -32,7 +32,7 @@ from mcutrain.trainer.ops.error import E12, RawError
 from mcutrain.trainer.ops.overlap import window_distance
 from mcutrain.trainer.ops.rescaling import Rescaling, quantized
 from mcutrain.trainer.ops.sgd import BiasUpdate
-from mcutrain.trainer.ops.window import Geometry, Placement
+from mcutrain.trainer.ops.window import MAX_TAPS, Geometry, Placement
 
 if TYPE_CHECKING:
     from mcutrain.trainer.graph.op import Node, OperatorSource, Tape
@@ -52,6 +52,31 @@ def dead_channels(w: TensorType, axis: int, bias: tuple[Tensor, ...]) -> tuple[i
     return tuple(int(c) for c in np.flatnonzero(dead))
 
 
+def groups_of(source: OperatorSource, x: Tensor, w: Tensor) -> int:
+    """How many groups of channels a convolution has. Raises ModelError."""
+    (filters, *_, read), in_ch = w.type.shape, x.type.shape[-1]
+    if in_ch == read:
+        return 1
+    if read < 1 or in_ch % read or filters % (in_ch // read):
+        raise ModelError(
+            f"{source}: {filters} filters of {read} channels do not divide the {in_ch} channels of "
+            f"'{x.label}' into groups",
+            "take a number of groups that divides the channels of input and output",
+        )
+    return int(in_ch // read)
+
+
+def require_few_taps(source: OperatorSource, w: Tensor) -> None:
+    """Raises UnsupportedOpError if the kernels of spaced windows have no room for the taps."""
+    _, kernel_h, kernel_w, _ = w.type.shape
+    if kernel_h * kernel_w > MAX_TAPS:
+        raise UnsupportedOpError(
+            f"{source} has a kernel of {kernel_h}x{kernel_w}; where taps lie apart or channels in "
+            f"groups, up to {MAX_TAPS} taps are supported",
+            "take a smaller kernel, or two layers in its place",
+        )
+
+
 @dataclass(frozen=True)
 class Weighted(Op, ABC):
     """x s8, w s8[, b (O,) s32][, x_l, w_l] -> out s8: the base of all layers with weights.
@@ -59,14 +84,20 @@ class Weighted(Op, ABC):
     ``dead`` are the output channels that never learn (SPEC 1.4); ``channels`` the input
     channels that learn when only some do, and then x_l and w_l are given. ``out_axis`` is that of
     the filters in the weights; ``by_channel``: a filter reads one input channel, not all;
-    ``is_spatial``: its filters are windows over height and width. The fields and their order are
-    part of the numerics hash (SPEC 3.2), for each child alike.
+    ``is_spatial``: its filters are windows over height and width, and ``folds_pads`` if zeros
+    around its input may become their padding; ``is_spaced``: the child for windows whose taps lie
+    apart and for groups of channels. ``bias_input`` is the position of the bias among the inputs in
+    a file. The fields and their order are part of the numerics hash (SPEC 3.2), for each child
+    alike.
     """
 
     output_scale = OutputScale.FREE
     out_axis: ClassVar[int] = 0
     by_channel: ClassVar[bool] = False
     is_spatial: ClassVar[bool] = True
+    folds_pads: ClassVar[bool] = True
+    is_spaced: ClassVar[bool] = False
+    bias_input: ClassVar[int] = 2
     out_quant: QuantParams
     out_shape: tuple[int, ...]
     stride: tuple[int, int] = (1, 1)
@@ -82,20 +113,24 @@ class Weighted(Op, ABC):
         x, w = source.activation(0), source.weights()
         if len(w.type.shape) != 4:
             raise ModelError(f"{source}: the weights have the shape {w.type.shape}")
-        if (source.option("DilationHFactor"), source.option("DilationWFactor")) != (1, 1):
-            raise UnsupportedOpError(
-                f"{source} is dilated; dilation 1 is supported",
-                "take dilation 1 and a larger kernel, or two layers in its place",
-            )
-        in_ch, read = x.type.shape[-1], w.type.shape[-1]
-        if not cls.by_channel and read < in_ch and in_ch % read == 0:
-            raise UnsupportedOpError(
-                f"{source} is a grouped convolution: {in_ch // read} groups of {read} of the "
-                f"{in_ch} channels of '{x.label}'",
-                "take groups=1, or a depthwise convolution and one of 1 x 1",
-            )
-        place = Placement.read(source, x, w.type.shape[1:3])
-        return cls.read_layer(source, x, w, place.shape(w.type.shape[cls.out_axis]), place)
+        dilation = int(source.option("DilationHFactor")), int(source.option("DilationWFactor"))
+        place = Placement.read(source, x, w.type.shape[1:3], dilation)
+        groups = 1 if cls.by_channel else groups_of(source, x, w)
+        out_shape = place.shape(w.type.shape[cls.out_axis])
+        op, inputs = cls.read_layer(source, x, w, out_shape, place)
+        is_dense = dilation == (1, 1) and groups == 1
+        return op if is_dense else cls.spaced(op, source, w, dilation, groups), inputs
+
+    @classmethod
+    def spaced(
+        cls, op: Op, source: OperatorSource, w: Tensor, dilation: tuple[int, int], groups: int
+    ) -> Op:
+        """The layer ``op`` with taps ``dilation`` apart and with groups of channels."""
+        require_few_taps(source, w)
+        kind: Any = next(child for child in cls.__subclasses__() if child.is_spaced)
+        own: dict[str, Any] = {} if cls.by_channel else {"groups": groups}
+        layer: Op = kind(**vars(op), dilation=dilation, **own)
+        return layer
 
     @classmethod
     def read_layer(
@@ -112,7 +147,7 @@ class Weighted(Op, ABC):
             raise UnsupportedOpError(f"{source}: weight scales lie along axis {w.type.quant.axis}")
         if w.type.size // w.type.shape[cls.out_axis] > MAX_FAN_IN:
             raise UnsupportedOpError(f"{source} sums more than {MAX_FAN_IN} products")
-        bias = source.bias(w.type.shape[cls.out_axis])
+        bias = source.bias(w.type.shape[cls.out_axis], cls.bias_input)
         stride, padding = (place.stride, place.padding) if place else ((1, 1), (0, 0))
         op = cls(
             source.out.type.quant,
@@ -124,6 +159,11 @@ class Weighted(Op, ABC):
             dead=dead_channels(w.type, cls.out_axis, bias),
         )
         return op, (x, w, *bias)
+
+    @property
+    def learns_in_part(self) -> bool:
+        """Whether some of its input channels can learn alone."""
+        return True
 
     def limits(self) -> tuple[int, int]:
         return self.act_min, self.act_max
@@ -262,7 +302,7 @@ class Weighted(Op, ABC):
         if x is None:
             return None
         g = self.geometry(*(t.type for t in node.inputs[:2]))
-        return Rows(x, g.in_h, Window(g.kernel_h, g.stride_h, g.pad_top))
+        return Rows(x, g.in_h, Window(g.span[0], g.stride_h, g.pad_top))
 
     def layer_args(self, node: Node) -> tuple[Tensor | None, ...]:
         """x, w, b, x_l, w_l; None for what the layer has not."""

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 MAX_KERNEL_H = 32  # row pointers that a kernel keeps on the stack (MCT_MAX_KERNEL_H)
 MAX_KERNEL_W = 4096
+MAX_TAPS = 64  # pointers to the taps of a spaced window, on the stack too (MCT_MAX_TAPS)
+MAX_POOL = 2**16  # along a side of a pool: more have no room in bounds.MAX_TAPS
+MAX_DILATION = 2**15  # with a kernel of 2**12 a position is an int32
 
 ALL = slice(None)
 CACHED = 2**16  # values that the reference unfolds at a time
@@ -39,6 +42,37 @@ class Geometry:
     stride_w: int
     pad_top: int
     pad_left: int
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether the taps of a window lie side by side, and so do the inputs (ops.spacing)."""
+        return True
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """Rows and columns from the first tap of a window to the last one, both counted."""
+        return self.kernel_h, self.kernel_w
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether no window reaches over an edge of the input."""
+        rows, columns = self.span
+        bottom = (self.out_h - 1) * self.stride_h + rows - self.pad_top
+        right = (self.out_w - 1) * self.stride_w + columns - self.pad_left
+        at_edge = self.pad_top == self.pad_left == 0
+        return at_edge and bottom <= self.in_h and right <= self.in_w
+
+    def first_read(self) -> tuple[Array, Array]:
+        """(out_h,) and (out_w,): no output of a row or column reads an input below this one."""
+        y = np.arange(self.out_h) * self.stride_h - self.pad_top
+        x = np.arange(self.out_w) * self.stride_w - self.pad_left
+        return np.clip(y, 0, self.in_h - 1), np.clip(x, 0, self.in_w - 1)
+
+    def first_readers(self) -> tuple[Array, Array]:
+        """(in_h,) and (in_w,): no output below this one reads an input of the row or column."""
+        y = -((self.kernel_h - 1 - self.pad_top - np.arange(self.in_h)) // self.stride_h)
+        x = -((self.kernel_w - 1 - self.pad_left - np.arange(self.in_w)) // self.stride_w)
+        return np.clip(y, 0, self.out_h - 1), np.clip(x, 0, self.out_w - 1)
 
     def frame(self, dtype: npt.DTypeLike, channels: int | None = None) -> Array:
         """Zeros (height, width, channels) for the input and what the kernel reaches around it;
@@ -136,27 +170,41 @@ class Placement:
         return (1, *self.out_hw, channels)
 
     @classmethod
-    def read(cls, source: OperatorSource, x: Tensor, kernel: tuple[int, ...]) -> Placement:
-        """As TFLite's ComputePaddingHeightWidth has it. Raises ModelError."""
+    def read(
+        cls,
+        source: OperatorSource,
+        x: Tensor,
+        kernel: tuple[int, ...],
+        dilation: tuple[int, int] = (1, 1),
+        *,
+        most: tuple[int, int] = (MAX_KERNEL_H, MAX_KERNEL_W),
+    ) -> Placement:
+        """As TFLite's ComputePaddingHeightWidth has it, for kernels up to ``most``. Raises
+        ModelError."""
         stride = (int(source.option("StrideH")), int(source.option("StrideW")))
-        if len(x.type.shape) != 4 or x.type.shape[0] != 1 or min(*stride, *kernel) < 1:
+        if len(x.type.shape) != 4 or x.type.shape[0] != 1 or min(*stride, *kernel, *dilation) < 1:
             raise ModelError(
-                f"{source}: input {x.type.shape}, kernel {kernel}, strides {stride}; "
-                "an input (1, H, W, C) and sizes from 1 are needed"
+                f"{source}: input {x.type.shape}, kernel {kernel}, strides {stride}, dilation "
+                f"{dilation}; an input (1, H, W, C) and sizes from 1 are needed"
             )
-        if kernel[0] > MAX_KERNEL_H or kernel[1] > MAX_KERNEL_W:
+        if kernel[0] > most[0] or kernel[1] > most[1]:
             raise UnsupportedOpError(
                 f"{source} has a kernel of {kernel[0]}x{kernel[1]}; "
-                f"up to {MAX_KERNEL_H}x{MAX_KERNEL_W} are supported"
+                f"up to {most[0]}x{most[1]} are supported"
+            )
+        if max(dilation) > MAX_DILATION:
+            raise UnsupportedOpError(
+                f"{source} has the dilation {max(dilation)}; up to {MAX_DILATION} are supported"
             )
         same = source.is_same_padding()
         sizes, pads = [], []
-        for size, k, step in zip(x.type.shape[1:3], kernel, stride, strict=True):
-            out = -(-size // step) if same else (size - k) // step + 1
+        for size, k, apart, step in zip(x.type.shape[1:3], kernel, dilation, stride, strict=True):
+            span = (k - 1) * apart + 1
+            out = -(-size // step) if same else (size - span) // step + 1
             if out < 1:
                 raise ModelError(f"{source}: a kernel of {kernel} exceeds {x.type.shape}")
             sizes.append(out)
-            pads.append(max(0, (out - 1) * step + k - size) // 2)
+            pads.append(max(0, (out - 1) * step + span - size) // 2)
         return cls(stride, (pads[0], pads[1]), (sizes[0], sizes[1]))
 
 
@@ -178,7 +226,7 @@ class Pool2D:
     def from_tflite(cls, source: OperatorSource) -> tuple[Any, tuple[Tensor, ...]]:
         x = source.activation(0)
         window = (int(source.option("FilterHeight")), int(source.option("FilterWidth")))
-        place = Placement.read(source, x, window)
+        place = Placement.read(source, x, window, most=(MAX_POOL, MAX_POOL))
         shape = place.shape(x.type.shape[-1])
         return cls(shape, window, place.stride, place.padding, *source.limits()), (x,)
 
@@ -210,6 +258,11 @@ class Pool2D:
         """Whether no position lies in two windows."""
         steps = zip(self.stride, self.window, strict=True)
         return all(stride >= size for stride, size in steps)
+
+    @property
+    def is_tall(self) -> bool:
+        """Whether a window has more rows than the kernels that work by rows point to."""
+        return self.window[0] > MAX_KERNEL_H
 
     @property
     def row_window(self) -> tuple[int, int, int]:

@@ -37,6 +37,7 @@ MODEL_SCALARS, SUBGRAPH_SCALARS = (0,), (5,)
 OPERATOR_INPUTS, OPERATOR_OPTIONS = 1, 4
 FUSED_ACTIVATION = {  # in the options of each
     "CONV_2D": 3, "DEPTHWISE_CONV_2D": 4, "FULLY_CONNECTED": 0, "ADD": 0, "MUL": 0,
+    "TRANSPOSE_CONV": 3,
 }  # fmt: skip
 
 

@@ -12,7 +12,10 @@ STATE = (
     "convolutions and fully connected layers"
 )
 EXTREMES = "take MAX_POOL_2D for the greatest of several values"
-DILATED = "it is one part of a dilated convolution: take dilation 1 and a larger kernel"
+DILATED = (
+    "it is one part of a dilated convolution: write it as a CONV_2D or DEPTHWISE_CONV_2D with a "
+    "dilation, as converters do for a fixed input shape"
+)
 REMEDIES = {
     **dict.fromkeys(("SPLIT", "SPLIT_V", "UNPACK", "SLICE", "STRIDED_SLICE", "GATHER"), PARTS),
     **dict.fromkeys(
@@ -24,7 +27,6 @@ REMEDIES = {
     "EXP": "take ELU, or another function that is supported, in its place",
     "DIV": "multiply by the reciprocal, which is MUL by a constant",
     "LOG_SOFTMAX": "end the model in the logits or in SOFTMAX: training takes the logits",
-    "TRANSPOSE_CONV": "take RESIZE_NEAREST_NEIGHBOR and a CONV_2D behind it",
     "RESIZE_BILINEAR": "take RESIZE_NEAREST_NEIGHBOR",
     **dict.fromkeys(("SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"), DILATED),
     "PACK": "take CONCATENATION along an axis that is there",

@@ -11,6 +11,7 @@ from tests.support.op_cases import (
     pairs,
     pools,
     recurrent,
+    spaced,
     structural,
 )
 from tests.support.op_cases.case import Case
@@ -19,5 +20,5 @@ from tests.support.op_cases.formats import other_formats
 __all__ = ["CASES", "Case"]
 
 ROWS = [*layers.ROWS, *pools.ROWS, *others.ROWS, *structural.ROWS, *elementwise.ROWS]
-ROWS += [*moves.ROWS, *pairs.ROWS, *curves.ROWS, *recurrent.ROWS, *attention.ROWS]
+ROWS += [*moves.ROWS, *pairs.ROWS, *curves.ROWS, *recurrent.ROWS, *attention.ROWS, *spaced.ROWS]
 CASES = [*ROWS, *other_formats(ROWS)]

@@ -99,7 +99,7 @@ class Layer:
         inner = (open_mask(x.type, self.x_limits), history(self.exponents))
         dx = op.grad_input(here)
         yield Case(f"{self.name}/dx", dx, (dout, e, w, *part, *inner), self.rounds)
-        if self.kind is not DepthwiseConv2D:
+        if self.kind in (Conv2D, FullyConnected):
             sums = Conv2DGradSums(op, x.type)
             yield Case(f"{self.name}/sums", sums, (dout, w, *part), self.rounds)
         frac = replace(learned, type=TensorType(learned.type.shape, learned.type.dtype))

@@ -94,9 +94,9 @@ def test_pooled_error_is_the_derivative(pool: Pool) -> None:
     spread = through(node, net.reals(), net.x, np.ones(net.g.shape))
 
     # A share is 1 / count as 15 bits: off by 2**-16 at each of the windows of a position,
-    # of which a count of at most 25 makes at most 25 * spread; REQ rounds once. Powers of
-    # two are exact, and both bounds leave them that.
-    windows = 25 * spread
+    # of which a count of at most that of a whole window makes at most so many times spread; REQ
+    # rounds once. Powers of two are exact, and both bounds leave them that.
+    windows = np.prod(pool.window) * spread
     share = windows * np.abs(net.g).max() * 2.0**-16
     exact = net.tape.histories == []
 

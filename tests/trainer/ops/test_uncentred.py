@@ -12,6 +12,7 @@ from mcutrain.trainer.graph.call import Table
 from mcutrain.trainer.graph.graph import Graph
 from mcutrain.trainer.graph.op import Node, packed_variant, variant_for
 from mcutrain.trainer.ops.conv2d import CrossChannel
+from mcutrain.trainer.ops.spacing import DilatedGeometry
 from tests.support.bench import assert_rows_are_equal, bench_plan, draw_inputs, node_of
 from tests.support.native import NativeModel
 from tests.support.op_cases import CASES
@@ -38,6 +39,8 @@ def is_folded(node: Node) -> bool:
 def reads_padding(node: Node) -> bool:
     assert isinstance(node.op, CrossChannel)
     g = node.op.geometry(*(t.type for t in node.inputs[:2]))
+    if isinstance(g, DilatedGeometry):
+        return bool((g.read_rows() == g.in_h).any() or (g.read_columns() == g.in_w).any())
     taps = ((ky, kx) for ky in (0, g.kernel_h - 1) for kx in (0, g.kernel_w - 1))
     corners = [(y, x) for y in (0, g.out_h - 1) for x in (0, g.out_w - 1)]
     places = [

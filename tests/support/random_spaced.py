@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Random models around convolutions whose taps or inputs lie apart, or that have groups, and
+around pools of tall windows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from mcutrain.trainer.making.options import (
+    Conv2DOptions,
+    DepthwiseConv2DOptions,
+    Padding,
+    Pool2DOptions,
+    TransposeConvOptions,
+)
+from mcutrain.trainer.making.writer import WriterOp, WriterTensor, constant
+from tests.support.model_maker import ACTIVATIONS, ModelMaker, out_size
+
+
+def image(make: ModelMaker, channels: int, most: int = 12) -> WriterTensor:
+    shape = (1, make.c.number(1, most), make.c.number(1, most), channels)
+    return make.activation("x", shape, make.c.quant())
+
+
+def spans(make: ModelMaker, x: WriterTensor, padding: Padding) -> list[tuple[int, int]]:
+    """(kernel, dilation) along height and width."""
+    found = []
+    for size in x.shape[1:3]:
+        kernel, dilation = make.c.number(1, 4), make.c.number(1, 5)
+        if padding == Padding.VALID and (kernel - 1) * dilation >= size:
+            kernel = (size - 1) // dilation + 1
+        found.append((kernel, dilation))
+    return found
+
+
+def layer(make: ModelMaker, kind: str, x: WriterTensor, groups: int, out_ch: int) -> None:
+    """A CONV_2D or DEPTHWISE_CONV_2D that is dilated and has so many groups."""
+    padding = make.c.pick(*Padding)
+    (kernel_h, down), (kernel_w, right) = spans(make, x, padding)
+    stride = make.c.number(1, 3), make.c.number(1, 3)
+    is_conv = kind == "CONV_2D"
+    window = (kernel_h, kernel_w)
+    shape = (out_ch, *window, x.shape[3] // groups) if is_conv else (1, *window, out_ch)
+    weights = make.c.weights("w", shape, 0 if is_conv else 3)
+    assert x.quant is not None
+    bias = make.c.bias("b", x.quant, weights, out_ch)
+    make.tensors += [weights, *bias]
+    activation = make.c.pick(*ACTIVATIONS)
+    options = Conv2DOptions(padding, *stride, activation, down, right)
+    if not is_conv:
+        multiplier = out_ch // x.shape[3]
+        options = DepthwiseConv2DOptions(padding, *stride, multiplier, activation, down, right)
+    absent = (None,) if is_conv else ()
+    inputs = ("x", "w", *(("b",) if bias else absent))
+    make.ops.append(WriterOp(kind, inputs, ("y",), options))
+    sizes = zip(x.shape[1:3], (kernel_h, kernel_w), (down, right), stride, strict=True)
+    h, w = (out_size(n, (k - 1) * apart + 1, step, padding) for n, k, apart, step in sizes)
+    make.activation("y", (1, h, w, out_ch), make.c.quant())
+
+
+def dilated(make: ModelMaker) -> None:
+    layer(make, "CONV_2D", image(make, make.c.number(1, 5)), 1, make.c.number(1, 6))
+
+
+def grouped(make: ModelMaker) -> None:
+    groups = make.c.number(2, 4)
+    x = image(make, groups * make.c.number(1, 4), 7)
+    layer(make, "CONV_2D", x, groups, groups * make.c.number(1, 4))
+
+
+def dilated_depthwise(make: ModelMaker) -> None:
+    x = image(make, make.c.number(1, 9))
+    layer(make, "DEPTHWISE_CONV_2D", x, 1, x.shape[3] * make.c.number(1, 3))
+
+
+def transpose_conv(make: ModelMaker) -> None:
+    padding, x = make.c.pick(*Padding), image(make, make.c.number(1, 5), 5)
+    kernel = make.c.number(1, 5), make.c.number(1, 5)
+    stride = make.c.number(1, 3), make.c.number(1, 3)
+    sizes = []
+    for size, k, step in zip(x.shape[1:3], kernel, stride, strict=True):
+        rest = make.c.number(0, step - 1)
+        sizes.append(
+            size * step - rest if padding == Padding.SAME else (size - 1) * step + k + rest
+        )
+    shape = (1, *sizes, make.c.number(1, 5))
+    weights = make.c.weights("w", (shape[3], *kernel, x.shape[3]), 0)
+    assert x.quant is not None
+    bias = make.c.bias("b", x.quant, weights, shape[3])
+    make.tensors += [constant("shape", np.array(shape, np.int32)), weights, *bias]
+    inputs = ("shape", "w", "x", *(b.name for b in bias))
+    options = TransposeConvOptions(padding, *stride, make.c.pick(*ACTIVATIONS))
+    make.ops.append(WriterOp("TRANSPOSE_CONV", inputs, ("y",), options))
+    make.activation("y", shape, make.c.quant())
+
+
+def tall_pool(kind: str) -> Callable[[ModelMaker], None]:
+    def make_model(make: ModelMaker) -> None:
+        shape = (1, make.c.number(1, 90), make.c.number(1, 4), make.c.number(1, 5))
+        x = make.activation("x", shape, make.c.quant())
+        a, padding = make.pointwise(x, "a", make.c.number(1, 6)), make.c.pick(*Padding)
+        kernel = [make.c.number(33, 100), make.c.number(1, 4)]
+        if padding == Padding.VALID:
+            kernel = [min(k, size) for k, size in zip(kernel, shape[1:3], strict=True)]
+        stride = make.c.number(1, 40), make.c.number(1, 3)
+        options = Pool2DOptions(padding, *stride, *kernel, make.c.pick(*ACTIVATIONS))
+        make.ops.append(WriterOp(kind, ("a",), ("y",), options))
+        sizes = zip(shape[1:3], kernel, stride, strict=True)
+        h, w = (out_size(*size, padding) for size in sizes)
+        assert a.quant is not None
+        make.activation("y", (1, h, w, a.shape[3]), a.quant)
+
+    return make_model
+
+
+# As MAKERS of random_models, which holds these too.
+SPACED: dict[str, tuple[Callable[[ModelMaker], None], int]] = {
+    "CONV_2D dilated": (dilated, 40),
+    "CONV_2D grouped": (grouped, 40),
+    "DEPTHWISE_CONV_2D dilated": (dilated_depthwise, 40),
+    "TRANSPOSE_CONV": (transpose_conv, 40),
+    "AVERAGE_POOL_2D tall": (tall_pool("AVERAGE_POOL_2D"), 20),
+    "MAX_POOL_2D tall": (tall_pool("MAX_POOL_2D"), 20),
+}
