@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """One row per thing worth checking about an operator. Every test of operators reads this."""
 
-from tests.support.op_cases import elementwise, layers, others, pools, structural
+from tests.support.op_cases import elementwise, layers, others, pools, positions, structural
 from tests.support.op_cases.case import Case
 from tests.support.op_cases.formats import other_formats
 
 __all__ = ["CASES", "Case"]
 
-ROWS = [*layers.ROWS, *pools.ROWS, *others.ROWS, *structural.ROWS, *elementwise.ROWS]
+TOPICS = (layers, pools, others, structural, elementwise, positions)
+ROWS = [row for topic in TOPICS for row in topic.ROWS]
 CASES = [*ROWS, *other_formats(ROWS)]
