@@ -161,7 +161,7 @@ def fixed(model: Model, patch: TflitePatch, of: Groups) -> set[Tensor]:
     found = {of[model.input], of[model.logits], of[model.output]}
     found |= {of[t] for t in of if t.role is Role.CONST}
     for node in model.graph.nodes:
-        is_edge = patch.outputs[node.index][0] in edges
+        is_edge = node.output.file_index in edges
         if is_edge or node.op.output_scale is OutputScale.FIXED:
             found.add(of[node.output])
     return found

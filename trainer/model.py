@@ -69,7 +69,7 @@ def rebuild(model: Model, change: Change) -> Model:
         if outputs is None:
             outputs = graph.add(node.op, *inputs, name=node.name, index=node.index)
         for old, tensor in zip(node.outputs, outputs, strict=True):
-            tensor.label = tensor.label or old.label
+            tensor.stand_for(old)
             new[old] = tensor
     return replace(model, graph=graph, logits=new[model.logits], output=new[model.output])
 
@@ -112,7 +112,7 @@ def cut(model: Model, start: str) -> Model:
                 )
             outputs = graph.add(node.op, *inputs, name=node.name, index=node.index)
             for before, tensor in zip(node.outputs, outputs, strict=True):
-                tensor.label = before.label
+                tensor.stand_for(before)
                 new[before] = tensor
     if model.logits not in new or model.logits is old:
         raise ModelError(f"{model.name} has no layer behind '{start}': nothing can learn")

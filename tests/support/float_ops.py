@@ -32,6 +32,7 @@ from mcutrain.trainer.ops.tanh import Tanh
 from mcutrain.trainer.ops.transpose import Transpose
 from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.ops.window import Pool2D
+from tests.support.float_moves import MOVES
 
 
 def dequantise(type_: TensorType, q: Array) -> Array:
@@ -173,6 +174,7 @@ def leaky_relu(node: Node, reals: list[Array]) -> Array:
 
 
 MEANINGS = {
+    **MOVES,
     Conv2D: conv2d,
     DepthwiseConv2D: depthwise,
     FullyConnected: fully_connected,

@@ -31,4 +31,8 @@ class Micro:
         """The output of each operator, by its index in the file."""
         self.interpreter.set_input(sample, 0)
         self.interpreter.invoke()
-        return [np.array(self.interpreter.GetTensor(t, 0)["tensor_data"]) for t in self.outputs]
+        return [self.tensor(t) for t in self.outputs]
+
+    def tensor(self, index: int) -> Array:
+        """The tensor of this index in the file, of the last run."""
+        return np.array(self.interpreter.GetTensor(index, 0)["tensor_data"])

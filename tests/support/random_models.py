@@ -12,6 +12,7 @@ from mcutrain.trainer.making.options import ReshapeOptions, SoftmaxOptions
 from mcutrain.trainer.making.writer import WriterOp, WriterTensor
 from tests.support.model_maker import ModelMaker
 from tests.support.random_elementwise import ELEMENTWISE
+from tests.support.random_moves import MOVES
 from tests.support.random_structural import STRUCTURAL
 
 Maker = Callable[[ModelMaker], None]
@@ -69,6 +70,7 @@ MAKERS: dict[str, tuple[Maker, int]] = {
     "SOFTMAX": (softmax, 40),
     "RESHAPE": (reshape, 5),
     **STRUCTURAL,
+    **MOVES,
     **ELEMENTWISE,
 }
 

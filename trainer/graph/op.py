@@ -87,6 +87,14 @@ class Op:
         """The op and its inputs, read from a model file. Raises ModelError."""
         raise NotImplementedError
 
+    @classmethod
+    def imported(cls, source: OperatorSource) -> tuple[Tensor, ...]:
+        """The outputs of the operator in a model file, by nodes that ``source`` appends.
+
+        One node, unless an operator of the file is several here. Raises ModelError."""
+        op, inputs = cls.from_tflite(source)
+        return (source.add(op, *inputs),)
+
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
         """Types of the new outputs. Raises ValueError on a mismatch."""
         raise NotImplementedError
@@ -264,7 +272,14 @@ class OperatorSource(Protocol):
 
     @property
     def out(self) -> Tensor:
-        """The output as declared."""
+        """The one output as declared."""
+
+    @property
+    def outs(self) -> tuple[Tensor, ...]:
+        """All outputs as declared."""
+
+    def add(self, op: Op, *inputs: Tensor) -> Tensor:
+        """Append a node and return its output. The first has the operator's name."""
 
     @property
     def inputs(self) -> int:

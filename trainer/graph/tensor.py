@@ -128,8 +128,9 @@ class Tensor:
     """A named value in a Graph. ``name`` is a C identifier, unique in its graph.
 
     ``data`` is the constant, or the value at reset, of CONST, PARAM and STATE.
-    ``label`` is the name in the model file, for messages. ``limits`` are the values
-    at which the forward operator that wrote it saturates (SPEC 1.3, the mask).
+    ``label`` is the name in the model file, for messages, ``file_index`` its number there, -1
+    for what no file holds. ``limits`` are the values at which the forward operator that wrote it
+    saturates (SPEC 1.3, the mask).
     """
 
     name: str
@@ -138,6 +139,12 @@ class Tensor:
     data: Array | None = None
     label: str = ""
     limits: tuple[int, int] = (-128, 127)
+    file_index: int = -1
+
+    def stand_for(self, old: Tensor) -> None:
+        """Take over which tensor of the model file this is."""
+        self.label = self.label or old.label
+        self.file_index = old.file_index
 
     @property
     def initial(self) -> Array | None:

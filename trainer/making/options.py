@@ -157,3 +157,41 @@ class StridedSliceOptions:
 class PackOptions:
     values_count: int = 0
     axis: int = 0
+
+
+@dataclass(frozen=True)
+class SliceOptions:
+    """SLICE has no fields; its begin and its size are tensors."""
+
+
+@dataclass(frozen=True)
+class SplitOptions:
+    num_splits: int = 0
+
+
+@dataclass(frozen=True)
+class SplitVOptions:
+    num_splits: int = 0
+
+
+@dataclass(frozen=True)
+class UnpackOptions:
+    num: int = 0
+    axis: int = 0
+
+
+@dataclass(frozen=True)
+class GatherOptions:
+    axis: int = 0
+    batch_dims: int = 0
+
+
+@dataclass(frozen=True)
+class TileOptions:
+    """TILE has no fields; how often it repeats is a tensor."""
+
+
+@dataclass(frozen=True)
+class ResizeBilinearOptions:
+    align_corners: bool = False
+    half_pixel_centers: bool = False

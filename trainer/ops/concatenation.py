@@ -34,24 +34,35 @@ class Concatenation(Op):
 
     @classmethod
     def from_tflite(cls, source: OperatorSource) -> tuple[Op, tuple[Tensor, ...]]:
+        inputs, axis = cls.operands(source), cls.axis_of(source)
+        if source.option("FusedActivationFunction"):
+            raise UnsupportedOpError(f"{source} has a fused activation; NONE is supported")
+        return cls(axis), inputs
+
+    @staticmethod
+    def operands(source: OperatorSource) -> tuple[Tensor, ...]:
+        """The inputs, of the output's quantisation. Raises ModelError."""
         if not 1 <= source.inputs <= MAX_INPUTS:
             raise UnsupportedOpError(
                 f"{source} has {source.inputs} inputs; 1 to {MAX_INPUTS} are supported"
             )
         inputs = tuple(source.operand(k) for k in range(source.inputs))
-        quant, rank = source.out.type.quant, len(source.out.type.shape)
-        axis = int(source.option("Axis"))
-        if not -rank <= axis < rank:
-            raise ModelError(f"{source}: axis {axis} of {source.out.type.shape}")
-        if source.option("FusedActivationFunction"):
-            raise UnsupportedOpError(f"{source} has a fused activation; NONE is supported")
+        quant = source.out.type.quant
         other = next((k for k, x in enumerate(inputs) if x.type.quant != quant), None)
         if other is not None:
             raise UnsupportedOpError(
                 f"{source}: input {other} has another scale or zero point than the output; "
                 "requantise it before"
             )
-        return cls(axis % rank), inputs
+        return inputs
+
+    @staticmethod
+    def axis_of(source: OperatorSource) -> int:
+        """The axis of the output, counted from the first. Raises ModelError."""
+        shape, axis = source.out.type.shape, int(source.option("Axis"))
+        if not -len(shape) <= axis < len(shape):
+            raise ModelError(f"{source}: axis {axis} of {shape}")
+        return axis % len(shape)
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
         first, axis = types[0], self.axis

@@ -69,9 +69,9 @@ class Strides:
 
     @property
     def greatest(self) -> int:
-        """The greatest index that is read; no stride is negative."""
+        """The greatest index that is read."""
         steps = zip(self.sizes, self.strides, strict=True)
-        return self.offset + sum((size - 1) * stride for size, stride in steps)
+        return self.offset + sum((size - 1) * max(0, stride) for size, stride in steps)
 
     @property
     def indices(self) -> Array:

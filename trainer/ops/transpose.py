@@ -16,6 +16,7 @@ from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.graph.call import KernelCall
 from mcutrain.trainer.graph.op import ErrorTensor, Op
 from mcutrain.trainer.graph.tensor import Array, Tensor, TensorType
+from mcutrain.trainer.ops.strided_copy import strided_copy
 from mcutrain.trainer.ops.strided_error import StridedError, Strides, row_major
 
 if TYPE_CHECKING:
@@ -85,7 +86,4 @@ class Transpose(Op):
             yield x, tape.passed_error(op, node, x, *error, tape.mask(x))
 
     def lower(self, node: Node) -> KernelCall | None:
-        if self.alias:
-            return None
-        args = (node.inputs[0], node.output)
-        return KernelCall("transpose", "transpose_s8", "transpose", self.where.params(), args)
+        return None if self.alias else strided_copy(self.where, node.inputs[0], node.output)

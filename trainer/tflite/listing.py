@@ -63,7 +63,7 @@ class Listing:
         return [int(operator.Outputs(k)) for k in range(count)]
 
     def output_of(self, index: int) -> int:
-        """The one output. Raises ModelError."""
+        """The one output of a conversion. Raises ModelError."""
         outputs = self.outputs_of(index)
         if len(outputs) != 1:
             raise ModelError(

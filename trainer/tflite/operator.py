@@ -10,6 +10,8 @@ from typing import Any
 import tflite
 
 from mcutrain.trainer.errors import ModelError, UnsupportedOpError
+from mcutrain.trainer.graph.graph import Graph
+from mcutrain.trainer.graph.op import Op
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Role, Tensor
 from mcutrain.trainer.tflite.tensors import FileTensors
 from mcutrain.trainer.tflite.unread import unread
@@ -44,14 +46,41 @@ class FileOperator:
     operator: Any
     kind: str
     site: str
-    name: str
+    index: int
     is_last: bool  # whether its output is the model's, or is converted to it
+    graph: Graph  # what ``add`` appends to
     asked: set[str | int] = field(default_factory=set)  # options by name, inputs by position
+    added: list[Tensor] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """The start of the names of its tensors."""
+        return f"{self.kind.lower()}_{self.index}"
 
     @cached_property
+    def outs(self) -> tuple[Tensor, ...]:
+        """All outputs as declared."""
+        indices = map(self.operator.Outputs, range(self.operator.OutputsLength()))
+        return tuple(self.reader.read_tensor(k, self.name, Role.ACTIVATION) for k in indices)
+
+    @property
     def out(self) -> Tensor:
-        """The output as declared."""
-        return self.reader.read_tensor(self.operator.Outputs(0), self.name, Role.ACTIVATION)
+        """The one output as declared. Raises ModelError."""
+        if len(self.outs) != 1:
+            raise ModelError(f"{self} has not one output, but {len(self.outs)}")
+        return self.outs[0]
+
+    def add(self, op: Op, *inputs: Tensor) -> Tensor:
+        """Append a node and return its output. The first has the operator's name."""
+        name = f"{self.name}_{len(self.added)}" if self.added else self.name
+        try:
+            (out,) = self.graph.add(op, *inputs, name=name, index=self.index)
+        except ModelError as err:
+            remedy = "quantise the model again, with samples like those that it will meet"
+            raise ModelError(f"{self.reader.where}: {err}", remedy) from err
+        out.label = name
+        self.added.append(out)
+        return out
 
     @property
     def inputs(self) -> int:

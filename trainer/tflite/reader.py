@@ -24,7 +24,7 @@ from mcutrain.trainer.tflite.metadata import calibration, training_state
 from mcutrain.trainer.tflite.obstacles import Obstacles
 from mcutrain.trainer.tflite.operator import FileOperator
 from mcutrain.trainer.tflite.remedies import REMEDIES
-from mcutrain.trainer.tflite.tensors import FULL_INTEGER, TYPE_NAMES, FileTensors
+from mcutrain.trainer.tflite.tensors import FULL_INTEGER, INTEGERS, TYPE_NAMES, FileTensors
 
 MAX_FILE_BYTES = 256 << 20
 NO_INT8 = "the converter has no int8 form of it: put another operator in its place"
@@ -60,12 +60,6 @@ def parse(data: bytes, name: str, where: str = "the model") -> Model:
         return Reader(data, identifier(name), where).model()
     except READER_ERRORS as err:
         raise ModelError(f"{where} is damaged or truncated: {err}", CONVERT) from err
-
-
-def output_tensors(path: Path) -> list[int]:
-    """The index of the tensor that each operator of the file writes."""
-    subgraph = tflite.Model.GetRootAsModel(path.read_bytes(), 0).Subgraphs(0)
-    return [subgraph.Operators(k).Outputs(0) for k in range(subgraph.OperatorsLength())]
 
 
 def input_tensor(path: Path) -> int:
@@ -242,37 +236,43 @@ class Reader:
             raise UnsupportedOpError(f"{self.where}: {site} is not supported", own)
         if self.unknown.intersection(self.listing.inputs_of(index)):
             return
-        out_index = self.listing.output_of(index)
-        if self.is_read(index):
+        outputs = self.listing.outputs_of(index)
+        there = {*self.declared.tensors, *self.declared.folded}
+        if there.intersection(outputs) or len(set(outputs)) < len(outputs):
             raise ModelError(f"{self.where}: {site} writes a tensor that is already there")
-        self.append(index, kind, site, out_index)
+        if not outputs:
+            raise ModelError(f"{self.where}: {site} has no output")
+        is_last = self.last_index in outputs
+        operator = self.listing.operator(index)
+        source = FileOperator(self.declared, operator, kind, site, index, is_last, self.graph)
+        if kind in FOLDS and (kind not in known or self.declared.type_of(outputs[0]) in INTEGERS):
+            self.fold(source, outputs)
+        else:
+            self.append(source, outputs)
 
-    def append(self, index: int, kind: str, site: str, out_index: int) -> None:
-        name, is_last = f"{kind.lower()}_{index}", out_index == self.last_index
-        source = FileOperator(
-            self.declared, self.listing.operator(index), kind, site, name, is_last
-        )
-        if kind in FOLDS:
-            folded = FOLDS[kind](source)
-            source.require_all_read()
-            self.declared.folded[out_index] = folded
-            return
-        self.declared.require_int8(source.out, site)
-        op, inputs = importers()[kind].from_tflite(source)
+    def fold(self, source: FileOperator, outputs: list[int]) -> None:
+        """Compute an operator of integers. Raises ModelError."""
+        found = FOLDS[source.kind](source)
         source.require_all_read()
-        try:
-            (out,) = self.graph.add(op, *inputs, name=name, index=index)
-        except ModelError as err:
-            remedy = "quantise the model again, with samples like those that it will meet"
-            raise ModelError(f"{self.where}: {err}", remedy) from err
-        declared = source.out.type
-        if out.type.shape != declared.shape or out.type.quant != declared.quant:
-            raise ModelError(
-                f"{self.where}: {site} is declared as {describe(declared)}, "
-                f"but computes {describe(out.type)}"
-            )
-        out.label = source.out.label
-        self.declared.tensors[out_index] = out
+        require_as_many(source, len(found), len(outputs))
+        self.declared.folded.update(zip(outputs, found, strict=True))
+
+    def append(self, source: FileOperator, outputs: list[int]) -> None:
+        """Append the nodes of an operator of activations. Raises ModelError."""
+        for out in source.outs:
+            self.declared.require_int8(out, source.site)
+        found = importers()[source.kind].imported(source)
+        source.require_all_read()
+        require_as_many(source, len(found), len(outputs))
+        for k, (index, declared, out) in enumerate(zip(outputs, source.outs, found, strict=True)):
+            if out.type.shape != declared.type.shape or out.type.quant != declared.type.quant:
+                which = f"{source}, output {k}," if k else str(source)
+                raise ModelError(
+                    f"{which} is declared as {describe(declared.type)}, "
+                    f"but computes {describe(out.type)}"
+                )
+            out.label, out.file_index = declared.label, index
+            self.declared.tensors[index] = out
 
     def go_on_behind(self, index: int) -> None:
         """Take the outputs of an operator that cannot be read as the file declares them."""
@@ -303,6 +303,12 @@ class Reader:
                 buffer = int(self.subgraph.Tensors(weights).Buffer())
                 readers.setdefault(buffer, []).append(node.index)
         return tuple(tuple(found) for found in readers.values() if len(found) > 1)
+
+
+def require_as_many(source: FileOperator, found: int, declared: int) -> None:
+    """Raises ModelError unless an operator has as many outputs as it makes."""
+    if found != declared:
+        raise ModelError(f"{source} makes {found} outputs, but {declared} are declared")
 
 
 def describe(type_: TensorType) -> str:

@@ -91,7 +91,7 @@ class FileTensors:
             self.require_constant(index)
         type_ = TensorType(shape, DTYPES[table.Type()], self.read_quant(table, label, shape))
         data = self.read_buffer(table.Buffer(), type_, label) if role is Role.CONST else None
-        tensor = Tensor(name, type_, role, data, label)
+        tensor = Tensor(name, type_, role, data, label, file_index=index)
         if role is not Role.CONST and self.has_data(table.Buffer()):
             raise ModelError(f"{self.where}: tensor '{label}' is computed, yet it has data")
         if role is Role.INPUT:

@@ -16,16 +16,17 @@ from flatbuffers.number_types import SOffsetTFlags, VOffsetTFlags
 # Fields that change nothing here: what they say is in the tensors as declared, or of other types.
 SILENT = {
     "KeepNumDims", "NewShape", "SqueezeDims", "ValuesCount", "OutType", "AsymmetricQuantizeInputs",
-    "PotScaleInt16", "QuantizedBiasType",
+    "PotScaleInt16", "QuantizedBiasType", "NumSplits",
 }  # fmt: skip
 # The newest version of each operator that is known (TFLite, register.cc). A converter asks for a
 # version only where an operator uses what that version brought.
 VERSIONS = {
     "ADD": 5, "AVERAGE_POOL_2D": 3, "CONCATENATION": 4, "CONV_2D": 8, "DEPTHWISE_CONV_2D": 7,
-    "EXPAND_DIMS": 1, "FULLY_CONNECTED": 14, "HARD_SWISH": 1, "LEAKY_RELU": 2, "LOGISTIC": 4,
-    "MAX_POOL_2D": 3, "MEAN": 3, "MUL": 7, "PACK": 4, "PAD": 4, "PADV2": 4, "QUANTIZE": 4,
-    "RELU": 4, "RELU6": 4, "RESHAPE": 2, "RESIZE_NEAREST_NEIGHBOR": 4, "SHAPE": 1, "SOFTMAX": 4,
-    "SQUEEZE": 2, "STRIDED_SLICE": 8, "TANH": 4, "TRANSPOSE": 6,
+    "EXPAND_DIMS": 1, "FULLY_CONNECTED": 14, "GATHER": 7, "HARD_SWISH": 1, "LEAKY_RELU": 2,
+    "LOGISTIC": 4, "MAX_POOL_2D": 3, "MEAN": 3, "MUL": 7, "PACK": 4, "PAD": 4, "PADV2": 4,
+    "QUANTIZE": 4, "RELU": 4, "RELU6": 4, "RESHAPE": 2, "RESIZE_BILINEAR": 4,
+    "RESIZE_NEAREST_NEIGHBOR": 4, "SHAPE": 1, "SLICE": 6, "SOFTMAX": 4, "SPLIT": 4, "SPLIT_V": 2,
+    "SQUEEZE": 2, "STRIDED_SLICE": 8, "TANH": 4, "TILE": 3, "TRANSPOSE": 6, "UNPACK": 4,
 }  # fmt: skip
 EMPTY = bytes([4, 0, 4, 0, 4, 0, 0, 0])  # a FlatBuffers table without fields, at 4
 NOT_FIELDS = ("GetRootAs", "Init")

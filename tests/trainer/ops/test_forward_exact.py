@@ -13,16 +13,18 @@ from mcutrain.trainer.model import Model
 from mcutrain.trainer.tflite.reader import parse
 from tests.support.micro import Micro
 from tests.support.random_models import MAKERS, random_model, samples
+from tests.support.random_moves import NOT_IN_MICRO
 from tests.tools.model_table import reference_outputs
 
 
 def assert_equal_everywhere(model: Model, micro: Micro, sample: Array) -> None:
-    expected = micro.run(sample)
+    micro.run(sample)
     for node, output in reference_outputs(model, sample).items():
-        np.testing.assert_array_equal(output.ravel(), expected[node.index].ravel(), repr(node))
+        expected = micro.tensor(node.output.file_index)
+        np.testing.assert_array_equal(output.ravel(), expected.ravel(), repr(node))
 
 
-@pytest.mark.parametrize("kind", MAKERS)
+@pytest.mark.parametrize("kind", [kind for kind in MAKERS if kind not in NOT_IN_MICRO])
 def test_reference_equals_tflite_micro_over_options(kind: str) -> None:
     for seed in range(MAKERS[kind][1]):
         data = random_model(kind, seed)

@@ -18,6 +18,7 @@ from mcutrain.trainer.tflite.reader import parse
 from tests.support.micro import Micro
 from tests.support.model_maker import Chance, ModelMaker
 from tests.support.random_models import MAKERS, samples
+from tests.support.random_moves import NOT_IN_MICRO
 from tests.tools.model_table import reference_outputs
 
 CASES = 25  # of each operator
@@ -64,7 +65,7 @@ def maker(kind: str, data: st.DataObject) -> DrawnMaker:
     return make
 
 
-@pytest.mark.parametrize("kind", MAKERS)
+@pytest.mark.parametrize("kind", [kind for kind in MAKERS if kind not in NOT_IN_MICRO])
 @settings(max_examples=CASES, derandomize=True, deadline=None, database=None)
 @given(data=st.data())
 def test_reference_equals_tflite_micro_as_drawn(kind: str, data: st.DataObject) -> None:
@@ -83,6 +84,7 @@ def test_reference_equals_tflite_micro_as_drawn(kind: str, data: st.DataObject) 
 def assert_equals_micro(file: bytes, name: str) -> None:
     model, micro = parse(file, name), Micro(file)
     for sample in samples(model.input.type.shape, 1, 0):
-        expected = micro.run(sample)
+        micro.run(sample)
         for node, output in reference_outputs(model, sample).items():
-            np.testing.assert_array_equal(output.ravel(), expected[node.index].ravel(), repr(node))
+            expected = micro.tensor(node.output.file_index)
+            np.testing.assert_array_equal(output.ravel(), expected.ravel(), repr(node))

@@ -88,25 +88,6 @@ def test_what_reads_an_obstacle_is_none_itself() -> None:
     ]
 
 
-def test_a_part_of_an_activation_names_the_slice() -> None:
-    ints = [constant(n, np.array(v, np.int32)) for n, v in (("b", [0] * 4), ("e", [1, 4, 4, 3]))]
-    ints = [WriterTensor(f"slice_{t.name}", t.shape, t.dtype, None, t.data) for t in ints]
-    strides = constant("slice_s", np.ones(4, np.int32))
-    (found,) = obstacles(with_operator("STRIDED_SLICE", image("m"), *ints, strides).write())
-
-    assert found.text.endswith("takes a part of the activation 'a'; only shapes are computed")
-    assert "1 x 1 convolution" in found.remedy
-
-
-def test_a_split_is_refused_by_its_name() -> None:
-    p = with_operator("SPLIT", image("m"))
-    p.tensors["n"] = image("n")
-    p.op(1, outputs=("m", "n"))
-    (found,) = obstacles(p.write())
-
-    assert found.text == "operator 1 (SPLIT, outputs 'm' and 1 more) is not supported"
-
-
 def test_weights_that_are_computed_name_what_computes_them() -> None:
     rng = np.random.default_rng(0)
     tensors = [
