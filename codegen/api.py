@@ -23,6 +23,8 @@ def emit_api(program: Program) -> Iterator[str]:
     yield from (
         f"#define MCT_API_{macro} {in_ram(plan, tensor)}" for macro, tensor in tensors(program)
     )
+    if plan.takes_label_map:
+        yield "#define MCT_API_LABEL_MAP"
     if plan.options.receive_ahead:
         yield f"#define MCT_API_AHEAD_BYTES {plan.ahead_bytes}"
     if (chain := plan.learning.chain) is not None:

@@ -180,7 +180,10 @@ def sketch(program: Program) -> Iterator[str]:
         yield "static bool pushTarget()"
         yield "{"
         yield f"  for (uint32_t k = 0; k < {upper}_TARGET_BYTES; k++) {{"
-        yield f"    int8_t byte = {upper}_OUTPUT_ZERO_POINT; /* 0; yours is what is to come out */"
+        wanted = f"{upper}_OUTPUT_ZERO_POINT; /* 0; yours is what is to come out */"
+        if plan.takes_label_map:
+            wanted = "0; /* a class; yours is that of position k */"
+        yield f"    int8_t byte = {wanted}"
         yield f"    if ({name}_push_target(k, &byte, 1) != MCT_OK) {{"
         yield "      return false;"
         yield "    }"
@@ -206,7 +209,8 @@ def sketch(program: Program) -> Iterator[str]:
     yield "  }"
     yield f"  if (pushSample() && {name}_infer() == MCT_OK) {{"
     yield '    Serial.print("class: ");'
-    yield f"    Serial.println({name}_predicted());"
+    asked = "predicted_at(0)" if plan.takes_label_map else "predicted()"
+    yield f"    Serial.println({name}_{asked});"
     yield "  }"
     yield "  delay(1000);"
     yield "}"

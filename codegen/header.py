@@ -11,6 +11,7 @@ from mcutrain.codegen.api import api_macros, slots_enrolment
 from mcutrain.codegen.c import INDENT, WIDTH, declared, filled, float_literal, hash_bytes
 from mcutrain.codegen.program import Program
 from mcutrain.trainer.graph.tensor import Tensor
+from mcutrain.trainer.ops.pixelwise_cross_entropy import IGNORED
 from mcutrain.trainer.training_plan import TrainingPlan
 
 # What mct/model_api.h declares, in its order: name, arguments, and what it does in a few words.
@@ -42,6 +43,7 @@ FUNCTIONS = (
     ("infer_next", "", "runs the forward pass on the next input of a sequence"),
     ("logits", "", "returns the outputs of the last forward pass"),
     ("predicted", "", "returns the class of the greatest of them"),
+    ("predicted_at", "position", "returns it of one position of an output that has several"),
     ("margin", "", "returns how far it lies above the next one"),
     ("latent", "", "returns where the latent lies"),
     ("push_latent", "offset, bytes, nbytes", "hands over a latent"),
@@ -126,6 +128,12 @@ def told(plan: TrainingPlan) -> Iterator[str]:
         yield f"A step takes a label, 0 to {plan.classes - 1}{spare}."
         if plan.task.seen is not None:
             yield "Classes of which no step has had a sample keep what they know."
+    elif plan.takes_label_map:
+        yield (
+            f"A step takes a label map as its target: {upper}_TARGET_BYTES bytes, of each position "
+            f"its class, 0 to {plan.classes - 1}, or {IGNORED} where it takes no part. Give 0 as "
+            "label."
+        )
     elif plan.target_bytes:
         yield (
             f"A step learns to give a target: {upper}_TARGET_BYTES bytes in the units of the "
@@ -161,8 +169,16 @@ def emit_constants(program: Program) -> Iterator[str]:
     constants = (
         ("INPUT_BYTES", plan.task.input.type.nbytes, "bytes of a sample"),
         ("OUTPUT_BYTES", plan.task.logits.type.nbytes, "bytes of the outputs"),
-        ("TARGET_BYTES", plan.target_bytes, "bytes of a target; 0 if it is a label or the sample"),
-        ("CLASSES", plan.classes, "labels, spare ones too; 0 if a step takes none"),
+        (
+            "TARGET_BYTES",
+            plan.target_bytes,
+            "bytes of a target; 0 if that is a label or the sample",
+        ),
+        (
+            "CLASSES",
+            plan.classes,
+            "labels, spare ones too; 0 if nothing has labels",
+        ),
         ("STATE_BYTES", memory.state_bytes, "bytes of the state, which survives a step"),
         ("FIRST_CALL", program.first_call, "1 if the first call has run when a sample has come"),
         ("CALLS", len(program.calls), "kernel calls of a step"),

@@ -80,6 +80,7 @@ def is_enrollable(plan: TrainingPlan, head: Node, latent: Tensor) -> bool:
     owner, (x, weight, bias) = storage(plan.graph), head.inputs
     return (
         plan.learning.chain is None  # which tells of steps alone
+        and plan.takes_label
         and not head.op.is_spatial
         and not head.op.channels
         and head.op.limits() == (-128, 127)

@@ -14,7 +14,8 @@ from enum import Enum
 from typing import Any
 
 CROSS_ENTROPY, SQUARED_ERROR, RECONSTRUCTION = "cross-entropy", "mse", "reconstruction"
-LOSSES = (CROSS_ENTROPY, SQUARED_ERROR, RECONSTRUCTION)
+PIXELWISE = "pixelwise-cross-entropy"
+LOSSES = (CROSS_ENTROPY, PIXELWISE, SQUARED_ERROR, RECONSTRUCTION)
 SPEC_HELP = "head, last:K, bias, full, or the path of a scheme file ending in .toml"
 DEFAULT_UPDATE = "head"
 UPDATES = ("head", "last:2", "last:3", "bias", "full")  # that a shell offers
@@ -149,9 +150,19 @@ class PlanOptions:
         default=CROSS_ENTROPY,
         metadata=option(
             LEARNS,
-            f"Choose what is minimised: {', '.join(LOSSES)}. Default: {CROSS_ENTROPY}.",
+            f"Choose what is minimised: {', '.join(LOSSES)}. Cross-entropy of an output that has "
+            f"classes at several positions is pixelwise. Default: {CROSS_ENTROPY}.",
             choices=LOSSES,
             metavar="LOSS",
+        ),
+    )
+    class_weights: str | None = field(
+        default=None,
+        metadata=option(
+            LEARNS,
+            "Weigh the classes of positions, such as 1,20 where most are background: what the loss "
+            "counts a position of each class. Default: 1 for all.",
+            metavar="WEIGHTS",
         ),
     )
     absent: str = field(

@@ -14,7 +14,13 @@ from mcutrain.trainer.graph.graph import Graph
 from mcutrain.trainer.graph.op import ErrorTensor, Node, variant_for
 from mcutrain.trainer.graph.tensor import DType, Role, Tensor
 from mcutrain.trainer.latent import find_latent
-from mcutrain.trainer.losses import add_loss, class_count, seen_classes, with_logits_of
+from mcutrain.trainer.losses import (
+    add_loss,
+    class_count,
+    is_pixelwise,
+    seen_classes,
+    with_logits_of,
+)
 from mcutrain.trainer.model import Model, section_of, trim, with_new_head, with_spare_rows
 from mcutrain.trainer.ops.loss import Loss
 from mcutrain.trainer.ops.sgd import CountStep, LearningRate, sgd_state
@@ -70,13 +76,14 @@ def make_plan(
     formats = Formats.of(options)
     source = over_sequence(section_of(model, options.section), options.sequence_length)
     taken = with_logits_of(source, options.loss)
+    is_pixelwise(taken, options)  # refuses before heads are made what does not go with positions
     model, scheme, active = with_head(trim(taken), options)
     model = apply_scheme(simplify(model, scheme), scheme)
     graph, forward = model.graph, list(model.graph.nodes)
     sgd = sgd_state(DEFAULT_RATE)
     tape = GraphTape(graph, sgd, formats)
     seen = seen_classes(model, options.loss) if options.absent == KEEP else None
-    node, target, predicted = add_loss(graph, model, options.loss, active, seen, formats)
+    node, target, predicted = add_loss(graph, model, options, active, seen, formats)
     backward(tape, model.logits, ErrorTensor(*node.outputs[:2]))
     graph.add(CountStep(), sgd, name="count_step", index=node.index)
 

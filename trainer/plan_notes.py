@@ -11,6 +11,7 @@ from mcutrain.trainer.graph.tensor import Tensor
 from mcutrain.trainer.model import Model
 from mcutrain.trainer.notes import Note
 from mcutrain.trainer.ops.logistic import Logistic
+from mcutrain.trainer.ops.pixelwise_cross_entropy import PixelwiseCrossEntropy
 from mcutrain.trainer.ops.softmax_cross_entropy import SoftmaxCrossEntropy
 from mcutrain.trainer.options import Scheme
 
@@ -22,7 +23,7 @@ def plan_notes(
 ) -> Iterator[Note]:
     """Of the ``whole`` model, whose logits are what the loss takes in ``taken``, and of ``model``,
     which is trained."""
-    if isinstance(loss.op, SoftmaxCrossEntropy):
+    if isinstance(loss.op, SoftmaxCrossEntropy | PixelwiseCrossEntropy):
         yield from left_out(whole, taken.logits, model.classes)
         yield from bounded_logits(model)
     yield from untied_weights(model, scheme)

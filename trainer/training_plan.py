@@ -38,11 +38,11 @@ HASHER_BYTES = 100  # of an mct_sha256 (firmware/mct/sha256.h)
 class StepTask:
     """What a step takes and gives.
 
-    ``target`` is what it takes beside its input: a label (1,) u32 or values of the logits' type, or
-    None if it is made of the input. ``predicted`` is a class, if the target is a label. ``active``
-    counts the classes in use, if the head has spare ones; ``seen`` has a bit of each class, if only
-    those take part that have samples. ``pixels`` is the uint8 quantisation in which the model's
-    file takes its input, if it does.
+    ``target`` is what it takes beside its input: a label (1,) u32, a label map of u8, or values of
+    the logits' type, or None if it is made of the input. ``predicted`` is a class, if the target is
+    a label. ``active`` counts the classes in use, if the head has spare ones; ``seen`` has a bit of
+    each class, if only those take part that have samples. ``pixels`` is the uint8 quantisation in
+    which the model's file takes its input, if it does.
     """
 
     input: Tensor
@@ -127,7 +127,8 @@ class TrainingPlan:
 
     @property
     def classes(self) -> int:
-        """How many labels there are, spare ones too; 0 if the target is not a label."""
+        """How many labels there are, of a sample or of each of its positions, spare ones too; 0
+        if the target is values."""
         assert isinstance(self.task.loss.op, Loss)
         return self.task.loss.op.labels(self.task.logits.type)
 
@@ -141,7 +142,21 @@ class TrainingPlan:
 
     @property
     def takes_label(self) -> bool:
-        return self.classes > 0
+        """Whether a sample has one label."""
+        return self.classes > 0 and not self.takes_label_map
+
+    @property
+    def takes_label_map(self) -> bool:
+        """Whether each position of the output has a label."""
+        assert isinstance(self.task.loss.op, Loss)
+        return self.task.loss.op.takes_map
+
+    @property
+    def unlabelled(self) -> str:
+        """Why a sample has no label of its own, for people."""
+        if self.takes_label_map:
+            return "each position of the output has a label of its own"
+        return "the loss takes no label"
 
     def real_loss(self, record: Array) -> float:
         """The loss in real units of a step's record."""
@@ -206,7 +221,8 @@ class TrainingPlan:
 
     @property
     def target_bytes(self) -> int:
-        """Bytes of the target that a step is given; 0 for a label, or one made of the input."""
+        """Bytes of the target that a step is given, such as a label map; 0 for one label, or where
+        it is made of the input."""
         return 0 if self.takes_label or self.task.target is None else self.task.target.type.nbytes
 
     @property

@@ -7,15 +7,7 @@
 
 #include "kernels/error.h"
 #include "kernels/first_greatest.h"
-
-/* p - 2^15 of the label, p = t / sum. As t <= 2^15 and S >= 2^15, quotient and numerator fit
- * 32 bits. */
-static inline int32_t gradient_of(uint32_t t, uint32_t sum, bool is_label)
-{
-    int32_t gradient = (int32_t)(((t << 15) + sum / 2u) / sum);
-    gradient -= is_label ? INT32_C(1) << 15 : 0;
-    return gradient;
-}
+#include "kernels/softmax_gradient.h"
 
 static inline bool is_seen(const uint32_t *seen, int32_t i)
 {
@@ -50,7 +42,7 @@ void MCT_NAME(mct_softmax_cross_entropy_s8)(const mct_softmax_cross_entropy_para
     }
     for (int32_t i = skipped; i < count; i++) {
         uint32_t t = exponential[top - row[i]];
-        *dlogits++ = MCT_NAME(rounded)(gradient_of(t, sum, (uint32_t)i == label[0]));
+        *dlogits++ = MCT_NAME(rounded)(mct_softmax_gradient(t, sum, (uint32_t)i == label[0]));
     }
     for (int32_t i = count; i < p->classes; i++) {
         *dlogits++ = 0;
@@ -81,7 +73,7 @@ void MCT_NAME(mct_masked_softmax_cross_entropy_s8)(const mct_softmax_cross_entro
     }
     for (int32_t i = row == pair ? 1 : 0; i < count; i++) {
         uint32_t t = is_seen(seen, i) ? exponential[top - row[i]] : 0u;
-        *dlogits++ = MCT_NAME(rounded)(gradient_of(t, sum, (uint32_t)i == label[0]));
+        *dlogits++ = MCT_NAME(rounded)(mct_softmax_gradient(t, sum, (uint32_t)i == label[0]));
     }
     for (int32_t i = count; i < p->classes; i++) {
         *dlogits++ = 0;

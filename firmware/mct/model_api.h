@@ -75,7 +75,11 @@ int8_t *MCT_API(input)(void);
 /* Hands over the target as NAME_push does the sample, for a model that learns from outputs and not
  * from labels: the NAME_TARGET_BYTES of the output that the next step shall learn to give. A step
  * uses it up, an inference does not. Returns MCT_ERR_RANGE also if a step takes a label, or makes
- * its target from the sample. */
+ * its target from the sample.
+ *
+ * The target of a model that has classes at each position of its output is a label map: a byte for
+ * each position, row by row, with its class, 0 to NAME_CLASSES - 1, or 255 where it takes no part.
+ * Hand over the bytes of a uint8_t array as they are. NAME_begin and NAME_step look at them. */
 MCT_CHECKED mct_status MCT_API(push_target)(uint32_t offset, const int8_t *bytes, uint32_t nbytes);
 
 /* Returns where the target lies, to be filled as the input is; NULL if there is none. */
@@ -83,8 +87,8 @@ int8_t *MCT_API(target)(void);
 
 /* ---- Classes ---- */
 
-/* Returns how many classes are in use: labels are 0 to one less. It is 0 if the model takes no
- * labels. */
+/* Returns how many classes are in use: labels, or those of positions, are 0 to one less. It is 0 if
+ * the model takes no labels. */
 uint32_t MCT_API(classes)(void);
 
 /* Takes spare classes into use, or out of it: 2 to NAME_CLASSES. Returns MCT_ERR_RANGE if the model
@@ -102,7 +106,8 @@ MCT_CHECKED mct_status MCT_API(clear_seen_classes)(void);
 /* ---- Training ---- */
 
 /* Learns from the sample, as one whole step: forward pass, backward pass, update. `label` is its
- * class; give 0 if the model takes no labels. Returns MCT_ERR_LABEL for a label that is not in use,
+ * class; give 0 if the model takes no labels, or a label map as its target. Returns MCT_ERR_LABEL
+ * for a label that is not in use, and for a label map that has one,
  * MCT_ERR_BUSY while a sliced step is under way, and MCT_ERR_SAMPLE if the sample or its target has
  * not come whole, or was used already. A refused step leaves what has come. */
 MCT_CHECKED mct_status MCT_API(step)(uint32_t label);
@@ -185,6 +190,11 @@ const int8_t *MCT_API(logits)(void);
 /* Returns the class of the greatest of them, the first of equal ones; 0 if the model has no
  * labels. Valid as long as NAME_loss is, and after an inference. */
 uint32_t MCT_API(predicted)(void);
+
+/* Returns the class of the greatest output at a position, from 0, row by row, of a model that has
+ * classes at each; of any other what NAME_predicted returns. Valid after an inference, as
+ * NAME_logits are. */
+uint32_t MCT_API(predicted_at)(uint32_t position);
 
 /* Returns how sure the answer is: by how many steps of int8 the greatest output lies above the next
  * one, among the classes in use; a lone output, by how many it is away from its zero point. The

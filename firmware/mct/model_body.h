@@ -23,6 +23,7 @@
  *
  *   MCT_API_LABEL          the target, if it is a label
  *   MCT_API_TARGET         the target, if it is written before a step
+ *   MCT_API_LABEL_MAP      if that is a label for each position
  *   MCT_API_PREDICTED      the predicted class
  *   MCT_API_ACTIVE         the number of classes in use, if there are spare ones
  *   MCT_API_SEEN           a bit of each class that steps have had a sample of
@@ -260,7 +261,7 @@ int8_t *MCT_API(target)(void)
 #elif defined MCT_API_AHEAD_BYTES
     return MCT_API(ahead) + MCT_API_CONST(INPUT_BYTES);
 #else
-    return MCT_API_TARGET;
+    return (int8_t *)MCT_API_TARGET;
 #endif
 }
 
@@ -282,12 +283,30 @@ mct_status MCT_API(push_target)(uint32_t offset, const int8_t *bytes, uint32_t n
 #endif
 }
 
+/* Whether what has come of a target is one that a step may have: of a label map, labels of classes
+ * and of positions that take no part. */
+static inline bool MCT_API(target_is_valid)(void)
+{
+#ifdef MCT_API_LABEL_MAP
+    const uint8_t *labels = (const uint8_t *)MCT_API(target)();
+    for (uint32_t k = 0; k < MCT_API_CONST(TARGET_BYTES); k++) {
+        if (labels[k] >= MCT_API_CONST(CLASSES) && labels[k] != MCT_IGNORED_LABEL) {
+            return false;
+        }
+    }
+#endif
+    return true;
+}
+
 /* The target becomes the step's. */
 static inline mct_status MCT_API(take_target)(void)
 {
 #ifdef MCT_API_TARGET
     if (MCT_API(counted)(&MCT_API(target_came)) != MCT_API_CONST(TARGET_BYTES)) {
         return MCT_ERR_SAMPLE;
+    }
+    if (!MCT_API(target_is_valid)()) {
+        return MCT_ERR_LABEL;
     }
 #ifdef MCT_API_AHEAD_BYTES
     memcpy(MCT_API_TARGET, MCT_API(target)(), MCT_API_CONST(TARGET_BYTES));
@@ -466,6 +485,23 @@ uint32_t MCT_API(predicted)(void)
 #endif
 }
 
+uint32_t MCT_API(predicted_at)(uint32_t position)
+{
+#ifdef MCT_API_LABEL_MAP
+    const int32_t outputs = MCT_API_CONST(OUTPUT_BYTES) / MCT_API_CONST(TARGET_BYTES);
+    if (position >= MCT_API_CONST(TARGET_BYTES)) {
+        return 0;
+    }
+    int8_t pair[2];
+    const int8_t *row = mct_candidates(outputs, MCT_API_CONST(OUTPUT_ZERO_POINT),
+                                       MCT_API_LOGITS + position * (uint32_t)outputs, pair);
+    return (uint32_t)mct_index_of_first_greatest(row, mct_candidate_count(outputs, NULL));
+#else
+    (void)position;
+    return MCT_API(predicted)();
+#endif
+}
+
 uint32_t MCT_API(margin)(void)
 {
 #ifdef MCT_API_PREDICTED
@@ -505,6 +541,7 @@ uint32_t MCT_API(steps)(void)
 #undef MCT_API_FLASH_LATENTS
 #undef MCT_API_LABEL
 #undef MCT_API_TARGET
+#undef MCT_API_LABEL_MAP
 #undef MCT_API_PREDICTED
 #undef MCT_API_ACTIVE
 #undef MCT_API_SEEN

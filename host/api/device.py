@@ -28,7 +28,7 @@ from mcutrain.host.defaults import BAUD
 from mcutrain.host.link.device import Device as LinkedDevice
 from mcutrain.host.link.model_device import ModelDevice
 from mcutrain.host.link.transport import SerialTransport
-from mcutrain.host.training.dataset import ends_of, labels
+from mcutrain.host.training.dataset import check_label_maps, ends_of, label_maps, labels
 from mcutrain.host.training.learned import planned_on, settle
 from mcutrain.host.training.ranges import quantised
 from mcutrain.host.training.rates import given_rate
@@ -149,7 +149,7 @@ class Device:
             self._link.write_sample(sample.tobytes())
             return self._link.infer()
         if not self._runner.plan.takes_label:
-            raise DataError("the model has no classes: infer(x) gives its outputs")
+            raise DataError("a sample has no class of its own: infer(x) gives the outputs")
         return self._runner.predict(self._sample(x))
 
     @raises_errors
@@ -310,7 +310,12 @@ class Device:
                 raise DataError("the model learns its own input: leave y out")
             return np.zeros(0, np.int8)
         if y is None:
-            raise DataError(f"y is missing: give {'a label' if plan.takes_label else 'values'}")
+            wanted = "labels" if plan.takes_label_map else "values"
+            raise DataError(f"y is missing: give {'a label' if plan.takes_label else wanted}")
+        if plan.takes_label_map:
+            maps = one_of(y)
+            check_label_maps(maps, "y", plan)
+            return one(label_maps(maps, "y", plan.classes))
         if not plan.takes_label:
             return one(quantised(one_of(y), "y", ends_of(plan)[1]).codes)
         label = np.asarray(y)

@@ -240,4 +240,4 @@ class Run:
 
 
 def confusion(found: Evaluation | None) -> Array | None:
-    return None if found is None or found.labels is None else found.confusion
+    return None if found is None or not found.classes else found.confusion

@@ -25,9 +25,12 @@ def random_values(rng: np.random.RandomState, shape: tuple[int, ...]) -> Array:
 
 
 def target_of(plan: TrainingPlan, rng: np.random.RandomState, number: int, sample: Array) -> Array:
-    """A label among the classes in use, random values, or the sample where that is the target."""
+    """A label among the classes in use, a map of them, random values, or the sample where that is
+    the target."""
     if plan.takes_label:
         active = plan.task.active
         in_use = plan.classes if active is None or active.data is None else int(active.data[0])
         return np.array(number % in_use)
+    if plan.takes_label_map and plan.task.target is not None:
+        return rng.randint(0, plan.classes, plan.task.target.type.size).astype(np.uint8)
     return sample if plan.task.target is None else random_values(rng, plan.task.target.type.shape)

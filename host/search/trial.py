@@ -192,7 +192,7 @@ class Setup:
         order = order[: math.ceil(len(order) * RATE_PART)]
         start = first_exponent(plan, None, x[split.learn[order[:HEAD_SAMPLES]]])
         losses = partial(self.losses, plan, runner, x, split)
-        found = bracket_over(losses, order, start, is_squared=not plan.takes_label)
+        found = bracket_over(losses, order, start, is_squared=not plan.classes)
         return 2.0**-found.chosen
 
     @staticmethod

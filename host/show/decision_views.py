@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mcutrain.host.show.pages import PageTable, share, significant
-from mcutrain.host.show.run_views import Run, alike
+from mcutrain.host.show.run_views import Run, alike, judged_by
 from mcutrain.host.training.rate_choice import rate_text
 
 
@@ -45,7 +45,7 @@ def guards(runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
     """What the folds saw of held-out samples before the run, where they decided."""
     judged = [{**run, "folds": folds(run)} for run in runs if folds(run)]
     for targets, run in alike(judged, "folds"):
-        seen, metric = run["folds"], run["metric"]
+        seen, metric = run["folds"], judged_by(run)
         shown = share if metric == "accuracy" else significant
         words = ("right", "wrong") if metric == "accuracy" else ("nearer", "farther")
         verdict = (

@@ -23,6 +23,7 @@ from mcutrain.host.show.answers import answers_of
 from mcutrain.host.show.terminal import figures, notes
 from mcutrain.host.show.work import Counts, WorkSource
 from mcutrain.host.simulation.emulators.known import emulator_of
+from mcutrain.host.training.guard import guard_metric
 from mcutrain.host.training.job import Outcome
 from mcutrain.host.training.rate_choice import rate_text
 from mcutrain.trainer.graph.tensor import Array
@@ -71,12 +72,13 @@ def versions() -> dict[str, str]:
 def run_of(outcome: Outcome) -> dict[str, Any]:
     """One run: what `train --json` prints of it, with its curve thinned, and what a page adds."""
     result, plan, job = outcome.result, outcome.plan, outcome.job
-    names = list(plan.options.class_names) if plan.takes_label else []
+    names = list(plan.options.class_names) if plan.classes else []
     plain = {key: value for key, value in outcome.to_json().items() if key != "losses"}
     return {
         **plain,
         "model_name": plan.name,
         "metric": result.metric,
+        "guard_metric": guard_metric(plan),
         "before": result.before,
         "after": result.after,
         "verified": result.verified,

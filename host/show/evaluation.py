@@ -23,9 +23,10 @@ def evaluation_tables(of: Evaluated, worst: int) -> None:
     """What `mcutrain evaluate` prints."""
     found, job = of.found, of.job
     lines(headline(found, f"{job.split} samples of {job.data}"))
-    if found.labels is not None:
+    if found.classes:
         if found.classes <= MOST_COLUMNS:
-            lines(["samples of each class (rows), by what the model said (columns):"])
+            what = "samples" if found.label_maps is None else "positions"
+            lines([f"{what} of each class (rows), by what the model said (columns):"])
             out.print(matrix(found))
         else:
             lines([f"the {LISTED} of {found.classes} classes with the least recall:"])
@@ -40,14 +41,18 @@ def evaluation_tables(of: Evaluated, worst: int) -> None:
 
 
 def headline(found: Evaluation, of: str) -> Iterator[str]:
-    if found.labels is None:
+    if not found.classes:
         yield f"mean squared error {found.loss:.4g} on {len(found)} {of}"
         return
-    right = int(found.right.sum())
-    yield f"accuracy {percent(found.accuracy)}: {right} of {len(found)} {of}"
+    labels, predicted = found.pairs
+    right, all_of = int((labels == predicted).sum()), f"{len(labels)} {of}"
+    if found.mean_iou is not None:
+        all_of = f"{len(labels)} positions of {len(found)} {of}"
+    yield f"accuracy {percent(found.accuracy)}: {right} of {all_of}"
+    iou = "" if found.mean_iou is None else f"mean IoU {percent(found.mean_iou)}; "
     yield (
         f"balanced accuracy, the mean of each class's own, {percent(found.balanced_accuracy)}; "
-        f"loss {found.loss:.4g}"
+        f"{iou}loss {found.loss:.4g}"
     )
 
 
@@ -64,7 +69,7 @@ def share(value: float) -> str:
 
 
 def matrix(found: Evaluation) -> Table:
-    """How many samples of each class, in rows, were taken for each, in columns."""
+    """How many samples, or positions, of each class, in rows, were taken for each, in columns."""
     table = Table()
     table.add_column("class", no_wrap=True)
     for label in range(found.classes):
@@ -75,6 +80,8 @@ def matrix(found: Evaluation) -> Table:
         counts = [str(n) if n else "." for n in found.confusion[label]]
         table.add_row(class_name(found, label), *counts, share(found.recall[label]))
     table.add_row("precision", *map(share, found.precision), "", style="dim")
+    if found.mean_iou is not None:
+        table.add_row("IoU", *map(share, found.iou), "", style="dim")
     return table
 
 
@@ -93,10 +100,10 @@ def least_recalled(found: Evaluation) -> Table:
 
 def confusions(found: Evaluation) -> Iterator[str]:
     """The pairs of classes that are taken for each other most often."""
-    assert found.labels is not None and found.predicted is not None
-    wrong = ~found.right
+    labels, predicted = found.pairs
+    wrong = labels != predicted
     pairs, counts = np.unique(
-        np.stack([found.labels[wrong], found.predicted[wrong]], 1), axis=0, return_counts=True
+        np.stack([labels[wrong], predicted[wrong]], 1), axis=0, return_counts=True
     )
     if len(pairs):
         yield "most frequent mistakes:"

@@ -47,7 +47,7 @@ def validation_chart(runs: Sequence[Run]) -> LineChart | None:
     guarded = [run for run in runs if run["guard"] and "curve" in run["guard"]]
     for k, (targets, run) in enumerate(alike(guarded, "guard")):
         guard = run["guard"]
-        metric = run["metric"]
+        metric = judged_by(run)
         points = [(float(one["epoch"]), one[metric]) for one in guard["curve"]]
         kept = points[guard["best_epoch"] : guard["best_epoch"] + 1]
         series.append(Series(targets, points, colour(k), dashed=k > 0, marked=True))
@@ -115,6 +115,11 @@ def memory_views(runs: Sequence[Run]) -> list[dict[str, Any]]:
             title = f"{name}, {targets}: {size(total)}{known}"
             found.append({"title": title, "bars": bars(parts, "bytes", colour=1 + (kind != "ram"))})
     return found
+
+
+def judged_by(run: Run) -> str:
+    """The metric that the guard judges by: not the accuracy where positions have classes."""
+    return str(run.get("guard_metric", run["metric"]))
 
 
 def alike(runs: Sequence[Run], *keys: str) -> list[tuple[str, Run]]:

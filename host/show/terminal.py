@@ -17,6 +17,7 @@ from mcutrain.host.training.rate_choice import rate_text, told
 
 if TYPE_CHECKING:
     from mcutrain.host.building.cache import Cleaned
+    from mcutrain.host.training.evaluation import Evaluation
     from mcutrain.host.training.job import Outcome
     from mcutrain.host.training.latents import Saving
 
@@ -227,6 +228,11 @@ def stack(outcome: Outcome) -> str:
     return number(used) if bound is None else f"{number(used)} of {number(bound)}"
 
 
+def iou(found: Evaluation | None) -> str:
+    """The mean intersection over union of the classes of positions."""
+    return "-" if found is None or found.mean_iou is None else percent(found.mean_iou)
+
+
 def rate(outcome: Outcome) -> str:
     choice = outcome.job.rate
     return "-" if choice is None else rate_text(choice.chosen)
@@ -236,6 +242,8 @@ def rate(outcome: Outcome) -> str:
 FIGURES: dict[str, Callable[[Outcome], str]] = {
     "{metric} before": lambda o: metric(o, o.result.before),
     "{metric} after": lambda o: metric(o, o.result.after),
+    "mean IoU before": lambda o: iou(o.result.evaluation_before),
+    "mean IoU after": lambda o: iou(o.result.evaluation_after),
     "learning rate": rate,
     "steps": lambda o: number(o.result.steps),
     "verified steps": lambda o: number(o.result.verified_steps) if o.result.verified else "-",
@@ -254,6 +262,8 @@ def figures(outcomes: list[Outcome]) -> dict[str, list[str]]:
     # Few emulators count cycles: the rows are those of what was counted, or else of instructions.
     units = {outcome.unit for outcome in outcomes if outcome.counted} or {Unit.INSTRUCTIONS}
     left_out = {row for unit in set(Unit) - units for row in counted_figures(unit)}
+    if not any(outcome.plan.takes_label_map for outcome in outcomes):
+        left_out |= {"mean IoU before", "mean IoU after"}
     return {
         text.format(metric=name): [cell(o) for o in outcomes]
         for text, cell in FIGURES.items()
@@ -272,7 +282,7 @@ def notes(outcome: Outcome) -> list[str]:
         said.append(outcome.job.budget.told())
     if guard := result.guarded or outcome.job.decision:
         said.append(guard.told())
-    said += result.yardstick.told(result.metric, result.after, outcome.plan.takes_label)
+    said += result.yardstick.told(result.metric, result.after, outcome.plan.classes > 0)
     if result.findings is not None:
         found = [finding.text for finding in result.findings] or ["nothing to report"]
         said += [f"saturation: {text}" for text in found]

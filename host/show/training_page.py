@@ -26,6 +26,7 @@ from mcutrain.host.show.pages import (
 from mcutrain.host.show.run_views import (
     Run,
     data_table,
+    judged_by,
     limit_table,
     link_table,
     loss_chart,
@@ -165,6 +166,12 @@ def key_figures(runs: Sequence[Run]) -> list[Key]:
 
 
 def result_says(runs: Sequence[Run]) -> str:
+    if runs[0]["metric"] == "accuracy" and judged_by(runs[0]) != "accuracy":
+        return (
+            "The accuracy is the share of the positions of the test samples that get their true "
+            "class. The mean IoU is the mean over the classes of the intersection over union: of "
+            "the positions that are of a class or were taken for it, the share that is both."
+        )
     if runs[0]["metric"] == "accuracy":
         return "The accuracy is the share of the test samples that get their true class."
     return (
@@ -173,7 +180,7 @@ def result_says(runs: Sequence[Run]) -> str:
 
 
 def samples_say(run: Run) -> str:
-    if run["metric"] == "accuracy":
+    if judged_by(run) == "accuracy":
         return (
             "These are the test samples that the trained network gets wrong, those it is surest of "
             "first. If a label looks wrong to you, correct the data; if the samples look odd, "

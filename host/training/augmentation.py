@@ -123,6 +123,9 @@ class Augmenter:
         """Raises DataError for what does not go with the shape of a sample."""
         self.data, self.seed, self.has_labels = data, seed, plan.takes_label
         self.zero = plan.task.input.type.zero_point
+        self.map_shape = None
+        if plan.takes_label_map and plan.task.target is not None:
+            self.map_shape = plan.task.target.type.shape[1:]
         self.shape = check_augmentation(augmentation, plan)
         self.amounts = {name: round(ONE * amount) for name, amount in augmentation.amounts}
         self.spread = spread(data.x_train.reshape(-1, self.shape[2]))
@@ -140,7 +143,11 @@ class Augmenter:
                 target = target.astype(np.int8)
         x = x.reshape(self.shape)
         for name, amount in self.amounts.items():
-            x = self._changed(name, x, amount, draws)
+            if name == "flip":
+                if draws.below(ONE) < amount:
+                    x, target = x[:, ::-1], self._flipped(target)
+            else:
+                x = self._changed(name, x, amount, draws)
         return np.clip(x, -128, 127).astype(np.int8).reshape(-1), target
 
     def _other(self, index: int, draws: Draws) -> int:
@@ -151,10 +158,14 @@ class Augmenter:
         mates = np.flatnonzero(self.data.y_train == self.data.y_train[index])
         return int(mates[draws.below(len(mates))])
 
+    def _flipped(self, target: Array) -> Array:
+        """The target of a sample that is mirrored: its label map is, too."""
+        if self.map_shape is None:
+            return target
+        return target.reshape(self.map_shape)[:, ::-1].reshape(-1)
+
     def _changed(self, name: str, x: Array, amount: int, draws: Draws) -> Array:
         rows, columns, _ = self.shape
-        if name == "flip" and draws.below(ONE) < amount:
-            return x[:, ::-1]
         if name == "shift":
             axis = 0 if rows > 1 else 1
             return moved(x, axis, draws.between(amount * self.shape[axis] // ONE))
@@ -184,6 +195,8 @@ def check_augmentation(augmentation: Augmentation, plan: TrainingPlan) -> tuple[
     """(rows, columns, channels) of a sample. Raises DataError for what does not go with them, or
     would do nothing."""
     shape = rows_columns_channels(plan.task.input.type.shape)
+    if plan.takes_label_map and plan.task.target is not None:
+        check_map_augmentation(augmentation, plan.task.target.type.shape[1:])
     axes = [length for length in shape[:2] if length > 1]
     for name, amount in augmentation.amounts:
         needed = OPERATIONS[name].axes
@@ -201,6 +214,20 @@ def check_augmentation(augmentation: Augmentation, plan: TrainingPlan) -> tuple[
                 f"by less than one: give {name}={math.ceil(1000 / min(moving)) / 1000:g} or more"
             )
     return shape
+
+
+def check_map_augmentation(augmentation: Augmentation, positions: tuple[int, ...]) -> None:
+    """Raises DataError for what would move a sample away from the labels of its positions."""
+    for name in augmentation.names:
+        why = "the positions of the output are not those of the sample"
+        if name == "mixup":
+            why = "two samples have other labels at a position"
+        elif name not in ("shift", "crop") and (name != "flip" or len(positions) == 2):
+            continue
+        raise DataError(
+            f"--augment: {name} does not go with a label for each position, since {why}: leave "
+            f"{name} out"
+        )
 
 
 def spread(x: Array) -> Array:

@@ -35,7 +35,7 @@ def bars(console: Console, plan: TrainingPlan) -> Iterator[Callable[[Progress], 
                 facts["link"] = f"link: {resent:,} resent, {damaged:,} damaged"
             if progress.metric is not None:
                 value = progress.metric
-                note = f"accuracy {100 * value:.1f} %" if plan.takes_label else f"mse {value:.4g}"
+                note = f"accuracy {100 * value:.1f} %" if plan.classes else f"mse {value:.4g}"
                 if progress.phase == "validate":
                     facts["validation"] = f"validation {note}"
                     note = ""

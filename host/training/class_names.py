@@ -11,7 +11,7 @@ from mcutrain.host.data.raw import shown
 from mcutrain.host.npz import class_names_in
 from mcutrain.host.request import Request
 from mcutrain.trainer.errors import DataError
-from mcutrain.trainer.options import CROSS_ENTROPY
+from mcutrain.trainer.options import CROSS_ENTROPY, PIXELWISE
 
 LISTED = 5
 
@@ -20,7 +20,10 @@ def named(request: Request, path: Path, options: DataOptions) -> Request:
     """The request with the names of the classes in ``path``, unless it has names; so they reach
     the plan, its C and its report. Raises DataError where the head has other classes than these.
     """
-    if request.options.class_names or request.options.loss != CROSS_ENTROPY:
+    if request.options.class_names or request.options.loss not in (
+        CROSS_ENTROPY,
+        PIXELWISE,
+    ):
         return request
     names = class_names(path, options) or class_names_in(path)
     if not names:

@@ -27,10 +27,12 @@ from mcutrain.host.training.ranges import (
     clipped_share,
     quantised,
     range_notes,
+    squeezed,
 )
 from mcutrain.trainer.errors import DataError
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.notes import Note
+from mcutrain.trainer.ops.pixelwise_cross_entropy import IGNORED
 from mcutrain.trainer.options import CROSS_ENTROPY
 from mcutrain.trainer.training_plan import TrainingPlan
 
@@ -41,8 +43,8 @@ OLD_KEYS = ("x_old", "y_old")  # nor these
 
 @dataclass(frozen=True)
 class Dataset:
-    """x (N, input size) int8 as the model takes it; y (N,) int64 labels, or (N, output size)
-    int8 values, or (N, 0) where the target is made of the input.
+    """x (N, input size) int8 as the model takes it; y (N,) int64 labels, or (N, positions) uint8
+    label maps, or (N, output size) int8 values, or (N, 0) where the target is made of the input.
 
     The validation samples decide which weights are kept; there may be none. The old samples fill a
     replay buffer before the first step. ``notes`` are what a user would want to know of the arrays.
@@ -123,6 +125,11 @@ def load_dataset(
     """The data set in ``path``, fitted to the plan's input and classes: an .npz, a folder of
     images or sound, or a CSV file. Raises DataError."""
     if is_read_here(path):
+        if plan.takes_label_map:
+            raise DataError(
+                f"{path} has a label for each sample, but each position of the output needs one: "
+                "give an .npz with y_train and y_test of uint8"
+            )
         return of_raw(load(path, wanted_by(plan), options, progress), path, plan)
     if options != DEFAULT_DATA_OPTIONS:
         raise unneeded(path, options)
@@ -264,6 +271,8 @@ def fitted(
             raise DataError(f"{path}: x_{part} has {len(x)} samples, y_{part} {len(y)} targets")
         if y is not None and plan.takes_label:
             check_labels(y, f"{path}: y_{part}")
+        if y is not None and plan.takes_label_map:
+            check_label_maps(y, f"{path}: y_{part}", plan)
     checked, notes = dict[str, Any](), list[Note]()
     for part in parts:
         x, y, name = arrays[f"x_{part}"], arrays.get(f"y_{part}"), f"x_{part}"
@@ -285,6 +294,8 @@ def targets(y: Array | NpzArray | None, count: int, what: str, plan: TrainingPla
         return np.zeros((count, 0), np.int8)
     if plan.takes_label:
         return labels(y.read() if isinstance(y, NpzArray) else y, what, plan.classes)
+    if plan.takes_label_map:
+        return label_maps(y.read() if isinstance(y, NpzArray) else y, what, plan.classes)
     values = plan.task.logits.type.size
     if len(y.shape) == 1 and values > 1:
         raise DataError(
@@ -304,6 +315,42 @@ def check_labels(y: Array | NpzArray, what: str) -> None:
         raise DataError(
             f"{what} is {y.dtype} of shape {y.shape}: one integer per sample is needed{how}"
         )
+
+
+def check_label_maps(y: Array | NpzArray, what: str, plan: TrainingPlan) -> None:
+    assert plan.task.target is not None
+    positions = plan.task.target.type.shape[1:]
+    if squeezed(y.shape[1:]) == squeezed(positions) and y.dtype.kind in "iu":
+        return
+    wanted = "x".join(map(str, positions))
+    how = f"; a map of another size is to be sampled at the centres of the {wanted} positions"
+    if len(y.shape) == 1:
+        how = ""
+    elif squeezed(y.shape[1:]) == squeezed(plan.task.logits.type.shape):
+        how = "; of a plane for each class, numpy.argmax(y, axis=-1) makes them"
+    raise DataError(
+        f"{what} is {y.dtype} of shape {y.shape}: integers of shape {(len(y), *positions)} are "
+        f"needed, a label for each position of the output{how}"
+    )
+
+
+def label_maps(y: Array, what: str, classes: int) -> Array:
+    """(N, positions) uint8. Raises DataError for a label that is neither a class nor IGNORED, and
+    where no position has a class."""
+    flat = y.reshape(len(y), -1)
+    bad = np.argwhere((flat != IGNORED) & ((flat < 0) | (flat >= classes)))
+    if len(bad):
+        sample, position = (int(k) for k in bad[0])
+        raise DataError(
+            f"{what} holds the label {flat[sample, position]} (sample {sample}, position "
+            f"{position}), but the model has {classes} classes, 0 to {classes - 1}; {IGNORED} is "
+            "the label of a position that takes no part"
+        )
+    if not (flat != IGNORED).any():
+        raise DataError(
+            f"{what} holds the label {IGNORED} alone, so that no position takes part: give classes"
+        )
+    return flat.astype(np.uint8)
 
 
 def labels(y: Array, what: str, classes: int) -> Array:

@@ -135,7 +135,7 @@ def decision_of(told: Mapping[str, Any]) -> FoldDecision:
     shapes = {each.shape for each in (before.right, before.loss, after.right, after.loss)}
     if len(shapes) != 1 or before.loss.ndim != 1 or not len(before.loss):
         raise ValueError(f"held-out samples of the shapes {sorted(shapes)}")
-    if decision.metric not in ("accuracy", "mse"):
+    if decision.metric not in ("accuracy", "loss", "mse"):
         raise ValueError(f"the metric {decision.metric!r:.24}")
     shortened = [] if decision.shortened is None else [decision.shortened]
     for count in (decision.trainings, decision.steps, *decision.absent, *shortened):

@@ -30,7 +30,7 @@ def check_exportable(request: Request, plan: TrainingPlan) -> None:
     original = request.read()
     last = original.graph.producer(original.output)
     is_softmax = last is not None and isinstance(last.op, Softmax)
-    if is_softmax and (plan.task.logits.type.size == 1 or not plan.takes_label):
+    if is_softmax and (plan.task.logits.type.shape[-1] == 1 or not plan.classes):
         raise ModelError(
             f"{request.model} ends in a SOFTMAX, which would hide what was trained: use --save, "
             "or a model without it"

@@ -103,7 +103,7 @@ def decided_balance(
             )
     if is_stream or not plan.takes_label:
         if options.balance == ON:
-            why = "--replay balances its buffer" if is_stream else "the loss takes no label"
+            why = "--replay balances its buffer" if is_stream else plan.unlabelled
             raise DataError(f"--balance on: {why}: leave --balance out")
         return OFF
     return ON if balances(options.balance, data.y_train) else OFF

@@ -70,7 +70,7 @@ class FoldDecision:
     are the classes in use that have none.
     """
 
-    metric: str  # accuracy, or mse in squared real units
+    metric: str  # as of host.training.guard.guard_metric
     before: Judged
     after: Judged
     classes: Mapping[int, int]
@@ -131,7 +131,7 @@ class FoldDecision:
 
     def text(self, judged: Judged) -> str:
         value = judged.value(self.metric)
-        return f"{100 * value:.1f} %" if self.metric == "accuracy" else f"mse {value:.4g}"
+        return f"{100 * value:.1f} %" if self.metric == "accuracy" else f"{self.metric} {value:.4g}"
 
     def told(self) -> str:
         """What was decided, why, and what it cost, in a line."""

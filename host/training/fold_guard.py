@@ -22,6 +22,7 @@ from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.evaluation import classes_in_use, evaluation
 from mcutrain.host.training.fold_decision import FoldDecision, Judged
 from mcutrain.host.training.folds import Fold, Pool
+from mcutrain.host.training.guard import guard_metric
 from mcutrain.host.training.in_process import with_host_latents
 from mcutrain.host.training.loop import begun, train
 from mcutrain.host.training.progress import Progress, Report
@@ -132,7 +133,7 @@ def decide(
             run.learn_fold(data, fold, of_fold(report, k, len(folds)))
             after.append(run.judged(fold.held))
     return FoldDecision(
-        "accuracy" if plan.takes_label else "mse",
+        guard_metric(plan),
         before,
         Judged.all(after),
         pool.classes(plan),

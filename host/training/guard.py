@@ -13,6 +13,7 @@ from enum import IntEnum
 from typing import Any
 
 from mcutrain.host.defaults import PATIENCE
+from mcutrain.trainer.training_plan import TrainingPlan
 
 
 class Verdict(IntEnum):
@@ -89,6 +90,15 @@ class Guard:
         return Verdict.STOP if is_over else Verdict.GO_ON
 
 
+def guard_metric(plan: TrainingPlan) -> str:
+    """What decides whether a training helps: accuracy; mse, in squared real units; or loss, where
+    each position has a label. There most positions are often of one class, and those of a sample
+    are alike: more that are right may be chance, or background alone."""
+    if plan.takes_label:
+        return "accuracy"
+    return "loss" if plan.takes_label_map else "mse"
+
+
 @dataclass
 class Guarded:
     """What a guard saw in a run, and what it did.
@@ -97,7 +107,7 @@ class Guarded:
     index of the state that was kept.
     """
 
-    metric: str  # accuracy, or mse in squared real units
+    metric: str  # as of guard_metric
     curve: list[tuple[int, ValidationScore]] = field(default_factory=list)
     best: int = 0
     stopped_early: bool = False
@@ -116,7 +126,7 @@ class Guarded:
 
     def text(self, score: ValidationScore) -> str:
         value = self.value(score)
-        return f"{100 * value:.1f} %" if self.metric == "accuracy" else f"mse {value:.4g}"
+        return f"{100 * value:.1f} %" if self.metric == "accuracy" else f"{self.metric} {value:.4g}"
 
     def told(self) -> str:
         """What was done, in a line."""

@@ -20,7 +20,7 @@ from mcutrain.host.training.evaluation import (
     evaluation,
 )
 from mcutrain.host.training.feed import Feed
-from mcutrain.host.training.guard import Guard, Guarded, ValidationScore, Verdict
+from mcutrain.host.training.guard import Guard, Guarded, ValidationScore, Verdict, guard_metric
 from mcutrain.host.training.interrupt import Interrupted, deferred
 from mcutrain.host.training.monitor import Monitor
 from mcutrain.host.training.preconditioning import set_input_shifts
@@ -77,10 +77,10 @@ def train(
     DataError for a guard without validation samples.
     """
     if options.balance == ON and not plan.takes_label:
-        raise DataError("--balance is for classes, but the loss takes no label: leave it out")
+        raise DataError(f"--balance is for classes, but {plan.unlabelled}: leave it out")
     if options.guard and data.x_val is None:
         raise DataError("the guard needs validation samples: x_val and y_val")
-    metric = "accuracy" if plan.takes_label else "mse"
+    metric = "accuracy" if plan.classes else "mse"
     seed, first_step = begun(plan, options, state)
     result = Result(seed, metric, verified=options.verify)
     started = time.monotonic()
@@ -136,7 +136,7 @@ def begin(run: TrainingRun, state: bytes | None) -> None:
     if options.monitor:
         run.monitor = Monitor(plan, run.data, run.runner.state())
     if options.guard:
-        run.guard, run.result.guarded = Guard(options.patience), Guarded(run.result.metric)
+        run.guard, run.result.guarded = Guard(options.patience), Guarded(guard_metric(plan))
         run.classes = classes_in_use(plan, run.runner.state())
         judge(run)
 
@@ -348,6 +348,6 @@ def evaluate(run: TrainingRun, phase: str) -> Evaluation | None:
         return None
     classes = 0 if plan.task.active is None else classes_in_use(plan, run.runner.state())
     found = evaluated(run, run.runner, phase, data.x_test, data.y_test, classes)
-    if plan.takes_label:
+    if plan.classes:
         run.result.yardstick.balanced[phase] = found.balanced_accuracy
     return found

@@ -97,7 +97,7 @@ def find_rate(
         start = first_exponent(plan, state, data.x_train[cut[:HEAD_SAMPLES]])
         forgets = plan.task.seen is not None and bool(absent_classes(plan, data, state, False))
         found = bracket_over(
-            trainings.losses, cut, start, is_squared=not plan.takes_label, forgets=forgets
+            trainings.losses, cut, start, is_squared=not plan.classes, forgets=forgets
         )
         report(Progress("rate", trainings.done * len(cut), trainings.done * len(cut)))
     tried = tuple(Tried(2.0**-k, loss) for k, loss in found.losses.items())

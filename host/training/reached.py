@@ -26,7 +26,7 @@ from mcutrain.host.training.checkpoint_file import (
     state_arrays,
 )
 from mcutrain.host.training.evaluation import Evaluation, classes_in_use, evaluation
-from mcutrain.host.training.guard import Guard, Guarded, ValidationScore
+from mcutrain.host.training.guard import Guard, Guarded, ValidationScore, guard_metric
 from mcutrain.host.training.latents import WrappedRunner
 from mcutrain.host.training.monitor import Monitor
 from mcutrain.host.training.rates import epochs
@@ -173,7 +173,7 @@ def restore_guard(run: TrainingRun, found: Checkpoint, told: Mapping[str, Any]) 
     ]
     best, is_over = integer(told["best"], len(curve) - 1), flag(told["stopped_early"])
     run.guard = Guard(run.options.patience)
-    run.result.guarded = Guarded(run.result.metric, curve, best, is_over)
+    run.result.guarded = Guarded(guard_metric(run.plan), curve, best, is_over)
     run.guard.best, run.guard.stale = curve[best][1], integer(told["stale"], len(curve))
     run.guard.state = found.state(run.plan, BEST)
     done = int(unpack_state(run.plan, run.guard.state)[run.plan.learning.sgd][1])
@@ -194,6 +194,6 @@ def answered(run: TrainingRun, arrays: Mapping[str, Array], state: bytes) -> Eva
         raise ValueError("answers of another model")
     answers = [Answer(int(p), c) for p, c in zip(predicted, codes, strict=True)]
     found = evaluation(run.plan, x, y, classes_in_use(run.plan, state), answers)
-    if run.plan.takes_label:
+    if run.plan.classes:
         run.result.yardstick.balanced["before"] = found.balanced_accuracy
     return found

@@ -84,4 +84,6 @@ class Result:
             "confusion_before": None if before is None else before.confusion_json(),
             "confusion_after": None if after is None else after.confusion_json(),
             "class_changes": changed or None,
+            "mean_iou_before": None if before is None else before.mean_iou,
+            "mean_iou_after": None if after is None else after.mean_iou,
         }

@@ -13,7 +13,9 @@ import numpy as np
 from mcutrain.host.training.balance import RATIO, class_counts
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.evaluation import squared_error
+from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import target_of_input
+from mcutrain.trainer.ops.pixelwise_cross_entropy import IGNORED
 from mcutrain.trainer.training_plan import TrainingPlan
 
 
@@ -95,8 +97,20 @@ def balanced_bound(counts: Collection[int]) -> float:
     return share + 2 * math.sqrt(variance)
 
 
+def constant_label(maps: Array) -> ConstantAnswer | None:
+    """Of label maps: one label at every position. Positions of a sample are alike, so how far
+    chance reaches beyond that nobody can say of their number."""
+    counts = class_counts(maps[maps != IGNORED]).values()
+    if len(counts) < 2:
+        return None
+    share = max(counts) / sum(counts)
+    is_uneven = max(counts) >= RATIO * min(counts)
+    return ConstantAnswer(share, share, 1 / len(counts), is_uneven)
+
+
 def constant_answer(plan: TrainingPlan, data: Dataset) -> ConstantAnswer | None:
-    """Of the test samples; None if they are clipped, or are of one class alone."""
+    """Of the test samples; None if they are clipped, or they or their positions are of one class
+    alone."""
     if data.is_clipped("test"):
         return None
     if plan.takes_label:
@@ -109,6 +123,8 @@ def constant_answer(plan: TrainingPlan, data: Dataset) -> ConstantAnswer | None:
         return ConstantAnswer(
             share, bound, balanced_bound(counts), max(counts) >= RATIO * min(counts)
         )
+    if plan.takes_label_map:
+        return constant_label(data.y_test)
     targets = data.y_train
     if plan.task.target is None:
         targets = np.stack([target_of_input(plan, x).reshape(-1) for x in data.x_train])

@@ -9,6 +9,7 @@ import numpy as np
 
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import Interpreter
+from mcutrain.trainer.ops.pixelwise_cross_entropy import IGNORED
 from mcutrain.trainer.ops.sgd import LearningRate
 from mcutrain.trainer.planner.memory import STATE
 from mcutrain.trainer.training_plan import TrainingPlan
@@ -25,9 +26,13 @@ def rate_at(step: int) -> LearningRate:
 
 
 def target_at(plan: TrainingPlan, reference: Interpreter, step: int) -> int | Array:
-    """A label in use, or random values."""
+    """A label in use, a map of them, or random values."""
     if plan.takes_label:
         return step * 7 % reference.classes
+    if plan.takes_label_map and plan.task.target is not None:
+        rng = np.random.RandomState(step)
+        labels = rng.randint(0, plan.classes, plan.task.target.type.shape).astype(np.uint8)
+        return np.where(rng.uniform(size=labels.shape) < 0.1, IGNORED, labels).astype(np.uint8)
     return (
         np.random.RandomState(step).randint(-128, 128, plan.task.logits.type.shape).astype(np.int8)
     )

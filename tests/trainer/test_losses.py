@@ -239,7 +239,10 @@ def test_what_cannot_be_cut_is_refused(model: Model) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"loss": "hinge"}, "unknown loss 'hinge': give cross-entropy, mse, reconstruction"),
+        (
+            {"loss": "hinge"},
+            "unknown loss 'hinge': give cross-entropy, pixel",
+        ),
         ({"loss": "reconstruction"}, "189 values in, 4 out"),
         ({"loss": "mse", "spare_classes": 1}, "spare classes need the loss cross-entropy"),
         ({"classes": 1, "spare_classes": 1}, "two classes at least"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from mcutrain.trainer.graph.op import Op
 from mcutrain.trainer.graph.tensor import Array, DType, TensorType
@@ -25,10 +26,12 @@ class Loss(Op, ABC):
 
     errors: ErrorFormat = field(default=E12, kw_only=True, repr=False)
     output_suffixes = SUFFIXES
+    takes_map: ClassVar[bool] = False  # whether there is a label for each position
 
     @abstractmethod
     def labels(self, logits: TensorType) -> int:
-        """How many labels there are, from 0; 0 if the target is a tensor of values."""
+        """How many labels there are, from 0, of a sample or of each position; 0 if the target is a
+        tensor of values."""
 
     @abstractmethod
     def real(self, record: Array, logits: TensorType) -> float:

@@ -58,10 +58,7 @@ class SoftmaxCrossEntropy(Loss):
     @once_per_node
     def exponentials(self, node: Node) -> Array:
         """(256,) u16: round(2**15 exp(-s d))."""
-        scale = node.inputs[0].type.scale
-        return np.array(
-            [math.floor(ONE * math.exp(-scale * d) + 0.5) for d in range(256)], np.uint16
-        )
+        return exponentials(node.inputs[0].type.scale)
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
         logits = candidates(node, *inputs[:1], *inputs[2:])
@@ -115,6 +112,11 @@ class MaskedSoftmaxCrossEntropy(SoftmaxCrossEntropy):
     def lower(self, node: Node) -> KernelCall:
         logits, label, _, *classes = node.inputs
         return self.call(node, f"masked_{NAME}", logits, label, *(classes or (None,)))
+
+
+def exponentials(scale: float) -> Array:
+    """(256,) u16: round(2**15 exp(-scale d)) for d = 0..255."""
+    return np.array([math.floor(ONE * math.exp(-scale * d) + 0.5) for d in range(256)], np.uint16)
 
 
 def class_bits(seen: Array) -> Array:

@@ -10,6 +10,7 @@ from tests.support.op_cases import (
     others,
     pairs,
     pools,
+    positions,
     recurrent,
     spaced,
     structural,
@@ -19,6 +20,9 @@ from tests.support.op_cases.formats import other_formats
 
 __all__ = ["CASES", "Case"]
 
-ROWS = [*layers.ROWS, *pools.ROWS, *others.ROWS, *structural.ROWS, *elementwise.ROWS]
-ROWS += [*moves.ROWS, *pairs.ROWS, *curves.ROWS, *recurrent.ROWS, *attention.ROWS, *spaced.ROWS]
+TOPICS = (
+    layers, pools, others, structural, elementwise, moves, pairs, curves, recurrent, attention,
+    spaced, positions,
+)  # fmt: skip
+ROWS = [row for topic in TOPICS for row in topic.ROWS]
 CASES = [*ROWS, *other_formats(ROWS)]
