@@ -28,6 +28,7 @@ from mcutrain.trainer.tflite.obstacles import Obstacles
 from mcutrain.trainer.tflite.operator import FileOperator
 from mcutrain.trainer.tflite.remedies import REMEDIES
 from mcutrain.trainer.tflite.tensors import FULL_INTEGER, TYPE_NAMES, FileTensors
+from mcutrain.trainer.tflite.wiring import SHAPE
 
 MAX_FILE_BYTES = 256 << 20
 NO_INT8 = "the converter has no int8 form of it: put another operator in its place"
@@ -92,6 +93,11 @@ def output_tensors(path: Path) -> list[int]:
     return [subgraph.Operators(k).Outputs(0) for k in range(subgraph.OperatorsLength())]
 
 
+def input_count(path: Path) -> int:
+    """How many inputs the file's network has."""
+    return int(tflite.Model.GetRootAsModel(path.read_bytes(), 0).Subgraphs(0).InputsLength())
+
+
 def input_tensor(path: Path, section: Section = WHOLE) -> int:
     """The index of the file's tensor that is the model's input, behind an edge from float too."""
     reader = Reader(read_file(path), path.stem, str(path), section)
@@ -137,6 +143,7 @@ class Reader:
         self.listing = Listing(self.declared)
         self.obstacles = Obstacles(where)
         self.unknown: set[int] = set()  # tensors that cannot be read, of which that was said
+        self.unread: set[int] = set()  # operators
         self.source_index = self.last_index = -1
 
     def model(self) -> Model:
@@ -217,6 +224,7 @@ class Reader:
                 ends.require_behind_start(index)
                 self.read_operator(index)
             if len(self.obstacles.found) > before or not self.is_read(index):
+                self.unread.add(index)
                 self.go_on_behind(index)
         if gates and not self.obstacles:
             site = self.listing.site(gates[0])
@@ -254,7 +262,7 @@ class Reader:
             names = ", ".join(sorted({*known, *FOLDS}))
             own = REMEDIES.get(kind, f"supported are {names}")
             raise UnsupportedOpError(f"{self.where}: {site} is not supported", own)
-        if self.unknown.intersection(self.listing.inputs_of(index)):
+        if kind != SHAPE and self.unknown.intersection(self.listing.inputs_of(index)):
             return
         out_index = self.listing.output_of(index)
         if self.is_read(index):
