@@ -14,7 +14,8 @@ from mcutrain.trainer.formats import Formats
 from mcutrain.trainer.model import Model
 from mcutrain.trainer.options import DEFAULT_OPTIONS, Effect, PlanOptions, flag, learning_fields
 from mcutrain.trainer.plan import make_plan
-from mcutrain.trainer.tflite.reader import load, stored_state
+from mcutrain.trainer.tflite.reader import stored_state
+from mcutrain.trainer.tflite.sections import load_or_advise
 from mcutrain.trainer.training_plan import TrainingPlan
 from mcutrain.trainer.training_state import TrainingState, resumed
 
@@ -95,7 +96,7 @@ class Request:
 
     def read(self) -> Model:
         """The part of the file's network that is asked for. Raises ModelError."""
-        return load(self.model, self.options.section)
+        return load_or_advise(self.model, self.options.section)
 
     def on(self, chip: Chip) -> Request:
         """The request for another chip."""

@@ -15,7 +15,7 @@ from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.graph.tensor import Tensor
 from mcutrain.trainer.model import Model as ReadModel
 from mcutrain.trainer.options import Section
-from mcutrain.trainer.tflite import reader
+from mcutrain.trainer.tflite.sections import load_or_advise
 
 
 @dataclass(frozen=True)
@@ -168,10 +168,10 @@ def load(model: ModelFile, start: str | None = None, end: str | None = None) -> 
     if isinstance(model, Model):
         was = model.content.section
         section = Section(start or was.start, end or was.end)
-        return model if section == was else Model(model.path, reader.load(model.path, section))
+        return model if section == was else Model(model.path, load_or_advise(model.path, section))
     if not isinstance(model, str | os.PathLike):
         raise ModelError(
             f"the model is {type(model).__name__}: give the path of an int8 .tflite file"
         )
     path = Path(model)
-    return Model(path, reader.load(path, Section(start, end)))
+    return Model(path, load_or_advise(path, Section(start, end)))

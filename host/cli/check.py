@@ -14,27 +14,29 @@ from mcutrain.host.extras import require_extra
 from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.graph.tensor import Array, Tensor, TensorType
 from mcutrain.trainer.model import Model
-from mcutrain.trainer.tflite.reader import input_tensor, load
+from mcutrain.trainer.options import WHOLE, Section
+from mcutrain.trainer.tflite.reader import input_count, input_tensor, load
 
 ARENA_BYTES = 16 << 20
 RANDOM_INPUTS = 3
 
 
-def check_model(path: Path) -> dict[str, Any]:
-    """Every operator's output against tflite-micro's, for random and extreme inputs.
+def check_model(path: Path, section: Section = WHOLE) -> dict[str, Any]:
+    """Every operator's output against tflite-micro's, for random and extreme inputs of the file; of
+    a section, each of its operators.
 
     Raises Error if tflite-micro is not installed, ModelError if it refuses the model.
     """
-    model = load(path)
+    model = load(path, section)
     interpreter = open_interpreter(path)
-    source = input_tensor(path)
+    source = input_tensor(path, section)
     rows: dict[int, dict[str, Any]] = {
         node.index: {"operator": node.index, "name": node.name, "outputs": 0, "mismatches": 0}
         for node in model.graph.nodes
     }
-    wanted = interpreter.get_input_details(0)["dtype"]
-    for drawn in sample_inputs(model):
-        interpreter.set_input(given(drawn, model.input.type, wanted), 0)
+    for inputs in file_inputs(path, model, interpreter):
+        for number, value in enumerate(inputs):
+            interpreter.set_input(value, number)
         interpreter.invoke()
         # Behind an edge from uint8 the scale may be another: what the edge made of it counts.
         sample = np.array(interpreter.GetTensor(source, 0)["tensor_data"], np.int8)
@@ -69,9 +71,28 @@ def open_interpreter(path: Path) -> Any:
         raise ModelError(f"tflite-micro refuses {path}: {err}") from err
 
 
-def sample_inputs(model: Model) -> Iterator[Array]:
-    """The extremes, then random inputs, in the model's input shape."""
-    shape, rng = model.input.type.shape, np.random.default_rng(0)
+def file_inputs(path: Path, model: Model, interpreter: Any) -> Iterator[list[Array]]:
+    """What each input of the file is given. Where the model is the file's, its samples."""
+    details = [interpreter.get_input_details(k) for k in range(input_count(path))]
+    if model.section.start is None and len(details) == 1:
+        for drawn in sample_inputs(model.input.type.shape):
+            yield [given(drawn, model.input.type, details[0]["dtype"])]
+        return
+    each_drawn = [sample_inputs(tuple(int(d) for d in each["shape"])) for each in details]
+    for samples in zip(*each_drawn, strict=True):
+        yield [of_type(x, each["dtype"]) for x, each in zip(samples, details, strict=True)]
+
+
+def of_type(sample: Array, dtype: Any) -> Array:
+    """The sample in any type: integers over their range, floats from -1 to 1."""
+    wanted = np.dtype(dtype)
+    wide: Array = sample.astype(np.int64) << 8 * (wanted.itemsize - 1)
+    return (sample / 128 if wanted.kind == "f" else wide).astype(wanted)
+
+
+def sample_inputs(shape: tuple[int, ...]) -> Iterator[Array]:
+    """The extremes, then random inputs."""
+    rng = np.random.default_rng(0)
     yield np.full(shape, -128, np.int8)
     yield np.full(shape, 127, np.int8)
     for _ in range(RANDOM_INPUTS):

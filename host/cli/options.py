@@ -20,7 +20,7 @@ from mcutrain.host.cli.files import READS, READS_EACH, READS_IF_THERE, READS_SCH
 from mcutrain.host.cli.panels import COMMON, DURATION, LATENTS, OUTPUT, TARGET
 from mcutrain.host.defaults import AUTO
 from mcutrain.host.sizes import bytes_option
-from mcutrain.trainer.options import PlanOptions, described, flag
+from mcutrain.trainer.options import LEARNS, PlanOptions, described, flag
 
 if TYPE_CHECKING:
     from mcutrain.host.request import Request
@@ -114,6 +114,26 @@ PortsOption = typer.Option(
     rich_help_panel=TARGET,
     autocompletion=ports,
 )
+FromOpt = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="TENSOR",
+        help="Take what lies behind this tensor, and read nothing before it. Default: the whole "
+        "model.",
+        rich_help_panel=LEARNS,
+    ),
+]
+ToOpt = Annotated[
+    str | None,
+    typer.Option(
+        "--to",
+        metavar="TENSOR",
+        help="Take this tensor for the output, and read nothing that does not lead to it. Default: "
+        "the model's output.",
+        rich_help_panel=LEARNS,
+    ),
+]
 BaudOpt = Annotated[
     int,
     typer.Option(

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from mcutrain.trainer.errors import Obstacle
@@ -58,6 +60,18 @@ def model_rows(model: Model) -> list[dict[str, Any]]:
 def obstacle_rows(obstacles: tuple[Obstacle, ...]) -> list[dict[str, Any]]:
     """One row per obstacle of a file that cannot be read, for `inspect`."""
     return [asdict(obstacle) for obstacle in obstacles]
+
+
+def section_row(path: Path, part: Model) -> dict[str, Any]:
+    """The part of a file that can be trained, where all of it cannot, and how to ask for it."""
+    return {
+        "from": part.section.start,
+        "to": part.section.end,
+        "operators": len(part.graph.nodes),
+        "layers": len(part.weighted),
+        "input": list(part.input.type.shape),
+        "command": f"mcutrain plan {shlex.quote(str(path))} {part.section.arguments}",
+    }
 
 
 def trainable(node: Node) -> str:

@@ -83,14 +83,25 @@ def model_table(
         lines([f"{number(least_macs)} MACs an inference, after exact simplification"])
 
 
-def obstacle_table(path: Path, rows: list[dict[str, Any]]) -> None:
-    """What keeps a model from being read; a remedy is told once."""
+def obstacle_table(path: Path, rows: list[dict[str, Any]], section: dict[str, Any] | None) -> None:
+    """What keeps a model from being read, a remedy told once; and the part that can be trained."""
     lines([f"{path} cannot be trained as it is:"])
     told: set[str] = set()
     for row in rows:
         remedy = "" if row["remedy"] in told else f"; {row['remedy']}"
         told.add(row["remedy"])
         lines([f"  {row['text']}{remedy}"])
+    if section is None:
+        lines(["No part of it can be trained."])
+    else:
+        operators, layers = section["operators"], section["layers"]
+        lines(
+            [
+                f"A part of it can be (operators: {operators}, of these layers with weights: "
+                f"{layers}):",
+                f"  {section['command']}",
+            ]
+        )
 
 
 COST_LINES = {

@@ -130,13 +130,19 @@ class Ends:
         """Raises ModelError for an operator that reads what is computed before the start."""
         if self.section.start is None or operator not in self.behind:
             return
+        tensor = self.computed_before(operator, self.start, self.behind)
+        if tensor is not None:
+            site = self.listing.site(operator)
+            other = self.wiring.label(tensor) or "a variable"
+            raise also_reads(self.where, self.section.start, site, other)
+
+    def computed_before(self, operator: int, start: int | None, behind: set[int]) -> int | None:
+        """What an operator reads that is no constant, and is not computed from ``start``; None if
+        there is nothing. ``behind`` are the operators behind the start."""
         for tensor in self.wiring.inputs[operator]:
-            if tensor == self.start:
-                continue
             writers = self.wiring.writers.get(tensor, [])
-            is_before = writers and self.behind.isdisjoint(writers)
+            is_before = writers and behind.isdisjoint(writers)
             is_given = all(map(self.is_given, writers))
-            if tensor in self.file_inputs or (is_before and not is_given):
-                site = self.listing.site(operator)
-                other = self.wiring.label(tensor) or "a variable"
-                raise also_reads(self.where, self.section.start, site, other)
+            if tensor != start and (tensor in self.file_inputs or (is_before and not is_given)):
+                return tensor
+        return None

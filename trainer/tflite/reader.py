@@ -31,6 +31,7 @@ from mcutrain.trainer.tflite.operator import FileOperator
 from mcutrain.trainer.tflite.remedies import REMEDIES
 from mcutrain.trainer.tflite.tensors import FULL_INTEGER, INTEGERS, TYPE_NAMES, FileTensors
 from mcutrain.trainer.tflite.variables import Variables
+from mcutrain.trainer.tflite.wiring import SHAPE
 
 MAX_FILE_BYTES = 256 << 20
 NO_INT8 = "the converter has no int8 form of it: put another operator in its place"
@@ -89,6 +90,11 @@ def stored_state(path: Path) -> bytes | None:
         return training_state(tflite.Model.GetRootAsModel(data, 0), str(path))
 
 
+def input_count(path: Path) -> int:
+    """How many inputs the file's network has."""
+    return int(tflite.Model.GetRootAsModel(path.read_bytes(), 0).Subgraphs(0).InputsLength())
+
+
 def input_tensor(path: Path, section: Section = WHOLE) -> int:
     """The index of the file's tensor that is the model's input, behind an edge from float too."""
     reader = Reader(read_file(path), path.stem, str(path), section)
@@ -135,6 +141,7 @@ class Reader:
         self.obstacles = Obstacles(where)
         self.variables = Variables(self.listing)
         self.unknown: set[int] = set()  # tensors that cannot be read, of which that was said
+        self.unread: set[int] = set()  # operators
         self.source_index = self.last_index = -1
 
     def model(self) -> Model:
@@ -221,6 +228,7 @@ class Reader:
                 else:
                     self.read_operator(index)
             if len(self.obstacles.found) > before or not self.is_read(index):
+                self.unread.add(index)
                 self.go_on_behind(index)
         if gates and not self.obstacles:
             site = self.listing.site(gates[0])
@@ -258,7 +266,7 @@ class Reader:
             names = ", ".join(sorted({*known, *FOLDS}))
             own = REMEDIES.get(kind, f"supported are {names}")
             raise UnsupportedOpError(f"{self.where}: {site} is not supported", own)
-        if self.unknown.intersection(self.listing.inputs_of(index)):
+        if kind != SHAPE and self.unknown.intersection(self.listing.inputs_of(index)):
             return
         outputs = self.listing.outputs_of(index)
         there = {*self.declared.tensors, *self.declared.folded}

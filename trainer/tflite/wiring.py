@@ -13,7 +13,17 @@ from mcutrain.trainer.tflite.listing import Listing
 from mcutrain.trainer.tflite.variables import ASSIGN, CALL_ONCE, HANDLE, READ, Key, key_of
 
 NO_TENSOR = -2  # and below: variables
+LONG_NAME = 60  # characters
 SHAPE = "SHAPE"  # reads nothing of a tensor but its declaration
+
+
+def is_plain(name: str) -> bool:
+    """Whether a name is easily given on a command line.
+
+    >>> is_plain("scores"), is_plain("a/Relu;a/Conv2D")
+    (True, False)
+    """
+    return 0 < len(name) <= LONG_NAME and ";" not in name
 
 
 class Wiring:
@@ -84,12 +94,8 @@ class Wiring:
     def find(self, name: str, inputs: Collection[int]) -> int:
         """The tensor of this name: one of the model's ``inputs``, or one that an operator writes,
         which may be named by that (``conv_2d_3``), too. Raises ModelError."""
-        named: dict[str, list[int]] = defaultdict(list)
-        for tensor in dict.fromkeys((*inputs, *self.writers)):
-            named[self.label(tensor)].append(tensor)
-        found = named.get(name, [])
-        where = self.listing.where
-        own = {f"{self.listing.kind(k).lower()}_{k}": k for k in range(len(self.outputs))}
+        named, own = self._by_label(inputs), self._by_operator()
+        found, where = named.get(name, []), self.listing.where
         if len(found) > 1:
             nodes = [n for n, k in own.items() if not set(found).isdisjoint(self.outputs[k])]
             raise ModelError(f"{where} has {len(found)} tensors '{name}': give one of {nodes}")
@@ -99,6 +105,23 @@ class Wiring:
             near = like(name, [*(label for label in named if label), *own])
             raise ModelError(f"{where} has no activation '{name}'{near}; {LISTED}")
         return found[0]
+
+    def names(self, inputs: Collection[int]) -> dict[int, str]:
+        """The name by which ``find`` finds each tensor that has one: the shorter, of those that
+        converters join of all that they fuse."""
+        named, own = self._by_label(inputs), self._by_operator()
+        alone = {tensors[0]: name for name, tensors in named.items() if name and len(tensors) == 1}
+        found = {self.outputs[k][0]: name for name, k in own.items() if self.outputs[k]}
+        return alone | {t: n for t, n in found.items() if not is_plain(alone.get(t, ""))}
+
+    def _by_label(self, inputs: Collection[int]) -> dict[str, list[int]]:
+        named: dict[str, list[int]] = defaultdict(list)
+        for tensor in dict.fromkeys((*inputs, *self.writers)):
+            named[self.label(tensor)].append(tensor)
+        return named
+
+    def _by_operator(self) -> dict[str, int]:
+        return {f"{self.listing.kind(k).lower()}_{k}": k for k in range(len(self.outputs))}
 
     def label(self, tensor: int) -> str:
         """A tensor's name; "" for one that a file cannot have."""

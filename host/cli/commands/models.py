@@ -11,7 +11,7 @@ import typer
 
 from mcutrain.host.cli.data_options import HELP, takes_data_options
 from mcutrain.host.cli.files import READS, WRITES
-from mcutrain.host.cli.options import DryRunOpt, JsonOpt, ModelArg, QuietOpt
+from mcutrain.host.cli.options import DryRunOpt, FromOpt, JsonOpt, ModelArg, QuietOpt, ToOpt
 from mcutrain.host.cli.output import print_json, progress
 from mcutrain.host.cli.panels import DATA, OUTPUT
 from mcutrain.host.data.options import DataOptions
@@ -29,27 +29,33 @@ OutputOpt = Annotated[
 ]
 
 
-def inspect(model: ModelArg, json_: JsonOpt = False) -> None:
+def inspect(
+    model: ModelArg, start: FromOpt = None, end: ToOpt = None, json_: JsonOpt = False
+) -> None:
     """Show a model's layers: shapes, quantisation, operations, bytes, what can learn.
 
-    If a model cannot be trained, the command lists all that stands in the way.
+    If a model cannot be trained, the command lists all that stands in the way, and says which part
+    of it can be.
     """
     from mcutrain.host.show import terminal as show
-    from mcutrain.host.show.model import input_row, model_rows, obstacle_rows
+    from mcutrain.host.show.model import input_row, model_rows, obstacle_rows, section_row
     from mcutrain.trainer.errors import Error, ModelError
+    from mcutrain.trainer.options import Section
     from mcutrain.trainer.simplify import least_macs
     from mcutrain.trainer.tflite.reader import load
+    from mcutrain.trainer.tflite.sections import largest
 
     try:
-        loaded = load(model)
+        loaded = load(model, Section(start, end))
     except ModelError as refused:
         if not refused.obstacles:
             raise
-        found = obstacle_rows(refused.obstacles)
+        found, part = obstacle_rows(refused.obstacles), largest(model)
+        section = None if part is None else section_row(model, part)
         if json_:
-            print_json({"model": str(model), "obstacles": found})
+            print_json({"model": str(model), "obstacles": found, "section": section})
         else:
-            show.obstacle_table(model, found)
+            show.obstacle_table(model, found, section)
         count = len(found)
         plural = "s" if count > 1 else ""
         raise Error(
@@ -58,18 +64,24 @@ def inspect(model: ModelArg, json_: JsonOpt = False) -> None:
     rows, source, macs = model_rows(loaded), input_row(loaded), least_macs(loaded)
     if json_:
         layers = {"input": source, "layers": rows, "inference_macs": macs}
-        print_json({"model": str(model), **layers, "obstacles": []})
+        print_json({"model": str(model), **layers, "obstacles": [], "section": None})
     else:
         show.model_table(model, source, rows, macs)
 
 
-def check(model: ModelArg, json_: JsonOpt = False) -> None:
-    """Compare every operator of the model with tflite-micro, bit for bit."""
+def check(
+    model: ModelArg, start: FromOpt = None, end: ToOpt = None, json_: JsonOpt = False
+) -> None:
+    """Compare every operator of the model with tflite-micro, bit for bit.
+
+    What lies before --from runs in tflite-micro alone.
+    """
     from mcutrain.host.cli.check import check_model
     from mcutrain.host.show import terminal as show
     from mcutrain.trainer.errors import Error
+    from mcutrain.trainer.options import Section
 
-    result = check_model(model)
+    result = check_model(model, Section(start, end))
     print_json(result) if json_ else show.check_table(result)
     if result["mismatches"]:
         raise Error(
