@@ -135,7 +135,7 @@ def told(plan: TrainingPlan) -> Iterator[str]:
         yield "A step learns to give its own sample as output. It takes no label; give 0."
     if plan.sequence is not None:
         yield (
-            f"A sample is {plan.sequence.steps} inputs of {plan.sequence.frame.type.nbytes} values "
+            f"A sample is {plan.sequence.steps} inputs of {plan.sequence.single.type.nbytes} values "
             "that follow each other, from the initial state."
         )
     if plan.options.receive_ahead:

@@ -31,7 +31,7 @@ from tests.support.small_models import residual_model
 from tests.support.steps import assert_steps_are_equal
 
 STEPS = 4  # inputs of a sample
-TWO_STAGES = 3  # the seed of a model with a second state behind a layer
+TWO_STAGES = 6  # the seed of a model with a second state behind a layer
 
 
 def plan_of(kind: str, seed: int, steps: int = STEPS, chip: Chip = GENERIC) -> TrainingPlan:
