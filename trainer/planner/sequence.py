@@ -36,11 +36,11 @@ class SequenceState:
 
 @dataclass(frozen=True, eq=False)
 class Sequence(Composite):
-    """``window`` is ``steps`` times ``single``; for each in turn the nodes run, then the states move
-    on. ``results`` are what is read behind the last: the outputs.
+    """``window`` is ``steps`` times ``single``; for each in turn the nodes run, then the states
+    move on. ``results`` are what is read behind the last: the outputs.
 
-    Tensors of the role STATE have a place outside: single, states and results. The others lie in the
-    node's scratch memory, at ``inside``.
+    Tensors of the role STATE have a place outside: single, states and results. The others lie in
+    the node's scratch memory, at ``inside``.
     """
 
     is_frozen = True
