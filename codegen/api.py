@@ -104,7 +104,7 @@ def emit_next(program: Program) -> Iterator[str]:
             name = region_name(program, call)
             yield f"#define MCT_API_BEGIN {name}_begin"
             yield f"#define MCT_API_NEXT {name}_next"
-            yield f"#define MCT_API_NEXT_BYTES {call.sequence.frame.type.nbytes}u"
+            yield f"#define MCT_API_NEXT_BYTES {call.sequence.single.type.nbytes}u"
 
 
 def emit_arriving(program: Program) -> Iterator[str]:

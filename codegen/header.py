@@ -143,8 +143,8 @@ def told(plan: TrainingPlan) -> Iterator[str]:
         yield "A step learns to give its own sample as output. It takes no label; give 0."
     if plan.sequence is not None:
         yield (
-            f"A sample is {plan.sequence.steps} inputs of {plan.sequence.frame.type.nbytes} values "
-            "that follow each other, from the initial state."
+            f"A sample is {plan.sequence.steps} inputs of {plan.sequence.single.type.nbytes} "
+            "values that follow each other, from the initial state."
         )
     if plan.options.receive_ahead:
         yield "The model receives ahead: the next sample may come while a step runs."

@@ -15,7 +15,7 @@ from mcutrain.trainer.graph.tensor import Role, Tensor
 from mcutrain.trainer.planner.lifetimes import aligned
 from mcutrain.trainer.planner.sequence import SequenceState
 
-FRAME = "frame"  # the argument that is one input
+SINGLE = "single"  # the argument that is one input
 
 
 def emit_sequences(program: Program) -> Iterator[str]:
@@ -36,8 +36,8 @@ def tensor_names(program: Program, call: SequenceCall) -> dict[Tensor, str]:
         owner = owners.get(tensor, tensor)
         if owner.role is Role.CONST:
             continue
-        if owner is sequence.frame:
-            found[tensor] = FRAME
+        if owner is sequence.single:
+            found[tensor] = SINGLE
         elif owner in given:
             found[tensor] = in_ram(program.plan, given[owner])
         elif owner in sequence.inside:
@@ -89,7 +89,7 @@ def initialised(program: Program, state: SequenceState, name: str) -> Iterator[s
 
 def emit_next(program: Program, call: SequenceCall, names: Mapping[Tensor, str]) -> Iterator[str]:
     """The nodes for one input, and what their states become."""
-    yield f"static void {region_name(program, call)}_next(const int8_t *{FRAME})"
+    yield f"static void {region_name(program, call)}_next(const int8_t *{SINGLE})"
     yield "{"
     for stage in call.stages:
         yield f"{INDENT}mct_port_alive();"
@@ -125,7 +125,7 @@ def emit_all(program: Program, call: SequenceCall) -> Iterator[str]:
     yield "{"
     yield f"{INDENT}{name}_begin();"
     yield f"{INDENT}for (int32_t k = 0; k < {sequence.steps}; k++) {{"
-    args = [f"{window} + k * {sequence.frame.type.nbytes}"]
+    args = [f"{window} + k * {sequence.single.type.nbytes}"]
     yield from indented(filled(f"{name}_next(", args, ");", 2), 2)
     yield f"{INDENT}}}"
     yield "}"

@@ -94,8 +94,10 @@ def make_plan(
     check_names(options.class_names, node, model, active)
     features = chip.features if options.optimize == SPEED else frozenset[str]()
     for each in graph.nodes:  # behind the hash: a variant has the bits of what it stands for
-        is_sequence = isinstance(each.op, Sequence)
-        each.op = each.op.bound(each, features) if is_sequence else variant_for(each, features)
+        if isinstance(each.op, Sequence):
+            each.op = each.op.bound(each, features)
+        else:
+            each.op = variant_for(each, features)
     pack(Graph(operations(graph)), state, chip, options)
     for each in graph.nodes:
         if isinstance(each.op, Sequence):

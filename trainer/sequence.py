@@ -17,8 +17,8 @@ from mcutrain.trainer.planner.sequence import (
     as_outside,
     window_type,
 )
-from mcutrain.trainer.tflite.bounds import MAX_ELEMENTS, MAX_MACS
 
+MAX_VALUES, MAX_MACS = 1 << 22, 1 << 30  # of a sample
 ONE_INPUT = "leave --sequence-length out"
 
 
@@ -52,8 +52,11 @@ def over_sequence(model: Model, steps: int) -> Model:
         raise ModelError(
             f"{model.name} keeps nothing from input to input: a sample is one input", ONE_INPUT
         )
-    if steps * model.input.type.size > MAX_ELEMENTS:
-        raise ModelError(f"{steps} inputs of {model.input.type.size} values are too many")
+    if steps * model.input.type.size > MAX_VALUES:
+        raise ModelError(
+            f"{steps} inputs of {model.input.type.size} values are more than {MAX_VALUES:,} values",
+            "take a shorter --sequence-length",
+        )
     inside = inner_nodes(model)
     node, results = sequence_node(model, inside, steps)
     if node.op.macs(node) > MAX_MACS:

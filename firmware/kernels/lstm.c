@@ -51,9 +51,8 @@ void mct_lstm_s8(const mct_lstm_params *p, const int8_t *x, const int8_t *const 
                           mct_tanh16(sigmoid, gate[CELL_GATE], 3, 0);
             int32_t cell = saturated(scaled(old, kept) + (int32_t)scaled(new, added));
             c_out[s] = (int16_t)mct_clamp(cell, -p->clip, p->clip);
-            int32_t product =
-                mct_tanh16(sigmoid, c_out[s], p->tanh_multiplier, p->tanh_shift) *
-                mct_logistic16(sigmoid, gate[OUTPUT_GATE]);
+            int32_t product = mct_tanh16(sigmoid, c_out[s], p->tanh_multiplier, p->tanh_shift) *
+                              mct_logistic16(sigmoid, gate[OUTPUT_GATE]);
             int32_t value = mct_requantize(product, p->hidden_multiplier, p->hidden_shift);
             value = mct_wrapping_add(value, p->h_zero_point);
             out[s] = (int8_t)mct_clamp(value, INT8_MIN, INT8_MAX);

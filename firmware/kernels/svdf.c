@@ -6,7 +6,7 @@
 
 #include "mct/fixedpoint.h"
 
-/* What a filter makes of the input, within limits of the state's type; its zero point comes behind. */
+/* What a filter makes of the input, within the state's limits; its zero point comes behind. */
 static int32_t newest(const mct_svdf_params *p, const int8_t *x, const int8_t *feature, int32_t lo,
                       int32_t hi)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Filters over features and time, with a state of the last `memory` sums. Twin of
- * trainer/ops/svdf.py.
+/* Filters over features and time, with a state of the last `memory` sums.
+ * Twin of trainer/ops/svdf.py.
  *
  * the state of each filter f moves by one, and gains
  *   clamp(requantize(sum_i (x[i] - x_zero_point) features[f][i])) + state_zero_point,

@@ -176,8 +176,8 @@ MCT_CHECKED mct_status MCT_API(infer)(void);
  * --sequence-length): each sample begins with the initial state, and NAME_infer or NAME_step leaves
  * the state behind its last input. NAME_infer_next runs the forward pass on one more input, which
  * NAME_push has handed over as the first bytes of a sample, and the state goes on, as in a stream.
- * NAME_begin_sequence sets the initial state; NAME_reset does, too. They return MCT_ERR_BUSY while a
- * step is under way, NAME_infer_next MCT_ERR_SAMPLE if not exactly one input has come, and both
+ * NAME_begin_sequence sets the initial state; NAME_reset does, too. They return MCT_ERR_BUSY while
+ * a step is under way, NAME_infer_next MCT_ERR_SAMPLE if not exactly one input has come, and both
  * MCT_ERR_RANGE of any other model. */
 MCT_CHECKED mct_status MCT_API(begin_sequence)(void);
 MCT_CHECKED mct_status MCT_API(infer_next)(void);

@@ -51,6 +51,7 @@ FLOORS = {
             "packing",
             "plan_notes",
             "scheme",
+            "sequence",
             "simplify",
             "tflite",
             "training_plan",

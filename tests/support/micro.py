@@ -36,8 +36,13 @@ class Micro:
         self.outputs = [output_of(graph, k) for k in range(graph.OperatorsLength())]
         tensors = map(graph.Tensors, range(graph.TensorsLength()))
         self.keeps_state = any(t.IsVariable() or t.Type() == RESOURCE for t in tensors)
+        self.data = data
+        self.begin()
+
+    def begin(self) -> None:
+        """Set the initial state: a reset does not run again what runs once."""
         self.interpreter = runtime.Interpreter.from_bytes(
-            data,
+            self.data,
             intrepreter_config=runtime.InterpreterConfig.kPreserveAllTensors,
             arena_size=16 << 20,
         )
@@ -45,7 +50,7 @@ class Micro:
     def run(self, sample: Array) -> list[Array]:
         """The output of each operator, by its index in the file; of a fresh interpreter."""
         if self.keeps_state:
-            self.interpreter.reset()
+            self.begin()
         return self.go_on(sample)
 
     def go_on(self, sample: Array) -> list[Array]:

@@ -18,7 +18,7 @@ from mcutrain.trainer.making.options import (
     Padding,
     Pool2DOptions,
 )
-from mcutrain.trainer.making.writer import WriterOp, WriterTensor, write_model
+from mcutrain.trainer.making.writer import WriterGraph, WriterOp, WriterTensor, write_model
 
 ACTIVATIONS = tuple(Activation)[:4]  # which an operator may have fused
 
@@ -75,6 +75,7 @@ class ModelMaker:
         self.c = Chance(np.random.RandomState(seed))
         self.tensors: list[WriterTensor] = []
         self.ops: list[WriterOp] = []
+        self.others: list[WriterGraph] = []
 
     def activation(self, name: str, shape: tuple[int, ...], quant: QuantParams) -> WriterTensor:
         self.tensors.append(WriterTensor(name, shape, "int8", quant))
@@ -85,8 +86,9 @@ class ModelMaker:
 
     def finish(self) -> bytes:
         return write_model(
-            self.tensors, self.ops, [self.tensors[0].name], [self.ops[-1].outputs[0]]
-        )
+            self.tensors, self.ops, [self.tensors[0].name], [self.ops[-1].outputs[0]],
+            others=self.others,
+        )  # fmt: skip
 
     def window(self, x: tuple[int, ...]) -> dict[str, Any]:
         padding = self.c.pick(*Padding)

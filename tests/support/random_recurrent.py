@@ -3,17 +3,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from mcutrain.trainer.graph.tensor import QuantParams
 from mcutrain.trainer.making.options import (
     Activation,
+    AssignVariableOptions,
+    CallOnceOptions,
+    ConcatenationOptions,
+    Conv2DOptions,
     FullyConnectedOptions,
+    Padding,
+    ReadVariableOptions,
     ReshapeOptions,
+    StridedSliceOptions,
     SVDFOptions,
     UnidirectionalSequenceLSTMOptions,
+    VarHandleOptions,
 )
-from mcutrain.trainer.making.writer import WriterOp, WriterTensor
+from mcutrain.trainer.making.writer import WriterGraph, WriterOp, WriterTensor
 from tests.support.model_maker import ModelMaker
 
 
@@ -109,4 +119,83 @@ def svdf(make: ModelMaker) -> None:
     behind(make, units, out)
 
 
-RECURRENT = {"UNIDIRECTIONAL_SEQUENCE_LSTM": (lstm, 40), "SVDF": (svdf, 60)}
+def streaming(make: ModelMaker) -> None:
+    """A convolution over this input and the last rows of those before it, which a variable keeps,
+    and maybe a second one behind it; some have values that run once."""
+    depth = make.c.number(1, 4)
+    x = make.activation("x", (1, make.c.number(1, 3), 1, depth), make.c.quant())
+    for stage in range(make.c.pick(1, 1, 2)):
+        x = stream_stage(make, x, stage)
+    size = int(np.prod(x.shape))
+    assert x.quant is not None
+    weights = random_weights(make, "head_w", (3, size), make.c.scale(0.001, 0.02))
+    options = FullyConnectedOptions()
+    make.ops.append(WriterOp("FULLY_CONNECTED", (x.name, weights.name), ("z",), options))
+    make.activation("z", (1, 3), make.c.quant())
+
+
+def stream_stage(make: ModelMaker, x: WriterTensor, stage: int) -> WriterTensor:
+    """READ_VARIABLE, CONCATENATION, STRIDED_SLICE, ASSIGN_VARIABLE, CONV_2D."""
+    quant, kept, name = x.quant, make.c.number(1, 5), f"v{stage}"
+    assert quant is not None
+    rows, depth = x.shape[1], x.shape[3]
+    shape, joined = (1, kept, 1, depth), (1, kept + rows, 1, depth)
+    add_handle(make.tensors, make.ops, name)
+    if make.c.pick(True, True, False):
+        run_once(make, name, WriterTensor(
+            "first", shape, "int8", quant, make.c.rng.randint(-128, 128, shape).astype(np.int8)
+        ))  # fmt: skip
+    make.ops.append(WriterOp("READ_VARIABLE", (name,), (f"{name}_old",), ReadVariableOptions()))
+    make.activation(f"{name}_old", shape, quant)
+    inputs = (f"{name}_old", x.name)
+    make.ops.append(WriterOp("CONCATENATION", inputs, (f"{name}_all",), ConcatenationOptions(1)))
+    make.activation(f"{name}_all", joined, quant)
+    ends = {"begin": (0, rows, 0, 0), "end": joined, "step": (1, 1, 1, 1)}
+    for end, values in ends.items():
+        data = np.array(values, np.int32)
+        make.tensors.append(WriterTensor(f"{name}_{end}", (4,), "int32", None, data))
+    inputs = (f"{name}_all", *(f"{name}_{end}" for end in ends))
+    make.ops.append(WriterOp("STRIDED_SLICE", inputs, (f"{name}_new",), StridedSliceOptions()))
+    make.activation(f"{name}_new", shape, quant)
+    assign = WriterOp("ASSIGN_VARIABLE", (name, f"{name}_new"), (), AssignVariableOptions())
+    make.ops.append(assign)
+    weights = random_weights(make, f"{name}_w", (3, joined[1], 1, depth), 0.01)
+    inputs = (f"{name}_all", weights.name, None)
+    options = Conv2DOptions(padding=Padding.VALID)
+    make.ops.append(WriterOp("CONV_2D", inputs, (f"{name}_out",), options))
+    return make.activation(f"{name}_out", (1, 1, 1, 3), make.c.quant())
+
+
+def add_handle(tensors: list[WriterTensor], ops: list[WriterOp], name: str) -> None:
+    tensors.append(WriterTensor(name, (), "resource"))
+    ops.append(WriterOp("VAR_HANDLE", (), (name,), VarHandleOptions(shared_name=name)))
+
+
+def run_once(make: ModelMaker, name: str, first: WriterTensor) -> None:
+    """CALL_ONCE of a subgraph that assigns a constant."""
+    tensors, ops = [first], list[WriterOp]()
+    add_handle(tensors, ops, name)
+    ops.append(WriterOp("ASSIGN_VARIABLE", (name, first.name), (), AssignVariableOptions()))
+    make.others.append(WriterGraph(tensors, ops))
+    make.ops.append(WriterOp("CALL_ONCE", (), (), CallOnceOptions(len(make.others))))
+
+
+def two_layers_around_svdf() -> bytes:
+    """FULLY_CONNECTED, SVDF, FULLY_CONNECTED."""
+    make = ModelMaker(4)
+    svdf(make)
+    x = make.tensors[0]
+    assert x.quant is not None
+    weights = random_weights(make, "first_w", (x.shape[1], x.shape[1]), 0.01)
+    inputs = (x.name, weights.name)
+    make.ops.insert(0, WriterOp("FULLY_CONNECTED", inputs, ("first",), FullyConnectedOptions()))
+    make.activation("first", x.shape, x.quant)
+    make.ops[1] = replace(make.ops[1], inputs=("first", *make.ops[1].inputs[1:]))
+    return make.finish()
+
+
+RECURRENT = {
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": (lstm, 25),
+    "SVDF": (svdf, 30),
+    "READ_VARIABLE": (streaming, 20),
+}

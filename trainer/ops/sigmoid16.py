@@ -40,7 +40,7 @@ def interpolated(magnitude: Int64, bits: int) -> Int64:
     """The table at ``magnitude * 2**-bits``, times 2**bits; beyond its end any value."""
     index = np.minimum(magnitude >> bits, 254)
     low, high = ENTRIES[index], ENTRIES[index + 1]
-    return (low << bits) + (magnitude & ((1 << bits) - 1)) * (high - low)
+    return np.asarray((low << bits) + (magnitude & ((1 << bits) - 1)) * (high - low))
 
 
 def logistic16(x: Int64) -> Int64:

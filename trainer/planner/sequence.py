@@ -36,17 +36,17 @@ class SequenceState:
 
 @dataclass(frozen=True, eq=False)
 class Sequence(Composite):
-    """``window`` is ``steps`` times ``frame``; for each in turn the nodes run, then the states move
-    on. ``results`` are what is read behind the last: the outputs.
+    """``window`` is ``steps`` times ``single``; for each in turn the nodes run, then the states
+    move on. ``results`` are what is read behind the last: the outputs.
 
-    Tensors of the role STATE have a place outside: frame, states and results. The others lie in the
-    node's scratch memory, at ``inside``.
+    Tensors of the role STATE have a place outside: single, states and results. The others lie in
+    the node's scratch memory, at ``inside``.
     """
 
     is_frozen = True
     output_suffixes: ClassVar[tuple[str, ...]] = ("", *(f"_{k}" for k in range(1, MAX_RESULTS)))
     window: Tensor
-    frame: Tensor
+    single: Tensor
     states: tuple[SequenceState, ...]
     results: tuple[Tensor, ...]
     steps: int
@@ -61,10 +61,10 @@ class Sequence(Composite):
         return {s.tensor: s.initial for s in self.states}
 
     def advance(
-        self, frame: Array, states: dict[Tensor, Array], constants: dict[Tensor, Array]
+        self, single: Array, states: dict[Tensor, Array], constants: dict[Tensor, Array]
     ) -> tuple[dict[Tensor, Array], dict[Tensor, Array]]:
         """(all values of one input, the states behind it)."""
-        values = {**constants, **states, self.frame: frame.reshape(self.frame.type.shape)}
+        values = {**constants, **states, self.single: single.reshape(self.single.type.shape)}
         for node in self.nodes:
             outputs = node.op.reference(node, *(values[t] for t in node.inputs))
             values.update(zip(node.outputs, outputs, strict=True))
@@ -75,8 +75,8 @@ class Sequence(Composite):
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
         values, states, constants = dict[Tensor, Array](), self.begin(), self.constants()
-        for frame in inputs[0].reshape(self.steps, -1):
-            values, states = self.advance(frame, states, constants)
+        for single in inputs[0].reshape(self.steps, -1):
+            values, states = self.advance(single, states, constants)
         return tuple(values[t] for t in self.results)
 
     def run(self, values: dict[Tensor, Array]) -> None:
@@ -103,7 +103,7 @@ class Sequence(Composite):
     def __repr__(self) -> str:
         """Names what it computes, for the hash of the arithmetic; the constants are inputs."""
         digest = hashlib.sha256()
-        number: dict[Tensor, int] = {self.frame: 0}
+        number: dict[Tensor, int] = {self.single: 0}
         for part in self._told(number):
             digest.update(part)
         return f"Sequence({self.steps}, {digest.hexdigest()[:16]})"
@@ -138,12 +138,12 @@ def as_outside(tensor: Tensor) -> Tensor:
     return replace(tensor, role=Role.STATE, data=None)
 
 
-def window_type(frame: TensorType, steps: int) -> TensorType:
+def window_type(single: TensorType, steps: int) -> TensorType:
     """Of ``steps`` inputs: time is the axis behind the batch.
 
     >>> window_type(TensorType((1, 3, 40), DType.S8), 5).shape
     (1, 15, 40)
     """
-    rest = frame.shape[1:]
+    rest = single.shape[1:]
     shape = (1, steps * rest[0], *rest[1:]) if len(rest) > 1 else (1, steps, *rest)
-    return replace(frame, shape=shape)
+    return replace(single, shape=shape)
