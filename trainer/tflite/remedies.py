@@ -3,10 +3,6 @@
 
 from __future__ import annotations
 
-PARTS = (
-    "compute each part by a layer of its own from the whole tensor, such as a 1 x 1 convolution, "
-    "or take the part out of the samples"
-)
 STATE = (
     "it keeps state between inferences: give a window of samples at once to a network of "
     "convolutions and fully connected layers"
@@ -15,7 +11,6 @@ EXTREMES = "take RELU or RELU6 for a limit, and MAX_POOL_2D for the greatest of 
 DILATED = "it is one part of a dilated convolution: take dilation 1 and a larger kernel"
 SMOOTH = "take RELU, RELU6 or HARD_SWISH in its place"
 REMEDIES = {
-    **dict.fromkeys(("SPLIT", "SPLIT_V", "UNPACK", "SLICE", "STRIDED_SLICE", "GATHER"), PARTS),
     **dict.fromkeys(
         ("LSTM", "UNIDIRECTIONAL_SEQUENCE_LSTM", "BIDIRECTIONAL_SEQUENCE_LSTM", "RNN", "SVDF",
          "UNIDIRECTIONAL_SEQUENCE_RNN", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE",
@@ -32,11 +27,9 @@ REMEDIES = {
     "SQUARED_DIFFERENCE": "take it out of the model: normalise the samples beforehand",
     "L2_NORMALIZATION": "end the model before it: training takes the logits",
     "TRANSPOSE_CONV": "take RESIZE_NEAREST_NEIGHBOR and a CONV_2D behind it",
-    "RESIZE_BILINEAR": "take RESIZE_NEAREST_NEIGHBOR",
     "BATCH_MATMUL": "products of two activations do not learn here: take convolutions or fully "
     "connected layers in place of attention",
     **dict.fromkeys(("SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"), DILATED),
-    "PACK": "take CONCATENATION along an axis that is there",
     "CUSTOM": "convert the model with builtin operators alone",
 }  # fmt: skip
 
