@@ -96,7 +96,7 @@ class GraphTape:
         producer = self.graph.producer(x)
         assert producer is not None
         pairs = [tensor for error in errors for tensor in error]
-        op, name = SumErrors(len(errors)), f"{x.name}_d"
+        op, name = SumErrors(len(errors), part_of(self.graph, producer)), f"{x.name}_d"
         return self._requantised(op, name, producer.index, *pairs, self.mask(x))
 
     def _error_name(self, node: Node, x: Tensor) -> str:
@@ -105,6 +105,12 @@ class GraphTape:
         while name in taken:
             name += "_again"
         return name
+
+
+def part_of(graph: Graph, node: Node) -> int:
+    """Which output of an operator of the file a forward node is, where it is several nodes."""
+    before = graph.nodes[: graph.nodes.index(node)]
+    return sum(n.index == node.index and type(n.op) is type(node.op) for n in before)
 
 
 def dependents(graph: Graph) -> set[Tensor]:

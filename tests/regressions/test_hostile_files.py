@@ -29,6 +29,7 @@ from mcutrain.trainer.making.options import (
     Pool2DOptions,
     ReshapeOptions,
     ResizeNearestNeighborOptions,
+    SliceOptions,
 )
 from mcutrain.trainer.making.writer import WriterOp, WriterTensor, constant, write_model
 from mcutrain.trainer.options import PlanOptions
@@ -317,6 +318,20 @@ def test_a_training_state_that_lies_is_refused_or_goes_on() -> None:
 
 
 @pytest.mark.slow
+def test_a_part_that_is_the_whole_is_planned() -> None:
+    """Its output lies in its input's bytes, and has no place of its own to lay over others."""
+    make = ModelMaker(0)
+    dense(make)
+    make.tensors += [constant("begin", np.zeros(2, np.int32)),
+                     constant("size", np.array([1, -1], np.int32))]  # fmt: skip
+    make.ops.append(WriterOp("SLICE", ("d", "begin", "size"), ("y",), SliceOptions()))
+    (d,) = [t for t in make.tensors if t.name == "d"]
+    assert d.quant is not None
+    make.activation("y", (1, 4), d.quant)
+
+    assert make_plan(parse(make.finish(), "whole"), PlanOptions("full")).learned
+
+
 def test_the_fuzzer_finds_nothing() -> None:
     """A short run: mutants 0 to 99, each the same every time."""
     pytest.importorskip("tflite_micro")

@@ -42,6 +42,7 @@ EXPONENT = TensorType((1,), DType.S16)
 SUFFIXES = ("", "_e")
 ERROR = 2  # the low two bits of a dither's node number: of a first input's error, + 1 of a second's
 SUM = 2**31 + ERROR  # and of the sum at an operator's output
+PART = 2**20  # from output to output
 
 
 @dataclass(frozen=True)
@@ -239,10 +240,12 @@ class NegatedError(MaskError):
 class SumErrors(RawError):
     """(dout, dout_e) of each reader, mask of x, history s16 (2,)[, sgd] -> dx, dx_e s16.
 
-    The error of a tensor with several readers: one n-ary sum at the greatest exponent.
+    The error of a tensor with several readers: one n-ary sum at the greatest exponent. The tensor
+    is the output ``part`` of an operator of the file.
     """
 
     readers: int
+    part: int = 0
 
     @property
     def mutates(self) -> tuple[int, ...]:  # type: ignore[override]
@@ -252,7 +255,7 @@ class SumErrors(RawError):
         return error_types(types[0], types[0], types[2 * self.readers])
 
     def dither_node(self, node: Node) -> int:
-        return 4 * node.index + SUM
+        return 4 * node.index + SUM + self.part * PART
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
         pairs, (mask, *state) = inputs[: 2 * self.readers], inputs[2 * self.readers :]

@@ -3,10 +3,6 @@
 
 from __future__ import annotations
 
-PARTS = (
-    "compute each part by a layer of its own from the whole tensor, such as a 1 x 1 convolution, "
-    "or take the part out of the samples"
-)
 STATE = (
     "it keeps state between inferences: give a window of samples at once to a network of "
     "convolutions and fully connected layers"
@@ -17,19 +13,13 @@ DILATED = (
     "dilation, as converters do for a fixed input shape"
 )
 REMEDIES = {
-    **dict.fromkeys(("SPLIT", "SPLIT_V", "UNPACK", "SLICE", "STRIDED_SLICE", "GATHER"), PARTS),
     **dict.fromkeys(
-        ("LSTM", "UNIDIRECTIONAL_SEQUENCE_LSTM", "BIDIRECTIONAL_SEQUENCE_LSTM", "RNN", "SVDF",
-         "UNIDIRECTIONAL_SEQUENCE_RNN", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE",
-         "CALL_ONCE"), STATE,
+        ("LSTM", "BIDIRECTIONAL_SEQUENCE_LSTM", "RNN", "UNIDIRECTIONAL_SEQUENCE_RNN"), STATE
     ),
     "REDUCE_MIN": EXTREMES,
     "EXP": "take ELU, or another function that is supported, in its place",
     "DIV": "multiply by the reciprocal, which is MUL by a constant",
-    "LOG_SOFTMAX": "end the model in the logits or in SOFTMAX: training takes the logits",
-    "RESIZE_BILINEAR": "take RESIZE_NEAREST_NEIGHBOR",
     **dict.fromkeys(("SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"), DILATED),
-    "PACK": "take CONCATENATION along an axis that is there",
     "CUSTOM": "convert the model with builtin operators alone",
 }  # fmt: skip
 
