@@ -300,13 +300,6 @@ def no_weights_before_the_logits(p: Parts) -> None:
     p.change("y", shape=(1, 4, 4, 2), quant=QuantParams((1 / 256,), -128))
 
 
-@unsupported("operator 1", "SOFTMAX", "not at the end")
-def a_softmax_in_the_middle(p: Parts) -> None:
-    p.tensors["s"] = WriterTensor("s", (1, 4, 4, 3), "int8", QuantParams((1 / 256,), -128))
-    p.ops.insert(1, WriterOp("SOFTMAX", ("a",), ("s",), SoftmaxOptions()))
-    p.op(2, inputs=("s", "v", "c"))
-
-
 @refuses("operator 1", "softmax")
 def a_softmax_of_a_beta_of_nan(p: Parts) -> None:
     p.op(1, kind="SOFTMAX", inputs=("a",), options=SoftmaxOptions(math.nan))
