@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Softmax over rows, scale 1/256, zero point -128, and its gradient. Twin of
- * trainer/ops/softmax.py.
+/* Softmax over rows, scale 1/256, zero point -128, and its gradient.
+ * Twin of trainer/ops/softmax.py.
  *
  * out[i] = exp(s (x[i] - max x)) / sum exp, in the fixed point of gemmlowp
  * grad: p = y + 128, S = sum p dout of a row,

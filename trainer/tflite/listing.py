@@ -14,7 +14,6 @@ import tflite
 
 from mcutrain.trainer.errors import ModelError, UnsupportedOpError
 from mcutrain.trainer.tflite.bounds import MAX_OPERANDS
-from mcutrain.trainer.tflite.scores import scores_at_end
 from mcutrain.trainer.tflite.tensors import OLDER, FileTensors
 from mcutrain.trainer.tflite.unread import VERSIONS, newer_fields
 
@@ -23,6 +22,7 @@ WIDE_TYPES = (tflite.TensorType.INT16, tflite.TensorType.INT32)
 EDGE_TYPES = (tflite.TensorType.FLOAT32, tflite.TensorType.UINT8, *WIDE_TYPES)
 FLOATS = (tflite.TensorType.FLOAT16, tflite.TensorType.FLOAT32, tflite.TensorType.FLOAT64)
 CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
+SCORES = ("SOFTMAX", "LOG_SOFTMAX")
 OP_NAMES = {v: k for k, v in vars(tflite.BuiltinOperator).items() if isinstance(v, int)}
 
 
@@ -136,15 +136,14 @@ class Listing:
             if is_its and self.declared.type_of(index) in EDGE_TYPES:
                 self.edges.add(k)
                 return self.before_wide_softmax(self.inputs_of(k)[0])
-        if self.declared.type_of(index) in FLOATS and (scores := scores_at_end(self, index)):
-            self.edges.update(scores)
-            return self.inputs_of(scores[0])[0]
-        return self.before_wide_softmax(index)
+        scores = self.float_scores(index)
+        self.edges.update(scores)
+        return self.inputs_of(scores[0])[0] if scores else self.before_wide_softmax(index)
 
     def before_wide_softmax(self, index: int) -> int:
         """What the SOFTMAX reads that writes ``index`` wider than int8; else ``index``."""
-        writer = next((k for k in range(len(self)) if index in self.outputs_of(k)), None)
-        if writer is None or self.kind(writer) != "SOFTMAX" or len(self.inputs_of(writer)) != 1:
+        writer = self.unary_writer(index, len(self))
+        if writer is None or self.kind(writer) != "SOFTMAX":
             return index
         (logits,) = self.inputs_of(writer)
         types = self.declared.type_of(index), self.declared.type_of(logits)
@@ -152,6 +151,22 @@ class Listing:
             return index
         self.edges.add(writer)
         return logits
+
+    def float_scores(self, tensor: int) -> tuple[int, ...]:
+        """(DEQUANTIZE, operator) where ``tensor`` is the scores in float that it makes of one
+        tensor; () where it is not."""
+        last = self.unary_writer(tensor, len(self))
+        if last is None or self.kind(last) not in SCORES:
+            return ()
+        first = self.unary_writer(self.inputs_of(last)[0], last)
+        return (first, last) if first is not None and self.kind(first) == "DEQUANTIZE" else ()
+
+    def unary_writer(self, tensor: int, before: int) -> int | None:
+        """The operator before ``before`` that makes a tensor, and nothing else, of one other."""
+        found = self.declared.writers.get(tensor)
+        if found is None or found >= before or len(self.inputs_of(found)) != 1:
+            return None
+        return found if self.outputs_of(found) == [tensor] else None
 
     def is_float(self, index: int) -> bool:
         """Whether an operator reads or writes an activation in floating point."""

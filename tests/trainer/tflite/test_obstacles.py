@@ -91,12 +91,12 @@ def test_what_reads_an_obstacle_is_none_itself() -> None:
 def test_weights_that_are_computed_name_what_computes_them() -> None:
     rng = np.random.default_rng(0)
     tensors = [
-        activation("x", (1, 4), 0.1, 0), weights("w", (4, 4), 0, rng),
-        activation("v", (1, 4), 0.1, 0), activation("y", (1, 1), 0.1, 0),
+        activation("x", (1, 1, 1, 4), 0.1, 0), weights("w", (4, 1, 1, 4), 0, rng),
+        activation("v", (1, 1, 1, 4), 0.1, 0), activation("y", (1, 1, 1, 1), 0.1, 0),
     ]  # fmt: skip
     ops = [
-        WriterOp("FULLY_CONNECTED", ("x", "w"), ("v",), FullyConnectedOptions()),
-        WriterOp("FULLY_CONNECTED", ("x", "v"), ("y",), FullyConnectedOptions()),
+        WriterOp("CONV_2D", ("x", "w", None), ("v",), Conv2DOptions()),
+        WriterOp("CONV_2D", ("x", "v", None), ("y",), Conv2DOptions()),
     ]
     (found,) = obstacles(write_model(tensors, ops, ["x"], ["y"]))
 

@@ -23,7 +23,7 @@ from mcutrain.trainer.making.options import (
     Pool2DOptions,
     SoftmaxOptions,
 )
-from mcutrain.trainer.making.writer import WriterOp, WriterTensor
+from mcutrain.trainer.making.writer import WriterOp
 from mcutrain.trainer.ops.conv2d import Conv2D
 from mcutrain.trainer.ops.softmax import Softmax
 from mcutrain.trainer.tflite.reader import load, parse
@@ -299,13 +299,6 @@ def nothing_that_could_learn(p: Parts) -> None:
 def no_weights_before_the_logits(p: Parts) -> None:
     p.ops[1] = WriterOp("SOFTMAX", ("x",), ("y",), SoftmaxOptions())
     p.change("y", shape=(1, 4, 4, 2), quant=QuantParams((1 / 256,), -128))
-
-
-@unsupported("operator 1", "SOFTMAX", "not at the end")
-def a_softmax_in_the_middle(p: Parts) -> None:
-    p.tensors["s"] = WriterTensor("s", (1, 4, 4, 3), "int8", QuantParams((1 / 256,), -128))
-    p.ops.insert(1, WriterOp("SOFTMAX", ("a",), ("s",), SoftmaxOptions()))
-    p.op(2, inputs=("s", "v", "c"))
 
 
 @refuses("operator 1", "softmax")
