@@ -15,6 +15,7 @@ from mcutrain.host.request import Request
 from mcutrain.trainer.errors import BudgetError, ModelError, SchemeError
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.model import Model, section_of, trim
+from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.options import Scheme
 from mcutrain.trainer.planner.memory import Slot, bytes_covered
 from mcutrain.trainer.scheme import parse_scheme, scheme_text
@@ -237,9 +238,19 @@ def parts_of(scheme: Scheme, part: Model) -> Iterator[tuple[str, Scheme]]:
     biases = frozenset(k for k in scheme.biases if k >= first)
     yield f"no biases before {called(first)}", Scheme(name, scheme.ratios, biases)
     heaviest = max(inner, key=lambda k: inner[k] * part.weighted[k].inputs[1].type.nbytes)
-    half = scheme.ratios | {heaviest: inner[heaviest] / 2}
-    yield f"ratio {inner[heaviest] / 2:g} for {called(heaviest)}", Scheme(name, half, scheme.biases)
+    in_part = {k for k in inner if learns_in_part(part, k)}
+    if heaviest in in_part:
+        half = scheme.ratios | {heaviest: inner[heaviest] / 2}
+        said = f"ratio {inner[heaviest] / 2:g} for {called(heaviest)}"
+        yield said, Scheme(name, half, scheme.biases)
     without = {k: r for k, r in scheme.ratios.items() if k != heaviest}
     yield f"no weights of {called(heaviest)}", Scheme(name, without, scheme.biases)
-    halves = {k: r / 2 for k, r in inner.items()} | of_head
-    yield "half of all ratios before the head", Scheme(name, halves, scheme.biases)
+    halves = {k: r / 2 if k in in_part else r for k, r in inner.items()} | of_head
+    if in_part:
+        yield "half of all ratios before the head", Scheme(name, halves, scheme.biases)
+
+
+def learns_in_part(part: Model, layer: int) -> bool:
+    op = part.weighted[layer].op
+    assert isinstance(op, Weighted)
+    return op.learns_in_part

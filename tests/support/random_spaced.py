@@ -35,7 +35,9 @@ def spans(make: ModelMaker, x: WriterTensor, padding: Padding) -> list[tuple[int
     return found
 
 
-def layer(make: ModelMaker, kind: str, x: WriterTensor, groups: int, out_ch: int) -> None:
+def layer(
+    make: ModelMaker, kind: str, x: WriterTensor, name: str, groups: int, out_ch: int
+) -> WriterTensor:
     """A CONV_2D or DEPTHWISE_CONV_2D that is dilated and has so many groups."""
     padding = make.c.pick(*Padding)
     (kernel_h, down), (kernel_w, right) = spans(make, x, padding)
@@ -43,9 +45,9 @@ def layer(make: ModelMaker, kind: str, x: WriterTensor, groups: int, out_ch: int
     is_conv = kind == "CONV_2D"
     window = (kernel_h, kernel_w)
     shape = (out_ch, *window, x.shape[3] // groups) if is_conv else (1, *window, out_ch)
-    weights = make.c.weights("w", shape, 0 if is_conv else 3)
+    weights = make.c.weights(f"{name}_w", shape, 0 if is_conv else 3)
     assert x.quant is not None
-    bias = make.c.bias("b", x.quant, weights, out_ch)
+    bias = make.c.bias(f"{name}_b", x.quant, weights, out_ch)
     make.tensors += [weights, *bias]
     activation = make.c.pick(*ACTIVATIONS)
     options = Conv2DOptions(padding, *stride, activation, down, right)
@@ -53,30 +55,34 @@ def layer(make: ModelMaker, kind: str, x: WriterTensor, groups: int, out_ch: int
         multiplier = out_ch // x.shape[3]
         options = DepthwiseConv2DOptions(padding, *stride, multiplier, activation, down, right)
     absent = (None,) if is_conv else ()
-    inputs = ("x", "w", *(("b",) if bias else absent))
-    make.ops.append(WriterOp(kind, inputs, ("y",), options))
+    inputs = (x.name, weights.name, *((bias[0].name,) if bias else absent))
+    make.ops.append(WriterOp(kind, inputs, (name,), options))
     sizes = zip(x.shape[1:3], (kernel_h, kernel_w), (down, right), stride, strict=True)
     h, w = (out_size(n, (k - 1) * apart + 1, step, padding) for n, k, apart, step in sizes)
-    make.activation("y", (1, h, w, out_ch), make.c.quant())
+    return make.activation(name, (1, h, w, out_ch), make.c.quant())
 
 
 def dilated(make: ModelMaker) -> None:
-    layer(make, "CONV_2D", image(make, make.c.number(1, 5)), 1, make.c.number(1, 6))
+    layer(make, "CONV_2D", image(make, make.c.number(1, 5)), "y", 1, make.c.number(1, 6))
 
 
 def grouped(make: ModelMaker) -> None:
     groups = make.c.number(2, 4)
     x = image(make, groups * make.c.number(1, 4), 7)
-    layer(make, "CONV_2D", x, groups, groups * make.c.number(1, 4))
+    layer(make, "CONV_2D", x, "y", groups, groups * make.c.number(1, 4))
 
 
 def dilated_depthwise(make: ModelMaker) -> None:
     x = image(make, make.c.number(1, 9))
-    layer(make, "DEPTHWISE_CONV_2D", x, 1, x.shape[3] * make.c.number(1, 3))
+    layer(make, "DEPTHWISE_CONV_2D", x, "y", 1, x.shape[3] * make.c.number(1, 3))
 
 
 def transpose_conv(make: ModelMaker) -> None:
-    padding, x = make.c.pick(*Padding), image(make, make.c.number(1, 5), 5)
+    transposed(make, image(make, make.c.number(1, 5), 5), "y")
+
+
+def transposed(make: ModelMaker, x: WriterTensor, name: str) -> WriterTensor:
+    padding = make.c.pick(*Padding)
     kernel = make.c.number(1, 5), make.c.number(1, 5)
     stride = make.c.number(1, 3), make.c.number(1, 3)
     sizes = []
@@ -86,14 +92,34 @@ def transpose_conv(make: ModelMaker) -> None:
             size * step - rest if padding == Padding.SAME else (size - 1) * step + k + rest
         )
     shape = (1, *sizes, make.c.number(1, 5))
-    weights = make.c.weights("w", (shape[3], *kernel, x.shape[3]), 0)
+    weights = make.c.weights(f"{name}_w", (shape[3], *kernel, x.shape[3]), 0)
     assert x.quant is not None
-    bias = make.c.bias("b", x.quant, weights, shape[3])
-    make.tensors += [constant("shape", np.array(shape, np.int32)), weights, *bias]
-    inputs = ("shape", "w", "x", *(b.name for b in bias))
+    bias = make.c.bias(f"{name}_b", x.quant, weights, shape[3])
+    make.tensors += [constant(f"{name}_shape", np.array(shape, np.int32)), weights, *bias]
+    inputs = (f"{name}_shape", weights.name, x.name, *(b.name for b in bias))
     options = TransposeConvOptions(padding, *stride, make.c.pick(*ACTIVATIONS))
-    make.ops.append(WriterOp("TRANSPOSE_CONV", inputs, ("y",), options))
-    make.activation("y", shape, make.c.quant())
+    make.ops.append(WriterOp("TRANSPOSE_CONV", inputs, (name,), options))
+    return make.activation(name, shape, make.c.quant())
+
+
+def spaced_trunk(seed: int) -> bytes:
+    """A model of 3 to 6 layers, most of them spaced, behind an image, and one with 3 outputs."""
+    make = ModelMaker(seed)
+    x = image(make, make.c.pick(2, 4), 9)
+    for k in range(make.c.number(3, 6)):
+        name, kind = f"t{k}", make.c.number(0, 5)
+        if kind == 0:
+            x = make.layer(make.c.pick("CONV_2D", "DEPTHWISE_CONV_2D"), x, name)
+        elif kind == 1 and x.shape[1] * x.shape[2] < 60:
+            x = transposed(make, x, name)
+        elif kind == 2:
+            x = layer(make, "DEPTHWISE_CONV_2D", x, name, 1, x.shape[3])
+        elif kind == 3 and x.shape[3] % 2 == 0:
+            x = layer(make, "CONV_2D", x, name, 2, 2 * make.c.number(1, 3))
+        else:
+            x = layer(make, "CONV_2D", x, name, 1, make.c.pick(2, 3, 4))
+    make.dense_of(x, "y", 3)
+    return make.finish()
 
 
 def tall_pool(kind: str) -> Callable[[ModelMaker], None]:

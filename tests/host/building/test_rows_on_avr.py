@@ -22,6 +22,7 @@ from mcutrain.host.training.runners import DeviceRunner, simulated
 from mcutrain.host.training.verify import read_tensor
 from mcutrain.trainer.graph.graph import Graph
 from mcutrain.trainer.graph.op import Node
+from mcutrain.trainer.ops.error import SUFFIXES
 from mcutrain.trainer.planner.memory import ARENA, STATE
 from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.bench import bench_plan, draw_inputs, node_of
@@ -34,7 +35,7 @@ from tests.support.small_plans import small_plan
 BOARD = "atmega1284p"
 ROUNDS = 3
 FILLED = {ARENA: 0x5A, STATE: 0}  # what is no row's: in the state it must be valid
-KINDS = ("no update", "updates by E12", "updates by E8")
+KINDS = ("values", "errors", "updates by E12", "updates by E8")
 
 
 def kernel_of(case: Case) -> str:
@@ -43,10 +44,12 @@ def kernel_of(case: Case) -> str:
     return "" if call is None else call.kernel
 
 
-def kind_of(kernel: str) -> str:
-    """One of KINDS: kernels that update something by errors of 12 bits or 8, and all others."""
-    is_update = any(part in kernel for part in ("_update", "_accumulate"))
-    return KINDS[0] if not is_update else KINDS[1] if kernel.endswith("_s16") else KINDS[2]
+def kind_of(kernel: str, row: Case) -> str:
+    """One of KINDS: kernels that update something by errors of 12 bits or 8, those that compute
+    errors, and all others."""
+    if any(part in kernel for part in ("_update", "_accumulate")):
+        return KINDS[2] if kernel.endswith("_s16") else KINDS[3]
+    return KINDS[1] if row.op.output_suffixes == SUFFIXES else KINDS[0]
 
 
 def ram_bytes(row: Case) -> int:
@@ -104,11 +107,11 @@ def run_round(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("board", "kind"), [board_param(BOARD, kind, is_long=kind != KINDS[0]) for kind in KINDS]
+    ("board", "kind"), [board_param(BOARD, kind, is_long=kind in KINDS[2:]) for kind in KINDS]
 )
 def test_a_row_of_every_kernel_has_the_same_bits(board: str, kind: str) -> None:
     """Not all at once: they are more than its flash."""
-    rows = [row for kernel, row in smallest_rows().items() if kind == kind_of(kernel)]
+    rows = [row for kernel, row in smallest_rows().items() if kind == kind_of(kernel, row)]
     assert len(rows) > 10
     run_rows(rows)
 

@@ -17,6 +17,7 @@ import tflite
 from mcutrain.trainer.errors import ModelError, Obstacle
 from mcutrain.trainer.graph.tensor import QuantParams
 from mcutrain.trainer.making.options import (
+    Activation,
     Conv2DOptions,
     FullyConnectedOptions,
     ReshapeOptions,
@@ -64,14 +65,14 @@ def image(name: str, **more: Any) -> WriterTensor:
 
 def test_all_obstacles_are_listed_in_one_reading() -> None:
     p = with_operator("CEIL", image("m"))
-    p.op(0, options=Conv2DOptions(dilation_h_factor=2))
+    p.op(0, options=Conv2DOptions(fused_activation_function=Activation.TANH))
     p.ops.append(WriterOp("COS", ("y",), ("z",)))
     p.tensors["z"], p.outputs = WriterTensor("z", (1, 5), quant=QuantParams((0.1,), 0)), ["z"]
     found = obstacles(p.write())
 
     assert [(o.operator, o.kind) for o in found] == [(0, "CONV_2D"), (1, "CEIL"), (3, "COS")]
     assert all(o.remedy for o in found)
-    with pytest.raises(ModelError, match=r"m\.tflite: operator 0 \(CONV_2D.* is dilated.*\(2 more"):
+    with pytest.raises(ModelError, match=r"m\.tflite: operator 0 \(CONV_2D.* TANH.*\(2 more"):
         parse(p.write(), "m", "m.tflite")
 
 
@@ -104,14 +105,14 @@ def test_weights_that_are_computed_name_what_computes_them() -> None:
     assert "tensor 'v' is computed, by operator 0, where a constant is needed" in found.text
 
 
-def test_a_grouped_convolution_is_called_so() -> None:
+def test_groups_that_do_not_divide_the_filters_are_called_so() -> None:
     p = parts()
     data = np.ones((3, 3, 3, 1), np.int8)
     p.change("w", shape=data.shape, data=data)
     (found,) = obstacles(p.write())
 
     assert found.operator == 0
-    assert "is a grouped convolution: 2 groups of 1 of the 2 channels of 'x'" in found.text
+    assert "3 filters of 1 channels do not divide the 2 channels of 'x' into groups" in found.text
 
 
 @pytest.mark.parametrize("kind", ["COS", "TANH"])
@@ -291,7 +292,7 @@ def test_a_head_before_a_reshape_that_mixes_it_says_so() -> None:
 
 def test_inspect_lists_them_and_the_other_commands_name_the_first(run: Run, tmp_path: Path) -> None:
     p = with_operator("CEIL", image("m"))
-    p.op(0, options=Conv2DOptions(dilation_h_factor=2))
+    p.op(0, options=Conv2DOptions(fused_activation_function=Activation.TANH))
     bad, good = tmp_path / "bad.tflite", tmp_path / "good.tflite"
     bad.write_bytes(p.write())
     good.write_bytes(residual_model())

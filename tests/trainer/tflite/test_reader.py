@@ -211,9 +211,9 @@ def an_unknown_activation(p: Parts) -> None:
     p.op(0, options=Conv2DOptions(fused_activation_function=Activation.TANH))
 
 
-@unsupported("operator 0", "dilated")
+@unsupported("operator 0", "the dilation 65536", "up to 32768")
 def dilation(p: Parts) -> None:
-    p.op(0, options=Conv2DOptions(dilation_h_factor=2))
+    p.op(0, options=Conv2DOptions(dilation_h_factor=2**16))
 
 
 @refuses("operator 0", "padding 7")
@@ -313,7 +313,7 @@ def a_softmax_with_another_output_type(p: Parts) -> None:
     p.change("y", shape=(1, 4, 4, 3), quant=QuantParams((1 / 256,), 4))
 
 
-@unsupported("operator 1", "up to 32x4096")
+@unsupported("operator 1", "up to 65536x65536")
 def a_vast_pool(p: Parts) -> None:
     p.op(1, kind="AVERAGE_POOL_2D", inputs=("a",),
          options=Pool2DOptions(Padding.SAME, 1, 1, 3, 2**31 - 1))  # fmt: skip
