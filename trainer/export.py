@@ -97,7 +97,8 @@ def write_layer(patch: TflitePatch, node: Node, values: Values) -> None:
         index = patch.own_input(node.index, 1)
         whole = values.of(learned)
         if op.channels:
-            frozen = patch.contents(index, "<i1").reshape(w.type.shape)
+            frozen = patch.contents(index, "<i1").reshape(w.type.shape).copy()
+            frozen[..., list(op.columns(node.inputs[0].type, w.type))] = 0
             whole = op.whole_weights(node.inputs[0].type, frozen, whole)
         patch.set_data(index, whole[: values.rows].astype("<i1").tobytes())
     if op.has_bias and node.inputs[2].role is Role.PARAM:

@@ -14,7 +14,7 @@ from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.graph.graph import Graph, prune
 from mcutrain.trainer.graph.op import BehindHead, Node
 from mcutrain.trainer.graph.tensor import QuantParams, Role, Tensor, constant
-from mcutrain.trainer.ops.weighted import Weighted, dead_channels
+from mcutrain.trainer.ops.weighted import BEYOND_INT8, Weighted, dead_channels
 
 LISTED = "`mcutrain inspect` lists them"
 MAX_CLASSES = 2**16 - 1
@@ -30,6 +30,7 @@ class Model:
     ``pixels`` is the uint8 quantisation in which the file takes its input, before a conversion;
     ``tied`` are the operators that read the same weights of the file, each time they are several.
     ``calibration`` says with how many samples the file's ranges were calibrated, if they were.
+    ``is_unsigned``: the file computes in uint8.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Model:
     pixels: QuantParams | None = None
     tied: tuple[tuple[int, ...], ...] = ()
     calibration: str | None = None
+    is_unsigned: bool = False
 
     @property
     def weighted(self) -> list[Node]:
@@ -148,6 +150,12 @@ def with_spare_rows(model: Model, spare: int) -> Model:
     old = model.classes
     if spare < 1 or old + spare > MAX_CLASSES:
         raise ModelError(f"{old} classes leave room for 1 to {MAX_CLASSES - old} spare ones")
+    head = model.weighted[-1]
+    if isinstance(head.op, Weighted) and head.op.has_two_parts:
+        raise ModelError(
+            f"the last weighted layer, {head.name}, cannot get outputs beside the old ones, as "
+            f"{BEYOND_INT8}: give --classes N for a new head"
+        )
     return replace_head(model, old + spare, extend_head)
 
 
@@ -181,7 +189,9 @@ def replace_head(model: Model, classes: int, add: AddHead) -> Model:
             return graph.add(op, *inputs, name=node.name, index=node.index)
         return None
 
-    return rebuild(model, change)
+    changed = rebuild(model, change)
+    # What only the old head read goes with it.
+    return replace(changed, graph=prune(changed.graph, {changed.logits, changed.output}))
 
 
 def why_not_behind(node: Node, classes: int) -> str:
@@ -213,6 +223,7 @@ def add_head(
         act_max=127,
         has_bias=True,
         dead=(),
+        channels=None,
     )
     return graph.add(op, inputs[0], w, b, name=node.name, index=node.index)
 

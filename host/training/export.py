@@ -29,6 +29,11 @@ def export_saved(model: Path, state: Path, output: Path, resumable: bool = True)
 def check_exportable(request: Request, plan: TrainingPlan) -> None:
     """Raises ModelError if the network could not be exported, trained or not."""
     original = load(request.model)
+    if original.is_unsigned:
+        raise ModelError(
+            f"{request.model} is a model of uint8, which has no place for what was trained as int8:"
+            " use --save, which `mcutrain evaluate --state` reads"
+        )
     last = original.graph.producer(original.output)
     is_softmax = last is not None and isinstance(last.op, Softmax)
     if is_softmax and (plan.task.logits.type.shape[-1] == 1 or not plan.classes):

@@ -15,6 +15,7 @@ from mcutrain.trainer.graph.op import Op
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Role, Tensor
 from mcutrain.trainer.tflite.tensors import FileTensors
 from mcutrain.trainer.tflite.unread import unread
+from mcutrain.trainer.tflite.unsigned import centred
 
 OPTION_NAMES = {v: k for k, v in vars(tflite.BuiltinOptions).items() if isinstance(v, int)}
 ACTIVATION_NAMES = {
@@ -51,6 +52,7 @@ class FileOperator:
     graph: Graph  # what ``add`` appends to
     asked: set[str | int] = field(default_factory=set)  # options by name, inputs by position
     added: list[Tensor] = field(default_factory=list)
+    beyond: list[Array] = field(default_factory=list)  # what weights of uint8 lack as int8
 
     @property
     def name(self) -> str:
@@ -148,6 +150,9 @@ class FileOperator:
     def weights(self) -> Tensor:
         """Input 1: symmetric int8 weights."""
         w = self.reader.read_tensor(self.input_index(1), f"{self.name}_w", Role.CONST)
+        if self.reader.is_unsigned and w.type.dtype is DType.S8 and w.type.quant is not None:
+            w, rest = centred(self, w)
+            self.beyond.append(rest)
         if w.type.dtype is not DType.S8 or w.type.quant is None or w.type.zero_point != 0:
             raise UnsupportedOpError(f"{self}: the weights '{w.label}' are not symmetric int8")
         return w

@@ -17,6 +17,7 @@ from mcutrain.trainer.graph.tensor import QuantParams, Role, Tensor, TensorType
 from mcutrain.trainer.model import Model, trim
 from mcutrain.trainer.ops.softmax import Softmax
 from mcutrain.trainer.ops.weighted import Weighted
+from mcutrain.trainer.tflite import unsigned
 from mcutrain.trainer.tflite.bounds import MAX_OPERANDS, MAX_OPERATORS, require_bounded
 from mcutrain.trainer.tflite.folding import FOLDS
 from mcutrain.trainer.tflite.listing import CONVERSIONS, FLOATS, Listing
@@ -115,6 +116,7 @@ class Reader:
             )
         for k in range(len(self.listing)):
             self.declared.writers.update(dict.fromkeys(self.listing.outputs_of(k), k))
+        self.declared.is_unsigned = unsigned.is_unsigned(self.listing)
         source = self.read_ends()
         self.read_operators()
         if not self.obstacles:
@@ -134,6 +136,7 @@ class Reader:
         model = Model(
             self.name, self.graph, source, logits, output, training_state(self.file, self.where),
             self.pixels(self.subgraph.Inputs(0)), self.tied(), calibration(self.file, self.where),
+            self.declared.is_unsigned,
         )  # fmt: skip
         if not trim(model).weighted:
             raise ModelError(
@@ -261,7 +264,9 @@ class Reader:
         """Append the nodes of an operator of activations. Raises ModelError."""
         for out in source.outs:
             self.declared.require_int8(out, source.site)
-        found = importers()[source.kind].imported(source)
+        kind = importers()[source.kind]
+        is_unsigned = self.declared.is_unsigned
+        found = unsigned.imported(kind, source) if is_unsigned else kind.imported(source)
         source.require_all_read()
         require_as_many(source, len(found), len(outputs))
         for k, (index, declared, out) in enumerate(zip(outputs, source.outs, found, strict=True)):

@@ -14,6 +14,7 @@ from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Role, Tenso
 from mcutrain.trainer.tflite.bounds import MAX_ELEMENTS, MAX_RANK
 from mcutrain.trainer.tflite.remedies import STATE
 from mcutrain.trainer.tflite.unread import newer_fields
+from mcutrain.trainer.tflite.unsigned import signed
 
 MAX_INTEGERS = 1 << 12  # elements of a shape, of axes or the like
 MAX_NAME = 1 << 10  # bytes; converters join the names of what they fuse
@@ -32,13 +33,15 @@ FULL_INTEGER = "convert the model with full-integer quantisation, to int8"
 
 class FileTensors:
     """What the subgraph of a file declares. ``tensors`` are the activations that were read so far,
-    ``folded`` the integers that were computed, ``writers`` has the operator that writes each."""
+    ``folded`` the integers that were computed, ``writers`` has the operator that writes each.
+    ``is_unsigned``: what is uint8 is read as int8 (trainer.tflite.unsigned)."""
 
     def __init__(self, file: Any, subgraph: Any, where: str) -> None:
         self.file, self.subgraph, self.where = file, subgraph, where
         self.tensors: dict[int, Tensor] = {}
         self.folded: dict[int, Array] = {}
         self.writers: dict[int, int] = {}
+        self.is_unsigned = False
 
     def label(self, index: int) -> str:
         if not 0 <= index < self.subgraph.TensorsLength():
@@ -91,6 +94,8 @@ class FileTensors:
             self.require_constant(index)
         type_ = TensorType(shape, DTYPES[table.Type()], self.read_quant(table, label, shape))
         data = self.read_buffer(table.Buffer(), type_, label) if role is Role.CONST else None
+        if self.is_unsigned and type_.dtype is DType.U8:
+            type_, data = signed(type_, data)
         tensor = Tensor(name, type_, role, data, label, file_index=index)
         if role is not Role.CONST and self.has_data(table.Buffer()):
             raise ModelError(f"{self.where}: tensor '{label}' is computed, yet it has data")

@@ -1,12 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """One row per thing worth checking about an operator. Every test of operators reads this."""
 
-from tests.support.op_cases import elementwise, layers, moves, others, pools, positions, structural
+from tests.support.op_cases import (
+    elementwise,
+    layers,
+    moves,
+    others,
+    pools,
+    positions,
+    structural,
+    unsigned,
+)
 from tests.support.op_cases.case import Case
 from tests.support.op_cases.formats import other_formats
 
 __all__ = ["CASES", "Case"]
 
-TOPICS = (layers, pools, others, structural, elementwise, moves, positions)
+TOPICS = (layers, pools, others, structural, elementwise, moves, positions, unsigned)
 ROWS = [row for topic in TOPICS for row in topic.ROWS]
 CASES = [*ROWS, *other_formats(ROWS)]
