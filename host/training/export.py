@@ -10,7 +10,7 @@ from mcutrain.host.files import write_whole
 from mcutrain.host.request import Request
 from mcutrain.host.training.state import SavedState
 from mcutrain.trainer.errors import ModelError
-from mcutrain.trainer.export import Export, export_model
+from mcutrain.trainer.export import UNSIGNED, Export, export_model
 from mcutrain.trainer.interpreter import unpack_state
 from mcutrain.trainer.ops.softmax import Softmax
 from mcutrain.trainer.tflite.reader import load
@@ -31,8 +31,7 @@ def check_exportable(request: Request, plan: TrainingPlan) -> None:
     original = load(request.model)
     if original.is_unsigned:
         raise ModelError(
-            f"{request.model} is a model of uint8, which has no place for what was trained as int8:"
-            " use --save, which `mcutrain evaluate --state` reads"
+            f"{request.model} {UNSIGNED}: use --save, which `mcutrain evaluate --state` reads"
         )
     last = original.graph.producer(original.output)
     is_softmax = last is not None and isinstance(last.op, Softmax)

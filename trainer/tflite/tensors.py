@@ -29,6 +29,10 @@ INTEGERS = {tflite.TensorType.INT32: np.int32, tflite.TensorType.INT64: np.int64
 TYPE_NAMES = {v: k for k, v in vars(tflite.TensorType).items() if isinstance(v, int)}
 OLDER = "convert it with a TFLite converter of the schema that is known here, or an older one"
 FULL_INTEGER = "convert the model with full-integer quantisation, to int8"
+INT16 = (
+    "convert it to int8, or train the int8 tail behind a tensor (--from TENSOR); docs/int16.md says "
+    "what int16 would take"
+)
 
 
 class FileTensors:
@@ -218,7 +222,7 @@ class FileTensors:
                 f"{self.where}: {what} is {tensor.type.dtype.np.name}"
                 f"{'' if tensor.type.quant else ' without a scale'}; "
                 "int8 activations are supported",
-                FULL_INTEGER,
+                INT16 if tensor.type.dtype is DType.S16 else FULL_INTEGER,
             )
         if len(tensor.type.quant.scales) != 1 or not -128 <= tensor.type.zero_point <= 127:
             raise ModelError(f"{self.where}: {what} has no single scale and int8 zero point")

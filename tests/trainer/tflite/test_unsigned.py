@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mcutrain.trainer.calibration import calibrate
 from mcutrain.trainer.errors import ModelError, SchemeError, UnsupportedOpError
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.making.writer import WriterOp
@@ -102,6 +103,11 @@ def test_what_uint8_computes_otherwise_is_refused() -> None:
 def test_weights_of_255_above_their_zero_point_are_refused() -> None:
     with pytest.raises(UnsupportedOpError, match="reach 255 above their zero point"):
         parse(replace(MODELS["beyond"], zeros=(0, 128, 128)).file(), "old")
+
+
+def test_a_uint8_model_is_not_calibrated() -> None:
+    with pytest.raises(ModelError, match="the model is of uint8, whose ranges stay"):
+        calibrate(MODELS["plain"].file(), np.zeros((2, 72), np.int8))
 
 
 def test_a_trained_uint8_model_is_saved_and_not_exported(run: Run, tmp_path: Path) -> None:
