@@ -88,8 +88,8 @@ def calibrate(
         raise ModelError("the model has a training state: calibrate a model before it is trained")
     if model.is_unsigned:
         raise ModelError(
-            "the model is of uint8, whose ranges stay: convert it again from its source, to int8, or "
-            "train it as it is (--classes N gives it a new head)"
+            "the model is of uint8, whose ranges stay: convert it again from its source, to int8, "
+            "or train it as it is (--classes N gives it a new head)"
         )
     before, original = quants(model), data
     try:

@@ -30,8 +30,8 @@ TYPE_NAMES = {v: k for k, v in vars(tflite.TensorType).items() if isinstance(v, 
 OLDER = "convert it with a TFLite converter of the schema that is known here, or an older one"
 FULL_INTEGER = "convert the model with full-integer quantisation, to int8"
 INT16 = (
-    "convert it to int8, or train the int8 tail behind a tensor (--from TENSOR); docs/int16.md says "
-    "what int16 would take"
+    "convert it to int8, or train the int8 tail behind a tensor (--from TENSOR); docs/int16.md "
+    "says what int16 would take"
 )
 
 
