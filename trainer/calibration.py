@@ -86,6 +86,11 @@ def calibrate(
     model = parse(data, "model")
     if model.training_state is not None:
         raise ModelError("the model has a training state: calibrate a model before it is trained")
+    if model.is_unsigned:
+        raise ModelError(
+            "the model is of uint8, whose ranges stay: convert it again from its source, to int8, "
+            "or train it as it is (--classes N gives it a new head)"
+        )
     before, original = quants(model), data
     try:
         data = fitted(data, model, samples, done)

@@ -11,7 +11,7 @@ import numpy as np
 
 from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.graph.op import BehindHead, Node
-from mcutrain.trainer.graph.tensor import Array, QuantParams, Role, Tensor
+from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Role, Tensor
 from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.tflite.declared import FileTensor
 from mcutrain.trainer.tflite.metadata import TRAINING_STATE
@@ -24,6 +24,7 @@ from mcutrain.trainer.training_state import TrainingState
 CODES = {dtype: code for code, dtype in DTYPES.items()}
 NO_OPERATORS = ("DEQUANTIZE",)  # at a model's output in a file, and in no graph
 UNCLAMPED = (-128, 127)
+UNSIGNED = "is a model of uint8, which has no place for what was trained as int8"
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ def export_model(
     try:
         patch = TflitePatch(original)
         layers = [node for node in plan.forward if isinstance(node.op, Weighted)]
+        require_int8(patch, layers)
         in_use = int(state[plan.task.active][0]) if plan.task.active else None
         for node in layers[:-1]:
             write_layer(patch, node, Values(state))
@@ -60,6 +62,14 @@ def export_model(
         return Export(patch.finish(), patch.unused_bytes)
     except READER_ERRORS as err:
         raise ModelError(f"the model file is damaged or another than the plan's: {err}") from err
+
+
+def require_int8(patch: TflitePatch, layers: list[Node]) -> None:
+    """Raises ModelError for a file whose weights are uint8."""
+    for node in layers:
+        require_layer(patch, node)
+        if patch.tensor(patch.inputs[node.index][1]).type == CODES[DType.U8]:
+            raise ModelError(f"the model file {UNSIGNED}: {node.name}")
 
 
 @dataclass(frozen=True)
@@ -97,7 +107,8 @@ def write_layer(patch: TflitePatch, node: Node, values: Values) -> None:
         index = patch.own_input(node.index, 1)
         whole = values.of(learned)
         if op.channels:
-            frozen = patch.contents(index, "<i1").reshape(w.type.shape)
+            frozen = patch.contents(index, "<i1").reshape(w.type.shape).copy()
+            frozen[..., list(op.columns(node.inputs[0].type, w.type))] = 0
             whole = op.whole_weights(node.inputs[0].type, frozen, whole)
         patch.set_data(index, whole[: values.rows].astype("<i1").tobytes())
     if op.has_bias and node.inputs[2].role is Role.PARAM:

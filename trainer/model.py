@@ -14,7 +14,7 @@ from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.graph.graph import Graph, prune
 from mcutrain.trainer.graph.op import BehindHead, Node
 from mcutrain.trainer.graph.tensor import QuantParams, Role, Tensor, constant
-from mcutrain.trainer.ops.weighted import Weighted, dead_channels
+from mcutrain.trainer.ops.weighted import BEYOND_INT8, Weighted, dead_channels
 from mcutrain.trainer.options import WHOLE, Section
 
 LISTED = "`mcutrain inspect` lists them"
@@ -41,7 +41,8 @@ class Model:
     ``tied`` are the operators that read the same weights of the file, each time they are several.
     ``calibration`` says with how many samples the file's ranges were calibrated, if they were.
     ``states`` go on from inference to inference (trainer.sequence).
-    ``section`` is the part of the file's network that it is.
+    ``section`` is the part of the file's network that it is. ``is_unsigned``: the file computes in
+    uint8.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Model:
     calibration: str | None = None
     states: tuple[State, ...] = ()
     section: Section = WHOLE
+    is_unsigned: bool = False
 
     @property
     def weighted(self) -> list[Node]:
@@ -220,6 +222,12 @@ def with_spare_rows(model: Model, spare: int) -> Model:
     old = model.classes
     if spare < 1 or old + spare > MAX_CLASSES:
         raise ModelError(f"{old} classes leave room for 1 to {MAX_CLASSES - old} spare ones")
+    head = model.weighted[-1]
+    if isinstance(head.op, Weighted) and head.op.has_two_parts:
+        raise ModelError(
+            f"the last weighted layer, {head.name}, cannot get outputs beside the old ones, as "
+            f"{BEYOND_INT8}: give --classes N for a new head"
+        )
     return replace_head(model, old + spare, extend_head)
 
 
@@ -253,7 +261,9 @@ def replace_head(model: Model, classes: int, add: AddHead) -> Model:
             return graph.add(op, *inputs, name=node.name, index=node.index)
         return None
 
-    return rebuild(model, change)
+    changed = rebuild(model, change)
+    # What only the old head read goes with it.
+    return replace(changed, graph=prune(changed.graph, {changed.logits, changed.output}))
 
 
 def why_not_behind(node: Node, classes: int) -> str:
@@ -285,6 +295,7 @@ def add_head(
         act_max=127,
         has_bias=True,
         dead=(),
+        channels=None,
     )
     return graph.add(op, inputs[0], w, b, name=node.name, index=node.index)
 

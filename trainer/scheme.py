@@ -17,7 +17,7 @@ from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Role, Tensor, TensorType
 from mcutrain.trainer.model import Model, rebuild
 from mcutrain.trainer.ops.gather_channels import GatherChannels
-from mcutrain.trainer.ops.weighted import Weighted
+from mcutrain.trainer.ops.weighted import BEYOND_INT8, Weighted
 from mcutrain.trainer.options import SPEC_HELP, Scheme
 
 if sys.version_info >= (3, 11):
@@ -192,6 +192,8 @@ def apply_scheme(model: Model, scheme: Scheme) -> Model:
                 f"the ratio {ratio} of layer {layer} ({node.name}) rounds to none of its {in_ch} "
                 "input channels: give 0 or more"
             )
+        if node.op.has_two_parts:
+            return add_beyond(graph, node, inputs, scheme, layer)
         is_whole = len(channels) == in_ch
         inputs = learned_inputs(inputs, is_whole, layer in scheme.biases)
         if channels and not is_whole and not node.op.learns_in_part:
@@ -210,6 +212,23 @@ def apply_scheme(model: Model, scheme: Scheme) -> Model:
         )
     require_gradients(changed, scheme)
     return changed
+
+
+def add_beyond(
+    graph: Graph, node: Node, inputs: tuple[Tensor, ...], scheme: Scheme, layer: int
+) -> tuple[Tensor, ...]:
+    """Append a layer of which some weights are beyond int8, in two parts (trainer.tflite.unsigned).
+    Its bias may learn. Raises SchemeError if its weights are to."""
+    assert isinstance(node.op, Weighted)
+    if scheme.ratios.get(layer):
+        raise SchemeError(
+            f"scheme '{scheme.name}' lets layer {layer} ({node.name}) learn, but {BEYOND_INT8}: "
+            "leave it out, or give --classes N for a new head and train "
+            "that (--update head)"
+        )
+    has_bias = node.op.has_bias and layer in scheme.biases
+    inputs = learned_inputs(inputs, False, has_bias)
+    return graph.add(node.op, *inputs, name=node.name, index=node.index)
 
 
 def require_gradients(model: Model, scheme: Scheme) -> None:

@@ -215,6 +215,8 @@ def can_narrow(node: Node, count: int) -> bool:
     """Whether the node can do with fewer channels of its input or output."""
     if isinstance(node.op, Weighted):
         x, w = (t.type.shape for t in node.inputs[:2])
+        if node.op.has_two_parts:
+            return False
         return node.op.by_channel or x[-1] == w[-1]  # else it flattens: channels lie apart
     return node.op.narrowed(node, count) is not None
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from mcutrain.trainer.errors import ModelError
-from mcutrain.trainer.graph.tensor import Array, DType, Tensor
+from mcutrain.trainer.graph.tensor import Array, DType, Role, Tensor
 from mcutrain.trainer.interpreter import state_digest
 from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.options import Scheme
@@ -181,8 +181,12 @@ def chosen_scheme(plan: TrainingPlan) -> Scheme:
 
     Trained weights have other norms: the ratios alone would choose other channels.
     """
-    ops = [node.op for node in plan.forward if isinstance(node.op, Weighted)]
-    channels = {k: op.channels for k, op in enumerate(ops) if op.channels}
+    layers = [(node, node.op) for node in plan.forward if isinstance(node.op, Weighted)]
+    channels = {
+        k: op.channels
+        for k, (node, op) in enumerate(layers)
+        if op.channels and op.split_inputs(node)[2].role is Role.PARAM
+    }
     return replace(plan.scheme, channels=channels)
 
 

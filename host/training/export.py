@@ -10,7 +10,7 @@ from mcutrain.host.files import write_whole
 from mcutrain.host.request import Request
 from mcutrain.host.training.state import SavedState
 from mcutrain.trainer.errors import ModelError
-from mcutrain.trainer.export import Export, export_model
+from mcutrain.trainer.export import UNSIGNED, Export, export_model
 from mcutrain.trainer.interpreter import unpack_state
 from mcutrain.trainer.ops.softmax import Softmax
 from mcutrain.trainer.training_plan import TrainingPlan
@@ -28,6 +28,10 @@ def export_saved(model: Path, state: Path, output: Path, resumable: bool = True)
 def check_exportable(request: Request, plan: TrainingPlan) -> None:
     """Raises ModelError if the network could not be exported, trained or not."""
     original = request.read()
+    if original.is_unsigned:
+        raise ModelError(
+            f"{request.model} {UNSIGNED}: use --save, which `mcutrain evaluate --state` reads"
+        )
     last = original.graph.producer(original.output)
     is_softmax = last is not None and isinstance(last.op, Softmax)
     if is_softmax and (plan.task.logits.type.shape[-1] == 1 or not plan.classes):

@@ -14,10 +14,12 @@ from mcutrain.trainer.graph.tensor import Array, TensorType
 from mcutrain.trainer.ops.abs import Abs
 from mcutrain.trainer.ops.add import Add
 from mcutrain.trainer.ops.average_pool2d import AveragePool2D
+from mcutrain.trainer.ops.average_pool2d_half_up import AveragePool2DHalfUp
 from mcutrain.trainer.ops.batch_matmul import BatchMatMul
 from mcutrain.trainer.ops.concatenation import Concatenation
 from mcutrain.trainer.ops.conv2d import Conv2D
 from mcutrain.trainer.ops.depthwise_conv2d import DepthwiseConv2D
+from mcutrain.trainer.ops.depthwise_conv2d_wide import DepthwiseConv2DWide
 from mcutrain.trainer.ops.dilated_depthwise_conv2d import DilatedDepthwiseConv2D
 from mcutrain.trainer.ops.elu import Elu
 from mcutrain.trainer.ops.float_function import FloatFunction
@@ -86,14 +88,16 @@ def real_inputs(node: Node, values: tuple[Array, ...]) -> list[Array]:
 
 
 def whole(node: Node, reals: list[Array]) -> tuple[Array, Array, Array | float]:
-    """(x, w, b) of a layer; where it is learned in part, with the learned weights in place."""
+    """(x, w, b) of a layer; where it is learned in part, with the learned weights added."""
     op = node.op
     assert isinstance(op, Weighted)
     x, w = reals[:2]
     b = reals[2] if op.has_bias else 0.0
     if op.channels is not None:
         w = w.copy()
-        w[..., list(op.columns(*(t.type for t in node.inputs[:2])))] = reals[-1]
+        w[..., list(op.columns(*(t.type for t in node.inputs[:2])))] += reals[-1]
+    elif op.has_two_parts:
+        w = w + reals[-1]
     return x, w, b
 
 
@@ -319,8 +323,10 @@ MEANINGS = {
     SpacedConv2D: spaced_conv2d,
     TransposeConv: transpose_conv,
     DilatedDepthwiseConv2D: dilated_depthwise,
+    DepthwiseConv2DWide: depthwise,
     FullyConnected: fully_connected,
     AveragePool2D: average_pool,
+    AveragePool2DHalfUp: average_pool,
     Add: lambda node, reals: reals[0] + reals[1],
     MaxPool2D: max_pool,
     Mean: mean,

@@ -37,7 +37,7 @@ from mcutrain.trainer.export import export_model
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import Interpreter
-from mcutrain.trainer.losses import LOSSES, SQUARED_ERROR
+from mcutrain.trainer.losses import LOSSES, PIXELWISE, SQUARED_ERROR
 from mcutrain.trainer.model import Model
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
@@ -49,6 +49,7 @@ from tests.support.mutations import packed, spoilt_bytes, spoilt_fields, structu
 from tests.support.paths import models_folder
 from tests.support.random_models import ALL_MAKERS, random_model, samples
 from tests.support.small_models import residual_model
+from tests.support.unsigned_model import UnsignedModel
 from tests.tools.model_table import SUBJECTS, find, reference_outputs
 
 SECONDS, MEMORY = 10, 1 << 30
@@ -58,6 +59,10 @@ DECLARED = re.compile(
 )
 MAX_PRINTED = 1 << 17  # bytes of constants; more take most of the time
 REAL = 10  # one mutant of so many is of a real model
+UNSIGNED = {
+    "uint8": UnsignedModel(zeros=(128, 128, 128)),
+    "uint8 beyond int8": UnsignedModel(),
+}
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,8 @@ def real_models() -> dict[str, bytes]:
 def small_model(name: str) -> bytes:
     if name == "residual":
         return residual_model()
+    if name in UNSIGNED:
+        return UNSIGNED[name].file()
     kind, seed = name.rsplit(" ", 1)
     return random_model(kind, int(seed))
 
@@ -110,7 +117,8 @@ def mutant(seed: int, k: int) -> Mutant:
     rng = random.Random(f"{seed} {k}")
     real = real_models()
     if rng.randrange(REAL) or not real:
-        name = rng.choice(("residual", *(f"{kind} {rng.randrange(40)}" for kind in ALL_MAKERS)))
+        kinds = (f"{kind} {rng.randrange(40)}" for kind in ALL_MAKERS)
+        name = rng.choice(("residual", *UNSIGNED, *kinds))
         data = small_model(name)
     else:
         name = rng.choice(sorted(real))
@@ -152,7 +160,9 @@ def some_plan(model: Model, rng: random.Random) -> TrainingPlan:
     update = rng.choice(("head", "full", "full", "bias", "last:1"))
     logits = model.logits.type
     if logits.size != logits.shape[-1] or model.classes < 2:
-        return make_plan(model, PlanOptions(update, loss=SQUARED_ERROR))
+        loss = rng.choice((SQUARED_ERROR, PIXELWISE))
+        heads = (None, 1, 3) if loss == PIXELWISE else (None,)
+        return make_plan(model, PlanOptions(update, rng.choice(heads), loss=loss))
     kind = rng.randrange(6)
     if kind == 0:
         return make_plan(model, PlanOptions(update, rng.choice((1, 2, 5, 100))))
@@ -179,7 +189,10 @@ def exercise(data: bytes, rng: random.Random) -> None:
     shape = plan.task.input.type.shape
     for sample in samples(shape, 1, rng.randrange(2**31)):
         trained.infer(sample)
-    target: int | Array = 0 if plan.takes_label else np.zeros(plan.task.logits.type.shape, np.int8)
+    target: int | Array = 0
+    if not plan.takes_label and plan.task.target is not None:
+        kind = plan.task.target.type
+        target = np.zeros(kind.shape, kind.dtype.np)
     for sample in samples(shape, 1, rng.randrange(2**31))[-2:]:
         trained.step(sample, target)
     if plan.task.input.label == model.input.label:

@@ -43,6 +43,7 @@ from mcutrain.trainer.ops.weighted import (
     Weighted,
     channel_table,
     filter_scales,
+    greatest_weight,
 )
 from mcutrain.trainer.ops.weighted_gradients import WeightedGradInput, WeightedUpdate, update_kernel
 from mcutrain.trainer.ops.window import Geometry
@@ -113,7 +114,7 @@ def correlate(g: Geometry, x: Array, w: Array, zero_point: int) -> Array:
     """(out_h, out_w, out_ch) float, exact: of x (in_h, in_w, in_ch) s8 less its zero point and
     w (O, KH, KW, I) s8."""
     filters = w.reshape(g.out_ch, -1).astype(np.float32)
-    exact = exact_float(MAX_CENTRED * filters.shape[1] * 128)
+    exact = exact_float(MAX_CENTRED * filters.shape[1] * greatest_weight(w))
     if exact is not np.float32:
         exact = exact_float(MAX_CENTRED * sums_by_column(np.abs(filters).T).max())
     return filtered(g, g.padded(x, zero_point, exact), filters.astype(exact, copy=False).T)

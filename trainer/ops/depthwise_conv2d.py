@@ -32,6 +32,7 @@ from mcutrain.trainer.ops.weighted import (
     Weighted,
     channel_table,
     filter_scales,
+    greatest_weight,
 )
 from mcutrain.trainer.ops.weighted_gradients import WeightedGradInput, WeightedUpdate, update_kernel
 from mcutrain.trainer.ops.window import Geometry
@@ -84,7 +85,7 @@ class DepthwiseConv2D(Weighted):
         x, w = inputs[:2]
         g = self.windows(node)
         w = self.whole_weights(node.inputs[0].type, w, inputs[-1])
-        exact = exact_float(MAX_CENTRED * 128 * g.kernel_h * g.kernel_w)
+        exact = exact_float(MAX_CENTRED * greatest_weight(w) * g.kernel_h * g.kernel_w)
         x = x.reshape(g.in_h, g.in_w, g.in_ch)
         padded = repeated(g, g.padded(x, node.inputs[0].type.zero_point, exact))
         return (self.requantized(node, filtered(g, padded, w[0].astype(exact)), inputs),)
@@ -200,7 +201,7 @@ class DepthwiseConv2DGradInput(WeightedGradInput):
         g = self.windows(node)
         m, k, kf = self.scales(node)
         greatest = format_of(node.inputs[0].type).greatest
-        exact = exact_float(greatest * 128 * g.kernel_h * g.kernel_w)
+        exact = exact_float(greatest * greatest_weight(w) * g.kernel_h * g.kernel_w)
         dout = dout.reshape(g.out_h, g.out_w, g.out_ch).astype(exact)
         sums = scatter(g, dout, w[0].astype(exact))
         # Of at most 23 + 8 bits before and behind the point: floats hold near's sums, too.

@@ -37,10 +37,16 @@ from mcutrain.trainer.ops.window import MAX_TAPS, Geometry, Placement
 if TYPE_CHECKING:
     from mcutrain.trainer.graph.op import Node, OperatorSource, Tape
 
+BEYOND_INT8 = "some of its uint8 weights are beyond int8"  # of a layer read in two parts
 MAX_CENTRED = 255  # the magnitude of an input less its zero point
 MAX_FAN_IN = 65792  # products of 255 * 128 that fit 32 bits
 DEAD_SCALE = 2.0**-12
 DEAD_BIAS = 2**30
+
+
+def greatest_weight(w: Array) -> int:
+    """What no magnitude of weights passes: more than int8 where two parts of them are added."""
+    return 128 if w.dtype == np.int8 else 255
 
 
 def dead_channels(w: TensorType, axis: int, bias: tuple[Tensor, ...]) -> tuple[int, ...]:
@@ -168,6 +174,11 @@ class Weighted(Op, ABC):
     def limits(self) -> tuple[int, int]:
         return self.act_min, self.act_max
 
+    @property
+    def has_two_parts(self) -> bool:
+        """Whether its weights are two tensors, of which one acts on some channels only."""
+        return self.channels is not None
+
     def split_inputs(self, node: Node) -> tuple[Tensor | None, Tensor, Tensor]:
         """(bias or None, the input that is saved for the update, the weights that learn)."""
         b = node.inputs[2] if self.has_bias else None
@@ -196,11 +207,11 @@ class Weighted(Op, ABC):
         return self.channels or ()
 
     def whole_weights(self, x: TensorType, w: Array, w_l: Array) -> Array:
-        """The weights with the learned channels in place."""
+        """The weights with those of the learned channels added, int16; without any, ``w``."""
         if self.channels is None:
             return w
-        whole = w.copy()
-        whole[..., list(self.columns(x, constant("w", w).type))] = w_l
+        whole = w.astype(np.int16)
+        whole[..., list(self.columns(x, constant("w", w).type))] += w_l
         return whole
 
     def filter_weights(self, w: TensorType) -> Array:
@@ -263,6 +274,8 @@ class Weighted(Op, ABC):
     def why_frozen(self, node: Node) -> str:
         """Why the weights cannot learn from E12 errors; empty if they can."""
         x, w = node.inputs[:2]
+        if self.has_two_parts:
+            return BEYOND_INT8
         try:
             error = E12.types(node.output.type.shape)
             self.weight_update(x, w).infer(w.type, w.type, x.type, *error)
@@ -275,7 +288,9 @@ class Weighted(Op, ABC):
         x, w = node.inputs[:2]
         try:
             error = E12.types(node.output.type.shape)
-            self.grad_input(x).infer(*error, w.type, mask_type(x.type))
+            weights = (w, node.inputs[-1]) if self.channels else (w,)
+            types = (*error, *(t.type for t in weights), mask_type(x.type))
+            self.grad_input(x).infer(*types)
         except ValueError as err:
             return str(err)
         return ""

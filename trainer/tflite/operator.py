@@ -16,6 +16,7 @@ from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Role, Tenso
 from mcutrain.trainer.model import State
 from mcutrain.trainer.tflite.tensors import FileTensors
 from mcutrain.trainer.tflite.unread import INTERMEDIATES, unread
+from mcutrain.trainer.tflite.unsigned import centred
 
 OPTION_NAMES = {v: k for k, v in vars(tflite.BuiltinOptions).items() if isinstance(v, int)}
 ACTIVATION_NAMES = {
@@ -68,6 +69,7 @@ class FileOperator:
     graph: Graph  # what ``add`` appends to
     asked: set[str | int] = field(default_factory=set)  # options by name, inputs by position
     added: list[Tensor] = field(default_factory=list)
+    beyond: list[Array] = field(default_factory=list)  # what weights of uint8 lack as int8
 
     @property
     def name(self) -> str:
@@ -179,6 +181,9 @@ class FileOperator:
         if index < 0:
             raise ModelError(f"{self} has no weights at input {position}")
         w = self.reader.read_tensor(index, name, Role.CONST)
+        if self.reader.is_unsigned and w.type.dtype is DType.S8 and w.type.quant is not None:
+            w, rest = centred(self, w)
+            self.beyond.append(rest)
         if w.type.dtype not in dtypes or w.type.quant is None or w.type.zero_point != 0:
             wanted = " or ".join(dtype.np.name for dtype in dtypes)
             raise UnsupportedOpError(f"{self}: the weights '{w.label}' are not symmetric {wanted}")

@@ -20,6 +20,7 @@ from mcutrain.trainer.model import Model, logits_of, trim
 from mcutrain.trainer.ops.float_function import FloatFunction
 from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.options import WHOLE, Section
+from mcutrain.trainer.tflite import unsigned
 from mcutrain.trainer.tflite.bounds import MAX_OPERATORS, require_bounded
 from mcutrain.trainer.tflite.ends import Ends
 from mcutrain.trainer.tflite.folding import FOLDS
@@ -153,6 +154,7 @@ class Reader:
         self.last_index, self.listing.read = ends.output, ends.operators
         for k in range(len(self.listing)):
             self.declared.writers.update(dict.fromkeys(self.listing.outputs_of(k), k))
+        self.declared.is_unsigned = unsigned.is_unsigned(self.listing)
         source = self.read_source(ends)
         self.read_operators(ends)
         if not self.obstacles:
@@ -172,6 +174,7 @@ class Reader:
             self.name, self.graph, source, logits_of(self.graph, output), output,
             training_state(self.file, self.where), self.pixels(ends.inputs[0]), self.tied(),
             calibration(self.file, self.where), tuple(self.declared.states), self.section,
+            self.declared.is_unsigned,
         )  # fmt: skip
         if not trim(model).weighted:
             place = f" {self.section.place}" if self.section.place else ""
@@ -317,7 +320,9 @@ class Reader:
         """Append the nodes of an operator of activations. Raises ModelError."""
         for out in source.outs:
             self.declared.require_int8(out, source.site)
-        found = importers()[source.kind].imported(source)
+        kind = importers()[source.kind]
+        is_unsigned = self.declared.is_unsigned
+        found = unsigned.imported(kind, source) if is_unsigned else kind.imported(source)
         source.require_all_read()
         require_as_many(source, len(found), len(outputs))
         self.declare(source, outputs, found)

@@ -15,6 +15,7 @@ from mcutrain.trainer.model import State
 from mcutrain.trainer.tflite.bounds import MAX_ELEMENTS, MAX_RANK
 from mcutrain.trainer.tflite.remedies import STATE
 from mcutrain.trainer.tflite.unread import newer_fields
+from mcutrain.trainer.tflite.unsigned import signed
 
 MAX_INTEGERS = 1 << 12  # elements of a shape, of axes or the like
 MAX_NAME = 1 << 10  # bytes; converters join the names of what they fuse
@@ -29,12 +30,17 @@ INTEGERS = {tflite.TensorType.INT32: np.int32, tflite.TensorType.INT64: np.int64
 TYPE_NAMES = {v: k for k, v in vars(tflite.TensorType).items() if isinstance(v, int)}
 OLDER = "convert it with a TFLite converter of the schema that is known here, or an older one"
 FULL_INTEGER = "convert the model with full-integer quantisation, to int8"
+INT16 = (
+    "convert it to int8, or train the int8 tail behind a tensor (--from TENSOR); docs/int16.md "
+    "says what int16 would take"
+)
 
 
 class FileTensors:
     """What the subgraph of a file declares. ``tensors`` are the activations that were read so far,
     ``folded`` the integers that were computed, ``writers`` has the operator that writes each,
-    ``variables`` the operator that each variable is the state of, ``states`` all that is kept."""
+    ``variables`` the operator that each variable is the state of, ``states`` all that is kept.
+    ``is_unsigned``: what is uint8 is read as int8 (trainer.tflite.unsigned)."""
 
     def __init__(self, file: Any, subgraph: Any, where: str) -> None:
         self.file, self.subgraph, self.where = file, subgraph, where
@@ -43,6 +49,7 @@ class FileTensors:
         self.writers: dict[int, int] = {}
         self.variables: dict[int, str] = {}
         self.states: list[State] = []
+        self.is_unsigned = False
 
     def label(self, index: int) -> str:
         if not 0 <= index < self.subgraph.TensorsLength():
@@ -95,6 +102,8 @@ class FileTensors:
             self.require_constant(index)
         type_ = TensorType(shape, DTYPES[table.Type()], self.read_quant(table, label, shape))
         data = self.read_buffer(table.Buffer(), type_, label) if role is Role.CONST else None
+        if self.is_unsigned and type_.dtype is DType.U8:
+            type_, data = signed(type_, data)
         tensor = Tensor(name, type_, role, data, label, file_index=index)
         if role is not Role.CONST and self.has_data(table.Buffer()):
             raise ModelError(f"{self.where}: tensor '{label}' is computed, yet it has data")
@@ -249,7 +258,7 @@ class FileTensors:
                 f"{self.where}: {what} is {tensor.type.dtype.np.name}"
                 f"{'' if tensor.type.quant else ' without a scale'}; "
                 "int8 activations are supported",
-                FULL_INTEGER,
+                INT16 if tensor.type.dtype is DType.S16 else FULL_INTEGER,
             )
         if len(tensor.type.quant.scales) != 1 or not -128 <= tensor.type.zero_point <= 127:
             raise ModelError(f"{self.where}: {what} has no single scale and int8 zero point")

@@ -14,6 +14,7 @@ from tests.support.op_cases import (
     recurrent,
     spaced,
     structural,
+    unsigned,
 )
 from tests.support.op_cases.case import Case
 from tests.support.op_cases.formats import other_formats
@@ -22,7 +23,7 @@ __all__ = ["CASES", "Case"]
 
 TOPICS = (
     layers, pools, others, structural, elementwise, moves, pairs, curves, recurrent, attention,
-    spaced, positions,
+    spaced, positions, unsigned,
 )  # fmt: skip
 ROWS = [row for topic in TOPICS for row in topic.ROWS]
 CASES = [*ROWS, *other_formats(ROWS)]
