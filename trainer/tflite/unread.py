@@ -27,6 +27,9 @@ VERSIONS = {
     "RELU": 4, "RELU6": 4, "RESHAPE": 2, "RESIZE_NEAREST_NEIGHBOR": 4, "SHAPE": 1, "SOFTMAX": 4,
     "SQUEEZE": 2, "STRIDED_SLICE": 8, "TANH": 4, "TRANSPOSE": 6,
 }  # fmt: skip
+# Fields that the schema has gained and that are known here: external buffers, in other files.
+KNOWN_FIELDS = {"Model": 10, "Tensor": 11}
+EXTERNAL_BUFFER = 10  # of a Tensor
 EMPTY = bytes([4, 0, 4, 0, 4, 0, 0, 0])  # a FlatBuffers table without fields, at 4
 NOT_FIELDS = ("GetRootAs", "Init")
 VIEWS = ("AsNumpy", "Length", "IsNone", "BufferHasIdentifier")
@@ -99,8 +102,15 @@ def field_count(table: str) -> int:
 
 
 def newer_fields(table: Any, name: str) -> bool:
-    """Whether a table has a field behind those that the schema has."""
+    """Whether a table has a field behind those that are known."""
     tab = table._tab
     vtable = tab.Pos - tab.Get(SOffsetTFlags, tab.Pos)
     entries = tab.Get(VOffsetTFlags, vtable) // 2 - 2
-    return any(tab.Offset(4 + 2 * k) for k in range(field_count(name), entries))
+    known = max(field_count(name), KNOWN_FIELDS.get(name, 0))
+    return any(tab.Offset(4 + 2 * k) for k in range(known, entries))
+
+
+def is_in_another_file(tensor: Any) -> bool:
+    """Whether a tensor's data are those of an external buffer."""
+    tab = tensor._tab
+    return bool(tab.Offset(4 + 2 * EXTERNAL_BUFFER))
