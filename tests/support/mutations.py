@@ -25,6 +25,7 @@ SCALES = (
     1e-4, 0.02, 1.0, 64.0, 1 / 256, 1 / 128,
 )  # fmt: skip
 NAMES = (None, b"", b"\xff\xfe\0", b"two\nlines", b"*/ int x; /*", b"n" * 70000, b"%s {0} \\")
+CALLS = (("If", 118), ("While", 119), ("CallOnce", 129))  # the schema's codes
 BIG = 1 << 12  # bytes of a vector that is data rather than structure
 
 
@@ -245,6 +246,37 @@ def spoil_buffer(file: Any, rng: random.Random) -> None:
         buffer.data = np.frombuffer(raw, np.uint8)
 
 
+def spoil_place(file: Any, rng: random.Random) -> None:
+    """Data elsewhere in the file: inside, at its end, beyond, twice, or of no place."""
+    buffer = rng.choice(file.buffers)
+    size = 0 if buffer.data is None else len(buffer.data)
+    if rng.random() < 0.8:
+        buffer.data = None
+    places = (0, 1, 2, 8, 64, 1 << 10, 1 << 12, 2**31, 2**32 - 4, 2**63, 2**64 - 1)
+    buffer.offset, buffer.size = rng.choice(places), rng.choice((size, size, size + 1, *places))
+
+
+def spoil_subgraphs(file: Any, rng: random.Random) -> None:
+    """More subgraphs, and operators that call them, or each other's, or none that there is."""
+    graph = file.subgraphs[0]
+    file.subgraphs = [*file.subgraphs, *(copy.deepcopy(graph) for _ in range(rng.choice((1, 2))))]
+    for each in file.subgraphs:
+        if each.operators and rng.random() < 0.7:
+            operator = rng.choice(each.operators)
+            name, kind = rng.choice(CALLS)
+            options = getattr(schema, f"{name}OptionsT")()
+            for field in vars(options):
+                setattr(
+                    options, field, rng.choice((0, 0, 1, 2, len(file.subgraphs), -1, 2**31 - 1))
+                )
+            operator.builtinOptions = options
+            operator.builtinOptionsType = getattr(schema.BuiltinOptions, f"{name}Options")
+            code = copy.deepcopy(file.operatorCodes[0])
+            code.builtinCode, code.deprecatedBuiltinCode = kind, min(kind, 127)
+            file.operatorCodes = [*file.operatorCodes, code]
+            operator.opcodeIndex = len(file.operatorCodes) - 1
+
+
 def spoil_weights(file: Any, rng: random.Random) -> None:
     """Other values of the same constants."""
     spots = [b for b in file.buffers if b.data is not None and len(b.data)]
@@ -332,7 +364,7 @@ CHANGES: tuple[Change, ...] = (
     spoil_wire, spoil_wire, spoil_shape, spoil_shape, spoil_scale, spoil_scale,
     spoil_quantisation, spoil_quantisation, spoil_option, spoil_option, spoil_code, spoil_type,
     spoil_buffer, spoil_weights, spoil_weights, spoil_integers, spoil_integers, spoil_graph,
-    spoil_batch, spoil_name, spoil_metadata,
+    spoil_batch, spoil_name, spoil_metadata, spoil_place, spoil_subgraphs,
 )  # fmt: skip
 
 

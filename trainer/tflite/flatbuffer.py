@@ -88,12 +88,18 @@ class FlatBufferPatch:
     def __init__(self, data: bytes) -> None:
         self.old = bytearray(data)
         self.links: dict[int, Piece] = {}
+        self.absolute: set[int] = set()  # where a uint64 is a distance from the file's beginning
         self.unused_bytes = 0
 
     def unsigned(self, at: int) -> int:
         """The uint32 at ``at``."""
         self.check(at, 4)
         return int(struct.unpack_from("<I", self.old, at)[0])
+
+    def unsigned_64(self, at: int) -> int:
+        """The uint64 at ``at``."""
+        self.check(at, 8)
+        return int(struct.unpack_from("<Q", self.old, at)[0])
 
     def check(self, at: int, nbytes: int) -> None:
         if not 0 <= at <= len(self.old) - nbytes:
@@ -174,6 +180,8 @@ class FlatBufferPatch:
         places |= tail_places
         new = bytearray(end)
         new[shift : shift + len(self.old)] = self.old
+        for slot in self.absolute:
+            struct.pack_into("<Q", new, shift + slot, self.unsigned_64(slot) + shift)
         for piece, at in places.items():
             new[at : at + len(piece.raw)] = piece.raw
         if root:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from mcutrain.trainer.errors import ModelError
+from mcutrain.trainer.tflite.buffers import contents
 
 MAX_METADATA = 1 << 12  # entries
 MAX_TEXT = 80  # bytes
@@ -34,8 +35,5 @@ def entry(file: Any, where: str, name: str) -> bytes | None:
         raise ModelError(f"{where} has {file.MetadataLength()} metadata entries")
     for each in map(file.Metadata, range(file.MetadataLength())):
         if each.Name() == name.encode():
-            if each.Buffer() >= file.BuffersLength():
-                raise ModelError(f"{where}: the metadata {name} has no buffer")
-            data = file.Buffers(each.Buffer()).DataAsNumpy()
-            return None if isinstance(data, int) else bytes(data.tobytes())
+            return contents(file, each.Buffer(), f"{where}: the metadata {name}") or None
     return None

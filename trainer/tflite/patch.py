@@ -18,6 +18,7 @@ import tflite
 from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.graph.tensor import Array, QuantParams
 from mcutrain.trainer.tflite import behind
+from mcutrain.trainer.tflite.buffers import NO_PLACE
 from mcutrain.trainer.tflite.declared import FileTensor, integers
 from mcutrain.trainer.tflite.flatbuffer import (
     FlatBufferPatch,
@@ -31,6 +32,8 @@ from mcutrain.trainer.tflite.flatbuffer import (
 from mcutrain.trainer.tflite.listing import OP_NAMES
 
 DATA_ALIGNMENT = 16  # Buffer.data has force_align: 16
+BUFFER_DATA, BUFFER_OFFSET, BUFFER_SIZE = 0, 1, 2
+OPERATORS, LARGE_OPTIONS_OFFSET = 3, 9  # of a SubGraph, of an Operator
 SUBGRAPHS, BUFFERS, METADATA_BUFFER, METADATA = 2, 4, 5, 6  # fields of Model
 MODEL_FIELDS, SUBGRAPH_FIELDS = 10, 6
 MODEL_SCALARS, SUBGRAPH_SCALARS = (0,), (5,)
@@ -79,10 +82,12 @@ class TflitePatch:
             for k, target in enumerate(self.targets(self.root, METADATA))
         ]
         self.tensors: list[Target] = self.targets(self.graph_at, 0)
-        self.operators = [self.patch.follow(s) for s in self.slots(self.graph_at, 3)]
+        self.operators = [self.patch.follow(s) for s in self.slots(self.graph_at, OPERATORS)]
         self.records: dict[int, FileTensor] = {}
         self.spans = [self.span(at) for at in self.buffers if isinstance(at, int)]
         self.data: dict[int, bytes] = {}
+        for graph in (self.graph_at, *self.other_graphs):
+            self.keep_large_options(graph)
         operators = [self.subgraph.Operators(k) for k in range(len(self.operators))]
         self.inputs = [self.vector_of(operator, "Inputs") for operator in operators]
         self.outputs = [self.vector_of(operator, "Outputs") for operator in operators]
@@ -107,13 +112,29 @@ class TflitePatch:
 
     def span(self, buffer_at: int) -> tuple[int, int]:
         """Where a buffer's data begin and end; (0, 0) without data."""
-        slot = self.patch.field(buffer_at, 0)
-        if any(self.patch.field(buffer_at, k) for k in (1, 2)):
-            raise ModelError("the file keeps data outside its tables: it cannot be changed here")
+        slot = self.patch.field(buffer_at, BUFFER_DATA)
+        if (place := self.place(buffer_at)) is not None:
+            return place
         if not slot:
             return 0, 0
         start = self.patch.follow(slot) + 4
         return start, start + self.patch.unsigned(start - 4)
+
+    def place(self, buffer_at: int) -> tuple[int, int] | None:
+        """The span of a buffer's data that lie elsewhere in the file; None if they do not."""
+        offset, size = (self.patch.field(buffer_at, k) for k in (BUFFER_OFFSET, BUFFER_SIZE))
+        start = self.patch.unsigned_64(offset) if offset else 0
+        if start <= NO_PLACE:
+            return None
+        self.patch.absolute.add(offset)
+        return start, start + (self.patch.unsigned_64(size) if size else 0)
+
+    def keep_large_options(self, graph_at: int) -> None:
+        """Options of custom operators may lie elsewhere in the file, too: their place moves."""
+        for operator in map(self.patch.follow, self.slots(graph_at, OPERATORS)):
+            slot = self.patch.field(operator, LARGE_OPTIONS_OFFSET)
+            if slot and self.patch.unsigned_64(slot) > NO_PLACE:
+                self.patch.absolute.add(slot)
 
     def count_buffer_users(self) -> Counter[int]:
         """How many tensors, of all subgraphs, and metadata refer to each buffer."""
@@ -222,7 +243,11 @@ class TflitePatch:
         """Change a buffer that one tensor or metadata has: in place if there is room."""
         self.data[buffer] = raw
         start, end = self.spans[buffer] if buffer < len(self.spans) else (0, 0)
-        if raw and len(raw) <= end - start and isinstance(self.buffers[buffer], int):
+        at, room = self.buffers[buffer], end - start
+        is_elsewhere = isinstance(at, int) and self.place(at) is not None
+        if is_elsewhere and raw and len(raw) == room:
+            self.patch.write(start, raw)
+        elif raw and len(raw) <= room and isinstance(at, int) and not is_elsewhere:
             self.patch.write(start - 4, struct.pack("<I", len(raw)) + raw)
             self.patch.drop(end - start - len(raw))
             self.spans[buffer] = (start, start + len(raw))

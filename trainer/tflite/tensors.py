@@ -13,12 +13,14 @@ from mcutrain.trainer.errors import ModelError, UnsupportedOpError
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
 from mcutrain.trainer.model import State
 from mcutrain.trainer.tflite.bounds import MAX_ELEMENTS, MAX_RANK
+from mcutrain.trainer.tflite.buffers import contents, has_contents
 from mcutrain.trainer.tflite.remedies import STATE
-from mcutrain.trainer.tflite.unread import newer_fields
+from mcutrain.trainer.tflite.unread import is_in_another_file, newer_fields
 from mcutrain.trainer.tflite.unsigned import signed
 
 MAX_INTEGERS = 1 << 12  # elements of a shape, of axes or the like
 MAX_NAME = 1 << 10  # bytes; converters join the names of what they fuse
+BLOCKWISE = 2  # of the schema's QuantizationDetails
 MIN_SCALE = 2.0**-100  # quotients of scales stay far inside float32
 DTYPES = {
     tflite.TensorType.INT8: DType.S8,
@@ -177,6 +179,16 @@ class FileTensors:
             ),
             (table.VariantTensorsLength(), "is of a variant type", FULL_INTEGER),
             (
+                is_in_another_file(table),
+                "has its data in another file, an external buffer",
+                "convert the model to one file",
+            ),
+            (
+                quant is not None and quant.DetailsType() == BLOCKWISE,
+                "is quantised by blocks",
+                "quantise it with a scale for the tensor, or for each channel",
+            ),
+            (
                 quant is not None and quant.DetailsType(),
                 "has a custom quantisation",
                 "quantise it with scales and zero points",
@@ -196,8 +208,7 @@ class FileTensors:
             )
 
     def has_data(self, buffer: int) -> bool:
-        is_there = buffer < self.file.BuffersLength()
-        return bool(is_there and self.file.Buffers(buffer).DataLength())
+        return has_contents(self.file, buffer)
 
     def read_buffer(self, index: int, type_: TensorType, label: str) -> Array:
         return self.read_array(index, type_.shape, type_.dtype.np, label)
@@ -205,16 +216,7 @@ class FileTensors:
     def read_array(
         self, index: int, shape: tuple[int, ...], dtype: np.dtype[Any], label: str
     ) -> Array:
-        if index >= self.file.BuffersLength():
-            raise ModelError(f"{self.where}: tensor '{label}' has no buffer")
-        buffer = self.file.Buffers(index)
-        if buffer.Offset() > 1 or buffer.Size() > 1:
-            raise UnsupportedOpError(
-                f"{self.where}: the data of tensor '{label}' lie outside the tables of the file",
-                "convert the model to a file without external buffers",
-            )
-        data = buffer.DataAsNumpy()
-        raw = b"" if isinstance(data, int) else data.tobytes()
+        raw = contents(self.file, index, f"{self.where}: tensor '{label}'")
         nbytes = math.prod(shape) * dtype.itemsize
         if len(raw) != nbytes:
             raise ModelError(

@@ -34,6 +34,9 @@ VERSIONS = {
 INTERMEDIATES = "Intermediates"  # of an operator; as if it were one of its options
 VERSIONS |= {"SVDF": 4, "UNIDIRECTIONAL_SEQUENCE_LSTM": 5}
 VERSIONS |= dict.fromkeys(("ASSIGN_VARIABLE", "CALL_ONCE", "READ_VARIABLE", "VAR_HANDLE"), 1)
+# Fields that the schema has gained and that are known here: external buffers, in other files.
+KNOWN_FIELDS = {"Model": 10, "Tensor": 11}
+EXTERNAL_BUFFER = 10  # of a Tensor
 EMPTY = bytes([4, 0, 4, 0, 4, 0, 0, 0])  # a FlatBuffers table without fields, at 4
 NOT_FIELDS = ("GetRootAs", "Init")
 VIEWS = ("AsNumpy", "Length", "IsNone", "BufferHasIdentifier")
@@ -106,8 +109,15 @@ def field_count(table: str) -> int:
 
 
 def newer_fields(table: Any, name: str) -> bool:
-    """Whether a table has a field behind those that the schema has."""
+    """Whether a table has a field behind those that are known."""
     tab = table._tab
     vtable = tab.Pos - tab.Get(SOffsetTFlags, tab.Pos)
     entries = tab.Get(VOffsetTFlags, vtable) // 2 - 2
-    return any(tab.Offset(4 + 2 * k) for k in range(field_count(name), entries))
+    known = max(field_count(name), KNOWN_FIELDS.get(name, 0))
+    return any(tab.Offset(4 + 2 * k) for k in range(known, entries))
+
+
+def is_in_another_file(tensor: Any) -> bool:
+    """Whether a tensor's data are those of an external buffer."""
+    tab = tensor._tab
+    return bool(tab.Offset(4 + 2 * EXTERNAL_BUFFER))

@@ -13,12 +13,14 @@ from mcutrain.host.cli.files import KEEPS, READS
 from mcutrain.host.cli.keys import given_keys
 from mcutrain.host.cli.options import (
     BaudOpt,
+    FromOpt,
     JsonOpt,
     KeyOpt,
     ModelArg,
     PortOption,
     QuietOpt,
     TargetOpt,
+    ToOpt,
     VerboseOpt,
 )
 from mcutrain.host.cli.output import print_json, progress
@@ -68,6 +70,8 @@ def evaluate(
         ),
         KEEPS,
     ] = None,
+    start: FromOpt = None,
+    end: ToOpt = None,
     loss: Annotated[
         str | None,
         typer.Option(
@@ -106,7 +110,7 @@ def evaluate(
     if split not in SPLITS:
         raise Error(f"--split {split}: give {', '.join(SPLITS)}")
     names = read_class_names(class_names) or None
-    request = Request.of(model, loss=loss, class_names=names)
+    request = Request.of(model, loss=loss, class_names=names, start=start, end=end)
     keys = given_keys(key)
     job = EvaluationJob(
         request, data, split, target, state, reading, verbose, port, baud, keys, flash_image

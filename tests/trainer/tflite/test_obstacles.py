@@ -174,9 +174,36 @@ def set_variable(model: Any) -> None:
     model.subgraphs[0].tensors[3].isVariable = True
 
 
+def weights_of(model: Any) -> Any:
+    return model.buffers[model.subgraphs[0].tensors[1].buffer]
+
+
+def set_place_beyond(model: Any) -> None:
+    buffer = weights_of(model)
+    buffer.data, buffer.offset, buffer.size = None, 1 << 20, 54
+
+
+def set_no_place(model: Any) -> None:
+    buffer = weights_of(model)
+    buffer.data, buffer.offset, buffer.size = None, 1, 54
+
+
+def set_twice(model: Any) -> None:
+    weights_of(model).offset, weights_of(model).size = 64, 54
+
+
 def set_external(model: Any) -> None:
-    buffer = model.buffers[model.subgraphs[0].tensors[1].buffer]
-    buffer.data, buffer.offset, buffer.size = None, 4096, 54
+    """With the tables of a file that has external buffers, of which one is used."""
+    weights_of(model).data = None
+    model.externalBufferGroups = [schema.ExternalBufferGroupT()]
+    model.externalBuffers = [schema.ExternalBufferT()]
+    model.subgraphs[0].tensors[1].externalBuffer = 1
+
+
+def set_blockwise(model: Any) -> None:
+    quantisation = model.subgraphs[0].tensors[1].quantization
+    quantisation.detailsType = schema.QuantizationDetails.BlockwiseQuantization
+    quantisation.details = schema.BlockwiseQuantizationT()
 
 
 def set_details(model: Any) -> None:
@@ -204,7 +231,11 @@ def add_subgraph(model: Any) -> None:
         (set_schema, None, "version 4 of the TFLite schema"),
         (set_sparse, 0, "'w' is sparse"),
         (set_variable, 0, "'a' is a variable"),
-        (set_external, 0, "'w' lie outside the tables"),
+        (set_place_beyond, 0, "'w' has 54 bytes of data at byte 1048576; the file ends at"),
+        (set_no_place, 0, "'w' has 54 bytes of data, at no place in the file"),
+        (set_twice, 0, "'w' has data twice: in its buffer, and at byte 64 of the file"),
+        (set_external, 0, "'w' has its data in another file, an external buffer"),
+        (set_blockwise, 0, "'w' is quantised by blocks"),
         (set_details, 0, "'w' has a custom quantisation"),
         (set_open, None, "'x' leaves the size of its axes 1, 2 open"),
     ],
