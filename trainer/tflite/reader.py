@@ -150,10 +150,10 @@ class Reader:
             raise ModelError(
                 f"{self.where} has {len(self.listing)} operators; {MAX_OPERATORS} are supported"
             )
-        ends = Ends(self.listing, self.obstacles, self.section)
-        self.last_index, self.listing.read = ends.output, ends.operators
         for k in range(len(self.listing)):
             self.declared.writers.update(dict.fromkeys(self.listing.outputs_of(k), k))
+        ends = Ends(self.listing, self.obstacles, self.section)
+        self.last_index, self.listing.read = ends.output, ends.operators
         self.declared.is_unsigned = unsigned.is_unsigned(self.listing)
         source = self.read_source(ends)
         self.read_operators(ends)
