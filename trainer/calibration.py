@@ -86,6 +86,12 @@ def calibrate(
     model = parse(data, "model")
     if model.training_state is not None:
         raise ModelError("the model has a training state: calibrate a model before it is trained")
+    if model.states:
+        raise ModelError(
+            "the model keeps state from input to input: its ranges are those of streams, of which "
+            "samples show a part",
+            "calibrate it where it was made",
+        )
     before, original = quants(model), data
     try:
         data = fitted(data, model, samples, done)

@@ -15,7 +15,7 @@ from mcutrain.trainer.graph.op import ErrorTensor, Node, variant_for
 from mcutrain.trainer.graph.tensor import DType, Role, Tensor
 from mcutrain.trainer.latent import find_latent
 from mcutrain.trainer.losses import add_loss, class_count, seen_classes, with_logits_of
-from mcutrain.trainer.model import Model, section_of, trim, with_new_head, with_spare_rows
+from mcutrain.trainer.model import Model, trim, with_new_head, with_spare_rows
 from mcutrain.trainer.ops.loss import Loss
 from mcutrain.trainer.ops.sgd import CountStep, LearningRate, sgd_state
 from mcutrain.trainer.options import (
@@ -38,7 +38,7 @@ from mcutrain.trainer.planner.row_region import operations
 from mcutrain.trainer.planner.sequence import Sequence
 from mcutrain.trainer.record_chain import chain_tensor
 from mcutrain.trainer.scheme import apply_scheme, parse_scheme
-from mcutrain.trainer.sequence import over_sequence
+from mcutrain.trainer.sequence import planned_part
 from mcutrain.trainer.simplify import simplify
 from mcutrain.trainer.training_plan import (
     Latents,
@@ -68,7 +68,7 @@ def make_plan(
     """
     check_options(options)
     formats = Formats.of(options)
-    source = over_sequence(section_of(model, options.section), options.sequence_length)
+    source = planned_part(model, options)
     taken = with_logits_of(source, options.loss)
     model, scheme, active = with_head(trim(taken), options)
     model = apply_scheme(simplify(model, scheme), scheme)

@@ -153,6 +153,8 @@ def some_plan(model: Model, rng: random.Random) -> TrainingPlan:
     logits = model.logits.type
     if logits.size != logits.shape[-1] or model.classes < 2:
         return make_plan(model, PlanOptions(update, loss=SQUARED_ERROR))
+    if model.states and rng.randrange(2):
+        return make_plan(model, PlanOptions(update, sequence_length=rng.choice((2, 3))))
     kind = rng.randrange(6)
     if kind == 0:
         return make_plan(model, PlanOptions(update, rng.choice((1, 2, 5, 100))))
@@ -182,7 +184,7 @@ def exercise(data: bytes, rng: random.Random) -> None:
     target: int | Array = 0 if plan.takes_label else np.zeros(plan.task.logits.type.shape, np.int8)
     for sample in samples(shape, 1, rng.randrange(2**31))[-2:]:
         trained.step(sample, target)
-    if plan.task.input.label == model.input.label:
+    if plan.task.input.label == model.input.label and plan.sequence is None:
         read_again(data, trained, shape)
 
 
