@@ -28,7 +28,7 @@ from mcutrain.trainer.options import (
     Scheme,
 )
 from mcutrain.trainer.packing import pack
-from mcutrain.trainer.plan_notes import plan_notes
+from mcutrain.trainer.plan_notes import plan_notes, single_input
 from mcutrain.trainer.planner.memory import MemoryPlan
 from mcutrain.trainer.planner.order import ordered
 from mcutrain.trainer.planner.parts import Placed, in_parts, least
@@ -68,7 +68,7 @@ def make_plan(
     """
     check_options(options)
     formats = Formats.of(options)
-    source = planned_part(model, options)
+    file_model, source = model, planned_part(model, options)
     taken = with_logits_of(source, options.loss)
     model, scheme, active = with_head(trim(taken), options)
     model = apply_scheme(simplify(model, scheme), scheme)
@@ -111,7 +111,10 @@ def make_plan(
         placed.memory,
         Latents(latent, tuple(prefix)),
         placed.recomputation,
-        tuple(plan_notes(source, taken, model, scheme, node)),
+        (
+            *single_input(file_model, options.sequence_length),
+            *plan_notes(source, taken, model, scheme, node),
+        ),
     )
     if options.latent_slots:
         plan.check_latent(f"--latent-slots {options.latent_slots}")

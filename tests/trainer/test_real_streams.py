@@ -17,10 +17,9 @@ from mcutrain.trainer.tflite.reader import load
 from tests.support.micro import Micro
 
 INFERENCES = 7
-MODELS = (
-    "mww1_alexa", "mww2_alexa", "mww2_vad", "tflm_keyword_scrambled_8bit",
-    "tflm_mnist_lstm_int8", "tflm_micro_speech_lstm", "coral_keras_lstm_mnist",
-)  # fmt: skip
+SMALL = ("mww2_vad", "tflm_mnist_lstm_int8", "tflm_keyword_scrambled_8bit")
+LARGE = ("mww1_alexa", "mww2_alexa", "tflm_micro_speech_lstm", "coral_keras_lstm_mnist")
+MODELS = [*SMALL, *(pytest.param(name, marks=pytest.mark.exhaustive) for name in LARGE)]
 
 
 def inputs_of(micro: Micro, seed: int) -> list[Array]:

@@ -204,3 +204,11 @@ def test_plans_of_one_model_have_nodes_of_their_own() -> None:
     assert not plain.needs
     assert on_dsp.needs
     assert sum(node.op.macs(node) for node in plain.graph.nodes) == plain.step_macs
+
+
+def test_one_input_of_a_stream_is_noted() -> None:
+    noted = [note.text for note in plan_of("READ_VARIABLE", 1, steps=1).notes]
+
+    assert any("--sequence-length N takes N that follow each other" in text for text in noted)
+    for plan in (plan_of("READ_VARIABLE", 1), plan_of("UNIDIRECTIONAL_SEQUENCE_LSTM", 1, steps=1)):
+        assert not any("--sequence-length" in note.text for note in plan.notes)
