@@ -91,6 +91,12 @@ def calibrate(
             "the model is of uint8, whose ranges stay: convert it again from its source, to int8, "
             "or train it as it is (--classes N gives it a new head)"
         )
+    if model.states:
+        raise ModelError(
+            "the model keeps state from input to input: its ranges are those of streams, of which "
+            "samples show a part",
+            "calibrate it where it was made",
+        )
     before, original = quants(model), data
     try:
         data = fitted(data, model, samples, done)

@@ -152,9 +152,10 @@ def cut(model: Model, start: str) -> Model:
     if model.logits not in new or model.logits is old:
         raise ModelError(f"{model.name} has no layer behind '{start}': nothing can learn")
     output = new.get(model.output, new[model.logits])
+    states = tuple(State(s.tensor, new[s.following]) for s in model.states if s.following in new)
     tail = replace(
         model, graph=graph, input=source, logits=new[model.logits], output=output, pixels=None,
-        section=replace(model.section, start=start),
+        states=states, section=replace(model.section, start=start),
     )  # fmt: skip
     if not tail.weighted:
         raise ModelError(f"{model.name} has no layer with weights behind '{start}'")
@@ -174,7 +175,7 @@ def until(model: Model, end: str) -> Model:
     """The part of the model that leads to the tensor ``end``, which becomes the output. Raises
     ModelError."""
     output = named(model, end)
-    graph = prune(model.graph, {output})
+    graph = prune(model.graph, {output, *(state.following for state in model.states)})
     section = replace(model.section, end=end)
     front = replace(
         model, graph=graph, output=output, logits=logits_of(graph, output), section=section

@@ -21,7 +21,7 @@ from mcutrain.trainer.losses import (
     seen_classes,
     with_logits_of,
 )
-from mcutrain.trainer.model import Model, section_of, trim, with_new_head, with_spare_rows
+from mcutrain.trainer.model import Model, trim, with_new_head, with_spare_rows
 from mcutrain.trainer.ops.loss import Loss
 from mcutrain.trainer.ops.sgd import CountStep, LearningRate, sgd_state
 from mcutrain.trainer.options import (
@@ -34,7 +34,7 @@ from mcutrain.trainer.options import (
     Scheme,
 )
 from mcutrain.trainer.packing import pack
-from mcutrain.trainer.plan_notes import plan_notes
+from mcutrain.trainer.plan_notes import plan_notes, single_input
 from mcutrain.trainer.planner.memory import MemoryPlan
 from mcutrain.trainer.planner.order import ordered
 from mcutrain.trainer.planner.parts import Placed, in_parts, least
@@ -44,7 +44,7 @@ from mcutrain.trainer.planner.row_region import operations
 from mcutrain.trainer.planner.sequence import Sequence
 from mcutrain.trainer.record_chain import chain_tensor
 from mcutrain.trainer.scheme import apply_scheme, parse_scheme
-from mcutrain.trainer.sequence import over_sequence
+from mcutrain.trainer.sequence import planned_part
 from mcutrain.trainer.simplify import simplify
 from mcutrain.trainer.training_plan import (
     Latents,
@@ -74,7 +74,7 @@ def make_plan(
     """
     check_options(options)
     formats = Formats.of(options)
-    source = over_sequence(section_of(model, options.section), options.sequence_length)
+    file_model, source = model, planned_part(model, options)
     taken = with_logits_of(source, options.loss)
     is_pixelwise(taken, options)  # refuses before heads are made what does not go with positions
     model, scheme, active = with_head(trim(taken), options)
@@ -118,7 +118,10 @@ def make_plan(
         placed.memory,
         Latents(latent, tuple(prefix)),
         placed.recomputation,
-        tuple(plan_notes(source, taken, model, scheme, node)),
+        (
+            *single_input(file_model, options.sequence_length),
+            *plan_notes(source, taken, model, scheme, node),
+        ),
     )
     if options.latent_slots:
         plan.check_latent(f"--latent-slots {options.latent_slots}")

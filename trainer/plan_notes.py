@@ -11,6 +11,7 @@ from mcutrain.trainer.graph.tensor import Tensor
 from mcutrain.trainer.model import Model
 from mcutrain.trainer.notes import Note
 from mcutrain.trainer.ops.logistic import Logistic
+from mcutrain.trainer.ops.lstm import UnidirectionalSequenceLstm as WholeSequence
 from mcutrain.trainer.ops.pixelwise_cross_entropy import PixelwiseCrossEntropy
 from mcutrain.trainer.ops.softmax_cross_entropy import SoftmaxCrossEntropy
 from mcutrain.trainer.options import Scheme
@@ -27,6 +28,23 @@ def plan_notes(
         yield from left_out(whole, taken.logits, model.classes)
         yield from bounded_logits(model)
     yield from untied_weights(model, scheme)
+
+
+def single_input(model: Model, steps: int) -> Iterator[Note]:
+    """A model that was made for streams, and samples of one input."""
+    writers = {t: node for node in model.graph.nodes for t in node.outputs}
+    streamed = [
+        state
+        for state in model.states
+        if not isinstance(getattr(writers.get(state.following), "op", None), WholeSequence)
+    ]
+    if streamed and steps == 1:
+        text = (
+            f"{model.name} keeps {len(streamed)} tensors from input to input, and a sample is one "
+            "input from the initial state: --sequence-length N takes N that follow each other as "
+            "one sample"
+        )
+        yield Note(streamed[0].tensor.label, "one input of a stream", float(len(streamed)), text)
 
 
 def left_out(whole: Model, logits: Tensor, classes: int) -> Iterator[Note]:

@@ -9,7 +9,8 @@ from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.graph.graph import Graph, storage
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Role, Tensor
-from mcutrain.trainer.model import Model, State, rebuild
+from mcutrain.trainer.model import Model, State, rebuild, section_of
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.planner.sequence import (
     MAX_RESULTS,
     Sequence,
@@ -20,6 +21,12 @@ from mcutrain.trainer.planner.sequence import (
 
 MAX_VALUES, MAX_MACS = 1 << 22, 1 << 30  # of a sample
 ONE_INPUT = "leave --sequence-length out"
+
+
+def planned_part(model: Model, options: PlanOptions) -> Model:
+    """The part of a model that a plan with these options is of: its layers are those that a scheme
+    counts. Raises ModelError."""
+    return over_sequence(section_of(model, options.section), options.sequence_length)
 
 
 def without_states(model: Model) -> Model:

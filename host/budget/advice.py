@@ -14,11 +14,12 @@ from mcutrain.host.budget.fit import Fit, ram_bytes
 from mcutrain.host.request import Request
 from mcutrain.trainer.errors import BudgetError, ModelError, SchemeError
 from mcutrain.trainer.graph.op import Node
-from mcutrain.trainer.model import Model, section_of, trim
+from mcutrain.trainer.model import Model, trim
 from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.options import Scheme
 from mcutrain.trainer.planner.memory import Slot, bytes_covered
 from mcutrain.trainer.scheme import parse_scheme, scheme_text
+from mcutrain.trainer.sequence import planned_part
 from mcutrain.trainer.training_plan import TrainingPlan
 
 MOST = 3  # tensors and pieces of help that the error names
@@ -159,7 +160,7 @@ def advise(fit: Fit, model: Model, report: Callable[[str], None]) -> Advice:
 
 def part_of(request: Request, model: Model) -> Model:
     """The model whose weighted layers the scheme counts."""
-    return trim(section_of(model, request.options.section))
+    return trim(planned_part(model, request.options))
 
 
 def file_of(request: Request, plan: TrainingPlan, model: Model) -> str | None:

@@ -30,8 +30,9 @@ from mcutrain.host.search.space import Genes, Space, find_space
 from mcutrain.host.search.study import Study
 from mcutrain.host.search.trial import Setup, TrialEffort, TrialScore
 from mcutrain.trainer.errors import BudgetError
-from mcutrain.trainer.model import Model, section_of
+from mcutrain.trainer.model import Model
 from mcutrain.trainer.options import Scheme
+from mcutrain.trainer.sequence import planned_part
 
 BUILDS = 5  # at most, until the measured build fits
 Report = Callable[[str, int, int], None]  # phase, done, total
@@ -101,7 +102,7 @@ class SchemeSearch:
 
     def counted_model(self) -> Model:
         """The model whose layers a scheme counts."""
-        return section_of(self.setup.model, self.setup.request.options.section)
+        return planned_part(self.setup.model, self.setup.request.options)
 
     def measured(self, scheme: Scheme, target: Target) -> Overhead:
         plan = self.setup.plan_of(scheme)

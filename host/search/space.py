@@ -13,6 +13,7 @@ from mcutrain.host.search.budget import Pricer
 from mcutrain.trainer.model import Model
 from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.options import Scheme
+from mcutrain.trainer.scheme import learnable_layers
 
 RATIOS = (0.125, 0.25, 0.5, 1.0)
 MAX_GROUPS = 12
@@ -72,7 +73,10 @@ def find_space(model: Model, pricer: Pricer) -> Space:
     ratios: dict[int, tuple[float, ...]] = {}
     biases = []
     misses = 0
+    learnable = set(learnable_layers(model))
     for k in range(head - 1, -1, -1):
+        if k not in learnable:
+            continue
         op = model.weighted[k].op
         assert isinstance(op, Weighted)
         if has_bias := op.has_bias and pricer.fits(unit(head, k, 0.0)):

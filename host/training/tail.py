@@ -20,8 +20,9 @@ from mcutrain.host.training.runners import ReferenceRunner
 from mcutrain.trainer.chip import GENERIC
 from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.graph.tensor import Array
-from mcutrain.trainer.model import Model, cut, section_of, trim
+from mcutrain.trainer.model import Model, cut, trim
 from mcutrain.trainer.options import DEFAULT_OPTIONS, Effect, Scheme
+from mcutrain.trainer.sequence import planned_part
 from mcutrain.trainer.training_plan import TrainingPlan
 
 MEMORY_OPTIONS = [*DEFAULT_OPTIONS.to_json(Effect.MEMORY)]
@@ -51,10 +52,10 @@ def plan_from(request: Request, model: Model, scheme: Scheme, start: str) -> Tra
 
     Raises ModelError if the model cannot be cut there.
     """
-    part = trim(section_of(model, request.options.section))
+    part = trim(planned_part(model, request.options))
     layers = len(part.weighted) - len(trim(cut(part, start)).weighted)
     behind = request.on(GENERIC).without(MEMORY_OPTIONS)
-    behind = behind.but(update=shifted(scheme, layers), start=start)
+    behind = behind.but(update=shifted(scheme, layers), start=start, sequence_length=1)
     return behind.plan_of(model, thorough=False)  # trained here, where no byte counts
 
 

@@ -109,6 +109,8 @@ def packed(file: Any) -> bytes:
 def any_tensor(file: Any, rng: random.Random) -> Any:
     """One of the tensors; those that operators write are as likely as all others."""
     graph = file.subgraphs[0]
+    if len(file.subgraphs) > 1 and rng.random() < 0.2:  # what runs once
+        graph = rng.choice(file.subgraphs[1:])
     if rng.random() < 0.5:
         written = [t for op in graph.operators for t in op.outputs if 0 <= t < len(graph.tensors)]
         if written:
@@ -117,7 +119,10 @@ def any_tensor(file: Any, rng: random.Random) -> Any:
 
 
 def any_operator(file: Any, rng: random.Random) -> Any:
-    return rng.choice(file.subgraphs[0].operators)
+    graph = file.subgraphs[0]
+    if len(file.subgraphs) > 1 and rng.random() < 0.2:  # what runs once
+        graph = rng.choice(file.subgraphs[1:])
+    return rng.choice(graph.operators)
 
 
 def spoil_wire(file: Any, rng: random.Random) -> None:

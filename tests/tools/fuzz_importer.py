@@ -164,6 +164,8 @@ def some_plan(model: Model, rng: random.Random) -> TrainingPlan:
         loss = rng.choice((SQUARED_ERROR, PIXELWISE))
         heads = (None, 1, 3) if loss == PIXELWISE else (None,)
         return make_plan(model, PlanOptions(update, rng.choice(heads), loss=loss))
+    if model.states and rng.randrange(2):
+        return make_plan(model, PlanOptions(update, sequence_length=rng.choice((2, 3))))
     kind = rng.randrange(6)
     if kind == 0:
         return make_plan(model, PlanOptions(update, rng.choice((1, 2, 5, 100))))
@@ -217,7 +219,7 @@ def exercise(data: bytes, rng: random.Random) -> None:
         target = np.zeros(kind.shape, kind.dtype.np)
     for sample in samples(shape, 1, rng.randrange(2**31))[-2:]:
         trained.step(sample, target)
-    if plan.task.input.label == model.input.label:
+    if plan.task.input.label == model.input.label and plan.sequence is None:
         read_again(data, trained, shape, model.section)
 
 

@@ -57,7 +57,7 @@ class UnidirectionalSequenceLstm(Op):
 
     tflite_name = "UNIDIRECTIONAL_SEQUENCE_LSTM"
     output_suffixes = ("", "_h", "_c")
-    output_scale = OutputScale.FREE
+    output_scale = OutputScale.FIXED  # that of its state
     is_frozen = True
     keeps = (13, 14)
     cell_clip: float = 0.0

@@ -37,7 +37,7 @@ class Svdf(Op):
 
     tflite_name = "SVDF"
     output_suffixes = ("", "_state")
-    output_scale = OutputScale.FREE
+    output_scale = OutputScale.FIXED  # the sums are in it; a state is no activation to calibrate
     is_frozen = True
     keeps = (-1,)
     out_quant: QuantParams
