@@ -12,6 +12,7 @@ from mcutrain.trainer.graph.tensor import Role, Tensor
 from mcutrain.trainer.ops.clamp_mask import ClampMask
 from mcutrain.trainer.ops.companion import Companions
 from mcutrain.trainer.ops.error import E12, MaskError, SumErrors, format_of, new_history
+from mcutrain.trainer.ops.scattered_error import ScatteredError, SumParts, saved_by_parts
 from mcutrain.trainer.ops.sgd import COMPANIONS, INPUT_SHIFT, updated
 
 
@@ -95,8 +96,16 @@ class GraphTape:
             return errors[0]
         producer = self.graph.producer(x)
         assert producer is not None
+        part, name = part_of(self.graph, producer), f"{x.name}_d"
+        scattered = [self.graph.producer(error.value) for error in errors]
+        wheres = tuple(n.op.where for n in scattered if n and isinstance(n.op, ScatteredError))
+        op: Op = SumErrors(len(errors), part)
         pairs = [tensor for error in errors for tensor in error]
-        op, name = SumErrors(len(errors), part_of(self.graph, producer)), f"{x.name}_d"
+        if len(wheres) == len(errors):
+            parts = [node.inputs[:2] for node in scattered if node]
+            if saved_by_parts(x.type, [dout.type for dout, _ in parts]) > 0:
+                self.graph.nodes = [n for n in self.graph.nodes if n not in scattered]
+                op, pairs = SumParts(wheres, x.type, part), [t for pair in parts for t in pair]
         return self._requantised(op, name, producer.index, *pairs, self.mask(x))
 
     def _error_name(self, node: Node, x: Tensor) -> str:

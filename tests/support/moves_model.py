@@ -13,6 +13,7 @@ from mcutrain.trainer.making.options import (
     GatherOptions,
     PackOptions,
     ReducerOptions,
+    ReshapeOptions,
     ResizeBilinearOptions,
     SliceOptions,
     SplitOptions,
@@ -83,6 +84,35 @@ def moves_model(*, in_micro: bool = False) -> bytes:
         WriterOp("MEAN", ("near_t", "axes"), ("mean_t",), ReducerOptions()),
         WriterOp("MEAN", ("packed", "axes"), ("mean_m",), ReducerOptions()),
         WriterOp("CONCATENATION", tuple(means), ("all",), ConcatenationOptions(1)),
+        WriterOp("FULLY_CONNECTED", ("all", "d_w", "d_b"), ("y",), FullyConnectedOptions()),
+    ]  # fmt: skip
+    return write_model(tensors, ops, ["x"], ["y"])
+
+
+def steps_model() -> bytes:
+    """Steps in time that are taken apart and read each on its own, two of them by layers."""
+    rng = np.random.default_rng(7)
+    order = (8, 0, 3, 5, 1, 2, 7)
+    layers = {"l4": "u4", "l6": "u6"}
+    tensors = [
+        activation("x", (1, 9, 1, 4), 1 / 64, 3),
+        weights("a_w", (6, 3, 1, 4), 0, rng), bias("a_b", 6, rng), moved("a", 1, 9, 1, 6),
+        constant("to", np.array([1, 9, 6], np.int32)), moved("time", 1, 9, 6),
+        *(moved(f"u{k}", 1, 6) for k in range(9)),
+        *(t for name in layers
+          for t in (weights(f"{name}_w", (6, 6), 0, rng), bias(f"{name}_b", 6, rng),
+                    moved(name, 1, 6))),
+        moved("all", 1, 54),
+        weights("d_w", (4, 54), 0, rng), bias("d_b", 4, rng), activation("y", (1, 4), 0.1, 0),
+    ]  # fmt: skip
+    joined = (*(f"u{k}" for k in order), *layers)
+    ops = [
+        WriterOp("CONV_2D", ("x", "a_w", "a_b"), ("a",), Conv2DOptions()),
+        WriterOp("RESHAPE", ("a", "to"), ("time",), ReshapeOptions((1, 9, 6))),
+        WriterOp("UNPACK", ("time",), tuple(f"u{k}" for k in range(9)), UnpackOptions(9, 1)),
+        *(WriterOp("FULLY_CONNECTED", (u, f"{name}_w", f"{name}_b"), (name,),
+                   FullyConnectedOptions()) for name, u in layers.items()),
+        WriterOp("CONCATENATION", joined, ("all",), ConcatenationOptions(1)),
         WriterOp("FULLY_CONNECTED", ("all", "d_w", "d_b"), ("y",), FullyConnectedOptions()),
     ]  # fmt: skip
     return write_model(tensors, ops, ["x"], ["y"])

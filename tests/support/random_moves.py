@@ -169,15 +169,17 @@ def resize_bilinear(make: ModelMaker) -> None:
 
 # As MAKERS of random_models, which holds these too.
 MOVES: dict[str, tuple[Callable[[ModelMaker], None], int]] = {
-    "SLICE": (slice_, 60),
-    "STRIDED_SLICE": (strided_slice, 100),
-    "SPLIT": (split, 40),
-    "SPLIT_V": (split_v, 40),
-    "UNPACK": (unpack, 30),
-    "PACK": (pack, 40),
-    "GATHER": (gather, 50),
-    "TILE": (tile, 40),
-    "RESIZE_BILINEAR": (resize_bilinear, 100),
+    "SLICE": (slice_, 30),
+    "STRIDED_SLICE": (strided_slice, 60),
+    "SPLIT": (split, 20),
+    "SPLIT_V": (split_v, 20),
+    "UNPACK": (unpack, 15),
+    "PACK": (pack, 20),
+    "GATHER": (gather, 30),
+    "TILE": (tile, 20),
+    "RESIZE_BILINEAR": (resize_bilinear, 60),
 }
 # tflite-micro has no kernel of these: what they mean is in float_ops alone.
 NOT_IN_MICRO = {"TILE"}
+# Sizes and axes are all that there is to draw: the sweep over them is enough.
+PLAIN = {"SLICE", "SPLIT", "SPLIT_V", "UNPACK", "PACK", "GATHER"}

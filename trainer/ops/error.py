@@ -177,6 +177,11 @@ class RawError(Op, ABC):
         return ByChannels(part, *scratch, begin, end, dx)
 
 
+def sum_dither(node: Node, part: int) -> int:
+    """The identity of the dither of the sum at the output ``part`` of an operator."""
+    return 4 * node.index + SUM + part * PART
+
+
 def next_history(h: int, n: int, need: int) -> tuple[int, int]:
     """(h, n) after a sample that needed the exponent ``need``.
 
@@ -255,7 +260,7 @@ class SumErrors(RawError):
         return error_types(types[0], types[0], types[2 * self.readers])
 
     def dither_node(self, node: Node) -> int:
-        return 4 * node.index + SUM + self.part * PART
+        return sum_dither(node, self.part)
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
         pairs, (mask, *state) = inputs[: 2 * self.readers], inputs[2 * self.readers :]

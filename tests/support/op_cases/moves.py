@@ -10,9 +10,9 @@ import numpy as np
 from mcutrain.trainer.ops.gather import Gather, GatherGrad, GatherPassError, Tile
 from mcutrain.trainer.ops.pack import Pack
 from mcutrain.trainer.ops.resize_bilinear import ResizeBilinear, ResizeBilinearGrad
-from mcutrain.trainer.ops.scattered_error import ScatteredError
+from mcutrain.trainer.ops.scattered_error import ScatteredError, SumParts
 from mcutrain.trainer.ops.slice import Slice, Split, SplitV, StridedSlice, Unpack
-from tests.support.feeds import s8
+from tests.support.feeds import error, exponent, history, open_mask, s8
 from tests.support.op_cases.case import Case
 from tests.support.op_cases.structural import X_QUANT, gradient
 
@@ -52,7 +52,20 @@ def bilinear_rows(name: str, x: tuple[int, ...], size: tuple[int, int], align: b
     yield gradient(name, ResizeBilinearGrad(op, feed.type), (1, *size, x[3]), feed, limits)
 
 
+def parts_row(name: str, x: tuple[int, ...], *parts: tuple[range, ...]) -> Case:
+    """The sum of the errors of parts, some of which lie over each other."""
+    feed, ops = s8(*x, quant=X_QUANT), [Slice.of(x, list(part)) for part in parts]
+    pairs = [f for op in ops for f in (error(*op.shape), exponent(-20, 0))]
+    feeds = (*pairs, open_mask(feed.type, (-50, 90)), history((-35, -10)))
+    return Case(name, SumParts(tuple(op.where for op in ops), feed.type), feeds)
+
+
 ROWS = [
+    parts_row("sum_parts/time", (1, 7, 5), *((range(1), range(k, k + 1), range(5))
+                                             for k in range(7))),
+    parts_row("sum_parts/over-each-other", (1, 4, 3, 6), *((range(1), range(k, 4), range(2, -1, -1),
+                                                            range(k, 6, 2)) for k in range(4))),
+    parts_row("sum_parts/of-one", (1, 4, 6), (range(1), range(1, 3), range(6))),
     *slice_rows("slice/inside", (1, 5, 4, 3), (range(1), range(1, 4), range(2, 4), range(3)),
                 (-3, 127)),
     *slice_rows("slice/each-axis", (2, 4, 5, 6), (range(1, 2), range(1, 3), range(4), range(2, 5)),

@@ -18,7 +18,7 @@ from mcutrain.trainer.tflite.reader import parse
 from tests.support.micro import Micro
 from tests.support.model_maker import Chance, ModelMaker
 from tests.support.random_models import MAKERS, samples
-from tests.support.random_moves import NOT_IN_MICRO
+from tests.support.random_moves import NOT_IN_MICRO, PLAIN
 from tests.tools.model_table import reference_outputs
 
 CASES = 25  # of each operator
@@ -65,7 +65,7 @@ def maker(kind: str, data: st.DataObject) -> DrawnMaker:
     return make
 
 
-@pytest.mark.parametrize("kind", [kind for kind in MAKERS if kind not in NOT_IN_MICRO])
+@pytest.mark.parametrize("kind", [kind for kind in MAKERS if kind not in NOT_IN_MICRO | PLAIN])
 @settings(max_examples=CASES, derandomize=True, deadline=None, database=None)
 @given(data=st.data())
 def test_reference_equals_tflite_micro_as_drawn(kind: str, data: st.DataObject) -> None:
