@@ -265,9 +265,17 @@ class Reader:
             return
         self.declared.require_int8(read[-1].out, read[-1].site)
         assert read[-1].out.type.quant is not None
+        source = read[0].activation(0)
+        for k in operators[:-1]:
+            shape = self.declared.shape_of(self.listing.output_of(k))
+            if shape != source.type.shape:
+                raise ModelError(
+                    f"{self.where}: {self.listing.site(k)} is declared as float32 {shape}, "
+                    f"but computes {source.type.shape}"
+                )
         functions = tuple(each.kind for each in read[1:-1])
         op = FloatFunction(read[-1].out.type.quant, functions)
-        self.add(op, (read[0].activation(0),), read[-1], operators[-1])
+        self.add(op, (source,), read[-1], operators[-1])
 
     def source_of(self, index: int) -> FileOperator:
         kind, is_last = self.listing.kind(index), self.last_index in self.listing.outputs_of(index)
