@@ -43,6 +43,7 @@ from mcutrain.trainer.tflite.tensors import MAX_NAME
 from mcutrain.trainer.training_state import PREFIX, TrainingState, resumed
 from tests.support.counting import lines_of
 from tests.support.exports import exported, going_on, train
+from tests.support.file_parts import parts
 from tests.support.model_maker import ModelMaker
 from tests.support.paths import ROOT
 from tests.support.small_models import residual_model
@@ -292,6 +293,18 @@ def test_scales_without_as_many_zero_points_are_refused(count: int) -> None:
     data[length : length + 4] = struct.pack("<I", count)
     with pytest.raises(ModelError, match=f"'stem_w' .* has 8 scales and {count} zero points"):
         parse(bytes(data), "m")
+
+
+def test_a_float_of_another_shape_between_conversions_is_refused() -> None:
+    """tflite-micro computes as many floats as are declared, and then reads beyond them."""
+    for shape in ((), (1, 5), (1, 4, 2)):
+        p = parts()
+        whole = p.tensors["a"]
+        p.tensors |= {"f": WriterTensor("f", shape, "float32"), "m": replace(whole, name="m")}
+        p.ops[1:1] = [WriterOp("DEQUANTIZE", ("a",), ("f",)), WriterOp("QUANTIZE", ("f",), ("m",))]
+        p.op(3, inputs=("m", "v", "c"))
+        with pytest.raises(ModelError, match=r"operator 1 .* declared as float32 .*, but computes"):
+            parse(p.write(), "m")
 
 
 @pytest.mark.slow

@@ -106,15 +106,15 @@ def in_float(make: ModelMaker) -> None:
 
 # As MAKERS of random_models, which holds these too.
 PAIRS: dict[str, tuple[Maker, int]] = {
-    "SUB": (difference("SUB"), 120),
-    "SQUARED_DIFFERENCE": (difference("SQUARED_DIFFERENCE"), 80),
-    "MINIMUM": (choice("MINIMUM"), 60),
-    "MAXIMUM": (choice("MAXIMUM"), 60),
-    "PRELU": (prelu, 80),
-    "ABS": (curve("ABS"), 40),
-    "RSQRT": (curve("RSQRT"), 80),
-    "ELU": (curve("ELU"), 60),
-    "DEQUANTIZE, functions in float": (in_float, 80),
+    "SUB": (difference("SUB"), 40),
+    "SQUARED_DIFFERENCE": (difference("SQUARED_DIFFERENCE"), 30),
+    "MINIMUM": (choice("MINIMUM"), 20),
+    "MAXIMUM": (choice("MAXIMUM"), 20),
+    "PRELU": (prelu, 30),
+    "ABS": (curve("ABS"), 12),
+    "RSQRT": (curve("RSQRT"), 30),
+    "ELU": (curve("ELU"), 20),
+    "DEQUANTIZE, functions in float": (in_float, 40),
 }
 WITHOUT_MICRO: dict[str, tuple[Maker, int]] = {
     kind: (curve(kind), 20) for kind in ("NEG", "GELU", "RELU_N1_TO_1", "RELU_0_TO_1")

@@ -10,13 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from mcutrain.trainer.fixedpoint import Int64, Requant
 from mcutrain.trainer.graph.call import KernelCall, Table
 from mcutrain.trainer.graph.op import ErrorTensor
-from mcutrain.trainer.graph.tensor import Tensor, TensorType
-from mcutrain.trainer.ops.add import LEFT_SHIFT, Add, error_of_term
+from mcutrain.trainer.graph.tensor import Tensor
+from mcutrain.trainer.ops.add import Add, error_of_term
 from mcutrain.trainer.ops.broadcast import Broadcast
 from mcutrain.trainer.ops.error import NegatedError
 from mcutrain.trainer.ops.rows import row_of_pairs
@@ -30,15 +28,6 @@ class Sub(Add):
     """a s8, b s8 -> out s8; of one shape, or one repeated along axes of the other."""
 
     tflite_name = "SUB"
-
-    def requants(self, a: TensorType, b: TensorType) -> tuple[Requant, Requant, Requant]:
-        """As ADD's, but with quotients in float32: so tflite-micro prepares SUB."""
-        s_a, s_b, s_out = (np.float32(s) for s in (a.scale, b.scale, self.out_quant.scale))
-        with np.errstate(all="ignore"):  # a quotient that is no factor is refused below
-            twice_max = np.float32(2) * max(s_a, s_b)
-            factors = s_a / twice_max, s_b / twice_max, twice_max / (s_out * 2**LEFT_SHIFT)
-        a_factor, b_factor, out = (Requant.from_real(float(f)) for f in factors)
-        return a_factor, b_factor, out
 
     def terms(self, node: Node) -> tuple[Int64, Int64, Requant]:
         a, b, factor = super().terms(node)

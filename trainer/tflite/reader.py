@@ -304,10 +304,18 @@ class Reader:
         last = read[-1]
         self.declared.require_int8(last.out, last.site)
         assert last.out.type.quant is not None
+        source = read[0].activation(0)
+        for k in operators[:-1]:
+            shape = self.declared.shape_of(self.listing.output_of(k))
+            if shape != source.type.shape:
+                raise ModelError(
+                    f"{self.where}: {self.listing.site(k)} is declared as float32 {shape}, "
+                    f"but computes {source.type.shape}"
+                )
         functions = tuple(each.kind for each in read[1:-1])
         op = FloatFunction(last.out.type.quant, functions)
         outputs = self.listing.outputs_of(operators[-1])
-        self.declare(last, outputs, (last.add(op, read[0].activation(0)),))
+        self.declare(last, outputs, (last.add(op, source),))
 
     def fold(self, source: FileOperator, outputs: list[int]) -> None:
         """Compute an operator of integers. Raises ModelError."""

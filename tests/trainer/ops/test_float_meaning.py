@@ -30,7 +30,6 @@ from mcutrain.trainer.ops.rsqrt import Rsqrt
 from mcutrain.trainer.ops.softmax import Softmax
 from mcutrain.trainer.ops.squared_difference import LEFT_SHIFT as FINER
 from mcutrain.trainer.ops.squared_difference import SquaredDifference
-from mcutrain.trainer.ops.sub import Sub
 from mcutrain.trainer.ops.svdf import Svdf
 from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.tflite.reader import importers
@@ -88,8 +87,6 @@ def quanta(node: Node, values: tuple[Array, ...]) -> Array | float:
     if isinstance(node.op, Weighted):
         _, shift = node.op.requants(node.inputs[0].type, node.inputs[1].type)
         return 0.5 + np.where(shift < 0, 0.5 * 2.0 ** np.minimum(shift, 0), 0) + slack
-    if isinstance(node.op, Sub):
-        slack = 255 * 2.0**-22  # its factors are float32s
     if isinstance(node.op, SquaredDifference):
         return squared_quanta(node, values)
     if isinstance(node.op, Add):
