@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* out = a + b or a - b, elementwise, and the gradient of a repeated term. Twin of
- * trainer/ops/add.py and trainer/ops/sub.py.
+/* out = a + b or a - b, elementwise, and the gradient of a repeated term.
+ * Twin of trainer/ops/add.py, and of trainer/ops/sub.py.
  *
  * out = requantize(requantize((a + a_offset) << 20) + requantize((b + b_offset) << 20))
  *       + out_offset, clamped; of a difference the second term is subtracted

@@ -3,8 +3,8 @@
  * Twin of trainer/ops/prelu.py.
  *
  * u   = x + x_offset
- * out = requantize(u) + out_offset if u >= 0, else requantize_below(u * alpha) + out_offset, clamped
- * grad: dx = REQ(dout * (above if u >= 0, else slope), dout_e + exponent_step), both at most 2^14
+ * out = requantize(u) if u >= 0, else requantize_below(u * alpha); plus out_offset, clamped
+ * grad: dx = REQ(dout * k, dout_e + exponent_step), k = above if u >= 0, else slope; |k| <= 2^14
  * axes: kernels/broadcast.h, of x and of alpha, which is repeated along x; so is slope */
 #ifndef MCT_KERNELS_PRELU_H
 #define MCT_KERNELS_PRELU_H

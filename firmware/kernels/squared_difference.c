@@ -19,9 +19,8 @@ void mct_squared_difference_s8(const mct_squared_difference_params *p, const int
     mct_row row = mct_first_row();
     for (int32_t rows = mct_rows(axes); rows > 0; rows--, mct_next_row(&row, axes)) {
         for (int32_t k = 0; k < size; k++) {
-            int32_t d =
-                term(a[row.a + k * a_step] + p->a_offset, p->a_multiplier, p->a_shift) -
-                term(b[row.b + k * b_step] + p->b_offset, p->b_multiplier, p->b_shift);
+            int32_t d = term(a[row.a + k * a_step] + p->a_offset, p->a_multiplier, p->a_shift) -
+                        term(b[row.b + k * b_step] + p->b_offset, p->b_multiplier, p->b_shift);
             int32_t value = mct_requantize(d * d, p->out_multiplier, p->out_shift);
             value = mct_wrapping_add(value, p->out_offset);
             *out++ = (int8_t)mct_clamp(value, INT8_MIN, INT8_MAX);

@@ -19,7 +19,7 @@ def float_islands(listing: Listing) -> dict[int, tuple[int, ...]]:
         for tensor in listing.inputs_of(k):
             readers.setdefault(tensor, []).append(k)
     outer = {int(listing.subgraph.Outputs(k)) for k in range(listing.subgraph.OutputsLength())}
-    found = {}
+    found: dict[int, tuple[int, ...]] = {}
     for k in range(len(listing)):
         if listing.kind(k) == "DEQUANTIZE" and k not in listing.edges:
             island = island_from(listing, k, readers, outer)
