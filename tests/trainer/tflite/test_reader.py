@@ -23,7 +23,7 @@ from mcutrain.trainer.making.options import (
     Pool2DOptions,
     SoftmaxOptions,
 )
-from mcutrain.trainer.making.writer import WriterOp, WriterTensor
+from mcutrain.trainer.making.writer import WriterOp
 from mcutrain.trainer.ops.conv2d import Conv2D
 from mcutrain.trainer.ops.softmax import Softmax
 from mcutrain.trainer.tflite.reader import load, parse
