@@ -130,12 +130,12 @@ def reduction(kind: str) -> Callable[[ModelMaker], None]:
 
 # As MAKERS of random_models, which holds these too.
 ATTENTION: dict[str, tuple[Callable[[ModelMaker], None], int]] = {
-    "BATCH_MATMUL": (batch_matmul, 120),
-    "FULLY_CONNECTED, of activations": (product_of_rows, 40),
-    "SOFTMAX, inside": (softmax_inside, 40),
-    "LOG_SOFTMAX": (log_softmax, 60),
-    "L2_NORMALIZATION": (l2_normalization, 80),
-    "REDUCE_MAX": (reduction("REDUCE_MAX"), 60),
-    "SUM": (reduction("SUM"), 60),
-    "MEAN, any axes of size 1": (reduction("MEAN"), 60),
+    "BATCH_MATMUL": (batch_matmul, 40),
+    "FULLY_CONNECTED, of activations": (product_of_rows, 15),
+    "SOFTMAX, inside": (softmax_inside, 15),
+    "LOG_SOFTMAX": (log_softmax, 20),
+    "L2_NORMALIZATION": (l2_normalization, 25),
+    "REDUCE_MAX": (reduction("REDUCE_MAX"), 20),
+    "SUM": (reduction("SUM"), 20),
+    "MEAN, any axes of size 1": (reduction("MEAN"), 20),
 }

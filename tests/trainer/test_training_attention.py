@@ -43,7 +43,7 @@ def test_its_gradients_are_in_it() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("board", [board_param("mps2_an386")])
+@pytest.mark.parametrize("board", [board_param("mps2_an386", is_long=True)])
 def test_a_small_transformer_trains_bit_for_bit_on_a_board(board: str) -> None:
     plan = make_plan(parse(attention_model(), "attention"), PlanOptions("full"), chip_of(board))
     rng = np.random.default_rng(0)
