@@ -158,6 +158,6 @@ def input_tolerance(net: Net, node: Node, g: Array, unit: float) -> Array:
 
 SOUND = [
     layer
-    for layer in (*LAYERS, *SPACED)
+    for layer in (*LAYERS, *(layer for layer in SPACED if np.prod(layer.x) <= 120))
     if not layer.dead and np.prod(layer.x) <= 300 and np.prod(layer.w) <= 3000
 ]

@@ -62,13 +62,10 @@ def layer(
     return make.activation(name, (1, h, w, out_ch), make.c.quant())
 
 
-def dilated(make: ModelMaker) -> None:
-    layer(make, "CONV_2D", image(make, make.c.number(1, 5)), "y", 1, make.c.number(1, 6))
-
-
-def grouped(make: ModelMaker) -> None:
-    groups = make.c.number(2, 4)
-    x = image(make, groups * make.c.number(1, 4), 7)
+def spaced_conv2d(make: ModelMaker) -> None:
+    """With dilation, and mostly with groups."""
+    groups = make.c.pick(1, 2, 3, 4)
+    x = image(make, groups * make.c.number(1, 4), make.c.pick(7, 12))
     layer(make, "CONV_2D", x, "y", groups, groups * make.c.number(1, 4))
 
 
@@ -122,31 +119,26 @@ def spaced_trunk(seed: int) -> bytes:
     return make.finish()
 
 
-def tall_pool(kind: str) -> Callable[[ModelMaker], None]:
-    def make_model(make: ModelMaker) -> None:
-        shape = (1, make.c.number(1, 90), make.c.number(1, 4), make.c.number(1, 5))
-        x = make.activation("x", shape, make.c.quant())
-        a, padding = make.pointwise(x, "a", make.c.number(1, 6)), make.c.pick(*Padding)
-        kernel = [make.c.number(33, 100), make.c.number(1, 4)]
-        if padding == Padding.VALID:
-            kernel = [min(k, size) for k, size in zip(kernel, shape[1:3], strict=True)]
-        stride = make.c.number(1, 40), make.c.number(1, 3)
-        options = Pool2DOptions(padding, *stride, *kernel, make.c.pick(*ACTIVATIONS))
-        make.ops.append(WriterOp(kind, ("a",), ("y",), options))
-        sizes = zip(shape[1:3], kernel, stride, strict=True)
-        h, w = (out_size(*size, padding) for size in sizes)
-        assert a.quant is not None
-        make.activation("y", (1, h, w, a.shape[3]), a.quant)
-
-    return make_model
+def tall_pool(make: ModelMaker) -> None:
+    shape = (1, make.c.number(1, 90), make.c.number(1, 4), make.c.number(1, 5))
+    x = make.activation("x", shape, make.c.quant())
+    a, padding = make.pointwise(x, "a", make.c.number(1, 6)), make.c.pick(*Padding)
+    kernel = [make.c.number(33, 100), make.c.number(1, 4)]
+    if padding == Padding.VALID:
+        kernel = [min(k, size) for k, size in zip(kernel, shape[1:3], strict=True)]
+    stride = make.c.number(1, 40), make.c.number(1, 3)
+    options = Pool2DOptions(padding, *stride, *kernel, make.c.pick(*ACTIVATIONS))
+    kind = make.c.pick("AVERAGE_POOL_2D", "MAX_POOL_2D")
+    make.ops.append(WriterOp(kind, ("a",), ("y",), options))
+    h, w = (out_size(*size, padding) for size in zip(shape[1:3], kernel, stride, strict=True))
+    assert a.quant is not None
+    make.activation("y", (1, h, w, a.shape[3]), a.quant)
 
 
 # As MAKERS of random_models, which holds these too.
 SPACED: dict[str, tuple[Callable[[ModelMaker], None], int]] = {
-    "CONV_2D dilated": (dilated, 40),
-    "CONV_2D grouped": (grouped, 40),
-    "DEPTHWISE_CONV_2D dilated": (dilated_depthwise, 40),
-    "TRANSPOSE_CONV": (transpose_conv, 40),
-    "AVERAGE_POOL_2D tall": (tall_pool("AVERAGE_POOL_2D"), 20),
-    "MAX_POOL_2D tall": (tall_pool("MAX_POOL_2D"), 20),
+    "CONV_2D spaced": (spaced_conv2d, 40),
+    "DEPTHWISE_CONV_2D dilated": (dilated_depthwise, 25),
+    "TRANSPOSE_CONV": (transpose_conv, 25),
+    "MAX_POOL_2D or AVERAGE_POOL_2D, tall": (tall_pool, 20),
 }
