@@ -13,9 +13,9 @@ from mcutrain.trainer.errors import ModelError, UnsupportedOpError
 from mcutrain.trainer.graph.graph import Graph
 from mcutrain.trainer.graph.op import Op
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Role, Tensor
+from mcutrain.trainer.tflite.signed import centred
 from mcutrain.trainer.tflite.tensors import FileTensors
 from mcutrain.trainer.tflite.unread import unread
-from mcutrain.trainer.tflite.unsigned import centred
 
 OPTION_NAMES = {v: k for k, v in vars(tflite.BuiltinOptions).items() if isinstance(v, int)}
 ACTIVATION_NAMES = {
@@ -151,7 +151,7 @@ class FileOperator:
         """Input 1: symmetric int8 weights."""
         w = self.reader.read_tensor(self.input_index(1), f"{self.name}_w", Role.CONST)
         if self.reader.is_unsigned and w.type.dtype is DType.S8 and w.type.quant is not None:
-            w, rest = centred(self, w)
+            w, rest = centred(self, self.activation(0), w)
             self.beyond.append(rest)
         if w.type.dtype is not DType.S8 or w.type.quant is None or w.type.zero_point != 0:
             raise UnsupportedOpError(f"{self}: the weights '{w.label}' are not symmetric int8")

@@ -13,8 +13,8 @@ from mcutrain.trainer.errors import ModelError, UnsupportedOpError
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
 from mcutrain.trainer.tflite.bounds import MAX_ELEMENTS, MAX_RANK
 from mcutrain.trainer.tflite.remedies import STATE
+from mcutrain.trainer.tflite.signed import signed
 from mcutrain.trainer.tflite.unread import newer_fields
-from mcutrain.trainer.tflite.unsigned import signed
 
 MAX_INTEGERS = 1 << 12  # elements of a shape, of axes or the like
 MAX_NAME = 1 << 10  # bytes; converters join the names of what they fuse
