@@ -11,7 +11,6 @@ from mcutrain.codegen.api import api_macros, slots_enrolment
 from mcutrain.codegen.c import INDENT, WIDTH, declared, filled, float_literal, hash_bytes
 from mcutrain.codegen.program import Program
 from mcutrain.trainer.graph.tensor import Tensor
-from mcutrain.trainer.ops.pixelwise_cross_entropy import IGNORED
 from mcutrain.trainer.training_plan import TrainingPlan
 
 # What mct/model_api.h declares, in its order: name, arguments, and what it does in a few words.
@@ -131,8 +130,8 @@ def told(plan: TrainingPlan) -> Iterator[str]:
     elif plan.takes_label_map:
         yield (
             f"A step takes a label map as its target: {upper}_TARGET_BYTES bytes, of each position "
-            f"its class, 0 to {plan.classes - 1}, or {IGNORED} where it takes no part. Give 0 as "
-            "label."
+            f"its class, 0 to {plan.classes - 1}, or {plan.ignored_label} where it takes no part. "
+            "Give 0 as label."
         )
     elif plan.target_bytes:
         yield (

@@ -16,6 +16,7 @@ from mcutrain.trainer.notes import Note
 from mcutrain.trainer.ops.companion import Companions, Digest
 from mcutrain.trainer.ops.error import EXPONENT
 from mcutrain.trainer.ops.loss import Loss
+from mcutrain.trainer.ops.pixelwise_cross_entropy import IGNORED
 from mcutrain.trainer.ops.state_check import (
     StateCheck,
     bias_check,
@@ -150,6 +151,11 @@ class TrainingPlan:
         """Whether each position of the output has a label."""
         assert isinstance(self.task.loss.op, Loss)
         return self.task.loss.op.takes_map
+
+    @property
+    def ignored_label(self) -> int:
+        """The label of a position that takes no part."""
+        return IGNORED
 
     @property
     def unlabelled(self) -> str:

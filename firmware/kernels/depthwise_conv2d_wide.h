@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Depthwise convolution whose weights are the sum of two int8. Twin of
- * trainer/ops/depthwise_conv2d_wide.py.
+/* Depthwise convolution whose weights are the sum of two int8.
+ * Twin of trainer/ops/depthwise_conv2d_wide.py.
  *
  * out as kernels/depthwise_conv2d.h has it, with w + rest in place of w; b may be NULL. */
 #ifndef MCT_KERNELS_DEPTHWISE_CONV2D_WIDE_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Softmax cross-entropy at each position (SPEC 1.2). Twin of
- * trainer/ops/pixelwise_cross_entropy.py.
+/* Softmax cross-entropy at each position (SPEC 1.2).
+ * Twin of trainer/ops/pixelwise_cross_entropy.py.
  *
  * At each position, of its row of logits, as kernels/softmax_cross_entropy.h has them:
  *     t = exponential[max(row) - row], S = sum t, p = (2^15 t + S / 2) / S, a = rate[label]

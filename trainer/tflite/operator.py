@@ -14,9 +14,9 @@ from mcutrain.trainer.graph.graph import Graph
 from mcutrain.trainer.graph.op import Op
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Role, Tensor
 from mcutrain.trainer.model import State
+from mcutrain.trainer.tflite.signed import centred
 from mcutrain.trainer.tflite.tensors import FileTensors
 from mcutrain.trainer.tflite.unread import INTERMEDIATES, unread
-from mcutrain.trainer.tflite.unsigned import centred
 
 OPTION_NAMES = {v: k for k, v in vars(tflite.BuiltinOptions).items() if isinstance(v, int)}
 ACTIVATION_NAMES = {
@@ -182,7 +182,7 @@ class FileOperator:
             raise ModelError(f"{self} has no weights at input {position}")
         w = self.reader.read_tensor(index, name, Role.CONST)
         if self.reader.is_unsigned and w.type.dtype is DType.S8 and w.type.quant is not None:
-            w, rest = centred(self, w)
+            w, rest = centred(self, self.activation(0), w)
             self.beyond.append(rest)
         if w.type.dtype not in dtypes or w.type.quant is None or w.type.zero_point != 0:
             wanted = " or ".join(dtype.np.name for dtype in dtypes)

@@ -15,8 +15,8 @@ from mcutrain.trainer.model import State
 from mcutrain.trainer.tflite.bounds import MAX_ELEMENTS, MAX_RANK
 from mcutrain.trainer.tflite.buffers import contents, has_contents
 from mcutrain.trainer.tflite.remedies import STATE
+from mcutrain.trainer.tflite.signed import signed
 from mcutrain.trainer.tflite.unread import is_in_another_file, newer_fields
-from mcutrain.trainer.tflite.unsigned import signed
 
 MAX_INTEGERS = 1 << 12  # elements of a shape, of axes or the like
 MAX_NAME = 1 << 10  # bytes; converters join the names of what they fuse

@@ -15,21 +15,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tflite
 
-from mcutrain.trainer.errors import ModelError, UnsupportedOpError
+from mcutrain.trainer.errors import UnsupportedOpError
 from mcutrain.trainer.graph.op import Op, of_kind
-from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Tensor, TensorType, constant
+from mcutrain.trainer.graph.tensor import Array, Tensor, constant
 from mcutrain.trainer.ops.average_pool2d import AveragePool2D
 from mcutrain.trainer.ops.average_pool2d_half_up import AveragePool2DHalfUp
 from mcutrain.trainer.ops.depthwise_conv2d import DepthwiseConv2D
 from mcutrain.trainer.ops.depthwise_conv2d_wide import DepthwiseConv2DWide
 from mcutrain.trainer.ops.gather_channels import GatherChannels
 from mcutrain.trainer.ops.weighted import MAX_FAN_IN, Weighted
+from mcutrain.trainer.tflite.signed import AGAIN
 
 if TYPE_CHECKING:
     from mcutrain.trainer.tflite.listing import Listing
     from mcutrain.trainer.tflite.operator import FileOperator
 
-AGAIN = "convert the model again from its source, with full-integer quantisation to int8"
 # What computes the same on int8 as on uint8, but for what ``imported`` changes.
 EXACT = (
     *("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "AVERAGE_POOL_2D", "MAX_POOL_2D"),
@@ -50,39 +50,6 @@ def is_unsigned(listing: Listing) -> bool:
             if is_there and declared.type_of(weights) == tflite.TensorType.UINT8:
                 return True
     return False
-
-
-def signed(type_: TensorType, data: Array | None) -> tuple[TensorType, Array | None]:
-    """The int8 tensor that is one of uint8 less 128."""
-    quant = type_.quant
-    if quant is not None:
-        quant = replace(quant, zero_point=quant.zero_point - 128)
-    found = None if data is None else (data ^ 0x80).view(np.int8)
-    return TensorType(type_.shape, DType.S8, quant), found
-
-
-def centred(source: FileOperator, w: Tensor) -> tuple[Tensor, Array]:
-    """Weights of zero point 0 for those of a ``signed`` file, limited to int8; and what they lack,
-    int16. Raises UnsupportedOpError for one of 255 above its zero point.
-
-    Their scale is that by which TFLite multiplies: the product with the input's, as float32.
-    """
-    x = source.activation(0)
-    assert w.data is not None and w.type.quant is not None
-    if len(w.type.quant.scales) != 1 or not -128 <= w.type.zero_point <= 127:
-        raise ModelError(f"{source}: the weights '{w.label}' have no single scale and zero point")
-    whole = w.data.astype(np.int16) - w.type.zero_point
-    limited = whole.clip(-128, 127).astype(np.int8)
-    rest = whole - limited
-    if rest.max(initial=0) > 127:
-        raise UnsupportedOpError(
-            f"{source}: the weights '{w.label}' reach 255 above their zero point; 254 are "
-            "supported",
-            AGAIN,
-        )
-    product = float(np.float32(x.type.scale) * np.float32(w.type.scale))
-    quant = QuantParams((product / x.type.scale,))
-    return replace(w, data=limited, type=replace(w.type, quant=quant)), rest
 
 
 def imported(kind: type[Op], source: FileOperator) -> tuple[Tensor, ...]:
