@@ -28,7 +28,7 @@ from mcutrain.trainer.tflite.reader import (
 MOST_ENDS = 16  # outputs, then inner tensors, that sections are looked for before
 MOST_STARTS = 1 << 11  # tensors
 MOST_PAIRS = 1 << 16  # of operators, of which one reads what the other writes
-MOST_LOOKED_AT = 64  # sections whose inputs are looked at, the largest first
+MOST_LOOKED_AT = 1 << 9  # sections whose inputs are looked at, the largest first
 MOST_READ = 8  # of these, that are read
 LAYERS = frozenset(importers(Weighted))  # that can learn
 
