@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tflite
 
 from mcutrain.host.extras import require_extra
 from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.graph.tensor import Array, Tensor, TensorType
 from mcutrain.trainer.model import Model
 from mcutrain.trainer.options import WHOLE, Section
+from mcutrain.trainer.tflite.buffers import are_inside
 from mcutrain.trainer.tflite.reader import input_count, input_tensor, load
 
 ARENA_BYTES = 16 << 20
@@ -59,6 +61,12 @@ def check_model(path: Path, section: Section = WHOLE) -> dict[str, Any]:
 
 def open_interpreter(path: Path) -> Any:
     require_extra("check")
+    if not are_inside(tflite.Model.GetRootAsModel(path.read_bytes(), 0)):
+        raise ModelError(
+            f"{path} keeps data behind its FlatBuffer, which tflite-micro does not read: there is "
+            "nothing to compare with",
+            "compare a file that keeps them inside",
+        )
     from tflite_micro.python.tflite_micro import runtime
 
     try:

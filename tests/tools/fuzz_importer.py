@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tflite
 
 from mcutrain.codegen.emit import emit_source
 from mcutrain.codegen.header import emit_header
@@ -41,6 +42,7 @@ from mcutrain.trainer.losses import LOSSES, PIXELWISE, SQUARED_ERROR
 from mcutrain.trainer.model import Model
 from mcutrain.trainer.options import PlanOptions, Section
 from mcutrain.trainer.plan import make_plan
+from mcutrain.trainer.tflite.buffers import are_inside
 from mcutrain.trainer.tflite.reader import parse
 from mcutrain.trainer.tflite.sections import largest_of
 from mcutrain.trainer.training_plan import TrainingPlan
@@ -246,6 +248,8 @@ def compare_with_micro(data: bytes) -> None:
     try:
         model = parse(data, "fuzz")
     except ModelError:  # a part of it was accepted
+        return
+    if not are_inside(tflite.Model.GetRootAsModel(data, 0)):
         return
     try:
         micro = Micro(data)

@@ -37,6 +37,11 @@ def contents(file: Any, index: int, what: str) -> bytes:
     return bytes(whole[offset : offset + size])
 
 
+def are_inside(file: Any) -> bool:
+    """Whether all data lie in their buffers' own tables: tflite-micro looks nowhere else."""
+    return all(file.Buffers(k).Offset() <= NO_PLACE for k in range(file.BuffersLength()))
+
+
 def has_contents(file: Any, index: int) -> bool:
     """Whether a buffer holds anything, be it sound or not."""
     if index >= file.BuffersLength():

@@ -140,9 +140,12 @@ class Ends:
         """What an operator reads that is no constant, and is not computed from ``start``; None if
         there is nothing. ``behind`` are the operators behind the start."""
         for tensor in self.wiring.inputs[operator]:
+            if tensor == start:
+                continue
             writers = self.wiring.writers.get(tensor, [])
-            is_before = writers and behind.isdisjoint(writers)
-            is_given = all(map(self.is_given, writers))
-            if tensor != start and (tensor in self.file_inputs or (is_before and not is_given)):
+            is_before = bool(writers) and behind.isdisjoint(writers)
+            if tensor in self.file_inputs or (
+                is_before and not all(map(self.is_given, writers))
+            ):
                 return tensor
         return None

@@ -38,7 +38,7 @@ class Wiring:
         for k, (inputs, outputs) in enumerate(zip(self.inputs, self.outputs, strict=True)):
             for tensor in dict.fromkeys(outputs):
                 self.writers[tensor].append(k)
-            for tensor in dict.fromkeys(inputs):
+            for tensor in inputs:
                 self.readers[tensor].append(k)
         self._add_variables()
 
@@ -67,7 +67,12 @@ class Wiring:
     def _inputs_of(self, operator: int) -> list[int]:
         if self.listing.kind(operator) == SHAPE:
             return []
-        return [t for t in self.listing.inputs_of(operator) if t >= 0]
+        return [t for t in dict.fromkeys(self.listing.inputs_of(operator)) if t >= 0]
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs of operators there are, of which one reads what the other writes."""
+        return sum(len(self.writers.get(t, ())) for inputs in self.inputs for t in inputs)
 
     def leading_to(self, tensors: Iterable[int], start: int | None = None) -> set[int]:
         """The operators that ``tensors`` are computed by; not those that ``start`` is."""

@@ -16,7 +16,9 @@ from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import load
 from tests.support.command import AT_A_RATE, Run
 from tests.support.odd_models import CLASSES, LATENT, TRAINABLE, odd_model
+from tests.support.placed_data import placed_behind
 from tests.support.random_models import samples
+from tests.support.small_models import residual_model
 
 PART = ("--from", "latent", "--to", "scores")
 
@@ -77,6 +79,27 @@ def test_what_it_learned_is_evaluated_exported_and_goes_on(
     assert resumed.status == 0, resumed.err
     going_on = run("train", new, *common, *AT_A_RATE, "--no-guard", "--steps", 3, "--json")
     assert going_on.status == 0, going_on.err
+
+
+def test_what_tflite_micro_does_not_read_is_not_compared(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "placed.tflite"
+    path.write_bytes(placed_behind(residual_model()))
+    told = run("check", path)
+
+    assert told.status == 1
+    assert "keeps data behind its FlatBuffer, which tflite-micro does not read" in told.err
+    assert run("plan", path).status == 0
+
+
+def test_a_part_is_compared_on_what_tflite_micro_makes_of_the_rest(
+    run: Run, tmp_path: Path
+) -> None:
+    path = tmp_path / "m.tflite"
+    path.write_bytes(residual_model())
+    found = run("check", path, "--from", "sum", "--to", "logits", "--json").json
+
+    assert [row["operator"] for row in found["operators"]] == [4, 5, 6]
+    assert found["mismatches"] == 0 and found["outputs"] == 5 * (8 + 8 + CLASSES)
 
 
 def test_a_run_that_is_stopped_goes_on_with_the_same_part_alone(
