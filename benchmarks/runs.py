@@ -65,7 +65,7 @@ def prepared(task_of: TaskOf, scheme: str, group: str, seed: int) -> Prepared:
     order = None if task.order is None else task.order(group, seed)
     if order is not None:
         order = order[order < len(data.x_train)]
-    digest = hashlib.sha256(tail.whole.numerics_hash)
+    digest = hashlib.sha256(tail.whole.numerics_hash + SCHEDULE.encode())
     for array in (data.x_train, data.y_train, data.x_test, data.y_test, order):
         digest.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
     return Prepared(tail, tail.taken(data), order, digest.hexdigest()[:12])

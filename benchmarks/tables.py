@@ -100,7 +100,7 @@ def markdown(found: Comparison, rows: list[TaskRow]) -> str:
     lines += best_table(task, rows)
     lines += [
         "",
-        f"{counted(task.epochs)}, the last third of the steps at a quarter of the rate.",
+        f"{counted(task.epochs)}; the rate falls to 0 in the second half of the steps.",
         "",
     ]
     lines += best_practices(found, rows)

@@ -12,3 +12,4 @@ RATE_MINUTES = 2.0  # of those that find a learning rate, counted alike
 RATIO = 1  # replayed samples for each new one
 RECONNECT_S = 60.0  # for which a device that is gone is looked for
 REPORT = Path("mcutrain-demo.html")  # of the demonstration
+SCHEDULE = "cooldown"  # of the learning rate

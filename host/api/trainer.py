@@ -26,6 +26,7 @@ from mcutrain.host.defaults import (
     RATE_MINUTES,
     RATIO,
     RECONNECT_S,
+    SCHEDULE,
 )
 from mcutrain.host.record.writer import RecordWriter, chained
 from mcutrain.host.training.interrupt import StopTraining
@@ -61,7 +62,7 @@ class Trainer:
         minutes: float | None = None,
         lr: float | str = AUTO,
         lr_minutes: float = RATE_MINUTES,
-        schedule: str = "step",
+        schedule: str = SCHEDULE,
         seed: int | None = None,
         verify: bool = False,
         guard: bool = True,
@@ -101,8 +102,8 @@ class Trainer:
                 computer.
             lr_minutes: At most so long for these trainings on a computer that does 10^9
                 multiply-accumulates a second: every computer then finds the same rate.
-            schedule: ``"step"`` (a quarter of the rate in the last third), ``"constant"`` or
-                ``"cosine"``.
+            schedule: ``"cooldown"`` (the rate falls to 0 in the second half), ``"step"`` (a quarter
+                of it in the last third), ``"constant"`` or ``"cosine"``.
             seed: The seed of order and rounding; None is 0, or what a ``state`` has.
             verify: Whether each step is compared with the reference.
             guard: Whether it trains only if that helps, by validation samples or by folds.

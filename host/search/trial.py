@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mcutrain.host.defaults import SCHEDULE
 from mcutrain.host.files import save_array
 from mcutrain.host.request import Request
 from mcutrain.host.training.bracket import bracket_over
@@ -113,7 +114,7 @@ class Setup:
     folder: Path
     share: float = 0.3
     rate: float | None = None
-    schedule: str = "step"
+    schedule: str = SCHEDULE
     seed: int = 0
 
     def plan_of(self, scheme: Scheme) -> TrainingPlan:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rule that brackets a learning rate: which powers of two to train at, and which to take.
 
-A training is judged by the mean loss of the last third of its steps. It is that of the training
-samples themselves: held-out ones choose no better, and there may be none.
+A training is judged by the mean loss of its last steps, where the learning rate is low: those
+before say how fast it learns, and not what it ends with. It is that of the training samples
+themselves: held-out ones choose no better, and there may be none.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ TOLERATED = (
 TOLERATED_LOSS = 0.003  # and so much beside it, where losses are nearly 0
 TOLERATED_SQUARED = 0.002  # of the first loss, if it is a squared error
 ENOUGH = 0.5  # of the first loss: so low a loss is enough where more of it forgets other classes
+JUDGING_PART, JUDGING_STEPS = 10, 48  # the last tenth of the steps, or so many if there are
 FIRST_SAMPLES = 48  # that tell the loss of the state before
 
 
@@ -53,14 +55,14 @@ def bracket_over(
 ) -> Bracketed:
     """``bracket`` over ``losses``: those of a training from the same beginning at a rate, on
     samples in an ``order``. ``forgets``: the more it learns, the more of other classes it takes."""
-    end = order[-third(len(order)) :]
+    end = order[-judging(len(order)) :]
     chosen = np.linspace(0, len(end) - 1, min(len(end), FIRST_SAMPLES)).astype(int)
     # At a rate of 0 the state stays. The samples are some of those that a training ends with, so
     # that the losses can be compared.
     first = float(np.mean(losses(0.0, end[chosen])))
 
     def loss_at(k: int) -> float:
-        loss = float(np.mean(losses(2.0**-k, order)[-third(len(order)) :]))
+        loss = float(np.mean(losses(2.0**-k, order)[-judging(len(order)) :]))
         return loss if math.isfinite(loss) else math.inf
 
     found = bracket(
@@ -69,9 +71,13 @@ def bracket_over(
     return lowest_enough(found, loss_at) if forgets else found
 
 
-def third(steps: int) -> int:
-    """How many of a training's steps judge it."""
-    return max(1, steps // 3)
+def judging(steps: int) -> int:
+    """How many of a training's steps judge it: of a short one the last third at most.
+
+    >>> [judging(steps) for steps in (2, 90, 300, 6000)]
+    [1, 30, 48, 600]
+    """
+    return max(1, steps // JUDGING_PART, min(steps // 3, JUDGING_STEPS))
 
 
 def bracket(

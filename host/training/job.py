@@ -18,6 +18,7 @@ from mcutrain.host.defaults import (
     RATE_MINUTES,
     RATIO,
     RECONNECT_S,
+    SCHEDULE,
 )
 from mcutrain.host.keys import Keys
 from mcutrain.host.link.protocol import Saved
@@ -100,7 +101,7 @@ def asked_job(
     epochs: int | None = None,
     lr: str = AUTO,
     lr_minutes: float = RATE_MINUTES,
-    schedule: str = "step",
+    schedule: str = SCHEDULE,
     seed: int | None = None,
     steps: int | None = None,
     minutes: float | None = None,

@@ -12,7 +12,7 @@ LONG_SECONDS = 20.0  # of a search, after which it is worth saying what would ma
 
 @dataclass(frozen=True)
 class Tried:
-    """A training at a rate: the mean loss of the last third of its steps; infinity if it
+    """A training at a rate: the mean loss of its last steps (bracket.judging); infinity if it
     diverged."""
 
     rate: float

@@ -14,10 +14,11 @@ from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.ops.sgd import LearningRate
 from mcutrain.trainer.training_plan import TrainingPlan
 
-SCHEDULES = ("step", "constant", "cosine")
+SCHEDULES = ("cooldown", "step", "constant", "cosine")
 LEAST_RATE, MOST_RATE = 2.0**-100, 255.0  # at which something is learned (SPEC 1.5)
 NO_SAMPLE = -1  # in an order: a step whose sample was left out, of which only the number counts
 FINAL_THIRD = 0.25  # of the learning rate, with the step schedule (SPEC 1.5)
+STAIRS = 16  # at most, by which it falls with the cooldown schedule, in the second half of a run
 
 
 def given_rate(text: str) -> float | None:
@@ -59,12 +60,15 @@ def sample_order(samples: int, epochs: int, seed: int, first_step: int = 0) -> A
 def rates(total: int, rate: float, schedule: str) -> list[tuple[int, LearningRate]]:
     """(first step, learning rate) of each part of a run of ``total`` steps.
 
-    The cosine schedule (Loshchilov and Hutter 2017, equation 5, without restarts) changes when
-    the device's 8-bit rate does.
+    The cooldown schedule (a constant rate that then falls linearly, as Haegele et al. 2024 compare
+    it) falls in stairs of equal length, each with the rate at its middle. The cosine schedule (Loshchilov
+    and Hutter 2017, equation 5, without restarts) changes when the device's 8-bit rate does.
     """
     first = (0, LearningRate.from_real(rate))
     if schedule == "constant":
         return [first]
+    if schedule == "cooldown":
+        return cooldown(total, rate)
     if schedule == "step":
         second = LearningRate.from_real(rate * FINAL_THIRD)
         return [first, (last_part(total, schedule), second)]
@@ -76,9 +80,24 @@ def rates(total: int, rate: float, schedule: str) -> list[tuple[int, LearningRat
     return found
 
 
+def cooldown(total: int, rate: float) -> list[tuple[int, LearningRate]]:
+    """``rates`` of the cooldown schedule.
+
+    >>> [(step, round(at.real, 3)) for step, at in cooldown(8, 0.5)]
+    [(0, 0.5), (4, 0.438), (5, 0.312), (6, 0.188), (7, 0.062)]
+    """
+    falling = total // 2
+    stairs = min(STAIRS, falling)
+    parts = {0: rate}
+    for stair in range(stairs):
+        step = total - falling + stair * falling // stairs
+        parts[step] = rate * (1 - (stair + 0.5) / stairs)
+    return [(step, LearningRate.from_real(at)) for step, at in parts.items()]
+
+
 def last_part(total: int, schedule: str) -> int:
-    """The step from which on a run of ``total`` steps has the low rate that it ends with: the last
-    third, or the whole run if the rate stays."""
+    """The step from which on the rate of a run of ``total`` steps is low enough to tell what the
+    run ends with: the last third, or the whole run if the rate stays."""
     return 0 if schedule == "constant" else total - total // 3
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mcutrain.host.defaults import PATIENCE
+from mcutrain.host.defaults import PATIENCE, SCHEDULE
 from mcutrain.host.training.augmentation import Augmentation
 from mcutrain.host.training.balance import AUTO, BALANCES
 from mcutrain.host.training.rates import SCHEDULES
@@ -23,7 +23,8 @@ class TrainingOptions:
 
     ``guard`` keeps the best state that the validation samples saw, and stops after ``patience``
     epochs in a row that bring nothing better; with a schedule that ends at a low rate they are
-    counted in its last third alone, since epochs at the high rate say little about those.
+    counted in the last third of the steps alone, since epochs at the high rate say little about
+    those.
     ``validate_on`` is who computes the outputs: the device, or the host from the state it reads.
     ``monitor`` looks for saturation. ``order`` (N,) are the indices of the samples to train on, in
     place of the epochs. ``tests``: the test samples are looked at, before and after. ``balance`` is
@@ -34,7 +35,7 @@ class TrainingOptions:
 
     epochs: int = 10
     rate: float | None = None
-    schedule: str = "step"
+    schedule: str = SCHEDULE
     seed: int | None = None
     steps: int | None = None
     verify: bool = False

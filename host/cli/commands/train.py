@@ -38,6 +38,7 @@ from mcutrain.host.defaults import (
     RATE_MINUTES,
     RATIO,
     RECONNECT_S,
+    SCHEDULE,
 )
 
 if TYPE_CHECKING:
@@ -129,12 +130,12 @@ def train(
         str,
         typer.Option(
             metavar="NAME",
-            help="Choose how the rate changes: step (a quarter of it in the last third), constant "
-            "or cosine.",
+            help="Choose how the rate changes: cooldown (it falls to 0 in the second half), step (a "
+            "quarter of it in the last third), constant or cosine.",
             rich_help_panel=DURATION,
-            autocompletion=one_of(("step", "constant", "cosine")),
+            autocompletion=one_of(("cooldown", "step", "constant", "cosine")),
         ),
-    ] = "step",
+    ] = SCHEDULE,
     seed: Annotated[
         int | None,
         typer.Option(
@@ -220,8 +221,8 @@ def train(
         typer.Option(
             min=0,
             metavar="E",
-            help="Stop after E epochs without anything better on x_val; 0 never stops. With the "
-            "schedules step and cosine, epochs count in the last third, where the rate is low.",
+            help="Stop after E epochs without anything better on x_val; 0 never stops. But for "
+            "--schedule constant, epochs count in the last third, where the rate is low.",
             rich_help_panel=GUARD,
         ),
     ] = PATIENCE,

@@ -95,8 +95,9 @@ def test_callbacks_are_told_of_each_step_and_epoch(
     assert [step.number for step in seen.steps] == list(range(1, 33))
     assert [step.loss for step in seen.steps] == found.losses
     assert [step.epoch for step in seen.steps] == [1] * 16 + [2] * 16
-    # The last third has a quarter of the rate.
-    assert [step.rate for step in seen.steps] == [RATE] * 22 + [RATE / 4] * 10
+    # The second half has a step on each of 16 stairs.
+    falling = [RATE * (31 - 2 * stair) / 32 for stair in range(16)]
+    assert [step.rate for step in seen.steps] == [RATE] * 16 + falling
     assert [each.step for each in seen.epochs] == [16, 32]
     assert seen.epochs[0].loss == pytest.approx(np.mean(found.losses[:16]), rel=1e-12)
     assert [each.metric for each in seen.epochs] == [None, None]
@@ -221,7 +222,7 @@ def test_it_says_what_did_not_hold(
         ({"lr": 1000}, "give a number from 2\\^-100 to 255"),
         ({"minutes": 1, "epochs": 2}, "minutes says how long to train: leave epochs"),
         ({"minutes": "x"}, "wrong kind"),
-        ({"schedule": "x"}, "unknown schedule 'x': give step"),
+        ({"schedule": "x"}, "unknown schedule 'x': give cooldown"),
         ({"target": "sim:x"}, "unknown target 'sim:x': give reference"),
         ({"target": "native", "port": "/dev/x"}, "give port or target, not both"),
         ({"begin": "x"}, "begin is 'x': give 'fresh' or 'go-on'"),

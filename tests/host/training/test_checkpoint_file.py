@@ -63,7 +63,7 @@ OTHERS: dict[str, tuple[dict[str, Any], str]] = {
     "steps": ({"steps": 20}, "--steps was none and is 20"),
     "seed": ({"seed": 1}, "--seed was none and is 1"),
     "rate": ({"lr": "0.5"}, "--lr was 0.015625 and is 0.5"),
-    "schedule": ({"schedule": "cosine"}, "--schedule was step and is cosine"),
+    "schedule": ({"schedule": "cosine"}, "--schedule was cooldown and is cosine"),
     "guard": ({"guard": False}, "--guard was on and is off"),
     "patience": ({"patience": 1}, "--patience was 5 and is 1"),
     "verified": ({"verify": True}, "--verify was off and is on"),

@@ -94,7 +94,7 @@ def test_a_run_stops_when_patience_is_over(data: Dataset) -> None:
     assert never.steps == 160
 
 
-@pytest.mark.parametrize("schedule", ["step", "cosine"])
+@pytest.mark.parametrize("schedule", ["cooldown", "step", "cosine"])
 def test_patience_waits_for_the_low_rate(schedule: str, data: Dataset) -> None:
     """Nine epochs: the last three count, and the third of them is the last one anyway."""
     result = run(data, epochs=9, rate=TOO_LARGE, schedule=schedule, patience=1)

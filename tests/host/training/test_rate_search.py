@@ -18,7 +18,7 @@ from mcutrain.host.errors import BuildError
 from mcutrain.host.request import Request
 from mcutrain.host.training import in_process
 from mcutrain.host.training.beforehand import settled
-from mcutrain.host.training.bracket import HIGHEST, LOWEST, bracket, third
+from mcutrain.host.training.bracket import HIGHEST, LOWEST, bracket, judging
 from mcutrain.host.training.counted_time import (
     LEAST_STEPS,
     MACS_PER_MINUTE,
@@ -137,7 +137,7 @@ def test_a_training_of_the_search_is_the_run_itself(name: str, labelled: Path) -
     run = train(plan, data, ReferenceRunner(plan), replace(OPTIONS, rate=choice.chosen), silent)
 
     losses = {one.rate: one.loss for one in choice.tried}
-    assert losses[choice.chosen] == np.mean(run.losses[-third(len(run.losses)) :])
+    assert losses[choice.chosen] == np.mean(run.losses[-judging(len(run.losses)) :])
     assert choice.learns and choice.steps == choice.run_steps == len(data.x_train)
 
 
@@ -217,7 +217,7 @@ def test_a_stream_is_searched_with_its_replays(tmp_path: Path, labelled: Path) -
 
     assert choice is not None and choice.run_steps == len(losses) > 32
     tried = {one.rate: one.loss for one in choice.tried}
-    assert tried[choice.chosen] == np.mean(losses[-third(len(losses)) :])
+    assert tried[choice.chosen] == np.mean(losses[-judging(len(losses)) :])
 
 
 def test_a_board_is_given_what_the_reference_would_be(tmp_path: Path, labelled: Path) -> None:
