@@ -61,8 +61,9 @@ def rates(total: int, rate: float, schedule: str) -> list[tuple[int, LearningRat
     """(first step, learning rate) of each part of a run of ``total`` steps.
 
     The cooldown schedule (a constant rate that then falls linearly, as Haegele et al. 2024 compare
-    it) falls in stairs of equal length, each with the rate at its middle. The cosine schedule (Loshchilov
-    and Hutter 2017, equation 5, without restarts) changes when the device's 8-bit rate does.
+    it) falls in stairs of equal length, each with the rate at its middle. The cosine schedule
+    (Loshchilov and Hutter 2017, equation 5, without restarts) changes when the device's 8-bit rate
+    does.
     """
     first = (0, LearningRate.from_real(rate))
     if schedule == "constant":

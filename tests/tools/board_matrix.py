@@ -61,7 +61,8 @@ def measured_on(board: str) -> Row:
     command = [
         sys.executable, "-m", "mcutrain", "train", str(WATCH / "watch.tflite"),
         "--data", str(WATCH / "demo.npz"), "--update", SCHEME, "--target", f"sim:{board}",
-        "--epochs", "10", "--schedule", "step", "--no-guard", "--verify", "--count-instructions", "--json",
+        "--epochs", "10", "--schedule", "step", "--no-guard", "--verify",
+        "--count-instructions", "--json",
     ]  # fmt: skip
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=os.environ)
     found = json.loads(done.stdout)

@@ -130,8 +130,8 @@ def train(
         str,
         typer.Option(
             metavar="NAME",
-            help="Choose how the rate changes: cooldown (it falls to 0 in the second half), step (a "
-            "quarter of it in the last third), constant or cosine.",
+            help="Choose how the rate changes: cooldown (it falls to 0 in the second half), step "
+            "(a quarter of it in the last third), constant or cosine.",
             rich_help_panel=DURATION,
             autocompletion=one_of(("cooldown", "step", "constant", "cosine")),
         ),
