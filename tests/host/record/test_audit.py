@@ -62,7 +62,7 @@ def test_what_a_run_did_is_proved(kind: str, run: Run, tmp_path: Path) -> None:
 
 
 def test_a_run_that_the_guard_takes_back_ends_in_the_state_before(run: Run, tmp_path: Path) -> None:
-    found = recorded(run, files(tmp_path, validates=True), "--lr", 200)
+    found = recorded(run, files(tmp_path, validates=True), "--lr", 200, "--schedule", "step")
     *_, restored, end = found.lines()
 
     assert restored["event"] == "restored" and restored["step"] == end["kept"] < end["end"]
