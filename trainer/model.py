@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -13,7 +13,7 @@ import numpy as np
 from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.graph.graph import Graph, prune
 from mcutrain.trainer.graph.op import BehindHead, Node
-from mcutrain.trainer.graph.tensor import QuantParams, Role, Tensor, constant
+from mcutrain.trainer.graph.tensor import Array, QuantParams, Role, Tensor, constant
 from mcutrain.trainer.ops.weighted import BEYOND_INT8, Weighted, dead_channels
 from mcutrain.trainer.options import WHOLE, Section
 
@@ -69,6 +69,23 @@ class Model:
 
 
 Change: TypeAlias = Callable[[Graph, Node, tuple[Tensor, ...]], "tuple[Tensor, ...] | None"]
+
+
+def forward(
+    model: Model, sample: Array, states: Mapping[Tensor, Array] | None = None
+) -> dict[Tensor, Array]:
+    """Every tensor of an inference in the reference, from ``states``, or from the initial ones."""
+    values = {t: t.data for t in model.graph.tensors if t.data is not None}
+    values |= {**(states or {}), model.input: sample}
+    for node in model.graph.nodes:
+        outputs = node.op.reference(node, *(values[t] for t in node.inputs))
+        values.update(zip(node.outputs, outputs, strict=True))
+    return values
+
+
+def states_behind(model: Model, values: Mapping[Tensor, Array]) -> dict[Tensor, Array]:
+    """The states that an inference leaves, of which ``values`` are the tensors."""
+    return {state.tensor: values[state.following] for state in model.states}
 
 
 def rebuild(model: Model, change: Change) -> Model:

@@ -14,7 +14,7 @@ import tflite
 from mcutrain.host.extras import require_extra
 from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.graph.tensor import Array, Tensor, TensorType
-from mcutrain.trainer.model import Model
+from mcutrain.trainer.model import Model, forward, states_behind
 from mcutrain.trainer.options import WHOLE, Section
 from mcutrain.trainer.tflite.buffers import are_inside
 from mcutrain.trainer.tflite.reader import input_count, input_tensor, load
@@ -36,13 +36,15 @@ def check_model(path: Path, section: Section = WHOLE) -> dict[str, Any]:
         node.index: {"operator": node.index, "name": node.name, "outputs": 0, "mismatches": 0}
         for node in model.graph.nodes
     }
+    states: dict[Tensor, Array] = {}  # which tflite-micro keeps from input to input
     for inputs in file_inputs(path, model, interpreter):
         for number, value in enumerate(inputs):
             interpreter.set_input(value, number)
         interpreter.invoke()
         # Behind an edge from uint8 the scale may be another: what the edge made of it counts.
         sample = np.array(interpreter.GetTensor(source, 0)["tensor_data"], np.int8)
-        values = forward(model, sample)
+        values = forward(model, sample, states)
+        states = states_behind(model, values)
         for node in model.graph.nodes:
             if node.output.file_index < 0:
                 continue  # only here, between what the file has
@@ -108,18 +110,9 @@ def sample_inputs(shape: tuple[int, ...]) -> Iterator[Array]:
 
 
 def given(sample: Array, type_: TensorType, dtype: Any) -> Array:
-    """The sample as the file takes it: int8, or float32 or uint8 that an edge converts to int8."""
+    """The sample as the file takes it: int8, or another type that an edge converts to int8."""
     if np.dtype(dtype) == np.float32:
         return ((sample.astype(np.float64) - type_.zero_point) * type_.scale).astype(np.float32)
     if np.dtype(dtype) == np.uint8:
         return (sample.astype(np.int16) + 128).astype(np.uint8)
-    return sample
-
-
-def forward(model: Model, sample: Array) -> dict[Tensor, Array]:
-    """Every tensor of the forward pass."""
-    values = {t: t.data for t in model.graph.tensors if t.data is not None}
-    values[model.input] = sample
-    for node in model.graph.nodes:
-        (values[node.output],) = node.op.reference(node, *(values[t] for t in node.inputs))
-    return values
+    return of_type(sample, dtype)

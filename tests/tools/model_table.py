@@ -19,9 +19,9 @@ import numpy as np
 
 from mcutrain.trainer.chip import GENERIC, Chip
 from mcutrain.trainer.graph.op import Node
-from mcutrain.trainer.graph.tensor import Array, Tensor
+from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.losses import CROSS_ENTROPY, RECONSTRUCTION
-from mcutrain.trainer.model import Model
+from mcutrain.trainer.model import Model, forward
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import load
@@ -74,11 +74,7 @@ def find(subject: Subject, folder: Path) -> Path:
 
 def reference_outputs(model: Model, sample: Array) -> dict[Node, Array]:
     """Every node's output in the NumPy reference."""
-    values: dict[Tensor, Array] = {t: t.data for t in model.graph.tensors if t.data is not None}
-    values[model.input] = sample
-    for node in model.graph.nodes:
-        outputs = node.op.reference(node, *(values[t] for t in node.inputs))
-        values.update(zip(node.outputs, outputs, strict=True))
+    values = forward(model, sample)
     return {node: values[node.output] for node in model.graph.nodes}
 
 

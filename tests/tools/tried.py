@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from mcutrain.trainer.errors import ModelError
+from mcutrain.trainer.errors import ModelError, SchemeError
 from mcutrain.trainer.graph.op import Op
 from mcutrain.trainer.losses import CROSS_ENTROPY, SQUARED_ERROR
 from mcutrain.trainer.model import Model, trim
@@ -118,10 +118,14 @@ def found_model(name: str, path: Path) -> tuple[Tried, Model | None]:
 
 
 def plan_of(model: Model) -> TrainingPlan:
-    """A plan with cross-entropy; with squared errors where the output is no row of classes."""
+    """A plan with cross-entropy; with squared errors where the output is no row of classes, and of
+    a new head alone where no other layer can learn."""
     update = f"last:{min(LAYERS, len(trim(model).weighted))}"
     try:
         return make_plan(model, PlanOptions(update, loss=CROSS_ENTROPY), thorough=False)
+    except SchemeError:
+        options = PlanOptions("head", model.classes, loss=CROSS_ENTROPY)
+        return make_plan(model, options, thorough=False)
     except ModelError:
         return make_plan(model, PlanOptions(update, loss=SQUARED_ERROR), thorough=False)
 

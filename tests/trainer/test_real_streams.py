@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mcutrain.trainer.graph.tensor import Array
+from mcutrain.trainer.graph.tensor import Array, Tensor
 from mcutrain.trainer.interpreter import Interpreter
+from mcutrain.trainer.model import forward, states_behind
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import load
@@ -37,20 +38,16 @@ def test_a_stream_has_the_bits_of_tflite_micro(name: str, models: Path) -> None:
         pytest.skip(f"{path} is not there")
     model, micro = load(path), Micro(path.read_bytes())
     plan = make_plan(model, PlanOptions("head", sequence_length=INFERENCES))
-    states = {state.tensor: state.tensor.data for state in model.states}
+    states: dict[Tensor, Array] = {}
     frames = []
     for given in inputs_of(micro, 5):
         micro.go_on(given)
         frames.append(micro.tensor(model.input.file_index).reshape(model.input.type.shape))
-        values = {t: t.data for t in model.graph.tensors if t.data is not None} | states
-        values[model.input] = frames[-1]
+        values = forward(model, frames[-1], states)
         for node in model.graph.nodes:
-            arrays = [values[t] for t in node.inputs]
-            outputs = node.op.reference(node, *(a for a in arrays if a is not None))
-            values.update(zip(node.outputs, outputs, strict=True))
             expected = micro.tensor(node.output.file_index)
-            np.testing.assert_array_equal(outputs[0].ravel(), expected.ravel(), repr(node))
-        states = {state.tensor: values[state.following] for state in model.states}
+            np.testing.assert_array_equal(values[node.output].ravel(), expected.ravel(), repr(node))
+        states = states_behind(model, values)
 
     assert model.states
     logits = micro.tensor(plan.task.logits.file_index).ravel()

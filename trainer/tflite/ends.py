@@ -144,8 +144,6 @@ class Ends:
                 continue
             writers = self.wiring.writers.get(tensor, [])
             is_before = bool(writers) and behind.isdisjoint(writers)
-            if tensor in self.file_inputs or (
-                is_before and not all(map(self.is_given, writers))
-            ):
+            if tensor in self.file_inputs or (is_before and not all(map(self.is_given, writers))):
                 return tensor
         return None
