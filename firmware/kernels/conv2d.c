@@ -20,9 +20,13 @@
 #include "kernels/conv2d_vectors.h"
 #else
 
-/* A window of at most so many values is copied to where it is one run: that costs less than several
- * short runs cost each filter. */
-enum { MCT_COPIED = 40 };
+/* A window of at most so many values is copied to where it is one run, for so many filters: that
+ * costs less than several short runs cost each. An AVR has no flash for it. */
+#ifdef __AVR__
+enum { MCT_COPIED = 1, MCT_COPIED_FOR = 32767 };
+#else
+enum { MCT_COPIED = 40, MCT_COPIED_FOR = 16 };
+#endif
 
 /* The part of a window that lies inside the input, and a filter's weights for it: runs of values.
  */
@@ -73,7 +77,7 @@ static void set_window(window *to, const mct_conv2d_params *p, const int8_t *con
     to->w = w + columns.first * in_ch;
     to->w_row = p->kernel_w * in_ch;
     to->filter = p->kernel_h * to->w_row;
-    if (to->filter <= MCT_COPIED && to->runs > 1) {
+    if (to->filter <= MCT_COPIED && to->runs > 1 && p->out_ch >= MCT_COPIED_FOR) {
         copy_window(to, columns.first * in_ch);
     }
 }

@@ -6,6 +6,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* p - 2^15 of the label, p = t / sum. As t <= 2^15 and S >= 2^15, quotient and numerator fit
  * 32 bits. */
 static inline int32_t mct_softmax_gradient(uint32_t t, uint32_t sum, bool is_label)
@@ -14,5 +18,9 @@ static inline int32_t mct_softmax_gradient(uint32_t t, uint32_t sum, bool is_lab
     gradient -= is_label ? INT32_C(1) << 15 : 0;
     return gradient;
 }
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -80,6 +80,7 @@ def _stack(mnemonic: str, operands: str) -> tuple[int, bool]:
 _REGISTER_JUMP = re.compile(r"jr\s+(\w+)$")
 _FAR = re.compile(r"j(?:al)?r\s+(?:-?\d+\()?(\w+)\)? # ([0-9a-f]+)")
 _ADDRESS = re.compile(r"# ([0-9a-f]+)")
+_PAGE = re.compile(r"lui\s+\w+,0x([0-9a-f]+)$")
 
 
 def _resolve_riscv(jump: Instruction, before: Code, image: Image) -> Instruction:
@@ -95,6 +96,8 @@ def _resolve_riscv(jump: Instruction, before: Code, image: Image) -> Instruction
     load = re.compile(rf"lw\s+{register[1]},(-?\d+)\(")
     offset = next((found for here in reversed(before) if (found := load.match(here.text))), None)
     tables = [int(found[1], 16) for here in before if (found := _ADDRESS.search(here.text))]
+    # Of a table that begins a page objdump tells no address: LUI alone makes it.
+    tables += [int(found[1], 16) << 12 for here in before if (found := _PAGE.match(here.text))]
     function = _function_at(image, jump.address)
     if offset is not None and function is not None:
         for table in tables:

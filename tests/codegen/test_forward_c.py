@@ -12,14 +12,17 @@ import numpy as np
 import pytest
 
 from mcutrain.trainer.graph.graph import Graph
+from mcutrain.trainer.graph.op import Op
 from mcutrain.trainer.model import Model
-from mcutrain.trainer.tflite.reader import parse
+from mcutrain.trainer.tflite.reader import importers, parse
 from tests.support.bench import plan_of
 from tests.support.native import NativeModel
 from tests.support.random_models import MAKERS, random_model, samples
 from tests.tools.model_table import reference_outputs
 
 SEEDS = range(16)
+# Those that are only left out have no C: LOG_SOFTMAX stands at the end alone.
+LOWERED = [kind for kind in MAKERS if importers()[kind].lower is not Op.lower]
 
 
 def prefixed(model: Model, prefix: str) -> Model:
@@ -31,7 +34,7 @@ def prefixed(model: Model, prefix: str) -> Model:
     return model
 
 
-@pytest.mark.parametrize("kind", MAKERS)
+@pytest.mark.parametrize("kind", LOWERED)
 def test_generated_c_equals_the_reference_over_options(kind: str, tmp_path: Path) -> None:
     """All models of a kind are one library, and a run of it runs them all."""
     models = [prefixed(parse(random_model(kind, seed), "net"), f"m{seed}") for seed in SEEDS]

@@ -20,7 +20,7 @@ from tests.project.test_tutorials import MODEL, commands, figures, file_name, pr
 from tests.support.documents import blocks
 
 __all__ = ["commands"]  # the fixture
-# By the script that the page prints: the package that it needs, and the variable that names a Python
+# By the script that the page prints: its package, and the variable that names a Python
 # with it.
 CONVERTERS = {
     "make_keras.py": ("tensorflow", "MCUTRAIN_KERAS"),

@@ -10,7 +10,7 @@ import numpy as np
 
 from mcutrain.trainer.graph.op import Node, Op
 from mcutrain.trainer.graph.tensor import Array, Role
-from mcutrain.trainer.making import float_net as fl
+from mcutrain.trainer.making import float_layers as fo
 from mcutrain.trainer.ops.add import Add
 from mcutrain.trainer.ops.batch_matmul import BatchMatMul
 from mcutrain.trainer.ops.elementwise import Elementwise
@@ -56,10 +56,10 @@ class Both:
     def forward(self, inputs: tuple[Array, ...]) -> Array:
         return PAIRS[self.kind][0](*self.pair(inputs))
 
-    def backward(self, inputs: tuple[Array, ...], dy: Array) -> fl.Grads:
+    def backward(self, inputs: tuple[Array, ...], dy: Array) -> fo.Grads:
         slopes = PAIRS[self.kind][1](*self.pair(inputs))
         found = [dy * slope for k, slope in enumerate(slopes) if k != self.position]
-        return fl.Grads(tuple(summed(d, x.shape) for d, x in zip(found, inputs, strict=True)))
+        return fo.Grads(tuple(summed(d, x.shape) for d, x in zip(found, inputs, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,10 @@ class Curve:
     def forward(self, inputs: tuple[Array, ...]) -> Array:
         return meaning(self.node, list(inputs))
 
-    def backward(self, inputs: tuple[Array, ...], dy: Array) -> fl.Grads:
+    def backward(self, inputs: tuple[Array, ...], dy: Array) -> fo.Grads:
         op = self.node.op
         assert isinstance(op, Lookup)
-        return fl.Grads((dy * op.slope(inputs[0]),))
+        return fo.Grads((dy * op.slope(inputs[0]),))
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,8 @@ class Turn:
     def forward(self, inputs: tuple[Array, ...]) -> Array:
         return inputs[0].transpose(self.order)
 
-    def backward(self, inputs: tuple[Array, ...], dy: Array) -> fl.Grads:
-        return fl.Grads((dy.transpose(np.argsort(self.order)),))
+    def backward(self, inputs: tuple[Array, ...], dy: Array) -> fo.Grads:
+        return fo.Grads((dy.transpose(np.argsort(self.order)),))
 
 
 @dataclass(frozen=True)
@@ -101,9 +101,9 @@ class Shares:
         e = np.exp(x - x.max(axis=-1, keepdims=True))
         return np.asarray(e / e.sum(axis=-1, keepdims=True))
 
-    def backward(self, inputs: tuple[Array, ...], dy: Array) -> fl.Grads:
+    def backward(self, inputs: tuple[Array, ...], dy: Array) -> fo.Grads:
         p = self.forward(inputs)
-        return fl.Grads((self.beta * p * (dy - (p * dy).sum(axis=-1, keepdims=True)),))
+        return fo.Grads((self.beta * p * (dy - (p * dy).sum(axis=-1, keepdims=True)),))
 
 
 @dataclass(frozen=True)
@@ -121,21 +121,21 @@ class Matrices:
         a, b = self.pair(inputs)
         return np.asarray(a @ b)
 
-    def backward(self, inputs: tuple[Array, ...], dy: Array) -> fl.Grads:
+    def backward(self, inputs: tuple[Array, ...], dy: Array) -> fo.Grads:
         a, b = self.pair(inputs)
-        return fl.Grads(self.pair((dy @ b.swapaxes(-1, -2), a.swapaxes(-1, -2) @ dy)))
+        return fo.Grads(self.pair((dy @ b.swapaxes(-1, -2), a.swapaxes(-1, -2) @ dy)))
 
 
 @dataclass(frozen=True)
-class Rows(fl.FullyConnected):
+class Rows(fo.FullyConnected):
     """x (N, .., I), w (O, I), b (O,) -> (N, .., O)."""
 
     def forward(self, inputs: tuple[Array, ...], w: Array, b: Array) -> Array:
         return np.asarray(inputs[0] @ w.T + b)
 
-    def backward(self, inputs: tuple[Array, ...], w: Array, dy: Array) -> fl.Grads:
+    def backward(self, inputs: tuple[Array, ...], w: Array, dy: Array) -> fo.Grads:
         flat, error = inputs[0].reshape(-1, w.shape[1]), dy.reshape(-1, w.shape[0])
-        return fl.Grads((dy @ w,), error.T @ flat, error.sum(axis=0))
+        return fo.Grads((dy @ w,), error.T @ flat, error.sum(axis=0))
 
 
 Layer = Both | Curve | Turn | Shares | Matrices | Rows

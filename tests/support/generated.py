@@ -12,13 +12,15 @@ import numpy as np
 from mcutrain.trainer.chip import Chip, Memory
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.latent import FlashLatents
-from mcutrain.trainer.options import PlanOptions
+from mcutrain.trainer.options import PIXELWISE, PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import load, parse
 from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.latent_slots import with_slots
 from tests.support.random_blocks import random_blocks
+from tests.support.random_models import random_model
 from tests.support.random_trunks import random_trunk
+from tests.support.segmentation import segmenter
 from tests.support.small_models import CLASSES, residual_model
 
 LONG_NAME = "a_model_with_a_name_of_36_characters"
@@ -44,7 +46,7 @@ SMALL: dict[str, Callable[[], TrainingPlan]] = {
     "head": lambda: small("head"),
     "long": lambda: small("full", LONG_NAME),
     "recompute": lambda: make_plan(
-        parse(random_trunk(3), "small"), PlanOptions("full", recompute=True)
+        parse(random_trunk(8), "small"), PlanOptions("full", recompute=True)
     ),
     "stream": lambda: small("head", stream_input=True),
     "stream-latent": lambda: with_slots(small("last:2", stream_input=True), 2),
@@ -71,6 +73,12 @@ SMALL: dict[str, Callable[[], TrainingPlan]] = {
     "stream-chain": lambda: small("head", LONG_NAME, chain=True, stream_input=True),
     "groups": lambda: make_plan(parse(random_blocks(2)[0], "small"), PlanOptions("last:3")),
     "sums": lambda: make_plan(parse(random_trunk(2), "small"), PlanOptions("full")),
+    "sequence": lambda: make_plan(
+        parse(random_model("READ_VARIABLE", 0), "small"), PlanOptions("head", sequence_length=3)
+    ),
+    "label-maps": lambda: make_plan(
+        parse(segmenter(), "small"), PlanOptions("head", loss=PIXELWISE)
+    ),
     "memories": lambda: small("full").on(
         Chip("two memories", ram_bytes=704, beside=(Memory("blockram", 2000, 2.0),))
     ),

@@ -40,14 +40,13 @@ MAX_WEIGHTS = 2**20  # times an error of 2047 they fit 32 bits
 
 
 def is_unsigned(listing: Listing) -> bool:
-    """Whether a layer of the file has weights of uint8."""
-    declared = listing.declared
-    for index in range(len(listing)):
-        inputs = listing.inputs_of(index)
-        if listing.kind(index) in LAYERS and len(inputs) > 1:
-            weights = inputs[1]
-            is_there = 0 <= weights < declared.subgraph.TensorsLength()
-            if is_there and declared.type_of(weights) == tflite.TensorType.UINT8:
+    """Whether a layer that is read has inputs and weights of uint8."""
+    known = range(listing.declared.subgraph.TensorsLength())
+    for index in listing.read:
+        operands = listing.inputs_of(index)[:2]
+        if listing.kind(index) in LAYERS and len(operands) == 2:
+            types = [listing.declared.type_of(t) for t in operands if t in known]
+            if types == 2 * [tflite.TensorType.UINT8]:
                 return True
     return False
 

@@ -133,7 +133,11 @@ def max_derivative(node: Node, x: Array, g: Array) -> Array:
     return found
 
 
-@pytest.mark.parametrize("pool", MAX_POOLS, ids=lambda pool: pool.name)
+# An int8 has so many values that all may differ.
+DISTINCT = [pool for pool in MAX_POOLS if np.prod(pool.x) <= 254]
+
+
+@pytest.mark.parametrize("pool", DISTINCT, ids=lambda pool: pool.name)
 def test_the_error_goes_to_the_greatest(pool: Pool) -> None:
     op = next(pool.rows()).op
     net = Net(s8(*pool.x), pool.x_limits, 0)

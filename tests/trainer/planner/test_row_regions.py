@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mcutrain.host.link.protocol import Status
-from mcutrain.trainer.errors import ModelError
+from mcutrain.trainer.errors import ModelError, SchemeError
 from mcutrain.trainer.graph.call import Window
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.options import PlanOptions
@@ -143,7 +143,7 @@ def test_random_regions_train_bit_exactly(
     update = ["head", "last:2", "bias", "full"][seed % 4]
     try:
         plan = plan_of(seed, update, False, monkeypatch)
-    except ModelError:  # a random layer that cannot learn
+    except (ModelError, SchemeError):  # a random layer that cannot learn, or one layer alone
         plan = plan_of(seed, "head", False, monkeypatch)
     assert_steps_are_equal(plan, tmp_path, 7)
 

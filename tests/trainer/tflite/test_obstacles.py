@@ -18,6 +18,7 @@ from mcutrain.trainer.errors import ModelError, Obstacle
 from mcutrain.trainer.graph.tensor import QuantParams
 from mcutrain.trainer.making.options import (
     Activation,
+    AddOptions,
     Conv2DOptions,
     FullyConnectedOptions,
     ReshapeOptions,
@@ -130,10 +131,11 @@ def test_a_float_island_names_the_operator_inside(kind: str) -> None:
 
 def test_a_way_through_floats_that_forks_is_refused() -> None:
     p = parts()
-    p.tensors |= {"f": image("f", dtype="float32", quant=None), "m": image("m"), "n": image("n")}
+    p.tensors |= {"f": image("f", dtype="float32", quant=None), **{n: image(n) for n in "mns"}}
     back = [WriterOp("QUANTIZE", ("f",), (name,)) for name in "mn"]
-    p.ops[1:1] = [WriterOp("DEQUANTIZE", ("a",), ("f",)), *back]
-    p.op(4, inputs=("m", "v", "c"))
+    both = WriterOp("ADD", ("m", "n"), ("s",), AddOptions())
+    p.ops[1:1] = [WriterOp("DEQUANTIZE", ("a",), ("f",)), *back, both]
+    p.op(5, inputs=("s", "v", "c"))
 
     assert [o.operator for o in obstacles(p.write())] == [1]
 

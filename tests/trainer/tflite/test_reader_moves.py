@@ -154,7 +154,7 @@ REFUSED: dict[str, Refusal] = {
     "an output of another shape": (ModelError, ("output 1, is declared as", "(1, 4, 4, 2)"),
         lambda: split(1, (1, 2, 4, 3), (1, 4, 4, 2))),
     "one tensor twice": (ModelError, ("writes a tensor that is already there",), same_twice),
-    "no output": (ModelError, ("operator 1 (SPLIT, output none) has no output",), no_output),
+    "no output": (ModelError, ("no operator writes the output",), no_output),
     "sizes of another sum": (ModelError, ("parts of [1, 1] along axis 3",),
         lambda: split_v([1, 1], 3, (1, 4, 4, 1), (1, 4, 4, 1))),
     "two sizes of what is left": (ModelError, ("parts of [-1, -1]",),
