@@ -2,7 +2,7 @@
 """The tutorials of converters, executed: Keras and PyTorch make models, and these learn.
 
 Their packages are an environment of their own (docs/guides/model.md): ``MCUTRAIN_KERAS`` and
-``MCUTRAIN_TORCH`` name its Python, unless this Python has them (extras ``keras`` and ``torch``).
+``MCUTRAIN_TORCH`` name its Python, unless this Python has them.
 """
 
 from __future__ import annotations
