@@ -16,10 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.project.test_tutorials import MODEL, commands, figures, file_name, printed_by
 from tests.support.documents import blocks
+from tests.support.paths import ROOT
+from tests.support.tutorials import commands, figures, file_name, printed_by
 
 __all__ = ["commands"]  # the fixture
+
+MODEL = ROOT / "docs" / "guides" / "model.md"
 # By the script that the page prints: its package, and the variable that names a Python
 # with it.
 CONVERTERS = {

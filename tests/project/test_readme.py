@@ -59,6 +59,12 @@ uint32_t class_of_the_button(void);
 bool show(uint32_t label);
 bool learn_all(void);
 bool join(uint32_t label);
+void learn_map(const int8_t *image);
+#include "model.h"
+#ifndef MODEL_TARGET_BYTES /* of another model: the one here has a label for the whole sample */
+#define MODEL_TARGET_BYTES 36
+mct_status model_push_target(uint32_t offset, const int8_t *target, uint32_t nbytes);
+#endif
 """
 # The README's firmware, whose author is this test: it shows each sample ten times.
 FIRMWARE_AROUND = """
