@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+import pytest
 
 from mcutrain.trainer.making import float_layers as fo
 from mcutrain.trainer.making import float_net as fl
@@ -31,3 +34,20 @@ def residual_net() -> tuple[fl.FloatNet, fl.Params]:
         params[f"{name}/w"] = rng.normal(0, 0.5, shape)
         params[f"{name}/b"] = rng.normal(0, 0.5, shape[3] if name == "wide" else shape[0])
     return fl.FloatNet(layers), params
+
+
+def assert_are_derivatives(
+    grads: fl.Params, params: fl.Params, loss: Callable[[], float], error: float
+) -> None:
+    """Each gradient is what central differences of the loss are, to ``error``."""
+    step = 1e-6
+    for name, grad in grads.items():
+        flat = params[name].reshape(-1)
+        for k in range(flat.size):
+            kept = flat[k]
+            flat[k] = kept + step
+            above = loss()
+            flat[k] = kept - step
+            below = loss()
+            flat[k] = kept
+            assert (above - below) / (2 * step) == pytest.approx(grad.reshape(-1)[k], abs=error)

@@ -24,6 +24,7 @@ from mcutrain.trainer.making.quantiser import dequantize_array, quantize_array, 
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import parse
+from tests.support.float_nets import assert_are_derivatives
 from tests.support.steps import assert_steps_are_equal
 
 TIME, AXES = 20, 2
@@ -120,19 +121,8 @@ def test_gradients_of_batch_norm_and_max_pool_match_finite_differences() -> None
     _, dlogits = softmax_cross_entropy(values[net.layers[-1].name], y)
     grads = net.backward(params, values, dlogits, learned)
     assert set(grads) == set(learned)
-    step = 1e-6
-    for name, grad in grads.items():
-        flat = params[name].reshape(-1)
-        for k in range(flat.size):
-            kept = flat[k]
-            flat[k] = kept + step
-            above = loss()
-            flat[k] = kept - step
-            below = loss()
-            flat[k] = kept
-            # Central differences err by step**2 / 6 f''' plus 1e-16 / step; f''' is large behind a
-            # division by a deviation.
-            assert (above - below) / (2 * step) == pytest.approx(grad.reshape(-1)[k], abs=1e-7)
+    # As in test_float_net.py, but that f''' is large behind a division by a deviation.
+    assert_are_derivatives(grads, params, loss, 1e-7)
 
 
 def test_a_net_of_values_learns_a_regression_and_is_written_without_softmax() -> None:
