@@ -154,7 +154,7 @@ def test_bad_samples_are_refused(plan: mcutrain.Plan, x: Any, y: Any, said: str)
 def test_other_losses_take_other_targets(model: Path) -> None:
     with mcutrain.Device("reference", mcutrain.plan(model, "head", loss="mse")) as device:
         assert device.step(X[0], np.zeros(CLASSES)) > 0
-        with pytest.raises(mcutrain.Error, match="no classes: infer"):
+        with pytest.raises(mcutrain.Error, match="no class of its own: infer"):
             device.predict(X[0])
         with pytest.raises(mcutrain.Error, match="y has samples of shape"):
             device.step(X[0], [1.0])

@@ -20,7 +20,9 @@ RATE = 2**-6
 def fitted(model: Path, folder: Path, *callbacks: mcutrain.Callback) -> mcutrain.Run:
     data = write(folder / "v.npz", with_validation(samples(4)))
     plan = mcutrain.plan(model, "head")
-    return mcutrain.Trainer(plan, data, lr=RATE, epochs=2, callbacks=callbacks).fit()
+    return mcutrain.Trainer(
+        plan, data, lr=RATE, schedule="step", epochs=2, callbacks=callbacks
+    ).fit()
 
 
 def test_csv(model: Path, tmp_path: Path) -> None:

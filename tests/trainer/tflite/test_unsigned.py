@@ -123,6 +123,7 @@ def test_a_trained_uint8_model_is_saved_and_not_exported(run: Run, tmp_path: Pat
     assert refused.status != 0 and "is a model of uint8, which has no place" in refused.err
 
 
+@pytest.mark.exhaustive  # written models have each of its layers
 def test_mobilenet_of_tensorflow_1_learns_with_a_new_head(models: Path, tmp_path: Path) -> None:
     """Its outputs were compared with those of LiteRT's reference kernels, tensor by tensor."""
     plan = make_plan(load(models / CORAL), PlanOptions("head", 3))
