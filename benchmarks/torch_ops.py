@@ -22,16 +22,21 @@ from torch._C import _functorch as functorch
 from torch.nn import functional as F
 
 from mcutrain.trainer.fixedpoint import Requant
-from mcutrain.trainer.graph.op import Node
+from mcutrain.trainer.graph.op import Node, Op
 from mcutrain.trainer.graph.tensor import Array, Role, TensorType
 from mcutrain.trainer.ops.add import LEFT_SHIFT, Add
 from mcutrain.trainer.ops.average_pool2d import AveragePool2D
 from mcutrain.trainer.ops.concatenation import Concatenation
+from mcutrain.trainer.ops.conv2d import Conv2D
+from mcutrain.trainer.ops.depthwise_conv2d import DepthwiseConv2D
+from mcutrain.trainer.ops.dilated_depthwise_conv2d import DilatedDepthwiseConv2D
 from mcutrain.trainer.ops.fully_connected import FullyConnected
 from mcutrain.trainer.ops.lookup import Lookup
 from mcutrain.trainer.ops.max_pool2d import MaxPool2D
 from mcutrain.trainer.ops.mean import Mean
+from mcutrain.trainer.ops.minimum_maximum import Limit
 from mcutrain.trainer.ops.pad import Pad
+from mcutrain.trainer.ops.relu import Relu0To1, ReluN1To1
 from mcutrain.trainer.ops.reshape import Reshape
 from mcutrain.trainer.ops.weighted import Weighted, filter_scales
 from mcutrain.trainer.ops.window import Geometry
@@ -126,11 +131,17 @@ def margins(g: Geometry) -> tuple[int, int, int, int]:
     return g.pad_left, max(right, 0), g.pad_top, max(bottom, 0)
 
 
+WEIGHTED = (Conv2D, DepthwiseConv2D, FullyConnected)
+
+
 class TorchLayer:
     """CONV_2D, DEPTHWISE_CONV_2D or FULLY_CONNECTED, with whole weights in TFLite's layout."""
 
     def __init__(self, node: Node) -> None:
         assert isinstance(node.op, Weighted)
+        is_known = any(computes_as(node.op, kind) for kind in WEIGHTED)
+        if not is_known or isinstance(node.op, DilatedDepthwiseConv2D):
+            raise unknown(node)
         self.op, self.out_shape = node.op, node.output.type.shape
         x, w = (t.type for t in node.inputs[:2])
         self.g = self.op.geometry(x, w)
@@ -210,9 +221,16 @@ class Plain:
 def plain(node: Node) -> Plain:
     """The operator of a node without weights. Raises NotImplementedError for those left out."""
     for kind, make in MAKERS.items():
-        if isinstance(node.op, kind):
+        if isinstance(node.op, kind) and computes_as(node.op, kind):
             return make(node, node.op)
     raise unknown(node)
+
+
+def computes_as(op: Op, kind: type[Op]) -> bool:
+    """Whether an operator of a child class computes what ``kind`` does, as variants do."""
+    if isinstance(op, Lookup):  # of these limits float32 would pass on what lies beyond
+        return not isinstance(op, Limit | ReluN1To1 | Relu0To1)
+    return type(op).tflite_name == kind.tflite_name and type(op).reference is kind.reference
 
 
 def unknown(node: Node) -> NotImplementedError:

@@ -51,7 +51,7 @@ static MCT_NOINLINE void copy_window(window *to, int32_t begin)
         const int8_t *x = to->rows[row];
         const int32_t last = x != NULL ? begin + to->size : begin;
         if (last - begin < to->w_row) {
-            memset(run, -to->x_offset, (size_t)to->w_row);
+            memset(run, (int)-to->x_offset, (size_t)to->w_row);
         }
         for (int32_t k = begin; k < last; k++) {
             run[k] = x[at + k];

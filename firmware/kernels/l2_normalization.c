@@ -80,7 +80,7 @@ void MCT_NAME(mct_l2_normalization_grad)(const mct_l2_normalization_grad_params 
         const factor scale = factor_of_row(x + at, p->length, p->x_offset);
         int32_t total = 0;
         for (int32_t i = 0; i < p->length; i++) {
-            total += dout[at + i] * y[at + i];
+            total += (int32_t)dout[at + i] * y[at + i];
         }
         total = mct_sat23(total);
         for (int32_t i = 0; i < p->length; i++, at++) {

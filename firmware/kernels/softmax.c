@@ -106,7 +106,7 @@ void MCT_NAME(mct_softmax_grad)(const mct_softmax_grad_params *p, const MCT_ERRO
     for (int32_t row = 0; row < p->rows; row++) {
         int32_t sum = 0;
         for (int32_t i = 0; i < p->channels; i++) {
-            sum += (y[at + i] - INT8_MIN) * dout[at + i];
+            sum += (int32_t)(y[at + i] - INT8_MIN) * dout[at + i];
         }
         for (int32_t i = 0; i < p->channels; i++, at++) {
             int32_t raw = 0;

@@ -21,6 +21,8 @@ Run = dict[str, Any]
 COLOURS = 4
 PART_NAMES = {"train": "training", "val": "validation", "test": "test", "old": "old"}
 
+METRICS = frozenset(("accuracy", "mse", "loss"))
+
 
 def colour(k: int) -> int:
     return k % COLOURS + 1
@@ -118,8 +120,12 @@ def memory_views(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 
 def judged_by(run: Run) -> str:
-    """The metric that the guard judges by: not the accuracy where positions have classes."""
-    return str(run.get("guard_metric", run["metric"]))
+    """The metric that the guard judges by: not the accuracy where positions have classes. Raises
+    KeyError where a document has something else in its place."""
+    metric = run.get("guard_metric", run["metric"])
+    if not METRICS.issuperset((metric, run["metric"])):
+        raise KeyError("metric")
+    return str(metric)
 
 
 def alike(runs: Sequence[Run], *keys: str) -> list[tuple[str, Run]]:

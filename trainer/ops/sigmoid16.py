@@ -47,7 +47,7 @@ def logistic16(x: Int64) -> Int64:
     """2**15 / (1 + exp(-x)) of int16 values ``x`` in 2**-12.
 
     >>> logistic16(np.array([-32768, -1, 0, 1, 32767])).tolist()
-    [10, 16380, 16384, 16388, 32757]
+    [11, 16382, 16384, 16386, 32757]
     """
     scaled = 3 * x
     magnitude = np.abs(scaled)

@@ -141,6 +141,7 @@ def as_outside(tensor: Tensor) -> Tensor:
 def window_type(single: TensorType, steps: int) -> TensorType:
     """Of ``steps`` inputs: time is the axis behind the batch.
 
+    >>> from mcutrain.trainer.graph.tensor import DType
     >>> window_type(TensorType((1, 3, 40), DType.S8), 5).shape
     (1, 15, 40)
     """

@@ -154,7 +154,7 @@ def test_a_position_that_lies_is_refused_in_one_line(case: str, died: Recorded) 
 def test_a_best_state_without_its_chain_value_is_refused(tmp_path: Path) -> None:
     """The guard goes back to it at the end of the run."""
     found = files(tmp_path, validates=True)
-    options = {"guard": True, "lr": "200"}
+    options = {"guard": True, "lr": "200", "schedule": "step"}
     with pytest.raises(Died):
         part(found, 17, **options)
     stored = read_checkpoint(tmp_path / "c.npz")
