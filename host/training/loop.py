@@ -37,7 +37,7 @@ from mcutrain.host.training.recording import Recorder
 from mcutrain.host.training.result import Result
 from mcutrain.host.training.runner import Answer, Runner, answer
 from mcutrain.host.training.runners import ReferenceRunner
-from mcutrain.host.training.steps import device_of, run_steps, tell, tell_record
+from mcutrain.host.training.steps import device_of, is_device, run_steps, tell, tell_record
 from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.host.training.training_run import Keep, TrainingRun
 from mcutrain.host.training.verify import Differs, Verifier
@@ -179,7 +179,8 @@ def finish(run: TrainingRun) -> None:
 
 def check_chain(run: TrainingRun) -> None:
     """Compare what a device says of its chain and of its state. Raises Differs."""
-    if run.verifier is not None and run.plan.learning.chain is not None:
+    has_chain = run.plan.learning.chain is not None
+    if run.verifier is not None and has_chain and is_device(run.runner):
         found = run.verifier.compare_chain(device_of(run.runner))
         if found is not None:
             raise Differs(found)

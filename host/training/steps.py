@@ -119,6 +119,11 @@ def tell_record(run: TrainingRun, event: str, **facts: Any) -> None:
         run.record.event(event, facts)
 
 
+def is_device(runner: Runner) -> bool:
+    """Whether a runner trains on a device, and is not the reference."""
+    return isinstance(innermost(runner), DeviceRunner)
+
+
 def device_of(runner: Runner) -> ModelDevice:
     """The device of a runner that differs from the reference: it is not the reference."""
     found = innermost(runner)

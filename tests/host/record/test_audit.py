@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 import mcutrain
-from tests.support.command import Run
+from tests.support.command import AT_A_RATE, Run
 from tests.support.marks import exhaustive
+from tests.support.paths import WATCH
 from tests.support.records import PLAIN, RATE, Recorded, files, recorded, recorded_here
 
 KINDS: dict[str, tuple[dict[str, Any], tuple[object, ...]]] = {
@@ -145,6 +146,16 @@ def test_a_device_keeps_the_chain_itself(
 
 
 @pytest.mark.exhaustive
+def test_the_reference_is_recorded_with_verify_too(run: Run, tmp_path: Path) -> None:
+    """It has no chain of its own to be compared with."""
+    args = ("--update", "head", "--epochs", 1, "--verify", "--record", tmp_path / "r.jsonl")
+    options = (*AT_A_RATE, "--no-guard", "--json")
+    ran = run("train", WATCH / "watch.tflite", "--data", WATCH / "demo.npz", *args, *options)
+
+    assert ran.status == 0, ran.err
+    assert (tmp_path / "r.jsonl").is_file()
+
+
 def test_audit_tells_people_what_it_proved(run: Run, tmp_path: Path) -> None:
     found = recorded(run, files(tmp_path), *PLAIN)
     ran = run("audit", found.record, "--data", found.data, "-q")
