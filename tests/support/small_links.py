@@ -223,10 +223,12 @@ def link_riscv(
     march: str = "rv32imac",
     optimise: str = "-O2",
     stack_bytes: int = 4096,
+    table_alignment: int = 4,
 ) -> Linked:
-    """Link sources with a start-up whose traps go to ``irq``, if there is one."""
+    """Link sources with a start-up whose traps go to ``irq``, if there is one. The first table of
+    constants has an address that ``table_alignment`` divides."""
     script = folder / "link.ld"
-    script.write_text(RISCV_SCRIPT)
+    script.write_text(RISCV_SCRIPT.replace(".rodata :", f".rodata : ALIGN({table_alignment})"))
     flags = [f"-march={march}", "-mabi=ilp32", "--specs=picolibc.specs", optimise]
     link = ["-nostdlib", f"-T{script}", f"-Wl,--defsym=STACK_BYTES={stack_bytes}"]
     return _link(

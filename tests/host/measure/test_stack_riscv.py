@@ -67,6 +67,14 @@ def test_every_case_of_a_switch_counts(tmp_path: Path, march: str, optimise: str
 
 
 @needs_riscv
+def test_a_switch_counts_whose_table_begins_a_page(tmp_path: Path) -> None:
+    """LUI alone makes the table's address then, and objdump tells none."""
+    linked = link_riscv(tmp_path, {"main": SWITCH}, table_alignment=4096)
+
+    assert frames(linked)["f7"] >= 128
+
+
+@needs_riscv
 def test_a_frame_too_large_for_one_instruction_counts(tmp_path: Path) -> None:
     text = CHAIN.replace("a[200]", "a[9000]")
     linked = link_riscv(tmp_path, {"main": text})
