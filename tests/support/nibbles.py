@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from mcutrain.trainer.graph.tensor import Array
+from mcutrain.trainer.model import Model
 from mcutrain.trainer.ops.weighted import Weighted
 from tests.support.bench import draw_inputs
 from tests.support.op_cases import Case
@@ -21,6 +22,21 @@ def nibbles_of(
     for case in rows:
         if isinstance(case.op, Weighted) and case.op.channels is None:
             values = dict(enumerate(draw_inputs(case, 1, DRAWN)))
-            values[WEIGHTS] = (values[WEIGHTS] & 15 ^ 8) - 8
+            values[WEIGHTS] = into_range(values[WEIGHTS])
             found[case.name] = {k: v for k, v in values.items() if k in frozen}
+    return found
+
+
+def within_nibbles(model: Model) -> Model:
+    """The model, with all weights of its layers brought into -8..7."""
+    for node in model.weighted:
+        w = node.inputs[WEIGHTS]
+        assert w.data is not None
+        w.data = into_range(w.data)
+    return model
+
+
+def into_range(w: Array) -> Array:
+    """Four bits of each weight, with their sign."""
+    found: Array = (w & 15 ^ 8) - 8
     return found
