@@ -16,8 +16,9 @@ from mcutrain.trainer.graph.op import (
     without_features,
 )
 from mcutrain.trainer.graph.tensor import Role, Tensor
+from mcutrain.trainer.int4 import GREATEST, LEAST
 from mcutrain.trainer.notes import Note
-from mcutrain.trainer.ops.nibbles import GREATEST, LEAST, fit_nibbles, is_frozen_layer
+from mcutrain.trainer.ops.nibbles import fit_nibbles, is_frozen_layer
 from mcutrain.trainer.packing import tensors_of
 
 NAMED = 3  # layers that a note names

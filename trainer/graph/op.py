@@ -354,8 +354,14 @@ class OperatorSource(Protocol):
     def integers(self, position: int) -> Array:
         """Input ``position``: constant integers, as int64; a scalar has no dimensions."""
 
-    def weights(self, position: int = 1, dtypes: tuple[DType, ...] = (DType.S8,)) -> Tensor:
-        """Input ``position``: symmetric weights of one of ``dtypes``."""
+    def weights(
+        self,
+        position: int = 1,
+        dtypes: tuple[DType, ...] = (DType.S8,),
+        *,
+        may_be_int4: bool = False,
+    ) -> Tensor:
+        """Input ``position``: symmetric weights of one of ``dtypes``; int4 is read as int8."""
 
     def bias(self, out_ch: int, position: int = 2) -> tuple[Tensor, ...]:
         """Input ``position``: (the int32 bias,), or () where there is none."""
