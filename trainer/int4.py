@@ -4,10 +4,12 @@ frozen weights lie in flash."""
 
 from __future__ import annotations
 
+from typing import Any, TypeAlias
+
 import numpy as np
+import numpy.typing as npt
 
-from mcutrain.trainer.graph.tensor import Array
-
+Array: TypeAlias = npt.NDArray[Any]
 LEAST, GREATEST = -8, 7
 
 

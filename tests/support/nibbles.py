@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import tflite
 
+from benchmarks.instructions.four_bits import WEIGHTS, into_range, weights_in
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.int4 import paired
 from mcutrain.trainer.model import Model
@@ -15,8 +16,6 @@ from mcutrain.trainer.tflite.patch import TflitePatch
 from tests.support.bench import draw_inputs
 from tests.support.op_cases import Case
 
-WEIGHTS = 1
-HAVE_INT4 = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 DRAWN = 9  # a round in which they are no extremes
 
 
@@ -43,12 +42,6 @@ def within_nibbles(model: Model) -> Model:
     return model
 
 
-def into_range(w: Array) -> Array:
-    """Four bits of each weight, with their sign."""
-    found: Array = (w & 15 ^ 8) - 8
-    return found
-
-
 def as_int4(data: bytes) -> bytes:
     """The file, with the weights of layers as INT4, after ``into_range``."""
     patch = TflitePatch(data)
@@ -57,17 +50,3 @@ def as_int4(data: bytes) -> bytes:
         patch.change_tensor(index, replace(patch.tensor(index), type=tflite.TensorType.INT4))
         patch.set_data(index, raw)
     return patch.finish()
-
-
-def in_range(data: bytes) -> bytes:
-    """The same with INT8."""
-    patch = TflitePatch(data)
-    for index in weights_in(patch):
-        patch.set_data(index, into_range(patch.contents(index, "<i1").copy()).tobytes())
-    return patch.finish()
-
-
-def weights_in(patch: TflitePatch) -> list[int]:
-    """The tensors of weights of layers that may have INT4 ones, each for its layer alone."""
-    layers = [k for k in range(len(patch.operators)) if patch.kind(k) in HAVE_INT4]
-    return [patch.own_input(operator, WEIGHTS) for operator in layers]

@@ -244,8 +244,8 @@ def in_nibbles(node: Node) -> Op | None:
 
 
 def without_features(kind: type[Op]) -> type[Op]:
-    """The operator that a variant is one of, with portable kernels."""
-    while kind.needs:
+    """The operator that a variant is one of: portable kernels, weights as in the file."""
+    while kind.needs or kind.layout is not Layout.FILE:
         (kind,) = (base for base in kind.__bases__ if issubclass(base, Op))
     return kind
 

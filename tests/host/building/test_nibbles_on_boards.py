@@ -98,4 +98,8 @@ def test_a_net_trains_bit_for_bit_in_the_flash_that_the_plan_says(board: str) ->
     measured(built)  # raises Error if plan and linker map differ by a byte
     with simulated(built) as runner:
         options = TrainingOptions(epochs=1, rate=2**-6, seed=3, verify=True)
-        train(runner, plan, Dataset(x, y, x[:2], y[:2]), options)
+        data = Dataset(x, y, x[:2], y[:2])
+        result = train(plan, data, runner, options, lambda progress: None)
+
+    assert result.difference is None, result.difference
+    assert result.verified_steps == result.steps == len(x)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tflite
 
+from benchmarks.instructions.four_bits import HAVE_INT4, WEIGHTS, in_range
 from mcutrain.trainer.errors import ModelError, UnsupportedOpError
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.nibbles import nibble_layers
@@ -16,7 +17,7 @@ from mcutrain.trainer.tflite.patch import TflitePatch
 from mcutrain.trainer.tflite.reader import parse
 from tests.support.exports import assert_micro_equals, exported, train
 from tests.support.micro import Micro
-from tests.support.nibbles import HAVE_INT4, WEIGHTS, as_int4, in_range
+from tests.support.nibbles import as_int4
 from tests.support.random_models import random_model, samples
 from tests.support.small_models import residual_model
 from tests.tools.model_table import reference_outputs
