@@ -13,6 +13,7 @@ from mcutrain.trainer.ops.fully_connected import FullyConnected
 from mcutrain.trainer.ops.mve import NEEDS, shifts_right
 
 UNIT = "conv2d_mve"
+NIBBLES_UNIT = "conv2d_nibbles_mve"
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Conv2DMve(Conv2D):
 
     needs = NEEDS
     unit = UNIT
+    helpers = (NIBBLES_UNIT,)
 
     @classmethod
     def covers(cls, node: Node) -> bool:
@@ -43,6 +45,7 @@ class FullyConnectedMve(FullyConnected):
 
     needs = NEEDS
     unit = UNIT
+    helpers = (NIBBLES_UNIT,)
 
     @classmethod
     def covers(cls, node: Node) -> bool:
