@@ -159,8 +159,11 @@ def test_the_path_of_the_cache_may_be_awkward(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a$b", "a%b", 'a"b', "a\nb", "a\\b"])
-def test_a_cache_that_cannot_be_built_in_is_refused(name: str, tmp_path: Path) -> None:
-    ran = fresh(*BUILD, env=environment(tmp_path / name), cwd=tmp_path)
+def test_a_cache_that_cannot_be_built_in_is_refused(
+    name: str, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MCUTRAIN_CACHE", str(tmp_path / name))
+    ran = run(*BUILD)
 
     assert (ran.status, ran.out) == (1, "")
     assert "nothing can be built in" in ran.err and "MCUTRAIN_CACHE" in ran.err
