@@ -3,8 +3,8 @@
 embedded example, generated here. PlatformIO runs this before a build."""
 
 import filecmp
-import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -51,20 +51,29 @@ if not os.path.isfile(os.path.join(gen_dir, SELECTED)):
         if not os.path.isfile(copy) or not filecmp.cmp(source, copy, shallow=False):
             shutil.copyfile(source, copy)
 
-# Kernels for instruction sets that the model's chip has not, as its manifest lists them.
-MODELS = [name[:-2] for name in os.listdir(gen_dir) if name.endswith(".c")]
-MANIFESTS = [f"{name}.json" for name in MODELS if f"{name}.json" in os.listdir(gen_dir)]
 SOURCES = env.subst("$PROJECT_SRC_DIR")  # noqa: F821
-left_out = []
-for name in MANIFESTS:
-    with open(os.path.join(gen_dir, name), encoding="utf-8") as file:
-        left_out += json.load(file).get("left_out", [])
-if not MANIFESTS:  # C that was not generated: portable kernels, as the library has them
-    with open(os.path.join(SOURCES, "library.json"), encoding="utf-8") as file:
-        filters = json.load(file)["build"]["srcFilter"]
-    left_out = [each[2:-1] for each in filters if each.startswith("-<kernels/")]
-LEFT_OUT = {os.path.realpath(os.path.join(SOURCES, source)) for source in left_out}
+INCLUDED = re.compile(r'"((?:kernels|learning|mct)/\w+\.h)"')  # also by the macros of templates
 
+
+def kernels_of_model():
+    """The sources of the kernels that the generated C includes, and of what those include: no other
+    is compiled, and none that the model's chip cannot run."""
+    waiting = [os.path.join(gen_dir, name) for name in os.listdir(gen_dir)]
+    waiting = [path for path in waiting if path.endswith((".c", ".h"))]
+    found = set()
+    while waiting:
+        path = waiting.pop()
+        if path in found or not os.path.isfile(path):
+            continue
+        found.add(path)
+        with open(path, encoding="utf-8") as file:
+            headers = [os.path.join(SOURCES, name) for name in INCLUDED.findall(file.read())]
+        waiting += [*headers, *(f"{header[:-2]}.c" for header in headers)]
+    return {os.path.realpath(path) for path in found}
+
+
+KERNELS = os.path.realpath(os.path.join(SOURCES, "kernels"))
+NEEDED = kernels_of_model()
 OF_MODEL = ("session.c", "seal.c")  # of the runtime
 HEADERS = [os.path.join(gen_dir, name) for name in os.listdir(gen_dir) if name.endswith(".h")]
 
@@ -73,7 +82,8 @@ def with_model(env, node):
     """A source that includes what is generated is compiled anew when that changes; others are not
     when another model is chosen. Quoted includes only: a model may be called string, or limits."""
     path = node.srcnode().get_abspath()
-    if os.path.realpath(path) in LEFT_OUT:
+    real = os.path.realpath(path)
+    if os.path.dirname(real) == KERNELS and real not in NEEDED:
         return None
     is_generated = os.path.dirname(path) == os.path.abspath(gen_dir)
     if not is_generated and os.path.basename(path) not in OF_MODEL:

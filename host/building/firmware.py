@@ -36,6 +36,7 @@ from mcutrain.host.building.linkless import (
 from mcutrain.host.building.pio import (
     Firmware,
     build_firmware,
+    link_again,
     run_platformio,
     upload_command,
 )
@@ -349,7 +350,7 @@ def link(
         first = footprint_of(plan, target, firmware, is_final=False)
         stack = -(-first.stack_bytes // STACK_ALIGN) * STACK_ALIGN
         check_fit(plan, target, first, stack)
-        firmware = build_firmware(gen_dir, target.env, objects, verbose, stack)
+        link_again(firmware, stack, verbose)
     if is_simulated or platform.machine() in MEASURED_HOSTS:
         footprint = footprint_of(plan, target, firmware, is_final=True).to_json()
     firmware.map.replace(folder / MAP)

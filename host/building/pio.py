@@ -30,6 +30,8 @@ from mcutrain.host.places import (
 )
 from mcutrain.host.processes import run_group
 
+AGAIN = ".again.json"  # behind the name of a measured firmware: how it is linked to be run
+_STACK = "-Wl,--defsym=MCT_STACK_BYTES="
 _LAUNCHER = "import sys\n\nfrom SCons.Script.Main import main\n\nsys.exit(main())\n"
 # What says that something is wrong, the clearest first: compiler, linker, build script, Python.
 _ERROR_LINES = (
@@ -116,8 +118,9 @@ def build_firmware(
     """Build platformio.ini's environment `env` with the model in `gen_dir`.
 
     `stack_bytes` replaces the stack that the board description reserves. A firmware that is only to
-    be measured is linked without the board's limits. The output of PlatformIO goes to standard
-    error if `verbose`. BuildError has the first line that tells what is wrong.
+    be measured is linked without the board's limits; ``link_again`` goes on from there. The output
+    of PlatformIO goes to standard error if `verbose`. BuildError has the first line that tells what
+    is wrong.
     """
     variables = {
         "MCUTRAIN_STACK_BYTES": "" if stack_bytes is None else str(stack_bytes),
@@ -131,6 +134,24 @@ def build_firmware(
         full = f"; {NO_SPACE}: {cache_dir()}" if "No space left" in line else ""
         raise BuildError(f"building {env} failed: {line}{full}")
     return firmware
+
+
+def link_again(firmware: Firmware, stack_bytes: int, verbose: bool = False) -> None:
+    """Link a measured firmware within its board's limits, with a stack of so many bytes.
+
+    What the build has left says how: starting PlatformIO a second time takes longer than all the
+    rest. Raises BuildError with the first line that tells what is wrong.
+    """
+    said = json.loads(firmware.elf.with_name(f"{firmware.elf.name}{AGAIN}").read_text("utf-8"))
+    link, *others = said["commands"]
+    link = [f"{_STACK}{stack_bytes}" if each.startswith(_STACK) else each for each in link]
+    for command in (link, *others):
+        result = run_group(command, cwd=Path(said["folder"]))
+        if verbose:
+            sys.stderr.write(result.stdout)
+        if result.returncode != 0:
+            line = _first_error(result.stdout)
+            raise BuildError(f"linking {firmware.objects_dir.name} failed: {line}")
 
 
 def run_command(env: str, *more: str) -> list[str]:

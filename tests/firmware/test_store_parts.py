@@ -116,7 +116,7 @@ def program(plan: TrainingPlan, tmp_path_factory: pytest.TempPathFactory) -> Pat
     own.write_text(DEVICE_C)
     names = ("learning/store.c", "learning/guard.c", "learning/replay.c", "ports/nor/nor.c")
     sources = [own, write_sources(plan, folder), *(FIRMWARE / name for name in names)]
-    archive = kernel_library(FIRMWARE, plan.chip.features)
+    archive = kernel_library()
     out = folder / "device.so"
     compile_shared([*sources, archive], (FIRMWARE, folder), out, "-DMCT_WITH_STORE")
     return out

@@ -105,7 +105,10 @@ class Installed:
     python: Path
 
     def pip(self, *requirements: str) -> None:
-        command = [self.python, "-m", "pip", "install", "--quiet", *requirements]
+        command = [
+            sys.executable, "-m", "pip", "--python", self.python, "install", "--quiet",
+            *requirements,
+        ]  # fmt: skip
         done = subprocess.run(
             command, capture_output=True, text=True, cwd=self.folder, env=self.environment
         )
@@ -137,7 +140,7 @@ def installed(built: list[Path], tmp_path_factory: pytest.TempPathFactory) -> In
     """The core alone."""
     folder = tmp_path_factory.mktemp("installed") / "my projects ä"
     folder.mkdir()
-    subprocess.run([sys.executable, "-m", "venv", folder / "v"], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "v"], check=True)
     made = Installed(folder, folder / "v" / "bin" / "python")
     made.pip(str(built[1]))
     for name in ("watch.tflite", "demo.npz"):

@@ -70,8 +70,17 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("way", ["export", "state"])
+# Each case one way, and in make test-all both ways.
+WAYS = [(case, ("export", "state")[(k + j) % 2]) for j in (0, 1) for k, case in enumerate(CASES)]
+
+
+@pytest.mark.parametrize(
+    ("case", "way"),
+    [
+        pytest.param(*each, marks=[pytest.mark.exhaustive] if k >= len(CASES) else [])
+        for k, each in enumerate(WAYS)
+    ],
+)
 def test_parts_of_a_run_are_the_whole_run(
     case: str, way: str, model: Path, data: Path, tmp_path: Path
 ) -> None:

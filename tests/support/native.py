@@ -14,6 +14,7 @@ import numpy as np
 from mcutrain.codegen.emit import emit_source
 from mcutrain.codegen.header import emit_header
 from mcutrain.codegen.program import lay_out
+from mcutrain.host.boards import chip_of
 from mcutrain.host.building.compilers import compile_c
 from mcutrain.host.building.kernel_archive import kernel_archive
 from mcutrain.host.building.library import LibraryModel
@@ -30,6 +31,7 @@ WARNINGS = [
 ]  # fmt: skip
 SANITIZERS = ["-fsanitize=undefined", "-fno-sanitize-recover"]
 IN_C = "-DMCT_INSTRUCTIONS_IN_C"  # mct/dsp.h and mct/mve.h: what this computer cannot do
+RUN_HERE = chip_of(NATIVE).features | {"dsp", "mve"}
 FLAGS = ["-O1", "-g", "-fPIC", IN_C, *WARNINGS, *SANITIZERS]
 
 
@@ -51,25 +53,24 @@ def compile_shared(
 
 
 @cache
-def kernel_library(firmware: Path, features: frozenset[str]) -> Path:
-    """The kernels and the digest as a static library; it is kept for the next session."""
+def kernel_library() -> Path:
+    """The kernels of all instruction sets that can run here and the digest, as one static library
+    for all models; it is kept for the next session."""
     version = subprocess.run(
         ["gcc", "-dumpfullversion"], capture_output=True, text=True, check=True
     ).stdout.strip()
-    return kernel_archive(ROOT / "build" / "kernels" / f"gcc-{version}", FLAGS, firmware, features)
+    return kernel_archive(ROOT / "build" / "kernels" / f"gcc-{version}", FLAGS, FIRMWARE, RUN_HERE)
 
 
 class NativeModel(LibraryModel):
     """A generated model that stops at undefined behaviour. Sources among ``flags`` come before the
     archive of kernels, and take the place of what it has of them."""
 
-    def __init__(
-        self, plan: TrainingPlan, folder: Path, firmware: Path = FIRMWARE, *flags: str
-    ) -> None:
+    def __init__(self, plan: TrainingPlan, folder: Path, *flags: str) -> None:
         self.image = lay_out(plan)
-        sources = [write_sources(plan, folder), kernel_library(firmware, plan.chip.features)]
+        sources = [write_sources(plan, folder), kernel_library()]
         output = folder / f"{plan.name}.so"
-        compile_shared(sources, (firmware, folder), output, *flags)
+        compile_shared(sources, (FIRMWARE, folder), output, *flags)
         super().__init__(plan, output)
 
     def begin(self, label: int) -> int:

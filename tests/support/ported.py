@@ -104,7 +104,7 @@ def build_ported(port: Port, board: RealBoard, plan: TrainingPlan, folder: Path)
         assert done.returncode == 0, done.stderr
         objects.append(str(made))
     elf = folder / "firmware.elf"
-    archive = str(kernel_library(FIRMWARE, plan.chip.features))
+    archive = str(kernel_library())
     subprocess.run(["g++", *SANITIZERS, "-pthread", *objects, archive, "-o", str(elf)], check=True)
     return elf
 

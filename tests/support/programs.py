@@ -70,7 +70,7 @@ def own_program(
     gcc = f"{known.prefix}gcc"
     compiler = Compiler(gcc, (gcc, *known.flags), (f"{known.prefix}ar",))
     archives = cache_dir() / "kernels" / core  # which the targets use, too
-    archive = kernel_archive(archives, CORE_FLAGS, features=plan.chip.features, compiler=compiler)
+    archive = kernel_archive(archives, CORE_FLAGS, features=known.features, compiler=compiler)
     elf = folder / "own.elf"
     command = [
         *compiler.command, *FLAGS, *flags, *known.link_flags, *LINK_FLAGS,

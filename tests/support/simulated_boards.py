@@ -43,5 +43,4 @@ def boards_of(short: Collection[str]) -> pytest.MarkDecorator:
 
 
 each_port = boards_of(KINDS | PORTS)
-each_kind = boards_of(KINDS)
 one_board = boards_of({ONE})

@@ -14,7 +14,6 @@ from mcutrain.trainer.ops.sgd import LearningRate
 from mcutrain.trainer.planner.memory import STATE
 from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.native import NativeModel
-from tests.support.paths import FIRMWARE
 from tests.support.random_models import samples
 
 
@@ -58,12 +57,12 @@ def margin_of(reference: Interpreter, logits: Array) -> int:
 
 
 def assert_steps_are_equal(
-    plan: TrainingPlan, folder: Path, steps: int, firmware: Path = FIRMWARE
+    plan: TrainingPlan, folder: Path, steps: int, *flags: str
 ) -> Interpreter:
     """Trains both; every tensor of the state, the loss and the digest are equal after each step,
     and what the answer's margin is. Between steps a firmware has the arena for itself: here, too.
     """
-    reference, device = Interpreter(plan, seed=99), NativeModel(plan, folder, firmware)
+    reference, device = Interpreter(plan, seed=99), NativeModel(plan, folder, *flags)
     device.reset(99)
     drawn = samples(plan.task.input.type.shape, max(steps - 3, 0), seed=steps)[:steps]
     for step, sample in enumerate(drawn):

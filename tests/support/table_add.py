@@ -2,14 +2,12 @@
 """A second way to compute ADD, for chips with a feature that only tests have.
 
 It asks for all that a variant may ask for: tables of its own in flash, scratch memory, and another
-order of reading and writing. Twin of tests/support/table_add_kernels/add_table.h.
+order of reading and writing. Twin of tests/support/table_add_firmware/kernels/add_table.h.
 """
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -20,11 +18,12 @@ from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Array, TensorType
 from mcutrain.trainer.ops.add import LEFT_SHIFT, Add
 from mcutrain.trainer.ops.broadcast import Broadcast
-from tests.support.paths import FIRMWARE, ROOT
+from tests.support.paths import ROOT
 
 FEATURE = "tables"
 CHIP = Chip("a chip of the tests", frozenset({FEATURE}))
-KERNELS = ROOT / "tests" / "support" / "table_add_kernels"
+OWN = ROOT / "tests" / "support" / "table_add_firmware"  # its kernels, as they would lie in ours
+WITH_IT = (f"-I{OWN}", str(OWN / "kernels" / "add_table.c"))  # flags of a NativeModel
 
 
 @dataclass(frozen=True)
@@ -73,12 +72,3 @@ def terms(x: TensorType, factor: Requant) -> Array:
     value = np.arange(256, dtype=np.uint8).view(np.int8).astype(np.int64)
     shifted = (value - x.zero_point) << LEFT_SHIFT
     return requantize(shifted, factor.multiplier, factor.shift).astype(np.int32)
-
-
-def firmware_with_variant(folder: Path) -> Path:
-    """A copy of the firmware in ``folder`` that has the variant's kernels, too."""
-    tree = folder / "firmware"
-    shutil.copytree(FIRMWARE, tree)
-    for path in KERNELS.iterdir():
-        shutil.copy(path, tree / "kernels")
-    return tree

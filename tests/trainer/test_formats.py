@@ -40,6 +40,7 @@ from tests.support.bench import run_nodes
 from tests.support.exports import PARTIAL, assert_states_equal, exported, going_on, sample_of, train
 from tests.support.gated_model import gated_model
 from tests.support.gradient_net import SOUND, input_tolerance, layer_net, through
+from tests.support.marks import exhaustive
 from tests.support.native import NativeModel
 from tests.support.random_models import MAKERS, random_model
 from tests.support.small_models import CLASSES, residual_model
@@ -62,8 +63,17 @@ def small_plan(formats: Formats, update: str | Scheme = "full", **options: Any) 
     )
 
 
-@pytest.mark.parametrize("formats", OTHERS, ids=name_of)
-@pytest.mark.parametrize("update", ["full", "partial"])
+# Each format with one of the two, and in make test-all with both.
+COMBINED = [(formats, ("full", "partial")[(k + j) % 2]) for j in (0, 1)
+            for k, formats in enumerate(OTHERS)]  # fmt: skip
+WITH_ONE = [
+    pytest.param(*each, id=f"{each[1]}-{name_of(each[0])}", marks=marks)
+    for k, each in enumerate(COMBINED)
+    for marks in [[pytest.mark.exhaustive] if k >= len(OTHERS) else []]
+]
+
+
+@pytest.mark.parametrize(("formats", "update"), WITH_ONE)
 def test_every_combination_trains_bit_exactly(
     formats: Formats, update: str, tmp_path: Path
 ) -> None:
@@ -79,8 +89,19 @@ def test_every_combination_trains_bit_exactly(
 NETS = {"awkward": awkward_model, "gated": gated_model, "structural": structural_model}
 
 
-@pytest.mark.parametrize("net", NETS)
-@pytest.mark.parametrize("formats", [Formats("e8"), SMALL, Formats("e12", "int8", 2)], ids=name_of)
+IN_FORMATS = [Formats("e8"), SMALL, Formats("e12", "int8", 2)]
+# Each network in one format, and in make test-all in all.
+NETS_IN = [(net, IN_FORMATS[(k + j) % 3]) for j in range(3) for k, net in enumerate(NETS)]
+
+
+@pytest.mark.parametrize(
+    ("net", "formats"),
+    [
+        pytest.param(*each, id=f"{name_of(each[1])}-{each[0]}", marks=marks)
+        for k, each in enumerate(NETS_IN)
+        for marks in [[pytest.mark.exhaustive] if k >= len(NETS) else []]
+    ],
+)
 def test_networks_of_every_operator_train_bit_exactly(
     net: str, formats: Formats, tmp_path: Path
 ) -> None:
@@ -284,7 +305,7 @@ def test_bounds_are_the_greatest_that_fit_32_bits(format_: Any) -> None:
 
 
 @pytest.mark.parametrize("formats", OTHERS, ids=name_of)
-@pytest.mark.parametrize("steps", [9, 10, 11])
+@pytest.mark.parametrize("steps", [exhaustive(steps, [9, 11]) for steps in (9, 10, 11)])
 def test_training_goes_on_in_the_midst_of_an_accumulation(formats: Formats, steps: int) -> None:
     data = residual_model()
     whole = train(Interpreter(small_plan(formats), seed=11), 0, 20)

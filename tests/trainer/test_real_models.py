@@ -10,7 +10,7 @@ import pytest
 from tests.support.marks import exhaustive
 from tests.tools.model_table import BEGIN, DOCUMENT, END, HEADER, SUBJECTS, row
 
-LONG = ("mcunet-5fps", "vww", "kws", "resnet8")  # others are of the same kind
+LONG = ("mcunet-5fps", "vww", "kws", "resnet8", "person_detect")  # others are of the same kind
 
 
 @pytest.mark.slow

@@ -18,7 +18,6 @@ from mcutrain.codegen.manifest import manifest
 from mcutrain.codegen.program import lay_out
 from mcutrain.host.boards import board_names, chip_of
 from mcutrain.host.building.kernel_archive import kernel_sources
-from mcutrain.host.building.target import NATIVE
 from mcutrain.host.training.tail import latents
 from mcutrain.trainer.chip import FEATURES, GENERIC, Chip
 from mcutrain.trainer.errors import ModelError
@@ -37,20 +36,15 @@ from mcutrain.trainer.training_plan import TrainingPlan
 from mcutrain.trainer.variants import KernelVariant, beyond, kernel_variants
 from tests.support.bench import assert_rows_are_equal, bench_plan, draw_inputs, node_of
 from tests.support.marks import exhaustive
-from tests.support.native import NativeModel
+from tests.support.native import RUN_HERE, NativeModel
 from tests.support.op_cases import CASES, Case
 from tests.support.paths import FIRMWARE
 from tests.support.random_models import samples
 from tests.support.small_models import residual_model
 from tests.support.steps import assert_steps_are_equal
-from tests.support.table_add import CHIP, FEATURE, TableAdd, firmware_with_variant
+from tests.support.table_add import CHIP, FEATURE, OWN, WITH_IT, TableAdd
 
 ROUNDS = 8
-
-
-@pytest.fixture(scope="module")
-def firmware(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return firmware_with_variant(tmp_path_factory.mktemp("variant"))
 
 
 def plan_for(chip: Chip, update: str = "full") -> TrainingPlan:
@@ -63,9 +57,7 @@ def with_variants(case: Case, features: frozenset[str] = CHIP.features) -> Case:
 
 
 PACKED: list[type[Op]] = [Conv2D, FullyConnected]  # with DSP instructions
-# mct/dsp.h and mct/mve.h have what the instructions do in C, too.
-HERE = chip_of(NATIVE).features | CHIP.features | {"dsp", "mve"}
-RUN_HERE = [variant for variant in kernel_variants() if variant.needs <= HERE]
+VARIANTS = [each for each in kernel_variants() if each.needs <= RUN_HERE | CHIP.features]
 
 
 def test_a_chip_with_the_feature_gets_the_variant() -> None:
@@ -84,13 +76,11 @@ def test_what_the_variant_does_not_cover_stays_portable() -> None:
 
 
 @pytest.mark.rows
-@pytest.mark.parametrize("variant", RUN_HERE, ids=lambda variant: variant.unit)
-def test_every_row_has_the_same_bits(
-    variant: KernelVariant, firmware: Path, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.unit)
+def test_every_row_has_the_same_bits(variant: KernelVariant, tmp_path: Path) -> None:
     plain = [case for case in CASES if type(case.op) is variant.operator]
     rows = [with_variants(case, variant.needs) for case in plain]
-    assert_packed_rows_are_equal(rows, {}, variant.needs, tmp_path, firmware)
+    assert_packed_rows_are_equal(rows, {}, variant.needs, tmp_path)
 
 
 @pytest.mark.rows
@@ -105,7 +95,7 @@ def test_every_row_of_packed_weights_has_the_same_bits(
         for case in rows
         if isinstance(case.op, Weighted) and case.op.channels is None
     }
-    packed = assert_packed_rows_are_equal(rows, constants, HERE, tmp_path, FIRMWARE)
+    packed = assert_packed_rows_are_equal(rows, constants, RUN_HERE, tmp_path)
 
     assert packed > len(rows) // 2
 
@@ -115,19 +105,19 @@ def assert_packed_rows_are_equal(
     frozen: dict[str, dict[int, Array]],
     features: frozenset[str],
     folder: Path,
-    firmware: Path,
 ) -> int:
     """Returns how many of the rows, of which some are variants, have packed weights."""
     plan, nodes = bench_plan(rows, frozen)
-    device = NativeModel(replace(plan, chip=Chip("here", features)), folder, firmware)
+    own = WITH_IT if features <= CHIP.features else ()
+    device = NativeModel(replace(plan, chip=Chip("here", features)), folder, *own)
     assert_rows_are_equal(device, rows, nodes, ROUNDS)
     assert any(node.op.needs for node in nodes.values())
     return sum(node.op.layout is Layout.PACKED for node in nodes.values())
 
 
 @pytest.mark.parametrize("update", ["full", "last:2"])
-def test_a_net_trains_bit_for_bit(update: str, firmware: Path, tmp_path: Path) -> None:
-    assert_steps_are_equal(plan_for(CHIP, update), tmp_path, 8, firmware)
+def test_a_net_trains_bit_for_bit(update: str, tmp_path: Path) -> None:
+    assert_steps_are_equal(plan_for(CHIP, update), tmp_path, 8, *WITH_IT)
 
 
 def test_the_arithmetic_is_the_same() -> None:
@@ -166,10 +156,10 @@ def test_latents_are_computed_for_a_chip_that_this_computer_is_not() -> None:
     np.testing.assert_array_equal(latents(chosen, x), latents(plain, x))
 
 
-def test_files_that_a_chip_cannot_run_are_left_out(firmware: Path) -> None:
-    source = firmware / "kernels" / "add_table.c"
-    assert source not in kernel_sources(firmware)
-    assert source in kernel_sources(firmware, CHIP.features)
+def test_files_that_a_chip_cannot_run_are_left_out() -> None:
+    source = OWN / "kernels" / "add_table.c"
+    assert source not in kernel_sources(OWN)
+    assert source in kernel_sources(OWN, CHIP.features)
     assert "kernels/add_table.c" in beyond(frozenset())
 
     described = manifest(lay_out(plan_for(CHIP)), bytes(8))

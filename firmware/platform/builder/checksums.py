@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checksums that a chip's boot asks for, written into a linked program."""
+"""Checksums that a chip's boot asks for, written into a linked program: `checksums.py NAME ELF`."""
 
 import struct
+import sys
 
 _CRC_POLYNOMIAL = 0x04C11DB7
 
@@ -42,3 +43,6 @@ def write_rp2040_boot2(path):
 
 
 WRITERS = {"rp2040_boot2": write_rp2040_boot2}
+
+if __name__ == "__main__":
+    WRITERS[sys.argv[1]](sys.argv[2])

@@ -2,6 +2,7 @@
 """Build script of the native and simulated boards, run by SCons inside `pio run`."""
 
 import glob
+import json
 import os
 import shutil
 import sys
@@ -18,6 +19,7 @@ if shutil.which(prefix + "gcc") is None:
     sys.stderr.write(f"error: {prefix}gcc is not installed; run: sudo apt-get install {apt}\n")
     env.Exit(1)
 
+is_measuring = bool(os.environ.get("MCUTRAIN_MEASURING"))
 cpu_flags = board.get("build.cpu_flags", [])
 env.Replace(
     CC=prefix + "gcc",
@@ -50,7 +52,6 @@ if board.get("build.linker_script", ""):
         CPPDEFINES=["MCT_HAS_NOINIT"],  # of the project's own linker scripts (runtime/health.c)
     )
     # A firmware too large for its board is linked to be measured, and then refused in bytes.
-    is_measuring = bool(os.environ.get("MCUTRAIN_MEASURING"))
     script = board.get("build.measuring_script" if is_measuring else "build.linker_script")
     if is_measuring:
         board.update("upload.maximum_size", 0)  # PlatformIO would refuse it without saying why
@@ -62,16 +63,29 @@ if board.get("build.linker_script", ""):
         SIZEDATAREGEXP=r"^(?:\.stack|\.data|\.bss)\s+(\d+).*",
     )
 
-elf = env.BuildProgram()
-if board.get("build.checksum", ""):
-    sys.path.insert(0, os.path.join(env.PioPlatform().get_dir(), "builder"))
-    from checksums import WRITERS
 
-    write = WRITERS[board.get("build.checksum")]
-    action = env.VerboseAction(
-        lambda target, source, env: write(str(target[0])), "Writing the checksum of $TARGET"
-    )
-    env.AddPostAction(elf, action)
+def write_again(target, source, env):
+    """Leave the commands that link a measured firmware within the board's limits: what measures it
+    runs them with the stack that it has found, and PlatformIO need not be started again."""
+    elf = str(target[0])
+    measuring = env.subst("$LDSCRIPT_PATH")
+    within = os.path.join(ports_dir, board.get("build.linker_script"))
+    link = [str(each) for each in env.subst_list("$LINKCOM", target=target, source=source)[0]]
+    commands = [[within if each == measuring else each for each in link]]
+    if checksum:
+        commands.append([sys.executable, checksums, checksum, elf])
+    with open(elf + ".again.json", "w", encoding="utf-8") as file:
+        json.dump({"folder": os.getcwd(), "commands": commands}, file)
+
+
+elf = env.BuildProgram()
+checksum = board.get("build.checksum", "")
+checksums = os.path.join(env.PioPlatform().get_dir(), "builder", "checksums.py")
+if checksum:
+    command = f'"{sys.executable}" "{checksums}" {checksum} "$TARGET"'
+    env.AddPostAction(elf, env.VerboseAction(command, "Writing the checksum of $TARGET"))
+if is_measuring and env.get("LDSCRIPT_PATH"):
+    env.AddPostAction(elf, env.VerboseAction(write_again, "Writing how $TARGET is linked again"))
 if env.get("LDSCRIPT_PATH"):
     included = glob.glob(os.path.join(glob.escape(ports_dir), "*", "*.ld"))
     env.Depends(elf, sorted(included))

@@ -302,11 +302,13 @@ def test_outputs_that_cannot_be_written_are_refused_before_work_begins(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["data.npz", "file", "small.tflite"]
 
 
-def test_a_damaged_archive_is_one_line(run: Run, model: Path, data: Path, tmp_path: Path) -> None:
+def test_a_damaged_archive_is_one_line(
+    run: Run, model: Path, data: Path, tmp_path: Path, thorough: bool
+) -> None:
     arrays = dict(np.load(data))
     np.savez_compressed(tmp_path / "packed.npz", **arrays)
     content = bytearray((tmp_path / "packed.npz").read_bytes())
-    for at in range(60, len(content), 211):
+    for at in range(60, len(content), 211 if thorough else 733):
         damaged = bytearray(content)
         damaged[at] ^= 0xFF
         (tmp_path / "packed.npz").write_bytes(damaged)

@@ -64,9 +64,13 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", folder], check=True)
 
 
-def test_a_full_disk_is_one_line(small_disk: Path, run: Run) -> None:
+def test_a_full_disk_is_one_line(
+    small_disk: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cache = small_disk / "cache"
-    ran = fresh("build", MODEL, env=environment(cache))
+    with monkeypatch.context() as patched:
+        patched.setenv("MCUTRAIN_CACHE", str(cache))
+        ran = run("build", MODEL)
     assert_one_line(ran, "No space left", f"free some space there: {cache}")
 
     (small_disk / "filler").write_bytes(bytes(os.statvfs(small_disk).f_bavail * 4096))
@@ -89,16 +93,19 @@ def test_an_output_that_is_full_is_one_line(json: tuple[str, ...]) -> None:
     assert_one_line(Ran(ran.returncode, "", ran.stderr), "No space left")
 
 
-def test_a_cache_that_is_a_file_is_named(tmp_path: Path) -> None:
+def test_a_cache_that_is_a_file_is_named(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "file"
     file.write_text("")
     for cache in (file, file / "below"):
-        env = environment(cache)
-        assert_one_line(fresh("build", MODEL, env=env), str(cache), "MCUTRAIN_CACHE")
-        train = fresh("train", MODEL, *AT_A_RATE, "--data", DATA, "--target", "native", env=env)
+        monkeypatch.setenv("MCUTRAIN_CACHE", str(cache))
+        assert_one_line(run("build", MODEL), str(cache), "MCUTRAIN_CACHE")
+        train = run("train", MODEL, *AT_A_RATE, "--data", DATA, "--target", "native")
         assert train.status == 1
         assert "MCUTRAIN_CACHE" in train.err.splitlines()[-1]
-    assert_one_line(fresh("clean", env=environment(file)), str(file), "MCUTRAIN_CACHE")
+    monkeypatch.setenv("MCUTRAIN_CACHE", str(file))
+    assert_one_line(run("clean"), str(file), "MCUTRAIN_CACHE")
     assert file.read_text() == ""
 
 

@@ -27,7 +27,7 @@ from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.scheme import parse_scheme, scheme_text
 from mcutrain.trainer.tflite.reader import load
 from tests.support.command import AT_A_RATE, Ran, Run
-from tests.support.marks import exhaustive
+from tests.support.marks import exhaustive, sampled
 from tests.support.paths import ROOT
 from tests.support.sample_files import dense_model
 from tests.support.small_models import residual_model, write_dataset
@@ -396,7 +396,7 @@ def test_a_board_counts_stack_and_code(search: Run) -> None:
     assert 0.5 < found["instructions_per_predicted"] < 2  # of a model that none was fitted to
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", sampled(range(12), 5))
 def test_a_scheme_file_is_read_back_to_the_same_scheme(
     model: Path, tmp_path: Path, seed: int
 ) -> None:

@@ -16,7 +16,7 @@ from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import parse
 from mcutrain.trainer.training_plan import TrainingPlan
-from tests.support.simulated_boards import each_kind
+from tests.support.simulated_boards import boards_of
 from tests.support.small_models import residual_model
 
 PLANS = {
@@ -56,7 +56,7 @@ def test_kinds_are_what_the_plan_holds() -> None:
 
 
 @pytest.mark.slow
-@each_kind
+@boards_of({"mps2_an386", "sifive_e"})
 def test_the_rows_are_all_bytes(board: str) -> None:
     built = build(plan_of("head").on(chip_of(board)), Target.parse(f"sim:{board}"))
     cost, rows = measured(built), resident_rows(built)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ def pictured(plan: TrainingPlan, label: str = "a plan") -> Pictured:
     return Pictured(plan, planned(plan), label)
 
 
+@cache
 def plans() -> list[TrainingPlan]:
     trunks = [
         make_plan(parse(random_trunk(seed), "trunk"), PlanOptions("head", stream_input=stream))
@@ -51,14 +53,17 @@ def plans() -> list[TrainingPlan]:
     return [small(), small("last:2", errors="e8", accumulate=4), *trunks]
 
 
-PLANS = plans()
-each_plan = pytest.mark.parametrize("plan", PLANS, ids=range(len(PLANS)))
+@pytest.fixture(scope="module", params=range(6))
+def plan(request: pytest.FixtureRequest) -> TrainingPlan:
+    """One after another, in the one process that runs this file."""
+    return plans()[request.param]
 
 
 def test_the_plans_have_what_is_tested() -> None:
-    assert any(isinstance(n.op, RowRegion) for p in PLANS for n in p.graph.nodes)
-    assert {kind for p in PLANS for kind in arena_kinds(p).values()} == set(ARENA_KINDS)
-    assert any(Arena(p).shared for p in PLANS)
+    assert len(plans()) == 6
+    assert any(isinstance(n.op, RowRegion) for p in plans() for n in p.graph.nodes)
+    assert {kind for p in plans() for kind in arena_kinds(p).values()} == set(ARENA_KINDS)
+    assert any(Arena(p).shared for p in plans())
 
 
 def rectangles(plan: TrainingPlan) -> dict[str, tuple[float, float, float, float]]:
@@ -70,7 +75,6 @@ def rectangles(plan: TrainingPlan) -> dict[str, tuple[float, float, float, float
     return {name: tuple(extents) for name, extents in boxes.items()}
 
 
-@each_plan
 def test_the_rectangles_are_the_slots(plan: TrainingPlan) -> None:
     widths = [len(n.op.nodes) if isinstance(n.op, RowRegion) else 1 for n in plan.graph.nodes]
     starts = [-1, *np.cumsum([0, *widths]).tolist(), sum(widths) + 1]
@@ -82,7 +86,6 @@ def test_the_rectangles_are_the_slots(plan: TrainingPlan) -> None:
     assert rectangles(plan) == expected
 
 
-@each_plan
 def test_the_nodes_are_in_order_and_regions_have_their_inner_ones(plan: TrainingPlan) -> None:
     nodes, regions, ends = [], [], []
     for node in plan.graph.nodes:
@@ -104,7 +107,6 @@ def test_the_nodes_are_in_order_and_regions_have_their_inner_ones(plan: Training
     assert low == -1 and high == len(nodes) + 1
 
 
-@each_plan
 def test_hatched_are_the_bytes_that_two_hold(plan: TrainingPlan) -> None:
     arena = Arena(plan)
     for step in range(len(plan.graph.nodes)):
@@ -119,7 +121,6 @@ def test_hatched_are_the_bytes_that_two_hold(plan: TrainingPlan) -> None:
         assert held.sum() == arena.in_use[step]
 
 
-@each_plan
 def test_kinds_of_the_arena_and_of_the_state(plan: TrainingPlan) -> None:
     kinds = arena_kinds(plan)
     assert list(kinds) == list(plan.memory.slots)
@@ -134,7 +135,6 @@ def test_kinds_of_the_arena_and_of_the_state(plan: TrainingPlan) -> None:
     assert state_bytes(plan).get("sums", 0) == waiting
 
 
-@each_plan
 def test_the_peak_is_named(plan: TrainingPlan) -> None:
     arena = Arena(plan)
     peak = plan.memory.peak(plan.graph)
@@ -209,7 +209,6 @@ def boxes(text: str) -> dict[str, dict[str, str | None]]:
     return found
 
 
-@each_plan
 def test_a_rectangle_is_a_slot_and_says_what_it_is(plan: TrainingPlan) -> None:
     arena, drawn = Arena(plan), boxes(page([pictured(plan)]))
     assert list(drawn) == [box_id(0, k) for k in range(len(arena.boxes))]
@@ -223,7 +222,6 @@ def test_a_rectangle_is_a_slot_and_says_what_it_is(plan: TrainingPlan) -> None:
         assert f"at {box.slot.offset:,}" in described(arena, box)
 
 
-@each_plan
 def test_a_layer_has_the_boxes_that_its_nodes_touch(plan: TrainingPlan) -> None:
     arena = Arena(plan)
     operators = [node.index for node in plan.forward]

@@ -138,7 +138,7 @@ def test_slots_in_flash_are_behind_those_in_ram_and_read_only(slots: int, tmp_pa
     [
         ("cross-entropy", 0, "native"),
         ("cross-entropy", 3, "sim:mps2_an386"),
-        ("mse", 1, "native"),
+        pytest.param("mse", 1, "native", marks=pytest.mark.exhaustive),
     ],
 )
 def test_a_device_trains_alike_from_flash(

@@ -217,9 +217,9 @@ def by_hand(plan: TrainingPlan, data: Dataset, slots: int) -> Interpreter:
     ("update", "place", "target"),
     [
         ("last:2", None, "reference"),
-        ("last:2", OFF, "native"),
+        pytest.param("last:2", OFF, "native", marks=pytest.mark.exhaustive),
         ("last:2", HOST, "native"),
-        ("last:2", DEVICE, "native"),
+        pytest.param("last:2", DEVICE, "native", marks=pytest.mark.exhaustive),
         ("last:2", DEVICE, "sim:mps2_an386"),
         ("full", None, "native"),
     ],

@@ -54,6 +54,7 @@ FAULTS = {
     ),
 }  # fmt: skip
 
+LONG = {"the bias's dither", "the forward pass"}
 
 OPTIONS = TrainingOptions(epochs=4, rate=2**-5, verify=True)
 
@@ -68,7 +69,7 @@ def faulty(elf: Path, plan: TrainingPlan) -> Iterator[DeviceRunner]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ahead", [False, exhaustive(True, [True])])
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", [exhaustive(name, LONG) for name in FAULTS])
 def test_a_fault_in_a_kernel_is_found_and_named(fault: str, ahead: bool, tmp_path: Path) -> None:
     file, right, wrong, operation = FAULTS[fault]
     plan = make_plan(parse(residual_model(), "small"), PlanOptions("full", receive_ahead=ahead))

@@ -25,8 +25,8 @@ def assert_equal_everywhere(model: Model, micro: Micro, sample: Array) -> None:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in MAKERS if kind not in NOT_IN_MICRO])
-def test_reference_equals_tflite_micro_over_options(kind: str) -> None:
-    for seed in range(MAKERS[kind][1]):
+def test_reference_equals_tflite_micro_over_options(kind: str, thorough: bool) -> None:
+    for seed in range(MAKERS[kind][1] if thorough else -(-MAKERS[kind][1] // 3)):
         data = random_model(kind, seed)
         model, micro = parse(data, f"{kind} {seed}"), Micro(data)
         for sample in samples(model.input.type.shape, 2, seed):

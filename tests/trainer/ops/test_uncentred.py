@@ -16,7 +16,6 @@ from mcutrain.trainer.ops.spacing import DilatedGeometry
 from tests.support.bench import assert_rows_are_equal, bench_plan, draw_inputs, node_of
 from tests.support.native import NativeModel
 from tests.support.op_cases import CASES
-from tests.support.paths import FIRMWARE
 
 LAYERS = [(case, case.op) for case in CASES if isinstance(case.op, CrossChannel)]
 ROWS = [case for case, op in LAYERS if op.channels is None]
@@ -58,7 +57,7 @@ def test_every_frozen_row_has_the_same_bits(tmp_path: Path) -> None:
 
     assert folded == {name for name, node in nodes.items() if not reads_padding(node)}
     assert 0 < len(folded) < len(ROWS)
-    assert_rows_are_equal(NativeModel(plan, tmp_path, FIRMWARE), ROWS, nodes, 4)
+    assert_rows_are_equal(NativeModel(plan, tmp_path), ROWS, nodes, 4)
 
 
 def assert_plain(node: Node) -> None:

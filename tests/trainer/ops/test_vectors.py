@@ -22,7 +22,7 @@ ROUNDS = 4
 def in_plain_c(plan: TrainingPlan, folder: Path) -> NativeModel:
     """The forms without any computer's instructions, with UBSan."""
     sources = [str(FIRMWARE / "kernels" / f"{unit}.c") for unit in UNITS]
-    return NativeModel(plan, folder, FIRMWARE, "-DMCT_HAS_VECTORS", *sources)
+    return NativeModel(plan, folder, "-DMCT_HAS_VECTORS", *sources)
 
 
 @pytest.mark.rows

@@ -21,6 +21,7 @@ from mcutrain.trainer.planner.row_ring import External, Read, RingRun, Stage, ri
 from mcutrain.trainer.tflite.reader import parse
 from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.drawn_regions import drawn_runs
+from tests.support.marks import sampled
 from tests.support.native import NativeModel, push, status
 from tests.support.random_trunks import random_trunk
 from tests.support.small_models import residual_model
@@ -136,7 +137,7 @@ def plan_of(seed: int, update: str, arrives: bool, monkeypatch: pytest.MonkeyPat
     return make_plan(parse(random_trunk(seed), "trunk"), PlanOptions(update, stream_input=arrives))
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", sampled(range(24), 9))
 def test_random_regions_train_bit_exactly(
     seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,7 +149,7 @@ def test_random_regions_train_bit_exactly(
     assert_steps_are_equal(plan, tmp_path, 7)
 
 
-@pytest.mark.parametrize("seed", range(100, 116))
+@pytest.mark.parametrize("seed", sampled(range(100, 116), 6))
 def test_samples_arrive_in_pieces(
     seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
