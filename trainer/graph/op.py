@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Any, ClassVar, NamedTuple, Protocol
 
+import numpy as np
+
 from mcutrain.trainer.graph.call import ByChannels, KernelCall
+from mcutrain.trainer.graph.cutting import KeptAxis, Ties, along_last
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Tensor, TensorType
 
 
@@ -163,6 +166,26 @@ class Op:
     def narrowed(self, node: Node, channels: int) -> Op | None:
         """The op on ``channels`` of the last axis, if it treats each on its own; else None."""
         return None
+
+    def tie(self, node: Node, ids: tuple[Array, ...], ties: Ties) -> Array | str:
+        """The ids of the output's elements, of the ids of the inputs' elements, each in its
+        tensor's shape; or why no channel can leave (graph.cutting).
+
+        An op that can be ``narrowed`` passes each channel on, any other lets none leave.
+        """
+        shape, rows = node.output.type.shape, [along_last(each) for each in ids]
+        mixes = len(node.outputs) > 1 or self.narrowed(node, shape[-1]) is None
+        if mixes or any(row is None or row.size != shape[-1] for row in rows):
+            return f"{self.tflite_name or type(self).__name__} computes with all of them at once"
+        first, *others = (row for row in rows if row is not None)
+        for row in others:
+            ties.unite(first, row)
+        return np.broadcast_to(first, shape)
+
+    def cut(self, node: Node, kept: Mapping[Tensor, KeptAxis]) -> Op:
+        """The op on what stays of its tensors, of which ``kept`` has each that becomes smaller."""
+        op = self.narrowed(node, len(kept[node.output].index)) if node.output in kept else None
+        return op or self
 
     def rescaled(self, quant: QuantParams) -> Op:
         """The op with this output scale, if it has one of its own that may be any."""

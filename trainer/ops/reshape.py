@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from mcutrain.trainer.graph.op import BehindHead, ErrorTensor, Op
 from mcutrain.trainer.graph.tensor import Array, Tensor, TensorType
 
 if TYPE_CHECKING:
+    from mcutrain.trainer.graph.cutting import KeptAxis, Ties
     from mcutrain.trainer.graph.op import Node, OperatorSource, Tape
 
 
@@ -51,6 +52,12 @@ class Reshape(Op):
         if node.inputs[0].type.shape[-1] != self.shape[-1]:
             return None
         return replace(self, shape=(*self.shape[:-1], channels))
+
+    def tie(self, node: Node, ids: tuple[Array, ...], ties: Ties) -> Array | str:
+        return ids[0].reshape(self.shape)
+
+    def cut(self, node: Node, kept: Mapping[Tensor, KeptAxis]) -> Op:
+        return replace(self, shape=kept[node.output].shape(self.shape))
 
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
         return (inputs[0].reshape(self.shape),)
