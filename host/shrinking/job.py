@@ -75,7 +75,7 @@ class ShrinkJob:
 
     @property
     def in_four_bits(self) -> bool:
-        return self.request.options.frozen == INT4
+        return getattr(self.request.options, "frozen", "") == INT4
 
     @property
     def is_limited(self) -> bool:

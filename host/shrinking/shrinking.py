@@ -29,6 +29,7 @@ from mcutrain.trainer.errors import SchemeError
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.model import Model
+from mcutrain.trainer.shrinking.constant import constant_units
 from mcutrain.trainer.shrinking.cut import Kept, cut_channels
 from mcutrain.trainer.shrinking.groups import Groups, channel_groups
 from mcutrain.trainer.shrinking.int4 import suited, to_int4
@@ -124,7 +125,9 @@ class Shrinking:
 
     def at(self, limits: Limits, suffix: str = "") -> Smaller:
         """The model made so small that its training fits. Raises BudgetError if no cut does."""
-        formats = begun(self.request, self.model, limits.sram, self.tell)
+        self.report("formats", 0, 1)
+        formats = begun(self.request, self.model, limits.sram)
+        self.report("formats", 1, 1)
         request, options = formats.request, formats.attempt.options
         phases = self.phases.of(suffix).behind(
             options=options, update=str(request.options.update), limits=asdict(limits)
@@ -141,10 +144,6 @@ class Shrinking:
         model, told = self.distilled(repaired, phases, stages)
         return Smaller(model, request, options, choice, tuple(stages), phases, told)
 
-    def tell(self, phase: str) -> None:
-        """Of what is done at once."""
-        self.report(phase, 0, 1)
-
     def choice(self, request: Request, limits: Limits, phases: Phases) -> Choice:
         def work() -> Phase:
             price = CutPrices(request, self.model, self.groups, limits)
@@ -155,7 +154,8 @@ class Shrinking:
                 done = round(100 * (1 - excess / first[0]))
                 self.report("choice of channels", max(0, min(99, done)), 100)
 
-            found = choose(self.groups, self.scores(), price, report)
+            constant = constant_units(self.model, self.groups)
+            found = choose(self.groups, self.scores(), price, constant, report)
             self.report("choice of channels", 100, 100)
             return Phase({}, asdict(found))
 
@@ -225,7 +225,7 @@ class Shrinking:
         phases, stages = small.phases.behind(layers=layers), [*small.stages]
 
         def work() -> Phase:
-            self.tell(FOUR_BITS)
+            self.report(FOUR_BITS, 0, 1)
             model = to_int4(small.model, self.few, layers)
             self.report(FOUR_BITS, 1, 1)
             return stored(model, self.quality(model, FOUR_BITS))
