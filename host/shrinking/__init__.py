@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes a finished int8 model smaller, until its training fits a budget."""
+"""Makes a model smaller for a budget: what its channels are worth, which stay, their repair."""
