@@ -57,11 +57,12 @@ class ShrinkJob:
     seed: int = 0
     reading: DataOptions = DEFAULT_DATA_OPTIONS
     report: Path | None = None
+    study: Path | None = None
 
     @property
     def folder(self) -> Path:
         """Where what was finished is kept."""
-        return self.output.with_suffix(".shrink")
+        return self.output.with_suffix(".shrink") if self.study is None else self.study
 
     @property
     def scheme(self) -> Path:
@@ -148,15 +149,21 @@ def prepared(job: ShrinkJob) -> Ready:
 
 def run_shrink(job: ShrinkJob, reporter: Reporter) -> Shrunk:
     """Make the model smaller, and write it. Raises Error; then nothing was written."""
+    found = made(job, reporter)
+    files: dict[Path, bytes | str] = {job.output: found.data}
+    if found.scheme is not None:
+        files[job.scheme] = found.scheme
+    write_all(files)
+    return found
+
+
+def made(job: ShrinkJob, reporter: Reporter) -> Shrunk:
+    """What ``run_shrink`` writes. Raises Error."""
     ready = prepared(job)
     reporter.tell(ready.notes())
     with reporter.searching() as report:
         found = searched(ready, report) if job.search else shrunk(ready, report)
     check_loss(job, found)
-    files: dict[Path, bytes | str] = {job.output: found.data}
-    if found.scheme is not None:
-        files[job.scheme] = found.scheme
-    write_all(files)
     return found
 
 
