@@ -103,6 +103,8 @@ def of_metric(adapted: Mapping[str, Any], name: str) -> str:
 
 
 def endings(found: Mapping[str, Any]) -> Iterator[str]:
+    if all(g["kept"] == g["units"] for g in found["groups"]):
+        yield "no channel had to leave"
     yield (
         f"wrote {found['output']}: {found['bytes']:,} bytes, "
         f"the original has {found['original_bytes']:,}"

@@ -61,10 +61,18 @@ def adapted(
                 break
         return Phase({}, {"metric": result.metric, "scores": found})
 
-    told = phases.done("adaptation", work, steps=steps, seed=seed).told
+    told = phases.behind(steps=steps, seed=seed).done("adaptation", work).told
     (_, original), (before, after) = told["scores"]
     name = requests[1].options.update_name
     return Adapted(told["metric"], name, steps, original, after, before)
+
+
+def tell_of(phase: str, progress: Progress, report: Report) -> None:
+    """Tell of the trainings of a phase: of those that find a rate, and of the one at that rate."""
+    if progress.phase == "rate":
+        report(f"{phase}, learning rate", progress.done, progress.total)
+    elif progress.phase == "train":
+        report(phase, progress.done, progress.total)
 
 
 def local(request: Request) -> Request:
@@ -85,7 +93,7 @@ def trained(
     options = TrainingOptions(-(-steps // len(inputs.x)), seed=seed, steps=steps)
 
     def tell(progress: Progress) -> None:
-        report(f"{phase}, {progress.phase}", progress.done, progress.total)
+        tell_of(phase, progress, report)
 
     short = replace(options, steps=max(1, steps // RATE_PART))
     choice = find_rate(plan, data, short, tell, minutes=MINUTES)

@@ -12,7 +12,9 @@ import numpy as np
 
 from mcutrain.host.request import Request
 from mcutrain.host.search.budget import Cost, Limits
+from mcutrain.host.shrinking.adapting import tell_of
 from mcutrain.host.shrinking.choice import Choice, Cut, choose
+from mcutrain.host.shrinking.constant import constant_units
 from mcutrain.host.shrinking.distillation import distil
 from mcutrain.host.shrinking.formats import begun
 from mcutrain.host.shrinking.inputs import ENOUGH, Inputs
@@ -29,7 +31,6 @@ from mcutrain.trainer.errors import SchemeError
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.model import Model
-from mcutrain.trainer.shrinking.constant import constant_units
 from mcutrain.trainer.shrinking.cut import Kept, cut_channels
 from mcutrain.trainer.shrinking.groups import Groups, channel_groups
 from mcutrain.trainer.shrinking.int4 import suited, to_int4
@@ -161,7 +162,7 @@ class Shrinking:
 
         told = phases.done("choice", work).told
         path = tuple(cut_of(each) for each in told["path"])
-        return Choice(cut_of(told["cut"]), path, told["plans"])
+        return Choice(cut_of(told["cut"]), path)
 
     def cut(self, kept: Kept, phases: Phases, stages: list[Stage]) -> Model:
         """Without the channels, whose means their readers' biases take."""
@@ -198,7 +199,7 @@ class Shrinking:
         """Trained to give the original's outputs, and what is said of that."""
 
         def tell(progress: Progress) -> None:
-            self.report(f"distillation, {progress.phase}", progress.done, progress.total)
+            tell_of("distillation", progress, self.report)
 
         def work() -> Phase:
             options = plain(self.request).options
