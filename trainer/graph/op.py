@@ -187,6 +187,11 @@ class Op:
         op = self.narrowed(node, len(kept[node.output].index)) if node.output in kept else None
         return op or self
 
+    def told(self) -> Mapping[int, tuple[int, ...]]:
+        """Integers that a file holds at inputs of the operator, by the position of the input, where
+        they say how many channels there are."""
+        return {}
+
     def rescaled(self, quant: QuantParams) -> Op:
         """The op with this output scale, if it has one of its own that may be any."""
         return self

@@ -53,6 +53,9 @@ class Reshape(Op):
             return None
         return replace(self, shape=(*self.shape[:-1], channels))
 
+    def told(self) -> Mapping[int, tuple[int, ...]]:
+        return {1: self.shape}
+
     def tie(self, node: Node, ids: tuple[Array, ...], ties: Ties) -> Array | str:
         return ids[0].reshape(self.shape)
 
@@ -91,3 +94,6 @@ class ExpandDims(Reshape):
         axis = told[0] if len(told) == 1 else rank
         if not -rank <= axis < rank or shape != (*old[: axis % rank], 1, *old[axis % rank :]):
             raise ModelError(f"{source}: {old} with the new axis {told} is not {shape}")
+
+    def told(self) -> Mapping[int, tuple[int, ...]]:
+        return {}

@@ -8,6 +8,7 @@ is the one that the file declares.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,9 @@ class TransposeConv(SpacedConv2D):
             )
         place = Placement(place.stride, place.padding, (out.type.shape[1], out.type.shape[2]))
         return cls.read_layer(source, x, w, place.shape(w.type.shape[0]), place)
+
+    def told(self) -> Mapping[int, tuple[int, ...]]:
+        return {0: self.out_shape}
 
     def geometry(self, x: TensorType, w: TensorType) -> SpacedGeometry:
         _, in_h, in_w, in_ch = x.shape

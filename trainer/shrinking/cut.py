@@ -45,7 +45,7 @@ def cut_channels(
         for tensor in axes
         for count in tensor.type.shape[-1:]
     }
-    return without_channels(model, axes, values)
+    return replace(without_channels(model, axes, values), training_state=None) if axes else model
 
 
 def kept_axes(groups: Groups, kept: Kept) -> dict[Tensor, KeptAxis]:
@@ -123,12 +123,12 @@ def add_narrow_layer(
         columns, share = read_columns(node, kept[x], values[x])
         b += share
         data = data.take(columns, axis=-1)
-    if len(quant.scales) > 1:
-        quant = QuantParams(tuple(quant.scales[c] for c in out), quant.zero_point, quant.axis)
     data = data.take(out, axis=op.out_axis)
-    new_w = replace(w, data=data, type=replace(w.type, shape=data.shape, quant=quant))
+    type_ = replace(w.type, shape=data.shape, quant=narrow_quant(quant, out))
+    new_w = replace(w, data=data, type=type_)
     whole = wrap32(np.floor(b[out] + 0.5).astype(np.int64)).astype(np.int32)
-    new_b = constant(f"{node.name}_b", whole, bias[0].type.quant if bias else None)
+    b_quant = bias[0].type.quant if bias else None
+    new_b = constant(f"{node.name}_b", whole, b_quant and narrow_quant(b_quant, out))
     biases = (new_b,) if bias or whole.any() else ()
     if bias:
         new_b.stand_for(bias[0])
@@ -139,6 +139,14 @@ def add_narrow_layer(
         dead=dead_channels(new_w.type, op.out_axis, biases),
     )
     return graph.add(op, inputs[0], new_w, *biases, name=node.name, index=node.index)
+
+
+def narrow_quant(quant: QuantParams, kept: Array) -> QuantParams:
+    """The scales of the channels that are kept, if each has its own."""
+    if len(quant.scales) == 1:
+        return quant
+    scales = tuple(quant.scales[c] for c in kept)
+    return QuantParams(scales, quant.zero_point, quant.axis if len(scales) > 1 else None)
 
 
 def read_columns(node: Node, kept: KeptAxis, values: Array) -> tuple[Array, Array]:
