@@ -16,7 +16,7 @@ from mcutrain.host.api.html import page_table
 from mcutrain.host.api.model import ModelFile, load
 from mcutrain.host.api.plan import request_of, size_of
 from mcutrain.host.building.target import REFERENCE
-from mcutrain.host.defaults import AUTO
+from mcutrain.host.defaults import AUTO, DISTILLED
 from mcutrain.host.extras import require_extra
 from mcutrain.host.files import write_whole
 from mcutrain.host.shrinking.job import ShrinkJob, made
@@ -152,6 +152,7 @@ def shrink(
     trials: int = 24,
     jobs: int = 1,
     epochs: int = 10,
+    steps: int = DISTILLED,
     lr: float | str = AUTO,
     target: str = REFERENCE,
     seed: int = 0,
@@ -173,6 +174,7 @@ def shrink(
         jobs: Processes of a search. More than one start this program's main module again, so that
             a script needs ``if __name__ == "__main__":``.
         epochs: Epochs of a training that judges.
+        steps: Steps of the distillation, at most.
         lr: The learning rate of the distillation, or ``"auto"``.
         target: The chip that plans and instructions are of, such as ``"sim:mps2_an386"``.
         seed: The seed of all that is drawn.
@@ -186,7 +188,9 @@ def shrink(
     Raises:
         Error: No cut fits, the model loses more than ``max_loss``, or the data do not fit it.
     """
-    for name, value in (("trials", trials), ("jobs", jobs), ("epochs", epochs)):
+    for name, value in (
+        ("trials", trials), ("jobs", jobs), ("epochs", epochs), ("steps", steps),
+    ):
         if value < 1:
             raise Error(f"{name} is {value}: give 1 or more")
     read = load(model, options.get("start"), options.get("end"))
@@ -197,6 +201,6 @@ def shrink(
             request_of(read, options), samples.path, None if sram is None else size_of("sram", sram),
             instructions, folder / "small.tflite", max_loss, unlabelled, search, trials, jobs,
             epochs, given_rate(str(lr)), target, seed, samples.reading,
-            study=None if study is None else Path(study),
+            study=None if study is None else Path(study), steps=steps,
         )  # fmt: skip
         return SmallModel(made(job, SILENT))

@@ -10,11 +10,11 @@ from typing import Any
 from mcutrain.host.files import write_whole
 from mcutrain.host.show.charts import Bar, LineChart, Series, line_chart
 from mcutrain.host.show.pages import Key, PageTable, filled, number, share, size
-from mcutrain.host.show.shrunk import metric_cells, of_metric, what_stays
+from mcutrain.host.show.shrunk import FRONT, front_rows, metric_cells, of_metric, what_stays
 
 SECTIONS = {
     "quality": "What it is worth", "cost": "What training takes", "channels": "Channels",
-    "curve": "On the way", "stays": "What cannot be cut", "notes": "Notes", "next": "Train it",
+    "front": "Schemes and sizes", "curve": "On the way", "stays": "What cannot be cut", "notes": "Notes", "next": "Train it",
 }  # fmt: skip
 
 
@@ -30,7 +30,8 @@ def page(found: Mapping[str, Any]) -> str:
     absent = {
         name
         for name, there in (
-            ("channels", found["groups"]), ("curve", chart), ("stays", stays), ("notes", notes),
+            ("channels", found["groups"]), ("front", found["search"]), ("curve", chart),
+            ("stays", stays), ("notes", notes),
         )
         if not there
     }  # fmt: skip
@@ -45,6 +46,7 @@ def page(found: Mapping[str, Any]) -> str:
         channels=channel_bars(found),
         groups=group_table(found),
         chart=chart,
+        front=None if found["search"] is None else front_table(found["search"]),
         stays=stays,
         notes=notes,
         command=found["command"],
@@ -107,6 +109,11 @@ def price_table(found: Mapping[str, Any]) -> PageTable:
         for row in found["prices"]
     ]  # fmt: skip
     return PageTable("", head, rows)
+
+
+def front_table(search: Mapping[str, Any]) -> PageTable:
+    caption = f"Pareto front of {len(search['trained'])} trainings; * is what was chosen"
+    return PageTable(caption, FRONT, [*front_rows(search)], {1})
 
 
 def channel_bars(found: Mapping[str, Any]) -> list[Bar]:

@@ -19,6 +19,9 @@ def shrunk_tables(found: Mapping[str, Any]) -> None:
     if found["groups"]:
         out.print(group_table(found))
         lines(what_stays(found["stays"]))
+    if found["search"] is not None:
+        out.print(front_table(found["search"]))
+        lines(f"left out: {text}" for text in found["search"]["skipped"])
     out.print(price_table(found))
     out.print(stage_table(found))
     lines(endings(found))
@@ -50,6 +53,30 @@ def what_stays(stays: Mapping[str, str]) -> Iterator[str]:
     for reason, names in reasons.items():
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         yield f"cannot be cut: {', '.join(names[:3])}{more}: {reason}"
+
+
+FRONT = ("model", "learns beside the head", "RAM, bytes", "instructions", "after training")
+
+
+def front_rows(search: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """The Pareto front, and what was chosen, marked."""
+    chosen = search["chosen"]
+    rows = search["front"] + [row for row in (chosen,) if row not in search["front"]]
+    for row in rows:
+        yield (
+            row["model"] + " *" * (row == chosen), row["scheme"], number(row["sram_bytes"]),
+            number(row["predicted_instructions"]), row["told"],
+        )  # fmt: skip
+
+
+def front_table(search: Mapping[str, Any]) -> Table:
+    trained = len(search["trained"])
+    table = Table(title=f"Pareto front of {trained} trainings; * is the best of those in the budget")
+    for k, name in enumerate(FRONT):
+        table.add_column(name, justify="left" if k < 2 else "right")
+    for row in front_rows(search):
+        table.add_row(*map(escape, row))
+    return table
 
 
 def price_table(found: Mapping[str, Any]) -> Table:

@@ -18,6 +18,7 @@ from mcutrain.host.files import write_all
 from mcutrain.host.request import Request
 from mcutrain.host.search.budget import Limits, cost_of
 from mcutrain.host.shrinking.adapting import adapted
+from mcutrain.host.shrinking.distillation import STEPS
 from mcutrain.host.shrinking.inputs import ENOUGH, Inputs, read_inputs
 from mcutrain.host.shrinking.phases import Phases
 from mcutrain.host.shrinking.quality import has_new_head, plain, points_lost
@@ -28,11 +29,11 @@ from mcutrain.host.training.reporter import Reporter
 from mcutrain.trainer.errors import DataError, Error, ModelError
 from mcutrain.trainer.model import Model
 from mcutrain.trainer.notes import Note
+from mcutrain.trainer.options import INT4
 from mcutrain.trainer.plan import ARITHMETIC_VERSION
 from mcutrain.trainer.shrinking.file import write_cut
 
 UNLIMITED = 1 << 40  # bytes of RAM: no limit
-INT4 = "int4"
 ENDING = ".tflite"
 
 
@@ -58,6 +59,7 @@ class ShrinkJob:
     reading: DataOptions = DEFAULT_DATA_OPTIONS
     report: Path | None = None
     study: Path | None = None
+    steps: int = STEPS  # of the distillation, at most
 
     @property
     def folder(self) -> Path:
@@ -76,7 +78,7 @@ class ShrinkJob:
 
     @property
     def in_four_bits(self) -> bool:
-        return getattr(self.request.options, "frozen", "") == INT4
+        return self.request.options.frozen == INT4
 
     @property
     def is_limited(self) -> bool:
@@ -192,7 +194,7 @@ def own_version() -> str:
 def shrinking_of(ready: Ready, report: Report) -> Shrinking:
     return Shrinking(
         ready.request, ready.model, ready.inputs, ready.labelled, phases_of(ready), report,
-        ready.job.rate, ready.job.seed,
+        ready.job.rate, ready.job.seed, ready.job.steps,
     )  # fmt: skip
 
 
@@ -221,7 +223,9 @@ def searched(ready: Ready, report: Report) -> Shrunk:
     ).run()  # fmt: skip
     size = found.winner
     best = size.found.best.scheme
-    small = replace(size.small, request=size.small.request.but(update=best))
+    options = tuple(size.small.request.options.arguments())
+    request = size.small.request.but(update=best)
+    small = replace(size.small, request=request, options=options)
     text = scheme_file(size.found, small.model, job.limits, "mcutrain shrink --search")
     result = told(ready, shrinking, small, report)
     return replace(result, scheme=text, search=found.to_json())
@@ -261,14 +265,17 @@ def groups_kept(shrinking: Shrinking, small: Smaller) -> tuple[GroupKept, ...]:
 
 
 def prices(ready: Ready, small: Smaller) -> tuple[Priced, ...]:
-    """Of the original as it was asked for, and in the formats that fit, and of the smaller one."""
-    found = [Priced("original", cost_of(ready.request.plan_of(ready.model), True, True))]
-    if small.options:
-        name = f"original, {' '.join(small.options)}"
-        found.append(Priced(name, cost_of(small.request.plan_of(ready.model), True, True)))
+    """Of the original as it was asked for, of it as the smaller one is planned, and of that."""
+    update = small.request.options.update_name
+    found = [(f"original, {ready.request.options.update_name}", ready.request, ready.model)]
+    if small.request != ready.request:
+        name = " ".join([f"original, {update}", *small.options])
+        found.append((name, small.request, ready.model))
     if small.model is not ready.model:
-        found.append(Priced("smaller", cost_of(small.request.plan_of(small.model), True, True)))
-    return tuple(found)
+        found.append((f"smaller, {update}", small.request, small.model))
+    return tuple(
+        Priced(name, cost_of(request.plan_of(model), True, True)) for name, request, model in found
+    )
 
 
 def curve(small: Smaller) -> tuple[Point, ...]:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -15,7 +15,7 @@ from mcutrain.host.search.budget import Cost, Limits
 from mcutrain.host.shrinking.adapting import tell_of
 from mcutrain.host.shrinking.choice import Choice, Cut, choose
 from mcutrain.host.shrinking.constant import constant_units
-from mcutrain.host.shrinking.distillation import distil
+from mcutrain.host.shrinking.distillation import STEPS, distil
 from mcutrain.host.shrinking.formats import begun
 from mcutrain.host.shrinking.inputs import ENOUGH, Inputs
 from mcutrain.host.shrinking.least_squares import least_squares
@@ -71,6 +71,7 @@ class Shrinking:
     report: Report
     rate: float | None = None
     seed: int = 0
+    steps: int = STEPS
 
     @cached_property
     def groups(self) -> Groups:
@@ -141,7 +142,7 @@ class Shrinking:
         phases = phases.behind(kept=kept)
         cut = self.cut(kept, phases, stages)
         repaired = self.repaired(cut, kept, phases, stages)
-        phases = phases.behind(rate=self.rate)
+        phases = phases.behind(rate=self.rate, steps=self.steps)
         model, told = self.distilled(repaired, phases, stages)
         return Smaller(model, request, options, choice, tuple(stages), phases, told)
 
@@ -204,9 +205,11 @@ class Shrinking:
         def work() -> Phase:
             options = plain(self.request).options
             found = distil(
-                self.model, smaller, self.inputs.x, options, rate=self.rate, report=tell
+                self.model, smaller, self.inputs.x, options, steps=self.steps, rate=self.rate,
+                report=tell,
             )
             told = found.to_json()
+            told["losses"] = thinned(told["losses"])
             return stored(found.model, self.quality(found.model, DISTILLED), told)
 
         phase = phases.done("distillation", work)
@@ -243,7 +246,18 @@ def cut_of(told: Mapping[str, Any]) -> Cut:
     return Cut(kept, Price(cost, price["excess"], price["crowding"]), told["loss"])
 
 
+def thinned(values: Sequence[float]) -> list[float]:
+    """At most POINTS means of values that follow each other.
+
+    >>> thinned([1.0, 2.0, 4.0]), len(thinned([0.0] * 8000))
+    ([1.0, 2.0, 4.0], 100)
+    """
+    parts = np.array_split(np.array(values), min(POINTS, len(values)) or 1)
+    return [float(part.mean()) for part in parts if part.size]
+
+
 QUALITY = "quality"
+POINTS = 100  # of a curve
 
 
 def stored(model: Model, found: Quality, told: Mapping[str, Any] | None = None) -> Phase:

@@ -16,7 +16,7 @@ from mcutrain.host.cli.options import DryRunOpt, JsonOpt, QuietOpt, RateOpt, tak
 from mcutrain.host.cli.output import INTERRUPTED, err, print_json, progress
 from mcutrain.host.cli.panels import COMMON, DATA, DURATION, OUTPUT, SEARCH, TARGET
 from mcutrain.host.data.options import DataOptions
-from mcutrain.host.defaults import AUTO
+from mcutrain.host.defaults import AUTO, DISTILLED
 from mcutrain.host.sizes import bytes_option
 
 if TYPE_CHECKING:
@@ -116,6 +116,15 @@ def shrink(
             rich_help_panel=DURATION,
         ),
     ] = 10,
+    steps: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Distil the original into the smaller model for N steps at most.",
+            rich_help_panel=DURATION,
+        ),
+    ] = DISTILLED,
     lr: RateOpt = AUTO,
     target: Annotated[
         str,
@@ -174,7 +183,7 @@ def shrink(
 
     job = ShrinkJob(
         request, data, sram, instructions, output, max_loss, unlabelled, search, trials, jobs,
-        epochs, given_rate(lr), target, seed, reading, report,
+        epochs, given_rate(lr), target, seed, reading, report, steps=steps,
     )  # fmt: skip
     reporter = ConsoleReporter(progress(quiet))
     if dry_run:
