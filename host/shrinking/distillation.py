@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from mcutrain.host.shrinking.fidelity import (
+    Compared,
     Fidelity,
     compared_part,
     has_classes,
@@ -105,8 +106,8 @@ def distil(
     ``options`` are those of the plan that the model is for: its loss says whether outputs are
     classes, and which are logits. A learning ``rate`` of None is looked for. ``steps`` become fewer
     where all trainings would take more than ``seconds``, by default what ``seconds_for`` says.
-    The best state that held-out inputs saw stays, and none that is worse there than before
-    in the squared error or in the classes. Raises DataError for a rate that cannot be, and
+    The best state that held-out inputs saw stays; none that is worse there than before, in the
+    squared error or, beyond chance, in the classes. Raises DataError for a rate that cannot be, and
     KeyboardInterrupt as somebody asks to stop.
     """
     part = compared_part(smaller, options)
@@ -125,16 +126,15 @@ def distil(
     state = unpack_state(plan, result.state)
     found = with_weights(smaller, weights_of(plan, state, smaller))
 
-    def fidelity(model: Model) -> Fidelity:
+    def compared(model: Model) -> Compared:
         outputs = outputs_of(model, data.x_test, options)
-        kind = part.logits.type
-        return Fidelity.of(outputs, data.y_test, kind, has_classes=has_classes(options))
+        return Compared(outputs, data.y_test, part.logits.type, has_classes(options))
 
-    before, after = fidelity(smaller), fidelity(found)
-    is_kept = not after.is_worse_than(before) and after != before
+    before, after = compared(smaller), compared(found)
+    is_kept = after.is_better_than(before)
     return Distilled(
-        found if is_kept else smaller, before, after, is_kept, tuple(result.losses), choice,
-        result.steps, steps,
+        found if is_kept else smaller, before.fidelity, after.fidelity, is_kept,
+        tuple(result.losses), choice, result.steps, steps,
     )  # fmt: skip
 
 

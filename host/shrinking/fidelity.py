@@ -37,27 +37,52 @@ class Fidelity:
     squared_error: float
     agreement: float | None = None
 
-    @classmethod
-    def of(cls, found: Array, wanted: Array, kind: TensorType, *, has_classes: bool) -> Fidelity:
-        """Of int8 outputs (N, size) of the type ``kind`` against those that are wanted."""
-        difference = (found.astype(np.int64) - wanted) * kind.scale
-        agreement = None
-        if has_classes:
-            classes = [candidate_rows(outputs, kind).argmax(axis=1) for outputs in (found, wanted)]
-            agreement = float((classes[0] == classes[1]).mean())
-        return cls(len(found), float((difference**2).mean()), agreement)
-
-    def is_worse_than(self, other: Fidelity) -> bool:
-        """In any of the two figures."""
-        agreements = (self.agreement or 0.0, other.agreement or 0.0)
-        return not self.squared_error <= other.squared_error or agreements[0] < agreements[1]
-
     def to_json(self) -> dict[str, Any]:
         return {
             "inputs": self.inputs,
             "squared_error": self.squared_error,
             "agreement": self.agreement,
         }
+
+
+@dataclass(frozen=True)
+class Compared:
+    """int8 outputs (N, size) of the type ``kind`` beside those that are wanted."""
+
+    found: Array
+    wanted: Array
+    kind: TensorType
+    has_classes: bool
+
+    @property
+    def is_same_class(self) -> Array:
+        """(N,) or (N * positions,) bool."""
+        found, wanted = (
+            candidate_rows(outputs, self.kind).argmax(axis=1)
+            for outputs in (self.found, self.wanted)
+        )
+        return np.asarray(found == wanted)
+
+    @property
+    def fidelity(self) -> Fidelity:
+        difference = (self.found.astype(np.int64) - self.wanted) * self.kind.scale
+        agreement = float(self.is_same_class.mean()) if self.has_classes else None
+        return Fidelity(len(self.found), float((difference**2).mean()), agreement)
+
+    def is_better_than(self, other: Compared) -> bool:
+        """Whether the squared error is less, and no fewer classes are the same but by chance.
+
+        Of the classes that are right in one of the two alone, chance takes half, with a standard
+        deviation of the root of their number; two of those are allowed (McNemar 1947). Without that
+        a held-out part of 200 inputs refused what gained 1.4 points.
+        """
+        if not self.fidelity.squared_error < other.fidelity.squared_error:
+            return False
+        if not self.has_classes:
+            return True
+        here, there = self.is_same_class, other.is_same_class
+        gained, lost = (here & ~there).sum(), (there & ~here).sum()
+        return bool(lost - gained <= 2 * np.sqrt(lost + gained))
 
 
 def has_classes(options: PlanOptions) -> bool:

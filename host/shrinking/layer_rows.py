@@ -50,15 +50,9 @@ def wanted_rows(node: Node, inputs: int) -> int:
     op, w = node.op, node.inputs[1].type
     assert isinstance(op, Weighted)
     of_filter = w.size // w.shape[op.out_axis]
-    held = of_filter * (w.shape[op.out_axis] if op.by_channel else groups_of(node))
+    held = of_filter * (w.shape[op.out_axis] if op.by_channel else op.filter_groups())
     wanted = max(LEAST_ROWS, ROWS_PER_WEIGHT * of_filter)
     return max(inputs, min(wanted, MOST_VALUES // max(held, 1)))
-
-
-def groups_of(node: Node) -> int:
-    """How many groups of channels a layer has whose filters read all channels of theirs."""
-    assert isinstance(node.op, Weighted)
-    return int(getattr(node.op.geometry(node.inputs[0].type, node.inputs[1].type), "groups", 1))
 
 
 def read_rows(node: Node, x: Array, places: Places) -> Array:
@@ -75,7 +69,7 @@ def read_rows(node: Node, x: Array, places: Places) -> Array:
         padded = g.padded(sample.reshape(g.in_h, g.in_w, g.in_ch), zero_point, np.float32)
         found.append(g.windows(padded)[y, column])
     rows = np.concatenate(found)  # (R, KH, KW, I)
-    blocks = g.in_ch if op.by_channel else groups_of(node)
+    blocks = g.in_ch if op.by_channel else op.filter_groups()
     split = rows.reshape(len(rows), -1, blocks, g.in_ch // blocks).transpose(2, 0, 1, 3)
     return split.reshape(blocks, len(rows), -1).astype(np.float64)
 
@@ -89,7 +83,7 @@ def real_filters(node: Node, weights: Weights) -> Array:
         of_each = len(scales) // op.windows(node).in_ch
         taps = (weights.data * scales).reshape(-1, op.windows(node).in_ch, of_each)
         return np.asarray(taps.transpose(1, 0, 2))
-    blocks = groups_of(node)
+    blocks = op.filter_groups()
     real = weights.data.reshape(len(scales), -1) * scales[:, None]
     return np.asarray(real.reshape(blocks, len(scales) // blocks, -1).transpose(0, 2, 1))
 

@@ -9,7 +9,7 @@ original's own. So a layer also makes up for what those before it could not (He,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -34,12 +34,14 @@ from mcutrain.host.shrinking.refitted import (
 from mcutrain.host.shrinking.regression import Problem, Solver, best_ridge
 from mcutrain.host.shrinking.walk import Walk
 from mcutrain.trainer.errors import ModelError
+from mcutrain.trainer.graph.cutting import KeptAxis
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Array, Tensor
 from mcutrain.trainer.model import Model
 from mcutrain.trainer.ops.weighted import DEAD_BIAS, Weighted
+from mcutrain.trainer.shrinking.cut import Kept, kept_axes
+from mcutrain.trainer.shrinking.groups import Groups
 
-Kept = Callable[[Tensor], Array]  # the channels of an activation of the original that are left
 PASSES = 3  # of fits to what the limits of an activation let through
 HELD = 5  # every fifth input says how strong a ridge is
 LEAST_INPUTS = 2  # with fewer nothing is held out
@@ -48,12 +50,14 @@ LEAST_INPUTS = 2  # with fewer nothing is held out
 def least_squares(
     original: Model,
     smaller: Model,
+    groups: Groups,
     kept: Kept,
     inputs: Array,
     done: Callable[[int, int], None] = lambda done, total: None,
 ) -> Model:
     """The smaller model with weights and biases fitted to the original's.
 
+    ``groups`` are those of the original, of which the smaller model has what is ``kept``.
     ``inputs`` (N, input size) int8, some hundred of them; labels are not needed. A layer whose fit
     would give worse outputs stays, and so do layers with weights beyond int8. A model that keeps
     states stays whole: what its layers read follows from streams. ``done`` is told (layers, of how
@@ -61,7 +65,7 @@ def least_squares(
     """
     if original.states or len(inputs) < LEAST_INPUTS:
         return smaller
-    fit = Fit(original, smaller, kept, inputs)
+    fit = Fit(original, smaller, kept_axes(groups, kept), inputs)
     total = len(smaller.weighted)
     for node in smaller.graph.nodes:
         fit.go_on(node)
@@ -73,7 +77,9 @@ def least_squares(
 class Fit:
     """Two models side by side, the original ahead of the smaller one."""
 
-    def __init__(self, original: Model, smaller: Model, kept: Kept, inputs: Array) -> None:
+    def __init__(
+        self, original: Model, smaller: Model, kept: Mapping[Tensor, KeptAxis], inputs: Array
+    ) -> None:
         self.kept, self.count = kept, len(inputs)
         self.source, self.walk = Walk(original, inputs), Walk(smaller, inputs)
         self.found: dict[Node, Weights] = {}
@@ -88,7 +94,7 @@ class Fit:
         places = Places.drawn(
             node.op.windows(node), self.count, wanted_rows(node, self.count), node.index
         )
-        chosen = self.kept(twin.output)
+        chosen = self.channels_of(twin.output)
         target = linear_outputs(twin, self.source.values[twin.inputs[0]], places, chosen)
         self.source.run(twin)
         wanted = self.source.values[twin.output][..., chosen]
@@ -101,6 +107,11 @@ class Fit:
             return
         self.found[node] = weights
         self.walk.run(node, after)
+
+    def channels_of(self, tensor: Tensor) -> Array:
+        """The channels of an activation of the original that are left."""
+        everything = np.arange(tensor.type.shape[-1])
+        return self.kept[tensor].index if tensor in self.kept else everything
 
     def twin_of(self, node: Node) -> Node | None:
         """The original's layer of the same place in the file; what is before it has run then."""
