@@ -87,11 +87,7 @@ def drop_constant_channels(model: Model, learned: set[Node]) -> Model:
     or that cannot take its share into a bias.
     """
     frozen = frozen_nodes(model, learned)
-    values = {model.input: np.full(model.input.type.shape[-1], VARIES)}
-    for node in model.graph.nodes:
-        values[node.output] = constant_values(node, values, node in frozen)
-        for other in node.outputs[1:]:
-            values[other] = np.full(other.type.shape[-1], VARIES)
+    values = constant_channels(model, frozen)
     if all((value == VARIES).all() for value in values.values()):
         return model
     # No file is written: weights that two layers share may become two.
@@ -137,6 +133,17 @@ def frozen_nodes(model: Model, learned: set[Node]) -> set[Node]:
         else:
             frozen.add(node)
     return frozen
+
+
+def constant_channels(model: Model, frozen: set[Node]) -> dict[Tensor, Array]:
+    """Of each activation (C,): the value of each channel of the last axis that is constant because
+    of the ``frozen`` nodes before it, else VARIES."""
+    known: dict[Tensor, Array] = {model.input: np.full(model.input.type.shape[-1], VARIES)}
+    for node in model.graph.nodes:
+        known[node.output] = constant_values(node, known, node in frozen)
+        for other in node.outputs[1:]:
+            known[other] = np.full(other.type.shape[-1], VARIES)
+    return known
 
 
 def constant_values(node: Node, known: Mapping[Tensor, Array], is_frozen: bool) -> Array:

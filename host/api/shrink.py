@@ -189,7 +189,10 @@ def shrink(
         Error: No cut fits, the model loses more than ``max_loss``, or the data do not fit it.
     """
     for name, value in (
-        ("trials", trials), ("jobs", jobs), ("epochs", epochs), ("steps", steps),
+        ("trials", trials),
+        ("jobs", jobs),
+        ("epochs", epochs),
+        ("steps", steps),
     ):
         if value < 1:
             raise Error(f"{name} is {value}: give 1 or more")
@@ -197,8 +200,9 @@ def shrink(
     samples = load_data(data)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mcutrain-shrink-")))
+        limit = None if sram is None else size_of("sram", sram)
         job = ShrinkJob(
-            request_of(read, options), samples.path, None if sram is None else size_of("sram", sram),
+            request_of(read, options), samples.path, limit,
             instructions, folder / "small.tflite", max_loss, unlabelled, search, trials, jobs,
             epochs, given_rate(str(lr)), target, seed, samples.reading,
             study=None if study is None else Path(study), steps=steps,

@@ -14,7 +14,8 @@ from mcutrain.host.show.shrunk import FRONT, front_rows, metric_cells, of_metric
 
 SECTIONS = {
     "quality": "What it is worth", "cost": "What training takes", "channels": "Channels",
-    "front": "Schemes and sizes", "curve": "On the way", "stays": "What cannot be cut", "notes": "Notes", "next": "Train it",
+    "front": "Schemes and sizes", "curve": "On the way", "stays": "What cannot be cut",
+    "notes": "Notes", "next": "Train it",
 }  # fmt: skip
 
 

@@ -71,7 +71,9 @@ def front_rows(search: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
 
 def front_table(search: Mapping[str, Any]) -> Table:
     trained = len(search["trained"])
-    table = Table(title=f"Pareto front of {trained} trainings; * is the best of those in the budget")
+    table = Table(
+        title=f"Pareto front of {trained} trainings; * is the best of those in the budget"
+    )
     for k, name in enumerate(FRONT):
         table.add_column(name, justify="left" if k < 2 else "right")
     for row in front_rows(search):

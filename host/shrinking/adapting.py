@@ -81,7 +81,13 @@ def local(request: Request) -> Request:
 
 
 def trained(
-    request: Request, model: Model, inputs: Inputs, steps: int, seed: int, phase: str, report: Report
+    request: Request,
+    model: Model,
+    inputs: Inputs,
+    steps: int,
+    seed: int,
+    phase: str,
+    report: Report,
 ) -> Result:
     """A training of so many steps, at a rate that is found for it."""
     plan = local(request).plan_of(model, thorough=False)

@@ -14,6 +14,8 @@ from mcutrain.host.data.load import Wanted, is_read_here, load
 from mcutrain.host.data.options import DEFAULT_DATA_OPTIONS, DataOptions
 from mcutrain.host.data.table import names_a_label
 from mcutrain.host.data.unlabelled import is_loose, load_loose
+from mcutrain.host.search.command import GROUPS
+from mcutrain.host.search.trial import check_groups
 from mcutrain.host.training.dataset import KEYS, chosen, fitted, load_dataset, unneeded
 from mcutrain.trainer.errors import DataError
 from mcutrain.trainer.graph.tensor import Array
@@ -23,7 +25,6 @@ from mcutrain.trainer.training_plan import TrainingPlan
 LEAST = 20  # inputs, without which nothing can be said of a model
 ENOUGH = 300  # with more, least squares becomes no better
 HELD_SHARE = 0.2  # of inputs that have no part to test with
-GROUPS = "group_train"
 
 
 @dataclass(frozen=True)
@@ -69,21 +70,18 @@ def of_arrays(path: Path, plan: TrainingPlan, labelled: bool) -> Inputs:
 
     def keys(there: Collection[str]) -> tuple[str, ...]:
         has_labels = wants and KEYS[1] in there
+        found = [*(KEYS[:2] if has_labels else KEYS[:1])]
         tests = KEYS[2:] if has_labels else KEYS[2:3]
-        found = KEYS[:2] if has_labels else KEYS[:1]
-        found += tests if set(tests) <= {*there} else ()
-        return found + ((GROUPS,) if GROUPS in there else ())
+        found += tests if {*tests} <= {*there} else ()
+        return (*found, *([GROUPS] if GROUPS in there else ()))
 
     wants = labelled and plan.task.target is not None
     with chosen(path, True, keys) as given:
         groups = given.pop(GROUPS, None)
         arrays, notes = fitted(given, path, plan)
         whose = None if groups is None else groups.read()
-    if whose is not None and (whose.shape != (len(arrays["x_train"]),) or whose.dtype.kind not in "iu"):
-        raise DataError(
-            f"{path}: {GROUPS} is {whose.dtype} of shape {whose.shape}: one integer for each of the "
-            f"{len(arrays['x_train'])} samples of x_train is needed"
-        )
+    if whose is not None:
+        check_groups(whose, len(arrays["x_train"]))
     y, held_y = (arrays[key] if key in given else None for key in ("y_train", "y_test"))
     held = arrays.get("x_test", arrays["x_train"][:0])
     return Inputs(arrays["x_train"], held, y, held_y, whose, tuple(notes))

@@ -9,7 +9,6 @@ import shlex
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from mcutrain.host.building.target import Target
 from mcutrain.host.data.options import DEFAULT_DATA_OPTIONS, DataOptions
@@ -121,7 +120,10 @@ def check_shrink(job: ShrinkJob) -> None:
         raise Error("--search chooses what learns: leave --update out")
     if job.max_loss is not None and not 0 <= job.max_loss < math.inf:
         raise Error(f"--max-loss is {job.max_loss:g}: give points, such as 2")
-    for path, option, ending in ((job.output, "--output", ENDING), (job.report, "--report", ".html")):
+    for path, option, ending in (
+        (job.output, "--output", ENDING),
+        (job.report, "--report", ".html"),
+    ):
         if path is not None and path.suffix.lower() != ending:
             raise Error(f"{option} {path}: give a file that ends in {ending}")
     Target.parse(job.target)

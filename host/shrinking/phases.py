@@ -74,7 +74,7 @@ def digest(*parts: Any) -> str:
 def packed(phase: Phase) -> bytes:
     buffer = io.BytesIO()
     told = np.frombuffer(json.dumps(phase.told).encode(), np.uint8)
-    np.savez(buffer, **{TOLD: told, **phase.arrays})
+    np.savez(buffer, **{TOLD: told, **phase.arrays})  # type: ignore[arg-type]
     return buffer.getvalue()
 
 

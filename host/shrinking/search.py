@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from mcutrain.host.boards import core_of
+from mcutrain.host.budget.fit import ram_bytes
 from mcutrain.host.building.target import REFERENCE, Target
 from mcutrain.host.prediction.predict import predict
-from mcutrain.host.budget.fit import ram_bytes
 from mcutrain.host.search.budget import Limits, Pricer
 from mcutrain.host.search.command import only_one
 from mcutrain.host.search.effort import SearchPlan

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from mcutrain.trainer.shrinking.int4 import suited, to_int4
 
 from mcutrain.host.request import Request
 from mcutrain.host.search.budget import Cost, Limits
@@ -33,7 +34,6 @@ from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.model import Model
 from mcutrain.trainer.shrinking.cut import Kept, cut_channels
 from mcutrain.trainer.shrinking.groups import Groups, channel_groups
-from mcutrain.trainer.shrinking.int4 import suited, to_int4
 
 Report = Callable[[str, int, int], None]  # phase, done, total
 
@@ -42,8 +42,8 @@ Report = Callable[[str, int, int], None]  # phase, done, total
 class Smaller:
     """A model that fits, with what it is worth behind each phase.
 
-    ``request`` plans it, with ``options`` beside those that were asked for; ``choice`` is None where
-    nothing was to be cut. ``phases`` are those that come behind it.
+    ``request`` plans it, with ``options`` beside those that were asked for; ``choice`` is None
+    where nothing was to be cut. ``phases`` are those that come behind it.
     """
 
     model: Model
@@ -141,6 +141,8 @@ class Shrinking:
             return Smaller(self.model, request, options, choice, tuple(stages), phases)
         phases = phases.behind(kept=kept)
         cut = self.cut(kept, phases, stages)
+        if kept == choice.path[0].kept:  # constant channels alone: no bit has changed
+            return Smaller(cut, request, options, choice, tuple(stages), phases)
         repaired = self.repaired(cut, kept, phases, stages)
         phases = phases.behind(rate=self.rate, steps=self.steps)
         model, told = self.distilled(repaired, phases, stages)
@@ -205,7 +207,12 @@ class Shrinking:
         def work() -> Phase:
             options = plain(self.request).options
             found = distil(
-                self.model, smaller, self.inputs.x, options, steps=self.steps, rate=self.rate,
+                self.model,
+                smaller,
+                self.inputs.x,
+                options,
+                steps=self.steps,
+                rate=self.rate,
                 report=tell,
             )
             told = found.to_json()
