@@ -9,7 +9,7 @@ made them and the weights that read them (docs/adr/0019).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -98,7 +98,7 @@ def drop_constant_channels(model: Model, learned: set[Node]) -> Model:
 
 
 def can_leave(
-    model: Model, values: Mapping[Tensor, Array], frozen: set[Node]
+    model: Model, values: Mapping[Tensor, Array], frozen: Collection[Node]
 ) -> Mapping[Tensor, Array]:
     """(C,) bool for each activation: the constant channels that nobody who reads or makes them
     needs."""
@@ -135,15 +135,15 @@ def frozen_nodes(model: Model, learned: set[Node]) -> set[Node]:
     return frozen
 
 
-def constant_channels(model: Model, frozen: set[Node]) -> dict[Tensor, Array]:
+def constant_channels(model: Model, frozen: Collection[Node]) -> dict[Tensor, Array]:
     """Of each activation (C,): the value of each channel of the last axis that is constant because
-    of the ``frozen`` nodes before it, else VARIES."""
-    known: dict[Tensor, Array] = {model.input: np.full(model.input.type.shape[-1], VARIES)}
+    of ``frozen`` nodes, else VARIES."""
+    values = {model.input: np.full(model.input.type.shape[-1], VARIES)}
     for node in model.graph.nodes:
-        known[node.output] = constant_values(node, known, node in frozen)
+        values[node.output] = constant_values(node, values, node in frozen)
         for other in node.outputs[1:]:
-            known[other] = np.full(other.type.shape[-1], VARIES)
-    return known
+            values[other] = np.full(other.type.shape[-1], VARIES)
+    return values
 
 
 def constant_values(node: Node, known: Mapping[Tensor, Array], is_frozen: bool) -> Array:

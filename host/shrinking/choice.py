@@ -131,44 +131,48 @@ class Greedy:
                 self.tries[name] = self.tried(name, step, now)
         while self.tries[best := min(able, key=self.rank)].step < step:
             self.tries[best] = self.tried(best, step, now)
-        return self.without(best)
+        return {**self.counts, best: self.fewer(best)}
 
     def tried(self, name: str, step: int, now: Cut) -> Try:
-        found = self.price(self.kept(self.without(name)))
+        found = self.price(self.kept({**self.counts, name: self.fewer(name)}))
         saved, cleared = now.price.excess - found.excess, now.price.crowding - found.crowding
         return Try(saved, cleared, step)
 
     def rank(self, name: str) -> tuple[int, float, float]:
         """Least for the best: by loss for what is saved, or for what is cleared, or alone."""
-        found, loss = self.tries[name], self.loss(self.without(name)) - self.loss(self.counts)
+        found, loss = self.tries[name], self.between(name, self.fewer(name))
         if found.saved > 0:
             return 0, loss / found.saved, -found.saved
         if found.cleared > 0:
             return 1, loss / found.cleared, -found.cleared
         return 2, loss, 0.0
 
-    def without(self, name: str) -> dict[str, int]:
-        """The counts without the next units of a group."""
+    def fewer(self, name: str) -> int:
+        """How many units stay of a group without the next ones that leave."""
         units, count, fine = self.units[name], self.counts[name], grain(self.units[name])
         step = max(1, units // STEPS // fine) * fine
-        left = -(-count // fine) * fine - step
-        return {**self.counts, name: max(1, left)}
+        return max(1, -(-count // fine) * fine - step)
+
+    def more(self, name: str) -> int:
+        """How many stay of a group with the last ones that left."""
+        fine = grain(self.units[name])
+        return min(self.most[name], (self.counts[name] // fine + 1) * fine)
+
+    def between(self, name: str, count: int) -> float:
+        """The loss between the units that stay of a group and another count of them."""
+        losses, units = self.losses[name], self.units[name]
+        return float(abs(losses[units - count] - losses[units - self.counts[name]]))
 
     def give_back(self) -> None:
         """Put back what there is room for, the units of most loss first."""
         able = [name for name in self.units if self.counts[name] < self.most[name]]
         while able:
-            name = max(able, key=lambda each: self.loss(self.counts) - self.loss(self.more(each)))
-            more = self.more(name)
+            name = max(able, key=lambda each: self.between(each, self.more(each)))
+            more = {**self.counts, name: self.more(name)}
             fits = not self.price(self.kept(more)).excess
             self.counts = more if fits else self.counts
             if not fits or more[name] == self.most[name]:
                 able.remove(name)
-
-    def more(self, name: str) -> dict[str, int]:
-        """The counts with the last units of a group that left."""
-        fine = grain(self.units[name])
-        return {**self.counts, name: min(self.most[name], (self.counts[name] // fine + 1) * fine)}
 
     def kept(self, counts: Counts) -> Kept:
         """The units that stay, ascending, of the groups that do not stay whole."""
@@ -178,12 +182,10 @@ class Greedy:
             if count < self.units[name]
         }
 
-    def loss(self, counts: Counts) -> float:
-        return float(sum(self.losses[n][self.units[n] - count] for n, count in counts.items()))
-
     def cut(self, counts: Counts) -> Cut:
         kept = self.kept(counts)
-        return Cut(kept, self.price(kept), self.loss(counts))
+        loss = sum(self.losses[n][self.units[n] - count] for n, count in counts.items())
+        return Cut(kept, self.price(kept), float(loss))
 
 
 def grain(units: int) -> int:

@@ -3,33 +3,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
-from mcutrain.trainer.graph.tensor import Array, Tensor
+from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.model import Model
-from mcutrain.trainer.shrinking.groups import Group, Groups
-from mcutrain.trainer.simplify import VARIES, absorbed, constant_channels
+from mcutrain.trainer.shrinking.groups import Groups
+from mcutrain.trainer.simplify import can_leave, constant_channels, units_left
 
 
 def constant_units(model: Model, groups: Groups) -> dict[str, Array]:
     """By group (units,) bool: whether all channels of a unit are constant, whatever the input, and
-    the biases of all that read them can hold their share."""
-    known = constant_channels(model, set(model.graph.nodes))
+    the biases of all that read them can hold their share. Of each group one unit is not."""
+    every = model.graph.nodes
+    leaves = can_leave(model, constant_channels(model, every), every)
+    found: dict[str, Array] = {}
     for group in groups.groups:
-        for node in group.readers:
-            x = node.inputs[0]
-            known[x] = np.where(absorbed(node, known[x]), known[x], VARIES)
-    return {group.name: constant_in(group, known) for group in groups.groups}
-
-
-def constant_in(group: Group, known: Mapping[Tensor, Array]) -> Array:
-    """(units,) bool: of a group, whether ``known`` values are constant wherever a unit is."""
-    found = np.ones(group.units, bool)
-    for tensor, places in group.places.items():
-        if tensor.data is not None:
-            continue
-        is_last = group.axes[tensor] == len(tensor.type.shape) - 1
-        found &= (known[tensor][places] != VARIES).all(axis=1) if is_last else False
+        found[group.name] = np.ones(group.units, bool)
+        found[group.name][[*units_left(group, leaves)]] = False
     return found
