@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes a model smaller for a budget: what its channels are worth, which stay, their repair."""
+"""Finds the channels whose leaving costs least, and repairs what stays."""
