@@ -10,15 +10,16 @@ from mcutrain.trainer.graph.op import (
     Layout,
     Node,
     Op,
+    as_in_file,
     in_nibbles,
     of_kind,
     variant_for,
     without_features,
 )
 from mcutrain.trainer.graph.tensor import Role, Tensor
+from mcutrain.trainer.int4 import GREATEST, LEAST
 from mcutrain.trainer.notes import Note
-from mcutrain.trainer.ops.nibbles import GREATEST, LEAST, fit_nibbles, is_frozen_layer
-from mcutrain.trainer.packing import tensors_of
+from mcutrain.trainer.ops.nibbles import fit_nibbles, is_frozen_layer
 
 NAMED = 3  # layers that a note names
 
@@ -49,7 +50,7 @@ def flash_bytes(calls: Iterable[KernelCall | None]) -> int:
     tensors, tables = set[Tensor](), set[bytes]()
     for call in calls:
         assert call is not None
-        tensors.update(t for t in tensors_of(call) if t.role is Role.CONST)
+        tensors.update(t for t in call.tensors if t.role is Role.CONST)
         tables.update(arg.data.tobytes() for arg in call.args if isinstance(arg, Table))
     return sum(t.type.nbytes for t in tensors) + sum(map(len, tables))
 
@@ -57,6 +58,13 @@ def flash_bytes(calls: Iterable[KernelCall | None]) -> int:
 def nibble_layers(nodes: list[Node]) -> list[Node]:
     """The nodes whose weights are nibbles."""
     return [node for node in nodes if node.op.layout is Layout.NIBBLES]
+
+
+def saved_bytes(nodes: list[Node]) -> int:
+    """Flash that the nibbles among ``nodes`` save."""
+    layers = nibble_layers(nodes)
+    plain = flash_bytes(as_in_file(node.op).lower(node) for node in layers)
+    return plain - flash_bytes(node.op.lower(node) for node in layers)
 
 
 def int8_notes(nodes: list[Node], features: frozenset[str]) -> Iterator[Note]:
@@ -76,10 +84,8 @@ def int8_notes(nodes: list[Node], features: frozenset[str]) -> Iterator[Note]:
 
 def plain(node: Node) -> Node:
     """The node as before a chip was known."""
-    kind = without_features(type(node.op))
-    if node.op.layout is Layout.NIBBLES and kind.layout is Layout.NIBBLES:
-        (kind,) = (base for base in kind.__bases__ if issubclass(base, Op))
-    return Node(of_kind(kind, node.op), node.inputs, node.outputs, node.name, node.index)
+    op = of_kind(without_features(type(node.op)), node.op)
+    return Node(op, node.inputs, node.outputs, node.name, node.index)
 
 
 def beyond_range(layers: list[Node]) -> Iterator[Note]:

@@ -9,7 +9,6 @@ holds them (docs/adr/0055-packed-weights.md). Nibbles, which take less, are what
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mcutrain.trainer.chip import Chip
@@ -97,7 +96,7 @@ def table_bytes(call: KernelCall) -> int:
 def constant_bytes(graph: Graph, state: list[Tensor]) -> int:
     """Bytes of flash of the constants; equal ones are there once."""
     calls = [call for node in graph.nodes if (call := node.op.lower(node)) is not None]
-    read = {t for call in calls for t in tensors_of(call)}
+    read = {t for call in calls for t in call.tensors}
     frozen = sum(t.type.nbytes for t in read if t.role is Role.CONST)
     initial = sum(t.type.nbytes for t in state if t.initial is not None)
     tables = {
@@ -113,12 +112,6 @@ def constant_bytes(graph: Graph, state: list[Tensor]) -> int:
         + sum(len(data) for _, data in tables)
         + sum(4 * (len(fields) - 1) for fields in params)
     )
-
-
-def tensors_of(call: KernelCall) -> Iterator[Tensor]:
-    """The tensors that a call of a whole operator is given."""
-    for arg in call.args:
-        yield from (t for t in (arg if isinstance(arg, tuple) else (arg,)) if isinstance(t, Tensor))
 
 
 def too_small(graph: Graph, flash: int, taken: int) -> BudgetError:

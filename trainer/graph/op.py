@@ -272,8 +272,8 @@ def in_nibbles(node: Node) -> Op | None:
 
 
 def without_features(kind: type[Op]) -> type[Op]:
-    """The operator that a variant is one of, with portable kernels."""
-    while kind.needs:
+    """The operator that a variant is one of: portable kernels, weights as in the file."""
+    while kind.needs or kind.layout is not Layout.FILE:
         (kind,) = (base for base in kind.__bases__ if issubclass(base, Op))
     return kind
 
@@ -382,8 +382,14 @@ class OperatorSource(Protocol):
     def integers(self, position: int) -> Array:
         """Input ``position``: constant integers, as int64; a scalar has no dimensions."""
 
-    def weights(self, position: int = 1, dtypes: tuple[DType, ...] = (DType.S8,)) -> Tensor:
-        """Input ``position``: symmetric weights of one of ``dtypes``."""
+    def weights(
+        self,
+        position: int = 1,
+        dtypes: tuple[DType, ...] = (DType.S8,),
+        *,
+        may_be_int4: bool = False,
+    ) -> Tensor:
+        """Input ``position``: symmetric weights of one of ``dtypes``; int4 is read as int8."""
 
     def bias(self, out_ch: int, position: int = 2) -> tuple[Tensor, ...]:
         """Input ``position``: (the int32 bias,), or () where there is none."""

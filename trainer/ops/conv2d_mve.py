@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 
 from mcutrain.trainer.graph.call import KernelCall, Scratch, Table
 from mcutrain.trainer.graph.op import Layout, Node
+from mcutrain.trainer.int4 import paired
 from mcutrain.trainer.ops.conv2d import Conv2D, CrossChannel
 from mcutrain.trainer.ops.fully_connected import FullyConnected
 from mcutrain.trainer.ops.mve import NEEDS, shifts_right
-from mcutrain.trainer.ops.nibbles import has_nibbles, paired, weights_of
+from mcutrain.trainer.ops.nibbles import has_nibbles, weights_of
 
 UNIT = "conv2d_mve"
 NIBBLES_UNIT = "conv2d_nibbles_mve"

@@ -11,9 +11,10 @@ import numpy as np
 from mcutrain.trainer.graph.call import KernelCall
 from mcutrain.trainer.graph.op import Layout, Node
 from mcutrain.trainer.graph.tensor import Array
+from mcutrain.trainer.int4 import paired
 from mcutrain.trainer.ops.conv2d import Conv2D
 from mcutrain.trainer.ops.fully_connected import FullyConnected
-from mcutrain.trainer.ops.nibbles import has_nibbles, nibbles_in_place, paired, weights_of
+from mcutrain.trainer.ops.nibbles import has_nibbles, nibbles_in_place, weights_of
 
 UNIT = "conv2d_nibbles"
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from mcutrain.trainer.graph.call import KernelCall
 from mcutrain.trainer.graph.op import Layout, Node
+from mcutrain.trainer.int4 import paired
 from mcutrain.trainer.ops.depthwise_conv2d import DepthwiseConv2D
-from mcutrain.trainer.ops.nibbles import has_nibbles, nibbles_in_place, paired, weights_of
+from mcutrain.trainer.ops.nibbles import has_nibbles, nibbles_in_place, weights_of
 
 UNIT = "depthwise_conv2d_nibbles"
 

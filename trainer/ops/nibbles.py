@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from mcutrain.trainer.graph.call import KernelCall, Table
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Array, Role
+from mcutrain.trainer.int4 import GREATEST, LEAST
 from mcutrain.trainer.ops.weighted import Weighted
-
-LEAST, GREATEST = -8, 7
 
 
 def is_frozen_layer(node: Node) -> bool:
@@ -45,18 +42,6 @@ def weights_of(node: Node) -> Array:
     w = node.inputs[1].data
     assert w is not None
     return w
-
-
-def paired(values: Array) -> Array:
-    """(.., ceil(N / 2)) u8: values 2 k and 2 k + 1 of the last axis, the first in the low nibble.
-
-    >>> paired(np.array([-8, 7, 1], np.int8)).tolist()
-    [120, 1]
-    """
-    even, odd = values[..., 0::2] & 15, values[..., 1::2] & 15
-    found: Array = even.astype(np.uint8)
-    found[..., : odd.shape[-1]] |= odd.astype(np.uint8) << 4
-    return found
 
 
 def nibbles_in_place(node: Node, call: KernelCall, unit: str, table: Array) -> KernelCall:
