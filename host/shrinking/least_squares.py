@@ -42,7 +42,7 @@ from mcutrain.trainer.ops.weighted import DEAD_BIAS, Weighted
 from mcutrain.trainer.shrinking.cut import Kept, kept_axes
 from mcutrain.trainer.shrinking.groups import Groups
 
-PASSES = 3  # of fits to what the limits of an activation let through
+PASSES = 6  # behind the first, in which limits count
 HELD = 5  # every fifth input says how strong a ridge is
 LEAST_INPUTS = 2  # with fewer nothing is held out
 
@@ -171,16 +171,12 @@ def fitted(node: Node, x: Array, places: Places, target: Array) -> Weights | Non
     problem = Problem(
         rows, in_blocks(target, blocks), real_filters(node, old), old.bias is not None
     )
-    found = problem.fitted(problem.w0, problem.bias(problem.w0))
-    ridge, solver = None, Solver(problem)
-    held = places.owners % HELD == 0
+    solver, ridge = Solver(problem), best_ridge(problem, places.owners % HELD == 0)
+    weights = solver.weights(ridge)
     for _ in range(PASSES):
-        wanted = limits.within_reach(in_blocks(target, blocks), found)
-        problem = replace(problem, t=wanted)
-        if ridge is None:
-            ridge = best_ridge(problem, held)
-        weights = solver.weights(ridge, wanted)
         found = problem.fitted(weights, problem.bias(weights))
+        problem = replace(problem, t=limits.within_reach(in_blocks(target, blocks), found))
+        weights = solver.weights(ridge, problem.t)
     return quantised(node, old, weights, problem)
 
 
