@@ -32,7 +32,7 @@ from mcutrain.host.shrinking.refitted import (
     with_weights,
 )
 from mcutrain.host.shrinking.regression import Problem, Solver, best_ridge
-from mcutrain.host.shrinking.walk import Walk
+from mcutrain.host.shrinking.walk import Walk, some_of
 from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.graph.cutting import KeptAxis
 from mcutrain.trainer.graph.op import Node
@@ -44,6 +44,7 @@ from mcutrain.trainer.shrinking.groups import Groups
 
 PASSES = 6  # behind the first, in which limits count
 HELD = 5  # every fifth input says how strong a ridge is
+MOST_INPUTS = 300  # more bring little, and take longer
 LEAST_INPUTS = 2  # with fewer nothing is held out
 
 
@@ -57,14 +58,15 @@ def least_squares(
 ) -> Model:
     """The smaller model with weights and biases fitted to the original's.
 
-    ``groups`` are those of the original, of which the smaller model has what is ``kept``.
-    ``inputs`` (N, input size) int8, some hundred of them; labels are not needed. A layer whose fit
-    would give worse outputs stays, and so do layers with weights beyond int8. A model that keeps
-    states stays whole: what its layers read follows from streams. ``done`` is told (layers, of how
-    many).
+    ``groups`` are those of the original, of which the smaller model has what is ``kept``. Of the
+    ``inputs`` (N, input size) int8 up to MOST_INPUTS are drawn; labels are not needed. A layer
+    whose fit would give worse outputs stays, and so do layers with weights beyond int8. A model
+    that keeps states stays whole: what its layers read follows from streams. ``done`` is told
+    (layers, of how many).
     """
     if original.states or len(inputs) < LEAST_INPUTS:
         return smaller
+    inputs = some_of(original, inputs, MOST_INPUTS)
     fit = Fit(original, smaller, kept_axes(groups, kept), inputs)
     total = len(smaller.weighted)
     for node in smaller.graph.nodes:
