@@ -41,10 +41,10 @@ NOT_INSTALLED = {"trainer", "codegen", "host", "tests", "benchmarks", "tools"}
 # itself and lower floors only, for types too. A new one gets the lowest floor that it can have.
 FLOORS = {
     "trainer": [
-        {"chip", "errors", "fixedpoint", "notes", "options"},
+        {"chip", "errors", "fixedpoint", "int4", "notes", "options"},
         {"graph", "replay"},
         {"ops", "planner", "making", "latent", "record_chain"},
-        {"formats", "model", "variants"},
+        {"formats", "model", "nibbles", "variants"},
         {
             "autodiff",
             "losses",

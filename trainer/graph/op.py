@@ -42,6 +42,14 @@ class OutputScale(Enum):
     FIXED = "fixed"
 
 
+class Layout(Enum):
+    """How the frozen weights of an operator lie in flash."""
+
+    FILE = "file"  # int8, in the order of the model file
+    PACKED = "packed"  # in the order and width in which the kernels of a chip read them fastest
+    NIBBLES = "nibbles"  # two of them, which lie within -8..7, in a byte
+
+
 class BehindHead(Enum):
     """Whether an operator may stand behind a head that is made anew, and what it does there."""
 
@@ -67,8 +75,9 @@ class Op:
     same bits by other kernels, those of ``kernels/<unit>.c`` and of the units that it has for
     ``helpers``. It overrides ``lower`` and, where
     its kernels differ in them, scratch memory, rows, channels and overlays; a plan for a chip that
-    has the features puts it in the operator's place wherever it ``covers`` the node. A child of a
-    variant that ``is_packed`` has frozen weights in the order in which its kernels read them.
+    has the features puts it in the operator's place wherever it ``covers`` the node. A child of an
+    operator or of a variant has frozen weights in another ``layout``: in PACKED those of a variant,
+    in NIBBLES those of either. Its kernels are handed a table in place of the weights.
     """
 
     tflite_name: ClassVar[str] = ""
@@ -84,7 +93,7 @@ class Op:
     needs: ClassVar[frozenset[str]] = frozenset()
     unit: ClassVar[str] = ""
     helpers: ClassVar[tuple[str, ...]] = ()
-    is_packed: ClassVar[bool] = False
+    layout: ClassVar[Layout] = Layout.FILE
 
     @classmethod
     def covers(cls, node: Node) -> bool:
@@ -228,7 +237,8 @@ class Node:
 
 def variants_of(kind: type[Op]) -> list[type[Op]]:
     """The variants of an operator, those that need most features first."""
-    found = [child for child in kind.__subclasses__() if child.needs and not child.is_packed]
+    children = (child for child in kind.__subclasses__() if child.layout is Layout.FILE)
+    found = [child for child in children if child.needs]
     return sorted(found, key=lambda child: (-len(child.needs), child.unit))
 
 
@@ -240,16 +250,16 @@ def variant_for(node: Node, features: frozenset[str]) -> Op:
     return node.op
 
 
-def packed_variant(node: Node) -> Op | None:
-    """The node's operator with packed weights; None if its kernels have none."""
-    kinds = (kind for kind in type(node.op).__subclasses__() if kind.is_packed)
+def in_layout(node: Node, layout: Layout) -> Op | None:
+    """The node's operator with its frozen weights in this layout; None if its kernels have none."""
+    kinds = (kind for kind in type(node.op).__subclasses__() if kind.layout is layout)
     return next((of_kind(kind, node.op) for kind in kinds if kind.covers(node)), None)
 
 
-def unpacked(op: Op) -> Op:
-    """The operator that reads the weights as the model has them."""
+def as_in_file(op: Op) -> Op:
+    """The operator that reads the weights as the model file has them."""
     (kind,) = (base for base in type(op).__bases__ if issubclass(base, Op))
-    return of_kind(kind, op) if op.is_packed else op
+    return of_kind(kind, op) if op.layout is not Layout.FILE else op
 
 
 def of_kind(kind: type[Op], op: Op) -> Op:
@@ -350,8 +360,14 @@ class OperatorSource(Protocol):
     def integers(self, position: int) -> Array:
         """Input ``position``: constant integers, as int64; a scalar has no dimensions."""
 
-    def weights(self, position: int = 1, dtypes: tuple[DType, ...] = (DType.S8,)) -> Tensor:
-        """Input ``position``: symmetric weights of one of ``dtypes``."""
+    def weights(
+        self,
+        position: int = 1,
+        dtypes: tuple[DType, ...] = (DType.S8,),
+        *,
+        may_be_int4: bool = False,
+    ) -> Tensor:
+        """Input ``position``: symmetric weights of one of ``dtypes``; int4 is read as int8."""
 
     def bias(self, out_ch: int, position: int = 2) -> tuple[Tensor, ...]:
         """Input ``position``: (the int32 bias,), or () where there is none."""

@@ -118,7 +118,7 @@ class Weighted(Op, ABC):
 
     @classmethod
     def from_tflite(cls, source: OperatorSource) -> tuple[Op, tuple[Tensor, ...]]:
-        x, w = source.activation(0), source.weights()
+        x, w = source.activation(0), source.weights(may_be_int4=True)
         if len(w.type.shape) != 4:
             raise ModelError(f"{source}: the weights have the shape {w.type.shape}")
         dilation = int(source.option("DilationHFactor")), int(source.option("DilationWFactor"))
