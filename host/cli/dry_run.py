@@ -121,12 +121,11 @@ def of_design(job: DesignJob, reporter: Reporter) -> Told:
 
     workshop, notes = prepared_design(job)
     reporter.tell(notes)
-    update, plan = workshop.request.options.update, job.plan
-    assert isinstance(update, str)
-    NetPricer(workshop, job.limits).check(update)
+    plan, handmade = job.plan, NetPricer(workshop, job.limits).handmade()
     own = 0 if workshop.own is None else len(workshop.own)
     return {
-        "update": update,
+        "update": workshop.request.options.update,
+        "handmade": [net.shown for net in handmade],
         "shape": list(workshop.shape),
         "outputs": workshop.outputs,
         "samples": {"general": len(workshop.general), "own": own},
@@ -145,7 +144,8 @@ def design_lines(told: Told) -> list[str]:
         f"dry run: nets for samples of {shape}, {told['outputs']} outputs, {told['update']}; "
         "nothing is done",
         "samples: " + ", ".join(f"{count:,} {name}" for name, count in samples.items() if count),
-        f"trials: {told['trials']} nets beside those made by hand",
+        f"trials: {told['trials']} nets beside those made by hand that fit, "
+        + (", ".join(told["handmade"]) or "none"),
         *(f"{each['why']}: {each['trainings']} trainings of {each['epochs']} epochs"
           for each in told["trainings"]),
     ]  # fmt: skip

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mcutrain.host.designing.effort import DesignPlan
-from mcutrain.host.designing.nets import Net, handmade_nets
+from mcutrain.host.designing.nets import Net
 from mcutrain.host.designing.pricing import NetPricer
 from mcutrain.host.designing.proposals import Proposals
 from mcutrain.host.designing.workshop import Effort, Workshop
@@ -26,7 +26,6 @@ from mcutrain.trainer.graph.tensor import Array
 TOGETHER = 4  # nets that are proposed before one of them is trained, however many processes
 KEPT = 3  # of so many nets one is trained longer
 SHARES = (1 / 4, 1 / 2)  # of all epochs: in the trials, and of what is kept
-PARTIAL = ("last:4", "last:3", "last:2", "head")  # of a whole net made by hand, the first that fits
 Report = Callable[[str, int, int], None]  # phase, done, total
 ByPerson = Mapping[int, TrialScore]
 
@@ -155,10 +154,7 @@ class NetSearch:
         """Raises BudgetError if nothing fits, and what a plan or a study raises."""
         update = self.workshop.request.options.update
         assert isinstance(update, str)
-        handmade = self.handmade(update)
-        if not handmade:
-            self.pricer.check(update)
-        self.tried(handmade, update)
+        self.tried(self.pricer.handmade(), update)
         kept = self.best(self.nets.values(), max(1, math.ceil(len(self.nets) / KEPT)))
         kept = self.with_each(kept)
         self.scored("longer", kept, Effort(self.epochs(SHARES[1])))
@@ -167,22 +163,6 @@ class NetSearch:
 
     def epochs(self, share: float) -> int:
         return max(1, round(self.plan.epochs * share))
-
-    def handmade(self, update: str) -> list[Net]:
-        """Of each net that was made by hand the widest that fits; where no update was asked for,
-        also the whole one, of which only the last layers learn."""
-        wanted: dict[str, list[Net]] = {}
-        for net in handmade_nets(self.workshop.shape, update):
-            wanted.setdefault(net.family, []).append(net)
-        found = [self.first_that_fits(nets) for nets in wanted.values()]
-        if "update" not in self.workshop.request.given:
-            for name in wanted:
-                whole = [Net.of(name, {"percent": 100}, part) for part in (update, *PARTIAL)]
-                found.append(self.first_that_fits(whole))
-        return [*dict.fromkeys(net for net in found if net is not None)]
-
-    def first_that_fits(self, nets: list[Net]) -> Net | None:
-        return next((net for net in nets if self.pricer.fits(net)), None)
 
     def tried(self, handmade: list[Net], update: str) -> None:
         """Those made by hand, and proposals until there are as many as were asked for."""
@@ -201,7 +181,6 @@ class NetSearch:
             done += len(together)
             self.report("trials", done, self.plan.trials)
         if not self.nets:
-            self.pricer.check(update)
             raise BudgetError(
                 f"none of {len(self.pricer.known):,} nets that were looked at fits: give a larger "
                 "budget, or more --trials",

@@ -6,14 +6,15 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mcutrain.host.designing.nets import GENES, Net, least_nets
+from mcutrain.host.designing.nets import GENES, Net, handmade_nets, least_nets
 from mcutrain.host.designing.workshop import Workshop
 from mcutrain.host.search.budget import Cost, Limits, Pricer
 from mcutrain.trainer.errors import BudgetError, ModelError, SchemeError
 
+PARTIAL = ("last:4", "last:3", "last:2", "head")  # of a whole net made by hand, the first that fits
 WORST = 1e9  # the excess of a net that cannot be
 
 
@@ -81,26 +82,54 @@ class NetPricer:
                 high = middle - 1
         return found
 
-    def check(self, update: str) -> None:
-        """Raises BudgetError if not even the least net fits, with the least that can be reached."""
-        costs = [cost for net in least_nets(update) if (cost := self.cost(net)) is not None]
+    def handmade(self) -> list[Net]:
+        """Of each net that was made by hand the widest that fits; where no update was asked for,
+        also the whole one, of which only the last layers learn.
+
+        Raises BudgetError if none of them fits, and not even the least of all nets does; then it
+        names the least that can be reached.
+        """
+        request = self.workshop.request
+        update = request.options.update
+        assert isinstance(update, str)
+        wanted: dict[str, list[Net]] = {}
+        for net in handmade_nets(self.workshop.shape, update):
+            wanted.setdefault(net.family, []).append(net)
+        found = [self.first_that_fits(nets) for nets in wanted.values()]
+        if "update" not in request.given:
+            for name in wanted:
+                whole = [Net.of(name, {"percent": 100}, part) for part in (update, *PARTIAL)]
+                found.append(self.first_that_fits(whole))
+        fitting = [*dict.fromkeys(net for net in found if net is not None)]
+        if not fitting and not any(self.fits(net) for net in least_nets(update)):
+            raise self.refusal(update)
+        return fitting
+
+    def first_that_fits(self, nets: list[Net]) -> Net | None:
+        return next((net for net in nets if self.fits(net)), None)
+
+    def refusal(self, update: str) -> BudgetError:
+        """Which limit stands in the way. Raises what a plan does, where none can be made."""
+        # A plan refuses by itself what is over its flash, and then tells no cost.
+        free = replace(self.workshop, request=self.workshop.request.without(["flash"]))
+        pricer, nets = NetPricer(free, self.limits), least_nets(update)
+        costs = [cost for net in nets if (cost := pricer.cost(net)) is not None]
         if not costs:
-            with self.untrained_file(least_nets(update)[0]) as path:
-                self.of_file(least_nets(update)[0], path)  # raises: it says why
-        if any(self.fits(net) for net in least_nets(update)):
-            return
+            with self.untrained_file(nets[0]) as path:
+                self.of_file(nets[0], path)
         for what, limit, least in self.least(costs):
             if least > limit:
-                raise BudgetError(
+                return BudgetError(
                     f"no net fits: the least of all nets needs {least:,} {what} to train with "
                     f"--update {update}, the budget is {limit:,}: {least - limit:,} more",
                     least,
                     limit,
                 )
-        raise BudgetError(
+        least = min(c.sram for c in costs)
+        return BudgetError(
             "no net fits all limits at once, though each by itself could be met: the least in "
-            f"bytes of RAM is {min(c.sram for c in costs):,}; raise one of them",
-            min(c.sram for c in costs),
+            f"bytes of RAM is {least:,}; raise one of them",
+            least,
             self.limits.sram,
         )
 
