@@ -6,13 +6,12 @@ Printed by ``emit``, counted by ``manifest``: sizes are known without a compiler
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias, Union
 
 import numpy as np
 
-from mcutrain.trainer.graph.call import Channels, KernelCall, Row, Table
+from mcutrain.trainer.graph.call import KernelCall, Table
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Array, DType, Role, Tensor
 from mcutrain.trainer.planner.channel_region import ChannelRegion
@@ -233,24 +232,13 @@ def lay_out(plan: TrainingPlan) -> Program:
             program.calls.append(add_sequence(program, node, node.op))
         elif (call := node.op.lower(node)) is not None:
             program.calls.append(add_call(program, node, call))
-    read = {arg for call in program.kernel_calls for arg in tensors_of(call.call)}
+    read = {arg for call in program.kernel_calls for arg in call.call.tensors}
     program.frozen = {t: constant for t, constant in program.frozen.items() if t in read}
     if plan.latents.flash is not None:
         parts = {"latents": plan.latents.flash.latents, "labels": plan.latents.flash.labels}
         for name, data in parts.items():
             program.latents.append(Constant(f"{plan.name}_flash_{name}", "latent", data))
     return program
-
-
-def tensors_of(call: KernelCall) -> Iterator[Tensor]:
-    """The tensors that a call is given, whole, by rows or by channels."""
-    for arg in call.args:
-        if isinstance(arg, Tensor):
-            yield arg
-        elif isinstance(arg, tuple):
-            yield from arg
-        elif isinstance(arg, Row | Channels):
-            yield arg.tensor
 
 
 def add_group(program: Program, node: Node, region: ChannelRegion) -> GroupCall:

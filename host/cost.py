@@ -14,6 +14,7 @@ from mcutrain.trainer.errors import Error, ModelError
 from mcutrain.trainer.graph.call import Row
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Role
+from mcutrain.trainer.nibbles import nibble_layers, saved_bytes
 from mcutrain.trainer.packing import packed_nodes
 from mcutrain.trainer.planner.memory import bytes_covered
 from mcutrain.trainer.planner.row_region import RowRegion
@@ -44,6 +45,7 @@ def planned(plan: TrainingPlan) -> dict[str, Any]:
         "scheme": plan.scheme.name,
         "chip": plan.chip.name,
         "packing": packing(plan),
+        "int4": int4(plan),
         "variants": dict(Counter(n.op.unit for n in plan.operations if n.op.needs)),
         "classes": plan.classes,
         "formats": asdict(plan.formats),
@@ -79,6 +81,16 @@ def packing(plan: TrainingPlan) -> dict[str, Any]:
         "layers": len(packed),
         "added_bytes": sum(each.added_bytes for each in packed),
         "saves_instructions": sum(each.saves for each in packed),
+    }
+
+
+def int4(plan: TrainingPlan) -> dict[str, Any]:
+    """How many layers have frozen weights of four bits, and by how much that makes the constants
+    smaller."""
+    return {
+        "frozen": plan.options.frozen,
+        "layers": len(nibble_layers(plan.operations)),
+        "saved_bytes": saved_bytes(plan.operations),
     }
 
 

@@ -34,14 +34,15 @@ if TYPE_CHECKING:
     from mcutrain.host.api.records import audit, blame, unlearn
     from mcutrain.host.api.run import Run
     from mcutrain.host.api.search import Front, search
+    from mcutrain.host.api.shrink import SmallModel, shrink
     from mcutrain.host.api.trainer import Trainer
     from mcutrain.trainer.errors import Error
 
 __all__ = [
     "Callback", "Dataset", "Design", "Device", "Epoch", "Error", "Firmware", "FoundScheme",
-    "Front", "Model", "Plan", "Run", "Step", "StopTraining", "Trainer", "audit", "blame", "build",
-    "calibrate", "design", "generate", "load", "load_data", "loggers", "plan", "search",
-    "unlearn",
+    "Front", "Model", "Plan", "Run", "SmallModel", "Step", "StopTraining", "Trainer", "audit",
+    "blame", "build", "calibrate", "design", "generate", "load", "load_data", "loggers", "plan",
+    "search", "shrink", "unlearn",
 ]  # fmt: skip
 
 _API = "mcutrain.host.api."
@@ -58,6 +59,7 @@ _HOMES = {
     "Model": _API + "model",
     "Plan": _API + "plan",
     "Run": _API + "run",
+    "SmallModel": _API + "shrink",
     "Step": _API + "progress",
     "StopTraining": _API + "callbacks",
     "Trainer": _API + "trainer",
@@ -71,6 +73,7 @@ _HOMES = {
     "load_data": _API + "data",
     "plan": _API + "plan",
     "search": _API + "search",
+    "shrink": _API + "shrink",
     "unlearn": _API + "records",
 }
 

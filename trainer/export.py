@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import tflite
 
 from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.graph.op import BehindHead, Node
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Role, Tensor
+from mcutrain.trainer.int4 import unpaired
 from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.tflite.declared import FileTensor
 from mcutrain.trainer.tflite.metadata import TRAINING_STATE
@@ -45,9 +47,10 @@ def export_model(
 ) -> Export:
     """The file that ``plan`` was made from, with what ``state`` holds of the plan's tensors.
 
-    The head has the classes in use; spare ones are left out. A resumable file also holds the
-    training state, with ``options`` (JSON) for the caller; without it, a state that the file had
-    is taken away. Raises ModelError if the file is not the plan's, or cannot be changed.
+    Weights of int4 that learned are int8 there; frozen ones stay int4. The head has the classes in
+    use; spare ones are left out. A resumable file also holds the training state, with ``options``
+    (JSON) for the caller; without it, a state that the file had is taken away. Raises ModelError
+    if the file is not the plan's, or cannot be changed.
     """
     stored = TrainingState.of(plan, state, options or {}).pack() if resumable else None
     try:
@@ -102,14 +105,16 @@ def write_layer(patch: TflitePatch, node: Node, values: Values) -> None:
     _, _, learned = op.split_inputs(node)
     if learned.role is Role.PARAM:
         declared = patch.tensor(patch.inputs[node.index][1])
-        if (declared.shape, declared.type) != (values.type_of(w)[0], CODES[w.type.dtype]):
+        if declared.shape != values.type_of(w)[0] or not has_type_of(declared, w):
             raise not_the_plans(node, f"its weights are {declared.shape}, not {w.type.shape}")
         index = patch.own_input(node.index, 1)
         whole = values.of(learned)
         if op.channels:
-            frozen = patch.contents(index, "<i1").reshape(w.type.shape).copy()
+            frozen = stored_weights(patch, index, w)
             frozen[..., list(op.columns(node.inputs[0].type, w.type))] = 0
             whole = op.whole_weights(node.inputs[0].type, frozen, whole)
+        if declared.type == tflite.TensorType.INT4:
+            patch.change_tensor(index, replace(patch.tensor(index), type=CODES[DType.S8]))
         patch.set_data(index, whole[: values.rows].astype("<i1").tobytes())
     if op.has_bias and node.inputs[2].role is Role.PARAM:
         bias = values.of(node.inputs[2])[: values.rows].astype("<i4")
@@ -120,6 +125,18 @@ def write_layer(patch: TflitePatch, node: Node, values: Values) -> None:
         if int(np.prod(patch.tensor(index).shape)) != bias.size:
             raise not_the_plans(node, f"its bias is {patch.tensor(index).shape}, not {bias.shape}")
         patch.set_data(index, bias.tobytes())
+
+
+def has_type_of(declared: FileTensor, w: Tensor) -> bool:
+    """Whether weights are declared as they are in the plan, where those of int4 are int8."""
+    return declared.type in (CODES[w.type.dtype], tflite.TensorType.INT4)
+
+
+def stored_weights(patch: TflitePatch, index: int, w: Tensor) -> Array:
+    """The weights ``w`` as the file has them, s8."""
+    if patch.tensor(index).type == tflite.TensorType.INT4:
+        return unpaired(patch.contents(index, "<u1"), w.type.size).reshape(w.type.shape)
+    return patch.contents(index, "<i1").reshape(w.type.shape).copy()
 
 
 def write_last_layer(patch: TflitePatch, node: Node, values: Values) -> None:
@@ -169,10 +186,13 @@ def write_head(patch: TflitePatch, node: Node, values: Values) -> None:
     old_out = patch.tensor(patch.outputs[node.index][0])
     index = patch.own_input(node.index, 1)
     declared = patch.tensor(index)
-    if declared.shape[1:] != shape[1:] or declared.type != CODES[w.type.dtype]:
+    if declared.shape[1:] != shape[1:] or not has_type_of(declared, w):
         raise not_the_plans(node, f"its head's weights are {declared.shape}, not {shape}")
     signature = shape if declared.signature else ()
-    patch.change_tensor(index, replace(declared, shape=shape, quant=quant, signature=signature))
+    changed = replace(
+        declared, shape=shape, type=CODES[w.type.dtype], quant=quant, signature=signature
+    )
+    patch.change_tensor(index, changed)
     patch.set_data(index, values.of(op.split_inputs(node)[2])[: values.rows].tobytes())
     if op.has_bias:
         write_bias(patch, node, values, quant)

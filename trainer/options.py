@@ -22,6 +22,7 @@ UPDATES = ("head", "last:2", "last:3", "bias", "full")  # that a shell offers
 SPEED, SIZE = "speed", "size"
 ABSENT = AUTO, KEEP, LEARN = "auto", "keep", "learn"
 OPTIMISED_FOR = (SPEED, SIZE)
+FROZEN = INT8, INT4 = "int8", "int4"
 LEARNS, FORMATS, PLACEMENT = "What learns", "Formats", "Memory"  # panels of a help page
 PRECONDITIONS = OFF, INPUTS = "off", "inputs"
 KEY = "option"  # of the metadata of a field
@@ -315,6 +316,17 @@ class PlanOptions:
             effect=Effect.MEMORY,
             metavar="BYTES",
             is_bytes=True,
+        ),
+    )
+    frozen: str = field(
+        default=INT8,
+        metadata=option(
+            PLACEMENT,
+            "Store frozen weights as int8, or those of a layer that all lie within -8..7 as int4, "
+            "in half the flash; no bit of any result changes. Default: int8.",
+            choices=FROZEN,
+            effect=Effect.MEMORY,
+            metavar="TYPE",
         ),
     )
     latent_slots: int = field(

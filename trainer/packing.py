@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which frozen weights lie in flash as the chip's kernels read them fastest, which as in the model.
+"""How frozen weights lie in flash: as in the model file, or as a chip's kernels read them fastest.
 
 Packed weights take more flash than those of the model: each layer that can be packed says how many
 instructions that saves, and those that save most for each byte come first, as long as the flash
-holds them (docs/adr/0055-packed-weights.md).
+holds them (docs/adr/0055-packed-weights.md). Nibbles, which take less, are what is asked for
+(trainer/nibbles.py).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from mcutrain.trainer.chip import Chip
 from mcutrain.trainer.errors import BudgetError
 from mcutrain.trainer.graph.call import KernelCall, Table
 from mcutrain.trainer.graph.graph import Graph
-from mcutrain.trainer.graph.op import Node, Op, packed_variant, unpacked
+from mcutrain.trainer.graph.op import Layout, Node, Op, as_in_file, in_layout
 from mcutrain.trainer.graph.tensor import Role, Tensor
 from mcutrain.trainer.options import PlanOptions
 
@@ -61,7 +62,7 @@ def pack(graph: Graph, state: list[Tensor], chip: Chip, options: PlanOptions) ->
 def candidates(graph: Graph) -> list[Candidate]:
     found = []
     for node in graph.nodes:
-        packed = packed_variant(node)
+        packed = in_layout(node, Layout.PACKED)
         if packed is not None:
             added = added_bytes(graph.nodes, node, node.op, packed)
             found.append(Candidate(node, packed, packed.packing_saves(node), added))
@@ -72,8 +73,8 @@ def packed_nodes(nodes: list[Node]) -> list[Candidate]:
     """Those of all nodes of a plan whose weights are packed."""
     found = []
     for node in nodes:
-        if node.op.is_packed:
-            added = added_bytes(nodes, node, unpacked(node.op), node.op)
+        if node.op.layout is Layout.PACKED:
+            added = added_bytes(nodes, node, as_in_file(node.op), node.op)
             found.append(Candidate(node, node.op, node.op.packing_saves(node), added))
     return found
 
@@ -94,9 +95,10 @@ def table_bytes(call: KernelCall) -> int:
 
 def constant_bytes(graph: Graph, state: list[Tensor]) -> int:
     """Bytes of flash of the constants; equal ones are there once."""
-    frozen = sum(t.type.nbytes for t in graph.tensors if t.role is Role.CONST)
-    initial = sum(t.type.nbytes for t in state if t.initial is not None)
     calls = [call for node in graph.nodes if (call := node.op.lower(node)) is not None]
+    read = {t for call in calls for t in call.tensors}
+    frozen = sum(t.type.nbytes for t in read if t.role is Role.CONST)
+    initial = sum(t.type.nbytes for t in state if t.initial is not None)
     tables = {
         (arg.data.dtype.str, arg.data.tobytes())
         for call in calls

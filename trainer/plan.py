@@ -22,11 +22,14 @@ from mcutrain.trainer.losses import (
     with_logits_of,
 )
 from mcutrain.trainer.model import Model, trim, with_new_head, with_spare_rows
+from mcutrain.trainer.nibbles import int8_notes, store_nibbles
 from mcutrain.trainer.ops.loss import Loss
 from mcutrain.trainer.ops.sgd import CountStep, LearningRate, sgd_state
 from mcutrain.trainer.options import (
     ABSENT,
     DEFAULT_OPTIONS,
+    FROZEN,
+    INT4,
     KEEP,
     OPTIMISED_FOR,
     SPEED,
@@ -98,6 +101,8 @@ def make_plan(
             each.op = each.op.bound(each, features)
         else:
             each.op = variant_for(each, features)
+    if options.frozen == INT4:
+        store_nibbles(operations(graph))
     pack(Graph(operations(graph)), state, chip, options)
     for each in graph.nodes:
         if isinstance(each.op, Sequence):
@@ -121,6 +126,7 @@ def make_plan(
         (
             *single_input(file_model, options.sequence_length),
             *plan_notes(source, taken, model, scheme, node),
+            *(int8_notes(operations(placed.graph), features) if options.frozen == INT4 else ()),
         ),
     )
     if options.latent_slots:
@@ -132,6 +138,8 @@ def check_options(options: PlanOptions) -> None:
     """Raises ModelError for options that do not go together, and for an unknown aim."""
     if options.optimize not in OPTIMISED_FOR:
         raise ModelError(f"--optimize {options.optimize}: take one of {', '.join(OPTIMISED_FOR)}")
+    if options.frozen not in FROZEN:
+        raise ModelError(f"--frozen {options.frozen}: take one of {', '.join(FROZEN)}")
     if options.absent not in ABSENT:
         raise ModelError(f"--absent {options.absent}: take one of {', '.join(ABSENT)}")
     if options.record_entries and not options.chain:

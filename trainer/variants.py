@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import mcutrain.trainer.ops  # noqa: F401  (imports every operator module)
-from mcutrain.trainer.graph.op import Op
+from mcutrain.trainer.graph.op import Layout, Op
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ def beyond(features: frozenset[str]) -> list[str]:
 def _below(kind: type[Op], operator: type[Op]) -> Iterator[KernelVariant]:
     """The variants among the children of ``kind``, which is ``operator`` or a variant of it."""
     for child in kind.__subclasses__():
-        if child.is_packed:
-            continue  # with the kernels beside it
+        if child.layout is not Layout.FILE:
+            continue  # with the kernels beside it, or portable
         if child.needs:
             yield KernelVariant(operator, child.unit, child.needs, child.helpers)
         yield from _below(child, operator if child.needs else child)

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.data.models import model_file
-from benchmarks.places import ROOT
+from benchmarks.instructions.four_bits import in_range
+from benchmarks.places import BUILD, ROOT
 from mcutrain.host.boards import board_names
+from mcutrain.host.files import write_whole
 from mcutrain.host.request import Request
 
 
@@ -19,16 +21,22 @@ class Subject:
     path: str
     update: str
     options: dict[str, Any] = field(default_factory=dict)
+    is_int4: bool = False  # four bits of each weight are left, for what their kernels take
 
     def request(self) -> Request:
         """Raises DataUnavailable."""
         inside = ROOT / self.path
         path = inside if inside.is_file() else model_file(self.path)
+        if self.is_int4:
+            small = BUILD / "int4" / path.name
+            write_whole(small, in_range(path.read_bytes()))
+            path = small
         is_file = self.update.endswith(".toml")
         update = str(path.parent / "schemes" / self.update) if is_file else self.update
         return Request.of(path, update, **self.options)
 
 
+INT4 = {"frozen": "int4"}
 SUBJECTS = {
     "watch": Subject("examples/watch/watch.tflite", "last:2"),
     "kws": Subject("mlperf-tiny/kws_ref_model.tflite", "last:2"),
@@ -45,6 +53,12 @@ MORE = {
     "watch, full, e12": Subject("examples/watch/watch.tflite", "full"),
     "watch, full": Subject("examples/watch/watch.tflite", "full", {"errors": "e8"}),
     "kws, last:4": Subject("mlperf-tiny/kws_ref_model.tflite", "last:4"),
+    "watch, int4": Subject("examples/watch/watch.tflite", "last:2", INT4, True),
+    "kws, int4": Subject("mlperf-tiny/kws_ref_model.tflite", "head", INT4, True),
+    "resnet8, int4": Subject("mlperf-tiny/pretrainedResnet_quant.tflite", "head", INT4, True),
+    "ad01, int4": Subject(
+        "mlperf-tiny/ad01_int8.tflite", "head", INT4 | {"loss": "reconstruction"}, True
+    ),
     "resnet8, bias": Subject("mlperf-tiny/pretrainedResnet_quant.tflite", "bias", {"errors": "e8"}),
 }
 # The boards of each core: the first on which a model fits. Some may not be there.

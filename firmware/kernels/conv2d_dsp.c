@@ -10,6 +10,9 @@
 
 enum { TURN = MCT_TURN, TURN_WORDS = MCT_TURN_WORDS };
 
+/* How weights lie. */
+typedef enum { BYTES, PACKED, NIBBLES } layout;
+
 /* Centres and widens `size` values of one position; the words of its turns are `step` apart.
  * The last turn takes the last TURN values of all: those that had their turn become zeros.
  * Returns where the next value's turn lies. */
@@ -99,12 +102,13 @@ static uint32_t *widen_window(const mct_conv2d_params *p, const int8_t *const ro
 }
 
 /* A row of outputs: the windows of two positions at a time, in `turns` turns each, meet the
- * filters. A build with packed weights alone has not the code of others. */
+ * filters. A build with weights of one layout has not the code of others. */
 static MCT_INLINED void put_row(const mct_conv2d_params *p, const int8_t *const rows[],
                                 const int8_t *const rows_l[], const mct_filters *filters,
-                                bool is_packed, int32_t turns, uint32_t *scratch, int8_t *out_row)
+                                layout weights, int32_t turns, uint32_t *scratch, int8_t *out_row)
 {
-    const int32_t zeros = is_packed ? (turns - (filters->size + TURN - 1) / TURN) * TURN : 0;
+    const bool is_even = weights != BYTES;
+    const int32_t zeros = is_even ? (turns - (filters->size + TURN - 1) / TURN) * TURN : 0;
     int8_t *gathered = (int8_t *)(scratch + 2 * TURN_WORDS * turns);
     int8_t *out = out_row;
     for (int32_t x = 0; x < p->out_w; x += 2) {
@@ -114,15 +118,19 @@ static MCT_INLINED void put_row(const mct_conv2d_params *p, const int8_t *const 
             int32_t x_in = (x + k) * p->stride_w - p->pad_left;
             uint32_t *to = scratch + k * TURN_WORDS;
             to = widen_window(p, rows, p->in_ch, x_in, step, gathered, to);
-            if (is_packed) {
+            if (is_even) {
                 (void)widen_zeros(zeros, step, to);
             } else if (p->learned_ch != 0) {
                 (void)widen_window(p, rows_l, p->learned_ch, x_in, step, gathered, to);
             }
         }
-        if (is_packed && positions == 1) {
+        if (weights == NIBBLES && positions == 1) {
+            mct_meet_one_nibbles(filters, scratch, out);
+        } else if (weights == NIBBLES) {
+            mct_meet_two_nibbles(filters, scratch, out);
+        } else if (weights == PACKED && positions == 1) {
             mct_meet_one_packed(filters, scratch, out);
-        } else if (is_packed) {
+        } else if (weights == PACKED) {
             mct_meet_two_packed(filters, scratch, out);
         } else if (positions == 1) {
             mct_meet_one(filters, scratch, out);
@@ -148,7 +156,7 @@ void mct_conv2d_dsp_s8_row(const mct_conv2d_params *p, const int8_t *const rows[
                                  .size_l = taps * p->learned_ch,
                                  .offset = p->out_offset};
     const int32_t turns = (filters.size + TURN - 1) / TURN + (filters.size_l + TURN - 1) / TURN;
-    put_row(p, rows, rows_l, &filters, false, turns, scratch, out_row);
+    put_row(p, rows, rows_l, &filters, BYTES, turns, scratch, out_row);
 }
 
 void mct_conv2d_dsp_s8(const mct_conv2d_params *p, const int8_t *x, const int8_t *w,
@@ -176,7 +184,7 @@ void mct_conv2d_packed_dsp_s8_row(const mct_conv2d_params *p, const int8_t *cons
                                  .filters = p->out_ch,
                                  .size = p->kernel_h * p->kernel_w * p->in_ch,
                                  .offset = p->out_offset};
-    put_row(p, rows, NULL, &filters, true, mct_packed_turns(filters.size), scratch, out_row);
+    put_row(p, rows, NULL, &filters, PACKED, mct_packed_turns(filters.size), scratch, out_row);
 }
 
 void mct_conv2d_packed_dsp_s8(const mct_conv2d_params *p, const int8_t *x, const uint32_t *w,
@@ -188,5 +196,30 @@ void mct_conv2d_packed_dsp_s8(const mct_conv2d_params *p, const int8_t *x, const
         mct_window_rows(x, p->in_w * p->in_ch, p->in_h, y * p->stride_h - p->pad_top, p->kernel_h,
                         rows);
         mct_conv2d_packed_dsp_s8_row(p, rows, w, b, requant, scratch, out);
+    }
+}
+
+void mct_conv2d_nibbles_dsp_s8_row(const mct_conv2d_params *p, const int8_t *const rows[],
+                                   const uint32_t *w, const int32_t *b, const int32_t *requant,
+                                   uint32_t *scratch, int8_t *out_row)
+{
+    const mct_filters filters = {.packed = w,
+                                 .b = b,
+                                 .requant = requant,
+                                 .filters = p->out_ch,
+                                 .size = p->kernel_h * p->kernel_w * p->in_ch,
+                                 .offset = p->out_offset};
+    put_row(p, rows, NULL, &filters, NIBBLES, mct_packed_turns(filters.size), scratch, out_row);
+}
+
+void mct_conv2d_nibbles_dsp_s8(const mct_conv2d_params *p, const int8_t *x, const uint32_t *w,
+                               const int32_t *b, const int32_t *requant, uint32_t *scratch,
+                               int8_t *out)
+{
+    const int8_t *rows[MCT_MAX_KERNEL_H];
+    for (int32_t y = 0; y < p->out_h; y++, out += p->out_w * p->out_ch) {
+        mct_window_rows(x, p->in_w * p->in_ch, p->in_h, y * p->stride_h - p->pad_top, p->kernel_h,
+                        rows);
+        mct_conv2d_nibbles_dsp_s8_row(p, rows, w, b, requant, scratch, out);
     }
 }

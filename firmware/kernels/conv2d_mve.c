@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "kernels/window.h"
+#include "kernels/windows_mve.h"
 #include "mct/model.h"
 #include "mct/mve.h"
 
@@ -50,24 +50,6 @@ static void put_bases(const layer *l, int32_t *base)
     }
 }
 
-/* Copies the window at column x_in of rows with in_ch channels; outside are zeros, once centred. */
-static void copy_window(const mct_conv2d_params *p, const int8_t *const rows[], int32_t in_ch,
-                        int32_t x_in, int8_t *to)
-{
-    const mct_columns columns = mct_window_columns(x_in, p->kernel_w, p->in_w);
-    const int32_t run = p->kernel_w * in_ch;
-    const int32_t before = columns.first * in_ch;
-    const int32_t inside = (columns.last - columns.first) * in_ch;
-    for (int32_t ky = 0; ky < p->kernel_h; ky++, to += run) {
-        if (rows[ky] == NULL || inside != run) {
-            mct_fill(to, -p->x_offset, run);
-        }
-        if (rows[ky] != NULL) {
-            mct_copy(to + before, rows[ky] + (x_in + columns.first) * in_ch, inside);
-        }
-    }
-}
-
 /* Fewer than four filters, one at a time. */
 static MCT_NOINLINE void put_few(const layer *l, windows at, int8_t *out)
 {
@@ -83,13 +65,6 @@ static MCT_NOINLINE void put_few(const layer *l, windows at, int8_t *out)
         acc = mct_requantize(acc, l->multiplier[o], l->shift[o]);
         out[o] = (int8_t)mct_clamp(mct_wrapping_add(acc, l->out_offset), l->min, l->max);
     }
-}
-
-/* How sums become outputs; what does not change from filter to filter stays in registers. */
-static MCT_INLINED mct_four outputs_of(mct_four acc, mct_four multiplier, mct_four shift,
-                                       int32_t offset, mct_four min, mct_four max)
-{
-    return mct_clamp_four(mct_requantize_four(acc, multiplier, shift), offset, min, max);
 }
 
 /* Two windows and four filters at a time. A layer is known to learn whole, or not at all, if
@@ -123,8 +98,8 @@ static MCT_INLINED void put_fours(const layer *l, const int32_t *base, windows a
         const mct_four shift = mct_load_four_s8(shifts);
         multipliers += 4;
         shifts += 4;
-        mct_store_four_s8(out, outputs_of(first, multiplier, shift, offset, min, max));
-        mct_store_four_s8(out1, outputs_of(second, multiplier, shift, offset, min, max));
+        mct_store_four_s8(out, mct_outputs_of(first, multiplier, shift, offset, min, max));
+        mct_store_four_s8(out1, mct_outputs_of(second, multiplier, shift, offset, min, max));
     }
 }
 
@@ -209,8 +184,8 @@ static MCT_NOINLINE void put_one(const layer *l, windows at, int8_t *out)
             acc = mct_add_four(acc, mct_load_four(l->b + o));
         }
         mct_store_four_s8(out + o,
-                          outputs_of(acc, mct_load_four(l->multiplier + o),
-                                     mct_load_four_s8(l->shift + o), l->out_offset, min, max));
+                          mct_outputs_of(acc, mct_load_four(l->multiplier + o),
+                                         mct_load_four_s8(l->shift + o), l->out_offset, min, max));
     }
 }
 
@@ -220,10 +195,10 @@ static void copy_windows(const mct_conv2d_params *p, const layer *l, const int8_
                          const int8_t *const rows_l[], int32_t x_in, int32_t k, int32_t count,
                          int8_t *to)
 {
-    copy_window(p, rows, p->in_ch, x_in, to + k * l->size);
+    mct_copy_window(p, rows, p->in_ch, x_in, to + k * l->size);
     if (l->size_l != 0) {
         to += count * l->size + k * l->size_l;
-        copy_window(p, rows_l, p->learned_ch, x_in, to);
+        mct_copy_window(p, rows_l, p->learned_ch, x_in, to);
     }
 }
 

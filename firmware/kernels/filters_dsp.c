@@ -4,18 +4,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "kernels/filter_pairs_dsp.h"
 #include "mct/model.h"
 
 enum { TURN = MCT_TURN, TURN_WORDS = MCT_TURN_WORDS };
 
-/* Of one or two positions and two filters: sum_pf of position p and filter f. */
-typedef struct {
-    int32_t sum00, sum01, sum10, sum11;
-} sums;
-
 /* A turn of two filters with the positions' words at *x, which moves behind them. */
 static MCT_INLINED void add_turn(const uint32_t **x, uint32_t w0, uint32_t w1, int32_t positions,
-                                 sums *s)
+                                 mct_pair_sums *s)
 {
     const mct_two_words x0 = mct_load_two(x);
     const mct_two_words x1 = positions == 2 ? mct_load_two(x) : x0;
@@ -39,7 +35,7 @@ static MCT_INLINED void add_turn(const uint32_t **x, uint32_t w0, uint32_t w1, i
 
 /* The same of two filters that are packed. */
 static MCT_INLINED void add_packed_turn(const uint32_t **x, const uint32_t **w, int32_t positions,
-                                        sums *s)
+                                        mct_pair_sums *s)
 {
     const mct_two_words x0 = mct_load_two(x);
     const mct_two_words x1 = positions == 2 ? mct_load_two(x) : x0;
@@ -86,7 +82,7 @@ static MCT_INLINED void add_packed_turn(const uint32_t **x, const uint32_t **w, 
 /* clang-format off */
 static MCT_NAKED void add_pairs_of_turns(
     const uint32_t *x MCT_UNUSED, const int8_t *w0 MCT_UNUSED, const int8_t *w1 MCT_UNUSED,
-    const int8_t *end MCT_UNUSED, sums *s MCT_UNUSED)
+    const int8_t *end MCT_UNUSED, mct_pair_sums *s MCT_UNUSED)
 {
     __asm volatile(
         "push {r4-r11, lr}\n\t"
@@ -105,7 +101,7 @@ static MCT_NAKED void add_pairs_of_turns(
 /* clang-format on */
 #else
 static void add_pairs_of_turns(const uint32_t *x, const int8_t *w0, const int8_t *w1,
-                               const int8_t *end, sums *s)
+                               const int8_t *end, mct_pair_sums *s)
 {
     for (; w0 != end; w0 += TURN, w1 += TURN) {
         add_turn(&x, mct_load4(w0), mct_load4(w1), 2, s);
@@ -115,7 +111,7 @@ static void add_pairs_of_turns(const uint32_t *x, const int8_t *w0, const int8_t
 
 /* What a window of `size` values gives to the filters at w0 and w1; x moves behind it. */
 static MCT_INLINED void add_window(const uint32_t **x, const int8_t *w0, const int8_t *w1,
-                                   int32_t size, int32_t positions, sums *s)
+                                   int32_t size, int32_t positions, mct_pair_sums *s)
 {
     const int32_t in_pairs = positions == 2 ? size & ~(2 * TURN - 1) : 0;
     const int8_t *end = w0 + (size & ~(TURN - 1));
@@ -134,99 +130,13 @@ static MCT_INLINED void add_window(const uint32_t **x, const int8_t *w0, const i
     }
 }
 
-/* The outputs of a filter whose channel has no fast way. */
-static MCT_NOINLINE void put_slowly(const mct_requant *q, int32_t offset, int32_t sum0,
-                                    int32_t sum1, int8_t *out0, int8_t *out1)
-{
-    *out0 = (int8_t)mct_requantize_any(sum0, *q, offset);
-    *out1 = (int8_t)mct_requantize_any(sum1, *q, offset);
-}
-
-/* The outputs of filter o. */
-static MCT_INLINED void put(mct_filters of, int32_t o, int32_t sum0, int32_t sum1,
-                            int32_t positions, int8_t *out)
-{
-    const mct_requant *const record = mct_requants(of.requant) + o;
-    const mct_requant q = *record;
-    if (__builtin_expect(q.right == 0, 0)) {
-        put_slowly(record, of.offset, sum0, positions == 2 ? sum1 : sum0, out,
-                   positions == 2 ? out + of.filters : out);
-        return;
-    }
-    out[0] = (int8_t)mct_requantize_fast(sum0, q);
-    if (positions == 2) {
-        out[of.filters] = (int8_t)mct_requantize_fast(sum1, q);
-    }
-}
-
-/* Of two positions: pairs of filters, each of pairs of turns, until `out` is at its end, as if each
- * channel had the fast way. What moves is kept here. */
-typedef struct {
-    const uint32_t *x, *x_end;
-    const void *w;
-    const int32_t *b;
-    const mct_requant *q;
-    int8_t *out, *out_end;
-    int32_t filters, size;
-} fast_pairs;
-
 #ifdef __ARM_FEATURE_DSP
-_Static_assert(offsetof(fast_pairs, w) == 8 && offsetof(fast_pairs, b) == 12 &&
-                   offsetof(fast_pairs, q) == 16 && offsetof(fast_pairs, out) == 20 &&
-                   offsetof(fast_pairs, filters) == 28 && offsetof(fast_pairs, size) == 32,
-               "the loops below know where the fields are");
-
-/* Here the loop over filters is written, too. lr is where x ends. */
 /* clang-format off */
-#define MCT_BEGIN                                                                                  \
-    "push {r0, r4-r11, lr}\n\t"                                                                    \
-    "ldr r1, [r0, #8]\n\t"   /* w */                                                               \
-    "ldr lr, [r0, #4]\n\t"   /* x_end */
-#define MCT_BIASES                                                                                 \
-    "2:\n\t"                                                                                       \
-    "ldr r12, [sp]\n\t"      /* of */                                                              \
-    "ldr r0, [r12]\n\t"      /* x */                                                               \
-    "ldr r3, [r12, #12]\n\t" /* b */                                                               \
-    "ldrd r8, r9, [r3], #8\n\t"                                                                    \
-    "str r3, [r12, #12]\n\t"                                                                       \
-    "mov r10, r8\n\t"                                                                              \
-    "mov r11, r9\n\t"
-/* mct_requantize_fast, of the record in r3 to r5. */
-#define MCT_OUTPUT(sum)                                                                            \
-    "add r6, r4, " sum ", asr #31\n\t"                                                             \
-    "qadd " sum ", " sum ", " sum "\n\t"                                                           \
-    "smmlar " sum ", " sum ", r3, r6\n\t"                                                          \
-    "asr " sum ", " sum ", r5\n\t"                                                                 \
-    "ssat " sum ", #8, " sum "\n\t"
-#define MCT_OUTPUTS                                                                                \
-    "ldr r12, [sp]\n\t"      /* of */                                                              \
-    "ldr r7, [r12, #16]\n\t" /* q */                                                               \
-    "ldmia r7!, {r3, r4, r5}\n\t"                                                                  \
-    MCT_OUTPUT("r8")                                                                               \
-    MCT_OUTPUT("r10")                                                                              \
-    "ldmia r7!, {r3, r4, r5}\n\t"                                                                  \
-    MCT_OUTPUT("r9")                                                                               \
-    MCT_OUTPUT("r11")                                                                              \
-    "str r7, [r12, #16]\n\t"                                                                       \
-    "ldr r3, [r12, #20]\n\t" /* out */                                                             \
-    "ldr r4, [r12, #28]\n\t" /* filters: where the second position is */                           \
-    "strb r10, [r3, r4]\n\t"                                                                       \
-    "strb r8, [r3], #1\n\t"                                                                        \
-    "strb r11, [r3, r4]\n\t"                                                                       \
-    "strb r9, [r3], #1\n\t"                                                                        \
-    "str r3, [r12, #20]\n\t"                                                                       \
-    "ldr r4, [r12, #24]\n\t" /* out_end */                                                         \
-    "cmp r3, r4\n\t"                                                                               \
-    "bne 2b\n\t"
-#define MCT_END                                                                                    \
-    "add sp, #4\n\t"                                                                               \
-    "pop {r4-r11, pc}"
-
-static MCT_NAKED void meet_fast(fast_pairs *of MCT_UNUSED)
+static MCT_NAKED void meet_fast(mct_fast_pairs *of MCT_UNUSED)
 {
     __asm volatile(
-        MCT_BEGIN
-        MCT_BIASES
+        MCT_PAIRS_BEGIN
+        MCT_PAIRS_BIASES
         "ldr r2, [r12, #32]\n\t" /* size */
         "add r2, r1\n"
         "1:\n\t"
@@ -235,8 +145,8 @@ static MCT_NAKED void meet_fast(fast_pairs *of MCT_UNUSED)
         "cmp r0, lr\n\t"
         "bne 1b\n\t"
         "mov r1, r2\n\t"
-        MCT_OUTPUTS
-        MCT_END);
+        MCT_PAIRS_OUTPUTS
+        MCT_PAIRS_END);
 }
 
 /* The same of a filter's packed words. */
@@ -251,53 +161,38 @@ static MCT_NAKED void meet_fast(fast_pairs *of MCT_UNUSED)
     MCT_MEET_PACKED("r8", "r10")                                                                   \
     MCT_MEET_PACKED("r9", "r11")
 
-static MCT_NAKED void meet_fast_packed(fast_pairs *of MCT_UNUSED)
+static MCT_NAKED void meet_fast_packed(mct_fast_pairs *of MCT_UNUSED)
 {
     __asm volatile(
-        MCT_BEGIN
-        MCT_BIASES
+        MCT_PAIRS_BEGIN
+        MCT_PAIRS_BIASES
         "1:\n\t"
         MCT_PACKED_TURN
         MCT_PACKED_TURN
         "cmp r0, lr\n\t"
         "bne 1b\n\t"
-        MCT_OUTPUTS
-        MCT_END);
+        MCT_PAIRS_OUTPUTS
+        MCT_PAIRS_END);
 }
 /* clang-format on */
 #else
-static void put_fast_pair(fast_pairs *of, const sums *s)
-{
-    if (of->q[0].right != 0) {
-        of->out[0] = (int8_t)mct_requantize_fast(s->sum00, of->q[0]);
-        of->out[of->filters] = (int8_t)mct_requantize_fast(s->sum10, of->q[0]);
-    }
-    if (of->q[1].right != 0) {
-        of->out[1] = (int8_t)mct_requantize_fast(s->sum01, of->q[1]);
-        of->out[of->filters + 1] = (int8_t)mct_requantize_fast(s->sum11, of->q[1]);
-    }
-    of->out += 2;
-    of->q += 2;
-    of->b += 2;
-}
-
-static void meet_fast(fast_pairs *of)
+static void meet_fast(mct_fast_pairs *of)
 {
     for (const int8_t *w = of->w; of->out != of->out_end; w += 2 * of->size) {
-        sums s = {of->b[0], of->b[1], of->b[0], of->b[1]};
+        mct_pair_sums s = {of->b[0], of->b[1], of->b[0], of->b[1]};
         add_pairs_of_turns(of->x, w, w + of->size, w + of->size, &s);
-        put_fast_pair(of, &s);
+        mct_put_fast_pair(of, &s);
     }
 }
 
-static void meet_fast_packed(fast_pairs *of)
+static void meet_fast_packed(mct_fast_pairs *of)
 {
     for (const uint32_t *w = of->w; of->out != of->out_end;) {
-        sums s = {of->b[0], of->b[1], of->b[0], of->b[1]};
+        mct_pair_sums s = {of->b[0], of->b[1], of->b[0], of->b[1]};
         for (const uint32_t *x = of->x; x != of->x_end;) {
             add_packed_turn(&x, &w, 2, &s);
         }
-        put_fast_pair(of, &s);
+        mct_put_fast_pair(of, &s);
     }
 }
 #endif
@@ -312,14 +207,14 @@ static MCT_INLINED void meet(mct_filters of, int32_t first, int32_t last, const 
         const int32_t b1 = of.b != NULL ? of.b[o + second] : 0;
         const int8_t *w = of.w + o * of.size;
         const uint32_t *x = windows;
-        sums s = {b0, b1, b0, b1};
+        mct_pair_sums s = {b0, b1, b0, b1};
         add_window(&x, w, w + second * of.size, of.size, positions, &s);
         if (of.size_l != 0) {
             w = of.w_l + o * of.size_l;
             add_window(&x, w, w + second * of.size_l, of.size_l, positions, &s);
         }
-        put(of, o, s.sum00, s.sum10, positions, out + o);
-        put(of, o + second, s.sum01, s.sum11, positions, out + o + second);
+        mct_put_filter(of, o, s.sum00, s.sum10, positions, out + o);
+        mct_put_filter(of, o + second, s.sum01, s.sum11, positions, out + o + second);
     }
 }
 
@@ -333,13 +228,13 @@ static MCT_INLINED void meet_packed(mct_filters of, int32_t first, int32_t last,
         const int32_t second = o + 1 < last; /* or one of zeros, which is not put */
         const int32_t b0 = of.b != NULL ? of.b[o] : 0;
         const int32_t b1 = of.b != NULL ? of.b[o + second] : 0;
-        sums s = {b0, b1, b0, b1};
+        mct_pair_sums s = {b0, b1, b0, b1};
         for (const uint32_t *x = windows; x != end;) {
             add_packed_turn(&x, &w, positions, &s);
         }
-        put(of, o, s.sum00, s.sum10, positions, out + o);
+        mct_put_filter(of, o, s.sum00, s.sum10, positions, out + o);
         if (second) {
-            put(of, o + 1, s.sum01, s.sum11, positions, out + o + 1);
+            mct_put_filter(of, o + 1, s.sum01, s.sum11, positions, out + o + 1);
         }
     }
 }
@@ -372,14 +267,14 @@ static MCT_INLINED void meet_pairs(const mct_filters *of, bool is_packed, int32_
                                    int32_t words, const uint32_t *windows, int8_t *out)
 {
     if (even != 0) {
-        fast_pairs pairs = {.x = windows,
-                            .x_end = windows + words,
-                            .b = of->b,
-                            .q = mct_requants(of->requant),
-                            .out = out,
-                            .out_end = out + even,
-                            .filters = of->filters,
-                            .size = of->size};
+        mct_fast_pairs pairs = {.x = windows,
+                                .x_end = windows + words,
+                                .b = of->b,
+                                .q = mct_requants(of->requant),
+                                .out = out,
+                                .out_end = out + even,
+                                .filters = of->filters,
+                                .size = of->size};
         if (is_packed) {
             pairs.w = of->packed;
             meet_fast_packed(&pairs);

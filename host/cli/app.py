@@ -25,6 +25,7 @@ from mcutrain.host.cli.commands.pull import pull
 from mcutrain.host.cli.commands.records import audit, blame, unlearn
 from mcutrain.host.cli.commands.report import report
 from mcutrain.host.cli.commands.search import search
+from mcutrain.host.cli.commands.shrink import shrink
 from mcutrain.host.cli.commands.train import train
 from mcutrain.host.cli.commands.verify import verify
 from mcutrain.host.cli.completion import heed_colons
@@ -86,6 +87,12 @@ COMMANDS: tuple[tuple[Callable[..., None], str, str], ...] = (
         "Examples: mcutrain design --data people.npz --sram 4K --output net.tflite; "
         "mcutrain design --data photos/ --shape 32x32x1 --own mine.npz --sram 16K --flash 64K "
         "--trials 48 --output net.tflite",
+    ),
+    (
+        shrink,
+        TRAIN,
+        "Examples: mcutrain shrink model.tflite --data photos/ --sram 32K --output small.tflite; "
+        "mcutrain shrink model.tflite --data mine.npz --sram 16K --search --report small.html",
     ),
     (
         collect,

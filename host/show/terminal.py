@@ -163,6 +163,13 @@ def cost_table(cost: dict[str, Any]) -> None:
                 f"{packing['saves_instructions']:,} instructions of each inference"
             ]
         )
+    if (int4 := cost["int4"])["layers"]:
+        lines(
+            [
+                f"layers with frozen weights of int4: {int4['layers']}; they take "
+                f"{int4['saved_bytes']:,} bytes of flash less"
+            ]
+        )
     if "predicted_instructions" in cost:
         lines(prediction_lines(cost["predicted_instructions"]))
         lines(slice_lines(cost["predicted_instructions"]))

@@ -41,10 +41,10 @@ NOT_INSTALLED = {"trainer", "codegen", "host", "tests", "benchmarks", "tools"}
 # itself and lower floors only, for types too. A new one gets the lowest floor that it can have.
 FLOORS = {
     "trainer": [
-        {"chip", "errors", "fixedpoint", "notes", "options"},
+        {"chip", "errors", "fixedpoint", "int4", "notes", "options"},
         {"graph", "replay"},
         {"ops", "planner", "making", "latent", "record_chain"},
-        {"formats", "model", "variants"},
+        {"formats", "model", "nibbles", "variants"},
         {
             "autodiff",
             "losses",
@@ -52,10 +52,11 @@ FLOORS = {
             "plan_notes",
             "scheme",
             "sequence",
-            "simplify",
             "tflite",
             "training_plan",
         },
+        {"shrinking"},
+        {"simplify"},
         {"plan", "calibration", "enrolment", "interpreter"},
         {"training_state"},
         {"export"},
@@ -82,7 +83,8 @@ FLOORS = {
         {"attached", "cost", "simulation"},
         {"collecting", "flashing", "project", "training"},
         {"budget", "record", "search", "selftest"},
-        {"designing", "show"},
+        {"show", "shrinking"},
+        {"designing"},
         # What people use, by the shell or by Python: neither needs the other.
         {"api", "cli"},
     ],

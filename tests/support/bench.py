@@ -12,7 +12,7 @@ import numpy as np
 
 from mcutrain.trainer.chip import GENERIC
 from mcutrain.trainer.graph.graph import Graph, storage
-from mcutrain.trainer.graph.op import Node, packed_variant
+from mcutrain.trainer.graph.op import Layout, Node, Op, in_layout, in_nibbles
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
 from mcutrain.trainer.model import Model
 from mcutrain.trainer.ops.companion import Companions
@@ -52,10 +52,12 @@ def draw_inputs(case: Case, seed: int, round_: int) -> list[Array]:
 
 
 def bench_plan(
-    cases: list[Case], frozen: Mapping[str, Frozen] = MappingProxyType({})
+    cases: list[Case],
+    frozen: Mapping[str, Frozen] = MappingProxyType({}),
+    layout: Layout = Layout.PACKED,
 ) -> tuple[TrainingPlan, dict[str, Node]]:
     """A plan whose step runs every row, and the rows' nodes by name. Rows with frozen inputs take
-    packed weights, if their operators have them.
+    weights in this layout, if their operators have them.
 
     Every tensor lives from before the first call to after the last, so that a kernel
     which writes outside its outputs is seen in its neighbours.
@@ -66,8 +68,12 @@ def bench_plan(
         for index, case in enumerate(cases)
     }
     for name in frozen:
-        nodes[name].op = packed_variant(nodes[name]) or nodes[name].op
+        nodes[name].op = laid_out(nodes[name], layout) or nodes[name].op
     return plan_of("bench", graph), nodes
+
+
+def laid_out(node: Node, layout: Layout) -> Op | None:
+    return in_nibbles(node) if layout is Layout.NIBBLES else in_layout(node, layout)
 
 
 def assert_rows_are_equal(

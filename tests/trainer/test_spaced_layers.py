@@ -15,7 +15,7 @@ from mcutrain.host.search.space import find_space
 from mcutrain.trainer.errors import ModelError, SchemeError
 from mcutrain.trainer.export import export_model
 from mcutrain.trainer.graph.graph import Graph
-from mcutrain.trainer.graph.op import packed_variant, variant_for
+from mcutrain.trainer.graph.op import Layout, in_layout, variant_for
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.making.options import Conv2DOptions, PadOptions, TransposeConvOptions
 from mcutrain.trainer.making.writer import WriterOp, WriterTensor, constant
@@ -80,7 +80,7 @@ def test_no_variant_takes_the_place_of_a_spaced_layer(features: frozenset[str]) 
         node = node_of(Graph(), row)
         if isinstance(node.op, Weighted) or "dx" in row.name or "dw" in row.name:
             assert variant_for(node, features) is node.op
-            assert packed_variant(node) is None
+            assert in_layout(node, Layout.PACKED) is None
 
 
 class Net(ModelMaker):

@@ -23,7 +23,7 @@ from mcutrain.host.training.tail import latents
 from mcutrain.trainer.chip import FEATURES, GENERIC, Chip
 from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.graph.graph import Graph
-from mcutrain.trainer.graph.op import Op, variant_for
+from mcutrain.trainer.graph.op import Layout, Op, variant_for
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.ops.add import Add
@@ -122,7 +122,7 @@ def assert_packed_rows_are_equal(
     device = NativeModel(replace(plan, chip=Chip("here", features)), folder, firmware)
     assert_rows_are_equal(device, rows, nodes, ROUNDS)
     assert any(node.op.needs for node in nodes.values())
-    return sum(node.op.is_packed for node in nodes.values())
+    return sum(node.op.layout is Layout.PACKED for node in nodes.values())
 
 
 @pytest.mark.parametrize("update", ["full", "last:2"])

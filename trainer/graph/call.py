@@ -94,6 +94,13 @@ class KernelCall:
     params: dict[str, int]
     args: tuple[Arg, ...]
 
+    @property
+    def tensors(self) -> list[Tensor]:
+        """The tensors that it is given, whole, by rows or by channels."""
+        given = (arg if isinstance(arg, tuple) else (arg,) for arg in self.args)
+        whole = (t.tensor if isinstance(t, Row | Channels) else t for ts in given for t in ts)
+        return [t for t in whole if isinstance(t, Tensor)]
+
 
 @dataclass(frozen=True)
 class ByChannels:

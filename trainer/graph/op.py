@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from enum import Enum
 from typing import Any, ClassVar, NamedTuple, Protocol
 
+import numpy as np
+
 from mcutrain.trainer.graph.call import ByChannels, KernelCall
+from mcutrain.trainer.graph.cutting import KeptAxis, Ties, along_last
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Tensor, TensorType
 
 
@@ -39,6 +42,14 @@ class OutputScale(Enum):
     FIXED = "fixed"
 
 
+class Layout(Enum):
+    """How the frozen weights of an operator lie in flash."""
+
+    FILE = "file"  # int8, in the order of the model file
+    PACKED = "packed"  # in the order and width in which the kernels of a chip read them fastest
+    NIBBLES = "nibbles"  # two of them, which lie within -8..7, in a byte
+
+
 class BehindHead(Enum):
     """Whether an operator may stand behind a head that is made anew, and what it does there."""
 
@@ -64,8 +75,9 @@ class Op:
     same bits by other kernels, those of ``kernels/<unit>.c`` and of the units that it has for
     ``helpers``. It overrides ``lower`` and, where
     its kernels differ in them, scratch memory, rows, channels and overlays; a plan for a chip that
-    has the features puts it in the operator's place wherever it ``covers`` the node. A child of a
-    variant that ``is_packed`` has frozen weights in the order in which its kernels read them.
+    has the features puts it in the operator's place wherever it ``covers`` the node. A child of an
+    operator or of a variant has frozen weights in another ``layout``: in PACKED those of a variant,
+    in NIBBLES those of either. Its kernels are handed a table in place of the weights.
     """
 
     tflite_name: ClassVar[str] = ""
@@ -81,7 +93,7 @@ class Op:
     needs: ClassVar[frozenset[str]] = frozenset()
     unit: ClassVar[str] = ""
     helpers: ClassVar[tuple[str, ...]] = ()
-    is_packed: ClassVar[bool] = False
+    layout: ClassVar[Layout] = Layout.FILE
 
     @classmethod
     def covers(cls, node: Node) -> bool:
@@ -164,6 +176,31 @@ class Op:
         """The op on ``channels`` of the last axis, if it treats each on its own; else None."""
         return None
 
+    def tie(self, node: Node, ids: tuple[Array, ...], ties: Ties) -> Array | str:
+        """The ids of the output's elements, of the ids of the inputs' elements, each in its
+        tensor's shape; or why no channel can leave (graph.cutting).
+
+        An op that can be ``narrowed`` passes each channel on, any other lets none leave.
+        """
+        shape, rows = node.output.type.shape, [along_last(each) for each in ids]
+        mixes = len(node.outputs) > 1 or self.narrowed(node, shape[-1]) is None
+        if mixes or any(row is None or row.size != shape[-1] for row in rows):
+            return f"{self.tflite_name or type(self).__name__} computes with all of them at once"
+        first, *others = (row for row in rows if row is not None)
+        for row in others:
+            ties.unite(first, row)
+        return np.broadcast_to(first, shape)
+
+    def cut(self, node: Node, kept: Mapping[Tensor, KeptAxis]) -> Op:
+        """The op on what stays of its tensors, of which ``kept`` has each that becomes smaller."""
+        op = self.narrowed(node, len(kept[node.output].index)) if node.output in kept else None
+        return op or self
+
+    def told(self) -> Mapping[int, Array]:
+        """Constants that a file holds at inputs of the operator and a node has not, by the position
+        of the input, where they depend on which channels there are; less their zero point."""
+        return {}
+
     def rescaled(self, quant: QuantParams) -> Op:
         """The op with this output scale, if it has one of its own that may be any."""
         return self
@@ -200,7 +237,8 @@ class Node:
 
 def variants_of(kind: type[Op]) -> list[type[Op]]:
     """The variants of an operator, those that need most features first."""
-    found = [child for child in kind.__subclasses__() if child.needs and not child.is_packed]
+    children = (child for child in kind.__subclasses__() if child.layout is Layout.FILE)
+    found = [child for child in children if child.needs]
     return sorted(found, key=lambda child: (-len(child.needs), child.unit))
 
 
@@ -212,16 +250,38 @@ def variant_for(node: Node, features: frozenset[str]) -> Op:
     return node.op
 
 
-def packed_variant(node: Node) -> Op | None:
-    """The node's operator with packed weights; None if its kernels have none."""
-    kinds = (kind for kind in type(node.op).__subclasses__() if kind.is_packed)
+def in_layout(node: Node, layout: Layout) -> Op | None:
+    """The node's operator with its frozen weights in this layout; None if its kernels have none."""
+    kinds = (kind for kind in type(node.op).__subclasses__() if kind.layout is layout)
     return next((of_kind(kind, node.op) for kind in kinds if kind.covers(node)), None)
 
 
-def unpacked(op: Op) -> Op:
-    """The operator that reads the weights as the model has them."""
+def in_nibbles(node: Node) -> Op | None:
+    """The node's operator with its frozen weights as nibbles; None if no kernel of it has them.
+
+    Where the kernels of its variant have none, those that need fewer features take its place.
+    """
+    chosen = type(node.op)
+    plain = without_features(chosen)
+    others = [kind for kind in variants_of(plain) if kind.needs < chosen.needs]
+    for kind in dict.fromkeys((chosen, *others, plain)):
+        own = Node(of_kind(kind, node.op), node.inputs, node.outputs, node.name, node.index)
+        if kind.covers(own) and (found := in_layout(own, Layout.NIBBLES)) is not None:
+            return found
+    return None
+
+
+def without_features(kind: type[Op]) -> type[Op]:
+    """The operator that a variant is one of: portable kernels, weights as in the file."""
+    while kind.needs or kind.layout is not Layout.FILE:
+        (kind,) = (base for base in kind.__bases__ if issubclass(base, Op))
+    return kind
+
+
+def as_in_file(op: Op) -> Op:
+    """The operator that reads the weights as the model file has them."""
     (kind,) = (base for base in type(op).__bases__ if issubclass(base, Op))
-    return of_kind(kind, op) if op.is_packed else op
+    return of_kind(kind, op) if op.layout is not Layout.FILE else op
 
 
 def of_kind(kind: type[Op], op: Op) -> Op:
@@ -322,8 +382,14 @@ class OperatorSource(Protocol):
     def integers(self, position: int) -> Array:
         """Input ``position``: constant integers, as int64; a scalar has no dimensions."""
 
-    def weights(self, position: int = 1, dtypes: tuple[DType, ...] = (DType.S8,)) -> Tensor:
-        """Input ``position``: symmetric weights of one of ``dtypes``."""
+    def weights(
+        self,
+        position: int = 1,
+        dtypes: tuple[DType, ...] = (DType.S8,),
+        *,
+        may_be_int4: bool = False,
+    ) -> Tensor:
+        """Input ``position``: symmetric weights of one of ``dtypes``; int4 is read as int8."""
 
     def bias(self, out_ch: int, position: int = 2) -> tuple[Tensor, ...]:
         """Input ``position``: (the int32 bias,), or () where there is none."""

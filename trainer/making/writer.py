@@ -18,9 +18,11 @@ import numpy.typing as npt
 import tflite
 
 from mcutrain.trainer.graph.tensor import QuantParams
+from mcutrain.trainer.int4 import paired
 
 SCHEMA_VERSION = 3
 FILE_IDENTIFIER = b"TFL3"
+INT4 = "int4"
 DATA_ALIGNMENT = 16  # TFLite schema: Buffer.data has force_align: 16
 
 
@@ -28,7 +30,8 @@ DATA_ALIGNMENT = 16  # TFLite schema: Buffer.data has force_align: 16
 class WriterTensor:
     """One tensor of the file: constant if it has ``data``, else computed, an input, or a variable.
 
-    ``dtype`` is NumPy's name of it ("int8", "int32", "float32", ...), or "resource".
+    ``dtype`` is NumPy's name of it ("int8", "int32", "float32", ...), "int4" for ``data`` of int8
+    within -8..7, or "resource".
     """
 
     name: str
@@ -192,8 +195,11 @@ def _buffer(builder: Any, tensor: WriterTensor | None) -> int:
         return _table(builder, "Buffer")
     assert tensor.data is not None
     assert tensor.data.shape == tensor.shape, f"{tensor.name}: data of another shape"
-    little_endian = tensor.data.astype(np.dtype(tensor.dtype).newbyteorder("<"))
-    return _table(builder, "Buffer", data=_aligned_bytes(builder, little_endian.tobytes()))
+    if tensor.dtype == INT4:
+        raw = paired(tensor.data.reshape(-1)).tobytes()
+    else:
+        raw = tensor.data.astype(np.dtype(tensor.dtype).newbyteorder("<")).tobytes()
+    return _table(builder, "Buffer", data=_aligned_bytes(builder, raw))
 
 
 def _aligned_bytes(builder: Any, data: bytes) -> int:

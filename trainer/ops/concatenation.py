@@ -7,7 +7,7 @@ Forward: the values themselves, so that all have one quantisation (TFLite CONCAT
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from mcutrain.trainer.graph.tensor import Array, Role, Tensor, TensorType
 from mcutrain.trainer.ops.strided_error import StridedError, Strides
 
 if TYPE_CHECKING:
+    from mcutrain.trainer.graph.cutting import KeptAxis, Ties
     from mcutrain.trainer.graph.op import Node, OperatorSource, Tape
 
 MAX_INPUTS = 64  # far beyond any network's; a damaged file may name millions
@@ -80,6 +81,12 @@ class Concatenation(Op):
     def narrowed(self, node: Node, channels: int) -> Op | None:
         is_last = self.axis + 1 == len(node.output.type.shape)
         return None if is_last or any(x.role is Role.CONST for x in node.inputs) else self
+
+    def tie(self, node: Node, ids: tuple[Array, ...], ties: Ties) -> Array | str:
+        return self.reference(node, *ids)[0]
+
+    def cut(self, node: Node, kept: Mapping[Tensor, KeptAxis]) -> Op:
+        return self
 
     def vjp(
         self, node: Node, error: ErrorTensor, tape: Tape

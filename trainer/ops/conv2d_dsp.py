@@ -6,16 +6,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from mcutrain.trainer.graph.call import KernelCall, Scratch
-from mcutrain.trainer.graph.op import Node
-from mcutrain.trainer.graph.tensor import Role
+from mcutrain.trainer.graph.call import KernelCall, Scratch, Table
+from mcutrain.trainer.graph.op import Layout, Node
 from mcutrain.trainer.ops.conv2d import Conv2D, CrossChannel
 from mcutrain.trainer.ops.dsp import NEEDS, requant_table
-from mcutrain.trainer.ops.filters_dsp import TURN, TURN_BYTES, packed_turns, packed_weights
+from mcutrain.trainer.ops.filters_dsp import (
+    TURN,
+    TURN_BYTES,
+    nibble_words,
+    packed_turns,
+    packed_weights,
+)
 from mcutrain.trainer.ops.fully_connected import FullyConnected
+from mcutrain.trainer.ops.nibbles import has_nibbles, is_frozen_layer
 
 UNIT = "conv2d_dsp"
-HELPERS = ("filters_dsp",)
+HELPERS = ("filters_dsp", "filters_nibbles_dsp")
 
 
 @dataclass(frozen=True)
@@ -64,11 +70,11 @@ class FullyConnectedDsp(FullyConnected):
 class Conv2DPackedDsp(Conv2DDsp):
     """CONV_2D of frozen weights that are packed."""
 
-    is_packed = True
+    layout = Layout.PACKED
 
     @classmethod
     def covers(cls, node: Node) -> bool:
-        return super().covers(node) and can_be_packed(node)
+        return super().covers(node) and is_frozen_layer(node)
 
     def lower(self, node: Node) -> KernelCall:
         return with_packed_weights(node, super().lower(node))
@@ -88,11 +94,11 @@ class Conv2DPackedDsp(Conv2DDsp):
 class FullyConnectedPackedDsp(FullyConnectedDsp):
     """FULLY_CONNECTED with frozen weights that are packed."""
 
-    is_packed = True
+    layout = Layout.PACKED
 
     @classmethod
     def covers(cls, node: Node) -> bool:
-        return super().covers(node) and can_be_packed(node)
+        return super().covers(node) and is_frozen_layer(node)
 
     def lower(self, node: Node) -> KernelCall:
         return with_packed_weights(node, super().lower(node))
@@ -102,6 +108,44 @@ class FullyConnectedPackedDsp(FullyConnectedDsp):
 
     def packing_saves(self, node: Node) -> int:
         return self.macs(node) // 2
+
+
+@dataclass(frozen=True)
+class Conv2DNibblesDsp(Conv2DDsp):
+    """CONV_2D of frozen weights that are nibbles."""
+
+    layout = Layout.NIBBLES
+
+    @classmethod
+    def covers(cls, node: Node) -> bool:
+        return super().covers(node) and has_nibbles(node)
+
+    def lower(self, node: Node) -> KernelCall:
+        return with_nibbles(node, super().lower(node))
+
+    def by_rows(self, node: Node) -> KernelCall | None:
+        call = super().by_rows(node)
+        return None if call is None else with_nibbles(node, call)
+
+    def scratch_bytes(self, node: Node) -> int:
+        return packed_windows_bytes(node)
+
+
+@dataclass(frozen=True)
+class FullyConnectedNibblesDsp(FullyConnectedDsp):
+    """FULLY_CONNECTED with frozen weights that are nibbles."""
+
+    layout = Layout.NIBBLES
+
+    @classmethod
+    def covers(cls, node: Node) -> bool:
+        return super().covers(node) and has_nibbles(node)
+
+    def lower(self, node: Node) -> KernelCall:
+        return with_nibbles(node, super().lower(node))
+
+    def scratch_bytes(self, node: Node) -> int:
+        return packed_windows_bytes(node)
 
 
 def window_sizes(node: Node) -> list[int]:
@@ -129,13 +173,6 @@ def on_dsp(node: Node, call: KernelCall) -> KernelCall:
     )
 
 
-def can_be_packed(node: Node) -> bool:
-    """Whether no weights of the layer learn; its biases may."""
-    op, w = node.op, node.inputs[1]
-    assert isinstance(op, CrossChannel)
-    return op.channels is None and w.role is Role.CONST and w.data is not None
-
-
 def packed_windows_bytes(node: Node) -> int:
     """As ``windows_bytes``, of an even number of turns."""
     size = node.inputs[1].type.size // node.output.type.shape[-1]
@@ -143,7 +180,17 @@ def packed_windows_bytes(node: Node) -> int:
 
 
 def with_packed_weights(node: Node, call: KernelCall) -> KernelCall:
-    """The call of the kernels for packed weights: no x_l and w_l."""
+    """The call of the kernels for packed weights."""
+    return with_weights(call, "packed", packed_weights(node.inputs[1]))
+
+
+def with_nibbles(node: Node, call: KernelCall) -> KernelCall:
+    """The call of the kernels for nibbles."""
+    return with_weights(call, "nibbles", nibble_words(node.inputs[1]))
+
+
+def with_weights(call: KernelCall, layout: str, weights: Table) -> KernelCall:
+    """The call of the kernels for weights in this layout: no x_l and w_l."""
     x, _, b, _, _, *rest = call.args
-    kernel = call.kernel.replace("conv2d_dsp_s8", "conv2d_packed_dsp_s8")
-    return replace(call, kernel=kernel, args=(x, packed_weights(node.inputs[1]), b, *rest))
+    kernel = call.kernel.replace("conv2d_dsp_s8", f"conv2d_{layout}_dsp_s8")
+    return replace(call, kernel=kernel, args=(x, weights, b, *rest))

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mcutrain.trainer.fixedpoint import Int64, Requant
+from mcutrain.trainer.graph.cutting import KeptAxis, Ties, tied_pair
 from mcutrain.trainer.graph.op import Op, OutputScale
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
 from mcutrain.trainer.ops.broadcast import Broadcast
@@ -39,6 +41,12 @@ class Elementwise(Op, ABC):
         a, b = node.inputs
         is_plain = a.type.shape == b.type.shape and Role.CONST not in (a.role, b.role)
         return self if is_plain else None
+
+    def tie(self, node: Node, ids: tuple[Array, ...], ties: Ties) -> Array | str:
+        return tied_pair(ids, node.output.type.shape, ties)
+
+    def cut(self, node: Node, kept: Mapping[Tensor, KeptAxis]) -> Op:
+        return self
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
         a, b = types

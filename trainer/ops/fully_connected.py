@@ -33,7 +33,7 @@ class FullyConnected(CrossChannel):
     def from_tflite(cls, source: OperatorSource) -> tuple[Op, tuple[Tensor, ...]]:
         if source.is_activation(1):
             return BatchMatMul.of_activations(source)
-        x, w = source.activation(0), source.weights()
+        x, w = source.activation(0), source.weights(may_be_int4=True)
         if len(w.type.shape) != 2 or source.option("WeightsFormat") != 0:
             raise UnsupportedOpError(f"{source}: weights {w.type.shape} in a packed format")
         return cls.read_layer(source, x, w, source.out.type.shape)

@@ -15,6 +15,7 @@ import numpy as np
 
 from mcutrain.trainer.fixedpoint import Int64, Requant, requantize, scale_exponent, wrap32
 from mcutrain.trainer.graph.call import Arg, KernelCall, Table
+from mcutrain.trainer.graph.cutting import Ties
 from mcutrain.trainer.graph.op import ErrorTensor, Op, OutputScale
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Tensor, TensorType
 from mcutrain.trainer.ops.error import RawError, error_types, format_of
@@ -60,6 +61,9 @@ class Lookup(Op, ABC):
 
     def narrowed(self, node: Node, channels: int) -> Op | None:
         return self
+
+    def tie(self, node: Node, ids: tuple[Array, ...], ties: Ties) -> Array | str:
+        return ids[0]
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
         (x,) = types

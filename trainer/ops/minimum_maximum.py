@@ -8,7 +8,7 @@ taken; of two equal ones that is the first.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from mcutrain.trainer.fixedpoint import Int64
 from mcutrain.trainer.graph.call import Arg, KernelCall, Table
+from mcutrain.trainer.graph.cutting import KeptAxis, Ties, tied_pair
 from mcutrain.trainer.graph.op import ErrorTensor, Op, OutputScale
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
 from mcutrain.trainer.ops.add import error_of_term
@@ -66,6 +67,12 @@ class Maximum(Op):
         a, b = node.inputs
         is_plain = a.type.shape == b.type.shape and Role.CONST not in (a.role, b.role)
         return self if is_plain else None
+
+    def tie(self, node: Node, ids: tuple[Array, ...], ties: Ties) -> Array | str:
+        return tied_pair(ids, node.output.type.shape, ties)
+
+    def cut(self, node: Node, kept: Mapping[Tensor, KeptAxis]) -> Op:
+        return self
 
     def first_is_taken(self, a: Array, b: Array) -> Array:
         """bool, of the shape that both are repeated to."""

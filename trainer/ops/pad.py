@@ -7,7 +7,7 @@ means 0 (TFLite PAD), or a constant of the same quantisation (PADV2).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from mcutrain.trainer.graph.tensor import Array, Tensor, TensorType
 from mcutrain.trainer.ops.strided_error import StridedError, Strides, row_major
 
 if TYPE_CHECKING:
+    from mcutrain.trainer.graph.cutting import KeptAxis, Ties
     from mcutrain.trainer.graph.op import Node, OperatorSource, Tape
 
 MAX_AXES = 4
@@ -63,6 +64,15 @@ class Pad(Op):
 
     def narrowed(self, node: Node, channels: int) -> Op | None:
         return None if self.before[-1] or self.after[-1] else self
+
+    def tie(self, node: Node, ids: tuple[Array, ...], ties: Ties) -> Array | str:
+        widths = tuple(zip(self.before, self.after, strict=True))
+        if not (self.before[-1] or self.after[-1]):
+            return np.pad(ids[0], widths, mode="edge")
+        return np.pad(ids[0], widths, constant_values=ties.stay("it is padding"))
+
+    def cut(self, node: Node, kept: Mapping[Tensor, KeptAxis]) -> Op:
+        return self
 
     def vjp(
         self, node: Node, error: ErrorTensor, tape: Tape

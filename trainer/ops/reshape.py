@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.graph.op import BehindHead, ErrorTensor, Op
 from mcutrain.trainer.graph.tensor import Array, Tensor, TensorType
 
 if TYPE_CHECKING:
+    from mcutrain.trainer.graph.cutting import KeptAxis, Ties
     from mcutrain.trainer.graph.op import Node, OperatorSource, Tape
 
 
@@ -52,6 +55,15 @@ class Reshape(Op):
             return None
         return replace(self, shape=(*self.shape[:-1], channels))
 
+    def told(self) -> Mapping[int, Array]:
+        return {1: np.array(self.shape)}
+
+    def tie(self, node: Node, ids: tuple[Array, ...], ties: Ties) -> Array | str:
+        return ids[0].reshape(self.shape)
+
+    def cut(self, node: Node, kept: Mapping[Tensor, KeptAxis]) -> Op:
+        return replace(self, shape=kept[node.output].shape(self.shape))
+
     def reference(self, node: Node, *inputs: Array) -> tuple[Array, ...]:
         return (inputs[0].reshape(self.shape),)
 
@@ -84,3 +96,6 @@ class ExpandDims(Reshape):
         axis = told[0] if len(told) == 1 else rank
         if not -rank <= axis < rank or shape != (*old[: axis % rank], 1, *old[axis % rank :]):
             raise ModelError(f"{source}: {old} with the new axis {told} is not {shape}")
+
+    def told(self) -> Mapping[int, Array]:
+        return {}

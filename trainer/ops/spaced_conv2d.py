@@ -46,6 +46,9 @@ class SpacedConv2D(Conv2D):
     def learns_in_part(self) -> bool:
         return self.groups == 1
 
+    def filter_groups(self) -> int:
+        return self.groups
+
     def geometry(self, x: TensorType, w: TensorType) -> SpacedGeometry:
         dense = super().geometry(x, w)
         return SpacedGeometry(**vars(dense), **self.spacing())

@@ -6,7 +6,7 @@ Forward: out[i] = x[permuted i], one quantisation (TFLite TRANSPOSE).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from mcutrain.trainer.ops.strided_copy import strided_copy
 from mcutrain.trainer.ops.strided_error import StridedError, Strides, row_major
 
 if TYPE_CHECKING:
+    from mcutrain.trainer.graph.cutting import KeptAxis, Ties
     from mcutrain.trainer.graph.op import Node, OperatorSource, Tape
 
 
@@ -74,6 +75,12 @@ class Transpose(Op):
     def narrowed(self, node: Node, channels: int) -> Op | None:
         keeps_last = self.order[-1] == len(self.order) - 1
         return replace(self, shape=(*self.shape[:-1], channels)) if keeps_last else None
+
+    def tie(self, node: Node, ids: tuple[Array, ...], ties: Ties) -> Array | str:
+        return ids[0].transpose(self.order)
+
+    def cut(self, node: Node, kept: Mapping[Tensor, KeptAxis]) -> Op:
+        return replace(self, shape=kept[node.inputs[0]].shape(self.shape))
 
     def vjp(
         self, node: Node, error: ErrorTensor, tape: Tape

@@ -17,6 +17,7 @@ import numpy as np
 from mcutrain.trainer.errors import ModelError, UnsupportedOpError
 from mcutrain.trainer.fixedpoint import requants
 from mcutrain.trainer.graph.call import Rows, Table, Window
+from mcutrain.trainer.graph.cutting import along_last
 from mcutrain.trainer.graph.once import once_per_node
 from mcutrain.trainer.graph.op import ErrorTensor, Op, OutputScale
 from mcutrain.trainer.graph.tensor import (
@@ -35,6 +36,7 @@ from mcutrain.trainer.ops.sgd import BiasUpdate
 from mcutrain.trainer.ops.window import MAX_TAPS, Geometry, Placement
 
 if TYPE_CHECKING:
+    from mcutrain.trainer.graph.cutting import Ties
     from mcutrain.trainer.graph.op import Node, OperatorSource, Tape
 
 BEYOND_INT8 = "some of its uint8 weights are beyond int8"  # of a layer read in two parts
@@ -116,7 +118,7 @@ class Weighted(Op, ABC):
 
     @classmethod
     def from_tflite(cls, source: OperatorSource) -> tuple[Op, tuple[Tensor, ...]]:
-        x, w = source.activation(0), source.weights()
+        x, w = source.activation(0), source.weights(may_be_int4=True)
         if len(w.type.shape) != 4:
             raise ModelError(f"{source}: the weights have the shape {w.type.shape}")
         dilation = int(source.option("DilationHFactor")), int(source.option("DilationWFactor"))
@@ -249,6 +251,31 @@ class Weighted(Op, ABC):
         scale, zero_point = self.rescaling(node), self.out_quant.zero_point
         out = quantized(acc, scale, zero_point, self.limits(), bias)
         return out.reshape(self.out_shape)
+
+    def filter_groups(self) -> int:
+        """How many groups of filters read channels of their own."""
+        return 1
+
+    def tie(self, node: Node, ids: tuple[Array, ...], ties: Ties) -> Array | str:
+        """What filters make has new ids, and each column of weights reads one thing. Filters by
+        channel pass on what they read, unless that stays: then each reads a filter less."""
+        x, out, groups = ids[0], node.output.type.shape, self.filter_groups()
+        if self.has_two_parts:
+            return BEYOND_INT8
+        row, depth = along_last(x), node.inputs[1].type.shape[-1]
+        if self.by_channel:
+            if row is None:
+                return "its input has its channels along another axis than the last one"
+            times = out[-1] // row.size
+            if row.size > 1 and not ties.must_stay(row):
+                return np.broadcast_to(np.repeat(row, times), out)
+            return np.broadcast_to(np.tile(ties.make(node, times), row.size), out)
+        read = row if row is not None and row.size % depth == 0 else x
+        columns = read.reshape(-1, depth)
+        ties.unite(columns[:1], columns)
+        ties.read(node, columns[0])
+        made = ties.make(node, out[-1] // groups)
+        return np.broadcast_to(np.tile(made, groups), out)
 
     def vjp(
         self, node: Node, error: ErrorTensor, tape: Tape

@@ -133,8 +133,8 @@ class FlatBufferPatch:
         self.check(vtable, 4)
         return int(struct.unpack_from("<H", self.old, vtable + 2)[0])
 
-    def copied(self, table_at: int, zeroed: int) -> Piece:
-        """A copy of a table of scalars, with the field ``zeroed`` 0."""
+    def copied(self, table_at: int, changed: Mapping[int, bytes]) -> Piece:
+        """A copy of a table of scalars, with other values of fields that it has."""
         vtable = table_at - struct.unpack_from("<i", self.old, table_at)[0]
         nbytes, size = struct.unpack_from("<H", self.old, vtable)[0], self.table_bytes(table_at)
         self.check(vtable, nbytes)
@@ -143,7 +143,9 @@ class FlatBufferPatch:
         anchor = len(raw)
         raw += self.old[table_at : table_at + size]
         struct.pack_into("<i", raw, anchor, anchor)
-        raw[anchor + self.field(table_at, zeroed) - table_at] = 0
+        for number, value in changed.items():
+            at = anchor + self.field(table_at, number) - table_at
+            raw[at : at + len(value)] = value
         return Piece(raw, 4, 0, anchor)
 
     def elements(self, slot: int) -> list[int]:

@@ -174,13 +174,21 @@ class FileOperator:
             raise ModelError(f"{self}: input {position} is missing")
         return self.reader.read_integers(index)
 
-    def weights(self, position: int = 1, dtypes: tuple[DType, ...] = (DType.S8,)) -> Tensor:
-        """Input ``position``: symmetric weights of one of ``dtypes``."""
+    def weights(
+        self,
+        position: int = 1,
+        dtypes: tuple[DType, ...] = (DType.S8,),
+        *,
+        may_be_int4: bool = False,
+    ) -> Tensor:
+        """Input ``position``: symmetric weights of one of ``dtypes``; those that may be INT4, and
+        are, are int8 within -8..7."""
         name = f"{self.name}_w" if position == 1 else f"{self.name}_w{position}"
         index = self.input_index(position)
         if index < 0:
             raise ModelError(f"{self} has no weights at input {position}")
-        w = self.reader.read_tensor(index, name, Role.CONST)
+        reads_int4 = may_be_int4 and not self.reader.is_unsigned
+        w = self.reader.read_tensor(index, name, Role.CONST, may_be_int4=reads_int4)
         if self.reader.is_unsigned and w.type.dtype is DType.S8 and w.type.quant is not None:
             w, rest = centred(self, self.activation(0), w)
             self.beyond.append(rest)

@@ -84,6 +84,7 @@ class TflitePatch:
         self.tensors: list[Target] = self.targets(self.graph_at, 0)
         self.operators = [self.patch.follow(s) for s in self.slots(self.graph_at, OPERATORS)]
         self.records: dict[int, FileTensor] = {}
+        self.overwritten: dict[int, FileTensor] = {}
         self.spans = [self.span(at) for at in self.buffers if isinstance(at, int)]
         self.data: dict[int, bytes] = {}
         for graph in (self.graph_at, *self.other_graphs):
@@ -155,8 +156,8 @@ class TflitePatch:
 
     def tensor(self, index: int) -> FileTensor:
         """The tensor as declared, changes included."""
-        if index in self.records:
-            return self.records[index]
+        if (known := self.records.get(index) or self.overwritten.get(index)) is not None:
+            return known
         if not 0 <= index < len(self.tensors):
             raise ModelError(f"the file has no tensor {index}")
         t = self.subgraph.Tensors(index)
@@ -280,7 +281,7 @@ class TflitePatch:
         if self.activation(operator):
             slot = self.options_slot(operator)
             options = self.patch.follow(slot)
-            copy = self.patch.copied(options, FUSED_ACTIVATION[self.kind(operator)])
+            copy = self.patch.copied(options, {FUSED_ACTIVATION[self.kind(operator)]: b"\0"})
             self.patch.point(slot, copy, self.patch.table_bytes(options))
 
     def new_shape(self, operator: int) -> list[int]:

@@ -11,6 +11,7 @@ import tflite
 
 from mcutrain.trainer.errors import ModelError, UnsupportedOpError
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
+from mcutrain.trainer.int4 import unpaired
 from mcutrain.trainer.model import State
 from mcutrain.trainer.tflite.bounds import MAX_ELEMENTS, MAX_RANK
 from mcutrain.trainer.tflite.buffers import contents, has_contents
@@ -28,6 +29,7 @@ DTYPES = {
     tflite.TensorType.INT32: DType.S32,
     tflite.TensorType.UINT8: DType.U8,
 }
+BYTE = np.dtype(np.uint8)
 INTEGERS = {tflite.TensorType.INT32: np.int32, tflite.TensorType.INT64: np.int64}
 TYPE_NAMES = {v: k for k, v in vars(tflite.TensorType).items() if isinstance(v, int)}
 OLDER = "convert it with a TFLite converter of the schema that is known here, or an older one"
@@ -84,8 +86,12 @@ class FileTensors:
             )
         return tuple(int(table.Shape(k)) for k in range(table.ShapeLength()))
 
-    def read_tensor(self, index: int, name: str, role: Role) -> Tensor:
-        """The declared tensor ``index``: type, role and data checked against its buffer."""
+    def read_tensor(
+        self, index: int, name: str, role: Role, *, may_be_int4: bool = False
+    ) -> Tensor:
+        """The declared tensor ``index``: type, role and data checked against its buffer.
+
+        A constant of INT4, where it may be one, is int8 here, within its range."""
         label = self.label(index)
         table = self.subgraph.Tensors(index)
         shape = self.shape_of(index)
@@ -93,7 +99,8 @@ class FileTensors:
             shape = shape or (1,)  # a scalar
         if not shape or min(shape) < 1 or math.prod(shape) > MAX_ELEMENTS:
             raise ModelError(f"{self.where}: tensor '{label}' has the shape {shape}")
-        if table.Type() not in DTYPES:
+        is_int4 = table.Type() == tflite.TensorType.INT4 and may_be_int4 and role is Role.CONST
+        if table.Type() not in DTYPES and not is_int4:
             raise UnsupportedOpError(
                 f"{self.where}: tensor '{label}' is {TYPE_NAMES.get(table.Type(), 'unknown')}; "
                 "an int8 model is needed",
@@ -102,8 +109,14 @@ class FileTensors:
         self.require_plain(table, label)
         if role is Role.CONST:
             self.require_constant(index)
-        type_ = TensorType(shape, DTYPES[table.Type()], self.read_quant(table, label, shape))
-        data = self.read_buffer(table.Buffer(), type_, label) if role is Role.CONST else None
+        dtype = DType.S8 if is_int4 else DTYPES[table.Type()]
+        type_ = TensorType(shape, dtype, self.read_quant(table, label, shape))
+        data = None
+        if is_int4:
+            both = self.read_array(table.Buffer(), (-(-type_.size // 2),), BYTE, label)
+            data = unpaired(both, type_.size).reshape(shape)
+        elif role is Role.CONST:
+            data = self.read_buffer(table.Buffer(), type_, label)
         if self.is_unsigned and type_.dtype is DType.U8:
             type_, data = signed(type_, data)
         tensor = Tensor(name, type_, role, data, label, file_index=index)

@@ -10,7 +10,7 @@ import pytest
 
 from mcutrain.trainer.graph.call import Table
 from mcutrain.trainer.graph.graph import Graph
-from mcutrain.trainer.graph.op import Node, packed_variant, variant_for
+from mcutrain.trainer.graph.op import Layout, Node, in_layout, variant_for
 from mcutrain.trainer.ops.conv2d import CrossChannel
 from mcutrain.trainer.ops.spacing import DilatedGeometry
 from tests.support.bench import assert_rows_are_equal, bench_plan, draw_inputs, node_of
@@ -82,7 +82,7 @@ def test_what_a_variant_computes_is_left_as_it_is() -> None:
     for case, features in itertools.product(ROWS, FEATURES):
         node = node_of(Graph(), case, frozen=FROZEN[case.name])
         node.op = variant_for(node, features)
-        node.op = packed_variant(node) or node.op
+        node.op = in_layout(node, Layout.PACKED) or node.op
         if node.op.needs:
             assert_plain(node)
             found += 1
