@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mcutrain.host.api.calibration import calibrate
     from mcutrain.host.api.callbacks import Callback, StopTraining
     from mcutrain.host.api.data import Dataset, load_data
+    from mcutrain.host.api.design import Design, design
     from mcutrain.host.api.device import Device
     from mcutrain.host.api.firmware import Firmware, build, generate
     from mcutrain.host.api.found_scheme import FoundScheme
@@ -38,15 +39,17 @@ if TYPE_CHECKING:
     from mcutrain.trainer.errors import Error
 
 __all__ = [
-    "Callback", "Dataset", "Device", "Epoch", "Error", "Firmware", "FoundScheme", "Front", "Model",
-    "Plan", "Run", "SmallModel", "Step", "StopTraining", "Trainer", "audit", "blame", "build",
-    "calibrate", "generate", "load", "load_data", "loggers", "plan", "search", "shrink", "unlearn",
+    "Callback", "Dataset", "Design", "Device", "Epoch", "Error", "Firmware", "FoundScheme",
+    "Front", "Model", "Plan", "Run", "SmallModel", "Step", "StopTraining", "Trainer", "audit",
+    "blame", "build", "calibrate", "design", "generate", "load", "load_data", "loggers", "plan",
+    "search", "shrink", "unlearn",
 ]  # fmt: skip
 
 _API = "mcutrain.host.api."
 _HOMES = {
     "Callback": _API + "callbacks",
     "Dataset": _API + "data",
+    "Design": _API + "design",
     "Device": _API + "device",
     "Epoch": _API + "progress",
     "Error": "mcutrain.trainer.errors",
@@ -64,6 +67,7 @@ _HOMES = {
     "blame": _API + "records",
     "build": _API + "firmware",
     "calibrate": _API + "calibration",
+    "design": _API + "design",
     "generate": _API + "firmware",
     "load": _API + "model",
     "load_data": _API + "data",

@@ -215,7 +215,14 @@ def request_of(model: Model, given: dict[str, Any]) -> Request:
     """The request of options by their names, for the part of the file that was read. Raises Error
     for an option that there is not."""
     section = model.content.section
-    given, found = {**given, "start": section.start, "end": section.end}, dict[str, Any]()
+    given = {**given, "start": section.start, "end": section.end}
+    return Request.of(model.path, **options_of(given))
+
+
+def options_of(given: dict[str, Any]) -> dict[str, Any]:
+    """The options that are given, as PlanOptions has them. Raises Error for one that there is
+    not."""
+    found = dict[str, Any]()
     for name, value in given.items():
         if name not in OPTIONS:
             near = difflib.get_close_matches(name, OPTIONS, 1)
@@ -223,7 +230,7 @@ def request_of(model: Model, given: dict[str, Any]) -> Request:
             raise Error(f"a plan has no option {name}: {hint}")
         if value is not None and value is not False:
             found[name] = option_value(name, value)
-    return Request.of(model.path, **found)
+    return found
 
 
 def option_value(name: str, value: Any) -> Any:

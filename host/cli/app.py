@@ -13,6 +13,7 @@ import typer
 from mcutrain.host.cli.commands.boards import flash, monitor, ports, selftest
 from mcutrain.host.cli.commands.build import build, generate
 from mcutrain.host.cli.commands.collect import collect
+from mcutrain.host.cli.commands.design import design
 from mcutrain.host.cli.commands.evaluate import evaluate
 from mcutrain.host.cli.commands.kept import load, push, reset, save
 from mcutrain.host.cli.commands.key import key
@@ -79,6 +80,13 @@ COMMANDS: tuple[tuple[Callable[..., None], str, str], ...] = (
         "Examples: mcutrain search model.tflite --data mine.npz --sram 65536 --classes 5; "
         "mcutrain search model.tflite --data mine.npz --sram 131072 --target sim:mps2_an386 "
         "--trials 64 --plot front.png",
+    ),
+    (
+        design,
+        TRAIN,
+        "Examples: mcutrain design --data people.npz --sram 4K --output net.tflite; "
+        "mcutrain design --data photos/ --shape 32x32x1 --own mine.npz --sram 16K --flash 64K "
+        "--trials 48 --output net.tflite",
     ),
     (
         shrink,

@@ -15,6 +15,8 @@ from mcutrain.host.cli.ports import missing_for
 from mcutrain.host.cost import planned
 from mcutrain.host.data.options import DataOptions
 from mcutrain.host.defaults import AUTO
+from mcutrain.host.designing.command import DesignJob
+from mcutrain.host.designing.command import prepared as prepared_design
 from mcutrain.host.errors import TransportError
 from mcutrain.host.link.transport import why_not_open
 from mcutrain.host.prediction.density import traced
@@ -113,6 +115,43 @@ def of_search(job: SearchJob, reporter: Reporter) -> Told:
                   "steps": steps}]  # fmt: skip
     told = of_plan(plan, target) | {"samples": {"train": len(samples.x)}, "trainings": trainings}
     return told | written(job.output, job.plot, job.folder)
+
+
+def of_design(job: DesignJob, reporter: Reporter) -> Told:
+    """What `mcutrain design` would do. Raises Error as it does."""
+    from mcutrain.host.designing.pricing import NetPricer
+
+    workshop, notes = prepared_design(job)
+    reporter.tell(notes)
+    plan, handmade = job.plan, NetPricer(workshop, job.limits).handmade()
+    own = 0 if workshop.own is None else len(workshop.own)
+    return {
+        "update": workshop.request.options.update,
+        "handmade": [net.shown for net in handmade],
+        "shape": list(workshop.shape),
+        "outputs": workshop.outputs,
+        "samples": {"general": len(workshop.general), "own": own},
+        "trials": plan.trials,
+        "trainings": [{"why": "promoted nets", "trainings": plan.promoted * plan.seeds,
+                       "epochs": plan.epochs}],
+        "notes": [asdict(note) for note in notes],
+        **written(job.output, job.folder),
+    }  # fmt: skip
+
+
+def design_lines(told: Told) -> list[str]:
+    """A dry design for people."""
+    shape, samples = "x".join(map(str, told["shape"])), told["samples"]
+    said = [
+        f"dry run: nets for samples of {shape}, {told['outputs']} outputs, {told['update']}; "
+        "nothing is done",
+        "samples: " + ", ".join(f"{count:,} {name}" for name, count in samples.items() if count),
+        f"trials: {told['trials']} nets beside those made by hand that fit, "
+        + (", ".join(told["handmade"]) or "none"),
+        *(f"{each['why']}: {each['trainings']} trainings of {each['epochs']} epochs"
+          for each in told["trainings"]),
+    ]  # fmt: skip
+    return [*said, *(f"would write {path}" for path in told["files"])]
 
 
 def of_shrinking(job: ShrinkJob, reporter: Reporter) -> Told:

@@ -229,6 +229,12 @@ def takes_request(command: Callable[..., None]) -> Callable[..., None]:
     return taking(command, MODEL_PARAMETER, lambda model, **asked: request(model, **asked))
 
 
+def takes_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with PLAN_PARAMETERS in place of its own first one: a request of a model that the
+    command makes."""
+    return taking(command, None, lambda **asked: request(Path(), **asked))
+
+
 def takes_requests(command: Callable[..., None]) -> Callable[..., None]:
     """``takes_request`` of a command whose first parameter is a list: the options are those of
     each model."""
@@ -240,13 +246,14 @@ def takes_requests(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def taking(
-    command: Callable[..., None], model: inspect.Parameter, made: Callable[..., Any]
+    command: Callable[..., None], model: inspect.Parameter | None, made: Callable[..., Any]
 ) -> Callable[..., None]:
-    """The command with ``model`` and PLAN_PARAMETERS, of which its first one is ``made``."""
+    """The command with ``model``, if there is one, and PLAN_PARAMETERS, of which its first one is
+    ``made``."""
     # Request is known to type checkers alone: its module imports NumPy.
     names = {"Request": object}
     own = list(inspect.signature(command, eval_str=True, locals=names).parameters.values())[1:]
-    asked = {"model": model, **PLAN_PARAMETERS}
+    asked = {**({} if model is None else {"model": model}), **PLAN_PARAMETERS}
 
     @functools.wraps(command)
     def run(**values: Any) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trains schemes in parallel processes, or in this one if there is one job."""
+"""Trains in parallel processes, or in this one if there is one job."""
 
 from __future__ import annotations
 
@@ -10,15 +10,20 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
-
-from mcutrain.host.search.trial import Setup, TrialEffort, TrialScore
-from mcutrain.trainer.options import Scheme
-
-_setup: Setup | None = None  # of a worker process
+from typing import Any, Protocol
 
 
-def begin(setup: Setup) -> None:
+class Scorer(Protocol):
+    """All that a process needs to train, such as a Setup of schemes; it can be pickled."""
+
+    def score(self, wanted: Any, effort: Any, /) -> Any:
+        """What a training of ``wanted`` comes to."""
+
+
+_setup: Scorer | None = None  # of a worker process
+
+
+def begin(setup: Scorer) -> None:
     global _setup
     _setup = setup
     threading.Thread(target=end_with_parent, daemon=True).start()
@@ -32,40 +37,40 @@ def end_with_parent() -> None:
     os._exit(1)
 
 
-def work(scheme: Scheme, effort: TrialEffort) -> TrialScore:
+def work(wanted: Any, effort: Any) -> Any:
     assert _setup is not None
-    return _setup.score(scheme, effort)
+    return _setup.score(wanted, effort)
 
 
 @dataclass
 class Pool:
     """Trainings under way, by what the caller knows them by."""
 
-    setup: Setup
+    setup: Scorer
     jobs: int
     executor: ProcessPoolExecutor | None
-    pending: dict[Future[TrialScore], Any] = field(default_factory=dict)
+    pending: dict[Future[Any], Any] = field(default_factory=dict)
 
     @property
     def is_full(self) -> bool:
         return len(self.pending) >= self.jobs
 
-    def submit(self, tag: Any, scheme: Scheme, effort: TrialEffort) -> None:
+    def submit(self, tag: Any, wanted: Any, effort: Any) -> None:
         if self.executor is not None:
-            self.pending[self.executor.submit(work, scheme, effort)] = tag
+            self.pending[self.executor.submit(work, wanted, effort)] = tag
             return
-        done: Future[TrialScore] = Future()
-        done.set_result(self.setup.score(scheme, effort))
+        done: Future[Any] = Future()
+        done.set_result(self.setup.score(wanted, effort))
         self.pending[done] = tag
 
-    def next(self) -> list[tuple[Any, TrialScore]]:
+    def next(self) -> list[tuple[Any, Any]]:
         """(tag, score) of those that are done, of one at least. Raises what a training raised."""
         done, _ = wait(self.pending, return_when=FIRST_COMPLETED)
         return [(self.pending.pop(future), future.result()) for future in done]
 
 
 @contextmanager
-def pool(setup: Setup, jobs: int) -> Iterator[Pool]:
+def pool(setup: Scorer, jobs: int) -> Iterator[Pool]:
     if jobs == 1:
         yield Pool(setup, jobs, None)
         return
@@ -80,15 +85,15 @@ def pool(setup: Setup, jobs: int) -> Iterator[Pool]:
 
 def all_scores(
     workers: Pool,
-    wanted: list[tuple[str, Scheme]],
-    effort: TrialEffort,
-    done: Callable[[str, TrialScore], None],
+    wanted: list[tuple[str, Any]],
+    effort: Any,
+    done: Callable[[str, Any], None],
 ) -> None:
     """Train all that is wanted, by key; each score is handed to ``done`` as it comes."""
     waiting = list(wanted)
     while waiting or workers.pending:
         while waiting and not workers.is_full:
-            key, scheme = waiting.pop(0)
-            workers.submit(key, scheme, effort)
+            key, each = waiting.pop(0)
+            workers.submit(key, each, effort)
         for key, score in workers.next():
             done(key, score)

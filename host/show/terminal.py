@@ -425,6 +425,24 @@ def search_table(found: dict[str, Any]) -> None:
     )
 
 
+def design_table(found: dict[str, Any]) -> None:
+    """The nets of a design that were trained with several seeds, the best first."""
+    table = Table(title=f"the best of {found['tried']} nets, after adaptation")
+    for name in ("net", "made", "RAM", "flash", "MACs", "trial", "all seeds", "±"):
+        table.add_column(name, justify="left" if name in ("net", "made") else "right")
+    for r in found["ranked"]:
+        error = r["standard_error"]
+        scale = 100 if r["trial"]["mse"] is None else 1
+        table.add_row(
+            escape(r["net"]), "by hand" if r["is_handmade"] else "designed",
+            number(r["ram_bytes"]), number(r["flash_bytes"]), number(r["step_macs"]),
+            scored(r["trial"]), scored(r["confirmed"]),
+            "" if error is None else f"{scale * error:.2g}",
+        )  # fmt: skip
+    out.print(table)
+    lines([found["verdict"], f"wrote {found['output']}; next: {found['next']}"])
+
+
 def ports_table(found: dict[str, list[dict[str, Any]]]) -> None:
     table = Table()
     table.add_column("give")
