@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from mcutrain.host.building.cache import filling
 from mcutrain.host.building.compilers import GCC, Compiler, compile_c
 from mcutrain.host.places import FIRMWARE_DIR
 from mcutrain.trainer.variants import beyond
@@ -70,15 +71,23 @@ def kernel_archive(
     if archive.is_file():
         return archive
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as name:
+    with filling(folder):
+        if not archive.is_file():  # another process may have made it meanwhile
+            make_archive(archive, [*flags, f"-I{firmware}"], sources, compiler)
+    return archive
+
+
+def make_archive(
+    archive: Path, flags: Sequence[str], sources: Sequence[Path], compiler: Compiler
+) -> None:
+    """Compile the sources into a static library, which is there when it is whole."""
+    with tempfile.TemporaryDirectory(dir=archive.parent) as name:
         scratch = Path(name)
         for source in sources:
-            output = scratch / f"{source.stem}.o"
-            compile_c([*flags, "-c", f"-I{firmware}"], [source], output, compiler)
+            compile_c([*flags, "-c"], [source], scratch / f"{source.stem}.o", compiler)
         made = scratch / archive.name
         objects = sorted(scratch.glob("*.o"))
         subprocess.run(
             [*compiler.archiver, "rcs", made, *objects], check=True, env=compiler.environment
         )
         os.replace(made, archive)
-    return archive

@@ -19,18 +19,19 @@ LONG = {"rows-flash", "e8", "int8", "keyed"}  # whose sessions are like those of
 FAULTS = {
     "classes": ("spare", "mct/model_body.h", "classes < 2u || classes > MCT_API_CONST(CLASSES)",
                 "classes < 2u"),
-    "rows": ("rows", "mct/model_body.h", "offset == *came && nbytes <= limit_bytes - offset",
+    "rows": ("rows", "mct/model_arrival.h", "offset == *came && nbytes <= limit_bytes - offset",
              "offset == *came"),
-    "state": ("spare", "runtime/session.c", "!MCT_MODEL(state_is_valid)()", "false"),
-    "once": ("plain", "mct/model_body.h", "lacks_bytes != 0u ? MCT_ERR_SAMPLE : MCT_OK", "MCT_OK"),
+    "state": ("spare", "runtime/execute.h", "!MCT_MODEL(state_is_valid)()", "false"),
+    "once": ("plain", "mct/model_arrival.h", "lacks_bytes != 0u ? MCT_ERR_SAMPLE : MCT_OK",
+             "MCT_OK"),
     "slot": ("latents", "mct/model_latents.h", "slot >= MCT_API_LATENT_SLOTS) {\n        return "
              "MCT_ERR_RANGE", "false) {\n        return MCT_ERR_RANGE"),
-    "place": ("plain", "runtime/session.c", "offset <= limit_bytes && nbytes <= limit_bytes - "
+    "place": ("plain", "runtime/execute.h", "offset <= limit_bytes && nbytes <= limit_bytes - "
               "offset", "offset + nbytes <= limit_bytes"),
     "twice": ("plain", "runtime/session.c",
               "mct_link_session.was_new || request.type == MCT_MSG_HELLO", "true"),
     "key": ("keyed", "runtime/seal.c", "!are_equal(code, body + nbytes)", "false"),
-    "shown": ("keyed", "runtime/session.c", "!is_shown(index, data, nbytes)", "false"),
+    "shown": ("keyed", "runtime/execute.h", "!is_shown(index, data, nbytes)", "false"),
     "frame": ("plain", "runtime/frame.c", "d->nbytes < d->capacity", "true"),
 }  # fmt: skip
 

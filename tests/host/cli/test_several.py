@@ -76,7 +76,7 @@ def test_one_that_dies_leaves_the_other_alone(
     step = "    mct_mark_end();\n    return execute_digest("
     dies = f"    if (MCT_MODEL(steps)() == 7) {{ __builtin_trap(); }}\n{step}"
     gen = watch().folder / "gen"
-    elf = build_patched(gen, tmp_path, "runtime/session.c", step, dies)
+    elf = build_patched(gen, tmp_path, "runtime/execute.h", step, dies)
     with simulate("native", elf) as dying:
         ran = run(*TRAIN, "--port", dying, "--port", ports[1])
 
