@@ -13,6 +13,7 @@ from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.graph.op import BehindHead, Node
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Role, Tensor
 from mcutrain.trainer.ops.weighted import Weighted
+from mcutrain.trainer.tflite.compact import compacted
 from mcutrain.trainer.tflite.declared import FileTensor
 from mcutrain.trainer.tflite.metadata import TRAINING_STATE
 from mcutrain.trainer.tflite.patch import TflitePatch
@@ -27,14 +28,6 @@ UNCLAMPED = (-128, 127)
 UNSIGNED = "is a model of uint8, which has no place for what was trained as int8"
 
 
-@dataclass(frozen=True)
-class Export:
-    """A ``.tflite`` file; ``unused_bytes`` of it are old data that nothing refers to."""
-
-    data: bytes
-    unused_bytes: int
-
-
 def export_model(
     original: bytes,
     plan: TrainingPlan,
@@ -42,7 +35,7 @@ def export_model(
     options: Mapping[str, Any] | None = None,
     *,
     resumable: bool = True,
-) -> Export:
+) -> bytes:
     """The file that ``plan`` was made from, with what ``state`` holds of the plan's tensors.
 
     The head has the classes in use; spare ones are left out. A resumable file also holds the
@@ -59,7 +52,7 @@ def export_model(
             write_layer(patch, node, Values(state))
         write_last_layer(patch, layers[-1], Values(state, in_use))
         patch.set_metadata(TRAINING_STATE, stored)
-        return Export(patch.finish(), patch.unused_bytes)
+        return compacted(patch.finish())
     except READER_ERRORS as err:
         raise ModelError(f"the model file is damaged or another than the plan's: {err}") from err
 
