@@ -156,14 +156,14 @@ def test_classes_of_positions_are_compared_at_each() -> None:
 
 def test_a_model_that_keeps_state_learns_from_sequences() -> None:
     model = parse(random_model("SVDF", 2), "model")
-    x = drawn(model, 60).reshape(20, -1)
+    x = drawn(model, 180).reshape(60, -1)
     options = PlanOptions(sequence_length=3)
     found = distil(model, noisy(model), x, options, steps=LEAST_STEPS, rate=RATE)
 
     assert found.steps == LEAST_STEPS
     assert found.before is not None
     assert found.before.squared_error > 0
-    assert outputs_of(model, x, options).shape == (20, model.logits.type.size)
+    assert outputs_of(model, x, options).shape == (60, model.logits.type.size)
 
 
 def test_too_few_inputs_train_nothing() -> None:
