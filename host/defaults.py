@@ -4,6 +4,7 @@
 from pathlib import Path
 
 AUTO = "auto"  # learning rate
+DISTILLED = 8000  # steps of a distillation, at most
 BAUD = 1_000_000  # of a serial port
 EPOCHS = 10
 GUARD_MINUTES = 2.0  # of the trainings by which the guard decides, counted in what they compute

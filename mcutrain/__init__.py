@@ -33,13 +33,14 @@ if TYPE_CHECKING:
     from mcutrain.host.api.records import audit, blame, unlearn
     from mcutrain.host.api.run import Run
     from mcutrain.host.api.search import Front, search
+    from mcutrain.host.api.shrink import SmallModel, shrink
     from mcutrain.host.api.trainer import Trainer
     from mcutrain.trainer.errors import Error
 
 __all__ = [
     "Callback", "Dataset", "Device", "Epoch", "Error", "Firmware", "FoundScheme", "Front", "Model",
-    "Plan", "Run", "Step", "StopTraining", "Trainer", "audit", "blame", "build", "calibrate",
-    "generate", "load", "load_data", "loggers", "plan", "search", "unlearn",
+    "Plan", "Run", "SmallModel", "Step", "StopTraining", "Trainer", "audit", "blame", "build",
+    "calibrate", "generate", "load", "load_data", "loggers", "plan", "search", "shrink", "unlearn",
 ]  # fmt: skip
 
 _API = "mcutrain.host.api."
@@ -55,6 +56,7 @@ _HOMES = {
     "Model": _API + "model",
     "Plan": _API + "plan",
     "Run": _API + "run",
+    "SmallModel": _API + "shrink",
     "Step": _API + "progress",
     "StopTraining": _API + "callbacks",
     "Trainer": _API + "trainer",
@@ -67,6 +69,7 @@ _HOMES = {
     "load_data": _API + "data",
     "plan": _API + "plan",
     "search": _API + "search",
+    "shrink": _API + "shrink",
     "unlearn": _API + "records",
 }
 

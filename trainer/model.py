@@ -42,7 +42,7 @@ class Model:
     ``calibration`` says with how many samples the file's ranges were calibrated, if they were.
     ``states`` go on from inference to inference (trainer.sequence).
     ``section`` is the part of the file's network that it is. ``is_unsigned``: the file computes in
-    uint8.
+    uint8. ``held`` are the file's tensors that what is not of the section reads.
     """
 
     name: str
@@ -57,6 +57,7 @@ class Model:
     states: tuple[State, ...] = ()
     section: Section = WHOLE
     is_unsigned: bool = False
+    held: tuple[int, ...] = ()
 
     @property
     def weighted(self) -> list[Node]:

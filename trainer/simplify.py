@@ -9,19 +9,20 @@ made them and the weights that read them (docs/adr/0019).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 import numpy as np
 
-from mcutrain.trainer.fixedpoint import wrap32
 from mcutrain.trainer.graph.graph import Graph
 from mcutrain.trainer.graph.op import Node
-from mcutrain.trainer.graph.tensor import Array, QuantParams, Tensor, constant
+from mcutrain.trainer.graph.tensor import Array, Tensor
 from mcutrain.trainer.model import Model, rebuild, trim
 from mcutrain.trainer.ops.pad import Pad
 from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.options import Scheme
+from mcutrain.trainer.shrinking.cut import kept_axes, without_channels
+from mcutrain.trainer.shrinking.groups import Group, channel_groups
 
 
 def simplify(model: Model, scheme: Scheme) -> Model:
@@ -76,21 +77,6 @@ def can_fold(pad: Node, node: Node) -> bool:
     return bool(top < g.span[0] and left < g.span[1] and begins_inside)
 
 
-@dataclass
-class KeptChannels:
-    """What is known of the channels (the last axis) of each activation.
-
-    ``value`` holds a constant channel's value, else ``VARIES``; ``keep`` says which stay.
-    """
-
-    value: dict[Tensor, Array] = field(default_factory=dict)
-    keep: dict[Tensor, Array] = field(default_factory=dict)
-
-    def kept(self, tensor: Tensor) -> Array:
-        """Indices of the channels that stay."""
-        return np.flatnonzero(self.keep[tensor])
-
-
 VARIES = 1 << 10  # no int8 value
 
 
@@ -101,31 +87,40 @@ def drop_constant_channels(model: Model, learned: set[Node]) -> Model:
     or that cannot take its share into a bias.
     """
     frozen = frozen_nodes(model, learned)
-    channels = KeptChannels()
-    channels.value[model.input] = np.full(model.input.type.shape[-1], VARIES)
-    for node in model.graph.nodes:
-        channels.value[node.output] = constant_values(node, channels.value, node in frozen)
-        for other in node.outputs[1:]:
-            channels.value[other] = np.full(other.type.shape[-1], VARIES)
-    channels.keep = {t: value == VARIES for t, value in channels.value.items()}
-    for tensor in (model.input, model.logits, model.output):
-        channels.keep[tensor][:] = True
-    while spread_demand(model, channels, frozen):
-        pass
-    if all(keep.all() for keep in channels.keep.values()):
+    values = constant_channels(model, frozen)
+    if all((value == VARIES).all() for value in values.values()):
         return model
+    # No file is written: weights that two layers share may become two.
+    groups = channel_groups(replace(model, tied=()))
+    leaves = can_leave(model, values, frozen)
+    kept = {group.name: units_left(group, leaves) for group in groups.groups}
+    return without_channels(model, kept_axes(groups, kept), values)
 
-    def change(graph: Graph, node: Node, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
-        tensors = [t for t in (*node.inputs, node.output) if t in channels.keep]
-        if all(channels.keep[t].all() for t in tensors):
-            return None
-        if isinstance(node.op, Weighted):
-            return add_narrow_layer(graph, node, inputs, channels)
-        op = node.op.narrowed(node, len(channels.kept(node.output)))
-        assert op is not None
-        return graph.add(op, *inputs, name=node.name, index=node.index)
 
-    return rebuild(model, change)
+def can_leave(
+    model: Model, values: Mapping[Tensor, Array], frozen: Collection[Node]
+) -> Mapping[Tensor, Array]:
+    """(C,) bool for each activation: the constant channels that nobody who reads or makes them
+    needs."""
+    leaves = {tensor: value != VARIES for tensor, value in values.items()}
+    for node in model.graph.nodes:
+        if node not in frozen:
+            for tensor in (*node.inputs, *node.outputs):
+                leaves.get(tensor, np.zeros(1, bool))[:] = False
+        elif isinstance(node.op, Weighted) and not node.op.by_channel:
+            leaves[node.inputs[0]] &= absorbed(node, values[node.inputs[0]])
+    return leaves
+
+
+def units_left(group: Group, leaves: Mapping[Tensor, Array]) -> tuple[int, ...]:
+    """The units of a group that stay: one at least."""
+    gone = np.ones(group.units, bool)
+    for tensor, places in group.places.items():
+        if tensor.data is None:
+            is_last = group.axes[tensor] + 1 == len(tensor.type.shape)
+            gone &= leaves[tensor][places].all(axis=1) if is_last else False
+    gone[0] &= not gone.all()
+    return tuple(int(unit) for unit in np.flatnonzero(~gone))
 
 
 def frozen_nodes(model: Model, learned: set[Node]) -> set[Node]:
@@ -138,6 +133,17 @@ def frozen_nodes(model: Model, learned: set[Node]) -> set[Node]:
         else:
             frozen.add(node)
     return frozen
+
+
+def constant_channels(model: Model, frozen: Collection[Node]) -> dict[Tensor, Array]:
+    """Of each activation (C,): the value of each channel of the last axis that is constant because
+    of ``frozen`` nodes, else VARIES."""
+    values = {model.input: np.full(model.input.type.shape[-1], VARIES)}
+    for node in model.graph.nodes:
+        values[node.output] = constant_values(node, values, node in frozen)
+        for other in node.outputs[1:]:
+            values[other] = np.full(other.type.shape[-1], VARIES)
+    return values
 
 
 def constant_values(node: Node, known: Mapping[Tensor, Array], is_frozen: bool) -> Array:
@@ -185,74 +191,9 @@ def filled(tensor: Tensor, value: Array) -> Array:
     return np.broadcast_to(row, tensor.type.shape).copy()
 
 
-def spread_demand(model: Model, channels: KeptChannels, frozen: set[Node]) -> bool:
-    """Keep what readers need; whether anything was added."""
-    before = sum(int(keep.sum()) for keep in channels.keep.values())
-    for node in reversed(model.graph.nodes):
-        activations = [t for t in node.inputs if t in channels.keep]
-        out = channels.keep[node.output]
-        if not out.any():
-            out[0] = True
-        if node not in frozen or not can_narrow(node, out.size):
-            for tensor in (*activations, node.output):
-                channels.keep[tensor][:] = True
-        elif isinstance(node.op, Weighted) and node.op.by_channel:
-            x = channels.keep[activations[0]]
-            x |= out.reshape(x.size, -1).any(axis=1)
-            out |= np.repeat(x, out.size // x.size)
-        elif isinstance(node.op, Weighted):
-            x = channels.keep[activations[0]]
-            x |= ~absorbed(node, channels.value[activations[0]])
-        else:
-            for tensor in activations:
-                out |= channels.keep[tensor]
-            for tensor in activations:
-                channels.keep[tensor] |= out
-    return sum(int(keep.sum()) for keep in channels.keep.values()) > before
-
-
-def can_narrow(node: Node, count: int) -> bool:
-    """Whether the node can do with fewer channels of its input or output."""
-    if isinstance(node.op, Weighted):
-        x, w = (t.type.shape for t in node.inputs[:2])
-        if node.op.has_two_parts:
-            return False
-        return node.op.by_channel or x[-1] == w[-1]  # else it flattens: channels lie apart
-    return node.op.narrowed(node, count) is not None
-
-
 def absorbed(node: Node, value: Array) -> Array:
     """(I,) bool: the constant input channels whose share a bias can hold."""
     assert isinstance(node.op, Weighted)
     x, w = node.inputs[:2]
     inside = node.op.geometry(x.type, w.type).is_inside
     return np.asarray((value != VARIES) & (inside | (value == x.type.zero_point)))
-
-
-def add_narrow_layer(
-    graph: Graph, node: Node, inputs: tuple[Tensor, ...], channels: KeptChannels
-) -> tuple[Tensor, ...]:
-    """Append a layer with weights for the channels that stay, and the others' share as bias."""
-    x, (w, *bias) = node.inputs[0], node.inputs[1:]
-    assert isinstance(node.op, Weighted) and w.data is not None and w.type.quant is not None
-    op, kept_in, kept = node.op, channels.kept(x), channels.kept(node.output)
-    axis = op.out_axis
-    quant = w.type.quant
-    if len(quant.scales) > 1:
-        quant = QuantParams(tuple(quant.scales[c] for c in kept), quant.zero_point, quant.axis)
-    data = w.data.take(kept, axis=axis)
-    b = np.zeros(node.output.type.shape[-1], np.int64)
-    if bias:
-        assert bias[0].data is not None
-        b += bias[0].data.reshape(-1)
-    if not op.by_channel:
-        gone = np.flatnonzero(~channels.keep[x])
-        share = (channels.value[x][gone] - x.type.zero_point) * w.data[..., gone].astype(np.int64)
-        b += share.reshape(b.size, -1).sum(axis=1)
-        data = data.take(kept_in, axis=-1)
-    new_w = replace(w, data=data, type=replace(w.type, shape=data.shape, quant=quant))
-    new_b = constant(f"{node.name}_b", wrap32(b[kept]).astype(np.int32))
-    dead = tuple(int(k) for k, c in enumerate(kept) if c in op.dead)
-    shape = (*op.out_shape[:-1], len(kept))
-    op = replace(op, out_shape=shape, has_bias=True, dead=dead)
-    return graph.add(op, inputs[0], new_w, new_b, name=node.name, index=node.index)

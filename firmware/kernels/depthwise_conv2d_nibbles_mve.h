@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Depthwise convolution of frozen weights within -8..7, two in a byte, sixteen channels at a time.
- * Twin of trainer/ops/depthwise_conv2d_mve.py, and equal to mct_depthwise_conv2d_mve_s8 and its row
- * (kernels/depthwise_conv2d_mve.h) in every bit.
+ * Twin of trainer/ops/depthwise_conv2d_nibbles_mve.py, and equal to mct_depthwise_conv2d_mve_s8 and
+ * its row (kernels/depthwise_conv2d_mve.h) in every bit.
  *
  * Weights lie as in the model file, the first of two in the low nibble. They are unpacked into
  * scratch memory first, which each row of outputs reads several times: a byte for each, to a whole

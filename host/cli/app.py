@@ -24,6 +24,7 @@ from mcutrain.host.cli.commands.pull import pull
 from mcutrain.host.cli.commands.records import audit, blame, unlearn
 from mcutrain.host.cli.commands.report import report
 from mcutrain.host.cli.commands.search import search
+from mcutrain.host.cli.commands.shrink import shrink
 from mcutrain.host.cli.commands.train import train
 from mcutrain.host.cli.commands.verify import verify
 from mcutrain.host.cli.completion import heed_colons
@@ -78,6 +79,12 @@ COMMANDS: tuple[tuple[Callable[..., None], str, str], ...] = (
         "Examples: mcutrain search model.tflite --data mine.npz --sram 65536 --classes 5; "
         "mcutrain search model.tflite --data mine.npz --sram 131072 --target sim:mps2_an386 "
         "--trials 64 --plot front.png",
+    ),
+    (
+        shrink,
+        TRAIN,
+        "Examples: mcutrain shrink model.tflite --data photos/ --sram 32K --output small.tflite; "
+        "mcutrain shrink model.tflite --data mine.npz --sram 16K --search --report small.html",
     ),
     (
         collect,

@@ -20,6 +20,8 @@ from mcutrain.host.link.transport import why_not_open
 from mcutrain.host.prediction.density import traced
 from mcutrain.host.prediction.predict import predict
 from mcutrain.host.search.command import SearchJob, check_search, samples_of
+from mcutrain.host.shrinking.job import ShrinkJob
+from mcutrain.host.shrinking.job import prepared as prepared_to_shrink
 from mcutrain.host.system.here import port_obstacle
 from mcutrain.host.training.beforehand import reason_not_to_guard
 from mcutrain.host.training.class_names import named
@@ -111,6 +113,17 @@ def of_search(job: SearchJob, reporter: Reporter) -> Told:
                   "steps": steps}]  # fmt: skip
     told = of_plan(plan, target) | {"samples": {"train": len(samples.x)}, "trainings": trainings}
     return told | written(job.output, job.plot, job.folder)
+
+
+def of_shrinking(job: ShrinkJob, reporter: Reporter) -> Told:
+    """What `mcutrain shrink` would do. Raises Error as it does."""
+    ready = prepared_to_shrink(job)
+    reporter.tell(ready.notes())
+    plan = ready.request.plan_of(ready.model)
+    told = of_plan(plan, Target.parse(job.target)) | {
+        "samples": {"inputs": len(ready.inputs.x), "held-out inputs": len(ready.inputs.held_x)},
+    }
+    return told | written(job.output, job.scheme if job.search else None, job.report, job.folder)
 
 
 def of_build(plan: TrainingPlan, target: Target, files: Iterable[Path]) -> Told:

@@ -79,6 +79,13 @@ def columns_of(
     return Columns(features, labels, group, split, len(header))
 
 
+def names_a_label(path: Path, options: DataOptions) -> bool:
+    """Whether a file says which column is the label: by its header, or the options do. Raises
+    DataError."""
+    _, header = next(rows_of(path), (0, []))
+    return options.label is not None or LABEL in header
+
+
 def rows_of(path: Path) -> Iterator[tuple[int, list[str]]]:
     """(number of its line, cells) of each row, the header first. Raises DataError."""
     try:

@@ -16,15 +16,6 @@ from mcutrain.trainer.training_plan import TrainingPlan
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What there is; None is no limit."""
-
-    sram: int
-    flash: int | None = None
-    instructions: int | None = None
-
-
-@dataclass(frozen=True)
 class Overhead:
     """What a build adds to the plan: stack, link and other RAM; code and other flash; and how many
     instructions of a step were counted for each that was predicted."""
@@ -34,21 +25,45 @@ class Overhead:
     factor: float = 1.0
 
 
+NO_OVERHEAD = Overhead()
+
+
 @dataclass(frozen=True)
 class Cost:
     """Of a scheme, by its plan alone: bytes of arena, learned state and constants, MACs of a
-    step and its predicted instructions; bytes of the next sample and of the chain's record."""
+    step and its predicted instructions; bytes held beside arena and state (``held_bytes``)."""
 
     arena: int
     learned: int
     constants: int
     macs: int
-    ahead: int = 0
+    held: int = 0
     instructions: int = 0
 
     @property
     def sram(self) -> int:
-        return self.arena + self.learned + self.ahead
+        return self.arena + self.learned + self.held
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What there is; None is no limit."""
+
+    sram: int
+    flash: int | None = None
+    instructions: int | None = None
+
+    def sums(self, cost: Cost, overhead: Overhead = NO_OVERHEAD) -> dict[str, tuple[float, int]]:
+        """(what is needed, what there is) of each limit."""
+        found: dict[str, tuple[float, int]] = {
+            "bytes of RAM": (cost.sram + overhead.sram, self.sram)
+        }
+        if self.flash is not None:
+            found["bytes of flash"] = (cost.constants + overhead.flash, self.flash)
+        if self.instructions is not None:
+            needed = round(cost.instructions * overhead.factor)
+            found["instructions a step"] = (needed, self.instructions)
+        return found
 
 
 def cost_of(plan: TrainingPlan, with_constants: bool, with_instructions: bool = False) -> Cost:
@@ -59,7 +74,7 @@ def cost_of(plan: TrainingPlan, with_constants: bool, with_instructions: bool = 
         memory.state_bytes,
         constant_bytes(plan) if with_constants else 0,
         plan.step_macs,
-        plan.ahead_bytes + plan.record_bytes,
+        plan.held_bytes,
         predict(plan, core_of(plan.chip.name)).step if with_instructions else 0,
     )
 
@@ -79,7 +94,7 @@ class Pricer:
     request: Request
     model: Model
     limits: Limits
-    overhead: Overhead = Overhead()
+    overhead: Overhead = NO_OVERHEAD
     known: dict[Key, Cost | None] = field(default_factory=dict)
 
     def cost(self, scheme: Scheme) -> Cost | None:
@@ -102,16 +117,7 @@ class Pricer:
 
     def sums(self, cost: Cost) -> dict[str, tuple[float, int]]:
         """(what is needed, what there is) of each limit."""
-        found: dict[str, tuple[float, int]] = {
-            "bytes of RAM": (cost.sram + self.overhead.sram, self.limits.sram)
-        }
-        if self.limits.flash is not None:
-            needed = cost.constants + self.overhead.flash
-            found["bytes of flash"] = (needed, self.limits.flash)
-        if self.limits.instructions is not None:
-            needed = round(cost.instructions * self.overhead.factor)
-            found["instructions a step"] = (needed, self.limits.instructions)
-        return found
+        return self.limits.sums(cost, self.overhead)
 
     def excess(self, cost: Cost) -> float:
         """By how much the worst limit is passed, as a share of it; 0 or less if it fits."""

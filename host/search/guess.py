@@ -51,7 +51,7 @@ class Guess:
         steps = deepest + 0.5 * (sum(macs) - deepest)
         return Cost(
             round(self.head.arena + held), round(self.head.learned + sum(learned)),
-            self.head.constants, round(self.head.macs + steps), self.head.ahead,
+            self.head.constants, round(self.head.macs + steps), self.head.held,
         )  # fmt: skip
 
     def deltas(self, genes: Genes) -> tuple[tuple[float, ...], ...]:

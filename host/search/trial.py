@@ -47,11 +47,7 @@ class Samples:
         """The training samples of a data set, never the test samples."""
         if group is None:
             group = np.zeros(len(data.x_train), np.int64)
-        if group.shape != (len(data.x_train),) or group.dtype.kind not in "iu":
-            raise DataError(
-                f"group_train is {group.dtype} of shape {group.shape}: one integer for each of the "
-                f"{len(data.x_train)} samples of x_train is needed"
-            )
+        check_groups(group, len(data.x_train))
         return cls(data.x_train, data.y_train, group)
 
     def digest(self) -> str:
@@ -59,6 +55,15 @@ class Samples:
         for array in (self.x, self.y, self.group):
             found.update(np.ascontiguousarray(array).tobytes())
         return found.hexdigest()[:16]
+
+
+def check_groups(group: Array, samples: int) -> None:
+    """Raises DataError unless it says whose each of the training samples is."""
+    if group.shape != (samples,) or group.dtype.kind not in "iu":
+        raise DataError(
+            f"group_train is {group.dtype} of shape {group.shape}: one integer for each of the "
+            f"{samples} samples of x_train is needed"
+        )
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ FLOORS = {
         {"attached", "cost", "simulation"},
         {"collecting", "flashing", "project", "training"},
         {"budget", "record", "search", "selftest"},
-        {"show"},
+        {"show", "shrinking"},
         # What people use, by the shell or by Python: neither needs the other.
         {"api", "cli"},
     ],

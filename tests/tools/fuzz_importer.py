@@ -232,7 +232,7 @@ def exercise(data: bytes, rng: random.Random) -> None:
 
 def read_again(data: bytes, trained: Interpreter, shape: tuple[int, ...], section: Section) -> None:
     """The exported file is read, and goes on with equal bits."""
-    exported = export_model(data, trained.plan, trained.state, {}).data
+    exported = export_model(data, trained.plan, trained.state, {})
     again = parse(exported, "fuzz", "the export", section)
     assert again.training_state is not None
     if trained.plan.task.active is None and trained.plan.takes_label:

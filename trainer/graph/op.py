@@ -196,9 +196,9 @@ class Op:
         op = self.narrowed(node, len(kept[node.output].index)) if node.output in kept else None
         return op or self
 
-    def told(self) -> Mapping[int, tuple[int, ...]]:
-        """Integers that a file holds at inputs of the operator, by the position of the input, where
-        they say how many channels there are."""
+    def told(self) -> Mapping[int, Array]:
+        """Constants that a file holds at inputs of the operator and a node has not, by the position
+        of the input, where they depend on which channels there are; less their zero point."""
         return {}
 
     def rescaled(self, quant: QuantParams) -> Op:

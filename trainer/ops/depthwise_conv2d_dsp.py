@@ -7,10 +7,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from mcutrain.trainer.graph.call import KernelCall, Scratch
-from mcutrain.trainer.graph.op import Layout, Node
+from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.ops.depthwise_conv2d import DepthwiseConv2D
 from mcutrain.trainer.ops.dsp import NEEDS, requant_table
-from mcutrain.trainer.ops.nibbles import has_nibbles, in_file_order, unpacked_bytes
 from mcutrain.trainer.ops.window import Geometry
 
 NIBBLES_UNIT = "depthwise_conv2d_nibbles_dsp"
@@ -51,35 +50,6 @@ class DepthwiseConv2DDsp(DepthwiseConv2D):
         kernel = call.kernel.replace("conv2d_s8", "conv2d_dsp_s8")
         args = (x, w, b, w_l, channel, requant_table(node), Scratch(), out)
         return replace(call, unit=self.unit, kernel=kernel, args=args)
-
-
-@dataclass(frozen=True)
-class DepthwiseConv2DNibblesDsp(DepthwiseConv2DDsp):
-    """With frozen weights that are nibbles: they are unpacked into scratch memory."""
-
-    layout = Layout.NIBBLES
-
-    @classmethod
-    def covers(cls, node: Node) -> bool:
-        return super().covers(node) and has_nibbles(node)
-
-    def lower(self, node: Node) -> KernelCall:
-        return with_nibbles(node, super().lower(node))
-
-    def by_rows(self, node: Node) -> KernelCall | None:
-        call = super().by_rows(node)
-        return None if call is None else with_nibbles(node, call)
-
-    def scratch_bytes(self, node: Node) -> int:
-        return unpacked_bytes(node) + super().scratch_bytes(node)
-
-
-def with_nibbles(node: Node, call: KernelCall) -> KernelCall:
-    """The call with a table in place of the weights: no channels learn alone."""
-    x, _, b, _, _, *rest = call.args
-    kernel = call.kernel.replace("conv2d_dsp_s8", "conv2d_nibbles_dsp_s8")
-    args = (x, in_file_order(node), b, *rest)
-    return replace(call, unit=NIBBLES_UNIT, kernel=kernel, args=args)
 
 
 def window_bytes(g: Geometry) -> int:

@@ -6,11 +6,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from mcutrain.trainer.graph.call import KernelCall, Scratch
-from mcutrain.trainer.graph.op import Layout, Node
+from mcutrain.trainer.graph.call import KernelCall
+from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.ops.depthwise_conv2d import DepthwiseConv2D
 from mcutrain.trainer.ops.mve import NEEDS, shifts_right
-from mcutrain.trainer.ops.nibbles import has_nibbles, in_file_order, unpacked_bytes
 
 NIBBLES_UNIT = "depthwise_conv2d_nibbles_mve"
 
@@ -42,32 +41,3 @@ class DepthwiseConv2DMve(DepthwiseConv2D):
         x, w, b, _, _, _, *rest = call.args
         kernel = call.kernel.replace("conv2d_s8", "conv2d_mve_s8")
         return replace(call, unit=self.unit, kernel=kernel, args=(x, w, b, *rest))
-
-
-@dataclass(frozen=True)
-class DepthwiseConv2DNibblesMve(DepthwiseConv2DMve):
-    """With frozen weights that are nibbles: they are unpacked into scratch memory."""
-
-    layout = Layout.NIBBLES
-
-    @classmethod
-    def covers(cls, node: Node) -> bool:
-        return super().covers(node) and has_nibbles(node)
-
-    def lower(self, node: Node) -> KernelCall:
-        return with_nibbles(node, super().lower(node))
-
-    def by_rows(self, node: Node) -> KernelCall | None:
-        call = super().by_rows(node)
-        return None if call is None else with_nibbles(node, call)
-
-    def scratch_bytes(self, node: Node) -> int:
-        return unpacked_bytes(node)
-
-
-def with_nibbles(node: Node, call: KernelCall) -> KernelCall:
-    """The call with a table in place of the weights, and scratch memory before its output."""
-    x, _, *rest, out = call.args
-    kernel = call.kernel.replace("conv2d_mve_s8", "conv2d_nibbles_mve_s8")
-    args = (x, in_file_order(node), *rest, Scratch(), out)
-    return replace(call, unit=NIBBLES_UNIT, kernel=kernel, args=args)

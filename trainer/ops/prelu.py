@@ -4,8 +4,8 @@ x for x >= 0, alpha x below (He et al. 2015)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +21,7 @@ from mcutrain.trainer.ops.lookup import SLOPE_BITS
 from mcutrain.trainer.ops.overlap import in_step
 
 if TYPE_CHECKING:
+    from mcutrain.trainer.graph.cutting import KeptAxis, Ties
     from mcutrain.trainer.graph.op import Node, OperatorSource, Tape
 
 
@@ -83,6 +84,21 @@ class Prelu(Op):
         )
         out = wrap32(out + self.out_quant.zero_point)
         return (np.clip(out, *self.limits()).astype(np.int8),)
+
+    def tie(self, node: Node, ids: tuple[Array, ...], ties: Ties) -> Array | str:
+        return ids[0]
+
+    def cut(self, node: Node, kept: Mapping[Tensor, KeptAxis]) -> Op:
+        left, alphas = kept[node.inputs[0]], self.alphas(DType.S32)
+        axis = left.axis - len(node.inputs[0].type.shape)
+        if -axis > alphas.ndim or alphas.shape[axis] == 1:
+            return self
+        alphas = alphas.take(left.index, axis)
+        own = tuple(int(v) for v in alphas.ravel())
+        return replace(self, alpha=own, alpha_shape=alphas.shape)
+
+    def told(self) -> Mapping[int, Array]:
+        return {1: self.alphas(DType.S32)}
 
     def overlays(self, node: Node) -> dict[tuple[int, int], int]:
         return {(0, 0): 0}

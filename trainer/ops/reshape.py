@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.graph.op import BehindHead, ErrorTensor, Op
 from mcutrain.trainer.graph.tensor import Array, Tensor, TensorType
@@ -53,8 +55,8 @@ class Reshape(Op):
             return None
         return replace(self, shape=(*self.shape[:-1], channels))
 
-    def told(self) -> Mapping[int, tuple[int, ...]]:
-        return {1: self.shape}
+    def told(self) -> Mapping[int, Array]:
+        return {1: np.array(self.shape)}
 
     def tie(self, node: Node, ids: tuple[Array, ...], ties: Ties) -> Array | str:
         return ids[0].reshape(self.shape)
@@ -95,5 +97,5 @@ class ExpandDims(Reshape):
         if not -rank <= axis < rank or shape != (*old[: axis % rank], 1, *old[axis % rank :]):
             raise ModelError(f"{source}: {old} with the new axis {told} is not {shape}")
 
-    def told(self) -> Mapping[int, tuple[int, ...]]:
+    def told(self) -> Mapping[int, Array]:
         return {}

@@ -7,7 +7,7 @@ and UNPACK are one such part for each of their outputs).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.graph.call import KernelCall
+from mcutrain.trainer.graph.cutting import KeptAxis, Ties, varying_axes
 from mcutrain.trainer.graph.op import ErrorTensor, Op
 from mcutrain.trainer.graph.tensor import Array, Tensor, TensorType
 from mcutrain.trainer.ops.move import Move
@@ -103,6 +104,35 @@ class Slice(Move):
             shape=self.shape[:-1] + last,
         )
 
+    def tie(self, node: Node, ids: tuple[Array, ...], ties: Ties) -> Array | str:
+        for axis in varying_axes(ids[0]):
+            if self.count[axis] < self.x_shape[axis] or self.step[axis] != 1:
+                why = self.tie_part(ids[0], axis, ties)
+                if why:
+                    return why
+        return self.moved(ids[0])
+
+    def tie_part(self, ids: Array, axis: int, ties: Ties) -> str:
+        """Tie what must be for the part to be one of a smaller axis; why that cannot be, or ""."""
+        return "" if self.step[axis] == 1 else f"{self.tflite_name} takes some by steps"
+
+    def cut(self, node: Node, kept: Mapping[Tensor, KeptAxis]) -> Op:
+        left, out = kept[node.inputs[0]], kept.get(node.output)
+        first, count = list(self.first), list(self.count)
+        ends = [first[left.axis], first[left.axis] + count[left.axis]]
+        begin, end = np.searchsorted(left.index, ends)
+        first[left.axis], count[left.axis] = int(begin), int(end - begin)
+        return replace(
+            self,
+            shape=out.shape(self.shape) if out else self.shape,
+            x_shape=left.shape(self.x_shape),
+            first=tuple(first),
+            count=tuple(count),
+        )
+
+    def told(self) -> Mapping[int, Array]:
+        return {1: np.array(self.first), 2: np.array(self.count)}
+
     def overlays(self, node: Node) -> dict[tuple[int, int], int]:
         where = self.where
         if self.alias:
@@ -131,6 +161,12 @@ class StridedSlice(Slice):
     """x s8 -> out s8 (TFLite STRIDED_SLICE)."""
 
     tflite_name = "STRIDED_SLICE"
+
+    def tie_part(self, ids: Array, axis: int, ties: Ties) -> str:
+        return f"{self.tflite_name} takes some of them"
+
+    def told(self) -> Mapping[int, Array]:
+        return {}
 
     @classmethod
     def parts(cls, source: OperatorSource, shape: tuple[int, ...]) -> Iterator[Move]:
@@ -213,6 +249,16 @@ class Split(Slice):
     tflite_name = "SPLIT"
     data = 1
 
+    def tie_part(self, ids: Array, axis: int, ties: Ties) -> str:
+        """Parts stay equal: as many leave each."""
+        count = self.count[axis]
+        rows = np.moveaxis(ids, axis, 0).reshape(-1, count, ids.size // self.x_shape[axis])
+        ties.unite(rows[:1], rows)
+        return ""
+
+    def told(self) -> Mapping[int, Array]:
+        return {}
+
     @classmethod
     def parts(cls, source: OperatorSource, shape: tuple[int, ...]) -> Iterator[Move]:
         axis = axis_of(source, one_integer(source, 0), shape)
@@ -238,6 +284,9 @@ class SplitV(Split):
     tflite_name = "SPLIT_V"
     data = 0
 
+    def tie_part(self, ids: Array, axis: int, ties: Ties) -> str:
+        return f"{self.tflite_name} makes parts of sizes of their own"
+
     @classmethod
     def parts(cls, source: OperatorSource, shape: tuple[int, ...]) -> Iterator[Move]:
         """The input 1 has the sizes, of which one may be -1 for what is left."""
@@ -255,6 +304,12 @@ class Unpack(Slice):
     """x s8 -> out s8: all at one index of an axis, without the axis (TFLite UNPACK)."""
 
     tflite_name = "UNPACK"
+
+    def tie_part(self, ids: Array, axis: int, ties: Ties) -> str:
+        return f"{self.tflite_name} makes a tensor of each"
+
+    def told(self) -> Mapping[int, Array]:
+        return {}
 
     @classmethod
     def parts(cls, source: OperatorSource, shape: tuple[int, ...]) -> Iterator[Move]:

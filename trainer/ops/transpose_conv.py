@@ -12,9 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.graph.op import Op
-from mcutrain.trainer.graph.tensor import Tensor, TensorType
+from mcutrain.trainer.graph.tensor import Array, Tensor, TensorType
 from mcutrain.trainer.ops.spaced_conv2d import SpacedConv2D
 from mcutrain.trainer.ops.spacing import SpacedGeometry
 from mcutrain.trainer.ops.weighted import require_few_taps
@@ -56,8 +58,8 @@ class TransposeConv(SpacedConv2D):
         place = Placement(place.stride, place.padding, (out.type.shape[1], out.type.shape[2]))
         return cls.read_layer(source, x, w, place.shape(w.type.shape[0]), place)
 
-    def told(self) -> Mapping[int, tuple[int, ...]]:
-        return {0: self.out_shape}
+    def told(self) -> Mapping[int, Array]:
+        return {0: np.array(self.out_shape)}
 
     def geometry(self, x: TensorType, w: TensorType) -> SpacedGeometry:
         _, in_h, in_w, in_ch = x.shape

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from mcutrain.trainer.errors import ModelError
@@ -55,6 +57,8 @@ def write_node(patch: InPlace, node: Node) -> None:
     for tensor in node.outputs:
         if tensor.file_index >= 0:
             patch.set_shape(tensor.file_index, tensor.type.shape)
+    for index in between(patch, node):
+        patch.set_shape(index, node.output.type.shape)
     if isinstance(node.op, Weighted):
         write_layer(patch, node)
     else:
@@ -68,6 +72,16 @@ def write_node(patch: InPlace, node: Node) -> None:
         patch.set_told(node.index, position, values)
     if patch.kind(node.index) == "RESHAPE":
         patch.tell_new_shape(node.index, node.output.type.shape)
+
+
+def between(patch: InPlace, node: Node) -> Iterator[int]:
+    """The file's tensors between operators, one behind the other, that are one elementwise node: a
+    function in floating point between conversions. The node is the last of them."""
+    first, operator = node.inputs[0].file_index, node.index
+    is_chain = first >= 0 and first not in patch.inputs[operator]
+    while is_chain and (tensor := patch.inputs[operator][0]) != first:
+        yield tensor
+        operator = next(k for k, outputs in enumerate(patch.outputs) if tensor in outputs)
 
 
 def stored(tensor: Tensor) -> Array:

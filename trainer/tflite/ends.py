@@ -106,6 +106,14 @@ class Ends:
             f"take an output that is: {LISTED}",
         )
 
+    def held(self) -> tuple[int, ...]:
+        """The tensors that anything outside of the section reads: another operator, or who runs the
+        file."""
+        inside = {*self.operators, *self.listing.edges}
+        outside = (k for k in range(len(self.listing)) if k not in inside)
+        read = {t for k in outside for t in self.wiring.inputs[k]}
+        return tuple(sorted({*read, *self.file_outputs} - {NOWHERE}))
+
     def inputs_of(self, operators: Iterable[int]) -> list[int]:
         """The model's inputs that operators read; all if none is read."""
         read = {t for k in operators for t in self.wiring.inputs[k]}

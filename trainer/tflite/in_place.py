@@ -20,7 +20,7 @@ from mcutrain.trainer.tflite.patch import TflitePatch
 
 SHAPE, QUANTIZATION, SIGNATURE = 0, 4, 7  # fields of a Tensor
 LEAST, GREATEST, SCALE, ZERO_POINT = range(4)  # of QuantizationParameters
-INTEGERS = {2: "<i4", 4: "<i8"}  # int32 and int64, as a tensor declares them
+STORED = {2: "<i4", 4: "<i8", 9: "<i1"}  # int32, int64 and int8, as a tensor declares them
 COMPUTES = "PACK"  # of shapes that are computed, what makes them of single numbers
 
 
@@ -122,22 +122,27 @@ class InPlace(TflitePatch):
         index = self.add_tensor(replace(new, buffer=buffer))
         self.set_inputs(operator, [*self.inputs[operator][:position], index])
 
-    def set_told(self, operator: int, position: int, values: Sequence[int]) -> None:
-        """Change the integers that an operator is told at an input, or those that PACK makes them
-        of; where it is told -1, it finds out by itself."""
+    def set_told(self, operator: int, position: int, values: Array) -> None:
+        """Change a constant that an operator is told at an input, or what PACK makes it of, to
+        ``values`` beyond its zero point; an integer of -1 is found out by itself."""
         inputs = self.inputs[operator]
         if position >= len(inputs) or inputs[position] < 0:
             return
-        index = inputs[position]
-        dtype = INTEGERS.get(self.tensor(index).type, "<i4")
-        old = self.contents(index, dtype)
-        if old.size == len(values):
-            new = np.where(old == -1, -1, values).astype(dtype)
-            self.set_constant(operator, position, new.reshape(self.tensor(index).shape), None)
-        for k, outputs in enumerate(self.outputs):
-            if not old.size and index in outputs and self.kind(k) == COMPUTES and k < operator:
-                for part, value in enumerate(values):
-                    self.set_told(k, part, [value])
+        index, declared = inputs[position], self.tensor(inputs[position])
+        if declared.type not in STORED:
+            return
+        old = self.contents(index, STORED[declared.type])
+        if declared.quant is not None:
+            values = values + declared.quant.zero_point
+        elif old.size == values.size:
+            values = np.where(old == -1, -1, values.ravel()).reshape(declared.shape)
+        if old.size:
+            new = values.astype(STORED[declared.type])
+            self.set_constant(operator, position, new, None)
+        for k, outputs in enumerate(self.outputs[:operator]):
+            if not old.size and index in outputs and self.kind(k) == COMPUTES:
+                for part, value in enumerate(values.ravel()):
+                    self.set_told(k, part, np.array(value))
 
     def set_option(self, operator: int, number: int, value: int) -> None:
         """Change an int32 among the options of an operator. Raises ModelError if it has not got
@@ -150,7 +155,7 @@ class InPlace(TflitePatch):
         if self.users[table] == 1:
             self.patch.write(at, raw)
         else:
-            self.patch.point(slot, self.patch.copied(table, {number: raw}), 0)
+            self.patch.point(slot, self.patch.copied(table, {number: raw}))
 
     def tell_new_shape(self, operator: int, shape: Sequence[int]) -> None:
         """Change the shape in a RESHAPE's options, if there is one."""

@@ -174,7 +174,7 @@ class Reader:
             self.name, self.graph, source, logits_of(self.graph, output), output,
             training_state(self.file, self.where), self.pixels(ends.inputs[0]), self.tied(),
             calibration(self.file, self.where), tuple(self.declared.states), self.section,
-            self.declared.is_unsigned,
+            self.declared.is_unsigned, ends.held(),
         )  # fmt: skip
         if not trim(model).weighted:
             place = f" {self.section.place}" if self.section.place else ""

@@ -1,0 +1,318 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A shrinking as it is asked for, and the file that it leaves."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import shlex
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from mcutrain.host.building.target import Target
+from mcutrain.host.data.options import DEFAULT_DATA_OPTIONS, DataOptions
+from mcutrain.host.extras import require_extra
+from mcutrain.host.files import write_all
+from mcutrain.host.request import Request
+from mcutrain.host.search.budget import Limits, cost_of
+from mcutrain.host.shrinking.adapting import adapted
+from mcutrain.host.shrinking.distillation import STEPS
+from mcutrain.host.shrinking.inputs import ENOUGH, Inputs, read_inputs
+from mcutrain.host.shrinking.phases import Phases
+from mcutrain.host.shrinking.quality import has_new_head, plain, points_lost
+from mcutrain.host.shrinking.result import GroupKept, Point, Priced, Shrunk
+from mcutrain.host.shrinking.shrinking import Report, Shrinking, Smaller
+from mcutrain.host.training.class_names import named
+from mcutrain.host.training.reporter import Reporter
+from mcutrain.trainer.errors import DataError, Error, ModelError
+from mcutrain.trainer.model import Model
+from mcutrain.trainer.notes import Note
+from mcutrain.trainer.options import INT4
+from mcutrain.trainer.plan import ARITHMETIC_VERSION
+from mcutrain.trainer.shrinking.file import write_cut
+
+UNLIMITED = 1 << 40  # bytes of RAM: no limit
+ENDING = ".tflite"
+
+
+@dataclass(frozen=True)
+class ShrinkJob:
+    """What `mcutrain shrink` was asked to do. ``max_loss`` is in points, of accuracy or of
+    agreement; ``rate`` None: that of the distillation is found."""
+
+    request: Request
+    data: Path
+    sram: int | None = None
+    instructions: int | None = None
+    output: Path = Path("small.tflite")
+    max_loss: float | None = None
+    unlabelled: bool = False
+    search: bool = False
+    trials: int = 24
+    jobs: int = 1
+    epochs: int = 10
+    rate: float | None = None
+    target: str = "reference"
+    seed: int = 0
+    reading: DataOptions = DEFAULT_DATA_OPTIONS
+    report: Path | None = None
+    study: Path | None = None
+    steps: int = STEPS  # of the distillation, at most
+
+    @property
+    def folder(self) -> Path:
+        """Where what was finished is kept."""
+        return self.output.with_suffix(".shrink") if self.study is None else self.study
+
+    @property
+    def scheme(self) -> Path:
+        """Where a search writes what should learn."""
+        return self.output.with_suffix(".toml")
+
+    @property
+    def limits(self) -> Limits:
+        sram = UNLIMITED if self.sram is None else self.sram
+        return Limits(sram, self.request.options.flash, self.instructions)
+
+    @property
+    def in_four_bits(self) -> bool:
+        return self.request.options.frozen == INT4
+
+    @property
+    def is_limited(self) -> bool:
+        return any(limit is not None for limit in (self.sram, self.request.options.flash,
+                                                   self.instructions))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A job with all that it reads: the plan's request, the model, the inputs."""
+
+    job: ShrinkJob
+    request: Request
+    model: Model
+    inputs: Inputs
+    labelled: bool  # the labels are of the model's own classes
+
+    def notes(self) -> list[Note]:
+        found = [*self.inputs.notes]
+        if len(self.inputs.x) < ENOUGH:
+            count = len(self.inputs.x)
+            text = (
+                f"{count} inputs are few to make a model smaller with: {ENOUGH} are enough for "
+                "least squares, thousands help the distillation; they need no labels"
+            )
+            found.append(Note("x_train", "few inputs", float(count), text))
+        return found
+
+
+def check_shrink(job: ShrinkJob) -> None:
+    """Raises Error for what is wrong with a job itself."""
+    if not job.is_limited and not job.in_four_bits:
+        raise Error(
+            "shrink needs a budget: give --sram, --flash or --instructions, or --frozen int4 to "
+            "store frozen weights in 4 bits"
+        )
+    if job.search and job.sram is None:
+        raise Error("--search looks for what fits a budget of RAM: give --sram")
+    if job.search and "update" in job.request.given:
+        raise Error("--search chooses what learns: leave --update out")
+    if job.max_loss is not None and not 0 <= job.max_loss < math.inf:
+        raise Error(f"--max-loss is {job.max_loss:g}: give points, such as 2")
+    for path, option, ending in (
+        (job.output, "--output", ENDING),
+        (job.report, "--report", ".html"),
+    ):
+        if path is not None and path.suffix.lower() != ending:
+            raise Error(f"{option} {path}: give a file that ends in {ending}")
+    Target.parse(job.target)
+    if job.report is not None:
+        require_extra("report")
+    if job.search:
+        require_extra("search")
+
+
+def prepared(job: ShrinkJob) -> Ready:
+    """Read and check all that a job names. Raises Error."""
+    check_shrink(job)
+    target = Target.parse(job.target)
+    request = job.request.on(target.chip)
+    if "update" not in request.given and not job.in_four_bits:
+        request = request.but(update="full")
+    if not job.unlabelled:
+        request = named(request, job.data, job.reading)
+    model = request.read()
+    if model.is_unsigned:
+        raise ModelError(f"{request.model} computes in uint8, and shrink makes int8 models smaller")
+    plan = request.but(update="head").plan_of(model, thorough=False)
+    inputs = read_inputs(job.data, plan, job.reading, not job.unlabelled, job.seed)
+    labelled = inputs.y is not None and not has_new_head(request)
+    return Ready(job, request, model, inputs, labelled)
+
+
+def run_shrink(job: ShrinkJob, reporter: Reporter) -> Shrunk:
+    """Make the model smaller, and write it. Raises Error; then nothing was written."""
+    found = made(job, reporter)
+    files: dict[Path, bytes | str] = {job.output: found.data}
+    if found.scheme is not None:
+        files[job.scheme] = found.scheme
+    write_all(files)
+    return found
+
+
+def made(job: ShrinkJob, reporter: Reporter) -> Shrunk:
+    """What ``run_shrink`` writes. Raises Error."""
+    ready = prepared(job)
+    reporter.tell(ready.notes())
+    with reporter.searching() as report:
+        found = searched(ready, report) if job.search else shrunk(ready, report)
+    check_loss(job, found)
+    return found
+
+
+def phases_of(ready: Ready) -> Phases:
+    job = ready.job
+    return Phases(job.folder, "").behind(
+        identity={
+            "model": hashlib.sha256(job.request.model.read_bytes()).hexdigest(),
+            "inputs": ready.inputs.digest(),
+            "request": plain(ready.request).stored(),
+            "labelled": ready.labelled,
+            "seed": job.seed,
+            "arithmetic": ARITHMETIC_VERSION,
+            "version": own_version(),
+        },
+    )
+
+
+def own_version() -> str:
+    try:
+        return version("mcutrain")
+    except PackageNotFoundError:
+        return ""
+
+
+def shrinking_of(ready: Ready, report: Report) -> Shrinking:
+    return Shrinking(
+        ready.request, ready.model, ready.inputs, ready.labelled, phases_of(ready), report,
+        ready.job.rate, ready.job.seed, ready.job.steps,
+    )  # fmt: skip
+
+
+def shrunk(ready: Ready, report: Report) -> Shrunk:
+    """The smaller model of a job without a search. Raises Error."""
+    job, shrinking = ready.job, shrinking_of(ready, report)
+    small = shrinking.at(job.limits) if job.is_limited else shrinking.whole()
+    if job.in_four_bits:
+        small = shrinking.in_four_bits(small)
+    return told(ready, shrinking, small, report)
+
+
+def searched(ready: Ready, report: Report) -> Shrunk:
+    """The winner of a search over schemes and sizes. Raises Error."""
+    from mcutrain.host.search.report import scheme_file
+    from mcutrain.host.shrinking.search import SizeSearch, check_labels, parts
+
+    job = ready.job
+    plan = ready.request.plan_of(ready.model, thorough=False)
+    check_labels(ready.inputs, plan.task.target is not None, job.data)
+    inputs, samples = parts(ready.inputs, job.seed)
+    shrinking = shrinking_of(replace(ready, inputs=inputs), report)
+    found = SizeSearch(
+        shrinking, samples, job.limits, job.folder, job.trials, job.jobs, job.epochs, job.seed,
+        report,
+    ).run()  # fmt: skip
+    size = found.winner
+    best = size.found.best.scheme
+    options = tuple(size.small.request.options.arguments())
+    request = size.small.request.but(update=best)
+    small = replace(size.small, request=request, options=options)
+    text = scheme_file(size.found, small.model, job.limits, "mcutrain shrink --search")
+    result = told(ready, shrinking, small, report)
+    return replace(result, scheme=text, search=found.to_json())
+
+
+def told(ready: Ready, shrinking: Shrinking, small: Smaller, report: Report) -> Shrunk:
+    """What is to be said of a smaller model, and its file."""
+    job, model = ready.job, ready.model
+    original = job.request.model.read_bytes()
+    data = original if small.model is model else write_cut(original, small.model)
+    requests = (ready.request, small.request)
+    training = adapted(
+        requests, (model, small.model), ready.inputs, job.epochs, job.seed, small.phases, report
+    )
+    return Shrunk(
+        model.name, job.output, data, len(original), job.sram, ready.request.options.flash,
+        job.instructions, small.options, groups_kept(shrinking, small),
+        shrinking.groups.stays, prices(ready, small), small.stages, training, curve(small),
+        len(ready.inputs.held_x), len(ready.inputs.x), small.distillation,
+        command(job, small.request), tuple(ready.notes()),
+    )  # fmt: skip
+
+
+def groups_kept(shrinking: Shrinking, small: Smaller) -> tuple[GroupKept, ...]:
+    """Of the model's groups; weights are those of the layers that make the channels."""
+    now = {node.index: node for node in small.model.weighted}
+    kept = {} if small.choice is None else small.choice.cut.kept
+    found = []
+    for group in shrinking.groups.groups:
+        count = len(kept.get(group.name, range(group.units)))
+        sizes = [
+            sum(t.type.nbytes for node in nodes for t in node.inputs[1:])
+            for nodes in ([now[n.index] for n in group.producers], group.producers)
+        ]
+        found.append(GroupKept(group.name, count, group.units, *sizes))
+    return tuple(found)
+
+
+def prices(ready: Ready, small: Smaller) -> tuple[Priced, ...]:
+    """Of the original as it was asked for, of it as the smaller one is planned, and of that."""
+    update = small.request.options.update_name
+    found = [(f"original, {ready.request.options.update_name}", ready.request, ready.model)]
+    if small.request != ready.request:
+        name = " ".join([f"original, {update}", *small.options])
+        found.append((name, small.request, ready.model))
+    if small.model is not ready.model:
+        found.append((f"smaller, {update}", small.request, small.model))
+    return tuple(
+        Priced(name, cost_of(request.plan_of(model), True, True)) for name, request, model in found
+    )
+
+
+def curve(small: Smaller) -> tuple[Point, ...]:
+    """The cuts on the way to the budget."""
+    if small.choice is None:
+        return ()
+    return tuple(
+        Point(cut.price.cost.sram, sum(map(len, cut.kept.values())), cut.loss)
+        for cut in small.choice.path
+    )
+
+
+def command(job: ShrinkJob, request: Request) -> str:
+    """What trains the new file as it was planned."""
+    options = replace(request.options, flash=None, class_names=()).arguments()
+    words = ["mcutrain", "train", str(job.output), "--data", str(job.data)]
+    words += ["--update", str(job.scheme) if job.search else request.options.update_name]
+    return " ".join([*map(shlex.quote, words), *options])
+
+
+def check_loss(job: ShrinkJob, found: Shrunk) -> None:
+    """Raises Error if more was lost than is allowed."""
+    if job.max_loss is None:
+        return
+    first, last = found.stages[0].quality, found.stages[-1].quality
+    lost = points_lost(first, last)
+    if lost <= job.max_loss:
+        return
+    is_labelled = first.accuracy is not None and last.accuracy is not None
+    values = (first.accuracy, last.accuracy) if is_labelled else (1.0, last.agreement)
+    what = "accuracy" if is_labelled else "agreement with the original"
+    was, now = (f"{100 * (value or 0.0):.1f} %" for value in values)
+    bytes_ = f"{found.prices[-1].cost.sram:,} bytes of RAM"
+    raise DataError(
+        f"the smaller model loses {lost:.1f} points, --max-loss allows {job.max_loss:g}: {what} "
+        f"{now} of {was} at {bytes_}; nothing was written. Give a larger budget, more inputs "
+        f"(there are {found.inputs:,}), or a greater --max-loss"
+    )
