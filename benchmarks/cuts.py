@@ -28,19 +28,17 @@ from mcutrain.host.budget.fit import ram_bytes
 from mcutrain.host.request import Request
 from mcutrain.host.search.budget import Limits
 from mcutrain.host.shrinking.choice import choose
-from mcutrain.host.shrinking.distillation import distil, weights_of
+from mcutrain.host.shrinking.distillation import distil
 from mcutrain.host.shrinking.least_squares import least_squares
 from mcutrain.host.shrinking.means import channel_means
+from mcutrain.host.shrinking.new_head import new_head_scores
 from mcutrain.host.shrinking.prices import CutPrices
-from mcutrain.host.shrinking.refitted import with_weights
 from mcutrain.host.shrinking.scores import taylor_scores
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.in_process import in_process_runner
-from mcutrain.host.training.loop import train
 from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.trainer.graph.tensor import Array
-from mcutrain.trainer.interpreter import unpack_state
-from mcutrain.trainer.model import Model, with_new_head
+from mcutrain.trainer.model import Model
 from mcutrain.trainer.shrinking.cut import Kept, cut_channels
 from mcutrain.trainer.shrinking.groups import Groups, channel_groups
 
@@ -105,18 +103,6 @@ def inputs_of(task: Task, group: str, data: Dataset, seed: int) -> Array:
     return x[drawn].reshape(len(drawn), -1)
 
 
-def headed(task: Task, request: Request, model: Model, data: Dataset) -> Model:
-    """The model with a new head that has learned the task, all else as it was."""
-    assert task.classes is not None
-    model = with_new_head(model, task.classes)
-    plan = request.without(["classes"]).but(update="head").plan_of(model, thorough=False)
-    with in_process_runner(plan, 10**6) as runner:
-        options = TrainingOptions(2, rate=RATES[task.name], seed=0, tests=False)
-        train(plan, data, runner, options, lambda progress: None)
-        state = unpack_state(plan, runner.state())
-    return with_weights(model, weights_of(plan, state, model))
-
-
 def trained(task: Task, request: Request, model: Model, data: Dataset, seed: int) -> float:
     plan = request.plan_of(model, thorough=False)
     assert task.epochs is not None
@@ -133,9 +119,7 @@ def measured(
     inputs, groups = inputs_of(task, group, data, seed), channel_groups(model)
     scores = dict.fromkeys(CHOOSERS, taylor_scores(model, groups, inputs))
     if task.classes is not None:
-        other = headed(task, request, model, data)
-        found = taylor_scores(other, channel_groups(other), data.x_train, data.y_train)
-        scores["headed"] = found
+        scores["headed"] = new_head_scores(model, task.classes, data.x_train, data.y_train)
     means = channel_means(model, inputs)
     whole = ram_bytes(request.plan_of(model, thorough=False))
     limit = asked.sram or round(asked.share * whole)

@@ -40,7 +40,7 @@ from tests.support.random_models import random_model
 from tests.support.segmentation import scenes, segmenter
 from tests.support.small_models import residual_model
 
-STEPS, RATE = 240, 2.0**-6
+STEPS, RATE = 200, 2.0**-6
 
 
 def drawn(model: Model, count: int, seed: int = 1) -> Array:
