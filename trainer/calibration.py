@@ -20,6 +20,7 @@ from mcutrain.trainer.graph.tensor import Array, QuantParams, Role, Tensor
 from mcutrain.trainer.making.quantiser import activation_quant
 from mcutrain.trainer.model import Model
 from mcutrain.trainer.ops.weighted import DEAD_BIAS, Weighted
+from mcutrain.trainer.tflite.compact import compacted
 from mcutrain.trainer.tflite.metadata import CALIBRATION
 from mcutrain.trainer.tflite.patch import TflitePatch
 from mcutrain.trainer.tflite.reader import READER_ERRORS, parse
@@ -103,7 +104,7 @@ def calibrate(
         if data != original:
             patch = TflitePatch(data)
             patch.set_metadata(CALIBRATION, f"{len(samples):,} samples".encode())
-            data = patch.finish()
+            data = compacted(patch.finish())
     except READER_ERRORS as err:
         raise ModelError(f"the model file cannot be calibrated: {err}") from err
     after = quants(parse(data, "model"))

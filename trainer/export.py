@@ -15,6 +15,7 @@ from mcutrain.trainer.graph.op import BehindHead, Node
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Role, Tensor
 from mcutrain.trainer.int4 import unpaired
 from mcutrain.trainer.ops.weighted import Weighted
+from mcutrain.trainer.tflite.compact import compacted
 from mcutrain.trainer.tflite.declared import FileTensor
 from mcutrain.trainer.tflite.metadata import TRAINING_STATE
 from mcutrain.trainer.tflite.patch import TflitePatch
@@ -29,14 +30,6 @@ UNCLAMPED = (-128, 127)
 UNSIGNED = "is a model of uint8, which has no place for what was trained as int8"
 
 
-@dataclass(frozen=True)
-class Export:
-    """A ``.tflite`` file; ``unused_bytes`` of it are old data that nothing refers to."""
-
-    data: bytes
-    unused_bytes: int
-
-
 def export_model(
     original: bytes,
     plan: TrainingPlan,
@@ -44,7 +37,7 @@ def export_model(
     options: Mapping[str, Any] | None = None,
     *,
     resumable: bool = True,
-) -> Export:
+) -> bytes:
     """The file that ``plan`` was made from, with what ``state`` holds of the plan's tensors.
 
     Weights of int4 that learned are int8 there; frozen ones stay int4. The head has the classes in
@@ -62,7 +55,7 @@ def export_model(
             write_layer(patch, node, Values(state))
         write_last_layer(patch, layers[-1], Values(state, in_use))
         patch.set_metadata(TRAINING_STATE, stored)
-        return Export(patch.finish(), patch.unused_bytes)
+        return compacted(patch.finish())
     except READER_ERRORS as err:
         raise ModelError(f"the model file is damaged or another than the plan's: {err}") from err
 

@@ -6,16 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from mcutrain.trainer.graph.call import KernelCall, Table
-from mcutrain.trainer.graph.op import (
-    Layout,
-    Node,
-    Op,
-    as_in_file,
-    in_nibbles,
-    of_kind,
-    variant_for,
-    without_features,
-)
+from mcutrain.trainer.graph.op import Layout, Node, Op, as_in_file, in_layout
 from mcutrain.trainer.graph.tensor import Role, Tensor
 from mcutrain.trainer.int4 import GREATEST, LEAST
 from mcutrain.trainer.notes import Note
@@ -33,7 +24,7 @@ def store_nibbles(nodes: list[Node]) -> None:
             readers.setdefault(tensor, []).append(node)
     layers = (node for node in nodes if is_frozen_layer(node))
     for w in dict.fromkeys(node.inputs[1] for node in layers):
-        found = [(node, in_nibbles(node)) for node in readers[w]]
+        found = [(node, in_layout(node, Layout.NIBBLES)) for node in readers[w]]
         chosen = [(node, op) for node, op in found if op is not None]
         if len(chosen) == len(found) and saves_flash(chosen):
             for node, op in chosen:
@@ -67,25 +58,11 @@ def saved_bytes(nodes: list[Node]) -> int:
     return plain - flash_bytes(node.op.lower(node) for node in layers)
 
 
-def int8_notes(nodes: list[Node], features: frozenset[str]) -> Iterator[Note]:
-    """Of a plan whose frozen weights are to be nibbles: which are not, and which are read by
-    kernels that know less than the chip, which has ``features``."""
+def int8_notes(nodes: list[Node]) -> Iterator[Note]:
+    """Of a plan whose frozen weights are to be nibbles: which are not, and why."""
     int8 = [n for n in nodes if is_frozen_layer(n) and n.op.layout is not Layout.NIBBLES]
     yield from beyond_range([n for n in int8 if not fit_nibbles(n)])
     yield from without_kernels([n for n in int8 if fit_nibbles(n)])
-    slow = [n for n in nibble_layers(nodes) if variant_for(plain(n), features).needs > n.op.needs]
-    if slow:
-        text = (
-            f"the chip's fastest kernels of {named(slow)} read no int4: others take their place, "
-            "which need more instructions"
-        )
-        yield Note(slow[0].name, "slower kernels for int4", float(len(slow)), text)
-
-
-def plain(node: Node) -> Node:
-    """The node as before a chip was known."""
-    op = of_kind(without_features(type(node.op)), node.op)
-    return Node(op, node.inputs, node.outputs, node.name, node.index)
 
 
 def beyond_range(layers: list[Node]) -> Iterator[Note]:

@@ -126,7 +126,7 @@ def make_plan(
         (
             *single_input(file_model, options.sequence_length),
             *plan_notes(source, taken, model, scheme, node),
-            *(int8_notes(operations(placed.graph), features) if options.frozen == INT4 else ()),
+            *(int8_notes(operations(placed.graph)) if options.frozen == INT4 else ()),
         ),
     )
     if options.latent_slots:

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "kernels/filters_dsp.h"
+#include "kernels/filters_nibbles_dsp.h"
 #include "kernels/window.h"
 
 enum { TURN = MCT_TURN, TURN_WORDS = MCT_TURN_WORDS };

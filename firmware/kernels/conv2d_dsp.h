@@ -37,7 +37,7 @@ void mct_conv2d_packed_dsp_s8(const mct_conv2d_params *p, const int8_t *x, const
                               int8_t *out);
 
 /* The same of weights within -8..7 that are nibbles, a word for each of the fours of two filters
- * (kernels/filters_nibbles_dsp.c), in half their bytes. */
+ * (kernels/filters_nibbles_dsp.h), in half their bytes. */
 void mct_conv2d_nibbles_dsp_s8_row(const mct_conv2d_params *p, const int8_t *const rows[],
                                    const uint32_t *w, const int32_t *b, const int32_t *requant,
                                    uint32_t *scratch, int8_t *out_row);

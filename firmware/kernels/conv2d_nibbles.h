@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* 2-D convolution of frozen weights within -8..7, two in a byte. Twin of
- * trainer/ops/conv2d_nibbles.py, and equal to mct_conv2d_s8 and mct_conv2d_s8_row
+/* 2-D convolution of frozen weights within -8..7, two in a byte.
+ * Twin of trainer/ops/conv2d_nibbles.py, and equal to mct_conv2d_s8 and mct_conv2d_s8_row
  * (kernels/conv2d.h) in every bit.
  *
  * Byte k of pair f of w has weight k of filter 2 f in its low nibble, of filter 2 f + 1 in the

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* 2-D convolution of frozen weights within -8..7, two in a byte, with sixteen products in an
- * instruction. Twin of trainer/ops/conv2d_mve.py, and equal to mct_conv2d_mve_s8 and
+ * instruction. Twin of trainer/ops/conv2d_nibbles_mve.py, and equal to mct_conv2d_mve_s8 and
  * mct_conv2d_mve_s8_row (kernels/conv2d_mve.h) in every bit.
  *
  * Weights lie as in the model file, the first of two in the low nibble; each filter begins with a

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Depthwise convolution of frozen weights within -8..7, two in a byte. Twin of
- * trainer/ops/depthwise_conv2d_nibbles.py, and equal to mct_depthwise_conv2d_s8 and
+/* Depthwise convolution of frozen weights within -8..7, two in a byte.
+ * Twin of trainer/ops/depthwise_conv2d_nibbles.py, and equal to mct_depthwise_conv2d_s8 and
  * mct_depthwise_conv2d_s8_row (kernels/depthwise_conv2d.h) in every bit.
  *
  * Byte c of a tap of w has the weight of output channel 2 c in its low nibble, of 2 c + 1 in the

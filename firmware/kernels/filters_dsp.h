@@ -40,10 +40,6 @@ void mct_meet_two(const mct_filters *of, const uint32_t *windows, int8_t *out);
 void mct_meet_one_packed(const mct_filters *of, const uint32_t *windows, int8_t *out);
 void mct_meet_two_packed(const mct_filters *of, const uint32_t *windows, int8_t *out);
 
-/* Filters of nibbles, in `packed`: a turn of two filters is a word (filters_nibbles_dsp.c). */
-void mct_meet_one_nibbles(const mct_filters *of, const uint32_t *windows, int8_t *out);
-void mct_meet_two_nibbles(const mct_filters *of, const uint32_t *windows, int8_t *out);
-
 #ifdef __cplusplus
 }
 #endif

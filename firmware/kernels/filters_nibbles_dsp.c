@@ -1,15 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Filters of nibbles meet windows. Twin of nibble_words in trainer/ops/filters_dsp.py.
- *
- * A turn of two filters is one word: from its low end the nibbles of values 0 and 1 of the first
- * filter, then of the second, and those of values 2 and 3 sixteen bits above them. So a mask leaves
- * a pair of weights that lies as the windows' pairs do. A nibble is the weight and 8: what that
- * adds to each sum is 8 times the sum of the window, which is known before any filter meets it. */
+#include "kernels/filters_nibbles_dsp.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
 #include "kernels/filter_pairs_dsp.h"
-#include "kernels/filters_dsp.h"
 #include "mct/model.h"
 
 enum { TURN = MCT_TURN, TURN_WORDS = MCT_TURN_WORDS, ADDED = 8 };

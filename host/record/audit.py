@@ -207,7 +207,7 @@ def compare_with_model(
 ) -> None:
     """An export is the state's if the state's export is that file."""
     given = path.read_bytes()
-    exports = (exported_state(header.request, plan, state, how).data for how in (True, False))
+    exports = (exported_state(header.request, plan, state, how) for how in (True, False))
     if given not in exports:
         raise DisprovedError(
             f"{path} is not the export of the state that the steps of the record lead to"

@@ -378,8 +378,6 @@ def calibration_table(found: dict[str, Any]) -> None:
 
 def export_lines(written: dict[str, Any]) -> None:
     text = f"wrote {written['output']}: {number(written['bytes'])} bytes, {written['steps']} steps"
-    if written["unused_bytes"]:
-        text += f"; {number(written['unused_bytes'])} bytes of the old model are no longer used"
     lines([text])
 
 

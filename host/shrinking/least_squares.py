@@ -32,7 +32,7 @@ from mcutrain.host.shrinking.refitted import (
     with_weights,
 )
 from mcutrain.host.shrinking.regression import Problem, Solver, best_ridge
-from mcutrain.host.shrinking.walk import Walk
+from mcutrain.host.shrinking.walk import Walk, some_of
 from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.graph.cutting import KeptAxis
 from mcutrain.trainer.graph.op import Node
@@ -42,8 +42,9 @@ from mcutrain.trainer.ops.weighted import DEAD_BIAS, Weighted
 from mcutrain.trainer.shrinking.cut import Kept, kept_axes
 from mcutrain.trainer.shrinking.groups import Groups
 
-PASSES = 3  # of fits to what the limits of an activation let through
+PASSES = 6  # behind the first, in which limits count
 HELD = 5  # every fifth input says how strong a ridge is
+MOST_INPUTS = 300  # more bring little, and take longer
 LEAST_INPUTS = 2  # with fewer nothing is held out
 
 
@@ -57,14 +58,15 @@ def least_squares(
 ) -> Model:
     """The smaller model with weights and biases fitted to the original's.
 
-    ``groups`` are those of the original, of which the smaller model has what is ``kept``.
-    ``inputs`` (N, input size) int8, some hundred of them; labels are not needed. A layer whose fit
-    would give worse outputs stays, and so do layers with weights beyond int8. A model that keeps
-    states stays whole: what its layers read follows from streams. ``done`` is told (layers, of how
-    many).
+    ``groups`` are those of the original, of which the smaller model has what is ``kept``. Of the
+    ``inputs`` (N, input size) int8 up to MOST_INPUTS are drawn; labels are not needed. A layer
+    whose fit would give worse outputs stays, and so do layers with weights beyond int8. A model
+    that keeps states stays whole: what its layers read follows from streams. ``done`` is told
+    (layers, of how many).
     """
     if original.states or len(inputs) < LEAST_INPUTS:
         return smaller
+    inputs = some_of(original, inputs, MOST_INPUTS)
     fit = Fit(original, smaller, kept_axes(groups, kept), inputs)
     total = len(smaller.weighted)
     for node in smaller.graph.nodes:
@@ -171,16 +173,12 @@ def fitted(node: Node, x: Array, places: Places, target: Array) -> Weights | Non
     problem = Problem(
         rows, in_blocks(target, blocks), real_filters(node, old), old.bias is not None
     )
-    found = problem.fitted(problem.w0, problem.bias(problem.w0))
-    ridge, solver = None, Solver(problem)
-    held = places.owners % HELD == 0
+    solver, ridge = Solver(problem), best_ridge(problem, places.owners % HELD == 0)
+    weights = solver.weights(ridge)
     for _ in range(PASSES):
-        wanted = limits.within_reach(in_blocks(target, blocks), found)
-        problem = replace(problem, t=wanted)
-        if ridge is None:
-            ridge = best_ridge(problem, held)
-        weights = solver.weights(ridge, wanted)
         found = problem.fitted(weights, problem.bias(weights))
+        problem = replace(problem, t=limits.within_reach(in_blocks(target, blocks), found))
+        weights = solver.weights(ridge, problem.t)
     return quantised(node, old, weights, problem)
 
 

@@ -9,6 +9,17 @@ from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Array, Tensor
 from mcutrain.trainer.model import Model
 
+MOST_BYTES = 2**26  # of one activation of all inputs together
+
+
+def some_of(model: Model, inputs: Array, most: int) -> Array:
+    """Up to so many of the ``inputs`` (N, input size), drawn at random: who gives them may have
+    sorted them. They are fewer where the activations of all would be too large to hold."""
+    sizes = [t.type.size for node in model.graph.nodes for t in node.outputs]
+    count = min(most, len(inputs), max(2, MOST_BYTES // max(sizes)))
+    order = np.random.default_rng(0).permutation(len(inputs))
+    return np.asarray(inputs[np.sort(order[:count])])
+
 
 class Walk:
     """What a model makes of N inputs, node by node from its input.

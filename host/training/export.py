@@ -10,7 +10,7 @@ from mcutrain.host.files import write_whole
 from mcutrain.host.request import Request
 from mcutrain.host.training.state import SavedState
 from mcutrain.trainer.errors import ModelError
-from mcutrain.trainer.export import UNSIGNED, Export, export_model
+from mcutrain.trainer.export import UNSIGNED, export_model
 from mcutrain.trainer.interpreter import unpack_state
 from mcutrain.trainer.ops.softmax import Softmax
 from mcutrain.trainer.training_plan import TrainingPlan
@@ -49,16 +49,15 @@ def export_state(
     ``check_exportable`` comes first. Raises ModelError if the network cannot be a file.
     """
     exported = exported_state(request, plan, state, resumable)
-    write_whole(output, exported.data)
+    write_whole(output, exported)
     return {
         "output": str(output),
-        "bytes": len(exported.data),
-        "unused_bytes": exported.unused_bytes,
+        "bytes": len(exported),
         "steps": int(unpack_state(plan, state)[plan.learning.sgd][1]),
     }
 
 
-def exported_state(request: Request, plan: TrainingPlan, state: bytes, resumable: bool) -> Export:
+def exported_state(request: Request, plan: TrainingPlan, state: bytes, resumable: bool) -> bytes:
     """What ``export_state`` writes."""
     tensors = unpack_state(plan, state)
     in_use = int(tensors[plan.task.active][0]) if plan.task.active else plan.classes

@@ -105,7 +105,7 @@ def test_metadata_of_one_name_many_times_are_replaced_by_one() -> None:
     trained = train(Interpreter(make_plan(parse(data, "m"), PlanOptions("head")), 5), 0, 3)
 
     assert len(TflitePatch(data).metadata) == 3
-    new = exported(data, trained).data
+    new = exported(data, trained)
     assert [e.name for e in TflitePatch(new).metadata] == [TRAINING_STATE.encode()]
     assert going_on(new).steps == 3
 
@@ -312,7 +312,7 @@ def test_a_training_state_that_lies_is_refused_or_goes_on() -> None:
     data = residual_model()
     scheme = Scheme("partial", {0: 0.7, 3: 1.0}, frozenset({1, 3}))
     trained = train(Interpreter(make_plan(parse(data, "m"), PlanOptions(scheme)), 5), 0, 3)
-    model = parse(exported(data, trained).data, "m")
+    model = parse(exported(data, trained), "m")
     assert model.training_state is not None
     rng, messages, went_on = random.Random(1), [], 0
     with warnings.catch_warnings():

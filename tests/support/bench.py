@@ -12,7 +12,7 @@ import numpy as np
 
 from mcutrain.trainer.chip import GENERIC
 from mcutrain.trainer.graph.graph import Graph, storage
-from mcutrain.trainer.graph.op import Layout, Node, Op, in_layout, in_nibbles
+from mcutrain.trainer.graph.op import Layout, Node, in_layout
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
 from mcutrain.trainer.model import Model
 from mcutrain.trainer.ops.companion import Companions
@@ -68,12 +68,8 @@ def bench_plan(
         for index, case in enumerate(cases)
     }
     for name in frozen:
-        nodes[name].op = laid_out(nodes[name], layout) or nodes[name].op
+        nodes[name].op = in_layout(nodes[name], layout) or nodes[name].op
     return plan_of("bench", graph), nodes
-
-
-def laid_out(node: Node, layout: Layout) -> Op | None:
-    return in_nibbles(node) if layout is Layout.NIBBLES else in_layout(node, layout)
 
 
 def assert_rows_are_equal(

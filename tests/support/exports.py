@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mcutrain.trainer.export import Export, export_model
+from mcutrain.trainer.export import export_model
 from mcutrain.trainer.formats import DEFAULT_FORMATS, Formats
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import Interpreter
@@ -44,7 +44,7 @@ def train(trained: Interpreter, first: int, last: int) -> Interpreter:
     return trained
 
 
-def exported(data: bytes, trained: Interpreter, **options: Any) -> Export:
+def exported(data: bytes, trained: Interpreter, **options: Any) -> bytes:
     return export_model(data, trained.plan, trained.state, options)
 
 

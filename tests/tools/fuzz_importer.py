@@ -41,7 +41,7 @@ from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.losses import LOSSES, PIXELWISE, SQUARED_ERROR
 from mcutrain.trainer.model import Model
 from mcutrain.trainer.ops.relu import Relu6
-from mcutrain.trainer.options import PlanOptions, Section
+from mcutrain.trainer.options import FROZEN, PlanOptions, Section
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.buffers import are_inside
 from mcutrain.trainer.tflite.reader import parse
@@ -50,6 +50,7 @@ from mcutrain.trainer.training_plan import TrainingPlan
 from mcutrain.trainer.training_state import TrainingState, resumed
 from tests.support.micro import Micro
 from tests.support.mutations import packed, spoilt_bytes, spoilt_fields, structure, unpacked
+from tests.support.nibbles import as_int4
 from tests.support.paths import models_folder
 from tests.support.random_models import ALL_MAKERS, random_model, samples
 from tests.support.small_models import residual_model
@@ -63,6 +64,7 @@ DECLARED = re.compile(
 )
 MAX_PRINTED = 1 << 17  # bytes of constants; more take most of the time
 REAL = 10  # one mutant of so many is of a real model
+INT4 = "int4"
 UNSIGNED = {
     "uint8": UnsignedModel(zeros=(128, 128, 128)),
     "uint8 beyond int8": UnsignedModel(),
@@ -105,6 +107,8 @@ def real_models() -> dict[str, bytes]:
 def small_model(name: str) -> bytes:
     if name == "residual":
         return residual_model()
+    if name == INT4:
+        return as_int4(residual_model())
     if name in UNSIGNED:
         return UNSIGNED[name].file()
     kind, seed = name.rsplit(" ", 1)
@@ -122,7 +126,7 @@ def mutant(seed: int, k: int) -> Mutant:
     real = real_models()
     if rng.randrange(REAL) or not real:
         kinds = (f"{kind} {rng.randrange(40)}" for kind in ALL_MAKERS)
-        name = rng.choice(("residual", *UNSIGNED, *kinds))
+        name = rng.choice(("residual", INT4, *UNSIGNED, *kinds))
         data = small_model(name)
     else:
         name = rng.choice(sorted(real))
@@ -180,7 +184,7 @@ def some_plan(model: Model, rng: random.Random) -> TrainingPlan:
         return make_plan(
             model, PlanOptions(update, rng.choice((None, 3)), spare_classes=rng.choice((1, 4)))
         )
-    return make_plan(model, PlanOptions(update))
+    return make_plan(model, PlanOptions(update, frozen=rng.choice(FROZEN)))
 
 
 def some_model(data: bytes, rng: random.Random) -> Model:
@@ -228,7 +232,7 @@ def exercise(data: bytes, rng: random.Random) -> None:
 
 def read_again(data: bytes, trained: Interpreter, shape: tuple[int, ...], section: Section) -> None:
     """The exported file is read, and goes on with equal bits."""
-    exported = export_model(data, trained.plan, trained.state, {}).data
+    exported = export_model(data, trained.plan, trained.state, {})
     again = parse(exported, "fuzz", "the export", section)
     assert again.training_state is not None
     if trained.plan.task.active is None and trained.plan.takes_label:

@@ -220,7 +220,7 @@ def test_a_trained_model_is_not_calibrated() -> None:
     data = residual_model()
     trained = train(Interpreter(make_plan(parse(data, "m"), PlanOptions("head"))), 0, 3)
     with pytest.raises(ModelError, match="before it is trained"):
-        calibrate(exported(data, trained).data, drawn(2, 5))
+        calibrate(exported(data, trained), drawn(2, 5))
 
 
 def test_the_command_writes_the_model_and_tells_the_ranges(run: Run, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from mcutrain.trainer.making.options import Activation, FullyConnectedOptions
 from mcutrain.trainer.making.writer import WriterOp, write_model
 from mcutrain.trainer.options import PlanOptions, Scheme
 from mcutrain.trainer.plan import make_plan
+from mcutrain.trainer.tflite.compact import compacted
 from mcutrain.trainer.tflite.metadata import TRAINING_STATE
 from mcutrain.trainer.tflite.patch import TflitePatch
 from mcutrain.trainer.tflite.reader import parse
@@ -60,10 +61,10 @@ def test_tflite_micro_computes_the_trained_logits(name: str, classes: int | None
     trained = train(Interpreter(plan, seed=5), 0, 6)
     result = exported(data, trained)
 
-    assert_micro_equals(result.data, trained)
-    assert all(at % 16 == 0 for at in data_positions(result.data))
-    assert parse(result.data, "again").output.type.shape == (1, plan.classes)
-    assert result.unused_bytes < 250
+    assert_micro_equals(result, trained)
+    assert all(at % 16 == 0 for at in data_positions(result))
+    assert parse(result, "again").output.type.shape == (1, plan.classes)
+    assert compacted(result) == result
 
 
 @pytest.mark.parametrize("kind", ["AVERAGE_POOL_2D", "MAX_POOL_2D", "MEAN"])
@@ -73,7 +74,7 @@ def test_tflite_micro_computes_the_trained_logits(name: str, classes: int | None
 def test_a_head_before_a_pool(kind: str, options: dict[str, int], tmp_path: Path) -> None:
     data = pooled_head(kind)
     plan = make_plan(parse(data, "m"), PlanOptions("full", **options))
-    new = exported(data, train(Interpreter(plan, 1), 0, 5)).data
+    new = exported(data, train(Interpreter(plan, 1), 0, 5))
 
     if plan.task.active is None:
         assert_micro_equals(new, train(Interpreter(plan, 1), 0, 5))
@@ -89,7 +90,7 @@ def test_a_convolution_as_head(
 ) -> None:
     data = conv_head(with_bias, in_options, code)
     trained = train(Interpreter(make_plan(parse(data, "m"), PlanOptions("full", classes)), 1), 0, 5)
-    new = exported(data, trained).data
+    new = exported(data, trained)
 
     assert_micro_equals(new, trained)
     patch = TflitePatch(new)
@@ -103,7 +104,7 @@ def test_a_convolution_as_head(
 def test_shapes_and_zero_points_behind_a_new_head(tail: str) -> None:
     data = keras_tail(tail)
     trained = train(Interpreter(make_plan(parse(data, "m"), PlanOptions("head", 9)), 1), 0, 6)
-    new = exported(data, trained).data
+    new = exported(data, trained)
     run = micro(new)
     for k in range(3):
         outputs = run.run(sample_of(trained.plan, 40 + k))
@@ -127,7 +128,7 @@ def test_an_operator_that_cannot_follow_a_new_head_is_named() -> None:
 def test_float_edges_follow_a_new_head() -> None:
     data = float_edges()
     trained = train(Interpreter(make_plan(parse(data, "m"), PlanOptions("head", 6)), 1), 0, 8)
-    new = exported(data, trained).data
+    new = exported(data, trained)
     run = micro(new)
     for k in range(4):
         sample = sample_of(trained.plan, 100 + k)
@@ -154,7 +155,7 @@ def test_a_head_of_one_output_before_a_logistic() -> None:
         trained = Interpreter(make_plan(parse(data, "m"), PlanOptions("head", classes)), 1)
         for k in range(8):
             trained.step(sample_of(trained.plan, k), k % 2)
-        new = exported(data, trained).data
+        new = exported(data, trained)
         sample = sample_of(trained.plan, 9)
 
         assert trained.state[trained.plan.learned[0]].any()
@@ -168,7 +169,7 @@ def test_an_autoencoder(models: Path) -> None:
     trained = Interpreter(plan, seed=1)
     for k in range(5):
         trained.step(sample_of(plan, k))
-    new = exported(data, trained, loss="reconstruction").data
+    new = exported(data, trained, loss="reconstruction")
     sample = sample_of(plan, 9)
 
     np.testing.assert_array_equal(micro(new).run(sample)[-1].ravel(), trained.infer(sample))
@@ -180,7 +181,7 @@ def test_what_was_not_learned_is_kept(classes: int | None) -> None:
     schema = pytest.importorskip("tflite_micro.tensorflow.lite.micro.python.schema_py_generated")
     data = described_model(schema)
     trained = train(Interpreter(make_plan(parse(data, "m"), PlanOptions("head", classes)), 1), 0, 5)
-    new = exported(data, trained).data
+    new = exported(data, trained)
     old_model, new_model = (schema.ModelT.InitFromPackedBuf(d, 0) for d in (data, new))
 
     assert new_model.description == b"made by a test"
@@ -210,7 +211,7 @@ def test_a_constant_shared_with_a_frozen_layer_changes_for_one_only(how: str) ->
     trained = train(Interpreter(make_plan(parse(data, "m"), PlanOptions(scheme)), 1), 0, 8)
     learned = next(t for t in trained.plan.learned if t.name == "depthwise_conv_2d_1_b")
     assert (trained.state[learned] != learned.data).any()
-    new = exported(data, trained).data
+    new = exported(data, trained)
 
     assert_micro_equals(new, trained)
     layers = parse(new, "m").weighted
@@ -226,7 +227,7 @@ def test_spare_classes_are_left_out_until_they_are_used(classes: int | None) -> 
     trained.set_classes(trained.classes + 1)
     train(trained, 6, 12)
     used = trained.classes
-    new = exported(data, trained).data
+    new = exported(data, trained)
     run = micro(new)
     for k in range(3):
         sample = sample_of(plan, 50 + k)
@@ -243,7 +244,7 @@ def test_a_cut_model_is_exported_whole() -> None:
     data = residual_model()
     plan = make_plan(parse(data, "m"), PlanOptions("head", 3, start="pool"))
     trained = train(Interpreter(plan, seed=4), 0, 9)
-    new = exported(data, trained).data
+    new = exported(data, trained)
     run = micro(new)
     for k in range(3):
         sample = np.random.default_rng(k).integers(-128, 128, (1, 9, 7, 3)).astype(np.int8)
@@ -256,14 +257,14 @@ def test_a_cut_model_is_exported_whole() -> None:
 def test_a_file_without_training_state() -> None:
     data = residual_model()
     trained = train(Interpreter(make_plan(parse(data, "m"), PlanOptions("head")), 1), 0, 5)
-    first = exported(data, trained).data
+    first = exported(data, trained)
     plain = export_model(data, trained.plan, trained.state, resumable=False)
     taken = export_model(first, trained.plan, trained.state, resumable=False)
 
-    assert len(plain.data) == len(data) and plain.unused_bytes == 0
-    assert parse(taken.data, "m").training_state is None
-    assert_micro_equals(plain.data, trained)
-    assert_micro_equals(taken.data, trained)
+    assert len(plain) == len(data)
+    assert parse(taken, "m").training_state is None
+    assert_micro_equals(plain, trained)
+    assert_micro_equals(taken, trained)
 
 
 def test_another_file_is_refused() -> None:
@@ -277,7 +278,7 @@ def test_damaged_files_give_a_file_or_a_model_error() -> None:
     data = residual_model()
     trained = train(Interpreter(make_plan(parse(data, "m"), PlanOptions(PARTIAL, None)), 8), 0, 3)
     new_head = train(Interpreter(make_plan(parse(data, "m"), PlanOptions("head", 9)), 8), 0, 3)
-    good = exported(data, trained).data
+    good = exported(data, trained)
     rng, written = random.Random(3), 0
     for k in range(300):
         run = trained if k % 2 else new_head
@@ -298,6 +299,6 @@ def test_real_models(name: str, keep: bool, models: Path) -> None:
     trained = train(Interpreter(plan, seed=6), 0, 2)
     result = exported(data, trained)
 
-    assert_micro_equals(result.data, trained, 2)
+    assert_micro_equals(result, trained, 2)
     state = sum(t.type.nbytes for t in plan.learning.state if t.role in (Role.PARAM, Role.STATE))
-    assert len(result.data) < len(data) + 2 * state + 4096
+    assert len(result) < len(data) + 2 * state + 4096

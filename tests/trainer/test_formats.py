@@ -289,7 +289,7 @@ def test_training_goes_on_in_the_midst_of_an_accumulation(formats: Formats, step
     data = residual_model()
     whole = train(Interpreter(small_plan(formats), seed=11), 0, 20)
     half = train(Interpreter(small_plan(formats), seed=11), 0, steps)
-    continued = going_on(exported(data, half).data, formats=formats)
+    continued = going_on(exported(data, half), formats=formats)
 
     assert_states_equal(continued, half)
     assert_states_equal(train(continued, steps, 20), whole)
@@ -297,7 +297,7 @@ def test_training_goes_on_in_the_midst_of_an_accumulation(formats: Formats, step
 
 def test_a_device_goes_on_in_the_midst_of_an_accumulation(tmp_path: Path) -> None:
     half = train(Interpreter(small_plan(SMALL), seed=3), 0, 7)
-    continued = going_on(exported(residual_model(), half).data, formats=SMALL)
+    continued = going_on(exported(residual_model(), half), formats=SMALL)
     device = NativeModel(continued.plan, tmp_path)
     device.reset(3)
 
@@ -310,7 +310,7 @@ def test_a_device_goes_on_in_the_midst_of_an_accumulation(tmp_path: Path) -> Non
 
 def test_a_state_of_another_format_is_refused() -> None:
     trained = train(Interpreter(small_plan(SMALL), 1), 0, 2)
-    model = parse(exported(residual_model(), trained).data, "m")
+    model = parse(exported(residual_model(), trained), "m")
     stored = TrainingState.unpack(model.training_state or b"")
 
     with pytest.raises(ModelError, match="resume with the scheme"):
@@ -351,7 +351,7 @@ def test_an_exported_file_goes_on_in_its_formats(tmp_path: Path) -> None:
     path.write_bytes(residual_model())
     request = Request.of(path, "full", errors="e8", weights="int8", accumulate=3)
     half = train(Interpreter(request.plan(), 5), 0, 4)
-    path.write_bytes(exported(residual_model(), half, **request.stored()).data)
+    path.write_bytes(exported(residual_model(), half, **request.stored()))
     continued = Interpreter(Request(path).plan(), 5)
 
     assert continued.plan.formats == SMALL

@@ -69,7 +69,7 @@ def test_a_head_that_ends_in_scores_is_trained_from_its_logits(
     for k, sample in enumerate(samples):
         trained.step(sample, k % 3)
     stored = {"update": "head", "loss": "cross-entropy"}
-    new = export_model(data, trained.plan, trained.state, stored).data
+    new = export_model(data, trained.plan, trained.state, stored)
 
     assert trained.plan.task.logits.label == "logits"
     assert kinds(data) == ["activation left out"]

@@ -111,7 +111,7 @@ def test_an_export_takes_its_chain_with_it(tmp_path: Path) -> None:
     reference = Interpreter(plan, 1)
     reference.step(drawn(plan), 2)
     stored = TrainingState.of(plan, reference.state, {})
-    again = make_plan(parse(exported(residual_model(), reference).data, "small"), options)
+    again = make_plan(parse(exported(residual_model(), reference), "small"), options)
     again = resumed(again, TrainingState.unpack(stored.pack()))
     before, goes_on = chain_of(reference), Interpreter(again, 9)
     chain = hashed(b"mcutrain record 1", again.numerics_hash, u32(9), before)

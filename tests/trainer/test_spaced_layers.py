@@ -170,7 +170,7 @@ def test_what_spaced_layers_learned_is_written_back(seed: int) -> None:
     for step in range(3):
         sample = rng.randint(-128, 128, plan.task.input.type.shape).astype(np.int8)
         reference.step(sample, step)
-    exported = export_model(data, plan, reference.state).data
+    exported = export_model(data, plan, reference.state)
     model, micro = parse(exported, "trained"), Micro(exported)
 
     for _ in range(2):

@@ -44,15 +44,15 @@ def test_training_goes_on_as_if_it_had_never_stopped(name: str, classes: int | N
     half = train(
         Interpreter(make_plan(parse(data, "m"), PlanOptions(SCHEMES[name], classes)), 11), 0, 20
     )
-    new = exported(data, half).data
+    new = exported(data, half)
     continued = going_on(new)
 
     assert continued.steps == 20
     assert_states_equal(continued, half)
     assert_states_equal(train(continued, 20, 40), whole)
     # What is exported after going on is the export of the whole run, and does not grow.
-    assert len(exported(new, continued).data) == len(new)
-    assert_micro_equals(exported(new, continued).data, whole)
+    assert len(exported(new, continued)) == len(new)
+    assert_micro_equals(exported(new, continued), whole)
 
 
 @pytest.mark.parametrize("update", ["head", "last:2"])
@@ -61,13 +61,13 @@ def test_a_real_model_goes_on(update: str, models: Path) -> None:
     whole = train(Interpreter(make_plan(parse(data, "m"), PlanOptions(update)), seed=2), 0, 8)
     half = train(Interpreter(make_plan(parse(data, "m"), PlanOptions(update)), seed=2), 0, 4)
 
-    assert_states_equal(train(going_on(exported(data, half).data), 4, 8), whole)
+    assert_states_equal(train(going_on(exported(data, half)), 4, 8), whole)
 
 
 def test_a_device_goes_on(tmp_path: Path) -> None:
     data = residual_model()
     half = train(Interpreter(make_plan(parse(data, "m"), PlanOptions(PARTIAL)), seed=3), 0, 12)
-    continued = going_on(exported(data, half).data)
+    continued = going_on(exported(data, half))
     device = NativeModel(continued.plan, tmp_path)
     device.reset(3)
 
@@ -85,11 +85,11 @@ def test_the_channels_that_learned_go_on_learning() -> None:
     layer = next(n for n in trained.plan.forward if n.name == "conv_2d_2")
     learned = layer.op.split_inputs(layer)[2]  # type: ignore[attr-defined]
     trained.state[learned] = np.zeros_like(trained.state[learned])
-    continued = going_on(exported(data, trained).data)
+    continued = going_on(exported(data, trained))
     again = next(n for n in continued.plan.forward if n.name == "conv_2d_2")
 
     assert again.op == layer.op
-    by_norm = make_plan(parse(exported(data, trained).data, "m"), PlanOptions(PARTIAL))
+    by_norm = make_plan(parse(exported(data, trained), "m"), PlanOptions(PARTIAL))
     assert next(n for n in by_norm.forward if n.name == "conv_2d_2").op != layer.op
 
 
@@ -104,7 +104,7 @@ def test_channels_that_a_layer_has_not_are_refused(channels: tuple[int, ...]) ->
 def test_options_come_back() -> None:
     data = residual_model()
     trained = Interpreter(make_plan(parse(data, "m"), PlanOptions("head")), 8)
-    new = exported(data, trained, loss="cross-entropy", names=["a", "ä"]).data
+    new = exported(data, trained, loss="cross-entropy", names=["a", "ä"])
     stored = TrainingState.unpack(parse(new, "m").training_state or b"")
 
     assert stored.options == {"loss": "cross-entropy", "names": ["a", "ä"]}
@@ -114,7 +114,7 @@ def test_options_come_back() -> None:
 def test_a_state_of_other_weights_or_another_scheme_is_refused() -> None:
     data = residual_model()
     trained = train(Interpreter(make_plan(parse(data, "m"), PlanOptions("full")), 8), 0, 5)
-    model = parse(exported(data, trained).data, "m")
+    model = parse(exported(data, trained), "m")
     stored = TrainingState.unpack(model.training_state or b"")
 
     with pytest.raises(ModelError, match="not that of the model's weights"):

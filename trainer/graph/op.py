@@ -256,28 +256,6 @@ def in_layout(node: Node, layout: Layout) -> Op | None:
     return next((of_kind(kind, node.op) for kind in kinds if kind.covers(node)), None)
 
 
-def in_nibbles(node: Node) -> Op | None:
-    """The node's operator with its frozen weights as nibbles; None if no kernel of it has them.
-
-    Where the kernels of its variant have none, those that need fewer features take its place.
-    """
-    chosen = type(node.op)
-    plain = without_features(chosen)
-    others = [kind for kind in variants_of(plain) if kind.needs < chosen.needs]
-    for kind in dict.fromkeys((chosen, *others, plain)):
-        own = Node(of_kind(kind, node.op), node.inputs, node.outputs, node.name, node.index)
-        if kind.covers(own) and (found := in_layout(own, Layout.NIBBLES)) is not None:
-            return found
-    return None
-
-
-def without_features(kind: type[Op]) -> type[Op]:
-    """The operator that a variant is one of: portable kernels, weights as in the file."""
-    while kind.needs or kind.layout is not Layout.FILE:
-        (kind,) = (base for base in kind.__bases__ if issubclass(base, Op))
-    return kind
-
-
 def as_in_file(op: Op) -> Op:
     """The operator that reads the weights as the model file has them."""
     (kind,) = (base for base in type(op).__bases__ if issubclass(base, Op))

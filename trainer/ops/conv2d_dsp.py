@@ -10,13 +10,8 @@ from mcutrain.trainer.graph.call import KernelCall, Scratch, Table
 from mcutrain.trainer.graph.op import Layout, Node
 from mcutrain.trainer.ops.conv2d import Conv2D, CrossChannel
 from mcutrain.trainer.ops.dsp import NEEDS, requant_table
-from mcutrain.trainer.ops.filters_dsp import (
-    TURN,
-    TURN_BYTES,
-    nibble_words,
-    packed_turns,
-    packed_weights,
-)
+from mcutrain.trainer.ops.filters_dsp import TURN, TURN_BYTES, packed_turns, packed_weights
+from mcutrain.trainer.ops.filters_nibbles_dsp import nibble_words
 from mcutrain.trainer.ops.fully_connected import FullyConnected
 from mcutrain.trainer.ops.nibbles import has_nibbles, is_frozen_layer
 

@@ -6,13 +6,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from mcutrain.trainer.graph.call import KernelCall, Scratch, Table
-from mcutrain.trainer.graph.op import Layout, Node
-from mcutrain.trainer.int4 import paired
+from mcutrain.trainer.graph.call import KernelCall, Scratch
+from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.ops.conv2d import Conv2D, CrossChannel
 from mcutrain.trainer.ops.fully_connected import FullyConnected
 from mcutrain.trainer.ops.mve import NEEDS, shifts_right
-from mcutrain.trainer.ops.nibbles import has_nibbles, weights_of
 
 UNIT = "conv2d_mve"
 NIBBLES_UNIT = "conv2d_nibbles_mve"
@@ -60,38 +58,6 @@ class FullyConnectedMve(FullyConnected):
         return bases_and_windows_bytes(node)
 
 
-@dataclass(frozen=True)
-class Conv2DNibblesMve(Conv2DMve):
-    """CONV_2D of frozen weights that are nibbles."""
-
-    layout = Layout.NIBBLES
-
-    @classmethod
-    def covers(cls, node: Node) -> bool:
-        return super().covers(node) and has_nibbles(node)
-
-    def lower(self, node: Node) -> KernelCall:
-        return with_nibbles(node, super().lower(node))
-
-    def by_rows(self, node: Node) -> KernelCall | None:
-        call = super().by_rows(node)
-        return None if call is None else with_nibbles(node, call)
-
-
-@dataclass(frozen=True)
-class FullyConnectedNibblesMve(FullyConnectedMve):
-    """FULLY_CONNECTED with frozen weights that are nibbles."""
-
-    layout = Layout.NIBBLES
-
-    @classmethod
-    def covers(cls, node: Node) -> bool:
-        return super().covers(node) and has_nibbles(node)
-
-    def lower(self, node: Node) -> KernelCall:
-        return with_nibbles(node, super().lower(node))
-
-
 def bases_and_windows_bytes(node: Node) -> int:
     """A word for each filter and two windows; of rows of one output a window, if it is copied."""
     op = node.op
@@ -110,13 +76,3 @@ def on_mve(node: Node, call: KernelCall) -> KernelCall:
     *args, out = call.args
     scratch = Scratch() if node.op.scratch_bytes(node) else None
     return replace(call, unit=UNIT, kernel=kernel, args=(*args, scratch, out))
-
-
-def with_nibbles(node: Node, call: KernelCall) -> KernelCall:
-    """The call of the kernels for nibbles, in the order of the file, a filter from a byte on: no
-    x_l and w_l."""
-    x, _, b, _, _, *rest = call.args
-    filters = weights_of(node)
-    table = Table("nibbles", paired(filters.reshape(len(filters), -1)))
-    kernel = call.kernel.replace("conv2d_mve_s8", "conv2d_nibbles_mve_s8")
-    return replace(call, unit=NIBBLES_UNIT, kernel=kernel, args=(x, table, b, *rest))

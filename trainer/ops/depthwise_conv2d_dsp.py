@@ -12,6 +12,7 @@ from mcutrain.trainer.ops.depthwise_conv2d import DepthwiseConv2D
 from mcutrain.trainer.ops.dsp import NEEDS, requant_table
 from mcutrain.trainer.ops.window import Geometry
 
+NIBBLES_UNIT = "depthwise_conv2d_nibbles_dsp"
 CHANNELS = 4  # that are summed side by side
 TAP_BYTES = 8  # of scratch memory, for the weights of a tap
 PAIR_BYTES = 16  # of two values of the input, one below the other, in these channels
@@ -25,6 +26,7 @@ class DepthwiseConv2DDsp(DepthwiseConv2D):
 
     needs = NEEDS
     unit = "depthwise_conv2d_dsp"
+    helpers = (NIBBLES_UNIT,)
 
     @classmethod
     def covers(cls, node: Node) -> bool:

@@ -11,6 +11,8 @@ from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.ops.depthwise_conv2d import DepthwiseConv2D
 from mcutrain.trainer.ops.mve import NEEDS, shifts_right
 
+NIBBLES_UNIT = "depthwise_conv2d_nibbles_mve"
+
 
 @dataclass(frozen=True)
 class DepthwiseConv2DMve(DepthwiseConv2D):
@@ -18,6 +20,7 @@ class DepthwiseConv2DMve(DepthwiseConv2D):
 
     needs = NEEDS
     unit = "depthwise_conv2d_mve"
+    helpers = (NIBBLES_UNIT,)
 
     @classmethod
     def covers(cls, node: Node) -> bool:

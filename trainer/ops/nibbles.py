@@ -12,7 +12,7 @@ from dataclasses import replace
 from mcutrain.trainer.graph.call import KernelCall, Table
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Array, Role
-from mcutrain.trainer.int4 import GREATEST, LEAST
+from mcutrain.trainer.int4 import GREATEST, LEAST, paired
 from mcutrain.trainer.ops.weighted import Weighted
 
 
@@ -52,3 +52,13 @@ def nibbles_in_place(node: Node, call: KernelCall, unit: str, table: Array) -> K
     kernel = call.kernel.replace("conv2d_s8", "conv2d_nibbles_s8")
     args = (x, Table("nibbles", table), b, multiplier, shift, out)
     return replace(call, unit=unit, kernel=kernel, args=args)
+
+
+def unpacked_bytes(node: Node) -> int:
+    """Of scratch memory for the weights of a layer, in whole words."""
+    return -(-weights_of(node).size // 4) * 4
+
+
+def in_file_order(node: Node) -> Table:
+    """All weights of a layer one after another."""
+    return Table("nibbles", paired(weights_of(node).reshape(-1)))

@@ -29,7 +29,7 @@ class ModelTies:
             self.tie(node, "its weights are another layer's too" if node.index in tied else "")
         for tensor, ids in self.ids.items():
             if tensor.file_index in model.held:
-                self.keep(ids, "something outside of the section reads it")
+                self.keep(ids, "something that does not lead to the output reads it")
         for tensor in (model.logits, model.output):
             self.keep(self.ids[tensor], "it is the output of the model")
         for state in model.states:

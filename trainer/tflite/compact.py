@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.tflite import behind
-from mcutrain.trainer.tflite.layout import Extent, Layout, NewerSchema
+from mcutrain.trainer.tflite.layout import Extent, Layout
 
 
 @dataclass(frozen=True)
@@ -28,15 +28,15 @@ class Block:
 def compacted(data: bytes) -> bytes:
     """The same file without unused bytes; a zip behind the model stays behind it.
 
-    A file that has what the schema known here has not stays as it is: any of its bytes may be used.
-    Raises ModelError for offsets that lead out of the file, and for objects that overlap.
+    A file whose objects overlap, lead out of it or are not in the schema as it is known here stays
+    as it is: any of its bytes may be used.
     """
     model, packed = behind.split(data)
     try:
         layout = Layout.of(model)
-    except NewerSchema:
+        blocks = moved_together(layout.extents)
+    except ModelError:
         return data
-    blocks = moved_together(layout.extents)
     new = bytearray(blocks[-1].end + blocks[-1].shift)
     for block in blocks:
         at = block.start + block.shift

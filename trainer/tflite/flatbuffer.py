@@ -79,17 +79,12 @@ def table(fields: Mapping[int, bytes | Target]) -> Piece:
 
 
 class FlatBufferPatch:
-    """A file and its changes, by positions in the old file; ``apply`` makes the new one.
-
-    ``unused_bytes`` counts what nothing refers to any more, as told by ``point``, ``write`` and
-    ``drop``; old vtables are not counted.
-    """
+    """A file and its changes, by positions in the old file; ``apply`` makes the new one."""
 
     def __init__(self, data: bytes) -> None:
         self.old = bytearray(data)
         self.links: dict[int, Piece] = {}
         self.absolute: set[int] = set()  # where a uint64 is a distance from the file's beginning
-        self.unused_bytes = 0
 
     def unsigned(self, at: int) -> int:
         """The uint32 at ``at``."""
@@ -127,16 +122,11 @@ class FlatBufferPatch:
         self.check(vtable, 4)
         return max(int(struct.unpack_from("<H", self.old, vtable)[0]) - 4, 0) // 2
 
-    def table_bytes(self, table_at: int) -> int:
-        """Size of a table without its vtable and what it refers to."""
-        vtable = table_at - struct.unpack_from("<i", self.old, table_at)[0]
-        self.check(vtable, 4)
-        return int(struct.unpack_from("<H", self.old, vtable + 2)[0])
-
     def copied(self, table_at: int, changed: Mapping[int, bytes]) -> Piece:
         """A copy of a table of scalars, with other values of fields that it has."""
         vtable = table_at - struct.unpack_from("<i", self.old, table_at)[0]
-        nbytes, size = struct.unpack_from("<H", self.old, vtable)[0], self.table_bytes(table_at)
+        self.check(vtable, 4)
+        nbytes, size = struct.unpack_from("<2H", self.old, vtable)
         self.check(vtable, nbytes)
         self.check(table_at, size)
         raw = self.old[vtable : vtable + nbytes] + bytes(-nbytes % 4)
@@ -160,15 +150,10 @@ class FlatBufferPatch:
         self.check(at, len(raw))
         self.old[at : at + len(raw)] = raw
 
-    def point(self, slot: int, piece: Piece, unused_bytes: int) -> None:
-        """The old offset at ``slot`` leads to ``piece``; ``unused_bytes`` fall out of use."""
+    def point(self, slot: int, piece: Piece) -> None:
+        """The old offset at ``slot`` leads to ``piece``."""
         self.check(slot, 4)
         self.links[slot] = piece
-        self.drop(unused_bytes)
-
-    def drop(self, nbytes: int) -> None:
-        """Nothing refers to ``nbytes`` of the old file any more."""
-        self.unused_bytes += nbytes
 
     def apply(self, root: Piece | None = None) -> bytes:
         """The new file; ``root`` takes the place of the root table, in front of all."""

@@ -155,7 +155,7 @@ class InPlace(TflitePatch):
         if self.users[table] == 1:
             self.patch.write(at, raw)
         else:
-            self.patch.point(slot, self.patch.copied(table, {number: raw}), 0)
+            self.patch.point(slot, self.patch.copied(table, {number: raw}))
 
     def tell_new_shape(self, operator: int, shape: Sequence[int]) -> None:
         """Change the shape in a RESHAPE's options, if there is one."""

@@ -87,10 +87,6 @@ LATER = {
 }  # fmt: skip
 
 
-class NewerSchema(ModelError):
-    """The file has tables or fields that are not known here: they may refer to anything."""
-
-
 @dataclass(frozen=True)
 class Extent:
     """The bytes from ``start`` to ``end``, whose place modulo ``align`` matters. ``refers``:
@@ -118,8 +114,8 @@ class Layout:
 
     @classmethod
     def of(cls, data: bytes) -> Layout:
-        """Raises ModelError for offsets that lead out of the file, NewerSchema for what is not
-        known."""
+        """Raises ModelError for offsets that lead out of the file, and for tables and fields of a
+        newer schema, which may refer to anything."""
         found = cls(data)
         found.add(0, HEADER_BYTES, 4, refers=True)
         todo = [(found.follow(0), "Model")]
@@ -184,7 +180,7 @@ class Layout:
         }
         known = field_bytes(kind)
         if not fields.keys() <= known.keys():
-            raise NewerSchema(f"the model file has a {kind} of a newer TFLite schema")
+            raise ModelError(f"the model file has a {kind} of a newer TFLite schema")
         # A vtable says how long a table is, too; writers are not exact there.
         ends = [at + 4, *(slot + known[number] for number, slot in fields.items())]
         self.add(at, max(ends), TABLE_ALIGNMENT, refers=True)
@@ -204,7 +200,7 @@ class Layout:
         if not code:
             return ""
         if code not in members_of(enum):
-            raise NewerSchema(f"the model file has {enum} of a newer TFLite schema")
+            raise ModelError(f"the model file has {enum} of a newer TFLite schema")
         return members_of(enum)[code]
 
     def note_place(self, kind: str, fields: dict[int, int]) -> None:

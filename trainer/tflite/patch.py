@@ -61,8 +61,8 @@ class TflitePatch:
     """A file, and changes to its first subgraph. ``finish`` gives the new file.
 
     Data are overwritten where nothing else reads them and they have room; else they get a
-    buffer of their own. ``unused_bytes`` is what the file then holds in vain. A zip behind the
-    model stays behind it.
+    buffer of their own. What nothing refers to any more stays in the file (tflite.compact takes it
+    out). A zip behind the model stays behind it.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -93,10 +93,6 @@ class TflitePatch:
         self.inputs = [self.vector_of(operator, "Inputs") for operator in operators]
         self.outputs = [self.vector_of(operator, "Outputs") for operator in operators]
         self.buffer_users = self.count_buffer_users()
-
-    @property
-    def unused_bytes(self) -> int:
-        return self.patch.unused_bytes
 
     @staticmethod
     def vector_of(owner: Any, name: str) -> list[int]:
@@ -250,7 +246,6 @@ class TflitePatch:
             self.patch.write(start, raw)
         elif raw and len(raw) <= room and isinstance(at, int) and not is_elsewhere:
             self.patch.write(start - 4, struct.pack("<I", len(raw)) + raw)
-            self.patch.drop(end - start - len(raw))
             self.spans[buffer] = (start, start + len(raw))
         else:
             self.buffers[buffer] = data_buffer(raw)
@@ -259,9 +254,7 @@ class TflitePatch:
         slot = self.patch.field(self.operators[operator], OPERATOR_INPUTS)
         if not slot:
             raise ModelError(f"operator {operator} has no inputs")
-        is_first = slot not in self.patch.links
-        unused = 4 + 4 * len(self.inputs[operator]) if is_first else 0
-        self.patch.point(slot, integers(inputs), unused)
+        self.patch.point(slot, integers(inputs))
         self.inputs[operator] = list(inputs)
 
     def options_slot(self, operator: int) -> int:
@@ -282,7 +275,7 @@ class TflitePatch:
             slot = self.options_slot(operator)
             options = self.patch.follow(slot)
             copy = self.patch.copied(options, {FUSED_ACTIVATION[self.kind(operator)]: b"\0"})
-            self.patch.point(slot, copy, self.patch.table_bytes(options))
+            self.patch.point(slot, copy)
 
     def new_shape(self, operator: int) -> list[int]:
         """The shape in a RESHAPE's options; [] if they have none."""
@@ -296,9 +289,7 @@ class TflitePatch:
 
     def set_new_shape(self, operator: int, shape: Sequence[int]) -> None:
         """The shape in a RESHAPE's options."""
-        slot = self.options_slot(operator)
-        unused = self.patch.table_bytes(self.patch.follow(slot)) + 4 + 4 * len(shape)
-        self.patch.point(slot, table({0: integers(shape)}), unused)
+        self.patch.point(self.options_slot(operator), table({0: integers(shape)}))
 
     def set_metadata(self, name: str, raw: bytes | None) -> None:
         """Store metadata, in place of that of the same name; None takes it away."""
@@ -327,15 +318,12 @@ class TflitePatch:
         if tensors:
             graph = self.moved(self.graph_at, {0: tensors}, SUBGRAPH_SCALARS, SUBGRAPH_FIELDS)
             changes[SUBGRAPHS] = offsets([graph, *self.other_graphs])
-            count = 1 + len(self.other_graphs)
-            self.patch.drop(self.patch.table_bytes(self.graph_at) + 4 + 4 * count)
         for number, targets in ((BUFFERS, self.buffers), (METADATA, entries)):
             new = self.new_vector(self.root, number, targets)
             if new:
                 changes[number] = new
         if not changes:
             return self.with_behind(self.patch.apply())
-        self.patch.drop(self.patch.table_bytes(self.root) + 8)
         root = self.moved(self.root, changes, MODEL_SCALARS, MODEL_FIELDS)
         return self.with_behind(self.patch.apply(root))
 
@@ -347,22 +335,14 @@ class TflitePatch:
         """A vector of ``targets``; None if new ones could take the place of old ones in the old."""
         slots = self.slots(table_at, number)
         old = [self.patch.follow(slot) for slot in slots]
-        for at in set(old).difference(t for t in targets if isinstance(t, int)):
-            self.drop_object(at, number if table_at == self.root else -1)
         if len(old) != len(targets) or any(
             isinstance(t, int) and t != at for t, at in zip(targets, old, strict=True)
         ):
-            self.patch.drop(4 * (len(slots) + 1) if slots else 0)
             return offsets(targets)
         for slot, target in zip(slots, targets, strict=True):
             if isinstance(target, Piece):
-                self.patch.point(slot, target, 0)
+                self.patch.point(slot, target)
         return None
-
-    def drop_object(self, at: int, number: int) -> None:
-        """Count a table that is replaced: a buffer with its data, others without what is theirs."""
-        start, end = self.span(at) if number == BUFFERS else (0, 0)
-        self.patch.drop(self.patch.table_bytes(at) + (end - start + 4 if end else 0))
 
     def moved(
         self, table_at: int, changes: dict[int, Piece], scalars: tuple[int, ...], known: int

@@ -66,12 +66,12 @@ def test_a_zip_moves_with_the_model_before_it(is_wide: bool, comment: bytes) -> 
 def test_what_was_exported_and_calibrated_has_it_still() -> None:
     data = with_labels()
     plan = make_plan(parse(data, "m"), PlanOptions("head", 9))
-    new = exported(data, train(Interpreter(plan, 1), 0, 2)).data
+    new = exported(data, train(Interpreter(plan, 1), 0, 2))
     samples = np.random.default_rng(0).integers(-128, 128, (4, *SHAPE[1:])).astype(np.int8)
     fitted = calibrate(data, samples, lambda done, total: None).data
 
     for found, plain in (
-        (new, exported(MODEL, train(Interpreter(plan, 1), 0, 2)).data),
+        (new, exported(MODEL, train(Interpreter(plan, 1), 0, 2))),
         (fitted, calibrate(MODEL, samples, lambda done, total: None).data),
     ):
         assert_sound(found)

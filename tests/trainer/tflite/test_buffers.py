@@ -49,9 +49,9 @@ def test_what_was_learned_is_exported_and_all_else_is_where_it_was(
         train(Interpreter(make_plan(parse(d, "m"), PlanOptions(update, classes)), 2), 0, 9)
         for d in (data, DATA)
     )
-    new = exported(data, trained).data
+    new = exported(data, trained)
 
-    assert buffers(new) == buffers(exported(DATA, inside).data)
+    assert buffers(new) == buffers(exported(DATA, inside))
     assert_states_equal(going_on(new), trained)
 
 
@@ -72,7 +72,7 @@ def test_options_of_a_custom_operator_move_with_the_file() -> None:
     options = bytes(range(200))
     data = placed_behind(odd_model(), options)
     trained = train(Interpreter(make_plan(parse(data, "m", "m", TRAINABLE)), 1), 0, 4)
-    new = exported(data, trained).data
+    new = exported(data, trained)
     first = tflite.Model.GetRootAsModel(new, 0).Subgraphs(0).Operators(0)
     at, size = first.LargeCustomOptionsOffset(), first.LargeCustomOptionsSize()
 

@@ -57,7 +57,6 @@ def test_data_of_the_same_size_are_overwritten_in_place() -> None:
 
     at = DATA.index(old.tobytes())
     assert new == DATA[:at] + (~old).tobytes() + DATA[at + old.size :]
-    assert patch.unused_bytes == 0
 
 
 def test_new_metadata_leave_every_old_byte() -> None:
@@ -70,7 +69,6 @@ def test_new_metadata_leave_every_old_byte() -> None:
     model = tflite.Model.GetRootAsModel(new, 0)
     assert model.Metadata(0).Name() == b"mcutrain.test"
     assert model.Buffers(model.Metadata(0).Buffer()).DataAsNumpy().tobytes() == b"\1\2\3" * 50
-    assert 0 < patch.unused_bytes < 200
 
 
 Edits = list[tuple[Any, ...]]

@@ -76,7 +76,7 @@ def test_a_model_with_such_scores_is_exported_with_another_head(kind: str) -> No
     plan = make_plan(parse(original, "scores"), PlanOptions("head", classes=3))
     interpreter = Interpreter(plan)
     interpreter.step(np.zeros(plan.task.input.type.shape, np.int8), 1)
-    exported = parse(export_model(original, plan, interpreter.state).data, "again")
+    exported = parse(export_model(original, plan, interpreter.state), "again")
 
     assert exported.classes == 3
     (learned,) = (t for t in plan.learned if t.name.endswith("_w"))

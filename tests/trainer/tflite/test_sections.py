@@ -180,7 +180,7 @@ def test_what_a_section_learned_is_written_into_its_file() -> None:
     data = odd_model()
     plan = make_plan(read(), PlanOptions("full", start="latent", end="scores"))
     trained = train(Interpreter(plan, 3), 0, 7)
-    new = exported(data, trained).data
+    new = exported(data, trained)
 
     continued = Interpreter(make_plan(read(TRAINABLE, new)))
     for sample in samples(LATENT, 2, 1):
