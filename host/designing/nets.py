@@ -34,6 +34,8 @@ GENES: dict[str, tuple[int, ...]] = {
     "norm": (0, 1),
     "separable": (0, 1),
 }
+NEUTRAL = {"depth": 0, "halving": 0, "growth": 100, "norm": 0, "separable": 0}
+POOLS = ("mean", "max", "flat")
 Genes: TypeAlias = Mapping[str, int]
 Build: TypeAlias = Callable[[NetBuilder, Genes], None]
 
@@ -84,14 +86,19 @@ class Net:
 
     @property
     def shown(self) -> str:
-        """What a table calls it.
+        """What a table calls it: without genes that add nothing.
 
         >>> Net.of("watch", {"percent": 50}).shown, Net.of("watch", {"percent": 100}, "bias").shown
         ('watch at 50 %', 'watch, bias')
+        >>> Net.of("chain", {"width": 8, "kernel": 3, "depth": 0, "pool": MAX}).shown
+        'chain width=8 kernel=3 pool=max'
         """
         genes = dict(self.genes)
-        text = self.structure
-        if self.kind != DESIGNED:
+        if self.kind == DESIGNED:
+            told = {n: POOLS[v] if n == "pool" else v for n, v in genes.items()}
+            parts = (f"{n}={v}" for n, v in told.items() if v != NEUTRAL.get(n))
+            text = " ".join([self.family, *parts])
+        else:
             text = f"{self.family} at {genes['percent']} %".removesuffix(" at 100 %")
             text += ", shrunk" * (self.kind == SHRUNK)
         return text + (f", {self.update}" if self.update != FULL else "")

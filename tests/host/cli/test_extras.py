@@ -35,6 +35,7 @@ CASES = [
     ("matplotlib", "report", ("plan", MODEL, "--png", "plan.png")),
     ("matplotlib", "report", (*SEARCH, "--plot", "front.png")),
     ("optuna", "search", SEARCH),
+    ("optuna", "search", ("design", "--data", DATA, "--sram", "64K")),
     ("tflite_micro", "check", ("check", MODEL)),
     ("unicorn", "unicorn", VERIFY),
     ("elftools", "unicorn", VERIFY),
