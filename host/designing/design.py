@@ -146,24 +146,29 @@ class NetSearch:
 
     def run(self) -> Designed:
         """Raises BudgetError if nothing fits, and what a plan or a study raises."""
-        update = self.workshop.request.options.update
-        assert isinstance(update, str)
-        self.tried(self.pricer.handmade(), update)
+        self.tried(self.pricer.handmade())
         kept = self.best(self.nets.values(), max(1, math.ceil(len(self.nets) / KEPT)))
         kept = self.with_each(kept)
         self.scored("longer", kept, Effort(self.epochs(SHARES[1])))
-        kept += self.shrunk()
+        self.shrunk()
         promoted = self.with_each(self.best(kept, self.plan.promoted))
         return self.confirmed(promoted)
+
+    @property
+    def update(self) -> str:
+        """What shall learn in all nets, but in some of those made by hand."""
+        update = self.workshop.request.options.update
+        assert isinstance(update, str)
+        return update
 
     def epochs(self, share: float) -> int:
         return max(1, round(self.plan.epochs * share))
 
-    def tried(self, handmade: list[Net], update: str) -> None:
+    def tried(self, handmade: list[Net]) -> None:
         """Those made by hand, and proposals until there are as many as were asked for."""
         effort = Effort(self.epochs(SHARES[0]))
         self.scored("nets made by hand", handmade, effort)
-        proposals = Proposals(self.pricer, self.plan.seed, update)
+        proposals = Proposals(self.pricer, self.plan.seed, self.update)
         done = 0
         self.report("trials", done, self.plan.trials)
         while done < self.plan.trials:
@@ -194,23 +199,18 @@ class NetSearch:
             nets = nets + [net for net in self.best(same, 1) if net not in nets]
         return nets
 
-    def shrunk(self) -> list[Net]:
-        """The net made by hand that did best, whole and then shrunk; none if that cannot be."""
+    def shrunk(self) -> None:
+        """The net made by hand that did best, whole and then shrunk, where that can be."""
         handmade = [net for net in self.nets.values() if net.kind == BY_HAND]
-        found = list[Net]()
         for net in self.best(handmade, 1):
-            update = self.workshop.request.options.update
-            whole = Net.of(net.family, {"percent": 100}, str(update))
-            small = whole.shrunk(self.pricer.limits.sram)
+            whole = Net.of(net.family, {"percent": 100}, self.update)
             if self.pricer.fits(whole):
                 continue  # nothing is to be cut
-            effort = Effort(self.epochs(SHARES[1]))
+            small, effort = whole.shrunk(self.pricer.limits.sram), Effort(self.epochs(SHARES[1]))
             with suppress(BudgetError, ModelError, SchemeError):
                 self.scored("shrunk", [small], effort)
                 path = self.workshop.pretrained(small, effort, self.workshop.parts(0)[0])
                 self.pricer.known[small.key] = self.pricer.of_file(small, path)
-                found.append(small)
-        return found
 
     def scored(self, phase: str, nets: list[Net], effort: Effort) -> dict[Net, TrialScore]:
         """The means over people; the study's where it has them, others are trained."""
