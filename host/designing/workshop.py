@@ -165,7 +165,8 @@ class Workshop:
         for layer in build.net.layers:
             if layer.bias in params:  # biases of 0 would be alike, and stored once
                 params[layer.bias] = rng.normal(0, 0.1, params[layer.bias].shape)
-        return self.quantised(build.net, params, self.general, UNTRAINED)
+        with np.errstate(invalid="ignore"):  # a bias may lie beyond the range of a tiny scale
+            return self.quantised(build.net, params, self.general, UNTRAINED)
 
     def request_of(self, net: Net, path: Path) -> Request:
         return replace(self.request, model=path).but(update=net.update)
