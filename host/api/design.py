@@ -57,7 +57,7 @@ class Design:
 
     @property
     def verdict(self) -> str:
-        """How the best designed net and the best one made by hand stand to each other."""
+        """How the best net and the best of each other kind stand to each other."""
         return str(self.to_json()["verdict"])
 
     @property

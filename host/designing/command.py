@@ -139,8 +139,8 @@ def workshop_of(
 ) -> Workshop:
     outputs = int(general.y.max()) + 1 if general.has_labels else general.y.shape[1]
     return Workshop(
-        request, general, own, quant, outputs, job.folder, job.plan.folds, job.adaptation,
-        job.share, job.rate, job.plan.seed,
+        request, general, own, quant, outputs, job.folder, job.plan.folds, job.limits,
+        job.adaptation, job.share, job.rate, job.plan.seed,
     )  # fmt: skip
 
 

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from mcutrain.host.designing.effort import DesignPlan
-from mcutrain.host.designing.nets import Net
+from mcutrain.host.designing.nets import BY_HAND, DESIGNED, SHRUNK, Net
 from mcutrain.host.designing.pricing import NetPricer
 from mcutrain.host.designing.proposals import Proposals
 from mcutrain.host.designing.workshop import Effort, Workshop
@@ -20,7 +21,7 @@ from mcutrain.host.search.pool import Pool, all_scores
 from mcutrain.host.search.study import Study
 from mcutrain.host.search.trial import TrialScore
 from mcutrain.host.training.reporter import nothing
-from mcutrain.trainer.errors import BudgetError
+from mcutrain.trainer.errors import BudgetError, ModelError, SchemeError
 from mcutrain.trainer.graph.tensor import Array
 
 TOGETHER = 4  # nets that are proposed before one of them is trained, however many processes
@@ -80,19 +81,12 @@ class Designed:
         return self.ranked[0]
 
     @property
-    def handmade(self) -> Judged | None:
-        return next((each for each in self.ranked if each.net.is_handmade), None)
-
-    @property
-    def designed(self) -> Judged | None:
-        return next((each for each in self.ranked if not each.net.is_handmade), None)
-
-    @property
-    def difference(self) -> Difference | None:
-        """Of the best designed net and the best one made by hand, if both were promoted."""
-        if self.designed is None or self.handmade is None:
-            return None
-        return difference(self.designed.confirmed, self.handmade.confirmed)
+    def rivals(self) -> list[Judged]:
+        """The best of each other kind than the best net is."""
+        first = dict[str, Judged]()
+        for each in self.ranked:
+            first.setdefault(each.net.kind, each)
+        return [each for each in first.values() if each is not self.best]
 
 
 def mean_score(scores: Iterable[TrialScore]) -> TrialScore:
@@ -152,23 +146,29 @@ class NetSearch:
 
     def run(self) -> Designed:
         """Raises BudgetError if nothing fits, and what a plan or a study raises."""
-        update = self.workshop.request.options.update
-        assert isinstance(update, str)
-        self.tried(self.pricer.handmade(), update)
+        self.tried(self.pricer.handmade())
         kept = self.best(self.nets.values(), max(1, math.ceil(len(self.nets) / KEPT)))
         kept = self.with_each(kept)
         self.scored("longer", kept, Effort(self.epochs(SHARES[1])))
+        self.shrunk()
         promoted = self.with_each(self.best(kept, self.plan.promoted))
         return self.confirmed(promoted)
+
+    @property
+    def update(self) -> str:
+        """What shall learn in all nets, but in some of those made by hand."""
+        update = self.workshop.request.options.update
+        assert isinstance(update, str)
+        return update
 
     def epochs(self, share: float) -> int:
         return max(1, round(self.plan.epochs * share))
 
-    def tried(self, handmade: list[Net], update: str) -> None:
+    def tried(self, handmade: list[Net]) -> None:
         """Those made by hand, and proposals until there are as many as were asked for."""
         effort = Effort(self.epochs(SHARES[0]))
         self.scored("nets made by hand", handmade, effort)
-        proposals = Proposals(self.pricer, self.plan.seed, update)
+        proposals = Proposals(self.pricer, self.plan.seed, self.update)
         done = 0
         self.report("trials", done, self.plan.trials)
         while done < self.plan.trials:
@@ -193,11 +193,24 @@ class NetSearch:
         return sorted(nets, key=lambda net: (-self.trials[net.key].value, net.key))[:count]
 
     def with_each(self, nets: list[Net]) -> list[Net]:
-        """With the best one made by hand among them, and the best one designed."""
-        for is_handmade in (True, False):
-            same = [net for net in self.nets.values() if net.is_handmade == is_handmade]
+        """With the best of each kind among them."""
+        for kind in (BY_HAND, DESIGNED, SHRUNK):
+            same = [net for net in self.nets.values() if net.kind == kind]
             nets = nets + [net for net in self.best(same, 1) if net not in nets]
         return nets
+
+    def shrunk(self) -> None:
+        """The net made by hand that did best, whole and then shrunk, where that can be."""
+        handmade = [net for net in self.nets.values() if net.kind == BY_HAND]
+        for net in self.best(handmade, 1):
+            whole = Net.of(net.family, {"percent": 100}, self.update)
+            if self.pricer.fits(whole):
+                continue  # nothing is to be cut
+            small, effort = whole.shrunk(self.pricer.limits.sram), Effort(self.epochs(SHARES[1]))
+            with suppress(BudgetError, ModelError, SchemeError):
+                self.scored("shrunk", [small], effort)
+                path = self.workshop.pretrained(small, effort, self.workshop.parts(0)[0])
+                self.pricer.known[small.key] = self.pricer.of_file(small, path)
 
     def scored(self, phase: str, nets: list[Net], effort: Effort) -> dict[Net, TrialScore]:
         """The means over people; the study's where it has them, others are trained."""

@@ -16,6 +16,8 @@ from mcutrain.trainer.making.net_builder import NetBuilder
 
 CHAIN, RESIDUAL = "chain", "residual"
 FULL = "full"
+BY_HAND, DESIGNED, SHRUNK = "by hand", "designed", "shrunk"  # how a net is made
+BUDGET = "sram"  # the gene of a net that is made smaller after it was trained: its bytes of RAM
 MEAN, MAX, FLAT = 0, 1, 2  # of the gene "pool"
 # What each gene may be. ``stride`` is the first layer's; every ``halving``-th block moves by two
 # (0: none does) and is ``growth`` percent as wide as the one before it. ``pool``: the mean of all
@@ -32,6 +34,8 @@ GENES: dict[str, tuple[int, ...]] = {
     "norm": (0, 1),
     "separable": (0, 1),
 }
+NEUTRAL = {"depth": 0, "halving": 0, "growth": 100, "norm": 0, "separable": 0}
+POOLS = ("mean", "max", "flat")
 Genes: TypeAlias = Mapping[str, int]
 Build: TypeAlias = Callable[[NetBuilder, Genes], None]
 
@@ -40,7 +44,8 @@ Build: TypeAlias = Callable[[NetBuilder, Genes], None]
 class Net:
     """A net before it is trained: its family, its genes by name, and what of it shall learn later.
 
-    Of a net made by hand, the only gene is ``percent``: how wide it is, of what its maker chose.
+    Of a net made by hand the first gene is ``percent``: how wide it is, of what its maker chose. If
+    it is shrunk, BUDGET is the other.
     """
 
     family: str
@@ -52,8 +57,19 @@ class Net:
         return cls(family, tuple(genes.items()), update)
 
     @property
-    def is_handmade(self) -> bool:
-        return self.family in HANDMADE
+    def kind(self) -> str:
+        if self.family not in HANDMADE:
+            return DESIGNED
+        return SHRUNK if BUDGET in dict(self.genes) else BY_HAND
+
+    @property
+    def whole(self) -> Net:
+        """What a net was before it was shrunk."""
+        return replace(self, genes=tuple(gene for gene in self.genes if gene[0] != BUDGET))
+
+    def shrunk(self, sram: int) -> Net:
+        """The whole net made by hand, to be trained and then shrunk to so many bytes of RAM."""
+        return Net.of(self.family, {"percent": 100, BUDGET: sram}, self.update)
 
     @property
     def structure(self) -> str:
@@ -70,15 +86,21 @@ class Net:
 
     @property
     def shown(self) -> str:
-        """What a table calls it.
+        """What a table calls it: without genes that add nothing.
 
         >>> Net.of("watch", {"percent": 50}).shown, Net.of("watch", {"percent": 100}, "bias").shown
         ('watch at 50 %', 'watch, bias')
+        >>> Net.of("chain", {"width": 8, "kernel": 3, "depth": 0, "pool": MAX}).shown
+        'chain width=8 kernel=3 pool=max'
         """
         genes = dict(self.genes)
-        text = self.structure
-        if self.is_handmade:
+        if self.kind == DESIGNED:
+            told = {n: POOLS[v] if n == "pool" else v for n, v in genes.items()}
+            parts = (f"{n}={v}" for n, v in told.items() if v != NEUTRAL.get(n))
+            text = " ".join([self.family, *parts])
+        else:
             text = f"{self.family} at {genes['percent']} %".removesuffix(" at 100 %")
+            text += ", shrunk" * (self.kind == SHRUNK)
         return text + (f", {self.update}" if self.update != FULL else "")
 
     def but(self, **genes: int) -> Net:
@@ -90,7 +112,7 @@ class Net:
         Raises ValueError where they are too small for it.
         """
         net, genes = NetBuilder(shape, seed), dict(self.genes)
-        if self.is_handmade:
+        if self.kind != DESIGNED:
             HANDMADE[self.family].build(net, genes["percent"])
         else:
             {CHAIN: chain, RESIDUAL: residual}[self.family](net, genes)

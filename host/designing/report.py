@@ -8,6 +8,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mcutrain.host.designing.nets import BY_HAND
 from mcutrain.host.search.budget import Limits
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def row(one: Judged) -> dict[str, Any]:
         "family": one.net.family,
         "genes": dict(one.net.genes),
         "update": one.net.update,
-        "is_handmade": one.net.is_handmade,
+        "kind": one.net.kind,
         "ram_bytes": one.cost.sram,
         "flash_bytes": one.cost.constants,
         "step_macs": one.cost.macs,
@@ -52,36 +53,46 @@ def next_command(found: Designed, output: Path, data: Path | None) -> str:
     return f"mcutrain train {shlex.quote(str(output))} --data {samples} --update {update}{loss}"
 
 
+def rival_rows(found: Designed) -> list[dict[str, Any]]:
+    """How much better the best net is than the best of each other kind, in pairs by seed and
+    person."""
+    from mcutrain.host.designing.design import difference
+
+    rows = []
+    for rival in found.rivals:
+        gap = difference(found.best.confirmed, rival.confirmed)
+        rows.append({
+            "net": rival.net.shown, "kind": rival.net.kind, "mean": gap.mean,
+            "standard_error": gap.error, "is_clear": gap.is_clear,
+        })  # fmt: skip
+    return rows
+
+
 def verdict(found: Designed) -> str:
-    """How the best designed net and the best one made by hand stand to each other."""
-    designed, handmade, gap = found.designed, found.handmade, found.difference
-    if handmade is None:
-        return "no net made by hand fits, so that there is none to compare with"
-    if designed is None or gap is None:
-        return f"only nets made by hand fit; the best is {handmade.net.shown}"
-    is_error = found.best.trial.mse is not None
-    scale, unit = (1.0, "") if is_error else (100.0, " points")
-    shown = f"{scale * abs(gap.mean):.3g} ± {scale * gap.error:.2g}{unit}"
-    is_better = found.best is designed
-    first, second = (designed, handmade) if is_better else (handmade, designed)
-    maker = "designed" if is_better else "made by hand"
-    text = f"the best net is {maker} ({first.net.shown}); {shown} better than {second.net.shown}"
-    if not gap.is_clear:
-        text += ", which chance alone could make: either may be the better one"
-    return text
+    """How the best net and the best of each other kind stand to each other."""
+    best, parts = found.best, list[str]()
+    is_error = best.trial.mse is not None
+    for row in rival_rows(found):
+        scale, unit = (1.0, "of error") if is_error else (100.0, "points")
+        mean = -row["mean"] if is_error else row["mean"]
+        text = (
+            f"{scale * abs(mean):.3g} ± {scale * row['standard_error']:.2g} {unit} "
+            f"{'better' if mean >= 0 else 'worse'} than {row['net']} ({row['kind']})"
+        )
+        parts.append(text + ("" if row["is_clear"] else ", which chance alone could make"))
+    if best.net.kind != BY_HAND and not any(r.net.kind == BY_HAND for r in found.rivals):
+        parts.append("no net made by hand fits, to compare with")
+    return "; ".join([f"the best net is {best.net.shown} ({best.net.kind})", *parts])
 
 
 def to_json(found: Designed, limits: Limits, output: Path, data: Path | None) -> dict[str, Any]:
-    gap = found.difference
     return {
         "output": str(output),
         "best": row(found.best),
         "ranked": [row(one) for one in found.ranked],
         "others": [row(one) for one in found.others],
         "tried": found.tried,
-        "difference": None if gap is None else {
-            "mean": gap.mean, "standard_error": gap.error, "is_clear": gap.is_clear
-        },
+        "rivals": rival_rows(found),
         "verdict": verdict(found),
         "limits": {
             "sram_bytes": limits.sram,

@@ -17,10 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
-from mcutrain.host.designing.nets import Net
+from mcutrain.host.designing.nets import SHRUNK, Net
 from mcutrain.host.designing.samples import RealSamples, codes_of
+from mcutrain.host.designing.shrunk import shrunk
 from mcutrain.host.designing.widths import Shape
 from mcutrain.host.request import Request
+from mcutrain.host.search.budget import Limits
 from mcutrain.host.search.trial import Samples, Setup, TrialEffort, TrialScore
 from mcutrain.host.training.dataset import Dataset, targets
 from mcutrain.host.training.ranges import Fit
@@ -62,6 +64,7 @@ class Workshop:
     outputs: int
     folder: Path
     folds: int
+    limits: Limits
     adaptation: int = 10  # epochs over a person's samples
     share: float = 0.3
     rate: float | None = None
@@ -112,7 +115,7 @@ class Workshop:
         path = self.folder / "nets" / f"{digest}.tflite"
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
-            content = self.trained(net, effort, samples)
+            content = self.made(net, effort, samples)
             with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
                 file.write(content)
             os.replace(file.name, path)
@@ -124,6 +127,14 @@ class Workshop:
         for array in (samples.x, samples.y):
             found.update(np.ascontiguousarray(array).tobytes())
         return found.hexdigest()[:16]
+
+    def made(self, net: Net, effort: Effort, samples: RealSamples) -> bytes:
+        if net.kind != SHRUNK:
+            return self.trained(net, effort, samples)
+        path = self.pretrained(net.whole, effort, samples)
+        x = codes_of(samples, self.quant)
+        labels = samples.y if samples.has_labels else None
+        return shrunk(self.request_of(net, path), x, labels, self.limits, self.seed)
 
     def trained(self, net: Net, effort: Effort, samples: RealSamples) -> bytes:
         build = net.build(self.shape, self.outputs, self.seed + effort.fold)
@@ -154,7 +165,8 @@ class Workshop:
         for layer in build.net.layers:
             if layer.bias in params:  # biases of 0 would be alike, and stored once
                 params[layer.bias] = rng.normal(0, 0.1, params[layer.bias].shape)
-        return self.quantised(build.net, params, self.general, UNTRAINED)
+        with np.errstate(invalid="ignore"):  # a bias may lie beyond the range of a tiny scale
+            return self.quantised(build.net, params, self.general, UNTRAINED)
 
     def request_of(self, net: Net, path: Path) -> Request:
         return replace(self.request, model=path).but(update=net.update)

@@ -434,7 +434,7 @@ def design_table(found: dict[str, Any]) -> None:
         error = r["standard_error"]
         scale = 100 if r["trial"]["mse"] is None else 1
         table.add_row(
-            escape(r["net"]), "by hand" if r["is_handmade"] else "designed",
+            escape(r["net"]), r["kind"],
             number(r["ram_bytes"]), number(r["flash_bytes"]), number(r["step_macs"]),
             scored(r["trial"]), scored(r["confirmed"]),
             "" if error is None else f"{scale * error:.2g}",

@@ -38,6 +38,7 @@ CASES = [
     ("optuna", "search", SEARCH),
     ("optuna", "search", (*SHRINK, "--search")),
     ("jinja2", "report", (*SHRINK, "--report", "small.html")),
+    ("optuna", "search", ("design", "--data", DATA, "--sram", "64K")),
     ("tflite_micro", "check", ("check", MODEL)),
     ("unicorn", "unicorn", VERIFY),
     ("elftools", "unicorn", VERIFY),

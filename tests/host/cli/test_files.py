@@ -71,6 +71,7 @@ TRAIN = ("train", "m.tflite", "--data", "d.npz", "--update", "s.toml", "--class-
 STATE = (*TRAIN, "--state", "s.npz")
 SEARCH = ("search", "m.tflite", "--data", "d.npz", "--sram", "64K")
 SHRINK = ("shrink", "m.tflite", "--data", "d.npz", "--sram", "2K")
+DESIGN = ("design", "--data", "d.npz", "--sram", "64K")
 PLAN = ("plan", "m.tflite", "--update", "s.toml", "--flash-latents", "d.npz")
 # A command, its output, the input that it must not be put over, and what that is called.
 OVER_INPUTS = [
@@ -85,6 +86,7 @@ OVER_INPUTS = [
     ((*PLAN, "--compare", "--update other/../o.toml"), "--html", "o.toml", "--compare"),
     ((*PLAN, "--compare", "--update=o.toml"), "--png", "o.toml", "--compare"),
     (SEARCH, "--output", "d.npz", "--data"),
+    (DESIGN, "--output", "d.npz", "--data"),
     (SEARCH, "--plot", "m.tflite", "the model itself"),
     (SEARCH, "--storage", "d.npz", "--data"),
     (SHRINK, "--output", "m.tflite", "the model itself"),

@@ -47,8 +47,8 @@ def samples(shape: tuple[int, int, int], group: Any = GROUPS) -> RealSamples:
 def workshop(folder: Path, shape: tuple[int, int, int] = SERIES, **changed: Any) -> Workshop:
     given: dict[str, Any] = {
         "request": Request.of(Path(), update="full"), "general": samples(shape), "own": None,
-        "quant": CODES, "outputs": 3, "folder": folder, "folds": 4, "adaptation": 1,
-        "rate": 2**-6,
+        "quant": CODES, "outputs": 3, "folder": folder, "folds": 4,
+        "limits": Limits(1 << 20), "adaptation": 1, "rate": 2**-6,
     } | changed  # fmt: skip
     return Workshop(**given)
 
