@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from mcutrain.trainer.shrinking.int4 import suited, to_int4
 
 from mcutrain.host.request import Request
 from mcutrain.host.search.budget import Cost, Limits
@@ -36,6 +35,7 @@ from mcutrain.trainer.model import Model
 from mcutrain.trainer.options import CROSS_ENTROPY
 from mcutrain.trainer.shrinking.cut import Kept, cut_channels
 from mcutrain.trainer.shrinking.groups import Groups, channel_groups
+from mcutrain.trainer.shrinking.int4 import suited, to_int4
 
 Report = Callable[[str, int, int], None]  # phase, done, total
 
