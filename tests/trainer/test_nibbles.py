@@ -49,8 +49,12 @@ CHOSEN = list(product(FEATURES, ((1,), (1, 2))))  # with the inputs that are fro
 LONG = [case for case in CHOSEN if case[0] == {"dsp"} or case[1] != (1,)]
 
 
+def named(case: tuple[frozenset[str], tuple[int, ...]]) -> str:
+    return "+".join([*sorted(case[0]), *map(str, case[1])])
+
+
 @pytest.mark.rows
-@pytest.mark.parametrize("case", [exhaustive(case, LONG) for case in CHOSEN], ids=str)
+@pytest.mark.parametrize("case", [exhaustive(case, LONG) for case in CHOSEN], ids=named)
 def test_every_row_of_nibbles_has_the_same_bits(
     case: tuple[frozenset[str], tuple[int, ...]], tmp_path: Path
 ) -> None:
