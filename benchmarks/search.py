@@ -22,7 +22,6 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the tool runs; before N
 
 import numpy as np
 import typer
-from rich.console import Console
 
 from benchmarks.data import cifar10, fashion_mnist, images
 from benchmarks.data.fetch import DataUnavailable
@@ -40,6 +39,7 @@ from mcutrain.host.search.effort import SearchPlan
 from mcutrain.host.search.report import described
 from mcutrain.host.search.trial import Samples, Setup, Split, TrialEffort
 from mcutrain.host.training.dataset import Dataset
+from mcutrain.host.training.reporter import SILENT
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.model import Model
 from mcutrain.trainer.options import Scheme
@@ -47,7 +47,7 @@ from mcutrain.trainer.scheme import parse_scheme
 from mcutrain.trainer.tflite.reader import load
 
 FOLDER = BUILD / "benchmarks" / "search"
-err = Console(stderr=True)
+COMMAND = "python -m benchmarks.search"  # as scheme files name it
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def mcunet(how: How) -> dict[str, Any]:
         share=MCUNET_SHARE, rate=setup.rate, jobs=how.jobs,
         output=folder / "mcunet.toml", plot=folder / "mcunet.png",
     )  # fmt: skip
-    found = run_search(job, err)
+    found = run_search(job, SILENT, COMMAND).to_json()
     schemes = compared(how, setup, limit, plan, found) | {"49kb": paper}
     rows = []
     for name, scheme in schemes.items():
@@ -225,7 +225,7 @@ def watch(how: How) -> dict[str, Any]:
                 where = folder / f"{limit}-{half}-{seed}"
                 job = SearchJob(request, npz, Limits(limit), plan, share=WATCH_SHARE, jobs=how.jobs,
                           output=where / "watch.toml")  # fmt: skip
-                found = run_search(job, err)
+                found = run_search(job, SILENT, COMMAND).to_json()
                 searches.append({"budget": limit, "half": half, "seed": seed, **found})
                 setup = Setup(request, model, samples, where / "latents", WATCH_SHARE, seed=seed)
                 schemes = compared(how, setup, limit, plan, found)
@@ -274,7 +274,7 @@ def fashion(how: How) -> dict[str, Any]:
             jobs=how.jobs,
             output=where / "fashion.toml",
         )
-        found = run_search(job, err)
+        found = run_search(job, SILENT, COMMAND).to_json()
         searches.append(found)
         setup = Setup(request, model, samples, where / "latents", FASHION_SHARE, seed=seed)
         schemes = compared(how, setup, FASHION_BUDGET, plan, found)

@@ -3,8 +3,9 @@
  * Twin of trainer/ops/conv2d_nibbles.py, and equal to mct_conv2d_s8 and mct_conv2d_s8_row
  * (kernels/conv2d.h) in every bit.
  *
- * Byte k of pair f of w has weight k of filter 2 f in its low nibble, of filter 2 f + 1 in the
- * other: so a window that leaves the input begins with a byte wherever it begins. b may be NULL. */
+ * Byte k of pair f of w has weight k of filter 2 f, and 8, in its low nibble, that of filter 2 f +
+ * 1 in the other: so a window that leaves the input begins with a byte wherever it begins. b may be
+ * NULL. */
 #ifndef MCT_KERNELS_CONV2D_NIBBLES_H
 #define MCT_KERNELS_CONV2D_NIBBLES_H
 

@@ -5,6 +5,7 @@
 
 #include "kernels/windows_mve.h"
 #include "mct/model.h"
+#include "mct/nibbles_mve.h"
 
 /* The weights, and how their sums become outputs. */
 typedef struct {

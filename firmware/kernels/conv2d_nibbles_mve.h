@@ -3,13 +3,13 @@
  * instruction. Twin of trainer/ops/conv2d_nibbles_mve.py, and equal to mct_conv2d_mve_s8 and
  * mct_conv2d_mve_s8_row (kernels/conv2d_mve.h) in every bit.
  *
- * Weights lie as in the model file, the first of two in the low nibble; each filter begins with a
- * byte. Scratch is that of the others; b may be NULL. */
+ * Each filter begins with a byte, and lies as mct/nibbles_mve.h says: in blocks of 32 weights, of
+ * which the first 16 are low nibbles, and the rest in order. Scratch is that of the others; b may
+ * be NULL. */
 #ifndef MCT_KERNELS_CONV2D_NIBBLES_MVE_H
 #define MCT_KERNELS_CONV2D_NIBBLES_MVE_H
 
 #include "kernels/conv2d.h"
-#include "mct/mve.h"
 
 #ifdef __cplusplus
 extern "C" {

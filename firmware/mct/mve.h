@@ -8,7 +8,6 @@
 
 #include "mct/dsp.h"
 #include "mct/fixedpoint.h"
-#include "mct/nibbles.h"
 
 #ifdef __ARM_FEATURE_MVE
 #include <arm_mve.h>
@@ -182,65 +181,6 @@ static MCT_INLINED void mct_add_centred_dots(const int8_t *x, const int8_t *w0, 
         : "lr", "q0", "q1", "memory");
 }
 
-/* A vector of nibbles of 16 weights at w, which moves behind them: q3 is lost. The last turn has
- * half a lane where their number is odd, of which the low byte is all that is used. */
-#define MCT_LOAD_NIBBLES(to, w)                                                                    \
-    "vldrb.u16 q3, [" w "], #8\n"                                                                  \
-    "vshl.i16 " to ", q3, #4\n"                                                                    \
-    "vsli.16 " to ", q3, #8\n"                                                                     \
-    "vshr.s8 " to ", " to ", #4\n"
-
-static MCT_INLINED int32_t mct_sum_nibbles(const uint8_t *w, int32_t size)
-{
-    int32_t sum = 0;
-    __asm volatile("wlstp.8 lr, %[size], 2f\n"
-                   "1: " MCT_LOAD_NIBBLES("q0", "%[w]") "vaddva.s8 %[sum], q0\n"
-                                                        "letp lr, 1b\n"
-                                                        "2:"
-                   : [w] "+l"(w), [sum] "+Te"(sum)
-                   : [size] "r"(size)
-                   : "lr", "q0", "q3", "memory");
-    return sum;
-}
-
-static MCT_INLINED void mct_add_nibble_dots(const int8_t *x0, const int8_t *x1, const uint8_t *w0,
-                                            const uint8_t *w1, int32_t size, mct_dots *s)
-{
-    __asm volatile(
-        "wlstp.8 lr, %[size], 2f\n"
-        "1: vldrb.8 q0, [%[x0]], #16\n" MCT_LOAD_NIBBLES(
-            "q1", "%[w0]") "vmladava.s8 %[sum00], q0, q1\n"
-                           "vldrb.8 q2, [%[x1]], #16\n"
-                           "vmladava.s8 %[sum10], q2, q1\n" MCT_LOAD_NIBBLES(
-                               "q1", "%[w1]") "vmladava.s8 %[sum01], q0, q1\n"
-                                              "vmladava.s8 %[sum11], q2, q1\n"
-                                              "letp lr, 1b\n"
-                                              "2:"
-        : [x0] "+r"(x0), [x1] "+r"(x1), [w0] "+l"(w0), [w1] "+l"(w1), [sum00] "+Te"(s->sum00),
-          [sum01] "+Te"(s->sum01), [sum10] "+Te"(s->sum10), [sum11] "+Te"(s->sum11)
-        : [size] "r"(size)
-        : "lr", "q0", "q1", "q2", "q3", "memory");
-}
-
-static MCT_INLINED void mct_add_centred_nibble_dots(const int8_t *x, const uint8_t *w0,
-                                                    const uint8_t *w1, int32_t size,
-                                                    mct_centred_dots *s)
-{
-    __asm volatile(
-        "wlstp.8 lr, %[size], 2f\n"
-        "1: vldrb.8 q0, [%[x]], #16\n" MCT_LOAD_NIBBLES(
-            "q1", "%[w0]") "vmladava.s8 %[sum0], q0, q1\n"
-                           "vaddva.s8 %[weights0], q1\n" MCT_LOAD_NIBBLES(
-                               "q1", "%[w1]") "vmladava.s8 %[sum1], q0, q1\n"
-                                              "vaddva.s8 %[weights1], q1\n"
-                                              "letp lr, 1b\n"
-                                              "2:"
-        : [x] "+r"(x), [w0] "+l"(w0), [w1] "+l"(w1), [sum0] "+Te"(s->sum0), [sum1] "+Te"(s->sum1),
-          [weights0] "+Te"(s->weights0), [weights1] "+Te"(s->weights1)
-        : [size] "r"(size)
-        : "lr", "q0", "q1", "q3", "memory");
-}
-
 #else
 
 typedef struct {
@@ -368,42 +308,6 @@ static inline void mct_add_centred_dots(const int8_t *x, const int8_t *w0, const
         s->sum1 += x[k] * w1[k];
         s->weights0 += w0[k];
         s->weights1 += w1[k];
-    }
-}
-
-static inline int mct_nibble(const uint8_t *w, int32_t k)
-{
-    return k % 2 != 0 ? mct_high_nibble(w[k / 2]) : mct_low_nibble(w[k / 2]);
-}
-
-static inline int32_t mct_sum_nibbles(const uint8_t *w, int32_t size)
-{
-    int32_t sum = 0;
-    for (int32_t k = 0; k < size; k++) {
-        sum += mct_nibble(w, k);
-    }
-    return sum;
-}
-
-static inline void mct_add_nibble_dots(const int8_t *x0, const int8_t *x1, const uint8_t *w0,
-                                       const uint8_t *w1, int32_t size, mct_dots *s)
-{
-    for (int32_t k = 0; k < size; k++) {
-        s->sum00 = mct_wrapping_add(s->sum00, x0[k] * mct_nibble(w0, k));
-        s->sum01 = mct_wrapping_add(s->sum01, x0[k] * mct_nibble(w1, k));
-        s->sum10 = mct_wrapping_add(s->sum10, x1[k] * mct_nibble(w0, k));
-        s->sum11 = mct_wrapping_add(s->sum11, x1[k] * mct_nibble(w1, k));
-    }
-}
-
-static inline void mct_add_centred_nibble_dots(const int8_t *x, const uint8_t *w0,
-                                               const uint8_t *w1, int32_t size, mct_centred_dots *s)
-{
-    for (int32_t k = 0; k < size; k++) {
-        s->sum0 += x[k] * mct_nibble(w0, k);
-        s->sum1 += x[k] * mct_nibble(w1, k);
-        s->weights0 += mct_nibble(w0, k);
-        s->weights1 += mct_nibble(w1, k);
     }
 }
 

@@ -24,9 +24,9 @@ from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.trainer.chip import GENERIC
 from mcutrain.trainer.model import Model
 
-STEPS = 8000  # at most
+STEPS = 4000  # at most
 RATE_PART = 4  # a training that looks for the rate has a quarter of them
-MINUTES = 0.3  # counted in what is computed: of a training, and of those that find its rate
+MINUTES = 0.15  # counted in what is computed: of a training, and of those that find its rate
 
 Report = Callable[[str, int, int], None]
 

@@ -113,7 +113,8 @@ class Greedy:
             self.counts = self.next(len(path), path[-1])
             path.append(self.cut(self.counts))
         if len(path) > 1:
-            self.give_back()
+            for fine in (GRAIN, 1):
+                self.give_back(fine)
             path[-1] = self.cut(self.counts)
         return Choice(path[-1], tuple(path))
 
@@ -153,9 +154,8 @@ class Greedy:
         step = max(1, units // STEPS // fine) * fine
         return max(1, -(-count // fine) * fine - step)
 
-    def more(self, name: str) -> int:
-        """How many stay of a group with the last ones that left."""
-        fine = grain(self.units[name])
+    def more(self, name: str, fine: int) -> int:
+        """How many stay of a group with the last ones that left, up to a multiple of ``fine``."""
         return min(self.most[name], (self.counts[name] // fine + 1) * fine)
 
     def between(self, name: str, count: int) -> float:
@@ -163,12 +163,14 @@ class Greedy:
         losses, units = self.losses[name], self.units[name]
         return float(abs(losses[units - count] - losses[units - self.counts[name]]))
 
-    def give_back(self) -> None:
-        """Put back what there is room for, the units of most loss first."""
-        able = [name for name in self.units if self.counts[name] < self.most[name]]
+    def give_back(self, fine: int) -> None:
+        """Put back what there is room for, the units of most loss first, to multiples of ``fine``
+        where a group may have others than those of its grain."""
+        left = (name for name in self.units if self.counts[name] < self.most[name])
+        able = [name for name in left if fine % grain(self.units[name]) == 0]
         while able:
-            name = max(able, key=lambda each: self.between(each, self.more(each)))
-            more = {**self.counts, name: self.more(name)}
+            name = max(able, key=lambda each: self.between(each, self.more(each, fine)))
+            more = {**self.counts, name: self.more(name, fine)}
             fits = not self.price(self.kept(more)).excess
             self.counts = more if fits else self.counts
             if not fits or more[name] == self.most[name]:

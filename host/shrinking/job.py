@@ -20,7 +20,7 @@ from mcutrain.host.shrinking.adapting import adapted
 from mcutrain.host.shrinking.distillation import STEPS
 from mcutrain.host.shrinking.inputs import ENOUGH, Inputs, read_inputs
 from mcutrain.host.shrinking.phases import Phases
-from mcutrain.host.shrinking.quality import has_new_head, plain, points_lost
+from mcutrain.host.shrinking.quality import has_new_head, points_lost
 from mcutrain.host.shrinking.result import GroupKept, Point, Priced, Shrunk
 from mcutrain.host.shrinking.shrinking import Report, Shrinking, Smaller
 from mcutrain.host.training.class_names import named
@@ -28,7 +28,7 @@ from mcutrain.host.training.reporter import Reporter
 from mcutrain.trainer.errors import DataError, Error, ModelError
 from mcutrain.trainer.model import Model
 from mcutrain.trainer.notes import Note
-from mcutrain.trainer.options import INT4
+from mcutrain.trainer.options import INT4, Effect
 from mcutrain.trainer.plan import ARITHMETIC_VERSION
 from mcutrain.trainer.shrinking.file import write_cut
 
@@ -177,7 +177,8 @@ def phases_of(ready: Ready) -> Phases:
         identity={
             "model": hashlib.sha256(job.request.model.read_bytes()).hexdigest(),
             "inputs": ready.inputs.digest(),
-            "request": plain(ready.request).stored(),
+            "options": ready.request.options.to_json(Effect.LEARNING, Effect.MEMORY),
+            "chip": ready.request.chip.name,
             "labelled": ready.labelled,
             "seed": job.seed,
             "arithmetic": ARITHMETIC_VERSION,

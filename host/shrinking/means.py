@@ -21,8 +21,9 @@ def channel_means(
 ) -> dict[Tensor, Array]:
     """(C,) float64 by activation: the mean of the int8 values of each channel, the last axis, over
     all positions of the ``inputs`` (N, input size) int8, of which up to MOST_INPUTS are drawn.
-    ``done`` is told (inputs, of how many)."""
-    inputs = some_of(model, inputs, MOST_INPUTS)
+    Of a model that keeps states an input may be several that follow each other; each is taken for
+    itself, from the initial states. ``done`` is told (inputs, of how many)."""
+    inputs = some_of(model, inputs.reshape(-1, model.input.type.size), MOST_INPUTS)
     sums: dict[Tensor, Array] = {}
     for first in range(0, len(inputs), AT_ONCE):
         walk = Walk(model, inputs[first : first + AT_ONCE])

@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from mcutrain.trainer.shrinking.int4 import suited, to_int4
 
 from mcutrain.host.request import Request
 from mcutrain.host.search.budget import Cost, Limits
@@ -21,6 +20,7 @@ from mcutrain.host.shrinking.formats import begun
 from mcutrain.host.shrinking.inputs import ENOUGH, Inputs
 from mcutrain.host.shrinking.least_squares import least_squares
 from mcutrain.host.shrinking.means import channel_means
+from mcutrain.host.shrinking.new_head import new_head_scores
 from mcutrain.host.shrinking.phases import Phase, Phases
 from mcutrain.host.shrinking.prices import CutPrices, Price
 from mcutrain.host.shrinking.quality import Outputs, Quality, outputs_of, plain, quality
@@ -32,8 +32,10 @@ from mcutrain.trainer.errors import SchemeError
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.model import Model
+from mcutrain.trainer.options import CROSS_ENTROPY
 from mcutrain.trainer.shrinking.cut import Kept, cut_channels
 from mcutrain.trainer.shrinking.groups import Groups, channel_groups
+from mcutrain.trainer.shrinking.int4 import suited, to_int4
 
 Report = Callable[[str, int, int], None]  # phase, done, total
 
@@ -110,13 +112,14 @@ class Shrinking:
         """What each unit of each group is worth."""
 
         def work() -> Phase:
-            targets = self.inputs.y if self.labelled else None
-            options = plain(self.request).options
-            found = taylor_scores(
-                self.model, self.groups, self.inputs.x, targets, options,
-                lambda done, total: self.report("scores", done, total),
-            )  # fmt: skip
-            return Phase(found)
+            def done(count: int, total: int) -> None:
+                self.report("scores", count, total)
+
+            x, y, options = self.inputs.x, self.inputs.y, self.request.options
+            if options.classes is not None and y is not None and options.loss == CROSS_ENTROPY:
+                return Phase(new_head_scores(self.model, options.classes, x, y, done))
+            targets, options = y if self.labelled else None, plain(self.request).options
+            return Phase(taylor_scores(self.model, self.groups, x, targets, options, done))
 
         return dict(self.phases.done("scores", work).arrays)
 

@@ -17,7 +17,7 @@ from tests.support.marks import exhaustive
 
 pytest.importorskip("torch", reason="the yardsticks need PyTorch: pip install .[benchmarks]")
 
-from benchmarks import overall, search
+from benchmarks import overall, search, shrinking
 from benchmarks.__main__ import OTHERS, TASKS, TaskNamed
 from benchmarks.comparison import run_task
 from benchmarks.data.fetch import DataUnavailable
@@ -266,3 +266,20 @@ def test_a_shortened_search_is_compared(tmp_path: Path, monkeypatch: pytest.Monk
     assert [row.method.split()[0] for row in rows] == ["found", "head", "random", "fisher"]
     assert all(row.plan_bytes <= search.WATCH_BUDGETS[0] for row in rows)
     assert all(len(row.accuracies) == 10 for row in rows)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.slow
+@pytest.mark.parametrize("case", shrinking.CASES)
+def test_a_shortened_shrinking_is_compared(case: str, tmp_path: Path) -> None:
+    kept = shrinking.Kept(tmp_path / "figures.jsonl")
+    try:
+        shrinking.CASES[case](kept, shrinking.How(1, False, True, tmp_path))
+    except DataUnavailable as reason:
+        pytest.skip(str(reason))
+    limits = {"fashion": shrinking.FASHION_BYTES, "watch": shrinking.WATCH_BYTES}
+    small = [f for f in kept.of(case) if f.method == shrinking.SMALL]
+
+    assert all(0 < f.plan_bytes <= limits[case] for f in small)
+    assert shrinking.Kept(kept.path).figures == kept.figures
+    assert re.search(r"^\| .* \d+\.\d+ \|", shrinking.section(kept), re.M)

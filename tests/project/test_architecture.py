@@ -55,11 +55,9 @@ FLOORS = {
             "tflite",
             "training_plan",
         },
-        {"shrinking"},
-        {"simplify"},
-        {"plan", "calibration", "enrolment", "interpreter"},
-        {"training_state"},
-        {"export"},
+        {"calibration", "enrolment", "interpreter", "shrinking"},
+        {"simplify", "training_state"},
+        {"export", "plan"},
     ],
     "host": [
         {

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hostile model files: ``python -m tests.tools.fuzz_importer [--seconds N] [--count N]``.
 
-Each mutant of a real or random model is read, planned, printed, stepped and exported. It may
+Each mutant of a real or random model is read, cut, planned, printed, stepped and exported. It may
 succeed or be refused by one line. Anything else is a find, and so are a NumPy warning, more than
 ``SECONDS`` of processor time and more than ``MEMORY``. Mutant k of a seed is always the same.
 """
@@ -39,11 +39,15 @@ from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.losses import LOSSES, PIXELWISE, SQUARED_ERROR
-from mcutrain.trainer.model import Model
+from mcutrain.trainer.model import Model, forward
 from mcutrain.trainer.ops.relu import Relu6
 from mcutrain.trainer.options import FROZEN, PlanOptions, Section
 from mcutrain.trainer.plan import make_plan
+from mcutrain.trainer.shrinking.cut import cut_channels
+from mcutrain.trainer.shrinking.file import write_cut
+from mcutrain.trainer.shrinking.groups import channel_groups
 from mcutrain.trainer.tflite.buffers import are_inside
+from mcutrain.trainer.tflite.compact import compacted
 from mcutrain.trainer.tflite.reader import parse
 from mcutrain.trainer.tflite.sections import largest_of
 from mcutrain.trainer.training_plan import TrainingPlan
@@ -52,6 +56,7 @@ from tests.support.micro import Micro
 from tests.support.mutations import packed, spoilt_bytes, spoilt_fields, structure, unpacked
 from tests.support.nibbles import as_int4
 from tests.support.paths import models_folder
+from tests.support.random_cuts import cuttable_model
 from tests.support.random_models import ALL_MAKERS, random_model, samples
 from tests.support.small_models import residual_model
 from tests.support.unsigned_model import UnsignedModel
@@ -65,6 +70,8 @@ DECLARED = re.compile(
 MAX_PRINTED = 1 << 17  # bytes of constants; more take most of the time
 REAL = 10  # one mutant of so many is of a real model
 INT4 = "int4"
+CUTTABLE = "cuttable"  # a network of many kinds of operators, whose channels hang together
+CUTTING = 12  # as many of them as of that many operators
 UNSIGNED = {
     "uint8": UnsignedModel(zeros=(128, 128, 128)),
     "uint8 beyond int8": UnsignedModel(),
@@ -112,7 +119,7 @@ def small_model(name: str) -> bytes:
     if name in UNSIGNED:
         return UNSIGNED[name].file()
     kind, seed = name.rsplit(" ", 1)
-    return random_model(kind, int(seed))
+    return cuttable_model(int(seed)) if kind == CUTTABLE else random_model(kind, int(seed))
 
 
 @cache
@@ -126,7 +133,8 @@ def mutant(seed: int, k: int) -> Mutant:
     real = real_models()
     if rng.randrange(REAL) or not real:
         kinds = (f"{kind} {rng.randrange(40)}" for kind in ALL_MAKERS)
-        name = rng.choice(("residual", INT4, *UNSIGNED, *kinds))
+        cuttable = f"{CUTTABLE} {rng.randrange(40)}"
+        name = rng.choice(("residual", INT4, *UNSIGNED, *kinds, *(CUTTING * [cuttable])))
         data = small_model(name)
     else:
         name = rng.choice(sorted(real))
@@ -211,6 +219,8 @@ def exercise(data: bytes, rng: random.Random) -> None:
     """Read, plan, print, infer, step, export, and read what was exported: of the file, of the
     largest part that can be trained, or of one between tensors that are drawn."""
     model = some_model(data, rng)
+    if rng.random() < 0.3:
+        cut(data, model, rng)
     plan = some_plan(model, rng)
     image = lay_out(plan)
     if image.constant_bytes < MAX_PRINTED:
@@ -228,6 +238,24 @@ def exercise(data: bytes, rng: random.Random) -> None:
         trained.step(sample, target)
     if plan.task.input.label == model.input.label and plan.sequence is None:
         read_again(data, trained, shape, model.section)
+
+
+def cut(data: bytes, model: Model, rng: random.Random) -> None:
+    """Some channels leave; the file that is left is read as the smaller model."""
+    groups = channel_groups(model)
+    kept = {
+        group.name: tuple(sorted(rng.sample(range(group.units), rng.randint(1, group.units))))
+        for group in groups.groups
+    }
+    smaller = cut_channels(model, groups, kept)
+    new = write_cut(data, smaller)
+    if compacted(new) != new:
+        raise Wrong("a file that was compacted has unused bytes")
+    sample = samples(model.input.type.shape, 1, 7)[-1]
+    again = parse(new, "fuzz", "the smaller file", model.section)
+    found, expected = (forward(each, sample)[each.output] for each in (again, smaller))
+    if not np.array_equal(found, expected):
+        raise Wrong("the smaller file infers otherwise")
 
 
 def read_again(data: bytes, trained: Interpreter, shape: tuple[int, ...], section: Section) -> None:

@@ -8,14 +8,8 @@ together.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
-
-import numpy as np
 
 from mcutrain.trainer.graph.tensor import Array
-
-if TYPE_CHECKING:
-    from mcutrain.trainer.graph.op import Node
 
 
 @dataclass(frozen=True)
@@ -32,25 +26,6 @@ class KeptAxis:
     def of(self, data: Array) -> Array:
         """What stays of the tensor's data."""
         return data.take(self.index, axis=self.axis)
-
-
-class Ties(Protocol):
-    """What a rule of ties (``Op.tie``) may ask for; ``trainer.shrinking.ties`` has it."""
-
-    def make(self, node: Node, count: int) -> Array:
-        """(count,): new ids, of what as many filters of the node make."""
-
-    def read(self, node: Node, ids: Array) -> None:
-        """The columns of the node's weights read what has these ids."""
-
-    def unite(self, a: Array, b: Array) -> None:
-        """What lies at one place of these two arrays leaves together. They fit by broadcasting."""
-
-    def stay(self, why: str) -> int:
-        """An id of what cannot leave."""
-
-    def must_stay(self, ids: Array) -> bool:
-        """Whether it is known by now that nothing of these ids can leave."""
 
 
 def along_last(ids: Array) -> Array | None:
@@ -70,20 +45,3 @@ def varying_axes(ids: Array) -> list[int]:
     return [
         k for k in range(ids.ndim) if once.shape[k] > 1 and bool((once != once.take([0], k)).any())
     ]
-
-
-def tied_pair(ids: tuple[Array, ...], shape: tuple[int, ...], ties: Ties) -> Array | str:
-    """The ids of what is computed elementwise from two operands that are repeated to ``shape``; or
-    why nothing can leave.
-
-    An operand that is one value for all channels of the other is tied to none of them.
-    """
-    leading = [(1,) * (len(shape) - each.ndim) + each.shape for each in ids]
-    a, b = (np.broadcast_to(each, shape) for each in ids)
-    for own, other, size in ((a, b, leading[0]), (b, a, leading[1])):
-        if any(size[axis] < shape[axis] for axis in varying_axes(other)):
-            if varying_axes(own):
-                return "its operands are repeated along the channels of each other"
-            return other
-    ties.unite(a, b)
-    return a

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 import numpy as np
 
 from mcutrain.trainer.graph.call import ByChannels, KernelCall
-from mcutrain.trainer.graph.cutting import KeptAxis, Ties, along_last
+from mcutrain.trainer.graph.cutting import KeptAxis, along_last
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Tensor, TensorType
 
 
@@ -300,6 +300,25 @@ class Tape(Protocol):
 
     def update(self, op: Op, node: Node, learned: Tensor, *inputs: Tensor) -> None:
         """Append an update of ``learned``; ``inputs`` begin with its ``parts``."""
+
+
+class Ties(Protocol):
+    """What a rule of ties (``Op.tie``) may ask for; ``trainer.shrinking.ties`` has it."""
+
+    def make(self, node: Node, count: int) -> Array:
+        """(count,): new ids, of what as many filters of the node make."""
+
+    def read(self, node: Node, ids: Array) -> None:
+        """The columns of the node's weights read what has these ids."""
+
+    def unite(self, a: Array, b: Array) -> None:
+        """What lies at one place of these two arrays leaves together. They fit by broadcasting."""
+
+    def stay(self, why: str) -> int:
+        """An id of what cannot leave."""
+
+    def must_stay(self, ids: Array) -> bool:
+        """Whether it is known by now that nothing of these ids can leave."""
 
 
 class OperatorSource(Protocol):

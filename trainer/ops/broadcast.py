@@ -14,6 +14,8 @@ from itertools import zip_longest
 
 import numpy as np
 
+from mcutrain.trainer.graph.cutting import varying_axes
+from mcutrain.trainer.graph.op import Ties
 from mcutrain.trainer.graph.tensor import Array
 
 MAX_AXES = 4  # of different steps, after neighbours of one kind are merged
@@ -105,3 +107,20 @@ def sum_to(values: Array, shape: tuple[int, ...]) -> Array:
     kept = (1,) * leading + shape
     repeated = tuple(k for k, (n, m) in enumerate(zip(values.shape, kept, strict=True)) if n != m)
     return np.asarray(values.sum(axis=repeated).reshape(shape))
+
+
+def tied_pair(ids: tuple[Array, ...], shape: tuple[int, ...], ties: Ties) -> Array | str:
+    """The ids of what is computed elementwise from two operands that are repeated to ``shape``; or
+    why nothing can leave.
+
+    An operand that is one value for all channels of the other is tied to none of them.
+    """
+    leading = [(1,) * (len(shape) - each.ndim) + each.shape for each in ids]
+    a, b = (np.broadcast_to(each, shape) for each in ids)
+    for own, other, size in ((a, b, leading[0]), (b, a, leading[1])):
+        if any(size[axis] < shape[axis] for axis in varying_axes(other)):
+            if varying_axes(own):
+                return "its operands are repeated along the channels of each other"
+            return other
+    ties.unite(a, b)
+    return a

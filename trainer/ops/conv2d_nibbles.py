@@ -17,6 +17,7 @@ from mcutrain.trainer.ops.fully_connected import FullyConnected
 from mcutrain.trainer.ops.nibbles import has_nibbles, nibbles_in_place, weights_of
 
 UNIT = "conv2d_nibbles"
+ADDED = np.uint8(8)  # modulo 16
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ def of_pairs(node: Node, call: KernelCall) -> KernelCall:
 
 
 def filter_pairs(w: Array) -> Array:
-    """(ceil(O / 2), K) u8 of w (O, ..) s8: in a byte the same weight of two filters."""
+    """(ceil(O / 2), K) u8 of w (O, ..) s8: in a byte the same weight of two filters, and 8 added to
+    that of the first."""
     filters = w.reshape(len(w), -1)
-    return np.ascontiguousarray(paired(filters.T).T)
+    return np.ascontiguousarray(paired(filters.T).T ^ ADDED)

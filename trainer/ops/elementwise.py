@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mcutrain.trainer.fixedpoint import Int64, Requant
-from mcutrain.trainer.graph.cutting import KeptAxis, Ties, tied_pair
+from mcutrain.trainer.graph.cutting import KeptAxis
 from mcutrain.trainer.graph.op import Op, OutputScale
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
-from mcutrain.trainer.ops.broadcast import Broadcast
+from mcutrain.trainer.ops.broadcast import Broadcast, tied_pair
 from mcutrain.trainer.ops.rescaling import Rescaling, quantized
 
 if TYPE_CHECKING:
-    from mcutrain.trainer.graph.op import Node, OperatorSource
+    from mcutrain.trainer.graph.op import Node, OperatorSource, Ties
 
 
 @dataclass(frozen=True)

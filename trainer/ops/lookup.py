@@ -15,7 +15,6 @@ import numpy as np
 
 from mcutrain.trainer.fixedpoint import Int64, Requant, requantize, scale_exponent, wrap32
 from mcutrain.trainer.graph.call import Arg, KernelCall, Table
-from mcutrain.trainer.graph.cutting import Ties
 from mcutrain.trainer.graph.op import ErrorTensor, Op, OutputScale
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Tensor, TensorType
 from mcutrain.trainer.ops.error import RawError, error_types, format_of
@@ -23,7 +22,7 @@ from mcutrain.trainer.ops.overlap import in_step
 from mcutrain.trainer.ops.rows import row_of_equals
 
 if TYPE_CHECKING:
-    from mcutrain.trainer.graph.op import Node, OperatorSource, Tape
+    from mcutrain.trainer.graph.op import Node, OperatorSource, Tape, Ties
 
 INPUTS = np.arange(-128, 128, dtype=np.int64)  # the inputs of a table, in its order
 SLOPE_BITS = 14

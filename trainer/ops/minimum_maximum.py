@@ -16,18 +16,18 @@ import numpy as np
 
 from mcutrain.trainer.fixedpoint import Int64
 from mcutrain.trainer.graph.call import Arg, KernelCall, Table
-from mcutrain.trainer.graph.cutting import KeptAxis, Ties, tied_pair
+from mcutrain.trainer.graph.cutting import KeptAxis
 from mcutrain.trainer.graph.op import ErrorTensor, Op, OutputScale
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, Role, Tensor, TensorType
 from mcutrain.trainer.ops.add import error_of_term
-from mcutrain.trainer.ops.broadcast import Broadcast
+from mcutrain.trainer.ops.broadcast import Broadcast, tied_pair
 from mcutrain.trainer.ops.clamp_mask import mask_type
 from mcutrain.trainer.ops.error import MaskError
 from mcutrain.trainer.ops.lookup import INPUTS, Lookup, require_one_quantisation
 from mcutrain.trainer.ops.rows import row_of_pairs
 
 if TYPE_CHECKING:
-    from mcutrain.trainer.graph.op import Node, OperatorSource, Tape
+    from mcutrain.trainer.graph.op import Node, OperatorSource, Tape, Ties
 
 UNIT = "minimum_maximum"
 

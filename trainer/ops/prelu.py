@@ -21,8 +21,8 @@ from mcutrain.trainer.ops.lookup import SLOPE_BITS
 from mcutrain.trainer.ops.overlap import in_step
 
 if TYPE_CHECKING:
-    from mcutrain.trainer.graph.cutting import KeptAxis, Ties
-    from mcutrain.trainer.graph.op import Node, OperatorSource, Tape
+    from mcutrain.trainer.graph.cutting import KeptAxis
+    from mcutrain.trainer.graph.op import Node, OperatorSource, Tape, Ties
 
 
 @dataclass(frozen=True)

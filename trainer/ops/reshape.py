@@ -15,8 +15,8 @@ from mcutrain.trainer.graph.op import BehindHead, ErrorTensor, Op
 from mcutrain.trainer.graph.tensor import Array, Tensor, TensorType
 
 if TYPE_CHECKING:
-    from mcutrain.trainer.graph.cutting import KeptAxis, Ties
-    from mcutrain.trainer.graph.op import Node, OperatorSource, Tape
+    from mcutrain.trainer.graph.cutting import KeptAxis
+    from mcutrain.trainer.graph.op import Node, OperatorSource, Tape, Ties
 
 
 @dataclass(frozen=True)

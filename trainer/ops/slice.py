@@ -15,7 +15,7 @@ import numpy as np
 
 from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.graph.call import KernelCall
-from mcutrain.trainer.graph.cutting import KeptAxis, Ties, varying_axes
+from mcutrain.trainer.graph.cutting import KeptAxis, varying_axes
 from mcutrain.trainer.graph.op import ErrorTensor, Op
 from mcutrain.trainer.graph.tensor import Array, Tensor, TensorType
 from mcutrain.trainer.ops.move import Move
@@ -25,7 +25,7 @@ from mcutrain.trainer.ops.strided_copy import strided_copy
 from mcutrain.trainer.ops.strided_error import Strides, row_major
 
 if TYPE_CHECKING:
-    from mcutrain.trainer.graph.op import Node, OperatorSource, Tape
+    from mcutrain.trainer.graph.op import Node, OperatorSource, Tape, Ties
 
 
 @dataclass(frozen=True)

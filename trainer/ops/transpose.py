@@ -20,8 +20,8 @@ from mcutrain.trainer.ops.strided_copy import strided_copy
 from mcutrain.trainer.ops.strided_error import StridedError, Strides, row_major
 
 if TYPE_CHECKING:
-    from mcutrain.trainer.graph.cutting import KeptAxis, Ties
-    from mcutrain.trainer.graph.op import Node, OperatorSource, Tape
+    from mcutrain.trainer.graph.cutting import KeptAxis
+    from mcutrain.trainer.graph.op import Node, OperatorSource, Tape, Ties
 
 
 @dataclass(frozen=True)

@@ -36,8 +36,7 @@ from mcutrain.trainer.ops.sgd import BiasUpdate
 from mcutrain.trainer.ops.window import MAX_TAPS, Geometry, Placement
 
 if TYPE_CHECKING:
-    from mcutrain.trainer.graph.cutting import Ties
-    from mcutrain.trainer.graph.op import Node, OperatorSource, Tape
+    from mcutrain.trainer.graph.op import Node, OperatorSource, Tape, Ties
 
 BEYOND_INT8 = "some of its uint8 weights are beyond int8"  # of a layer read in two parts
 MAX_CENTRED = 255  # the magnitude of an input less its zero point

@@ -106,7 +106,9 @@ def write_layer(patch: InPlace, node: Node) -> None:
     scales = bias_scales(x, w, bias[0])
     inputs = patch.inputs[node.index]
     if len(inputs) > op.bias_input and inputs[op.bias_input] >= 0:
-        patch.set_constant(node.index, op.bias_input, stored(bias[0]), scales)
+        is_scaled = patch.tensor(inputs[op.bias_input]).quant is not None
+        told = scales if is_scaled else None
+        patch.set_constant(node.index, op.bias_input, stored(bias[0]), told)
     else:
         name = patch.tensor(inputs[WEIGHTS]).name + b"_bias"
         new = FileTensor(name, bias[0].type.shape, INT32, 0, scales)

@@ -125,23 +125,24 @@ def best(weights: Array, steps: Array, blocks: Sequence[Block]) -> Rounded:
     exact, each = np.repeat(weights, choices, axis=0), steps.ravel()
     q = np.concatenate([block.rounded(exact, each) for block in blocks], axis=1)
     missed = exact - q * each[:, None]
-    errors = sum(products(missed, missed, blocks)).reshape(filters, choices)
+    errors = products(missed, missed, blocks).reshape(filters, choices)
     rows, chosen = np.arange(filters), errors.argmin(axis=1)
     return Rounded(q.reshape(filters, choices, -1)[rows, chosen], steps[rows, chosen])
 
 
-def products(a: Array, b: Array, blocks: Sequence[Block]) -> list[Array]:
-    """(filters,) a^T H b of each block."""
-    return [
+def products(a: Array, b: Array, blocks: Sequence[Block]) -> Array:
+    """(filters,): a^T H b."""
+    each = (
         np.einsum("fi,fi->f", a[:, block.part] @ block.damped, b[:, block.part]) for block in blocks
-    ]
+    )
+    return np.asarray(sum(each))
 
 
 def improved(weights: Array, found: Rounded, blocks: Sequence[Block]) -> Rounded:
     """Steps by least squares, and weights with all others as they are, in turn."""
     q, steps = found.weights.copy(), found.steps
     for _ in range(SWEEPS):
-        wanted, own = (sum(products(each, q, blocks)) for each in (weights, q))
+        wanted, own = products(weights, q, blocks), products(q, q, blocks)
         fitted = np.divide(wanted, own, out=steps.copy(), where=own > 0)
         steps = np.where(steps > 1, np.maximum(fitted, 1.0), steps)
         for block in blocks:

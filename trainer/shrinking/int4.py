@@ -107,8 +107,8 @@ class Quantiser:
         exact = rows.filters(w.data.astype(np.float64))
         found = round_layer(exact, moments)
         old = filter_scales(w.type, op.out_axis)
-        scales = np.float32(old * found.steps)
-        quant = QuantParams(tuple(map(float, scales)), 0, op.out_axis if scales.size > 1 else None)
+        scales = (old * found.steps).astype(np.float32).astype(np.float64)
+        quant = QuantParams(tuple(scales.tolist()), 0, op.out_axis if scales.size > 1 else None)
         sums = (exact @ moments.means_before[..., None]).ravel()
         sums += bias[0].data.ravel() if bias and bias[0].data is not None else 0
         own = (found.weights.reshape(exact.shape) @ moments.means[..., None]).ravel()

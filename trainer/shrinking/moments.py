@@ -69,7 +69,7 @@ class LayerRows:
         padded = g.padded(x.reshape(g.in_h, g.in_w, g.in_ch), self.zero_point, np.float64)
         windows = g.windows(padded)[positions // g.out_w, positions % g.out_w]
         grouped = windows.reshape(len(positions), self.taps, self.groups, -1)
-        return grouped.transpose(2, 0, 1, 3).reshape(self.groups, len(positions), -1)
+        return np.asarray(grouped.transpose(2, 0, 1, 3).reshape(self.groups, len(positions), -1))
 
     def batches(self, values: Array) -> Iterator[Array]:
         """(groups, rows, columns) of inputs ``values`` (N, ...): all rows, or so many, all over

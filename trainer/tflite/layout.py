@@ -171,7 +171,7 @@ class Layout:
     def walk_table(self, at: int, kind: str) -> list[tuple[int, str]]:
         vtable = at - self.number("i", at)
         nbytes = self.number("H", vtable)
-        self.add(vtable, vtable + max(4, nbytes), 2)
+        self.add(vtable, vtable + max(4, nbytes), 4)
         self.vtables[at] = vtable
         fields = {
             number: at + distance

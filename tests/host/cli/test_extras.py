@@ -13,6 +13,7 @@ from tests.support.paths import ROOT, WATCH
 MODEL, DATA = WATCH / "watch.tflite", WATCH / "demo.npz"
 TRAIN = ("train", MODEL, "--data", DATA, "--steps", 1, "--save", "s.npz")
 SEARCH = ("search", MODEL, "--data", DATA, "--sram", "64K", "--trials", 1)
+SHRINK = ("shrink", MODEL, "--data", DATA, "--sram", "2K")
 VERIFY = ("verify", MODEL, "--data", DATA, "--elf", MODEL)
 SIM = ("--target", "sim:mps2_an386")
 # What is hidden, the extra that brings it, the command.
@@ -35,6 +36,8 @@ CASES = [
     ("matplotlib", "report", ("plan", MODEL, "--png", "plan.png")),
     ("matplotlib", "report", (*SEARCH, "--plot", "front.png")),
     ("optuna", "search", SEARCH),
+    ("optuna", "search", (*SHRINK, "--search")),
+    ("jinja2", "report", (*SHRINK, "--report", "small.html")),
     ("optuna", "search", ("design", "--data", DATA, "--sram", "64K")),
     ("tflite_micro", "check", ("check", MODEL)),
     ("unicorn", "unicorn", VERIFY),

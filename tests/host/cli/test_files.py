@@ -70,6 +70,7 @@ SPELLINGS: dict[str, Spelling] = {
 TRAIN = ("train", "m.tflite", "--data", "d.npz", "--update", "s.toml", "--class-names", "c.txt")
 STATE = (*TRAIN, "--state", "s.npz")
 SEARCH = ("search", "m.tflite", "--data", "d.npz", "--sram", "64K")
+SHRINK = ("shrink", "m.tflite", "--data", "d.npz", "--sram", "2K")
 DESIGN = ("design", "--data", "d.npz", "--sram", "64K")
 PLAN = ("plan", "m.tflite", "--update", "s.toml", "--flash-latents", "d.npz")
 # A command, its output, the input that it must not be put over, and what that is called.
@@ -88,6 +89,8 @@ OVER_INPUTS = [
     (DESIGN, "--output", "d.npz", "--data"),
     (SEARCH, "--plot", "m.tflite", "the model itself"),
     (SEARCH, "--storage", "d.npz", "--data"),
+    (SHRINK, "--output", "m.tflite", "the model itself"),
+    (SHRINK, "--report", "d.npz", "--data"),
     (("calibrate", "m.tflite", "--data", "d.npz"), "--output", "m.tflite", "the model itself"),
     (("calibrate", "m.tflite", "--data", "d.npz"), "-o", "d.npz", "--data"),
     (("export", "m.tflite", "--state", "s.npz"), "--output", "m.tflite", "the model itself"),

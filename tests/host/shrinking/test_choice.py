@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcutrain.host.search.budget import Cost
-from mcutrain.host.shrinking.choice import GRAIN, WIDE, Choice, choose
+from mcutrain.host.shrinking.choice import GRAIN, WIDE, Choice, Greedy, choose
 from mcutrain.host.shrinking.prices import Price
 from mcutrain.trainer.errors import BudgetError
 from mcutrain.trainer.graph.tensor import Array
@@ -125,6 +125,18 @@ def test_what_the_last_step_saved_too_much_is_given_back() -> None:
 
     assert len(found.cut.kept["a"]) == units - GRAIN
     assert len(found.path) == 2
+
+
+@pytest.mark.parametrize(("room", "kept"), [(120, 12), (119, 11), (90, 9)])
+def test_a_narrow_group_gets_a_multiple_of_four_back_if_that_fits(room: int, kept: int) -> None:
+    case = Formula({"a": 16}, room, weighed(a=10))
+    search = Greedy(case.groups, {"a": np.ones(16)}, case, {})
+    search.counts = {"a": 9}
+    search.give_back(GRAIN)
+    assert search.counts == {"a": 12 if kept == 12 else 9}
+    search.give_back(1)
+
+    assert search.counts == {"a": kept}
 
 
 def test_a_budget_that_no_cut_reaches_is_refused_by_the_greatest_cut() -> None:

@@ -40,7 +40,7 @@ from tests.support.random_models import random_model
 from tests.support.segmentation import scenes, segmenter
 from tests.support.small_models import residual_model
 
-STEPS, RATE = 240, 2.0**-6
+STEPS, RATE = 200, 2.0**-6
 
 
 def drawn(model: Model, count: int, seed: int = 1) -> Array:
@@ -152,6 +152,17 @@ def test_classes_of_positions_are_compared_at_each() -> None:
     assert found.before is not None
     assert found.before.agreement is not None
     assert 0 < found.before.agreement < 1
+
+
+def test_a_model_that_keeps_state_learns_from_sequences() -> None:
+    model = parse(random_model("SVDF", 5), "model")
+    x = drawn(model, 180).reshape(60, -1)
+    options = PlanOptions(sequence_length=3)
+    found = distil(model, noisy(model), x, options, steps=LEAST_STEPS, rate=RATE)
+
+    assert found.is_kept
+    assert found.steps == LEAST_STEPS
+    assert outputs_of(model, x, options).shape == (60, model.logits.type.size)
 
 
 def test_too_few_inputs_train_nothing() -> None:

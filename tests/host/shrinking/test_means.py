@@ -9,6 +9,7 @@ from mcutrain.host.shrinking.means import AT_ONCE, channel_means
 from mcutrain.host.shrinking.walk import Walk
 from mcutrain.trainer.model import forward
 from mcutrain.trainer.tflite.reader import parse
+from tests.support.random_models import random_model
 from tests.support.small_models import residual_model
 from tests.support.structural_model import structural_model
 
@@ -31,6 +32,15 @@ def test_means_are_those_of_each_inference() -> None:
         # Sums of integers are exact, so both divide the same two numbers.
         np.testing.assert_array_equal(found[tensor], rows.sum(axis=0, dtype=np.int64) / len(rows))
     assert told == [(AT_ONCE, AT_ONCE + 5), (AT_ONCE + 5, AT_ONCE + 5)]
+
+
+def test_inputs_that_follow_each_other_are_taken_each_for_itself() -> None:
+    model = parse(random_model("SVDF", 1), "model")
+    x = drawn(model.input.type.size, 6)
+    found, of_three = channel_means(model, x), channel_means(model, x.reshape(2, -1))
+
+    assert found.keys() == of_three.keys()
+    assert all((found[tensor] == of_three[tensor]).all() for tensor in found)
 
 
 def test_a_walk_has_the_values_of_each_inference_and_holds_no_others() -> None:
