@@ -5,8 +5,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from tests.support.command import Run
 from tests.support.nibbles import as_int4
 from tests.support.small_models import residual_model, write_dataset
@@ -44,16 +42,8 @@ def test_train_and_export_keep_frozen_int4(run: Run, tmp_path: Path) -> None:
     small, data = tmp_path / "int4.tflite", write_dataset(tmp_path / "data.npz")
     small.write_bytes(as_int4(residual_model()))
     asked = ("--data", data, "--update", "head", "--epochs", 1, "--lr", 0.01, "--target", "native")
-    states = []
-    for more in ((), INT4):
-        state = tmp_path / f"{len(states)}.npz"
-        assert run("train", small, *asked, *more, "--verify", "--save", state).status == 0
-        states.append(dict(np.load(state)))
-    learned = [key for key in states[0] if states[0][key].dtype == np.int8]
-    assert learned
-    for key in learned:
-        np.testing.assert_array_equal(states[0][key], states[1][key])
+    state, out = tmp_path / "learned.npz", tmp_path / "trained.tflite"
+    assert run("train", small, *asked, *INT4, "--verify", "--save", state).status == 0
 
-    out = tmp_path / "trained.tflite"
-    assert run("export", small, "--state", tmp_path / "1.npz", "--output", out).status == 0
+    assert run("export", small, "--state", state, "--output", out).status == 0
     assert run("plan", out, *INT4, "--json").json["int4"]["layers"] == 3
