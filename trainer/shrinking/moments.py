@@ -18,7 +18,7 @@ from mcutrain.trainer.ops.spacing import SpacedGeometry
 from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.ops.window import Geometry
 
-WIDEST = 1024  # columns of which all covariances are known; of more they are in blocks
+WIDEST = 2048  # columns of which all covariances are known; of more they are in blocks
 LEAST_ROWS, ROWS = 2**13, 64  # in all, and for each column: neighbours in an image are alike
 TOGETHER = 512  # rows in a product of matrices
 

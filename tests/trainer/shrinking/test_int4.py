@@ -17,6 +17,7 @@ from mcutrain.trainer.making.options import FullyConnectedOptions
 from mcutrain.trainer.making.writer import WriterOp, write_model
 from mcutrain.trainer.model import Model, forward, rebuild
 from mcutrain.trainer.ops.weighted import Weighted
+from mcutrain.trainer.shrinking import moments
 from mcutrain.trainer.shrinking.file import write_cut
 from mcutrain.trainer.shrinking.int4 import is_int4, suited, to_int4
 from mcutrain.trainer.shrinking.moments import LayerRows
@@ -79,6 +80,19 @@ def test_a_model_of_four_bits_is_nearer_than_one_of_the_nearest_weights() -> Non
         gaps.append([((logits(each, others) - wanted) ** 2).mean() for each in found])
 
     assert np.mean(gaps, axis=0)[0] < 0.4 * np.mean(gaps, axis=0)[1]
+
+
+def test_covariances_of_wide_layers_are_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 10, 10 and 7 columns: what lies beside the blocks would help."""
+    model, given = parse(residual_model(), "residual"), inputs_like(SHAPE, 30)
+    wanted = logits(model, given)
+    whole = to_int4(model, given, {0})
+    monkeypatch.setattr(moments, "WIDEST", 10)
+    found = to_int4(model, given, {0})
+    gaps = [((logits(each, given) - wanted) ** 2).mean() for each in (whole, found)]
+
+    assert is_int4(found.weighted[0])
+    assert gaps[0] < gaps[1]
 
 
 def test_only_the_layers_that_are_asked_for_change() -> None:
