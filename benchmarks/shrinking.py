@@ -59,6 +59,7 @@ FOLDER, SHORT = (BUILD / "benchmarks" / name for name in ("shrinking", "shrinkin
 WHOLE, SMALL = "whole, `full`", "shrunk, `full`"
 LAST, FOUND = "whole, last layers that fit", "whole, the scheme that a search finds"
 INT8, FOUR = "int8", "4-bit weights"
+METHODS = (INT8, FOUR, WHOLE, SMALL, LAST, FOUND)  # in the order of the tables
 ROOMS = [Path(room.__path__[0]) for room in (mcutrain.host.shrinking, mcutrain.trainer.shrinking)]
 SOURCES = [path for room in ROOMS for path in room.glob("*.py")]
 INT4_SOURCES = [ROOMS[1] / f"{name}.py" for name in ("gptq", "int4", "moments")]
@@ -304,12 +305,13 @@ five others from 35 windows, and the other way round.""",
 
 
 def table(figures: Sequence[Figure]) -> Iterator[str]:
-    """Markdown: a row for each method; the first is what the others are compared with."""
+    """Markdown: a row for each method, compared in pairs with the first."""
     yield "| model | bytes | accuracy, % | difference | n |"
     yield "|---|---|---|---|---|"
-    first = figures[0].method
+    methods = [m for m in METHODS if any(f.method == m for f in figures)]
+    first = methods[0]
     base = {(f.group, f.seed): f.accuracy for f in figures if f.method == first}
-    for method in dict.fromkeys(f.method for f in figures):
+    for method in methods:
         mine = [f for f in figures if f.method == method]
         mean, most = np.mean([f.accuracy for f in mine]), max(f.plan_bytes for f in mine)
         gaps = [f.accuracy - base[f.group, f.seed] for f in mine if (f.group, f.seed) in base]

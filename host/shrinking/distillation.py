@@ -47,6 +47,7 @@ RATE_PART = 4  # a training that looks for the rate has a quarter of the steps
 SECONDS, MORE_SECONDS, PARAMETERS = 40.0, 40.0, 100_000  # and so many more for each PARAMETERS
 # What the generated C does on a computer, counted so that every computer takes as many steps.
 MACS_PER_SECOND, STEP_SECONDS = 4e9, 2e-4
+UNLIMITED = 1e6  # minutes of a search, whose steps are counted before
 HELD_PART, MOST_HELD = 5, 500  # a fifth of the inputs, up to so many, judges
 LEAST_INPUTS = 20  # with fewer nothing can be held out that says anything
 
@@ -106,6 +107,7 @@ def distil(
     ``options`` are those of the plan that the model is for: its loss says whether outputs are
     classes, and which are logits. A learning ``rate`` of None is looked for. ``steps`` become fewer
     where all trainings would take more than ``seconds``, by default what ``seconds_for`` says.
+    Where nothing learns at any rate, all layers but the first are trained.
     The best state that held-out inputs saw stays; none that is worse there than before, in the
     squared error or, beyond chance, in the classes. Raises DataError for a rate that cannot be, and
     KeyboardInterrupt as somebody asks to stop.
@@ -122,7 +124,11 @@ def distil(
     data = split(inputs, wanted)
     seconds = seconds_for(original) if seconds is None else seconds
     taken = steps_within(plan, steps, seconds)
-    choice, result = trained(plan, data, taken, rate, report)
+    choice = RateChoice(rate) if rate is not None else rate_of(plan, data, taken, report)
+    if not choice.learns and len(plan.scheme.ratios) > 1:
+        plan = squares_plan(part, options, behind_first(plan.scheme))
+        choice = rate_of(plan, data, taken, report)
+    result = trained(plan, data, taken, choice.chosen, report)
     state = unpack_state(plan, result.state)
     found = with_weights(smaller, weights_of(plan, state, smaller))
 
@@ -173,24 +179,32 @@ def split(inputs: Array, wanted: Array) -> Dataset:
     )
 
 
-def trained(
-    plan: TrainingPlan, data: Dataset, steps: int, rate: float | None, report: Report
-) -> tuple[RateChoice, Result]:
-    """A training of so many steps, with the guard, at a rate that is found if none is given."""
-    epochs = -(-steps // len(data.x_train))
-    options = TrainingOptions(epochs, steps=steps, guard=True, tests=False, rate=rate)
-    choice = RateChoice(rate) if rate is not None else None
-    if choice is None:
-        short = replace(options, steps=max(LEAST_STEPS, steps // RATE_PART))
-        choice = find_rate(plan, data, short, report, minutes=UNLIMITED)
+def behind_first(scheme: Scheme) -> Scheme:
+    """The scheme without its first layer. One that reads raw pixels of 0 to 255 takes steps so
+    large that no rate is right for it and for the others (docs/accuracy.md, resnet8)."""
+    ratios = dict(sorted(scheme.ratios.items())[1:])
+    return Scheme(scheme.name, ratios, frozenset(ratios) & scheme.biases)
+
+
+def options_of(data: Dataset, steps: int) -> TrainingOptions:
+    """How all trainings of so many steps are done."""
+    return TrainingOptions(-(-steps // len(data.x_train)), steps=steps, tests=False)
+
+
+def rate_of(plan: TrainingPlan, data: Dataset, steps: int, report: Report) -> RateChoice:
+    """The rate of a training of so many steps, by shorter ones."""
+    short = options_of(data, max(LEAST_STEPS, steps // RATE_PART))
+    return find_rate(plan, data, short, report, minutes=UNLIMITED)
+
+
+def trained(plan: TrainingPlan, data: Dataset, steps: int, rate: float, report: Report) -> Result:
+    """A training of so many steps, with the guard."""
+    options = replace(options_of(data, steps), guard=True, rate=rate)
     with in_process_runner(plan, steps) as runner:
-        result = train(plan, data, runner, replace(options, rate=choice.chosen), report)
+        result = train(plan, data, runner, options, report)
     if result.interrupted:
         raise KeyboardInterrupt(result.signal)
-    return choice, result
-
-
-UNLIMITED = 1e6  # minutes: the steps are counted before
+    return result
 
 
 def weights_of(plan: TrainingPlan, state: dict[Any, Array], model: Model) -> dict[Node, Weights]:

@@ -10,6 +10,7 @@ from functools import cache
 import numpy as np
 import pytest
 
+from mcutrain.host.shrinking import distillation
 from mcutrain.host.shrinking.distillation import (
     HELD_PART,
     LEAST_INPUTS,
@@ -28,12 +29,14 @@ from mcutrain.host.shrinking.distillation import (
 from mcutrain.host.shrinking.fidelity import Compared, compared_part, outputs_of, squares_plan
 from mcutrain.host.shrinking.refitted import Weights, with_weights
 from mcutrain.host.training.progress import Progress
+from mcutrain.host.training.rate_choice import RateChoice
 from mcutrain.host.training.rate_search import TRAININGS
 from mcutrain.trainer.graph.tensor import Array, DType, QuantParams, TensorType
 from mcutrain.trainer.model import Model, forward
 from mcutrain.trainer.ops.logistic import Logistic
 from mcutrain.trainer.options import DEFAULT_OPTIONS, RECONSTRUCTION, SQUARED_ERROR, PlanOptions
 from mcutrain.trainer.tflite.reader import parse
+from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.autoencoder import autoencoder
 from tests.support.gated_model import gated_model
 from tests.support.random_models import random_model
@@ -226,6 +229,27 @@ def test_outputs_are_taken_before_a_softmax_and_before_the_logistic_of_classes()
     assert last is not None
     assert isinstance(last.op, Logistic)
     assert before.logits is last.inputs[0]
+
+
+def test_the_first_layer_stays_where_no_rate_is_right_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As of resnet8, which reads raw pixels: here the search itself is told that nothing learns."""
+    asked: list[list[int]] = []
+
+    def find(plan: TrainingPlan, *more: object, **named: object) -> RateChoice:
+        asked.append(sorted(plan.scheme.ratios))
+        return RateChoice(RATE, learns=len(asked) > 1)
+
+    monkeypatch.setattr(distillation, "find_rate", find)
+    model = parse(residual_model(), "model")
+    bad = noisy(model)
+    found = distil(model, bad, drawn(model, 60), steps=LEAST_STEPS)
+    before, after = (m.weighted[0].inputs[1].data for m in (bad, found.model))
+
+    assert asked == [[0, 1, 2, 3], [1, 2, 3]]
+    assert found.is_kept
+    np.testing.assert_array_equal(before, after)
 
 
 KIND = TensorType((1, 2), DType.S8, QuantParams((0.5,), 0))
