@@ -142,7 +142,9 @@ def link_again(firmware: Firmware, stack_bytes: int, verbose: bool = False) -> N
     What the build has left says how: starting PlatformIO a second time takes longer than all the
     rest. Raises BuildError with the first line that tells what is wrong.
     """
-    said = json.loads(firmware.elf.with_name(f"{firmware.elf.name}{AGAIN}").read_text("utf-8"))
+    said = json.loads(
+        firmware.elf.with_name(f"{firmware.elf.name}{AGAIN}").read_text(encoding="utf-8")
+    )
     link, *others = said["commands"]
     link = [f"{_STACK}{stack_bytes}" if each.startswith(_STACK) else each for each in link]
     for command in (link, *others):

@@ -8,7 +8,6 @@ samples are learned in integers, by the very plan that the device would have.
 from __future__ import annotations
 
 import hashlib
-import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from mcutrain.host.designing.nets import SHRUNK, Net
 from mcutrain.host.designing.samples import RealSamples, codes_of
 from mcutrain.host.designing.shrunk import shrunk
 from mcutrain.host.designing.widths import Shape
+from mcutrain.host.files import write_whole
 from mcutrain.host.request import Request
 from mcutrain.host.search.budget import Limits
 from mcutrain.host.search.trial import Samples, Setup, TrialEffort, TrialScore
@@ -115,10 +115,7 @@ class Workshop:
         path = self.folder / "nets" / f"{digest}.tflite"
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
-            content = self.made(net, effort, samples)
-            with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-                file.write(content)
-            os.replace(file.name, path)
+            write_whole(path, self.made(net, effort, samples))
         return path
 
     @staticmethod

@@ -33,7 +33,6 @@ from tests.support.marks import exhaustive
 from tests.support.native import NativeModel
 from tests.support.nibbles import nibbles_of, within_nibbles
 from tests.support.op_cases import CASES
-from tests.support.paths import FIRMWARE
 from tests.support.random_models import samples
 from tests.support.small_models import residual_model
 from tests.support.steps import assert_steps_are_equal
@@ -63,7 +62,7 @@ def test_every_row_of_nibbles_has_the_same_bits(
     plain = [case for case in CASES if type(case.op) in LAYERS]
     rows = [replace(c, op=variant_for(node_of(Graph(), c), features)) for c in plain]
     plan, nodes = bench_plan(rows, nibbles_of(rows, frozen), Layout.NIBBLES)
-    device = NativeModel(replace(plan, chip=HERE), tmp_path, FIRMWARE)
+    device = NativeModel(replace(plan, chip=HERE), tmp_path)
     assert_rows_are_equal(device, rows, nodes, ROUNDS)
 
     stored = [node for node in nodes.values() if node.op.layout is Layout.NIBBLES]

@@ -150,7 +150,7 @@ def test_cpp_may_include_every_header_of_the_seam(gen: Path, tmp_path: Path, sta
 def all_headers(gen: Path) -> str:
     """A program that includes the model's header and all of ``mct/`` that is one of its own."""
     parts = {
-        f"model_{part}.h" for part in ("api", "body", "chain", "enrol", "latents")
+        f"model_{part}.h" for part in ("api", "arrival", "body", "chain", "enrol", "latents")
     }  # of NAME.h and NAME.c
     found = sorted(
         path.name for path in (gen / "src" / "mct").glob("*.h") if path.name not in parts

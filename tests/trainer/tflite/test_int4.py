@@ -70,7 +70,7 @@ def test_what_learned_is_exported_as_int8_and_what_is_frozen_as_int4(
     plan = make_plan(parse(data, "m"), PlanOptions(update, classes))
     learned = {"head": 1, "last:2": 2, "full": 4}[update]
     trained = train(Interpreter(plan, seed=3), 0, 6)
-    new = exported(data, trained).data
+    new = exported(data, trained)
 
     assert types(new) == [INT4] * (4 - learned) + [INT8] * learned
     assert_micro_equals(new, trained)
@@ -81,7 +81,7 @@ def test_a_layer_that_learned_in_part_is_exported_whole() -> None:
     scheme = Scheme("half", {2: 0.5, 3: 1.0}, frozenset({3}))
     plan = make_plan(parse(data, "m"), PlanOptions(scheme))
     trained = train(Interpreter(plan, seed=3), 0, 6)
-    new = exported(data, trained).data
+    new = exported(data, trained)
 
     assert types(new) == [INT4, INT4, INT8, INT8]
     assert_micro_equals(new, trained)
