@@ -162,7 +162,7 @@ def found_scheme(request: Request, model: Model, samples: Samples, limit: int, s
                  epochs: int, folder: Path) -> Request:  # fmt: skip
     """The whole model with the scheme that `mcutrain search` finds for ``limit`` bytes, in the
     formats that a shrunk one has."""
-    small = request.but(**FORMATS)
+    small = request.without({"update"}).but(**FORMATS)
     npz = write_npz(folder / "data.npz", model, samples)
     plan = SearchPlan(24, 4, 2, epochs, seed=seed)
     job = SearchJob(small, npz, Limits(limit), plan, share=0.5, output=folder / "found.toml")
