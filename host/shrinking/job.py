@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import math
 import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,7 +21,7 @@ from mcutrain.host.shrinking.adapting import adapted
 from mcutrain.host.shrinking.distillation import STEPS
 from mcutrain.host.shrinking.inputs import ENOUGH, Inputs, read_inputs
 from mcutrain.host.shrinking.phases import Phases
-from mcutrain.host.shrinking.quality import has_new_head, points_lost
+from mcutrain.host.shrinking.quality import has_new_head
 from mcutrain.host.shrinking.result import GroupKept, Point, Priced, Shrunk
 from mcutrain.host.shrinking.shrinking import Report, Shrinking, Smaller
 from mcutrain.host.training.class_names import named
@@ -303,17 +304,27 @@ def check_loss(job: ShrinkJob, found: Shrunk) -> None:
     """Raises Error if more was lost than is allowed."""
     if job.max_loss is None:
         return
-    first, last = found.stages[0].quality, found.stages[-1].quality
-    lost = points_lost(first, last)
+    lost, what, was, now = max(
+        (100 * (was - now), what, was, now) for what, was, now in compared(found)
+    )
     if lost <= job.max_loss:
         return
-    is_labelled = first.accuracy is not None and last.accuracy is not None
-    values = (first.accuracy, last.accuracy) if is_labelled else (1.0, last.agreement)
-    what = "accuracy" if is_labelled else "agreement with the original"
-    was, now = (f"{100 * (value or 0.0):.1f} %" for value in values)
     bytes_ = f"{found.prices[-1].cost.sram:,} bytes of RAM"
     raise DataError(
         f"the smaller model loses {lost:.1f} points, --max-loss allows {job.max_loss:g}: {what} "
-        f"{now} of {was} at {bytes_}; nothing was written. Give a larger budget, more inputs "
-        f"(there are {found.inputs:,}), or a greater --max-loss"
+        f"{100 * now:.1f} % of {100 * was:.1f} % at {bytes_}; nothing was written. Give a larger "
+        f"budget, more inputs (there are {found.inputs:,}), or a greater --max-loss"
     )
+
+
+def compared(found: Shrunk) -> Iterator[tuple[str, float, float]]:
+    """What may be lost, with the original's and the smaller model's share: of the files as they
+    are, and where there are labels behind training, too."""
+    first, last = found.stages[0].quality, found.stages[-1].quality
+    if first.accuracy is not None and last.accuracy is not None:
+        yield "accuracy", first.accuracy, last.accuracy
+    else:
+        yield "agreement with the original", 1.0, last.agreement
+    trained = found.adapted
+    if trained is not None and trained.metric == "accuracy" and trained.original is not None:
+        yield "accuracy behind training", trained.original, trained.smaller

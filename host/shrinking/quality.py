@@ -107,10 +107,3 @@ def quality(original: Outputs, smaller: Outputs) -> Quality:
         missed = float(((original.real - smaller.real) ** 2).sum())
         agreement = max(0.0, 1.0 - missed / max(spread, 1e-12))
     return Quality(smaller.accuracy, smaller.mse, agreement)
-
-
-def points_lost(original: Quality, smaller: Quality) -> float:
-    """What --max-loss is compared with: points of accuracy, or of agreement without labels."""
-    if original.accuracy is not None and smaller.accuracy is not None:
-        return 100 * (original.accuracy - smaller.accuracy)
-    return 100 * (1.0 - smaller.agreement)

@@ -64,7 +64,8 @@ def shrink(
         typer.Option(
             metavar="POINTS",
             help="Write nothing if the smaller model loses more points than this: of accuracy on "
-            "held-out inputs, or of agreement with the original where there are no labels. "
+            "held-out inputs, as it is or behind training, or of agreement with the original where "
+            "there are no labels. "
             "Default: no limit.",
             rich_help_panel=SEARCH,
         ),

@@ -17,7 +17,7 @@ from mcutrain.host.request import Request
 from mcutrain.host.shrinking import shrinking as shrinking_module
 from mcutrain.host.shrinking.job import ShrinkJob, check_loss, run_shrink
 from mcutrain.host.shrinking.quality import Quality
-from mcutrain.host.shrinking.result import Shrunk
+from mcutrain.host.shrinking.result import Adapted, Shrunk
 from mcutrain.host.training.reporter import SILENT
 from mcutrain.trainer.errors import DataError
 from mcutrain.trainer.model import forward
@@ -164,7 +164,8 @@ def test_frozen_weights_get_four_bits(shrink: Run, tmp_path: Path) -> None:
 def test_more_loss_than_is_allowed_is_told(finished: Finished) -> None:
     job, found = finished.job, finished.found
     first, last = replace(found.stages[0], quality=Quality(0.875, None, 1.0)), found.stages[-1]
-    of = replace(found, stages=(first, replace(last, quality=Quality(0.25, None, 0.5))))
+    stages = (first, replace(last, quality=Quality(0.25, None, 0.5)))
+    of = replace(found, stages=stages, adapted=None)
     with pytest.raises(DataError) as raised:
         check_loss(replace(job, max_loss=2.0), of)
     lost = "loses 62.5 points, --max-loss allows 2: accuracy 25.0 % of 87.5 %"
@@ -173,6 +174,11 @@ def test_more_loss_than_is_allowed_is_told(finished: Finished) -> None:
     with pytest.raises(DataError, match=r"loses 50.0 points.* agreement with the original 50.0 %"):
         check_loss(replace(job, max_loss=49.0), replace(of, stages=tuple(unlabelled)))
     check_loss(replace(job, max_loss=100.0), of)
+    trained = Adapted("accuracy", "full", 100, original=0.9, smaller=0.8, before=0.25)
+    behind = replace(found, stages=(first, first), adapted=trained)
+    with pytest.raises(DataError, match=r"loses 10.0 points.* accuracy behind training 80.0 %"):
+        check_loss(replace(job, max_loss=9.0), behind)
+    check_loss(replace(job, max_loss=11.0), behind)
 
 
 @pytest.mark.parametrize(

@@ -233,6 +233,7 @@ def test_changed_weights_and_scales_are_written() -> None:
     assert again.inputs[1].type.quant == w.type.quant
 
 
+MOST_OF_ONE = 200  # bytes of a constant more: a new bias, or what two layers shared
 FOLDERS = ("mlperf-tiny", "tflite-micro", "tiny-training", "zoo", "converted/keras",
            "converted/pytorch")  # fmt: skip
 
@@ -253,4 +254,9 @@ def test_real_files_lose_a_quarter_of_every_group(folder: str, models: Path) -> 
         smaller = cut_channels(model, groups, kept)
         new = write_cut(data, smaller)
 
-        assert len(new) <= len(data), path.name
+        assert len(new) <= len(data) + MOST_OF_ONE * (tensors(new) - tensors(data)), path.name
+
+
+def tensors(data: bytes) -> int:
+    """How many the file declares."""
+    return int(tflite.Model.GetRootAs(data).Subgraphs(0).TensorsLength())
