@@ -65,8 +65,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_is_one_line(
-    small_disk: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+    small_disk: Path, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.chdir(tmp_path)  # where there is room for what was learned
     cache = small_disk / "cache"
     with monkeypatch.context() as patched:
         patched.setenv("MCUTRAIN_CACHE", str(cache))
@@ -80,6 +81,7 @@ def test_a_full_disk_is_one_line(
     saved = run(*train, "--save", small_disk / "s.npz")
     assert (saved.status, saved.out) == (1, "")
     assert f"cannot write {small_disk / 's.npz'}: No space left" in saved.err.splitlines()[-1]
+    assert (tmp_path / "watch-rescued.npz").is_file()
     assert sorted(small_disk.rglob("*")) == before
 
 
