@@ -17,7 +17,7 @@ import typer
 
 from mcutrain.host.cli.completion import one_of, ports, targets
 from mcutrain.host.cli.files import READS, READS_EACH, READS_IF_THERE, READS_SCHEME
-from mcutrain.host.cli.panels import COMMON, DURATION, LATENTS, OUTPUT, TARGET
+from mcutrain.host.cli.panels import COMMON, DURATION, LATENTS, OUTPUT, SEARCH, TARGET
 from mcutrain.host.defaults import AUTO
 from mcutrain.host.sizes import bytes_option
 from mcutrain.trainer.options import LEARNS, PlanOptions, described, flag
@@ -97,6 +97,16 @@ RateOpt = Annotated[
         autocompletion=one_of((AUTO,)),
     ),
     COMMON,
+]
+SeedOpt = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        max=2**31,
+        metavar="N",
+        help="Set the seed of all that is drawn at random.",
+        rich_help_panel=SEARCH,
+    ),
 ]
 PortOption = typer.Option(
     metavar="PORT",

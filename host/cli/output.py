@@ -7,9 +7,13 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
+import typer
 from rich.console import Console
 
 err = Console(stderr=True)
@@ -31,6 +35,16 @@ def interruption(number: int = signal.SIGINT) -> int:
 def say(text: str) -> None:
     """Print a line on standard error as it is."""
     err.print(text, style=None, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def goes_on(folder: Path) -> Iterator[None]:
+    """A command that the same command goes on with: Ctrl-C ends it by a line that says so."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(f"interrupted: {folder} keeps what was finished; the same command goes on")
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def print_json(value: Any) -> None:

@@ -11,8 +11,8 @@ import typer
 
 from mcutrain.host.cli.data_options import takes_data_options
 from mcutrain.host.cli.files import READS, WRITES
-from mcutrain.host.cli.options import DryRunOpt, JsonOpt, QuietOpt, RateOpt, takes_options
-from mcutrain.host.cli.output import INTERRUPTED, err, print_json, progress
+from mcutrain.host.cli.options import DryRunOpt, JsonOpt, QuietOpt, RateOpt, SeedOpt, takes_options
+from mcutrain.host.cli.output import goes_on, print_json, progress
 from mcutrain.host.cli.panels import COMMON, DATA, DURATION, OUTPUT, SEARCH
 from mcutrain.host.data.options import DataOptions
 from mcutrain.host.defaults import AUTO
@@ -136,16 +136,7 @@ def design(
         ),
     ] = 0.3,
     lr: RateOpt = AUTO,
-    seed: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            max=2**31,
-            metavar="N",
-            help="Set the seed of all that is drawn at random.",
-            rich_help_panel=SEARCH,
-        ),
-    ] = 0,
+    seed: SeedOpt = 0,
     jobs: Annotated[
         int,
         typer.Option(
@@ -207,9 +198,6 @@ def design(
         told = of_design(job, reporter)
         print_json(told) if json_ else show.lines(design_lines(told))
         return
-    try:
+    with goes_on(job.folder):
         found = run_design(job, reporter).to_json()
-    except KeyboardInterrupt:
-        err.print(f"interrupted: {job.folder} keeps what was measured; the same command goes on")
-        raise typer.Exit(INTERRUPTED) from None
     print_json(found) if json_ else show.design_table(found)

@@ -13,8 +13,8 @@ import typer
 from mcutrain.host.cli.completion import targets
 from mcutrain.host.cli.data_options import HELP, takes_data_options
 from mcutrain.host.cli.files import KEEPS_TRIALS, READS, WRITES
-from mcutrain.host.cli.options import DryRunOpt, JsonOpt, QuietOpt, RateOpt, takes_request
-from mcutrain.host.cli.output import INTERRUPTED, err, print_json, progress
+from mcutrain.host.cli.options import DryRunOpt, JsonOpt, QuietOpt, RateOpt, SeedOpt, takes_request
+from mcutrain.host.cli.output import goes_on, print_json, progress
 from mcutrain.host.cli.panels import COMMON, DATA, DURATION, OUTPUT, SEARCH, TARGET
 from mcutrain.host.data.options import DataOptions
 from mcutrain.host.defaults import AUTO
@@ -124,16 +124,7 @@ def search(
         ),
     ] = 0.3,
     lr: RateOpt = AUTO,
-    seed: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            max=2**31,
-            metavar="N",
-            help="Set the seed of all that is drawn at random.",
-            rich_help_panel=SEARCH,
-        ),
-    ] = 0,
+    seed: SeedOpt = 0,
     jobs: Annotated[
         int,
         typer.Option(
@@ -209,10 +200,7 @@ def search(
         told = of_search(job, reporter)
         print_json(told) if json_ else show.lines(lines(told))
         return
-    try:
+    with goes_on(job.folder):
         asked = " ".join(["mcutrain", *sys.argv[1:]])
         found = run_search(job, reporter, asked).to_json()
-    except KeyboardInterrupt:
-        err.print(f"interrupted: {job.folder} keeps what was measured; the same command goes on")
-        raise typer.Exit(INTERRUPTED) from None
     print_json(found) if json_ else show.search_table(found)

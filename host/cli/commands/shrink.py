@@ -12,8 +12,8 @@ import typer
 from mcutrain.host.cli.completion import targets
 from mcutrain.host.cli.data_options import HELP, takes_data_options
 from mcutrain.host.cli.files import READS, WRITES
-from mcutrain.host.cli.options import DryRunOpt, JsonOpt, QuietOpt, RateOpt, takes_request
-from mcutrain.host.cli.output import INTERRUPTED, err, print_json, progress
+from mcutrain.host.cli.options import DryRunOpt, JsonOpt, QuietOpt, RateOpt, SeedOpt, takes_request
+from mcutrain.host.cli.output import goes_on, print_json, progress
 from mcutrain.host.cli.panels import COMMON, DATA, DURATION, OUTPUT, SEARCH, TARGET
 from mcutrain.host.data.options import DataOptions
 from mcutrain.host.defaults import AUTO, DISTILLED
@@ -138,16 +138,7 @@ def shrink(
         ),
         COMMON,
     ] = "reference",
-    seed: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            max=2**31,
-            metavar="N",
-            help="Set the seed of all that is drawn at random.",
-            rich_help_panel=SEARCH,
-        ),
-    ] = 0,
+    seed: SeedOpt = 0,
     output: Annotated[
         Path,
         typer.Option(
@@ -193,11 +184,8 @@ def shrink(
         told = of_shrinking(job, reporter)
         print_json(told) if json_ else show.lines(lines(told))
         return
-    try:
+    with goes_on(job.folder):
         found = run_shrink(job, reporter).to_json()
-    except KeyboardInterrupt:
-        err.print(f"interrupted: {job.folder} keeps what was finished; the same command goes on")
-        raise typer.Exit(INTERRUPTED) from None
     if report is not None:
         from mcutrain.host.show.shrink_page import write_page
 
