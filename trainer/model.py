@@ -18,6 +18,7 @@ from mcutrain.trainer.ops.weighted import BEYOND_INT8, Weighted, dead_channels
 from mcutrain.trainer.options import WHOLE, Section
 
 LISTED = "`mcutrain inspect` lists them"
+NAMED, SHOWN = 8, 100  # names in an error, and characters of each
 MAX_CLASSES = 2**16 - 1
 HEAD_WEIGHT_SCALE = float(np.float32(2 / 127))
 LOGIT_SCALE = 0.25
@@ -126,19 +127,41 @@ def named(model: Model, name: str) -> Tensor:
     labels = [tensor.label for _, tensor in outputs]
     if labels.count(name) > 1:
         nodes = [node for node, tensor in outputs if tensor.label == name]
-        raise ModelError(f"{model.name} has {len(nodes)} tensors '{name}': give {nodes}")
+        told = one_of(nodes)
+        raise ModelError(f"{model.name} has {len(nodes)} tensors '{short(name)}': give {told}")
     names = {node.name: node.output for node in model.graph.nodes}
     names |= {tensor.label: tensor for _, tensor in outputs}
     if name not in names:
-        raise ModelError(f"{model.name} has no activation '{name}'{like(name, names)}; {LISTED}")
+        near = like(name, names)
+        raise ModelError(f"{model.name} has no activation '{short(name)}'{near}; {LISTED}")
     return names[name]
+
+
+def one_of(names: Collection[str]) -> str:
+    """What is said of names of which one is to be given: the first ones, and how many more.
+
+    >>> one_of(["add_3", "conv_2d_4"])
+    'one of add_3, conv_2d_4'
+    """
+    first, more = [*names][:NAMED], len(names) - NAMED
+    return f"one of {', '.join(first)}" + (f" and {more} more" if more > 0 else "")
 
 
 def like(name: str, names: Collection[str]) -> str:
     """What is said of names that are like one that there is not; "" if none is."""
     inside = [each for each in names if name.lower() in each.lower()]
     near = (inside + difflib.get_close_matches(name, names, 3, 0.6))[:3]
-    return f"; like it: {', '.join(near)}" if near else ""
+    return f"; like it: {', '.join(map(short, near))}" if near else ""
+
+
+def short(name: str) -> str:
+    """A name as an error shows it: of a long one, which converters join of many, the ends.
+
+    >>> short("model/conv/Relu"), len(short("model/conv/Relu;" * 60))
+    ('model/conv/Relu', 99)
+    """
+    half = SHOWN // 2 - 2
+    return name if len(name) <= SHOWN else f"{name[:half]}...{name[-half:]}"
 
 
 def cut(model: Model, start: str) -> Model:

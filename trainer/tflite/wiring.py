@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 
 from mcutrain.trainer.errors import ModelError
-from mcutrain.trainer.model import LISTED, like
+from mcutrain.trainer.model import LISTED, like, one_of, short
 from mcutrain.trainer.tflite.listing import Listing
 from mcutrain.trainer.tflite.variables import ASSIGN, CALL_ONCE, HANDLE, READ, Key, key_of
 
@@ -103,12 +103,14 @@ class Wiring:
         found, where = named.get(name, []), self.listing.where
         if len(found) > 1:
             nodes = [n for n, k in own.items() if not set(found).isdisjoint(self.outputs[k])]
-            raise ModelError(f"{where} has {len(found)} tensors '{name}': give one of {nodes}")
+            raise ModelError(
+                f"{where} has {len(found)} tensors '{short(name)}': give {one_of(nodes)}"
+            )
         if not found and name in own:
             found = self.outputs[own[name]]
         if not found:
             near = like(name, [*(label for label in named if label), *own])
-            raise ModelError(f"{where} has no activation '{name}'{near}; {LISTED}")
+            raise ModelError(f"{where} has no activation '{short(name)}'{near}; {LISTED}")
         return found[0]
 
     def names(self, inputs: Collection[int]) -> dict[int, str]:

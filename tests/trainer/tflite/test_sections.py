@@ -133,10 +133,22 @@ def test_two_tensors_of_one_name_are_told_apart_by_their_operators() -> None:
     file = unpacked(odd_model())
     file.subgraphs[0].tensors[of(file, b"odd")].name = b"latent"
     data = packed(file)
-    with pytest.raises(ModelError, match=r"2 tensors 'latent': give one of \['cumsum_0', 'round"):
+    with pytest.raises(ModelError, match=r"2 tensors 'latent': give one of cumsum_0, round"):
         read(TRAINABLE, data)
 
     assert read(Section("round_1", "scores"), data).input.type.shape == LATENT
+
+
+@pytest.mark.parametrize("wanted", ["n" * 1000, "n" * 999])
+def test_long_names_do_not_fill_the_screen(wanted: str) -> None:
+    """One that two tensors have, and one that is like others."""
+    file = unpacked(odd_model())
+    for name in (b"odd", b"latent"):
+        file.subgraphs[0].tensors[of(file, name)].name = b"n" * 1000
+    with pytest.raises(ModelError, match=r"'n{48}\.\.\.n{48}'") as refused:
+        read(Section(wanted), packed(file))
+
+    assert len(str(refused.value)) < 600
 
 
 def test_a_part_that_was_read_is_that_part_for_a_plan_too() -> None:
