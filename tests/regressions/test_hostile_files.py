@@ -24,6 +24,7 @@ from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.making.options import (
     Conv2DOptions,
     DepthwiseConv2DOptions,
+    PackOptions,
     Padding,
     PadOptions,
     Pool2DOptions,
@@ -123,6 +124,17 @@ def test_a_depthwise_layer_whose_multiplier_is_another_is_refused(declared: int)
 
     message = refused(write_model(tensors, [op], ["x"], ["y"]))
     assert f"the multiplier {declared} of 2 channels does not give 4" in message
+
+
+@pytest.mark.parametrize("told", [0, 1, 3, 16, -1])
+def test_a_pack_that_tells_another_number_of_tensors_is_refused(told: int) -> None:
+    """tflite-micro goes by the option, and died of tensors that are not there."""
+    make = ModelMaker(0)
+    a = dense(make)
+    make.ops.append(WriterOp("PACK", ("d", "d"), ("y",), PackOptions(told)))
+    make.activation("y", (2, *a.shape), a.quant or UNIT)
+
+    assert f"{told} tensors are told, and there are 2" in refused(make.finish())
 
 
 def test_the_options_of_another_operator_are_refused() -> None:

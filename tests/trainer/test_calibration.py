@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mcutrain.host.cli.check import check_model
+from mcutrain.host.checking.check import check_model
 from mcutrain.trainer.calibration import WIDENINGS, calibrate, groups
 from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.graph.op import Node, OutputScale

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.graph.op import Op
 from mcutrain.trainer.graph.tensor import Array, Tensor, TensorType
 from mcutrain.trainer.ops.concatenation import Concatenation
@@ -24,7 +25,10 @@ class Pack(Concatenation):
 
     @classmethod
     def from_tflite(cls, source: OperatorSource) -> tuple[Op, tuple[Tensor, ...]]:
-        return cls(cls.axis_of(source)), cls.operands(source)
+        inputs, told = cls.operands(source), int(source.option("ValuesCount"))
+        if told != len(inputs):  # tflite-micro reads as many as are told
+            raise ModelError(f"{source}: {told} tensors are told, and there are {len(inputs)}")
+        return cls(cls.axis_of(source)), inputs
 
     def infer(self, *types: TensorType) -> tuple[TensorType, ...]:
         first = types[0]

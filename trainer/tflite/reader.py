@@ -91,11 +91,6 @@ def stored_state(path: Path) -> bytes | None:
         return training_state(tflite.Model.GetRootAsModel(data, 0), str(path))
 
 
-def input_count(path: Path) -> int:
-    """How many inputs the file's network has."""
-    return int(tflite.Model.GetRootAsModel(path.read_bytes(), 0).Subgraphs(0).InputsLength())
-
-
 def input_tensor(path: Path, section: Section = WHOLE) -> int:
     """The index of the file's tensor that is the model's input, behind an edge from float too."""
     reader = Reader(read_file(path), path.stem, str(path), section)

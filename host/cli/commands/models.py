@@ -76,7 +76,7 @@ def check(
 
     What lies before --from runs in tflite-micro alone.
     """
-    from mcutrain.host.cli.check import check_model
+    from mcutrain.host.checking.check import check_model
     from mcutrain.host.show import terminal as show
     from mcutrain.trainer.errors import Error
     from mcutrain.trainer.options import Section

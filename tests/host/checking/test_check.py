@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mcutrain.host.cli.check import check_model
+from mcutrain.host.checking.check import check_model
 from mcutrain.trainer.graph.tensor import Array, QuantParams
 from mcutrain.trainer.making.options import FullyConnectedOptions
 from mcutrain.trainer.making.writer import WriterOp, WriterTensor, write_model
