@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from mcutrain.host.api.errors import errors_in_python, raises_errors
-from mcutrain.host.api.firmware import Firmware, build, latents_of
+from mcutrain.host.api.firmware import Firmware, built_for, latents_of
+from mcutrain.host.api.keys import keys_of
 from mcutrain.host.api.plan import Plan
 from mcutrain.host.attached.choose import chosen_port
 from mcutrain.host.building.target import (
@@ -25,6 +26,7 @@ from mcutrain.host.building.target import (
     check_runs_here,
 )
 from mcutrain.host.defaults import BAUD
+from mcutrain.host.keys import Keys
 from mcutrain.host.link.device import Device as LinkedDevice
 from mcutrain.host.link.model_device import ModelDevice
 from mcutrain.host.link.transport import SerialTransport
@@ -70,6 +72,7 @@ class Device:
         *,
         seed: int = 0,
         baud: int = BAUD,
+        key: str | os.PathLike[str] | None = None,
     ) -> None:
         """Open a device.
 
@@ -81,6 +84,8 @@ class Device:
                 without a plan tells its digest and its number of steps, and predicts int8 samples.
             seed: The seed of rounding, where a device begins anew.
             baud: The speed of the port.
+            key: The file of the keys of a board at a port, or of those of some rights. A native or
+                simulated device is built with them; a ``Firmware`` has its own.
 
         Raises:
             Error: Nothing answers, or the board runs another plan's firmware.
@@ -92,7 +97,7 @@ class Device:
         self._plan: TrainingPlan | None = None
         self._request = None if plan is None else plan.request
         with ExitStack() as stack:
-            self._open(where, plan, baud, stack)
+            self._open(where, plan, baud, keys_of(key), stack)
             if self._runner is not None and self._is_started:
                 self._runner.reset(seed)
             self._open_until_closed: ExitStack | None = stack.pop_all()
@@ -102,6 +107,7 @@ class Device:
         where: str | os.PathLike[str] | Firmware,
         plan: Plan | None,
         baud: int,
+        keys: Keys | None,
         stack: ExitStack,
     ) -> None:
         """Open what ``where`` names, until the stack is closed."""
@@ -115,14 +121,14 @@ class Device:
             if target.kind is TargetKind.REFERENCE:
                 self._runner = ReferenceRunner(plan.details)
             else:
-                self._runner = stack.enter_context(simulated(build(plan, self.name).built))
+                self._runner = stack.enter_context(simulated(built_for(plan, self.name, keys)))
         elif plan is not None:
             plans = partial(planned_on, plan.request, latents_of(plan))
-            self._runner = stack.enter_context(connected(self.name, plans, baud))
+            self._runner = stack.enter_context(connected(self.name, plans, baud, keys))
             settle(self._runner)
         else:
             port = chosen_port(self.name, baud)
-            self._link = LinkedDevice.open(SerialTransport(port, baud), None, None)
+            self._link = LinkedDevice.open(SerialTransport(port, baud), None, None, keys=keys)
             stack.callback(self._link.close)
         if isinstance(self._runner, DeviceRunner):
             self._link = self._runner.device

@@ -12,11 +12,13 @@ from typing import Any
 
 from mcutrain.host.api.errors import raises_errors
 from mcutrain.host.api.html import page_table
+from mcutrain.host.api.keys import keys_of
 from mcutrain.host.api.plan import Plan
 from mcutrain.host.building import copying, firmware
 from mcutrain.host.building.generated import Asked, generated
 from mcutrain.host.building.target import REFERENCE, Target, TargetKind
 from mcutrain.host.cost import measured
+from mcutrain.host.keys import Keys
 from mcutrain.host.training.learned import planned_on
 from mcutrain.trainer.errors import Error
 
@@ -29,6 +31,7 @@ def generate(
     *,
     runtime: bool = False,
     name: str | None = None,
+    key: str | os.PathLike[str] | None = None,
 ) -> list[Path]:
     """Write the C that trains one or more models, as a library for any firmware: static buffers,
     no heap, one step function.
@@ -41,6 +44,8 @@ def generate(
         runtime: Whether the link is added, by which ``Device`` attaches to the firmware. It serves
             the first model.
         name: What the only model is called in the C. By default as its file.
+        key: The file of a master key: the firmware then obeys only who has its keys. It takes
+            ``runtime``.
 
     Returns:
         The paths of all files; ``README.md`` says how to build them. Files that would not change
@@ -55,7 +60,7 @@ def generate(
     requests = tuple(each.request.on(place.chip) for each in plans)
     kept = tuple(latents_of(each) for each in plans)
     done = generated(
-        Asked(requests, place, kept, runtime, name),
+        Asked(requests, place, kept, runtime, name, keys_of(key)),
         Path(folder),
         lambda: [planned_on(*pair, place.chip) for pair in zip(requests, kept, strict=True)],
     )
@@ -63,7 +68,9 @@ def generate(
 
 
 @raises_errors
-def build(plan: Plan, target: str | None = None) -> Firmware:
+def build(
+    plan: Plan, target: str | None = None, *, key: str | os.PathLike[str] | None = None
+) -> Firmware:
     """Build the firmware that serves the model over its link.
 
     What was built before by the same compiler is taken from the cache.
@@ -72,6 +79,7 @@ def build(plan: Plan, target: str | None = None) -> Firmware:
         plan: The plan. For another target than its own it is made anew.
         target: ``"native"``, ``"sim:BOARD"`` or ``"board:BOARD"``. By default the plan's, or
             ``"native"`` if that is the reference.
+        key: The file of a master key: the firmware then obeys only who has its keys.
 
     Returns:
         The firmware, with the bytes that it takes.
@@ -80,12 +88,17 @@ def build(plan: Plan, target: str | None = None) -> Firmware:
         Error: It does not build, it does not fit the board, or the extra ``build`` is missing.
     """
     named = target or ("native" if plan.target == REFERENCE else plan.target)
-    place = Target.parse(named)
-    if place.kind is TargetKind.REFERENCE:
+    if Target.parse(named).kind is TargetKind.REFERENCE:
         raise Error("the reference needs no firmware: give target='native' or 'sim:BOARD'")
+    return Firmware(built_for(plan, named, keys_of(key)))
+
+
+def built_for(plan: Plan, target: str, keys: Keys | None) -> firmware.Build:
+    """The firmware of a plan for a target that has one. Raises Error."""
+    place = Target.parse(target)
     place.require()
     details = planned_on(plan.request, latents_of(plan), place.chip)
-    return Firmware(firmware.build(details, place))
+    return firmware.build(details, place, keys=keys)
 
 
 def latents_of(plan: Plan) -> Path | None:

@@ -15,6 +15,7 @@ from typing import Any
 from mcutrain.host.api.callbacks import Callback, CallbackReporter
 from mcutrain.host.api.data import Data, load_data
 from mcutrain.host.api.errors import errors_in_python, raises_errors
+from mcutrain.host.api.keys import keys_of
 from mcutrain.host.api.plan import Plan
 from mcutrain.host.api.run import Run
 from mcutrain.host.building.target import REFERENCE, Target
@@ -77,6 +78,7 @@ class Trainer:
         count_instructions: bool = False,
         begin: str | None = None,
         baud: int = BAUD,
+        key: Place | None = None,
         state: Place | None = None,
         save: Place | None = None,
         export: Place | None = None,
@@ -122,6 +124,8 @@ class Trainer:
             begin: What becomes of what a board at ``port`` has learned already: ``"go-on"`` or
                 ``"fresh"``.
             baud: The speed of the port.
+            key: The file of the keys that the board's firmware was built with, or of those of its
+                rights that training takes. A target is then built with them.
             state: What ``Run.save`` wrote, to go on from.
             save: Where what is learned is kept as soon as it is known, as ``Run.save`` does.
             export: The same, as ``Run.export`` does.
@@ -158,6 +162,7 @@ class Trainer:
                 balance=balance, augment=augment, latents=latents,
                 replay=count("replay", replay, 1), replay_ratio=replay_ratio,
                 count_instructions=count_instructions, beginning=begin, baud=baud,
+                keys=keys_of(key),
                 checkpoint=path_of(checkpoint),
                 checkpoint_steps=count("checkpoint_steps", checkpoint_steps), reconnect_s=reconnect,
                 state=path_of(state), save=path_of(save), export=path_of(export),

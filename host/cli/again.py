@@ -18,22 +18,26 @@ from mcutrain.host.training.keeping import Keeper
 OF_THE_MODEL = ("update", "classes", "spare_classes")
 
 
-def command_again(ctx: typer.Context, keeper: Keeper, left: int = 0) -> str:
-    """The running `train` command, from what ``keeper`` has kept; or from what the board at its
-    port, or its image of flash, has. It trains the ``left`` steps, or as long as the first time if
-    that is 0."""
+def command_again(ctx: typer.Context, keeper: Keeper, left: int = 0, is_held: bool = True) -> str:
+    """The running `train` command, from what the board at its port, or its image of flash, has, if
+    it ``is_held`` there; else from what ``keeper`` has kept, in place of what is there. It trains
+    the ``left`` steps, or as long as the first time if that is 0."""
     values = given(ctx)
     if left:
         values |= {"steps": left, "epochs": None, "minutes": None}
     values.pop("fresh", None)
     if keeper.is_decided:
         values["guard"] = False
-    if "port" in values or "flash_image" in values:
+    has_device = "port" in values or "flash_image" in values
+    if has_device and is_held:
         values |= {"go_on": True, "state": None}
     elif keeper.save in keeper.kept:
         values["state"] = keeper.save
     elif keeper.export in keeper.kept:
         values |= {"model": keeper.export, "state": None} | dict.fromkeys(OF_THE_MODEL)
+    if has_device and not is_held:
+        values["fresh"] = True
+        values.pop("go_on", None)
     for name in ("save", "export"):
         if values.get(name) in keeper.kept:
             values[name] = unused(Path(values[name]))

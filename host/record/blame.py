@@ -214,13 +214,20 @@ def looked_at(
 
 
 def blamed(data: Dataset, found: Looked) -> Blamed:
-    line, name = (
-        found.line,
-        "unknown" if found.line.sample is None else f"sample {found.line.sample}",
-    )
-    if line.of == "train" and line.sample is not None and data.numbers is None:
-        name = data.name_of("train", line.sample)
+    line = found.line
     return Blamed(
-        line.step, line.of, line.sample, name, line.label, found.before.loss, found.after.loss,
-        found.before.right, found.after.right,
+        line.step, line.of, line.sample, name_in(data, line), line.label, found.before.loss,
+        found.after.loss, found.before.right, found.after.right,
     )  # fmt: skip
+
+
+def name_in(data: Dataset, line: Step) -> str:
+    """What the user calls a step's sample: its file or line, or its number in his own data, also
+    where others were left out."""
+    if line.sample is None:
+        return "unknown"
+    names = data.names.get(line.of)
+    numbers = data.old_numbers if line.of == "old" else data.numbers
+    if not names:
+        return f"sample {line.sample}"
+    return names[line.sample if numbers is None else int(np.searchsorted(numbers, line.sample))]

@@ -190,10 +190,12 @@ def check_together(job: TrainingJob, target: Target) -> None:
     check_runs_here(target)
     if job.flash_image is not None:
         check_flash_target(target, job.port)
-    if job.beginning == GO_ON and not (job.port or job.flash_image or job.checkpoint):
+    keeps = job.port or job.flash_image or job.checkpoint
+    if job.beginning is not None and not keeps:
+        instead = "or --state FILE" if job.beginning == GO_ON else "or leave it out"
         raise Error(
-            "--go-on is for a board at a serial port, an image of its flash, or a checkpoint: give "
-            "--port, --flash-image, --checkpoint, or --state FILE"
+            f"--{job.beginning} is for a board at a serial port, an image of its flash, or a "
+            f"checkpoint: give --port, --flash-image, --checkpoint, {instead}"
         )
     if job.checkpoint is not None and job.counts:
         raise Error("--checkpoint: instructions are counted in one go: leave it out, or the counts")

@@ -244,8 +244,7 @@ class SteadyRunner(DeviceRunner):
         if known.in_a_row >= MOST_LOSSES:
             raise TransportError(
                 f"{name}: the device was lost {known.in_a_row} times without a step between "
-                f"({lost}{self._why()}): look at its supply, its cable and its firmware, then run "
-                "the same command again"
+                f"({lost}{self._why()}): look at its supply, its cable and its firmware"
             ) from error
         patience = f"trying for {known.patience_s:g} s (--reconnect S)"
         known.say(f"{name}: the device is lost: {lost}; {patience}")
@@ -271,7 +270,7 @@ class SteadyRunner(DeviceRunner):
                 if time.monotonic() > until or self.reconnects.is_ended():
                     raise TransportError(
                         f"{self.device.name}: the device was not found again in {patience_s:g} s "
-                        f"({what(error, port)}); plug it in, then run the same command again"
+                        f"({what(error, port)}); plug it in, or wait longer (--reconnect S)"
                     ) from error
                 time.sleep(AGAIN_S)
                 continue

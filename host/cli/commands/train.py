@@ -405,7 +405,8 @@ def train(
         if keeper.has_checkpoint:
             say(f"go on from the last checkpoint with: {command_of(ctx, without=('fresh',))}")
         elif keeper.kept:
-            say(f"the weights so far were kept; go on with: {command_again(ctx, keeper)}")
+            again = command_again(ctx, keeper, is_held=False)
+            say(f"the weights so far were kept; go on with: {again}")
         raise
     if outcome.result.interrupted and keeper.has_checkpoint:
         say(f"go on with: {command_of(ctx, without=('fresh',))}")

@@ -6,10 +6,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import mcutrain
-from mcutrain.host.record.blame import Blame, BlameJob, run_blame
+from mcutrain.host.record.blame import Blame, BlameJob, name_in, run_blame
+from mcutrain.host.record.lines import Step
+from mcutrain.host.training.dataset import Dataset
+from mcutrain.host.training.leaving_out import LeftOut, without
 from mcutrain.host.training.result import Result
 from tests.support.command import Run
 from tests.support.records import Recorded, files
@@ -74,6 +78,23 @@ def test_it_is_told_to_people_and_to_programs(trained: Trained, run: Run) -> Non
 
     assert len(found["worst"]) == 2 <= found["measured_steps"] <= 6 and found["samples"] == 1
     assert f"{found['worst'][0]['step']:,}" in shown and "rise" in shown
+
+
+@pytest.mark.parametrize("left_out", ["1", "1,old:0"])
+def test_a_sample_is_called_what_the_user_calls_it_where_others_were_left_out(
+    left_out: str,
+) -> None:
+    x, y = np.zeros((4, 3), np.int8), np.zeros(4, np.int64)
+    files = {"train": ("a", "b", "c", "d")}
+    given = Dataset(x, y, x, y, x_old=x, y_old=y, names=files)
+    found = without(given, LeftOut.parse(left_out))
+
+    def name(of: str, sample: int | None) -> str:
+        return name_in(found, Step(0, sample, of, b"", 0, (1, 0), 0, b""))
+
+    assert [name("train", k) for k in (0, 2, 3)] == ["a", "c", "d"]
+    assert (name("old", 3), name("train", None)) == ("sample 3", "unknown")
+    assert name_in(given, Step(0, 3, "train", b"", 0, (1, 0), 0, b"")) == "d"
 
 
 def test_a_record_that_is_wrong_blames_nobody(trained: Trained, run: Run, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from mcutrain.host.boards import chip_of
 from mcutrain.host.building.firmware import Build, build
 from mcutrain.host.building.target import Target
 from mcutrain.host.cli.reporter import ConsoleReporter
-from mcutrain.host.errors import ProtocolError, UndecidedError
+from mcutrain.host.errors import ProtocolError, TransportError, UndecidedError
 from mcutrain.host.link.device import Device
 from mcutrain.host.link.transport import SerialTransport
 from mcutrain.host.request import Request
@@ -191,10 +191,13 @@ def test_a_device_that_has_the_state_already_is_not_reset(board: Board) -> None:
                 learned_state(runner)
 
 
-def test_go_on_is_for_a_port(run: Run, made: tuple[Path, Path, Build], tmp_path: Path) -> None:
+def test_go_on_and_fresh_are_for_what_keeps_a_state(
+    run: Run, made: tuple[Path, Path, Build], tmp_path: Path
+) -> None:
     train = ("train", made[0], *AT_A_RATE, "--data", made[1])
     for args, said in (
-        (("--go-on",), "give --port"),
+        (("--go-on",), "give --port, --flash-image, --checkpoint, or --state FILE"),
+        (("--fresh",), "give --port, --flash-image, --checkpoint, or leave it out"),
         (("--go-on", "--fresh"), "not both"),
         (("--go-on", "--port", "/dev/none", "--state", tmp_path / "s.npz"), "not both"),
     ):
@@ -264,6 +267,33 @@ def test_the_command_that_goes_on_is_for_the_board(
     # The first run has learned in an epoch of 32 steps; the second one learns in what was left.
     assert arrays(tmp_path / "s.npz")["sgd"][1] == 32
     assert arrays(tmp_path / "s-2.npz")["sgd"][1] == 64
+
+
+def test_after_a_lost_board_one_command_is_told_and_it_needs_nothing_of_the_board(
+    board: Board, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its RAM may be lost as well: what was kept here is what counts, whatever it holds."""
+    step, taken = DeviceRunner.step, 0
+
+    def unplugged(self: DeviceRunner, *args: Any) -> Any:
+        nonlocal taken
+        taken += 1
+        if taken > 40:
+            raise TransportError(f"{board.port}: the port has gone; plug it in")
+        return step(self, *args)
+
+    monkeypatch.setattr(DeviceRunner, "step", unplugged)
+    ran = run(*board.train("--epochs", 2, "--reconnect", 0, "--save", tmp_path / "s.npz"))
+    monkeypatch.undo()
+
+    assert ran.status == 1 and "same command" not in ran.err
+    line = next(line for line in ran.err.splitlines() if "go on with: " in line)
+    again = shlex.split(line.partition("go on with: mcutrain ")[2])
+    assert again[again.index("--state") + 1] == str(tmp_path / "s.npz")
+    assert "--fresh" in again and "--go-on" not in again
+    assert run(*again, "--json").status == 0
+    # The 40 steps before the loss, and the 64 of the whole command.
+    assert arrays(tmp_path / "s-2.npz")["sgd"][1] == 104
 
 
 @pytest.mark.exhaustive
