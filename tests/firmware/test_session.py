@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The host against the real firmware on its native port, with a fake model and a bad link."""
+"""The host against the real firmware on its native port, with a fake model: one session."""
 
 from __future__ import annotations
 
-import random
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +13,6 @@ import pytest
 from mcutrain.host.errors import DeviceError, MismatchError, TransportError
 from mcutrain.host.link import protocol
 from mcutrain.host.link.device import Device
-from mcutrain.host.link.frame import Frame, encode
 from mcutrain.host.link.protocol import Message, RamRegion, Status
 from mcutrain.host.link.transport import SerialTransport
 from mcutrain.host.simulation.simulator import simulate
@@ -34,27 +31,10 @@ from tests.support.sessions import (
     LATENT_BYTES,
     SLOTS,
     TARGET_BYTES,
-    Wire,
     latent,
+    refused,
     sample,
 )
-
-
-@pytest.fixture(scope="module")
-def elf(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_native(tmp_path_factory.mktemp("native"))
-
-
-@pytest.fixture
-def port(elf: Path) -> Iterator[str]:
-    with simulate("native", elf) as path:
-        yield path
-
-
-@pytest.fixture
-def device(port: str) -> Iterator[Device]:
-    with SerialTransport(port) as transport:
-        yield Device.open(transport, BUILD_HASH, NUMERICS_HASH)
 
 
 def train(device: Device, steps: int) -> bytes:
@@ -159,185 +139,6 @@ def test_a_target_is_written_where_the_model_reads_it(device: Device) -> None:
     assert device.read(RamRegion.ARENA, INPUT_BYTES, TARGET_BYTES) == target
 
 
-def steps_from(device: Device, *write: Callable[[], object]) -> bytes:
-    """The state after a step on what ``write`` wrote, begun and whole."""
-    device.reset(7)
-    for call in write:
-        call()
-    device.infer()
-    for call in write:
-        call()
-    device.step(1)
-    for call in write:
-        call()
-    device.begin(2)
-    while not device.run(2).is_done:
-        pass
-    return device.read(RamRegion.STATE)
-
-
-def test_a_step_begins_at_what_was_written_last(device: Device) -> None:
-    def clear() -> None:
-        """Leaves a latent that is not the sample's."""
-        device.write_latent(bytes(LATENT_BYTES))
-
-    def write_sample() -> None:
-        device.write_sample(sample(5))
-
-    def write_latent() -> None:
-        device.write_latent(latent(5))
-
-    expected = steps_from(device, write_sample)
-
-    assert steps_from(device, clear, write_sample) == expected
-    assert steps_from(device, clear, write_sample, device.run_prefix) == expected
-    assert steps_from(device, write_latent) == expected
-    assert steps_from(device, clear) != expected
-    # The latent counts, not a sample from before it; a reset forgets that there is one.
-    device.write_sample(sample(6))
-    assert steps_from(device, write_latent) == expected
-
-
-def test_the_prefix_is_run_alone(device: Device) -> None:
-    device.write_sample(sample(3))
-    before = device.read(RamRegion.STATE)
-    device.run_prefix()
-
-    assert device.read(RamRegion.ARENA, INPUT_BYTES + TARGET_BYTES, LATENT_BYTES) == latent(3)
-    assert device.read(RamRegion.STATE) == before
-
-
-def test_a_refused_latent_leaves_the_sample_in_place(device: Device) -> None:
-    device.write_sample(sample(4))
-    device.write_sample(sample(5))
-    with pytest.raises(DeviceError):
-        device._request(Message.LATENT, LATENT_BYTES, data=b"x")
-    device.infer()
-
-    assert device.read(RamRegion.ARENA, INPUT_BYTES + TARGET_BYTES, LATENT_BYTES) == latent(5)
-
-
-def test_kept_latents_come_back(device: Device) -> None:
-    for slot in range(SLOTS):
-        device.write_sample(sample(slot))
-        device.run_prefix()
-        device.keep_latent(slot, slot + 1)
-
-    def recall() -> None:
-        assert device.recall_latent(0) == 1
-
-    expected = steps_from(device, lambda: device.write_sample(sample(0)))
-
-    assert steps_from(device, recall) == expected
-    assert device.recall_latent(1) == 2
-    assert device.read(RamRegion.ARENA, INPUT_BYTES + TARGET_BYTES, LATENT_BYTES) == latent(1)
-
-
-def test_a_latent_is_kept_only_when_one_is_in_place(device: Device) -> None:
-    """And in a slot that there is, between steps."""
-    refusals: list[tuple[Status, int]] = []
-    device.write_latent(latent(1))
-    for write in (lambda: None, lambda: device.begin(0), lambda: device.reset(0)):
-        write()
-        for slot in (SLOTS, 0xFFFFFFFF, 0):
-            try:
-                device.keep_latent(slot, 0)
-                refusals.append((Status.OK, slot))
-            except DeviceError as refusal:
-                refusals.append((refusal.status, slot))
-
-    assert [status for status, _ in refusals] == [
-        *(Status.RANGE, Status.RANGE, Status.OK),
-        *(Status.BUSY, Status.BUSY, Status.BUSY),
-        *(Status.RANGE, Status.RANGE, Status.SAMPLE),
-    ]
-
-
-def refused(request: Callable[[], object]) -> Status:
-    with pytest.raises(DeviceError) as refusal:
-        request()
-    return refusal.value.status
-
-
-def sliced_step(device: Device) -> None:
-    device.begin(1)
-    device.run(CALLS)
-
-
-def keep(device: Device) -> None:
-    device.keep_latent(0, 1)
-
-
-USES: tuple[Callable[[Device], object], ...] = (
-    lambda device: device.step(1),
-    Device.infer,
-    sliced_step,
-)
-
-
-def refusals_of(device: Device) -> set[Status]:
-    """How all that needs a sample or a latent is refused."""
-    return {refused(partial(use, device)) for use in (*USES, Device.run_prefix, keep)}
-
-
-@pytest.mark.parametrize("use", USES)
-def test_a_sample_serves_once(device: Device, use: Callable[[Device], object]) -> None:
-    """Whatever used it up, nothing trains on what lies in the arena afterwards."""
-    device.write_sample(sample(1))
-    use(device)
-    before = device.read(RamRegion.STATE)
-
-    assert refusals_of(device) == {Status.SAMPLE}
-    assert device.read(RamRegion.STATE) == before
-
-
-@pytest.mark.parametrize("use", USES)
-def test_a_latent_serves_once_and_a_kept_one_at_each_recall(
-    device: Device, use: Callable[[Device], object]
-) -> None:
-    device.write_sample(sample(1))
-    device.run_prefix()
-    device.keep_latent(0, 1)
-    device.keep_latent(1, 2)  # keeping does not use it up
-    for _ in range(3):
-        use(device)
-        assert refusals_of(device) == {Status.SAMPLE}
-        device.recall_latent(1)
-
-
-@pytest.mark.parametrize("message", [Message.SAMPLE, Message.LATENT])
-def test_what_a_step_begins_at_must_be_whole(device: Device, message: Message) -> None:
-    """Its parts come in their order; a reset drops them."""
-    device._request(message, 0, data=sample(1)[:100])
-    assert refusals_of(device) == {Status.SAMPLE}
-    assert refused(lambda: device._request(message, 200, data=bytes(100))) == Status.RANGE
-    device._request(message, 100, data=sample(1)[100:200])
-    device._request(message, 200, data=sample(1)[200:])
-    device.reset(7)
-    assert refused(lambda: device.step(1)) == Status.SAMPLE
-    device._request(message, 0, data=sample(1)[:100])
-    device._request(message, 0, data=sample(2)[:100])
-    device._request(message, 100, data=sample(2)[100:200])
-    device._request(message, 200, data=sample(2)[200:])
-    assert device.step(1).steps == 1
-
-
-def test_a_written_state_is_judged_before_it_is_used(device: Device) -> None:
-    """The fake's rate: 128 to 255, or 0. It lies behind seed and steps."""
-    multiplier = CLASSES * INPUT_BYTES * 2 + 8
-    device.write(RamRegion.STATE, b"\x7f", multiplier)
-    device.write_sample(sample(1))
-    assert refusals_of(device) == {Status.STATE}
-    assert device.digest().steps == 0
-
-    device.write(RamRegion.STATE, b"\x80", multiplier)
-    assert device.step(1).steps == 1
-    device.write(RamRegion.STATE, b"\x01", multiplier)
-    device.reset(3)
-    device.write_sample(sample(1))
-    assert device.step(1).steps == 1
-
-
 def test_classes_are_taken_into_use(device: Device) -> None:
     device.set_classes(CLASSES)
     device.write_sample(sample(1))
@@ -378,86 +179,6 @@ def test_values_out_of_range_are_refused(
         device.write_sample(sample(1))  # which is asked for first
 
     assert refused(lambda: device._request(message, *fields)) == status
-
-
-def pieces_of(data: bytes, seq: int) -> list[Frame]:
-    """The frames that hand over a sample; the first has the number ``seq``."""
-    return [
-        Frame(Message.SAMPLE, seq + k, protocol.request(Message.SAMPLE, at, data=data[at:][:100]))
-        for k, at in enumerate(range(0, INPUT_BYTES, 100))
-    ]
-
-
-@pytest.fixture
-def wire(port: str) -> Iterator[Wire]:
-    with SerialTransport(port) as transport:
-        yield Wire(transport)
-
-
-def test_a_repeated_request_is_answered_again_and_not_executed(wire: Wire) -> None:
-    step = Frame(Message.STEP, 0, protocol.request(Message.STEP, 1, 0))
-    pieces = pieces_of(sample(1), 0xFFFD)
-    first, *_, second, third = wire.replies(Frame(Message.HELLO, 0xFFFC), *pieces, step, step)
-
-    assert first[:2] == (Message.HELLO | protocol.REPLY, 0xFFFC)
-    assert second == third
-    _, fields = protocol.split_reply(third[2])
-    assert protocol.unpack(Message.STEP, fields)[3] == 1
-
-
-def test_requests_out_of_order_are_refused_and_the_kept_reply_survives(wire: Wire) -> None:
-    refused = bytes([Status.SESSION & 0xFF])
-    infer = Frame(Message.INFER, 11)
-
-    assert wire.replies(infer)[0][2] == refused  # no HELLO yet
-    _, kept = wire.replies(Frame(Message.HELLO, 10), infer)
-    for seq in (9, 13, 0x8000):
-        assert wire.replies(Frame(Message.RESET, seq, bytes(4)))[0][1:] == (seq, refused)
-    assert wire.replies(infer)[0] == kept
-
-
-def test_hostile_frames_are_all_answered(wire: Wire) -> None:
-    rng = random.Random(3)
-    wire.replies(Frame(Message.HELLO, 0))
-    for seq in range(1, 400):
-        size = rng.choice([0, 1, 2, 4, 5, 6, 7, 8, 60, 127, 128])
-        kind = rng.choice([*Message, 0, 99, 127])
-        payload = bytes(rng.choices([0, 1, 2, 255, rng.randrange(256)], k=size))
-        ((reply_type, reply_seq, reply),) = wire.replies(Frame(kind, seq, payload))
-
-        assert (reply_type, reply_seq) == (kind | protocol.REPLY, seq)
-        assert protocol.split_reply(reply)[0] in Status
-
-
-def test_a_read_that_no_reply_can_hold_is_refused(wire: Wire) -> None:
-    read = Frame(Message.READ, 1, protocol.request(Message.READ, RamRegion.STATE, 0, 128))
-
-    assert wire.replies(Frame(Message.HELLO, 0), read)[1][2] == bytes([Status.RANGE & 0xFF])
-
-
-def test_a_damaged_frame_is_answered_once_and_the_session_goes_on(wire: Wire) -> None:
-    wire.replies(Frame(Message.HELLO, 4), *pieces_of(sample(1), 5))
-    step = Frame(Message.STEP, 8, protocol.request(Message.STEP, 1, 0))
-    lost = (protocol.REPLY, 7, bytes([Status.DAMAGED & 0xFF]))
-    bad = bytearray(encode(step))
-    for at in range(1, len(bad) - 2):
-        for value in (0, bad[at] ^ 0x10):  # two blocks, or one
-            damaged = bad[:at] + bytes([value or 0x33]) + bad[at + 1 :]
-            assert wire.replies(raw=bytes(damaged)) == [lost]
-    (first,) = wire.replies(step)
-    assert protocol.unpack(Message.STEP, first[2][1:])[3] == 1
-    # What is no frame is not answered: nothing comes before the next reply.
-    for noise in (b"log line\r\n", b"\0\0\0\0", bytes(3) + b"x\0y"):
-        assert wire.replies(step, raw=noise) == [first]
-
-
-def test_an_echo_of_the_device_is_passed_over(wire: Wire) -> None:
-    """Answered, it would come back again, for ever."""
-    hello, infer = Frame(Message.HELLO, 10), Frame(Message.INFER, 11)
-    _, answer = wire.replies(hello, infer)
-    echo = encode(Frame(*answer))
-
-    assert wire.replies(infer, raw=echo + echo) == [answer]
 
 
 def test_another_build_or_model_is_refused(port: str) -> None:

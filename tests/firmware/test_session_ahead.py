@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from mcutrain.host.errors import DeviceError
 from mcutrain.host.link import protocol
 from mcutrain.host.link.device import Device
 from mcutrain.host.link.frame import Frame, encode
@@ -26,6 +25,7 @@ from tests.support.sessions import (
     TARGET_BYTES,
     Wire,
     latent,
+    refused,
     sample,
 )
 
@@ -90,12 +90,6 @@ def test_a_bad_link_never_changes_the_training_state(elf: Path, seed: int) -> No
 
         assert train_ahead(device, steps=40) == clean
         assert faulty.faults.total() > 50
-
-
-def refused(request: Callable[[], object]) -> Status:
-    with pytest.raises(DeviceError) as refusal:
-        request()
-    return refusal.value.status
 
 
 def test_a_started_step_runs_by_itself_up_to_its_last_call(device: Device) -> None:

@@ -4,8 +4,13 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
+import pytest
+
+from mcutrain.host.errors import DeviceError
 from mcutrain.host.link.frame import Frame, FrameReader, encode
+from mcutrain.host.link.protocol import Status
 from mcutrain.host.link.transport import Transport
 
 # What tests/support/fake_model/model.c is made of.
@@ -19,6 +24,13 @@ def sample(index: int) -> bytes:
 
 def latent(index: int) -> bytes:
     return bytes(byte ^ 0x55 for byte in sample(index))
+
+
+def refused(request: Callable[[], object]) -> Status:
+    """The status by which the device refuses a request."""
+    with pytest.raises(DeviceError) as refusal:
+        request()
+    return refusal.value.status
 
 
 class Wire:

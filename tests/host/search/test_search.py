@@ -1,92 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`mcutrain search`, from the command line: what it writes, that it goes on, what it refuses."""
+"""`mcutrain search`, from the command line: what it writes, what it measures, what it refuses."""
 
 from __future__ import annotations
 
 import re
-import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from mcutrain.host.request import Request
 from mcutrain.host.search import trial as trial_module
-from mcutrain.host.search.budget import Limits
-from mcutrain.host.search.command import SearchJob, run_search
-from mcutrain.host.search.effort import SearchPlan
-from mcutrain.host.search.study import RECORDS, Study
-from mcutrain.host.search.trial import Samples, Setup, TrialEffort, TrialScore
-from mcutrain.host.training import tail as tail_module
-from mcutrain.host.training.reporter import SILENT
-from mcutrain.trainer.errors import SchemeError
-from mcutrain.trainer.options import PlanOptions, Scheme
+from mcutrain.host.search.trial import Samples, Setup, TrialEffort
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
-from mcutrain.trainer.scheme import parse_scheme, scheme_text
+from mcutrain.trainer.scheme import parse_scheme
 from mcutrain.trainer.tflite.reader import load
-from tests.support.command import AT_A_RATE, Ran, Run
-from tests.support.marks import exhaustive, sampled
+from tests.support.command import Run
 from tests.support.paths import ROOT
 from tests.support.sample_files import dense_model
-from tests.support.small_models import residual_model, write_dataset
-
-BUDGET = 1600  # bytes: more than the head of the small model needs, less than all its layers
-QUICK = (
-    *AT_A_RATE,
-    *("--trials", 4, "--promote", 1, "--folds", 1, "--epochs", 1, "--trial-steps", 5),
-)
-ONE = ("--jobs", 1)
-
-
-@pytest.fixture
-def in_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Trains in the reference: for a few steps quicker than compiling a model for each scheme."""
-    monkeypatch.setattr(tail_module, "native_compiler", lambda: None)
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    return write_dataset(tmp_path / "data.npz")
-
-
-@pytest.fixture
-def search(run: Run, model: Path, data: Path, tmp_path: Path, in_numpy: None) -> Run:
-    """The search of the small model; a first argument names its output and study."""
-
-    def search_(name: str, *args: object) -> Ran:
-        output = tmp_path / name / "scheme.toml"
-        output.parent.mkdir(exist_ok=True)
-        given = ("--data", data, "--sram", BUDGET, "--output", output, "--json")
-        return run("search", model, *given, *QUICK, *ONE, *args)
-
-    return search_
-
-
-@pytest.fixture(scope="module")
-def finished_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The study of a finished search as `search` makes it."""
-    folder = tmp_path_factory.mktemp("finished")
-    (folder / "small.tflite").write_bytes(residual_model())
-    data = write_dataset(folder / "data.npz")
-    effort = SearchPlan(trials=4, promoted=1, folds=1, epochs=1, steps=5)
-    request, output = Request(folder / "small.tflite"), folder / "scheme.toml"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tail_module, "native_compiler", lambda: None)
-        job = SearchJob(request, data, Limits(BUDGET), effort, rate=2**-6, jobs=1, output=output)
-        run_search(job, SILENT, "")
-    return folder / "scheme.study"
-
-
-@pytest.fixture
-def study(finished_study: Path, tmp_path: Path) -> Path:
-    """A finished study where the search "a" looks for its own."""
-    return Path(shutil.copytree(finished_study, tmp_path / "a" / "scheme.study"))
-
-
-def without_paths(found: Any) -> Any:
-    return {key: value for key, value in found.items() if key != "output"}
+from tests.support.small_search import BUDGET, ONE, QUICK, scheme_lines, without_paths
 
 
 @pytest.mark.slow
@@ -149,64 +83,6 @@ def test_one_job_repeats_a_search_exactly(search: Run, tmp_path: Path) -> None:
     assert scheme_lines(text[0]) == scheme_lines(text[1])
 
 
-def scheme_lines(text: str) -> list[str]:
-    return [line for line in text.splitlines() if not line.startswith("#")]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("after", [exhaustive(after, (1, 20)) for after in (1, 17, 20)])
-def test_an_interrupted_search_goes_on_to_the_same_end(
-    search: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
-) -> None:
-    """Killed in the contributions, the trials, or the confirmation; the last line half written."""
-    whole = search("whole").json
-    records = (tmp_path / "whole" / "scheme.study" / RECORDS).read_text().splitlines()
-    add, added = Study.add, []
-
-    def killed(self: Study, key: str, score: TrialScore) -> None:
-        if len(added) == after:
-            with self.path.open("a") as file:
-                file.write('{"key": "w 3')
-            raise KeyboardInterrupt
-        added.append(key)
-        add(self, key, score)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Study, "add", killed)
-        ran = search("cut")
-    if len(records) - 1 > after:
-        assert ran.status == 130 and "goes on" in ran.err
-
-    again = search("cut").json
-    assert without_paths(again) == without_paths(whole)
-    assert (tmp_path / "cut" / "scheme.study" / RECORDS).read_text().splitlines() == records
-
-
-@pytest.mark.slow
-def test_a_finished_study_is_not_trained_again(
-    search: Run, study: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Setup, "score", lambda *args: pytest.fail("trained again"))
-
-    assert search("a").json["trials"] > 0
-
-
-@pytest.mark.slow
-def test_two_jobs_find_the_same_contributions(
-    run: Run, model: Path, data: Path, tmp_path: Path, study: Path
-) -> None:
-    """Their processes compile the models: the scores are those of the reference."""
-    output = tmp_path / "scheme.toml"
-    given = ("--data", data, "--sram", BUDGET, *QUICK, "--jobs", 2, "--output", output)
-    found = run("search", model, *given, "--json").json
-
-    assert found["trials"] > 0
-    expected = (study / RECORDS).read_text().splitlines()
-    actual = (tmp_path / "scheme.study" / RECORDS).read_text().splitlines()
-    count = len(found["contributions"]) + 1
-    assert sorted(actual[: count + 1]) == sorted(expected[: count + 1])
-
-
 def test_nothing_fits(search: Run) -> None:
     ran = search("a", "--sram", 100)
 
@@ -228,79 +104,6 @@ def test_without_optuna_there_is_one_line(search: Run, monkeypatch: pytest.Monke
 
     assert ran.status == 1
     assert ran.err.strip() == "error: optuna is not installed; run: pip install 'mcutrain[search]'"
-
-
-@pytest.mark.parametrize(
-    ("line", "text"),
-    [
-        (0, "not json"),
-        (0, "[1, 2]"),
-        (0, '{"identity": 3}'),
-        (1, '{"key": "x"}'),
-        (1, '{"key": "x", "score": {"accuracy": "high", "certainty": 0, "mse": null}}'),
-        (1, "\x00\x00"),
-    ],
-)
-def test_a_damaged_study_is_refused(search: Run, study: Path, line: int, text: str) -> None:
-    path = study / RECORDS
-    lines = path.read_text().splitlines()
-    lines[line] = text
-    path.write_text("\n".join(lines) + "\n")
-    ran = search("a")
-
-    assert ran.status == 1
-    assert "delete the study or give another --study" in ran.err
-    assert len(ran.err.strip().splitlines()) == 1
-
-
-def test_damaged_trials_are_refused(search: Run, study: Path) -> None:
-    path = study / "trials.log"
-    path.write_bytes(b"\xff\x00 no journal\n" + path.read_bytes())
-    ran = search("a")
-
-    assert ran.status == 1
-    assert "cannot use the trials in" in ran.err
-
-
-def test_the_study_of_another_model_is_refused(search: Run, model: Path, study: Path) -> None:
-    model.write_bytes(residual_model(1))
-    ran = search("a")
-
-    assert ran.status == 1
-    assert "is of another model" in ran.err
-
-
-@pytest.mark.parametrize(
-    ("args", "what"), [(("--seed", 3), "seed"), (("--lr", 0.01), "learning rate")]
-)
-def test_the_study_of_other_options_is_refused(
-    search: Run, study: Path, args: tuple[object, ...], what: str
-) -> None:
-    ran = search("a", *args)
-
-    assert ran.status == 1
-    assert f"is of another {what}" in ran.err
-
-
-def test_another_budget_shares_the_measurements(search: Run, study: Path) -> None:
-    path = study / RECORDS
-    before = path.read_text().splitlines()
-    search("a", "--sram", BUDGET - 200).json  # noqa: B018
-
-    assert path.read_text().splitlines()[: len(before)] == before
-
-
-@pytest.mark.exhaustive
-@pytest.mark.slow
-def test_two_studies_share_a_storage(search: Run, tmp_path: Path) -> None:
-    storage = f"sqlite:///{tmp_path / 'trials.db'}"
-    first = search("a", "--storage", storage, "--trials", 3).json
-    both = search("b", "--storage", storage, "--trials", 6).json
-
-    assert len(first["front"]) <= 3 + 1
-    assert both["trials"] > first["trials"]
-    keys = (tmp_path / "b" / "scheme.study" / RECORDS).read_text()
-    assert keys.count('"key"') > 0
 
 
 @pytest.mark.parametrize(
@@ -394,55 +197,6 @@ def test_a_board_counts_stack_and_code(search: Run) -> None:
 
     assert found["best"]["plan_bytes"] < found["best"]["sram_bytes"] <= 16000
     assert 0.5 < found["instructions_per_predicted"] < 2  # of a model that none was fitted to
-
-
-@pytest.mark.parametrize("seed", sampled(range(12), 5))
-def test_a_scheme_file_is_read_back_to_the_same_scheme(
-    model: Path, tmp_path: Path, seed: int
-) -> None:
-    rng = np.random.default_rng(seed)
-    loaded = load(model)
-    layers = len(loaded.weighted)
-    ratios = {k: float(rng.choice([0.25, 0.5, 1.0])) for k in range(layers) if rng.random() < 0.6}
-    biases = frozenset(k for k in range(layers) if rng.random() < 0.6)
-    path = tmp_path / "scheme.toml"
-    scheme = Scheme("scheme", ratios, biases)
-    path.write_text(scheme_text(scheme, layers))
-
-    assert parse_scheme(str(path), loaded) == scheme
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("biases = 3", "biases must be a list"),
-        ("biases = [true]", "biases must be a list"),
-        ("biases = [1, 1]", "names a layer twice"),
-        ("biases = [9]", "layer 9 is beyond"),
-        ('biases = ["nowhere"]', "no weighted layer 'nowhere'"),
-        ("biases = [-1]", "no weighted layer '-1'"),
-    ],
-)
-def test_a_list_of_biases_that_makes_no_sense_is_refused(
-    model: Path, tmp_path: Path, text: str, words: str
-) -> None:
-    path = tmp_path / "scheme.toml"
-    path.write_text(text)
-
-    with pytest.raises(SchemeError, match=words):
-        parse_scheme(str(path), load(model))
-
-
-def test_biases_of_single_layers(model: Path, tmp_path: Path) -> None:
-    path = tmp_path / "scheme.toml"
-    path.write_text('biases = [0, "dw_w"]\n')
-
-    assert parse_scheme(str(path), load(model)).biases == {0, 1, 3}
-
-
-def test_channels_cannot_be_in_a_file() -> None:
-    with pytest.raises(SchemeError, match="names channels"):
-        scheme_text(Scheme("s", {0: 0.5}, frozenset(), {0: (1,)}), 2)
 
 
 def test_a_model_of_one_layer_is_searched(run: Run, tmp_path: Path, in_numpy: None) -> None:
