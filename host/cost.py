@@ -7,7 +7,8 @@ from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
-from mcutrain.host.building.firmware import Build, constant_bytes, copied_constant_bytes
+from mcutrain.host.building.firmware import Build
+from mcutrain.host.building.source import constant_bytes, copied_constant_bytes
 from mcutrain.host.kinds import arena_bytes, state_bytes
 from mcutrain.host.request import Request
 from mcutrain.trainer.errors import Error, ModelError

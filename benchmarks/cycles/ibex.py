@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.places import BUILD
 from mcutrain.host.boards import board_description
-from mcutrain.host.building.firmware import generate
+from mcutrain.host.building.source import generate
 from mcutrain.host.errors import BuildError
 from mcutrain.host.places import FIRMWARE_DIR
 from mcutrain.host.prediction.samples import SEED, random_samples

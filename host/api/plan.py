@@ -19,7 +19,7 @@ from mcutrain.host.api.model import Model, ModelFile, load
 from mcutrain.host.boards import core_of
 from mcutrain.host.budget.command import Budget, fitted
 from mcutrain.host.budget.fit import ram_bytes
-from mcutrain.host.building.firmware import constant_bytes
+from mcutrain.host.building.source import constant_bytes
 from mcutrain.host.building.target import REFERENCE, Target
 from mcutrain.host.cost import planned
 from mcutrain.host.extras import require_extra

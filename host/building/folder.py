@@ -17,8 +17,8 @@ from mcutrain.codegen.copies import KEYS, VERSION, copied, emit_version, needed,
 from mcutrain.codegen.guide import emit_readme, emit_sketch
 from mcutrain.codegen.library import Library, emit_build_files
 from mcutrain.codegen.program import Program, lay_out
-from mcutrain.host.building.firmware import emitted
 from mcutrain.host.building.keyed import private
+from mcutrain.host.building.source import emitted
 from mcutrain.host.files import write_all
 from mcutrain.host.keys import Keys
 from mcutrain.host.outputs import SOURCES

@@ -90,7 +90,7 @@ def generated(asked: Asked, folder: Path, plans: Callable[[], Sequence[TrainingP
 
 
 def made_anew(asked: Asked, plans: Sequence[TrainingPlan], folder: Path) -> Generated:
-    from mcutrain.host.building.firmware import check_real_fit
+    from mcutrain.host.building.fitting import check_real_fit
     from mcutrain.host.building.folder import write_folder  # with codegen
 
     if asked.target.kind is TargetKind.REAL:

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from mcutrain.host.building.firmware import generate
 from mcutrain.host.building.linkless import shared_library
+from mcutrain.host.building.source import generate
 from mcutrain.host.building.target import NATIVE
 from mcutrain.trainer.chip import GENERIC
 from mcutrain.trainer.graph.tensor import Array, Tensor

@@ -18,13 +18,8 @@ import serial
 from mcutrain.host.attached.asking import Answer, ask
 from mcutrain.host.attached.survey import SerialPort, serial_ports
 from mcutrain.host.boards import board_description, chip_of
-from mcutrain.host.building.firmware import (
-    Build,
-    build,
-    check_before_build,
-    gen_folder,
-    upload,
-)
+from mcutrain.host.building.firmware import Build, build, gen_folder, upload
+from mcutrain.host.building.fitting import check_before_build
 from mcutrain.host.building.pio import upload_command
 from mcutrain.host.building.target import BOARD, NATIVE, SIM, Target
 from mcutrain.host.defaults import AUTO, BAUD

@@ -8,13 +8,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from mcutrain.host.building.firmware import (
-    check_budget,
-    constant_bytes,
-    copied_constant_bytes,
-    step_calls,
-)
+from mcutrain.host.building.fitting import check_budget
 from mcutrain.host.building.folder import LISTED, contents_of
+from mcutrain.host.building.source import constant_bytes, copied_constant_bytes, step_calls
 from mcutrain.host.places import PROJECT_DIR
 from mcutrain.host.project.boards import ProjectBoard
 from mcutrain.host.project.signal import SAMPLES, SEED, STEPS, Learned, MadeUpSignal, learn

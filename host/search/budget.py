@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from mcutrain.host.boards import core_of
-from mcutrain.host.building.firmware import constant_bytes
+from mcutrain.host.building.source import constant_bytes
 from mcutrain.host.prediction.predict import predict
 from mcutrain.host.request import Request
 from mcutrain.trainer.errors import BudgetError, ModelError, SchemeError

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mcutrain.host.boards import core_of
-from mcutrain.host.building.firmware import build, check_real_fit
+from mcutrain.host.building.firmware import build
+from mcutrain.host.building.fitting import check_real_fit
 from mcutrain.host.building.target import Target, TargetKind
 from mcutrain.host.cost import (
     format_bytes,

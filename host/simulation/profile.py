@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from mcutrain.host.boards import core_of
-from mcutrain.host.building.firmware import Build, source_nodes
+from mcutrain.host.building.firmware import Build
+from mcutrain.host.building.source import source_nodes
 from mcutrain.host.prediction.calls import Executed, Part, executed
 from mcutrain.host.simulation.counts import STEPS, Counted, Owned, Unit, read_counted
 from mcutrain.host.simulation.cycles import TIMINGS, Timing

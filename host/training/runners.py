@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from mcutrain.host.attached.choose import chosen_port
-from mcutrain.host.building.firmware import Build, plan_with_hash, step_calls
+from mcutrain.host.building.firmware import Build
+from mcutrain.host.building.source import plan_with_hash, step_calls
 from mcutrain.host.building.target import TargetKind
 from mcutrain.host.errors import MismatchError
 from mcutrain.host.keys import Keys

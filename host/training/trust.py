@@ -4,7 +4,7 @@ looks like the firmware, or memory that is overwritten, is refused in one line."
 
 from __future__ import annotations
 
-from mcutrain.host.building.firmware import step_calls
+from mcutrain.host.building.source import step_calls
 from mcutrain.host.errors import ProtocolError
 from mcutrain.host.link.model_device import ModelDevice
 from mcutrain.host.link.protocol import RamRegion, StepResult

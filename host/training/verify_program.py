@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median_low
 from typing import Any
 
-from mcutrain.host.building.firmware import step_calls
+from mcutrain.host.building.source import step_calls
 from mcutrain.host.data.options import DEFAULT_DATA_OPTIONS, DataOptions
 from mcutrain.host.errors import EmulationError, MismatchError
 from mcutrain.host.extras import require_extra

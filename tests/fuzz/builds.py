@@ -11,8 +11,8 @@ from pathlib import Path
 
 from mcutrain.codegen.program import lay_out
 from mcutrain.host.building.compilers import compile_c, named
-from mcutrain.host.building.firmware import generate
 from mcutrain.host.building.kernel_archive import kernel_archive
+from mcutrain.host.building.source import generate
 from mcutrain.host.keys import Keys
 from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Tensor

@@ -30,7 +30,7 @@ MAY_IMPORT = {
     # These print the models that they build or write; nothing else of host knows codegen.
     "host": {"host", "trainer"},
 }
-MAY_PRINT = {"host.building.firmware", "host.building.folder"}
+MAY_PRINT = {"host.building.source", "host.building.folder"}
 THIRD_PARTY = {
     # tomli stands in for tomllib before Python 3.11.
     "trainer": {"numpy", "flatbuffers", "tflite", "tomli", "tomllib"},

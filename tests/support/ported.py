@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcutrain.host.building.firmware import generate
+from mcutrain.host.building.source import generate
 from mcutrain.host.defaults import BAUD
 from mcutrain.host.real_boards import RealBoard
 from mcutrain.trainer.training_plan import TrainingPlan

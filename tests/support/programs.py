@@ -9,9 +9,9 @@ from pathlib import Path
 
 from mcutrain.host.building.compilers import Compiler
 from mcutrain.host.building.cores import CORES
-from mcutrain.host.building.firmware import generate
 from mcutrain.host.building.kernel_archive import kernel_archive
 from mcutrain.host.building.linkless import CORE_FLAGS
+from mcutrain.host.building.source import generate
 from mcutrain.host.building.target import NATIVE
 from mcutrain.host.places import cache_dir
 from mcutrain.trainer.training_plan import TrainingPlan

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from mcutrain.host.boards import board_names, chip_of
-from mcutrain.host.building.firmware import kernels
+from mcutrain.host.building.source import kernels
 from mcutrain.host.errors import MismatchError
 from mcutrain.host.measure.elf import Image, Symbol
 from mcutrain.host.request import Request

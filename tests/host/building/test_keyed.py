@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from mcutrain.host.building.copying import copy_build
-from mcutrain.host.building.firmware import build, generate
+from mcutrain.host.building.firmware import build
 from mcutrain.host.building.folder import write_folder
+from mcutrain.host.building.source import generate
 from mcutrain.host.building.target import Target
 from mcutrain.host.errors import BuildError
 from mcutrain.host.keys import KeyFileError, Keys, Right

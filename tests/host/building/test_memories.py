@@ -21,7 +21,8 @@ from mcutrain.codegen.manifest import manifest
 from mcutrain.codegen.program import lay_out
 from mcutrain.host import boards
 from mcutrain.host.boards import chip_of
-from mcutrain.host.building.firmware import Build, build, build_hash, plan_with_hash
+from mcutrain.host.building.firmware import Build, build
+from mcutrain.host.building.source import build_hash, plan_with_hash
 from mcutrain.host.building.target import Target
 from mcutrain.host.cost import measured
 from mcutrain.host.defaults import BAUD

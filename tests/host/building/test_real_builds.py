@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from mcutrain.host.boards import REAL, chip_of
-from mcutrain.host.building import firmware, target
+from mcutrain.host.building import firmware, fitting, source, target
 from mcutrain.host.building.firmware import build
 from mcutrain.host.building.target import Target
 from mcutrain.host.defaults import BAUD
@@ -99,7 +99,7 @@ def test_what_does_not_fit_a_real_board_is_told_before_a_build(
     """Arena, state and copied constants, and what stack and link take: to the byte."""
     place = Target.parse("board:megaatmega2560")
     chip, plan = place.chip, planned("full", place.chip)
-    constants = firmware.copied_constant_bytes(plan, chip)
+    constants = source.copied_constant_bytes(plan, chip)
     needed = plan.memory.ram_bytes["arena"] + constants + 512 + 2 * 128
 
     def of_ram(nbytes: int) -> None:
@@ -107,14 +107,14 @@ def test_what_does_not_fit_a_real_board_is_told_before_a_build(
         monkeypatch.setattr(target, "chip_of", lambda board: smaller)
 
     of_ram(needed)
-    firmware.check_real_fit(plan, place)
+    fitting.check_real_fit(plan, place)
     of_ram(needed - 1)
     with pytest.raises(
         BudgetError, match=rf"needs {needed:,} bytes of RAM .*, 1 more than"
     ) as told:
-        firmware.check_real_fit(plan, place)
+        fitting.check_real_fit(plan, place)
     assert told.value.needed_bytes == needed
 
     monkeypatch.setattr(target, "chip_of", lambda board: replace(chip, flash_bytes=1000))
     with pytest.raises(BudgetError, match=r"bytes of flash \(constants [\d,]+\)"):
-        firmware.check_real_fit(plan, place)
+        fitting.check_real_fit(plan, place)

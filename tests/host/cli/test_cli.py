@@ -184,7 +184,7 @@ def test_a_port_must_run_a_build_of_this_plan(
     with simulate("native", built.elf) as port:
         assert run(*args, "--update", "head", "--port", port).status == 0
         assert_one_line(run(*args, "--update", "full", "--port", port), "device runs model")
-        hashes = "mcutrain.host.building.firmware.build_hashes"
+        hashes = "mcutrain.host.building.source.build_hashes"
         monkeypatch.setattr(hashes, lambda image, board, is_keyed: (bytes(8), bytes(8)))
         assert_one_line(run(*args, "--update", "head", "--port", port), "device runs the build")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mcutrain.host import files
-from mcutrain.host.building.firmware import generate
+from mcutrain.host.building.source import generate
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import load

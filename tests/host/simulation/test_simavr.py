@@ -13,12 +13,9 @@ import numpy as np
 import pytest
 
 from mcutrain.host.boards import board_description, chip_of
-from mcutrain.host.building.firmware import (
-    build,
-    check_budget,
-    constant_bytes,
-    copied_constant_bytes,
-)
+from mcutrain.host.building.firmware import build
+from mcutrain.host.building.fitting import check_budget
+from mcutrain.host.building.source import constant_bytes, copied_constant_bytes
 from mcutrain.host.building.target import Target
 from mcutrain.host.cost import measured
 from mcutrain.host.errors import TransportError

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from mcutrain.host.building.cores import CORES, core_named
-from mcutrain.host.building.firmware import build, step_calls
+from mcutrain.host.building.firmware import build
+from mcutrain.host.building.source import step_calls
 from mcutrain.host.building.target import Target
 from mcutrain.host.cli.commands import verify as command
 from mcutrain.host.errors import EmulationError, MismatchError

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mcutrain.host.building.firmware import build, step_calls
+from mcutrain.host.building.firmware import build
+from mcutrain.host.building.source import step_calls
 from mcutrain.host.building.target import Target
 from mcutrain.host.cost import measured
 from mcutrain.host.errors import DeviceError

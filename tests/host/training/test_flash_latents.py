@@ -16,7 +16,8 @@ from mcutrain.codegen.emit import emit_source
 from mcutrain.codegen.manifest import manifest
 from mcutrain.codegen.program import lay_out
 from mcutrain.host.boards import chip_of
-from mcutrain.host.building.firmware import build, build_hash
+from mcutrain.host.building.firmware import build
+from mcutrain.host.building.source import build_hash
 from mcutrain.host.building.target import Target
 from mcutrain.host.cli.app import app
 from mcutrain.host.cost import measured, planned

@@ -14,7 +14,8 @@ import pytest
 from typer.testing import CliRunner
 
 from mcutrain.codegen.program import lay_out
-from mcutrain.host.building.firmware import build, build_hash
+from mcutrain.host.building.firmware import build
+from mcutrain.host.building.source import build_hash
 from mcutrain.host.building.target import Target
 from mcutrain.host.cli.app import app
 from mcutrain.host.cost import measured

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mcutrain.host.building.firmware import generate
+from mcutrain.host.building.source import generate
 from mcutrain.host.link.device import Device
 from mcutrain.host.link.transport import SerialTransport
 from mcutrain.host.simulation.simulator import simulate
