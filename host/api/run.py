@@ -143,7 +143,7 @@ class Run:
     def notes(self) -> tuple[str, ...]:
         """What a user would want to know of it, a sentence each: of the plan, of the data, how the
         learning rate was found, what the guard decided, which tensors saturate."""
-        from mcutrain.host.show.terminal import notes
+        from mcutrain.host.show.outcome import notes
 
         return (*map(str, self.outcome.notes), *self._said, *notes(self.outcome))
 

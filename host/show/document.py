@@ -20,7 +20,7 @@ import numpy as np
 
 from mcutrain.host.kinds import flash_bytes, ram_bytes
 from mcutrain.host.show.answers import answers_of
-from mcutrain.host.show.terminal import figures, notes
+from mcutrain.host.show.outcome import figures, notes
 from mcutrain.host.show.work import Counts, WorkSource
 from mcutrain.host.simulation.emulators.known import emulator_of
 from mcutrain.host.training.guard import guard_metric

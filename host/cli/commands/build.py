@@ -120,6 +120,7 @@ def build(
     from mcutrain.host.building.target import Target, TargetKind
     from mcutrain.host.cost import measured
     from mcutrain.host.show import terminal as show
+    from mcutrain.host.show.cost import cost_table
     from mcutrain.host.training.flash_latents import with_flash_latents
     from mcutrain.host.training.tell import tell
     from mcutrain.trainer.errors import Error
@@ -146,5 +147,5 @@ def build(
     if json_:
         print_json(cost | ({"files": files} if files else {}))
         return
-    show.cost_table(cost)
+    cost_table(cost)
     show.lines(f"wrote {f}" for f in files)

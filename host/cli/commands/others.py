@@ -40,13 +40,14 @@ def demo(
     """
     from mcutrain.host.cli.demo import run_demo
     from mcutrain.host.show import terminal as show
+    from mcutrain.host.show.outcome import outcome_table
     from mcutrain.trainer.errors import Error
 
     shown = run_demo(err, report, fast, name)
     if json_:
         print_json(shown.to_json())
     else:
-        show.outcome_table(shown.outcomes)
+        outcome_table(shown.outcomes)
         show.lines(shown.lines())
     for outcome in shown.outcomes:
         if outcome.failure:

@@ -93,7 +93,7 @@ def plan(
     from mcutrain.host.cli.reporter import ConsoleReporter
     from mcutrain.host.extras import require_extra
     from mcutrain.host.prediction.slices import check_slice
-    from mcutrain.host.show import terminal as show
+    from mcutrain.host.show.cost import cost_table
     from mcutrain.host.show.pricing import check_profiled, priced
     from mcutrain.host.show.profile import profile_tables
 
@@ -132,7 +132,7 @@ def plan(
         print_json(cost)
         return
     for each in plans:
-        show.cost_table(each.cost)
+        cost_table(each.cost)
         profile_tables(each.cost)
     if fit is not None:
         show_budget.fit_lines(fit)

@@ -350,6 +350,7 @@ def train(
     from mcutrain.host.cli.reporter import ConsoleReporter
     from mcutrain.host.extras import require_extra
     from mcutrain.host.show import terminal as show
+    from mcutrain.host.show.outcome import outcome_table
     from mcutrain.host.show.profile import profile_tables
     from mcutrain.host.training.job import asked_job
     from mcutrain.host.training.keeping import Keeper
@@ -424,7 +425,7 @@ def train(
     if json_:
         print_json(outcome.to_json())
     else:
-        show.outcome_table([outcome])
+        outcome_table([outcome])
         profile_tables(outcome.to_json())
     if outcome.failure:
         raise Error(outcome.failure)

@@ -254,7 +254,7 @@ def test_one_sample_is_enough(plan: TrainingPlan, data: Dataset, state: bytes) -
 
 def test_the_command_says_so_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from mcutrain.host.request import Request
-    from mcutrain.host.show.terminal import notes
+    from mcutrain.host.show.outcome import notes
     from mcutrain.host.training.job import TrainingJob
     from mcutrain.host.training.run import run_job
 
