@@ -91,8 +91,8 @@ RateOpt = Annotated[
     typer.Option(
         "--lr",
         metavar="RATE",
-        help="Set the learning rate, from 2^-100 to 255; auto finds it by trainings on this "
-        "computer.",
+        help="Set the learning rate, from 2^-100 to 255, such as 0.01 or 2^-6; auto finds it by "
+        "trainings on this computer.",
         rich_help_panel=DURATION,
         autocompletion=one_of((AUTO,)),
     ),

@@ -110,7 +110,8 @@ def check(inputs: Inputs, path: Path) -> None:
     count = len(inputs.x)
     if count < LEAST:
         raise DataError(
-            f"{path} has {count} inputs to make the model smaller with: give {LEAST} at least; "
+            f"{path} has {count} input{'s' * (count != 1)} to make the model smaller with: give "
+            f"{LEAST} at least; "
             f"{ENOUGH} are enough for least squares, and thousands help where much is cut"
         )
     if (inputs.x == inputs.x[0]).all():

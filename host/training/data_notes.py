@@ -69,7 +69,7 @@ def sample_notes(arrays: Mapping[str, Array], unfit: Collection[str]) -> Iterato
     test = arrays["x_test"]
     if len(test) < FEW_SAMPLES:
         text = (
-            f"x_test has {len(test)} samples, too few to judge by: "
+            f"x_test has {len(test)} sample{'s' * (len(test) != 1)}, too few to judge by: "
             f"each of them is {100 / len(test):.0f} % of the accuracy"
         )
         yield Note("x_test", "few samples", float(len(test)), text, NOTE)

@@ -224,6 +224,9 @@ def all_keys(there: Collection[str]) -> tuple[str, ...]:
     return sum((more for more in (VALIDATION_KEYS, OLD_KEYS) if set(more) & set(there)), KEYS)
 
 
+NO_LABELS = ", and --loss reconstruction, for a model that gives back its input, needs no labels"
+
+
 def old_keys(there: Collection[str]) -> tuple[str, ...]:
     return OLD_KEYS if set(OLD_KEYS) & set(there) else KEYS[:2]
 
@@ -243,6 +246,7 @@ def chosen(
                 raise DataError(
                     f"{path} has no array {missing[0]}; it needs {', '.join(wanted)} and has "
                     f"{', '.join(file.names[:8]) or 'none'}; numpy.savez writes them by name"
+                    f"{NO_LABELS if missing[0][0] == 'y' else ''}"
                 )
             yield {key: file[key] for key in wanted}
     except OSError as err:

@@ -18,6 +18,8 @@ from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.notes import NOTE, Note
 from mcutrain.trainer.training_plan import TrainingPlan
 
+MOST_STEPS = 10**8  # of a run: its order, which is drawn before the first step, then takes 800 MB
+
 
 class FeedOptions(Protocol):
     """What a feed reads of TrainingOptions."""
@@ -70,12 +72,13 @@ class Feed:
 def order_of(
     plan: TrainingPlan, data: Dataset, options: FeedOptions, seed: int, first_step: int
 ) -> Array:
-    """The indices of the training samples, step by step; NO_SAMPLE for a step that is left out."""
+    """The indices of the training samples, step by step; NO_SAMPLE for a step that is left out.
+
+    Raises DataError for more than MOST_STEPS of them.
+    """
     if options.order is not None:
         return options.order[: options.steps]
-    samples, epochs = data.epoch_steps, options.epochs
-    if options.steps is not None:
-        epochs = min(epochs, -(-options.steps // samples))
+    samples, epochs = data.epoch_steps, ordered_epochs(data, options)
     if plan.takes_label and balances(options.balance, data.y_train):
         order = balanced_order(data.y_train, epochs, seed, first_step, data.left_out)
     else:
@@ -85,6 +88,20 @@ def order_of(
             index_of[data.numbers] = np.arange(len(data.numbers))
             order = index_of[order]
     return order[: options.steps]
+
+
+def ordered_epochs(data: Dataset, options: FeedOptions) -> int:
+    """How many epochs the steps of a run begin. Raises DataError for more than MOST_STEPS."""
+    samples, epochs = data.epoch_steps, options.epochs
+    if options.steps is not None:
+        epochs = min(epochs, -(-options.steps // samples))
+    if samples * epochs > MOST_STEPS:
+        raise DataError(
+            f"{epochs:,} epochs of {samples:,} samples are more than the {MOST_STEPS:,} steps that "
+            "a run may have: give fewer --epochs, --steps or --minutes, and go on from what --save "
+            "wrote with --state"
+        )
+    return epochs
 
 
 def decided_balance(

@@ -22,21 +22,22 @@ STAIRS = 16  # at most, by which it falls with the cooldown schedule, in the sec
 
 
 def given_rate(text: str) -> float | None:
-    """A learning rate as options give it; None for AUTO. Raises DataError.
+    """A learning rate as options give it, or as reports show it; None for AUTO. Raises DataError.
 
-    >>> given_rate("0.02"), given_rate("auto")
-    (0.02, None)
+    >>> given_rate("0.02"), given_rate("2^-4"), given_rate("auto")
+    (0.02, 0.0625, None)
     """
     if text == AUTO:
         return None
+    base, power, exponent = text.partition("^")
     try:
-        rate = float(text)
-    except ValueError:
+        rate = float(base) ** float(exponent) if power and base == "2" else float(text)
+    except (ValueError, OverflowError):
         rate = math.nan
     if not LEAST_RATE <= rate <= MOST_RATE:
         raise DataError(
             f"--lr {text[:24]} is no learning rate: give a number from 2^-100 to 255, such as "
-            f"0.01, or {AUTO}"
+            f"0.01 or 2^-6, or {AUTO}"
         )
     return rate
 

@@ -22,7 +22,7 @@ from mcutrain.host.training.checkpoints import Checkpoints
 from mcutrain.host.training.class_names import named
 from mcutrain.host.training.dataset import Dataset, load_dataset
 from mcutrain.host.training.export import check_exportable
-from mcutrain.host.training.feed import decided_balance, feed_notes
+from mcutrain.host.training.feed import decided_balance, feed_notes, ordered_epochs
 from mcutrain.host.training.going_on import beginning, checkpoints_of, settled_once
 from mcutrain.host.training.job import Outcome, TrainingJob, judged
 from mcutrain.host.training.keeping import Keeper
@@ -106,6 +106,8 @@ def prepared(job: TrainingJob, target: Target, reporter: Reporter) -> Prepared:
         job = replace(job, request=job.request.but(absent=KEEP))
         plan = planned_on(job.request, job.flash_latents, target.chip)
     state = saved.state(plan) if saved else None
+    if not is_stream:
+        ordered_epochs(data, job.options)
     balance = decided_balance(plan, data, job.options, is_stream)
     options = replace(job.options, balance=balance)
     notes = (

@@ -101,7 +101,7 @@ def test_what_it_costs_is_said(train: Run, case: str) -> None:
 
 
 REFUSED: dict[str, tuple[dict[str, Any], tuple[object, ...], str]] = {
-    "no labels": ({"y_train": ()}, (), "has no array y_train; it needs"),
+    "no labels": ({"y_train": ()}, (), "and --loss reconstruction, for a model that gives"),
     "a column for each class": (
         {"y_train": np.eye(CLASSES, dtype=int)[[0, 1, 2, 3] * 4]}, (),
         "one integer per sample is needed; of a column for each class, numpy.argmax(y, axis=1)",
@@ -119,10 +119,17 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[object, ...], str]] = {
     ),
     **{
         f"rate {rate}": ({}, ("--lr", rate), f"--lr {rate} is no learning rate: give a number from")
-        for rate in ("0", "inf", "-1", "fast")
+        for rate in ("0", "inf", "-1", "fast", "2^-101", "2^1e9", "-2^1", "2^", "^")
     },
     "minutes of the guard": ({}, ("--guard-minutes", "nan"), "--guard-minutes is a number of"),
     "minutes of a search": ({}, ("--lr", "auto", "--lr-minutes", 0), "--lr-minutes is a number of"),
+    "too many steps": (
+        {}, ("--steps", 10**12, "--no-guard"), "are more than the 100,000,000 steps that a run may",
+    ),
+    "too many epochs": (
+        {}, ("--epochs", 10**20, "--lr", "auto"), "0,000 epochs of 16 samples are more",
+    ),
+    "too many epochs, tried": ({}, ("--epochs", 10**20, "--dry-run"), "are more than the 100,000"),
     "too few minutes": ({}, ("--minutes", 1e-9), "is over before the first step, for which "),
 }  # fmt: skip
 
@@ -146,3 +153,13 @@ def test_a_chance_result_is_told_to_people_and_programs(train: Run) -> None:
     assert "warning: accuracy " in shown.out and "is, within chance, no better than" in shown.out
     assert found["within_chance"] is True
     assert found["accuracy_of_one_answer"] == 0.25
+
+
+def test_a_rate_is_given_as_it_is_shown(train: Run) -> None:
+    shown, given = (
+        train({}, "--epochs", 1, "--no-guard", "--json", "--lr", rate).json
+        for rate in ("0.0625", "2^-4")
+    )
+
+    assert given["losses"] == shown["losses"]
+    assert given["rate"]["chosen"] == shown["rate"]["chosen"] == 0.0625
