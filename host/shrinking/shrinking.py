@@ -155,7 +155,7 @@ class Shrinking:
             options=options, update=str(request.options.update), limits=asdict(limits),
             target=self.builder.target.name, margin=asdict(margin),
         )  # fmt: skip
-        choice, overhead = self.choice(formats, limits, margin, phases)
+        choice, overhead = self.choice(request, limits, phases, formats.overhead, margin)
         stages = [Stage(ORIGINAL, self.original)]
         small = Smaller(
             self.model, request, options, choice, tuple(stages), phases, overhead=overhead
@@ -173,16 +173,21 @@ class Shrinking:
         return replace(small, model=model, stages=tuple(stages), phases=phases, distillation=told)
 
     def choice(
-        self, formats: Begun, limits: Limits, margin: Overhead, phases: Phases
+        self,
+        request: Request,
+        limits: Limits,
+        phases: Phases,
+        known: Overhead | None = None,
+        margin: Overhead = NO_OVERHEAD,
     ) -> tuple[Choice, Overhead]:
         """What leaves, and the overhead of a build that it was chosen with."""
 
         def work() -> Phase:
-            price = CutPrices(formats.request, self.model, self.groups, limits)
-            known = formats.overhead
-            if known is None:
-                known = self.builder.overhead(price.plan_for_chip(least(self.groups)))
-            price = replace(price, overhead=more(known, margin))
+            price = CutPrices(request, self.model, self.groups, limits)
+            beside = known or NO_OVERHEAD
+            if known is None and self.builder.builds:
+                beside = self.builder.overhead(price.plan_for_chip(least(self.groups)))
+            price = replace(price, overhead=more(beside, margin))
             found, overhead = chosen(price, self.builder, self.chosen)
             return Phase({}, {**asdict(found), "overhead": asdict(overhead)})
 
