@@ -164,7 +164,8 @@ def shrink(
     Args:
         model: The model, or its path.
         data: The data. Inputs without labels are enough: ``x_train`` alone, for example.
-        sram: Bytes of RAM there are, such as ``32768`` or ``"32K"``; by default any.
+        sram: Bytes of RAM there are, such as ``32768`` or ``"32K"``; by default any. With a
+            target that is built for here, they are for all RAM of a build.
         instructions: Instructions that a step may take, as predicted for the chip.
         max_loss: The points that the smaller model may lose: of accuracy on held-out inputs, or of
             agreement with the original where there are no labels.

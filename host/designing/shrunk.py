@@ -30,7 +30,7 @@ def shrunk(request: Request, x: Array, labels: Array | None, limits: Limits, see
     with tempfile.TemporaryDirectory(prefix="mcutrain-design-") as folder:
         phases = Phases(Path(folder), hashlib.sha256(content).hexdigest())
         work = Shrinking(request, model, inputs, labels is not None, phases, nothing, seed=seed)
-        choice = work.choice(request, limits, phases)
+        choice, _ = work.choice(request, limits, phases)
         kept = choice.cut.kept
         if not kept:
             return content

@@ -14,6 +14,8 @@ from mcutrain.trainer.model import Model
 from mcutrain.trainer.options import Scheme
 from mcutrain.trainer.training_plan import TrainingPlan
 
+RAM, FLASH, INSTRUCTIONS = "bytes of RAM", "bytes of flash", "instructions a step"
+
 
 @dataclass(frozen=True)
 class Overhead:
@@ -55,14 +57,12 @@ class Limits:
 
     def sums(self, cost: Cost, overhead: Overhead = NO_OVERHEAD) -> dict[str, tuple[float, int]]:
         """(what is needed, what there is) of each limit."""
-        found: dict[str, tuple[float, int]] = {
-            "bytes of RAM": (cost.sram + overhead.sram, self.sram)
-        }
+        found: dict[str, tuple[float, int]] = {RAM: (cost.sram + overhead.sram, self.sram)}
         if self.flash is not None:
-            found["bytes of flash"] = (cost.constants + overhead.flash, self.flash)
+            found[FLASH] = (cost.constants + overhead.flash, self.flash)
         if self.instructions is not None:
             needed = round(cost.instructions * overhead.factor)
-            found["instructions a step"] = (needed, self.instructions)
+            found[INSTRUCTIONS] = (needed, self.instructions)
         return found
 
 

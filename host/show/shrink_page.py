@@ -109,6 +109,9 @@ def price_table(found: Mapping[str, Any]) -> PageTable:
         )
         for row in found["prices"]
     ]  # fmt: skip
+    if (build := found["build"]) is not None:
+        sizes = size(build["sram_bytes"]), size(build["flash_bytes"])
+        rows.append((f"smaller, built for {build['target']}", *sizes, "", ""))
     return PageTable("", head, rows)
 
 

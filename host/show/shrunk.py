@@ -90,7 +90,12 @@ def price_table(found: Mapping[str, Any]) -> Table:
             escape(row["model"]), number(row["sram_bytes"]), number(row["constant_bytes"]),
             number(row["step_macs"]), number(row["predicted_instructions"]),
         )  # fmt: skip
-    limits = found["limits"]
+    limits, build = found["limits"], found["build"]
+    if build is not None:
+        table.add_row(
+            f"smaller, built for {build['target']}", number(build["sram_bytes"]),
+            number(build["flash_bytes"]), "", "",
+        )  # fmt: skip
     if any(limits.values()):
         table.add_row(
             "budget", number(limits["sram"]), number(limits["flash"]), "",

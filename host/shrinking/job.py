@@ -16,13 +16,21 @@ from mcutrain.host.data.options import DEFAULT_DATA_OPTIONS, DataOptions
 from mcutrain.host.extras import require_extra
 from mcutrain.host.files import write_all
 from mcutrain.host.request import Request
-from mcutrain.host.search.budget import Limits, cost_of
+from mcutrain.host.search.budget import NO_OVERHEAD, Limits, cost_of
 from mcutrain.host.shrinking.adapting import adapted
+from mcutrain.host.shrinking.builds import (
+    BUILDS,
+    UNLIMITED,
+    Builder,
+    does_not_fit,
+    more,
+)
 from mcutrain.host.shrinking.distillation import STEPS
 from mcutrain.host.shrinking.inputs import ENOUGH, Inputs, read_inputs
 from mcutrain.host.shrinking.phases import Phases
+from mcutrain.host.shrinking.prices import planned
 from mcutrain.host.shrinking.quality import has_new_head
-from mcutrain.host.shrinking.result import GroupKept, Point, Priced, Shrunk
+from mcutrain.host.shrinking.result import Built, GroupKept, Point, Priced, Shrunk
 from mcutrain.host.shrinking.shrinking import Report, Shrinking, Smaller
 from mcutrain.host.training.class_names import named
 from mcutrain.host.training.reporter import Reporter
@@ -33,7 +41,6 @@ from mcutrain.trainer.options import INT4, Effect
 from mcutrain.trainer.plan import ARITHMETIC_VERSION
 from mcutrain.trainer.shrinking.file import write_cut
 
-UNLIMITED = 1 << 40  # bytes of RAM: no limit
 ENDING = ".tflite"
 
 
@@ -77,6 +84,10 @@ class ShrinkJob:
         return Limits(sram, self.request.options.flash, self.instructions)
 
     @property
+    def builder(self) -> Builder:
+        return Builder(Target.parse(self.target), self.instructions is not None)
+
+    @property
     def in_four_bits(self) -> bool:
         return self.request.options.frozen == INT4
 
@@ -105,6 +116,14 @@ class Ready:
                 "least squares, thousands help the distillation; they need no labels"
             )
             found.append(Note("x_train", "few inputs", float(count), text))
+        if states := len(self.model.states):
+            text = (
+                f"{self.model.name} keeps {states} tensors from input to input: their channels "
+                "stay, scores and means are of single inputs from the initial state, and least "
+                "squares are left out; the distillation alone repairs, and --sequence-length N "
+                "lets it see N inputs that follow each other"
+            )
+            found.append(Note(self.model.name, "keeps states", float(states), text))
         return found
 
 
@@ -119,6 +138,11 @@ def check_shrink(job: ShrinkJob) -> None:
         raise Error("--search looks for what fits a budget of RAM: give --sram")
     if job.search and "update" in job.request.given:
         raise Error("--search chooses what learns: leave --update out")
+    if job.search and job.in_four_bits:
+        raise Error(
+            "--search judges weights of int8: leave --frozen int4 out, then shrink what it wrote "
+            "with --frozen int4 and its scheme file as --update"
+        )
     if job.max_loss is not None and not 0 <= job.max_loss < math.inf:
         raise Error(f"--max-loss is {job.max_loss:g}: give points, such as 2")
     for path, option, ending in (
@@ -127,7 +151,7 @@ def check_shrink(job: ShrinkJob) -> None:
     ):
         if path is not None and path.suffix.lower() != ending:
             raise Error(f"{option} {path}: give a file that ends in {ending}")
-    Target.parse(job.target)
+    Target.parse(job.target).require()
     if job.report is not None:
         require_extra("report")
     if job.search:
@@ -145,8 +169,13 @@ def prepared(job: ShrinkJob) -> Ready:
         request = named(request, job.data, job.reading)
     model = request.read()
     if model.is_unsigned:
-        raise ModelError(f"{request.model} computes in uint8, and shrink makes int8 models smaller")
-    plan = request.but(update="head").plan_of(model, thorough=False)
+        raise ModelError(
+            f"{request.model} computes in uint8, and a file of uint8 cannot hold what shrink makes "
+            "of it (weights about 0, which may reach beyond int8)",
+            "convert the float model to int8 with the TensorFlow Lite converter "
+            "(docs/guides/model.md), and shrink that",
+        )
+    plan = planned(request.but(update="head"), model)
     inputs = read_inputs(job.data, plan, job.reading, not job.unlabelled, job.seed)
     labelled = inputs.y is not None and not has_new_head(request)
     return Ready(job, request, model, inputs, labelled)
@@ -198,17 +227,25 @@ def own_version() -> str:
 def shrinking_of(ready: Ready, report: Report) -> Shrinking:
     return Shrinking(
         ready.request, ready.model, ready.inputs, ready.labelled, phases_of(ready), report,
-        ready.job.rate, ready.job.seed, ready.job.steps,
+        ready.job.rate, ready.job.seed, ready.job.steps, ready.job.builder,
     )  # fmt: skip
 
 
 def shrunk(ready: Ready, report: Report) -> Shrunk:
     """The smaller model of a job without a search. Raises Error."""
-    job, shrinking = ready.job, shrinking_of(ready, report)
-    small = shrinking.at(job.limits) if job.is_limited else shrinking.whole()
-    if job.in_four_bits:
-        small = shrinking.in_four_bits(small)
-    return told(ready, shrinking, small, report)
+    job, shrinking, margin = ready.job, shrinking_of(ready, report), NO_OVERHEAD
+    for _ in range(BUILDS):
+        small = shrinking.at(job.limits, margin=margin) if job.is_limited else shrinking.whole()
+        if job.in_four_bits:
+            small = shrinking.in_four_bits(small)
+        if not job.is_limited:
+            return told(ready, shrinking, small, report)
+        # What a plan takes follows from the weights, too, if only by some bytes of a table.
+        excess = job.builder.excess(planned(small.request, small.model, thorough=True), job.limits)
+        if excess == NO_OVERHEAD:
+            return told(ready, shrinking, small, report)
+        margin = more(margin, excess)
+    raise does_not_fit(job.limits)
 
 
 def searched(ready: Ready, report: Report) -> Shrunk:
@@ -217,13 +254,13 @@ def searched(ready: Ready, report: Report) -> Shrunk:
     from mcutrain.host.shrinking.search import SizeSearch, check_labels, parts
 
     job = ready.job
-    plan = ready.request.plan_of(ready.model, thorough=False)
+    plan = planned(ready.request, ready.model)
     check_labels(ready.inputs, plan.task.target is not None, job.data)
     inputs, samples = parts(ready.inputs, job.seed)
     shrinking = shrinking_of(replace(ready, inputs=inputs), report)
     found = SizeSearch(
         shrinking, samples, job.limits, job.folder, job.trials, job.jobs, job.epochs, job.seed,
-        report,
+        report, job.builder.target,
     ).run()  # fmt: skip
     size = found.winner
     best = size.found.best.scheme
@@ -249,8 +286,18 @@ def told(ready: Ready, shrinking: Shrinking, small: Smaller, report: Report) -> 
         job.instructions, small.options, groups_kept(shrinking, small),
         shrinking.groups.stays, prices(ready, small), small.stages, training, curve(small),
         len(ready.inputs.held_x), len(ready.inputs.x), small.distillation,
-        command(job, small.request), tuple(ready.notes()),
+        command(job, small.request), tuple(ready.notes()), built=built(job, small),
     )  # fmt: skip
+
+
+def built(job: ShrinkJob, small: Smaller) -> Built | None:
+    """What a build of the smaller model takes, where a budget is for all of a build."""
+    if not (job.builder.builds and job.is_limited):
+        return None
+    plan = planned(small.request, small.model, thorough=True)
+    overhead, cost = job.builder.overhead(plan), cost_of(plan, True)
+    sram, flash = cost.sram + overhead.sram, cost.constants + overhead.flash
+    return Built(job.target, sram, flash)
 
 
 def groups_kept(shrinking: Shrinking, small: Smaller) -> tuple[GroupKept, ...]:
@@ -278,7 +325,8 @@ def prices(ready: Ready, small: Smaller) -> tuple[Priced, ...]:
     if small.model is not ready.model:
         found.append((f"smaller, {update}", small.request, small.model))
     return tuple(
-        Priced(name, cost_of(request.plan_of(model), True, True)) for name, request, model in found
+        Priced(name, cost_of(planned(request, model, thorough=True), True, True))
+        for name, request, model in found
     )
 
 
@@ -297,6 +345,8 @@ def command(job: ShrinkJob, request: Request) -> str:
     options = replace(request.options, flash=None, class_names=()).arguments()
     words = ["mcutrain", "train", str(job.output), "--data", str(job.data)]
     words += ["--update", str(job.scheme) if job.search else request.options.update_name]
+    if job.builder.builds:
+        words += ["--target", job.target]
     return " ".join([*map(shlex.quote, words), *options])
 
 

@@ -12,6 +12,7 @@ from mcutrain.trainer.graph.op import Node
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.ops.weighted import Weighted, filter_scales
 from mcutrain.trainer.ops.window import Geometry
+from mcutrain.trainer.shrinking.moments import LayerRows
 
 LEAST_ROWS = 4096  # of a layer, if it has so many positions
 ROWS_PER_WEIGHT = 12  # of a filter: with more the fit changes little
@@ -61,17 +62,12 @@ def read_rows(node: Node, x: Array, places: Places) -> Array:
     ``x`` (N, *shape) int8. B are the channels of a depthwise layer, or the groups of a
     convolution, which is 1 of most; D are the taps, or the taps and the channels of a group.
     """
-    op = node.op
-    assert isinstance(op, Weighted)
-    g, zero_point = op.windows(node), node.inputs[0].type.zero_point
-    found = []
-    for sample, y, column in zip(x, places.y, places.x, strict=True):
-        padded = g.padded(sample.reshape(g.in_h, g.in_w, g.in_ch), zero_point, np.float32)
-        found.append(g.windows(padded)[y, column])
-    rows = np.concatenate(found)  # (R, KH, KW, I)
-    blocks = g.in_ch if op.by_channel else op.filter_groups()
-    split = rows.reshape(len(rows), -1, blocks, g.in_ch // blocks).transpose(2, 0, 1, 3)
-    return split.reshape(blocks, len(rows), -1).astype(np.float64)
+    rows = LayerRows.of(node)
+    found = [
+        rows.read(sample, y * rows.g.out_w + column)
+        for sample, y, column in zip(x, places.y, places.x, strict=True)
+    ]
+    return np.concatenate(found, axis=1)
 
 
 def real_filters(node: Node, weights: Weights) -> Array:
@@ -79,13 +75,10 @@ def real_filters(node: Node, weights: Weights) -> Array:
     op = node.op
     assert isinstance(op, Weighted)
     scales = np.asarray(weights.quant.channel_scales(weights.data.shape[op.out_axis]))
-    if op.by_channel:
-        of_each = len(scales) // op.windows(node).in_ch
-        taps = (weights.data * scales).reshape(-1, op.windows(node).in_ch, of_each)
-        return np.asarray(taps.transpose(1, 0, 2))
-    blocks = op.filter_groups()
-    real = weights.data.reshape(len(scales), -1) * scales[:, None]
-    return np.asarray(real.reshape(blocks, len(scales) // blocks, -1).transpose(0, 2, 1))
+    along = [-1 if axis == op.out_axis % weights.data.ndim else 1
+             for axis in range(weights.data.ndim)]  # fmt: skip
+    real = weights.data * scales.reshape(along)
+    return LayerRows.of(node).filters(real).transpose(0, 2, 1)
 
 
 def in_blocks(values: Array, blocks: int) -> Array:
@@ -106,11 +99,9 @@ def filters_of(node: Node, blocks: Array) -> Array:
 
 def in_shape(node: Node, filters: Array) -> Array:
     """Filters (O, D) in the shape of the layer's weights."""
-    assert isinstance(node.op, Weighted)
-    shape = node.inputs[1].type.shape
-    if node.op.by_channel:
-        return np.ascontiguousarray(filters.T).reshape(shape)
-    return filters.reshape(shape)
+    rows = LayerRows.of(node)
+    blocks = filters.reshape(rows.groups, -1, rows.columns)
+    return rows.weights(blocks, node.inputs[1].type.shape)
 
 
 def linear_outputs(node: Node, x: Array, places: Places, chosen: Array) -> Array:

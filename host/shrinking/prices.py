@@ -5,15 +5,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from mcutrain.host.budget.advice import MOST, Peak
 from mcutrain.host.request import Request
 from mcutrain.host.search.budget import NO_OVERHEAD, Cost, Limits, Overhead, cost_of
 from mcutrain.trainer.errors import BudgetError
 from mcutrain.trainer.model import Model
+from mcutrain.trainer.options import INT4
 from mcutrain.trainer.planner.memory import bytes_covered
 from mcutrain.trainer.shrinking.cut import Kept, cut_channels
 from mcutrain.trainer.shrinking.groups import Groups
+from mcutrain.trainer.shrinking.int4 import sized_as_int4, suited
 from mcutrain.trainer.training_plan import TrainingPlan
 
 
@@ -28,12 +31,32 @@ class Price:
     crowding: int
 
 
+def planned(request: Request, model: Model, *, thorough: bool = False) -> TrainingPlan:
+    """The plan of ``model``, even if its constants do not fit the flash that is asked for: then no
+    weights are packed. Raises as a plan does else."""
+    try:
+        return request.plan_of(model, thorough=thorough)
+    except BudgetError as err:
+        if request.options.flash is None or err.available_bytes != request.options.flash:
+            raise
+        return request.but(flash=err.needed_bytes).plan_of(model, thorough=thorough)
+
+
+def frozen_in_int4(request: Request, model: Model) -> list[int]:
+    """The layers of ``model`` whose weights are to have 4 bits: those that do not learn, and that
+    can. None where that is not asked for."""
+    if request.options.frozen != INT4:
+        return []
+    return sorted(suited(model) - planned(request, model).scheme.ratios.keys())
+
+
 @dataclass
 class CutPrices:
     """The prices of the cuts of one model, each found once: which units stay does not count, only
     how many. Memories beside a chip's main RAM are left out: RAM is all RAM.
 
-    ``overhead`` is what a build adds to the plan.
+    ``overhead`` is what a build adds to the plan. Where frozen weights are to have 4 bits, a price
+    is that of the plan with such weights.
     """
 
     request: Request
@@ -50,10 +73,23 @@ class CutPrices:
             self.known[key] = self.price_of(self.plan_of(kept))
         return self.known[key]
 
+    @cached_property
+    def in_int4(self) -> list[int]:
+        """The layers that are to have weights of 4 bits."""
+        return frozen_in_int4(self.request, self.model)
+
+    def sized(self, kept: Kept) -> Model:
+        """A model that takes what the finished one will."""
+        smaller = cut_channels(self.model, self.groups, kept, {})
+        return sized_as_int4(smaller, self.in_int4) if self.in_int4 else smaller
+
     def plan_of(self, kept: Kept) -> TrainingPlan:
-        smaller = cut_channels(self.model, self.groups, kept)
         request = self.request.on(replace(self.request.chip, beside=()))
-        return request.plan_of(smaller, thorough=False)
+        return planned(request, self.sized(kept))
+
+    def plan_for_chip(self, kept: Kept) -> TrainingPlan:
+        """As it is built: with all memories of the chip."""
+        return planned(self.request, self.sized(kept), thorough=True)
 
     def price_of(self, plan: TrainingPlan) -> Price:
         limits = self.limits
@@ -71,6 +107,8 @@ class CutPrices:
         peak = Peak.of(plan)
         tensors = ", ".join(f"{name} {size:,}" for name, size in peak.tensors[:MOST])
         memory = f"arena {plan.memory.arena_bytes:,}, learned state {plan.memory.state_bytes:,}"
+        if self.overhead.sram:
+            memory += f", stack, link and other RAM {self.overhead.sram:,}"
         return BudgetError(
             f"no cut reaches {limit:,} {what}: with as few channels as can be, "
             f"{self.request.options.update_name} needs {needed:,.0f} ({memory}). The arena is "

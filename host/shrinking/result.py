@@ -49,6 +49,15 @@ class Priced:
 
 
 @dataclass(frozen=True)
+class Built:
+    """All bytes of a build for a target, with stack, link and code."""
+
+    target: str
+    sram_bytes: int
+    flash_bytes: int
+
+
+@dataclass(frozen=True)
 class GroupKept:
     """Of a group of channels that leave together: how many stay of how many, and the bytes of the
     weights and biases that make them, then and now."""
@@ -109,6 +118,7 @@ class Shrunk:
     notes: tuple[Note, ...] = ()
     scheme: str | None = None  # of a search: the scheme file, and what was trained
     search: Mapping[str, Any] | None = None
+    built: Built | None = None
 
     @property
     def sizes(self) -> tuple[int, int]:
@@ -126,6 +136,7 @@ class Shrunk:
             "groups": [asdict(each) for each in self.groups],
             "stays": dict(self.stays),
             "prices": [each.to_json() for each in self.prices],
+            "build": None if self.built is None else asdict(self.built),
             "stages": [each.to_json() for each in self.stages],
             "adaptation": None if self.adapted is None else asdict(self.adapted),
             "curve": [asdict(each) for each in self.curve],

@@ -15,7 +15,7 @@ import numpy as np
 
 from mcutrain.host.boards import core_of
 from mcutrain.host.budget.fit import ram_bytes
-from mcutrain.host.building.target import REFERENCE, Target
+from mcutrain.host.building.target import Target
 from mcutrain.host.prediction.predict import predict
 from mcutrain.host.search.budget import Limits, Pricer
 from mcutrain.host.search.command import only_one
@@ -25,8 +25,9 @@ from mcutrain.host.search.report import described, told
 from mcutrain.host.search.search import Found, SchemeSearch, Trained
 from mcutrain.host.search.study import Study
 from mcutrain.host.search.trial import Samples, Setup
-from mcutrain.host.shrinking.formats import begun
+from mcutrain.host.shrinking.builds import NOTHING_BUILT
 from mcutrain.host.shrinking.inputs import Inputs
+from mcutrain.host.shrinking.prices import planned
 from mcutrain.host.shrinking.shrinking import Report, Shrinking, Smaller
 from mcutrain.trainer.errors import BudgetError, DataError
 from mcutrain.trainer.options import Scheme
@@ -140,7 +141,8 @@ def instructions(small: Smaller, scheme: Scheme) -> int:
 
 @dataclass
 class SizeSearch:
-    """A search over sizes: of ``trials`` schemes in all, by ``jobs`` processes."""
+    """A search over sizes: of ``trials`` schemes in all, by ``jobs`` processes. Limits are of
+    builds for ``target``, where that is built for here."""
 
     shrinking: Shrinking
     samples: Samples
@@ -151,15 +153,18 @@ class SizeSearch:
     epochs: int
     seed: int
     report: Report
+    target: Target
 
     def run(self) -> Searching:
         """Raises BudgetError if nothing fits, else as a search for schemes does."""
-        formats = begun(self.shrinking.request, self.shrinking.model, self.limits.sram)
+        formats = self.shrinking.begun(self.limits)
         settled = formats.request.but(
             errors=formats.request.options.errors, weights=formats.request.options.weights
         )
-        self.shrinking = replace(self.shrinking, request=settled)
-        sizes, skipped = self.sizes()
+        # Sizes are of plans, of which a build for a target has more.
+        beside = 0 if formats.overhead is None else formats.overhead.sram
+        self.shrinking = replace(self.shrinking, request=settled, builder=NOTHING_BUILT)
+        sizes, skipped = self.sizes(self.limits.sram - beside)
         found = list[Sized]()
         for name, small in sizes.items():
             try:
@@ -170,12 +175,12 @@ class SizeSearch:
             raise BudgetError(f"no size fits: {skipped[0]}", 0, self.limits.sram)
         return Searching(tuple(found), tuple(skipped))
 
-    def sizes(self) -> tuple[dict[str, Smaller], list[str]]:
-        """The original, and smaller ones; those that cannot be are told."""
+    def sizes(self, sram: int) -> tuple[dict[str, Smaller], list[str]]:
+        """The original, and smaller ones from so many bytes on; those that cannot be are told."""
         whole = self.shrinking.whole()
         found, skipped = {"original": whole}, list[str]()
-        ram = ram_bytes(whole.request.plan_of(whole.model, thorough=False))
-        for k, budget in enumerate(budgets(ram, self.limits.sram)):
+        ram = ram_bytes(planned(whole.request, whole.model))
+        for k, budget in enumerate(budgets(ram, sram)):
             name = f"full in {budget:,}"
             try:
                 limits = replace(self.limits, sram=budget)
@@ -202,7 +207,7 @@ class SizeSearch:
 
         with only_one(folder), pool(setup, self.jobs) as workers:
             search = SchemeSearch(setup, pricer, plan, study, workers, report)
-            return search.run(Target.parse(REFERENCE))
+            return search.run(self.target)
 
     def identity(self, small: Smaller) -> dict[str, Any]:
         """What the scores of a size depend on."""

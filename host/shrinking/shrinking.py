@@ -11,18 +11,19 @@ from typing import Any
 import numpy as np
 
 from mcutrain.host.request import Request
-from mcutrain.host.search.budget import Cost, Limits
+from mcutrain.host.search.budget import NO_OVERHEAD, Cost, Limits, Overhead
 from mcutrain.host.shrinking.adapting import tell_of
+from mcutrain.host.shrinking.builds import NOTHING_BUILT, Builder, chosen, more
 from mcutrain.host.shrinking.choice import Choice, Cut, choose
 from mcutrain.host.shrinking.constant import constant_units
 from mcutrain.host.shrinking.distillation import STEPS, distil
-from mcutrain.host.shrinking.formats import begun
+from mcutrain.host.shrinking.formats import Begun, begun
 from mcutrain.host.shrinking.inputs import ENOUGH, Inputs
 from mcutrain.host.shrinking.least_squares import least_squares
 from mcutrain.host.shrinking.means import channel_means
 from mcutrain.host.shrinking.new_head import new_head_scores
 from mcutrain.host.shrinking.phases import Phase, Phases
-from mcutrain.host.shrinking.prices import CutPrices, Price
+from mcutrain.host.shrinking.prices import CutPrices, Price, frozen_in_int4
 from mcutrain.host.shrinking.quality import Outputs, Quality, outputs_of, plain, quality
 from mcutrain.host.shrinking.refitted import Weights, with_weights
 from mcutrain.host.shrinking.result import CUT, DISTILLED, FOUR_BITS, ORIGINAL, REPAIRED, Stage
@@ -35,7 +36,7 @@ from mcutrain.trainer.model import Model
 from mcutrain.trainer.options import CROSS_ENTROPY
 from mcutrain.trainer.shrinking.cut import Kept, cut_channels
 from mcutrain.trainer.shrinking.groups import Groups, channel_groups
-from mcutrain.trainer.shrinking.int4 import suited, to_int4
+from mcutrain.trainer.shrinking.int4 import to_int4
 
 Report = Callable[[str, int, int], None]  # phase, done, total
 
@@ -55,6 +56,7 @@ class Smaller:
     stages: tuple[Stage, ...]
     phases: Phases
     distillation: Mapping[str, Any] = field(default_factory=dict)
+    overhead: Overhead = NO_OVERHEAD  # that it was chosen with
 
 
 @dataclass
@@ -74,6 +76,7 @@ class Shrinking:
     rate: float | None = None
     seed: int = 0
     steps: int = STEPS
+    builder: Builder = NOTHING_BUILT
 
     @cached_property
     def groups(self) -> Groups:
@@ -84,6 +87,10 @@ class Shrinking:
         """As many inputs as help means, scores and least squares."""
         order = np.random.default_rng([self.seed, 2]).permutation(len(self.inputs.x))
         return self.inputs.x[np.sort(order[:ENOUGH])]
+
+    def single(self, x: Array) -> Array:
+        """(N, input size): the inputs of which a sample may hold several that follow each other."""
+        return x.reshape(-1, self.model.input.type.size)
 
     @cached_property
     def outputs(self) -> Outputs:
@@ -115,10 +122,14 @@ class Shrinking:
             def done(count: int, total: int) -> None:
                 self.report("scores", count, total)
 
-            x, y, options = self.inputs.x, self.inputs.y, self.request.options
+            x, y, options = self.single(self.inputs.x), self.inputs.y, self.request.options
+            is_stream = len(x) > len(self.inputs.x)
+            if is_stream and y is not None:  # the label of all is that of each
+                y = np.repeat(y, len(x) // len(y), axis=0)
             if options.classes is not None and y is not None and options.loss == CROSS_ENTROPY:
                 return Phase(new_head_scores(self.model, options.classes, x, y, done))
-            targets, options = y if self.labelled else None, plain(self.request).options
+            targets = y if self.labelled and not is_stream else None
+            options = replace(plain(self.request).options, sequence_length=1)
             return Phase(taylor_scores(self.model, self.groups, x, targets, options, done))
 
         return dict(self.phases.done("scores", work).arrays)
@@ -128,47 +139,74 @@ class Shrinking:
         stage = Stage(ORIGINAL, self.original)
         return Smaller(self.model, self.request, (), None, (stage,), self.phases.behind(kept=None))
 
-    def at(self, limits: Limits, suffix: str = "") -> Smaller:
-        """The model made so small that its training fits. Raises BudgetError if no cut does."""
+    def begun(self, limits: Limits) -> Begun:
+        """The formats that a cut begins from."""
         self.report("formats", 0, 1)
-        formats = begun(self.request, self.model, limits.sram)
+        found = begun(self.request, self.model, limits.sram, self.builder)
         self.report("formats", 1, 1)
+        return found
+
+    def at(self, limits: Limits, suffix: str = "", margin: Overhead = NO_OVERHEAD) -> Smaller:
+        """The model made so small that its training fits, with a ``margin`` beside what a build
+        has. Raises BudgetError if no cut does."""
+        formats = self.begun(replace(limits, sram=limits.sram - margin.sram))
         request, options = formats.request, formats.attempt.options
         phases = self.phases.of(suffix).behind(
-            options=options, update=str(request.options.update), limits=asdict(limits)
-        )
-        choice = self.choice(request, limits, phases)
+            options=options, update=str(request.options.update), limits=asdict(limits),
+            target=self.builder.target.name, margin=asdict(margin),
+        )  # fmt: skip
+        choice, overhead = self.choice(request, limits, phases, formats.overhead, margin)
         stages = [Stage(ORIGINAL, self.original)]
+        small = Smaller(
+            self.model, request, options, choice, tuple(stages), phases, overhead=overhead
+        )
         kept = choice.cut.kept
         if not kept:
-            return Smaller(self.model, request, options, choice, tuple(stages), phases)
+            return small
         phases = phases.behind(kept=kept)
         cut = self.cut(kept, phases, stages)
         if kept == choice.path[0].kept:  # constant channels alone: no bit has changed
-            return Smaller(cut, request, options, choice, tuple(stages), phases)
+            return replace(small, model=cut, stages=tuple(stages), phases=phases)
         repaired = self.repaired(cut, kept, phases, stages)
         phases = phases.behind(rate=self.rate, steps=self.steps)
         model, told = self.distilled(repaired, phases, stages)
-        return Smaller(model, request, options, choice, tuple(stages), phases, told)
+        return replace(small, model=model, stages=tuple(stages), phases=phases, distillation=told)
 
-    def choice(self, request: Request, limits: Limits, phases: Phases) -> Choice:
+    def choice(
+        self,
+        request: Request,
+        limits: Limits,
+        phases: Phases,
+        known: Overhead | None = None,
+        margin: Overhead = NO_OVERHEAD,
+    ) -> tuple[Choice, Overhead]:
+        """What leaves, and the overhead of a build that it was chosen with."""
+
         def work() -> Phase:
             price = CutPrices(request, self.model, self.groups, limits)
-            first = list[float]()
-
-            def report(excess: float) -> None:
-                first.append(excess)
-                done = round(100 * (1 - excess / first[0]))
-                self.report("choice of channels", max(0, min(99, done)), 100)
-
-            constant = constant_units(self.model, self.groups)
-            found = choose(self.groups, self.scores(), price, constant, report)
-            self.report("choice of channels", 100, 100)
-            return Phase({}, asdict(found))
+            beside = known or NO_OVERHEAD
+            if known is None and self.builder.builds:
+                beside = self.builder.overhead(price.plan_for_chip(least(self.groups)))
+            price = replace(price, overhead=more(beside, margin))
+            found, overhead = chosen(price, self.builder, self.chosen)
+            return Phase({}, {**asdict(found), "overhead": asdict(overhead)})
 
         told = phases.done("choice", work).told
         path = tuple(cut_of(each) for each in told["path"])
-        return Choice(cut_of(told["cut"]), path)
+        return Choice(cut_of(told["cut"]), path), Overhead(**told["overhead"])
+
+    def chosen(self, price: CutPrices) -> Choice:
+        first = list[float]()
+
+        def report(excess: float) -> None:
+            first.append(excess)
+            done = round(100 * (1 - excess / first[0]))
+            self.report("choice of channels", max(0, min(99, done)), 100)
+
+        constant = constant_units(self.model, self.groups)
+        found = choose(self.groups, self.scores(), price, constant, report)
+        self.report("choice of channels", 100, 100)
+        return found
 
     def cut(self, kept: Kept, phases: Phases, stages: list[Stage]) -> Model:
         """Without the channels, whose means their readers' biases take."""
@@ -229,23 +267,28 @@ class Shrinking:
     def in_four_bits(self, small: Smaller) -> Smaller:
         """With the weights of the layers that do not learn in 4 bits. Raises SchemeError if all
         learn."""
-        plan = small.request.plan_of(small.model, thorough=False)
-        layers = sorted(suited(small.model) - plan.scheme.ratios.keys())
+        layers = frozen_in_int4(small.request, small.model)
         if not layers:
+            name = small.request.options.update_name
             raise SchemeError(
-                f"--frozen int4: with --update {plan.scheme.name} no layer behind the first one is "
+                f"--frozen int4: with --update {name} no layer behind the first one is "
                 "frozen: let fewer layers learn (--update last:2)"
             )
         phases, stages = small.phases.behind(layers=layers), [*small.stages]
 
         def work() -> Phase:
             self.report(FOUR_BITS, 0, 1)
-            model = to_int4(small.model, self.few, layers)
+            model = to_int4(small.model, self.single(self.few)[:ENOUGH], layers)
             self.report(FOUR_BITS, 1, 1)
             return stored(model, self.quality(model, FOUR_BITS))
 
         model = taken(small.model, phases.done("int4", work), FOUR_BITS, stages)
         return replace(small, model=model, stages=tuple(stages), phases=phases)
+
+
+def least(groups: Groups) -> Kept:
+    """The greatest cut: one unit of each group stays."""
+    return {group.name: (0,) for group in groups.groups}
 
 
 def cut_of(told: Mapping[str, Any]) -> Cut:

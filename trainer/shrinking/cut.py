@@ -36,8 +36,9 @@ def cut_channels(
 
     ``groups`` are those of ``model``. ``means`` are (C,) for an activation, along its last axis:
     the mean of its int8 values, which a channel that leaves gives to the biases of its readers;
-    without it that is the zero point, which gives nothing. Raises ModelError for units that there
-    are not.
+    without it that is the zero point, which gives nothing. With ``means``, which may be empty, each
+    layer that reads less has a bias, so that all cuts of as many units take the same bytes. Raises
+    ModelError for units that there are not.
     """
     axes = kept_axes(groups, kept)
     values = {
@@ -45,7 +46,10 @@ def cut_channels(
         for tensor in axes
         for count in tensor.type.shape[-1:]
     }
-    return replace(without_channels(model, axes, values), training_state=None) if axes else model
+    if not axes:
+        return model
+    smaller = without_channels(model, axes, values, biased=means is not None)
+    return replace(smaller, training_state=None)
 
 
 def kept_axes(groups: Groups, kept: Kept) -> dict[Tensor, KeptAxis]:
@@ -73,12 +77,17 @@ def kept_axes(groups: Groups, kept: Kept) -> dict[Tensor, KeptAxis]:
 
 
 def without_channels(
-    model: Model, kept: Mapping[Tensor, KeptAxis], values: Mapping[Tensor, Array]
+    model: Model,
+    kept: Mapping[Tensor, KeptAxis],
+    values: Mapping[Tensor, Array],
+    *,
+    biased: bool = False,
 ) -> Model:
     """The model with what is ``kept`` of its tensors.
 
     ``values`` has (C,) for each tensor that a layer reads less of: what stands in its place, along
-    its last axis.
+    its last axis. ``biased``: a layer that reads less has a bias, even if that is 0, so that what a
+    model takes does not depend on the values.
     """
     if not kept:
         return model
@@ -87,7 +96,7 @@ def without_channels(
         if kept.keys().isdisjoint((*node.inputs, *node.outputs)):
             return None
         if isinstance(node.op, Weighted):
-            return add_narrow_layer(graph, node, inputs, kept, values)
+            return add_narrow_layer(graph, node, inputs, kept, values, biased)
         smaller = tuple(
             narrow_constant(t, kept[t]) if t.data is not None and t in kept else t for t in inputs
         )
@@ -108,6 +117,7 @@ def add_narrow_layer(
     inputs: tuple[Tensor, ...],
     kept: Mapping[Tensor, KeptAxis],
     values: Mapping[Tensor, Array],
+    biased: bool,
 ) -> tuple[Tensor, ...]:
     """Append a layer for the channels that stay, with the others' share in its bias."""
     (x, w, *bias), op = node.inputs, node.op
@@ -119,7 +129,8 @@ def add_narrow_layer(
         assert bias[0].data is not None
         b += bias[0].data.reshape(-1)
     data, quant = w.data, w.type.quant
-    if x in kept and not op.by_channel:
+    is_narrower = x in kept and not op.by_channel
+    if is_narrower:
         columns, share = read_columns(node, kept[x], values[x])
         b += share
         data = data.take(columns, axis=-1)
@@ -129,7 +140,7 @@ def add_narrow_layer(
     whole = wrap32(np.floor(b[out] + 0.5).astype(np.int64)).astype(np.int32)
     b_quant = bias[0].type.quant if bias else None
     new_b = constant(f"{node.name}_b", whole, b_quant and narrow_quant(b_quant, out))
-    biases = (new_b,) if bias or whole.any() else ()
+    biases = (new_b,) if bias or whole.any() or (biased and is_narrower) else ()
     if bias:
         new_b.stand_for(bias[0])
     op = replace(

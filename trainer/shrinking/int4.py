@@ -49,6 +49,27 @@ def to_int4(model: Model, inputs: Array, layers: Collection[int] | None = None) 
     return rebuild(model, Quantiser(model, inputs.reshape(-1, *shape), nodes).change)
 
 
+def sized_as_int4(model: Model, layers: Collection[int]) -> Model:
+    """A model that takes as many bytes as ``to_int4`` makes of it, without any inputs: each weight
+    of the ``layers`` is only rounded."""
+    nodes = {node for k, node in enumerate(model.weighted) if k in layers}
+
+    def change(graph: Graph, node: Node, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+        if node not in nodes or why_not(node) or is_int4(node):
+            return None
+        rows, w = LayerRows.of(node), inputs[1]
+        assert w.data is not None
+        exact = rows.filters(w.data.astype(np.float64))
+        steps = np.maximum(coarsest(exact), 1.0)
+        data = np.clip(np.rint(exact / steps[..., None]), LEAST, GREATEST)
+        bias = inputs[2].data if len(inputs) > 2 else None
+        b = np.zeros(steps.size, np.int32) if bias is None else bias
+        op, changed = with_filters(node, inputs, data, steps.ravel(), b)
+        return graph.add(op, *changed, name=node.name, index=node.index)
+
+    return rebuild(model, change)
+
+
 def suited(model: Model) -> set[int]:
     """All layers but those that read the model's input, and the last one. They have few weights;
     what a stem loses all others do without, and a head's errors are those of the answer."""
@@ -107,25 +128,47 @@ class Quantiser:
         exact = rows.filters(w.data.astype(np.float64))
         found = round_layer(exact, moments)
         old = filter_scales(w.type, op.out_axis)
-        scales = (old * found.steps).astype(np.float32).astype(np.float64)
-        quant = QuantParams(tuple(scales.tolist()), 0, op.out_axis if scales.size > 1 else None)
+        scales = np.array(stored_scales(old * found.steps))
         sums = (exact @ moments.means_before[..., None]).ravel()
         sums += bias[0].data.ravel() if bias and bias[0].data is not None else 0
         own = (found.weights.reshape(exact.shape) @ moments.means[..., None]).ravel()
         b = np.clip(np.rint(sums * (old / scales) - own), INT32_MIN, INT32_MAX).astype(np.int32)
-        data = rows.weights(found.weights.reshape(exact.shape), w.type.shape)
-        new_w = replace(w, data=data, type=replace(w.type, quant=quant))
-        new_b = replace(bias[0], data=b) if bias else constant(f"{node.name}_b", b)
-        op = replace(op, has_bias=True, dead=dead_channels(new_w.type, op.out_axis, (new_b,)))
-        return op, (x, new_w, new_b)
+        return with_filters(node, inputs, found.weights.reshape(exact.shape), found.steps, b)
+
+
+def stored_scales(scales: Array) -> tuple[float, ...]:
+    """As a file can hold them."""
+    return tuple(scales.astype(np.float32).astype(np.float64).tolist())
+
+
+def with_filters(
+    node: Node, inputs: tuple[Tensor, ...], filters: Array, steps: Array, b: Array
+) -> tuple[Weighted, tuple[Tensor, ...]]:
+    """A layer's operator and inputs with other ``filters`` (groups, filters, K), whose scales are
+    ``steps`` (O,) of the old ones, and always a bias ``b`` (O,)."""
+    op, (x, w, *bias) = node.op, inputs
+    assert isinstance(op, Weighted)
+    scales = stored_scales(filter_scales(w.type, op.out_axis) * steps)
+    quant = QuantParams(scales, 0, op.out_axis if len(scales) > 1 else None)
+    data = LayerRows.of(node).weights(filters, w.type.shape)
+    new_w = replace(w, data=data.astype(np.int8), type=replace(w.type, quant=quant))
+    new_b = replace(bias[0], data=b) if bias else constant(f"{node.name}_b", b)
+    op = replace(op, has_bias=True, dead=dead_channels(new_w.type, op.out_axis, (new_b,)))
+    return op, (x, new_w, new_b)
+
+
+def coarsest(filters: Array) -> Array:
+    """(groups, filters): the steps in which the greatest weight of each filter just has 4 bits."""
+    found: Array = np.maximum(filters.max(axis=2) / GREATEST, filters.min(axis=2) / LEAST)
+    return found
 
 
 def round_layer(filters: Array, moments: Moments) -> Rounded:
     """Of a layer's ``filters`` (groups, filters, K), in quanta; those of all groups in a row."""
     wanted = followed(filters, moments)
-    coarsest = np.maximum(filters.max(axis=2) / GREATEST, filters.min(axis=2) / LEAST)
+    steps = coarsest(filters)
     found = [
-        rounded(wanted[k], coarsest[k], [block[k] for block in moments.blocks])
+        rounded(wanted[k], steps[k], [block[k] for block in moments.blocks])
         for k in range(len(filters))
     ]
     return Rounded(

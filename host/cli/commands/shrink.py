@@ -45,7 +45,8 @@ def shrink(
             metavar="BYTES",
             parser=bytes_option,
             help="Make the model so small that its training fits this RAM, such as 32K: arena, "
-            "learned state and what waits in RAM. Default: no limit.",
+            "learned state and what waits in RAM; with a target, all RAM of a build. Default: no "
+            "limit.",
             rich_help_panel=SEARCH,
         ),
         COMMON,
@@ -132,7 +133,8 @@ def shrink(
         typer.Option(
             metavar="T",
             help="Choose the chip that plans and instructions are of: that of sim:BOARD or "
-            "board:BOARD; reference and native are no chip's.",
+            "board:BOARD; reference and native are no chip's. For sim:BOARD, native and "
+            "unicorn:CORE the budget is for a build, which is made: with stack, link and code.",
             rich_help_panel=TARGET,
             autocompletion=targets,
         ),

@@ -33,6 +33,7 @@ def found(**changes: Any) -> dict[str, Any]:
             {"model": "original, full", "sram_bytes": 4680, "constant_bytes": 3535, **price},
             {"model": "smaller, full", "sram_bytes": 1990, "constant_bytes": 2620, **price},
         ],
+        "build": None,
         "stages": [
             {"stage": "original", "accuracy": 0.952, "mse": None, "agreement": 1.0},
             {"stage": "least squares", "accuracy": 0.946, "mse": None, "agreement": 0.986},
@@ -62,6 +63,14 @@ def test_the_terminal_says_what_left_and_what_is_left(capsys: pytest.CaptureFixt
     ):  # fmt: skip
         assert text in said, text
     assert said.index("conv_13") < said.index("conv_2 ")  # what lost most is first
+
+
+def test_a_build_has_its_own_row(capsys: pytest.CaptureFixture[str]) -> None:
+    build = {"target": "sim:mps2_an386", "sram_bytes": 1987, "flash_bytes": 30123}
+    shrunk_tables(found(build=build))
+    said = capsys.readouterr().out
+
+    assert "smaller, built for sim:mps2_an386" in said and "1,987" in said and "30,123" in said
 
 
 def test_without_labels_no_accuracy_is_said(capsys: pytest.CaptureFixture[str]) -> None:
