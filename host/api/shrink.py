@@ -175,7 +175,8 @@ def shrink(
             a script needs ``if __name__ == "__main__":``.
         epochs: Epochs of a training that judges.
         steps: Steps of the distillation, at most.
-        lr: The learning rate of the distillation, or ``"auto"``.
+        lr: How far a batch of the distillation moves weights, as a share of their root mean
+            square in the layer, or ``"auto"``, which is 0.01.
         target: The chip that plans and instructions are of, such as ``"sim:mps2_an386"``.
         seed: The seed of all that is drawn.
         study: A folder that keeps what was finished, so that the same call goes on with it.

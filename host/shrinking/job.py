@@ -40,7 +40,7 @@ ENDING = ".tflite"
 @dataclass(frozen=True)
 class ShrinkJob:
     """What `mcutrain shrink` was asked to do. ``max_loss`` is in points, of accuracy or of
-    agreement; ``rate`` None: that of the distillation is found."""
+    agreement; ``rate`` None: the distillation's own."""
 
     request: Request
     data: Path

@@ -15,7 +15,7 @@ from mcutrain.host.search.budget import Cost, Limits
 from mcutrain.host.shrinking.adapting import tell_of
 from mcutrain.host.shrinking.choice import Choice, Cut, choose
 from mcutrain.host.shrinking.constant import constant_units
-from mcutrain.host.shrinking.distillation import STEPS, distil
+from mcutrain.host.shrinking.distillation import RATE, STEPS, distil
 from mcutrain.host.shrinking.formats import begun
 from mcutrain.host.shrinking.inputs import ENOUGH, Inputs
 from mcutrain.host.shrinking.least_squares import least_squares
@@ -61,8 +61,8 @@ class Smaller:
 class Shrinking:
     """A model, and the inputs that it is made smaller with.
 
-    ``labelled``: the inputs' labels are of the model's own classes. ``rate`` None: that of the
-    distillation is found.
+    ``labelled``: the inputs' labels are of the model's own classes. ``rate`` None: the
+    distillation's own.
     """
 
     request: Request
@@ -215,7 +215,7 @@ class Shrinking:
                 self.inputs.x,
                 options,
                 steps=self.steps,
-                rate=self.rate,
+                rate=RATE if self.rate is None else self.rate,
                 report=tell,
             )
             told = found.to_json()
