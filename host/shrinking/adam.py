@@ -186,20 +186,29 @@ class HostAdam:
                 state[tensor] = found.astype(state[tensor].dtype)
         return self.begin(state)
 
-    def _update(self, layer: Layer, state: dict[Tensor, Array], rate: float) -> None:
+    def gradients(self, layer: Layer, state: dict[Tensor, Array]) -> tuple[Array, Array | None]:
+        """Those of the layer's weights, along what is centred, and of its bias, by a batch whose
+        sums the state holds: real ones times a factor that each filter has of its own."""
         # Steps go against the gradient: what they sum to is its negative.
-        weights = layer.moments[layer.weights]
-        gradient = state[self.sums[layer.weights]].reshape(weights.values.shape) * -(
-            2.0**-layer.shift
-        )
+        sums = state[self.sums[layer.weights]].reshape(layer.weights.type.shape)
+        of_weights = -(sums * 2.0**-layer.shift)
         if layer.bias is None:
-            weights.move(weights.moved(gradient, rate, self._left))
-            return
-        bias, scale = layer.moments[layer.bias], layer.node.inputs[0].type.scale
-        of_bias = -state[self.sums[layer.bias]].reshape(bias.values.shape).astype(np.float64)
-        gradient = gradient - layer.means * (scale * scale * layer.of_filters(of_bias))
+            return of_weights, None
+        # Sums are in quanta, of which a weight's is 1 / scale of what a bias's is, and the
+        # gradient of a weight has the scale of what it multiplies.
+        scale = layer.node.inputs[0].type.scale
+        of_bias = -state[self.sums[layer.bias]].astype(np.float64)
+        held = layer.means * (scale * scale) * layer.of_filters(of_bias)
+        return of_weights - held, of_bias
+
+    def _update(self, layer: Layer, state: dict[Tensor, Array], rate: float) -> None:
+        of_weights, of_bias = self.gradients(layer, state)
+        weights = layer.moments[layer.weights]
         before = weights.values
-        weights.move(weights.moved(gradient, rate, self._left))
+        weights.move(weights.moved(of_weights, rate, self._left))
+        if layer.bias is None or of_bias is None:
+            return
+        bias = layer.moments[layer.bias]
         held = layer.filter_sums((weights.values - before) * layer.means)
         bias.move(bias.moved(of_bias, rate, self._left) - held.reshape(bias.values.shape))
 

@@ -102,14 +102,14 @@ def squares_plan(
 ) -> TrainingPlan:
     """The plan that teaches a ``compared_part`` outputs of its own type, here; or that sums its
     steps ``as_gradients``, for ``HostAdam``. Raises ModelError or SchemeError."""
-    sums = {"weights": INT8, "accumulate": MAX_ACCUMULATE, "precondition": INPUTS}
     asked = replace(
         DEFAULT_OPTIONS,
         update=scheme,
         loss=SQUARED_ERROR,
         sequence_length=options.sequence_length,
-        **(sums if as_gradients else {}),
     )
+    if as_gradients:
+        asked = replace(asked, weights=INT8, accumulate=MAX_ACCUMULATE, precondition=INPUTS)
     return make_plan(part, asked, GENERIC, thorough=False)
 
 
