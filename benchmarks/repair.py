@@ -2,7 +2,7 @@
 """What repairing a cut model without labels brings, step by step: cut, least squares, distillation.
 
     python -m benchmarks.repair fashion --inputs 1000 --seeds 6
-    python -m benchmarks.repair resnet8 --out 0.25 --inputs 10000 --steps 60000 --seconds 600
+    python -m benchmarks.repair resnet8 --out 0.25 --inputs 10000 --steps 60000
 
 A line of JSON for each seed, which draws the inputs: accuracies on the whole test set in percent,
 agreement with the original on it, and seconds of this process.

@@ -9,6 +9,7 @@ what it gives is what the smaller model can give.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -123,7 +124,7 @@ def distil(
         return Distilled(smaller, why_not=f"nothing was trained: {err}")
     wanted = outputs_of(original, inputs, options)
     data = split(inputs, wanted)
-    seconds = seconds_for(original) if seconds is None else seconds
+    seconds = seconds_for(original, steps) if seconds is None else seconds
     taken = steps_within(plan, steps, seconds)
     training = trained(plan, data, taken, rate, report)
     state = unpack_state(plan, training.best)
@@ -153,8 +154,11 @@ def all_that_learns(model: Model) -> Scheme:
     return Scheme("distillation", dict.fromkeys(sorted(found), 1.0), frozenset(found))
 
 
-def seconds_for(model: Model) -> float:
-    """How long the trainings of a model of this size may take."""
+def seconds_for(model: Model, steps: int) -> float:
+    """How long a distillation of a model of this size may take: who asks for more than STEPS
+    waits."""
+    if steps > STEPS:
+        return math.inf
     parameters = sum(node.inputs[1].type.size for node in model.weighted)
     return SECONDS + MORE_SECONDS * parameters / PARAMETERS
 
@@ -162,7 +166,7 @@ def seconds_for(model: Model) -> float:
 def steps_within(plan: TrainingPlan, steps: int, seconds: float) -> int:
     """How many of the steps there is time for."""
     most = seconds / (plan.step_macs / MACS_PER_SECOND + STEP_SECONDS)
-    return min(steps, max(LEAST_STEPS, int(most)))
+    return int(min(steps, max(LEAST_STEPS, most)))
 
 
 def split(inputs: Array, wanted: Array) -> Dataset:

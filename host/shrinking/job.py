@@ -59,7 +59,7 @@ class ShrinkJob:
     reading: DataOptions = DEFAULT_DATA_OPTIONS
     report: Path | None = None
     study: Path | None = None
-    steps: int = STEPS  # of the distillation, at most
+    steps: int = STEPS  # of the distillation; so many or fewer have a limit of time
 
     @property
     def folder(self) -> Path:

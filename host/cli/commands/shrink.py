@@ -122,7 +122,8 @@ def shrink(
         typer.Option(
             min=1,
             metavar="N",
-            help="Distil the original into the smaller model for N steps at most.",
+            help="Distil the original into the smaller model for N steps; no more than the default "
+            "are shortened to 40 s, and 40 more for each 100,000 parameters.",
             rich_help_panel=DURATION,
         ),
     ] = DISTILLED,

@@ -25,6 +25,7 @@ from mcutrain.host.shrinking.distillation import (
     split,
     steps_within,
 )
+from mcutrain.host.shrinking.distillation import STEPS as MOST
 from mcutrain.host.shrinking.fidelity import Compared, compared_part, outputs_of, squares_plan
 from mcutrain.host.shrinking.refitted import Weights, with_weights
 from mcutrain.host.training.progress import Progress
@@ -190,7 +191,9 @@ def test_steps_are_as_many_as_there_is_time_for() -> None:
     assert steps_within(plan, 8000, 1e6) == 8000
     assert steps_within(plan, 8000, 0.0) == LEAST_STEPS
     assert steps_within(plan, 10**9, 100.0) < 100.0 * MACS_PER_SECOND / plan.step_macs
-    assert seconds_for(model) == pytest.approx(SECONDS, rel=0.01)
+    assert seconds_for(model, MOST) == pytest.approx(SECONDS, rel=0.01)
+    assert seconds_for(model, MOST + 1) == np.inf
+    assert steps_within(plan, 10**9, np.inf) == 10**9
 
 
 def test_a_fifth_of_the_inputs_is_held_out_and_no_more_than_is_needed() -> None:
