@@ -2,7 +2,7 @@
 """What repairing a cut model without labels brings, step by step: cut, least squares, distillation.
 
     python -m benchmarks.repair fashion --inputs 1000 --seeds 6
-    python -m benchmarks.repair resnet8 --out 0.25 --inputs 10000 --steps 40000 --seeds 6
+    python -m benchmarks.repair resnet8 --out 0.25 --inputs 10000 --steps 60000
 
 A line of JSON for each seed, which draws the inputs: accuracies on the whole test set in percent,
 agreement with the original on it, and seconds of this process.
@@ -117,7 +117,6 @@ def measured(of: Subject, seed: int, asked: argparse.Namespace) -> dict[str, obj
             done = distil(model, begin, inputs, steps=asked.steps, seconds=asked.seconds)
             tell(stage, done.model, started)
             found |= {f"{stage}_kept": done.is_kept, f"{stage}_steps": done.steps}
-            found[f"{stage}_rate"] = None if done.rate is None else done.rate.chosen
     return found
 
 
@@ -135,10 +134,11 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=8000, help="of distillation")
     parser.add_argument("--seconds", type=float, default=None, help="of distillation")
     parser.add_argument("--seeds", type=int, default=6)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--alone", action="store_true", help="distil without least squares too")
     asked = parser.parse_args()
     of = subject(asked.subject)
-    for seed in range(asked.seeds):
+    for seed in range(asked.first, asked.first + asked.seeds):
         print(json.dumps(measured(of, seed, asked)), flush=True)
 
 

@@ -175,8 +175,10 @@ def shrink(
         jobs: Processes of a search. More than one start this program's main module again, so that
             a script needs ``if __name__ == "__main__":``.
         epochs: Epochs of a training that judges.
-        steps: Steps of the distillation, at most.
-        lr: The learning rate of the distillation, or ``"auto"``.
+        steps: Steps of the distillation; no more than the default are shortened to 40 s, and 40
+            more for each 100,000 parameters.
+        lr: How far a batch of the distillation moves weights, as a share of their root mean
+            square in the layer, or ``"auto"``, which is 0.01.
         target: The chip that plans and instructions are of, such as ``"sim:mps2_an386"``.
         seed: The seed of all that is drawn.
         study: A folder that keeps what was finished, so that the same call goes on with it.

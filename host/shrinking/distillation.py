@@ -2,17 +2,20 @@
 """Repairs a cut model without labels: trains all of it to give the outputs of the original.
 
 That is distillation (Hinton, Vinyals and Dean 2015) by the squared error of the logits (Ba and
-Caruana 2014), in the integers and the generated C that train any plan here. The original is int8
-too, so what it gives is what the smaller model can give.
+Caruana 2014). Outputs and gradients are those of the generated C that trains any plan here, in
+integers; Adam makes steps of them on this computer (``HostAdam``). The original is int8 too, so
+what it gives is what the smaller model can give.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from mcutrain.host.shrinking.adam import HostAdam
 from mcutrain.host.shrinking.fidelity import (
     Compared,
     Fidelity,
@@ -24,17 +27,15 @@ from mcutrain.host.shrinking.fidelity import (
 from mcutrain.host.shrinking.refitted import Weights, with_weights
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.in_process import in_process_runner
-from mcutrain.host.training.loop import train
-from mcutrain.host.training.progress import Report
-from mcutrain.host.training.rate_choice import RateChoice
-from mcutrain.host.training.rate_search import TRAININGS, find_rate
+from mcutrain.host.training.interrupt import Interrupt, StopTraining, deferred
+from mcutrain.host.training.progress import Progress, Report
+from mcutrain.host.training.rates import sample_order
 from mcutrain.host.training.reporter import nothing
-from mcutrain.host.training.result import Result
-from mcutrain.host.training.training_options import TrainingOptions
+from mcutrain.host.training.runner import Runner
 from mcutrain.trainer.errors import ModelError, SchemeError
 from mcutrain.trainer.graph.op import Node
-from mcutrain.trainer.graph.tensor import Array, Role
-from mcutrain.trainer.interpreter import unpack_state
+from mcutrain.trainer.graph.tensor import Array, Role, Tensor
+from mcutrain.trainer.interpreter import pack_state, unpack_state
 from mcutrain.trainer.model import Model
 from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.options import DEFAULT_OPTIONS, PlanOptions, Scheme
@@ -43,11 +44,14 @@ from mcutrain.trainer.training_plan import TrainingPlan
 
 STEPS = 8000  # if the time is enough
 LEAST_STEPS = 50  # even if it is not: fewer repair nothing
-RATE_PART = 4  # a training that looks for the rate has a quarter of the steps
+RATE = 0.01  # of the root mean square of a layer's weights, for each batch
+BATCH, BATCHES = 32, 50  # steps of a batch, fewer where there would not be so many batches
+JUDGED = 16  # times that held-out inputs judge, and how often the rate falls, in the second half
+TUNED = 8  # times at most that a few steps tell how large sums become, each of so many steps
+SEED = 0
 SECONDS, MORE_SECONDS, PARAMETERS = 40.0, 40.0, 100_000  # and so many more for each PARAMETERS
 # What the generated C does on a computer, counted so that every computer takes as many steps.
-MACS_PER_SECOND, STEP_SECONDS = 4e9, 2e-4
-UNLIMITED = 1e6  # minutes of a search, whose steps are counted before
+MACS_PER_SECOND, STEP_SECONDS = 3e9, 2e-4
 HELD_PART, MOST_HELD = 5, 500  # a fifth of the inputs, up to so many, judges
 LEAST_INPUTS = 20  # with fewer nothing can be held out that says anything
 
@@ -57,8 +61,8 @@ class Distilled:
     """What came of a distillation.
 
     ``model`` is the trained one if that ``is_kept``, else the one that was given. ``before`` and
-    ``trained`` are of inputs that nothing was learned from. ``rate`` says how the learning rate was
-    found, ``losses`` are those of each step, in squared real units. ``steps`` were taken of
+    ``trained`` are of inputs that nothing was learned from. ``losses`` are those of each
+    step, in squared real units. ``steps`` were taken of
     ``wanted_steps``, for which the time was not enough if they are fewer. ``why_not`` says why
     nothing was trained; "" if something was.
     """
@@ -68,7 +72,7 @@ class Distilled:
     trained: Fidelity | None = None
     is_kept: bool = False
     losses: tuple[float, ...] = ()
-    rate: RateChoice | None = None
+    rate: float = RATE
     steps: int = 0
     wanted_steps: int = 0
     why_not: str = ""
@@ -84,7 +88,7 @@ class Distilled:
             "trained": None if self.trained is None else self.trained.to_json(),
             "kept": self.is_kept,
             "losses": list(self.losses),
-            "rate": None if self.rate is None else self.rate.to_json(),
+            "rate": self.rate,
             "steps": self.steps,
             "wanted_steps": self.wanted_steps,
             "why_not": self.why_not,
@@ -99,37 +103,31 @@ def distil(
     *,
     steps: int = STEPS,
     seconds: float | None = None,
-    rate: float | None = None,
+    rate: float = RATE,
     report: Report = nothing,
 ) -> Distilled:
     """The smaller model, trained on ``inputs`` (N, input size) int8 to what the original gives.
 
     ``options`` are those of the plan that the model is for: its loss says whether outputs are
-    classes, and which are logits. A learning ``rate`` of None is looked for. ``steps`` become fewer
-    where all trainings would take more than ``seconds``, by default what ``seconds_for`` says.
-    Where nothing learns at any rate, all layers but the first are trained.
-    The best state that held-out inputs saw stays; none that is worse there than before, in the
-    squared error or, beyond chance, in the classes. Raises DataError for a rate that cannot be, and
-    KeyboardInterrupt as somebody asks to stop.
+    classes, and which are logits. ``rate`` is that of ``HostAdam``. ``steps`` become fewer where
+    they would take more than ``seconds``, by default what ``seconds_for`` says. The best state
+    that held-out inputs saw stays; none that is worse there than before, in the squared error or,
+    beyond chance, in the classes. Raises KeyboardInterrupt as somebody asks to stop.
     """
     part = compared_part(smaller, options)
     if len(inputs) < LEAST_INPUTS:
         few = f"{len(inputs)} inputs are too few to hold some out: give {LEAST_INPUTS} or more"
         return Distilled(smaller, why_not=few)
     try:
-        plan = squares_plan(part, options, all_that_learns(part))
+        plan = squares_plan(part, options, all_that_learns(part), as_gradients=True)
     except (ModelError, SchemeError) as err:
         return Distilled(smaller, why_not=f"nothing was trained: {err}")
     wanted = outputs_of(original, inputs, options)
     data = split(inputs, wanted)
-    seconds = seconds_for(original) if seconds is None else seconds
+    seconds = seconds_for(original, steps) if seconds is None else seconds
     taken = steps_within(plan, steps, seconds)
-    choice = RateChoice(rate) if rate is not None else rate_of(plan, data, taken, report)
-    if not choice.learns and len(plan.scheme.ratios) > 1:
-        plan = squares_plan(part, options, behind_first(plan.scheme))
-        choice = rate_of(plan, data, taken, report)
-    result = trained(plan, data, taken, choice.chosen, report)
-    state = unpack_state(plan, result.state)
+    training = trained(plan, data, taken, rate, report)
+    state = unpack_state(plan, training.best)
     found = with_weights(smaller, weights_of(plan, state, smaller))
 
     def compared(model: Model) -> Compared:
@@ -140,7 +138,7 @@ def distil(
     is_kept = after.is_better_than(before)
     return Distilled(
         found if is_kept else smaller, before.fidelity, after.fidelity, is_kept,
-        tuple(result.losses), choice, result.steps, steps,
+        tuple(training.losses), rate, len(training.losses), steps,
     )  # fmt: skip
 
 
@@ -156,17 +154,19 @@ def all_that_learns(model: Model) -> Scheme:
     return Scheme("distillation", dict.fromkeys(sorted(found), 1.0), frozenset(found))
 
 
-def seconds_for(model: Model) -> float:
-    """How long the trainings of a model of this size may take."""
+def seconds_for(model: Model, steps: int) -> float:
+    """How long a distillation of a model of this size may take: who asks for more than STEPS
+    waits."""
+    if steps > STEPS:
+        return math.inf
     parameters = sum(node.inputs[1].type.size for node in model.weighted)
     return SECONDS + MORE_SECONDS * parameters / PARAMETERS
 
 
 def steps_within(plan: TrainingPlan, steps: int, seconds: float) -> int:
-    """How many of the steps there is time for, beside the trainings that look for a rate."""
-    of_step = plan.step_macs / MACS_PER_SECOND + STEP_SECONDS
-    most = seconds / (of_step * (1 + TRAININGS / RATE_PART))
-    return min(steps, max(LEAST_STEPS, int(most)))
+    """How many of the steps there is time for."""
+    most = seconds / (plan.step_macs / MACS_PER_SECOND + STEP_SECONDS)
+    return int(min(steps, max(LEAST_STEPS, most)))
 
 
 def split(inputs: Array, wanted: Array) -> Dataset:
@@ -179,32 +179,78 @@ def split(inputs: Array, wanted: Array) -> Dataset:
     )
 
 
-def behind_first(scheme: Scheme) -> Scheme:
-    """The scheme without its first layer. One that reads raw pixels of 0 to 255 takes steps so
-    large that no rate is right for it and for the others (docs/accuracy.md, resnet8)."""
-    ratios = dict(sorted(scheme.ratios.items())[1:])
-    return Scheme(scheme.name, ratios, frozenset(ratios) & scheme.biases)
+@dataclass
+class Training:
+    """A distillation under way: the ``losses`` of its steps, and the state that held-out inputs
+    liked best."""
+
+    plan: TrainingPlan
+    data: Dataset
+    runner: Runner
+    report: Report
+    losses: list[float] = field(default_factory=list)
+    best: bytes = b""
+    least: float = np.inf
+
+    def judge(self) -> None:
+        """Look at the held-out inputs."""
+        found = np.stack([self.runner.infer(x).reshape(-1) for x in self.data.x_test])
+        error = float(((found.astype(np.int64) - self.data.y_test) ** 2).mean())
+        if error < self.least:
+            self.best, self.least = self.runner.state(), error
+
+    def batch(self, indices: Array) -> dict[Tensor, Array]:
+        """The state behind steps on these samples."""
+        for k in indices:
+            loss, _ = self.runner.step(self.data.x_train[k], self.data.y_train[k], False)
+            self.losses.append(loss.real(self.plan))
+        return unpack_state(self.plan, self.runner.state())
+
+    def load(self, state: dict[Tensor, Array]) -> None:
+        self.runner.load(pack_state(self.plan, state))
+
+    def run(self, steps: int, rate: float, interrupt: Interrupt) -> None:
+        """All steps, in batches; the rate falls as it does in any training (ADR 0094)."""
+        batch = min(BATCH, max(1, steps // BATCHES))
+        order = sample_order(len(self.data.x_train), -(-steps // len(self.data.x_train)), SEED)
+        adam = self.begun(order[:TUNED])
+        batches = np.array_split(order[:steps], -(-steps // batch))
+        judged = {round(k * len(batches) / JUDGED) for k in range(1, JUDGED + 1)}
+        for done, indices in enumerate(batches):
+            if interrupt.number:
+                raise KeyboardInterrupt(interrupt.number)
+            cooled = min(1.0, 2 * (1 - done / len(batches)))
+            self.load(adam.update(self.batch(indices), rate * cooled))
+            if done + 1 in judged:
+                self.judge()
+            told = Progress("train", len(self.losses), steps, self.losses[-1], rate=rate * cooled)
+            try:
+                self.report(told)
+            except StopTraining:
+                break
+        self.judge()
+
+    def begun(self, indices: Array) -> HostAdam:
+        """Adam with sums that a few samples have found fine enough."""
+        self.runner.reset(SEED)
+        state = unpack_state(self.plan, self.runner.state())
+        adam = HostAdam(self.plan, state, self.data.x_train)
+        for _ in range(TUNED):
+            self.load(adam.begin(state))
+            if adam.tune(self.batch(indices)):
+                break
+        self.losses.clear()
+        self.load(adam.begin(state))
+        self.judge()
+        return adam
 
 
-def options_of(data: Dataset, steps: int) -> TrainingOptions:
-    """How all trainings of so many steps are done."""
-    return TrainingOptions(-(-steps // len(data.x_train)), steps=steps, tests=False)
-
-
-def rate_of(plan: TrainingPlan, data: Dataset, steps: int, report: Report) -> RateChoice:
-    """The rate of a training of so many steps, by shorter ones."""
-    short = options_of(data, max(LEAST_STEPS, steps // RATE_PART))
-    return find_rate(plan, data, short, report, minutes=UNLIMITED)
-
-
-def trained(plan: TrainingPlan, data: Dataset, steps: int, rate: float, report: Report) -> Result:
-    """A training of so many steps, with the guard."""
-    options = replace(options_of(data, steps), guard=True, rate=rate)
-    with in_process_runner(plan, steps) as runner:
-        result = train(plan, data, runner, options, report)
-    if result.interrupted:
-        raise KeyboardInterrupt(result.signal)
-    return result
+def trained(plan: TrainingPlan, data: Dataset, steps: int, rate: float, report: Report) -> Training:
+    """A training of so many steps, which keeps its best state."""
+    with in_process_runner(plan, steps) as runner, deferred(True) as interrupt:
+        training = Training(plan, data, runner, report)
+        training.run(steps, rate, interrupt)
+    return training
 
 
 def weights_of(plan: TrainingPlan, state: dict[Any, Array], model: Model) -> dict[Node, Weights]:

@@ -11,6 +11,7 @@ import numpy as np
 from mcutrain.host.training.in_process import in_process_runner
 from mcutrain.trainer.chip import GENERIC
 from mcutrain.trainer.errors import ModelError, SchemeError
+from mcutrain.trainer.formats import INT8, MAX_ACCUMULATE
 from mcutrain.trainer.graph.tensor import Array, TensorType
 from mcutrain.trainer.losses import with_logits_of
 from mcutrain.trainer.model import Model, forward, trim
@@ -18,6 +19,7 @@ from mcutrain.trainer.ops.pixelwise_cross_entropy import candidate_rows
 from mcutrain.trainer.options import (
     CROSS_ENTROPY,
     DEFAULT_OPTIONS,
+    INPUTS,
     PIXELWISE,
     SQUARED_ERROR,
     PlanOptions,
@@ -95,15 +97,19 @@ def compared_part(model: Model, options: PlanOptions) -> Model:
     return trim(with_logits_of(model, options.loss))
 
 
-def squares_plan(part: Model, options: PlanOptions, scheme: str | Scheme) -> TrainingPlan:
-    """The plan that teaches a ``compared_part`` outputs of its own type, here. Raises ModelError
-    or SchemeError."""
+def squares_plan(
+    part: Model, options: PlanOptions, scheme: str | Scheme, *, as_gradients: bool = False
+) -> TrainingPlan:
+    """The plan that teaches a ``compared_part`` outputs of its own type, here; or that sums its
+    steps ``as_gradients``, for ``HostAdam``. Raises ModelError or SchemeError."""
     asked = replace(
         DEFAULT_OPTIONS,
         update=scheme,
         loss=SQUARED_ERROR,
         sequence_length=options.sequence_length,
     )
+    if as_gradients:
+        asked = replace(asked, weights=INT8, accumulate=MAX_ACCUMULATE, precondition=INPUTS)
     return make_plan(part, asked, GENERIC, thorough=False)
 
 

@@ -47,7 +47,7 @@ ENDING = ".tflite"
 @dataclass(frozen=True)
 class ShrinkJob:
     """What `mcutrain shrink` was asked to do. ``max_loss`` is in points, of accuracy or of
-    agreement; ``rate`` None: that of the distillation is found."""
+    agreement; ``rate`` None: the distillation's own."""
 
     request: Request
     data: Path
@@ -66,7 +66,7 @@ class ShrinkJob:
     reading: DataOptions = DEFAULT_DATA_OPTIONS
     report: Path | None = None
     study: Path | None = None
-    steps: int = STEPS  # of the distillation, at most
+    steps: int = STEPS  # of the distillation; so many or fewer have a limit of time
 
     @property
     def folder(self) -> Path:

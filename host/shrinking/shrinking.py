@@ -16,7 +16,7 @@ from mcutrain.host.shrinking.adapting import tell_of
 from mcutrain.host.shrinking.builds import NOTHING_BUILT, Builder, chosen, more
 from mcutrain.host.shrinking.choice import Choice, Cut, choose
 from mcutrain.host.shrinking.constant import constant_units
-from mcutrain.host.shrinking.distillation import STEPS, distil
+from mcutrain.host.shrinking.distillation import RATE, STEPS, distil
 from mcutrain.host.shrinking.formats import Begun, begun
 from mcutrain.host.shrinking.inputs import ENOUGH, Inputs
 from mcutrain.host.shrinking.least_squares import least_squares
@@ -63,8 +63,8 @@ class Smaller:
 class Shrinking:
     """A model, and the inputs that it is made smaller with.
 
-    ``labelled``: the inputs' labels are of the model's own classes. ``rate`` None: that of the
-    distillation is found.
+    ``labelled``: the inputs' labels are of the model's own classes. ``rate`` None: the
+    distillation's own.
     """
 
     request: Request
@@ -253,7 +253,7 @@ class Shrinking:
                 self.inputs.x,
                 options,
                 steps=self.steps,
-                rate=self.rate,
+                rate=RATE if self.rate is None else self.rate,
                 report=tell,
             )
             told = found.to_json()

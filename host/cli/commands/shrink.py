@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mcutrain.host.cli.completion import targets
+from mcutrain.host.cli.completion import one_of, targets
 from mcutrain.host.cli.data_options import HELP, takes_data_options
 from mcutrain.host.cli.files import READS, WRITES
-from mcutrain.host.cli.options import DryRunOpt, JsonOpt, QuietOpt, RateOpt, SeedOpt, takes_request
+from mcutrain.host.cli.options import DryRunOpt, JsonOpt, QuietOpt, SeedOpt, takes_request
 from mcutrain.host.cli.output import goes_on, print_json, progress
 from mcutrain.host.cli.panels import COMMON, DATA, DURATION, OUTPUT, SEARCH, TARGET
 from mcutrain.host.data.options import DataOptions
@@ -123,11 +123,22 @@ def shrink(
         typer.Option(
             min=1,
             metavar="N",
-            help="Distil the original into the smaller model for N steps at most.",
+            help="Distil the original into the smaller model for N steps; no more than the default "
+            "are shortened to 40 s, and 40 more for each 100,000 parameters.",
             rich_help_panel=DURATION,
         ),
     ] = DISTILLED,
-    lr: RateOpt = AUTO,
+    lr: Annotated[
+        str,
+        typer.Option(
+            "--lr",
+            metavar="RATE",
+            help="Set how far a batch of the distillation moves weights, as a share of their root "
+            "mean square in the layer; auto is 0.01.",
+            rich_help_panel=DURATION,
+            autocompletion=one_of((AUTO,)),
+        ),
+    ] = AUTO,
     target: Annotated[
         str,
         typer.Option(
