@@ -13,7 +13,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from itertools import product
 from pathlib import Path
 from typing import Annotated
@@ -31,7 +31,7 @@ from benchmarks.data.watch import EXAMPLE, load_people, split
 from benchmarks.document import DOCUMENT, put_section
 from benchmarks.nets import fashion as fashion_net
 from benchmarks.places import BUILD
-from benchmarks.product import found_rate
+from benchmarks.product import found_rate, rule_digest
 from benchmarks.search import COMMAND, samples_of, write_npz
 from benchmarks.tasks import cifar, fashion
 from mcutrain.host.building.library import in_process
@@ -71,7 +71,7 @@ app = typer.Typer(add_completion=False)
 @dataclass(frozen=True)
 class Figure:
     """One accuracy in percent, of a training or of a model; ``plan_bytes`` is RAM by the plan, 0
-    where none counts. ``rule`` is a digest of the code that makes models smaller."""
+    where none counts. ``rule`` is a digest of the code that it depends on."""
 
     case: str
     method: str
@@ -86,9 +86,13 @@ class Figure:
         return replace(self, plan_bytes=0, accuracy=0.0)
 
 
-def rule(case: str) -> str:
-    """Of the source of what makes models smaller: with another, figures are others."""
-    digest = hashlib.sha256()
+@cache
+def rule(case: str, method: str) -> str:
+    """Of the source of what a figure comes from: with another, it is another figure. What is
+    trained depends on how a rate is found; only what is smaller on what makes it so."""
+    if method in (INT8, WHOLE, LAST, FOUND):
+        return rule_digest()
+    digest = hashlib.sha256(rule_digest().encode())
     for path in sorted(INT4_SOURCES if case == "int4" else SOURCES):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
@@ -103,11 +107,11 @@ class Kept:
         self.figures = [Figure(**json.loads(line)) for line in lines]
 
     def of(self, case: str) -> list[Figure]:
-        return [f for f in self.figures if f.case == case and f.rule == rule(case)]
+        return [f for f in self.figures if f.case == case and f.rule == rule(case, f.method)]
 
     def get(self, wanted: Figure, make: Callable[[], tuple[int, float]]) -> None:
         """Makes the bytes and the accuracy of a figure, unless it is there."""
-        wanted = replace(wanted, rule=rule(wanted.case))
+        wanted = replace(wanted, rule=rule(wanted.case, wanted.method))
         if any(f.key == wanted.key for f in self.figures):
             return
         plan_bytes, accuracy = make()
