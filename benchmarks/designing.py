@@ -285,6 +285,7 @@ def drawn(y: Array, shots: int, seed: int) -> tuple[Array, Array]:
 
 def measure(kept: Kept, case: str, how: How) -> None:
     designs = Designs(case, how)
+    assert designs.others.group is not None
     rivals, people = designs.rivals(), np.unique(designs.others.group)
     for seed, person in product(range(how.seeds), people[:1] if how.short else people):
         for rival in rivals:
