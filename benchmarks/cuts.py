@@ -135,7 +135,9 @@ def scores_of(kind: str, task: Task, model: Model, given: Given, data: Dataset) 
 
 def explained(model: Model, smaller: Model, x: Array) -> float:
     """The share of the variance of the model's outputs that the smaller one's explain."""
-    whole, cut = (outputs_of(each, x, DEFAULT_OPTIONS) for each in (model, smaller))
+    whole, cut = (
+        outputs_of(each, x, DEFAULT_OPTIONS).astype(np.float64) for each in (model, smaller)
+    )
     return float(1 - ((whole - cut) ** 2).sum() / ((whole - whole.mean(axis=0)) ** 2).sum())
 
 
