@@ -5,9 +5,9 @@ share of every group and against scores alone.
     python -m benchmarks.cuts fashion --share 0.5 --seeds 6
 
 A way is how many units leave and what they are worth, such as `bytes:outputs`. Units are scored by
-the loss of the class that the model predicts (`predicted`), by the squared error of its outputs
-(`outputs`), by the labels of the model's own classes (`labels`), or by those of other classes, when
-a new head has learned them (`headed`). Each cut is repaired by least squares and, with --steps, by
+the squared error of the outputs (`outputs`), by the class that the model predicts (`predicted`), by
+the labels of the model's own classes (`labels`), or by those of other classes, when a new head has
+learned them (`headed`). Each cut is repaired by least squares and, with --steps, by
 distillation, from the same inputs; then the cut model learns the task as any other does. A line of
 JSON is printed for each training; `explained` is the share of the variance of the whole model's
 outputs that the cut one's explain behind the repair, on test samples.
@@ -44,7 +44,7 @@ from mcutrain.host.training.in_process import in_process_runner
 from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.model import Model
-from mcutrain.trainer.options import DEFAULT_OPTIONS, SQUARED_ERROR, PlanOptions
+from mcutrain.trainer.options import DEFAULT_OPTIONS
 from mcutrain.trainer.shrinking.cut import Kept, cut_channels
 from mcutrain.trainer.shrinking.groups import Groups, channel_groups
 
@@ -128,9 +128,9 @@ def scores_of(kind: str, task: Task, model: Model, given: Given, data: Dataset) 
     if kind == "headed":
         assert task.classes is not None
         return new_head_scores(model, task.classes, data.x_train, data.y_train)
-    options = PlanOptions(loss=SQUARED_ERROR) if kind == "outputs" else DEFAULT_OPTIONS
-    targets = given.labels if kind == "labels" else None
-    return taylor_scores(model, groups, given.x, targets, options)
+    predicted = outputs_of(model, given.x, DEFAULT_OPTIONS).argmax(axis=1)
+    targets = {"outputs": None, "predicted": predicted, "labels": given.labels}[kind]
+    return taylor_scores(model, groups, given.x, targets)
 
 
 def explained(model: Model, smaller: Model, x: Array) -> float:
