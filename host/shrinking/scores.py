@@ -44,8 +44,8 @@ def taylor_scores(
     them (N, ..), or None: then the squared error of what the loss takes counts, each value moved up
     or down by chance, so that a score is what a unit does to the outputs. The class that a model
     predicts would be a poor label: its loss is near 0, and so are all errors. A reconstruction
-    has its input. Only the loss of ``options`` counts. A group has no scores if errors do not reach all of its
-    producers. Raises ModelError as ActivationErrors.
+    has its input. Only the loss of ``options`` counts. A group has no scores if errors do not reach
+    all of its producers. Raises ModelError as ActivationErrors.
     """
     if targets is None and options.loss != RECONSTRUCTION:
         model, options = with_logits_of(model, options.loss), replace(options, loss=SQUARED_ERROR)
