@@ -4,10 +4,13 @@ share of every group and against scores alone.
 
     python -m benchmarks.cuts fashion --share 0.5 --seeds 6
 
-Scores come from inputs without labels; of `headed` from the labels of the task, when a new head has
-learned it. Each cut is repaired by least squares and, with --steps, by distillation, from the same
-inputs; then the cut model learns the task as any other does. A line of JSON is printed for each
-training.
+A way is how many units leave and what they are worth, such as `bytes:outputs`. Units are scored by
+the squared error of the outputs (`outputs`), by the class that the model predicts (`predicted`), by
+the labels of the model's own classes (`labels`), or by those of other classes, when a new head has
+learned them (`headed`). Each cut is repaired by least squares and, with --steps, by
+distillation, from the same inputs; then the cut model learns the task as any other does. A line of
+JSON is printed for each training; `explained` is the share of the variance of the whole model's
+outputs that the cut one's explain behind the repair, on test samples.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +33,7 @@ from mcutrain.host.request import Request
 from mcutrain.host.search.budget import Limits
 from mcutrain.host.shrinking.choice import choose
 from mcutrain.host.shrinking.distillation import distil
+from mcutrain.host.shrinking.fidelity import outputs_of
 from mcutrain.host.shrinking.least_squares import least_squares
 from mcutrain.host.shrinking.means import channel_means
 from mcutrain.host.shrinking.new_head import new_head_scores
@@ -39,6 +44,7 @@ from mcutrain.host.training.in_process import in_process_runner
 from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.model import Model
+from mcutrain.trainer.options import DEFAULT_OPTIONS
 from mcutrain.trainer.shrinking.cut import Kept, cut_channels
 from mcutrain.trainer.shrinking.groups import Groups, channel_groups
 
@@ -87,20 +93,52 @@ def greatest(kept: Callable[[float], Kept], price: CutPrices) -> Kept:
     return kept(low)
 
 
-CHOOSERS: dict[str, Chooser] = {
-    "bytes": by_bytes, "headed": by_bytes, "uniform": uniform, "scores": by_scores
+CHOOSERS: dict[str, Chooser] = {"bytes": by_bytes, "uniform": uniform, "scores": by_scores}
+KINDS = ("predicted", "outputs", "labels", "headed")
+WAYS = {
+    "fashion": ("bytes:predicted", "bytes:outputs", "bytes:headed", "uniform:predicted",
+                "uniform:headed", "scores:predicted"),
+    "watch": ("bytes:predicted", "bytes:outputs", "bytes:labels", "uniform:predicted",
+              "uniform:outputs", "uniform:labels", "scores:predicted", "scores:labels"),
 }  # fmt: skip
 
 
-def inputs_of(task: Task, group: str, data: Dataset, seed: int) -> Array:
-    """What a model is repaired with: the samples that it learns from, without their labels; of the
-    smartwatch those of other people."""
+@dataclass(frozen=True)
+class Given:
+    """What a model is repaired with, x (N, input size) int8 and, if they are of its own classes,
+    labels (N,)."""
+
+    x: Array
+    labels: Array | None
+
+
+def inputs_of(task: Task, group: str, data: Dataset, seed: int) -> Given:
+    """The samples that the model learns from, without their labels; of the smartwatch those of
+    other people, with them."""
     if task.name != "watch":
-        return data.x_train
-    others = [x for person, (x, _) in people.load_people().items() if str(person) != group]
-    x = np.concatenate(others)
+        return Given(data.x_train, None)
+    others = [person for id_, person in people.load_people().items() if str(id_) != group]
+    x, y = (np.concatenate(parts) for parts in zip(*others, strict=True))
     drawn = np.random.default_rng(seed).permutation(len(x))[:INPUTS]
-    return x[drawn].reshape(len(drawn), -1)
+    return Given(x[drawn].reshape(len(drawn), -1), y[drawn])
+
+
+def scores_of(kind: str, task: Task, model: Model, given: Given, data: Dataset) -> Scores:
+    groups = channel_groups(model)
+    if kind == "headed":
+        assert task.classes is not None
+        return new_head_scores(model, task.classes, data.x_train, data.y_train)
+    predicted = outputs_of(model, given.x, DEFAULT_OPTIONS).argmax(axis=1)
+    targets = {"outputs": None, "predicted": predicted, "labels": given.labels}[kind]
+    return taylor_scores(model, groups, given.x, targets)
+
+
+def explained(model: Model, smaller: Model, x: Array) -> float:
+    """The share of the variance of the model's outputs that the smaller one's explain."""
+    whole, cut = (
+        outputs_of(each, x, DEFAULT_OPTIONS).astype(np.float64) for each in (model, smaller)
+    )
+    return float(1 - ((whole - cut) ** 2).sum() / ((whole - whole.mean(axis=0)) ** 2).sum())
 
 
 def trained(task: Task, request: Request, model: Model, data: Dataset, seed: int) -> float:
@@ -116,28 +154,28 @@ def measured(
 ) -> None:
     """One line for the whole model, and one for each way to choose."""
     model, data = task.model(), task.dataset(group, seed)
-    inputs, groups = inputs_of(task, group, data, seed), channel_groups(model)
-    scores = dict.fromkeys(CHOOSERS, taylor_scores(model, groups, inputs))
-    if task.classes is not None:
-        scores["headed"] = new_head_scores(model, task.classes, data.x_train, data.y_train)
-    means = channel_means(model, inputs)
+    given, groups = inputs_of(task, group, data, seed), channel_groups(model)
+    ways = [way.split(":") for way in asked.ways or WAYS[task.name]]
+    scores = {kind: scores_of(kind, task, model, given, data) for kind in {k for _, k in ways}}
+    means = channel_means(model, given.x)
     whole = ram_bytes(request.plan_of(model, thorough=False))
     limit = asked.sram or round(asked.share * whole)
     told = {"task": task.name, "group": group, "seed": seed, "sram": limit}
-    if not asked.only:
+    if not asked.ways:
         after = trained(task, request, model, data, seed)
         print(json.dumps({**told, "way": "whole", "bytes": whole, "after": after}), flush=True)
-    for way in asked.only or CHOOSERS:
+    for chooser, kind in ways:
         price = CutPrices(request, model, groups, Limits(limit))
-        kept = CHOOSERS[way](groups, scores[way], price)
+        kept = CHOOSERS[chooser](groups, scores[kind], price)
         smaller = cut_channels(model, groups, kept, means)
-        smaller = least_squares(model, smaller, groups, kept, inputs)
+        smaller = least_squares(model, smaller, groups, kept, given.x)
         if asked.steps:
-            smaller = distil(model, smaller, inputs, steps=asked.steps).model
+            smaller = distil(model, smaller, given.x, steps=asked.steps).model
         after = trained(task, request, smaller, data, seed)
         counts = {g.name: [len(kept.get(g.name, range(g.units))), g.units] for g in groups.groups}
         line = {
-            "way": way, "bytes": price(kept).cost.sram, "after": after, "plans": len(price.known),
+            "way": f"{chooser}:{kind}", "bytes": price(kept).cost.sram, "after": after,
+            "explained": explained(model, smaller, data.x_test), "plans": len(price.known),
             "kept": counts,
         }  # fmt: skip
         print(json.dumps({**told, **line}), flush=True)
@@ -151,10 +189,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=6)
     parser.add_argument("--steps", type=int, default=0, help="of distillation")
     parser.add_argument("--update", default="full")
-    parser.add_argument("--only", choices=CHOOSERS, nargs="*", default=[])
+    every = [f"{chooser}:{kind}" for chooser in CHOOSERS for kind in KINDS]
+    parser.add_argument("--ways", choices=every, nargs="*", default=[])
+    parser.add_argument("--errors", default="e12")
+    parser.add_argument("--weights", default="int8.8")
     asked = parser.parse_args()
     task = {"fashion": fashion, "watch": watch}[asked.task].task()
-    request = Request.of(Path(task.name), asked.update, classes=task.classes)
+    request = Request.of(Path(task.name), asked.update, classes=task.classes, errors=asked.errors,
+                         weights=asked.weights)  # fmt: skip
     for seed in range(asked.seeds):
         for group in task.groups:
             measured(task, request, group, seed, asked)

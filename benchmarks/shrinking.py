@@ -9,18 +9,14 @@ there is not computed again, and a run that is stopped goes on.
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property, partial
+from dataclasses import dataclass
+from functools import cache, cached_property, partial
 from itertools import product
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
-from rich.console import Console
 
 import mcutrain.host.shrinking
 import mcutrain.trainer.shrinking
@@ -29,12 +25,11 @@ from benchmarks.data.fetch import DataUnavailable
 from benchmarks.data.models import model_file
 from benchmarks.data.watch import EXAMPLE, load_people, split
 from benchmarks.document import DOCUMENT, put_section
+from benchmarks.figures import Figure, Kept, adapted, digest_of, table
 from benchmarks.nets import fashion as fashion_net
 from benchmarks.places import BUILD
-from benchmarks.product import found_rate
 from benchmarks.search import COMMAND, samples_of, write_npz
 from benchmarks.tasks import cifar, fashion
-from mcutrain.host.building.library import in_process
 from mcutrain.host.request import Request
 from mcutrain.host.search.budget import Limits, cost_of
 from mcutrain.host.search.command import SearchJob, run_search
@@ -45,9 +40,7 @@ from mcutrain.host.shrinking.inputs import Inputs, with_held_out
 from mcutrain.host.shrinking.phases import Phases
 from mcutrain.host.shrinking.shrinking import Shrinking, Smaller
 from mcutrain.host.training.dataset import Dataset
-from mcutrain.host.training.loop import train
 from mcutrain.host.training.reporter import SILENT
-from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.trainer.errors import BudgetError, SchemeError
 from mcutrain.trainer.model import Model
 from mcutrain.trainer.options import DEFAULT_OPTIONS
@@ -64,75 +57,16 @@ ROOMS = [Path(room.__path__[0]) for room in (mcutrain.host.shrinking, mcutrain.t
 SOURCES = [path for room in ROOMS for path in room.glob("*.py")]
 INT4_SOURCES = [ROOMS[1] / f"{name}.py" for name in ("gptq", "int4", "moments")]
 FORMATS = {"errors": "e8", "weights": "int8"}  # in which shrunk models are trained, too
-err = Console(stderr=True)
 app = typer.Typer(add_completion=False)
 
 
-@dataclass(frozen=True)
-class Figure:
-    """One accuracy in percent, of a training or of a model; ``plan_bytes`` is RAM by the plan, 0
-    where none counts. ``rule`` is a digest of the code that makes models smaller."""
-
-    case: str
-    method: str
-    group: str
-    seed: int
-    rule: str = ""
-    plan_bytes: int = 0
-    accuracy: float = 0.0
-
-    @property
-    def key(self) -> Figure:
-        return replace(self, plan_bytes=0, accuracy=0.0)
-
-
-def rule(case: str) -> str:
-    """Of the source of what makes models smaller: with another, figures are others."""
-    digest = hashlib.sha256()
-    for path in sorted(INT4_SOURCES if case == "int4" else SOURCES):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:12]
-
-
-class Kept:
-    """The figures that are done, a line of JSON each."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        lines = path.read_text().splitlines() if path.is_file() else []
-        self.figures = [Figure(**json.loads(line)) for line in lines]
-
-    def of(self, case: str) -> list[Figure]:
-        return [f for f in self.figures if f.case == case and f.rule == rule(case)]
-
-    def get(self, wanted: Figure, make: Callable[[], tuple[int, float]]) -> None:
-        """Makes the bytes and the accuracy of a figure, unless it is there."""
-        wanted = replace(wanted, rule=rule(wanted.case))
-        if any(f.key == wanted.key for f in self.figures):
-            return
-        plan_bytes, accuracy = make()
-        found = replace(wanted, plan_bytes=plan_bytes, accuracy=accuracy)
-        self.figures.append(found)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a") as file:
-            file.write(json.dumps(asdict(found)) + "\n")
-        err.print(
-            f"{found.case}, seed {found.seed} {found.group}: {found.method}, {accuracy:.2f} %"
-        )
-
-
-def adapted(
-    request: Request, model: Model, data: Dataset, epochs: int, seed: int
-) -> tuple[int, float]:
-    """RAM of the plan, and accuracy on the test samples behind a training as the product does it
-    without options: at a rate that it finds."""
-    plan = request.plan_of(model)
-    options = TrainingOptions(epochs, None, seed=seed)
-    options = replace(options, rate=found_rate(plan, 0, data, options))
-    with in_process(plan) as runner:
-        result = train(plan, data, runner, options, lambda progress: None)
-    assert result.after is not None
-    return cost_of(plan, False).sram, 100 * result.after
+@cache
+def rule(case: str, method: str) -> str:
+    """Of the source of what a figure comes from: with another, it is another figure. What is
+    trained depends on how a rate is found; only what is smaller on what makes it so."""
+    if method in (INT8, WHOLE, LAST, FOUND):
+        return digest_of(())
+    return digest_of(INT4_SOURCES if case == "int4" else SOURCES)
 
 
 def smaller(request: Request, model: Model, inputs: Inputs, limit: int, seed: int, folder: Path,
@@ -158,13 +92,12 @@ def last_layers(request: Request, model: Model, limit: int) -> Request:
     return small.but(update="head")
 
 
-def found_scheme(request: Request, model: Model, samples: Samples, limit: int, seed: int,
-                 epochs: int, folder: Path) -> Request:  # fmt: skip
+def found_scheme(request: Request, model: Model, samples: Samples, limit: int, plan: SearchPlan,
+                 folder: Path) -> Request:  # fmt: skip
     """The whole model with the scheme that `mcutrain search` finds for ``limit`` bytes, in the
     formats that a shrunk one has."""
     small = request.without({"update"}).but(**FORMATS)
     npz = write_npz(folder / "data.npz", model, samples)
-    plan = SearchPlan(24, 4, 2, epochs, seed=seed)
     job = SearchJob(small, npz, Limits(limit), plan, share=0.5, output=folder / "found.toml")
     found = run_search(job, SILENT, COMMAND)
     return small.but(update=parse_scheme(str(found.output), model))
@@ -210,8 +143,8 @@ class Comparison:
 
     @cached_property
     def found(self) -> Request:
-        return found_scheme(self.request, self.model, self.samples, self.limit, self.seed,
-                            self.epochs, self.folder)  # fmt: skip
+        plan = SearchPlan(24, 4, 2, self.epochs, seed=self.seed)
+        return found_scheme(self.request, self.model, self.samples, self.limit, plan, self.folder)
 
     def measure(self, kept: Kept, data: Dataset, group: str, has_search: bool) -> None:
         """Accuracies behind trainings on the same data."""
@@ -304,29 +237,12 @@ five others from 35 windows, and the other way round.""",
 }
 
 
-def table(figures: Sequence[Figure]) -> Iterator[str]:
-    """Markdown: a row for each method, compared in pairs with the first."""
-    yield "| model | bytes | accuracy, % | difference | n |"
-    yield "|---|---|---|---|---|"
-    methods = [m for m in METHODS if any(f.method == m for f in figures)]
-    first = methods[0]
-    base = {(f.group, f.seed): f.accuracy for f in figures if f.method == first}
-    for method in methods:
-        mine = [f for f in figures if f.method == method]
-        mean, most = np.mean([f.accuracy for f in mine]), max(f.plan_bytes for f in mine)
-        gaps = [f.accuracy - base[f.group, f.seed] for f in mine if (f.group, f.seed) in base]
-        error = np.std(gaps, ddof=1) / np.sqrt(len(gaps)) if len(gaps) > 1 else np.nan
-        told = "" if method == first else f"{np.mean(gaps):+.2f} ± {error:.2f}"
-        bytes_ = f"{most:,}" if most else "-"
-        yield f"| {method} | {bytes_} | {mean:.2f} | {told} | {len(mine)} |"
-
-
 def section(kept: Kept) -> str:
     """What docs/accuracy.md says of the figures that there are."""
     lines = [INTRODUCTION]
     for case in CASES:
         if figures := kept.of(case):
-            lines += ["", WORDS[case], "", *table(figures)]
+            lines += ["", WORDS[case], "", *table(figures, METHODS)]
     return "\n".join(lines)
 
 
@@ -341,7 +257,7 @@ def main(
 ) -> None:
     """Models made smaller, beside the whole ones."""
     how = How(1 if short else seeds, search, short, SHORT if short else FOLDER)
-    kept = Kept(how.folder.with_suffix(".jsonl"))
+    kept = Kept(how.folder.with_suffix(".jsonl"), rule)
     for name in names or CASES:
         if name not in CASES:
             raise typer.BadParameter(f"'{name}': there are {', '.join(CASES)}")

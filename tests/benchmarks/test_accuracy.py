@@ -17,12 +17,13 @@ from tests.support.marks import exhaustive
 
 pytest.importorskip("torch", reason="the yardsticks need PyTorch: pip install .[benchmarks]")
 
-from benchmarks import overall, search, shrinking
+from benchmarks import designing, overall, search, shrinking
 from benchmarks.__main__ import OTHERS, TASKS, TaskNamed
 from benchmarks.comparison import run_task
 from benchmarks.data.fetch import DataUnavailable
 from benchmarks.data.watch import EXAMPLE, load_people, split
 from benchmarks.document import put_section
+from benchmarks.figures import Figure, Kept, table
 from benchmarks.gaps import Gap, Verdict
 from benchmarks.latents import tail
 from benchmarks.methods import (
@@ -272,7 +273,7 @@ def test_a_shortened_search_is_compared(tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.slow
 @pytest.mark.parametrize("case", shrinking.CASES)
 def test_a_shortened_shrinking_is_compared(case: str, tmp_path: Path) -> None:
-    kept = shrinking.Kept(tmp_path / "figures.jsonl")
+    kept = Kept(tmp_path / "figures.jsonl", shrinking.rule)
     try:
         shrinking.CASES[case](kept, shrinking.How(1, False, True, tmp_path))
     except DataUnavailable as reason:
@@ -281,5 +282,55 @@ def test_a_shortened_shrinking_is_compared(case: str, tmp_path: Path) -> None:
     small = [f for f in kept.of(case) if f.method == shrinking.SMALL]
 
     assert all(0 < f.plan_bytes <= limits[case] for f in small)
-    assert shrinking.Kept(kept.path).figures == kept.figures
+    assert Kept(kept.path, shrinking.rule).figures == kept.figures
     assert re.search(r"^\| .* \d+\.\d+ \|", shrinking.section(kept), re.M)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.slow
+@pytest.mark.parametrize("case", designing.TASKS)
+def test_a_shortened_design_is_compared(case: str, tmp_path: Path) -> None:
+    kept = Kept(tmp_path / "figures.jsonl", designing.rule)
+    try:
+        designing.measure(kept, case, designing.How(1, True, tmp_path))
+    except DataUnavailable as reason:
+        pytest.skip(str(reason))
+
+    assert all(0 < f.plan_bytes <= designing.TASKS[case].limit for f in kept.of(case))
+    assert kept.figures[0].method.startswith("designed: ")
+    assert 3 <= len(kept.figures) <= 4
+
+
+ERRORS = [("designed", (4.0, 4.5)), ("shrunk (twice)", (8.0, 9.0)), ("by hand", (5.0, 3.0))]
+
+
+def test_small_models_are_compared_in_pairs_with_the_first() -> None:
+    figures = [
+        Figure("vibration", method, str(group), seed, "", 100 * (seed + 1), value + group)
+        for method, values in ERRORS
+        for seed, value in enumerate(values)
+        for group in (1, 2)
+    ]
+    rows = [*table(figures, [m for m, _ in ERRORS], "error", designing.error)]
+
+    assert rows[2] == "| designed | 200 | 5.75 |  | 4 |"
+    assert rows[3] == "| shrunk (twice) | 200 | 10.00 | +4.25 ± 0.25 | 4 |"
+    assert [*designing.verdict("vibration", figures)] == [
+        "The designed net is better than shrunk.",
+        "Chance alone could make the difference to by hand.",
+    ]
+    first = next(designing.verdict("watch", figures))
+    assert first == "The designed net is worse than shrunk."
+
+
+def test_figures_of_another_code_are_made_again(tmp_path: Path) -> None:
+    rules = ["first"]
+    kept = Kept(tmp_path / "figures.jsonl", lambda case, method: rules[-1])
+    wanted = Figure("watch", "designed", "1", 0)
+    kept.get(wanted, lambda: (10, 1.0))
+    kept.get(wanted, lambda: (10, 2.0))
+    rules.append("second")
+    kept.get(wanted, lambda: (10, 3.0))
+
+    assert [f.value for f in kept.of("watch")] == [3.0]
+    assert [f.value for f in kept.figures] == [1.0, 3.0]
