@@ -102,6 +102,7 @@ def squares_plan(part: Model, options: PlanOptions, scheme: str | Scheme) -> Tra
         DEFAULT_OPTIONS,
         update=scheme,
         loss=SQUARED_ERROR,
+        headroom=1,  # its outputs are the model's own, and what it learns goes back into its quanta
         sequence_length=options.sequence_length,
     )
     return make_plan(part, asked, GENERIC, thorough=False)
