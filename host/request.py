@@ -78,6 +78,8 @@ class Request:
                 )
         kept = {each.name for each in learning_fields()} - (MAY_CHANGE & self.given)
         learned = {name: getattr(found.options, name) for name in kept}
+        # The file's head has the room that it was given when its training began.
+        learned["headroom"] = 1
         options = replace(self.options, update=stored.scheme, **learned)
         return replace(self, options=options, given=self.given | found.given, resumes=True)
 

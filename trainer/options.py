@@ -25,6 +25,7 @@ OPTIMISED_FOR = (SPEED, SIZE)
 FROZEN = INT8, INT4 = "int8", "int4"
 LEARNS, FORMATS, PLACEMENT = "What learns", "Formats", "Memory"  # panels of a help page
 PRECONDITIONS = OFF, INPUTS = "off", "inputs"
+HEADROOMS = 1, 2, 4, 8
 KEY = "option"  # of the metadata of a field
 
 
@@ -155,6 +156,17 @@ class PlanOptions:
             f"classes at several positions is pixelwise. Default: {CROSS_ENTROPY}.",
             choices=LOSSES,
             metavar="LOSS",
+        ),
+    )
+    headroom: int | None = field(
+        default=None,
+        metadata=option(
+            LEARNS,
+            "Let the weights of the head grow N times beyond those of the file, in quanta that are "
+            "as much coarser: 1, 2, 4 or 8. A new head has its own. Default: 4 where the head alone "
+            "learns with --loss mse, else 1.",
+            metavar="N",
+            least=1,
         ),
     )
     class_weights: str | None = field(

@@ -13,6 +13,7 @@ from mcutrain.trainer.formats import DEFAULT_FORMATS, Formats
 from mcutrain.trainer.graph.graph import Graph
 from mcutrain.trainer.graph.op import ErrorTensor, Node, variant_for
 from mcutrain.trainer.graph.tensor import DType, Role, Tensor
+from mcutrain.trainer.headroom import with_headroom
 from mcutrain.trainer.latent import find_latent
 from mcutrain.trainer.losses import (
     add_loss,
@@ -170,7 +171,7 @@ def with_head(model: Model, options: PlanOptions) -> tuple[Model, Scheme, Tensor
             "zero: let the head learn (head = true), or keep the old one"
         )
     active = class_count(classes or old_classes, options.loss) if spare else None
-    return model, scheme, active
+    return with_headroom(model, options, scheme), scheme, active
 
 
 @dataclass(frozen=True)

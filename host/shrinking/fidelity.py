@@ -106,6 +106,7 @@ def squares_plan(
         DEFAULT_OPTIONS,
         update=scheme,
         loss=SQUARED_ERROR,
+        headroom=1,  # its outputs are the model's own, and what it learns goes back into its quanta
         sequence_length=options.sequence_length,
     )
     if as_gradients:

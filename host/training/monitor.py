@@ -151,12 +151,14 @@ class Monitor:
 
     def _of_weights(self, after: Look) -> list[Finding]:
         found = []
+        head = layer_names(self.plan)[self.plan.task.logits]
         for name, share in after.weights_at_limit.items():
             was = self.before.weights_at_limit[name]
             if share - was > WEIGHTS_GROWTH:
+                room = ", or give a greater --headroom" if name == head else ""
                 text = (
                     f"{name}: {100 * share:.1f} % of the learned weights are at the limits of int8 "
-                    f"({100 * was:.1f} % before) and cannot grow: lower --lr"
+                    f"({100 * was:.1f} % before) and cannot grow: lower --lr{room}"
                 )
                 found.append(Finding(name, "weights", share, text))
         return found

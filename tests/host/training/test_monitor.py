@@ -111,7 +111,7 @@ def test_a_rate_far_too_large_saturates_weights(plan: TrainingPlan, data: Datase
 
     assert head.figure > 0.5
     assert head.text.startswith(f"logits: {100 * head.figure:.1f} % of the learned weights are")
-    assert head.text.endswith("lower --lr")
+    assert head.text.endswith("lower --lr, or give a greater --headroom")
 
 
 def test_weights_that_were_at_the_limit_before_are_not_found(
