@@ -163,8 +163,8 @@ class PlanOptions:
         metadata=option(
             LEARNS,
             "Let the weights of the head grow N times beyond those of the file, in quanta that are "
-            "as much coarser: 1, 2, 4 or 8. A new head has its own. Default: 4 where the head alone "
-            "learns with --loss mse, else 1.",
+            "as much coarser: 1, 2, 4 or 8. A new head has its own. Default: 4 where the head "
+            "alone learns with --loss mse, else 1.",
             metavar="N",
             least=1,
         ),
