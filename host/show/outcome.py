@@ -107,7 +107,9 @@ def notes(outcome: Outcome) -> list[str]:
         said.append(outcome.job.budget.told())
     if guard := result.guarded or outcome.job.decision:
         said.append(guard.told())
-    said += result.yardstick.told(result.metric, result.after, outcome.plan.classes > 0)
+    said += result.yardstick.told(
+        result.metric, result.before, result.after, outcome.plan.classes > 0
+    )
     if result.findings is not None:
         found = [finding.text for finding in result.findings] or ["nothing to report"]
         said += [f"saturation: {text}" for text in found]

@@ -37,7 +37,7 @@ from mcutrain.host.training.reporter import Reporter
 from mcutrain.trainer.errors import DataError, Error, ModelError
 from mcutrain.trainer.model import Model
 from mcutrain.trainer.notes import Note
-from mcutrain.trainer.options import INT4, Effect
+from mcutrain.trainer.options import INT4, RECONSTRUCTION, Effect
 from mcutrain.trainer.plan import ARITHMETIC_VERSION
 from mcutrain.trainer.shrinking.file import write_cut
 
@@ -286,7 +286,8 @@ def told(ready: Ready, shrinking: Shrinking, small: Smaller, report: Report) -> 
         job.instructions, small.options, groups_kept(shrinking, small),
         shrinking.groups.stays, prices(ready, small), small.stages, training, curve(small),
         len(ready.inputs.held_x), len(ready.inputs.x), small.distillation,
-        command(job, small.request), tuple(ready.notes()), built=built(job, small),
+        command(job, small, ready.inputs.y is not None), tuple(ready.notes()),
+        built=built(job, small),
     )  # fmt: skip
 
 
@@ -340,9 +341,13 @@ def curve(small: Smaller) -> tuple[Point, ...]:
     )
 
 
-def command(job: ShrinkJob, request: Request) -> str:
-    """What trains the new file as it was planned."""
+def command(job: ShrinkJob, small: Smaller, has_labels: bool) -> str:
+    """What trains the new file as it was planned; by the samples alone where there are no labels
+    and it gives back what it is given."""
+    request, model = small.request, small.model
     options = replace(request.options, flash=None, class_names=()).arguments()
+    if not (has_labels or "loss" in request.given) and model.classes == model.input.type.size:
+        options.append(f"--loss {RECONSTRUCTION}")
     words = ["mcutrain", "train", str(job.output), "--data", str(job.data)]
     words += ["--update", str(job.scheme) if job.search else request.options.update_name]
     if job.builder.builds:

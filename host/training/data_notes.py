@@ -66,6 +66,12 @@ def sample_notes(arrays: Mapping[str, Array], unfit: Collection[str]) -> Iterato
     if len(arrays["x_train"]) == 1:
         text = "x_train holds one sample: no more than that sample can be learned"
         yield Note("x_train", "one sample", 1.0, text, WARNING)
+    elif (arrays["x_train"] == arrays["x_train"][:1]).all() and "x_train" not in unfit:
+        text = (
+            f"all {len(arrays['x_train']):,} samples of x_train are alike: nothing in them tells "
+            "one answer from another"
+        )
+        yield Note("x_train", "samples alike", 1.0, text, WARNING)
     test = arrays["x_test"]
     if len(test) < FEW_SAMPLES:
         text = (

@@ -63,26 +63,43 @@ class Yardstick:
             "balanced_accuracy_after": self.balanced.get("after"),
         }
 
-    def told(self, metric: str, after: float | None, has_labels: bool) -> Iterator[str]:
-        """What is to be said of the metric ``after`` training."""
-        if self.constant is None or after is None:
+    def told(
+        self, metric: str, before: float | None, after: float | None, has_labels: bool
+    ) -> Iterator[str]:
+        """What is to be said of the metric ``after`` training, beside that ``before``."""
+        if after is None:
+            return
+        if before is not None and before != after and (after < before) == has_labels:
+            was, now = shown(before, has_labels), shown(after, has_labels)
+            yield (
+                f"warning: {metric} of the test samples is worse than before, {now} in place of "
+                f"{was}: what was learned from may be unlike them; look at the data, or keep the "
+                "model as it was"
+            )
+        if self.constant is None:
             return
         if self.constant.is_uneven:
-            shown = (f"{100 * self.balanced[phase]:.1f} %" for phase in ("before", "after"))
+            phases = (shown(self.balanced[phase], True) for phase in ("before", "after"))
             yield "balanced accuracy, the mean of each class's own: {} before, {} after".format(
-                *shown
+                *phases
             )
         if self.is_chance(after):
-            ours, one = (
-                f"{100 * v:.1f} %" if has_labels else f"{v:.4g}"
-                for v in (after, self.constant.metric)
-            )
-            beside = ", within chance," if has_labels else ""
+            ours, one = (shown(v, has_labels) for v in (after, self.constant.metric))
+            is_near = after >= 2 * self.constant.metric - self.constant.bound
+            beside = ", within chance," if has_labels and is_near else ""
             yield (
                 f"warning: {metric} {ours} is{beside} no better than one answer for all test "
                 f"samples ({one}): look at the data, or try another --lr, more --epochs, or more "
                 "layers (--update)"
             )
+
+
+def shown(metric: float, is_share: bool) -> str:
+    """
+    >>> shown(0.5, True), shown(0.01234567, False)
+    ('50.0 %', '0.01235')
+    """
+    return f"{100 * metric:.1f} %" if is_share else f"{metric:.4g}"
 
 
 def balanced_bound(counts: Collection[int]) -> float:

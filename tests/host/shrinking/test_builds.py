@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from mcutrain.host.boards import chip_of
-from mcutrain.host.building.firmware import build, constant_bytes
+from mcutrain.host.building.firmware import build
+from mcutrain.host.building.source import constant_bytes
 from mcutrain.host.building.target import Target
 from mcutrain.host.cost import measured
 from mcutrain.host.request import Request

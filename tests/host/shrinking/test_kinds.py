@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mcutrain.host.building.firmware import constant_bytes
+from mcutrain.host.building.source import constant_bytes
 from mcutrain.host.request import Request
 from mcutrain.host.shrinking.job import ShrinkJob, prepared, run_shrink
 from mcutrain.host.training.reporter import SILENT
 from mcutrain.trainer.errors import ModelError
 from mcutrain.trainer.tflite.reader import load
+from tests.support.autoencoder import autoencoder
 from tests.support.file_parts import parts
 from tests.support.micro import Micro
 from tests.support.model_maker import ModelMaker
@@ -64,6 +65,16 @@ def test_a_model_that_keeps_states_is_cut_and_told(tmp_path: Path, length: int) 
     assert "--sequence-length N" in str(note)
     # tflite-micro reads the file, too.
     assert Micro(job.output.read_bytes()).run(np.zeros(small.input.type.shape, np.int8))
+
+
+def test_what_gives_back_its_input_is_trained_by_that(tmp_path: Path) -> None:
+    """Of 40 inputs without labels."""
+    path, data = tmp_path / "auto.tflite", tmp_path / "x.npz"
+    path.write_bytes(autoencoder())
+    rng = np.random.default_rng(0)
+    np.savez(data, x_train=rng.integers(-128, 128, (40, 12)).astype(np.int8))
+    job = ShrinkJob(Request.of(path, "full"), data, 300, output=tmp_path / "out.tflite", steps=32)
+    assert run_shrink(job, SILENT).command.endswith("--loss reconstruction")
 
 
 @pytest.mark.exhaustive

@@ -63,6 +63,8 @@ def test_a_test_of_three_samples() -> None:
 
 def test_a_training_sample_that_is_the_only_one() -> None:
     assert kinds_of_samples(x_train=samples()["x_train"][:1]) == ["x_train: one sample"]
+    alike = np.repeat(samples()["x_train"][:1], 20, axis=0)
+    assert kinds_of_samples(x_train=alike) == ["x_train: samples alike"]
 
 
 def test_test_samples_that_are_training_samples() -> None:

@@ -38,7 +38,7 @@ def said(
     yardstick = Yardstick(constant_answer(plan or plan_of("cross-entropy"), data))
     yardstick.balanced.update(before=0.25, after=after if balanced is None else balanced)
     metric = "mse" if plan else "accuracy"
-    return list(yardstick.told(metric, after, has_labels=plan is None))
+    return list(yardstick.told(metric, None, after, has_labels=plan is None))
 
 
 def test_an_accuracy_of_chance_is_not_silent() -> None:
@@ -108,3 +108,22 @@ def test_a_run_has_both_figures() -> None:
     # All samples are the same, so one of the three classes is right.
     assert found["balanced_accuracy_after"] in (0.0, 1 / 3)
     assert found["balanced_accuracy_before"] in (0.0, 1 / 3)
+
+
+@pytest.mark.parametrize("values", [(0.5, 0.4), (0.4, 0.5)])
+def test_a_figure_that_is_worse_than_before_is_not_silent(values: tuple[float, float]) -> None:
+    told = Yardstick().told
+    is_worse = values == (0.5, 0.4)
+
+    said = [*told("accuracy", *values, has_labels=True)]
+    assert len(said) == is_worse
+    assert all("is worse than before, 40.0 % in place of 50.0 %" in line for line in said)
+    said = [*told("mse", *values, has_labels=False)]
+    assert len(said) != is_worse
+    assert all("is worse than before, 0.5 in place of 0.4" in line for line in said)
+    assert [*told("mse", 0.5, 0.5, has_labels=False), *told("mse", None, 0.5, False)] == []
+
+
+def test_far_below_chance_is_not_within_it() -> None:
+    (line,) = said(labelled(*[0, 1, 2, 3] * 25), 0.02)
+    assert line.startswith("warning: accuracy 2.0 % is no better than one answer for all test")
