@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +83,9 @@ class TaskRow:
 
 
 def rows_of(task: Task, runs: list[BenchmarkRun]) -> list[TaskRow]:
-    rows = []
+    """A score below 0, such as the explained variance of a run that diverges, counts as 0: one
+    diverged run would be all that a mean tells."""
+    rows, runs = [], [replace(run, after=max(run.after, 0.0)) for run in runs]
     for scheme in task.schemes:
         if task.group_rows:
             rows += [TaskRow.of(scheme, group, runs) for group in task.groups]
