@@ -47,6 +47,7 @@ FLOORS = {
         {"formats", "model", "nibbles", "variants"},
         {
             "autodiff",
+            "headroom",
             "losses",
             "packing",
             "plan_notes",

@@ -227,7 +227,7 @@ def test_the_state_lies_as_specified(plan: TrainingPlan) -> None:
 
 
 def test_the_files_that_a_build_hash_covers_are_as_specified() -> None:
-    build = (ROOT / "host" / "building" / "firmware.py").read_text(encoding="utf-8")
+    build = (ROOT / "host" / "building" / "source.py").read_text(encoding="utf-8")
     (suffixes,) = re.findall(r"path\.suffix in \((.*?)\)", build)
 
     named = re.search(r"content of each (.*?) file below\s+`firmware/`", SPEC, re.S)
