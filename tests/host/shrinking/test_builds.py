@@ -197,7 +197,8 @@ def test_the_flash_of_weights_of_four_bits_is_that_of_the_finished_file(
     assert promised is not None
     cost = promised.told["cut"]["price"]["cost"]
 
-    assert constant_bytes(plan) == found.prices[-1].cost.constants == cost["constants"]
+    # Tables that come out equal are stored once, which only the finished weights tell.
+    assert constant_bytes(plan) == found.prices[-1].cost.constants <= cost["constants"]
     assert constant_bytes(plan) <= whole - 400 and nibble_layers(plan.operations)
     assert plan.memory.arena_bytes <= cost["arena"]
 
