@@ -17,7 +17,7 @@ from benchmarks.runs import in_parallel
 from benchmarks.store import BenchmarkRun, Store
 from benchmarks.task import Task
 
-TASKS = ("digits", "hapt", "vibration", "watch")
+TASKS = ("digits", "hapt", "machine", "vibration", "watch")
 INTRODUCTION = """\
 The default and the same with `--precondition inputs`, on the pairs of the tasks' tables: what the
 option is worth in points, and what each is behind the best float practice. Each run has the rate
