@@ -22,7 +22,7 @@ from mcutrain.trainer.training_state import TrainingState, resumed
 FORMATS = tuple(each.name for each in fields(Formats))
 # What begins a training anew, though the file holds one that could go on.
 ANEW = {"update", "classes"}
-MAY_CHANGE = {"class_names", "absent"}  # where a training goes on
+MAY_CHANGE = {"class_names", "absent", "headroom"}  # where a training goes on
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ def run_evaluation(job: EvaluationJob, reporter: Reporter) -> Evaluated:
         return evaluated_on_flash(job, job.flash_image, target, reporter)
     saved = None if job.state is None else SavedState.read(job.state)
     if saved is None:
-        request = job.request.resolved()
+        request = job.request.resolved().but(headroom=1)  # the file as it is
     else:
         names = job.request.options.class_names or None
         request = saved.request(job.request.model).but(class_names=names)

@@ -13,15 +13,18 @@ from rich.console import Console
 
 from mcutrain.host.cli.reporter import ConsoleReporter
 from mcutrain.host.request import Request, read_class_names
+from mcutrain.host.training.evaluate_command import EvaluationJob, run_evaluation
 from mcutrain.host.training.export import export_saved, export_state
 from mcutrain.host.training.job import Outcome, TrainingJob
+from mcutrain.host.training.reporter import SILENT
 from mcutrain.host.training.run import run_job
 from mcutrain.host.training.state import save_state
 from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.host.training.verify import Verifier
 from mcutrain.trainer.errors import DataError, ModelError
 from mcutrain.trainer.interpreter import Interpreter, pack_state, unpack_state
-from mcutrain.trainer.options import Scheme
+from mcutrain.trainer.options import PlanOptions, Scheme
+from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import load
 from mcutrain.trainer.training_state import TrainingState
 from tests.support.small_models import CLASSES, SHAPE, write_dataset
@@ -273,3 +276,24 @@ def test_a_model_in_a_file_keeps_its_state(model: Path, data: Path, tmp_path: Pa
 
     assert load(path).training_state is not None
     assert load(tmp_path / "f.tflite").training_state is None
+
+
+def test_an_evaluation_is_of_the_file_and_not_of_a_head_with_room(
+    model: Path, tmp_path: Path
+) -> None:
+    data = values_data(tmp_path / "values.npz")
+    request = Request.of(model, loss="mse")
+    found = run_evaluation(EvaluationJob(request, data), SILENT).found
+    plain, roomy = (make_plan(load(model), PlanOptions(loss="mse", headroom=n)) for n in (1, None))
+    samples = np.load(data)["x_test"]
+    wanted, other = (
+        [Interpreter(plan).infer(x.reshape(plan.task.input.type.shape)) for x in samples]
+        for plan in (plain, roomy)
+    )
+    targets = np.load(data)["y_test"].astype(int)
+    scale = plain.task.logits.type.scale
+
+    def mse(outputs: list[Any]) -> float:
+        return float(np.mean((np.stack(outputs).astype(int) - targets) ** 2)) * scale**2
+
+    assert found.figure == pytest.approx(mse(wanted)) != pytest.approx(mse(other))
