@@ -28,7 +28,7 @@ from tests.support.paths import ROOT, WATCH
 DOCS = ROOT / "docs"
 TEXT = README.read_text(encoding="utf-8")
 # Beside `train` the commands run as printed. It is given the rate that it finds by itself.
-FOUND_RATE = ("--lr", "0.0625", "--no-guard")
+FOUND_RATE = ("--lr", "0.125", "--no-guard")
 # `mcutrain demo` trains a thousand steps on an emulator: tests of host/cli/demo.py and make demo.
 RUN_ELSEWHERE = ("demo", "verify")  # verify needs a firmware
 
