@@ -18,23 +18,25 @@ from mcutrain.host.training.runner import Runner
 from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.trainer.formats import Formats
 from mcutrain.trainer.graph.tensor import Array
+from mcutrain.trainer.options import INPUTS, RECONSTRUCTION
 from mcutrain.trainer.training_plan import TrainingPlan
 
 torch.set_num_threads(1)  # at batch 1 more of them are slower; processes share the cores
 
 DEFAULT = "default"  # integer training with no option given: the product finds the rate
-PRECONDITIONED = "default, preconditioned"  # the same with --precondition inputs
+NOT_PRECONDITIONED = "default, not preconditioned"  # the same with --precondition off
+RATE_FOUND = (DEFAULT, NOT_PRECONDITIONED)
 INTEGER = "integer"
 FLOAT32 = "float32"
 FLOAT_BACKWARD = "float backward"
 NEAREST = "int8 nearest"
 BEST_FLOAT = "best float"  # float32 by the optimiser, batch and rate that are best
-# The yardsticks at the rate that the product found for the same group and seed.
+# The yardsticks at the rate that the product found, not preconditioned, for this group and seed.
 FOUND_FLOAT32, FOUND_FLOAT_BACKWARD = "float32, found rate", "float backward, found rate"
 AT_FOUND_RATE = (FOUND_FLOAT32, FOUND_FLOAT_BACKWARD)
 FORMATS = {
-    DEFAULT: Formats(),
-    PRECONDITIONED: Formats(precondition="inputs"),
+    DEFAULT: Formats(precondition=INPUTS),
+    NOT_PRECONDITIONED: Formats(),
     INTEGER: Formats(),
     "E8 errors": Formats(errors="e8"),
     "int8 weights": Formats(weights="int8"),
@@ -50,7 +52,16 @@ YARDSTICKS = {
     FOUND_FLOAT_BACKWARD: Method.FLOAT_BACKWARD,
 }
 METHODS = (*FORMATS, *YARDSTICKS)
-ALWAYS = (DEFAULT, INTEGER, *YARDSTICKS)  # the others are formats, which a task may ask for
+# The others are formats, which a task may ask for.
+ALWAYS = (DEFAULT, NOT_PRECONDITIONED, INTEGER, *YARDSTICKS)
+
+
+def formats_of(method: str, loss: str) -> Formats:
+    """In which a method trains; a yardstick's plan has the usual ones. By default, what
+    reconstructs its input is not preconditioned."""
+    if method == DEFAULT and loss == RECONSTRUCTION:
+        method = NOT_PRECONDITIONED
+    return FORMATS.get(method, Formats())
 
 
 @dataclass(frozen=True)
