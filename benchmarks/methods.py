@@ -16,9 +16,9 @@ from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.loop import train
 from mcutrain.host.training.runner import Runner
 from mcutrain.host.training.training_options import TrainingOptions
-from mcutrain.trainer.formats import Formats
+from mcutrain.trainer.formats import PLAIN, Formats
 from mcutrain.trainer.graph.tensor import Array
-from mcutrain.trainer.options import INPUTS, RECONSTRUCTION
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.training_plan import TrainingPlan
 
 torch.set_num_threads(1)  # at batch 1 more of them are slower; processes share the cores
@@ -35,7 +35,6 @@ BEST_FLOAT = "best float"  # float32 by the optimiser, batch and rate that are b
 FOUND_FLOAT32, FOUND_FLOAT_BACKWARD = "float32, found rate", "float backward, found rate"
 AT_FOUND_RATE = (FOUND_FLOAT32, FOUND_FLOAT_BACKWARD)
 FORMATS = {
-    DEFAULT: Formats(precondition=INPUTS),
     NOT_PRECONDITIONED: Formats(),
     INTEGER: Formats(),
     "E8 errors": Formats(errors="e8"),
@@ -51,17 +50,16 @@ YARDSTICKS = {
     FOUND_FLOAT32: Method.FLOAT32,
     FOUND_FLOAT_BACKWARD: Method.FLOAT_BACKWARD,
 }
-METHODS = (*FORMATS, *YARDSTICKS)
+INTEGERS = (DEFAULT, *FORMATS)  # ways to train in integers
+METHODS = (*INTEGERS, *YARDSTICKS)
 # The others are formats, which a task may ask for.
 ALWAYS = (DEFAULT, NOT_PRECONDITIONED, INTEGER, *YARDSTICKS)
 
 
 def formats_of(method: str, loss: str) -> Formats:
-    """In which a method trains; a yardstick's plan has the usual ones. By default, what
-    reconstructs its input is not preconditioned."""
-    if method == DEFAULT and loss == RECONSTRUCTION:
-        method = NOT_PRECONDITIONED
-    return FORMATS.get(method, Formats())
+    """In which a method trains. The default's are the product's own, which depend on the loss; a
+    yardstick's plan is plain."""
+    return Formats.of(PlanOptions(loss=loss)) if method == DEFAULT else FORMATS.get(method, PLAIN)
 
 
 @dataclass(frozen=True)

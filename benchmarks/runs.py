@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from benchmarks.latents import Tail
-from benchmarks.methods import FORMATS, RATE_FOUND, YARDSTICKS, formats_of, measure_integer
+from benchmarks.methods import INTEGERS, RATE_FOUND, YARDSTICKS, formats_of, measure_integer
 from benchmarks.product import found_rate, rule_digest
 from benchmarks.stacked import StackedRun, runs_of_stack, train_stack, untrained
 from benchmarks.store import BenchmarkRun, Store
@@ -133,7 +133,7 @@ def parts(runs: Iterable[BenchmarkRun]) -> Iterator[list[BenchmarkRun]]:
         way = YARDSTICKS.get(run.method, run.method)
         alike.setdefault((run.scheme, way, run.batch), []).append(run)
     for found in alike.values():
-        size = INTEGER_PART if found[0].method in FORMATS else FLOAT_PART
+        size = INTEGER_PART if found[0].method in INTEGERS else FLOAT_PART
         yield from (found[k : k + size] for k in range(0, len(found), size))
 
 
@@ -158,7 +158,7 @@ def execute(task_of: TaskOf, wanted: list[BenchmarkRun]) -> list[BenchmarkRun]:
     method, task, done = wanted[0].method, _task(task_of), list[BenchmarkRun]()
     for pairs in by_plan.values():
         plan = pairs[0][1].tail.plan_of(formats_of(method, task.loss))
-        train = integer_runs if method in FORMATS else float_runs
+        train = integer_runs if method in INTEGERS else float_runs
         done += train(task, plan, pairs)
     return done
 
