@@ -146,7 +146,7 @@ def test_seeds_are_added_while_a_row_is_undecided_and_runs_are_kept(tmp_path: Pa
 
 def test_a_limit_of_seeds_is_kept() -> None:
     task = TaskNamed("watch", most_seeds=2)()
-    more = TaskNamed("watch", most_seeds=5)()
+    more = TaskNamed("machine", most_seeds=5)()
 
     assert (task.seeds, task.most_seeds) == (2, 2)
     assert (more.seeds, more.most_seeds) == (3, 5)
