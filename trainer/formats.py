@@ -43,7 +43,8 @@ class Formats:
                 )
         if self.precondition not in PRECONDITIONS:
             raise SchemeError(
-                f"--precondition {self.precondition}: take one of {', '.join((AUTO, *PRECONDITIONS))}"
+                f"--precondition {self.precondition}: take one of "
+                f"{', '.join((AUTO, *PRECONDITIONS))}"
             )
         if type(self.accumulate) is not int or not 1 <= self.accumulate <= MAX_ACCUMULATE:
             raise SchemeError(
@@ -76,6 +77,8 @@ class Formats:
         for weights in (w for w in WEIGHTS if w != self.weights):
             yield "weights", replace(self, weights=weights)
         yield "accumulate", replace(self, accumulate=1 if self.has_sums else 8)
+        for way in (p for p in PRECONDITIONS if p != self.precondition):
+            yield "precondition", replace(self, precondition=way)
 
     @property
     def error(self) -> ErrorFormat:

@@ -21,6 +21,7 @@ from mcutrain.trainer.ops.error import E8, E12
 from mcutrain.trainer.ops.sgd import (
     BIAS_MAX,
     FRACTION,
+    INPUT_SHIFT,
     STEP_MAX,
     SUM,
     LearningRate,
@@ -421,6 +422,9 @@ def test_prices_are_those_of_the_plans_with_the_other_formats(tmp_path: Path) ->
     summed = request.but(accumulate=2).plan()
     total = sum(t.type.nbytes for t in summed.learning.companions.of(SUM).values())
     assert prices["accumulate"]["learned_bytes"] == total == format_bytes(summed)["sums"]
+    shifts = plan.learning.companions.of(INPUT_SHIFT).values()
+    assert prices["precondition"]["value"] == "off"
+    assert -prices["precondition"]["learned_bytes"] >= sum(t.type.nbytes for t in shifts) > 0
     assert format_bytes(plan)["fractions"] == 0
     assert format_bytes(plan)["errors"] >= max(t.type.nbytes for t in plan.errors)
 
