@@ -9,7 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.gaps import Gap, Verdict
-from benchmarks.methods import ALWAYS, AT_FOUND_RATE, BEST_FLOAT, DEFAULT, METHODS, OURS
+from benchmarks.methods import (
+    ALWAYS,
+    AT_FOUND_RATE,
+    BEST_FLOAT,
+    DEFAULT,
+    METHODS,
+    NOT_PRECONDITIONED,
+    OURS,
+    RATE_FOUND,
+)
 from benchmarks.places import BUILD
 from benchmarks.runs import TaskOf, in_parallel
 from benchmarks.store import BenchmarkRun, Store
@@ -45,7 +54,7 @@ def run_task(
     seeds = task.seeds
     while True:
         of_default = train("default", reported_runs(task, tuned, seeds, {}))
-        rates = {pair_of(run): run.found for run in of_default}
+        rates = {pair_of(r): r.found for r in of_default if r.method == NOT_PRECONDITIONED}
         runs = of_default + train(f"{seeds} seeds", reported_runs(task, tuned, seeds, rates))
         if 2 * seeds > task.most_seeds or not is_undecided(task, runs):
             return Comparison(task, tuned, runs)
@@ -62,11 +71,11 @@ def pair_of(run: BenchmarkRun) -> Pair:
 def reported_runs(
     task: Task, tuned: dict[str, Tuned], seeds: int, found: dict[Pair, float]
 ) -> Iterator[BenchmarkRun]:
-    """Those of the default; or, by the rates that it ``found``, of all other methods. Formats
-    beside the usual ones have the first seeds only."""
+    """Those for which the product finds the rate; or, by the rates that it ``found``, of all other
+    methods. Formats beside the usual ones have the first seeds only."""
     for scheme in task.schemes:
         for method in METHODS:
-            if (method == DEFAULT) == bool(found):
+            if (method in RATE_FOUND) == bool(found):
                 continue
             asked = seeds if method in ALWAYS else task.seeds * (method in task.formats)
             for seed in range(asked):
@@ -78,10 +87,10 @@ def reported_runs(
 def asked_run(
     task: Task, scheme: str, group: str, seed: int, method: str, tuned: Tuned, found: float
 ) -> BenchmarkRun:
-    """The default is given no rate."""
+    """What finds its rate is given none."""
     practice = tuned.practice if method == BEST_FLOAT else OURS
     rate = tuned.rate if method == BEST_FLOAT else tuned.same_rate
-    if method in (DEFAULT, *AT_FOUND_RATE):
+    if method in (*RATE_FOUND, *AT_FOUND_RATE):
         rate = found
     return BenchmarkRun(
         task.name, scheme, group, seed, method, rate, task.epochs,

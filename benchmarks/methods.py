@@ -16,25 +16,26 @@ from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.loop import train
 from mcutrain.host.training.runner import Runner
 from mcutrain.host.training.training_options import TrainingOptions
-from mcutrain.trainer.formats import Formats
+from mcutrain.trainer.formats import PLAIN, Formats
 from mcutrain.trainer.graph.tensor import Array
+from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.training_plan import TrainingPlan
 
 torch.set_num_threads(1)  # at batch 1 more of them are slower; processes share the cores
 
 DEFAULT = "default"  # integer training with no option given: the product finds the rate
-PRECONDITIONED = "default, preconditioned"  # the same with --precondition inputs
+NOT_PRECONDITIONED = "default, not preconditioned"  # the same with --precondition off
+RATE_FOUND = (DEFAULT, NOT_PRECONDITIONED)
 INTEGER = "integer"
 FLOAT32 = "float32"
 FLOAT_BACKWARD = "float backward"
 NEAREST = "int8 nearest"
 BEST_FLOAT = "best float"  # float32 by the optimiser, batch and rate that are best
-# The yardsticks at the rate that the product found for the same group and seed.
+# The yardsticks at the rate that the product found, not preconditioned, for this group and seed.
 FOUND_FLOAT32, FOUND_FLOAT_BACKWARD = "float32, found rate", "float backward, found rate"
 AT_FOUND_RATE = (FOUND_FLOAT32, FOUND_FLOAT_BACKWARD)
 FORMATS = {
-    DEFAULT: Formats(),
-    PRECONDITIONED: Formats(precondition="inputs"),
+    NOT_PRECONDITIONED: Formats(),
     INTEGER: Formats(),
     "E8 errors": Formats(errors="e8"),
     "int8 weights": Formats(weights="int8"),
@@ -49,8 +50,16 @@ YARDSTICKS = {
     FOUND_FLOAT32: Method.FLOAT32,
     FOUND_FLOAT_BACKWARD: Method.FLOAT_BACKWARD,
 }
-METHODS = (*FORMATS, *YARDSTICKS)
-ALWAYS = (DEFAULT, INTEGER, *YARDSTICKS)  # the others are formats, which a task may ask for
+INTEGERS = (DEFAULT, *FORMATS)  # ways to train in integers
+METHODS = (*INTEGERS, *YARDSTICKS)
+# The others are formats, which a task may ask for.
+ALWAYS = (DEFAULT, NOT_PRECONDITIONED, INTEGER, *YARDSTICKS)
+
+
+def formats_of(method: str, loss: str) -> Formats:
+    """In which a method trains. The default's are the product's own, which depend on the loss; a
+    yardstick's plan is plain."""
+    return Formats.of(PlanOptions(loss=loss)) if method == DEFAULT else FORMATS.get(method, PLAIN)
 
 
 @dataclass(frozen=True)

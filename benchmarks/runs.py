@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from benchmarks.latents import Tail
-from benchmarks.methods import DEFAULT, FORMATS, PRECONDITIONED, YARDSTICKS, measure_integer
+from benchmarks.methods import INTEGERS, RATE_FOUND, YARDSTICKS, formats_of, measure_integer
 from benchmarks.product import found_rate, rule_digest
 from benchmarks.stacked import StackedRun, runs_of_stack, train_stack, untrained
 from benchmarks.store import BenchmarkRun, Store
@@ -25,7 +25,6 @@ from mcutrain.host.building.library import in_process
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.rates import sample_order
 from mcutrain.host.training.training_options import TrainingOptions
-from mcutrain.trainer.formats import Formats
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.training_plan import TrainingPlan
 
@@ -33,7 +32,6 @@ TaskOf = Callable[[], Task]
 INTEGER_PART, FLOAT_PART = 8, 128  # runs that one process does at a time
 KEPT = 256  # data sets in memory
 SCHEDULE = TrainingOptions().schedule
-RATE_FOUND = (DEFAULT, PRECONDITIONED)  # by the product
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,8 +99,11 @@ def at_most(count: int | None, data: Dataset) -> Dataset:
 
 def with_inputs(task_of: TaskOf, run: BenchmarkRun) -> BenchmarkRun:
     """The run with the digest of what it depends on."""
-    digest = prepared(task_of, run.scheme, run.group, run.seed).digest
-    return replace(run, inputs=digest + (rule_digest() if run.method in RATE_FOUND else ""))
+    inputs = prepared(task_of, run.scheme, run.group, run.seed).digest
+    if run.method in RATE_FOUND:
+        precondition = formats_of(run.method, _task(task_of).loss).precondition
+        inputs += f"{rule_digest()} precondition {precondition}"
+    return replace(run, inputs=inputs)
 
 
 def in_parallel(
@@ -132,7 +133,7 @@ def parts(runs: Iterable[BenchmarkRun]) -> Iterator[list[BenchmarkRun]]:
         way = YARDSTICKS.get(run.method, run.method)
         alike.setdefault((run.scheme, way, run.batch), []).append(run)
     for found in alike.values():
-        size = INTEGER_PART if found[0].method in FORMATS else FLOAT_PART
+        size = INTEGER_PART if found[0].method in INTEGERS else FLOAT_PART
         yield from (found[k : k + size] for k in range(0, len(found), size))
 
 
@@ -154,11 +155,11 @@ def execute(task_of: TaskOf, wanted: list[BenchmarkRun]) -> list[BenchmarkRun]:
     for run in wanted:
         found = prepared(task_of, run.scheme, run.group, run.seed)
         by_plan.setdefault(found.tail.whole.numerics_hash, []).append((run, found))
-    method, done = wanted[0].method, list[BenchmarkRun]()
+    method, task, done = wanted[0].method, _task(task_of), list[BenchmarkRun]()
     for pairs in by_plan.values():
-        plan = pairs[0][1].tail.plan_of(FORMATS.get(method, Formats()))
-        train = integer_runs if method in FORMATS else float_runs
-        done += train(_task(task_of), plan, pairs)
+        plan = pairs[0][1].tail.plan_of(formats_of(method, task.loss))
+        train = integer_runs if method in INTEGERS else float_runs
+        done += train(task, plan, pairs)
     return done
 
 
@@ -189,17 +190,24 @@ def float_runs(
         found.digest: task.score(plan, untrained(plan, method, found.data), found.data)
         for found in {found.digest: found for _, found in pairs}.values()
     }
-    by_length: dict[int, list[tuple[BenchmarkRun, Prepared, StackedRun]]] = {}
+    # One training serves all methods that ask for the same.
+    by_training: dict[tuple[object, ...], list[tuple[BenchmarkRun, Prepared]]] = {}
     for run, found in pairs:
+        key = (run.group, run.seed, run.epochs, run.rate, run.optimiser)
+        by_training.setdefault(key, []).append((run, found))
+    by_length: dict[int, list[tuple[StackedRun, list[tuple[BenchmarkRun, Prepared]]]]] = {}
+    for alike in by_training.values():
+        run, found = alike[0]
         order = found.steps(run.epochs, run.seed)
         stacked = StackedRun(found.data, order, run.rate, run.optimiser)
-        by_length.setdefault(len(order), []).append((run, found, stacked))
+        by_length.setdefault(len(order), []).append((stacked, alike))
     size = runs_of_stack(plan, first.batch)
-    for alike in by_length.values():
-        for k in range(0, len(alike), size):
-            some = alike[k : k + size]
-            stack = [stacked for _, _, stacked in some]
+    for trainings in by_length.values():
+        for k in range(0, len(trainings), size):
+            some = trainings[k : k + size]
+            stack = [stacked for stacked, _ in some]
             all_outputs = train_stack(plan, method, stack, SCHEDULE, first.batch)
-            for (run, found, _), outputs in zip(some, all_outputs, strict=True):
-                after = task.score(plan, outputs, found.data)
-                yield replace(run, before=before[found.digest], after=after, found=run.rate)
+            for (_, alike), outputs in zip(some, all_outputs, strict=True):
+                after = task.score(plan, outputs, alike[0][1].data)
+                for run, found in alike:
+                    yield replace(run, before=before[found.digest], after=after, found=run.rate)

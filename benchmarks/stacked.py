@@ -25,7 +25,7 @@ from mcutrain.trainer.training_plan import TrainingPlan
 MOST = 128  # runs of a stack
 STACK_BYTES = 2**29  # about what the activations of a step of a stack may take
 OF_ACTIVATION = 16  # bytes: its float32, the integers it comes from, its error
-TESTED = 512  # samples of all runs together that are tested at once
+TESTED = 64  # samples of all runs together that are tested at once: as many as caches hold
 
 
 @dataclass(frozen=True)

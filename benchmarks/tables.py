@@ -21,6 +21,8 @@ from benchmarks.methods import (
     FOUND_FLOAT_BACKWARD,
     INTEGER,
     NEAREST,
+    NOT_PRECONDITIONED,
+    RATE_FOUND,
 )
 from benchmarks.store import BenchmarkRun
 from benchmarks.task import Task
@@ -28,7 +30,8 @@ from benchmarks.task import Task
 ALL = "all"
 # What the default's gap to the best float practice is the sum of.
 SPLIT = {
-    "backward pass": (DEFAULT, FOUND_FLOAT_BACKWARD),
+    "preconditioning": (DEFAULT, NOT_PRECONDITIONED),
+    "backward pass": (NOT_PRECONDITIONED, FOUND_FLOAT_BACKWARD),
     "int8 forward pass": (FOUND_FLOAT_BACKWARD, FOUND_FLOAT32),
     "rate": (FOUND_FLOAT32, FLOAT32),
     "SGD at batch 1": (FLOAT32, BEST_FLOAT),
@@ -64,7 +67,7 @@ class TaskRow:
         def gap(ours: str, theirs: str) -> Gap:
             return Gap.of(by_method[ours], by_method[theirs])
 
-        others = [m for m in by_method if m in FORMATS and m not in (DEFAULT, INTEGER)]
+        others = [m for m in by_method if m in FORMATS and m not in (*RATE_FOUND, INTEGER)]
         of_default = by_method[DEFAULT]
         found = sorted(run.found for run in of_default)
         return cls(

@@ -21,6 +21,7 @@ class Task:
     ``rates`` are what a search for the best rate of SGD at batch 1 begins with; float32 training of
     ``tuning`` (groups) with ``TUNING_SEEDS``, which are not among those reported, decides. Of the
     reported seeds there are ``seeds``, and up to ``most_seeds`` while a row is undecided.
+    A task that ``is_long`` is tuned in two passes (``tuning.narrowed``).
     ``order`` gives the indices of the samples to train on, step by step, in place of epochs.
     ``classes`` asks for a new head. ``schemes``: names in the tables, and what make_plan takes.
     """
@@ -38,6 +39,7 @@ class Task:
     most_seeds: int = 0  # seeds, if less
     rates: tuple[float, ...] = tuple(2.0**-k for k in (5, 6, 7, 8))
     tuning: tuple[str, ...] = ()
+    is_long: bool = False
     formats: tuple[str, ...] = ()  # of METHODS, measured beside the default
     order: Callable[[str, int], Array] | None = None  # of the samples, by group and seed
     group_rows: bool = False  # a row for each group
@@ -67,6 +69,7 @@ class Task:
             schemes=dict(list(self.schemes.items())[1:2]),
             groups=self.groups[:1],
             tuning=(),
+            is_long=False,
             seeds=1,
             most_seeds=1,
             epochs=1,

@@ -46,6 +46,7 @@ raw pixels of 0 to 255: a rate that is right for the others lets it diverge, in 
         epochs=2,
         seeds=3,
         rates=tuple(2.0**-k for k in (7, 9, 11, 13)),
+        is_long=True,
         tuning=("gaussian_noise",),
         group_rows=True,
     )

@@ -38,7 +38,7 @@ seed; accuracy is on the others' remaining digits. No constant of the project wa
         groups=tuple(digits.ALTERED),
         schemes={"head": "head", "last:2": "last:2", "full": "full"},
         epochs=10,
-        seeds=6,
+        seeds=12,
         most_seeds=24,
         rates=tuple(2.0**-k for k in range(2, 9)),
     )

@@ -63,6 +63,7 @@ Accuracy is on {TEST:,} test images of all ten classes.""",
         schemes={"head": "head", "last:4": "last:4"},
         epochs=1,
         rates=tuple(2.0**-k for k in (6, 7, 8, 9)),
+        is_long=True,
         group_rows=True,
         has_mean=False,
     )

@@ -43,5 +43,6 @@ MCUNet-5FPS (ImageNet weights, 22.6 million MACs) gets a new head of ten classes
         epochs=1,
         seeds=3,
         rates=tuple(2.0**-k for k in (7, 8, 9, 10)),
+        is_long=True,
         formats=("E8 errors", "int8 weights"),
     )

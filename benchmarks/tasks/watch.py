@@ -28,7 +28,7 @@ left-wrist windows, some of which are neighbours in time of the windows learned 
         groups=tuple(map(str, people)),
         schemes={"head": "head", "last:2": "last:2", "full": "full"},
         epochs=30,
-        seeds=3,
+        seeds=6,
         most_seeds=12,
         rates=tuple(2.0**-k for k in range(2, 9)),
         tuning=("1", "2", "3"),

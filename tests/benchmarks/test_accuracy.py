@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mcutrain.trainer.options import PlanOptions
+from mcutrain.trainer.options import CROSS_ENTROPY, RECONSTRUCTION, SQUARED_ERROR, PlanOptions
 from tests.support.marks import exhaustive
 
 pytest.importorskip("torch", reason="the yardsticks need PyTorch: pip install .[benchmarks]")
@@ -37,8 +37,11 @@ from benchmarks.methods import (
     INTEGER,
     METHODS,
     NEAREST,
+    NOT_PRECONDITIONED,
+    formats_of,
 )
-from benchmarks.runs import with_inputs
+from benchmarks.runs import execute, with_inputs
+from benchmarks.stacked import train_stack
 from benchmarks.store import BenchmarkRun, Store
 from benchmarks.tables import ALL, SPLIT, TaskRow, markdown, plot, rows_of
 from benchmarks.task import Task
@@ -116,9 +119,10 @@ def test_a_task_counts_once_in_the_mean_over_tasks(tmp_path: Path) -> None:
         (tmp_path / f"{name}.json").write_text(json.dumps({"rows": rows}))
     told = overall.markdown(tmp_path)
 
-    assert "| one | -4.00 ± 0.50 | -1.00 | -1.00 | -1.00 | -1.00 | 1 missed | 4.00 | 0.50 |" in told
+    parts = " | ".join(["-0.80"] * len(SPLIT))
+    assert f"| one | -4.00 ± 0.50 | {parts} | 1 missed | 4.00 | 0.50 |" in told
     assert "| three | +2.00 ± 0.50 |" in told and "| 3 met |" in told
-    assert "| **mean** | **-1.00 ± 0.35** | -0.25 |" in told and "| missed |" in told
+    assert "| **mean** | **-1.00 ± 0.35** | -0.20 |" in told and "| missed |" in told
     assert overall.markdown(tmp_path / "none") == ""
 
 
@@ -142,7 +146,7 @@ def test_seeds_are_added_while_a_row_is_undecided_and_runs_are_kept(tmp_path: Pa
 
 def test_a_limit_of_seeds_is_kept() -> None:
     task = TaskNamed("watch", most_seeds=2)()
-    more = TaskNamed("watch", most_seeds=5)()
+    more = TaskNamed("machine", most_seeds=5)()
 
     assert (task.seeds, task.most_seeds) == (2, 2)
     assert (more.seeds, more.most_seeds) == (3, 5)
@@ -159,8 +163,36 @@ def test_other_samples_are_other_runs() -> None:
     first, same, other = (with_inputs(task, asked).inputs for task in tasks)
 
     assert first == same != other
-    by_default = with_inputs(tasks[0], replace(asked, method=DEFAULT)).inputs
+    by_default, without = (
+        with_inputs(tasks[0], replace(asked, method=method)).inputs
+        for method in (DEFAULT, NOT_PRECONDITIONED)
+    )
     assert by_default.startswith(first) and by_default != first  # the rule for the rate is in it
+    assert without.startswith(first) and without != by_default  # and the steps
+
+
+@pytest.mark.parametrize("loss", [CROSS_ENTROPY, SQUARED_ERROR, RECONSTRUCTION])
+def test_what_reconstructs_its_input_is_not_preconditioned_by_default(loss: str) -> None:
+    assert formats_of(DEFAULT, loss).has_input_shifts == (loss != RECONSTRUCTION)
+    assert not any(formats_of(m, loss).has_input_shifts for m in METHODS if m != DEFAULT)
+
+
+def test_methods_that_ask_for_one_training_share_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    stacks: list[int] = []
+
+    def counted(plan: Any, method: Any, runs: Any, *rest: Any) -> list[Any]:
+        stacks.append(len(runs))
+        return train_stack(plan, method, runs, *rest)
+
+    monkeypatch.setattr("benchmarks.runs.train_stack", counted)
+    task = TaskNamed("watch", True)
+    asked = BenchmarkRun("watch", "last:2", "1", 0, FLOAT32, 0.125, 1)
+    other = replace(asked, method=FOUND_FLOAT32, rate=2.0**-20)
+    both = execute(task, [asked, replace(asked, method=FOUND_FLOAT32), other])
+
+    assert stacks == [2]
+    assert [run.method for run in both] == [FLOAT32, FOUND_FLOAT32, FOUND_FLOAT32]
+    assert both[0].after == both[1].after != both[2].after
 
 
 @pytest.mark.parametrize("scheme", ["head", "last:2", "last:3"])
@@ -208,7 +240,8 @@ def test_a_row_is_met_only_where_its_error_leaves_no_doubt(
 
 def test_the_gap_to_the_best_float_is_the_sum_of_its_parts() -> None:
     afters = {
-        DEFAULT: 60,
+        DEFAULT: 62,
+        NOT_PRECONDITIONED: 60,
         INTEGER: 63,
         FLOAT_BACKWARD: 64,
         NEAREST: 10,
@@ -221,9 +254,10 @@ def test_the_gap_to_the_best_float_is_the_sum_of_its_parts() -> None:
     row = TaskRow.of("head", ALL, runs)
 
     assert {name: gap.mean for name, gap in row.split.items()} == {
-        "rate": -3, "backward pass": -1, "int8 forward pass": -2, "SGD at batch 1": -4,
+        "preconditioning": 2, "backward pass": -1, "int8 forward pass": -2, "rate": -3,
+        "SGD at batch 1": -4,
     }  # fmt: skip
-    assert row.best.mean == sum(gap.mean for gap in row.split.values()) == -10
+    assert row.best.mean == sum(gap.mean for gap in row.split.values()) == -8
 
 
 def test_a_store_is_read_back(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -211,11 +213,40 @@ def test_a_practice_far_behind_is_not_grown() -> None:
     means["full", near] = {0.25: 99.0, 0.5: 98.0}  # another scheme's: as good as it gets there
     grid = {key: sorted(of) for key, of in means.items()}
 
-    assert tuning.grow(grid, means)
+    assert tuning.grow(grid, means, 2.0)
     assert grid == {
         ("head", near): [0.0625, 0.125, 0.25, 0.5, 1.0], ("head", far): [0.25, 0.5],
         ("head", OURS): [0.25, 0.5, 1.0, 2.0], ("full", near): [0.0625, 0.125, 0.25, 0.5],
     }  # fmt: skip
+
+
+def test_a_long_task_is_tuned_in_two_passes() -> None:
+    """The best rate is 2^-11 for all; Adam in batches of 8 is best, which the seed of the
+    first pass hides, and momentum in batches of 32 is far behind."""
+    ours, near, far = Practice(SGD, 1), Practice(ADAM, 8), Practice(MOMENTUM, 32)
+    asked: list[list[BenchmarkRun]] = []
+
+    def after(run: BenchmarkRun) -> float:
+        practice = Practice(run.optimiser, run.batch)
+        given = {near: 85.0, Practice(ADAM, 1): 84.0, ours: 80.0}.get(practice, 70.0)
+        by_seed = {1000: -2, 1001: 2}[run.seed] if practice == near else 0
+        return given + by_seed - abs(np.log2(run.rate) + 11)
+
+    def train(wanted: object) -> list[BenchmarkRun]:
+        asked.append(list(wanted))  # type: ignore[call-overload]
+        return [replace(run, after=after(run)) for run in asked[-1]]
+
+    task = replace(watch_task(), schemes={"full": "full"}, is_long=True)
+    tuned = tuning.tune(task, train)
+
+    assert tuned == {"full": tuning.Tuned(near, 2.0**-11, 2.0**-11, True)}
+    passes = [{run.seed for run in runs} for runs in asked]
+    assert passes[0] == {1000} and passes[-1] == {1000, 1001}
+    first = [runs for runs, seeds in zip(asked, passes, strict=True) if seeds == {1000}]
+    rates = sorted({run.rate for run in first[-1] if run.optimiser == ADAM and run.batch == 8})
+    assert {b / a for a, b in itertools.pairwise(rates)} == {tuning.PASS_FACTOR}
+    last = {Practice(run.optimiser, run.batch) for run in asked[-1]}
+    assert last == {ours, near, Practice(ADAM, 1)} and far not in last
 
 
 def test_of_rates_that_are_equally_good_the_middle_one_is_taken() -> None:
