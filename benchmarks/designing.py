@@ -43,11 +43,12 @@ from mcutrain.host.search.report import described
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.reporter import SILENT
 from mcutrain.trainer.graph.tensor import Array
-from mcutrain.trainer.options import Scheme
+from mcutrain.trainer.options import INPUTS, Scheme
 
 FOLDER, SHORT = (BUILD / "benchmarks" / name for name in ("designing", "designing-short"))
 ROOMS = [Path(room.__path__[0]) for room in (mcutrain.host.designing, mcutrain.host.search)]
 FIRST_SEED = 10  # of the pretrainings that are reported: a design has those below
+ASKED = {**FORMATS, "precondition": INPUTS}  # of all nets
 Arrays = dict[str, Array]  # as an .npz has them: x_train, y_train, group_train
 app = typer.Typer(add_completion=False)
 
@@ -127,13 +128,13 @@ other machines by 45 windows for 10 epochs. The less error, the better.""",
                             "squared error, thousandths"),
 }  # fmt: skip
 INTRODUCTION = """\
-Nets that `mcutrain design` found (`--trials 14 --promote 3 --errors e8 --weights int8`) beside the
-net by hand that it found to be the best when shrunk, all pretrained anew with each seed. Half of
-the people judge what is chosen: nets, widths, and by `mcutrain search` the scheme. The other half
-are what is reported; nothing else saw them. All learn the same samples in integers, in the formats
-of the design, at the rate that is found; bytes are arena and learned state by `plan`. The
-difference is that to the designed net in n pairs of seed and person, ± one standard error, the
-larger of those over seeds and over people."""
+Nets that `mcutrain design` found (`--trials 14 --promote 3 --errors e8 --weights int8
+--precondition inputs`) beside the net by hand that it found to be the best when shrunk, all
+pretrained anew with each seed. Half of the people judge what is chosen: nets, widths, and by
+`mcutrain search` the scheme. The other half are what is reported; nothing else saw them. All learn
+the same samples in integers, in the formats of the design, at the rate that is found; bytes are
+arena and learned state by `plan`. The difference is that to the designed net in n pairs of seed and
+person, ± one standard error, the larger of those over seeds and over people."""
 
 
 @dataclass(frozen=True)
@@ -200,7 +201,7 @@ class Designs:
         if self.how.short:
             plan = DesignPlan(1, 1, 1, self.pretraining)
         share = 1 - self.task.shots / self.each_person()
-        return DesignJob(Request.of(Path(), **FORMATS), general, Limits(self.task.limit), plan,
+        return DesignJob(Request.of(Path(), **ASKED), general, Limits(self.task.limit), plan,
                          judges, None, self.epochs, share, jobs=1,
                          output=self.folder / "net.tflite")  # fmt: skip
 
