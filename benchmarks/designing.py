@@ -10,6 +10,7 @@ Figures are kept in ``build/benchmarks/designing.jsonl``, as those of benchmarks
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from itertools import product
@@ -33,7 +34,7 @@ from mcutrain.examples.machine.vibration import Machine
 from mcutrain.host.designing.command import DesignJob, prepared, run_design
 from mcutrain.host.designing.design import Judged, spread
 from mcutrain.host.designing.effort import DesignPlan
-from mcutrain.host.designing.nets import BY_HAND, DESIGNED, SHRUNK, Net
+from mcutrain.host.designing.nets import BY_HAND, DESIGNED, PERCENTS, SHRUNK, Net
 from mcutrain.host.designing.samples import Reading, RealSamples, own_samples
 from mcutrain.host.designing.workshop import Effort, Workshop
 from mcutrain.host.request import Request
@@ -42,12 +43,14 @@ from mcutrain.host.search.effort import SearchPlan
 from mcutrain.host.search.report import described
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.reporter import SILENT
+from mcutrain.trainer.errors import BudgetError
 from mcutrain.trainer.graph.tensor import Array
-from mcutrain.trainer.options import Scheme
+from mcutrain.trainer.options import INPUTS, Scheme
 
 FOLDER, SHORT = (BUILD / "benchmarks" / name for name in ("designing", "designing-short"))
 ROOMS = [Path(room.__path__[0]) for room in (mcutrain.host.designing, mcutrain.host.search)]
 FIRST_SEED = 10  # of the pretrainings that are reported: a design has those below
+ASKED = {**FORMATS, "precondition": INPUTS}  # of all nets
 Arrays = dict[str, Array]  # as an .npz has them: x_train, y_train, group_train
 app = typer.Typer(add_completion=False)
 
@@ -127,13 +130,14 @@ other machines by 45 windows for 10 epochs. The less error, the better.""",
                             "squared error, thousandths"),
 }  # fmt: skip
 INTRODUCTION = """\
-Nets that `mcutrain design` found (`--trials 14 --promote 3 --errors e8 --weights int8`) beside the
-net by hand that it found to be the best when shrunk, all pretrained anew with each seed. Half of
-the people judge what is chosen: nets, widths, and by `mcutrain search` the scheme. The other half
-are what is reported; nothing else saw them. All learn the same samples in integers, in the formats
-of the design, at the rate that is found; bytes are arena and learned state by `plan`. The
-difference is that to the designed net in n pairs of seed and person, ± one standard error, the
-larger of those over seeds and over people."""
+Nets that `mcutrain design` found (`--trials 14 --promote 3 --errors e8 --weights int8
+--precondition inputs`) beside the net by hand that it found to be the best when shrunk, all
+pretrained anew with each seed. Half of the people judge what is chosen: nets, widths, and by
+`mcutrain search` the scheme, of the widest net of which anything fits. The other half are what is
+reported; nothing else saw them. All learn the same samples in integers, in the formats of the
+design, at the rate that is found; bytes are arena and learned state by `plan`. The difference is
+that to the designed net in n pairs of seed and person, ± one standard error, the larger of those
+over seeds and over people."""
 
 
 @dataclass(frozen=True)
@@ -200,7 +204,7 @@ class Designs:
         if self.how.short:
             plan = DesignPlan(1, 1, 1, self.pretraining)
         share = 1 - self.task.shots / self.each_person()
-        return DesignJob(Request.of(Path(), **FORMATS), general, Limits(self.task.limit), plan,
+        return DesignJob(Request.of(Path(), **ASKED), general, Limits(self.task.limit), plan,
                          judges, None, self.epochs, share, jobs=1,
                          output=self.folder / "net.tflite")  # fmt: skip
 
@@ -231,28 +235,38 @@ class Designs:
         ranked = run_design(self.job, SILENT).found.ranked
         designed, hand = (best_of(ranked, kind) for kind in (DESIGNED, BY_HAND))
         small = [each.net for each in ranked if each.net.kind == SHRUNK][:1]
-        family = (small or [hand])[0].family
-        whole = Net.of(family, {"percent": 100})
-        scheme = self.scheme(whole)
-        found = f"{family}, the scheme that a search finds ({described(scheme)})"
         return [
             Rival(f"designed: {designed.shown}", designed),
-            Rival(found, whole, scheme),
+            self.found((small or [hand])[0].family),
             *(Rival(net.shown, net) for net in small),
             Rival(f"by hand: {hand.shown}", hand),
         ]
 
-    def scheme(self, whole: Net) -> Scheme:
-        """What a search lets learn of a net, for the people who judge."""
-        path, plan = self.file(whole, 0), SearchPlan(24, 4, 2, self.epochs)
+    def found(self, family: str) -> Rival:
+        """The widest net of a family of which anything fits, and of it the scheme that a search
+        finds. Raises BudgetError if there is none."""
+        for percent in PERCENTS[:-1]:
+            net = Net.of(family, {"percent": percent})
+            with suppress(BudgetError):
+                return self.searched(net)
+        return self.searched(Net.of(family, {"percent": PERCENTS[-1]}))
+
+    def searched(self, net: Net) -> Rival:
+        scheme = self.scheme(net)
+        told = f"{net.shown}, the scheme that a search finds ({described(scheme)})"
+        return Rival(told, net, scheme)
+
+    def scheme(self, net: Net) -> Scheme:
+        """What a search lets learn of a net, for the people who judge. Raises BudgetError."""
+        path, plan = self.file(net, 0), SearchPlan(24, 4, 2, self.epochs)
         if self.how.short:
             plan = SearchPlan(1, 1, 1, 1, steps=10)
-        request = self.workshop.request_of(whole, path)
+        request = self.workshop.request_of(net, path)
         judges = self.workshop.own
         assert judges is not None
         samples = self.workshop.samples_for(request.plan_of(request.read()), judges)
         found = found_scheme(request, request.read(), samples, self.task.limit, plan,
-                             self.folder / "search")  # fmt: skip
+                             self.folder / f"search-{net.genes[0][1]}")  # fmt: skip
         assert isinstance(found.options.update, Scheme)
         return found.options.update
 

@@ -390,7 +390,7 @@ void MCT_UPDATE(mct_conv2d_part)(const mct_conv2d_update_params *p, mct_channels
     uint32_t band = 0; /* elements of the bands before: they are counted on (SPEC 1.4) */
     for (int32_t row = 0; row < p->out_h; row += p->band_rows) {
         int32_t last = row + p->band_rows < p->out_h ? row + p->band_rows : p->out_h;
-#if defined MCT_HAS_VECTORS && !MCT_HAS_SHIFTS
+#ifdef MCT_HAS_VECTORS
         if (!is_product && rows_at_a_time(p) > 0) {
             MCT_UPDATE(step_with_vectors)(p, part, MCT_LEARNED_ARGS, x, dout, dout_step, dout_e,
                                           &state, rate, rate_shift, row, last,

@@ -241,7 +241,24 @@ static void MCT_NAME(copy_errors)(const mct_conv2d_update_params *p, const MCT_E
     }
 }
 
-#elif !MCT_HAS_SHIFTS /* a run of weights here is of several taps, one of shifts of one */
+#else
+
+/* Weights that lie together, `size` from w_at on, take their steps: the first is in_row weights
+ * into a row of its filter, where input channels follow each other for each tap. */
+static inline void MCT_UPDATE(steps_in_row)(const mct_conv2d_update_params *p, MCT_LEARNED,
+                                            int32_t w_at, int32_t in_row, int32_t size,
+                                            const int32_t *sums, int32_t offset, mct_rate rate,
+                                            uint32_t r)
+{
+    for (int32_t k = 0; k < size;) {
+        const int32_t channel = MCT_HAS_SHIFTS ? (in_row + k) % p->in_ch : 0;
+        const int32_t left = size - k;
+        const int32_t run = MCT_HAS_SHIFTS && p->in_ch - channel < left ? p->in_ch - channel : left;
+        MCT_WAY(mct_steps)(MCT_LEARNED_BEHIND(w_at + k, channel), sums + k, offset, run, rate,
+                           mct_dither(r, (uint32_t)(w_at + k)));
+        k += run;
+    }
+}
 
 /* mct_conv2d_part of one band, rows first..last-1 of outputs; r is the dither of weight 0. */
 static void MCT_UPDATE(step_with_vectors)(const mct_conv2d_update_params *p, mct_channels part,
@@ -279,10 +296,10 @@ static void MCT_UPDATE(step_with_vectors)(const mct_conv2d_update_params *p, mct
             for (int32_t f = 0; f < filters; f++) {
                 if (rate[o + f] != 0u) {
                     const int32_t w_at = (o + f) * p->kernel_h * w_row + at;
-                    MCT_WAY(mct_steps)(
-                        MCT_LEARNED_AT(w_at), sums[f], p->x_offset * from.of.sums[f], size,
-                        mct_channel_rate(sgd, rate[o + f], rate_shift[o + f], dout_e),
-                        mct_dither(r, (uint32_t)w_at));
+                    MCT_UPDATE(steps_in_row)(
+                        p, MCT_LEARNED_ARGS, w_at, in_row, size, sums[f],
+                        p->x_offset * from.of.sums[f],
+                        mct_channel_rate(sgd, rate[o + f], rate_shift[o + f], dout_e), r);
                 }
             }
             at += size;

@@ -8,7 +8,8 @@
  *   MCT_WAY(name)      the same without the format
  *   MCT_LEARNED        parameters of what changes
  *   MCT_LEARNED_ARGS   their names
- *   MCT_LEARNED_AT(at) arguments for them, from element `at` on
+ *   MCT_LEARNED_AT(at) arguments for them, from element `at` on, behind input channel 0
+ *   MCT_LEARNED_BEHIND(at, k)  the same, behind input channel k
  *   MCT_STEP(at, u)    takes the step u in element `at` (kernels/sgd.h)
  *   MCT_HAS_FRACTION   defined if these are weights with a fraction
  *   MCT_HAS_SHIFTS     1 if the steps behind input channels are scaled (name_shifted_update and so
@@ -23,23 +24,27 @@
 #define MCT_SHIFTED(name, way) name##way
 #define MCT_SHIFTS
 #define MCT_SHIFTS_ARG
+#define MCT_SHIFTS_BEHIND(k)
 #include "kernels/each_way.h"
 #undef MCT_HAS_SHIFTS
 #undef MCT_RATE_BEHIND
 #undef MCT_SHIFTED
 #undef MCT_SHIFTS
 #undef MCT_SHIFTS_ARG
+#undef MCT_SHIFTS_BEHIND
 
 #define MCT_HAS_SHIFTS 1
 #define MCT_RATE_BEHIND(rate, k) mct_shifted_rate(rate, input_shift[k])
 #define MCT_SHIFTED(name, way) name##_shifted##way
 #define MCT_SHIFTS , const int8_t *input_shift
 #define MCT_SHIFTS_ARG , input_shift
+#define MCT_SHIFTS_BEHIND(k) , &input_shift[k]
 #include "kernels/each_way.h"
 #undef MCT_HAS_SHIFTS
 #undef MCT_RATE_BEHIND
 #undef MCT_SHIFTED
 #undef MCT_SHIFTS
 #undef MCT_SHIFTS_ARG
+#undef MCT_SHIFTS_BEHIND
 
 #undef MCT_NAMED

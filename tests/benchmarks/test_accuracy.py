@@ -12,7 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mcutrain.trainer.options import CROSS_ENTROPY, RECONSTRUCTION, SQUARED_ERROR, PlanOptions
+from mcutrain.trainer.options import (
+    CROSS_ENTROPY,
+    RECONSTRUCTION,
+    SQUARED_ERROR,
+    PlanOptions,
+    Scheme,
+)
 from tests.support.marks import exhaustive
 
 pytest.importorskip("torch", reason="the yardsticks need PyTorch: pip install .[benchmarks]")
@@ -45,7 +51,7 @@ from benchmarks.stacked import train_stack
 from benchmarks.store import BenchmarkRun, Store
 from benchmarks.tables import ALL, SPLIT, TaskRow, markdown, plot, rows_of
 from benchmarks.task import Task
-from mcutrain.trainer.errors import Error
+from mcutrain.trainer.errors import BudgetError, Error
 from mcutrain.trainer.formats import Formats
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.plan import make_plan
@@ -333,6 +339,28 @@ def test_a_shortened_design_is_compared(case: str, tmp_path: Path) -> None:
     assert all(0 < f.plan_bytes <= designing.TASKS[case].limit for f in kept.of(case))
     assert kept.figures[0].method.startswith("designed: ")
     assert 3 <= len(kept.figures) <= 4
+
+
+def test_a_scheme_is_searched_of_the_widest_net_that_has_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    designs = designing.Designs("digits", designing.How(1, True, tmp_path))
+    least = 75
+
+    def scheme(self: designing.Designs, net: designing.Net) -> Scheme:
+        if dict(net.genes)["percent"] > least:
+            raise BudgetError("nothing fits", 2, 1)
+        return Scheme("found", {0: 1.0})
+
+    monkeypatch.setattr(designing.Designs, "scheme", scheme)
+
+    assert designs.found("digits").net.shown == "digits at 75 %"
+    assert designs.found("digits").method.startswith("digits at 75 %, the scheme that ")
+    least = 25
+    assert designs.found("digits").net.shown == "digits at 25 %"
+    least = 20
+    with pytest.raises(BudgetError):
+        designs.found("digits")
 
 
 ERRORS = [("designed", (4.0, 4.5)), ("shrunk (twice)", (8.0, 9.0)), ("by hand", (5.0, 3.0))]

@@ -12,11 +12,19 @@ from mcutrain.trainer.training_plan import TrainingPlan
 from tests.support.bench import assert_rows_are_equal, bench_plan
 from tests.support.native import FastModel, NativeModel
 from tests.support.op_cases import CASES
+from tests.support.op_cases.formats import other_weights
+from tests.support.op_cases.layers import CONV, Layer
 from tests.support.paths import FIRMWARE
 
 UNITS = ("clamp_mask", "conv2d", "depthwise_conv2d", "error", "weighted")
 KERNELS = {"clamp_mask", "conv2d", "depthwise_conv2d", "error"}
-ROUNDS = 4
+ROUNDS = 7  # four of extremes, which are all alike, and some at random
+# Rows of filters that are summed in slices, of which some begin within the channels of a tap.
+SLICED = [
+    Layer("conv/sliced", CONV, (1, 2, 3, 700), (5, 1, 2, 700)),
+    Layer("conv/sliced-one-tap", CONV, (1, 1, 2, 2100), (1, 1, 1, 2100), bias_bits=None),
+    Layer("conv/sliced-bands", CONV, (1, 65, 64, 9), (2, 1, 130, 9)),
+]
 
 
 def in_plain_c(plan: TrainingPlan, folder: Path) -> NativeModel:
@@ -36,3 +44,16 @@ def test_the_forms_for_vectors_have_the_same_bits(
     plan, nodes = bench_plan(rows)
 
     assert_rows_are_equal(form(plan, tmp_path), rows, nodes, ROUNDS)
+
+
+@pytest.mark.rows
+@pytest.mark.parametrize("form", [in_plain_c, FastModel])
+def test_steps_of_long_rows_have_the_same_bits(
+    form: Callable[[TrainingPlan, Path], NativeModel], tmp_path: Path
+) -> None:
+    rows = [row for layer in SLICED for row in layer.rows()]
+    rows = [*rows, *other_weights(rows)]
+    plan, nodes = bench_plan(rows)
+
+    assert_rows_are_equal(form(plan, tmp_path), rows, nodes, ROUNDS)
+    assert sum(row.name.endswith("/shifted") for row in rows) == len(SLICED)
