@@ -84,7 +84,8 @@ def files(folder: Path, per_class: int = 4, validates: bool = False, old: bool =
 def recorded(run: Run, files: Recorded, *options: object) -> Recorded:
     """Train and record it."""
     ran = run(
-        "train", files.model, "--data", files.data, "--update", "last:2", "--epochs", 2, "-q",
+        "train", files.model, "--data", files.data, "--update", "last:2", "-q",
+        *(() if "--replay" in options else ("--epochs", 2)),
         "--record", files.record, "--save", files.state, *options,
     )  # fmt: skip
     assert ran.status == 0, ran.err
@@ -96,7 +97,8 @@ def recorded_here(files: Recorded, **options: Any) -> Recorded:
     plans = {name: options.pop(name) for name in [*options] if hasattr(DEFAULT_OPTIONS, name)}
     plans = {"update": "last:2", **plans}
     request = chained(Request.of(files.model, **plans), None, None)
-    chosen = {"epochs": 2, "guard": False, "lr": "0.03125", **options}
+    epochs = None if "replay" in options else 2
+    chosen = {"epochs": epochs, "guard": False, "lr": "0.03125", **options}
     job = asked_job(request, files.data, "reference", save=files.state, **chosen)
     run_job(job, keeper=Keeper(files.state, None, RecordWriter(files.record)))
     return files
