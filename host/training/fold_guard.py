@@ -30,6 +30,7 @@ from mcutrain.host.training.replay import train_stream
 from mcutrain.host.training.runner import LatentRunner, Runner, answer
 from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.trainer.graph.tensor import Array
+from mcutrain.trainer.options import RECONSTRUCTION
 from mcutrain.trainer.training_plan import TrainingPlan
 
 MakeRunner = Callable[[TrainingPlan, int], AbstractContextManager[LatentRunner]]  # for steps
@@ -142,6 +143,7 @@ def decide(
         time.monotonic() - started,
         absent_classes(plan, data, state, replay is not None),
         most if most < steps else None,
+        plan.options.loss != RECONSTRUCTION and bool((pool.x == pool.x[:1]).all()),
     )
 
 
