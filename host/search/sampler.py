@@ -15,6 +15,7 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
+from mcutrain.host.failure import reason
 from mcutrain.host.search.budget import Pricer
 from mcutrain.host.search.candidates import Candidates
 from mcutrain.host.search.contribution import Contributions
@@ -54,10 +55,12 @@ def open_study(storage: str, name: str) -> optuna.Study:
 
 def storage_error(storage: str, err: Exception) -> StudyError:
     """What went wrong in a storage, in a line without passwords."""
-    reason = str(err).splitlines()[0] if str(err) else type(err).__name__
-    advice = "give another --storage" if "://" in storage else ADVICE
     shown = without_passwords(storage)
-    return StudyError(f"cannot use the trials in {shown}: {hidden(reason, storage)}; {advice}")
+    if isinstance(err, OSError):  # of the system, not of the study
+        return StudyError(f"cannot use the trials in {shown}: {hidden(reason(err), storage)}")
+    said = str(err).splitlines()[0] if str(err) else type(err).__name__
+    advice = "give another --storage" if "://" in storage else ADVICE
+    return StudyError(f"cannot use the trials in {shown}: {hidden(said, storage)}; {advice}")
 
 
 def fail_interrupted(study: optuna.Study) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import optuna
 
 from mcutrain.host.building.target import Target
+from mcutrain.host.files import cut_unfinished_line
 from mcutrain.host.search.board import overhead_of
 from mcutrain.host.search.budget import Overhead, Pricer, key_of
 from mcutrain.host.search.contribution import Contributions, measurements
@@ -153,10 +154,14 @@ class SchemeSearch:
         return {key: self.study.scores[name] for key, name in record.items()}
 
     def opened(self, space: Space) -> optuna.Study:
-        """The Optuna study of the trials. Raises StudyError."""
-        study = open_study(self.storage or str(self.study.folder / "trials.log"), self.name(space))
-        if self.storage is None:
-            fail_interrupted(study)
+        """The Optuna study of the trials. Raises StudyError, and OSError of the own journal."""
+        if self.storage is not None:
+            return open_study(self.storage, self.name(space))
+        journal = self.study.folder / "trials.log"
+        if journal.is_file():
+            cut_unfinished_line(journal)  # no other process writes it, and Optuna would go on in it
+        study = open_study(str(journal), self.name(space))
+        fail_interrupted(study)
         return study
 
     def kept_trials(self, space: Space, contributions: Contributions, study: optuna.Study) -> None:
