@@ -13,7 +13,6 @@ import numpy as np
 import optuna
 
 from mcutrain.host.building.target import Target
-from mcutrain.host.files import cut_unfinished_line
 from mcutrain.host.search.board import overhead_of
 from mcutrain.host.search.budget import Overhead, Pricer, key_of
 from mcutrain.host.search.contribution import Contributions, measurements
@@ -24,6 +23,7 @@ from mcutrain.host.search.sampler import (
     distributions,
     fail_interrupted,
     finished,
+    mend_journal,
     open_study,
     storage_error,
 )
@@ -158,8 +158,7 @@ class SchemeSearch:
         if self.storage is not None:
             return open_study(self.storage, self.name(space))
         journal = self.study.folder / "trials.log"
-        if journal.is_file():
-            cut_unfinished_line(journal)  # no other process writes it, and Optuna would go on in it
+        mend_journal(journal)
         study = open_study(str(journal), self.name(space))
         fail_interrupted(study)
         return study

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
 
 from mcutrain.host.files import cut_unfinished_line
-from mcutrain.host.search.sampler import storage_error
+from mcutrain.host.search.sampler import open_study, storage_error
 from mcutrain.host.search.study import RECORDS, Study
 from mcutrain.host.search.trial import Setup, TrialScore
 from tests.support.command import Run
@@ -34,6 +35,7 @@ def test_an_interrupted_search_goes_on_to_the_same_end(
                 file.write('{"key": "w 3')
             with (self.folder / "trials.log").open("a") as file:  # as a full disk leaves it
                 file.write('{"op_code":9,"worker_id":"fd8b7b05","user_attr":{"value":0.8187')
+            (self.folder / "trials.log.lock").symlink_to("cut/scheme.study/trials.log")
             raise KeyboardInterrupt
         added.append(key)
         add(self, key, score)
@@ -124,6 +126,24 @@ def test_what_a_full_disk_left_of_a_line_is_cut_off(tmp_path: Path) -> None:
         cut_unfinished_line(path)
 
         assert path.read_bytes() == left
+
+
+def test_a_storage_by_a_relative_path_gives_up_the_lock_of_a_killed_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Optuna waits for what its link leads to, and for ever where that is nothing."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sub").mkdir()
+    links, link = list[str](), os.symlink
+
+    def seen(to: str, path: str) -> None:
+        links.append(to)
+        link(to, path)
+
+    monkeypatch.setattr(os, "symlink", seen)
+    open_study("sub/trials.log", "a")
+
+    assert links and {*links} == {str(tmp_path / "sub" / "trials.log")}
 
 
 def test_the_study_of_another_model_is_refused(search: Run, model: Path, study: Path) -> None:
