@@ -21,7 +21,7 @@ from mcutrain.host.training.tail import latents, shifted
 from mcutrain.trainer.formats import Formats
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.model import Model, cut
-from mcutrain.trainer.options import CROSS_ENTROPY, RECONSTRUCTION, PlanOptions, Scheme
+from mcutrain.trainer.options import CROSS_ENTROPY, OFF, RECONSTRUCTION, PlanOptions, Scheme
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.scheme import parse_scheme
 from mcutrain.trainer.training_plan import TrainingPlan
@@ -45,8 +45,9 @@ class Tail:
         classes: int | None = None,
         loss: str = CROSS_ENTROPY,
     ) -> Tail:
-        """What reconstructs its input needs it whole: nothing is cut off."""
-        options = PlanOptions(update, classes, loss=loss)
+        """What reconstructs its input needs it whole: nothing is cut off. Float runs are stored by
+        the plan ``whole``, which is the same whatever format is the default."""
+        options = PlanOptions(update, classes, loss=loss, precondition=OFF)
         whole = make_plan(model, options, thorough=False)
         is_cut = whole.latents.tensor is not None and loss != RECONSTRUCTION
         if is_cut:

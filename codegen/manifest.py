@@ -25,7 +25,7 @@ def manifest(program: Program, build_hash: bytes) -> dict[str, Any]:
         "name": plan.name,
         "scheme": plan.scheme.name,
         "formats": asdict(plan.formats),
-        "options": plan.options.to_json(Effect.LEARNING, Effect.MEMORY),
+        "options": plan.formats.within(plan.options).to_json(Effect.LEARNING, Effect.MEMORY),
         "chip": {"name": plan.chip.name, "features": sorted(plan.chip.features)},
         "left_out": beyond(plan.chip.features),
         "kernel_abi": KERNEL_ABI,

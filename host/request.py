@@ -12,7 +12,14 @@ from mcutrain.trainer.chip import GENERIC, Chip
 from mcutrain.trainer.errors import DataError, ModelError, SchemeError
 from mcutrain.trainer.formats import Formats
 from mcutrain.trainer.model import Model
-from mcutrain.trainer.options import DEFAULT_OPTIONS, Effect, PlanOptions, flag, learning_fields
+from mcutrain.trainer.options import (
+    DEFAULT_OPTIONS,
+    OFF,
+    Effect,
+    PlanOptions,
+    flag,
+    learning_fields,
+)
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import stored_state
 from mcutrain.trainer.tflite.sections import load_or_advise
@@ -23,6 +30,8 @@ FORMATS = tuple(each.name for each in fields(Formats))
 # What begins a training anew, though the file holds one that could go on.
 ANEW = {"update", "classes"}
 MAY_CHANGE = {"class_names", "absent", "headroom"}  # where a training goes on
+# What a training had that was stored before there was the option.
+BEFORE = {"precondition": OFF}
 
 
 @dataclass(frozen=True)
@@ -69,8 +78,9 @@ class Request:
             return self
         stored = TrainingState.unpack(state)
         found = read_options(stored.options, self.model)
+        wanted = settled(self.options)
         for each in learning_fields():
-            asked, was = getattr(self.options, each.name), getattr(found.options, each.name)
+            asked, was = getattr(wanted, each.name), getattr(found.options, each.name)
             if each.name in self.given - MAY_CHANGE and asked != was:
                 raise ModelError(
                     f"{self.model} goes on with its training, where --{flag(each)} was {was}, not "
@@ -111,7 +121,12 @@ class Request:
     def stored(self) -> dict[str, Any]:
         """What a training goes on with, but for the model and the scheme, as JSON;
         ``read_options`` reads it."""
-        return self.options.to_json(Effect.LEARNING)
+        return settled(self.options).to_json(Effect.LEARNING)
+
+
+def settled(options: PlanOptions) -> PlanOptions:
+    """The options with the formats that ``auto`` stands for. Raises SchemeError."""
+    return Formats.of(options).within(options)
 
 
 def read_options(stored: Mapping[str, Any], model: Path = Path()) -> Request:
@@ -119,16 +134,16 @@ def read_options(stored: Mapping[str, Any], model: Path = Path()) -> Request:
     damaged = "the stored training options are damaged"
     found: dict[str, Any] = {}
     for each in learning_fields():
-        value = stored.get(each.name, each.default)
+        value = stored.get(each.name, BEFORE.get(each.name, each.default))
         is_kind = value is None or each.default is not None or kind_of(value) in str(each.type)
         if not is_kind or not is_sound(value, each.default):
             raise ModelError(f"{damaged}; give --update to begin anew")
         found[each.name] = tuple(value) if isinstance(value, list) else value
     try:
-        Formats(*(found[name] for name in FORMATS))
+        options = settled(PlanOptions(**found))
     except SchemeError as err:
         raise ModelError(f"{damaged}: {err}") from err
-    return Request(model, PlanOptions(**found), frozenset(found))
+    return Request(model, options, frozenset(found))
 
 
 def kind_of(value: Any) -> str:

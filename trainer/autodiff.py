@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mcutrain.trainer.formats import DEFAULT_FORMATS, Formats
+from mcutrain.trainer.formats import PLAIN, Formats
 from mcutrain.trainer.graph.graph import Graph, storage
 from mcutrain.trainer.graph.op import ErrorTensor, Node, Op
 from mcutrain.trainer.graph.tensor import Role, Tensor
@@ -23,7 +23,7 @@ class GraphTape:
     errors that an operator computes before their sum. Errors have the format of the loss's.
     """
 
-    def __init__(self, graph: Graph, sgd: Tensor, formats: Formats = DEFAULT_FORMATS) -> None:
+    def __init__(self, graph: Graph, sgd: Tensor, formats: Formats = PLAIN) -> None:
         self.graph = graph
         self.sgd = sgd
         self.formats = formats

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 from mcutrain.trainer.errors import SchemeError
 from mcutrain.trainer.ops.error import E8, E12, ErrorFormat
-from mcutrain.trainer.options import INPUTS, PRECONDITIONS, PlanOptions
+from mcutrain.trainer.options import AUTO, INPUTS, PRECONDITIONS, RECONSTRUCTION, PlanOptions
 from mcutrain.trainer.options import OFF as UNCONDITIONED
 
 ERRORS = {found.name: found for found in (E12, E8)}
@@ -43,7 +43,8 @@ class Formats:
                 )
         if self.precondition not in PRECONDITIONS:
             raise SchemeError(
-                f"--precondition {self.precondition}: take one of {', '.join(PRECONDITIONS)}"
+                f"--precondition {self.precondition}: take one of "
+                f"{', '.join((AUTO, *PRECONDITIONS))}"
             )
         if type(self.accumulate) is not int or not 1 <= self.accumulate <= MAX_ACCUMULATE:
             raise SchemeError(
@@ -53,7 +54,10 @@ class Formats:
     @classmethod
     def of(cls, options: PlanOptions) -> Formats:
         """Those that a plan is asked for. Raises SchemeError for formats that there are not."""
-        return cls(options.errors, options.weights, options.accumulate, options.precondition)
+        found = options.precondition
+        if found == AUTO:
+            found = UNCONDITIONED if options.loss == RECONSTRUCTION else INPUTS
+        return cls(options.errors, options.weights, options.accumulate, found)
 
     def within(self, options: PlanOptions) -> PlanOptions:
         """The options with these formats."""
@@ -73,6 +77,8 @@ class Formats:
         for weights in (w for w in WEIGHTS if w != self.weights):
             yield "weights", replace(self, weights=weights)
         yield "accumulate", replace(self, accumulate=1 if self.has_sums else 8)
+        for way in (p for p in PRECONDITIONS if p != self.precondition):
+            yield "precondition", replace(self, precondition=way)
 
     @property
     def error(self) -> ErrorFormat:
@@ -91,4 +97,4 @@ class Formats:
         return self.precondition == INPUTS
 
 
-DEFAULT_FORMATS = Formats()
+PLAIN = Formats()  # of the hash and of what is generated: they tell what differs from these

@@ -24,7 +24,7 @@ ABSENT = AUTO, KEEP, LEARN = "auto", "keep", "learn"
 OPTIMISED_FOR = (SPEED, SIZE)
 FROZEN = INT8, INT4 = "int8", "int4"
 LEARNS, FORMATS, PLACEMENT = "What learns", "Formats", "Memory"  # panels of a help page
-PRECONDITIONS = OFF, INPUTS = "off", "inputs"
+PRECONDITIONS = OFF, INPUTS = "off", "inputs"  # and auto: one of them, by the loss
 HEADROOMS = 1, 2, 4, 8
 KEY = "option"  # of the metadata of a field
 
@@ -264,13 +264,14 @@ class PlanOptions:
         ),
     )
     precondition: str = field(
-        default=OFF,
+        default=AUTO,
         metadata=option(
             FORMATS,
             "Make steps smaller behind strong input channels and larger behind weak ones, so that "
-            "all learn equally fast: inputs, for a byte of RAM each; or off. Default: off.",
+            "all learn equally fast: inputs, for a byte of RAM each; off; or auto (inputs, but off "
+            f"with --loss {RECONSTRUCTION}, where it does not pay). Default: auto.",
             metavar="WHAT",
-            choices=PRECONDITIONS,
+            choices=(AUTO, *PRECONDITIONS),
         ),
     )
     stream_input: bool = field(

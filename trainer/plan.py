@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from mcutrain.trainer.autodiff import GraphTape, backward
 from mcutrain.trainer.chip import GENERIC, Chip
 from mcutrain.trainer.errors import ModelError, SchemeError
-from mcutrain.trainer.formats import DEFAULT_FORMATS, Formats
+from mcutrain.trainer.formats import PLAIN, Formats
 from mcutrain.trainer.graph.graph import Graph
 from mcutrain.trainer.graph.op import ErrorTensor, Node, variant_for
 from mcutrain.trainer.graph.tensor import DType, Role, Tensor
@@ -258,7 +258,7 @@ def numerics_hash(
     """
     number = {source: 0}
     digest = hashlib.sha256(f"arithmetic {ARITHMETIC_VERSION}; input {source.type}".encode())
-    if formats != DEFAULT_FORMATS:
+    if formats != PLAIN:
         digest.update(repr(formats).encode())
     if formats.has_input_shifts:
         digest.update(f"precondition {formats.precondition}".encode())

@@ -37,6 +37,7 @@ class Subject:
 
 
 INT4 = {"frozen": "int4"}
+PLAIN = {"precondition": "off"}
 SUBJECTS = {
     "watch": Subject("examples/watch/watch.tflite", "last:2"),
     "kws": Subject("mlperf-tiny/kws_ref_model.tflite", "last:2"),
@@ -60,6 +61,16 @@ MORE = {
         "mlperf-tiny/ad01_int8.tflite", "head", INT4 | {"loss": "reconstruction"}, True
     ),
     "resnet8, bias": Subject("mlperf-tiny/pretrainedResnet_quant.tflite", "bias", {"errors": "e8"}),
+    "watch, plain": Subject("examples/watch/watch.tflite", "last:2", PLAIN),
+    "watch, full, plain": Subject("examples/watch/watch.tflite", "full", PLAIN),
+    "watch, e8, plain": Subject("examples/watch/watch.tflite", "full", {"errors": "e8"} | PLAIN),
+    "kws, plain": Subject("mlperf-tiny/kws_ref_model.tflite", "last:4", PLAIN),
+    "resnet8, plain": Subject("mlperf-tiny/pretrainedResnet_quant.tflite", "last:2", PLAIN),
+    "mcunet-5fps, plain": Subject(
+        "tiny-training/mcunet-5fps_int8.tflite",
+        "mcunet-5fps-49kb.toml",
+        {"classes": 10} | PLAIN,
+    ),
 }
 # The boards of each core: the first on which a model fits. Some may not be there.
 CORES = {

@@ -115,7 +115,8 @@ def format_lines(cost: dict[str, Any]) -> Iterator[str]:
     yield (
         f"formats: errors {chosen['errors']} ({number(taken['errors'])} B at once), "
         f"weights {chosen['weights']} ({number(taken['fractions'])} B of fractions), "
-        f"accumulate {chosen['accumulate']} ({number(taken['sums'])} B of sums)"
+        f"accumulate {chosen['accumulate']} ({number(taken['sums'])} B of sums), "
+        f"precondition {chosen['precondition']} ({number(taken['input_shifts'])} B of input shifts)"
     )
     for other in cost["format_prices"]:
         yield (

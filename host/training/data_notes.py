@@ -66,7 +66,7 @@ def sample_notes(arrays: Mapping[str, Array], unfit: Collection[str]) -> Iterato
     if len(arrays["x_train"]) == 1:
         text = "x_train holds one sample: no more than that sample can be learned"
         yield Note("x_train", "one sample", 1.0, text, WARNING)
-    elif (arrays["x_train"] == arrays["x_train"][:1]).all() and "x_train" not in unfit:
+    elif "x_train" not in unfit and are_alike(arrays["x_train"]):
         text = (
             f"all {len(arrays['x_train']):,} samples of x_train are alike: nothing in them tells "
             "one answer from another"
@@ -91,3 +91,9 @@ def sample_notes(arrays: Mapping[str, Array], unfit: Collection[str]) -> Iterato
                     "less about samples that are new"
                 )
                 yield Note(key, "same samples", share, text, WARNING)
+
+
+def are_alike(samples: Array) -> bool:
+    """Whether all of (N, size) are the same sample. Most sets tell at the second one, and no array
+    of their size is made."""
+    return all(np.array_equal(sample, samples[0]) for sample in samples)

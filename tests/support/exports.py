@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mcutrain.trainer.export import export_model
-from mcutrain.trainer.formats import DEFAULT_FORMATS, Formats
+from mcutrain.trainer.formats import Formats
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.options import PlanOptions, Scheme, Section
@@ -73,12 +73,13 @@ def assert_states_equal(first: Interpreter, second: Interpreter) -> None:
     assert first.digest() == second.digest()
 
 
-def going_on(new: bytes, formats: Formats = DEFAULT_FORMATS, **options: Any) -> Interpreter:
+def going_on(new: bytes, formats: Formats | None = None, **options: Any) -> Interpreter:
     """A run that continues what the file holds."""
     section = Section(options.get("start"), options.get("end"))
     model = parse(new, "m", "the file", section)
     assert model.training_state is not None
     stored = TrainingState.unpack(model.training_state)
-    asked = formats.within(PlanOptions(stored.scheme, **options))
+    asked = PlanOptions(stored.scheme, **options)
+    asked = asked if formats is None else formats.within(asked)
     plan = resumed(make_plan(model, asked), stored)
     return Interpreter(plan, stored.seed)

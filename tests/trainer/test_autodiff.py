@@ -14,7 +14,7 @@ from mcutrain.trainer.graph.tensor import DType, QuantParams, Role, Tensor, Tens
 from mcutrain.trainer.ops.average_pool2d import AveragePool2DGrad, AveragePool2DPassError
 from mcutrain.trainer.ops.clamp_mask import ClampMask
 from mcutrain.trainer.ops.error import MaskError, SumErrors
-from mcutrain.trainer.ops.sgd import FRACTION, BiasUpdate, CountStep
+from mcutrain.trainer.ops.sgd import FRACTION, INPUT_SHIFT, BiasUpdate, CountStep
 from mcutrain.trainer.ops.softmax import Softmax
 from mcutrain.trainer.ops.weighted import dead_channels
 from mcutrain.trainer.ops.weighted_gradients import WeightedGradInput, WeightedUpdate
@@ -212,13 +212,16 @@ def test_a_channel_is_dead_only_beyond_its_bounds() -> None:
 
 
 def test_the_state_lists_weights_biases_histories_and_the_rate(plan: TrainingPlan) -> None:
-    """By operator in the forward order, each weight before its fraction; histories backward."""
+    """By operator in the forward order, each weight before its fraction; then the input shifts;
+    histories backward."""
     params = [t for node in plan.forward for t in node.inputs if t.role is Role.PARAM]
-    weights = [t for t in params if t in plan.learning.companions.of(FRACTION)]
-    biases = [t for t in params if t not in plan.learning.companions.of(FRACTION)]
-    pairs = [t for w in weights for t in (w, plan.learning.companions.of(FRACTION)[w])]
+    fractions, shifts = map(plan.learning.companions.of, (FRACTION, INPUT_SHIFT))
+    weights = [t for t in params if t in fractions]
+    biases = [t for t in params if t not in fractions]
+    pairs = [t for w in weights for t in (w, fractions[w])]
+    expected = [*pairs, *biases, *(shifts[w] for w in weights), *plan.learning.histories]
 
-    assert plan.learning.state == [*pairs, *biases, *plan.learning.histories, plan.learning.sgd]
+    assert plan.learning.state == [*expected, plan.learning.sgd]
     assert plan.digested == [*weights, *biases, *plan.learning.histories]
     assert list(plan.memory.state) == plan.learning.state
     offsets = [plan.memory.state[t] for t in plan.learning.state]

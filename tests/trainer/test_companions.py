@@ -18,7 +18,7 @@ from mcutrain.trainer.formats import Formats
 from mcutrain.trainer.graph.tensor import DType, Role, Tensor, TensorType
 from mcutrain.trainer.interpreter import Interpreter, pack_state, state_digest, unpack_state
 from mcutrain.trainer.ops.companion import Companion, Digest, FollowUp, Kept, LearnedFormats
-from mcutrain.trainer.ops.sgd import COMPANIONS, FRACTION, SUM, CountStep
+from mcutrain.trainer.ops.sgd import COMPANIONS, FRACTION, INPUT_SHIFT, SUM, CountStep
 from mcutrain.trainer.ops.state_check import StateCheck, count_is_valid
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
@@ -169,5 +169,6 @@ def test_without_it_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     plan = make_plan(parse(residual_model(), "small"), PlanOptions("last:2"))
 
-    assert {kind for kind, _ in plan.learning.companions} == {FRACTION}  # of those there are
+    # Of those there are: no sums.
+    assert {kind for kind, _ in plan.learning.companions} == {FRACTION, INPUT_SHIFT}
     assert SUM in plan.learning.companions.kinds

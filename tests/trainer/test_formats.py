@@ -14,13 +14,14 @@ import pytest
 from mcutrain.host.cost import format_bytes, format_prices
 from mcutrain.host.request import Request, read_options
 from mcutrain.trainer.errors import ModelError, SchemeError
-from mcutrain.trainer.formats import DEFAULT_FORMATS, Formats
+from mcutrain.trainer.formats import PLAIN, Formats
 from mcutrain.trainer.graph.tensor import Array, DType, Role, Tensor
 from mcutrain.trainer.interpreter import Interpreter
 from mcutrain.trainer.ops.error import E8, E12
 from mcutrain.trainer.ops.sgd import (
     BIAS_MAX,
     FRACTION,
+    INPUT_SHIFT,
     STEP_MAX,
     SUM,
     LearningRate,
@@ -29,7 +30,7 @@ from mcutrain.trainer.ops.sgd import (
 )
 from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.ops.weighted_gradients import WeightedUpdate
-from mcutrain.trainer.options import PlanOptions, Scheme
+from mcutrain.trainer.options import DEFAULT_OPTIONS, PlanOptions, Scheme
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import parse
 from mcutrain.trainer.training_plan import TrainingPlan
@@ -37,7 +38,14 @@ from mcutrain.trainer.training_state import TrainingState, resumed
 from tests.support.autoencoder import autoencoder
 from tests.support.awkward_model import awkward_model
 from tests.support.bench import run_nodes
-from tests.support.exports import PARTIAL, assert_states_equal, exported, going_on, sample_of, train
+from tests.support.exports import (
+    PARTIAL,
+    assert_states_equal,
+    exported,
+    going_on,
+    sample_of,
+    train,
+)
 from tests.support.gated_model import gated_model
 from tests.support.gradient_net import SOUND, input_tolerance, layer_net, through
 from tests.support.marks import exhaustive
@@ -49,7 +57,8 @@ from tests.support.structural_model import structural_model
 
 ALL = [Formats(*v) for v in itertools.product(("e12", "e8"), ("int8.8", "int8"), (1, 3))]
 ALL += [Formats("e12", "int8.8", 1, "inputs"), Formats("e8", "int8", 3, "inputs")]
-OTHERS = [f for f in ALL if f != DEFAULT_FORMATS]
+DEFAULT_FORMATS = Formats.of(DEFAULT_OPTIONS)
+OTHERS = [f for f in ALL if f != PLAIN]
 SMALL = Formats("e8", "int8", 3)
 
 
@@ -197,7 +206,7 @@ def test_sums_are_those_of_single_steps(errors: str, weights: str) -> None:
 
 def test_accumulation_of_one_is_none() -> None:
     plan, default = (
-        small_plan(Formats(accumulate=1)),
+        small_plan(replace(DEFAULT_FORMATS, accumulate=1)),
         make_plan(parse(residual_model(), "small"), PlanOptions("full")),
     )
     first, second = train(Interpreter(plan, 1), 0, 8), train(Interpreter(default, 1), 0, 8)
@@ -356,12 +365,10 @@ def test_stored_options_name_the_formats() -> None:
     request = Request.of(Path("m"), errors="e8", accumulate=4)
 
     assert Formats.of(read_options(request.stored(), Path("m")).options) == Formats(
-        "e8", "int8.8", 4
+        "e8", "int8.8", 4, "inputs"
     )
     assert request.options.arguments() == ["--errors e8", "--accumulate 4"]
-    assert (
-        Formats.of(read_options({}).options) == DEFAULT_FORMATS
-    )  # of a file before there were any
+    assert Formats.of(read_options({}).options) == PLAIN  # of a file before there were any
     for spoilt in ({"errors": "e9"}, {"weights": ["int8"]}, {"accumulate": "4"}, {"errors": None}):
         with pytest.raises(ModelError, match="options are damaged"):
             read_options({**request.stored(), **spoilt})
@@ -370,7 +377,7 @@ def test_stored_options_name_the_formats() -> None:
 def test_an_exported_file_goes_on_in_its_formats(tmp_path: Path) -> None:
     path = tmp_path / "model.tflite"
     path.write_bytes(residual_model())
-    request = Request.of(path, "full", errors="e8", weights="int8", accumulate=3)
+    request = Request.of(path, "full").in_formats(SMALL)
     half = train(Interpreter(request.plan(), 5), 0, 4)
     path.write_bytes(exported(residual_model(), half, **request.stored()))
     continued = Interpreter(Request(path).plan(), 5)
@@ -379,7 +386,24 @@ def test_an_exported_file_goes_on_in_its_formats(tmp_path: Path) -> None:
     assert_states_equal(continued, half)
     with pytest.raises(ModelError, match="--errors was e8, not e12: leave it out"):
         Request.of(path, errors="e12").plan()
+    with pytest.raises(ModelError, match="--precondition was off, not inputs: leave it out"):
+        Request.of(path, precondition="auto").plan()
     assert Request.of(path, "full", errors="e12").plan().formats == DEFAULT_FORMATS
+
+
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [("cross-entropy", "inputs"), ("pixelwise-cross-entropy", "inputs"), ("mse", "inputs"),
+     ("reconstruction", "off")],
+)  # fmt: skip
+def test_what_auto_stands_for_goes_by_the_loss_and_is_stored(loss: str, expected: str) -> None:
+    request = Request.of(Path("m"), loss=loss)
+
+    assert Formats.of(request.options).precondition == expected
+    assert request.stored()["precondition"] == expected
+    assert request.options.arguments() == ([f"--loss {loss}"] if loss != "cross-entropy" else [])
+    asked = Request.of(Path("m"), loss=loss, precondition="off")
+    assert Formats.of(asked.options).precondition == asked.stored()["precondition"] == "off"
 
 
 def test_prices_are_those_of_the_plans_with_the_other_formats(tmp_path: Path) -> None:
@@ -398,6 +422,9 @@ def test_prices_are_those_of_the_plans_with_the_other_formats(tmp_path: Path) ->
     summed = request.but(accumulate=2).plan()
     total = sum(t.type.nbytes for t in summed.learning.companions.of(SUM).values())
     assert prices["accumulate"]["learned_bytes"] == total == format_bytes(summed)["sums"]
+    shifts = plan.learning.companions.of(INPUT_SHIFT).values()
+    assert prices["precondition"]["value"] == "off"
+    assert -prices["precondition"]["learned_bytes"] >= sum(t.type.nbytes for t in shifts) > 0
     assert format_bytes(plan)["fractions"] == 0
     assert format_bytes(plan)["errors"] >= max(t.type.nbytes for t in plan.errors)
 

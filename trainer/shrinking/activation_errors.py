@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 
 from mcutrain.trainer.autodiff import GraphTape, backward
-from mcutrain.trainer.formats import DEFAULT_FORMATS
+from mcutrain.trainer.formats import PLAIN
 from mcutrain.trainer.graph.graph import Graph, prune
 from mcutrain.trainer.graph.op import ErrorTensor, Node
 from mcutrain.trainer.graph.tensor import Array, Role, Tensor
@@ -21,7 +21,7 @@ class ErrorTape(GraphTape):
     """The tape of a model of which nothing learns: it makes the errors that are ``wanted``."""
 
     def __init__(self, graph: Graph, wanted: Collection[Tensor]) -> None:
-        super().__init__(graph, sgd_state(LearningRate(0, 0)), DEFAULT_FORMATS)
+        super().__init__(graph, sgd_state(LearningRate(0, 0)), PLAIN)
         self.wanted = wanted
         self.errors: dict[Tensor, ErrorTensor] = {}
 
@@ -51,7 +51,7 @@ class ActivationErrors:
         stopped = without_errors(graph)
         sources = {new[t] for t in of if t in new} - stopped
         tape = ErrorTape(graph, made_of(graph, sources) - stopped)
-        self.loss, self.target, _ = add_loss(graph, own, options, None, None, DEFAULT_FORMATS)
+        self.loss, self.target, _ = add_loss(graph, own, options, None, None, PLAIN)
         backward(tape, own.logits, ErrorTensor(*self.loss.outputs[:2]))
         self.errors = {t: (new[t], tape.errors[new[t]]) for t in of if new.get(t) in sources}
         ends = {own.logits, *(t for _, error in self.errors.values() for t in error)}
