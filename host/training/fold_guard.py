@@ -18,6 +18,7 @@ import numpy as np
 from mcutrain.host.defaults import GUARD_MINUTES, RATIO
 from mcutrain.host.training.absent import absent_classes
 from mcutrain.host.training.counted_time import steps_within
+from mcutrain.host.training.data_notes import are_alike
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.evaluation import classes_in_use, evaluation
 from mcutrain.host.training.fold_decision import FoldDecision, Judged
@@ -143,7 +144,7 @@ def decide(
         time.monotonic() - started,
         absent_classes(plan, data, state, replay is not None),
         most if most < steps else None,
-        plan.options.loss != RECONSTRUCTION and bool((pool.x == pool.x[:1]).all()),
+        plan.options.loss != RECONSTRUCTION and are_alike(pool.x),
     )
 
 
