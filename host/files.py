@@ -96,6 +96,14 @@ def make_folder(folder: Path) -> list[Path]:
     return missing
 
 
+def cut_unfinished_line(path: Path) -> None:
+    """Cut off what is behind the last whole line of a file: the rest of one that a killed process
+    or a full disk left. Raises OSError; the lines before are then still there."""
+    content = path.read_bytes()
+    if (end := content.rfind(b"\n") + 1) < len(content):
+        os.truncate(path, end)
+
+
 def save_array(path: Path, array: Array) -> None:
     """Put the array at ``path`` as .npy, whole; other processes may do the same. Raises Error."""
     import numpy as np

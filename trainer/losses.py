@@ -95,7 +95,10 @@ def class_weights(text: str | None, classes: int) -> tuple[float, ...]:
 def class_count(classes: int, loss: str) -> Tensor:
     """STATE (1,) u32: how many classes are in use. Raises ModelError for a loss without classes."""
     if loss != CROSS_ENTROPY or classes < 2:
-        raise ModelError("spare classes need the loss cross-entropy and two classes at least")
+        raise ModelError(
+            "spare classes need the loss cross-entropy and two classes at least: leave "
+            "--spare-classes out, or give --loss cross-entropy with --classes N"
+        )
     data = np.array([classes], np.uint32)
     return Tensor("class_count", TensorType(data.shape, DType.U32), Role.STATE, data)
 

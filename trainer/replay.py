@@ -12,6 +12,7 @@ from mcutrain.trainer.fixedpoint import seed_op
 
 OFFER_NODE = 0x40000000  # in place of an operator's number in the random numbers
 DRAW_NODE = 0x40000001
+MOST_SLOTS = 0xFFFF
 
 
 def below(random: int, limit: int) -> int:

@@ -117,8 +117,9 @@ class Trainer:
             augment: How samples are changed, such as ``"shift=0.1,noise=0.1"``.
             latents: Where the outputs of frozen layers are kept: ``"host"``, ``"device"`` or
                 ``"off"``.
-            replay: Slots of a replay buffer: the training samples are a stream then.
-            replay_ratio: Replayed samples for each new one.
+            replay: Slots of a replay buffer, 65,535 at most: the training samples are a stream
+                then, which passes once.
+            replay_ratio: Replayed samples for each new one, 100 at most.
             count_instructions: Whether a simulated board counts its instructions, or its cycles if
                 its emulator counts those: ``Run.instructions`` or ``Run.cycles``.
             begin: What becomes of what a board at ``port`` has learned already: ``"go-on"`` or
@@ -160,7 +161,8 @@ class Trainer:
                 schedule=schedule, seed=count("seed", seed), verify=verify, guard=guard,
                 guard_minutes=guard_minutes, patience=patience, validate_on=validate_on,
                 balance=balance, augment=augment, latents=latents,
-                replay=count("replay", replay, 1), replay_ratio=replay_ratio,
+                replay=count("replay", replay, 1),
+                replay_ratio=count("replay_ratio", replay_ratio) or 0,
                 count_instructions=count_instructions, beginning=begin, baud=baud,
                 keys=keys_of(key),
                 checkpoint=path_of(checkpoint),

@@ -13,6 +13,7 @@ import json
 import os
 import re
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -131,9 +132,16 @@ def build_firmware(
     firmware = Firmware(objects_dir / "firmware.elf", objects_dir / "firmware.map", objects_dir)
     if status != 0 or not firmware.elf.is_file():
         line = _first_error(output)
-        full = f"; {NO_SPACE}: {cache_dir()}" if "No space left" in line else ""
-        raise BuildError(f"building {env} failed: {line}{full}")
+        raise BuildError(f"building {env} failed: {line}{no_space(line)}")
     return firmware
+
+
+def no_space(line: str) -> str:
+    """What to do where a line of a compiler says that a disk is full: its own files lie in the
+    folder for temporary ones."""
+    if "No space left" not in line:
+        return ""
+    return f"; {NO_SPACE}: {cache_dir()}, or {tempfile.gettempdir()}"
 
 
 def link_again(firmware: Firmware, stack_bytes: int, verbose: bool = False) -> None:

@@ -62,6 +62,7 @@ def of_training(job: TrainingJob, report: Path | None, reporter: Reporter) -> To
         steps = len(order_of(plan, data, options, seed, first))
     elif job.replay is not None:
         steps = len(data.x_train) * (1 + job.replay_ratio)
+        steps = steps if options.steps is None else min(steps, options.steps)
     told = of_plan(plan, target) | {
         "samples": {"train": len(data.x_train), "test": len(data.x_test),
                     "validation": 0 if data.x_val is None else len(data.x_val)},

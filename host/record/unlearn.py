@@ -235,10 +235,11 @@ def training_job(job: UnlearnJob, header: Header, state: Path | None) -> Trainin
     not."""
     asked = header.asked
     rate, augment = asked.maybe("lr", asked.number), asked.maybe("augment", asked.text)
+    epochs = None if header.replay is not None else asked.integer("epochs", MOST)
     try:
         return asked_job(
             header.request.but(absent=asked.text("absent")), job.data, REFERENCE,
-            epochs=asked.integer("epochs", MOST), steps=asked.maybe("steps", asked.integer),
+            epochs=epochs, steps=asked.maybe("steps", asked.integer),
             lr=AUTO if rate is None else repr(rate), lr_minutes=asked.number("lr_minutes"),
             schedule=asked.text("schedule"), seed=header.seed, balance=asked.text("balance"),
             augment=augment, guard=asked.flag("guard"),

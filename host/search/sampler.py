@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
+from mcutrain.host.failure import reason
+from mcutrain.host.files import cut_unfinished_line
 from mcutrain.host.search.budget import Pricer
 from mcutrain.host.search.candidates import Candidates
 from mcutrain.host.search.contribution import Contributions
@@ -39,7 +42,9 @@ def open_study(storage: str, name: str) -> optuna.Study:
     place: str | BaseStorage = storage
     try:
         if "://" not in storage:
-            place = JournalStorage(JournalFileBackend(storage))
+            # A lock is a link to the path: one that a killed process left is given up after a while
+            # only if it leads there from its own folder.
+            place = JournalStorage(JournalFileBackend(str(Path(storage).resolve())))
         study = optuna.create_study(
             storage=place,
             study_name=name,
@@ -54,10 +59,21 @@ def open_study(storage: str, name: str) -> optuna.Study:
 
 def storage_error(storage: str, err: Exception) -> StudyError:
     """What went wrong in a storage, in a line without passwords."""
-    reason = str(err).splitlines()[0] if str(err) else type(err).__name__
-    advice = "give another --storage" if "://" in storage else ADVICE
     shown = without_passwords(storage)
-    return StudyError(f"cannot use the trials in {shown}: {hidden(reason, storage)}; {advice}")
+    if isinstance(err, OSError):  # of the system, not of the study
+        return StudyError(f"cannot use the trials in {shown}: {hidden(reason(err), storage)}")
+    said = str(err).splitlines()[0] if str(err) else type(err).__name__
+    advice = "give another --storage" if "://" in storage else ADVICE
+    return StudyError(f"cannot use the trials in {shown}: {hidden(said, storage)}; {advice}")
+
+
+def mend_journal(path: Path) -> None:
+    """Take away what a killed process or a full disk left in a journal of trials: half a line, in
+    which Optuna would go on, and its lock, for which it would wait; only for a study of one
+    process. Raises OSError."""
+    path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
+    if path.is_file():
+        cut_unfinished_line(path)
 
 
 def fail_interrupted(study: optuna.Study) -> None:

@@ -23,6 +23,7 @@ from mcutrain.host.search.sampler import (
     distributions,
     fail_interrupted,
     finished,
+    mend_journal,
     open_study,
     storage_error,
 )
@@ -153,10 +154,13 @@ class SchemeSearch:
         return {key: self.study.scores[name] for key, name in record.items()}
 
     def opened(self, space: Space) -> optuna.Study:
-        """The Optuna study of the trials. Raises StudyError."""
-        study = open_study(self.storage or str(self.study.folder / "trials.log"), self.name(space))
-        if self.storage is None:
-            fail_interrupted(study)
+        """The Optuna study of the trials. Raises StudyError, and OSError of the own journal."""
+        if self.storage is not None:
+            return open_study(self.storage, self.name(space))
+        journal = self.study.folder / "trials.log"
+        mend_journal(journal)
+        study = open_study(str(journal), self.name(space))
+        fail_interrupted(study)
         return study
 
     def kept_trials(self, space: Space, contributions: Contributions, study: optuna.Study) -> None:

@@ -9,6 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from mcutrain.host.failure import reason
+from mcutrain.host.files import cut_unfinished_line
 from mcutrain.host.search.trial import TrialScore
 from mcutrain.trainer.errors import Error
 
@@ -29,17 +31,15 @@ class Study:
         self.scores: dict[str, TrialScore] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            if self.path.is_file():
+                cut_unfinished_line(self.path)
             text = self.path.read_text(encoding="utf-8") if self.path.is_file() else ""
-            lines = text.split("\n")
-            whole = lines[:-1]  # a line without its end was cut short when a process was killed
-            if not whole:
+            if not text:
                 write_line(self.path, {"identity": dict(identity)}, "w")
             else:
-                self._read(whole, identity)
-                if lines[-1]:
-                    self.path.write_text("\n".join(whole) + "\n", encoding="utf-8")
+                self._read(text.split("\n")[:-1], identity)
         except OSError as err:
-            raise StudyError(f"cannot use the study {folder}: {err.strerror or err}") from err
+            raise StudyError(f"cannot use the study {folder}: {reason(err)}") from err
         except UnicodeDecodeError as err:
             raise StudyError(f"{self.path} is damaged: it is no text; {ADVICE}") from err
 

@@ -23,17 +23,24 @@ def rates(runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
         if not tried:
             continue
         rate = run["rate"]
+        learns = rate.get("learns", True)
         cells = [
             (rate_text(t["rate"]), "diverged" if t["loss"] is None else significant(t["loss"]),
-             "chosen" if t["rate"] == rate["chosen"] else "")
+             "chosen" if learns and t["rate"] == rate["chosen"] else "")
             for t in tried
         ]  # fmt: skip
+        taken = (
+            f"took {rate_text(rate['chosen'])}. A good rate ends with a low loss and is not close "
+            "to one that diverges."
+            if learns
+            else "nothing learned at any of them: the loss was "
+            f"{significant(rate['first_loss'])} before, and no training ended clearly below."
+        )
         yield {
             "title": f"Learning rate, {targets}",
             "says": (
                 f"mcutrain tried {len(tried)} rates, each for {rate['steps']:,} of "
-                f"{rate['run_steps']:,} steps, and took {rate_text(rate['chosen'])}. A good rate "
-                "ends with a low loss and is not close to one that diverges."
+                f"{rate['run_steps']:,} steps, and {taken}"
             ),
             "table": PageTable(
                 "", ("learning rate", "loss at the end", ""), cells, {2}
@@ -48,9 +55,10 @@ def guards(runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
         seen, metric = run["folds"], judged_by(run)
         shown = share if metric == "accuracy" else significant
         words = ("right", "wrong") if metric == "accuracy" else ("nearer", "farther")
+        are_alike = seen.get("samples_alike", False)
+        why = "All samples are alike" if are_alike else "Training did not help on them"
         verdict = (
-            "Training did not help on them, so the first state stayed. Give --no-guard to train "
-            "nevertheless."
+            f"{why}, so the first state stayed. Give --no-guard to train nevertheless."
             if seen["rolled_back"]
             else "Training helped on them, so all samples were learned."
         )

@@ -25,7 +25,6 @@ from mcutrain.host.show.work import Counts, WorkSource
 from mcutrain.host.simulation.emulators.known import emulator_of
 from mcutrain.host.training.guard import guard_metric
 from mcutrain.host.training.job import Outcome
-from mcutrain.host.training.rate_choice import rate_text
 from mcutrain.trainer.graph.tensor import Array
 
 KIND, FORMAT = "mcutrain report", 1
@@ -84,7 +83,7 @@ def run_of(outcome: Outcome) -> dict[str, Any]:
         "verified": result.verified,
         "failure": outcome.failure,
         "curve": thinned(result.losses),
-        "rate_text": None if job.rate is None else rate_text(job.rate.chosen),
+        "rate_text": None if job.rate is None else job.rate.text,
         "said": [*map(str, outcome.notes), *notes(outcome)],
         "class_names": names,
         "samples": samples_of(outcome),

@@ -11,12 +11,14 @@ from rich.table import Table
 
 from mcutrain.host.show.terminal import lines, number, out, percent
 from mcutrain.host.simulation.counts import Unit
-from mcutrain.host.training.rate_choice import rate_text, told
+from mcutrain.host.training.rate_choice import loss_text, rate_text, told
 
 if TYPE_CHECKING:
     from mcutrain.host.training.evaluation import Evaluation
     from mcutrain.host.training.job import Outcome
     from mcutrain.host.training.latents import Saving
+
+NOTHING = "-"  # that a run has of a figure
 
 
 def metric(outcome: Outcome, value: float | None) -> str:
@@ -31,7 +33,7 @@ def counted(outcome: Outcome, unit: Unit, key: str, of: str, predicted: str = ""
     found, known = outcome.counted_in(unit).get(key, {}).get(of), outcome.port_build
     if found is None and known is not None and predicted and not outcome.counted:
         return f"≈ {number(known.predicted[predicted])}"
-    return number(found) or "-"
+    return number(found) or NOTHING
 
 
 def counted_figures(unit: Unit) -> dict[str, Callable[[Outcome], str]]:
@@ -49,18 +51,18 @@ def stack(outcome: Outcome) -> str:
     """What was seen of the stack, and the bound on it."""
     used, bound = outcome.stack_used_bytes, outcome.cost["stack_bytes"]
     if used is None:
-        return "-"
+        return NOTHING
     return number(used) if bound is None else f"{number(used)} of {number(bound)}"
 
 
 def iou(found: Evaluation | None) -> str:
     """The mean intersection over union of the classes of positions."""
-    return "-" if found is None or found.mean_iou is None else percent(found.mean_iou)
+    return NOTHING if found is None or found.mean_iou is None else percent(found.mean_iou)
 
 
 def rate(outcome: Outcome) -> str:
     choice = outcome.job.rate
-    return "-" if choice is None else rate_text(choice.chosen)
+    return NOTHING if choice is None else choice.text
 
 
 # The figures of a run that matter, in the terminal's table and in the report.
@@ -71,9 +73,9 @@ FIGURES: dict[str, Callable[[Outcome], str]] = {
     "mean IoU after": lambda o: iou(o.result.evaluation_after),
     "learning rate": rate,
     "steps": lambda o: number(o.result.steps),
-    "verified steps": lambda o: number(o.result.verified_steps) if o.result.verified else "-",
-    "RAM, bytes": lambda o: number(o.cost["sram_bytes"]) or "-",
-    "flash, bytes": lambda o: number(o.cost["flash_bytes"]) or "-",
+    "verified steps": lambda o: number(o.result.verified_steps) if o.result.verified else NOTHING,
+    "RAM, bytes": lambda o: number(o.cost["sram_bytes"]) or NOTHING,
+    "flash, bytes": lambda o: number(o.cost["flash_bytes"]) or NOTHING,
     "stack used, bytes": stack,
     **counted_figures(Unit.INSTRUCTIONS),
     **counted_figures(Unit.CYCLES),
@@ -82,18 +84,19 @@ FIGURES: dict[str, Callable[[Outcome], str]] = {
 
 
 def figures(outcomes: list[Outcome]) -> dict[str, list[str]]:
-    """A row of cells for each figure, one per run."""
+    """A row of cells for each figure that a run has, one per run."""
     name = outcomes[0].result.metric
     # Few emulators count cycles: the rows are those of what was counted, or else of instructions.
     units = {outcome.unit for outcome in outcomes if outcome.counted} or {Unit.INSTRUCTIONS}
     left_out = {row for unit in set(Unit) - units for row in counted_figures(unit)}
     if not any(outcome.plan.takes_label_map for outcome in outcomes):
         left_out |= {"mean IoU before", "mean IoU after"}
-    return {
+    rows = {
         text.format(metric=name): [cell(o) for o in outcomes]
         for text, cell in FIGURES.items()
         if text not in left_out
     }
+    return {text: cells for text, cells in rows.items() if {*cells} != {NOTHING}}
 
 
 def notes(outcome: Outcome) -> list[str]:
@@ -124,7 +127,7 @@ def rates_tried(outcome: Outcome) -> dict[str, str]:
     """The loss at the end of each training that the rate was looked for with, by rate."""
     choice = outcome.job.rate
     tried = [] if choice is None else sorted(choice.tried, key=lambda one: -one.rate)
-    return {rate_text(one.rate): f"{one.loss:.3g}" for one in tried}
+    return {rate_text(one.rate): loss_text(one.loss) for one in tried}
 
 
 def saving_line(outcome: Outcome, saving: Saving) -> str:

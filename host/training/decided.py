@@ -141,4 +141,5 @@ def decision_of(told: Mapping[str, Any]) -> FoldDecision:
     for count in (decision.trainings, decision.steps, *decision.absent, *shortened):
         integer(count, MOST_STEPS)
     number(decision.seconds)
+    flag(decision.alike)
     return decision

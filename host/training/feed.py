@@ -104,6 +104,15 @@ def ordered_epochs(data: Dataset, options: FeedOptions) -> int:
     return epochs
 
 
+def check_stream(data: Dataset, ratio: int) -> None:
+    """Raises DataError for a stream of more than MOST_STEPS."""
+    if (steps := data.epoch_steps * (1 + ratio)) > MOST_STEPS:
+        raise DataError(
+            f"--replay-ratio {ratio} makes {steps:,} steps of {data.epoch_steps:,} samples, and a "
+            f"run may have {MOST_STEPS:,}: give a smaller one, or fewer samples"
+        )
+
+
 def decided_balance(
     plan: TrainingPlan, data: Dataset, options: FeedOptions, is_stream: bool
 ) -> str:
@@ -127,10 +136,11 @@ def decided_balance(
 
 
 def feed_notes(
-    plan: TrainingPlan, data: Dataset, options: FeedOptions, is_stream: bool
+    plan: TrainingPlan, data: Dataset, options: FeedOptions, is_stream: bool, ratio: int = 0
 ) -> Iterator[Note]:
-    """What the feed makes of the samples, and what that costs."""
-    yield from short_run_notes(len(data.x_train), options)
+    """What the feed makes of the samples, and what that costs; a stream replays ``ratio`` others
+    behind each of them."""
+    yield from short_run_notes(len(data.x_train), options, ratio)
     if is_stream:
         return
     if plan.takes_label:
@@ -143,18 +153,19 @@ def feed_notes(
         yield Note("x_train", "augmented", plan.prefix_macs / plan.step_macs, text, NOTE)
 
 
-def short_run_notes(samples: int, options: FeedOptions) -> Iterator[Note]:
-    """Of a run that ends before each sample was learned from."""
+def short_run_notes(samples: int, options: FeedOptions, ratio: int = 0) -> Iterator[Note]:
+    """Of a run that ends before each sample was learned from; ``ratio`` as of ``feed_notes``."""
     steps = 0 if not options.epochs else options.steps
     if steps == 0:
         asked = "--steps 0" if options.epochs else "--epochs 0"
         text = f"{asked} trains nothing: the figures are those of the model as it is"
         yield Note("x_train", "no step", 0.0, text, NOTE)
-    elif steps is not None and steps < samples:
-        left = 1 - steps / samples
+    elif steps is not None and (learned := -(-steps // (1 + ratio))) < samples:
+        left = 1 - learned / samples
         text = (
-            f"--steps {steps} is less than an epoch of {samples:,} samples: {100 * left:.0f} % of "
-            "them are not learned from"
+            f"--steps {steps} is less than an epoch of {samples:,} samples"
+            f"{f' with {ratio} replays of each' if ratio else ''}: {100 * left:.0f} % of them are "
+            "not learned from"
         )
         yield Note("x_train", "few steps", left, text, NOTE)
 

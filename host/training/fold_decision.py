@@ -79,6 +79,7 @@ class FoldDecision:
     seconds: float
     absent: Sequence[int] = ()
     shortened: int | None = None  # steps of a run on all samples that a fold's was cut to
+    alike: bool = False  # all samples, of which targets are asked: only those can be learned
 
     @property
     def changed(self) -> tuple[int, int]:
@@ -116,9 +117,10 @@ class FoldDecision:
 
         Values have no such measure: their mean loss, which is the metric, must have fallen, and
         that beyond chance, or for more samples than CHANCE explains: a few that are far off can
-        make a mean and its error what they like. One class alone says nothing of the others.
+        make a mean and its error what they like. One class alone says nothing of the others, nor
+        do samples that are ``alike``: the most frequent answer is all that they teach.
         """
-        if len(self.classes) == 1:
+        if len(self.classes) == 1 or self.alike:
             return False
         gained, lost = self.changed
         is_beyond = self.fall > BEYOND
@@ -156,6 +158,8 @@ class FoldDecision:
         reason = "training does not help"
         if len(self.classes) == 1:
             reason = f"label {next(iter(self.classes))} alone says nothing of the other classes"
+        elif self.alike:
+            reason = "all samples are alike, and nothing in them tells one answer from another"
         return f"the first state stays, since {reason} (--no-guard trains)"
 
     def unseen(self) -> str:
@@ -178,6 +182,7 @@ class FoldDecision:
             "chance": self.chance,
             "unjudged_classes": self.unjudged,
             "absent_classes": list(self.absent),
+            "samples_alike": self.alike,
             "rolled_back": not self.helps,
             "steps": self.steps,
             "shortened_to": self.shortened,

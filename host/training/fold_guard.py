@@ -18,6 +18,7 @@ import numpy as np
 from mcutrain.host.defaults import GUARD_MINUTES, RATIO
 from mcutrain.host.training.absent import absent_classes
 from mcutrain.host.training.counted_time import steps_within
+from mcutrain.host.training.data_notes import are_alike
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.evaluation import classes_in_use, evaluation
 from mcutrain.host.training.fold_decision import FoldDecision, Judged
@@ -30,6 +31,7 @@ from mcutrain.host.training.replay import train_stream
 from mcutrain.host.training.runner import LatentRunner, Runner, answer
 from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.trainer.graph.tensor import Array
+from mcutrain.trainer.options import RECONSTRUCTION
 from mcutrain.trainer.training_plan import TrainingPlan
 
 MakeRunner = Callable[[TrainingPlan, int], AbstractContextManager[LatentRunner]]  # for steps
@@ -142,6 +144,7 @@ def decide(
         time.monotonic() - started,
         absent_classes(plan, data, state, replay is not None),
         most if most < steps else None,
+        plan.options.loss != RECONSTRUCTION and are_alike(pool.x),
     )
 
 

@@ -39,7 +39,10 @@ from mcutrain.host.training.time_budget import TimeBudget
 from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.trainer.errors import Error
 from mcutrain.trainer.notes import Note
+from mcutrain.trainer.replay import MOST_SLOTS
 from mcutrain.trainer.training_plan import TrainingPlan
+
+MOST_RATIO = 100  # replays of each new sample, which are then nearly all steps there are
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,8 @@ def asked_job(
     checkpoint: Path | None = None,
     checkpoint_steps: int | None = None,
     reconnect_s: float = RECONNECT_S,
+    replay: int | None = None,
+    replay_ratio: int = RATIO,
     **others: Any,
 ) -> TrainingJob:
     """The job of a user's options, which the command and the Python interface share; ``others``
@@ -132,6 +137,8 @@ def asked_job(
         raise Error("--minutes says how long to train: leave --epochs and --steps out")
     if minutes is not None and not 0 < minutes < math.inf:
         raise Error(f"--minutes is {minutes:g}: give a number above 0, such as 5")
+    if replay is not None:
+        epochs = stream_epochs(epochs, replay, replay_ratio)
     if epochs is None:
         epochs = max(EPOCHS, steps or 0)  # an epoch has a step or more
     options = TrainingOptions(
@@ -142,8 +149,26 @@ def asked_job(
     return TrainingJob(
         request, data, target, port, options, rate_minutes=lr_minutes,
         guard_minutes=guard_minutes, minutes=minutes, checkpoint=checkpoint,
-        checkpoint_steps=checkpoint_steps, reconnect_s=reconnect_s, **others,
+        checkpoint_steps=checkpoint_steps, reconnect_s=reconnect_s, replay=replay,
+        replay_ratio=replay_ratio, **others,
     )  # fmt: skip
+
+
+def stream_epochs(epochs: int | None, slots: int, ratio: int) -> int:
+    """The epochs of a stream: one. Raises Error for more, and for a buffer or a ratio that no
+    stream has."""
+    if epochs not in (None, 1):
+        raise Error(
+            f"--epochs {epochs}: --replay takes each sample of x_train once, as a stream: leave "
+            "--epochs out; --steps N ends it sooner"
+        )
+    for option, value, least, most, unit in (
+        ("--replay", slots, 1, MOST_SLOTS, "slots"),
+        ("--replay-ratio", ratio, 0, MOST_RATIO, "replays of each new sample"),
+    ):
+        if not least <= value <= most:
+            raise Error(f"{option} is {value}: give {least:,} to {most:,} {unit}")
+    return 1
 
 
 @dataclass

@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+NONE_LEARNS = "none learns"
 LONG_SECONDS = 20.0  # of a search, after which it is worth saying what would make it quicker
 
 
@@ -36,6 +37,11 @@ class RateChoice:
     learns: bool = True
     compiled: bool = True
 
+    @property
+    def text(self) -> str:
+        """For people: no rate that nothing learns at is shown as the one to take."""
+        return rate_text(self.chosen) if self.learns else NONE_LEARNS
+
     def to_json(self) -> dict[str, Any]:
         def finite(loss: float | None) -> float | None:
             return loss if loss is not None and math.isfinite(loss) else None
@@ -62,15 +68,26 @@ def rate_text(rate: float) -> str:
     return f"2^{exponent - 1}" if fraction == 0.5 and exponent < 1 else f"{rate:g}"
 
 
+def loss_text(loss: float) -> str:
+    """The loss of a training for people.
+
+    >>> loss_text(0.12345), loss_text(math.inf)
+    ('0.123', 'diverged')
+    """
+    return f"{loss:.3g}" if math.isfinite(loss) else "diverged"
+
+
 def told(choice: RateChoice) -> list[str]:
     """What is to be said of a rate that was looked for, a line each."""
     if not choice.tried:
         return []
     part = f"the first {choice.steps:,}" if choice.steps < choice.run_steps else "all"
+    found, again = "looked for", ""
+    if choice.learns:
+        found, again = f"{choice.text}, found", f"; --lr {choice.chosen:g} takes it without"
     said = [
-        f"learning rate: {rate_text(choice.chosen)}, found in {len(choice.tried)} trainings on "
-        f"this computer of {part} of {choice.run_steps:,} steps, in {choice.seconds:.1f} s; "
-        f"--lr {choice.chosen:g} takes it without"
+        f"learning rate: {found} in {len(choice.tried)} trainings on this computer of {part} of "
+        f"{choice.run_steps:,} steps, in {choice.seconds:.1f} s{again}"
     ]
     if choice.steps < choice.run_steps:
         said.append("learning rate: more --lr-minutes give longer trainings to find it with")
@@ -84,11 +101,12 @@ def told(choice: RateChoice) -> list[str]:
 def nothing_learns(choice: RateChoice) -> str:
     """What is to be said where no training ended with a lower loss."""
     least, most = (f([one.rate for one in choice.tried]) for f in (min, max))
+    best = min(one.loss for one in choice.tried)
+    end = f"at best {best:.3g} at the end" if math.isfinite(best) else "all of them diverged"
     return (
         f"learning rate: nothing learns at any rate from {rate_text(least)} to "
-        f"{rate_text(most)}: the loss was {choice.first_loss:.3g} before and at best "
-        f"{min(one.loss for one in choice.tried):.3g} at the end. Look whether y_train belongs "
-        "to x_train and the samples are scaled as the model's were (mcutrain calibrate), let "
-        "more layers learn (--update), or train longer (--epochs, --steps); or all of it is "
-        "known already"
+        f"{rate_text(most)}: the loss was {choice.first_loss:.3g} before and {end}. Look whether "
+        "y_train belongs to x_train and the samples are scaled as the model's were (mcutrain "
+        "calibrate), let more layers learn (--update), or train longer (--epochs, --steps); or all "
+        "of it is known already"
     )

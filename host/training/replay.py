@@ -211,7 +211,9 @@ def taken_up(
     """The data as a stream behind so many steps brings them: the old ones, then the new ones, these
     augmented. Raises DataError where steps take no label."""
     if not plan.takes_label:
-        raise DataError(f"a replay buffer balances classes, but {plan.unlabelled}")
+        raise DataError(
+            f"a replay buffer balances classes, but {plan.unlabelled}: leave --replay out"
+        )
     if augmentation is not None:
         data = augmented_stream(plan, data, augmentation, seed, first_step)
     if data.x_old is None or data.y_old is None:

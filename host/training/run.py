@@ -22,7 +22,12 @@ from mcutrain.host.training.checkpoints import Checkpoints
 from mcutrain.host.training.class_names import named
 from mcutrain.host.training.dataset import Dataset, load_dataset
 from mcutrain.host.training.export import check_exportable
-from mcutrain.host.training.feed import decided_balance, feed_notes, ordered_epochs
+from mcutrain.host.training.feed import (
+    check_stream,
+    decided_balance,
+    feed_notes,
+    ordered_epochs,
+)
 from mcutrain.host.training.going_on import beginning, checkpoints_of, settled_once
 from mcutrain.host.training.job import Outcome, TrainingJob, judged
 from mcutrain.host.training.keeping import Keeper
@@ -47,6 +52,7 @@ from mcutrain.host.training.runners import (
 )
 from mcutrain.host.training.state import SavedState
 from mcutrain.host.training.steady_runner import Reconnects, SteadyRunner
+from mcutrain.host.training.unused_options import unused_notes
 from mcutrain.trainer.errors import Error
 from mcutrain.trainer.notes import Note
 from mcutrain.trainer.options import AUTO, KEEP
@@ -106,7 +112,9 @@ def prepared(job: TrainingJob, target: Target, reporter: Reporter) -> Prepared:
         job = replace(job, request=job.request.but(absent=KEEP))
         plan = planned_on(job.request, job.flash_latents, target.chip)
     state = saved.state(plan) if saved else None
-    if not is_stream:
+    if is_stream:
+        check_stream(data, job.replay_ratio)
+    else:
         ordered_epochs(data, job.options)
     balance = decided_balance(plan, data, job.options, is_stream)
     options = replace(job.options, balance=balance)
@@ -114,7 +122,8 @@ def prepared(job: TrainingJob, target: Target, reporter: Reporter) -> Prepared:
         *plan.notes,
         *data.notes,
         *absent_notes(plan, data, state, is_stream),
-        *feed_notes(plan, data, options, is_stream),
+        *feed_notes(plan, data, options, is_stream, job.replay_ratio if is_stream else 0),
+        *unused_notes(job, data),
     )
     job = replace(job, options=options)
     reporter.tell(notes)

@@ -38,13 +38,14 @@ def run_steps(
     rate = schedule[max(k for k in schedule if k <= first)]
     for k in range(first, end):
         run.interrupt.check()
-        if k in schedule:
-            rate = schedule[k]
-            for trained in run.trained:
-                trained.set_learning_rate(rate)
+        rate = schedule.get(k, rate)
         if feed.order[k] == NO_SAMPLE:
             leave_out(run)
             continue
+        # A step that is left out has no rate: whoever replays the others would not know it.
+        if k in schedule or (k and feed.order[k - 1] == NO_SAMPLE):
+            for trained in run.trained:
+                trained.set_learning_rate(rate)
         if k + 1 < end and feed.order[k + 1] != NO_SAMPLE:
             run.runner.announce(*feed.at(k + 1))
         take_step(run, feed, k, rate)

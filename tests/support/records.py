@@ -88,7 +88,8 @@ OFF = ("--precondition", "off")
 def recorded(run: Run, files: Recorded, *options: object) -> Recorded:
     """Train and record it, by default without input shifts."""
     ran = run(
-        "train", files.model, "--data", files.data, "--update", "last:2", "--epochs", 2, "-q",
+        "train", files.model, "--data", files.data, "--update", "last:2", "-q",
+        *(() if "--replay" in options else ("--epochs", 2)),
         "--record", files.record, "--save", files.state, *OFF, *options,
     )  # fmt: skip
     assert ran.status == 0, ran.err
@@ -100,7 +101,8 @@ def recorded_here(files: Recorded, **options: Any) -> Recorded:
     plans = {name: options.pop(name) for name in [*options] if hasattr(DEFAULT_OPTIONS, name)}
     plans = {"update": "last:2", "precondition": "off", **plans}
     request = chained(Request.of(files.model, **plans), None, None)
-    chosen = {"epochs": 2, "guard": False, "lr": "0.03125", **options}
+    epochs = None if "replay" in options else 2
+    chosen = {"epochs": epochs, "guard": False, "lr": "0.03125", **options}
     job = asked_job(request, files.data, "reference", save=files.state, **chosen)
     run_job(job, keeper=Keeper(files.state, None, RecordWriter(files.record)))
     return files

@@ -50,7 +50,12 @@ def run(
     reporter: Reporter | None = None, **options: Any,
 ) -> Outcome:  # fmt: skip
     """A run whose learned state goes to ``folder``."""
-    asked: dict[str, Any] = {"lr": "0.015625", "guard": False, "epochs": 3, **options}
+    asked: dict[str, Any] = {
+        "lr": "0.015625",
+        "guard": False,
+        "epochs": None if "replay" in options else 3,
+        **options,
+    }
     job = asked_job(request, data, target, save=folder / "s.npz", **asked)
     return run_job(job, reporter or Reporter())
 

@@ -262,19 +262,18 @@ def train(
     replay: Annotated[
         int | None,
         typer.Option(
-            min=1,
             metavar="SLOTS",
             help="Train on x_train once, as a stream, and replay old samples from a buffer of "
-            "SLOTS with as many of each class. x_old, y_old fill it at first. Default: no stream.",
+            "SLOTS (65,535 at most) with as many of each class. x_old, y_old fill it at first. "
+            "Default: no stream.",
             rich_help_panel=LATENTS,
         ),
     ] = None,
     replay_ratio: Annotated[
         int,
         typer.Option(
-            min=0,
             metavar="R",
-            help="Replay R samples for each new one.",
+            help="Replay R samples, 100 at most, for each new one of a --replay.",
             rich_help_panel=LATENTS,
         ),
     ] = RATIO,

@@ -36,7 +36,7 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "absent classes": ({}, {"absent": "keep"}),
     "spare classes": ({}, {"spare_classes": 2}),
 }
-LONG = {*KINDS} - {"augmented"}
+LONG = {*KINDS} - {"augmented", "balanced"}
 
 
 def unlearned(found: Recorded, out: LeftOut = OUT, **options: Any) -> Unlearned:

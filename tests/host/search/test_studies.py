@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
+from mcutrain.host.files import cut_unfinished_line
+from mcutrain.host.search.sampler import open_study, storage_error
 from mcutrain.host.search.study import RECORDS, Study
 from mcutrain.host.search.trial import Setup, TrialScore
 from tests.support.command import Run
@@ -20,7 +24,7 @@ from tests.support.small_search import BUDGET, QUICK, without_paths
 def test_an_interrupted_search_goes_on_to_the_same_end(
     search: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
-    """Killed in the contributions, the trials, or the confirmation; the last line half written."""
+    """Killed in the contributions, the trials, or the confirmation; the last lines half written."""
     whole = search("whole").json
     records = (tmp_path / "whole" / "scheme.study" / RECORDS).read_text().splitlines()
     add, added = Study.add, []
@@ -29,6 +33,9 @@ def test_an_interrupted_search_goes_on_to_the_same_end(
         if len(added) == after:
             with self.path.open("a") as file:
                 file.write('{"key": "w 3')
+            with (self.folder / "trials.log").open("a") as file:  # as a full disk leaves it
+                file.write('{"op_code":9,"worker_id":"fd8b7b05","user_attr":{"value":0.8187')
+            (self.folder / "trials.log.lock").symlink_to("cut/scheme.study/trials.log")
             raise KeyboardInterrupt
         added.append(key)
         add(self, key, score)
@@ -99,6 +106,44 @@ def test_damaged_trials_are_refused(search: Run, study: Path) -> None:
 
     assert ran.status == 1
     assert "cannot use the trials in" in ran.err
+
+
+def test_a_full_disk_is_no_reason_to_delete_a_study() -> None:
+    found = storage_error("a.study/trials.log", OSError(errno.ENOSPC, "No space left on device"))
+
+    assert str(found) == (
+        "cannot use the trials in a.study/trials.log: No space left on device; free some space "
+        "there"
+    )
+
+
+def test_what_a_full_disk_left_of_a_line_is_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    for content, left in (
+        (b"a\nb\n", b"a\nb\n"), (b"a\nb\n\xff{", b"a\nb\n"), (b"{", b""), (b"", b""),
+    ):  # fmt: skip
+        path.write_bytes(content)
+        cut_unfinished_line(path)
+
+        assert path.read_bytes() == left
+
+
+def test_a_storage_by_a_relative_path_gives_up_the_lock_of_a_killed_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Optuna waits for what its link leads to, and for ever where that is nothing."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sub").mkdir()
+    links, link = list[str](), os.symlink
+
+    def seen(to: str, path: str) -> None:
+        links.append(to)
+        link(to, path)
+
+    monkeypatch.setattr(os, "symlink", seen)
+    open_study("sub/trials.log", "a")
+
+    assert links and {*links} == {str(tmp_path / "sub" / "trials.log")}
 
 
 def test_the_study_of_another_model_is_refused(search: Run, model: Path, study: Path) -> None:

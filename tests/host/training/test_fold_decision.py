@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcutrain.host.training.fold_decision import CHANCE, FoldDecision, Judged, chance_of
@@ -56,6 +57,7 @@ def by_coins(gained: int, lost: int) -> Fraction:
     return sum(shares[gained:], Fraction(0))
 
 
+@settings(deadline=None)
 @given(st.integers(0, 40), st.integers(0, 40))
 def test_chance_is_exact(gained: int, lost: int) -> None:
     assert chance_of(gained, lost) == float(by_coins(gained, lost))
@@ -112,6 +114,14 @@ def test_one_class_says_nothing_of_the_others() -> None:
 
     assert decision(before, after).helps and not alone.helps
     assert "label 3 alone says nothing of the other classes" in alone.told()
+
+
+def test_samples_that_are_alike_teach_no_more_than_the_most_frequent_answer() -> None:
+    before, after = judged([False] * 9, [2.0] * 9), judged([True] * 9, [0.1] * 9)
+    same = replace(decision(before, after), alike=True)
+
+    assert not same.helps and same.to_json()["rolled_back"] and same.to_json()["samples_alike"]
+    assert "all samples are alike, and nothing in them tells one answer from another" in same.told()
 
 
 # Values.

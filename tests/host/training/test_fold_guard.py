@@ -289,6 +289,23 @@ def assert_without(pool: Pool, fold: Fold, mine: Dataset) -> None:
     assert len(mine.x_old) == (fold.learned < pool.old).sum()
 
 
+@pytest.mark.parametrize("value", [-128, 0])
+def test_samples_that_are_alike_do_not_help(value: int) -> None:
+    """Most have one label, which a training without the guard learns to give."""
+    plan, data = plan_of(), stream()
+    x = np.full_like(data.x_train, value)
+    known = ReferenceRunner(plan).predict(x[0])
+    y = np.full_like(data.y_train, (known + 1) % CLASSES)
+    y[::4] = known
+    options = replace(OPTIONS, rate=2.0**-5)
+    found = decided(plan, replace(data, x_train=x, y_train=y, x_old=None, y_old=None), options)
+
+    assert found.alike and not found.helps and replace(found, alike=False).helps
+    x[0, 0] = 5
+    data = replace(data, x_train=x, y_train=y, x_old=None, y_old=None)
+    assert not decided(plan, data, options).alike
+
+
 def test_a_stream_of_one_new_sample_is_judged_by_old_ones() -> None:
     """The fold that holds it out has no step to do."""
     data = stream()

@@ -30,7 +30,13 @@ from mcutrain.host.training.in_process import moved
 from mcutrain.host.training.job import TrainingJob
 from mcutrain.host.training.keeping import Keeper
 from mcutrain.host.training.loop import train
-from mcutrain.host.training.rate_choice import RateChoice, told
+from mcutrain.host.training.rate_choice import (
+    NONE_LEARNS,
+    RateChoice,
+    Tried,
+    nothing_learns,
+    told,
+)
 from mcutrain.host.training.rate_search import (
     TRAININGS,
     find_rate,
@@ -270,6 +276,15 @@ def test_labels_without_a_reason_are_said_to_be_so(labelled: Path) -> None:
 
     assert not choice.learns and not choice.to_json()["learns"]
     assert "nothing learns at any rate from 2^-" in told(choice)[-1]
+    assert choice.text == NONE_LEARNS and told(choice)[0].startswith("learning rate: looked for in")
+    assert "--lr" not in told(choice)[0]
+
+
+def test_trainings_that_all_diverge_are_said_to_have() -> None:
+    tried = tuple(Tried(rate, math.inf) for rate in (2.0, 4.0))
+    choice = RateChoice(2.0, tried, 1.5, 4, 4, learns=False)
+
+    assert "the loss was 1.5 before and all of them diverged. Look" in nothing_learns(choice)
 
 
 def test_a_run_without_steps_has_nothing_to_look_for(labelled: Path) -> None:
