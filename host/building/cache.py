@@ -106,13 +106,19 @@ class CacheEntry:
 def entries() -> list[CacheEntry]:
     """All folders, those that were used longest ago first."""
     found = []
-    locks = (lock for kind in KINDS for lock in (cache_dir() / kind).rglob(f"*{LOCK}"))
-    for lock in locks:
+    for lock in locks():
         folder = lock.with_name(lock.name.removesuffix(LOCK))
         with suppress(FileNotFoundError):
             used_at = (folder if folder.is_dir() else lock).stat().st_mtime
             found.append(CacheEntry(folder, bytes_in(folder), used_at))
     return sorted(found, key=lambda entry: entry.used_at)
+
+
+def locks() -> Iterator[Path]:
+    """Those of all folders. Other processes remove some meanwhile, which rglob does not bear."""
+    for kind in KINDS:
+        for place, _, names in os.walk(cache_dir() / kind):
+            yield from (Path(place, name) for name in names if name.endswith(LOCK))
 
 
 def bytes_in(folder: Path) -> int:

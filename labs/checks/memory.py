@@ -19,7 +19,9 @@ def learned_values(answer: Any, plan: Any) -> None:
     kinds = {tensor.name: tensor.type for tensor in plan.details.learned}
     weights = sum(kind.size for name, kind in kinds.items() if name.endswith("_w"))
     if found == plan.details.memory.state_bytes:
-        raise Hint("These are the bytes of the state, with fractions. Count values, not bytes.")
+        raise Hint(
+            "These are the bytes of the state, with fractions and input shifts. Count values, not bytes."
+        )
     if found == sum(kind.nbytes for kind in kinds.values()):
         raise Hint("These are bytes as the file has them: a bias of four bytes is one value.")
     if found == weights:

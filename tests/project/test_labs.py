@@ -236,7 +236,7 @@ def test_each_rule_of_rounding_to_the_nearest_is_right(
 
 @pytest.mark.parametrize(
     ("count", "hint"),
-    [(2040, "bytes as the file"), (3884, "fractions"), (1824, "biases learn, too"),
+    [(2040, "bytes as the file"), (3964, "fractions"), (1824, "biases learn, too"),
      (1536, "one tensor alone"), (7, "Add up")],
 )  # fmt: skip
 def test_a_wrong_count_is_told_apart(count: int, hint: str, labs: dict[str, ModuleType]) -> None:

@@ -20,7 +20,7 @@ from mcutrain.host.link.protocol import Message, Status
 from mcutrain.trainer import fixedpoint
 from mcutrain.trainer.graph.tensor import Role, Tensor
 from mcutrain.trainer.ops.error import E8, E12
-from mcutrain.trainer.ops.sgd import FRACTION
+from mcutrain.trainer.ops.sgd import FRACTION, INPUT_SHIFT
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.training_plan import TrainingPlan
@@ -202,7 +202,7 @@ def test_the_manifest_has_the_keys_of_the_specification(plan: TrainingPlan) -> N
 
     assert list(document) == [plain(key) for key, _ in table("Key")]
     assert all(tensor_keys - optional <= set(t) <= tensor_keys for t in document["tensors"])
-    assert set().union(*document["tensors"]) == tensor_keys - {"rows", "sum", "input_shift"}
+    assert set().union(*document["tensors"]) == tensor_keys - {"rows", "sum"}
     call_keys = [plain(key) for key, _ in table("Key of a call")]
     assert all(list(c) == call_keys for c in document["calls"])
 
@@ -215,7 +215,8 @@ def test_the_state_lies_as_specified(plan: TrainingPlan) -> None:
     pairs = [t for w in weights for t in (w, plan.learning.companions.of(FRACTION)[w])]
     learned = {t for node in plan.forward for t in node.inputs if t.role is Role.PARAM}
     biases = sorted(learned - set(weights), key=operator)
-    expected = [*pairs, *biases, *plan.learning.histories, plan.learning.sgd]
+    shifts = [plan.learning.companions.of(INPUT_SHIFT)[w] for w in weights]
+    expected = [*pairs, *biases, *shifts, *plan.learning.histories, plan.learning.sgd]
 
     assert list(plan.memory.state) == expected
     end = 0

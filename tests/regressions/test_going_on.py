@@ -186,7 +186,9 @@ def test_another_plans_state_is_refused_with_its_options(
     saved = tmp_path / "s.npz"
     first = train(Request.of(model, "head", classes=4, spare_classes=2), data)
     save_state(saved, first.plan, first.result.state, first.job.request)
-    with pytest.raises(DataError, match=r"--update head --classes 4 --spare-classes 2$"):
+    with pytest.raises(
+        DataError, match=r"--update head --classes 4 --spare-classes 2 --precondition inputs$"
+    ):
         train(Request.of(model, "head", classes=6), data, saved)
 
 

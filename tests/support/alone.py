@@ -26,14 +26,15 @@ from tests.support.command import Run
 from tests.support.projects import pio
 
 MODEL = EXAMPLES / "watch" / "watch.tflite"
-OPTIONS = ("--update", "head", "--classes", 2, "--latent-slots", 8, "--store", "--chain")
+OPTIONS = ("--update", "head", "--classes", 2, "--latent-slots", 8, "--store", "--chain",
+           "--precondition", "off")  # fmt: skip
 SEEN, TAUGHT = 20, 40  # of board_script.c
 VALIDATION, SESSION, PATIENCE = 8, 8, 3  # of main.c
 WAIT_S = 60.0
 
 
 def alone_plan() -> TrainingPlan:
-    options = PlanOptions("head", 2, latent_slots=8, store=True, chain=True)
+    options = PlanOptions("head", 2, latent_slots=8, store=True, chain=True, precondition="off")
     return make_plan(load(MODEL), options)
 
 

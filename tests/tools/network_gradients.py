@@ -101,9 +101,13 @@ class Net:
         """What trains it by the scheme, after the new head has learned."""
         model = self.model(folder)
         scheme = str(folder / scheme) if scheme.endswith(".toml") else scheme
-        interpreter = Interpreter(make_plan(model, PlanOptions(scheme, self.classes)))
+        interpreter = Interpreter(
+            make_plan(model, PlanOptions(scheme, self.classes, precondition="off"))
+        )
         if self.head_steps:
-            head = Interpreter(make_plan(model, PlanOptions("head", self.classes)))
+            head = Interpreter(
+                make_plan(model, PlanOptions("head", self.classes, precondition="off"))
+            )
             for k in range(self.head_steps):
                 head.step(*samples.one(k))
             learned = {t.name: value for t, value in head.state.items() if t.role is Role.PARAM}

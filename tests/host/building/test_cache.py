@@ -231,6 +231,27 @@ def test_clean_leaves_what_is_not_ours(cache: Path) -> None:
     assert [path.name for path in cache.iterdir()] == ["notes.txt"]
 
 
+def test_a_folder_that_goes_while_all_are_listed_is_left_out(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process prunes, too."""
+    kept = entry(cache, "kept", 10)
+    gone = kept.with_name("deep") / "gone"
+    gone.mkdir(parents=True)
+    gone.with_name("gone" + LOCK).touch()
+    listed = os.scandir
+
+    def vanishing(path: Any) -> Any:
+        if str(path) == str(gone.parent):
+            monkeypatch.setattr(os, "scandir", listed)
+            shutil.rmtree(gone.parent)
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", vanishing)
+    assert [found.folder for found in entries()] == [kept]
+    assert not gone.exists()
+
+
 def test_what_was_used_longest_ago_goes_first(cache: Path) -> None:
     folders = [entry(cache, name, 100) for name in ("first", "second", "third")]
     for k, folder in enumerate(folders):

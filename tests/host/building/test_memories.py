@@ -130,7 +130,7 @@ def test_the_arena_lies_in_the_fast_memory_if_it_fits(board: str) -> None:
     (fast,) = chip_of(board).beside
 
     assert (fast.name, fast.nbytes) == ("blockram", 16384)
-    assert plan.memory.regions == {ARENA: 0, STATE: 1248, "blockram": 1104}
+    assert plan.memory.regions == {ARENA: 0, STATE: 1288, "blockram": 1104}
     assert plan.memory.state_memory == ARENA
     assert plan.numerics_hash == watch().numerics_hash
     assert plan.on(chip_of(board)).memory == plan.memory
@@ -184,9 +184,9 @@ def test_a_state_too_large_for_the_main_ram_lies_in_another_memory(
     built = build(watch().on(TARGET.chip), TARGET)
     memory = built.plan.memory
 
-    assert memory.state_memory == "blockram" and memory.state_bytes == 1248
-    assert used(measured(built))["blockram"] == memory.ram_bytes["blockram"] >= 1248
-    assert "static MCT_MEMORY(blockram) _Alignas(4) uint8_t watch_state[1248];" in emit_source(
+    assert memory.state_memory == "blockram" and memory.state_bytes == 1288
+    assert used(measured(built))["blockram"] == memory.ram_bytes["blockram"] >= 1288
+    assert "static MCT_MEMORY(blockram) _Alignas(4) uint8_t watch_state[1288];" in emit_source(
         lay_out(built.plan)
     )
     check_trained(built)
@@ -194,7 +194,7 @@ def test_a_state_too_large_for_the_main_ram_lies_in_another_memory(
 
 @ON_BOARD
 def test_memories_that_are_too_small_are_named(board: str, sized: Sized) -> None:
-    sized(LINK_AND_STACK + 1248, 128)
+    sized(LINK_AND_STACK + 1288, 128)
     needs = rf"^{BOARD}: the arena needs 1,104 bytes at least in the memories arena .*blockram 128"
     with pytest.raises(BudgetError, match=needs) as few:
         build(watch().on(TARGET.chip), TARGET)
@@ -202,7 +202,7 @@ def test_memories_that_are_too_small_are_named(board: str, sized: Sized) -> None
     assert plan_with_hash(watch().on, bytes(8)) is None
 
     sized(1000, 1000)
-    with pytest.raises(BudgetError, match="the learned state needs 1,248 bytes in one memory"):
+    with pytest.raises(BudgetError, match="the learned state needs 1,288 bytes in one memory"):
         build(watch().on(TARGET.chip), TARGET)
 
 
@@ -211,7 +211,7 @@ def test_memories_that_are_too_small_are_named(board: str, sized: Sized) -> None
 @ON_BOARD
 def test_what_the_stack_leaves_is_decided_by_the_linker(board: str, sized: Sized) -> None:
     """The plan fits beside the link, and not beside the stack too: how much is missing is told."""
-    ram = LINK_AND_STACK + 1248 + 700
+    ram = LINK_AND_STACK + 1288 + 700
     sized(ram, 608)
     with pytest.raises(BudgetError, match=r"bytes of RAM \(arena .*stack \d+, link") as few:
         build(watch().on(TARGET.chip), TARGET)

@@ -103,4 +103,4 @@ def test_a_record_that_is_wrong_blames_nobody(trained: Trained, run: Run, tmp_pa
     bad.write_bytes(b"".join(lines[:5] + lines[6:]))
     ran = run("blame", bad, "--data", trained.files.data, "--model", trained.files.model, "-q")
 
-    assert ran.status == 1 and "line 6, step 5: step 4 belongs here" in ran.err
+    assert ran.status == 1 and "line 6, step 4: step 3 belongs here" in ran.err

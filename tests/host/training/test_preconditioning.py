@@ -127,5 +127,5 @@ def test_a_training_that_was_stopped_goes_on_with_its_exponents() -> None:
 
 
 def test_an_unknown_kind_is_refused() -> None:
-    with pytest.raises(SchemeError, match="--precondition all: take one of off, inputs"):
+    with pytest.raises(SchemeError, match="--precondition all: take one of auto, off, inputs"):
         plan_of("all")

@@ -15,12 +15,13 @@ from mcutrain.host.building.firmware import build
 from mcutrain.host.building.target import Target
 from mcutrain.host.training.dataset import Dataset, load_dataset
 from mcutrain.host.training.latents import DEVICE, HOST, OFF
+from mcutrain.host.training.preconditioning import with_input_shifts
 from mcutrain.host.training.replay import Visit, stream_of, train_stream
 from mcutrain.host.training.result import Result
 from mcutrain.host.training.runners import ReferenceRunner, simulated
 from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.trainer.errors import DataError
-from mcutrain.trainer.interpreter import Interpreter
+from mcutrain.trainer.interpreter import Interpreter, unpack_state
 from mcutrain.trainer.ops.sgd import LearningRate
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
@@ -200,6 +201,9 @@ def by_hand(plan: TrainingPlan, data: Dataset, slots: int) -> Interpreter:
     reference.set_learning_rate(LearningRate.from_real(QUIET_RATE))
     held = {}
     assert data.x_old is not None and data.y_old is not None
+    samples = np.concatenate([data.x_old, data.x_train])
+    found = with_input_shifts(plan, samples, reference.state_bytes())
+    reference.state = unpack_state(plan, found)
     for x, y in zip(data.x_old, data.y_old, strict=True):
         held[buffer.offer(int(y))] = x
     for x, y in zip(data.x_train, data.y_train, strict=True):
