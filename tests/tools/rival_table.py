@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tables in docs/memory.md that compare with other engines, and without and with recomputation:
 ``python -m tests.tools.rival_table`` remakes them. ``tests/trainer/planner/test_placement.py``
-checks what of them the plans alone say.
+checks what of them the plans alone say. Steps are not scaled, as those of other engines are not.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mcutrain.host.building.firmware import build
 from mcutrain.host.building.target import Target
 from mcutrain.host.cost import measured
 from mcutrain.trainer.errors import ModelError
-from mcutrain.trainer.formats import Formats
+from mcutrain.trainer.formats import PLAIN, Formats
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import load
@@ -112,7 +112,8 @@ def inference_arenas(models: Path) -> list[str]:
         found = []
         for scheme, streams in TRAINED:
             try:
-                plan = make_plan(model, PlanOptions(scheme, subject.classes, stream_input=streams))
+                asked = PlanOptions(scheme, subject.classes, stream_input=streams)
+                plan = make_plan(model, PLAIN.within(asked))
                 total = plan.memory.arena_bytes + plan.memory.state_bytes
                 found.append(f"{plan.memory.arena_bytes:,} ({total:,})")
             except ModelError:
