@@ -113,14 +113,21 @@ def test_a_shortened_benchmark_runs(
 
 
 def test_a_task_counts_once_in_the_mean_over_tasks(tmp_path: Path) -> None:
-    def row(group: str, gap: float, error: float) -> dict[str, Any]:
+    def row(group: str, gap: float, error: float, float_after: float = 60.0) -> dict[str, Any]:
         parts = {name: {"mean": gap / len(SPLIT), "error": 1.0} for name in SPLIT}
         best = {"mean": gap, "error": error}
-        return {"group": group, "best": best, "split": parts, "seconds": 0.5, "search_seconds": 4}
+        scores = {"before_float": 50.0, "after": {BEST_FLOAT: float_after}}
+        seconds = {"seconds": 0.5, "search_seconds": 4}
+        return {"group": group, "best": best, "split": parts, **scores, **seconds}
 
     for name, rows in {
         "one": [row(ALL, -4.0, 0.5), row("fog", 90.0, 0.5)],
-        "three": [row("a", 1.0, 0.25), row("b", 2.0, 0.5), row("c", 3.0, 0.75)],
+        "three": [
+            row("a", 1.0, 0.25),
+            row("b", 2.0, 0.5),
+            row("c", 3.0, 0.75),
+            row("forgets in float, too", -80.0, 0.5, 40.0),
+        ],
     }.items():
         (tmp_path / f"{name}.json").write_text(json.dumps({"rows": rows}))
     told = overall.markdown(tmp_path)
