@@ -44,7 +44,7 @@ from mcutrain.host.training.in_process import in_process_runner
 from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.model import Model
-from mcutrain.trainer.options import DEFAULT_OPTIONS
+from mcutrain.trainer.options import DEFAULT_OPTIONS, OFF
 from mcutrain.trainer.shrinking.cut import Kept, cut_channels
 from mcutrain.trainer.shrinking.groups import Groups, channel_groups
 
@@ -196,7 +196,7 @@ def main() -> None:
     asked = parser.parse_args()
     task = {"fashion": fashion, "watch": watch}[asked.task].task()
     request = Request.of(Path(task.name), asked.update, classes=task.classes, errors=asked.errors,
-                         weights=asked.weights)  # fmt: skip
+                         weights=asked.weights, precondition=OFF)  # fmt: skip
     for seed in range(asked.seeds):
         for group in task.groups:
             measured(task, request, group, seed, asked)

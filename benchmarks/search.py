@@ -42,7 +42,7 @@ from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.reporter import SILENT
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.model import Model
-from mcutrain.trainer.options import Scheme
+from mcutrain.trainer.options import OFF, Scheme
 from mcutrain.trainer.scheme import parse_scheme
 from mcutrain.trainer.tflite.reader import load
 
@@ -145,7 +145,7 @@ def mcunet(how: How) -> dict[str, Any]:
     """mcunet-5fps learns CIFAR-10: the paper's 49kb scheme, and one found for its bytes, both at
     the learning rate that suits 49kb: at the default one its inner layers diverge."""
     path = model_file(MCUNET)
-    model, request = load(path), Request.of(path, classes=cifar10.CLASSES)
+    model, request = load(path), Request.of(path, classes=cifar10.CLASSES, precondition=OFF)
     paper = parse_scheme(str(model_file(PAPER)), model)
     limit = plan_bytes(request, model, paper)
     of, epochs = mcunet_data(model, how.short), 1
@@ -255,7 +255,10 @@ def fashion(how: How) -> dict[str, Any]:
     of its own; then trainings on others."""
     task = fashion_task.task()
     model, path = task.model(), fashion_net.recipe(fashion_task.OLD).file()
-    request, epochs = Request.of(path, classes=task.classes), 1 if how.short else task.epochs
+    request, epochs = (
+        Request.of(path, classes=task.classes, precondition=OFF),
+        1 if how.short else task.epochs,
+    )
     folder = FOLDER / ("fashion-short" if how.short else "fashion")
     got: dict[str, list[float]] = {}
     learns: dict[str, list[Scheme]] = {}
