@@ -57,7 +57,7 @@ ROOMS = [Path(room.__path__[0]) for room in (mcutrain.host.shrinking, mcutrain.t
 SOURCES = [path for room in ROOMS for path in room.glob("*.py")]
 INT4_SOURCES = [ROOMS[1] / f"{name}.py" for name in ("gptq", "int4", "moments")]
 FORMATS = {"errors": "e8", "weights": "int8"}  # in which shrunk models are trained, too
-PLAIN = {"precondition": OFF}  # what is compared here was measured so
+UNSCALED = {"precondition": OFF}  # what is compared here was measured so
 app = typer.Typer(add_completion=False)
 
 
@@ -170,7 +170,7 @@ def measure_fashion(kept: Kept, how: How) -> None:
     """From classes 0-4 to 5-9: shrunk with the 500 images that are then learned."""
     task, path = fashion.task(), fashion_net.recipe(fashion.OLD).file()
     request, epochs = (
-        Request.of(path, "full", classes=task.classes, **PLAIN),
+        Request.of(path, "full", classes=task.classes, **UNSCALED),
         1 if how.short else task.epochs,
     )
     for seed in range(how.seeds):
@@ -185,7 +185,7 @@ def measure_watch(kept: Kept, how: How) -> None:
     """Left wrists of ten people: shrunk with those of five, learned by each of the others, both
     ways."""
     path, people = EXAMPLE / "watch.tflite", load_people()
-    request, model, ids = Request.of(path, "full", **PLAIN), load(path), sorted(people)
+    request, model, ids = Request.of(path, "full", **UNSCALED), load(path), sorted(people)
     epochs = 2 if how.short else WATCH_EPOCHS
     for seed, half in product(range(how.seeds), range(2)):
         mine, others = ids[half::2], ids[1 - half :: 2]

@@ -31,7 +31,7 @@ FORMATS = tuple(each.name for each in fields(Formats))
 ANEW = {"update", "classes"}
 MAY_CHANGE = {"class_names", "absent", "headroom"}  # where a training goes on
 # What a training had that was stored before there was the option.
-BEFORE = {"precondition": OFF}
+WHERE_NOT_STORED = {"precondition": OFF}
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def read_options(stored: Mapping[str, Any], model: Path = Path()) -> Request:
     damaged = "the stored training options are damaged"
     found: dict[str, Any] = {}
     for each in learning_fields():
-        value = stored.get(each.name, BEFORE.get(each.name, each.default))
+        value = stored.get(each.name, WHERE_NOT_STORED.get(each.name, each.default))
         is_kind = value is None or each.default is not None or kind_of(value) in str(each.type)
         if not is_kind or not is_sound(value, each.default):
             raise ModelError(f"{damaged}; give --update to begin anew")

@@ -37,7 +37,7 @@ class Subject:
 
 
 INT4 = {"frozen": "int4"}
-PLAIN = {"precondition": "off"}
+UNSCALED = {"precondition": "off"}
 SUBJECTS = {
     "watch": Subject("examples/watch/watch.tflite", "last:2"),
     "kws": Subject("mlperf-tiny/kws_ref_model.tflite", "last:2"),
@@ -61,15 +61,15 @@ MORE = {
         "mlperf-tiny/ad01_int8.tflite", "head", INT4 | {"loss": "reconstruction"}, True
     ),
     "resnet8, bias": Subject("mlperf-tiny/pretrainedResnet_quant.tflite", "bias", {"errors": "e8"}),
-    "watch, plain": Subject("examples/watch/watch.tflite", "last:2", PLAIN),
-    "watch, full, plain": Subject("examples/watch/watch.tflite", "full", PLAIN),
-    "watch, e8, plain": Subject("examples/watch/watch.tflite", "full", {"errors": "e8"} | PLAIN),
-    "kws, plain": Subject("mlperf-tiny/kws_ref_model.tflite", "last:4", PLAIN),
-    "resnet8, plain": Subject("mlperf-tiny/pretrainedResnet_quant.tflite", "last:2", PLAIN),
+    "watch, plain": Subject("examples/watch/watch.tflite", "last:2", UNSCALED),
+    "watch, full, plain": Subject("examples/watch/watch.tflite", "full", UNSCALED),
+    "watch, e8, plain": Subject("examples/watch/watch.tflite", "full", {"errors": "e8"} | UNSCALED),
+    "kws, plain": Subject("mlperf-tiny/kws_ref_model.tflite", "last:4", UNSCALED),
+    "resnet8, plain": Subject("mlperf-tiny/pretrainedResnet_quant.tflite", "last:2", UNSCALED),
     "mcunet-5fps, plain": Subject(
         "tiny-training/mcunet-5fps_int8.tflite",
         "mcunet-5fps-49kb.toml",
-        {"classes": 10} | PLAIN,
+        {"classes": 10} | UNSCALED,
     ),
 }
 # The boards of each core: the first on which a model fits. Some may not be there.

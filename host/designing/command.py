@@ -29,8 +29,7 @@ from mcutrain.host.failure import reason
 from mcutrain.host.files import write_whole
 from mcutrain.host.request import Request
 from mcutrain.host.search.budget import Limits
-from mcutrain.host.search.command import only_one
-from mcutrain.host.search.study import Study, StudyError
+from mcutrain.host.search.study import StudyError, locked_study
 from mcutrain.host.training.reporter import Reporter
 from mcutrain.trainer.errors import BudgetError, DataError, Error
 from mcutrain.trainer.graph.tensor import QuantParams
@@ -190,9 +189,12 @@ def designed(job: DesignJob, workshop: Workshop, reporter: Reporter) -> tuple[De
         from mcutrain.host.designing.design import NetSearch
         from mcutrain.host.designing.pricing import NetPricer
 
-    study = Study(job.folder, identity(job, workshop))
-    pricer = NetPricer(workshop, job.limits)
-    with only_one(job.folder), pool(workshop, job.jobs) as workers, reporter.searching() as report:
+    pricer, known = NetPricer(workshop, job.limits), identity(job, workshop)
+    with (
+        locked_study(job.folder, known) as study,
+        pool(workshop, job.jobs) as workers,
+        reporter.searching() as report,
+    ):
         found = NetSearch(workshop, pricer, job.plan, study, workers, report).run()
         report("the net", 0, 1)
         found, path = final(found, workshop, pricer, job.plan.epochs)

@@ -26,9 +26,8 @@ from mcutrain.host.request import Request
 from mcutrain.host.search.budget import Limits, Pricer
 from mcutrain.host.search.effort import SearchPlan
 from mcutrain.host.search.report import plot_front, scheme_file, to_json
-from mcutrain.host.search.study import Study, StudyError
+from mcutrain.host.search.study import StudyError, locked_study
 from mcutrain.host.search.trial import Samples, Setup
-from mcutrain.host.system.here import lock
 from mcutrain.host.training.class_names import named
 from mcutrain.host.training.dataset import Dataset, load_dataset
 from mcutrain.host.training.live_view import live_view
@@ -133,9 +132,12 @@ def searched(job: SearchJob, reporter: Reporter) -> tuple[Found, Setup, list[Not
     setup = Setup(
         request, model, samples, job.folder / "latents", job.share, job.rate, seed=job.plan.seed
     )
-    study = Study(job.folder, identity(job, setup))
-    pricer = Pricer(request, model, job.limits)
-    with only_one(job.folder), pool(setup, job.jobs) as workers, reporter.searching() as report:
+    pricer, known = Pricer(request, model, job.limits), identity(job, setup)
+    with (
+        locked_study(job.folder, known) as study,
+        pool(setup, job.jobs) as workers,
+        reporter.searching() as report,
+    ):
         search = SchemeSearch(setup, pricer, job.plan, study, workers, report, job.storage)
         return search.run(target), setup, notes
 
@@ -166,20 +168,6 @@ def read_groups(path: Path) -> Array | None:
             return file[GROUPS].read() if GROUPS in file else None
     except (OSError, *DAMAGED) as err:
         raise DataError(f"{path}: cannot read {GROUPS}: {err}") from err
-
-
-@contextmanager
-def only_one(folder: Path) -> Iterator[None]:
-    """Raises StudyError if another process works on the study; they may share a --storage."""
-    with (folder / "lock").open("w", encoding="utf-8") as file:
-        try:
-            lock(file, waits=False)
-        except OSError as err:
-            raise StudyError(
-                f"another process works on the study {folder}: give each its own --study, and "
-                "all one --storage"
-            ) from err
-        yield
 
 
 @contextmanager

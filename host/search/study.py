@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from mcutrain.host.failure import reason
 from mcutrain.host.files import cut_unfinished_line
 from mcutrain.host.search.trial import TrialScore
+from mcutrain.host.system.here import lock
 from mcutrain.trainer.errors import Error
 
 RECORDS = "measurements.jsonl"
@@ -19,6 +21,27 @@ RECORDS = "measurements.jsonl"
 
 class StudyError(Error):
     """The study cannot be gone on with: give another one, or begin anew."""
+
+
+@contextmanager
+def locked_study(folder: Path, identity: Mapping[str, Any]) -> Iterator[Study]:
+    """The study in ``folder``, which no other process has as long: what is unfinished in its files
+    was left by one that ended. Several may share a --storage. Raises StudyError if one has it, and
+    as Study."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / "lock").open("w", encoding="utf-8")
+    except OSError as err:
+        raise StudyError(f"cannot use the study {folder}: {reason(err)}") from err
+    with file:
+        try:
+            lock(file, waits=False)
+        except OSError as err:
+            raise StudyError(
+                f"another process works on the study {folder}: give each its own --study, and "
+                "all one --storage"
+            ) from err
+        yield Study(folder, identity)
 
 
 class Study:

@@ -18,12 +18,11 @@ from mcutrain.host.budget.fit import ram_bytes
 from mcutrain.host.building.target import Target
 from mcutrain.host.prediction.predict import predict
 from mcutrain.host.search.budget import Limits, Pricer
-from mcutrain.host.search.command import only_one
 from mcutrain.host.search.effort import SearchPlan
 from mcutrain.host.search.pool import pool
 from mcutrain.host.search.report import described, told
 from mcutrain.host.search.search import Found, SchemeSearch, Trained
-from mcutrain.host.search.study import Study
+from mcutrain.host.search.study import locked_study
 from mcutrain.host.search.trial import Samples, Setup
 from mcutrain.host.shrinking.builds import NOTHING_BUILT
 from mcutrain.host.shrinking.inputs import Inputs
@@ -199,13 +198,13 @@ class SizeSearch:
         plan = SearchPlan(
             max(1, self.trials // sizes), PROMOTED, FOLDS, self.epochs, None, self.seed
         )
-        study = Study(folder, {**self.identity(small), "epochs": self.epochs})
+        identity = {**self.identity(small), "epochs": self.epochs}
         pricer = Pricer(request, small.model, self.limits)
 
         def report(phase: str, done: int, total: int) -> None:
             self.report(f"{name}, {phase}", done, total)
 
-        with only_one(folder), pool(setup, self.jobs) as workers:
+        with locked_study(folder, identity) as study, pool(setup, self.jobs) as workers:
             search = SchemeSearch(setup, pricer, plan, study, workers, report)
             return search.run(self.target)
 

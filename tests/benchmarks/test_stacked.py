@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -232,8 +233,8 @@ def test_a_long_task_is_tuned_in_two_passes() -> None:
         by_seed = {1000: -2, 1001: 2}[run.seed] if practice == near else 0
         return given + by_seed - abs(np.log2(run.rate) + 11)
 
-    def train(wanted: object) -> list[BenchmarkRun]:
-        asked.append(list(wanted))  # type: ignore[call-overload]
+    def train(wanted: Iterable[BenchmarkRun]) -> list[BenchmarkRun]:
+        asked.append([*wanted])
         return [replace(run, after=after(run)) for run in asked[-1]]
 
     task = replace(watch_task(), schemes={"full": "full"}, is_long=True)

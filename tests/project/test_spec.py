@@ -201,6 +201,7 @@ def test_the_manifest_has_the_keys_of_the_specification(plan: TrainingPlan) -> N
     tensor_keys = {plain(key) for key, _ in table("Key of a tensor")}
 
     assert list(document) == [plain(key) for key, _ in table("Key")]
+    assert document["options"]["precondition"] == "inputs"  # what auto stands for
     assert all(tensor_keys - optional <= set(t) <= tensor_keys for t in document["tensors"])
     assert set().union(*document["tensors"]) == tensor_keys - {"rows", "sum"}
     call_keys = [plain(key) for key, _ in table("Key of a call")]

@@ -11,7 +11,7 @@ import pytest
 
 from mcutrain.host.files import cut_unfinished_line
 from mcutrain.host.search.sampler import open_study, storage_error
-from mcutrain.host.search.study import RECORDS, Study
+from mcutrain.host.search.study import RECORDS, Study, StudyError, locked_study
 from mcutrain.host.search.trial import Setup, TrialScore
 from tests.support.command import Run
 from tests.support.marks import exhaustive
@@ -49,6 +49,23 @@ def test_an_interrupted_search_goes_on_to_the_same_end(
     again = search("cut").json
     assert without_paths(again) == without_paths(whole)
     assert (tmp_path / "cut" / "scheme.study" / RECORDS).read_text().splitlines() == records
+
+
+def test_a_study_that_another_process_has_stays_as_it_is(tmp_path: Path) -> None:
+    """Half a line may be one that the other process is writing."""
+    with locked_study(tmp_path / "study", {"seed": 0}) as study:
+        with study.path.open("a") as file:
+            file.write('{"key": "w 3')
+        before = study.path.read_bytes()
+        with (
+            pytest.raises(StudyError, match="another process works on the study"),
+            locked_study(tmp_path / "study", {"seed": 0}),
+        ):
+            pass
+        assert study.path.read_bytes() == before
+
+    with locked_study(tmp_path / "study", {"seed": 0}) as study:
+        assert study.path.read_bytes() == before.removesuffix(b'{"key": "w 3')
 
 
 @pytest.mark.slow
