@@ -216,6 +216,9 @@ def test_the_pages_about_firmware_name_all_that_it_compiles(project: Path, comma
     """Of the page's own program, and of the functions of the page about training alone."""
     compile_and_run = command_with(FIRMWARE, "./program")
     printed_by(command_with(FIRMWARE, "--output gen\n") + compile_and_run, project, commands)
+    shutil.copy(WATCH / "demo.npz", project / "mine.npz")
+    prepared = command_with(ALONE, "--export prepared.tflite").replace("--steps", "--chain --steps")
+    printed_by(prepared, project, commands)
     functions = "".join(block for _, block in blocks(ALONE, "c"))
     (project / "main.c").write_text(AROUND_ALONE + functions + PROGRAM_ALONE, encoding="utf-8")
     flags = "-DMCT_WITH_STORE -DMCT_WITH_RECORD_LOG"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from mcutrain.host.training.result import Result
 from mcutrain.host.training.runners import ReferenceRunner
 from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.trainer.errors import SchemeError
+from mcutrain.trainer.formats import Formats
 from mcutrain.trainer.graph.tensor import Array, DType
 from mcutrain.trainer.interpreter import Interpreter, pack_state, unpack_state
 from mcutrain.trainer.ops.sgd import INPUT_SHIFT
@@ -23,6 +25,8 @@ from mcutrain.trainer.options import INPUTS, PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import parse
 from mcutrain.trainer.training_plan import TrainingPlan
+from tests.support.exports import exported, going_on
+from tests.support.native import NativeModel
 from tests.support.small_models import CLASSES, residual_model
 
 
@@ -124,6 +128,22 @@ def test_a_training_that_was_stopped_goes_on_with_its_exponents() -> None:
 
     for kept, first in zip(*(shifts_in(plan, r.state) for r in (rest, part)), strict=True):
         np.testing.assert_array_equal(kept, first)
+
+
+def test_a_device_alone_begins_with_the_exponents_of_an_exported_model(tmp_path: Path) -> None:
+    plan = plan_of(update="last:2")
+    at_the_desk = trained(plan, replace(OPTIONS, steps=0))
+    reference = Interpreter(plan)
+    reference.state = unpack_state(plan, at_the_desk.state)
+    there = going_on(exported(residual_model(), reference), Formats(precondition=INPUTS)).plan
+    device = NativeModel(there, tmp_path)
+    device.reset(1)
+
+    shifts = there.learning.companions.of(INPUT_SHIFT).values()
+    assert at_the_desk.steps == 0
+    assert any(device[shift].any() for shift in shifts)
+    for shift, first in zip(shifts, shifts_in(plan, at_the_desk.state), strict=True):
+        np.testing.assert_array_equal(device[shift], first)
 
 
 def test_an_unknown_kind_is_refused() -> None:
