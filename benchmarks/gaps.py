@@ -46,4 +46,5 @@ class Gap:
         return Verdict.MISSED if self.mean + self.error < -WITHIN else Verdict.UNDECIDED
 
     def __str__(self) -> str:
-        return f"{self.mean:+.2f} ± {self.error:.2f}"
+        known = f" ± {self.error:.2f}" if math.isfinite(self.error) else " (one pair)"
+        return f"{self.mean:+.2f}{known}"

@@ -13,7 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcutrain.host.training.fold_decision import CHANCE, FoldDecision, Judged, chance_of
+from mcutrain.host.training.fold_decision import (
+    CHANCE,
+    KNOWING_CHANCE,
+    FoldDecision,
+    Judged,
+    chance_of,
+)
 
 TWO = {0: 20, 1: 20}
 
@@ -82,6 +88,13 @@ def test_more_is_right_than_chance_explains(gained: int, lost: int, helps: bool)
 
     assert found.changed == (gained, lost)
     assert (found.chance < CHANCE) is helps is found.helps
+
+
+@pytest.mark.parametrize(("gained", "lost", "helps"), [(4, 0, False), (5, 0, True), (4, 1, False)])
+def test_a_state_that_knows_its_task_asks_for_more(gained: int, lost: int, helps: bool) -> None:
+    found = of_counts(90, gained, lost, 1, [-0.5])
+
+    assert (found.chance < KNOWING_CHANCE) is helps is found.helps
 
 
 # As many right.
