@@ -148,7 +148,7 @@ class Comparison:
         return found_scheme(self.request, self.model, self.samples, self.limit, plan, self.folder)
 
     def measure(self, kept: Kept, data: Dataset, group: str, has_search: bool) -> None:
-        """Accuracies behind trainings on the same data."""
+        """Accuracies after trainings on the same data."""
 
         def of(method: str) -> tuple[int, float]:
             if method == SMALL:

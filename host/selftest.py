@@ -210,11 +210,11 @@ def compared(runner: PortRunner, steps: int) -> Compared:
     found.sliced = in_slices(runner, verifier, *sliced)
     for name, part in (("inference", found.inference), ("step in slices", found.sliced)):
         if not part["is_equal"] and not found.failure:
-            found.failure = f"the {name} behind step {steps} differs: {part}"
+            found.failure = f"the {name} after step {steps} differs: {part}"
     own, expected_state = unpack_state(plan, runner.state()), verifier.reference.state
     for tensor, values in own.items():
         if not np.array_equal(values, expected_state[tensor]) and not found.failure:
-            found.failure = f"{tensor.name} differs behind step {steps + 1}"
+            found.failure = f"{tensor.name} differs after step {steps + 1}"
     return found
 
 

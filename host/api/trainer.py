@@ -132,7 +132,7 @@ class Trainer:
             export: The same, as ``Run.export`` does.
             record: Where a record of every step is written, for ``mcutrain.audit``. A plan that
                 begins anew then has ``chain``.
-            checkpoint: Where all of the run is kept behind each epoch. ``fit`` goes on from what is
+            checkpoint: Where all of the run is kept after each epoch. ``fit`` goes on from what is
                 there, and ends as if nothing had stopped the run.
             checkpoint_steps: How many steps lie between two checkpoints, beside those.
             reconnect: Seconds for which a device at ``port`` that is gone is looked for.

@@ -198,7 +198,7 @@ def stands(job: AuditJob, plan: TrainingPlan, given: Mapping[Tensor, Array]) -> 
     head = given[plan.learning.chain].tobytes()
     for _, line in Walk(job.record):
         if isinstance(line, Step) and line.head == head:
-            return f"; its chain value is the one behind step {line.step} of the record"
+            return f"; its chain value is the one after step {line.step} of the record"
     return f"; its chain value {head.hex()} is in no line of the record"
 
 

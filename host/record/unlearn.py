@@ -268,7 +268,7 @@ def decisions(header: Header, outcome: Outcome) -> Iterator[Repeated]:
         yield Repeated("augmentation", header.augment, "spread and partners of what is left")
     if outcome.result.guarded is not None:
         best = outcome.result.guarded.curve[outcome.result.guarded.best][0]
-        yield Repeated("best state", None, f"that behind step number {best}")
+        yield Repeated("best state", None, f"that after step number {best}")
 
 
 def summed_up(decisions: Any) -> dict[str, Any]:

@@ -200,7 +200,7 @@ class Training:
             self.best, self.least = self.runner.state(), error
 
     def batch(self, indices: Array) -> dict[Tensor, Array]:
-        """The state behind steps on these samples."""
+        """The state after steps on these samples."""
         for k in indices:
             loss, _ = self.runner.step(self.data.x_train[k], self.data.y_train[k], False)
             self.losses.append(loss.real(self.plan))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The finished phases of a work in a folder, so that the same command goes on behind them.
+"""The finished phases of a work in a folder, so that the same command goes on after them.
 
 Each lies in a file of its own, whose name has a hash of all that it depends on: of the model, the
 inputs, the options and the phases before it. A file is put in place whole, so that there is none

@@ -85,4 +85,4 @@ def told(found: Checkpoint) -> str:
             f"{found.path}: the run had finished, in {steps:,} steps: nothing is trained, and what "
             f"it came to is written again; {BEGIN_ANEW}"
         )
-    return f"{found.path}: the run goes on behind {steps:,} of {planned:,} steps"
+    return f"{found.path}: the run goes on after {steps:,} of {planned:,} steps"

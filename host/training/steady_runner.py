@@ -296,7 +296,7 @@ class SteadyRunner(DeviceRunner):
                 self._keep_again()
                 return result
         if self._has(now, told):
-            say(f"{name}: the device is back, and goes on behind step {now.steps:,}")
+            say(f"{name}: the device is back, and goes on after step {now.steps:,}")
         else:
             self.device.reset(0)
             self.device.write(RamRegion.STATE, now.state)

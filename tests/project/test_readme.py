@@ -42,6 +42,7 @@ void show_progress(uint32_t steps, uint32_t digest);
 void do_other_work(void);
 void train_one_epoch(void);
 uint32_t count_right(void);
+void start(void);
 void learn(void);
 uint32_t recognise(void);
 void learn_in_the_background(uint32_t label);
@@ -147,6 +148,7 @@ def test_the_firmware_of_the_readme_learns_as_the_reference(folder: Path, run: R
     for name, array in (("samples", x), ("labels", y)):
         ctypes.c_void_p.in_dll(library, name).value = array.ctypes.data
     ctypes.c_uint32.in_dll(library, "count").value = len(x)
+    library.start()
     library.learn()
     reference = Interpreter(make_plan(load(folder / "model.tflite"), PlanOptions("last:2")), seed=1)
     for sample, label in zip([*x] * 10, [*y] * 10, strict=True):

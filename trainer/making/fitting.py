@@ -42,7 +42,7 @@ class Adam:
 @dataclass
 class Fitted:
     """What came of a training: the mean loss of each epoch and, with validation samples, theirs
-    behind each epoch. ``best`` is the epoch whose parameters were kept, counted from 0."""
+    after each epoch. ``best`` is the epoch whose parameters were kept, counted from 0."""
 
     losses: list[float] = field(default_factory=list)
     validation: list[float] = field(default_factory=list)

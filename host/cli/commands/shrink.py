@@ -65,7 +65,7 @@ def shrink(
         typer.Option(
             metavar="POINTS",
             help="Write nothing if the smaller model loses more points than this: of accuracy on "
-            "held-out inputs, as it is or behind training, or of agreement with the original where "
+            "held-out inputs, as it is or after training, or of agreement with the original where "
             "there are no labels. "
             "Default: no limit.",
             rich_help_panel=SEARCH,

@@ -202,8 +202,9 @@ def train(
             "--guard/--no-guard",
             help="Train only if that helps. This computer first trains without each fifth of the "
             "samples in turn and looks what it makes of that fifth; then the run learns from all "
-            "samples. This costs 4 more trainings, fewer with more than 1000 samples. Where the "
-            "file has x_val, the best weights after any epoch are kept instead.",
+            "samples. This takes the time of 4 more trainings, of fewer with more than 1000 "
+            "samples. Where the file has x_val, the best weights after any epoch are kept "
+            "instead.",
             rich_help_panel=GUARD,
         ),
     ] = True,
@@ -314,7 +315,7 @@ def train(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Write all of the run to FILE behind each epoch, and go on from it: the same "
+            help="Write all of the run to FILE after each epoch, and go on from it: the same "
             "command again ends as if nothing had stopped it. Default: no checkpoint.",
             rich_help_panel=OUTPUT,
         ),
@@ -325,7 +326,7 @@ def train(
         int | None,
         typer.Option(
             metavar="N",
-            help="Write the checkpoint every N steps, too. Default: behind each epoch alone.",
+            help="Write the checkpoint every N steps, too. Default: after each epoch alone.",
             rich_help_panel=OUTPUT,
         ),
     ] = None,

@@ -50,7 +50,7 @@ def test_a_signal_writes_a_checkpoint_and_the_same_command_goes_on(
     ran = run(*again, "--json")
     found = ran.json
 
-    assert "the run goes on behind 17 of 48 steps" in ran.err
+    assert "the run goes on after 17 of 48 steps" in ran.err
     assert arrays(parts) == arrays(whole)
     assert (found["resumed_from"], expected["resumed_from"]) == (17, None)
     for key in ("losses", "guard", "accuracy_before", "accuracy_after", "steps", "movement"):

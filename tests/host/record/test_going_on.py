@@ -49,7 +49,7 @@ def part(found: Recorded, dies_at: int | None = None, **options: Any) -> None:
 
 @pytest.fixture
 def died(tmp_path: Path) -> Recorded:
-    """The files of a run that died behind step 21, and whose last checkpoint is of step 16."""
+    """The files of a run that died after step 21, and whose last checkpoint is of step 16."""
     found = files(tmp_path)
     with pytest.raises(Died):
         part(found, DIES_AT)

@@ -176,7 +176,7 @@ def test_more_loss_than_is_allowed_is_told(finished: Finished) -> None:
     check_loss(replace(job, max_loss=100.0), of)
     trained = Adapted("accuracy", "full", 100, original=0.9, smaller=0.8, before=0.25)
     behind = replace(found, stages=(first, first), adapted=trained)
-    with pytest.raises(DataError, match=r"loses 10.0 points.* accuracy behind training 80.0 %"):
+    with pytest.raises(DataError, match=r"loses 10.0 points.* accuracy after training 80.0 %"):
         check_loss(replace(job, max_loss=9.0), behind)
     check_loss(replace(job, max_loss=11.0), behind)
 

@@ -141,7 +141,7 @@ def test_a_board_ahead_of_its_checkpoint_gets_the_checkpoints_state(
         said = Dying()
         found = run_job(job, said)
     assert found.result.resumed_from == 20 and saved(files["save"]) == scene.whole
-    assert any("goes on behind 20 of 70 steps" in each for each in said.said)
+    assert any("goes on after 20 of 70 steps" in each for each in said.said)
 
 
 class Listed:
