@@ -57,3 +57,7 @@ class BudgetError(Error):
         super().__init__(message)
         self.needed_bytes = needed_bytes
         self.available_bytes = available_bytes
+
+    def __reduce__(self) -> tuple[type[BudgetError], tuple[str, int, int]]:
+        """As it was made: it may have been raised in another process."""
+        return type(self), (str(self), self.needed_bytes, self.available_bytes)

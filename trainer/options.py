@@ -122,7 +122,8 @@ class PlanOptions:
         metadata=option(
             LEARNS,
             "Choose what learns: head, last:K (the last K layers with weights), bias, full, or a "
-            "scheme file that ends in .toml. Default: head, or what an exported model learned.",
+            "scheme file that ends in .toml. Default: head, or what an exported model learned; "
+            "full in shrink and design.",
             is_common=True,
             choices=UPDATES,
             effect=Effect.SCHEME,
@@ -388,15 +389,16 @@ class PlanOptions:
         return self.update if isinstance(self.update, str) else self.update.name
 
     def arguments(self) -> list[str]:
-        """The options as the command line has them, without the scheme and the class names; those
-        that are as by default are left out."""
+        """The options as the command line has them, quoted for a shell, without the scheme and the
+        class names; those that are as by default are left out."""
         found = []
         for each in fields(self):
             value = getattr(self, each.name)
             about = described(each)
             if value == each.default or about.effect is Effect.SCHEME or about.is_listed:
                 continue
-            found.append(f"--{flag(each)}" if value is True else f"--{flag(each)} {value}")
+            told = "" if value is True else f" {shlex.quote(str(value))}"
+            found.append(f"--{flag(each)}{told}")
         return found
 
     def to_json(self, *effects: Effect) -> dict[str, Any]:

@@ -120,6 +120,28 @@ static byte_shift in_bytes(int32_t scaled, int32_t shift)
     return found;
 }
 
+/* What products are multiplied by, where the shifts behind input channels differ. */
+typedef struct {
+    int32_t factor[8]; /* scaled * 2^up, always that of 0, */
+    uint8_t mask[8];   /* and the low byte of byte_shift's mask, */
+    uint8_t ups;       /* for up below this */
+} byte_factors;
+
+/* Of products x * scaled, |x| <= 255, as in_bytes. */
+static void find_factors(byte_factors *found, int32_t scaled)
+{
+    const int32_t most = (INT32_MAX - (INT32_C(1) << 24)) / 255;
+    uint8_t up = 0, mask = 0xffu;
+    while (up < 8u && scaled <= most && scaled >= -most) {
+        found->factor[up] = scaled;
+        found->mask[up] = mask;
+        scaled = (int32_t)((uint32_t)scaled << 1);
+        mask = (uint8_t)(mask << 1);
+        up++;
+    }
+    found->ups = up;
+}
+
 static inline int16_t byte_step(int32_t v, byte_shift by, uint32_t r)
 {
     if (by.bytes == 2) {
@@ -226,12 +248,46 @@ void MCT_WAY(mct_steps)(MCT_LEARNED, const int32_t *dw, int32_t offset, int32_t 
     }
 }
 
+#ifdef MCT_MULTIPLIES_BYTES
+/* Of products (x[k] + centre) * error, at a rate whose shift is that of a few bytes. */
+static MCT_NOINLINE void MCT_WAY(byte_steps)(MCT_LEARNED, const int8_t *x, int16_t centre,
+                                             int16_t error, int16_t size, mct_rate rate, uint32_t r)
+{
+    byte_factors by;
+    find_factors(&by, error * rate.multiplier);
+    for (int16_t k = 0; k < size; k++, r = mct_dither(r, 1u)) {
+        const int16_t value = (int16_t)(x[k] + centre);
+        const int16_t shift = (int16_t)((int16_t)rate.shift - input_shift[k]);
+        const uint8_t up = (uint8_t)-shift & 7u;
+        if (value == 0) {
+            continue;
+        }
+        if (shift > 8 && shift <= 24 && up < by.ups) {
+            const byte_shift each = {(uint8_t)(shift > 16 ? 3 : 2), up,
+                                     (uint16_t)(0xff00u | by.mask[up])};
+            MCT_STEP(k, byte_step(mct_times_nine_bits(value, by.factor[up]), each, r));
+        } else if (shift >= 1 && shift <= MOST_SHIFT) {
+            MCT_STEP(k, small_step(mct_times_nine_bits(value, by.factor[0]), shift, r));
+        } else {
+            MCT_STEP(k, mct_weight_step(MCT_RATE_BEHIND(rate, k), (int32_t)value * error, r));
+        }
+    }
+}
+#endif
+
 void MCT_WAY(mct_product_steps)(MCT_LEARNED, const int8_t *x, int32_t x_offset, int32_t error,
                                 int32_t size, mct_rate rate, uint32_t r)
 {
     if (error == 0) {
         return;
     }
+#ifdef MCT_MULTIPLIES_BYTES
+    if (rate.multiplier != 0 && rate.shift > -128 && rate.shift < 256) {
+        MCT_WAY(byte_steps)(MCT_LEARNED_ARGS, x, (int16_t)x_offset, (int16_t)error, (int16_t)size,
+                            rate, r);
+        return;
+    }
+#endif
     for (int32_t k = 0; k < size; k++, r = mct_dither(r, 1u)) {
         int32_t gradient = (x[k] + x_offset) * error;
         if (gradient != 0) {

@@ -112,7 +112,8 @@ bool mct_record_read(const mct_record_log *log, uint32_t index, uint32_t *number
     const layout l = layout_of();
     const uint32_t slots = l.page_slots * log->pages;
     record_slot found;
-    if (index >= slots || !get_slot(log, &l, (log->next + index) % slots, &found)) {
+    if (index >= slots || !get_slot(log, &l, (log->next + index) % slots, &found) ||
+        found.number >= log->number) { /* what power interrupted, and was not whole at power-up */
         return false;
     }
     *number = found.number;

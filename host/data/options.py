@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, fields
 
 SPLITS = TRAIN, TEST, VAL = "train", "test", "val"
@@ -29,6 +30,14 @@ class DataOptions:
         """The flags of what was given."""
         names = [each.name for each in fields(self) if getattr(self, each.name) is not None]
         return [f"--{name.replace('_', '-')}" for name in names]
+
+    def arguments(self) -> list[str]:
+        """What was given as the command line has it, quoted for a shell."""
+        values = (getattr(self, each.name) for each in fields(self))
+        told = (str(value) for value in values if value is not None)
+        return [
+            f"{flag} {shlex.quote(value)}" for flag, value in zip(self.given(), told, strict=True)
+        ]
 
 
 DEFAULT_DATA_OPTIONS = DataOptions()

@@ -78,13 +78,14 @@ class DesignResult:
     output: Path
     own: Path | None
     notes: list[Note]
+    reading: DataOptions = DEFAULT_DATA_OPTIONS
 
     @property
     def next_command(self) -> str:
-        return next_command(self.found, self.output, self.own)
+        return next_command(self.found, self.output, self.own, self.reading)
 
     def to_json(self) -> dict[str, Any]:
-        told = to_json(self.found, self.limits, self.output, self.own)
+        told = to_json(self.found, self.limits, self.output, self.next_command)
         return {**told, "data_notes": [asdict(note) for note in self.notes]}
 
 
@@ -177,7 +178,7 @@ def run_design(job: DesignJob, reporter: Reporter) -> DesignResult:
     except OSError as err:
         raise StudyError(f"cannot use the study {job.folder}: {reason(err)}") from err
     write_whole(job.output, content)
-    return DesignResult(found, job.limits, job.output, job.own, notes)
+    return DesignResult(found, job.limits, job.output, job.own, notes, job.reading)
 
 
 def designed(job: DesignJob, workshop: Workshop, reporter: Reporter) -> tuple[Designed, bytes]:
@@ -223,7 +224,6 @@ def identity(job: DesignJob, workshop: Workshop) -> dict[str, Any]:
     digest = workshop.digest
     return {
         "data set": digest(workshop.general),
-        "groups": [int(g) for g in np.unique(workshop.groups)],
         "own samples": None if workshop.own is None else digest(workshop.own),
         "request": workshop.request.stored(),
         "held-out share": job.share,

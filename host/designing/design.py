@@ -206,7 +206,8 @@ class NetSearch:
             whole = Net.of(net.family, {"percent": 100}, self.update)
             if self.pricer.fits(whole):
                 continue  # nothing is to be cut
-            small, effort = whole.shrunk(self.pricer.limits.sram), Effort(self.epochs(SHARES[1]))
+            small = whole.shrunk(self.pricer.limits.sram, self.workshop.conditions)
+            effort = Effort(self.epochs(SHARES[1]))
             with suppress(BudgetError, ModelError, SchemeError):
                 self.scored("shrunk", [small], effort)
                 path = self.workshop.pretrained(small, effort, self.workshop.parts(0)[0])

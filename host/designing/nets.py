@@ -17,7 +17,9 @@ from mcutrain.trainer.making.net_builder import NetBuilder
 CHAIN, RESIDUAL = "chain", "residual"
 FULL = "full"
 BY_HAND, DESIGNED, SHRUNK = "by hand", "designed", "shrunk"  # how a net is made
-BUDGET = "sram"  # the gene of a net that is made smaller after it was trained: its bytes of RAM
+# The genes of a net that is made smaller after it was trained: its bytes of RAM, and a number for
+# all else that the cut depends on.
+BUDGET, CONDITIONS = "sram", "conditions"
 MEAN, MAX, FLAT = 0, 1, 2  # of the gene "pool"
 # What each gene may be. ``stride`` is the first layer's; every ``halving``-th block moves by two
 # (0: none does) and is ``growth`` percent as wide as the one before it. ``pool``: the mean of all
@@ -45,7 +47,7 @@ class Net:
     """A net before it is trained: its family, its genes by name, and what of it shall learn later.
 
     Of a net made by hand the first gene is ``percent``: how wide it is, of what its maker chose. If
-    it is shrunk, BUDGET is the other.
+    it is shrunk, BUDGET and CONDITIONS are the others.
     """
 
     family: str
@@ -65,11 +67,13 @@ class Net:
     @property
     def whole(self) -> Net:
         """What a net was before it was shrunk."""
-        return replace(self, genes=tuple(gene for gene in self.genes if gene[0] != BUDGET))
+        kept = (gene for gene in self.genes if gene[0] not in (BUDGET, CONDITIONS))
+        return replace(self, genes=tuple(kept))
 
-    def shrunk(self, sram: int) -> Net:
+    def shrunk(self, sram: int, conditions: int) -> Net:
         """The whole net made by hand, to be trained and then shrunk to so many bytes of RAM."""
-        return Net.of(self.family, {"percent": 100, BUDGET: sram}, self.update)
+        genes = {"percent": 100, BUDGET: sram, CONDITIONS: conditions}
+        return Net.of(self.family, genes, self.update)
 
     @property
     def structure(self) -> str:

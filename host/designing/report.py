@@ -8,7 +8,8 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mcutrain.host.designing.nets import BY_HAND
+from mcutrain.host.data.options import DEFAULT_DATA_OPTIONS, DataOptions
+from mcutrain.host.designing.nets import BY_HAND, CONDITIONS
 from mcutrain.host.search.budget import Limits
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def row(one: Judged) -> dict[str, Any]:
     return {
         "net": one.net.shown,
         "family": one.net.family,
-        "genes": dict(one.net.genes),
+        "genes": {name: value for name, value in one.net.genes if name != CONDITIONS},
         "update": one.net.update,
         "kind": one.net.kind,
         "ram_bytes": one.cost.sram,
@@ -45,9 +46,13 @@ def error_of(one: Judged) -> float | None:
     return found if math.isfinite(found) else None
 
 
-def next_command(found: Designed, output: Path, data: Path | None) -> str:
-    """What trains the net on a person's samples."""
-    samples = shlex.quote(str(data)) if data is not None else "own.npz"
+def next_command(
+    found: Designed, output: Path, data: Path | None, reading: DataOptions = DEFAULT_DATA_OPTIONS
+) -> str:
+    """What trains the net on a person's samples, which are read as ``reading`` says."""
+    samples = "own.npz"
+    if data is not None:
+        samples = " ".join([shlex.quote(str(data)), *reading.arguments()])
     loss = "" if found.best.trial.mse is None else " --loss mse"
     update = shlex.quote(found.best.net.update)
     return f"mcutrain train {shlex.quote(str(output))} --data {samples} --update {update}{loss}"
@@ -85,7 +90,8 @@ def verdict(found: Designed) -> str:
     return "; ".join([f"the best net is {best.net.shown} ({best.net.kind})", *parts])
 
 
-def to_json(found: Designed, limits: Limits, output: Path, data: Path | None) -> dict[str, Any]:
+def to_json(found: Designed, limits: Limits, output: Path, next_one: str) -> dict[str, Any]:
+    """``next_one`` is the command that goes on."""
     return {
         "output": str(output),
         "best": row(found.best),
@@ -99,5 +105,5 @@ def to_json(found: Designed, limits: Limits, output: Path, data: Path | None) ->
             "flash_bytes": limits.flash,
             "instructions": limits.instructions,
         },
-        "next": next_command(found, output, data),
+        "next": next_one,
     }  # fmt: skip

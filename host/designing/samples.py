@@ -122,14 +122,12 @@ def read_samples(path: Path, reading: Reading) -> tuple[RealSamples, QuantParams
         raise DataError(f"{name} has the shape {x.shape}: give samples, each of several values")
     if len(y) != len(x):
         raise DataError(f"{path}: x_train has {len(x)} samples, y_train {len(y)} targets")
-    if x.dtype.kind == "f" and not np.isfinite(x).all():
-        raise DataError(f"{name} holds NaN or infinity: leave such samples out")
+    real = x.astype(np.float32) * np.float32(CODES.scale) if x.dtype == np.int8 else finite(x, name)
     shape = shape_of(x.shape[1:], reading.shape, name)
     notes = [*shape_notes(x.shape[1:], reading.shape)]
-    quant = CODES if x.dtype == np.int8 else range_of(x)
-    real = x.astype(np.float32) * np.float32(CODES.scale) if x.dtype == np.int8 else x
+    quant = CODES if x.dtype == np.int8 else range_of(real)
     targets = targets_of(y, f"{path}: y_train", reading.has_values)
-    found = RealSamples(real.astype(np.float32).reshape(len(x), *shape), targets, group)
+    found = RealSamples(real.reshape(len(x), *shape), targets, group)
     return found, quant, notes
 
 
@@ -161,15 +159,18 @@ def targets_of(y: Array, what: str, has_values: bool) -> Array:
     if y.dtype.kind in "iu" and y.ndim == 1 and not has_values:
         if len(y) and y.min() < 0:
             raise DataError(f"{what} holds the label {y.min()}: labels begin with 0")
+        if len(y) and int(y.max()) >= len(y):
+            raise DataError(
+                f"{what} holds the label {y.max()}, and there are {len(y)} samples: labels are the "
+                "whole numbers from 0 on, and each has several samples"
+            )
         return y.astype(np.int64)
     if y.dtype.kind in "iu" and not has_values:
         raise DataError(
             f"{what} is {y.dtype} of shape {y.shape}: of a column for each class, "
             "numpy.argmax(y, axis=1) makes labels; values are float"
         )
-    real = y.astype(np.float32).reshape(len(y), -1)
-    if not np.isfinite(real).all():
-        raise DataError(f"{what} holds NaN or infinity: leave such samples out")
+    real = finite(y, what).reshape(len(y), -1)
     is_few = y.ndim == 1 and len(np.unique(real)) <= FEW_NUMBERS
     if not has_values and is_few and (real == np.round(real)).all():
         raise DataError(
@@ -177,6 +178,17 @@ def targets_of(y: Array, what: str, has_values: bool) -> Array:
             "they are values, give --loss mse"
         )
     return real
+
+
+def finite(values: Array, what: str) -> Array:
+    """As float32. Raises DataError for what is no number, or is none that float32 can hold."""
+    with np.errstate(over="ignore"):
+        found = values.astype(np.float32)
+    if not np.isfinite(found).all():
+        raise DataError(
+            f"{what} holds NaN, infinity, or a number beyond float32: leave such samples out"
+        )
+    return found
 
 
 def range_of(x: Array) -> QuantParams:
@@ -208,7 +220,7 @@ def read_files(path: Path, reading: Reading) -> tuple[RealSamples, QuantParams, 
     if part.x.dtype == np.int8:
         real = (part.x.astype(np.float32) - quant.zero_point) * np.float32(quant.scale)
     else:
-        real, quant = part.x.astype(np.float32), range_of(part.x)
+        real, quant = finite(part.x, str(path)), range_of(part.x)
     y = part.y if values else part.y.astype(np.int64)
     y = y.astype(np.float32).reshape(len(y), -1) if values else y
     return RealSamples(real.reshape(len(real), *shape), y, part.groups), quant, [*raw.notes]
@@ -275,6 +287,15 @@ def own_samples(
         raise DataError(f"{path}: give --own and --data both as int8, or both as float")
     if found.has_labels != general.has_labels:
         raise DataError(f"{path}: one of --own and --data has labels, and the other values")
+    if found.has_labels and found.y.max() > general.y.max():
+        raise DataError(
+            f"{path} holds the label {found.y.max()}, and --data has those from 0 to "
+            f"{general.y.max()}: a net is made for the classes of --data"
+        )
+    if not found.has_labels and found.y.shape != (len(found), general.y.shape[1]):
+        raise DataError(
+            f"{path} has {found.y.shape[1]} values for each sample, --data has {general.y.shape[1]}"
+        )
     share = clipped_share(found.x, End(TensorType((1, *shape), DType.S8, quant)))
     if share > 0.01:
         notes.append(clipped_note("x_train of --own", share, end_of(shape, quant)))

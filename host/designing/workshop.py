@@ -31,6 +31,7 @@ from mcutrain.trainer.graph.tensor import Array, QuantParams
 from mcutrain.trainer.making.fitting import fit
 from mcutrain.trainer.making.float_net import softmax_cross_entropy, squared_error
 from mcutrain.trainer.making.quantiser import quantize_net
+from mcutrain.trainer.options import Effect
 from mcutrain.trainer.training_plan import TrainingPlan
 
 BATCH = 32
@@ -120,10 +121,21 @@ class Workshop:
 
     @staticmethod
     def digest(samples: RealSamples) -> str:
+        """Of the samples with their shape, and of whose each is."""
         found = hashlib.sha256()
-        for array in (samples.x, samples.y):
-            found.update(np.ascontiguousarray(array).tobytes())
+        for array in (samples.x, samples.y, samples.group):
+            if array is not None:
+                found.update(f"{array.dtype} {array.shape}".encode())
+                found.update(np.ascontiguousarray(array).tobytes())
         return found.hexdigest()[:16]
+
+    @property
+    def conditions(self) -> int:
+        """A number for what a cut depends on beside the net, the samples and its bytes of RAM."""
+        request, limits = self.request, replace(self.limits, sram=0)
+        options = request.options.to_json(Effect.LEARNING, Effect.MEMORY)
+        text = f"{request.options.update_name} {request.chip.name} {limits} {options}"
+        return int(hashlib.sha256(text.encode()).hexdigest()[:12], 16)
 
     def made(self, net: Net, effort: Effort, samples: RealSamples) -> bytes:
         if net.kind != SHRUNK:
@@ -204,10 +216,13 @@ def check_people(workshop: Workshop) -> None:
                 "group_train names one group alone, and nothing is left to pretrain with: give "
                 "more groups, leave group_train out, or give --own"
             )
-        for person in np.unique(judging.group) if judging.group is not None else ():
-            count = int((judging.group == person).sum())
-            if count < 2:
+        group = np.zeros(len(judging), np.int64) if judging.group is None else judging.group
+        for person in np.unique(group):
+            mine = judging.y[group == person]
+            labels = mine if judging.has_labels else np.zeros(len(mine))
+            if np.unique(labels, return_counts=True)[1].max() < 2:
+                of = f"{len(mine)} sample{'s, each of another class' * (len(mine) > 1)}"
                 raise DataError(
-                    f"group {person} has {count} sample: to learn from and to be judged by, each "
-                    "needs two at least"
+                    f"group {person} has {of}: to learn from and to be judged by, each needs two "
+                    "samples of one class at least"
                 )

@@ -5,12 +5,16 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+from mcutrain.trainer.errors import Error
 
 
 class Scorer(Protocol):
@@ -26,6 +30,7 @@ _setup: Scorer | None = None  # of a worker process
 def begin(setup: Scorer) -> None:
     global _setup
     _setup = setup
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C, which all of a terminal get, ends work
     threading.Thread(target=end_with_parent, daemon=True).start()
 
 
@@ -39,7 +44,11 @@ def end_with_parent() -> None:
 
 def work(wanted: Any, effort: Any) -> Any:
     assert _setup is not None
-    return _setup.score(wanted, effort)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return _setup.score(wanted, effort)
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @dataclass
@@ -64,7 +73,8 @@ class Pool:
         self.pending[done] = tag
 
     def next(self) -> list[tuple[Any, Any]]:
-        """(tag, score) of those that are done, of one at least. Raises what a training raised."""
+        """(tag, score) of those that are done, of one at least. Raises what a training raised, and
+        Error if a process ended."""
         done, _ = wait(self.pending, return_when=FIRST_COMPLETED)
         return [(self.pending.pop(future), future.result()) for future in done]
 
@@ -79,6 +89,11 @@ def pool(setup: Scorer, jobs: int) -> Iterator[Pool]:
     executor = ProcessPoolExecutor(jobs, context, begin, (setup,))
     try:
         yield Pool(setup, jobs, executor)
+    except BrokenProcessPool as err:
+        raise Error(
+            "a process that trains was ended from outside, perhaps for want of memory: give fewer "
+            "--jobs; the same command goes on with what was finished"
+        ) from err
     finally:
         executor.shutdown(cancel_futures=True)
 

@@ -28,7 +28,7 @@ from mcutrain.host.search.sampler import (
     storage_error,
 )
 from mcutrain.host.search.space import Genes, Space, find_space
-from mcutrain.host.search.study import Study
+from mcutrain.host.search.study import Study, read_score
 from mcutrain.host.search.trial import Setup, TrialEffort, TrialScore
 from mcutrain.trainer.errors import BudgetError
 from mcutrain.trainer.model import Model
@@ -211,7 +211,8 @@ class SchemeSearch:
     def name(self, space: Space) -> str:
         """Of the Optuna study: of the same data, options and choices alone."""
         choices = {gene: list(values) for gene, values in space.choices.items()}
-        text = json.dumps([self.study.identity, choices, space.groups, self.effort.steps])
+        effort = [self.effort.epochs, self.effort.steps]
+        text = json.dumps([self.study.identity, choices, space.groups, effort])
         limits = self.pricer.limits
         text += f"{limits} {self.plan.seed}"
         return f"{self.setup.model.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
@@ -222,6 +223,9 @@ class SchemeSearch:
         """The best of the promoted trials, which its build, if there is one, bears out."""
         trials = {space.key(t.params): dict(t.params) for t in finished(study)}
         trials.pop("head", None)
+        # Those of other processes with the same storage are in no study of this one.
+        scores_of = {space.key(t.params): score_of(t) for t in finished(study)}
+        scores_of["head"] = self.study.scores[record_key(space.scheme({}), self.effort)]
         sampler = study.sampler
         assert isinstance(sampler, ContributionSampler)
         sampler.learn(finished(study))
@@ -237,7 +241,7 @@ class SchemeSearch:
                 self.pricer.overhead = self.measured(scheme, target)
             if self.pricer.fits(scheme):
                 trained = [
-                    self.trained(space.scheme(genes), scores.get(key))
+                    self.trained(space.scheme(genes), scores_of[key], scores.get(key))
                     for key, genes in (dict[str, Genes](head={}) | trials).items()
                 ]
                 found = next(t for t in trained if key_of(t.scheme) == key_of(scheme))
@@ -259,11 +263,15 @@ class SchemeSearch:
         mean, _ = sampler.predictor.predict([trials[key] for key in fitting])
         return [fitting[k] for k in np.argsort(-mean, kind="stable")]
 
-    def trained(self, scheme: Scheme, confirmed: TrialScore | None) -> Trained:
+    def trained(self, scheme: Scheme, trial: TrialScore, confirmed: TrialScore | None) -> Trained:
         cost = self.pricer.cost(scheme)
         assert cost is not None
-        trial = self.study.scores.get(record_key(scheme, self.effort))
-        return Trained(scheme, cost.sram, cost.macs, trial or TrialScore(0, 0), confirmed)
+        return Trained(scheme, cost.sram, cost.macs, trial, confirmed)
+
+
+def score_of(trial: optuna.trial.FrozenTrial) -> TrialScore:
+    """What a finished trial was scored, by whichever process."""
+    return read_score(trial.user_attrs["score"])
 
 
 def record_key(scheme: Scheme, effort: TrialEffort) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from mcutrain.host.defaults import SCHEDULE
 from mcutrain.host.files import save_array
 from mcutrain.host.request import Request
-from mcutrain.host.training.bracket import bracket_over
+from mcutrain.host.training.bracket import bracket_over, constant_loss
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.evaluation import squared_error
 from mcutrain.host.training.preconditioning import set_input_shifts
@@ -25,6 +25,7 @@ from mcutrain.host.training.tail import fastest, latents, plan_from, tail
 from mcutrain.trainer.errors import DataError
 from mcutrain.trainer.graph.tensor import Array
 from mcutrain.trainer.model import Model
+from mcutrain.trainer.ops.pixelwise_cross_entropy import IGNORED, candidate_rows
 from mcutrain.trainer.options import Scheme
 from mcutrain.trainer.training_plan import TrainingPlan
 
@@ -80,8 +81,9 @@ class TrialEffort:
 
 @dataclass(frozen=True)
 class TrialScore:
-    """Of held-out samples, means over groups and folds: the share that is right, and the mean
-    probability of the right class; without classes, the mean squared error."""
+    """Of held-out samples, or of all their positions where these have labels, means over groups and
+    folds: the share that is right, and the mean probability of the right class; without classes,
+    the mean squared error."""
 
     accuracy: float
     certainty: float
@@ -198,7 +200,9 @@ class Setup:
         order = order[: math.ceil(len(order) * RATE_PART)]
         start = first_exponent(plan, None, x[split.learn[order[:HEAD_SAMPLES]]])
         losses = partial(self.losses, plan, runner, x, split)
-        found = bracket_over(losses, order, start, is_squared=not plan.classes)
+        labels = self.samples.y[split.learn[order]]
+        constant = constant_loss(labels) if plan.takes_label else math.inf
+        found = bracket_over(losses, order, start, is_squared=not plan.classes, constant=constant)
         return 2.0**-found.chosen
 
     @staticmethod
@@ -252,12 +256,21 @@ class Setup:
 
 def judged(plan: TrainingPlan, outputs: Array, x: Array, y: Array, classes: int) -> TrialScore:
     """Of outputs (N, output size) int8; ``classes`` are in use."""
+    if plan.takes_label_map:
+        rows, labels = candidate_rows(outputs, plan.task.logits.type), y.reshape(-1)
+        takes_part = labels != IGNORED
+        return of_logits(plan, rows[takes_part], labels[takes_part])
     if not plan.takes_label:
         each = [squared_error(plan, *sample) for sample in zip(x, y, outputs, strict=True)]
         return TrialScore(0.0, 0.0, float(np.mean(each)))
     logits = outputs[:, :classes].astype(np.float64)
     if plan.task.logits.type.size == 1:  # of class 1, against class 0 at real 0 (SPEC 1.2)
         logits = np.pad(logits, ((0, 0), (1, 0)), constant_values=plan.task.logits.type.zero_point)
+    return of_logits(plan, logits, y)
+
+
+def of_logits(plan: TrainingPlan, logits: Array, y: Array) -> TrialScore:
+    """Of logits (N, classes), in quanta, and labels (N,)."""
     powers = np.exp(plan.task.logits.type.scale * (logits - logits.max(axis=1, keepdims=True)))
     certainty = powers[np.arange(len(y)), y] / powers.sum(axis=1)
     return TrialScore(float((logits.argmax(axis=1) == y).mean()), float(certainty.mean()))

@@ -23,6 +23,7 @@ from mcutrain.host.training.tail import MEMORY_OPTIONS
 from mcutrain.host.training.training_options import TrainingOptions
 from mcutrain.trainer.chip import GENERIC
 from mcutrain.trainer.model import Model
+from mcutrain.trainer.options import Effect
 
 STEPS = 4000  # at most
 RATE_PART = 4  # a training that looks for the rate has a quarter of them
@@ -61,7 +62,9 @@ def adapted(
                 break
         return Phase({}, {"metric": result.metric, "scores": found})
 
-    told = phases.behind(steps=steps, seed=seed).done("adaptation", work).told
+    learned = [(str(r.options.update), r.options.to_json(Effect.LEARNING)) for r in requests]
+    phases = phases.behind(steps=steps, seed=seed, learned=learned)
+    told = phases.done("adaptation", work).told
     (_, original), (before, after) = told["scores"]
     name = requests[1].options.update_name
     return Adapted(told["metric"], name, steps, original, after, before)

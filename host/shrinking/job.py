@@ -352,7 +352,7 @@ def command(job: ShrinkJob, small: Smaller, has_labels: bool) -> str:
     words += ["--update", str(job.scheme) if job.search else request.options.update_name]
     if job.builder.builds:
         words += ["--target", job.target]
-    return " ".join([*map(shlex.quote, words), *options])
+    return " ".join([*map(shlex.quote, words), *options, *job.reading.arguments()])
 
 
 def check_loss(job: ShrinkJob, found: Shrunk) -> None:
@@ -374,7 +374,7 @@ def check_loss(job: ShrinkJob, found: Shrunk) -> None:
 
 def compared(found: Shrunk) -> Iterator[tuple[str, float, float]]:
     """What may be lost, with the original's and the smaller model's share: of the files as they
-    are, and where there are labels behind training, too."""
+    are, and where there are labels after training, too."""
     first, last = found.stages[0].quality, found.stages[-1].quality
     if first.accuracy is not None and last.accuracy is not None:
         yield "accuracy", first.accuracy, last.accuracy
@@ -382,4 +382,4 @@ def compared(found: Shrunk) -> Iterator[tuple[str, float, float]]:
         yield "agreement with the original", 1.0, last.agreement
     trained = found.adapted
     if trained is not None and trained.metric == "accuracy" and trained.original is not None:
-        yield "accuracy behind training", trained.original, trained.smaller
+        yield "accuracy after training", trained.original, trained.smaller

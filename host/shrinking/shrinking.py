@@ -36,7 +36,7 @@ from mcutrain.trainer.model import Model
 from mcutrain.trainer.options import CROSS_ENTROPY
 from mcutrain.trainer.shrinking.cut import Kept, cut_channels
 from mcutrain.trainer.shrinking.groups import Groups, channel_groups
-from mcutrain.trainer.shrinking.int4 import to_int4
+from mcutrain.trainer.shrinking.int4 import sized_as_int4, to_int4
 
 Report = Callable[[str, int, int], None]  # phase, done, total
 
@@ -282,7 +282,9 @@ class Shrinking:
             self.report(FOUR_BITS, 1, 1)
             return stored(model, self.quality(model, FOUR_BITS))
 
-        model = taken(small.model, phases.done("int4", work), FOUR_BITS, stages)
+        # As to_int4 makes them: each such layer with a bias, and with a scale for each filter.
+        likewise = sized_as_int4(small.model, layers)
+        model = taken(likewise, phases.done("int4", work), FOUR_BITS, stages)
         return replace(small, model=model, stages=tuple(stages), phases=phases)
 
 

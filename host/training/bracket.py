@@ -16,7 +16,9 @@ import numpy as np
 
 from mcutrain.trainer.graph.tensor import Array
 
-DEAD = 0.98  # of the first loss: a training that does not end below has learned nothing
+# Of the first loss, and of the loss of an answer that is always the same: a training that does not
+# end below both has learned nothing, or has broken what was there.
+DEAD = 0.98
 DIVERGED = 1.05  # of the first loss: the rate was too high, surely
 UNSURE = 3  # lower rates that bring nothing, after which higher ones are tried
 LOWEST, HIGHEST = 24, -4  # exponents: rates from 2**-24 to 2**4
@@ -52,9 +54,11 @@ def bracket_over(
     *,
     is_squared: bool,
     forgets: bool = False,
+    constant: float = math.inf,
 ) -> Bracketed:
     """``bracket`` over ``losses``: those of a training from the same beginning at a rate, on
-    samples in an ``order``. ``forgets``: the more it learns, the more of other classes it takes."""
+    samples in an ``order``. ``forgets``: the more it learns, the more of other classes it takes.
+    ``constant``: the loss of the best answer that is the same for all samples."""
     end = order[-judging(len(order)) :]
     chosen = np.linspace(0, len(end) - 1, min(len(end), FIRST_SAMPLES)).astype(int)
     # At a rate of 0 the state stays. The samples are some of those that a training ends with, so
@@ -65,10 +69,20 @@ def bracket_over(
         loss = float(np.mean(losses(2.0**-k, order)[-judging(len(order)) :]))
         return loss if math.isfinite(loss) else math.inf
 
-    found = bracket(
-        loss_at, first, start, TOLERATED_SQUARED * first if is_squared else TOLERATED_LOSS
-    )
+    tolerated = TOLERATED_SQUARED * first if is_squared else TOLERATED_LOSS
+    found = bracket(loss_at, first, start, tolerated, constant)
     return lowest_enough(found, loss_at) if forgets else found
+
+
+def constant_loss(labels: Array) -> float:
+    """The least mean cross-entropy, in nats, of one answer to samples with these labels (N,);
+    infinity where they have one class alone, of which one answer says all.
+
+    >>> round(constant_loss(np.array([0, 1, 1, 0])), 3), constant_loss(np.array([2, 2]))
+    (0.693, inf)
+    """
+    shares = np.unique(labels, return_counts=True)[1] / len(labels)
+    return float(-(shares * np.log(shares)).sum()) if len(shares) > 1 else math.inf
 
 
 def judging(steps: int) -> int:
@@ -81,13 +95,18 @@ def judging(steps: int) -> int:
 
 
 def bracket(
-    loss_at: Callable[[int], float], first: float, start: int, tolerated: float = TOLERATED_LOSS
+    loss_at: Callable[[int], float],
+    first: float,
+    start: int,
+    tolerated: float = TOLERATED_LOSS,
+    constant: float = math.inf,
 ) -> Bracketed:
     """Train with 2**-k from k = ``start`` on: downward where nothing learns, and upward if that
     does not help; then towards the least loss, at last beside it.
 
     ``loss_at`` is the loss at the end of a training, infinity if it diverges; ``first`` that of
-    the state before it. Taken is the lowest rate whose loss is near the least.
+    the state before it, ``constant`` that of an answer that is always the same. Taken is the lowest
+    rate whose loss is near the least.
     """
     losses: dict[int, float] = {}
 
@@ -97,7 +116,7 @@ def bracket(
         return losses[k]
 
     def is_dead(k: int) -> bool:
-        return not loss(k) < DEAD * first
+        return not loss(k) < DEAD * min(first, constant)
 
     def falls(k: int, other: int) -> bool:
         return HIGHEST <= other <= LOWEST and loss(other) < loss(k)

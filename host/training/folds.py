@@ -55,7 +55,8 @@ class Pool:
 
         The samples of each class are drawn into the folds by ``seed``; or, ``in_order``, each fold
         holds out a stretch of each class, since neighbours in a stream are alike. A class of two
-        is held out by two of the folds, the only sample of a class by none.
+        is held out by two of the folds, the only sample of a class by none. Where folds may be
+        left out, classes that are not in all of them are in the first.
         """
         rng = np.random.default_rng([seed, 0, 1])  # not the numbers that order an epoch
         fold_of = np.full(len(self.x), -1)
@@ -65,7 +66,8 @@ class Pool:
                 continue
             mine = members if in_order else rng.permutation(members)
             stretches = min(FOLDS, len(mine))
-            fold_of[mine] = (first + np.arange(len(mine)) * stretches // len(mine)) % FOLDS
+            begin = 0 if stretches < FOLDS and len(self.x) > ENOUGH else first
+            fold_of[mine] = (begin + np.arange(len(mine)) * stretches // len(mine)) % FOLDS
             first += len(mine)  # where the next class goes on: folds of one size
         found: list[Fold] = []
         for k in range(FOLDS):

@@ -16,7 +16,7 @@ import numpy as np
 
 from mcutrain.host.defaults import RATE_MINUTES
 from mcutrain.host.training.absent import absent_classes
-from mcutrain.host.training.bracket import bracket_over
+from mcutrain.host.training.bracket import bracket_over, constant_loss
 from mcutrain.host.training.counted_time import steps_within
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.feed import order_of
@@ -33,7 +33,7 @@ from mcutrain.trainer.interpreter import Interpreter, unpack_state
 from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.training_plan import TrainingPlan
 
-TRAININGS = 8  # at most, where anything learns
+TRAININGS = 8  # as a rule: by so many the time is counted
 HEAD_SAMPLES = 12
 MOST_FIRST = 20  # exponent to begin at
 
@@ -96,9 +96,11 @@ def find_rate(
         trainings = Trainings(plan, data, options, state, cut, cached, report)
         start = first_exponent(plan, state, data.x_train[cut[:HEAD_SAMPLES]])
         forgets = plan.task.seen is not None and bool(absent_classes(plan, data, state, False))
+        constant = constant_loss(data.y_train[cut]) if plan.takes_label else math.inf
         found = bracket_over(
-            trainings.losses, cut, start, is_squared=not plan.classes, forgets=forgets
-        )
+            trainings.losses, cut, start, is_squared=not plan.classes, forgets=forgets,
+            constant=constant,
+        )  # fmt: skip
         report(Progress("rate", trainings.done * len(cut), trainings.done * len(cut)))
     tried = tuple(Tried(2.0**-k, loss) for k, loss in found.losses.items())
     return RateChoice(

@@ -25,9 +25,10 @@ from tests.support.paths import ROOT, WATCH
 
 pytestmark = [pytest.mark.slow, pytest.mark.board]
 COPIED = ("trainer", "codegen", "firmware", "host", "examples", "mcutrain")
-FILES = ("pyproject.toml", "platformio.ini", "README.md", "LICENSE")
+FILES = ("pyproject.toml", "platformio.ini", "README.md", "LICENSE", "docs/glossary.md")
 SHIPPED = (
     "mcutrain/platformio.ini",
+    "mcutrain/host/show/templates/glossary.md",
     "mcutrain/firmware/library.json",
     "mcutrain/firmware/kernels/conv2d.c",
     "mcutrain/firmware/kernels/conv2d.h",
@@ -67,6 +68,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     for name in COPIED:
         shutil.copytree(ROOT / name, tree / name, symlinks=True, ignore=ignored)
     for name in FILES:
+        (tree / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, tree / name)
     found = []
     for kind in (("--wheel",), ()):  # without a choice: an sdist, and of that a wheel

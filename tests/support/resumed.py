@@ -16,8 +16,11 @@ from mcutrain.host.training.progress import Progress
 from mcutrain.host.training.reporter import Reporter
 from mcutrain.host.training.run import run_job
 
-# What differs between a run in one go and one in parts: times, and latents that are computed again.
-OWN = ("seconds", "step_seconds", "resumed_from", "latents", "link", "reconnects")
+# What differs between a run in one go and one in parts: times, latents that are computed again, and
+# the most stack, which depends on where the program is when the line interrupts it.
+OWN = (
+    "seconds", "step_seconds", "resumed_from", "latents", "link", "reconnects", "stack_used_bytes",
+)  # fmt: skip
 
 
 class Died(BaseException):

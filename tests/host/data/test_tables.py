@@ -14,6 +14,7 @@ from mcutrain.host.data.options import DataOptions
 from mcutrain.host.data.raw import RawData, RawPart
 from mcutrain.trainer.errors import DataError
 from mcutrain.trainer.graph.tensor import DType, QuantParams, TensorType
+from mcutrain.trainer.options import PlanOptions
 
 
 def wanted(shape: tuple[int, ...] = (2,), **more: object) -> Wanted:
@@ -160,3 +161,10 @@ def test_other_files_and_options_are_one_line(
     monkeypatch.setattr(table, "MOST_BYTES", 80)
     with pytest.raises(DataError, match="more than 10 rows"):
         read(rows)
+
+
+def test_options_are_told_as_a_shell_reads_them() -> None:
+    options = DataOptions(label="my label", window=50)
+
+    assert options.arguments() == ["--label 'my label'", "--window 50"]
+    assert PlanOptions(start="scores (2)").arguments() == ["--from 'scores (2)'"]

@@ -19,7 +19,10 @@ from mcutrain.host.designing.design import Designed, Judged, difference, spread
 from mcutrain.host.designing.handmade import HANDMADE
 from mcutrain.host.designing.nets import CHAIN, GENES, Net
 from mcutrain.host.designing.report import verdict
-from mcutrain.host.search.budget import Cost
+from mcutrain.host.designing.samples import CODES, RealSamples
+from mcutrain.host.designing.workshop import Workshop
+from mcutrain.host.request import Request
+from mcutrain.host.search.budget import Cost, Limits
 from mcutrain.host.search.study import RECORDS
 from mcutrain.host.search.trial import TrialScore
 from mcutrain.host.training import tail as tail_module
@@ -214,6 +217,52 @@ def test_groups_that_cannot_judge_are_refused(
     ran = run("design", "--data", data, "--sram", BUDGET, "-o", tmp_path / "n.tflite", "--quiet")
 
     assert ran.status == 1 and said in ran.err
+
+
+def test_a_person_needs_two_samples_of_a_class(run: Run, data: Path, tmp_path: Path) -> None:
+    given = arrays()
+    given["group_train"][:3] = 99  # of three classes
+    np.savez(data, **given)
+    ran = run("design", "--data", data, "--sram", BUDGET, "-o", tmp_path / "n.tflite", "--quiet")
+
+    assert ran.status == 1 and "group 99 has 3 samples, each of another class" in ran.err
+
+
+def workshop(folder: Path, **changes: Any) -> Workshop:
+    given = {"request": Request.of(Path(), "full"), "limits": Limits(BUDGET), "update": "full"}
+    given |= {"x": np.zeros((12, 8, 1, 8), np.float32), "group": np.arange(12) % 3} | changes
+    samples = RealSamples(given["x"], np.arange(12) % 2, given["group"])
+    return Workshop(given["request"], samples, None, CODES, 2, folder, 3, given["limits"])
+
+
+def test_samples_of_another_shape_or_of_others_are_other_samples(tmp_path: Path) -> None:
+    """A study of them must not go on with the scores of these."""
+    first = workshop(tmp_path)
+    others = [
+        workshop(tmp_path, x=np.zeros((12, 8, 8, 1), np.float32)),
+        workshop(tmp_path, group=(np.arange(12) + 1) % 3),
+        workshop(tmp_path, group=None),
+    ]
+    digests = [each.digest(each.general) for each in (first, *others)]
+
+    assert len({*digests}) == 4
+    assert first.digest(workshop(tmp_path).general) == digests[0]
+
+
+def test_a_cut_is_that_of_its_conditions(tmp_path: Path) -> None:
+    first, whole = workshop(tmp_path), Net.of("watch", {"percent": 100})
+    others = [
+        workshop(tmp_path, request=Request.of(Path(), "last:2")),
+        workshop(tmp_path, request=Request.of(Path(), "full", frozen="int4")),
+        workshop(tmp_path, limits=Limits(BUDGET, 9999)),
+        workshop(tmp_path, limits=Limits(BUDGET, None, 9999)),
+    ]
+    cuts = [whole.shrunk(BUDGET, each.conditions) for each in (first, *others)]
+
+    assert len({cut.structure for cut in cuts}) == 5
+    assert {cut.shown for cut in cuts} == {"watch, shrunk"}
+    assert {cut.whole for cut in cuts} == {whole}
+    assert workshop(tmp_path, limits=Limits(900)).conditions == first.conditions
 
 
 def test_a_dry_design_leaves_nothing(run: Run, data: Path, tmp_path: Path) -> None:

@@ -93,13 +93,16 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"x_train": np.zeros(COUNT, np.int8)}, "give samples, each of several values"),
     ({"x_train": np.zeros((COUNT, 12, 2), np.uint8)}, "128 is to be taken off"),
     ({"x_train": np.zeros((COUNT, 12, 2), np.int64)}, "give int8, or float in real units"),
-    ({"x_train": np.full((COUNT, 12, 2), np.nan)}, "holds NaN or infinity"),
+    ({"x_train": np.full((COUNT, 12, 2), np.nan)}, "holds NaN, infinity, or"),
     ({"x_train": np.zeros((5, 12, 2), np.int8)}, "has 5 samples, y_train 48 targets"),
     ({"y_train": None}, "has no array y_train"),
+    ({"x_train": np.full((COUNT, 12, 2), 1e200)}, "a number beyond float32"),
     ({"y_train": Y - 1}, "labels begin with 0"),
+    ({"y_train": np.where(Y == 2, 10**12, Y)}, "holds the label 1000000000000, and there are 48"),
+    ({"y_train": np.full(COUNT, 2**63, np.uint64)}, "holds the label 9223372036854775808"),
     ({"y_train": Y.astype(float)}, "labels become integers by .astype(int)"),
     ({"y_train": np.eye(3, dtype=int)[Y]}, "numpy.argmax(y, axis=1) makes labels"),
-    ({"y_train": np.full(COUNT, np.inf)}, "holds NaN or infinity"),
+    ({"y_train": np.full(COUNT, np.inf)}, "holds NaN, infinity, or"),
     ({"y_train": np.array(["a"] * COUNT)}, "give a whole number or values"),
     ({"group_train": np.zeros(3, int)}, "one integer for each of the 48 samples"),
     ({"group_train": np.zeros(COUNT)}, "one integer for each of the 48 samples"),
@@ -150,6 +153,7 @@ def test_own_samples_are_of_the_general_ones_kind(tmp_path: Path, file: Path) ->
         ({"x_train": np.zeros((COUNT, 13, 2), np.int8)}, "26 values, and --shape 12x2 is 24"),
         ({"x_train": np.zeros((COUNT, 12, 2))}, "both as int8, or both as float"),
         ({"y_train": np.linspace(0, 1, COUNT)}, "has labels, and the other values"),
+        ({"y_train": np.arange(COUNT) % 4}, "holds the label 3, and --data has those from 0 to 2"),
     ):
         with pytest.raises(DataError) as raised:
             own(**arrays)

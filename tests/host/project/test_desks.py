@@ -41,16 +41,21 @@ int digitalRead(uint8_t pin)
 """
 
 
-# Of ST's HAL: a millisecond passes with each look at the clock.
+# Of ST's HAL: a millisecond passes with so many looks at the clock, in which a step ends.
 TICKS = """
 #include <stdint.h>
 uint32_t HAL_GetTick(void);
 uint32_t HAL_GetTick(void)
 {
-    static uint32_t ms;
-    return ms++;
+    static uint32_t looks;
+    return looks++ / 40u;
 }
 """
+
+
+# A script that has no board, and what only the chip's compiler takes: what a fault leaves, and its
+# flash, which a project without a store does not use (test_flash_ports.py has that).
+OF_THE_CHIP = ("board_script", "fault", "flash")
 
 
 def own_sources(project: Path, name: str) -> list[Path]:
@@ -62,7 +67,7 @@ def own_sources(project: Path, name: str) -> list[Path]:
     here = [project / "src" / "ports" / port for port in ports]
     found = [*(project / "src").glob("*.c*")]
     found += [path for port in here for path in (port.glob("*.c*") if port.is_dir() else [port])]
-    return [*(path for path in found if path.stem != "board_script"), author]
+    return [*(path for path in found if path.stem not in OF_THE_CHIP), author]
 
 
 def flags_of(project: Path, name: str) -> list[str]:

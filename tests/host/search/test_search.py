@@ -12,14 +12,16 @@ import pytest
 
 from mcutrain.host.request import Request
 from mcutrain.host.search import trial as trial_module
-from mcutrain.host.search.trial import Samples, Setup, TrialEffort
+from mcutrain.host.search.trial import Samples, Setup, TrialEffort, judged
+from mcutrain.trainer.ops.pixelwise_cross_entropy import IGNORED
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.scheme import parse_scheme
-from mcutrain.trainer.tflite.reader import load
+from mcutrain.trainer.tflite.reader import load, parse
 from tests.support.command import Run
 from tests.support.paths import ROOT
 from tests.support.sample_files import dense_model
+from tests.support.segmentation import CLASSES, scenes, segmenter, write_task
 from tests.support.small_search import BUDGET, ONE, QUICK, scheme_lines, without_paths
 
 
@@ -187,6 +189,32 @@ def test_values_as_targets_are_searched_by_their_error(
 
     assert 0 < found["best"]["confirmed"]["mse"] <= found["head"]["confirmed"]["mse"]
     assert "validation error mse" in output.read_text()
+
+
+def test_classes_of_positions_are_searched_by_their_accuracy(
+    run: Run, tmp_path: Path, in_numpy: None
+) -> None:
+    squares, data = write_task(tmp_path)
+    args = ("--data", data, "--sram", "16K", *QUICK, *ONE, "--output", tmp_path / "s.toml")
+    found = run("search", squares, *args, "--json").json
+
+    assert 0 < found["head"]["confirmed"]["accuracy"] < 1
+    assert found["head"]["confirmed"]["mse"] is None
+
+
+def test_positions_that_take_no_part_are_not_judged() -> None:
+    plan = make_plan(parse(segmenter(), "squares"), PlanOptions("head"))
+    _, y = scenes(2, 4)
+    labels = y.reshape(2, -1)
+    perfect = np.eye(CLASSES, dtype=np.int64)[np.where(labels == IGNORED, 0, labels)]
+    outputs = (100 * perfect).astype(np.int8).reshape(2, -1)
+    other = np.where(labels[..., None] == IGNORED, -100, outputs.reshape(*labels.shape, -1))
+    x = np.zeros((2, 1), np.int8)
+
+    assert judged(plan, outputs, x, y, CLASSES).accuracy == 1.0
+    assert judged(plan, other.astype(np.int8), x, y, CLASSES) == judged(
+        plan, outputs, x, y, CLASSES
+    )
 
 
 @pytest.mark.slow

@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from pathlib import Path
 
+import optuna
 import pytest
 
 from mcutrain.host.files import cut_unfinished_line
 from mcutrain.host.search.sampler import open_study, storage_error
+from mcutrain.host.search.search import score_of
 from mcutrain.host.search.study import RECORDS, Study, StudyError, locked_study
 from mcutrain.host.search.trial import Setup, TrialScore
 from tests.support.command import Run
@@ -66,6 +69,24 @@ def test_a_study_that_another_process_has_stays_as_it_is(tmp_path: Path) -> None
 
     with locked_study(tmp_path / "study", {"seed": 0}) as study:
         assert study.path.read_bytes() == before.removesuffix(b'{"key": "w 3')
+
+
+@pytest.mark.slow
+def test_more_epochs_are_other_trials(search: Run, study: Path) -> None:
+    found = search("a", "--epochs", 2).json
+    keys = [json.loads(line).get("key", "") for line in (study / RECORDS).read_text().splitlines()]
+
+    assert sum(" e2 " in key for key in keys) >= 4  # --trials
+    assert all(row["trial"]["accuracy"] + row["trial"]["certainty"] > 0 for row in found["front"])
+
+
+def test_a_trial_of_another_process_has_its_own_score() -> None:
+    score = TrialScore(0.5, 0.25, None)
+    trial = optuna.trial.create_trial(
+        params={}, distributions={}, values=[0.5, 100.0], user_attrs={"score": score.to_json()}
+    )
+
+    assert score_of(trial) == score
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,21 @@ import pytest
 
 import mcutrain
 from mcutrain.host.request import Request
+from mcutrain.host.shrinking import adapting as adapting_module
 from mcutrain.host.shrinking import shrinking as shrinking_module
+from mcutrain.host.shrinking.adapting import adapted
+from mcutrain.host.shrinking.inputs import Inputs
 from mcutrain.host.shrinking.job import ShrinkJob, check_loss, run_shrink
+from mcutrain.host.shrinking.phases import Phases
 from mcutrain.host.shrinking.quality import Quality
 from mcutrain.host.shrinking.result import Adapted, Shrunk
 from mcutrain.host.training.reporter import SILENT
 from mcutrain.trainer.errors import DataError
+from mcutrain.trainer.graph.tensor import QuantParams
+from mcutrain.trainer.making.options import FullyConnectedOptions
+from mcutrain.trainer.making.writer import WriterOp, WriterTensor, write_model
 from mcutrain.trainer.model import forward
+from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.shrinking.int4 import is_int4
@@ -159,6 +168,73 @@ def test_frozen_weights_get_four_bits(shrink: Run, tmp_path: Path) -> None:
 
     assert [row["stage"] for row in found["stages"]] == ["original", "4-bit weights"]
     assert [is_int4(node) for node in small.weighted] == [False, True, True, False]
+
+
+def three_layers() -> bytes:
+    """Dense ones of 12 inputs; the second has no bias, and one scale for all its filters."""
+    rng, tensors, layers = np.random.default_rng(4), [], []
+    tensors.append(WriterTensor("x0", (1, 12), "int8", QuantParams((0.05,), 3)))
+    for k, (inputs, outputs, scale) in enumerate(((12, 16, 0.3), (16, 16, 0.8), (16, 4, 2.5))):
+        w = rng.integers(-127, 128, (outputs, inputs)).astype(np.int8)
+        b = rng.integers(-999, 999, outputs).astype(np.int32)
+        tensors += [
+            WriterTensor(f"w{k}", w.shape, "int8", QuantParams((0.01,), 0), w),
+            WriterTensor(f"b{k}", (outputs,), "int32", None, b),
+            WriterTensor(f"x{k + 1}", (1, outputs), "int8", QuantParams((scale,), -4)),
+        ]
+        given = (f"x{k}", f"w{k}") + ((f"b{k}",) if k != 1 else ())
+        layers.append(WriterOp("FULLY_CONNECTED", given, (f"x{k + 1}",), FullyConnectedOptions()))
+    unused = [t for t in tensors if t.name != "b1"]
+    return write_model(unused, layers, ["x0"], ["x3"])
+
+
+def test_a_layer_without_bias_is_written_as_it_was_judged(run: Run, tmp_path: Path) -> None:
+    """In 4 bits it gets one, which makes up for the mean that rounding moved."""
+    (tmp_path / "three.tflite").write_bytes(three_layers())
+    x = np.random.default_rng(2).integers(-128, 128, (60, 12)).astype(np.int8)
+    np.savez(tmp_path / "x.npz", x_train=x)
+    made = run(
+        "shrink", tmp_path / "three.tflite", "--data", tmp_path / "x.npz", "--frozen", "int4",
+        "--update", "head", "--output", tmp_path / "out.tflite", "--json",
+    )  # fmt: skip
+    first, small = load(tmp_path / "three.tflite"), load(tmp_path / "out.tflite")
+    codes = [
+        np.array([forward(m, s[None])[m.logits].ravel() for s in x], int) for m in (first, small)
+    ]
+
+    assert made.status == 0, made.err
+    assert is_int4(small.weighted[1]) and isinstance(small.weighted[1].op, Weighted)
+    assert small.weighted[1].op.has_bias
+    assert np.mean((codes[0] - codes[1]) ** 2) < 10  # 42 without the bias
+
+
+def test_another_scheme_is_trained_anew(tmp_path: Path, model: Path, monkeypatch: Any) -> None:
+    """Of one model in one folder: what the schemes come to is no matter of the phases before."""
+    asked: list[str] = []
+
+    def trained(request: Request, *_: object) -> SimpleNamespace:
+        asked.append(request.options.update_name)
+        return SimpleNamespace(metric="accuracy", before=0.5, after=0.6)
+
+    monkeypatch.setattr(adapting_module, "trained", trained)
+    (x, y), (held_x, held_y) = drawn_samples(3)
+    inputs, loaded = Inputs(x, held_x, y, held_y), load(model)
+    found = [
+        adapted(
+            (request, request),
+            (loaded, loaded),
+            inputs,
+            1,
+            0,
+            Phases(tmp_path, "k"),
+            lambda *progress: None,
+        )
+        for update in ("head", "bias", "head")
+        for request in [Request.of(model, update)]
+    ]
+
+    assert asked == ["head", "bias", "head"]
+    assert [one and one.update for one in found] == ["head", "bias", "head"]
 
 
 def test_more_loss_than_is_allowed_is_told(finished: Finished) -> None:

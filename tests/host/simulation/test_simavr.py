@@ -158,9 +158,16 @@ def perceptron(inputs: int, units: int) -> bytes:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("board", [board_param("atmega1284p", is_long=True)])
-def test_a_perceptron_trains_in_few_cycles(board: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("precondition", "most_first", "most"),
+    [("off", 430_000, 190_000), ("inputs", 500_000, 212_000)],
+)
+def test_a_perceptron_trains_in_few_cycles(
+    precondition: str, most_first: int, most: int, board: str, tmp_path: Path
+) -> None:
     """64 inputs, 32 and 10 units, all weights learn; the figure of ADR 0071 and its worst case."""
-    plan = make_plan(parse(perceptron(64, 32), "mlp"), PlanOptions("full"), chip_of(board))
+    options = PlanOptions("full", precondition=precondition)
+    plan = make_plan(parse(perceptron(64, 32), "mlp"), options, chip_of(board))
     built = build(plan, Target.parse(f"sim:{board}"))
     rng, labels = np.random.default_rng(1), np.arange(200) % 10
     centres = rng.integers(-128, 128, (10, 64))
@@ -173,8 +180,8 @@ def test_a_perceptron_trains_in_few_cycles(board: str, tmp_path: Path) -> None:
     first, *others = read_counts(tmp_path / "counts")["step"]
 
     assert measured(built)["sram_bytes"] <= 8192
-    assert first <= 430_000
-    assert np.mean(others) <= 190_000
+    assert first <= most_first
+    assert np.mean(others) <= most
 
 
 def test_constants_that_do_not_fit_are_told() -> None:

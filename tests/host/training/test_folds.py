@@ -125,6 +125,16 @@ def test_no_more_folds_are_trained_than_hold_out_enough() -> None:
     assert [len(fold.held) for fold in all_at_once] == [ENOUGH]
 
 
+def test_small_classes_are_in_the_folds_that_are_trained() -> None:
+    """Each that has two samples is judged, also where most folds are left out."""
+    for counted in ([6000, 2, 3], [1300, 3, 3, 2, 4]):
+        pool = pool_of(mixed(counted, 1))
+        held = np.concatenate([fold.held for fold in folds(pool)])
+
+        assert len(folds(pool)) < FOLDS
+        assert set(pool.y[held]) == {*range(len(counted))}
+
+
 def test_a_stream_holds_out_old_samples_too() -> None:
     x = np.arange(12).reshape(-1, 1)
     y = np.arange(12) % 2

@@ -18,7 +18,7 @@ from mcutrain.host.errors import BuildError
 from mcutrain.host.request import Request
 from mcutrain.host.training import in_process
 from mcutrain.host.training.beforehand import settled
-from mcutrain.host.training.bracket import HIGHEST, LOWEST, bracket, judging
+from mcutrain.host.training.bracket import HIGHEST, LOWEST, bracket, constant_loss, judging
 from mcutrain.host.training.counted_time import (
     LEAST_STEPS,
     MACS_PER_MINUTE,
@@ -83,6 +83,31 @@ def test_rates_that_kill_a_layer_are_gone_below() -> None:
     assert found.chosen == 12
     diverged = bracket(lambda k: 9.0 if k < 11 else valley(12)(k), 1.5, 2)
     assert [*diverged.losses][:6] == [2, 4, 6, 8, 10, 12]
+
+
+def test_a_loss_above_that_of_one_answer_is_of_a_broken_network() -> None:
+    """As on noisy images: the first state is far off, and high rates break it and end nearer."""
+    losses = {
+        5: 12.8,
+        6: 13.4,
+        7: 2.9,
+        8: 4.4,
+        9: 3.5,
+        11: 2.03,
+        12: 1.57,
+        13: 1.64,
+        14: 1.7,
+        15: 1.9,
+    }
+    found = bracket(losses.__getitem__, 5.7, 7, constant=2.303)
+
+    assert found.chosen == 12 and found.learns
+    assert bracket(losses.__getitem__, 5.7, 7).chosen == 7
+
+
+def test_one_class_alone_has_no_answer_to_beat() -> None:
+    assert constant_loss(np.zeros(9)) == math.inf
+    assert constant_loss(np.repeat(np.arange(100), 3)) == pytest.approx(math.log(100))
 
 
 def test_a_start_too_low_to_see_anything_turns_soon() -> None:

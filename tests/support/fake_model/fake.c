@@ -375,6 +375,13 @@ uint32_t fake_steps(void)
     return fake_state.steps;
 }
 
+void fake_slot_regions(mct_region *labels, mct_region *latents)
+{
+    const mct_region none = {NULL, 0};
+    *labels = none;
+    *latents = none;
+}
+
 uint32_t fake_digest(void)
 {
     return mct_crc32(0, fake_state.w, sizeof fake_state.w);
