@@ -10,6 +10,7 @@ from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from mcutrain.host.cli import app as cli
@@ -17,6 +18,10 @@ from tests.support.command import Ran, Run
 from tests.support.marks import BUDGET
 from tests.support.paths import ROOT, models_folder
 from tests.support.small_models import residual_model
+
+# No example of a property has a limit in seconds, which a busy computer would break.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 
 class OneName(MetaPathFinder):

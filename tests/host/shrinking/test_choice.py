@@ -158,7 +158,7 @@ def test_of_many_groups_few_are_tried_in_each_step() -> None:
     assert len(case.asked) < 8 * len(found.path)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.data())
 def test_a_choice_fits_and_keeps_what_is_worth_most(data: st.DataObject) -> None:
     names = "abcd"[: data.draw(st.integers(1, 4))]

@@ -38,7 +38,7 @@ def test_an_epoch_has_as_many_steps_as_samples_and_no_class_is_worn_out(counts: 
     assert all(n <= max(free) for n in given)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(COUNTS, st.integers(0, 3), st.integers(0, 200))
 def test_a_run_that_goes_on_has_the_order_of_the_whole_run(
     counts: list[int], seed: int, done: int

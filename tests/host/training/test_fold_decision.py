@@ -10,7 +10,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mcutrain.host.training.fold_decision import (
@@ -63,7 +63,6 @@ def by_coins(gained: int, lost: int) -> Fraction:
     return sum(shares[gained:], Fraction(0))
 
 
-@settings(deadline=None)
 @given(st.integers(0, 40), st.integers(0, 40))
 def test_chance_is_exact(gained: int, lost: int) -> None:
     assert chance_of(gained, lost) == float(by_coins(gained, lost))

@@ -82,7 +82,7 @@ def assert_alike(python: ReplayBuffer, c: CBuffer) -> None:
     assert [(b.seen, b.kept, b.is_full) for b in python.balance] == counted
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_c_decides_as_python_does(library: ctypes.CDLL, data: st.DataObject) -> None:
     slots, classes = data.draw(st.integers(0, 12)), data.draw(st.integers(1, 6))

@@ -67,7 +67,7 @@ def maker(kind: str, data: st.DataObject) -> DrawnMaker:
 
 @pytest.mark.parametrize("kind", [kind for kind in MAKERS if kind not in NOT_IN_MICRO | PLAIN])
 def test_reference_equals_tflite_micro_as_drawn(kind: str, thorough: bool) -> None:
-    @settings(max_examples=CASES[thorough], derandomize=True, deadline=None, database=None)
+    @settings(max_examples=CASES[thorough], derandomize=True, database=None)
     @given(data=st.data())
     def equals(data: st.DataObject) -> None:
         assert_equals_micro_as_drawn(kind, data)

@@ -102,7 +102,7 @@ class Arena:
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(graphs())
 def test_values_survive_as_long_as_they_are_needed(
     drawn: tuple[Graph, Tensor, set[Tensor]],
@@ -123,7 +123,7 @@ def test_values_survive_as_long_as_they_are_needed(
         np.testing.assert_array_equal(arena.read(tensor), expected[tensor])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(graphs())
 def test_no_two_live_slots_overlap(drawn: tuple[Graph, Tensor, set[Tensor]]) -> None:
     graph, _, keep = drawn

@@ -126,7 +126,7 @@ def digests(plan: TrainingPlan, steps: int = STEPS) -> list[int]:
 
 @pytest.mark.slow
 def test_the_reference_trains_to_the_same_bits(thorough: bool) -> None:
-    @settings(deadline=None, max_examples=20 if thorough else 7)
+    @settings(max_examples=20 if thorough else 7)
     @given(st.integers(0, 10_000), st.integers(0, 10_000))
     def drawn(seed: int, which: int) -> None:
         assert_the_reference_trains_alike(seed, which)
@@ -268,7 +268,7 @@ def test_a_streamed_sample_is_computed_from_no_more(
 def test_the_arena_never_grows(thorough: bool) -> None:
     """And nothing is computed twice where it gains nothing, or more than a limit asks for."""
 
-    @settings(deadline=None, max_examples=10 if thorough else 4)
+    @settings(max_examples=10 if thorough else 4)
     @given(st.integers(0, 10_000))
     def drawn(seed: int) -> None:
         assert_the_arena_does_not_grow(seed)

@@ -76,7 +76,7 @@ def test_any_choice_of_units_is_a_model(seed: int) -> None:
 
 
 @pytest.mark.exhaustive
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.integers(0, 10**6), st.integers(0, 10**6))
 def test_any_choice_of_units_of_any_network_is_a_model(seed: int, choice: int) -> None:
     assert_any_choice_is_a_model(seed, choice)

@@ -135,7 +135,7 @@ def metadata(model: Any) -> dict[str, Any]:
 
 @pytest.mark.slow
 @given(EDITS)
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_edits_do_what_the_object_api_does(edits: Edits) -> None:
     new, expected = apply_to_patch(DATA, edits), unpacked(DATA)
     apply_to_objects(expected, edits)
@@ -150,7 +150,7 @@ def test_edits_do_what_the_object_api_does(edits: Edits) -> None:
 
 @pytest.mark.slow
 @given(EDITS, st.binary(min_size=1, max_size=40))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_edits_of_a_patched_file_are_as_good(edits: Edits, raw: bytes) -> None:
     first = apply_to_patch(DATA, [("metadata", "a", raw), ("data", 14, raw * 9)])
     second = apply_to_patch(first, edits)
@@ -259,7 +259,7 @@ def test_a_newer_schema_is_refused_only_where_a_table_must_move() -> None:
 
 
 @given(st.integers(0, 2**32), EDITS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_damaged_files_give_a_file_or_an_error_for_users(seed: int, edits: Edits) -> None:
     damaged = mutate(DATA, random.Random(seed))
     try:
