@@ -29,9 +29,11 @@ def rates(runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
              "chosen" if learns and t["rate"] == rate["chosen"] else "")
             for t in tried
         ]  # fmt: skip
+        is_one = any(t["rate"] == rate["chosen"] for t in tried)
+        lower = "" if is_one else ", which is lower, since the run is longer"
         taken = (
-            f"took {rate_text(rate['chosen'])}. A good rate ends with a low loss and is not close "
-            "to one that diverges."
+            f"took {rate_text(rate['chosen'])}{lower}. A good rate ends with a low loss and is not "
+            "close to one that diverges."
             if learns
             else "nothing learned at any of them: the loss was "
             f"{significant(rate['first_loss'])} before, and no training ended clearly below."

@@ -25,7 +25,8 @@ class RateChoice:
     """The rate of a run, and how it was found: after ``tried``, in their order.
 
     ``first_loss`` is that of the state before the run. Each training was the first ``steps`` of
-    ``run_steps``. A rate that was given was not looked for: nothing was tried.
+    ``run_steps``; if they were much shorter, ``chosen`` is lower than the best rate of them. A rate
+    that was given was not looked for: nothing was tried.
     """
 
     chosen: float
@@ -41,6 +42,10 @@ class RateChoice:
     def text(self) -> str:
         """For people: no rate that nothing learns at is shown as the one to take."""
         return rate_text(self.chosen) if self.learns else NONE_LEARNS
+
+    @property
+    def was_tried(self) -> bool:
+        return any(one.rate == self.chosen for one in self.tried)
 
     def to_json(self) -> dict[str, Any]:
         def finite(loss: float | None) -> float | None:
@@ -90,7 +95,10 @@ def told(choice: RateChoice) -> list[str]:
         f"{choice.run_steps:,} steps, in {choice.seconds:.1f} s{again}"
     ]
     if choice.steps < choice.run_steps:
-        said.append("learning rate: more --lr-minutes give longer trainings to find it with")
+        lower = "" if choice.was_tried else "; the run is longer, so a lower one is taken"
+        said.append(
+            f"learning rate: more --lr-minutes give longer trainings to find it with{lower}"
+        )
     if not choice.compiled and choice.seconds > LONG_SECONDS:
         said.append("learning rate: found in NumPy; with a C compiler (gcc) it is found sooner")
     if not choice.learns:

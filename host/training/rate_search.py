@@ -16,7 +16,7 @@ import numpy as np
 
 from mcutrain.host.defaults import RATE_MINUTES
 from mcutrain.host.training.absent import absent_classes
-from mcutrain.host.training.bracket import bracket_over, constant_loss
+from mcutrain.host.training.bracket import LOWEST, bracket_over, constant_loss
 from mcutrain.host.training.counted_time import steps_within
 from mcutrain.host.training.dataset import Dataset
 from mcutrain.host.training.feed import order_of
@@ -34,6 +34,9 @@ from mcutrain.trainer.ops.weighted import Weighted
 from mcutrain.trainer.training_plan import TrainingPlan
 
 TRAININGS = 8  # as a rule: by so many the time is counted
+# Shorter trainings like higher rates: the best one falls as the root of the steps. Of a run that is
+# 2.3 times as long as they are half the rate is no better yet, of one of 3.6 times it is.
+ROUNDED_UP = 0.25
 HEAD_SAMPLES = 12
 MOST_FIRST = 20  # exponent to begin at
 
@@ -79,7 +82,8 @@ def find_rate(
     """The rate for ``train`` with the same arguments; ``options.rate`` is not looked at.
 
     ``plan`` is for GENERIC, ``data`` has the training samples without held-out ones. Within
-    ``minutes``, by MACS_PER_MINUTE, each training is as long as the run; else its beginning.
+    ``minutes``, by MACS_PER_MINUTE, each training is as long as the run; else its beginning, and
+    the rate is lower than the best of them, as ``for_longer`` says.
     """
     started = time.monotonic()
     seed, first_step = begun(plan, options, state)
@@ -103,10 +107,20 @@ def find_rate(
         )  # fmt: skip
         report(Progress("rate", trainings.done * len(cut), trainings.done * len(cut)))
     tried = tuple(Tried(2.0**-k, loss) for k, loss in found.losses.items())
+    exponent = min(found.chosen + for_longer(len(order), len(cut)), LOWEST)
     return RateChoice(
-        2.0**-found.chosen, tried, found.first, len(cut), len(order), time.monotonic() - started,
+        2.0**-exponent, tried, found.first, len(cut), len(order), time.monotonic() - started,
         found.learns, is_compiled,
     )  # fmt: skip
+
+
+def for_longer(run_steps: int, steps: int) -> int:
+    """How often the rate of a run is halved, if it was found with its first ``steps``.
+
+    >>> [for_longer(steps, 500) for steps in (500, 1100, 1800, 8000)]
+    [0, 0, 1, 2]
+    """
+    return math.floor(math.log2(run_steps / steps) / 2 + ROUNDED_UP)
 
 
 def first_exponent(plan: TrainingPlan, state: bytes | None, samples: Array) -> int:

@@ -40,6 +40,7 @@ from mcutrain.host.training.rate_choice import (
 from mcutrain.host.training.rate_search import (
     TRAININGS,
     find_rate,
+    for_longer,
 )
 from mcutrain.host.training.rates import given_rate
 from mcutrain.host.training.reporter import SILENT
@@ -282,6 +283,20 @@ def test_a_budget_is_counted_and_not_timed(labelled: Path) -> None:
     assert (choice.steps, choice.run_steps) == (least, 128)
     assert f"of the first {least} of 128 steps" in told(choice)[0]
     assert "--lr-minutes" in told(choice)[1]
+
+
+def test_a_run_that_is_much_longer_than_its_trainings_has_a_lower_rate(labelled: Path) -> None:
+    """Than a run that is as long as they are, and has the same trainings."""
+    plan = plan_of("full")
+    data = load_dataset(labelled, plan)
+    options = TrainingOptions(epochs=16, seed=0)
+    choice = find_rate(plan, data, options, silent, minutes=1e-12)
+    short = find_rate(plan, data, replace(options, steps=choice.steps), silent)
+
+    assert (choice.run_steps, choice.tried) == (512, short.tried)
+    assert choice.chosen == short.chosen / 2 ** for_longer(512, choice.steps) == short.chosen / 2
+    assert "so a lower one is taken" in told(replace(choice, chosen=2.0**-24))[1]
+    assert len(told(short)) == 1
 
 
 def test_the_prefix_counts_once_for_a_sample() -> None:
