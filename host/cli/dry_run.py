@@ -44,6 +44,7 @@ from mcutrain.trainer.training_plan import TrainingPlan
 
 RAM_OF_PLAN = "arena and learned state; a build adds stack and link"
 Told = dict[str, Any]
+RATE = "learning rate"  # what most trainings before a run are for, of which there may be more
 
 
 def of_training(job: TrainingJob, report: Path | None, reporter: Reporter) -> Told:
@@ -90,7 +91,7 @@ def before_training(
         return {"why": why, "trainings": trainings, "steps": each, "seconds": round(seconds, 2)}
 
     if job.options.rate is None:
-        found.append(counted("learning rate", TRAININGS, job.rate_minutes))
+        found.append(counted(RATE, TRAININGS, job.rate_minutes))
     if job.options.guard and not reason_not_to_guard(job, here, data):
         is_stream = job.replay is not None
         pool = Pool.of(data, is_stream)
@@ -240,7 +241,8 @@ def lines(told: Told) -> list[str]:
     elif told.get("minutes") is not None:
         said.append(f"steps: as many as take {told['minutes']:g} minutes")
     for each in told.get("trainings", ()):
-        text = f"{each['why']}: {each['trainings']} trainings of at most {each['steps']:,} steps"
+        count = f"{'about ' * (each['why'] == RATE)}{each['trainings']}"
+        text = f"{each['why']}: {count} trainings of at most {each['steps']:,} steps"
         if "seconds" in each:
             text += f", about {each['seconds']:.3g} s at 10^9 multiply-accumulates a second"
         said.append(text)

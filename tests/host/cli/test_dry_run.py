@@ -26,7 +26,7 @@ def test_a_dry_training_tells_what_the_real_one_does(run: Run, tmp_path: Path) -
     assert dry["ram_bytes"] == real["cost"]["arena_bytes"] + real["cost"]["learned_bytes"]
     rate, guard = dry["trainings"]
     assert rate["why"] == "learning rate" and rate["steps"] == real["rate"]["steps"]
-    assert rate["trainings"] >= real["rate"]["trainings"]
+    assert rate["trainings"] / 2 < real["rate"]["trainings"] < 2 * rate["trainings"]  # about
     assert guard["trainings"] == real["guard"]["folds"]
 
 
@@ -36,7 +36,7 @@ def test_what_is_given_costs_no_trainings(run: Run) -> None:
     assert dry["trainings"] == []
     text = run(*TRAIN, "--dry-run", "--target", "native").out
     assert "dry run: watch, last:2, on native; nothing is done" in text
-    assert "learning rate: 8 trainings of at most 350 steps" in text
+    assert "learning rate: about 8 trainings of at most 350 steps" in text
 
 
 def test_a_dry_search_build_and_calibration_leave_nothing(run: Run, tmp_path: Path) -> None:
