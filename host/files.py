@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 from collections.abc import Mapping
@@ -102,6 +103,17 @@ def cut_unfinished_line(path: Path) -> None:
     content = path.read_bytes()
     if (end := content.rfind(b"\n") + 1) < len(content):
         os.truncate(path, end)
+
+
+def digest_of_arrays(*arrays: Array | None) -> str:
+    """16 hex digits that stand for these arrays with their types and shapes; None for no array."""
+    import numpy as np
+
+    found = hashlib.sha256()
+    for array in arrays:
+        part = np.zeros(0) if array is None else np.ascontiguousarray(array)
+        found.update(f"{part.dtype}{part.shape}".encode() + part.tobytes())
+    return found.hexdigest()[:16]
 
 
 def save_array(path: Path, array: Array) -> None:

@@ -102,6 +102,9 @@ static inline int32_t small_step(int32_t v, int32_t shift, uint32_t r)
 }
 
 #ifdef MCT_MULTIPLIES_BYTES
+/* A factor of |x| <= 255, to whose product a dither of up to 24 bits is added. */
+#define MOST_SCALED ((INT32_MAX - (INT32_C(1) << 24)) / 255)
+
 /* small_step of products with one more factor, 2^up, that makes the shift one of whole bytes. */
 typedef struct {
     uint8_t bytes; /* 2 or 3; 0 if there is no such factor */
@@ -109,30 +112,29 @@ typedef struct {
     uint16_t mask; /* of what the factor leaves of a dither, in its low 16 bits */
 } byte_shift;
 
-/* Of products x * scaled, |x| <= 255, to which a dither of up to 24 bits is added. */
+/* Of products x * scaled, |x| <= 255. */
 static byte_shift in_bytes(int32_t scaled, int32_t shift)
 {
     const uint8_t up = (uint8_t)(-shift & 7);
-    const int32_t most = (INT32_MAX - (INT32_C(1) << 24)) / 255 >> up;
+    const int32_t most = MOST_SCALED >> up;
     const bool fits = shift > 8 && shift <= 24 && scaled <= most && scaled >= -most;
     const byte_shift found = {fits ? (uint8_t)((shift + 7) / 8) : (uint8_t)0u, up,
                               (uint16_t)(0xffffu << up)};
     return found;
 }
 
-/* What products are multiplied by, where the shifts behind input channels differ. */
+/* The same for each shift of its own behind an input channel: by ``up``, as far as factors fit. */
 typedef struct {
-    int32_t factor[8]; /* scaled * 2^up, always that of 0, */
-    uint8_t mask[8];   /* and the low byte of byte_shift's mask, */
-    uint8_t ups;       /* for up below this */
+    int32_t factor[8]; /* scaled * 2^up */
+    uint8_t mask[8];   /* the low byte of byte_shift's mask */
+    uint8_t ups;       /* how many fit; that of 0 does, as |scaled| <= 2047 * 255 */
 } byte_factors;
 
-/* Of products x * scaled, |x| <= 255, as in_bytes. */
+/* Of products x * scaled, |x| <= 255. */
 static void find_factors(byte_factors *found, int32_t scaled)
 {
-    const int32_t most = (INT32_MAX - (INT32_C(1) << 24)) / 255;
     uint8_t up = 0, mask = 0xffu;
-    while (up < 8u && scaled <= most && scaled >= -most) {
+    while (up < 8u && scaled <= MOST_SCALED && scaled >= -MOST_SCALED) {
         found->factor[up] = scaled;
         found->mask[up] = mask;
         scaled = (int32_t)((uint32_t)scaled << 1);

@@ -44,7 +44,9 @@ from mcutrain.trainer.training_plan import TrainingPlan
 
 RAM_OF_PLAN = "arena and learned state; a build adds stack and link"
 Told = dict[str, Any]
-RATE = "learning rate"  # what most trainings before a run are for, of which there may be more
+RATE = (
+    "learning rate"  # how many trainings find it is known when they have: these are about so many
+)
 
 
 def of_training(job: TrainingJob, report: Path | None, reporter: Reporter) -> Told:

@@ -20,7 +20,7 @@ from mcutrain.host.designing.nets import SHRUNK, Net
 from mcutrain.host.designing.samples import RealSamples, codes_of
 from mcutrain.host.designing.shrunk import shrunk
 from mcutrain.host.designing.widths import Shape
-from mcutrain.host.files import write_whole
+from mcutrain.host.files import digest_of_arrays, write_whole
 from mcutrain.host.request import Request
 from mcutrain.host.search.budget import Limits
 from mcutrain.host.search.trial import Samples, Setup, TrialEffort, TrialScore
@@ -121,13 +121,8 @@ class Workshop:
 
     @staticmethod
     def digest(samples: RealSamples) -> str:
-        """Of the samples with their shape, and of whose each is."""
-        found = hashlib.sha256()
-        for array in (samples.x, samples.y, samples.group):
-            if array is not None:
-                found.update(f"{array.dtype} {array.shape}".encode())
-                found.update(np.ascontiguousarray(array).tobytes())
-        return found.hexdigest()[:16]
+        """Of the samples, and of whose each is."""
+        return digest_of_arrays(samples.x, samples.y, samples.group)
 
     @property
     def conditions(self) -> int:

@@ -73,14 +73,14 @@ class Pool:
         self.pending[done] = tag
 
     def next(self) -> list[tuple[Any, Any]]:
-        """(tag, score) of those that are done, of one at least. Raises what a training raised, and
-        Error if a process ended."""
+        """(tag, score) of those that are done, of one at least. Raises what a training raised."""
         done, _ = wait(self.pending, return_when=FIRST_COMPLETED)
         return [(self.pending.pop(future), future.result()) for future in done]
 
 
 @contextmanager
 def pool(setup: Scorer, jobs: int) -> Iterator[Pool]:
+    """``jobs`` processes as long as the block runs. Raises Error if one of them is ended."""
     if jobs == 1:
         yield Pool(setup, jobs, None)
         return

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mcutrain.host.defaults import SCHEDULE
-from mcutrain.host.files import save_array
+from mcutrain.host.files import digest_of_arrays, save_array
 from mcutrain.host.request import Request
 from mcutrain.host.training.bracket import bracket_over, constant_loss
 from mcutrain.host.training.dataset import Dataset
@@ -52,10 +51,7 @@ class Samples:
         return cls(data.x_train, data.y_train, group)
 
     def digest(self) -> str:
-        found = hashlib.sha256()
-        for array in (self.x, self.y, self.group):
-            found.update(np.ascontiguousarray(array).tobytes())
-        return found.hexdigest()[:16]
+        return digest_of_arrays(self.x, self.y, self.group)
 
 
 def check_groups(group: Array, samples: int) -> None:
@@ -255,10 +251,13 @@ class Setup:
 
 
 def judged(plan: TrainingPlan, outputs: Array, x: Array, y: Array, classes: int) -> TrialScore:
-    """Of outputs (N, output size) int8; ``classes`` are in use."""
+    """Of outputs (N, output size) int8; ``classes`` are in use. Raises DataError if nothing is to
+    be judged."""
     if plan.takes_label_map:
         rows, labels = candidate_rows(outputs, plan.task.logits.type), y.reshape(-1)
         takes_part = labels != IGNORED
+        if not takes_part.any():
+            raise DataError("of the held-out samples no position takes part: give labels to more")
         return of_logits(plan, rows[takes_part], labels[takes_part])
     if not plan.takes_label:
         each = [squared_error(plan, *sample) for sample in zip(x, y, outputs, strict=True)]

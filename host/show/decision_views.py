@@ -29,8 +29,8 @@ def rates(runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
              "chosen" if learns and t["rate"] == rate["chosen"] else "")
             for t in tried
         ]  # fmt: skip
-        is_one = any(t["rate"] == rate["chosen"] for t in tried)
-        lower = "" if is_one else ", which is lower, since the run is longer"
+        was_tried = any(t["rate"] == rate["chosen"] for t in tried)
+        lower = "" if was_tried else ", lower than the best of these as the run is longer"
         taken = (
             f"took {rate_text(rate['chosen'])}{lower}. A good rate ends with a low loss and is not "
             "close to one that diverges."

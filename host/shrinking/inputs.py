@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from mcutrain.host.data.load import Wanted, is_read_here, load
 from mcutrain.host.data.options import DEFAULT_DATA_OPTIONS, DataOptions
 from mcutrain.host.data.table import names_a_label
 from mcutrain.host.data.unlabelled import is_loose, load_loose
+from mcutrain.host.files import digest_of_arrays
 from mcutrain.host.search.command import GROUPS
 from mcutrain.host.search.trial import check_groups
 from mcutrain.host.training.dataset import KEYS, chosen, fitted, load_dataset, unneeded
@@ -43,11 +43,7 @@ class Inputs:
     notes: tuple[Note, ...] = ()
 
     def digest(self) -> str:
-        found = hashlib.sha256()
-        for array in (self.x, self.held_x, self.y, self.held_y, self.groups):
-            part = np.zeros(0) if array is None else np.ascontiguousarray(array)
-            found.update(f"{part.dtype}{part.shape}".encode() + part.tobytes())
-        return found.hexdigest()[:16]
+        return digest_of_arrays(self.x, self.held_x, self.y, self.held_y, self.groups)
 
 
 def read_inputs(

@@ -13,14 +13,14 @@ import numpy as np
 from mcutrain.host.training.data_notes import labels
 from mcutrain.trainer.graph.tensor import Array
 
-# Chosen on digits, clean and changed, and on people of HAPT (docs/adr/0057-folds.md). With a chance
-# of 0.05 for all six of 18 trainings that would help by 14 points are refused with 5 samples of a
-# class; any fall of the loss lets two points be lost where 95 % are right.
+# Chosen on digits, clean and changed, and on people of HAPT (docs/adr/0057-folds.md). If all states
+# were asked for KNOWING_CHANCE, six of 18 trainings that help by 14 points would be refused with 5
+# samples of a class. If any fall of the loss were enough, two points could be lost where 95 % are
+# right.
 CHANCE = 0.2  # of a gain by accident, below which it is believed
-KNOWING = 0.9  # share that is right
-# Of a state that is KNOWING, since it has little to gain and something to lose:
-KNOWING_CHANCE = 0.05
-BEYOND = 1.65  # standard errors of the fall of the loss: as much by accident
+KNOWING = 0.9  # share that is right, above which a state has little to gain and something to lose
+KNOWING_CHANCE = 0.05  # what CHANCE is for such a state
+BEYOND = 1.65  # standard errors that its mean loss must fall by, as it does in 5 % by accident
 
 
 @dataclass(frozen=True)

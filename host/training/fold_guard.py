@@ -2,8 +2,8 @@
 """Decides before a run whether its training helps: trains without each fold of the samples, in
 this process, and compares what it then makes of them with what the first state makes of them.
 
-If it helps, the run learns from all samples. So nothing is held out of it, and each sample, and
-each class that has two, has a part in the decision.
+If it helps, the run learns from all samples. So nothing is held out of it, and each class that has
+two samples has a part in the decision.
 """
 
 from __future__ import annotations

@@ -45,6 +45,7 @@ class RateChoice:
 
     @property
     def was_tried(self) -> bool:
+        """Whether a training had the chosen rate."""
         return any(one.rate == self.chosen for one in self.tried)
 
     def to_json(self) -> dict[str, Any]:
@@ -95,10 +96,11 @@ def told(choice: RateChoice) -> list[str]:
         f"{choice.run_steps:,} steps, in {choice.seconds:.1f} s{again}"
     ]
     if choice.steps < choice.run_steps:
-        lower = "" if choice.was_tried else "; the run is longer, so a lower one is taken"
-        said.append(
-            f"learning rate: more --lr-minutes give longer trainings to find it with{lower}"
-        )
+        said.append("learning rate: more --lr-minutes give longer trainings to find it with")
+        if not choice.was_tried:
+            said.append(
+                "learning rate: it is lower than the best of the trainings, as the run is longer"
+            )
     if not choice.compiled and choice.seconds > LONG_SECONDS:
         said.append("learning rate: found in NumPy; with a C compiler (gcc) it is found sooner")
     if not choice.learns:

@@ -28,9 +28,10 @@ from mcutrain.host.system.here import start
 from mcutrain.host.training.runners import simulated
 from mcutrain.host.waiting import Waiting
 from mcutrain.trainer.errors import BudgetError
+from mcutrain.trainer.interpreter import Interpreter, pack_state, unpack_state
 from mcutrain.trainer.making.options import Activation, FullyConnectedOptions
 from mcutrain.trainer.making.writer import WriterOp, write_model
-from mcutrain.trainer.ops.sgd import LearningRate
+from mcutrain.trainer.ops.sgd import INPUT_SHIFT, LearningRate
 from mcutrain.trainer.options import PlanOptions
 from mcutrain.trainer.plan import make_plan
 from mcutrain.trainer.tflite.reader import parse
@@ -182,6 +183,29 @@ def test_a_perceptron_trains_in_few_cycles(
     assert measured(built)["sram_bytes"] <= 8192
     assert first <= most_first
     assert np.mean(others) <= most
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("board", [board_param("atmega1284p")])
+def test_steps_of_any_size_behind_an_input_channel_are_exact(board: str, tmp_path: Path) -> None:
+    """Shifts below a byte, of bytes, beyond 30 and to the left each go a way of their own."""
+    plan = make_plan(parse(perceptron(32, 16), "mlp"), PlanOptions("full"), chip_of(board))
+    rng, reference = np.random.default_rng(2), Interpreter(plan, seed=3)
+    first = unpack_state(plan, pack_state(plan, reference.state))
+    with simulated(build(plan, Target.parse(f"sim:{board}")), tmp_path / "counts") as runner:
+        for k in range(40):
+            reference.state = unpack_state(plan, pack_state(plan, first))
+            for shift in plan.learning.companions.of(INPUT_SHIFT).values():
+                reference.state[shift] = rng.integers(-9, 10, shift.type.shape).astype(np.int8)
+            runner.load(pack_state(plan, reference.state))
+            rate = LearningRate.from_real(2.0 ** -(k % 20))
+            sample, label = rng.integers(-128, 128, (1, 32)).astype(np.int8), k % 10
+            reference.set_learning_rate(rate)
+            runner.set_learning_rate(rate)
+            reference.step(sample, label)
+            runner.step(sample, label, wants_digest=False)
+
+            assert runner.state() == pack_state(plan, reference.state), k
 
 
 def test_constants_that_do_not_fit_are_told() -> None:

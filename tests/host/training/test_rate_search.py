@@ -295,7 +295,7 @@ def test_a_run_that_is_much_longer_than_its_trainings_has_a_lower_rate(labelled:
 
     assert (choice.run_steps, choice.tried) == (512, short.tried)
     assert choice.chosen == short.chosen / 2 ** for_longer(512, choice.steps) == short.chosen / 2
-    assert "so a lower one is taken" in told(replace(choice, chosen=2.0**-24))[1]
+    assert "lower than the best of the trainings" in told(replace(choice, chosen=2.0**-24))[2]
     assert len(told(short)) == 1
 
 
